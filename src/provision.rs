@@ -13,6 +13,7 @@
 //! | `claim` | the claim of an object on its AKS cluster |
 //! | `creation` | the request that creates a cluster |
 //! | `operation` | long-running operations of Azure |
+//! | `agent` | the deployment of the cluster agent |
 //! | `activate` | the last steps to active |
 //! | `connection` | the connection to the cluster's API |
 //! | `refresh` | changes made in Azure by others |
@@ -23,6 +24,7 @@
 #![warn(missing_docs)]
 
 mod activate;
+mod agent;
 mod claim;
 mod connection;
 mod context;

@@ -9,3 +9,7 @@ create table agent_sessions (
     replica_id text not null references replicas (id) on delete cascade,
     primary key (cluster_id, replica_id)
 ) strict, without rowid;
+
+-- Until when a cluster counts among those whose agent is being deployed or replaced, in milliseconds since 1970.
+
+alter table clusters add column agent_rollout_until_ms integer;

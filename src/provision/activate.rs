@@ -6,17 +6,14 @@ use std::time::Duration;
 use aks::provision::plan::{Observed, Phase};
 use aks::status::{Progress, Truth};
 
+use super::agent::{self, Reached};
 use super::connection;
 use super::error::StepError;
 use super::refresh;
 use super::task::{Next, Task};
 use crate::service::core::Core;
 
-/// Shown while only an agent inside could reach the cluster.
-const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster; \
-     deploy the agent, or connect the server to the network of the cluster";
-
-/// How often such a cluster is tried again.
+/// How often a cluster that only an agent could reach is tried again.
 const AGENT_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) -> Result<Next, StepError> {
@@ -40,10 +37,12 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
         task.save(core).await?;
         core.bell.ring(&task.row.id);
     }
-    if !connection::connect(core, task, Some(observed)).await? && !task.was_active() {
-        task.wait(WAITS_FOR_AGENT, None);
+    let reached = Reached::by(connection::connect(core, task, Some(observed)).await?);
+    let agent = agent::maintain(core, task, observed, reached).await?;
+    if reached == Reached::No && !task.was_active() {
+        task.wait(&agent.message, None);
         task.set_condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");
-        return Ok(Next::In(AGENT_RETRY_INTERVAL));
+        return Ok(Next::In(agent.next.unwrap_or(AGENT_RETRY_INTERVAL)));
     }
     // From now on the specification of an import is managed, so it must contain what Azure has.
     if task.is_import() && !task.was_active() && !refresh::adopt_upstream(core, task).await? {
@@ -54,7 +53,8 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     if let Ok(Some(known)) = core.access.known(connection::target(task)).await {
         core.nodes.refresh(&task.row.id, known.access);
     }
-    Ok(Next::In(refresh::interval(core).await))
+    let interval = refresh::interval(core).await;
+    Ok(Next::In(agent.next.map_or(interval, |next| next.min(interval))))
 }
 
 /// Shown while the Kubernetes API of a new cluster is tried.

@@ -32,23 +32,24 @@ pub(super) async fn recheck(core: &Core, task: &mut Task) -> Result<(), StepErro
     connect(core, task, None).await.map(drop)
 }
 
-/// Connects to the cluster; false if it cannot be reached. Azure matches the specification in any case, so the failure of an
+/// Connects to the cluster; `None` if it cannot be reached. Azure matches the specification in any case, so the failure of an
 /// active cluster is shown by `Ready` only.
 /// `observed` is Azure's state if it was just read.
 pub(super) async fn connect(
     core: &Core,
     task: &mut Task,
     observed: Option<&Observed>,
-) -> Result<bool, StepError> {
+) -> Result<Option<Path>, StepError> {
     core.agents.take_change(&task.row.id);
-    if core.agents.sessions().has_usable(&task.row.id) {
+    let is_known = task.status.condition(AGENT_DEPLOYED).is_some_and(|known| known.status == Truth::True);
+    if !is_known && core.agents.sessions().has_usable(&task.row.id) {
         task.set_condition(AGENT_DEPLOYED, Truth::True, "");
     }
     match open_connection(core, task, observed).await {
         Err(error) if task.was_active() => {
             error.log(&task.row.id);
             set_connected(task, Truth::False, &error.message);
-            Ok(false)
+            Ok(None)
         }
         outcome => outcome,
     }
@@ -58,7 +59,7 @@ async fn open_connection(
     core: &Core,
     task: &mut Task,
     observed: Option<&Observed>,
-) -> Result<bool, StepError> {
+) -> Result<Option<Path>, StepError> {
     let known = core.access.known(target(task)).await.map_err(|error| StepError::access(&error))?;
     let (mut access, mut acquisition_error) = match known {
         Some(Known { access, is_service_account: false }) => (access, None),
@@ -101,7 +102,9 @@ async fn open_connection(
         Some(error) => keep_account(task, &error),
         None => retire_account(core, task, &access).await,
     }
-    Ok(set_reached(task, &info, core.cluster_access.path(&access)))
+    let path = core.cluster_access.path(&access).unwrap_or(Path::Direct);
+    set_reached(task, &info, path);
+    Ok(Some(path))
 }
 
 /// The cluster as a target of access.
@@ -123,7 +126,7 @@ async fn acquire(
     core.access.adopt(target(task), &fetched).await
 }
 
-fn not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<bool, StepError> {
+fn not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<Option<Path>, StepError> {
     match error {
         AccessError::Cluster(error) => set_unreached(core, task, error),
         error => Err(StepError::access(&error)),
@@ -169,13 +172,12 @@ async fn retire_account(core: &Core, task: &mut Task, access: &Access) {
     }
 }
 
-fn set_reached(task: &mut Task, info: &ClusterInfo, path: Option<Path>) -> bool {
+fn set_reached(task: &mut Task, info: &ClusterInfo, path: Path) {
     task.status.version = Some(info.version.clone());
     task.status.node_count = Some(info.node_count);
-    task.status.private_requires_tunnel = is_private(task).then_some(path == Some(Path::Tunnel));
+    task.status.private_requires_tunnel = is_private(task).then_some(path == Path::Tunnel);
     task.set_condition(CONNECTED_ONCE, Truth::True, "");
     set_connected(task, Truth::True, "");
-    true
 }
 
 fn is_private(task: &Task) -> bool {
@@ -194,7 +196,11 @@ pub(super) fn authorized_ranges(task: &Task) -> Option<String> {
 }
 
 /// Records that the cluster was not reached, which is normal for a private one.
-fn set_unreached(core: &Core, task: &mut Task, error: cluster_access::Error) -> Result<bool, StepError> {
+fn set_unreached(
+    core: &Core,
+    task: &mut Task,
+    error: cluster_access::Error,
+) -> Result<Option<Path>, StepError> {
     // A cluster with authorized ranges does not answer other clients.
     let remedy = authorized_ranges(task).filter(|_| error.is_unanswered()).map(|ranges| {
         format!("; if the address of this server is not in authorizedIpRanges ({ranges}), add it there")
@@ -207,11 +213,11 @@ fn set_unreached(core: &Core, task: &mut Task, error: cluster_access::Error) -> 
     set_connected(task, Truth::False, &message);
     if is_private(task) && !has_agent && (error.is_name_unknown() || error.is_timeout()) {
         task.status.private_requires_tunnel = Some(true);
-        return Ok(false);
+        return Ok(None);
     }
     if task.was_active() {
         // Azure matches the specification; `Ready` shows the failure.
-        return Ok(false);
+        return Ok(None);
     }
     Err(StepError::cluster(error, &remedy))
 }

@@ -6,7 +6,7 @@ use aks::spec::rules::Violation;
 
 use super::roles::error::Error as RolesError;
 use crate::service::credentials::AccessError;
-use crate::service::{explain, secrets, server_access};
+use crate::service::{self, explain, secrets, server_access};
 use crate::store;
 
 /// The delay after the first failure; it doubles with each further one.
@@ -161,6 +161,12 @@ impl StepError {
             }
             error => Self::new(format!("{COMMUNICATION}{error}")),
         }
+    }
+
+    /// The registration token of the cluster cannot be read.
+    pub(super) fn registration(error: service::Error) -> Self {
+        let message = format!("the registration token of the cluster cannot be read: {error}");
+        Self { needs_action: false, source: Some(Box::new(error)), ..Self::new(message) }
     }
 
     /// The roles inside the cluster cannot be corrected.

@@ -13,6 +13,7 @@ use azure::Arm;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::agent::{self, Reached};
 use super::connection;
 use super::context;
 use super::error::StepError;
@@ -41,7 +42,7 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
         return Ok(Next::In(left));
     }
     match read(core, task, deadline).await {
-        Ok(stopped) => {
+        Ok((stopped, agent)) => {
             task.status.recover();
             if let Some(stopped) = stopped {
                 task.status.fail(stopped.message(), task.row.generation);
@@ -50,7 +51,7 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
             if task.status.condition("Updated").is_some_and(|it| it.message.contains("[Syncing error")) {
                 task.set_condition("Updated", Truth::True, "");
             }
-            Ok(Next::In(interval))
+            Ok(Next::In(agent.map_or(interval, |next| next.min(interval))))
         }
         Err(error) => {
             // The cluster may be well; only reading it failed.
@@ -72,8 +73,12 @@ fn until_next(task: &Task, interval: Duration) -> Option<Duration> {
     interval.checked_sub(Duration::from_millis(u64::try_from(age_ms).ok()?)).filter(|left| !left.is_zero())
 }
 
-/// Reads Azure's state; returns why the cluster is unusable, if it is.
-async fn read(core: &Core, task: &mut Task, deadline: Instant) -> Result<Option<Unusable>, StepError> {
+/// Reads Azure's state; returns why the cluster is unusable, if it is, and when the next step of its agent is due.
+async fn read(
+    core: &Core,
+    task: &mut Task,
+    deadline: Instant,
+) -> Result<(Option<Unusable>, Option<Duration>), StepError> {
     let Some(id) = task.row.credential_id.clone() else {
         return Err(StepError::new("error getting credentials secret: secret name not provided"));
     };
@@ -92,10 +97,12 @@ async fn read(core: &Core, task: &mut Task, deadline: Instant) -> Result<Option<
     task.set_upstream(&observed);
     adopt_upstream(core, task).await?;
     task.settle_named();
-    if stopped.is_none() {
-        connection::connect(core, task, Some(&observed)).await?;
+    if stopped.is_some() {
+        return Ok((stopped, None));
     }
-    Ok(stopped)
+    let reached = Reached::by(connection::connect(core, task, Some(&observed)).await?);
+    let agent = agent::maintain(core, task, &observed, reached).await?;
+    Ok((None, agent.next))
 }
 
 /// Records that a cluster is unusable because Azure does not have it, or has stopped it; such a cluster is not connected.

@@ -9,6 +9,7 @@ use azure::resources::{agent_pools, managed_clusters};
 use tokio::time::Instant;
 
 use super::activate;
+use super::agent;
 use super::claim;
 use super::context::{self, Change, NOTHING_MADE, POLL_INTERVAL, StepContext};
 use super::error::StepError;
@@ -29,6 +30,9 @@ pub(super) async fn step(core: &Core, task: &mut Task, deadline: Instant) -> Res
             task.set_phase(Phase::Removing);
         }
         if context::leaves_nothing(task) {
+            if let Some(next) = agent::remove(core, task).await {
+                return Ok(next);
+            }
             return Ok(forget(task, NOTHING_MADE));
         }
     } else if task.status.steps.is_empty() {

@@ -28,6 +28,11 @@ pub enum AgentUrlError {
          with TLS itself (--tls-listen, --tls-cert, --tls-key)"
     )]
     NotHttps,
+    /// The server listens with TLS, and does not know its name.
+    #[error(
+        "this server does not know the URL at which clusters reach it: set the setting server-url to its https URL"
+    )]
+    Unknown,
     /// The URL is valid on this machine only.
     #[error(
         "clusters cannot reach this server at {0}, which is a loopback address; set the setting server-url to the https URL \
@@ -78,7 +83,9 @@ impl PublicAddress {
     /// # Errors
     /// If there is none with TLS, or it is a loopback address.
     pub async fn agent_url(&self) -> Result<String, AgentUrlError> {
-        let url = self.https_url(None).await.ok_or(AgentUrlError::NotHttps)?;
+        let missing =
+            if self.over_tls.get().is_some() { AgentUrlError::Unknown } else { AgentUrlError::NotHttps };
+        let url = self.https_url(None).await.ok_or(missing)?;
         let is_sandbox = self.over_tls.get().is_some_and(|own| own.host.is_some());
         if is_loopback(&url) && !is_sandbox { Err(AgentUrlError::Loopback(url)) } else { Ok(url) }
     }

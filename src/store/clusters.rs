@@ -1,13 +1,15 @@
 //! Table `clusters`: cluster objects, with the desired spec and the status as JSON. The functions of the worker are in
-//! `work`.
+//! `work` and `rollouts`.
 
 use super::transaction::Transaction;
 use super::{AuditRow, Error, Store, Unique};
 
 mod records;
+mod rollouts;
 mod work;
 
 pub use records::{Records, RemovalRecords};
+pub use rollouts::{begin_rollout, end_rollout};
 pub use work::{
     Wake, WorkColumns, claim, claim_identity, delete_claimed, free_all, record, refresh_spec, release, wake,
     wake_all,

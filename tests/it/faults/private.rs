@@ -47,7 +47,7 @@ async fn private_cluster_is_active_only_once_reached(base: Base) {
     let (state, transitioning, message) = super::told(&cluster);
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"), "{message}");
     assert!(message.contains("waiting for cluster agent to be deployed"), "Rancher's words: {message}");
-    assert!(message.contains("connect the server to the network of the cluster"), "the way: {message}");
+    assert!(message.contains("setting server-url"), "what to do first: {message}");
     assert_eq!(condition(&cluster, "Waiting")["status"], "Unknown");
     assert_eq!(condition(&cluster, "Connected")["status"], "False");
     assert_eq!(condition(&cluster, "Ready")["status"], "False");

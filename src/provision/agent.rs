@@ -1,0 +1,307 @@
+//! Deploys the cluster agent and keeps it up to date: through the Kubernetes API if that answers, else by Azure's run command,
+//! else by asking an owner (`docs/contract/registration.md#agent`). The decisions are in `aks::provision::agent`.
+
+mod command;
+mod removal;
+
+use std::time::Duration;
+
+use aks::provision::agent::{Deployment, Input, Mode, Step, Way, has_run_command};
+use aks::provision::plan::Observed;
+use aks::registration::{Manifest, ca_checksum};
+use aks::status::Truth;
+use cluster_access::Path;
+
+pub(super) use self::removal::remove;
+use super::connection;
+use super::error::StepError;
+use super::task::Task;
+use crate::service::core::Core;
+use crate::service::registration::ManifestError;
+use crate::store;
+
+/// Rancher's words, which clients look for.
+const WAITING: &str = "waiting for cluster agent to be deployed";
+const FAILED: &str = "Error while applying agent YAML, it will be retried automatically";
+
+/// The condition about the agent. It becomes true when an agent connects, which is not decided here.
+const AGENT_DEPLOYED: &str = "AgentDeployed";
+
+/// How often a cluster that waits for its agent is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The number of clusters whose agent is deployed or replaced at the same time.
+const MAX_ROLLOUTS: i64 = 5;
+/// How long a rollout counts if its end is not seen, and how long after a replacement: the new pod must start.
+const ROLLOUT_LIMIT_MS: i64 = 10 * 60_000;
+const REPLACEMENT_MS: i64 = 60_000;
+
+/// How the Kubernetes API of a cluster answers this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Without an agent.
+    Directly,
+    /// Through the tunnel of an agent.
+    ThroughAgent,
+    /// Not at all.
+    No,
+}
+
+impl Reached {
+    pub(super) fn by(path: Option<Path>) -> Self {
+        match path {
+            Some(Path::Direct) => Self::Directly,
+            Some(Path::Tunnel) => Self::ThroughAgent,
+            None => Self::No,
+        }
+    }
+}
+
+/// The progress of an agent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AgentProgress {
+    /// What a cluster without another way to its API waits for, for users.
+    pub(super) message: String,
+    /// When the next step is due; `None` if nothing is to be done.
+    pub(super) next: Option<Duration>,
+}
+
+/// Deploys or replaces the agent of a cluster, one step at a time. A failure is recorded and tried again; it does not fail the
+/// step of the cluster.
+///
+/// # Errors
+/// The database failed, or the lease was lost.
+pub(super) async fn maintain(
+    core: &Core,
+    task: &mut Task,
+    observed: &Observed,
+    reached: Reached,
+) -> Result<AgentProgress, StepError> {
+    let mode = Mode::new(task.spec.body(), &core.settings.value("agent").await);
+    let mut deployment = task.status.agent.clone().unwrap_or_default();
+    let is_deployed = deployment.is_deployed();
+    if !mode.wants_agent(reached == Reached::Directly, is_deployed) {
+        if task.status.condition(AGENT_DEPLOYED).is_some_and(|condition| condition.status == Truth::False) {
+            set_condition(task, Truth::Unknown, "");
+        }
+        return Ok(unwanted(mode));
+    }
+    let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
+    let manifest = match manifest {
+        Ok(manifest) => manifest,
+        Err(ManifestError::Other(error)) => return Err(StepError::registration(error)),
+        Err(error) => return Ok(not_deployable(task, reached, &error.to_string())),
+    };
+    let has_run_command = observed.cluster.as_ref().is_some_and(has_run_command);
+    let input = Input {
+        revision: manifest.revision(),
+        now_ms: task.now_ms,
+        is_reached: reached != Reached::No,
+        has_run_command,
+    };
+    let step = deployment.next(&input);
+    let context = Context { core, observed, manifest: &manifest, is_reached: input.is_reached };
+    let progress = context.run(task, &mut deployment, step).await?;
+    // A deployment that never began leaves no trace.
+    task.status.agent = (is_deployed || deployment != Deployment::default()).then_some(deployment);
+    Ok(AgentProgress {
+        message: progress.message,
+        next: progress.next.filter(|_| step != Step::Keep || reached == Reached::No),
+    })
+}
+
+fn unwanted(mode: Mode) -> AgentProgress {
+    let message = match mode {
+        Mode::Never => format!(
+            "{WAITING}: this server cannot reach the API of the cluster, and gets no agent there, because the setting agent or \
+             the annotation norman-aks.io/agent is never; change it, or connect the server to the network of the cluster"
+        ),
+        Mode::Auto | Mode::Always => String::new(),
+    };
+    AgentProgress { message, next: None }
+}
+
+/// Records why no agent can be deployed at all.
+fn not_deployable(task: &mut Task, reached: Reached, reason: &str) -> AgentProgress {
+    set_condition(task, Truth::False, &format!("{FAILED}: {reason}"));
+    let next = (reached == Reached::No).then_some(RETRY_INTERVAL);
+    AgentProgress { message: format!("{WAITING}: {reason}"), next }
+}
+
+/// Sets the condition, unless an agent has connected: then it stays true, with the message.
+fn set_condition(task: &mut Task, truth: Truth, message: &str) {
+    let known = task.status.condition(AGENT_DEPLOYED).map(|condition| condition.status);
+    let truth = if known == Some(Truth::True) { Truth::True } else { truth };
+    task.set_condition(AGENT_DEPLOYED, truth, message);
+}
+
+/// The context of one step.
+struct Context<'a> {
+    core: &'a Core,
+    observed: &'a Observed,
+    manifest: &'a Manifest,
+    is_reached: bool,
+}
+
+impl Context<'_> {
+    async fn run(
+        &self,
+        task: &mut Task,
+        deployment: &mut Deployment,
+        step: Step,
+    ) -> Result<AgentProgress, StepError> {
+        match step {
+            Step::Keep => {
+                self.delete_old_secrets(task, deployment).await;
+                Ok(self.applied(deployment))
+            }
+            Step::Wait => self.failed(task, deployment).await,
+            Step::AskOwner => {
+                let reason = "this server cannot reach the API of the cluster, and disableRunCommand keeps Azure from executing \
+                              commands in it";
+                Ok(self.ask_owner(task, reason).await)
+            }
+            Step::Poll => command::poll(self, task, deployment).await,
+            Step::Apply(way) => self.begin(task, deployment, way).await,
+        }
+    }
+
+    async fn begin(
+        &self,
+        task: &mut Task,
+        deployment: &mut Deployment,
+        way: Way,
+    ) -> Result<AgentProgress, StepError> {
+        // A server that lost the lease must not change anything.
+        task.save(self.core).await?;
+        let (id, fence, until_ms) = (&task.row.id, task.work.fence, task.now_ms + ROLLOUT_LIMIT_MS);
+        let times = (task.now_ms, until_ms);
+        if !store::clusters::begin_rollout(&self.core.store, id, fence, times, MAX_ROLLOUTS).await? {
+            let message =
+                format!("{WAITING}: the agents of {MAX_ROLLOUTS} other clusters are being deployed");
+            return Ok(AgentProgress { message, next: Some(RETRY_INTERVAL) });
+        }
+        match way {
+            Way::Api => self.apply(task, deployment).await,
+            Way::RunCommand => command::start(self, task, deployment).await,
+        }
+    }
+
+    async fn apply(&self, task: &mut Task, deployment: &mut Deployment) -> Result<AgentProgress, StepError> {
+        let known = self.core.access.known(connection::target(task)).await;
+        let known = known.map_err(|error| StepError::access(&error))?;
+        let Some(known) = known else {
+            return self.fail(task, deployment, Way::Api, "the cluster is not connected yet").await;
+        };
+        match self.core.cluster_access.apply_manifest(&known.access, self.manifest.objects()).await {
+            Ok(()) => {
+                let (revision, secret) = (self.manifest.revision(), self.manifest.secret_name());
+                self.succeed(task, deployment, Way::Api, (revision, secret)).await
+            }
+            Err(error) => {
+                let message = self.manifest.redact(&error.to_string());
+                self.fail(task, deployment, Way::Api, &message).await
+            }
+        }
+    }
+
+    /// Records that a manifest was applied.
+    async fn succeed(
+        &self,
+        task: &mut Task,
+        deployment: &mut Deployment,
+        way: Way,
+        (revision, secret): (&str, &str),
+    ) -> Result<AgentProgress, StepError> {
+        let is_replacement = !deployment.revision.is_empty();
+        deployment.succeed(revision, secret, way, task.now_ms);
+        let verb = if is_replacement { "replaced" } else { "deployed" };
+        let message = format!("{verb} the cluster agent by {} (manifest {revision})", way.as_str());
+        task.add_event("agentManifestApplied", message);
+        set_condition(task, Truth::Unknown, "");
+        let until_ms = is_replacement.then(|| task.now_ms + REPLACEMENT_MS);
+        store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, until_ms).await?;
+        Ok(self.applied(deployment))
+    }
+
+    /// Records that an attempt failed.
+    async fn fail(
+        &self,
+        task: &mut Task,
+        deployment: &mut Deployment,
+        way: Way,
+        reason: &str,
+    ) -> Result<AgentProgress, StepError> {
+        let message = format!("{} failed: {reason}", way.as_str());
+        if deployment.failure.as_deref() != Some(&message) {
+            task.add_event("agentManifestFailed", &message);
+        }
+        tracing::warn!(cluster = task.row.id, "cannot deploy the cluster agent: {message}");
+        deployment.fail(&message, way, task.now_ms);
+        store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, None).await?;
+        self.failed(task, deployment).await
+    }
+
+    /// The progress of a deployment that is tried again later.
+    async fn failed(&self, task: &mut Task, deployment: &Deployment) -> Result<AgentProgress, StepError> {
+        let failure = deployment.failure.as_deref().unwrap_or_default();
+        let seconds = (deployment.retry_ms - task.now_ms).max(0) / 1_000;
+        let reason = format!("{failure}; it is tried again at {}", time_of_day(deployment.retry_ms));
+        let AgentProgress { message, .. } = self.ask_owner(task, &reason).await;
+        let next = Duration::from_secs(u64::try_from(seconds).unwrap_or_default() + 1);
+        Ok(AgentProgress { message, next: Some(next) })
+    }
+
+    fn applied(&self, deployment: &Deployment) -> AgentProgress {
+        let way = deployment.way.map_or("an owner", Way::as_str);
+        let message = format!(
+            "{WAITING}: its manifest was applied by {way}, and the agent has not connected yet; if it does not, see kubectl \
+             --namespace cattle-system describe pods, and logs deployment/cattle-cluster-agent"
+        );
+        AgentProgress { message, next: Some(RETRY_INTERVAL) }
+    }
+
+    /// Says how an owner deploys the agent. Members who may not have the registration token read the message, too.
+    async fn ask_owner(&self, task: &mut Task, reason: &str) -> AgentProgress {
+        let id = &task.row.id;
+        let server = self.core.public_address.agent_url().await.unwrap_or_default();
+        let checksum = ca_checksum(&self.core.public_address.authorities().await);
+        let checksum = match checksum.as_str() {
+            "" => String::new(),
+            checksum => format!("; the SHA-256 checksum of the server's authority is {checksum}"),
+        };
+        let message = format!(
+            "{reason}; an owner can also deploy it from the network of the cluster: kubectl apply -f \
+             {server}/v3/import/<token>_{id}.yaml, with the token from \
+             {server}/v3/clusterregistrationtokens?clusterId={id}{checksum}"
+        );
+        set_condition(task, Truth::False, &format!("{FAILED}: {message}"));
+        AgentProgress { message: format!("{WAITING}: {message}"), next: Some(RETRY_INTERVAL) }
+    }
+
+    /// Deletes secrets of earlier manifests. A failure is logged: they are harmless.
+    async fn delete_old_secrets(&self, task: &Task, deployment: &mut Deployment) {
+        let names = deployment.disposable_secrets(task.now_ms);
+        if names.is_empty() || !self.is_reached {
+            return;
+        }
+        let Ok(Some(known)) = self.core.access.known(connection::target(task)).await else { return };
+        match self.core.cluster_access.delete_agent_secrets(&known.access, &names).await {
+            Ok(()) => deployment.old_secrets.clear(),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    cluster = task.row.id,
+                    error,
+                    "cannot delete old secrets of the cluster agent"
+                );
+            }
+        }
+    }
+}
+
+/// `12:34:56 UTC`
+fn time_of_day(at_ms: i64) -> String {
+    let seconds = at_ms.div_euclid(1_000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}

@@ -1,0 +1,249 @@
+//! Azure's run command for the agent: it is started in one step of the cluster and polled in later ones.
+
+use std::time::Duration;
+
+use aks::provision::agent::{Deployment, RunningCommand, Way, token_tenant};
+use aks::status::Truth;
+use azure::run_command::{
+    self, Command, Outcome, PendingResult, RESULT_ACTION, RUN_ACTION, SERVER_APPLICATION, Status,
+};
+use azure::{Arm, managed_clusters};
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{AgentProgress, Context, WAITING, set_condition};
+use crate::provision::context;
+use crate::provision::error::StepError;
+use crate::provision::task::Task;
+use crate::service::core::Core;
+use crate::service::credentials::AzureAccess;
+
+/// The field manager is that of the Kubernetes API, so that fields that a later manifest omits are removed.
+const APPLY: &str = "kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f agent.yaml";
+pub(super) const DELETE: &str = "kubectl delete --ignore-not-found --wait=false -f agent.yaml";
+const FILE: &str = "agent.yaml";
+
+/// The time limit of the requests of one step.
+const REQUEST_LIMIT: Duration = Duration::from_secs(40);
+/// The delay after a poll that failed.
+const POLL_RETRY: Duration = Duration::from_secs(10);
+/// A result that does not arrive within this time is given up.
+const RESULT_LIMIT_MS: i64 = 15 * 60_000;
+/// Output of a failed command is truncated to its last characters.
+const MAX_LOGS_LEN: usize = 500;
+
+/// A client of Azure for one step.
+pub(super) struct Client {
+    access: std::sync::Arc<AzureAccess>,
+    arm: Arm,
+}
+
+/// The result of a poll.
+pub(super) enum Polled {
+    /// Poll again after the delay.
+    Running(RunningCommand, Duration),
+    /// The command succeeded.
+    Succeeded,
+    /// It failed, with the reason.
+    Failed(String),
+}
+
+impl Client {
+    pub(super) async fn new(core: &Core, task: &Task) -> Result<Self, StepError> {
+        let Some(id) = task.row.credential_id.clone() else { return Err(StepError::no_credential()) };
+        let access = core.credentials.for_cluster(&id).await?;
+        context::check_subscription(task, &access)?;
+        let arm = context::arm(core, &access, Instant::now() + REQUEST_LIMIT, StepError::NO_CLIENT)?;
+        Ok(Self { access, arm })
+    }
+
+    /// The cluster as Azure returns it; `None` if it does not exist.
+    pub(super) async fn cluster(&self, task: &Task) -> Result<Option<Value>, StepError> {
+        let (group, name) = task.group_and_name();
+        let cluster = managed_clusters::get(&self.arm, &group, &name).await;
+        Ok(cluster.map_err(|error| StepError::azure("", error))?.map(|cluster| cluster.raw))
+    }
+
+    /// Starts a command on a file.
+    pub(super) async fn start(
+        &self,
+        core: &Core,
+        task: &Task,
+        cluster: Option<&Value>,
+        (command, file): (&str, &str),
+    ) -> Result<Status, StepError> {
+        let token = self.cluster_token(core, cluster).await?;
+        let context = run_command::archive(&[(FILE, file)]);
+        let (group, name) = task.group_and_name();
+        let command = Command { command, context: &context, cluster_token: token.as_ref() };
+        let started = run_command::start(&self.arm, &group, &name, &command).await;
+        started.map_err(|error| rights(error, "start it", RUN_ACTION))
+    }
+
+    /// The token that a cluster with Microsoft Entra requires.
+    async fn cluster_token(
+        &self,
+        core: &Core,
+        cluster: Option<&Value>,
+    ) -> Result<Option<SecretString>, StepError> {
+        let Some(tenant) = cluster.and_then(token_tenant) else { return Ok(None) };
+        let credential = self.access.credential();
+        let tenant = if tenant.is_empty() { &credential.tenant_id } else { tenant };
+        let scope = format!("{SERVER_APPLICATION}/.default");
+        let deadline = Instant::now() + REQUEST_LIMIT;
+        let token = core.azure.entra_token(credential, tenant, &scope, None, deadline).await;
+        token.map(Some).map_err(|error| StepError::azure("no token for the cluster: ", error))
+    }
+
+    /// Polls a command. Errors of the connection to Azure leave it running.
+    pub(super) async fn poll(&self, task: &Task, running: &RunningCommand) -> Polled {
+        let Ok(pending) = PendingResult::from_text(self.access.credential().cloud, &running.result) else {
+            return Polled::Failed("the address of its result is unusable".to_owned());
+        };
+        let status = match run_command::poll(&self.arm, &pending).await {
+            Ok(status) => status,
+            Err(error) if is_permanent(&error) => {
+                return Polled::Failed(rights(error, "read its result", RESULT_ACTION).message);
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(cluster = task.row.id, error, "cannot read the result of a run command");
+                Status::Running(pending)
+            }
+        };
+        let is_late = task.now_ms - running.started_ms >= RESULT_LIMIT_MS;
+        match status {
+            Status::Running(_) if is_late => Polled::Failed("it did not end within 15 min".to_owned()),
+            Status::Running(pending) => {
+                let next = pending.retry_after().max(if pending.to_text() == running.result {
+                    POLL_RETRY
+                } else {
+                    Duration::ZERO
+                });
+                Polled::Running(RunningCommand { result: pending.to_text(), ..running.clone() }, next)
+            }
+            status => Polled::from_ended(status),
+        }
+    }
+}
+
+impl Polled {
+    pub(super) fn from_ended(status: Status) -> Self {
+        match status {
+            Status::Finished(Outcome::Succeeded) => Self::Succeeded,
+            Status::Finished(Outcome::Exited { code, logs }) => {
+                Self::Failed(format!("kubectl ended with exit code {code}: {}", tail(&logs)))
+            }
+            Status::Finished(Outcome::Failed { reason }) => Self::Failed(match tail(&reason).as_str() {
+                "" => "Azure does not say why".to_owned(),
+                reason => reason.to_owned(),
+            }),
+            Status::Running(_) | Status::Unknown => Self::Failed("Azure does not know its result".to_owned()),
+        }
+    }
+}
+
+/// Starts the command that applies the manifest.
+pub(super) async fn start(
+    agent: &Context<'_>,
+    task: &mut Task,
+    deployment: &mut Deployment,
+) -> Result<AgentProgress, StepError> {
+    let manifest = agent.manifest;
+    let started = async {
+        let client = Client::new(agent.core, task).await?;
+        let file = manifest.to_yaml();
+        client.start(agent.core, task, agent.observed.cluster.as_ref(), (APPLY, &file)).await
+    };
+    match started.await {
+        Ok(Status::Running(pending)) => {
+            let next = pending.retry_after();
+            deployment.start(RunningCommand {
+                result: pending.to_text(),
+                revision: manifest.revision().to_owned(),
+                secret: manifest.secret_name().to_owned(),
+                started_ms: task.now_ms,
+                removes: false,
+            });
+            Ok(in_progress(task, next))
+        }
+        Ok(ended) => {
+            let identity = (manifest.revision().to_owned(), manifest.secret_name().to_owned());
+            finish(agent, task, deployment, Polled::from_ended(ended), identity).await
+        }
+        Err(error) => {
+            error.log(&task.row.id);
+            agent.fail(task, deployment, Way::RunCommand, &manifest.redact(&error.message)).await
+        }
+    }
+}
+
+/// Polls the running command.
+pub(super) async fn poll(
+    agent: &Context<'_>,
+    task: &mut Task,
+    deployment: &mut Deployment,
+) -> Result<AgentProgress, StepError> {
+    let Some(running) = deployment.running.clone() else { return Ok(in_progress(task, POLL_RETRY)) };
+    let polled = match Client::new(agent.core, task).await {
+        Ok(client) => client.poll(task, &running).await,
+        Err(error) => Polled::Failed(error.message),
+    };
+    match polled {
+        Polled::Running(running, next) => {
+            deployment.running = Some(running);
+            Ok(in_progress(task, next))
+        }
+        ended => finish(agent, task, deployment, ended, (running.revision, running.secret)).await,
+    }
+}
+
+async fn finish(
+    agent: &Context<'_>,
+    task: &mut Task,
+    deployment: &mut Deployment,
+    ended: Polled,
+    (revision, secret): (String, String),
+) -> Result<AgentProgress, StepError> {
+    match ended {
+        Polled::Succeeded => agent.succeed(task, deployment, Way::RunCommand, (&revision, &secret)).await,
+        Polled::Failed(reason) => {
+            agent.fail(task, deployment, Way::RunCommand, &agent.manifest.redact(&reason)).await
+        }
+        Polled::Running(..) => Ok(in_progress(task, POLL_RETRY)),
+    }
+}
+
+fn in_progress(task: &mut Task, next: Duration) -> AgentProgress {
+    let message = "Azure's run command is applying its manifest in the cluster";
+    set_condition(task, Truth::Unknown, message);
+    AgentProgress { message: format!("{WAITING}: {message}"), next: Some(next) }
+}
+
+/// The error of a request; a denied one names both rights, because some roles have only the first.
+fn rights(error: azure::Error, purpose: &str, missing: &str) -> StepError {
+    let is_denied = error.upstream_status() == Some(403) && error.foreign().is_none();
+    let mut error = StepError::azure("", error);
+    if is_denied {
+        error.message = format!(
+            "{}; the application may not {purpose}: it lacks {missing}; give it a role on the cluster with {RUN_ACTION} and \
+             {RESULT_ACTION}, as Contributor has them",
+            error.message
+        );
+    }
+    error
+}
+
+/// Whether polling again would give the same error.
+fn is_permanent(error: &azure::Error) -> bool {
+    let is_final = |status| matches!(status, 400..=499) && !matches!(status, 401 | 408 | 429);
+    error.foreign().is_none() && error.upstream_status().is_some_and(is_final)
+}
+
+/// The end of a command's output, where errors are, in one line.
+fn tail(logs: &str) -> String {
+    let line: String = logs.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let skipped = line.chars().count().saturating_sub(MAX_LOGS_LEN);
+    line.chars().skip(skipped).collect()
+}

@@ -1,0 +1,31 @@
+//! The limit of clusters whose agent is deployed or replaced at the same time.
+
+use crate::store::{Error, Store};
+
+/// Counts a cluster among those with a rollout until `until_ms`, under the lease `fence`. False if `max` other clusters have
+/// one at `now_ms`, or the lease was lost.
+pub async fn begin_rollout(
+    store: &Store,
+    id: &str,
+    fence: i64,
+    (now_ms, until_ms): (i64, i64),
+    max: i64,
+) -> Result<bool, Error> {
+    let count = "select count(*) from clusters where id <> $1 and agent_rollout_until_ms > $2";
+    let mut transaction = store.begin().await?;
+    transaction.serialise("agent rollouts").await?;
+    let others: Vec<i64> = transaction.fetch_all(count, args![id, now_ms]).await?;
+    if others.iter().any(|others| *others >= max) {
+        return Ok(false);
+    }
+    let begun = transaction.execute(SET_ROLLOUT, args![id, fence, Some(until_ms)]).await? > 0;
+    transaction.commit().await?;
+    Ok(begun)
+}
+
+/// Ends the rollout of a cluster, now or at `until_ms`.
+pub async fn end_rollout(store: &Store, id: &str, fence: i64, until_ms: Option<i64>) -> Result<(), Error> {
+    store.execute(SET_ROLLOUT, args![id, fence, until_ms]).await.map(drop)
+}
+
+const SET_ROLLOUT: &str = "update clusters set agent_rollout_until_ms = $3 where id = $1 and fence = $2";
