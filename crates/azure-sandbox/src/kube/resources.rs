@@ -30,6 +30,8 @@ pub(crate) const VERSION: &str = "v1";
 pub(crate) const RBAC: &str = "rbac.authorization.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
+const NETWORKING: &str = "networking.k8s.io";
+const POLICY: &str = "policy";
 
 /// The verbs of stored types.
 pub(crate) const VERBS: [&str; 8] =
@@ -99,6 +101,23 @@ pub(crate) static DEPLOYMENTS: Resource = Resource {
     all: true,
     ..PLAIN
 };
+pub(crate) static NETWORK_POLICIES: Resource = Resource {
+    group: NETWORKING,
+    plural: "networkpolicies",
+    singular: "networkpolicy",
+    kind: "NetworkPolicy",
+    short: &["netpol"],
+    ..PLAIN
+};
+pub(crate) static DISRUPTION_BUDGETS: Resource = Resource {
+    group: POLICY,
+    plural: "poddisruptionbudgets",
+    singular: "poddisruptionbudget",
+    kind: "PodDisruptionBudget",
+    short: &["pdb"],
+    status: true,
+    ..PLAIN
+};
 pub(crate) static CLUSTER_ROLES: Resource = Resource {
     group: RBAC,
     plural: "clusterroles",
@@ -144,7 +163,7 @@ pub(crate) static SELF_RULES_REVIEWS: Resource = Resource {
     ..REVIEW
 };
 /// All types by group, in the order of discovery.
-pub(crate) static ALL: [&Resource; 15] = [
+pub(crate) static ALL: [&Resource; 17] = [
     &CONFIG_MAPS,
     &EVENTS,
     &NAMESPACES,
@@ -156,6 +175,8 @@ pub(crate) static ALL: [&Resource; 15] = [
     &SELF_SUBJECT_REVIEWS,
     &SELF_ACCESS_REVIEWS,
     &SELF_RULES_REVIEWS,
+    &NETWORK_POLICIES,
+    &DISRUPTION_BUDGETS,
     &CLUSTER_ROLE_BINDINGS,
     &CLUSTER_ROLES,
     &ROLE_BINDINGS,
@@ -273,7 +294,7 @@ mod tests {
             assert!(of_object(&object).unwrap().is(resource));
         }
         assert!(find("apps", "pods").is_none());
-        assert_eq!(groups().len(), 4);
+        assert_eq!(groups().len(), 6);
     }
 
     #[test]
