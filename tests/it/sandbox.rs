@@ -7,10 +7,12 @@ mod errors;
 mod faults;
 mod gateway;
 mod groups;
+mod inside;
 mod listings;
 mod pools;
 mod recordings;
 mod restart;
+mod run_command;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -52,6 +54,11 @@ impl Answer {
     fn items(&self) -> Vec<Value> {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()["value"].as_array().unwrap().clone()
+    }
+
+    /// The objects of a list in Kubernetes.
+    fn items_of_list(&self) -> Vec<Value> {
+        self.at("/items").as_array().unwrap_or_else(|| panic!("{}", self.text)).clone()
     }
 
     /// The value at a JSON pointer.

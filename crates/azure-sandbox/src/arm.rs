@@ -173,6 +173,7 @@ fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
         Route::ManagedClusters => clusters::list(call),
         Route::ManagedCluster { name } => clusters::handle_cluster(call, name),
         Route::ClusterAction { name, action } => clusters::handle_action(call, name, *action),
+        Route::CommandResult { cluster, id } => clusters::command_result(call, cluster, id),
         Route::UpgradeProfile { name } => clusters::upgrade_profile(call, name),
         Route::AgentPools { cluster } => pools::list(call, cluster),
         Route::AgentPool { cluster, name } => pools::handle_pool(call, cluster, name),
@@ -326,6 +327,7 @@ fn authorize(
         Some(Role::Contributor) => return Ok(()),
         Some(Role::Reader) if !request.is_write() => return Ok(()),
         Some(Role::Operator) if target.route.operation() != Operation::AdminCredential => return Ok(()),
+        Some(Role::Starter) if target.route.operation() != Operation::CommandResult => return Ok(()),
         _ => {}
     }
     // In Azure, the object ID is independent of the client ID.

@@ -14,7 +14,7 @@ use crate::recordings::{Operation, Outcome};
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
 use crate::seed::Role;
-use crate::state::{App, Audience, SandboxState, State, Subscription, Token};
+use crate::state::{App, Audience, SandboxState, State, Subscription, Token, Tokens};
 
 /// The validity of tokens in seconds.
 const LIFETIME: i64 = 3_599;
@@ -324,8 +324,8 @@ fn instance_discovery(request: &AzureRequest) -> Result<SandboxResponse, EntraEr
 }
 
 /// The caller of a valid token for an application, such as the one of the Kubernetes APIs.
-pub(crate) fn caller(sandbox: &SandboxState, token: &str) -> Option<EntraCaller> {
-    let found = sandbox.state().tokens.get(token).cloned()?;
+pub(crate) fn caller(sandbox: &SandboxState, tokens: &Tokens, token: &str) -> Option<EntraCaller> {
+    let found = tokens.get(token).cloned()?;
     let Audience::Application(audience) = found.audience else { return None };
     if found.expires_ms <= sandbox.clock.now_ms() {
         return None;

@@ -29,6 +29,7 @@ mod outcomes;
 mod recordings;
 mod request;
 mod response;
+mod run_command;
 mod script;
 pub mod seed;
 mod server;
@@ -192,7 +193,7 @@ impl Sandbox {
         let azure = server::router(Arc::clone(&sandbox));
         tasks.spawn(log_failure(serve::serve(listener, Some(tls), azure, stop.clone(), limits.clone())));
         let lookup = Arc::clone(&sandbox);
-        let entra = Arc::new(move |token: &str| entra::caller(&lookup, token));
+        let entra = Arc::new(move |token: &str| entra::caller(&lookup, &lookup.state().tokens, token));
         let (tls, inside) = (kube::tls::config(&kube)?, kube::server::router(kube.clone(), entra));
         tasks.spawn(log_failure(serve::serve(kubernetes, Some(tls), inside, stop.clone(), limits.clone())));
         tasks.spawn(kube::background::run(kube));

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use crate::json;
+use crate::run_command::Command;
 
 /// The kind of a long-running operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub enum OperationKind {
     DeleteSubnet,
     /// Registers a resource provider.
     RegisterProvider,
+    /// Runs a command in a cluster.
+    RunCommand,
 }
 
 /// The final status of a long-running operation.
@@ -237,6 +240,9 @@ pub(crate) struct LongOperation {
     pub(crate) versions: TargetVersions,
     /// The signature in the operation URLs.
     pub(crate) signature: String,
+    /// The command to run in a cluster, or its output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<Command>,
 }
 
 /// A scripted result of an operation, or that of an interrupted one.
@@ -285,6 +291,7 @@ impl LongOperation {
             ended_ms: None,
             versions: TargetVersions::default(),
             signature: format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()),
+            command: None,
         }
     }
 

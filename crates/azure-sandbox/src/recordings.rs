@@ -47,6 +47,10 @@ pub enum Operation {
     UserCredential,
     /// `POST …/managedClusters/{name}/start`, `…/stop` and `…/abort`
     ClusterAction,
+    /// `POST …/managedClusters/{name}/runCommand`
+    RunCommand,
+    /// `GET …/managedClusters/{name}/commandResults/{id}`
+    CommandResult,
     /// `GET …/upgradeProfiles/default`, of clusters and pools
     UpgradeProfile,
     /// `GET …/Microsoft.Authorization/permissions`

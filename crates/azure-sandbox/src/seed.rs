@@ -118,6 +118,8 @@ pub enum Role {
     Reader,
     /// Everything is allowed except reading admin kubeconfigs, and nothing inside Entra-enabled clusters.
     Operator,
+    /// Everything is allowed except reading the results of commands, and nothing inside Entra-enabled clusters.
+    Starter,
     /// Everything is allowed.
     #[default]
     Contributor,

@@ -13,16 +13,20 @@ use tokio::sync::{Notify, watch};
 use crate::clouds::Cloud;
 use crate::data::Catalog;
 use crate::declare::declare;
+use crate::entra;
 use crate::faults::Faults;
 use crate::kube::clusters::KubeClusters;
+use crate::kube::commands::{Job, NotStarted};
 use crate::log::Log;
+use crate::operation::{FinalStatus, OperationError, Outcome};
 use crate::outcomes::ScriptedOutcome;
 use crate::recordings::{Login, Operation, Page};
+use crate::run_command::Command;
 use crate::script::Script;
 use crate::seed::{Account, Role};
 use crate::skus::{self, Listing};
 use crate::state_file::StateFile;
-use crate::subscription::{SubscriptionState, find};
+use crate::subscription::{Resource, SubscriptionState, find};
 use crate::templates;
 use crate::timing::Timing;
 
@@ -181,9 +185,10 @@ impl SandboxState {
     /// Completes the operations that are due; whether any is still running.
     pub(crate) fn advance(&self, state: &mut State) -> bool {
         let now_ms = self.clock.now_ms();
-        let scale = state.timing.scale;
-        let mut running = false;
-        for Subscription { resources, tenant, .. } in state.subscriptions.values_mut() {
+        let State { subscriptions, tokens, timing, .. } = state;
+        let scale = timing.scale;
+        let (mut running, mut executed) = (false, false);
+        for Subscription { resources, tenant, .. } in subscriptions.values_mut() {
             let changes = resources.advance_to(now_ms, scale);
             for (group, name) in &changes.changed {
                 if let Some(cluster) = find(&resources.clusters, group, name) {
@@ -193,9 +198,47 @@ impl SandboxState {
             for host in &changes.deleted {
                 self.kube.remove(host);
             }
+            for id in &changes.commands {
+                self.run_command(resources, tokens, id);
+                executed = true;
+            }
             running |= resources.running().next().is_some();
         }
+        if executed {
+            // A restart must not execute a command again.
+            self.save(state);
+        }
         running
+    }
+
+    /// Executes the command of a long-running operation.
+    fn run_command(&self, resources: &mut SubscriptionState, tokens: &Tokens, id: &str) {
+        let SubscriptionState { operations, clusters, .. } = resources;
+        let Some(operation) = operations.iter_mut().find(|operation| operation.id == id) else { return };
+        let (group, name) = (operation.target.group_name(), operation.target.resource_name());
+        let cluster = find(clusters, group.unwrap_or_default(), name.unwrap_or_default());
+        let (Some(Command::Pending(request)), Some(host)) =
+            (operation.command.take(), cluster.and_then(Resource::api_host))
+        else {
+            return;
+        };
+        if operation.final_status() != Some(FinalStatus::Succeeded) {
+            self.kube.delete_command_pod(&host, id);
+            return;
+        }
+        let entra = |token: &str| entra::caller(self, tokens, token);
+        // The context was checked when the command was accepted.
+        let files = request.files().unwrap_or_default();
+        let job = Job { command: &request.command, files, token: &request.cluster_token };
+        let result = self.kube.run_command(&host, id, &job, &entra);
+        match result {
+            Ok(output) => operation.command = Some(Command::Done(output)),
+            Err(NotStarted { message }) => {
+                let code = "KubernetesOperationError".to_owned();
+                let error = OperationError { code, message };
+                operation.outcome = Some(Outcome { status: FinalStatus::Failed, error });
+            }
+        }
     }
 
     /// Stores the changed subscriptions.

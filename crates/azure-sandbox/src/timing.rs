@@ -41,6 +41,8 @@ pub struct Timing {
     pub network: u64,
     /// Registration of a resource provider.
     pub register: u64,
+    /// A command in a cluster, including the start of its pod.
+    pub run_command: u64,
 }
 
 impl Default for Timing {
@@ -62,6 +64,7 @@ impl Default for Timing {
             create_workspace: 2_000,
             network: 1_500,
             register: 3_000,
+            run_command: 2_000,
         }
     }
 }
@@ -89,6 +92,7 @@ impl Timing {
             | OperationKind::WriteSubnet
             | OperationKind::DeleteSubnet => self.network,
             OperationKind::RegisterProvider => self.register,
+            OperationKind::RunCommand => self.run_command,
         }
     }
 

@@ -10,8 +10,10 @@ pub(crate) mod lookup;
 pub(crate) mod merge;
 pub(crate) mod network;
 mod put;
+mod run_command;
 
 pub(crate) use availability::check_availability;
+pub(crate) use run_command::result as command_result;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -48,6 +50,7 @@ pub(crate) fn handle_action(
         ClusterAction::Start => power(call, name, true),
         ClusterAction::Stop => power(call, name, false),
         ClusterAction::Abort => abort(call, name),
+        ClusterAction::RunCommand => run_command::start(call, name),
         _ => credential::list(call, name, action),
     }
 }
@@ -123,7 +126,8 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let operations = call.resources.operations.iter_mut().filter(|operation| {
         operation.ended_ms.is_none()
             && operation.kind.is_on_cluster()
-            && ![OperationKind::DeleteCluster, OperationKind::DeletePool].contains(&operation.kind)
+            && ![OperationKind::DeleteCluster, OperationKind::DeletePool, OperationKind::RunCommand]
+                .contains(&operation.kind)
             && operation.target.is_within(&group, &name)
     });
     for operation in operations {

@@ -31,7 +31,9 @@ impl Route {
                 ClusterAction::AdminCredential | ClusterAction::AdminProfile => Operation::AdminCredential,
                 ClusterAction::UserCredential | ClusterAction::UserProfile => Operation::UserCredential,
                 ClusterAction::Start | ClusterAction::Stop | ClusterAction::Abort => Operation::ClusterAction,
+                ClusterAction::RunCommand => Operation::RunCommand,
             },
+            Self::CommandResult { .. } => Operation::CommandResult,
             Self::UpgradeProfile { .. } | Self::PoolUpgradeProfile { .. } => Operation::UpgradeProfile,
             Self::AgentPools { .. } => Operation::AgentPools,
             Self::AgentPool { .. } => Operation::AgentPool,
@@ -59,6 +61,7 @@ impl Route {
             Self::ManagedClusters
             | Self::ManagedCluster { .. }
             | Self::ClusterAction { .. }
+            | Self::CommandResult { .. }
             | Self::UpgradeProfile { .. } => "Microsoft.ContainerService/managedClusters",
             Self::AgentPools { .. } | Self::AgentPool { .. } | Self::PoolUpgradeProfile { .. } => {
                 "Microsoft.ContainerService/managedClusters/agentPools"
@@ -90,6 +93,7 @@ impl Route {
         }
         let (below, verb) = match (self, method.as_str()) {
             (Self::ClusterAction { action, .. }, _) => (action.path(), "action"),
+            (Self::CommandResult { .. }, _) => ("/commandResults", "read"),
             (Self::UpgradeProfile { .. } | Self::PoolUpgradeProfile { .. }, _) => {
                 ("/upgradeProfiles", "read")
             }
@@ -130,6 +134,7 @@ impl ClusterAction {
             Self::Start => "/start",
             Self::Stop => "/stop",
             Self::Abort => "/abort",
+            Self::RunCommand => "/runCommand",
         }
     }
 }
@@ -147,6 +152,7 @@ impl Target {
             | Route::Workspace { name }
             | Route::ManagedCluster { name }
             | Route::ClusterAction { name, .. }
+            | Route::CommandResult { cluster: name, .. }
             | Route::UpgradeProfile { name } => format!("{scope}/providers/{kind}/{name}"),
             Route::Subnet { network: parent, name }
             | Route::AgentPool { cluster: parent, name }
@@ -189,6 +195,16 @@ mod tests {
                 &*format!("{aks}/listClusterAdminCredential"),
                 Method::POST,
                 "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
+            ),
+            (
+                &*format!("{aks}/runCommand"),
+                Method::POST,
+                "Microsoft.ContainerService/managedClusters/runCommand/action",
+            ),
+            (
+                &*format!("{aks}/commandResults/i"),
+                Method::GET,
+                "Microsoft.ContainerService/managedClusters/commandResults/read",
             ),
             (
                 "/subscriptions/s/providers/Microsoft.ContainerService/register",

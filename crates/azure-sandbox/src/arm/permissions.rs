@@ -14,6 +14,7 @@ pub(crate) fn list(call: &Call<'_>) -> SandboxResponse {
         Role::Operator => {
             (&["*"], &["Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action"])
         }
+        Role::Starter => (&["*"], &["Microsoft.ContainerService/managedClusters/commandResults/read"]),
         Role::Contributor => (
             &["*"],
             &[

@@ -58,6 +58,10 @@ pub(crate) enum Route {
         name: String,
         action: ClusterAction,
     },
+    CommandResult {
+        cluster: String,
+        id: String,
+    },
     UpgradeProfile {
         name: String,
     },
@@ -101,6 +105,7 @@ pub(crate) enum ClusterAction {
     Start,
     Stop,
     Abort,
+    RunCommand,
 }
 
 /// The provider of a long-running operation.
@@ -225,6 +230,10 @@ fn aks(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
         (true, ["managedclusters", _, "start"]) => action(ClusterAction::Start),
         (true, ["managedclusters", _, "stop"]) => action(ClusterAction::Stop),
         (true, ["managedclusters", _, "abort"]) => action(ClusterAction::Abort),
+        (true, ["managedclusters", _, "runcommand"]) => action(ClusterAction::RunCommand),
+        (true, ["managedclusters", _, "commandresults", _]) => {
+            Route::CommandResult { cluster: name(1), id: name(3) }
+        }
         (true, ["managedclusters", _, "upgradeprofiles", "default"]) => {
             Route::UpgradeProfile { name: name(1) }
         }
@@ -296,6 +305,11 @@ mod tests {
                 &*format!("{aks}/agentpools/P"),
                 Some("G"),
                 Route::AgentPool { cluster: mine(), name: "P".to_owned() },
+            ),
+            (
+                &*format!("{aks}/commandResults/I"),
+                Some("G"),
+                Route::CommandResult { cluster: mine(), id: "I".to_owned() },
             ),
             (
                 &*format!("{aks}/accessProfiles/clusterAdmin/listCredential"),

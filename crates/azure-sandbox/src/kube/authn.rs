@@ -42,6 +42,24 @@ fn by_token(cluster: &Cluster, token: &str, entra: &dyn Fn(&str) -> Option<Entra
     tokens::user(&authority, &state, token).or_else(|| by_entra(&state, &entra(token)?))
 }
 
+/// The user of a command that Azure runs inside the cluster. In a cluster with Entra, a token determines the user; without
+/// one, the command is the administrator's where local accounts are enabled, and anonymous elsewhere.
+pub(crate) fn user_of_command(
+    cluster: &Cluster,
+    token: &str,
+    entra: &dyn Fn(&str) -> Option<EntraCaller>,
+) -> Result<User, StatusError> {
+    let (has_entra, has_local_accounts) = {
+        let state = cluster.state();
+        (state.declared.entra.is_some(), state.declared.local_accounts)
+    };
+    if has_entra && !token.is_empty() {
+        let caller = entra(token).ok_or_else(StatusError::unauthorized)?;
+        return by_entra(&cluster.state(), &caller).ok_or_else(StatusError::unauthorized);
+    }
+    Ok(if has_local_accounts || !has_entra { User::administrator() } else { User::anonymous() })
+}
+
 /// Entra tokens are valid in Entra-enabled clusters, from the cluster's tenant and for its application.
 fn by_entra(state: &State, caller: &EntraCaller) -> Option<User> {
     let entra = state.declared.entra.as_ref()?;

@@ -93,7 +93,7 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     response
 }
 
-fn record(kube: &KubeClusters, host: &str, parts: &http::request::Parts) -> RecordedRequest {
+pub(crate) fn record(kube: &KubeClusters, host: &str, parts: &http::request::Parts) -> RecordedRequest {
     RecordedRequest {
         operation: Operation::Kubernetes,
         method: parts.method.to_string(),
@@ -123,7 +123,7 @@ fn respond(
 }
 
 /// The error of a fault, in the form of Kubernetes.
-fn scripted_error(refusal: &Refusal) -> SandboxResponse {
+pub(crate) fn scripted_error(refusal: &Refusal) -> SandboxResponse {
     let code = refusal.status.unwrap_or(500);
     let reason = match code {
         401 => "Unauthorized",

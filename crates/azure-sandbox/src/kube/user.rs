@@ -63,6 +63,11 @@ impl User {
         Self { name: name.to_owned(), groups, ..Self::default() }
     }
 
+    pub(crate) fn anonymous() -> Self {
+        let groups = vec!["system:unauthenticated".to_owned()];
+        Self { name: "system:anonymous".to_owned(), groups, ..Self::default() }
+    }
+
     pub(crate) fn service_account(namespace: &str, name: &str, uid: &str) -> Self {
         let mut groups = service_account_groups(namespace);
         groups.push(AUTHENTICATED.to_owned());

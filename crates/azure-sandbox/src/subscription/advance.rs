@@ -15,6 +15,8 @@ pub(crate) struct ClusterChanges {
     pub(crate) changed: Vec<(String, String)>,
     /// Host names of deleted clusters.
     pub(crate) deleted: Vec<String>,
+    /// IDs of commands to run.
+    pub(crate) commands: Vec<String>,
 }
 
 impl SubscriptionState {
@@ -48,6 +50,7 @@ impl SubscriptionState {
                 self.unregistered.retain(|provider| !provider.eq_ignore_ascii_case(target.name()));
             }
             OperationKind::RegisterProvider => {}
+            OperationKind::RunCommand => changes.commands.push(operation.id.clone()),
             OperationKind::CreateWorkspace => {
                 if let Some(workspace) = find_mut(&mut self.workspaces, group, name) {
                     workspace.set_state(status.as_str());

@@ -109,6 +109,38 @@ fn elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&'a str
     }
 }
 
+/// Extends a strategic merge patch, which sets the fields of `after`, by the removal of those that only `before` has.
+pub(crate) fn removals(before: &Value, after: &Value, patch: &mut Value) {
+    removed(before, after, patch, &mut Vec::new());
+}
+
+fn removed<'a>(before: &'a Value, after: &Value, patch: &mut Value, fields: &mut Vec<&'a str>) {
+    for (key, old) in before.as_object().into_iter().flatten() {
+        let Some(new) = after.get(key) else {
+            patch[key] = Value::Null;
+            continue;
+        };
+        fields.push(key);
+        match (old.as_array(), new.as_array()) {
+            (Some(old), Some(new)) => removed_elements(old, new, &mut patch[key], fields),
+            _ if old.is_object() && new.is_object() => removed(old, new, &mut patch[key], fields),
+            _ => {}
+        }
+        fields.pop();
+    }
+}
+
+fn removed_elements<'a>(before: &'a [Value], after: &[Value], patch: &mut Value, fields: &mut Vec<&'a str>) {
+    let (Some(key), Some(patch)) = (merge_key(fields), patch.as_array_mut()) else { return };
+    for old in before {
+        let same = |element: &&Value| element[key] == old[key];
+        match (after.iter().find(same), patch.iter_mut().find(|element| element[key] == old[key])) {
+            (Some(new), Some(element)) => removed(old, new, element, fields),
+            _ => patch.push(serde_json::json!({"$patch": "delete", key: old[key]})),
+        }
+    }
+}
+
 /// Sorts elements by `order`; the others follow.
 fn sort(target: Option<&mut Value>, order: &[Value], fields: &[&str]) {
     let Some(elements) = target.and_then(Value::as_array_mut) else { return };
@@ -188,6 +220,18 @@ mod tests {
         assert_eq!(containers(json!([{"name": "b", "$patch": "delete"}])).as_array().unwrap().len(), 1);
         assert_eq!(containers(json!([{"$patch": "replace"}, {"name": "c"}])), json!([{"name": "c"}]));
         assert_eq!(containers(json!([{"name": "c", "image": null}]))[2], json!({"name": "c"}));
+    }
+
+    #[test]
+    fn removals_delete_fields_and_keyed_elements() {
+        let before = json!({"a": 1, "b": {"c": 1, "d": 2}, "containers": [
+            {"name": "x", "env": [{"name": "A"}, {"name": "B"}]}, {"name": "y"}], "subjects": [{"name": "s"}]});
+        let after =
+            json!({"b": {"d": 2}, "containers": [{"name": "x", "env": [{"name": "B"}]}], "subjects": []});
+        let (mut patch, mut target) = (after.clone(), before.clone());
+        removals(&before, &after, &mut patch);
+        strategic(&mut target, &patch);
+        assert_eq!(target, after);
     }
 
     #[test]

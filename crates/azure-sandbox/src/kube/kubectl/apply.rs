@@ -1,0 +1,147 @@
+//! `kubectl apply` and `kubectl delete`.
+
+use http::Method;
+use serde_json::Value;
+
+use super::args::Args;
+use super::manifest::{Item, encode, named, path};
+use super::{Failure, Session, singular};
+use crate::kube::patch::removals;
+use crate::kube::value::{at, set, text};
+
+const JSON: &str = "application/json";
+const APPLY: (&str, &str) = ("application/apply-patch+yaml", JSON);
+const STRATEGIC: (&str, &str) = ("application/strategic-merge-patch+json", JSON);
+const PLAIN: (&str, &str) = (JSON, JSON);
+/// The annotation with the manifest of the last client-side apply.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+impl Session<'_> {
+    pub(super) fn apply(&mut self, args: &Args) -> Result<(), Failure> {
+        let mut failed = false;
+        for item in self.items(args)? {
+            let result = item.and_then(|item| {
+                let done = if args.server_side {
+                    self.apply_on_server(&item, args)
+                } else {
+                    self.apply_here(&item, args)
+                };
+                done.map(|done| format!("{}/{} {done}", singular(item.resource), item.name))
+            });
+            failed |= result.is_err();
+            let (Ok(line) | Err(line)) = result;
+            self.print(&line);
+        }
+        if failed { Err(Failure::Printed) } else { Ok(()) }
+    }
+
+    fn apply_on_server(&self, item: &Item, args: &Args) -> Result<&'static str, String> {
+        let manager = encode(args.field_manager.as_deref().unwrap_or("kubectl"));
+        let url = path(item.resource, &item.namespace, &item.name);
+        let url = format!("{url}?fieldManager={manager}&force={}", args.force_conflicts);
+        match self.client.send(Method::PATCH, &url, APPLY, &item.object) {
+            Ok(_) => Ok("serverside-applied"),
+            Err(error) => Err(error.print("")),
+        }
+    }
+
+    /// Creates the object, or patches what differs from the manifest and what the last manifest had in addition.
+    fn apply_here(&self, item: &Item, args: &Args) -> Result<&'static str, String> {
+        let manager = encode(args.field_manager.as_deref().unwrap_or("kubectl-client-side-apply"));
+        let url = path(item.resource, &item.namespace, &item.name);
+        let mut manifest = item.object.clone();
+        set(&mut manifest, &["metadata", "annotations", LAST_APPLIED], format!("{}\n", item.object));
+        let live = match self.client.send(Method::GET, &url, PLAIN, &Value::Null) {
+            Ok(live) => live,
+            Err(error) if error.code == 404 => {
+                let all = format!("{}?fieldManager={manager}", path(item.resource, &item.namespace, ""));
+                return match self.client.send(Method::POST, &all, PLAIN, &manifest) {
+                    Ok(_) => Ok("created"),
+                    Err(error) => Err(error.print(&format!("error when creating {:?}: ", item.file))),
+                };
+            }
+            Err(error) => {
+                let resource = item.resource;
+                return Err(error.print(&format!(
+                    "error when retrieving current configuration of:\nResource: \"{}, Resource={}\", GroupVersionKind: \
+                     \"{}, Kind={}\"\nName: {:?}, Namespace: {:?}\nfrom server for: {:?}: ",
+                    resource.api_version(),
+                    resource.plural,
+                    resource.api_version(),
+                    resource.kind,
+                    item.name,
+                    item.namespace,
+                    item.file
+                )));
+            }
+        };
+        let last = at(&live, &["metadata", "annotations", LAST_APPLIED]).as_str().unwrap_or_default();
+        let last: Value = serde_json::from_str(last).unwrap_or_default();
+        removals(&last, &item.object, &mut manifest);
+        let url = format!("{url}?fieldManager={manager}");
+        let patched = self.client.send(Method::PATCH, &url, STRATEGIC, &manifest).map_err(|error| {
+            error.print(&format!("error when applying patch:\nto:\nfor: {:?}: ", item.file))
+        })?;
+        let version = "/metadata/resourceVersion";
+        Ok(if text(&patched, version) == text(&live, version) { "unchanged" } else { "configured" })
+    }
+
+    pub(super) fn delete(&mut self, args: &Args) -> Result<(), Failure> {
+        let mut failed = false;
+        let items: Vec<_> = if args.files.is_empty() {
+            let named = named_objects(&args.positional)?;
+            let namespace = args.namespace.as_deref().unwrap_or("default");
+            let target = |(resource, name)| Ok((resource, namespace.to_owned(), name, String::new()));
+            named.into_iter().map(target).collect()
+        } else {
+            let target = |item: Item| {
+                let context = format!("error when deleting {:?}: ", item.file);
+                (item.resource, item.namespace, item.name, context)
+            };
+            self.items(args)?.into_iter().map(|item| item.map(target)).collect()
+        };
+        for item in items {
+            let result = item.and_then(|(resource, namespace, name, context)| {
+                match self.client.send(
+                    Method::DELETE,
+                    &path(resource, &namespace, &name),
+                    PLAIN,
+                    &Value::Null,
+                ) {
+                    Ok(_) => Ok(Some(format!("{} {name:?} deleted", singular(resource)))),
+                    Err(error) if error.code == 404 && args.ignore_not_found => Ok(None),
+                    Err(error) => Err(error.print(&context)),
+                }
+            });
+            failed |= result.is_err();
+            if let Some(line) = result.unwrap_or_else(Some) {
+                self.print(&line);
+            }
+        }
+        if failed { Err(Failure::Printed) } else { Ok(()) }
+    }
+}
+
+/// The objects in `pods/a deployments/b` or `pods a b`.
+pub(super) fn named_objects(
+    words: &[String],
+) -> Result<Vec<(&'static crate::kube::resources::Resource, String)>, Failure> {
+    let unknown = |word: &str| Failure::error(format!("the server doesn't have a resource type {word:?}"));
+    let (first, rest) = words
+        .split_first()
+        .ok_or_else(|| Failure::error("You must provide one or more resources by argument or filename."))?;
+    if first.contains('/') {
+        let parts = words.iter().map(|word| {
+            let (kind, name) = word.split_once('/').ok_or_else(|| {
+                Failure::error("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form")
+            })?;
+            Ok((named(kind).ok_or_else(|| unknown(kind))?, name.to_owned()))
+        });
+        return parts.collect();
+    }
+    let resource = named(first).ok_or_else(|| unknown(first))?;
+    if rest.is_empty() {
+        return Err(Failure::error("resource(s) were provided, but no name was specified"));
+    }
+    Ok(rest.iter().map(|name| (resource, name.clone())).collect())
+}

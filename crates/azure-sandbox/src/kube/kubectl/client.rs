@@ -1,0 +1,92 @@
+//! Requests to a Kubernetes API from inside the sandbox.
+
+use std::sync::Arc;
+
+use http::Method;
+use serde_json::Value;
+
+use crate::faults::Effect;
+use crate::kube::api::{self, Call, Reply};
+use crate::kube::cluster::Cluster;
+use crate::kube::clusters::KubeClusters;
+use crate::kube::request::KubeRequest;
+use crate::kube::server::{record, scripted_error};
+use crate::kube::user::User;
+use crate::kube::value::text;
+
+/// A client with the rights of a user.
+pub(crate) struct Client {
+    pub(crate) kube: KubeClusters,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) user: User,
+}
+
+/// An error response, from its `Status` object.
+pub(super) struct ServerError {
+    pub(super) code: u16,
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+impl Client {
+    /// Sends a request; the object in the response.
+    pub(super) fn send(
+        &self,
+        method: Method,
+        uri: &str,
+        headers: (&str, &str),
+        body: &Value,
+    ) -> Result<Value, ServerError> {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let (content_type, accept) = headers;
+        let request = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("content-type", content_type)
+            .header("accept", accept)
+            .body(())
+            .map_err(|error| ServerError::new(400, "BadRequest", &error.to_string()))?;
+        let (parts, ()) = request.into_parts();
+        let record = record(&self.kube, &self.cluster.host, &parts);
+        let (number, fault) = {
+            let mut traffic = self.kube.traffic();
+            let fault = traffic.faults.match_request(&record);
+            (traffic.log.push(record), fault)
+        };
+        let request = KubeRequest::new(parts);
+        let call = Call {
+            kube: &self.kube,
+            cluster: &self.cluster,
+            user: &self.user,
+            request: &request,
+            body: &body,
+        };
+        let response = match fault.effect {
+            Some(Effect::Status(refusal)) => scripted_error(&refusal),
+            _ => match api::respond(&call) {
+                Ok(Reply::Full(response)) => response,
+                Ok(Reply::Stream(..)) => {
+                    return Err(ServerError::new(400, "BadRequest", "the response is a stream"));
+                }
+                Err(error) => error.to_response(),
+            },
+        };
+        self.kube.traffic().log.set_status(number, response.status.as_u16());
+        let value: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        if response.status.is_success() {
+            return Ok(value);
+        }
+        Err(ServerError::new(response.status.as_u16(), text(&value, "/reason"), text(&value, "/message")))
+    }
+}
+
+impl ServerError {
+    fn new(code: u16, reason: &str, message: &str) -> Self {
+        Self { code, reason: reason.to_owned(), message: message.to_owned() }
+    }
+
+    /// The error in kubectl's form; `context` says what it was doing.
+    pub(super) fn print(&self, context: &str) -> String {
+        format!("Error from server ({}): {context}{}", self.reason, self.message)
+    }
+}
