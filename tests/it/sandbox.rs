@@ -10,6 +10,7 @@ mod groups;
 mod inside;
 mod listings;
 mod pools;
+mod programs;
 mod recordings;
 mod restart;
 mod run_command;

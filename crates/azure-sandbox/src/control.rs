@@ -2,7 +2,7 @@
 //! same on a loopback port.
 
 pub(crate) mod http;
-mod kubernetes;
+pub(crate) mod kubernetes;
 
 use std::sync::Arc;
 

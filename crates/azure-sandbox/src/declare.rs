@@ -29,6 +29,7 @@ fn declared(cluster: &Resource, tenant: &str) -> Option<Declared> {
     });
     Some(Declared {
         fqdn: cluster.api_host()?,
+        name: cluster.name.clone(),
         kubernetes_version: json::text(body, "/properties/currentKubernetesVersion")?.to_owned(),
         pools: cluster.pools().iter().filter_map(pool).collect(),
         local_accounts: !json::is_true(body, "/properties/disableLocalAccounts"),

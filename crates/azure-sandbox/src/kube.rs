@@ -7,7 +7,8 @@
 //! [`mod@write`], which reads the object from [`storage`], changes it with [`patch`], validates it with [`admit`], and
 //! stores it; [`controllers`] then reconcile (here, they create pods), and every [`watch`] sends its events.
 //!
-//! Nothing runs inside pods. They are scheduled, get an address, become ready and write a log.
+//! Nothing runs inside most pods. They are scheduled, get an address, become ready and write a log. [`runtime`] runs a
+//! program in those that have its image, and [`commands`] what Azure's run command is asked to run.
 
 mod admit;
 mod api;
@@ -18,6 +19,7 @@ pub(crate) mod background;
 mod cluster;
 pub(crate) mod clusters;
 pub(crate) mod commands;
+mod containers;
 mod controllers;
 pub(crate) mod declared;
 mod delete;
@@ -38,6 +40,7 @@ mod request;
 mod resources;
 mod reviews;
 mod rules;
+pub(crate) mod runtime;
 mod seed;
 mod select;
 pub(crate) mod server;

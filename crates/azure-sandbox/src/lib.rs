@@ -26,6 +26,7 @@ mod kube;
 mod log;
 mod operation;
 mod outcomes;
+mod program;
 mod recordings;
 mod request;
 mod response;
@@ -56,6 +57,7 @@ use tracing::error;
 pub use authority::Error as AuthorityError;
 use authority::StoredAuthority;
 pub use clouds::Cloud;
+pub use control::kubernetes::PodNetwork;
 pub use control::{Control, InvalidRecording, InvalidTimeScale, PLAYED_TENANT, Quota};
 pub use data::Error as DataError;
 pub use faults::{Effect, Fault, Refusal};
@@ -65,6 +67,7 @@ pub use kube::kubeconfig::UserFormat;
 pub use log::RecordedRequest;
 pub use operation::{FinalStatus, OperationKind};
 pub use outcomes::ScriptedOutcome;
+pub use program::{BuiltInImage, Connect, Container, Program};
 pub use recordings::{Login, Operation, Outcome, Page};
 pub use seed::{Account, Seed};
 pub use state_file::Error as StateError;
@@ -98,6 +101,8 @@ pub struct Options {
     pub timing: Timing,
     /// The existing directory for the certificate authority and the state; `None` stores nothing.
     pub state_dir: Option<PathBuf>,
+    /// The programs that run as containers with their image; nothing runs in other containers.
+    pub images: Vec<BuiltInImage>,
 }
 
 impl Default for Options {
@@ -108,6 +113,7 @@ impl Default for Options {
             clock: Clock::system(),
             timing: Timing::default(),
             state_dir: None,
+            images: Vec::new(),
         }
     }
 }
@@ -175,8 +181,9 @@ impl Sandbox {
         let file = directory.map(|directory| StateFile::new(directory, AZURE_FILE));
         let stored = file.as_ref().map(StateFile::read).transpose()?.unwrap_or_default();
         let stop = CancellationToken::new();
-        let kube = KubeClusters::open(options.clock.clone(), directory, &catalog.families, stop.clone())?;
-        let sandbox = SandboxState::new(catalog, options.clock, options.timing, file, stored, kube.clone());
+        let (clock, images) = (options.clock, options.images);
+        let kube = KubeClusters::open(clock.clone(), directory, &catalog.families, images, stop.clone())?;
+        let sandbox = SandboxState::new(catalog, clock, options.timing, file, stored, kube.clone());
         let sandbox = Arc::new(sandbox);
         let control = Control { sandbox: Arc::clone(&sandbox) };
         let (listener, address) = bind(options.listen).await?;
@@ -185,8 +192,7 @@ impl Sandbox {
             None => None,
         };
         let (kubernetes, kubernetes_address) = bind(ANY_PORT).await?;
-        // It is set only here.
-        let _ = sandbox.kubernetes_address.set(kubernetes_address);
+        kube.runtime().network.set_kubernetes_address(kubernetes_address);
         let closed = Arc::new(closed_port()?);
         let tasks = TaskTracker::new();
         let limits = serve::Options { drain: DRAIN, ..serve::Options::default() };

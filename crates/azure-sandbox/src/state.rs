@@ -2,8 +2,7 @@
 //! lock. Nothing waits while it is held.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clock::Clock;
 use serde::{Deserialize, Serialize};
@@ -38,8 +37,6 @@ pub(crate) struct SandboxState {
     pub(crate) clock: Clock,
     pub(crate) catalog: Catalog,
     pub(crate) kube: KubeClusters,
-    /// The address of the Kubernetes APIs, set at the start.
-    pub(crate) kubernetes_address: OnceLock<SocketAddr>,
     /// Notified when a long-running operation starts.
     pub(crate) operation_started: Notify,
     /// Changes when the faults are cleared.
@@ -169,7 +166,6 @@ impl SandboxState {
             clock,
             catalog,
             kube,
-            kubernetes_address: OnceLock::new(),
             operation_started,
             faults_cleared: watch::Sender::default(),
             file,

@@ -1,16 +1,22 @@
 //! Requests to the Kubernetes APIs of the sandbox's clusters, as their administrator.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Answer, Azure, cluster, read};
+
+/// The time limit for a change that a test waits for.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) struct Inside {
     client: reqwest::Client,
     pub(super) fqdn: String,
-    token: String,
+    pub(super) authority: String,
+    pub(super) token: String,
 }
 
 impl Inside {
@@ -30,7 +36,7 @@ impl Inside {
             .resolve(&fqdn, azure.sandbox.kubernetes_address())
             .build()
             .unwrap();
-        Self { client, fqdn, token }
+        Self { client, fqdn, authority: String::from_utf8(authority).unwrap(), token }
     }
 
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
@@ -47,7 +53,48 @@ impl Inside {
         self.send(Method::GET, path, None).await
     }
 
+    pub(super) async fn create(&self, path: &str, body: &Value) {
+        self.send(Method::POST, path, Some(body)).await.expect(201);
+    }
+
     pub(super) async fn delete(&self, path: &str) {
         self.send(Method::DELETE, path, None).await.expect(200);
     }
+
+    /// Reads an object or list until it meets a condition.
+    pub(super) async fn until(&self, path: &str, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let waiting = async {
+            loop {
+                last = self.get(path).await.json();
+                if is_met(&last) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let met = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        assert!(met, "{what}: {last:#}");
+        last
+    }
+
+    /// Creates a deployment with one container, named `agent`, in the namespace `default`.
+    pub(super) async fn deploy(&self, image: &str, replicas: u32, container: Value) {
+        let mut container = container;
+        container["name"] = "agent".into();
+        container["image"] = image.into();
+        let body = json!({"metadata": {"name": "agent"}, "spec": {"replicas": replicas,
+            "selector": {"matchLabels": {"app": "agent"}},
+            "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [container],
+                "volumes": [{"name": "ca", "configMap": {"name": "kube-root-ca.crt"}}]}}}});
+        self.create("/apis/apps/v1/namespaces/default/deployments", &body).await;
+    }
+}
+
+pub(super) const PODS: &str = "/api/v1/namespaces/default/pods?labelSelector=app%3Dagent";
+pub(super) const AGENT: &str = "/apis/apps/v1/namespaces/default/deployments/agent";
+
+/// The status of the only container of a pod in a list.
+pub(super) fn container(pods: &Value, index: usize) -> &Value {
+    &pods["items"][index]["status"]["containerStatuses"][0]
 }

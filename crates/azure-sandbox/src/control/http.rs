@@ -43,11 +43,39 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/plays/{subscription}/{route}", put(play))
         .route("/logins", post(login))
         .route("/tokens", delete(call(Control::forget_tokens)))
+        .merge(kubernetes_router())
+        .fallback(async || {
+            let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, /accounts, \
+                         /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
+                         /kubernetes/agents, /kubernetes/images, /kubernetes/network, /kubernetes/faults, \
+                         /kubernetes/requests";
+            error_response(StatusCode::NOT_FOUND, &format!("not found; the paths are: {paths}"))
+        })
+        .method_not_allowed_fallback(async || {
+            error_response(StatusCode::METHOD_NOT_ALLOWED, "this path does not support the method")
+        })
+        .layer(middleware::from_fn(guard))
+        .with_state(control)
+}
+
+/// The part for the Kubernetes APIs of clusters.
+fn kubernetes_router() -> Router<Control> {
+    Router::new()
         .route("/kubernetes/clusters", get(show(Control::cluster_views)))
         .route("/kubernetes/clusters/{fqdn}", put(declare_cluster).delete(delete_cluster))
         .route("/kubernetes/clusters/{fqdn}/kubeconfig", get(kubeconfig))
         .route("/kubernetes/clusters/{fqdn}/reachable", put(set_reachable))
         .route("/kubernetes/clusters/{fqdn}/certificates", post(replace_certificates))
+        .route(
+            "/kubernetes/agents",
+            get(show(|control| Agents { enabled: control.agents_enabled() })).put(set_agents),
+        )
+        .route(
+            "/kubernetes/images",
+            get(show(|control| Images { unpullable: control.unpullable_images() })).put(set_images),
+        )
+        .route("/kubernetes/network", get(show(Control::pod_network)).put(set_network))
+        .route("/kubernetes/network/connections", delete(call(Control::cut_pod_connections)))
         .route(
             "/kubernetes/faults",
             get(show(Control::kubernetes_faults))
@@ -58,17 +86,6 @@ pub(crate) fn router(control: Control) -> Router {
             "/kubernetes/requests",
             get(show(Control::kubernetes_requests)).delete(call(Control::clear_kubernetes_requests)),
         )
-        .fallback(async || {
-            let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, /accounts, \
-                         /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
-                         /kubernetes/faults, /kubernetes/requests";
-            error_response(StatusCode::NOT_FOUND, &format!("not found; the paths are: {paths}"))
-        })
-        .method_not_allowed_fallback(async || {
-            error_response(StatusCode::METHOD_NOT_ALLOWED, "this path does not support the method")
-        })
-        .layer(middleware::from_fn(guard))
-        .with_state(control)
 }
 
 struct ControlError(StatusCode, String);
@@ -256,6 +273,45 @@ async fn set_reachable(
 ) -> Result<StatusCode, ControlError> {
     let Reachable { reachable } = parse_json(&body)?;
     saved_if(&control, &fqdn, control.make_reachable(&fqdn, reachable)).await
+}
+
+/// Whether programs run in pods.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Agents {
+    enabled: bool,
+}
+
+async fn set_agents(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
+    let Agents { enabled } = parse_json(&body)?;
+    control.enable_agents(enabled);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The images that cannot be pulled.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Images {
+    unpullable: Vec<String>,
+}
+
+async fn set_images(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
+    let Images { unpullable } = parse_json(&body)?;
+    control.set_unpullable_images(unpullable);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The limit of the network of pods; `null` for none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkLimit {
+    read_bytes_per_second: Option<u64>,
+}
+
+async fn set_network(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
+    let NetworkLimit { read_bytes_per_second } = parse_json(&body)?;
+    control.limit_pod_reads(read_bytes_per_second);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,7 @@
 //! Control of the Kubernetes APIs of clusters.
 
+use std::net::SocketAddr;
+
 use serde::Serialize;
 
 use super::Control;
@@ -15,6 +17,18 @@ pub(crate) struct ClusterView {
     declared: Declared,
     /// Whether the host name resolves.
     found: bool,
+    /// The loopback address that serves the host name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<SocketAddr>,
+}
+
+/// The network of the pods that run programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PodNetwork {
+    /// The number of open connections.
+    pub connections: usize,
+    /// The maximum number of bytes per second that each connection reads.
+    pub read_bytes_per_second: Option<u64>,
 }
 
 impl Control {
@@ -35,11 +49,12 @@ impl Control {
 
     pub(crate) fn cluster_views(&self) -> Vec<ClusterView> {
         let clusters = self.sandbox.kube.clusters();
+        let address = self.sandbox.kube.runtime().network.kubernetes_address();
         clusters
             .iter()
             .map(|cluster| {
                 let found = cluster.is_resolvable();
-                ClusterView { declared: cluster.state().declared.clone(), found }
+                ClusterView { declared: cluster.state().declared.clone(), found, address }
             })
             .collect()
     }
@@ -71,7 +86,7 @@ impl Control {
     pub fn kubeconfig(&self, fqdn: &str) -> Option<String> {
         let cluster = self.sandbox.kube.cluster(fqdn)?;
         let name = fqdn.split('.').next().unwrap_or_default();
-        Some(kubeconfig::direct(&cluster, *self.sandbox.kubernetes_address.get()?, name))
+        Some(kubeconfig::direct(&cluster, self.sandbox.kube.runtime().network.kubernetes_address()?, name))
     }
 
     /// Azure's kubeconfig for administrators of a cluster with this `name`.
@@ -82,6 +97,46 @@ impl Control {
     /// Azure's kubeconfig for users of a cluster with this `name`.
     pub fn user_kubeconfig(&self, fqdn: &str, name: &str, format: UserFormat) -> Option<String> {
         self.sandbox.kube.user_kubeconfig(fqdn, name, format)
+    }
+
+    /// Whether the programs of [`crate::Options::images`] run.
+    pub fn agents_enabled(&self) -> bool {
+        self.sandbox.kube.runtime().is_enabled()
+    }
+
+    /// Stops the programs in pods, or starts them again. Meanwhile, their pods stay, but are not ready, so that programs
+    /// outside of the sandbox can take their place.
+    pub fn enable_agents(&self, enabled: bool) {
+        self.sandbox.kube.runtime().set_enabled(enabled);
+    }
+
+    /// The images that new pods cannot pull.
+    pub fn unpullable_images(&self) -> Vec<String> {
+        self.sandbox.kube.runtime().unpullable()
+    }
+
+    /// Sets the images that new pods cannot pull: repositories without a registry, with a tag for only that tag; `*` for
+    /// every image. Pods that wait for an image start once it is no longer among them.
+    pub fn set_unpullable_images(&self, images: Vec<String>) {
+        self.sandbox.kube.runtime().set_unpullable(images);
+        self.sandbox.kube.signals().changed.notify_one();
+    }
+
+    /// The network of the pods that run programs.
+    pub fn pod_network(&self) -> PodNetwork {
+        let network = &self.sandbox.kube.runtime().network;
+        PodNetwork { connections: network.connections(), read_bytes_per_second: network.read_rate() }
+    }
+
+    /// Limits the bytes per second that each connection of a pod reads; `None` removes the limit. It also applies to open
+    /// connections.
+    pub fn limit_pod_reads(&self, bytes_per_second: Option<u64>) {
+        self.sandbox.kube.runtime().network.set_read_rate(bytes_per_second);
+    }
+
+    /// Resets the open connections of pods. New ones are possible at once.
+    pub fn cut_pod_connections(&self) {
+        self.sandbox.kube.runtime().network.cut();
     }
 
     /// Adds a fault for requests to Kubernetes after the active ones. [`Fault::host`] is that of a cluster.

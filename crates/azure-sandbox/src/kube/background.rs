@@ -1,4 +1,4 @@
-//! The background tasks of the clusters: the passage of time, and the state file.
+//! The background tasks of the clusters: the passage of time, the state file, and the programs in pods.
 
 use std::time::Duration;
 
@@ -7,13 +7,14 @@ use tracing::error;
 
 use super::clusters::KubeClusters;
 use super::controllers;
+use super::runtime::supervisor;
 
 /// The time that a pod needs to start, a namespace to be deleted, or a rollout to take its next step.
 const STEP: Duration = Duration::from_millis(150);
 
 /// Runs until the sandbox stops.
 pub(crate) async fn run(kube: KubeClusters) {
-    tokio::join!(advance_clusters(&kube), save_changes(&kube));
+    tokio::join!(advance_clusters(&kube), save_changes(&kube), supervisor::run(kube.clone()));
 }
 
 async fn advance_clusters(kube: &KubeClusters) {
@@ -27,7 +28,8 @@ async fn advance_clusters(kube: &KubeClusters) {
         }
         let now = kube.now();
         for cluster in kube.clusters() {
-            cluster.change(&now, |state| controllers::advance(state, &now));
+            let image = |reference: &str| kube.runtime().image(reference);
+            cluster.change(&now, |state| controllers::advance(state, &image, &now));
         }
     }
 }

@@ -15,10 +15,12 @@ use super::cluster::{Cluster, Signals, StoredCluster};
 use super::declared::Declared;
 use super::kubeconfig::{self, UserFormat};
 use super::nodes;
+use super::runtime::Runtime;
 use super::value::Now;
 use crate::authority;
 use crate::faults::Faults;
 use crate::log::Log;
+use crate::program::BuiltInImage;
 use crate::skus::family::Family;
 use crate::state_file::{self, StateFile};
 
@@ -46,6 +48,7 @@ struct Inner {
     clusters: RwLock<BTreeMap<String, Arc<Cluster>>>,
     /// vCPUs and memory (GiB) by lower-case VM size.
     sizes: HashMap<String, (u32, f64)>,
+    runtime: Runtime,
     traffic: Mutex<Traffic>,
     signals: Arc<Signals>,
     file: Option<StateFile<StoredClusters>>,
@@ -74,6 +77,7 @@ impl KubeClusters {
         clock: Clock,
         directory: Option<&Path>,
         families: &[Family],
+        images: Vec<BuiltInImage>,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
         let file = directory.map(|directory| StateFile::new(directory, FILE));
@@ -85,8 +89,9 @@ impl KubeClusters {
             clusters.insert(cluster.host.clone(), Arc::new(cluster));
         }
         let sizes = crate::skus::family::machines(families);
-        let (clusters, traffic, writing) = (RwLock::new(clusters), Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { clock, clusters, sizes, traffic, signals, file, writing, stop })))
+        let (traffic, writing, runtime) = (Mutex::default(), Mutex::default(), Runtime::new(images));
+        let clusters = RwLock::new(clusters);
+        Ok(Self(Arc::new(Inner { clock, clusters, sizes, runtime, traffic, signals, file, writing, stop })))
     }
 
     /// Creates or updates a cluster and its nodes.
@@ -119,6 +124,7 @@ impl KubeClusters {
         let removed = self.write().remove(&fqdn.to_ascii_lowercase());
         if let Some(cluster) = removed {
             cluster.end_streams();
+            self.runtime().wake.notify_one();
             self.save();
         }
     }
@@ -147,12 +153,16 @@ impl KubeClusters {
         Some(if self.traffic().faults.refuses_connections(&cluster.host) { closed } else { served })
     }
 
+    /// Whether a cluster runs and accepts connections.
+    pub(crate) fn is_served(&self, host: &str) -> bool {
+        let is_running = self.cluster(host).is_some_and(|cluster| cluster.state().declared.running);
+        is_running && !self.traffic().faults.refuses_connections(host)
+    }
+
     /// The server certificate of a running cluster that accepts connections.
     pub(crate) fn certificate(&self, host: &str) -> Option<Arc<CertifiedKey>> {
-        let cluster = self.cluster(host)?;
-        let served =
-            cluster.state().declared.running && !self.traffic().faults.refuses_connections(&cluster.host);
-        served.then(|| Arc::clone(&cluster.authority().server))
+        let cluster = self.cluster(host).filter(|cluster| self.is_served(&cluster.host))?;
+        Some(Arc::clone(&cluster.authority().server))
     }
 
     pub(crate) fn cluster(&self, host: &str) -> Option<Arc<Cluster>> {
@@ -170,6 +180,11 @@ impl KubeClusters {
 
     pub(crate) fn traffic(&self) -> MutexGuard<'_, Traffic> {
         self.0.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The containers that run programs.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.0.runtime
     }
 
     pub(crate) fn now(&self) -> Now {

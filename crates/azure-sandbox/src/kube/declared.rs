@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Declared {
     /// The host name of the API, which identifies the cluster; the private one of a private cluster.
     pub fqdn: String,
+    /// The name of the managed cluster; empty if Resource Manager does not know it.
+    pub name: String,
     /// The version of the control plane, such as `1.32.7`.
     pub kubernetes_version: String,
     /// The node pools.
@@ -62,6 +64,7 @@ impl Default for Declared {
     fn default() -> Self {
         Self {
             fqdn: String::new(),
+            name: String::new(),
             kubernetes_version: "1.32.7".to_owned(),
             pools: Vec::new(),
             local_accounts: true,

@@ -173,6 +173,7 @@ mod tests {
     use super::*;
     use crate::kube::declared::Declared;
     use crate::kube::resources::NODES;
+    use crate::kube::runtime::Image;
 
     fn now(ms: i64) -> Now {
         Now { ms, text: super::super::value::moment(ms) }
@@ -188,7 +189,7 @@ mod tests {
     /// One step of time; the images of the pods that are not being deleted, and how many of them are ready.
     fn step(state: &mut State, ms: i64) -> (Vec<String>, usize) {
         let now = now(ms);
-        pods::advance(state, &now);
+        pods::advance(state, &|_| Image::Ordinary, &now);
         reconcile(state, &now);
         pods::schedule(state, &now);
         let deployment = Arc::clone(state.get(&DEPLOYMENTS, "n", "web").unwrap());

@@ -124,7 +124,7 @@ mod tests {
 
     fn client(user: User) -> Client {
         let stop = tokio_util::sync::CancellationToken::new();
-        let kube = KubeClusters::open(clock::Clock::manual(0), None, &[], stop).unwrap();
+        let kube = KubeClusters::open(clock::Clock::manual(0), None, &[], Vec::new(), stop).unwrap();
         kube.declare(Declared { fqdn: HOST.to_owned(), ..Declared::default() });
         let cluster = kube.cluster(HOST).unwrap();
         Client { kube, cluster, user }

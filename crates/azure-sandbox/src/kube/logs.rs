@@ -1,6 +1,8 @@
-//! Generated logs of containers. Each line is determined by the container and its timestamp.
+//! Logs of containers: those of programs as they were written, generated ones for the others, whose lines are determined by
+//! the container and the time.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +15,9 @@ use super::cluster::Cluster;
 use super::clusters::KubeClusters;
 use super::request::KubeRequest;
 use super::resources::PODS;
+use super::runtime::ContainerKey;
+use super::runtime::output::Output;
 use super::status::StatusError;
-use super::storage::State;
 use super::value::{at, fine_moment, list, ms_of, text};
 
 /// The interval of lines.
@@ -31,6 +34,13 @@ struct Log {
     image: String,
     node: String,
     started_ms: i64,
+}
+
+/// The origin of a log.
+#[derive(Clone, Debug)]
+enum Source {
+    Generated(Log),
+    Program(Arc<Output>),
 }
 
 /// The options of a request for a log.
@@ -63,17 +73,45 @@ impl Log {
         format!("{said}\n")
     }
 
-    /// The numbers of the existing lines that match the options.
-    fn past(&self, options: &LogOptions, now_ms: i64) -> std::ops::Range<i64> {
+    /// The numbers of the existing lines since a time.
+    fn since(&self, since_ms: Option<i64>, now_ms: i64) -> Range<i64> {
         let end = self.count(now_ms);
-        let mut start = (end - KEPT).max(0);
-        if let Some(since) = options.since_ms {
-            start = start.max((since - self.started_ms + PAUSE_MS - 1).div_euclid(PAUSE_MS)).min(end);
+        let start = (end - KEPT).max(0);
+        let since = since_ms
+            .map(|since| (since - self.started_ms + PAUSE_MS - 1).div_euclid(PAUSE_MS))
+            .unwrap_or_default();
+        start.max(since).min(end)..end
+    }
+}
+
+impl Source {
+    /// The numbers of the existing lines that match the options.
+    fn past(&self, options: &LogOptions, now_ms: i64) -> Range<i64> {
+        let lines = match self {
+            Self::Generated(log) => log.since(options.since_ms, now_ms),
+            Self::Program(output) => output.since(options.since_ms),
+        };
+        let start = options.tail.map_or(lines.start, |tail| lines.start.max(lines.end - tail));
+        start..lines.end
+    }
+
+    fn line(&self, number: i64, timestamps: bool) -> String {
+        match self {
+            Self::Generated(log) => log.line(number, timestamps),
+            Self::Program(output) => match output.line(number) {
+                Some((at_ms, line)) if timestamps => {
+                    format!("{}000Z {line}\n", fine_moment(at_ms).trim_end_matches('Z'))
+                }
+                Some((_, line)) => format!("{line}\n"),
+                // It was dropped in the meantime.
+                None => String::new(),
+            },
         }
-        if let Some(tail) = options.tail {
-            start = start.max(end - tail);
-        }
-        start..end
+    }
+
+    /// Whether no more lines follow.
+    fn is_closed(&self) -> bool {
+        matches!(self, Self::Program(output) if output.is_closed())
     }
 }
 
@@ -85,7 +123,7 @@ pub(crate) fn respond(
     (namespace, name): (&str, &str),
 ) -> Result<Body, StatusError> {
     let options = LogOptions::of(request, kube.now().ms)?;
-    let log = find(&cluster.state(), request, namespace, name)?;
+    let log = find(kube, cluster, request, (namespace, name))?;
     let now = kube.now();
     let past = log.past(&options, now.ms);
     let next = past.end;
@@ -138,7 +176,13 @@ impl LogOptions {
     }
 }
 
-fn find(state: &State, request: &KubeRequest, namespace: &str, name: &str) -> Result<Log, StatusError> {
+fn find(
+    kube: &KubeClusters,
+    cluster: &Cluster,
+    request: &KubeRequest,
+    (namespace, name): (&str, &str),
+) -> Result<Source, StatusError> {
+    let state = cluster.state();
     let pod = state.get(&PODS, namespace, name).ok_or_else(|| StatusError::not_found(&PODS, name))?;
     let containers: Vec<&Value> =
         ["/spec/containers", "/spec/initContainers"].iter().flat_map(|kind| list(pod, kind)).collect();
@@ -156,24 +200,44 @@ fn find(state: &State, request: &KubeRequest, namespace: &str, name: &str) -> Re
     let found = found.ok_or_else(|| {
         StatusError::bad_request(format!("container {container} is not valid for pod {name}"))
     })?;
-    if request.flag("previous") {
+    let previous = request.flag("previous");
+    let key = ContainerKey {
+        host: cluster.host.clone(),
+        namespace: namespace.to_owned(),
+        pod: name.to_owned(),
+        uid: text(pod, "/metadata/uid").to_owned(),
+        container: container.to_owned(),
+    };
+    if let Some(output) = kube.runtime().output(&key, previous) {
+        return Ok(Source::Program(output));
+    }
+    if previous {
         let text = format!("previous terminated container {container:?} in pod {name:?} not found");
         return Err(StatusError::bad_request(text));
     }
+    generated(pod, found).map(Source::Generated)
+}
+
+/// The generated log of a container that has started.
+fn generated(pod: &Value, container: &Value) -> Result<Log, StatusError> {
+    let name = text(container, "/name");
     let statuses = ["/status/containerStatuses", "/status/initContainerStatuses"];
     let mut statuses = statuses.iter().flat_map(|kind| list(pod, kind));
-    let status = statuses.find(|status| text(status, "/name") == container);
+    let status = statuses.find(|status| text(status, "/name") == name);
     let started = status.and_then(|status| {
         ms_of(text(status, "/state/running/startedAt"))
             .or_else(|| ms_of(text(status, "/state/terminated/startedAt")))
     });
     let started_ms = started.ok_or_else(|| {
-        let text = format!("container {container:?} in pod {name:?} is waiting to start: ContainerCreating");
-        StatusError::bad_request(text)
+        let reason =
+            status.map(|status| text(status, "/state/waiting/reason")).filter(|reason| !reason.is_empty());
+        let reason = reason.unwrap_or("ContainerCreating");
+        let pod = text(pod, "/metadata/name");
+        StatusError::bad_request(format!("container {name:?} in pod {pod:?} is waiting to start: {reason}"))
     })?;
     Ok(Log {
-        container: container.to_owned(),
-        image: text(found, "/image").to_owned(),
+        container: name.to_owned(),
+        image: text(container, "/image").to_owned(),
         node: text(pod, "/spec/nodeName").to_owned(),
         started_ms,
     })
@@ -184,7 +248,7 @@ struct Follower {
     kube: KubeClusters,
     cluster: Arc<Cluster>,
     place: (String, String),
-    log: Log,
+    log: Source,
     options: LogOptions,
     next: i64,
     /// The remaining number of bytes.
@@ -198,7 +262,9 @@ impl Follower {
         while self.left != Some(0) {
             let (namespace, name) = &self.place;
             self.cluster.state().get(&PODS, namespace, name)?;
-            let end = self.log.count(self.kube.now().ms);
+            // In this order, so that the last lines are not missed.
+            let closed = self.log.is_closed();
+            let end = self.log.past(&LogOptions::default(), self.kube.now().ms).end;
             if end > self.next {
                 let mut text: String =
                     (self.next..end).map(|number| self.log.line(number, self.options.timestamps)).collect();
@@ -208,6 +274,9 @@ impl Follower {
                     *left -= text.len();
                 }
                 return Some(text.into());
+            }
+            if closed {
+                return None;
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
@@ -230,7 +299,7 @@ mod tests {
 
     #[test]
     fn log_has_a_line_per_second_and_drops_old_ones() {
-        let past = |options: LogOptions, now_ms| log().past(&options, now_ms);
+        let past = |options: LogOptions, now_ms| Source::Generated(log()).past(&options, now_ms);
         assert_eq!(past(LogOptions::default(), 9_999), 0..0);
         assert_eq!(past(LogOptions::default(), 12_500), 0..3);
         assert_eq!(past(LogOptions { tail: Some(1), ..LogOptions::default() }, 12_500), 2..3);

@@ -1,12 +1,15 @@
-//! The life cycle of pods: creation from a template, scheduling, start, deletion. Nothing runs in them.
+//! The life cycle of pods: creation from a template, scheduling, start, deletion. Containers with the image of a program are
+//! started by [`super::runtime`].
 
 use super::value::Keyed as _;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
+use super::containers;
 use super::podspec;
 use super::resources::{NODES, PODS, Resource};
+use super::runtime::Image;
 use super::storage::State;
 use super::value::{Now, at, list, set, suffix, text};
 
@@ -133,25 +136,44 @@ fn placed(mut pod: Value, now: &Now) -> Value {
 }
 
 /// Starts scheduled pods, and removes pods that are being deleted.
-pub(crate) fn advance(state: &mut State, now: &Now) {
+pub(crate) fn advance(state: &mut State, image: &dyn Fn(&str) -> Image, now: &Now) {
     for pod in state.all(&PODS) {
         let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
         if is_ending(&pod) {
             if list(&pod, "/metadata/finalizers").is_empty() {
                 state.remove(&PODS, namespace, name);
             }
-        } else if text(&pod, "/status/phase") == "Pending" && !text(&pod, "/spec/nodeName").is_empty() {
-            let running = started(state, (*pod).clone(), now);
-            state.put(&PODS, running);
+        } else if text(&pod, "/status/phase") == "Pending"
+            && !text(&pod, "/spec/nodeName").is_empty()
+            // Containers that run a program are still starting.
+            && text(&pod, "/status/podIP").is_empty()
+        {
+            let unpullable = |container: &&Value| image(text(container, "/image")) == Image::Unpullable;
+            let kinds = ["/spec/initContainers", "/spec/containers"];
+            let next = match kinds.iter().flat_map(|kind| list(&pod, kind)).find(unpullable) {
+                Some(container) => without_image((*pod).clone(), container, now),
+                None => started(state, (*pod).clone(), image, now),
+            };
+            state.put(&PODS, next);
         }
     }
 }
 
-fn started(state: &State, mut pod: Value, now: &Now) -> Value {
+/// The pod while the image of a container cannot be pulled.
+fn without_image(mut pod: Value, container: &Value, now: &Now) -> Value {
+    let (name, image) = (text(container, "/name"), text(container, "/image"));
+    // The failure of an init container shows in the first container.
+    let own = list(&pod, "/status/containerStatuses").iter().find(|status| text(status, "/name") == name);
+    let first = list(&pod, "/status/containerStatuses").first();
+    let shown = own.or(first).map(|status| text(status, "/name").to_owned()).unwrap_or_default();
+    containers::update(&mut pod, &shown, |status| containers::set_unpullable(status, image), now);
+    pod
+}
+
+fn started(state: &State, mut pod: Value, image: &dyn Fn(&str) -> Image, now: &Now) -> Value {
     let host = state.get(&NODES, "", text(&pod, "/spec/nodeName"));
     let host = host.map(|node| text(node, "/status/addresses/0/address").to_owned()).unwrap_or_default();
     let own = if at(&pod, &["spec", "hostNetwork"]) == true { host.clone() } else { address(state) };
-    set(&mut pod, &["status", "phase"], "Running");
     set(&mut pod, &["status", "hostIP"], host.clone());
     set(&mut pod, &["status", "hostIPs"], json!([{"ip": host}]));
     set(&mut pod, &["status", "podIP"], own.clone());
@@ -165,9 +187,13 @@ fn started(state: &State, mut pod: Value, now: &Now) -> Value {
             "containerID": format!("containerd://{id}"), "state": state, "lastState": {}})
     };
     let running = json!({"running": {"startedAt": now.text}});
+    let creating = json!({"waiting": {"reason": "ContainerCreating"}});
     let statuses: Vec<_> = list(&pod, "/spec/containers")
         .iter()
-        .map(|container| status(container, running.clone(), true))
+        .map(|container| match image(text(container, "/image")) {
+            Image::BuiltIn => status(container, creating.clone(), false),
+            _ => status(container, running.clone(), true),
+        })
         .collect();
     let done = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now.text, "finishedAt": now.text}});
     let before: Vec<_> = list(&pod, "/spec/initContainers")
@@ -178,9 +204,10 @@ fn started(state: &State, mut pod: Value, now: &Now) -> Value {
     if !before.is_empty() {
         set(&mut pod, &["status", "initContainerStatuses"], before);
     }
-    for kind in ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"] {
+    for kind in ["PodReadyToStartContainers", "Initialized"] {
         condition(&mut pod, kind, true, ("", ""), now);
     }
+    containers::set_conditions(&mut pod, now);
     pod
 }
 

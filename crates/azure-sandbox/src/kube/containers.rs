@@ -1,0 +1,127 @@
+//! The statuses of containers, and what follows from them for their pod.
+
+use serde_json::{Value, json};
+
+use super::pods::condition;
+use super::value::{Keyed as _, Now, at, each, list, number, set, text};
+
+/// The reason of a container whose program returned.
+const CRASHED: &str = "CrashLoopBackOff";
+
+/// Changes the status of a container, then conditions and phase of its pod.
+pub(crate) fn update(pod: &mut Value, container: &str, change: impl FnOnce(&mut Value), now: &Now) {
+    let mut statuses = each(pod, "/status/containerStatuses");
+    let Some(status) = statuses.find(|status| text(status, "/name") == container) else { return };
+    change(status);
+    set_conditions(pod, now);
+}
+
+/// Sets the conditions of a pod that depend on its containers. A pending pod runs as soon as one of them does.
+pub(crate) fn set_conditions(pod: &mut Value, now: &Now) {
+    let statuses = list(pod, "/status/containerStatuses");
+    let unready: Vec<&str> = statuses
+        .iter()
+        .filter(|status| status["ready"] != true)
+        .map(|status| text(status, "/name"))
+        .collect();
+    let runs = statuses.iter().any(is_running);
+    let message = format!("containers with unready status: [{}]", unready.join(" "));
+    let reason = if unready.is_empty() { ("", "") } else { ("ContainersNotReady", message.as_str()) };
+    let ready = unready.is_empty();
+    if runs && text(pod, "/status/phase") == "Pending" {
+        set(pod, &["status", "phase"], "Running");
+    }
+    for kind in ["Ready", "ContainersReady"] {
+        condition(pod, kind, ready, reason, now);
+    }
+}
+
+/// The container runs from now on, and is not ready yet.
+pub(crate) fn set_running(status: &mut Value, now: &Now) {
+    let ran = is_running(status);
+    if ran || text(status, "/state/waiting/reason") == CRASHED {
+        let restarts = number(status, "/restartCount").unwrap_or_default() + 1;
+        *status.slot("restartCount") = restarts.into();
+    }
+    if ran {
+        // It ran in an earlier process, or was stopped.
+        set_terminated(status, 137, now);
+    }
+    *status.slot("state") = json!({"running": {"startedAt": now.text}});
+    *status.slot("ready") = false.into();
+    *status.slot("started") = true.into();
+}
+
+/// The container waits for a restart.
+pub(crate) fn set_crashed(status: &mut Value, message: &str, now: &Now) {
+    set_terminated(status, 1, now);
+    set_waiting(status, CRASHED, message);
+}
+
+/// The container waits for something.
+pub(crate) fn set_waiting(status: &mut Value, reason: &str, message: &str) {
+    *status.slot("state") = json!({"waiting": {"reason": reason, "message": message}});
+    *status.slot("ready") = false.into();
+    *status.slot("started") = false.into();
+}
+
+fn set_terminated(status: &mut Value, exit_code: i32, now: &Now) {
+    let started = at(status, &["state", "running", "startedAt"]).clone();
+    *status.slot("lastState") = json!({"terminated": {"exitCode": exit_code, "reason": "Error",
+        "startedAt": started, "finishedAt": now.text}});
+}
+
+pub(crate) fn is_running(status: &Value) -> bool {
+    !at(status, &["state", "running"]).is_null()
+}
+
+/// The container waits for its image, which cannot be pulled.
+pub(crate) fn set_unpullable(status: &mut Value, image: &str) {
+    match text(status, "/state/waiting/reason") {
+        "ErrImagePull" | "ImagePullBackOff" => {
+            set_waiting(status, "ImagePullBackOff", &format!("Back-off pulling image {image:?}"));
+        }
+        _ => {
+            let text = format!(
+                "failed to pull and unpack image {image:?}: failed to resolve reference {image:?}: not found"
+            );
+            set_waiting(status, "ErrImagePull", &text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kube::pods::is_ready;
+
+    #[test]
+    fn pod_follows_its_container() {
+        let at = |ms: i64| Now { ms, text: crate::kube::value::moment(ms) };
+        let status = json!({"name": "a", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "ContainerCreating"}}});
+        let mut pod = json!({"apiVersion": "v1", "kind": "Pod",
+            "status": {"phase": "Pending", "containerStatuses": [status]}});
+        update(&mut pod, "a", |status| set_running(status, &at(0)), &at(0));
+        assert_eq!((&pod["status"]["phase"], is_ready(&pod)), (&json!("Running"), false));
+        assert_eq!(pod["status"]["conditions"][0]["message"], "containers with unready status: [a]");
+        update(&mut pod, "a", |status| status["ready"] = true.into(), &at(0));
+        assert!(is_ready(&pod));
+        update(&mut pod, "a", |status| set_crashed(status, "back-off", &at(1_000)), &at(1_000));
+        let status = &pod["status"]["containerStatuses"][0];
+        assert_eq!(status["lastState"]["terminated"]["finishedAt"], "1970-01-01T00:00:01Z");
+        assert_eq!((&status["state"]["waiting"]["reason"], is_ready(&pod)), (&json!(CRASHED), false));
+        update(&mut pod, "a", |status| set_running(status, &at(2_000)), &at(2_000));
+        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 1);
+        assert_eq!(pod["status"]["phase"], "Running");
+    }
+
+    #[test]
+    fn failed_pulls_back_off() {
+        let mut status = json!({"name": "a", "state": {"waiting": {"reason": "ContainerCreating"}}});
+        for expected in ["ErrImagePull", "ImagePullBackOff", "ImagePullBackOff"] {
+            set_unpullable(&mut status, "x:1");
+            assert_eq!(status["state"]["waiting"]["reason"], expected);
+        }
+    }
+}

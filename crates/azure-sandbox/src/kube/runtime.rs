@@ -1,0 +1,139 @@
+//! The containers that run a program: their images, logs and network. [`supervisor`] starts and stops them, [`container`]
+//! reads what a specification gives them.
+
+mod container;
+pub(super) mod network;
+pub(super) mod output;
+pub(super) mod supervisor;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::program::{BuiltInImage, Program, is_image};
+use network::Network;
+use output::Output;
+
+/// The name for all images in [`Runtime::set_unpullable`].
+const EVERY_IMAGE: &str = "*";
+
+/// A container of a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ContainerKey {
+    /// The host name of the cluster.
+    pub(crate) host: String,
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    pub(crate) uid: String,
+    pub(crate) container: String,
+}
+
+/// The behavior of containers with an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Image {
+    /// Nothing runs; the container is ready at once.
+    Ordinary,
+    /// A program runs and determines whether it is ready.
+    BuiltIn,
+    /// The image cannot be pulled.
+    Unpullable,
+}
+
+/// The images and the state of the containers that run them.
+pub(crate) struct Runtime {
+    images: Vec<BuiltInImage>,
+    settings: Mutex<Settings>,
+    outputs: Mutex<HashMap<ContainerKey, Outputs>>,
+    pub(crate) network: Arc<Network>,
+    /// Notified when the supervisor has to look again.
+    pub(crate) wake: Notify,
+}
+
+struct Settings {
+    /// Whether programs run.
+    enabled: bool,
+    unpullable: Vec<String>,
+}
+
+/// The logs of a container.
+struct Outputs {
+    current: Arc<Output>,
+    /// The log before the last restart.
+    previous: Option<Arc<Output>>,
+}
+
+impl Runtime {
+    pub(crate) fn new(images: Vec<BuiltInImage>) -> Self {
+        Self {
+            images,
+            settings: Mutex::new(Settings { enabled: true, unpullable: Vec::new() }),
+            outputs: Mutex::default(),
+            network: Arc::default(),
+            wake: Notify::new(),
+        }
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outputs(&self) -> MutexGuard<'_, HashMap<ContainerKey, Outputs>> {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.settings().enabled
+    }
+
+    pub(crate) fn set_enabled(&self, enabled: bool) {
+        self.settings().enabled = enabled;
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn unpullable(&self) -> Vec<String> {
+        self.settings().unpullable.clone()
+    }
+
+    /// Sets the images that new pods cannot pull; `*` for all.
+    pub(crate) fn set_unpullable(&self, images: Vec<String>) {
+        self.settings().unpullable = images;
+    }
+
+    pub(crate) fn image(&self, reference: &str) -> Image {
+        let is_unpullable = |image: &String| image == EVERY_IMAGE || is_image(reference, image);
+        if self.settings().unpullable.iter().any(is_unpullable) {
+            Image::Unpullable
+        } else if self.program(reference).is_some() {
+            Image::BuiltIn
+        } else {
+            Image::Ordinary
+        }
+    }
+
+    /// The program of an image.
+    fn program(&self, reference: &str) -> Option<&Program> {
+        self.images.iter().find(|image| is_image(reference, &image.image)).map(|image| &image.run)
+    }
+
+    /// The log of a container: the current one, or the one before its last restart.
+    pub(crate) fn output(&self, key: &ContainerKey, previous: bool) -> Option<Arc<Output>> {
+        let outputs = self.outputs();
+        let found = outputs.get(key)?;
+        if previous { found.previous.clone() } else { Some(Arc::clone(&found.current)) }
+    }
+
+    /// Starts a new log for a container that starts.
+    fn start_output(&self, key: &ContainerKey) -> Arc<Output> {
+        let current = Arc::new(Output::default());
+        let mut outputs = self.outputs();
+        let previous = outputs.remove(key).map(|outputs| outputs.current);
+        outputs.insert(key.clone(), Outputs { current: Arc::clone(&current), previous });
+        current
+    }
+
+    /// Deletes the logs of containers that do not exist.
+    fn retain_outputs(&self, exists: impl Fn(&ContainerKey) -> bool) {
+        self.outputs().retain(|key, _| exists(key));
+    }
+}

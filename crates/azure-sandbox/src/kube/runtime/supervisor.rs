@@ -1,0 +1,244 @@
+//! Starts a program for every container that has its image, restarts it with a backoff when it returns, and stops it with
+//! its pod.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::network::PodNetwork;
+use super::{ContainerKey, container};
+use crate::kube::cluster::Cluster;
+use crate::kube::clusters::KubeClusters;
+use crate::kube::containers;
+use crate::kube::pods::is_ending;
+use crate::kube::resources::PODS;
+use crate::kube::value::{Keyed as _, Now, list, text};
+use crate::program::{Container, Program};
+
+/// The delay before the first restart; it doubles with each one.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// After this time without a restart, the backoff starts anew.
+const STABLE: Duration = Duration::from_mins(1);
+/// The time between the request to stop and the abort of a program.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the stop of the sandbox waits for programs.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// A supervised container.
+struct Supervised {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// Runs until the sandbox stops.
+pub(crate) async fn run(kube: KubeClusters) {
+    let (mut running, mut ending) = (HashMap::<ContainerKey, Supervised>::new(), HashMap::new());
+    let (tasks, stop) = (TaskTracker::new(), kube.stop().clone());
+    let mut changes = kube.signals().changes.subscribe();
+    loop {
+        changes.borrow_and_update();
+        let Found { wanted, existing } = find(&kube);
+        kube.runtime().retain_outputs(|key| existing.contains(key));
+        ending.retain(|_, task: &mut JoinHandle<()>| !task.is_finished());
+        for (key, Supervised { stop, task }) in running.extract_if(|key, _| !wanted.contains_key(key)) {
+            stop.cancel();
+            ending.insert(key, task);
+        }
+        for (key, (cluster, program)) in wanted {
+            if running.contains_key(&key) {
+                continue;
+            }
+            let (previous, stop) = (ending.remove(&key), stop.child_token());
+            let supervisor =
+                Supervisor { kube: kube.clone(), cluster, key: key.clone(), program, stop: stop.clone() };
+            let task = tasks.spawn(async move {
+                if let Some(previous) = previous {
+                    // It ends within its grace period.
+                    let _ = previous.await;
+                }
+                supervisor.run().await;
+            });
+            running.insert(key, Supervised { stop, task });
+        }
+        tokio::select! {
+            result = changes.changed() => if result.is_err() { break },
+            () = kube.runtime().wake.notified() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    tasks.close();
+    // A program that does not end is aborted after its grace period.
+    let _ = timeout(DRAIN, tasks.wait()).await;
+}
+
+struct Found {
+    /// The containers whose programs should run.
+    wanted: HashMap<ContainerKey, (Arc<Cluster>, Program)>,
+    /// All containers with the image of a program.
+    existing: HashSet<ContainerKey>,
+}
+
+fn find(kube: &KubeClusters) -> Found {
+    let mut found = Found { wanted: HashMap::new(), existing: HashSet::new() };
+    let enabled = kube.runtime().is_enabled();
+    for cluster in kube.clusters() {
+        let state = cluster.state();
+        for pod in state.list(&PODS, None, None) {
+            // Pods without an address are not started yet.
+            let runs = state.declared.running && !is_ending(pod) && !text(pod, "/status/podIP").is_empty();
+            for container in list(pod, "/spec/containers") {
+                let Some(program) = kube.runtime().program(text(container, "/image")) else { continue };
+                let key = ContainerKey {
+                    host: cluster.host.clone(),
+                    namespace: text(pod, "/metadata/namespace").to_owned(),
+                    pod: text(pod, "/metadata/name").to_owned(),
+                    uid: text(pod, "/metadata/uid").to_owned(),
+                    container: text(container, "/name").to_owned(),
+                };
+                found.existing.insert(key.clone());
+                if runs && enabled {
+                    found.wanted.insert(key, (Arc::clone(&cluster), Arc::clone(program)));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The supervisor of one container.
+#[derive(Clone)]
+struct Supervisor {
+    kube: KubeClusters,
+    cluster: Arc<Cluster>,
+    key: ContainerKey,
+    program: Program,
+    stop: CancellationToken,
+}
+
+impl Supervisor {
+    async fn run(self) {
+        let mut backoff = MIN_BACKOFF;
+        while !self.stop.is_cancelled() {
+            let mut revision = self.cluster.follow();
+            let seen = *revision.borrow_and_update();
+            let Some(prepared) = self.prepare() else { return };
+            let (environment, files) = match prepared {
+                Ok(prepared) => prepared,
+                Err(message) => {
+                    self.update(|status, _| {
+                        containers::set_waiting(status, "CreateContainerConfigError", &message);
+                    });
+                    // What is missing may be created by any change.
+                    let changed = revision.wait_for(|revision| *revision > seen);
+                    drop(self.stop.run_until_cancelled(changed).await);
+                    continue;
+                }
+            };
+            let started = Instant::now();
+            self.run_once(environment, files).await;
+            if self.stop.is_cancelled() {
+                return;
+            }
+            if started.elapsed() > STABLE {
+                backoff = MIN_BACKOFF;
+            }
+            let message = format!(
+                "back-off {}s restarting failed container={} pod={}_{}({})",
+                backoff.as_secs(),
+                self.key.container,
+                self.key.pod,
+                self.key.namespace,
+                self.key.uid
+            );
+            self.update(|status, now| containers::set_crashed(status, &message, now));
+            self.stop.run_until_cancelled(sleep(backoff)).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+
+    /// The environment and files of the container; `None` if its pod is gone.
+    fn prepare(&self) -> Option<Result<(container::Environment, container::Files), String>> {
+        let state = self.cluster.state();
+        let pod = state.get(&PODS, &self.key.namespace, &self.key.pod)?;
+        let mut containers = list(pod, "/spec/containers").iter();
+        let container = containers.find(|container| text(container, "/name") == self.key.container)?;
+        let environment = container::environment(&state, pod, container);
+        Some(environment.and_then(|environment| Ok((environment, container::files(&state, pod, container)?))))
+    }
+
+    /// Runs the program until it returns or has to stop.
+    async fn run_once(&self, environment: container::Environment, files: container::Files) {
+        let output = self.kube.runtime().start_output(&self.key);
+        let (lines, clock) = (Arc::clone(&output), self.kube.clone());
+        let (ended, stop) = (CancellationToken::new(), self.stop.child_token());
+        let network =
+            PodNetwork { kube: self.kube.clone(), host: self.key.host.clone(), ended: ended.clone() };
+        let (supervisor, alive) = (self.clone(), stop.clone());
+        let container = Container {
+            namespace: self.key.namespace.clone(),
+            pod: self.key.pod.clone(),
+            fqdn: self.key.host.clone(),
+            environment,
+            files,
+            connect: network.connector(),
+            log: Arc::new(move |line| lines.push(line, clock.now().ms)),
+            ready: Arc::new(move |ready| {
+                if !alive.is_cancelled() {
+                    supervisor.set_ready(ready);
+                }
+            }),
+            stop: stop.clone(),
+        };
+        self.update(containers::set_running);
+        let program = Arc::clone(&self.program);
+        let mut task = tokio::spawn(async move { program(container).await });
+        tokio::select! {
+            result = &mut task => if let Err(error) = result {
+                output.push(&format!("the program panicked: {error}"), self.kube.now().ms);
+            },
+            () = self.stop.cancelled() => {
+                self.set_ready(false);
+                if timeout(GRACE, &mut task).await.is_err() {
+                    task.abort();
+                }
+            }
+        }
+        // What the program left behind can no longer change its pod or use its network.
+        stop.cancel();
+        if self.stop.is_cancelled() {
+            // It may have ended first.
+            self.set_ready(false);
+        }
+        ended.cancel();
+        output.close();
+    }
+
+    fn set_ready(&self, ready: bool) {
+        self.update(|status, _| {
+            if containers::is_running(status) {
+                *status.slot("ready") = ready.into();
+            }
+        });
+    }
+
+    /// Changes the status of the container.
+    fn update(&self, change: impl FnOnce(&mut Value, &Now)) {
+        let now = self.kube.now();
+        let ContainerKey { namespace, pod, uid, container, .. } = &self.key;
+        self.cluster.change(&now, |state| {
+            let Some(found) = state.get(&PODS, namespace, pod) else { return };
+            if text(found, "/metadata/uid") == uid {
+                let mut found = (**found).clone();
+                containers::update(&mut found, container, |status| change(status, &now), &now);
+                state.put(&PODS, found);
+            }
+        });
+    }
+}

@@ -1,0 +1,360 @@
+//! Programs that run in pods of the sandbox's clusters.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_sandbox::{BuiltInImage, Container, Options};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::Method;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::Azure;
+use super::inside::{AGENT, Inside, PODS, container};
+
+const IMAGE: &str = "registry.example/tests/agent:1";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The containers that started, in order.
+struct Started(UnboundedReceiver<Container>);
+
+impl Started {
+    async fn next(&mut self) -> Container {
+        tokio::time::timeout(PATIENCE, self.0.recv()).await.expect("a program starts").unwrap()
+    }
+
+    fn is_empty(&mut self) -> bool {
+        self.0.try_recv().is_err()
+    }
+}
+
+/// A program that passes its container to the test, and runs until it has to stop.
+fn image(sender: UnboundedSender<Container>) -> BuiltInImage {
+    let run = move |container: Container| {
+        let sender = sender.clone();
+        let stop = container.stop.clone();
+        Box::pin(async move {
+            (container.log)("started");
+            sender.send(container).unwrap();
+            stop.cancelled().await;
+        }) as _
+    };
+    BuiltInImage { image: "tests/agent".to_owned(), run: Arc::new(run) }
+}
+
+async fn start() -> (Azure, Started) {
+    start_with(Options { control_listen: Some("127.0.0.1:0".parse().unwrap()), ..Options::default() }).await
+}
+
+async fn start_with(options: Options) -> (Azure, Started) {
+    let (sender, receiver) = unbounded_channel();
+    let azure = Azure::start_options("ready", Options { images: vec![image(sender)], ..options }).await;
+    (azure, Started(receiver))
+}
+
+fn is_ready(pods: &Value) -> bool {
+    container(pods, 0)["ready"] == true
+}
+
+/// A GET over a connection of the pod, with the TLS server name `fqdn`.
+async fn fetch(
+    stream: TcpStream,
+    fqdn: &str,
+    authority: &[u8],
+    token: &str,
+    path: &str,
+) -> io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from(fqdn.to_owned()).unwrap();
+    let stream = connector.connect(name, stream).await?;
+    exchange(stream, fqdn, token, path).await
+}
+
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    fqdn: &str,
+    token: &str,
+    path: &str,
+) -> io::Result<String> {
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nhost: {fqdn}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
+}
+
+#[tokio::test]
+async fn program_runs_with_the_environment_and_network_of_its_pod() {
+    let (azure, mut started) = start().await;
+    let inside = Inside::of(&azure, "private-one").await;
+    let data = json!({"token": BASE64_STANDARD.encode(&inside.token)});
+    inside
+        .create("/api/v1/namespaces/default/secrets", &json!({"metadata": {"name": "s"}, "data": data}))
+        .await;
+    let spec = json!({"volumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}}]});
+    inside.deploy(IMAGE, 2, spec).await;
+    let (first, second) = (started.next().await, started.next().await);
+    assert_ne!(first.pod, second.pod);
+    assert_eq!((&*first.namespace, &first.fqdn), ("default", &inside.fqdn));
+    let authority = &first.files["/ca/ca.crt"];
+    assert_eq!(authority, inside.authority.as_bytes());
+    let service = &first.environment["KUBERNETES_SERVICE_HOST"];
+    let token = &first.environment["TOKEN"];
+    for host in [service.clone(), inside.fqdn.clone()] {
+        let stream = (first.connect)(host, 443).await.unwrap();
+        let path = "/api/v1/namespaces/default/pods";
+        let response = fetch(stream, &inside.fqdn, authority, token, path).await.unwrap();
+        assert!(response.starts_with("HTTP/1.1 200") && response.contains(&first.pod), "{response}");
+    }
+
+    let pods = inside.until(PODS, "running", |pods| pods["items"][1]["status"]["phase"] == "Running").await;
+    assert!(!is_ready(&pods), "readiness is the program's");
+    (first.ready)(true);
+    inside.until(AGENT, "one is available", |it| it["status"]["availableReplicas"] == 1).await;
+    (second.ready)(true);
+    inside.until(AGENT, "both are available", |it| it["status"]["availableReplicas"] == 2).await;
+    (second.ready)(false);
+    inside.until(AGENT, "one is left", |it| it["status"]["unavailableReplicas"] == 1).await;
+
+    let logs = format!("/api/v1/namespaces/default/pods/{}/log", first.pod);
+    let followed = async { inside.get(&format!("{logs}?follow=true")).await.text };
+    let deleting = async {
+        (first.log)("line two");
+        assert_eq!(inside.get(&format!("{logs}?tailLines=1")).await.text, "line two\n");
+        assert!(inside.get(&format!("{logs}?timestamps=true")).await.text.contains("Z started\n"));
+        inside.delete(AGENT).await;
+        first.stop.cancelled().await;
+        second.stop.cancelled().await;
+    };
+    let (followed, ()) =
+        tokio::time::timeout(PATIENCE, futures_util::future::join(followed, deleting)).await.unwrap();
+    assert_eq!(followed, "started\nline two\n");
+    inside.until(PODS, "the pods are gone", |pods| pods["items"].as_array().is_some_and(Vec::is_empty)).await;
+    assert!(started.is_empty());
+}
+
+#[tokio::test]
+async fn pod_reaches_no_other_cluster_and_no_credentials() {
+    let (azure, mut started) = start().await;
+    let (own, other) = (Inside::of(&azure, "made-elsewhere").await, Inside::of(&azure, "private-one").await);
+    own.deploy(IMAGE, 1, json!({})).await;
+    let pod = started.next().await;
+    let shared = azure.sandbox.kubernetes_address();
+    for (host, port) in [("10.0.0.1", 443), ("127.0.0.1", shared.port()), ("::ffff:127.0.0.1", shared.port())]
+    {
+        for (target, expected) in [(&own, true), (&other, false)] {
+            let stream = (pod.connect)(host.to_owned(), port).await.unwrap();
+            let response =
+                fetch(stream, &target.fqdn, target.authority.as_bytes(), &target.token, "/version").await;
+            assert_eq!(response.is_ok(), expected, "{host} {}: {response:?}", target.fqdn);
+        }
+    }
+    for (host, port) in [
+        (other.fqdn.as_str(), 443),
+        (own.fqdn.as_str(), 80),
+        ("169.254.169.254", 80),
+        ("168.63.129.16", 80),
+        ("[fe80::1]", 80),
+    ] {
+        let result = (pod.connect)(host.to_owned(), port).await;
+        assert!(result.is_err(), "{host}:{port}");
+    }
+    let outside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = outside.local_addr().unwrap().port();
+    let mut stream = (pod.connect)("127.0.0.1".to_owned(), port).await.unwrap();
+    let (mut accepted, _) = outside.accept().await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut text = String::new();
+    accepted.read_to_string(&mut text).await.unwrap();
+    accepted.write_all(b"after the end").await.unwrap();
+    drop(accepted);
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!((&*text, &*answer), ("hello", "after the end"), "directions end separately");
+}
+
+#[tokio::test]
+async fn program_that_returns_is_restarted_with_a_backoff() {
+    let run = |container: Container| {
+        (container.log)(&format!("run of {}", container.environment["HOSTNAME"]));
+        Box::pin(async {}) as _
+    };
+    let images = vec![BuiltInImage { image: "tests/agent".to_owned(), run: Arc::new(run) }];
+    let azure = Azure::start_options("ready", Options { images, ..Options::default() }).await;
+    let inside = Inside::of(&azure, "made-elsewhere").await;
+    inside.deploy(IMAGE, 1, json!({})).await;
+    let waiting = |pods: &Value| {
+        let status = container(pods, 0);
+        status["restartCount"] == 1 && status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    };
+    let pods = inside.until(PODS, "it waits for its second restart", waiting).await;
+    assert_eq!(container(&pods, 0)["lastState"]["terminated"]["exitCode"], 1);
+    assert_eq!(pods["items"][0]["status"]["phase"], "Running");
+    let logs = format!(
+        "/api/v1/namespaces/default/pods/{}/log",
+        pods["items"][0]["metadata"]["name"].as_str().unwrap()
+    );
+    for path in [logs.clone(), format!("{logs}?previous=true"), format!("{logs}?follow=true")] {
+        let text = inside.get(&path).await.expect(200).text;
+        assert!(text.starts_with("run of "), "{path}: {text}");
+    }
+    let deployment = inside.get(AGENT).await.json();
+    assert_eq!(deployment["status"]["unavailableReplicas"], 1);
+}
+
+#[tokio::test]
+async fn changed_template_replaces_the_program() {
+    let (azure, mut started) = start().await;
+    let inside = Inside::of(&azure, "made-elsewhere").await;
+    inside.deploy(IMAGE, 1, json!({"env": [{"name": "N", "value": "1"}]})).await;
+    let first = started.next().await;
+    (first.ready)(true);
+    inside.until(AGENT, "available", |it| it["status"]["availableReplicas"] == 1).await;
+    let containers = json!([{"name": "agent", "image": IMAGE, "env": [{"name": "N", "value": "2"}]}]);
+    let change = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+    inside.send(Method::PATCH, AGENT, Some(&change)).await.expect(200);
+    let second = started.next().await;
+    assert_eq!(second.environment["N"], "2");
+    assert!(!first.stop.is_cancelled(), "the old one runs until the new one is ready");
+    (second.ready)(true);
+    first.stop.cancelled().await;
+    let complete = |it: &Value| {
+        let status = &it["status"];
+        [&status["updatedReplicas"], &status["replicas"], &status["availableReplicas"]] == [1; 3]
+    };
+    inside.until(AGENT, "the rollout ends", complete).await;
+    assert!(started.is_empty());
+}
+
+#[tokio::test]
+async fn programs_start_again_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Options { state_dir: Some(directory.path().to_owned()), ..Options::default() };
+    let (azure, mut started) = start_with(options()).await;
+    let inside = Inside::of(&azure, "made-elsewhere").await;
+    inside.deploy(IMAGE, 1, json!({})).await;
+    let first = started.next().await;
+    (first.ready)(true);
+    inside.until(AGENT, "available", |it| it["status"]["availableReplicas"] == 1).await;
+    azure.sandbox.stop().await;
+    assert!(first.stop.is_cancelled());
+
+    let (azure, mut started) = start_with(options()).await;
+    let inside = Inside::of(&azure, "made-elsewhere").await;
+    let second = started.next().await;
+    assert_eq!(second.pod, first.pod);
+    let pods = inside.until(PODS, "not ready at its start", |pods| !is_ready(pods)).await;
+    assert_eq!(container(&pods, 0)["restartCount"], 1);
+    (second.ready)(true);
+    inside.until(AGENT, "available", |it| it["status"]["availableReplicas"] == 1).await;
+}
+
+#[tokio::test]
+async fn control_api_switches_programs_off_and_on() {
+    let (azure, mut started) = start().await;
+    let inside = Inside::of(&azure, "private-one").await;
+    inside.deploy(IMAGE, 1, json!({})).await;
+    let first = started.next().await;
+    (first.ready)(true);
+    inside.until(PODS, "ready", is_ready).await;
+    let path = "/kubernetes/agents";
+    azure.steer("PUT", path, Some(r#"{"enabled": false}"#)).await.expect(204);
+    assert_eq!(azure.steer("GET", path, None).await.json(), json!({"enabled": false}));
+    first.stop.cancelled().await;
+    let pods = inside.until(PODS, "not ready", |pods| !is_ready(pods)).await;
+    assert_eq!(pods["items"][0]["metadata"]["name"], first.pod, "the pod stays");
+    (first.ready)(true);
+    assert!(!is_ready(&inside.get(PODS).await.json()), "a stopped program changes nothing");
+    assert!(started.is_empty());
+    azure.steer("PUT", path, Some(r#"{"enabled": true}"#)).await.expect(204);
+    assert_eq!(started.next().await.pod, first.pod);
+
+    let clusters = azure.steer("GET", "/kubernetes/clusters", None).await.json();
+    let shown = clusters.as_array().unwrap().iter().find(|it| it["fqdn"] == *inside.fqdn).unwrap();
+    assert_eq!((&shown["name"], &shown["found"]), (&json!("private-one"), &json!(false)));
+    assert_eq!(shown["address"], azure.sandbox.kubernetes_address().to_string());
+}
+
+#[tokio::test]
+async fn container_waits_for_its_secret_and_its_image() {
+    let (azure, mut started) = start().await;
+    let inside = Inside::of(&azure, "made-elsewhere").await;
+    let images = |unpullable: Value| json!({ "unpullable": unpullable }).to_string();
+    azure.steer("PUT", "/kubernetes/images", Some(&images(json!(["tests/agent"])))).await.expect(204);
+    let env = json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}]});
+    inside.deploy(IMAGE, 1, env).await;
+    let reason = |pods: &Value| container(pods, 0)["state"]["waiting"]["reason"].clone();
+    let pods = inside.until(PODS, "no image", |pods| reason(pods) == "ImagePullBackOff").await;
+    assert_eq!(pods["items"][0]["status"]["phase"], "Pending");
+    assert!(started.is_empty());
+    assert_eq!(
+        azure.steer("GET", "/kubernetes/images", None).await.json(),
+        json!({"unpullable": ["tests/agent"]})
+    );
+    azure.control().set_unpullable_images(Vec::new());
+    let pods = inside.until(PODS, "no secret", |pods| reason(pods) == "CreateContainerConfigError").await;
+    assert_eq!(container(&pods, 0)["state"]["waiting"]["message"], "secret \"s\" not found");
+    inside
+        .create(
+            "/api/v1/namespaces/default/secrets",
+            &json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}}),
+        )
+        .await;
+    assert_eq!(started.next().await.environment["A"], "b");
+}
+
+#[tokio::test]
+async fn connections_of_pods_are_cut_and_slowed_down() {
+    let (azure, mut started) = start().await;
+    let inside = Inside::of(&azure, "made-elsewhere").await;
+    inside.deploy(IMAGE, 1, json!({})).await;
+    let pod = started.next().await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let connect = async || {
+        let stream = (pod.connect)("localhost".to_owned(), port).await.unwrap();
+        (stream, server.accept().await.unwrap().0)
+    };
+    let (mut near, mut far) = connect().await;
+    assert_eq!(azure.steer("GET", "/kubernetes/network", None).await.json()["connections"], 1);
+    azure.steer("DELETE", "/kubernetes/network/connections", None).await.expect(204);
+    let mut byte = [0];
+    assert!(near.read_exact(&mut byte).await.is_err());
+    assert!(far.read_exact(&mut byte).await.is_err());
+
+    let (mut near, mut far) = connect().await;
+    let limit = r#"{"read_bytes_per_second": 1000}"#;
+    azure.steer("PUT", "/kubernetes/network", Some(limit)).await.expect(204);
+    far.write_all(&[1]).await.unwrap();
+    near.read_exact(&mut byte).await.unwrap();
+    let began = std::time::Instant::now();
+    far.write_all(&[1; 500]).await.unwrap();
+    near.read_exact(&mut [0; 500]).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    azure.steer("PUT", "/kubernetes/network", Some(r#"{"read_bytes_per_second": null}"#)).await.expect(204);
+    let sending = async { far.write_all(&vec![1; 1 << 20]).await.unwrap() };
+    let mut received = vec![0; 1 << 20];
+    let receiving = async { near.read_exact(&mut received).await.unwrap() };
+    tokio::time::timeout(PATIENCE, futures_util::future::join(sending, receiving))
+        .await
+        .expect("at full speed");
+}
