@@ -2,6 +2,8 @@
 //! listeners, which tests build with a sandbox and a clock of their own; `app/run.rs` listens and stops.
 
 mod agent;
+#[cfg(feature = "sandbox")]
+mod built_in_agent;
 mod database_lock;
 mod error;
 mod files;

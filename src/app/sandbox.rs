@@ -10,6 +10,7 @@ use clock::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::built_in_agent;
 use super::error::Error;
 use super::files;
 use super::output::print_line;
@@ -35,6 +36,7 @@ impl RunningSandbox {
             control_listen: settings.control_listen,
             clock: clock.clone(),
             state_dir: Some(config.data_dir.clone()),
+            images: vec![built_in_agent::image()],
             ..Options::default()
         };
         Ok(Some(Self(Sandbox::start(options).await?)))
