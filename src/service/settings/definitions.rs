@@ -228,7 +228,7 @@ mod tests {
     fn a_setting_takes_only_what_it_can_mean() {
         let two = format!("{PEM}{PEM}");
         for (name, good, bad) in [
-            ("agent", &["auto", "always", "never"], &["on", "Auto", "true"]),
+            ("agent", &["auto", "always", "never"][..], &["on", "Auto", "true"][..]),
             ("agent-image", &["mine/agent:1"][..], &["no image", "A"][..]),
             ("aks-refresh", &["1", "300"], &["0", "-1", "+1", "1.5", "5m", "31536001"]),
             ("cacerts", &[PEM, &two], &["pem", "-----BEGIN CERTIFICATE-----\n", &PEM[1..], "x\0"]),
