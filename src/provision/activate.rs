@@ -37,8 +37,11 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
         task.save(core).await?;
         core.bell.ring(&task.row.id);
     }
-    let reached = Reached::by(connection::connect(core, task, Some(observed)).await?);
+    let connected = connection::connect(core, task, Some(observed)).await;
+    let reached = Reached::by(connected.as_ref().ok().copied().flatten());
+    // An agent may be wanted for a cluster that is not private, too.
     let agent = agent::maintain(core, task, observed, reached).await?;
+    connected?;
     if reached == Reached::No && !task.was_active() {
         task.wait(&agent.message, None);
         task.set_condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");

@@ -80,7 +80,9 @@ pub(super) async fn maintain(
     let mode = Mode::new(task.spec.body(), &core.settings.value("agent").await);
     let mut deployment = task.status.agent.clone().unwrap_or_default();
     let is_deployed = deployment.is_deployed();
-    if !mode.wants_agent(reached == Reached::Directly, is_deployed) {
+    // An outage of a public cluster is no reason for an agent.
+    let is_direct = reached == Reached::Directly || task.status.private_requires_tunnel != Some(true);
+    if !mode.wants_agent(is_direct, is_deployed) {
         if task.status.condition(AGENT_DEPLOYED).is_some_and(|condition| condition.status == Truth::False) {
             set_condition(task, Truth::Unknown, "");
         }
@@ -153,7 +155,7 @@ impl Context<'_> {
         match step {
             Step::Keep => {
                 self.delete_old_secrets(task, deployment).await;
-                Ok(self.applied(deployment))
+                Ok(applied(deployment))
             }
             Step::Wait => self.failed(task, deployment).await,
             Step::AskOwner => {
@@ -221,7 +223,7 @@ impl Context<'_> {
         set_condition(task, Truth::Unknown, "");
         let until_ms = is_replacement.then(|| task.now_ms + REPLACEMENT_MS);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, until_ms).await?;
-        Ok(self.applied(deployment))
+        Ok(applied(deployment))
     }
 
     /// Records that an attempt failed.
@@ -250,15 +252,6 @@ impl Context<'_> {
         let AgentProgress { message, .. } = self.ask_owner(task, &reason).await;
         let next = Duration::from_secs(u64::try_from(seconds).unwrap_or_default() + 1);
         Ok(AgentProgress { message, next: Some(next) })
-    }
-
-    fn applied(&self, deployment: &Deployment) -> AgentProgress {
-        let way = deployment.way.map_or("an owner", Way::as_str);
-        let message = format!(
-            "{WAITING}: its manifest was applied by {way}, and the agent has not connected yet; if it does not, see kubectl \
-             --namespace cattle-system describe pods, and logs deployment/cattle-cluster-agent"
-        );
-        AgentProgress { message, next: Some(RETRY_INTERVAL) }
     }
 
     /// Says how an owner deploys the agent. Members who may not have the registration token read the message, too.
@@ -298,6 +291,16 @@ impl Context<'_> {
             }
         }
     }
+}
+
+/// The progress of an agent that has not connected yet.
+fn applied(deployment: &Deployment) -> AgentProgress {
+    let way = deployment.way.map_or("an owner", Way::as_str);
+    let message = format!(
+        "{WAITING}: its manifest was applied by {way}, and the agent has not connected yet; if it does not, see kubectl \
+         --namespace cattle-system describe pods, and logs deployment/cattle-cluster-agent"
+    );
+    AgentProgress { message, next: Some(RETRY_INTERVAL) }
 }
 
 /// `12:34:56 UTC`

@@ -7,6 +7,7 @@ on_both!(
     due_clusters_are_claimed_by_one_worker,
     user_change_and_work_do_not_overwrite_each_other,
     cluster_events_are_listed_after_an_id,
+    agent_rollouts_are_limited,
     cluster_secrets_are_rewrapped_and_deleted_with_cluster,
     registration_tokens_are_unique_by_name,
     woken_cluster_is_due_again_after_its_lease,
@@ -73,6 +74,27 @@ async fn due_clusters_are_claimed_by_one_worker(db: &TestDb) {
     assert!(!clusters::delete_claimed(store, "c-first", work.fence, &[], None).await.unwrap());
     assert!(clusters::delete_claimed(store, "c-first", taken.work.fence, &[], None).await.unwrap());
     assert!(clusters::get(store, "c-first").await.unwrap().is_none());
+}
+
+async fn agent_rollouts_are_limited(db: &TestDb) {
+    let store = &db.store;
+    for id in ["c-1", "c-2", "c-3"] {
+        add_due_cluster(store, id, Some(10)).await;
+    }
+    let fence = clusters::claim(store, "a", 10, 1_000, 10).await.unwrap()[0].work.fence;
+    let begin = async |id, now_ms| {
+        clusters::begin_rollout(store, id, fence, (now_ms, now_ms + 100), 2).await.unwrap()
+    };
+    assert!(begin("c-1", 10).await && begin("c-2", 20).await);
+    assert!(!begin("c-3", 30).await, "two have one");
+    assert!(begin("c-1", 30).await, "it has one itself");
+    // A rollout ends by itself, or when it is ended.
+    assert!(begin("c-3", 120).await);
+    assert!(!begin("c-2", 121).await);
+    clusters::end_rollout(store, "c-1", fence, None).await.unwrap();
+    assert!(begin("c-2", 121).await);
+    // Without the lease, nothing begins.
+    assert!(!clusters::begin_rollout(store, "c-1", fence - 1, (500, 600), 2).await.unwrap());
 }
 
 async fn user_change_and_work_do_not_overwrite_each_other(db: &TestDb) {

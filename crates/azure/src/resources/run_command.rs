@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Method;
 use reqwest::Url;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 pub use self::archive::archive;
@@ -94,7 +94,7 @@ impl fmt::Debug for PendingResult {
 /// Starts a command (REST: Managed Clusters - Run Command).
 pub async fn start(arm: &Arm, group: &str, name: &str, command: &Command<'_>) -> Result<Status, Error> {
     let url = arm.url(&path(group, name, &["runCommand"]), &[API_VERSION])?;
-    let token = command.cluster_token.map(|token| token.expose_secret()).unwrap_or_default();
+    let token = command.cluster_token.map(ExposeSecret::expose_secret).unwrap_or_default();
     let body = json!({
         "command": command.command,
         "context": command.context.expose_secret(),
