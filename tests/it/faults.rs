@@ -24,6 +24,7 @@ macro_rules! on_both {
 
 mod absence;
 mod acknowledged;
+mod agent;
 mod claims;
 mod credentials;
 mod endings;

@@ -1,0 +1,310 @@
+//! The deployment of the cluster agent: by the Kubernetes API, by Azure's run command, or by an owner.
+
+use azure_sandbox::{Effect, Fault, Operation, RecordedRequest};
+use serde_json::{Value, json};
+
+use super::{Base, Stage, refusal, told};
+use crate::support::app::TestApp;
+
+on_both!(
+    settings_that_are_missing_are_named,
+    private_cluster_gets_its_agent_by_run_command,
+    running_command_is_polled_in_later_steps,
+    denied_run_command_names_both_rights,
+    failed_command_is_tried_again,
+    disabled_run_command_leaves_it_to_an_owner,
+    agent_is_never_deployed_against_the_setting,
+    reached_cluster_gets_an_agent_only_on_request,
+    changed_manifest_replaces_the_agent,
+    agent_of_another_server_is_left_alone,
+    import_is_left_without_the_agent,
+    agent_that_cannot_be_removed_does_not_keep_the_object,
+);
+
+const SERVER: &str = "https://aks.example.org";
+
+async fn set(scene: &Stage, name: &str, value: &str) {
+    let path = format!("/v3/settings/{name}");
+    let changed = scene.app.put(&path).json(&json!({"value": value})).send().await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+}
+
+async fn configure(scene: &Stage) {
+    set(scene, "server-url", SERVER).await;
+    set(scene, "agent-image", "registry.example.org/norman-aks:1").await;
+}
+
+/// A server that knows its URL and the image of agents, and one cluster.
+async fn stage(base: Base, change: impl FnOnce(&mut Value)) -> Stage {
+    let scene = Stage::set_with(base, TestApp::with(), change).await;
+    configure(&scene).await;
+    scene
+}
+
+async fn private(base: Base) -> Stage {
+    stage(base, |body| body["aksConfig"]["privateCluster"] = json!(true)).await
+}
+
+/// An import with an agent, although its API can be reached.
+async fn import(base: Base) -> Stage {
+    let scene = stage(base, |body| {
+        let credential = body["aksConfig"]["azureCredentialSecret"].clone();
+        body["annotations"] = json!({"norman-aks.io/agent": "always"});
+        body["aksConfig"] = json!({"clusterName": "made-elsewhere", "resourceGroup": "rancher",
+            "resourceLocation": "eastus", "imported": true, "azureCredentialSecret": credential});
+    })
+    .await;
+    scene.becomes_active().await;
+    scene
+}
+
+/// The host name of the cluster's API.
+fn host(scene: &Stage) -> String {
+    let all = scene.app.control.kubernetes();
+    all.iter().find(|known| known.fqdn.starts_with("one-")).expect("the cluster").fqdn.clone()
+}
+
+/// `PATCH deployments/cattle-cluster-agent` and so on, for the changes inside the cluster to the objects of the agent.
+fn changes(scene: &Stage) -> Vec<String> {
+    let requests = scene.app.control.kubernetes_requests().into_iter();
+    // The sandbox's kubectl encodes hyphens.
+    let decoded = |seen: RecordedRequest| RecordedRequest { path: seen.path.replace("%2D", "-"), ..seen };
+    let is_change = |seen: &RecordedRequest| seen.method != "GET" && seen.path.contains("cattle-system");
+    requests
+        .map(decoded)
+        .filter(is_change)
+        .map(|seen| {
+            let mut parts = seen.path.rsplit('/');
+            let (name, kind) = (parts.next().unwrap(), parts.next().unwrap());
+            let name = if name.starts_with("cattle-credentials-") { "cattle-credentials" } else { name };
+            format!("{} {kind}/{name}", seen.method)
+        })
+        .collect()
+}
+
+const APPLIED: [&str; 5] = [
+    "PATCH namespaces/cattle-system",
+    "PATCH serviceaccounts/cattle",
+    "PATCH networkpolicies/cattle-cluster-agent",
+    "PATCH secrets/cattle-credentials",
+    "PATCH deployments/cattle-cluster-agent",
+];
+
+async fn events(scene: &Stage, kind: &str) -> Vec<String> {
+    let id = scene.path.rsplit('/').next().unwrap();
+    let rows = norman_aks::store::cluster_events::list(&scene.db.store, id, "", 1_000).await.unwrap();
+    rows.into_iter().filter(|row| row.kind == kind).map(|row| row.message).collect()
+}
+
+fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
+    let conditions = cluster["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+async fn message(scene: &Stage, part: &str) -> String {
+    let cluster = scene.until(part, |cluster| told(cluster).2.contains(part)).await;
+    let (state, _, message) = told(&cluster);
+    assert_eq!(state, "provisioning");
+    assert!(message.starts_with("waiting for cluster agent to be deployed"), "{message}");
+    message
+}
+
+async fn secret(scene: &Stage) -> String {
+    let id = scene.path.rsplit('/').next().unwrap();
+    let path = format!("/v3/clusterregistrationtokens/{id}:default-token");
+    scene.app.get(&path).send().await.json()["token"].as_str().unwrap().to_owned()
+}
+
+async fn settings_that_are_missing_are_named(base: Base) {
+    let scene =
+        Stage::set_with(base, TestApp::with(), |body| body["aksConfig"]["privateCluster"] = json!(true))
+            .await;
+    message(&scene, "set the setting server-url to the https URL").await;
+    set(&scene, "server-url", "https://localhost:8443").await;
+    message(&scene, "https://localhost:8443, which is a loopback address").await;
+    set(&scene, "server-url", SERVER).await;
+    message(&scene, "set the setting agent-image").await;
+    assert_eq!(changes(&scene), [""; 0]);
+}
+
+async fn private_cluster_gets_its_agent_by_run_command(base: Base) {
+    let scene = private(base).await;
+    message(&scene, "its manifest was applied by Azure's run command").await;
+    assert_eq!(changes(&scene), APPLIED);
+    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
+    assert_eq!(events(&scene, "agentManifestApplied").await.len(), 1);
+    // It is not applied again while nothing changes.
+    scene.pass(1_200).await;
+    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
+    // Unless the cluster stays out of reach.
+    scene.pass(900).await;
+    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 2);
+    scene.app.control.make_reachable(&host(&scene), true);
+    scene.becomes_active().await;
+}
+
+async fn running_command_is_polled_in_later_steps(base: Base) {
+    let scene = private(base).await;
+    message(&scene, "Azure's run command is applying its manifest").await;
+    // Polling that fails changes nothing about the command.
+    scene.fault(Operation::CommandResult, "GET", refusal(500, "InternalServerError", "Wait."));
+    scene.pass(60).await;
+    message(&scene, "Azure's run command is applying its manifest").await;
+    scene.app.control.clear_faults();
+    message(&scene, "its manifest was applied by Azure's run command").await;
+    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
+}
+
+async fn denied_run_command_names_both_rights(base: Base) {
+    for (operation, method) in [(Operation::RunCommand, "POST"), (Operation::CommandResult, "GET")] {
+        let scene = private(base).await;
+        let denied = refusal(403, "AuthorizationFailed", "The client does not have authorization.");
+        scene.fault(operation, method, denied);
+        let words = message(&scene, "AuthorizationFailed").await;
+        for part in [
+            "Microsoft.ContainerService/managedClusters/runCommand/action",
+            "Microsoft.ContainerService/managedClusters/commandResults/read",
+            "it is tried again at ",
+            "kubectl apply -f https://aks.example.org/v3/import/<token>_c-",
+        ] {
+            assert!(words.contains(part), "{method}: {part}: {words}");
+        }
+        assert!(!words.contains(&secret(&scene).await), "{words}");
+        let failures = events(&scene, "agentManifestFailed").await;
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        scene.app.control.clear_faults();
+        message(&scene, "its manifest was applied by Azure's run command").await;
+    }
+}
+
+async fn failed_command_is_tried_again(base: Base) {
+    let scene = private(base).await;
+    // The command itself succeeds in Azure; kubectl does not.
+    let denied = refusal(403, "Forbidden", "no");
+    scene
+        .until("its API", |_| scene.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one-")))
+        .await;
+    let Effect::Status(refused) = denied else { unreachable!() };
+    scene.app.control.add_kubernetes_fault(Fault {
+        method: Some("PATCH".to_owned()),
+        effect: Some(Effect::Status(refused)),
+        ..Fault::default()
+    });
+    let words = message(&scene, "kubectl ended with exit code 1").await;
+    assert!(!words.contains(&secret(&scene).await), "{words}");
+    scene.pass(600).await;
+    let attempts = scene.asked(Operation::RunCommand, "POST");
+    assert!((4..=6).contains(&attempts), "at growing intervals: {attempts}");
+    scene.app.control.clear_kubernetes_faults();
+    message(&scene, "its manifest was applied by Azure's run command").await;
+}
+
+async fn disabled_run_command_leaves_it_to_an_owner(base: Base) {
+    let scene = private(base).await;
+    scene.until("the cluster", |cluster| told(cluster).2.contains("cluster agent")).await;
+    scene.app.control.edit_cluster("one", |cluster| {
+        cluster["properties"]["apiServerAccessProfile"]["disableRunCommand"] = json!(true);
+    });
+    set(&scene, "agent-image", "registry.example.org/norman-aks:2").await;
+    let words = message(&scene, "disableRunCommand").await;
+    assert!(words.contains("kubectl apply -f https://aks.example.org/v3/import/<token>_c-"), "{words}");
+    assert!(!words.contains(&secret(&scene).await), "{words}");
+}
+
+async fn agent_is_never_deployed_against_the_setting(base: Base) {
+    let scene = private(base).await;
+    set(&scene, "agent", "never").await;
+    let words = message(&scene, "the annotation norman-aks.io/agent is never").await;
+    assert!(words.contains("connect the server to the network of the cluster"), "{words}");
+    scene.pass(600).await;
+    assert_eq!((scene.asked(Operation::RunCommand, "POST"), changes(&scene)), (0, Vec::new()));
+}
+
+async fn reached_cluster_gets_an_agent_only_on_request(base: Base) {
+    let scene = stage(base, |_| ()).await;
+    scene.becomes_active().await;
+    scene.pass(600).await;
+    assert_eq!(changes(&scene), [""; 0]);
+    let changed = json!({"name": "one", "annotations": {"norman-aks.io/agent": "always"}});
+    assert_eq!(scene.app.put(&scene.path).json(&changed).send().await.status, 200);
+    scene.pass(600).await;
+    assert_eq!(changes(&scene), APPLIED);
+    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 0);
+    assert_eq!(scene.told().await.0, "active");
+    scene.pass(600).await;
+    assert_eq!(changes(&scene).len(), APPLIED.len(), "once");
+}
+
+async fn changed_manifest_replaces_the_agent(base: Base) {
+    let scene = import(base).await;
+    scene.pass(600).await;
+    assert_eq!(changes(&scene), APPLIED);
+    scene.app.control.clear_kubernetes_requests();
+    // Another URL needs another secret; the old one is deleted once no pod uses it any more.
+    set(&scene, "server-url", "https://other.example.org").await;
+    scene.pass(600).await;
+    assert_eq!(changes(&scene), APPLIED);
+    scene.app.control.clear_kubernetes_requests();
+    scene.pass(3_700).await;
+    assert_eq!(changes(&scene), ["DELETE secrets/cattle-credentials"]);
+    assert_eq!(events(&scene, "agentManifestApplied").await.len(), 2);
+}
+
+async fn agent_of_another_server_is_left_alone(base: Base) {
+    let scene = stage(base, |_| ()).await;
+    scene.becomes_active().await;
+    let inside = |path: &str| format!("/k8s/clusters/{}{path}", scene.path.rsplit('/').next().unwrap());
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cattle-system"}});
+    let made = scene.app.post(&inside("/api/v1/namespaces")).json(&namespace).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "cattle-cluster-agent", "namespace": "cattle-system"},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": {"metadata": {"labels": {"app": "a"}},
+            "spec": {"containers": [{"name": "a", "image": "rancher/rancher-agent:v2.12.1"}]}}}});
+    let path = inside("/apis/apps/v1/namespaces/cattle-system/deployments");
+    let made = scene.app.post(&path).json(&deployment).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    scene.app.control.clear_kubernetes_requests();
+    set(&scene, "agent", "always").await;
+    let failed = |cluster: &Value| {
+        let message = condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
+        message.contains("was deployed by another server")
+    };
+    scene.until("the refusal", failed).await;
+    assert_eq!((scene.told().await.0.as_str(), changes(&scene)), ("active", Vec::new()));
+}
+
+async fn import_is_left_without_the_agent(base: Base) {
+    let scene = import(base).await;
+    scene.pass(600).await;
+    scene.app.control.clear_kubernetes_requests();
+    scene.delete().await;
+    scene.is_gone().await;
+    assert_eq!(
+        changes(&scene),
+        [
+            "DELETE deployments/cattle-cluster-agent",
+            "DELETE secrets/cattle-credentials",
+            "DELETE networkpolicies/cattle-cluster-agent",
+            "DELETE serviceaccounts/cattle"
+        ]
+    );
+    assert_eq!(events(&scene, "agentRemoved").await.len(), 1);
+}
+
+async fn agent_that_cannot_be_removed_does_not_keep_the_object(base: Base) {
+    let scene = import(base).await;
+    scene.pass(600).await;
+    let Effect::Status(refused) = refusal(500, "InternalError", "no") else { unreachable!() };
+    scene
+        .app
+        .control
+        .add_kubernetes_fault(Fault { effect: Some(Effect::Status(refused)), ..Fault::default() });
+    scene.fault(Operation::RunCommand, "POST", refusal(403, "AuthorizationFailed", "no"));
+    scene.delete().await;
+    scene.pass(300).await;
+    assert_eq!(scene.told().await.0, "removing");
+    scene.pass(400).await;
+    scene.is_gone().await;
+    assert_eq!(events(&scene, "agentLeft").await.len(), 1);
+}
