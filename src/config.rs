@@ -150,7 +150,7 @@ impl Config {
             tls: tls(&layers, flags.sandbox())?,
             metrics_listen: layers.read(&s::METRICS_LISTEN, parse::address_or_off)?.flatten(),
             health_listen: layers.read(&s::HEALTH_LISTEN, parse::address_or_off)?.flatten(),
-            internal_listen: layers.read(&s::INTERNAL_LISTEN, parse::address_or_off)?.flatten(),
+            internal_listen: internal_listen(&layers)?,
             internal_address: layers.read(&s::INTERNAL_ADDRESS, parse::host_and_port)?,
             server_url: layers.read(&s::SERVER_URL, parse::server_url)?,
             database: database(&layers)?,
@@ -231,6 +231,22 @@ fn required<T>(
             origin: Origin::Default,
             expected,
         }),
+    }
+}
+
+/// The listener for other servers, which cannot connect to an unspecified address.
+fn internal_listen(layers: &Layers) -> Result<Option<SocketAddr>, ConfigError> {
+    use settings::{INTERNAL_ADDRESS, INTERNAL_LISTEN};
+
+    let listen = layers.read(&INTERNAL_LISTEN, parse::address_or_off)?.flatten();
+    let is_unspecified = listen.is_some_and(|address| address.ip().is_unspecified());
+    match layers.get(&INTERNAL_LISTEN).filter(|_| is_unspecified && layers.get(&INTERNAL_ADDRESS).is_none()) {
+        Some(value) => Err(ConfigError::Incomplete {
+            setting: INTERNAL_LISTEN.name,
+            origin: value.origin.clone(),
+            missing: &INTERNAL_ADDRESS,
+        }),
+        None => Ok(listen),
     }
 }
 

@@ -2,8 +2,9 @@
 //! nobody else does: from the active key, each derives the same TLS key and the same token. A server proves itself by the
 //! TLS key, a client by the token.
 
+use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
@@ -26,21 +29,66 @@ use tokio_rustls::TlsConnector;
 use super::error::Error;
 use crate::api::RELAY_PROTOCOL;
 use crate::service::secrets::Secrets;
+use crate::vault::ReplicaKey;
 
 /// The name in the certificates. Servers are recognized by their key.
 const NAME: &str = "norman-aks.internal";
 /// The time limit for connecting to another server.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// The TLS configuration of the internal listener. Keys that are added later count at the next start.
+/// The TLS configuration of the internal listener.
 pub(super) fn server_tls(secrets: &Secrets) -> Result<Arc<rustls::ServerConfig>, Error> {
-    let key = secrets.replica_keys().into_iter().next().ok_or(Error::InternalTls)?;
-    let pair = key_pair(key.seed())?;
-    let mut params = CertificateParams::new(vec![NAME.to_owned()]).map_err(|_| Error::InternalTls)?;
-    params.not_after = rcgen::date_time_ymd(4096, 1, 1);
-    let certificate = params.self_signed(&pair).map_err(|_| Error::InternalTls)?;
-    let key = PrivatePkcs8KeyDer::from(pair.serialize_der());
-    serve::tls(vec![certificate.der().clone()], key.into()).map_err(|_| Error::InternalTls)
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|_| Error::InternalTls)?;
+    let certificates = ActiveKey { secrets: secrets.clone(), provider, last: Mutex::default() };
+    // Fails here rather than at the first connection.
+    certificates.current().ok_or(Error::InternalTls)?;
+    Ok(Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(certificates))))
+}
+
+/// Presents a certificate with the key of the active encryption key, which may change while the server runs.
+struct ActiveKey {
+    secrets: Secrets,
+    provider: Arc<CryptoProvider>,
+    /// The last certificate, with the seed of its key.
+    last: Mutex<Option<(ReplicaKey, Arc<CertifiedKey>)>>,
+}
+
+impl fmt::Debug for ActiveKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ActiveKey")
+    }
+}
+
+impl ActiveKey {
+    fn current(&self) -> Option<Arc<CertifiedKey>> {
+        let key = self.secrets.replica_keys().into_iter().next()?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, certificate)) = last.as_ref().filter(|(known, _)| known.seed() == key.seed()) {
+            return Some(Arc::clone(certificate));
+        }
+        let certificate = Arc::new(self.issue(&key).ok()?);
+        *last = Some((key, Arc::clone(&certificate)));
+        Some(certificate)
+    }
+
+    fn issue(&self, key: &ReplicaKey) -> Result<CertifiedKey, Error> {
+        let pair = key_pair(key.seed())?;
+        let mut params = CertificateParams::new(vec![NAME.to_owned()]).map_err(|_| Error::InternalTls)?;
+        params.not_after = rcgen::date_time_ymd(4096, 1, 1);
+        let certificate = params.self_signed(&pair).map_err(|_| Error::InternalTls)?;
+        let key = PrivatePkcs8KeyDer::from(pair.serialize_der()).into();
+        CertifiedKey::from_der(vec![certificate.der().clone()], key, &self.provider)
+            .map_err(|_| Error::InternalTls)
+    }
+}
+
+impl ResolvesServerCert for ActiveKey {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.current()
+    }
 }
 
 fn key_pair(seed: &[u8; 32]) -> Result<KeyPair, Error> {

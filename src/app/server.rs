@@ -148,8 +148,9 @@ impl App {
     pub async fn stop(self) {
         self.kubernetes.close();
         self.kubernetes.closed().await;
-        self.agents.stop().await;
+        // Before the agents, so that no step starts because their sessions end.
         self.stop.cancel();
+        self.agents.stop().await;
         self.background.close();
         self.background.wait().await;
         self.events.stop(AUDIT_SHUTDOWN_TIMEOUT).await;

@@ -102,7 +102,10 @@ async fn open_connection(
         Some(error) => keep_account(task, &error),
         None => retire_account(core, task, &access).await,
     }
-    let path = core.cluster_access.path(&access).unwrap_or(Path::Direct);
+    // A request that failed at the same time may have made the path unknown.
+    let needed_tunnel = task.status.private_requires_tunnel == Some(true);
+    let last = if needed_tunnel { Path::Tunnel } else { Path::Direct };
+    let path = core.cluster_access.path(&access).unwrap_or(last);
     set_reached(task, &info, path);
     Ok(Some(path))
 }

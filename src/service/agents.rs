@@ -33,11 +33,11 @@ use super::server_access::ServerAccess;
 use crate::store::{self, Store};
 use crate::vault;
 
-/// How often both sides of a session send a sign of life.
+/// The interval of pings, on both sides of a session.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// A session whose agent is silent for so long is closed.
+/// A session whose agent is silent for this time is closed.
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the stop of the server waits for sessions to end.
+/// The time for which the stop of the server waits for sessions to end.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 
 /// The agents. Clones share everything.
@@ -191,10 +191,10 @@ impl Agents {
         self.lock_tokens().push(open);
         tracing::info!(cluster = cluster_id, %remote, "an agent has connected");
         let supervision = supervision::supervise(&self.inner, admission, &session, &agent);
-        let (reason, ()) = tokio::join!(driver, supervision);
+        let (reason, has_worked) = tokio::join!(driver, supervision);
         self.lock_tokens().retain(|open| !open.session.is_same(&session));
         tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "an agent has disconnected");
-        if agent.is_proved() {
+        if has_worked {
             agent.set_proved(false);
             self.inner.lost(admission, &reason).await;
         }

@@ -19,9 +19,12 @@ pub struct Access {
 }
 
 impl Access {
-    /// Whether both have the same endpoint, authority and secret.
+    /// Whether both have the same cluster, endpoint, authority and secret.
     pub fn is_same_as(&self, other: &Self) -> bool {
-        self.endpoint == other.endpoint && self.ca == other.ca && self.identity.is_same_as(&other.identity)
+        self.cluster_id == other.cluster_id
+            && self.endpoint == other.endpoint
+            && self.ca == other.ca
+            && self.identity.is_same_as(&other.identity)
     }
 
     /// The expiry of the client certificate, in milliseconds since 1970; `None` for a token, and for a certificate that

@@ -21,12 +21,15 @@ const MAX_PROVED: usize = 8;
 /// Sessions of one cluster that still have to show that they reach its API.
 const MAX_UNPROVED: usize = 2;
 
+/// A session that needs longer for its first proof makes room for another one.
+const FIRST_PROOF: Duration = Duration::from_secs(3);
+
 /// A peer that was silent for longer than this is used only if there is no other. Agents send a ping every 5 s.
 const SILENCE: Duration = Duration::from_secs(7);
-/// How long a session through which a request failed is used only if there is no other.
+/// The time for which a session through which a request failed is used only if there is no other.
 const PENALTY: Duration = Duration::from_secs(30);
 
-/// How long another server is not used after a failure.
+/// The time for which another server is used only if there is no other, after a failure.
 const SERVER_PENALTY: Duration = Duration::from_secs(10);
 
 /// The sessions of agents, by cluster. Clones share them.
@@ -48,13 +51,14 @@ struct Shared {
 struct RemoteSessions {
     /// The addresses of the servers that have a session, by cluster.
     servers: HashMap<String, Vec<String>>,
-    /// When a server could not be used, by its address.
-    failed: HashMap<String, Instant>,
+    /// When a server could not be used for a cluster, by its address and the cluster.
+    failed: HashMap<(String, String), Instant>,
 }
 
 /// One session.
 pub struct AgentSession {
     id: u64,
+    reserved: Instant,
     /// Unset while the upgrade is in progress.
     session: OnceLock<Session>,
     proved: AtomicBool,
@@ -69,7 +73,7 @@ pub enum TooManySessions {
     Proved,
     /// Of sessions that have not reached the cluster's API yet.
     #[error(
-        "{MAX_UNPROVED} agents of this cluster are connected that have not reached its API yet; try again in half a minute"
+        "{MAX_UNPROVED} agents of this cluster are connected that have not reached its API yet; connect again in a few seconds"
     )]
     Unproved,
 }
@@ -95,10 +99,19 @@ impl AgentSessions {
             return Err(TooManySessions::Proved);
         }
         if sessions.len() - proved >= MAX_UNPROVED {
-            return Err(TooManySessions::Unproved);
+            // The holder of a stolen token must not keep the cluster's own agent out.
+            let oldest = sessions.iter().find(|session| !session.is_proved());
+            let oldest = oldest.filter(|session| session.reserved.elapsed() >= FIRST_PROOF);
+            let Some(oldest) = oldest.cloned() else { return Err(TooManySessions::Unproved) };
+            oldest.close(
+                CloseCode::POLICY,
+                "the API of the cluster has not answered yet, and another agent has connected",
+            );
+            sessions.retain(|session| session.id != oldest.id);
         }
         let session = Arc::new(AgentSession {
             id: self.shared.next_id.fetch_add(1, Ordering::Relaxed),
+            reserved: Instant::now(),
             session: OnceLock::new(),
             proved: AtomicBool::new(false),
             failed: Mutex::default(),
@@ -139,9 +152,14 @@ impl AgentSessions {
         let _ = self.shared.relay.set(relay);
     }
 
-    /// Sets which other servers have sessions: their addresses, by cluster.
-    pub fn set_servers(&self, servers: HashMap<String, Vec<String>>) {
-        self.lock_remote().servers = servers;
+    /// Sets which other servers have sessions: their addresses, by cluster. Returns the clusters for which that is new.
+    pub fn set_servers(&self, servers: HashMap<String, Vec<String>>) -> Vec<String> {
+        let mut remote = self.lock_remote();
+        let before = std::mem::replace(&mut remote.servers, servers);
+        let is_new = |cluster_id: &&String| {
+            before.contains_key(*cluster_id) != remote.servers.contains_key(*cluster_id)
+        };
+        before.keys().chain(remote.servers.keys()).filter(is_new).cloned().collect()
     }
 
     /// The addresses of other servers with a session of a cluster.
@@ -150,21 +168,23 @@ impl AgentSessions {
             return Vec::new();
         }
         let remote = self.lock_remote();
-        let servers = remote.servers.get(cluster_id).into_iter().flatten();
-        let is_good =
-            |server: &&String| remote.failed.get(*server).is_none_or(|at| at.elapsed() >= SERVER_PENALTY);
-        servers.filter(is_good).cloned().collect()
+        let mut servers = remote.servers.get(cluster_id).cloned().unwrap_or_default();
+        servers.sort_by_cached_key(|server| {
+            let failed = remote.failed.get(&(server.clone(), cluster_id.to_owned()));
+            failed.is_some_and(|at| at.elapsed() < SERVER_PENALTY)
+        });
+        servers
     }
 
     pub(crate) fn relay(&self) -> Option<Arc<dyn Relay>> {
         self.shared.relay.get().cloned()
     }
 
-    /// Records that a server could not be used.
-    pub(crate) fn note_server_failure(&self, server: &str) {
+    /// Records that a server could not be used for a cluster.
+    pub(crate) fn note_server_failure(&self, server: &str, cluster_id: &str) {
         let mut remote = self.lock_remote();
         remote.failed.retain(|_, at| at.elapsed() < SERVER_PENALTY);
-        remote.failed.insert(server.to_owned(), Instant::now());
+        remote.failed.insert((server.to_owned(), cluster_id.to_owned()), Instant::now());
     }
 
     fn lock_remote(&self) -> MutexGuard<'_, RemoteSessions> {
@@ -174,7 +194,7 @@ impl AgentSessions {
     /// Opens a connection through a session of this server, for another server. `host` is the cluster's, from Azure.
     ///
     /// # Errors
-    /// If this server has no session that can be used, or `host` is no host of AKS.
+    /// If this server has no session that can be used, or `host` does not belong to AKS.
     pub fn dial(&self, cluster_id: &str, host: &str) -> io::Result<Connection> {
         if !hosts::is_aks(host) {
             return Err(io::Error::other(hosts::NOT_AN_AKS_HOST));
@@ -379,6 +399,49 @@ mod tests {
         drop(sessions.reserve("d").unwrap());
         kept.pop();
         drop(sessions.reserve("c").unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unproved_session_makes_room_after_a_while() {
+        let sessions = AgentSessions::default();
+        let ((first, _first), (second, _second)) = (session(), session());
+        let places = [sessions.reserve("c").unwrap(), sessions.reserve("c").unwrap()];
+        places[0].attach(first.clone());
+        places[1].attach(second.clone());
+        assert_eq!(sessions.reserve("c").unwrap_err(), TooManySessions::Unproved);
+        tokio::time::advance(FIRST_PROOF).await;
+        let _third = sessions.reserve("c").unwrap();
+        assert!(first.is_closed() && !second.is_closed());
+    }
+
+    #[test]
+    fn failed_server_is_used_last_and_for_its_cluster_only() {
+        struct Nowhere;
+        impl Relay for Nowhere {
+            fn connect(
+                &self,
+                _: &str,
+                _: &str,
+            ) -> crate::connector::BoxFuture<Box<dyn crate::RelayStream>, io::Error> {
+                Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
+            }
+        }
+        let sessions = AgentSessions::default();
+        let both = || vec!["one:1".to_owned(), "two:1".to_owned()];
+        let servers = HashMap::from([("c".to_owned(), both()), ("d".to_owned(), both())]);
+        let mut new = sessions.set_servers(servers.clone());
+        new.sort();
+        assert_eq!(new, ["c", "d"]);
+        assert!(!sessions.has_usable("c"), "nothing connects to them");
+        sessions.set_relay(Arc::new(Nowhere));
+        assert!(sessions.has_usable("c") && !sessions.has_usable("e"));
+        sessions.note_server_failure("one:1", "c");
+        assert_eq!(sessions.servers("c"), ["two:1", "one:1"]);
+        assert_eq!(sessions.servers("d"), both());
+        assert_eq!(sessions.set_servers(servers), Vec::<String>::new());
+        let mut gone = sessions.set_servers(HashMap::new());
+        gone.sort();
+        assert_eq!(gone, ["c", "d"]);
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ const MAX_IDLE_CONNECTIONS: usize = 16;
 /// The time limit for opening a connection through an agent, and for the first response.
 const TUNNEL_LIMIT: Duration = Duration::from_secs(8);
 
-/// How long a request that can be made twice waits before it is also sent through another session.
+/// The time after which a request that can be made twice is also sent through another session.
 const HEDGE_DELAY: Duration = Duration::from_secs(3);
 
 /// The size limit of responses that the server itself reads. A page of nodes has less than a tenth of it.
@@ -147,35 +147,59 @@ impl ClusterClient {
         // A caller that gives up has waited too long: the next request compares the routes again.
         let unanswered = Unanswered { routes, route: Some(&route), started: Instant::now() };
         let first = self.send_on(&route, request, headers);
-        let outcome = match routes.other_tunnel(&route) {
-            Some(other) if !route.is_direct() && request.is_harmless() => {
-                let second = async {
-                    sleep(HEDGE_DELAY).await;
-                    self.send_on(&other, request, headers).await
-                };
-                first_success(first, pin!(second)).await
-            }
-            _ => first.await,
-        };
+        let outcome =
+            match routes.other_tunnel(&route).filter(|_| !route.is_direct() && request.is_harmless()) {
+                Some(other) => match select(first, pin!(sleep(HEDGE_DELAY))).await {
+                    Either::Left((outcome, _)) => outcome,
+                    Either::Right(((), first)) => {
+                        self.first_success(first, &route, &other, request, headers).await
+                    }
+                },
+                None => first.await,
+            };
         unanswered.settle();
-        match outcome {
+        let error = match outcome {
             Ok(response) => {
                 routes.worked(&route);
+                return Ok(response);
+            }
+            Err(error) => error,
+        };
+        if is_of_client(&error) {
+            return Err(error);
+        }
+        routes.failed(&route);
+        let may_repeat = request.can_repeat() && (error.is_connect() || request.is_harmless());
+        let Some(other) = routes.other(&route).filter(|_| may_repeat) else { return Err(error) };
+        match self.send_on(&other, request, headers).await {
+            Ok(response) => {
+                routes.worked(&other);
                 Ok(response)
             }
-            Err(error) => {
-                routes.failed(&route);
-                let is_repeatable = request.can_repeat() && (error.is_connect() || request.is_harmless());
-                match routes.other(&route).filter(|_| is_repeatable) {
-                    Some(other) => match self.send_on(&other, request, headers).await {
-                        Ok(response) => Ok(response),
-                        // That a private cluster cannot be reached directly is no news.
-                        Err(_) if other.is_direct() => Err(error),
-                        Err(error) => Err(error),
-                    },
-                    None => Err(error),
-                }
+            // That a private cluster cannot be reached directly is no news.
+            Err(_) if other.is_direct() => Err(error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for a slow request, and sends it through another session too. The error of the first one if both fail.
+    async fn first_success(
+        &self,
+        first: BoxFuture<Response<Incoming>, legacy::Error>,
+        slow: &Route,
+        other: &Route,
+        request: &ReplayableRequest,
+        headers: &HeaderMap,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        match select(first, self.send_on(other, request, headers)).await {
+            Either::Left((Ok(response), _)) => Ok(response),
+            Either::Right((Ok(response), _)) => {
+                self.inner.routes.failed(slow);
+                self.inner.routes.worked(other);
+                Ok(response)
             }
+            Either::Left((Err(error), second)) => second.await.map_err(|_| error),
+            Either::Right((Err(_), first)) => first.await,
         }
     }
 
@@ -247,22 +271,22 @@ impl Unanswered<'_> {
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some(route) = self.route.filter(|_| self.started.elapsed() >= HEDGE_DELAY) {
+        if let Some(route) = self.route.filter(|_| self.started.elapsed() >= TUNNEL_LIMIT) {
             self.routes.failed(route);
         }
     }
 }
 
-/// The first success; the error of the first attempt if both fail.
-async fn first_success<T, E>(
-    first: impl Future<Output = Result<T, E>> + Unpin,
-    second: impl Future<Output = Result<T, E>> + Unpin,
-) -> Result<T, E> {
-    match select(first, second).await {
-        Either::Left((Ok(value), _)) | Either::Right((Ok(value), _)) => Ok(value),
-        Either::Left((Err(error), second)) => second.await.map_err(|_| error),
-        Either::Right((Err(_), first)) => first.await,
+/// Whether a request failed because of its client: the body that it sends broke off, or is too large.
+fn is_of_client(error: &legacy::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
+            return true;
+        }
+        cause = error.source();
     }
+    false
 }
 
 fn authority(endpoint: &Url) -> Result<(String, Authority), Error> {

@@ -93,6 +93,7 @@ mod tests {
             access("a", &ca, "t"),
             access("a", &ca, "other"),
             access("a", &other_ca, "other"),
+            Access { cluster_id: "another object".to_owned(), ..access("a", &other_ca, "other") },
         ] {
             pool.get(&current).unwrap();
             assert!(pool.cached(&current).is_some());

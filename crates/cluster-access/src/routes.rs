@@ -11,19 +11,21 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::uri::Authority;
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::agents::{AgentSession, AgentSessions};
 use crate::client::Channel;
 use crate::connector::TunnelConnector;
 use crate::error::Error;
 
-/// How much earlier the direct route is tried.
+/// The head start of the direct route.
 const HEAD_START: Duration = Duration::from_secs(1);
+/// The time for which a comparison in which no route worked is not repeated.
+const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
 /// The time limit of an attempt to find out whether a route works.
 const PROBE_LIMIT: Duration = Duration::from_secs(8);
 
-/// How a cluster is reached.
+/// The path to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
     /// By a connection of this server.
@@ -39,7 +41,7 @@ pub(super) struct Route {
     via: Via,
 }
 
-/// What a route leads through.
+/// The part of a route between this server and the cluster.
 #[derive(Clone)]
 enum Via {
     Nothing,
@@ -93,8 +95,8 @@ pub(super) struct Routes {
     /// The connections through each session and server.
     tunnels: Mutex<HashMap<Key, Channel>>,
     preferred: Mutex<Option<Path>>,
-    /// Held while the routes are compared.
-    comparing: AsyncMutex<()>,
+    /// Held while the routes are compared: when none of them worked.
+    comparing: AsyncMutex<Option<Instant>>,
 }
 
 impl Routes {
@@ -125,18 +127,21 @@ impl Routes {
         if let Some(route) = self.known() {
             return route;
         }
-        let _comparing = self.comparing.lock().await;
+        let mut failed_at = self.comparing.lock().await;
         if let Some(route) = self.known() {
             return route;
         }
-        match self.compare(probe).await {
-            Some(route) => {
-                *lock(&self.preferred) = Some(route.path());
-                route
-            }
-            // The error of a request through the tunnel says more: the cluster has an agent because it is private.
-            None => self.tunnels().into_iter().next().unwrap_or_else(|| self.direct()),
+        let has_just_failed = failed_at.is_some_and(|at| at.elapsed() < COMPARISON_PAUSE);
+        let found = if has_just_failed { None } else { self.compare(probe).await };
+        if let Some(route) = found {
+            *lock(&self.preferred) = Some(route.path());
+            return route;
         }
+        if !has_just_failed {
+            *failed_at = Some(Instant::now());
+        }
+        // The error of a request through the tunnel says more: the cluster has an agent because it is private.
+        self.tunnels().into_iter().next().unwrap_or_else(|| self.direct())
     }
 
     /// The path that worked last.
@@ -157,7 +162,7 @@ impl Routes {
         match &route.via {
             Via::Nothing => {}
             Via::Session(session) => session.note_failure(),
-            Via::Server(server) => self.sessions.note_server_failure(server),
+            Via::Server(server) => self.sessions.note_server_failure(server, &self.cluster_id),
         }
         *lock(&self.preferred) = None;
     }

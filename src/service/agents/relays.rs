@@ -73,20 +73,24 @@ impl Agents {
         }
         let replica = inner.secrets.replica();
         let own = self.sessions().own_clusters();
-        let announced = std::mem::take(&mut *inner.lock_announced());
+        let announced = inner.lock_announced().clone();
         for cluster_id in announced.iter().filter(|cluster_id| !own.contains(cluster_id)) {
             store::agent_sessions::delete(&inner.store, cluster_id, replica).await?;
+            inner.lock_announced().remove(cluster_id);
         }
-        for cluster_id in own.iter().filter(|cluster_id| !announced.contains(*cluster_id)) {
-            store::agent_sessions::put(&inner.store, cluster_id, replica).await?;
+        for cluster_id in own.into_iter().filter(|cluster_id| !announced.contains(cluster_id)) {
+            store::agent_sessions::put(&inner.store, &cluster_id, replica).await?;
+            inner.lock_announced().insert(cluster_id);
         }
-        *inner.lock_announced() = own.into_iter().collect();
         let since_ms = inner.clock.now_ms() - ALIVE_MS;
         let mut servers: HashMap<String, Vec<String>> = HashMap::new();
         for row in store::agent_sessions::of_others(&inner.store, replica, since_ms).await? {
             servers.entry(row.cluster_id).or_default().push(row.address);
         }
-        self.sessions().set_servers(servers);
+        // Whoever looked at such a cluster before may have found no way to it.
+        for cluster_id in self.sessions().set_servers(servers) {
+            inner.changed(&cluster_id).await;
+        }
         Ok(())
     }
 }

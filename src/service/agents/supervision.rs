@@ -13,30 +13,32 @@ use crate::service::clusters::Cluster;
 use crate::service::server_access::Target;
 use crate::store::{self, NewClusterEvent};
 
-/// How often a session is looked at.
+/// The interval of looking at a session.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a session may stay without an answer of the API.
+/// A session without an answer of the API for this time is closed.
 const PROOF_LIMIT: Duration = Duration::from_secs(30);
-/// How often a session that works is tried again.
+/// The interval of trying a session that works.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
-/// How often one that does not.
+/// The interval of trying a session after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// Failures in a row after which a session that worked is no longer used. A single one may be a slow answer.
+const MAX_FAILURES: u32 = 2;
 
-/// Supervises a session until it ends. Closes a session through which the API does not answer, and one whose agent is
-/// silent while another works.
+/// Supervises a session until it ends; returns whether the API has ever answered through it. Closes a session through which the
+/// API does not answer, and one whose agent is silent while another works.
 pub(super) async fn supervise(
     inner: &Inner,
     admission: &Admission,
     session: &Session,
     agent: &Arc<AgentSession>,
-) {
+) -> bool {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut unproved_since = Instant::now();
-    let mut next_check = Instant::now();
+    let (mut last_answer, mut next_check) = (Instant::now(), Instant::now());
+    let (mut failures, mut has_worked) = (0, false);
     loop {
         tokio::select! {
-            _ = session.closed() => return,
+            _ = session.closed() => return has_worked,
             _ = ticks.tick() => {}
         }
         if agent.is_silent() && admission.place.has_replacement() {
@@ -46,20 +48,24 @@ pub(super) async fn supervise(
             continue;
         }
         let answers = inner.answers_through(&admission.cluster_id, agent).await;
-        let was_proved = agent.is_proved();
-        if answers != was_proved {
-            agent.set_proved(answers);
-            if answers {
-                inner.record_gain(admission).await;
-            } else {
-                unproved_since = Instant::now();
-            }
-            inner.changed(&admission.cluster_id).await;
-        }
-        if !answers && unproved_since.elapsed() >= PROOF_LIMIT {
+        failures = if answers { 0 } else { failures + 1 };
+        next_check = Instant::now() + if answers { CHECK_INTERVAL } else { RETRY_INTERVAL };
+        if answers {
+            last_answer = Instant::now();
+        } else if last_answer.elapsed() >= PROOF_LIMIT {
             agent.close(CloseCode::POLICY, "the API of the cluster does not answer through this agent");
         }
-        next_check = Instant::now() + if answers { CHECK_INTERVAL } else { RETRY_INTERVAL };
+        let was_proved = agent.is_proved();
+        let is_proved = answers || (was_proved && failures < MAX_FAILURES);
+        if is_proved == was_proved {
+            continue;
+        }
+        agent.set_proved(is_proved);
+        if answers && !has_worked {
+            has_worked = true;
+            inner.record_gain(admission).await;
+        }
+        inner.changed(&admission.cluster_id).await;
     }
 }
 
@@ -102,12 +108,25 @@ impl Inner {
 
     /// Lets the worker look at the cluster, which updates its conditions.
     pub(super) async fn changed(&self, cluster_id: &str) {
-        self.lock_changed().insert(cluster_id.to_owned());
-        if let Err(error) = store::clusters::wake(&self.store, cluster_id).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(cluster = cluster_id, error, "cannot bring the next look at a cluster forward");
+        // At the stop of a server, its agents connect to others.
+        if self.closing.is_cancelled() {
+            return;
         }
-        self.work.notify_one();
+        self.lock_changed().insert(cluster_id.to_owned());
+        match store::clusters::wake(&self.store, cluster_id).await {
+            Ok(true) => self.work.notify_one(),
+            Ok(false) => {
+                self.lock_changed().remove(cluster_id);
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(
+                    cluster = cluster_id,
+                    error,
+                    "cannot bring the next look at a cluster forward"
+                );
+            }
+        }
     }
 
     async fn record(&self, cluster_id: &str, kind: &str, message: String) {
