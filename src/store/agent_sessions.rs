@@ -7,7 +7,7 @@ use super::{Error, Store};
 pub struct AgentSessionRow {
     /// The cluster, `c-xxxxx`.
     pub cluster_id: String,
-    /// Where other servers connect to the server.
+    /// The address for connections of other servers, `host:port`.
     pub address: String,
 }
 

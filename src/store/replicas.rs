@@ -15,7 +15,7 @@ pub struct ReplicaRow {
     pub key_ids: Vec<String>,
     /// Capabilities that earlier versions do not have.
     pub capabilities: Vec<String>,
-    /// Where other servers connect to it; `None` if they cannot.
+    /// The address for connections of other servers, `host:port`; `None` if there is none.
     pub address: Option<String>,
 }
 

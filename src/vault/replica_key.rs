@@ -1,4 +1,4 @@
-//! What the servers of one installation derive from an encryption key, to know each other. Neither leads back to the key.
+//! Keys by which the servers of one installation recognize each other, derived from an encryption key. They do not reveal it.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::Error;
 
-/// What is derived from one encryption key.
+/// A TLS key and a token, derived from one encryption key.
 #[derive(Clone)]
 pub struct ReplicaKey {
     /// HMAC-SHA-256 of two labels, by the encryption key.

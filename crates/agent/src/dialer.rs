@@ -1,4 +1,4 @@
-//! What the server reaches through the agent: the cluster's API server, and nothing else.
+//! The only target that the server reaches through the agent: the API server of the cluster.
 //!
 //! | Part of the request | Rule |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What happens to an agent, with texts for its log and its readiness.
+//! The events of an agent, with texts for its log and its readiness.
 
 use std::fmt;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub enum Event {
         address: String,
         /// Why.
         reason: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// The server's certificate authorities cannot be read.
@@ -134,7 +134,7 @@ impl Event {
     }
 }
 
-/// What to do about a rejection.
+/// The remedy for a rejection.
 fn rejection_remedy(status: u16) -> &'static str {
     match status {
         400 | 401 => {
@@ -241,7 +241,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// What to do about a proxy that fails.
+/// The remedy for a proxy that fails.
 fn proxy_remedy(status: Option<u16>) -> &'static str {
     match status {
         Some(407) => "put user and password into HTTPS_PROXY, as http://user:password@host:port",

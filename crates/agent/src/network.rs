@@ -1,4 +1,4 @@
-//! How the agent opens TCP connections.
+//! The TCP connections of the agent.
 
 use std::fmt;
 use std::future::Future;
