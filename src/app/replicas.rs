@@ -38,7 +38,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The TLS configuration of the internal listener.
 pub(super) fn server_tls(secrets: &Secrets) -> Result<Arc<rustls::ServerConfig>, Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = serve::crypto_provider();
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|_| Error::InternalTls)?;
@@ -127,7 +127,7 @@ async fn connect(secrets: &Secrets, address: &str, cluster_id: &str) -> io::Resu
     let token = keys.first().map(|key| key.token()).ok_or_else(|| io::Error::other("there is no key"))?;
     let accepted = keys.iter().map(|key| key_pair(key.seed()).map(|pair| pair.public_key_raw().to_vec()));
     let accepted = accepted.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = serve::crypto_provider();
     let verifier = KnownKeys::new(accepted, &provider);
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])

@@ -1,7 +1,6 @@
 //! The client of one cluster: a connection pool with TLS verified by the authority from Azure, this server's identity on
 //! every request, and the proxy of the environment.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use kube::client::ConfigExt as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 use url::Url;
@@ -147,19 +146,18 @@ impl ClusterClient {
         // A caller that gives up has waited too long: the next request compares the routes again.
         let unanswered = Unanswered { routes, route: Some(&route), started: Instant::now() };
         let first = self.send_on(&route, request, headers);
-        let outcome =
-            match routes.other_tunnel(&route).filter(|_| !route.is_direct() && request.is_harmless()) {
-                Some(other) => match select(first, pin!(sleep(HEDGE_DELAY))).await {
-                    Either::Left((outcome, _)) => outcome,
-                    Either::Right(((), first)) => {
-                        self.first_success(first, &route, &other, request, headers).await
-                    }
-                },
-                None => first.await,
-            };
+        let (outcome, is_second) = match routes.other_tunnel(&route) {
+            Some(other) if !route.is_direct() && request.is_harmless() => {
+                hedged(first, || self.send_on(&other, request, headers)).await
+            }
+            _ => (first.await, false),
+        };
         unanswered.settle();
         let error = match outcome {
             Ok(response) => {
+                if is_second {
+                    routes.was_overtaken(&route);
+                }
                 routes.worked(&route);
                 return Ok(response);
             }
@@ -179,27 +177,6 @@ impl ClusterClient {
             // That a private cluster cannot be reached directly is no news.
             Err(_) if other.is_direct() => Err(error),
             Err(error) => Err(error),
-        }
-    }
-
-    /// Waits for a slow request, and sends it through another session too. The error of the first one if both fail.
-    async fn first_success(
-        &self,
-        first: BoxFuture<Response<Incoming>, legacy::Error>,
-        slow: &Route,
-        other: &Route,
-        request: &ReplayableRequest,
-        headers: &HeaderMap,
-    ) -> Result<Response<Incoming>, legacy::Error> {
-        match select(first, self.send_on(other, request, headers)).await {
-            Either::Left((Ok(response), _)) => Ok(response),
-            Either::Right((Ok(response), _)) => {
-                self.inner.routes.failed(slow);
-                self.inner.routes.worked(other);
-                Ok(response)
-            }
-            Either::Left((Err(error), second)) => second.await.map_err(|_| error),
-            Either::Right((Err(_), first)) => first.await,
         }
     }
 
@@ -289,6 +266,30 @@ fn is_of_client(error: &legacy::Error) -> bool {
     false
 }
 
+/// The outcome of `first`. If it takes long, `second` starts too, and the first success counts. Returns whether it is that of
+/// `second`.
+async fn hedged<T, E, S>(
+    mut first: impl Future<Output = Result<T, E>> + Unpin,
+    second: impl FnOnce() -> S,
+) -> (Result<T, E>, bool)
+where
+    S: Future<Output = Result<T, E>> + Unpin,
+{
+    // A failure is returned at once, because the caller knows whether and where to try again.
+    if let Ok(outcome) = timeout(HEDGE_DELAY, &mut first).await {
+        return (outcome, false);
+    }
+    match select(first, second()).await {
+        Either::Left((Ok(value), _)) => (Ok(value), false),
+        Either::Right((Ok(value), _)) => (Ok(value), true),
+        Either::Left((Err(error), second)) => match second.await {
+            Ok(value) => (Ok(value), true),
+            Err(_) => (Err(error), false),
+        },
+        Either::Right((Err(_), first)) => (first.await, false),
+    }
+}
+
 fn authority(endpoint: &Url) -> Result<(String, Authority), Error> {
     let host = endpoint.host_str().unwrap_or_default().to_owned();
     let text = match endpoint.port() {
@@ -373,4 +374,41 @@ fn proxied(config: &kube::Config, host: &str, proxy: &Intercept, limit: Duration
         None => tunnel,
     };
     channel(config, tunnel, limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, pending, ready};
+
+    use super::*;
+
+    type Attempt = BoxFuture<u8, u8>;
+
+    fn never() -> Attempt {
+        Box::pin(pending())
+    }
+
+    fn after(seconds: u64, outcome: Result<u8, u8>) -> Attempt {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            outcome
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn early_failure_does_not_wait_for_the_second_attempt() {
+        let started = Instant::now();
+        let second = || -> Ready<Result<u8, u8>> { panic!("it must not start") };
+        assert_eq!(hedged(ready(Err(1)), second).await, (Err(1), false));
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn second_attempt_replaces_one_that_takes_long() {
+        assert_eq!(hedged(never(), || after(1, Ok(2))).await, (Ok(2), true));
+        assert_eq!(hedged(after(5, Err(1)), || after(3, Ok(2))).await, (Ok(2), true));
+        assert_eq!(hedged(after(4, Ok(1)), || after(3, Ok(2))).await, (Ok(1), false));
+        assert_eq!(hedged(after(5, Ok(1)), || after(1, Err(2))).await, (Ok(1), false));
+        assert_eq!(hedged(after(4, Err(1)), || after(3, Err(2))).await, (Err(1), false));
+    }
 }

@@ -167,6 +167,13 @@ impl Routes {
         *lock(&self.preferred) = None;
     }
 
+    /// Records that another route was faster, although its attempt started later.
+    pub(super) fn was_overtaken(&self, route: &Route) {
+        if let Via::Session(session) = &route.via {
+            session.note_failure();
+        }
+    }
+
     /// Another route than `failed`, for another attempt: a tunnel if there is one, else the direct route.
     pub(super) fn other(&self, failed: &Route) -> Option<Route> {
         self.tunnels().into_iter().chain([self.direct()]).find(|route| !route.is(failed))

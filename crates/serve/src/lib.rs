@@ -90,6 +90,11 @@ pub struct TlsPeer {
 #[error("cut on purpose")]
 pub struct Cut;
 
+/// The cryptography of TLS: aws-lc-rs.
+pub fn crypto_provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
 /// A TLS configuration for [`serve`]: aws-lc-rs, TLS 1.2 and 1.3, no client certificates, HTTP/2 preferred.
 ///
 /// `chain` starts with the certificate of the server itself.
@@ -100,8 +105,7 @@ pub fn tls(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_provider(crypto_provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
