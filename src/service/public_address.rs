@@ -56,8 +56,10 @@ impl PublicAddress {
 
     /// Records that the server listens with TLS too, before anything is served; its authority becomes the default of the
     /// setting `cacerts`. Only the first call has an effect.
+    ///
+    /// Agents hash the setting with one line break more, so it must not end with one.
     pub fn serve_over_tls(&self, over_tls: OverTls) {
-        let authority = over_tls.authority.clone();
+        let authority = over_tls.authority.trim().to_owned();
         if self.over_tls.set(over_tls).is_ok() && !authority.is_empty() {
             self.settings.set_default("cacerts", authority);
         }

@@ -272,9 +272,9 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
     assert_eq!(status, 200, "{manifest}");
     assert!(manifest.contains("value: \"https://norman.test:8443\""), "{manifest}");
     assert!(manifest.contains("port: 8443"), "the network policy admits it: {manifest}");
-    // Agents read the setting and hash it with one line break.
+    // Agents read the setting and hash it with one line break more.
     let cacerts = it.app.get("/v3/settings/cacerts").send().await.json();
-    assert_eq!(cacerts["value"], PEM);
+    assert_eq!(cacerts["value"], PEM.trim_end());
     let checksum = aks::registration::ca_checksum(PEM);
     assert!(manifest.contains(&format!("value: \"{checksum}\"")), "{manifest}");
 }
