@@ -83,15 +83,19 @@ pub(super) async fn maintain(
     // An outage of a public cluster is no reason for an agent.
     let is_direct = reached == Reached::Directly || task.status.private_requires_tunnel != Some(true);
     if !mode.wants_agent(is_direct, is_deployed) {
-        if task.status.condition(AGENT_DEPLOYED).is_some_and(|condition| condition.status == Truth::False) {
-            set_condition(task, Truth::Unknown, "");
-        }
+        clear_failure(task);
         return Ok(unwanted(mode));
     }
+    // An agent that this server did not deploy serves the cluster. It is replaced if its manifest is ours.
+    let is_served = mode == Mode::Auto && reached == Reached::ThroughAgent && !is_deployed;
     let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
     let manifest = match manifest {
         Ok(manifest) => manifest,
         Err(ManifestError::Other(error)) => return Err(StepError::registration(error)),
+        Err(_) if is_served => {
+            clear_failure(task);
+            return Ok(unwanted(mode));
+        }
         Err(error) => return Ok(not_deployable(task, reached, &error.to_string())),
     };
     let has_run_command = observed.cluster.as_ref().is_some_and(has_run_command);
@@ -102,7 +106,7 @@ pub(super) async fn maintain(
         has_run_command,
     };
     let step = deployment.next(&input);
-    let context = Context { core, observed, manifest: &manifest, is_reached: input.is_reached };
+    let context = Context { core, observed, manifest: &manifest, is_reached: input.is_reached, is_served };
     let progress = context.run(task, &mut deployment, step).await?;
     // A deployment that never began leaves no trace.
     task.status.agent = (is_deployed || deployment != Deployment::default()).then_some(deployment);
@@ -130,6 +134,13 @@ fn not_deployable(task: &mut Task, reached: Reached, reason: &str) -> AgentProgr
     AgentProgress { message: format!("{WAITING}: {reason}"), next }
 }
 
+/// Clears the message of an earlier failure.
+fn clear_failure(task: &mut Task) {
+    if task.status.condition(AGENT_DEPLOYED).is_some_and(|condition| !condition.message.is_empty()) {
+        set_condition(task, Truth::Unknown, "");
+    }
+}
+
 /// Sets the condition, unless an agent has connected: then it stays true, with the message.
 fn set_condition(task: &mut Task, truth: Truth, message: &str) {
     let known = task.status.condition(AGENT_DEPLOYED).map(|condition| condition.status);
@@ -143,6 +154,8 @@ struct Context<'a> {
     observed: &'a Observed,
     manifest: &'a Manifest,
     is_reached: bool,
+    /// Whether an agent that this server did not deploy serves the cluster.
+    is_served: bool,
 }
 
 impl Context<'_> {
@@ -163,6 +176,7 @@ impl Context<'_> {
                               commands in it";
                 Ok(self.ask_owner(task, reason).await)
             }
+            Step::LeaveForeign => Ok(self.foreign(task, deployment).await),
             Step::Poll => command::poll(self, task, deployment).await,
             Step::Apply(way) => self.begin(task, deployment, way).await,
         }
@@ -199,6 +213,9 @@ impl Context<'_> {
             Ok(()) => {
                 let (revision, secret) = (self.manifest.revision(), self.manifest.secret_name());
                 self.succeed(task, deployment, Way::Api, (revision, secret)).await
+            }
+            Err(error @ cluster_access::Error::Foreign { .. }) => {
+                self.leave_foreign(task, deployment, Way::Api, &error.to_string()).await
             }
             Err(error) => {
                 let message = self.manifest.redact(&error.to_string());
@@ -244,6 +261,47 @@ impl Context<'_> {
         self.failed(task, deployment).await
     }
 
+    /// Records that the cluster has the agent of another server.
+    async fn leave_foreign(
+        &self,
+        task: &mut Task,
+        deployment: &mut Deployment,
+        way: Way,
+        reason: &str,
+    ) -> Result<AgentProgress, StepError> {
+        if !self.is_served && deployment.failure.as_deref() != Some(reason) {
+            task.add_event("agentManifestFailed", reason);
+        }
+        tracing::info!(cluster = task.row.id, "the agent of another server is left alone: {reason}");
+        deployment.leave_foreign(reason, way, task.now_ms);
+        store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, None).await?;
+        Ok(self.foreign(task, deployment).await)
+    }
+
+    /// The progress of a cluster with the agent of another server.
+    async fn foreign(&self, task: &mut Task, deployment: &Deployment) -> AgentProgress {
+        if self.is_served {
+            clear_failure(task);
+            return AgentProgress { message: String::new(), next: None };
+        }
+        let reason = deployment.failure.as_deref().unwrap_or_default();
+        let mut message = format!(
+            "{reason}; if it is still in use, set the annotation norman-aks.io/agent of the cluster to never, otherwise delete \
+             it: kubectl --namespace cattle-system delete deployment/cattle-cluster-agent"
+        );
+        if !self.is_reached {
+            message = format!(
+                "{message}; then deploy that of this server from the network of the cluster: {}",
+                self.owner_command(task).await
+            );
+        }
+        set_condition(task, Truth::False, &format!("{FAILED}: {message}"));
+        AgentProgress {
+            message: format!("{WAITING}: {message}"),
+            next: (!self.is_reached).then_some(RETRY_INTERVAL),
+        }
+    }
+
     /// The progress of a deployment that is tried again later.
     async fn failed(&self, task: &mut Task, deployment: &Deployment) -> Result<AgentProgress, StepError> {
         let failure = deployment.failure.as_deref().unwrap_or_default();
@@ -254,8 +312,18 @@ impl Context<'_> {
         Ok(AgentProgress { message, next: Some(next) })
     }
 
-    /// Says how an owner deploys the agent. Members who may not have the registration token read the message, too.
+    /// Says how an owner deploys the agent.
     async fn ask_owner(&self, task: &mut Task, reason: &str) -> AgentProgress {
+        let message = format!(
+            "{reason}; an owner can also deploy it from the network of the cluster: {}",
+            self.owner_command(task).await
+        );
+        set_condition(task, Truth::False, &format!("{FAILED}: {message}"));
+        AgentProgress { message: format!("{WAITING}: {message}"), next: Some(RETRY_INTERVAL) }
+    }
+
+    /// The command by which an owner deploys the agent. Members who may not have the registration token read it, too.
+    async fn owner_command(&self, task: &Task) -> String {
         let id = &task.row.id;
         let server = self.core.public_address.agent_url().await.unwrap_or_default();
         let checksum = ca_checksum(&self.core.public_address.authorities().await);
@@ -263,13 +331,10 @@ impl Context<'_> {
             "" => String::new(),
             checksum => format!("; the SHA-256 checksum of the server's authority is {checksum}"),
         };
-        let message = format!(
-            "{reason}; an owner can also deploy it from the network of the cluster: kubectl apply -f \
-             {server}/v3/import/<token>_{id}.yaml, with the token from \
+        format!(
+            "kubectl apply -f {server}/v3/import/<token>_{id}.yaml, with the token from \
              {server}/v3/clusterregistrationtokens?clusterId={id}{checksum}"
-        );
-        set_condition(task, Truth::False, &format!("{FAILED}: {message}"));
-        AgentProgress { message: format!("{WAITING}: {message}"), next: Some(RETRY_INTERVAL) }
+        )
     }
 
     /// Deletes secrets of earlier manifests. A failure is logged: they are harmless.

@@ -135,6 +135,9 @@ pub struct Deployment {
     pub failure: Option<String>,
     /// When the next attempt may be made, in milliseconds since 1970.
     pub retry_ms: i64,
+    /// Whether the last attempt found the agent of another server, which is left alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
 }
 
 /// The next step of a deployment.
@@ -150,6 +153,8 @@ pub enum Step {
     Apply(Way),
     /// This server has no way into the cluster: an owner must apply the manifest.
     AskOwner,
+    /// Leave the agent of another server alone.
+    LeaveForeign,
 }
 
 /// Input of the next step.
@@ -180,6 +185,10 @@ impl Deployment {
         if is_current && (input.is_reached || input.now_ms - self.applied_ms < REAPPLY_AFTER_MS) {
             return Step::Keep;
         }
+        // Only the Kubernetes API shows whether the other agent is gone.
+        if self.foreign && !(input.is_reached && input.now_ms >= self.retry_ms) {
+            return Step::LeaveForeign;
+        }
         // A new way is tried at once.
         if input.now_ms < self.retry_ms && !(input.is_reached && self.way != Some(Way::Api)) {
             return Step::Wait;
@@ -207,6 +216,7 @@ impl Deployment {
         revision.clone_into(&mut self.revision);
         (self.applied_ms, self.way, self.running) = (now_ms, Some(way), None);
         (self.failures, self.failure, self.retry_ms) = (0, None, 0);
+        self.foreign = false;
     }
 
     /// Records a failed attempt.
@@ -215,9 +225,16 @@ impl Deployment {
         self.failures = self.failures.saturating_add(1);
         self.failure = Some(message.to_owned());
         (self.running, self.retry_ms) = (None, now_ms.saturating_add(delay_ms));
+        self.foreign = false;
         if self.revision.is_empty() {
             self.way = Some(way);
         }
+    }
+
+    /// Records an attempt that found the agent of another server.
+    pub fn leave_foreign(&mut self, message: &str, way: Way, now_ms: i64) {
+        self.fail(message, way, now_ms);
+        self.foreign = true;
     }
 
     /// Secrets of earlier manifests that no pod needs any more.
@@ -324,6 +341,22 @@ mod tests {
             deployment.fail("no", Way::RunCommand, 0);
         }
         assert_eq!(deployment.retry_ms, MAX_RETRY_MS);
+    }
+
+    #[test]
+    fn foreign_agent_is_left_alone_until_the_api_shows_its_end() {
+        for way in [Way::Api, Way::RunCommand] {
+            let mut deployment = Deployment::default();
+            deployment.leave_foreign("foreign", way, 9_990_000);
+            for is_reached in [true, false] {
+                assert_eq!(deployment.next(&input(is_reached, true)), Step::LeaveForeign, "{way:?}");
+            }
+            deployment.retry_ms = 10_000_000;
+            assert_eq!(deployment.next(&input(false, true)), Step::LeaveForeign, "no run command");
+            assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api));
+            deployment.succeed("new", "s", Way::Api, 10_000_000);
+            assert!(!deployment.foreign);
+        }
     }
 
     #[test]
