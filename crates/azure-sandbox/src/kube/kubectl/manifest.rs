@@ -91,8 +91,12 @@ pub(super) fn path(resource: &Resource, namespace: &str, name: &str) -> String {
     format!("{base}{within}/{}{name}", resource.plural)
 }
 
+/// Everything but the unreserved characters of RFC 3986.
+const RESERVED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 pub(super) fn encode(part: &str) -> percent_encoding::PercentEncode<'_> {
-    percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC)
+    percent_encoding::utf8_percent_encode(part, RESERVED)
 }
 
 /// The type with a name as in `kubectl get`: plural, singular, short, or with its group.
