@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::recordings::Operation;
 
 const CAPACITY: usize = 10_000;
+/// The maximum size of a recorded body.
+pub(crate) const MAX_RECORDED_BODY: usize = 1 << 17;
 
 /// A received request, without tokens and bodies of logins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,7 +27,7 @@ pub struct RecordedRequest {
     pub status: Option<u16>,
     /// `x-ms-client-request-id`.
     pub client_request_id: Option<String>,
-    /// The body of a write to Resource Manager; `None` if it is empty or too large.
+    /// The body of a write to Resource Manager or Kubernetes; `None` if it is empty or too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     /// The time of arrival by the sandbox's clock, in milliseconds since 1970.

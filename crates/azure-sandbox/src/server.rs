@@ -19,7 +19,7 @@ use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::clouds::{HOSTS, Side};
 use crate::faults::Effect;
-use crate::log::RecordedRequest;
+use crate::log::{MAX_RECORDED_BODY, RecordedRequest};
 use crate::recordings::{Operation, linked};
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
@@ -28,8 +28,6 @@ use crate::{arm, entra};
 
 /// The maximum size of a body.
 const BODY_LIMIT: usize = 1 << 20;
-/// The maximum size of a recorded body.
-const MAX_RECORDED_BODY: usize = 1 << 17;
 /// Number of parts of a slow body.
 const SLOW_BODY_PARTS: usize = 10;
 /// Delay between half of a body and the cut, so that the half is sent.

@@ -25,7 +25,7 @@ use super::status::StatusError;
 use super::user::EntraLookup;
 use super::websocket::Handshake;
 use crate::faults::{Effect, Refusal};
-use crate::log::RecordedRequest;
+use crate::log::{MAX_RECORDED_BODY, RecordedRequest};
 use crate::recordings::Operation;
 use crate::response::SandboxResponse;
 use crate::server::{apply_effect, cut};
@@ -61,6 +61,9 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     };
     let request = KubeRequest::new(parts);
     let body = axum::body::to_bytes(body, BODY_LIMIT).await;
+    if let Ok(body) = &body {
+        record_body(kube, number, &request, body);
+    }
     sleep(fault.latency).await;
     let reply = match (&fault.effect, body) {
         (Some(Effect::CutBeforeAnswer | Effect::RefuseConnections), _) => return cut(),
@@ -104,6 +107,13 @@ pub(crate) fn record(kube: &KubeClusters, host: &str, parts: &http::request::Par
         client_request_id: None,
         at_ms: kube.now().ms,
         body: None,
+    }
+}
+
+/// Adds the body of a write to its record.
+pub(crate) fn record_body(kube: &KubeClusters, number: u64, request: &KubeRequest, body: &[u8]) {
+    if request.method != Method::GET && (1..=MAX_RECORDED_BODY).contains(&body.len()) {
+        kube.traffic().log.set_body(number, String::from_utf8_lossy(body).into_owned());
     }
 }
 

@@ -10,7 +10,7 @@ use crate::kube::api::{self, Call, Reply};
 use crate::kube::cluster::Cluster;
 use crate::kube::clusters::KubeClusters;
 use crate::kube::request::KubeRequest;
-use crate::kube::server::{record, scripted_error};
+use crate::kube::server::{record, record_body, scripted_error};
 use crate::kube::user::User;
 use crate::kube::value::text;
 
@@ -54,6 +54,7 @@ impl Client {
             (traffic.log.push(record), fault)
         };
         let request = KubeRequest::new(parts);
+        record_body(&self.kube, number, &request, &body);
         let call = Call {
             kube: &self.kube,
             cluster: &self.cluster,
