@@ -21,6 +21,8 @@ mod storage;
 mod tls;
 
 pub use self::agent::run_agent;
+#[cfg(feature = "sandbox")]
+pub use self::built_in_agent::image as built_in_agent_image;
 pub use self::error::Error;
 pub use self::hosts::{HostCheck, check_hosts, used_environments};
 pub use self::run::{check_features, sandbox, serve};

@@ -9,8 +9,8 @@ use azure_sandbox::{BuiltInImage, Container};
 /// The repository of the image, whatever its registry and tag.
 const IMAGE: &str = "norman-aks";
 
-/// The image of the agent.
-pub(super) fn image() -> BuiltInImage {
+/// The image of the agent, for the options of a sandbox.
+pub fn image() -> BuiltInImage {
     BuiltInImage { image: IMAGE.to_owned(), run: Arc::new(|container| Box::pin(run(container))) }
 }
 

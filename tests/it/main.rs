@@ -6,6 +6,8 @@ mod access;
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod api_document;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderValue};
+use norman_aks::services::OverTls;
 use remotedialer::upgrade::{PARAMS_HEADER, TOKEN_HEADER};
 use remotedialer::{ClientRequest, ConnectError, Dialer, Session, SessionConfig, Target};
 use tokio::net::TcpStream;
@@ -37,6 +38,26 @@ impl Listener {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(serve::serve(listener, None, app.router(), stop.clone(), serve::Options::default()));
+        Self { address, _stop: stop.drop_guard() }
+    }
+
+    /// A listener with TLS at the address that agents get, as that of `serve --sandbox`.
+    pub(crate) async fn start_tls(app: &TestApp, address: SocketAddr) -> Self {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        app.app.public_address.serve_over_tls(OverTls {
+            host: Some(address.ip().to_string()),
+            port: address.port(),
+            authority: app.sandbox.authority_pem().to_owned(),
+        });
+        let (stop, tls) = (CancellationToken::new(), app.sandbox.loopback_tls().unwrap());
+        tokio::spawn(serve::serve(
+            listener,
+            Some(tls),
+            app.router(),
+            stop.clone(),
+            serve::Options::default(),
+        ));
         Self { address, _stop: stop.drop_guard() }
     }
 }

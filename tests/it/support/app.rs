@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use azure_sandbox::{Control, Sandbox, Seed};
+use azure_sandbox::{BuiltInImage, Control, Sandbox, Seed};
 use clock::Clock;
 use http::{Method, StatusCode};
 use norman_aks::app::{self, App, Connectors};
@@ -46,6 +46,8 @@ pub(crate) struct TestAppBuilder {
     read_limit: Duration,
     /// Maximum number of pages of the SQLite file.
     max_pages: Option<u32>,
+    /// The programs that the pods of a new sandbox run.
+    images: Vec<BuiltInImage>,
 }
 
 impl TestApp {
@@ -70,6 +72,7 @@ impl TestApp {
             data_directory: None,
             read_limit: azure::Options::default().read_limit,
             max_pages: None,
+            images: Vec::new(),
         }
     }
 
@@ -235,6 +238,12 @@ impl TestAppBuilder {
         Self { max_pages: Some(max_pages), ..self }
     }
 
+    /// Lets clusters of the sandbox run the agent, as `serve --sandbox` does.
+    #[must_use]
+    pub(crate) fn built_in_agent(self) -> Self {
+        Self { images: vec![app::built_in_agent_image()], ..self }
+    }
+
     /// Sets how the server connects to clusters.
     #[must_use]
     pub(crate) fn clusters(self, clusters: cluster_access::Options) -> Self {
@@ -264,6 +273,7 @@ impl TestAppBuilder {
             let options = azure_sandbox::Options {
                 clock: clock.clone(),
                 state_dir,
+                images: self.images,
                 ..azure_sandbox::Options::default()
             };
             Arc::new(Sandbox::start(options).await.unwrap())

@@ -1,0 +1,392 @@
+//! Private clusters with the real agent, as in `serve --sandbox`: it is deployed by the server, runs in a pod of the sandbox
+//! and connects to the server's TLS listener. The clock of the server is moved by hand, while agents and pods run in real
+//! time.
+
+mod faults;
+mod kill;
+mod life;
+mod writes;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
+
+use crate::support::agent::Listener;
+use crate::support::app::TestApp;
+use crate::support::databases::{self, TestDb};
+use crate::support::made;
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_mins(1);
+
+const IMAGE: &str = "registry.example/norman-aks:1";
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// Rancher's words for a cluster without an agent.
+const WAITING: &str = "waiting for cluster agent to be deployed";
+
+const AGENTS: &str = "/api/v1/namespaces/cattle-system/pods";
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// A server whose sandbox runs agents, and one private cluster.
+struct Scene {
+    app: TestApp,
+    db: TestDb,
+    listener: Listener,
+    id: String,
+}
+
+impl Scene {
+    /// A new cluster whose creation was just accepted.
+    async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The same with a change to the body of the object.
+    async fn with(change: impl FnOnce(&mut Value)) -> Self {
+        Self::start("ready", IMAGE, change).await
+    }
+
+    /// A server with a credential of an account of the sandbox, and the setting `agent-image`.
+    async fn start(account: &str, image: &str, change: impl FnOnce(&mut Value)) -> Self {
+        let db = databases::sqlite().await;
+        let app = TestApp::with().advise().built_in_agent().on(&db).start().await;
+        let listener = Listener::start_tls(&app, ANY_PORT).await;
+        let mut scene = Self { app, db, listener, id: String::new() };
+        scene.set("agent-image", image).await;
+        let mut body = made::body("one", &scene.credential(account).await);
+        body["aksConfig"]["privateCluster"] = json!(true);
+        change(&mut body);
+        scene.id = made::create(&scene.app, &scene.app.admin, &body).await;
+        scene
+    }
+
+    /// Stores the credential of an account of the sandbox; returns its ID.
+    async fn credential(&self, account: &str) -> String {
+        let account = self.app.control.accounts().iter().find(|known| known.name == account).unwrap();
+        let body = json!({"name": "azure", "azurecredentialConfig": {
+            "subscriptionId": account.subscription_id,
+            "tenantId": account.tenant_id,
+            "clientId": account.client_id,
+            "clientSecret": account.secrets[0],
+        }});
+        let answer = self.app.post("/v3/cloudcredentials").json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// An import of a private cluster that others created.
+    async fn import() -> Self {
+        Self::with(import).await
+    }
+
+    /// A cluster that is active through its agent.
+    async fn active() -> Self {
+        let scene = Self::new().await;
+        scene.becomes_active().await;
+        scene
+    }
+
+    async fn becomes_active(&self) -> Value {
+        self.until("active", |cluster| cluster["state"] == "active").await
+    }
+
+    async fn set(&self, name: &str, value: &str) {
+        let answer =
+            self.app.put(&format!("/v3/settings/{name}")).json(&json!({"value": value})).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+
+    fn path(&self) -> String {
+        format!("/v3/clusters/{}", self.id)
+    }
+
+    /// The cluster object, which contains no secret.
+    async fn cluster(&self) -> Value {
+        let answer = self.app.get(&self.path()).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        for secret in [self.app.seed.client_secret, "PRIVATE KEY", "api-version="] {
+            assert!(!answer.text().contains(secret), "{secret} in {}", answer.text());
+        }
+        answer.json()
+    }
+
+    /// Changes keys of the cluster object.
+    async fn put(&self, mut body: Value) {
+        body["name"] = "one".into();
+        let answer = self.app.put(&self.path()).json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+
+    /// Lets the worker and the agents work until the cluster object meets a condition.
+    async fn until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let cluster = self.cluster().await;
+            if is_met(&cluster) {
+                println!("{what}: {:?}", started.elapsed());
+                return cluster;
+            }
+            assert!(started.elapsed() < LONG, "{what}: {cluster:#}\n{:#?}", self.events().await);
+            self.app.pass(Duration::from_secs(2)).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The same until the message for users contains a text.
+    async fn until_message(&self, part: &str) -> String {
+        let message =
+            |cluster: &Value| cluster["transitioningMessage"].as_str().unwrap_or_default().to_owned();
+        message(&self.until(part, |cluster| message(cluster).contains(part)).await)
+    }
+
+    /// The events of the cluster: kind and message.
+    async fn events(&self) -> Vec<(String, String)> {
+        let path = format!("/api/v1/clusters/{}/events", self.id);
+        let answer = self.app.get(&path).header("accept", "application/json").send().await.json();
+        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let events = answer["events"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        events.iter().map(|event| (text(event, "kind"), text(event, "message"))).collect()
+    }
+
+    /// The messages of the events of one kind.
+    async fn events_of(&self, kind: &str) -> Vec<String> {
+        self.events().await.into_iter().filter(|event| event.0 == kind).map(|event| event.1).collect()
+    }
+
+    /// Lets the worker and the agents work until the cluster object is gone.
+    async fn is_gone(&self) {
+        let started = Instant::now();
+        while self.app.get(&self.path()).send().await.status != StatusCode::NOT_FOUND {
+            assert!(started.elapsed() < LONG, "{:#}", self.cluster().await);
+            self.app.pass(Duration::from_secs(2)).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends a request into the cluster; the body of the response may still be streaming.
+    async fn send(&self, method: Method, path: &str, kind: &str, body: &Value) -> Response {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/k8s/clusters/{}{path}", self.id))
+            .header("authorization", format!("Bearer {}", self.app.admin))
+            .header("content-type", kind)
+            .body(body)
+            .unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
+        self.app.router().oneshot(request).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, String) {
+        read(self.send(Method::GET, path, "application/json", &Value::Null).await).await
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let (status, text) = self.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Applies an object as `kubectl apply --server-side` does.
+    async fn apply(&self, path: &str, object: &Value) -> Value {
+        let path = format!("{path}?fieldManager=kubectl&force=true");
+        let response = self.send(Method::PATCH, &path, "application/apply-patch+yaml", object).await;
+        let (status, text) = read(response).await;
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Sends small requests until one succeeds; how long that took.
+    async fn until_answered(&self) -> Duration {
+        let started = Instant::now();
+        loop {
+            let (status, text) = self.get("/api/v1/nodes").await;
+            if status == StatusCode::OK {
+                return started.elapsed();
+            }
+            assert!(started.elapsed() < LONG, "{status} {text}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the cluster has an agent that can be used, or none; how long that took.
+    async fn until_usable(&self, wanted: bool) -> Duration {
+        let started = Instant::now();
+        let sessions = self.app.app.cluster_access.sessions();
+        while sessions.has_usable(&self.id) != wanted {
+            assert!(started.elapsed() < LONG, "usable: {wanted}");
+            sleep(Duration::from_millis(10)).await;
+        }
+        started.elapsed()
+    }
+}
+
+/// Makes a body one that imports the private cluster of the seed data.
+fn import(body: &mut Value) {
+    let credential = body["aksConfig"]["azureCredentialSecret"].clone();
+    body["aksConfig"] = json!({"imported": true, "azureCredentialSecret": credential, "clusterName": "private-one",
+        "resourceGroup": "rancher", "resourceLocation": "eastus"});
+}
+
+/// The administrator inside the network of a cluster.
+struct Inside {
+    client: reqwest::Client,
+    base: String,
+    /// The user of the administrator's kubeconfig.
+    user: Value,
+}
+
+impl Inside {
+    /// The cluster of a scene, whose API endpoint is known.
+    async fn of(scene: &Scene) -> Self {
+        let (app, endpoint) = (&scene.app, scene.cluster().await["apiEndpoint"].clone());
+        let fqdn = endpoint.as_str().and_then(|url| url.strip_prefix("https://")?.split(':').next());
+        let fqdn = fqdn.unwrap_or_else(|| panic!("{endpoint}"));
+        let kubeconfig: Value =
+            serde_saphyr::from_str(&app.control.admin_kubeconfig(fqdn, "any").unwrap()).unwrap();
+        let authority = kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
+        let authority = reqwest::Certificate::from_pem(&BASE64_STANDARD.decode(authority).unwrap()).unwrap();
+        let client = reqwest::Client::builder().no_proxy().resolve(fqdn, app.sandbox.kubernetes_address());
+        Self {
+            client: client.tls_certs_only([authority]).build().unwrap(),
+            base: format!("https://{fqdn}"),
+            user: kubeconfig["users"][0]["user"].clone(),
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> String {
+        let token = self.user["token"].as_str().unwrap();
+        let request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(token);
+        let request = match body {
+            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        let (status, text) = (response.status(), response.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        text
+    }
+
+    async fn get(&self, path: &str) -> String {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn create(&self, path: &str, object: &Value) {
+        self.send(Method::POST, path, Some(object)).await;
+    }
+
+    /// The objects that matter here, by their paths: `namespace/kind/name`.
+    async fn objects(&self) -> BTreeMap<String, Value> {
+        let mut objects = BTreeMap::new();
+        for (group, kinds) in [
+            ("/api/v1", "namespaces serviceaccounts secrets configmaps pods"),
+            ("/apis/apps/v1", "deployments"),
+            ("/apis/networking.k8s.io/v1", "networkpolicies"),
+            ("/apis/policy/v1", "poddisruptionbudgets"),
+            (RBAC, "clusterroles clusterrolebindings roles rolebindings"),
+        ] {
+            for kind in kinds.split(' ') {
+                let list: Value = serde_json::from_str(&self.get(&format!("{group}/{kind}")).await).unwrap();
+                for object in list["items"].as_array().unwrap() {
+                    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+                    let path = format!("{}/{kind}/{}", text("namespace"), text("name"));
+                    objects.insert(path.trim_start_matches('/').to_owned(), object.clone());
+                }
+            }
+        }
+        objects
+    }
+
+    /// The pods of the agent.
+    async fn agents(&self) -> Vec<Value> {
+        let list: Value = serde_json::from_str(&self.get(AGENTS).await).unwrap();
+        list["items"].as_array().unwrap().clone()
+    }
+
+    /// Waits until the log of an agent contains a text.
+    async fn until_logged(&self, part: &str) {
+        let started = Instant::now();
+        let mut log = String::new();
+        while !log.contains(part) {
+            assert!(started.elapsed() < LONG, "{part}: {log}");
+            sleep(Duration::from_millis(50)).await;
+            for pod in self.agents().await {
+                let name = pod["metadata"]["name"].as_str().unwrap();
+                if !pod["status"]["podIP"].is_null() {
+                    log = self.get(&format!("{AGENTS}/{name}/log")).await;
+                }
+            }
+        }
+    }
+}
+
+async fn read(response: Response) -> (StatusCode, String) {
+    let status = response.status();
+    let body = timeout(LONG, response.into_body().collect()).await.expect("it ends").unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
+    let conditions = cluster["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+fn is_connected(cluster: &Value, wanted: &str) -> bool {
+    condition(cluster, "Connected")["status"] == wanted
+}
+
+/// The lines of a stream inside a cluster.
+struct Lines {
+    body: Body,
+    text: String,
+}
+
+impl Lines {
+    fn new(response: Response) -> Self {
+        assert_eq!(response.status(), StatusCode::OK);
+        Self { body: response.into_body(), text: String::new() }
+    }
+
+    /// The next line; an error if the stream breaks off or ends.
+    async fn next(&mut self) -> Result<String, String> {
+        loop {
+            if let Some((line, rest)) = self.text.split_once('\n') {
+                let line = line.to_owned();
+                self.text = rest.to_owned();
+                return Ok(line);
+            }
+            self.frame().await?;
+        }
+    }
+
+    /// Reads some of the stream.
+    async fn frame(&mut self) -> Result<(), String> {
+        let frame = timeout(LONG, self.body.frame()).await.expect("the stream goes on or ends");
+        let frame = frame.ok_or("the end")?.map_err(|error| error.to_string())?;
+        self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
+        Ok(())
+    }
+
+    /// Reads until a line contains a text.
+    async fn until(&mut self, part: &str) -> String {
+        loop {
+            let line = self.next().await.unwrap_or_else(|error| panic!("{part}: {error}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Each part is killed in turn: how long requests fail, and that nothing has to be repaired by hand. Another server of the
+//! same database is killed in `faults/private.rs`.
+
+use std::time::{Duration, Instant};
+
+use azure_sandbox::{Effect, Fault};
+use http::{Method, StatusCode};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::{AGENTS, Inside, LONG, Scene, is_connected};
+use crate::support::agent::Listener;
+use crate::support::app::TestApp;
+
+/// The time limit of a request that finds no way into the cluster.
+const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+
+/// Requests during an outage.
+#[derive(Debug, Default)]
+struct Outage {
+    failed: usize,
+    longest_request: Duration,
+    /// From the first failed request to the end of the last one.
+    lasted: Duration,
+    statuses: Vec<(StatusCode, String)>,
+}
+
+impl Outage {
+    /// Sends a request every 50 ms until `is_over`, and one has succeeded since.
+    async fn observe(scene: &Scene, is_over: impl AsyncFn() -> bool) -> Self {
+        let (started, mut outage, mut first) = (Instant::now(), Self::default(), None);
+        loop {
+            let over = is_over().await;
+            let asked = Instant::now();
+            let (status, text) = scene.get("/api/v1/nodes").await;
+            outage.longest_request = outage.longest_request.max(asked.elapsed());
+            if status == StatusCode::OK {
+                if over {
+                    return outage;
+                }
+            } else {
+                outage.failed += 1;
+                outage.lasted = first.get_or_insert(asked).elapsed();
+                if !outage.statuses.iter().any(|known| *known == (status, text.clone())) {
+                    outage.statuses.push((status, text));
+                }
+            }
+            assert!(started.elapsed() < LONG, "{outage:#?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn check(&self, what: &str) {
+        println!("{what}: {self:#?}");
+        assert!(self.longest_request < REQUEST_LIMIT, "{what}: {self:#?}");
+        for (status, text) in &self.statuses {
+            assert!([502, 503, 504].contains(&status.as_u16()), "{what}: {status} {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn deleted_pod_of_the_agent_is_replaced() {
+    let scene = Scene::active().await;
+    let inside = Inside::of(&scene).await;
+    let names = async || {
+        let pods = inside.agents().await;
+        pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = names().await;
+    // By way of the agent itself.
+    for name in &before {
+        let response = scene.send(Method::DELETE, &format!("{AGENTS}/{name}"), "", &Value::Null).await;
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+    let outage = Outage::observe(&scene, async || {
+        let now = names().await;
+        !now.is_empty() && now.iter().all(|name| !before.contains(name))
+    })
+    .await;
+    outage.check("pod deleted");
+}
+
+#[tokio::test]
+async fn killed_agent_connects_again() {
+    let scene = Scene::active().await;
+    let disconnections = async || scene.events_of("agentDisconnected").await.len();
+    let before = disconnections().await;
+    // As if the process and its connections were gone at once.
+    scene.app.control.cut_pod_connections();
+    let outage = Outage::observe(&scene, async || disconnections().await > before).await;
+    outage.check("agent killed");
+}
+
+#[tokio::test]
+async fn requests_succeed_once_the_api_server_is_back() {
+    let scene = Scene::active().await;
+    let fault = Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() };
+    scene.app.control.add_kubernetes_fault(fault);
+    scene.until("not connected", |cluster| is_connected(cluster, "False")).await;
+    let started = Instant::now();
+    let down = Duration::from_secs(2);
+    let outage = Outage::observe(&scene, async || {
+        let over = started.elapsed() > down;
+        if over {
+            scene.app.control.clear_kubernetes_faults();
+        }
+        over
+    })
+    .await;
+    outage.check("API server down for 2 s");
+    assert!(outage.failed > 0);
+    scene.until("connected again", |cluster| is_connected(cluster, "True")).await;
+}
+
+#[tokio::test]
+async fn agent_connects_to_the_restarted_server_by_itself() {
+    let Scene { app, db, listener, id } = Scene::active().await;
+    let (address, started) = (listener.address, Instant::now());
+    let next = TestApp::with().advise().on(&db).beside(&app);
+    app.app.end_streams();
+    drop(listener);
+    app.app.stop().await;
+    let stopped = started.elapsed();
+    let app = next.start().await;
+    while std::net::TcpListener::bind(address).is_err() {
+        assert!(started.elapsed() < LONG, "the port of the old server stays in use");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let listener = Listener::start_tls(&app, address).await;
+    let listens = Instant::now();
+    let scene = Scene { app, db, listener, id };
+    let outage = Outage::observe(&scene, async || true).await;
+    outage.check("server restarted");
+    println!("stopped in {stopped:?}; requests succeed {:?} after the start", listens.elapsed());
+    scene.until("connected", |cluster| is_connected(cluster, "True")).await;
+    let writes = scene.app.control.writes();
+    let commands = writes.iter().filter(|write| write.path.ends_with("/runCommand")).count();
+    assert_eq!(commands, 1, "nothing was deployed again");
+}

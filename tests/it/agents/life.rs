@@ -1,0 +1,135 @@
+//! A private cluster from its creation to its removal.
+
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{AGENTS, CONFIG_MAPS, IMAGE, Inside, LONG, Lines, Scene, WAITING, condition, import};
+
+#[tokio::test]
+async fn private_cluster_becomes_active_by_run_command() {
+    let scene = Scene::new().await;
+    let message = scene.until_message("Azure's run command is applying its manifest in the cluster").await;
+    assert!(message.starts_with(WAITING), "{message}");
+    let cluster = scene.cluster().await;
+    assert_eq!((&cluster["state"], &cluster["transitioning"]), (&json!("provisioning"), &json!("yes")));
+    assert_eq!(condition(&cluster, "Waiting")["message"], WAITING);
+    assert_eq!(condition(&cluster, "AgentDeployed")["status"], "Unknown");
+    let cluster = scene.becomes_active().await;
+    assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], true);
+    assert_eq!(cluster["transitioning"], "no");
+    for kind in ["AgentDeployed", "Connected", "Ready", "Waiting", "Provisioned", "Updated"] {
+        assert_eq!(condition(&cluster, kind)["status"], "True", "{kind}: {cluster:#}");
+    }
+    let kinds: Vec<_> = scene.events().await.into_iter().map(|event| event.0).collect();
+    let ours = ["agentManifestApplied", "agentConnected", "active"];
+    let order: Vec<_> = kinds.iter().filter(|kind| ours.contains(&kind.as_str())).collect();
+    assert_eq!(order, ours, "{kinds:?}");
+    let applied = scene.events_of("agentManifestApplied").await;
+    assert!(applied[0].starts_with("deployed the cluster agent by Azure's run command"), "{applied:?}");
+    let writes = scene.app.control.writes();
+    let commands = writes.iter().filter(|write| write.path.ends_with("/runCommand")).count();
+    assert_eq!(commands, 1);
+}
+
+#[tokio::test]
+async fn kubectl_works_through_the_agent() {
+    let scene = Scene::active().await;
+    assert_eq!(scene.json("/api/v1/nodes").await["items"].as_array().unwrap().len(), 1);
+    let watch = format!("{CONFIG_MAPS}?watch=true");
+    let mut watch = Lines::new(scene.send(Method::GET, &watch, "", &Value::Null).await);
+    let object = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": {"key": value}});
+    for value in ["first", "second"] {
+        let applied = scene.apply(&format!("{CONFIG_MAPS}/applied"), &object(value)).await;
+        assert_eq!(applied["data"]["key"], value);
+        let event: Value = serde_json::from_str(&watch.until("\"applied\"").await).unwrap();
+        assert_eq!(event["object"]["data"]["key"], value);
+    }
+
+    // The agent's own log, while it runs.
+    let pods = scene.json(AGENTS).await;
+    let pod = &pods["items"][0];
+    assert_eq!(pod["status"]["containerStatuses"][0]["ready"], true, "{pod:#}");
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    let log = format!("{AGENTS}/{name}/log?follow=true");
+    let mut log = Lines::new(scene.send(Method::GET, &log, "", &Value::Null).await);
+    log.until("connected to https://127.0.0.1:").await;
+    scene.app.control.enable_agents(false);
+    log.until("stopping").await;
+}
+
+#[tokio::test]
+async fn removing_a_private_cluster_ends_its_agent() {
+    let scene = Scene::active().await;
+    let answer = scene.app.delete(&scene.path()).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    scene.is_gone().await;
+    scene.until_usable(false).await;
+    assert!(scene.app.control.kubernetes().iter().all(|cluster| !cluster.fqdn.starts_with("one")));
+}
+
+/// What remains of an import once its object is removed. AKS itself makes `aks-command`, other programs may use
+/// `cattle-system`, and the bindings are for groups that exist in requests of this server only.
+const LEFT: [&str; 11] = [
+    "aks-command/configmaps/kube-root-ca.crt",
+    "aks-command/serviceaccounts/default",
+    "cattle-system/configmaps/kube-root-ca.crt",
+    "cattle-system/serviceaccounts/default",
+    "clusterrolebindings/norman-aks-cluster-owner",
+    "clusterrolebindings/norman-aks-member",
+    "clusterrolebindings/norman-aks-read-only",
+    "clusterroles/norman-aks-member",
+    "clusterroles/norman-aks-namespace-edit",
+    "namespaces/aks-command",
+    "namespaces/cattle-system",
+];
+
+/// Imports a private cluster and removes its object, with or without an agent that works.
+async fn import_and_remove(has_agent: bool) {
+    let scene = Scene::start("ready", "", import).await;
+    scene.until_message("there is no image for the agent").await;
+    let inside = Inside::of(&scene).await;
+    let before = inside.objects().await;
+    scene.set("agent-image", IMAGE).await;
+    scene.becomes_active().await;
+    assert_eq!(scene.cluster().await["aksStatus"]["privateRequiresTunnel"], true);
+    assert!(inside.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));
+    if !has_agent {
+        scene.app.control.enable_agents(false);
+        scene.until_usable(false).await;
+    }
+    scene.app.control.clear_requests();
+    let answer = scene.app.delete(&scene.path()).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    scene.is_gone().await;
+    let writes = scene.app.control.writes();
+    let is_command = writes.iter().any(|write| write.path.ends_with("/runCommand"));
+    assert_eq!(is_command, !has_agent, "{writes:#?}");
+    let started = Instant::now();
+    // The pod of the agent ends by itself.
+    let (left, now) = loop {
+        let now = inside.objects().await;
+        let left: Vec<_> = now.keys().filter(|path| !before.contains_key(*path)).cloned().collect();
+        if !left.iter().any(|path| path.contains("/pods/")) {
+            break (left, now);
+        }
+        assert!(started.elapsed() < LONG, "{left:#?}");
+        sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(left, LEFT);
+    for path in before.keys() {
+        assert!(now.contains_key(path), "{path} is gone");
+    }
+}
+
+#[tokio::test]
+async fn removed_import_loses_its_agent_through_the_tunnel() {
+    import_and_remove(true).await;
+}
+
+#[tokio::test]
+async fn removed_import_loses_its_agent_by_run_command() {
+    import_and_remove(false).await;
+}

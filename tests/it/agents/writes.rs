@@ -1,0 +1,194 @@
+//! Every write into a private cluster over its whole life: nothing grants rights but the bindings of users, and no
+//! credential of the server gets into a cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use azure_sandbox::RecordedRequest;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Inside, LONG, Scene};
+use crate::support::made;
+
+/// The only roles of ours.
+const ROLES: [&str; 2] = ["norman-aks-member", "norman-aks-namespace-edit"];
+
+/// What must never be in a cluster, by name.
+fn canaries(scene: &Scene, inside: &Inside) -> Vec<(&'static str, String)> {
+    let user = |key: &str| inside.user[key].as_str().unwrap().to_owned();
+    let key = user("client-key-data");
+    let pem = String::from_utf8(BASE64_STANDARD.decode(&key).unwrap()).unwrap();
+    let line = pem.lines().nth(1).unwrap().to_owned();
+    let secret = scene.app.seed.client_secret;
+    vec![
+        ("the client secret", secret.to_owned()),
+        ("the client secret", BASE64_STANDARD.encode(secret)),
+        ("the administrator's token", user("token")),
+        ("the administrator's key", key),
+        ("the administrator's key", line),
+        ("the administrator's certificate", user("client-certificate-data")),
+    ]
+}
+
+/// Whether a binding names users, or groups of them that exist in requests of this server only.
+fn binds_users(binding: &Value) -> bool {
+    let is_user = |subject: &Value| match subject["kind"].as_str() {
+        Some("User") => true,
+        Some("Group") => subject["name"].as_str().unwrap().starts_with("norman-aks:"),
+        _ => false,
+    };
+    binding["subjects"].as_array().is_some_and(|subjects| subjects.iter().all(is_user))
+}
+
+/// Why an object must not be in a cluster.
+fn fault(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
+    let is_ours = match kind {
+        "roles" => return Some("grants rights"),
+        "clusterroles" => ROLES.contains(&name),
+        "clusterrolebindings" | "rolebindings" => name.starts_with("norman-aks-") && binds_users(object),
+        "serviceaccounts" => object["automountServiceAccountToken"] == false,
+        "secrets" => {
+            let keys: BTreeSet<_> = object["data"].as_object().unwrap().keys().map(String::as_str).collect();
+            name.starts_with("cattle-credentials-") && keys == BTreeSet::from(["namespace", "token", "url"])
+        }
+        _ => true,
+    };
+    (!is_ours).then_some("is not one that may be there")
+}
+
+/// A write as `METHOD path`, with `*` for what differs from run to run.
+fn line(write: &RecordedRequest) -> String {
+    let path = write.path.split('/').map(|part| match part.split_once("cattle-credentials-") {
+        Some(_) => "cattle-credentials-*",
+        None => part,
+    });
+    format!("{} {}", write.method, path.collect::<Vec<_>>().join("/"))
+}
+
+/// Checks every recorded write; returns them, each once.
+fn check_writes(scene: &Scene, canaries: &[(&str, String)]) -> BTreeSet<String> {
+    let all = scene.app.control.kubernetes_requests();
+    let writes: Vec<_> = all.iter().filter(|request| request.method != "GET").collect();
+    assert!(all.len() < 10_000, "the record is complete");
+    for write in &writes {
+        let body = write.body.as_deref().unwrap_or_default();
+        for (what, canary) in canaries {
+            assert!(!body.contains(canary), "{what} is in {} {}", write.method, write.path);
+        }
+        if write.method == "DELETE" || write.path.contains("/authorization.k8s.io/") {
+            continue;
+        }
+        let object: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {write:#?}"));
+        let mut parts = write.path.rsplit('/');
+        let last = parts.next().unwrap();
+        let (kind, name) = match object["metadata"]["name"].as_str() {
+            Some(name) if name != last => (last, name),
+            _ => (parts.next().unwrap(), last),
+        };
+        assert_eq!(fault(kind, name, &object), None, "{write:#?}");
+    }
+    writes.into_iter().map(line).collect()
+}
+
+/// Checks that what has come to a cluster may be there.
+async fn check_objects(inside: &Inside, before: &BTreeMap<String, Value>, canaries: &[(&str, String)]) {
+    let mut objects = inside.objects().await;
+    objects.retain(|path, _| !before.contains_key(path));
+    assert!(objects.contains_key("cattle-system/serviceaccounts/cattle"), "{:?}", objects.keys());
+    for (path, object) in &objects {
+        let mut parts = path.rsplit('/');
+        let (name, kind) = (parts.next().unwrap(), parts.next().unwrap());
+        // Kubernetes' own, in every namespace.
+        if ["default", "kube-root-ca.crt"].contains(&name) {
+            continue;
+        }
+        assert_eq!(fault(kind, name, object), None, "{path}: {object:#}");
+        for (what, canary) in canaries {
+            assert!(!object.to_string().contains(canary), "{what} is in {path}");
+        }
+    }
+}
+
+/// The life of a cluster until its object is gone; the writes into it.
+async fn live(scene: &Scene) -> BTreeSet<String> {
+    scene.until_message("there is no image for the agent").await;
+    let inside = Inside::of(&scene).await;
+    let (before, canaries) = (inside.objects().await, canaries(scene, &inside));
+    scene.app.control.clear_kubernetes_requests();
+    scene.set("agent-image", super::IMAGE).await;
+    scene.becomes_active().await;
+    // Users come and go, and an owner opens a namespace.
+    scene.app.app.keep_roles();
+    for (user, role) in [("ann", "cluster-owner"), ("ben", "cluster-member"), ("eve", "read-only")] {
+        made::member(&scene.app, &scene.id, user, role).await;
+    }
+    inside
+        .create(
+            "/api/v1/namespaces",
+            &json!({"metadata": {"name": "open", "labels": {"norman-aks.io/members": "edit"}}}),
+        )
+        .await;
+    let started = Instant::now();
+    while !inside.objects().await.contains_key("open/rolebindings/norman-aks-namespace-edit") {
+        assert!(started.elapsed() < LONG, "{:#?}", inside.objects().await.keys());
+        sleep(Duration::from_millis(50)).await;
+    }
+    // The agent is replaced.
+    scene.set("agent-image", "registry.example/norman-aks:2").await;
+    let started = Instant::now();
+    while scene.events_of("agentManifestApplied").await.len() < 2 {
+        assert!(started.elapsed() < LONG, "{:#?}", scene.events().await);
+        scene.app.pass(Duration::from_secs(60)).await;
+        sleep(Duration::from_millis(20)).await;
+    }
+    let applied = scene.events_of("agentManifestApplied").await;
+    assert!(applied[1].starts_with("replaced the cluster agent by the Kubernetes API"), "{applied:?}");
+    check_objects(&inside, &before, &canaries).await;
+    let answer = scene.app.delete(&scene.path()).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    scene.is_gone().await;
+    check_writes(scene, &canaries)
+}
+
+/// The writes into every private cluster. Reviews create nothing.
+const WRITES: [&str; 13] = [
+    "PATCH /api/v1/namespaces/cattle-system",
+    "PATCH /api/v1/namespaces/cattle-system/secrets/cattle-credentials-*",
+    "PATCH /api/v1/namespaces/cattle-system/serviceaccounts/cattle",
+    "PATCH /apis/apps/v1/namespaces/cattle-system/deployments/cattle-cluster-agent",
+    "PATCH /apis/networking.k8s.io/v1/namespaces/cattle-system/networkpolicies/cattle-cluster-agent",
+    "PATCH /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-cluster-owner",
+    "PATCH /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-member",
+    "PATCH /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-read-only",
+    "PATCH /apis/rbac.authorization.k8s.io/v1/clusterroles/norman-aks-member",
+    "PATCH /apis/rbac.authorization.k8s.io/v1/clusterroles/norman-aks-namespace-edit",
+    "PATCH /apis/rbac.authorization.k8s.io/v1/namespaces/open/rolebindings/norman-aks-namespace-edit",
+    // By the test.
+    "POST /api/v1/namespaces",
+    "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+];
+
+/// The removal of the agent from an import; a cluster that the server created is deleted as a whole.
+const REMOVALS: [&str; 4] = [
+    "DELETE /api/v1/namespaces/cattle-system/secrets/cattle-credentials-*",
+    "DELETE /api/v1/namespaces/cattle-system/serviceaccounts/cattle",
+    "DELETE /apis/apps/v1/namespaces/cattle-system/deployments/cattle-cluster-agent",
+    "DELETE /apis/networking.k8s.io/v1/namespaces/cattle-system/networkpolicies/cattle-cluster-agent",
+];
+
+#[tokio::test]
+async fn writes_into_a_private_cluster_grant_only_users_rights() {
+    let scene = Scene::start("ready", "", |_| ()).await;
+    assert_eq!(live(&scene).await, BTreeSet::from(WRITES.map(str::to_owned)));
+}
+
+#[tokio::test]
+async fn writes_into_an_import_grant_only_users_rights() {
+    let scene = Scene::start("ready", "", super::import).await;
+    let writes = WRITES.into_iter().chain(REMOVALS).map(str::to_owned).collect();
+    assert_eq!(live(&scene).await, writes);
+}
