@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::connection::Connection;
 use crate::dialer::Dialer;
-use crate::message::Target;
+use crate::message::{MAX_ERROR_LEN, Target};
 use crate::scratch;
 
 /// A task that serves one connection.
@@ -30,7 +30,7 @@ pub(crate) fn acceptor<D: Dialer>(dialer: D, dial_timeout: Duration) -> Acceptor
 }
 
 async fn serve<D: Dialer>(dialer: &D, target: Target, connection: Connection, dial_timeout: Duration) {
-    let name = format!("dial {} {}", target.network, target.address);
+    let asked = target.clone();
     let result = tokio::select! {
         biased;
         () = connection.closed() => return,
@@ -38,9 +38,16 @@ async fn serve<D: Dialer>(dialer: &D, target: Target, connection: Connection, di
     };
     match result {
         Ok(Ok(stream)) => copy(connection, stream).await,
-        Ok(Err(error)) => connection.close_with_error(&format!("{name}: {}", dial_error_text(&error))),
-        Err(_) => connection.close_with_error(&format!("{name}: i/o timeout")),
+        Ok(Err(error)) => connection.close_with_error(&dial_failure(&asked, &dial_error_text(&error))),
+        Err(_) => connection.close_with_error(&dial_failure(&asked, "i/o timeout")),
     }
+}
+
+/// The text of a failed dial. The peer knows the address, so that is what is left out if the text would be cut: the private
+/// host name of a cluster alone nearly fills it.
+fn dial_failure(target: &Target, reason: &str) -> String {
+    let full = format!("dial {} {}: {reason}", target.network, target.address);
+    if full.len() <= MAX_ERROR_LEN { full } else { format!("dial {}: {reason}", target.network) }
 }
 
 /// The text of Go's `net` package for this error: servers look for parts of it.
@@ -189,5 +196,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Forward<S> {
                 }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_of_a_failed_dial_is_never_cut() {
+        let target = |address: &str| Target { network: "tcp".to_owned(), address: address.to_owned() };
+        let reason = "connect: connection refused";
+        assert_eq!(
+            dial_failure(&target("10.0.0.1:443"), reason),
+            "dial tcp 10.0.0.1:443: connect: connection refused"
+        );
+        assert_eq!(dial_failure(&target(&"x".repeat(99)), reason), "dial tcp: connect: connection refused");
     }
 }
