@@ -6,7 +6,8 @@ mod network;
 mod pod;
 
 pub use self::manifest::{
-    AGENT, Agent, Manifest, NAMESPACE, REVISION, ca_checksum, objects_to_delete, to_yaml,
+    AGENT, Agent, INSTALLATION, Manifest, NAMESPACE, REVISION, ca_checksum, installation, objects_to_delete,
+    to_yaml,
 };
 use super::shell;
 

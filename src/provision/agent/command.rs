@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aks::provision::agent::{Deployment, RunningCommand, Way, token_tenant};
+use aks::registration::{AGENT, NAMESPACE};
 use aks::status::Truth;
 use azure::run_command::{
     self, Command, Outcome, PendingResult, RESULT_ACTION, RUN_ACTION, SERVER_APPLICATION, Status,
@@ -19,10 +20,16 @@ use crate::provision::task::Task;
 use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
 
-/// The field manager is that of the Kubernetes API, so that fields that a later manifest omits are removed.
-const APPLY: &str = "kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f agent.yaml";
-pub(super) const DELETE: &str = "kubectl delete --ignore-not-found --wait=false -f agent.yaml";
+/// The first file has the deployment, whose immutable selector is that of this installation: if the agent of another server is
+/// there, that is the end, and nothing is changed. The field manager is that of the Kubernetes API, so that fields that a later
+/// manifest omits are removed.
+const APPLY: &str = "kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f deployment.yaml && \
+                     kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f agent.yaml";
+const GUARD_FILE: &str = "deployment.yaml";
 const FILE: &str = "agent.yaml";
+
+/// The answer of Kubernetes to another selector.
+const FOREIGN: [&str; 2] = ["spec.selector", "field is immutable"];
 
 /// The time limit of the requests of one step.
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
@@ -47,6 +54,8 @@ pub(super) enum Polled {
     Succeeded,
     /// It failed, with the reason.
     Failed(String),
+    /// The cluster has the agent of another server.
+    Foreign,
 }
 
 impl Client {
@@ -65,16 +74,16 @@ impl Client {
         Ok(cluster.map_err(|error| StepError::azure("", error))?.map(|cluster| cluster.raw))
     }
 
-    /// Starts a command on a file.
+    /// Starts a command on files, each with its name and content.
     pub(super) async fn start(
         &self,
         core: &Core,
         task: &Task,
         cluster: Option<&Value>,
-        (command, file): (&str, &str),
+        (command, files): (&str, &[(&str, &str)]),
     ) -> Result<Status, StepError> {
         let token = self.cluster_token(core, cluster).await?;
-        let context = run_command::archive(&[(FILE, file)]);
+        let context = if files.is_empty() { SecretString::default() } else { run_command::archive(files) };
         let (group, name) = task.group_and_name();
         let command = Command { command, context: &context, cluster_token: token.as_ref() };
         let started = run_command::start(&self.arm, &group, &name, &command).await;
@@ -132,6 +141,11 @@ impl Polled {
     pub(super) fn from_ended(status: Status) -> Self {
         match status {
             Status::Finished(Outcome::Succeeded) => Self::Succeeded,
+            Status::Finished(Outcome::Exited { logs, .. })
+                if FOREIGN.iter().all(|part| logs.contains(part)) =>
+            {
+                Self::Foreign
+            }
             Status::Finished(Outcome::Exited { code, logs }) => {
                 Self::Failed(format!("kubectl ended with exit code {code}: {}", tail(&logs)))
             }
@@ -153,8 +167,9 @@ pub(super) async fn start(
     let manifest = agent.manifest;
     let started = async {
         let client = Client::new(agent.core, task).await?;
-        let file = manifest.to_yaml();
-        client.start(agent.core, task, agent.observed.cluster.as_ref(), (APPLY, &file)).await
+        let (guard, all) = (manifest.guard_yaml(), manifest.to_yaml());
+        let files = [(GUARD_FILE, guard.as_str()), (FILE, all.as_str())];
+        client.start(agent.core, task, agent.observed.cluster.as_ref(), (APPLY, &files)).await
     };
     match started.await {
         Ok(Status::Running(pending)) => {
@@ -210,6 +225,12 @@ async fn finish(
         Polled::Succeeded => agent.succeed(task, deployment, Way::RunCommand, (&revision, &secret)).await,
         Polled::Failed(reason) => {
             agent.fail(task, deployment, Way::RunCommand, &agent.manifest.redact(&reason)).await
+        }
+        Polled::Foreign => {
+            let reason = format!(
+                "the deployment {NAMESPACE}/{AGENT} was deployed by another server, and is left alone"
+            );
+            agent.leave_foreign(task, deployment, Way::RunCommand, &reason).await
         }
         Polled::Running(..) => Ok(in_progress(task, POLL_RETRY)),
     }

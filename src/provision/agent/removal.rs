@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use aks::provision::agent::{Deployment, RunningCommand};
-use aks::registration::{objects_to_delete, to_yaml};
+use aks::registration::{INSTALLATION, NAMESPACE, installation, objects_to_delete};
 use azure::run_command::Status;
 use serde_json::Value;
 
-use super::command::{Client, DELETE, Polled};
+use super::command::{Client, Polled};
 use crate::provision::connection;
 use crate::provision::task::{Next, Task};
 use crate::service::core::Core;
@@ -48,7 +48,7 @@ async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Step {
     match polled {
         Polled::Running(running, next) => Some((Some(running), next)),
         Polled::Succeeded if running.removes => removed(task),
-        Polled::Succeeded => Some((None, Duration::ZERO)),
+        Polled::Succeeded | Polled::Foreign => Some((None, Duration::ZERO)),
         Polled::Failed(reason) => {
             tracing::warn!(cluster = task.row.id, reason, "cannot remove the cluster agent by a run command");
             Some((None, RETRY_INTERVAL))
@@ -65,7 +65,7 @@ async fn delete(core: &Core, task: &mut Task, deployment: &Deployment) -> Step {
     let started = async {
         let client = Client::new(core, task).await?;
         let cluster = client.cluster(task).await?;
-        client.start(core, task, cluster.as_ref(), (DELETE, &to_yaml(&objects))).await
+        client.start(core, task, cluster.as_ref(), (&delete_command(core).await, &[])).await
     };
     match started.await {
         Ok(Status::Running(pending)) => {
@@ -81,13 +81,22 @@ async fn delete(core: &Core, task: &mut Task, deployment: &Deployment) -> Step {
         }
         Ok(ended) => match Polled::from_ended(ended) {
             Polled::Succeeded => removed(task),
-            Polled::Failed(_) | Polled::Running(..) => Some((None, RETRY_INTERVAL)),
+            Polled::Failed(_) | Polled::Foreign | Polled::Running(..) => Some((None, RETRY_INTERVAL)),
         },
         Err(error) => {
             error.log(&task.row.id);
             Some((None, RETRY_INTERVAL))
         }
     }
+}
+
+/// Deletes only objects with the label of this server.
+async fn delete_command(core: &Core) -> String {
+    let installation = installation(&core.settings.value("install-uuid").await);
+    format!(
+        "kubectl delete deployments,secrets,networkpolicies,serviceaccounts --namespace {NAMESPACE} --selector \
+         {INSTALLATION}={installation} --ignore-not-found --wait=false"
+    )
 }
 
 async fn delete_directly(core: &Core, task: &Task, objects: &[Value]) -> bool {

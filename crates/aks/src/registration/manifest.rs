@@ -21,6 +21,11 @@ pub const AGENT: &str = "cattle-cluster-agent";
 /// The annotation of the deployment with [`Manifest::revision`]. A deployment without it is not ours.
 pub const REVISION: &str = "norman-aks.io/manifest-revision";
 
+/// The label of every object but the namespace, with [`Manifest::installation`]: another server's objects have none, or another
+/// value. It is also part of the deployment's selector, which is immutable, so that Kubernetes itself rejects this manifest if
+/// the cluster has the agent of another server.
+pub const INSTALLATION: &str = "norman-aks.io/installation";
+
 /// The service account of the agent, which has no rights.
 pub(super) const SERVICE_ACCOUNT: &str = "cattle";
 
@@ -49,6 +54,11 @@ pub struct Agent<'a> {
 }
 
 impl Agent<'_> {
+    /// The value of [`INSTALLATION`].
+    pub(super) fn installation(&self) -> String {
+        installation(self.install_uuid)
+    }
+
     /// Rancher's name of the secret: it changes with server and token, so that the pod is replaced.
     pub(super) fn secret_name(&self) -> String {
         let content = format!("{}.{}.{CREDENTIALS_NAMESPACE}", self.server, self.token);
@@ -77,7 +87,7 @@ impl Manifest {
         let mut objects = vec![
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": false,
-                "metadata": {"name": SERVICE_ACCOUNT, "namespace": NAMESPACE}}),
+                "metadata": metadata(agent, SERVICE_ACCOUNT)}),
             network::policy(agent),
             secret(agent, &secret_name),
             pod::deployment(agent, &secret_name),
@@ -116,6 +126,13 @@ impl Manifest {
         to_yaml(&self.objects)
     }
 
+    /// The namespace and the deployment as YAML documents: applied before the rest, they fail if the cluster has the agent of
+    /// another server, and nothing else is changed.
+    pub fn guard_yaml(&self) -> String {
+        let is_guard = |object: &&Value| matches!(kind(object), "Namespace" | "Deployment");
+        to_yaml(&self.objects.iter().filter(is_guard).cloned().collect::<Vec<_>>())
+    }
+
     /// The text without the registration token, for messages.
     pub fn redact(&self, text: &str) -> String {
         let secrets = self.objects.iter().filter(|object| kind(object) == "Secret");
@@ -127,6 +144,16 @@ impl Manifest {
             token.map_or(text.clone(), |token| text.replace(&token, "****"))
         })
     }
+}
+
+/// The value of [`INSTALLATION`] for the setting `install-uuid`.
+pub fn installation(install_uuid: &str) -> String {
+    short(&sha256(install_uuid))
+}
+
+/// The metadata of an object in the namespace.
+pub(super) fn metadata(agent: &Agent<'_>, name: &str) -> Value {
+    json!({"name": name, "namespace": NAMESPACE, "labels": {INSTALLATION: agent.installation()}})
 }
 
 /// Objects as YAML documents.
@@ -164,7 +191,7 @@ fn secret(agent: &Agent<'_>, name: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": metadata(agent, name),
         "type": "Opaque",
         "data": {
             "namespace": encoded(CREDENTIALS_NAMESPACE),
@@ -270,6 +297,31 @@ mod tests {
         let manifest = Manifest::new(&base);
         let deployment = object(&manifest, "Deployment");
         assert_eq!(deployment["metadata"]["annotations"], json!({REVISION: manifest.revision()}));
+    }
+
+    #[test]
+    fn every_object_but_the_namespace_names_the_installation() {
+        let body = Object::new();
+        let [ours, other] = ["uuid", "other"].map(|install_uuid| {
+            let manifest = Manifest::new(&Agent { install_uuid, ..agent(&body) });
+            let label = |object: &Value| object["metadata"]["labels"][INSTALLATION].clone();
+            for object in manifest.objects().iter().skip(1) {
+                assert_eq!(label(object), installation(install_uuid), "{object}");
+            }
+            let selector = &object(&manifest, "Deployment")["spec"]["selector"]["matchLabels"];
+            assert_eq!(selector[INSTALLATION], installation(install_uuid));
+            let spec = &object(&manifest, "NetworkPolicy")["spec"];
+            assert_eq!(*selector, spec["podSelector"]["matchLabels"], "no pods of other agents");
+            selector.clone()
+        });
+        assert_ne!(ours, other);
+    }
+
+    #[test]
+    fn guard_is_the_deployment_in_its_namespace() {
+        let guard = Manifest::new(&agent(&Object::new())).guard_yaml();
+        assert_eq!(guard.matches("---\n").count(), 2, "{guard}");
+        assert!(guard.contains("Namespace") && guard.contains("Deployment") && guard.contains(INSTALLATION));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::manifest::{AGENT, Agent, NAMESPACE};
+use super::manifest::{AGENT, Agent, metadata};
 use super::pod;
 
 const HTTPS: u16 = 443;
@@ -29,9 +29,9 @@ pub(super) fn policy(agent: &Agent<'_>) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": AGENT, "namespace": NAMESPACE},
+        "metadata": metadata(agent, AGENT),
         "spec": {
-            "podSelector": {"matchLabels": {"app": AGENT}},
+            "podSelector": {"matchLabels": pod::labels(agent)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [],
             "egress": [{"ports": egress}],
@@ -78,7 +78,7 @@ mod tests {
             (&policy["spec"]["ingress"], &policy["spec"]["policyTypes"]),
             (&json!([]), &json!(["Ingress", "Egress"]))
         );
-        assert_eq!(policy["spec"]["podSelector"]["matchLabels"], json!({"app": "cattle-cluster-agent"}));
+        assert_eq!(policy["spec"]["podSelector"]["matchLabels"]["app"], "cattle-cluster-agent");
         let ports = policy["spec"]["egress"][0]["ports"].as_array().unwrap();
         ports.iter().map(|port| format!("{} {}", port["protocol"].as_str().unwrap(), port["port"])).collect()
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::manifest::{AGENT, Agent, NAMESPACE, SERVICE_ACCOUNT, ca_checksum};
+use super::manifest::{AGENT, Agent, INSTALLATION, NAMESPACE, SERVICE_ACCOUNT, ca_checksum};
 use crate::image;
 use crate::spec::Object;
 
@@ -21,8 +21,13 @@ const SECRET_MODE: u32 = 0o440;
 /// The port of the agent's health checks.
 const HEALTH_PORT: u16 = 8080;
 
+/// The labels of the pods: Rancher's, and that of the installation.
+pub(super) fn labels(agent: &Agent<'_>) -> Value {
+    json!({"app": AGENT, INSTALLATION: agent.installation()})
+}
+
 pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
-    let labels = json!({"app": AGENT});
+    let labels = labels(agent);
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -216,7 +221,7 @@ mod tests {
         let deployment = deployed(&agent(&Object::new()));
         assert_eq!(deployment["metadata"]["namespace"], "cattle-system");
         assert_eq!(deployment["metadata"]["name"], "cattle-cluster-agent");
-        assert_eq!(deployment["spec"]["selector"]["matchLabels"], json!({"app": "cattle-cluster-agent"}));
+        assert_eq!(deployment["spec"]["selector"]["matchLabels"]["app"], "cattle-cluster-agent");
         assert!(deployment["spec"].get("replicas").is_none());
         assert_eq!(
             deployment["spec"]["strategy"]["rollingUpdate"],

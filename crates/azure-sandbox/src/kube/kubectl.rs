@@ -20,7 +20,7 @@ pub(crate) use client::Client;
 const NOT_FOUND: i32 = 127;
 
 const UNDERSTOOD: &str = "The sandbox understands: kubectl apply [--server-side] -f FILE, kubectl delete -f FILE, \
-    kubectl delete TYPE/NAME, kubectl get TYPE[/NAME], joined by &&";
+    kubectl delete TYPE/NAME, kubectl delete TYPE[,TYPE] -l SELECTOR, kubectl get TYPE[/NAME], joined by &&";
 
 /// A running command: its client, its files, and its output so far.
 struct Session<'a> {
@@ -209,6 +209,23 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
             run_with(&client, "kind: Secret\napiVersion: v1\nmetadata: {name: x}", line),
             (0, String::new())
         );
+    }
+
+    #[test]
+    fn selector_deletes_only_objects_with_the_label() {
+        let client = client(User::administrator());
+        let object = |kind: &str, name: &str, label: &str| {
+            format!("---\nkind: {kind}\napiVersion: v1\nmetadata: {{name: {name}, labels: {{a: {label}}}}}\n")
+        };
+        let manifest = object("ConfigMap", "one", "b")
+            + &object("ConfigMap", "two", "c")
+            + &object("Secret", "three", "b");
+        run_with(&client, &manifest, "kubectl apply -f a.yaml");
+        let line = "kubectl delete secrets,configmaps --selector a=b --ignore-not-found --wait=false";
+        let deleted = "secret \"three\" deleted\nconfigmap \"one\" deleted\n";
+        assert_eq!(run_with(&client, "", line), (0, deleted.to_owned()));
+        assert_eq!(run_with(&client, "", line), (0, String::new()));
+        assert!(client.cluster.state().get(&CONFIG_MAPS, "default", "two").is_some());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use super::args::Args;
 use super::manifest::{Item, encode, named, path};
 use super::{Failure, Session, singular};
 use crate::kube::patch::removals;
-use crate::kube::value::{at, set, text};
+use crate::kube::resources::Resource;
+use crate::kube::value::{at, list, set, text};
 
 const JSON: &str = "application/json";
 const APPLY: (&str, &str) = ("application/apply-patch+yaml", JSON);
@@ -88,7 +89,9 @@ impl Session<'_> {
 
     pub(super) fn delete(&mut self, args: &Args) -> Result<(), Failure> {
         let mut failed = false;
-        let items: Vec<_> = if args.files.is_empty() {
+        let items: Vec<_> = if let Some(selector) = &args.selector {
+            self.selected(args, selector)?
+        } else if args.files.is_empty() {
             let named = named_objects(&args.positional)?;
             let namespace = args.namespace.as_deref().unwrap_or("default");
             let target = |(resource, name)| Ok((resource, namespace.to_owned(), name, String::new()));
@@ -122,11 +125,38 @@ impl Session<'_> {
     }
 }
 
+/// A resource, namespace, name, and the context of errors; or the message of an error.
+type Target = Result<(&'static Resource, String, String, String), String>;
+
+impl Session<'_> {
+    /// The objects of `deployments,secrets --selector a=b`.
+    fn selected(&self, args: &Args, selector: &str) -> Result<Vec<Target>, Failure> {
+        let [types] = args.positional.as_slice() else {
+            return Err(Failure::error("name cannot be provided when a selector is specified"));
+        };
+        let namespace = args.namespace.as_deref().unwrap_or("default");
+        let mut targets = Vec::new();
+        for word in types.split(',') {
+            let resource = named(word).ok_or_else(|| unknown_type(word))?;
+            let url = format!("{}?labelSelector={}", path(resource, namespace, ""), encode(selector));
+            match self.client.send(Method::GET, &url, PLAIN, &Value::Null) {
+                Ok(found) => targets.extend(list(&found, "/items").iter().map(|object| {
+                    let name = text(object, "/metadata/name").to_owned();
+                    Ok((resource, namespace.to_owned(), name, String::new()))
+                })),
+                Err(error) => targets.push(Err(error.print(""))),
+            }
+        }
+        Ok(targets)
+    }
+}
+
+fn unknown_type(word: &str) -> Failure {
+    Failure::error(format!("the server doesn't have a resource type {word:?}"))
+}
+
 /// The objects in `pods/a deployments/b` or `pods a b`.
-pub(super) fn named_objects(
-    words: &[String],
-) -> Result<Vec<(&'static crate::kube::resources::Resource, String)>, Failure> {
-    let unknown = |word: &str| Failure::error(format!("the server doesn't have a resource type {word:?}"));
+pub(super) fn named_objects(words: &[String]) -> Result<Vec<(&'static Resource, String)>, Failure> {
     let (first, rest) = words
         .split_first()
         .ok_or_else(|| Failure::error("You must provide one or more resources by argument or filename."))?;
@@ -135,11 +165,11 @@ pub(super) fn named_objects(
             let (kind, name) = word.split_once('/').ok_or_else(|| {
                 Failure::error("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form")
             })?;
-            Ok((named(kind).ok_or_else(|| unknown(kind))?, name.to_owned()))
+            Ok((named(kind).ok_or_else(|| unknown_type(kind))?, name.to_owned()))
         });
         return parts.collect();
     }
-    let resource = named(first).ok_or_else(|| unknown(first))?;
+    let resource = named(first).ok_or_else(|| unknown_type(first))?;
     if rest.is_empty() {
         return Err(Failure::error("resource(s) were provided, but no name was specified"));
     }

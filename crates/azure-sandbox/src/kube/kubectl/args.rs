@@ -14,6 +14,7 @@ pub(super) struct Args {
     pub(super) all_namespaces: bool,
     pub(super) field_manager: Option<String>,
     pub(super) output: Option<String>,
+    pub(super) selector: Option<String>,
     pub(super) server_side: bool,
     pub(super) force_conflicts: bool,
     pub(super) ignore_not_found: bool,
@@ -55,6 +56,7 @@ impl Args {
             "-f" | "--filename" => self.files.extend(value.split(',').map(str::to_owned)),
             "-n" | "--namespace" => self.namespace = Some(value.to_owned()),
             "-o" | "--output" => self.output = Some(value.to_owned()),
+            "-l" | "--selector" => self.selector = Some(value.to_owned()),
             "--field-manager" => self.field_manager = Some(value.to_owned()),
             ignored if IGNORED.contains(&ignored) => {}
             unknown => return Err(Failure::error(format!("unknown flag: {unknown}"))),
