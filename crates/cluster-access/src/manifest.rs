@@ -1,6 +1,6 @@
 //! Applies the objects of the cluster agent's manifest, and deletes them. Only the kinds of that manifest are known.
 
-use aks::registration::{NAMESPACE, REVISION};
+use aks::registration::{INSTALLATION, NAMESPACE};
 use http::StatusCode;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::core::Request;
@@ -11,7 +11,7 @@ use crate::kube_client::KubeClient;
 
 const FIELD_MANAGER: &str = "norman-aks";
 
-/// The kind that is recognized by its annotation.
+/// The kind whose label names the server.
 const DEPLOYMENT: &str = "Deployment";
 const NAMESPACE_KIND: &str = "Namespace";
 const SECRET: &str = "Secret";
@@ -59,15 +59,14 @@ pub(super) async fn delete_secrets(kube: &KubeClient, names: &[String]) -> Resul
     Ok(())
 }
 
-/// Fails if the cluster has the deployment without the annotation of this server.
+/// Fails if the cluster has the deployment without the label of this server.
 async fn check_owner(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
     for object in objects.iter().filter(|object| kind(object) == DEPLOYMENT) {
         let (collection, name) = place(kube, object)?;
         let request = Request::new(collection).get(&name, &kube::api::GetParams::default());
         let Some(text) = none_if_not_found(kube.request_text(request).await)? else { continue };
         let live: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("its deployment"))?;
-        let annotations = live.pointer("/metadata/annotations");
-        if annotations.and_then(|annotations| annotations.get(REVISION)).is_none() {
+        if installation(&live).is_none() || installation(&live) != installation(object) {
             let object = format!("deployment {NAMESPACE}/{name}");
             return Err(Error::Foreign { host: kube.host.clone(), object });
         }
@@ -78,6 +77,10 @@ async fn check_owner(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> 
 async fn delete_object(kube: &KubeClient, collection: String, name: &str) -> Result<(), Error> {
     let request = Request::new(collection).delete(name, &DeleteParams::default());
     none_if_not_found(kube.request_text(request).await).map(drop)
+}
+
+fn installation(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/labels")?.get(INSTALLATION)?.as_str()
 }
 
 fn kind(object: &Value) -> &str {

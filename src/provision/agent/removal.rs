@@ -58,14 +58,16 @@ async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Step {
 
 async fn delete(core: &Core, task: &mut Task, deployment: &Deployment) -> Step {
     let secrets = deployment.old_secrets.iter().chain([&deployment.secret]);
-    let objects = objects_to_delete(secrets.map(String::as_str).filter(|name| !name.is_empty()));
+    let install_uuid = core.settings.value("install-uuid").await;
+    let objects =
+        objects_to_delete(&install_uuid, secrets.map(String::as_str).filter(|name| !name.is_empty()));
     if delete_directly(core, task, &objects).await {
         return removed(task);
     }
     let started = async {
         let client = Client::new(core, task).await?;
         let cluster = client.cluster(task).await?;
-        client.start(core, task, cluster.as_ref(), (&delete_command(core).await, &[])).await
+        client.start(core, task, cluster.as_ref(), (&delete_command(&install_uuid), &[])).await
     };
     match started.await {
         Ok(Status::Running(pending)) => {
@@ -91,8 +93,8 @@ async fn delete(core: &Core, task: &mut Task, deployment: &Deployment) -> Step {
 }
 
 /// Deletes only objects with the label of this server.
-async fn delete_command(core: &Core) -> String {
-    let installation = installation(&core.settings.value("install-uuid").await);
+fn delete_command(install_uuid: &str) -> String {
+    let installation = installation(install_uuid);
     format!(
         "kubectl delete deployments,secrets,networkpolicies,serviceaccounts --namespace {NAMESPACE} --selector \
          {INSTALLATION}={installation} --ignore-not-found --wait=false"

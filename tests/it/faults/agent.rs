@@ -261,14 +261,14 @@ async fn changed_manifest_replaces_the_agent(base: Base) {
     assert_eq!(events(&scene, "agentManifestApplied").await.len(), 2);
 }
 
-/// Deploys an agent of Rancher through the proxy.
-async fn deploy_foreign_agent(scene: &Stage) {
+/// Deploys the agent of another server through the proxy.
+async fn deploy_foreign_agent(scene: &Stage, labels: Value) {
     let inside = |path: &str| format!("/k8s/clusters/{}{path}", scene.path.rsplit('/').next().unwrap());
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cattle-system"}});
     let made = scene.app.post(&inside("/api/v1/namespaces")).json(&namespace).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "cattle-cluster-agent", "namespace": "cattle-system"},
+        "metadata": {"name": "cattle-cluster-agent", "namespace": "cattle-system", "labels": labels},
         "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": {"metadata": {"labels": {"app": "a"}},
             "spec": {"containers": [{"name": "a", "image": "rancher/rancher-agent:v2.12.1"}]}}}});
     let path = inside("/apis/apps/v1/namespaces/cattle-system/deployments");
@@ -277,17 +277,20 @@ async fn deploy_foreign_agent(scene: &Stage) {
 }
 
 async fn agent_of_another_server_is_left_alone(base: Base) {
-    let scene = stage(base, |_| ()).await;
-    scene.becomes_active().await;
-    deploy_foreign_agent(&scene).await;
-    scene.app.control.clear_kubernetes_requests();
-    set(&scene, "agent", "always").await;
-    let failed = |cluster: &Value| {
-        let message = condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
-        message.contains("was deployed by another server")
-    };
-    scene.until("the refusal", failed).await;
-    assert_eq!((scene.told().await.0.as_str(), changes(&scene)), ("active", Vec::new()));
+    for labels in [json!({}), json!({"norman-aks.io/installation": "another"})] {
+        let scene = stage(base, |_| ()).await;
+        scene.becomes_active().await;
+        deploy_foreign_agent(&scene, labels).await;
+        scene.app.control.clear_kubernetes_requests();
+        set(&scene, "agent", "always").await;
+        let failed = |cluster: &Value| {
+            let message =
+                condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
+            message.contains("was deployed by another server")
+        };
+        scene.until("the refusal", failed).await;
+        assert_eq!((scene.told().await.0.as_str(), changes(&scene)), ("active", Vec::new()));
+    }
 }
 
 async fn run_command_leaves_the_agent_of_another_server_alone(base: Base) {
@@ -296,7 +299,7 @@ async fn run_command_leaves_the_agent_of_another_server_alone(base: Base) {
     message(&scene, "the annotation norman-aks.io/agent is never").await;
     scene.app.control.make_reachable(&host(&scene), true);
     scene.becomes_active().await;
-    deploy_foreign_agent(&scene).await;
+    deploy_foreign_agent(&scene, json!({})).await;
     disconnect(&scene);
     scene.app.control.clear_kubernetes_requests();
     set(&scene, "agent", "always").await;

@@ -18,7 +18,7 @@ pub const NAMESPACE: &str = "cattle-system";
 /// The name of its deployment.
 pub const AGENT: &str = "cattle-cluster-agent";
 
-/// The annotation of the deployment with [`Manifest::revision`]. A deployment without it is not ours.
+/// The annotation of the deployment with [`Manifest::revision`].
 pub const REVISION: &str = "norman-aks.io/manifest-revision";
 
 /// The label of every object but the namespace, with [`Manifest::installation`]: another server's objects have none, or another
@@ -163,8 +163,15 @@ pub fn to_yaml(objects: &[Value]) -> String {
 
 /// The identities of the objects to delete when the agent is removed, in the order of their creation. The namespace is not
 /// among them: other programs use it too, and its deletion would delete their objects.
-pub fn objects_to_delete<'a>(secret_names: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
-    let identity = |version: &str, kind: &str, name: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}});
+pub fn objects_to_delete<'a>(
+    install_uuid: &str,
+    secret_names: impl IntoIterator<Item = &'a str>,
+) -> Vec<Value> {
+    let labels = json!({INSTALLATION: installation(install_uuid)});
+    let identity = |version: &str, kind: &str, name: &str| {
+        let metadata = json!({"name": name, "namespace": NAMESPACE, "labels": labels});
+        json!({"apiVersion": version, "kind": kind, "metadata": metadata})
+    };
     let mut objects = vec![
         identity("v1", "ServiceAccount", SERVICE_ACCOUNT),
         identity("networking.k8s.io/v1", "NetworkPolicy", AGENT),
@@ -332,7 +339,8 @@ mod tests {
         };
         let manifest = Manifest::new(&agent(&Object::new()));
         let applied: Vec<_> = manifest.objects().iter().skip(1).map(identity).collect();
-        let deleted: Vec<_> = objects_to_delete([manifest.secret_name()]).iter().map(identity).collect();
+        let deleted: Vec<_> =
+            objects_to_delete("uuid", [manifest.secret_name()]).iter().map(identity).collect();
         assert_eq!(deleted, applied);
     }
 
