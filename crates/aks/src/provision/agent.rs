@@ -128,6 +128,9 @@ pub struct Deployment {
     /// The run command that Azure is executing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<RunningCommand>,
+    /// The way of the last attempt, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_way: Option<Way>,
     /// Failures in a row.
     pub failures: u32,
     /// The message of the last attempt, if it failed.
@@ -190,7 +193,7 @@ impl Deployment {
             return Step::LeaveForeign;
         }
         // A new way is tried at once.
-        if input.now_ms < self.retry_ms && !(input.is_reached && self.way != Some(Way::Api)) {
+        if input.now_ms < self.retry_ms && !(input.is_reached && self.failed_way != Some(Way::Api)) {
             return Step::Wait;
         }
         match (input.is_reached, input.has_run_command) {
@@ -216,7 +219,7 @@ impl Deployment {
         revision.clone_into(&mut self.revision);
         (self.applied_ms, self.way, self.running) = (now_ms, Some(way), None);
         (self.failures, self.failure, self.retry_ms) = (0, None, 0);
-        self.foreign = false;
+        (self.failed_way, self.foreign) = (None, false);
     }
 
     /// Records a failed attempt.
@@ -226,9 +229,7 @@ impl Deployment {
         self.failure = Some(message.to_owned());
         (self.running, self.retry_ms) = (None, now_ms.saturating_add(delay_ms));
         self.foreign = false;
-        if self.revision.is_empty() {
-            self.way = Some(way);
-        }
+        self.failed_way = Some(way);
     }
 
     /// Records an attempt that found the agent of another server.
@@ -341,6 +342,14 @@ mod tests {
             deployment.fail("no", Way::RunCommand, 0);
         }
         assert_eq!(deployment.retry_ms, MAX_RETRY_MS);
+    }
+
+    #[test]
+    fn failed_api_delays_after_a_run_command_succeeded() {
+        let mut deployment = Deployment::default();
+        deployment.succeed("old", "s", Way::RunCommand, 0);
+        deployment.fail("no", Way::Api, 9_990_000);
+        assert_eq!(deployment.next(&input(true, true)), Step::Wait);
     }
 
     #[test]
