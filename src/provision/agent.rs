@@ -188,8 +188,6 @@ impl Context<'_> {
         deployment: &mut Deployment,
         way: Way,
     ) -> Result<AgentProgress, StepError> {
-        // A server that lost the lease must not change anything.
-        task.save(self.core).await?;
         let (id, fence, until_ms) = (&task.row.id, task.work.fence, task.now_ms + ROLLOUT_LIMIT_MS);
         let times = (task.now_ms, until_ms);
         if !store::clusters::begin_rollout(&self.core.store, id, fence, times, MAX_ROLLOUTS).await? {
@@ -197,6 +195,10 @@ impl Context<'_> {
                 format!("{WAITING}: the agents of {MAX_ROLLOUTS} other clusters are being deployed");
             return Ok(AgentProgress { message, next: Some(RETRY_INTERVAL) });
         }
+        // The removal must know of an attempt whose end is never seen. A server that lost the lease must not change anything.
+        deployment.attempt(self.manifest.secret_name());
+        task.status.agent = Some(deployment.clone());
+        task.save(self.core).await?;
         match way {
             Way::Api => self.apply(task, deployment).await,
             Way::RunCommand => command::start(self, task, deployment).await,

@@ -18,7 +18,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Removes the agent, one step at a time; `None` when there is none left, or it was given up.
 pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option<Next> {
-    let deployment = task.status.agent.clone().filter(Deployment::is_deployed)?;
+    let deployment = task.status.agent.clone().filter(Deployment::may_have_objects)?;
     let since_ms = task.row.removing_ms.unwrap_or(task.now_ms);
     if task.now_ms - since_ms >= LIMIT_MS {
         let message = "the cluster agent could not be removed and is left in the cluster; delete it: kubectl --namespace \

@@ -20,6 +20,7 @@ on_both!(
     run_command_leaves_the_agent_of_another_server_alone,
     import_is_left_without_the_agent,
     unreachable_import_is_left_without_the_agent,
+    import_is_left_without_the_objects_of_a_failed_attempt,
     agent_that_cannot_be_removed_does_not_keep_the_object,
 );
 
@@ -352,6 +353,38 @@ async fn unreachable_import_is_left_without_the_agent(base: Base) {
         ]
     );
     assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
+}
+
+async fn import_is_left_without_the_objects_of_a_failed_attempt(base: Base) {
+    let scene = stage(base, |body| {
+        let credential = body["aksConfig"]["azureCredentialSecret"].clone();
+        body["aksConfig"] = json!({"clusterName": "made-elsewhere", "resourceGroup": "rancher",
+            "resourceLocation": "eastus", "imported": true, "azureCredentialSecret": credential});
+    })
+    .await;
+    scene.becomes_active().await;
+    let Effect::Status(refused) = refusal(500, "InternalError", "no") else { unreachable!() };
+    scene.app.control.add_kubernetes_fault(Fault {
+        method: Some("PATCH".to_owned()),
+        path: Some("deployments".to_owned()),
+        effect: Some(Effect::Status(refused)),
+        ..Fault::default()
+    });
+    set(&scene, "agent", "always").await;
+    let failed = |cluster: &Value| {
+        let message = condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
+        message.contains("the Kubernetes API failed")
+    };
+    scene.until("the failure", failed).await;
+    scene.app.control.clear_kubernetes_faults();
+    scene.app.control.clear_kubernetes_requests();
+    scene.delete().await;
+    scene.is_gone().await;
+    assert!(
+        changes(&scene).contains(&"DELETE secrets/cattle-credentials".to_owned()),
+        "{:?}",
+        changes(&scene)
+    );
 }
 
 async fn agent_that_cannot_be_removed_does_not_keep_the_object(base: Base) {

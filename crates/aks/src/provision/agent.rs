@@ -119,6 +119,9 @@ pub struct Deployment {
     /// The way by which it was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub way: Option<Way>,
+    /// Whether an attempt was made: even one that failed may have left objects in the cluster.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub attempted: bool,
     /// The name of its secret.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub secret: String,
@@ -177,6 +180,21 @@ impl Deployment {
     /// Whether anything was sent to the cluster.
     pub fn is_deployed(&self) -> bool {
         !self.revision.is_empty() || self.running.is_some()
+    }
+
+    /// Whether the cluster may contain objects of this server.
+    pub fn may_have_objects(&self) -> bool {
+        self.is_deployed() || (self.attempted && !self.foreign)
+    }
+
+    /// Records that an attempt is about to be made.
+    pub fn attempt(&mut self, secret: &str) {
+        self.attempted = true;
+        if self.secret.is_empty() {
+            secret.clone_into(&mut self.secret);
+        } else if self.secret != secret {
+            self.old_secrets.insert(secret.to_owned());
+        }
     }
 
     /// The next step.
@@ -342,6 +360,27 @@ mod tests {
             deployment.fail("no", Way::RunCommand, 0);
         }
         assert_eq!(deployment.retry_ms, MAX_RETRY_MS);
+    }
+
+    #[test]
+    fn failed_attempt_may_have_left_objects() {
+        let mut deployment = Deployment::default();
+        assert!(!deployment.may_have_objects());
+        deployment.attempt("a");
+        deployment.fail("no", Way::Api, 0);
+        deployment.attempt("b");
+        deployment.fail("no", Way::Api, 0);
+        assert!(deployment.may_have_objects() && !deployment.is_deployed());
+        assert_eq!((deployment.secret.as_str(), deployment.old_secrets.len()), ("a", 1));
+        deployment.succeed("new", "b", Way::Api, 0);
+        assert_eq!(
+            (deployment.secret.as_str(), deployment.old_secrets.first().unwrap().as_str()),
+            ("b", "a")
+        );
+        let mut foreign = Deployment::default();
+        foreign.attempt("a");
+        foreign.leave_foreign("foreign", Way::Api, 0);
+        assert!(!foreign.may_have_objects());
     }
 
     #[test]
