@@ -193,7 +193,7 @@ impl Context<'_> {
         if !store::clusters::begin_rollout(&self.core.store, id, fence, times, MAX_ROLLOUTS).await? {
             let message =
                 format!("{WAITING}: the agents of {MAX_ROLLOUTS} other clusters are being deployed");
-            return Ok(AgentProgress { message, next: Some(RETRY_INTERVAL) });
+            return Ok(AgentProgress { message, next: (!self.is_reached).then_some(RETRY_INTERVAL) });
         }
         // The removal must know of an attempt whose end is never seen. A server that lost the lease must not change anything.
         deployment.attempt(self.manifest.secret_name());
