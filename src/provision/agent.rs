@@ -33,7 +33,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// The number of clusters whose agent is deployed or replaced at the same time.
 const MAX_ROLLOUTS: i64 = 5;
 /// How long a rollout counts if its end is not seen, and how long after a replacement: the new pod must start.
-const ROLLOUT_LIMIT_MS: i64 = 10 * 60_000;
+const ROLLOUT_LIMIT_MS: i64 = command::RESULT_LIMIT_MS + 5 * 60_000;
 const REPLACEMENT_MS: i64 = 60_000;
 
 /// How the Kubernetes API of a cluster answers this server.

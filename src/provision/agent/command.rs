@@ -36,7 +36,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(40);
 /// The delay after a poll that failed.
 const POLL_RETRY: Duration = Duration::from_secs(10);
 /// A result that does not arrive within this time is given up.
-const RESULT_LIMIT_MS: i64 = 15 * 60_000;
+pub(super) const RESULT_LIMIT_MS: i64 = 15 * 60_000;
 /// Output of a failed command is truncated to its last characters.
 const MAX_LOGS_LEN: usize = 500;
 
