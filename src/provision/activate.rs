@@ -41,7 +41,10 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     let reached = Reached::by(connected.as_ref().ok().copied().flatten());
     // An agent may be wanted for a cluster that is not private, too.
     let agent = agent::maintain(core, task, observed, reached).await?;
-    connected?;
+    if let Err(error) = connected {
+        // A running command is polled, although the cluster failed.
+        return Err(error.due_within(agent.next.filter(|_| agent::is_polling(task))));
+    }
     if reached == Reached::No && !task.was_active() {
         task.wait(&agent.message, None);
         task.set_condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");

@@ -116,6 +116,11 @@ pub(super) async fn maintain(
     })
 }
 
+/// Whether Azure executes a run command for the agent.
+pub(super) fn is_polling(task: &Task) -> bool {
+    task.status.agent.as_ref().is_some_and(|agent| agent.running.is_some())
+}
+
 fn unwanted(mode: Mode) -> AgentProgress {
     let message = match mode {
         Mode::Never => format!(

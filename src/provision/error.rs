@@ -48,6 +48,8 @@ pub(super) struct StepError {
     needs_action: bool,
     /// Whether the credential is rejected or unusable.
     pub(super) is_about_credential: bool,
+    /// The delay after which something else of the cluster is due.
+    due_within: Option<Duration>,
     /// The cause, for the log.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -61,6 +63,7 @@ impl StepError {
             is_busy: false,
             needs_action: true,
             is_about_credential: false,
+            due_within: None,
             source: None,
         }
     }
@@ -136,6 +139,7 @@ impl StepError {
             is_busy,
             needs_action: explained.status == 400 && !is_busy && !explained.is_foreign,
             is_about_credential,
+            due_within: None,
             source: Some(Box::new(error)),
         }
     }
@@ -194,7 +198,13 @@ impl StepError {
         }
         let doublings = u32::try_from(failures.clamp(0, 10)).unwrap_or(10);
         let growing = MIN_DELAY.saturating_mul(1 << doublings).min(MAX_DELAY);
-        growing.max(self.retry_after.unwrap_or_default().min(Duration::from_hours(1)))
+        let delay = growing.max(self.retry_after.unwrap_or_default().min(Duration::from_hours(1)));
+        self.due_within.map_or(delay, |due| delay.min(due))
+    }
+
+    /// The same failure, tried again after `due` at the latest.
+    pub(super) fn due_within(self, due: Option<Duration>) -> Self {
+        Self { due_within: due, ..self }
     }
 
     /// Logs the message with its cause.
@@ -280,6 +290,7 @@ impl From<AccessError> for StepError {
             is_busy: false,
             needs_action,
             is_about_credential: true,
+            due_within: None,
             source: Some(Box::new(error)),
         }
     }
@@ -336,6 +347,7 @@ mod tests {
         }
         let requested = StepError { retry_after: Some(Duration::from_secs(700)), ..StepError::new("x") };
         assert_eq!(requested.retry_delay(0), Duration::from_secs(700));
+        assert_eq!(requested.due_within(Some(Duration::from_secs(2))).retry_delay(0), Duration::from_secs(2));
         let busy = StepError { is_busy: true, ..StepError::new("x") };
         assert_eq!(busy.retry_delay(50), BUSY_DELAY);
         let requested =

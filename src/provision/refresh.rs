@@ -36,8 +36,7 @@ pub(super) async fn interval(core: &Core) -> Duration {
 pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> Result<Next, StepError> {
     let interval = interval(core).await;
     // The result of a run command is polled in a full step.
-    let is_polling = task.status.agent.as_ref().is_some_and(|agent| agent.running.is_some());
-    if !is_polling
+    if !agent::is_polling(task)
         && let Some(left) = until_next(task, interval)
         && core.agents.take_change(&task.row.id)
     {
