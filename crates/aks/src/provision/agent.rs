@@ -24,7 +24,7 @@ const OLD_SECRETS_TTL_MS: i64 = 3_600_000;
 /// The clusters that get an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Those that this server cannot reach directly.
+    /// Private ones that this server cannot reach directly.
     Auto,
     /// All.
     Always,
