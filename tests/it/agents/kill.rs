@@ -115,6 +115,19 @@ async fn requests_succeed_once_the_api_server_is_back() {
 }
 
 #[tokio::test]
+async fn hanging_api_server_does_not_hold_up_version() {
+    let scene = Scene::active().await;
+    scene.app.control.add_kubernetes_fault(Fault { latency_ms: 3_600_000, ..Fault::default() });
+    let asked = Instant::now();
+    let (status, text) = scene.get("/version").await;
+    println!("API server hangs: {status} after {:?}: {text}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
+    assert!([503, 504].contains(&status.as_u16()), "{status} {text}");
+    scene.app.control.clear_kubernetes_faults();
+    println!("requests succeed after {:?}", scene.until_answered().await);
+}
+
+#[tokio::test]
 async fn agent_connects_to_the_restarted_server_by_itself() {
     let Scene { app, db, listener, id } = Scene::active().await;
     let (address, started) = (listener.address, Instant::now());

@@ -61,6 +61,30 @@ async fn kubectl_works_through_the_agent() {
 }
 
 #[tokio::test]
+async fn public_cluster_gets_an_agent_on_request() {
+    let scene = Scene::with(|body| {
+        body["aksConfig"]["privateCluster"] = json!(false);
+        body["annotations"] = json!({"norman-aks.io/agent": "always"});
+    })
+    .await;
+    scene.becomes_active().await;
+    scene.until_usable(true).await;
+    let deployed = |cluster: &Value| condition(cluster, "AgentDeployed")["status"] == "True";
+    let cluster = scene.until("an agent", deployed).await;
+    assert_ne!(cluster["aksStatus"]["privateRequiresTunnel"], true);
+    let applied = scene.events_of("agentManifestApplied").await;
+    assert!(applied[0].contains("by the Kubernetes API"), "{applied:?}");
+    // Its loss does not matter.
+    scene.app.control.enable_agents(false);
+    scene.app.control.cut_pod_connections();
+    scene.until_usable(false).await;
+    scene.app.pass(Duration::from_mins(1)).await;
+    let cluster = scene.cluster().await;
+    assert_eq!(condition(&cluster, "Connected")["status"], "True", "{cluster:#}");
+    assert_eq!(scene.get("/api/v1/nodes").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn removing_a_private_cluster_ends_its_agent() {
     let scene = Scene::active().await;
     let answer = scene.app.delete(&scene.path()).send().await;
@@ -98,6 +122,7 @@ async fn import_and_remove(has_agent: bool) {
     assert!(inside.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));
     if !has_agent {
         scene.app.control.enable_agents(false);
+        scene.app.control.cut_pod_connections();
         scene.until_usable(false).await;
     }
     scene.app.control.clear_requests();
