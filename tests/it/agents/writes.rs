@@ -116,7 +116,7 @@ async fn check_objects(inside: &Inside, before: &BTreeMap<String, Value>, canari
 /// The life of a cluster until its object is gone; the writes into it.
 async fn live(scene: &Scene) -> BTreeSet<String> {
     scene.until_message("there is no image for the agent").await;
-    let inside = Inside::of(&scene).await;
+    let inside = Inside::of(scene).await;
     let (before, canaries) = (inside.objects().await, canaries(scene, &inside));
     scene.app.control.clear_kubernetes_requests();
     scene.set("agent-image", super::IMAGE).await;
@@ -142,7 +142,7 @@ async fn live(scene: &Scene) -> BTreeSet<String> {
     let started = Instant::now();
     while scene.events_of("agentManifestApplied").await.len() < 2 {
         assert!(started.elapsed() < LONG, "{:#?}", scene.events().await);
-        scene.app.pass(Duration::from_secs(60)).await;
+        scene.app.pass(Duration::from_mins(1)).await;
         sleep(Duration::from_millis(20)).await;
     }
     let applied = scene.events_of("agentManifestApplied").await;
