@@ -1,26 +1,36 @@
-//! Measures the tunnel on this machine: CPU of the server for each GiB against a plain TCP copy in the same run,
-//! memory of idle sessions and of transfers, and small requests.
+//! Benchmarks of the tunnel: CPU of the server for each GiB against a plain TCP copy in the same run, memory of transfers,
+//! memory and CPU of idle sessions, and small requests.
 //!
 //! ```text
-//! cargo run --release --example figures [-- --gib 1]
+//! cargo bench -p remotedialer [-- --gib 1] [--no-fail]
 //! ```
+//!
+//! Exit codes: 0 all targets are met (or `--no-fail`), 1 a target is missed or a benchmark failed.
 //!
 //! Four processes take part, so that each figure belongs to one of them: this one is target and caller, its children
 //! are a plain TCP proxy, the tunnel's server and its client. Needs Linux.
 
 mod process;
 mod roles;
+mod targets;
 mod traffic;
 
 use std::time::Duration;
 
 use process::Child;
+use targets::Targets;
 use traffic::Target;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// The target for the memory of a transfer.
+const MAX_PEAK_MB: f64 = 16.0;
+
 /// Sessions of the memory figures.
 const IDLE_SESSIONS: u64 = 1000;
+
+/// How long idle sessions are watched.
+const IDLE_TIME: Duration = Duration::from_secs(20);
 
 /// Small requests of one round.
 const REQUESTS: u32 = 20_000;
@@ -33,13 +43,33 @@ async fn main() -> Outcome<()> {
         ["proxy", target, buffer] => roles::proxy(target, buffer.parse()?).await,
         ["server", target] => roles::server(target).await,
         ["client", server, target, sessions] => roles::client(server, target, sessions.parse()?).await,
-        [] => measure(1).await,
-        ["--gib", gib] => measure(gib.parse()?).await,
-        _ => Err("usage: figures [--gib N]".into()),
+        options => run(options).await,
     }
 }
 
-async fn measure(gib: u64) -> Outcome<()> {
+async fn run(options: &[&str]) -> Outcome<()> {
+    // `cargo test --all-targets` starts this program without that argument.
+    if !options.contains(&"--bench") {
+        println!("run the benchmarks with: cargo bench -p remotedialer");
+        return Ok(());
+    }
+    let mut gib = 1;
+    let mut options = options.iter();
+    let mut must_meet = true;
+    while let Some(option) = options.next() {
+        match *option {
+            "--bench" => {}
+            "--no-fail" => must_meet = false,
+            "--gib" => gib = options.next().ok_or("--gib needs a number")?.parse()?,
+            _ => return Err("usage: cargo bench -p remotedialer -- [--gib N] [--no-fail]".into()),
+        }
+    }
+    let targets = measure(gib).await?;
+    if must_meet && targets.is_missed() { Err("a target is missed".into()) } else { Ok(()) }
+}
+
+async fn measure(gib: u64) -> Outcome<Targets> {
+    let mut targets = Targets::default();
     let target = Target::start(gib << 30).await?;
     println!("{gib} GiB in each direction");
     println!("{:<34}{:>12}{:>12}{:>10}{:>14}", "", "CPU s/GiB", "wall s/GiB", "ratio", "peak MB");
@@ -63,17 +93,27 @@ async fn measure(gib: u64) -> Outcome<()> {
         let before = client.cpu()?;
         let figures = transfer(&server, &server.address, upload, gib).await?;
         let client_cpu = (client.cpu()? - before) / traffic::to_f64(gib);
-        print_transfer(&format!("tunnel, server, {}", direction(upload)), &figures, reference);
+        let name = format!("tunnel, server, {}", direction(upload));
+        print_transfer(&name, &figures, reference);
+        targets.at_most(
+            &format!("{name}: CPU relative to a plain copy"),
+            figures.cpu / reference,
+            2.0,
+            "times",
+        );
+        targets.at_most(&format!("{name}: peak memory above rest"), figures.peak, MAX_PEAK_MB, "MB");
         println!(
             "{:<34}{client_cpu:>12.2}{:>22.2}",
             "tunnel, client (the same transfer)",
             client_cpu / reference
         );
     }
-    stopped_reader(&server).await?;
+    stopped_reader(&server, &mut targets).await?;
     requests(&target, &server).await?;
     drop(client);
-    idle_sessions(&target).await
+    idle_sessions(&target, &mut targets).await?;
+    targets.print();
+    Ok(targets)
 }
 
 fn direction(upload: bool) -> &'static str {
@@ -110,7 +150,7 @@ fn print_transfer(name: &str, figures: &Transfer, reference: f64) {
 }
 
 /// Reads a little, stops until nothing moves any more, and reads the rest.
-async fn stopped_reader(server: &Child) -> Outcome<()> {
+async fn stopped_reader(server: &Child, targets: &mut Targets) -> Outcome<()> {
     let rest = server.reset_peak()?;
     let mut download = traffic::Download::start(&server.address).await?;
     download.read(1 << 20).await?;
@@ -123,9 +163,9 @@ async fn stopped_reader(server: &Child) -> Outcome<()> {
         }
         peak = now;
     }
-    println!("stopped reader: {:.1} MB above rest", peak - rest);
+    targets.at_most("reader that stops: memory above rest", peak - rest, MAX_PEAK_MB, "MB");
     download.finish().await?;
-    println!("after it has read the rest: {:.1} MB above rest at the peak", server.peak()? - rest);
+    targets.at_most("after it has read the rest: peak above rest", server.peak()? - rest, MAX_PEAK_MB, "MB");
     Ok(())
 }
 
@@ -143,7 +183,7 @@ async fn requests(target: &Target, server: &Child) -> Outcome<()> {
     Ok(())
 }
 
-async fn idle_sessions(target: &Target) -> Outcome<()> {
+async fn idle_sessions(target: &Target, targets: &mut Targets) -> Outcome<()> {
     let server = Child::start(&["server", &target.address])?;
     let tunnel = server.line()?;
     let warm = Child::start(&["client", &tunnel, &target.address, "1"])?;
@@ -156,11 +196,12 @@ async fn idle_sessions(target: &Target) -> Outcome<()> {
     traffic::requests(&server.address, 5000, 32).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let used = server.resident()?;
+    let before = server.cpu()?;
+    tokio::time::sleep(IDLE_TIME).await;
+    let cpu = (server.cpu()? - before) / IDLE_TIME.as_secs_f64() / traffic::to_f64(IDLE_SESSIONS);
     let each = |memory: f64| (memory - rest) * 1024.0 / traffic::to_f64(IDLE_SESSIONS);
-    println!(
-        "{IDLE_SESSIONS} idle sessions: {:.1} kB each; after 5 requests through each: {:.1} kB each",
-        each(idle),
-        each(used)
-    );
+    targets.at_most("idle session, of 1,000: memory", each(idle), 40.0, "kB");
+    targets.at_most("the same after 5 requests", each(used), 40.0, "kB");
+    println!("CPU of an idle session: {:.3} ms a minute", cpu * 60e3);
     Ok(())
 }
