@@ -66,7 +66,7 @@ async fn connect(
         }
     };
     mark_authenticated(&parts);
-    let upgraded = hyper::upgrade::on(&mut Request::from_parts(parts, ()));
+    let upgraded = hyper::upgrade::on(Request::from_parts(parts, ()));
     state.agents.run(admission, async { Ok(TokioIo::new(upgraded.await?)) });
     response.map(|()| axum::body::Body::empty())
 }

@@ -124,7 +124,7 @@ impl Relay for ReplicaRelay {
 
 async fn connect(secrets: &Secrets, address: &str, cluster_id: &str) -> io::Result<Box<dyn RelayStream>> {
     let keys = secrets.replica_keys();
-    let token = keys.first().map(|key| key.token()).ok_or_else(|| io::Error::other("there is no key"))?;
+    let token = keys.first().map(ReplicaKey::token).ok_or_else(|| io::Error::other("there is no key"))?;
     let accepted = keys.iter().map(|key| key_pair(key.seed()).map(|pair| pair.public_key_raw().to_vec()));
     let accepted = accepted.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
     let provider = serve::crypto_provider();

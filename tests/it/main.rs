@@ -48,7 +48,6 @@ mod control_characters;
 #[cfg(test)]
 mod database_lock;
 #[cfg(test)]
-#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod foreign_origin;
@@ -102,6 +101,7 @@ mod support;
 mod terraform_replay;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
 mod tunnel;
 #[cfg(test)]
 mod unsupported;

@@ -75,7 +75,10 @@ impl Scene {
         let response = self.connected.inside(Method::GET, path, &self.connected.ann).await;
         let status = response.status();
         // Shown when the test fails.
-        println!("{path}: {status} {:?}", response.into_body().collect().await.map(|body| body.to_bytes()));
+        println!(
+            "{path}: {status} {:?}",
+            response.into_body().collect().await.map(http_body_util::Collected::to_bytes)
+        );
         status
     }
 

@@ -156,7 +156,7 @@ impl ClusterClient {
         let error = match outcome {
             Ok(response) => {
                 if is_second {
-                    routes.was_overtaken(&route);
+                    route.was_overtaken();
                 }
                 routes.worked(&route);
                 return Ok(response);

@@ -77,6 +77,13 @@ impl Route {
         matches!(self.via, Via::Nothing)
     }
 
+    /// Records that another route was faster, although its attempt started later.
+    pub(super) fn was_overtaken(&self) {
+        if let Via::Session(session) = &self.via {
+            session.note_failure();
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
         self.via.key() == other.via.key()
     }
@@ -165,13 +172,6 @@ impl Routes {
             Via::Server(server) => self.sessions.note_server_failure(server, &self.cluster_id),
         }
         *lock(&self.preferred) = None;
-    }
-
-    /// Records that another route was faster, although its attempt started later.
-    pub(super) fn was_overtaken(&self, route: &Route) {
-        if let Via::Session(session) = &route.via {
-            session.note_failure();
-        }
     }
 
     /// Another route than `failed`, for another attempt: a tunnel if there is one, else the direct route.
