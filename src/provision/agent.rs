@@ -121,6 +121,16 @@ pub(super) fn is_polling(task: &Task) -> bool {
     task.status.agent.as_ref().is_some_and(|agent| agent.running.is_some())
 }
 
+/// Whether a run command is to be polled, or the manifest of a deployed agent has changed.
+pub(super) async fn is_due(core: &Core, task: &Task) -> bool {
+    let Some(agent) = task.status.agent.as_ref().filter(|agent| agent.is_deployed()) else { return false };
+    if agent.running.is_some() {
+        return true;
+    }
+    let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
+    manifest.is_ok_and(|manifest| manifest.revision() != agent.revision) && agent.retry_ms <= task.now_ms
+}
+
 fn unwanted(mode: Mode) -> AgentProgress {
     let message = match mode {
         Mode::Never => format!(
@@ -338,8 +348,14 @@ impl Context<'_> {
             "" => String::new(),
             checksum => format!("; the SHA-256 checksum of the server's authority is {checksum}"),
         };
+        let url = format!("{server}/v3/import/<token>_{id}.yaml");
+        // kubectl trusts no private authority.
+        let command = match checksum.as_str() {
+            "" => format!("kubectl apply -f {url}"),
+            _ => format!("curl --insecure -sfL {url} | kubectl apply -f -"),
+        };
         format!(
-            "kubectl apply -f {server}/v3/import/<token>_{id}.yaml, with the token from \
+            "{command}, with the token from \
              {server}/v3/clusterregistrationtokens?clusterId={id}{checksum}"
         )
     }

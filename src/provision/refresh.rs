@@ -35,9 +35,9 @@ pub(super) async fn interval(core: &Core) -> Duration {
 
 pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> Result<Next, StepError> {
     let interval = interval(core).await;
-    // The result of a run command is polled in a full step.
-    if !agent::is_polling(task)
-        && let Some(left) = until_next(task, interval)
+    // The agent's next step is part of a full refresh.
+    if let Some(left) = until_next(task, interval)
+        && !agent::is_due(core, task).await
         && core.agents.take_change(&task.row.id)
     {
         connection::recheck(core, task).await?;

@@ -200,6 +200,11 @@ impl Registration {
         let (cluster_id, name) = (&token.cluster_id, &token.name);
         if store::registration_tokens::delete(&self.inner.store, cluster_id, name, &audit).await? {
             self.inner.agents.close_revoked().await?;
+            if name == DEFAULT {
+                // The agent that this server deployed gets the new one.
+                store::clusters::wake(&self.inner.store, cluster_id).await?;
+                self.inner.clusters.work().notify_one();
+            }
             return Ok(token);
         }
         Err(Error::NotFound { id: id.to_owned() })
