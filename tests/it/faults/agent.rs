@@ -16,6 +16,7 @@ on_both!(
     agent_is_never_deployed_against_the_setting,
     reached_cluster_gets_an_agent_only_on_request,
     changed_manifest_replaces_the_agent,
+    deleted_token_replaces_the_agent_at_once,
     agent_of_another_server_is_left_alone,
     run_command_leaves_the_agent_of_another_server_alone,
     import_is_left_without_the_agent,
@@ -260,6 +261,19 @@ async fn changed_manifest_replaces_the_agent(base: Base) {
     scene.pass(3_700).await;
     assert_eq!(changes(&scene), ["DELETE secrets/cattle-credentials"]);
     assert_eq!(events(&scene, "agentManifestApplied").await.len(), 2);
+}
+
+async fn deleted_token_replaces_the_agent_at_once(base: Base) {
+    let scene = import(base).await;
+    scene.pass(600).await;
+    scene.app.control.clear_kubernetes_requests();
+    let id = scene.path.rsplit('/').next().unwrap();
+    let path = format!("/v3/clusterregistrationtokens/{id}:default-token");
+    let deleted = scene.app.delete(&path).send().await;
+    assert!(deleted.status.is_success(), "{}", deleted.text());
+    // Much less than the interval of refreshes.
+    scene.pass(30).await;
+    assert_eq!(changes(&scene), APPLIED);
 }
 
 /// Deploys the agent of another server through the proxy.
