@@ -1,8 +1,6 @@
 //! The last steps to `active`: Azure's state, access to the cluster's API, and a first response from it
 //! (`docs/contract/provisioning.md#conditions-while-provisioning`).
 
-use std::time::Duration;
-
 use aks::provision::plan::{Observed, Phase};
 use aks::status::{Progress, Truth};
 
@@ -12,9 +10,6 @@ use super::error::StepError;
 use super::refresh;
 use super::task::{Next, Task};
 use crate::service::core::Core;
-
-/// How often a cluster that only an agent could reach is tried again.
-const AGENT_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) -> Result<Next, StepError> {
     task.set_step("status", Progress::Running, "");
@@ -47,8 +42,8 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     }
     if reached == Reached::No && !task.was_active() {
         task.wait(&agent.message, None);
-        task.set_condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");
-        return Ok(Next::In(agent.next.unwrap_or(AGENT_RETRY_INTERVAL)));
+        task.set_condition("Waiting", Truth::Unknown, agent::WAITING);
+        return Ok(Next::In(agent.next.unwrap_or(agent::RETRY_INTERVAL)));
     }
     // From now on the specification of an import is managed, so it must contain what Azure has.
     if task.is_import() && !task.was_active() && !refresh::adopt_upstream(core, task).await? {

@@ -13,7 +13,7 @@ use aks::status::Truth;
 use cluster_access::Path;
 
 pub(super) use self::removal::remove;
-use super::connection;
+use super::connection::{self, AGENT_DEPLOYED};
 use super::error::StepError;
 use super::task::Task;
 use crate::service::core::Core;
@@ -21,14 +21,11 @@ use crate::service::registration::ManifestError;
 use crate::store;
 
 /// Rancher's words, which clients look for.
-const WAITING: &str = "waiting for cluster agent to be deployed";
+pub(super) const WAITING: &str = "waiting for cluster agent to be deployed";
 const FAILED: &str = "Error while applying agent YAML, it will be retried automatically";
 
-/// The condition about the agent. It becomes true when an agent connects, which is not decided here.
-const AGENT_DEPLOYED: &str = "AgentDeployed";
-
 /// How often a cluster that waits for its agent is tried again.
-const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The number of clusters whose agent is deployed or replaced at the same time.
 const MAX_ROLLOUTS: i64 = 5;

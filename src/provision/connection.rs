@@ -19,7 +19,7 @@ use crate::service::server_access::{Error as AccessError, Known, Retired, Target
 const CONNECTED_ONCE: &str = "SystemAccountCreated";
 
 /// Rancher's condition; true once an agent of the cluster has connected.
-const AGENT_DEPLOYED: &str = "AgentDeployed";
+pub(super) const AGENT_DEPLOYED: &str = "AgentDeployed";
 
 /// Rancher's message for a cluster that only an agent reaches.
 const DISCONNECTED: &str = "Cluster agent is not connected";
