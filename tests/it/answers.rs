@@ -257,7 +257,7 @@ async fn update_and_delete_match_openapi() {
     for (path, body) in [
         ("/v3/cloudcredentials/{id}", json!({"description": "other"})),
         ("/v3/clusterroletemplatebindings/{id}", json!({"roleTemplateId": "cluster-owner"})),
-        ("/v3/settings/{id}", json!({"value": "mine.example.org/agent:1"})),
+        ("/v3/settings/{id}", json!({"value": "always"})),
     ] {
         let asked = path.replace("{id}", &id(&context, path));
         let changed = context.app.put(&asked).json(&body).send().await;

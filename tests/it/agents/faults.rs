@@ -11,7 +11,7 @@ use super::{CONFIG_MAPS, Inside, Lines, Scene, WAITING, condition, is_connected}
 
 /// What every message says if this server has no way into the cluster.
 const OWNER: &str =
-    "an owner can also deploy it from the network of the cluster: kubectl apply -f https://127.0.0.1:";
+    "an owner can also deploy it from the network of the cluster: curl --insecure -sfL https://127.0.0.1:";
 
 fn forbidden(operation: Operation) -> Fault {
     let refusal = Refusal {
