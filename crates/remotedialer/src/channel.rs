@@ -14,6 +14,18 @@ use crate::error::ConnectionError;
 use crate::websocket::FrameBuffer;
 use buffers::{Receiving, Sending};
 
+/// A Pause that comes within this time after this side's Resume may have crossed it.
+const CROSSING_WINDOW: Duration = Duration::from_secs(2);
+
+/// Time after which such a Pause is ignored.
+const DOUBTFUL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes that are sent while it is ignored: more than the original buffers before it sends Pause again.
+const DOUBTFUL_CREDIT: usize = 4 * 1024 * 1024;
+
+/// Shortest interval between answers to Resume.
+const MIN_ANSWER_INTERVAL: Duration = Duration::from_millis(5);
+
 /// Longest body of a Data message sent, in bytes. The original agent can deadlock on longer ones.
 pub(crate) const MAX_DATA_LEN: usize = 32 * 1024;
 
@@ -68,6 +80,15 @@ pub(crate) enum Outgoing {
     Close(Bytes),
     /// Nothing to send now.
     Idle,
+}
+
+/// The consequences of flow control.
+#[derive(Debug, Default)]
+pub(crate) struct FlowOutcome {
+    /// Whether the channel must be put into the ready list.
+    pub(crate) ready: bool,
+    /// Whether Pause (true) or Resume (false) must be sent.
+    pub(crate) answer: Option<bool>,
 }
 
 /// A chunk of received data.
@@ -137,6 +158,9 @@ impl Channel {
             && state.receiving.len < config.resume_threshold
             && state.receiving.end.is_none();
         state.receiving.pause_sent &= !resume;
+        if resume {
+            state.receiving.resume_sent = Some(Instant::now());
+        }
         Poll::Ready(Ok(Some(Chunk { bytes, resume })))
     }
 
@@ -211,6 +235,7 @@ impl Channel {
             return state.sending.closing.take().map_or(Outgoing::Idle, Outgoing::Close);
         };
         state.sending.len -= frame.body_len();
+        state.sending.spend(frame.body_len());
         state.sending.stalled_since = None;
         let more = !state.sending.frames.is_empty() || state.sending.closing.is_some();
         state.sending.scheduled = more;
@@ -221,14 +246,49 @@ impl Channel {
         Outgoing::Data { frame, more }
     }
 
-    /// Applies Pause or Resume of the peer. Returns whether the channel must be put into the ready list.
-    pub(crate) fn set_paused(&self, paused: bool) -> bool {
-        let mut state = self.lock();
-        state.sending.paused = paused;
-        state.sending.stalled_since = None;
-        !paused
-            && (!state.sending.frames.is_empty() || state.sending.closing.is_some())
-            && state.sending.schedule()
+    /// Applies Pause or Resume of the peer.
+    ///
+    /// The original has one flag for both directions: its Resume also clears this side's Pause, without waking its own
+    /// writer. So a Resume is answered with the state of this side. And this side's Resume clears a Pause of its own
+    /// that has just been sent, for which no Resume will come.
+    pub(crate) fn set_paused(&self, paused: bool, now: Instant) -> FlowOutcome {
+        let mut guard = self.lock();
+        let State { receiving, sending, .. } = &mut *guard;
+        let was_paused = std::mem::replace(&mut sending.paused, paused);
+        sending.workaround.credit = None;
+        sending.stalled_since = None;
+        if paused {
+            let may_have_crossed = |sent: Instant| now.duration_since(sent) < CROSSING_WINDOW;
+            sending.workaround.doubtful_pause =
+                receiving.resume_sent.filter(|sent| may_have_crossed(*sent)).map(|_| now);
+            return FlowOutcome { ready: false, answer: None };
+        }
+        sending.workaround.doubtful_pause = None;
+        let is_answered = receiving.end.is_none() && (was_paused || receiving.pause_sent);
+        let answer = is_answered.then_some(receiving.pause_sent);
+        // A peer that sends nothing but Pause and Resume is answered from time to time.
+        let is_early =
+            sending.workaround.answered.is_some_and(|at| now.duration_since(at) < MIN_ANSWER_INTERVAL);
+        sending.workaround.owes_answer = is_answered && is_early;
+        if is_answered && !is_early {
+            sending.workaround.answered = Some(now);
+        }
+        FlowOutcome { ready: sending.schedule_rest(), answer: answer.filter(|_| !is_early) }
+    }
+
+    /// What the passing of time changes: a doubtful Pause is ignored for a while, and a late answer is due.
+    pub(crate) fn check_flow(&self, now: Instant) -> FlowOutcome {
+        let mut guard = self.lock();
+        let State { receiving, sending, .. } = &mut *guard;
+        let answer = std::mem::take(&mut sending.workaround.owes_answer).then_some(receiving.pause_sent);
+        let is_over = |at: Instant| now.duration_since(at) >= DOUBTFUL_PAUSE;
+        let ready = sending.workaround.doubtful_pause.is_some_and(is_over) && sending.paused;
+        if ready {
+            sending.workaround.doubtful_pause = None;
+            sending.paused = false;
+            sending.workaround.credit = Some(DOUBTFUL_CREDIT);
+        }
+        FlowOutcome { ready: ready && sending.schedule_rest(), answer }
     }
 
     /// Ends the connection. Received data stays readable, unsent data is dropped. Returns the number of unsent

@@ -53,6 +53,9 @@
 //! - **Dials succeed at once.** The protocol does not confirm them. A failed dial is an error of the first read, with
 //!   the client's text in [`ConnectionError::Peer`]. [`SessionConfig::response_timeout`] bounds the wait.
 //! - **No half close.** A connection ends in both directions, see [`Connection`].
+//! - **Both directions at once.** The original has one flag for pausing both directions of a connection, so that its own
+//!   Resume undoes a Pause of its peer, and a Resume of its peer its own Pause. Each Resume is answered with the state of
+//!   this side, and a Pause that may have crossed a Resume is ignored after a second, for 4 MiB.
 //! - **Bounded memory.** A reader that stops makes the peer pause; what is under way is buffered, up to
 //!   [`SessionConfig::max_connection_buffer`]. Other connections of the session go on. Messages are limited and read
 //!   without a buffer of their own; an idle session owns no buffers.

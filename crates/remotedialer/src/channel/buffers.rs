@@ -26,6 +26,8 @@ pub(super) struct Receiving {
     pub(super) end: Option<End>,
     /// Whether the peer was asked to pause.
     pub(super) pause_sent: bool,
+    /// When the peer was last asked to resume.
+    pub(super) resume_sent: Option<Instant>,
     /// Whether the peer has sent data.
     pub(super) heard: bool,
     pub(super) waker: Option<Waker>,
@@ -38,6 +40,7 @@ pub(super) struct Sending {
     pub(super) len: usize,
     /// Whether the peer asked this side to pause.
     pub(super) paused: bool,
+    pub(super) workaround: Workaround,
     /// Since when data waits for the peer's Resume.
     pub(super) stalled_since: Option<Instant>,
     /// Whether the channel is in the session's ready list.
@@ -47,6 +50,19 @@ pub(super) struct Sending {
     pub(super) closing: Option<Bytes>,
     pub(super) first_write: Option<Instant>,
     pub(super) waker: Option<Waker>,
+}
+
+/// The state of the workaround for the original, which has one flag for pausing both directions.
+#[derive(Debug, Default)]
+pub(super) struct Workaround {
+    /// When the peer asked to pause, if that may have crossed this side's Resume.
+    pub(super) doubtful_pause: Option<Instant>,
+    /// Bytes that are sent in spite of a doubtful Pause.
+    pub(super) credit: Option<usize>,
+    /// When a Resume of the peer was last answered.
+    pub(super) answered: Option<Instant>,
+    /// Whether a Resume of the peer is still to be answered.
+    pub(super) owes_answer: bool,
 }
 
 impl Receiving {
@@ -88,6 +104,19 @@ impl Sending {
         // A paused channel with data is scheduled by Resume.
         let blocked = self.paused && !self.frames.is_empty();
         !blocked && !std::mem::replace(&mut self.scheduled, true)
+    }
+
+    /// The same, if there is something to send.
+    pub(super) fn schedule_rest(&mut self) -> bool {
+        (!self.frames.is_empty() || self.closing.is_some()) && self.schedule()
+    }
+
+    /// Uses up the credit of a doubtful Pause; afterwards the Pause counts.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        if let Some(credit) = self.workaround.credit {
+            self.workaround.credit = credit.checked_sub(bytes);
+            self.paused = self.workaround.credit.is_none();
+        }
     }
 
     /// Drops the data. Returns the number of bytes.

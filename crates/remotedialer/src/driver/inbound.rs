@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::{Phase, SessionDriver};
-use crate::channel::{Channel, End, ReceiveOutcome, Timeouts};
+use crate::channel::{Channel, End, FlowOutcome, ReceiveOutcome, Timeouts};
 use crate::close::CloseCode;
 use crate::connection::Connection;
 use crate::error::{ConnectionError, ProtocolError, SessionError};
@@ -160,8 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             Payload::Connect(target) => self.on_connect(connection, target),
             Payload::Error(text) => self.on_error(connection, text),
             Payload::Pause | Payload::Resume => {
-                self.on_flow_control(connection, payload == Payload::Pause);
-                Ok(())
+                self.on_flow_control(connection, payload == Payload::Pause, now)
             }
             Payload::SyncConnections(ids) => {
                 self.on_sync(ids, now);
@@ -211,14 +210,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         self.push_control(connection, kind::ERROR, text)
     }
 
-    fn on_flow_control(&mut self, connection: i64, pause: bool) {
+    fn on_flow_control(&mut self, connection: i64, pause: bool, now: Instant) -> Result<(), SessionError> {
         let channel = self.shared.lock().connections.get(&connection).cloned();
-        let Some(channel) = channel else { return };
+        let Some(channel) = channel else { return Ok(()) };
         if pause {
             self.shared.count(StatsEvent::PauseReceived);
         }
-        if channel.set_paused(pause) {
+        let outcome = channel.set_paused(pause, now);
+        self.apply_flow(channel, &outcome)
+    }
+
+    pub(super) fn apply_flow(
+        &mut self,
+        channel: Arc<Channel>,
+        outcome: &FlowOutcome,
+    ) -> Result<(), SessionError> {
+        let connection = channel.id;
+        if outcome.ready {
             self.shared.push_ready(channel);
+        }
+        match outcome.answer {
+            Some(pause) => {
+                let kind = if pause { kind::PAUSE } else { kind::RESUME };
+                self.push_control(connection, kind, Bytes::new())
+            }
+            None => Ok(()),
         }
     }
 

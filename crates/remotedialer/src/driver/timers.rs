@@ -113,6 +113,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             for channel in channels {
                 if let Some(error) = channel.check_timeouts(now, linger) {
                     self.fail(&channel, error)?;
+                } else {
+                    let outcome = channel.check_flow(now);
+                    self.apply_flow(channel, &outcome)?;
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Pause and Resume in both directions.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use remotedialer::{Payload, SessionConfig, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -62,6 +64,7 @@ async fn paused_connection_sends_nothing_until_resume() {
     assert!(!writer.is_finished());
 
     peer.send(message(2, Payload::Resume)).await;
+    assert_eq!(peer.receive_payload().await, (2, Payload::Resume), "the original needs an answer");
     let mut received = Vec::new();
     while received.len() < expected.len() {
         let Payload::Data(bytes) = peer.receive().await.payload else { panic!("only data") };
@@ -70,6 +73,61 @@ async fn paused_connection_sends_nothing_until_resume() {
     }
     assert_eq!(received, expected);
     writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn resume_is_answered_with_the_state_of_this_side() {
+    let (server, mut peer) = server();
+    let mut connection = dial(&server.session);
+    peer.receive().await;
+    // This side asks for a pause; the original's own Resume would clear it there.
+    while peer.ping().await.is_empty() {
+        peer.send(message(2, Payload::Data(Bytes::from(vec![1; 32 * 1024])))).await;
+    }
+    for _ in 0..2 {
+        peer.send(message(2, Payload::Resume)).await;
+        assert_eq!(peer.receive_payload().await, (2, Payload::Pause));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut buffer = vec![0; MIB];
+    connection.read_exact(&mut buffer).await.unwrap();
+    assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
+    peer.send(message(2, Payload::Resume)).await;
+    assert_eq!(peer.ping().await, [], "neither side pauses the other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pause_that_crossed_a_resume_is_ignored_for_a_while() {
+    let (server, mut peer) = server();
+    let mut connection = dial(&server.session);
+    peer.receive().await;
+    while peer.ping().await.is_empty() {
+        peer.send(message(2, Payload::Data(Bytes::from(vec![1; 32 * 1024])))).await;
+    }
+    let mut buffer = vec![0; MIB];
+    connection.read_exact(&mut buffer).await.unwrap();
+    assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
+    peer.send(message(2, Payload::Pause)).await;
+    assert_eq!(peer.ping().await, []);
+    let writer = tokio::spawn(async move {
+        connection.write_all(&vec![2; 8 * MIB]).await.unwrap();
+        connection
+    });
+    // The original has forgotten this Pause and will not send Resume. At most 4 MiB are sent in spite of it.
+    let mut received = 0;
+    let mut data = async |peer: &mut Peer, len: usize| {
+        while received < len {
+            let (_, Payload::Data(bytes)) = peer.receive_payload().await else { panic!("only data") };
+            received += bytes.len();
+        }
+    };
+    data(&mut peer, 4 * MIB).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let late = peer.ping().await.len();
+    assert!(late <= 1 && !writer.is_finished(), "{late}");
+    peer.send(message(2, Payload::Resume)).await;
+    assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
+    writer.abort();
 }
 
 #[tokio::test]
@@ -83,6 +141,7 @@ async fn dropped_connection_sends_its_data_after_resume() {
     drop(connection);
     assert_eq!(peer.ping().await, []);
     peer.send(message(2, Payload::Resume)).await;
+    assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
     assert_eq!(peer.receive_payload().await, (2, Payload::Data(Bytes::from("last words"))));
     assert_eq!(peer.receive_payload().await, (2, Payload::Error(Bytes::from("EOF"))));
     assert_eq!(server.session.connections(), 0);

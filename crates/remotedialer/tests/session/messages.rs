@@ -226,7 +226,17 @@ async fn ten_thousand_pauses_do_no_harm() {
         peer.send(message(2, Payload::Resume)).await;
     }
     connection.write_all(b"still here").await.unwrap();
-    assert_eq!(peer.receive_payload().await, (2, Payload::Data(Bytes::from("still here"))));
+    let mut answers = 0;
+    loop {
+        match peer.receive_payload().await {
+            (2, Payload::Resume) => answers += 1,
+            other => {
+                assert_eq!(other, (2, Payload::Data(Bytes::from("still here"))));
+                break;
+            }
+        }
+    }
+    assert!(answers < 10_000, "not each one is answered");
 }
 
 #[tokio::test]
