@@ -6,7 +6,7 @@
 //! cluster.
 //!
 //! - [`Settings`] are read from the variables and files of an import manifest, under Rancher's names.
-//! - [`run`] connects and reconnects until it is stopped. It reports each change as an [`Event`], whose text says what
+//! - [`run()`] connects and reconnects until it is stopped. It reports each change as an [`Event`], whose text says what
 //!   is wrong and what to do. [`Status`] turns events into readiness.
 //! - [`Network`] opens TCP connections; a simulation replaces it.
 //!

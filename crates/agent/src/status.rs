@@ -26,7 +26,7 @@ impl Status {
         Self(watch::Sender::new(State::NotReady("not connected yet".to_owned())))
     }
 
-    /// Updates the status after an event of [`run`](crate::run).
+    /// Updates the status after an event of [`run()`](crate::run()).
     pub fn record(&self, event: &Event) {
         let state = match event {
             Event::Connected { .. } => State::Ready,

@@ -21,7 +21,7 @@ pub const AGENT: &str = "cattle-cluster-agent";
 /// The annotation of the deployment with [`Manifest::revision`].
 pub const REVISION: &str = "norman-aks.io/manifest-revision";
 
-/// The label of every object but the namespace, with [`Manifest::installation`]: another server's objects have none, or another
+/// The label of every object but the namespace, with [`installation()`]: another server's objects have none, or another
 /// value. It is also part of the deployment's selector, which is immutable, so that Kubernetes itself rejects this manifest if
 /// the cluster has the agent of another server.
 pub const INSTALLATION: &str = "norman-aks.io/installation";
