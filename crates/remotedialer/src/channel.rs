@@ -164,6 +164,11 @@ impl Channel {
         Poll::Ready(Ok(Some(Chunk { bytes, resume })))
     }
 
+    /// Whether the peer was asked to pause.
+    pub(crate) fn has_paused_peer(&self) -> bool {
+        self.lock().receiving.pause_sent
+    }
+
     /// Bytes in the receive buffer.
     pub(crate) fn received_len(&self) -> usize {
         self.lock().receiving.len

@@ -225,14 +225,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         channel: Arc<Channel>,
         outcome: &FlowOutcome,
     ) -> Result<(), SessionError> {
-        let connection = channel.id;
+        let (connection, paused) = (channel.id, Arc::clone(&channel));
         if outcome.ready {
             self.shared.push_ready(channel);
         }
         match outcome.answer {
             Some(pause) => {
                 let kind = if pause { kind::PAUSE } else { kind::RESUME };
-                self.push_control(connection, kind, Bytes::new())
+                self.push_control(connection, kind, Bytes::new())?;
+                // The reader may have sent its Resume in the meantime, before this Pause.
+                if pause && !paused.has_paused_peer() {
+                    return self.push_control(connection, kind::RESUME, Bytes::new());
+                }
+                Ok(())
             }
             None => Ok(()),
         }
