@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use remotedialer::Session;
-use tokio::io::BufReader;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tower::Service;
 
@@ -63,13 +63,25 @@ pub(super) fn configure<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> 
     connector
 }
 
-/// A buffered TCP connection.
+/// A connection for the HTTP client.
 #[derive(Debug)]
-pub(super) struct BufferedTcp(TokioIo<BufReader<TcpStream>>);
+pub(super) struct ClientStream<S>(TokioIo<S>);
+
+/// A connection of this server.
+type BufferedTcp = ClientStream<BufReader<TcpStream>>;
+
+/// A connection through an agent.
+type Tunneled = ClientStream<Box<dyn RelayStream>>;
 
 impl BufferedTcp {
-    fn new(stream: TcpStream) -> Self {
+    fn buffered(stream: TcpStream) -> Self {
         Self(TokioIo::new(BufReader::with_capacity(READ_BUFFER_LEN, stream)))
+    }
+}
+
+impl Tunneled {
+    fn boxed(stream: impl RelayStream + 'static) -> Self {
+        Self(TokioIo::new(Box::new(stream)))
     }
 }
 
@@ -79,7 +91,13 @@ impl Connection for BufferedTcp {
     }
 }
 
-impl Read for BufferedTcp {
+impl Connection for Tunneled {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl<S: AsyncRead + Unpin> Read for ClientStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -89,7 +107,7 @@ impl Read for BufferedTcp {
     }
 }
 
-impl Write for BufferedTcp {
+impl<S: AsyncWrite + Unpin> Write for ClientStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -138,13 +156,13 @@ impl Service<Uri> for Connector {
         }
         let Some(resolver) = &self.resolver else {
             let connecting = self.direct.call(to);
-            return Box::pin(async move { Ok(BufferedTcp::new(connecting.await?.into_inner())) });
+            return Box::pin(async move { Ok(BufferedTcp::buffered(connecting.await?.into_inner())) });
         };
         let address = resolver(host).ok_or(ConnectError::NameUnknown);
         Box::pin(async move {
             let stream = TcpStream::connect(address?).await?;
             stream.set_nodelay(true)?;
-            Ok(BufferedTcp::new(stream))
+            Ok(BufferedTcp::buffered(stream))
         })
     }
 }
@@ -190,56 +208,13 @@ impl Service<Uri> for TunnelConnector {
                 // TLS runs inside, where the cluster answers at once.
                 options.response_timeout = Some(TUNNEL_RESPONSE_LIMIT);
                 let dialed = session.dial_with("tcp", address, options);
-                Box::pin(std::future::ready(dialed.map(Tunneled::new).map_err(Into::into)))
+                Box::pin(std::future::ready(dialed.map(Tunneled::boxed).map_err(Into::into)))
             }
             Self::Server { relay, server, cluster_id } => {
                 let connecting = relay.connect(server, cluster_id);
-                Box::pin(async move { Ok(Tunneled::new(connecting.await?)) })
+                Box::pin(async move { Ok(Tunneled::boxed(connecting.await?)) })
             }
         }
-    }
-}
-
-/// A connection through an agent.
-pub(super) struct Tunneled(TokioIo<Box<dyn RelayStream>>);
-
-impl Tunneled {
-    fn new(stream: impl RelayStream + 'static) -> Self {
-        Self(TokioIo::new(Box::new(stream)))
-    }
-}
-
-impl Connection for Tunneled {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Tunneled {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl Write for Tunneled {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 
