@@ -217,25 +217,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             self.shared.count(StatsEvent::PauseReceived);
         }
         let outcome = channel.set_paused(pause, now);
-        self.apply_flow(channel, &outcome)
+        self.apply_flow(&channel, &outcome)
     }
 
+    /// Sends what flow control requires.
     pub(super) fn apply_flow(
         &mut self,
-        channel: Arc<Channel>,
+        channel: &Arc<Channel>,
         outcome: &FlowOutcome,
     ) -> Result<(), SessionError> {
-        let (connection, paused) = (channel.id, Arc::clone(&channel));
         if outcome.ready {
-            self.shared.push_ready(channel);
+            self.shared.push_ready(Arc::clone(channel));
         }
         match outcome.answer {
             Some(pause) => {
                 let kind = if pause { kind::PAUSE } else { kind::RESUME };
-                self.push_control(connection, kind, Bytes::new())?;
+                self.push_control(channel.id, kind, Bytes::new())?;
                 // The reader may have sent its Resume in the meantime, before this Pause.
-                if pause && !paused.has_paused_peer() {
-                    return self.push_control(connection, kind::RESUME, Bytes::new());
+                if pause && !channel.has_paused_peer() {
+                    return self.push_control(channel.id, kind::RESUME, Bytes::new());
                 }
                 Ok(())
             }

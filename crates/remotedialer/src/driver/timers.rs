@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
                     self.fail(&channel, error)?;
                 } else {
                     let outcome = channel.check_flow(now);
-                    self.apply_flow(channel, &outcome)?;
+                    self.apply_flow(&channel, &outcome)?;
                 }
             }
         }
