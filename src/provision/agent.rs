@@ -120,10 +120,10 @@ pub(super) fn is_polling(task: &Task) -> bool {
 
 /// Whether a run command is to be polled, or the manifest of a deployed agent has changed.
 pub(super) async fn is_due(core: &Core, task: &Task) -> bool {
-    let Some(agent) = task.status.agent.as_ref().filter(|agent| agent.is_deployed()) else { return false };
-    if agent.running.is_some() {
+    if is_polling(task) {
         return true;
     }
+    let Some(agent) = task.status.agent.as_ref().filter(|agent| agent.is_deployed()) else { return false };
     let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
     manifest.is_ok_and(|manifest| manifest.revision() != agent.revision) && agent.retry_ms <= task.now_ms
 }

@@ -37,8 +37,8 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
     let interval = interval(core).await;
     // The agent's next step is part of a full refresh.
     if let Some(left) = until_next(task, interval)
-        && !agent::is_due(core, task).await
         && core.agents.take_change(&task.row.id)
+        && !agent::is_due(core, task).await
     {
         connection::recheck(core, task).await?;
         return Ok(Next::In(left));
