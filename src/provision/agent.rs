@@ -141,8 +141,13 @@ fn unwanted(mode: Mode) -> AgentProgress {
 
 /// Records why no agent can be deployed at all.
 fn not_deployable(task: &mut Task, reached: Reached, reason: &str) -> AgentProgress {
-    set_condition(task, Truth::False, &format!("{FAILED}: {reason}"));
     let next = (reached == Reached::No).then_some(RETRY_INTERVAL);
+    blocked(task, reason, next)
+}
+
+/// Records why the agent is not deployed at the moment.
+fn blocked(task: &mut Task, reason: &str, next: Option<Duration>) -> AgentProgress {
+    set_condition(task, Truth::False, &format!("{FAILED}: {reason}"));
     AgentProgress { message: format!("{WAITING}: {reason}"), next }
 }
 
@@ -309,11 +314,7 @@ impl Context<'_> {
                 self.owner_command(task).await
             );
         }
-        set_condition(task, Truth::False, &format!("{FAILED}: {message}"));
-        AgentProgress {
-            message: format!("{WAITING}: {message}"),
-            next: (!self.is_reached).then_some(RETRY_INTERVAL),
-        }
+        blocked(task, &message, (!self.is_reached).then_some(RETRY_INTERVAL))
     }
 
     /// The progress of a deployment that is tried again later.
@@ -332,29 +333,23 @@ impl Context<'_> {
             "{reason}; an owner can also deploy it from the network of the cluster: {}",
             self.owner_command(task).await
         );
-        set_condition(task, Truth::False, &format!("{FAILED}: {message}"));
-        AgentProgress { message: format!("{WAITING}: {message}"), next: Some(RETRY_INTERVAL) }
+        blocked(task, &message, Some(RETRY_INTERVAL))
     }
 
     /// The command by which an owner deploys the agent. Members who may not have the registration token read it, too.
     async fn owner_command(&self, task: &Task) -> String {
         let id = &task.row.id;
         let server = self.core.public_address.agent_url().await.unwrap_or_default();
-        let checksum = ca_checksum(&self.core.public_address.authorities().await);
-        let checksum = match checksum.as_str() {
-            "" => String::new(),
-            checksum => format!("; the SHA-256 checksum of the server's authority is {checksum}"),
-        };
         let url = format!("{server}/v3/import/<token>_{id}.yaml");
-        // kubectl trusts no private authority.
-        let command = match checksum.as_str() {
-            "" => format!("kubectl apply -f {url}"),
-            _ => format!("curl --insecure -sfL {url} | kubectl apply -f -"),
-        };
-        format!(
-            "{command}, with the token from \
-             {server}/v3/clusterregistrationtokens?clusterId={id}{checksum}"
-        )
+        let tokens = format!("{server}/v3/clusterregistrationtokens?clusterId={id}");
+        match ca_checksum(&self.core.public_address.authorities().await).as_str() {
+            "" => format!("kubectl apply -f {url}, with the token from {tokens}"),
+            // kubectl trusts no private authority.
+            checksum => format!(
+                "curl --insecure -sfL {url} | kubectl apply -f -, with the token from {tokens}; the SHA-256 checksum of the \
+                 server's authority is {checksum}"
+            ),
+        }
     }
 
     /// Deletes secrets of earlier manifests. A failure is logged: they are harmless.
