@@ -83,9 +83,7 @@ pub(super) async fn authenticate(
     let context = RequestContext::of(parts)?;
     match state.tokens.authenticate(token).await {
         Ok(caller) => {
-            if let Some(connection) = parts.extensions.get::<serve::Connection>() {
-                connection.mark_authenticated();
-            }
+            mark_authenticated(parts);
             Ok(caller)
         }
         Err(tokens::AuthError::Store(cause)) => {
@@ -98,6 +96,13 @@ pub(super) async fn authenticate(
             state.login_failures().failed(context.client_ip).await;
             Err(AuthError::Unauthorized)
         }
+    }
+}
+
+/// Records that the connection has an authenticated request, so that it is not closed to make room for others.
+pub(super) fn mark_authenticated(parts: &Parts) {
+    if let Some(connection) = parts.extensions.get::<serve::Connection>() {
+        connection.mark_authenticated();
     }
 }
 

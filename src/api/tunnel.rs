@@ -6,16 +6,15 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::request::Parts;
 use http::{HeaderName, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use remotedialer::upgrade;
 use secrecy::SecretString;
 
-use super::norman;
 use super::request::RequestContext;
 use super::state::AppState;
 use super::surface::{CrossSite, Surface, SurfaceError};
+use super::{auth, norman};
 use crate::service::agents::AgentRefusal;
 
 /// Tunnels would send the token in the clear.
@@ -65,17 +64,10 @@ async fn connect(
             return plain(StatusCode::BAD_REQUEST, &text);
         }
     };
-    mark_authenticated(&parts);
+    auth::mark_authenticated(&parts);
     let upgraded = hyper::upgrade::on(Request::from_parts(parts, ()));
     state.agents.run(admission, async { Ok(TokioIo::new(upgraded.await?)) });
     response.map(|()| axum::body::Body::empty())
-}
-
-/// The connection is no longer closed to make room for others.
-fn mark_authenticated(parts: &Parts) {
-    if let Some(connection) = parts.extensions.get::<serve::Connection>() {
-        connection.mark_authenticated();
-    }
 }
 
 fn status(refusal: &AgentRefusal) -> StatusCode {
