@@ -1,11 +1,13 @@
 //! Keys by which the servers of one installation recognize each other, derived from an encryption key. They do not reveal it.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::signature::Ed25519KeyPair;
 use aws_lc_rs::{constant_time, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -34,11 +36,7 @@ impl ReplicaKey {
             bytes.iter_mut().zip(tag.as_ref()).for_each(|(byte, derived)| *byte = *derived);
             bytes
         };
-        let mut token = Zeroizing::new(String::new());
-        for byte in derived("norman-aks replica token").iter() {
-            // Writing to a string cannot fail.
-            let _ = write!(token, "{byte:02x}");
-        }
+        let token = Zeroizing::new(STANDARD.encode(derived("norman-aks replica token").as_ref()));
         Self { seed: Arc::new(derived("norman-aks replica tls")), token: Arc::new(token) }
     }
 
