@@ -1,5 +1,5 @@
-//! Connections between the servers of one installation, for the sessions of agents. All servers know the encryption keys, and
-//! nobody else does: from the active key, each derives the same TLS key and the same token. A server proves itself by the
+//! Connections between the servers of one installation, for the sessions of agents. Only the servers know the encryption
+//! keys: from the active key, each derives the same TLS key and the same token. A server proves itself by the
 //! TLS key, a client by the token.
 
 use std::fmt;

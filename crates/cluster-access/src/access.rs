@@ -40,7 +40,7 @@ impl Access {
 /// An identity in a cluster.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// None. The cluster answers, and shows no more than it shows to anybody.
+    /// None: what the cluster shows to anonymous clients.
     Anonymous,
     /// A bearer token.
     Token(SecretString),

@@ -186,7 +186,7 @@ pub(super) enum TunnelConnector {
 }
 
 impl TunnelConnector {
-    /// Always connects to `api`, the address that Azure gave: nobody else may choose what an agent connects to.
+    /// Always connects to `api`, the address that Azure gave. No other source may choose the target of an agent.
     pub(super) fn through_session(session: Session, api: &Authority) -> Self {
         Self::Session { session, address: format!("{}:{}", api.host(), hosts::PORT) }
     }

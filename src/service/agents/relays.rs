@@ -87,7 +87,7 @@ impl Agents {
         for row in store::agent_sessions::of_others(&inner.store, replica, since_ms).await? {
             servers.entry(row.cluster_id).or_default().push(row.address);
         }
-        // Whoever looked at such a cluster before may have found no way to it.
+        // An earlier look at such a cluster may have found no way to it.
         for cluster_id in self.sessions().set_servers(servers) {
             inner.changed(&cluster_id).await;
         }

@@ -6,6 +6,14 @@ use serde_json::{Value, json};
 use super::{Base, Stage, refusal, told};
 use crate::support::app::TestApp;
 
+/// The requests that remove the agent from a cluster.
+const REMOVAL: [&str; 4] = [
+    "DELETE deployments/cattle-cluster-agent",
+    "DELETE secrets/cattle-credentials",
+    "DELETE networkpolicies/cattle-cluster-agent",
+    "DELETE serviceaccounts/cattle",
+];
+
 on_both!(
     settings_that_are_missing_are_named,
     private_cluster_gets_its_agent_by_run_command,
@@ -338,15 +346,7 @@ async fn import_is_left_without_the_agent(base: Base) {
     scene.app.control.clear_kubernetes_requests();
     scene.delete().await;
     scene.is_gone().await;
-    assert_eq!(
-        changes(&scene),
-        [
-            "DELETE deployments/cattle-cluster-agent",
-            "DELETE secrets/cattle-credentials",
-            "DELETE networkpolicies/cattle-cluster-agent",
-            "DELETE serviceaccounts/cattle"
-        ]
-    );
+    assert_eq!(changes(&scene), REMOVAL);
     assert_eq!(events(&scene, "agentRemoved").await.len(), 1);
 }
 
@@ -357,15 +357,7 @@ async fn unreachable_import_is_left_without_the_agent(base: Base) {
     scene.app.control.clear_kubernetes_requests();
     scene.delete().await;
     scene.is_gone().await;
-    assert_eq!(
-        changes(&scene),
-        [
-            "DELETE deployments/cattle-cluster-agent",
-            "DELETE secrets/cattle-credentials",
-            "DELETE networkpolicies/cattle-cluster-agent",
-            "DELETE serviceaccounts/cattle"
-        ]
-    );
+    assert_eq!(changes(&scene), REMOVAL);
     assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
 }
 

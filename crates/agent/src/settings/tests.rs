@@ -1,3 +1,5 @@
+//! Settings from variables and files.
+
 use std::collections::BTreeMap;
 
 use super::*;
