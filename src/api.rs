@@ -50,29 +50,31 @@ use utoipa_axum::router::OpenApiRouter;
 use self::middleware::Middleware;
 use self::surface::{Surface, SurfaceError};
 
+pub use self::meta::RancherState;
 pub(crate) use self::relay::PROTOCOL as RELAY_PROTOCOL;
-pub use self::state::{AppState, Services};
+use self::state::HttpState;
+pub use self::state::{AppState, HttpOptions, Services};
 pub(crate) use self::v1::AuditRecord;
 
 /// All routes. Each surface has its own middleware, and a fallback that reports unknown paths in its own format.
 pub fn router(state: AppState) -> Router {
     let surfaces = [
         surface(
-            &state,
+            state.http(),
             &meta::SURFACE,
-            meta::router().into(),
+            meta::router::<AppState>().into(),
             &["/meta/{resource}/", "/meta/{resource}/{*rest}"],
         ),
-        surface(&state, &norman::SURFACE, v3::router().into(), &["/v3/{*rest}"])
+        surface(state.http(), &norman::SURFACE, v3::router().into(), &["/v3/{*rest}"])
             .layer(from_fn_with_state(state.clone(), v3::add_headers)),
-        surface(&state, &norman::SURFACE, v1::router().into(), &["/api/v1/{*rest}"]),
-        surface(&state, &k8s::SURFACE, k8s::router(), &["/k8s/{*rest}"]),
-        with_middleware(&state, &tunnel::SURFACE, false, tunnel::router()),
-        with_middleware(&state, &health::SURFACE, false, health::router().into()),
-        with_middleware(&state, &norman::SURFACE, false, other_routes()),
+        surface(state.http(), &norman::SURFACE, v1::router().into(), &["/api/v1/{*rest}"]),
+        surface(state.http(), &k8s::SURFACE, k8s::router(), &["/k8s/{*rest}"]),
+        with_middleware(state.http(), &tunnel::SURFACE, false, tunnel::router()),
+        with_middleware(state.http(), &health::SURFACE, false, health::router().into()),
+        with_middleware(state.http(), &norman::SURFACE, false, other_routes()),
     ];
     let fallback = Router::new().fallback_service(not_found(&norman::SURFACE).with_state(()));
-    let router = with_middleware(&state, &norman::SURFACE, true, fallback);
+    let router = with_middleware(state.http(), &norman::SURFACE, true, fallback);
     surfaces.into_iter().fold(router, Router::merge).with_state(state)
 }
 
@@ -87,9 +89,25 @@ pub fn health_router(state: AppState) -> Router {
     routes.fallback_service(not_found(&norman::SURFACE).with_state(())).with_state(state)
 }
 
+/// The routes of a server beside a Rancher: the nine actions, and health checks. Other paths belong to Rancher.
+pub fn rancher_router(state: RancherState) -> Router {
+    let http = state.http();
+    let actions = with_middleware(http, &meta::RANCHER_SURFACE, false, meta::rancher_router());
+    let health = with_middleware(http, &health::SURFACE, false, health::router_without_store());
+    let others = Router::new().fallback(any(meta::belongs_to_rancher));
+    let others = with_middleware(http, &meta::RANCHER_SURFACE, true, others);
+    others.merge(actions).merge(health).with_state(state)
+}
+
+/// The health checks of a server beside a Rancher, without middleware.
+pub fn rancher_health_router() -> Router {
+    health::router_without_store()
+}
+
 /// The whole API document, indented, as `openapi/openapi.json` has it.
 pub fn openapi_json() -> String {
-    let routers = [meta::router(), v3::router(), v1::router(), health::router(), version::router()];
+    let routers =
+        [meta::router::<AppState>(), v3::router(), v1::router(), health::router(), version::router()];
     let document = OpenApiRouter::with_openapi(openapi::base());
     openapi::to_json(routers.into_iter().fold(document, OpenApiRouter::merge).into_openapi())
 }
@@ -102,22 +120,22 @@ fn other_routes() -> Router<AppState> {
 
 /// The routes of a surface, and its fallback for other paths below its prefix.
 fn surface(
-    state: &AppState,
+    http: &HttpState,
     surface: &'static Surface,
     routes: Router<AppState>,
     unknown: &[&str],
 ) -> Router<AppState> {
     let fallback = unknown.iter().fold(Router::new(), |router, path| router.route(path, not_found(surface)));
-    with_middleware(state, surface, false, routes).merge(with_middleware(state, surface, true, fallback))
+    with_middleware(http, surface, false, routes).merge(with_middleware(http, surface, true, fallback))
 }
 
-fn with_middleware(
-    state: &AppState,
+fn with_middleware<S: Clone + Send + Sync + 'static>(
+    http: &HttpState,
     surface: &'static Surface,
     is_fallback: bool,
-    routes: Router<AppState>,
-) -> Router<AppState> {
-    let middleware = Middleware { state: state.clone(), surface, is_fallback };
+    routes: Router<S>,
+) -> Router<S> {
+    let middleware = Middleware { http: http.clone(), surface, is_fallback };
     routes.layer(from_fn_with_state(middleware, middleware::serve))
 }
 

@@ -2,6 +2,7 @@
 //! listeners, which tests build with a sandbox and a clock of their own; `app/run.rs` listens and stops.
 
 mod agent;
+mod beside;
 #[cfg(feature = "sandbox")]
 mod built_in_agent;
 mod database_lock;
@@ -21,6 +22,7 @@ mod storage;
 mod tls;
 
 pub use self::agent::run_agent;
+pub use self::beside::{BesideRancher, client as rancher_client};
 #[cfg(feature = "sandbox")]
 pub use self::built_in_agent::image as built_in_agent_image;
 pub use self::error::Error;

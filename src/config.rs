@@ -20,6 +20,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
 
 pub use self::error::{ConfigError, Origin, Warning};
 pub use self::flags::{
@@ -67,6 +68,8 @@ pub struct Config {
     /// Whether uses that could be counted have an audit record each.
     pub audit_each_use: bool,
     pub log: Log,
+    /// The Rancher that this server runs beside.
+    pub rancher: Option<Rancher>,
     /// The simulated Azure; `None` without `--sandbox`.
     pub sandbox: Option<Sandbox>,
     effective: Vec<EffectiveSetting>,
@@ -108,6 +111,19 @@ pub struct Log {
     pub format: LogFormat,
     /// The unparsed directives of `RUST_LOG`; `None` if it is unset or empty.
     pub filter: Option<String>,
+}
+
+/// The Rancher that the server runs beside.
+#[derive(Clone, Debug)]
+pub struct Rancher {
+    pub url: Url,
+    /// Its public name, if the URL has another one.
+    pub host: Option<String>,
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of the authorities that it publishes.
+    pub ca_checksum: Option<String>,
+    /// How long a positive decision counts.
+    pub decision: Duration,
 }
 
 /// Listeners of the simulated Azure.
@@ -166,6 +182,7 @@ impl Config {
                 format: required(&layers, &s::LOG_FORMAT, parse::log_format)?,
                 filter: env.get("RUST_LOG").filter(|filter| !filter.is_empty()).cloned(),
             },
+            rancher: rancher(&layers)?,
             sandbox: sandbox(&layers, flags.sandbox())?,
             effective: show::effective_settings(&layers, env, flags.sandbox()),
             data_dir,
@@ -307,6 +324,39 @@ fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
             parse::seconds(text, 0..=3_600, "a number of seconds from 0 to 3600")
         })?,
     })
+}
+
+fn rancher(layers: &Layers) -> Result<Option<Rancher>, ConfigError> {
+    use settings as s;
+    let url = layers.read(&s::RANCHER_URL, parse::rancher_url)?;
+    let host = layers.read(&s::RANCHER_HOST, parse::host_name)?;
+    let ca_file = layers.get(&s::RANCHER_CA_FILE).map(|value| PathBuf::from(&value.text));
+    let ca_checksum = layers.read(&s::RANCHER_CA_CHECKSUM, parse::sha256)?;
+    let decision = required(layers, &s::RANCHER_DECISION_SECONDS, |text| {
+        parse::seconds(text, 0..=60, "a number of seconds from 0 to 60")
+    })?;
+    let Some(url) = url else {
+        let alone = [&s::RANCHER_HOST, &s::RANCHER_CA_FILE, &s::RANCHER_CA_CHECKSUM];
+        let alone = alone.into_iter().find_map(|setting| Some((setting, layers.get(setting)?)));
+        return match alone {
+            Some((setting, value)) => Err(ConfigError::Incomplete {
+                setting: setting.name,
+                origin: value.origin.clone(),
+                missing: &s::RANCHER_URL,
+            }),
+            None => Ok(None),
+        };
+    };
+    if let (Some(file), Some(checksum)) =
+        (layers.get(&s::RANCHER_CA_FILE), layers.get(&s::RANCHER_CA_CHECKSUM))
+    {
+        return Err(ConfigError::GivenTwice {
+            setting: s::RANCHER_CA_FILE.name,
+            direct: file.origin.clone(),
+            file: checksum.origin.clone(),
+        });
+    }
+    Ok(Some(Rancher { url, host, ca_file, ca_checksum, decision }))
 }
 
 fn sandbox(layers: &Layers, enabled: bool) -> Result<Option<Sandbox>, ConfigError> {

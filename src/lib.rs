@@ -6,6 +6,7 @@
 //! | [`service`] | the use cases: what a caller may request |
 //! | [`provision`] | the worker that reconciles clusters |
 //! | [`store`] | the database; the only SQL |
+//! | [`rancher`] | the client of a Rancher that this server runs beside |
 //! | [`vault`] | encryption of stored secrets |
 //! | [`app`] | assembly of the server; [`cli`], [`config`] and [`telemetry`] around it |
 //!
@@ -21,6 +22,7 @@ pub mod app;
 mod cli;
 pub mod config;
 mod provision;
+mod rancher;
 mod service;
 pub mod store;
 pub mod telemetry;

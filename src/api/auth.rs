@@ -14,6 +14,7 @@ use super::norman::error::Error;
 use super::request::{MissingContext, RequestContext};
 use super::state::AppState;
 use super::surface::{CrossSite, Surface, SurfaceError};
+use crate::rancher::Session;
 use crate::service::Caller;
 use crate::service::actor::Actor;
 use crate::service::tokens;
@@ -154,6 +155,12 @@ fn token(headers: &HeaderMap) -> Option<Token<'_>> {
     None
 }
 
+/// What identifies the caller to the Rancher beside this server.
+pub(super) fn session(headers: &HeaderMap) -> Session {
+    let token = token(headers);
+    Session::new(headers.get(AUTHORIZATION), cookie(headers, "R_SESS"), token.as_ref().map(Token::as_str))
+}
+
 /// The token of a request that accepts no other form than Bearer.
 pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     match token(headers) {
@@ -194,7 +201,7 @@ fn reject_other_sites(parts: &Parts, state: &AppState, token: &Token<'_>) -> Res
 fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: bool) -> bool {
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let origins = || parts.headers.get_all(ORIGIN).iter();
-    if parts.headers.contains_key(ORIGIN) && origins().all(|origin| state.allows_origin(origin)) {
+    if parts.headers.contains_key(ORIGIN) && origins().all(|origin| state.http().allows_origin(origin)) {
         return false;
     }
     match parts.headers.get(SITE).map(HeaderValue::as_bytes) {
@@ -204,8 +211,9 @@ fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: 
         // Browsers omit the header if the server is reached over plain HTTP.
         _ => {
             token.is_ambient()
-                && origins()
-                    .any(|origin| !state.allows_origin(origin) && !state.forwarded.is_own(parts, origin))
+                && origins().any(|origin| {
+                    !state.http().allows_origin(origin) && !state.http().forwarded.is_own(parts, origin)
+                })
         }
     }
 }

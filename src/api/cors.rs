@@ -12,7 +12,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::state::AppState;
+use super::state::HttpState;
 
 /// A request with the header `Origin`.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub(super) struct CrossOrigin {
 
 impl CrossOrigin {
     /// `None` for a request without `Origin`.
-    pub(super) fn from_parts(state: &AppState, request: &Parts) -> Option<Self> {
+    pub(super) fn from_parts(http: &HttpState, request: &Parts) -> Option<Self> {
         let origin = request.headers.get(ORIGIN)?.clone();
-        let allowed = state.allows_origin(&origin);
+        let allowed = http.allows_origin(&origin);
         let preflight =
             request.method == Method::OPTIONS && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         Some(Self { origin, allowed, preflight })

@@ -39,6 +39,12 @@ impl ForwardedConfig {
         self.request_url(request).starts_with("https://")
     }
 
+    /// Whether a trusted proxy says that the client does not use TLS.
+    pub(super) fn is_plain_at_proxy(&self, request: &Parts) -> bool {
+        let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));
+        is_trusted && first(request, &FORWARDED_PROTO).is_some_and(|scheme| matches!(scheme, "http" | "ws"))
+    }
+
     /// Whether the header `Origin` is this server, by `server-url` or by the URL of the request: scheme, host and port must
     /// be the same.
     pub(super) fn is_own(&self, request: &Parts, origin: &HeaderValue) -> bool {

@@ -33,7 +33,7 @@ use super::auth::{self, AuthError};
 use super::redacted_path::redact_tokens;
 use super::request::{RequestContext, current_id, with_current_id};
 use super::state::AppState;
-use super::surface::{CrossSite, Surface};
+use super::surface::{CrossSite, Impersonation, Surface};
 use super::unsupported::STEVE;
 use crate::service::Caller;
 use crate::service::events::{Action, Event, Events, Outcome};
@@ -65,6 +65,7 @@ pub(super) static SURFACE: Surface = Surface {
     completes_changes: false,
     accepts_request_ids: false,
     cross_site: CrossSite::RejectChanges,
+    impersonation: Impersonation::Rejected,
     format_error: status::format,
     redact_path: redact_tokens,
 };

@@ -2,6 +2,7 @@
 //! errors.
 
 mod action;
+mod beside;
 mod body;
 mod call;
 mod check_credentials;
@@ -11,13 +12,15 @@ mod error;
 mod go_json;
 mod locations;
 mod regions;
+mod source;
 mod upgrades;
 mod versions;
 mod virtual_networks;
 mod vm_sizes;
 mod vm_sizes_v2;
 
-use axum::extract::{Request, State};
+use axum::Router;
+use axum::extract::{FromRef, Request, State};
 use axum::routing::any;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
@@ -27,38 +30,65 @@ use utoipa_axum::routes;
 use self::call::{AzureCall, Rejection};
 use self::error::Error;
 pub(crate) use self::error::MetaError;
+use self::source::MetaState;
+pub use self::source::RancherState;
 use super::redacted_path::redact;
-use super::state::AppState;
-use super::surface::{CrossSite, REQUEST_TIMEOUT, Surface};
+use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};
 
 /// The rules for actions.
-pub(super) static SURFACE: Surface = Surface {
+pub(super) static SURFACE: Surface = RULES;
+
+const RULES: Surface = Surface {
     needs_permit: true,
     timeout: Some(REQUEST_TIMEOUT),
     completes_changes: false,
     accepts_request_ids: true,
     cross_site: CrossSite::RejectAll,
+    impersonation: Impersonation::Rejected,
     format_error: error::format,
     redact_path: redact,
 };
 
+/// The rules for actions beside a Rancher, which has no rules about the pages of other sites and accepts impersonation.
+pub(super) static RANCHER_SURFACE: Surface = Surface { impersonation: Impersonation::Handled, ..RULES };
+
 /// All routes below `/meta`, with full paths.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
+pub(crate) fn router<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    MetaState: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(check_credentials::check).map(|_| any(check_credentials::check)))
-        .merge(action::router::<clusters::AksClusters>())
-        .merge(action::router::<locations::AksLocations>())
-        .merge(action::router::<regions::AksRegions>())
-        .merge(action::router::<upgrades::AksUpgrades>())
-        .merge(action::router::<versions::AksVersions>())
-        .merge(action::router::<virtual_networks::AksVirtualNetworks>())
-        .merge(action::router::<vm_sizes::AksVmSizes>())
-        .merge(action::router::<vm_sizes_v2::AksVmSizesV2>())
+        .merge(action::router::<clusters::AksClusters, S>())
+        .merge(action::router::<locations::AksLocations, S>())
+        .merge(action::router::<regions::AksRegions, S>())
+        .merge(action::router::<upgrades::AksUpgrades, S>())
+        .merge(action::router::<versions::AksVersions, S>())
+        .merge(action::router::<virtual_networks::AksVirtualNetworks, S>())
+        .merge(action::router::<vm_sizes::AksVmSizes, S>())
+        .merge(action::router::<vm_sizes_v2::AksVmSizesV2, S>())
         .route("/meta/{resource}", any(unknown))
 }
 
+/// The nine actions beside a Rancher, which answers all other paths below `/meta`.
+pub(super) fn rancher_router() -> Router<RancherState> {
+    let others = ["/meta/{resource}/", "/meta/{resource}/{*rest}"];
+    let actions = Router::from(router::<RancherState>());
+    others.into_iter().fold(actions, |router, path| router.route(path, any(unknown)))
+}
+
+/// The response to a path that should not have been sent here.
+pub(super) async fn belongs_to_rancher() -> Error {
+    Error::new(StatusCode::NOT_FOUND, "norman-aks serves only the actions /meta/aks… beside a Rancher")
+        .with_hint("send all other paths to Rancher; docs/rancher.md has the paths of the ingress")
+}
+
 /// An action that does not exist. Errors of the credential come first (`docs/contract/meta-actions.md#order-of-checks`).
-async fn unknown(State(state): State<AppState>, request: Request) -> Result<Error, Rejection> {
+async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
+    if let MetaState::Rancher(beside) = &state {
+        return Err(beside::forward(request, beside).await);
+    }
     let path = request.uri().path();
     let resource = path.rsplit('/').next().unwrap_or_default();
     let resource = percent_decode_str(resource).decode_utf8_lossy().into_owned();

@@ -19,8 +19,8 @@ use super::auth::has_token;
 use super::cors::CrossOrigin;
 use super::impersonation;
 use super::request::{AuthOutcome, RequestContext, with_current_id};
-use super::state::AppState;
-use super::surface::{REQUEST_TIMEOUT, Surface, SurfaceError};
+use super::state::HttpState;
+use super::surface::{Impersonation, REQUEST_TIMEOUT, Surface, SurfaceError};
 
 /// How long a request waits for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ const CATTLE_AUTH: HeaderName = HeaderName::from_static("x-api-cattle-auth");
 /// The middleware of one surface.
 #[derive(Clone)]
 pub(super) struct Middleware {
-    pub(super) state: AppState,
+    pub(super) http: HttpState,
     pub(super) surface: &'static Surface,
     /// Whether the routes are the surface's fallback, which metrics count as `unmatched`.
     pub(super) is_fallback: bool,
@@ -39,7 +39,7 @@ pub(super) struct Middleware {
 
 /// A request in progress. Dropping it writes its log line and metrics, so that clients that disconnect are recorded too.
 struct InFlight {
-    state: AppState,
+    http: HttpState,
     surface: &'static Surface,
     request_id: Arc<str>,
     method: Method,
@@ -68,18 +68,18 @@ impl Drop for InFlight {
             "{}", if self.status.is_some() { "answered" } else { "the client went away" }
         );
         let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        self.state.request_metrics().in_flight.decrement(1.0);
-        self.state.request_metrics().record(&self.method, route, status, duration);
+        self.http.request_metrics().in_flight.decrement(1.0);
+        self.http.request_metrics().record(&self.method, route, status, duration);
     }
 }
 
 /// Handles a request.
 pub(super) async fn serve(State(layer): State<Middleware>, request: Request, next: Next) -> Response {
-    let Middleware { state, surface, is_fallback } = layer;
+    let Middleware { http, surface, is_fallback } = layer;
     let (mut parts, body) = request.into_parts();
-    let cross_origin = CrossOrigin::from_parts(&state, &parts);
+    let cross_origin = CrossOrigin::from_parts(&http, &parts);
     let request_id = request_id(surface, &parts.headers);
-    state.request_metrics().in_flight.increment(1.0);
+    http.request_metrics().in_flight.increment(1.0);
     let mut in_flight = InFlight {
         surface,
         request_id: Arc::clone(&request_id),
@@ -88,10 +88,10 @@ pub(super) async fn serve(State(layer): State<Middleware>, request: Request, nex
         route: parts.extensions.get::<MatchedPath>().filter(|_| !is_fallback).cloned(),
         started: Instant::now(),
         status: None,
-        state,
+        http,
     };
     let (auth_outcome, has_token) = (AuthOutcome::default(), has_token(&parts.headers));
-    let client_ip = in_flight.state.forwarded.client_ip(&parts);
+    let client_ip = in_flight.http.forwarded.client_ip(&parts);
     let mut response = if let Some(client_ip) = client_ip {
         let auth_outcome = auth_outcome.clone();
         let context = RequestContext { id: Arc::clone(&request_id), client_ip, surface, auth_outcome };
@@ -124,15 +124,15 @@ async fn respond(
     request: Request,
     next: Next,
 ) -> Response {
-    let InFlight { state, surface, request_id, .. } = in_flight;
+    let InFlight { http, surface, request_id, .. } = in_flight;
     if let Some(response) = cross_origin.and_then(CrossOrigin::preflight) {
         return response;
     }
-    if impersonation::is_requested(request.headers()) {
+    if surface.impersonation == Impersonation::Rejected && impersonation::is_requested(request.headers()) {
         return in_flight.error(StatusCode::FORBIDDEN);
     }
     let permit = if surface.needs_permit {
-        let Some(permit) = acquire_permit(state).await else {
+        let Some(permit) = acquire_permit(http).await else {
             return in_flight.error(StatusCode::SERVICE_UNAVAILABLE);
         };
         Some(permit)
@@ -167,12 +167,12 @@ async fn respond(
 }
 
 /// A permit of the concurrency limit, at once or within a short time.
-async fn acquire_permit(state: &AppState) -> Option<OwnedSemaphorePermit> {
+async fn acquire_permit(http: &HttpState) -> Option<OwnedSemaphorePermit> {
     // Does not overtake requests that wait: a permit is free only if none does.
-    if let Ok(permit) = Arc::clone(state.permits()).try_acquire_owned() {
+    if let Ok(permit) = Arc::clone(http.permits()).try_acquire_owned() {
         return Some(permit);
     }
-    let permit = Arc::clone(state.permits()).acquire_owned();
+    let permit = Arc::clone(http.permits()).acquire_owned();
     tokio::time::timeout(PERMIT_TIMEOUT, permit).await.ok()?.ok()
 }
 

@@ -20,7 +20,7 @@ pub mod resource;
 pub mod schemas;
 
 use super::redacted_path::redact;
-use super::surface::{CrossSite, REQUEST_TIMEOUT, Surface};
+use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};
 
 /// The rules for all requests with errors in Norman's format.
 pub(in crate::api) static SURFACE: Surface = RULES;
@@ -32,6 +32,7 @@ pub(in crate::api) const RULES: Surface = Surface {
     completes_changes: true,
     accepts_request_ids: true,
     cross_site: CrossSite::RejectChanges,
+    impersonation: Impersonation::Rejected,
     format_error: error::format,
     redact_path: redact,
 };

@@ -23,6 +23,11 @@ pub struct Services {
     pub core: Core,
     /// Previews of the worker's next steps.
     pub plans: Plans,
+    pub http: HttpOptions,
+}
+
+/// The settings that every request needs, whatever it requests.
+pub struct HttpOptions {
     pub forwarded: ForwardedConfig,
     /// Origins whose pages may call, in lower case.
     pub cors_origins: Vec<String>,
@@ -32,38 +37,31 @@ pub struct Services {
     pub request_limit: usize,
 }
 
-impl Deref for Services {
-    type Target = Core;
+/// What the middleware needs of the server. Clones share everything.
+#[derive(Clone)]
+pub(super) struct HttpState(Arc<HttpInner>);
 
-    fn deref(&self) -> &Core {
-        &self.core
-    }
-}
-
-struct Inner {
-    services: Services,
+struct HttpInner {
+    options: HttpOptions,
     permits: Arc<Semaphore>,
     request_metrics: RequestMetrics,
-    login_failures: Attempts,
 }
 
-impl Deref for AppState {
-    type Target = Services;
+impl Deref for HttpState {
+    type Target = HttpOptions;
 
-    fn deref(&self) -> &Services {
-        &self.0.services
+    fn deref(&self) -> &HttpOptions {
+        &self.0.options
     }
 }
 
-impl AppState {
-    /// Shares the services.
-    pub fn new(services: Services) -> Self {
-        let permits = services.request_limit.clamp(1, Semaphore::MAX_PERMITS);
-        Self(Arc::new(Inner {
+impl HttpState {
+    pub(super) fn new(options: HttpOptions) -> Self {
+        let permits = options.request_limit.clamp(1, Semaphore::MAX_PERMITS);
+        Self(Arc::new(HttpInner {
             permits: Arc::new(Semaphore::new(permits)),
             request_metrics: RequestMetrics::new(),
-            login_failures: Attempts::new(services.request_limit),
-            services,
+            options,
         }))
     }
 
@@ -76,13 +74,54 @@ impl AppState {
         &self.0.request_metrics
     }
 
+    /// Whether pages of this origin may call.
+    pub(super) fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        origin
+            .to_str()
+            .is_ok_and(|origin| self.cors_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
+    }
+}
+
+struct Inner {
+    core: Core,
+    plans: Plans,
+    http: HttpState,
+    login_failures: Attempts,
+}
+
+impl Deref for AppState {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.0.core
+    }
+}
+
+impl AppState {
+    /// Shares the services.
+    pub fn new(services: Services) -> Self {
+        let Services { core, plans, http } = services;
+        let login_failures = Attempts::new(http.request_limit);
+        Self(Arc::new(Inner { core, plans, http: HttpState::new(http), login_failures }))
+    }
+
+    /// The settings and limits of HTTP.
+    pub(super) fn http(&self) -> &HttpState {
+        &self.0.http
+    }
+
+    /// Previews of the worker's next steps.
+    pub(super) fn plans(&self) -> &Plans {
+        &self.0.plans
+    }
+
     pub(super) fn login_failures(&self) -> &Attempts {
         &self.0.login_failures
     }
 
     /// `https://host[:port]`, the start of every link in the response to this request.
     pub(super) fn base_url(&self, request: &Parts) -> String {
-        self.forwarded.base_url(request)
+        self.http().forwarded.base_url(request)
     }
 
     /// Updates the gauges of what the services hold.
@@ -92,12 +131,5 @@ impl AppState {
         self.agents.set_gauges();
         let in_flight = u32::try_from(self.kubernetes.inside()).unwrap_or(u32::MAX);
         metrics::gauge!("norman_aks_kubernetes_requests_in_flight").set(f64::from(in_flight));
-    }
-
-    /// Whether pages of this origin may call.
-    pub(super) fn allows_origin(&self, origin: &HeaderValue) -> bool {
-        origin
-            .to_str()
-            .is_ok_and(|origin| self.cors_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
     }
 }

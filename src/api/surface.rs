@@ -23,6 +23,7 @@ pub struct Surface {
     /// Whether clients may choose the ID of a request.
     pub(super) accepts_request_ids: bool,
     pub(super) cross_site: CrossSite,
+    pub(super) impersonation: Impersonation,
     /// Formats an error that no handler returned.
     pub(super) format_error: fn(&SurfaceError<'_>) -> Response,
     /// Hides secrets in a path that is logged or repeated.
@@ -36,6 +37,15 @@ pub(super) enum CrossSite {
     RejectChanges,
     /// All requests, because even a GET uses stored secrets.
     RejectAll,
+}
+
+/// What happens to requests with `Impersonate-*` headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Impersonation {
+    /// The middleware rejects them.
+    Rejected,
+    /// The handlers deal with them.
+    Handled,
 }
 
 /// An error of the middleware or of the authentication.

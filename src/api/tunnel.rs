@@ -42,7 +42,7 @@ async fn connect(
     request: axum::extract::Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    if !context.client_ip.is_loopback() && !state.forwarded.is_https(&parts) {
+    if !context.client_ip.is_loopback() && !state.http().forwarded.is_https(&parts) {
         return plain(StatusCode::BAD_REQUEST, NOT_TLS);
     }
     let header = |name: &'static str| parts.headers.get(HeaderName::from_static(name));

@@ -39,6 +39,8 @@ pub enum Error {
     Token(#[from] service::tokens::AuthError),
     #[error(transparent)]
     Secrets(#[from] service::secrets::Error),
+    #[error("invalid settings of Rancher")]
+    Rancher(#[from] crate::rancher::BuildError),
     #[error(transparent)]
     Azure(#[from] azure::BuildError),
     #[cfg(feature = "sandbox")]

@@ -42,6 +42,10 @@ impl RunningSandbox {
         match self.0 {}
     }
 
+    pub(super) fn credential(&self) -> String {
+        match self.0 {}
+    }
+
     pub(super) async fn stop(self) {
         match self.0 {}
     }

@@ -14,12 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::beside;
 use super::database_lock::lock_database;
 use super::error::Error;
 use super::files;
 use super::output::print_line;
 use super::sandbox::RunningSandbox;
-use super::server::{App, Connectors};
+use super::server::{App, connectors};
 use super::storage::{open_secrets, open_store};
 use super::tls::{self, TlsListener, bind};
 use crate::config::{Config, Warning};
@@ -50,6 +51,9 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     let clock = Clock::system();
     let descriptors = serve::raise_descriptor_limit();
     let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
+    if let Some(rancher) = &config.rancher {
+        return beside::serve(&config, rancher, descriptors, metrics, &stop).await;
+    }
     files::create_directory(&config.data_dir)?;
     // Before reading or writing anything that another server may use.
     let file = config.sqlite_file();
@@ -81,7 +85,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
         let router = router.layer(axum::Extension(crate::api::forwarded::OverTls));
         listeners.start("the API over TLS", tls.listener, Some(tls.config), router, options);
     }
-    listeners.start_internal(&config, &app, metrics)?;
+    listeners.start_internal(&config, app.health_router(), metrics)?;
     listeners.start_relay(&config, &app)?;
     log_warnings(&late);
 
@@ -113,14 +117,7 @@ pub async fn sandbox(config: Config) -> Result<(), Error> {
 async fn build_app(config: &Config, clock: Clock, sandbox: Option<&RunningSandbox>) -> Result<App, Error> {
     let store = open_store(config).await?;
     let secrets = open_secrets(config, &store, &clock).await?;
-    let connectors = match sandbox {
-        Some(sandbox) => sandbox.connectors(clock),
-        None => Connectors {
-            azure: azure::Options { clock, ..azure::Options::default() },
-            ..Connectors::default()
-        },
-    };
-    App::build(config, store, secrets, connectors).await
+    App::build(config, store, secrets, connectors(sandbox, clock)).await
 }
 
 /// Binds the TLS listener of the settings or of the sandbox, and advertises it in kubeconfigs and to agents.
@@ -145,22 +142,27 @@ async fn bind_tls(
     Ok(tls)
 }
 
-struct Listeners {
+pub(super) struct Listeners {
     running: JoinSet<io::Result<()>>,
     stop: CancellationToken,
 }
 
 impl Listeners {
-    fn new(stop: &CancellationToken) -> Self {
+    pub(super) fn new(stop: &CancellationToken) -> Self {
         Self { running: JoinSet::new(), stop: stop.clone() }
     }
 
     /// Starts the listeners for collectors and probes.
-    fn start_internal(&mut self, config: &Config, app: &App, metrics: Option<Metrics>) -> Result<(), Error> {
+    pub(super) fn start_internal(
+        &mut self,
+        config: &Config,
+        health: Router,
+        metrics: Option<Metrics>,
+    ) -> Result<(), Error> {
         let metrics = metrics.map(metrics_router);
         for (name, address, router) in [
             ("metrics", config.metrics_listen, metrics),
-            ("health checks", config.health_listen, Some(app.health_router())),
+            ("health checks", config.health_listen, Some(health)),
         ] {
             if let (Some(address), Some(router)) = (address, router) {
                 self.start(name, bind(address)?.0, None, router, internal_options(config));
@@ -180,7 +182,7 @@ impl Listeners {
         Ok(())
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         name: &'static str,
         listener: TcpListener,
@@ -200,7 +202,7 @@ impl Listeners {
     }
 
     /// Waits for all listeners, and returns the first error.
-    async fn join(mut self) -> io::Result<()> {
+    pub(super) async fn join(mut self) -> io::Result<()> {
         let mut result = Ok(());
         while let Some(ended) = self.running.join_next().await {
             result = result.and(ended.map_err(io::Error::other).flatten());
@@ -211,7 +213,7 @@ impl Listeners {
 
 /// Options of the client listeners, which share their connections: at most half of the file descriptors. The other half is
 /// for the database, Azure and clusters.
-fn client_options(config: &Config, descriptors: u64) -> serve::Options {
+pub(super) fn client_options(config: &Config, descriptors: u64) -> serve::Options {
     let wanted = config.limits.connections;
     let total = wanted.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX));
     if total < wanted {

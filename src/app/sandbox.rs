@@ -121,6 +121,15 @@ impl RunningSandbox {
         self.0.instructions(&config.data_dir)
     }
 
+    /// The cloud credential to create in a Rancher that this server runs beside.
+    pub(super) fn credential(&self) -> String {
+        let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
+        format!(
+            "create this Azure cloud credential in Rancher, which the built-in Azure knows:\n  tenantId {tenant_id}\n  \
+             subscriptionId {subscription_id}\n  clientId {client_id}\n  clientSecret {client_secret}\n"
+        )
+    }
+
     /// Stops after the requests in flight.
     pub(super) async fn stop(self) {
         self.0.stop().await;

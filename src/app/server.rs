@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::Error;
 use super::replicas::{self, ReplicaRelay};
+use super::sandbox::RunningSandbox;
 use super::storage::stamp;
 use crate::api::forwarded::ForwardedConfig;
 use crate::api::{self, AppState};
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::provision::{RoleKeeper, Worker};
 use crate::service::base::Base;
 use crate::service::core::{self, Core};
-use crate::service::events::{self, Events};
+use crate::service::events::{self, Events, Sink};
 use crate::service::instance;
 use crate::service::plans::Plans;
 use crate::service::secrets::Secrets;
@@ -63,6 +64,17 @@ pub struct Connectors {
     pub azure: azure::Options,
     /// The Kubernetes APIs of clusters.
     pub clusters: cluster_access::Options,
+}
+
+/// Access to Azure, or to the sandbox in its place.
+pub(super) fn connectors(sandbox: Option<&RunningSandbox>, clock: Clock) -> Connectors {
+    match sandbox {
+        Some(sandbox) => sandbox.connectors(clock),
+        None => Connectors {
+            azure: azure::Options { clock, ..azure::Options::default() },
+            ..Connectors::default()
+        },
+    }
 }
 
 impl App {
@@ -229,9 +241,11 @@ fn set_gauges(state: &AppState, store: &Store) {
 }
 
 fn services(core: Core, plans: Plans, config: &Config) -> api::Services {
-    api::Services {
-        core,
-        plans,
+    api::Services { core, plans, http: http_options(config) }
+}
+
+pub(super) fn http_options(config: &Config) -> api::HttpOptions {
+    api::HttpOptions {
         forwarded: ForwardedConfig {
             server_url: config.server_url.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
@@ -245,7 +259,7 @@ fn services(core: Core, plans: Plans, config: &Config) -> api::Services {
 fn audit_log(config: &Config, store: &Store, clock: &Clock) -> Events {
     let keep = config.audit_retention.unwrap_or_default();
     let options = events::Options { keep, record_each: config.audit_each_use, ..events::Options::default() };
-    Events::start(store.clone(), clock.clone(), &options)
+    Events::start(Sink::Database(store.clone()), clock.clone(), &options)
 }
 
 /// Settings that override the stored ones.

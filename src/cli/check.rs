@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use super::error::{Error, chain};
 use super::output::{columns, print};
 use crate::app;
-use crate::config::{Config, Origin, Warning};
+use crate::config::{self, Config, Origin, Warning};
+use crate::rancher::Probe;
 use crate::service::secrets::{self, Secrets};
 use crate::store::{self, Store};
 use crate::vault::KeyRing;
@@ -38,11 +39,10 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
         print(&format!("warning: {warning}"))?;
     }
     print("")?;
-    let database = DatabaseReport::read(config).await;
-    let mut tests =
-        vec![Test::new("database", database.database), Test::new("encryption key", database.encryption_key)];
-    tests.extend(certificate(config, database.cacerts.as_deref()));
-    tests.extend(connectivity(config, database.environments.as_ref()).await);
+    let tests = match &config.rancher {
+        Some(rancher) => tests_beside_rancher(config, rancher).await,
+        None => tests(config).await,
+    };
     let mut failed = 0;
     for Test { name, outcome, required } in tests {
         let (mark, message) = match outcome {
@@ -56,6 +56,33 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
         print(&format!("{mark}  {name}: {message}"))?;
     }
     if failed > 0 { Err(Error::Check(failed)) } else { Ok(()) }
+}
+
+async fn tests(config: &Config) -> Vec<Test> {
+    let database = DatabaseReport::read(config).await;
+    let mut tests =
+        vec![Test::new("database", database.database), Test::new("encryption key", database.encryption_key)];
+    tests.extend(certificate(config, database.cacerts.as_deref()));
+    tests.extend(connectivity(config, database.environments.as_ref()).await);
+    tests
+}
+
+/// Beside a Rancher there is no database, and Rancher must not lead back here.
+async fn tests_beside_rancher(config: &Config, settings: &config::Rancher) -> Vec<Test> {
+    let started = Instant::now();
+    let outcome = match app::rancher_client(settings) {
+        Err(error) => Err(chain(&error)),
+        Ok(rancher) => match rancher.probe().await {
+            Ok(Probe::Rancher) => Ok(format!("answers ({} ms)", started.elapsed().as_millis())),
+            Ok(Probe::Other(status)) => {
+                Err(format!("{} is not the URL of a Rancher: status {status} without a token", settings.url))
+            }
+            Err(error) => Err(chain(&error)),
+        },
+    };
+    let mut tests = vec![Test::new("rancher", outcome)];
+    tests.extend(connectivity(config, None).await);
+    tests
 }
 
 fn effective_settings(config: &Config) -> String {

@@ -123,6 +123,26 @@ pub(super) fn server_url(text: &str) -> Parsed<String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// The URL of a Rancher: scheme, host and port.
+pub(super) fn rancher_url(text: &str) -> Parsed<Url> {
+    web_url(text)
+        .filter(|url| url.path() == "/")
+        .ok_or("an http or https URL without a path, for example https://rancher.cattle-system.svc")
+}
+
+/// A host name without a port.
+pub(super) fn host_name(text: &str) -> Parsed<String> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    let is_host = (1..=253).contains(&text.len()) && text.bytes().all(is_plain);
+    if is_host { Ok(text.to_ascii_lowercase()) } else { Err("a host name, for example rancher.example.org") }
+}
+
+/// A SHA-256 in hexadecimal.
+pub(super) fn sha256(text: &str) -> Parsed<String> {
+    let is_hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hex { Ok(text.to_ascii_lowercase()) } else { Err("a SHA-256 of 64 hexadecimal digits") }
+}
+
 /// Origins of web pages.
 pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
     list(text, |entry| {

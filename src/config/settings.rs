@@ -55,6 +55,7 @@ pub enum Secrecy {
 pub enum Section {
     Settings,
     Serving,
+    Rancher,
     Data,
     Limits,
     Log,
@@ -66,6 +67,7 @@ impl Section {
         match self {
             Self::Settings => "Settings",
             Self::Serving => "Serving",
+            Self::Rancher => "Beside a Rancher (only with --rancher-url)",
             Self::Data => "Data",
             Self::Limits => "Limits",
             Self::Log => "Log",
@@ -166,6 +168,17 @@ settings! {
         "Comma-separated origins whose pages may call the server from a browser");
     CLUSTER_REVIEW = setting("cluster-review", Section::Serving, "enforce|advise", DefaultValue::Unset("the setting cluster-review in the database"),
         "Whether review errors that depend on Azure's data reject a cluster (enforce) or only warn (advise); the annotation norman-aks.io/review of a cluster overrides it");
+
+    RANCHER_URL = setting("rancher-url", Section::Rancher, "URL", DefaultValue::Unset("off"),
+        "Run beside this Rancher: its users, permissions and cloud credentials, nothing stored here; the URL of its Service, such as https://rancher.cattle-system.svc");
+    RANCHER_HOST = setting("rancher-host", Section::Rancher, "HOST", DefaultValue::Unset("the host of rancher-url"),
+        "Public host name of Rancher, for its certificate and the header Host, if rancher-url has another one");
+    RANCHER_CA_FILE = setting("rancher-ca-file", Section::Rancher, "FILE", DefaultValue::Unset("the authorities of the system"),
+        "Certificate authorities of Rancher (PEM)");
+    RANCHER_CA_CHECKSUM = setting("rancher-ca-checksum", Section::Rancher, "SHA256", DefaultValue::Unset("none"),
+        "Trust the authorities that Rancher publishes as its setting cacerts, if they have this SHA-256 (hexadecimal)");
+    RANCHER_DECISION_SECONDS = setting("rancher-decision-seconds", Section::Rancher, "SECONDS", DefaultValue::Value("5"),
+        "How long a caller may use a credential before Rancher is asked again; 0 asks each time");
 
     DATA_DIR = data_setting("data-dir", "DIRECTORY",
         DefaultValue::Derived("./norman-aks-data (./norman-aks-sandbox-data with --sandbox)"),

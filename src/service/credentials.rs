@@ -13,16 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aks::ids;
-use azure::{Azure, Cloud};
+use azure::Cloud;
 use clock::Clock;
 
-pub use self::access::{AccessError, AzureAccess, InlineCredential, Via};
+pub use self::access::Via;
 use self::change::check_texts;
 pub use self::change::{AzureChange, CredentialChange, Mode};
 pub(super) use self::deletion::last_use;
 pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_by_server};
 
 use super::actor::Actor;
+use super::azure_access::Resolver;
+pub use super::azure_access::{AccessError, AzureAccess, InlineCredential};
 use super::base::Base;
 use super::error::Reason;
 use super::events::{Action, Events};
@@ -31,7 +33,6 @@ pub use super::metadata::Change;
 use super::secrets::Secrets;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, CredentialRow, Store};
-use crate::vault::Fingerprinter;
 
 /// Attempts of an update when the object changed in between (`docs/contract/norman-api.md#updates`).
 pub(super) const ATTEMPTS: usize = 5;
@@ -97,10 +98,9 @@ pub struct Credentials {
 struct Inner {
     store: Store,
     secrets: Secrets,
-    azure: Azure,
+    resolver: Resolver,
     events: Events,
     clock: Clock,
-    fingerprinter: Fingerprinter,
     known: access::Known,
     /// Grows with every change that this server makes to a credential or cluster: what was resolved before
     /// counts no more.
@@ -111,9 +111,9 @@ impl Credentials {
     /// The credentials of this database.
     pub fn new(base: &Base) -> Self {
         let Base { store, secrets, azure, events, clock, .. } = base.clone();
-        let fingerprinter = Fingerprinter::new();
+        let resolver = Resolver::new(azure);
         let (known, epoch) = (access::known(), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { store, secrets, azure, events, clock, fingerprinter, known, epoch }) }
+        Self { inner: Arc::new(Inner { store, secrets, resolver, events, clock, known, epoch }) }
     }
 
     /// Keeps a new credential. Nothing is asked of Azure.
@@ -252,6 +252,11 @@ impl Credentials {
             None => None,
         };
         found.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
+    }
+
+    /// Resolves a credential that is not stored.
+    pub fn resolver(&self) -> &Resolver {
+        &self.inner.resolver
     }
 
     /// Forgets which credentials may be used by whom; for every change of a credential or a cluster.

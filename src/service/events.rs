@@ -251,6 +251,15 @@ impl Default for Options {
     }
 }
 
+/// Where records are written.
+#[derive(Clone)]
+pub enum Sink {
+    /// To the table of the audit log.
+    Database(Store),
+    /// To the log of the server, which has no database.
+    Log,
+}
+
 /// The audit log. Clones share the queue.
 #[derive(Clone)]
 pub struct Events {
@@ -258,7 +267,7 @@ pub struct Events {
 }
 
 pub(super) struct Inner {
-    pub(super) store: Store,
+    pub(super) sink: Sink,
     clock: Clock,
     queue: mpsc::Sender<Message>,
     counts: Arc<Counts>,
@@ -280,13 +289,13 @@ enum Message {
 
 impl Events {
     /// Starts the task that writes; it runs until [`Events::stop`]. To be called inside a tokio runtime.
-    pub fn start(store: Store, clock: Clock, options: &Options) -> Self {
+    pub fn start(sink: Sink, clock: Clock, options: &Options) -> Self {
         let (queue, waiting) = mpsc::channel(options.queue.max(1));
         let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
         let hurry = Arc::<Notify>::default();
         let counts = Arc::<Counts>::default();
         let writer = Writer {
-            store: store.clone(),
+            sink: sink.clone(),
             clock: clock.clone(),
             keep: options.keep,
             waiting,
@@ -299,7 +308,7 @@ impl Events {
         let delayed = TaskTracker::new();
         let record_each = options.record_each;
         let inner =
-            Inner { store, clock, queue, counts, record_each, hurry, delayed, stopping, abandoning, task };
+            Inner { sink, clock, queue, counts, record_each, hurry, delayed, stopping, abandoning, task };
         Self { inner: Arc::new(inner) }
     }
 

@@ -70,6 +70,11 @@ impl Listings {
         self.cache.evict(access.credential().fingerprint, changed);
     }
 
+    /// Drops everything that was listed with a credential.
+    pub fn evict(&self, access: &AzureAccess) {
+        self.cache.evict(access.credential().fingerprint, &Kind::ALL);
+    }
+
     /// Whether the credential logs in and may read its subscription; always asks, with a new token.
     pub async fn check(&self, access: &AzureAccess) -> Result<()> {
         let asking = async {

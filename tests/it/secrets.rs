@@ -559,7 +559,7 @@ async fn no_public_type_shows_a_secret_in_its_debug_form() {
         client_secret: secret(),
         environment: String::new(),
     };
-    found.add("InlineCredential", format!("{inline:?} {:?}", Via::Check(inline.clone())));
+    found.add("InlineCredential", format!("{inline:?} {:?}", Via::Inline(inline.clone())));
     let caller = app.app.tokens.authenticate(&app.admin).await.unwrap();
     found.add("Caller", format!("{caller:?}"));
     let access = app.app.credentials.resolve(&caller, Via::Inline(inline)).await.unwrap();

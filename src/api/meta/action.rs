@@ -2,7 +2,7 @@
 //! loads the list, and gives every response the same headers and every stored credential an audit record.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::call::{AzureCall, Rejection};
 use super::docs::{self, ActionDocs};
 use super::error::Error;
-use crate::api::state::AppState;
+use super::source::MetaState;
 use crate::service::listings::{Freshness, Listed};
 
 /// An action that lists something in Azure.
@@ -21,17 +21,22 @@ pub(super) trait ListingAction: Send + Sync + 'static {
     const DOCS: ActionDocs;
 
     /// Loads the list, from the cache or from Azure.
-    fn load(state: &AppState, call: &AzureCall) -> impl Future<Output = Result<Listed, Error>> + Send;
+    fn load(state: &MetaState, call: &AzureCall) -> impl Future<Output = Result<Listed, Error>> + Send;
 }
 
 /// Routes an action. Every method is accepted; GET and POST are documented (`docs/contract/meta-actions.md#requests`).
-pub(super) fn router<T: ListingAction>() -> OpenApiRouter<AppState> {
+pub(super) fn router<T, S>() -> OpenApiRouter<S>
+where
+    T: ListingAction,
+    S: Clone + Send + Sync + 'static,
+    MetaState: FromRef<S>,
+{
     let (components, paths) = docs::paths::<T>();
     OpenApiRouter::new().routes((components, paths, any(serve::<T>)))
 }
 
 async fn serve<T: ListingAction>(
-    State(state): State<AppState>,
+    State(state): State<MetaState>,
     request: Request,
 ) -> Result<Response, Rejection> {
     let call = AzureCall::read(request, &state, T::NAME).await?;

@@ -1,56 +1,100 @@
 //! The credential and the parameters of a listing action: the stored credential in the query if there is one, else the
 //! credential in the body of a POST (`docs/contract/meta-actions.md#order-of-checks`).
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use aks::pasted;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request};
+use axum::response::{IntoResponse, Response};
+use azure::Discovery;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use secrecy::ExposeSecret as _;
 
+use super::beside;
 use super::body::Capabilities;
 use super::error::Error;
+use super::source::MetaState;
 use crate::api::auth::{AuthError, Authenticated};
 use crate::api::query::Query;
 use crate::api::request::RequestContext;
 use crate::api::state::AppState;
+use crate::rancher::Session;
 use crate::service::Caller;
 use crate::service::credentials::{AzureAccess, InlineCredential, Via};
-use crate::service::events::{Action, Event, Outcome};
+use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::Ask;
 
 /// A request of a listing action, with the right to use its credential.
 #[derive(Debug)]
 pub(super) struct AzureCall {
-    pub(super) caller: Arc<Caller>,
-    access: Arc<AzureAccess>,
+    pub(super) sender: Sender,
+    pub(super) access: Arc<AzureAccess>,
     /// As the caller spells it; empty if it is missing.
-    region: String,
+    pub(super) region: String,
     /// The Rancher ID of a cluster; empty if it is missing.
     pub(super) cluster_id: String,
     /// Whether the caller rejects stale lists.
-    fresh: bool,
-    audit: AuditContext,
+    pub(super) fresh: bool,
+    pub(super) audit: AuditContext,
+}
+
+/// The sender of an authenticated request.
+#[derive(Debug)]
+pub(super) enum Sender {
+    /// A user of this server.
+    Own(Arc<Caller>),
+    /// A user of the Rancher beside this server.
+    Rancher(Arc<Caller>, Session),
+}
+
+impl Sender {
+    fn caller(&self) -> &Arc<Caller> {
+        match self {
+            Self::Own(caller) | Self::Rancher(caller, _) => caller,
+        }
+    }
+}
+
+/// The parameters of the query. The dashboard sends `clusterId`; Rancher's access check reads `clusterID`.
+pub(super) struct Parameters<'a> {
+    pub(super) credential_id: Cow<'a, str>,
+    pub(super) capital_cluster_id: Cow<'a, str>,
+    pub(super) cluster_id: Cow<'a, str>,
+    pub(super) region: Cow<'a, str>,
+}
+
+impl<'a> Parameters<'a> {
+    pub(super) fn read(uri: &'a Uri) -> Self {
+        let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
+        let [credential_id, capital_cluster_id, cluster_id, region] = Query::of(uri).first(names);
+        let region = pasted::trimmed_cow(region);
+        Self { credential_id, capital_cluster_id, cluster_id, region }
+    }
 }
 
 /// The parts of an audit record that are known before the outcome.
 #[derive(Debug)]
-struct AuditContext {
+pub(super) struct AuditContext {
     action: &'static str,
     request_id: Arc<str>,
     client_ip: IpAddr,
 }
 
 impl AuditContext {
+    pub(super) fn new(action: &'static str, context: &RequestContext) -> Self {
+        Self { action, request_id: Arc::clone(&context.id), client_ip: context.client_ip }
+    }
+
     /// Records that a stored credential was used.
-    async fn record(
+    pub(super) async fn record(
         &self,
-        state: &AppState,
+        events: &Events,
         caller: &Arc<Caller>,
         credential_id: &str,
         error: Option<&Error>,
@@ -62,7 +106,7 @@ impl AuditContext {
         };
         let action = Action::Call(self.action);
         let event = Event::new(caller, action, "cloudCredential", credential_id).outcome(outcome).counted();
-        state.events.record(event.request(&self.request_id, Some(self.client_ip))).await;
+        events.record(event.request(&self.request_id, Some(self.client_ip))).await;
     }
 }
 
@@ -70,42 +114,44 @@ impl AzureCall {
     /// Authenticates a request and resolves its credential. `action` is its name in the audit log.
     pub(super) async fn read(
         request: Request,
-        state: &AppState,
+        state: &MetaState,
         action: &'static str,
     ) -> Result<Self, Rejection> {
+        match state {
+            MetaState::Own(own) => Self::read_own(request, own, action).await,
+            MetaState::Rancher(beside) => beside::read(request, beside, action).await,
+        }
+    }
+
+    async fn read_own(request: Request, state: &AppState, action: &'static str) -> Result<Self, Rejection> {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
-        let context = RequestContext::of(&parts).map_err(AuthError::from)?;
-        let audit =
-            AuditContext { action, request_id: Arc::clone(&context.id), client_ip: context.client_ip };
+        let audit = AuditContext::new(action, RequestContext::of(&parts).map_err(AuthError::from)?);
         let fresh = is_fresh(&parts.headers);
-        // The dashboard sends clusterId; Rancher's access check reads clusterID.
-        let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
-        let [stored, capital, small, region] = Query::of(&parts.uri).first(names).map(pasted::trimmed_cow);
-        if !stored.is_empty() {
-            let access_by = if capital.is_empty() { &small } else { &capital };
-            let cluster_id = Some(access_by.as_ref()).filter(|id| !id.is_empty());
-            let access = state.credentials.resolve(&caller, Via::Stored { id: &stored, cluster_id }).await;
-            let access = match access.map_err(Error::from) {
-                Ok(access) => access,
-                Err(error) => {
-                    audit.record(state, &caller, &stored, Some(&error)).await;
-                    return Err(error.into());
-                }
-            };
-            let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
-            return Ok(Self { caller, access, region: region.into_owned(), cluster_id, fresh, audit });
+        let parameters = Parameters::read(&parts.uri);
+        let [stored, capital, small] =
+            [parameters.credential_id, parameters.capital_cluster_id, parameters.cluster_id]
+                .map(pasted::trimmed_cow);
+        if stored.is_empty() {
+            let body = inline_credential(&parts.method, body, state.http().body_limit).await?;
+            let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
+            let access = state.credentials.resolver().resolve(body.into(), None, Discovery::Stored).await;
+            let access = access.map_err(Error::from)?;
+            return Ok(Self { sender: Sender::Own(caller), access, region, cluster_id, fresh, audit });
         }
-        if parts.method != Method::POST {
-            let hint = "name a stored credential in the query, cloudCredentialId=cattle-global-data:cc-…, or POST \
-                        subscriptionId, clientId and clientSecret";
-            let error = Error::bad_request("cannot access Azure API without credentials to authenticate");
-            return Err(error.with_hint(hint).into());
-        }
-        let body = read_credential(body, state, "invalid").await?;
-        let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
-        let access = state.credentials.resolve(&caller, Via::Inline(body.into())).await;
-        Ok(Self { caller, access: access.map_err(Error::from)?, region, cluster_id, fresh, audit })
+        let access_by = if capital.is_empty() { &small } else { &capital };
+        let cluster_id = Some(access_by.as_ref()).filter(|id| !id.is_empty());
+        let access = state.credentials.resolve(&caller, Via::Stored { id: &stored, cluster_id }).await;
+        let access = match access.map_err(Error::from) {
+            Ok(access) => access,
+            Err(error) => {
+                audit.record(&state.events, &caller, &stored, Some(&error)).await;
+                return Err(error.into());
+            }
+        };
+        let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
+        let (sender, region) = (Sender::Own(caller), parameters.region.into_owned());
+        Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }
 
     /// The cloud in the credential, if it is not one of Azure's.
@@ -132,23 +178,40 @@ impl AzureCall {
     }
 
     /// Records the use of a stored credential.
-    pub(super) async fn record(&self, state: &AppState, error: Option<&Error>) {
+    pub(super) async fn record(&self, state: &MetaState, error: Option<&Error>) {
         if let Some(id) = self.access.credential_id() {
-            self.audit.record(state, &self.caller, id, error).await;
+            self.audit.record(state.events(), self.sender.caller(), id, error).await;
         }
     }
 }
 
+/// The credential in the body of a request that names no stored one.
+pub(super) async fn inline_credential(
+    method: &Method,
+    body: Body,
+    limit: usize,
+) -> Result<Capabilities, Error> {
+    if *method != Method::POST {
+        let hint = "name a stored credential in the query, cloudCredentialId=cattle-global-data:cc-…, or POST \
+                    subscriptionId, clientId and clientSecret";
+        let error = Error::bad_request("cannot access Azure API without credentials to authenticate");
+        return Err(error.with_hint(hint));
+    }
+    read_credential(body, limit, "invalid").await
+}
+
 /// Whether `Cache-Control` contains `no-cache`.
-fn is_fresh(headers: &HeaderMap) -> bool {
+pub(super) fn is_fresh(headers: &HeaderMap) -> bool {
     let value = headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
-/// An unauthenticated or invalid request.
+/// A request that the action does not answer.
 pub(super) enum Rejection {
     Unauthenticated(AuthError),
     Invalid(Error),
+    /// The response is complete, for example from Rancher.
+    Answered(Response),
 }
 
 impl From<Capabilities> for InlineCredential {
@@ -166,10 +229,10 @@ impl From<Capabilities> for InlineCredential {
 /// Reads the credential in a body. The error for a missing field is `complaint` and its name, in Rancher's order.
 pub(super) async fn read_credential(
     body: Body,
-    state: &AppState,
+    limit: usize,
     complaint: &str,
 ) -> Result<Capabilities, Error> {
-    let body = Capabilities::parse(&read(body, state.body_limit).await?)
+    let body = Capabilities::parse(&read(body, limit).await?)
         .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?
         .trimmed();
     let required = [
@@ -206,11 +269,12 @@ impl From<Error> for Rejection {
     }
 }
 
-impl axum::response::IntoResponse for Rejection {
-    fn into_response(self) -> axum::response::Response {
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
         match self {
             Self::Unauthenticated(refused) => refused.into_response(),
             Self::Invalid(error) => error.into_response(),
+            Self::Answered(response) => response,
         }
     }
 }

@@ -1,18 +1,19 @@
 //! `aksCheckCredentials` (`docs/contract/meta-actions.md#akscheckcredentials`).
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::{IntoResponse, Response};
+use azure::Discovery;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 
-use super::call::read_credential;
+use super::beside::Arrived;
+use super::call::{Rejection, read_credential};
 use super::docs::CredentialBody;
 use super::error::Error;
+use super::source::MetaState;
 use crate::api::auth::Authenticated;
 use crate::api::openapi::failures::CheckFailures;
-use crate::api::state::AppState;
 use crate::service;
-use crate::service::credentials::Via;
 
 /// Whether a credential logs in and may read its subscription.
 ///
@@ -25,18 +26,15 @@ use crate::service::credentials::Via;
     request_body = CredentialBody,
     responses((status = 200, description = "The credential is good; the body is empty"), CheckFailures),
 )]
-pub(super) async fn check(
-    State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
-    request: Request,
-) -> Result<Response, Error> {
+pub(super) async fn check(State(state): State<MetaState>, request: Request) -> Result<Response, Rejection> {
+    let request = authenticated(request, &state).await?;
     if request.method() != Method::POST {
-        return Err(Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint"));
+        return Err(Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint").into());
     }
-    let body = read_credential(request.into_body(), &state, "must provide").await?;
-    let access = state.credentials.resolve(&caller, Via::Check(body.into())).await;
+    let body = read_credential(request.into_body(), state.body_limit(), "must provide").await?;
+    let access = state.resolver().resolve(body.into(), None, Discovery::Check).await;
     let access = access.map_err(Error::of_check)?;
-    let checked = state.listings.check(&access).await;
+    let checked = state.listings().check(&access).await;
     checked.map_err(|error| {
         // A response that is not Azure's says nothing about the credential.
         let status = match &error {
@@ -48,4 +46,20 @@ pub(super) async fn check(
             .with_unknown_environment(access.unknown_environment())
     })?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")]).into_response())
+}
+
+/// The request, if its caller is known.
+async fn authenticated(request: Request, state: &MetaState) -> Result<Request, Rejection> {
+    match state {
+        MetaState::Own(state) => {
+            let (mut parts, body) = request.into_parts();
+            Authenticated::from_request_parts(&mut parts, state).await?;
+            Ok(Request::from_parts(parts, body))
+        }
+        MetaState::Rancher(state) => {
+            let (_, Arrived { parts, body, .. }) =
+                Arrived::new(request, state).await?.authenticate(state).await?;
+            Ok(Request::from_parts(parts, body))
+        }
+    }
 }

@@ -9,8 +9,8 @@ use super::action::ListingAction;
 use super::call::AzureCall;
 use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
+use super::source::MetaState;
 use crate::api::norman::json;
-use crate::api::state::AppState;
 use crate::service::listings::Listed;
 
 /// The action `aksClusters`.
@@ -26,8 +26,8 @@ impl ListingAction for AksClusters {
         schema: list_of::<AksCluster<'static>>,
     };
 
-    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings.clusters(call.ask(), render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().clusters(call.ask(), render).await?)
     }
 }
 

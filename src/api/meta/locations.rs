@@ -9,8 +9,8 @@ use super::action::ListingAction;
 use super::call::AzureCall;
 use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
+use super::source::MetaState;
 use crate::api::norman::json;
-use crate::api::state::AppState;
 use crate::service::listings::Listed;
 
 /// The action `aksLocations`.
@@ -26,8 +26,8 @@ impl ListingAction for AksLocations {
         schema: list_of::<AksLocation<'static>>,
     };
 
-    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings.locations(call.ask(), render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().locations(call.ask(), render).await?)
     }
 }
 

@@ -7,14 +7,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::action::ListingAction;
-use super::call::AzureCall;
+use super::beside;
+use super::call::{AzureCall, Sender};
 use super::docs::{ActionDocs, Scope, component};
 use super::error::Error;
+use super::source::MetaState;
 use super::versions::render as render_names;
 use crate::api::norman::json;
-use crate::api::state::AppState;
 use crate::service;
 use crate::service::clusters::ClusterVersion;
+use crate::service::error::Rejection;
 use crate::service::listings::{Listed, UpgradeQuestion, Upgrades};
 
 /// Where a cluster may go from its version.
@@ -68,7 +70,7 @@ impl ListingAction for AksUpgrades {
         schema: component::<AvailableUpgrades<'static>>,
     };
 
-    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
         let versions = cluster_versions(state, call).await?;
         let (Some(current), Some(running)) = (&versions.stated, &versions.running) else {
             return Err(Error::bad_request("kubernetes version of the cluster cannot be determined"));
@@ -82,12 +84,20 @@ impl ListingAction for AksUpgrades {
         };
         let ClusterVersion { long_term, group, name, .. } = &versions;
         let question = UpgradeQuestion { region, current, running, long_term: *long_term, group, name };
-        Ok(state.listings.upgrades(call.ask(), &question, render_names, render).await?)
+        Ok(state.listings().upgrades(call.ask(), &question, render_names, render).await?)
     }
 }
 
-async fn cluster_versions(state: &AppState, call: &AzureCall) -> Result<ClusterVersion, Error> {
-    let versions = state.clusters.kubernetes_version(&call.caller, &call.cluster_id).await;
+async fn cluster_versions(state: &MetaState, call: &AzureCall) -> Result<ClusterVersion, Error> {
+    let id = &call.cluster_id;
+    let versions = match (state, &call.sender) {
+        (MetaState::Own(state), Sender::Own(caller)) => state.clusters.kubernetes_version(caller, id).await,
+        (MetaState::Rancher(state), Sender::Rancher(_, session)) => {
+            let version = state.access.cluster_version(session, id).await.map_err(beside::unavailable)?;
+            version.ok_or_else(|| Rejection::UnknownCluster.into())
+        }
+        _ => Err(Rejection::UnknownCluster.into()),
+    };
     versions.map_err(|error| match error {
         error @ service::Error::Rejected(_) => Error::from(error).with_hint(
             "clusterId is the id of a cluster that you see at /v3/clusters, such as c-x7k9z; the name in AKS is none",

@@ -6,8 +6,8 @@ use super::action::ListingAction;
 use super::call::AzureCall;
 use super::docs::{ActionDocs, LIST, Scope, list_of_names};
 use super::error::Error;
+use super::source::MetaState;
 use crate::api::norman::json;
-use crate::api::state::AppState;
 use crate::service::listings::Listed;
 
 /// The action `aksVersions`.
@@ -23,8 +23,8 @@ impl ListingAction for AksVersions {
         schema: list_of_names,
     };
 
-    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings.versions(call.ask(), call.required_region()?, render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().versions(call.ask(), call.required_region()?, render).await?)
     }
 }
 

@@ -9,8 +9,8 @@ use super::action::ListingAction;
 use super::call::AzureCall;
 use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
+use super::source::MetaState;
 use crate::api::norman::json;
-use crate::api::state::AppState;
 use crate::service::listings::Listed;
 
 /// The action `aksVMSizesV2`.
@@ -26,8 +26,8 @@ impl ListingAction for AksVmSizesV2 {
         schema: list_of::<AksVmSize<'static>>,
     };
 
-    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings.vm_sizes_v2(call.ask(), call.required_region()?, render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().vm_sizes_v2(call.ask(), call.required_region()?, render).await?)
     }
 }
 

@@ -16,10 +16,11 @@ impl FromRequest<AppState> for Body {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Error> {
-        match Limited::new(request.into_body(), state.body_limit).collect().await {
+        match Limited::new(request.into_body(), state.http().body_limit).collect().await {
             Ok(body) => Ok(Self(input::parse(&body.to_bytes())?)),
             Err(error) if error.is::<LengthLimitError>() => {
-                let message = format!("Failed to parse body: it is larger than {} bytes", state.body_limit);
+                let message =
+                    format!("Failed to parse body: it is larger than {} bytes", state.http().body_limit);
                 Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "InvalidBodyContent", message))
             }
             Err(_) => {

@@ -1,20 +1,19 @@
 //! Resolves a credential, stored or from a request body, to what Azure needs
-//! (`docs/contract/credentials.md#stored-credentials-in-meta`). An [`AzureAccess`] is made only here, so every one of
-//! them belongs to a caller who may use the credential.
+//! (`docs/contract/credentials.md#stored-credentials-in-meta`), if the caller may use it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use aks::ids;
 use aks::role::Role;
-use aks::{ids, pasted};
-use azure::{Cloud, Discovery, DiscoveryError, Fingerprint};
+use azure::Discovery;
 use moka::sync::Cache;
-use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::Instant;
+use secrecy::SecretString;
 
 use super::{Credentials, bare_id, full_id};
-use crate::service::{Caller, Error};
+use crate::service::Caller;
+use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential};
 use crate::store::{self, CredentialRow};
 
 /// How long a resolved credential is used without asking the database: a change made through another server
@@ -24,35 +23,7 @@ const MEMORY: Duration = Duration::from_secs(1);
 /// Resolved credentials remembered at most. One entry is about a kilobyte.
 const REMEMBERED: u64 = 10_000;
 
-/// The time limit of tenant discovery (`docs/contract/azure.md#tenant-discovery`).
-const DISCOVERY_LIMIT: Duration = Duration::from_secs(5);
-
-/// The right to ask Azure with a credential. `Debug` shows no secret.
-#[derive(Clone, Debug)]
-pub struct AzureAccess {
-    credential: Arc<azure::Credential>,
-    credential_id: Option<String>,
-    unknown_environment: Option<String>,
-}
-
-impl AzureAccess {
-    /// The name of a cloud that there is not: the public one is asked in its place.
-    pub fn unknown_environment(&self) -> Option<&str> {
-        self.unknown_environment.as_deref()
-    }
-
-    /// What Azure needs.
-    pub fn credential(&self) -> &Arc<azure::Credential> {
-        &self.credential
-    }
-
-    /// The id of the stored credential, `cattle-global-data:cc-xxxxx`; `None` when it was sent along.
-    pub fn credential_id(&self) -> Option<&str> {
-        self.credential_id.as_deref()
-    }
-}
-
-/// Where the credential of a request comes from.
+/// Where a credential comes from.
 #[derive(Debug)]
 pub enum Via<'a> {
     /// It is stored.
@@ -69,10 +40,8 @@ pub enum Via<'a> {
         /// The cluster.
         cluster_id: &'a str,
     },
-    /// It was sent along, to be used.
+    /// It was sent along.
     Inline(InlineCredential),
-    /// It was sent along, to be checked: nothing that is remembered about its tenant counts.
-    Check(InlineCredential),
 }
 
 /// The stored credentials that will do.
@@ -82,68 +51,6 @@ enum Accept {
     Existing,
     /// Also one whose deletion is pending, for the cluster that uses it.
     Pending,
-}
-
-/// A credential that was sent along. Empty texts mean "not given".
-#[derive(Clone, Debug)]
-pub struct InlineCredential {
-    /// The Entra tenant; discovered when empty.
-    pub tenant_id: String,
-    /// The Azure subscription.
-    pub subscription_id: String,
-    /// The application.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
-    /// The name of the cloud; the public one when empty.
-    pub environment: String,
-}
-
-impl InlineCredential {
-    /// The values as Azure writes them: without what pasting added, which a stored one may have too.
-    fn tidied(mut self) -> Self {
-        for id in [&mut self.tenant_id, &mut self.subscription_id, &mut self.client_id] {
-            *id = pasted::owned_id(std::mem::take(id));
-        }
-        self
-    }
-}
-
-/// Why a credential cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The id has no colon or an empty half; holds the id.
-    #[error("{0:?} is no id of a cloud credential")]
-    InvalidId(String),
-    /// There is none of that id, as far as this caller may know.
-    #[error("there is no such cloud credential")]
-    NotFound,
-    /// Its secret cannot be read; the cause is in the log.
-    #[error("the secret of cloud credential {id} cannot be read")]
-    Unusable {
-        /// The id as the caller wrote it.
-        id: String,
-    },
-    /// The tenant is not given and cannot be found out.
-    #[error("the tenant in {cloud} cannot be found out")]
-    TenantDiscovery {
-        /// The name of the cloud.
-        cloud: String,
-        /// Whether there is no such cloud, so that the public one was asked.
-        unknown: bool,
-        /// What was tried.
-        #[source]
-        error: DiscoveryError,
-    },
-    /// Anything else.
-    #[error(transparent)]
-    Other(#[from] Error),
-}
-
-impl From<store::Error> for AccessError {
-    fn from(error: store::Error) -> Self {
-        Self::Other(error.into())
-    }
 }
 
 /// What was resolved, and in which epoch.
@@ -162,8 +69,7 @@ impl Credentials {
             Via::OfCluster { id, cluster_id } => {
                 self.stored(caller, id, Some(cluster_id), Accept::Pending).await
             }
-            Via::Inline(inline) => self.access(inline, None, Discovery::Stored).await,
-            Via::Check(inline) => self.access(inline, None, Discovery::Check).await,
+            Via::Inline(inline) => self.inner.resolver.resolve(inline, None, Discovery::Stored).await,
         }
     }
 
@@ -186,7 +92,11 @@ impl Credentials {
             return Ok(access);
         }
         let row = Box::pin(self.usable(caller, id, cluster_id, accept)).await?;
-        let access = self.access(self.opened(row, id)?, Some(id.to_owned()), Discovery::Stored).await?;
+        let access = self
+            .inner
+            .resolver
+            .resolve(self.opened(row, id)?, Some(id.to_owned()), Discovery::Stored)
+            .await?;
         self.inner.known.insert(key, (epoch, Arc::clone(&access)));
         Ok(access)
     }
@@ -227,7 +137,7 @@ impl Credentials {
     pub async fn for_cluster(&self, bare_id: &str) -> Result<Arc<AzureAccess>, AccessError> {
         let id = full_id(bare_id);
         let row = store::credentials::get(&self.inner.store, bare_id).await?.ok_or(AccessError::NotFound)?;
-        self.access(self.opened(row, &id)?, Some(id), Discovery::Stored).await
+        self.inner.resolver.resolve(self.opened(row, &id)?, Some(id), Discovery::Stored).await
     }
 
     fn opened(&self, row: CredentialRow, id: &str) -> Result<InlineCredential, AccessError> {
@@ -246,42 +156,6 @@ impl Credentials {
             client_secret,
             environment: row.environment.unwrap_or_default(),
         })
-    }
-
-    async fn access(
-        &self,
-        inline: InlineCredential,
-        credential_id: Option<String>,
-        how: Discovery,
-    ) -> Result<Arc<AzureAccess>, AccessError> {
-        let inline = inline.tidied();
-        let cloud = Cloud::from_environment(&inline.environment);
-        let unknown = !inline.environment.is_empty() && inline.environment != cloud.environment();
-        let tenant_id = if inline.tenant_id.is_empty() {
-            let deadline = Instant::now() + DISCOVERY_LIMIT;
-            let discovered = self.inner.azure.discover_tenant(cloud, &inline.subscription_id, how, deadline);
-            // Boxed, like everything rare and large on the way of every request: its room would be moved about each time.
-            Box::pin(discovered).await.map_err(|error| {
-                let named =
-                    if inline.environment.is_empty() { cloud.environment() } else { &inline.environment };
-                AccessError::TenantDiscovery { cloud: named.to_owned(), unknown, error }
-            })?
-        } else {
-            inline.tenant_id
-        };
-        let parts =
-            [cloud.environment(), &tenant_id, &inline.client_id, inline.client_secret.expose_secret()];
-        let fingerprint = Fingerprint(self.inner.fingerprinter.fingerprint(&parts.map(str::as_bytes)));
-        let credential = Arc::new(azure::Credential {
-            cloud,
-            tenant_id,
-            subscription_id: inline.subscription_id,
-            client_id: inline.client_id,
-            client_secret: inline.client_secret,
-            fingerprint,
-        });
-        let unknown_environment = unknown.then_some(inline.environment);
-        Ok(Arc::new(AzureAccess { credential, credential_id, unknown_environment }))
     }
 }
 

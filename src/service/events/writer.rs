@@ -8,8 +8,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::Message;
 use super::counts::Counts;
+use super::{Message, Sink};
 use crate::store::{self, AuditRow, Store};
 
 /// The most events in one transaction.
@@ -33,7 +33,7 @@ const PRUNE_EVERY: Duration = Duration::from_hours(1);
 const PRUNED_AT_ONCE: u32 = 5_000;
 
 pub(super) struct Writer {
-    pub(super) store: Store,
+    pub(super) sink: Sink,
     pub(super) clock: Clock,
     pub(super) keep: Duration,
     pub(super) waiting: mpsc::Receiver<Message>,
@@ -119,7 +119,11 @@ impl Writer {
         if rows.is_empty() {
             return;
         }
-        if self.abandoning.run_until_cancelled(insert(&self.store, rows)).await.is_none() {
+        let Sink::Database(store) = &self.sink else {
+            rows.iter().for_each(log_use);
+            return;
+        };
+        if self.abandoning.run_until_cancelled(insert(store, rows)).await.is_none() {
             // An attempt that was under way may have succeeded: then the log has it as well.
             for row in rows {
                 log(row, "the server stopped before the database took it");
@@ -128,6 +132,7 @@ impl Writer {
     }
 
     async fn prune(&mut self) {
+        let Sink::Database(store) = &self.sink else { return };
         if self.keep.is_zero() {
             return;
         }
@@ -136,7 +141,7 @@ impl Writer {
         let mut removed = 0;
         // A queue that fills up meanwhile is more important; what is left goes next time.
         while self.waiting.len() < BATCH && !self.stopping.is_cancelled() {
-            match store::events::prune(&self.store, before_ms, PRUNED_AT_ONCE).await {
+            match store::events::prune(store, before_ms, PRUNED_AT_ONCE).await {
                 Ok(0) => break,
                 Ok(portion) => removed += portion,
                 Err(error) => {
@@ -185,6 +190,22 @@ async fn insert(store: &Store, rows: &[AuditRow]) {
 
 fn warn(error: &(dyn std::error::Error + 'static), waiting: usize) {
     tracing::warn!(error, waiting, "audit events wait for the database");
+}
+
+/// A record as a line of the log, where that is the audit log.
+fn log_use(row: &AuditRow) {
+    tracing::info!(
+        target: "norman_aks::audit",
+        token_name = row.token_name,
+        action = row.action,
+        object_type = row.object_type,
+        object_id = row.object_id,
+        outcome = row.outcome,
+        request_id = row.request_id,
+        remote = row.remote,
+        count = row.counted.map_or(1, |counted| counted.count),
+        "credential used"
+    );
 }
 
 /// The last resort: a record as a line of the log.

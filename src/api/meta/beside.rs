@@ -1,0 +1,228 @@
+//! Requests of users of a Rancher beside this server (`docs/contract/beside-rancher.md`). A request that cannot be decided
+//! exactly as Rancher would decide it is forwarded, and so is the response.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use azure::Discovery;
+use futures_util::TryStreamExt as _;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyDataStream;
+
+use super::call::{self, AuditContext, AzureCall, Parameters, Rejection, Sender};
+use super::error::Error;
+use super::source::RancherState;
+use crate::api::auth::{self, AuthError};
+use crate::api::impersonation;
+use crate::api::request::RequestContext;
+use crate::rancher::{self, Session, is_own_via};
+use crate::service::Caller;
+use crate::service::azure_access::AccessError;
+use crate::service::rancher_access::{Access, Failure, RancherAccess};
+
+/// Says that Rancher wrote the response, or that this server found a loop.
+const ANSWERED_VIA: HeaderName = HeaderName::from_static("x-norman-aks-via");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// A request whose caller is not known yet.
+pub(super) struct Arrived {
+    pub(super) parts: Parts,
+    pub(super) body: Body,
+    session: Session,
+}
+
+/// Authenticates a request and resolves its credential, or forwards the request.
+pub(super) async fn read(
+    request: Request,
+    state: &RancherState,
+    action: &'static str,
+) -> Result<AzureCall, Rejection> {
+    let arrived = Arrived::new(request, state).await?;
+    let audit = AuditContext::new(action, arrived.context()?);
+    let fresh = call::is_fresh(&arrived.parts.headers);
+    let uri = arrived.parts.uri.clone();
+    let Parameters { credential_id, capital_cluster_id, cluster_id, region } = Parameters::read(&uri);
+    if credential_id.is_empty() {
+        let (caller, arrived) = arrived.authenticate(state).await?;
+        let Arrived { parts, body, session } = arrived;
+        let body = call::inline_credential(&parts.method, body, state.http.body_limit).await?;
+        let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
+        let access = state.access.resolver().resolve(body.into(), None, Discovery::Stored).await;
+        let (access, sender) = (access.map_err(Error::from)?, Sender::Rancher(caller, session));
+        return Ok(AzureCall { sender, access, region, cluster_id, fresh, audit });
+    }
+    let (caller, access) = match state.access.stored(&arrived.session, &credential_id).await {
+        Ok(Access::Allowed(caller, access)) => (caller, access),
+        // Rancher may allow it because of the cluster.
+        Ok(Access::Denied) if !capital_cluster_id.is_empty() => return Err(arrived.forward(state).await),
+        Ok(Access::Denied) => {
+            arrived.mark_token(true)?;
+            let error = denied();
+            let caller = RancherAccess::caller(&arrived.session);
+            audit.record(&state.events, &caller, &credential_id, Some(&error)).await;
+            return Err(error.into());
+        }
+        other => return Err(arrived.without_access(other, state).await),
+    };
+    arrived.mark_token(true)?;
+    let cluster_id = if cluster_id.is_empty() { capital_cluster_id } else { cluster_id };
+    Ok(AzureCall {
+        sender: Sender::Rancher(caller, arrived.session),
+        access,
+        region: region.into_owned(),
+        cluster_id: cluster_id.into_owned(),
+        fresh,
+        audit,
+    })
+}
+
+/// The response of Rancher to a request that is not one of the nine actions.
+pub(super) async fn forward(request: Request, state: &RancherState) -> Rejection {
+    match Arrived::new(request, state).await {
+        Ok(arrived) => arrived.forward(state).await,
+        Err(rejection) => rejection,
+    }
+}
+
+impl Arrived {
+    /// Checks what Rancher checks before the token, and forwards what only Rancher can answer.
+    pub(super) async fn new(request: Request, state: &RancherState) -> Result<Self, Rejection> {
+        let (parts, body) = request.into_parts();
+        if is_own_via(&parts.headers) {
+            return Err(Rejection::Answered(came_back()));
+        }
+        if state.http.forwarded.is_plain_at_proxy(&parts) {
+            return Err(Rejection::Answered(use_https(&parts, state)));
+        }
+        let session = auth::session(&parts.headers);
+        let is_undecidable = impersonation::is_requested(&parts.headers)
+            || parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some()
+            || session.is_jwt();
+        let arrived = Self { parts, body, session };
+        if is_undecidable {
+            return Err(arrived.forward(state).await);
+        }
+        if arrived.session.is_empty() {
+            return Err(AuthError::Unauthorized.into());
+        }
+        Ok(arrived)
+    }
+
+    /// The caller, if the token is valid.
+    pub(super) async fn authenticate(self, state: &RancherState) -> Result<(Arc<Caller>, Self), Rejection> {
+        match state.access.authenticate(&self.session).await {
+            Ok(Access::Authenticated(caller)) => {
+                self.mark_token(true)?;
+                Ok((caller, self))
+            }
+            other => Err(self.without_access(other, state).await),
+        }
+    }
+
+    /// The response to a request whose caller may not, or whose right is not known.
+    async fn without_access(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
+        match access {
+            Ok(Access::Unauthenticated) => match self.mark_token(false) {
+                Ok(()) => AuthError::Unauthorized.into(),
+                Err(rejection) => rejection,
+            },
+            Err(Failure::Rancher(error)) => unavailable(error).into(),
+            Err(Failure::Credential(error)) => match self.mark_token(true) {
+                Ok(()) => Error::from(error).into(),
+                Err(rejection) => rejection,
+            },
+            Ok(_) => self.forward(state).await,
+        }
+    }
+
+    /// The response of Rancher to this request.
+    pub(super) async fn forward(self, state: &RancherState) -> Rejection {
+        state.access.count_forwarded();
+        let Self { parts, body, .. } = self;
+        let headers = match RequestContext::of(&parts) {
+            Ok(context) => forwarded_headers(&parts, context, state),
+            Err(missing) => return AuthError::from(missing).into(),
+        };
+        let body = BodyDataStream::new(body).map_err(Into::into);
+        match state.access.rancher().forward(&parts, headers, body).await {
+            Ok(response) => {
+                let (mut head, body) = http::Response::from(response).into_parts();
+                head.headers.insert(ANSWERED_VIA, HeaderValue::from_static("rancher"));
+                Rejection::Answered(Response::from_parts(head, Body::new(body)))
+            }
+            Err(rancher::Error::Loop) => Rejection::Answered(came_back()),
+            Err(error @ rancher::Error::Path) => Error::new(StatusCode::NOT_FOUND, error.to_string()).into(),
+            Err(error) => unavailable(Arc::new(error)).into(),
+        }
+    }
+
+    fn context(&self) -> Result<&RequestContext, Rejection> {
+        RequestContext::of(&self.parts).map_err(|missing| AuthError::from(missing).into())
+    }
+
+    /// Records whether Rancher accepts the token.
+    fn mark_token(&self, is_valid: bool) -> Result<(), Rejection> {
+        self.context()?.auth_outcome.set(is_valid);
+        if is_valid {
+            auth::mark_authenticated(&self.parts);
+        }
+        Ok(())
+    }
+}
+
+/// Where the request came from, as a proxy says it. Headers of clients that are not trusted proxies do not count.
+fn forwarded_headers(parts: &Parts, context: &RequestContext, state: &RancherState) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Ok(client) = HeaderValue::try_from(context.client_ip.to_string()) {
+        headers.insert(FORWARDED_FOR, client);
+    }
+    let url = state.http.forwarded.base_url(parts);
+    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+    if let Ok(host) = HeaderValue::try_from(host) {
+        headers.insert(FORWARDED_HOST, host);
+    }
+    headers
+}
+
+/// The response to a request that this server sent.
+fn came_back() -> Response {
+    let error = Error::new(StatusCode::LOOP_DETECTED, "the request came back to norman-aks").with_hint(
+        "rancher-url leads through the ingress that sends the nine actions here; set it to the Service of Rancher \
+         (https://rancher.cattle-system.svc), and rancher-host to the public name",
+    );
+    let mut response = error.into_response();
+    response.headers_mut().insert(ANSWERED_VIA, HeaderValue::from_static("loop"));
+    response
+}
+
+/// Rancher's response to a request without TLS.
+fn use_https(parts: &Parts, state: &RancherState) -> Response {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return (StatusCode::BAD_REQUEST, "Use HTTPS\n").into_response();
+    }
+    let base = state.http.forwarded.base_url(parts);
+    let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host).trim_end_matches(":80");
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let location = format!("https://{host}{path}");
+    let body = format!("<a href=\"{}\">Found</a>.\n\n", location.replace('&', "&amp;"));
+    let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (LOCATION, location.as_str())];
+    (StatusCode::FOUND, headers, body).into_response()
+}
+
+fn denied() -> Error {
+    Error::from(AccessError::NotFound).with_hint(
+        "the credential does not exist, or Rancher does not let you read it: use one of your own, or name a cluster that \
+         you may update with clusterID",
+    )
+}
+
+/// Never 401, which would log the dashboard's user out.
+pub(super) fn unavailable(error: Arc<rancher::Error>) -> Error {
+    Error::unavailable("Rancher does not answer, so the request cannot be authorized; try again")
+        .caused_by(error)
+}

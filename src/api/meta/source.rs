@@ -1,0 +1,84 @@
+//! Where the callers and credentials of the nine actions come from: this server's own store, or a Rancher beside it.
+
+use axum::extract::FromRef;
+
+use crate::api::state::{AppState, HttpOptions, HttpState};
+use crate::service::azure_access::Resolver;
+use crate::service::events::Events;
+use crate::service::listings::Listings;
+use crate::service::rancher_access::RancherAccess;
+
+/// The state of the handlers of the nine actions.
+#[derive(Clone)]
+pub(crate) enum MetaState {
+    Own(AppState),
+    Rancher(RancherState),
+}
+
+/// The services of a server that runs beside a Rancher.
+#[derive(Clone)]
+pub struct RancherState {
+    pub(super) http: HttpState,
+    pub(super) access: RancherAccess,
+    pub(super) events: Events,
+}
+
+impl RancherState {
+    pub fn new(http: HttpOptions, access: RancherAccess, events: Events) -> Self {
+        Self { http: HttpState::new(http), access, events }
+    }
+
+    /// Updates the gauges of what the services hold.
+    pub(crate) fn set_gauges(&self) {
+        #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
+        metrics::gauge!("norman_aks_cache_bytes").set(self.access.listings().remembered_bytes() as f64);
+    }
+
+    /// The settings and limits of HTTP.
+    pub(in crate::api) fn http(&self) -> &HttpState {
+        &self.http
+    }
+}
+
+impl FromRef<AppState> for MetaState {
+    fn from_ref(state: &AppState) -> Self {
+        Self::Own(state.clone())
+    }
+}
+
+impl FromRef<RancherState> for MetaState {
+    fn from_ref(state: &RancherState) -> Self {
+        Self::Rancher(state.clone())
+    }
+}
+
+impl MetaState {
+    pub(super) fn listings(&self) -> &Listings {
+        match self {
+            Self::Own(state) => &state.listings,
+            Self::Rancher(state) => state.access.listings(),
+        }
+    }
+
+    /// Resolves the credential in a body. Its caller has to be authenticated.
+    pub(super) fn resolver(&self) -> &Resolver {
+        match self {
+            Self::Own(state) => state.credentials.resolver(),
+            Self::Rancher(state) => state.access.resolver(),
+        }
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        match self {
+            Self::Own(state) => &state.events,
+            Self::Rancher(state) => &state.events,
+        }
+    }
+
+    pub(super) fn body_limit(&self) -> usize {
+        match self {
+            Self::Own(state) => state.http().body_limit,
+            Self::Rancher(state) => state.http.body_limit,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The server beside a Rancher: the nine actions for its users, without a database.
+
+use std::time::Duration;
+
+use axum::Router;
+use azure::Azure;
+use clock::Clock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::error::Error;
+use super::files;
+use super::run::{Listeners, client_options};
+use super::sandbox::RunningSandbox;
+use super::server::{Connectors, http_options};
+use super::tls::{self, bind};
+use super::{output::print_line, server};
+use crate::api::{self, RancherState};
+use crate::config::{self, Config};
+use crate::rancher::{self, Probe, Rancher, Trust};
+use crate::service::events::{self, Events, Sink};
+use crate::service::listings::Listings;
+use crate::service::rancher_access::RancherAccess;
+use crate::telemetry::metrics::Metrics;
+
+/// Time to write pending audit records to the log at shutdown.
+const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval of updating gauges.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The services of the server, without listeners.
+pub struct BesideRancher {
+    state: RancherState,
+    rancher: Rancher,
+    events: Events,
+    background: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl BesideRancher {
+    /// Assembles the server. Sends nothing.
+    pub fn build(config: &Config, settings: &config::Rancher, connectors: Connectors) -> Result<Self, Error> {
+        let clock = connectors.azure.clock.clone();
+        let azure = Azure::new(connectors.azure)?;
+        let rancher = client(settings)?;
+        let options = events::Options { record_each: config.audit_each_use, ..events::Options::default() };
+        let events = Events::start(Sink::Log, clock.clone(), &options);
+        let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock);
+        let access = RancherAccess::new(rancher.clone(), azure, listings, settings.decision);
+        let state = RancherState::new(http_options(config), access, events.clone());
+        let app =
+            Self { state, rancher, events, background: TaskTracker::new(), stop: CancellationToken::new() };
+        app.update_gauges();
+        Ok(app)
+    }
+
+    /// All routes.
+    pub fn router(&self) -> Router {
+        api::rancher_router(self.state.clone())
+    }
+
+    /// Sends one request to Rancher and logs what is wrong with the settings. Requests are served all the same.
+    fn probe(&self) {
+        let rancher = self.rancher.clone();
+        let probe = async move {
+            match rancher.probe().await {
+                Ok(Probe::Rancher) => tracing::info!("Rancher answers"),
+                Ok(Probe::Other(status)) => {
+                    tracing::error!(%status, "rancher-url is not the URL of a Rancher");
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "Rancher cannot be used");
+                }
+            }
+        };
+        let stop = self.stop.clone();
+        self.background.spawn(async move { stop.run_until_cancelled(probe).await });
+    }
+
+    fn update_gauges(&self) {
+        let (state, stop) = (self.state.clone(), self.stop.clone());
+        self.background.spawn(async move {
+            let mut ticks = tokio::time::interval(GAUGE_INTERVAL);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                state.set_gauges();
+            }
+        });
+    }
+
+    /// Stops the background tasks and writes pending audit records.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.background.close();
+        self.background.wait().await;
+        self.events.stop(AUDIT_SHUTDOWN_TIMEOUT).await;
+    }
+}
+
+/// The client of the Rancher in the settings.
+pub fn client(settings: &config::Rancher) -> Result<Rancher, Error> {
+    let trust = match (&settings.ca_file, &settings.ca_checksum) {
+        (Some(path), _) => {
+            let read = std::fs::read_to_string(path);
+            Trust::Pem(read.map_err(|source| Error::File { path: path.clone(), source })?)
+        }
+        (None, Some(checksum)) => Trust::Checksum(checksum.clone()),
+        (None, None) => Trust::System,
+    };
+    let options = rancher::Options { url: settings.url.clone(), host: settings.host.clone(), trust };
+    Ok(Rancher::new(options)?)
+}
+
+/// Runs the server until `stop`.
+pub(super) async fn serve(
+    config: &Config,
+    settings: &config::Rancher,
+    descriptors: u64,
+    metrics: Option<Metrics>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let clock = Clock::system();
+    if config.sandbox.is_some() {
+        files::create_directory(&config.data_dir)?;
+    }
+    let sandbox = RunningSandbox::start(config, &clock).await?;
+    let app = BesideRancher::build(config, settings, server::connectors(sandbox.as_ref(), clock))?;
+    let tls = config.tls.as_ref().map(tls::listen).transpose()?;
+    let (listener, address) = bind(config.listen)?;
+    if let Some(sandbox) = &sandbox {
+        print_line(&sandbox.credential());
+    }
+    print_line(&format!(
+        "norman-aks listens on http://{address} and serves /meta/aks… for users of {}",
+        settings.host.as_deref().or(settings.url.host_str()).unwrap_or_default()
+    ));
+    let mut listeners = Listeners::new(stop);
+    let options = client_options(config, descriptors);
+    listeners.start("the API", listener, None, app.router(), options.clone());
+    if let Some(tls) = tls {
+        let router = app.router().layer(axum::Extension(crate::api::forwarded::OverTls));
+        listeners.start("the API over TLS", tls.listener, Some(tls.config), router, options);
+    }
+    listeners.start_internal(config, api::rancher_health_router(), metrics)?;
+    app.probe();
+
+    stop.cancelled().await;
+    tracing::info!("stopping: running requests may finish");
+    let result = listeners.join().await;
+    app.stop().await;
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    tracing::info!("stopped");
+    result.map_err(Error::Serve)
+}

@@ -1,0 +1,20 @@
+//! The client of a Rancher that this server runs beside (`docs/contract/beside-rancher.md`). It asks with the caller's own
+//! token or cookie, so it learns nothing that the caller could not read, and has no rights of its own.
+//!
+//! `client` sends requests, `session` is what identifies a caller, `secret` and `cluster` read two of Rancher's objects,
+//! `breaker` stops requests to a Rancher that does not answer.
+
+mod breaker;
+mod client;
+mod cluster;
+mod error;
+mod secret;
+mod session;
+mod trust;
+
+pub use self::client::{Options, Probe, Question, Rancher, is_own_via};
+pub use self::cluster::Cluster;
+pub use self::error::{BuildError, Error};
+pub use self::secret::{CredentialFields, Secret};
+pub use self::session::Session;
+pub use self::trust::Trust;

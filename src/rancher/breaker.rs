@@ -1,0 +1,76 @@
+//! Stops requests to a Rancher that does not answer, so that callers do not wait in vain, and that Rancher is not flooded
+//! when it comes back.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So many failures in a row suspend requests.
+const MAX_FAILURES: u32 = 3;
+/// How long they are suspended; then one request at a time is tried.
+const SUSPENSION: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    suspended_until: Option<Instant>,
+}
+
+impl Breaker {
+    /// Whether a request may be sent now. While requests are suspended, one is admitted at the end of each suspension.
+    pub(super) fn admits(&self) -> bool {
+        let mut state = self.lock();
+        match state.suspended_until {
+            None => true,
+            Some(until) if Instant::now() < until => false,
+            Some(_) => {
+                state.suspended_until = Some(Instant::now() + SUSPENSION);
+                true
+            }
+        }
+    }
+
+    /// Records the end of a request.
+    pub(super) fn record(&self, has_answered: bool) {
+        let mut state = self.lock();
+        if has_answered {
+            *state = State::default();
+        } else {
+            state.failures = state.failures.saturating_add(1);
+            if state.failures >= MAX_FAILURES {
+                state.suspended_until = Some(Instant::now() + SUSPENSION);
+            }
+        }
+        metrics::gauge!("norman_aks_rancher_up").set(if has_answered { 1.0 } else { 0.0 });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_suspend_requests_and_one_is_tried_afterwards() {
+        let breaker = Breaker::default();
+        for _ in 0..MAX_FAILURES {
+            assert!(breaker.admits());
+            breaker.record(false);
+        }
+        assert!(!breaker.admits());
+        tokio::time::advance(SUSPENSION).await;
+        assert!(breaker.admits(), "one is tried");
+        assert!(!breaker.admits(), "the others wait for it");
+        breaker.record(true);
+        assert!(breaker.admits() && breaker.admits());
+        breaker.record(false);
+        assert!(breaker.admits(), "a single failure suspends nothing");
+    }
+}

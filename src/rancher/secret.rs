@@ -1,0 +1,139 @@
+//! The Secret of a cloud credential, as Rancher's Kubernetes API shows it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+use serde::Deserialize;
+use zeroize::Zeroize as _;
+
+/// Prefix of the keys of an Azure credential.
+const AZURE: &str = "azurecredentialConfig-";
+/// Where Rancher notes a tenant that it discovered.
+const TENANT_ANNOTATION: &str = "cluster.management.cattle.io/azure-tenant-id";
+
+/// A Secret that the caller may read.
+pub enum Secret {
+    /// It belongs to an Azure credential.
+    Azure(CredentialFields),
+    /// It belongs to a credential for something else.
+    OtherCredential,
+    /// It does not belong to a credential.
+    NoCredential,
+}
+
+/// The fields of an Azure credential. Empty ones are missing.
+pub struct CredentialFields {
+    /// Changes with every change of the Secret.
+    pub version: String,
+    pub tenant_id: String,
+    pub subscription_id: String,
+    pub client_id: String,
+    pub client_secret: SecretString,
+    pub environment: String,
+}
+
+impl fmt::Debug for CredentialFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialFields").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Object {
+    metadata: Metadata,
+    #[serde(default)]
+    data: Option<BTreeMap<String, Encoded>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(rename = "resourceVersion")]
+    resource_version: String,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// A value in base64, which is erased with the object.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Encoded(String);
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Secret {
+    /// Reads the response; `None` if it cannot be interpreted.
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        let Object { metadata, data } = serde_json::from_slice(body).ok()?;
+        let data = data.unwrap_or_default();
+        let is_credential =
+            |key: &String| key.split_once('-').is_some_and(|(kind, _)| kind.ends_with("Config"));
+        if !data.keys().any(is_credential) {
+            return Some(Self::NoCredential);
+        }
+        if !data.keys().any(|key| key.starts_with(AZURE)) {
+            return Some(Self::OtherCredential);
+        }
+        let field = |name: &str| match data.get(&format!("{AZURE}{name}")) {
+            None => Some(String::new()),
+            Some(Encoded(value)) => String::from_utf8(STANDARD.decode(value).ok()?).ok(),
+        };
+        let mut tenant_id = field("tenantId")?;
+        if tenant_id.is_empty() {
+            tenant_id =
+                metadata.annotations.unwrap_or_default().remove(TENANT_ANNOTATION).unwrap_or_default();
+        }
+        Some(Self::Azure(CredentialFields {
+            version: metadata.resource_version,
+            tenant_id,
+            subscription_id: field("subscriptionId")?,
+            client_id: field("clientId")?,
+            client_secret: field("clientSecret")?.into(),
+            environment: field("environment")?,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(data: &serde_json::Value, annotations: &serde_json::Value) -> Option<Secret> {
+        let metadata = json!({"name": "cc-a", "resourceVersion": "17", "annotations": annotations});
+        Secret::parse(json!({"id": "ns/cc-a", "metadata": metadata, "data": data}).to_string().as_bytes())
+    }
+
+    #[test]
+    fn fields_are_decoded_and_the_tenant_may_be_in_an_annotation() {
+        let data = json!({
+            "azurecredentialConfig-clientId": "Yw==", "azurecredentialConfig-clientSecret": "Y2FuYXJ5",
+            "azurecredentialConfig-subscriptionId": "cw==", "azurecredentialConfig-tenantId": "",
+        });
+        let Some(Secret::Azure(fields)) = parse(&data, &json!({TENANT_ANNOTATION: "t"})) else { panic!() };
+        assert_eq!((&*fields.version, &*fields.tenant_id), ("17", "t"));
+        assert_eq!((&*fields.client_id, &*fields.subscription_id, &*fields.environment), ("c", "s", ""));
+        assert_eq!(fields.client_secret.expose_secret(), "canary");
+        assert!(!format!("{fields:?}").contains("canary"));
+    }
+
+    #[test]
+    fn other_secrets_are_told_apart() {
+        let none = json!(null);
+        assert!(matches!(parse(&json!({"password": "eA=="}), &none), Some(Secret::NoCredential)));
+        assert!(matches!(parse(&none, &none), Some(Secret::NoCredential)));
+        let other = json!({"amazonec2credentialConfig-accessKey": "eA=="});
+        assert!(matches!(parse(&other, &none), Some(Secret::OtherCredential)));
+        assert!(parse(&json!({"azurecredentialConfig-clientId": "%"}), &none).is_none());
+        assert!(parse(&json!({"azurecredentialConfig-clientId": "/w=="}), &none).is_none(), "not UTF-8");
+        assert!(Secret::parse(b"{}").is_none() && Secret::parse(b"<html>").is_none());
+    }
+}
