@@ -122,6 +122,7 @@ impl RunningSandbox {
     }
 
     /// The cloud credential to create in a Rancher that this server runs beside.
+    #[expect(clippy::unused_self, reason = "the credential is that of a running sandbox")]
     pub(super) fn credential(&self) -> String {
         let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
         format!(

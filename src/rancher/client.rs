@@ -259,7 +259,7 @@ fn builder(options: &Options) -> reqwest::ClientBuilder {
         // Sessions of callers do not leave for a proxy.
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_idle_timeout(Duration::from_mins(1))
         .tcp_keepalive(Duration::from_mins(1));
     if options.host.is_some()
         && let (Some(host), Some(port)) = (options.url.host_str(), options.url.port_or_known_default())

@@ -34,6 +34,7 @@ pub(super) struct Arrived {
     pub(super) parts: Parts,
     pub(super) body: Body,
     session: Session,
+    context: RequestContext,
 }
 
 /// Authenticates a request and resolves its credential, or forwards the request.
@@ -43,13 +44,13 @@ pub(super) async fn read(
     action: &'static str,
 ) -> Result<AzureCall, Rejection> {
     let arrived = Arrived::new(request, state).await?;
-    let audit = AuditContext::new(action, arrived.context()?);
+    let audit = AuditContext::new(action, &arrived.context);
     let fresh = call::is_fresh(&arrived.parts.headers);
     let uri = arrived.parts.uri.clone();
     let Parameters { credential_id, capital_cluster_id, cluster_id, region } = Parameters::read(&uri);
     if credential_id.is_empty() {
         let (caller, arrived) = arrived.authenticate(state).await?;
-        let Arrived { parts, body, session } = arrived;
+        let Arrived { parts, body, session, .. } = arrived;
         let body = call::inline_credential(&parts.method, body, state.http.body_limit).await?;
         let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
         let access = state.access.resolver().resolve(body.into(), None, Discovery::Stored).await;
@@ -61,7 +62,7 @@ pub(super) async fn read(
         // Rancher may allow it because of the cluster.
         Ok(Access::Denied) if !capital_cluster_id.is_empty() => return Err(arrived.forward(state).await),
         Ok(Access::Denied) => {
-            arrived.mark_token(true)?;
+            arrived.mark_token(true);
             let error = denied();
             let caller = RancherAccess::caller(&arrived.session);
             audit.record(&state.events, &caller, &credential_id, Some(&error)).await;
@@ -69,7 +70,7 @@ pub(super) async fn read(
         }
         other => return Err(arrived.without_access(other, state).await),
     };
-    arrived.mark_token(true)?;
+    arrived.mark_token(true);
     let cluster_id = if cluster_id.is_empty() { capital_cluster_id } else { cluster_id };
     Ok(AzureCall {
         sender: Sender::Rancher(caller, arrived.session),
@@ -93,17 +94,18 @@ impl Arrived {
     /// Checks what Rancher checks before the token, and forwards what only Rancher can answer.
     pub(super) async fn new(request: Request, state: &RancherState) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
+        let context = RequestContext::of(&parts).map_err(AuthError::from)?.clone();
         if is_own_via(&parts.headers) {
-            return Err(Rejection::Answered(came_back()));
+            return Err(Rejection::Answered(came_back().into()));
         }
         if state.http.forwarded.is_plain_at_proxy(&parts) {
-            return Err(Rejection::Answered(use_https(&parts, state)));
+            return Err(Rejection::Answered(use_https(&parts, state).into()));
         }
         let session = auth::session(&parts.headers);
         let is_undecidable = impersonation::is_requested(&parts.headers)
             || parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some()
             || session.is_jwt();
-        let arrived = Self { parts, body, session };
+        let arrived = Self { parts, body, session, context };
         if is_undecidable {
             return Err(arrived.forward(state).await);
         }
@@ -117,7 +119,7 @@ impl Arrived {
     pub(super) async fn authenticate(self, state: &RancherState) -> Result<(Arc<Caller>, Self), Rejection> {
         match state.access.authenticate(&self.session).await {
             Ok(Access::Authenticated(caller)) => {
-                self.mark_token(true)?;
+                self.mark_token(true);
                 Ok((caller, self))
             }
             other => Err(self.without_access(other, state).await),
@@ -127,15 +129,15 @@ impl Arrived {
     /// The response to a request whose caller may not, or whose right is not known.
     async fn without_access(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
         match access {
-            Ok(Access::Unauthenticated) => match self.mark_token(false) {
-                Ok(()) => AuthError::Unauthorized.into(),
-                Err(rejection) => rejection,
-            },
+            Ok(Access::Unauthenticated) => {
+                self.mark_token(false);
+                AuthError::Unauthorized.into()
+            }
             Err(Failure::Rancher(error)) => unavailable(error).into(),
-            Err(Failure::Credential(error)) => match self.mark_token(true) {
-                Ok(()) => Error::from(error).into(),
-                Err(rejection) => rejection,
-            },
+            Err(Failure::Credential(error)) => {
+                self.mark_token(true);
+                Error::from(error).into()
+            }
             Ok(_) => self.forward(state).await,
         }
     }
@@ -143,35 +145,27 @@ impl Arrived {
     /// The response of Rancher to this request.
     pub(super) async fn forward(self, state: &RancherState) -> Rejection {
         state.access.count_forwarded();
-        let Self { parts, body, .. } = self;
-        let headers = match RequestContext::of(&parts) {
-            Ok(context) => forwarded_headers(&parts, context, state),
-            Err(missing) => return AuthError::from(missing).into(),
-        };
+        let Self { parts, body, context, .. } = self;
+        let headers = forwarded_headers(&parts, &context, state);
         let body = BodyDataStream::new(body).map_err(Into::into);
         match state.access.rancher().forward(&parts, headers, body).await {
             Ok(response) => {
                 let (mut head, body) = http::Response::from(response).into_parts();
                 head.headers.insert(ANSWERED_VIA, HeaderValue::from_static("rancher"));
-                Rejection::Answered(Response::from_parts(head, Body::new(body)))
+                Rejection::Answered(Response::from_parts(head, Body::new(body)).into())
             }
-            Err(rancher::Error::Loop) => Rejection::Answered(came_back()),
+            Err(rancher::Error::Loop) => Rejection::Answered(came_back().into()),
             Err(error @ rancher::Error::Path) => Error::new(StatusCode::NOT_FOUND, error.to_string()).into(),
             Err(error) => unavailable(Arc::new(error)).into(),
         }
     }
 
-    fn context(&self) -> Result<&RequestContext, Rejection> {
-        RequestContext::of(&self.parts).map_err(|missing| AuthError::from(missing).into())
-    }
-
     /// Records whether Rancher accepts the token.
-    fn mark_token(&self, is_valid: bool) -> Result<(), Rejection> {
-        self.context()?.auth_outcome.set(is_valid);
+    fn mark_token(&self, is_valid: bool) {
+        self.context.auth_outcome.set(is_valid);
         if is_valid {
             auth::mark_authenticated(&self.parts);
         }
-        Ok(())
     }
 }
 

@@ -211,7 +211,7 @@ pub(super) enum Rejection {
     Unauthenticated(AuthError),
     Invalid(Error),
     /// The response is complete, for example from Rancher.
-    Answered(Response),
+    Answered(Box<Response>),
 }
 
 impl From<Capabilities> for InlineCredential {
@@ -274,7 +274,7 @@ impl IntoResponse for Rejection {
         match self {
             Self::Unauthenticated(refused) => refused.into_response(),
             Self::Invalid(error) => error.into_response(),
-            Self::Answered(response) => response,
+            Self::Answered(response) => *response,
         }
     }
 }
