@@ -8,6 +8,7 @@ mod error;
 mod flags;
 mod layers;
 mod parse;
+mod rancher;
 pub mod settings;
 mod show;
 
@@ -20,13 +21,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
-use url::Url;
 
 pub use self::error::{ConfigError, Origin, Warning};
 pub use self::flags::{
     AgentScope, DatabaseScope, Flags, SandboxScope, Scope, ServeScope, SettingFlags, help_after_flags,
 };
 pub use self::parse::LogFormat;
+pub use self::rancher::Rancher;
 pub use self::show::{EffectiveSetting, settings_table_markdown};
 
 use self::error::MIN_SECRET_LEN;
@@ -113,19 +114,6 @@ pub struct Log {
     pub filter: Option<String>,
 }
 
-/// The Rancher that the server runs beside.
-#[derive(Clone, Debug)]
-pub struct Rancher {
-    pub url: Url,
-    /// Its public name, if the URL has another one.
-    pub host: Option<String>,
-    pub ca_file: Option<PathBuf>,
-    /// SHA-256 of the authorities that it publishes.
-    pub ca_checksum: Option<String>,
-    /// How long a positive decision counts.
-    pub decision: Duration,
-}
-
 /// Listeners of the simulated Azure.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
@@ -182,7 +170,7 @@ impl Config {
                 format: required(&layers, &s::LOG_FORMAT, parse::log_format)?,
                 filter: env.get("RUST_LOG").filter(|filter| !filter.is_empty()).cloned(),
             },
-            rancher: rancher(&layers)?,
+            rancher: Rancher::read(&layers)?,
             sandbox: sandbox(&layers, flags.sandbox())?,
             effective: show::effective_settings(&layers, env, flags.sandbox()),
             data_dir,
@@ -324,39 +312,6 @@ fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
             parse::seconds(text, 0..=3_600, "a number of seconds from 0 to 3600")
         })?,
     })
-}
-
-fn rancher(layers: &Layers) -> Result<Option<Rancher>, ConfigError> {
-    use settings as s;
-    let url = layers.read(&s::RANCHER_URL, parse::rancher_url)?;
-    let host = layers.read(&s::RANCHER_HOST, parse::host_name)?;
-    let ca_file = layers.get(&s::RANCHER_CA_FILE).map(|value| PathBuf::from(&value.text));
-    let ca_checksum = layers.read(&s::RANCHER_CA_CHECKSUM, parse::sha256)?;
-    let decision = required(layers, &s::RANCHER_DECISION_SECONDS, |text| {
-        parse::seconds(text, 0..=60, "a number of seconds from 0 to 60")
-    })?;
-    let Some(url) = url else {
-        let alone = [&s::RANCHER_HOST, &s::RANCHER_CA_FILE, &s::RANCHER_CA_CHECKSUM];
-        let alone = alone.into_iter().find_map(|setting| Some((setting, layers.get(setting)?)));
-        return match alone {
-            Some((setting, value)) => Err(ConfigError::Incomplete {
-                setting: setting.name,
-                origin: value.origin.clone(),
-                missing: &s::RANCHER_URL,
-            }),
-            None => Ok(None),
-        };
-    };
-    if let (Some(file), Some(checksum)) =
-        (layers.get(&s::RANCHER_CA_FILE), layers.get(&s::RANCHER_CA_CHECKSUM))
-    {
-        return Err(ConfigError::GivenTwice {
-            setting: s::RANCHER_CA_FILE.name,
-            direct: file.origin.clone(),
-            file: checksum.origin.clone(),
-        });
-    }
-    Ok(Some(Rancher { url, host, ca_file, ca_checksum, decision }))
 }
 
 fn sandbox(layers: &Layers, enabled: bool) -> Result<Option<Sandbox>, ConfigError> {

@@ -12,7 +12,7 @@ mod secret;
 mod session;
 mod trust;
 
-pub use self::client::{Options, Probe, Question, Rancher, is_own_via};
+pub use self::client::{BoxError, ForwardedResponse, Options, Probe, Question, Rancher, is_own_via};
 pub use self::cluster::Cluster;
 pub use self::error::{BuildError, Error};
 pub use self::secret::{CredentialFields, Secret};

@@ -14,9 +14,9 @@ use super::norman::error::Error;
 use super::request::{MissingContext, RequestContext};
 use super::state::AppState;
 use super::surface::{CrossSite, Surface, SurfaceError};
-use crate::rancher::Session;
 use crate::service::Caller;
 use crate::service::actor::Actor;
+use crate::service::rancher_access::Session;
 use crate::service::tokens;
 
 /// The authenticated caller.

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::provision::{RoleKeeper, Worker};
 use crate::service::base::Base;
 use crate::service::core::{self, Core};
-use crate::service::events::{self, Events, Sink};
+use crate::service::events::{self, Events};
 use crate::service::instance;
 use crate::service::plans::Plans;
 use crate::service::secrets::Secrets;
@@ -259,7 +259,7 @@ pub(super) fn http_options(config: &Config) -> api::HttpOptions {
 fn audit_log(config: &Config, store: &Store, clock: &Clock) -> Events {
     let keep = config.audit_retention.unwrap_or_default();
     let options = events::Options { keep, record_each: config.audit_each_use, ..events::Options::default() };
-    Events::start(Sink::Database(store.clone()), clock.clone(), &options)
+    Events::start(store.clone(), clock.clone(), &options)
 }
 
 /// Settings that override the stored ones.

@@ -107,8 +107,6 @@ struct Answer {
 impl Rancher {
     /// Builds the client. Sends nothing.
     pub fn new(options: Options) -> Result<Self, BuildError> {
-        // Fails if a provider is already installed.
-        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let mut base = options.url.clone();
         if let Some(host) = &options.host {
             // Validated with the settings.
@@ -157,7 +155,12 @@ impl Rancher {
     ///
     /// # Errors
     /// No response within the time limit, or the request came back.
-    pub async fn forward<S>(&self, parts: &Parts, forwarded: HeaderMap, body: S) -> Result<Response, Error>
+    pub async fn forward<S>(
+        &self,
+        parts: &Parts,
+        forwarded: HeaderMap,
+        body: S,
+    ) -> Result<ForwardedResponse, Error>
     where
         S: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
     {
@@ -183,7 +186,7 @@ impl Rancher {
         }
         let headers = end_to_end(response.headers()).collect();
         *response.headers_mut() = headers;
-        Ok(response)
+        Ok(response.into())
     }
 
     /// Asks for a path with the session of a caller, and reads the whole response.
@@ -244,7 +247,10 @@ impl Rancher {
     }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A response of Rancher as it arrived; its body may still be on its way.
+pub type ForwardedResponse = http::Response<reqwest::Body>;
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn build(options: &Options) -> Result<Client, BuildError> {
     options.trust.apply(builder(options))?.build().map_err(BuildError::Client)

@@ -260,6 +260,12 @@ pub enum Sink {
     Log,
 }
 
+impl From<Store> for Sink {
+    fn from(store: Store) -> Self {
+        Self::Database(store)
+    }
+}
+
 /// The audit log. Clones share the queue.
 #[derive(Clone)]
 pub struct Events {
@@ -289,7 +295,8 @@ enum Message {
 
 impl Events {
     /// Starts the task that writes; it runs until [`Events::stop`]. To be called inside a tokio runtime.
-    pub fn start(sink: Sink, clock: Clock, options: &Options) -> Self {
+    pub fn start(sink: impl Into<Sink>, clock: Clock, options: &Options) -> Self {
+        let sink = sink.into();
         let (queue, waiting) = mpsc::channel(options.queue.max(1));
         let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
         let hurry = Arc::<Notify>::default();

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use aks::ids;
 use azure::{Azure, Discovery};
+use bytes::Bytes;
+use futures_util::Stream;
+use http::HeaderMap;
+use http::request::Parts;
 use metrics::Counter;
 use moka::sync::Cache;
 use tokio::time::Instant;
@@ -16,7 +20,8 @@ use super::azure_access::{AccessError, AzureAccess, InlineCredential, Resolver};
 use super::clusters::ClusterVersion;
 use super::listings::Listings;
 use super::single_flight::Flights;
-use crate::rancher::{self, Cluster, CredentialFields, Question, Rancher, Secret, Session};
+use crate::rancher::{BoxError, Cluster, CredentialFields, ForwardedResponse, Question, Rancher, Secret};
+pub use crate::rancher::{Error as RancherError, Session, is_own_via};
 use crate::vault::Fingerprinter;
 
 /// Decisions kept at most. One is about a kilobyte.
@@ -45,7 +50,7 @@ struct Inner {
 /// A keyed hash of a session and the ID of a credential; without an ID, of the session alone.
 type Key = [u8; 32];
 
-type Outcome = Result<Arc<Response>, Arc<rancher::Error>>;
+type Outcome = Result<Arc<Response>, Arc<RancherError>>;
 
 /// A positive decision.
 #[derive(Clone)]
@@ -89,7 +94,7 @@ pub enum Access {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("Rancher does not answer")]
-    Rancher(#[from] Arc<rancher::Error>),
+    Rancher(#[from] Arc<RancherError>),
     #[error(transparent)]
     Credential(#[from] AccessError),
 }
@@ -132,11 +137,6 @@ impl RancherAccess {
         }))
     }
 
-    /// The client, for requests that are forwarded.
-    pub fn rancher(&self) -> &Rancher {
-        &self.0.rancher
-    }
-
     /// The lists of Azure.
     pub fn listings(&self) -> &Listings {
         &self.0.listings
@@ -153,9 +153,18 @@ impl RancherAccess {
         })
     }
 
-    /// Counts a request that Rancher itself answers.
-    pub fn count_forwarded(&self) {
+    /// Sends a request on to Rancher; see [`Rancher::forward`].
+    pub async fn forward<S>(
+        &self,
+        parts: &Parts,
+        forwarded: HeaderMap,
+        body: S,
+    ) -> Result<ForwardedResponse, RancherError>
+    where
+        S: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
+    {
         self.0.counters.forwarded.increment(1);
+        self.0.rancher.forward(parts, forwarded, body).await
     }
 
     /// Whether the session is that of a user.
@@ -178,7 +187,7 @@ impl RancherAccess {
         &self,
         session: &Session,
         id: &str,
-    ) -> Result<Option<ClusterVersion>, Arc<rancher::Error>> {
+    ) -> Result<Option<ClusterVersion>, Arc<RancherError>> {
         if !ids::is_label(id) {
             return Ok(None);
         }
@@ -228,7 +237,7 @@ impl RancherAccess {
             (Instant::now(), question().await)
         } else {
             let flight = self.0.questions.join(&key, || None, question, |outcome, _| outcome);
-            let interrupted = || Err(Arc::new(rancher::Error::Interrupted));
+            let interrupted = || Err(Arc::new(RancherError::Interrupted));
             (flight.started, flight.outcome().await.unwrap_or_else(interrupted))
         };
         let response = outcome?;

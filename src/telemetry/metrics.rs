@@ -77,6 +77,9 @@ metrics! {
     counter("norman_aks_cluster_access_renewals_total") =
         "Renewals of the access to a cluster after the cluster rejected it, by `outcome`: `renewed` or `failed`.";
     counter("norman_aks_provision_steps_total") = "Reconcile steps, by `outcome`: `done` or `failed`.";
+    gauge("norman_aks_rancher_up") = "Whether the Rancher beside this server answered the last request: 1, else 0.";
+    counter("norman_aks_rancher_decisions_total") =
+        "Requests beside a Rancher, by `result`: `asked`, `cached`, `forwarded`, `refused` or `unavailable`.";
     gauge("norman_aks_cluster_watches") = "Clusters whose roles and bindings this server maintains.";
     counter("norman_aks_cluster_role_corrections_total") =
         "Corrections of roles and bindings inside clusters, by `outcome`: `done` or `failed`.";

@@ -140,11 +140,19 @@ fn every_setting_is_read_from_environment_and_file() {
         "bootstrap-token-file" => "/secret/token",
         "no-migrate" => "true",
         "log-format" => "json",
+        "rancher-url" => "https://rancher.cattle-system.svc",
+        "rancher-host" => "rancher.example.org",
+        "rancher-ca-checksum" => "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "cluster-review" => "advise",
         "audit-uses" => "each",
         "body-limit" | "cache-bytes" => "2MiB",
         "connection-limit" => "30",
-        "database-pool" | "database-wait-seconds" | "audit-days" | "request-limit" | "drain-seconds" => "3",
+        "database-pool"
+        | "database-wait-seconds"
+        | "audit-days"
+        | "request-limit"
+        | "drain-seconds"
+        | "rancher-decision-seconds" => "3",
         _ => "/some/path",
     };
     let base = || {
@@ -156,6 +164,9 @@ fn every_setting_is_read_from_environment_and_file() {
             "tls-listen" => sources.flag(&s::TLS_CERT, "c").flag(&s::TLS_KEY, "k"),
             "tls-cert" => sources.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_KEY, "k"),
             "tls-key" => sources.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_CERT, "c"),
+            "rancher-host" | "rancher-ca-file" | "rancher-ca-checksum" | "rancher-decision-seconds" => {
+                sources.flag(&s::RANCHER_URL, "https://r.example")
+            }
             _ => sources,
         };
         let check = |how: &str, sources: Sources| {

@@ -216,6 +216,7 @@ fn alert_rules_are_documented_and_use_known_metrics() {
 /// The commands of this program in the code blocks, such as `norman-aks key rotate --data-dir x`, each as its words.
 fn commands(text: &str) -> Vec<Vec<String>> {
     let lines = code(text, "console").into_iter().filter_map(|line| line.strip_prefix("$ "));
+    let lines = lines.filter(|line| !line.starts_with("helm "));
     let commands = lines.filter_map(|line| {
         let line = line.split_once("cargo run --release -- ").or_else(|| line.split_once("norman-aks "))?.1;
         let own = line.split(['|', '#', '>', ';', '&', ')']).next().unwrap_or_default();

@@ -19,10 +19,9 @@ use super::source::RancherState;
 use crate::api::auth::{self, AuthError};
 use crate::api::impersonation;
 use crate::api::request::RequestContext;
-use crate::rancher::{self, Session, is_own_via};
 use crate::service::Caller;
 use crate::service::azure_access::AccessError;
-use crate::service::rancher_access::{Access, Failure, RancherAccess};
+use crate::service::rancher_access::{Access, Failure, RancherAccess, RancherError, Session, is_own_via};
 
 /// Says that Rancher wrote the response, or that this server found a loop.
 const ANSWERED_VIA: HeaderName = HeaderName::from_static("x-norman-aks-via");
@@ -144,18 +143,17 @@ impl Arrived {
 
     /// The response of Rancher to this request.
     pub(super) async fn forward(self, state: &RancherState) -> Rejection {
-        state.access.count_forwarded();
         let Self { parts, body, context, .. } = self;
         let headers = forwarded_headers(&parts, &context, state);
         let body = BodyDataStream::new(body).map_err(Into::into);
-        match state.access.rancher().forward(&parts, headers, body).await {
+        match state.access.forward(&parts, headers, body).await {
             Ok(response) => {
-                let (mut head, body) = http::Response::from(response).into_parts();
+                let (mut head, body) = response.into_parts();
                 head.headers.insert(ANSWERED_VIA, HeaderValue::from_static("rancher"));
                 Rejection::Answered(Response::from_parts(head, Body::new(body)).into())
             }
-            Err(rancher::Error::Loop) => Rejection::Answered(came_back().into()),
-            Err(error @ rancher::Error::Path) => Error::new(StatusCode::NOT_FOUND, error.to_string()).into(),
+            Err(RancherError::Loop) => Rejection::Answered(came_back().into()),
+            Err(error @ RancherError::Path) => Error::new(StatusCode::NOT_FOUND, error.to_string()).into(),
             Err(error) => unavailable(Arc::new(error)).into(),
         }
     }
@@ -216,7 +214,7 @@ fn denied() -> Error {
 }
 
 /// Never 401, which would log the dashboard's user out.
-pub(super) fn unavailable(error: Arc<rancher::Error>) -> Error {
+pub(super) fn unavailable(error: Arc<RancherError>) -> Error {
     Error::unavailable("Rancher does not answer, so the request cannot be authorized; try again")
         .caused_by(error)
 }

@@ -24,11 +24,11 @@ use crate::api::auth::{AuthError, Authenticated};
 use crate::api::query::Query;
 use crate::api::request::RequestContext;
 use crate::api::state::AppState;
-use crate::rancher::Session;
 use crate::service::Caller;
 use crate::service::credentials::{AzureAccess, InlineCredential, Via};
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::Ask;
+use crate::service::rancher_access::Session;
 
 /// A request of a listing action, with the right to use its credential.
 #[derive(Debug)]

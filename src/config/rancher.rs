@@ -1,0 +1,66 @@
+//! The settings of a server beside a Rancher.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::error::{ConfigError, Origin};
+use super::layers::Layers;
+use super::{parse, required, settings as s};
+
+/// The Rancher that the server runs beside.
+#[derive(Clone, Debug)]
+pub struct Rancher {
+    pub url: Url,
+    /// Its public name, if the URL has another one.
+    pub host: Option<String>,
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of the authorities that it publishes.
+    pub ca_checksum: Option<String>,
+    /// How long a positive decision counts.
+    pub decision: Duration,
+}
+
+impl Rancher {
+    /// `None` without `rancher-url`, which the other settings need.
+    pub(super) fn read(layers: &Layers) -> Result<Option<Self>, ConfigError> {
+        let url = layers.read(&s::RANCHER_URL, parse::rancher_url)?;
+        let host = layers.read(&s::RANCHER_HOST, parse::host_name)?;
+        let ca_file = layers.get(&s::RANCHER_CA_FILE).map(|value| PathBuf::from(&value.text));
+        let ca_checksum = layers.read(&s::RANCHER_CA_CHECKSUM, parse::sha256)?;
+        let decision = required(layers, &s::RANCHER_DECISION_SECONDS, |text| {
+            parse::seconds(text, 0..=60, "a number of seconds from 0 to 60")
+        })?;
+        let Some(url) = url else {
+            let others = [
+                &s::RANCHER_HOST,
+                &s::RANCHER_CA_FILE,
+                &s::RANCHER_CA_CHECKSUM,
+                &s::RANCHER_DECISION_SECONDS,
+            ];
+            let alone = others.into_iter().find_map(|setting| {
+                let value = layers.get(setting).filter(|value| value.origin != Origin::Default)?;
+                Some((setting, value))
+            });
+            return match alone {
+                Some((setting, value)) => Err(ConfigError::Incomplete {
+                    setting: setting.name,
+                    origin: value.origin.clone(),
+                    missing: &s::RANCHER_URL,
+                }),
+                None => Ok(None),
+            };
+        };
+        if let (Some(file), Some(checksum)) =
+            (layers.get(&s::RANCHER_CA_FILE), layers.get(&s::RANCHER_CA_CHECKSUM))
+        {
+            return Err(ConfigError::GivenTwice {
+                setting: s::RANCHER_CA_FILE.name,
+                direct: file.origin.clone(),
+                file: checksum.origin.clone(),
+            });
+        }
+        Ok(Some(Self { url, host, ca_file, ca_checksum, decision }))
+    }
+}
