@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use crate::beside;
 use crate::client::{Response, call, request};
 use crate::error::Result;
 use crate::kubernetes::{self, Kubernetes};
@@ -50,6 +51,9 @@ pub(crate) const LARGE: &str = "aksVMSizesV2";
 pub(crate) struct Ready {
     pub(crate) api: SocketAddr,
     pub(crate) bare: SocketAddr,
+    /// The same server beside a Rancher, and that Rancher.
+    pub(crate) beside: SocketAddr,
+    pub(crate) rancher: SocketAddr,
     /// An administrator's token.
     pub(crate) token: String,
     /// The ID of a stored credential.
@@ -108,7 +112,7 @@ impl Server {
     }
 }
 
-fn listing_path(action: &str, credential: &str) -> String {
+pub(crate) fn listing_path(action: &str, credential: &str) -> String {
     format!("/meta/{action}?cloudCredentialId={credential}&region={}", Sandbox::seed().location)
 }
 
@@ -144,6 +148,8 @@ async fn serve(
     let mut ready = Ready {
         api: SocketAddr::from(([127, 0, 0, 1], 0)),
         bare: SocketAddr::from(([127, 0, 0, 1], 0)),
+        beside: SocketAddr::from(([127, 0, 0, 1], 0)),
+        rancher: listen(beside::rancher()).await?,
         token: token.expose_secret().to_owned(),
         credential,
         small: 0,
@@ -157,6 +163,7 @@ async fn serve(
         ready.member = Some(kubernetes.connect(&app, &store).await?);
         bare = bare.merge(kubernetes.bare_proxy()?);
     }
+    ready.beside = listen(beside::router(ready.rancher, azure_options(azure, authority)?)?).await?;
     ready.api = listen(app.router()).await?;
     ready.bare = listen(bare).await?;
     println!("{}", serde_json::to_string(&ready)?);
@@ -171,19 +178,22 @@ async fn build(
 ) -> Result<(App, Store)> {
     let settings = BTreeMap::from([("NORMAN_AKS_DATA_DIR".to_owned(), data.to_owned())]);
     let (config, _) = Config::load(&Flags::new(), &settings, &|path: &Path| std::fs::read_to_string(path))?;
-    let clock = Clock::system();
-    let to_azure = azure::Options {
-        clock: clock.clone(),
+    let to_azure = azure_options(azure, authority)?;
+    let store = app::open_store(&config).await?;
+    let secrets = app::open_secrets(&config, &store, &to_azure.clock).await?;
+    let clusters = kubernetes.map(kubernetes::Ready::options).unwrap_or_default();
+    let app = App::build(&config, store.clone(), secrets, Connectors { azure: to_azure, clusters }).await?;
+    Ok((app, store))
+}
+
+fn azure_options(azure: SocketAddr, authority: &str) -> Result<azure::Options> {
+    Ok(azure::Options {
+        clock: Clock::system(),
         resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), azure)).collect(),
         extra_roots_pem: Some(std::fs::read_to_string(authority)?),
         use_proxy: false,
         ..azure::Options::default()
-    };
-    let store = app::open_store(&config).await?;
-    let secrets = app::open_secrets(&config, &store, &clock).await?;
-    let clusters = kubernetes.map(kubernetes::Ready::options).unwrap_or_default();
-    let app = App::build(&config, store.clone(), secrets, Connectors { azure: to_azure, clusters }).await?;
-    Ok((app, store))
+    })
 }
 
 async fn store_credential(app: &App, token: &SecretString) -> Result<String> {

@@ -34,6 +34,11 @@ impl Breaker {
         }
     }
 
+    /// Whether requests are suspended now.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.lock().suspended_until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Records the end of a request.
     pub(super) fn record(&self, has_answered: bool) {
         let mut state = self.lock();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use http::header::{
-    ACCEPT, CONNECTION, HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT, CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -50,6 +50,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
     HeaderName::from_static("keep-alive"),
 ];
+
+/// Other headers about the origin of a request, which do not count.
+const CLAIMED: [HeaderName; 2] = [FORWARDED, HeaderName::from_static("x-api-host")];
 
 /// The settings of the client.
 #[derive(Clone, Debug)]
@@ -159,7 +162,7 @@ impl Rancher {
         &self,
         parts: &Parts,
         forwarded: HeaderMap,
-        body: S,
+        body: Option<S>,
     ) -> Result<ForwardedResponse, Error>
     where
         S: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
@@ -169,24 +172,38 @@ impl Rancher {
         let mut request = Request::new(parts.method.clone(), url);
         let headers = request.headers_mut();
         headers.extend(end_to_end(&parts.headers));
+        for name in CLAIMED {
+            headers.remove(name);
+        }
+        // Replaces headers of the same name.
         headers.extend(forwarded);
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
         headers.append(VIA, OWN_VIA);
-        if !matches!(parts.method, Method::GET | Method::HEAD)
-            || parts.headers.contains_key(http::header::CONTENT_LENGTH)
-        {
-            *request.body_mut() = Some(reqwest::Body::wrap_stream(body));
-        }
-        let response = self.guarded(FORWARD_TIMEOUT, async {
-            self.client().await?.execute(request).await.map_err(Error::of_transport)
-        });
-        let mut response = response.await?;
+        *request.body_mut() = body.map(reqwest::Body::wrap_stream);
+        let mut response = self.exchange(request).await?;
         if is_loop(&response) {
             return Err(Error::Loop);
         }
         let headers = end_to_end(response.headers()).collect();
         *response.headers_mut() = headers;
         Ok(response.into())
+    }
+
+    /// Sends a forwarded request. Its body may be slow or end early, which does not count as a failure of Rancher.
+    async fn exchange(&self, request: Request) -> Result<Response, Error> {
+        let Inner { breaker, .. } = &*self.0;
+        if breaker.is_suspended() {
+            return Err(Error::Suspended);
+        }
+        let exchange = async { self.client().await?.execute(request).await.map_err(Error::of_transport) };
+        let limit = FORWARD_TIMEOUT;
+        let result = timeout(limit, exchange).await.unwrap_or(Err(Error::TimedOut { limit }));
+        match &result {
+            Ok(_) => breaker.record(true),
+            Err(Error::NoAnswer(error)) if error.is_connect() => breaker.record(false),
+            Err(_) => {}
+        }
+        result
     }
 
     /// Asks for a path with the session of a caller, and reads the whole response.

@@ -158,7 +158,7 @@ impl RancherAccess {
         &self,
         parts: &Parts,
         forwarded: HeaderMap,
-        body: S,
+        body: Option<S>,
     ) -> Result<ForwardedResponse, RancherError>
     where
         S: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,

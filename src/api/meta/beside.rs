@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATIO
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyDataStream;
+use hyper::body::Body as _;
 
 use super::call::{self, AuditContext, AzureCall, Parameters, Rejection, Sender};
 use super::error::Error;
@@ -145,7 +146,7 @@ impl Arrived {
     pub(super) async fn forward(self, state: &RancherState) -> Rejection {
         let Self { parts, body, context, .. } = self;
         let headers = forwarded_headers(&parts, &context, state);
-        let body = BodyDataStream::new(body).map_err(Into::into);
+        let body = (!body.is_end_stream()).then(|| BodyDataStream::new(body).map_err(Into::into));
         match state.access.forward(&parts, headers, body).await {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
@@ -201,7 +202,9 @@ fn use_https(parts: &Parts, state: &RancherState) -> Response {
     let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host).trim_end_matches(":80");
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = format!("https://{host}{path}");
-    let body = format!("<a href=\"{}\">Found</a>.\n\n", location.replace('&', "&amp;"));
+    let escaped =
+        location.replace('&', "&amp;").replace('"', "&#34;").replace('<', "&lt;").replace('>', "&gt;");
+    let body = format!("<a href=\"{escaped}\">Found</a>.\n\n");
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (LOCATION, location.as_str())];
     (StatusCode::FOUND, headers, body).into_response()
 }

@@ -1,0 +1,161 @@
+//! Beside a Rancher: requests to Rancher and Azure, cached responses compared with a bare route, and memory at rest.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path as Segments, State};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use azure_sandbox::Seed;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures_util::future::try_join_all;
+use http::header::HeaderName;
+use norman_aks::app::{BesideRancher, Connectors};
+use norman_aks::config::{Config, Flags};
+
+use crate::client::{Load, call, request};
+use crate::error::Result;
+use crate::process::Process;
+use crate::rounds::rounds;
+use crate::sandbox::Sandbox;
+use crate::server::{LARGE, SMALL, Server, listing_path};
+use crate::table::{Table, Target, median};
+
+const CALLERS: usize = 100;
+const STARTS: usize = 5;
+/// Time between startup and reading the memory.
+const SETTLE_TIME: Duration = Duration::from_secs(2);
+const SMALL_TIMES_BARE: Target = Target::AtMost(1.5);
+
+/// A Rancher that lets every caller use every credential. The name of a credential is its client secret.
+pub(crate) fn rancher() -> Router {
+    let asked = Arc::<AtomicU32>::default();
+    Router::new()
+        .route("/v1/secrets/{namespace}/{name}", get(secret))
+        .route(
+            "/asked",
+            get(async |State(asked): State<Arc<AtomicU32>>| asked.swap(0, Ordering::Relaxed).to_string()),
+        )
+        .with_state(asked)
+}
+
+async fn secret(
+    State(asked): State<Arc<AtomicU32>>,
+    Segments((_, name)): Segments<(String, String)>,
+) -> impl IntoResponse {
+    asked.fetch_add(1, Ordering::Relaxed);
+    let Seed { tenant_id, subscription_id, client_id, .. } = azure_sandbox::Sandbox::seed();
+    let fields = [
+        ("tenantId", tenant_id),
+        ("subscriptionId", subscription_id),
+        ("clientId", client_id),
+        ("clientSecret", &name),
+    ];
+    let data: BTreeMap<String, String> = fields
+        .into_iter()
+        .map(|(field, value)| (format!("azurecredentialConfig-{field}"), BASE64_STANDARD.encode(value)))
+        .collect();
+    let body = serde_json::json!({"metadata": {"name": name, "resourceVersion": "1"}, "data": data});
+    ([(HeaderName::from_static("x-api-cattle-auth"), "true")], axum::Json(body))
+}
+
+/// The routes of a server beside the Rancher at this address.
+pub(crate) fn router(rancher: SocketAddr, to_azure: azure::Options) -> Result<Router> {
+    let url = format!("http://{rancher}");
+    let settings = BTreeMap::from([("NORMAN_AKS_RANCHER_URL".to_owned(), url)]);
+    let (config, _) = Config::load(&Flags::new(), &settings, &|path: &Path| std::fs::read_to_string(path))?;
+    let settings = config.rancher.as_ref().ok_or("no rancher-url")?;
+    let connectors = Connectors { azure: to_azure, ..Connectors::default() };
+    Ok(BesideRancher::build(&config, settings, connectors)?.router())
+}
+
+pub(crate) async fn measure(
+    table: &mut Table,
+    sandbox: &Sandbox,
+    server: &Server,
+    directory: &Path,
+) -> Result<()> {
+    requests(table, sandbox, server).await?;
+    warm(table, server).await?;
+    idle(table, directory).await
+}
+
+/// Requests to Rancher and to Azure.
+async fn requests(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Result<()> {
+    table.section("Beside a Rancher: requests to Rancher, tokens and lists of Azure");
+    sandbox.accept("beside").await?;
+    sandbox.take_requests().await?;
+    for (name, token, callers, expected) in [
+        ("100 equal cold calls at once", "token-a:x", CALLERS, [1.0, 1.0, 1.0]),
+        ("a call with a cached decision", "token-a:x", 1, [0.0, 0.0, 0.0]),
+        ("a call of another caller", "token-b:x", 1, [1.0, 0.0, 0.0]),
+    ] {
+        let request = request("GET", &listing_path(LARGE, "cattle-global-data:beside"), Some(token), "");
+        let responses = try_join_all((0..callers).map(|_| call(server.ready.beside, &request))).await?;
+        if let Some(failed) = responses.iter().find(|response| response.status != 200) {
+            return Err(format!("status {}: {}", failed.status, failed.text()).into());
+        }
+        let asked = call(server.ready.rancher, &crate::client::request("GET", "/asked", None, "")).await?;
+        let (tokens, lists) = sandbox.take_requests().await?;
+        let measured = [asked.text().parse()?, tokens, lists];
+        for ((what, expected), measured) in ["Rancher", "tokens", "lists"].iter().zip(expected).zip(measured)
+        {
+            table.target(&format!("{name}: {what}"), "", Target::Exactly(expected), measured);
+        }
+    }
+    Ok(())
+}
+
+async fn warm(table: &mut Table, server: &Server) -> Result<()> {
+    table.section(
+        "Beside a Rancher: cached responses, with audit, log (a file) and metrics, beside a bare axum route (32 connections)",
+    );
+    for (action, length, path, target) in [
+        (SMALL, server.ready.small, "/small", Some(SMALL_TIMES_BARE)),
+        (LARGE, server.ready.large, "/large", None),
+    ] {
+        let load = |address, request| Rc::new(Load { address, request, body_length: length });
+        let bare = load(server.ready.bare, request("GET", path, None, ""));
+        let own = listing_path(action, "cattle-global-data:beside");
+        let own = load(server.ready.beside, request("GET", &own, Some("token-a:x"), ""));
+        let [bare, own] = rounds(server, [bare, own]).await?;
+        if let Some((bare, own)) = bare.cpu_us().zip(own.cpu_us()) {
+            let multiple = format!("{action}: CPU time as a multiple of the bare route's");
+            match target {
+                Some(target) => table.target(&multiple, "", target, own / bare),
+                None => table.info(&multiple, "", own / bare),
+            }
+            table.info(&format!("{action}, bare route: CPU time of the server"), "µs", bare);
+            table.info(&format!("{action}, beside a Rancher: CPU time of the server"), "µs", own);
+        }
+        table.info(
+            &format!("{action}: share of the bare route's responses per second"),
+            "%",
+            own.share_of(&bare),
+        );
+    }
+    Ok(())
+}
+
+async fn idle(table: &mut Table, directory: &Path) -> Result<()> {
+    table.section("norman-aks serve --rancher-url at rest");
+    let mut memory = Vec::new();
+    for number in 0..STARTS {
+        let flags = ["--listen=127.0.0.1:0", "--rancher-url=http://127.0.0.1:9"];
+        let mut process = Process::start_norman_aks("serve", directory, &format!("beside-{number}"), &flags)?;
+        process.word_after("listens on http://")?;
+        tokio::time::sleep(SETTLE_TIME).await;
+        memory.extend(process.resident_mb());
+    }
+    if !memory.is_empty() {
+        table.target("memory (RSS), median of 5 starts", "MB", Target::AtMost(15.0), median(memory));
+    }
+    Ok(())
+}
