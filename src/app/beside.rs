@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::Error;
 use super::files;
-use super::run::{Listeners, client_options};
+use super::run::{Listeners, Startup};
 use super::sandbox::RunningSandbox;
 use super::server::{Connectors, http_options};
 use super::tls::{self, bind};
@@ -21,7 +21,6 @@ use crate::rancher::{self, Probe, Rancher, Trust};
 use crate::service::events::{self, Events, Sink};
 use crate::service::listings::Listings;
 use crate::service::rancher_access::RancherAccess;
-use crate::telemetry::metrics::Metrics;
 
 /// Time to write pending audit records to the log at shutdown.
 const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -110,13 +109,11 @@ pub fn client(settings: &config::Rancher) -> Result<Rancher, Error> {
     Ok(Rancher::new(options)?)
 }
 
-/// Runs the server until `stop`.
+/// Runs the server until a shutdown signal.
 pub(super) async fn serve(
     config: &Config,
     settings: &config::Rancher,
-    descriptors: u64,
-    metrics: Option<Metrics>,
-    stop: &CancellationToken,
+    mut startup: Startup,
 ) -> Result<(), Error> {
     let clock = Clock::system();
     if config.sandbox.is_some() {
@@ -133,23 +130,16 @@ pub(super) async fn serve(
         "norman-aks listens on http://{address} and serves /meta/aks… for users of {}",
         settings.host.as_deref().or(settings.url.host_str()).unwrap_or_default()
     ));
-    let mut listeners = Listeners::new(stop);
-    let options = client_options(config, descriptors);
-    listeners.start("the API", listener, None, app.router(), options.clone());
-    if let Some(tls) = tls {
-        let router = app.router().layer(axum::Extension(crate::api::forwarded::OverTls));
-        listeners.start("the API over TLS", tls.listener, Some(tls.config), router, options);
-    }
-    listeners.start_internal(config, api::rancher_health_router(), metrics)?;
+    let mut listeners = Listeners::new(&startup.stop);
+    listeners.start_client(config, &startup, (listener, tls), &app.router());
+    listeners.start_internal(config, api::rancher_health_router(), startup.metrics.take())?;
     app.probe();
 
-    stop.cancelled().await;
-    tracing::info!("stopping: running requests may finish");
+    startup.stopped().await;
     let result = listeners.join().await;
     app.stop().await;
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
-    tracing::info!("stopped");
     result.map_err(Error::Serve)
 }

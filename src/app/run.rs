@@ -39,58 +39,79 @@ pub fn check_features(config: &Config) -> Result<(), Error> {
     if config.sandbox.is_some() && !cfg!(feature = "sandbox") { Err(Error::NoSandbox) } else { Ok(()) }
 }
 
+/// What every server has before it opens anything.
+pub(super) struct Startup {
+    pub(super) stop: CancellationToken,
+    /// The most files that the process may open.
+    pub(super) descriptors: u64,
+    pub(super) metrics: Option<Metrics>,
+    /// Warnings that are not worth the first line of the log.
+    late_warnings: Vec<Warning>,
+}
+
+impl Startup {
+    fn begin(config: &Config, warnings: Vec<Warning>) -> Result<Self, Error> {
+        check_features(config)?;
+        // From here on, a signal stops the server gracefully.
+        let stop = stop_signal()?;
+        let (late_warnings, early): (Vec<_>, Vec<_>) =
+            warnings.into_iter().partition(|warning| *warning == Warning::Backtraces);
+        log_warnings(&early);
+        let descriptors = serve::raise_descriptor_limit();
+        let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
+        Ok(Self { stop, descriptors, metrics, late_warnings })
+    }
+
+    /// Waits for the signal to stop.
+    pub(super) async fn stopped(&self) {
+        log_warnings(&self.late_warnings);
+        self.stop.cancelled().await;
+        tracing::info!("stopping: running requests may finish");
+    }
+}
+
 /// Runs the server until a shutdown signal.
 pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> {
-    check_features(&config)?;
-    // From here on, a signal stops the server gracefully.
-    let stop = stop_signal()?;
-    // A slow-down is not worth the first line of the log.
-    let (late, early): (Vec<_>, Vec<_>) =
-        warnings.into_iter().partition(|warning| *warning == Warning::Backtraces);
-    log_warnings(&early);
-    let clock = Clock::system();
-    let descriptors = serve::raise_descriptor_limit();
-    let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
-    if let Some(rancher) = &config.rancher {
-        return beside::serve(&config, rancher, descriptors, metrics, &stop).await;
+    let startup = Startup::begin(&config, warnings)?;
+    match &config.rancher {
+        Some(rancher) => beside::serve(&config, rancher, startup).await?,
+        None => serve_alone(&config, startup).await?,
     }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn serve_alone(config: &Config, mut startup: Startup) -> Result<(), Error> {
+    let clock = Clock::system();
     files::create_directory(&config.data_dir)?;
     // Before reading or writing anything that another server may use.
     let file = config.sqlite_file();
     let lock = tokio::select! {
         lock = lock_database(file.as_deref(), &clock) => lock?,
-        () = stop.cancelled() => return Ok(()),
+        () = startup.stop.cancelled() => return Ok(()),
     };
-    let sandbox = RunningSandbox::start(&config, &clock).await?;
-    let app = build_app(&config, clock, sandbox.as_ref()).await?;
+    let sandbox = RunningSandbox::start(config, &clock).await?;
+    let app = build_app(config, clock, sandbox.as_ref()).await?;
 
     // Bind and seed before serving any request.
-    let tls = bind_tls(&config, &app, sandbox.as_ref()).await?;
+    let tls = bind_tls(config, &app, sandbox.as_ref()).await?;
     let (listener, address) = bind(config.listen)?;
     if let Some(sandbox) = &sandbox {
-        sandbox.seed_and_announce(&config, &app, address, tls.as_ref()).await?;
+        sandbox.seed_and_announce(config, &app, address, tls.as_ref()).await?;
     } else {
-        ensure_token(&config, &app).await?;
+        ensure_token(config, &app).await?;
         print_line(&format!(
             "norman-aks listens on http://{address}; the API page is http://{address}/docs/"
         ));
     }
     app.work();
-    reload_keys_on_hangup(&app, &config)?;
-    let router = app.router();
-    let mut listeners = Listeners::new(&stop);
-    let options = client_options(&config, descriptors);
-    listeners.start("the API", listener, None, router.clone(), options.clone());
-    if let Some(tls) = tls {
-        let router = router.layer(axum::Extension(crate::api::forwarded::OverTls));
-        listeners.start("the API over TLS", tls.listener, Some(tls.config), router, options);
-    }
-    listeners.start_internal(&config, app.health_router(), metrics)?;
-    listeners.start_relay(&config, &app)?;
-    log_warnings(&late);
+    reload_keys_on_hangup(&app, config)?;
+    let mut listeners = Listeners::new(&startup.stop);
+    listeners.start_client(config, &startup, (listener, tls), &app.router());
+    listeners.start_internal(config, app.health_router(), startup.metrics.take())?;
+    listeners.start_relay(config, &app)?;
 
-    stop.cancelled().await;
-    tracing::info!("stopping: running requests may finish");
+    startup.stopped().await;
     app.end_streams();
     let result = listeners.join().await;
     app.stop().await;
@@ -98,7 +119,6 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
         sandbox.stop().await;
     }
     drop(lock);
-    tracing::info!("stopped");
     result.map_err(Error::Serve)
 }
 
@@ -152,6 +172,22 @@ impl Listeners {
         Self { running: JoinSet::new(), stop: stop.clone() }
     }
 
+    /// Starts the listeners for clients: plain HTTP and, if there is one, TLS. They share their connections.
+    pub(super) fn start_client(
+        &mut self,
+        config: &Config,
+        startup: &Startup,
+        (listener, tls): (TcpListener, Option<TlsListener>),
+        router: &Router,
+    ) {
+        let options = client_options(config, startup.descriptors);
+        self.start("the API", listener, None, router.clone(), options.clone());
+        if let Some(tls) = tls {
+            let router = router.clone().layer(axum::Extension(crate::api::forwarded::OverTls));
+            self.start("the API over TLS", tls.listener, Some(tls.config), router, options);
+        }
+    }
+
     /// Starts the listeners for collectors and probes.
     pub(super) fn start_internal(
         &mut self,
@@ -182,7 +218,7 @@ impl Listeners {
         Ok(())
     }
 
-    pub(super) fn start(
+    fn start(
         &mut self,
         name: &'static str,
         listener: TcpListener,
@@ -213,7 +249,7 @@ impl Listeners {
 
 /// Options of the client listeners, which share their connections: at most half of the file descriptors. The other half is
 /// for the database, Azure and clusters.
-pub(super) fn client_options(config: &Config, descriptors: u64) -> serve::Options {
+fn client_options(config: &Config, descriptors: u64) -> serve::Options {
     let wanted = config.limits.connections;
     let total = wanted.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX));
     if total < wanted {
