@@ -64,6 +64,10 @@ pub enum ConfigError {
         missing.name, missing.name, missing.variable()
     )]
     Incomplete { setting: &'static str, origin: Origin, missing: &'static Setting },
+    #[error(
+        "{setting} ({origin}) cannot be used with rancher-url, where nothing is stored; remove the setting"
+    )]
+    NotBesideRancher { setting: &'static str, origin: Origin },
     #[error("{setting} ({origin}) requires --sandbox; add that flag or remove the setting")]
     SandboxOnly { setting: &'static str, origin: Origin },
 }

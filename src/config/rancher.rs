@@ -7,7 +7,20 @@ use url::Url;
 
 use super::error::{ConfigError, Origin};
 use super::layers::Layers;
-use super::{parse, required, settings as s};
+use super::settings::{self as s, Setting};
+use super::{parse, required};
+
+/// Settings of a server that stores something.
+const STORING: [&Setting; 8] = [
+    &s::DATABASE_URL,
+    &s::NO_MIGRATE,
+    &s::ENCRYPTION_KEY_FILE,
+    &s::BOOTSTRAP_TOKEN,
+    &s::AUDIT_DAYS,
+    &s::INTERNAL_LISTEN,
+    &s::INTERNAL_ADDRESS,
+    &s::CLUSTER_REVIEW,
+];
 
 /// The Rancher that the server runs beside.
 #[derive(Clone, Debug)]
@@ -39,19 +52,18 @@ impl Rancher {
                 &s::RANCHER_CA_CHECKSUM,
                 &s::RANCHER_DECISION_SECONDS,
             ];
-            let alone = others.into_iter().find_map(|setting| {
-                let value = layers.get(setting).filter(|value| value.origin != Origin::Default)?;
-                Some((setting, value))
-            });
-            return match alone {
-                Some((setting, value)) => Err(ConfigError::Incomplete {
-                    setting: setting.name,
-                    origin: value.origin.clone(),
-                    missing: &s::RANCHER_URL,
-                }),
+            return match others.into_iter().find_map(|setting| configured(layers, setting)) {
+                Some((setting, origin)) => {
+                    Err(ConfigError::Incomplete { setting, origin, missing: &s::RANCHER_URL })
+                }
                 None => Ok(None),
             };
         };
+        for setting in STORING {
+            if let Some((_, origin)) = configured(layers, setting) {
+                return Err(ConfigError::NotBesideRancher { setting: setting.name, origin });
+            }
+        }
         if let (Some(file), Some(checksum)) =
             (layers.get(&s::RANCHER_CA_FILE), layers.get(&s::RANCHER_CA_CHECKSUM))
         {
@@ -63,4 +75,10 @@ impl Rancher {
         }
         Ok(Some(Self { url, host, ca_file, ca_checksum, decision }))
     }
+}
+
+/// Name and origin of a setting that does not have its default.
+fn configured(layers: &Layers, setting: &'static Setting) -> Option<(&'static str, Origin)> {
+    let value = layers.get(setting).filter(|value| value.origin != Origin::Default)?;
+    Some((setting.name, value.origin.clone()))
 }

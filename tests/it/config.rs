@@ -267,6 +267,26 @@ fn errors_name_setting_origin_and_remedy() {
             sources().flag(&s::TLS_KEY, "k"),
             "tls-key (flag --tls-key) requires tls-listen; set --tls-listen or NORMAN_AKS_TLS_LISTEN",
         ),
+        (
+            sources().env("NORMAN_AKS_RANCHER_HOST", "r.example"),
+            "rancher-host (variable NORMAN_AKS_RANCHER_HOST) requires rancher-url; set --rancher-url or NORMAN_AKS_RANCHER_URL",
+        ),
+        (
+            sources().flag(&s::RANCHER_URL, "https://r.example/dashboard"),
+            "rancher-url cannot be \"https://r.example/dashboard\" (flag --rancher-url); it must be an http or https URL \
+             without a path, for example https://rancher.cattle-system.svc",
+        ),
+        (
+            sources().flag(&s::RANCHER_URL, "https://r.example").flag(&s::DATABASE_URL, "sqlite:a"),
+            "database-url (flag --database-url) cannot be used with rancher-url, where nothing is stored; remove the setting",
+        ),
+        (
+            sources()
+                .flag(&s::RANCHER_URL, "https://r.example")
+                .flag(&s::RANCHER_CA_FILE, "/ca.pem")
+                .flag(&s::RANCHER_CA_CHECKSUM, "0".repeat(64)),
+            "rancher-ca-file is set twice, by flag --rancher-ca-file and by flag --rancher-ca-checksum; remove one of them",
+        ),
     ];
     for (sources, expected) in cases {
         assert_eq!(sources.error(), expected);
