@@ -1,7 +1,7 @@
 //! The client of a Rancher that this server runs beside (`docs/contract/beside-rancher.md`). It asks with the caller's own
 //! token or cookie, so it learns nothing that the caller could not read, and has no rights of its own.
 //!
-//! `client` sends requests, `session` is what identifies a caller, `secret` and `cluster` read two of Rancher's objects,
+//! `client` sends requests, `session` is the token or cookie of a caller, `secret` and `cluster` read two of Rancher's objects,
 //! `breaker` stops requests to a Rancher that does not answer.
 
 mod breaker;
@@ -12,9 +12,9 @@ mod secret;
 mod session;
 mod trust;
 
-pub use self::client::{BoxError, ForwardedResponse, Options, Probe, Question, Rancher, is_own_via};
+pub use self::client::{ForwardedResponse, LOOKUP_TIMEOUT, Lookup, Options, Rancher, is_own_via};
 pub use self::cluster::Cluster;
-pub use self::error::{BuildError, Error};
+pub use self::error::{BuildError, Error, LOOP_REMEDY};
 pub use self::secret::{CredentialFields, Secret};
 pub use self::session::Session;
 pub use self::trust::Trust;

@@ -53,7 +53,10 @@ impl FromRequestParts<AppState> for Authenticated {
     type Rejection = AuthError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, AuthError> {
-        let Some(token) = token(&parts.headers) else { return Err(AuthError::Unauthorized) };
+        let Some(token) = token(&parts.headers) else {
+            RequestContext::of(parts)?.auth_outcome.set(false);
+            return Err(AuthError::Unauthorized);
+        };
         let caller = authenticate(parts, state, token.as_str()).await?;
         // A token for one cluster does not authenticate its holder here.
         RequestContext::of(parts)?.auth_outcome.set(caller.cluster_id.is_none());
@@ -107,9 +110,9 @@ pub(super) fn mark_authenticated(parts: &Parts) {
     }
 }
 
-/// Whether the request has a token in any form.
+/// Whether the request has a token, in whatever form.
 pub(super) fn has_token(headers: &HeaderMap) -> bool {
-    token(headers).is_some()
+    headers.get(AUTHORIZATION).is_some_and(|value| !value.is_empty()) || cookie(headers, "R_SESS").is_some()
 }
 
 /// Whether the token of a request is the cookie of a browser session.
@@ -170,9 +173,10 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let pairs =
-        headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(';'));
-    pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
+    // Other cookies may have any bytes.
+    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
+    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 /// Rejects requests that the page of another site may have made a browser send.

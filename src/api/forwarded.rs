@@ -42,7 +42,8 @@ impl ForwardedConfig {
     /// Whether a trusted proxy says that the client does not use TLS.
     pub(super) fn is_plain_at_proxy(&self, request: &Parts) -> bool {
         let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));
-        is_trusted && first(request, &FORWARDED_PROTO).is_some_and(|scheme| matches!(scheme, "http" | "ws"))
+        is_trusted
+            && first(request, &FORWARDED_PROTO).is_some_and(|scheme| !matches!(scheme, "https" | "wss"))
     }
 
     /// Whether the header `Origin` is this server, by `server-url` or by the URL of the request: scheme, host and port must

@@ -103,8 +103,10 @@ pub(super) async fn serve(State(layer): State<Middleware>, request: Request, nex
     };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Omitted for a token that no handler checked.
-    if let Some(is_valid) = auth_outcome.get().or((!has_token).then_some(false)) {
+    // Omitted for a token that no handler checked. Responses of Rancher have the header already.
+    if let Some(is_valid) = auth_outcome.get().or((!has_token).then_some(false))
+        && !headers.contains_key(CATTLE_AUTH)
+    {
         headers.insert(CATTLE_AUTH, HeaderValue::from_static(if is_valid { "true" } else { "false" }));
     }
     if let Some(cross_origin) = cross_origin {

@@ -17,7 +17,7 @@ use super::tls::{self, bind};
 use super::{output::print_line, server};
 use crate::api::{self, RancherState};
 use crate::config::{self, Config};
-use crate::rancher::{self, Probe, Rancher, Trust};
+use crate::rancher::{self, Rancher, Trust};
 use crate::service::events::{self, Events, Sink};
 use crate::service::listings::Listings;
 use crate::service::rancher_access::RancherAccess;
@@ -26,6 +26,9 @@ use crate::service::rancher_access::RancherAccess;
 const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval of updating gauges.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Interval of requests that only show whether Rancher answers.
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The services of the server, without listeners.
 pub struct BesideRancher {
@@ -58,22 +61,25 @@ impl BesideRancher {
         api::rancher_router(self.state.clone())
     }
 
-    /// Sends one request to Rancher and logs what is wrong with the settings. Requests are served all the same.
-    fn probe(&self) {
-        let rancher = self.rancher.clone();
-        let probe = async move {
-            match rancher.probe().await {
-                Ok(Probe::Rancher) => tracing::info!("Rancher answers"),
-                Ok(Probe::Other(status)) => {
-                    tracing::error!(%status, "rancher-url is not the URL of a Rancher");
+    /// Sends a request to Rancher at the start and from time to time, and logs changes. Requests are served all the same.
+    fn watch_rancher(&self) {
+        let (rancher, stop) = (self.rancher.clone(), self.stop.clone());
+        self.background.spawn(async move {
+            let mut ticks = tokio::time::interval(PROBE_INTERVAL);
+            let mut last = None;
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                let Some(outcome) = stop.run_until_cancelled(rancher.probe()).await else { break };
+                if last.replace(outcome.is_ok()) == Some(outcome.is_ok()) {
+                    continue;
                 }
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "Rancher cannot be used");
+                match outcome {
+                    Ok(()) => tracing::info!("Rancher answers"),
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "Rancher cannot be used");
+                    }
                 }
             }
-        };
-        let stop = self.stop.clone();
-        self.background.spawn(async move { stop.run_until_cancelled(probe).await });
+        });
     }
 
     fn update_gauges(&self) {
@@ -133,7 +139,7 @@ pub(super) async fn serve(
     let mut listeners = Listeners::new(&startup.stop);
     listeners.start_client(config, &startup, (listener, tls), &app.router());
     listeners.start_internal(config, api::rancher_health_router(), startup.metrics.take())?;
-    app.probe();
+    app.watch_rancher();
 
     startup.stopped().await;
     let result = listeners.join().await;

@@ -132,9 +132,10 @@ pub(super) fn rancher_url(text: &str) -> Parsed<Url> {
 
 /// A host name without a port.
 pub(super) fn host_name(text: &str) -> Parsed<String> {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
-    let is_host = (1..=253).contains(&text.len()) && text.bytes().all(is_plain);
-    if is_host { Ok(text.to_ascii_lowercase()) } else { Err("a host name, for example rancher.example.org") }
+    match url::Host::parse(text) {
+        Ok(url::Host::Domain(name)) => Ok(name),
+        _ => Err("a host name, for example rancher.example.org"),
+    }
 }
 
 /// A SHA-256 in hexadecimal.

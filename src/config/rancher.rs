@@ -31,7 +31,7 @@ pub struct Rancher {
     pub ca_file: Option<PathBuf>,
     /// SHA-256 of the authorities that it publishes.
     pub ca_checksum: Option<String>,
-    /// How long a positive decision counts.
+    /// The time for which a positive decision is valid.
     pub decision: Duration,
 }
 
@@ -67,10 +67,10 @@ impl Rancher {
         if let (Some(file), Some(checksum)) =
             (layers.get(&s::RANCHER_CA_FILE), layers.get(&s::RANCHER_CA_CHECKSUM))
         {
-            return Err(ConfigError::GivenTwice {
+            return Err(ConfigError::Exclusive {
                 setting: s::RANCHER_CA_FILE.name,
-                direct: file.origin.clone(),
-                file: checksum.origin.clone(),
+                other: s::RANCHER_CA_CHECKSUM.name,
+                origins: Box::new((file.origin.clone(), checksum.origin.clone())),
             });
         }
         Ok(Some(Self { url, host, ca_file, ca_checksum, decision }))

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many failures in a row suspend requests.
+/// Failures in a row that suspend requests.
 const MAX_FAILURES: u32 = 3;
-/// How long they are suspended; then one request at a time is tried.
+/// Duration of a suspension; then one request at a time is tried.
 const SUSPENSION: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]

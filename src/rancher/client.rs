@@ -1,19 +1,19 @@
-//! Requests to Rancher: questions, which this server asks on behalf of a caller, and requests that are forwarded.
+//! Requests to Rancher: lookups, which this server makes on behalf of a caller, and requests that are forwarded.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use http::header::{
-    ACCEPT, CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT, AUTHORIZATION, CONNECTION, COOKIE, FORWARDED, HOST, HeaderName, HeaderValue, LOCATION,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::{Client, Request, Response, Url};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
 use super::breaker::Breaker;
@@ -23,12 +23,14 @@ use super::secret::Secret;
 use super::session::Session;
 use super::trust::{self, Trust};
 
-/// The time limit of a question. Rancher hangs when its Kubernetes API does.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time limit of a lookup. Rancher hangs when its Kubernetes API does.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time until a forwarded request has a response. Rancher has no limit of its own.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(55);
-/// Larger responses to questions are rejected. A Secret has at most 1 MiB, which base64 and JSON enlarge.
+const MAX_LOOKUPS: usize = 256;
+const MAX_FORWARDS: usize = 64;
+/// Larger responses to lookups are rejected. A Secret has at most 1 MiB, which base64 and JSON enlarge.
 const MAX_BODY_LEN: usize = 4 * 1024 * 1024;
 
 /// Whether the token of the request is valid. Rancher adds it to every response.
@@ -51,8 +53,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// Other headers about the origin of a request, which do not count.
-const CLAIMED: [HeaderName; 2] = [FORWARDED, HeaderName::from_static("x-api-host")];
+/// Headers about the origin of a request that clients can invent, besides those that are replaced.
+const ORIGIN_HEADERS: [HeaderName; 2] = [FORWARDED, HeaderName::from_static("x-api-host")];
 
 /// The settings of the client.
 #[derive(Clone, Debug)]
@@ -71,36 +73,32 @@ pub struct Rancher(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     options: Options,
-    /// With the public name in place of the address.
+    /// The URL with the public name in place of the address.
     base: Url,
     /// Set at the first request if the certificates have to be read first.
     client: OnceCell<Client>,
     breaker: Breaker,
+    lookups: Semaphore,
+    forwards: Semaphore,
 }
 
-/// The response to a question about one caller.
+/// What Rancher says to one caller about an object.
 #[derive(Debug)]
-pub enum Question<T> {
+pub enum Lookup<T> {
     /// The token is missing, unknown, expired or disabled.
     Unauthenticated,
     /// The token is valid, but there is no such object, or the caller may not read it.
     Denied,
     Found(T),
-    /// Rancher answered in a way that only Rancher understands.
+    /// The response is complete and has another meaning, which only Rancher knows.
     Unclear,
 }
 
-/// The outcome of a request without a token to one of the actions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// As Rancher answers.
-    Rancher,
-    /// As another program answers.
-    Other(StatusCode),
-}
+/// A response of Rancher as it arrived; its body may still be on its way.
+pub type ForwardedResponse = http::Response<reqwest::Body>;
 
-/// A complete response.
-struct Answer {
+/// A response that was read to its end.
+struct CompleteResponse {
     status: StatusCode,
     /// Whether the token is valid.
     is_authenticated: bool,
@@ -112,19 +110,24 @@ impl Rancher {
     pub fn new(options: Options) -> Result<Self, BuildError> {
         let mut base = options.url.clone();
         if let Some(host) = &options.host {
-            // Validated with the settings.
-            let _ = base.set_host(Some(host));
+            base.set_host(Some(host)).map_err(|_| BuildError::Host)?;
         }
         let client = match options.trust {
             Trust::Checksum(_) => OnceCell::new(),
             _ => OnceCell::new_with(Some(build(&options)?)),
         };
-        Ok(Self(Arc::new(Inner { options, base, client, breaker: Breaker::default() })))
+        let (lookups, forwards) = (Semaphore::new(MAX_LOOKUPS), Semaphore::new(MAX_FORWARDS));
+        Ok(Self(Arc::new(Inner { options, base, client, breaker: Breaker::default(), lookups, forwards })))
     }
 
-    /// Whether the token of the session is valid for Rancher's own API; reads nothing that needs a right.
-    pub async fn is_authenticated(&self, session: &Session) -> Result<bool, Error> {
-        Ok(self.ask("/rancherversion", Some(session)).await?.is_authenticated)
+    /// Whether the token of the session is valid for Rancher's own API. The path is public, so that no right is needed.
+    pub async fn login(&self, session: &Session) -> Result<Lookup<()>, Error> {
+        let response = self.look_up("/rancherversion", Some(session)).await?;
+        Ok(match (response.status, response.is_authenticated) {
+            (StatusCode::OK, true) => Lookup::Found(()),
+            (StatusCode::OK, false) => Lookup::Unauthenticated,
+            _ => Lookup::Unclear,
+        })
     }
 
     /// The Secret of a credential, if the caller may use it: Rancher's own check is the right to read it. Namespace and name
@@ -134,80 +137,82 @@ impl Rancher {
         session: &Session,
         namespace: &str,
         name: &str,
-    ) -> Result<Question<Secret>, Error> {
+    ) -> Result<Lookup<Secret>, Error> {
         let path = format!("/v1/secrets/{namespace}/{name}");
-        Ok(self.ask(&path, Some(session)).await?.read(Secret::parse))
+        Ok(self.look_up(&path, Some(session)).await?.read(Secret::parse))
     }
 
     /// A cluster object, if the caller may see it. The ID is a valid name of Kubernetes.
-    pub async fn cluster(&self, session: &Session, id: &str) -> Result<Question<Cluster>, Error> {
+    pub async fn cluster(&self, session: &Session, id: &str) -> Result<Lookup<Cluster>, Error> {
         let path = format!("/v1/management.cattle.io.clusters/{id}");
-        Ok(self.ask(&path, Some(session)).await?.read(Cluster::parse))
+        Ok(self.look_up(&path, Some(session)).await?.read(Cluster::parse))
     }
 
     /// Requests an action without a token, to see that Rancher answers and that the request does not come back here.
-    pub async fn probe(&self) -> Result<Probe, Error> {
-        match self.ask("/meta/aksVersions", None).await {
-            Ok(Answer { status: StatusCode::UNAUTHORIZED, .. }) => Ok(Probe::Rancher),
-            Ok(Answer { status, .. }) | Err(Error::NotRancher { status }) => Ok(Probe::Other(status)),
-            Err(error) => Err(error),
+    pub async fn probe(&self) -> Result<(), Error> {
+        match self.look_up("/meta/aksVersions", None).await?.status {
+            StatusCode::UNAUTHORIZED => Ok(()),
+            status => Err(Error::NotRancher { status }),
         }
     }
 
-    /// Sends a request on, with its headers and body, and returns the response as it comes.
+    /// Sends a request on, with its headers and body, and returns the response as it comes. `origin` replaces headers about
+    /// the origin of the request.
     ///
     /// # Errors
-    /// No response within the time limit, or the request came back.
-    pub async fn forward<S>(
+    /// No response of Rancher within the time limit, or the request came back.
+    pub async fn forward(
         &self,
         parts: &Parts,
-        forwarded: HeaderMap,
-        body: Option<S>,
-    ) -> Result<ForwardedResponse, Error>
-    where
-        S: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
-    {
+        origin: HeaderMap,
+        body: Bytes,
+    ) -> Result<ForwardedResponse, Error> {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let url = self.url(path)?;
-        let mut request = Request::new(parts.method.clone(), url);
+        let mut request = Request::new(parts.method.clone(), self.url(path)?);
         let headers = request.headers_mut();
         headers.extend(end_to_end(&parts.headers));
-        for name in CLAIMED {
+        for name in ORIGIN_HEADERS {
             headers.remove(name);
         }
         // Replaces headers of the same name.
-        headers.extend(forwarded);
+        headers.extend(origin);
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
         headers.append(VIA, OWN_VIA);
-        *request.body_mut() = body.map(reqwest::Body::wrap_stream);
-        let mut response = self.exchange(request).await?;
-        if is_loop(&response) {
-            return Err(Error::Loop);
+        if !body.is_empty() {
+            *request.body_mut() = Some(body.into());
         }
+        let mut response = self.exchange(request).await?;
         let headers = end_to_end(response.headers()).collect();
         *response.headers_mut() = headers;
         Ok(response.into())
     }
 
-    /// Sends a forwarded request. Its body may be slow or end early, which does not count as a failure of Rancher.
+    /// Sends a forwarded request. Azure may be slow, so that a timeout says nothing about Rancher.
     async fn exchange(&self, request: Request) -> Result<Response, Error> {
-        let Inner { breaker, .. } = &*self.0;
+        let Inner { breaker, forwards, .. } = &*self.0;
+        let Ok(_permit) = forwards.try_acquire() else { return Err(Error::Busy) };
         if breaker.is_suspended() {
             return Err(Error::Suspended);
         }
-        let exchange = async { self.client().await?.execute(request).await.map_err(Error::of_transport) };
+        let exchange = async {
+            let response = self.client().await?.execute(request).await.map_err(Error::of_transport)?;
+            is_from_rancher(&response).map(|_| response)
+        };
         let limit = FORWARD_TIMEOUT;
         let result = timeout(limit, exchange).await.unwrap_or(Err(Error::TimedOut { limit }));
         match &result {
             Ok(_) => breaker.record(true),
-            Err(Error::NoAnswer(error)) if error.is_connect() => breaker.record(false),
+            Err(error) if error.is_outage() && !matches!(error, Error::TimedOut { .. }) => {
+                breaker.record(false);
+            }
             Err(_) => {}
         }
         result
     }
 
-    /// Asks for a path with the session of a caller, and reads the whole response.
-    async fn ask(&self, path: &str, session: Option<&Session>) -> Result<Answer, Error> {
+    /// Requests a path with the session of a caller, and reads the whole response.
+    async fn look_up(&self, path: &str, session: Option<&Session>) -> Result<CompleteResponse, Error> {
+        let Inner { breaker, lookups, .. } = &*self.0;
         let mut request = Request::new(Method::GET, self.url(path)?);
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -216,24 +221,21 @@ impl Rancher {
         if let Some(session) = session {
             session.add_to(headers);
         }
-        let answer = self.guarded(QUESTION_TIMEOUT, async {
-            let response = self.client().await?.execute(request).await.map_err(Error::of_transport)?;
-            read(response).await
-        });
-        answer.await
-    }
-
-    /// Runs a request with a time limit, unless requests are suspended.
-    async fn guarded<T>(
-        &self,
-        limit: Duration,
-        request: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        if !self.0.breaker.admits() {
+        let Ok(_permit) = lookups.try_acquire() else { return Err(Error::Busy) };
+        if !breaker.admits() {
             return Err(Error::Suspended);
         }
-        let result = timeout(limit, request).await.unwrap_or(Err(Error::TimedOut { limit }));
-        self.0.breaker.record(result.is_ok());
+        let limit = LOOKUP_TIMEOUT;
+        let exchange = async {
+            let response = self.client().await?.execute(request).await.map_err(Error::of_transport)?;
+            read(response).await
+        };
+        let result = timeout(limit, exchange).await.unwrap_or(Err(Error::TimedOut { limit }));
+        match &result {
+            Ok(_) => breaker.record(true),
+            Err(error) if error.is_outage() => breaker.record(false),
+            Err(_) => {}
+        }
         result
     }
 
@@ -248,26 +250,27 @@ impl Rancher {
     /// The HTTP client, after reading the certificates if they are pinned.
     async fn client(&self) -> Result<&Client, Error> {
         let Inner { options, client, .. } = &*self.0;
-        client
-            .get_or_try_init(|| async {
-                let Trust::Checksum(checksum) = &options.trust else { return Ok(build(options)?) };
-                // Sends nothing of a caller: the checksum decides which certificates are trusted from then on.
-                let unverified = builder(options).tls_danger_accept_invalid_certs(true);
-                let unverified = unverified.build().map_err(Error::of_transport)?;
-                let mut request = Request::new(Method::GET, self.url("/v3/settings/cacerts")?);
-                request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
-                let answer = read(unverified.execute(request).await.map_err(Error::of_transport)?).await?;
-                let roots = trust::pinned(&answer.body, checksum)?;
-                builder(options).tls_certs_only(roots).build().map_err(Error::of_transport)
-            })
-            .await
+        let init = async || {
+            let Trust::Checksum(checksum) = &options.trust else { return Ok(build(options)?) };
+            let limit = LOOKUP_TIMEOUT;
+            let roots = timeout(limit, self.published_roots(checksum)).await;
+            let roots = roots.unwrap_or(Err(Error::TimedOut { limit }))?;
+            builder(options).tls_certs_only(roots).build().map_err(Error::of_transport)
+        };
+        client.get_or_try_init(init).await
+    }
+
+    /// The certificates that Rancher publishes. They are read without verification and without anything of a caller: the
+    /// checksum decides whether they are trusted.
+    async fn published_roots(&self, checksum: &str) -> Result<Vec<reqwest::Certificate>, Error> {
+        let unverified = builder(&self.0.options).tls_danger_accept_invalid_certs(true);
+        let unverified = unverified.build().map_err(Error::of_transport)?;
+        let mut request = Request::new(Method::GET, self.url("/v3/settings/cacerts")?);
+        request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+        let response = read(unverified.execute(request).await.map_err(Error::of_transport)?).await?;
+        trust::parse_pinned_roots(&response.body, checksum)
     }
 }
-
-/// A response of Rancher as it arrived; its body may still be on its way.
-pub type ForwardedResponse = http::Response<reqwest::Body>;
-
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn build(options: &Options) -> Result<Client, BuildError> {
     options.trust.apply(builder(options))?.build().map_err(BuildError::Client)
@@ -281,6 +284,8 @@ fn builder(options: &Options) -> reqwest::ClientBuilder {
         .gzip(false)
         // Sessions of callers do not leave for a proxy.
         .no_proxy()
+        // With one connection for each request, slow ones do not delay others, and those that time out close theirs.
+        .http1_only()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_mins(1))
         .tcp_keepalive(Duration::from_mins(1));
@@ -314,29 +319,39 @@ pub fn is_own_via(headers: &HeaderMap) -> bool {
     entries.filter_map(|entry| entry.split_whitespace().nth(1)).any(|by| by == PSEUDONYM)
 }
 
-fn is_loop(response: &Response) -> bool {
-    response.status() == StatusCode::LOOP_DETECTED && response.headers().contains_key("x-norman-aks-via")
-}
-
 /// Headers without those of one connection.
 fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    const SENSITIVE: [HeaderName; 3] = [AUTHORIZATION, COOKIE, SET_COOKIE];
     let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named: Vec<String> =
         named.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
     let is_kept = move |name: &HeaderName| {
         !HOP_BY_HOP.contains(name) && !named.iter().any(|named| named == name.as_str())
     };
-    headers.iter().filter(move |(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone()))
+    headers.iter().filter(move |(name, _)| is_kept(name)).map(|(name, value)| {
+        let mut value = value.clone();
+        value.set_sensitive(value.is_sensitive() || SENSITIVE.contains(name));
+        (name.clone(), value)
+    })
+}
+
+/// Whether Rancher wrote the response, and whether it accepted the token.
+fn is_from_rancher(response: &Response) -> Result<bool, Error> {
+    let (status, headers) = (response.status(), response.headers());
+    if status == StatusCode::LOOP_DETECTED && headers.contains_key("x-norman-aks-via") {
+        return Err(Error::Loop);
+    }
+    match headers.get(CATTLE_AUTH) {
+        Some(value) => Ok(value == "true"),
+        None if status.is_redirection() && headers.contains_key(LOCATION) => Err(Error::Redirect { status }),
+        None => Err(Error::NotRancher { status }),
+    }
 }
 
 /// The whole response, if it is Rancher's.
-async fn read(response: Response) -> Result<Answer, Error> {
-    if is_loop(&response) {
-        return Err(Error::Loop);
-    }
+async fn read(response: Response) -> Result<CompleteResponse, Error> {
+    let is_authenticated = is_from_rancher(&response)?;
     let status = response.status();
-    let is_authenticated = response.headers().get(CATTLE_AUTH).map(|value| value == "true");
-    let is_redirect = status.is_redirection() && response.headers().contains_key(LOCATION);
     let mut body = BytesMut::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
@@ -345,21 +360,17 @@ async fn read(response: Response) -> Result<Answer, Error> {
             return Err(Error::TooLarge { limit: MAX_BODY_LEN });
         }
     }
-    match is_authenticated {
-        Some(is_authenticated) => Ok(Answer { status, is_authenticated, body: body.freeze() }),
-        None if is_redirect => Err(Error::Redirect { status }),
-        None => Err(Error::NotRancher { status }),
-    }
+    Ok(CompleteResponse { status, is_authenticated, body: body.freeze() })
 }
 
-impl Answer {
-    fn read<T>(self, parse: impl FnOnce(&[u8]) -> Option<T>) -> Question<T> {
+impl CompleteResponse {
+    fn read<T>(self, parse: impl FnOnce(&[u8]) -> Option<T>) -> Lookup<T> {
         match (self.status, self.is_authenticated) {
-            (StatusCode::UNAUTHORIZED, false) => Question::Unauthenticated,
+            (StatusCode::UNAUTHORIZED, false) => Lookup::Unauthenticated,
             // A user without any right to Secrets gets 404.
-            (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, true) => Question::Denied,
-            (StatusCode::OK, true) => parse(&self.body).map_or(Question::Unclear, Question::Found),
-            _ => Question::Unclear,
+            (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, true) => Lookup::Denied,
+            (StatusCode::OK, true) => parse(&self.body).map_or(Lookup::Unclear, Lookup::Found),
+            _ => Lookup::Unclear,
         }
     }
 }

@@ -1,12 +1,18 @@
-//! Why there is no response of Rancher.
+//! Errors of the client of Rancher.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-/// The settings of the client cannot be used.
+/// The remedy for requests that come back.
+pub const LOOP_REMEDY: &str = "rancher-url leads through the ingress that sends the nine actions here; set it to the Service of \
+     Rancher (https://rancher.cattle-system.svc), and rancher-host to the public name";
+
+/// Settings of the client that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    #[error("rancher-host is not a host name")]
+    Host,
     #[error("the file of rancher-ca-file contains no certificate in PEM")]
     NoCertificate,
     #[error("the certificates of rancher-ca-file cannot be used")]
@@ -15,7 +21,7 @@ pub enum BuildError {
     Client(#[source] reqwest::Error),
 }
 
-/// A request to Rancher that has no usable response.
+/// A request to Rancher without a usable response.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("Rancher did not answer within {} s", limit.as_secs())]
@@ -24,24 +30,25 @@ pub enum Error {
     NoAnswer(#[source] reqwest::Error),
     #[error("the response is larger than {limit} bytes")]
     TooLarge { limit: usize },
-    /// A proxy in between, or another program.
-    #[error("status {status} is not an answer of Rancher, because it lacks the header X-API-Cattle-Auth")]
+    /// The response is that of a proxy in between, or of another program.
+    #[error(
+        "a response with status {status} is not Rancher's; rancher-url must be the URL of Rancher's Service"
+    )]
     NotRancher { status: StatusCode },
     #[error(
-        "{status} leads elsewhere; rancher-url must be the Service of Rancher, with https or with the port for http"
+        "a response with status {status} redirects; rancher-url must be the URL of Rancher's Service, with https"
     )]
     Redirect { status: StatusCode },
-    #[error(
-        "the request came back to norman-aks; set rancher-url to the Service of Rancher (https://rancher.cattle-system.svc) \
-         and rancher-host to its public name"
-    )]
+    #[error("the request came back to norman-aks: {LOOP_REMEDY}")]
     Loop,
     #[error("Rancher did not answer the last requests; the next one is sent in a moment")]
     Suspended,
+    #[error("too many requests to Rancher at once")]
+    Busy,
     #[error("the request was interrupted")]
     Interrupted,
     /// Another path would be requested than the caller sent.
-    #[error("the path has dot segments")]
+    #[error("the path cannot be forwarded unchanged")]
     Path,
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -56,5 +63,14 @@ pub enum Error {
 impl Error {
     pub(super) fn of_transport(error: reqwest::Error) -> Self {
         Self::NoAnswer(error.without_url())
+    }
+
+    /// Whether other requests would probably fail too. Responses that a single caller can cause do not count.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::NoAnswer(_) => true,
+            Self::NotRancher { status } => status.is_server_error(),
+            _ => false,
+        }
     }
 }

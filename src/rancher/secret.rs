@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use serde::Deserialize;
-use zeroize::Zeroize as _;
 
 /// Prefix of the keys of an Azure credential.
 const AZURE: &str = "azurecredentialConfig-";
@@ -45,7 +44,7 @@ impl fmt::Debug for CredentialFields {
 struct Object {
     metadata: Metadata,
     #[serde(default)]
-    data: Option<BTreeMap<String, Encoded>>,
+    data: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -54,17 +53,6 @@ struct Metadata {
     resource_version: String,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
-}
-
-/// A value in base64, which is erased with the object.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Encoded(String);
-
-impl Drop for Encoded {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
 }
 
 impl Secret {
@@ -82,7 +70,7 @@ impl Secret {
         }
         let field = |name: &str| match data.get(&format!("{AZURE}{name}")) {
             None => Some(String::new()),
-            Some(Encoded(value)) => String::from_utf8(STANDARD.decode(value).ok()?).ok(),
+            Some(value) => String::from_utf8(STANDARD.decode(value).ok()?).ok(),
         };
         let mut tenant_id = field("tenantId")?;
         if tenant_id.is_empty() {
@@ -126,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn other_secrets_are_told_apart() {
+    fn secrets_of_other_kinds_are_distinguished() {
         let none = json!(null);
         assert!(matches!(parse(&json!({"password": "eA=="}), &none), Some(Secret::NoCredential)));
         assert!(matches!(parse(&none, &none), Some(Secret::NoCredential)));

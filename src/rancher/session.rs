@@ -5,7 +5,7 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 
-/// What identifies a caller to Rancher. It is sent on unchanged, and never printed.
+/// The proof of a caller for Rancher. It is sent on unchanged, and never printed.
 #[derive(Clone)]
 pub struct Session {
     authorization: Option<HeaderValue>,

@@ -1,4 +1,4 @@
-//! Which certificates Rancher may present.
+//! The certificates that Rancher may present.
 
 use std::fmt::Write as _;
 
@@ -36,13 +36,15 @@ struct Setting {
 }
 
 /// The authorities in the setting `cacerts`, if they have the checksum.
-pub(super) fn pinned(setting: &[u8], checksum: &str) -> Result<Vec<Certificate>, Error> {
+pub(super) fn parse_pinned_roots(setting: &[u8], checksum: &str) -> Result<Vec<Certificate>, Error> {
     let setting: Setting = serde_json::from_slice(setting)
         .map_err(|error| Error::Certificates(format!("cacerts is not the JSON of a setting: {error}")))?;
-    // As Rancher's agent hashes it: with one line break at the end.
-    let pem = format!("{}\n", setting.value.unwrap_or_default().trim());
-    let actual = hex(&vault::token_hash(&pem));
-    if actual != checksum {
+    let value = setting.value.unwrap_or_default();
+    // Rancher hashes the value with a line break at its end, its agent the output of jq, which adds one in any case.
+    let pem = format!("{}\n", value.trim());
+    let hashes = [pem.as_str(), &value, &format!("{value}\n")].map(|text| hex(&vault::token_hash(text)));
+    if !hashes.iter().any(|hash| hash == checksum) {
+        let [actual, ..] = hashes;
         return Err(Error::Checksum { actual });
     }
     Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| Error::Certificates(error.to_string()))

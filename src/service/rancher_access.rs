@@ -1,6 +1,6 @@
-//! Who may use which credential beside a Rancher: Rancher decides, asked with the caller's own session, and a positive
-//! decision counts for a few seconds (`docs/contract/beside-rancher.md#the-question`). Negative ones are never kept: Rancher
-//! refuses a credential for a moment after it was created, and the dashboard uses it at once.
+//! Access to credentials beside a Rancher: Rancher decides, asked with the caller's own session, and a positive decision is
+//! valid for a few seconds (`docs/contract/beside-rancher.md#the-question`). Negative ones are never kept: Rancher refuses a
+//! credential for a moment after it was created, and the dashboard uses it at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use std::time::Duration;
 use aks::ids;
 use azure::{Azure, Discovery};
 use bytes::Bytes;
-use futures_util::Stream;
 use http::HeaderMap;
 use http::request::Parts;
 use metrics::Counter;
@@ -20,15 +19,15 @@ use super::azure_access::{AccessError, AzureAccess, InlineCredential, Resolver};
 use super::clusters::ClusterVersion;
 use super::listings::Listings;
 use super::single_flight::Flights;
-use crate::rancher::{BoxError, Cluster, CredentialFields, ForwardedResponse, Question, Rancher, Secret};
-pub use crate::rancher::{Error as RancherError, Session, is_own_via};
+use crate::rancher::{Cluster, CredentialFields, ForwardedResponse, LOOKUP_TIMEOUT, Lookup, Rancher, Secret};
+pub use crate::rancher::{Error as RancherError, LOOP_REMEDY, Session, is_own_via};
 use crate::vault::Fingerprinter;
 
-/// Decisions kept at most. One is about a kilobyte.
+/// Maximum number of decisions. One is about a kilobyte.
 const MAX_DECISIONS: u64 = 10_000;
-/// Credentials whose latest version is kept, and how long.
+/// Maximum number of credentials whose latest version is kept, and how long it is kept after its last use.
 const MAX_CREDENTIALS: u64 = 4_096;
-const CREDENTIAL_TTL: Duration = Duration::from_mins(10);
+const CREDENTIAL_TTI: Duration = Duration::from_mins(10);
 
 /// Callers and credentials of a Rancher. Clones share everything.
 #[derive(Clone)]
@@ -38,11 +37,11 @@ struct Inner {
     rancher: Rancher,
     resolver: Resolver,
     listings: Listings,
-    /// How long a positive decision counts; zero asks each time.
+    /// The time for which a positive decision is valid; zero asks each time.
     validity: Duration,
     fingerprinter: Fingerprinter,
     decisions: Cache<Key, Decision>,
-    questions: Flights<Key, Outcome>,
+    lookups: Flights<Key, Result<Verdict, Arc<RancherError>>>,
     credentials: Cache<Arc<str>, CredentialState>,
     counters: Counters,
 }
@@ -50,35 +49,37 @@ struct Inner {
 /// A keyed hash of a session and the ID of a credential; without an ID, of the session alone.
 type Key = [u8; 32];
 
-type Outcome = Result<Arc<Response>, Arc<RancherError>>;
-
 /// A positive decision.
 #[derive(Clone)]
 struct Decision {
-    /// When the question was sent.
+    /// The time when Rancher was asked.
     asked: Instant,
     caller: Arc<Caller>,
-    /// `None` if the question was about the session alone.
+    /// `None` if the decision is about the session alone.
     credential: Option<CredentialState>,
 }
 
-/// A credential as Rancher showed it last.
+/// The latest known version of a credential.
 #[derive(Clone)]
 struct CredentialState {
     version: Arc<str>,
+    /// The time when Rancher was asked.
+    asked: Instant,
     access: Arc<AzureAccess>,
 }
 
-/// What Rancher said.
-enum Response {
+/// The outcome of a lookup, shared by all that wait for it.
+#[derive(Clone)]
+enum Verdict {
     Unauthenticated,
-    Authenticated,
     Denied,
     Unclear,
-    Credential(CredentialFields),
+    Allowed(Decision),
+    /// The caller may use the credential, but its tenant is unknown; each caller gets an error of its own.
+    Unresolved(Arc<CredentialFields>),
 }
 
-/// A decision about a caller, and about a credential if the question was about one.
+/// A decision about a caller, and about a credential if there is an ID.
 #[derive(Debug)]
 pub enum Access {
     Unauthenticated,
@@ -90,7 +91,7 @@ pub enum Access {
     Allowed(Arc<Caller>, Arc<AzureAccess>),
 }
 
-/// Why there is no decision.
+/// A missing decision.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("Rancher does not answer")]
@@ -99,7 +100,7 @@ pub enum Failure {
     Credential(#[from] AccessError),
 }
 
-/// How requests are decided.
+/// Counters of decisions, by result.
 struct Counters {
     asked: Counter,
     cached: Counter,
@@ -128,13 +129,19 @@ impl RancherAccess {
             resolver: Resolver::new(azure),
             listings,
             fingerprinter: Fingerprinter::new(),
-            // What is fresh is judged by the time of the question; this only frees memory.
+            // Only frees memory: the age of a decision counts from the request to Rancher.
             decisions: Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(validity).build(),
             validity,
-            questions: Flights::default(),
-            credentials: Cache::builder().max_capacity(MAX_CREDENTIALS).time_to_live(CREDENTIAL_TTL).build(),
+            lookups: Flights::default(),
+            credentials: Cache::builder().max_capacity(MAX_CREDENTIALS).time_to_idle(CREDENTIAL_TTI).build(),
             counters: Counters::new(),
         }))
+    }
+
+    /// Frees the memory of decisions and credentials that have expired.
+    pub fn evict_expired(&self) {
+        self.0.decisions.run_pending_tasks();
+        self.0.credentials.run_pending_tasks();
     }
 
     /// The lists of Azure.
@@ -154,25 +161,22 @@ impl RancherAccess {
     }
 
     /// Sends a request on to Rancher; see [`Rancher::forward`].
-    pub async fn forward<S>(
+    pub async fn forward(
         &self,
         parts: &Parts,
-        forwarded: HeaderMap,
-        body: Option<S>,
-    ) -> Result<ForwardedResponse, RancherError>
-    where
-        S: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
-    {
+        origin: HeaderMap,
+        body: Bytes,
+    ) -> Result<ForwardedResponse, RancherError> {
         self.0.counters.forwarded.increment(1);
-        self.0.rancher.forward(parts, forwarded, body).await
+        self.0.rancher.forward(parts, origin, body).await
     }
 
-    /// Whether the session is that of a user.
+    /// Decides whether the session is that of a user.
     pub async fn authenticate(&self, session: &Session) -> Result<Access, Failure> {
         self.decide(session, None).await
     }
 
-    /// Whether the caller may use a stored credential. An ID that only Rancher's error message can explain is undecided.
+    /// Decides whether the caller may use a stored credential. An ID that only Rancher's error message can explain is undecided.
     pub async fn stored(&self, session: &Session, id: &str) -> Result<Access, Failure> {
         self.decide(session, Some(id)).await
     }
@@ -192,8 +196,10 @@ impl RancherAccess {
             return Ok(None);
         }
         match self.0.rancher.cluster(session, id).await? {
-            Question::Found(cluster) => Ok(Some(version_of(&cluster))),
-            _ => Ok(None),
+            Lookup::Found(cluster) => Ok(Some(version_of(&cluster))),
+            Lookup::Denied => Ok(None),
+            // For example, the token was revoked since: the next request asks again.
+            Lookup::Unauthenticated | Lookup::Unclear => Err(Arc::new(RancherError::Interrupted)),
         }
     }
 
@@ -217,7 +223,7 @@ impl RancherAccess {
         access
     }
 
-    /// A decision that still counts: it is young enough, and the credential has not changed since.
+    /// A decision that is still valid, and whose credential has not changed since.
     fn cached(&self, key: &Key) -> Option<Decision> {
         let decision = self.0.decisions.get(key)?;
         let is_latest = |state: &CredentialState| {
@@ -229,40 +235,93 @@ impl RancherAccess {
     }
 
     async fn ask(&self, key: Key, session: &Session, id: Option<&str>) -> Result<Access, Failure> {
-        let question = {
-            let (inner, session, id) = (Arc::clone(&self.0), session.clone(), id.map(str::to_owned));
-            move || async move { ask_rancher(&inner.rancher, &session, id.as_deref()).await }
+        let lookup = {
+            let (access, session, id) = (self.clone(), session.clone(), id.map(str::to_owned));
+            move || async move { access.look_up(&session, id.as_deref()).await }
         };
-        let (asked, outcome) = if self.0.validity.is_zero() {
-            (Instant::now(), question().await)
+        // A shared lookup may be older than the request by its time limit.
+        let verdict = if self.0.validity < LOOKUP_TIMEOUT {
+            lookup().await
         } else {
-            let flight = self.0.questions.join(&key, || None, question, |outcome, _| outcome);
-            let interrupted = || Err(Arc::new(RancherError::Interrupted));
-            (flight.started, flight.outcome().await.unwrap_or_else(interrupted))
+            let cached = || self.cached(&key).map(|decision| Ok(Verdict::Allowed(decision)));
+            let decisions = self.0.decisions.clone();
+            let flight = self.0.lookups.join(&key, cached, lookup, move |verdict, _| {
+                if let Ok(Verdict::Allowed(decision)) = &verdict {
+                    decisions.insert(key, decision.clone());
+                }
+                verdict
+            });
+            flight.outcome().await.unwrap_or_else(|| Err(Arc::new(RancherError::Interrupted)))
         };
-        let response = outcome?;
-        let caller = || Self::caller(session);
-        let decision = match (&*response, id) {
-            (Response::Unauthenticated, _) => return Ok(Access::Unauthenticated),
-            (Response::Denied, _) => return Ok(Access::Denied),
-            (Response::Authenticated, _) => Decision { asked, caller: caller(), credential: None },
-            (Response::Credential(fields), Some(id)) => {
-                let credential = Some(self.credential(id, fields).await?);
-                Decision { asked, caller: caller(), credential }
+        Ok(match verdict? {
+            Verdict::Unauthenticated => Access::Unauthenticated,
+            Verdict::Denied => Access::Denied,
+            Verdict::Unclear => Access::Undecided,
+            Verdict::Unresolved(fields) => {
+                let id = id.unwrap_or_default();
+                Access::Allowed(Self::caller(session), self.resolve(id, &fields).await?)
             }
-            (Response::Unclear, _) | (Response::Credential(_), None) => return Ok(Access::Undecided),
+            Verdict::Allowed(decision) => decision.into(),
+        })
+    }
+
+    /// Asks Rancher about a session, and about a credential if there is an ID.
+    async fn look_up(&self, session: &Session, id: Option<&str>) -> Result<Verdict, Arc<RancherError>> {
+        let Inner { rancher, .. } = &*self.0;
+        let asked = Instant::now();
+        let Some(id) = id else {
+            return Ok(match rancher.login(session).await? {
+                Lookup::Found(()) => {
+                    Verdict::Allowed(Decision { asked, caller: Self::caller(session), credential: None })
+                }
+                Lookup::Unauthenticated => Verdict::Unauthenticated,
+                Lookup::Denied | Lookup::Unclear => Verdict::Unclear,
+            });
         };
-        self.0.decisions.insert(key, decision.clone());
-        Ok(decision.into())
+        let Some((namespace, name)) = valid_id(id) else { return Ok(Verdict::Unclear) };
+        Ok(match rancher.secret(session, namespace, name).await? {
+            Lookup::Unauthenticated => Verdict::Unauthenticated,
+            Lookup::Denied | Lookup::Found(Secret::NoCredential) => Verdict::Denied,
+            Lookup::Found(Secret::OtherCredential) | Lookup::Unclear => Verdict::Unclear,
+            Lookup::Found(Secret::Azure(fields)) => match self.credential(id, &fields, asked).await {
+                Ok(credential) => Verdict::Allowed(Decision {
+                    asked,
+                    caller: Self::caller(session),
+                    credential: Some(credential),
+                }),
+                Err(_) => Verdict::Unresolved(Arc::new(fields)),
+            },
+        })
     }
 
     /// The credential in its latest version. What was listed with an older secret is dropped.
-    async fn credential(&self, id: &str, fields: &CredentialFields) -> Result<CredentialState, AccessError> {
-        let Inner { credentials, resolver, listings, .. } = &*self.0;
-        let known = credentials.get(id);
-        if let Some(known) = known.as_ref().filter(|known| *known.version == *fields.version) {
-            return Ok(known.clone());
+    async fn credential(
+        &self,
+        id: &str,
+        fields: &CredentialFields,
+        asked: Instant,
+    ) -> Result<CredentialState, AccessError> {
+        let Inner { credentials, listings, .. } = &*self.0;
+        if let Some(known) = credentials.get(id).filter(|known| *known.version == *fields.version) {
+            return Ok(known);
         }
+        let access = self.resolve(id, fields).await?;
+        let state = CredentialState { version: fields.version.as_str().into(), asked, access };
+        let known = credentials.get(id);
+        // A later request may have found a later version meanwhile.
+        if known.as_ref().is_some_and(|known| known.asked > asked) {
+            return Ok(state);
+        }
+        if let Some(known) = known
+            && known.access.credential().fingerprint != state.access.credential().fingerprint
+        {
+            listings.evict(&known.access);
+        }
+        credentials.insert(id.into(), state.clone());
+        Ok(state)
+    }
+
+    async fn resolve(&self, id: &str, fields: &CredentialFields) -> Result<Arc<AzureAccess>, AccessError> {
         let inline = InlineCredential {
             tenant_id: fields.tenant_id.clone(),
             subscription_id: fields.subscription_id.clone(),
@@ -270,18 +329,7 @@ impl RancherAccess {
             client_secret: fields.client_secret.clone(),
             environment: fields.environment.clone(),
         };
-        let access = resolver.resolve(inline, Some(id.to_owned()), Discovery::Stored).await?;
-        let state = CredentialState { version: fields.version.as_str().into(), access };
-        match known {
-            // A slow response, overtaken by a change.
-            Some(known) if is_older(&state.version, &known.version) => return Ok(state),
-            Some(known) if known.access.credential().fingerprint != state.access.credential().fingerprint => {
-                listings.evict(&known.access);
-            }
-            _ => {}
-        }
-        credentials.insert(id.into(), state.clone());
-        Ok(state)
+        self.0.resolver.resolve(inline, Some(id.to_owned()), Discovery::Stored).await
     }
 }
 
@@ -294,35 +342,9 @@ impl From<Decision> for Access {
     }
 }
 
-/// Asks about a session, and about a credential if there is an ID.
-async fn ask_rancher(rancher: &Rancher, session: &Session, id: Option<&str>) -> Outcome {
-    let response = match id.map(valid_id) {
-        None => match rancher.is_authenticated(session).await {
-            Ok(true) => Ok(Response::Authenticated),
-            Ok(false) => Ok(Response::Unauthenticated),
-            Err(error) => Err(error),
-        },
-        Some(None) => Ok(Response::Unclear),
-        Some(Some((namespace, name))) => {
-            rancher.secret(session, namespace, name).await.map(|question| match question {
-                Question::Unauthenticated => Response::Unauthenticated,
-                Question::Denied | Question::Found(Secret::NoCredential) => Response::Denied,
-                Question::Found(Secret::Azure(fields)) => Response::Credential(fields),
-                Question::Found(Secret::OtherCredential) | Question::Unclear => Response::Unclear,
-            })
-        }
-    };
-    response.map(Arc::new).map_err(Arc::new)
-}
-
 /// Namespace and name, if both can be names of Kubernetes.
 fn valid_id(id: &str) -> Option<(&str, &str)> {
     ids::split_namespaced(id).filter(|(namespace, name)| ids::is_label(namespace) && ids::is_label(name))
-}
-
-/// Kubernetes compares versions of an object as numbers.
-fn is_older(version: &str, than: &str) -> bool {
-    matches!((version.parse::<u64>(), than.parse::<u64>()), (Ok(version), Ok(than)) if version < than)
 }
 
 fn version_of(cluster: &Cluster) -> ClusterVersion {

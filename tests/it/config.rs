@@ -284,8 +284,9 @@ fn errors_name_setting_origin_and_remedy() {
             sources()
                 .flag(&s::RANCHER_URL, "https://r.example")
                 .flag(&s::RANCHER_CA_FILE, "/ca.pem")
-                .flag(&s::RANCHER_CA_CHECKSUM, "0".repeat(64)),
-            "rancher-ca-file is set twice, by flag --rancher-ca-file and by flag --rancher-ca-checksum; remove one of them",
+                .flag(&s::RANCHER_CA_CHECKSUM, &"0".repeat(64)),
+            "rancher-ca-file (flag --rancher-ca-file) and rancher-ca-checksum (flag --rancher-ca-checksum) exclude each other; \
+             remove one of them",
         ),
     ];
     for (sources, expected) in cases {

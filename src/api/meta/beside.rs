@@ -2,17 +2,15 @@
 //! exactly as Rancher would decide it is forwarded, and so is the response.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use azure::Discovery;
-use futures_util::TryStreamExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
-use http_body_util::BodyDataStream;
-use hyper::body::Body as _;
 
 use super::call::{self, AuditContext, AzureCall, Parameters, Rejection, Sender};
 use super::error::Error;
@@ -22,15 +20,20 @@ use crate::api::impersonation;
 use crate::api::request::RequestContext;
 use crate::service::Caller;
 use crate::service::azure_access::AccessError;
-use crate::service::rancher_access::{Access, Failure, RancherAccess, RancherError, Session, is_own_via};
+use crate::service::rancher_access::{
+    Access, Failure, LOOP_REMEDY, RancherAccess, RancherError, Session, is_own_via,
+};
 
 /// Says that Rancher wrote the response, or that this server found a loop.
 const ANSWERED_VIA: HeaderName = HeaderName::from_static("x-norman-aks-via");
+/// The time limit of the body of a forwarded request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_TOO_SLOW: &str = "the body did not arrive within 10 s";
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A request whose caller is not known yet.
-pub(super) struct Arrived {
+pub(super) struct PendingRequest {
     pub(super) parts: Parts,
     pub(super) body: Body,
     session: Session,
@@ -43,37 +46,44 @@ pub(super) async fn read(
     state: &RancherState,
     action: &'static str,
 ) -> Result<AzureCall, Rejection> {
-    let arrived = Arrived::new(request, state).await?;
-    let audit = AuditContext::new(action, &arrived.context);
-    let fresh = call::is_fresh(&arrived.parts.headers);
-    let uri = arrived.parts.uri.clone();
+    let pending = PendingRequest::new(request, state).await?;
+    pending.require_token()?;
+    let audit = AuditContext::new(action, &pending.context);
+    let fresh = call::is_fresh(&pending.parts.headers);
+    let uri = pending.parts.uri.clone();
     let Parameters { credential_id, capital_cluster_id, cluster_id, region } = Parameters::read(&uri);
     if credential_id.is_empty() {
-        let (caller, arrived) = arrived.authenticate(state).await?;
-        let Arrived { parts, body, session, .. } = arrived;
+        let (caller, pending) = pending.authenticate(state).await?;
+        let PendingRequest { parts, body, session, .. } = pending;
         let body = call::inline_credential(&parts.method, body, state.http.body_limit).await?;
         let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
         let access = state.access.resolver().resolve(body.into(), None, Discovery::Stored).await;
         let (access, sender) = (access.map_err(Error::from)?, Sender::Rancher(caller, session));
         return Ok(AzureCall { sender, access, region, cluster_id, fresh, audit });
     }
-    let (caller, access) = match state.access.stored(&arrived.session, &credential_id).await {
+    let (caller, access) = match state.access.stored(&pending.session, &credential_id).await {
         Ok(Access::Allowed(caller, access)) => (caller, access),
         // Rancher may allow it because of the cluster.
-        Ok(Access::Denied) if !capital_cluster_id.is_empty() => return Err(arrived.forward(state).await),
+        Ok(Access::Denied) if !capital_cluster_id.is_empty() => return Err(pending.forward(state).await),
         Ok(Access::Denied) => {
-            arrived.mark_token(true);
+            pending.mark_token(true);
             let error = denied();
-            let caller = RancherAccess::caller(&arrived.session);
+            let caller = RancherAccess::caller(&pending.session);
             audit.record(&state.events, &caller, &credential_id, Some(&error)).await;
             return Err(error.into());
         }
-        other => return Err(arrived.without_access(other, state).await),
+        other => {
+            if let Err(Failure::Credential(_)) = &other {
+                let caller = RancherAccess::caller(&pending.session);
+                audit.record_failure(&state.events, &caller, &credential_id).await;
+            }
+            return Err(pending.reject_or_forward(other, state).await);
+        }
     };
-    arrived.mark_token(true);
+    pending.mark_token(true);
     let cluster_id = if cluster_id.is_empty() { capital_cluster_id } else { cluster_id };
     Ok(AzureCall {
-        sender: Sender::Rancher(caller, arrived.session),
+        sender: Sender::Rancher(caller, pending.session),
         access,
         region: region.into_owned(),
         cluster_id: cluster_id.into_owned(),
@@ -84,50 +94,53 @@ pub(super) async fn read(
 
 /// The response of Rancher to a request that is not one of the nine actions.
 pub(super) async fn forward(request: Request, state: &RancherState) -> Rejection {
-    match Arrived::new(request, state).await {
-        Ok(arrived) => arrived.forward(state).await,
+    match PendingRequest::new(request, state).await {
+        Ok(pending) => pending.forward(state).await,
         Err(rejection) => rejection,
     }
 }
 
-impl Arrived {
+impl PendingRequest {
     /// Checks what Rancher checks before the token, and forwards what only Rancher can answer.
     pub(super) async fn new(request: Request, state: &RancherState) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
         let context = RequestContext::of(&parts).map_err(AuthError::from)?.clone();
         if is_own_via(&parts.headers) {
-            return Err(Rejection::Answered(came_back().into()));
+            return Err(Rejection::Complete(loop_detected().into()));
         }
         if state.http.forwarded.is_plain_at_proxy(&parts) {
-            return Err(Rejection::Answered(use_https(&parts, state).into()));
+            return Err(Rejection::Complete(use_https(&parts, state).into()));
         }
         let session = auth::session(&parts.headers);
         let is_undecidable = impersonation::is_requested(&parts.headers)
             || parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some()
             || session.is_jwt();
-        let arrived = Self { parts, body, session, context };
+        let pending = Self { parts, body, session, context };
         if is_undecidable {
-            return Err(arrived.forward(state).await);
+            return Err(pending.forward(state).await);
         }
-        if arrived.session.is_empty() {
-            return Err(AuthError::Unauthorized.into());
-        }
-        Ok(arrived)
+        Ok(pending)
+    }
+
+    /// Fails without a token, which Rancher need not be asked about.
+    fn require_token(&self) -> Result<(), Rejection> {
+        if self.session.is_empty() { Err(AuthError::Unauthorized.into()) } else { Ok(()) }
     }
 
     /// The caller, if the token is valid.
     pub(super) async fn authenticate(self, state: &RancherState) -> Result<(Arc<Caller>, Self), Rejection> {
+        self.require_token()?;
         match state.access.authenticate(&self.session).await {
             Ok(Access::Authenticated(caller)) => {
                 self.mark_token(true);
                 Ok((caller, self))
             }
-            other => Err(self.without_access(other, state).await),
+            other => Err(self.reject_or_forward(other, state).await),
         }
     }
 
     /// The response to a request whose caller may not, or whose right is not known.
-    async fn without_access(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
+    async fn reject_or_forward(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
         match access {
             Ok(Access::Unauthenticated) => {
                 self.mark_token(false);
@@ -145,15 +158,21 @@ impl Arrived {
     /// The response of Rancher to this request.
     pub(super) async fn forward(self, state: &RancherState) -> Rejection {
         let Self { parts, body, context, .. } = self;
-        let headers = forwarded_headers(&parts, &context, state);
-        let body = (!body.is_end_stream()).then(|| BodyDataStream::new(body).map_err(Into::into));
-        match state.access.forward(&parts, headers, body).await {
+        let origin = origin_headers(&parts, &context, state);
+        // Before Rancher is involved, so that slow clients do not take its places.
+        let body = tokio::time::timeout(BODY_TIMEOUT, call::read_body(body, state.http.body_limit)).await;
+        let body = match body {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return Error::new(StatusCode::REQUEST_TIMEOUT, BODY_TOO_SLOW).into(),
+        };
+        match state.access.forward(&parts, origin, body).await {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
                 head.headers.insert(ANSWERED_VIA, HeaderValue::from_static("rancher"));
-                Rejection::Answered(Response::from_parts(head, Body::new(body)).into())
+                Rejection::Complete(Response::from_parts(head, Body::new(body)).into())
             }
-            Err(RancherError::Loop) => Rejection::Answered(came_back().into()),
+            Err(RancherError::Loop) => Rejection::Complete(loop_detected().into()),
             Err(error @ RancherError::Path) => Error::new(StatusCode::NOT_FOUND, error.to_string()).into(),
             Err(error) => unavailable(Arc::new(error)).into(),
         }
@@ -168,8 +187,8 @@ impl Arrived {
     }
 }
 
-/// Where the request came from, as a proxy says it. Headers of clients that are not trusted proxies do not count.
-fn forwarded_headers(parts: &Parts, context: &RequestContext, state: &RancherState) -> HeaderMap {
+/// Headers about the origin of the request. Those of clients that are not trusted proxies are ignored.
+fn origin_headers(parts: &Parts, context: &RequestContext, state: &RancherState) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Ok(client) = HeaderValue::try_from(context.client_ip.to_string()) {
         headers.insert(FORWARDED_FOR, client);
@@ -183,11 +202,9 @@ fn forwarded_headers(parts: &Parts, context: &RequestContext, state: &RancherSta
 }
 
 /// The response to a request that this server sent.
-fn came_back() -> Response {
-    let error = Error::new(StatusCode::LOOP_DETECTED, "the request came back to norman-aks").with_hint(
-        "rancher-url leads through the ingress that sends the nine actions here; set it to the Service of Rancher \
-         (https://rancher.cattle-system.svc), and rancher-host to the public name",
-    );
+fn loop_detected() -> Response {
+    let error =
+        Error::new(StatusCode::LOOP_DETECTED, "the request came back to norman-aks").with_hint(LOOP_REMEDY);
     let mut response = error.into_response();
     response.headers_mut().insert(ANSWERED_VIA, HeaderValue::from_static("loop"));
     response
@@ -199,7 +216,8 @@ fn use_https(parts: &Parts, state: &RancherState) -> Response {
         return (StatusCode::BAD_REQUEST, "Use HTTPS\n").into_response();
     }
     let base = state.http.forwarded.base_url(parts);
-    let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host).trim_end_matches(":80");
+    let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host);
+    let host = https_host(host);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = format!("https://{host}{path}");
     let escaped =
@@ -207,6 +225,16 @@ fn use_https(parts: &Parts, state: &RancherState) -> Response {
     let body = format!("<a href=\"{escaped}\">Found</a>.\n\n");
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (LOCATION, location.as_str())];
     (StatusCode::FOUND, headers, body).into_response()
+}
+
+/// A host with the port that Rancher's listener uses for https: 443, 1443 and so on for ports from 0, 1000 and so on.
+fn https_host(host: &str) -> String {
+    let port = host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+    match port.map(|(name, port)| (name, port / 1_000 * 1_000 + 443)) {
+        Some((name, 443)) => name.to_owned(),
+        Some((name, port)) => format!("{name}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 fn denied() -> Error {
@@ -220,4 +248,23 @@ fn denied() -> Error {
 pub(super) fn unavailable(error: Arc<RancherError>) -> Error {
     Error::unavailable("Rancher does not answer, so the request cannot be authorized; try again")
         .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_use_the_https_port_of_ranchers_listener() {
+        for (host, expected) in [
+            ("r.example", "r.example"),
+            ("r.example:80", "r.example"),
+            ("r.example:8080", "r.example:8443"),
+            ("127.0.0.1:18080", "127.0.0.1:18443"),
+            ("[::1]", "[::1]"),
+            ("[::1]:8080", "[::1]:8443"),
+        ] {
+            assert_eq!(https_host(host), expected, "{host}");
+        }
+    }
 }

@@ -99,11 +99,31 @@ impl AuditContext {
         credential_id: &str,
         error: Option<&Error>,
     ) {
-        let outcome = match error {
-            None => Outcome::Done,
-            Some(error) if error.is_refusal() => Outcome::Refused,
-            Some(_) => Outcome::Failed,
-        };
+        self.record_outcome(
+            events,
+            caller,
+            credential_id,
+            match error {
+                None => Outcome::Done,
+                Some(error) if error.is_refusal() => Outcome::Refused,
+                Some(_) => Outcome::Failed,
+            },
+        )
+        .await;
+    }
+
+    /// Records that a stored credential could not be used.
+    pub(super) async fn record_failure(&self, events: &Events, caller: &Arc<Caller>, credential_id: &str) {
+        self.record_outcome(events, caller, credential_id, Outcome::Failed).await;
+    }
+
+    async fn record_outcome(
+        &self,
+        events: &Events,
+        caller: &Arc<Caller>,
+        credential_id: &str,
+        outcome: Outcome,
+    ) {
         let action = Action::Call(self.action);
         let event = Event::new(caller, action, "cloudCredential", credential_id).outcome(outcome).counted();
         events.record(event.request(&self.request_id, Some(self.client_ip))).await;
@@ -211,7 +231,7 @@ pub(super) enum Rejection {
     Unauthenticated(AuthError),
     Invalid(Error),
     /// The response is complete, for example from Rancher.
-    Answered(Box<Response>),
+    Complete(Box<Response>),
 }
 
 impl From<Capabilities> for InlineCredential {
@@ -232,7 +252,7 @@ pub(super) async fn read_credential(
     limit: usize,
     complaint: &str,
 ) -> Result<Capabilities, Error> {
-    let body = Capabilities::parse(&read(body, limit).await?)
+    let body = Capabilities::parse(&read_body(body, limit).await?)
         .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?
         .trimmed();
     let required = [
@@ -247,7 +267,7 @@ pub(super) async fn read_credential(
 }
 
 /// The whole body, or Go's error.
-async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
+pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Error> {
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -274,7 +294,7 @@ impl IntoResponse for Rejection {
         match self {
             Self::Unauthenticated(refused) => refused.into_response(),
             Self::Invalid(error) => error.into_response(),
-            Self::Answered(response) => *response,
+            Self::Complete(response) => *response,
         }
     }
 }

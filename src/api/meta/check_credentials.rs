@@ -6,7 +6,7 @@ use azure::Discovery;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 
-use super::beside::Arrived;
+use super::beside::PendingRequest;
 use super::call::{Rejection, read_credential};
 use super::docs::CredentialBody;
 use super::error::Error;
@@ -57,8 +57,8 @@ async fn authenticated(request: Request, state: &MetaState) -> Result<Request, R
             Ok(Request::from_parts(parts, body))
         }
         MetaState::Rancher(state) => {
-            let (_, Arrived { parts, body, .. }) =
-                Arrived::new(request, state).await?.authenticate(state).await?;
+            let (_, PendingRequest { parts, body, .. }) =
+                PendingRequest::new(request, state).await?.authenticate(state).await?;
             Ok(Request::from_parts(parts, body))
         }
     }

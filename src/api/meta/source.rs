@@ -30,6 +30,7 @@ impl RancherState {
 
     /// Updates the gauges of what the services hold.
     pub(crate) fn set_gauges(&self) {
+        self.access.evict_expired();
         #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
         metrics::gauge!("norman_aks_cache_bytes").set(self.access.listings().remembered_bytes() as f64);
     }

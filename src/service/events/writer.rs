@@ -204,7 +204,7 @@ fn log_use(row: &AuditRow) {
         request_id = row.request_id,
         remote = row.remote,
         count = row.counted.map_or(1, |counted| counted.count),
-        "credential used"
+        "credential use"
     );
 }
 
