@@ -64,7 +64,7 @@ enum Command {
     Check(SettingFlags<ServeScope>),
     /// Check whether a running server is ready; for container health checks.
     #[command(hide = true)]
-    Healthcheck(SettingFlags<ServeScope>),
+    Healthcheck(Box<health::Healthcheck>),
 }
 
 /// Runs the program with the arguments of this process.
@@ -108,8 +108,7 @@ fn run(command: Command) -> Result<(), Error> {
             let loaded = load(&flags.into_flags())?.without_server_warnings();
             run_command(&loaded.config, check::run(&loaded.config, &loaded.warnings))
         }
-        // The server may run with `--sandbox` or without.
-        Command::Healthcheck(flags) => health::run(&load(&flags.into_flags().with_sandbox())?.config),
+        Command::Healthcheck(command) => health::run(*command),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Errors of commands, and their exit codes.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
@@ -43,9 +42,9 @@ pub enum Error {
     #[error("user {0:?} not found; list users with `norman-aks user list`")]
     NoUser(String),
     #[error("the server at {address} is not ready: {response}")]
-    NotReady { address: SocketAddr, response: String },
+    NotReady { address: String, response: String },
     #[error("no response from {address}")]
-    NoServer { address: SocketAddr, source: io::Error },
+    NoServer { address: String, source: io::Error },
     #[error("{0} of the tests above failed")]
     Check(usize),
 }

@@ -1,21 +1,41 @@
-//! `healthcheck`: requests `/readyz` of the server on this machine. Containers have no curl.
+//! `healthcheck`: requests `/readyz` of the server on this machine, or of another one. Containers have no curl.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
+use clap::Args;
+
 use super::error::Error;
-use crate::config::Config;
+use super::runtime::load;
+use crate::config::{ServeScope, SettingFlags};
 
 /// Shorter than the timeout of any container engine.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-pub(super) fn run(config: &Config) -> Result<(), Error> {
-    check(loopback(config.health_listen.unwrap_or(config.listen)))
+#[derive(Args)]
+pub(super) struct Healthcheck {
+    /// Check this server in place of the one on this machine
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    #[command(flatten)]
+    settings: SettingFlags<ServeScope>,
 }
 
-fn check(address: SocketAddr) -> Result<(), Error> {
-    let response = get_readyz(address).map_err(|source| Error::NoServer { address, source })?;
+pub(super) fn run(command: Healthcheck) -> Result<(), Error> {
+    if let Some(address) = command.address {
+        return check(address);
+    }
+    // The server may run with `--sandbox` or without.
+    let config = load(&command.settings.into_flags().with_sandbox())?.config;
+    check(loopback(config.health_listen.unwrap_or(config.listen)).to_string())
+}
+
+fn check(address: String) -> Result<(), Error> {
+    let response = match get_readyz(&address) {
+        Ok(response) => response,
+        Err(source) => return Err(Error::NoServer { address, source }),
+    };
     let status = response.split(' ').nth(1);
     if status == Some("200") {
         return Ok(());
@@ -35,8 +55,8 @@ fn loopback(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn get_readyz(address: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+fn get_readyz(address: &str) -> io::Result<String> {
+    let mut stream = connect(address)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -45,6 +65,18 @@ fn get_readyz(address: SocketAddr) -> std::io::Result<String> {
     // It may be another server.
     stream.take(64 << 10).read_to_end(&mut response)?;
     Ok(String::from_utf8_lossy(&response).into_owned())
+}
+
+/// Connects to the first address of the name that accepts.
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for candidate in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&candidate, TIMEOUT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 #[cfg(test)]
@@ -57,7 +89,8 @@ mod tests {
     /// The outcome of a check whose server sends `response`.
     fn check_response(response: &'static str) -> Result<(), Error> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        // By a name, which may have an address of IPv6 too.
+        let address = format!("localhost:{}", listener.local_addr().unwrap().port());
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = String::new();

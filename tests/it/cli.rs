@@ -364,6 +364,9 @@ fn audit_log_has_changes_by_commands() {
 fn healthcheck_fails_without_a_server() {
     let error = Program::new().fails(1, &["healthcheck", "--listen", "127.0.0.1:1"]);
     assert!(error.contains("no response from 127.0.0.1:1\n  caused by: "), "{error}");
+    // Also of another machine, as in the test of the Helm chart.
+    let error = Program::new().fails(1, &["healthcheck", "--address", "localhost:1"]);
+    assert!(error.contains("no response from localhost:1\n  caused by: "), "{error}");
 }
 
 #[test]
