@@ -29,9 +29,11 @@ COPY --from=build --chown=65532:65532 --chmod=0700 /data /data
 COPY LICENSE /usr/share/doc/norman-aks/LICENSE
 
 # Inside a container only the container's own address reaches the host, and /data is the place for a volume.
+# SQLITE_TMPDIR: with a read-only file system, SQLite has no other place for temporary files, and migrations fail.
 # RUST_LIB_BACKTRACE=0: a panic may still show where it happened, but no failed request to Azure walks the stack.
 ENV NORMAN_AKS_LISTEN=0.0.0.0:8080 \
     NORMAN_AKS_DATA_DIR=/data \
+    SQLITE_TMPDIR=/data \
     RUST_LIB_BACKTRACE=0
 EXPOSE 8080
 VOLUME /data
