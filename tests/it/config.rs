@@ -395,7 +395,9 @@ fn sqlite_file_survives_url_encoding() {
 fn shipped_files_name_existing_settings() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("Dockerfile"), root.join("README.md")];
-    for folder in ["docs", "deploy", "deploy/kubernetes", "deploy/kubernetes-sqlite"] {
+    for folder in
+        ["docs", "deploy/helm/norman-aks", "deploy/helm/norman-aks/ci", "deploy/helm/norman-aks/templates"]
+    {
         files.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
     }
     let known: Vec<_> = s::ALL.iter().map(|setting| setting.variable()).collect();

@@ -91,15 +91,3 @@ fn wrong_key_with_known_id_fails_start_and_commands() {
     fs::write(&file, right).unwrap();
     Server::start(directory.path(), &SERVE).stop();
 }
-
-#[test]
-fn sqlite_manifests_stop_the_old_pod_first() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes-sqlite");
-    let read = |name: &str| -> serde_json::Value {
-        serde_saphyr::from_str(&fs::read_to_string(root.join(name)).unwrap()).unwrap()
-    };
-    let deployment = read("deployment.yaml");
-    assert_eq!(deployment["spec"]["replicas"], 1);
-    assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
-    assert_eq!(read("volume.yaml")["spec"]["accessModes"], serde_json::json!(["ReadWriteOncePod"]));
-}

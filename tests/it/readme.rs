@@ -30,7 +30,7 @@ fn documents() -> Vec<String> {
         "CONTRIBUTING.md",
         "crates/azure-sandbox/README.md",
         "crates/remotedialer/README.md",
-        "deploy/kubernetes/README.md",
+        "deploy/helm/norman-aks/README.md",
     ];
     let pages = files_below("docs").into_iter().map(|page| name_of(&page));
     others.into_iter().map(str::to_owned).chain(pages.filter(|name| is_page(name))).collect()
@@ -197,7 +197,8 @@ fn metrics_table_lists_every_metric() {
 
 #[test]
 fn alert_rules_are_documented_and_use_known_metrics() {
-    let (rules, page) = (read("deploy/prometheus-rules.yaml"), read("docs/operations.md"));
+    let (rules, page) =
+        (read("deploy/helm/norman-aks/files/prometheus-rules.yaml"), read("docs/operations.md"));
     let series = |metric: &metrics::Metric| match metric.kind {
         metrics::Kind::Histogram(_) => format!("{}_bucket", metric.name),
         metrics::Kind::Counter | metrics::Kind::Gauge => metric.name.to_owned(),
@@ -213,10 +214,26 @@ fn alert_rules_are_documented_and_use_known_metrics() {
     assert!(alerts.len() >= 10, "{alerts:?}");
 }
 
+#[test]
+fn chart_installs_this_version() {
+    let chart: Value = serde_saphyr::from_str(&read("deploy/helm/norman-aks/Chart.yaml")).unwrap();
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn chart_routes_every_action() {
+    let template = read("deploy/helm/norman-aks/templates/_helpers.tpl");
+    let routed: BTreeSet<_> = template.lines().filter_map(|line| line.strip_prefix("- /meta/")).collect();
+    let served = api_paths();
+    let served: BTreeSet<_> = served.iter().filter_map(|path| path.strip_prefix("/meta/")).collect();
+    assert_eq!(routed, served);
+}
+
 /// The commands of this program in the code blocks, such as `norman-aks key rotate --data-dir x`, each as its words.
 fn commands(text: &str) -> Vec<Vec<String>> {
     let lines = code(text, "console").into_iter().filter_map(|line| line.strip_prefix("$ "));
-    let lines = lines.filter(|line| !line.starts_with("helm "));
+    // In those of other programs, it is the name of a release or a namespace.
+    let lines = lines.filter(|line| !line.starts_with("helm ") && !line.starts_with("kubectl "));
     let commands = lines.filter_map(|line| {
         let line = line.split_once("cargo run --release -- ").or_else(|| line.split_once("norman-aks "))?.1;
         let own = line.split(['|', '#', '>', ';', '&', ')']).next().unwrap_or_default();
