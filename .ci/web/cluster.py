@@ -2,6 +2,10 @@
 
 cluster.py create               makes the cluster, waits until it is active, and prints its maker's
 cluster.py join TOKEN ROLE      gives the user of that token the role in it, and prints his
+
+or the import manifest of a cluster:
+
+cluster.py manifest             creates a cluster and prints the manifest of its agent
 """
 
 import json
@@ -15,11 +19,11 @@ from urllib.request import Request, urlopen
 sandbox: dict[str, str] = json.loads(Path(os.environ["SANDBOX"]).read_text())
 
 
-def call(path: str, body: object | None = None, token: str = sandbox["token_key"]) -> Any:
-    """A GET, or a POST where there is a body."""
+def call(path: str, body: object | None = None, token: str = sandbox["token_key"], method: str | None = None) -> Any:
+    """A GET, or a POST where there is a body, unless the method is given."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    with urlopen(Request(sandbox["api_url"] + path, data, headers), timeout=30) as answer:
+    with urlopen(Request(sandbox["api_url"] + path, data, headers, method=method), timeout=30) as answer:
         return json.load(answer)
 
 
@@ -27,7 +31,7 @@ def print_kubeconfig(cluster_id: str, token: str) -> None:
     print(call(f"/v3/clusters/{cluster_id}?action=generateKubeconfig", {}, token)["config"])
 
 
-def create() -> None:
+def post_cluster(name: str) -> Any:
     pool = {
         "name": "system",
         "mode": "System",
@@ -40,15 +44,19 @@ def create() -> None:
     }
     config = {
         "azureCredentialSecret": sandbox["credential_id"],
-        "clusterName": "for-kubectl",
-        "dnsPrefix": "for-kubectl",
+        "clusterName": name,
+        "dnsPrefix": name,
         "kubernetesVersion": sandbox["kubernetes_version"],
         "networkPlugin": "azure",
         "nodePools": [pool],
         "resourceGroup": sandbox["resource_group"],
         "resourceLocation": sandbox["location"],
     }
-    cluster = call("/v3/clusters", {"name": "for-kubectl", "aksConfig": config})
+    return call("/v3/clusters", {"name": name, "aksConfig": config})
+
+
+def create() -> None:
+    cluster = post_cluster("for-kubectl")
     for _ in range(600):
         if cluster["state"] == "active":
             return print_kubeconfig(cluster["id"], sandbox["token_key"])
@@ -65,4 +73,13 @@ def join(token: str, role: str) -> None:
     print_kubeconfig(cluster["id"], token)
 
 
-{"create": create, "join": join}[sys.argv[1]](*sys.argv[2:])
+def manifest() -> None:
+    call("/v3/settings/server-url", {"value": "https://aks.example.org"}, method="PUT")
+    cluster = post_cluster("for-manifest")
+    (token,) = call(f"/v3/clusterregistrationtokens?clusterId={cluster['id']}")["data"]
+    path = f"/v3/import/{token['token']}_{cluster['id']}.yaml"
+    with urlopen(sandbox["api_url"] + path, timeout=30) as response:
+        print(response.read().decode(), end="")
+
+
+{"create": create, "join": join, "manifest": manifest}[sys.argv[1]](*sys.argv[2:])

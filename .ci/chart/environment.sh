@@ -1,0 +1,24 @@
+# The tools of the chart's checks: $helm, $kubectl, $kubeconform, and the directory $crds with custom resource definitions.
+# Sourced after .ci/web/environment.sh, from the top of the repository; the step web-tools must have run before.
+
+chart=deploy/helm/norman-aks
+
+# Where web-tools has found none for this machine's kind of processor, that of the machine.
+tool() { if [[ -x $cache/$1 ]]; then echo "$cache/$1"; else command -v "$1" || { echo "missing: $1" >&2; return 1; }; fi; }
+helm="$(tool helm)"
+kubectl="$(tool kubectl)"
+
+# kubeconform is built once, with the Go of web-tools; the definitions are part of the Go modules of their APIs.
+kubeconform="$cache/go/bin/kubeconform"
+crds="$cache/crds"
+if [[ ! -x $kubeconform || ! -d $crds ]]; then
+    export GOPATH="$cache/go" GOCACHE="$cache/go/build" GOTOOLCHAIN=local GOFLAGS=-modcacherw
+    module() { (cd "$scratch" && go mod download -json "$1") | python -c 'import json, sys; print(json.load(sys.stdin)["Dir"])'; }
+    (cd "$scratch" && CGO_ENABLED=0 go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0)
+    mkdir -p "$crds"
+    gateway="$(module sigs.k8s.io/gateway-api@v1.4.1)/config/crd/standard"
+    operator="$(module github.com/prometheus-operator/prometheus-operator@v0.85.0)/example/prometheus-operator-crd"
+    install -m 0644 "$gateway"/*_{gateways,httproutes,referencegrants}.yaml "$operator"/*_{servicemonitors,prometheusrules}.yaml "$crds"
+    # Only the results are used from here on.
+    rm -rf "$GOCACHE" "$GOPATH/pkg"
+fi
