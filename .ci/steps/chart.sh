@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Helm chart: every set of values in its directory ci passes the linter, renders to what it has to contain, and has only
 # fields that Kubernetes knows; invalid values are rejected. The same for the manifest of the agent, and the linter of
-# Dockerfiles.
+# Dockerfiles. tests/real-kubernetes-chart.sh sends the manifests to a real API server.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/web/environment.sh
