@@ -94,7 +94,7 @@ pub fn rancher_router(state: RancherState) -> Router {
     let http = state.http();
     let actions = with_middleware(http, &meta::RANCHER_SURFACE, false, meta::rancher_router());
     let health = with_middleware(http, &health::SURFACE, false, health::router_without_store());
-    let others = Router::new().fallback(any(meta::belongs_to_rancher));
+    let others = Router::new().fallback(any(meta::beside_rancher));
     let others = with_middleware(http, &meta::RANCHER_SURFACE, true, others);
     others.merge(actions).merge(health).with_state(state)
 }

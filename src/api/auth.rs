@@ -143,7 +143,8 @@ impl Token<'_> {
 
 /// The token of the request; the header `Authorization` takes precedence over the cookie.
 fn token(headers: &HeaderMap) -> Option<Token<'_>> {
-    let Some(authorization) = headers.get(AUTHORIZATION) else {
+    // As in Rancher, an empty header does not count.
+    let Some(authorization) = headers.get(AUTHORIZATION).filter(|value| !value.is_empty()) else {
         return cookie(headers, "R_SESS").map(Token::Cookie);
     };
     let (scheme, value) = authorization.to_str().ok()?.split_once(' ')?;

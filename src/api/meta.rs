@@ -21,6 +21,7 @@ mod vm_sizes_v2;
 
 use axum::Router;
 use axum::extract::{FromRef, Request, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
@@ -78,16 +79,15 @@ pub(super) fn rancher_router() -> Router<RancherState> {
     others.into_iter().fold(actions, |router, path| router.route(path, any(unknown)))
 }
 
-/// The response to a path that should not have been sent here.
-pub(super) async fn belongs_to_rancher() -> Error {
-    Error::new(StatusCode::NOT_FOUND, "norman-aks serves only the actions /meta/aks… beside a Rancher")
-        .with_hint("send all other paths to Rancher; docs/rancher.md has the paths of the ingress")
+/// The response to all other paths beside a Rancher.
+pub(super) async fn beside_rancher(State(state): State<RancherState>, request: Request) -> Response {
+    beside::other(request, &state).await.into_response()
 }
 
 /// An action that does not exist. Errors of the credential come first (`docs/contract/meta-actions.md#order-of-checks`).
 async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
     if let MetaState::Rancher(beside) = &state {
-        return Err(beside::forward(request, beside).await);
+        return Err(beside::other(request, beside).await);
     }
     let path = request.uri().path();
     let resource = path.rsplit('/').next().unwrap_or_default();

@@ -45,6 +45,11 @@ pub enum Error {
     Suspended,
     #[error("too many requests to Rancher at once")]
     Busy,
+    #[error("the session ended during the request")]
+    SessionEnded,
+    /// A complete response to a lookup that cannot be forwarded.
+    #[error("Rancher answers in a way that only Rancher understands")]
+    Unclear,
     #[error("the request was interrupted")]
     Interrupted,
     /// Another path would be requested than the caller sent.

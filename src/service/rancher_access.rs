@@ -186,10 +186,15 @@ impl RancherAccess {
         &self.0.resolver
     }
 
-    /// The version and region of a cluster that the caller may see; `None` for others.
+    /// The version and region of a cluster that the caller may see; `None` for others. The caller uses the credential with
+    /// this ID, if it is a stored one.
+    ///
+    /// # Errors
+    /// Rancher does not answer, or the session has ended since the decision, which is then no longer valid.
     pub async fn cluster_version(
         &self,
         session: &Session,
+        credential_id: Option<&str>,
         id: &str,
     ) -> Result<Option<ClusterVersion>, Arc<RancherError>> {
         if !ids::is_label(id) {
@@ -198,16 +203,22 @@ impl RancherAccess {
         match self.0.rancher.cluster(session, id).await? {
             Lookup::Found(cluster) => Ok(Some(version_of(&cluster))),
             Lookup::Denied => Ok(None),
-            // For example, the token was revoked since: the next request asks again.
-            Lookup::Unauthenticated | Lookup::Unclear => Err(Arc::new(RancherError::Interrupted)),
+            Lookup::Unauthenticated => {
+                self.0.decisions.invalidate(&self.key(session, credential_id));
+                Err(Arc::new(RancherError::SessionEnded))
+            }
+            Lookup::Unclear => Err(Arc::new(RancherError::Unclear)),
         }
+    }
+
+    fn key(&self, session: &Session, id: Option<&str>) -> Key {
+        let [authorization, cookie] = session.parts();
+        self.0.fingerprinter.fingerprint(&[authorization, cookie, id.unwrap_or_default().as_bytes()])
     }
 
     async fn decide(&self, session: &Session, id: Option<&str>) -> Result<Access, Failure> {
         let Inner { counters, .. } = &*self.0;
-        let [authorization, cookie] = session.parts();
-        let key =
-            self.0.fingerprinter.fingerprint(&[authorization, cookie, id.unwrap_or_default().as_bytes()]);
+        let key = self.key(session, id);
         if let Some(decision) = self.cached(&key) {
             counters.cached.increment(1);
             return Ok(decision.into());

@@ -92,10 +92,11 @@ pub(super) async fn read(
     })
 }
 
-/// The response of Rancher to a request that is not one of the nine actions.
-pub(super) async fn forward(request: Request, state: &RancherState) -> Rejection {
+/// The response to a request that is not one of the nine actions: that of Rancher below `/meta`, with a token or without.
+pub(super) async fn other(request: Request, state: &RancherState) -> Rejection {
     match PendingRequest::new(request, state).await {
-        Ok(pending) => pending.forward(state).await,
+        Ok(pending) if pending.parts.uri.path().starts_with("/meta/") => pending.forward(state).await,
+        Ok(_) => belongs_to_rancher().into(),
         Err(rejection) => rejection,
     }
 }
@@ -201,11 +202,13 @@ fn origin_headers(parts: &Parts, context: &RequestContext, state: &RancherState)
     headers
 }
 
+fn loop_error() -> Error {
+    Error::new(StatusCode::LOOP_DETECTED, "the request came back to norman-aks").with_hint(LOOP_REMEDY)
+}
+
 /// The response to a request that this server sent.
 fn loop_detected() -> Response {
-    let error =
-        Error::new(StatusCode::LOOP_DETECTED, "the request came back to norman-aks").with_hint(LOOP_REMEDY);
-    let mut response = error.into_response();
+    let mut response = loop_error().into_response();
     response.headers_mut().insert(ANSWERED_VIA, HeaderValue::from_static("loop"));
     response
 }
@@ -244,8 +247,17 @@ fn denied() -> Error {
     )
 }
 
+/// A path that should not have been sent here.
+fn belongs_to_rancher() -> Error {
+    Error::new(StatusCode::NOT_FOUND, "norman-aks serves only the actions /meta/aks… beside a Rancher")
+        .with_hint("send all other paths to Rancher; docs/rancher.md has the paths of the ingress")
+}
+
 /// Never 401, which would log the dashboard's user out.
 pub(super) fn unavailable(error: Arc<RancherError>) -> Error {
+    if matches!(*error, RancherError::Loop) {
+        return loop_error();
+    }
     Error::unavailable("Rancher does not answer, so the request cannot be authorized; try again")
         .caused_by(error)
 }

@@ -93,8 +93,8 @@ async fn cluster_versions(state: &MetaState, call: &AzureCall) -> Result<Cluster
     let versions = match (state, &call.sender) {
         (MetaState::Own(state), Sender::Own(caller)) => state.clusters.kubernetes_version(caller, id).await,
         (MetaState::Rancher(state), Sender::Rancher(_, session)) => {
-            let version = state.access.cluster_version(session, id).await.map_err(beside::unavailable)?;
-            version.ok_or_else(|| Rejection::UnknownCluster.into())
+            let version = state.access.cluster_version(session, call.access.credential_id(), id).await;
+            version.map_err(beside::unavailable)?.ok_or_else(|| Rejection::UnknownCluster.into())
         }
         _ => Err(Rejection::UnknownCluster.into()),
     };
