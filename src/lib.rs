@@ -37,7 +37,7 @@ pub mod services {
     pub use crate::service::Caller;
     pub use crate::service::actor::Actor;
     pub use crate::service::credentials::{AzureChange, Change, CredentialChange, InlineCredential, Via};
-    pub use crate::service::events::{Action, Event, Events, Options};
+    pub use crate::service::events::{Action, Event, Events, Options, Sink};
     pub use crate::service::public_address::OverTls;
     pub use crate::service::registration::RegistrationToken;
     pub use crate::service::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN, Secrets};

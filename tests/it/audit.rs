@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clock::Clock;
 use norman_aks::services::Caller;
-use norman_aks::services::{Action, Event, Events, Options};
+use norman_aks::services::{Action, Event, Events, Options, Sink};
 use norman_aks::store::events::Filter;
 use norman_aks::store::{self, Kind, Store};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ impl Lock {
 async fn a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost(db: &TestDb) {
     let lock = Lock::take(db).await;
     let options = Options { queue: 2, ..Options::default() };
-    let events = Events::start(db.store.clone(), Clock::manual(1_000), &options);
+    let events = Events::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &options);
     events.record(event("1")).await;
     // The writing task takes the first and hangs; then the queue has room for two.
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -97,7 +97,7 @@ async fn on_postgres_a_request_waits_only_while_the_queue_is_full_and_nothing_is
 #[tokio::test]
 async fn events_survive_connections_that_the_server_cuts() {
     let Some(db) = databases::postgres().await else { return };
-    let events = Events::start(db.store.clone(), Clock::manual(1_000), &Options::default());
+    let events = Events::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &Options::default());
     let mut other = sqlx::PgConnection::connect(&db.url).await.expect("connect");
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                where datname = current_database() and pid <> pg_backend_pid()";
