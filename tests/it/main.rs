@@ -26,6 +26,8 @@ mod azure_run_command;
 #[cfg(test)]
 mod azure_writes;
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cloud_credentials;

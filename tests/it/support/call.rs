@@ -21,7 +21,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(router: &'a Router, method: Method, path: &str, token: &str) -> Self {
+    pub(crate) fn new(router: &'a Router, method: Method, path: &str, token: &str) -> Self {
         let request = Request::builder().method(method).uri(path).header("host", "norman.test");
         Self { router, request, token: Some(token.to_owned()), body: Body::empty(), peer: LOOPBACK }
     }

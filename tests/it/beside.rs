@@ -1,0 +1,15 @@
+//! The server beside a Rancher, with a small Rancher in process: [`rancher`] serves and fails, [`world`] has users,
+//! credentials and clusters, [`recording`] plays the recorded exchanges of two real Ranchers.
+
+mod app;
+mod concurrency;
+mod faults;
+mod forwarding;
+mod ingress;
+mod rancher;
+mod recording;
+mod revocation;
+mod rights;
+mod secrecy;
+mod trust;
+mod world;

@@ -1,0 +1,169 @@
+//! The server beside a fake Rancher, with a sandbox as its Azure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use azure_sandbox::{Control, Sandbox, Seed};
+use clock::Clock;
+use http::{Method, Request};
+use http_body_util::BodyExt as _;
+use norman_aks::app::{BesideRancher, Connectors};
+use norman_aks::config::{Config, Flags};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use super::rancher::{FakeRancher, Seen};
+use super::world::World;
+use crate::support::app::{Answer, Call, NOW_MS};
+
+pub(super) struct BesideApp {
+    pub(super) rancher: FakeRancher,
+    pub(super) control: Control,
+    pub(super) config: Config,
+    router: Router,
+    _sandbox: Arc<Sandbox>,
+    folder: TempDir,
+    _app: BesideRancher,
+}
+
+pub(super) struct BesideBuilder {
+    rancher: FakeRancher,
+    settings: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+/// The longest time that a decision may count, so that no decision expires by itself in a test.
+pub(super) const DECISION: Duration = Duration::from_secs(60);
+
+impl BesideApp {
+    /// A server beside a Rancher; decisions count for [`DECISION`].
+    pub(super) fn beside(rancher: FakeRancher) -> BesideBuilder {
+        let url = format!("http://{}", rancher.address);
+        let settings = [
+            ("NORMAN_AKS_RANCHER_URL", url.as_str()),
+            ("NORMAN_AKS_RANCHER_DECISION_SECONDS", "60"),
+            ("NORMAN_AKS_TRUSTED_PROXIES", "127.0.0.0/8"),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        BesideBuilder { rancher, settings, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A server beside the Rancher of a world.
+    pub(super) async fn in_world(world: &Arc<World>) -> Self {
+        Self::beside(world.serve().await).start().await
+    }
+
+    pub(super) fn get<'a>(&'a self, path: &str, token: &str) -> Call<'a> {
+        Call::new(&self.router, Method::GET, path, token)
+    }
+
+    pub(super) fn post<'a>(&'a self, path: &str, token: &str) -> Call<'a> {
+        Call::new(&self.router, Method::POST, path, token)
+    }
+
+    /// `aksVersions` with a stored credential.
+    pub(super) fn versions<'a>(&'a self, credential: &str, token: &str) -> Call<'a> {
+        self.get(&format!("/meta/aksVersions?cloudCredentialId={credential}&region=eastus"), token)
+    }
+
+    /// Sends a request as it is.
+    pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {
+        let peer: std::net::SocketAddr = "127.0.0.1:40000".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(super) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// The lists of versions that were requested from Azure since the last call.
+    pub(super) fn lists(&self) -> usize {
+        let requests = self.control.requests();
+        self.control.clear_requests();
+        requests.iter().filter(|request| request.path.contains("kubernetesVersions")).count()
+    }
+
+    /// The only request that Rancher got.
+    pub(super) fn only_request(&self) -> Seen {
+        let seen = self.rancher.seen();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        seen[0].clone()
+    }
+
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+impl BesideBuilder {
+    #[must_use]
+    pub(super) fn setting(mut self, variable: &str, value: &str) -> Self {
+        self.settings.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Asks Rancher for every request.
+    #[must_use]
+    pub(super) fn always_asking(self) -> Self {
+        self.setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", "0")
+    }
+
+    /// Writes a file that a setting names.
+    #[must_use]
+    pub(super) fn file_setting(self, variable: &str, content: &str) -> Self {
+        let path = self.folder.path().join("setting.pem");
+        std::fs::write(&path, content).unwrap();
+        let path = path.display().to_string();
+        self.setting(variable, &path)
+    }
+
+    pub(super) async fn start(mut self) -> BesideApp {
+        let data_dir = self.folder.path().display().to_string();
+        self.settings.insert("NORMAN_AKS_DATA_DIR".to_owned(), data_dir);
+        let read = |path: &std::path::Path| std::fs::read_to_string(path);
+        let (config, warnings) = Config::load(&Flags::new(), &self.settings, &read).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let clock = Clock::manual(NOW_MS);
+        let options = azure_sandbox::Options { clock: clock.clone(), ..azure_sandbox::Options::default() };
+        let sandbox = Arc::new(Sandbox::start(options).await.unwrap());
+        let azure = azure::Options {
+            clock,
+            resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
+            extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
+            use_proxy: false,
+            retry_pause: Duration::from_millis(5),
+            ..azure::Options::default()
+        };
+        let connectors = Connectors { azure, ..Connectors::default() };
+        let app = BesideRancher::build(&config, config.rancher.as_ref().unwrap(), connectors).unwrap();
+        BesideApp {
+            router: app.router(),
+            control: sandbox.control(),
+            rancher: self.rancher,
+            config,
+            _sandbox: sandbox,
+            folder: self.folder,
+            _app: app,
+        }
+    }
+}
+
+/// The seed account of the sandbox.
+pub(super) fn seed() -> Seed {
+    Sandbox::seed()
+}
+
+/// Advances the time of timeouts and decisions at once. Sockets are real, so time must not be paused while one is awaited.
+pub(super) async fn jump(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}

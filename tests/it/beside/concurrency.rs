@@ -1,0 +1,192 @@
+//! Many callers at once: no answer reaches a caller who may not use the credential, and equal questions share one request.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::app::{BesideApp, seed};
+use super::rancher::FakeRancher;
+use super::world::{CREDENTIAL, OWNER, World};
+use crate::azure_fake::{Gate, until};
+
+/// A Rancher that answers only when the gate is open.
+async fn gated(world: &Arc<World>) -> (FakeRancher, Gate) {
+    let gate = Gate::closed();
+    let fake = {
+        let (world, gate) = (Arc::clone(world), gate.clone());
+        FakeRancher::start_async(move |seen| {
+            let (world, gate) = (Arc::clone(&world), gate.clone());
+            async move {
+                gate.pass().await;
+                world.answer(&seen)
+            }
+        })
+    };
+    (fake.await, gate)
+}
+
+#[tokio::test]
+async fn equal_requests_at_once_ask_rancher_and_azure_once() {
+    let world = World::new();
+    let (fake, gate) = gated(&world).await;
+    let app = BesideApp::beside(fake).start().await;
+    let calls = join_all((0..100).map(|_| app.versions(CREDENTIAL, OWNER).send()));
+    let open = async {
+        until(|| !app.rancher.seen().is_empty()).await;
+        gate.open();
+    };
+    let (answers, ()) = tokio::join!(calls, open);
+    let first = answers[0].text();
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == first));
+    assert_eq!(app.rancher.take(), ["GET /v1/secrets/cattle-global-data/cc-aaaaa"]);
+    assert_eq!(app.lists(), 1);
+}
+
+/// A small generator of numbers, so that a failure can be repeated.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+const CALLERS: u64 = 12;
+const CREDENTIALS: u64 = 4;
+
+/// Whether a caller may use a credential.
+fn may(caller: u64, credential: u64) -> bool {
+    (caller + credential) % 3 == 0
+}
+
+/// A world where each credential has a subscription of its own.
+fn crowd() -> Arc<World> {
+    let world = World::new();
+    for caller in 0..CALLERS {
+        world.add_user(&format!("u-{caller}"), &format!("token-{caller}:key-{caller}"));
+    }
+    for credential in 0..CREDENTIALS {
+        let readers: Vec<String> = (0..CALLERS)
+            .filter(|&caller| may(caller, credential))
+            .map(|caller| format!("u-{caller}"))
+            .collect();
+        let readers: Vec<&str> = readers.iter().map(String::as_str).collect();
+        world.put_credential_of(&id(credential), &subscription(credential), &seed().client_secret, &readers);
+    }
+    world
+}
+
+fn id(credential: u64) -> String {
+    format!("cattle-global-data:cc-crowd{credential}")
+}
+
+fn subscription(credential: u64) -> String {
+    format!("00000000-0000-0000-0000-00000000000{credential}")
+}
+
+/// Answers in random order, some at once and some after others.
+async fn shuffling(world: &Arc<World>) -> FakeRancher {
+    let world = Arc::clone(world);
+    let numbers = Arc::new(std::sync::Mutex::new(Numbers(7)));
+    FakeRancher::start_async(move |seen| {
+        let world = Arc::clone(&world);
+        let yields = numbers.lock().unwrap().below(20);
+        async move {
+            for _ in 0..yields {
+                tokio::task::yield_now().await;
+            }
+            world.answer(&seen)
+        }
+    })
+    .await
+}
+
+async fn no_answer_reaches_others(seconds: &str) {
+    let world = crowd();
+    let builder = BesideApp::beside(shuffling(&world).await);
+    let app = builder.setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", seconds).start().await;
+    for credential in 0..CREDENTIALS {
+        let values = json!([{"version": format!("1.{}", 30 + credential),
+            "capabilities": {"supportPlan": ["KubernetesOfficial"]},
+            "patchVersions": {format!("1.{}.0", 30 + credential): {"upgrades": []}}}]);
+        let page = json!({"status": 200, "body": {"values": values}});
+        let page = serde_json::from_value(page).unwrap();
+        app.control.play(&subscription(credential), "kubernetesVersions", vec![page]).unwrap();
+    }
+    app.control.login(azure_sandbox::Login {
+        client_id: None,
+        secret: seed().client_secret.to_owned(),
+        outcome: azure_sandbox::Outcome::Token,
+    });
+    let mut numbers = Numbers(42);
+    for _ in 0..20 {
+        let calls = (0..40).map(|_| {
+            let (caller, credential) = (numbers.below(CALLERS + 1), numbers.below(CREDENTIALS));
+            let token = format!("token-{caller}:key-{caller}");
+            let call = app.versions(&id(credential), &token);
+            async move { (caller, credential, call.send().await) }
+        });
+        for (caller, credential, answer) in join_all(calls.collect::<Vec<_>>()).await {
+            let expected = match (caller < CALLERS, may(caller, credential)) {
+                (false, _) => (401, super::world::UNAUTHORIZED.to_owned()),
+                (true, true) => (200, format!("[\"1.{}.0\"]", 30 + credential)),
+                (true, false) => (422, "cloud credential not found".to_owned()),
+            };
+            let text = if answer.status == 422 { answer.error() } else { answer.text() };
+            assert_eq!((answer.status.as_u16(), text), expected, "caller {caller}, credential {credential}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_answer_reaches_a_caller_who_may_not_use_the_credential() {
+    no_answer_reaches_others("60").await;
+}
+
+#[tokio::test]
+async fn no_answer_reaches_other_callers_without_decisions() {
+    no_answer_reaches_others("0").await;
+}
+
+#[tokio::test]
+async fn answer_that_is_overtaken_by_a_change_does_not_restore_the_old_secret() {
+    let world = World::new();
+    let gate = Gate::closed();
+    let fake = {
+        let (world, gate) = (Arc::clone(&world), gate.clone());
+        FakeRancher::start_async(move |seen| {
+            let slow = seen.header("authorization").contains("slow");
+            let (answer, gate) = (world.answer(&seen), gate.clone());
+            async move {
+                if slow {
+                    gate.pass().await;
+                }
+                answer
+            }
+        })
+    };
+    let app = BesideApp::beside(fake.await).start().await;
+    let slow = "token-slow:key-of-the-owner";
+    world.add_user("owner", slow);
+    app.control.login(azure_sandbox::Login {
+        client_id: None,
+        secret: "rotated~secret".to_owned(),
+        outcome: azure_sandbox::Outcome::Token,
+    });
+    let overtaking = async {
+        until(|| !app.rancher.seen().is_empty()).await;
+        world.put_credential(CREDENTIAL, "rotated~secret", &["owner"]);
+        let answer = app.versions(CREDENTIAL, OWNER).send().await;
+        gate.open();
+        answer
+    };
+    let (slow_answer, fast) = tokio::join!(app.versions(CREDENTIAL, slow).send(), overtaking);
+    assert_eq!((slow_answer.status.as_u16(), fast.status.as_u16()), (200, 200));
+    app.rancher.take();
+    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "hit");
+    assert!(app.rancher.take().is_empty(), "the new version is still the latest");
+    app.versions(CREDENTIAL, slow).send().await;
+    assert_eq!(app.rancher.take().len(), 1, "the overtaken decision does not count");
+}

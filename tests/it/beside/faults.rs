@@ -1,0 +1,201 @@
+//! A Rancher that is slow, cut off, or replaced by a proxy's error page: what callers see, and that it is never 401, and
+//! never forwarded after there was no answer.
+
+use std::time::Duration;
+
+use super::app::{BesideApp, DECISION, jump};
+use super::rancher::{Fault, response};
+use super::world::{CREDENTIAL, OWNER, World};
+use crate::azure_fake::until;
+use crate::support::app::Answer;
+
+const HTML: Fault = Fault::Answer(200, Vec::new(), "<!DOCTYPE html><title>Sign in</title>");
+
+async fn app() -> BesideApp {
+    let world = World::new();
+    BesideApp::beside(world.serve().await).always_asking().start().await
+}
+
+/// The response says to try again, and neither logs the dashboard's user out nor comes from Rancher.
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.header("retry-after"), "2");
+    assert!(!answer.headers.contains_key("x-api-cattle-auth"), "the token was not checked");
+    assert!(!answer.headers.contains_key("x-norman-aks-via"));
+    assert!(answer.error().starts_with("Rancher does not answer"), "{}", answer.text());
+}
+
+/// Sends `aksVersions` while Rancher fails; returns the response and what reached Rancher.
+async fn versions_during(fault: Fault) -> (Answer, Vec<String>) {
+    let app = app().await;
+    app.rancher.fail(fault);
+    let answer = app.versions(CREDENTIAL, OWNER).send().await;
+    (answer, app.rancher.take())
+}
+
+const QUESTION: &str = "GET /v1/secrets/cattle-global-data/cc-aaaaa";
+
+/// Advances the time by the time limit once Rancher has as many requests.
+async fn time_out(app: &BesideApp, requests: usize, limit: u64) {
+    until(|| app.rancher.seen().len() >= requests).await;
+    jump(Duration::from_secs(limit)).await;
+}
+
+#[tokio::test]
+async fn slow_rancher_gives_503_after_3_s_and_nothing_is_forwarded() {
+    let app = app().await;
+    app.rancher.fail(Fault::Hang);
+    let (answer, ()) = tokio::join!(app.versions(CREDENTIAL, OWNER).send(), time_out(&app, 1, 3));
+    assert_unavailable(&answer);
+    assert_eq!(app.rancher.take(), [QUESTION], "asked once, not forwarded");
+    app.rancher.recover();
+    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn slow_rancher_gives_503_for_inline_credentials_and_cookies() {
+    let app = app().await;
+    app.rancher.fail(Fault::Hang);
+    let check = app.post("/meta/aksCheckCredentials", OWNER).body("{}");
+    let (answer, ()) = tokio::join!(check.send(), time_out(&app, 1, 3));
+    assert_unavailable(&answer);
+    let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}");
+    let call = app.get(&path, OWNER).anonymous().header("cookie", &format!("R_SESS={OWNER}"));
+    let (answer, ()) = tokio::join!(call.send(), time_out(&app, 2, 3));
+    assert_unavailable(&answer);
+    let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}");
+    let call = app.get(&path, OWNER).anonymous();
+    let call = call.header("authorization", "").header("cookie", &format!("R_SESS={OWNER}"));
+    let (answer, ()) = tokio::join!(call.send(), time_out(&app, 3, 3));
+    assert_unavailable(&answer);
+}
+
+#[tokio::test]
+async fn slow_rancher_ends_a_forwarded_request_with_503() {
+    let app = app().await;
+    app.rancher.fail(Fault::Hang);
+    let call = app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1");
+    let (answer, ()) = tokio::join!(call.send(), time_out(&app, 1, 55));
+    assert_unavailable(&answer);
+    assert_eq!(app.rancher.take().len(), 1, "sent once");
+}
+
+#[tokio::test]
+async fn cut_connections_give_503() {
+    for fault in [Fault::Cut, Fault::CutBody] {
+        let (answer, seen) = versions_during(fault.clone()).await;
+        assert_unavailable(&answer);
+        assert!(seen.iter().all(|request| request == QUESTION), "{fault:?}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn missing_listener_gives_503() {
+    let world = World::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let app = BesideApp::beside(world.serve().await).setting("NORMAN_AKS_RANCHER_URL", &url).start().await;
+    assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+}
+
+#[tokio::test]
+async fn pages_of_proxies_give_503() {
+    for fault in [
+        Fault::Answer(502, vec![("content-type", "text/html")], "<html><h1>502 Bad Gateway</h1></html>"),
+        Fault::Answer(503, vec![("content-type", "text/html")], "<html><h1>503</h1></html>"),
+        Fault::Answer(401, vec![("content-type", "text/html")], "<html><h1>Login</h1></html>"),
+        Fault::Answer(403, vec![("content-type", "text/html")], "<html><h1>Forbidden</h1></html>"),
+        Fault::Answer(404, Vec::new(), "default backend - 404"),
+        HTML,
+        Fault::Answer(302, vec![("location", "https://login.example.org/")], ""),
+    ] {
+        let (answer, seen) = versions_during(fault.clone()).await;
+        assert_unavailable(&answer);
+        assert_eq!(seen, [QUESTION], "{fault:?}: neither followed nor forwarded");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_proxies_are_not_returned_for_forwarded_requests() {
+    for fault in [
+        Fault::Answer(502, vec![("content-type", "text/html")], "<html><h1>502 Bad Gateway</h1></html>"),
+        Fault::Answer(401, vec![("content-type", "text/html")], "<html><h1>Login</h1></html>"),
+        Fault::Answer(302, vec![("location", "https://login.example.org/")], ""),
+        HTML,
+    ] {
+        let app = app().await;
+        app.rancher.fail(fault);
+        let answer = app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1").send().await;
+        assert_unavailable(&answer);
+        assert_eq!(app.rancher.take().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn complete_answers_that_only_rancher_understands_are_forwarded() {
+    const BROKEN: &str = r#"{"type":"error","status":500,"message":"etcdserver: request timed out"}"#;
+    for (status, body) in [(500, BROKEN), (429, BROKEN), (200, BROKEN), (200, "<html>"), (405, "")] {
+        let headers = vec![("content-type", "application/json"), ("x-api-cattle-auth", "true")];
+        let (answer, seen) = versions_during(Fault::Answer(status, headers, body)).await;
+        assert_eq!(answer.status, status, "as Rancher answers the action");
+        assert_eq!((answer.text().as_str(), answer.header("x-norman-aks-via")), (body, "rancher"));
+        assert_eq!(answer.header("x-api-cattle-auth"), "true");
+        let path = format!("GET /meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
+        assert_eq!(seen, [QUESTION, &path], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn huge_answer_gives_503() {
+    let fake = super::rancher::FakeRancher::start(|_| {
+        response(200, &[("x-api-cattle-auth", "true")], vec![b' '; 5 * 1024 * 1024])
+    });
+    let app = BesideApp::beside(fake.await).start().await;
+    assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+}
+
+#[tokio::test]
+async fn decisions_outlive_an_outage_only_for_their_time() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
+    app.rancher.fail(Fault::Cut);
+    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "decided before");
+    jump(DECISION).await;
+    assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+}
+
+#[tokio::test]
+async fn failures_suspend_requests_until_rancher_answers_again() {
+    let app = app().await;
+    app.rancher.fail(Fault::Cut);
+    for _ in 0..3 {
+        assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+    }
+    app.rancher.take();
+    app.rancher.recover();
+    // Nothing waits for a socket, so the time can stand still.
+    tokio::time::pause();
+    assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+    assert_unavailable(&app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u").send().await);
+    tokio::time::resume();
+    assert!(app.rancher.take().is_empty(), "suspended");
+    jump(Duration::from_secs(2)).await;
+    for _ in 0..3 {
+        assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "tried, and open again");
+    }
+}
+
+#[tokio::test]
+async fn uploads_that_clients_break_off_do_not_suspend_requests() {
+    let app = app().await;
+    for _ in 0..5 {
+        let parts = [Ok("{"), Err(std::io::Error::other("the client went away"))];
+        let body = axum::body::Body::from_stream(futures_util::stream::iter(parts));
+        let call = app.post("/meta/aksVersions", OWNER).header("impersonate-user", "u").body(body);
+        assert_eq!(call.send().await.status, 503);
+    }
+    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
+}

@@ -1,0 +1,250 @@
+//! Requests that only Rancher can answer: they arrive there unchanged, and so does the response at the caller; and requests
+//! that must not be sent on: over plain HTTP, or in a loop.
+
+use axum::body::Body;
+use http::Request;
+
+use super::app::BesideApp;
+use super::rancher::{FakeRancher, Seen, response};
+use super::world::{CREDENTIAL, OTHER, OWNER, World};
+
+/// A token in three parts, as Rancher's identity provider issues.
+const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1LW93bmVyIn0.c2lnbmF0dXJl";
+
+fn path() -> String {
+    format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus")
+}
+
+async fn app() -> BesideApp {
+    let world = World::new();
+    world.add_user("owner", JWT);
+    BesideApp::in_world(&world).await
+}
+
+/// The only request that Rancher got is the caller's.
+#[track_caller]
+fn assert_forwarded(app: &BesideApp, path: &str) -> Seen {
+    let seen = app.only_request();
+    assert_eq!(seen.path, path);
+    assert_eq!(seen.all("via"), ["1.1 norman-aks"]);
+    assert_eq!(seen.all("x-forwarded-proto"), ["https"]);
+    seen
+}
+
+#[tokio::test]
+async fn impersonation_is_forwarded_with_headers_and_body() {
+    let app = app().await;
+    let call = app.post(&path(), OWNER);
+    let call = call.header("impersonate-user", "u-1").header("impersonate-group", "a");
+    let call = call.header("impersonate-group", "b").header("impersonate-extra-scopes", "x");
+    let call = call.header("user-agent", "Mozilla/5.0").header("content-type", "application/json");
+    let call =
+        call.header("connection", "x-hop, keep-alive").header("x-hop", "1").header("accept-encoding", "gzip");
+    let answer = call.body("{\"region\":\"eastus\"}").send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (200, "rancher"));
+    assert_eq!(answer.json()["answeredBy"], "Rancher");
+    assert_eq!(answer.header("set-cookie"), "CSRF=of-rancher", "the headers of Rancher too");
+    let seen = assert_forwarded(&app, &path());
+    assert_eq!(seen.method, "POST");
+    assert_eq!(seen.body, "{\"region\":\"eastus\"}");
+    for (name, expected) in [
+        ("impersonate-user", vec!["u-1"]),
+        ("impersonate-group", vec!["a", "b"]),
+        ("impersonate-extra-scopes", vec!["x"]),
+        ("user-agent", vec!["Mozilla/5.0"]),
+        ("content-type", vec!["application/json"]),
+        ("accept-encoding", vec!["gzip"]),
+        ("x-hop", vec![]),
+        ("x-forwarded-for", vec!["127.0.0.1"]),
+        ("x-forwarded-host", vec!["norman.test"]),
+    ] {
+        assert_eq!(seen.all(name), expected, "{name}");
+    }
+    assert_eq!(seen.all("authorization"), [format!("Bearer {OWNER}")]);
+}
+
+#[tokio::test]
+async fn json_web_tokens_are_forwarded() {
+    let app = app().await;
+    for call in
+        [app.get(&path(), JWT), app.get(&path(), "").anonymous().header("cookie", &format!("R_SESS={JWT}"))]
+    {
+        app.rancher.take();
+        let answer = call.send().await;
+        assert_eq!(answer.header("x-norman-aks-via"), "rancher");
+        assert_forwarded(&app, &path());
+    }
+}
+
+#[tokio::test]
+async fn two_authorization_headers_are_forwarded() {
+    let app = app().await;
+    let answer = app.get(&path(), OTHER).header("authorization", &format!("Bearer {OWNER}")).send().await;
+    assert_eq!(answer.header("x-norman-aks-via"), "rancher");
+    let seen = assert_forwarded(&app, &path());
+    assert_eq!(seen.all("authorization"), [format!("Bearer {OWNER}"), format!("Bearer {OTHER}")]);
+}
+
+#[tokio::test]
+async fn paths_that_are_no_actions_are_forwarded_without_a_token_too() {
+    let app = app().await;
+    for path in
+        ["/meta/aksNothing", "/meta/aksVersions/", "/meta/aksVersions/x", "/meta//aksVersions", "/meta/gke"]
+    {
+        app.rancher.take();
+        let answer = app.get(path, "").anonymous().send().await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (401, "rancher"), "{path}");
+        assert_forwarded(&app, path);
+    }
+    app.rancher.take();
+    for path in ["/v3", "/v1/secrets/cattle-global-data/cc-aaaaa", "/"] {
+        let answer = app.get(path, OWNER).send().await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+    assert!(app.rancher.take().is_empty(), "only the actions are served");
+}
+
+#[tokio::test]
+async fn malformed_ids_are_asked_at_rancher() {
+    let app = app().await;
+    for id in
+        ["cc-aaaaa", "a%2Fb", ":cc-aaaaa", "cattle-global-data:", "UPPER:CASE", "a:..%2Fb", "+a:b", "a:b:c"]
+    {
+        app.rancher.take();
+        let path = format!("/meta/aksVersions?cloudCredentialId={id}&region=eastus");
+        let answer = app.get(&path, OWNER).send().await;
+        assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{id}");
+        assert_forwarded(&app, &path);
+    }
+}
+
+#[tokio::test]
+async fn forwarded_body_that_breaks_off_breaks_off_for_the_caller() {
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+    let app = app().await;
+    app.rancher.fail(super::rancher::Fault::CutBody);
+    let mut request = Request::get(path()).header("impersonate-user", "u").body(Body::empty()).unwrap();
+    let peer: std::net::SocketAddr = "127.0.0.1:40000".parse().unwrap();
+    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+    let response = app.router().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200, "the head had arrived");
+    assert!(response.into_body().collect().await.is_err(), "a cut response must not look complete");
+}
+
+#[tokio::test]
+async fn plain_http_at_the_ingress_is_redirected_as_by_rancher() {
+    let app = app().await;
+    let call = |method: &str, more: &[(&str, &str)]| {
+        let mut request = Request::builder().method(method).uri("/meta/aksVersions?a=1&b='x'");
+        request =
+            request.header("host", "rancher.test:80").header("authorization", format!("Bearer {OWNER}"));
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::empty()).unwrap()
+    };
+    let answer = app.send(call("GET", &[("x-forwarded-proto", "http")])).await;
+    assert_eq!(answer.status, 302);
+    assert_eq!(answer.header("location"), "https://rancher.test/meta/aksVersions?a=1&b='x'");
+    let link = "<a href=\"https://rancher.test/meta/aksVersions?a=1&amp;b=&#39;x&#39;\">Found</a>.\n\n";
+    assert_eq!(answer.text(), link, "as Go escapes it");
+    assert!(!answer.headers.contains_key("x-api-cattle-auth"), "as Rancher's listener");
+    let answer = app.send(call("POST", &[("x-forwarded-proto", "http")])).await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (400, "Use HTTPS\n"));
+    assert!(app.rancher.take().is_empty(), "the token was not used");
+    let answer = app.send(call("GET", &[("x-forwarded-proto", "https")])).await;
+    assert_eq!(answer.status, 400, "no credential: {}", answer.text());
+}
+
+#[tokio::test]
+async fn client_that_is_no_trusted_proxy_cannot_claim_plain_http() {
+    let app = app().await;
+    let call = app.versions(CREDENTIAL, OWNER).from("192.0.2.1:1".parse().unwrap());
+    let answer = call.header("x-forwarded-proto", "http").send().await;
+    assert_eq!(answer.status, 200);
+}
+
+/// A request that came through this server before is not sent on again.
+#[tokio::test]
+async fn request_that_came_back_is_508_with_the_remedy() {
+    let app = app().await;
+    for via in ["1.1 norman-aks", "2.0 proxy, 1.1 norman-aks (x)", "1.1 a,1.1 norman-aks"] {
+        let answer = app.versions(CREDENTIAL, OWNER).header("via", via).send().await;
+        assert_eq!(answer.status, 508, "{via}");
+        let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+        assert!(hint.contains("rancher-url") && hint.contains("rancher-host"), "{hint}");
+        assert_eq!(answer.header("x-norman-aks-via"), "loop");
+    }
+    for via in ["1.1 traefik", "1.1 norman-aks-2", "norman-aks"] {
+        let answer = app.versions(CREDENTIAL, OWNER).header("via", via).send().await;
+        assert_eq!(answer.status, 200, "{via}");
+    }
+}
+
+/// An ingress that leads from Rancher's URL back to this server.
+async fn looping() -> BesideApp {
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+    let world = World::new();
+    let behind = BesideApp::in_world(&world).await;
+    let router = behind.router();
+    let (sender, mut receiver) =
+        tokio::sync::mpsc::unbounded_channel::<(Seen, tokio::sync::oneshot::Sender<_>)>();
+    tokio::spawn(async move {
+        let _behind = behind;
+        while let Some((seen, answer)) = receiver.recv().await {
+            let mut request = Request::builder().method(seen.method).uri(&seen.path);
+            *request.headers_mut().unwrap() = seen.headers;
+            let mut request = request.body(Body::from(seen.body)).unwrap();
+            let peer: std::net::SocketAddr = "127.0.0.1:40000".parse().unwrap();
+            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+            let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let _ = answer.send((head, body));
+        }
+    });
+    let fake = FakeRancher::start_async(move |seen| {
+        let (sender, receiver) = (sender.clone(), tokio::sync::oneshot::channel());
+        async move {
+            sender.send((seen, receiver.0)).unwrap();
+            let (head, body): (http::response::Parts, bytes::Bytes) = receiver.1.await.unwrap();
+            http::Response::from_parts(head, Body::from(body))
+        }
+    });
+    BesideApp::beside(fake.await).start().await
+}
+
+#[tokio::test]
+async fn ingress_that_leads_back_gives_508_for_every_request() {
+    let app = looping().await;
+    for call in [
+        app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u"),
+        app.versions(CREDENTIAL, OWNER),
+        app.post("/meta/aksCheckCredentials", OWNER).body("{}"),
+    ] {
+        let answer = call.send().await;
+        assert_eq!(answer.status, 508, "{}", answer.text());
+        assert!(answer.json()["hint"].as_str().unwrap().contains("rancher-url"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn probe_finds_a_loop_and_names_the_remedy() {
+    let app = looping().await;
+    let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
+    let error = client.probe().await.unwrap_err().to_string();
+    assert!(error.contains("came back") && error.contains("set rancher-url to the Service"), "{error}");
+}
+
+#[tokio::test]
+async fn probe_tells_rancher_from_other_programs() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
+    assert_eq!(format!("{:?}", client.probe().await.unwrap()), "Rancher");
+    assert_eq!(app.only_request().path, "/meta/aksVersions");
+    let other = BesideApp::beside(FakeRancher::start(|_| response(200, &[], "nginx")).await).start().await;
+    let client = norman_aks::app::rancher_client(other.config.rancher.as_ref().unwrap()).unwrap();
+    assert_eq!(format!("{:?}", client.probe().await.unwrap()), "Other(200)");
+}

@@ -1,0 +1,208 @@
+//! A small HTTP server in the place of Rancher. A script answers; a fault replaces its answers.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    /// The path with its query.
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The values of a header, which the fake got from the server.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+}
+
+/// What happens to requests in place of an answer of the script.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// No response.
+    Hang,
+    /// The connection is closed without a response.
+    Cut,
+    /// The connection is closed in the middle of the body.
+    CutBody,
+    /// Status, headers and body.
+    Answer(u16, Vec<(&'static str, &'static str)>, &'static str),
+}
+
+type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+
+/// A connection that the fake closes.
+#[derive(Debug, thiserror::Error)]
+#[error("cut by the test")]
+struct Cut;
+
+pub(crate) struct FakeRancher {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    script: Script,
+    seen: Mutex<Vec<Seen>>,
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Drop for FakeRancher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl FakeRancher {
+    /// Serves over plain HTTP, as behind a Service with port 80.
+    pub(crate) async fn start(script: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static) -> Self {
+        Self::listen(now(script), None).await
+    }
+
+    /// Serves answers that take their time.
+    pub(crate) async fn start_async<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self::listen(Arc::new(move |seen| script(seen).boxed()), None).await
+    }
+
+    /// Serves over TLS.
+    pub(crate) async fn start_tls(
+        tls: Arc<rustls::ServerConfig>,
+        script: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(now(script), Some(tls)).await
+    }
+
+    async fn listen(script: Script, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared { script, seen: Mutex::default(), fault: Mutex::default() });
+        let task = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let (shared, tls) = (Arc::clone(&shared), tls.clone());
+                    tokio::spawn(async move {
+                        match tls {
+                            None => serve(stream, shared).await,
+                            Some(tls) => {
+                                let accepted = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await;
+                                if let Ok(stream) = accepted {
+                                    serve(stream, shared).await;
+                                }
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        Self { address, shared, task }
+    }
+
+    /// From now on, requests meet this fault.
+    pub(crate) fn fail(&self, fault: Fault) {
+        *self.shared.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// The script answers again.
+    pub(crate) fn recover(&self) {
+        *self.shared.fault.lock().unwrap() = None;
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// The requests since the last call, as `METHOD path`.
+    pub(crate) fn take(&self) -> Vec<String> {
+        let seen = std::mem::take(&mut *self.shared.seen.lock().unwrap());
+        seen.into_iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
+    }
+}
+
+fn now(script: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static) -> Script {
+    Arc::new(move |seen| std::future::ready(script(&seen)).boxed())
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Arc<Shared>) {
+    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+            let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
+            let seen = Seen { method: parts.method, path, headers: parts.headers, body };
+            shared.seen.lock().unwrap().push(seen.clone());
+            let fault = shared.fault.lock().unwrap().clone();
+            match fault {
+                None => Ok((shared.script)(seen).await),
+                Some(Fault::Hang) => std::future::pending().await,
+                Some(Fault::Cut) => Err(Cut),
+                Some(Fault::CutBody) => Ok(cut_body()),
+                Some(Fault::Answer(status, headers, body)) => Ok(response(status, &headers, body)),
+            }
+        }
+    });
+    let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// A response whose body ends too early.
+fn cut_body() -> Response<Body> {
+    let first = stream::iter([Ok(Bytes::from_static(b"{\"metadata\":"))]);
+    // The head and the first part are written while the stream is pending.
+    let end = stream::once(async {
+        tokio::task::yield_now().await;
+        Err(Cut)
+    });
+    let mut response = Response::new(Body::from_stream(first.chain(end)));
+    response.headers_mut().insert("x-api-cattle-auth", "true".parse().unwrap());
+    response.headers_mut().insert("content-length", "5000".parse().unwrap());
+    response
+}
+
+pub(crate) fn response(
+    status: u16,
+    headers: &[(&'static str, &str)],
+    body: impl Into<Body>,
+) -> Response<Body> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(body.into()).unwrap()
+}
+
+/// A response of Rancher: with its header about the token.
+pub(crate) fn json(status: u16, is_authenticated: bool, body: &Value) -> Response<Body> {
+    text(status, is_authenticated, body.to_string())
+}
+
+pub(crate) fn text(status: u16, is_authenticated: bool, body: impl Into<Body>) -> Response<Body> {
+    let auth = if is_authenticated { "true" } else { "false" };
+    response(status, &[("content-type", "application/json"), ("x-api-cattle-auth", auth)], body)
+}

@@ -1,0 +1,222 @@
+//! Who may use what: callers and credentials in combination, credentials in the body, and clusters.
+
+use serde_json::{Value, json};
+
+use super::app::{BesideApp, seed};
+use super::rancher::{FakeRancher, json as json_answer};
+use super::world::{CREDENTIAL, OTHER, OWNER, UNAUTHORIZED, World};
+
+const SECOND: &str = "cattle-global-data:cc-bbbbb";
+
+fn inline(more: &Value) -> Value {
+    let seed = seed();
+    let mut body = json!({
+        "tenantId": seed.tenant_id, "subscriptionId": seed.subscription_id, "clientId": seed.client_id,
+        "clientSecret": seed.client_secret,
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    body
+}
+
+#[tokio::test]
+async fn caller_may_use_only_credentials_that_rancher_shows_to_it() {
+    let world = World::new();
+    world.put_credential(SECOND, &seed().client_secret, &["other"]);
+    let app = BesideApp::in_world(&world).await;
+    for _ in 0..2 {
+        for (credential, token, status) in
+            [(CREDENTIAL, OWNER, 200), (SECOND, OWNER, 422), (CREDENTIAL, OTHER, 422), (SECOND, OTHER, 200)]
+        {
+            let answer = app.versions(credential, token).send().await;
+            assert_eq!(answer.status, status, "{credential} {token}");
+            assert_eq!(answer.header("x-api-cattle-auth"), "true");
+        }
+    }
+    assert_eq!(app.versions(CREDENTIAL, "token-none:unknown").send().await.text(), UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn decisions_save_questions_and_every_token_is_asked_about() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    for _ in 0..3 {
+        assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
+    }
+    assert_eq!(app.rancher.take().len(), 1);
+    for n in 0..1000 {
+        let token = format!("token-{n}:key-of-one-of-many");
+        world.add_user(if n % 2 == 0 { "owner" } else { "other" }, &token);
+        let expected = if n % 2 == 0 { 200 } else { 422 };
+        assert_eq!(app.versions(CREDENTIAL, &token).send().await.status, expected, "{n}");
+    }
+    assert_eq!(app.rancher.take().len(), 1000);
+    assert_eq!(app.lists(), 1, "one list for all who may see it");
+}
+
+#[tokio::test]
+async fn cookie_bearer_and_basic_are_the_same_user() {
+    use base64::Engine as _;
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let basic = base64::engine::general_purpose::STANDARD.encode(OWNER);
+    let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
+    for (name, value) in [
+        ("authorization", format!("Basic {basic}")),
+        ("authorization", format!("bearer {OWNER}")),
+        ("cookie", format!("CSRF=abc; R_SESS={OWNER}; other=1")),
+    ] {
+        let answer = app.get(&path, "").anonymous().header(name, &value).send().await;
+        assert_eq!(answer.status, 200, "{name}");
+        let seen = app.rancher.seen().pop().unwrap();
+        let expected = if name == "cookie" { format!("R_SESS={OWNER}") } else { value };
+        assert_eq!(seen.all(name), [expected], "sent on as it came, without other cookies");
+        assert!(seen.header("user-agent").starts_with("norman-aks/"), "no browser, so no CSRF rule");
+        assert_eq!(seen.header("x-forwarded-proto"), "https");
+    }
+}
+
+#[tokio::test]
+async fn cookies_that_are_not_ascii_do_not_hide_the_session() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
+    let cookies = format!("theme=größer; R_SESS={OWNER}");
+    let answer = app.get(&path, "").anonymous().header("cookie", &cookies).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn empty_authorization_leaves_the_cookie() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
+    let call = |path: &str| {
+        app.get(path, "").anonymous().header("authorization", "").header("cookie", &format!("R_SESS={OWNER}"))
+    };
+    let answer = call(&path).send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-api-cattle-auth")), (200, "true"));
+    let answer = call("/meta/aksVersions?cloudCredentialId=cc-aaaaa").send().await;
+    assert_eq!(answer.header("x-norman-aks-via"), "rancher");
+    assert_eq!(answer.header("x-api-cattle-auth"), "true", "as Rancher said");
+}
+
+#[tokio::test]
+async fn requests_without_a_token_are_rejected_without_a_question() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}");
+    for call in [
+        app.get(&path, "").anonymous(),
+        app.get(&path, "").anonymous().header("cookie", "CSRF=abc"),
+        app.post("/meta/aksCheckCredentials", "").anonymous().json(&inline(&json!({}))),
+        app.post("/meta/aksLocations", "").anonymous().json(&inline(&json!({}))),
+    ] {
+        let answer = call.send().await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED));
+        assert_eq!(answer.header("x-api-cattle-auth"), "false");
+    }
+    assert!(app.rancher.take().is_empty());
+    assert_eq!(app.control.requests().len(), 0, "nothing reached Azure");
+}
+
+#[tokio::test]
+async fn inline_credentials_need_a_valid_token() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    for path in ["/meta/aksCheckCredentials", "/meta/aksLocations"] {
+        let answer = app.post(path, "token-none:unknown").json(&inline(&json!({}))).send().await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{path}");
+        assert_eq!(app.control.requests().len(), 0, "{path}");
+        let answer = app.post(path, OTHER).json(&inline(&json!({}))).send().await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(answer.header("x-api-cattle-auth"), "true");
+        app.control.clear_requests();
+    }
+    let asked = app.rancher.take();
+    assert!(asked.iter().all(|request| request == "GET /rancherversion"), "the body stays here: {asked:?}");
+}
+
+#[tokio::test]
+async fn check_of_a_wrong_secret_is_401_as_in_rancher_and_the_token_is_valid() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let wrong = inline(&json!({"clientSecret": "wrong~secret"}));
+    let answer = app.post("/meta/aksCheckCredentials", OWNER).json(&wrong).send().await;
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    assert_eq!(answer.header("x-api-cattle-auth"), "true");
+    let answer = app.get("/meta/aksCheckCredentials", OWNER).send().await;
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (405, "use POST for this endpoint"));
+}
+
+#[tokio::test]
+async fn upgrades_of_a_cluster_that_the_caller_sees_follow_its_version() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let config = json!({"kubernetesVersion": "1.32.7", "resourceLocation": "eastus", "clusterName": "a"});
+    world.put_cluster("c-aaaaa", &config, &["owner"]);
+    let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}");
+    for query in ["&clusterId=c-aaaaa", "&clusterID=c-aaaaa"] {
+        let answer = app.get(&format!("{path}{query}"), OWNER).send().await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        assert_eq!(answer.json()["currentVersion"], "1.32.7");
+    }
+    let asked = app.rancher.seen();
+    let cluster = asked.iter().find(|seen| seen.path.contains("clusters")).unwrap();
+    assert_eq!(cluster.path, "/v1/management.cattle.io.clusters/c-aaaaa");
+    assert_eq!(cluster.header("authorization"), format!("Bearer {OWNER}"), "as the caller");
+}
+
+#[tokio::test]
+async fn upgrades_of_a_cluster_that_the_caller_does_not_see_are_400() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let config = json!({"kubernetesVersion": "1.32.7", "resourceLocation": "eastus"});
+    world.put_cluster("c-aaaaa", &config, &["other"]);
+    for id in ["c-aaaaa", "c-zzzzz", "", "C-A", "..%2Fsecrets", "c-a%2Fb"] {
+        let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId={id}");
+        let answer = app.get(&path, OWNER).send().await;
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "invalid cluster id"), "{id}");
+    }
+    let asked = app.rancher.take().into_iter().filter(|request| request.contains("clusters")).count();
+    assert_eq!(asked, 2, "only for names that a cluster can have");
+}
+
+#[tokio::test]
+async fn cluster_that_rancher_cannot_read_gives_503() {
+    let world = World::new();
+    let fake = {
+        let world = std::sync::Arc::clone(&world);
+        FakeRancher::start(move |seen| {
+            let body = json!({"type": "error", "status": 500, "message": "etcdserver: request timed out"});
+            if seen.path.contains("clusters") { json_answer(500, true, &body) } else { world.answer(seen) }
+        })
+    };
+    let app = BesideApp::beside(fake.await).start().await;
+    let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId=c-aaaaa");
+    let answer = app.get(&path, OWNER).send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn cluster_does_not_open_a_credential_but_rancher_may() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
+    let answer = app.get(&format!("{path}&clusterId=c-aaaaa"), OTHER).send().await;
+    assert_eq!(answer.status, 422, "the dashboard's spelling opens nothing");
+    let answer = app.get(&format!("{path}&clusterID=c-aaaaa"), OTHER).send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (200, "rancher"));
+    assert_eq!(answer.json()["answeredBy"], "Rancher");
+}
+
+#[tokio::test]
+async fn other_kinds_of_credentials_are_forwarded() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    world.put_secret(SECOND, &json!({"amazonec2credentialConfig-accessKey": "eA=="}), &["owner"]);
+    let answer = app.versions(SECOND, OWNER).send().await;
+    assert_eq!(answer.header("x-norman-aks-via"), "rancher");
+    world.put_secret(SECOND, &json!({"password": "eA=="}), &["owner"]);
+    let answer = app.versions(SECOND, OWNER).send().await;
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (422, "cloud credential not found"));
+}

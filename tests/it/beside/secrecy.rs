@@ -1,0 +1,184 @@
+//! Nothing of a session or of a secret is in a log line, a metric, an error or the representation for debugging.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::app::{BesideApp, jump, seed};
+use super::rancher::Fault;
+use super::world::World;
+use crate::support::app::Answer;
+
+/// What must appear nowhere.
+const CANARIES: [&str; 6] = [
+    "canary-key-of-a-session",
+    "canary-key-of-a-cookie",
+    "canary-secret-in-rancher",
+    "canary-secret-in-a-body",
+    "canary-json-web-token",
+    "Y2FuYXJ5LXNlY3JldC1pbi1yYW5jaGVy",
+];
+const TOKEN: &str = "token-aaaaa:canary-key-of-a-session";
+const COOKIE: &str = "R_SESS=token-bbbbb:canary-key-of-a-cookie";
+const CREDENTIAL: &str = "cattle-global-data:cc-canary";
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[track_caller]
+fn assert_clean(what: &str, text: &str) {
+    for canary in CANARIES {
+        if let Some(at) = text.find(canary) {
+            panic!("{canary} is in {what}: …{}…", &text[at.saturating_sub(300)..(at + 60).min(text.len())]);
+        }
+    }
+}
+
+/// Requests of all kinds, with good and bad tokens, while Rancher works and while it fails.
+async fn requests(app: &BesideApp) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
+    let mut body = json!({
+        "tenantId": seed().tenant_id, "subscriptionId": seed().subscription_id, "clientId": seed().client_id,
+        "clientSecret": "canary-secret-in-a-body",
+    });
+    for token in [
+        TOKEN,
+        "token-unknown:canary-key-of-a-session",
+        "canary-json-web-token.a.b",
+        "canary-key-of-a-session",
+    ] {
+        answers.push(app.get(&path, token).send().await);
+        answers.push(app.get(&path, token).header("impersonate-user", "u").send().await);
+        answers.push(app.post("/meta/aksCheckCredentials", token).json(&body).send().await);
+        answers.push(app.post("/meta/aksLocations", token).json(&body).send().await);
+        let upgrades = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId=c-a");
+        answers.push(app.get(&upgrades, token).send().await);
+    }
+    body["subscriptionId"] = "".into();
+    answers.push(app.post("/meta/aksLocations", TOKEN).json(&body).send().await);
+    answers.push(app.get(&path, "").anonymous().header("cookie", COOKIE).send().await);
+    answers.push(
+        app.get(&path, TOKEN).header("cookie", COOKIE).header("x-forwarded-proto", "http").send().await,
+    );
+    answers.push(app.get(&path, TOKEN).header("via", "1.1 norman-aks").send().await);
+    answers
+}
+
+#[tokio::test]
+async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _metrics = metrics::set_default_local_recorder(&recorder);
+    let lines = Lines::default();
+    let targets =
+        Targets::new().with_default(LevelFilter::TRACE).with_target("azure_sandbox", LevelFilter::OFF);
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines.clone());
+    // With a single subscriber, events that another thread meets first would be off for all threads.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(targets).with(layer));
+
+    let world = World::new();
+    world.add_user("owner", TOKEN);
+    world.add_user("owner", "token-bbbbb:canary-key-of-a-cookie");
+    world.put_credential(CREDENTIAL, "canary-secret-in-rancher", &["owner"]);
+    let app = BesideApp::in_world(&world).await;
+    let mut answers = requests(&app).await;
+    jump(super::app::DECISION).await;
+    for fault in [
+        Fault::Cut,
+        Fault::Answer(500, vec![("x-api-cattle-auth", "true")], "{}"),
+        Fault::Answer(
+            200,
+            vec![("x-api-cattle-auth", "true")],
+            "{\"data\":{\"azurecredentialConfig-clientSecret\":\"%\"}}",
+        ),
+        Fault::Answer(502, Vec::new(), "<html>"),
+    ] {
+        app.rancher.fail(fault);
+        answers.extend(requests(&app).await);
+        app.rancher.recover();
+        jump(std::time::Duration::from_secs(2)).await;
+        app.get("/meta/aksLocations", TOKEN).send().await;
+    }
+    assert!(answers.len() > 100);
+    for answer in &answers {
+        assert_clean("a response", &format!("{answer:?} {}", answer.text()));
+    }
+    assert!(answers.iter().any(|answer| answer.text().contains("AADSTS")), "Azure rejected the canary");
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    for expected in ["TRACE", "an action failed", "token-aaaaa", "norman_aks"] {
+        assert!(log.contains(expected), "{expected} is not in the log");
+    }
+    assert_clean("the log", &log);
+    let metrics = recorder.handle().render();
+    assert!(metrics.contains("norman_aks_rancher_decisions_total{result=\"asked\"}"), "{metrics}");
+    assert_clean("the metrics", &metrics);
+}
+
+#[tokio::test]
+async fn client_shows_no_secret_in_debug() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
+    app.versions(CREDENTIAL, TOKEN).send().await;
+    assert_clean("the client", &format!("{client:?} {:?}", app.config));
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_the_data_directory() {
+    let world = World::new();
+    world.add_user("owner", TOKEN);
+    world.put_credential(CREDENTIAL, &seed().client_secret, &["owner"]);
+    let app = BesideApp::in_world(&world).await;
+    assert_eq!(app.versions(CREDENTIAL, TOKEN).send().await.status, 200);
+    let files: Vec<_> =
+        std::fs::read_dir(app.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert!(files.is_empty(), "{files:?}");
+}
+
+#[tokio::test]
+async fn decisions_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _metrics = metrics::set_default_local_recorder(&recorder);
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    use super::world::{CREDENTIAL, OTHER, OWNER};
+    for _ in 0..3 {
+        app.versions(CREDENTIAL, OWNER).send().await;
+    }
+    app.versions(CREDENTIAL, OTHER).send().await;
+    app.versions(CREDENTIAL, "token-none:x").send().await;
+    app.versions("cc-aaaaa", OWNER).send().await;
+    app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u").send().await;
+    app.rancher.fail(Fault::Cut);
+    app.versions(CREDENTIAL, OTHER).send().await;
+    let text = recorder.handle().render();
+    for line in ["asked\"} 1", "cached\"} 2", "refused\"} 2", "forwarded\"} 2", "unavailable\"} 1"] {
+        let line = format!("norman_aks_rancher_decisions_total{{result=\"{line}");
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains("norman_aks_rancher_up 0"), "{text}");
+}

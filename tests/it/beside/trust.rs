@@ -1,0 +1,135 @@
+//! The certificate of Rancher: `rancher-ca-file` and `rancher-ca-checksum`, right and wrong.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use super::app::{BesideApp, BesideBuilder};
+use super::rancher::FakeRancher;
+use super::world::{CREDENTIAL, OWNER, World};
+
+const NAME: &str = "rancher.test";
+
+/// A certificate for a name, and the authority that signed it, in PEM.
+fn certificate(name: &str) -> (String, Arc<rustls::ServerConfig>) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &root).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    (root.pem(), Arc::new(config))
+}
+
+fn checksum(pem: &str) -> String {
+    let pem = format!("{}\n", pem.trim());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pem.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A server beside a Rancher that has a certificate for `name`; also the PEM of its authority.
+async fn beside(name: &str) -> (Arc<World>, String, BesideBuilder) {
+    let (authority, tls) = certificate(name);
+    let world = World::new();
+    world.set_cacerts(&authority);
+    let fake = {
+        let world = Arc::clone(&world);
+        FakeRancher::start_tls(tls, move |seen| world.answer(seen)).await
+    };
+    let url = format!("https://127.0.0.1:{}", fake.address.port());
+    let builder = BesideApp::beside(fake)
+        .setting("NORMAN_AKS_RANCHER_URL", &url)
+        .setting("NORMAN_AKS_RANCHER_HOST", NAME);
+    (world, authority, builder)
+}
+
+/// Sends a request; returns its status.
+async fn status(app: &BesideApp) -> u16 {
+    let answer = app.versions(CREDENTIAL, OWNER).send().await;
+    assert!(answer.status != 503 || answer.header("retry-after") == "2");
+    answer.status.as_u16()
+}
+
+#[tokio::test]
+async fn authority_of_the_file_is_trusted_for_the_public_name() {
+    let (_, authority, builder) = beside(NAME).await;
+    let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &authority).start().await;
+    assert_eq!(status(&app).await, 200);
+    let seen = app.only_request();
+    assert_eq!(seen.path, "/v1/secrets/cattle-global-data/cc-aaaaa");
+}
+
+#[tokio::test]
+async fn other_authorities_are_not_trusted() {
+    let (_, _, builder) = beside(NAME).await;
+    let (other, _) = certificate(NAME);
+    let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &other).start().await;
+    assert_eq!(status(&app).await, 503);
+    assert!(app.rancher.take().is_empty(), "nothing of the session was sent");
+}
+
+#[tokio::test]
+async fn system_authorities_do_not_trust_a_private_one() {
+    let (_, _, builder) = beside(NAME).await;
+    let app = builder.start().await;
+    assert_eq!(status(&app).await, 503);
+    assert!(app.rancher.take().is_empty());
+}
+
+#[tokio::test]
+async fn certificate_for_another_name_is_rejected() {
+    let (_, authority, builder) = beside("elsewhere.test").await;
+    let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &authority).start().await;
+    assert_eq!(status(&app).await, 503);
+    assert!(app.rancher.take().is_empty());
+}
+
+#[tokio::test]
+async fn published_authority_with_the_checksum_is_trusted() {
+    let (_, authority, builder) = beside(NAME).await;
+    let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&authority)).start().await;
+    assert_eq!(status(&app).await, 200);
+    let seen = app.rancher.seen();
+    assert_eq!(seen[0].path, "/v3/settings/cacerts");
+    assert!(seen[0].headers.get("authorization").is_none(), "sent before the certificate is verified");
+    assert_eq!((seen[1].path.as_str(), seen.len()), ("/v1/secrets/cattle-global-data/cc-aaaaa", 2));
+}
+
+#[tokio::test]
+async fn published_authority_with_another_checksum_is_not_trusted() {
+    let (_, _, builder) = beside(NAME).await;
+    let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &"0".repeat(64)).start().await;
+    assert_eq!(status(&app).await, 503);
+    let seen = app.rancher.seen();
+    assert!(seen.iter().all(|seen| seen.headers.get("authorization").is_none()), "no session was sent");
+}
+
+#[tokio::test]
+async fn pinned_authority_that_did_not_sign_the_certificate_is_not_trusted() {
+    let (world, _, builder) = beside(NAME).await;
+    let (other, _) = certificate(NAME);
+    world.set_cacerts(&other);
+    let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&other)).start().await;
+    assert_eq!(status(&app).await, 503);
+    let seen = app.rancher.seen();
+    assert!(seen.iter().all(|seen| seen.headers.get("authorization").is_none()), "no session was sent");
+}
+
+#[tokio::test]
+async fn authority_that_rancher_changes_back_is_read_again() {
+    let (world, authority, builder) = beside(NAME).await;
+    world.set_cacerts("");
+    let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&authority)).start().await;
+    assert_eq!(status(&app).await, 503);
+    world.set_cacerts(&authority);
+    assert_eq!(status(&app).await, 200);
+}
