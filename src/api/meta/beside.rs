@@ -94,9 +94,11 @@ pub(super) async fn read(
 
 /// The response to a request that is not one of the nine actions: that of Rancher below `/meta`, with a token or without.
 pub(super) async fn other(request: Request, state: &RancherState) -> Rejection {
+    if !request.uri().path().starts_with("/meta/") {
+        return belongs_to_rancher().into();
+    }
     match PendingRequest::new(request, state).await {
-        Ok(pending) if pending.parts.uri.path().starts_with("/meta/") => pending.forward(state).await,
-        Ok(_) => belongs_to_rancher().into(),
+        Ok(pending) => pending.forward(state).await,
         Err(rejection) => rejection,
     }
 }
