@@ -1,6 +1,7 @@
 //! Connecting, reconnecting and stopping.
 
 mod backoff;
+mod drain;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,9 +27,6 @@ use crate::{connection, fetch, params, trust};
 /// Time for the TCP connection and the proxy together, for reading the certificate authorities, and for the handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Interval of looking whether the last connection has ended, while the agent stops.
-const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(50);
-
 /// Gets each [`Event`] of an agent. It must not block.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -45,7 +43,7 @@ pub enum RunError {
 }
 
 /// Connects to the server, and again after each failure or disconnect, until `stop` is cancelled. Then no new connection
-/// is accepted, running ones have some seconds to finish ([`Settings::with_drain`]), and the session is closed.
+/// is accepted, those that carry bytes have some seconds to finish ([`Settings::with_drain`]), and the session is closed.
 ///
 /// # Errors
 /// Only settings that can never work.
@@ -162,11 +160,7 @@ impl Agent {
         }
         self.dialer.drain();
         self.report(&Event::Draining { connections: session.connections() });
-        let drained = timeout(self.settings.drain, async {
-            while session.connections() > 0 {
-                sleep(DRAIN_POLL_INTERVAL).await;
-            }
-        });
+        let drained = timeout(self.settings.drain, drain::drained(&session, self.settings.drain_idle));
         tokio::select! {
             reason = driver.as_mut() => return self.report(&self.disconnected(&reason)),
             // When the time is over, the rest is cut.

@@ -30,6 +30,8 @@ const TOKEN_FILE: &str = "/cattle-credentials/token";
 /// Time that running connections have to finish after the signal to stop. Below the 30 s after which Kubernetes kills a
 /// pod.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The server keeps idle connections for later requests; they need not be waited for.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ pub struct Settings {
     pub(crate) allowed: Option<Endpoint>,
     pub(crate) proxy: Option<Intercept>,
     pub(crate) drain: Duration,
+    pub(crate) drain_idle: Duration,
 }
 
 impl Settings {
@@ -91,13 +94,16 @@ impl Settings {
         let proxy = source.first_variable(HTTPS_PROXY);
         let no_proxy = source.first_variable(NO_PROXY).map(|value| value.text).unwrap_or_default();
         let proxy = proxy.map(|proxy| parse::proxy(&proxy, no_proxy, &server)).transpose()?.flatten();
-        Ok(Self { server, token: parse::token(token)?, checksum, api_server, allowed, proxy, drain: DRAIN })
+        let token = parse::token(token)?;
+        let (drain, drain_idle) = (DRAIN, DRAIN_IDLE);
+        Ok(Self { server, token, checksum, api_server, allowed, proxy, drain, drain_idle })
     }
 
-    /// Changes the time that running connections have to finish after the signal to stop; 10 s by default.
+    /// Changes the time that running connections have to finish after the signal to stop, 10 s by default, and the time without
+    /// a byte after which none of them counts as running, 1 s by default.
     #[must_use]
-    pub fn with_drain(mut self, drain: Duration) -> Self {
-        self.drain = drain;
+    pub fn with_drain(mut self, limit: Duration, idle: Duration) -> Self {
+        (self.drain, self.drain_idle) = (limit, idle);
         self
     }
 

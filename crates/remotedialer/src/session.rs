@@ -155,6 +155,11 @@ impl Session {
         self.shared.received()
     }
 
+    /// Bytes that wait to be sent, for instance because the peer has paused its connection.
+    pub fn queued(&self) -> usize {
+        self.shared.outgoing()
+    }
+
     /// Counters of the session.
     pub fn stats(&self) -> StatsSnapshot {
         self.shared.stats.snapshot()

@@ -195,9 +195,14 @@ impl Shared {
         self.outgoing.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes that wait to be sent.
+    pub(crate) fn outgoing(&self) -> usize {
+        self.outgoing.load(Ordering::Relaxed)
+    }
+
     /// Bytes that a connection may queue for sending.
     pub(crate) fn send_limit(&self) -> usize {
-        let congested = self.outgoing.load(Ordering::Relaxed) > self.config.session_send_buffer;
+        let congested = self.outgoing() > self.config.session_send_buffer;
         if congested {
             self.config.send_buffer.min(crate::channel::MAX_DATA_LEN)
         } else {

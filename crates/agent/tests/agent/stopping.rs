@@ -20,7 +20,7 @@ fn going_away() -> SessionError {
 async fn running_connection_finishes_and_new_ones_are_denied() {
     let (mut server, api_server) = (Server::start().await, ApiServer::start().await);
     let hosts = vec![(NAME, server.address), ("10.0.0.1", api_server.address)];
-    let settings = settings(&with_checksum(&server)).with_drain(LIMIT);
+    let settings = settings(&with_checksum(&server)).with_drain(LIMIT, LIMIT);
     let mut agent = Agent::start(settings, network(hosts));
     let session = server.session().await;
     let mut running = session.dial("tcp", ASKED).unwrap();
@@ -44,7 +44,7 @@ async fn running_connection_finishes_and_new_ones_are_denied() {
 async fn drain_limit_cuts_running_connections() {
     let (mut server, api_server) = (Server::start().await, ApiServer::start().await);
     let hosts = vec![(NAME, server.address), ("10.0.0.1", api_server.address)];
-    let settings = settings(&with_checksum(&server)).with_drain(Duration::from_millis(200));
+    let settings = settings(&with_checksum(&server)).with_drain(Duration::from_millis(200), LIMIT);
     let agent = Agent::start(settings, network(hosts));
     let session = server.session().await;
     let mut running = session.dial("tcp", ASKED).unwrap();
@@ -53,6 +53,20 @@ async fn drain_limit_cuts_running_connections() {
     assert!(within_limit(running.read_u8()).await.is_err());
     assert_eq!(within_limit(session.closed()).await, going_away());
     agent.stopped().await;
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_delay_the_stop() {
+    let (mut server, api_server) = (Server::start().await, ApiServer::start().await);
+    let hosts = vec![(NAME, server.address), ("10.0.0.1", api_server.address)];
+    let settings = settings(&with_checksum(&server)).with_drain(LIMIT * 100, Duration::from_millis(100));
+    let agent = Agent::start(settings, network(hosts));
+    let session = server.session().await;
+    let mut pooled = session.dial("tcp", ASKED).unwrap();
+    assert_eq!(echo(&mut pooled).await.unwrap(), "hello");
+    agent.stop.cancel();
+    assert_eq!(within_limit(session.closed()).await, going_away());
+    assert!(agent.stopped().await.contains(&Event::Draining { connections: 1 }));
 }
 
 #[tokio::test]

@@ -1,0 +1,58 @@
+//! Waiting for the connections of a session before it is closed.
+
+use std::time::Duration;
+
+use remotedialer::Session;
+use tokio::time::{Instant, sleep};
+
+/// The interval of looking at the connections.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Waits until no connection is open, or none has carried a byte for `idle`.
+pub(super) async fn drained(session: &Session, idle: Duration) {
+    let mut traffic = Traffic { bytes: 0, changed: Instant::now() };
+    while session.connections() > 0 {
+        let stats = session.stats();
+        let bytes = stats.bytes_received + stats.bytes_sent;
+        let waiting = session.buffered() + session.queued();
+        if traffic.idle_time(bytes, waiting, Instant::now()) >= idle {
+            break;
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// The traffic of all connections at the last look.
+struct Traffic {
+    /// The sum of all bytes so far.
+    bytes: u64,
+    changed: Instant,
+}
+
+impl Traffic {
+    /// The time since the last byte. Bytes that wait for a slow reader count as traffic.
+    fn idle_time(&mut self, bytes: u64, waiting: usize, now: Instant) -> Duration {
+        if bytes != self.bytes || waiting > 0 {
+            *self = Self { bytes, changed: now };
+        }
+        now.duration_since(self.changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_waiting_bytes_are_traffic() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut traffic = Traffic { bytes: 0, changed: start };
+        for (second, bytes, waiting, expected) in
+            [(0, 7, 0, 0), (2, 7, 0, 2), (3, 8, 0, 0), (5, 8, 1, 0), (6, 8, 0, 1), (9, 8, 0, 4)]
+        {
+            let idle = traffic.idle_time(bytes, waiting, at(second));
+            assert_eq!(idle, Duration::from_secs(expected), "second {second}");
+        }
+    }
+}
