@@ -310,6 +310,23 @@ impl Inside {
         objects
     }
 
+    /// The objects in a namespace, and the namespace.
+    async fn objects_in(&self, namespace: &str) -> BTreeMap<String, Value> {
+        let mut objects = self.objects().await;
+        let (within, itself) = (format!("{namespace}/"), format!("namespaces/{namespace}"));
+        objects.retain(|path, _| path.starts_with(&within) || *path == itself);
+        objects
+    }
+
+    /// Waits until an object exists.
+    async fn until_exists(&self, path: &str) {
+        let started = Instant::now();
+        while !self.objects().await.contains_key(path) {
+            assert!(started.elapsed() < LONG, "{:#?}", self.objects().await.keys());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The pods of the agent.
     async fn agents(&self) -> Vec<Value> {
         let list: Value = serde_json::from_str(&self.get(AGENTS).await).unwrap();

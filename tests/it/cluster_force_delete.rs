@@ -74,6 +74,7 @@ async fn force_delete_names_what_stays_in_azure() {
                 format!("/subscriptions/{}/resourceGroups/MC_shops_shop_eastus", app.seed.subscription_id)
             ),
             ("resourceGroup", group),
+            ("clusterRoles", "app.kubernetes.io/managed-by=norman-aks".to_owned()),
         ]
     );
     let message = left["message"].as_str().unwrap();

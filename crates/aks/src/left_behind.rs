@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use super::provision::agent::Deployment;
 use super::provision::manifest::node_resource_group;
 use super::provision::workspace;
+use super::registration::{AGENT, NAMESPACE};
 use super::spec::AksConfig;
 use super::status::{ClusterStatus, Progress};
 
@@ -24,6 +26,8 @@ pub struct Facts<'a> {
     pub working_on: Option<&'a str>,
     /// The service account that an earlier version created in the cluster, `<namespace>/<name>`, if it still exists.
     pub account: Option<&'a str>,
+    /// The label of the roles and bindings inside the cluster.
+    pub roles_label: &'a str,
 }
 
 /// The remaining resources.
@@ -40,10 +44,10 @@ pub struct LeftBehind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftResource {
-    /// `cluster`, `nodeResourceGroup`, `resourceGroup`, `workspace` or `serviceAccount`.
+    /// `cluster`, `nodeResourceGroup`, `resourceGroup`, `workspace`, `serviceAccount`, `clusterAgent` or `clusterRoles`.
     pub kind: &'static str,
-    /// Its ID in Azure, which starts with `/resourceGroups/` if the subscription is unknown; of a service account,
-    /// `<namespace>/<name>`.
+    /// Its ID in Azure, which starts with `/resourceGroups/` if the subscription is unknown; of a service account and of an
+    /// agent, `<namespace>/<name>`; of roles and their bindings, their label.
     pub id: String,
     /// A description.
     pub note: &'static str,
@@ -108,6 +112,14 @@ fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
             "inside the cluster, the account of this server, whose token is good until it is removed there";
         stays("serviceAccount", account.to_owned(), note);
     }
+    if status.agent.as_ref().is_some_and(Deployment::may_have_objects) {
+        let note = "inside the cluster, the agent of this server: a deployment, a secret, a network policy and a service account";
+        stays("clusterAgent", format!("{NAMESPACE}/{AGENT}"), note);
+    }
+    if facts.was_active {
+        let note = "inside the cluster, the roles and bindings of this server, which have this label";
+        stays("clusterRoles", facts.roles_label.to_owned(), note);
+    }
     left
 }
 
@@ -132,6 +144,7 @@ mod tests {
             was_active: false,
             working_on: None,
             account: None,
+            roles_label: "label",
         };
         change(&mut facts);
         let left = left_behind(&facts);
@@ -179,6 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn objects_inside_the_cluster_are_listed_if_they_may_exist() {
+        let mut status = ClusterStatus::default();
+        let import = || json!({"imported": true});
+        assert_eq!(ids(import(), &status, |facts| facts.was_active = true), [CLUSTER, "clusterRoles label"]);
+        status.agent = Some(Deployment { attempted: true, ..Deployment::default() });
+        assert_eq!(
+            ids(import(), &status, |_| {}),
+            [CLUSTER, "clusterAgent cattle-system/cattle-cluster-agent"]
+        );
+    }
+
+    #[test]
     fn cluster_that_was_never_requested_leaves_at_most_its_group() {
         let mut status = ClusterStatus::default();
         assert!(ids(json!({}), &status, |facts| facts.claimed = false).is_empty());
@@ -193,6 +218,7 @@ mod tests {
             was_active: false,
             working_on: Some("Azure: w"),
             account: None,
+            roles_label: "label",
         });
         assert_eq!(
             left.message,

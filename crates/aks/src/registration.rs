@@ -6,8 +6,7 @@ mod network;
 mod pod;
 
 pub use self::manifest::{
-    AGENT, Agent, INSTALLATION, Manifest, NAMESPACE, REVISION, ca_checksum, installation, objects_to_delete,
-    to_yaml,
+    AGENT, Agent, INSTALLATION, Manifest, NAMESPACE, REVISION, ca_checksum, installation, to_yaml,
 };
 use super::shell;
 

@@ -163,10 +163,16 @@ impl ClusterAccess {
         kube.within(self.inner.account_limit, manifest::apply(&kube, objects)).await
     }
 
-    /// Deletes the objects of the cluster agent's manifest except the namespace. May be repeated.
-    pub async fn delete_manifest(&self, access: &Access, objects: &[Value]) -> Result<(), Error> {
+    /// Deletes what this server created in a cluster: the roles and bindings that it maintains, then the agent of an
+    /// installation, through which the requests may pass. The agent's namespace stays. May be repeated.
+    pub async fn remove_objects(&self, access: &Access, installation: &str) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.account_limit, manifest::delete(&kube, objects)).await
+        kube.within(self.inner.roles_limit, async {
+            let roles = state::read(&kube).await?.removal();
+            change::apply_changes(&kube, &roles).await?;
+            manifest::delete(&kube, installation).await
+        })
+        .await
     }
 
     /// Deletes secrets in the namespace of the cluster agent. May be repeated.

@@ -42,7 +42,7 @@ pub use self::kubeconfig::{Kubeconfig, SignIn};
 pub use self::options::{Options, Resolver};
 pub use self::relay::{Relay, RelayStream};
 pub use self::replay::ReplayableRequest;
-pub use self::roles::{MEMBERS_LABEL, RemovedUsers, RoleChanges, RoleState, RoleWatch};
+pub use self::roles::{MANAGED_LABEL, MEMBERS_LABEL, RemovedUsers, RoleChanges, RoleState, RoleWatch};
 pub use self::routes::Path;
 pub use self::service_account::SERVICE_ACCOUNT;
 pub use self::tunnel::{Closing, Tunnel};

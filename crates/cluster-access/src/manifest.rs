@@ -2,7 +2,7 @@
 
 use aks::registration::{INSTALLATION, NAMESPACE};
 use http::StatusCode;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::Request;
 use serde_json::Value;
 
@@ -14,7 +14,10 @@ const FIELD_MANAGER: &str = "norman-aks";
 /// The kind whose label names the server.
 const DEPLOYMENT: &str = "Deployment";
 const NAMESPACE_KIND: &str = "Namespace";
-const SECRET: &str = "Secret";
+
+/// The kinds of the objects in the namespace, in the order of their deletion. The requests may pass through the agent itself,
+/// which ends with its deployment.
+const DELETED: [&str; 4] = ["Secret", "NetworkPolicy", "ServiceAccount", DEPLOYMENT];
 
 /// Applies the objects in their order with server-side apply. Objects of other field managers are taken over.
 ///
@@ -23,29 +26,26 @@ const SECRET: &str = "Secret";
 pub(super) async fn apply(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
     check_owner(kube, objects).await?;
     for object in objects {
-        let (collection, name) = place(kube, object)?;
+        let (collection, name) = (collection(kube, kind(object))?, name(object));
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let request = Request::new(collection).patch(&name, &params, &Patch::Apply(object));
+        let request = Request::new(collection).patch(name, &params, &Patch::Apply(object));
         kube.request_text(request).await?;
     }
     Ok(())
 }
 
-/// Deletes the objects, the last one first; absent ones are skipped. The namespace stays: other programs use it too. If the
-/// agent is that of another server, only the secrets are deleted, whose names are ours.
-pub(super) async fn delete(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
-    let is_foreign = match check_owner(kube, objects).await {
-        Err(Error::Foreign { .. }) => true,
-        outcome => outcome.map(|()| false)?,
-    };
-    for object in objects.iter().rev() {
-        match kind(object) {
-            NAMESPACE_KIND => {}
-            kind if is_foreign && kind != SECRET => {}
-            _ => {
-                let (collection, name) = place(kube, object)?;
-                delete_object(kube, collection, &name).await?;
-            }
+/// Deletes the objects of an installation, by their label. The namespace stays: other programs use it too, and Kubernetes cannot
+/// delete it only if it is empty.
+pub(super) async fn delete(kube: &KubeClient, installation: &str) -> Result<(), Error> {
+    let labeled = ListParams::default().labels(&format!("{INSTALLATION}={installation}"));
+    for kind in DELETED {
+        let collection = collection(kube, kind)?;
+        // Without the content of secrets.
+        let request = Request::new(collection.as_str()).list_metadata(&labeled);
+        let text = kube.request_text(request).await?;
+        let found: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("a list"))?;
+        for object in found.get("items").and_then(Value::as_array).into_iter().flatten() {
+            delete_object(kube, collection.clone(), name(object)).await?;
         }
     }
     Ok(())
@@ -62,8 +62,8 @@ pub(super) async fn delete_secrets(kube: &KubeClient, names: &[String]) -> Resul
 /// Fails if the cluster has the deployment without the label of this server.
 async fn check_owner(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
     for object in objects.iter().filter(|object| kind(object) == DEPLOYMENT) {
-        let (collection, name) = place(kube, object)?;
-        let request = Request::new(collection).get(&name, &kube::api::GetParams::default());
+        let (collection, name) = (collection(kube, kind(object))?, name(object));
+        let request = Request::new(collection).get(name, &kube::api::GetParams::default());
         let Some(text) = none_if_not_found(kube.request_text(request).await)? else { continue };
         let live: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("its deployment"))?;
         if installation(&live).is_none() || installation(&live) != installation(object) {
@@ -87,18 +87,20 @@ fn kind(object: &Value) -> &str {
     object.get("kind").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The path of the collection that an object belongs to, and its name.
-fn place(kube: &KubeClient, object: &Value) -> Result<(String, String), Error> {
-    let collection = match kind(object) {
+fn name(object: &Value) -> &str {
+    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The path of the collection of a kind.
+fn collection(kube: &KubeClient, kind: &str) -> Result<String, Error> {
+    Ok(match kind {
         NAMESPACE_KIND => "/api/v1/namespaces".to_owned(),
         "ServiceAccount" => format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"),
-        SECRET => format!("/api/v1/namespaces/{NAMESPACE}/secrets"),
+        "Secret" => format!("/api/v1/namespaces/{NAMESPACE}/secrets"),
         "NetworkPolicy" => format!("/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies"),
         DEPLOYMENT => format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments"),
         _ => return Err(kube.unreadable("an object of an unknown kind")),
-    };
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    Ok((collection, name.to_owned()))
+    })
 }
 
 fn none_if_not_found(outcome: Result<String, Error>) -> Result<Option<String>, Error> {

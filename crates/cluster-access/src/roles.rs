@@ -18,6 +18,6 @@ pub(crate) mod state;
 pub(crate) mod users;
 pub(crate) mod watch;
 
-pub use self::state::{MEMBERS_LABEL, RoleChanges, RoleState};
+pub use self::state::{MANAGED_LABEL, MEMBERS_LABEL, RoleChanges, RoleState};
 pub use self::users::RemovedUsers;
 pub use self::watch::RoleWatch;

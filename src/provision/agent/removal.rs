@@ -1,40 +1,67 @@
-//! Removes the agent from an import whose object is deleted: the cluster is left as it was found.
+//! Removes the agent, and the roles and bindings of this server, from an import whose object is deleted: the cluster is left as
+//! it was found, except for the namespace of the agent.
 
 use std::time::Duration;
 
 use aks::provision::agent::{Deployment, RunningCommand};
-use aks::registration::{INSTALLATION, NAMESPACE, installation, objects_to_delete};
+use aks::registration::{INSTALLATION, NAMESPACE, installation};
 use azure::run_command::Status;
-use serde_json::Value;
+use cluster_access::MANAGED_LABEL;
 
 use super::command::{Client, Polled};
 use crate::provision::connection;
 use crate::provision::task::{Next, Task};
 use crate::service::core::Core;
 
-/// The removal of the object waits for that of the agent at most this long.
-const LIMIT_MS: i64 = 10 * 60_000;
+/// The removal of the object waits for that of the agent at most this long, and less if only roles are left: they have an effect
+/// in requests of this server only.
+const AGENT_LIMIT_MS: i64 = 10 * 60_000;
+const ROLES_LIMIT_MS: i64 = 60_000;
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Removes the agent, one step at a time; `None` when there is none left, or it was given up.
+/// Removes the objects of this server, one step at a time; `None` when there are none left, or they were given up.
 pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option<Next> {
-    let deployment = task.status.agent.clone().filter(Deployment::may_have_objects)?;
+    let deployment = task.status.agent.clone().unwrap_or_default();
+    let has_agent = has_agent(&deployment);
+    if !has_agent && !task.was_active() {
+        return None;
+    }
+    let install_uuid = core.settings.value("install-uuid").await;
     let since_ms = task.row.removing_ms.unwrap_or(task.now_ms);
-    if task.now_ms - since_ms >= LIMIT_MS {
-        let message = "the cluster agent could not be removed and is left in the cluster; delete it: kubectl --namespace \
-                       cattle-system delete deployment,networkpolicy/cattle-cluster-agent";
-        task.add_event("agentLeft", message);
+    if task.now_ms - since_ms >= if has_agent { AGENT_LIMIT_MS } else { ROLES_LIMIT_MS } {
+        if has_agent {
+            let message = format!(
+                "the cluster agent could not be removed and is left in the cluster; delete it: {}",
+                delete_agent(&installation(&install_uuid))
+            );
+            task.add_event("agentLeft", message);
+        } else {
+            tracing::warn!(cluster = task.row.id, "roles left in the cluster");
+        }
         task.status.agent = None;
         return None;
     }
     task.set_step("connection", aks::status::Progress::Running, "");
-    let (running, next) = match deployment.running.clone() {
+    let removed = match deployment.running.clone() {
         Some(running) => poll(core, task, running).await,
-        None => delete(core, task, &deployment).await,
-    }?;
+        None => delete(core, task, &installation(&install_uuid)).await,
+    };
+    let Some((running, next)) = removed else {
+        if has_agent {
+            task.add_event("agentRemoved", "removed the cluster agent from the cluster");
+        }
+        task.status.agent = None;
+        return None;
+    };
     task.status.agent = Some(Deployment { running, ..deployment });
-    task.wait("the cluster agent is being removed from the cluster", None);
+    task.wait("the objects of this server are being removed from the cluster", None);
     Some(Next::In(next))
+}
+
+/// Whether the cluster may contain an agent, and not only roles that a command is removing.
+fn has_agent(deployment: &Deployment) -> bool {
+    let running = deployment.running.clone().filter(|running| !running.removes);
+    Deployment { running, ..deployment.clone() }.may_have_objects()
 }
 
 type Step = Option<(Option<RunningCommand>, Duration)>;
@@ -47,30 +74,28 @@ async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Step {
     };
     match polled {
         Polled::Running(running, next) => Some((Some(running), next)),
-        Polled::Succeeded if running.removes => removed(task),
+        Polled::Succeeded if running.removes => None,
         Polled::Succeeded | Polled::Foreign => Some((None, Duration::ZERO)),
         Polled::Failed(reason) => {
-            tracing::warn!(cluster = task.row.id, reason, "cannot remove the cluster agent by a run command");
+            tracing::warn!(cluster = task.row.id, reason, "cannot remove objects by a run command");
             Some((None, RETRY_INTERVAL))
         }
     }
 }
 
-async fn delete(core: &Core, task: &mut Task, deployment: &Deployment) -> Step {
-    let secrets = deployment.old_secrets.iter().chain([&deployment.secret]);
-    let install_uuid = core.settings.value("install-uuid").await;
-    let objects =
-        objects_to_delete(&install_uuid, secrets.map(String::as_str).filter(|name| !name.is_empty()));
-    if delete_directly(core, task, &objects).await {
-        return removed(task);
+async fn delete(core: &Core, task: &mut Task, installation: &str) -> Step {
+    if delete_directly(core, task, installation).await {
+        return None;
     }
     let started = async {
         let client = Client::new(core, task).await?;
-        let cluster = client.cluster(task).await?;
-        client.start(core, task, cluster.as_ref(), (&delete_command(&install_uuid), &[])).await
+        // With the cluster, its objects are gone.
+        let Some(cluster) = client.cluster(task).await? else { return Ok(None) };
+        client.start(core, task, Some(&cluster), (&delete_command(installation), &[])).await.map(Some)
     };
     match started.await {
-        Ok(Status::Running(pending)) => {
+        Ok(None) => None,
+        Ok(Some(Status::Running(pending))) => {
             let next = pending.retry_after();
             let running = RunningCommand {
                 result: pending.to_text(),
@@ -81,8 +106,8 @@ async fn delete(core: &Core, task: &mut Task, deployment: &Deployment) -> Step {
             };
             Some((Some(running), next))
         }
-        Ok(ended) => match Polled::from_ended(ended) {
-            Polled::Succeeded => removed(task),
+        Ok(Some(ended)) => match Polled::from_ended(ended) {
+            Polled::Succeeded => None,
             Polled::Failed(_) | Polled::Foreign | Polled::Running(..) => Some((None, RETRY_INTERVAL)),
         },
         Err(error) => {
@@ -92,33 +117,32 @@ async fn delete(core: &Core, task: &mut Task, deployment: &Deployment) -> Step {
     }
 }
 
-/// Deletes only objects with the label of this server.
-fn delete_command(install_uuid: &str) -> String {
-    let installation = installation(install_uuid);
+/// Deletes only objects with the labels of this server.
+fn delete_command(installation: &str) -> String {
+    let agent = delete_agent(installation);
+    let options = "--ignore-not-found --wait=false";
+    let roles = format!("--selector {MANAGED_LABEL} {options}");
     format!(
-        "kubectl delete deployments,secrets,networkpolicies,serviceaccounts --namespace {NAMESPACE} --selector \
-         {INSTALLATION}={installation} --ignore-not-found --wait=false"
+        "{agent} {options} && kubectl delete rolebindings --all-namespaces {roles} && \
+         kubectl delete clusterrolebindings,clusterroles {roles}"
     )
 }
 
-async fn delete_directly(core: &Core, task: &Task, objects: &[Value]) -> bool {
+fn delete_agent(installation: &str) -> String {
+    format!(
+        "kubectl delete deployments,secrets,networkpolicies,serviceaccounts --namespace {NAMESPACE} --selector \
+         {INSTALLATION}={installation}"
+    )
+}
+
+async fn delete_directly(core: &Core, task: &Task, installation: &str) -> bool {
     let Ok(Some(known)) = core.access.known(connection::target(task)).await else { return false };
-    match core.cluster_access.delete_manifest(&known.access, objects).await {
+    match core.cluster_access.remove_objects(&known.access, installation).await {
         Ok(()) => true,
         Err(error) => {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                cluster = task.row.id,
-                error,
-                "cannot remove the cluster agent by the Kubernetes API"
-            );
+            tracing::warn!(cluster = task.row.id, error, "cannot remove objects by the Kubernetes API");
             false
         }
     }
-}
-
-fn removed(task: &mut Task) -> Step {
-    task.add_event("agentRemoved", "removed the cluster agent from the cluster");
-    task.status.agent = None;
-    None
 }

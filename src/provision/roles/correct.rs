@@ -44,6 +44,11 @@ pub(crate) async fn correct(
     if changes.is_empty() {
         return Ok(state);
     }
+    // A removal has deleted them. It was recorded before, so this check cannot miss it.
+    let row = store::clusters::get(&core.store, id).await?;
+    if row.is_none_or(|row| row.removing_ms.is_some()) {
+        return Ok(state);
+    }
     if changes.ends_edit_everywhere() {
         // Announced before the change: a server that is killed in between repeats the removal but not the event.
         announce(core, id).await?;

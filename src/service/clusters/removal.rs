@@ -106,6 +106,7 @@ fn left_by(row: &ClusterRow, subscription_id: Option<&str>, account: Option<&str
         was_active: row.work.activated_ms.is_some(),
         working_on: operation.as_ref().and_then(|operation| operation.get("what")?.as_str()),
         account,
+        roles_label: cluster_access::MANAGED_LABEL,
     })
 }
 

@@ -1,5 +1,6 @@
 //! A private cluster from its creation to its removal.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
@@ -94,21 +95,19 @@ async fn removing_a_private_cluster_ends_its_agent() {
     assert!(scene.app.control.kubernetes().iter().all(|cluster| !cluster.fqdn.starts_with("one")));
 }
 
-/// What remains of an import once its object is removed. AKS itself makes `aks-command`, other programs may use
-/// `cattle-system`, and the bindings are for groups that exist in requests of this server only.
-const LEFT: [&str; 11] = [
+/// What remains of an import once its object is removed. AKS itself makes `aks-command`, and other programs may use
+/// `cattle-system`.
+const LEFT: [&str; 6] = [
     "aks-command/configmaps/kube-root-ca.crt",
     "aks-command/serviceaccounts/default",
     "cattle-system/configmaps/kube-root-ca.crt",
     "cattle-system/serviceaccounts/default",
-    "clusterrolebindings/norman-aks-cluster-owner",
-    "clusterrolebindings/norman-aks-member",
-    "clusterrolebindings/norman-aks-read-only",
-    "clusterroles/norman-aks-member",
-    "clusterroles/norman-aks-namespace-edit",
     "namespaces/aks-command",
     "namespaces/cattle-system",
 ];
+
+/// The binding of members in a namespace that an owner opened.
+const OPENED: &str = "open/rolebindings/norman-aks-namespace-edit";
 
 /// Imports a private cluster and removes its object, with or without an agent that works.
 async fn import_and_remove(has_agent: bool) {
@@ -120,6 +119,12 @@ async fn import_and_remove(has_agent: bool) {
     scene.becomes_active().await;
     assert_eq!(scene.cluster().await["aksStatus"]["privateRequiresTunnel"], true);
     assert!(inside.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));
+    // The roles are maintained until the removal, and not longer.
+    scene.app.app.keep_roles();
+    let namespace = json!({"metadata": {"name": "open", "labels": {"norman-aks.io/members": "edit"}}});
+    inside.create("/api/v1/namespaces", &namespace).await;
+    inside.until_exists(OPENED).await;
+    let before: BTreeMap<_, _> = before.into_iter().chain(inside.objects_in("open").await).collect();
     if !has_agent {
         scene.app.control.enable_agents(false);
         scene.app.control.cut_pod_connections();
@@ -134,9 +139,10 @@ async fn import_and_remove(has_agent: bool) {
     assert_eq!(is_command, !has_agent, "{writes:#?}");
     let started = Instant::now();
     // The pod of the agent ends by itself.
+    let before: Vec<_> = before.into_keys().filter(|path| path != OPENED).collect();
     let (left, now) = loop {
         let now = inside.objects().await;
-        let left: Vec<_> = now.keys().filter(|path| !before.contains_key(*path)).cloned().collect();
+        let left: Vec<_> = now.keys().filter(|path| !before.contains(path)).cloned().collect();
         if !left.iter().any(|path| path.contains("/pods/")) {
             break (left, now);
         }
@@ -144,8 +150,8 @@ async fn import_and_remove(has_agent: bool) {
         sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(left, LEFT);
-    for path in before.keys() {
-        assert!(now.contains_key(path), "{path} is gone");
+    for path in before {
+        assert!(now.contains_key(&path), "{path} is gone");
     }
 }
 

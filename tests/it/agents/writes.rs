@@ -62,9 +62,10 @@ fn fault(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
 
 /// A write as `METHOD path`, with `*` for what differs from run to run.
 fn line(write: &RecordedRequest) -> String {
-    let path = write.path.split('/').map(|part| match part.split_once("cattle-credentials-") {
-        Some(_) => "cattle-credentials-*",
-        None => part,
+    let names = ["cattle-credentials-", "norman-aks-agent-"];
+    let path = write.path.split('/').map(|part| {
+        let name = names.iter().find(|name| part.starts_with(**name));
+        name.map_or(part.to_owned(), |name| format!("{name}*"))
     });
     format!("{} {}", write.method, path.collect::<Vec<_>>().join("/"))
 }
@@ -132,11 +133,7 @@ async fn live(scene: &Scene) -> BTreeSet<String> {
             &json!({"metadata": {"name": "open", "labels": {"norman-aks.io/members": "edit"}}}),
         )
         .await;
-    let started = Instant::now();
-    while !inside.objects().await.contains_key("open/rolebindings/norman-aks-namespace-edit") {
-        assert!(started.elapsed() < LONG, "{:#?}", inside.objects().await.keys());
-        sleep(Duration::from_millis(50)).await;
-    }
+    inside.until_exists("open/rolebindings/norman-aks-namespace-edit").await;
     // The agent is replaced.
     scene.set("agent-image", "registry.example/norman-aks:2").await;
     let started = Instant::now();
@@ -172,12 +169,18 @@ const WRITES: [&str; 13] = [
     "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
 ];
 
-/// The removal of the agent from an import; a cluster that the server created is deleted as a whole.
-const REMOVALS: [&str; 4] = [
+/// The removal of everything from an import; a cluster that the server created is deleted as a whole.
+const REMOVALS: [&str; 10] = [
     "DELETE /api/v1/namespaces/cattle-system/secrets/cattle-credentials-*",
     "DELETE /api/v1/namespaces/cattle-system/serviceaccounts/cattle",
     "DELETE /apis/apps/v1/namespaces/cattle-system/deployments/cattle-cluster-agent",
     "DELETE /apis/networking.k8s.io/v1/namespaces/cattle-system/networkpolicies/cattle-cluster-agent",
+    "DELETE /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-cluster-owner",
+    "DELETE /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-member",
+    "DELETE /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-read-only",
+    "DELETE /apis/rbac.authorization.k8s.io/v1/clusterroles/norman-aks-member",
+    "DELETE /apis/rbac.authorization.k8s.io/v1/clusterroles/norman-aks-namespace-edit",
+    "DELETE /apis/rbac.authorization.k8s.io/v1/namespaces/open/rolebindings/norman-aks-namespace-edit",
 ];
 
 #[tokio::test]

@@ -8,10 +8,10 @@ use crate::support::app::TestApp;
 
 /// The requests that remove the agent from a cluster.
 const REMOVAL: [&str; 4] = [
-    "DELETE deployments/cattle-cluster-agent",
     "DELETE secrets/cattle-credentials",
     "DELETE networkpolicies/cattle-cluster-agent",
     "DELETE serviceaccounts/cattle",
+    "DELETE deployments/cattle-cluster-agent",
 ];
 
 on_both!(
@@ -30,6 +30,8 @@ on_both!(
     import_is_left_without_the_agent,
     unreachable_import_is_left_without_the_agent,
     import_is_left_without_the_objects_of_a_failed_attempt,
+    roles_that_cannot_be_removed_do_not_keep_the_object,
+    import_that_is_gone_in_azure_is_removed_at_once,
     agent_that_cannot_be_removed_does_not_keep_the_object,
 );
 
@@ -59,9 +61,13 @@ async fn private(base: Base) -> Stage {
 
 /// An import with an agent, although its API can be reached.
 async fn import(base: Base) -> Stage {
+    import_with(base, json!({"norman-aks.io/agent": "always"})).await
+}
+
+async fn import_with(base: Base, annotations: Value) -> Stage {
     let scene = stage(base, |body| {
         let credential = body["aksConfig"]["azureCredentialSecret"].clone();
-        body["annotations"] = json!({"norman-aks.io/agent": "always"});
+        body["annotations"] = annotations;
         body["aksConfig"] = json!({"clusterName": "made-elsewhere", "resourceGroup": "rancher",
             "resourceLocation": "eastus", "imported": true, "azureCredentialSecret": credential});
     })
@@ -96,7 +102,8 @@ fn changes(scene: &Stage) -> Vec<String> {
         .map(|seen| {
             let mut parts = seen.path.rsplit('/');
             let (name, kind) = (parts.next().unwrap(), parts.next().unwrap());
-            let name = if name.starts_with("cattle-credentials-") { "cattle-credentials" } else { name };
+            let known = ["cattle-credentials", "norman-aks-agent"];
+            let name = known.into_iter().find(|known| name.starts_with(known)).unwrap_or(name);
             format!("{} {kind}/{name}", seen.method)
         })
         .collect()
@@ -297,6 +304,11 @@ async fn deploy_foreign_agent(scene: &Stage, labels: Value) {
     let path = inside("/apis/apps/v1/namespaces/cattle-system/deployments");
     let made = scene.app.post(&path).json(&deployment).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "cattle", "namespace": "cattle-system"}});
+    let path = inside("/api/v1/namespaces/cattle-system/serviceaccounts");
+    let made = scene.app.post(&path).json(&account).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
 }
 
 async fn agent_of_another_server_is_left_alone(base: Base) {
@@ -357,18 +369,42 @@ async fn unreachable_import_is_left_without_the_agent(base: Base) {
     scene.app.control.clear_kubernetes_requests();
     scene.delete().await;
     scene.is_gone().await;
-    assert_eq!(changes(&scene), REMOVAL);
+    let sorted = |mut lines: Vec<String>| {
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(changes(&scene)), sorted(REMOVAL.map(str::to_owned).to_vec()));
     assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
 }
 
+async fn roles_that_cannot_be_removed_do_not_keep_the_object(base: Base) {
+    let scene = import_with(base, json!({})).await;
+    disconnect(&scene);
+    scene.fault(Operation::RunCommand, "POST", refusal(403, "AuthorizationFailed", "no"));
+    scene.delete().await;
+    scene.pass(30).await;
+    assert_eq!(scene.told().await.0, "removing");
+    scene.pass(60).await;
+    scene.is_gone().await;
+    assert_eq!(events(&scene, "agentLeft").await.len(), 0, "there was none");
+}
+
+async fn import_that_is_gone_in_azure_is_removed_at_once(base: Base) {
+    let scene = import(base).await;
+    disconnect(&scene);
+    scene.fault(
+        Operation::ManagedCluster,
+        "GET",
+        refusal(404, "ResourceNotFound", "The resource was not found."),
+    );
+    scene.delete().await;
+    scene.pass(5).await;
+    scene.is_gone().await;
+    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 0);
+}
+
 async fn import_is_left_without_the_objects_of_a_failed_attempt(base: Base) {
-    let scene = stage(base, |body| {
-        let credential = body["aksConfig"]["azureCredentialSecret"].clone();
-        body["aksConfig"] = json!({"clusterName": "made-elsewhere", "resourceGroup": "rancher",
-            "resourceLocation": "eastus", "imported": true, "azureCredentialSecret": credential});
-    })
-    .await;
-    scene.becomes_active().await;
+    let scene = import_with(base, json!({})).await;
     let Effect::Status(refused) = refusal(500, "InternalError", "no") else { unreachable!() };
     scene.app.control.add_kubernetes_fault(Fault {
         method: Some("PATCH".to_owned()),

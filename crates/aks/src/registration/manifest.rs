@@ -161,26 +161,6 @@ pub fn to_yaml(objects: &[Value]) -> String {
     objects.iter().fold(String::new(), |text, object| text + "---\n" + &yaml::document(object))
 }
 
-/// The identities of the objects to delete when the agent is removed, in the order of their creation. The namespace is not
-/// among them: other programs use it too, and its deletion would delete their objects.
-pub fn objects_to_delete<'a>(
-    install_uuid: &str,
-    secret_names: impl IntoIterator<Item = &'a str>,
-) -> Vec<Value> {
-    let labels = json!({INSTALLATION: installation(install_uuid)});
-    let identity = |version: &str, kind: &str, name: &str| {
-        let metadata = json!({"name": name, "namespace": NAMESPACE, "labels": labels});
-        json!({"apiVersion": version, "kind": kind, "metadata": metadata})
-    };
-    let mut objects = vec![
-        identity("v1", "ServiceAccount", SERVICE_ACCOUNT),
-        identity("networking.k8s.io/v1", "NetworkPolicy", AGENT),
-    ];
-    objects.extend(secret_names.into_iter().map(|name| identity("v1", "Secret", name)));
-    objects.push(identity("apps/v1", "Deployment", AGENT));
-    objects
-}
-
 /// SHA-256 of certificate authorities as agents compute it: trimmed, with one line break. Empty without authorities.
 pub fn ca_checksum(authorities: &str) -> String {
     match authorities.trim() {
@@ -329,19 +309,6 @@ mod tests {
         let guard = Manifest::new(&agent(&Object::new())).guard_yaml();
         assert_eq!(guard.matches("---\n").count(), 2, "{guard}");
         assert!(guard.contains("Namespace") && guard.contains("Deployment") && guard.contains(INSTALLATION));
-    }
-
-    #[test]
-    fn removal_deletes_everything_but_the_namespace() {
-        let identity = |object: &Value| {
-            let metadata = &object["metadata"];
-            format!("{} {} {}", object["apiVersion"], object["kind"], metadata["name"])
-        };
-        let manifest = Manifest::new(&agent(&Object::new()));
-        let applied: Vec<_> = manifest.objects().iter().skip(1).map(identity).collect();
-        let deleted: Vec<_> =
-            objects_to_delete("uuid", [manifest.secret_name()]).iter().map(identity).collect();
-        assert_eq!(deleted, applied);
     }
 
     #[test]

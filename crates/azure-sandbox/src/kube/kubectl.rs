@@ -229,6 +229,17 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
     }
 
     #[test]
+    fn selector_reaches_all_namespaces_and_types_without_any() {
+        let client = client(User::administrator());
+        let manifest = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: one, namespace: kube-public, labels: {a: b}}\n---\n\
+                        kind: Namespace\napiVersion: v1\nmetadata: {name: two, labels: {a: b}}\n";
+        run_with(&client, manifest, "kubectl apply -f a.yaml");
+        let line = "kubectl delete configmaps,namespaces --all-namespaces --selector a=b";
+        let deleted = "configmap \"one\" deleted\nnamespace \"two\" deleted\n";
+        assert_eq!(run_with(&client, "", line), (0, deleted.to_owned()));
+    }
+
+    #[test]
     fn commands_have_the_rights_of_their_user() {
         let (code, logs) = run_with(&client(User::anonymous()), MANIFEST, "kubectl apply -f a.yaml");
         assert_eq!(code, 1);

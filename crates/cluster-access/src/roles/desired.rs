@@ -131,6 +131,19 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
     plan
 }
 
+/// Removes all rights, as far as the objects have the label of this server.
+pub(super) fn removal(current: &CurrentObjects) -> Plan {
+    let mut plan = Plan::default();
+    let bindings = current.namespace_bindings.iter().map(|binding| (Kind::Binding, &binding.metadata));
+    let cluster_bindings =
+        current.cluster_bindings.iter().map(|binding| (Kind::ClusterBinding, &binding.metadata));
+    let roles = current.cluster_roles.iter().map(|role| (Kind::ClusterRole, &role.metadata));
+    for (kind, meta) in bindings.chain(cluster_bindings).chain(roles).filter(|(_, meta)| is_labeled(meta)) {
+        plan.remove(kind, meta);
+    }
+    plan
+}
+
 impl Plan {
     /// Whether nothing has to change.
     pub(super) fn is_empty(&self) -> bool {
@@ -372,6 +385,25 @@ mod tests {
         let other = ClusterRoleBinding { role_ref: role_ref("view"), subjects: None, ..former() };
         current.cluster_bindings.push(other);
         assert!(plan(&current, &system()).is_empty());
+    }
+
+    #[test]
+    fn removal_takes_only_objects_with_the_label() {
+        let mut current = correct();
+        current.cluster_bindings.push(former());
+        current.cluster_roles[2].metadata.labels = None;
+        let plan = removal(&current);
+        assert_eq!(
+            removed(&plan),
+            [
+                "shop/norman-aks-namespace-edit",
+                "norman-aks-read-only",
+                "norman-aks-member",
+                "norman-aks-cluster-owner",
+                "norman-aks-member",
+            ]
+        );
+        assert!(plan.objects.is_empty());
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::kube_client::KubeClient;
 /// The label by which an owner opens a namespace for the members of the cluster.
 pub const MEMBERS_LABEL: &str = "norman-aks.io/members=edit";
 
+/// The label of the roles and bindings that are maintained.
+pub const MANAGED_LABEL: &str = "app.kubernetes.io/managed-by=norman-aks";
+
 /// The rights in a cluster.
 pub struct RoleState {
     objects: CurrentObjects,
@@ -35,6 +38,11 @@ impl RoleState {
     /// Compares the rights with the desired ones. System namespaces are never opened.
     pub fn changes(&self, system: &SystemNamespaces) -> RoleChanges {
         RoleChanges(desired::plan(&self.objects, system))
+    }
+
+    /// The changes that remove everything that this server maintains.
+    pub(crate) fn removal(&self) -> RoleChanges {
+        RoleChanges(desired::removal(&self.objects))
     }
 
     /// System namespaces that an owner labeled for members; they stay closed.

@@ -242,7 +242,7 @@ pub(super) static LEFT_RESOURCE: Schema = Schema::nested(
         Field::new(
             "kind",
             Kind::Text,
-            "`cluster`, `nodeResourceGroup`, `resourceGroup`, `workspace` or `serviceAccount`.",
+            "`cluster`, `nodeResourceGroup`, `resourceGroup`, `workspace`, `serviceAccount`, `clusterAgent` or `clusterRoles`.",
         )
         .read_only(),
         Field::new("note", Kind::Text, "What it is to this server, for people.").read_only(),

@@ -134,15 +134,16 @@ impl Session<'_> {
         let [types] = args.positional.as_slice() else {
             return Err(Failure::error("name cannot be provided when a selector is specified"));
         };
-        let namespace = args.namespace.as_deref().unwrap_or("default");
+        let namespace = if args.all_namespaces { "" } else { args.namespace.as_deref().unwrap_or("default") };
         let mut targets = Vec::new();
         for word in types.split(',') {
             let resource = named(word).ok_or_else(|| unknown_type(word))?;
             let url = format!("{}?labelSelector={}", path(resource, namespace, ""), encode(selector));
             match self.client.send(Method::GET, &url, PLAIN, &Value::Null) {
                 Ok(found) => targets.extend(list(&found, "/items").iter().map(|object| {
-                    let name = text(object, "/metadata/name").to_owned();
-                    Ok((resource, namespace.to_owned(), name, String::new()))
+                    let [name, namespace] =
+                        ["/metadata/name", "/metadata/namespace"].map(|key| text(object, key).to_owned());
+                    Ok((resource, namespace, name, String::new()))
                 })),
                 Err(error) => targets.push(Err(error.print(""))),
             }
