@@ -99,7 +99,8 @@ fn check_writes(scene: &Scene, canaries: &[(&str, String)]) -> BTreeSet<String> 
 async fn check_objects(inside: &Inside, before: &BTreeMap<String, Value>, canaries: &[(&str, String)]) {
     let mut objects = inside.objects().await;
     objects.retain(|path, _| !before.contains_key(path));
-    assert!(objects.contains_key("cattle-system/serviceaccounts/cattle"), "{:?}", objects.keys());
+    let account = "cattle-system/serviceaccounts/norman-aks-agent-";
+    assert!(objects.keys().any(|path| path.starts_with(account)), "{:?}", objects.keys());
     for (path, object) in &objects {
         let mut parts = path.rsplit('/');
         let (name, kind) = (parts.next().unwrap(), parts.next().unwrap());
@@ -155,9 +156,9 @@ async fn live(scene: &Scene) -> BTreeSet<String> {
 const WRITES: [&str; 13] = [
     "PATCH /api/v1/namespaces/cattle-system",
     "PATCH /api/v1/namespaces/cattle-system/secrets/cattle-credentials-*",
-    "PATCH /api/v1/namespaces/cattle-system/serviceaccounts/cattle",
+    "PATCH /api/v1/namespaces/cattle-system/serviceaccounts/norman-aks-agent-*",
     "PATCH /apis/apps/v1/namespaces/cattle-system/deployments/cattle-cluster-agent",
-    "PATCH /apis/networking.k8s.io/v1/namespaces/cattle-system/networkpolicies/cattle-cluster-agent",
+    "PATCH /apis/networking.k8s.io/v1/namespaces/cattle-system/networkpolicies/norman-aks-agent-*",
     "PATCH /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-cluster-owner",
     "PATCH /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-member",
     "PATCH /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-read-only",
@@ -172,9 +173,9 @@ const WRITES: [&str; 13] = [
 /// The removal of everything from an import; a cluster that the server created is deleted as a whole.
 const REMOVALS: [&str; 10] = [
     "DELETE /api/v1/namespaces/cattle-system/secrets/cattle-credentials-*",
-    "DELETE /api/v1/namespaces/cattle-system/serviceaccounts/cattle",
+    "DELETE /api/v1/namespaces/cattle-system/serviceaccounts/norman-aks-agent-*",
     "DELETE /apis/apps/v1/namespaces/cattle-system/deployments/cattle-cluster-agent",
-    "DELETE /apis/networking.k8s.io/v1/namespaces/cattle-system/networkpolicies/cattle-cluster-agent",
+    "DELETE /apis/networking.k8s.io/v1/namespaces/cattle-system/networkpolicies/norman-aks-agent-*",
     "DELETE /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-cluster-owner",
     "DELETE /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-member",
     "DELETE /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/norman-aks-read-only",

@@ -9,8 +9,8 @@ use crate::support::app::TestApp;
 /// The requests that remove the agent from a cluster.
 const REMOVAL: [&str; 4] = [
     "DELETE secrets/cattle-credentials",
-    "DELETE networkpolicies/cattle-cluster-agent",
-    "DELETE serviceaccounts/cattle",
+    "DELETE networkpolicies/norman-aks-agent",
+    "DELETE serviceaccounts/norman-aks-agent",
     "DELETE deployments/cattle-cluster-agent",
 ];
 
@@ -26,6 +26,7 @@ on_both!(
     changed_manifest_replaces_the_agent,
     deleted_token_replaces_the_agent_at_once,
     agent_of_another_server_is_left_alone,
+    owners_manifest_changes_no_agent_of_another_server,
     run_command_leaves_the_agent_of_another_server_alone,
     import_is_left_without_the_agent,
     unreachable_import_is_left_without_the_agent,
@@ -111,8 +112,8 @@ fn changes(scene: &Stage) -> Vec<String> {
 
 const APPLIED: [&str; 5] = [
     "PATCH namespaces/cattle-system",
-    "PATCH serviceaccounts/cattle",
-    "PATCH networkpolicies/cattle-cluster-agent",
+    "PATCH serviceaccounts/norman-aks-agent",
+    "PATCH networkpolicies/norman-aks-agent",
     "PATCH secrets/cattle-credentials",
     "PATCH deployments/cattle-cluster-agent",
 ];
@@ -309,6 +310,49 @@ async fn deploy_foreign_agent(scene: &Stage, labels: Value) {
     let path = inside("/api/v1/namespaces/cattle-system/serviceaccounts");
     let made = scene.app.post(&path).json(&account).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
+}
+
+/// kubectl goes on with the next object after one that is rejected.
+async fn owners_manifest_changes_no_agent_of_another_server(base: Base) {
+    let scene = stage(base, |_| ()).await;
+    scene.becomes_active().await;
+    deploy_foreign_agent(&scene, json!({})).await;
+    let id = scene.path.rsplit('/').next().unwrap();
+    let inside = |path: &str| format!("/k8s/clusters/{id}{path}");
+    let foreign = [
+        "/api/v1/namespaces/cattle-system/serviceaccounts/cattle",
+        "/apis/apps/v1/namespaces/cattle-system/deployments/cattle-cluster-agent",
+    ];
+    let read = async |path: &str| scene.app.get(&inside(path)).send().await.json();
+    let before = [read(foreign[0]).await, read(foreign[1]).await];
+    let manifest = format!("/v3/import/{}_{id}.yaml", secret(&scene).await);
+    let manifest = scene.app.get(&manifest).send().await;
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&manifest.text()).unwrap();
+    let mut rejected = Vec::new();
+    for object in &objects {
+        let (kind, name) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+        let collection = match kind {
+            "Namespace" => "/api/v1/namespaces",
+            "NetworkPolicy" => "/apis/networking.k8s.io/v1/namespaces/cattle-system/networkpolicies",
+            "Deployment" => "/apis/apps/v1/namespaces/cattle-system/deployments",
+            "ServiceAccount" => "/api/v1/namespaces/cattle-system/serviceaccounts",
+            _ => "/api/v1/namespaces/cattle-system/secrets",
+        };
+        let path = inside(&format!("{collection}/{name}?fieldManager=kubectl&force=true"));
+        let call =
+            scene.app.call(http::Method::PATCH, &path).header("content-type", "application/apply-patch+yaml");
+        if !call.body(object.to_string()).send().await.status.is_success() {
+            rejected.push(kind);
+        }
+    }
+    assert_eq!((objects.len(), rejected), (5, vec!["Deployment"]));
+    for (path, before) in foreign.into_iter().zip(before) {
+        let now = read(path).await;
+        for key in ["metadata/labels", "metadata/generation", "automountServiceAccountToken", "spec"] {
+            let at = |object: &Value| object.pointer(&format!("/{key}")).cloned();
+            assert_eq!(at(&now), at(&before), "{path}: {key}");
+        }
+    }
 }
 
 async fn agent_of_another_server_is_left_alone(base: Base) {

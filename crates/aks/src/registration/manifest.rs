@@ -1,5 +1,6 @@
-//! The manifest of the cluster agent. The objects have Rancher's names where tools look for them; unlike Rancher's, the
-//! agent has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
+//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for; the others
+//! have names of their own, because kubectl applies them even if Kubernetes rejects the deployment. Unlike Rancher's, the agent
+//! has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
 
 use std::fmt;
 
@@ -25,9 +26,6 @@ pub const REVISION: &str = "norman-aks.io/manifest-revision";
 /// value. It is also part of the deployment's selector, which is immutable, so that Kubernetes itself rejects this manifest if
 /// the cluster has the agent of another server.
 pub const INSTALLATION: &str = "norman-aks.io/installation";
-
-/// The service account of the agent, which has no rights.
-pub(super) const SERVICE_ACCOUNT: &str = "cattle";
 
 /// The `namespace` of the credentials: empty, as in Rancher's import manifest.
 const CREDENTIALS_NAMESPACE: &str = "";
@@ -59,6 +57,12 @@ impl Agent<'_> {
         installation(self.install_uuid)
     }
 
+    /// The name of the service account, which has no rights, and of the network policy. No other agent has objects of this name,
+    /// neither Rancher's, whose service account is `cattle`, nor that of another installation.
+    pub(super) fn own_name(&self) -> String {
+        format!("norman-aks-agent-{}", self.installation())
+    }
+
     /// Rancher's name of the secret: it changes with server and token, so that the pod is replaced.
     pub(super) fn secret_name(&self) -> String {
         let content = format!("{}.{}.{CREDENTIALS_NAMESPACE}", self.server, self.token);
@@ -87,7 +91,7 @@ impl Manifest {
         let mut objects = vec![
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": false,
-                "metadata": metadata(agent, SERVICE_ACCOUNT)}),
+                "metadata": metadata(agent, &agent.own_name())}),
             network::policy(agent),
             secret(agent, &secret_name),
             pod::deployment(agent, &secret_name),
@@ -233,7 +237,7 @@ mod tests {
         let pod = &object(&manifest, "Deployment")["spec"]["template"]["spec"];
         assert_eq!(
             (&pod["serviceAccountName"], &pod["automountServiceAccountToken"]),
-            (&json!("cattle"), &json!(false))
+            (&object(&manifest, "ServiceAccount")["metadata"]["name"], &json!(false))
         );
     }
 
@@ -309,6 +313,21 @@ mod tests {
         let guard = Manifest::new(&agent(&Object::new())).guard_yaml();
         assert_eq!(guard.matches("---\n").count(), 2, "{guard}");
         assert!(guard.contains("Namespace") && guard.contains("Deployment") && guard.contains(INSTALLATION));
+    }
+
+    #[test]
+    fn other_agents_have_only_the_namespace_and_the_deployment() {
+        let body = Object::new();
+        let names = |install_uuid, token| {
+            let manifest = Manifest::new(&Agent { token, install_uuid, ..agent(&body) });
+            let name = |object: &Value| format!("{} {}", kind(object), object["metadata"]["name"]);
+            manifest.objects().iter().map(name).collect::<std::collections::BTreeSet<_>>()
+        };
+        let (ours, other) = (names("uuid", "tok"), names("other", "other"));
+        let shared: Vec<_> = ours.intersection(&other).collect();
+        // The namespace has no fields to change, and the selector of the deployment is immutable.
+        assert_eq!(shared, ["Deployment \"cattle-cluster-agent\"", "Namespace \"cattle-system\""]);
+        assert!(!ours.contains("ServiceAccount \"cattle\""), "Rancher's");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::manifest::{AGENT, Agent, metadata};
+use super::manifest::{Agent, metadata};
 use super::pod;
 
 const HTTPS: u16 = 443;
@@ -29,7 +29,7 @@ pub(super) fn policy(agent: &Agent<'_>) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(agent, AGENT),
+        "metadata": metadata(agent, &agent.own_name()),
         "spec": {
             "podSelector": {"matchLabels": pod::labels(agent)},
             "policyTypes": ["Ingress", "Egress"],

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::manifest::{AGENT, Agent, INSTALLATION, NAMESPACE, SERVICE_ACCOUNT, ca_checksum};
+use super::manifest::{AGENT, Agent, INSTALLATION, NAMESPACE, ca_checksum};
 use crate::image;
 use crate::spec::Object;
 
@@ -54,7 +54,7 @@ fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
     ];
     tolerations.extend(custom("appendTolerations").and_then(Value::as_array).into_iter().flatten().cloned());
     let mut pod = json!({
-        "serviceAccountName": SERVICE_ACCOUNT,
+        "serviceAccountName": agent.own_name(),
         "automountServiceAccountToken": false,
         "securityContext": {
             "runAsNonRoot": true,
