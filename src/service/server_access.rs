@@ -271,6 +271,11 @@ impl Inner {
         metrics::counter!("norman_aks_cluster_access_renewals_total", "outcome" => label).increment(1);
         match &outcome {
             Ok(_) => tracing::info!(cluster = place.id, "access to the cluster renewed"),
+            // The state of the cluster, and the log of its agent, say so already.
+            Err(error) if error.is_unreached() => {
+                let cause: &dyn std::error::Error = &**error;
+                tracing::debug!(cluster = place.id, error = cause, "cluster unreachable; access not renewed");
+            }
             Err(error) => {
                 let cause: &dyn std::error::Error = &**error;
                 tracing::warn!(cluster = place.id, error = cause, "cannot renew access to the cluster");

@@ -69,6 +69,13 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// Whether the cluster does not answer, for instance because its agent is away. Then other access would not help.
+    pub(super) fn is_unreached(&self) -> bool {
+        matches!(self, Self::Cluster(error) if error.is_name_unknown() || error.is_unanswered())
+    }
+}
+
 fn hint(admin_denied: bool) -> String {
     if !admin_denied {
         return String::new();
@@ -76,4 +83,22 @@ fn hint(admin_denied: bool) -> String {
     format!(
         "; or give it the role {ADMIN_ROLE}, because it lacks the action {ADMIN_ACTION} for the admin kubeconfig"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreached_cluster_is_not_one_that_rejects_access() {
+        let host = || "one.privatelink.eastus.azmk8s.io".to_owned();
+        for (error, expected) in [
+            (cluster_access::Error::NameUnknown { host: host() }, true),
+            (cluster_access::Error::Unreachable { host: host(), reason: "no route".to_owned() }, true),
+            (cluster_access::Error::Tls { host: host(), reason: "expired".to_owned() }, false),
+        ] {
+            assert_eq!(Error::Cluster(error).is_unreached(), expected);
+        }
+        assert!(!Error::StillRejected.is_unreached());
+    }
 }
