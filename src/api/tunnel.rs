@@ -21,6 +21,9 @@ use crate::service::agents::AgentRefusal;
 const NOT_TLS: &str = "agents connect over https only: use the https address of this server, or let the proxy in front \
      of it send X-Forwarded-Proto";
 
+/// What precedes the registration token in the header `Authorization` of an embedded Rancher.
+const EMBEDDED: &str = "Bearer stv-cluster-";
+
 /// The rules for tunnels. They need no permit, because they have limits of their own.
 pub(super) static SURFACE: Surface = Surface {
     needs_permit: false,
@@ -48,10 +51,14 @@ async fn connect(
     let header = |name: &'static str| parts.headers.get(HeaderName::from_static(name));
     let token = header(upgrade::TOKEN_HEADER).and_then(|token| token.to_str().ok()).map(SecretString::from);
     let params = header(upgrade::PARAMS_HEADER).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    let admission = match state.agents.admit(token.as_ref(), params, context.client_ip).await {
+    let admitted = match embedded_token(&parts.headers).filter(|_| token.is_none()) {
+        Some(token) => state.agents.admit_embedded(&token, context.client_ip).await,
+        None => state.agents.admit(token.as_ref(), params, context.client_ip).await,
+    };
+    let admission = match admitted {
         Ok(admission) => admission,
         Err(refusal) => {
-            if matches!(refusal, AgentRefusal::Unknown) {
+            if matches!(refusal, AgentRefusal::Unknown | AgentRefusal::UnknownBearer) {
                 state.login_failures().failed(context.client_ip).await;
             }
             return plain(status(&refusal), &refusal.to_string());
@@ -70,9 +77,15 @@ async fn connect(
     response.map(|()| axum::body::Body::empty())
 }
 
+/// The registration token with which the Rancher that is embedded in an agent opens a session.
+fn embedded_token(headers: &http::HeaderMap) -> Option<SecretString> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix(EMBEDDED).filter(|token| !token.is_empty()).map(SecretString::from)
+}
+
 fn status(refusal: &AgentRefusal) -> StatusCode {
     match refusal {
-        AgentRefusal::NoToken => StatusCode::UNAUTHORIZED,
+        AgentRefusal::NoToken | AgentRefusal::UnknownBearer => StatusCode::UNAUTHORIZED,
         AgentRefusal::Unknown | AgentRefusal::Params(_) => StatusCode::BAD_REQUEST,
         AgentRefusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         AgentRefusal::Stopping | AgentRefusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -50,6 +50,8 @@ struct Inner {
     store: Store,
     clock: Clock,
     cluster_access: ClusterAccess,
+    /// Sessions of Ranchers that are embedded in agents. Nothing is sent through them.
+    embedded: AgentSessions,
     access: ServerAccess,
     work: Arc<Notify>,
     bell: Bell,
@@ -77,6 +79,7 @@ pub struct Admission {
     token_hash: Vec<u8>,
     remote: IpAddr,
     place: SessionPlace,
+    is_embedded: bool,
 }
 
 impl Admission {
@@ -98,6 +101,7 @@ impl Agents {
                 store,
                 clock,
                 cluster_access,
+                embedded: AgentSessions::default(),
                 access,
                 work: clusters.work(),
                 bell: clusters.bell(),
@@ -123,12 +127,27 @@ impl Agents {
         remote: IpAddr,
     ) -> Result<Admission, AgentRefusal> {
         let admitted = self.try_admit(token, params, remote).await;
-        if let Err(refusal) = &admitted {
-            metrics::counter!("norman_aks_agent_refusals_total", "reason" => refusal.reason()).increment(1);
-            let error: &dyn std::error::Error = refusal;
-            tracing::info!(%remote, error, "agent refused");
-        }
-        admitted
+        admitted.inspect_err(|refusal| record_refusal(refusal, remote))
+    }
+
+    /// Decides whether the Rancher that is embedded in an agent may open a session. It is kept open, because that Rancher would
+    /// open it again and log an error every few seconds, and is used for nothing.
+    ///
+    /// # Errors
+    /// See [`AgentRefusal`].
+    pub async fn admit_embedded(
+        &self,
+        token: &SecretString,
+        remote: IpAddr,
+    ) -> Result<Admission, AgentRefusal> {
+        let admitted = async {
+            let (cluster_id, token_hash) =
+                self.cluster_of(token).await?.ok_or(AgentRefusal::UnknownBearer)?;
+            self.check_open()?;
+            let place = self.inner.embedded.reserve(&cluster_id)?;
+            Ok(Admission { cluster_id, token_hash, remote, place, is_embedded: true })
+        };
+        admitted.await.inspect_err(|refusal| record_refusal(refusal, remote))
     }
 
     async fn try_admit(
@@ -138,15 +157,22 @@ impl Agents {
         remote: IpAddr,
     ) -> Result<Admission, AgentRefusal> {
         let token = token.filter(|token| !token.expose_secret().is_empty()).ok_or(AgentRefusal::NoToken)?;
-        let token_hash = vault::token_hash(token.expose_secret()).to_vec();
-        let found = store::registration_tokens::find(&self.inner.store, &token_hash).await?;
-        let cluster_id = found.ok_or(AgentRefusal::Unknown)?.cluster_id;
+        let (cluster_id, token_hash) = self.cluster_of(token).await?.ok_or(AgentRefusal::Unknown)?;
         agent_params::check(params)?;
-        if self.inner.closing.is_cancelled() {
-            return Err(AgentRefusal::Stopping);
-        }
+        self.check_open()?;
         let place = self.sessions().reserve(&cluster_id)?;
-        Ok(Admission { cluster_id, token_hash, remote, place })
+        Ok(Admission { cluster_id, token_hash, remote, place, is_embedded: false })
+    }
+
+    fn check_open(&self) -> Result<(), AgentRefusal> {
+        if self.inner.closing.is_cancelled() { Err(AgentRefusal::Stopping) } else { Ok(()) }
+    }
+
+    /// The cluster of a registration token, and the hash of the token.
+    async fn cluster_of(&self, token: &SecretString) -> Result<Option<(String, Vec<u8>)>, store::Error> {
+        let hash = vault::token_hash(token.expose_secret()).to_vec();
+        let found = store::registration_tokens::find(&self.inner.store, &hash).await?;
+        Ok(found.map(|found| (found.cluster_id, hash)))
     }
 
     /// Runs a session once its HTTP upgrade is done.
@@ -173,7 +199,7 @@ impl Agents {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Admission { cluster_id, token_hash, remote, place } = admission;
+        let Admission { cluster_id, token_hash, remote, place, is_embedded } = admission;
         let config = SessionConfig {
             client_key: cluster_id.clone(),
             ping_interval: PING_INTERVAL,
@@ -189,11 +215,13 @@ impl Agents {
             session: session.clone(),
         };
         self.lock_tokens().push(open);
-        tracing::info!(cluster = cluster_id, %remote, "an agent has connected");
-        let supervision = supervision::supervise(&self.inner, admission, &session, &agent);
+        let what = if *is_embedded { "embedded Rancher" } else { "agent" };
+        tracing::info!(cluster = cluster_id, %remote, "{what} connected");
+        let supervision =
+            async { !is_embedded && supervision::supervise(&self.inner, admission, &session, &agent).await };
         let (reason, has_worked) = tokio::join!(driver, supervision);
         self.lock_tokens().retain(|open| !open.session.is_same(&session));
-        tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "an agent has disconnected");
+        tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "{what} disconnected");
         if has_worked {
             agent.set_proved(false);
             self.inner.lost(admission, &reason).await;
@@ -212,7 +240,9 @@ impl Agents {
 
     /// Ends the sessions of a cluster that is gone.
     pub fn forget(&self, cluster_id: &str) {
-        self.sessions().close(cluster_id, "the cluster was removed");
+        for sessions in [self.sessions(), &self.inner.embedded] {
+            sessions.close(cluster_id, "the cluster was removed");
+        }
     }
 
     /// Ends the sessions whose token no longer exists. To be called every two seconds, and after a token was deleted.
@@ -239,7 +269,7 @@ impl Agents {
         self.inner.closing.cancel();
         self.inner.tasks.close();
         let ended = async {
-            self.sessions().shut_down().await;
+            tokio::join!(self.sessions().shut_down(), self.inner.embedded.shut_down());
             self.inner.tasks.wait().await;
         };
         drop(tokio::time::timeout(STOP_LIMIT, ended).await);
@@ -267,6 +297,12 @@ impl Agents {
     fn lock_tokens(&self) -> MutexGuard<'_, Vec<OpenSession>> {
         self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn record_refusal(refusal: &AgentRefusal, remote: IpAddr) {
+    metrics::counter!("norman_aks_agent_refusals_total", "reason" => refusal.reason()).increment(1);
+    let error: &dyn std::error::Error = refusal;
+    tracing::info!(%remote, error, "agent refused");
 }
 
 impl Inner {

@@ -222,6 +222,28 @@ async fn deleting_the_token_ends_its_sessions() {
 }
 
 #[tokio::test]
+async fn session_of_an_embedded_rancher_stays_open_and_unused() {
+    let scene = Scene::start().await;
+    let embedded = async |token: &str| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer stv-cluster-{token}").parse().unwrap());
+        let dialer = async |target: Target| -> io::Result<TcpStream> { panic!("{target:?}") };
+        TestAgent::with_headers(scene.listener.address, headers, dialer).await
+    };
+    let rejected = embedded("wrong").await.err().unwrap().to_string();
+    assert!(rejected.contains("401") && rejected.contains("failed authentication"), "{rejected}");
+    let session = embedded(&scene.token).await.unwrap();
+    // A session of an agent is tried at once, and counts.
+    let _agent = scene.agent().await;
+    assert_eq!(scene.get("/api/v1/nodes").await, 200);
+    assert_eq!(scene.connected.app.app.cluster_access.sessions().count(), (1, 1));
+    assert!(!session.session.is_closed());
+    let path = format!("/v3/clusterregistrationtokens/{ID}:default-token");
+    scene.connected.app.delete(&path).token(&scene.connected.ann).send().await;
+    assert!(session.ended().await.contains("the registration token was deleted"));
+}
+
+#[tokio::test]
 async fn removing_the_cluster_ends_its_sessions() {
     let scene = Scene::start().await;
     let agent = scene.agent().await;

@@ -14,6 +14,9 @@ pub enum AgentRefusal {
     /// The token is wrong or was deleted, with its cluster or alone.
     #[error("cluster not found")]
     Unknown,
+    /// The bearer token of an embedded Rancher is wrong or was deleted.
+    #[error("failed authentication")]
+    UnknownBearer,
     /// The parameters are not those of a cluster.
     #[error(transparent)]
     Params(#[from] InvalidParams),
@@ -36,7 +39,7 @@ impl AgentRefusal {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::NoToken => "no_token",
-            Self::Unknown => "unknown_token",
+            Self::Unknown | Self::UnknownBearer => "unknown_token",
             Self::Params(_) => "params",
             Self::TooMany(_) => "too_many",
             Self::Stopping => "stopping",

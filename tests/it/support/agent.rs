@@ -110,8 +110,16 @@ impl TestAgent {
         token: &str,
         dialer: impl Dialer,
     ) -> Result<Self, ConnectError> {
+        Self::with_headers(server, headers(token, PARAMS), dialer).await
+    }
+
+    pub(crate) async fn with_headers(
+        server: SocketAddr,
+        headers: HeaderMap,
+        dialer: impl Dialer,
+    ) -> Result<Self, ConnectError> {
         let request = ClientRequest::new(&format!("ws://{server}/v3/connect/register"))?;
-        let request = request.with_headers(headers(token, PARAMS));
+        let request = request.with_headers(headers);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let tls = tls.unwrap().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
