@@ -35,7 +35,7 @@ pub(super) async fn supervise(
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut last_answer, mut next_check) = (Instant::now(), Instant::now());
-    let (mut failures, mut has_worked) = (0, false);
+    let (mut failures, mut has_worked, mut access) = (0, false, None);
     loop {
         tokio::select! {
             _ = session.closed() => return has_worked,
@@ -47,7 +47,15 @@ pub(super) async fn supervise(
         if Instant::now() < next_check {
             continue;
         }
-        let answers = inner.answers_through(&admission.cluster_id, agent).await;
+        // Access that works is not read again.
+        if access.is_none() {
+            access = inner.known_access(&admission.cluster_id).await;
+        }
+        let answers = match &access {
+            Some(access) => inner.cluster_access.answers_through(agent, access).await,
+            None => false,
+        };
+        access = access.filter(|_| answers);
         failures = if answers { 0 } else { failures + 1 };
         next_check = Instant::now() + if answers { CHECK_INTERVAL } else { RETRY_INTERVAL };
         if answers {
@@ -70,14 +78,6 @@ pub(super) async fn supervise(
 }
 
 impl Inner {
-    /// Whether the API of the cluster answers through a session.
-    async fn answers_through(&self, cluster_id: &str, agent: &Arc<AgentSession>) -> bool {
-        match self.known_access(cluster_id).await {
-            Some(access) => self.cluster_access.answers_through(agent, &access).await,
-            None => false,
-        }
-    }
-
     /// The access to a cluster; `None` while the server has none, because the cluster is still being created.
     async fn known_access(&self, cluster_id: &str) -> Option<Arc<Access>> {
         let row = store::clusters::get(&self.store, cluster_id).await.ok()??;
