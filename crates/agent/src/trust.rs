@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
@@ -15,7 +15,7 @@ use rustls::{
     WantsVerifier,
 };
 
-use self::pinned::{PinnedVerifier, is_authority_as_server};
+use self::pinned::{Published, is_authority_as_server};
 use crate::event::{Event, shorten};
 use crate::settings::Endpoint;
 
@@ -39,15 +39,16 @@ pub(crate) fn pinned(pem: &str) -> Result<Arc<ClientConfig>, String> {
     if certificates.is_empty() {
         return Err("cacerts contains no certificate".to_owned());
     }
-    with_verifier(PinnedVerifier::new(certificates, provider())?)
+    with_verifier(Trust::Published(Published::new(certificates, provider())?))
 }
 
 /// A configuration that accepts every certificate. Only for reading `cacerts`, which the checksum verifies.
 pub(crate) fn unverified() -> Result<Arc<ClientConfig>, String> {
-    with_verifier(AcceptAll(provider()))
+    with_verifier(Trust::All)
 }
 
-fn with_verifier(verifier: impl ServerCertVerifier + 'static) -> Result<Arc<ClientConfig>, String> {
+fn with_verifier(trust: Trust) -> Result<Arc<ClientConfig>, String> {
+    let verifier = Verifier { trust, algorithms: provider().signature_verification_algorithms };
     let builder = builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     Ok(Arc::new(builder.with_no_client_auth()))
 }
@@ -61,20 +62,35 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// Accepts every certificate, but not a handshake by someone who lacks its key.
+/// The certificates of servers that are accepted.
 #[derive(Debug)]
-struct AcceptAll(Arc<CryptoProvider>);
+enum Trust {
+    All,
+    Published(Published),
+}
 
-impl ServerCertVerifier for AcceptAll {
+/// Accepts a server by its certificate, and never a handshake by someone who lacks the key.
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match &self.trust {
+            Trust::All => Ok(ServerCertVerified::assertion()),
+            Trust::Published(published) => {
+                published.verify(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+        }
     }
 
     fn verify_tls12_signature(
@@ -83,8 +99,7 @@ impl ServerCertVerifier for AcceptAll {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -93,12 +108,11 @@ impl ServerCertVerifier for AcceptAll {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

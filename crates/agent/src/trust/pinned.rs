@@ -2,40 +2,38 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier as _};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, Error, RootCertStore};
 
 /// Trusts what the published authorities signed, and the published certificates themselves.
 ///
 /// The second part is for servers with a self-signed certificate, as `openssl req -x509` creates it: it is marked as an
 /// authority, and webpki rejects authorities as certificates of servers. Rancher's agents accept them.
 #[derive(Debug)]
-pub(super) struct PinnedVerifier {
-    published: Vec<CertificateDer<'static>>,
+pub(super) struct Published {
+    certificates: Vec<CertificateDer<'static>>,
     inner: Arc<WebPkiServerVerifier>,
 }
 
-impl PinnedVerifier {
+impl Published {
     pub(super) fn new(
-        published: Vec<CertificateDer<'static>>,
+        certificates: Vec<CertificateDer<'static>>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        for certificate in &published {
+        for certificate in &certificates {
             let added = roots.add(certificate.clone());
             added.map_err(|error| format!("cacerts has an invalid certificate: {error}"))?;
         }
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        Ok(Self { published, inner: inner.map_err(|error| error.to_string())? })
+        Ok(Self { certificates, inner: inner.map_err(|error| error.to_string())? })
     }
-}
 
-impl ServerCertVerifier for PinnedVerifier {
-    fn verify_server_cert(
+    pub(super) fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -48,35 +46,13 @@ impl ServerCertVerifier for PinnedVerifier {
         match verified {
             // webpki has checked the validity period by then, but not the name.
             Err(Error::InvalidCertificate(error))
-                if is_authority_as_server(&error) && self.published.contains(end_entity) =>
+                if is_authority_as_server(&error) && self.certificates.contains(end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
             verified => verified,
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }
 
@@ -110,12 +86,10 @@ mod tests {
         year: u64,
     ) -> String {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = PinnedVerifier::new(vec![published.clone()], provider).unwrap();
+        let verifier = Published::new(vec![published.clone()], provider).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_hours((year - 1970) * 365 * 24 + 24 * 30));
         let name = ServerName::try_from(name).unwrap();
-        verifier
-            .verify_server_cert(shown, &[], &name, &[], now)
-            .map_or_else(|error| error.to_string(), |_| String::new())
+        verifier.verify(shown, &[], &name, &[], now).map_or_else(|error| error.to_string(), |_| String::new())
     }
 
     #[test]
