@@ -15,11 +15,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use remotedialer::{Session, SessionConfig, SessionRegistry, join, tune_socket, upgrade};
+use remotedialer::{Session, SessionConfig, join, tune_socket, upgrade};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-/// The only client that this example knows.
-const CLIENT: &str = "client";
+/// The session of the client that connected last.
+type Latest = watch::Sender<Option<Session>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,36 +30,34 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "usage: server <listen for clients> <token> <listen for callers> <host:port to dial>".into()
         );
     };
-    let sessions = SessionRegistry::new(8);
-    tokio::spawn(accept_clients(TcpListener::bind(clients).await?, token.clone(), sessions.clone()));
+    let latest = Latest::default();
+    tokio::spawn(accept_clients(TcpListener::bind(clients).await?, token.clone(), latest.clone()));
     let callers = TcpListener::bind(callers).await?;
     loop {
         let (caller, address) = callers.accept().await?;
         caller.set_nodelay(true)?;
-        match sessions.dial(&CLIENT, "tcp", target) {
-            Ok(connection) => {
+        let session = latest.borrow().clone();
+        match session.map(|session| session.dial("tcp", target)) {
+            Some(Ok(connection)) => {
                 tokio::spawn(async move {
                     if let Err(error) = join(connection, caller).await {
                         eprintln!("connection of {address} failed: {error}");
                     }
                 });
             }
-            Err(error) => eprintln!("cannot dial for {address}: {error}"),
+            Some(Err(error)) => eprintln!("cannot dial for {address}: {error}"),
+            None => eprintln!("cannot dial for {address}: no client is connected"),
         }
     }
 }
 
-async fn accept_clients(
-    listener: TcpListener,
-    token: String,
-    sessions: SessionRegistry<&'static str>,
-) -> std::io::Result<()> {
+async fn accept_clients(listener: TcpListener, token: String, latest: Latest) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tune_socket(&stream)?;
-        let (token, sessions) = (token.clone(), sessions.clone());
+        let (token, latest) = (token.clone(), latest.clone());
         let service = service_fn(move |request| {
-            let response = accept(request, &token, &sessions);
+            let response = accept(request, &token, &latest);
             async move { Ok::<_, Infallible>(response.map(Full::new)) }
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -67,11 +66,7 @@ async fn accept_clients(
 }
 
 /// Authenticates a client and starts its session after the upgrade.
-fn accept(
-    mut request: Request<Incoming>,
-    token: &str,
-    sessions: &SessionRegistry<&'static str>,
-) -> Response<Bytes> {
+fn accept(mut request: Request<Incoming>, token: &str, latest: &Latest) -> Response<Bytes> {
     // A server with several tokens looks them up by a hash, in constant time.
     let is_known = request.headers().get(upgrade::TOKEN_HEADER).is_some_and(|value| value == token);
     if !is_known {
@@ -81,16 +76,11 @@ fn accept(
         Ok(response) => response,
         Err(error) => return rejected(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let registration = match sessions.reserve(CLIENT) {
-        Ok(registration) => registration,
-        Err(error) => return rejected(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
-    };
-    let upgraded = hyper::upgrade::on(&mut request);
+    let (upgraded, latest) = (hyper::upgrade::on(&mut request), latest.clone());
     tokio::spawn(async move {
         let Ok(stream) = upgraded.await else { return };
-        let config = SessionConfig { client_key: CLIENT.to_owned(), ..SessionConfig::server() };
-        let (session, driver) = Session::server(TokioIo::new(stream), config);
-        registration.attach(session);
+        let (session, driver) = Session::server(TokioIo::new(stream), SessionConfig::server());
+        latest.send_replace(Some(session));
         println!("client connected");
         println!("client left: {}", driver.await);
     });

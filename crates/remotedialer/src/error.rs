@@ -145,16 +145,13 @@ pub enum DialError {
     /// The peer does not read, so that unsent control messages pile up.
     #[error("peer is not reading; try again later")]
     Congested,
-    /// No session is registered under the key.
-    #[error("no session found")]
-    NoSession,
 }
 
 impl From<DialError> for io::Error {
     fn from(error: DialError) -> Self {
         let kind = match &error {
             DialError::InvalidTarget(_) => io::ErrorKind::InvalidInput,
-            DialError::SessionEnded | DialError::NoSession => io::ErrorKind::NotConnected,
+            DialError::SessionEnded => io::ErrorKind::NotConnected,
             DialError::TooManyConnections(_) | DialError::Congested => io::ErrorKind::ResourceBusy,
         };
         Self::new(kind, error)

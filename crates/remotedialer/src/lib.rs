@@ -6,7 +6,7 @@
 //! (tested with v0.6.1), which Rancher's cluster agent uses.
 //!
 //! - [`Session::server`] accepts a session on a stream that an HTTP server has upgraded; [`upgrade`] checks the
-//!   request and makes the response. [`SessionRegistry`] keeps sessions by client.
+//!   request and makes the response.
 //! - [`connect`] and [`connect_over`] connect a client. Its [`Dialer`] decides what the server may reach.
 //! - [`join`] copies between a connection and another stream. [`Stats`] are counters for metrics. [`tune_socket`] is
 //!   for TCP connections that a server accepts.
@@ -79,7 +79,6 @@ mod error;
 mod forward;
 mod message;
 mod parser;
-mod registry;
 mod scratch;
 mod session;
 mod shared;
@@ -98,7 +97,6 @@ pub use driver::SessionDriver;
 pub use error::{ConnectionError, DialError, ProtocolError, SessionError};
 pub use forward::join;
 pub use message::{MAX_ERROR_LEN, MAX_TARGET_LEN, Message, Payload};
-pub use registry::{Registration, RegistryError, SessionRegistry};
 pub use session::{DialOptions, Session};
 pub use socket::tune_socket;
 pub use stats::{Stats, StatsSnapshot};

@@ -1,21 +1,21 @@
 //! The child processes: a plain TCP proxy, the tunnel's server and its client.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use remotedialer::{
-    ClientRequest, Session, SessionConfig, SessionRegistry, TcpDialer, connect, join, tune_socket, upgrade,
-};
+use remotedialer::{ClientRequest, Session, SessionConfig, TcpDialer, connect, join, tune_socket, upgrade};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::Outcome;
+
+/// The sessions of all clients that were ever connected.
+type Sessions = Arc<Mutex<Vec<Session>>>;
 
 /// Copies between its callers and `target`.
 pub(crate) async fn proxy(target: &str, buffer: usize) -> Outcome<()> {
@@ -35,43 +35,43 @@ pub(crate) async fn proxy(target: &str, buffer: usize) -> Outcome<()> {
 
 /// Copies between its callers and `target`, through the sessions of its clients in turn.
 pub(crate) async fn server(target: &str) -> Outcome<()> {
-    let sessions = SessionRegistry::new(usize::MAX);
+    let sessions = Sessions::default();
     let callers = TcpListener::bind("127.0.0.1:0").await?;
     let clients = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}\n{}", callers.local_addr()?, clients.local_addr()?);
-    tokio::spawn(accept_clients(clients, sessions.clone()));
-    let next = AtomicUsize::new(0);
-    let mut open: Vec<Session> = Vec::new();
-    loop {
+    tokio::spawn(accept_clients(clients, Arc::clone(&sessions)));
+    for next in 0_usize.. {
         let (caller, _) = callers.accept().await?;
         caller.set_nodelay(true)?;
-        if open.len() != sessions.len(&()) || open.iter().any(Session::is_closed) {
-            open = sessions.sessions(&());
-        }
-        // A client knows of its upgrade before the session is attached.
-        while open.is_empty() {
+        // A client knows of its upgrade before the session is in the list.
+        let session = loop {
+            let session = {
+                let open = sessions.lock().unwrap_or_else(PoisonError::into_inner);
+                open.get(next % open.len().max(1)).cloned()
+            };
+            if let Some(session) = session {
+                break session;
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
-            open = sessions.sessions(&());
-        }
-        let index = next.fetch_add(1, Ordering::Relaxed) % open.len().max(1);
-        let connection = open.get(index).ok_or("no client")?.dial("tcp", target)?;
-        tokio::spawn(join(connection, caller));
+        };
+        tokio::spawn(join(session.dial("tcp", target)?, caller));
     }
+    Ok(())
 }
 
-async fn accept_clients(listener: TcpListener, sessions: SessionRegistry<()>) -> std::io::Result<()> {
+async fn accept_clients(listener: TcpListener, sessions: Sessions) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tune_socket(&stream)?;
-        let sessions = sessions.clone();
+        let sessions = Arc::clone(&sessions);
         let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             let response = upgrade::response(request.method(), request.headers());
             let upgraded = hyper::upgrade::on(&mut request);
-            let registration = sessions.reserve(());
+            let sessions = Arc::clone(&sessions);
             tokio::spawn(async move {
-                let (Ok(stream), Ok(registration)) = (upgraded.await, registration) else { return };
+                let Ok(stream) = upgraded.await else { return };
                 let (session, driver) = Session::server(TokioIo::new(stream), SessionConfig::server());
-                registration.attach(session);
+                sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
                 driver.await;
             });
             async move { response.map(|response| response.map(|()| Empty::<Bytes>::new())) }

@@ -20,6 +20,5 @@ mod messages;
 #[cfg(test)]
 mod recording;
 #[cfg(test)]
-mod registry;
 #[cfg(test)]
 mod support;
