@@ -167,6 +167,30 @@ impl fmt::Display for Event {
                 write!(f, "connected to {server}, which can now reach the cluster's API server")
             }
             Self::Disconnected { reason } => write!(f, "disconnected: {reason}; connecting again"),
+            Self::DialDenied { network, address, reason, count } => {
+                write!(
+                    f,
+                    "denied the server {count} connection(s), the last one to {network}/{address}: {reason}"
+                )
+            }
+            Self::ApiServerUnreachable { address, reason, count } => write!(
+                f,
+                "cannot connect to the cluster's API server at {address} ({count} failed): {reason}; check that network \
+                 policies allow this pod to connect to it"
+            ),
+            Self::Draining { connections } => {
+                write!(f, "stopping: {connections} open connection(s) may finish, new ones are denied")
+            }
+            Self::Stopped => f.write_str("stopped"),
+            failure => failure.fmt_connecting(f),
+        }
+    }
+}
+
+impl Event {
+    /// Writes why there is no connection to the server.
+    fn fmt_connecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Rejected { status, text } => {
                 let text = if text.is_empty() { "no text" } else { text };
                 write!(
@@ -187,6 +211,24 @@ impl fmt::Display for Event {
                     proxy_remedy(*status)
                 )
             }
+            Self::HandshakeFailed { reason } => {
+                write!(
+                    f,
+                    "WebSocket handshake failed: {reason}; check that CATTLE_SERVER leads to the server"
+                )
+            }
+            Self::TimedOut { after } => write!(
+                f,
+                "connecting took longer than {} s; check that firewalls, proxies and network policies allow it",
+                after.as_secs()
+            ),
+            failure => failure.fmt_trust(f),
+        }
+    }
+
+    /// Writes why the server is not trusted.
+    fn fmt_trust(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::TlsFailed { address, reason } => write!(
                 f,
                 "TLS handshake with {address} failed: {reason}; check that it is the port for HTTPS, and that no firewall \
@@ -211,32 +253,8 @@ impl fmt::Display for Event {
                 "CATTLE_CA_CHECKSUM is {expected}, but the server publishes no certificate authority; set `cacerts` there, \
                  or apply the cluster's import manifest again if the server's certificate is now from a public authority"
             ),
-            Self::HandshakeFailed { reason } => {
-                write!(
-                    f,
-                    "WebSocket handshake failed: {reason}; check that CATTLE_SERVER leads to the server"
-                )
-            }
-            Self::TimedOut { after } => write!(
-                f,
-                "connecting took longer than {} s; check that firewalls, proxies and network policies allow it",
-                after.as_secs()
-            ),
-            Self::DialDenied { network, address, reason, count } => {
-                write!(
-                    f,
-                    "denied the server {count} connection(s), the last one to {network}/{address}: {reason}"
-                )
-            }
-            Self::ApiServerUnreachable { address, reason, count } => write!(
-                f,
-                "cannot connect to the cluster's API server at {address} ({count} failed): {reason}; check that network \
-                 policies allow this pod to connect to it"
-            ),
-            Self::Draining { connections } => {
-                write!(f, "stopping: {connections} open connection(s) may finish, new ones are denied")
-            }
-            Self::Stopped => f.write_str("stopped"),
+            // The others are written by the callers.
+            _ => Ok(()),
         }
     }
 }
