@@ -89,14 +89,8 @@ async fn open_connection(
         Ok(info) => info,
         Err(error) => return set_unreached(core, task, error),
     };
-    if task.status.condition(CONNECTED_ONCE).is_none_or(|condition| condition.status != Truth::True) {
-        // Later, the server instance that watches the cluster maintains them.
-        let system = roles::system_namespaces(core).await;
-        match Box::pin(roles::correct(core, &task.row.id, &access, &system)).await {
-            Ok(_) => {}
-            Err(roles::error::Error::Cluster(error)) => return set_unreached(core, task, error),
-            Err(error) => return Err(StepError::roles(error)),
-        }
+    if let Err(error) = create_roles(core, task, &access).await? {
+        return set_unreached(core, task, error);
     }
     match acquisition_error {
         Some(error) => keep_account(task, &error),
@@ -108,6 +102,24 @@ async fn open_connection(
     let path = core.cluster_access.path(&access).unwrap_or(last);
     set_reached(task, &info, path);
     Ok(Some(path))
+}
+
+/// Creates the roles in a cluster that was never connected; later, the server instance that watches the cluster maintains
+/// them. The inner error is that of the cluster.
+async fn create_roles(
+    core: &Core,
+    task: &Task,
+    access: &Access,
+) -> Result<Result<(), cluster_access::Error>, StepError> {
+    if task.status.condition(CONNECTED_ONCE).is_some_and(|condition| condition.status == Truth::True) {
+        return Ok(Ok(()));
+    }
+    let system = roles::system_namespaces(core).await;
+    match Box::pin(roles::correct(core, &task.row.id, access, &system)).await {
+        Ok(_) => Ok(Ok(())),
+        Err(roles::error::Error::Cluster(error)) => Ok(Err(error)),
+        Err(error) => Err(StepError::roles(error)),
+    }
 }
 
 /// The cluster as a target of access.
