@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::nodes::Node;
+use azure::SharedTask;
 use clock::Clock;
 use cluster_access::{Access, ClusterAccess};
 use moka::sync::Cache;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::base::Base;
 use super::clusters::Cluster;
 use super::server_access::{self, ServerAccess};
-use super::single_flight::{Flight, Flights};
+use super::single_flight::Flights;
 
 /// How long a caller waits for nodes that are being read. Below two seconds with what else a request takes.
 const MAX_WAIT: Duration = Duration::from_millis(1_800);
@@ -127,7 +128,7 @@ impl Nodes {
     }
 
     /// Starts to read the nodes of a cluster, or joins a read; `None` if they are fresh, or nothing can be read.
-    fn start_stale(&self, cluster: &Cluster) -> Option<Flight<()>> {
+    fn start_stale(&self, cluster: &Cluster) -> Option<SharedTask<()>> {
         let inner = &self.inner;
         // A cluster that was never connected has no nodes that could be read.
         cluster.status.api_endpoint.as_ref()?;
@@ -145,7 +146,7 @@ impl Nodes {
         &self,
         cluster_id: &str,
         read: impl Future<Output = Result<Vec<Node>, Error>> + Send + 'static,
-    ) -> Option<Flight<()>> {
+    ) -> Option<SharedTask<()>> {
         let key = cluster_id.to_owned();
         if self.inner.reads.len() >= MAX_READS && self.inner.reads.get(&key).is_none() {
             metrics::counter!(READS, "outcome" => "skipped").increment(1);

@@ -1,23 +1,14 @@
-//! Single flight: concurrent callers that need the same value share one task that computes it.
+//! Single flight by key: concurrent callers that need the same value share one task that computes it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
-use tokio::time::Instant;
+use azure::SharedTask;
 
 /// The tasks in flight, by key. Clones share them.
 pub(super) struct Flights<K, V> {
-    by_key: Arc<Mutex<HashMap<K, Flight<V>>>>,
-}
-
-/// A task in flight, or one that has just ended.
-#[derive(Debug)]
-pub(super) struct Flight<V> {
-    /// When it was started.
-    pub(super) started: Instant,
-    outcome: watch::Receiver<Option<V>>,
+    by_key: Arc<Mutex<HashMap<K, SharedTask<V>>>>,
 }
 
 impl<K, V> Clone for Flights<K, V> {
@@ -32,26 +23,13 @@ impl<K, V> Default for Flights<K, V> {
     }
 }
 
-impl<V> Clone for Flight<V> {
-    fn clone(&self) -> Self {
-        Self { started: self.started, outcome: self.outcome.clone() }
-    }
-}
-
-impl<V: Clone> Flight<V> {
-    /// Waits for the value; `None` if the task panicked.
-    pub(super) async fn outcome(&self) -> Option<V> {
-        self.outcome.clone().wait_for(Option::is_some).await.ok()?.clone()
-    }
-}
-
 impl<K, V> Flights<K, V>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
 {
     /// The flight of `key`, if there is one.
-    pub(super) fn get(&self, key: &K) -> Option<Flight<V>> {
+    pub(super) fn get(&self, key: &K) -> Option<SharedTask<V>> {
         self.lock().get(key).cloned()
     }
 
@@ -69,54 +47,52 @@ where
         existing: impl FnOnce() -> Option<V>,
         start: impl FnOnce() -> F,
         finish: impl FnOnce(F::Output, bool) -> V + Send + 'static,
-    ) -> Flight<V>
+    ) -> SharedTask<V>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let started = Instant::now();
         let mut flights = self.lock();
         if let Some(flight) = flights.get(key) {
             return flight.clone();
         }
         if let Some(value) = existing() {
-            return Flight { started, outcome: watch::channel(Some(value)).1 };
+            return SharedTask::ready(value);
         }
-        let (sender, outcome) = watch::channel(None);
-        let flight = Flight { started, outcome };
-        flights.insert(key.clone(), flight.clone());
+        let (task, starting) = SharedTask::new();
+        flights.insert(key.clone(), task.clone());
         drop(flights);
+        let landing = Landing { flights: self.clone(), key: key.clone(), task: task.clone() };
         let work = start();
-        let landing = Landing { flights: self.clone(), key: key.clone(), flight: flight.clone() };
-        tokio::spawn(async move {
+        starting.spawn(async move {
             let output = work.await;
-            let value = landing.land(|is_current| finish(output, is_current));
-            sender.send_replace(Some(value));
+            landing.land(|is_current| finish(output, is_current))
         });
-        flight
+        task
     }
 
     /// Removes flights: their callers get their values, others do not join them.
     pub(super) fn remove_if(&self, matches: impl Fn(&K) -> bool) {
         self.lock().retain(|key, _| !matches(key));
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+impl<K, V> Flights<K, V> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, SharedTask<V>>> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Removes a flight when its task ends, by a panic too.
-struct Landing<K: Clone + Eq + Hash + Send + Sync + 'static, V: Send + Sync + 'static> {
+struct Landing<K: Eq + Hash, V: Clone + Send + Sync + 'static> {
     flights: Flights<K, V>,
     key: K,
-    flight: Flight<V>,
+    task: SharedTask<V>,
 }
 
-impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Send + Sync + 'static> Landing<K, V> {
+impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Landing<K, V> {
     fn land<T>(&self, finish: impl FnOnce(bool) -> T) -> T {
         let mut flights = self.flights.lock();
-        let own = |flight: &Flight<V>| flight.outcome.same_channel(&self.flight.outcome);
-        let is_current = flights.get(&self.key).is_some_and(own);
+        let is_current = flights.get(&self.key).is_some_and(|flight| flight.is_same(&self.task));
         let value = finish(is_current);
         if is_current {
             flights.remove(&self.key);
@@ -125,7 +101,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Send + Sync + 'static> Lan
     }
 }
 
-impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Send + Sync + 'static> Drop for Landing<K, V> {
+impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Drop for Landing<K, V> {
     fn drop(&mut self) {
         self.land(|_| ());
     }
@@ -135,7 +111,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Send + Sync + 'static> Dro
 mod tests {
     use super::*;
 
-    fn number(flights: &Flights<&'static str, u32>, value: u32) -> Flight<u32> {
+    fn number(flights: &Flights<&'static str, u32>, value: u32) -> SharedTask<u32> {
         flights.join(&"a", || None, move || async move { value }, |value, _| value)
     }
 

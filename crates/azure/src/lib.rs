@@ -46,6 +46,7 @@ pub use crate::resources::{
     agent_pools, kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups,
     run_command, skus, subscriptions, usages, virtual_networks, vm_sizes, workspaces,
 };
+pub use crate::single_flight::SharedTask;
 pub use crate::tenant::{Discovery, DiscoveryError};
 pub use crate::write::WriteResponse;
 

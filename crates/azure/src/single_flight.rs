@@ -4,13 +4,27 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::Instrument as _;
 
 /// A task that does not depend on its callers: it goes on if they stop waiting.
 #[derive(Debug)]
-pub(crate) struct SharedTask<T> {
+pub struct SharedTask<T> {
     started: Instant,
     outcome: watch::Receiver<Option<T>>,
+}
+
+/// Starts a [`SharedTask`], which is lost if this is dropped instead.
+#[derive(Debug)]
+pub struct Start<T>(watch::Sender<Option<T>>);
+
+impl<T: Send + Sync + 'static> Start<T> {
+    /// Starts the task in the caller's tracing span.
+    pub fn spawn(self, work: impl Future<Output = T> + Send + 'static) {
+        let task = async move {
+            self.0.send_replace(Some(work.await));
+        };
+        tokio::spawn(task.in_current_span());
+    }
 }
 
 impl<T> Clone for SharedTask<T> {
@@ -20,18 +34,26 @@ impl<T> Clone for SharedTask<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> SharedTask<T> {
-    /// Starts the task in the caller's tracing span.
-    pub(crate) fn spawn(work: impl Future<Output = T> + Send + 'static) -> Self {
+    /// A task that can be awaited before it is started.
+    pub fn new() -> (Self, Start<T>) {
         let (sender, outcome) = watch::channel(None);
-        let task = async move {
-            sender.send_replace(Some(work.await));
-        };
-        tokio::spawn(task.in_current_span());
-        Self { started: Instant::now(), outcome }
+        (Self { started: Instant::now(), outcome }, Start(sender))
+    }
+
+    /// Starts a task.
+    pub fn spawn(work: impl Future<Output = T> + Send + 'static) -> Self {
+        let (task, start) = Self::new();
+        start.spawn(work);
+        task
+    }
+
+    /// Whether both are the same task.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.outcome.same_channel(&other.outcome)
     }
 
     /// The task in `slot`, which is started if there is none or if it was lost.
-    pub(crate) fn join_or_spawn<F>(slot: &mut Option<Self>, work: impl FnOnce() -> F) -> Self
+    pub fn join_or_spawn<F>(slot: &mut Option<Self>, work: impl FnOnce() -> F) -> Self
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -39,19 +61,24 @@ impl<T: Clone + Send + Sync + 'static> SharedTask<T> {
         slot.insert(task).clone()
     }
 
+    /// A task that has ended with `outcome`.
+    pub fn ready(outcome: T) -> Self {
+        Self { started: Instant::now(), outcome: watch::channel(Some(outcome)).1 }
+    }
+
     /// The time `after` the start.
-    pub(crate) fn deadline(&self, after: Duration) -> Instant {
+    pub fn deadline(&self, after: Duration) -> Instant {
         self.started + after
     }
 
     /// Whether the task ended without an outcome, because it panicked or its runtime was shut down.
-    pub(crate) fn is_lost(&self) -> bool {
+    pub fn is_lost(&self) -> bool {
         self.outcome.has_changed().is_err() && self.outcome.borrow().is_none()
     }
 
     /// Waits for the outcome; `None` if the task is lost.
-    pub(crate) async fn outcome(mut self) -> Option<T> {
-        self.outcome.wait_for(Option::is_some).await.ok()?.clone()
+    pub async fn outcome(&self) -> Option<T> {
+        self.outcome.clone().wait_for(Option::is_some).await.ok()?.clone()
     }
 }
 
@@ -67,7 +94,7 @@ mod tests {
         });
         let mut slot = Some(task.clone());
         let joined = SharedTask::join_or_spawn(&mut slot, || async { 8 });
-        assert_eq!(tokio::join!(task.clone().outcome(), joined.outcome()), (Some(7), Some(7)));
+        assert_eq!(tokio::join!(task.outcome(), joined.outcome()), (Some(7), Some(7)));
         assert!(!task.is_lost());
         assert_eq!(task.outcome().await, Some(7), "also later");
     }
@@ -75,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn lost_task_is_replaced() {
         let task = SharedTask::<u8>::spawn(async { panic!("on purpose") });
-        assert_eq!(task.clone().outcome().await, None);
+        assert_eq!(task.outcome().await, None);
         assert!(task.is_lost());
         let next = SharedTask::join_or_spawn(&mut Some(task), || async { 8 });
         assert_eq!(next.outcome().await, Some(8));

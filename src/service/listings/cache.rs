@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aks::arm::KubernetesVersion;
-use azure::Fingerprint;
+use azure::{Fingerprint, SharedTask};
 use bytes::Bytes;
 use clock::Clock;
 use metrics::Counter;
@@ -16,7 +16,7 @@ use moka::sync::Cache as Memory;
 use tokio::time::{timeout, timeout_at};
 
 use super::kind::{Key, Kind};
-use crate::service::single_flight::{Flight, Flights};
+use crate::service::single_flight::Flights;
 
 /// The limit of one load, retries and pages included.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);
@@ -196,7 +196,7 @@ impl Cache {
             return stale(Reason::TimedOut);
         }
         // Counted from the start of the load, which may be older than this request.
-        match timeout_at(running.started + self.limits.stale_after, outcome(&running)).await {
+        match timeout_at(running.deadline(self.limits.stale_after), outcome(&running)).await {
             Ok(Ok(entry)) => Ok(self.found(kind, &entry, Duration::ZERO, Freshness::Miss)),
             Ok(Err(failure)) if failure.allows_stale() => stale(Reason::Failed),
             Ok(Err(failure)) => Err(failure),
@@ -235,7 +235,7 @@ impl Cache {
 
     /// The load in flight for `key`, started if there is none. One that has ended since the caller looked, and saw
     /// `seen`, counts as in flight.
-    fn join<F>(&self, key: &Key, seen: Option<&Arc<Entry>>, load: impl FnOnce() -> F) -> Flight<Outcome>
+    fn join<F>(&self, key: &Key, seen: Option<&Arc<Entry>>, load: impl FnOnce() -> F) -> SharedTask<Outcome>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
@@ -318,7 +318,7 @@ fn max_age(kind: Kind) -> Duration {
 }
 
 /// Waits for the end of a load.
-async fn outcome(load: &Flight<Outcome>) -> Outcome {
+async fn outcome(load: &SharedTask<Outcome>) -> Outcome {
     // A load that panicked (it is reported where panics are) has no outcome.
     timeout(TIME_LIMIT, load.outcome()).await.ok().flatten().unwrap_or(Err(Failure::TimedOut))
 }
