@@ -15,7 +15,7 @@ pub use self::bell::Bell;
 pub use self::following::{Following, Told};
 use super::base::Base;
 use super::clusters::Clusters;
-use super::places::Places;
+use super::concurrency::ConcurrencyLimit;
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, ClusterEventRow, Store};
@@ -23,9 +23,9 @@ use crate::store::{self, ClusterEventRow, Store};
 /// The kind of the last event that a cluster has.
 pub const REMOVED: &str = "removed";
 
-/// Those who follow events at once, and those of one user.
-const PLACES: usize = 512;
-const PLACES_OF_ONE: usize = 32;
+/// The most concurrent event streams, in total and per user.
+const MAX_STREAMS: usize = 512;
+const MAX_STREAMS_PER_USER: usize = 32;
 
 /// How long events are kept, and how many of one cluster.
 const KEPT: Duration = Duration::from_hours(30 * 24);
@@ -79,7 +79,7 @@ struct Inner {
     clusters: Clusters,
     tokens: Tokens,
     clock: Clock,
-    places: Arc<Places>,
+    limit: Arc<ConcurrencyLimit>,
     closing: CancellationToken,
     pace: Pace,
 }
@@ -90,8 +90,9 @@ impl ClusterEvents {
         let Base { store, clock, .. } = base.clone();
         // A revoked token ends what it began within two seconds, here as elsewhere.
         let pace = Pace { look: Duration::from_secs(1), silence: Duration::from_secs(15) };
-        let (places, closing) = (Places::new(PLACES, PLACES_OF_ONE), CancellationToken::new());
-        Self { inner: Arc::new(Inner { store, clusters, tokens, clock, places, closing, pace }) }
+        let limit = ConcurrencyLimit::new(MAX_STREAMS, MAX_STREAMS_PER_USER);
+        let closing = CancellationToken::new();
+        Self { inner: Arc::new(Inner { store, clusters, tokens, clock, limit, closing, pace }) }
     }
 
     /// What is kept of a cluster behind that id, oldest first.
@@ -113,9 +114,9 @@ impl ClusterEvents {
     /// As [`ClusterEvents::list`]; [`Error::TooManyEventStreams`] when too many do so.
     pub async fn follow(&self, caller: &Caller, cluster_id: &str, after: &str) -> Result<Following> {
         let after = id(after)?;
-        let place = self.inner.places.take(&caller.user_id).ok_or(Error::TooManyEventStreams)?;
+        let permit = self.inner.limit.try_acquire(&caller.user_id).ok_or(Error::TooManyEventStreams)?;
         self.inner.clusters.get(caller, cluster_id).await?;
-        Ok(Following::new(Arc::clone(&self.inner), caller.clone(), cluster_id, after, place))
+        Ok(Following::new(Arc::clone(&self.inner), caller.clone(), cluster_id, after, permit))
     }
 
     /// Ends everything that is followed. Nothing of that kind begins afterwards.

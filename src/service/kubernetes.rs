@@ -21,15 +21,15 @@ use tokio_util::task::TaskTracker;
 use self::roles::Roles;
 use super::base::Base;
 use super::clusters::{Cluster, Clusters};
-use super::places::{Place, Places};
+use super::concurrency::{ConcurrencyLimit, Permit};
 use super::server_access::{self, ServerAccess};
 use super::tokens::Tokens;
 use super::{Caller, Error};
 pub use cluster_access::{BodyTooLarge, Closing, ForwardOptions, Tunnel};
 
-/// Requests and streams that pass at once, and those of one user.
-const PLACES: usize = 2_048;
-const PLACES_OF_ONE: usize = 256;
+/// The most concurrent requests and streams, in total and per user.
+const MAX_REQUESTS: usize = 2_048;
+const MAX_REQUESTS_PER_USER: usize = 256;
 
 /// How often it is looked whether a stream may go on. With what is taken from memory, it ends within two seconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
@@ -126,7 +126,7 @@ struct Inner {
     tokens: Tokens,
     access: ServerAccess,
     cluster_access: ClusterAccess,
-    places: Arc<Places>,
+    limit: Arc<ConcurrencyLimit>,
     closing: CancellationToken,
     sessions: TaskTracker,
 }
@@ -140,7 +140,7 @@ impl Kubernetes {
                 tokens,
                 access,
                 cluster_access: base.cluster_access.clone(),
-                places: Places::new(PLACES, PLACES_OF_ONE),
+                limit: ConcurrencyLimit::new(MAX_REQUESTS, MAX_REQUESTS_PER_USER),
                 closing: CancellationToken::new(),
                 sessions: TaskTracker::new(),
             }),
@@ -162,7 +162,7 @@ impl Kubernetes {
         if let Some(only) = caller.cluster_id.as_ref().filter(|only| *only != cluster_id) {
             return Err(Refusal::OtherCluster(only.clone()));
         }
-        let place = self.inner.places.take(&caller.user_id).ok_or(Refusal::Busy)?;
+        let permit = self.inner.limit.try_acquire(&caller.user_id).ok_or(Refusal::Busy)?;
         let found = self.inner.roles.get(&caller, cluster_id).await;
         let (cluster, role) = found.map_err(|error| match error {
             Error::NotFound { id } => Refusal::Unknown(id),
@@ -176,7 +176,7 @@ impl Kubernetes {
             cluster_id: cluster.id.clone(),
             role,
             is_endless,
-            _place: place,
+            _permit: permit,
         };
         Ok(Visit { cluster, access, pass })
     }
@@ -199,7 +199,7 @@ impl Kubernetes {
 
     /// Requests and streams that are inside.
     pub fn inside(&self) -> usize {
-        self.inner.places.taken()
+        self.inner.limit.in_use()
     }
 }
 
@@ -281,7 +281,7 @@ pub struct Pass {
     cluster_id: String,
     role: Role,
     is_endless: bool,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl Pass {

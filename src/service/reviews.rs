@@ -24,9 +24,9 @@ use clock::Clock;
 
 use super::actor::Actor;
 use super::base::Base;
+use super::concurrency::ConcurrencyLimit;
 use super::credentials::{AccessError, AzureAccess, Credentials, InlineCredential, Via};
 use super::events::{Action, Events};
-use super::places::Places;
 use super::settings::Settings;
 use super::{Error, Invalid, Result};
 use crate::store::{self, Store};
@@ -64,7 +64,7 @@ struct Inner {
     events: Events,
     settings: Settings,
     clock: Clock,
-    waiting: Arc<Places>,
+    waiting: Arc<ConcurrencyLimit>,
 }
 
 /// A specification to be reviewed.
@@ -101,7 +101,7 @@ impl Reviews {
     /// Reviews with this way to Azure.
     pub fn new(base: &Base, credentials: Credentials, settings: Settings) -> Self {
         let Base { store, azure, events, clock, .. } = base.clone();
-        let waiting = Places::new(MAX_WAITING, MAX_WAITING_OF_USER);
+        let waiting = ConcurrencyLimit::new(MAX_WAITING, MAX_WAITING_OF_USER);
         Self { inner: Arc::new(Inner { azure, store, credentials, events, settings, clock, waiting }) }
     }
 
@@ -157,7 +157,7 @@ impl Reviews {
         if !may_pass(&azure) {
             return azure;
         }
-        let Some(_permit) = self.inner.waiting.take(&by.caller.user_id) else {
+        let Some(_permit) = self.inner.waiting.try_acquire(&by.caller.user_id) else {
             count_wait("limited");
             return azure;
         };

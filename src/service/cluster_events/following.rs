@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::bell::Listener;
 use super::{ClusterEvent, Inner, REMOVED};
-use crate::service::places::Place;
+use crate::service::concurrency::Permit;
 use crate::service::{Caller, Error};
 use crate::store;
 
@@ -38,7 +38,7 @@ pub struct Following {
     /// When something was told last.
     told: Instant,
     ending: bool,
-    _place: Place,
+    _permit: Permit,
 }
 
 /// What the caller may, and whether there will be more.
@@ -56,7 +56,7 @@ impl Following {
         caller: Caller,
         cluster_id: &str,
         after: String,
-        place: Place,
+        permit: Permit,
     ) -> Self {
         let (bell, now) = (inner.clusters.bell().listen(), Instant::now());
         Self {
@@ -69,7 +69,7 @@ impl Following {
             allowed: now,
             told: now,
             ending: false,
-            _place: place,
+            _permit: permit,
         }
     }
 

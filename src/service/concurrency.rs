@@ -1,0 +1,81 @@
+//! Concurrency limits for long requests, in total and per user.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A concurrency limit, in total and per user.
+pub(super) struct ConcurrencyLimit {
+    max_total: usize,
+    max_per_user: usize,
+    total: Arc<Semaphore>,
+    by_user: Mutex<HashMap<String, usize>>,
+}
+
+impl ConcurrencyLimit {
+    pub(super) fn new(max_total: usize, max_per_user: usize) -> Arc<Self> {
+        let total = Arc::new(Semaphore::new(max_total));
+        Arc::new(Self { max_total, max_per_user, total, by_user: Mutex::default() })
+    }
+
+    /// A permit for a user; `None` if a limit is reached.
+    pub(super) fn try_acquire(self: &Arc<Self>, user_id: &str) -> Option<Permit> {
+        let of_total = Arc::clone(&self.total).try_acquire_owned().ok()?;
+        let mut by_user = self.by_user();
+        let in_use = by_user.entry(user_id.to_owned()).or_default();
+        if *in_use >= self.max_per_user {
+            return None;
+        }
+        *in_use += 1;
+        drop(by_user);
+        Some(Permit { limit: Arc::clone(self), user_id: user_id.to_owned(), _of_total: of_total })
+    }
+
+    /// The number of permits in use.
+    pub(super) fn in_use(&self) -> usize {
+        self.max_total - self.total.available_permits()
+    }
+
+    fn by_user(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A permit, released when it is dropped.
+pub(super) struct Permit {
+    limit: Arc<ConcurrencyLimit>,
+    user_id: String,
+    _of_total: OwnedSemaphorePermit,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut by_user = self.limit.by_user();
+        if let Some(in_use) = by_user.get_mut(&self.user_id) {
+            *in_use -= 1;
+            if *in_use == 0 {
+                by_user.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_per_user_holds_and_permits_are_released() {
+        let limit = ConcurrencyLimit::new(3, 2);
+        let own: Vec<_> = (0..2).filter_map(|_| limit.try_acquire("a")).collect();
+        assert!(limit.try_acquire("a").is_none());
+        let other = limit.try_acquire("b");
+        assert!(other.is_some() && limit.try_acquire("c").is_none());
+        assert_eq!(limit.in_use(), 3);
+        drop(own);
+        assert!(limit.try_acquire("a").is_some());
+        drop(other);
+        assert_eq!((limit.in_use(), limit.by_user().len()), (0, 0));
+    }
+}
