@@ -175,7 +175,7 @@ async fn run_step(core: &Core, row: ClusterRow) {
             if is_gone {
                 core.agents.forget(&id);
             }
-            core.bell.ring(&id);
+            core.notifier.notify(&id);
         }
         Ok(false) => tracing::warn!(cluster = id, "lease lost; state not saved"),
         Err(error) => {

@@ -30,7 +30,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
         let what = waits_for_api(task);
         task.wait(&what, None);
         task.save(core).await?;
-        core.bell.ring(&task.row.id);
+        core.notifier.notify(&task.row.id);
     }
     let connected = connection::connect(core, task, Some(observed)).await;
     let reached = Reached::by(connected.as_ref().ok().copied().flatten());

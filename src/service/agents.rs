@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 pub use self::refusal::AgentRefusal;
 pub use self::relays::RelayError;
 use super::base::Base;
-use super::cluster_events::Bell;
+use super::cluster_events::ChangeNotifier;
 use super::clusters::Clusters;
 use super::secrets::Secrets;
 use super::server_access::ServerAccess;
@@ -54,7 +54,7 @@ struct Inner {
     embedded: AgentSessions,
     access: ServerAccess,
     work: Arc<Notify>,
-    bell: Bell,
+    notifier: ChangeNotifier,
     totals: Arc<Stats>,
     /// Sessions by the hash of their token.
     tokens: Mutex<Vec<OpenSession>>,
@@ -104,7 +104,7 @@ impl Agents {
                 embedded: AgentSessions::default(),
                 access,
                 work: clusters.work(),
-                bell: clusters.bell(),
+                notifier: clusters.notifier(),
                 totals: Arc::default(),
                 tokens: Mutex::default(),
                 secrets,

@@ -1,8 +1,8 @@
 //! What happens to clusters, for those who may see them: what is kept, and what comes. The worker writes it down; here it
 //! is read, followed and, when it is old, forgotten.
 
-mod bell;
 mod following;
+mod notifier;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use clock::Clock;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-pub use self::bell::Bell;
 pub use self::following::{Following, Told};
+pub use self::notifier::ChangeNotifier;
 use super::base::Base;
 use super::clusters::Clusters;
 use super::concurrency::ConcurrencyLimit;

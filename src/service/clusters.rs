@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 use super::actor::Actor;
 use super::base::Base;
-use super::cluster_events::Bell;
+use super::cluster_events::ChangeNotifier;
 use super::credentials::{ATTEMPTS, Credentials, last_use};
 use super::error::Reason;
 use super::events::{Action, Events};
@@ -135,15 +135,17 @@ struct Inner {
     reviews: Reviews,
     clock: Clock,
     work: Arc<Notify>,
-    bell: Bell,
+    notifier: ChangeNotifier,
 }
 
 impl Clusters {
     /// The clusters of this database.
     pub fn new(base: &Base, credentials: Credentials, settings: Settings, reviews: Reviews) -> Self {
         let Base { store, events, clock, .. } = base.clone();
-        let (work, bell) = (Arc::default(), Bell::default());
-        Self { inner: Arc::new(Inner { store, credentials, events, settings, reviews, clock, work, bell }) }
+        let (work, notifier) = (Arc::default(), ChangeNotifier::default());
+        Self {
+            inner: Arc::new(Inner { store, credentials, events, settings, reviews, clock, work, notifier }),
+        }
     }
 
     /// Rings when there is work for the worker of this server.
@@ -151,9 +153,9 @@ impl Clusters {
         Arc::clone(&self.inner.work)
     }
 
-    /// Rung for those in this server who follow what happens to clusters.
-    pub fn bell(&self) -> Bell {
-        self.inner.bell.clone()
+    /// Notifies the subscribers to cluster events in this server.
+    pub fn notifier(&self) -> ChangeNotifier {
+        self.inner.notifier.clone()
     }
 
     /// The cluster of that id.

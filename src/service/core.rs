@@ -6,7 +6,7 @@ use cluster_access::ClusterAccess;
 
 use super::agents::Agents;
 use super::base::Base;
-use super::cluster_events::{Bell, ClusterEvents};
+use super::cluster_events::{ChangeNotifier, ClusterEvents};
 use super::clusters::Clusters;
 use super::credentials::Credentials;
 use super::events::Events;
@@ -56,8 +56,8 @@ pub struct Core {
     pub events: Events,
     /// The current time.
     pub clock: Clock,
-    /// Rung after each change of a cluster.
-    pub bell: Bell,
+    /// Notified after each change of a cluster.
+    pub notifier: ChangeNotifier,
     /// [`Options::instance`].
     pub instance: String,
     /// API tokens and who they belong to.
@@ -139,7 +139,7 @@ impl Core {
             public_address,
             nodes: Nodes::new(&base, access.clone()),
             readiness: Readiness::new(base.store.clone(), base.secrets.clone(), options.log_is_full),
-            bell: clusters.bell(),
+            notifier: clusters.notifier(),
             instance: options.instance,
             store: base.store,
             secrets: base.secrets,

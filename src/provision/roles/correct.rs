@@ -60,7 +60,7 @@ pub(crate) async fn correct(
     tracing::info!(cluster = id, opened = ?changes.opened(), closed = ?changes.closed(), "corrected roles");
     if let Some(event) = namespaces_event(core.clock.now_ms(), &changes) {
         store::cluster_events::append(&core.store, id, &[event]).await?;
-        core.bell.ring(id);
+        core.notifier.notify(id);
     }
     Ok(state)
 }
@@ -81,7 +81,7 @@ async fn announce(core: &Core, id: &str) -> Result<(), Error> {
     }
     let now_ms = core.clock.now_ms();
     if watches::announce(&core.store, id, now_ms, &announcement(now_ms, &members)).await? {
-        core.bell.ring(id);
+        core.notifier.notify(id);
     }
     Ok(())
 }

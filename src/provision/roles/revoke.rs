@@ -32,7 +32,7 @@ pub(super) async fn revoke(core: &Core, id: &str, access: &Access) -> Result<(),
     if let Some(event) = report_event(now_ms, &users, &report, is_first) {
         tracing::info!(cluster = id, "{}", event.message);
         store::cluster_events::append(&core.store, id, &[event]).await?;
-        core.bell.ring(id);
+        core.notifier.notify(id);
     }
     for mark in &due {
         if mark.scanned_ms.is_none() {

@@ -138,7 +138,7 @@ impl Inner {
             data: data.to_string(),
         };
         match store::cluster_events::append(&self.store, cluster_id, &[event]).await {
-            Ok(_) => self.bell.ring(cluster_id),
+            Ok(_) => self.notifier.notify(cluster_id),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(cluster = cluster_id, error, "cannot record the event {kind}");

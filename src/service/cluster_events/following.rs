@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::bell::Listener;
+use super::notifier::Notifications;
 use super::{ClusterEvent, Inner, REMOVED};
 use crate::service::concurrency::Permit;
 use crate::service::{Caller, Error};
@@ -32,7 +32,7 @@ pub struct Following {
     /// The last event that was read.
     after: String,
     read: VecDeque<ClusterEvent>,
-    bell: Listener,
+    notifications: Notifications,
     /// When it was last made sure that the caller may.
     allowed: Instant,
     /// When something was told last.
@@ -58,14 +58,14 @@ impl Following {
         after: String,
         permit: Permit,
     ) -> Self {
-        let (bell, now) = (inner.clusters.bell().listen(), Instant::now());
+        let (notifications, now) = (inner.clusters.notifier().subscribe(), Instant::now());
         Self {
             inner,
             caller,
             cluster_id: cluster_id.to_owned(),
             after,
             read: VecDeque::new(),
-            bell,
+            notifications,
             allowed: now,
             told: now,
             ending: false,
@@ -118,7 +118,7 @@ impl Following {
         tokio::select! {
             () = self.inner.closing.cancelled() => false,
             () = sleep_until(self.told + pace.silence) => true,
-            () = self.bell.rung_for(&self.cluster_id) => false,
+            () = self.notifications.changed(&self.cluster_id) => false,
             () = sleep(pace.look) => false,
         }
     }

@@ -54,7 +54,7 @@ impl Clusters {
         let result = self.give_up(by, id).await;
         self.inner.credentials.forget_resolved();
         if result.is_ok() {
-            self.inner.bell.ring(id);
+            self.inner.notifier.notify(id);
         }
         self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
