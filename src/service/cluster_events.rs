@@ -1,8 +1,8 @@
-//! What happens to clusters, for those who may see them: what is kept, and what comes. The worker writes it down; here it
-//! is read, followed and, when it is old, forgotten.
+//! Cluster events for callers that may see the cluster: listing, streaming, and pruning of old ones. The reconcile worker
+//! writes them.
 
-mod following;
 mod notifier;
+mod subscription;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use clock::Clock;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-pub use self::following::{Following, Told};
 pub use self::notifier::ChangeNotifier;
+pub use self::subscription::{StreamItem, Subscription};
 use super::base::Base;
 use super::clusters::Clusters;
 use super::concurrency::ConcurrencyLimit;
@@ -20,32 +20,32 @@ use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, ClusterEventRow, Store};
 
-/// The kind of the last event that a cluster has.
+/// The kind of a cluster's last event.
 pub const REMOVED: &str = "removed";
 
 /// The most concurrent event streams, in total and per user.
 const MAX_STREAMS: usize = 512;
 const MAX_STREAMS_PER_USER: usize = 32;
 
-/// How long events are kept, and how many of one cluster.
-const KEPT: Duration = Duration::from_hours(30 * 24);
-const KEPT_OF_ONE: u32 = 1_000;
+/// The maximum age of events, and their maximum number per cluster.
+const RETENTION: Duration = Duration::from_hours(30 * 24);
+const MAX_PER_CLUSTER: u32 = 1_000;
 
-/// How many go in one statement, so that none holds the database for long.
-const FORGOTTEN_AT_ONCE: u32 = 5_000;
+/// Events deleted by one statement, so that none blocks the database for long.
+const PRUNE_BATCH: u32 = 5_000;
 
-/// Something that happened to a cluster.
+/// An event of a cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterEvent {
-    /// Later events have greater ones, as texts.
+    /// A UUID of version 7; later events have greater ones, compared as strings.
     pub id: String,
     /// Milliseconds since 1970.
     pub at_ms: i64,
-    /// One word.
+    /// The kind, one word.
     pub kind: String,
-    /// For people.
+    /// The message, for users.
     pub message: String,
-    /// The same for programs: `state` and `phase` after it, `generation` that was worked on, and more by its kind.
+    /// Data for programs: `state` and `phase` after the event, the `generation` it concerns, and more that depends on the kind.
     pub data: Map<String, Value>,
 }
 
@@ -61,14 +61,16 @@ impl From<ClusterEventRow> for ClusterEvent {
     }
 }
 
-/// How often is looked, and how long may be silence.
+/// The intervals of an event stream.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
-    look: Duration,
-    silence: Duration,
+struct Intervals {
+    /// Between polls of the table and checks of the caller's access.
+    poll: Duration,
+    /// Between the last item and a keep-alive.
+    keep_alive: Duration,
 }
 
-/// What happens to clusters. Clones share everything.
+/// The cluster events. Clones share everything.
 #[derive(Clone)]
 pub struct ClusterEvents {
     inner: Arc<Inner>,
@@ -81,67 +83,68 @@ struct Inner {
     clock: Clock,
     limit: Arc<ConcurrencyLimit>,
     closing: CancellationToken,
-    pace: Pace,
+    intervals: Intervals,
 }
 
 impl ClusterEvents {
-    /// The events of the clusters of `clusters`.
+    /// The events of `clusters`.
     pub fn new(base: &Base, clusters: Clusters, tokens: Tokens) -> Self {
         let Base { store, clock, .. } = base.clone();
-        // A revoked token ends what it began within two seconds, here as elsewhere.
-        let pace = Pace { look: Duration::from_secs(1), silence: Duration::from_secs(15) };
+        // A stream ends at most two seconds after its token is revoked, like every other.
+        let intervals = Intervals { poll: Duration::from_secs(1), keep_alive: Duration::from_secs(15) };
         let limit = ConcurrencyLimit::new(MAX_STREAMS, MAX_STREAMS_PER_USER);
         let closing = CancellationToken::new();
-        Self { inner: Arc::new(Inner { store, clusters, tokens, clock, limit, closing, pace }) }
+        Self { inner: Arc::new(Inner { store, clusters, tokens, clock, limit, closing, intervals }) }
     }
 
-    /// What is kept of a cluster behind that id, oldest first.
+    /// The stored events of a cluster after the one with the ID `after`, oldest first.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the caller sees no such cluster; [`Error::Invalid`] when the id is none of an event.
+    /// [`Error::NotFound`] if the caller sees no such cluster; [`Error::Invalid`] if `after` is not an event ID.
     pub async fn list(&self, caller: &Caller, cluster_id: &str, after: &str) -> Result<Vec<ClusterEvent>> {
-        let after = id(after)?;
+        let after = parse_event_id(after)?;
         self.inner.clusters.get(caller, cluster_id).await?;
-        // Twice as many as are kept: the next sweep may be an hour away.
+        // There may be more than the maximum until the next sweep, up to an hour later.
         let rows =
-            store::cluster_events::list(&self.inner.store, cluster_id, &after, 2 * KEPT_OF_ONE).await?;
+            store::cluster_events::list(&self.inner.store, cluster_id, &after, 2 * MAX_PER_CLUSTER).await?;
         Ok(rows.into_iter().map(ClusterEvent::from).collect())
     }
 
-    /// Follows what happens to a cluster behind that id: first what is kept, then what comes.
+    /// Subscribes to the events of a cluster after the one with the ID `after`: first the stored ones, then new ones.
     ///
     /// # Errors
-    /// As [`ClusterEvents::list`]; [`Error::TooManyEventStreams`] when too many do so.
-    pub async fn follow(&self, caller: &Caller, cluster_id: &str, after: &str) -> Result<Following> {
-        let after = id(after)?;
+    /// As [`ClusterEvents::list`]; [`Error::TooManyEventStreams`] if the limit of streams is reached.
+    pub async fn subscribe(&self, caller: &Caller, cluster_id: &str, after: &str) -> Result<Subscription> {
+        let after = parse_event_id(after)?;
         let permit = self.inner.limit.try_acquire(&caller.user_id).ok_or(Error::TooManyEventStreams)?;
         self.inner.clusters.get(caller, cluster_id).await?;
-        Ok(Following::new(Arc::clone(&self.inner), caller.clone(), cluster_id, after, permit))
+        Ok(Subscription::new(Arc::clone(&self.inner), caller.clone(), cluster_id, after, permit))
     }
 
-    /// Ends everything that is followed. Nothing of that kind begins afterwards.
+    /// Ends all subscriptions; later ones end at once.
     pub fn close(&self) {
         self.inner.closing.cancel();
     }
 
-    /// Forgets what is old, and what is too much of one cluster; returns how many that were.
+    /// Deletes events that exceed the maximum age or number; returns how many.
     pub async fn sweep(&self) -> Result<u64> {
-        let (store, kept_ms) = (&self.inner.store, i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX));
-        let before_ms = self.inner.clock.now_ms().saturating_sub(kept_ms);
-        let mut forgotten = 0;
+        let store = &self.inner.store;
+        let retention_ms = i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX);
+        let before_ms = self.inner.clock.now_ms().saturating_sub(retention_ms);
+        let mut deleted = 0;
         loop {
-            let portion = store::cluster_events::prune(store, before_ms, FORGOTTEN_AT_ONCE).await?
-                + store::cluster_events::prune_to(store, KEPT_OF_ONE, FORGOTTEN_AT_ONCE).await?;
-            forgotten += portion;
-            if portion < u64::from(FORGOTTEN_AT_ONCE) {
-                return Ok(forgotten);
+            let batch = store::cluster_events::prune(store, before_ms, PRUNE_BATCH).await?
+                + store::cluster_events::prune_to(store, MAX_PER_CLUSTER, PRUNE_BATCH).await?;
+            deleted += batch;
+            if batch < u64::from(PRUNE_BATCH) {
+                return Ok(deleted);
             }
         }
     }
 }
 
-/// The id of an event as it lies in the table; empty for "from the beginning".
-fn id(text: &str) -> Result<String> {
+/// The ID of an event as it is stored; empty to start with the oldest event.
+fn parse_event_id(text: &str) -> Result<String> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(String::new());
@@ -159,14 +162,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_one_of_ours_or_none_at_all() {
-        assert_eq!(id("").unwrap(), "");
+    fn event_id_is_a_uuid_or_empty() {
+        assert_eq!(parse_event_id("").unwrap(), "");
         assert_eq!(
-            id(" 01A209FF-44e3-774a-94cd-94100ad0b89b").unwrap(),
+            parse_event_id(" 01A209FF-44e3-774a-94cd-94100ad0b89b").unwrap(),
             "01a209ff-44e3-774a-94cd-94100ad0b89b"
         );
         for text in ["7", "latest", "\0", "' or 1=1"] {
-            assert!(matches!(id(text), Err(Error::Invalid(_))), "{text:?}");
+            assert!(matches!(parse_event_id(text), Err(Error::Invalid(_))), "{text:?}");
         }
     }
 }

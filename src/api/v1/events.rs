@@ -27,7 +27,7 @@ use crate::api::norman::resource::date;
 use crate::api::openapi::failures::FollowFailures;
 use crate::api::state::AppState;
 use crate::api::v3::schemas::LEFT_BEHIND;
-use crate::service::cluster_events::{self, Following, Told};
+use crate::service::cluster_events::{self, StreamItem, Subscription};
 
 /// The last event that a reconnecting client has read.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -158,8 +158,8 @@ async fn list_cluster_events(
         let events = events.into_iter().map(|event| ClusterEvent::of(event, &id)).collect();
         return Ok(reply::json(StatusCode::OK, &ClusterEventList { events }));
     }
-    let following = state.cluster_events.follow(&caller, &id, after).await?;
-    let mut response = Sse::new(stream(following, id)).into_response();
+    let subscription = state.cluster_events.subscribe(&caller, &id, after).await?;
+    let mut response = Sse::new(stream(subscription, id)).into_response();
     for (name, value) in [(CACHE_CONTROL, "no-store"), (BUFFERING, "no")] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -182,23 +182,23 @@ fn wants_list(headers: &HeaderMap) -> bool {
     has("application/json") && !has("text/event-stream")
 }
 
-fn stream(following: Following, cluster_id: String) -> impl Stream<Item = Result<Event, Infallible>> {
+fn stream(subscription: Subscription, cluster_id: String) -> impl Stream<Item = Result<Event, Infallible>> {
     // The first block is sent at once, so that the client knows that it is connected.
     let first = Event::default().retry(RETRY_DELAY).comment(format!("the events of {cluster_id}"));
-    let rest = stream::unfold(following, move |mut following| {
+    let rest = stream::unfold(subscription, move |mut subscription| {
         let cluster_id = cluster_id.clone();
         async move {
-            let told = following.next().await?;
-            Some((Ok(to_sse(told, &cluster_id)), following))
+            let item = subscription.next().await?;
+            Some((Ok(to_sse(item, &cluster_id)), subscription))
         }
     });
     stream::once(std::future::ready(Ok(first))).chain(rest)
 }
 
-fn to_sse(told: Told, cluster_id: &str) -> Event {
-    let event = match told {
-        Told::Silence => return Event::default().comment("nothing new"),
-        Told::Event(event) => ClusterEvent::of(event, cluster_id),
+fn to_sse(item: StreamItem, cluster_id: &str) -> Event {
+    let event = match item {
+        StreamItem::KeepAlive => return Event::default().comment("nothing new"),
+        StreamItem::Event(event) => ClusterEvent::of(event, cluster_id),
     };
     // A field of the protocol ends with its line.
     let field = |text: &str| text.chars().filter(char::is_ascii_graphic).collect::<String>();
@@ -223,7 +223,7 @@ mod tests {
             message: "one\n\ndata: two\u{2028}".to_owned(),
             data: data.as_object().unwrap().clone(),
         };
-        let event = to_sse(Told::Event(event), "c-1");
+        let event = to_sse(StreamItem::Event(event), "c-1");
         let response = Sse::new(stream::iter([Ok::<_, Infallible>(event)])).into_response();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let text = std::str::from_utf8(&body).unwrap();

@@ -1,0 +1,166 @@
+//! The event stream of one cluster. It polls the table; notifications of this server only shorten the interval. So no event
+//! is missed between the stored and the new ones, and events of other servers are included.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::notifier::Notifications;
+use super::{ClusterEvent, Inner, REMOVED};
+use crate::service::concurrency::Permit;
+use crate::service::{Caller, Error};
+use crate::store;
+
+/// Events read by one query.
+const BATCH_SIZE: u32 = 100;
+
+/// An item of an event stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StreamItem {
+    /// An event.
+    Event(ClusterEvent),
+    /// No event for a while.
+    KeepAlive,
+}
+
+/// A subscription to the events of a cluster.
+pub struct Subscription {
+    inner: Arc<Inner>,
+    caller: Caller,
+    cluster_id: String,
+    /// The ID of the last event that was read.
+    after: String,
+    unsent: VecDeque<ClusterEvent>,
+    notifications: Notifications,
+    access_checked: Instant,
+    last_item: Instant,
+    /// Whether the stream ends after the events in `unsent`.
+    is_ending: bool,
+    _permit: Permit,
+}
+
+/// The caller's access to the cluster.
+enum ClusterAccess {
+    Visible,
+    Removed,
+    Hidden,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        caller: Caller,
+        cluster_id: &str,
+        after: String,
+        permit: Permit,
+    ) -> Self {
+        let (notifications, now) = (inner.clusters.notifier().subscribe(), Instant::now());
+        Self {
+            inner,
+            caller,
+            cluster_id: cluster_id.to_owned(),
+            after,
+            unsent: VecDeque::new(),
+            notifications,
+            access_checked: now,
+            last_item: now,
+            is_ending: false,
+            _permit: permit,
+        }
+    }
+
+    /// Waits for the next item. `None` at the end: the cluster was removed (after its last event), the caller may no longer
+    /// see it, or the server is shutting down.
+    pub async fn next(&mut self) -> Option<StreamItem> {
+        loop {
+            if self.inner.closing.is_cancelled() || !self.check_access().await {
+                return None;
+            }
+            if let Some(event) = self.unsent.pop_front() {
+                self.is_ending |= event.kind == REMOVED;
+                self.last_item = Instant::now();
+                return Some(StreamItem::Event(event));
+            }
+            if self.is_ending {
+                return None;
+            }
+            if !self.read_batch().await && self.wait().await {
+                self.last_item = Instant::now();
+                return Some(StreamItem::KeepAlive);
+            }
+        }
+    }
+
+    /// Reads the next events; `false` if there are none or the database failed, after which the next poll tries again.
+    async fn read_batch(&mut self) -> bool {
+        let list = store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.after, BATCH_SIZE);
+        match list.await {
+            Ok(rows) => {
+                if let Some(last) = rows.last() {
+                    self.after.clone_from(&last.id);
+                }
+                self.unsent.extend(rows.into_iter().map(ClusterEvent::from));
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(cluster = self.cluster_id, error, "cannot read cluster events");
+            }
+        }
+        !self.unsent.is_empty()
+    }
+
+    /// Waits until the next poll; `true` if a keep-alive is due instead.
+    async fn wait(&mut self) -> bool {
+        let intervals = self.inner.intervals;
+        tokio::select! {
+            () = self.inner.closing.cancelled() => false,
+            () = sleep_until(self.last_item + intervals.keep_alive) => true,
+            () = self.notifications.changed(&self.cluster_id) => false,
+            () = sleep(intervals.poll) => false,
+        }
+    }
+
+    /// Checks, once per poll interval, whether the caller may still see the cluster.
+    async fn check_access(&mut self) -> bool {
+        if self.access_checked.elapsed() < self.inner.intervals.poll {
+            return true;
+        }
+        match self.cluster_access().await {
+            Ok(ClusterAccess::Hidden) => return false,
+            Ok(ClusterAccess::Visible) => {}
+            // The cluster has no further events.
+            Ok(ClusterAccess::Removed) => {
+                self.is_ending = self.unsent.is_empty() && self.has_read_all().await;
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(cluster = self.cluster_id, error, "cannot check access of a subscriber");
+                return true;
+            }
+        }
+        self.access_checked = Instant::now();
+        true
+    }
+
+    async fn cluster_access(&mut self) -> Result<ClusterAccess, Error> {
+        let Some(caller) = self.inner.tokens.refresh_caller(&self.caller).await? else {
+            return Ok(ClusterAccess::Hidden);
+        };
+        self.caller = caller;
+        match self.inner.clusters.get(&self.caller, &self.cluster_id).await {
+            Ok(_) => Ok(ClusterAccess::Visible),
+            Err(Error::NotFound { .. }) => {
+                let row = store::clusters::get(&self.inner.store, &self.cluster_id).await?;
+                Ok(if row.is_some() { ClusterAccess::Hidden } else { ClusterAccess::Removed })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn has_read_all(&self) -> bool {
+        store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.after, 1)
+            .await
+            .is_ok_and(|rows| rows.is_empty())
+    }
+}
