@@ -37,7 +37,7 @@ use super::surface::{CrossSite, Impersonation, Surface};
 use super::unsupported::STEVE;
 use crate::service::Caller;
 use crate::service::events::{Action, Event, Events, Outcome};
-use crate::service::kubernetes::{ForwardOptions, Refusal};
+use crate::service::kubernetes::{ForwardOptions, ProxyError};
 
 /// The time limit of a response's head. Kubernetes cancels its own requests after a minute.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
@@ -114,13 +114,13 @@ async fn pass(
         return Err(Status::not_implemented(STEVE));
     }
     if content_length(&parts.headers).is_some_and(|length| length > MAX_BODY_LEN) {
-        return Err(Refusal::TooLarge.into());
+        return Err(ProxyError::TooLarge.into());
     }
     let RequestContext { id: request_id, client_ip, .. } =
         RequestContext::of(&parts).map_err(|_| Status::failed())?.clone();
-    let visit = state
+    let call = state
         .kubernetes
-        .enter(Arc::clone(&caller), token, &target.cluster_id, target.kind.is_endless())
+        .authorize(Arc::clone(&caller), token, &target.cluster_id, target.kind.is_endless())
         .await?;
     let options = ForwardOptions {
         limit: if target.kind.is_endless() { LATE_HEAD_TIMEOUT } else { HEAD_TIMEOUT },
@@ -135,21 +135,21 @@ async fn pass(
         events: state.events.clone(),
     };
     let request = cluster_request(parts, body, target, &request_id)?;
-    let passed = visit.forward(request, options).await;
+    let passed = call.forward(request, options).await;
     record
         .write(passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status())))
         .await;
-    let (answer, pass) = passed?;
+    let (answer, guard) = passed?;
     let mut response = answer.response.map(Body::new);
     rewrite_location(response.headers_mut(), &target.cluster_id);
     let is_watch = target.kind == target::Kind::Watch;
     if let Some(tunnel) = answer.tunnel {
-        state.kubernetes.run_session(stream::join(tunnel, pass, is_watch));
+        state.kubernetes.run_session(stream::join(tunnel, guard, is_watch));
         return Ok(response);
     }
     // Applies to every body: a path does not prove that a response ends.
     let kind = stream::Kind::new(is_watch && response.status() == StatusCode::OK, response.headers());
-    Ok(response.map(|body| stream::until(body, kind, async move { pass.ended().await })))
+    Ok(response.map(|body| stream::until(body, kind, async move { guard.ended().await })))
 }
 
 /// The audit record of a request that changes something, enters a container, or reads secrets.

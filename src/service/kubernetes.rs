@@ -1,8 +1,7 @@
-//! The way of a caller into a cluster: whether he may, as whom, through what, and for how long. Passing the request on is
-//! `cluster_access`'s part, and what requests and refusals look like `api`'s.
+//! The kubectl proxy: authorization of requests to clusters, and the time for which they may run. `cluster_access` forwards
+//! the requests; `api` defines their format and that of errors.
 //!
-//! A caller acts inside as himself, with the rights of the group that goes with his part in the cluster. This server's
-//! own identity is only the means.
+//! A request runs in the cluster as the caller, impersonated by this server, with the group of the caller's role.
 
 mod roles;
 
@@ -31,72 +30,75 @@ pub use cluster_access::{BodyTooLarge, Closing, ForwardOptions, Tunnel};
 const MAX_REQUESTS: usize = 2_048;
 const MAX_REQUESTS_PER_USER: usize = 256;
 
-/// How often it is looked whether a stream may go on. With what is taken from memory, it ends within two seconds.
-const LOOK_AGAIN: Duration = Duration::from_millis(300);
-/// How long the stop of the server waits for joined connections to end.
+/// The interval of access checks of a running request. With the time that results are cached, a request ends within two
+/// seconds after its access is lost.
+const ACCESS_CHECK_INTERVAL: Duration = Duration::from_millis(300);
+/// The time limit for closing upgraded connections at shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a request does not get in.
+/// The error of a proxied request.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// The caller's token is good for another cluster.
+pub enum ProxyError {
+    /// The caller's token is restricted to another cluster.
     #[error("this token is good for cluster {0} only")]
     OtherCluster(String),
-    /// There is no such cluster, as far as the caller may know.
+    /// No such cluster, or the caller may not see it.
     #[error("cluster {} not found", mask(.0))]
-    Unknown(String),
-    /// The cluster cannot be entered yet, or not from here; the words say why.
+    NotFound(String),
+    /// The cluster has no connection yet, or none from this server; with the reason.
     #[error("{0}")]
     NotReady(&'static str),
-    /// While the cluster was still to answer, the token, the part in the cluster or the server itself came to an end.
-    #[error("the request was given up: the token or the part in the cluster has ended, or the server stops")]
-    Over,
-    /// There are too many requests at once.
+    /// The caller lost access, or the server is stopping, before the cluster responded.
+    #[error(
+        "the request was canceled: the token or the role in the cluster has ended, or the server is stopping"
+    )]
+    Ended,
+    /// The limit of concurrent requests is reached.
     #[error("too many requests to clusters at once; try again in a moment")]
     Busy,
-    /// The cluster did not answer in time.
+    /// The cluster did not respond in time.
     #[error("{0}")]
     TimedOut(#[source] cluster_access::Error),
-    /// The body of the request is larger than it may be.
+    /// The body of the request exceeds the limit.
     #[error("the body of the request is too large")]
     TooLarge,
-    /// The cluster cannot be reached, or does not let this server in.
+    /// The cluster cannot be reached, or rejects this server.
     #[error("{0}")]
     Unreachable(#[source] cluster_access::Error),
-    /// Something failed in this server.
+    /// An error of this server.
     #[error(transparent)]
     Server(#[from] Error),
-    /// There is no working access to the cluster.
+    /// This server has no working access to the cluster.
     #[error("{0}")]
     NoAccess(#[source] Arc<server_access::Error>),
-    /// The cluster rejects this server's access, and there is no other.
+    /// The cluster rejects this server's access, and renewing it failed.
     #[error("{rejected}; new access is not available: {renewal}")]
     Rejected {
-        /// What the cluster says.
+        /// The error of the cluster.
         rejected: cluster_access::Error,
-        /// Why there is no other.
+        /// The error of the renewal.
         #[source]
         renewal: Arc<server_access::Error>,
     },
-    /// The cluster rejected this server's access, there is new access by now, and the request is too long to be repeated.
+    /// The cluster rejected this server's access, which is renewed by now, and the request is too long to be repeated.
     #[error(
         "the access of this server to the cluster was renewed during the request; send the request again"
     )]
     Renewed,
 }
 
-/// Why a stream ends that would go on.
+/// The reason for ending a running request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ending {
-    /// The server stops.
-    #[error("the server stops; ask again in a moment")]
-    Stop,
-    /// The token was revoked or has expired, or the role in the cluster was changed or taken away.
+pub enum EndReason {
+    /// The server is stopping.
+    #[error("the server is stopping; try again in a moment")]
+    ServerStopping,
+    /// The token was revoked or expired, or the caller's role in the cluster changed or was removed.
     #[error("the token or the role in the cluster has ended or changed")]
-    Rights,
+    AccessLost,
 }
 
-impl From<cluster_access::Error> for Refusal {
+impl From<cluster_access::Error> for ProxyError {
     fn from(error: cluster_access::Error) -> Self {
         match error {
             cluster_access::Error::BodyTooLarge => Self::TooLarge,
@@ -106,16 +108,16 @@ impl From<cluster_access::Error> for Refusal {
     }
 }
 
-impl From<Arc<server_access::Error>> for Refusal {
+impl From<Arc<server_access::Error>> for ProxyError {
     fn from(error: Arc<server_access::Error>) -> Self {
         match *error {
-            server_access::Error::NotConnected(why) => Self::NotReady(why),
+            server_access::Error::NotConnected(reason) => Self::NotReady(reason),
             _ => Self::NoAccess(error),
         }
     }
 }
 
-/// The way into clusters. Clones share everything.
+/// The kubectl proxy. Clones share everything.
 #[derive(Clone)]
 pub struct Kubernetes {
     inner: Arc<Inner>,
@@ -132,7 +134,7 @@ struct Inner {
 }
 
 impl Kubernetes {
-    /// The way into the clusters of `clusters`.
+    /// A proxy to `clusters`.
     pub fn new(base: &Base, clusters: Clusters, tokens: Tokens, access: ServerAccess) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -147,108 +149,107 @@ impl Kubernetes {
         }
     }
 
-    /// Lets a caller in who presented that token, for one request and what follows from it. One that `is_endless` ends when
-    /// the server stops; any other may come to its own end.
+    /// Authorizes one request of a caller with the token it presented. A request that `is_endless` (a watch, a session) ends
+    /// when the server stops; any other may complete.
     ///
     /// # Errors
-    /// See [`Refusal`].
-    pub async fn enter(
+    /// See [`ProxyError`].
+    pub async fn authorize(
         &self,
         caller: Arc<Caller>,
-        presented: SecretString,
+        token: SecretString,
         cluster_id: &str,
         is_endless: bool,
-    ) -> Result<Visit, Refusal> {
+    ) -> Result<ProxyCall, ProxyError> {
         if let Some(only) = caller.cluster_id.as_ref().filter(|only| *only != cluster_id) {
-            return Err(Refusal::OtherCluster(only.clone()));
+            return Err(ProxyError::OtherCluster(only.clone()));
         }
-        let permit = self.inner.limit.try_acquire(&caller.user_id).ok_or(Refusal::Busy)?;
+        let permit = self.inner.limit.try_acquire(&caller.user_id).ok_or(ProxyError::Busy)?;
         let found = self.inner.roles.get(&caller, cluster_id).await;
         let (cluster, role) = found.map_err(|error| match error {
-            Error::NotFound { id } => Refusal::Unknown(id),
-            error => Refusal::Server(error),
+            Error::NotFound { id } => ProxyError::NotFound(id),
+            error => ProxyError::Server(error),
         })?;
         let access = self.inner.access.access(&*cluster).await?;
-        let pass = Pass {
+        let guard = ProxyGuard {
             inner: Arc::clone(&self.inner),
             caller,
-            presented,
+            token,
             cluster_id: cluster.id.clone(),
             role,
             is_endless,
             _permit: permit,
         };
-        Ok(Visit { cluster, access, pass })
+        Ok(ProxyCall { cluster, access, guard })
     }
 
-    /// Ends what would not end by itself: streams and joined connections. Nothing of that kind begins afterwards.
+    /// Ends endless requests and upgraded connections; later ones end at once.
     pub fn close(&self) {
         self.inner.closing.cancel();
         self.inner.sessions.close();
     }
 
-    /// Runs a joined connection beside its request.
+    /// Runs an upgraded connection after its request.
     pub fn run_session(&self, session: impl Future<Output = ()> + Send + 'static) {
         self.inner.sessions.spawn(session);
     }
 
-    /// Waits until joined connections have told their clients that they end; [`Self::close`] makes them.
+    /// Waits until upgraded connections have sent their close frames, after [`Self::close`].
     pub async fn closed(&self) {
         drop(tokio::time::timeout(CLOSE_TIMEOUT, self.inner.sessions.wait()).await);
     }
 
-    /// Requests and streams that are inside.
-    pub fn inside(&self) -> usize {
+    /// The number of running requests and streams.
+    pub fn in_flight(&self) -> usize {
         self.inner.limit.in_use()
     }
 }
 
-/// One request on its way in.
-pub struct Visit {
+/// An authorized request.
+pub struct ProxyCall {
     cluster: Arc<Cluster>,
     access: Arc<Access>,
-    pass: Pass,
+    guard: ProxyGuard,
 }
 
-impl Visit {
-    /// Passes the request on and gives the answer, and what holds the place of the caller: to be kept as long as anything
-    /// of the answer is on its way.
+impl ProxyCall {
+    /// Forwards the request. The guard must be kept until the body of the response ends.
     ///
     /// # Errors
-    /// See [`Refusal`].
+    /// See [`ProxyError`].
     pub async fn forward<B>(
         self,
         request: Request<B>,
-        way: ForwardOptions,
-    ) -> Result<(ProxyResponse, Pass), Refusal>
+        options: ForwardOptions,
+    ) -> Result<(ProxyResponse, ProxyGuard), ProxyError>
     where
         B: cluster_access::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let mut outgoing = ReplayableRequest::new(request);
-        let answer = tokio::select! {
-            answer = self.send(&mut outgoing, way) => answer?,
-            _ = self.pass.ended() => return Err(Refusal::Over),
+        let response = tokio::select! {
+            response = self.send(&mut outgoing, options) => response?,
+            _ = self.guard.ended() => return Err(ProxyError::Ended),
         };
-        Ok((answer, self.pass))
+        Ok((response, self.guard))
     }
 
-    /// Sends a request, and once more with new access when the cluster rejects what this server has.
+    /// Sends a request, and repeats it with renewed access if the cluster rejects this server's.
     async fn send(
         &self,
         outgoing: &mut ReplayableRequest,
-        way: ForwardOptions,
-    ) -> Result<ProxyResponse, Refusal> {
-        let Self { cluster, access, pass } = self;
-        let inner = &pass.inner;
-        let person = ImpersonatedUser { user: &pass.caller.user_id, group: pass.role.group() };
-        let first = inner.cluster_access.forward(access, person, outgoing, way).await;
+        options: ForwardOptions,
+    ) -> Result<ProxyResponse, ProxyError> {
+        let Self { cluster, access, guard } = self;
+        let inner = &guard.inner;
+        let user = ImpersonatedUser { user: &guard.caller.user_id, group: guard.role.group() };
+        let first = inner.cluster_access.forward(access, user, outgoing, options).await;
         let rejected = match first {
             Err(error) if error.is_access_rejected() => Some(error),
-            Ok(answer) => {
-                let is_401 = answer.response.status() == StatusCode::UNAUTHORIZED;
+            Ok(response) => {
+                let is_401 = response.response.status() == StatusCode::UNAUTHORIZED;
                 if !(is_401 && inner.access.is_rejected(&cluster.id, access).await) {
-                    return Ok(answer);
+                    return Ok(response);
                 }
                 None
             }
@@ -256,56 +257,52 @@ impl Visit {
         };
         let renewed = match inner.access.renew(&**cluster, access).await {
             Ok(renewed) => renewed,
-            Err(renewal) => return Err(not_renewed(rejected, renewal)),
+            Err(renewal) => return Err(renewal_error(rejected, renewal)),
         };
         if !outgoing.can_repeat() {
-            return Err(Refusal::Renewed);
+            return Err(ProxyError::Renewed);
         }
-        Ok(inner.cluster_access.forward(&renewed, person, outgoing, way).await?)
+        Ok(inner.cluster_access.forward(&renewed, user, outgoing, options).await?)
     }
 }
 
-fn not_renewed(rejected: Option<cluster_access::Error>, renewal: Arc<server_access::Error>) -> Refusal {
+fn renewal_error(rejected: Option<cluster_access::Error>, renewal: Arc<server_access::Error>) -> ProxyError {
     match (rejected, &*renewal) {
         (Some(rejected), server_access::Error::StillRejected) => rejected.into(),
-        (Some(rejected), _) => Refusal::Rejected { rejected, renewal },
+        (Some(rejected), _) => ProxyError::Rejected { rejected, renewal },
         (None, _) => renewal.into(),
     }
 }
 
-/// The place of a caller inside a cluster, and what he came with.
-pub struct Pass {
+/// The permit of a running request, and the access that it depends on.
+pub struct ProxyGuard {
     inner: Arc<Inner>,
     caller: Arc<Caller>,
-    presented: SecretString,
+    token: SecretString,
     cluster_id: String,
     role: Role,
     is_endless: bool,
     _permit: Permit,
 }
 
-impl Pass {
-    /// Comes to an end when the caller may no longer be inside as he is: his token is revoked or has expired, he lost his
-    /// part in the cluster or has another one. What is endless also ends when the server stops.
-    pub async fn ended(&self) -> Ending {
+impl ProxyGuard {
+    /// Waits until the request must end: the token is revoked or expired, or the caller's role in the cluster has changed.
+    /// Endless requests also end when the server stops.
+    pub async fn ended(&self) -> EndReason {
         let closing = if self.is_endless { &self.inner.closing } else { &CancellationToken::new() };
-        match closing.run_until_cancelled(self.rights_ended()).await {
-            Some(()) => Ending::Rights,
-            None => Ending::Stop,
+        match closing.run_until_cancelled(self.access_lost()).await {
+            Some(()) => EndReason::AccessLost,
+            None => EndReason::ServerStopping,
         }
     }
 
-    async fn rights_ended(&self) {
-        let Self { inner, caller, presented, cluster_id, role, .. } = self;
+    async fn access_lost(&self) {
+        let Self { inner, caller, token, cluster_id, role, .. } = self;
         loop {
-            tokio::time::sleep(LOOK_AGAIN).await;
-            // A database that is away is no reason to end anything.
-            if inner
-                .tokens
-                .authenticate(presented.expose_secret())
-                .await
-                .is_err_and(|error| error.is_refusal())
-            {
+            tokio::time::sleep(ACCESS_CHECK_INTERVAL).await;
+            // Requests continue while the database is unavailable.
+            let authenticated = inner.tokens.authenticate(token.expose_secret()).await;
+            if authenticated.is_err_and(|error| error.is_refusal()) {
                 return;
             }
             match inner.roles.get(caller, cluster_id).await {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::api::norman::error::DISK_FULL;
 use crate::api::request;
 use crate::api::surface::SurfaceError;
-use crate::service::kubernetes::Refusal;
+use crate::service::kubernetes::ProxyError;
 
 /// The `Retry-After` of transient errors.
 const RETRY_SECONDS: u64 = 5;
@@ -97,41 +97,43 @@ impl Status {
     }
 }
 
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
-        let message = refusal.to_string();
-        match refusal {
-            Refusal::OtherCluster(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", message),
-            Refusal::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", message),
-            Refusal::NotReady(_) => Self::unreachable(message),
-            Refusal::Over | Refusal::Renewed => Self::unavailable(message),
-            Refusal::Busy => {
+impl From<ProxyError> for Status {
+    fn from(error: ProxyError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProxyError::OtherCluster(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", message),
+            ProxyError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", message),
+            ProxyError::NotReady(_) => Self::unreachable(message),
+            ProxyError::Ended | ProxyError::Renewed => Self::unavailable(message),
+            ProxyError::Busy => {
                 let status = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
                 Self { retry_seconds: Some(1), ..status }
             }
-            Refusal::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message),
-            Refusal::TimedOut(ref error) => {
-                log(error);
+            ProxyError::TooLarge => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+            }
+            ProxyError::TimedOut(ref source) => {
+                log(source);
                 Self::timed_out(message)
             }
-            Refusal::Unreachable(ref error) => {
-                log(error);
+            ProxyError::Unreachable(ref source) => {
+                log(source);
                 Self::unreachable(message)
             }
-            Refusal::Server(ref error) if error.is_full() => {
-                log(error);
+            ProxyError::Server(ref source) if source.is_full() => {
+                log(source);
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", DISK_FULL)
             }
-            Refusal::Server(ref error) if error.is_unavailable() => {
-                log(error);
+            ProxyError::Server(ref source) if source.is_unavailable() => {
+                log(source);
                 Self::unavailable("the database cannot be reached at the moment; try again in a few seconds")
             }
-            Refusal::NoAccess(_) | Refusal::Rejected { .. } => {
-                log(&refusal);
+            ProxyError::NoAccess(_) | ProxyError::Rejected { .. } => {
+                log(&error);
                 Self::unreachable(message)
             }
-            Refusal::Server(_) => {
-                log(&refusal);
+            ProxyError::Server(_) => {
+                log(&error);
                 Self::failed()
             }
         }
@@ -163,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn errors_are_kubernetes_status_objects() {
-        let response = Status::from(Refusal::NotReady("it is not there yet")).into_response();
+        let response = Status::from(ProxyError::NotReady("it is not there yet")).into_response();
         assert!(!response.headers().contains_key(RETRY_AFTER));
         let response = Status::unavailable("it is not there yet").into_response();
         assert_eq!(response.status(), 503);
@@ -181,13 +183,13 @@ mod tests {
 
     #[test]
     fn errors_have_distinct_statuses() {
-        for (refusal, code, reason) in [
-            (Refusal::OtherCluster("c-1".to_owned()), 403, "Forbidden"),
-            (Refusal::Unknown("c-1".to_owned()), 404, "NotFound"),
-            (Refusal::Busy, 429, "TooManyRequests"),
-            (Refusal::TooLarge, 413, "RequestEntityTooLarge"),
+        for (error, code, reason) in [
+            (ProxyError::OtherCluster("c-1".to_owned()), 403, "Forbidden"),
+            (ProxyError::NotFound("c-1".to_owned()), 404, "NotFound"),
+            (ProxyError::Busy, 429, "TooManyRequests"),
+            (ProxyError::TooLarge, 413, "RequestEntityTooLarge"),
         ] {
-            let status = Status::from(refusal);
+            let status = Status::from(error);
             assert_eq!((status.code.as_u16(), status.reason), (code, reason));
         }
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Sleep;
 
 use super::framing::Framing;
-use crate::service::kubernetes::{Closing, Ending, Pass, Tunnel};
+use crate::service::kubernetes::{Closing, EndReason, ProxyGuard, Tunnel};
 
 /// The time limit for the rest of an event.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,15 +25,15 @@ const GOING_AWAY: u16 = 1001;
 const POLICY_VIOLATION: u16 = 1008;
 
 /// Joins two connections until they end, or until the caller loses access.
-pub(super) async fn join(tunnel: Tunnel, pass: Pass, is_watch: bool) {
-    // The pass, and with it the permit, is held until the connection ends.
+pub(super) async fn join(tunnel: Tunnel, guard: ProxyGuard, is_watch: bool) {
+    // The guard, and with it the permit, is held until the connection ends.
     let ending = async {
-        let ending = pass.ended().await;
+        let ending = guard.ended().await;
         let code = match ending {
-            Ending::Stop => GOING_AWAY,
-            Ending::Rights => POLICY_VIOLATION,
+            EndReason::ServerStopping => GOING_AWAY,
+            EndReason::AccessLost => POLICY_VIOLATION,
         };
-        let last_message = (is_watch && ending == Ending::Rights).then(|| last_event().to_string());
+        let last_message = (is_watch && ending == EndReason::AccessLost).then(|| last_event().to_string());
         Closing { code, reason: ending.to_string(), last_message }
     };
     if let Err(error) = tunnel.join(ending).await {
@@ -48,7 +48,7 @@ fn last_event() -> Value {
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": Ending::Rights.to_string(),
+        "message": EndReason::AccessLost.to_string(),
         "reason": "Forbidden",
         "code": 403,
     }})
@@ -71,7 +71,7 @@ impl Kind {
 }
 
 /// A body that ends when `ended` completes. Trailers are dropped.
-pub(super) fn until(body: Body, kind: Kind, ended: impl Future<Output = Ending> + Send + 'static) -> Body {
+pub(super) fn until(body: Body, kind: Kind, ended: impl Future<Output = EndReason> + Send + 'static) -> Body {
     Body::new(Until { body: Some(body), kind, ended: ended.boxed().fuse(), ending: None })
 }
 
@@ -79,9 +79,9 @@ struct Until {
     /// `None` at the end; dropping the body ends the proxied request.
     body: Option<Body>,
     kind: Kind,
-    ended: Fuse<BoxFuture<'static, Ending>>,
+    ended: Fuse<BoxFuture<'static, EndReason>>,
     /// The reason for the end, and the deadline of the current event.
-    ending: Option<(Ending, Pin<Box<Sleep>>)>,
+    ending: Option<(EndReason, Pin<Box<Sleep>>)>,
 }
 
 type Polled = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
@@ -152,7 +152,7 @@ impl HttpBody for Until {
             Kind::Other => return this.abort(io::Error::other(ending)),
         };
         match framing.is_between() {
-            Some(true) if ending == Ending::Rights && matches!(framing, Framing::Json(_)) => {
+            Some(true) if ending == EndReason::AccessLost && matches!(framing, Framing::Json(_)) => {
                 this.body = None;
                 Poll::Ready(Some(Ok(Frame::data(format!("{}\n", last_event()).into()))))
             }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     /// Completes after the body was polled `polls` times.
-    fn after(polls: usize, ending: Ending) -> impl Future<Output = Ending> + Send + 'static {
+    fn after(polls: usize, ending: EndReason) -> impl Future<Output = EndReason> + Send + 'static {
         let mut left = polls;
         std::future::poll_fn(move |context| match left.checked_sub(1) {
             None => Poll::Ready(ending),
@@ -233,7 +233,7 @@ mod tests {
         let whole = until(Body::from("abc"), Kind::Other, pending());
         assert_eq!(whole.size_hint().exact(), Some(3));
         assert_eq!(read(whole).await.unwrap(), "abc");
-        for ending in [Ending::Rights, Ending::Stop] {
+        for ending in [EndReason::AccessLost, EndReason::ServerStopping] {
             assert!(read(until(Body::from("abc"), Kind::Other, ready(ending))).await.is_err());
         }
         assert!(read(until(body(["abc"], true), Kind::Other, pending())).await.is_err());
@@ -242,21 +242,21 @@ mod tests {
     #[tokio::test]
     async fn watch_ends_cleanly_when_the_server_stops() {
         for kind in [json(), watch(GZIP)] {
-            let stopped = until(body([EVENT], false), kind, after(1, Ending::Stop));
+            let stopped = until(body([EVENT], false), kind, after(1, EndReason::ServerStopping));
             assert_eq!(read(stopped).await.unwrap(), EVENT);
         }
     }
 
     #[tokio::test]
     async fn lost_rights_are_the_last_event_of_json() {
-        let ended = read(until(body([EVENT], false), json(), after(1, Ending::Rights))).await.unwrap();
+        let ended = read(until(body([EVENT], false), json(), after(1, EndReason::AccessLost))).await.unwrap();
         let last: Value = serde_json::from_str(ended.strip_prefix(EVENT).unwrap()).unwrap();
         assert_eq!((&last["type"], &last["object"]["code"]), (&json!("ERROR"), &json!(403)));
         assert_eq!(
             (&last["object"]["kind"], &last["object"]["reason"]),
             (&json!("Status"), &json!("Forbidden"))
         );
-        let other = until(body([EVENT], false), watch(GZIP), after(1, Ending::Rights));
+        let other = until(body([EVENT], false), watch(GZIP), after(1, EndReason::AccessLost));
         assert_eq!(read(other).await.unwrap(), EVENT);
     }
 
@@ -265,18 +265,21 @@ mod tests {
         let (begun, rest) = EVENT.split_at(9);
         let next = "{\"type\":\"ADDED\",\"object\":{\"secret\":1}}\n";
         let rest: &'static str = format!("{rest}{next}").leak();
-        let text = read(until(body([begun, rest], false), json(), after(1, Ending::Rights))).await.unwrap();
+        let text =
+            read(until(body([begun, rest], false), json(), after(1, EndReason::AccessLost))).await.unwrap();
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some(EVENT.trim_end()));
         assert!(lines.next().unwrap().contains("ERROR") && lines.next().is_none(), "{text}");
-        let text = read(until(body([begun, rest], false), json(), after(1, Ending::Stop))).await.unwrap();
+        let text = read(until(body([begun, rest], false), json(), after(1, EndReason::ServerStopping)))
+            .await
+            .unwrap();
         assert_eq!(text, EVENT);
     }
 
     #[tokio::test]
     async fn incomplete_event_is_aborted_after_the_timeout() {
         let begun = &EVENT[..9];
-        assert!(read(until(body([begun], false), json(), after(1, Ending::Rights))).await.is_err());
+        assert!(read(until(body([begun], false), json(), after(1, EndReason::AccessLost))).await.is_err());
     }
 
     #[tokio::test]
@@ -293,7 +296,7 @@ mod tests {
         let ended = async move {
             pending::<()>().await;
             drop(holding);
-            Ending::Stop
+            EndReason::ServerStopping
         };
         let mut body = until(Body::from("abc"), Kind::Other, ended);
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");

@@ -1,5 +1,5 @@
-//! The roles of callers in clusters, from memory. An entry counts until something is written to the database by this server,
-//! and for less than a second, because other servers of the database write too.
+//! A cache of the roles of callers in clusters. An entry is valid until this server writes to the database, and for less than
+//! a second, because other servers write to it too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,14 +12,14 @@ use tokio::time::Instant;
 use crate::service::clusters::{Cluster, Clusters};
 use crate::service::{Caller, Error, Result};
 
-/// For this long an entry is as good as the database.
-const FRESH: Duration = Duration::from_millis(400);
-/// For this long it serves the others while one request reads the database again.
-const USABLE: Duration = Duration::from_millis(900);
-/// Roles of callers in clusters; an entry has the whole cluster.
+/// The age up to which an entry is fresh.
+const FRESH_FOR: Duration = Duration::from_millis(400);
+/// The age up to which an entry is used while another request refreshes it.
+const USABLE_FOR: Duration = Duration::from_millis(900);
+/// The maximum number of entries; each has a whole cluster.
 const CACHE_CAPACITY: u64 = 4_096;
-/// How long an entry that is not used holds its memory.
-const IDLE: Duration = Duration::from_mins(1);
+/// The time after which an unused entry is evicted.
+const IDLE_TTL: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -31,18 +31,18 @@ struct Key {
 struct Entry {
     cluster: Arc<Cluster>,
     role: Role,
-    /// The version of the database before it was read.
+    /// The version of the database before the read.
     version: u64,
-    read: Instant,
-    is_renewing: AtomicBool,
+    read_at: Instant,
+    is_refreshing: AtomicBool,
 }
 
 impl Entry {
-    fn serves(&self, version: u64, now: Instant) -> bool {
-        let age = now.duration_since(self.read);
+    fn is_usable(&self, version: u64, now: Instant) -> bool {
+        let age = now.duration_since(self.read_at);
         self.version == version
-            && age < USABLE
-            && (age < FRESH || self.is_renewing.swap(true, Ordering::Relaxed))
+            && age < USABLE_FOR
+            && (age < FRESH_FOR || self.is_refreshing.swap(true, Ordering::Relaxed))
     }
 }
 
@@ -54,28 +54,28 @@ pub(super) struct Roles {
 
 impl Roles {
     pub(super) fn new(clusters: Clusters) -> Self {
-        let entries = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_idle(IDLE).build();
+        let entries = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_idle(IDLE_TTL).build();
         Self { clusters, entries }
     }
 
     /// A cluster that the caller may see, and the caller's role in it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none, as far as the caller may know.
+    /// [`Error::NotFound`] if there is no such cluster, or the caller may not see it.
     pub(super) async fn get(&self, caller: &Caller, cluster_id: &str) -> Result<(Arc<Cluster>, Role)> {
         let key =
             Key { cluster_id: cluster_id.to_owned(), user_id: caller.user_id.clone(), admin: caller.admin };
         let version = self.clusters.version();
-        let known = self.entries.get(&key).filter(|entry| entry.serves(version, Instant::now()));
-        if let Some(entry) = known {
+        let cached = self.entries.get(&key).filter(|entry| entry.is_usable(version, Instant::now()));
+        if let Some(entry) = cached {
             return Ok((Arc::clone(&entry.cluster), entry.role));
         }
-        let read = Instant::now();
+        let read_at = Instant::now();
         match self.clusters.with_role(caller, cluster_id).await {
             Ok((cluster, role)) => {
                 let cluster = Arc::new(cluster);
-                let is_renewing = AtomicBool::new(false);
-                let entry = Entry { cluster: Arc::clone(&cluster), role, version, read, is_renewing };
+                let is_refreshing = AtomicBool::new(false);
+                let entry = Entry { cluster: Arc::clone(&cluster), role, version, read_at, is_refreshing };
                 self.entries.insert(key, Arc::new(entry));
                 Ok((cluster, role))
             }
@@ -96,7 +96,7 @@ mod tests {
     use aks::status::{ClusterStatus, State};
 
     #[test]
-    fn entry_serves_while_it_is_young_and_nothing_was_written() {
+    fn entry_is_usable_while_young_and_nothing_was_written() {
         let cluster = Cluster {
             id: "c-1".to_owned(),
             uuid: String::new(),
@@ -110,18 +110,18 @@ mod tests {
             failing: false,
             created_ms: 0,
         };
-        let read = Instant::now();
+        let read_at = Instant::now();
         let entry = Entry {
             cluster: Arc::new(cluster),
             role: Role::Owner,
             version: 7,
-            read,
-            is_renewing: AtomicBool::new(false),
+            read_at,
+            is_refreshing: AtomicBool::new(false),
         };
-        assert!(entry.serves(7, read) && entry.serves(7, read + FRESH / 2));
-        assert!(!entry.serves(8, read), "something was written");
-        assert!(!entry.serves(7, read + FRESH), "the first one reads again");
-        assert!(entry.serves(7, read + FRESH), "the others need not wait");
-        assert!(!entry.serves(7, read + USABLE));
+        assert!(entry.is_usable(7, read_at) && entry.is_usable(7, read_at + FRESH_FOR / 2));
+        assert!(!entry.is_usable(8, read_at), "something was written");
+        assert!(!entry.is_usable(7, read_at + FRESH_FOR), "the first one reads again");
+        assert!(entry.is_usable(7, read_at + FRESH_FOR), "the others need not wait");
+        assert!(!entry.is_usable(7, read_at + USABLE_FOR));
     }
 }
