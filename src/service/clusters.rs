@@ -32,7 +32,7 @@ use super::credentials::{ATTEMPTS, Credentials, last_use};
 use super::error::Reason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
-use super::reviews::{Patience, Reviews};
+use super::reviews::{AccessWait, Reviews};
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::clusters::Records;
@@ -195,7 +195,7 @@ impl Clusters {
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
-        let admitted = self.admit_new(by, &spec, &change.unknown, self.inner.reviews.patience()).await?;
+        let admitted = self.admit_new(by, &spec, &change.unknown, self.inner.reviews.access_wait()).await?;
         // Until Azure has answered, the object claims nothing: whoever knows a subscription could block its owner.
         let identity = identity.filter(|_| credential.is_answered(&admitted));
         let now = self.inner.clock.now_ms();
@@ -248,11 +248,11 @@ impl Clusters {
     }
 
     async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
-        let patience = self.inner.reviews.patience();
+        let wait = self.inner.reviews.access_wait();
         for _ in 0..ATTEMPTS {
             let mut row = self.own_row(&by.caller, id).await?;
             let before = row.clone();
-            let aks = self.change_row(by, &mut row, change, mode, patience).await?;
+            let aks = self.change_row(by, &mut row, change, mode, wait).await?;
             let now = self.inner.clock.now_ms();
             let audit = by.audit(Action::Update, OBJECT, &row.id, now);
             let unique = is_renamed(&before.name, &row.name).then(|| names_seen_by(&by.caller));
@@ -278,7 +278,7 @@ impl Clusters {
         row: &mut ClusterRow,
         change: &ClusterChange,
         mode: Mode,
-        patience: Patience,
+        wait: AccessWait,
     ) -> Result<AksConfig> {
         let caller = &by.caller;
         let stored = Cluster::try_from(row.clone())?;
@@ -325,7 +325,7 @@ impl Clusters {
             self.check_name(caller, &name, &row.id).await?;
         }
         let kept = row.review.take();
-        let admitted = self.admit_change(by, &stored, &spec, &change.unknown, kept, patience).await?;
+        let admitted = self.admit_change(by, &stored, &spec, &change.unknown, kept, wait).await?;
         if credential.is_answered(&admitted) {
             (row.identity_proved, row.aks_identity) = (identity.is_some(), identity);
         } else if credential.id.is_some() && row.aks_identity != identity {

@@ -1,15 +1,14 @@
-//! The review of a specification together with what Azure says in this request. What is judged, and how, is in
-//! `aks::review`; asking Azure is in [`gather`].
+//! The review of a specification with data from Azure. The rules are in `aks::review`; [`gather`] reads the data.
 //!
-//! What stands in the way rests on fresh answers only: nothing remembered counts. When Azure cannot be asked, nothing that
-//! depends on it stands in the way, and the review names what was not checked. What Azure may not know yet, such as a secret
-//! that was created a minute ago, is asked again for a while ([`patience`]).
+//! Errors are based on fresh data only, never on cached. If Azure cannot be reached, no error depends on it, and the review
+//! names what was not checked. Errors that may be transient, such as those of a secret that is a minute old, are checked again
+//! for a while ([`access_wait`]).
 
+mod access_wait;
 mod denial;
 mod gather;
-mod patience;
 
-pub(super) use patience::Patience;
+pub(super) use access_wait::AccessWait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,24 +30,24 @@ use super::settings::Settings;
 use super::{Error, Invalid, Result};
 use crate::store::{self, Store};
 
-/// How long Azure may take in all: clients wait for the answer to a POST.
-const LIMIT: Duration = Duration::from_secs(10);
+/// The time limit for reading from Azure: clients wait for the response to a POST.
+const AZURE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The annotation that says whether what rests on Azure's answers stands in the way: `enforce` or `advise`.
+/// The annotation for errors that depend on Azure's data: `enforce` or `advise`.
 const ANNOTATION: &str = "norman-aks.io/review";
 
-/// What counts for clusters without the annotation.
+/// The setting for clusters without the annotation.
 const SETTING: &str = "cluster-review";
 
-/// The value with which nothing that rests on Azure's answers stands in the way.
+/// The value with which errors that depend on Azure's data are advice only.
 const ADVISE: &str = "advise";
 const ENFORCE: &str = "enforce";
 
-/// Requests that wait for Azure to know a credential or role: in all, and of one user.
+/// The most requests that wait for Azure to recognize a credential or role, in total and per user.
 const MAX_WAITING: usize = 128;
-const MAX_WAITING_OF_USER: usize = 16;
+const MAX_WAITING_PER_USER: usize = 16;
 
-/// The kind of object that a used credential is in the audit.
+/// The type of a credential in the audit log.
 const CREDENTIAL: &str = "cloudCredential";
 
 /// The reviews. Clones share everything.
@@ -67,14 +66,14 @@ struct Inner {
     waiting: Arc<ConcurrencyLimit>,
 }
 
-/// A specification to be reviewed.
+/// A specification to review.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// What is wanted, after a change is merged in.
+pub struct ReviewRequest<'a> {
+    /// The desired spec, with the change merged in.
     pub spec: &'a ClusterSpec,
     /// The cluster object that it changes; `None` for a new one.
     pub existing: Option<&'a Existing<'a>>,
-    /// Keys of the request that no field has.
+    /// Unknown keys of the request.
     pub unknown: &'a [UnknownField],
 }
 
@@ -83,91 +82,92 @@ pub struct Asked<'a> {
 pub struct Existing<'a> {
     /// `c-xxxxx`
     pub id: &'a str,
-    /// What its user wanted.
+    /// The desired spec.
     pub stored: &'a ClusterSpec,
-    /// What was wanted when everything was last brought about.
+    /// The applied spec.
     pub applied: Option<&'a AksConfig>,
-    /// What Azure said it is.
+    /// The observed state.
     pub upstream: Option<&'a AksConfig>,
-    /// What else Azure said, with the version that runs.
+    /// Other observed details, with the running version.
     pub details: ClusterDetails,
-    /// Entries of lists and maps of an import that its user named.
+    /// Entries of lists and maps of an imported cluster that the user has set.
     pub named: &'a Named,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
 
 impl Reviews {
-    /// Reviews with this way to Azure.
+    /// The reviews of this server.
     pub fn new(base: &Base, credentials: Credentials, settings: Settings) -> Self {
         let Base { store, azure, events, clock, .. } = base.clone();
-        let waiting = ConcurrencyLimit::new(MAX_WAITING, MAX_WAITING_OF_USER);
+        let waiting = ConcurrencyLimit::new(MAX_WAITING, MAX_WAITING_PER_USER);
         Self { inner: Arc::new(Inner { azure, store, credentials, events, settings, clock, waiting }) }
     }
 
-    /// The patience with Azure of a request that begins now.
-    pub(super) fn patience(&self) -> Patience {
-        Patience::new(&self.inner.clock)
+    /// The wait for access of a request that starts now.
+    pub(super) fn access_wait(&self) -> AccessWait {
+        AccessWait::new(&self.inner.clock)
     }
 
-    /// Lets a specification through before it is saved; also returns the subscription for which Azure answered with the
-    /// stored credential, if it did.
+    /// Admits a specification before it is saved. Also returns the subscription, if the stored credential has access to it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the code `InvalidOption` for the first finding that stands in the way.
+    /// [`Error::Invalid`] with the code `InvalidOption` for the first error.
     pub(super) async fn admit(
         &self,
         by: &Actor,
-        asked: &Asked<'_>,
-        patience: Patience,
+        request: &ReviewRequest<'_>,
+        wait: AccessWait,
     ) -> Result<(Review, Option<String>)> {
-        let known = self.known(asked).await?;
-        let subject = subject(asked, &known);
-        // What is wrong by itself is told without asking anybody.
-        let alone = admitted(review::review(&subject, &AzureData::default()))?;
+        let context = self.context(request).await?;
+        let subject = subject(request, &context);
+        // Errors of the specification alone need no request to Azure.
+        let offline = reject_errors(review::review(&subject, &AzureData::default()))?;
         if review::needed(&subject).is_empty() {
-            return Ok((alone, None));
+            return Ok((offline, None));
         }
-        let mut answered_for = None;
-        let azure = match stored(asked) {
+        let mut verified_subscription = None;
+        let azure = match stored_credential(request) {
             None => AzureData::unknown("aksConfig names no cloud credential"),
             Some(via) => match self.inner.credentials.resolve(&by.caller, via).await {
                 Ok(access) => {
-                    let azure = self.gathered(by, Action::Use, &access, &subject).await;
-                    let azure = self.wait_for_access(by, &access, &subject, azure, patience).await;
-                    answered_for = has_answered(&azure).then(|| access.credential().subscription_id.clone());
+                    let azure = self.read_azure(by, Action::Use, &access, &subject).await;
+                    let azure = self.wait_for_access(by, &access, &subject, azure, wait).await;
+                    verified_subscription =
+                        has_verified_access(&azure).then(|| access.credential().subscription_id.clone());
                     azure
                 }
                 Err(error) => unusable(&error),
             },
         };
-        Ok((admitted(review::review(&subject, &azure))?, answered_for))
+        Ok((reject_errors(review::review(&subject, &azure))?, verified_subscription))
     }
 
-    /// Asks again as long as nothing but rights stands in the way that Azure may not know yet.
+    /// Reads again while the only errors are missing rights that Azure may not have propagated yet.
     async fn wait_for_access(
         &self,
         by: &Actor,
         access: &AzureAccess,
         subject: &Subject<'_>,
         mut azure: AzureData,
-        mut patience: Patience,
+        mut wait: AccessWait,
     ) -> AzureData {
-        let may_pass = |azure: &AzureData| review::may_pass(&review::review(subject, azure), subject, azure);
-        if !may_pass(&azure) {
+        let is_transient =
+            |azure: &AzureData| review::may_pass(&review::review(subject, azure), subject, azure);
+        if !is_transient(&azure) {
             return azure;
         }
         let Some(_permit) = self.inner.waiting.try_acquire(&by.caller.user_id) else {
             count_wait("limited");
             return azure;
         };
-        while patience.pause(&self.inner.clock).await {
-            let again = Box::pin(gather::access(&self.inner.azure, access, subject, LIMIT)).await;
-            if may_pass(&again) {
+        while wait.next_attempt(&self.inner.clock).await {
+            let again = Box::pin(gather::access(&self.inner.azure, access, subject, AZURE_TIMEOUT)).await;
+            if is_transient(&again) {
                 continue;
             }
-            azure = Box::pin(gather::all(&self.inner.azure, access, subject, LIMIT)).await;
-            if !may_pass(&azure) {
+            azure = Box::pin(gather::all(&self.inner.azure, access, subject, AZURE_TIMEOUT)).await;
+            if !is_transient(&azure) {
                 count_wait("ended");
                 return azure;
             }
@@ -176,34 +176,34 @@ impl Reviews {
         azure
     }
 
-    /// The whole review, for somebody who only asks. A credential that was sent along is used instead of the stored one.
+    /// The complete review, on request. An inline credential is used instead of the stored one.
     ///
     /// # Errors
-    /// [`Error::NoCredential`] when the stored credential does not exist for the caller.
-    pub(super) async fn tell(
+    /// [`Error::NoCredential`] if the stored credential does not exist, or the caller may not see it.
+    pub(super) async fn review(
         &self,
         by: &Actor,
-        asked: &Asked<'_>,
-        sent_along: Option<InlineCredential>,
+        request: &ReviewRequest<'_>,
+        inline: Option<InlineCredential>,
     ) -> Result<Review> {
-        let mut known = self.known(asked).await?;
-        let via = match sent_along {
+        let mut context = self.context(request).await?;
+        let via = match inline {
             Some(credential) => {
-                known = Known {
+                context = ReviewContext {
                     subscription_id: Some(credential.subscription_id.clone()),
-                    changed_ms: None,
-                    sent_along: true,
-                    ..known
+                    credential_changed_ms: None,
+                    is_inline: true,
+                    ..context
                 };
                 Some(Via::Inline(credential))
             }
-            None => stored(asked),
+            None => stored_credential(request),
         };
-        let subject = subject(asked, &known);
+        let subject = subject(request, &context);
         let azure = match via {
             None => AzureData::unknown("aksConfig names no cloud credential"),
             Some(via) => match self.inner.credentials.resolve(&by.caller, via).await {
-                Ok(access) => self.gathered(by, Action::Call("review"), &access, &subject).await,
+                Ok(access) => self.read_azure(by, Action::Call("review"), &access, &subject).await,
                 Err(AccessError::NotFound | AccessError::InvalidId(_)) => {
                     return Err(Error::NoCredential);
                 }
@@ -214,39 +214,39 @@ impl Reviews {
         Ok(review::review(&subject, &azure))
     }
 
-    /// Asks Azure what the review needs, and writes down that a stored credential was used for it.
-    async fn gathered(
+    /// Reads the data that the review needs, and records the use of a stored credential.
+    async fn read_azure(
         &self,
         by: &Actor,
         action: Action,
         access: &AzureAccess,
         subject: &Subject<'_>,
     ) -> AzureData {
-        let azure = Box::pin(gather::all(&self.inner.azure, access, subject, LIMIT)).await;
+        let azure = Box::pin(gather::all(&self.inner.azure, access, subject, AZURE_TIMEOUT)).await;
         if let Some(id) = access.credential_id() {
             self.inner.events.record(by.event(action, CREDENTIAL, id, &Ok(()))).await;
         }
         azure
     }
 
-    /// What is known besides: about the stored credential, and the time.
-    async fn known(&self, asked: &Asked<'_>) -> Result<Known> {
-        let id = asked.spec.aks().azure_credential_secret.as_deref();
+    /// The data of the review that is neither in the specification nor in Azure.
+    async fn context(&self, request: &ReviewRequest<'_>) -> Result<ReviewContext> {
+        let id = request.spec.aks().azure_credential_secret.as_deref();
         let row = match id.and_then(ids::split_namespaced) {
             Some((_, bare)) => store::credentials::get(&self.inner.store, bare).await?,
             None => None,
         };
-        let advise = match annotation(asked.spec.body()) {
+        let advise = match annotation(request.spec.body()) {
             Some(ADVISE) => true,
             Some(ENFORCE) => false,
             _ => self.inner.settings.value(SETTING).await == ADVISE,
         };
-        Ok(Known {
+        Ok(ReviewContext {
             advise,
             now_ms: self.inner.clock.now_ms(),
-            changed_ms: row.as_ref().map(|row| row.updated_ms),
+            credential_changed_ms: row.as_ref().map(|row| row.updated_ms),
             subscription_id: row.and_then(|row| row.subscription_id).map(pasted::owned_id),
-            sent_along: false,
+            is_inline: false,
         })
     }
 }
@@ -255,18 +255,19 @@ fn count_wait(outcome: &'static str) {
     metrics::counter!("norman_aks_access_waits_total", "outcome" => outcome).increment(1);
 }
 
-struct Known {
+struct ReviewContext {
     advise: bool,
     now_ms: i64,
-    changed_ms: Option<i64>,
+    credential_changed_ms: Option<i64>,
     subscription_id: Option<String>,
-    sent_along: bool,
+    /// Whether the credential is an inline one.
+    is_inline: bool,
 }
 
-fn subject<'a>(asked: &Asked<'a>, known: &'a Known) -> Subject<'a> {
-    let body = asked.spec.body();
-    let aks = asked.spec.aks();
-    let purpose = match asked.existing {
+fn subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Subject<'a> {
+    let body = request.spec.body();
+    let aks = request.spec.aks();
+    let purpose = match request.existing {
         Some(Existing { stored, applied, upstream, details, named, .. }) => Purpose::Update(Before {
             stored: stored.aks(),
             applied: *applied,
@@ -281,16 +282,16 @@ fn subject<'a>(asked: &Asked<'a>, known: &'a Known) -> Subject<'a> {
     Subject {
         spec: aks,
         purpose,
-        id: asked.existing.map(|existing| existing.id),
-        subscription_id: known.subscription_id.as_deref(),
+        id: request.existing.map(|existing| existing.id),
+        subscription_id: context.subscription_id.as_deref(),
         isolation: isolates(body),
-        advise: known.advise,
-        unknown: asked.unknown,
+        advise: context.advise,
+        unknown: request.unknown,
         facts: Facts {
-            now_ms: known.now_ms,
-            credential_changed_ms: known.changed_ms,
-            cluster_created_ms: asked.existing.map(|existing| existing.created_ms),
-            credential_sent_along: known.sent_along,
+            now_ms: context.now_ms,
+            credential_changed_ms: context.credential_changed_ms,
+            cluster_created_ms: request.existing.map(|existing| existing.created_ms),
+            credential_sent_along: context.is_inline,
         },
     }
 }
@@ -299,23 +300,23 @@ fn isolates(body: &Object) -> bool {
     body.get("enableNetworkPolicy").and_then(serde_json::Value::as_bool).unwrap_or_default()
 }
 
-/// What the annotation of a cluster says about its review.
+/// The value of the review annotation of a cluster.
 pub(super) fn annotation(body: &Object) -> Option<&str> {
     body.get("annotations")?.get(ANNOTATION)?.as_str()
 }
 
-/// The way to the credential that the specification names.
-fn stored<'a>(asked: &Asked<'a>) -> Option<Via<'a>> {
-    let id = asked.spec.aks().azure_credential_secret.as_deref()?;
-    Some(match asked.existing {
+/// The stored credential that the specification names.
+fn stored_credential<'a>(request: &ReviewRequest<'a>) -> Option<Via<'a>> {
+    let id = request.spec.aks().azure_credential_secret.as_deref()?;
+    Some(match request.existing {
         Some(existing) => Via::OfCluster { id, cluster_id: existing.id },
         None => Via::Stored { id, cluster_id: None },
     })
 }
 
-/// Whether Azure said anything that it says only to a credential with rights in the subscription. That a group is not there
-/// it says to anybody.
-fn has_answered(azure: &AzureData) -> bool {
+/// Whether the data proves that the credential has access to the subscription. A missing group proves nothing: Azure reports it
+/// to any caller.
+fn has_verified_access(azure: &AzureData) -> bool {
     fn known<T>(part: &Read<T>) -> bool {
         matches!(part, Read::Known(_))
     }
@@ -328,14 +329,16 @@ fn has_answered(azure: &AzureData) -> bool {
         || matches!(azure.node_group, Read::Known(true))
 }
 
-fn admitted(review: Review) -> Result<Review> {
+fn reject_errors(review: Review) -> Result<Review> {
     match (review.first_error(), review.refusal()) {
-        (Some(finding), Some(words)) => Err(Invalid::field("InvalidOption", &finding.field, words).into()),
+        (Some(finding), Some(message)) => {
+            Err(Invalid::field("InvalidOption", &finding.field, message).into())
+        }
         _ => Ok(review),
     }
 }
 
-/// Why nothing is known with a credential that cannot be used, without what is private about it.
+/// The data for a credential that cannot be used: only the reason, without private details of the credential.
 fn unusable(error: &AccessError) -> AzureData {
     let reason = match error {
         AccessError::Other(_) => "the cloud credential cannot be read at the moment".to_owned(),

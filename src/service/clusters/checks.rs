@@ -110,7 +110,7 @@ impl UsedCredential {
     pub(super) fn is_answered(&self, admitted: &Admitted) -> bool {
         let subscription_id = self.subscription_id.as_deref();
         subscription_id
-            .zip(admitted.answered_for.as_deref())
+            .zip(admitted.verified_subscription.as_deref())
             .is_some_and(|(is, answered)| is.eq_ignore_ascii_case(answered))
     }
 

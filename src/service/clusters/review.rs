@@ -1,4 +1,4 @@
-//! The review of clusters: before they are saved, and for those who only ask.
+//! The review of clusters: before they are saved, and on request.
 
 use aks::cluster_details::ClusterDetails;
 use aks::review::{Finding, Review, Severity, UnknownField};
@@ -11,34 +11,34 @@ use super::{Cluster, Clusters, Result};
 use crate::service::Error;
 use crate::service::actor::Actor;
 use crate::service::credentials::InlineCredential;
-use crate::service::reviews::{Asked, Existing, Patience, annotation};
+use crate::service::reviews::{AccessWait, Existing, ReviewRequest, annotation};
 
-/// A question about a specification.
+/// A request for a review that saves nothing.
 #[derive(Debug)]
 pub struct ReviewQuestion {
-    /// The cluster object that would be changed; a new one is meant without.
+    /// The cluster object that would be changed; `None` for a new one.
     pub cluster_id: Option<String>,
-    /// The body of the POST or PUT that is thought of.
+    /// The body of the POST or PUT to review.
     pub body: Object,
-    /// Keys of its `aksConfig` that no field has.
+    /// Unknown keys of its `aksConfig`.
     pub unknown: Vec<UnknownField>,
-    /// A credential to ask Azure with instead of the one that the specification names.
+    /// A credential to use instead of the one that the specification names.
     pub credential: Option<InlineCredential>,
 }
 
 /// A specification that may be saved.
 pub(super) struct Admitted {
-    /// The review, as it is kept.
+    /// The review, as it is stored.
     pub(super) review: Option<String>,
-    /// The subscription for which Azure answered with the stored credential during the review.
-    pub(super) answered_for: Option<String>,
+    /// The subscription that the review has read with the stored credential.
+    pub(super) verified_subscription: Option<String>,
 }
 
 impl Clusters {
-    /// Judges a specification without saving anything.
+    /// Reviews a specification without saving anything.
     ///
     /// # Errors
-    /// When the cluster is not the caller's to change, or the credential not the caller's to use.
+    /// If the caller may not change the cluster, or not use the credential.
     pub async fn review(&self, by: &Actor, question: ReviewQuestion) -> Result<Review> {
         let stored = match question.cluster_id.as_deref() {
             Some(id) => Some(Cluster::try_from(self.own_row(&by.caller, id).await?)?),
@@ -53,21 +53,21 @@ impl Clusters {
             return Err(no_aks_config());
         }
         let existing = stored.as_ref().map(existing);
-        let asked = Asked { spec: &spec, existing: existing.as_ref(), unknown: &question.unknown };
-        let sent_along = question.credential.is_some();
-        let mut review = self.inner.reviews.tell(by, &asked, question.credential).await?;
-        if !sent_along {
+        let request = ReviewRequest { spec: &spec, existing: existing.as_ref(), unknown: &question.unknown };
+        let is_inline = question.credential.is_some();
+        let mut review = self.inner.reviews.review(by, &request, question.credential).await?;
+        if !is_inline {
             let own_id = stored.as_ref().map_or("", |stored| stored.id.as_str());
             review.findings.splice(..0, self.taken(by, own_id, &spec).await?);
         }
         Ok(review)
     }
 
-    /// The finding for an AKS cluster that another object stands for already.
+    /// The finding for an AKS cluster that another object already manages.
     async fn taken(&self, by: &Actor, own_id: &str, spec: &ClusterSpec) -> Result<Option<Finding>> {
         let credential = match self.credential(&by.caller, spec.aks()).await {
             Ok(credential) => credential,
-            // Whoever may use a credential only through a cluster does not make another cluster with it.
+            // A caller with access to a credential only through a cluster cannot create another cluster with it.
             Err(Error::NoCredential) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -86,21 +86,20 @@ impl Clusters {
         }
     }
 
-    /// Lets a new specification through.
+    /// Admits a new specification.
     pub(super) async fn admit_new(
         &self,
         by: &Actor,
         spec: &ClusterSpec,
         unknown: &[UnknownField],
-        patience: Patience,
+        wait: AccessWait,
     ) -> Result<Admitted> {
-        let asked = Asked { spec, existing: None, unknown };
-        let (review, answered_for) = self.inner.reviews.admit(by, &asked, patience).await?;
-        Ok(Admitted { review: Some(text(&review)), answered_for })
+        let request = ReviewRequest { spec, existing: None, unknown };
+        let (review, verified_subscription) = self.inner.reviews.admit(by, &request, wait).await?;
+        Ok(Admitted { review: Some(text(&review)), verified_subscription })
     }
 
-    /// Lets a changed specification through; `kept` is the review of the one before, which stays when nothing that is
-    /// reviewed changes.
+    /// Admits a changed specification. `kept` is the stored review, which is kept if nothing that is reviewed changes.
     pub(super) async fn admit_change(
         &self,
         by: &Actor,
@@ -108,22 +107,22 @@ impl Clusters {
         spec: &ClusterSpec,
         unknown: &[UnknownField],
         kept: Option<String>,
-        patience: Patience,
+        wait: AccessWait,
     ) -> Result<Admitted> {
         let same =
             stored.spec.aks() == spec.aks() && annotation(stored.spec.body()) == annotation(spec.body());
         if same && unknown.is_empty() && kept.is_some() {
-            return Ok(Admitted { review: kept, answered_for: None });
+            return Ok(Admitted { review: kept, verified_subscription: None });
         }
         let existing = existing(stored);
-        let asked = Asked { spec, existing: Some(&existing), unknown };
-        let (review, answered_for) = self.inner.reviews.admit(by, &asked, patience).await?;
-        Ok(Admitted { review: Some(text(&review)), answered_for })
+        let request = ReviewRequest { spec, existing: Some(&existing), unknown };
+        let (review, verified_subscription) = self.inner.reviews.admit(by, &request, wait).await?;
+        Ok(Admitted { review: Some(text(&review)), verified_subscription })
     }
 }
 
-/// What never became active is judged by what Azure has of it now: nothing, or what is left of a creation that failed, can
-/// still be made in another way.
+/// The cluster before the change. One that was never active is reviewed without its observed state: the rest of a failed
+/// creation may be created in another way.
 fn existing(stored: &Cluster) -> Existing<'_> {
     let complete = stored.state != State::Provisioning;
     let mut details = stored.status.details.clone();

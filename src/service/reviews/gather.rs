@@ -1,4 +1,4 @@
-//! What a review needs to know of Azure, asked for at once, each part for itself: one that fails leaves the others.
+//! Reads the data of a review from Azure. The parts are requested concurrently; one that fails does not affect the others.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::denial;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{PROVIDER, is_unregistered};
 
-/// Everything that the review of `subject` needs, as far as Azure says it within `limit`.
+/// Reads all data that the review of `subject` needs, within `limit`.
 pub(super) async fn all(
     azure: &Azure,
     access: &AzureAccess,
@@ -35,19 +35,19 @@ pub(super) async fn all(
             return AzureData { denial, ..AzureData::unknown(&error.to_string()) };
         }
     };
-    let asking = Asking { arm, needed: review::needed(subject).into_iter().collect(), spec: subject.spec };
+    let reader = Reader { arm, needed: review::needed(subject).into_iter().collect(), spec: subject.spec };
     let region = review::region(subject);
     let networks = review::networks(subject);
-    let arm = &asking.arm;
+    let arm = &reader.arm;
     let (versions, sizes, networks, usages, regions, node_group, cluster, rights) = tokio::join!(
-        asking.part(Block::Versions, kubernetes_versions::list(arm, &region)),
-        asking.part(Block::Sizes, asking.sizes(&region)),
-        asking.networks(networks.into_iter().collect()),
-        asking.part(Block::Usages, usages::list(arm, &region)),
-        asking.part(Block::Regions, locations::list(arm, locations::ApiVersion::Zones2022)),
-        asking.part(Block::NodeGroup, asking.node_group()),
-        asking.part(Block::Cluster, asking.cluster()),
-        asking.rights(),
+        reader.part(Block::Versions, kubernetes_versions::list(arm, &region)),
+        reader.part(Block::Sizes, reader.sizes(&region)),
+        reader.networks(networks.into_iter().collect()),
+        reader.part(Block::Usages, usages::list(arm, &region)),
+        reader.part(Block::Regions, locations::list(arm, locations::ApiVersion::Zones2022)),
+        reader.part(Block::NodeGroup, reader.node_group()),
+        reader.part(Block::Cluster, reader.cluster()),
+        reader.rights(),
     );
     let (subscription, permissions, provider) = rights;
     let mut data = AzureData::default();
@@ -55,23 +55,22 @@ pub(super) async fn all(
         Some(Err(Failure::Azure(error))) => denial::of_cluster(error),
         _ => None,
     };
-    data.versions = told(versions, &mut denial);
-    data.cluster = told(cluster, &mut denial);
-    data.own_upgrades = asking.own_upgrades(subject, &data).await;
-    data.sizes = told(sizes, &mut denial);
-    data.networks = told(networks, &mut denial);
-    data.usages = told(usages, &mut denial);
-    data.regions = told(regions, &mut denial);
-    data.node_group = told(node_group, &mut denial);
-    data.subscription = told(subscription, &mut denial);
-    data.permissions = told(permissions, &mut denial);
-    data.provider = told(provider, &mut denial);
+    data.versions = into_read(versions, &mut denial);
+    data.cluster = into_read(cluster, &mut denial);
+    data.own_upgrades = reader.own_upgrades(subject, &data).await;
+    data.sizes = into_read(sizes, &mut denial);
+    data.networks = into_read(networks, &mut denial);
+    data.usages = into_read(usages, &mut denial);
+    data.regions = into_read(regions, &mut denial);
+    data.node_group = into_read(node_group, &mut denial);
+    data.subscription = into_read(subscription, &mut denial);
+    data.permissions = into_read(permissions, &mut denial);
+    data.provider = into_read(provider, &mut denial);
     data.denial = denial;
     data
 }
 
-/// What the credential may do now, asked for with a new token: Azure may know more than a moment ago. Only this part of the
-/// result is filled.
+/// Reads only the permissions of the credential, with a new token, because they may have changed since the last one.
 pub(super) async fn access(
     azure: &Azure,
     access: &AzureAccess,
@@ -81,31 +80,34 @@ pub(super) async fn access(
     let mut data = AzureData::default();
     let needed = review::needed(subject).into_iter().collect();
     let Ok(arm) = azure.arm(access.credential(), Instant::now() + limit) else { return data };
-    let asking = Asking { arm: arm.with_new_token(), needed, spec: subject.spec };
-    // One after the other: a login that fails is tried once.
-    match asking.part(Block::Cluster, asking.cluster()).await {
+    let reader = Reader { arm: arm.with_new_token(), needed, spec: subject.spec };
+    // Sequential, so that a failing login is tried once.
+    match reader.part(Block::Cluster, reader.cluster()).await {
         Some(Err(Failure::Azure(error))) => data.denial = denial::of_cluster(&error),
-        _ => data.permissions = told(asking.part(Block::Permissions, asking.permissions()).await, &mut None),
+        _ => {
+            data.permissions =
+                into_read(reader.part(Block::Permissions, reader.permissions()).await, &mut None)
+        }
     }
     data
 }
 
-/// A part that was asked for, or that nobody needs.
+/// A part of the data; `None` if the review does not need it.
 type Part<T> = Option<Result<T, Failure>>;
 
 enum Failure {
     Azure(azure::Error),
-    /// A network of another subscription, which this credential is not for.
-    Elsewhere(NetworkRef),
+    /// A network of another subscription, which the credential has no access to.
+    OtherSubscription(NetworkRef),
 }
 
-struct Asking<'a> {
+struct Reader<'a> {
     arm: Arm,
     needed: Vec<Block>,
     spec: &'a AksConfig,
 }
 
-impl Asking<'_> {
+impl Reader<'_> {
     async fn part<T>(&self, block: Block, read: impl Future<Output = Result<T, azure::Error>>) -> Part<T> {
         if !self.needed.contains(&block) {
             return None;
@@ -113,7 +115,7 @@ impl Asking<'_> {
         Some(read.await.map_err(Failure::Azure))
     }
 
-    /// Only those that the specification names: the list has a thousand.
+    /// The sizes that the specification names; the whole list has a thousand.
     async fn sizes(&self, region: &str) -> Result<Vec<VmOffer>, azure::Error> {
         let mut offers = skus::offers(&self.arm, region).await?;
         let pools = self.spec.node_pools.as_deref().unwrap_or_default();
@@ -127,14 +129,14 @@ impl Asking<'_> {
         Ok(offers)
     }
 
-    async fn networks(&self, wanted: Vec<NetworkRef>) -> Part<Vec<ReadNetwork>> {
+    async fn networks(&self, references: Vec<NetworkRef>) -> Part<Vec<ReadNetwork>> {
         if !self.needed.contains(&Block::Networks) {
             return None;
         }
-        let mut read = Vec::with_capacity(wanted.len());
-        for reference in wanted {
+        let mut read = Vec::with_capacity(references.len());
+        for reference in references {
             if reference.subscription.is_some() {
-                return Some(Err(Failure::Elsewhere(reference)));
+                return Some(Err(Failure::OtherSubscription(reference)));
             }
             match virtual_networks::get(&self.arm, &reference.group, &reference.name).await {
                 Ok(network) => read.push(ReadNetwork { reference, network }),
@@ -149,8 +151,8 @@ impl Asking<'_> {
         resource_groups::exists(&self.arm, group).await
     }
 
-    /// The targets that Azure names for this very cluster, where the list of the region does not say enough. Without them
-    /// the list alone counts.
+    /// The upgrade targets of this cluster, if the versions of the region do not suffice. If they cannot be read, the versions
+    /// of the region decide.
     async fn own_upgrades(&self, subject: &Subject<'_>, data: &AzureData) -> Vec<String> {
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
@@ -171,13 +173,13 @@ impl Asking<'_> {
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
         match managed_clusters::get(&self.arm, &group, &name).await {
-            // Then there are no clusters.
+            // A subscription without the provider has no clusters.
             Err(error) if is_unregistered(&error) => Ok(None),
             found => Ok(found?.map(|found| existing(&found, self.spec))),
         }
     }
 
-    /// What the credential may do at all.
+    /// The state of the subscription, and the permissions of the credential.
     async fn rights(&self) -> (Part<Subscription>, Part<Permissions>, Part<ProviderState>) {
         tokio::join!(
             self.part(Block::Subscription, subscriptions::get(&self.arm)),
@@ -208,21 +210,23 @@ impl Asking<'_> {
 
 fn existing(found: &Resource<ManagedCluster>, spec: &AksConfig) -> ExistingCluster {
     let properties = found.view.properties.as_ref();
-    let state = properties.and_then(|it| it.provisioning_state.as_deref()).unwrap_or_default();
+    let state =
+        properties.and_then(|properties| properties.provisioning_state.as_deref()).unwrap_or_default();
     ExistingCluster {
         spec: upstream::read(&found.raw, Known { spec, base_url: "", auth_base_url: "" }).unwrap_or_default(),
         details: ClusterDetails::read(&found.raw),
         failed: ["Failed", "Canceled"].iter().any(|word| word.eq_ignore_ascii_case(state)),
-        local_accounts_disabled: properties.and_then(|it| it.disable_local_accounts) == Some(true),
+        local_accounts_disabled: properties.and_then(|properties| properties.disable_local_accounts)
+            == Some(true),
     }
 }
 
-/// The part with its failure in words; keeps the first denial.
-fn told<T>(part: Part<T>, denial: &mut Option<Denial>) -> Read<T> {
+/// Converts a part, with the message of a failure; keeps the first denial.
+fn into_read<T>(part: Part<T>, denial: &mut Option<Denial>) -> Read<T> {
     match part {
         None => Read::NotAsked,
-        Some(Ok(answer)) => Read::Known(answer),
-        Some(Err(Failure::Elsewhere(network))) => Read::Unknown(format!(
+        Some(Ok(data)) => Read::Known(data),
+        Some(Err(Failure::OtherSubscription(network))) => Read::Unknown(format!(
             "the network {} lies in another subscription than the cloud credential's",
             network.name
         )),
