@@ -1,14 +1,14 @@
-//! The audit log: a record for every change and every failed attempt, and counts of the uses of stored credentials. Who, what,
-//! which object, how it ended, in which request; never what was in it.
+//! The audit log: a record for every change and every failed attempt, and counts of the uses of stored credentials. A record has
+//! the caller, the action, the object, the outcome and the request, never the content of the object.
 //!
-//! A change and its record are one transaction: [`Actor::audit`] makes the record, and the store function that changes the
-//! object writes it (`store::transaction`). Everything else goes through a queue ([`Events::record`]): attempts that were rejected
-//! or failed, and what happens inside clusters. One task writes the queue in batches, a few dozen milliseconds later at most, so that a request does
-//! not wait for the database. A full queue makes requests wait, a database that is away makes the task wait. Only what is in
-//! the queue is lost when the process is killed.
+//! A change and its record are one transaction: [`Actor::audit`] creates the record, and the store function that changes the
+//! object writes it (`store::transaction`). Other records go through a queue ([`Events::record`]): rejected and failed attempts, and
+//! requests to clusters. One task writes the queue in batches within a few dozen milliseconds, so that requests do not wait for the
+//! database. If the queue is full, requests wait; if the database is unavailable, the task waits. Records in the queue are lost if
+//! the process is killed.
 //!
-//! What clients do over and over without harm ([`Event::counted`]) gets a record for each minute ([`counts`]), written every five
-//! seconds; the setting `audit-uses` can ask for a record each instead.
+//! Frequent and harmless actions ([`Event::counted`]) have one record per minute with a count ([`counts`]), written every five
+//! seconds; with the option `audit-uses: each`, each has its own record.
 //!
 //! [`Actor::audit`]: super::actor::Actor::audit
 
@@ -35,30 +35,30 @@ use super::actor::Actor;
 use super::{Caller, Result};
 use crate::store::{AuditRow, Store};
 
-/// The longest id that is kept, in characters: ids come from addresses, which anybody may write.
-const LONGEST_ID: usize = 256;
+/// The longest stored ID, in characters. IDs come from URLs, which clients choose.
+const MAX_ID_LEN: usize = 256;
 
-/// The longest detail that is kept, in characters.
-const LONGEST_DETAIL: usize = 4_096;
+/// The longest stored detail, in characters.
+const MAX_DETAIL_LEN: usize = 4_096;
 
-/// What was done.
+/// An audited action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// An object was made.
+    /// An object was created.
     Create,
     /// An object was changed.
     Update,
-    /// An object was removed.
+    /// An object was deleted.
     Delete,
-    /// A stored credential was used to ask Azure.
+    /// A stored credential was used for a request to Azure.
     Use,
     /// An action of the API was called on an object, for example `generateKubeconfig`.
     Call(&'static str),
 }
 
 impl Action {
-    /// The word in the table.
-    pub fn word(self) -> &'static str {
+    /// The stored value.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Update => "update",
@@ -69,20 +69,20 @@ impl Action {
     }
 }
 
-/// How it ended.
+/// The outcome of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It was done.
+    /// It succeeded.
     Done,
-    /// The caller's request was refused: not allowed, not valid, not there.
+    /// The request was rejected: forbidden, invalid, or for an object that does not exist.
     Refused,
-    /// Something else went wrong.
+    /// It failed for another reason.
     Failed,
 }
 
 impl Outcome {
-    /// The word in the table.
-    pub fn word(self) -> &'static str {
+    /// The stored value.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Refused => "refused",
@@ -91,25 +91,25 @@ impl Outcome {
     }
 }
 
-/// One thing that a caller did. Made on the way of every request that uses a credential, so it copies next to nothing.
+/// An action of a caller. One is created in every request that uses a credential, so it copies almost nothing.
 #[derive(Clone, Debug)]
 pub struct Event {
-    deed: Deed,
+    key: AuditKey,
     request_id: Arc<str>,
-    at: Position,
+    position: Position,
     is_counted: bool,
 }
 
-/// The place of an event in the log: its time, and its number among the events of this process.
+/// The position of an event in the log: its time, and its number among the events of this process.
 #[derive(Clone, Copy, Debug, Default)]
 struct Position {
     at_ms: i64,
     number: u64,
 }
 
-/// What of an event does not depend on when it was.
+/// The properties of an event that do not depend on its time: events with equal keys are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Deed {
+struct AuditKey {
     caller: Arc<Caller>,
     action: Action,
     object_type: &'static str,
@@ -120,72 +120,72 @@ struct Deed {
 }
 
 impl Event {
-    /// `caller` did `action` to the object of that type (Norman's name, `cloudCredential`) and id; it was done, unless
-    /// [`Event::outcome`] says otherwise.
+    /// A successful `action` of `caller` on an object; [`Event::outcome`] sets another outcome. `object_type` is Norman's name,
+    /// such as `cloudCredential`.
     pub fn new(caller: &Arc<Caller>, action: Action, object_type: &'static str, object_id: &str) -> Self {
-        let deed = Deed {
+        let key = AuditKey {
             caller: Arc::clone(caller),
             action,
             object_type,
-            object_id: shortened(object_id).into(),
+            object_id: truncate_id(object_id).into(),
             outcome: Outcome::Done,
             remote: None,
             detail: Arc::default(),
         };
-        Self { deed, request_id: Arc::default(), at: Position::default(), is_counted: false }
+        Self { key, request_id: Arc::default(), position: Position::default(), is_counted: false }
     }
 
-    /// How it ended.
+    /// Sets the outcome.
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
-        self.deed.outcome = outcome;
+        self.key.outcome = outcome;
         self
     }
 
-    /// What else is to be known about it; never what was in the object.
+    /// Sets a remark; it must not contain the content of the object.
     #[must_use]
     pub fn detail(mut self, detail: &str) -> Self {
-        self.deed.detail = detail.chars().take(LONGEST_DETAIL).collect::<String>().into();
+        self.key.detail = detail.chars().take(MAX_DETAIL_LEN).collect::<String>().into();
         self
     }
 
-    /// Done, it is counted with others like it. Attempts that were rejected or failed have a record each.
+    /// Counts the event with others like it if it succeeded. Rejected and failed attempts have a record each.
     #[must_use]
     pub fn counted(mut self) -> Self {
         self.is_counted = true;
         self
     }
 
-    /// In which request, and from which address.
+    /// Sets the request ID and the client IP.
     #[must_use]
     pub fn request(mut self, request_id: &Arc<str>, remote: Option<IpAddr>) -> Self {
-        self.request_id = match shortened(request_id) {
-            whole if whole.len() == request_id.len() => Arc::clone(request_id),
-            part => part.into(),
+        self.request_id = match truncate_id(request_id) {
+            id if id.len() == request_id.len() => Arc::clone(request_id),
+            truncated => truncated.into(),
         };
-        self.deed.remote = remote;
+        self.key.remote = remote;
         self
     }
 
-    /// The record of this event, for the store function that makes the change.
+    /// The record of this event, for the store function that writes the change.
     pub(super) fn into_row(mut self, now_ms: i64) -> AuditRow {
-        self.at = Position::new(now_ms);
-        self.into_stored()
+        self.position = Position::new(now_ms);
+        self.into_record()
     }
 
-    fn into_stored(self) -> AuditRow {
-        let Self { deed, request_id, at, .. } = self;
-        let Deed { caller, action, object_type, object_id, outcome, remote, detail } = deed;
+    fn into_record(self) -> AuditRow {
+        let Self { key, request_id, position, .. } = self;
+        let AuditKey { caller, action, object_type, object_id, outcome, remote, detail } = key;
         AuditRow {
-            id: at.to_id().to_string(),
-            at_ms: at.at_ms,
+            id: position.to_id().to_string(),
+            at_ms: position.at_ms,
             user_id: caller.user_id.clone(),
             user_name: caller.user_name.clone(),
             token_name: caller.token_name.clone(),
-            action: action.word().to_owned(),
+            action: action.as_str().to_owned(),
             object_type: object_type.to_owned(),
             object_id: object_id.to_string(),
-            outcome: outcome.word().to_owned(),
+            outcome: outcome.as_str().to_owned(),
             request_id: request_id.to_string(),
             remote: remote.map(|address| address.to_string()).unwrap_or_default(),
             detail: detail.to_string(),
@@ -196,16 +196,16 @@ impl Event {
 
 impl Position {
     fn new(at_ms: i64) -> Self {
-        /// Starts anywhere, so that two processes do not count alike, and far from the end of its bits.
+        /// Starts at a random number, so that processes differ, in the lower half of its bits, so that it does not overflow.
         static NUMBERS: LazyLock<AtomicU64> =
             LazyLock::new(|| AtomicU64::new(Uuid::new_v4().as_u64_pair().0 >> (65 - Position::BITS)));
         Self { at_ms, number: NUMBERS.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Bits of the number in an id.
+    /// The bits of the number in an ID.
     const BITS: u32 = 42;
 
-    /// A UUID of version 7: ids sort by time, and within a millisecond by number.
+    /// A UUID of version 7: IDs sort by time, and within a millisecond by number.
     fn to_id(self) -> Uuid {
         let at_ms = u64::try_from(self.at_ms).unwrap_or_default();
         let nanos = u32::try_from(at_ms % 1_000).unwrap_or_default() * 1_000_000;
@@ -225,28 +225,28 @@ impl ClockSequence for Position {
     }
 }
 
-/// An id up to [`LONGEST_ID`].
-fn shortened(id: &str) -> &str {
-    if id.len() <= LONGEST_ID {
+/// Truncates an ID to [`MAX_ID_LEN`].
+fn truncate_id(id: &str) -> &str {
+    if id.len() <= MAX_ID_LEN {
         return id;
     }
-    id.char_indices().nth(LONGEST_ID).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
+    id.char_indices().nth(MAX_ID_LEN).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
 }
 
-/// How events are kept.
+/// The options of the audit log.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many events may wait for the database before requests do.
+    /// The capacity of the queue; when it is full, requests wait.
     pub queue: usize,
-    /// How long events are kept; zero keeps them for ever.
+    /// The retention of records; zero keeps them forever.
     pub keep: Duration,
-    /// Whether what could be counted gets a record each.
+    /// Whether countable events have a record each.
     pub record_each: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        // As many as come within a second at most. When the disk is busy, SQLite may wait for it as long as that.
+        // The maximum rate per second: SQLite may wait for a busy disk that long.
         Self { queue: 32_768, keep: Duration::from_hours(90 * 24), record_each: false }
     }
 }
@@ -278,9 +278,9 @@ pub(super) struct Inner {
     queue: mpsc::Sender<Message>,
     counts: Arc<Counts>,
     record_each: bool,
-    /// Tells the task not to wait for more events.
-    hurry: Arc<Notify>,
-    /// Those who wait for room in the queue.
+    /// Wakes the task while it waits for more events.
+    write_now: Arc<Notify>,
+    /// The senders that wait for room in the queue.
     delayed: TaskTracker,
     stopping: CancellationToken,
     abandoning: CancellationToken,
@@ -289,17 +289,17 @@ pub(super) struct Inner {
 
 enum Message {
     Event(Event),
-    /// Answered when everything before it is in the database.
+    /// Completed when all earlier events are in the database.
     Flush(oneshot::Sender<()>),
 }
 
 impl Events {
-    /// Starts the task that writes; it runs until [`Events::stop`]. To be called inside a tokio runtime.
+    /// Starts the writer task, which runs until [`Events::stop`]. Must be called in a Tokio runtime.
     pub fn start(sink: impl Into<Sink>, clock: Clock, options: &Options) -> Self {
         let sink = sink.into();
         let (queue, waiting) = mpsc::channel(options.queue.max(1));
         let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
-        let hurry = Arc::<Notify>::default();
+        let write_now = Arc::<Notify>::default();
         let counts = Arc::<Counts>::default();
         let writer = Writer {
             sink: sink.clone(),
@@ -307,7 +307,7 @@ impl Events {
             keep: options.keep,
             waiting,
             counts: Arc::clone(&counts),
-            hurry: Arc::clone(&hurry),
+            write_now: Arc::clone(&write_now),
             stopping: stopping.clone(),
             abandoning: abandoning.clone(),
         };
@@ -315,15 +315,15 @@ impl Events {
         let delayed = TaskTracker::new();
         let record_each = options.record_each;
         let inner =
-            Inner { sink, clock, queue, counts, record_each, hurry, delayed, stopping, abandoning, task };
+            Inner { sink, clock, queue, counts, record_each, write_now, delayed, stopping, abandoning, task };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Counts an event, or puts it into the queue, with the time of now; waits only while the queue is full. An event is not lost when
-    /// the waiting call is dropped. After [`Events::stop`] it goes into the log instead.
+    /// Counts an event or queues it, with the current time; waits only while the queue is full. The event is kept even if this
+    /// call is dropped. After [`Events::stop`], events are logged instead.
     pub async fn record(&self, mut event: Event) {
-        event.at = Position::new(self.inner.clock.now_ms());
-        if event.is_counted && event.deed.outcome == Outcome::Done && !self.inner.record_each {
+        event.position = Position::new(self.inner.clock.now_ms());
+        if event.is_counted && event.key.outcome == Outcome::Done && !self.inner.record_each {
             match self.inner.counts.add(event) {
                 Some(single) => event = single,
                 None => return,
@@ -331,24 +331,24 @@ impl Events {
         }
         match self.inner.queue.try_send(Message::Event(event)) {
             Err(TrySendError::Full(message)) => {
-                self.inner.hurry.notify_one();
+                self.inner.write_now.notify_one();
                 let queue = self.inner.queue.clone();
-                // A task of its own: the client of this request may go away while it waits.
+                // In its own task, because the client of this request may disconnect while it waits.
                 let sent = self.inner.delayed.spawn(async move {
                     if let Err(SendError(Message::Event(event))) = queue.send(message).await {
-                        writer::log(&event.into_stored(), "the server is stopping");
+                        writer::log(&event.into_record(), "the server is stopping");
                     }
                 });
                 sent.await.ok();
             }
             Err(TrySendError::Closed(Message::Event(event))) => {
-                writer::log(&event.into_stored(), "the server is stopping");
+                writer::log(&event.into_record(), "the server is stopping");
             }
             Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
         }
     }
 
-    /// Records an attempt that was rejected or failed; a change that was made has its record already.
+    /// Records a rejected or failed attempt; a successful change already has its record.
     pub(super) async fn record_failure<T>(
         &self,
         by: &Actor,
@@ -362,24 +362,24 @@ impl Events {
         }
     }
 
-    /// Waits until everything recorded so far is in the database (or, after [`Events::stop`], does nothing).
+    /// Waits until all records so far are in the database; does nothing after [`Events::stop`].
     pub async fn flush(&self) {
-        let (done, answered) = oneshot::channel();
+        let (done, flushed) = oneshot::channel();
         if self.inner.queue.send(Message::Flush(done)).await.is_ok() {
-            self.inner.hurry.notify_one();
-            answered.await.ok();
+            self.inner.write_now.notify_one();
+            flushed.await.ok();
         }
     }
 
-    /// Writes what waits and ends the task. What is not in the database after `limit` goes into the log as errors.
+    /// Writes the queue and ends the task. Records that are not in the database after `limit` are logged as errors.
     pub async fn stop(&self, limit: Duration) {
-        let end = Instant::now() + limit;
+        let deadline = Instant::now() + limit;
         self.inner.delayed.close();
-        tokio::time::timeout_at(end, self.inner.delayed.wait()).await.ok();
+        tokio::time::timeout_at(deadline, self.inner.delayed.wait()).await.ok();
         self.inner.stopping.cancel();
         let task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut task) = task else { return };
-        if tokio::time::timeout_at(end, &mut task).await.is_err() {
+        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
             self.inner.abandoning.cancel();
             task.await.ok();
         }

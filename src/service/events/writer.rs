@@ -1,4 +1,4 @@
-//! The one task that writes events: in batches, again and again while the database is away; and that forgets old ones.
+//! The task that writes audit records in batches, with retries while the database is unavailable, and prunes old ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use super::counts::Counts;
 use super::{Message, Sink};
 use crate::store::{self, AuditRow, Store};
 
-/// The most events in one transaction.
-const BATCH: usize = 1_000;
+/// The most records in one transaction.
+const BATCH_SIZE: usize = 1_000;
 
-/// How long events gather for a batch. A transaction for each would cost many times what its event costs.
-const GATHER: Duration = Duration::from_millis(20);
+/// The time for which events are collected into a batch, because a transaction costs much more than a record.
+const BATCH_DELAY: Duration = Duration::from_millis(20);
 
-/// The wait after a failed attempt, doubled up to the longest.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The backoff after a failed attempt, doubled up to the maximum.
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How often counts are written; a process that is killed loses those since the last time.
-const WRITE_COUNTS_EVERY: Duration = Duration::from_secs(5);
+/// The interval at which counts are written; a killed process loses those since the last write.
+const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// An attempt that takes longer hangs on a connection that is no more.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
+/// The timeout of an attempt, in case its connection is dead.
+const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often old events are looked for, and how many go in one statement.
-const PRUNE_EVERY: Duration = Duration::from_hours(1);
-const PRUNED_AT_ONCE: u32 = 5_000;
+/// The interval of pruning, and the records deleted by one statement.
+const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+const PRUNE_BATCH: u32 = 5_000;
 
 pub(super) struct Writer {
     pub(super) sink: Sink,
@@ -38,67 +38,67 @@ pub(super) struct Writer {
     pub(super) keep: Duration,
     pub(super) waiting: mpsc::Receiver<Message>,
     pub(super) counts: Arc<Counts>,
-    /// Told when somebody waits for the queue to be written.
-    pub(super) hurry: Arc<Notify>,
+    /// Notified when a caller waits for the queue to be written.
+    pub(super) write_now: Arc<Notify>,
     pub(super) stopping: CancellationToken,
     pub(super) abandoning: CancellationToken,
 }
 
 impl Writer {
     pub(super) async fn run(mut self) {
-        let mut prune = tokio::time::interval(PRUNE_EVERY);
+        let mut prune = tokio::time::interval(PRUNE_INTERVAL);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut counts = tokio::time::interval(WRITE_COUNTS_EVERY);
+        let mut counts = tokio::time::interval(COUNTS_INTERVAL);
         counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut messages = Vec::with_capacity(BATCH);
+        let mut messages = Vec::with_capacity(BATCH_SIZE);
         loop {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,
                 _ = counts.tick() => self.write_counts().await,
-                received = self.waiting.recv_many(&mut messages, BATCH) => {
+                received = self.waiting.recv_many(&mut messages, BATCH_SIZE) => {
                     if received == 0 {
                         return;
                     }
-                    self.gather(&mut messages).await;
+                    self.collect(&mut messages).await;
                     self.write(&mut messages).await;
                 }
                 _ = prune.tick() => self.prune().await,
             }
         }
-        // What is in the queue and what was counted is still written; nothing new comes in.
+        // Write what was queued and counted, and accept no more.
         self.waiting.close();
         self.counts.close();
-        while self.waiting.recv_many(&mut messages, BATCH).await > 0 {
+        while self.waiting.recv_many(&mut messages, BATCH_SIZE).await > 0 {
             self.write(&mut messages).await;
         }
         self.write_counts().await;
     }
 
-    /// Waits a moment for more, unless the batch is full or somebody waits for it.
-    async fn gather(&mut self, messages: &mut Vec<Message>) {
-        if messages.len() >= BATCH || messages.iter().any(|message| matches!(message, Message::Flush(_))) {
+    /// Collects more messages, unless the batch is full or a caller waits for it.
+    async fn collect(&mut self, messages: &mut Vec<Message>) {
+        if messages.len() >= BATCH_SIZE || messages.iter().any(|message| matches!(message, Message::Flush(_))) {
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(GATHER) => {}
-            () = self.hurry.notified() => {}
+            () = tokio::time::sleep(BATCH_DELAY) => {}
+            () = self.write_now.notified() => {}
             () = self.stopping.cancelled() => {}
         }
-        while messages.len() < BATCH
+        while messages.len() < BATCH_SIZE
             && let Ok(message) = self.waiting.try_recv()
         {
             messages.push(message);
         }
     }
 
-    /// Writes the events of a batch, and counts for those who wait for them; then answers them.
+    /// Writes the events of a batch, and the counts if a caller waits for them; then notifies the callers.
     async fn write(&mut self, messages: &mut Vec<Message>) {
         let mut flushed: Vec<oneshot::Sender<()>> = Vec::new();
         let mut batch = Vec::new();
         for message in messages.drain(..) {
             match message {
-                Message::Event(event) => batch.push(event.into_stored()),
+                Message::Event(event) => batch.push(event.into_record()),
                 Message::Flush(done) => flushed.push(done),
             }
         }
@@ -124,9 +124,9 @@ impl Writer {
             return;
         };
         if self.abandoning.run_until_cancelled(insert(store, rows)).await.is_none() {
-            // An attempt that was under way may have succeeded: then the log has it as well.
+            // An attempt in progress may have succeeded, so a record may be in both the database and the log.
             for row in rows {
-                log(row, "the server stopped before the database took it");
+                log(row, "the server stopped before it was stored");
             }
         }
     }
@@ -139,43 +139,40 @@ impl Writer {
         let keep_ms = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
         let before_ms = self.clock.now_ms().saturating_sub(keep_ms);
         let mut removed = 0;
-        // A queue that fills up meanwhile is more important; what is left goes next time.
-        while self.waiting.len() < BATCH && !self.stopping.is_cancelled() {
-            match store::events::prune(store, before_ms, PRUNED_AT_ONCE).await {
+        // A filling queue has priority; the next run continues.
+        while self.waiting.len() < BATCH_SIZE && !self.stopping.is_cancelled() {
+            match store::events::prune(store, before_ms, PRUNE_BATCH).await {
                 Ok(0) => break,
-                Ok(portion) => removed += portion,
+                Ok(deleted) => removed += deleted,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(
-                        error,
-                        "old audit events cannot be removed; the next attempt is in an hour"
-                    );
+                    tracing::warn!(error, "cannot prune audit records; next attempt in an hour");
                     return;
                 }
             }
         }
         if removed > 0 {
-            tracing::info!(removed, "old audit events were removed");
+            tracing::info!(removed, "audit records pruned");
         }
     }
 }
 
-/// Ends when every record is in the database, or cannot ever be and is in the log.
+/// Returns when every record is in the database, or rejected by it and logged.
 async fn insert(store: &Store, rows: &[AuditRow]) {
-    let mut wait = FIRST_WAIT;
+    let mut backoff = MIN_BACKOFF;
     loop {
-        let attempt = tokio::time::timeout(LONGEST_ATTEMPT, store::events::insert_many(store, rows)).await;
+        let attempt = tokio::time::timeout(INSERT_TIMEOUT, store::events::insert_many(store, rows)).await;
         match (attempt, rows) {
             (Ok(Ok(())), _) => return,
             (Ok(Err(error)), _) if error.is_unavailable() => warn(&error, rows.len()),
-            (Err(late), _) => warn(&late, rows.len()),
+            (Err(elapsed), _) => warn(&elapsed, rows.len()),
             (Ok(Err(error)), [row]) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the database refuses an audit event");
-                log(row, "the database refuses it");
+                tracing::error!(error, "audit record rejected by the database");
+                log(row, "rejected by the database");
                 return;
             }
-            // One of them is at fault; the others must not go with it.
+            // Insert one by one, so that a rejected record does not affect the others.
             (Ok(Err(_)), _) => {
                 for row in rows {
                     Box::pin(insert(store, std::slice::from_ref(row))).await;
@@ -183,16 +180,16 @@ async fn insert(store: &Store, rows: &[AuditRow]) {
                 return;
             }
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(MAX_BACKOFF);
     }
 }
 
 fn warn(error: &(dyn std::error::Error + 'static), waiting: usize) {
-    tracing::warn!(error, waiting, "audit events wait for the database");
+    tracing::warn!(error, waiting, "audit queue blocked: database unavailable");
 }
 
-/// A record as a line of the log, where that is the audit log.
+/// Logs a record of a server without a database, whose audit log is the log.
 fn log_use(row: &AuditRow) {
     tracing::info!(
         target: "norman_aks::audit",
@@ -208,7 +205,7 @@ fn log_use(row: &AuditRow) {
     );
 }
 
-/// The last resort: a record as a line of the log.
+/// Logs a record that cannot be stored.
 pub(super) fn log(row: &AuditRow, reason: &str) {
     tracing::error!(
         at_ms = row.at_ms,
@@ -224,6 +221,6 @@ pub(super) fn log(row: &AuditRow, reason: &str) {
         detail = row.detail,
         count = row.counted.map(|counted| counted.count),
         reason,
-        "an audit event could not be stored"
+        "audit record not stored"
     );
 }
