@@ -9,7 +9,7 @@ use super::rows::{Field, TableRow};
 use super::statement::{Value, bind, to_json};
 use super::{Error, Store};
 
-/// An audit record: an action of a caller on an object. Unknown texts are empty. Store functions that change an object
+/// An audit record: an action of a caller on an object. Unknown strings are empty. Store functions that change an object
 /// for a caller take one and write it together with the change (see [`super::transaction`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditRow {
@@ -35,7 +35,7 @@ pub struct AuditRow {
     pub request_id: String,
     /// The client IP.
     pub remote: String,
-    /// A remark for people.
+    /// A remark for administrators.
     pub detail: String,
     /// For actions that are counted: the count. `at_ms` and `request_id` are those of the first time.
     pub counted: Option<Count>,
@@ -94,64 +94,46 @@ impl Field for Option<Count> {
     }
 }
 
-/// Adds one record, with the values of [`AuditRow::values`].
-pub(super) const INSERT: &str = "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type,
-    object_id, outcome, request_id, remote, detail) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+/// The columns, in the order of [`AuditRow::values`].
+macro_rules! columns {
+    () => {
+        "id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id, remote, detail,
+         count, last_ms"
+    };
+}
+
+/// Inserts one record, with [`AuditRow::values`].
+pub(super) const INSERT: &str = concat!(
+    "insert into events (",
+    columns!(),
+    ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+);
 
 impl AuditRow {
-    /// The values in the order of the columns, without the count. No change fails because of a NUL in its record.
-    pub(super) fn values(&self) -> [Value<'_>; 12] {
-        let texts = [
-            &self.id,
-            &self.user_id,
-            &self.user_name,
-            &self.token_name,
-            &self.action,
-            &self.object_type,
-            &self.object_id,
-            &self.outcome,
-            &self.request_id,
-            &self.remote,
-            &self.detail,
-        ];
-        let [
-            id,
-            user_id,
-            user_name,
-            token_name,
-            action,
-            object_type,
-            object_id,
-            outcome,
-            request,
-            remote,
-            detail,
-        ] = texts.map(Value::without_nul);
-        let at_ms = self.at_ms.into();
-        [
-            id,
-            at_ms,
-            user_id,
-            user_name,
-            token_name,
-            action,
-            object_type,
-            object_id,
-            outcome,
-            request,
-            remote,
-            detail,
-        ]
-    }
-
-    /// As [`Self::values`], followed by the count.
-    fn values_with_count(&self) -> impl Iterator<Item = Value<'_>> {
+    /// The values of the columns. A NUL in a record must not fail the change that it belongs to.
+    pub(super) fn values(&self) -> [Value<'_>; 14] {
+        let text = Value::without_nul;
         let (count, last_ms) = self.counted.map(|counted| (counted.count, counted.last_ms)).unzip();
-        self.values().into_iter().chain([count.into(), last_ms.into()])
+        [
+            text(&self.id),
+            self.at_ms.into(),
+            text(&self.user_id),
+            text(&self.user_name),
+            text(&self.token_name),
+            text(&self.action),
+            text(&self.object_type),
+            text(&self.object_id),
+            text(&self.outcome),
+            text(&self.request_id),
+            text(&self.remote),
+            text(&self.detail),
+            count.into(),
+            last_ms.into(),
+        ]
     }
 }
 
-/// Adds the record of a change that had nothing left to do.
+/// Inserts the record of a change that had nothing to write.
 pub async fn insert(store: &Store, audit: &AuditRow) -> Result<(), Error> {
     store.begin().await?.commit_with(audit).await
 }
@@ -159,14 +141,10 @@ pub async fn insert(store: &Store, audit: &AuditRow) -> Result<(), Error> {
 /// Sorts after every ID.
 const LAST_ID: &str = "~";
 
-const COLUMNS: &str =
-    "id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
-    remote, detail, count, last_ms";
-
-/// A record that exists already (a repeated attempt) is not changed, apart from its count.
+/// A record that exists already, from an earlier attempt, changes only in its count.
 const ON_CONFLICT: &str = "on conflict (id) do update set count = excluded.count, last_ms = excluded.last_ms";
 
-/// Adds all records in one transaction, all or none. The count of a record that exists already is updated.
+/// Inserts all records in one transaction. The count of an existing record is updated.
 pub async fn insert_many(store: &Store, rows: &[AuditRow]) -> Result<(), Error> {
     match &store.db {
         _ if rows.is_empty() => Ok(()),
@@ -180,7 +158,7 @@ pub async fn insert_many(store: &Store, rows: &[AuditRow]) -> Result<(), Error> 
 static SQLITE_INSERT: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
     [64, 8, 1].map(|rows| {
         let values = vec![format!("({})", ["?"; 14].join(", ")); rows].join(", ");
-        (rows, format!("insert into events ({COLUMNS}) values {values} {ON_CONFLICT}").into())
+        (rows, format!("insert into events ({}) values {values} {ON_CONFLICT}", columns!()).into())
     })
 });
 
@@ -189,8 +167,8 @@ async fn insert_sqlite(writer: &SqlitePool, mut rows: &[AuditRow]) -> Result<(),
     for (size, sql) in &*SQLITE_INSERT {
         while let Some((portion, rest)) = rows.split_at_checked(*size) {
             rows = rest;
-            let values: Vec<_> = portion.iter().flat_map(AuditRow::values_with_count).collect();
-            // The text is made of constants only.
+            let values: Vec<_> = portion.iter().flat_map(AuditRow::values).collect();
+            // The SQL consists of constants only.
             bind(AssertSqlSafe(Arc::clone(sql)), &values).execute(&mut *transaction).await?;
         }
     }
@@ -200,18 +178,18 @@ async fn insert_sqlite(writer: &SqlitePool, mut rows: &[AuditRow]) -> Result<(),
 
 /// The batch is one JSON array of arrays, so that one statement and one message are enough for any number of records.
 static POSTGRES_INSERT: LazyLock<Arc<str>> = LazyLock::new(|| {
-    let columns = COLUMNS.split(',').enumerate().map(|(index, column)| match column.trim() {
+    let columns = columns!().split(',').enumerate().map(|(index, column)| match column.trim() {
         "at_ms" | "count" | "last_ms" => format!("cast(value ->> {index} as bigint)"),
         _ => format!("value ->> {index}"),
     });
     let columns = columns.collect::<Vec<_>>().join(", ");
     let rows = "json_array_elements(cast($1 as json))";
-    format!("insert into events ({COLUMNS}) select {columns} from {rows} {ON_CONFLICT}").into()
+    format!("insert into events ({}) select {columns} from {rows} {ON_CONFLICT}", columns!()).into()
 });
 
 async fn insert_postgres(pool: &PgPool, rows: &[AuditRow]) -> Result<(), Error> {
-    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.values_with_count().collect()).collect();
-    // The text is made of constants only.
+    let rows: Vec<_> = rows.iter().map(|row| row.values()).collect();
+    // The SQL consists of constants only.
     bind(AssertSqlSafe(Arc::clone(&POSTGRES_INSERT)), args![to_json(&rows)]).execute(pool).await?;
     Ok(())
 }
@@ -220,14 +198,17 @@ async fn insert_postgres(pool: &PgPool, rows: &[AuditRow]) -> Result<(), Error> 
 pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<AuditRow>, Error> {
     let Filter { since_ms, until_ms, user, object_type, object_id, action, before } = filter;
     let (before_ms, before_id) = before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str())).unzip();
-    let sql = "select id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
-               remote, detail, count, last_ms from events
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from events
                where (cast($1 as text) is null or user_id = $1 or user_name = $1)
                and (cast($2 as text) is null or object_type = $2)
                and (cast($3 as text) is null or object_id = $3) and (cast($4 as text) is null or action = $4)
                and at_ms >= $5 and (cast($6 as bigint) is null or at_ms < $6)
                and at_ms <= $7 and (at_ms < $7 or id < $8)
-               order by at_ms desc, id desc limit $9";
+               order by at_ms desc, id desc limit $9"
+    );
     let values = args![
         user,
         object_type,
@@ -242,7 +223,7 @@ pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<Audi
     store.fetch_all(sql, values).await
 }
 
-/// Deletes at most `limit` records from before `before_ms`, the oldest, so that no statement holds the database for long;
+/// Deletes the oldest records from before `before_ms`, at most `limit`, so that no statement blocks the database for long;
 /// returns their number.
 pub async fn prune(store: &Store, before_ms: i64, limit: u32) -> Result<u64, Error> {
     let sql = "delete from events where id in
