@@ -114,7 +114,7 @@ impl StepContext<'_> {
         if next.is_ok() {
             record_attempt(task, part);
         }
-        self.core.listings.forget_changed(self.access);
+        self.core.listings.evict_changed(self.access);
         next
     }
 

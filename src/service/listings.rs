@@ -1,6 +1,6 @@
-//! The eight listing actions as use cases: one credential, one request, one finished response, from the cache where
-//! that is allowed. `cache` decides what is fresh, `kind` has the times; the shapes of the responses come from the
-//! caller as functions.
+//! The eight listing actions as use cases: a request with a credential, and its response as JSON, from the cache if
+//! that is fresh enough. `cache` decides that, `kind` defines the times to live. Callers pass the function that formats
+//! a response.
 
 mod cache;
 mod kind;
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 pub use self::cache::Freshness;
 use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT};
 use self::kind::{Key, Kind};
-pub use self::upgrades::{UpgradeQuestion, Upgrades};
+pub use self::upgrades::{UpgradeTarget, Upgrades};
 use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
 use crate::service::{Error, Result};
@@ -31,154 +31,178 @@ use crate::service::{Error, Result};
 /// The time limit of `aksCheckCredentials` (`docs/contract/meta-actions.md#akscheckcredentials`).
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
 
-/// The service behind the listing actions. Clones share the memory.
+/// The service behind the listing actions. Clones share the cache.
 #[derive(Clone)]
 pub struct Listings {
     azure: Azure,
     cache: Cache,
 }
 
-/// One question: with which credential, and whether what is remembered will do.
+/// A request of a listing action.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// The credential to ask with.
+pub struct ListingRequest<'a> {
+    /// The credential for Azure.
     pub access: &'a AzureAccess,
-    /// Ask Azure even if the answer is known (`Cache-Control: no-cache`).
+    /// Whether to bypass the cache (`Cache-Control: no-cache`).
     pub fresh: bool,
 }
 
-/// A finished answer.
+/// A response of a listing action.
 #[derive(Debug)]
-pub struct Listed {
-    /// JSON, as it goes to the client.
+pub struct ListingResponse {
+    /// The body, in JSON.
     pub body: Bytes,
-    /// Where it came from.
+    /// Whether it came from the cache.
     pub freshness: Freshness,
-    /// How long ago Azure said so.
+    /// The time since it was read from Azure.
     pub age: Duration,
 }
 
 impl Listings {
-    /// A service that remembers at most `cache_bytes` of answers.
+    /// A service with a cache of at most `cache_bytes`.
     pub fn new(azure: Azure, cache_bytes: u64, clock: Clock) -> Self {
         Self { azure, cache: Cache::new(cache_bytes, clock) }
     }
 
-    /// Forgets what was listed of clusters and networks with a credential: something was changed there.
-    pub fn forget_changed(&self, access: &AzureAccess) {
+    /// Evicts the lists of clusters and networks that were read with a credential, after a change there.
+    pub fn evict_changed(&self, access: &AzureAccess) {
         let changed = &[Kind::Clusters, Kind::Networks, Kind::UpgradeProfile];
         self.cache.evict(access.credential().fingerprint, changed);
     }
 
-    /// Drops everything that was listed with a credential.
+    /// Evicts all lists that were read with a credential.
     pub fn evict(&self, access: &AzureAccess) {
         self.cache.evict(access.credential().fingerprint, &Kind::ALL);
     }
 
-    /// Whether the credential logs in and may read its subscription; always asks, with a new token.
+    /// Checks that the credential can log in and read its subscription, with a new token and without the cache.
     pub async fn check(&self, access: &AzureAccess) -> Result<()> {
-        let asking = async {
+        let check = async {
             let arm = self.azure.arm(access.credential(), Instant::now() + CHECK_LIMIT)?;
             subscriptions::get(&arm.with_new_token()).await.map(drop)
         };
-        let outcome = tokio::time::timeout(CHECK_LIMIT, asking).await;
+        let outcome = tokio::time::timeout(CHECK_LIMIT, check).await;
         let outcome = outcome.map_err(|_| Error::TimedOut { limit: CHECK_LIMIT })?;
         outcome.map_err(|source| Error::Azure { prefix: "invalid credentials: ", source: Arc::new(source) })
     }
 
-    /// Regions by name; `render` shapes the list.
-    pub async fn locations(&self, ask: Ask<'_>, render: fn(&[arm::Location]) -> Bytes) -> Result<Listed> {
-        self.answer(
-            ask,
+    /// The regions, by name.
+    pub async fn locations(
+        &self,
+        request: ListingRequest<'_>,
+        render: fn(&[arm::Location]) -> Bytes,
+    ) -> Result<ListingResponse> {
+        self.find_body(
+            request,
             Kind::Locations,
             Arc::default(),
             "failed to get locations: ",
             move |arm| async move {
                 let list = locations::list(&arm, locations::ApiVersion::Plain2016).await?;
-                Ok(Loaded::Answer(render(&list)))
+                Ok(Loaded::Body(render(&list)))
             },
         )
         .await
     }
 
-    /// Regions by name, with their zones; `render` shapes the list.
-    pub async fn regions(&self, ask: Ask<'_>, render: fn(&[arm::Location]) -> Bytes) -> Result<Listed> {
-        self.answer(ask, Kind::Regions, Arc::default(), "failed to get regions: ", move |arm| async move {
-            let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
-            Ok(Loaded::Answer(render(&list)))
-        })
+    /// The regions with their zones, by name.
+    pub async fn regions(
+        &self,
+        request: ListingRequest<'_>,
+        render: fn(&[arm::Location]) -> Bytes,
+    ) -> Result<ListingResponse> {
+        self.find_body(
+            request,
+            Kind::Regions,
+            Arc::default(),
+            "failed to get regions: ",
+            move |arm| async move {
+                let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
+                Ok(Loaded::Body(render(&list)))
+            },
+        )
         .await
     }
 
-    /// Names of machine sizes that Azure knows in `region`.
+    /// The names of the VM sizes of `region`.
     pub async fn vm_sizes(
         &self,
-        ask: Ask<'_>,
+        request: ListingRequest<'_>,
         region: &str,
         render: fn(&[arm::VmSize]) -> Bytes,
-    ) -> Result<Listed> {
-        let region = region_of(region)?;
-        self.answer(ask, Kind::VmSizes, Arc::clone(&region), VM_SIZES, move |arm| async move {
-            Ok(Loaded::Answer(render(&vm_sizes::list(&arm, &region).await?)))
+    ) -> Result<ListingResponse> {
+        let region = normalize_region(region)?;
+        self.find_body(request, Kind::VmSizes, Arc::clone(&region), VM_SIZES, move |arm| async move {
+            Ok(Loaded::Body(render(&vm_sizes::list(&arm, &region).await?)))
         })
         .await
     }
 
-    /// Machine sizes of `region`, with zones and accelerated networking.
+    /// The VM sizes of `region`, with zones and accelerated networking.
     pub async fn vm_sizes_v2(
         &self,
-        ask: Ask<'_>,
+        request: ListingRequest<'_>,
         region: &str,
         render: fn(&[arm::VmSku]) -> Bytes,
-    ) -> Result<Listed> {
-        let region = region_of(region)?;
-        self.answer(ask, Kind::VmSizesV2, Arc::clone(&region), VM_SIZES, move |arm| async move {
-            Ok(Loaded::Answer(render(&skus::list(&arm, &region).await?)))
+    ) -> Result<ListingResponse> {
+        let region = normalize_region(region)?;
+        self.find_body(request, Kind::VmSizesV2, Arc::clone(&region), VM_SIZES, move |arm| async move {
+            Ok(Loaded::Body(render(&skus::list(&arm, &region).await?)))
         })
         .await
     }
 
-    /// Supported Kubernetes versions of `region`, ascending.
+    /// The supported Kubernetes versions of `region`, ascending.
     pub async fn versions(
         &self,
-        ask: Ask<'_>,
+        request: ListingRequest<'_>,
         region: &str,
         render: fn(&[String]) -> Bytes,
-    ) -> Result<Listed> {
-        let found = self.kubernetes_versions(ask, region, render).await?;
+    ) -> Result<ListingResponse> {
+        let found = self.kubernetes_versions(request, region, render).await?;
         match &*found.loaded {
             Loaded::Versions { list, .. } if list.is_empty() => Err(no_versions()),
-            Loaded::Versions { answer, .. } => Ok(listed(answer.clone(), &found)),
+            Loaded::Versions { body, .. } => Ok(to_response(body.clone(), &found)),
             _ => Err(no_versions()),
         }
     }
 
-    /// Virtual networks; `region`, when not empty, picks those that lie there.
+    /// The virtual networks; those of `region` unless it is empty.
     pub async fn networks(
         &self,
-        ask: Ask<'_>,
+        request: ListingRequest<'_>,
         region: &str,
         render: fn(&Network<'_>) -> Bytes,
-    ) -> Result<Listed> {
+    ) -> Result<ListingResponse> {
         let found = self
-            .find(ask, Kind::Networks, Arc::default(), "failed to get networks: ", move |arm| async move {
-                let list = virtual_networks::list(&arm).await?;
-                Ok(Loaded::ByRegion(list.iter().map(|network| element(network, render)).collect()))
-            })
+            .find(
+                request,
+                Kind::Networks,
+                Arc::default(),
+                "failed to get networks: ",
+                move |arm| async move {
+                    let list = virtual_networks::list(&arm).await?;
+                    Ok(Loaded::ByRegion(list.iter().map(|network| element(network, render)).collect()))
+                },
+            )
             .await?;
         let Loaded::ByRegion(elements) = &*found.loaded else {
-            return Ok(listed(Bytes::from_static(b"[]"), &found));
+            return Ok(to_response(Bytes::from_static(b"[]"), &found));
         };
-        let wanted = regions::normalised(region);
-        let picked = elements.iter().filter(|element| wanted.is_empty() || element.region == wanted);
-        Ok(listed(joined(picked)?, &found))
+        let region = regions::normalised(region);
+        let selected = elements.iter().filter(|element| region.is_empty() || element.region == region);
+        Ok(to_response(json_array(selected)?, &found))
     }
 
     /// The AKS clusters of the subscription.
-    pub async fn clusters(&self, ask: Ask<'_>, render: fn(&[ListedCluster<'_>]) -> Bytes) -> Result<Listed> {
+    pub async fn clusters(
+        &self,
+        request: ListingRequest<'_>,
+        render: fn(&[ListedCluster<'_>]) -> Bytes,
+    ) -> Result<ListingResponse> {
         let found = self
             .find(
-                ask,
+                request,
                 Kind::Clusters,
                 Arc::default(),
                 "failed to get cluster list: ",
@@ -192,22 +216,22 @@ impl Listings {
             .await?;
         match &*found.loaded {
             Loaded::ByRegion(elements) => match elements.first().map(|element| &element.json) {
-                Some(Ok(body)) => Ok(listed(body.clone(), &found)),
+                Some(Ok(body)) => Ok(to_response(body.clone(), &found)),
                 Some(Err(reason)) => Err(Rejection::UnusableResponse(reason).into()),
-                None => Ok(listed(Bytes::from_static(b"[]"), &found)),
+                None => Ok(to_response(Bytes::from_static(b"[]"), &found)),
             },
-            _ => Ok(listed(Bytes::from_static(b"[]"), &found)),
+            _ => Ok(to_response(Bytes::from_static(b"[]"), &found)),
         }
     }
 
-    /// About the bytes of answers that are remembered.
-    pub fn remembered_bytes(&self) -> u64 {
+    /// The approximate size of the cache in bytes.
+    pub fn cache_bytes(&self) -> u64 {
         self.cache.bytes()
     }
 
     async fn kubernetes_versions(
         &self,
-        ask: Ask<'_>,
+        request: ListingRequest<'_>,
         region: &str,
         render: fn(&[String]) -> Bytes,
     ) -> Result<Found> {
@@ -216,37 +240,37 @@ impl Listings {
                 Rejection::EmptyParameter { prefix: KUBERNETES_VERSIONS, parameter: "location" }.into()
             );
         }
-        let region = region_of(region)?;
-        self.find(ask, Kind::Versions, Arc::clone(&region), KUBERNETES_VERSIONS, move |arm| async move {
+        let region = normalize_region(region)?;
+        self.find(request, Kind::Versions, Arc::clone(&region), KUBERNETES_VERSIONS, move |arm| async move {
             let list = kubernetes_versions::list(&arm, &region).await?;
-            let answer = render(&versions::supported(&list));
-            Ok(Loaded::Versions { answer, list })
+            let body = render(&versions::supported(&list));
+            Ok(Loaded::Versions { body, list })
         })
         .await
     }
 
-    /// A list whose finished answer is what is kept.
-    async fn answer<F>(
+    /// A list that is cached as the body of its response.
+    async fn find_body<F>(
         &self,
-        ask: Ask<'_>,
+        request: ListingRequest<'_>,
         kind: Kind,
         scope: Arc<str>,
         prefix: &'static str,
         load: impl FnOnce(Arm) -> F + Send + 'static,
-    ) -> Result<Listed>
+    ) -> Result<ListingResponse>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
-        let found = self.find(ask, kind, scope, prefix, load).await?;
+        let found = self.find(request, kind, scope, prefix, load).await?;
         match &*found.loaded {
-            Loaded::Answer(body) => Ok(listed(body.clone(), &found)),
-            _ => Ok(listed(Bytes::from_static(b"[]"), &found)),
+            Loaded::Body(body) => Ok(to_response(body.clone(), &found)),
+            _ => Ok(to_response(Bytes::from_static(b"[]"), &found)),
         }
     }
 
     async fn find<F>(
         &self,
-        ask: Ask<'_>,
+        request: ListingRequest<'_>,
         kind: Kind,
         scope: Arc<str>,
         prefix: &'static str,
@@ -255,7 +279,7 @@ impl Listings {
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
-        let credential = ask.access.credential();
+        let credential = request.access.credential();
         let key = Key {
             cloud: credential.cloud,
             subscription: credential.subscription_id.to_ascii_lowercase(),
@@ -265,19 +289,19 @@ impl Listings {
         };
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
         let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
-        let found = self.cache.get(key, ask.fresh, move || async move {
+        let found = self.cache.get(key, request.fresh, move || async move {
             let arm = azure.arm(&credential, Instant::now() + TIME_LIMIT)?;
             load(arm).await
         });
         found.await.map_err(|failure| match failure {
-            // Here Azure's library has another name for what is missing
+            // Azure's subscriptions client names another parameter
             // (`docs/contract/credentials.md#stored-credentials-in-meta`).
             Failure::Azure(source)
                 if by_subscription && matches!(*source, azure::Error::EmptySubscription) =>
             {
                 Rejection::EmptyParameter { prefix, parameter: "subscriptionID" }.into()
             }
-            // The client of Azure cannot even be made: its words stand alone.
+            // The error of creating the client has no prefix.
             Failure::Azure(source)
                 if matches!(*source, azure::Error::InvalidTenant | azure::Error::EmptySecret) =>
             {
@@ -292,9 +316,9 @@ impl Listings {
 const VM_SIZES: &str = "failed to get VM sizes: ";
 const KUBERNETES_VERSIONS: &str = "failed to get Kubernetes versions: ";
 
-/// A region as Azure compares it, or what is wrong with it.
-fn region_of(region: &str) -> Result<Arc<str>> {
-    // Programs send it as Azure names it.
+/// Normalizes a region, or rejects it.
+fn normalize_region(region: &str) -> Result<Arc<str>> {
+    // Most clients send the normalized name, which need not be copied.
     let is_normalised = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let normalised: Arc<str> = if is_normalised { region.into() } else { regions::normalised(region).into() };
     if regions::is_plausible(&normalised) {
@@ -307,8 +331,8 @@ fn no_versions() -> Error {
     Rejection::NoVersions.into()
 }
 
-fn listed(body: Bytes, found: &Found) -> Listed {
-    Listed { body, freshness: found.freshness, age: found.age }
+fn to_response(body: Bytes, found: &Found) -> ListingResponse {
+    ListingResponse { body, freshness: found.freshness, age: found.age }
 }
 
 fn element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> Element {
@@ -316,8 +340,8 @@ fn element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> 
     Element { region, json: networks::read(network).map(|network| render(&network)) }
 }
 
-/// The elements as one JSON list; the first that cannot be shown ends it.
-fn joined<'a>(elements: impl Iterator<Item = &'a Element>) -> Result<Bytes> {
+/// A JSON array of the elements; fails with the first element that has no JSON.
+fn json_array<'a>(elements: impl Iterator<Item = &'a Element>) -> Result<Bytes> {
     let mut list = vec![b'['];
     for element in elements {
         let json =

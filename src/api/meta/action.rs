@@ -12,7 +12,7 @@ use super::call::{AzureCall, Rejection};
 use super::docs::{self, ActionDocs};
 use super::error::Error;
 use super::source::MetaState;
-use crate::service::listings::{Freshness, Listed};
+use crate::service::listings::{Freshness, ListingResponse};
 
 /// An action that lists something in Azure.
 pub(super) trait ListingAction: Send + Sync + 'static {
@@ -21,7 +21,10 @@ pub(super) trait ListingAction: Send + Sync + 'static {
     const DOCS: ActionDocs;
 
     /// Loads the list, from the cache or from Azure.
-    fn load(state: &MetaState, call: &AzureCall) -> impl Future<Output = Result<Listed, Error>> + Send;
+    fn load(
+        state: &MetaState,
+        call: &AzureCall,
+    ) -> impl Future<Output = Result<ListingResponse, Error>> + Send;
 }
 
 /// Routes an action. Every method is accepted; GET and POST are documented (`docs/contract/meta-actions.md#requests`).
@@ -46,7 +49,7 @@ async fn serve<T: ListingAction>(
     Ok(respond(listed))
 }
 
-fn respond(listed: Listed) -> Response {
+fn respond(listed: ListingResponse) -> Response {
     const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
     let freshness = match listed.freshness {
         Freshness::Hit => HeaderValue::from_static("hit"),

@@ -27,7 +27,7 @@ use crate::api::state::AppState;
 use crate::service::Caller;
 use crate::service::credentials::{AzureAccess, InlineCredential, Via};
 use crate::service::events::{Action, Event, Events, Outcome};
-use crate::service::listings::Ask;
+use crate::service::listings::ListingRequest;
 use crate::service::rancher_access::Session;
 
 /// A request of a listing action, with the right to use its credential.
@@ -179,8 +179,8 @@ impl AzureCall {
         self.access.unknown_environment()
     }
 
-    pub(super) fn ask(&self) -> Ask<'_> {
-        Ask { access: &self.access, fresh: self.fresh }
+    pub(super) fn listing_request(&self) -> ListingRequest<'_> {
+        ListingRequest { access: &self.access, fresh: self.fresh }
     }
 
     /// The region; empty if it is missing.

@@ -11,7 +11,7 @@ use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
-use crate::service::listings::Listed;
+use crate::service::listings::ListingResponse;
 
 /// The action `aksLocations`.
 pub(super) struct AksLocations;
@@ -26,8 +26,8 @@ impl ListingAction for AksLocations {
         schema: list_of::<AksLocation<'static>>,
     };
 
-    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().locations(call.ask(), render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
+        Ok(state.listings().locations(call.listing_request(), render).await?)
     }
 }
 

@@ -11,7 +11,7 @@ use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
-use crate::service::listings::Listed;
+use crate::service::listings::ListingResponse;
 
 /// The action `aksRegions`.
 pub(super) struct AksRegions;
@@ -26,8 +26,8 @@ impl ListingAction for AksRegions {
         schema: list_of::<AksRegion<'static>>,
     };
 
-    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().regions(call.ask(), render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
+        Ok(state.listings().regions(call.listing_request(), render).await?)
     }
 }
 

@@ -32,7 +32,7 @@ impl RancherState {
     pub(crate) fn set_gauges(&self) {
         self.access.evict_expired();
         #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
-        metrics::gauge!("norman_aks_cache_bytes").set(self.access.listings().remembered_bytes() as f64);
+        metrics::gauge!("norman_aks_cache_bytes").set(self.access.listings().cache_bytes() as f64);
     }
 
     /// The settings and limits of HTTP.

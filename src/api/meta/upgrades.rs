@@ -17,7 +17,7 @@ use crate::api::norman::json;
 use crate::service;
 use crate::service::clusters::ClusterVersion;
 use crate::service::error::Rejection;
-use crate::service::listings::{Listed, UpgradeQuestion, Upgrades};
+use crate::service::listings::{ListingResponse, UpgradeTarget, Upgrades};
 
 /// Where a cluster may go from its version.
 #[derive(Serialize, ToSchema)]
@@ -70,7 +70,7 @@ impl ListingAction for AksUpgrades {
         schema: component::<AvailableUpgrades<'static>>,
     };
 
-    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
         let versions = cluster_versions(state, call).await?;
         let (Some(current), Some(running)) = (&versions.stated, &versions.running) else {
             return Err(Error::bad_request("kubernetes version of the cluster cannot be determined"));
@@ -83,8 +83,8 @@ impl ListingAction for AksUpgrades {
             _ => call.region(),
         };
         let ClusterVersion { long_term, group, name, .. } = &versions;
-        let question = UpgradeQuestion { region, current, running, long_term: *long_term, group, name };
-        Ok(state.listings().upgrades(call.ask(), &question, render_names, render).await?)
+        let cluster = UpgradeTarget { region, current, running, long_term: *long_term, group, name };
+        Ok(state.listings().upgrades(call.listing_request(), &cluster, render_names, render).await?)
     }
 }
 

@@ -8,7 +8,7 @@ use super::docs::{ActionDocs, LIST, Scope, list_of_names};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
-use crate::service::listings::Listed;
+use crate::service::listings::ListingResponse;
 
 /// The action `aksVersions`.
 pub(super) struct AksVersions;
@@ -23,8 +23,8 @@ impl ListingAction for AksVersions {
         schema: list_of_names,
     };
 
-    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().versions(call.ask(), call.required_region()?, render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
+        Ok(state.listings().versions(call.listing_request(), call.required_region()?, render).await?)
     }
 }
 

@@ -11,7 +11,7 @@ use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
-use crate::service::listings::Listed;
+use crate::service::listings::ListingResponse;
 
 /// The action `aksVirtualNetworks`.
 pub(super) struct AksVirtualNetworks;
@@ -26,8 +26,8 @@ impl ListingAction for AksVirtualNetworks {
         schema: list_of::<AksVirtualNetwork<'static>>,
     };
 
-    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().networks(call.ask(), call.region(), render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
+        Ok(state.listings().networks(call.listing_request(), call.region(), render).await?)
     }
 }
 

@@ -11,7 +11,7 @@ use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
-use crate::service::listings::Listed;
+use crate::service::listings::ListingResponse;
 
 /// The action `aksVMSizesV2`.
 pub(super) struct AksVmSizesV2;
@@ -26,8 +26,8 @@ impl ListingAction for AksVmSizesV2 {
         schema: list_of::<AksVmSize<'static>>,
     };
 
-    async fn load(state: &MetaState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().vm_sizes_v2(call.ask(), call.required_region()?, render).await?)
+    async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
+        Ok(state.listings().vm_sizes_v2(call.listing_request(), call.required_region()?, render).await?)
     }
 }
 

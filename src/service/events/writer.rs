@@ -77,7 +77,8 @@ impl Writer {
 
     /// Collects more messages, unless the batch is full or a caller waits for it.
     async fn collect(&mut self, messages: &mut Vec<Message>) {
-        if messages.len() >= BATCH_SIZE || messages.iter().any(|message| matches!(message, Message::Flush(_))) {
+        if messages.len() >= BATCH_SIZE || messages.iter().any(|message| matches!(message, Message::Flush(_)))
+        {
             return;
         }
         tokio::select! {

@@ -1,5 +1,5 @@
-//! The cache of lists: finished responses per credential, bounded in bytes, each loaded once however many callers
-//! wait for it. Knows ages and errors, not the contents of entries.
+//! The cache of lists, as formatted responses per credential, bounded in bytes. Concurrent requests share one load. The
+//! cache considers ages and errors, not the contents of entries.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,27 +18,27 @@ use tokio::time::{timeout, timeout_at};
 use super::kind::{Key, Kind};
 use crate::service::single_flight::Flights;
 
-/// The limit of one load, retries and pages included.
+/// The time limit of a load, with retries and pages.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);
-/// How long after its time to live an entry may still be served, because Azure fails or a new one is being loaded.
+/// The time after its TTL for which an entry may be served, if Azure fails or is slow.
 const MAX_STALENESS: Duration = Duration::from_hours(24);
-/// How long a load may run before callers that have an older entry get that.
+/// The duration of a load after which callers get a stale entry, if there is one.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
-/// A loaded list, finished as far as it can be before the question is known.
+/// A loaded list, formatted as far as it does not depend on the request.
 #[derive(Debug)]
 pub(super) enum Loaded {
-    /// The answer itself.
-    Answer(Bytes),
-    /// Versions, with the finished answer of aksVersions beside what aksUpgrades computes from.
-    Versions { answer: Bytes, list: Vec<KubernetesVersion> },
+    /// The body of the response.
+    Body(Bytes),
+    /// Versions, with the response of aksVersions and the list for aksUpgrades.
+    Versions { body: Bytes, list: Vec<KubernetesVersion> },
     /// The versions that Azure upgrades a cluster to.
     UpgradeTargets(Vec<String>),
-    /// Elements with the region that each belongs to; picked from at answer time.
+    /// Elements with their regions, which each request selects by.
     ByRegion(Vec<Element>),
 }
 
-/// One finished element of an answer, or why it cannot be one.
+/// An element of a response in JSON, or the reason why it has none.
 #[derive(Debug)]
 pub(super) struct Element {
     /// Normalised.
@@ -47,12 +47,12 @@ pub(super) struct Element {
 }
 
 impl Loaded {
-    /// About the bytes that it holds in memory.
+    /// The approximate size in bytes.
     fn weight(&self) -> usize {
         let versions = |list: &[KubernetesVersion]| list.len() * 2048;
         match self {
-            Self::Answer(answer) => answer.len(),
-            Self::Versions { answer, list } => answer.len() + versions(list),
+            Self::Body(body) => body.len(),
+            Self::Versions { body, list } => body.len() + versions(list),
             Self::UpgradeTargets(targets) => targets.len() * 32,
             Self::ByRegion(elements) => {
                 elements.iter().map(|e| 96 + e.json.as_ref().map_or(0, Bytes::len)).sum()
@@ -69,27 +69,27 @@ struct Entry {
     reload_timed_out: AtomicBool,
 }
 
-/// Where a response came from.
+/// The source of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// From the cache, within its time to live.
+    /// From the cache, within its TTL.
     Hit,
     /// Loaded for this request.
     Miss,
-    /// From the cache, past its time to live: Azure is being asked, is slow, or fails.
+    /// From the cache, past its TTL: a load is in progress, is slow, or failed.
     Stale,
 }
 
-/// Why a stale entry is served.
+/// The reason for serving a stale entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
-    /// Entries of this kind are served while a new one is loaded.
+    /// Entries of this kind are served while a load is in progress.
     Refreshing,
     /// The load runs for longer than [`STALE_AFTER`].
     Slow,
     /// The previous load timed out, and none has succeeded since.
     TimedOut,
-    /// The load failed in a way that says nothing about the entry.
+    /// The load failed with an error that does not invalidate the entry.
     Failed,
 }
 
@@ -105,7 +105,7 @@ impl Reason {
     }
 }
 
-/// A found list, with its age.
+/// A list with its age.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) loaded: Arc<Loaded>,
@@ -113,7 +113,7 @@ pub(super) struct Found {
     pub(super) age: Duration,
 }
 
-/// Why there is no list.
+/// The error of a load.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     Azure(Arc<azure::Error>),
@@ -122,7 +122,7 @@ pub(super) enum Failure {
 
 type Outcome = Result<Arc<Entry>, Failure>;
 
-/// The limits of waiting.
+/// The time limits.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     load: Duration,
@@ -146,16 +146,16 @@ impl Cache {
         let counters =
             Kind::ALL.map(|kind| (kind, ["hit", "miss", "stale"].map(|outcome| counter(kind, outcome))));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
-            let held = 256 + key.subscription.len() + key.scope.len() + entry.loaded.weight();
-            u32::try_from(held).unwrap_or(u32::MAX)
+            let size = 256 + key.subscription.len() + key.scope.len() + entry.loaded.weight();
+            u32::try_from(size).unwrap_or(u32::MAX)
         };
-        let longest = Kind::ALL.map(max_age).into_iter().max().unwrap_or(MAX_STALENESS);
+        let max_age = Kind::ALL.map(max_age).into_iter().max().unwrap_or(MAX_STALENESS);
         Self {
-            // moka's own clock only bounds memory here; what is fresh is judged by ours.
+            // moka's own clock only bounds memory; freshness is decided by `clock`.
             entries: Memory::builder()
                 .max_capacity(bytes)
                 .weigher(weigh)
-                .time_to_live(longest)
+                .time_to_live(max_age)
                 .support_invalidation_closures()
                 .build(),
             limits: Limits { load: TIME_LIMIT, stale_after: STALE_AFTER },
@@ -165,8 +165,8 @@ impl Cache {
         }
     }
 
-    /// The list of `key`: from the cache, or loaded by `load`, which runs on its own and outlives a caller that goes
-    /// away. With `fresh` nothing cached is taken, but a load in flight is joined.
+    /// The list of `key`, from the cache or loaded by `load`, which runs in its own task and continues if the caller
+    /// disconnects. With `fresh`, the cache is bypassed, but a load in flight is joined.
     pub(super) async fn get<F>(
         &self,
         key: Key,
@@ -219,7 +219,7 @@ impl Cache {
         Duration::from_millis(u64::try_from(self.clock.now_ms() - entry.at_ms).unwrap_or(0))
     }
 
-    /// About the bytes that are held now.
+    /// The approximate size in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.entries.weighted_size()
     }
@@ -233,8 +233,8 @@ impl Cache {
         }
     }
 
-    /// The load in flight for `key`, started if there is none. One that has ended since the caller looked, and saw
-    /// `seen`, counts as in flight.
+    /// The load in flight for `key`, started if there is none. A load that has ended since the caller read the entry
+    /// `seen` counts as in flight.
     fn join<F>(&self, key: &Key, seen: Option<&Arc<Entry>>, load: impl FnOnce() -> F) -> SharedTask<Outcome>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
@@ -258,7 +258,7 @@ impl Cache {
         self.loads.join(key, landed, start, settle)
     }
 
-    /// Changes the entries as the end of a load demands, and counts it.
+    /// Applies the outcome of a load to the entries, and counts it.
     fn settle(&self, key: &Key, outcome: Result<Loaded, Failure>, is_current: bool) -> Outcome {
         let label = match &outcome {
             Ok(_) => "success",
@@ -279,7 +279,7 @@ impl Cache {
             }
             Err(failure) => {
                 if let Failure::Azure(error) = &failure {
-                    self.drop_refused(key, error);
+                    self.evict_denied(key, error);
                 }
                 if failure.is_timeout()
                     && is_current
@@ -292,17 +292,17 @@ impl Cache {
         }
     }
 
-    /// Evicts the lists of these kinds that a credential saw. What is being loaded of them is not kept either: it may
+    /// Evicts the lists of these kinds that were read with a credential. Loads in flight are not cached either: they may
     /// have been read before the change.
     pub(super) fn evict(&self, fingerprint: Fingerprint, kinds: &'static [Kind]) {
-        let is_of = move |key: &Key| key.fingerprint == fingerprint && kinds.contains(&key.kind);
-        self.loads.remove_if(is_of);
-        let _ = self.entries.invalidate_entries_if(move |key, _| is_of(key));
+        let is_evicted = move |key: &Key| key.fingerprint == fingerprint && kinds.contains(&key.kind);
+        self.loads.remove_if(is_evicted);
+        let _ = self.entries.invalidate_entries_if(move |key, _| is_evicted(key));
     }
 
-    /// A refused login means that nothing this credential ever listed may be shown again; a refused or vanished
-    /// list means that this one may not.
-    fn drop_refused(&self, key: &Key, error: &azure::Error) {
+    /// Evicts what an error denies: all lists of the credential if its login is rejected, this list if it is denied or
+    /// no longer exists.
+    fn evict_denied(&self, key: &Key, error: &azure::Error) {
         if error.is_login_refusal() {
             let fingerprint = key.fingerprint;
             let _ = self.entries.invalidate_entries_if(move |key, _| key.fingerprint == fingerprint);
@@ -317,14 +317,14 @@ fn max_age(kind: Kind) -> Duration {
     kind.time_to_live() + MAX_STALENESS
 }
 
-/// Waits for the end of a load.
+/// Waits for the outcome of a load.
 async fn outcome(load: &SharedTask<Outcome>) -> Outcome {
-    // A load that panicked (it is reported where panics are) has no outcome.
+    // A load that panicked has no outcome; the panic itself is logged elsewhere.
     timeout(TIME_LIMIT, load.outcome()).await.ok().flatten().unwrap_or(Err(Failure::TimedOut))
 }
 
 impl Failure {
-    /// Whether an older entry is better than this failure: a transient one, or a response that cannot be used.
+    /// Whether a stale entry is served instead: for a transient error, or an unusable response.
     fn allows_stale(&self) -> bool {
         match self {
             Self::Azure(error) => error.is_transient() || error.is_unusable_response(),

@@ -45,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// The age up to which an entry is served without asking Azure.
+    /// The age up to which an entry is fresh.
     pub(super) fn time_to_live(self) -> Duration {
         Duration::from_secs(match self {
             Self::Locations | Self::Regions => 24 * 3600,
@@ -55,8 +55,8 @@ impl Kind {
         })
     }
 
-    /// Whether an older entry is served at once while a new one is loaded. Lists of things that users create are
-    /// not: they would miss what was just created.
+    /// Whether a stale entry is served while a load is in progress. Not for lists of objects that users create, which would
+    /// miss new ones.
     pub(super) fn served_while_loading(self) -> bool {
         !matches!(self, Self::Networks | Self::Clusters)
     }

@@ -1,5 +1,5 @@
-//! `aksUpgrades` as a use case: the region's list of versions, and the cluster's own upgrade profile where that list does not
-//! say enough. Which versions count is decided in `aks::upgrades`.
+//! `aksUpgrades` as a use case: reads the versions of the region, and the cluster's upgrade profile if those do not suffice.
+//! `aks::upgrades` selects the versions.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use bytes::Bytes;
 
 use super::cache::Loaded;
 use super::kind::Kind;
-use super::{Ask, Listed, Listings, listed, no_versions};
+use super::{ListingRequest, ListingResponse, Listings, no_versions, to_response};
 use crate::service::{Error, Result};
 
 const UPGRADE_PROFILE: &str = "failed to get upgrade profile: ";
 
-/// The cluster whose upgrades are asked for.
+/// The cluster to list the upgrades of.
 #[derive(Clone, Copy, Debug)]
-pub struct UpgradeQuestion<'a> {
-    /// Where the list of versions is taken from.
+pub struct UpgradeTarget<'a> {
+    /// The region of the cluster.
     pub region: &'a str,
-    /// The version of the cluster as its specification has it.
+    /// The version in the cluster's specification.
     pub current: &'a str,
-    /// The version that it runs.
+    /// The running version.
     pub running: &'a str,
     /// Whether it has long-term support.
     pub long_term: bool,
@@ -31,47 +31,47 @@ pub struct UpgradeQuestion<'a> {
     pub name: &'a str,
 }
 
-/// The possible targets of an upgrade, with the version that they start from.
+/// The possible targets of an upgrade, with the current version.
 #[derive(Debug)]
 pub struct Upgrades {
-    /// As the cluster's specification names it.
+    /// The version in the cluster's specification.
     pub current: String,
     /// Ascending.
     pub targets: Vec<Upgrade>,
 }
 
 impl Listings {
-    /// Where a cluster can be upgraded to; `versions` shapes the list of the region that is cached beside.
+    /// The versions to which a cluster can be upgraded. `versions` formats the versions of the region, which are cached too.
     pub async fn upgrades(
         &self,
-        ask: Ask<'_>,
-        question: &UpgradeQuestion<'_>,
+        request: ListingRequest<'_>,
+        cluster: &UpgradeTarget<'_>,
         versions: fn(&[String]) -> Bytes,
         render: fn(&Upgrades) -> Bytes,
-    ) -> Result<Listed> {
-        let found = self.kubernetes_versions(ask, question.region, versions).await?;
+    ) -> Result<ListingResponse> {
+        let found = self.kubernetes_versions(request, cluster.region, versions).await?;
         let Loaded::Versions { list, .. } = &*found.loaded else { return Err(no_versions()) };
         if list.is_empty() {
             return Err(no_versions());
         }
-        let UpgradeQuestion { running, long_term, .. } = *question;
+        let UpgradeTarget { running, long_term, .. } = *cluster;
         let own = if upgrades::needs_own_targets(running, long_term, list) {
-            self.own_targets(ask, question).await
+            self.own_targets(request, cluster).await
         } else {
             Vec::new()
         };
         let targets = upgrades::targets(&Start { running, long_term, own: &own }, list);
-        Ok(listed(render(&Upgrades { current: question.current.to_owned(), targets }), &found))
+        Ok(to_response(render(&Upgrades { current: cluster.current.to_owned(), targets }), &found))
     }
 
-    /// What the upgrade profile of the cluster names. The list of the region is worth showing without it.
-    async fn own_targets(&self, ask: Ask<'_>, question: &UpgradeQuestion<'_>) -> Vec<String> {
-        let (group, name) = (question.group.to_owned(), question.name.to_owned());
+    /// The versions in the cluster's upgrade profile; empty if it cannot be read, because the versions of the region suffice.
+    async fn own_targets(&self, request: ListingRequest<'_>, cluster: &UpgradeTarget<'_>) -> Vec<String> {
+        let (group, name) = (cluster.group.to_owned(), cluster.name.to_owned());
         if group.is_empty() || name.is_empty() {
             return Vec::new();
         }
         let scope: Arc<str> = format!("{group}/{name}").to_lowercase().into();
-        let found = self.find(ask, Kind::UpgradeProfile, scope, UPGRADE_PROFILE, move |arm| async move {
+        let found = self.find(request, Kind::UpgradeProfile, scope, UPGRADE_PROFILE, move |arm| async move {
             Ok(Loaded::UpgradeTargets(managed_clusters::upgrade_targets(&arm, &group, &name).await?))
         });
         match found.await {
