@@ -68,10 +68,10 @@ struct Inner {
     fixed: BTreeMap<&'static str, String>,
     /// Defaults that the start decides.
     defaults: RwLock<BTreeMap<&'static str, String>>,
-    known: ArcSwapOption<Known>,
+    cache: ArcSwapOption<CachedRows>,
 }
 
-struct Known {
+struct CachedRows {
     read_ms: i64,
     rows: BTreeMap<String, SettingRow>,
 }
@@ -90,8 +90,8 @@ impl Settings {
                 by_name.insert(definition.name, value);
             }
         }
-        let (defaults, known) = (RwLock::default(), ArcSwapOption::empty());
-        Self { inner: Arc::new(Inner { store, events, clock, fixed: by_name, defaults, known }) }
+        let (defaults, cache) = (RwLock::default(), ArcSwapOption::empty());
+        Self { inner: Arc::new(Inner { store, events, clock, fixed: by_name, defaults, cache }) }
     }
 
     /// Sets the default of a setting, when the start decides it; unknown names are ignored.
@@ -105,15 +105,15 @@ impl Settings {
     /// The value of a setting; empty for an unknown name. If the database fails, the last cached value or the default is
     /// used, so that a setting never takes the server down.
     pub async fn value(&self, name: &str) -> String {
-        let known = match self.known().await {
-            Ok(known) => Some(known),
+        let cached = match self.cached_rows().await {
+            Ok(cached) => Some(cached),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(setting = name, error, "cannot read setting; using its last known value");
-                self.inner.known.load_full()
+                self.inner.cache.load_full()
             }
         };
-        let rows = known.as_ref().map(|known| &known.rows);
+        let rows = cached.as_ref().map(|cached| &cached.rows);
         definition(name).map(|definition| self.setting(definition, rows).value).unwrap_or_default()
     }
 
@@ -123,13 +123,13 @@ impl Settings {
     /// [`Error::NotFound`] for an unknown name.
     pub async fn get(&self, name: &str) -> Result<Setting> {
         let definition = definition(name).ok_or_else(|| Error::NotFound { id: name.to_owned() })?;
-        Ok(self.setting(definition, Some(&self.known().await?.rows)))
+        Ok(self.setting(definition, Some(&self.cached_rows().await?.rows)))
     }
 
     /// All settings, by name.
     pub async fn list(&self) -> Result<Vec<Setting>> {
-        let known = self.known().await?;
-        Ok(DEFINITIONS.iter().map(|definition| self.setting(definition, Some(&known.rows))).collect())
+        let cached = self.cached_rows().await?;
+        Ok(DEFINITIONS.iter().map(|definition| self.setting(definition, Some(&cached.rows))).collect())
     }
 
     /// Sets a value on behalf of an administrator; an empty one restores the default.
@@ -168,12 +168,12 @@ impl Settings {
         } else if !store::settings::delete(store, name, &audit).await? {
             store::events::insert(store, &audit).await?;
         }
-        self.inner.known.store(None);
+        self.inner.cache.store(None);
         let setting = self.get(name).await?;
         if name == AKS_REFRESH {
-            // Runs that are scheduled already would come as late as the old value says.
-            let pause_ms = setting.value.parse::<i64>().unwrap_or_default().saturating_mul(1_000);
-            let at_ms = self.inner.clock.now_ms().saturating_add(pause_ms);
+            // Runs that are already scheduled still have the old interval.
+            let interval_ms = setting.value.parse::<i64>().unwrap_or_default().saturating_mul(1_000);
+            let at_ms = self.inner.clock.now_ms().saturating_add(interval_ms);
             store::clusters::wake_all(&self.inner.store, at_ms).await?;
         }
         Ok(setting)
@@ -211,18 +211,18 @@ impl Settings {
         }
     }
 
-    async fn known(&self) -> Result<Arc<Known>> {
+    async fn cached_rows(&self) -> Result<Arc<CachedRows>> {
         let now_ms = self.inner.clock.now_ms();
-        if let Some(known) = self.inner.known.load_full()
-            && (0..CACHE_TTL_MS).contains(&(now_ms - known.read_ms))
+        if let Some(cached) = self.inner.cache.load_full()
+            && (0..CACHE_TTL_MS).contains(&(now_ms - cached.read_ms))
         {
-            return Ok(known);
+            return Ok(cached);
         }
         let rows = store::settings::list(&self.inner.store).await?;
         let rows = rows.into_iter().map(|row| (row.name.clone(), row)).collect();
-        let known = Arc::new(Known { read_ms: now_ms, rows });
-        self.inner.known.store(Some(Arc::clone(&known)));
-        Ok(known)
+        let cached = Arc::new(CachedRows { read_ms: now_ms, rows });
+        self.inner.cache.store(Some(Arc::clone(&cached)));
+        Ok(cached)
     }
 }
 
@@ -233,14 +233,14 @@ mod tests {
     use super::super::events;
     use super::*;
 
-    struct Bench {
+    struct TestContext {
         store: Store,
         events: Events,
         clock: Clock,
-        _folder: tempfile::TempDir,
+        _directory: tempfile::TempDir,
     }
 
-    impl Bench {
+    impl TestContext {
         fn settings(&self, fixed: &[(&str, &str)]) -> Settings {
             let fixed: Vec<_> =
                 fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -252,20 +252,20 @@ mod tests {
         Actor::server()
     }
 
-    async fn bench() -> Bench {
-        let folder = tempfile::tempdir().expect("folder");
-        let url = store::sqlite_url(&folder.path().join("aks.db"));
+    async fn context() -> TestContext {
+        let directory = tempfile::tempdir().expect("directory");
+        let url = store::sqlite_url(&directory.path().join("aks.db"));
         let store = Store::connect(&url, &store::Options::default()).await.expect("open");
         store.migrate().await.expect("migrate");
         let clock = Clock::manual(1_000_000);
         let events = Events::start(store.clone(), clock.clone(), &events::Options::default());
-        Bench { store, events, clock, _folder: folder }
+        TestContext { store, events, clock, _directory: directory }
     }
 
     #[tokio::test]
     async fn empty_value_restores_the_default() {
-        let bench = bench().await;
-        let settings = bench.settings(&[]);
+        let context = context().await;
+        let settings = context.settings(&[]);
         let before = settings.get("server-url").await.expect("get");
         assert_eq!((before.value.as_str(), before.customized, before.updated_ms), ("", false, None));
         let after = settings.set(&by(), "server-url", "https://aks.example.org").await.expect("set");
@@ -281,8 +281,8 @@ mod tests {
 
     #[tokio::test]
     async fn default_of_the_start_applies_until_a_value_is_set() {
-        let bench = bench().await;
-        let settings = bench.settings(&[]);
+        let context = context().await;
+        let settings = context.settings(&[]);
         settings.set_default("agent-image", "norman-aks:1".to_owned());
         let before = settings.get("agent-image").await.expect("get");
         assert_eq!((before.value.as_str(), before.default.as_str()), ("norman-aks:1", "norman-aks:1"));
@@ -294,9 +294,9 @@ mod tests {
 
     #[tokio::test]
     async fn setting_fixed_at_start_cannot_be_changed() {
-        let bench = bench().await;
-        bench.settings(&[]).set(&by(), "server-url", "https://stored.example.org").await.expect("set");
-        let settings = bench.settings(&[
+        let context = context().await;
+        context.settings(&[]).set(&by(), "server-url", "https://stored.example.org").await.expect("set");
+        let settings = context.settings(&[
             ("server-url", "https://fixed.example.org"),
             ("install-uuid", "id"),
             ("nonsense", "x"),
@@ -319,14 +319,14 @@ mod tests {
     #[tokio::test]
     async fn change_by_another_server_takes_effect_within_two_seconds() {
         const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let bench = bench().await;
-        let (one, two) = (bench.settings(&[]), bench.settings(&[]));
+        let context = context().await;
+        let (one, two) = (context.settings(&[]), context.settings(&[]));
         assert_eq!(two.value("cacerts").await, "");
         one.set(&by(), "cacerts", PEM).await.expect("set");
-        bench.clock.advance(Duration::from_secs(2));
+        context.clock.advance(Duration::from_secs(2));
         assert_eq!(two.value("cacerts").await, PEM);
-        bench.store.close().await;
-        bench.clock.advance(Duration::from_secs(2));
+        context.store.close().await;
+        context.clock.advance(Duration::from_secs(2));
         assert_eq!(two.value("cacerts").await, PEM, "the last known value, without a database");
         assert!(two.get("cacerts").await.is_err());
     }

@@ -1,4 +1,4 @@
-//! The settings that there are: name, default, and what each may be changed to. What a setting does is where it is read.
+//! The definitions of the settings: name, default, and valid values.
 
 use aks::plain_text::{self, Lines};
 use aks::provision::agent;
@@ -9,41 +9,41 @@ use url::Url;
 use crate::service::{Invalid, Result};
 
 /// The longest value, in bytes.
-const LONGEST_VALUE: usize = 64 * 1024;
+const MAX_VALUE_LEN: usize = 64 * 1024;
 
-/// The version of Rancher whose API is spoken here: clients decide by it what they may ask.
-const RANCHER: &str = "v2.12.1";
+/// The version of Rancher whose API this server implements; clients choose their requests by it.
+const RANCHER_VERSION: &str = "v2.12.1";
 
-/// A year, which is longer than anybody waits.
+/// The minutes of a year.
 const YEAR_MINUTES: u64 = 365 * 24 * 60;
 
-/// What is known about a setting beside its value.
+/// The definition of a setting.
 pub(super) struct Definition {
     pub(super) name: &'static str,
     pub(super) default: &'static str,
     kind: Kind,
 }
 
-/// What a setting may be changed to. Nothing at all always means the default.
+/// The valid values of a setting. An empty value always restores the default.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// It cannot be changed: the program says what it is.
+    /// Read-only; the program sets it.
     Fixed,
-    /// An absolute http or https address without query and fragment.
-    Address,
+    /// An absolute http or https URL without query and fragment.
+    Url,
     /// Certificates in PEM.
     Certificates,
-    /// Which clusters get an agent: `auto`, `always` or `never`.
+    /// The mode of the agent: `auto`, `always` or `never`.
     Agent,
-    /// A reference of a container image.
+    /// A container image reference.
     Image,
-    /// A whole number from one to another.
+    /// An integer in a range, inclusive.
     Number(u64, u64),
-    /// Names of namespaces, with commas between them.
+    /// Names of namespaces, separated by commas.
     Namespaces,
-    /// Which providers are on: `[{"name":"aks","active":true}]`.
+    /// The enabled providers: `[{"name":"aks","active":true}]`.
     Operators,
-    /// Whether what Azure says stands in the way of clusters: `enforce` or `advise`.
+    /// Whether errors that depend on Azure's data reject a cluster: `enforce` or `advise`.
     Review,
     /// A range of Kubernetes versions: `>=v1.30.x <=v1.34.x`.
     VersionRange,
@@ -53,7 +53,7 @@ enum Kind {
 pub(super) const DEFINITIONS: [Definition; 14] = [
     // The default of the annotation `norman-aks.io/agent`.
     Definition { name: "agent", default: "auto", kind: Kind::Agent },
-    // None: only the administrator knows where clusters find the image.
+    // No default: only the administrator knows an image that clusters can pull.
     Definition { name: "agent-image", default: "", kind: Kind::Image },
     // Seconds.
     Definition { name: "aks-refresh", default: "300", kind: Kind::Number(1, YEAR_MINUTES * 60) },
@@ -61,46 +61,46 @@ pub(super) const DEFINITIONS: [Definition; 14] = [
     // The default of the annotation `norman-aks.io/review`.
     Definition { name: "cluster-review", default: "enforce", kind: Kind::Review },
     Definition { name: "install-uuid", default: "", kind: Kind::Fixed },
-    // The default version of a kind of cluster that is not made here; clients read it when they start.
+    // The default version of RKE clusters, which this server does not create; clients read it when they start.
     Definition { name: "k8s-version", default: "", kind: Kind::Fixed },
     Definition {
         name: "kev2-operators",
         default: r#"[{"name":"aks","active":true}]"#,
         kind: Kind::Operators,
     },
-    // 30 days; 0 for ever.
+    // 30 days; 0 for tokens that do not expire.
     Definition {
         name: "kubeconfig-default-token-ttl-minutes",
         default: "43200",
         kind: Kind::Number(0, 100 * YEAR_MINUTES),
     },
-    Definition { name: "server-url", default: "", kind: Kind::Address },
-    Definition { name: "server-version", default: RANCHER, kind: Kind::Fixed },
-    // Never opened for the members of a cluster.
+    Definition { name: "server-url", default: "", kind: Kind::Url },
+    Definition { name: "server-version", default: RANCHER_VERSION, kind: Kind::Fixed },
+    // Members of a cluster never get access to these.
     Definition { name: "system-namespaces", default: system_namespaces::DEFAULT, kind: Kind::Namespaces },
     Definition { name: "ui-k8s-default-version-range", default: ">=v1.30.x", kind: Kind::VersionRange },
     Definition { name: "ui-k8s-supported-versions-range", default: ">=v1.30.x", kind: Kind::VersionRange },
 ];
 
-/// The setting of that name.
+/// The definition of the named setting.
 pub(super) fn definition(name: &str) -> Option<&'static Definition> {
     DEFINITIONS.iter().find(|definition| definition.name == name)
 }
 
 impl Definition {
-    /// Whether anybody may change it.
+    /// Whether administrators may change it.
     pub(super) fn is_changeable(&self) -> bool {
         !matches!(self.kind, Kind::Fixed)
     }
 
-    /// Whether it may have this value.
+    /// Checks a new value.
     ///
     /// # Errors
-    /// `InvalidFormat` that says what it may be.
+    /// [`Invalid`] with the code `InvalidFormat` and the valid values.
     pub(super) fn check(&self, value: &str) -> Result<()> {
-        let refuse = |message: String| Err(Invalid::field("InvalidFormat", "value", message).into());
-        if value.len() > LONGEST_VALUE {
-            return refuse(format!("a value has at most {LONGEST_VALUE} bytes"));
+        let reject = |message: String| Err(Invalid::field("InvalidFormat", "value", message).into());
+        if value.len() > MAX_VALUE_LEN {
+            return reject(format!("a value has at most {MAX_VALUE_LEN} bytes"));
         }
         let lines = match self.kind {
             Kind::Certificates | Kind::Operators => Lines::Many,
@@ -110,44 +110,44 @@ impl Definition {
         let name = self.name;
         match self.kind {
             _ if value.is_empty() => Ok(()),
-            Kind::Fixed => refuse(format!("{name} cannot be changed")),
-            Kind::Address if is_address(value) => Ok(()),
-            Kind::Address => refuse(format!(
+            Kind::Fixed => reject(format!("{name} cannot be changed")),
+            Kind::Url if is_server_url(value) => Ok(()),
+            Kind::Url => reject(format!(
                 "{name} is an address such as https://aks.example.org, without user, query or fragment"
             )),
             Kind::Certificates if are_certificates(value) => Ok(()),
-            Kind::Certificates => refuse(format!("{name} holds certificates in PEM, and nothing else")),
+            Kind::Certificates => reject(format!("{name} holds certificates in PEM, and nothing else")),
             Kind::Agent if value.parse::<agent::Mode>().is_ok() => Ok(()),
-            Kind::Agent => refuse(format!("{name} must be auto, always or never")),
+            Kind::Agent => reject(format!("{name} must be auto, always or never")),
             Kind::Image => {
-                image::check(value).or_else(|error| refuse(format!("{name} is an image: {error}")))
+                image::check(value).or_else(|error| reject(format!("{name} is an image: {error}")))
             }
-            Kind::Number(least, most) => match value.parse::<u64>() {
-                Ok(number) if (least..=most).contains(&number) && !value.starts_with('+') => Ok(()),
-                _ => refuse(format!("{name} is a whole number from {least} to {most}")),
+            Kind::Number(min, max) => match value.parse::<u64>() {
+                Ok(number) if (min..=max).contains(&number) && !value.starts_with('+') => Ok(()),
+                _ => reject(format!("{name} is a whole number from {min} to {max}")),
             },
             Kind::Namespaces => match system_namespaces::invalid_name(value) {
                 None => Ok(()),
-                Some(wrong) => refuse(format!(
-                    "{name} has {wrong:?}, which is not the name of a namespace; use lower-case letters, digits and \
+                Some(invalid) => reject(format!(
+                    "{name} has {invalid:?}, which is not the name of a namespace; use lower-case letters, digits and \
                      hyphens, with commas between the names"
                 )),
             },
             Kind::Operators if are_operators(value) => Ok(()),
             Kind::Operators => {
-                refuse(format!(r#"{name} is a list such as [{{"name":"aks","active":true}}], or {{}}"#))
+                reject(format!(r#"{name} is a list such as [{{"name":"aks","active":true}}], or {{}}"#))
             }
             Kind::Review if ["enforce", "advise"].contains(&value) => Ok(()),
-            Kind::Review => refuse(format!("{name} is enforce or advise")),
+            Kind::Review => reject(format!("{name} is enforce or advise")),
             Kind::VersionRange if is_range(value) => Ok(()),
             Kind::VersionRange => {
-                refuse(format!("{name} is a range of versions such as >=v1.30.x <=v1.34.x"))
+                reject(format!("{name} is a range of versions such as >=v1.30.x <=v1.34.x"))
             }
         }
     }
 }
 
-fn is_address(value: &str) -> bool {
+fn is_server_url(value: &str) -> bool {
     Url::parse(value).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()
@@ -158,27 +158,27 @@ fn is_address(value: &str) -> bool {
     })
 }
 
-/// Whether the frame is PEM; what the certificates say is seen when they are used.
+/// Whether the value consists of PEM blocks. Their content is parsed when it is used.
 fn are_certificates(value: &str) -> bool {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
     let mut rest = value.trim();
     while !rest.is_empty() {
-        let Some((body, behind)) = rest.strip_prefix(BEGIN).and_then(|rest| rest.split_once(END)) else {
+        let Some((body, after)) = rest.strip_prefix(BEGIN).and_then(|rest| rest.split_once(END)) else {
             return false;
         };
         let body: String = body.split_ascii_whitespace().collect();
         if body.is_empty() || base64::engine::general_purpose::STANDARD.decode(body).is_err() {
             return false;
         }
-        rest = behind.trim_start();
+        rest = after.trim_start();
     }
     true
 }
 
 fn are_operators(value: &str) -> bool {
     #[derive(serde::Deserialize)]
-    #[expect(dead_code, reason = "only whether it can be read is asked")]
+    #[expect(dead_code, reason = "only parsed to validate the value")]
     struct Operator {
         name: String,
         active: bool,
@@ -186,7 +186,7 @@ fn are_operators(value: &str) -> bool {
     value == "{}" || serde_json::from_str::<Vec<Operator>>(value).is_ok()
 }
 
-/// Comparisons side by side, `||` between alternatives, as the dashboard's library reads them.
+/// Whether the value is a range as the dashboard's library parses it: comparisons separated by whitespace, alternatives by `||`.
 fn is_range(value: &str) -> bool {
     let is_number = |part: &str| {
         matches!(part, "x" | "X" | "*") || (!part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_takes_only_what_it_can_mean() {
+    fn settings_reject_invalid_values() {
         let two = format!("{PEM}{PEM}");
         for (name, good, bad) in [
             ("agent", &["auto", "always", "never"][..], &["on", "Auto", "true"][..]),
