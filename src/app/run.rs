@@ -154,7 +154,7 @@ async fn bind_tls(
     if let Some(tls) = &tls {
         app.public_address.serve_over_tls(tls.advertised.clone());
         if let Some(remedy) = &tls.remedy
-            && app.kubeconfigs.name_no_authority().await
+            && app.kubeconfigs.uses_system_authorities().await
         {
             tracing::warn!("{remedy}");
         }

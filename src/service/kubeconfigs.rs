@@ -1,4 +1,4 @@
-//! Kubeconfigs for callers: the way into one cluster through this server, with a token that is good for nothing else.
+//! Kubeconfigs for callers: access to one cluster through this server, with a token that is restricted to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,10 @@ const OBJECT: &str = "cluster";
 /// The name of the action.
 pub const ACTION: &str = "generateKubeconfig";
 
-/// How long tokens of kubeconfigs are good when the setting says nothing: 30 days.
-const USUAL_MINUTES: u64 = 43_200;
+/// The TTL of kubeconfig tokens if the setting is invalid: 30 days.
+const DEFAULT_TTL_MINUTES: u64 = 43_200;
 
-/// Makes kubeconfigs. Clones share everything.
+/// The service that generates kubeconfigs. Clones share everything.
 #[derive(Clone)]
 pub struct Kubeconfigs {
     inner: Arc<Inner>,
@@ -39,12 +39,12 @@ struct Inner {
     address: PublicAddress,
 }
 
-/// Where a kubeconfig leads to.
+/// The server of a kubeconfig.
 struct Server {
-    /// `https://host[:port][/path]`, without a slash at the end.
+    /// `https://host[:port][/path]`, without a trailing slash.
     url: String,
-    /// Certificates, PEM; empty for those of the system.
-    authority: String,
+    /// CA certificates in PEM; empty for those of the system.
+    authorities: String,
 }
 
 /// The outcome of the action.
@@ -52,8 +52,7 @@ struct Server {
 pub enum Generated {
     /// A kubeconfig, as YAML.
     Kubeconfig(SecretString),
-    /// Clients cannot reach the server over TLS, and they send tokens over nothing else: there is no kubeconfig. Says what to
-    /// change.
+    /// No kubeconfig, because clients send tokens over TLS only and the server has no https URL; with the remedy.
     Unreachable(Invalid),
 }
 
@@ -69,33 +68,33 @@ impl Kubeconfigs {
         Self { inner: Arc::new(Inner { clusters, tokens, settings, events, address }) }
     }
 
-    /// Whether clients are left to the authorities of their system.
-    pub async fn name_no_authority(&self) -> bool {
+    /// Whether kubeconfigs have no CA certificates, so that clients use those of their system.
+    pub async fn uses_system_authorities(&self) -> bool {
         self.inner.address.authorities().await.trim().is_empty()
     }
 
-    /// A kubeconfig for a cluster that the caller may see, in whatever state it is. `known_as` is scheme and host that the
-    /// request was sent to. Every one has a token of its own.
-    pub async fn generate(&self, by: &Actor, cluster_id: &str, known_as: &str) -> Result<Generated> {
-        let made = self.make(by, cluster_id, known_as).await;
+    /// Generates a kubeconfig with a new token for a cluster that the caller may see, in any state. `request_origin` is the
+    /// scheme and host of the request.
+    pub async fn generate(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {
+        let generated = self.build(by, cluster_id, request_origin).await;
         let action = Action::Call(ACTION);
-        match &made {
+        match &generated {
             Ok(Generated::Unreachable(invalid)) => {
                 let rejected: Result<()> = Err(invalid.clone().into());
                 self.inner.events.record_failure(by, action, OBJECT, cluster_id, &rejected).await;
             }
-            made => self.inner.events.record_failure(by, action, OBJECT, cluster_id, made).await,
+            result => self.inner.events.record_failure(by, action, OBJECT, cluster_id, result).await,
         }
-        made
+        generated
     }
 
-    async fn make(&self, by: &Actor, cluster_id: &str, known_as: &str) -> Result<Generated> {
+    async fn build(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {
         let inner = &self.inner;
         let cluster = inner.clusters.get(&by.caller, cluster_id).await?;
-        let Some(url) = inner.address.https_url(Some(known_as)).await else {
+        let Some(url) = inner.address.https_url(Some(request_origin)).await else {
             return Ok(Generated::Unreachable(no_https()));
         };
-        let server = Server { url, authority: inner.address.authorities().await };
+        let server = Server { url, authorities: inner.address.authorities().await };
         let minutes = inner.settings.value("kubeconfig-default-token-ttl-minutes").await;
         let spec = TokenSpec {
             prefix: "kubeconfig-user-",
@@ -113,9 +112,9 @@ impl Kubeconfigs {
     }
 }
 
-/// How long a token is good; for ever when the setting is 0.
+/// The TTL of a token; `None` (no expiry) if the setting is 0.
 fn ttl(minutes: &str) -> Option<Duration> {
-    let minutes = minutes.trim().parse().unwrap_or(USUAL_MINUTES);
+    let minutes = minutes.trim().parse().unwrap_or(DEFAULT_TTL_MINUTES);
     (minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(60)))
 }
 
@@ -126,7 +125,7 @@ fn no_https() -> Invalid {
     Invalid::field("InvalidState", "server-url", message)
 }
 
-/// Texts of JSON are texts of YAML.
+/// Quotes a string: JSON strings are valid YAML.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -134,7 +133,7 @@ fn quoted(text: &str) -> String {
 fn yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretString {
     let name = quoted(if cluster.name.is_empty() { &cluster.id } else { &cluster.name });
     let address = quoted(&format!("{}/k8s/clusters/{}", server.url, cluster.id));
-    let authority = match server.authority.trim() {
+    let authority = match server.authorities.trim() {
         "" => String::new(),
         pem => format!(
             "    certificate-authority-data: {}\n",
@@ -155,11 +154,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_says_how_long_the_token_is_good() {
+    fn ttl_follows_the_setting() {
         for (text, expected) in [
-            ("", Some(USUAL_MINUTES)),
-            ("rubbish", Some(USUAL_MINUTES)),
-            ("-1", Some(USUAL_MINUTES)),
+            ("", Some(DEFAULT_TTL_MINUTES)),
+            ("rubbish", Some(DEFAULT_TTL_MINUTES)),
+            ("-1", Some(DEFAULT_TTL_MINUTES)),
             ("60", Some(60)),
             ("0", None),
         ] {
