@@ -1,4 +1,4 @@
-//! Looking at Azure for one cluster, only as far as the next decision needs it. `aks::provision::plan` decides.
+//! Reads the observed state of one cluster from Azure, as far as `aks::provision::plan` needs it.
 
 use aks::provision::plan::{Observed, Phase};
 use aks::provision::upstream::{self, Known};
@@ -16,13 +16,13 @@ pub const PROVIDER: &str = "Microsoft.ContainerService";
 /// The resource provider of Log Analytics workspaces.
 pub const WORKSPACES: &str = "Microsoft.OperationalInsights";
 
-/// Whether the subscription does not know the service that was asked: then Azure does not even say whether something is
-/// there.
+/// Whether the resource provider of a request is not registered in the subscription. Azure then does not report whether an
+/// object exists.
 pub fn is_unregistered(error: &Error) -> bool {
     error.code() == Some("MissingSubscriptionRegistration")
 }
 
-/// Asks Azure what the next step depends on.
+/// Reads the state that the next step depends on.
 pub async fn observe(
     arm: &Arm,
     access: &AzureAccess,
@@ -31,47 +31,47 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let group = spec.resource_group.as_deref().unwrap_or_default();
     let name = spec.cluster_name.as_deref().unwrap_or_default();
-    let wanted = phase != Phase::Removing && spec.imported != Some(true);
+    let is_created = phase != Phase::Removing && spec.imported != Some(true);
     let cluster = match managed_clusters::get(arm, group, name).await {
-        Err(error) if wanted && is_unregistered(&error) => None,
+        Err(error) if is_created && is_unregistered(&error) => None,
         found => found?.map(|cluster| cluster.raw),
     };
     let upstream = cluster.as_ref().and_then(|cluster| read(access, spec, cluster));
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
-    if wanted && observed.cluster.is_none() {
+    if is_created && observed.cluster.is_none() {
         observed.provider_registered = match providers::get(arm, PROVIDER).await {
-            // Whoever has rights in a resource group alone may not look at the subscription's providers, and does not
-            // need to: a provider that is not registered is told by the cluster's own address, too.
+            // A credential with rights in only a resource group may not read the providers, and need not: the request for the
+            // cluster fails with the same error code.
             Err(error) if error.upstream_status() == Some(403) => None,
             provider => Some(provider?.is_registered()),
         };
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
     }
-    // An active cluster that is monitored stays with the workspace that it has.
+    // An active, monitored cluster keeps its workspace.
     let monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
-    let settled = phase == Phase::Removing || (phase == Phase::Active && monitored);
-    if !settled && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
+    let needs_none = phase == Phase::Removing || (phase == Phase::Active && monitored);
+    if !needs_none && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
         let spec = upstream::located(spec, observed.upstream.as_ref());
         observed.workspace_id = workspace_id(arm, &spec).await?;
     }
     Ok(observed)
 }
 
-/// What Azure's description of the cluster means.
+/// The observed spec of a cluster, from Azure's JSON.
 pub fn read(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<AksConfig> {
     let cloud = access.credential().cloud;
-    let known = Known {
+    let context = Known {
         spec,
         base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
         auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
     };
-    upstream::read(cluster, known).ok()
+    upstream::read(cluster, context).ok()
 }
 
-/// The id of the workspace that the specification means, once it is there.
+/// The ID of the workspace that the specification names, once it is ready.
 async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
-    let place = workspace::place(spec);
-    let found = match workspaces::get(arm, &place.group, &place.name).await {
+    let location = workspace::place(spec);
+    let found = match workspaces::get(arm, &location.group, &location.name).await {
         Err(error) if is_unregistered(&error) => None,
         found => found?,
     };
