@@ -15,15 +15,15 @@ use super::task::Task;
 use super::{Worker, claim, refresh};
 use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
-use crate::service::plans::{Foresight, Looking};
+use crate::service::plans::{Planner, PreviewFuture};
 use crate::service::{Error, Result};
 use crate::store::ClusterRow;
 
 /// The time limit for Azure: a user is waiting.
 const TIMEOUT: Duration = Duration::from_secs(25);
 
-impl Foresight for Worker {
-    fn alone(&self, row: &ClusterRow) -> Result<Option<Preview>> {
+impl Planner for Worker {
+    fn preview_offline(&self, row: &ClusterRow) -> Result<Option<Preview>> {
         let task = task(&self.core, row.clone())?;
         let preview = if context::leaves_nothing(&task) {
             let why = "what was never asked of Azure, or only looked at, leaves nothing behind there";
@@ -39,11 +39,11 @@ impl Foresight for Worker {
         Ok(Some(finished(&task, preview)))
     }
 
-    fn looking(&self, row: ClusterRow, access: Arc<AzureAccess>) -> Looking<'_> {
+    fn preview_with_azure(&self, row: ClusterRow, access: Arc<AzureAccess>) -> PreviewFuture<'_> {
         Box::pin(async move {
             let mut task = task(&self.core, row)?;
-            let reading = read(&self.core, &mut task, &access, Instant::now() + TIMEOUT);
-            let preview = match timeout(TIMEOUT + Duration::from_secs(1), reading).await {
+            let preview = preview(&self.core, &mut task, &access, Instant::now() + TIMEOUT);
+            let preview = match timeout(TIMEOUT + Duration::from_secs(1), preview).await {
                 Ok(Ok(preview)) => preview,
                 Ok(Err(error)) => {
                     let azure = Azure::Failed(error.message.clone());
@@ -58,11 +58,11 @@ impl Foresight for Worker {
         })
     }
 
-    fn blind(&self, row: &ClusterRow, why: Azure) -> Result<Preview> {
+    fn preview_without_azure(&self, row: &ClusterRow, reason: Azure) -> Result<Preview> {
         let task = task(&self.core, row.clone())?;
-        let preview = match &why {
-            Azure::Failed(reason) => blocked(StepError::new(reason), &task, why.clone()),
-            _ => from_row(&task, why),
+        let preview = match &reason {
+            Azure::Failed(error) => blocked(StepError::new(error), &task, reason.clone()),
+            _ => from_row(&task, reason),
         };
         Ok(finished(&task, preview))
     }
@@ -73,8 +73,8 @@ fn task(core: &Core, row: ClusterRow) -> Result<Task> {
     Task::new(core, row).map_err(|source| Error::Corrupt { id, source: source.into() })
 }
 
-/// As [`step`](super::step::step) and [`refresh::refresh`], up to the moment at which something would be done.
-async fn read(
+/// Does the same as [`step`](super::step::step) and [`refresh::refresh`] up to the first change.
+async fn preview(
     core: &Core,
     task: &mut Task,
     access: &AzureAccess,
@@ -93,19 +93,9 @@ async fn read(
         });
     }
     context::check_subscription(task, access)?;
-    match operation::poll(task, access, &arm).await? {
-        PollResult::InProgress { what, percent, .. } => {
-            let mut preview = Preview::new(Kind::Wait, format!("wait for {what}"), "Azure is at work");
-            preview.waiting = Some(waiting(task, &what, percent));
-            let reason = "it is looked at when what Azure works on has ended".to_owned();
-            preview.unseen = vec![Unseen { what: "cluster", reason }];
-            return Ok(preview);
-        }
-        PollResult::Failed(message) => {
-            let summary = "write down that Azure gave up, and look at the cluster again";
-            return Ok(Preview::new(Kind::GaveUp, summary, message));
-        }
-        PollResult::NoOperation | PollResult::Ended => {}
+    let poll_result = operation::poll(task, access, &arm).await?;
+    if let Some(preview) = preview_operation(task, poll_result) {
+        return Ok(preview);
     }
     let observed = context::observe(task, access, &arm, task.phase).await?;
     if let Err(error) = claim::check(core, task, access).await {
@@ -132,13 +122,31 @@ async fn read(
     Ok(preview)
 }
 
-/// What the work waits for, and since when.
+/// The preview while an operation of Azure is in progress or has failed.
+fn preview_operation(task: &Task, result: PollResult) -> Option<Preview> {
+    match result {
+        PollResult::InProgress { what, percent, .. } => {
+            let mut preview = Preview::new(Kind::Wait, format!("wait for {what}"), "Azure is at work");
+            preview.waiting = Some(waiting(task, &what, percent));
+            let reason = "it is looked at when what Azure works on has ended".to_owned();
+            preview.unseen = vec![Unseen { what: "cluster", reason }];
+            Some(preview)
+        }
+        PollResult::Failed(message) => {
+            let summary = "write down that Azure gave up, and look at the cluster again";
+            Some(Preview::new(Kind::GaveUp, summary, message))
+        }
+        PollResult::NoOperation | PollResult::Ended => None,
+    }
+}
+
+/// The operation that the worker waits for, and the start of the wait.
 fn waiting(task: &Task, what: &str, percent: Option<f64>) -> Waiting {
     let known = task.status.waiting.as_ref().filter(|waiting| waiting.what == what);
     Waiting { what: what.to_owned(), since_ms: known.map_or(task.now_ms, |known| known.since_ms), percent }
 }
 
-/// The step would fail with this error.
+/// The preview of a step that would fail with `error`.
 fn blocked(error: StepError, task: &Task, azure: Azure) -> Preview {
     let is_removal = task.phase == Phase::Removing;
     let error = if is_removal { error.with_forced_removal(&task.row.id) } else { error };
@@ -151,7 +159,7 @@ fn blocked(error: StepError, task: &Task, azure: Azure) -> Preview {
 }
 
 /// A preview from the row alone.
-fn from_row(task: &Task, why: Azure) -> Preview {
+fn from_row(task: &Task, reason: Azure) -> Preview {
     let mut preview = if task.is_idle() {
         let reason = "nothing new is wanted; whether Azure has other values by now was not looked at";
         Preview::new(Kind::Nothing, "nothing", reason)
@@ -166,10 +174,10 @@ fn from_row(task: &Task, why: Azure) -> Preview {
         let reason = "the step depends on what Azure has";
         Preview::new(Kind::Unknown, "look at Azure, and decide by what it has", reason)
     };
-    if let Azure::NotAllowed(reason) = &why {
+    if let Azure::NotAllowed(reason) = &reason {
         preview.unseen = vec![Unseen { what: "azure", reason: reason.clone() }];
     }
-    Preview { azure: why, ..preview }
+    Preview { azure: reason, ..preview }
 }
 
 /// Adds the managed keys.

@@ -1,5 +1,5 @@
-//! What the worker would do next for a cluster, told to those who may see it. How the worker finds out is its own; it is
-//! passed in ([`Foresight`]), so that what is told and what is done are decided in one place.
+//! The next step of the reconcile worker for a cluster, for callers that may see the cluster. The worker implements
+//! [`Planner`], so that the plan and the step are decided by the same code.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use super::events::{Action, Events};
 use super::{Result, explain};
 use crate::store::ClusterRow;
 
-/// The kind of object that a used credential is in the audit.
+/// The type of a credential in the audit log.
 const CREDENTIAL: &str = "cloudCredential";
 
-/// A preview on its way.
-pub type Looking<'a> = Pin<Box<dyn Future<Output = Result<Preview>> + Send + 'a>>;
+/// A preview that requests Azure.
+pub type PreviewFuture<'a> = Pin<Box<dyn Future<Output = Result<Preview>> + Send + 'a>>;
 
-/// Somebody who knows what he would do next, and changes nothing by telling.
-pub trait Foresight: Send + Sync {
-    /// What is decided without Azure; `None` when it depends on Azure.
-    fn alone(&self, row: &ClusterRow) -> Result<Option<Preview>>;
+/// Previews the next step of a cluster, without changes.
+pub trait Planner: Send + Sync {
+    /// The next step if it does not depend on Azure, else `None`.
+    fn preview_offline(&self, row: &ClusterRow) -> Result<Option<Preview>>;
 
-    /// What would be done, by what Azure has now.
-    fn looking(&self, row: ClusterRow, access: Arc<AzureAccess>) -> Looking<'_>;
+    /// The next step for the observed state.
+    fn preview_with_azure(&self, row: ClusterRow, access: Arc<AzureAccess>) -> PreviewFuture<'_>;
 
-    /// What can be said when Azure is not asked; holds why it is not.
-    fn blind(&self, row: &ClusterRow, why: Azure) -> Result<Preview>;
+    /// A preview without the observed state, with the reason why Azure was not requested.
+    fn preview_without_azure(&self, row: &ClusterRow, reason: Azure) -> Result<Preview>;
 }
 
 /// The next step of a cluster.
@@ -39,15 +39,15 @@ pub trait Foresight: Send + Sync {
 pub struct Plan {
     /// The cluster.
     pub cluster: Cluster,
-    /// What would be done.
+    /// The preview of the step.
     pub preview: Preview,
-    /// How far the worker is: `new`, `creating`, `active` or `removing`.
+    /// The phase: `new`, `creating`, `active` or `removing`.
     pub phase: String,
-    /// Which change of the specification is worked on.
+    /// The generation of the specification.
     pub generation: i64,
-    /// When the worker looks next, in milliseconds since 1970.
+    /// The next run of the worker, in milliseconds since 1970.
     pub next_run_ms: Option<i64>,
-    /// Now, in milliseconds since 1970.
+    /// The current time, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
@@ -62,20 +62,20 @@ struct Inner {
     credentials: Credentials,
     events: Events,
     clock: Clock,
-    foresight: Box<dyn Foresight>,
+    planner: Box<dyn Planner>,
 }
 
 impl Plans {
-    /// The plans that `foresight` has for the clusters of `clusters`.
-    pub fn new(core: &Core, foresight: impl Foresight + 'static) -> Self {
+    /// The plans of `planner` for all clusters.
+    pub fn new(core: &Core, planner: impl Planner + 'static) -> Self {
         let Core { clusters, credentials, events, clock, .. } = core.clone();
-        let foresight = Box::new(foresight);
-        Self { inner: Arc::new(Inner { clusters, credentials, events, clock, foresight }) }
+        let planner = Box::new(planner);
+        Self { inner: Arc::new(Inner { clusters, credentials, events, clock, planner }) }
     }
 
-    /// What comes next for a cluster that the caller may see. Azure is asked when the caller may use the cluster's
+    /// The plan for a cluster that the caller may see. It includes the observed state if the caller may use the cluster's
     /// credential.
-    pub async fn tell(&self, by: &Actor, id: &str) -> Result<Plan> {
+    pub async fn get(&self, by: &Actor, id: &str) -> Result<Plan> {
         let (row, role) = self.inner.clusters.row_and_role(&by.caller, id).await?;
         let preview = self.preview(by, &row, role).await?;
         Ok(Plan {
@@ -89,34 +89,34 @@ impl Plans {
     }
 
     async fn preview(&self, by: &Actor, row: &ClusterRow, role: Role) -> Result<Preview> {
-        let foresight = &self.inner.foresight;
-        if let Some(preview) = foresight.alone(row)? {
+        let planner = &self.inner.planner;
+        if let Some(preview) = planner.preview_offline(row)? {
             return Ok(preview);
         }
         let id = full_id(row.credential_id.as_deref().unwrap_or_default());
         let via = Via::OfCluster { id: &id, cluster_id: &row.id };
         match self.inner.credentials.resolve(&by.caller, via).await {
             Ok(access) => {
-                // Before Azure is asked: whoever does not wait for the answer has used the credential, too.
-                let used = by.event(Action::Call("plan"), CREDENTIAL, &id, &Ok(()));
-                self.inner.events.record(used).await;
-                foresight.looking(row.clone(), access).await
+                // Before the request to Azure, because a caller that disconnects has used the credential, too.
+                let event = by.event(Action::Call("plan"), CREDENTIAL, &id, &Ok(()));
+                self.inner.events.record(event).await;
+                planner.preview_with_azure(row.clone(), access).await
             }
             Err(AccessError::Other(error)) => Err(error),
             Err(AccessError::NotFound) if role != Role::Owner => {
-                let why = format!(
+                let reason = format!(
                     "Azure is asked only for those who may use the cluster's credential; you are {} of {}",
                     role.name(),
                     row.id
                 );
-                foresight.blind(row, Azure::NotAllowed(why))
+                planner.preview_without_azure(row, Azure::NotAllowed(reason))
             }
-            Err(error) => foresight.blind(row, Azure::Failed(unusable(&error))),
+            Err(error) => planner.preview_without_azure(row, Azure::Failed(unusable(&error))),
         }
     }
 }
 
-/// Why a credential cannot be used, with the text of Azure where there is one.
+/// The reason why a credential cannot be used, with Azure's text if there is one.
 fn unusable(error: &AccessError) -> String {
     match error {
         AccessError::TenantDiscovery { error, .. } => explain::stored_discovery(error).text,

@@ -172,7 +172,7 @@ async fn get_cluster_plan(
     actor: Actor,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let plan = state.plans().tell(&actor, &id).await?;
+    let plan = state.plans().get(&actor, &id).await?;
     Ok(reply::json(StatusCode::OK, &ClusterPlan::from(plan)))
 }
 
