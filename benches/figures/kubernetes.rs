@@ -160,7 +160,7 @@ impl Ready {
             created_ms: 0,
         };
         store::members::insert(store, &row, &audit()).await?;
-        app.secrets.keep_for_cluster(CLUSTER, SERVICE_ACCOUNT_TOKEN, &"account-token".into()).await?;
+        app.secrets.store_cluster_secret(CLUSTER, SERVICE_ACCOUNT_TOKEN, &"account-token".into()).await?;
         Ok(token.expose_secret().to_owned())
     }
 

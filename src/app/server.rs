@@ -166,7 +166,7 @@ impl App {
         self.background.close();
         self.background.wait().await;
         self.events.stop(AUDIT_SHUTDOWN_TIMEOUT).await;
-        log_failure("cannot remove the heartbeat", self.secrets.farewell().await);
+        log_failure("cannot remove the heartbeat", self.secrets.delete_heartbeat().await);
         self.store.close().await;
     }
 

@@ -50,7 +50,7 @@ pub async fn open_secrets(config: &Config, store: &Store, clock: &Clock) -> Resu
     let may_create = store.kind() == store::Kind::Sqlite;
     let file = &config.encryption_key_file;
     let (secrets, origin) = Secrets::open(file, may_create, store.clone(), clock.clone()).await?;
-    if origin == secrets::Origin::Made {
+    if origin == secrets::Origin::Created {
         tracing::info!(file = %file.display(), "encryption key created; keep a copy of it apart from the database");
     }
     Ok(secrets)

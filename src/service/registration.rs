@@ -323,7 +323,7 @@ impl Registration {
             created_ms: self.inner.clock.now_ms(),
         };
         let secret = store::registration_tokens::secret_name(&row.name);
-        let sealed = self.inner.secrets.seal_for_cluster(cluster_id, &secret, &token)?;
+        let sealed = self.inner.secrets.seal_cluster_secret(cluster_id, &secret, &token)?;
         let audit = by.audit(Action::Create, OBJECT, &format!("{cluster_id}:{}", row.name), row.created_ms);
         match store::registration_tokens::insert(&self.inner.store, &row, &sealed, &audit).await {
             // The cluster was removed meanwhile.
@@ -337,7 +337,7 @@ impl Registration {
     async fn opened(&self, row: RegistrationTokenRow) -> Result<Option<RegistrationToken>> {
         let name = store::registration_tokens::secret_name(&row.name);
         let text =
-            self.inner.secrets.of_cluster(&row.cluster_id, &name).await.map_err(|error| match error {
+            self.inner.secrets.cluster_secret(&row.cluster_id, &name).await.map_err(|error| match error {
                 secrets::Error::Store(error) => Error::from(error),
                 secrets::Error::Vault(error) => Error::from(error),
                 other => Error::Corrupt { id: row.cluster_id.clone(), source: other.into() },

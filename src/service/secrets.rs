@@ -1,6 +1,6 @@
-//! Secrets in rows: sealing and opening them, the key file they depend on, and changing its key.
+//! Encrypts and decrypts the secrets in the database, loads the key file, and rotates its keys.
 //!
-//! The cryptography is in `vault`, the columns in `store`; this is where they meet.
+//! The cryptography is in `vault`, the columns are in `store`.
 
 mod check_values;
 mod keyfile;
@@ -20,44 +20,44 @@ use check_values::Missing;
 pub use keyfile::append_key;
 pub use rotate::Rotation;
 
-/// The secret of a cluster that holds this server's access to it: address, authority and sign-in.
+/// The secret of a cluster with this server's access to it: URL, CA and credentials.
 pub const CLUSTER_ACCESS: &str = "clusterAccess";
 
-/// The secret of a cluster that is the token of the service account which an earlier version made in it.
+/// The secret of a cluster with the token of the service account that an earlier version created in it.
 pub const SERVICE_ACCOUNT_TOKEN: &str = "serviceAccountToken";
 
-/// What this version can do, and earlier ones cannot: enter clusters without a service account.
+/// The capability of servers that access clusters without a service account, which earlier versions cannot.
 const CLUSTER_ACCESS_CAPABILITY: &str = "cluster-access";
 
-/// How long after its last sign of life a server counts as running.
-pub(super) const ALIVE_MS: i64 = 30_000;
+/// The time after its last heartbeat for which a server counts as running.
+pub(super) const HEARTBEAT_TIMEOUT_MS: i64 = 30_000;
 
-/// How long after its last sign of life a server's row is kept.
-const FORGOTTEN_MS: i64 = 24 * 3600 * 1000;
+/// The time after its last heartbeat for which the row of a server is kept.
+const REPLICA_RETENTION_MS: i64 = 24 * 3600 * 1000;
 
-/// Why secrets cannot be used.
+/// Errors of secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no key file where one must be.
+    /// The key file does not exist.
     #[error("there is no key file {}; make one with `norman-aks key generate --append {}`", path.display(), shell::quoted(&path.display().to_string()))]
     NoFile {
-        /// Where it was looked for.
+        /// The path of the key file.
         path: PathBuf,
     },
-    /// The key file cannot be read or made.
+    /// The key file cannot be read or created.
     #[error("the key file {} cannot be used", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The key file has no usable text.
+    /// The key file is malformed.
     #[error("the key file {} cannot be used", path.display())]
     Keys {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: vault::Error,
     },
     /// Stored secrets need keys that the key file does not have.
@@ -68,10 +68,10 @@ pub enum Error {
     MissingKeys {
         /// The key file.
         path: PathBuf,
-        /// The names of the missing keys.
+        /// The IDs of the missing keys.
         ids: Vec<String>,
     },
-    /// A key of the key file is not the one that the database knows by its name.
+    /// A key of the key file is not the one that the database was written with under its ID.
     #[error(
         "the encryption key {id} in the key file {} is another key than the one of that name that this database was \
          written with: put back its line from your backup, or give a new key a name of its own",
@@ -80,10 +80,10 @@ pub enum Error {
     WrongKey {
         /// The key file.
         path: PathBuf,
-        /// The name of the key.
+        /// The ID of the key.
         id: String,
     },
-    /// A running server could not open what would be wrapped anew.
+    /// A running server could not decrypt secrets after a rotation, because it lacks the active key.
     #[error(
         "the running server {replica}, last seen {seen_s} s ago, does not know the key {key_id} yet: give it the same key \
          file and restart it or send it SIGHUP; if it was killed, try again in half a minute"
@@ -91,26 +91,26 @@ pub enum Error {
     ReplicaBehind {
         /// The server.
         replica: String,
-        /// How long ago it gave its last sign of life, in seconds.
+        /// The time since its last heartbeat, in seconds.
         seen_s: i64,
-        /// The active key of our key file.
+        /// The active key of the key file.
         key_id: String,
     },
     /// The database failed.
     #[error("the database cannot be used")]
     Store(#[from] store::Error),
-    /// A secret cannot be sealed or opened.
+    /// A secret cannot be encrypted or decrypted.
     #[error("the stored secret cannot be used")]
     Vault(#[from] vault::Error),
 }
 
-/// Where the key file came from.
+/// The origin of the key file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was there.
+    /// It existed.
     Found,
-    /// It was made just now: the user should hear of it, and keep a copy.
-    Made,
+    /// It was created; the administrator should be told to keep a copy.
+    Created,
 }
 
 /// The secrets of a database. Clones share the keys.
@@ -126,21 +126,21 @@ struct Inner {
     path: PathBuf,
     replica: String,
     started_ms: i64,
-    /// Where other servers connect to this one.
+    /// The address at which other servers connect to this one.
     address: OnceLock<String>,
 }
 
-/// What a secret is bound to: it opens nowhere else.
+/// The encryption context of a credential's secret, with which alone it can be decrypted.
 fn context(credential_id: &str) -> String {
     format!("credentials/{credential_id}/clientSecret")
 }
 
-/// The same for a secret of a cluster.
+/// The encryption context of a cluster's secret.
 fn cluster_context(cluster_id: &str, name: &str) -> String {
     format!("clusters/{cluster_id}/{name}")
 }
 
-/// The encryption keys that anything in the database needs.
+/// The IDs of the keys that the secrets in the database need.
 async fn needed_keys(store: &Store) -> Result<Vec<String>, store::Error> {
     let mut ids = store::credentials::key_ids(store).await?;
     ids.extend(store::cluster_secrets::key_ids(store).await?);
@@ -162,8 +162,8 @@ impl From<&SealedColumns> for Sealed {
 }
 
 impl Secrets {
-    /// Reads the key file and makes sure that it has every key that stored secrets need, and no other key under a known
-    /// name. A missing file is made (mode 0600, one new key) when `may_create` and no stored secret needs an older key.
+    /// Reads the key file, and checks that it has every key that stored secrets need and no different key under a known ID.
+    /// A missing file is created (mode 0600, one new key) if `may_create` and no stored secret needs an older key.
     ///
     /// # Errors
     /// [`Error::NoFile`], [`Error::File`], [`Error::Keys`], [`Error::MissingKeys`], [`Error::WrongKey`],
@@ -187,8 +187,8 @@ impl Secrets {
         Ok((Self { inner: Arc::new(inner) }, origin))
     }
 
-    /// Holds the key file against the database as [`Secrets::open`] does, without writing anything; returns the names of
-    /// the keys, the active one first.
+    /// Checks the key file as [`Secrets::open`] does, without writing anything; returns the IDs of the keys, the active one
+    /// first.
     ///
     /// # Errors
     /// As [`Secrets::open`].
@@ -196,7 +196,7 @@ impl Secrets {
         Ok(load(path, false, store, Missing::Leave).await?.0.key_ids())
     }
 
-    /// Seals the client secret of a credential (`cc-xxxxx`).
+    /// Encrypts the client secret of a credential (`cc-xxxxx`).
     ///
     /// # Errors
     /// [`vault::Error::Broken`] only.
@@ -204,7 +204,7 @@ impl Secrets {
         self.inner.vault.seal(&context(credential_id), plain).map(SealedColumns::from)
     }
 
-    /// Opens the client secret of a credential (`cc-xxxxx`).
+    /// Decrypts the client secret of a credential (`cc-xxxxx`).
     ///
     /// # Errors
     /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
@@ -212,11 +212,11 @@ impl Secrets {
         self.inner.vault.open(&context(credential_id), &Sealed::from(sealed))
     }
 
-    /// Seals a secret of a cluster (`c-xxxxx`) for keeping under a name, without keeping it.
+    /// Encrypts the named secret of a cluster (`c-xxxxx`) without storing it.
     ///
     /// # Errors
     /// [`vault::Error::Broken`] only.
-    pub fn seal_for_cluster(
+    pub fn seal_cluster_secret(
         &self,
         cluster_id: &str,
         name: &str,
@@ -225,39 +225,39 @@ impl Secrets {
         self.inner.vault.seal(&cluster_context(cluster_id, name), plain).map(SealedColumns::from)
     }
 
-    /// Keeps a secret of a cluster (`c-xxxxx`) under a name, in place of an older one.
+    /// Stores the named secret of a cluster (`c-xxxxx`), replacing an older one.
     ///
     /// # Errors
-    /// [`Error::Vault`], [`Error::Store`]; [`store::Error::Dangling`] when there is no such cluster.
-    pub async fn keep_for_cluster(
+    /// [`Error::Vault`], [`Error::Store`]; [`store::Error::Dangling`] if the cluster does not exist.
+    pub async fn store_cluster_secret(
         &self,
         cluster_id: &str,
         name: &str,
         plain: &SecretString,
     ) -> Result<(), Error> {
-        let sealed = self.seal_for_cluster(cluster_id, name, plain)?;
+        let sealed = self.seal_cluster_secret(cluster_id, name, plain)?;
         let now_ms = self.inner.clock.now_ms();
         Ok(store::cluster_secrets::put(&self.inner.store, cluster_id, name, &sealed, now_ms).await?)
     }
 
-    /// Reads a secret of a cluster; `None` when none of that name was kept.
+    /// The named secret of a cluster; `None` if none is stored.
     ///
     /// # Errors
     /// [`Error::Vault`], [`Error::Store`].
-    pub async fn of_cluster(&self, cluster_id: &str, name: &str) -> Result<Option<SecretString>, Error> {
+    pub async fn cluster_secret(&self, cluster_id: &str, name: &str) -> Result<Option<SecretString>, Error> {
         let Some(sealed) = store::cluster_secrets::get(&self.inner.store, cluster_id, name).await? else {
             return Ok(None);
         };
         Ok(Some(self.inner.vault.open(&cluster_context(cluster_id, name), &Sealed::from(&sealed))?))
     }
 
-    /// Whether a cluster has a secret of that name.
-    pub async fn has_of_cluster(&self, cluster_id: &str, name: &str) -> Result<bool, store::Error> {
+    /// Whether the named secret of a cluster is stored.
+    pub async fn has_cluster_secret(&self, cluster_id: &str, name: &str) -> Result<bool, store::Error> {
         Ok(store::cluster_secrets::get(&self.inner.store, cluster_id, name).await?.is_some())
     }
 
-    /// Removes a secret of a cluster and tells of it with an event, both or neither; false when there was none.
-    pub async fn remove_of_cluster(
+    /// Deletes the named secret of a cluster and writes an event, in one transaction; false if none was stored.
+    pub async fn delete_cluster_secret(
         &self,
         cluster_id: &str,
         name: &str,
@@ -266,8 +266,8 @@ impl Secrets {
         store::cluster_secrets::delete_with_event(&self.inner.store, cluster_id, name, event).await
     }
 
-    /// Reads the key file again (on SIGHUP) and tells the other servers at once. An unusable file changes nothing.
-    /// Returns the names of the keys, the active one first.
+    /// Reloads the key file (on SIGHUP) and publishes its key IDs to the other servers. An unusable file changes nothing.
+    /// Returns the IDs of the keys, the active one first.
     ///
     /// # Errors
     /// As [`Secrets::open`].
@@ -278,32 +278,32 @@ impl Secrets {
         Ok(self.key_ids())
     }
 
-    /// The names of the known keys, the active one first.
+    /// The IDs of the keys, the active one first.
     pub fn key_ids(&self) -> Vec<String> {
         self.inner.vault.key_ids()
     }
 
-    /// This server's name among the replicas: new at each start.
+    /// The ID of this replica, new at each start.
     pub fn replica(&self) -> &str {
         &self.inner.replica
     }
 
-    /// Sets where other servers connect to this one. Only the first call counts.
+    /// Sets the address at which other servers connect to this one. Later calls have no effect.
     pub fn set_address(&self, address: String) {
         let _ = self.inner.address.set(address);
     }
 
-    /// Whether other servers can connect to this one.
+    /// Whether the address is set.
     pub fn has_address(&self) -> bool {
         self.inner.address.get().is_some()
     }
 
-    /// The keys by which the servers of this installation know each other, the active one first.
+    /// The keys with which the servers of this installation authenticate each other, the active one first.
     pub fn replica_keys(&self) -> Vec<ReplicaKey> {
         self.inner.vault.replica_keys()
     }
 
-    /// A sign of life with the keys that this server knows; every 10 s. A command that only uses the database gives none.
+    /// Writes the heartbeat of this server with its key IDs, every 10 s. Commands that only use the database write none.
     pub async fn heartbeat(&self) -> Result<(), store::Error> {
         let now_ms = self.inner.clock.now_ms();
         let row = ReplicaRow {
@@ -315,35 +315,36 @@ impl Secrets {
             address: self.inner.address.get().cloned(),
         };
         store::replicas::put(&self.inner.store, &row).await?;
-        store::replicas::prune(&self.inner.store, now_ms - FORGOTTEN_MS).await?;
+        store::replicas::prune(&self.inner.store, now_ms - REPLICA_RETENTION_MS).await?;
         Ok(())
     }
 
-    /// A running server of a version that cannot enter clusters without their service account, by name.
+    /// The ID of a running server of an earlier version, which needs the service accounts of clusters.
     pub async fn older_replica(&self) -> Result<Option<String>, store::Error> {
-        let since_ms = self.inner.clock.now_ms() - ALIVE_MS;
+        let since_ms = self.inner.clock.now_ms() - HEARTBEAT_TIMEOUT_MS;
         let alive = store::replicas::seen_since(&self.inner.store, since_ms).await?;
         let is_older =
-            |row: &ReplicaRow| !row.capabilities.iter().any(|known| known == CLUSTER_ACCESS_CAPABILITY);
+            |row: &ReplicaRow| !row.capabilities.iter().any(|name| name == CLUSTER_ACCESS_CAPABILITY);
         Ok(alive.into_iter().find(is_older).map(|row| row.id))
     }
 
-    /// The last sign of life, when this server stops.
-    pub async fn farewell(&self) -> Result<(), store::Error> {
+    /// Deletes the heartbeat of this server when it stops.
+    pub async fn delete_heartbeat(&self) -> Result<(), store::Error> {
         store::replicas::delete(&self.inner.store, &self.inner.replica).await.map(drop)
     }
 
-    /// Wraps every stored secret by the active key of the key file; the other keys are no longer needed then.
+    /// Re-encrypts the data keys of all stored secrets with the active key of the key file, so that the other keys are no
+    /// longer needed.
     ///
     /// # Errors
-    /// [`Error::ReplicaBehind`] before anything is changed; [`Error::Vault`] when a secret cannot be opened: what was
-    /// wrapped anew until then stays so, and a repetition goes on from there.
+    /// [`Error::ReplicaBehind`] before anything is changed; [`Error::Vault`] if a secret cannot be decrypted. Earlier ones stay
+    /// re-encrypted, and a repetition continues from there.
     pub async fn rotate(&self) -> Result<Rotation, Error> {
         rotate::rotate(&self.inner).await
     }
 }
 
-/// The keys of the key file, once they are known to be the right ones.
+/// Loads and checks the key file.
 async fn load(
     path: &Path,
     may_create: bool,
@@ -351,22 +352,24 @@ async fn load(
     missing: Missing,
 ) -> Result<(Vault, Origin), Error> {
     let needed = needed_keys(store).await?;
-    let (ring, origin) = match keyfile::read(path) {
-        Err(Error::NoFile { .. }) if may_create && needed.is_empty() => (keyfile::make(path)?, Origin::Made),
+    let (key_ring, origin) = match keyfile::read(path) {
+        Err(Error::NoFile { .. }) if may_create && needed.is_empty() => {
+            (keyfile::create(path)?, Origin::Created)
+        }
         Err(Error::NoFile { path }) if !needed.is_empty() => {
             return Err(Error::MissingKeys { path, ids: needed });
         }
         outcome => (outcome?, Origin::Found),
     };
-    let vault = Vault::new(ring);
-    require(path, &vault, needed)?;
+    let vault = Vault::new(key_ring);
+    check_keys(path, &vault, needed)?;
     check_values::verify(store, &vault, path, missing).await?;
     Ok((vault, origin))
 }
 
-fn require(path: &Path, vault: &Vault, needed: Vec<String>) -> Result<(), Error> {
-    let known = vault.key_ids();
-    let missing: Vec<String> = needed.into_iter().filter(|id| !known.contains(id)).collect();
+fn check_keys(path: &Path, vault: &Vault, needed: Vec<String>) -> Result<(), Error> {
+    let present = vault.key_ids();
+    let missing: Vec<String> = needed.into_iter().filter(|id| !present.contains(id)).collect();
     if missing.is_empty() {
         return Ok(());
     }

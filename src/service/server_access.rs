@@ -220,7 +220,7 @@ impl Inner {
             let access = self.identify(place, &record.kubeconfig, None).await?;
             return Ok(Some(slot.keep(access, false, place, self.clock.now_ms())));
         }
-        let token = self.secrets.of_cluster(&place.id, SERVICE_ACCOUNT_TOKEN).await?;
+        let token = self.secrets.cluster_secret(&place.id, SERVICE_ACCOUNT_TOKEN).await?;
         let (Some(token), Some((endpoint, ca))) = (token, place.known.clone()) else { return Ok(None) };
         let cluster_id = place.id.clone();
         let access = Access { cluster_id, endpoint, ca, identity: Identity::Token(token) };
@@ -228,7 +228,7 @@ impl Inner {
     }
 
     async fn record(&self, place: &Place) -> Result<Option<Record>, Error> {
-        let text = self.secrets.of_cluster(&place.id, CLUSTER_ACCESS).await?;
+        let text = self.secrets.cluster_secret(&place.id, CLUSTER_ACCESS).await?;
         // One that cannot be read is fetched anew.
         Ok(text.and_then(|text| Record::from_text(&text)))
     }
@@ -321,7 +321,7 @@ impl Inner {
         self.cluster_access.check_rights(&access).await.map_err(|error| fetched.not_accepted(error))?;
         let now_ms = self.clock.now_ms();
         let record = Record { kubeconfig: fetched.kubeconfig.clone(), fetched_ms: now_ms };
-        self.secrets.keep_for_cluster(&place.id, CLUSTER_ACCESS, &record.to_text()).await?;
+        self.secrets.store_cluster_secret(&place.id, CLUSTER_ACCESS, &record.to_text()).await?;
         Ok(slot.keep(access, false, place, now_ms))
     }
 
@@ -348,7 +348,7 @@ impl Inner {
         let before = self.identify(place, &record.kubeconfig, None).await?;
         // Written first: while Azure fails, it is not asked with every request.
         let looked = Record { fetched_ms: now_ms, ..record };
-        self.secrets.keep_for_cluster(&place.id, CLUSTER_ACCESS, &looked.to_text()).await?;
+        self.secrets.store_cluster_secret(&place.id, CLUSTER_ACCESS, &looked.to_text()).await?;
         let fetched = self.fetch(place, true).await?;
         let access = self.identify(place, &fetched.kubeconfig, None).await?;
         if !access.is_same_as(&before) {

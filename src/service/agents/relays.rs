@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
 
 use super::Agents;
-use crate::service::secrets::ALIVE_MS;
+use crate::service::secrets::HEARTBEAT_TIMEOUT_MS;
 use crate::store;
 
 /// Why this server cannot connect to a cluster for another one.
@@ -82,7 +82,7 @@ impl Agents {
             store::agent_sessions::put(&inner.store, &cluster_id, replica).await?;
             inner.lock_announced().insert(cluster_id);
         }
-        let since_ms = inner.clock.now_ms() - ALIVE_MS;
+        let since_ms = inner.clock.now_ms() - HEARTBEAT_TIMEOUT_MS;
         let mut servers: HashMap<String, Vec<String>> = HashMap::new();
         for row in store::agent_sessions::of_others(&inner.store, replica, since_ms).await? {
             servers.entry(row.cluster_id).or_default().push(row.address);

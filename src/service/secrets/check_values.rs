@@ -1,8 +1,8 @@
-//! Check values: a known text, sealed by each key of the key file, in the table `instance`. They tell the right key from a
-//! wrong one of the same name, before anything is sealed by it.
+//! Check values: a fixed text, encrypted with each key of the key file, in the table `instance`. They detect a different key
+//! with the same ID before anything is encrypted with it.
 //!
-//! A check value is written when its key is first seen, and never removed: a name stands for one key for good. In a
-//! database from before there were check values, a key must first open what was sealed by its name.
+//! A check value is written when its key is first used, and never deleted, so an ID always means the same key. In a database
+//! from before check values, a key must first decrypt a secret that was encrypted under its ID.
 
 use std::path::Path;
 
@@ -14,69 +14,69 @@ use super::{Error, cluster_context, context};
 use crate::store::{self, Store, instance};
 use crate::vault::{Sealed, Vault};
 
-/// The text that is sealed.
+/// The text that is encrypted.
 const KNOWN_TEXT: &str = "norman-aks";
 
-/// The most secrets of a table that are tried with a key; one of them may be damaged.
-const SAMPLES: u32 = 20;
+/// The most secrets of a table to try with a key, because one may be corrupt.
+const MAX_SAMPLES: u32 = 20;
 
-/// Whether missing check values are written.
+/// The handling of missing check values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// They are.
+    /// Write them.
     Write,
-    /// The database stays as it is.
+    /// Do not change the database.
     Leave,
 }
 
-/// Makes sure that every key of the vault is the one that this database knows by its name.
+/// Checks that every key of the vault is the one that the database was written with under its ID.
 ///
 /// # Errors
 /// [`Error::WrongKey`], [`Error::Store`].
 pub(super) async fn verify(store: &Store, vault: &Vault, path: &Path, missing: Missing) -> Result<(), Error> {
     for id in vault.key_ids() {
-        let mut kept = instance::get(store, &place(&id)).await?;
-        if kept.is_none() {
+        let mut stored = instance::get(store, &row_name(&id)).await?;
+        if stored.is_none() {
             verify_by_rows(store, vault, &id, path).await?;
             if missing == Missing::Write {
-                let sealed = vault.seal_by(&id, &place_context(&id), &SecretString::from(KNOWN_TEXT))?;
-                // Of several servers that start at once, one writes, and all hold their key against it.
-                kept = Some(instance::insert_if_absent(store, &place(&id), &to_text(&sealed)).await?);
+                let sealed = vault.seal_by(&id, &row_context(&id), &SecretString::from(KNOWN_TEXT))?;
+                // Of several servers that start at the same time, one writes the value and all check their key against it.
+                stored = Some(instance::insert_if_absent(store, &row_name(&id), &to_text(&sealed)).await?);
             }
         }
-        if let Some(text) = kept {
+        if let Some(text) = stored {
             let sealed = from_text(&id, &text)?;
-            vault.open(&place_context(&id), &sealed).map_err(|_| wrong(&id, path))?;
+            vault.open(&row_context(&id), &sealed).map_err(|_| wrong_key(&id, path))?;
         }
     }
     Ok(())
 }
 
-/// Tries the key on secrets that were sealed by its name; without any, every key is right.
+/// Tries the key on secrets that were encrypted under its ID; if there are none, any key is valid.
 async fn verify_by_rows(store: &Store, vault: &Vault, id: &str, path: &Path) -> Result<(), Error> {
     let mut samples = Vec::new();
-    for (credential, _, sealed) in store::credentials::sealed_by(store, id, SAMPLES).await? {
+    for (credential, _, sealed) in store::credentials::sealed_by(store, id, MAX_SAMPLES).await? {
         samples.push((context(&credential), sealed));
     }
-    for (cluster, name, sealed) in store::cluster_secrets::sealed_by(store, id, SAMPLES).await? {
+    for (cluster, name, sealed) in store::cluster_secrets::sealed_by(store, id, MAX_SAMPLES).await? {
         samples.push((cluster_context(&cluster, &name), sealed));
     }
     let opens = samples.iter().any(|(context, sealed)| vault.unwraps(context, &Sealed::from(sealed)));
-    if samples.is_empty() || opens { Ok(()) } else { Err(wrong(id, path)) }
+    if samples.is_empty() || opens { Ok(()) } else { Err(wrong_key(id, path)) }
 }
 
-fn wrong(id: &str, path: &Path) -> Error {
+fn wrong_key(id: &str, path: &Path) -> Error {
     Error::WrongKey { path: path.to_owned(), id: id.to_owned() }
 }
 
-/// The key of the row in the table `instance`.
-fn place(id: &str) -> String {
+/// The name of the row in the table `instance`.
+fn row_name(id: &str) -> String {
     format!("encryption-key/{id}")
 }
 
-/// The place that the value is sealed for.
-fn place_context(id: &str) -> String {
-    format!("instance/{}", place(id))
+/// The encryption context of the value.
+fn row_context(id: &str) -> String {
+    format!("instance/{}", row_name(id))
 }
 
 fn to_text(sealed: &Sealed) -> String {
@@ -91,6 +91,6 @@ fn from_text(id: &str, text: &str) -> Result<Sealed, Error> {
     });
     parsed.ok_or_else(|| {
         let source = "not two base64 texts with a dot between".into();
-        store::Error::Corrupt { table: "instance", column: "value", row: place(id), source }.into()
+        store::Error::Corrupt { table: "instance", column: "value", row: row_name(id), source }.into()
     })
 }

@@ -1,4 +1,4 @@
-//! The key file on disk. What its lines mean is known in `vault`.
+//! The key file on disk. `vault` parses its lines.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::Error;
 use crate::vault::KeyRing;
 
-/// Reads the file; warns when others on this machine may read or change it.
+/// Reads the file; warns if other users of this machine may read or change it.
 pub(super) fn read(path: &Path) -> Result<KeyRing, Error> {
     let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::NotFound => Error::NoFile { path: path.to_owned() },
@@ -19,7 +19,7 @@ pub(super) fn read(path: &Path) -> Result<KeyRing, Error> {
     };
     let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
-    // A group may read: Kubernetes gives a mounted secret to the group of the pod.
+    // The group may read, because Kubernetes mounts secrets with the group of the pod.
     if mode & 0o027 != 0 {
         tracing::warn!(
             path = %path.display(),
@@ -30,18 +30,19 @@ pub(super) fn read(path: &Path) -> Result<KeyRing, Error> {
     KeyRing::parse(&text).map_err(|source| Error::Keys { path: path.to_owned(), source })
 }
 
-/// Makes the file with one new key. One that appears meanwhile is never overwritten: secrets may be sealed by it.
-pub(super) fn make(path: &Path) -> Result<KeyRing, Error> {
+/// Creates the file with one new key. A file that was created concurrently is not overwritten, because secrets may be encrypted
+/// with its key.
+pub(super) fn create(path: &Path) -> Result<KeyRing, Error> {
     write_new(path, KeyRing::generate().expose_secret())
         .map_err(|source| Error::File { path: path.to_owned(), source })?;
     read(path)
 }
 
-/// Puts a new key in front of those in the file, so that it is the active one; makes the file when there is none.
-/// Returns the name of the new key. The old file stays whole until the new one is.
+/// Inserts a new key before those in the file, so that it is the active one; creates the file if there is none. Returns the ID
+/// of the new key. The old file is replaced atomically.
 ///
 /// # Errors
-/// [`Error::File`]; [`Error::Keys`] when what is there is no key file.
+/// [`Error::File`]; [`Error::Keys`] if the existing file is not a key file.
 pub fn append_key(path: &Path) -> Result<String, Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     let line = KeyRing::generate();
@@ -51,19 +52,19 @@ pub fn append_key(path: &Path) -> Result<String, Error> {
         Err(error) => return Err(failed(error)),
     };
     let text = Zeroizing::new(format!("{}\n{}", line.expose_secret(), *old));
-    let ring = KeyRing::parse(&text).map_err(|source| Error::Keys { path: path.to_owned(), source })?;
+    let key_ring = KeyRing::parse(&text).map_err(|source| Error::Keys { path: path.to_owned(), source })?;
     if old.is_empty() && !path.exists() {
         write_new(path, line.expose_secret()).map_err(failed)?;
     } else {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = Path::new(&beside);
-        // What an interrupted attempt left there was never in use.
-        fs::remove_file(beside).ok();
-        write_new(beside, text.trim_end()).map_err(failed)?;
-        fs::rename(beside, path).map_err(failed)?;
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".new");
+        let temporary = Path::new(&temporary);
+        // A file left by an interrupted attempt was never used.
+        fs::remove_file(temporary).ok();
+        write_new(temporary, text.trim_end()).map_err(failed)?;
+        fs::rename(temporary, path).map_err(failed)?;
     }
-    Ok(ring.ids().next().unwrap_or_default().to_owned())
+    Ok(key_ring.ids().next().unwrap_or_default().to_owned())
 }
 
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
@@ -71,7 +72,7 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     let written =
         file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
     if written.is_err() {
-        // Half a key file would only be in the way.
+        // Do not leave a partial key file.
         fs::remove_file(path).ok();
     }
     written

@@ -69,7 +69,7 @@ impl Bench {
         )
         .await;
         let plain = SecretString::from("secret");
-        secrets.keep_for_cluster("c-a", SERVICE_ACCOUNT_TOKEN, &plain).await.expect("keep");
+        secrets.store_cluster_secret("c-a", SERVICE_ACCOUNT_TOKEN, &plain).await.expect("keep");
     }
 
     /// A statement beside the store.
@@ -95,7 +95,7 @@ async fn a_first_start_makes_a_private_key_file_and_the_next_one_uses_it() {
     let bench = bench().await;
     assert!(matches!(bench.open(false).await, Err(Error::NoFile { path }) if path == bench.path()));
     let (secrets, origin) = bench.open(true).await.expect("open");
-    assert_eq!(origin, Origin::Made);
+    assert_eq!(origin, Origin::Created);
     assert_eq!(fs::metadata(bench.path()).expect("file").permissions().mode() & 0o777, 0o600);
     bench.insert(&secrets, "cc-a", "secret").await;
     let (again, origin) = bench.open(false).await.expect("open");
@@ -195,7 +195,7 @@ async fn a_server_that_is_gone_does_not_hold_up_a_rotation() {
     append_key(&bench.path()).expect("append");
     let command = bench.secrets().await;
     assert!(matches!(command.rotate().await, Err(Error::ReplicaBehind { .. })), "still running");
-    stopped.farewell().await.expect("farewell");
+    stopped.delete_heartbeat().await.expect("farewell");
     command.rotate().await.expect("rotate");
 }
 

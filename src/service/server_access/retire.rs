@@ -30,7 +30,7 @@ impl ServerAccess {
         event: &NewClusterEvent,
     ) -> Result<Retired, Error> {
         let inner = &self.inner;
-        if !inner.secrets.has_of_cluster(cluster_id, SERVICE_ACCOUNT_TOKEN).await? {
+        if !inner.secrets.has_cluster_secret(cluster_id, SERVICE_ACCOUNT_TOKEN).await? {
             return Ok(Retired::Absent);
         }
         if let Some(replica) = inner.secrets.older_replica().await? {
@@ -38,7 +38,7 @@ impl ServerAccess {
         }
         inner.cluster_access.remove_service_account(access).await.map_err(Error::Cluster)?;
         // The stored copy goes last: while it is there, the removal is tried again.
-        let removed = inner.secrets.remove_of_cluster(cluster_id, SERVICE_ACCOUNT_TOKEN, event).await?;
+        let removed = inner.secrets.delete_cluster_secret(cluster_id, SERVICE_ACCOUNT_TOKEN, event).await?;
         Ok(if removed { Retired::Removed } else { Retired::Absent })
     }
 }

@@ -75,7 +75,7 @@ impl Case {
     }
 
     async fn secret(&self, id: &str, name: &str) -> Option<String> {
-        let secret = self.app.app.secrets.of_cluster(id, name).await.unwrap();
+        let secret = self.app.app.secrets.cluster_secret(id, name).await.unwrap();
         secret.map(|secret| secret.expose_secret().to_owned())
     }
 

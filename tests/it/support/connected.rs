@@ -75,7 +75,12 @@ impl Connected {
         };
         store::clusters::insert(&self.store, &row, None, &audit()).await.unwrap();
         if !token.is_empty() {
-            self.app.app.secrets.keep_for_cluster(id, SERVICE_ACCOUNT_TOKEN, &token.into()).await.unwrap();
+            self.app
+                .app
+                .secrets
+                .store_cluster_secret(id, SERVICE_ACCOUNT_TOKEN, &token.into())
+                .await
+                .unwrap();
         }
     }
 
