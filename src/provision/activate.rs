@@ -51,8 +51,8 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     }
     set_active(task);
     // Clients list the nodes as soon as the cluster is active.
-    if let Ok(Some(known)) = core.access.known(connection::target(task)).await {
-        core.nodes.refresh(&task.row.id, known.access);
+    if let Ok(Some(current)) = core.access.current(connection::target(task)).await {
+        core.nodes.refresh(&task.row.id, current.access);
     }
     let interval = refresh::interval(core).await;
     Ok(Next::In(agent.next.map_or(interval, |next| next.min(interval))))

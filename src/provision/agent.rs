@@ -223,12 +223,12 @@ impl Context<'_> {
     }
 
     async fn apply(&self, task: &mut Task, deployment: &mut Deployment) -> Result<AgentProgress, StepError> {
-        let known = self.core.access.known(connection::target(task)).await;
-        let known = known.map_err(|error| StepError::access(&error))?;
-        let Some(known) = known else {
+        let current = self.core.access.current(connection::target(task)).await;
+        let current = current.map_err(|error| StepError::access(&error))?;
+        let Some(current) = current else {
             return self.fail(task, deployment, Way::Api, "the cluster is not connected yet").await;
         };
-        match self.core.cluster_access.apply_manifest(&known.access, self.manifest.objects()).await {
+        match self.core.cluster_access.apply_manifest(&current.access, self.manifest.objects()).await {
             Ok(()) => {
                 let (revision, secret) = (self.manifest.revision(), self.manifest.secret_name());
                 self.succeed(task, deployment, Way::Api, (revision, secret)).await
@@ -358,8 +358,8 @@ impl Context<'_> {
         if names.is_empty() || !self.is_reached {
             return;
         }
-        let Ok(Some(known)) = self.core.access.known(connection::target(task)).await else { return };
-        match self.core.cluster_access.delete_agent_secrets(&known.access, &names).await {
+        let Ok(Some(current)) = self.core.access.current(connection::target(task)).await else { return };
+        match self.core.cluster_access.delete_agent_secrets(&current.access, &names).await {
             Ok(()) => deployment.old_secrets.clear(),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;

@@ -13,7 +13,7 @@ use super::error::StepError;
 use super::roles;
 use super::task::Task;
 use crate::service::core::Core;
-use crate::service::server_access::{Error as AccessError, Known, Retired, Target};
+use crate::service::server_access::{CurrentAccess, Error as AccessError, Retired, Target};
 
 /// Rancher's condition, for which clients wait; no account is created any more.
 const CONNECTED_ONCE: &str = "SystemAccountCreated";
@@ -60,12 +60,12 @@ async fn open_connection(
     task: &mut Task,
     observed: Option<&Observed>,
 ) -> Result<Option<Path>, StepError> {
-    let known = core.access.known(target(task)).await.map_err(|error| StepError::access(&error))?;
-    let (mut access, mut acquisition_error) = match known {
-        Some(Known { access, is_service_account: false }) => (access, None),
-        known => match acquire(core, task, observed).await {
+    let current = core.access.current(target(task)).await.map_err(|error| StepError::access(&error))?;
+    let (mut access, mut acquisition_error) = match current {
+        Some(CurrentAccess { access, is_service_account: false }) => (access, None),
+        current => match acquire(core, task, observed).await {
             Ok(access) => (access, None),
-            Err(error) => match known {
+            Err(error) => match current {
                 Some(account) => (account.access, Some(error)),
                 None => return not_acquired(core, task, error),
             },

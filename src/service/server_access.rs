@@ -1,17 +1,17 @@
-//! Working access to clusters: the only place that decides as whom this server enters one.
+//! Working access to clusters: selects the identity with which this server connects to a cluster.
 //!
 //! | case | identity |
 //! |---|---|
 //! | usual | the client certificate of Azure's admin kubeconfig |
-//! | local accounts are disabled, or the admin kubeconfig is denied | what the user kubeconfig names, usually a token of Microsoft Entra |
+//! | local accounts are disabled, or the admin kubeconfig is denied | that of the user kubeconfig, usually a token of Microsoft Entra |
 //! | clusters of an earlier version | the token of their service account, until one of the above has worked |
 //!
-//! Address, authority and certificate are encrypted in `cluster_secrets`; a token of Entra is never stored. All of it is
-//! cached here, and fetched again before it expires.
+//! URL, CA and certificate are stored encrypted in `cluster_secrets`; a token of Entra is never stored. All are cached
+//! here, and renewed before they expire.
 //!
-//! To use it: take [`ServerAccess::access`] for each request. When the cluster rejects it
-//! (`cluster_access::Error::is_access_rejected`), call [`ServerAccess::renew`] with what was rejected and repeat the request
-//! once with what that returns. Concurrent callers share one renewal, and a failed one is not repeated for ten seconds.
+//! Call [`ServerAccess::access`] for each request. If the cluster rejects the access
+//! (`cluster_access::Error::is_access_rejected`), call [`ServerAccess::renew`] with it, and repeat the request once with the
+//! result. Concurrent callers share one renewal, and a failed one is not repeated for ten seconds.
 
 mod error;
 mod fetch;
@@ -33,27 +33,27 @@ pub use self::fetch::Fetched;
 use self::record::Record;
 pub use self::retire::Retired;
 use self::slot::{Probe, Slot};
-use self::target::Place;
+use self::target::OwnedTarget;
 pub use self::target::Target;
 use super::base::Base;
 use super::credentials::Credentials;
 use super::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN, Secrets};
 
-/// Clusters whose access is cached at most, and how long one that is not used stays.
+/// The maximum number of cache entries, and the time after which an unused one is evicted.
 const CACHE_CAPACITY: u64 = 10_000;
-const CACHE_IDLE: Duration = Duration::from_mins(10);
+const CACHE_IDLE_TTL: Duration = Duration::from_mins(10);
 
-/// How long a renewal that did not help is not repeated.
+/// The time for which a failed renewal is not repeated.
 const RENEWAL_PAUSE_MS: i64 = 10_000;
 
-/// How long before its end a certificate is fetched again, and how often: until the cluster rotates its certificates,
-/// Azure gives the same one.
+/// The time before its expiry at which a certificate is renewed, and the interval of attempts: Azure returns the same
+/// certificate until the cluster rotates its certificates.
 const RENEW_AHEAD_MS: i64 = 30 * 24 * 3_600_000;
 const RENEW_AHEAD_INTERVAL_MS: i64 = 6 * 3_600_000;
 
-/// Access that is there without asking Azure for a kubeconfig.
+/// Access from the cache or the database, without a request to Azure for a kubeconfig.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct CurrentAccess {
     /// The access.
     pub access: Arc<Access>,
     /// Whether it is the service account of an earlier version.
@@ -76,97 +76,96 @@ struct Inner {
 }
 
 impl ServerAccess {
-    /// Access to the clusters of the database that `secrets` and `credentials` are in.
+    /// Access to the clusters of this database.
     pub fn new(base: &Base, credentials: Credentials) -> Self {
         for outcome in ["renewed", "failed"] {
             metrics::counter!("norman_aks_cluster_access_renewals_total", "outcome" => outcome).increment(0);
         }
-        let slots = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_idle(CACHE_IDLE).build();
+        let slots = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_idle(CACHE_IDLE_TTL).build();
         let Base { secrets, azure, cluster_access, clock, .. } = base.clone();
         let inner = Inner { secrets, credentials, azure, cluster_access, clock, slots };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Access to a cluster, usually from memory. Asks Azure for a kubeconfig only when the certificate has expired.
+    /// Access to a cluster, usually from the cache. Requests a kubeconfig from Azure only if the certificate has expired.
     ///
     /// # Errors
-    /// [`Error::NotConnected`] while the cluster has none yet, or only an agent could reach it.
+    /// [`Error::NotConnected`] if the cluster has no access yet, or can be reached only through an agent that is not connected.
     pub async fn access(&self, target: impl Into<Target<'_>>) -> Result<Arc<Access>, Arc<Error>> {
         let target = target.into();
         let sessions = self.inner.cluster_access.sessions();
         if target.status.private_requires_tunnel == Some(true) && !sessions.has_usable(target.id) {
-            let why =
+            let reason =
                 "Cluster agent is not connected: this private cluster can be reached through its agent only";
-            return Err(Arc::new(Error::NotConnected(why)));
+            return Err(Arc::new(Error::NotConnected(reason)));
         }
-        let known = self.known(target).await?;
-        let why = if target.status.api_endpoint.is_none() {
+        let current = self.current(target).await?;
+        let reason = if target.status.api_endpoint.is_none() {
             "the cluster is not provisioned yet"
         } else {
             "the cluster is not connected yet"
         };
-        known.map(|known| known.access).ok_or_else(|| Arc::new(Error::NotConnected(why)))
+        current.map(|current| current.access).ok_or_else(|| Arc::new(Error::NotConnected(reason)))
     }
 
-    /// Access that is enough to find out whether the cluster answers: without an identity before there is any.
+    /// Access for checking whether the cluster responds; anonymous if there is none yet.
     pub async fn for_tunnel(&self, target: Target<'_>) -> Option<Arc<Access>> {
-        if let Ok(Some(known)) = self.known(target).await {
-            return Some(known.access);
+        if let Ok(Some(current)) = self.current(target).await {
+            return Some(current.access);
         }
-        let (endpoint, ca) = target.to_place().known?;
+        let (endpoint, ca) = target.to_owned_target().endpoint?;
         let identity = Identity::Anonymous;
         Some(Arc::new(Access { cluster_id: target.id.to_owned(), endpoint, ca, identity }))
     }
 
-    /// As [`ServerAccess::access`], without a judgement on whether the cluster can be reached; `None` when there is none
-    /// yet.
-    pub async fn known(&self, target: Target<'_>) -> Result<Option<Known>, Arc<Error>> {
+    /// As [`ServerAccess::access`], without checking whether the cluster can be reached; `None` if there is none yet.
+    pub async fn current(&self, target: Target<'_>) -> Result<Option<CurrentAccess>, Arc<Error>> {
         let inner = &self.inner;
         let slot = inner.slot(target.id);
         let credential_id = target.credential_id();
-        if let Some(known) = slot.fresh(credential_id, inner.clock.now_ms()) {
-            return Ok(Some(known));
+        if let Some(current) = slot.fresh(credential_id, inner.clock.now_ms()) {
+            return Ok(Some(current));
         }
-        let place = target.to_place();
-        let turn = slot.turn.lock().await;
-        if let Some(known) = slot.fresh(credential_id, inner.clock.now_ms()) {
-            return Ok(Some(known));
+        let cluster = target.to_owned_target();
+        let renewal = slot.renewal.lock().await;
+        if let Some(current) = slot.fresh(credential_id, inner.clock.now_ms()) {
+            return Ok(Some(current));
         }
-        let Some(known) = inner.load(&slot, &place).await.map_err(Arc::new)? else { return Ok(None) };
-        drop(turn);
-        if let Some(expires_ms) = known.access.certificate_expires_ms() {
+        let Some(current) = inner.load(&slot, &cluster).await.map_err(Arc::new)? else { return Ok(None) };
+        drop(renewal);
+        if let Some(expires_ms) = current.access.certificate_expires_ms() {
             let left_ms = expires_ms - Clock::system().now_ms();
             if left_ms <= 0 {
-                // If there is no other, the cluster decides: its clock may be right and this one wrong.
-                let renewed = self.renew(target, &known.access).await;
-                return Ok(Some(Known { access: renewed.unwrap_or(known.access), ..known }));
+                // If it cannot be renewed, let the cluster decide: this server's clock may be wrong.
+                let renewed = self.renew(target, &current.access).await;
+                return Ok(Some(CurrentAccess { access: renewed.unwrap_or(current.access), ..current }));
             }
             if left_ms <= RENEW_AHEAD_MS {
                 let inner = Arc::clone(inner);
-                tokio::spawn(async move { inner.renew_ahead(&place).await });
+                tokio::spawn(async move { inner.renew_ahead(&cluster).await });
             }
         }
-        Ok(Some(known))
+        Ok(Some(current))
     }
 
-    /// Access in place of `rejected`, which the cluster does not accept: from another server that has renewed it, or
-    /// from Azure. New access has worked once before it is returned. The work goes on when the caller goes away.
+    /// New access in place of `rejected`, which the cluster does not accept: as renewed by another server, or from Azure.
+    /// Access from Azure is tried before it is returned. The renewal continues if the caller is dropped.
     ///
     /// # Errors
-    /// Also when new access was fetched a moment ago and did not help; then nobody is asked.
+    /// The error of the last renewal, without a new attempt, if that failed within the last ten seconds.
     pub async fn renew(
         &self,
         target: impl Into<Target<'_>>,
         rejected: &Arc<Access>,
     ) -> Result<Arc<Access>, Arc<Error>> {
-        let (inner, place) = (Arc::clone(&self.inner), target.into().to_place());
+        let (inner, cluster) = (Arc::clone(&self.inner), target.into().to_owned_target());
         let rejected = Arc::clone(rejected);
-        let renewing = tokio::spawn(async move { inner.renew(&place, &rejected).await });
+        let renewing = tokio::spawn(async move { inner.renew(&cluster, &rejected).await });
         renewing.await.unwrap_or_else(|_| Err(Arc::new(Error::Interrupted)))
     }
 
-    /// Whether the cluster rejects access that was just used. For an answer 401 that may be that of an application in the
-    /// cluster: the cluster is asked, at most once in ten seconds.
+    /// Whether the cluster rejects access after a response with status 401, which may be that of an application in the cluster.
+    /// Sends a request to the cluster, at most once in ten seconds.
     pub async fn is_rejected(&self, cluster_id: &str, access: &Arc<Access>) -> bool {
         let inner = &self.inner;
         let slot = inner.slot(cluster_id);
@@ -177,32 +176,31 @@ impl ServerAccess {
         {
             return last.is_rejected;
         }
-        let answer = inner.cluster_access.check_rights(access).await;
-        let is_rejected = answer.is_err_and(|error| error.is_access_rejected());
+        let result = inner.cluster_access.check_rights(access).await;
+        let is_rejected = result.is_err_and(|error| error.is_access_rejected());
         *probe = Some(Probe { access: Arc::clone(access), at_ms: now_ms, is_rejected });
         is_rejected
     }
 
-    /// What Azure gives for a cluster, without trying it. `local_accounts` spares a request where it is known that they
-    /// are disabled.
+    /// Fetches the access to a cluster from Azure, without trying it. If `local_accounts` is false, because they are disabled,
+    /// the request for the admin kubeconfig is omitted.
     ///
     /// # Errors
     /// [`Error::Credential`], [`Error::Azure`], [`Error::KubeconfigDenied`], [`Error::Kubeconfig`].
     pub async fn fetch(&self, target: Target<'_>, local_accounts: bool) -> Result<Fetched, Error> {
-        self.inner.fetch(&target.to_place(), local_accounts).await
+        self.inner.fetch(&target.to_owned_target(), local_accounts).await
     }
 
-    /// Tries what was fetched, and keeps it once the cluster has accepted it and granted it what this server needs.
+    /// Tries fetched access, and stores it if the cluster accepts it and grants the rights that this server needs.
     ///
     /// # Errors
-    /// [`Error::Cluster`] when the cluster cannot be reached or does not accept it, [`Error::NoRights`] when it grants too
-    /// little.
+    /// [`Error::Cluster`] if the cluster cannot be reached or rejects it, [`Error::NoRights`] if it lacks rights.
     pub async fn adopt(&self, target: Target<'_>, fetched: &Fetched) -> Result<Arc<Access>, Error> {
         let inner = &self.inner;
-        let (slot, place) = (inner.slot(target.id), target.to_place());
-        let _turn = slot.turn.lock().await;
-        let access = inner.identify(&place, &fetched.kubeconfig, None).await?;
-        Ok(inner.adopt(&slot, &place, fetched, access).await?.access)
+        let (slot, cluster) = (inner.slot(target.id), target.to_owned_target());
+        let _renewal = slot.renewal.lock().await;
+        let access = inner.identify(&cluster, &fetched.kubeconfig, None).await?;
+        Ok(inner.adopt(&slot, &cluster, fetched, access).await?.access)
     }
 }
 
@@ -214,29 +212,29 @@ impl Inner {
         }
     }
 
-    /// From the database, and Entra.
-    async fn load(&self, slot: &Slot, place: &Place) -> Result<Option<Known>, Error> {
-        if let Some(record) = self.record(place).await? {
-            let access = self.identify(place, &record.kubeconfig, None).await?;
-            return Ok(Some(slot.keep(access, false, place, self.clock.now_ms())));
+    /// Loads access from the database, with a token from Entra if needed.
+    async fn load(&self, slot: &Slot, cluster: &OwnedTarget) -> Result<Option<CurrentAccess>, Error> {
+        if let Some(record) = self.record(cluster).await? {
+            let access = self.identify(cluster, &record.kubeconfig, None).await?;
+            return Ok(Some(slot.cache(access, false, cluster, self.clock.now_ms())));
         }
-        let token = self.secrets.cluster_secret(&place.id, SERVICE_ACCOUNT_TOKEN).await?;
-        let (Some(token), Some((endpoint, ca))) = (token, place.known.clone()) else { return Ok(None) };
-        let cluster_id = place.id.clone();
+        let token = self.secrets.cluster_secret(&cluster.id, SERVICE_ACCOUNT_TOKEN).await?;
+        let (Some(token), Some((endpoint, ca))) = (token, cluster.endpoint.clone()) else { return Ok(None) };
+        let cluster_id = cluster.id.clone();
         let access = Access { cluster_id, endpoint, ca, identity: Identity::Token(token) };
-        Ok(Some(slot.keep(access, true, place, self.clock.now_ms())))
+        Ok(Some(slot.cache(access, true, cluster, self.clock.now_ms())))
     }
 
-    async fn record(&self, place: &Place) -> Result<Option<Record>, Error> {
-        let text = self.secrets.cluster_secret(&place.id, CLUSTER_ACCESS).await?;
-        // One that cannot be read is fetched anew.
+    async fn record(&self, cluster: &OwnedTarget) -> Result<Option<Record>, Error> {
+        let text = self.secrets.cluster_secret(&cluster.id, CLUSTER_ACCESS).await?;
+        // An unreadable record is fetched again.
         Ok(text.and_then(|text| Record::from_text(&text)))
     }
 
-    /// The identity that a kubeconfig names, other than a `rejected` one.
+    /// Access with the identity of a kubeconfig, and a token other than that of `rejected`.
     async fn identify(
         &self,
-        place: &Place,
+        cluster: &OwnedTarget,
         kubeconfig: &Kubeconfig,
         rejected: Option<&Access>,
     ) -> Result<Access, Error> {
@@ -247,38 +245,44 @@ impl Inner {
                     Some(Identity::Token(token)) => Some(token),
                     _ => None,
                 };
-                Identity::Token(self.entra_token(place, server_id, tenant_id, rejected).await?)
+                Identity::Token(self.entra_token(cluster, server_id, tenant_id, rejected).await?)
             }
         };
-        Ok(kubeconfig.access(&place.id, identity))
+        Ok(kubeconfig.access(&cluster.id, identity))
     }
 
-    async fn renew(&self, place: &Place, rejected: &Access) -> Result<Arc<Access>, Arc<Error>> {
-        let slot = self.slot(&place.id);
-        let _turn = slot.turn.lock().await;
+    async fn renew(&self, cluster: &OwnedTarget, rejected: &Access) -> Result<Arc<Access>, Arc<Error>> {
+        let slot = self.slot(&cluster.id);
+        let _renewal = slot.renewal.lock().await;
         let now_ms = self.clock.now_ms();
         {
             let state = slot.lock();
-            if let Some(held) = state.held.as_ref().filter(|held| !held.known.access.is_same_as(rejected)) {
-                return Ok(Arc::clone(&held.known.access));
+            if let Some(cached) =
+                state.cached.as_ref().filter(|cached| !cached.current.access.is_same_as(rejected))
+            {
+                return Ok(Arc::clone(&cached.current.access));
             }
             if let Some((error, _)) = state.failure.as_ref().filter(|(_, until_ms)| now_ms < *until_ms) {
                 return Err(Arc::clone(error));
             }
         }
-        let outcome = self.replace(&slot, place, rejected).await.map_err(Arc::new);
+        let outcome = self.replace(&slot, cluster, rejected).await.map_err(Arc::new);
         let label = if outcome.is_ok() { "renewed" } else { "failed" };
         metrics::counter!("norman_aks_cluster_access_renewals_total", "outcome" => label).increment(1);
         match &outcome {
-            Ok(_) => tracing::info!(cluster = place.id, "access to the cluster renewed"),
+            Ok(_) => tracing::info!(cluster = cluster.id, "access to the cluster renewed"),
             // The state of the cluster, and the log of its agent, say so already.
             Err(error) if error.is_unreached() => {
                 let cause: &dyn std::error::Error = &**error;
-                tracing::debug!(cluster = place.id, error = cause, "cluster unreachable; access not renewed");
+                tracing::debug!(
+                    cluster = cluster.id,
+                    error = cause,
+                    "cluster unreachable; access not renewed"
+                );
             }
             Err(error) => {
                 let cause: &dyn std::error::Error = &**error;
-                tracing::warn!(cluster = place.id, error = cause, "cannot renew access to the cluster");
+                tracing::warn!(cluster = cluster.id, error = cause, "cannot renew access to the cluster");
             }
         }
         let failure = outcome.as_ref().err().map(|error| (Arc::clone(error), now_ms + RENEWAL_PAUSE_MS));
@@ -286,74 +290,79 @@ impl Inner {
         outcome
     }
 
-    async fn replace(&self, slot: &Slot, place: &Place, rejected: &Access) -> Result<Arc<Access>, Error> {
+    async fn replace(
+        &self,
+        slot: &Slot,
+        cluster: &OwnedTarget,
+        rejected: &Access,
+    ) -> Result<Arc<Access>, Error> {
         let now_ms = self.clock.now_ms();
-        if let Some(record) = self.record(place).await? {
+        if let Some(record) = self.record(cluster).await? {
             let is_entra = matches!(record.kubeconfig.sign_in, SignIn::Entra { .. });
-            // A second rejection within a short time is not the token's fault.
+            // After a second rejection within a short time, a new token does not help.
             let may_replace =
                 slot.lock().token_replaced_ms.is_none_or(|at_ms| now_ms - at_ms >= RENEWAL_PAUSE_MS);
             if !is_entra || may_replace {
-                let access = self.identify(place, &record.kubeconfig, Some(rejected)).await?;
+                let access = self.identify(cluster, &record.kubeconfig, Some(rejected)).await?;
                 if is_entra {
                     slot.lock().token_replaced_ms = Some(now_ms);
                 }
                 if !access.is_same_as(rejected) {
-                    return Ok(slot.keep(access, false, place, now_ms).access);
+                    return Ok(slot.cache(access, false, cluster, now_ms).access);
                 }
             }
         }
-        let fetched = self.fetch(place, true).await?;
-        let access = self.identify(place, &fetched.kubeconfig, Some(rejected)).await?;
+        let fetched = self.fetch(cluster, true).await?;
+        let access = self.identify(cluster, &fetched.kubeconfig, Some(rejected)).await?;
         if access.is_same_as(rejected) {
             return Err(Error::StillRejected);
         }
-        Ok(self.adopt(slot, place, &fetched, access).await?.access)
+        Ok(self.adopt(slot, cluster, &fetched, access).await?.access)
     }
 
     async fn adopt(
         &self,
         slot: &Slot,
-        place: &Place,
+        cluster: &OwnedTarget,
         fetched: &Fetched,
         access: Access,
-    ) -> Result<Known, Error> {
-        self.cluster_access.check_rights(&access).await.map_err(|error| fetched.not_accepted(error))?;
+    ) -> Result<CurrentAccess, Error> {
+        self.cluster_access.check_rights(&access).await.map_err(|error| fetched.rejection(error))?;
         let now_ms = self.clock.now_ms();
         let record = Record { kubeconfig: fetched.kubeconfig.clone(), fetched_ms: now_ms };
-        self.secrets.store_cluster_secret(&place.id, CLUSTER_ACCESS, &record.to_text()).await?;
-        Ok(slot.keep(access, false, place, now_ms))
+        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS, &record.to_text()).await?;
+        Ok(slot.cache(access, false, cluster, now_ms))
     }
 
-    /// Fetches a certificate that is about to expire again, now and then, while the old one goes on working.
-    async fn renew_ahead(&self, place: &Place) {
-        if let Err(error) = self.try_renew_ahead(place).await {
+    /// Renews a certificate that is about to expire, while the old one still works.
+    async fn renew_ahead(&self, cluster: &OwnedTarget) {
+        if let Err(error) = self.try_renew_ahead(cluster).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(
-                cluster = place.id,
+                cluster = cluster.id,
                 error,
                 "cannot renew a client certificate that is about to expire"
             );
         }
     }
 
-    async fn try_renew_ahead(&self, place: &Place) -> Result<(), Error> {
-        let slot = self.slot(&place.id);
-        let _turn = slot.turn.lock().await;
-        let Some(record) = self.record(place).await? else { return Ok(()) };
+    async fn try_renew_ahead(&self, cluster: &OwnedTarget) -> Result<(), Error> {
+        let slot = self.slot(&cluster.id);
+        let _renewal = slot.renewal.lock().await;
+        let Some(record) = self.record(cluster).await? else { return Ok(()) };
         let now_ms = self.clock.now_ms();
         if now_ms - record.fetched_ms < RENEW_AHEAD_INTERVAL_MS {
             return Ok(());
         }
-        let before = self.identify(place, &record.kubeconfig, None).await?;
-        // Written first: while Azure fails, it is not asked with every request.
-        let looked = Record { fetched_ms: now_ms, ..record };
-        self.secrets.store_cluster_secret(&place.id, CLUSTER_ACCESS, &looked.to_text()).await?;
-        let fetched = self.fetch(place, true).await?;
-        let access = self.identify(place, &fetched.kubeconfig, None).await?;
+        let before = self.identify(cluster, &record.kubeconfig, None).await?;
+        // Stored before the request, so that a failing Azure does not get a request per use.
+        let attempted = Record { fetched_ms: now_ms, ..record };
+        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS, &attempted.to_text()).await?;
+        let fetched = self.fetch(cluster, true).await?;
+        let access = self.identify(cluster, &fetched.kubeconfig, None).await?;
         if !access.is_same_as(&before) {
-            self.adopt(&slot, place, &fetched, access).await?;
-            tracing::info!(cluster = place.id, "client certificate renewed before its end");
+            self.adopt(&slot, cluster, &fetched, access).await?;
+            tracing::info!(cluster = cluster.id, "client certificate renewed before its expiry");
         }
         Ok(())
     }

@@ -136,8 +136,8 @@ fn delete_agent(installation: &str) -> String {
 }
 
 async fn delete_directly(core: &Core, task: &Task, installation: &str) -> bool {
-    let Ok(Some(known)) = core.access.known(connection::target(task)).await else { return false };
-    match core.cluster_access.remove_objects(&known.access, installation).await {
+    let Ok(Some(current)) = core.access.current(connection::target(task)).await else { return false };
+    match core.cluster_access.remove_objects(&current.access, installation).await {
         Ok(()) => true,
         Err(error) => {
             let error = &error as &dyn std::error::Error;

@@ -86,7 +86,7 @@ pub(super) async fn access(
         Some(Err(Failure::Azure(error))) => data.denial = denial::of_cluster(&error),
         _ => {
             data.permissions =
-                into_read(reader.part(Block::Permissions, reader.permissions()).await, &mut None)
+                into_read(reader.part(Block::Permissions, reader.permissions()).await, &mut None);
         }
     }
     data

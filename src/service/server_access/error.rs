@@ -1,26 +1,26 @@
-//! Why there is no access to a cluster.
+//! Errors of access to a cluster.
 
 use crate::service::credentials::AccessError;
 use crate::service::secrets;
 use crate::store;
 
-/// The right in Azure to read the admin kubeconfig, and the built-in role that has it.
+/// The Azure action of reading the admin kubeconfig, and the built-in role that has it.
 const ADMIN_ACTION: &str = "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action";
 const ADMIN_ROLE: &str = "Azure Kubernetes Service Cluster Admin Role";
 
 /// The built-in role with every right inside a cluster.
-const INSIDE_ROLE: &str = "Azure Kubernetes Service RBAC Cluster Admin";
+const RBAC_ADMIN_ROLE: &str = "Azure Kubernetes Service RBAC Cluster Admin";
 
-/// Why there is no access to a cluster. Holds no secret.
+/// Errors of access to a cluster. They contain no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The cluster has none yet, or only an agent could reach it; the text says which.
+    /// The cluster has no access yet, or can be reached only through an agent; with the reason.
     #[error("{0}")]
     NotConnected(&'static str),
     /// The credential of the cluster cannot be used.
     #[error("the cloud credential of the cluster cannot be used")]
     Credential(#[source] AccessError),
-    /// Azure failed, or denied something else than a kubeconfig.
+    /// A request to Azure failed, other than for a kubeconfig.
     #[error("Azure gives no access to the cluster")]
     Azure(#[source] azure::Error),
     /// The application may read neither kubeconfig.
@@ -31,19 +31,19 @@ pub enum Error {
     KubeconfigDenied {
         /// The client ID.
         application: String,
-        /// What Azure says of the admin kubeconfig.
+        /// Azure's error for the admin kubeconfig.
         #[source]
         source: azure::Error,
     },
     /// The kubeconfig cannot be used.
     #[error(transparent)]
     Kubeconfig(cluster_access::Error),
-    /// The cluster cannot be reached, or does not accept what Azure gives.
+    /// The cluster cannot be reached, or rejects the access from Azure.
     #[error(transparent)]
     Cluster(cluster_access::Error),
-    /// The cluster accepts the application, and grants it too little.
+    /// The cluster accepts the application, but grants it too few rights.
     #[error(
-        "{source}; give the application {application} the role {INSIDE_ROLE} on the cluster, or, where the cluster does not \
+        "{source}; give the application {application} the role {RBAC_ADMIN_ROLE} on the cluster, or, where the cluster does not \
          use Azure RBAC, put it into one of the cluster's admin groups{}",
         hint(*admin_denied)
     )]
@@ -52,19 +52,19 @@ pub enum Error {
         application: String,
         /// Whether Azure denied the admin kubeconfig before.
         admin_denied: bool,
-        /// What the cluster says.
+        /// The error of the cluster.
         source: cluster_access::Error,
     },
-    /// The cluster rejects what Azure gives, and Azure gives nothing else.
+    /// The cluster rejects the access from Azure, and Azure has no other.
     #[error("the cluster rejects the credentials that Azure gives for it")]
     StillRejected,
-    /// A stored secret cannot be read or kept.
+    /// A secret cannot be read or stored.
     #[error(transparent)]
     Secret(#[from] secrets::Error),
     /// The database failed.
     #[error("the database cannot be used")]
     Store(#[from] store::Error),
-    /// The renewal ended in a panic.
+    /// The renewal panicked.
     #[error("the renewal of the access was interrupted")]
     Interrupted,
 }

@@ -1,4 +1,4 @@
-//! Access to a cluster from Azure: its kubeconfigs, and tokens of Entra.
+//! Fetches access to a cluster from Azure: its kubeconfigs, and tokens of Entra.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use cluster_access::Kubeconfig;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::{Error, Inner, Place};
+use super::{Error, Inner, OwnedTarget};
 use crate::service::credentials::AzureAccess;
 
-/// How long Azure may take in all, and how long a request waits before it is repeated.
-const FETCH_LIMIT: Duration = Duration::from_secs(30);
+/// The time limit of all requests, and the longest wait before a repetition.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_INLINE_WAIT: Duration = Duration::from_secs(3);
 
-/// What Azure gives for a cluster.
+/// Access to a cluster as fetched from Azure.
 #[derive(Clone, Debug)]
 pub struct Fetched {
-    /// Address, authority, and how to sign in.
+    /// The kubeconfig.
     pub kubeconfig: Kubeconfig,
     /// The client ID of the application that fetched it.
     pub(super) application: String,
@@ -27,8 +27,8 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// Why the cluster does not accept it.
-    pub(super) fn not_accepted(&self, error: cluster_access::Error) -> Error {
+    /// The error for access that the cluster does not accept.
+    pub(super) fn rejection(&self, error: cluster_access::Error) -> Error {
         if !error.is_forbidden() {
             return Error::Cluster(error);
         }
@@ -39,14 +39,14 @@ impl Fetched {
 
 impl Inner {
     /// The admin kubeconfig; the user kubeconfig where local accounts are disabled, or the admin one is denied.
-    pub(super) async fn fetch(&self, place: &Place, local_accounts: bool) -> Result<Fetched, Error> {
-        let access = self.azure_access(place).await?;
+    pub(super) async fn fetch(&self, cluster: &OwnedTarget, local_accounts: bool) -> Result<Fetched, Error> {
+        let access = self.azure_access(cluster).await?;
         let arm = self.arm(&access)?;
-        let (group, name) = (place.group.as_str(), place.name.as_str());
+        let (group, name) = (cluster.group.as_str(), cluster.name.as_str());
         let admin = if local_accounts {
             match managed_clusters::list_admin_credential(&arm, group, name).await {
                 Ok(text) => return fetched(&text, &access, false),
-                // 400 where local accounts are disabled.
+                // Azure responds with 400 if local accounts are disabled.
                 Err(error) if matches!(error.upstream_status(), Some(400 | 403)) => Some(error),
                 Err(error) => return Err(Error::Azure(error)),
             }
@@ -65,25 +65,25 @@ impl Inner {
 
     pub(super) async fn entra_token(
         &self,
-        place: &Place,
+        cluster: &OwnedTarget,
         server_id: &str,
         tenant_id: &str,
         rejected: Option<&SecretString>,
     ) -> Result<SecretString, Error> {
-        let access = self.azure_access(place).await?;
+        let access = self.azure_access(cluster).await?;
         let scope = format!("{server_id}/.default");
-        let deadline = Instant::now() + FETCH_LIMIT;
+        let deadline = Instant::now() + FETCH_TIMEOUT;
         let token = self.azure.entra_token(access.credential(), tenant_id, &scope, rejected, deadline).await;
         token.map_err(Error::Azure)
     }
 
-    async fn azure_access(&self, place: &Place) -> Result<std::sync::Arc<AzureAccess>, Error> {
-        let id = place.credential_id.as_deref().unwrap_or_default();
+    async fn azure_access(&self, cluster: &OwnedTarget) -> Result<std::sync::Arc<AzureAccess>, Error> {
+        let id = cluster.credential_id.as_deref().unwrap_or_default();
         self.credentials.for_cluster(id).await.map_err(Error::Credential)
     }
 
     fn arm(&self, access: &AzureAccess) -> Result<Arm, Error> {
-        let arm = self.azure.arm(access.credential(), Instant::now() + FETCH_LIMIT);
+        let arm = self.azure.arm(access.credential(), Instant::now() + FETCH_TIMEOUT);
         Ok(arm.map_err(Error::Azure)?.with_max_delay(MAX_INLINE_WAIT))
     }
 }

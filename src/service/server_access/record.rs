@@ -1,4 +1,4 @@
-//! Access to a cluster as text, for encrypting it.
+//! The stored form of access to a cluster.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -6,11 +6,11 @@ use cluster_access::{Identity, Kubeconfig, SignIn};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-/// What is stored about access to a cluster. Of a sign-in with Entra, only where it is, never a token.
+/// Stored access to a cluster. For a sign-in with Entra, it has the tenant and the server ID, never a token.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) kubeconfig: Kubeconfig,
-    /// When Azure was last asked for it, in milliseconds since 1970.
+    /// The time of the last fetch from Azure, in milliseconds since 1970.
     pub(super) fetched_ms: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Removing the service account by which an earlier version entered a cluster.
+//! Deletes the service account with which an earlier version accessed a cluster.
 
 use cluster_access::Access;
 
@@ -6,23 +6,23 @@ use super::{Error, ServerAccess};
 use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
 use crate::store::NewClusterEvent;
 
-/// What became of the service account.
+/// The result of deleting the service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retired {
     /// There is none.
     Absent,
-    /// A server of an earlier version is running and needs it; its name.
+    /// A running server of an earlier version needs it; with the ID of that server.
     StillUsed(String),
-    /// It was removed.
+    /// It was deleted.
     Removed,
 }
 
 impl ServerAccess {
-    /// Removes the service account of a cluster, its token and its binding, and the copy of the token that is stored here;
-    /// `event` tells of it. To be called with other access that has just worked. May be repeated.
+    /// Deletes the service account of a cluster with its token and its binding, and the stored copy of the token, and writes
+    /// `event`. Must be called with other access that has just worked. Can be repeated.
     ///
     /// # Errors
-    /// [`Error::Cluster`] and [`Error::Secret`]; what was not removed is tried again next time.
+    /// [`Error::Cluster`] and [`Error::Secret`]; the next call deletes the rest.
     pub async fn retire_service_account(
         &self,
         cluster_id: &str,
@@ -37,7 +37,7 @@ impl ServerAccess {
             return Ok(Retired::StillUsed(replica));
         }
         inner.cluster_access.remove_service_account(access).await.map_err(Error::Cluster)?;
-        // The stored copy goes last: while it is there, the removal is tried again.
+        // The stored copy is deleted last: while it exists, the deletion is retried.
         let removed = inner.secrets.delete_cluster_secret(cluster_id, SERVICE_ACCOUNT_TOKEN, event).await?;
         Ok(if removed { Retired::Removed } else { Retired::Absent })
     }

@@ -1,23 +1,23 @@
-//! What is cached about access to one cluster.
+//! The cached access to one cluster.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_access::Access;
 
-use super::{Error, Known, Place};
+use super::{CurrentAccess, Error, OwnedTarget};
 
-/// How long cached access is used without looking at the database: another server may have renewed it. A service
-/// account is about to be removed, so that it is looked at more often.
+/// The time for which cached access is used before the database is read again, because another server may have renewed it.
+/// A service account is read more often, because it is about to be deleted.
 const RECHECK_MS: i64 = 60_000;
 const ACCOUNT_RECHECK_MS: i64 = 5_000;
 
-/// What is cached about one cluster.
+/// The cache entry of one cluster.
 #[derive(Default)]
 pub(super) struct Slot {
     state: Mutex<State>,
-    /// Held while access is loaded or renewed.
-    pub(super) turn: tokio::sync::Mutex<()>,
-    /// The last time that the cluster was asked whether it rejects access.
+    /// Locked while access is loaded or renewed.
+    pub(super) renewal: tokio::sync::Mutex<()>,
+    /// The last check whether the cluster rejects access.
     pub(super) probe: tokio::sync::Mutex<Option<Probe>>,
 }
 
@@ -29,17 +29,17 @@ pub(super) struct Probe {
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) held: Option<Held>,
-    /// Why the last renewal did not help.
+    pub(super) cached: Option<CachedAccess>,
+    /// The error of the last renewal, and the time until which it is returned.
     pub(super) failure: Option<(Arc<Error>, i64)>,
-    /// When Entra was last asked for another token because one was rejected.
+    /// The time at which a rejected token of Entra was last replaced.
     pub(super) token_replaced_ms: Option<i64>,
 }
 
 #[derive(Clone)]
-pub(super) struct Held {
-    pub(super) known: Known,
-    /// Tokens of Entra belong to a credential.
+pub(super) struct CachedAccess {
+    pub(super) current: CurrentAccess,
+    /// The credential that a token of Entra belongs to.
     credential_id: Option<String>,
     until_ms: i64,
 }
@@ -49,24 +49,31 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn fresh(&self, credential_id: Option<&str>, now_ms: i64) -> Option<Known> {
+    pub(super) fn fresh(&self, credential_id: Option<&str>, now_ms: i64) -> Option<CurrentAccess> {
         let state = self.lock();
-        let held = state.held.as_ref()?;
-        (held.until_ms > now_ms && held.credential_id.as_deref() == credential_id).then(|| held.known.clone())
+        let cached = state.cached.as_ref()?;
+        (cached.until_ms > now_ms && cached.credential_id.as_deref() == credential_id)
+            .then(|| cached.current.clone())
     }
 
-    /// Keeps access; what has not changed keeps its place in memory, so that it can be compared by it.
-    pub(super) fn keep(&self, access: Access, is_service_account: bool, place: &Place, now_ms: i64) -> Known {
+    /// Caches access. Unchanged access keeps its `Arc`, so that it can be compared by pointer.
+    pub(super) fn cache(
+        &self,
+        access: Access,
+        is_service_account: bool,
+        cluster: &OwnedTarget,
+        now_ms: i64,
+    ) -> CurrentAccess {
         let mut state = self.lock();
-        let before = state.held.take().map(|held| held.known.access);
+        let before = state.cached.take().map(|cached| cached.current.access);
         let access = before.filter(|before| before.is_same_as(&access)).unwrap_or_else(|| Arc::new(access));
-        let known = Known { access, is_service_account };
+        let current = CurrentAccess { access, is_service_account };
         let recheck_ms = if is_service_account { ACCOUNT_RECHECK_MS } else { RECHECK_MS };
-        state.held = Some(Held {
-            known: known.clone(),
-            credential_id: place.credential_id.clone(),
+        state.cached = Some(CachedAccess {
+            current: current.clone(),
+            credential_id: cluster.credential_id.clone(),
             until_ms: now_ms + recheck_ms,
         });
-        known
+        current
     }
 }

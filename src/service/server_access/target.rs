@@ -1,4 +1,4 @@
-//! The cluster that access is wanted to.
+//! The cluster to access.
 
 use aks::spec::AksConfig;
 use aks::status::ClusterStatus;
@@ -8,14 +8,14 @@ use base64::prelude::BASE64_STANDARD;
 use crate::service::clusters::Cluster;
 use crate::service::credentials::bare_id;
 
-/// A cluster, as far as access to it depends on the object.
+/// The part of a cluster object that access to the cluster depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     /// `c-xxxxx`
     pub id: &'a str,
-    /// Names the credential, the resource group and the cluster in Azure.
+    /// The specification, with the credential, the resource group and the name in Azure.
     pub spec: &'a AksConfig,
-    /// Has the address and authority of clusters of an earlier version, and whether only an agent reaches the cluster.
+    /// The status, with URL and CA of clusters of an earlier version, and whether the cluster can be reached only through an agent.
     pub status: &'a ClusterStatus,
 }
 
@@ -26,16 +26,16 @@ impl<'a> From<&'a Cluster> for Target<'a> {
 }
 
 impl Target<'_> {
-    pub(super) fn to_place(self) -> Place {
+    pub(super) fn to_owned_target(self) -> OwnedTarget {
         let text = |value: Option<&String>| value.cloned().unwrap_or_default();
         let endpoint = self.status.api_endpoint.as_deref().and_then(|endpoint| endpoint.parse().ok());
         let ca = self.status.ca_cert.as_deref().and_then(|ca| BASE64_STANDARD.decode(ca).ok());
-        Place {
+        OwnedTarget {
             id: self.id.to_owned(),
             credential_id: self.credential_id().map(str::to_owned),
             group: text(self.spec.resource_group.as_ref()),
             name: text(self.spec.cluster_name.as_ref()),
-            known: endpoint.zip(ca),
+            endpoint: endpoint.zip(ca),
         }
     }
 
@@ -44,13 +44,13 @@ impl Target<'_> {
     }
 }
 
-/// The same, for work that outlives the request that it was started for.
+/// An owned [`Target`], for tasks that outlive their request.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct OwnedTarget {
     pub(super) id: String,
     pub(super) credential_id: Option<String>,
     pub(super) group: String,
     pub(super) name: String,
-    /// Address and authority, as the status has them.
-    pub(super) known: Option<(url::Url, Vec<u8>)>,
+    /// URL and CA from the status.
+    pub(super) endpoint: Option<(url::Url, Vec<u8>)>,
 }
