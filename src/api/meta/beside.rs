@@ -95,7 +95,13 @@ pub(super) async fn read(
 /// The response to a request that is not one of the nine actions: that of Rancher below `/meta`, with a token or without.
 pub(super) async fn other(request: Request, state: &RancherState) -> Rejection {
     if !request.uri().path().starts_with("/meta/") {
-        return belongs_to_rancher().into();
+        // A lookup that came back.
+        let is_loop = is_own_via(request.headers());
+        return if is_loop {
+            Rejection::Complete(loop_detected().into())
+        } else {
+            belongs_to_rancher().into()
+        };
     }
     match PendingRequest::new(request, state).await {
         Ok(pending) => pending.forward(state).await,
