@@ -231,9 +231,10 @@ fn use_https(parts: &Parts, state: &RancherState) -> Response {
     let host = https_host(host);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = format!("https://{host}{path}");
-    let escaped =
-        location.replace('&', "&amp;").replace('"', "&#34;").replace('<', "&lt;").replace('>', "&gt;");
-    let body = format!("<a href=\"{escaped}\">Found</a>.\n\n");
+    // As Go escapes it.
+    let escapes = [('&', "&amp;"), ('"', "&#34;"), ('\'', "&#39;"), ('<', "&lt;"), ('>', "&gt;")];
+    let link = escapes.iter().fold(location.clone(), |link, (from, to)| link.replace(*from, to));
+    let body = format!("<a href=\"{link}\">Found</a>.\n\n");
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (LOCATION, location.as_str())];
     (StatusCode::FOUND, headers, body).into_response()
 }
