@@ -37,7 +37,7 @@ pub(super) struct BesideBuilder {
 }
 
 /// The longest time that a decision may count, so that no decision expires by itself in a test.
-pub(super) const DECISION: Duration = Duration::from_secs(60);
+pub(super) const DECISION: Duration = Duration::from_mins(1);
 
 impl BesideApp {
     /// A server beside a Rancher; decisions count for [`DECISION`].

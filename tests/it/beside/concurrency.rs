@@ -58,7 +58,7 @@ const CREDENTIALS: u64 = 4;
 
 /// Whether a caller may use a credential.
 fn may(caller: u64, credential: u64) -> bool {
-    (caller + credential) % 3 == 0
+    (caller + credential).is_multiple_of(3)
 }
 
 /// A world where each credential has a subscription of its own.
@@ -73,7 +73,7 @@ fn crowd() -> Arc<World> {
             .map(|caller| format!("u-{caller}"))
             .collect();
         let readers: Vec<&str> = readers.iter().map(String::as_str).collect();
-        world.put_credential_of(&id(credential), &subscription(credential), &seed().client_secret, &readers);
+        world.put_credential_of(&id(credential), &subscription(credential), seed().client_secret, &readers);
     }
     world
 }

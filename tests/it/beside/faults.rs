@@ -195,7 +195,10 @@ async fn uploads_that_clients_break_off_do_not_suspend_requests() {
         let parts = [Ok("{"), Err(std::io::Error::other("the client went away"))];
         let body = axum::body::Body::from_stream(futures_util::stream::iter(parts));
         let call = app.post("/meta/aksVersions", OWNER).header("impersonate-user", "u").body(body);
-        assert_eq!(call.send().await.status, 503);
+        let answer = call.send().await;
+        let error = "cannot read request body: unexpected EOF";
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, error));
     }
+    assert!(app.rancher.take().is_empty(), "only complete requests are forwarded");
     assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
 }

@@ -150,6 +150,10 @@ async fn plain_http_at_the_ingress_is_redirected_as_by_rancher() {
     let link = "<a href=\"https://rancher.test/meta/aksVersions?a=1&amp;b=&#39;x&#39;\">Found</a>.\n\n";
     assert_eq!(answer.text(), link, "as Go escapes it");
     assert!(!answer.headers.contains_key("x-api-cattle-auth"), "as Rancher's listener");
+    let anonymous = Request::get("/meta/aksVersions").header("host", "rancher.test");
+    let anonymous = anonymous.header("x-forwarded-proto", "http").body(Body::empty()).unwrap();
+    let answer = app.send(anonymous).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-api-cattle-auth")), (302, "false"));
     let answer = app.send(call("POST", &[("x-forwarded-proto", "http")])).await;
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (400, "Use HTTPS\n"));
     assert!(app.rancher.take().is_empty(), "the token was not used");
@@ -234,7 +238,7 @@ async fn probe_finds_a_loop_and_names_the_remedy() {
     let app = looping().await;
     let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
     let error = client.probe().await.unwrap_err().to_string();
-    assert!(error.contains("came back") && error.contains("set rancher-url to the Service"), "{error}");
+    assert!(error.contains("came back") && error.contains("set it to the Service"), "{error}");
 }
 
 #[tokio::test]
@@ -242,9 +246,13 @@ async fn probe_tells_rancher_from_other_programs() {
     let world = World::new();
     let app = BesideApp::in_world(&world).await;
     let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
-    assert_eq!(format!("{:?}", client.probe().await.unwrap()), "Rancher");
+    client.probe().await.unwrap();
     assert_eq!(app.only_request().path, "/meta/aksVersions");
     let other = BesideApp::beside(FakeRancher::start(|_| response(200, &[], "nginx")).await).start().await;
     let client = norman_aks::app::rancher_client(other.config.rancher.as_ref().unwrap()).unwrap();
-    assert_eq!(format!("{:?}", client.probe().await.unwrap()), "Other(200)");
+    let error = client.probe().await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "a response with status 200 OK is not Rancher's; rancher-url must be the URL of Rancher's Service"
+    );
 }

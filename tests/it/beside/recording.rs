@@ -3,6 +3,7 @@
 //! The lists of Azure are not in these recordings, only Rancher's answers: the sandbox plays a list of versions from which
 //! Rancher's answer follows. So the comparison of a 200 proves who gets a list, and that its format is Rancher's.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
@@ -38,7 +39,7 @@ struct Recorded {
     method: String,
     path: String,
     #[serde(default)]
-    headers: std::collections::BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
     body: Option<Value>,
 }
 
@@ -46,7 +47,7 @@ struct Recorded {
 struct RecordedResponse {
     status: u16,
     #[serde(default)]
-    headers: std::collections::BTreeMap<String, Value>,
+    headers: BTreeMap<String, Value>,
     #[serde(default)]
     body: Value,
 }
@@ -215,7 +216,7 @@ impl Player {
 /// A page of Azure from which a recorded list of versions follows.
 fn versions_page(list: &str) -> Page {
     let versions: Vec<String> = serde_json::from_str(list).unwrap();
-    let mut minors: std::collections::BTreeMap<&str, serde_json::Map<String, Value>> = Default::default();
+    let mut minors: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::default();
     for version in &versions {
         let minor = version.rsplit_once('.').unwrap().0;
         minors.entry(minor).or_default().insert(version.clone(), json!({"upgrades": []}));
@@ -236,7 +237,7 @@ async fn app(player: &Arc<Player>, seconds: &str) -> BesideApp {
     let app = builder.start().await;
     let list = player.case("caller/owner-bearer/meta").response.body();
     app.control.play(SUBSCRIPTION, "kubernetesVersions", vec![versions_page(list)]).unwrap();
-    let mut entra: std::collections::BTreeMap<String, Page> = fixtures::json("meta/entra.json");
+    let mut entra: BTreeMap<String, Page> = fixtures::json("meta/entra.json");
     let refusal = entra.remove("token, bad~secret").unwrap();
     let login = |secret: &str, outcome| Login { client_id: None, secret: secret.to_owned(), outcome };
     app.control.login(login("good~secret", Outcome::Token));

@@ -93,7 +93,7 @@ async fn rotated_secret_is_used_and_lists_of_the_old_one_are_dropped() {
     jump(DECISION).await;
     let answer = app.versions(CREDENTIAL, OWNER).send().await;
     assert_eq!(answer.header("x-norman-aks-cache"), "miss", "another secret shares no list");
-    world.put_credential(CREDENTIAL, &old, &["owner"]);
+    world.put_credential(CREDENTIAL, old, &["owner"]);
     jump(DECISION).await;
     let answer = app.versions(CREDENTIAL, OWNER).send().await;
     assert_eq!(answer.header("x-norman-aks-cache"), "miss", "the lists of the old secret are gone");
@@ -117,7 +117,7 @@ async fn change_of_other_fields_keeps_the_lists() {
     let world = World::new();
     let app = BesideApp::in_world(&world).await;
     app.versions(CREDENTIAL, OWNER).send().await;
-    world.put_credential(CREDENTIAL, &seed().client_secret, &["owner"]);
+    world.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
     jump(DECISION).await;
     let answer = app.versions(CREDENTIAL, OWNER).send().await;
     assert_eq!(answer.header("x-norman-aks-cache"), "hit");

@@ -1,5 +1,6 @@
 //! Who may use what: callers and credentials in combination, credentials in the body, and clusters.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::app::{BesideApp, seed};
@@ -21,7 +22,7 @@ fn inline(more: &Value) -> Value {
 #[tokio::test]
 async fn caller_may_use_only_credentials_that_rancher_shows_to_it() {
     let world = World::new();
-    world.put_credential(SECOND, &seed().client_secret, &["other"]);
+    world.put_credential(SECOND, seed().client_secret, &["other"]);
     let app = BesideApp::in_world(&world).await;
     for _ in 0..2 {
         for (credential, token, status) in
@@ -36,6 +37,20 @@ async fn caller_may_use_only_credentials_that_rancher_shows_to_it() {
 }
 
 #[tokio::test]
+async fn lists_and_errors_have_the_headers_and_keys_of_this_server() {
+    let world = World::new();
+    let app = BesideApp::in_world(&world).await;
+    let answer = app.versions(CREDENTIAL, OWNER).send().await;
+    assert_eq!(answer.header("cache-control"), "private, no-cache");
+    assert_eq!(answer.header("vary"), "Authorization, Cookie");
+    let answer = app.versions(CREDENTIAL, OTHER).send().await;
+    assert!(!answer.headers.contains_key("cache-control"));
+    let body = answer.json();
+    let keys: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["error", "hint", "requestId"]);
+}
+
+#[tokio::test]
 async fn decisions_save_questions_and_every_token_is_asked_about() {
     let world = World::new();
     let app = BesideApp::in_world(&world).await;
@@ -43,11 +58,15 @@ async fn decisions_save_questions_and_every_token_is_asked_about() {
         assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
     }
     assert_eq!(app.rancher.take().len(), 1);
-    for n in 0..1000 {
-        let token = format!("token-{n}:key-of-one-of-many");
-        world.add_user(if n % 2 == 0 { "owner" } else { "other" }, &token);
-        let expected = if n % 2 == 0 { 200 } else { 422 };
-        assert_eq!(app.versions(CREDENTIAL, &token).send().await.status, expected, "{n}");
+    let tokens: Vec<String> = (0..1000).map(|n| format!("token-{n}:key-of-one-of-many")).collect();
+    for (n, token) in tokens.iter().enumerate() {
+        world.add_user(if n % 2 == 0 { "owner" } else { "other" }, token);
+    }
+    for some in tokens.chunks(100) {
+        let answers = join_all(some.iter().map(|token| app.versions(CREDENTIAL, token).send())).await;
+        for (n, answer) in answers.iter().enumerate() {
+            assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 422 }, "{}", some[n]);
+        }
     }
     assert_eq!(app.rancher.take().len(), 1000);
     assert_eq!(app.lists(), 1, "one list for all who may see it");

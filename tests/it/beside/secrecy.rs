@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::app::{BesideApp, jump, seed};
 use super::rancher::Fault;
-use super::world::World;
+use super::world::{self, World};
 use crate::support::app::Answer;
 
 /// What must appear nowhere.
@@ -151,7 +151,7 @@ async fn client_shows_no_secret_in_debug() {
 async fn nothing_is_written_to_the_data_directory() {
     let world = World::new();
     world.add_user("owner", TOKEN);
-    world.put_credential(CREDENTIAL, &seed().client_secret, &["owner"]);
+    world.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
     let app = BesideApp::in_world(&world).await;
     assert_eq!(app.versions(CREDENTIAL, TOKEN).send().await.status, 200);
     let files: Vec<_> =
@@ -165,16 +165,15 @@ async fn decisions_are_counted() {
     let _metrics = metrics::set_default_local_recorder(&recorder);
     let world = World::new();
     let app = BesideApp::in_world(&world).await;
-    use super::world::{CREDENTIAL, OTHER, OWNER};
     for _ in 0..3 {
-        app.versions(CREDENTIAL, OWNER).send().await;
+        app.versions(world::CREDENTIAL, world::OWNER).send().await;
     }
-    app.versions(CREDENTIAL, OTHER).send().await;
-    app.versions(CREDENTIAL, "token-none:x").send().await;
-    app.versions("cc-aaaaa", OWNER).send().await;
-    app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u").send().await;
+    app.versions(world::CREDENTIAL, world::OTHER).send().await;
+    app.versions(world::CREDENTIAL, "token-none:x").send().await;
+    app.versions("cc-aaaaa", world::OWNER).send().await;
+    app.versions(world::CREDENTIAL, world::OWNER).header("impersonate-user", "u").send().await;
     app.rancher.fail(Fault::Cut);
-    app.versions(CREDENTIAL, OTHER).send().await;
+    app.versions(world::CREDENTIAL, world::OTHER).send().await;
     let text = recorder.handle().render();
     for line in ["asked\"} 1", "cached\"} 2", "refused\"} 2", "forwarded\"} 2", "unavailable\"} 1"] {
         let line = format!("norman_aks_rancher_decisions_total{{result=\"{line}");

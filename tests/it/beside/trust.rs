@@ -1,5 +1,6 @@
 //! The certificate of Rancher: `rancher-ca-file` and `rancher-ca-checksum`, right and wrong.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -33,7 +34,10 @@ fn certificate(name: &str) -> (String, Arc<rustls::ServerConfig>) {
 fn checksum(pem: &str) -> String {
     let pem = format!("{}\n", pem.trim());
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pem.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// A server beside a Rancher that has a certificate for `name`; also the PEM of its authority.

@@ -47,7 +47,7 @@ impl World {
         let world = Self::default();
         world.add_user("owner", OWNER);
         world.add_user("other", OTHER);
-        world.put_credential(CREDENTIAL, &seed().client_secret, &["owner"]);
+        world.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
         Arc::new(world)
     }
 
