@@ -1,5 +1,5 @@
-//! Azure's errors in Rancher's texts (`docs/contract/azure-errors.md#errors-of-azure`), with a status that tells the
-//! caller's mistakes from Azure's failures, and a hint.
+//! Explains Azure's errors in Rancher's texts (`docs/contract/azure-errors.md#errors-of-azure`), with a hint and a status that
+//! distinguishes the caller's errors from Azure's.
 
 mod discovery;
 mod hints;
@@ -13,32 +13,32 @@ use http::{Method, StatusCode};
 
 pub use discovery::{checked_discovery, stored_discovery};
 
-/// What a caller is told about a failure of Azure.
+/// An explained error of Azure.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Explained {
-    /// The HTTP status that fits: 400 for what somebody must mend, 429, 503 and 504 for what passes.
+    /// The HTTP status: 400 for errors that need action, 429, 503 and 504 for transient ones.
     pub status: u16,
-    /// The text in Rancher's form; it may have several lines.
+    /// The text in Rancher's format; it may have several lines.
     pub text: String,
     /// Azure's code.
     pub code: Option<String>,
-    /// The status of Azure's answer.
+    /// The status of Azure's response.
     pub upstream_status: Option<u16>,
-    /// What to do.
+    /// The hint: the remedy.
     pub hint: Option<String>,
-    /// When to try again; set whenever trying again makes sense.
+    /// The time until a retry; set if the error is transient.
     pub retry_after: Option<Duration>,
-    /// Whether somebody on the way answered instead of Azure.
+    /// Whether the response is a proxy's instead of Azure's.
     pub is_foreign: bool,
 }
 
-/// A pause for failures that name none.
-const PAUSE: Duration = Duration::from_secs(5);
+/// The time until a retry for errors that specify none.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 const LINE: &str = "--------------------------------------------------------------------------------";
 const TROUBLESHOOT: &str =
     "To troubleshoot, visit https://aka.ms/azsdk/go/identity/troubleshoot#client-secret";
 
-/// Explains a failed call.
+/// Explains a failed request.
 pub fn failure(error: &Error) -> Explained {
     let status = status_of(error);
     Explained {
@@ -47,12 +47,12 @@ pub fn failure(error: &Error) -> Explained {
         code: error.code().map(str::to_owned),
         upstream_status: error.upstream_status(),
         hint: hints::of(error),
-        retry_after: (status != 400).then(|| error.retry_after().unwrap_or(PAUSE)),
+        retry_after: (status != 400).then(|| error.retry_after().unwrap_or(DEFAULT_RETRY_AFTER)),
         is_foreign: error.foreign().is_some(),
     }
 }
 
-/// What to do about a long operation that failed; `None` where Azure's own text says it all.
+/// The hint for a failed long-running operation; `None` if Azure's message suffices.
 pub fn operation_hint(error: &ServiceError) -> Option<String> {
     hints::of_operation(error)
 }
@@ -76,25 +76,25 @@ fn status_of_upstream(status: Option<u16>) -> u16 {
 
 fn text_of(error: &Error) -> String {
     match error {
-        Error::Arm(refusal) => refused(refusal),
-        Error::Login(refusal) => refused_login(refusal),
+        Error::Arm(error) => arm_text(error),
+        Error::Login(error) => login_text(error),
         Error::NoAnswer { to: Service::Arm, method, url, reason, .. } => {
-            format!("{} {url:?}: {reason}", capitalised(method))
+            format!("{} {url:?}: {reason}", capitalized(method))
         }
         Error::NoAnswer { to: Service::Login, method, url, reason, .. } => {
-            format!("ClientSecretCredential: {} {url:?}: {reason}. {TROUBLESHOOT}", capitalised(method))
+            format!("ClientSecretCredential: {} {url:?}: {reason}. {TROUBLESHOOT}", capitalized(method))
         }
-        Error::TimedOut { to } => format!("context deadline exceeded: {error}", error = no_time(*to)),
+        Error::TimedOut { to } => format!("context deadline exceeded: {error}", error = timeout_text(*to)),
         other => other.to_string(),
     }
 }
 
-fn no_time(service: Service) -> String {
+fn timeout_text(service: Service) -> String {
     format!("no answer from {service} in time")
 }
 
 /// `Get` for `GET`, as Go's transport errors begin.
-fn capitalised(method: &Method) -> String {
+fn capitalized(method: &Method) -> String {
     let mut name = method.as_str().to_ascii_lowercase();
     if let Some(first) = name.get_mut(..1) {
         first.make_ascii_uppercase();
@@ -102,31 +102,31 @@ fn capitalised(method: &Method) -> String {
     name
 }
 
-/// The text of an error from Resource Manager; ends with a newline
+/// The text for an error of Resource Manager; ends with a newline
 /// (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
-fn refused(refusal: &ArmError) -> String {
+fn arm_text(error: &ArmError) -> String {
     let mut text = String::new();
-    request_and_status(&mut text, &refusal.method, &refusal.url, refusal.status);
-    match &refusal.code {
+    request_and_status(&mut text, &error.method, &error.url, error.status);
+    match &error.code {
         Some(code) => writeln!(text, "ERROR CODE: {code}").unwrap_or_default(),
         None => text.push_str("ERROR CODE UNAVAILABLE\n"),
     }
-    body_between_lines(&mut text, &refusal.body, refusal.is_json);
+    body_between_lines(&mut text, &error.body, error.is_json);
     text
 }
 
-/// The text of an error from the login service (`docs/contract/azure-errors.md#an-error-from-the-login-service`), with
+/// The text for an error of the login service (`docs/contract/azure-errors.md#an-error-from-the-login-service`), with
 /// the body on the first line too: `docs/contract/azure-errors.md#what-the-dashboard-shows`.
-fn refused_login(refusal: &EntraError) -> String {
+fn login_text(error: &EntraError) -> String {
     let mut text = String::from("ClientSecretCredential authentication failed. ");
-    let body = String::from_utf8_lossy(&refusal.body);
-    if refusal.is_json && body.trim_start().starts_with('{') {
+    let body = String::from_utf8_lossy(&error.body);
+    if error.is_json && body.trim_start().starts_with('{') {
         text.push_str("Response body: ");
         text.push_str(&json_text::compact(&body));
     }
     text.push('\n');
-    request_and_status(&mut text, &refusal.method, &refusal.url, refusal.status);
-    body_between_lines(&mut text, &refusal.body, refusal.is_json);
+    request_and_status(&mut text, &error.method, &error.url, error.status);
+    body_between_lines(&mut text, &error.body, error.is_json);
     text.push_str(TROUBLESHOOT);
     text
 }
@@ -140,12 +140,12 @@ fn request_and_status(text: &mut String, method: &Method, url: &str, status: u16
 
 fn body_between_lines(text: &mut String, body: &[u8], is_json: bool) {
     let body = String::from_utf8_lossy(body);
-    let shown = match (body.is_empty(), is_json) {
+    let content = match (body.is_empty(), is_json) {
         (true, _) => "Response contained no body".to_owned(),
         (_, true) => json_text::indented(&body),
         _ => body.into_owned(),
     };
-    let _ = write!(text, "{LINE}\n{shown}\n{LINE}\n");
+    let _ = write!(text, "{LINE}\n{content}\n{LINE}\n");
 }
 
 #[cfg(test)]

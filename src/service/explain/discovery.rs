@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use azure::{ArmError, DiscoveryError};
 use serde_json::Value;
 
-use super::{Explained, PAUSE, hints, status_of, status_of_upstream, text_of};
+use super::{DEFAULT_RETRY_AFTER, Explained, hints, status_of, status_of_upstream, text_of};
 
-/// For `aksCheckCredentials`; the caller puts the prefix with the cloud's name before it.
+/// Explains an error for `aksCheckCredentials`; the caller adds the prefix with the cloud's name.
 pub fn checked_discovery(error: &DiscoveryError) -> Explained {
     let text = match error {
         DiscoveryError::NoAnswer(error) => format!("Request failed: {}", text_of(error)),
-        DiscoveryError::Unexpected(refusal) => {
-            format!("Unexpected response from Get Subscription: {}", one_line(refusal))
+        DiscoveryError::Unexpected(error) => {
+            format!("Unexpected response from Get Subscription: {}", one_line(error))
         }
         DiscoveryError::HeaderMissing => {
             "Header WWW-Authenticate not found in Get Subscription response".to_owned()
@@ -24,11 +24,11 @@ pub fn checked_discovery(error: &DiscoveryError) -> Explained {
     explained(error, text)
 }
 
-/// For stored credentials.
+/// Explains an error for stored credentials.
 pub fn stored_discovery(error: &DiscoveryError) -> Explained {
     let text = match error {
         DiscoveryError::NoAnswer(error) => format!("cannot get subscription id: {}", text_of(error)),
-        // The original prints an error that it does not have; its place is kept for scripts that look for it.
+        // Rancher prints a nil error here; scripts may match it.
         DiscoveryError::Unexpected(_) => "unexpected response from Get Subscription: <nil>".to_owned(),
         DiscoveryError::HeaderMissing => {
             "header WWW-Authenticate not found in Get Subscription response".to_owned()
@@ -41,43 +41,43 @@ pub fn stored_discovery(error: &DiscoveryError) -> Explained {
 }
 
 fn explained(error: &DiscoveryError, text: String) -> Explained {
-    let refusal = match error {
-        DiscoveryError::Unexpected(refusal) => Some(&**refusal),
+    let arm = match error {
+        DiscoveryError::Unexpected(arm) => Some(&**arm),
         _ => None,
     };
     let status = match error {
         DiscoveryError::NoAnswer(error) => status_of(error),
-        _ => status_of_upstream(refusal.map(|refusal| refusal.status)),
+        _ => status_of_upstream(arm.map(|arm| arm.status)),
     };
-    let asked = match error {
+    let retry_after = match error {
         DiscoveryError::NoAnswer(error) => error.retry_after(),
-        _ => refusal.and_then(|refusal| refusal.retry_after),
+        _ => arm.and_then(|arm| arm.retry_after),
     };
     Explained {
         status,
         text,
-        code: refusal.and_then(|refusal| refusal.code.clone()),
-        upstream_status: refusal.map(|refusal| refusal.status),
+        code: arm.and_then(|arm| arm.code.clone()),
+        upstream_status: arm.map(|arm| arm.status),
         hint: hints::of_discovery(error),
-        retry_after: (status != 400).then(|| asked.unwrap_or(PAUSE)),
+        retry_after: (status != 400).then(|| retry_after.unwrap_or(DEFAULT_RETRY_AFTER)),
         is_foreign: match error {
             DiscoveryError::NoAnswer(error) => error.foreign().is_some(),
-            _ => refusal.is_some_and(|refusal| refusal.foreign.is_some()),
+            _ => arm.is_some_and(|arm| arm.foreign.is_some()),
         },
     }
 }
 
-/// The one-line form of Azure's older libraries, which the dashboard's first rule was written for.
-fn one_line(refusal: &ArmError) -> String {
-    let status = refusal.status;
-    let body: Value = serde_json::from_slice(&refusal.body).unwrap_or_default();
+/// The one-line format of Azure's older libraries, which the dashboard matches.
+fn one_line(arm: &ArmError) -> String {
+    let status = arm.status;
+    let body: Value = serde_json::from_slice(&arm.body).unwrap_or_default();
     let error = body.get("error").unwrap_or(&body);
     // Writing to a string cannot fail.
     let mut text = format!(
         "subscriptions.Client#Get: Failure responding to request: StatusCode={status} -- Original Error: \
          autorest/azure: Service returned an error. Status={status} Code={:?} Message={:?}",
-        refusal.code.as_deref().unwrap_or("Unknown"),
-        refusal.message.as_deref().unwrap_or("Unknown service error"),
+        arm.code.as_deref().unwrap_or("Unknown"),
+        arm.message.as_deref().unwrap_or("Unknown service error"),
     );
     if let Some(target) = error.get("target").and_then(Value::as_str) {
         let _ = write!(text, " Target={target:?}");

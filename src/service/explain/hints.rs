@@ -1,4 +1,4 @@
-//! What to do about a failure of Azure: one sentence for people, by Azure's code.
+//! Hints for errors of Azure: one sentence each, by Azure's code.
 
 mod arm;
 mod login;
@@ -6,14 +6,14 @@ mod roles;
 
 use azure::{ArmError, DiscoveryError, Error, ServiceError};
 
-/// The hint for a failed call; `None` where Azure's own text says it all.
+/// The hint for a failed request; `None` if Azure's message suffices.
 pub(super) fn of(error: &Error) -> Option<String> {
     match error {
-        Error::Login(refusal) if refusal.foreign.is_none() => {
-            login::hint(refusal).or_else(|| of_status(refusal.status))
+        Error::Login(login) if login.foreign.is_none() => {
+            login::hint(login).or_else(|| of_status(login.status))
         }
-        Error::Login(refusal) => refusal.foreign.as_deref().map(not_azures),
-        Error::Arm(refusal) => of_refusal(refusal),
+        Error::Login(login) => login.foreign.as_deref().map(of_foreign_response),
+        Error::Arm(arm) => of_arm_error(arm),
         Error::NoAnswer { to, .. } => Some(format!(
             "{to} could not be reached: check the server's network, proxy (HTTPS_PROXY) and DNS"
         )),
@@ -31,41 +31,41 @@ pub(super) fn of(error: &Error) -> Option<String> {
     }
 }
 
-/// The form of Azure's ids.
+/// The format of Azure's IDs.
 const ID_FORM: &str = "00000000-0000-0000-0000-000000000000";
 
-/// The hint for a tenant that was not found.
+/// The hint for a failed tenant discovery.
 pub(super) fn of_discovery(error: &DiscoveryError) -> Option<String> {
     match error {
         DiscoveryError::NoAnswer(error) => of(error),
-        DiscoveryError::Unexpected(refusal) => of_refusal(refusal),
+        DiscoveryError::Unexpected(arm) => of_arm_error(arm),
         DiscoveryError::HeaderMissing | DiscoveryError::NoMatch { .. } => {
             Some("name the tenantId, so that it need not be found".to_owned())
         }
     }
 }
 
-/// The hint for a long operation that failed.
+/// The hint for a failed long-running operation.
 pub(super) fn of_operation(error: &ServiceError) -> Option<String> {
     arm::hint(error, None)
 }
 
-fn of_refusal(refusal: &ArmError) -> Option<String> {
-    if let Some(kind) = &refusal.foreign {
-        return Some(not_azures(kind));
+fn of_arm_error(arm: &ArmError) -> Option<String> {
+    if let Some(kind) = &arm.foreign {
+        return Some(of_foreign_response(kind));
     }
-    // The code may come with a header only.
-    let said = refusal.service_error();
+    // The code may be in a header only.
+    let body = arm.service_error();
     let error = ServiceError {
-        code: refusal.code.clone().or(said.code),
-        message: refusal.message.clone().or(said.message),
-        ..said
+        code: arm.code.clone().or(body.code),
+        message: arm.message.clone().or(body.message),
+        ..body
     };
-    arm::hint(&error, Some(&refusal.url)).or_else(|| of_status(refusal.status))
+    arm::hint(&error, Some(&arm.url)).or_else(|| of_status(arm.status))
 }
 
-/// The hint for an answer that somebody on the way gave; `kind` is its content type.
-fn not_azures(kind: &str) -> String {
+/// The hint for a response of a proxy; `kind` is its content type.
+fn of_foreign_response(kind: &str) -> String {
     format!(
         "this is not Azure's answer ({kind}): a proxy or firewall on the way answered; check HTTPS_PROXY, NO_PROXY and, where \
          TLS is opened on the way, SSL_CERT_FILE of the server, and let the hosts of Azure pass"

@@ -93,10 +93,10 @@ fn what_passes_by_itself_has_its_own_status_and_a_time_to_try_again() {
     for (upstream, status, again) in [
         (400, 400, None),
         (404, 400, None),
-        (408, 504, Some(PAUSE)),
-        (429, 429, Some(PAUSE)),
-        (500, 503, Some(PAUSE)),
-        (503, 503, Some(PAUSE)),
+        (408, 504, Some(DEFAULT_RETRY_AFTER)),
+        (429, 429, Some(DEFAULT_RETRY_AFTER)),
+        (500, 503, Some(DEFAULT_RETRY_AFTER)),
+        (503, 503, Some(DEFAULT_RETRY_AFTER)),
     ] {
         let explained = failure(&Error::Arm(Box::new(refusal(upstream, None, None, ""))));
         assert_eq!((explained.status, explained.retry_after), (status, again), "{upstream}");

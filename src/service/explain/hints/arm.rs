@@ -5,13 +5,13 @@ use azure::ServiceError;
 use serde_json::Value;
 
 use super::ID_FORM;
-use super::roles::{linked, missing, quoted_after, unread};
+use super::roles::{linked, missing, quoted_after, unparsed_linked};
 
-/// The hint for an error; `url` is the address of the request that was refused, if it was one.
+/// The hint for an error; `url` is that of the failed request, `None` for an operation.
 pub(super) fn hint(error: &ServiceError, url: Option<&str>) -> Option<String> {
     let code = error.code.as_deref().unwrap_or_default();
     let message = error.message.as_deref().unwrap_or_default();
-    // Services repeat this refusal under codes of their own, when it is an identity of the cluster that lacks the right.
+    // Services report this error under codes of their own if an identity of the cluster lacks the right.
     if let Some(hint) = linked(message, code == "LinkedAuthorizationFailed") {
         return Some(hint);
     }
@@ -30,7 +30,7 @@ fn of_details(error: &ServiceError, url: Option<&str>) -> Option<String> {
 fn of_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
     let hint = match code {
         "AuthorizationFailed" => return Some(missing(message)),
-        "LinkedAuthorizationFailed" => return Some(unread()),
+        "LinkedAuthorizationFailed" => return Some(unparsed_linked()),
         "SubscriptionNotFound" => {
             "the subscription does not exist for this login: check subscriptionId, that it belongs to the tenant, and environment"
         }
@@ -67,7 +67,7 @@ fn of_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
                 "the resource group{group} does not exist: create it, or correct the name of the group in aksConfig"
             ));
         }
-        "RequestDisallowedByPolicy" => return Some(forbidden_by_policy(message, url)),
+        "RequestDisallowedByPolicy" => return Some(denied_by_policy(message, url)),
         "RequestDisallowedByAzure" => {
             "Azure does not offer this region to the subscription: choose another region, or ask Azure's support"
         }
@@ -76,9 +76,9 @@ fn of_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
     Some(hint.to_owned())
 }
 
-/// A policy forbids what the server asked for. What it wants can be said only where its users can give it: the server sends
-/// no tags with a resource group, and those of `aksConfig.tags` with a cluster.
-fn forbidden_by_policy(message: &str, url: Option<&str>) -> String {
+/// The hint for a policy that denies the request. The server creates resource groups without tags, and clusters with
+/// `aksConfig.tags`.
+fn denied_by_policy(message: &str, url: Option<&str>) -> String {
     let policies = policies(message);
     let named = if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) };
     if let Some(group) = url.and_then(resource_group) {
@@ -96,13 +96,13 @@ fn forbidden_by_policy(message: &str, url: Option<&str>) -> String {
     )
 }
 
-/// The name of the resource group that an address is of.
+/// The name in the URL of a resource group.
 fn resource_group(url: &str) -> Option<&str> {
     let (rest, name) = url.trim_end_matches('/').rsplit_once('/')?;
     rest.to_ascii_lowercase().ends_with("/resourcegroups").then_some(name)
 }
 
-/// The names of policy assignments in Azure's sentence, each once.
+/// The distinct names of policy assignments in Azure's message.
 fn policies(message: &str) -> Vec<&str> {
     let mut names = Vec::new();
     for part in message.split("\"policyAssignment\"").skip(1) {

@@ -1,19 +1,18 @@
-//! Hints for refusals of the login service, by the numbers behind `AADSTS`. The numbers and their meanings are those of
-//! Microsoft's list of Entra error codes (learn.microsoft.com/entra/identity-platform/reference-error-codes), as far as
-//! they occur when an application logs in with a secret.
+//! Hints for errors of the login service, by `AADSTS` number. Microsoft's list of Entra error codes defines the numbers
+//! (learn.microsoft.com/entra/identity-platform/reference-error-codes); these can occur if an application logs in with a secret.
 
 use aks::shell;
 use azure::{Cloud, EntraError};
 
-/// The application that stands for Azure Resource Manager in every tenant.
+/// The application ID of Azure Resource Manager, the same in every tenant.
 const RESOURCE_MANAGER_APP: &str = "797f4846-ba00-4fd7-ba43-dac1f8f63013";
 
-/// The hint for the first number that has one: some refusals name a general one before the reason.
-pub(super) fn hint(refusal: &EntraError) -> Option<String> {
-    refusal.aadsts.iter().find_map(|number| of_number(*number, refusal))
+/// The hint for the first number that has one: some errors have a general number before the specific one.
+pub(super) fn hint(error: &EntraError) -> Option<String> {
+    error.aadsts.iter().find_map(|number| of_number(*number, error))
 }
 
-fn of_number(number: u64, refusal: &EntraError) -> Option<String> {
+fn of_number(number: u64, error: &EntraError) -> Option<String> {
     let fixed = match number {
         7_000_215 | 70_002 | 50_012 => {
             "the client secret is wrong: use the value of the secret, not its id, and update the cloud credential"
@@ -72,13 +71,13 @@ fn of_number(number: u64, refusal: &EntraError) -> Option<String> {
         7_000_222 => {
             return Some(format!(
                 "the client secret has expired: make a new one{} and update the cloud credential",
-                with_client(refusal, &["az", "ad", "app", "credential", "reset", "--id"])
+                with_client(error, &["az", "ad", "app", "credential", "reset", "--id"])
             ));
         }
         7_000_229 => {
             return Some(format!(
                 "the application has no service principal in this tenant: make one{}",
-                with_client(refusal, &["az", "ad", "sp", "create", "--id"])
+                with_client(error, &["az", "ad", "sp", "create", "--id"])
             ));
         }
         500_011 | 650_052 => {
@@ -88,24 +87,24 @@ fn of_number(number: u64, refusal: &EntraError) -> Option<String> {
                  environment is its cloud; an administrator of the tenant can add the service ({command})"
             ));
         }
-        90_038 | 900_382 | 900_432 | 90_051 | 1_000_104 => return Some(other_cloud(refusal)),
+        90_038 | 900_382 | 900_432 | 90_051 | 1_000_104 => return Some(other_cloud(error)),
         _ => return None,
     };
     Some(fixed.to_owned())
 }
 
-/// The command for the application that logs in, in parentheses; nothing when it is not known.
-fn with_client(refusal: &EntraError, words: &[&str]) -> String {
-    match refusal.client_id.as_deref().filter(|id| !id.is_empty()) {
+/// A command for the application that logs in, in parentheses; empty if the application is unknown.
+fn with_client(error: &EntraError, words: &[&str]) -> String {
+    match error.client_id.as_deref().filter(|id| !id.is_empty()) {
         Some(id) => format!(" ({} {})", shell::command(words), shell::quoted(id)),
         None => String::new(),
     }
 }
 
-/// The application or its tenant belongs to another cloud than the one that was asked.
-fn other_cloud(refusal: &EntraError) -> String {
-    let asked = Cloud::ALL.into_iter().find(|cloud| refusal.url.starts_with(cloud.login_authority()));
-    let others = Cloud::ALL.into_iter().filter(|cloud| Some(*cloud) != asked).map(Cloud::environment);
+/// The hint for an application or tenant of another cloud than the one of the request.
+fn other_cloud(error: &EntraError) -> String {
+    let current = Cloud::ALL.into_iter().find(|cloud| error.url.starts_with(cloud.login_authority()));
+    let others = Cloud::ALL.into_iter().filter(|cloud| Some(*cloud) != current).map(Cloud::environment);
     format!(
         "the application belongs to another cloud: set environment to {}",
         others.collect::<Vec<_>>().join(" or ")

@@ -1,21 +1,21 @@
-//! Hints for missing rights. Azure's sentences name an action and a scope; a "linked" one names first what the caller may
-//! do, and then what it may not do with another resource that the request points to.
+//! Hints for missing rights. Azure's messages contain an action and a scope; a "linked" one contains first the allowed action,
+//! and then the denied one on another resource that the request refers to.
 
 use aks::shell;
 
-/// More pairs of action and scope are not listed.
+/// The most pairs of action and scope in a hint.
 const MAX_PAIRS: usize = 5;
 
-/// How a refusal that concerns another resource goes on after it.
+/// The text before the scope of another resource.
 const LINKED: &str = "linked scope";
 
-/// The hint for a refusal that concerns a resource which the request points to; `None` for other sentences. `by_caller` says
-/// that the application itself was refused, not an identity of the cluster.
+/// The hint for a denied action on another resource that the request refers to; `None` for other messages. `by_caller` is true
+/// if the application itself was denied, not an identity of the cluster.
 pub(super) fn linked(message: &str, by_caller: bool) -> Option<String> {
     if let Some((_, rest)) = message.split_once("not authorized to access linked subscription") {
         return Some(of_other_tenant(message, first_word(rest)));
     }
-    // What the caller may do comes before.
+    // The allowed action comes first.
     let denied = ["does not have permission", "does not have authorization"];
     let (_, denied) = denied.iter().find_map(|words| message.split_once(words))?;
     let (actions, scopes) = denied.split_once(LINKED)?;
@@ -35,58 +35,58 @@ pub(super) fn linked(message: &str, by_caller: bool) -> Option<String> {
         let role = role_for(action);
         format!("{action} on {scope}: give it the role {role} there ({})", assign(assignee, role, scope))
     });
-    let told = rights.collect::<Vec<_>>().join("; and ");
-    Some(format!("{who} lacks the right {told}; a new role takes a few minutes to work"))
+    let list = rights.collect::<Vec<_>>().join("; and ");
+    Some(format!("{who} lacks the right {list}; a new role takes a few minutes to work"))
 }
 
-/// The hint for a refusal that concerns another resource, where Azure does not say which in a way that can be read.
-pub(super) fn unread() -> String {
+/// The hint for a denied action on another resource, if the message cannot be parsed.
+pub(super) fn unparsed_linked() -> String {
     "the application lacks a right on a resource that the request points to, such as a network, an identity or a DNS zone: the \
      message names it"
         .to_owned()
 }
 
-/// A resource of another tenant: no right helps.
+/// The hint for a resource of another tenant, on which no role can be assigned.
 fn of_other_tenant(message: &str, subscription: Option<&str>) -> String {
     let subscription = subscription.map(|id| format!(" {id}")).unwrap_or_default();
     let tenant = quoted_after(message, "tenant").map(|id| format!(" {id}")).unwrap_or_default();
-    let action = quoted_after(message, "action").map(|it| format!(" ({it})")).unwrap_or_default();
+    let action = quoted_after(message, "action").map(|action| format!(" ({action})")).unwrap_or_default();
     format!(
         "the request points to a resource{action} in the subscription{subscription}, which belongs to another tenant than{tenant} \
          that the credential is of: use a resource of a subscription of the credential's tenant"
     )
 }
 
-/// The hint for a sentence that names the missing action and its scope.
+/// The hint for a message with the denied action and its scope.
 pub(super) fn missing(message: &str) -> String {
     let action = quoted_after(message, "action");
     let scope = quoted_after(message, "scope");
     let assignee = quoted_after(message, "client");
     if let (Some(action), Some(scope)) = (action, scope)
-        && let Some(group) = group_to_make(action, scope, assignee)
+        && let Some(group) = missing_group(action, scope, assignee)
     {
         return group;
     }
     let role = action.map_or("Contributor", role_for);
-    let shown = if role == "Reader" { "Reader (to look) or Contributor (to create clusters)" } else { role };
+    let roles = if role == "Reader" { "Reader (to look) or Contributor (to create clusters)" } else { role };
     let lacks = action.map_or_else(|| "a role".to_owned(), |action| format!("the right {action}"));
     match scope {
         Some(scope) => {
-            let place = holder(action.unwrap_or_default(), scope);
+            let role_scope = role_scope(action.unwrap_or_default(), scope);
             format!(
-                "the application lacks {lacks} on {scope}: give it the role {shown} on {place} ({}); a new role takes a few \
+                "the application lacks {lacks} on {scope}: give it the role {roles} on {role_scope} ({}); a new role takes a few \
                  minutes to work",
-                assign(assignee, role, place)
+                assign(assignee, role, role_scope)
             )
         }
         None => format!(
-            "the application lacks {lacks}: give it the role {shown} on the subscription; a new role takes a few minutes to work"
+            "the application lacks {lacks}: give it the role {roles} on the subscription; a new role takes a few minutes to work"
         ),
     }
 }
 
-/// A role cannot be given on a resource group that does not exist.
-fn group_to_make(action: &str, scope: &str, assignee: Option<&str>) -> Option<String> {
+/// The hint for a resource group that does not exist, on which no role can be assigned.
+fn missing_group(action: &str, scope: &str, assignee: Option<&str>) -> Option<String> {
     if !action.eq_ignore_ascii_case("Microsoft.Resources/subscriptions/resourceGroups/write") {
         return None;
     }
@@ -101,8 +101,8 @@ fn group_to_make(action: &str, scope: &str, assignee: Option<&str>) -> Option<St
     ))
 }
 
-/// Where a role is given so that it counts for a scope: on the resource group where the resource may not exist yet.
-fn holder<'a>(action: &str, scope: &'a str) -> &'a str {
+/// The scope to assign a role on: the resource group if the resource may not exist yet.
+fn role_scope<'a>(action: &str, scope: &'a str) -> &'a str {
     let lower = scope.to_ascii_lowercase();
     if !lower.contains("/managedclusters/") && !action.ends_with("/write") {
         return scope;
@@ -111,7 +111,7 @@ fn holder<'a>(action: &str, scope: &'a str) -> &'a str {
     end.and_then(|end| scope.get(..end)).unwrap_or(scope)
 }
 
-/// The built-in role of least rights that has an action.
+/// The least privileged built-in role that allows an action.
 fn role_for(action: &str) -> &'static str {
     let action = action.to_ascii_lowercase();
     let reads = action.ends_with("/read");
@@ -129,7 +129,7 @@ fn role_for(action: &str) -> &'static str {
     if reads { "Reader" } else { "Contributor" }
 }
 
-/// The command that gives a role.
+/// The command that assigns a role.
 fn assign(assignee: Option<&str>, role: &str, scope: &str) -> String {
     let mut words = vec!["az", "role", "assignment", "create"];
     words.extend(assignee.into_iter().flat_map(|id| ["--assignee", id]));
@@ -137,16 +137,16 @@ fn assign(assignee: Option<&str>, role: &str, scope: &str) -> String {
     shell::command(&words)
 }
 
-/// Actions and scopes that belong together: in order where there are as many, else each with each.
+/// Pairs of actions and scopes: in order if their numbers are equal, else all combinations.
 fn pairs<'a>(actions: &[&'a str], scopes: &[&'a str]) -> Vec<(&'a str, &'a str)> {
     if actions.len() == scopes.len() {
         return actions.iter().copied().zip(scopes.iter().copied()).collect();
     }
-    let each = actions.iter().flat_map(|action| scopes.iter().map(|scope| (*action, *scope)));
-    each.collect()
+    let all = actions.iter().flat_map(|action| scopes.iter().map(|scope| (*action, *scope)));
+    all.collect()
 }
 
-/// The parts of a list that Azure writes with quotes around the whole, around each part, only at the start, or without any.
+/// The parts of a list, which Azure quotes as a whole, part by part, only at the start, or not at all.
 fn items(text: &str) -> Vec<&str> {
     let parts = text.split(',').map(|part| {
         part.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\\' | '.' | ';'))
@@ -154,14 +154,14 @@ fn items(text: &str) -> Vec<&str> {
     parts.filter(|part| !part.is_empty()).collect()
 }
 
-/// The first text in single quotes behind `word`.
+/// The first string in single quotes after `word`.
 pub(super) fn quoted_after<'a>(message: &'a str, word: &str) -> Option<&'a str> {
-    let (_, behind) = message.split_once(word)?;
-    let (_, quoted) = behind.split_once('\'')?;
+    let (_, rest) = message.split_once(word)?;
+    let (_, quoted) = rest.split_once('\'')?;
     quoted.split_once('\'').map(|(quoted, _)| quoted).filter(|text| !text.is_empty())
 }
 
-/// The first text, in quotes or up to the next whitespace.
+/// The first word, in quotes or up to the next whitespace.
 fn first_word(text: &str) -> Option<&str> {
     let word = text.trim_start().trim_start_matches('\'');
     let end = word.find(|c: char| c.is_whitespace() || c == '\'').unwrap_or(word.len());
