@@ -13,7 +13,7 @@ mod version;
 use std::sync::Arc;
 
 use self::body::{check_texts, convert, convert_config, label, no_aks_config};
-use self::checks::{broken, check_place, is_renamed, names_seen_by, refused};
+use self::checks::{broken, check_changeable, check_subscription, insert_error, is_renamed, names_seen_by};
 pub use self::review::ReviewQuestion;
 pub use self::version::ClusterVersion;
 use aks::review::{Review, UnknownField, misplaced};
@@ -34,11 +34,11 @@ use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 use super::reviews::{AccessWait, Reviews};
 use super::settings::Settings;
-use super::{Caller, Error, Invalid, Result};
+use super::{Caller, Error, Result};
 use crate::store::clusters::Records;
 use crate::store::{self, ClusterRow, Store, Wake, WorkColumns};
 
-/// The kind of object in the audit.
+/// The type of object in the audit log.
 pub(super) const OBJECT: &str = "cluster";
 
 /// A cluster as its owner may see it.
@@ -48,19 +48,19 @@ pub struct Cluster {
     pub id: String,
     /// Never given to another object.
     pub uuid: String,
-    /// The id of the user who made it.
+    /// The ID of the user who created it.
     pub owner: String,
-    /// The name that people see.
+    /// The display name.
     pub name: String,
-    /// What it is to be.
+    /// The desired spec.
     pub spec: ClusterSpec,
-    /// What is known about it.
+    /// The status.
     pub status: ClusterStatus,
-    /// What it is doing.
+    /// The state.
     pub state: State,
-    /// `aksConfig` as it was last brought about.
+    /// The applied spec.
     pub applied: Option<AksConfig>,
-    /// What the review found when it was saved.
+    /// The review from when it was saved.
     pub review: Option<Review>,
     /// Whether the last step failed.
     pub failing: bool,
@@ -78,7 +78,7 @@ impl TryFrom<ClusterRow> for Cluster {
         let status = ClusterStatus::from_text(&row.work.status).map_err(corrupt)?.as_of(row.generation);
         let mut review: Option<Review> =
             row.review.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?;
-        // Known only since Azure was asked, which may be later than the review.
+        // The observed state may be newer than the review.
         let upstream = status.upstream_spec.as_ref();
         if let Some(found) = upstream.and_then(|upstream| misplaced(spec.aks(), upstream)) {
             review.get_or_insert_default().add(found);
@@ -110,14 +110,14 @@ impl TryFrom<ClusterRow> for Cluster {
     }
 }
 
-/// What a request says about a cluster; also the content of a new one.
+/// The change of a cluster, or the content of a new one.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterChange {
-    /// The name, when the request has it.
+    /// The name, if the request contains it.
     pub name: Option<String>,
-    /// The rest of the body, of the kinds that the schema says; `null` clears.
+    /// The rest of the body, with types as in the schema; `null` unsets a field.
     pub body: Object,
-    /// Keys of its `aksConfig` that no field has.
+    /// Unknown keys of its `aksConfig`.
     pub unknown: Vec<UnknownField>,
 }
 
@@ -148,7 +148,7 @@ impl Clusters {
         }
     }
 
-    /// Rings when there is work for the worker of this server.
+    /// Notified when the worker of this server has work.
     pub fn work(&self) -> Arc<Notify> {
         Arc::clone(&self.inner.work)
     }
@@ -158,20 +158,20 @@ impl Clusters {
         self.inner.notifier.clone()
     }
 
-    /// The cluster of that id.
+    /// A cluster by its ID.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Cluster> {
         self.row(caller, id).await?.try_into()
     }
 
-    /// Every cluster that the caller may see.
+    /// The clusters that the caller may see.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Cluster>> {
         self.rows(caller).await?.into_iter().map(Cluster::try_from).collect()
     }
 
-    /// Keeps a new cluster.
+    /// Creates a cluster.
     ///
     /// # Errors
-    /// The first broken rule, in Rancher's order and words.
+    /// The first violated rule, in Rancher's order and with its texts.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
         let result = self.insert(by, change).await;
         self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
@@ -196,8 +196,9 @@ impl Clusters {
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
         let admitted = self.admit_new(by, &spec, &change.unknown, self.inner.reviews.access_wait()).await?;
-        // Until Azure has answered, the object claims nothing: whoever knows a subscription could block its owner.
-        let identity = identity.filter(|_| credential.is_answered(&admitted));
+        // Without a response of Azure, the object does not reserve the AKS cluster: anyone who knows the subscription ID could
+        // block its owner.
+        let identity = identity.filter(|_| credential.is_verified_by(&admitted));
         let now = self.inner.clock.now_ms();
         let row = ClusterRow {
             uuid: uuid::Uuid::new_v4().to_string(),
@@ -227,7 +228,7 @@ impl Clusters {
                 store::cluster_events::forget(store, &row.id).await?;
                 let inserted =
                     store::clusters::insert(store, &row, Some(names_seen_by(caller)), &audit).await;
-                inserted.map(|()| row).map_err(|error| refused(error, aks))
+                inserted.map(|()| row).map_err(|error| insert_error(error, aks))
             }
         });
         let row = row.await?;
@@ -238,8 +239,8 @@ impl Clusters {
     /// Changes a cluster.
     ///
     /// # Errors
-    /// The first broken rule, in Rancher's order and words; [`Error::Conflict`] when somebody else changes it
-    /// all the time.
+    /// The first violated rule, in Rancher's order and with its texts; [`Error::Conflict`] if the cluster is changed
+    /// concurrently in every attempt.
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
         let result = self.replace(by, id, &change, mode).await;
         self.inner.credentials.forget_resolved();
@@ -261,7 +262,7 @@ impl Clusters {
             let records = Records { change: &audit, erasure: erasure.as_ref() };
             match store::clusters::update(&self.inner.store, &row, Some(Wake(now)), unique, records).await {
                 Err(store::Error::Conflict { .. }) => {}
-                Err(error) => return Err(refused(error, &aks)),
+                Err(error) => return Err(insert_error(error, &aks)),
                 Ok(_) => {
                     self.inner.work.notify_one();
                     return row.try_into();
@@ -271,7 +272,7 @@ impl Clusters {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
-    /// Brings the change into the row after checking it; returns the new `aksConfig`.
+    /// Validates a change and applies it to the row; returns the new `aksConfig`.
     async fn change_row(
         &self,
         by: &Actor,
@@ -282,11 +283,7 @@ impl Clusters {
     ) -> Result<AksConfig> {
         let caller = &by.caller;
         let stored = Cluster::try_from(row.clone())?;
-        if stored.state == State::Removing {
-            let message = "state is removing, and the cluster cannot be changed any more: wait until it is gone, then create \
-                           another one";
-            return Err(Invalid::field("InvalidState", "state", message).into());
-        }
+        check_changeable(&stored)?;
         let requested = match change.body.get(AKS_CONFIG) {
             Some(serde_json::Value::Object(config)) => Some(config.clone()),
             None if mode != Mode::Replace => None,
@@ -302,14 +299,13 @@ impl Clusters {
             self.check_operator().await?;
         }
         let (old, new) = (stored.spec.aks(), spec.aks());
-        let credential = if old.azure_credential_secret == new.azure_credential_secret {
-            // It was erased although the cluster used it.
-            if row.credential_id.is_none() && requested.azure_credential_secret.as_deref().is_some() {
-                return Err(Error::NoCredential);
-            }
-            self.known_credential(row.credential_id.take()).await?
-        } else {
+        let credential = if old.azure_credential_secret != new.azure_credential_secret {
             self.credential(caller, new).await?
+        } else if row.credential_id.is_none() && requested.azure_credential_secret.is_some() {
+            // The credential was deleted although the cluster used it.
+            return Err(Error::NoCredential);
+        } else {
+            self.current_credential(row.credential_id.take()).await?
         };
         let upstream = stored.status.upstream_spec.as_ref();
         rules::check_request(&change.body, &requested, upstream, false).map_err(broken)?;
@@ -320,23 +316,18 @@ impl Clusters {
         rules::check_fixed(stored.spec.body(), &change.body, region).map_err(broken)?;
         let identity = credential.identity(new);
         self.check_identity(identity.as_deref(), &row.id, new).await?;
-        check_place(row, identity.as_deref())?;
+        check_subscription(row, identity.as_deref())?;
         if name.is_empty() || is_renamed(&row.name, &name) {
             self.check_name(caller, &name, &row.id).await?;
         }
         let kept = row.review.take();
         let admitted = self.admit_change(by, &stored, &spec, &change.unknown, kept, wait).await?;
-        if credential.is_answered(&admitted) {
-            (row.identity_proved, row.aks_identity) = (identity.is_some(), identity);
-        } else if credential.id.is_some() && row.aks_identity != identity {
-            // The worker claims it anew.
-            (row.aks_identity, row.identity_proved) = (None, false);
-        }
+        credential.set_identity(row, identity, &admitted);
         row.review = admitted.review;
         row.name = name;
-        // Where nothing new is wanted of Azure, what somebody changed there a moment ago must not be undone.
-        let rests = stored.state == State::Active && old == new;
-        if !rests {
+        // Without a new desired spec, a concurrent change in Azure must not be undone.
+        let is_unchanged = stored.state == State::Active && old == new;
+        if !is_unchanged {
             row.generation += 1;
         }
         row.spec = spec.to_text();
@@ -345,12 +336,12 @@ impl Clusters {
         Ok(new.clone())
     }
 
-    /// The version of the database: what [`Self::with_role`] says may change with it.
+    /// The version of the database, with which the result of [`Self::with_role`] may change.
     pub(super) fn version(&self) -> u64 {
         self.inner.store.version()
     }
 
-    /// The cluster of that id, and what the caller is to it.
+    /// A cluster by its ID, with the caller's role.
     pub async fn with_role(&self, caller: &Caller, id: &str) -> Result<(Cluster, Role)> {
         let (row, role) = self.row_and_role(caller, id).await?;
         Ok((row.try_into()?, role))

@@ -3,24 +3,25 @@
 
 use aks::spec::rules::{self, Violation};
 use aks::spec::{self, AksConfig};
+use aks::status::State;
 
 use super::review::Admitted;
-use super::{Clusters, Result};
+use super::{Cluster, Clusters, Result};
 use crate::service::credentials::from_store;
 use crate::service::{Caller, Error, Invalid};
 use crate::store::{self, ClusterRow, NameScope, Unique};
 
-/// The field that Rancher names for a cluster's name.
+/// The field name in Rancher's errors about a cluster's name.
 const NAME: &str = "Cluster name";
 
 impl Clusters {
-    /// Rejects clusters while the setting `kev2-operators` switches AKS off.
+    /// Rejects clusters while the setting `kev2-operators` disables AKS.
     pub(super) async fn check_operator(&self) -> Result<()> {
         let setting = self.inner.settings.value("kev2-operators").await;
         if rules::is_operator_active(&setting) { Ok(()) } else { Err(broken(Violation::Inactive)) }
     }
 
-    /// The credential that the configuration names; the caller has to be allowed to use it.
+    /// The credential that the configuration names, which the caller must be allowed to use.
     pub(super) async fn credential(&self, caller: &Caller, aks: &AksConfig) -> Result<UsedCredential> {
         let Some(id) = aks.azure_credential_secret.as_deref() else {
             return Ok(UsedCredential::default());
@@ -32,14 +33,14 @@ impl Clusters {
         }
     }
 
-    /// The credential that the cluster uses already, whoever may see it.
-    pub(super) async fn known_credential(&self, id: Option<String>) -> Result<UsedCredential> {
+    /// The credential that the cluster uses, which the caller need not see.
+    pub(super) async fn current_credential(&self, id: Option<String>) -> Result<UsedCredential> {
         let Some(id) = id else { return Ok(UsedCredential::default()) };
         let row = store::credentials::get(&self.inner.store, &id).await?;
         Ok(UsedCredential { id: Some(id), subscription_id: row.and_then(|row| row.subscription_id) })
     }
 
-    /// That no other object has a claim on the AKS cluster. An object claims one when Azure has answered with its credential.
+    /// Checks that no other object manages the AKS cluster. An object does so once its credential has been verified in Azure.
     pub(super) async fn check_identity(
         &self,
         identity: Option<&str>,
@@ -53,7 +54,7 @@ impl Clusters {
         }
     }
 
-    /// Requires a name that no other cluster visible to the caller has. A new cluster has no `own_id`.
+    /// Checks that no other cluster visible to the caller has the name. `own_id` of a new cluster is empty.
     pub(super) async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
         if name.is_empty() {
             let message = match own_id {
@@ -68,14 +69,24 @@ impl Clusters {
     }
 }
 
-/// The clusters whose names a caller's cluster must not have.
+/// The scope in which the names of a caller's clusters are unique.
 pub(super) fn names_seen_by(caller: &Caller) -> NameScope<'_> {
     if caller.admin { NameScope::All } else { NameScope::VisibleTo(&caller.user_id) }
 }
 
-/// Whether a cluster gets another name; letter case is no difference.
+/// Whether the names differ, ignoring case.
 pub(super) fn is_renamed(old: &str, new: &str) -> bool {
     old.to_lowercase() != new.to_lowercase()
+}
+
+/// Rejects changes of a cluster that is being removed.
+pub(super) fn check_changeable(stored: &Cluster) -> Result<()> {
+    if stored.state != State::Removing {
+        return Ok(());
+    }
+    let message = "state is removing, and the cluster cannot be changed any more: wait until it is gone, then create \
+                   another one";
+    Err(Invalid::field("InvalidState", "state", message).into())
 }
 
 fn name_taken() -> Error {
@@ -83,12 +94,12 @@ fn name_taken() -> Error {
     Invalid::field("NotUnique", NAME, message).into()
 }
 
-/// What was made in Azure, or taken over there, stays where it is: in another subscription nothing of it would be found,
-/// which must not be taken for its end.
-pub(super) fn check_place(row: &ClusterRow, identity: Option<&str>) -> Result<()> {
+/// Rejects a credential for another subscription while the cluster exists in Azure: it would not be found there, and seem to
+/// be deleted.
+pub(super) fn check_subscription(row: &ClusterRow, identity: Option<&str>) -> Result<()> {
     let exists = row.work.claimed || row.work.activated_ms.is_some();
     match (row.aks_identity.as_deref(), identity) {
-        (Some(was), Some(is)) if exists && was != is => {
+        (Some(old), Some(new)) if exists && old != new => {
             let message = "azureCredentialSecret is for another subscription than the one that the cluster is in: use a cloud \
                            credential of that subscription";
             Err(Invalid::field("InvalidOption", "aksConfig.azureCredentialSecret", message).into())
@@ -97,21 +108,30 @@ pub(super) fn check_place(row: &ClusterRow, identity: Option<&str>) -> Result<()
     }
 }
 
-/// The credential of a cluster, as far as the cluster is concerned.
+/// The part of a credential that concerns the cluster.
 #[derive(Default)]
 pub(super) struct UsedCredential {
-    /// Without namespace.
+    /// The ID without namespace.
     pub(super) id: Option<String>,
     pub(super) subscription_id: Option<String>,
 }
 
 impl UsedCredential {
-    /// Whether Azure answered with this credential during the review, so that it may claim an AKS cluster.
-    pub(super) fn is_answered(&self, admitted: &Admitted) -> bool {
+    /// Whether the review has verified this credential in Azure, so that it may reserve an AKS cluster.
+    pub(super) fn is_verified_by(&self, admitted: &Admitted) -> bool {
         let subscription_id = self.subscription_id.as_deref();
         subscription_id
             .zip(admitted.verified_subscription.as_deref())
-            .is_some_and(|(is, answered)| is.eq_ignore_ascii_case(answered))
+            .is_some_and(|(id, verified)| id.eq_ignore_ascii_case(verified))
+    }
+
+    /// Sets the identity of a changed cluster, or unsets it until the worker claims it again.
+    pub(super) fn set_identity(&self, row: &mut ClusterRow, identity: Option<String>, admitted: &Admitted) {
+        if self.is_verified_by(admitted) {
+            (row.identity_proved, row.aks_identity) = (identity.is_some(), identity);
+        } else if self.id.is_some() && row.aks_identity != identity {
+            (row.aks_identity, row.identity_proved) = (None, false);
+        }
     }
 
     pub(super) fn identity(&self, aks: &AksConfig) -> Option<String> {
@@ -129,8 +149,8 @@ pub(super) fn broken(violation: Violation) -> Error {
     Invalid::field("InvalidBodyContent", violation.field(), message).into()
 }
 
-/// What the database refuses although it was checked: somebody was faster.
-pub(super) fn refused(error: store::Error, aks: &AksConfig) -> Error {
+/// The error of writing a cluster, which a concurrent change may have made invalid after the checks.
+pub(super) fn insert_error(error: store::Error, aks: &AksConfig) -> Error {
     match error {
         store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),
         store::Error::Duplicate { what: Unique::ClusterName } => name_taken(),

@@ -1,5 +1,5 @@
-//! Removing clusters: in Azure too, by the worker; or only the object, for those whose credential is gone or whom Azure
-//! refuses. Then what is in Azure stays, and is named.
+//! Removes clusters: in Azure too, by the worker; or only the object, if its credential is deleted or Azure denies the removal.
+//! Then the objects in Azure remain, and the response lists them.
 
 use aks::left_behind::{Facts, LeftBehind, left_behind};
 use aks::spec::{AKS_CONFIG, ClusterSpec, Object};
@@ -16,8 +16,8 @@ use crate::store::clusters::RemovalRecords;
 use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
 
 impl Clusters {
-    /// Asks for a cluster to be removed and returns what it is: the worker removes it in Azure, if it was made here, and
-    /// then forgets it. Asking again changes nothing.
+    /// Starts the removal of a cluster and returns it. The worker deletes the cluster in Azure unless it was imported, and then
+    /// the object. Repetitions change nothing.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(by, id).await;
         self.inner.credentials.forget_resolved();
@@ -49,9 +49,9 @@ impl Clusters {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
-    /// Removes the object at once, whoever works on it, and nothing in Azure; returns what it was, and what stays.
+    /// Removes only the object, at once, even if the worker holds its lease; returns it, with what remains in Azure.
     pub async fn abandon(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
-        let result = self.give_up(by, id).await;
+        let result = self.remove_object(by, id).await;
         self.inner.credentials.forget_resolved();
         if result.is_ok() {
             self.inner.notifier.notify(id);
@@ -60,15 +60,15 @@ impl Clusters {
         result
     }
 
-    async fn give_up(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
-        let seen = self.own_row(&by.caller, id).await?;
-        let credential = self.known_credential(seen.credential_id).await?;
+    async fn remove_object(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
+        let row = self.own_row(&by.caller, id).await?;
+        let credential = self.current_credential(row.credential_id).await?;
         let now_ms = self.inner.clock.now_ms();
         let token = store::cluster_secrets::get(&self.inner.store, id, SERVICE_ACCOUNT_TOKEN).await?;
         let account = token.map(|_| cluster_access::SERVICE_ACCOUNT);
         let mut left = LeftBehind::default();
-        // What stays is told of the row as it was last: the worker may have been at it since.
-        let gone = store::clusters::remove(&self.inner.store, id, |row| {
+        // From the latest row, which the worker may have changed since.
+        let removed = store::clusters::remove(&self.inner.store, id, |row| {
             left = left_by(row, credential.subscription_id.as_deref(), account);
             let data = serde_json::json!({
                 "forced": true, "generation": row.generation, "leftBehind": left, "phase": row.work.phase,
@@ -84,24 +84,24 @@ impl Clusters {
             let erasure = last_use(by, row, now_ms);
             RemovalRecords { event, change: audit.into_row(now_ms), erasure }
         });
-        let mut gone = gone.await?.ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
+        let mut removed = removed.await?.ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
         tracing::warn!(cluster = id, "only the object was removed: {}", left.message);
-        gone.removing_ms = gone.removing_ms.or(Some(now_ms));
-        Ok((readable(gone)?, left))
+        removed.removing_ms = removed.removing_ms.or(Some(now_ms));
+        Ok((to_cluster(removed)?, left))
     }
 }
 
 fn left_by(row: &ClusterRow, subscription_id: Option<&str>, account: Option<&str>) -> LeftBehind {
     let spec = ClusterSpec::from_text(&row.spec).map(|spec| spec.aks().clone()).unwrap_or_default();
     let status = ClusterStatus::from_text(&row.work.status).unwrap_or_default();
-    // The subscription stands in the identity as well, in lower case.
-    let known = row.aks_identity.as_deref().and_then(|identity| identity.split('/').next());
+    // The identity starts with the subscription ID, in lower case.
+    let from_identity = row.aks_identity.as_deref().and_then(|identity| identity.split('/').next());
     let operation: Option<serde_json::Value> =
         row.work.operation.as_deref().and_then(|operation| serde_json::from_str(operation).ok());
     left_behind(&Facts {
         spec: &spec,
         status: &status,
-        subscription_id: subscription_id.or(known),
+        subscription_id: subscription_id.or(from_identity),
         claimed: row.work.claimed,
         was_active: row.work.activated_ms.is_some(),
         working_on: operation.as_ref().and_then(|operation| operation.get("what")?.as_str()),
@@ -110,8 +110,8 @@ fn left_by(row: &ClusterRow, subscription_id: Option<&str>, account: Option<&str
     })
 }
 
-/// The removed row as a cluster. One that cannot be read could not be removed in another way either.
-fn readable(row: ClusterRow) -> Result<Cluster> {
+/// The removed row as a cluster. An unreadable one becomes an empty one, because it cannot be removed in another way.
+fn to_cluster(row: ClusterRow) -> Result<Cluster> {
     Cluster::try_from(row.clone()).or_else(|error| {
         tracing::warn!(
             cluster = row.id,

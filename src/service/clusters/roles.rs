@@ -1,4 +1,4 @@
-//! What the caller is to the clusters that he sees.
+//! The roles of a caller in the clusters that it may see.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::service::Caller;
 use crate::store;
 
 impl Clusters {
-    /// Every cluster that the caller may see, and what he is to it.
+    /// The clusters that the caller may see, with its role in each.
     pub async fn list_with_roles(&self, caller: &Caller) -> Result<Vec<(Cluster, Role)>> {
         let clusters = self.list(caller).await?;
         if caller.admin {
@@ -26,7 +26,7 @@ impl Clusters {
         let role = |cluster: &Cluster| {
             if cluster.owner == caller.user_id { Some(Role::Owner) } else { roles.get(&cluster.id).copied() }
         };
-        // A part that ended between the two looks leaves no role.
+        // Without a role if the membership was deleted between the two queries.
         Ok(clusters.into_iter().filter_map(|cluster| role(&cluster).map(|role| (cluster, role))).collect())
     }
 }
