@@ -27,7 +27,7 @@ use super::tokens::Tokens;
 use super::users::Users;
 use crate::store::Store;
 
-/// What the start of the server decides for the services.
+/// Options of the services, set at the start of the server.
 pub struct Options {
     /// Identity of the installation: the first half of the tag `norman-aks-owner`.
     pub instance: String,
@@ -99,13 +99,9 @@ pub struct Core {
 impl Core {
     /// Builds all services; nothing runs yet.
     pub fn new(base: Base, options: Options) -> Self {
-        let tokens = Tokens::new(base.store.clone(), base.clock.clone());
-        let settings = Settings::new(
-            base.store.clone(),
-            base.events.clone(),
-            base.clock.clone(),
-            options.fixed_settings,
-        );
+        let Base { store, events, clock, .. } = &base;
+        let tokens = Tokens::new(store.clone(), clock.clone());
+        let settings = Settings::new(store.clone(), events.clone(), clock.clone(), options.fixed_settings);
         settings.set_default("agent-image", options.default_agent_image);
         let public_address = PublicAddress::new(settings.clone());
         let credentials = Credentials::new(&base);
@@ -113,11 +109,16 @@ impl Core {
         let clusters = Clusters::new(&base, credentials.clone(), settings.clone(), reviews);
         let access = ServerAccess::new(&base, credentials.clone());
         let agents = Agents::new(&base, &clusters, access.clone());
-        let users =
-            Users::new(base.store.clone(), tokens.clone(), base.clock.clone(), Some(base.events.clone()));
+        let kubeconfigs = Kubeconfigs::new(
+            clusters.clone(),
+            tokens.clone(),
+            settings.clone(),
+            events.clone(),
+            public_address.clone(),
+        );
         Self {
-            users,
-            listings: Listings::new(base.azure.clone(), options.cache_bytes, base.clock.clone()),
+            users: Users::new(store.clone(), tokens.clone(), clock.clone(), Some(events.clone())),
+            listings: Listings::new(base.azure.clone(), options.cache_bytes, clock.clone()),
             cluster_events: ClusterEvents::new(&base, clusters.clone(), tokens.clone()),
             members: Members::new(&base, clusters.clone(), credentials.clone()),
             registration: Registration::new(
@@ -127,18 +128,12 @@ impl Core {
                 public_address.clone(),
                 agents.clone(),
             ),
-            own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), base.events.clone()),
+            own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), events.clone()),
             kubernetes: Kubernetes::new(&base, clusters.clone(), tokens.clone(), access.clone()),
-            kubeconfigs: Kubeconfigs::new(
-                clusters.clone(),
-                tokens.clone(),
-                settings.clone(),
-                base.events.clone(),
-                public_address.clone(),
-            ),
+            kubeconfigs,
             public_address,
             nodes: Nodes::new(&base, access.clone()),
-            readiness: Readiness::new(base.store.clone(), base.secrets.clone(), options.log_is_full),
+            readiness: Readiness::new(store.clone(), base.secrets.clone(), options.log_is_full),
             notifier: clusters.notifier(),
             instance: options.instance,
             store: base.store,
