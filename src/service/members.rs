@@ -20,7 +20,7 @@ use super::{Caller, Error, Invalid, Result};
 use crate::store::members::MemberUpdate;
 use crate::store::{self, MemberRow, Store, Unique};
 
-/// The kind of object in the audit.
+/// The type of object in the audit log.
 pub(super) const OBJECT: &str = "clusterRoleTemplateBinding";
 
 /// The name of the creator's membership, as in Rancher.
@@ -66,7 +66,7 @@ impl Member {
         }
     }
 
-    fn of(row: MemberRow, seen_by: Role) -> Result<Self> {
+    fn from_row(row: MemberRow, caller_role: Role) -> Result<Self> {
         let unknown = || format!("there is no role {}", row.role);
         let role = Role::of(&row.role)
             .ok_or_else(|| Error::Corrupt { id: row.id.clone(), source: unknown().into() })?;
@@ -78,7 +78,7 @@ impl Member {
             role,
             metadata: Metadata::stored(row.labels, row.annotations),
             created_ms: row.created_ms,
-            changeable: seen_by == Role::Owner,
+            changeable: caller_role == Role::Owner,
         })
     }
 }
@@ -126,7 +126,7 @@ struct Inner {
 }
 
 impl Members {
-    /// The parts in the clusters of this database.
+    /// The memberships of this database.
     pub fn new(base: &Base, clusters: Clusters, credentials: Credentials) -> Self {
         let Base { store, events, clock, .. } = base.clone();
         Self { inner: Arc::new(Inner { store, clusters, credentials, events, clock }) }
@@ -140,7 +140,7 @@ impl Members {
             members.push(Member::creator(&cluster));
             let own = rows.iter().filter(|row| row.cluster_id == cluster.id);
             for row in own {
-                members.push(Member::of(row.clone(), role)?);
+                members.push(Member::from_row(row.clone(), role)?);
             }
         }
         Ok(members)
@@ -148,11 +148,11 @@ impl Members {
 
     /// A membership by its ID.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Member> {
-        let (cluster, role, name) = self.seen(caller, id).await?;
+        let (cluster, role, name) = self.find(caller, id).await?;
         if name == CREATOR {
             return Ok(Member::creator(&cluster));
         }
-        Member::of(self.row(id).await?, role)
+        Member::from_row(self.row(id).await?, role)
     }
 
     /// Adds a user to a cluster.
@@ -209,7 +209,7 @@ impl Members {
         let row = MemberRow { id: format!("{}:{name}", row.cluster_id), ..row };
         let audit = by.audit(Action::Create, OBJECT, &row.id, row.created_ms);
         match store::members::insert(&self.inner.store, &row, &audit).await {
-            Ok(()) => Member::of(row, Role::Owner),
+            Ok(()) => Member::from_row(row, Role::Owner),
             // The user or the cluster was removed meanwhile.
             Err(store::Error::Dangling { .. }) => Err(no_user(&row.user_id)),
             Err(error) => Err(error.into()),
@@ -229,12 +229,13 @@ impl Members {
 
     async fn change(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
         let mut member = self.changeable(&by.caller, id).await?;
-        for (field, said, is) in [
+        for (field, requested, current) in [
             ("clusterId", change.cluster_id, &member.cluster_id),
             ("userId", change.user_id, &member.user_id),
         ] {
-            if said.is_some_and(|said| said != *is) {
-                let message = format!("{field} is {is} and cannot be changed: make another binding instead");
+            if requested.is_some_and(|requested| requested != *current) {
+                let message =
+                    format!("{field} is {current} and cannot be changed: make another binding instead");
                 return Err(Invalid::field("InvalidOption", field, message).into());
             }
         }
@@ -289,7 +290,7 @@ impl Members {
     }
 
     /// The cluster of an ID, the caller's role in it, and the name after the colon.
-    async fn seen<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
+    async fn find<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
         let missing = || Error::NotFound { id: id.to_owned() };
         let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
         match self.inner.clusters.with_role(caller, cluster_id).await {
@@ -315,8 +316,8 @@ impl Members {
 
 fn role(name: &str) -> Result<Role> {
     Role::of(name).ok_or_else(|| {
-        let known = Role::ALL.map(Role::name).join(", ");
-        Invalid::field("InvalidOption", "roleTemplateId", format!("roleTemplateId must be one of {known}"))
+        let names = Role::ALL.map(Role::name).join(", ");
+        Invalid::field("InvalidOption", "roleTemplateId", format!("roleTemplateId must be one of {names}"))
             .into()
     })
 }

@@ -1,7 +1,7 @@
-//! The nodes of clusters, as this server reads them: the same for every role, and not as one caller may read them inside.
+//! The nodes of clusters, as this server reads them: the same for every role, whatever the caller may read in the cluster.
 //!
-//! They are read in the background. A caller waits for that at most [`MAX_WAIT`] and then gets what is cached, which may be
-//! nothing. A cluster that failed is left alone for a moment. What is cached is bounded in bytes.
+//! They are read in the background. A caller waits at most [`MAX_WAIT`] and then gets the cached nodes, which may be none.
+//! After a failure, a cluster is not read for a while. The cache is bounded in bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use super::clusters::Cluster;
 use super::server_access::{self, ServerAccess};
 use super::single_flight::Flights;
 
-/// How long a caller waits for nodes that are being read. Below two seconds with what else a request takes.
+/// The longest wait of a caller, so that a request takes less than two seconds.
 const MAX_WAIT: Duration = Duration::from_millis(1_800);
-/// How long nodes count as fresh.
+/// The time for which nodes are fresh.
 const TTL_MS: i64 = 10_000;
-/// How long a cluster is left alone after a failure.
+/// The time for which a cluster is not read after a failure.
 const FAILURE_PAUSE_MS: i64 = 15_000;
-/// How long nodes are shown when the cluster no longer answers.
+/// The time for which nodes are listed if the cluster no longer responds.
 const MAX_STALENESS_MS: i64 = 3_600_000;
-/// The bytes of all cached nodes, and how long those of a cluster that is not listed are kept.
+/// The capacity of the cache in bytes, and the time after which unused nodes are evicted.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-const CACHE_IDLE: Duration = Duration::from_mins(30);
-/// Clusters that are read at the same time, and that may wait for that.
-const CONCURRENCY: usize = 8;
+const CACHE_IDLE_TTL: Duration = Duration::from_mins(30);
+/// The most concurrent reads, and the most including those that wait.
+const MAX_CONCURRENT_READS: usize = 8;
 const MAX_READS: usize = 1_000;
 
 const READS: &str = "norman_aks_node_reads_total";
@@ -64,7 +64,7 @@ struct Inner {
     permits: Semaphore,
 }
 
-/// What is cached about one cluster.
+/// The cache entry of one cluster.
 #[derive(Default)]
 struct Entry {
     nodes: NodeList,
@@ -87,7 +87,7 @@ impl Entry {
 }
 
 impl Nodes {
-    /// The nodes of the clusters that `access` leads to.
+    /// The nodes of the clusters that `access` reaches.
     pub fn new(base: &Base, access: ServerAccess) -> Self {
         for outcome in ["done", "failed", "skipped"] {
             metrics::counter!(READS, "outcome" => outcome).increment(0);
@@ -98,7 +98,7 @@ impl Nodes {
                 entry.weight().saturating_add(u32::try_from(id.len()).unwrap_or(u32::MAX))
             })
             .max_capacity(CACHE_BYTES)
-            .time_to_idle(CACHE_IDLE)
+            .time_to_idle(CACHE_IDLE_TTL)
             .build();
         let inner = Inner {
             access,
@@ -106,7 +106,7 @@ impl Nodes {
             clock: base.clock.clone(),
             cache,
             reads: Flights::default(),
-            permits: Semaphore::new(CONCURRENCY),
+            permits: Semaphore::new(MAX_CONCURRENT_READS),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -162,7 +162,7 @@ impl Nodes {
 }
 
 impl Inner {
-    /// Reads the nodes, and once more with new access when the cluster rejects what this server has.
+    /// Reads the nodes, and repeats the request with renewed access if the cluster rejects this server's.
     async fn read(&self, cluster: &Cluster) -> Result<Vec<Node>, Error> {
         let access = self.access.access(cluster).await?;
         match self.cluster_access.nodes(&access).await {

@@ -30,7 +30,7 @@ use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, RegistrationTokenRow, Store, Unique};
 use crate::vault;
 
-/// The kind of object in the audit.
+/// The type of object in the audit log.
 const OBJECT: &str = "clusterRegistrationToken";
 
 /// The token that every cluster has.
@@ -122,14 +122,14 @@ impl Registration {
             if role == Role::Owner && cluster_id.is_none_or(|id| id == cluster.id) {
                 self.default_of(&cluster.id).await?;
                 for row in store::registration_tokens::list(&self.inner.store, &cluster.id).await? {
-                    tokens.extend(self.opened(row).await?);
+                    tokens.extend(self.decrypt(row).await?);
                 }
             }
         }
         Ok(tokens)
     }
 
-    /// The token of that id, `c-xxxxx:default-token`.
+    /// A token by its ID, `c-xxxxx:default-token`.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for members who are not owners: a holder of the token can pretend to be the cluster.
@@ -145,7 +145,7 @@ impl Registration {
         }
         let row = store::registration_tokens::get(&self.inner.store, &cluster.id, name).await?;
         match row {
-            Some(row) => self.opened(row).await?.ok_or_else(missing),
+            Some(row) => self.decrypt(row).await?.ok_or_else(missing),
             None => Err(missing()),
         }
     }
@@ -211,11 +211,11 @@ impl Registration {
     }
 
     /// The cluster that a token registers; `None` for a wrong token and for an unknown cluster, in the same time.
-    async fn presented(&self, token: &str, cluster_id: &str) -> Result<Option<store::ClusterRow>> {
+    async fn find_cluster(&self, token: &str, cluster_id: &str) -> Result<Option<store::ClusterRow>> {
         let hash = vault::token_hash(token);
         let rows = store::registration_tokens::list(&self.inner.store, cluster_id).await?;
-        let known = rows.iter().fold(false, |known, row| vault::hashes_equal(&row.hash, &hash) | known);
-        if !known {
+        let is_valid = rows.iter().fold(false, |found, row| vault::hashes_equal(&row.hash, &hash) | found);
+        if !is_valid {
             return Ok(None);
         }
         Ok(store::clusters::get(&self.inner.store, cluster_id).await?)
@@ -233,7 +233,7 @@ impl Registration {
         auth_image: Option<&str>,
         server: &str,
     ) -> Result<String, ManifestError> {
-        let row = self.presented(token, cluster_id).await?.ok_or(ManifestError::Unknown)?;
+        let row = self.find_cluster(token, cluster_id).await?.ok_or(ManifestError::Unknown)?;
         if let Some(auth_image) = auth_image.filter(|image| !image.is_empty()) {
             image::check(auth_image).map_err(ManifestError::AuthImage)?;
         }
@@ -283,9 +283,9 @@ impl Registration {
         Ok(Manifest::new(&agent))
     }
 
-    /// The URL of this server for use after the request: the https URL if there is one, else the one that the caller used.
-    pub async fn server(&self, known_as: &str) -> String {
-        self.inner.address.url(known_as).await
+    /// The URL of this server for later use: the https URL if there is one, else the origin of the request.
+    pub async fn server(&self, request_origin: &str) -> String {
+        self.inner.address.url(request_origin).await
     }
 
     async fn owned(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
@@ -301,11 +301,11 @@ impl Registration {
     async fn default_of(&self, cluster_id: &str) -> Result<RegistrationToken> {
         for _ in 0..MAX_READS {
             let row = store::registration_tokens::get(&self.inner.store, cluster_id, DEFAULT).await?;
-            let known = match row {
-                Some(row) => self.opened(row).await?,
+            let token = match row {
+                Some(row) => self.decrypt(row).await?,
                 None => self.make(&Actor::server(), cluster_id, DEFAULT.to_owned()).await?,
             };
-            if let Some(token) = known {
+            if let Some(token) = token {
                 return Ok(token);
             }
         }
@@ -329,12 +329,12 @@ impl Registration {
             // The cluster was removed meanwhile.
             Err(store::Error::Dangling { .. }) => Err(Error::NotFound { id: cluster_id.to_owned() }),
             Err(error) => Err(error.into()),
-            Ok(added) => Ok(added.then(|| registered(row, token))),
+            Ok(added) => Ok(added.then(|| to_token(row, token))),
         }
     }
 
-    /// The token of a row with its text; `None` if it was deleted meanwhile.
-    async fn opened(&self, row: RegistrationTokenRow) -> Result<Option<RegistrationToken>> {
+    /// The token of a row, decrypted; `None` if it was deleted meanwhile.
+    async fn decrypt(&self, row: RegistrationTokenRow) -> Result<Option<RegistrationToken>> {
         let name = store::registration_tokens::secret_name(&row.name);
         let text =
             self.inner.secrets.cluster_secret(&row.cluster_id, &name).await.map_err(|error| match error {
@@ -342,11 +342,11 @@ impl Registration {
                 secrets::Error::Vault(error) => Error::from(error),
                 other => Error::Corrupt { id: row.cluster_id.clone(), source: other.into() },
             })?;
-        Ok(text.map(|text| registered(row, text)))
+        Ok(text.map(|text| to_token(row, text)))
     }
 }
 
-fn registered(row: RegistrationTokenRow, token: SecretString) -> RegistrationToken {
+fn to_token(row: RegistrationTokenRow, token: SecretString) -> RegistrationToken {
     let RegistrationTokenRow { cluster_id, name, uuid, created_ms, .. } = row;
     RegistrationToken { cluster_id, name, uuid, created_ms, token }
 }

@@ -23,13 +23,13 @@ pub(super) use self::create::TokenSpec;
 pub use self::secret::PlainToken;
 pub use self::ttl::parse_ttl;
 
-/// The kind of object in the audit.
+/// The type of object in the audit log.
 pub(super) const OBJECT: &str = "token";
 
 /// The user of the bootstrap token and of the token of the first start.
 pub const ADMINISTRATOR: &str = "admin";
 
-/// Cached tokens. An entry has about 300 bytes.
+/// The maximum number of cached tokens, of about 300 bytes each.
 const CACHE_CAPACITY: u64 = 10_000;
 
 /// Authentication and administration of tokens. Clones share everything.

@@ -24,7 +24,7 @@ pub use crate::store::users::{
     AccountRow as Account, Owned as Properties, OwnedRow as Property, RemovedUser as Removed,
 };
 
-/// The kind of object in the audit.
+/// The type of object in the audit log.
 pub(super) const OBJECT: &str = "user";
 
 /// The most objects that an error names.
@@ -125,7 +125,7 @@ impl Users {
             if by.caller.user_id == id {
                 return Err(not_oneself("remove"));
             }
-            self.end(by, user, hand_over_to).await
+            self.remove_user(by, user, hand_over_to).await
         }
         .await;
         self.record_failure(by, Action::Delete, id, &result).await;
@@ -139,7 +139,7 @@ impl Users {
 
     /// As [`Self::remove`], on behalf of the command line; the user is given by name or ID.
     pub async fn remove_by_name(&self, name: &str, hand_over_to: Option<&str>) -> Result<Removed> {
-        self.end(&Actor::command_line(), self.named(name).await?, hand_over_to).await
+        self.remove_user(&Actor::command_line(), self.named(name).await?, hand_over_to).await
     }
 
     async fn switch(&self, by: &Actor, user: User, enabled: bool) -> Result<User> {
@@ -152,7 +152,7 @@ impl Users {
         }
     }
 
-    async fn end(&self, by: &Actor, user: User, hand_over_to: Option<&str>) -> Result<Removed> {
+    async fn remove_user(&self, by: &Actor, user: User, hand_over_to: Option<&str>) -> Result<Removed> {
         let new_owner = match hand_over_to {
             Some(name) => match self.named(name).await {
                 Err(Error::NotFound { .. }) => return Err(no_new_owner(name)),
@@ -173,13 +173,13 @@ impl Users {
         }
     }
 
-    /// The user of that ID, when the caller may change users.
+    /// A user by its ID, if the caller may change users.
     async fn changeable(&self, caller: &Caller, id: &str) -> Result<User> {
         let user = self.get(caller, id).await?;
         check_administrator(caller).map(|()| user)
     }
 
-    /// The user of that name or ID.
+    /// A user by its name or ID.
     async fn named(&self, name: &str) -> Result<User> {
         let mut found = store::users::find(&self.inner.store, name).await?.into_iter();
         match (found.next(), found.next()) {

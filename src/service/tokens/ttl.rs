@@ -1,33 +1,33 @@
-//! How a time to live is written: `30d`, `12h`, `90m`, `3600s`.
+//! Parses a time to live: `30d`, `12h`, `90m`, `3600s`.
 
 use std::time::Duration;
 
-/// A text that is no time to live.
+/// An invalid time to live.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no time to live: write a number above zero and one of s, m, h, d, for example 30d (at most 36500d)"
+    "{0:?} is not a time to live: write a number above zero and one of s, m, h, d, for example 30d (at most 36500d)"
 )]
-pub struct BadTtl(String);
+pub struct InvalidTtl(String);
 
 /// A number above zero, directly followed by `s`, `m`, `h` or `d`; at most 36,500 days.
-pub fn parse_ttl(text: &str) -> Result<Duration, BadTtl> {
-    const LONGEST: u64 = 36_500 * 86_400;
-    let bad = || BadTtl(text.to_owned());
-    let unit_at = text.len().checked_sub(1).ok_or_else(bad)?;
-    let (number, unit) = text.split_at_checked(unit_at).ok_or_else(bad)?;
+pub fn parse_ttl(text: &str) -> Result<Duration, InvalidTtl> {
+    const MAX_SECONDS: u64 = 36_500 * 86_400;
+    let invalid = || InvalidTtl(text.to_owned());
+    let unit_at = text.len().checked_sub(1).ok_or_else(invalid)?;
+    let (number, unit) = text.split_at_checked(unit_at).ok_or_else(invalid)?;
     let seconds: u64 = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3_600,
         "d" => 86_400,
-        _ => return Err(bad()),
+        _ => return Err(invalid()),
     };
     // `parse` alone would take a plus sign too.
     if !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(bad());
+        return Err(invalid());
     }
     let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
-    total.filter(|total| (1..=LONGEST).contains(total)).map(Duration::from_secs).ok_or_else(bad)
+    total.filter(|total| (1..=MAX_SECONDS).contains(total)).map(Duration::from_secs).ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_to_live_is_a_number_and_a_unit() {
+    fn ttl_is_a_number_and_a_unit() {
         for (text, seconds) in [
             ("30d", Some(2_592_000)),
             ("12h", Some(43_200)),

@@ -1,4 +1,4 @@
-//! The audit records of changes to users: one for the user, and one for each object that another user gets or that ends.
+//! The audit records of changes to users: one for the user, and one for each object that is handed over or deleted.
 
 use super::OBJECT;
 use crate::service::actor::Actor;
