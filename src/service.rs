@@ -1,5 +1,4 @@
-//! What a caller may ask: the use cases. The only callers of `store`, `vault` and `azure` besides the
-//! reconcile worker. Nothing here knows HTTP.
+//! The use cases. Besides the reconcile worker, only they call `store`, `vault` and `azure`. They do not depend on HTTP.
 
 #![warn(missing_docs)]
 

@@ -21,7 +21,7 @@ pub const MAX_PAGE: u32 = 1_000;
 pub struct AuditPage {
     /// The records.
     pub rows: Vec<AuditRow>,
-    /// The place behind the last of them, for [`Filter::before`]; `None` when there are no more.
+    /// The cursor after the last of them, for [`Filter::before`]; `None` if there are no more.
     pub next: Option<(i64, String)>,
 }
 
@@ -70,21 +70,21 @@ pub fn parse_time(text: &str) -> Option<i64> {
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
 
-/// The place behind a record as text, for clients.
+/// Formats the cursor after a record, for clients.
 pub fn format_cursor((at_ms, id): &(i64, String)) -> String {
     format!("{at_ms}.{id}")
 }
 
-/// The place that a client has from [`format_cursor`].
+/// Parses a cursor from [`format_cursor`].
 ///
 /// # Errors
-/// [`Invalid`] for `field` when the text is something else.
+/// [`Invalid`] for `field` if it is malformed.
 pub fn parse_cursor(field: &str, text: &str) -> Result<(i64, String), Invalid> {
     let parsed = text.split_once('.').and_then(|(at_ms, id)| {
         let id = Uuid::parse_str(id).ok()?;
         Some((at_ms.parse().ok()?, id.to_string()))
     });
-    let message = || format!("{field} is not a position in the audit log; use the address in next as it is");
+    let message = || format!("{field} is not a position in the audit log; use the URL in next as it is");
     parsed.ok_or_else(|| Invalid::field("InvalidFormat", field, message()))
 }
 
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_milliseconds_and_are_read_with_any_offset() {
+    fn times_have_milliseconds_and_any_offset() {
         assert_eq!(format_time(1_787_220_672_120), "2026-08-20T10:11:12.120Z");
         assert_eq!(format_time(i64::MAX), i64::MAX.to_string());
         for (text, expected) in [
@@ -109,9 +109,9 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_survives_its_text_and_nothing_else_is_one() {
-        let place = (-5, "01a209ff-44e3-774a-94cd-94100ad0b89b".to_owned());
-        assert_eq!(parse_cursor("after", &format_cursor(&place)).ok(), Some(place));
+    fn cursor_is_parsed_as_formatted() {
+        let cursor = (-5, "01a209ff-44e3-774a-94cd-94100ad0b89b".to_owned());
+        assert_eq!(parse_cursor("after", &format_cursor(&cursor)).ok(), Some(cursor));
         for text in ["", "5", "5.x", "x.01a209ff-44e3-774a-94cd-94100ad0b89b", "5.\0"] {
             assert_eq!(parse_cursor("after", text).expect_err(text).field.as_deref(), Some("after"));
         }
