@@ -59,7 +59,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(110);
 const LEASE_MS: i64 = 150_000;
 /// The number of concurrent steps of one server.
 const MAX_STEPS: u32 = 16;
-/// How often due clusters are queried without a wake-up: other server instances create work too.
+/// The interval of queries for due clusters without a wake-up, because other server instances create work too.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The worker of one server. Clones share everything.

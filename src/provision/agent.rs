@@ -24,16 +24,16 @@ use crate::store;
 pub(super) const WAITING: &str = "waiting for cluster agent to be deployed";
 const FAILED: &str = "Error while applying agent YAML, it will be retried automatically";
 
-/// How often a cluster that waits for its agent is tried again.
+/// The interval of attempts for a cluster that waits for its agent.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The number of clusters whose agent is deployed or replaced at the same time.
 const MAX_ROLLOUTS: i64 = 5;
-/// How long a rollout counts if its end is not seen, and how long after a replacement: the new pod must start.
+/// The time for which a rollout counts if its end is not observed, and after a replacement, while the new pod starts.
 const ROLLOUT_LIMIT_MS: i64 = command::RESULT_LIMIT_MS + 5 * 60_000;
 const REPLACEMENT_MS: i64 = 60_000;
 
-/// How the Kubernetes API of a cluster answers this server.
+/// The path on which the Kubernetes API of a cluster can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
     /// Without an agent.
@@ -57,9 +57,9 @@ impl Reached {
 /// The progress of an agent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AgentProgress {
-    /// What a cluster without another way to its API waits for, for users.
+    /// The reason for which a cluster waits that can only be reached through its agent, for users.
     pub(super) message: String,
-    /// When the next step is due; `None` if nothing is to be done.
+    /// The time until the next step; `None` if there is none.
     pub(super) next: Option<Duration>,
 }
 

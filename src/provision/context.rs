@@ -16,7 +16,7 @@ use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation;
 
-/// How often Azure is read while it works and requests no interval.
+/// The interval of polls while an operation of Azure is in progress, unless Azure specifies one.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// After this time without a change, a failed change is tried again: a quota may have been raised, a lock removed.
 const RETRY_FAILED_AFTER_MS: i64 = 30 * 60 * 1000;
@@ -38,9 +38,9 @@ pub(super) struct StepContext<'a> {
 pub(super) struct Change<'a> {
     /// Rancher's prefix of the error message.
     pub(super) error_prefix: &'a str,
-    /// What was done.
+    /// The change that was sent.
     pub(super) done: String,
-    /// What Azure is doing.
+    /// The operation in progress.
     pub(super) in_progress: String,
     /// Whether the cluster is deleted.
     pub(super) deletes_cluster: bool,

@@ -50,7 +50,7 @@ pub(super) enum PollResult {
     NoOperation,
     /// The operation is running.
     InProgress {
-        /// What Azure is doing, for users.
+        /// The operation in progress, for users.
         what: String,
         percent: Option<f64>,
         /// The delay that Azure requests.

@@ -1,4 +1,4 @@
-//! What must exist before a cluster: resource providers, the resource group, the workspace.
+//! The prerequisites of a cluster: resource providers, the resource group, the workspace.
 
 use aks::provision::{upstream, workspace};
 use azure::resources::{providers, resource_groups, workspaces};

@@ -85,9 +85,11 @@ async fn preview(
         let (observed, unusable) = refresh::observe(task, access, &arm).await?;
         let aks = task.aks();
         return Ok(match (unusable, &observed.compared()) {
-            (Some(unusable), _) => {
-                Preview::new(Kind::Refuse, "nothing, until somebody changes something", unusable.message())
-            }
+            (Some(unusable), _) => Preview::new(
+                Kind::Refuse,
+                "nothing until the specification or the cluster in Azure changes",
+                unusable.message(),
+            ),
             (None, Some(upstream)) => Preview::idle(aks, upstream),
             (None, None) => Preview::idle(aks, aks),
         });

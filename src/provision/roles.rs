@@ -29,10 +29,10 @@ use self::watch::{Shared, Signals};
 use crate::service::core::Core;
 use crate::store::{self, revocations, watches};
 
-/// How long a lease lasts without renewal, and how often leases are renewed.
+/// The duration of a lease without renewal, and the interval of renewals.
 const LEASE_MS: i64 = 30_000;
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
-/// How often free clusters, new marks and a changed setting are queried.
+/// The interval of queries for free clusters, new marks and a changed setting.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of watches. Each has four open requests to its cluster.
 const MAX_WATCHES: usize = 1_000;
@@ -40,7 +40,7 @@ const MAX_WATCHES: usize = 1_000;
 const CLAIM_LIMIT: usize = 64;
 /// Clusters that are read and corrected at the same time.
 const MAX_CONNECTING: usize = 16;
-/// How long a stop waits for running corrections.
+/// The time limit for running corrections at shutdown.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 const WATCHES: &str = "norman_aks_cluster_watches";

@@ -35,7 +35,7 @@ pub(super) enum Next {
 pub(super) struct Running {
     /// [`azure::LongRunningOperation::to_text`].
     pub(super) operation: String,
-    /// What Azure is doing, for users.
+    /// The operation in progress, for users.
     pub(super) what: String,
     /// Rancher's prefix of the error message.
     pub(super) doing: String,

@@ -1,6 +1,6 @@
-//! Who is calling, and what that allows.
+//! Authenticated callers and their permissions.
 
-/// An authenticated caller. Made by `service::tokens` only.
+/// An authenticated caller. Only `service::tokens` creates one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// The user's id, `user-xxxxx`.

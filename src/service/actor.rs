@@ -85,7 +85,7 @@ impl Actor {
             ) => Outcome::Refused,
             Err(_) => Outcome::Failed,
         };
-        // What is not there was not named by us.
+        // The ID of an object that does not exist is the client's, and may be a secret.
         let object_id = if outcome == Outcome::Done { object_id.into() } else { mask(object_id) };
         Event::new(&self.caller, action, object_type, &object_id)
             .outcome(outcome)

@@ -1,4 +1,4 @@
-//! What all services are built on: the database, the clients and the clock.
+//! The dependencies of all services: the database, the clients and the clock.
 
 use azure::Azure;
 use clock::Clock;
@@ -8,7 +8,7 @@ use super::events::Events;
 use super::secrets::Secrets;
 use crate::store::Store;
 
-/// What the services are built on.
+/// The dependencies of the services.
 #[derive(Clone)]
 pub struct Base {
     /// The database.

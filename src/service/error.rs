@@ -109,7 +109,7 @@ impl Error {
     }
 }
 
-/// Why an action is forbidden.
+/// The reason why an action is forbidden.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The caller's token expired or was revoked during the request.
@@ -191,7 +191,7 @@ impl From<AdministratorTask> for Error {
     }
 }
 
-/// Why a listing cannot be requested or shown, in Rancher's words where it has any.
+/// Errors of listings that are not Azure's, with Rancher's texts if it has any.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The caller sees no such cluster.
@@ -224,7 +224,7 @@ pub struct Invalid {
     pub code: &'static str,
     /// The invalid field, as the caller spells it.
     pub field: Option<String>,
-    /// What is wrong and how to fix it, also where Rancher has no text.
+    /// The error and its remedy.
     pub message: String,
 }
 

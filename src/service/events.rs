@@ -251,7 +251,7 @@ impl Default for Options {
     }
 }
 
-/// Where records are written.
+/// The destination of records.
 #[derive(Clone)]
 pub enum Sink {
     /// To the table of the audit log.

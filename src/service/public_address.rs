@@ -1,4 +1,4 @@
-//! The URL at which kubeconfigs, agents and commands for later reach this server.
+//! The URL of this server for kubeconfigs, agents and stored commands.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -7,11 +7,11 @@ use url::{Host, Url};
 
 use super::settings::Settings;
 
-/// How the server can be reached over TLS of its own.
+/// The TLS listener of the server.
 #[derive(Clone, Debug)]
 pub struct OverTls {
-    /// The host, if only one is valid; otherwise it is the one that the caller used. Only the sandbox has one: its clusters
-    /// reach it at a loopback address.
+    /// The host, if only one is valid; otherwise it is the host of the request. Only the sandbox sets it, because its
+    /// clusters connect to a loopback address.
     pub host: Option<String>,
     /// The port.
     pub port: u16,

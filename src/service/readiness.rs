@@ -16,7 +16,7 @@ use crate::vault;
 /// A check that takes longer counts as failed.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// While the disk is full, how often it is tried: anybody may ask, and each attempt writes.
+/// The interval of attempts while the disk is full: requests need no authentication, and each attempt writes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes that must fit on the disk: several pages of a database, and too random to be compressed.
@@ -31,7 +31,7 @@ pub struct Check {
     pub ok: bool,
     /// Whether requests cannot be served without it.
     pub needed: bool,
-    /// What to do when it cannot be used.
+    /// The remedy if it cannot be used.
     pub message: Option<&'static str>,
 }
 
@@ -44,7 +44,7 @@ pub struct Readiness {
     log_is_full: fn() -> bool,
 }
 
-/// What is known about the disk of the database.
+/// The state of the database's disk.
 #[derive(Default)]
 struct Disk {
     /// The count of errors up to which the disk is known to have space again.

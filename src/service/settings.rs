@@ -16,7 +16,7 @@ use super::events::{Action, Events};
 use super::{Error, Result};
 use crate::store::{self, SettingRow, Store};
 
-/// How long values are cached: a change by another server takes effect after this time.
+/// The TTL of cached values: a change by another server takes effect after this time.
 const CACHE_TTL_MS: i64 = 2_000;
 
 /// The kind of object in the audit.
@@ -179,7 +179,7 @@ impl Settings {
         Ok(setting)
     }
 
-    /// Why a setting cannot be changed; `None` if it can.
+    /// The reason why a setting cannot be changed; `None` if it can.
     fn fixed_reason(&self, definition: &Definition) -> Option<Reason> {
         let name = definition.name;
         if !definition.is_changeable() {

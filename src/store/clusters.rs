@@ -291,7 +291,7 @@ pub async fn update(
     Ok(cluster.version + 1)
 }
 
-/// Deletes a cluster whoever holds its lease, with the event and the audit records that `records` makes of its last row;
+/// Deletes a cluster regardless of its lease, with the event and the audit records that `records` makes of its last row;
 /// returns that row.
 pub async fn remove<R: Into<RemovalRecords>>(
     store: &Store,

@@ -17,7 +17,7 @@ use sqlx::sqlite::{
 
 use super::Error;
 
-/// Which database lies behind a [`Store`].
+/// The kind of database of a [`Store`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A file of this machine; one server process.
@@ -31,7 +31,7 @@ pub enum Kind {
 pub struct Options {
     /// The most connections: to PostgreSQL in all, to SQLite for reading (writing always has exactly one).
     pub connections: u32,
-    /// How long a call waits for a free connection before the database counts as unavailable.
+    /// The time limit for getting a connection, after which the database counts as unavailable.
     pub acquire: Duration,
     /// The most pages (of 4 KiB) of a SQLite file, beyond which its disk counts as full; `None` is all of the disk.
     pub max_pages: Option<u32>,
@@ -50,7 +50,7 @@ pub struct Store {
     changes: Arc<AtomicU64>,
 }
 
-/// Counts a change when it is dropped: whether it succeeded or not, and also when nobody waited for its end.
+/// Counts a change when it is dropped, whether it succeeded, failed or was cancelled.
 pub(super) struct CountedChange<'a>(&'a AtomicU64);
 
 impl Drop for CountedChange<'_> {
@@ -143,7 +143,7 @@ impl Store {
         Ok(Self { db: Db::Postgres(pool), changes: Arc::default() })
     }
 
-    /// Which database this is.
+    /// The kind of this database.
     pub fn kind(&self) -> Kind {
         match self.db {
             Db::Sqlite { .. } => Kind::Sqlite,

@@ -21,7 +21,7 @@ use crate::store;
 
 /// The approximate duration of a watch, after which everything is compared again.
 const WATCH_DURATION: Duration = Duration::from_secs(200);
-/// How long after that a watch without an end counts as dead.
+/// The time after that at which an open watch counts as dead.
 const WATCH_GRACE: Duration = Duration::from_secs(15);
 /// Changes within this time are corrected together.
 const DEBOUNCE: Duration = Duration::from_millis(300);
@@ -31,7 +31,7 @@ const REOPEN_DELAY: Duration = Duration::from_millis(500);
 const MIN_BACKOFF: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
-/// What all watches of a server share.
+/// The state that all watches of a server share.
 pub(super) struct Shared {
     pub(super) core: Core,
     pub(super) connecting: Semaphore,

@@ -1,5 +1,5 @@
-//! What of a cluster is its user's, and what Azure's: the Kubernetes version that runs, which counts for upgrades, beside the
-//! one of the specification, and values that the user left to Azure.
+//! The values of a cluster that the user set and those that Azure set: the running Kubernetes version, from which upgrades
+//! start, beside that of the specification, and the keys that the user left unset.
 
 use aks::spec::merge::{self, Mode};
 use aks::spec::{AKS_CONFIG, Object, defaults};
@@ -9,12 +9,12 @@ use super::{Cluster, Clusters};
 use crate::service::error::Rejection;
 use crate::service::{Caller, Error, Result};
 
-/// The version of a cluster, and where it is, for aksUpgrades.
+/// The version and location of a cluster, for `aksUpgrades`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterVersion {
-    /// The version of the control plane as the specification has it, else as Azure reported it.
+    /// The version of the control plane in the specification, else in the observed state.
     pub stated: Option<String>,
-    /// The version that runs; see [`Cluster::running_version`].
+    /// The running version; see [`Cluster::running_version`].
     pub running: Option<String>,
     /// Whether the cluster has long-term support.
     pub long_term: bool,
@@ -38,7 +38,7 @@ impl Cluster {
         Some(config)
     }
 
-    /// The object after a change of its body. What only repeats the response does not become the user's.
+    /// The object after a change of its body. Values that only repeat those of a response stay unset.
     pub(super) fn changed(&self, mut change: Object, mode: Mode) -> Object {
         if let Some(azure) = self.in_azure() {
             defaults::drop_repeated(self.spec.body(), &mut change, &azure);
@@ -46,7 +46,7 @@ impl Cluster {
         merge::changed(self.spec.body(), change, mode)
     }
 
-    /// What Azure reported, once it did. Of an import only what its user sets is managed.
+    /// The observed values for unset keys. An imported cluster has none: only the keys that its user sets are managed.
     fn in_azure(&self) -> Option<defaults::Azure<'_>> {
         let upstream =
             self.status.upstream_spec.as_ref().filter(|_| self.spec.aks().imported != Some(true))?;
@@ -54,7 +54,7 @@ impl Cluster {
         Some(defaults::Azure { upstream, node_resource_group })
     }
 
-    /// The version that the cluster runs, as far as it is known: the one that counts for upgrades.
+    /// The running version, if it is known; upgrades start from it.
     pub fn running_version(&self) -> Option<String> {
         let git = self.status.version.as_ref().and_then(|version| version.get("gitVersion")?.as_str());
         let upstream = self.status.upstream_spec.as_ref();

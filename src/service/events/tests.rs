@@ -8,21 +8,21 @@ use super::*;
 use crate::store;
 use crate::store::events::Filter;
 
-struct Bench {
+struct TestContext {
     _folder: tempfile::TempDir,
     store: Store,
     clock: Clock,
 }
 
-async fn bench() -> Bench {
+async fn context() -> TestContext {
     let folder = tempfile::tempdir().expect("folder");
     let url = store::sqlite_url(&folder.path().join("aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.expect("open");
     store.migrate().await.expect("migrate");
-    Bench { _folder: folder, store, clock: Clock::manual(1_787_220_672_123) }
+    TestContext { _folder: folder, store, clock: Clock::manual(1_787_220_672_123) }
 }
 
-impl Bench {
+impl TestContext {
     fn events(&self, options: &Options) -> Events {
         Events::start(self.store.clone(), self.clock.clone(), options)
     }
@@ -44,15 +44,15 @@ fn event(object_id: &str) -> Event {
 }
 
 #[tokio::test]
-async fn an_event_says_who_did_what_to_which_object_and_how_it_ended() {
-    let bench = bench().await;
-    let events = bench.events(&Options::default());
+async fn event_has_caller_action_object_and_outcome() {
+    let context = context().await;
+    let events = context.events(&Options::default());
     let address = Some(IpAddr::from(Ipv4Addr::LOCALHOST));
     let refused = event("cc-a").outcome(Outcome::Refused).request(&"request-1".into(), address);
     events.record(refused).await;
     events.record(event(&"x".repeat(1_000))).await;
     events.flush().await;
-    let rows = bench.stored().await;
+    let rows = context.stored().await;
     let expected = AuditRow {
         id: rows[1].id.clone(),
         at_ms: 1_787_220_672_123,
@@ -77,9 +77,9 @@ async fn an_event_says_who_did_what_to_which_object_and_how_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_events_at_once_all_arrive_in_order_through_a_small_queue() {
-    let bench = bench().await;
-    let events = bench.events(&Options { queue: 4, ..Options::default() });
+async fn concurrent_events_keep_their_order_in_a_small_queue() {
+    let context = context().await;
+    let events = context.events(&Options { queue: 4, ..Options::default() });
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..8 {
         let events = events.clone();
@@ -91,7 +91,7 @@ async fn many_events_at_once_all_arrive_in_order_through_a_small_queue() {
     }
     writers.join_all().await;
     events.stop(Duration::from_secs(30)).await;
-    let mut rows = bench.stored().await;
+    let mut rows = context.stored().await;
     assert_eq!(rows.len(), 2_000);
     rows.reverse();
     for writer in 0..8 {
@@ -103,13 +103,13 @@ async fn many_events_at_once_all_arrive_in_order_through_a_small_queue() {
 }
 
 #[tokio::test]
-async fn without_a_database_a_stop_takes_no_longer_than_its_limit_and_the_log_has_the_events() {
-    let bench = bench().await;
+async fn stop_without_database_logs_pending_events() {
+    let context = context().await;
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let events = bench.events(&Options::default());
-    bench.store.close().await;
+    let events = context.events(&Options::default());
+    context.store.close().await;
     events.record(event("cc-lost-1")).await;
     events.record(event("cc-lost-2")).await;
     let stopped = tokio::time::timeout(Duration::from_secs(10), events.stop(Duration::from_millis(50)));
@@ -125,14 +125,14 @@ async fn without_a_database_a_stop_takes_no_longer_than_its_limit_and_the_log_ha
 }
 
 #[tokio::test]
-async fn counted_events_have_one_record_a_minute() {
-    let bench = bench().await;
+async fn counted_events_have_one_record_per_minute() {
+    let context = context().await;
     // 10:11:12.123, so that the minute is far from its end.
-    let start_ms = bench.clock.now_ms();
-    let events = bench.events(&Options::default());
+    let start_ms = context.clock.now_ms();
+    let events = context.events(&Options::default());
     let counts = async || {
         events.flush().await;
-        let rows = bench.stored().await.into_iter();
+        let rows = context.stored().await.into_iter();
         rows.map(|row| (row.object_id, row.counted.map(|it| (it.count, it.last_ms - start_ms))))
             .collect::<Vec<_>>()
     };
@@ -140,56 +140,60 @@ async fn counted_events_have_one_record_a_minute() {
     for _ in 0..3 {
         events.record(one()).await;
     }
-    bench.clock.advance(Duration::from_secs(2));
+    context.clock.advance(Duration::from_secs(2));
     events.record(one()).await;
     events.record(one().outcome(Outcome::Refused)).await;
     let row = ("cc-a".to_owned(), Some((4, 2_000)));
     let refused = ("cc-a".to_owned(), None);
     assert_eq!(counts().await, [refused.clone(), row.clone()]);
     events.record(event("cc-b").counted()).await;
-    bench.clock.advance(Duration::from_secs(3));
+    context.clock.advance(Duration::from_secs(3));
     events.record(one()).await;
     let row = ("cc-a".to_owned(), Some((5, 5_000)));
     let other = ("cc-b".to_owned(), Some((1, 2_000)));
     assert_eq!(counts().await, [other.clone(), refused.clone(), row.clone()]);
     // What was counted before the minute ended and not written is written with the next one.
     events.record(one()).await;
-    bench.clock.advance(Duration::from_mins(1));
+    context.clock.advance(Duration::from_mins(1));
     events.record(one()).await;
     let row = ("cc-a".to_owned(), Some((6, 5_000)));
     let next = ("cc-a".to_owned(), Some((1, 65_000)));
     assert_eq!(counts().await, [next.clone(), other.clone(), refused.clone(), row.clone()]);
     events.record(one()).await;
     events.stop(Duration::from_secs(5)).await;
-    assert_eq!(bench.stored().await[0].counted.map(|it| it.count), Some(2), "a stop writes what was counted");
+    assert_eq!(
+        context.stored().await[0].counted.map(|it| it.count),
+        Some(2),
+        "a stop writes what was counted"
+    );
 }
 
 #[tokio::test]
-async fn each_use_has_a_record_where_that_is_asked_for() {
-    let bench = bench().await;
-    let events = bench.events(&Options { record_each: true, ..Options::default() });
+async fn each_use_has_a_record_if_configured() {
+    let context = context().await;
+    let events = context.events(&Options { record_each: true, ..Options::default() });
     for _ in 0..3 {
         events.record(event("cc-a").counted()).await;
     }
     events.stop(Duration::from_secs(5)).await;
-    let rows = bench.stored().await;
+    let rows = context.stored().await;
     assert_eq!((rows.len(), rows.iter().filter(|row| row.counted.is_some()).count()), (3, 0));
 }
 
 #[tokio::test]
 async fn old_events_go_and_young_ones_stay() {
-    let bench = bench().await;
+    let context = context().await;
     let hour = Duration::from_hours(1);
     for keep in [hour, Duration::ZERO] {
-        bench.clock.advance(Duration::from_secs(1));
-        let events = bench.events(&Options { keep, ..Options::default() });
+        context.clock.advance(Duration::from_secs(1));
+        let events = context.events(&Options { keep, ..Options::default() });
         events.record(event("old")).await;
         events.stop(Duration::from_secs(5)).await;
-        bench.clock.advance(hour + Duration::from_millis(1));
-        let events = bench.events(&Options { keep, ..Options::default() });
+        context.clock.advance(hour + Duration::from_millis(1));
+        let events = context.events(&Options { keep, ..Options::default() });
         events.record(event("young")).await;
         events.flush().await;
-        let left = async || bench.stored().await.into_iter().map(|row| row.object_id).collect::<Vec<_>>();
+        let left = async || context.stored().await.into_iter().map(|row| row.object_id).collect::<Vec<_>>();
         if keep.is_zero() {
             assert_eq!(left().await, ["young", "old", "young"], "kept for ever");
         } else {

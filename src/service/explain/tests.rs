@@ -40,7 +40,7 @@ fn login(code: &str, body: &str) -> Error {
 }
 
 #[test]
-fn a_refusal_of_resource_manager_reads_as_gos_library_prints_it() {
+fn arm_error_text_matches_the_go_library() {
     let body = r#"{"error":{"code":"AuthorizationFailed","message":"may not perform action 'a/read' over scope '/s'."}}"#;
     let message = "may not perform action 'a/read' over scope '/s'.";
     let error = Error::Arm(Box::new(refusal(403, Some("AuthorizationFailed"), Some(message), body)));
@@ -68,7 +68,7 @@ fn bodies_that_are_empty_or_no_json_are_shown_as_they_are() {
 }
 
 #[test]
-fn a_refused_login_has_the_answer_on_its_first_line_where_the_dashboard_finds_it() {
+fn login_error_text_has_the_body_on_its_first_line() {
     let body =
         "{\"error\": \"invalid_client\",\r\n \"error_description\": \"AADSTS7000222: expired\\r\\nTrace\"}";
     let explained = failure(&login("AADSTS7000222", body));
@@ -89,7 +89,7 @@ fn a_refused_login_has_the_answer_on_its_first_line_where_the_dashboard_finds_it
 }
 
 #[test]
-fn what_passes_by_itself_has_its_own_status_and_a_time_to_try_again() {
+fn transient_errors_have_a_status_and_retry_after() {
     for (upstream, status, again) in [
         (400, 400, None),
         (404, 400, None),
@@ -107,7 +107,7 @@ fn what_passes_by_itself_has_its_own_status_and_a_time_to_try_again() {
 }
 
 #[test]
-fn a_tenant_that_cannot_be_found_is_told_on_one_line_that_ends_in_the_message() {
+fn tenant_discovery_error_is_one_line() {
     let body =
         r#"{"error":{"code":"SubscriptionNotFound","message":"The subscription 's' could not be found."}}"#;
     let message = "The subscription 's' could not be found.";
@@ -136,7 +136,7 @@ fn hint_for(status: u16, code: &str, message: &str, url: &str) -> String {
 const URL: &str = "https://management.azure.com/subscriptions/s/resourceGroups/g/providers/x";
 
 #[test]
-fn linked_refusals_name_what_is_missing_in_every_form() {
+fn linked_authorization_errors_name_the_missing_role() {
     let start = "The client 'a' with object id 'b' has permission to perform action 'x/write' on scope '/A'; however, it does \
                  not have permission to perform ";
     let join = "Microsoft.Network/virtualNetworks/subnets/join/action";

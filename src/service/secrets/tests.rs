@@ -10,13 +10,13 @@ use super::*;
 use crate::store::{AuditRow, CredentialRow, UserRow};
 use crate::vault::KeyRing;
 
-struct Bench {
+struct TestContext {
     folder: tempfile::TempDir,
     store: Store,
     clock: Clock,
 }
 
-async fn bench() -> Bench {
+async fn context() -> TestContext {
     let folder = tempfile::tempdir().expect("folder");
     let url = store::sqlite_url(&folder.path().join("aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.expect("open");
@@ -29,14 +29,14 @@ async fn bench() -> Bench {
         created_ms: 0,
     };
     store::users::ensure(&store, &owner, None, |_| audit()).await.expect("owner");
-    Bench { folder, store, clock: Clock::manual(1_000_000_000) }
+    TestContext { folder, store, clock: Clock::manual(1_000_000_000) }
 }
 
 fn audit() -> AuditRow {
     AuditRow { id: uuid::Uuid::now_v7().to_string(), ..AuditRow::default() }
 }
 
-impl Bench {
+impl TestContext {
     fn path(&self) -> PathBuf {
         self.folder.path().join("encryption.key")
     }
@@ -91,86 +91,87 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn a_first_start_makes_a_private_key_file_and_the_next_one_uses_it() {
-    let bench = bench().await;
-    assert!(matches!(bench.open(false).await, Err(Error::NoFile { path }) if path == bench.path()));
-    let (secrets, origin) = bench.open(true).await.expect("open");
+async fn first_start_creates_a_private_key_file() {
+    let context = context().await;
+    assert!(matches!(context.open(false).await, Err(Error::NoFile { path }) if path == context.path()));
+    let (secrets, origin) = context.open(true).await.expect("open");
     assert_eq!(origin, Origin::Created);
-    assert_eq!(fs::metadata(bench.path()).expect("file").permissions().mode() & 0o777, 0o600);
-    bench.insert(&secrets, "cc-a", "secret").await;
-    let (again, origin) = bench.open(false).await.expect("open");
+    assert_eq!(fs::metadata(context.path()).expect("file").permissions().mode() & 0o777, 0o600);
+    context.insert(&secrets, "cc-a", "secret").await;
+    let (again, origin) = context.open(false).await.expect("open");
     assert_eq!(origin, Origin::Found);
     assert_eq!(again.key_ids(), secrets.key_ids());
-    assert_eq!(bench.opened(&again, "cc-a").await, "secret");
+    assert_eq!(context.opened(&again, "cc-a").await, "secret");
 }
 
 #[tokio::test]
-async fn a_start_with_the_wrong_or_no_key_file_names_the_missing_key() {
-    let bench = bench().await;
-    let secrets = bench.secrets().await;
-    bench.insert(&secrets, "cc-a", "secret").await;
+async fn start_with_wrong_key_file_names_the_missing_key() {
+    let context = context().await;
+    let secrets = context.secrets().await;
+    context.insert(&secrets, "cc-a", "secret").await;
     let id = secrets.key_ids().remove(0);
-    fs::remove_file(bench.path()).expect("remove");
-    let missing = async || match bench.open(true).await {
+    fs::remove_file(context.path()).expect("remove");
+    let missing = async || match context.open(true).await {
         Err(Error::MissingKeys { ids, .. }) => ids,
         other => panic!("{:?}", other.map(|(_, origin)| origin)),
     };
     assert_eq!(missing().await, [id.as_str()]);
-    assert!(!bench.path().exists(), "no new key when an old one is needed");
-    fs::write(bench.path(), KeyRing::generate().expose_secret()).expect("write");
+    assert!(!context.path().exists(), "no new key when an old one is needed");
+    fs::write(context.path(), KeyRing::generate().expose_secret()).expect("write");
     assert_eq!(missing().await, [id.as_str()]);
-    fs::write(bench.path(), "canary").expect("write");
-    let error = bench.open(true).await.err().expect("no key file");
+    fs::write(context.path(), "canary").expect("write");
+    let error = context.open(true).await.err().expect("no key file");
     assert!(matches!(error, Error::Keys { .. }) && !format!("{error:?}").contains("canary"));
 }
 
 #[tokio::test]
-async fn a_secret_opens_only_in_its_own_row() {
-    let bench = bench().await;
-    let secrets = bench.secrets().await;
-    bench.insert(&secrets, "cc-a", "secret").await;
-    let sealed = bench.row("cc-a").await.secret.expect("secret");
+async fn secret_is_decrypted_only_in_its_own_row() {
+    let context = context().await;
+    let secrets = context.secrets().await;
+    context.insert(&secrets, "cc-a", "secret").await;
+    let sealed = context.row("cc-a").await.secret.expect("secret");
     assert!(matches!(secrets.unseal("cc-b", &sealed), Err(vault::Error::Tampered { .. })));
 }
 
 #[tokio::test]
-async fn a_rotation_wraps_all_secrets_by_the_new_key() {
-    let bench = bench().await;
-    let secrets = bench.secrets().await;
+async fn rotation_re_encrypts_all_secrets_with_the_new_key() {
+    let context = context().await;
+    let secrets = context.secrets().await;
     for n in 0..250 {
-        bench.insert(&secrets, &format!("cc-{n:03}"), &format!("secret {n}")).await;
+        context.insert(&secrets, &format!("cc-{n:03}"), &format!("secret {n}")).await;
     }
-    let before = bench.row("cc-007").await;
-    let new = append_key(&bench.path()).expect("append");
-    assert_eq!(fs::metadata(bench.path()).expect("file").permissions().mode() & 0o777, 0o600);
+    let before = context.row("cc-007").await;
+    let new = append_key(&context.path()).expect("append");
+    assert_eq!(fs::metadata(context.path()).expect("file").permissions().mode() & 0o777, 0o600);
     let keys = secrets.reload().await.expect("reload");
     assert_eq!(keys, [new.clone(), secrets.key_ids()[1].clone()]);
 
     let rotation = secrets.rotate().await.expect("rotate");
     assert_eq!(rotation, Rotation { key_id: new.clone(), rewrapped: 250, still_needed: Vec::new() });
     assert_eq!(secrets.rotate().await.expect("again").rewrapped, 0);
-    let after = bench.row("cc-007").await;
+    let after = context.row("cc-007").await;
     let (old_secret, new_secret) = (before.secret.expect("secret"), after.secret.expect("secret"));
     assert_eq!(old_secret.ciphertext, new_secret.ciphertext);
     assert_ne!(old_secret.wrapped_key, new_secret.wrapped_key);
     assert_eq!((after.version, after.updated_ms), (2, 0));
 
-    let first_line = fs::read_to_string(bench.path()).expect("read").lines().next().expect("line").to_owned();
-    fs::write(bench.path(), first_line).expect("write");
+    let first_line =
+        fs::read_to_string(context.path()).expect("read").lines().next().expect("line").to_owned();
+    fs::write(context.path(), first_line).expect("write");
     secrets.reload().await.expect("the old key is no longer needed");
-    assert_eq!(bench.opened(&secrets, "cc-249").await, "secret 249");
+    assert_eq!(context.opened(&secrets, "cc-249").await, "secret 249");
     assert_eq!(secrets.key_ids(), [new]);
 }
 
 #[tokio::test]
-async fn a_rotation_waits_for_every_running_server_to_know_the_new_key() {
-    let bench = bench().await;
-    let server = bench.secrets().await;
+async fn rotation_requires_that_all_servers_have_the_new_key() {
+    let context = context().await;
+    let server = context.secrets().await;
     server.heartbeat().await.expect("heartbeat");
-    bench.insert(&server, "cc-a", "secret").await;
-    let new = append_key(&bench.path()).expect("append");
-    let command = bench.secrets().await;
-    bench.clock.advance(Duration::from_secs(30));
+    context.insert(&server, "cc-a", "secret").await;
+    let new = append_key(&context.path()).expect("append");
+    let command = context.secrets().await;
+    context.clock.advance(Duration::from_secs(30));
     let error = command.rotate().await.expect_err("the server is behind");
     assert!(
         matches!(&error, Error::ReplicaBehind { replica, key_id, .. } if replica == server.replica() && *key_id == new),
@@ -178,41 +179,41 @@ async fn a_rotation_waits_for_every_running_server_to_know_the_new_key() {
     );
     let said = error.to_string();
     assert!(said.contains("last seen 30 s ago") && said.contains("again in half a minute"), "{said}");
-    assert_eq!(bench.row("cc-a").await.version, 1, "nothing was changed");
+    assert_eq!(context.row("cc-a").await.version, 1, "nothing was changed");
 
     server.reload().await.expect("reload tells the others at once");
     assert_eq!(command.rotate().await.expect("rotate").rewrapped, 1);
-    assert_eq!(bench.opened(&server, "cc-a").await, "secret");
+    assert_eq!(context.opened(&server, "cc-a").await, "secret");
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_does_not_hold_up_a_rotation() {
-    let bench = bench().await;
-    let (crashed, stopped) = (bench.secrets().await, bench.secrets().await);
+async fn stopped_server_does_not_block_a_rotation() {
+    let context = context().await;
+    let (crashed, stopped) = (context.secrets().await, context.secrets().await);
     crashed.heartbeat().await.expect("heartbeat");
-    bench.clock.advance(Duration::from_millis(30_001));
+    context.clock.advance(Duration::from_millis(30_001));
     stopped.heartbeat().await.expect("heartbeat");
-    append_key(&bench.path()).expect("append");
-    let command = bench.secrets().await;
+    append_key(&context.path()).expect("append");
+    let command = context.secrets().await;
     assert!(matches!(command.rotate().await, Err(Error::ReplicaBehind { .. })), "still running");
     stopped.delete_heartbeat().await.expect("farewell");
     command.rotate().await.expect("rotate");
 }
 
 #[tokio::test]
-async fn an_unusable_key_file_changes_nothing_on_reload() {
-    let bench = bench().await;
-    let secrets = bench.secrets().await;
-    bench.insert(&secrets, "cc-a", "secret").await;
+async fn unusable_key_file_changes_nothing_on_reload() {
+    let context = context().await;
+    let secrets = context.secrets().await;
+    context.insert(&secrets, "cc-a", "secret").await;
     let keys = secrets.key_ids();
-    fs::write(bench.path(), "nonsense").expect("write");
+    fs::write(context.path(), "nonsense").expect("write");
     assert!(matches!(secrets.reload().await, Err(Error::Keys { .. })));
-    fs::write(bench.path(), KeyRing::generate().expose_secret()).expect("write");
+    fs::write(context.path(), KeyRing::generate().expose_secret()).expect("write");
     assert!(matches!(secrets.reload().await, Err(Error::MissingKeys { .. })));
-    fs::remove_file(bench.path()).expect("remove");
+    fs::remove_file(context.path()).expect("remove");
     assert!(matches!(secrets.reload().await, Err(Error::NoFile { .. } | Error::MissingKeys { .. })));
     assert_eq!(secrets.key_ids(), keys);
-    assert_eq!(bench.opened(&secrets, "cc-a").await, "secret");
+    assert_eq!(context.opened(&secrets, "cc-a").await, "secret");
 }
 
 /// Puts another key under the name of each key in the file.
@@ -241,80 +242,80 @@ fn assert_wrong_key<T>(outcome: Result<T, Error>, expected: &str) {
 
 #[tokio::test]
 async fn wrong_key_of_the_right_name_is_rejected() {
-    let bench = bench().await;
-    let secrets = bench.secrets().await;
+    let context = context().await;
+    let secrets = context.secrets().await;
     let id = secrets.key_ids().remove(0);
-    let right = fs::read_to_string(bench.path()).expect("read");
+    let right = fs::read_to_string(context.path()).expect("read");
     // Nothing has been sealed yet: the check value alone tells.
-    replace_keys(&bench.path());
-    assert_wrong_key(bench.open(true).await, &id);
-    assert_wrong_key(Secrets::inspect(&bench.path(), &bench.store).await, &id);
+    replace_keys(&context.path());
+    assert_wrong_key(context.open(true).await, &id);
+    assert_wrong_key(Secrets::inspect(&context.path(), &context.store).await, &id);
     assert_wrong_key(secrets.reload().await, &id);
-    bench.insert(&secrets, "cc-a", "secret").await;
-    assert_eq!(bench.opened(&secrets, "cc-a").await, "secret", "the key in use stays");
-    fs::write(bench.path(), right).expect("write");
-    let again = bench.secrets().await;
-    assert_eq!(bench.opened(&again, "cc-a").await, "secret");
+    context.insert(&secrets, "cc-a", "secret").await;
+    assert_eq!(context.opened(&secrets, "cc-a").await, "secret", "the key in use stays");
+    fs::write(context.path(), right).expect("write");
+    let again = context.secrets().await;
+    assert_eq!(context.opened(&again, "cc-a").await, "secret");
     secrets.reload().await.expect("the right key again");
 }
 
 #[tokio::test]
 async fn wrong_key_below_the_active_one_is_rejected() {
-    let bench = bench().await;
-    let old = bench.secrets().await.key_ids().remove(0);
-    replace_keys(&bench.path());
-    append_key(&bench.path()).expect("append");
-    assert_wrong_key(bench.open(true).await, &old);
+    let context = context().await;
+    let old = context.secrets().await.key_ids().remove(0);
+    replace_keys(&context.path());
+    append_key(&context.path()).expect("append");
+    assert_wrong_key(context.open(true).await, &old);
 }
 
 #[tokio::test]
 async fn database_without_check_values_is_verified_by_its_rows() {
     for in_cluster in [false, true] {
-        let bench = bench().await;
-        let secrets = bench.secrets().await;
+        let context = context().await;
+        let secrets = context.secrets().await;
         let id = secrets.key_ids().remove(0);
         if in_cluster {
-            bench.insert_cluster_secret(&secrets).await;
+            context.insert_cluster_secret(&secrets).await;
         } else {
-            bench.insert(&secrets, "cc-a", "secret").await;
+            context.insert(&secrets, "cc-a", "secret").await;
         }
         let name = format!("encryption-key/{id}");
-        let forget = async || bench.execute("delete from instance where key like 'encryption-key/%'").await;
-        let check_value = async || store::instance::get(&bench.store, &name).await.expect("get");
+        let forget = async || context.execute("delete from instance where key like 'encryption-key/%'").await;
+        let check_value = async || store::instance::get(&context.store, &name).await.expect("get");
         forget().await;
-        Secrets::inspect(&bench.path(), &bench.store).await.expect("inspect");
+        Secrets::inspect(&context.path(), &context.store).await.expect("inspect");
         assert_eq!(check_value().await, None, "looking writes nothing");
-        let right = fs::read_to_string(bench.path()).expect("read");
-        replace_keys(&bench.path());
-        assert_wrong_key(bench.open(false).await, &id);
+        let right = fs::read_to_string(context.path()).expect("read");
+        replace_keys(&context.path());
+        assert_wrong_key(context.open(false).await, &id);
         assert_eq!(check_value().await, None, "a wrong key leaves no check value");
-        fs::write(bench.path(), right).expect("write");
-        bench.open(false).await.expect("open");
+        fs::write(context.path(), right).expect("write");
+        context.open(false).await.expect("open");
         assert!(check_value().await.is_some());
     }
 }
 
 #[tokio::test]
-async fn one_damaged_secret_does_not_condemn_the_key() {
-    let bench = bench().await;
-    let secrets = bench.secrets().await;
-    bench.insert(&secrets, "cc-a", "secret").await;
-    bench.insert(&secrets, "cc-b", "secret").await;
-    bench.execute("delete from instance where key like 'encryption-key/%'").await;
-    bench.execute("update credentials set wrapped_key = zeroblob(60) where id = 'cc-a'").await;
-    bench.open(false).await.expect("open");
+async fn one_corrupt_secret_does_not_reject_the_key() {
+    let context = context().await;
+    let secrets = context.secrets().await;
+    context.insert(&secrets, "cc-a", "secret").await;
+    context.insert(&secrets, "cc-b", "secret").await;
+    context.execute("delete from instance where key like 'encryption-key/%'").await;
+    context.execute("update credentials set wrapped_key = zeroblob(60) where id = 'cc-a'").await;
+    context.open(false).await.expect("open");
 }
 
 #[tokio::test]
-async fn first_of_two_servers_decides_which_key_a_name_means() {
-    let bench = bench().await;
-    let paths = ["one", "two"].map(|name| bench.folder.path().join(name));
+async fn first_of_two_servers_defines_the_key_of_an_id() {
+    let context = context().await;
+    let paths = ["one", "two"].map(|name| context.folder.path().join(name));
     for path in &paths {
         fs::write(path, KeyRing::generate().expose_secret()).expect("write");
         let text = fs::read_to_string(path).expect("read");
         fs::write(path, format!("main:{}", text.split_once(':').expect("line").1)).expect("write");
     }
-    let open = |path| Secrets::open(path, false, bench.store.clone(), bench.clock.clone());
+    let open = |path| Secrets::open(path, false, context.store.clone(), context.clock.clone());
     let outcomes = tokio::join!(open(&paths[0]), open(&paths[1]));
     let outcomes = [outcomes.0, outcomes.1];
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
@@ -323,60 +324,60 @@ async fn first_of_two_servers_decides_which_key_a_name_means() {
 
 #[tokio::test]
 async fn check_values_outlive_rotation_and_removal_of_a_key() {
-    let bench = bench().await;
-    let secrets = bench.secrets().await;
-    bench.insert(&secrets, "cc-a", "secret").await;
-    let old_line = fs::read_to_string(bench.path()).expect("read");
-    let new = append_key(&bench.path()).expect("append");
+    let context = context().await;
+    let secrets = context.secrets().await;
+    context.insert(&secrets, "cc-a", "secret").await;
+    let old_line = fs::read_to_string(context.path()).expect("read");
+    let new = append_key(&context.path()).expect("append");
     secrets.reload().await.expect("reload");
     secrets.rotate().await.expect("rotate");
-    let both = fs::read_to_string(bench.path()).expect("read");
+    let both = fs::read_to_string(context.path()).expect("read");
     let new_line = both.lines().next().expect("line").to_owned();
-    fs::write(bench.path(), &new_line).expect("write");
-    assert_eq!(bench.secrets().await.key_ids(), [new]);
+    fs::write(context.path(), &new_line).expect("write");
+    assert_eq!(context.secrets().await.key_ids(), [new]);
     // The old key may come back, for an old backup; another key may not take its name.
-    fs::write(bench.path(), format!("{new_line}\n{old_line}")).expect("write");
-    bench.open(false).await.expect("open");
+    fs::write(context.path(), format!("{new_line}\n{old_line}")).expect("write");
+    context.open(false).await.expect("open");
     let old = old_line.split_once(':').expect("line").0.to_owned();
-    fs::write(bench.path(), &old_line).expect("write");
-    replace_keys(&bench.path());
-    let replaced = fs::read_to_string(bench.path()).expect("read");
-    fs::write(bench.path(), format!("{new_line}\n{replaced}")).expect("write");
-    assert_wrong_key(bench.open(false).await, &old);
+    fs::write(context.path(), &old_line).expect("write");
+    replace_keys(&context.path());
+    let replaced = fs::read_to_string(context.path()).expect("read");
+    fs::write(context.path(), format!("{new_line}\n{replaced}")).expect("write");
+    assert_wrong_key(context.open(false).await, &old);
 }
 
 #[tokio::test]
 async fn damaged_check_value_is_named() {
-    let bench = bench().await;
-    bench.secrets().await;
-    bench.execute("update instance set value = 'x' where key like 'encryption-key/%'").await;
-    let error = bench.open(false).await.err().expect("damaged");
+    let context = context().await;
+    context.secrets().await;
+    context.execute("update instance set value = 'x' where key like 'encryption-key/%'").await;
+    let error = context.open(false).await.err().expect("damaged");
     assert!(
         matches!(&error, Error::Store(store::Error::Corrupt { row, .. }) if row.starts_with("encryption-key/"))
     );
 }
 
 #[tokio::test]
-async fn a_stored_secret_is_not_in_the_files_of_the_database() {
+async fn stored_secret_is_not_in_the_database_files() {
     const CANARY: &str = "canary~secret~0123456789";
-    let bench = bench().await;
-    let secrets = bench.secrets().await;
-    bench.insert(&secrets, "cc-a", CANARY).await;
-    let mut row = bench.row("cc-a").await;
+    let context = context().await;
+    let secrets = context.secrets().await;
+    context.insert(&secrets, "cc-a", CANARY).await;
+    let mut row = context.row("cc-a").await;
     row.secret = Some(secrets.seal("cc-a", &SecretString::from(CANARY)).expect("seal"));
-    store::credentials::update(&bench.store, &row, false, &audit()).await.expect("update");
+    store::credentials::update(&context.store, &row, false, &audit()).await.expect("update");
     let mut seen = 0;
-    for entry in fs::read_dir(bench.folder.path()).expect("list") {
+    for entry in fs::read_dir(context.folder.path()).expect("list") {
         let bytes = fs::read(entry.expect("entry").path()).expect("read");
         seen += usize::from(bytes.windows(6).any(|window| window == b"user-a"));
         assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
     }
     assert!(seen > 0, "the row itself was found, so its secret would have been");
-    assert_eq!(bench.opened(&secrets, "cc-a").await, CANARY);
+    assert_eq!(context.opened(&secrets, "cc-a").await, CANARY);
 }
 
 #[test]
-fn a_new_key_is_put_in_front_and_a_file_that_is_none_is_left_alone() {
+fn new_key_is_inserted_first_and_other_files_are_kept() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("keys");
     let first = append_key(&path).expect("new file");

@@ -46,7 +46,7 @@ fn text(found: &Found) -> &[u8] {
 }
 
 #[tokio::test]
-async fn slow_load_serves_the_old_list_and_keeps_its_result() {
+async fn slow_load_serves_the_stale_entry_and_caches_its_result() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let clock = Clock::manual(1_000_000);
@@ -81,7 +81,7 @@ fn timeout() -> azure::Error {
 }
 
 #[tokio::test]
-async fn after_a_timeout_the_old_list_is_served_at_once() {
+async fn stale_entry_is_served_at_once_after_a_timeout() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let clock = Clock::manual(1_000_000);
@@ -116,7 +116,7 @@ async fn after_a_timeout_the_old_list_is_served_at_once() {
 }
 
 #[tokio::test]
-async fn a_fresh_request_waits_and_never_gets_the_old_list() {
+async fn fresh_request_never_gets_a_stale_entry() {
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, Duration::from_millis(1));
     warm(&cache, &clock, Kind::Networks).await;
@@ -138,7 +138,7 @@ async fn a_fresh_request_waits_and_never_gets_the_old_list() {
 }
 
 #[tokio::test]
-async fn only_failures_that_say_nothing_allow_the_old_list() {
+async fn only_transient_errors_allow_a_stale_entry() {
     let unusable = azure::Error::ForeignLink { host: "elsewhere".to_owned() };
     for (error, served) in [
         (timeout(), true),
@@ -156,7 +156,7 @@ async fn only_failures_that_say_nothing_allow_the_old_list() {
 }
 
 #[tokio::test]
-async fn a_list_is_served_for_a_day_past_its_time_and_no_longer() {
+async fn entry_is_served_for_a_day_after_its_ttl() {
     for kind in Kind::ALL {
         let clock = Clock::manual(1_000_000);
         let cache = cache(&clock, NEVER, NEVER);
@@ -170,7 +170,7 @@ async fn a_list_is_served_for_a_day_past_its_time_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_load_from_before_a_change_is_not_kept() {
+async fn load_from_before_a_change_is_not_cached() {
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, NEVER);
     let (release, held) = oneshot::channel::<()>();
