@@ -5,7 +5,7 @@
 pub mod access;
 pub mod actor;
 pub mod agents;
-pub mod attempts;
+
 pub mod audit;
 pub mod azure_access;
 pub mod base;
@@ -22,6 +22,7 @@ pub mod instance;
 pub mod kubeconfigs;
 pub mod kubernetes;
 pub mod listings;
+pub mod login_failures;
 pub mod members;
 pub mod metadata;
 pub mod nodes;

@@ -97,7 +97,7 @@ pub(super) async fn authenticate(
         }
         Err(_) => {
             context.auth_outcome.set(false);
-            state.login_failures().failed(context.client_ip).await;
+            state.login_failures().record(context.client_ip).await;
             Err(AuthError::Unauthorized)
         }
     }

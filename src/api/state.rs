@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::forwarded::ForwardedConfig;
 use super::request_metrics::RequestMetrics;
-use crate::service::attempts::Attempts;
 use crate::service::core::Core;
+use crate::service::login_failures::LoginFailures;
 use crate::service::plans::Plans;
 
 /// The services, shared by all requests.
@@ -86,7 +86,7 @@ struct Inner {
     core: Core,
     plans: Plans,
     http: HttpState,
-    login_failures: Attempts,
+    login_failures: LoginFailures,
 }
 
 impl Deref for AppState {
@@ -101,7 +101,7 @@ impl AppState {
     /// Shares the services.
     pub fn new(services: Services) -> Self {
         let Services { core, plans, http } = services;
-        let login_failures = Attempts::new(http.request_limit);
+        let login_failures = LoginFailures::new(http.request_limit);
         Self(Arc::new(Inner { core, plans, http: HttpState::new(http), login_failures }))
     }
 
@@ -115,7 +115,7 @@ impl AppState {
         &self.0.plans
     }
 
-    pub(super) fn login_failures(&self) -> &Attempts {
+    pub(super) fn login_failures(&self) -> &LoginFailures {
         &self.0.login_failures
     }
 

@@ -59,7 +59,7 @@ async fn connect(
         Ok(admission) => admission,
         Err(refusal) => {
             if matches!(refusal, AgentRefusal::Unknown | AgentRefusal::UnknownBearer) {
-                state.login_failures().failed(context.client_ip).await;
+                state.login_failures().record(context.client_ip).await;
             }
             return plain(status(&refusal), &refusal.to_string());
         }

@@ -51,7 +51,7 @@ async fn get_manifest(
         Err(ManifestError::Other(error)) => Error::from(error).into_response(),
         Err(error) => {
             if matches!(error, ManifestError::Unknown) {
-                state.login_failures().failed(context.client_ip).await;
+                state.login_failures().record(context.client_ip).await;
             }
             plain(StatusCode::BAD_REQUEST, error.to_string())
         }

@@ -1,0 +1,77 @@
+//! Counts failed logins per client IP and delays their responses, to slow down guessing. Valid tokens are never delayed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use tokio::sync::Semaphore;
+
+/// The failures without a delay, because users mistype and tokens of running programs expire; then the delays.
+const MAX_UNDELAYED: u32 = 5;
+const MIN_DELAY: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_secs(3);
+/// The maximum number of client IPs, and the time after its last failure for which one is counted.
+const CACHE_CAPACITY: u64 = 100_000;
+const CACHE_IDLE_TTL: Duration = Duration::from_mins(10);
+/// The most responses that are delayed at the same time. Further ones are not delayed, so that they do not exhaust the server.
+const MAX_DELAYED: usize = 512;
+
+/// The failed logins of the last ten minutes.
+#[derive(Clone)]
+pub struct LoginFailures {
+    failures: Cache<IpAddr, Arc<AtomicU32>>,
+    delayed: Arc<Semaphore>,
+}
+
+impl LoginFailures {
+    /// The failures of a server with the limit `max_requests`; at most half of these requests are delayed.
+    pub fn new(max_requests: usize) -> Self {
+        Self {
+            failures: Cache::builder().max_capacity(CACHE_CAPACITY).time_to_idle(CACHE_IDLE_TTL).build(),
+            delayed: Arc::new(Semaphore::new(MAX_DELAYED.min(max_requests / 2))),
+        }
+    }
+
+    /// Counts a failed login of a client IP, and waits according to its previous failures.
+    pub async fn record(&self, client_ip: IpAddr) {
+        metrics::counter!("norman_aks_failed_logins_total").increment(1);
+        let delay = self.count(client_ip);
+        if delay.is_zero() {
+            return;
+        }
+        if let Ok(_permit) = self.delayed.try_acquire() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    fn count(&self, client_ip: IpAddr) -> Duration {
+        let before = self.failures.get_with(client_ip, Arc::default).fetch_add(1, Ordering::Relaxed);
+        match before.checked_sub(MAX_UNDELAYED) {
+            None => Duration::ZERO,
+            Some(delayed) => MIN_DELAY.saturating_mul(1 << delayed.min(10)).min(MAX_DELAY),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixth_failure_is_delayed_and_later_ones_longer() {
+        let failures = LoginFailures::new(1_024);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let delays: Vec<u128> = (0..13).map(|_| failures.count(address).as_millis()).collect();
+        assert_eq!(delays, [0, 0, 0, 0, 0, 100, 200, 400, 800, 1600, 3000, 3000, 3000]);
+        assert_eq!(failures.count(IpAddr::from([192, 0, 2, 2])), Duration::ZERO);
+    }
+
+    #[test]
+    fn at_most_half_of_the_requests_are_delayed() {
+        for (requests, waiting) in [(1, 0), (2, 1), (100, 50), (1_024, 512), (100_000, 512)] {
+            assert_eq!(LoginFailures::new(requests).delayed.available_permits(), waiting);
+        }
+    }
+}
