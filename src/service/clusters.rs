@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use self::body::{check_texts, convert, convert_config, label, no_aks_config};
 use self::checks::{broken, check_changeable, check_subscription, insert_error, is_renamed, names_seen_by};
-pub use self::review::ReviewQuestion;
+pub use self::review::ReviewInput;
 pub use self::version::ClusterVersion;
 use aks::review::{Review, UnknownField, misplaced};
 use aks::role::Role;

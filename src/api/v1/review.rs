@@ -24,7 +24,7 @@ use crate::api::v3::schemas::AKS_CONFIG;
 use crate::api::v3::unknown_fields::unknown_fields;
 use crate::service::Invalid;
 use crate::service::actor::Actor;
-use crate::service::clusters::ReviewQuestion;
+use crate::service::clusters::ReviewInput;
 use crate::service::credentials::InlineCredential;
 
 /// What is to be reviewed.
@@ -132,12 +132,12 @@ async fn review_cluster(
     actor: Actor,
     Body(body): Body,
 ) -> Result<Response, Error> {
-    let review = state.clusters.review(&actor, question(body)?).await?;
+    let review = state.clusters.review(&actor, review_input(body)?).await?;
     Ok(reply::json(StatusCode::OK, &ReviewResult::from(review)))
 }
 
 /// Takes the body apart: what belongs to the cluster, and what to the credential.
-fn question(body: Object) -> Result<ReviewQuestion, Error> {
+fn review_input(body: Object) -> Result<ReviewInput, Error> {
     // Only a change of a cluster clears a field with `null`.
     let input_for = if body.contains_key("clusterId") { InputFor::Update } else { InputFor::Create };
     let unknown = unknown_fields(&body);
@@ -162,7 +162,7 @@ fn question(body: Object) -> Result<ReviewQuestion, Error> {
         let client_secret = SecretString::from(secret);
         Some(InlineCredential { tenant_id, subscription_id, client_id, client_secret, environment })
     };
-    Ok(ReviewQuestion { cluster_id, body, unknown, credential })
+    Ok(ReviewInput { cluster_id, body, unknown, credential })
 }
 
 impl From<Review> for ReviewResult {

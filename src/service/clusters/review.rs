@@ -15,7 +15,7 @@ use crate::service::reviews::{AccessWait, Existing, ReviewRequest, annotation};
 
 /// A request for a review that saves nothing.
 #[derive(Debug)]
-pub struct ReviewQuestion {
+pub struct ReviewInput {
     /// The cluster object that would be changed; `None` for a new one.
     pub cluster_id: Option<String>,
     /// The body of the POST or PUT to review.
@@ -39,23 +39,23 @@ impl Clusters {
     ///
     /// # Errors
     /// If the caller may not change the cluster, or not use the credential.
-    pub async fn review(&self, by: &Actor, question: ReviewQuestion) -> Result<Review> {
-        let stored = match question.cluster_id.as_deref() {
+    pub async fn review(&self, by: &Actor, input: ReviewInput) -> Result<Review> {
+        let stored = match input.cluster_id.as_deref() {
             Some(id) => Some(Cluster::try_from(self.own_row(&by.caller, id).await?)?),
             None => None,
         };
         let body = match &stored {
-            Some(stored) => stored.changed(question.body, Mode::Merge),
-            None => merge::changed(&Object::new(), question.body, Mode::Replace),
+            Some(stored) => stored.changed(input.body, Mode::Merge),
+            None => merge::changed(&Object::new(), input.body, Mode::Replace),
         };
         let spec = convert(body)?;
         if !spec.body().contains_key(AKS_CONFIG) {
             return Err(no_aks_config());
         }
         let existing = stored.as_ref().map(existing);
-        let request = ReviewRequest { spec: &spec, existing: existing.as_ref(), unknown: &question.unknown };
-        let is_inline = question.credential.is_some();
-        let mut review = self.inner.reviews.review(by, &request, question.credential).await?;
+        let request = ReviewRequest { spec: &spec, existing: existing.as_ref(), unknown: &input.unknown };
+        let is_inline = input.credential.is_some();
+        let mut review = self.inner.reviews.review(by, &request, input.credential).await?;
         if !is_inline {
             let own_id = stored.as_ref().map_or("", |stored| stored.id.as_str());
             review.findings.splice(..0, self.taken(by, own_id, &spec).await?);
