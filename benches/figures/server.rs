@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::routing::get;
 use azure_sandbox::{Sandbox, Seed};
 use bytes::Bytes;
@@ -215,7 +216,8 @@ async fn store_credential(app: &App, token: &SecretString) -> Result<String> {
 /// The response of the server, for the bare route.
 async fn response(app: &App, ready: &Ready, action: &str) -> Result<Bytes> {
     let http_request = Request::get(listing_path(action, &ready.credential))
-        .header(AUTHORIZATION, format!("Bearer {}", ready.token));
+        .header(AUTHORIZATION, format!("Bearer {}", ready.token))
+        .extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0))));
     let response = app.router().call(http_request.body(Body::empty())?).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
