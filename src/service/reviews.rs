@@ -330,7 +330,7 @@ fn has_verified_access(azure: &AzureData) -> bool {
 }
 
 fn reject_errors(review: Review) -> Result<Review> {
-    match (review.first_error(), review.refusal()) {
+    match (review.first_error(), review.rejection_message()) {
         (Some(finding), Some(message)) => {
             Err(Invalid::field("InvalidOption", &finding.field, message).into())
         }

@@ -45,8 +45,8 @@ mod rules;
 mod security;
 mod sizes;
 mod sources;
-mod state;
 mod subnets;
+mod terraform_state;
 #[cfg(test)]
 mod tests;
 mod unknown;
@@ -101,7 +101,7 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     if let Purpose::Update(before) = subject.purpose {
         let stored = Subject { spec: before.stored, isolation: before.isolation, ..*subject };
         let known = check(&Case::new(&stored, azure));
-        review.soften(|finding| known.has(finding) && !is_access(finding));
+        review.downgrade_errors(|finding| known.has(finding) && !is_access(finding));
         drop_running(&mut review, subject, before, azure);
     }
     if subject.spec.is_import() {
@@ -109,13 +109,13 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
         let is_blocking = |rule: &str| {
             blocking.contains(&rule) || changes::RULES.iter().any(|changing| changing.name == rule)
         };
-        review.soften(|finding| !is_access(finding) && !is_blocking(&finding.rule));
+        review.downgrade_errors(|finding| !is_access(finding) && !is_blocking(&finding.rule));
     }
     if subject.advise {
-        review.soften(|finding| finding.rests_on_azure);
+        review.downgrade_errors(|finding| finding.rests_on_azure);
     }
     if let Purpose::Update(before) = subject.purpose {
-        state::name_way_out(&mut review, subject, before);
+        terraform_state::add_remedies(&mut review, subject, before);
     }
     review.findings.sort_by_key(|finding| finding.severity);
     review

@@ -18,7 +18,7 @@ pub enum Severity {
     Advice,
 }
 
-/// Something about a specification that its user should know.
+/// A problem of a specification, or a possible improvement, that a rule found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
@@ -66,7 +66,7 @@ pub struct Unchecked {
 pub struct Review {
     /// Errors first, then warnings, then advice; within each in the order of the rules.
     pub findings: Vec<Finding>,
-    /// Rules that need a response of Azure that could not be had.
+    /// Rules that could not be checked because a response of Azure is missing.
     pub unchecked: Vec<Unchecked>,
 }
 
@@ -81,22 +81,23 @@ impl Review {
         self.errors().next()
     }
 
-    /// Whether the rule of the finding found the same.
+    /// Whether the review has a finding of the same rule with the same message.
     pub(super) fn has(&self, finding: &Finding) -> bool {
-        self.findings.iter().any(|known| known.rule == finding.rule && known.message == finding.message)
+        self.findings.iter().any(|other| other.rule == finding.rule && other.message == finding.message)
     }
 
-    /// Turns the errors that `which` selects into warnings.
-    pub(super) fn soften(&mut self, which: impl Fn(&Finding) -> bool) {
+    /// Turns the errors that the predicate selects into warnings.
+    pub(super) fn downgrade_errors(&mut self, predicate: impl Fn(&Finding) -> bool) {
         for finding in &mut self.findings {
-            if finding.is_error() && which(finding) {
+            if finding.is_error() && predicate(finding) {
                 finding.severity = Severity::Warning;
             }
         }
     }
 
-    /// The first error as one sentence, with the number of further errors. Rancher's messages on save are not extended.
-    pub fn refusal(&self) -> Option<String> {
+    /// The first error as one sentence, with the number of further errors. A message of Rancher stays as it is, without the
+    /// number.
+    pub fn rejection_message(&self) -> Option<String> {
         let (first, more) = (self.first_error()?, self.errors().count() - 1);
         let sentence = first.sentence();
         if more == 0 || first.source == SAVING {
@@ -105,9 +106,9 @@ impl Review {
         Some(format!("{sentence} (and {more} more: POST /api/v1/aks/review lists all)"))
     }
 
-    /// Adds a finding that was made outside the review, unless its rule has one already.
+    /// Adds a finding from outside the review, unless its rule has one already.
     pub fn add(&mut self, finding: Finding) {
-        if self.findings.iter().all(|known| known.rule != finding.rule) {
+        if self.findings.iter().all(|other| other.rule != finding.rule) {
             self.findings.push(finding);
             self.findings.sort_by_key(|finding| finding.severity);
         }

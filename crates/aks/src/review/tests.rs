@@ -174,7 +174,7 @@ fn without_azure_only_static_rules_block_and_the_others_are_unchecked() {
 
 #[test]
 fn refusal_counts_further_errors() {
-    let refusal = |keys: Value| Situation::create().with(set(keys)).review().refusal();
+    let refusal = |keys: Value| Situation::create().with(set(keys)).review().rejection_message();
     assert_eq!(refusal(json!({})), None);
     let several =
         refusal(json!({"dnsPrefix": "a_b", "loadBalancerSku": "Gold", "networkPolicy": "cilium"})).unwrap();

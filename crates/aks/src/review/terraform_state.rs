@@ -1,5 +1,5 @@
 //! Values that Terraform keeps in its state after a rejected change and sends again although the file no longer sets them. Where
-//! Azure has a value, the response corrects them ([`defaults`]); otherwise the error names the way out.
+//! Azure has a value, the response replaces them ([`defaults`]); otherwise this module adds a remedy to the error.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::spec::{AksConfig, defaults};
 
 /// Keys of clusters and node pools that the provider takes from its state if the file does not set them (optional and computed
 /// attributes of its release 8.5).
-const KEPT: [&str; 17] = [
+const STATE_KEYS: [&str; 17] = [
     "dnsServiceIp",
     "dockerBridgeCidr",
     "linuxAdminUsername",
@@ -29,33 +29,33 @@ const KEPT: [&str; 17] = [
     "virtualNetworkResourceGroup",
 ];
 
-const WAY_OUT: &str = "if the file no longer sets it, Terraform sends it from its state: write a valid value, or remove the \
+const STATE_REMEDY: &str = "if the file no longer sets it, Terraform sends it from its state: write a valid value, or remove the \
     resource from the state (terraform state rm) and import it";
 
-/// Adds the way out to errors about keys that the user never set and for which Azure has no value.
-pub(super) fn name_way_out(review: &mut Review, subject: &Subject<'_>, before: Before<'_>) {
+/// Extends the remedy of errors about keys that the user never set and for which Azure has no value.
+pub(super) fn add_remedies(review: &mut Review, subject: &Subject<'_>, before: Before<'_>) {
     let upstream = before.upstream.filter(|_| !subject.spec.is_import());
     let azure = upstream.map(|upstream| defaults::Azure {
         upstream,
         node_resource_group: before.details.node_resource_group.as_ref(),
     });
     for finding in review.findings.iter_mut().filter(|finding| finding.is_error()) {
-        let last = finding.field.rsplit('.').next().unwrap_or_default();
-        let Some(key) = KEPT.into_iter().find(|key| *key == last) else { continue };
-        let is_corrected = azure.as_ref().is_some_and(|azure| defaults::has(azure, key));
-        if !is_corrected && !is_set(before.stored, subject.spec, &finding.field, key) {
-            finding.remedy = format!("{}; {WAY_OUT}", finding.remedy);
+        let name = finding.field.rsplit('.').next().unwrap_or_default();
+        let Some(key) = STATE_KEYS.into_iter().find(|key| *key == name) else { continue };
+        let has_azure_value = azure.as_ref().is_some_and(|azure| defaults::has(azure, key));
+        if !has_azure_value && !is_set(before.stored, subject.spec, &finding.field, key) {
+            finding.remedy = format!("{}; {STATE_REMEDY}", finding.remedy);
         }
     }
 }
 
 /// Whether the user has set the key before, in the cluster or in the node pool with this name.
-fn is_set(stored: &AksConfig, wanted: &AksConfig, field: &str, key: &str) -> bool {
+fn is_set(stored: &AksConfig, desired: &AksConfig, field: &str, key: &str) -> bool {
     let owner = match field.strip_prefix("aksConfig.nodePools[") {
         None => json!(stored),
         Some(rest) => {
             let index = rest.split(']').next().and_then(|index| index.parse::<usize>().ok());
-            let pool = index.and_then(|index| wanted.pools().get(index));
+            let pool = index.and_then(|index| desired.pools().get(index));
             json!(pool.and_then(|pool| stored.pool(pool.name.as_deref()?)))
         }
     };
