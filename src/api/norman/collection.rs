@@ -92,7 +92,7 @@ impl Collection<Object> {
         }
         let partial = data.len() > options.limit;
         data.truncate(options.limit);
-        let own = links.to(path);
+        let own = links.url(path);
         let next = data
             .last()
             .and_then(|object| object.get("id")?.as_str())
@@ -104,7 +104,7 @@ impl Collection<Object> {
             create_types: schema
                 .collection
                 .filter(|_| schema.collection_methods.contains(&"POST"))
-                .map(|path| (schema.id, links.to(path)))
+                .map(|path| (schema.id, links.url(path)))
                 .into_iter()
                 .collect(),
             actions: BTreeMap::new(),

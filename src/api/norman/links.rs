@@ -14,13 +14,13 @@ pub struct Links {
 }
 
 impl Links {
-    /// `base` is scheme and host, for example `https://rancher.example.com`, without a slash at the end.
+    /// `base` is the scheme and host, for example `https://rancher.example.com`, without a slash at the end.
     pub fn new(base: String) -> Self {
         Self { base }
     }
 
     /// The URL of `path`, which starts with a slash.
-    pub fn to(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 }
@@ -40,6 +40,6 @@ mod tests {
     #[test]
     fn links_are_absolute_and_keep_colons() {
         let links = Links::new("https://h:8443".to_owned());
-        assert_eq!(links.to("/v3/cloudCredentials/a:b"), "https://h:8443/v3/cloudCredentials/a:b");
+        assert_eq!(links.url("/v3/cloudCredentials/a:b"), "https://h:8443/v3/cloudCredentials/a:b");
     }
 }

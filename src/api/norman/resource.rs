@@ -56,7 +56,7 @@ impl<'a> Resource<'a> {
 
     /// The whole object: `fields` and the common part.
     pub fn object(&self, links: &Links, fields: Object) -> Object {
-        let own = links.to(&format!("/v3/{}/{}", self.schema.plural, self.id));
+        let own = links.url(&format!("/v3/{}/{}", self.schema.plural, self.id));
         let actions: BTreeMap<_, _> =
             self.schema.actions.iter().map(|(name, _)| (*name, format!("{own}?action={name}"))).collect();
         let mut own_links = Object::from_iter([("self".to_owned(), json!(own))]);

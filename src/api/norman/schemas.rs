@@ -165,8 +165,8 @@ impl Schema {
 
     /// The type as `/v3/schemas/<id>` returns it.
     pub fn view(&'static self, links: &Links) -> SchemaView {
-        let mut addresses = BTreeMap::from([("self", links.to(&format!("/v3/schemas/{}", self.id)))]);
-        addresses.extend(self.collection.map(|path| ("collection", links.to(path))));
+        let mut addresses = BTreeMap::from([("self", links.url(&format!("/v3/schemas/{}", self.id)))]);
+        addresses.extend(self.collection.map(|path| ("collection", links.url(path))));
         SchemaView {
             base_type: "schema",
             collection_filters: if self.collection.is_some() {

@@ -162,7 +162,7 @@ async fn list_audit(
     let page = state.events.page(&caller, &filter, limit).await?;
     let next = page.next.map(|next| {
         let query = query.with("after", &audit::format_cursor(&next));
-        links.to(&format!("{PATH}?{query}"))
+        links.url(&format!("{PATH}?{query}"))
     });
     let data = page.rows.into_iter().map(AuditRecord::from).collect();
     Ok(reply::json(StatusCode::OK, &AuditList { data, next }))

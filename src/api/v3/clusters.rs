@@ -95,7 +95,7 @@ impl V3Type for Clusters {
         if action != kubeconfigs::ACTION {
             return Ok(None);
         }
-        match call.state.kubeconfigs.generate(&call.actor, id, &call.links.to("")).await? {
+        match call.state.kubeconfigs.generate(&call.actor, id, &call.links.url("")).await? {
             Generated::Kubeconfig(config) => Ok(Some(kubeconfig::respond(&config))),
             Generated::Unreachable(reason) if call.is_browser_session => Err(reason.into()),
             Generated::Unreachable(reason) => Ok(Some(kubeconfig::respond_empty(&reason))),

@@ -46,7 +46,7 @@ async fn get_manifest(
         ManifestName::Other => return plain(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
     };
     let auth_image = query.auth_image.as_deref();
-    match state.registration.manifest(token, cluster_id, auth_image, &links.to("")).await {
+    match state.registration.manifest(token, cluster_id, auth_image, &links.url("")).await {
         Ok(manifest) => plain(StatusCode::OK, manifest),
         Err(ManifestError::Other(error)) => Error::from(error).into_response(),
         Err(error) => {

@@ -80,7 +80,7 @@ async fn views(call: &Call, cluster_id: Option<&str>) -> Result<Vec<Object>, Err
 
 /// The URL of this server in commands that people run later.
 async fn server_url(call: &Call) -> String {
-    call.state.registration.server(&call.links.to("")).await
+    call.state.registration.server(&call.links.url("")).await
 }
 
 fn view(token: &RegistrationToken, server_url: &str, links: &Links) -> Object {

@@ -82,7 +82,7 @@ async fn get_root(_: Authenticated, links: Links) -> Response {
     let root = ApiRoot {
         api_version: ApiVersion { group: "management.cattle.io", path: "/v3", version: "v3" },
         base_type: "apiRoot",
-        links: collections.chain(own).map(|(name, path)| (name, links.to(path))).collect(),
+        links: collections.chain(own).map(|(name, path)| (name, links.url(path))).collect(),
         r#type: "apiRoot",
     };
     reply::json(StatusCode::OK, &root)
@@ -98,7 +98,7 @@ async fn get_root(_: Authenticated, links: Links) -> Response {
 )]
 async fn list_schemas(_: Authenticated, links: Links) -> Response {
     let types: Vec<SchemaView> = schemas::ALL.iter().map(|schema| schema.view(&links)).collect();
-    Collection::whole("schema", links.to("/v3/schemas"), types).into_response()
+    Collection::whole("schema", links.url("/v3/schemas"), types).into_response()
 }
 
 /// One type below `/v3`.

@@ -75,7 +75,7 @@ fn part_links(id: &str, role: Role, links: &Links) -> Vec<(&'static str, String)
     let of_owners = of_owners.into_iter().filter(|_| role == Role::Owner);
     of_owners
         .chain(of_all)
-        .map(|(name, part)| (name, links.to(&format!("/v3/clusters/{id}/{part}"))))
+        .map(|(name, part)| (name, links.url(&format!("/v3/clusters/{id}/{part}"))))
         .collect()
 }
 
