@@ -101,7 +101,7 @@ fn expand_to_all_crates(directives: &str) -> String {
 
 /// Whether the log cannot be written because its disk is full.
 pub fn log_is_full() -> bool {
-    writer::is_full()
+    writer::is_disk_full()
 }
 
 #[cfg(test)]

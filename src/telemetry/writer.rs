@@ -1,7 +1,7 @@
-//! A log writer that never blocks those who log: lines go into a buffer, which a thread writes in batches.
+//! A log writer that never blocks the threads that log: lines go into a buffer, which one thread writes in batches.
 //!
 //! If standard error is read too slowly and the buffer is full, lines below `WARN` are dropped and counted; warnings and
-//! errors have as much space again.
+//! errors may fill the buffer to twice that size.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -16,13 +16,13 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Capacity of the buffer for lines below `WARN`, in bytes.
 const CAPACITY: usize = 4 << 20;
-/// Capacity of the buffer for warnings and errors, in bytes.
+/// Capacity of the same buffer for warnings and errors, in bytes.
 const URGENT_CAPACITY: usize = 2 * CAPACITY;
 /// Interval between two batches. Waking the thread for each line would cost more than the line itself.
 const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Size of a batch that is written without waiting for the interval, in bytes.
 const MAX_BATCH_SIZE: usize = CAPACITY / 4;
-/// Timeout of writing the rest when the program ends.
+/// Timeout of [`Guard::flush`].
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The lines that are not written yet.
@@ -30,9 +30,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 struct Pending {
     lines: Vec<u8>,
     dropped: u64,
-    /// Senders that are dropped once the lines are written.
+    /// Senders of [`Guard::flush`], which returns when they are dropped after the lines are written.
     flushes: Vec<mpsc::Sender<Infallible>>,
-    /// Whether the lines are written without waiting for the interval.
+    /// Whether the thread writes the lines without waiting for the interval.
     urgent: bool,
     /// Whether the thread waits for the first line.
     idle: bool,
@@ -79,7 +79,7 @@ impl Buffer {
 
     /// Writes batches for the rest of the process.
     fn write_batches(&self, out: impl Write) {
-        let mut output = Output::new(out, &FULL);
+        let mut output = Output::new(out, &DISK_FULL);
         let mut buffer = Vec::new();
         loop {
             let batch = self.take(buffer);
@@ -97,7 +97,7 @@ impl Buffer {
             buffer = batch.lines;
             buffer.clear();
             buffer.shrink_to(CAPACITY / 16);
-            // The first line after a silence does not wait.
+            // Waiting after the batch, not before it, so that a single line is written at once.
             drop(self.wake.wait_timeout_while(self.lock(), BATCH_INTERVAL, |pending| !pending.urgent));
         }
     }
@@ -112,44 +112,44 @@ impl Buffer {
     }
 }
 
-/// Whether the last write failed for lack of space.
-static FULL: AtomicBool = AtomicBool::new(false);
+/// Whether the last write failed because the disk is full.
+static DISK_FULL: AtomicBool = AtomicBool::new(false);
 
 /// Whether the log cannot be written because its disk is full.
-pub(super) fn is_full() -> bool {
-    FULL.load(Ordering::Relaxed)
+pub(super) fn is_disk_full() -> bool {
+    DISK_FULL.load(Ordering::Relaxed)
 }
 
-/// Standard error, with the lines that could not be written and are not reported yet.
+/// Standard error, with the number of lines that it did not take and the next write reports.
 struct Output<W> {
     out: W,
     lost: u64,
     reason: String,
-    full: &'static AtomicBool,
+    disk_full: &'static AtomicBool,
 }
 
 impl<W: Write> Output<W> {
-    fn new(out: W, full: &'static AtomicBool) -> Self {
-        Self { out, lost: 0, reason: String::new(), full }
+    fn new(out: W, disk_full: &'static AtomicBool) -> Self {
+        Self { out, lost: 0, reason: String::new(), disk_full }
     }
 
-    /// Writes lines. The server goes on if standard error is closed or full.
+    /// Writes lines. A failure is counted and reported later; it does not stop the server.
     fn write(&mut self, lines: &[u8]) {
         if lines.is_empty() {
             return;
         }
         let Err(error) = self.report_lost().and_then(|()| self.out.write_all(lines)) else {
-            return self.full.store(false, Ordering::Relaxed);
+            return self.disk_full.store(false, Ordering::Relaxed);
         };
         let lost = lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
         self.lost += lost;
         self.reason = error.to_string();
-        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        self.full.store(full, Ordering::Relaxed);
-        if full {
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        self.disk_full.store(is_full, Ordering::Relaxed);
+        if is_full {
             metrics::counter!("norman_aks_disk_full_errors_total", "of" => "log").increment(1);
         }
-        count_lost(if full { "full" } else { "error" }, lost);
+        count_lost(if is_full { "full" } else { "error" }, lost);
     }
 
     /// Reports lost lines, on a new line, because the last one may be incomplete.
@@ -171,11 +171,11 @@ fn count_lost(reason: &'static str, lines: u64) {
     metrics::counter!("norman_aks_log_lines_lost_total", "reason" => reason).increment(lines);
 }
 
-/// Makes a writer into the buffer for each event.
+/// Creates a [`LineWriter`] for each event.
 #[derive(Clone)]
-pub(super) struct LineWriters(Arc<Buffer>);
+pub(super) struct MakeLineWriter(Arc<Buffer>);
 
-/// Appends to the buffer; each write is a whole line.
+/// Appends to the buffer. Each call of `write` passes one whole line.
 pub(super) struct LineWriter<'a> {
     buffer: &'a Buffer,
     capacity: usize,
@@ -192,7 +192,7 @@ impl Write for LineWriter<'_> {
     }
 }
 
-impl<'a> MakeWriter<'a> for LineWriters {
+impl<'a> MakeWriter<'a> for MakeLineWriter {
     type Writer = LineWriter<'a>;
 
     fn make_writer(&'a self) -> LineWriter<'a> {
@@ -228,11 +228,11 @@ impl Drop for Guard {
 }
 
 /// Starts the thread that writes to `out`.
-pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(LineWriters, Guard)> {
+pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(MakeLineWriter, Guard)> {
     let buffer = Arc::new(Buffer::default());
     let writer = Arc::clone(&buffer);
     thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_batches(out))?;
-    Ok((LineWriters(Arc::clone(&buffer)), Guard(buffer)))
+    Ok((MakeLineWriter(Arc::clone(&buffer)), Guard(buffer)))
 }
 
 #[cfg(test)]
@@ -260,7 +260,7 @@ mod tests {
     }
 
     /// The log on a gate that opens when the sender is dropped, and a function that reads what is written.
-    fn start_on_gate() -> (LineWriters, Guard, mpsc::Sender<()>, impl Fn() -> String) {
+    fn start_on_gate() -> (MakeLineWriter, Guard, mpsc::Sender<()>, impl Fn() -> String) {
         let (open, permits) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let (lines, guard) = start(Gate { permits, written: Arc::clone(&written) }).unwrap();
@@ -283,7 +283,8 @@ mod tests {
         });
         drop(guard);
         let text = written();
-        let expected: Vec<_> = (0..4_000).map(|all| format!("<{} {}>", all / 1_000, all % 1_000)).collect();
+        let expected: Vec<_> =
+            (0..4_000).map(|index| format!("<{} {}>", index / 1_000, index % 1_000)).collect();
         assert_eq!(text.lines().count(), 4_000);
         assert_eq!(text.lines().collect::<BTreeSet<_>>(), expected.iter().map(String::as_str).collect());
     }
@@ -292,7 +293,7 @@ mod tests {
     fn slow_reader_costs_only_lines_below_warn() {
         let (lines, guard, open, written) = start_on_gate();
         let small = [b"i".repeat(1023), b"\n".to_vec()].concat();
-        // More than the buffer holds, twice, while nothing can be written.
+        // Three times the capacity, while nothing can be written.
         for _ in 0..3 * CAPACITY / small.len() {
             lines.0.push(&small, CAPACITY);
         }
@@ -339,15 +340,15 @@ mod tests {
                 Ok(())
             }
         }
-        static FULL: AtomicBool = AtomicBool::new(false);
-        let mut output = Output::new(Disk { free: 6, written: Vec::new() }, &FULL);
+        static DISK_FULL: AtomicBool = AtomicBool::new(false);
+        let mut output = Output::new(Disk { free: 6, written: Vec::new() }, &DISK_FULL);
         output.write(b"one\n");
         output.write(b"two\nthree\n");
-        assert!(FULL.load(Ordering::Relaxed));
+        assert!(DISK_FULL.load(Ordering::Relaxed));
         output.write(b"four\n");
         output.out.free = 1_000;
         output.write(b"five\n");
-        assert!(!FULL.load(Ordering::Relaxed));
+        assert!(!DISK_FULL.load(Ordering::Relaxed));
         let written = String::from_utf8(output.out.written).unwrap();
         let report = written.strip_prefix("one\ntw\nnorman-aks: 3 log lines could not be written: ").unwrap();
         assert!(report.ends_with("\nfive\n") && report.lines().count() == 2, "{written}");
