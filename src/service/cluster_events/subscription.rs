@@ -1,5 +1,5 @@
-//! The event stream of one cluster. It polls the table; notifications of this server only shorten the interval. So no event
-//! is missed between the stored and the new ones, and events of other servers are included.
+//! The event stream of one cluster. All events come from polling the table, those of other servers too, in one order and
+//! without a gap between stored and new ones. Notifications of this server only start the next poll earlier.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::service::concurrency::Permit;
 use crate::service::{Caller, Error};
 use crate::store;
 
-/// Events read by one query.
+/// Number of events that one query reads.
 const BATCH_SIZE: u32 = 100;
 
 /// An item of an event stream.
@@ -20,7 +20,7 @@ const BATCH_SIZE: u32 = 100;
 pub enum StreamItem {
     /// An event.
     Event(ClusterEvent),
-    /// No event for a while.
+    /// No event within the keep-alive interval.
     KeepAlive,
 }
 
@@ -33,9 +33,9 @@ pub struct Subscription {
     after: String,
     unsent: VecDeque<ClusterEvent>,
     notifications: Notifications,
-    access_checked: Instant,
-    last_item: Instant,
-    /// Whether the stream ends after the events in `unsent`.
+    access_checked_at: Instant,
+    last_item_at: Instant,
+    /// Whether the stream ends once `unsent` is empty.
     is_ending: bool,
     _permit: Permit,
 }
@@ -63,8 +63,8 @@ impl Subscription {
             after,
             unsent: VecDeque::new(),
             notifications,
-            access_checked: now,
-            last_item: now,
+            access_checked_at: now,
+            last_item_at: now,
             is_ending: false,
             _permit: permit,
         }
@@ -79,14 +79,14 @@ impl Subscription {
             }
             if let Some(event) = self.unsent.pop_front() {
                 self.is_ending |= event.kind == REMOVED;
-                self.last_item = Instant::now();
+                self.last_item_at = Instant::now();
                 return Some(StreamItem::Event(event));
             }
             if self.is_ending {
                 return None;
             }
             if !self.read_batch().await && self.wait().await {
-                self.last_item = Instant::now();
+                self.last_item_at = Instant::now();
                 return Some(StreamItem::KeepAlive);
             }
         }
@@ -110,12 +110,12 @@ impl Subscription {
         !self.unsent.is_empty()
     }
 
-    /// Waits until the next poll; `true` if a keep-alive is due instead.
+    /// Waits until a poll (`false`) or a keep-alive (`true`) is due.
     async fn wait(&mut self) -> bool {
         let intervals = self.inner.intervals;
         tokio::select! {
             () = self.inner.closing.cancelled() => false,
-            () = sleep_until(self.last_item + intervals.keep_alive) => true,
+            () = sleep_until(self.last_item_at + intervals.keep_alive) => true,
             () = self.notifications.changed(&self.cluster_id) => false,
             () = sleep(intervals.poll) => false,
         }
@@ -123,13 +123,13 @@ impl Subscription {
 
     /// Checks, once per poll interval, whether the caller may still see the cluster.
     async fn check_access(&mut self) -> bool {
-        if self.access_checked.elapsed() < self.inner.intervals.poll {
+        if self.access_checked_at.elapsed() < self.inner.intervals.poll {
             return true;
         }
         match self.cluster_access().await {
             Ok(ClusterAccess::Hidden) => return false,
             Ok(ClusterAccess::Visible) => {}
-            // The cluster has no further events.
+            // Events that other servers wrote before the removal may still be unread.
             Ok(ClusterAccess::Removed) => {
                 self.is_ending = self.unsent.is_empty() && self.has_read_all().await;
             }
@@ -139,7 +139,7 @@ impl Subscription {
                 return true;
             }
         }
-        self.access_checked = Instant::now();
+        self.access_checked_at = Instant::now();
         true
     }
 
