@@ -3,7 +3,7 @@
 /// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// In the client's spelling.
+    /// The subscription ID, in the client's spelling.
     pub(crate) subscription: String,
     /// The resource group in the URL, in the client's spelling.
     pub(crate) group: Option<String>,
@@ -130,19 +130,19 @@ pub(crate) fn parse(segments: &[String]) -> Option<Target> {
     let lower: Vec<String> = rest.iter().map(|part| part.to_ascii_lowercase()).collect();
     let words: Vec<&str> = lower.iter().map(String::as_str).collect();
     let route = match (group.is_some(), words.as_slice()) {
-        (grouped, ["providers", "microsoft.containerservice", words @ ..]) => {
-            aks(grouped, words, rest.get(2..).unwrap_or_default())
+        (has_group, ["providers", "microsoft.containerservice", words @ ..]) => {
+            parse_aks(has_group, words, rest.get(2..).unwrap_or_default())
         }
-        (grouped, ["providers", "microsoft.network", words @ ..]) => {
-            network(grouped, words, rest.get(2..).unwrap_or_default())
+        (has_group, ["providers", "microsoft.network", words @ ..]) => {
+            parse_network(has_group, words, rest.get(2..).unwrap_or_default())
         }
-        (grouped, words) => other(grouped, words, rest),
+        (has_group, words) => parse_other(has_group, words, rest),
     };
-    let route = route.unwrap_or_else(|| unknown(rest));
+    let route = route.unwrap_or_else(|| unknown_route(rest));
     Some(Target { subscription: subscription.clone(), group, route })
 }
 
-fn unknown(rest: &[String]) -> Route {
+fn unknown_route(rest: &[String]) -> Route {
     match rest {
         [providers, namespace, kind @ ..] if providers.eq_ignore_ascii_case("providers") => {
             Route::Unknown { namespace: Some(namespace.clone()), kind: kind.join("/") }
@@ -151,10 +151,11 @@ fn unknown(rest: &[String]) -> Route {
     }
 }
 
-/// Parses routes of Resource Manager itself and of the other providers.
-fn other(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+/// Parses routes of Resource Manager itself and of the other providers. `words` are the segments below the subscription or
+/// resource group in lower case, `rest` the same segments in the client's spelling.
+fn parse_other(has_group: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
-    Some(match (grouped, words) {
+    Some(match (has_group, words) {
         (false, []) => Route::Subscription,
         (true, []) => Route::ResourceGroup,
         (false, ["locations"]) => Route::Locations,
@@ -180,11 +181,11 @@ fn other(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     })
 }
 
-/// Parses routes below `providers/Microsoft.Network`.
-fn network(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+/// Parses routes below `providers/Microsoft.Network`; see [`parse_other`] for `words` and `rest`.
+fn parse_network(has_group: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
     let provider = Provider::Network;
-    Some(match (grouped, words) {
+    Some(match (has_group, words) {
         (false, []) => Route::Provider { namespace: "Microsoft.Network".to_owned() },
         (false, ["register"]) => Route::RegisterProvider { namespace: "Microsoft.Network".to_owned() },
         (_, ["virtualnetworks"]) => Route::VirtualNetworks,
@@ -197,12 +198,12 @@ fn network(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     })
 }
 
-/// Parses routes below `providers/Microsoft.ContainerService`.
-fn aks(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+/// Parses routes below `providers/Microsoft.ContainerService`; see [`parse_other`] for `words` and `rest`.
+fn parse_aks(has_group: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
     let provider = Provider::ContainerService;
     let action = |action| Route::ClusterAction { name: name(1), action };
-    Some(match (grouped, words) {
+    Some(match (has_group, words) {
         (false, []) => Route::Provider { namespace: "Microsoft.ContainerService".to_owned() },
         (false, ["register"]) => {
             Route::RegisterProvider { namespace: "Microsoft.ContainerService".to_owned() }
@@ -254,12 +255,12 @@ mod tests {
 
     #[test]
     fn routes_ignore_letter_case() {
-        let of = |path: &str| {
+        let parse_path = |path: &str| {
             let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
             parse(&segments).map(|target| (target.group, target.route))
         };
         let location = || "eastus".to_owned();
-        let mine = || "Mine".to_owned();
+        let name = || "Mine".to_owned();
         let unknown = |namespace: Option<&str>, kind: &str| Route::Unknown {
             namespace: namespace.map(str::to_owned),
             kind: kind.to_owned(),
@@ -298,23 +299,23 @@ mod tests {
             (
                 "/subscriptions/s/resourcegroups/G/providers/Microsoft.Network/virtualNetworks/Mine/Subnets/A",
                 Some("G"),
-                Route::Subnet { network: mine(), name: "A".to_owned() },
+                Route::Subnet { network: name(), name: "A".to_owned() },
             ),
-            (aks, Some("G"), Route::ManagedCluster { name: mine() }),
+            (aks, Some("G"), Route::ManagedCluster { name: name() }),
             (
                 &*format!("{aks}/agentpools/P"),
                 Some("G"),
-                Route::AgentPool { cluster: mine(), name: "P".to_owned() },
+                Route::AgentPool { cluster: name(), name: "P".to_owned() },
             ),
             (
                 &*format!("{aks}/commandResults/I"),
                 Some("G"),
-                Route::CommandResult { cluster: mine(), id: "I".to_owned() },
+                Route::CommandResult { cluster: name(), id: "I".to_owned() },
             ),
             (
                 &*format!("{aks}/accessProfiles/clusterAdmin/listCredential"),
                 Some("G"),
-                Route::ClusterAction { name: mine(), action: ClusterAction::AdminProfile },
+                Route::ClusterAction { name: name(), action: ClusterAction::AdminProfile },
             ),
             (
                 &*format!("{aks}/detectors"),
@@ -330,9 +331,9 @@ mod tests {
             ("/subscriptions/s/resourcegroups", None, Route::ResourceGroups),
             ("/subscriptions/s/nothing", None, unknown(None, "nothing")),
         ] {
-            assert_eq!(of(path), Some((group.map(str::to_owned), route)), "{path}");
+            assert_eq!(parse_path(path), Some((group.map(str::to_owned), route)), "{path}");
         }
-        assert_eq!(of("/tenants"), None);
-        assert_eq!(of("/subscriptions"), None);
+        assert_eq!(parse_path("/tenants"), None);
+        assert_eq!(parse_path("/subscriptions"), None);
     }
 }
