@@ -16,7 +16,7 @@ use super::clusters::KubeClusters;
 use super::request::KubeRequest;
 use super::resources::PODS;
 use super::runtime::ContainerKey;
-use super::runtime::output::Output;
+use super::runtime::program_log::ProgramLog;
 use super::status::StatusError;
 use super::value::{at, fine_moment, list, ms_of, text};
 
@@ -40,7 +40,7 @@ struct Log {
 #[derive(Clone, Debug)]
 enum Source {
     Generated(Log),
-    Program(Arc<Output>),
+    Program(Arc<ProgramLog>),
 }
 
 /// The options of a request for a log.
@@ -89,7 +89,7 @@ impl Source {
     fn past(&self, options: &LogOptions, now_ms: i64) -> Range<i64> {
         let lines = match self {
             Self::Generated(log) => log.since(options.since_ms, now_ms),
-            Self::Program(output) => output.since(options.since_ms),
+            Self::Program(log) => log.numbers_since(options.since_ms),
         };
         let start = options.tail.map_or(lines.start, |tail| lines.start.max(lines.end - tail));
         start..lines.end
@@ -98,7 +98,7 @@ impl Source {
     fn line(&self, number: i64, timestamps: bool) -> String {
         match self {
             Self::Generated(log) => log.line(number, timestamps),
-            Self::Program(output) => match output.line(number) {
+            Self::Program(log) => match log.line(number) {
                 Some((at_ms, line)) if timestamps => {
                     format!("{}000Z {line}\n", fine_moment(at_ms).trim_end_matches('Z'))
                 }
@@ -111,7 +111,7 @@ impl Source {
 
     /// Whether no more lines follow.
     fn is_closed(&self) -> bool {
-        matches!(self, Self::Program(output) if output.is_closed())
+        matches!(self, Self::Program(log) if log.is_closed())
     }
 }
 
@@ -208,8 +208,8 @@ fn find(
         uid: text(pod, "/metadata/uid").to_owned(),
         container: container.to_owned(),
     };
-    if let Some(output) = kube.runtime().output(&key, previous) {
-        return Ok(Source::Program(output));
+    if let Some(log) = kube.runtime().program_log(&key, previous) {
+        return Ok(Source::Program(log));
     }
     if previous {
         let text = format!("previous terminated container {container:?} in pod {name:?} not found");

@@ -3,7 +3,7 @@
 
 mod container;
 pub(super) mod network;
-pub(super) mod output;
+pub(super) mod program_log;
 pub(super) mod supervisor;
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::program::{BuiltInImage, Program, is_image};
 use network::Network;
-use output::Output;
+use program_log::ProgramLog;
 
 /// The name for all images in [`Runtime::set_unpullable`].
 const EVERY_IMAGE: &str = "*";
@@ -58,9 +58,9 @@ struct Settings {
 
 /// The logs of a container.
 struct Outputs {
-    current: Arc<Output>,
+    current: Arc<ProgramLog>,
     /// The log before the last restart.
-    previous: Option<Arc<Output>>,
+    previous: Option<Arc<ProgramLog>>,
 }
 
 impl Runtime {
@@ -117,15 +117,15 @@ impl Runtime {
     }
 
     /// The log of a container: the current one, or the one before its last restart.
-    pub(crate) fn output(&self, key: &ContainerKey, previous: bool) -> Option<Arc<Output>> {
+    pub(crate) fn program_log(&self, key: &ContainerKey, previous: bool) -> Option<Arc<ProgramLog>> {
         let outputs = self.outputs();
         let found = outputs.get(key)?;
         if previous { found.previous.clone() } else { Some(Arc::clone(&found.current)) }
     }
 
     /// Starts a new log for a container that starts.
-    fn start_output(&self, key: &ContainerKey) -> Arc<Output> {
-        let current = Arc::new(Output::default());
+    fn start_log(&self, key: &ContainerKey) -> Arc<ProgramLog> {
+        let current = Arc::new(ProgramLog::default());
         let mut outputs = self.outputs();
         let previous = outputs.remove(key).map(|outputs| outputs.current);
         outputs.insert(key.clone(), Outputs { current: Arc::clone(&current), previous });

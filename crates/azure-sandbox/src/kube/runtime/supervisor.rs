@@ -175,8 +175,8 @@ impl Supervisor {
 
     /// Runs the program until it returns or has to stop.
     async fn run_once(&self, environment: container::Environment, files: container::Files) {
-        let output = self.kube.runtime().start_output(&self.key);
-        let (lines, clock) = (Arc::clone(&output), self.kube.clone());
+        let log = self.kube.runtime().start_log(&self.key);
+        let (lines, clock) = (Arc::clone(&log), self.kube.clone());
         let (ended, stop) = (CancellationToken::new(), self.stop.child_token());
         let network =
             PodNetwork { kube: self.kube.clone(), host: self.key.host.clone(), ended: ended.clone() };
@@ -201,7 +201,7 @@ impl Supervisor {
         let mut task = tokio::spawn(async move { program(container).await });
         tokio::select! {
             result = &mut task => if let Err(error) = result {
-                output.push(&format!("the program panicked: {error}"), self.kube.now().ms);
+                log.push(&format!("the program panicked: {error}"), self.kube.now().ms);
             },
             () = self.stop.cancelled() => {
                 self.set_ready(false);
@@ -217,7 +217,7 @@ impl Supervisor {
             self.set_ready(false);
         }
         ended.cancel();
-        output.close();
+        log.close();
     }
 
     fn set_ready(&self, ready: bool) {
