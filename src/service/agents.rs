@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aks::agent_params;
 use clock::Clock;
-use cluster_access::{AgentSessions, ClusterAccess, SessionPlace};
+use cluster_access::{AgentSessions, ClusterAccess, SessionSlot};
 use remotedialer::{Session, SessionConfig, Stats};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -78,7 +78,7 @@ pub struct Admission {
     cluster_id: String,
     token_hash: Vec<u8>,
     remote: IpAddr,
-    place: SessionPlace,
+    slot: SessionSlot,
     is_embedded: bool,
 }
 
@@ -144,8 +144,8 @@ impl Agents {
             let (cluster_id, token_hash) =
                 self.cluster_of(token).await?.ok_or(AgentRefusal::UnknownBearer)?;
             self.check_open()?;
-            let place = self.inner.embedded.reserve(&cluster_id)?;
-            Ok(Admission { cluster_id, token_hash, remote, place, is_embedded: true })
+            let slot = self.inner.embedded.reserve(&cluster_id)?;
+            Ok(Admission { cluster_id, token_hash, remote, slot, is_embedded: true })
         };
         admitted.await.inspect_err(|refusal| record_refusal(refusal, remote))
     }
@@ -160,8 +160,8 @@ impl Agents {
         let (cluster_id, token_hash) = self.cluster_of(token).await?.ok_or(AgentRefusal::Unknown)?;
         agent_params::check(params)?;
         self.check_open()?;
-        let place = self.sessions().reserve(&cluster_id)?;
-        Ok(Admission { cluster_id, token_hash, remote, place, is_embedded: false })
+        let slot = self.sessions().reserve(&cluster_id)?;
+        Ok(Admission { cluster_id, token_hash, remote, slot, is_embedded: false })
     }
 
     fn check_open(&self) -> Result<(), AgentRefusal> {
@@ -199,7 +199,7 @@ impl Agents {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Admission { cluster_id, token_hash, remote, place, is_embedded } = admission;
+        let Admission { cluster_id, token_hash, remote, slot, is_embedded } = admission;
         let config = SessionConfig {
             client_key: cluster_id.clone(),
             ping_interval: PING_INTERVAL,
@@ -208,7 +208,7 @@ impl Agents {
             ..SessionConfig::server()
         };
         let (session, driver) = Session::server(stream, config);
-        let agent = place.attach(session.clone());
+        let agent = slot.attach(session.clone());
         let open = OpenSession {
             cluster_id: cluster_id.clone(),
             token_hash: token_hash.clone(),

@@ -1,7 +1,7 @@
 //! The sessions of agents: tunnels that agents inside clusters have opened to this server.
 //!
-//! A session is used for requests once the cluster's API has answered through it, over TLS that ends at the API. So the
-//! holder of a stolen registration token can open sessions, but not take requests away from a session that works.
+//! A session is *proved* once the cluster's API has answered through it, over TLS that ends at the API. Only proved sessions
+//! are used for requests. So the holder of a stolen registration token can open sessions, but cannot attract requests.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,20 +16,20 @@ use tokio::time::Instant;
 use crate::hosts;
 use crate::relay::Relay;
 
-/// Sessions of one cluster through which its API has answered. Agents need two or three.
+/// Maximum number of proved sessions of a cluster. Agents need two or three.
 const MAX_PROVED: usize = 8;
-/// Sessions of one cluster that still have to show that they reach its API.
+/// Maximum number of sessions of a cluster that are not proved.
 const MAX_UNPROVED: usize = 2;
 
-/// A session that needs longer for its first proof makes room for another one.
-const FIRST_PROOF: Duration = Duration::from_secs(3);
+/// After this time, a session that is not proved may be closed in favor of a new one.
+const FIRST_PROOF_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A peer that was silent for longer than this is used only if there is no other. Agents send a ping every 5 s.
-const SILENCE: Duration = Duration::from_secs(7);
-/// The time for which a session through which a request failed is used only if there is no other.
+/// A session whose peer is silent for longer is used last. Agents send a ping every 5 s.
+const MAX_SILENCE: Duration = Duration::from_secs(7);
+/// A session is used last for this time after a request through it failed.
 const PENALTY: Duration = Duration::from_secs(30);
 
-/// The time for which another server is used only if there is no other, after a failure.
+/// Another server is used last for this time after a request through it failed.
 const SERVER_PENALTY: Duration = Duration::from_secs(10);
 
 /// The sessions of agents, by cluster. Clones share them.
@@ -51,47 +51,47 @@ struct Shared {
 struct RemoteSessions {
     /// The addresses of the servers that have a session, by cluster.
     servers: HashMap<String, Vec<String>>,
-    /// When a server could not be used for a cluster, by its address and the cluster.
+    /// Times of the latest failures, by address of the server and ID of the cluster.
     failed: HashMap<(String, String), Instant>,
 }
 
-/// One session.
+/// A session of an agent.
 pub struct AgentSession {
     id: u64,
-    reserved: Instant,
+    reserved_at: Instant,
     /// Unset while the upgrade is in progress.
     session: OnceLock<Session>,
     proved: AtomicBool,
     failed: Mutex<Option<Instant>>,
 }
 
-/// The cluster has as many sessions as it may have.
+/// The limit of sessions of a cluster is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooManySessions {
-    /// Of sessions that work.
+    /// The limit of proved sessions.
     #[error("too many agents are connected for this cluster; the limit is {MAX_PROVED}")]
     Proved,
-    /// Of sessions that have not reached the cluster's API yet.
+    /// The limit of sessions that are not proved.
     #[error(
         "{MAX_UNPROVED} agents of this cluster are connected that have not reached its API yet; connect again in a few seconds"
     )]
     Unproved,
 }
 
-/// The place of a session among those of its cluster; it is free again when this is dropped.
-#[must_use = "dropping the place removes the session"]
-pub struct SessionPlace {
+/// A slot for a session among those of its cluster. Dropping it removes the session.
+#[must_use = "dropping the slot removes the session"]
+pub struct SessionSlot {
     sessions: AgentSessions,
     cluster_id: String,
     session: Arc<AgentSession>,
 }
 
 impl AgentSessions {
-    /// Reserves a place, before the upgrade is answered.
+    /// Reserves a slot, before the upgrade is accepted.
     ///
     /// # Errors
     /// If the cluster has too many sessions.
-    pub fn reserve(&self, cluster_id: &str) -> Result<SessionPlace, TooManySessions> {
+    pub fn reserve(&self, cluster_id: &str) -> Result<SessionSlot, TooManySessions> {
         let mut clusters = self.lock();
         let sessions = clusters.entry(cluster_id.to_owned()).or_default();
         let proved = sessions.iter().filter(|session| session.is_proved()).count();
@@ -101,7 +101,7 @@ impl AgentSessions {
         if sessions.len() - proved >= MAX_UNPROVED {
             // The holder of a stolen token must not keep the cluster's own agent out.
             let oldest = sessions.iter().find(|session| !session.is_proved());
-            let oldest = oldest.filter(|session| session.reserved.elapsed() >= FIRST_PROOF);
+            let oldest = oldest.filter(|session| session.reserved_at.elapsed() >= FIRST_PROOF_TIMEOUT);
             let Some(oldest) = oldest.cloned() else { return Err(TooManySessions::Unproved) };
             oldest.close(
                 CloseCode::POLICY,
@@ -111,18 +111,18 @@ impl AgentSessions {
         }
         let session = Arc::new(AgentSession {
             id: self.shared.next_id.fetch_add(1, Ordering::Relaxed),
-            reserved: Instant::now(),
+            reserved_at: Instant::now(),
             session: OnceLock::new(),
             proved: AtomicBool::new(false),
             failed: Mutex::default(),
         });
         sessions.push(Arc::clone(&session));
-        Ok(SessionPlace { sessions: self.clone(), cluster_id: cluster_id.to_owned(), session })
+        Ok(SessionSlot { sessions: self.clone(), cluster_id: cluster_id.to_owned(), session })
     }
 
     /// The sessions that can be used for requests to a cluster, the best first.
     pub fn usable(&self, cluster_id: &str) -> Vec<Arc<AgentSession>> {
-        let mut sessions = self.open(cluster_id);
+        let mut sessions = self.open_sessions(cluster_id);
         sessions.retain(|session| session.is_proved());
         // Newer ones first: an agent that connected again may have left an old session behind.
         sessions.sort_by_key(|session| (session.is_doubtful(), std::cmp::Reverse(session.id)));
@@ -131,35 +131,36 @@ impl AgentSessions {
 
     /// Whether a cluster has a session that can be used, here or at another server.
     pub fn has_usable(&self, cluster_id: &str) -> bool {
-        self.has_own(cluster_id) || !self.servers(cluster_id).is_empty()
+        self.has_local(cluster_id) || !self.servers(cluster_id).is_empty()
     }
 
     /// Whether a cluster has a session of this server that can be used.
-    pub fn has_own(&self, cluster_id: &str) -> bool {
-        self.open(cluster_id).iter().any(|session| session.is_proved())
+    pub fn has_local(&self, cluster_id: &str) -> bool {
+        self.open_sessions(cluster_id).iter().any(|session| session.is_proved())
     }
 
     /// The clusters with a session of this server that can be used.
-    pub fn own_clusters(&self) -> Vec<String> {
+    pub fn local_clusters(&self) -> Vec<String> {
         let clusters = self.lock();
         let is_usable = |session: &Arc<AgentSession>| session.is_open() && session.is_proved();
         let usable = clusters.iter().filter(|(_, sessions)| sessions.iter().any(is_usable));
         usable.map(|(cluster_id, _)| cluster_id.clone()).collect()
     }
 
-    /// Sets how other servers are connected to. Only the first call counts.
+    /// Sets the relay to other servers. Later calls are ignored.
     pub fn set_relay(&self, relay: Arc<dyn Relay>) {
         let _ = self.shared.relay.set(relay);
     }
 
-    /// Sets which other servers have sessions: their addresses, by cluster. Returns the clusters for which that is new.
+    /// Sets the addresses of the other servers that have sessions, by cluster. Returns the clusters that gained their first
+    /// or lost their last one.
     pub fn set_servers(&self, servers: HashMap<String, Vec<String>>) -> Vec<String> {
         let mut remote = self.lock_remote();
         let before = std::mem::replace(&mut remote.servers, servers);
-        let is_new = |cluster_id: &&String| {
+        let is_changed = |cluster_id: &&String| {
             before.contains_key(*cluster_id) != remote.servers.contains_key(*cluster_id)
         };
-        before.keys().chain(remote.servers.keys()).filter(is_new).cloned().collect()
+        before.keys().chain(remote.servers.keys()).filter(is_changed).cloned().collect()
     }
 
     /// The addresses of other servers with a session of a cluster.
@@ -191,7 +192,7 @@ impl AgentSessions {
         self.shared.remote.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a connection through a session of this server, for another server. `host` is the cluster's, from Azure.
+    /// Opens a connection through a session of this server, for another server. `host` is the host of the cluster's API.
     ///
     /// # Errors
     /// If this server has no session that can be used, or `host` does not belong to AKS.
@@ -205,17 +206,18 @@ impl AgentSessions {
         session.dial("tcp", &format!("{host}:{}", hosts::PORT)).map_err(io::Error::other)
     }
 
-    /// Ends all sessions of a cluster. `reason` is shown in the log of the agent.
+    /// Closes all sessions of a cluster. `reason` is shown in the log of the agent.
     pub fn close(&self, cluster_id: &str, reason: &str) {
-        for session in self.open(cluster_id) {
+        for session in self.open_sessions(cluster_id) {
             session.close(CloseCode::POLICY, reason);
         }
     }
 
-    /// Ends all sessions and waits until they have ended. Their drivers must be running.
+    /// Closes all sessions and waits until they have ended. Their drivers must be running.
     pub async fn shut_down(&self) {
         let clusters: Vec<_> = self.lock().keys().cloned().collect();
-        let sessions: Vec<_> = clusters.iter().flat_map(|cluster_id| self.open(cluster_id)).collect();
+        let sessions: Vec<_> =
+            clusters.iter().flat_map(|cluster_id| self.open_sessions(cluster_id)).collect();
         for session in &sessions {
             session.close(CloseCode::GOING_AWAY, "the server stops");
         }
@@ -231,7 +233,7 @@ impl AgentSessions {
         open.fold((0, 0), |(open, usable), session| (open + 1, usable + usize::from(session.is_proved())))
     }
 
-    fn open(&self, cluster_id: &str) -> Vec<Arc<AgentSession>> {
+    fn open_sessions(&self, cluster_id: &str) -> Vec<Arc<AgentSession>> {
         let clusters = self.lock();
         let sessions = clusters.get(cluster_id).into_iter().flatten();
         sessions.filter(|session| session.is_open()).cloned().collect()
@@ -243,17 +245,17 @@ impl AgentSessions {
 }
 
 impl AgentSession {
-    /// Never that of another session of this process.
+    /// An ID that no other session of this process has.
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// The session itself; `None` while the upgrade is in progress.
+    /// The tunnel; `None` while the upgrade is in progress.
     pub(crate) fn tunnel(&self) -> Option<&Session> {
         self.session.get()
     }
 
-    /// Whether the cluster's API has answered through it.
+    /// Whether the session is proved: the cluster's API has answered through it.
     pub fn is_proved(&self) -> bool {
         self.proved.load(Ordering::Relaxed)
     }
@@ -266,14 +268,14 @@ impl AgentSession {
         }
     }
 
-    /// Whether it is open.
+    /// Whether the session is open.
     pub fn is_open(&self) -> bool {
         self.session.get().is_some_and(|session| !session.is_closed())
     }
 
     /// Whether the peer is silent for longer than a healthy one.
     pub fn is_silent(&self) -> bool {
-        self.session.get().is_some_and(|session| session.last_heard().elapsed() > SILENCE)
+        self.session.get().is_some_and(|session| session.last_heard().elapsed() > MAX_SILENCE)
     }
 
     /// Whether another session is preferred.
@@ -287,7 +289,7 @@ impl AgentSession {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Ends it. `reason` is shown in the log of the agent.
+    /// Closes the session. `reason` is shown in the log of the agent.
     pub fn close(&self, code: CloseCode, reason: &str) {
         if let Some(session) = self.session.get() {
             session.close(code, reason);
@@ -295,10 +297,10 @@ impl AgentSession {
     }
 }
 
-impl SessionPlace {
-    /// Puts the session into its place.
+impl SessionSlot {
+    /// Adds the session, after the upgrade.
     pub fn attach(&self, session: Session) -> Arc<AgentSession> {
-        // A place is attached once; a second session would be dropped, and end.
+        // A slot is filled once. A second session would be dropped, which closes it.
         let _ = self.session.session.set(session);
         Arc::clone(&self.session)
     }
@@ -310,7 +312,7 @@ impl SessionPlace {
     }
 }
 
-impl Drop for SessionPlace {
+impl Drop for SessionSlot {
     fn drop(&mut self) {
         let mut clusters = self.sessions.lock();
         let Some(sessions) = clusters.get_mut(&self.cluster_id) else { return };
@@ -338,9 +340,9 @@ impl fmt::Debug for AgentSession {
     }
 }
 
-impl fmt::Debug for SessionPlace {
+impl fmt::Debug for SessionSlot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("SessionPlace").field(&self.session).finish()
+        formatter.debug_tuple("SessionSlot").field(&self.session).finish()
     }
 }
 
@@ -368,7 +370,7 @@ mod tests {
         assert!(sessions.has_usable("c") && !sessions.has_usable("d") && !old.has_replacement());
         second.set_proved(true);
         let order = |sessions: &AgentSessions| -> Vec<u64> {
-            sessions.usable("c").iter().map(|it| it.id()).collect()
+            sessions.usable("c").iter().map(|session| session.id()).collect()
         };
         assert_eq!(order(&sessions), [second.id(), first.id()]);
         second.note_failure();
@@ -385,39 +387,39 @@ mod tests {
     #[tokio::test]
     async fn sessions_of_a_cluster_are_limited() {
         let sessions = AgentSessions::default();
-        let mut kept = Vec::new();
+        let mut slots_and_streams = Vec::new();
         for _ in 0..MAX_PROVED {
             let (session, stream) = session();
-            let place = sessions.reserve("c").unwrap();
-            place.attach(session).set_proved(true);
-            kept.push((place, stream));
+            let slot = sessions.reserve("c").unwrap();
+            slot.attach(session).set_proved(true);
+            slots_and_streams.push((slot, stream));
         }
         assert_eq!(sessions.reserve("c").unwrap_err(), TooManySessions::Proved);
         let unproved = [sessions.reserve("d").unwrap(), sessions.reserve("d").unwrap()];
         assert_eq!(sessions.reserve("d").unwrap_err(), TooManySessions::Unproved);
         drop(unproved);
         drop(sessions.reserve("d").unwrap());
-        kept.pop();
+        slots_and_streams.pop();
         drop(sessions.reserve("c").unwrap());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unproved_session_makes_room_after_a_while() {
+    async fn unproved_session_is_replaced_after_its_timeout() {
         let sessions = AgentSessions::default();
         let ((first, _first), (second, _second)) = (session(), session());
-        let places = [sessions.reserve("c").unwrap(), sessions.reserve("c").unwrap()];
-        places[0].attach(first.clone());
-        places[1].attach(second.clone());
+        let slots = [sessions.reserve("c").unwrap(), sessions.reserve("c").unwrap()];
+        slots[0].attach(first.clone());
+        slots[1].attach(second.clone());
         assert_eq!(sessions.reserve("c").unwrap_err(), TooManySessions::Unproved);
-        tokio::time::advance(FIRST_PROOF).await;
+        tokio::time::advance(FIRST_PROOF_TIMEOUT).await;
         let _third = sessions.reserve("c").unwrap();
         assert!(first.is_closed() && !second.is_closed());
     }
 
     #[test]
     fn failed_server_is_used_last_and_for_its_cluster_only() {
-        struct Nowhere;
-        impl Relay for Nowhere {
+        struct UnreachableRelay;
+        impl Relay for UnreachableRelay {
             fn connect(
                 &self,
                 _: &str,
@@ -429,28 +431,28 @@ mod tests {
         let sessions = AgentSessions::default();
         let both = || vec!["one:1".to_owned(), "two:1".to_owned()];
         let servers = HashMap::from([("c".to_owned(), both()), ("d".to_owned(), both())]);
-        let mut new = sessions.set_servers(servers.clone());
-        new.sort();
-        assert_eq!(new, ["c", "d"]);
-        assert!(!sessions.has_usable("c"), "nothing connects to them");
-        sessions.set_relay(Arc::new(Nowhere));
+        let mut gained = sessions.set_servers(servers.clone());
+        gained.sort();
+        assert_eq!(gained, ["c", "d"]);
+        assert!(!sessions.has_usable("c"), "there is no relay to them");
+        sessions.set_relay(Arc::new(UnreachableRelay));
         assert!(sessions.has_usable("c") && !sessions.has_usable("e"));
         sessions.note_server_failure("one:1", "c");
         assert_eq!(sessions.servers("c"), ["two:1", "one:1"]);
         assert_eq!(sessions.servers("d"), both());
         assert_eq!(sessions.set_servers(servers), Vec::<String>::new());
-        let mut gone = sessions.set_servers(HashMap::new());
-        gone.sort();
-        assert_eq!(gone, ["c", "d"]);
+        let mut lost = sessions.set_servers(HashMap::new());
+        lost.sort();
+        assert_eq!(lost, ["c", "d"]);
     }
 
     #[tokio::test]
     async fn closing_ends_the_sessions_of_one_cluster() {
         let sessions = AgentSessions::default();
         let ((first, _first), (second, _second)) = (session(), session());
-        let places = [sessions.reserve("c").unwrap(), sessions.reserve("d").unwrap()];
-        places[0].attach(first.clone());
-        places[1].attach(second.clone());
+        let slots = [sessions.reserve("c").unwrap(), sessions.reserve("d").unwrap()];
+        slots[0].attach(first.clone());
+        slots[1].attach(second.clone());
         sessions.close("c", "gone");
         assert!(first.is_closed() && !second.is_closed());
         assert_eq!(sessions.count(), (1, 0));

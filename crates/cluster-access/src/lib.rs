@@ -34,7 +34,7 @@ mod tunnel;
 pub use hyper::body::Body;
 
 pub use self::access::{Access, Identity};
-pub use self::agents::{AgentSession, AgentSessions, SessionPlace, TooManySessions};
+pub use self::agents::{AgentSession, AgentSessions, SessionSlot, TooManySessions};
 pub use self::cluster_access::{ClusterAccess, ClusterInfo, ForwardOptions, ImpersonatedUser, ProxyResponse};
 pub use self::connector::BoxFuture;
 pub use self::error::{BodyTooLarge, Error};

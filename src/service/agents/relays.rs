@@ -72,7 +72,7 @@ impl Agents {
             return Ok(());
         }
         let replica = inner.secrets.replica();
-        let own = self.sessions().own_clusters();
+        let own = self.sessions().local_clusters();
         let announced = inner.lock_announced().clone();
         for cluster_id in announced.iter().filter(|cluster_id| !own.contains(cluster_id)) {
             store::agent_sessions::delete(&inner.store, cluster_id, replica).await?;

@@ -41,7 +41,7 @@ pub(super) async fn supervise(
             _ = session.closed() => return has_worked,
             _ = ticks.tick() => {}
         }
-        if agent.is_silent() && admission.place.has_replacement() {
+        if agent.is_silent() && admission.slot.has_replacement() {
             agent.close(CloseCode::GOING_AWAY, "no sign of life, and another agent is connected");
         }
         if Instant::now() < next_check {

@@ -136,7 +136,7 @@ async fn agent_of_another_server_is_used(base: Base) {
     let agent = TestAgent::connect(listener.address, &token, api).await;
     let id = scene.path.rsplit('/').next().unwrap().to_owned();
     let sessions = other.app.cluster_access.sessions().clone();
-    wait_for("the agent", || sessions.has_own(&id)).await;
+    wait_for("the agent", || sessions.has_local(&id)).await;
     let exchange = async || {
         for app in [&other, &scene.app] {
             app.app.secrets.heartbeat().await.unwrap();
@@ -157,7 +157,7 @@ async fn agent_of_another_server_is_used(base: Base) {
     let listener = Listener::start(&scene.app).await;
     let _agent = TestAgent::connect(listener.address, &token, api).await;
     let sessions = scene.app.app.cluster_access.sessions().clone();
-    wait_for("the agent", || sessions.has_own(&id)).await;
+    wait_for("the agent", || sessions.has_local(&id)).await;
     assert_eq!(status().await, 200);
     exchange().await;
     assert_eq!(status().await, 200);
