@@ -18,8 +18,8 @@ pub async fn connect_store(config: &Config) -> Result<Store, Error> {
         files::create_directory(directory)?;
     }
     let options = store::Options {
-        connections: config.database.pool,
-        acquire: config.database.wait,
+        max_connections: config.database.pool,
+        acquire_timeout: config.database.wait,
         ..store::Options::default()
     };
     Ok(Store::connect(config.database.url.expose_secret(), &options).await?)

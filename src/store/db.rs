@@ -20,26 +20,26 @@ use super::Error;
 /// The kind of database of a [`Store`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A file of this machine; one server process.
+    /// A file on this machine, for one server process.
     Sqlite,
-    /// A server; any number of replicas.
+    /// A database server, for any number of replicas.
     Postgres,
 }
 
 /// The limits of the connections.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The most connections: to PostgreSQL in all, to SQLite for reading (writing always has exactly one).
-    pub connections: u32,
+    /// The maximum number of connections to PostgreSQL, or of readers of SQLite, which has one more connection for writing.
+    pub max_connections: u32,
     /// The time limit for getting a connection, after which the database counts as unavailable.
-    pub acquire: Duration,
-    /// The most pages (of 4 KiB) of a SQLite file, beyond which its disk counts as full; `None` is all of the disk.
+    pub acquire_timeout: Duration,
+    /// The maximum size of a SQLite file in pages of 4 KiB, after which its disk counts as full. `None` is no limit.
     pub max_pages: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { connections: 8, acquire: Duration::from_secs(5), max_pages: None }
+        Self { max_connections: 8, acquire_timeout: Duration::from_secs(5), max_pages: None }
     }
 }
 
@@ -50,7 +50,8 @@ pub struct Store {
     changes: Arc<AtomicU64>,
 }
 
-/// Counts a change when it is dropped, whether it succeeded, failed or was cancelled.
+/// Increases [`Store::version`] when it is dropped, also after a change that failed or was cancelled: it may still have been
+/// written.
 pub(super) struct CountedChange<'a>(&'a AtomicU64);
 
 impl Drop for CountedChange<'_> {
@@ -59,8 +60,8 @@ impl Drop for CountedChange<'_> {
     }
 }
 
-/// SQLite takes one writer at a time anyway: with a connection of its own writers queue here, in order and without
-/// polling, instead of meeting `database is locked`.
+/// SQLite allows one writer at a time. With a single connection for writing, writers wait for it in order, instead of polling
+/// SQLite and failing with `database is locked`.
 #[derive(Clone, Debug)]
 pub(super) enum Db {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
@@ -69,38 +70,38 @@ pub(super) enum Db {
 
 impl Store {
     /// Opens the database at `url`: `sqlite:<path>`, `sqlite://<path>` (percent-encoded, see [`sqlite_url`]) or
-    /// `postgres://…` with libpq's parameters (`sslmode`, `sslrootcert`, `options`, …). A missing SQLite file is made,
-    /// readable and writable by its owner only; its folder must exist. The schema is not touched: see
+    /// `postgres://…` with libpq's parameters (`sslmode`, `sslrootcert`, `options`, …). A missing SQLite file is created,
+    /// readable and writable by its owner only; its directory must exist. The schema is not changed: see
     /// [`Store::migrate`].
     pub async fn connect(url: &str, options: &Options) -> Result<Self, Error> {
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => Self::connect_sqlite(url, options).await,
             Some("postgres" | "postgresql") => Self::connect_postgres(url, options).await,
-            _ => Err(Error::Url("it must begin with sqlite: or postgres://".to_owned())),
+            _ => Err(Error::Url("it must start with sqlite: or postgres://".to_owned())),
         }
     }
 
     async fn connect_sqlite(url: &str, options: &Options) -> Result<Self, Error> {
         if url.contains('?') {
-            return Err(Error::Url("a SQLite address takes no parameters".to_owned()));
+            return Err(Error::Url("a SQLite URL takes no parameters".to_owned()));
         }
         let file = SqliteConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
         let path = file.get_filename();
         if path.as_os_str().is_empty() || url.ends_with(":memory:") {
             return Err(Error::Url("SQLite needs a file: several connections share it".to_owned()));
         }
-        make_private(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        create_private(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
         let file = file
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
-            // Pages (16 MB in all) between two waits for the disk. The default, a quarter of that, is full several times
-            // a second when many use credentials.
+            // A checkpoint waits for the disk. With the default of 1,000 pages (4 MB), frequent use of credentials causes several
+            // of them a second.
             .pragma("wal_autocheckpoint", "4000")
-            .busy_timeout(options.acquire);
-        // A connection is a thread and an open file: nothing goes stale, so none is closed or tested.
+            .busy_timeout(options.acquire_timeout);
+        // A connection is a thread and an open file, which cannot become stale: connections are neither closed nor tested.
         let pool = || {
             SqlitePoolOptions::new()
-                .acquire_timeout(options.acquire)
+                .acquire_timeout(options.acquire_timeout)
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
@@ -109,8 +110,8 @@ impl Store {
             Some(pages) => file.clone().pragma("max_page_count", pages.to_string()),
             None => file.clone(),
         };
-        // When the disk is full, SQLite itself rolls back, and sqlx still counts a transaction: such a connection could
-        // begin no other one.
+        // When the disk is full, SQLite rolls back by itself, but sqlx assumes that the transaction is still open. No other
+        // transaction could start on this connection, so it is closed.
         let writer = pool()
             .max_connections(1)
             .after_release(|connection, _| {
@@ -122,7 +123,7 @@ impl Store {
             .connect_with(writable)
             .await?;
         let readers = pool()
-            .max_connections(options.connections.max(1))
+            .max_connections(options.max_connections.max(1))
             .connect_with(file.pragma("query_only", "on"))
             .await?;
         Ok(Self { db: Db::Sqlite { writer, readers }, changes: Arc::default() })
@@ -134,8 +135,8 @@ impl Store {
             server = server.application_name("norman-aks");
         }
         let pool = PgPoolOptions::new()
-            .max_connections(options.connections.max(1))
-            .acquire_timeout(options.acquire)
+            .max_connections(options.max_connections.max(1))
+            .acquire_timeout(options.acquire_timeout)
             .idle_timeout(Duration::from_mins(10))
             .max_lifetime(Duration::from_mins(30))
             .connect_with(server)
@@ -151,8 +152,8 @@ impl Store {
         }
     }
 
-    /// Grows with everything that is written through this store or its clones, apart from the audit. What was read after a
-    /// version was taken is current as long as the version is the same and no other server writes.
+    /// A number that every write through this store or its clones increases, except writes to the audit log. Data that was
+    /// read after getting the version is current while the version stays the same, if no other server writes.
     pub fn version(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
@@ -161,10 +162,10 @@ impl Store {
         CountedChange(&self.changes)
     }
 
-    /// Asks the database for a sign of life.
+    /// Checks that the database responds.
     pub async fn ping(&self) -> Result<(), Error> {
         match &self.db {
-            // `select 1` would not even look at the file.
+            // `select 1` would not read the file.
             Db::Sqlite { readers, .. } => {
                 sqlx::query("select count(*) from sqlite_schema").execute(readers).await?;
             }
@@ -175,7 +176,7 @@ impl Store {
         Ok(())
     }
 
-    /// Connections that are open and how many of them are idle, for the metrics.
+    /// The number of open connections, and of those that are idle.
     pub fn connections(&self) -> (u32, usize) {
         match &self.db {
             Db::Sqlite { writer, readers } => {
@@ -185,7 +186,7 @@ impl Store {
         }
     }
 
-    /// Waits for the connections in use and closes all; later calls fail as unavailable.
+    /// Waits until no connection is in use, and closes all. Later calls fail as unavailable.
     pub async fn close(&self) {
         match &self.db {
             Db::Sqlite { writer, readers } => {
@@ -197,14 +198,14 @@ impl Store {
     }
 }
 
-/// The address of a SQLite file, whatever characters its path has.
+/// The URL of a SQLite file, with special characters of its path percent-encoded.
 pub fn sqlite_url(path: &Path) -> String {
     const SPECIAL: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
     format!("sqlite://{}", utf8_percent_encode(&path.to_string_lossy(), &SPECIAL))
 }
 
-/// SQLite gives its `-wal` and `-shm` files the permissions of the file itself.
-fn make_private(path: &Path) -> std::io::Result<()> {
+/// Creates the file for its owner only. SQLite gives its `-wal` and `-shm` files the same permissions.
+fn create_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
@@ -215,7 +216,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn addresses_that_cannot_work_are_refused_with_a_reason() {
+    async fn invalid_urls_are_rejected_with_a_reason() {
         for (url, reason) in [
             ("mysql://localhost/x", "sqlite: or postgres://"),
             ("aks.db", "sqlite: or postgres://"),
@@ -231,13 +232,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_file_is_its_owners_alone_and_any_path_can_be_named() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("a b%20?#é.db");
+    async fn new_file_with_special_path_is_private() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("a b%20?#é.db");
         let store = Store::connect(&sqlite_url(&path), &Options::default()).await.expect("open");
         store.migrate().await.expect("migrate");
         store.ping().await.expect("ping");
-        for entry in std::fs::read_dir(folder.path()).expect("list") {
+        for entry in std::fs::read_dir(directory.path()).expect("list") {
             let entry = entry.expect("entry");
             let mode = entry.metadata().expect("metadata").permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
@@ -246,9 +247,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_cannot_be_made_is_named() {
-        let url = "sqlite:/nonexistent-folder/aks.db";
-        let error = Store::connect(url, &Options::default()).await.expect_err("no folder").to_string();
-        assert!(error.contains("/nonexistent-folder/aks.db"), "{error}");
+    async fn error_names_the_file_that_cannot_be_created() {
+        let url = "sqlite:/nonexistent-directory/aks.db";
+        let error = Store::connect(url, &Options::default()).await.expect_err("no directory").to_string();
+        assert!(error.contains("/nonexistent-directory/aks.db"), "{error}");
     }
 }

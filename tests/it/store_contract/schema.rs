@@ -229,7 +229,7 @@ async fn closed_database_is_unavailable(db: &TestDb) {
 
 #[tokio::test]
 async fn unreachable_server_is_unavailable() {
-    let options = Options { acquire: std::time::Duration::from_millis(300), ..Options::default() };
+    let options = Options { acquire_timeout: std::time::Duration::from_millis(300), ..Options::default() };
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://user:canary@127.0.0.1:{port}/x");

@@ -282,7 +282,7 @@ impl TestAppBuilder {
             None => app::open_store(&config).await.unwrap(),
             max_pages => {
                 let options =
-                    store::Options { max_pages, acquire: config.database.wait, ..Default::default() };
+                    store::Options { max_pages, acquire_timeout: config.database.wait, ..Default::default() };
                 let store = Store::connect(config.database.url.expose_secret(), &options).await.unwrap();
                 store.migrate().await.unwrap();
                 store

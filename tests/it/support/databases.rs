@@ -90,7 +90,7 @@ fn keys() -> String {
 
 async fn open(url: &str) -> Store {
     // The machine may be busy with other tests.
-    let options = Options { acquire: Duration::from_mins(1), ..Options::default() };
+    let options = Options { acquire_timeout: Duration::from_mins(1), ..Options::default() };
     let store = Store::connect(url, &options).await.expect("open the database");
     store.migrate().await.expect("migrate");
     store
