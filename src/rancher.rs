@@ -1,5 +1,5 @@
-//! The client of a Rancher that this server runs beside (`docs/contract/beside-rancher.md`). It asks with the caller's own
-//! token or cookie, so it learns nothing that the caller could not read, and has no rights of its own.
+//! The client of a Rancher that this server runs beside (`docs/contract/beside-rancher.md`). Its requests
+//! carry the caller's own token or cookie, so it reads nothing that the caller could not read, and has no rights of its own.
 //!
 //! `client` sends requests, `session` is the token or cookie of a caller, `secret` and `cluster` read two of Rancher's objects,
 //! `breaker` stops requests to a Rancher that does not answer.

@@ -81,13 +81,13 @@ pub(super) fn rancher_router() -> Router<RancherState> {
 
 /// The response to all other paths beside a Rancher.
 pub(super) async fn beside_rancher(State(state): State<RancherState>, request: Request) -> Response {
-    beside::other(request, &state).await.into_response()
+    beside::fallback(request, &state).await.into_response()
 }
 
 /// An action that does not exist. Errors of the credential come first (`docs/contract/meta-actions.md#order-of-checks`).
 async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
     if let MetaState::Rancher(beside) = &state {
-        return Err(beside::other(request, beside).await);
+        return Err(beside::fallback(request, beside).await);
     }
     let path = request.uri().path();
     let resource = path.rsplit('/').next().unwrap_or_default();

@@ -39,7 +39,7 @@ impl Breaker {
         self.lock().suspended_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Records the end of a request.
+    /// Records whether Rancher responded to a request.
     pub(super) fn record(&self, has_answered: bool) {
         let mut state = self.lock();
         if has_answered {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn failures_suspend_requests_and_one_is_tried_afterwards() {
+    async fn failures_suspend_requests_until_one_succeeds() {
         let breaker = Breaker::default();
         for _ in 0..MAX_FAILURES {
             assert!(breaker.admits());

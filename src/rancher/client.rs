@@ -26,21 +26,21 @@ use super::trust::{self, Trust};
 /// The time limit of a lookup. Rancher hangs when its Kubernetes API does.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The time until a forwarded request has a response. Rancher has no limit of its own.
+/// The time limit for the headers of the response to a forwarded request. Rancher has no limit of its own.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(55);
 const MAX_LOOKUPS: usize = 256;
 const MAX_FORWARDS: usize = 64;
 /// Larger responses to lookups are rejected. A Secret has at most 1 MiB, which base64 and JSON enlarge.
 const MAX_BODY_LEN: usize = 4 * 1024 * 1024;
 
-/// Whether the token of the request is valid. Rancher adds it to every response.
+/// Rancher adds this header to every response: `true` if the token of the request is valid.
 const CATTLE_AUTH: HeaderName = HeaderName::from_static("x-api-cattle-auth");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The name of this server in `Via`, the same in all its instances.
 const PSEUDONYM: &str = "norman-aks";
 const OWN_VIA: HeaderValue = HeaderValue::from_static("1.1 norman-aks");
 
-/// Headers of one connection, which are not forwarded. `Host` follows from the URL.
+/// Hop-by-hop headers (RFC 9110, section 7.6.1), and `Host`, which the HTTP client sets from the URL.
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HOST,
@@ -53,8 +53,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// Headers about the origin of a request that clients can invent, besides those that are replaced.
-const ORIGIN_HEADERS: [HeaderName; 2] = [FORWARDED, HeaderName::from_static("x-api-host")];
+/// Headers that clients can forge, and that are removed. `X-Forwarded-For`, `-Host` and `-Proto` are overwritten instead.
+const FORGEABLE_HEADERS: [HeaderName; 2] = [FORWARDED, HeaderName::from_static("x-api-host")];
 
 /// The settings of the client.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub struct Rancher(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     options: Options,
-    /// The URL with the public name in place of the address.
+    /// [`Options::url`], with the host of [`Options::host`] if it is set.
     base: Url,
     /// Set at the first request if the certificates have to be read first.
     client: OnceCell<Client>,
@@ -82,7 +82,7 @@ struct Inner {
     forwards: Semaphore,
 }
 
-/// What Rancher says to one caller about an object.
+/// Rancher's response to a lookup for one caller.
 #[derive(Debug)]
 pub enum Lookup<T> {
     /// The token is missing, unknown, expired or disabled.
@@ -90,14 +90,14 @@ pub enum Lookup<T> {
     /// The token is valid, but there is no such object, or the caller may not read it.
     Denied,
     Found(T),
-    /// The response is complete and has another meaning, which only Rancher knows.
+    /// Any other complete response. Only Rancher can answer the caller's request.
     Unclear,
 }
 
-/// A response of Rancher as it arrived; its body may still be on its way.
+/// A response of Rancher with a body that is streamed.
 pub type ForwardedResponse = http::Response<reqwest::Body>;
 
-/// A response that was read to its end.
+/// A response whose body was read.
 struct CompleteResponse {
     status: StatusCode,
     /// Whether the token is valid.
@@ -120,8 +120,8 @@ impl Rancher {
         Ok(Self(Arc::new(Inner { options, base, client, breaker: Breaker::default(), lookups, forwards })))
     }
 
-    /// Whether the token of the session is valid for Rancher's own API. The path is public, so that no right is needed.
-    pub async fn login(&self, session: &Session) -> Result<Lookup<()>, Error> {
+    /// Checks whether the token of the session is valid for Rancher's own API, with a public path that requires no rights.
+    pub async fn check_session(&self, session: &Session) -> Result<Lookup<()>, Error> {
         let response = self.look_up("/rancherversion", Some(session)).await?;
         Ok(match (response.status, response.is_authenticated) {
             (StatusCode::OK, true) => Lookup::Found(()),
@@ -130,8 +130,8 @@ impl Rancher {
         })
     }
 
-    /// The Secret of a credential, if the caller may use it: Rancher's own check is the right to read it. Namespace and name
-    /// are valid names of Kubernetes.
+    /// Reads the Secret of a credential. A caller who may read it may use the credential: Rancher itself checks this right.
+    /// `namespace` and `name` must be valid Kubernetes names.
     pub async fn secret(
         &self,
         session: &Session,
@@ -139,13 +139,13 @@ impl Rancher {
         name: &str,
     ) -> Result<Lookup<Secret>, Error> {
         let path = format!("/v1/secrets/{namespace}/{name}");
-        Ok(self.look_up(&path, Some(session)).await?.read(Secret::parse))
+        Ok(self.look_up(&path, Some(session)).await?.into_lookup(Secret::parse))
     }
 
-    /// A cluster object, if the caller may see it. The ID is a valid name of Kubernetes.
+    /// Reads a cluster object, if the caller may see it. `id` must be a valid Kubernetes name.
     pub async fn cluster(&self, session: &Session, id: &str) -> Result<Lookup<Cluster>, Error> {
         let path = format!("/v1/management.cattle.io.clusters/{id}");
-        Ok(self.look_up(&path, Some(session)).await?.read(Cluster::parse))
+        Ok(self.look_up(&path, Some(session)).await?.into_lookup(Cluster::parse))
     }
 
     /// Requests an action without a token, to see that Rancher answers and that the request does not come back here.
@@ -156,47 +156,47 @@ impl Rancher {
         }
     }
 
-    /// Sends a request on, with its headers and body, and returns the response as it comes. `origin` replaces headers about
-    /// the origin of the request.
+    /// Forwards a request with its headers and body, and returns the response unchanged. `forwarded_headers` are the
+    /// `X-Forwarded-*` headers; they overwrite those of the client.
     ///
     /// # Errors
-    /// No response of Rancher within the time limit, or the request came back.
+    /// If Rancher does not respond within the time limit, or the request came back to this server.
     pub async fn forward(
         &self,
         parts: &Parts,
-        origin: HeaderMap,
+        forwarded_headers: HeaderMap,
         body: Bytes,
     ) -> Result<ForwardedResponse, Error> {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::new(parts.method.clone(), self.url(path)?);
         let headers = request.headers_mut();
         headers.extend(end_to_end(&parts.headers));
-        for name in ORIGIN_HEADERS {
+        for name in FORGEABLE_HEADERS {
             headers.remove(name);
         }
-        // Replaces headers of the same name.
-        headers.extend(origin);
+        // Overwrites headers of the same name.
+        headers.extend(forwarded_headers);
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
         headers.append(VIA, OWN_VIA);
         if !body.is_empty() {
             *request.body_mut() = Some(body.into());
         }
-        let mut response = self.exchange(request).await?;
+        let mut response = self.send_forwarded(request).await?;
         let headers = end_to_end(response.headers()).collect();
         *response.headers_mut() = headers;
         Ok(response.into())
     }
 
-    /// Sends a forwarded request. Azure may be slow, so that a timeout says nothing about Rancher.
-    async fn exchange(&self, request: Request) -> Result<Response, Error> {
+    /// Sends a forwarded request. A timeout does not count as an outage of Rancher, because Azure may be slow.
+    async fn send_forwarded(&self, request: Request) -> Result<Response, Error> {
         let Inner { breaker, forwards, .. } = &*self.0;
         let Ok(_permit) = forwards.try_acquire() else { return Err(Error::Busy) };
         if breaker.is_suspended() {
             return Err(Error::Suspended);
         }
         let exchange = async {
-            let response = self.client().await?.execute(request).await.map_err(Error::of_transport)?;
-            is_from_rancher(&response).map(|_| response)
+            let response = self.client().await?.execute(request).await.map_err(Error::from_transport)?;
+            read_cattle_auth(&response).map(|_| response)
         };
         let limit = FORWARD_TIMEOUT;
         let result = timeout(limit, exchange).await.unwrap_or(Err(Error::TimedOut { limit }));
@@ -210,7 +210,7 @@ impl Rancher {
         result
     }
 
-    /// Requests a path with the session of a caller, and reads the whole response.
+    /// Sends a GET request with the session of a caller, and reads the whole response.
     async fn look_up(&self, path: &str, session: Option<&Session>) -> Result<CompleteResponse, Error> {
         let Inner { breaker, lookups, .. } = &*self.0;
         let mut request = Request::new(Method::GET, self.url(path)?);
@@ -227,8 +227,8 @@ impl Rancher {
         }
         let limit = LOOKUP_TIMEOUT;
         let exchange = async {
-            let response = self.client().await?.execute(request).await.map_err(Error::of_transport)?;
-            read(response).await
+            let response = self.client().await?.execute(request).await.map_err(Error::from_transport)?;
+            read_body(response).await
         };
         let result = timeout(limit, exchange).await.unwrap_or(Err(Error::TimedOut { limit }));
         match &result {
@@ -243,6 +243,7 @@ impl Rancher {
     fn url(&self, path: &str) -> Result<Url, Error> {
         let base = self.0.base.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}{path}")).map_err(|_| Error::Path)?;
+        // Parsing resolves dot segments: another path would be requested than the one that was sent.
         let raw = path.split('?').next().unwrap_or_default();
         if url.path() == raw { Ok(url) } else { Err(Error::Path) }
     }
@@ -255,19 +256,19 @@ impl Rancher {
             let limit = LOOKUP_TIMEOUT;
             let roots = timeout(limit, self.published_roots(checksum)).await;
             let roots = roots.unwrap_or(Err(Error::TimedOut { limit }))?;
-            builder(options).tls_certs_only(roots).build().map_err(Error::of_transport)
+            builder(options).tls_certs_only(roots).build().map_err(Error::from_transport)
         };
         client.get_or_try_init(init).await
     }
 
-    /// The certificates that Rancher publishes. They are read without verification and without anything of a caller: the
-    /// checksum decides whether they are trusted.
+    /// Reads the certificates that Rancher publishes, over an unverified connection and without a session. The checksum
+    /// decides whether they are trusted.
     async fn published_roots(&self, checksum: &str) -> Result<Vec<reqwest::Certificate>, Error> {
         let unverified = builder(&self.0.options).tls_danger_accept_invalid_certs(true);
-        let unverified = unverified.build().map_err(Error::of_transport)?;
+        let unverified = unverified.build().map_err(Error::from_transport)?;
         let mut request = Request::new(Method::GET, self.url("/v3/settings/cacerts")?);
         request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
-        let response = read(unverified.execute(request).await.map_err(Error::of_transport)?).await?;
+        let response = read_body(unverified.execute(request).await.map_err(Error::from_transport)?).await?;
         trust::parse_pinned_roots(&response.body, checksum)
     }
 }
@@ -280,11 +281,12 @@ fn builder(options: &Options) -> reqwest::ClientBuilder {
     let mut builder = Client::builder()
         .user_agent(concat!("norman-aks/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        // Responses are passed on as they are.
+        // Responses are forwarded unchanged, in the encoding that the client asked for.
         .gzip(false)
-        // Sessions of callers do not leave for a proxy.
+        // A proxy must not see the sessions of callers.
         .no_proxy()
-        // With one connection for each request, slow ones do not delay others, and those that time out close theirs.
+        // HTTP/1.1 has one request at a time on a connection: slow requests do not delay others, and a timeout closes only
+        // the connection of its request.
         .http1_only()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_mins(1))
@@ -293,16 +295,16 @@ fn builder(options: &Options) -> reqwest::ClientBuilder {
         && let (Some(host), Some(port)) = (options.url.host_str(), options.url.port_or_known_default())
     {
         let target = format!("{host}:{port}");
-        builder = builder.dns_resolver(Arc::new(OneAddress(target.into())));
+        builder = builder.dns_resolver(Arc::new(FixedTarget(target.into())));
     }
     builder
 }
 
-/// Resolves every name to the address of `rancher-url`.
+/// Resolves every name to the IP addresses of the host of `rancher-url`.
 #[derive(Debug)]
-struct OneAddress(Arc<str>);
+struct FixedTarget(Arc<str>);
 
-impl Resolve for OneAddress {
+impl Resolve for FixedTarget {
     fn resolve(&self, _: Name) -> Resolving {
         let target = Arc::clone(&self.0);
         Box::pin(async move {
@@ -319,14 +321,14 @@ pub fn is_own_via(headers: &HeaderMap) -> bool {
     entries.filter_map(|entry| entry.split_whitespace().nth(1)).any(|by| by == PSEUDONYM)
 }
 
-/// Headers without those of one connection.
+/// The headers without those that apply to one connection only.
 fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     const SENSITIVE: [HeaderName; 3] = [AUTHORIZATION, COOKIE, SET_COOKIE];
-    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<String> =
-        named.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
+    let listed = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let listed: Vec<String> =
+        listed.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
     let is_kept = move |name: &HeaderName| {
-        !HOP_BY_HOP.contains(name) && !named.iter().any(|named| named == name.as_str())
+        !HOP_BY_HOP.contains(name) && !listed.iter().any(|listed| listed == name.as_str())
     };
     headers.iter().filter(move |(name, _)| is_kept(name)).map(|(name, value)| {
         let mut value = value.clone();
@@ -335,8 +337,11 @@ fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderVa
     })
 }
 
-/// Whether Rancher wrote the response, and whether it accepted the token.
-fn is_from_rancher(response: &Response) -> Result<bool, Error> {
+/// Whether Rancher accepted the token of the request.
+///
+/// # Errors
+/// If Rancher did not write the response.
+fn read_cattle_auth(response: &Response) -> Result<bool, Error> {
     let (status, headers) = (response.status(), response.headers());
     if status == StatusCode::LOOP_DETECTED && headers.contains_key("x-norman-aks-via") {
         return Err(Error::Loop);
@@ -348,14 +353,14 @@ fn is_from_rancher(response: &Response) -> Result<bool, Error> {
     }
 }
 
-/// The whole response, if it is Rancher's.
-async fn read(response: Response) -> Result<CompleteResponse, Error> {
-    let is_authenticated = is_from_rancher(&response)?;
+/// Reads the body of a response, if Rancher wrote it.
+async fn read_body(response: Response) -> Result<CompleteResponse, Error> {
+    let is_authenticated = read_cattle_auth(&response)?;
     let status = response.status();
     let mut body = BytesMut::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
-        body.extend_from_slice(&chunk.map_err(Error::of_transport)?);
+        body.extend_from_slice(&chunk.map_err(Error::from_transport)?);
         if body.len() > MAX_BODY_LEN {
             return Err(Error::TooLarge { limit: MAX_BODY_LEN });
         }
@@ -364,10 +369,10 @@ async fn read(response: Response) -> Result<CompleteResponse, Error> {
 }
 
 impl CompleteResponse {
-    fn read<T>(self, parse: impl FnOnce(&[u8]) -> Option<T>) -> Lookup<T> {
+    fn into_lookup<T>(self, parse: impl FnOnce(&[u8]) -> Option<T>) -> Lookup<T> {
         match (self.status, self.is_authenticated) {
             (StatusCode::UNAUTHORIZED, false) => Lookup::Unauthenticated,
-            // A user without any right to Secrets gets 404.
+            // Rancher responds with 404 to a user without any right to Secrets.
             (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, true) => Lookup::Denied,
             (StatusCode::OK, true) => parse(&self.body).map_or(Lookup::Unclear, Lookup::Found),
             _ => Lookup::Unclear,

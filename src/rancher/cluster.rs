@@ -1,9 +1,9 @@
-//! A cluster object, as Rancher's Kubernetes API shows it; only what `aksUpgrades` needs.
+//! A cluster object of Rancher's Kubernetes API, with the fields that `aksUpgrades` needs.
 
 use aks::versions;
 use serde::Deserialize;
 
-/// The version of an AKS cluster, and where it is.
+/// The version, region and name of an AKS cluster.
 #[derive(Debug, Default, Deserialize)]
 pub struct Cluster {
     #[serde(default)]
@@ -51,27 +51,28 @@ impl Cluster {
         serde_json::from_slice(body).ok()
     }
 
+    /// The specification and the configuration that Azure reported.
     fn configs(&self) -> [Option<&AksConfig>; 2] {
         let upstream = self.status.aks_status.as_ref().and_then(|status| status.upstream_spec.as_ref());
         [self.spec.aks_config.as_ref(), upstream]
     }
 
-    fn first(&self, field: impl Fn(&AksConfig) -> &Option<String>) -> Option<String> {
+    fn first_non_empty(&self, field: impl Fn(&AksConfig) -> &Option<String>) -> Option<String> {
         let values = self.configs().into_iter().flatten().filter_map(|config| field(config).clone());
         values.into_iter().find(|value| !value.is_empty())
     }
 
     /// The version of the specification, else the one that Azure reported.
     pub fn stated_version(&self) -> Option<String> {
-        self.first(|config| &config.kubernetes_version)
+        self.first_non_empty(|config| &config.kubernetes_version)
     }
 
     /// The version that the control plane runs.
     pub fn running_version(&self) -> Option<String> {
         let git = self.status.version.as_ref().and_then(|version| version.git_version.as_deref());
         let [stated, upstream] = self.configs();
-        let stated = [upstream, stated].map(|config| config?.kubernetes_version.as_deref());
-        versions::running(None, git, stated)
+        let configured = [upstream, stated].map(|config| config?.kubernetes_version.as_deref());
+        versions::running(None, git, configured)
     }
 
     /// The region: Azure's, else that of the specification.
@@ -87,12 +88,12 @@ impl Cluster {
     }
 
     pub fn resource_group(&self) -> Option<String> {
-        self.first(|config| &config.resource_group)
+        self.first_non_empty(|config| &config.resource_group)
     }
 
     /// The name in AKS.
     pub fn name(&self) -> Option<String> {
-        self.first(|config| &config.cluster_name)
+        self.first_non_empty(|config| &config.cluster_name)
     }
 }
 
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_is_that_of_the_specification_else_of_azure() {
+    fn specification_takes_precedence_except_for_the_region() {
         let upstream = json!({"kubernetesVersion": "1.32.1", "resourceLocation": "westeurope"});
         let cluster = |config: serde_json::Value| {
             let object = json!({
@@ -112,12 +113,15 @@ mod tests {
             });
             Cluster::parse(object.to_string().as_bytes()).unwrap()
         };
-        let own =
+        let managed =
             cluster(json!({"kubernetesVersion": "1.33.0", "resourceLocation": "eastus", "clusterName": "a"}));
-        assert_eq!(own.stated_version().as_deref(), Some("1.33.0"));
-        assert_eq!(own.running_version().as_deref(), Some("1.32.1"));
-        assert_eq!((own.stated_region().as_deref(), own.name().as_deref()), (Some("eastus"), Some("a")));
-        assert_eq!(own.region().as_deref(), Some("westeurope"), "Azure knows better");
+        assert_eq!(managed.stated_version().as_deref(), Some("1.33.0"));
+        assert_eq!(managed.running_version().as_deref(), Some("1.32.1"));
+        assert_eq!(
+            (managed.stated_region().as_deref(), managed.name().as_deref()),
+            (Some("eastus"), Some("a"))
+        );
+        assert_eq!(managed.region().as_deref(), Some("westeurope"), "Azure's region takes precedence");
         let import = cluster(json!({"kubernetesVersion": null}));
         assert_eq!(import.stated_version().as_deref(), Some("1.32.1"));
         assert_eq!(import.region().as_deref(), Some("westeurope"));

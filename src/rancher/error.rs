@@ -8,7 +8,7 @@ use http::StatusCode;
 pub const LOOP_REMEDY: &str = "rancher-url leads through the ingress that sends the nine actions here; set it to the Service of \
      Rancher (https://rancher.cattle-system.svc), and rancher-host to the public name";
 
-/// Settings of the client that cannot be used.
+/// An invalid setting of the client.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("rancher-host is not a host name")]
@@ -30,7 +30,7 @@ pub enum Error {
     NoAnswer(#[source] reqwest::Error),
     #[error("the response is larger than {limit} bytes")]
     TooLarge { limit: usize },
-    /// The response is that of a proxy in between, or of another program.
+    /// A proxy or another program wrote the response.
     #[error(
         "a response with status {status} is not Rancher's; rancher-url must be the URL of Rancher's Service"
     )]
@@ -47,18 +47,18 @@ pub enum Error {
     Busy,
     #[error("the session ended during the request")]
     SessionEnded,
-    /// A complete response to a lookup that cannot be forwarded.
-    #[error("Rancher answers in a way that only Rancher understands")]
+    /// [`Lookup::Unclear`](super::Lookup::Unclear) where the request can no longer be forwarded.
+    #[error("the response of Rancher cannot be interpreted")]
     Unclear,
     #[error("the request was interrupted")]
     Interrupted,
-    /// Another path would be requested than the caller sent.
+    /// The path would change when the URL is parsed, for example because of `..`.
     #[error("the path cannot be forwarded unchanged")]
     Path,
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(
-        "Rancher publishes other certificates than those of rancher-ca-checksum (their SHA-256 is {actual})"
+        "the certificates that Rancher publishes do not match rancher-ca-checksum (their SHA-256 is {actual})"
     )]
     Checksum { actual: String },
     #[error("the certificates that Rancher publishes cannot be used: {0}")]
@@ -66,11 +66,11 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn of_transport(error: reqwest::Error) -> Self {
+    pub(super) fn from_transport(error: reqwest::Error) -> Self {
         Self::NoAnswer(error.without_url())
     }
 
-    /// Whether other requests would probably fail too. Responses that a single caller can cause do not count.
+    /// Whether other requests would probably fail too. Responses that a single caller can cause are no outage.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::NoAnswer(_) => true,

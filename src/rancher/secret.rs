@@ -1,4 +1,4 @@
-//! The Secret of a cloud credential, as Rancher's Kubernetes API shows it.
+//! The Secret of a cloud credential, as Rancher's Kubernetes API returns it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,23 +9,23 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 /// Prefix of the keys of an Azure credential.
-const AZURE: &str = "azurecredentialConfig-";
-/// Where Rancher notes a tenant that it discovered.
+const AZURE_PREFIX: &str = "azurecredentialConfig-";
+/// Annotation in which Rancher stores a tenant that it discovered.
 const TENANT_ANNOTATION: &str = "cluster.management.cattle.io/azure-tenant-id";
 
 /// A Secret that the caller may read.
 pub enum Secret {
     /// It belongs to an Azure credential.
     Azure(CredentialFields),
-    /// It belongs to a credential for something else.
+    /// It belongs to a credential of another provider.
     OtherCredential,
     /// It does not belong to a credential.
-    NoCredential,
+    NotCredential,
 }
 
-/// The fields of an Azure credential. Empty ones are missing.
+/// The fields of an Azure credential. An unset field is empty.
 pub struct CredentialFields {
-    /// Changes with every change of the Secret.
+    /// The `resourceVersion` of the Secret, which is another one after each change.
     pub version: String,
     pub tenant_id: String,
     pub subscription_id: String,
@@ -63,12 +63,12 @@ impl Secret {
         let is_credential =
             |key: &String| key.split_once('-').is_some_and(|(kind, _)| kind.ends_with("Config"));
         if !data.keys().any(is_credential) {
-            return Some(Self::NoCredential);
+            return Some(Self::NotCredential);
         }
-        if !data.keys().any(|key| key.starts_with(AZURE)) {
+        if !data.keys().any(|key| key.starts_with(AZURE_PREFIX)) {
             return Some(Self::OtherCredential);
         }
-        let field = |name: &str| match data.get(&format!("{AZURE}{name}")) {
+        let field = |name: &str| match data.get(&format!("{AZURE_PREFIX}{name}")) {
             None => Some(String::new()),
             Some(value) => String::from_utf8(STANDARD.decode(value).ok()?).ok(),
         };
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_decoded_and_the_tenant_may_be_in_an_annotation() {
+    fn missing_tenant_is_read_from_the_annotation() {
         let data = json!({
             "azurecredentialConfig-clientId": "Yw==", "azurecredentialConfig-clientSecret": "Y2FuYXJ5",
             "azurecredentialConfig-subscriptionId": "cw==", "azurecredentialConfig-tenantId": "",
@@ -115,13 +115,13 @@ mod tests {
 
     #[test]
     fn secrets_of_other_kinds_are_distinguished() {
-        let none = json!(null);
-        assert!(matches!(parse(&json!({"password": "eA=="}), &none), Some(Secret::NoCredential)));
-        assert!(matches!(parse(&none, &none), Some(Secret::NoCredential)));
+        let null = json!(null);
+        assert!(matches!(parse(&json!({"password": "eA=="}), &null), Some(Secret::NotCredential)));
+        assert!(matches!(parse(&null, &null), Some(Secret::NotCredential)));
         let other = json!({"amazonec2credentialConfig-accessKey": "eA=="});
-        assert!(matches!(parse(&other, &none), Some(Secret::OtherCredential)));
-        assert!(parse(&json!({"azurecredentialConfig-clientId": "%"}), &none).is_none());
-        assert!(parse(&json!({"azurecredentialConfig-clientId": "/w=="}), &none).is_none(), "not UTF-8");
+        assert!(matches!(parse(&other, &null), Some(Secret::OtherCredential)));
+        assert!(parse(&json!({"azurecredentialConfig-clientId": "%"}), &null).is_none());
+        assert!(parse(&json!({"azurecredentialConfig-clientId": "/w=="}), &null).is_none(), "not UTF-8");
         assert!(Secret::parse(b"{}").is_none() && Secret::parse(b"<html>").is_none());
     }
 }

@@ -1,11 +1,11 @@
-//! The token or cookie of a caller, as it arrived.
+//! The token or cookie of a caller, unchanged.
 
 use std::fmt;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 
-/// The proof of a caller for Rancher. It is sent on unchanged, and never printed.
+/// The headers with which a caller authenticates to Rancher. They are forwarded unchanged, and never printed.
 #[derive(Clone)]
 pub struct Session {
     authorization: Option<HeaderValue>,
@@ -21,8 +21,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// `authorization` is the header; `cookie` the value of `R_SESS`; `token` the token in the one that counts, where its
-    /// form is known.
+    /// `authorization` is the value of the header, `cookie` that of the cookie `R_SESS`. `token` is the token in the one of
+    /// them that Rancher uses, if its form is known.
     pub fn new(authorization: Option<&HeaderValue>, cookie: Option<&str>, token: Option<&str>) -> Self {
         let cookie = cookie.and_then(|value| HeaderValue::try_from(format!("R_SESS={value}")).ok());
         let (mut authorization, mut cookie) = (authorization.cloned(), cookie);
@@ -34,7 +34,7 @@ impl Session {
         Self { authorization, cookie, token_name, is_jwt }
     }
 
-    /// Whether there is neither a token nor a cookie.
+    /// Whether the caller sent neither a token nor a cookie.
     pub fn is_empty(&self) -> bool {
         self.authorization.as_ref().is_none_or(HeaderValue::is_empty) && self.cookie.is_none()
     }
@@ -44,13 +44,13 @@ impl Session {
         self.is_jwt
     }
 
-    /// The public half of the token; empty if it has none.
+    /// The name of the token, which is not secret; empty if the token has none.
     pub fn token_name(&self) -> &str {
         &self.token_name
     }
 
-    /// The secret bytes that identify the caller, for a keyed hash.
-    pub fn parts(&self) -> [&[u8]; 2] {
+    /// The values of both headers, as input of a keyed hash. They are secret.
+    pub fn secret_bytes(&self) -> [&[u8]; 2] {
         [&self.authorization, &self.cookie]
             .map(|value| value.as_ref().map(HeaderValue::as_bytes).unwrap_or_default())
     }
@@ -84,15 +84,15 @@ mod tests {
     fn debug_shows_the_name_and_no_secret() {
         let header = HeaderValue::from_static("Bearer token-abc:canary");
         let session = Session::new(Some(&header), Some("token-def:canary"), Some("token-abc:canary"));
-        let shown = format!("{session:?}");
-        assert!(shown.contains("token-abc") && !shown.contains("canary"), "{shown}");
+        let debug = format!("{session:?}");
+        assert!(debug.contains("token-abc") && !debug.contains("canary"), "{debug}");
         let mut headers = HeaderMap::new();
         session.add_to(&mut headers);
         assert!(!format!("{headers:?}").contains("canary"));
     }
 
     #[test]
-    fn names_of_tokens_are_public_and_json_web_tokens_are_recognized() {
+    fn tokens_are_parsed_into_name_and_kind() {
         for (token, name, is_jwt) in [
             ("token-abc:secret", "token-abc", false),
             ("ext/token-abc:secret", "ext/token-abc", false),

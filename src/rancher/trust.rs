@@ -21,7 +21,7 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Adds the authorities that are known at the start.
+    /// Adds the authorities of the file. Those of Rancher are read at the first request.
     pub(super) fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder, BuildError> {
         let Self::Pem(pem) = self else { return Ok(builder) };
         let roots = Certificate::from_pem_bundle(pem.as_bytes()).map_err(BuildError::Certificate)?;
@@ -29,7 +29,7 @@ impl Trust {
     }
 }
 
-/// The setting, other fields of which are ignored.
+/// Rancher's setting; other fields are ignored.
 #[derive(Deserialize)]
 struct Setting {
     value: Option<String>,
@@ -40,7 +40,7 @@ pub(super) fn parse_pinned_roots(setting: &[u8], checksum: &str) -> Result<Vec<C
     let setting: Setting = serde_json::from_slice(setting)
         .map_err(|error| Error::Certificates(format!("cacerts is not the JSON of a setting: {error}")))?;
     let value = setting.value.unwrap_or_default();
-    // Rancher hashes the value with a line break at its end, its agent the output of jq, which adds one in any case.
+    // Rancher hashes the value with one line break at its end. Its agent hashes the output of jq, which always adds one.
     let pem = format!("{}\n", value.trim());
     let hashes = [pem.as_str(), &value, &format!("{value}\n")].map(|text| hex(&vault::token_hash(text)));
     if !hashes.iter().any(|hash| hash == checksum) {

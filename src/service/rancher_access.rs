@@ -1,6 +1,6 @@
-//! Access to credentials beside a Rancher: Rancher decides, asked with the caller's own session, and a positive decision is
-//! valid for a few seconds (`docs/contract/beside-rancher.md#the-question`). Negative ones are never kept: Rancher refuses a
-//! credential for a moment after it was created, and the dashboard uses it at once.
+//! Access to credentials beside a Rancher. Rancher decides about each caller: this server sends it a lookup with the caller's own
+//! session, and caches a positive decision for a few seconds (`docs/contract/beside-rancher.md#the-lookup`). Negative decisions
+//! are not cached: Rancher rejects a credential for a moment after its creation, and the dashboard uses it at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,12 @@ use crate::vault::Fingerprinter;
 
 /// Maximum number of decisions. One is about a kilobyte.
 const MAX_DECISIONS: u64 = 10_000;
-/// Maximum number of credentials whose latest version is kept, and how long it is kept after its last use.
+/// Maximum number of credentials whose latest version is cached.
 const MAX_CREDENTIALS: u64 = 4_096;
-const CREDENTIAL_TTI: Duration = Duration::from_mins(10);
+/// The time after the last use of a cached credential until it is evicted.
+const CREDENTIAL_IDLE_TTL: Duration = Duration::from_mins(10);
 
-/// Callers and credentials of a Rancher. Clones share everything.
+/// Authenticates callers and authorizes their use of credentials by Rancher's decisions. Clones share the caches.
 #[derive(Clone)]
 pub struct RancherAccess(Arc<Inner>);
 
@@ -37,11 +38,11 @@ struct Inner {
     rancher: Rancher,
     resolver: Resolver,
     listings: Listings,
-    /// The time for which a positive decision is valid; zero asks each time.
+    /// The time for which a positive decision is valid; zero for no caching.
     validity: Duration,
     fingerprinter: Fingerprinter,
     decisions: Cache<Key, Decision>,
-    lookups: Flights<Key, Result<Verdict, Arc<RancherError>>>,
+    lookups: Flights<Key, Result<LookupOutcome, Arc<RancherError>>>,
     credentials: Cache<Arc<str>, CredentialState>,
     counters: Counters,
 }
@@ -52,8 +53,8 @@ type Key = [u8; 32];
 /// A positive decision.
 #[derive(Clone)]
 struct Decision {
-    /// The time when Rancher was asked.
-    asked: Instant,
+    /// The time at which the lookup was sent.
+    sent_at: Instant,
     caller: Arc<Caller>,
     /// `None` if the decision is about the session alone.
     credential: Option<CredentialState>,
@@ -63,14 +64,14 @@ struct Decision {
 #[derive(Clone)]
 struct CredentialState {
     version: Arc<str>,
-    /// The time when Rancher was asked.
-    asked: Instant,
+    /// The time at which the lookup was sent.
+    sent_at: Instant,
     access: Arc<AzureAccess>,
 }
 
-/// The outcome of a lookup, shared by all that wait for it.
+/// The outcome of a lookup, shared by all requests that wait for it.
 #[derive(Clone)]
-enum Verdict {
+enum LookupOutcome {
     Unauthenticated,
     Denied,
     Unclear,
@@ -83,7 +84,7 @@ enum Verdict {
 #[derive(Debug)]
 pub enum Access {
     Unauthenticated,
-    /// Only Rancher knows how it answers.
+    /// The request must be forwarded to Rancher.
     Undecided,
     /// The caller may not use the credential, or it does not exist.
     Denied,
@@ -91,7 +92,7 @@ pub enum Access {
     Allowed(Arc<Caller>, Arc<AzureAccess>),
 }
 
-/// A missing decision.
+/// The reason why there is no decision.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("Rancher does not answer")]
@@ -133,7 +134,10 @@ impl RancherAccess {
             decisions: Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(validity).build(),
             validity,
             lookups: Flights::default(),
-            credentials: Cache::builder().max_capacity(MAX_CREDENTIALS).time_to_idle(CREDENTIAL_TTI).build(),
+            credentials: Cache::builder()
+                .max_capacity(MAX_CREDENTIALS)
+                .time_to_idle(CREDENTIAL_IDLE_TTL)
+                .build(),
             counters: Counters::new(),
         }))
     }
@@ -149,7 +153,7 @@ impl RancherAccess {
         &self.0.listings
     }
 
-    /// The caller as the audit log knows it: Rancher's own log relates the name of the token to a user.
+    /// The caller for the audit log. Only the name of the token is known; Rancher's own log relates it to a user.
     pub fn caller(session: &Session) -> Arc<Caller> {
         Arc::new(Caller {
             user_id: String::new(),
@@ -160,24 +164,25 @@ impl RancherAccess {
         })
     }
 
-    /// Sends a request on to Rancher; see [`Rancher::forward`].
+    /// Forwards a request to Rancher; see [`Rancher::forward`].
     pub async fn forward(
         &self,
         parts: &Parts,
-        origin: HeaderMap,
+        forwarded_headers: HeaderMap,
         body: Bytes,
     ) -> Result<ForwardedResponse, RancherError> {
         self.0.counters.forwarded.increment(1);
-        self.0.rancher.forward(parts, origin, body).await
+        self.0.rancher.forward(parts, forwarded_headers, body).await
     }
 
-    /// Decides whether the session is that of a user.
+    /// Decides whether the session belongs to a user.
     pub async fn authenticate(&self, session: &Session) -> Result<Access, Failure> {
         self.decide(session, None).await
     }
 
-    /// Decides whether the caller may use a stored credential. An ID that only Rancher's error message can explain is undecided.
-    pub async fn stored(&self, session: &Session, id: &str) -> Result<Access, Failure> {
+    /// Decides whether the caller may use a stored credential. An invalid ID is undecided, because the error message
+    /// must be Rancher's.
+    pub async fn authorize_stored(&self, session: &Session, id: &str) -> Result<Access, Failure> {
         self.decide(session, Some(id)).await
     }
 
@@ -186,11 +191,11 @@ impl RancherAccess {
         &self.0.resolver
     }
 
-    /// The version and region of a cluster that the caller may see; `None` for others. The caller uses the credential with
-    /// this ID, if it is a stored one.
+    /// The version and region of a cluster; `None` if it does not exist or the caller may not see it. `credential_id` is that of
+    /// the request's stored credential: the decision about it is evicted if the session has ended.
     ///
     /// # Errors
-    /// Rancher does not answer, or the session has ended since the decision, which is then no longer valid.
+    /// If Rancher does not respond, or the session has ended since the decision.
     pub async fn cluster_version(
         &self,
         session: &Session,
@@ -201,7 +206,7 @@ impl RancherAccess {
             return Ok(None);
         }
         match self.0.rancher.cluster(session, id).await? {
-            Lookup::Found(cluster) => Ok(Some(version_of(&cluster))),
+            Lookup::Found(cluster) => Ok(Some(cluster_version(&cluster))),
             Lookup::Denied => Ok(None),
             Lookup::Unauthenticated => {
                 self.0.decisions.invalidate(&self.key(session, credential_id));
@@ -212,7 +217,7 @@ impl RancherAccess {
     }
 
     fn key(&self, session: &Session, id: Option<&str>) -> Key {
-        let [authorization, cookie] = session.parts();
+        let [authorization, cookie] = session.secret_bytes();
         self.0.fingerprinter.fingerprint(&[authorization, cookie, id.unwrap_or_default().as_bytes()])
     }
 
@@ -223,7 +228,7 @@ impl RancherAccess {
             counters.cached.increment(1);
             return Ok(decision.into());
         }
-        let access = Box::pin(self.ask(key, session, id)).await;
+        let access = Box::pin(self.request_decision(key, session, id)).await;
         match &access {
             Ok(Access::Allowed(..) | Access::Authenticated(_)) => counters.asked.increment(1),
             Ok(Access::Denied | Access::Unauthenticated) => counters.refused.increment(1),
@@ -241,92 +246,100 @@ impl RancherAccess {
             let id = state.access.credential_id().unwrap_or_default();
             self.0.credentials.get(id).is_none_or(|latest| latest.version == state.version)
         };
-        (decision.asked.elapsed() < self.0.validity && decision.credential.as_ref().is_none_or(is_latest))
+        (decision.sent_at.elapsed() < self.0.validity && decision.credential.as_ref().is_none_or(is_latest))
             .then_some(decision)
     }
 
-    async fn ask(&self, key: Key, session: &Session, id: Option<&str>) -> Result<Access, Failure> {
+    async fn request_decision(
+        &self,
+        key: Key,
+        session: &Session,
+        id: Option<&str>,
+    ) -> Result<Access, Failure> {
         let lookup = {
             let (access, session, id) = (self.clone(), session.clone(), id.map(str::to_owned));
             move || async move { access.look_up(&session, id.as_deref()).await }
         };
-        // A shared lookup may be older than the request by its time limit.
-        let verdict = if self.0.validity < LOOKUP_TIMEOUT {
+        // A request that joins a lookup gets a decision that may be as old as the timeout of the lookup. That is allowed only if a
+        // cached decision may be as old.
+        let outcome = if self.0.validity < LOOKUP_TIMEOUT {
             lookup().await
         } else {
-            let cached = || self.cached(&key).map(|decision| Ok(Verdict::Allowed(decision)));
+            let cached = || self.cached(&key).map(|decision| Ok(LookupOutcome::Allowed(decision)));
             let decisions = self.0.decisions.clone();
-            let flight = self.0.lookups.join(&key, cached, lookup, move |verdict, _| {
-                if let Ok(Verdict::Allowed(decision)) = &verdict {
+            let flight = self.0.lookups.join(&key, cached, lookup, move |outcome, _| {
+                if let Ok(LookupOutcome::Allowed(decision)) = &outcome {
                     decisions.insert(key, decision.clone());
                 }
-                verdict
+                outcome
             });
             flight.outcome().await.unwrap_or_else(|| Err(Arc::new(RancherError::Interrupted)))
         };
-        Ok(match verdict? {
-            Verdict::Unauthenticated => Access::Unauthenticated,
-            Verdict::Denied => Access::Denied,
-            Verdict::Unclear => Access::Undecided,
-            Verdict::Unresolved(fields) => {
+        Ok(match outcome? {
+            LookupOutcome::Unauthenticated => Access::Unauthenticated,
+            LookupOutcome::Denied => Access::Denied,
+            LookupOutcome::Unclear => Access::Undecided,
+            LookupOutcome::Unresolved(fields) => {
                 let id = id.unwrap_or_default();
                 Access::Allowed(Self::caller(session), self.resolve(id, &fields).await?)
             }
-            Verdict::Allowed(decision) => decision.into(),
+            LookupOutcome::Allowed(decision) => decision.into(),
         })
     }
 
-    /// Asks Rancher about a session, and about a credential if there is an ID.
-    async fn look_up(&self, session: &Session, id: Option<&str>) -> Result<Verdict, Arc<RancherError>> {
+    /// Looks up a session at Rancher, and a credential if there is an ID.
+    async fn look_up(&self, session: &Session, id: Option<&str>) -> Result<LookupOutcome, Arc<RancherError>> {
         let Inner { rancher, .. } = &*self.0;
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let Some(id) = id else {
-            return Ok(match rancher.login(session).await? {
-                Lookup::Found(()) => {
-                    Verdict::Allowed(Decision { asked, caller: Self::caller(session), credential: None })
-                }
-                Lookup::Unauthenticated => Verdict::Unauthenticated,
-                Lookup::Denied | Lookup::Unclear => Verdict::Unclear,
+            return Ok(match rancher.check_session(session).await? {
+                Lookup::Found(()) => LookupOutcome::Allowed(Decision {
+                    sent_at,
+                    caller: Self::caller(session),
+                    credential: None,
+                }),
+                Lookup::Unauthenticated => LookupOutcome::Unauthenticated,
+                Lookup::Denied | Lookup::Unclear => LookupOutcome::Unclear,
             });
         };
-        let Some((namespace, name)) = valid_id(id) else { return Ok(Verdict::Unclear) };
+        let Some((namespace, name)) = parse_id(id) else { return Ok(LookupOutcome::Unclear) };
         Ok(match rancher.secret(session, namespace, name).await? {
-            Lookup::Unauthenticated => Verdict::Unauthenticated,
-            Lookup::Denied | Lookup::Found(Secret::NoCredential) => Verdict::Denied,
-            Lookup::Found(Secret::OtherCredential) | Lookup::Unclear => Verdict::Unclear,
-            Lookup::Found(Secret::Azure(fields)) => match self.credential(id, &fields, asked).await {
-                Ok(credential) => Verdict::Allowed(Decision {
-                    asked,
+            Lookup::Unauthenticated => LookupOutcome::Unauthenticated,
+            Lookup::Denied | Lookup::Found(Secret::NotCredential) => LookupOutcome::Denied,
+            Lookup::Found(Secret::OtherCredential) | Lookup::Unclear => LookupOutcome::Unclear,
+            Lookup::Found(Secret::Azure(fields)) => match self.credential(id, &fields, sent_at).await {
+                Ok(credential) => LookupOutcome::Allowed(Decision {
+                    sent_at,
                     caller: Self::caller(session),
                     credential: Some(credential),
                 }),
-                Err(_) => Verdict::Unresolved(Arc::new(fields)),
+                Err(_) => LookupOutcome::Unresolved(Arc::new(fields)),
             },
         })
     }
 
-    /// The credential in its latest version. What was listed with an older secret is dropped.
+    /// The credential in its latest version. Evicts the lists that were read with an older secret.
     async fn credential(
         &self,
         id: &str,
         fields: &CredentialFields,
-        asked: Instant,
+        sent_at: Instant,
     ) -> Result<CredentialState, AccessError> {
         let Inner { credentials, listings, .. } = &*self.0;
-        if let Some(known) = credentials.get(id).filter(|known| *known.version == *fields.version) {
-            return Ok(known);
+        if let Some(cached) = credentials.get(id).filter(|cached| *cached.version == *fields.version) {
+            return Ok(cached);
         }
         let access = self.resolve(id, fields).await?;
-        let state = CredentialState { version: fields.version.as_str().into(), asked, access };
-        let known = credentials.get(id);
-        // A later request may have found a later version meanwhile.
-        if known.as_ref().is_some_and(|known| known.asked > asked) {
+        let state = CredentialState { version: fields.version.as_str().into(), sent_at, access };
+        let previous = credentials.get(id);
+        // A lookup that was sent later may have found a later version in the meantime.
+        if previous.as_ref().is_some_and(|previous| previous.sent_at > sent_at) {
             return Ok(state);
         }
-        if let Some(known) = known
-            && known.access.credential().fingerprint != state.access.credential().fingerprint
+        if let Some(previous) = previous
+            && previous.access.credential().fingerprint != state.access.credential().fingerprint
         {
-            listings.evict(&known.access);
+            listings.evict(&previous.access);
         }
         credentials.insert(id.into(), state.clone());
         Ok(state)
@@ -353,12 +366,12 @@ impl From<Decision> for Access {
     }
 }
 
-/// Namespace and name, if both can be names of Kubernetes.
-fn valid_id(id: &str) -> Option<(&str, &str)> {
+/// The namespace and name of an ID, if both are valid Kubernetes names.
+fn parse_id(id: &str) -> Option<(&str, &str)> {
     ids::split_namespaced(id).filter(|(namespace, name)| ids::is_label(namespace) && ids::is_label(name))
 }
 
-fn version_of(cluster: &Cluster) -> ClusterVersion {
+fn cluster_version(cluster: &Cluster) -> ClusterVersion {
     ClusterVersion {
         stated: cluster.stated_version(),
         running: cluster.running_version(),

@@ -1,5 +1,5 @@
-//! Requests of users of a Rancher beside this server (`docs/contract/beside-rancher.md`). A request that cannot be decided
-//! exactly as Rancher would decide it is forwarded, and so is the response.
+//! Requests of users of a Rancher beside this server (`docs/contract/beside-rancher.md`). If this server cannot decide about a
+//! request exactly as Rancher would, it forwards the request, and returns Rancher's response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::service::rancher_access::{
     Access, Failure, LOOP_REMEDY, RancherAccess, RancherError, Session, is_own_via,
 };
 
-/// Says that Rancher wrote the response, or that this server found a loop.
+/// Response header: `rancher` if Rancher wrote the response, `loop` if this server detected a loop.
 const ANSWERED_VIA: HeaderName = HeaderName::from_static("x-norman-aks-via");
 /// The time limit of the body of a forwarded request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ pub(super) async fn read(
         let (access, sender) = (access.map_err(Error::from)?, Sender::Rancher(caller, session));
         return Ok(AzureCall { sender, access, region, cluster_id, fresh, audit });
     }
-    let (caller, access) = match state.access.stored(&pending.session, &credential_id).await {
+    let (caller, access) = match state.access.authorize_stored(&pending.session, &credential_id).await {
         Ok(Access::Allowed(caller, access)) => (caller, access),
         // Rancher may allow it because of the cluster.
         Ok(Access::Denied) if !capital_cluster_id.is_empty() => return Err(pending.forward(state).await),
@@ -92,10 +92,10 @@ pub(super) async fn read(
     })
 }
 
-/// The response to a request that is not one of the nine actions: that of Rancher below `/meta`, with a token or without.
-pub(super) async fn other(request: Request, state: &RancherState) -> Rejection {
+/// Responds to a request that is not for one of the nine actions. Paths below `/meta` are forwarded, even without a token.
+pub(super) async fn fallback(request: Request, state: &RancherState) -> Rejection {
     if !request.uri().path().starts_with("/meta/") {
-        // A lookup that came back.
+        // A lookup of this server that came back through the ingress.
         let is_loop = is_own_via(request.headers());
         return if is_loop {
             Rejection::Complete(loop_detected().into())
@@ -131,7 +131,7 @@ impl PendingRequest {
         Ok(pending)
     }
 
-    /// Fails without a token, which Rancher need not be asked about.
+    /// Rejects a request without a token, which needs no lookup.
     fn require_token(&self) -> Result<(), Rejection> {
         if self.session.is_empty() { Err(AuthError::Unauthorized.into()) } else { Ok(()) }
     }
@@ -148,7 +148,7 @@ impl PendingRequest {
         }
     }
 
-    /// The response to a request whose caller may not, or whose right is not known.
+    /// The response to a request that is not allowed, or about which there is no decision.
     async fn reject_or_forward(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
         match access {
             Ok(Access::Unauthenticated) => {
@@ -167,15 +167,15 @@ impl PendingRequest {
     /// The response of Rancher to this request.
     pub(super) async fn forward(self, state: &RancherState) -> Rejection {
         let Self { parts, body, context, .. } = self;
-        let origin = origin_headers(&parts, &context, state);
-        // Before Rancher is involved, so that slow clients do not take its places.
+        let headers = forwarded_headers(&parts, &context, state);
+        // Before a permit for Rancher is taken, so that slow clients do not hold permits.
         let body = tokio::time::timeout(BODY_TIMEOUT, call::read_body(body, state.http.body_limit)).await;
         let body = match body {
             Ok(Ok(body)) => body,
             Ok(Err(error)) => return error.into(),
             Err(_) => return Error::new(StatusCode::REQUEST_TIMEOUT, BODY_TOO_SLOW).into(),
         };
-        match state.access.forward(&parts, origin, body).await {
+        match state.access.forward(&parts, headers, body).await {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
                 head.headers.insert(ANSWERED_VIA, HeaderValue::from_static("rancher"));
@@ -196,8 +196,8 @@ impl PendingRequest {
     }
 }
 
-/// Headers about the origin of the request. Those of clients that are not trusted proxies are ignored.
-fn origin_headers(parts: &Parts, context: &RequestContext, state: &RancherState) -> HeaderMap {
+/// The `X-Forwarded-*` headers for Rancher. Those of the request count only if it came from a trusted proxy.
+fn forwarded_headers(parts: &Parts, context: &RequestContext, state: &RancherState) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Ok(client) = HeaderValue::try_from(context.client_ip.to_string()) {
         headers.insert(FORWARDED_FOR, client);
@@ -231,7 +231,7 @@ fn use_https(parts: &Parts, state: &RancherState) -> Response {
     let host = https_host(host);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = format!("https://{host}{path}");
-    // As Go escapes it.
+    // Rancher's listener writes this body with Go's net/http, which escapes the URL like this.
     let escapes = [('&', "&amp;"), ('"', "&#34;"), ('\'', "&#39;"), ('<', "&lt;"), ('>', "&gt;")];
     let link = escapes.iter().fold(location.clone(), |link, (from, to)| link.replace(*from, to));
     let body = format!("<a href=\"{link}\">Found</a>.\n\n");
@@ -239,7 +239,7 @@ fn use_https(parts: &Parts, state: &RancherState) -> Response {
     (StatusCode::FOUND, headers, body).into_response()
 }
 
-/// A host with the port that Rancher's listener uses for https: 443, 1443 and so on for ports from 0, 1000 and so on.
+/// The host with the HTTPS port to which Rancher's listener redirects: the thousands of the port, plus 443 (8080 to 8443).
 fn https_host(host: &str) -> String {
     let port = host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
     match port.map(|(name, port)| (name, port / 1_000 * 1_000 + 443)) {
@@ -251,12 +251,12 @@ fn https_host(host: &str) -> String {
 
 fn denied() -> Error {
     Error::from(AccessError::NotFound).with_hint(
-        "the credential does not exist, or Rancher does not let you read it: use one of your own, or name a cluster that \
-         you may update with clusterID",
+        "the credential does not exist, or Rancher does not let you read it: use one of your own, or add clusterID \
+         with the ID of a cluster that you may update",
     )
 }
 
-/// A path that should not have been sent here.
+/// The error for a path that the ingress should send to Rancher.
 fn belongs_to_rancher() -> Error {
     Error::new(StatusCode::NOT_FOUND, "norman-aks serves only the actions /meta/aks… beside a Rancher")
         .with_hint("send all other paths to Rancher; docs/rancher.md has the paths of the ingress")
