@@ -336,7 +336,7 @@ async fn listings_match_openapi() {
         .map(|(path, _)| path.to_owned())
         .filter(|path| path.starts_with("/meta/"))
         .collect();
-    assert_eq!(paths.len(), 8);
+    assert_eq!(paths.len(), 8, "the number of listing actions; adapt it to a new one: {paths:?}");
     for path in paths {
         let query = format!(
             "cloudCredentialId={credential}&region={}&clusterId={cluster}",

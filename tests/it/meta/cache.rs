@@ -243,8 +243,9 @@ async fn hanging_load_serves_stale_and_keeps_its_result() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let path = format!("/{}", operation_path(operation));
-        let lists = app.upstream().into_iter().filter(|seen| seen.ends_with(&path)).count();
-        assert_eq!(lists, 1, "{action}");
+        let requests = app.upstream();
+        let lists = requests.iter().filter(|request| request.ends_with(&path)).count();
+        assert_eq!(lists, 1, "{action}: requests that end with {path}: {requests:?}");
     }
 }
 
