@@ -92,17 +92,8 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[arm::Location]) -> Bytes,
     ) -> Result<ListingResponse> {
-        self.find_body(
-            request,
-            Kind::Locations,
-            Arc::default(),
-            "failed to get locations: ",
-            move |arm| async move {
-                let list = locations::list(&arm, locations::ApiVersion::Plain2016).await?;
-                Ok(Loaded::Body(render(&list)))
-            },
-        )
-        .await
+        let version = locations::ApiVersion::Plain2016;
+        self.find_locations(request, Kind::Locations, "failed to get locations: ", version, render).await
     }
 
     /// The regions with their zones, by name.
@@ -111,16 +102,21 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[arm::Location]) -> Bytes,
     ) -> Result<ListingResponse> {
-        self.find_body(
-            request,
-            Kind::Regions,
-            Arc::default(),
-            "failed to get regions: ",
-            move |arm| async move {
-                let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
-                Ok(Loaded::Body(render(&list)))
-            },
-        )
+        let version = locations::ApiVersion::Zones2022;
+        self.find_locations(request, Kind::Regions, "failed to get regions: ", version, render).await
+    }
+
+    async fn find_locations(
+        &self,
+        request: ListingRequest<'_>,
+        kind: Kind,
+        prefix: &'static str,
+        version: locations::ApiVersion,
+        render: fn(&[arm::Location]) -> Bytes,
+    ) -> Result<ListingResponse> {
+        self.find_body(request, kind, Arc::default(), prefix, move |arm| async move {
+            Ok(Loaded::Body(render(&locations::list(&arm, version).await?)))
+        })
         .await
     }
 
