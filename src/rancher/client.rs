@@ -198,16 +198,8 @@ impl Rancher {
             let response = self.client().await?.execute(request).await.map_err(Error::from_transport)?;
             read_cattle_auth(&response).map(|_| response)
         };
-        let limit = FORWARD_TIMEOUT;
-        let result = timeout(limit, exchange).await.unwrap_or(Err(Error::TimedOut { limit }));
-        match &result {
-            Ok(_) => breaker.record(true),
-            Err(error) if error.is_outage() && !matches!(error, Error::TimedOut { .. }) => {
-                breaker.record(false);
-            }
-            Err(_) => {}
-        }
-        result
+        let is_outage = |error: &Error| error.is_outage() && !matches!(error, Error::TimedOut { .. });
+        self.observe(FORWARD_TIMEOUT, is_outage, exchange).await
     }
 
     /// Sends a GET request with the session of a caller, and reads the whole response.
@@ -225,15 +217,24 @@ impl Rancher {
         if !breaker.admits() {
             return Err(Error::Suspended);
         }
-        let limit = LOOKUP_TIMEOUT;
         let exchange = async {
             let response = self.client().await?.execute(request).await.map_err(Error::from_transport)?;
             read_body(response).await
         };
+        self.observe(LOOKUP_TIMEOUT, Error::is_outage, exchange).await
+    }
+
+    /// Runs an exchange within a time limit, and records whether Rancher responds.
+    async fn observe<T>(
+        &self,
+        limit: Duration,
+        is_outage: impl Fn(&Error) -> bool,
+        exchange: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let result = timeout(limit, exchange).await.unwrap_or(Err(Error::TimedOut { limit }));
         match &result {
-            Ok(_) => breaker.record(true),
-            Err(error) if error.is_outage() => breaker.record(false),
+            Ok(_) => self.0.breaker.record(true),
+            Err(error) if is_outage(error) => self.0.breaker.record(false),
             Err(_) => {}
         }
         result
