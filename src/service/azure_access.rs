@@ -97,6 +97,20 @@ pub enum AccessError {
     Other(#[from] Error),
 }
 
+/// The tenant of a credential is missing, and its discovery failed.
+#[derive(Clone, Debug)]
+pub struct UnknownTenant {
+    cloud: String,
+    unknown: bool,
+    error: DiscoveryError,
+}
+
+impl From<UnknownTenant> for AccessError {
+    fn from(UnknownTenant { cloud, unknown, error }: UnknownTenant) -> Self {
+        Self::TenantDiscovery { cloud, unknown, error }
+    }
+}
+
 impl From<store::Error> for AccessError {
     fn from(error: store::Error) -> Self {
         Self::Other(error.into())
@@ -121,7 +135,7 @@ impl Resolver {
         inline: InlineCredential,
         credential_id: Option<String>,
         how: Discovery,
-    ) -> Result<Arc<AzureAccess>, AccessError> {
+    ) -> Result<Arc<AzureAccess>, UnknownTenant> {
         let inline = inline.tidied();
         let cloud = Cloud::from_environment(&inline.environment);
         let unknown = !inline.environment.is_empty() && inline.environment != cloud.environment();
@@ -132,7 +146,7 @@ impl Resolver {
             Box::pin(discovered).await.map_err(|error| {
                 let named =
                     if inline.environment.is_empty() { cloud.environment() } else { &inline.environment };
-                AccessError::TenantDiscovery { cloud: named.to_owned(), unknown, error }
+                UnknownTenant { cloud: named.to_owned(), unknown, error }
             })?
         } else {
             inline.tenant_id

@@ -15,7 +15,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::Caller;
-use super::azure_access::{AccessError, AzureAccess, InlineCredential, Resolver};
+use super::azure_access::{AccessError, AzureAccess, InlineCredential, Resolver, UnknownTenant};
 use super::clusters::ClusterVersion;
 use super::listings::Listings;
 use super::single_flight::Flights;
@@ -76,8 +76,8 @@ enum LookupOutcome {
     Denied,
     Unclear,
     Allowed(Decision),
-    /// The caller may use the credential, but its tenant is unknown; each caller gets an error of its own.
-    Unresolved(Arc<CredentialFields>),
+    /// The caller may use the credential, but its tenant is unknown.
+    Unresolved(UnknownTenant),
 }
 
 /// A decision about a caller, and about a credential if there is an ID.
@@ -279,10 +279,7 @@ impl RancherAccess {
             LookupOutcome::Unauthenticated => Access::Unauthenticated,
             LookupOutcome::Denied => Access::Denied,
             LookupOutcome::Unclear => Access::Undecided,
-            LookupOutcome::Unresolved(fields) => {
-                let id = id.unwrap_or_default();
-                Access::Allowed(Self::caller(session), self.resolve(id, &fields).await?)
-            }
+            LookupOutcome::Unresolved(tenant) => return Err(AccessError::from(tenant).into()),
             LookupOutcome::Allowed(decision) => decision.into(),
         })
     }
@@ -307,13 +304,13 @@ impl RancherAccess {
             Lookup::Unauthenticated => LookupOutcome::Unauthenticated,
             Lookup::Denied | Lookup::Found(Secret::NotCredential) => LookupOutcome::Denied,
             Lookup::Found(Secret::OtherCredential) | Lookup::Unclear => LookupOutcome::Unclear,
-            Lookup::Found(Secret::Azure(fields)) => match self.credential(id, &fields, sent_at).await {
+            Lookup::Found(Secret::Azure(fields)) => match self.credential(id, fields, sent_at).await {
                 Ok(credential) => LookupOutcome::Allowed(Decision {
                     sent_at,
                     caller: Self::caller(session),
                     credential: Some(credential),
                 }),
-                Err(_) => LookupOutcome::Unresolved(Arc::new(fields)),
+                Err(tenant) => LookupOutcome::Unresolved(tenant),
             },
         })
     }
@@ -322,15 +319,22 @@ impl RancherAccess {
     async fn credential(
         &self,
         id: &str,
-        fields: &CredentialFields,
+        fields: CredentialFields,
         sent_at: Instant,
-    ) -> Result<CredentialState, AccessError> {
-        let Inner { credentials, listings, .. } = &*self.0;
+    ) -> Result<CredentialState, UnknownTenant> {
+        let Inner { credentials, listings, resolver, .. } = &*self.0;
         if let Some(cached) = credentials.get(id).filter(|cached| *cached.version == *fields.version) {
             return Ok(cached);
         }
-        let access = self.resolve(id, fields).await?;
-        let state = CredentialState { version: fields.version.as_str().into(), sent_at, access };
+        let inline = InlineCredential {
+            tenant_id: fields.tenant_id,
+            subscription_id: fields.subscription_id,
+            client_id: fields.client_id,
+            client_secret: fields.client_secret,
+            environment: fields.environment,
+        };
+        let access = resolver.resolve(inline, Some(id.to_owned()), Discovery::Stored).await?;
+        let state = CredentialState { version: fields.version.into(), sent_at, access };
         let previous = credentials.get(id);
         // A lookup that was sent later may have found a later version in the meantime.
         if previous.as_ref().is_some_and(|previous| previous.sent_at > sent_at) {
@@ -343,17 +347,6 @@ impl RancherAccess {
         }
         credentials.insert(id.into(), state.clone());
         Ok(state)
-    }
-
-    async fn resolve(&self, id: &str, fields: &CredentialFields) -> Result<Arc<AzureAccess>, AccessError> {
-        let inline = InlineCredential {
-            tenant_id: fields.tenant_id.clone(),
-            subscription_id: fields.subscription_id.clone(),
-            client_id: fields.client_id.clone(),
-            client_secret: fields.client_secret.clone(),
-            environment: fields.environment.clone(),
-        };
-        self.0.resolver.resolve(inline, Some(id.to_owned()), Discovery::Stored).await
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use azure::Discovery;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -56,10 +55,8 @@ pub(super) async fn read(
         let (caller, pending) = pending.authenticate(state).await?;
         let PendingRequest { parts, body, session, .. } = pending;
         let body = call::inline_credential(&parts.method, body, state.http.body_limit).await?;
-        let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
-        let access = state.access.resolver().resolve(body.into(), None, Discovery::Stored).await;
-        let (access, sender) = (access.map_err(Error::from)?, Sender::Rancher(caller, session));
-        return Ok(AzureCall { sender, access, region, cluster_id, fresh, audit });
+        let sender = Sender::Rancher(caller, session);
+        return AzureCall::with_inline(body, state.access.resolver(), sender, fresh, audit).await;
     }
     let (caller, access) = match state.access.authorize_stored(&pending.session, &credential_id).await {
         Ok(Access::Allowed(caller, access)) => (caller, access),

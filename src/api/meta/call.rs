@@ -25,7 +25,8 @@ use crate::api::query::Query;
 use crate::api::request::RequestContext;
 use crate::api::state::AppState;
 use crate::service::Caller;
-use crate::service::credentials::{AzureAccess, InlineCredential, Via};
+use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential, Resolver};
+use crate::service::credentials::Via;
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::ListingRequest;
 use crate::service::rancher_access::Session;
@@ -154,10 +155,8 @@ impl AzureCall {
                 .map(pasted::trimmed_cow);
         if stored.is_empty() {
             let body = inline_credential(&parts.method, body, state.http().body_limit).await?;
-            let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
-            let access = state.credentials.resolver().resolve(body.into(), None, Discovery::Stored).await;
-            let access = access.map_err(Error::from)?;
-            return Ok(Self { sender: Sender::Own(caller), access, region, cluster_id, fresh, audit });
+            let sender = Sender::Own(caller);
+            return Self::with_inline(body, state.credentials.resolver(), sender, fresh, audit).await;
         }
         let access_by = if capital.is_empty() { &small } else { &capital };
         let cluster_id = Some(access_by.as_ref()).filter(|id| !id.is_empty());
@@ -171,6 +170,20 @@ impl AzureCall {
         };
         let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
         let (sender, region) = (Sender::Own(caller), parameters.region.into_owned());
+        Ok(Self { sender, access, region, cluster_id, fresh, audit })
+    }
+
+    /// A request with the credential in its body.
+    pub(super) async fn with_inline(
+        body: Capabilities,
+        resolver: &Resolver,
+        sender: Sender,
+        fresh: bool,
+        audit: AuditContext,
+    ) -> Result<Self, Rejection> {
+        let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
+        let access = resolver.resolve(body.into(), None, Discovery::Stored).await;
+        let access = access.map_err(|tenant| Error::from(AccessError::from(tenant)))?;
         Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }
 

@@ -33,7 +33,7 @@ pub(super) async fn check(State(state): State<MetaState>, request: Request) -> R
     }
     let body = read_credential(request.into_body(), state.body_limit(), "must provide").await?;
     let access = state.resolver().resolve(body.into(), None, Discovery::Check).await;
-    let access = access.map_err(Error::of_check)?;
+    let access = access.map_err(|tenant| Error::of_check(tenant.into()))?;
     let checked = state.listings().check(&access).await;
     checked.map_err(|error| {
         // A response that is not Azure's says nothing about the credential.

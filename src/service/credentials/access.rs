@@ -69,7 +69,7 @@ impl Credentials {
             Via::OfCluster { id, cluster_id } => {
                 self.stored(caller, id, Some(cluster_id), Accept::Pending).await
             }
-            Via::Inline(inline) => self.inner.resolver.resolve(inline, None, Discovery::Stored).await,
+            Via::Inline(inline) => Ok(self.inner.resolver.resolve(inline, None, Discovery::Stored).await?),
         }
     }
 
@@ -137,7 +137,7 @@ impl Credentials {
     pub async fn for_cluster(&self, bare_id: &str) -> Result<Arc<AzureAccess>, AccessError> {
         let id = full_id(bare_id);
         let row = store::credentials::get(&self.inner.store, bare_id).await?.ok_or(AccessError::NotFound)?;
-        self.inner.resolver.resolve(self.opened(row, &id)?, Some(id), Discovery::Stored).await
+        Ok(self.inner.resolver.resolve(self.opened(row, &id)?, Some(id), Discovery::Stored).await?)
     }
 
     fn opened(&self, row: CredentialRow, id: &str) -> Result<InlineCredential, AccessError> {
