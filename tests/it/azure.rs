@@ -571,7 +571,7 @@ async fn resources_are_read_from_their_urls() {
     assert_eq!(sizes.len(), 1);
     assert_eq!(sizes[0].name.as_deref(), Some("Standard_D2s_v5"));
     assert_eq!(
-        (sizes[0].accelerated_networking, sizes[0].zones.as_slice()),
+        (sizes[0].capabilities.accelerated_networking, sizes[0].zones.as_slice()),
         (true, ["3", "1"].map(String::from).as_slice())
     );
 

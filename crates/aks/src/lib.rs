@@ -30,4 +30,5 @@ pub mod system_namespaces;
 mod testing;
 pub mod upgrades;
 pub mod versions;
+pub mod vm_size;
 pub mod yaml;

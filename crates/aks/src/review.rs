@@ -44,7 +44,7 @@ mod rule;
 mod rules;
 mod security;
 mod sizes;
-mod sources;
+pub(crate) mod sources;
 mod subnets;
 mod terraform_state;
 #[cfg(test)]

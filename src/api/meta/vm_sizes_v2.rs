@@ -50,7 +50,7 @@ fn render(sizes: &[VmSku]) -> Bytes {
         .iter()
         .map(|size| AksVmSize {
             name: size.name.as_deref().unwrap_or_default(),
-            accelerated_networking_supported: size.accelerated_networking,
+            accelerated_networking_supported: size.capabilities.accelerated_networking,
             availability_zones: &size.zones,
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aks::arm::{ManagedCluster, Resource, Subscription, VmOffer};
+use aks::arm::{ManagedCluster, Resource, Subscription, VmSku};
 use aks::cluster_details::ClusterDetails;
 use aks::provision::upstream::{self, Known};
 use aks::review::{
@@ -116,8 +116,8 @@ impl Reader<'_> {
     }
 
     /// The sizes that the specification names; the whole list has a thousand.
-    async fn sizes(&self, region: &str) -> Result<Vec<VmOffer>, azure::Error> {
-        let mut offers = skus::offers(&self.arm, region).await?;
+    async fn sizes(&self, region: &str) -> Result<Vec<VmSku>, azure::Error> {
+        let mut offers = skus::list(&self.arm, region).await?;
         let pools = self.spec.node_pools.as_deref().unwrap_or_default();
         offers.retain(|offer| {
             let name = offer.name.as_deref().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! A virtual machine size of `Microsoft.Compute/skus`.
+//! A VM size of `Microsoft.Compute/skus`, as this subscription may use it.
 //!
-//! One page of that list holds about a thousand entries in 1.5 MB, of which a hundredth is of interest: only
+//! One page of that list holds about a thousand entries in 1.5 MB, of which a tenth is of interest: only
 //! that is kept, and everything else is passed over without being built.
 
 use std::borrow::Cow;
@@ -10,18 +10,110 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 
 use super::lenient::{Kind, Maybe, maybe, object, or_default, read_from_object};
 
-/// The resource type of the entries that are virtual machine sizes; the list also has disks and the like.
+/// The resource type of the entries that are VM sizes; the list also has disks and the like.
 const RESOURCE_TYPE: &str = "virtualMachines";
 
-/// A virtual machine size. Entries of another `resourceType` read as nothing.
+/// A VM size that Azure offers in a region. Entries of another `resourceType` read as nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmSku {
     /// For example `Standard_D2s_v5`.
     pub name: Option<String>,
-    /// Whether the capability `AcceleratedNetworkingEnabled` is there with the value `True`, both to the letter.
-    pub accelerated_networking: bool,
-    /// The zones of the first location of the entry, in Azure's order, for example `3`, `1`, `2`.
+    /// The quota that applies to it, for example `standardDSv5Family`.
+    pub family: Option<String>,
+    /// The zones that have it, in Azure's order, for example `3`, `1`, `2`.
     pub zones: Vec<String>,
+    /// Whether the subscription may not use it anywhere in the region.
+    pub restricted: bool,
+    /// The zones in which the subscription may not use it.
+    pub restricted_zones: Vec<String>,
+    /// Its properties.
+    pub capabilities: VmCapabilities,
+}
+
+/// The properties of a VM size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VmCapabilities {
+    /// Whether `AcceleratedNetworkingEnabled` is there with the value `True`, both to the letter.
+    pub accelerated_networking: bool,
+    /// The number of vCPUs that can be used.
+    pub vcpus: Option<i64>,
+    /// Memory in MiB.
+    pub memory_mib: Option<i64>,
+    /// `x64` or `Arm64`; older lists lack it.
+    pub architecture: Option<String>,
+    /// The number of GPUs.
+    pub gpus: i64,
+    /// The most data disks.
+    pub data_disks: i64,
+    /// The temporary disk, in GiB; NVMe disks count if there is no other.
+    pub temporary_disk_gib: i64,
+    /// Whether it supports an ephemeral OS disk.
+    pub ephemeral_disk: bool,
+    /// The largest possible ephemeral OS disk, in GiB.
+    pub ephemeral_gib: i64,
+    /// Whether it supports premium storage.
+    pub premium_storage: bool,
+    /// Whether its disks can be encrypted at the host.
+    pub encryption_at_host: bool,
+    /// Whether it is sold as spot capacity.
+    pub spot: bool,
+    /// The technology of confidential computing, for example `SNP`; `None` without it.
+    pub confidential: Option<String>,
+    /// The date of its retirement, if Azure has announced one.
+    pub retirement: Option<CalendarDate>,
+}
+
+/// A date as year, month and day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CalendarDate {
+    year: i64,
+    month: i64,
+    day: i64,
+}
+
+impl CalendarDate {
+    /// Parses `09/03/2024`, as Azure writes the third of September.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().split('/').map(str::parse::<i64>);
+        let (month, day, year) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+        let is_date = (1..=12).contains(&month) && (1..=31).contains(&day) && (1970..=9999).contains(&year);
+        (is_date && parts.next().is_none()).then_some(Self { year, month, day })
+    }
+
+    /// The start of the day (UTC), in milliseconds since 1970.
+    pub fn start_ms(self) -> i64 {
+        // Days from the civil calendar, with years that start in March so that a leap day is the last one.
+        let year = if self.month <= 2 { self.year - 1 } else { self.year };
+        let month = (self.month + 9) % 12;
+        let day_of_year = (153 * month + 2) / 5 + self.day - 1;
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+        days * 24 * 3_600 * 1_000
+    }
+}
+
+impl std::fmt::Display for CalendarDate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+impl VmSku {
+    /// The zones in which the subscription may use it.
+    pub fn usable_zones(&self) -> impl Iterator<Item = &String> {
+        self.zones.iter().filter(|zone| !self.restricted_zones.contains(zone))
+    }
+
+    /// Whether it has this name, in any letter case.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// The approximate size in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let zones = (self.zones.len() + self.restricted_zones.len()) * (size_of::<String>() + 8);
+        size_of::<Self>() + text(&self.name) + text(&self.family) + zones
+    }
 }
 
 impl<'de> Kind<'de> for VmSku {
@@ -40,12 +132,16 @@ impl<'de> Kind<'de> for VmSku {
                     }
                 }
                 Key::Name => sku.name = entry.next_value::<Maybe<String>>()?.0,
+                Key::Family => sku.family = entry.next_value::<Maybe<String>>()?.0,
                 Key::LocationInfo => {
                     sku.zones = entry.next_value::<Maybe<FirstPlace>>()?.0.unwrap_or_default().0.zones;
                 }
+                Key::Restrictions => {
+                    let restrictions = entry.next_value::<Maybe<Vec<Restriction<'_>>>>()?.0;
+                    sku.add_restrictions(restrictions.unwrap_or_default());
+                }
                 Key::Capabilities => {
-                    let Maybe(found) = entry.next_value::<Maybe<AcceleratedNetworking>>()?;
-                    sku.accelerated_networking = found.is_some_and(|found| found.0);
+                    sku.capabilities = entry.next_value::<Maybe<VmCapabilities>>()?.0.unwrap_or_default();
                 }
                 Key::Other => {
                     entry.next_value::<IgnoredAny>()?;
@@ -56,12 +152,28 @@ impl<'de> Kind<'de> for VmSku {
     }
 }
 
+impl VmSku {
+    fn add_restrictions(&mut self, restrictions: Vec<Restriction<'_>>) {
+        for restriction in restrictions {
+            let is =
+                |kind: &str| restriction.r#type.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(kind));
+            if is("Location") {
+                self.restricted = true;
+            } else if is("Zone") {
+                self.restricted_zones.extend(restriction.restriction_info.zones);
+            }
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "camelCase")]
 enum Key {
     ResourceType,
     Name,
+    Family,
     LocationInfo,
+    Restrictions,
     Capabilities,
     #[serde(other)]
     Other,
@@ -87,36 +199,83 @@ struct Place {
 }
 read_from_object!(Place);
 
-/// Whether `capabilities` has the one that is looked for.
-struct AcceleratedNetworking(bool);
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Restriction<'a> {
+    #[serde(borrow, deserialize_with = "maybe")]
+    r#type: Option<Cow<'a, str>>,
+    #[serde(deserialize_with = "or_default")]
+    restriction_info: Place,
+}
 
-impl<'de> Kind<'de> for AcceleratedNetworking {
-    fn from_array<A: SeqAccess<'de>>(mut capabilities: A) -> Result<Option<Self>, A::Error> {
-        let mut found = false;
-        while let Some(Maybe(capability)) = capabilities.next_element::<Maybe<Capability<'de>>>()? {
-            found |= capability.is_some_and(|capability| {
-                capability.name.as_deref() == Some("AcceleratedNetworkingEnabled")
-                    && capability.value.as_deref() == Some("True")
-            });
+impl<'de> Kind<'de> for Restriction<'de> {
+    fn from_object<A: MapAccess<'de>>(from: A) -> Result<Option<Self>, A::Error> {
+        object(from)
+    }
+}
+
+const BYTES_OF_A_GIB: i64 = 1 << 30;
+const MIB_OF_A_GIB: i64 = 1_024;
+
+impl<'de> Kind<'de> for VmCapabilities {
+    fn from_array<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        let mut found = Self::default();
+        let (mut available, mut nvme_gib) = (None, 0);
+        while let Some(Maybe(capability)) = list.next_element::<Maybe<Capability<'de>>>()? {
+            let Some(Capability { name: Some(name), value: Some(value) }) = capability else { continue };
+            let number = || value.parse::<i64>().ok();
+            let gib = |unit: i64| number().unwrap_or_default() / unit;
+            let is_true = || value.eq_ignore_ascii_case("true");
+            match &*name {
+                "AcceleratedNetworkingEnabled" => found.accelerated_networking |= value == "True",
+                "CachedDiskBytes" => found.ephemeral_gib = found.ephemeral_gib.max(gib(BYTES_OF_A_GIB)),
+                "ConfidentialComputingType" => found.confidential = Some(value.into_owned()),
+                "CpuArchitectureType" => found.architecture = Some(value.into_owned()),
+                "EncryptionAtHostSupported" => found.encryption_at_host = is_true(),
+                "EphemeralOSDiskSupported" => found.ephemeral_disk = is_true(),
+                "GPUs" => found.gpus = number().unwrap_or_default(),
+                "LowPriorityCapable" => found.spot = is_true(),
+                "MaxDataDiskCount" => found.data_disks = number().unwrap_or_default(),
+                "MaxResourceVolumeMB" => found.temporary_disk_gib = gib(MIB_OF_A_GIB),
+                "MemoryGB" => found.memory_mib = mib(&value),
+                "NvmeDiskSizeInMiB" => nvme_gib = gib(MIB_OF_A_GIB),
+                "PremiumIO" => found.premium_storage = is_true(),
+                "RetirementDateUtc" => found.retirement = CalendarDate::parse(&value),
+                "vCPUs" => found.vcpus = number(),
+                "vCPUsAvailable" => available = number(),
+                _ => {}
+            }
         }
-        Ok(Some(Self(found)))
+        found.vcpus = available.or(found.vcpus);
+        found.ephemeral_gib = found.ephemeral_gib.max(found.temporary_disk_gib).max(nvme_gib);
+        if found.temporary_disk_gib == 0 {
+            found.temporary_disk_gib = nvme_gib;
+        }
+        Ok(Some(found))
     }
 }
 
 /// A named property of a size.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Capability<'a> {
+struct Capability<'a> {
     #[serde(borrow, deserialize_with = "maybe")]
-    pub(super) name: Option<Cow<'a, str>>,
+    name: Option<Cow<'a, str>>,
     #[serde(borrow, deserialize_with = "maybe")]
-    pub(super) value: Option<Cow<'a, str>>,
+    value: Option<Cow<'a, str>>,
 }
 
 impl<'de> Kind<'de> for Capability<'de> {
     fn from_object<A: MapAccess<'de>>(from: A) -> Result<Option<Self>, A::Error> {
         object(from)
     }
+}
+
+/// `3.5` GiB in MiB.
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
+fn mib(gib: &str) -> Option<i64> {
+    let gib: f64 = gib.parse().ok()?;
+    (0.0..1e9).contains(&gib).then(|| (gib * 1_024.0).round() as i64)
 }
 
 #[cfg(test)]
@@ -181,7 +340,87 @@ mod tests {
         ] {
             let list =
                 read(&format!(r#"[{{"resourceType":"virtualMachines","capabilities":{capabilities}}}]"#));
-            assert_eq!(list[0].accelerated_networking, expected, "{capabilities}");
+            assert_eq!(list[0].capabilities.accelerated_networking, expected, "{capabilities}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_read_with_what_the_subscription_may_not_use_of_it() {
+        let read = read(
+            r#"[{"resourceType":"disks","name":"P10"}, null, {"name":"no type"},
+            {"name":"Standard_D2ds_v5","resourceType":"virtualMachines","family":"standardDDSv5Family","locations":["eastus"],
+             "locationInfo":[{"location":"eastus","zones":["3","1"],"zoneDetails":[{"Name":["1"]}]}],
+             "capabilities":[{"name":"vCPUs","value":"4"},{"name":"vCPUsAvailable","value":"2"},{"name":"MemoryGB","value":"3.5"},
+                {"name":"EphemeralOSDiskSupported","value":"True"},{"name":"CachedDiskBytes","value":"53687091200"},
+                {"name":"MaxResourceVolumeMB","value":"76800"},{"name":"LowPriorityCapable","value":"True"}, null],
+             "restrictions":[{"type":"Zone","restrictionInfo":{"locations":["eastus"],"zones":["3"]}},{"type":"Location"}]}]"#,
+        );
+        let expected = VmSku {
+            name: Some("Standard_D2ds_v5".to_owned()),
+            family: Some("standardDDSv5Family".to_owned()),
+            zones: vec!["3".to_owned(), "1".to_owned()],
+            restricted: true,
+            restricted_zones: vec!["3".to_owned()],
+            capabilities: VmCapabilities {
+                vcpus: Some(2),
+                memory_mib: Some(3_584),
+                temporary_disk_gib: 75,
+                ephemeral_disk: true,
+                ephemeral_gib: 75,
+                spot: true,
+                ..VmCapabilities::default()
+            },
+        };
+        assert_eq!(read, [expected]);
+    }
+
+    #[test]
+    fn what_azure_leaves_out_or_garbles_is_unknown() {
+        let read = read(
+            r#"[{"resourceType":"virtualMachines","locationInfo":null,"restrictions":[{}],"capabilities":
+            [{"name":"vCPUs","value":"many"},{"name":"MemoryGB","value":"NaN"},{"name":"MaxResourceVolumeMB"}]}]"#,
+        );
+        assert_eq!(read, [VmSku::default()]);
+    }
+
+    #[test]
+    fn catalog_properties_are_read() {
+        let read = read(
+            r#"[{"resourceType":"virtualMachines","capabilities":[{"name":"CpuArchitectureType","value":"Arm64"},
+            {"name":"GPUs","value":"1"},{"name":"MaxDataDiskCount","value":"8"},{"name":"PremiumIO","value":"True"},
+            {"name":"EncryptionAtHostSupported","value":"False"},{"name":"ConfidentialComputingType","value":"SNP"},
+            {"name":"NvmeDiskSizeInMiB","value":"915456"},{"name":"MaxResourceVolumeMB","value":"0"},
+            {"name":"RetirementDateUtc","value":"09/03/2024"}]}]"#,
+        );
+        let expected = VmCapabilities {
+            architecture: Some("Arm64".to_owned()),
+            gpus: 1,
+            data_disks: 8,
+            temporary_disk_gib: 894,
+            ephemeral_gib: 894,
+            premium_storage: true,
+            confidential: Some("SNP".to_owned()),
+            retirement: Some(CalendarDate { year: 2024, month: 9, day: 3 }),
+            ..VmCapabilities::default()
+        };
+        assert_eq!(read[0].capabilities, expected);
+    }
+
+    #[test]
+    fn dates_are_read_as_month_day_and_year() {
+        let date =
+            |text| CalendarDate::parse(text).map(|date| (date.to_string(), date.start_ms() / 86_400_000));
+        for (text, expected) in [
+            ("01/01/1970", Some(("1970-01-01", 0))),
+            ("09/03/2024", Some(("2024-09-03", 19_969))),
+            ("02/29/2028", Some(("2028-02-29", 21_243))),
+            ("13/01/2024", None),
+            ("2024-09-03", None),
+            ("09/03", None),
+            ("09/03/2024/1", None),
+            ("", None),
+        ] {
+            assert_eq!(date(text), expected.map(|(text, days)| (text.to_owned(), days)), "{text}");
         }
     }
 }

@@ -99,7 +99,7 @@ fn system_size(case: &Case<'_>, faults: &mut Faults) {
         let family = offer.family.as_deref().unwrap_or_default().to_ascii_lowercase();
         let problem = if family.starts_with("standardb") {
             "may be throttled"
-        } else if offer.vcpus.is_some_and(|vcpus| vcpus < 4) {
+        } else if offer.capabilities.vcpus.is_some_and(|vcpus| vcpus < 4) {
             "has fewer than 4 vCPUs"
         } else {
             return;
@@ -116,7 +116,7 @@ fn spot(case: &Case<'_>, faults: &mut Faults) {
     // Workloads that scale from zero are likely to tolerate interruptions.
     each_new(case, |pool, offer, size| {
         let from_zero = pool.is_autoscaled() && pool.spec.min_count == Some(0);
-        if !pool.is_system() && from_zero && offer.spot {
+        if !pool.is_system() && from_zero && offer.capabilities.spot {
             let message = format!("{size}, which scales from 0 nodes, costs much less as spot capacity");
             let remedy = "if its workload tolerates interruptions, add a spot pool in Azure: pools created there are left alone";
             faults.add(pool.key("vmSize"), message, remedy);

@@ -1,6 +1,6 @@
 //! Azure's responses, in blocks that may each be missing.
 
-use crate::arm::{KubernetesVersion, Location, Permission, Subscription, Usage, VirtualNetwork, VmOffer};
+use crate::arm::{KubernetesVersion, Location, Permission, Subscription, Usage, VirtualNetwork, VmSku};
 use crate::cluster_details::ClusterDetails;
 use crate::spec::AksConfig;
 
@@ -34,7 +34,7 @@ pub struct AzureData {
     /// The upgrades that Azure offers to this cluster, where the list of the region is not enough.
     pub own_upgrades: Vec<String>,
     /// The VM sizes of the region; sizes that the specification does not use may be missing.
-    pub sizes: Read<Vec<VmOffer>>,
+    pub sizes: Read<Vec<VmSku>>,
     /// The networks that [`super::networks()`] lists.
     pub networks: Read<Vec<ReadNetwork>>,
     /// The quotas of the subscription in the region.

@@ -1,4 +1,4 @@
-//! VM sizes, their zones and quotas, as Azure offers them to the subscription.
+//! VM sizes, their zones and quotas, as Azure offers them to the subscription. [`vm_size`] decides about a single size.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use super::azure::{Block, list};
 use super::case::Case;
 use super::pool::Pool;
 use super::rule::{Faults, Rule};
-use super::sources::{LIMITS, SYSTEM_POOLS, ZONES, learn};
-use crate::arm::VmOffer;
-
-const SKUS: &str = learn!("List resource SKUs", "rest/api/compute/resource-skus/list");
-const EPHEMERAL: &str = learn!("Ephemeral OS disks in AKS", "azure/aks/concepts-storage#ephemeral-os-disk");
-const QUOTAS: &str = learn!("vCPU quotas", "azure/virtual-machines/quotas");
+use super::sources::{LIMITS, SYSTEM_POOLS, ZONES};
+use crate::arm::VmSku;
+use crate::vm_size::{
+    self, ARM, EPHEMERAL, Obstacle, QUOTA_REMEDY, QUOTAS, Quota, REGIONAL_QUOTA, RETIREMENT, Requirements,
+    SKUS, Shortage,
+};
 
 /// The rule about nodes for which the quota is too small.
 pub(super) const QUOTA: &str = "quota";
@@ -24,25 +24,30 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("size-of-system-nodes", SYSTEM_POOLS, of_system_nodes).needs(&[Block::Sizes]),
     Rule::error("ephemeral-disk-fits", EPHEMERAL, ephemeral_disk).needs(&[Block::Sizes]),
     Rule::error("zone-offered", ZONES, zones).needs(&[Block::Sizes]),
+    Rule::error("size-architecture", ARM, architecture).needs(&[Block::Sizes]),
+    Rule::error("size-retired", RETIREMENT, retired).needs(&[Block::Sizes]),
+    Rule::warning("size-retires", RETIREMENT, retires).needs(&[Block::Sizes]),
     Rule::error(QUOTA, QUOTAS, quota).needs(&[Block::Sizes, Block::Usages]),
     Rule::warning("quota-of-autoscaling", QUOTAS, quota_of_autoscaling).needs(&[Block::Sizes, Block::Usages]),
 ];
 
 /// Azure's offer for the size of a pool.
-pub(super) fn offer<'a>(case: &'a Case<'_>, pool: &Pool<'_>) -> Option<&'a VmOffer> {
+pub(super) fn offer<'a>(case: &'a Case<'_>, pool: &Pool<'_>) -> Option<&'a VmSku> {
     let size = pool.spec.vm_size.as_deref()?;
-    let has_name =
-        |offer: &&VmOffer| offer.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(size));
-    list(&case.azure.sizes).iter().find(has_name)
+    list(&case.azure.sizes).iter().find(|offer| offer.is_named(size))
 }
 
 /// Calls `check` for each pool to be created, with Azure's offer for its size and `vmSize <size> of node pool <name>`.
-pub(super) fn each_new(case: &Case<'_>, mut check: impl FnMut(&Pool<'_>, &VmOffer, &str)) {
+pub(super) fn each_new(case: &Case<'_>, mut check: impl FnMut(&Pool<'_>, &VmSku, &str)) {
     for pool in case.pools().iter().filter(|pool| pool.is_new()) {
         if let Some(offer) = offer(case, pool) {
-            check(pool, offer, &format!("vmSize {} of node pool {}", pool.size(), pool.name()));
+            check(pool, offer, &named(pool));
         }
     }
+}
+
+fn named(pool: &Pool<'_>) -> String {
+    format!("vmSize {} of node pool {}", pool.size(), pool.name())
 }
 
 fn zone_form(case: &Case<'_>, faults: &mut Faults) {
@@ -65,88 +70,74 @@ fn zone_form(case: &Case<'_>, faults: &mut Faults) {
 fn exists(case: &Case<'_>, faults: &mut Faults) {
     for pool in case.pools() {
         if pool.is_new() && pool.spec.vm_size.is_some() && offer(case, &pool).is_none() {
-            let (size, name, region) = (pool.size(), pool.name(), case.region());
-            let message = format!("vmSize {size} of node pool {name} is not offered in {region}");
-            faults.add(pool.key("vmSize"), message, "use a size that aksVMSizes lists for the region");
+            add(case, faults, &pool, &Obstacle::NotInRegion);
         }
     }
 }
 
-fn usable(case: &Case<'_>, faults: &mut Faults) {
-    each_new(case, |pool, offer, size| {
-        if offer.restricted {
-            let message = format!("{size} may not be used by this subscription in {}", case.region());
-            let remedy = "use another size or region, or ask Azure to allow the size";
-            faults.add(pool.key("vmSize"), message, remedy);
+fn add(case: &Case<'_>, faults: &mut Faults, pool: &Pool<'_>, obstacle: &Obstacle) {
+    let message = obstacle.message(&named(pool), case.region());
+    faults.add(pool.key(obstacle.key()), message, obstacle.remedy());
+}
+
+/// Adds the obstacles of one kind to each pool to be created.
+fn add_obstacles(case: &Case<'_>, faults: &mut Faults, is_of_kind: fn(&Obstacle) -> bool) {
+    each_new(case, |pool, offer, _| {
+        let is = |value: &Option<String>, word: &str| {
+            value.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(word))
+        };
+        let required = Requirements {
+            zones: pool.spec.zones().unwrap_or_default(),
+            is_system: pool.is_system(),
+            is_windows: is(&pool.spec.os_type, "Windows"),
+            ephemeral_disk: is(&pool.spec.os_disk_type, "Ephemeral"),
+            disk_gib: pool.spec.os_disk_size_gb,
+            now_ms: case.facts.now_ms,
+        };
+        for obstacle in vm_size::obstacles(offer, &required).iter().filter(|it| is_of_kind(it)) {
+            add(case, faults, pool, obstacle);
         }
     });
+}
+
+fn usable(case: &Case<'_>, faults: &mut Faults) {
+    add_obstacles(case, faults, |it| matches!(it, Obstacle::NotForSubscription));
 }
 
 fn of_nodes(case: &Case<'_>, faults: &mut Faults) {
-    each_new(case, |pool, offer, size| {
-        let is_basic = pool.size().to_ascii_lowercase().starts_with("basic_");
-        if is_basic || offer.vcpus.is_some_and(|vcpus| vcpus < 2) {
-            let message = format!("{size} is too small for AKS");
-            faults.add(pool.key("vmSize"), message, "use a size with at least 2 vCPUs");
-        }
-    });
+    add_obstacles(case, faults, |it| matches!(it, Obstacle::NotForAks));
 }
 
 fn of_system_nodes(case: &Case<'_>, faults: &mut Faults) {
-    const MIN_MIB: i64 = 4 * 1_024;
-    each_new(case, |pool, offer, size| {
-        if let Some(memory) = offer.memory_mib.filter(|memory| pool.is_system() && *memory < MIN_MIB) {
-            let message =
-                format!("{size} has {memory} MiB of memory, which is too little for a pool of mode System");
-            faults.add(pool.key("vmSize"), message, "use a size with at least 4 GiB of memory");
-        }
-    });
+    add_obstacles(case, faults, |it| matches!(it, Obstacle::TooSmallForSystemPool(_)));
+}
+
+fn architecture(case: &Case<'_>, faults: &mut Faults) {
+    add_obstacles(case, faults, |it| matches!(it, Obstacle::Architecture));
 }
 
 fn ephemeral_disk(case: &Case<'_>, faults: &mut Faults) {
-    each_new(case, |pool, offer, _| {
-        if !pool.spec.os_disk_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("Ephemeral")) {
-            return;
-        }
-        let (size, name, available) = (pool.size(), pool.name(), offer.ephemeral_gib);
-        if !offer.ephemeral_disk {
-            let message =
-                format!("osDiskType Ephemeral of node pool {name} is not possible with vmSize {size}");
-            faults.add(pool.key("osDiskType"), message, "use osDiskType Managed, or another size");
-        } else if let Some(disk) = pool.spec.os_disk_size_gb.filter(|disk| *disk > available) {
-            let message = format!(
-                "osDiskSizeGB {disk} of node pool {name} exceeds the {available} GiB that vmSize {size} has for an ephemeral disk"
-            );
-            let remedy = "use a smaller disk, a larger size, or osDiskType Managed";
-            faults.add(pool.key("osDiskSizeGB"), message, remedy);
-        }
+    add_obstacles(case, faults, |it| {
+        matches!(it, Obstacle::NoEphemeralDisk | Obstacle::EphemeralDiskTooLarge { .. })
     });
 }
 
 fn zones(case: &Case<'_>, faults: &mut Faults) {
-    each_new(case, |pool, offer, size| {
-        let mut offered: Vec<&str> = offer.usable_zones().map(String::as_str).collect();
-        offered.sort_unstable();
-        let wanted = pool.spec.zones().unwrap_or_default().iter().map(String::as_str);
-        let missing: Vec<&str> = wanted.filter(|zone| !offered.contains(zone)).collect();
-        if missing.is_empty() {
-            return;
-        }
-        let (zones, region) = (missing.join(", "), case.region());
-        let message = format!("{size} is not available to this subscription in zone {zones} of {region}");
-        let remedy = if offered.is_empty() {
-            "leave availabilityZones out, or use another size or region".to_owned()
-        } else {
-            format!("use {}, or another size", offered.join(", "))
-        };
-        faults.add(pool.key("availabilityZones"), message, remedy);
-    });
+    add_obstacles(case, faults, |it| matches!(it, Obstacle::Zones { .. }));
+}
+
+fn retired(case: &Case<'_>, faults: &mut Faults) {
+    add_obstacles(case, faults, |it| matches!(it, Obstacle::Retired(_)));
+}
+
+fn retires(case: &Case<'_>, faults: &mut Faults) {
+    add_obstacles(case, faults, |it| matches!(it, Obstacle::Retires(_)));
 }
 
 /// The nodes that this request adds.
 fn quota(case: &Case<'_>, faults: &mut Faults) {
     for shortage in shortages(case, added) {
-        shortage.add(case, faults, "need");
+        add_shortage(case, faults, &shortage, "need");
     }
 }
 
@@ -154,7 +145,7 @@ fn quota(case: &Case<'_>, faults: &mut Faults) {
 fn quota_of_autoscaling(case: &Case<'_>, faults: &mut Faults) {
     if shortages(case, added).is_empty() {
         for shortage in shortages(case, growth) {
-            shortage.add(case, faults, "may need");
+            add_shortage(case, faults, &shortage, "may need");
         }
     }
 }
@@ -168,40 +159,24 @@ fn growth(pool: &Pool<'_>) -> i64 {
     pool.growth()
 }
 
-/// A quota that is too small.
-struct Shortage<'a> {
-    need: i64,
-    name: &'a str,
-    left: i64,
-}
-
-impl Shortage<'_> {
-    fn add(&self, case: &Case<'_>, faults: &mut Faults, verb: &str) {
-        let (Self { need, name, left }, region) = (self, case.region());
-        let message = format!(
-            "nodePools {verb} {need} more vCPUs of the quota {name} in {region}, of which {left} are left"
-        );
-        faults.add("nodePools", message, "ask Azure for more quota, or use fewer or smaller nodes");
-    }
+fn add_shortage(case: &Case<'_>, faults: &mut Faults, shortage: &Shortage, verb: &str) {
+    let (Shortage { need, quota, left }, region) = (shortage, case.region());
+    let message = format!(
+        "nodePools {verb} {need} more vCPUs of the quota {quota} in {region}, of which {left} are left"
+    );
+    faults.add("nodePools", message, QUOTA_REMEDY);
 }
 
 /// The quotas, of the region and of each family of sizes, that are too small for so many more nodes of each pool.
-fn shortages<'a>(case: &'a Case<'_>, nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage<'a>> {
+fn shortages(case: &Case<'_>, nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage> {
     let mut needs: BTreeMap<String, i64> = BTreeMap::new();
     for pool in case.pools() {
         let Some(offer) = offer(case, &pool) else { continue };
-        let more = offer.vcpus.unwrap_or_default() * nodes(&pool);
-        for name in [Some("cores"), offer.family.as_deref()].into_iter().flatten() {
+        let more = offer.capabilities.vcpus.unwrap_or_default() * nodes(&pool);
+        for name in [Some(REGIONAL_QUOTA), offer.family.as_deref()].into_iter().flatten() {
             *needs.entry(name.to_ascii_lowercase()).or_default() += more;
         }
     }
-    let usages = list(&case.azure.usages).iter().filter_map(|usage| {
-        let name = usage.name.as_ref()?;
-        let value = name.value.as_deref()?;
-        let need = *needs.get(&value.to_ascii_lowercase())?;
-        let left = usage.limit?.saturating_sub(usage.current_value.unwrap_or_default()).max(0);
-        let name = name.localized_value.as_deref().unwrap_or(value);
-        (need > left).then_some(Shortage { need, name, left })
-    });
-    usages.collect()
+    let usages = list(&case.azure.usages);
+    needs.iter().filter_map(|(name, need)| Quota::find(usages, name)?.shortage(*need)).collect()
 }

@@ -1,6 +1,6 @@
 //! `Microsoft.Compute/skus`, the newer list of VM sizes, and by far the largest response.
 
-use aks::arm::{VmOffer, VmSku};
+use aks::arm::VmSku;
 use reqwest::Url;
 
 use crate::arm::Arm;
@@ -12,11 +12,6 @@ use crate::url::odata_string;
 /// Lists the VM sizes of a region, in Azure's order, without other resources (REST: Resource Skus - List). Azure ignores the
 /// letter case of the region. [`Error::EmptyRegion`] without a region.
 pub async fn list(arm: &Arm, region: &str) -> Result<Vec<VmSku>, Error> {
-    read_all(arm, Operation::ListSkus, url(arm, region)?).await
-}
-
-/// Lists the VM sizes of a region with the restrictions of the subscription.
-pub async fn offers(arm: &Arm, region: &str) -> Result<Vec<VmOffer>, Error> {
     read_all(arm, Operation::ListSkus, url(arm, region)?).await
 }
 

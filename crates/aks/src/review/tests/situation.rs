@@ -75,7 +75,7 @@ pub(super) fn offer(more: Value) -> Value {
     extended(offer, more)
 }
 
-fn offers(list: Value) -> Read<Vec<crate::arm::VmOffer>> {
+fn offers(list: Value) -> Read<Vec<crate::arm::VmSku>> {
     Read::Known(read::<Maybe<Vec<_>>>(list).0.unwrap())
 }
 

@@ -76,6 +76,12 @@ pub(in crate::review::tests) fn sizes() -> Vec<Example> {
             "nodePools[1].availabilityZones" [{"[1].availabilityZones": ["4"]}],
             "nodePools[0].availabilityZones" [(restricted(json!({"type": "Zone", "restrictionInfo": {"zones": ["1"]}})))]
         ], [{"[1].availabilityZones": ["3", "2", "1"]}];
+        "size-architecture", create, ["nodePools[1].vmSize" [[{"[1].osType": "Windows"} (capability("CpuArchitectureType", "Arm64"))]]],
+            [(capability("CpuArchitectureType", "Arm64"))];
+        "size-retired", create, ["nodePools[0].vmSize" [(capability("RetirementDateUtc", "09/26/1972"))]],
+            [(capability("RetirementDateUtc", "09/28/1972"))];
+        "size-retires", create, ["nodePools[0].vmSize" [(capability("RetirementDateUtc", "09/28/1972"))]],
+            [(capability("RetirementDateUtc", "09/26/1972"))];
         "quota", create, ["nodePools" [(used(85)) (family_quota)]], [(used(84))];
         "quota", update, ["nodePools" [[{"[0].count": 5} (used(93))]]], [[{"[0].count": 3} (used(96))] [{"[1].maxCount": 5} (used(100))]];
         "quota-of-autoscaling", create, ["nodePools" [(used(81))]], [(used(80))];

@@ -1,0 +1,281 @@
+//! Whether a VM size can be used for the nodes of a pool: one implementation for the review of a cluster and for the catalog.
+
+use crate::arm::{CalendarDate, Usage, VmSku};
+use crate::review::sources::{LIMITS, SYSTEM_POOLS, ZONES, learn};
+
+pub(crate) const SKUS: &str = learn!("List resource SKUs", "rest/api/compute/resource-skus/list");
+pub(crate) const EPHEMERAL: &str =
+    learn!("Ephemeral OS disks in AKS", "azure/aks/concepts-storage#ephemeral-os-disk");
+pub(crate) const QUOTAS: &str = learn!("vCPU quotas", "azure/virtual-machines/quotas");
+pub(crate) const ARM: &str =
+    learn!("Use ARM64 virtual machines in AKS, limitations", "azure/aks/use-arm64-vms");
+pub(crate) const RETIREMENT: &str = learn!(
+    "Retired and previous-generation VM size series",
+    "azure/virtual-machines/sizes/retirement/retirement-overview"
+);
+const WINDOWS: &str = "docs/contract/clusters.md#validation-on-save";
+
+/// The quota of all vCPUs of a region.
+pub const REGIONAL_QUOTA: &str = "cores";
+
+/// The least memory of a node of a pool of mode `System`.
+const MIN_SYSTEM_MIB: i64 = 4 * 1_024;
+/// The fewest vCPUs of a node.
+const MIN_VCPUS: i64 = 2;
+
+/// What a pool requires of a VM size, besides quota.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requirements<'a> {
+    /// The zones of its nodes.
+    pub zones: &'a [String],
+    /// Whether its mode is `System`.
+    pub is_system: bool,
+    /// Whether its nodes run Windows.
+    pub is_windows: bool,
+    /// Whether the OS disk is ephemeral.
+    pub ephemeral_disk: bool,
+    /// The requested size of the OS disk in GiB.
+    pub disk_gib: Option<i64>,
+    /// Milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+/// A reason why a VM size cannot be used, or not for long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Azure does not offer it in the region.
+    NotInRegion,
+    /// The subscription may not use it in the region.
+    NotForSubscription,
+    /// AKS does not support it for nodes.
+    NotForAks,
+    /// Too little memory for a pool of mode `System`; holds its memory in MiB.
+    TooSmallForSystemPool(i64),
+    /// Its processors are Arm64, and the nodes run Windows.
+    Architecture,
+    /// New pools of Windows nodes are rejected, as by Rancher.
+    Windows,
+    /// It does not support an ephemeral OS disk.
+    NoEphemeralDisk,
+    /// The OS disk is larger than the ephemeral disk that it has.
+    EphemeralDiskTooLarge {
+        /// GiB.
+        requested: i64,
+        /// GiB.
+        available: i64,
+    },
+    /// The subscription cannot use it in some of the zones.
+    Zones {
+        /// The zones in question.
+        missing: Vec<String>,
+        /// The zones that can be used instead, ascending.
+        usable: Vec<String>,
+    },
+    /// Azure retired it on this date.
+    Retired(CalendarDate),
+    /// Azure will retire it on this date.
+    Retires(CalendarDate),
+    /// A quota is too small.
+    Quota(Shortage),
+}
+
+impl Obstacle {
+    /// The name in the catalog.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotInRegion => "notInRegion",
+            Self::NotForSubscription => "notOfferedToSubscription",
+            Self::NotForAks => "notSupportedByAks",
+            Self::TooSmallForSystemPool(_) => "tooSmallForSystemPool",
+            Self::Architecture => "architectureMismatch",
+            Self::Windows => "windowsNotSupported",
+            Self::NoEphemeralDisk => "noEphemeralDisk",
+            Self::EphemeralDiskTooLarge { .. } => "ephemeralDiskTooLarge",
+            Self::Zones { .. } => "zonesRestricted",
+            Self::Retired(_) => "retired",
+            Self::Retires(_) => "retirementAnnounced",
+            Self::Quota(_) => "quotaShort",
+        }
+    }
+
+    /// Whether Azure, Rancher or this server rejects the size because of it.
+    pub fn blocks(&self) -> bool {
+        !matches!(self, Self::Retires(_))
+    }
+
+    /// The key of the node pool that has to change.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::NoEphemeralDisk => "osDiskType",
+            Self::EphemeralDiskTooLarge { .. } => "osDiskSizeGB",
+            Self::Zones { .. } => "availabilityZones",
+            Self::Windows => "osType",
+            _ => "vmSize",
+        }
+    }
+
+    /// One sentence about `size`, for example `Standard_D2s_v5` or `vmSize Standard_D2s_v5 of node pool a`.
+    pub fn message(&self, size: &str, region: &str) -> String {
+        match self {
+            Self::NotInRegion => format!("{size} is not offered in {region}"),
+            Self::NotForSubscription => format!("{size} may not be used by this subscription in {region}"),
+            Self::NotForAks => format!("{size} is too small for AKS"),
+            Self::TooSmallForSystemPool(memory) => {
+                format!("{size} has {memory} MiB of memory, which is too little for a pool of mode System")
+            }
+            Self::Architecture => format!("{size} has Arm64 processors, on which AKS runs no Windows nodes"),
+            Self::Windows => {
+                format!("{size} cannot be used for Windows nodes, because new Windows pools are rejected")
+            }
+            Self::NoEphemeralDisk => format!("{size} does not support an ephemeral OS disk"),
+            Self::EphemeralDiskTooLarge { requested, available } => format!(
+                "{size} has {available} GiB for an ephemeral OS disk, which is less than the requested {requested} GiB"
+            ),
+            Self::Zones { missing, .. } => {
+                let zones = missing.join(", ");
+                format!("{size} is not available to this subscription in zone {zones} of {region}")
+            }
+            Self::Retired(date) => format!("{size} was retired by Azure on {date}"),
+            Self::Retires(date) => format!("{size} will be retired by Azure on {date}"),
+            Self::Quota(shortage) => {
+                let Shortage { need, quota, left } = shortage;
+                format!(
+                    "{size} needs {need} vCPUs of the quota {quota} in {region}, of which {left} are left"
+                )
+            }
+        }
+    }
+
+    /// How to fix it.
+    pub fn remedy(&self) -> String {
+        let text = match self {
+            Self::NotInRegion => "use a size that aksVMSizes lists for the region",
+            Self::NotForSubscription => "use another size or region, or ask Azure to allow the size",
+            Self::NotForAks => "use a size with at least 2 vCPUs",
+            Self::TooSmallForSystemPool(_) => "use a size with at least 4 GiB of memory",
+            Self::Architecture => "use a size with x64 processors",
+            Self::Windows => "set osType to Linux",
+            Self::NoEphemeralDisk => "use osDiskType Managed, or another size",
+            Self::EphemeralDiskTooLarge { .. } => "use a smaller disk, a larger size, or osDiskType Managed",
+            Self::Zones { usable, .. } if usable.is_empty() => {
+                "leave availabilityZones out, or use another size or region"
+            }
+            Self::Zones { usable, .. } => return format!("use {}, or another size", usable.join(", ")),
+            Self::Retired(_) | Self::Retires(_) => "use a size of a newer family",
+            Self::Quota(_) => QUOTA_REMEDY,
+        };
+        text.to_owned()
+    }
+
+    /// Source of the rule.
+    pub(crate) const fn source(&self) -> &'static str {
+        match self {
+            Self::NotInRegion | Self::NotForSubscription => SKUS,
+            Self::NotForAks => LIMITS,
+            Self::TooSmallForSystemPool(_) => SYSTEM_POOLS,
+            Self::Architecture => ARM,
+            Self::Windows => WINDOWS,
+            Self::NoEphemeralDisk | Self::EphemeralDiskTooLarge { .. } => EPHEMERAL,
+            Self::Zones { .. } => ZONES,
+            Self::Retired(_) | Self::Retires(_) => RETIREMENT,
+            Self::Quota(_) => QUOTAS,
+        }
+    }
+}
+
+/// How to get more quota.
+pub(crate) const QUOTA_REMEDY: &str = "ask Azure for more quota, or use fewer or smaller nodes";
+
+/// The obstacles between a size and a pool, without quotas.
+pub fn obstacles(size: &VmSku, required: &Requirements<'_>) -> Vec<Obstacle> {
+    let VmSku { name, capabilities, .. } = size;
+    let mut found = Vec::new();
+    if size.restricted {
+        found.push(Obstacle::NotForSubscription);
+    }
+    let is_basic = name.as_deref().is_some_and(|name| name.to_ascii_lowercase().starts_with("basic_"));
+    if is_basic || capabilities.vcpus.is_some_and(|vcpus| vcpus < MIN_VCPUS) {
+        found.push(Obstacle::NotForAks);
+    }
+    if let Some(memory) =
+        capabilities.memory_mib.filter(|memory| required.is_system && *memory < MIN_SYSTEM_MIB)
+    {
+        found.push(Obstacle::TooSmallForSystemPool(memory));
+    }
+    let is_arm = capabilities.architecture.as_deref().is_some_and(|it| it.eq_ignore_ascii_case("Arm64"));
+    if required.is_windows && is_arm {
+        found.push(Obstacle::Architecture);
+    }
+    found.extend(ephemeral_disk(size, required));
+    found.extend(zones(size, required.zones));
+    found.extend(capabilities.retirement.map(|date| {
+        let is_past = date.start_ms() <= required.now_ms;
+        if is_past { Obstacle::Retired(date) } else { Obstacle::Retires(date) }
+    }));
+    found
+}
+
+fn ephemeral_disk(size: &VmSku, required: &Requirements<'_>) -> Option<Obstacle> {
+    if !required.ephemeral_disk {
+        return None;
+    }
+    if !size.capabilities.ephemeral_disk {
+        return Some(Obstacle::NoEphemeralDisk);
+    }
+    let available = size.capabilities.ephemeral_gib;
+    let requested = required.disk_gib.filter(|requested| *requested > available)?;
+    Some(Obstacle::EphemeralDiskTooLarge { requested, available })
+}
+
+/// The obstacle if the subscription cannot use the size in all of these zones.
+pub fn zones(size: &VmSku, zones: &[String]) -> Option<Obstacle> {
+    let mut usable: Vec<String> = size.usable_zones().cloned().collect();
+    usable.sort_unstable();
+    let missing: Vec<String> = zones.iter().filter(|zone| !usable.contains(zone)).cloned().collect();
+    (!missing.is_empty()).then_some(Obstacle::Zones { missing, usable })
+}
+
+/// The use of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota<'a> {
+    /// Azure's name for people, or else its identifier.
+    pub name: &'a str,
+    /// The limit.
+    pub limit: i64,
+    /// The current use.
+    pub used: i64,
+}
+
+impl<'a> Quota<'a> {
+    /// The quota with this identifier, in any letter case; `None` if it is not listed or has no limit.
+    pub fn find(usages: &'a [Usage], id: &str) -> Option<Self> {
+        usages.iter().find_map(|usage| {
+            let name = usage.name.as_ref()?;
+            let own = name.value.as_deref().filter(|own| own.eq_ignore_ascii_case(id))?;
+            let name = name.localized_value.as_deref().unwrap_or(own);
+            Some(Self { name, limit: usage.limit?, used: usage.current_value.unwrap_or_default() })
+        })
+    }
+
+    /// What is left, never negative.
+    pub fn left(&self) -> i64 {
+        self.limit.saturating_sub(self.used).max(0)
+    }
+
+    /// The shortage, if `need` more do not fit.
+    pub fn shortage(&self, need: i64) -> Option<Shortage> {
+        let left = self.left();
+        (need > left).then(|| Shortage { need, quota: self.name.to_owned(), left })
+    }
+}
+
+/// A quota that is too small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The additional need.
+    pub need: i64,
+    /// The name of the quota.
+    pub quota: String,
+    /// What is left.
+    pub left: i64,
+}
