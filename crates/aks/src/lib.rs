@@ -4,6 +4,7 @@
 
 pub mod agent_params;
 pub mod arm;
+pub mod catalog;
 pub mod cluster_details;
 pub mod ids;
 pub mod image;
