@@ -9,6 +9,7 @@ pub mod agents;
 pub mod audit;
 pub mod azure_access;
 pub mod base;
+pub mod catalog;
 pub mod cluster_events;
 pub mod clusters;
 mod concurrency;

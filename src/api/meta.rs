@@ -17,7 +17,7 @@ mod upgrades;
 mod versions;
 mod virtual_networks;
 mod vm_sizes;
-mod vm_sizes_v2;
+pub(in crate::api) mod vm_sizes_v2;
 
 use axum::Router;
 use axum::extract::{FromRef, Request, State};
@@ -28,10 +28,11 @@ use percent_encoding::percent_decode_str;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
+pub(in crate::api) use self::call::{AuditContext, is_fresh};
 use self::call::{AzureCall, Rejection};
 use self::error::Error;
 pub(crate) use self::error::MetaError;
-use self::source::MetaState;
+pub(in crate::api) use self::source::MetaState;
 pub use self::source::RancherState;
 use super::redacted_path::redact;
 use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};

@@ -61,6 +61,7 @@ pub(super) fn base() -> OpenApi {
         .components(Some(components.build()))
         .security(Some(any_of))
         .tags(Some([
+            tag("Catalog", "What can be used in Azure, why not, and what to do about it"),
             tag("AKS actions", "What Azure offers to a credential: the nine actions of Rancher."),
             tag("Cloud credentials", "Azure credentials, stored under encryption."),
             tag("Clusters", "AKS clusters as Rancher's objects."),

@@ -1,6 +1,7 @@
 //! `/api/v1`: the API that Rancher does not have, one file for each resource. Errors are in Norman's format.
 
 mod audit;
+mod catalog;
 mod credentials;
 mod events;
 mod plan;
@@ -17,6 +18,7 @@ use super::state::AppState;
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(audit::router())
+        .merge(catalog::router())
         .merge(credentials::router())
         .merge(events::router())
         .merge(plan::router())

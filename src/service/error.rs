@@ -211,6 +211,9 @@ pub enum Rejection {
     /// No region has such a name.
     #[error("invalid region {0:?}: the name of a region has letters and digits only, for example eastus")]
     InvalidRegion(String),
+    /// Azure lists no VM sizes for the region.
+    #[error("Azure offers no VM sizes in {0}; use a region that aksLocations lists")]
+    NoVmSizes(String),
     /// The response lacks a value.
     #[error("{0}")]
     UnusableResponse(&'static str),

@@ -4,6 +4,7 @@
 
 mod cache;
 mod kind;
+mod typed;
 mod upgrades;
 
 use std::sync::Arc;
@@ -21,8 +22,9 @@ use clock::Clock;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
-use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT};
+use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT, TypedList};
 use self::kind::{Key, Kind};
+pub use self::typed::CachedList;
 pub use self::upgrades::{UpgradeTarget, Upgrades};
 use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
@@ -64,9 +66,9 @@ impl Listings {
         Self { azure, cache: Cache::new(cache_bytes, clock) }
     }
 
-    /// Evicts the lists of clusters and networks that were read with a credential, after a change there.
+    /// Evicts the lists of clusters, networks and quotas that were read with a credential, after a change there.
     pub fn evict_changed(&self, access: &AzureAccess) {
-        let changed = &[Kind::Clusters, Kind::Networks, Kind::UpgradeProfile];
+        let changed = &[Kind::Clusters, Kind::Networks, Kind::UpgradeProfile, Kind::Usages];
         self.cache.evict(access.credential().fingerprint, changed);
     }
 
@@ -92,8 +94,12 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[arm::Location]) -> Bytes,
     ) -> Result<ListingResponse> {
-        let version = locations::ApiVersion::Plain2016;
-        self.find_locations(request, Kind::Locations, "failed to get locations: ", version, render).await
+        let prefix = "failed to get locations: ";
+        let found = self.find(request, Kind::Locations, Arc::default(), prefix, move |arm| async move {
+            let list = locations::list(&arm, locations::ApiVersion::Plain2016).await?;
+            Ok(Loaded::Body { body: render(&list), list: TypedList::Unused })
+        });
+        Ok(to_body(&found.await?))
     }
 
     /// The regions with their zones, by name.
@@ -102,22 +108,7 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[arm::Location]) -> Bytes,
     ) -> Result<ListingResponse> {
-        let version = locations::ApiVersion::Zones2022;
-        self.find_locations(request, Kind::Regions, "failed to get regions: ", version, render).await
-    }
-
-    async fn find_locations(
-        &self,
-        request: ListingRequest<'_>,
-        kind: Kind,
-        prefix: &'static str,
-        version: locations::ApiVersion,
-        render: fn(&[arm::Location]) -> Bytes,
-    ) -> Result<ListingResponse> {
-        self.find_body(request, kind, Arc::default(), prefix, move |arm| async move {
-            Ok(Loaded::Body(render(&locations::list(&arm, version).await?)))
-        })
-        .await
+        Ok(to_body(&self.find_regions(request, render).await?))
     }
 
     /// The names of the VM sizes of `region`.
@@ -128,10 +119,11 @@ impl Listings {
         render: fn(&[arm::VmSize]) -> Bytes,
     ) -> Result<ListingResponse> {
         let region = normalize_region(region)?;
-        self.find_body(request, Kind::VmSizes, Arc::clone(&region), VM_SIZES, move |arm| async move {
-            Ok(Loaded::Body(render(&vm_sizes::list(&arm, &region).await?)))
-        })
-        .await
+        let found = self.find(request, Kind::VmSizes, Arc::clone(&region), VM_SIZES, move |arm| async move {
+            let list = vm_sizes::list(&arm, &region).await?;
+            Ok(Loaded::Body { body: render(&list), list: TypedList::Unused })
+        });
+        Ok(to_body(&found.await?))
     }
 
     /// The VM sizes of `region`, with zones and accelerated networking.
@@ -141,11 +133,7 @@ impl Listings {
         region: &str,
         render: fn(&[arm::VmSku]) -> Bytes,
     ) -> Result<ListingResponse> {
-        let region = normalize_region(region)?;
-        self.find_body(request, Kind::VmSizesV2, Arc::clone(&region), VM_SIZES, move |arm| async move {
-            Ok(Loaded::Body(render(&skus::list(&arm, &region).await?)))
-        })
-        .await
+        Ok(to_body(&self.find_vm_skus(request, region, render).await?))
     }
 
     /// The supported Kubernetes versions of `region`, ascending.
@@ -155,11 +143,10 @@ impl Listings {
         region: &str,
         render: fn(&[String]) -> Bytes,
     ) -> Result<ListingResponse> {
-        let found = self.kubernetes_versions(request, region, render).await?;
+        let found = self.find_versions(request, region, render).await?;
         match &*found.loaded {
-            Loaded::Versions { list, .. } if list.is_empty() => Err(no_versions()),
-            Loaded::Versions { body, .. } => Ok(to_response(body.clone(), &found)),
-            _ => Err(no_versions()),
+            Loaded::Body { list: TypedList::Versions(list), .. } if list.is_empty() => Err(no_versions()),
+            _ => Ok(to_body(&found)),
         }
     }
 
@@ -220,12 +207,44 @@ impl Listings {
         }
     }
 
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.cache.now_ms()
+    }
+
     /// The approximate size of the cache in bytes.
     pub fn cache_bytes(&self) -> u64 {
         self.cache.bytes()
     }
 
-    async fn kubernetes_versions(
+    async fn find_regions(
+        &self,
+        request: ListingRequest<'_>,
+        render: fn(&[arm::Location]) -> Bytes,
+    ) -> Result<Found> {
+        let prefix = "failed to get regions: ";
+        self.find(request, Kind::Regions, Arc::default(), prefix, move |arm| async move {
+            let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
+            Ok(Loaded::Body { body: render(&list), list: TypedList::Regions(list) })
+        })
+        .await
+    }
+
+    async fn find_vm_skus(
+        &self,
+        request: ListingRequest<'_>,
+        region: &str,
+        render: fn(&[arm::VmSku]) -> Bytes,
+    ) -> Result<Found> {
+        let region = normalize_region(region)?;
+        self.find(request, Kind::VmSizesV2, Arc::clone(&region), VM_SIZES, move |arm| async move {
+            let list = skus::list(&arm, &region).await?;
+            Ok(Loaded::Body { body: render(&list), list: TypedList::VmSizes(list) })
+        })
+        .await
+    }
+
+    async fn find_versions(
         &self,
         request: ListingRequest<'_>,
         region: &str,
@@ -240,28 +259,9 @@ impl Listings {
         self.find(request, Kind::Versions, Arc::clone(&region), KUBERNETES_VERSIONS, move |arm| async move {
             let list = kubernetes_versions::list(&arm, &region).await?;
             let body = render(&versions::supported(&list));
-            Ok(Loaded::Versions { body, list })
+            Ok(Loaded::Body { body, list: TypedList::Versions(list) })
         })
         .await
-    }
-
-    /// A list that is cached as the body of its response.
-    async fn find_body<F>(
-        &self,
-        request: ListingRequest<'_>,
-        kind: Kind,
-        scope: Arc<str>,
-        prefix: &'static str,
-        load: impl FnOnce(Arm) -> F + Send + 'static,
-    ) -> Result<ListingResponse>
-    where
-        F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
-    {
-        let found = self.find(request, kind, scope, prefix, load).await?;
-        match &*found.loaded {
-            Loaded::Body(body) => Ok(to_response(body.clone(), &found)),
-            _ => Ok(to_response(Bytes::from_static(b"[]"), &found)),
-        }
     }
 
     async fn find<F>(
@@ -325,6 +325,14 @@ fn normalize_region(region: &str) -> Result<Arc<str>> {
 
 fn no_versions() -> Error {
     Rejection::NoVersions.into()
+}
+
+/// The response of an action whose body is cached as a whole.
+fn to_body(found: &Found) -> ListingResponse {
+    match &*found.loaded {
+        Loaded::Body { body, .. } => to_response(body.clone(), found),
+        Loaded::UpgradeTargets(_) | Loaded::ByRegion(_) => to_response(Bytes::from_static(b"[]"), found),
+    }
 }
 
 fn to_response(body: Bytes, found: &Found) -> ListingResponse {

@@ -218,6 +218,9 @@ impl Capabilities {
             self.number("GPUs", u64::from(gpus));
         }
         self.text("MemoryGB", &size.memory.to_string());
+        if let Some(date) = &family.retires {
+            self.text("RetirementDateUtc", date);
+        }
         self.flag("MemoryPreservingMaintenanceSupported", size.gpus.is_none() && !family.is("rdma"));
         self.text("CpuArchitectureType", if arm { "Arm64" } else { "x64" });
         self.text("HyperVGenerations", generations(family));

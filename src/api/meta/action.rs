@@ -12,7 +12,7 @@ use super::call::{AzureCall, Rejection};
 use super::docs::{self, ActionDocs};
 use super::error::Error;
 use super::source::MetaState;
-use crate::service::listings::{Freshness, ListingResponse};
+use crate::service::listings::ListingResponse;
 
 /// An action that lists something in Azure.
 pub(super) trait ListingAction: Send + Sync + 'static {
@@ -51,11 +51,6 @@ async fn serve<T: ListingAction>(
 
 fn respond(listed: ListingResponse) -> Response {
     const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
-    let freshness = match listed.freshness {
-        Freshness::Hit => HeaderValue::from_static("hit"),
-        Freshness::Miss => HeaderValue::from_static("miss"),
-        Freshness::Stale => HeaderValue::from_static("stale"),
-    };
     let mut response = Response::new(Body::from(listed.body));
     let headers = response.headers_mut();
     // The middleware adds more; growing the map step by step takes longer than filling it.
@@ -64,6 +59,6 @@ fn respond(listed: ListingResponse) -> Response {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(VARY, HeaderValue::from_static("Authorization, Cookie"));
     headers.insert(AGE, HeaderValue::from(listed.age.as_secs()));
-    headers.insert(CACHE, freshness);
+    headers.insert(CACHE, HeaderValue::from_static(listed.freshness.name()));
     response
 }

@@ -81,14 +81,14 @@ impl<'a> Parameters<'a> {
 
 /// The parts of an audit record that are known before the outcome.
 #[derive(Debug)]
-pub(super) struct AuditContext {
+pub(in crate::api) struct AuditContext {
     action: &'static str,
     request_id: Arc<str>,
     client_ip: IpAddr,
 }
 
 impl AuditContext {
-    pub(super) fn new(action: &'static str, context: &RequestContext) -> Self {
+    pub(in crate::api) fn new(action: &'static str, context: &RequestContext) -> Self {
         Self { action, request_id: Arc::clone(&context.id), client_ip: context.client_ip }
     }
 
@@ -118,7 +118,8 @@ impl AuditContext {
         self.record_outcome(events, caller, credential_id, Outcome::Failed).await;
     }
 
-    async fn record_outcome(
+    /// Records the outcome of the use of a stored credential.
+    pub(in crate::api) async fn record_outcome(
         &self,
         events: &Events,
         caller: &Arc<Caller>,
@@ -234,7 +235,7 @@ pub(super) async fn inline_credential(
 }
 
 /// Whether `Cache-Control` contains `no-cache`.
-pub(super) fn is_fresh(headers: &HeaderMap) -> bool {
+pub(in crate::api) fn is_fresh(headers: &HeaderMap) -> bool {
     let value = headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }

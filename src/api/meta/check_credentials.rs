@@ -31,7 +31,7 @@ pub(super) async fn check(State(state): State<MetaState>, request: Request) -> R
     if request.method() != Method::POST {
         return Err(Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint").into());
     }
-    let body = read_credential(request.into_body(), state.body_limit(), "must provide").await?;
+    let body = read_credential(request.into_body(), state.http().body_limit, "must provide").await?;
     let access = state.resolver().resolve(body.into(), None, Discovery::Check).await;
     let access = access.map_err(|tenant| Error::of_check(tenant.into()))?;
     let checked = state.listings().check(&access).await;

@@ -18,9 +18,9 @@ pub(crate) enum MetaState {
 /// The services of a server that runs beside a Rancher.
 #[derive(Clone)]
 pub struct RancherState {
-    pub(super) http: HttpState,
-    pub(super) access: RancherAccess,
-    pub(super) events: Events,
+    pub(in crate::api) http: HttpState,
+    pub(in crate::api) access: RancherAccess,
+    pub(in crate::api) events: Events,
 }
 
 impl RancherState {
@@ -54,7 +54,7 @@ impl FromRef<RancherState> for MetaState {
 }
 
 impl MetaState {
-    pub(super) fn listings(&self) -> &Listings {
+    pub(in crate::api) fn listings(&self) -> &Listings {
         match self {
             Self::Own(state) => &state.listings,
             Self::Rancher(state) => state.access.listings(),
@@ -62,24 +62,25 @@ impl MetaState {
     }
 
     /// Resolves the credential in a body. Its caller has to be authenticated.
-    pub(super) fn resolver(&self) -> &Resolver {
+    pub(in crate::api) fn resolver(&self) -> &Resolver {
         match self {
             Self::Own(state) => state.credentials.resolver(),
             Self::Rancher(state) => state.access.resolver(),
         }
     }
 
-    pub(super) fn events(&self) -> &Events {
+    pub(in crate::api) fn events(&self) -> &Events {
         match self {
             Self::Own(state) => &state.events,
             Self::Rancher(state) => &state.events,
         }
     }
 
-    pub(super) fn body_limit(&self) -> usize {
+    /// The settings and limits of HTTP.
+    pub(in crate::api) fn http(&self) -> &HttpState {
         match self {
-            Self::Own(state) => state.http().body_limit,
-            Self::Rancher(state) => state.http.body_limit,
+            Self::Own(state) => state.http(),
+            Self::Rancher(state) => &state.http,
         }
     }
 }

@@ -45,7 +45,8 @@ pub(super) struct AksVmSize<'a> {
     availability_zones: &'a [String],
 }
 
-fn render(sizes: &[VmSku]) -> Bytes {
+/// The body of the response.
+pub(in crate::api) fn render(sizes: &[VmSku]) -> Bytes {
     let shown: Vec<_> = sizes
         .iter()
         .map(|size| AksVmSize {

@@ -102,6 +102,18 @@ pub(in crate::api) const FOLLOW: &[&str] = &[
 pub(in crate::api) const PLAN: &[&str] =
     &["Unauthorized", "NormanNotFound", "NormanFailed", "NormanUnavailable", "NormanTimedOut"];
 
+/// The catalog.
+pub(in crate::api) const CATALOG: &[&str] = &[
+    "Unauthorized",
+    "NormanForbidden",
+    "NormanNotFound",
+    "NormanInvalid",
+    "NormanTooManyRequests",
+    "NormanFailed",
+    "NormanUnavailable",
+    "NormanTimedOut",
+];
+
 /// The audit log.
 pub(in crate::api) const AUDIT: &[&str] = &[
     "Unauthorized",
@@ -134,7 +146,8 @@ response_sets! {
     ReviewFailures = REVIEW,
     FollowFailures = FOLLOW,
     PlanFailures = PLAN,
-    AuditFailures = AUDIT
+    AuditFailures = AUDIT,
+    CatalogFailures = CATALOG
 }
 
 /// An error response.

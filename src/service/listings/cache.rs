@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aks::arm::KubernetesVersion;
+use aks::arm::{KubernetesVersion, Location, Usage, VmSku};
 use azure::{Fingerprint, SharedTask};
 use bytes::Bytes;
 use clock::Clock;
@@ -28,14 +28,22 @@ const STALE_AFTER: Duration = Duration::from_secs(3);
 /// A loaded list, formatted as far as it does not depend on the request.
 #[derive(Debug)]
 pub(super) enum Loaded {
-    /// The body of the response.
-    Body(Bytes),
-    /// Versions, with the response of aksVersions and the list for aksUpgrades.
-    Versions { body: Bytes, list: Vec<KubernetesVersion> },
+    /// The body of the response of an action; empty if no action lists it.
+    Body { body: Bytes, list: TypedList },
     /// The versions that Azure upgrades a cluster to.
     UpgradeTargets(Vec<String>),
     /// Elements with their regions, which each request selects by.
     ByRegion(Vec<Element>),
+}
+
+/// The list from which a body was formatted, if other responses are computed from it too.
+#[derive(Debug)]
+pub(super) enum TypedList {
+    Unused,
+    Regions(Vec<Location>),
+    Usages(Vec<Usage>),
+    Versions(Vec<KubernetesVersion>),
+    VmSizes(Vec<VmSku>),
 }
 
 /// An element of a response in JSON, or the reason why it has none.
@@ -49,14 +57,25 @@ pub(super) struct Element {
 impl Loaded {
     /// The approximate size in bytes.
     fn weight(&self) -> usize {
-        let versions = |list: &[KubernetesVersion]| list.len() * 2048;
         match self {
-            Self::Body(body) => body.len(),
-            Self::Versions { body, list } => body.len() + versions(list),
+            Self::Body { body, list } => body.len() + list.weight(),
             Self::UpgradeTargets(targets) => targets.len() * 32,
             Self::ByRegion(elements) => {
                 elements.iter().map(|e| 96 + e.json.as_ref().map_or(0, Bytes::len)).sum()
             }
+        }
+    }
+}
+
+impl TypedList {
+    /// The approximate size in bytes.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Unused => 0,
+            Self::Regions(list) => list.len() * 512,
+            Self::Usages(list) => list.len() * 192,
+            Self::Versions(list) => list.len() * 2_048,
+            Self::VmSizes(list) => list.iter().map(VmSku::weight).sum(),
         }
     }
 }
@@ -78,6 +97,17 @@ pub enum Freshness {
     Miss,
     /// From the cache, past its TTL: a load is in progress, is slow, or failed.
     Stale,
+}
+
+impl Freshness {
+    /// The value of the header `X-Norman-Aks-Cache`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+        }
+    }
 }
 
 /// The reason for serving a stale entry.
@@ -163,6 +193,10 @@ impl Cache {
             clock,
             counters: Arc::new(HashMap::from(counters)),
         }
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
     }
 
     /// The list of `key`, from the cache or loaded by `load`, which runs in its own task and continues if the caller

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use azure::{Cloud, Fingerprint};
 
-/// A kind of list. Versions and sizes depend on a region, an upgrade profile on a cluster; the key of an
+/// A kind of list. Versions, sizes and usages depend on a region, an upgrade profile on a cluster; the key of an
 /// entry then names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
@@ -14,18 +14,20 @@ pub(super) enum Kind {
     Networks,
     Regions,
     UpgradeProfile,
+    Usages,
     Versions,
     VmSizes,
     VmSizesV2,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Clusters,
         Self::Locations,
         Self::Networks,
         Self::Regions,
         Self::UpgradeProfile,
+        Self::Usages,
         Self::Versions,
         Self::VmSizes,
         Self::VmSizesV2,
@@ -39,6 +41,7 @@ impl Kind {
             Self::Networks => "virtual_networks",
             Self::Regions => "regions",
             Self::UpgradeProfile => "upgrade_profile",
+            Self::Usages => "usages",
             Self::Versions => "kubernetes_versions",
             Self::VmSizes => "vm_sizes",
             Self::VmSizesV2 => "vm_sizes_v2",
@@ -51,14 +54,15 @@ impl Kind {
             Self::Locations | Self::Regions => 24 * 3600,
             Self::VmSizes | Self::VmSizesV2 => 3600,
             Self::Versions | Self::UpgradeProfile => 15 * 60,
+            Self::Usages => 60,
             Self::Networks | Self::Clusters => 30,
         })
     }
 
     /// Whether a stale entry is served while a load is in progress. Not for lists of objects that users create, which would
-    /// miss new ones.
+    /// miss new ones, nor for what these use of quotas.
     pub(super) fn served_while_loading(self) -> bool {
-        !matches!(self, Self::Networks | Self::Clusters)
+        !matches!(self, Self::Networks | Self::Clusters | Self::Usages)
     }
 }
 

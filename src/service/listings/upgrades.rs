@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::cache::Loaded;
 use super::kind::Kind;
-use super::{ListingRequest, ListingResponse, Listings, no_versions, to_response};
+use super::{ListingRequest, ListingResponse, Listings, no_versions};
 use crate::service::{Error, Result};
 
 const UPGRADE_PROFILE: &str = "failed to get upgrade profile: ";
@@ -49,8 +49,8 @@ impl Listings {
         versions: fn(&[String]) -> Bytes,
         render: fn(&Upgrades) -> Bytes,
     ) -> Result<ListingResponse> {
-        let found = self.kubernetes_versions(request, cluster.region, versions).await?;
-        let Loaded::Versions { list, .. } = &*found.loaded else { return Err(no_versions()) };
+        let found = self.version_list(request, cluster.region, versions).await?;
+        let list = &*found;
         if list.is_empty() {
             return Err(no_versions());
         }
@@ -61,7 +61,7 @@ impl Listings {
             Vec::new()
         };
         let targets = upgrades::targets(&Start { running, long_term, own: &own }, list);
-        Ok(to_response(render(&Upgrades { current: cluster.current.to_owned(), targets }), &found))
+        Ok(found.response(render(&Upgrades { current: cluster.current.to_owned(), targets })))
     }
 
     /// The versions in the cluster's upgrade profile; empty if it cannot be read, because the versions of the region suffice.

@@ -31,6 +31,7 @@ pub struct VmSku {
 }
 
 /// The properties of a VM size.
+#[expect(clippy::struct_excessive_bools, reason = "Azure has one capability for each")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmCapabilities {
     /// Whether `AcceleratedNetworkingEnabled` is there with the value `True`, both to the letter.
@@ -94,6 +95,14 @@ impl CalendarDate {
 impl std::fmt::Display for CalendarDate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+impl VmCapabilities {
+    /// Memory in GiB.
+    #[expect(clippy::cast_precision_loss, reason = "no machine has 2^53 MiB")]
+    pub fn memory_gib(&self) -> Option<f64> {
+        self.memory_mib.map(|mib| mib as f64 / 1_024.0)
     }
 }
 

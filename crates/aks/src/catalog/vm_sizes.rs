@@ -88,8 +88,10 @@ pub fn assess<'a>(
     let need = size.capabilities.vcpus.unwrap_or_default().saturating_mul(demand.nodes);
     let quotas = [quota.family, quota.regional].into_iter().flatten();
     obstacles.extend(quotas.filter_map(|quota| quota.shortage(need)).map(Obstacle::Quota));
-    let mut reasons: Vec<Reason> =
-        obstacles.iter().map(|obstacle| reason(obstacle, name, region, obstacle_verdict(obstacle, demand))).collect();
+    let mut reasons: Vec<Reason> = obstacles
+        .iter()
+        .map(|obstacle| reason(obstacle, name, region, obstacle_verdict(obstacle, demand)))
+        .collect();
     if demand.zones.is_empty()
         && let Some(closed) = vm_size::zones(size, &size.zones)
     {
@@ -157,8 +159,10 @@ mod tests {
     }
 
     fn usages(family: i64, regional: i64) -> Vec<Usage> {
-        let entry = |name: &str, left: i64| json!({"name": {"value": name}, "currentValue": 10, "limit": 10 + left});
-        serde_json::from_value(json!([entry("cores", regional), entry("StandardDSv3family", family)])).unwrap()
+        let entry =
+            |name: &str, left: i64| json!({"name": {"value": name}, "currentValue": 10, "limit": 10 + left});
+        serde_json::from_value(json!([entry("cores", regional), entry("StandardDSv3family", family)]))
+            .unwrap()
     }
 
     fn demand() -> Demand {
@@ -177,7 +181,10 @@ mod tests {
         let none = json!([]);
         let zone = json!([{"type": "Zone", "restrictionInfo": {"zones": ["3"]}}]);
         let location = json!([{"type": "Location"}]);
-        let zones = |zones: &[&str]| Demand { zones: zones.iter().map(|zone| (*zone).to_owned()).collect(), ..demand() };
+        let zones = |zones: &[&str]| Demand {
+            zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
+            ..demand()
+        };
         let mode = |mode: Mode| Demand { mode: Some(mode), ..demand() };
         let disk = |gib: i64| Demand { ephemeral_disk_gib: Some(gib), ..demand() };
         let windows = Demand { is_windows: true, ..demand() };

@@ -28,6 +28,9 @@ pub(crate) struct Family {
     /// Temporary disk per vCPU, MiB; 0 for none.
     pub(crate) temp: u64,
     flags: Vec<String>,
+    /// The date of retirement that Azure announced, month first.
+    #[serde(default)]
+    pub(crate) retires: Option<String>,
     /// Percentage of regions that offer it.
     pub(crate) reach: u64,
     /// GPUs of the individual sizes.

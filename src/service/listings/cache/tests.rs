@@ -33,7 +33,7 @@ async fn warm(cache: &Cache, clock: &Clock, kind: Kind) {
 }
 
 fn ready(text: &'static str) -> Ready<Result<Loaded, azure::Error>> {
-    future::ready(Ok(Loaded::Body(Bytes::from_static(text.as_bytes()))))
+    future::ready(Ok(Loaded::Body { body: Bytes::from_static(text.as_bytes()), list: TypedList::Unused }))
 }
 
 fn fails(error: azure::Error) -> Ready<Result<Loaded, azure::Error>> {
@@ -41,7 +41,7 @@ fn fails(error: azure::Error) -> Ready<Result<Loaded, azure::Error>> {
 }
 
 fn text(found: &Found) -> &[u8] {
-    let Loaded::Body(text) = &*found.loaded else { panic!("{found:?}") };
+    let Loaded::Body { body: text, .. } = &*found.loaded else { panic!("{found:?}") };
     text
 }
 

@@ -1,0 +1,71 @@
+//! The catalog: what can be used in Azure, why not, and what to do about it, one file for each resource. `call` reads the
+//! credential, `parameters` the query, `page` builds the lists.
+
+mod call;
+mod page;
+mod parameters;
+mod vm_sizes;
+
+use aks::catalog::{Reason, Verdict};
+use axum::extract::FromRef;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::api::meta::MetaState;
+
+/// The routes of the catalog that need no database, with full paths.
+pub(super) fn router<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    MetaState: FromRef<S>,
+{
+    OpenApiRouter::new().merge(vm_sizes::router())
+}
+
+/// Whether something can be used. `usable`: it can. `limited`: it can, but something about it is restricted or unknown.
+/// `unusable`: Azure, Rancher or this server rejects it.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum CatalogVerdict {
+    Usable,
+    Limited,
+    Unusable,
+}
+
+impl From<Verdict> for CatalogVerdict {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Usable => Self::Usable,
+            Verdict::Limited => Self::Limited,
+            Verdict::Unusable => Self::Unusable,
+        }
+    }
+}
+
+/// A reason of a verdict.
+#[derive(Serialize, ToSchema)]
+struct CatalogReason {
+    /// Stable, for programs.
+    #[schema(example = "zonesRestricted")]
+    code: &'static str,
+    verdict: CatalogVerdict,
+    /// One sentence, for people.
+    #[schema(example = "Standard_D2s_v5 is not available to this subscription in zone 3 of eastus")]
+    message: String,
+    /// How to fix it.
+    #[schema(example = "use 1, 2, or another size")]
+    remedy: String,
+    /// The document that says so.
+    #[schema(
+        example = "Azure: List resource SKUs, https://learn.microsoft.com/rest/api/compute/resource-skus/list"
+    )]
+    source: &'static str,
+}
+
+impl From<Reason> for CatalogReason {
+    fn from(reason: Reason) -> Self {
+        let Reason { code, message, remedy, source, verdict } = reason;
+        Self { code, verdict: verdict.into(), message, remedy, source }
+    }
+}

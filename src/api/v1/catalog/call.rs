@@ -1,0 +1,213 @@
+//! A request of the catalog: who asks, with which stored credential, and about what.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+
+use super::parameters::Parameters;
+use crate::api::auth::{self, AuthError, Authenticated};
+use crate::api::meta::{AuditContext, MetaState, is_fresh};
+use crate::api::norman::error::Error;
+use crate::api::norman::links::Links;
+use crate::api::request::RequestContext;
+use crate::service::azure_access::{AccessError, AzureAccess};
+use crate::service::credentials::Via;
+use crate::service::events::Outcome;
+use crate::service::listings::{ListingRequest, Listings};
+use crate::service::rancher_access::{Access, Failure, Session};
+use crate::service::{self, Caller, Invalid};
+
+/// The parameters that every resource has.
+const COMMON: [&str; 2] = ["cloudCredentialId", "region"];
+
+/// A request that may use its credential; an extractor.
+pub(super) struct CatalogCall {
+    pub(super) caller: Arc<Caller>,
+    pub(super) access: Arc<AzureAccess>,
+    pub(super) parameters: Parameters,
+    pub(super) links: Links,
+    state: MetaState,
+    audit: AuditContext,
+    fresh: bool,
+}
+
+impl<S> FromRequestParts<S> for CatalogCall
+where
+    S: Send + Sync,
+    MetaState: FromRef<S>,
+{
+    type Rejection = CatalogRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CatalogRejection> {
+        let state = MetaState::from_ref(state);
+        let parameters = Parameters::of(&parts.uri);
+        let audit = AuditContext::new("catalog", RequestContext::of(parts).map_err(AuthError::from)?);
+        let fresh = is_fresh(&parts.headers);
+        let (caller, access) = match &state {
+            MetaState::Own(own) => {
+                let Authenticated(caller) = Authenticated::from_request_parts(parts, own).await?;
+                let id = credential_id(&parameters)?;
+                let access = own.credentials.resolve(&caller, Via::Stored { id, cluster_id: None }).await;
+                if access.is_err() {
+                    audit.record_outcome(&own.events, &caller, id, Outcome::Refused).await;
+                }
+                (caller, access.map_err(|error| rejected(error, id))?)
+            }
+            MetaState::Rancher(beside) => {
+                let session = bearer_session(parts)?;
+                let id = credential_id(&parameters)?;
+                match beside.access.authorize_stored(&session, id).await {
+                    Ok(Access::Allowed(caller, access)) => {
+                        mark_token(parts, true)?;
+                        (caller, access)
+                    }
+                    other => return Err(refused(parts, other, id)),
+                }
+            }
+        };
+        let links = Links::new(state.http().forwarded.base_url(parts));
+        Ok(Self { caller, access, parameters, links, state, audit, fresh })
+    }
+}
+
+/// The caller of a request that needs no credential; an extractor.
+pub(super) struct CatalogCaller;
+
+impl<S> FromRequestParts<S> for CatalogCaller
+where
+    S: Send + Sync,
+    MetaState: FromRef<S>,
+{
+    type Rejection = CatalogRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CatalogRejection> {
+        match MetaState::from_ref(state) {
+            MetaState::Own(own) => {
+                Authenticated::from_request_parts(parts, &own).await?;
+            }
+            MetaState::Rancher(beside) => match beside.access.authenticate(&bearer_session(parts)?).await {
+                Ok(Access::Authenticated(_)) => mark_token(parts, true)?,
+                other => return Err(refused(parts, other, "")),
+            },
+        }
+        Ok(Self)
+    }
+}
+
+/// What identifies the caller to the Rancher beside this server. Only bearer tokens count: the session cookie of Rancher's host
+/// belongs to that host.
+fn bearer_session(parts: &Parts) -> Result<Session, AuthError> {
+    auth::bearer_token(&parts.headers).ok_or(AuthError::Unauthorized)?;
+    Ok(auth::session(&parts.headers))
+}
+
+/// Records whether Rancher accepts the token.
+fn mark_token(parts: &Parts, is_valid: bool) -> Result<(), AuthError> {
+    RequestContext::of(parts)?.auth_outcome.set(is_valid);
+    if is_valid {
+        auth::mark_authenticated(parts);
+    }
+    Ok(())
+}
+
+/// The response to a request that Rancher does not allow, or about which there is no decision.
+fn refused(parts: &Parts, access: Result<Access, Failure>, id: &str) -> CatalogRejection {
+    match access {
+        Ok(Access::Unauthenticated) => match mark_token(parts, false) {
+            Ok(()) => AuthError::Unauthorized.into(),
+            Err(error) => error.into(),
+        },
+        Ok(_) => Error::not_found(id).into(),
+        Err(Failure::Credential(error)) => rejected(error, id).into(),
+        Err(Failure::Rancher(error)) => {
+            let error: &dyn std::error::Error = &*error;
+            tracing::warn!(error, "Rancher does not answer");
+            let message = "Rancher does not answer, so the request cannot be authorized; try again";
+            Error::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, 2).into()
+        }
+    }
+}
+
+fn credential_id(parameters: &Parameters) -> Result<&str, Error> {
+    let message = "cloudCredentialId is required: name a stored credential, as cattle-global-data:cc-…";
+    let missing = || Invalid::field("MissingRequired", "cloudCredentialId", message).into();
+    parameters.text("cloudCredentialId").ok_or_else(missing)
+}
+
+fn rejected(error: AccessError, id: &str) -> Error {
+    match error {
+        AccessError::InvalidId(_) => {
+            Invalid::field("InvalidFormat", "cloudCredentialId", error.to_string()).into()
+        }
+        AccessError::NotFound => Error::not_found(id),
+        AccessError::Unusable { .. } | AccessError::TenantDiscovery { .. } => {
+            Error::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidState", error.to_string())
+        }
+        AccessError::Other(error) => error.into(),
+    }
+}
+
+impl CatalogCall {
+    /// Rejects parameters that are neither common to the catalog nor in `known`: a misspelt filter must not list everything.
+    pub(super) fn reject_unknown(&self, known: &[&str]) -> Result<(), Invalid> {
+        self.parameters.reject_unknown(&[&COMMON[..], known].concat())
+    }
+
+    /// The region, which is required.
+    pub(super) fn region(&self) -> Result<&str, Invalid> {
+        let message = "region is required, for example eastus; aksLocations lists those of the subscription";
+        self.parameters.text("region").ok_or_else(|| Invalid::field("MissingRequired", "region", message))
+    }
+
+    pub(super) fn listings(&self) -> &Listings {
+        self.state.listings()
+    }
+
+    pub(super) fn request(&self) -> ListingRequest<'_> {
+        ListingRequest { access: &self.access, fresh: self.fresh }
+    }
+
+    /// Records the use of the credential.
+    pub(super) async fn record<T>(&self, outcome: &service::Result<T>) {
+        if let Some(id) = self.access.credential_id() {
+            let outcome = if outcome.is_ok() { Outcome::Done } else { Outcome::Failed };
+            self.audit.record_outcome(self.state.events(), &self.caller, id, outcome).await;
+        }
+    }
+}
+
+/// A request that is not answered.
+pub(super) enum CatalogRejection {
+    Unauthenticated(AuthError),
+    Invalid(Error),
+}
+
+impl From<AuthError> for CatalogRejection {
+    fn from(error: AuthError) -> Self {
+        Self::Unauthenticated(error)
+    }
+}
+
+impl From<Invalid> for CatalogRejection {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid.into())
+    }
+}
+
+impl From<Error> for CatalogRejection {
+    fn from(error: Error) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+impl IntoResponse for CatalogRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Unauthenticated(error) => error.into_response(),
+            Self::Invalid(error) => error.into_response(),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! `GET /api/v1/vm-sizes`: the VM sizes of a region, with quotas and verdicts.
+
+use std::cmp::Reverse;
+
+use aks::arm::VmSku;
+use aks::catalog::Verdict;
+use aks::catalog::vm_sizes::{AssessedSize, Demand, Mode};
+use aks::vm_size::Quota;
+use axum::extract::FromRef;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::call::{CatalogCall, CatalogCaller};
+use super::page::{Page, respond};
+use super::parameters::Parameters;
+use super::{CatalogReason, CatalogVerdict};
+use crate::api::meta::{MetaState, vm_sizes_v2};
+use crate::api::methods::reject_others_of;
+use crate::api::norman::error::Error;
+use crate::api::openapi::failures::CatalogFailures;
+use crate::service::Invalid;
+use crate::service::catalog::vm_sizes::RegionSizes;
+
+const PATH: &str = "/api/v1/vm-sizes";
+
+/// The most nodes of a pool.
+const MAX_NODES: i64 = 1_000;
+
+/// A page of VM sizes.
+#[derive(Serialize, ToSchema)]
+struct VmSizeList<'a> {
+    data: Vec<CatalogVmSize<'a>>,
+    /// The address of the next page; `null` on the last one.
+    next: Option<String>,
+}
+
+/// A VM size, and whether its nodes can be had.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of the size")]
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CatalogVmSize<'a> {
+    #[schema(example = "Standard_D2s_v5")]
+    name: &'a str,
+    /// The name of its quota.
+    #[schema(example = "standardDSv5Family")]
+    family: Option<&'a str>,
+    /// Those that can be used.
+    #[schema(example = 2)]
+    vcpus: Option<i64>,
+    #[serde(rename = "memoryGiB")]
+    #[schema(example = 8.0)]
+    memory_gib: Option<f64>,
+    /// `x64` or `Arm64`; `null` if Azure does not say it.
+    #[schema(example = "x64")]
+    architecture: Option<&'a str>,
+    gpus: i64,
+    /// The most data disks.
+    #[schema(example = 4)]
+    data_disks: i64,
+    /// The temporary disk; 0 for none.
+    #[serde(rename = "temporaryDiskGiB")]
+    #[schema(example = 0)]
+    temporary_disk_gib: i64,
+    /// The largest ephemeral OS disk; `null` if it supports none.
+    #[serde(rename = "ephemeralOsDiskGiB")]
+    ephemeral_os_disk_gib: Option<i64>,
+    /// The zones in which this subscription can use it, ascending.
+    #[schema(example = json!(["1", "2", "3"]))]
+    zones: Vec<&'a str>,
+    accelerated_networking: bool,
+    premium_storage: bool,
+    encryption_at_host: bool,
+    spot: bool,
+    /// The technology of confidential computing, for example `SNP`; `null` without it.
+    confidential: Option<&'a str>,
+    /// The date of its retirement, if Azure has announced one.
+    #[schema(format = Date)]
+    retirement: Option<String>,
+    quota: VmSizeQuota<'a>,
+    verdict: CatalogVerdict,
+    /// The worst first.
+    reasons: Vec<CatalogReason>,
+}
+
+/// The quotas that limit a VM size; `null` for what is unknown.
+#[derive(Serialize, ToSchema)]
+struct VmSizeQuota<'a> {
+    /// That of its family.
+    family: Option<CatalogQuota<'a>>,
+    /// That of all vCPUs of the region.
+    regional: Option<CatalogQuota<'a>>,
+    /// How many nodes of this size still fit into both.
+    #[schema(example = 50)]
+    nodes: Option<i64>,
+}
+
+/// A quota of the subscription in the region, in vCPUs.
+#[derive(Serialize, ToSchema)]
+struct CatalogQuota<'a> {
+    #[schema(example = "Standard DSv5 Family vCPUs")]
+    name: &'a str,
+    #[schema(example = 100)]
+    limit: i64,
+    #[schema(example = 0)]
+    used: i64,
+    #[schema(example = 100)]
+    left: i64,
+}
+
+impl<'a> From<Quota<'a>> for CatalogQuota<'a> {
+    fn from(quota: Quota<'a>) -> Self {
+        Self { name: quota.name, limit: quota.limit, used: quota.used, left: quota.left() }
+    }
+}
+
+impl<'a> From<AssessedSize<'a>> for CatalogVmSize<'a> {
+    fn from(assessed: AssessedSize<'a>) -> Self {
+        let AssessedSize { size, quota, verdict, reasons } = assessed;
+        let capabilities = &size.capabilities;
+        let mut zones: Vec<&str> = size.usable_zones().map(String::as_str).collect();
+        zones.sort_unstable();
+        Self {
+            name: name(size),
+            family: size.family.as_deref(),
+            vcpus: capabilities.vcpus,
+            memory_gib: capabilities.memory_gib(),
+            architecture: capabilities.architecture.as_deref(),
+            gpus: capabilities.gpus,
+            data_disks: capabilities.data_disks,
+            temporary_disk_gib: capabilities.temporary_disk_gib,
+            ephemeral_os_disk_gib: capabilities.ephemeral_disk.then_some(capabilities.ephemeral_gib),
+            zones,
+            accelerated_networking: capabilities.accelerated_networking,
+            premium_storage: capabilities.premium_storage,
+            encryption_at_host: capabilities.encryption_at_host,
+            spot: capabilities.spot,
+            confidential: capabilities.confidential.as_deref(),
+            retirement: capabilities.retirement.map(|date| date.to_string()),
+            quota: VmSizeQuota {
+                family: quota.family.map(CatalogQuota::from),
+                regional: quota.regional.map(CatalogQuota::from),
+                nodes: quota.nodes,
+            },
+            verdict: verdict.into(),
+            reasons: reasons.into_iter().map(CatalogReason::from).collect(),
+        }
+    }
+}
+
+/// Which sizes to list, and the nodes that are wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the query, which the handler reads")]
+struct VmSizeQuery {
+    /// The stored credential to ask with.
+    #[param(example = "cattle-global-data:cc-q2w4x")]
+    cloud_credential_id: String,
+    /// The region.
+    #[param(example = "eastus")]
+    region: String,
+    /// The wanted mode of the pool: `System` or `User`. Without it, a size that is only too small for a system pool is `limited`.
+    mode: Option<String>,
+    /// The wanted operating system of the nodes: `Linux` (the default) or `Windows`.
+    os_type: Option<String>,
+    /// The wanted zones, separated by commas.
+    #[param(example = "1,2,3")]
+    zones: Option<String>,
+    /// The wanted size of an ephemeral OS disk.
+    #[param(rename = "ephemeralOsDiskGiB")]
+    ephemeral_os_disk_gib: Option<i64>,
+    /// The wanted number of nodes.
+    #[param(minimum = 1, maximum = 1000, default = 1)]
+    count: Option<i64>,
+    /// Only sizes with at least so many vCPUs.
+    min_vcpus: Option<i64>,
+    /// Only sizes with at most so many vCPUs.
+    max_vcpus: Option<i64>,
+    /// Only sizes with at least so much memory.
+    #[param(rename = "minMemoryGiB")]
+    min_memory_gib: Option<i64>,
+    /// Only sizes with processors of this kind: `x64` or `Arm64`.
+    arch: Option<String>,
+    /// Only sizes with GPUs, or only those without.
+    gpu: Option<bool>,
+    /// Only sizes of this family.
+    #[param(example = "standardDSv5Family")]
+    family: Option<String>,
+    /// Only sizes whose name or family contains this text, in any letter case.
+    #[param(example = "d2s")]
+    q: Option<String>,
+    /// Only these verdicts, separated by commas.
+    #[param(example = "usable,limited")]
+    verdict: Option<String>,
+    /// The order: `name` (the default), `vcpus`, `memoryGiB`, `nodes` or `verdict`; with `-` before it, descending. Ties are in
+    /// the order of names.
+    #[param(example = "-nodes")]
+    sort: Option<String>,
+    /// Entries on a page.
+    #[param(minimum = 1, maximum = 5000, default = 5000)]
+    limit: Option<u32>,
+    /// The place where the page starts; clients take it from `next`.
+    marker: Option<String>,
+}
+
+const PARAMETERS: [&str; 16] = [
+    "mode",
+    "osType",
+    "zones",
+    "ephemeralOsDiskGiB",
+    "count",
+    "minVcpus",
+    "maxVcpus",
+    "minMemoryGiB",
+    "arch",
+    "gpu",
+    "family",
+    "q",
+    "verdict",
+    "sort",
+    "limit",
+    "marker",
+];
+
+pub(super) fn router<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    MetaState: FromRef<S>,
+{
+    OpenApiRouter::new().routes(reject_others_of::<CatalogCaller, _>(routes!(list_vm_sizes)))
+}
+
+/// The VM sizes of a region, with the quota that is left and a verdict for the wanted nodes.
+///
+/// What is wanted (`mode`, `osType`, `zones`, `ephemeralOsDiskGiB`, `count`) decides about verdicts; the other parameters select
+/// entries. What is `usable` or `limited` passes the review of a cluster, what is `unusable` does not.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vm-sizes",
+    operation_id = "listVmSizes",
+    tag = "Catalog",
+    params(VmSizeQuery),
+    responses((status = 200, description = "One page of the sizes", body = VmSizeList<'static>), CatalogFailures),
+)]
+async fn list_vm_sizes(call: CatalogCall) -> Result<Response, Error> {
+    call.reject_unknown(&PARAMETERS)?;
+    let (region, demand) = (call.region()?, demand(&call.parameters)?);
+    let (filter, order) = (Filter::parse(&call.parameters)?, order(&call.parameters)?);
+    let sizes = RegionSizes::load(call.listings(), call.request(), region, vm_sizes_v2::render).await;
+    call.record(&sizes).await;
+    let sizes = sizes?;
+    let mut assessed = sizes.assess(&demand, |size| filter.admits(size));
+    assessed.retain(|size| filter.verdicts.is_empty() || filter.verdicts.contains(&size.verdict));
+    sort(&mut assessed, order);
+    let page = Page::cut(assessed, &call, PATH, |assessed: &AssessedSize<'_>| name(assessed.size))?;
+    let data = page.data.into_iter().map(CatalogVmSize::from).collect();
+    Ok(respond(&VmSizeList { data, next: page.next }, sizes.freshness(), sizes.age().as_secs()))
+}
+
+fn name(size: &VmSku) -> &str {
+    size.name.as_deref().unwrap_or_default()
+}
+
+/// The wanted nodes.
+pub(super) fn demand(parameters: &Parameters) -> Result<Demand, Invalid> {
+    Ok(Demand {
+        mode: parameters.one_of("mode", &[("System", Mode::System), ("User", Mode::User)])?,
+        is_windows: parameters.one_of("osType", &[("Linux", false), ("Windows", true)])?.unwrap_or_default(),
+        zones: parameters.zones("zones")?,
+        ephemeral_disk_gib: parameters.number("ephemeralOsDiskGiB", 30..=2_048)?,
+        nodes: parameters.number("count", 1..=MAX_NODES)?.unwrap_or(1),
+    })
+}
+
+/// The sizes to list.
+struct Filter {
+    min_vcpus: Option<i64>,
+    max_vcpus: Option<i64>,
+    min_memory_gib: Option<i64>,
+    architecture: Option<&'static str>,
+    has_gpu: Option<bool>,
+    /// In lower case.
+    family: Option<String>,
+    /// In lower case.
+    text: Option<String>,
+    verdicts: Vec<Verdict>,
+}
+
+impl Filter {
+    fn parse(parameters: &Parameters) -> Result<Self, Invalid> {
+        let lower = |name: &str| parameters.text(name).map(str::to_lowercase);
+        Ok(Self {
+            min_vcpus: parameters.number("minVcpus", 0..=10_000)?,
+            max_vcpus: parameters.number("maxVcpus", 0..=10_000)?,
+            min_memory_gib: parameters.number("minMemoryGiB", 0..=1_000_000)?,
+            architecture: parameters.one_of("arch", &[("x64", "x64"), ("Arm64", "Arm64")])?,
+            has_gpu: parameters.flag("gpu")?,
+            family: lower("family"),
+            text: lower("q"),
+            verdicts: verdicts(parameters)?,
+        })
+    }
+
+    fn admits(&self, size: &VmSku) -> bool {
+        let capabilities = &size.capabilities;
+        let family = size.family.as_deref().unwrap_or_default().to_lowercase();
+        let vcpus = capabilities.vcpus.unwrap_or_default();
+        let memory = capabilities.memory_mib.unwrap_or_default();
+        // Azure names the architecture only where there can be another than x64.
+        let architecture = capabilities.architecture.as_deref().unwrap_or("x64");
+        self.min_vcpus.is_none_or(|min| vcpus >= min)
+            && self.max_vcpus.is_none_or(|max| vcpus <= max)
+            && self.min_memory_gib.is_none_or(|min| memory >= min.saturating_mul(1_024))
+            && self.architecture.is_none_or(|wanted| wanted.eq_ignore_ascii_case(architecture))
+            && self.has_gpu.is_none_or(|wanted| wanted == (capabilities.gpus > 0))
+            && self.family.as_ref().is_none_or(|wanted| *wanted == family)
+            && self.text.as_ref().is_none_or(|text| {
+                family.contains(text.as_str()) || name(size).to_lowercase().contains(text.as_str())
+            })
+    }
+}
+
+fn verdicts(parameters: &Parameters) -> Result<Vec<Verdict>, Invalid> {
+    let parse = |word: &str| match word {
+        "usable" => Ok(Verdict::Usable),
+        "limited" => Ok(Verdict::Limited),
+        "unusable" => Ok(Verdict::Unusable),
+        _ => {
+            let message = "verdict is a list of usable, limited and unusable, separated by commas";
+            Err(Invalid::field("InvalidOption", "verdict", message))
+        }
+    };
+    parameters.list("verdict").map(parse).collect()
+}
+
+/// The key of an order, and whether it is descending.
+#[derive(Clone, Copy)]
+struct Order {
+    key: fn(&AssessedSize<'_>) -> i64,
+    descending: bool,
+}
+
+fn order(parameters: &Parameters) -> Result<Option<Order>, Invalid> {
+    let Some(text) = parameters.text("sort") else { return Ok(None) };
+    let key: fn(&AssessedSize<'_>) -> i64 = match text.trim_start_matches('-') {
+        "name" => |_| 0,
+        "vcpus" => |assessed| assessed.size.capabilities.vcpus.unwrap_or_default(),
+        "memoryGiB" => |assessed| assessed.size.capabilities.memory_mib.unwrap_or_default(),
+        "nodes" => |assessed| assessed.quota.nodes.unwrap_or_default(),
+        "verdict" => |assessed| assessed.verdict as i64,
+        _ => {
+            let message = "sort is name, vcpus, memoryGiB, nodes or verdict; with - before it, descending";
+            return Err(Invalid::field("InvalidOption", "sort", message));
+        }
+    };
+    Ok(Some(Order { key, descending: text.starts_with('-') }))
+}
+
+fn sort(sizes: &mut [AssessedSize<'_>], order: Option<Order>) {
+    sizes.sort_by(|a, b| name(a.size).cmp(name(b.size)));
+    match order {
+        None => {}
+        Some(Order { key, descending: false }) => sizes.sort_by_key(key),
+        Some(Order { key, descending: true }) => sizes.sort_by_key(|size| Reverse(key(size))),
+    }
+}

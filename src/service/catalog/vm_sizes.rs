@@ -1,0 +1,68 @@
+//! The VM sizes of a region and their quotas.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use aks::arm::{Usage, VmSku};
+use aks::catalog::vm_sizes::{AssessedSize, Demand, assess};
+use bytes::Bytes;
+
+use crate::service::error::Rejection;
+use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings};
+use crate::service::{Error, Result};
+
+/// The VM sizes of a region, with the quotas if they can be read.
+pub struct RegionSizes {
+    sizes: CachedList<VmSku>,
+    /// Or the reason why they are unknown.
+    usages: Result<CachedList<Usage>, String>,
+    region: String,
+    now_ms: i64,
+}
+
+impl RegionSizes {
+    /// Loads both lists at once. `render` formats the response of aksVMSizesV2, which is cached too.
+    ///
+    /// # Errors
+    /// If the sizes cannot be read. Quotas that cannot be read are unknown.
+    pub async fn load(
+        listings: &Listings,
+        request: ListingRequest<'_>,
+        region: &str,
+        render: fn(&[VmSku]) -> Bytes,
+    ) -> Result<Self> {
+        let (sizes, usages) =
+            tokio::join!(listings.vm_skus(request, region, render), listings.usages(request, region));
+        let (sizes, region) = (sizes?, aks::regions::normalised(region));
+        if sizes.is_empty() {
+            return Err(Rejection::NoVmSizes(region).into());
+        }
+        Ok(Self { sizes, usages: usages.map_err(|error| reason(&error)), region, now_ms: listings.now_ms() })
+    }
+
+    /// The sizes that `admits` selects, with their verdicts.
+    pub fn assess(&self, demand: &Demand, admits: impl Fn(&VmSku) -> bool) -> Vec<AssessedSize<'_>> {
+        let usages = match &self.usages {
+            Ok(usages) => Ok(&**usages),
+            Err(reason) => Err(reason.as_str()),
+        };
+        let admitted = self.sizes.iter().filter(|size| size.name.is_some() && admits(size));
+        admitted.map(|size| assess(size, usages, demand, &self.region, self.now_ms)).collect()
+    }
+
+    /// Whether the lists came from the cache.
+    pub fn freshness(&self) -> Freshness {
+        self.sizes.freshness
+    }
+
+    /// The age of the older list.
+    pub fn age(&self) -> Duration {
+        self.usages.as_ref().map_or(self.sizes.age, |usages| usages.age.max(self.sizes.age))
+    }
+}
+
+/// Why a list is unknown: Azure's words, on one line.
+fn reason(error: &Error) -> String {
+    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,104 @@
+//! Cached lists as typed values, from which responses other than those of an action are computed.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aks::arm::{KubernetesVersion, Location, Usage, VmSku};
+use azure::resources::usages;
+use bytes::Bytes;
+
+use super::cache::{Found, Freshness, Loaded, TypedList};
+use super::kind::Kind;
+use super::{ListingRequest, ListingResponse, Listings, normalize_region};
+use crate::service::Result;
+
+/// A list in the cache.
+#[derive(Debug)]
+pub struct CachedList<T> {
+    loaded: Arc<Loaded>,
+    select: fn(&TypedList) -> Option<&[T]>,
+    /// Whether it came from the cache.
+    pub freshness: Freshness,
+    /// The time since it was read from Azure.
+    pub age: Duration,
+}
+
+impl<T> CachedList<T> {
+    fn new(found: Found, select: fn(&TypedList) -> Option<&[T]>) -> Self {
+        Self { loaded: found.loaded, select, freshness: found.freshness, age: found.age }
+    }
+
+    /// A response that was computed from this list.
+    pub fn response(&self, body: Bytes) -> ListingResponse {
+        ListingResponse { body, freshness: self.freshness, age: self.age }
+    }
+}
+
+impl<T> Deref for CachedList<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match &*self.loaded {
+            Loaded::Body { list, .. } => (self.select)(list).unwrap_or_default(),
+            Loaded::UpgradeTargets(_) | Loaded::ByRegion(_) => &[],
+        }
+    }
+}
+
+impl Listings {
+    /// The regions with their zones, by name. `render` formats the response of aksRegions, which is cached too.
+    pub async fn region_list(
+        &self,
+        request: ListingRequest<'_>,
+        render: fn(&[Location]) -> Bytes,
+    ) -> Result<CachedList<Location>> {
+        let found = self.find_regions(request, render).await?;
+        Ok(CachedList::new(found, |list| match list {
+            TypedList::Regions(list) => Some(list),
+            _ => None,
+        }))
+    }
+
+    /// The VM sizes of a region, in Azure's order. `render` formats the response of aksVMSizesV2, which is cached too.
+    pub async fn vm_skus(
+        &self,
+        request: ListingRequest<'_>,
+        region: &str,
+        render: fn(&[VmSku]) -> Bytes,
+    ) -> Result<CachedList<VmSku>> {
+        let found = self.find_vm_skus(request, region, render).await?;
+        Ok(CachedList::new(found, |list| match list {
+            TypedList::VmSizes(list) => Some(list),
+            _ => None,
+        }))
+    }
+
+    /// The Kubernetes versions of a region, in Azure's order. `render` formats the response of aksVersions, which is cached too.
+    pub async fn version_list(
+        &self,
+        request: ListingRequest<'_>,
+        region: &str,
+        render: fn(&[String]) -> Bytes,
+    ) -> Result<CachedList<KubernetesVersion>> {
+        let found = self.find_versions(request, region, render).await?;
+        Ok(CachedList::new(found, |list| match list {
+            TypedList::Versions(list) => Some(list),
+            _ => None,
+        }))
+    }
+
+    /// The quotas of a region and their use.
+    pub async fn usages(&self, request: ListingRequest<'_>, region: &str) -> Result<CachedList<Usage>> {
+        let region = normalize_region(region)?;
+        let prefix = "failed to get quotas: ";
+        let found = self.find(request, Kind::Usages, Arc::clone(&region), prefix, move |arm| async move {
+            let list = usages::list(&arm, &region).await?;
+            Ok(Loaded::Body { body: Bytes::new(), list: TypedList::Usages(list) })
+        });
+        Ok(CachedList::new(found.await?, |list| match list {
+            TypedList::Usages(list) => Some(list),
+            _ => None,
+        }))
+    }
+}

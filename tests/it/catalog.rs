@@ -1,0 +1,8 @@
+//! The catalog under `/api/v1`: lists with verdicts, their parameters and pages.
+
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod vm_sizes;
+#[cfg(test)]
+mod world;

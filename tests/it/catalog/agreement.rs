@@ -1,0 +1,137 @@
+//! What the catalog calls usable is not rejected by the review of a cluster, and the reverse: a thousand made-up worlds.
+
+use std::cell::Cell;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+
+use super::world::{World, sku, usage};
+
+/// The number of worlds.
+const WORLDS: u32 = 1_000;
+
+/// The rules of the review whose findings a verdict of the catalog stands for.
+const RULES: [&str; 9] = [
+    "size-exists",
+    "size-usable",
+    "size-of-nodes",
+    "size-of-system-nodes",
+    "size-architecture",
+    "size-retired",
+    "ephemeral-disk-fits",
+    "zone-offered",
+    "quota",
+];
+
+/// Lists of Azure, and the nodes that someone wants.
+#[derive(Clone, Debug)]
+struct Made {
+    sku: Value,
+    usages: Vec<Value>,
+    query: String,
+    pool: Value,
+}
+
+fn worlds() -> impl Strategy<Value = Made> {
+    let capability = |name: &'static str, values: &'static [&'static str]| {
+        prop::option::weighted(0.8, prop::sample::select(values))
+            .prop_map(move |value| value.map(|value| (name, value)))
+    };
+    let capabilities = (
+        capability("vCPUs", &["2", "2", "2", "2", "4", "1", "64", "many"]),
+        capability("vCPUsAvailable", &["2", "2", "2", "1", "16"]),
+        capability("MemoryGB", &["16", "16", "4", "3.5", "much"]),
+        capability("EphemeralOSDiskSupported", &["True", "True", "true", "False"]),
+        capability("CachedDiskBytes", &["0", "32212254720", "107374182400"]),
+        capability("MaxResourceVolumeMB", &["0", "76800"]),
+        capability("CpuArchitectureType", &["x64", "Arm64"]),
+        capability(
+            "RetirementDateUtc",
+            &["05/01/2028", "05/02/2028", "05/03/2028", "05/04/2028", "soon", "11/22/2026"],
+        ),
+    );
+    let zones = || prop::sample::subsequence(vec!["1", "2", "3"], 0..=3);
+    let restriction = prop_oneof![
+        12 => Just(json!([])),
+        1 => Just(json!([{"type": "Location", "reasonCode": "NotAvailableForSubscription"}])),
+        3 => zones().prop_map(|zones| json!([{"type": "Zone", "restrictionInfo": {"zones": zones}}])),
+    ];
+    let quota = || prop::option::weighted(0.8, (0..60_i64, 40..300_i64));
+    let demand = (
+        prop::sample::select(vec!["System", "User"]),
+        prop_oneof![3 => Just(Vec::new()), 1 => zones()],
+        prop::option::weighted(0.2, prop::sample::select(vec![30_i64, 75, 101, 200])),
+        1..20_i64,
+    );
+    (capabilities, zones(), restriction, quota(), quota(), demand).prop_map(
+        |(capabilities, offered, restriction, family, regional, (mode, wanted, disk, count))| {
+            let (a, b, c, d, e, f, g, h) = capabilities;
+            let capabilities: Vec<_> = [a, b, c, d, e, f, g, h].into_iter().flatten().collect();
+            let mut usages = Vec::new();
+            usages.extend(family.map(|(used, limit)| usage("standardDSv3Family", used, limit)));
+            usages.extend(regional.map(|(used, limit)| usage("cores", used, limit)));
+            let mut query = format!("mode={mode}&count={count}&zones={}", wanted.join(","));
+            if let Some(disk) = disk {
+                query.push_str(&format!("&ephemeralOsDiskGiB={disk}"));
+            }
+            let pool = json!({"name": "pool", "mode": mode, "count": count, "vmSize": "Standard_Made", "osType": "Linux",
+                "availabilityZones": wanted, "maxPods": 110, "osDiskType": if disk.is_some() { "Ephemeral" } else { "Managed" },
+                "osDiskSizeGB": disk.unwrap_or(128), "enableAutoScaling": false});
+            Made { sku: sku("Standard_Made", &capabilities, &offered, &restriction), usages, query, pool }
+        },
+    )
+}
+
+/// The rules that reject the pool, in a review of a cluster with it.
+async fn rejections(world: &World, made: &Made) -> Vec<String> {
+    let body = json!({"name": "made", "aksConfig": {
+        "azureCredentialSecret": world.credential, "clusterName": "made", "resourceGroup": "rg-made", "resourceLocation": "eastus",
+        "kubernetesVersion": "1.33.5", "networkPlugin": "azure", "dnsPrefix": "made", "nodePools": [made.pool],
+    }});
+    let answer = world.app.post("/api/v1/aks/review").json(&body).send().await;
+    let review = answer.json();
+    let unchecked = review["unchecked"].as_array().unwrap_or_else(|| panic!("{review}"));
+    let is_of_sizes = |entry: &&Value| RULES.contains(&entry["rule"].as_str().unwrap());
+    assert!(!unchecked.iter().any(|entry| is_of_sizes(&entry)), "{review}");
+    let findings = review["findings"].as_array().unwrap().iter().filter(is_of_sizes);
+    let errors = findings.filter(|finding| finding["severity"] == "error");
+    errors.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn catalog_and_review_agree() {
+    let world = World::start().await;
+    let mut runner =
+        TestRunner::new(Config { cases: WORLDS, failure_persistence: None, ..Config::default() });
+    let (usable, unusable) = (Cell::new(0), Cell::new(0));
+    let outcome = runner.run(&worlds(), |made| {
+        let found: Result<bool, TestCaseError> = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                world.play("skus", &[made.sku.clone()]);
+                world.play("usages", &made.usages);
+                world.app.clock.advance(std::time::Duration::from_hours(2));
+                let answer = world.app.get(&format!(
+                    "/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&{}",
+                    world.credential, made.query
+                ));
+                let list = answer.header("cache-control", "no-cache").send().await.json();
+                let size = &list["data"][0];
+                let rejections = rejections(&world, &made).await;
+                prop_assert_eq!(
+                    size["verdict"] == "unusable",
+                    !rejections.is_empty(),
+                    "{} {:?}",
+                    size,
+                    rejections
+                );
+                Ok(rejections.is_empty())
+            })
+        });
+        let count = if found? { &usable } else { &unusable };
+        count.set(count.get() + 1);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert!(usable.get() > 100 && unusable.get() > 100, "{usable:?} {unusable:?}");
+}

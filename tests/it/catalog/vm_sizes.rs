@@ -1,0 +1,247 @@
+//! `GET /api/v1/vm-sizes`.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::world::{World, sku, usage};
+use crate::support::app::TestApp;
+
+fn names(list: &[Value]) -> Vec<&str> {
+    list.iter().map(|size| size["name"].as_str().unwrap()).collect()
+}
+
+fn codes(size: &Value) -> Vec<&str> {
+    size["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn size_is_listed_with_its_properties_and_quota() {
+    let world = World::start().await;
+    let list = world.list("vm-sizes", "q=Standard_D4ds_v5&count=3").await;
+    let expected = json!({
+        "name": "Standard_D4ds_v5", "family": "standardDDSv5Family", "vcpus": 4, "memoryGiB": 16, "architecture": "x64",
+        "gpus": 0, "dataDisks": 8, "temporaryDiskGiB": 150, "ephemeralOsDiskGiB": 150, "zones": ["1", "2", "3"],
+        "acceleratedNetworking": true, "premiumStorage": true, "encryptionAtHost": true, "spot": true, "confidential": null,
+        "retirement": null, "verdict": "usable", "reasons": [],
+        "quota": {
+            "family": {"name": "Standard DDSv5 Family vCPUs", "limit": 100, "used": 0, "left": 100},
+            "regional": {"name": "Total Regional vCPUs", "limit": 350, "used": list[0]["quota"]["regional"]["used"],
+                "left": list[0]["quota"]["regional"]["left"]},
+            "nodes": 25,
+        },
+    });
+    assert_eq!(list, [expected]);
+}
+
+#[tokio::test]
+async fn each_reason_is_given_and_can_be_absent() {
+    let world = World::start().await;
+    let restricted = json!([{"type": "Location", "reasonCode": "NotAvailableForSubscription"}]);
+    let zone = json!([{"type": "Zone", "restrictionInfo": {"zones": ["3"]}}]);
+    let none = json!([]);
+    let zones = ["3", "1", "2"];
+    world.play(
+        "skus",
+        &[
+            sku("Standard_Fine", &[], &zones, &none),
+            sku("Standard_Restricted", &[], &zones, &restricted),
+            sku("Standard_Zonal", &[], &zones, &zone),
+            sku("Standard_Tiny", &[("vCPUs", "1")], &zones, &none),
+            sku("Standard_Small", &[("MemoryGB", "2")], &zones, &none),
+            sku("Standard_Arm", &[("CpuArchitectureType", "Arm64")], &zones, &none),
+            sku("Standard_Diskless", &[("EphemeralOSDiskSupported", "False")], &zones, &none),
+            sku("Standard_Old", &[("RetirementDateUtc", "08/31/2024")], &zones, &none),
+            sku("Standard_Aging", &[("RetirementDateUtc", "05/01/2028")], &zones, &none),
+        ],
+    );
+    world.play("usages", &[usage("cores", 0, 100), usage("standardDSv3Family", 88, 100)]);
+    for (query, name, verdict, expected) in [
+        ("", "Fine", "usable", &[][..]),
+        ("", "Restricted", "unusable", &["notOfferedToSubscription"]),
+        ("", "Zonal", "limited", &["zonesRestricted"]),
+        ("zones=1,2", "Zonal", "usable", &[]),
+        ("zones=1,3", "Zonal", "unusable", &["zonesRestricted"]),
+        ("", "Tiny", "unusable", &["notSupportedByAks"]),
+        ("", "Small", "limited", &["tooSmallForSystemPool"]),
+        ("mode=system", "Small", "unusable", &["tooSmallForSystemPool"]),
+        ("mode=User", "Small", "usable", &[]),
+        ("", "Arm", "usable", &[]),
+        ("osType=Windows", "Arm", "unusable", &["architectureMismatch", "windowsNotSupported"]),
+        ("osType=Windows", "Fine", "unusable", &["windowsNotSupported"]),
+        ("osType=Linux", "Fine", "usable", &[]),
+        ("ephemeralOsDiskGiB=100", "Diskless", "unusable", &["noEphemeralDisk"]),
+        ("ephemeralOsDiskGiB=100", "Fine", "usable", &[]),
+        ("ephemeralOsDiskGiB=101", "Fine", "unusable", &["ephemeralDiskTooLarge"]),
+        ("", "Old", "unusable", &["retired"]),
+        ("", "Aging", "limited", &["retirementAnnounced"]),
+        ("count=3", "Fine", "usable", &[]),
+        ("count=4", "Fine", "unusable", &["quotaShort"]),
+    ] {
+        let list = world.list("vm-sizes", &format!("{query}&q=Standard_{name}")).await;
+        assert_eq!(list.len(), 1, "{name}");
+        assert_eq!(
+            (list[0]["verdict"].as_str(), codes(&list[0]).as_slice()),
+            (Some(verdict), expected),
+            "{query} {name}"
+        );
+        for reason in list[0]["reasons"].as_array().unwrap() {
+            for key in ["message", "remedy", "source"] {
+                assert!(reason[key].as_str().is_some_and(|text| text.len() > 10), "{reason}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn unreadable_quotas_are_unknown_and_the_list_is_complete() {
+    let world = World::start().await;
+    let complete = world.list("vm-sizes", "").await.len();
+    world.refuse("usages", 403, "AuthorizationFailed");
+    world.app.clock.advance(std::time::Duration::from_secs(61));
+    let list = world.list("vm-sizes", "").await;
+    assert_eq!(list.len(), complete);
+    assert!(list.iter().all(|size| codes(size).contains(&"quotaUnknown") && size["verdict"] != "usable"));
+    let size = list.iter().find(|size| size["name"] == "Standard_D2s_v3").unwrap();
+    assert_eq!(size["quota"], json!({"family": null, "regional": null, "nodes": null}));
+    let message = size["reasons"][0]["message"].as_str().unwrap();
+    assert!(message.contains("AuthorizationFailed"), "{message}");
+}
+
+#[tokio::test]
+async fn sizes_are_selected_and_sorted() {
+    let world = World::start().await;
+    let all = world.list("vm-sizes", "").await;
+    assert!(all.len() > 1_000, "{}", all.len());
+    for (query, holds) in [
+        (
+            "minVcpus=8&maxVcpus=16",
+            (|size| (8..=16).contains(&size["vcpus"].as_i64().unwrap())) as fn(&Value) -> bool,
+        ),
+        ("minMemoryGiB=64", |size| size["memoryGiB"].as_f64().unwrap() >= 64.0),
+        ("arch=arm64", |size| size["architecture"] == "Arm64"),
+        ("arch=x64", |size| size["architecture"] == "x64"),
+        ("gpu=true", |size| size["gpus"].as_i64().unwrap() > 0),
+        ("gpu=false", |size| size["gpus"] == 0),
+        ("family=STANDARDDSv5FAMILY", |size| size["family"] == "standardDSv5Family"),
+        ("q=d2s", |size| size["name"].as_str().unwrap().to_lowercase().contains("d2s")),
+        ("verdict=unusable", |size| size["verdict"] == "unusable"),
+        ("verdict=usable,limited", |size| size["verdict"] != "unusable"),
+    ] {
+        let list = world.list("vm-sizes", query).await;
+        assert!(!list.is_empty(), "{query}");
+        let expected: Vec<&Value> = all.iter().filter(|size| holds(size)).collect();
+        assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{query}");
+    }
+    assert!(names(&all).is_sorted());
+    let vcpus = |list: &[Value]| list.iter().map(|size| size["vcpus"].as_i64().unwrap()).collect::<Vec<_>>();
+    assert!(vcpus(&world.list("vm-sizes", "sort=vcpus").await).is_sorted());
+    assert!(vcpus(&world.list("vm-sizes", "sort=-vcpus").await).is_sorted_by(|a, b| a >= b));
+    let usable_first = world.list("vm-sizes", "sort=verdict").await;
+    assert_eq!(
+        (&usable_first[0]["verdict"], &usable_first[usable_first.len() - 1]["verdict"]),
+        (&json!("usable"), &json!("unusable"))
+    );
+}
+
+#[tokio::test]
+async fn pages_follow_each_other() {
+    let world = World::start().await;
+    let all = world.list("vm-sizes", "q=standard_e&sort=-nodes").await;
+    let mut read = Vec::new();
+    let mut next = Some(format!(
+        "/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&q=standard_e&sort=-nodes&limit=50",
+        world.credential
+    ));
+    while let Some(path) = next {
+        let answer = world.app.get(&path).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let page = answer.json();
+        read.extend(page["data"].as_array().unwrap().clone());
+        assert!(read.len() <= all.len());
+        let url = page["next"].as_str().map(|url| url.split_once("norman.test").unwrap().1.to_owned());
+        next = url;
+    }
+    assert_eq!(names(&read), names(&all));
+}
+
+#[tokio::test]
+async fn second_request_is_answered_from_memory() {
+    let world = World::start().await;
+    let first = world.get("vm-sizes", "q=d2s").await;
+    assert_eq!(first.header("x-norman-aks-cache"), "miss");
+    world.app.upstream();
+    world.app.clock.advance(std::time::Duration::from_secs(50));
+    let second = world.get("vm-sizes", "q=d4s&count=2").await;
+    assert_eq!((second.header("x-norman-aks-cache"), second.header("age")), ("hit", "50"));
+    assert_eq!(second.header("cache-control"), "private, no-cache");
+    assert_eq!(world.app.upstream(), [""; 0]);
+    // The action of /meta lists the same sizes.
+    let path = format!("/meta/aksVMSizesV2?cloudCredentialId={}&region=eastus", world.credential);
+    assert_eq!(world.app.get(&path).send().await.header("x-norman-aks-cache"), "hit");
+    // Quotas are read again after a minute, sizes are not.
+    world.app.clock.advance(std::time::Duration::from_secs(11));
+    world.get("vm-sizes", "").await;
+    let seen = world.app.upstream();
+    assert!(seen.len() == 1 && seen[0].contains("/usages"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn invalid_parameters_are_named() {
+    let world = World::start().await;
+    for (query, field) in [
+        ("count=0", "count"),
+        ("count=1001", "count"),
+        ("count=some", "count"),
+        ("mode=Master", "mode"),
+        ("osType=BSD", "osType"),
+        ("zones=eastus-1", "zones"),
+        ("ephemeralOsDiskGiB=1", "ephemeralOsDiskGiB"),
+        ("gpu=yes", "gpu"),
+        ("arch=mips", "arch"),
+        ("verdict=good", "verdict"),
+        ("sort=price", "sort"),
+        ("limit=0", "limit"),
+        ("marker=Standard_None", "marker"),
+        ("minVCPUs=2", "minVCPUs"),
+    ] {
+        let answer = world.get("vm-sizes", query).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
+        assert_eq!(answer.json()["fieldName"], field, "{query}");
+    }
+    let without = |query: &str| format!("/api/v1/vm-sizes?{query}");
+    for (query, status, field) in [
+        ("region=eastus".to_owned(), 422, json!("cloudCredentialId")),
+        (format!("cloudCredentialId={}", world.credential), 422, json!("region")),
+        ("region=eastus&cloudCredentialId=nonsense".to_owned(), 422, json!("cloudCredentialId")),
+        ("region=eastus&cloudCredentialId=cattle-global-data:cc-none".to_owned(), 404, Value::Null),
+        (format!("cloudCredentialId={}&region=not/a/region", world.credential), 422, Value::Null),
+        (format!("cloudCredentialId={}&region=nowhere", world.credential), 422, Value::Null),
+    ] {
+        let answer = world.app.get(&without(&query)).send().await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["fieldName"]),
+            (status, &field),
+            "{query}: {}",
+            answer.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn credential_of_another_user_does_not_exist() {
+    let world = World::start().await;
+    let bob = world.app.token("bob").await;
+    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus", world.credential);
+    assert_eq!(world.app.get(&path).token(&bob).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.app.get(&path).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.app.post(&path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn use_of_the_credential_is_recorded() {
+    let world = World::start().await;
+    world.list("vm-sizes", "").await;
+    world.app.app.events.flush().await;
+    let records = TestApp::get(&world.app, "/api/v1/audit?action=catalog").send().await.json();
+    assert_eq!(records["data"][0]["objectId"], world.credential, "{records}");
+}
