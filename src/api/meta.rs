@@ -17,7 +17,7 @@ mod upgrades;
 mod versions;
 mod virtual_networks;
 mod vm_sizes;
-pub(in crate::api) mod vm_sizes_v2;
+mod vm_sizes_v2;
 
 use axum::Router;
 use axum::extract::{FromRef, Request, State};
@@ -36,6 +36,11 @@ pub(in crate::api) use self::source::MetaState;
 pub use self::source::RancherState;
 use super::redacted_path::redact;
 use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};
+use crate::service::catalog::Renderers;
+
+/// The formats of responses that are cached with the lists from which they were made.
+pub(super) const RENDERERS: Renderers =
+    Renderers { regions: regions::render, versions: versions::render, vm_sizes: vm_sizes_v2::render };
 
 /// The rules for actions.
 pub(super) static SURFACE: Surface = RULES;

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A concurrency limit, in total and per user.
@@ -42,6 +44,31 @@ impl ConcurrencyLimit {
     }
 }
 
+/// The most callers whose permits are remembered, and for how long after the last one.
+const MAX_CALLERS: u64 = 10_000;
+const CALLER_IDLE_TTL: Duration = Duration::from_mins(10);
+
+/// Permits of which every caller has the same number. Clones share them.
+#[derive(Clone)]
+pub(super) struct CallerPermits {
+    each: usize,
+    by_caller: Cache<String, Arc<Semaphore>>,
+}
+
+impl CallerPermits {
+    pub(super) fn new(each: usize) -> Self {
+        let by_caller = Cache::builder().max_capacity(MAX_CALLERS).time_to_idle(CALLER_IDLE_TTL).build();
+        Self { each, by_caller }
+    }
+
+    /// Waits for one of the caller's permits, which is released when it is dropped.
+    pub(super) async fn acquire(&self, caller: &str) -> Option<OwnedSemaphorePermit> {
+        let permits = self.by_caller.get_with_by_ref(caller, || Arc::new(Semaphore::new(self.each)));
+        // The semaphore is never closed.
+        permits.acquire_owned().await.ok()
+    }
+}
+
 /// A permit, released when it is dropped.
 pub(super) struct Permit {
     limit: Arc<ConcurrencyLimit>,
@@ -64,6 +91,19 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn callers_wait_for_their_own_permits_only() {
+        let permits = CallerPermits::new(1);
+        let held = permits.acquire("a").await;
+        assert!(permits.acquire("b").await.is_some());
+        let waiting = permits.clone();
+        let waiting = tokio::spawn(async move { waiting.acquire("a").await.is_some() });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(held);
+        assert!(waiting.await.unwrap());
+    }
 
     #[test]
     fn limit_per_user_holds_and_permits_are_released() {

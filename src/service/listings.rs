@@ -19,6 +19,7 @@ use azure::resources::{
 use azure::{Arm, Azure};
 use bytes::Bytes;
 use clock::Clock;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
@@ -26,9 +27,13 @@ use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT, TypedList}
 use self::kind::{Key, Kind};
 pub use self::typed::CachedList;
 pub use self::upgrades::{UpgradeTarget, Upgrades};
+use crate::service::concurrency::CallerPermits;
 use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
-use crate::service::{Error, Result};
+use crate::service::{Caller, Error, Result};
+
+/// The most lists that are read at the same time for one request that needs many, and for one caller.
+pub const CONCURRENT_LISTS: usize = 4;
 
 /// The time limit of `aksCheckCredentials` (`docs/contract/meta-actions.md#akscheckcredentials`).
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
@@ -38,6 +43,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(30);
 pub struct Listings {
     azure: Azure,
     cache: Cache,
+    callers: CallerPermits,
 }
 
 /// A request of a listing action.
@@ -63,7 +69,8 @@ pub struct ListingResponse {
 impl Listings {
     /// A service with a cache of at most `cache_bytes`.
     pub fn new(azure: Azure, cache_bytes: u64, clock: Clock) -> Self {
-        Self { azure, cache: Cache::new(cache_bytes, clock) }
+        let callers = CallerPermits::new(CONCURRENT_LISTS);
+        Self { azure, cache: Cache::new(cache_bytes, clock), callers }
     }
 
     /// Evicts the lists of clusters, networks and quotas that were read with a credential, after a change there.
@@ -205,6 +212,12 @@ impl Listings {
             },
             _ => Ok(to_response(Bytes::from_static(b"[]"), &found)),
         }
+    }
+
+    /// Waits until fewer than [`CONCURRENT_LISTS`] lists are read for a caller, for requests that need many.
+    pub async fn permit(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
+        // Beside a Rancher, only the token is known.
+        self.callers.acquire(&format!("{}/{}", caller.user_id, caller.token_name)).await
     }
 
     /// Milliseconds since 1970.

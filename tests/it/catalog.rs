@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agreement;
 #[cfg(test)]
+mod regions;
+#[cfg(test)]
 mod vm_sizes;
 #[cfg(test)]
 mod world;

@@ -1,6 +1,7 @@
 //! The catalog: what can be used, why not, and what to do about it. Verdicts come from the functions that the review of a
 //! cluster uses.
 
+pub mod regions;
 pub mod vm_sizes;
 
 /// Whether something can be used.

@@ -45,7 +45,7 @@ pub(super) struct AksRegion<'a> {
     availability_zones: bool,
 }
 
-fn render(locations: &[Location]) -> Bytes {
+pub(super) fn render(locations: &[Location]) -> Bytes {
     let shown: Vec<_> = locations
         .iter()
         .map(|location| AksRegion {

@@ -45,8 +45,7 @@ pub(super) struct AksVmSize<'a> {
     availability_zones: &'a [String],
 }
 
-/// The body of the response.
-pub(in crate::api) fn render(sizes: &[VmSku]) -> Bytes {
+pub(super) fn render(sizes: &[VmSku]) -> Bytes {
     let shown: Vec<_> = sizes
         .iter()
         .map(|size| AksVmSize {

@@ -4,6 +4,7 @@
 mod call;
 mod page;
 mod parameters;
+mod regions;
 mod vm_sizes;
 
 use aks::catalog::{Reason, Verdict};
@@ -20,7 +21,7 @@ where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new().merge(vm_sizes::router())
+    OpenApiRouter::new().merge(regions::router()).merge(vm_sizes::router())
 }
 
 /// Whether something can be used. `usable`: it can. `limited`: it can, but something about it is restricted or unknown.

@@ -1,15 +1,14 @@
 //! The VM sizes of a region and their quotas.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use aks::arm::{Usage, VmSku};
 use aks::catalog::vm_sizes::{AssessedSize, Demand, assess};
-use bytes::Bytes;
 
+use super::{Renderers, reason};
+use crate::service::Result;
 use crate::service::error::Rejection;
 use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings};
-use crate::service::{Error, Result};
 
 /// The VM sizes of a region, with the quotas if they can be read.
 pub struct RegionSizes {
@@ -21,7 +20,7 @@ pub struct RegionSizes {
 }
 
 impl RegionSizes {
-    /// Loads both lists at once. `render` formats the response of aksVMSizesV2, which is cached too.
+    /// Loads both lists at once.
     ///
     /// # Errors
     /// If the sizes cannot be read. Quotas that cannot be read are unknown.
@@ -29,10 +28,12 @@ impl RegionSizes {
         listings: &Listings,
         request: ListingRequest<'_>,
         region: &str,
-        render: fn(&[VmSku]) -> Bytes,
+        renderers: Renderers,
     ) -> Result<Self> {
-        let (sizes, usages) =
-            tokio::join!(listings.vm_skus(request, region, render), listings.usages(request, region));
+        let (sizes, usages) = tokio::join!(
+            listings.vm_skus(request, region, renderers.vm_sizes),
+            listings.usages(request, region)
+        );
         let (sizes, region) = (sizes?, aks::regions::normalised(region));
         if sizes.is_empty() {
             return Err(Rejection::NoVmSizes(region).into());
@@ -59,10 +60,4 @@ impl RegionSizes {
     pub fn age(&self) -> Duration {
         self.usages.as_ref().map_or(self.sizes.age, |usages| usages.age.max(self.sizes.age))
     }
-}
-
-/// Why a list is unknown: Azure's words, on one line.
-fn reason(error: &Error) -> String {
-    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    text.lines().next().unwrap_or_default().trim().to_owned()
 }

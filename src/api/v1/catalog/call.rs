@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aks::catalog::regions::RegionDemand;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -14,6 +15,8 @@ use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
 use crate::api::request::RequestContext;
 use crate::service::azure_access::{AccessError, AzureAccess};
+use crate::service::catalog::Renderers;
+use crate::service::catalog::regions::RegionSearch;
 use crate::service::credentials::Via;
 use crate::service::events::Outcome;
 use crate::service::listings::{ListingRequest, Listings};
@@ -168,6 +171,18 @@ impl CatalogCall {
 
     pub(super) fn request(&self) -> ListingRequest<'_> {
         ListingRequest { access: &self.access, fresh: self.fresh }
+    }
+
+    /// A search through the regions of the subscription.
+    pub(super) fn region_search(&self, demand: RegionDemand, renderers: Renderers) -> RegionSearch {
+        RegionSearch {
+            listings: self.listings().clone(),
+            access: Arc::clone(&self.access),
+            fresh: self.fresh,
+            caller: Arc::clone(&self.caller),
+            demand,
+            renderers,
+        }
     }
 
     /// Records the use of the credential.

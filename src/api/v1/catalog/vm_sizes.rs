@@ -17,7 +17,7 @@ use super::call::{CatalogCall, CatalogCaller};
 use super::page::{Page, respond};
 use super::parameters::Parameters;
 use super::{CatalogReason, CatalogVerdict};
-use crate::api::meta::{MetaState, vm_sizes_v2};
+use crate::api::meta::{MetaState, RENDERERS};
 use crate::api::methods::reject_others_of;
 use crate::api::norman::error::Error;
 use crate::api::openapi::failures::CatalogFailures;
@@ -246,9 +246,9 @@ where
 )]
 async fn list_vm_sizes(call: CatalogCall) -> Result<Response, Error> {
     call.reject_unknown(&PARAMETERS)?;
-    let (region, demand) = (call.region()?, demand(&call.parameters)?);
+    let (region, demand) = (call.region()?, demand(&call.parameters, true)?);
     let (filter, order) = (Filter::parse(&call.parameters)?, order(&call.parameters)?);
-    let sizes = RegionSizes::load(call.listings(), call.request(), region, vm_sizes_v2::render).await;
+    let sizes = RegionSizes::load(call.listings(), call.request(), region, RENDERERS).await;
     call.record(&sizes).await;
     let sizes = sizes?;
     let mut assessed = sizes.assess(&demand, |size| filter.admits(size));
@@ -263,12 +263,12 @@ fn name(size: &VmSku) -> &str {
     size.name.as_deref().unwrap_or_default()
 }
 
-/// The wanted nodes.
-pub(super) fn demand(parameters: &Parameters) -> Result<Demand, Invalid> {
+/// The wanted nodes. `by_zones` is false if `zones` is not about single zones.
+pub(super) fn demand(parameters: &Parameters, by_zones: bool) -> Result<Demand, Invalid> {
     Ok(Demand {
         mode: parameters.one_of("mode", &[("System", Mode::System), ("User", Mode::User)])?,
         is_windows: parameters.one_of("osType", &[("Linux", false), ("Windows", true)])?.unwrap_or_default(),
-        zones: parameters.zones("zones")?,
+        zones: if by_zones { parameters.zones("zones")? } else { Vec::new() },
         ephemeral_disk_gib: parameters.number("ephemeralOsDiskGiB", 30..=2_048)?,
         nodes: parameters.number("count", 1..=MAX_NODES)?.unwrap_or(1),
     })

@@ -1,0 +1,275 @@
+//! The regions of a subscription, with verdicts for a cluster that someone wants there.
+
+use super::vm_sizes::{Demand, assess as assess_size, not_in_region};
+use super::{Reason, Verdict, verdict};
+use crate::arm::{KubernetesVersion, Location, Usage, VmSku};
+use crate::review::sources::{ZONES, learn};
+use crate::versions::{self, is_official};
+
+const SUPPORTED: &str =
+    learn!("Supported Kubernetes versions in AKS", "azure/aks/supported-kubernetes-versions");
+const REGIONS: &str = learn!("List Azure regions", "rest/api/resources/subscriptions/list-locations");
+
+/// The cluster that someone wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegionDemand {
+    /// The size of its nodes, and how they are to be.
+    pub vm_size: Option<(String, Demand)>,
+    /// The Kubernetes version: a patch, or a minor version alone.
+    pub version: Option<String>,
+    /// The number of availability zones.
+    pub zones: usize,
+}
+
+/// What is known about a region; the error is the reason why a part is unknown.
+#[derive(Clone, Copy, Debug)]
+pub struct RegionFacts<'a> {
+    /// The region.
+    pub location: &'a Location,
+    /// Its VM sizes; only needed for a size.
+    pub sizes: Result<&'a [VmSku], &'a str>,
+    /// Its quotas; only needed for a size.
+    pub usages: Result<&'a [Usage], &'a str>,
+    /// Its Kubernetes versions; only needed for a version.
+    pub versions: Result<&'a [KubernetesVersion], &'a str>,
+}
+
+/// A region with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssessedRegion {
+    /// For example `eastus`.
+    pub name: String,
+    /// For example `East US`.
+    pub display_name: String,
+    /// The zones that can be used: of the size if there is one, else of the region. Ascending.
+    pub zones: Vec<String>,
+    /// How many nodes of the size still fit into the quotas.
+    pub nodes: Option<i64>,
+    /// Whether the cluster can be had there.
+    pub verdict: Verdict,
+    /// The reasons, the worst first.
+    pub reasons: Vec<Reason>,
+}
+
+/// Whether a location is a region that can have clusters, as opposed to a logical one.
+pub fn is_physical(location: &Location) -> bool {
+    let kind = location.metadata.as_ref().and_then(|metadata| metadata.region_type.as_deref());
+    location.name.is_some() && kind.is_none_or(|kind| !kind.eq_ignore_ascii_case("Logical"))
+}
+
+/// Assesses a region.
+pub fn assess(facts: &RegionFacts<'_>, demand: &RegionDemand, now_ms: i64) -> AssessedRegion {
+    let Location { name, display_name, availability_zone_mappings, .. } = facts.location;
+    let name = name.clone().unwrap_or_default();
+    let zones = availability_zone_mappings.iter().filter_map(|zone| zone.logical_zone.clone());
+    let mut region = AssessedRegion {
+        display_name: display_name.clone().unwrap_or_else(|| name.clone()),
+        zones: zones.collect(),
+        nodes: None,
+        verdict: Verdict::Usable,
+        reasons: Vec::new(),
+        name,
+    };
+    if let Some((size, nodes)) = &demand.vm_size {
+        region.add_size(facts, size, nodes, demand, now_ms);
+    }
+    if let Some(version) = &demand.version {
+        region.reasons.extend(version_reason(facts.versions, version, &region.name));
+    }
+    region.zones.sort_unstable();
+    if region.zones.len() < demand.zones {
+        region.reasons.push(too_few_zones(demand.zones, &region));
+    }
+    region.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
+    region.verdict = verdict(&region.reasons);
+    region
+}
+
+impl AssessedRegion {
+    fn add_size(
+        &mut self,
+        facts: &RegionFacts<'_>,
+        name: &str,
+        nodes: &Demand,
+        demand: &RegionDemand,
+        now_ms: i64,
+    ) {
+        let sizes = match facts.sizes {
+            Ok(sizes) => sizes,
+            Err(cause) => {
+                self.reasons.push(unknown_part("sizesUnknown", "its VM sizes", &self.name, cause));
+                return;
+            }
+        };
+        let Some(size) = sizes.iter().find(|size| size.is_named(name)) else {
+            self.zones.clear();
+            self.reasons.push(not_in_region(name, &self.name));
+            return;
+        };
+        let assessed = assess_size(size, facts.usages, nodes, &self.name, now_ms);
+        self.zones = size.usable_zones().cloned().collect();
+        self.nodes = assessed.quota.nodes;
+        // A closed zone does not matter where enough others are open.
+        let is_enough = demand.zones > 0 && self.zones.len() >= demand.zones;
+        let matters = |reason: &Reason| !(is_enough && reason.code == "zonesRestricted");
+        self.reasons.extend(assessed.reasons.into_iter().filter(matters));
+    }
+}
+
+/// The reason against a version for a new cluster.
+fn version_reason(
+    offered: Result<&[KubernetesVersion], &str>,
+    version: &str,
+    region: &str,
+) -> Option<Reason> {
+    let offered = match offered {
+        Ok(offered) => offered,
+        Err(cause) => return Some(unknown_part("versionsUnknown", "its Kubernetes versions", region, cause)),
+    };
+    let (code, message, verdict) = match versions::find(offered, version) {
+        None => (
+            "versionNotOffered",
+            format!("Kubernetes {version} is not offered in {region}"),
+            Verdict::Unusable,
+        ),
+        Some(minor) if !is_official(minor) => (
+            "versionNeedsLongTermSupport",
+            format!(
+                "Kubernetes {version} is offered in {region} only with long-term support, which is not managed here"
+            ),
+            Verdict::Unusable,
+        ),
+        Some(minor) if minor.is_preview == Some(true) => (
+            "versionPreview",
+            format!("Kubernetes {version} is a preview in {region}, without support by Azure"),
+            Verdict::Limited,
+        ),
+        Some(_) => return None,
+    };
+    let remedy = "use a version that aksVersions lists for the region".to_owned();
+    Some(Reason { code, message, remedy, source: SUPPORTED, verdict })
+}
+
+fn too_few_zones(wanted: usize, region: &AssessedRegion) -> Reason {
+    let (name, usable) = (&region.name, region.zones.len());
+    Reason {
+        code: "tooFewZones",
+        message: format!("{name} has {usable} zones that can be used, of {wanted} that are wanted"),
+        remedy: "use fewer zones, or another region or size".to_owned(),
+        source: ZONES,
+        verdict: Verdict::Unusable,
+    }
+}
+
+fn unknown_part(code: &'static str, what: &str, region: &str, cause: &str) -> Reason {
+    Reason {
+        code,
+        message: format!("{what} in {region} could not be read: {cause}"),
+        remedy: "try again, or look into the Azure portal".to_owned(),
+        source: REGIONS,
+        verdict: Verdict::Limited,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::arm::Maybe;
+
+    fn read<T: DeserializeOwned>(value: Value) -> T {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn summary(
+        demand: &RegionDemand,
+        change: impl FnOnce(&mut RegionFacts<'_>),
+    ) -> (Verdict, String, Option<i64>) {
+        let location: Location = read(json!({"name": "eastus", "displayName": "East US",
+            "availabilityZoneMappings": [{"logicalZone": "2"}, {"logicalZone": "1"}, {"logicalZone": "3"}]}));
+        let sizes: Maybe<Vec<VmSku>> =
+            read(json!([{"resourceType": "virtualMachines", "name": "Standard_D4s_v3",
+            "family": "fam", "locationInfo": [{"zones": ["1", "2", "3"]}],
+            "capabilities": [{"name": "vCPUs", "value": "4"}, {"name": "MemoryGB", "value": "16"}],
+            "restrictions": [{"type": "Zone", "restrictionInfo": {"zones": ["3"]}}]}]));
+        let usages: Vec<Usage> = read(json!([{"name": {"value": "cores"}, "currentValue": 0, "limit": 100},
+            {"name": {"value": "fam"}, "currentValue": 0, "limit": 10}]));
+        let versions: Vec<KubernetesVersion> = read(json!([
+            {"version": "1.34", "isPreview": true, "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.34.1": {}}},
+            {"version": "1.33", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.33.3": {}}},
+            {"version": "1.30", "capabilities": {"supportPlan": ["AKSLongTermSupport"]}, "patchVersions": {"1.30.101": {}}}]));
+        let sizes = sizes.0.unwrap();
+        let mut facts = RegionFacts {
+            location: &location,
+            sizes: Ok(&sizes),
+            usages: Ok(&usages),
+            versions: Ok(&versions),
+        };
+        change(&mut facts);
+        let region = assess(&facts, demand, 0);
+        let codes: Vec<_> = region.reasons.iter().map(|reason| reason.code).collect();
+        (region.verdict, codes.join(" "), region.nodes)
+    }
+
+    #[test]
+    fn region_lacks_what_the_demand_names() {
+        use Verdict::{Limited, Unusable, Usable};
+        let size = |name: &str, nodes| Some((name.to_owned(), Demand { nodes, ..Demand::default() }));
+        let demand = |vm_size, version: Option<&str>, zones| RegionDemand {
+            vm_size,
+            version: version.map(str::to_owned),
+            zones,
+        };
+        for (demand, verdict, codes, nodes) in [
+            (demand(None, None, 0), Usable, "", None),
+            (demand(None, None, 3), Usable, "", None),
+            (demand(None, None, 4), Unusable, "tooFewZones", None),
+            (demand(size("standard_d4s_v3", 1), None, 0), Limited, "zonesRestricted", Some(2)),
+            (demand(size("standard_d4s_v3", 1), None, 2), Usable, "", Some(2)),
+            (demand(size("standard_d4s_v3", 1), None, 3), Unusable, "tooFewZones zonesRestricted", Some(2)),
+            (demand(size("standard_d4s_v3", 3), None, 2), Unusable, "quotaShort", Some(2)),
+            (demand(size("Standard_None", 1), None, 0), Unusable, "notInRegion", None),
+            (
+                demand(size("Standard_None", 1), Some("1.29"), 0),
+                Unusable,
+                "notInRegion versionNotOffered",
+                None,
+            ),
+            (demand(None, Some("1.33"), 0), Usable, "", None),
+            (demand(None, Some("1.33.3"), 0), Usable, "", None),
+            (demand(None, Some("1.33.9"), 0), Unusable, "versionNotOffered", None),
+            (demand(None, Some("1.34.1"), 0), Limited, "versionPreview", None),
+            (demand(None, Some("1.30"), 0), Unusable, "versionNeedsLongTermSupport", None),
+        ] {
+            assert_eq!(summary(&demand, |_| ()), (verdict, codes.to_owned(), nodes), "{demand:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_parts_limit_the_verdict() {
+        let nodes = Demand { nodes: 1, ..Demand::default() };
+        let demand = RegionDemand {
+            vm_size: Some(("Standard_D4s_v3".to_owned(), nodes)),
+            version: Some("1.33".to_owned()),
+            zones: 2,
+        };
+        let found = summary(&demand, |facts| {
+            facts.sizes = Err("no answer");
+            facts.versions = Err("no answer");
+        });
+        assert_eq!(found, (Verdict::Limited, "sizesUnknown versionsUnknown".to_owned(), None));
+        let found = summary(&demand, |facts| facts.usages = Err("403"));
+        assert_eq!(found, (Verdict::Limited, "quotaUnknown".to_owned(), None));
+    }
+
+    #[test]
+    fn logical_regions_are_no_regions() {
+        let is_physical = |value: Value| super::is_physical(&read(value));
+        assert!(is_physical(json!({"name": "eastus", "metadata": {"regionType": "Physical"}})));
+        assert!(is_physical(json!({"name": "eastus"})));
+        assert!(!is_physical(json!({"name": "europe", "metadata": {"regionType": "Logical"}})));
+        assert!(!is_physical(json!({"displayName": "East US"})));
+    }
+}

@@ -1,0 +1,161 @@
+//! `GET /api/v1/regions`.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::world::World;
+
+fn codes(region: &Value) -> Vec<&str> {
+    region["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap()).collect()
+}
+
+impl World {
+    async fn regions(&self, query: &str) -> Vec<Value> {
+        let path = format!("/api/v1/regions?cloudCredentialId={}&{query}", self.credential);
+        let answer = self.app.get(&path).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text());
+        let list = answer.json();
+        let regions = list["data"].as_array().unwrap().clone();
+        assert_eq!(list["progress"], json!({"done": regions.len(), "total": regions.len()}));
+        regions
+    }
+}
+
+#[tokio::test]
+async fn physical_regions_are_listed_the_best_first() {
+    let world = World::start().await;
+    let all = world.regions("").await;
+    assert!(all.len() > 30 && all.iter().all(|region| region["verdict"] == "usable"), "{all:?}");
+    let east = json!({"name": "eastus", "displayName": "East US", "zones": ["1", "2", "3"], "nodes": null, "verdict": "usable", "reasons": []});
+    assert!(all.contains(&east));
+    // A logical region cannot have clusters.
+    assert!(!all.iter().any(|region| region["name"] == "europe"));
+    let wanted = world.regions("vmSize=standard_d2s_v3&kubernetesVersion=1.33&zones=3&count=3").await;
+    assert_eq!(wanted.len(), all.len());
+    let rank =
+        |region: &Value| ["usable", "limited", "unusable"].iter().position(|word| region["verdict"] == *word);
+    assert!(wanted.iter().map(|region| (rank(region), region["name"].to_string())).is_sorted());
+    let east = wanted.iter().find(|region| region["name"] == "eastus").unwrap();
+    assert_eq!((&east["verdict"], &east["nodes"]), (&json!("usable"), &json!(50)), "{east}");
+    let west = wanted.iter().find(|region| region["name"] == "westus").unwrap();
+    assert_eq!((&west["verdict"], codes(west)), (&json!("unusable"), vec!["tooFewZones"]), "{west}");
+}
+
+#[tokio::test]
+async fn each_reason_is_given_and_can_be_absent() {
+    let world = World::start().await;
+    let version = |version: &str, preview: bool, plan: &str| {
+        json!({"version": version, "isPreview": preview, "capabilities": {"supportPlan": [plan]},
+            "patchVersions": {format!("{version}.1"): {"upgrades": []}}})
+    };
+    let versions = json!({"values": [
+        version("1.34", true, "KubernetesOfficial"),
+        version("1.33", false, "KubernetesOfficial"),
+        version("1.30", false, "AKSLongTermSupport"),
+    ]});
+    let page = serde_json::from_value(json!({"body": versions}));
+    world
+        .app
+        .control
+        .play(world.app.seed.subscription_id, "kubernetesVersions", vec![page.unwrap()])
+        .unwrap();
+    for (query, verdict, expected) in [
+        ("", "usable", &[][..]),
+        ("zones=3", "usable", &[]),
+        ("zones=4", "unusable", &["tooFewZones"]),
+        ("kubernetesVersion=1.33", "usable", &[]),
+        ("kubernetesVersion=1.33.1", "usable", &[]),
+        ("kubernetesVersion=1.32", "unusable", &["versionNotOffered"]),
+        ("kubernetesVersion=1.34.1", "limited", &["versionPreview"]),
+        ("kubernetesVersion=1.30", "unusable", &["versionNeedsLongTermSupport"]),
+        ("vmSize=Standard_D2s_v3", "usable", &[]),
+        ("vmSize=Standard_D2s_v3&count=51", "unusable", &["quotaShort"]),
+        ("vmSize=Standard_None", "unusable", &["notInRegion"]),
+        (
+            "vmSize=Standard_None&kubernetesVersion=1.32&zones=1",
+            "unusable",
+            &["notInRegion", "versionNotOffered", "tooFewZones"],
+        ),
+    ] {
+        let regions = world.regions(&format!("region=eastus&{query}")).await;
+        assert_eq!(regions.len(), 1);
+        assert_eq!(
+            (regions[0]["verdict"].as_str(), codes(&regions[0]).as_slice()),
+            (Some(verdict), expected),
+            "{query}"
+        );
+    }
+    world.refuse("kubernetesVersions", 500, "InternalServerError");
+    world.refuse("skus", 403, "AuthorizationFailed");
+    let regions = world.regions("region=westeurope&vmSize=Standard_D2s_v3&kubernetesVersion=1.33").await;
+    assert_eq!(
+        (&regions[0]["verdict"], codes(&regions[0])),
+        (&json!("limited"), vec!["sizesUnknown", "versionsUnknown"])
+    );
+}
+
+#[tokio::test]
+async fn lines_come_one_by_one_with_progress() {
+    let world = World::start().await;
+    let path = format!(
+        "/api/v1/regions?cloudCredentialId={}&region=eastus,westus,westeurope&vmSize=Standard_D2s_v3",
+        world.credential
+    );
+    let answer = world.app.get(&path).header("accept", "application/x-ndjson").send().await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/x-ndjson"));
+    let lines: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let done: Vec<_> = lines.iter().map(|line| line["progress"].clone()).collect();
+    assert_eq!(done, [1, 2, 3].map(|done| json!({"done": done, "total": 3})));
+    let mut names: Vec<_> = lines.iter().map(|line| line["region"]["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["eastus", "westeurope", "westus"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_caller_has_at_most_four_requests_to_azure_at_once() {
+    let world = World::start().await;
+    for operation in ["skus", "usages"] {
+        let fault = json!({"operation": operation, "latency_ms": 30});
+        world.app.control.add_fault(serde_json::from_value(fault).unwrap());
+    }
+    let path = format!("/api/v1/regions?cloudCredentialId={}&vmSize=Standard_D2s_v3", world.credential);
+    let (mut first, mut second) =
+        (std::pin::pin!(world.app.get(&path).send()), std::pin::pin!(world.app.get(&path).send()));
+    let mut pending = Vec::new();
+    let answers = async { tokio::join!(&mut first, &mut second) };
+    let mut answers = std::pin::pin!(answers);
+    let (first, second) = loop {
+        tokio::select! {
+            answers = &mut answers => break answers,
+            () = tokio::time::sleep(Duration::from_millis(2)) => {
+                let requests = world.app.control.requests();
+                pending.push(requests.iter().filter(|request| request.status.is_none()).count());
+            }
+        }
+    };
+    assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(pending.iter().max(), Some(&4), "{pending:?}");
+    // Both requests share what was read.
+    let skus = world.app.control.requests().iter().filter(|request| request.path.ends_with("/skus")).count();
+    assert_eq!(skus, first.json()["data"].as_array().unwrap().len());
+}
+
+#[tokio::test]
+async fn invalid_parameters_are_named() {
+    let world = World::start().await;
+    for (query, field) in [
+        ("region=nowhere", "region"),
+        ("zones=1,2", "zones"),
+        ("count=2", "count"),
+        ("mode=System", "mode"),
+        ("vmSize=Standard_D2s_v3&count=0", "count"),
+        ("size=Standard_D2s_v3", "size"),
+    ] {
+        let path = format!("/api/v1/regions?cloudCredentialId={}&{query}", world.credential);
+        let answer = world.app.get(&path).send().await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
+        assert_eq!(answer.json()["fieldName"], field, "{query}");
+    }
+}
