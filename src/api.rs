@@ -38,10 +38,11 @@ mod v1;
 pub mod v3;
 mod version;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, any};
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
@@ -89,14 +90,39 @@ pub fn health_router(state: AppState) -> Router {
     routes.fallback_service(not_found(&norman::SURFACE).with_state(())).with_state(state)
 }
 
-/// The routes of a server beside a Rancher: the nine actions, and health checks. Other paths belong to Rancher.
-pub fn rancher_router(state: RancherState) -> Router {
+/// The routes of a server beside a Rancher: the nine actions, health checks, and the catalog under the name `catalog_host`. Other
+/// paths belong to Rancher.
+pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router {
     let http = state.http();
     let actions = with_middleware(http, &meta::RANCHER_SURFACE, false, meta::rancher_router());
     let health = with_middleware(http, &health::SURFACE, false, health::router_without_store());
     let others = Router::new().fallback(any(meta::beside_rancher));
     let others = with_middleware(http, &meta::RANCHER_SURFACE, true, others);
-    others.merge(actions).merge(health).with_state(state)
+    let router = others.merge(actions).merge(health);
+    let router = match catalog_host {
+        None => router,
+        Some(host) => router.merge(with_middleware(http, &norman::SURFACE, false, catalog(&state, host))),
+    };
+    router.with_state(state)
+}
+
+/// The routes of the catalog, for requests to one host only: at Rancher's own, the path is the API of Kubernetes.
+fn catalog(state: &RancherState, host: &str) -> Router<RancherState> {
+    let (state, host) = (state.clone(), Arc::<str>::from(host));
+    let at_host = move |request: Request, next: Next| {
+        let (state, host) = (state.clone(), Arc::clone(&host));
+        async move {
+            let (parts, body) = request.into_parts();
+            let is_at_host = state.http().forwarded.is_at_host(&parts, &host);
+            let request = Request::from_parts(parts, body);
+            if is_at_host {
+                next.run(request).await
+            } else {
+                meta::beside_rancher(State(state), request).await
+            }
+        }
+    };
+    Router::from(v1::catalog_router::<RancherState>()).layer(from_fn(at_host))
 }
 
 /// The health checks of a server beside a Rancher, without middleware.

@@ -127,6 +127,12 @@ for file in [file for file in files if file.startswith("beside-rancher")]:
         matches = rule["http"]["paths"]
         exact = {match["path"] for match in matches if match["pathType"] == "Exact"}
     check(f"{file}: nine exact paths", exact == paths and len(matches) == 9, matches)
+    catalog = [name for name in found if name.endswith("-catalog")]
+    host = environment(found).get("NORMAN_AKS_CATALOG_HOST")
+    check(f"{file}: catalog has a host of its own", (len(catalog) == 1) == (host == "catalog.example.org"), catalog)
+    if catalog:
+        spec = json.dumps(found[catalog[0]]["spec"])
+        check(f"{file}: catalog is reached by its host", "catalog.example.org" in spec and "/api/v1" in spec, spec)
     policy = json.dumps(found["NetworkPolicy/norman-aks"])
     check(f"{file}: policy admits Rancher", '"app": "rancher"' in policy and "cattle-system" in policy)
 
@@ -169,6 +175,7 @@ for file, changes, words in [
     ("r", {"rancher.caChecksum": "abc"}, ["caChecksum"]),
     ("r", {"rancher.ca": "-----BEGIN CERTIFICATE-----", "rancher.caChecksum": "0" * 64}, ["set one of them"]),
     ("r", {"rancher.decisionSeconds": -1}, ["decisionSeconds"]),
+    ("r", {"rancher.catalog.host": "https://catalog.example.org"}, ["catalog"]),
     ("r", {"rancher.sandbox": True, "replicas": 2}, ["replicas", "use 1"]),
     ("r", {"trustedProxies": []}, ["trustedProxies is empty", "ingress controller"]),
     ("r", {"trustedProxies": ["ingress"]}, ["trustedProxies"]),

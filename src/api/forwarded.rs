@@ -39,6 +39,12 @@ impl ForwardedConfig {
         self.request_url(request).starts_with("https://")
     }
 
+    /// Whether the client sent the request to this host name, whatever the port.
+    pub(super) fn is_at_host(&self, request: &Parts, host: &str) -> bool {
+        let url = Url::parse(&self.request_url(request)).ok();
+        url.as_ref().and_then(Url::host_str).is_some_and(|own| own.eq_ignore_ascii_case(host))
+    }
+
     /// Whether a trusted proxy says that the client does not use TLS.
     pub(super) fn is_plain_at_proxy(&self, request: &Parts) -> bool {
         let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));

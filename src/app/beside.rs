@@ -34,6 +34,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 pub struct BesideRancher {
     state: RancherState,
     rancher: Rancher,
+    catalog_host: Option<String>,
     events: Events,
     background: TaskTracker,
     stop: CancellationToken,
@@ -50,15 +51,21 @@ impl BesideRancher {
         let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock);
         let access = RancherAccess::new(rancher.clone(), azure, listings, settings.decision);
         let state = RancherState::new(http_options(config), access, events.clone());
-        let app =
-            Self { state, rancher, events, background: TaskTracker::new(), stop: CancellationToken::new() };
+        let app = Self {
+            state,
+            rancher,
+            catalog_host: settings.catalog_host.clone(),
+            events,
+            background: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
         app.update_gauges();
         Ok(app)
     }
 
     /// All routes.
     pub fn router(&self) -> Router {
-        api::rancher_router(self.state.clone())
+        api::rancher_router(self.state.clone(), self.catalog_host.as_deref())
     }
 
     /// Sends a request to Rancher at the start and from time to time, and logs changes. Requests are served all the same.
@@ -136,6 +143,9 @@ pub(super) async fn serve(
         "norman-aks listens on http://{address} and serves /meta/aks… for users of {}",
         settings.host.as_deref().or(settings.url.host_str()).unwrap_or_default()
     ));
+    if let Some(host) = &settings.catalog_host {
+        print_line(&format!("and the catalog, /api/v1, for requests to {host}"));
+    }
     let mut listeners = Listeners::new(&startup.stop);
     listeners.start_client(config, &startup, (listener, tls), &app.router());
     listeners.start_internal(config, api::rancher_health_router(), startup.metrics.take())?;

@@ -68,6 +68,10 @@ pub enum ConfigError {
         "{setting} ({origin}) cannot be used with rancher-url, where nothing is stored; remove the setting"
     )]
     NotBesideRancher { setting: &'static str, origin: Origin },
+    #[error(
+        "{setting} ({origin}) cannot be the host of Rancher, where /api/v1 is the API of Kubernetes; use another name"
+    )]
+    RancherHost { setting: &'static str, origin: Origin },
     #[error("{setting} ({}) and {other} ({}) exclude each other; remove one of them", origins.0, origins.1)]
     Exclusive { setting: &'static str, other: &'static str, origins: Box<(Origin, Origin)> },
     #[error("{setting} ({origin}) requires --sandbox; add that flag or remove the setting")]

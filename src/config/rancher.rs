@@ -33,6 +33,8 @@ pub struct Rancher {
     pub ca_checksum: Option<String>,
     /// The time for which a positive decision is valid.
     pub decision: Duration,
+    /// The host name under which the catalog is served; `None` for nowhere.
+    pub catalog_host: Option<String>,
 }
 
 impl Rancher {
@@ -45,12 +47,14 @@ impl Rancher {
         let decision = required(layers, &s::RANCHER_DECISION_SECONDS, |text| {
             parse::seconds(text, 0..=60, "a number of seconds from 0 to 60")
         })?;
+        let catalog_host = layers.read(&s::CATALOG_HOST, parse::host_name)?;
         let Some(url) = url else {
             let others = [
                 &s::RANCHER_HOST,
                 &s::RANCHER_CA_FILE,
                 &s::RANCHER_CA_CHECKSUM,
                 &s::RANCHER_DECISION_SECONDS,
+                &s::CATALOG_HOST,
             ];
             return match others.into_iter().find_map(|setting| configured(layers, setting)) {
                 Some((setting, origin)) => {
@@ -73,7 +77,13 @@ impl Rancher {
                 origins: Box::new((file.origin.clone(), checksum.origin.clone())),
             });
         }
-        Ok(Some(Self { url, host, ca_file, ca_checksum, decision }))
+        if let Some(catalog) = &catalog_host
+            && (Some(catalog) == host.as_ref() || Some(catalog.as_str()) == url.host_str())
+            && let Some((_, origin)) = configured(layers, &s::CATALOG_HOST)
+        {
+            return Err(ConfigError::RancherHost { setting: s::CATALOG_HOST.name, origin });
+        }
+        Ok(Some(Self { url, host, ca_file, ca_checksum, decision, catalog_host }))
     }
 }
 

@@ -180,6 +180,9 @@ settings! {
     RANCHER_DECISION_SECONDS = setting("rancher-decision-seconds", Section::Rancher, "SECONDS", DefaultValue::Value("5"),
         "How long a caller may use a credential before Rancher is asked again; 0 asks each time");
 
+    CATALOG_HOST = setting("catalog-host", Section::Rancher, "HOST", DefaultValue::Unset("off"),
+        "Host name under which the catalog (/api/v1) is served too, other than that of Rancher");
+
     DATA_DIR = data_setting("data-dir", "DIRECTORY",
         DefaultValue::Derived("./norman-aks-data (./norman-aks-sandbox-data with --sandbox)"),
         "Directory for everything that is stored in files");

@@ -2,6 +2,7 @@
 //! credentials and clusters, [`recording`] plays the recorded exchanges of two real Ranchers.
 
 mod app;
+mod catalog;
 mod concurrency;
 mod faults;
 mod forwarding;

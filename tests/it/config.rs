@@ -141,7 +141,7 @@ fn every_setting_is_read_from_environment_and_file() {
         "no-migrate" => "true",
         "log-format" => "json",
         "rancher-url" => "https://rancher.cattle-system.svc",
-        "rancher-host" => "rancher.example.org",
+        "rancher-host" | "catalog-host" => "rancher.example.org",
         "rancher-ca-checksum" => "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "cluster-review" => "advise",
         "audit-uses" => "each",
@@ -164,9 +164,11 @@ fn every_setting_is_read_from_environment_and_file() {
             "tls-listen" => sources.flag(&s::TLS_CERT, "c").flag(&s::TLS_KEY, "k"),
             "tls-cert" => sources.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_KEY, "k"),
             "tls-key" => sources.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_CERT, "c"),
-            "rancher-host" | "rancher-ca-file" | "rancher-ca-checksum" | "rancher-decision-seconds" => {
-                sources.flag(&s::RANCHER_URL, "https://r.example")
-            }
+            "rancher-host"
+            | "rancher-ca-file"
+            | "rancher-ca-checksum"
+            | "rancher-decision-seconds"
+            | "catalog-host" => sources.flag(&s::RANCHER_URL, "https://r.example"),
             _ => sources,
         };
         let check = |how: &str, sources: Sources| {
@@ -287,6 +289,11 @@ fn errors_name_setting_origin_and_remedy() {
                 .flag(&s::RANCHER_CA_CHECKSUM, &"0".repeat(64)),
             "rancher-ca-file (flag --rancher-ca-file) and rancher-ca-checksum (flag --rancher-ca-checksum) exclude each other; \
              remove one of them",
+        ),
+        (
+            sources().flag(&s::RANCHER_URL, "https://r.example").flag(&s::CATALOG_HOST, "r.example"),
+            "catalog-host (flag --catalog-host) cannot be the host of Rancher, where /api/v1 is the API of Kubernetes; use \
+             another name",
         ),
     ];
     for (sources, expected) in cases {

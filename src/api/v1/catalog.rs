@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::meta::MetaState;
 
 /// The routes of the catalog that need no database, with full paths.
-pub(super) fn router<S>() -> OpenApiRouter<S>
+pub(in crate::api) fn router<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,

@@ -53,6 +53,10 @@
 - name: NORMAN_AKS_RANCHER_CA_FILE
   value: /rancher/ca.pem
 {{- end }}
+{{- with .Values.rancher.catalog.host }}
+- name: NORMAN_AKS_CATALOG_HOST
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.rancher.caChecksum }}
 - name: NORMAN_AKS_RANCHER_CA_CHECKSUM
   value: {{ . | quote }}
