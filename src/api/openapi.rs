@@ -98,7 +98,7 @@ fn complete(operation: &mut Operation) {
                     add_header(response, headers::AGE);
                 }
                 for (kind, content) in &mut response.content {
-                    let streamed = kind == "text/event-stream";
+                    let streamed = matches!(kind.as_str(), "text/event-stream" | "application/x-ndjson");
                     let example = if streamed { examples.stream.clone() } else { examples.response.clone() };
                     set_example(Some(content), example);
                 }
