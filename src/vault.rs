@@ -18,7 +18,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-pub use digest::{Fingerprinter, hashes_equal, random, token_hash};
+pub use digest::{Fingerprinter, content_hash, hashes_equal, random, token_hash};
 pub use keyring::{KeyLine, KeyRing};
 pub use replica_key::{ReplicaKey, ed25519_pkcs8};
 

@@ -44,7 +44,7 @@ impl CrossOrigin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             let exposed = HeaderValue::from_static(
-                "X-Request-Id, X-API-Cattle-Auth, X-Norman-Aks-Cache, Age, Retry-After, Warning, X-Api-Schemas",
+                "X-Request-Id, X-API-Cattle-Auth, X-Norman-Aks-Cache, Age, ETag, Retry-After, Warning, X-Api-Schemas",
             );
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
@@ -57,7 +57,10 @@ fn preflight_response(allowed: bool) -> Response {
     }
     let headers = [
         (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, DELETE"),
-        (ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, Cache-Control, X-API-CSRF"),
+        (
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            "Authorization, Content-Type, Cache-Control, If-None-Match, X-API-CSRF",
+        ),
         (ACCESS_CONTROL_MAX_AGE, "600"),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

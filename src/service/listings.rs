@@ -3,6 +3,7 @@
 //! a response.
 
 mod cache;
+mod encoded;
 mod kind;
 mod typed;
 mod upgrades;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 pub use self::cache::Freshness;
 use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT, TypedList};
+pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
 pub use self::typed::CachedList;
 pub use self::upgrades::{UpgradeTarget, Upgrades};
@@ -59,7 +61,7 @@ pub struct ListingRequest<'a> {
 #[derive(Debug)]
 pub struct ListingResponse {
     /// The body, in JSON.
-    pub body: Bytes,
+    pub body: Arc<Encoded>,
     /// Whether it came from the cache.
     pub freshness: Freshness,
     /// The time since it was read from Azure.
@@ -104,9 +106,9 @@ impl Listings {
         let prefix = "failed to get locations: ";
         let found = self.find(request, Kind::Locations, Arc::default(), prefix, move |arm| async move {
             let list = locations::list(&arm, locations::ApiVersion::Plain2016).await?;
-            Ok(Loaded::Body { body: render(&list), list: TypedList::Unused })
+            Ok(Loaded::body(render(&list), TypedList::Unused))
         });
-        Ok(to_body(&found.await?))
+        to_body(&found.await?)
     }
 
     /// The regions with their zones, by name.
@@ -115,7 +117,7 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[arm::Location]) -> Bytes,
     ) -> Result<ListingResponse> {
-        Ok(to_body(&self.find_regions(request, render).await?))
+        to_body(&self.find_regions(request, render).await?)
     }
 
     /// The names of the VM sizes of `region`.
@@ -128,9 +130,9 @@ impl Listings {
         let region = normalize_region(region)?;
         let found = self.find(request, Kind::VmSizes, Arc::clone(&region), VM_SIZES, move |arm| async move {
             let list = vm_sizes::list(&arm, &region).await?;
-            Ok(Loaded::Body { body: render(&list), list: TypedList::Unused })
+            Ok(Loaded::body(render(&list), TypedList::Unused))
         });
-        Ok(to_body(&found.await?))
+        to_body(&found.await?)
     }
 
     /// The VM sizes of `region`, with zones and accelerated networking.
@@ -140,7 +142,7 @@ impl Listings {
         region: &str,
         render: fn(&[arm::VmSku]) -> Bytes,
     ) -> Result<ListingResponse> {
-        Ok(to_body(&self.find_vm_skus(request, region, render).await?))
+        to_body(&self.find_vm_skus(request, region, render).await?)
     }
 
     /// The supported Kubernetes versions of `region`, ascending.
@@ -153,7 +155,7 @@ impl Listings {
         let found = self.find_versions(request, region, render).await?;
         match &*found.loaded {
             Loaded::Body { list: TypedList::Versions(list), .. } if list.is_empty() => Err(no_versions()),
-            _ => Ok(to_body(&found)),
+            _ => to_body(&found),
         }
     }
 
@@ -172,16 +174,15 @@ impl Listings {
                 "failed to get networks: ",
                 move |arm| async move {
                     let list = virtual_networks::list(&arm).await?;
-                    Ok(Loaded::ByRegion(list.iter().map(|network| element(network, render)).collect()))
+                    Ok(Loaded::by_region(list.iter().map(|network| element(network, render)).collect()))
                 },
             )
             .await?;
-        let Loaded::ByRegion(elements) = &*found.loaded else {
-            return Ok(to_response(Bytes::from_static(b"[]"), &found));
-        };
+        let Loaded::ByRegion { elements, tag } = &*found.loaded else { return Ok(empty_list(&found)) };
         let region = regions::normalised(region);
         let selected = elements.iter().filter(|element| region.is_empty() || element.region == region);
-        Ok(to_response(json_array(selected)?, &found))
+        let body = Encoded::uncompressed(json_array(selected)?, &[tag, region.as_bytes()]);
+        Ok(to_response(Arc::new(body), &found))
     }
 
     /// The AKS clusters of the subscription.
@@ -190,28 +191,13 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[ListedCluster<'_>]) -> Bytes,
     ) -> Result<ListingResponse> {
-        let found = self
-            .find(
-                request,
-                Kind::Clusters,
-                Arc::default(),
-                "failed to get cluster list: ",
-                move |arm| async move {
-                    let list = managed_clusters::list(&arm).await?;
-                    let read: Result<Vec<_>, _> = list.iter().map(ListedCluster::read).collect();
-                    let json = read.map(|clusters| render(&clusters));
-                    Ok(Loaded::ByRegion(vec![Element { region: String::new(), json }]))
-                },
-            )
-            .await?;
-        match &*found.loaded {
-            Loaded::ByRegion(elements) => match elements.first().map(|element| &element.json) {
-                Some(Ok(body)) => Ok(to_response(body.clone(), &found)),
-                Some(Err(reason)) => Err(Rejection::UnusableResponse(reason).into()),
-                None => Ok(to_response(Bytes::from_static(b"[]"), &found)),
-            },
-            _ => Ok(to_response(Bytes::from_static(b"[]"), &found)),
-        }
+        let found = self.find(request, Kind::Clusters, Arc::default(), CLUSTERS, move |arm| async move {
+            let list = managed_clusters::list(&arm).await?;
+            let read: Result<Vec<_>, _> = list.iter().map(ListedCluster::read).collect();
+            let json = read.map(|clusters| render(&clusters));
+            Ok(json.map_or_else(Loaded::Unusable, |json| Loaded::body(json, TypedList::Unused)))
+        });
+        to_body(&found.await?)
     }
 
     /// Waits until fewer than [`CONCURRENT_LISTS`] lists are read for a caller, for requests that need many.
@@ -238,7 +224,7 @@ impl Listings {
         let prefix = "failed to get regions: ";
         self.find(request, Kind::Regions, Arc::default(), prefix, move |arm| async move {
             let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
-            Ok(Loaded::Body { body: render(&list), list: TypedList::Regions(list) })
+            Ok(Loaded::body(render(&list), TypedList::Regions(list)))
         })
         .await
     }
@@ -252,7 +238,7 @@ impl Listings {
         let region = normalize_region(region)?;
         self.find(request, Kind::VmSizesV2, Arc::clone(&region), VM_SIZES, move |arm| async move {
             let list = skus::list(&arm, &region).await?;
-            Ok(Loaded::Body { body: render(&list), list: TypedList::VmSizes(list) })
+            Ok(Loaded::body(render(&list), TypedList::VmSizes(list)))
         })
         .await
     }
@@ -272,7 +258,7 @@ impl Listings {
         self.find(request, Kind::Versions, Arc::clone(&region), KUBERNETES_VERSIONS, move |arm| async move {
             let list = kubernetes_versions::list(&arm, &region).await?;
             let body = render(&versions::supported(&list));
-            Ok(Loaded::Body { body, list: TypedList::Versions(list) })
+            Ok(Loaded::body(body, TypedList::Versions(list)))
         })
         .await
     }
@@ -322,6 +308,7 @@ impl Listings {
     }
 }
 
+const CLUSTERS: &str = "failed to get cluster list: ";
 const VM_SIZES: &str = "failed to get VM sizes: ";
 const KUBERNETES_VERSIONS: &str = "failed to get Kubernetes versions: ";
 
@@ -341,15 +328,20 @@ fn no_versions() -> Error {
 }
 
 /// The response of an action whose body is cached as a whole.
-fn to_body(found: &Found) -> ListingResponse {
+fn to_body(found: &Found) -> Result<ListingResponse> {
     match &*found.loaded {
-        Loaded::Body { body, .. } => to_response(body.clone(), found),
-        Loaded::UpgradeTargets(_) | Loaded::ByRegion(_) => to_response(Bytes::from_static(b"[]"), found),
+        Loaded::Body { body, .. } => Ok(to_response(Arc::clone(body), found)),
+        Loaded::Unusable(reason) => Err(Rejection::UnusableResponse(reason).into()),
+        Loaded::UpgradeTargets(_) | Loaded::ByRegion { .. } => Ok(empty_list(found)),
     }
 }
 
-fn to_response(body: Bytes, found: &Found) -> ListingResponse {
+fn to_response(body: Arc<Encoded>, found: &Found) -> ListingResponse {
     ListingResponse { body, freshness: found.freshness, age: found.age }
+}
+
+fn empty_list(found: &Found) -> ListingResponse {
+    to_response(Arc::new(Encoded::new(Bytes::from_static(b"[]"))), found)
 }
 
 fn element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> Element {

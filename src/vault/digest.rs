@@ -9,6 +9,21 @@ pub fn token_hash(secret: &str) -> [u8; 32] {
     to_array(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
 }
 
+/// SHA-256 over the parts, each with its length before it, as two halves. For names of public content: it has no key.
+pub fn content_hash(parts: &[&[u8]]) -> [[u8; 16]; 2] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let hash = to_array(context.finish().as_ref());
+    let mut halves = [[0; 16]; 2];
+    for (to, from) in halves.as_flattened_mut().iter_mut().zip(hash) {
+        *to = from;
+    }
+    halves
+}
+
 /// Whether two hashes are equal, in a time that does not tell where they differ.
 pub fn hashes_equal(one: &[u8], other: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(one, other).is_ok()

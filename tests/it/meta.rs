@@ -3,6 +3,7 @@
 mod answers;
 mod cache;
 mod check_credentials;
+mod conditional;
 mod credentials;
 mod failures;
 mod http;

@@ -1,17 +1,17 @@
 //! The eight listing actions as one trait, and the handler that serves them: it reads the credential and the parameters,
 //! loads the list, and gives every response the same headers and every stored credential an audit record.
 
-use axum::body::Body;
 use axum::extract::{FromRef, Request, State};
 use axum::response::Response;
 use axum::routing::any;
-use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use http::header::{AGE, HeaderName, HeaderValue};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::call::{AzureCall, Rejection};
 use super::docs::{self, ActionDocs};
 use super::error::Error;
 use super::source::MetaState;
+use crate::api::conditional::Conditions;
 use crate::service::listings::ListingResponse;
 
 /// An action that lists something in Azure.
@@ -42,23 +42,16 @@ async fn serve<T: ListingAction>(
     State(state): State<MetaState>,
     request: Request,
 ) -> Result<Response, Rejection> {
+    let conditions = Conditions::new(request.method(), request.headers());
     let call = AzureCall::read(request, &state, T::NAME).await?;
     let listed = T::load(&state, &call).await;
     call.record(&state, listed.as_ref().err()).await;
     let listed = listed.map_err(|error| error.with_unknown_environment(call.unknown_environment()))?;
-    Ok(respond(listed))
+    Ok(respond(&listed, &conditions))
 }
 
-fn respond(listed: ListingResponse) -> Response {
+fn respond(listed: &ListingResponse, conditions: &Conditions) -> Response {
     const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
-    let mut response = Response::new(Body::from(listed.body));
-    let headers = response.headers_mut();
-    // The middleware adds more; growing the map step by step takes longer than filling it.
-    headers.reserve(12);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("Authorization, Cookie"));
-    headers.insert(AGE, HeaderValue::from(listed.age.as_secs()));
-    headers.insert(CACHE, HeaderValue::from_static(listed.freshness.name()));
-    response
+    let freshness = HeaderValue::from_static(listed.freshness.name());
+    conditions.respond(&listed.body, [(AGE, HeaderValue::from(listed.age.as_secs())), (CACHE, freshness)])
 }

@@ -15,6 +15,7 @@ use metrics::Counter;
 use moka::sync::Cache as Memory;
 use tokio::time::{timeout, timeout_at};
 
+use super::encoded::{Encoded, Tag, tag};
 use super::kind::{Key, Kind};
 use crate::service::single_flight::Flights;
 
@@ -29,11 +30,13 @@ const STALE_AFTER: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) enum Loaded {
     /// The body of the response of an action; empty if no action lists it.
-    Body { body: Bytes, list: TypedList },
+    Body { body: Arc<Encoded>, list: TypedList },
+    /// The reason why Azure's list has no JSON.
+    Unusable(&'static str),
     /// The versions that Azure upgrades a cluster to.
     UpgradeTargets(Vec<String>),
-    /// Elements with their regions, which each request selects by.
-    ByRegion(Vec<Element>),
+    /// Elements with their regions, which each request selects by, and a hash of them.
+    ByRegion { elements: Vec<Element>, tag: Tag },
 }
 
 /// The list from which a body was formatted, if other responses are computed from it too.
@@ -54,13 +57,36 @@ pub(super) struct Element {
     pub(super) json: Result<Bytes, &'static str>,
 }
 
+impl Element {
+    fn parts(&self) -> [&[u8]; 2] {
+        let content: &[u8] = match &self.json {
+            Ok(json) => json,
+            Err(reason) => reason.as_bytes(),
+        };
+        [self.region.as_bytes(), content]
+    }
+}
+
 impl Loaded {
+    /// The body of a response, and the list that it was formatted from.
+    pub(super) fn body(json: Bytes, list: TypedList) -> Self {
+        Self::Body { body: Arc::new(Encoded::new(json)), list }
+    }
+
+    /// Elements with their regions.
+    pub(super) fn by_region(elements: Vec<Element>) -> Self {
+        let hashed: Vec<&[u8]> = elements.iter().flat_map(Element::parts).collect();
+        let tag = tag(&hashed);
+        Self::ByRegion { elements, tag }
+    }
+
     /// The approximate size in bytes.
     fn weight(&self) -> usize {
         match self {
-            Self::Body { body, list } => body.len() + list.weight(),
+            Self::Body { body, list } => body.weight() + list.weight(),
+            Self::Unusable(_) => 0,
             Self::UpgradeTargets(targets) => targets.len() * 32,
-            Self::ByRegion(elements) => {
+            Self::ByRegion { elements, .. } => {
                 elements.iter().map(|e| 96 + e.json.as_ref().map_or(0, Bytes::len)).sum()
             }
         }

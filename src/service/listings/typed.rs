@@ -9,6 +9,7 @@ use azure::resources::usages;
 use bytes::Bytes;
 
 use super::cache::{Found, Freshness, Loaded, TypedList};
+use super::encoded::Encoded;
 use super::kind::Kind;
 use super::{ListingRequest, ListingResponse, Listings, normalize_region};
 use crate::service::Result;
@@ -31,6 +32,7 @@ impl<T> CachedList<T> {
 
     /// A response that was computed from this list.
     pub fn response(&self, body: Bytes) -> ListingResponse {
+        let body = Arc::new(Encoded::for_request(body));
         ListingResponse { body, freshness: self.freshness, age: self.age }
     }
 }
@@ -41,7 +43,7 @@ impl<T> Deref for CachedList<T> {
     fn deref(&self) -> &[T] {
         match &*self.loaded {
             Loaded::Body { list, .. } => (self.select)(list).unwrap_or_default(),
-            Loaded::UpgradeTargets(_) | Loaded::ByRegion(_) => &[],
+            Loaded::Unusable(_) | Loaded::UpgradeTargets(_) | Loaded::ByRegion { .. } => &[],
         }
     }
 }
@@ -94,7 +96,7 @@ impl Listings {
         let prefix = "failed to get quotas: ";
         let found = self.find(request, Kind::Usages, Arc::clone(&region), prefix, move |arm| async move {
             let list = usages::list(&arm, &region).await?;
-            Ok(Loaded::Body { body: Bytes::new(), list: TypedList::Usages(list) })
+            Ok(Loaded::body(Bytes::new(), TypedList::Usages(list)))
         });
         Ok(CachedList::new(found.await?, |list| match list {
             TypedList::Usages(list) => Some(list),

@@ -42,7 +42,7 @@ async fn lists_and_errors_have_the_headers_and_keys_of_this_server() {
     let app = BesideApp::in_world(&world).await;
     let answer = app.versions(CREDENTIAL, OWNER).send().await;
     assert_eq!(answer.header("cache-control"), "private, no-cache");
-    assert_eq!(answer.header("vary"), "Authorization, Cookie");
+    assert_eq!(answer.header("vary"), "Authorization, Cookie, Accept-Encoding");
     let answer = app.versions(CREDENTIAL, OTHER).send().await;
     assert!(!answer.headers.contains_key("cache-control"));
     let body = answer.json();

@@ -40,7 +40,7 @@ async fn cache_hit_sends_no_request() {
     let warm = versions(&app).await;
     assert_eq!((warm.header("x-norman-aks-cache"), warm.header("age")), ("hit", "90"));
     assert_eq!(warm.header("cache-control"), "private, no-cache");
-    assert_eq!(warm.header("vary"), "Authorization, Cookie");
+    assert_eq!(warm.header("vary"), "Authorization, Cookie, Accept-Encoding");
     assert_eq!(warm.body, cold.body);
     assert_eq!(app.upstream(), Vec::<String>::new());
 }

@@ -33,7 +33,7 @@ async fn warm(cache: &Cache, clock: &Clock, kind: Kind) {
 }
 
 fn ready(text: &'static str) -> Ready<Result<Loaded, azure::Error>> {
-    future::ready(Ok(Loaded::Body { body: Bytes::from_static(text.as_bytes()), list: TypedList::Unused }))
+    future::ready(Ok(Loaded::body(Bytes::from_static(text.as_bytes()), TypedList::Unused)))
 }
 
 fn fails(error: azure::Error) -> Ready<Result<Loaded, azure::Error>> {
@@ -41,8 +41,8 @@ fn fails(error: azure::Error) -> Ready<Result<Loaded, azure::Error>> {
 }
 
 fn text(found: &Found) -> &[u8] {
-    let Loaded::Body { body: text, .. } = &*found.loaded else { panic!("{found:?}") };
-    text
+    let Loaded::Body { body, .. } = &*found.loaded else { panic!("{found:?}") };
+    &body.identity().body
 }
 
 #[tokio::test]

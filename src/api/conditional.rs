@@ -1,0 +1,198 @@
+//! Lists as representations of HTTP: `If-None-Match` and `Accept-Encoding` choose between 304 and the encodings that the service
+//! has ready. Nothing is compressed or hashed here.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    IF_NONE_MATCH, VARY,
+};
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::service::listings::{Coding, Encoded, Representation};
+
+/// The codings of a response, the preferred one first.
+const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Identity];
+/// `q=1`, in thousandths.
+const MAX_QUALITY: u16 = 1000;
+
+/// What a request says about the representation it accepts.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    /// `None` without `Accept-Encoding`: then a client gets plain JSON.
+    accepted: Option<Accepted>,
+    /// The values of `If-None-Match`.
+    none_match: Vec<HeaderValue>,
+}
+
+impl Conditions {
+    /// The conditions of a request. `If-None-Match` counts for GET and HEAD only; for other methods, a match would have to be
+    /// 412 (RFC 9110, section 13.1.2), but a POST to a listing changes nothing: it only carries a credential in its body.
+    pub(super) fn new(method: &Method, headers: &HeaderMap) -> Self {
+        let accepted = headers
+            .contains_key(ACCEPT_ENCODING)
+            .then(|| Accepted::parse(headers.get_all(ACCEPT_ENCODING).iter().filter_map(to_str)));
+        let none_match = match *method {
+            Method::GET | Method::HEAD => headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
+            _ => Vec::new(),
+        };
+        Self { accepted, none_match }
+    }
+
+    /// The response with a list in JSON, or 304 without a body. Both have `headers`, the entity tag and the headers for caches.
+    pub(super) fn respond<const N: usize>(
+        &self,
+        list: &Encoded,
+        headers: [(HeaderName, HeaderValue); N],
+    ) -> Response {
+        let (coding, Representation { body, etag }) = self.select(list);
+        let is_modified = !self.none_match.iter().filter_map(to_str).any(|tags| matches(tags, etag));
+        let body = if is_modified { Body::from(body.clone()) } else { Body::empty() };
+        let mut response = Response::new(body);
+        let map = response.headers_mut();
+        // The middleware adds more; growing the map step by step takes longer than filling it.
+        map.reserve(14);
+        if is_modified {
+            map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if coding != Coding::Identity {
+                map.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            }
+        }
+        map.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        map.insert(VARY, HeaderValue::from_static("Authorization, Cookie, Accept-Encoding"));
+        if let Ok(etag) = HeaderValue::from_maybe_shared(etag.clone()) {
+            map.insert(ETAG, etag);
+        }
+        map.extend(headers);
+        if !is_modified {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        response
+    }
+
+    /// The available representation that the client prefers. One that accepts none of them gets plain JSON, which RFC 9110
+    /// (section 12.5.3) allows.
+    fn select<'a>(&self, list: &'a Encoded) -> (Coding, &'a Representation) {
+        let Some(accepted) = &self.accepted else { return (Coding::Identity, list.identity()) };
+        let mut selected = (0, (Coding::Identity, list.identity()));
+        for coding in CODINGS {
+            let quality = accepted.quality(coding);
+            if let Some(representation) = list.get(coding)
+                && quality > selected.0
+            {
+                selected = (quality, (coding, representation));
+            }
+        }
+        selected.1
+    }
+}
+
+/// The qualities in `Accept-Encoding`, in thousandths; `None` for a coding that is not named.
+#[derive(Debug, Default)]
+struct Accepted {
+    zstd: Option<u16>,
+    gzip: Option<u16>,
+    identity: Option<u16>,
+    any: Option<u16>,
+}
+
+impl Accepted {
+    fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Self {
+        let mut accepted = Self::default();
+        for element in values.flat_map(|value| value.split(',')) {
+            let (name, parameters) = element.split_once(';').unwrap_or((element, ""));
+            let named = match name.trim() {
+                name if name.eq_ignore_ascii_case("zstd") => &mut accepted.zstd,
+                name if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => {
+                    &mut accepted.gzip
+                }
+                name if name.eq_ignore_ascii_case("identity") => &mut accepted.identity,
+                "*" => &mut accepted.any,
+                _ => continue,
+            };
+            *named = Some(quality(parameters));
+        }
+        accepted
+    }
+
+    /// The quality of a coding; 0 if it is not acceptable. Plain JSON that is not named comes after all that is.
+    fn quality(&self, coding: Coding) -> u16 {
+        let named = match coding {
+            Coding::Zstd => self.zstd,
+            Coding::Gzip => self.gzip,
+            Coding::Identity => self.identity,
+        };
+        named.or(self.any).unwrap_or(0)
+    }
+}
+
+/// The parameter `q` in thousandths, at most three decimals. Something else is not acceptable rather than preferred.
+fn quality(parameters: &str) -> u16 {
+    if parameters.trim().is_empty() {
+        return MAX_QUALITY;
+    }
+    let value =
+        parameters.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.trim_start().strip_prefix('='));
+    let Some((whole, decimals)) =
+        value.map(|value| value.trim().split_once('.').unwrap_or((value.trim(), "")))
+    else {
+        return 0;
+    };
+    let is_number = decimals.len() <= 3 && decimals.bytes().all(|digit| digit.is_ascii_digit());
+    match whole {
+        "1" if is_number && decimals.bytes().all(|digit| digit == b'0') => MAX_QUALITY,
+        "0" if is_number => format!("{decimals:0<3}").parse().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Whether one of the entity tags is `etag`, by weak comparison, or stands for any.
+fn matches(tags: &str, etag: &[u8]) -> bool {
+    // None of our tags contains a comma, so a foreign one that does cannot match by its parts.
+    let mut listed = tags.split(',').map(str::trim);
+    tags.trim() == "*" || listed.any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
+}
+
+fn to_str(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(value: &str) -> [u16; 3] {
+        let accepted = Accepted::parse([value].into_iter());
+        CODINGS.map(|coding| accepted.quality(coding))
+    }
+
+    #[test]
+    fn qualities_are_read_as_rfc_9110_defines_them() {
+        for (value, [zstd, gzip, identity]) in [
+            ("", [0, 0, 0]),
+            ("gzip", [0, 1000, 0]),
+            ("x-gzip, br", [0, 1000, 0]),
+            ("GZip ; Q=0.5 ,zstd;q=1.000", [1000, 500, 0]),
+            ("*", [1000, 1000, 1000]),
+            ("*;q=0.1, gzip;q=0", [100, 0, 100]),
+            ("identity;q=0, *;q=0.25", [250, 250, 0]),
+            ("gzip;q=0.001, identity;q=0.01", [0, 1, 10]),
+            ("gzip;q=2, zstd;q=0.1234", [0, 0, 0]),
+            ("gzip;q=-1, zstd;q=", [0, 0, 0]),
+            ("gzip;level=9, zstd;q=1.5", [0, 0, 0]),
+            ("gzip;q=1.0;x=y,,;,=", [0, 0, 0]),
+        ] {
+            assert_eq!(accepted(value), [zstd, gzip, identity], "{value:?}");
+        }
+    }
+
+    #[test]
+    fn entity_tags_are_compared_weakly() {
+        for tags in ["\"a\"", "W/\"a\"", "\"b\" , \"a\"", "*", "\"x,y\", W/\"a\""] {
+            assert!(matches(tags, b"\"a\""), "{tags}");
+        }
+        for tags in ["", "a", "\"A\"", "w/\"a\"", "\"a", "\"b\", \"c\"", "\"a-gzip\"", "\"b,*,c\""] {
+            assert!(!matches(tags, b"\"a\""), "{tags}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Entity tags and encodings of lists, as docs/api.md describes them under "Caching".
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use azure_sandbox::Page;
+use flate2::read::GzDecoder;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::LISTINGS;
+use crate::support::app::{Answer, TestApp};
+
+/// A server with a stored credential and a cluster that uses it, and the path of each listing.
+async fn start() -> (TestApp, Vec<String>) {
+    let app = TestApp::advising().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let cluster = json!({"name": "c", "aksConfig": {"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus",
+        "imported": true, "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version}});
+    let id = app.post("/v3/clusters").json(&cluster).send().await.json()["id"].as_str().unwrap().to_owned();
+    let query = format!("cloudCredentialId={credential}&region=eastus&clusterId={id}");
+    let paths = LISTINGS.map(|action| format!("/meta/{action}?{query}")).to_vec();
+    (app, paths)
+}
+
+fn path<'a>(paths: &'a [String], action: &str) -> &'a str {
+    paths.iter().find(|path| path.starts_with(&format!("/meta/{action}?"))).unwrap()
+}
+
+async fn get(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let call = app.get(path);
+    headers.iter().fold(call, |call, (name, value)| call.header(name, value)).send().await
+}
+
+fn decoded(answer: &Answer) -> Vec<u8> {
+    let mut body = Vec::new();
+    match answer.header("content-encoding") {
+        "gzip" => _ = GzDecoder::new(&answer.body[..]).read_to_end(&mut body).unwrap(),
+        "zstd" => body = zstd::stream::decode_all(&answer.body[..]).unwrap(),
+        "" => body.clone_from(&answer.body),
+        other => panic!("{other}"),
+    }
+    body
+}
+
+#[tokio::test]
+async fn known_entity_tag_gets_304_without_a_body() {
+    let (app, paths) = start().await;
+    for path in &paths {
+        let known = get(&app, path, &[]).await;
+        let tag = known.header("etag").to_owned();
+        assert!(tag.starts_with('"') && tag.len() == 24, "{path}: {tag:?}");
+        assert_eq!(known.header("vary"), "Authorization, Cookie, Accept-Encoding");
+        app.clock.advance(Duration::from_secs(9));
+        let weak = format!("\"other\", W/{tag}");
+        for value in [&tag, &weak, "*"] {
+            for method in [Method::GET, Method::HEAD] {
+                let same = app.call(method.clone(), path).header("if-none-match", value).send().await;
+                assert_eq!((same.status.as_u16(), same.body.len()), (304, 0), "{method} {path} {value}");
+                assert_eq!((same.header("etag"), same.header("age").is_empty()), (tag.as_str(), false));
+                assert_eq!(same.header("x-norman-aks-cache"), "hit", "{path}");
+                assert_eq!(same.header("cache-control"), "private, no-cache");
+                assert_eq!(same.header("vary"), "Authorization, Cookie, Accept-Encoding");
+                assert!(!same.headers.contains_key("content-type"), "{path}");
+            }
+        }
+        for value in ["\"other\"", "", &tag[1..23], "\"other\", \"\""] {
+            let other = get(&app, path, &[("if-none-match", value)]).await;
+            assert_eq!((other.status.as_u16(), &other.body), (200, &known.body), "{path} {value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn entity_tag_does_not_answer_other_methods() {
+    let (app, paths) = start().await;
+    let credential = app.credential(&json!({"region": "eastus"}));
+    let answer = app.post("/meta/aksVersions").header("if-none-match", "*").json(&credential).send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("etag").len()), (200, 24));
+    for method in [Method::POST, Method::PUT] {
+        let path = path(&paths, "aksLocations");
+        let answer = app.call(method.clone(), path).header("if-none-match", "*").send().await;
+        assert_eq!(answer.status, 200, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn entity_tag_changes_with_the_content_only() {
+    let (app, paths) = start().await;
+    let path = path(&paths, "aksVMSizes");
+    let fresh = async || get(&app, path, &[("cache-control", "no-cache")]).await.header("etag").to_owned();
+    let first = fresh().await;
+    assert_eq!(fresh().await, first);
+    let page = Page::new(200, &json!({"value": [{"name": "Standard_New"}]})).unwrap();
+    app.control.play(app.seed.subscription_id, "vmSizes", vec![page]).unwrap();
+    let changed = fresh().await;
+    assert_ne!(changed, first);
+    assert_eq!(get(&app, path, &[("if-none-match", &first)]).await.status, 200);
+    assert_eq!(get(&app, path, &[("if-none-match", &changed)]).await.status, 304);
+}
+
+#[tokio::test]
+async fn networks_of_each_region_have_their_own_tag() {
+    let (app, paths) = start().await;
+    let one = path(&paths, "aksVirtualNetworks").to_owned();
+    let all = one.replace("region=eastus", "region=");
+    let spelled = one.replace("region=eastus", "region=East%20US");
+    let (one, all, spelled) =
+        (get(&app, &one, &[]).await, get(&app, &all, &[]).await, get(&app, &spelled, &[]).await);
+    assert_ne!(one.header("etag"), all.header("etag"));
+    assert_eq!((one.header("etag"), &one.body), (spelled.header("etag"), &spelled.body));
+}
+
+#[tokio::test]
+async fn list_is_sent_in_the_preferred_encoding() {
+    let (app, paths) = start().await;
+    let path = path(&paths, "aksVMSizesV2");
+    let plain = get(&app, path, &[]).await;
+    assert!(plain.body.len() > 1024 && !plain.headers.contains_key("content-encoding"));
+    let mut tags = vec![plain.header("etag").to_owned()];
+    for (accepted, encoding) in [
+        ("gzip, zstd", "zstd"),
+        ("gzip, deflate, br", "gzip"),
+        ("zstd;q=0.5, gzip;q=0.8", "gzip"),
+        ("gzip;q=0, *", "zstd"),
+        ("br", ""),
+        ("gzip;q=0.5, identity", ""),
+        ("identity;q=0, br", ""),
+    ] {
+        let answer = get(&app, path, &[("accept-encoding", accepted)]).await;
+        assert_eq!(answer.header("content-encoding"), encoding, "{accepted}");
+        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!(answer.header("x-norman-aks-cache"), "hit");
+        assert_eq!(answer.header("vary"), "Authorization, Cookie, Accept-Encoding");
+        assert_eq!(decoded(&answer), plain.body, "{accepted}");
+        assert!(encoding.is_empty() || answer.body.len() < plain.body.len());
+        let length = answer.body.len().to_string();
+        let head = app.call(Method::HEAD, path).header("accept-encoding", accepted).send().await;
+        assert_eq!((head.header("content-length"), head.body.len()), (length.as_str(), 0), "{accepted}");
+        assert_eq!(head.header("etag"), answer.header("etag"));
+        tags.push(answer.header("etag").to_owned());
+        let same = [("accept-encoding", accepted), ("if-none-match", answer.header("etag"))];
+        let same = get(&app, path, &same).await;
+        assert_eq!((same.status.as_u16(), same.header("content-encoding")), (304, ""), "{accepted}");
+    }
+    tags.sort();
+    tags.dedup();
+    assert_eq!(tags.len(), 3, "one for each encoding: {tags:?}");
+    let other = [("accept-encoding", "gzip"), ("if-none-match", plain.header("etag"))];
+    assert_eq!(get(&app, path, &other).await.status, 200, "the tag of another encoding");
+}
+
+#[tokio::test]
+async fn short_list_is_sent_as_it_is() {
+    let (app, paths) = start().await;
+    let answer = get(&app, path(&paths, "aksVersions"), &[("accept-encoding", "gzip, zstd")]).await;
+    assert!(answer.body.len() < 1024 && answer.json().is_array(), "{}", answer.text());
+    assert!(!answer.headers.contains_key("content-encoding"));
+}
+
+#[tokio::test]
+async fn list_with_the_credential_in_the_body_is_compressed() {
+    let app = TestApp::advising().await;
+    let body = app.credential(&json!({"region": "eastus"}));
+    let answer = app.post("/meta/aksVMSizesV2").header("accept-encoding", "gzip").json(&body).send().await;
+    assert_eq!((answer.header("x-norman-aks-cache"), answer.header("content-encoding")), ("miss", "gzip"));
+    assert!(serde_json::from_slice::<Value>(&decoded(&answer)).unwrap().is_array());
+}
