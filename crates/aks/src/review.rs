@@ -66,6 +66,8 @@ pub use rule::Rule;
 pub use rules::rules;
 pub use unknown_field::UnknownField;
 
+pub(crate) use pool::surge;
+
 use case::Case;
 
 use crate::regions;
@@ -105,7 +107,7 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
         drop_running(&mut review, subject, before, azure);
     }
     if subject.spec.is_import() {
-        let blocking = [required::FIELDS, existing::IMPORT_EXISTS, sizes::QUOTA];
+        let blocking = [required::FIELDS, existing::IMPORT_EXISTS, sizes::QUOTA, sizes::QUOTA_OF_UPGRADE];
         let is_blocking = |rule: &str| {
             blocking.contains(&rule) || changes::RULES.iter().any(|changing| changing.name == rule)
         };

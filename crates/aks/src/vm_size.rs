@@ -279,3 +279,26 @@ pub struct Shortage {
     /// What is left.
     pub left: i64,
 }
+
+/// How to get more quota for an upgrade.
+pub(crate) const SURGE_REMEDY: &str = "ask Azure for more quota, lower maxSurge, or remove nodes first";
+
+/// The messages about quotas that are too small for the nodes that the upgrade of a pool adds while it lasts.
+pub(crate) fn surge_shortages(
+    pool: &str,
+    size: &VmSku,
+    nodes: i64,
+    usages: &[Usage],
+    region: &str,
+) -> Vec<String> {
+    let need = size.capabilities.vcpus.unwrap_or_default().saturating_mul(nodes);
+    let quotas = [Some(REGIONAL_QUOTA), size.family.as_deref()].into_iter().flatten();
+    let shortages = quotas.filter_map(|name| Quota::find(usages, name)?.shortage(need));
+    let message = |Shortage { need, quota, left }: Shortage| {
+        format!(
+            "the upgrade of node pool {pool} needs {need} more vCPUs of the quota {quota} in {region} while it lasts, of \
+             which {left} are left"
+        )
+    };
+    shortages.map(message).collect()
+}

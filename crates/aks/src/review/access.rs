@@ -4,18 +4,12 @@
 use super::azure::{Block, DenialKind};
 use super::case::Case;
 use super::rule::{Faults, Rule, Scope};
-use super::sources::learn;
+use super::sources::{CODES, ROLES, learn};
 use crate::arm::Permission;
 use crate::shell;
 
-const CODES: &str = "Microsoft Entra: Authentication and authorization error codes, \
-    https://learn.microsoft.com/entra/identity-platform/reference-error-codes";
 const STATES: &str =
     learn!("Azure subscription states", "azure/cost-management-billing/manage/subscription-states");
-const ROLES: &str = learn!(
-    "Troubleshoot Azure RBAC, role assignment changes are not being detected",
-    "azure/role-based-access-control/troubleshooting"
-);
 const PROVIDERS: &str = learn!(
     "Azure resource providers and types, register resource provider",
     "azure/azure-resource-manager/management/resource-providers-and-types"

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::azure::Block;
 use super::case::{Case, Purpose};
+use super::pool::Pool;
 
 /// The blocks that the review of a cluster reads.
 pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
@@ -41,10 +42,11 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
             need(Block::Regions, located && unseen);
         }
     }
+    let upgraded = pools.iter().any(Pool::is_upgraded);
     let sized = pools.iter().any(|pool| pool.is_new() && pool.spec.vm_size.is_some());
     need(Block::Versions, located && case.versions_change());
-    need(Block::Sizes, located && (sized || grown));
-    need(Block::Usages, located && grown);
+    need(Block::Sizes, located && (sized || grown || upgraded));
+    need(Block::Usages, located && (grown || upgraded));
     need(Block::Networks, !case.networks().is_empty() && (grown || case.current.is_none()));
     blocks
 }

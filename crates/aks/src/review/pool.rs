@@ -1,6 +1,7 @@
 //! One node pool of the specification, with the same pool in Azure and before the change.
 
 use crate::spec::NodePool;
+use crate::versions;
 
 /// A node pool of the specification.
 pub(super) struct Pool<'a> {
@@ -48,6 +49,11 @@ impl Pool<'_> {
         self.current.is_none()
     }
 
+    /// Whether its nodes have to change to the desired version.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.version().zip(self.running()).is_some_and(|(wanted, running)| versions::differs(wanted, running))
+    }
+
     pub(super) fn is_system(&self) -> bool {
         self.spec.is_system()
     }
@@ -86,7 +92,8 @@ pub(super) fn max_nodes(pool: &NodePool) -> i64 {
 }
 
 /// The nodes that an upgrade of so many nodes adds, rounded up. The default of AKS is 10 %.
-pub(super) fn surge(pool: &NodePool, nodes: i64) -> i64 {
+pub(crate) fn surge(pool: &NodePool, nodes: i64) -> i64 {
+    let nodes = nodes.clamp(0, MAX_NODES);
     let share = |percent: i64| (nodes * percent).div_euclid(100) + i64::from((nodes * percent) % 100 != 0);
     match pool.max_surge.as_deref() {
         None => share(10),

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use super::azure::{Block, list};
 use super::case::Case;
-use super::pool::Pool;
-use super::rule::{Faults, Rule};
+use super::pool::{Pool, surge};
+use super::rule::{Faults, Rule, Scope};
 use super::sources::{LIMITS, SYSTEM_POOLS, ZONES};
 use crate::arm::VmSku;
 use crate::vm_size::{
     self, ARM, EPHEMERAL, Obstacle, QUOTA_REMEDY, QUOTAS, Quota, REGIONAL_QUOTA, RETIREMENT, Requirements,
-    SKUS, Shortage,
+    SKUS, SURGE_REMEDY, Shortage,
 };
 
 /// The rule about nodes for which the quota is too small.
 pub(super) const QUOTA: &str = "quota";
+
+/// The rule about nodes that upgrades add for a while.
+pub(super) const QUOTA_OF_UPGRADE: &str = "quota-of-upgrade";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("zone-form", ZONES, zone_form),
@@ -28,6 +31,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("size-retired", RETIREMENT, retired).needs(&[Block::Sizes]),
     Rule::warning("size-retires", RETIREMENT, retires).needs(&[Block::Sizes]),
     Rule::error(QUOTA, QUOTAS, quota).needs(&[Block::Sizes, Block::Usages]),
+    Rule::error(QUOTA_OF_UPGRADE, QUOTAS, quota_of_upgrade)
+        .needs(&[Block::Sizes, Block::Usages])
+        .about(Scope::Existing),
     Rule::warning("quota-of-autoscaling", QUOTAS, quota_of_autoscaling).needs(&[Block::Sizes, Block::Usages]),
 ];
 
@@ -157,6 +163,18 @@ fn added(pool: &Pool<'_>) -> i64 {
 
 fn growth(pool: &Pool<'_>) -> i64 {
     pool.growth()
+}
+
+/// The nodes that the upgrade of a pool adds. The worker upgrades one pool after the other.
+fn quota_of_upgrade(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools().iter().filter(|pool| pool.is_upgraded()) {
+        let (Some(offer), Some(current)) = (offer(case, pool), pool.current) else { continue };
+        let nodes = surge(pool.spec, current.count.unwrap_or_default());
+        let usages = list(&case.azure.usages);
+        for message in vm_size::surge_shortages(pool.name(), offer, nodes, usages, case.region()) {
+            faults.add(pool.key("orchestratorVersion"), message, SURGE_REMEDY);
+        }
+    }
 }
 
 fn add_shortage(case: &Case<'_>, faults: &mut Faults, shortage: &Shortage, verb: &str) {

@@ -23,6 +23,8 @@ pub(crate) const CNI_PREREQUISITES: &str = learn!(
     "CNI networking overview, AKS CNI networking prerequisites",
     "azure/aks/concepts-network-cni-overview"
 );
+pub(crate) const CODES: &str = "Microsoft Entra: Authentication and authorization error codes, \
+    https://learn.microsoft.com/entra/identity-platform/reference-error-codes";
 pub(crate) const CREATE_POOLS: &str = learn!("Create node pools, limitations", "azure/aks/create-node-pools");
 pub(crate) const IDENTITIES: &str = learn!("Use a managed identity in AKS", "azure/aks/use-managed-identity");
 pub(crate) const LIMITS: &str =
@@ -37,11 +39,21 @@ pub(crate) const PLANNING: &str =
     learn!("CNI networking, IP address planning", "azure/aks/concepts-network-ip-address-planning");
 pub(crate) const PRIVATE_CLUSTERS: &str =
     learn!("Create a private AKS cluster", "azure/aks/private-clusters");
+pub(crate) const ROLES: &str = learn!(
+    "Troubleshoot Azure RBAC, role assignment changes are not being detected",
+    "azure/role-based-access-control/troubleshooting"
+);
 pub(crate) const SERVICE_OVERLAP: &str = learn!(
     "ServiceCidrOverlapExistingSubnetsCidr",
     "troubleshoot/azure/azure-kubernetes/error-code-servicecidroverlapexistingsubnetscidr"
 );
 pub(crate) const SSH: &str = learn!("Manage SSH access", "azure/aks/manage-ssh-node-access");
+pub(crate) const SUPPORTED: &str =
+    learn!("Supported Kubernetes versions in AKS", "azure/aks/supported-kubernetes-versions");
 pub(crate) const SYSTEM_POOLS: &str =
     learn!("Manage system node pools, limitations", "azure/aks/use-system-pools");
+pub(crate) const UPGRADE: &str = learn!(
+    "Upgrade the AKS control plane, Kubernetes version upgrade rules",
+    "azure/aks/upgrade-aks-control-plane"
+);
 pub(crate) const ZONES: &str = learn!("Availability zones in AKS", "azure/aks/availability-zones");

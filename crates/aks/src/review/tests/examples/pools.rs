@@ -84,6 +84,9 @@ pub(in crate::review::tests) fn sizes() -> Vec<Example> {
             [(capability("RetirementDateUtc", "09/26/1972"))];
         "quota", create, ["nodePools" [(used(85)) (family_quota)]], [(used(84))];
         "quota", update, ["nodePools" [[{"[0].count": 5} (used(93))]]], [[{"[0].count": 3} (used(96))] [{"[1].maxCount": 5} (used(100))]];
+        "quota-of-upgrade", update, ["nodePools[0].orchestratorVersion" [
+            [{"before:[0].orchestratorVersion": "1.32.6"} (used(97))]
+        ]], [[{"before:[0].orchestratorVersion": "1.32.6"} (used(96))] (used(100))];
         "quota-of-autoscaling", create, ["nodePools" [(used(81))]], [(used(80))];
         "quota-of-autoscaling", update, ["nodePools" [[{"[1].maxCount": 5} (used(93))]]], [[{"[1].maxCount": 4} (used(96))]];
     }
