@@ -29,6 +29,7 @@ pub mod status;
 pub mod system_namespaces;
 #[cfg(test)]
 mod testing;
+pub mod upgrade_path;
 pub mod upgrades;
 pub mod versions;
 pub mod vm_size;

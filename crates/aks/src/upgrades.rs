@@ -1,10 +1,10 @@
-//! Which Kubernetes versions a cluster can be upgraded to: one answer for aksUpgrades and for the review.
+//! Which Kubernetes versions a cluster can be upgraded to: one answer for aksUpgrades, the review and upgrade plans.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use super::arm::KubernetesVersion;
-use super::versions;
+use super::versions::{self, Version};
 
 /// A version above the current one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,17 @@ pub struct Start<'a> {
     pub running: &'a str,
     /// Whether it has long-term support (`supportPlan` is `AKSLongTermSupport`).
     pub long_term: bool,
-    /// The targets that Azure names for this very cluster, where it was asked.
+    /// The targets that Azure names for this very cluster, where it was asked. They replace those of the region's list.
     pub own: &'a [String],
+}
+
+/// The reason why a cluster cannot have a version, in one step or in several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The region does not have it.
+    NotOffered,
+    /// The region has it only for clusters with long-term support.
+    NeedsLongTermSupport,
 }
 
 /// Whether the region's list does not say enough: it does not know the version that runs, or that version has, or needs,
@@ -34,17 +43,60 @@ pub fn needs_own_targets(running: &str, long_term: bool, offered: &[KubernetesVe
     long_term || !listed || !minor.is_some_and(versions::is_official)
 }
 
-/// The versions that Azure upgrades to in one step: those of the region's list that the support plan of the cluster allows,
-/// and those that Azure names for this very cluster. Ascending.
+/// The versions that Azure upgrades to in one step: those that it names for this very cluster, else those of the region's list
+/// that the support plan of the cluster allows. Ascending.
 pub fn reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
-    let listed = offered.iter().find_map(|minor| minor.patch_versions.get(start.running));
-    let allowed = |version: &&String| {
-        start.long_term || versions::find(offered, version).is_none_or(versions::is_official)
+    let mut reachable: Vec<String> = if start.own.is_empty() {
+        let listed = offered.iter().find_map(|minor| minor.patch_versions.get(start.running));
+        let allowed = |version: &&String| {
+            unavailable(start, offered, version) != Some(Unavailable::NeedsLongTermSupport)
+        };
+        listed.into_iter().flat_map(|patch| &patch.upgrades).filter(allowed).cloned().collect()
+    } else {
+        start.own.to_vec()
     };
-    let listed = listed.into_iter().flat_map(|patch| &patch.upgrades).filter(allowed);
-    let mut reachable: Vec<String> = listed.chain(start.own).cloned().collect();
     versions::sort(&mut reachable);
     reachable
+}
+
+/// Whether Azure lists upgrades of the running version; for a retired version only the cluster's own profile may.
+pub fn has_targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> bool {
+    let is_listed = || offered.iter().any(|minor| minor.patch_versions.contains_key(start.running));
+    !start.own.is_empty() || is_listed()
+}
+
+/// Whether `wanted` is among the targets, itself or, as a minor version alone, by one of its patches.
+pub fn is_target(targets: &[String], wanted: &str) -> bool {
+    targets.iter().any(|target| versions::is_same(target, wanted))
+}
+
+/// Why the cluster cannot have a version; `None` if it can, or if Azure names it for this very cluster.
+pub fn unavailable(start: &Start<'_>, offered: &[KubernetesVersion], version: &str) -> Option<Unavailable> {
+    match versions::find(offered, version) {
+        _ if is_target(start.own, version) => None,
+        None => Some(Unavailable::NotOffered),
+        Some(minor) if !versions::is_official(minor) && !start.long_term => {
+            Some(Unavailable::NeedsLongTermSupport)
+        }
+        Some(_) => None,
+    }
+}
+
+/// The minor version after the running one, if `wanted` skips it and Azure does not list this upgrade: with long-term support,
+/// and from retired versions, Azure offers targets further away.
+pub fn skipped_minor(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Option<String> {
+    let (to, from) = Version::parse(wanted).zip(Version::parse(start.running))?;
+    let next = from.minor.saturating_add(1);
+    let skips = to.major == from.major && to.minor > next && !is_target(&reachable(start, offered), wanted);
+    skips.then(|| format!("{}.{next}", from.major))
+}
+
+/// Whether Azure lists upgrades of the running version, and this higher one is not among them.
+pub fn is_unlisted(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> bool {
+    let is_higher = Version::parse(wanted)
+        .zip(Version::parse(start.running))
+        .is_some_and(|(to, from)| !to.is_lower_than(from));
+    is_higher && has_targets(start, offered) && !is_target(&reachable(start, offered), wanted)
 }
 
 /// Every version above the running one, ascending, with those that can be reached marked. What is not offered to everybody
@@ -67,6 +119,53 @@ pub fn targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Upgrade>
         .collect();
     targets.sort_by(|a, b| versions::compare(&a.version, &b.version).then_with(|| a.version.cmp(&b.version)));
     targets
+}
+
+/// The remedy for a version that a cluster cannot go to: names only versions that it can go to in one step.
+pub(crate) fn use_reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> String {
+    let all = reachable(start, offered);
+    let stable: Vec<String> =
+        all.iter().filter(|version| !versions::is_preview(offered, version)).cloned().collect();
+    let named = if stable.is_empty() { all } else { stable };
+    if named.is_empty() {
+        return format!("leave it at {}, from which Azure offers no upgrade at the moment", start.running);
+    }
+    format!("use one of {}", named.join(", "))
+}
+
+/// The message about a version that is lower than the running one.
+pub(crate) fn lowered(from: &str, to: &str) -> String {
+    format!("kubernetesVersion cannot go from {from} down to {to}")
+}
+
+/// The message about a version that skips a minor version.
+pub(crate) fn skipping(from: &str, to: &str) -> String {
+    format!(
+        "kubernetesVersion cannot go from {from} to {to} at once, because minor versions cannot be skipped"
+    )
+}
+
+/// The message about an upgrade that Azure does not list.
+pub(crate) fn unlisted(from: &str, to: &str) -> String {
+    format!("kubernetesVersion cannot go from {from} to {to}, because Azure does not offer this upgrade")
+}
+
+/// The message about a preview.
+pub(crate) fn preview(version: &str, region: &str) -> String {
+    format!("kubernetesVersion {version} is a preview in {region}, without support by Azure")
+}
+
+impl Unavailable {
+    /// The end of a message: `is not offered in eastus`. `exists` tells whether the cluster is in Azure already.
+    pub(crate) fn describe(self, region: &str, exists: bool) -> String {
+        let plan = if exists { "which the cluster does not have" } else { "which is not managed here" };
+        match self {
+            Self::NotOffered => format!("is not offered in {region}"),
+            Self::NeedsLongTermSupport => {
+                format!("is offered in {region} only with long-term support, {plan}")
+            }
+        }
+    }
 }
 
 #[cfg(test)]

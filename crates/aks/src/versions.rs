@@ -97,6 +97,21 @@ pub fn running<'a>(
     current.and_then(version).or_else(|| git.and_then(version)).or_else(stated)
 }
 
+/// Whether nodes of the version `pool` are too old for a control plane of the version `plane`.
+pub fn is_too_old(pool: Version, plane: Version) -> bool {
+    pool.major == plane.major && pool.minor.saturating_add(allowed_skew(plane)) < plane.minor
+}
+
+/// The number of minor versions by which nodes may be behind the control plane.
+pub fn allowed_skew(plane: Version) -> u32 {
+    if plane.minor >= 28 { 3 } else { 2 }
+}
+
+/// Whether a version belongs to a minor version that is a preview.
+pub fn is_preview(offered: &[KubernetesVersion], version: &str) -> bool {
+    find(offered, version).is_some_and(|minor| minor.is_preview == Some(true))
+}
+
 /// Whether a minor version is offered to everybody, and not only with long-term support.
 pub fn is_official(minor: &KubernetesVersion) -> bool {
     minor.capabilities.iter().flat_map(|it| &it.support_plan).any(|plan| plan == OFFICIAL)

@@ -26,7 +26,8 @@ fn remedies_name_only_reachable_versions() {
             json!({"kubernetesVersion": "1.32.99"}),
             "is not offered in eastus: use one of 1.32.9, 1.33.3",
         ),
-        ("1.32.7", json!({"kubernetesVersion": "1.34.1"}), "cannot be skipped: use one of 1.32.9, 1.33.3"),
+        ("1.32.7", json!({"kubernetesVersion": "1.34.1"}), "cannot be skipped: upgrade to 1.33.3 first"),
+        ("1.32.7", json!({"kubernetesVersion": "1.35.1"}), "cannot be skipped: use one of 1.32.9, 1.33.3"),
         // A preview is named only where nothing else is offered.
         ("1.33.3", json!({"kubernetesVersion": "1.33.99"}), "is not offered in eastus: use one of 1.34.1"),
         (

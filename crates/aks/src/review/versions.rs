@@ -5,17 +5,11 @@ use super::azure::{Block, list};
 use super::case::Case;
 use super::pool::Pool;
 use super::rule::{Faults, Rule, Scope};
-use super::sources::learn;
+use super::sources::{SUPPORTED, UPGRADE};
 use crate::arm::KubernetesVersion;
+use crate::upgrade_path;
 use crate::upgrades::{self, Start};
-use crate::versions::{self, Version, canonical, is_official, is_same};
-
-const SUPPORTED: &str =
-    learn!("Supported Kubernetes versions in AKS", "azure/aks/supported-kubernetes-versions");
-const UPGRADE: &str = learn!(
-    "Upgrade the AKS control plane, Kubernetes version upgrade rules",
-    "azure/aks/upgrade-aks-control-plane"
-);
+use crate::versions::{self, Version, allowed_skew, canonical, is_official, is_preview, is_same, is_too_old};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("version-form", SUPPORTED, form),
@@ -51,46 +45,40 @@ fn runs(running: Option<&str>, version: &str) -> bool {
     running.is_some_and(|running| is_same(version, running))
 }
 
-/// Whether the list of the region does not contain the upgrades of the cluster.
+/// Whether the cluster's own upgrade profile is needed, which decides about the control plane.
 pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
-    let Some(running) = case.running().filter(|_| case.versions_change()) else { return false };
-    let offered = case.azure.versions.known();
-    offered.is_some_and(|offered| upgrades::needs_own_targets(&canonical(running), case.long_term(), offered))
+    change(case).is_some()
+        || case.running().filter(|_| case.versions_change()).is_some_and(|running| {
+            let offered = case.azure.versions.known();
+            offered.is_some_and(|offered| {
+                upgrades::needs_own_targets(&canonical(running), case.long_term(), offered)
+            })
+        })
 }
 
-/// The versions that the cluster can be upgraded to, ascending.
-fn targets(case: &Case<'_>) -> Vec<String> {
+/// Where an upgrade of the control plane starts.
+fn start<'a>(case: &'a Case<'_>, running: &'a str) -> Start<'a> {
+    Start { running, long_term: case.long_term(), own: &case.azure.own_upgrades }
+}
+
+/// Calls `call` with the start of an upgrade and the versions of the region.
+fn with_start<T>(case: &Case<'_>, call: impl FnOnce(&Start<'_>, &[KubernetesVersion]) -> T) -> T {
     let running = case.running().map(canonical).unwrap_or_default();
-    let start = Start { running: &running, long_term: case.long_term(), own: &case.azure.own_upgrades };
-    upgrades::reachable(&start, list(&case.azure.versions))
-}
-
-/// Whether Azure lists upgrades of the running version; for a retired version only the cluster's own profile may.
-fn has_targets(case: &Case<'_>) -> bool {
-    let running = case.running().map(canonical).unwrap_or_default();
-    let listed = list(&case.azure.versions).iter().any(|minor| minor.patch_versions.contains_key(&running));
-    listed || !case.azure.own_upgrades.is_empty()
-}
-
-/// Whether `wanted` is among the targets, itself or, as a minor version alone, by one of its patches.
-fn is_target(targets: &[String], wanted: &str) -> bool {
-    targets.iter().any(|target| is_same(target, wanted))
+    call(&start(case, &running), list(&case.azure.versions))
 }
 
 /// A remedy that names only versions that this cluster can have.
 fn use_reachable(case: &Case<'_>) -> String {
-    let offered = list(&case.azure.versions);
-    let Some(running) = case.running() else { return format!("use {}", examples(offered)) };
-    let is_preview = |version: &String| {
-        versions::find(offered, version).is_some_and(|minor| minor.is_preview == Some(true))
-    };
-    let all = targets(case);
-    let stable: Vec<String> = all.iter().filter(|version| !is_preview(version)).cloned().collect();
-    let named = if stable.is_empty() { all } else { stable };
-    if named.is_empty() {
-        return format!("leave it at {running}, from which Azure offers no upgrade at the moment");
+    if case.running().is_none() {
+        return format!("use {}", examples(list(&case.azure.versions)));
     }
-    format!("use one of {}", named.join(", "))
+    with_start(case, upgrades::use_reachable)
+}
+
+/// The remedy for a version that needs several upgrades: the first one of [`upgrade_path`].
+fn upgrade_first(case: &Case<'_>, wanted: &str) -> Option<String> {
+    let first = with_start(case, |start, offered| upgrade_path::first_step(start, offered, wanted))?;
+    Some(format!("upgrade to {first} first"))
 }
 
 fn form(case: &Case<'_>, faults: &mut Faults) {
@@ -112,44 +100,33 @@ fn form(case: &Case<'_>, faults: &mut Faults) {
 fn not_lowered(case: &Case<'_>, faults: &mut Faults) {
     let Some((wanted, running)) = change(case) else { return };
     if parsed((wanted, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
-        let message = format!("kubernetesVersion cannot go from {running} down to {wanted}");
-        faults.add(KEY, message, format!("leave it at {running}, or choose a higher version"));
+        faults.add(
+            KEY,
+            upgrades::lowered(running, wanted),
+            format!("leave it at {running}, or choose a higher version"),
+        );
     }
 }
 
-/// The minor version after the running one, if the wanted version skips it. With long-term support, and from retired versions,
-/// Azure offers targets further away.
+/// The minor version after the running one, if the wanted version skips it.
 fn skipped(case: &Case<'_>) -> Option<String> {
-    let (wanted, running) = change(case)?;
-    let (to, from) = parsed((wanted, running))?;
-    let next = from.minor.saturating_add(1);
-    let skips = to.major == from.major && to.minor > next && !is_target(&targets(case), wanted);
-    skips.then(|| format!("{}.{next}", from.major))
+    let (wanted, _) = change(case)?;
+    with_start(case, |start, offered| upgrades::skipped_minor(start, offered, wanted))
 }
 
 fn one_minor(case: &Case<'_>, faults: &mut Faults) {
     let (Some(next), Some((wanted, running))) = (skipped(case), change(case)) else { return };
-    let remedy =
-        if targets(case).is_empty() { format!("upgrade to {next} first") } else { use_reachable(case) };
-    let message = format!(
-        "kubernetesVersion cannot go from {running} to {wanted} at once, because minor versions cannot be skipped"
-    );
-    faults.add(KEY, message, remedy);
+    let remedy = upgrade_first(case, wanted).unwrap_or_else(|| {
+        let has_none = with_start(case, upgrades::reachable).is_empty();
+        if has_none { format!("upgrade to {next} first") } else { use_reachable(case) }
+    });
+    faults.add(KEY, upgrades::skipping(running, wanted), remedy);
 }
 
 /// The future version of the control plane: the full running version if it stays.
 fn plane(case: &Case<'_>) -> Option<Version> {
     let wanted = wanted(case)?;
     Version::parse(case.running().filter(|running| is_same(wanted, running)).unwrap_or(wanted))
-}
-
-/// The number of minor versions by which nodes may be behind the control plane.
-fn allowed_skew(plane: Version) -> u32 {
-    if plane.minor >= 28 { 3 } else { 2 }
-}
-
-fn is_too_old(pool: Version, plane: Version) -> bool {
-    pool.major == plane.major && pool.minor.saturating_add(allowed_skew(plane)) < plane.minor
 }
 
 fn skew(case: &Case<'_>, faults: &mut Faults) {
@@ -230,20 +207,8 @@ fn use_pool_versions(case: &Case<'_>, pool: &Pool<'_>) -> String {
 
 /// The reason why a version is not available.
 fn unavailable(case: &Case<'_>, text: &str) -> Option<String> {
-    let region = case.region();
-    match versions::find(list(&case.azure.versions), text) {
-        _ if is_target(&case.azure.own_upgrades, text) => None,
-        None => Some(format!("is not offered in {region}")),
-        Some(minor) if !is_official(minor) && !case.long_term() => {
-            let why = if case.current.is_some() {
-                "which the cluster does not have"
-            } else {
-                "which is not managed here"
-            };
-            Some(format!("is offered in {region} only with long-term support, {why}"))
-        }
-        Some(_) => None,
-    }
+    let why = with_start(case, |start, offered| upgrades::unavailable(start, offered, text))?;
+    Some(why.describe(case.region(), case.current.is_some()))
 }
 
 fn offered(case: &Case<'_>, faults: &mut Faults) {
@@ -255,14 +220,12 @@ fn offered(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn reachable(case: &Case<'_>, faults: &mut Faults) {
-    let Some((wanted, running)) = change(case).filter(|_| has_targets(case)) else { return };
-    let is_higher = parsed((wanted, running)).is_some_and(|(to, from)| !to.is_lower_than(from));
+    let Some((wanted, running)) = change(case) else { return };
+    let is_unlisted = with_start(case, |start, offered| upgrades::is_unlisted(start, offered, wanted));
     // A skipped minor version has a rule of its own.
-    if is_higher && !is_target(&targets(case), wanted) && skipped(case).is_none() {
-        let message = format!(
-            "kubernetesVersion cannot go from {running} to {wanted}, because Azure does not offer this upgrade"
-        );
-        faults.add(KEY, message, use_reachable(case));
+    if is_unlisted && skipped(case).is_none() {
+        let remedy = upgrade_first(case, wanted).unwrap_or_else(|| use_reachable(case));
+        faults.add(KEY, upgrades::unlisted(running, wanted), remedy);
     }
 }
 
@@ -282,10 +245,7 @@ fn pool_offered(case: &Case<'_>, faults: &mut Faults) {
 
 fn preview(case: &Case<'_>, faults: &mut Faults) {
     let Some(text) = wanted(case).filter(|text| !runs(case.running(), text)) else { return };
-    let minor = versions::find(list(&case.azure.versions), text);
-    if minor.is_some_and(|minor| minor.is_preview == Some(true)) {
-        let message =
-            format!("kubernetesVersion {text} is a preview in {}, without support by Azure", case.region());
-        faults.add(KEY, message, use_reachable(case));
+    if is_preview(list(&case.azure.versions), text) {
+        faults.add(KEY, upgrades::preview(text, case.region()), use_reachable(case));
     }
 }

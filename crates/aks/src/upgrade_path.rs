@@ -1,0 +1,261 @@
+//! The path of a control plane to a version, along the upgrades that Azure lists: one minor version at a time where Azure allows
+//! it, with the newest patch at each stop. Upgrade plans and the remedies of the review use the same path.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::arm::KubernetesVersion;
+use super::upgrades::{self, Start, Unavailable};
+use super::versions::{self, Version, canonical, is_preview};
+
+/// The versions at which a path may stop although they are not for every cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Previews.
+    pub previews: bool,
+    /// Versions that need long-term support.
+    pub long_term: bool,
+}
+
+impl Allowed {
+    /// From what every cluster may do to what Azure denies or does not support.
+    const TIERS: [Self; 4] = [
+        Self { previews: false, long_term: false },
+        Self { previews: true, long_term: false },
+        Self { previews: false, long_term: true },
+        Self { previews: true, long_term: true },
+    ];
+}
+
+/// The versions on the way from the running version to `wanted`, which is the last one; a minor version alone is its newest patch
+/// that can be reached. Ends before `wanted`, or is empty, if Azure lists no way to it.
+pub fn path(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Vec<String> {
+    let targets = candidates(start, offered, wanted);
+    for allowed in Allowed::TIERS {
+        if let Some(found) = targets.iter().find_map(|target| route(start, offered, target, allowed)) {
+            return found;
+        }
+    }
+    let below = Version::parse(wanted).and_then(|wanted| newest(start, offered, Some(wanted)));
+    below.and_then(|version| route(start, offered, &version, Allowed::default())).unwrap_or_default()
+}
+
+/// The newest stable version that the cluster can be upgraded to in any number of steps; `None` if there is none.
+pub fn newest_stable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Option<String> {
+    newest(start, offered, None)
+}
+
+/// The first of several upgrades to `wanted`; `None` if one is enough or if Azure lists no way that this cluster may take.
+pub fn first_step(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Option<String> {
+    let targets = candidates(start, offered, wanted);
+    let route = targets.iter().find_map(|target| route(start, offered, target, Allowed::default()))?;
+    let [first, _, ..] = route.as_slice() else { return None };
+    Some(first.clone())
+}
+
+/// The full versions that `wanted` stands for, newest first.
+fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Vec<String> {
+    let Some(version) = Version::parse(wanted) else { return Vec::new() };
+    if version.patch.is_some() {
+        return vec![canonical(wanted)];
+    }
+    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own);
+    let mut patches: Vec<String> = known.filter(|patch| versions::is_same(patch, wanted)).cloned().collect();
+    versions::sort(&mut patches);
+    patches.reverse();
+    patches
+}
+
+/// The upgrades from a version, if it may stop at `target` and at what `allowed` names.
+fn steps(
+    start: &Start<'_>,
+    offered: &[KubernetesVersion],
+    target: &str,
+    allowed: Allowed,
+) -> BTreeSet<String> {
+    let start = Start { long_term: start.long_term || allowed.long_term, ..*start };
+    let mut steps = if upgrades::has_targets(&start, offered) {
+        upgrades::reachable(&start, offered)
+    } else {
+        assumed(&start, offered)
+    };
+    if allowed.long_term && !start.own.is_empty() {
+        steps.extend(upgrades::reachable(&Start { own: &[], ..start }, offered));
+    }
+    let may_stop = |version: &String| version == target || allowed.previews || !is_preview(offered, version);
+    steps.into_iter().filter(|version| may_stop(version)).collect()
+}
+
+/// The upgrades from a version of which Azure lists none because it is retired: those to the same and the next minor version,
+/// which the review does not reject either.
+fn assumed(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
+    let Some(from) = Version::parse(start.running) else { return Vec::new() };
+    let is_near = |version: &&String| {
+        Version::parse(version).is_some_and(|to| {
+            from.is_lower_than(to) && to.major == from.major && to.minor <= from.minor.saturating_add(1)
+        })
+    };
+    let has_plan = |version: &&String| {
+        upgrades::unavailable(start, offered, version) != Some(Unavailable::NeedsLongTermSupport)
+    };
+    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys());
+    known.filter(is_near).filter(has_plan).cloned().collect()
+}
+
+/// The minor versions that a step skips.
+fn skips(from: &str, to: &str) -> u32 {
+    let minors = Version::parse(from).zip(Version::parse(to));
+    minors.map_or(0, |(from, to)| to.minor.saturating_sub(from.minor).saturating_sub(1))
+}
+
+fn is_between(version: &str, from: &str, to: Option<Version>) -> bool {
+    Version::parse(version).zip(Version::parse(from)).is_some_and(|(version, from)| {
+        from.is_lower_than(version) && to.is_none_or(|to| version.is_lower_than(to))
+    })
+}
+
+/// The rest of a route from a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rest {
+    /// The skipped minor versions.
+    skipped: u32,
+    hops: u32,
+    next: Option<String>,
+}
+
+/// The route to exactly this version that skips the fewest minor versions, of those the shortest, of those the one with the newest
+/// patches; `None` if there is none.
+fn route(
+    start: &Start<'_>,
+    offered: &[KubernetesVersion],
+    target: &str,
+    allowed: Allowed,
+) -> Option<Vec<String>> {
+    let goal = Version::parse(target)?;
+    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own);
+    let mut stops: Vec<String> =
+        known.filter(|version| is_between(version, start.running, Some(goal))).cloned().collect();
+    versions::sort(&mut stops);
+    let mut rests = BTreeMap::from([(target.to_owned(), Rest { skipped: 0, hops: 0, next: None })]);
+    let best = |from: &Start<'_>, rests: &BTreeMap<String, Rest>| {
+        let rests = steps(from, offered, target, allowed).into_iter().filter_map(|next| {
+            let rest = rests.get(&next)?;
+            let skipped = rest.skipped.saturating_add(skips(from.running, &next));
+            Some(Rest { skipped, hops: rest.hops.saturating_add(1), next: Some(next) })
+        });
+        rests.min_by(compare)
+    };
+    // A step leads to a higher version, so the highest stops come first.
+    for stop in stops.iter().rev() {
+        if let Some(rest) = best(&Start { running: stop, own: &[], ..*start }, &rests) {
+            rests.insert(stop.clone(), rest);
+        }
+    }
+    let mut next = best(start, &rests)?.next;
+    let mut route = Vec::new();
+    while let Some(stop) = next {
+        next = rests.get(&stop).and_then(|rest| rest.next.clone());
+        route.push(stop);
+    }
+    Some(route)
+}
+
+fn compare(one: &Rest, other: &Rest) -> Ordering {
+    let version = |rest: &Rest| Reverse(rest.next.as_deref().and_then(Version::parse));
+    (one.skipped, one.hops, version(one)).cmp(&(other.skipped, other.hops, version(other)))
+}
+
+/// The newest stable version below `limit` to which a route leads.
+fn newest(start: &Start<'_>, offered: &[KubernetesVersion], limit: Option<Version>) -> Option<String> {
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    let mut open = vec![start.running.to_owned()];
+    while let Some(version) = open.pop() {
+        let own = if version == start.running { start.own } else { &[] };
+        let from = Start { running: &version, own, ..*start };
+        for next in steps(&from, offered, "", Allowed::default()) {
+            if is_between(&next, &version, limit) && found.insert(next.clone()) {
+                open.push(next);
+            }
+        }
+    }
+    found.into_iter().max_by(|one, other| versions::compare(one, other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered() -> Vec<KubernetesVersion> {
+        let both = r#""capabilities":{"supportPlan":["KubernetesOfficial","AKSLongTermSupport"]}"#;
+        let long = r#""capabilities":{"supportPlan":["AKSLongTermSupport"]}"#;
+        let json = format!(
+            r#"[
+            {{"version":"1.35","isPreview":true,{both},"patchVersions":{{"1.35.0":{{"upgrades":[]}}}}}},
+            {{"version":"1.34",{both},"patchVersions":{{"1.34.1":{{"upgrades":["1.35.0"]}}}}}},
+            {{"version":"1.33",{both},"patchVersions":{{"1.33.3":{{"upgrades":["1.33.6","1.34.1"]}},"1.33.6":{{"upgrades":["1.34.1"]}},
+                "1.33.9":{{"upgrades":[]}}}}}},
+            {{"version":"1.32",{both},"patchVersions":{{"1.32.7":{{"upgrades":["1.32.9","1.33.3"]}},"1.32.9":{{"upgrades":["1.33.3","1.33.6","1.33.9"]}}}}}},
+            {{"version":"1.31",{long},"patchVersions":{{"1.31.9":{{"upgrades":["1.32.7","1.32.9","1.33.3"]}}}}}},
+            {{"version":"1.30",{long},"patchVersions":{{"1.30.5":{{"upgrades":["1.31.9","1.32.7","1.33.3"]}}}}}}]"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn go(running: &str, long_term: bool, own: &[&str], wanted: &str) -> String {
+        let own: Vec<String> = own.iter().map(|version| (*version).to_owned()).collect();
+        path(&Start { running, long_term, own: &own }, &offered(), wanted).join(" ")
+    }
+
+    #[test]
+    fn path_follows_azures_upgrades_one_minor_at_a_time() {
+        for (running, long_term, own, wanted, expected) in [
+            ("1.32.9", false, &[][..], "1.33.6", "1.33.6"),
+            // The newest patch of the next minor version from which the target can be reached.
+            ("1.32.9", false, &[], "1.34.1", "1.33.6 1.34.1"),
+            // 1.33.6 needs 1.32.9 first, and is not worth another stop.
+            ("1.32.7", false, &[], "1.34.1", "1.33.3 1.34.1"),
+            ("1.32.7", false, &[], "1.33.6", "1.33.3 1.33.6"),
+            ("1.32.7", false, &[], "1.33", "1.32.9 1.33.9"),
+            ("1.32.7", false, &[], "1.34", "1.33.3 1.34.1"),
+            // With long-term support, one minor version at a time where Azure lists them.
+            ("1.30.5", true, &[], "1.33.6", "1.31.9 1.32.9 1.33.6"),
+            ("1.30.5", true, &["1.32.7"], "1.33.6", "1.32.7 1.33.3 1.33.6"),
+            // Without it, only over what everybody may have.
+            ("1.30.5", false, &[], "1.33.6", "1.32.7 1.33.3 1.33.6"),
+            ("1.30.5", false, &[], "1.31.9", "1.31.9"),
+            // What Azure names for this cluster replaces the list.
+            ("1.32.9", false, &["1.33.3"], "1.33.6", "1.33.3 1.33.6"),
+            ("1.32.9", false, &["1.34.1"], "1.34.1", "1.34.1"),
+            // Retired, and its profile is unknown.
+            ("1.31.1", false, &[], "1.33.3", "1.32.9 1.33.3"),
+            ("1.29.1", false, &[], "1.33.3", "1.30.5 1.31.9 1.32.9 1.33.3"),
+            ("1.28.1", true, &[], "1.33.3", ""),
+            // No way: as far as possible.
+            ("1.32.9", false, &[], "1.34.99", "1.33.6 1.34.1"),
+            ("1.33.9", false, &[], "1.34.1", ""),
+            ("1.34.1", false, &[], "1.35.0", "1.35.0"),
+            ("1.33.6", false, &[], "1.35", "1.34.1 1.35.0"),
+            ("1.33.6", false, &[], "nonsense", ""),
+        ] {
+            assert_eq!(go(running, long_term, own, wanted), expected, "{running} {own:?} {wanted}");
+        }
+    }
+
+    #[test]
+    fn first_step_and_newest_stable_version() {
+        let start = |running| Start { running, long_term: false, own: &[] };
+        for (running, wanted, expected) in [
+            ("1.32.9", "1.34.1", Some("1.33.6")),
+            ("1.32.9", "1.33.6", None),
+            ("1.32.9", "1.36.0", None),
+            ("1.33.9", "1.34.1", None),
+        ] {
+            assert_eq!(first_step(&start(running), &offered(), wanted).as_deref(), expected, "{running}");
+        }
+        for (running, expected) in
+            [("1.32.7", Some("1.34.1")), ("1.34.1", None), ("1.33.9", None), ("1.31.1", Some("1.34.1"))]
+        {
+            assert_eq!(newest_stable(&start(running), &offered()).as_deref(), expected, "{running}");
+        }
+    }
+}
