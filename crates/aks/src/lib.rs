@@ -30,6 +30,7 @@ pub mod system_namespaces;
 #[cfg(test)]
 mod testing;
 pub mod upgrade_path;
+pub mod upgrade_plan;
 pub mod upgrades;
 pub mod versions;
 pub mod vm_size;

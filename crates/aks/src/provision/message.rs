@@ -5,7 +5,7 @@ use crate::shell;
 use crate::spec::AksConfig;
 
 /// The name of the cluster.
-pub(super) fn name(spec: &AksConfig) -> &str {
+pub(crate) fn name(spec: &AksConfig) -> &str {
     spec.cluster_name.as_deref().unwrap_or_default()
 }
 
@@ -39,11 +39,15 @@ pub(super) fn unreadable(spec: &AksConfig) -> String {
     Unreadable::NoVersion(name(spec).to_owned()).to_string()
 }
 
+/// The command that starts the cluster.
+pub(crate) fn start_command(spec: &AksConfig) -> String {
+    let (group, name) = (spec.resource_group.as_deref().unwrap_or_default(), name(spec));
+    shell::command(&["az", "aks", "start", "--resource-group", group, "--name", name])
+}
+
 /// The cluster is stopped.
 pub(super) fn stopped(spec: &AksConfig) -> String {
-    let (group, name) = (spec.resource_group.as_deref().unwrap_or_default(), name(spec));
-    let start = shell::command(&["az", "aks", "start", "--resource-group", group, "--name", name]);
-    format!("the cluster {name} is stopped in Azure; start it: {start}")
+    format!("the cluster {} is stopped in Azure; start it: {}", name(spec), start_command(spec))
 }
 
 /// The creation failed.

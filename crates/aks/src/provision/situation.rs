@@ -122,16 +122,31 @@ pub(super) fn failed_pools(cluster: &Value) -> Vec<String> {
     profiles(cluster).filter(has_failed).filter_map(|pool| text(pool, &["name"])).collect()
 }
 
+fn is_busy(state: &str) -> bool {
+    !is_one_of(state, &SETTLED)
+}
+
+/// The state of a cluster while an operation is in progress.
+pub(crate) fn busy_cluster(cluster: &Value) -> Option<String> {
+    text(cluster, &["properties", "provisioningState"]).filter(|state| is_busy(state))
+}
+
+/// The pools of which an operation is in progress, with their states.
+pub(crate) fn busy_pools(cluster: &Value) -> Vec<(String, String)> {
+    let busy = profiles(cluster).filter_map(|pool| {
+        let state = text(pool, &["provisioningState"]).filter(|state| is_busy(state))?;
+        Some((text(pool, &["name"]).unwrap_or_default(), state))
+    });
+    busy.collect()
+}
+
 /// A description of Azure's running operation.
 pub(super) fn running_operation(cluster: &Value) -> Option<String> {
-    let is_busy = |state: &String| !is_one_of(state, &SETTLED);
-    if let Some(state) = text(cluster, &["properties", "provisioningState"]).filter(is_busy) {
+    if let Some(state) = busy_cluster(cluster) {
         return Some(format!("Azure: the cluster is {state}"));
     }
-    profiles(cluster).find_map(|pool| {
-        let state = text(pool, &["provisioningState"]).filter(is_busy)?;
-        Some(format!("Azure: node pool {} is {state}", text(pool, &["name"]).unwrap_or_default()))
-    })
+    let (pool, state) = busy_pools(cluster).into_iter().next()?;
+    Some(format!("Azure: node pool {pool} is {state}"))
 }
 
 /// Whether Azure is deleting the cluster.
@@ -140,8 +155,16 @@ pub(super) fn is_deleting(cluster: &Value) -> bool {
 }
 
 /// Whether the control plane and the nodes are stopped (`az aks stop`).
-pub(super) fn is_stopped(cluster: &Value) -> bool {
+pub(crate) fn is_stopped(cluster: &Value) -> bool {
     text(cluster, &["properties", "powerState", "code"]).is_some_and(|code| is_one_of(&code, &["Stopped"]))
+}
+
+/// The pools whose nodes are stopped.
+pub(crate) fn stopped_pools(cluster: &Value) -> Vec<String> {
+    let is_stopped = |pool: &&Value| {
+        text(pool, &["powerState", "code"]).is_some_and(|code| is_one_of(&code, &["Stopped"]))
+    };
+    profiles(cluster).filter(is_stopped).filter_map(|pool| text(pool, &["name"])).collect()
 }
 
 #[cfg(test)]

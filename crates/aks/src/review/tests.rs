@@ -2,6 +2,7 @@
 
 mod example;
 mod examples;
+mod hops;
 mod situation;
 
 use std::collections::BTreeSet;

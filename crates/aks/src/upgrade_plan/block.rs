@@ -1,0 +1,204 @@
+//! What blocks a hop of an upgrade, with a remedy and the source of the rule.
+
+use serde_json::Value;
+
+use super::pools::PoolState;
+use crate::arm::KubernetesVersion;
+use crate::provision::message;
+use crate::provision::situation::{busy_cluster, busy_pools, is_stopped};
+use crate::review::sources::{CODES, MANAGED_CLUSTERS, ROLES, SUPPORTED, UPGRADE, learn};
+use crate::review::{Denial, DenialKind};
+use crate::spec::AksConfig;
+use crate::upgrades::{self, Start, Unavailable};
+use crate::versions::{Version, is_preview};
+
+const LONG_TERM: &str = learn!("Long-term support for AKS versions", "azure/aks/long-term-support");
+const POWER: &str = learn!("Stop and start an AKS cluster", "azure/aks/start-stop-cluster");
+
+/// A reason why a hop cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The kind of reason.
+    pub code: Code,
+    /// One sentence, without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// Source of the rule: a document of Azure with its URL.
+    pub source: &'static str,
+}
+
+/// The kinds of reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// The version is lower than the running one.
+    Downgrade,
+    /// The region does not have the version.
+    VersionNotOffered,
+    /// The version needs long-term support, which the cluster does not have.
+    NeedsLongTermSupport,
+    /// Azure does not list this upgrade.
+    UpgradeNotOffered,
+    /// The version is a preview.
+    PreviewOnly,
+    /// A pool would be too far behind the control plane.
+    PoolTooOld,
+    /// The quota is too small for the nodes that an upgrade adds.
+    QuotaShort,
+    /// The cluster is stopped.
+    ClusterStopped,
+    /// An operation of Azure on the cluster is in progress.
+    ClusterBusy,
+    /// An operation of Azure on a pool is in progress.
+    PoolBusy,
+    /// The login service rejects the credential.
+    CredentialExpired,
+    /// The credential lacks a role, or its subscription cannot be used.
+    AccessDenied,
+}
+
+impl Code {
+    /// All codes.
+    pub const ALL: [Self; 12] = [
+        Self::Downgrade,
+        Self::VersionNotOffered,
+        Self::NeedsLongTermSupport,
+        Self::UpgradeNotOffered,
+        Self::PreviewOnly,
+        Self::PoolTooOld,
+        Self::QuotaShort,
+        Self::ClusterStopped,
+        Self::ClusterBusy,
+        Self::PoolBusy,
+        Self::CredentialExpired,
+        Self::AccessDenied,
+    ];
+
+    /// The name in responses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Downgrade => "downgrade",
+            Self::VersionNotOffered => "versionNotOffered",
+            Self::NeedsLongTermSupport => "needsLongTermSupport",
+            Self::UpgradeNotOffered => "upgradeNotOffered",
+            Self::PreviewOnly => "previewOnly",
+            Self::PoolTooOld => "poolTooOld",
+            Self::QuotaShort => "quotaShort",
+            Self::ClusterStopped => "clusterStopped",
+            Self::ClusterBusy => "clusterBusy",
+            Self::PoolBusy => "poolBusy",
+            Self::CredentialExpired => "credentialExpired",
+            Self::AccessDenied => "accessDenied",
+        }
+    }
+}
+
+impl Block {
+    pub(super) fn new(
+        code: Code,
+        source: &'static str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { code, message: message.into(), remedy: remedy.into(), source }
+    }
+}
+
+/// What versions block in an upgrade of the control plane, by the rules of the review. Without the versions of the region, only a
+/// downgrade.
+pub(super) fn control_plane(
+    start: &Start<'_>,
+    offered: Option<&[KubernetesVersion]>,
+    to: &str,
+    region: &str,
+) -> Vec<Block> {
+    let from = start.running;
+    let is_lowered =
+        Version::parse(to).zip(Version::parse(from)).is_some_and(|(to, from)| to.is_lower_than(from));
+    if is_lowered {
+        let remedy = format!("leave it at {from}, or choose a higher version");
+        return vec![Block::new(Code::Downgrade, UPGRADE, upgrades::lowered(from, to), remedy)];
+    }
+    let Some(offered) = offered else { return without_list(from, to) };
+    let use_reachable = || upgrades::use_reachable(start, offered);
+    let mut blocks = Vec::new();
+    if let Some(why) = upgrades::unavailable(start, offered, to) {
+        let message = format!("kubernetesVersion {to} {}", why.describe(region, true));
+        blocks.push(match why {
+            Unavailable::NotOffered => {
+                Block::new(Code::VersionNotOffered, SUPPORTED, message, use_reachable())
+            }
+            Unavailable::NeedsLongTermSupport => {
+                let remedy = format!(
+                    "{}, or give the cluster long-term support (az aks update --tier premium --k8s-support-plan \
+                     AKSLongTermSupport)",
+                    use_reachable()
+                );
+                Block::new(Code::NeedsLongTermSupport, LONG_TERM, message, remedy)
+            }
+        });
+    } else if upgrades::skipped_minor(start, offered, to).is_some() {
+        let message = upgrades::skipping(from, to);
+        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, use_reachable()));
+    } else if upgrades::is_unlisted(start, offered, to) {
+        let message = upgrades::unlisted(from, to);
+        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, use_reachable()));
+    }
+    if is_preview(offered, to) {
+        let message = upgrades::preview(to, region);
+        blocks.push(Block::new(Code::PreviewOnly, SUPPORTED, message, use_reachable()));
+    }
+    blocks
+}
+
+/// Without the versions of the region, a hop is at most to the next minor version, unless that would be a long list.
+fn without_list(from: &str, to: &str) -> Vec<Block> {
+    let is_next = Version::parse(from)
+        .zip(Version::parse(to))
+        .is_some_and(|(from, to)| from.major == to.major && to.minor <= from.minor.saturating_add(1));
+    if is_next {
+        return Vec::new();
+    }
+    let message = upgrades::skipping(from, to);
+    vec![Block::new(Code::UpgradeNotOffered, UPGRADE, message, "use the next minor version first")]
+}
+
+/// A pool that even its upgrade leaves too far behind.
+pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
+    let (name, version) = (pool.name(), pool.version.as_deref().unwrap_or_default());
+    let message = format!("node pool {name} has {version}, which is too far behind kubernetesVersion {to}");
+    Block::new(Code::PoolTooOld, UPGRADE, message, "replace the pool by one with a newer version")
+}
+
+/// What the state of a cluster in Azure blocks at the moment.
+pub fn present(cluster: &Value, spec: &AksConfig) -> Vec<Block> {
+    const WAIT: &str = "wait until Azure has finished; a change that is saved now waits as well";
+    let name = message::name(spec);
+    let mut blocks = Vec::new();
+    if is_stopped(cluster) {
+        let remedy = format!("start it: {}", message::start_command(spec));
+        let message = format!("the cluster {name} is stopped in Azure");
+        blocks.push(Block::new(Code::ClusterStopped, POWER, message, remedy));
+    }
+    if let Some(state) = busy_cluster(cluster) {
+        let message = format!("the cluster {name} is {state} in Azure");
+        blocks.push(Block::new(Code::ClusterBusy, MANAGED_CLUSTERS, message, WAIT));
+    }
+    blocks.extend(busy_pools(cluster).into_iter().map(|(pool, state)| {
+        Block::new(Code::PoolBusy, MANAGED_CLUSTERS, format!("node pool {pool} is {state} in Azure"), WAIT)
+    }));
+    blocks
+}
+
+/// A credential with which Azure permits no change.
+pub fn rejected_access(denial: &Denial) -> Block {
+    let Denial { kind, message, remedy, .. } = denial;
+    let (code, source, what) = match kind {
+        DenialKind::Credential => (Code::CredentialExpired, CODES, "the cloud credential is rejected"),
+        DenialKind::Subscription => {
+            (Code::AccessDenied, ROLES, "the subscription of the cloud credential cannot be used")
+        }
+        DenialKind::Role => (Code::AccessDenied, ROLES, "the cloud credential lacks a role"),
+    };
+    Block::new(code, source, format!("{what}: {message}"), remedy.clone())
+}

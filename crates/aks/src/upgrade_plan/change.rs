@@ -1,0 +1,33 @@
+//! The changes of `aksConfig` that make hops. A PUT merges `aksConfig` key by key and replaces lists, so a change of a node pool
+//! contains all pools that the user states, with the versions of the hops before.
+
+use serde_json::{Value, json};
+
+use crate::spec::Object;
+
+/// The change that upgrades the control plane.
+pub(super) fn of_control_plane(to: &str) -> Object {
+    Object::from_iter([("kubernetesVersion".to_owned(), to.into())])
+}
+
+/// The node pools of the specification after the hops so far.
+pub(super) struct Change {
+    pools: Vec<Value>,
+}
+
+impl Change {
+    /// Begins with the pools of the stored `aksConfig`, as the user wrote them.
+    pub(super) fn new(stated_pools: &[Value]) -> Self {
+        Self { pools: stated_pools.to_vec() }
+    }
+
+    /// The change that upgrades a pool. A pool that the user does not state is added with its version alone.
+    pub(super) fn of_pool(&mut self, name: &str, to: &str) -> Object {
+        let is_named = |pool: &&mut Value| pool.get("name").and_then(Value::as_str) == Some(name);
+        match self.pools.iter_mut().find(is_named).and_then(Value::as_object_mut) {
+            Some(pool) => drop(pool.insert("orchestratorVersion".to_owned(), to.into())),
+            None => self.pools.push(json!({"name": name, "orchestratorVersion": to})),
+        }
+        Object::from_iter([("nodePools".to_owned(), self.pools.clone().into())])
+    }
+}

@@ -1,0 +1,91 @@
+//! Node pools in upgrades: their versions, and the nodes that are added while an upgrade lasts.
+
+use serde_json::Value;
+
+use super::block::{Block, Code};
+use super::{PlanInput, Surge};
+use crate::arm::VmSku;
+use crate::cluster_details::ClusterDetails;
+use crate::provision::situation::stopped_pools;
+use crate::review::surge;
+use crate::spec::{AksConfig, NodePool};
+use crate::upgrades::{self, Start};
+use crate::versions::{self, Version, is_preview};
+use crate::vm_size::{self, QUOTAS, SURGE_REMEDY};
+
+/// A node pool in Azure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolState {
+    /// The pool with the keys of `aksConfig`.
+    pub spec: NodePool,
+    /// The version of its nodes, if it is known.
+    pub version: Option<String>,
+    /// Whether its nodes are stopped.
+    pub stopped: bool,
+}
+
+impl PoolState {
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.spec.name.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn parsed(&self) -> Option<Version> {
+        self.version.as_deref().and_then(Version::parse)
+    }
+
+    fn offer<'a>(&self, sizes: &'a [VmSku]) -> Option<&'a VmSku> {
+        let size = self.spec.vm_size.as_deref()?;
+        sizes.iter().find(|offer| offer.is_named(size))
+    }
+}
+
+/// The pools of an observed cluster, in Azure's order; `cluster` is Azure's response, if Azure was asked.
+pub fn pool_states(
+    upstream: &AksConfig,
+    details: &ClusterDetails,
+    cluster: Option<&Value>,
+) -> Vec<PoolState> {
+    let stopped = cluster.map(stopped_pools).unwrap_or_default();
+    let state = |pool: &NodePool| {
+        let name = pool.name.as_ref()?;
+        let running = details.pool_versions.get(name).or(pool.orchestrator_version.as_ref());
+        Some(PoolState { spec: pool.clone(), version: running.cloned(), stopped: stopped.contains(name) })
+    };
+    upstream.pools().iter().filter_map(state).collect()
+}
+
+/// The version to which a pool goes while the control plane has not moved: that of the control plane, or the newest one below it
+/// that Azure names for this pool.
+pub(super) fn target(pool: &PoolState, plane: &str, input: &PlanInput<'_>) -> String {
+    let named = input.pool_targets.get(pool.name()).map_or(&[][..], Vec::as_slice);
+    let offered = input.offered.unwrap_or_default();
+    let start = Start { own: &[], ..input.start };
+    let fits = |version: &&String| {
+        let parsed = Version::parse(version).zip(Version::parse(plane)).zip(pool.parsed());
+        parsed.is_some_and(|((version, plane), from)| {
+            from.is_lower_than(version) && !plane.is_lower_than(version)
+        }) && !is_preview(offered, version)
+            && upgrades::unavailable(&start, offered, version).is_none()
+    };
+    let newest = named.iter().filter(fits).max_by(|one, other| versions::compare(one, other));
+    if named.iter().any(|version| version == plane) { plane } else { newest.map_or(plane, String::as_str) }
+        .to_owned()
+}
+
+/// The nodes that an upgrade of the pool adds; `None` if it has none.
+pub(super) fn surge_of(pool: &PoolState, input: &PlanInput<'_>) -> Option<Surge> {
+    let nodes = pool.spec.count.filter(|count| *count > 0 && !pool.stopped)?;
+    let nodes = surge(&pool.spec, nodes);
+    let vcpus = input.sizes.and_then(|sizes| pool.offer(sizes)?.capabilities.vcpus);
+    Some(Surge { nodes, vcpus: vcpus.map(|vcpus| vcpus.saturating_mul(nodes)) })
+}
+
+/// The quotas that are too small for these nodes.
+pub(super) fn blocks(pool: &PoolState, surge: Option<Surge>, input: &PlanInput<'_>) -> Vec<Block> {
+    let offer = input.sizes.and_then(|sizes| pool.offer(sizes));
+    let (Some(surge), Some(offer), Some(usages)) = (surge, offer, input.usages) else { return Vec::new() };
+    let messages = vm_size::surge_shortages(pool.name(), offer, surge.nodes, usages, input.region);
+    let block = |message| Block::new(Code::QuotaShort, QUOTAS, message, SURGE_REMEDY);
+    messages.into_iter().map(block).collect()
+}
