@@ -2,6 +2,7 @@
 //! cluster uses.
 
 pub mod regions;
+pub mod kubernetes_versions;
 pub mod vm_sizes;
 
 /// Whether something can be used.
