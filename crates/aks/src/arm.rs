@@ -10,6 +10,7 @@ mod lenient;
 mod location;
 mod managed_cluster;
 mod permission;
+mod policy;
 mod provider;
 mod resource;
 mod subscription;
@@ -26,6 +27,10 @@ pub use lenient::{Element, Maybe};
 pub use location::{Location, Metadata, ZoneMapping};
 pub use managed_cluster::{AadProfile, ApiServerAccessProfile, ManagedCluster, ManagedClusterProperties};
 pub use permission::Permission;
+pub use policy::{
+    ParameterDefinition, ParameterValue, PolicyAssignment, PolicyAssignmentProperties, PolicyDefinition,
+    PolicyDefinitionProperties, PolicyRule, PolicyThen,
+};
 pub use provider::Provider;
 pub use resource::Resource;
 pub use subscription::Subscription;

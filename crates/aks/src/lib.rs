@@ -22,6 +22,7 @@ pub mod regions;
 pub mod registration;
 pub mod resource_group;
 pub mod review;
+pub mod rights;
 pub mod role;
 pub mod shell;
 pub mod spec;

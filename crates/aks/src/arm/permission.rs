@@ -70,4 +70,28 @@ mod tests {
             assert_eq!(role(actions, not_actions).grants(WRITE), expected, "{actions:?} {not_actions:?}");
         }
     }
+
+    /// Whether the parts of a pattern occur in the action in their order; by trying all positions.
+    fn matches_by_trying(pattern: &[u8], action: &[u8]) -> bool {
+        match (pattern.split_first(), action.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => {
+                (0..=action.len()).any(|skipped| matches_by_trying(rest, &action[skipped..]))
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+            (Some((expected, pattern)), Some((byte, action))) => {
+                expected.eq_ignore_ascii_case(byte) && matches_by_trying(pattern, action)
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn patterns_match_as_if_all_positions_were_tried(
+            pattern in "[aAb/*]{0,8}", action in "[aAb/]{0,10}",
+        ) {
+            let expected = matches_by_trying(pattern.as_bytes(), action.as_bytes());
+            proptest::prop_assert_eq!(matches(&pattern, &action), expected);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::azure::{Block, DenialKind};
 use super::case::Case;
 use super::rule::{Faults, Rule, Scope};
 use super::sources::{CODES, ROLES, learn};
-use crate::arm::Permission;
+use crate::rights::lacks;
 use crate::shell;
 
 const STATES: &str =
@@ -84,12 +84,6 @@ fn missing_permission(case: &Case<'_>) -> Option<&'static str> {
     let permissions = case.azure.permissions.known()?;
     let group = (!permissions.group_exists).then_some(CREATE_GROUP);
     [CREATE_CLUSTER].into_iter().chain(group).find(|action| lacks(&permissions.roles, action))
-}
-
-/// Whether Azure lists roles and none of them grants the action. An empty list means nothing: an application without any role may
-/// not read it.
-fn lacks(roles: &[Permission], action: &str) -> bool {
-    !roles.is_empty() && !roles.iter().any(|role| role.grants(action))
 }
 
 fn provider(case: &Case<'_>, faults: &mut Faults) {

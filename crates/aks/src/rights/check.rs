@@ -1,0 +1,212 @@
+//! The result of checking a credential: the verdict with its reasons, and the role assignments that add what is missing.
+
+use super::assess::{AssessedOperation, RightsInput, SubscriptionState, assess};
+use super::operations::READ_SUBSCRIPTION;
+use super::policies::{AssignedPolicy, PolicyEffect};
+use super::reasons;
+use super::{Condition, Decision, Registration, Scope, built_in_roles, smallest_roles};
+use crate::catalog::{Reason, Verdict, verdict};
+use crate::shell;
+
+/// What a credential can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialCheck {
+    /// `Usable` if it can do everything, `Unusable` if it can neither create nor import a cluster.
+    pub verdict: Verdict,
+    /// The reasons, the worst first.
+    pub reasons: Vec<Reason>,
+    /// The needed operations.
+    pub operations: Vec<AssessedOperation>,
+    /// The smallest role assignments that allow what is denied.
+    pub assignments: Vec<RoleAssignment>,
+    /// The resource providers that clusters need.
+    pub providers: Vec<Registration>,
+    /// The policies that deny, and those whose effect is unknown.
+    pub policies: Vec<AssignedPolicy>,
+    /// The parts that could not be read.
+    pub unchecked: Vec<Unchecked>,
+}
+
+/// A part that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unchecked {
+    /// `subscription`, `permissions`, `providers` or `policies`.
+    pub part: &'static str,
+    /// The resource ID or the name of what could not be read.
+    pub subject: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// A role assignment that adds missing rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleAssignment {
+    /// The name of a built-in role.
+    pub role: &'static str,
+    /// The scope.
+    pub scope: Scope,
+    /// The missing actions that it grants.
+    pub actions: Vec<&'static str>,
+    /// The case in which they are needed; `None`: always.
+    pub condition: Option<Condition>,
+    /// The command that creates it, for a POSIX shell.
+    pub command: String,
+    /// The page of Azure's documentation with the definition of the role.
+    pub source: &'static str,
+}
+
+/// The result for a credential that Azure rejects as a whole, or that could not be tried.
+pub fn rejected(reason: Reason) -> CredentialCheck {
+    CredentialCheck {
+        verdict: reason.verdict,
+        reasons: vec![reason],
+        operations: Vec::new(),
+        assignments: Vec::new(),
+        providers: Vec::new(),
+        policies: Vec::new(),
+        unchecked: Vec::new(),
+    }
+}
+
+/// Checks a credential whose login succeeded.
+pub fn check(input: RightsInput) -> CredentialCheck {
+    let operations = assess(&input);
+    let has_no_role = has_no_role(&input, &operations);
+    let is_missing = |operation: &AssessedOperation| operation.is_denied() || has_no_role;
+    let assignments = assignments(&input, &operations, is_missing);
+    let mut unchecked = unchecked(&input);
+    let mut reasons = reasons::of_subscription(&input.subscription);
+    if has_no_role {
+        // These parts are denied for the same reason.
+        unchecked.clear();
+        reasons.push(reasons::no_role(&assignments));
+    } else {
+        reasons.extend(reasons::of_operations(&input, &operations, &assignments));
+        reasons.extend(unchecked.iter().map(reasons::unchecked));
+    }
+    reasons.extend(reasons::of_providers(&input));
+    let mut policies = input.policies.unwrap_or_default();
+    policies.retain(|policy| policy.effect != PolicyEffect::Harmless);
+    reasons.extend(policies.iter().filter_map(reasons::of_policy));
+    // The sort is stable.
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
+    CredentialCheck {
+        verdict: verdict(&reasons),
+        reasons,
+        operations,
+        assignments,
+        providers: input.providers,
+        policies,
+        unchecked,
+    }
+}
+
+/// Whether the application may not even read the subscription, and Azure lists no role of it on any scope.
+fn has_no_role(input: &RightsInput, operations: &[AssessedOperation]) -> bool {
+    let is_unknown = |operation: &AssessedOperation| matches!(operation.decision, Decision::Unknown(_));
+    input.subscription == SubscriptionState::Denied
+        && operations.iter().all(|operation| is_unknown(operation) || operation.action == READ_SUBSCRIPTION)
+}
+
+/// The smallest assignments that add all missing operations: first those that are always needed, then those of each case.
+/// Each has the narrowest scope that suffices.
+fn assignments(
+    input: &RightsInput,
+    operations: &[AssessedOperation],
+    is_missing: impl Fn(&AssessedOperation) -> bool,
+) -> Vec<RoleAssignment> {
+    let missing: Vec<&AssessedOperation> = operations
+        .iter()
+        // Registering a provider once needs no role.
+        .filter(|operation| !matches!(operation.condition, Some(Condition::UnregisteredProvider(_))))
+        .filter(|operation| is_missing(operation))
+        .collect();
+    let mut cases: Vec<Option<Condition>> = missing.iter().map(|operation| case(operation)).collect();
+    cases.sort_unstable();
+    cases.dedup();
+    let mut assignments: Vec<RoleAssignment> = Vec::new();
+    for condition in cases {
+        for rights in &input.scopes {
+            let needed = missing.iter().filter(|operation| {
+                case(operation) == condition
+                    && target(input, operation) == rights.scope
+                    && !is_granted(&assignments, operation, &rights.scope)
+            });
+            let mut actions: Vec<&'static str> = needed.map(|operation| operation.action).collect();
+            actions.sort_unstable();
+            actions.dedup();
+            for role in smallest_roles(&actions) {
+                let granted =
+                    actions.iter().filter(|action| role.permission().grants(action)).copied().collect();
+                assignments.push(RoleAssignment {
+                    role: role.name,
+                    scope: rights.scope.clone(),
+                    actions: granted,
+                    condition,
+                    command: assign(&input.client_id, role.name, &rights.scope),
+                    source: role.source,
+                });
+            }
+        }
+    }
+    assignments
+}
+
+/// The condition, if its case is not there.
+fn case(operation: &AssessedOperation) -> Option<Condition> {
+    operation.condition.filter(|_| !operation.is_needed)
+}
+
+/// The scope on which a role can be assigned: a resource group that does not exist has none.
+fn target(input: &RightsInput, operation: &AssessedOperation) -> Scope {
+    let exists = input.scopes.iter().any(|rights| rights.exists && rights.scope == operation.scope);
+    if exists { operation.scope.clone() } else { Scope { group: None, ..operation.scope.clone() } }
+}
+
+/// Whether an assignment for the same case, or one that is always needed, grants the operation on the scope.
+fn is_granted(assignments: &[RoleAssignment], operation: &AssessedOperation, scope: &Scope) -> bool {
+    assignments.iter().any(|assignment| {
+        (assignment.scope.group.is_none() || assignment.scope == *scope)
+            && (assignment.condition.is_none() || assignment.condition == case(operation))
+            && built_in_roles::find(assignment.role)
+                .is_some_and(|role| role.permission().grants(operation.action))
+    })
+}
+
+fn assign(client_id: &str, role: &str, scope: &Scope) -> String {
+    let scope = scope.resource_id();
+    let words =
+        ["az", "role", "assignment", "create", "--assignee", client_id, "--role", role, "--scope", &scope];
+    shell::command(&words)
+}
+
+fn unchecked(input: &RightsInput) -> Vec<Unchecked> {
+    let unchecked = |part, subject: &str, reason: &str| Unchecked {
+        part,
+        subject: subject.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let mut parts = Vec::new();
+    let subscription = input.scopes.first().map(|rights| rights.scope.resource_id()).unwrap_or_default();
+    if let SubscriptionState::Unknown(reason) = &input.subscription {
+        parts.push(unchecked("subscription", &subscription, reason));
+    }
+    for rights in &input.scopes {
+        // A missing group has the roles of the subscription.
+        if let (true, Some(reason)) = (rights.exists, rights.unknown()) {
+            parts.push(unchecked("permissions", &rights.scope.resource_id(), reason));
+        }
+    }
+    for provider in &input.providers {
+        if let Err(reason) = &provider.state {
+            parts.push(unchecked("providers", provider.namespace, reason));
+        }
+    }
+    if let Err(reason) = &input.policies {
+        parts.push(unchecked("policies", &subscription, reason));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests;

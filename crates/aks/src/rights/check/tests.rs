@@ -1,0 +1,249 @@
+//! Checks of credentials with different roles.
+
+use super::*;
+use crate::arm::{Permission, Subscription};
+use crate::rights::{Purpose, ScopeRights};
+
+const CLIENT: &str = "c0ffee00-0001-4000-8000-000000000001";
+const AKS_ROLE: &str = "Azure Kubernetes Service Contributor Role";
+
+fn role(name: &str) -> Permission {
+    super::super::built_in_roles::find(name).unwrap().permission()
+}
+
+fn custom(actions: &[&str], not_actions: &[&str]) -> Permission {
+    let text = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
+    Permission { actions: text(actions), not_actions: text(not_actions) }
+}
+
+fn rights(group: Option<&str>, roles: &[Permission]) -> ScopeRights {
+    let scope = Scope { subscription: "s".to_owned(), group: group.map(str::to_owned) };
+    ScopeRights { scope, exists: true, roles: Ok(roles.to_vec()) }
+}
+
+fn input(scopes: Vec<ScopeRights>) -> RightsInput {
+    let providers = ["Microsoft.ContainerService", "Microsoft.Compute", "Microsoft.OperationalInsights"];
+    RightsInput {
+        client_id: CLIENT.to_owned(),
+        subscription: SubscriptionState::Known(Subscription { state: Some("Enabled".to_owned()) }),
+        scopes,
+        providers: providers
+            .map(|namespace| Registration { namespace, state: Ok("Registered".to_owned()) })
+            .to_vec(),
+        policies: Ok(Vec::new()),
+    }
+}
+
+fn codes(check: &CredentialCheck) -> Vec<&'static str> {
+    check.reasons.iter().map(|reason| reason.code).collect()
+}
+
+fn roles(check: &CredentialCheck) -> Vec<(&'static str, Option<&str>, Option<Condition>)> {
+    let assignments = check.assignments.iter();
+    assignments
+        .map(|assignment| (assignment.role, assignment.scope.group.as_deref(), assignment.condition))
+        .collect()
+}
+
+fn unregister(input: &mut RightsInput, namespace: &str) {
+    for provider in input.providers.iter_mut().filter(|provider| provider.namespace == namespace) {
+        provider.state = Ok("NotRegistered".to_owned());
+    }
+}
+
+#[test]
+fn contributor_on_the_subscription_can_do_everything() {
+    for groups in [&[][..], &["a", "b"]] {
+        let contributor = [role("Contributor")];
+        let mut scopes = vec![rights(None, &contributor)];
+        scopes.extend(groups.iter().map(|group| rights(Some(group), &contributor)));
+        let check = check(input(scopes));
+        assert_eq!((check.verdict, codes(&check)), (Verdict::Usable, vec![]), "{groups:?}");
+        assert!(check.operations.iter().all(|operation| operation.decision == Decision::Allowed));
+        assert_eq!((check.assignments.len(), check.unchecked.len()), (0, 0));
+    }
+}
+
+#[test]
+fn reader_can_only_list() {
+    let check = check(input(vec![rights(None, &[role("Reader")])]));
+    assert_eq!(check.verdict, Verdict::Unusable);
+    assert_eq!(codes(&check), ["createDenied", "importDenied", "changeDenied", "deleteDenied"]);
+    assert_eq!(
+        roles(&check),
+        [
+            (AKS_ROLE, None, None),
+            ("Contributor", None, Some(Condition::NewResourceGroup)),
+            ("Network Contributor", None, Some(Condition::OwnNetwork)),
+            ("Log Analytics Contributor", None, Some(Condition::Monitoring)),
+        ]
+    );
+    let create = &check.reasons[0];
+    assert!(create.message.contains("Microsoft.ContainerService/managedClusters/write"), "{create:?}");
+    let command =
+        format!("az role assignment create --assignee {CLIENT} --role '{AKS_ROLE}' --scope /subscriptions/s");
+    assert!(create.remedy.contains(&command), "{create:?}");
+}
+
+#[test]
+fn role_on_a_group_is_limited_by_what_the_subscription_lacks() {
+    let group = rights(Some("shop"), &[role("Contributor")]);
+    let none = check(input(vec![rights(None, &[]), group.clone()]));
+    assert_eq!((none.verdict, codes(&none)), (Verdict::Limited, vec!["notChecked"]));
+    let other = check(input(vec![rights(None, &[custom(&["Microsoft.Storage/*"], &[])]), group]));
+    assert_eq!((other.verdict, codes(&other)), (Verdict::Limited, vec!["listDenied"]));
+    assert_eq!(roles(&other), [("Reader", None, None)]);
+}
+
+#[test]
+fn one_usable_group_makes_the_credential_limited_not_unusable() {
+    let reader = [role("Reader")];
+    let scopes =
+        vec![rights(None, &reader), rights(Some("a"), &reader), rights(Some("b"), &[role("Contributor")])];
+    let check = check(input(scopes));
+    assert_eq!(check.verdict, Verdict::Limited);
+    assert_eq!(codes(&check), ["createDenied", "changeDenied", "importDenied", "deleteDenied"]);
+    assert!(check.reasons.iter().all(|reason| reason.message.contains("in the resource group a: it lacks")));
+    assert_eq!(roles(&check)[0], (AKS_ROLE, Some("a"), None));
+}
+
+#[test]
+fn missing_group_needs_the_right_to_create_it() {
+    let missing = |roles: &[Permission]| ScopeRights { exists: false, ..rights(Some("new"), roles) };
+    let aks =
+        [role("Reader"), role(AKS_ROLE), role("Network Contributor"), role("Log Analytics Contributor")];
+    let check_aks = check(input(vec![rights(None, &aks), missing(&aks)]));
+    assert_eq!((check_aks.verdict, codes(&check_aks)), (Verdict::Limited, vec!["createDenied"]));
+    assert_eq!(roles(&check_aks), [("Contributor", None, None)]);
+    let without_group = check(input(vec![rights(None, &aks)]));
+    assert_eq!(codes(&without_group), ["newResourceGroupDenied"]);
+    let with_group = check(input(vec![rights(None, &aks), rights(Some("old"), &aks)]));
+    assert_eq!((with_group.verdict, codes(&with_group)), (Verdict::Usable, vec![]));
+}
+
+#[test]
+fn each_case_has_its_reason() {
+    let all = "Microsoft.ContainerService/managedClusters/";
+    for (not_action, expected) in [
+        ("Microsoft.Compute/skus/read", "listDenied"),
+        (&*format!("{all}delete"), "deleteDenied"),
+        (&format!("{all}agentPools/write"), "changeDenied"),
+        ("Microsoft.Resources/subscriptions/resourceGroups/read", "createDenied"),
+        ("Microsoft.Resources/subscriptions/resourceGroups/write", "newResourceGroupDenied"),
+        ("Microsoft.Network/virtualNetworks/subnets/join/action", "ownNetworkDenied"),
+        ("Microsoft.OperationsManagement/*", "monitoringDenied"),
+        (&format!("{all}listClusterUserCredential/action"), "noLocalAccountsDenied"),
+        (&format!("{all}commandResults/read"), "privateClusterDenied"),
+    ] {
+        let check = check(input(vec![rights(None, &[custom(&["*"], &[not_action])])]));
+        assert_eq!((check.verdict, codes(&check)), (Verdict::Limited, vec![expected]), "{not_action}");
+        assert_eq!(check.assignments.len(), 1, "{not_action}");
+    }
+}
+
+#[test]
+fn registration_matters_only_while_it_is_missing() {
+    let no_register = custom(&["*"], &["*/register/action"]);
+    let plain = check(input(vec![rights(None, std::slice::from_ref(&no_register))]));
+    assert_eq!((plain.verdict, codes(&plain)), (Verdict::Usable, vec![]));
+    for (namespace, role, expected) in [
+        ("Microsoft.ContainerService", role("Contributor"), Verdict::Usable),
+        ("Microsoft.ContainerService", no_register.clone(), Verdict::Unusable),
+        ("Microsoft.OperationalInsights", role("Contributor"), Verdict::Usable),
+        ("Microsoft.OperationalInsights", no_register.clone(), Verdict::Limited),
+        // This server does not register it.
+        ("Microsoft.Compute", role("Contributor"), Verdict::Limited),
+    ] {
+        let mut input = input(vec![rights(None, &[role])]);
+        unregister(&mut input, namespace);
+        let check = check(input);
+        assert_eq!(check.verdict, expected, "{namespace}");
+        let is_reported = expected != Verdict::Usable;
+        assert_eq!(codes(&check), if is_reported { vec!["providerUnregistered"] } else { vec![] });
+        let command = format!("(az provider register --namespace {namespace} --subscription s)");
+        assert!(!is_reported || check.reasons[0].remedy.contains(&command), "{check:?}");
+        assert_eq!(check.assignments, []);
+    }
+}
+
+#[test]
+fn application_without_any_role_is_told_the_smallest_ones() {
+    let denied = |group: Option<&str>| ScopeRights { roles: Err("denied".to_owned()), ..rights(group, &[]) };
+    let mut unknown = input(vec![denied(None), denied(Some("shop"))]);
+    unknown.policies = Err("denied".to_owned());
+    let limited = check(unknown.clone());
+    assert_eq!(limited.verdict, Verdict::Limited);
+    assert!(codes(&limited).iter().all(|code| *code == "notChecked") && limited.reasons.len() == 3);
+    unknown.subscription = SubscriptionState::Denied;
+    let none = check(unknown);
+    assert_eq!((none.verdict, codes(&none)), (Verdict::Unusable, vec!["noRole"]));
+    let always: Vec<_> = roles(&none).into_iter().filter(|(_, _, condition)| condition.is_none()).collect();
+    assert_eq!(always, [("Reader", None, None), (AKS_ROLE, Some("shop"), None)]);
+    assert!(none.reasons[0].remedy.contains("--role Reader --scope /subscriptions/s)"), "{none:?}");
+}
+
+#[test]
+fn state_policy_and_unread_parts_are_reasons() {
+    let contributor = || input(vec![rights(None, &[role("Contributor")])]);
+    let mut disabled = contributor();
+    disabled.subscription = SubscriptionState::Known(Subscription { state: Some("Disabled".to_owned()) });
+    let mut policy = contributor();
+    let assigned = |name: &str, effect| AssignedPolicy {
+        name: name.to_owned(),
+        display_name: "Tags".to_owned(),
+        scope: "/subscriptions/s".to_owned(),
+        effect,
+    };
+    policy.policies = Ok(vec![
+        assigned("it's", PolicyEffect::Denies),
+        assigned("b", PolicyEffect::Harmless),
+        assigned("c", PolicyEffect::Unknown("denied".to_owned())),
+    ]);
+    let mut provider = contributor();
+    provider.providers[0].state = Err("timeout".to_owned());
+    let mut subscription = contributor();
+    subscription.subscription = SubscriptionState::Unknown("timeout".to_owned());
+    for (input, verdict, code) in [
+        (disabled, Verdict::Unusable, "subscriptionReadOnly"),
+        (policy.clone(), Verdict::Limited, "policyDenies"),
+        (provider, Verdict::Limited, "notChecked"),
+        (subscription, Verdict::Limited, "notChecked"),
+    ] {
+        let check = check(input);
+        assert_eq!((check.verdict, codes(&check)), (verdict, vec![code]));
+    }
+    let check = check(policy);
+    assert_eq!(check.policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["it's", "c"]);
+    assert!(check.reasons[0].remedy.contains(r"--name 'it'\''s'"), "{check:?}");
+}
+
+#[test]
+fn names_in_commands_are_quoted_for_a_shell() {
+    let group = rights(Some("it's my (group)"), &[role("Reader")]);
+    let check = check(input(vec![rights(None, &[role("Reader")]), group]));
+    let scope = r"--scope '/subscriptions/s/resourceGroups/it'\''s my (group)'";
+    assert!(check.assignments[0].command.ends_with(scope), "{:?}", check.assignments[0]);
+}
+
+#[test]
+fn assigning_what_is_proposed_leaves_nothing_denied() {
+    let variants = [
+        vec![rights(None, &[role("Reader")])],
+        vec![rights(None, &[custom(&["Microsoft.Storage/*"], &[])]), rights(Some("a"), &[role("Reader")])],
+        vec![rights(None, &[custom(&["*"], &["*/write", "*/action"])]), rights(Some("a"), &[role(AKS_ROLE)])],
+    ];
+    for scopes in variants {
+        let first = check(input(scopes.clone()));
+        let assigned = scopes.into_iter().map(|mut rights| {
+            let added = first
+                .assignments
+                .iter()
+                .filter(|assignment| assignment.scope.group.is_none() || assignment.scope == rights.scope);
+            rights.roles.as_mut().unwrap().extend(added.map(|assignment| role(assignment.role)));
+            rights
+        });
+        let second = check(input(assigned.collect()));
+        assert_eq!((second.verdict, codes(&second)), (Verdict::Usable, vec![]));
+        assert!(first.operations.iter().any(|operation| operation.purposes.contains(&Purpose::Create)));
+    }
+}
