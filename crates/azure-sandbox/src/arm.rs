@@ -12,6 +12,7 @@ mod networks;
 mod operations;
 mod pages;
 mod permissions;
+mod policies;
 mod pools;
 mod providers;
 mod ranges;
@@ -25,12 +26,11 @@ use uuid::Uuid;
 
 use call::Call;
 use error::ArmError;
-use route::{Route, Target, parse};
+use route::{Route, Target, built_in_policy, parse};
 
-use crate::recordings::Operation;
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
-use crate::seed::Role;
+use crate::roles::{Role, RoleAssignment};
 use crate::state::{Audience, SandboxState, State, Subscription, Token};
 
 pub(crate) fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> SandboxResponse {
@@ -73,6 +73,11 @@ fn authenticate_and_dispatch(
             let text = "Every request needs the query parameter 'api-version' (?api-version=).";
             ArmError::new(StatusCode::BAD_REQUEST, "MissingApiVersionParameter", text)
         })?;
+    if let Some(name) = built_in_policy(&request.segments) {
+        check_built_in_version(sandbox, &version)?;
+        authenticate_in_tenant(sandbox, request)?;
+        return policies::built_in_definition(name);
+    }
     let target = parse(&request.segments).ok_or_else(|| {
         let text = format!("The sandbox knows nothing at '{}'.", request.path);
         ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text)
@@ -109,9 +114,7 @@ fn authenticate_and_dispatch(
         drop(state);
         return listings::respond(sandbox, request, &target, &version, &info);
     }
-    let role = subscription.roles.as_ref().map(|roles| roles.get(&token.client_id).copied());
-    let role = role.map_or(Role::Contributor, |role| role.unwrap_or(Role::None));
-    let response = respond_locked(sandbox, &mut state, request, &target, &version, role, body)?;
+    let response = respond_locked(sandbox, &mut state, request, &target, &version, &token.client_id, body)?;
     if request.is_write() && response.status.is_success() {
         sandbox.save(&state);
     }
@@ -125,7 +128,7 @@ fn respond_locked(
     request: &AzureRequest,
     target: &Target,
     version: &str,
-    role: Role,
+    client_id: &str,
     body: &[u8],
 ) -> Result<SandboxResponse, ArmError> {
     let now_ms = sandbox.clock.now_ms();
@@ -133,12 +136,18 @@ fn respond_locked(
     let Some(subscription) = subscriptions.get_mut(&target.subscription.to_ascii_lowercase()) else {
         return Err(ArmError::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", "It is gone."));
     };
+    let everything: Vec<RoleAssignment> = Role::Contributor.assign(None).into_iter().collect();
+    let roles = match &subscription.roles {
+        Some(roles) => roles.get(client_id).map(Vec::as_slice).unwrap_or_default(),
+        None => &everything,
+    };
     let mut call = Call {
         sandbox,
         request,
         target,
         version,
-        role,
+        client_id,
+        roles,
         body,
         now_ms,
         subscription: &subscription.id,
@@ -161,6 +170,7 @@ fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
         Route::Provider { namespace } => providers::get(call, namespace),
         Route::RegisterProvider { namespace } => providers::register(call, namespace),
         Route::Permissions => Ok(permissions::list(call)),
+        Route::PolicyAssignments => policies::list_assignments(call),
         Route::ResourceGroups => groups::list(call),
         Route::ResourceGroup => groups::handle_group(call),
         Route::Usages { location } => usages::list(call, location),
@@ -207,6 +217,33 @@ fn check_group(call: &Call<'_>) -> Result<(), ArmError> {
         return Err(ArmError::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
     }
     Ok(())
+}
+
+/// Checks the api-version of built-in policy definitions.
+fn check_built_in_version(sandbox: &SandboxState, version: &str) -> Result<(), ArmError> {
+    let versions = sandbox.catalog.api_versions.get("microsoft.authorization/policydefinitions");
+    if versions.is_some_and(|versions| versions.iter().any(|known| known == version)) {
+        return Ok(());
+    }
+    let text = format!("The api-version '{version}' is invalid for the type 'policyDefinitions'.");
+    Err(ArmError::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text))
+}
+
+/// Checks that the token is valid, for a request outside of subscriptions.
+fn authenticate_in_tenant(sandbox: &SandboxState, request: &AzureRequest) -> Result<(), ArmError> {
+    let state = sandbox.state();
+    let token = request.header("authorization").and_then(|header| header.split_once(' '));
+    let token = token.and_then(|(_, text)| state.tokens.get(text.trim()));
+    let is_valid = token.is_some_and(|token| {
+        token.cloud == request.cloud
+            && token.audience == Audience::Management
+            && token.expires_ms > sandbox.clock.now_ms()
+    });
+    if is_valid {
+        return Ok(());
+    }
+    let text = "The access token is invalid.";
+    Err(ArmError::new(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", text))
 }
 
 fn find<'a>(state: &'a State, request: &AzureRequest, target: &Target) -> Result<&'a Subscription, ArmError> {
@@ -323,12 +360,20 @@ fn authorize(
     token: &Token,
 ) -> Result<(), ArmError> {
     let Some(roles) = &subscription.roles else { return Ok(()) };
-    match roles.get(&token.client_id) {
-        Some(Role::Contributor) => return Ok(()),
-        Some(Role::Reader) if !request.is_write() => return Ok(()),
-        Some(Role::Operator) if target.route.operation() != Operation::AdminCredential => return Ok(()),
-        Some(Role::Starter) if target.route.operation() != Operation::CommandResult => return Ok(()),
-        _ => {}
+    let roles = roles.get(&token.client_id).map(Vec::as_slice).unwrap_or_default();
+    let action = target.route.action(&request.method);
+    let is_allowed = match &target.route {
+        // Azure shows a subscription to everyone with a role somewhere in it, and an operation to whoever started it.
+        Route::Subscription | Route::LongOperation { .. } | Route::OperationResult { .. } => {
+            !roles.is_empty()
+        }
+        _ => {
+            let group = target.group.as_deref();
+            roles.iter().any(|role| role.holds_in(group) && role.grants(&action))
+        }
+    };
+    if is_allowed {
+        return Ok(());
     }
     // In Azure, the object ID is independent of the client ID.
     let object =
@@ -337,7 +382,7 @@ fn authorize(
         "The client '{}' with object id '{object}' does not have authorization to perform action '{}' over scope \
          '{}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
         token.client_id,
-        target.route.action(&request.method),
+        action,
         target.scope(),
     );
     Err(ArmError::new(StatusCode::FORBIDDEN, "AuthorizationFailed", text))

@@ -12,6 +12,7 @@ use crate::faults::Fault;
 use crate::log::RecordedRequest;
 use crate::outcomes::ScriptedOutcome;
 use crate::recordings::{Login, Operation, Page};
+use crate::roles::RoleAssignment;
 use crate::seed::Account;
 use crate::state::SandboxState;
 use crate::timing::Timing;
@@ -142,6 +143,22 @@ impl Control {
             .insert(quota.name, quota.limit);
         resources.touched = true;
         self.sandbox.save(&state);
+    }
+
+    /// The roles of an application in a subscription and its resource groups.
+    pub fn roles(&self, subscription: &str, client_id: &str) -> Vec<RoleAssignment> {
+        let state = self.sandbox.state();
+        let found = state.subscriptions.get(&subscription.to_ascii_lowercase());
+        let roles = found.and_then(|found| found.roles.as_ref()?.get(client_id));
+        roles.cloned().unwrap_or_default()
+    }
+
+    /// Replaces the roles of an application in a subscription and its resource groups. An unknown subscription is created as
+    /// by [`Control::play`]. Roles do not survive a restart.
+    pub fn set_roles(&self, subscription: &str, client_id: &str, roles: Vec<RoleAssignment>) {
+        let mut state = self.sandbox.state();
+        let subscription = state.subscription_or_new(subscription, PLAYED_TENANT);
+        subscription.roles.get_or_insert_default().insert(client_id.to_owned(), roles);
     }
 
     /// The accounts of the seed data.

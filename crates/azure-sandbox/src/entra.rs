@@ -13,7 +13,7 @@ use crate::kube::user::EntraCaller;
 use crate::recordings::{Operation, Outcome};
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
-use crate::seed::Role;
+use crate::roles::Role;
 use crate::state::{App, Audience, SandboxState, State, Subscription, Token, Tokens};
 
 /// The validity of tokens in seconds.

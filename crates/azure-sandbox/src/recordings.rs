@@ -55,6 +55,10 @@ pub enum Operation {
     UpgradeProfile,
     /// `GET …/Microsoft.Authorization/permissions`
     Permissions,
+    /// `GET …/Microsoft.Authorization/policyAssignments`
+    PolicyAssignments,
+    /// `GET /providers/Microsoft.Authorization/policyDefinitions/{name}`
+    PolicyDefinition,
     /// `GET …/resourceGroups`
     ResourceGroups,
     /// `…/resourceGroups/{group}`, whatever the method

@@ -6,9 +6,12 @@
 //! without local accounts; and `private-one`, whose API is not reachable from outside. IDs and secrets are in
 //! `data/accounts.json`; they give access to nothing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clouds::Cloud;
+use crate::roles::Role;
 
 /// The account `ready` and its resources, for examples and tests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -88,6 +91,9 @@ pub struct Account {
     /// The role of the application in the subscription.
     #[serde(default)]
     pub role: Role,
+    /// Its roles in resource groups, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub group_roles: BTreeMap<String, Role>,
     /// Whether the subscription has resources.
     #[serde(default = "yes")]
     pub resources: bool,
@@ -106,23 +112,6 @@ pub struct Account {
     /// Resource Manager throttles requests, with this `Retry-After` in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
-}
-
-/// A role on a subscription.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Nothing is allowed.
-    None,
-    /// Reading is allowed.
-    Reader,
-    /// Everything is allowed except reading admin kubeconfigs, and nothing inside Entra-enabled clusters.
-    Operator,
-    /// Everything is allowed except reading the results of commands, and nothing inside Entra-enabled clusters.
-    Starter,
-    /// Everything is allowed.
-    #[default]
-    Contributor,
 }
 
 fn yes() -> bool {

@@ -20,7 +20,7 @@ use tower_http::compression::{CompressionLayer, CompressionLevel};
 use crate::clouds::{HOSTS, Side};
 use crate::faults::Effect;
 use crate::log::{MAX_RECORDED_BODY, RecordedRequest};
-use crate::recordings::{Operation, linked};
+use crate::recordings::linked;
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
 use crate::state::SandboxState;
@@ -86,9 +86,7 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
 fn record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest {
     let operation = match request.side {
         Side::Login => entra::operation(&request.segments),
-        Side::Management => {
-            arm::route::parse(&request.segments).map_or(Operation::Unknown, |target| target.route.operation())
-        }
+        Side::Management => arm::route::operation(&request.segments),
     };
     RecordedRequest {
         operation,

@@ -20,9 +20,10 @@ use crate::log::Log;
 use crate::operation::{FinalStatus, OperationError, Outcome};
 use crate::outcomes::ScriptedOutcome;
 use crate::recordings::{Login, Operation, Page};
+use crate::roles::RoleAssignment;
 use crate::run_command::Command;
 use crate::script::Script;
-use crate::seed::{Account, Role};
+use crate::seed::Account;
 use crate::skus::{self, Listing};
 use crate::state_file::StateFile;
 use crate::subscription::{Resource, SubscriptionState, find};
@@ -110,7 +111,7 @@ pub(crate) struct Subscription {
     pub(crate) tenant: String,
     pub(crate) state: String,
     /// By client; `None`: everything is allowed, for subscriptions of recordings.
-    pub(crate) roles: Option<HashMap<String, Role>>,
+    pub(crate) roles: Option<HashMap<String, Vec<RoleAssignment>>>,
     /// The tag that clusters must have.
     pub(crate) required_tag: Option<String>,
     pub(crate) retry_after: Option<u32>,
@@ -289,7 +290,9 @@ impl State {
                 recordings: HashMap::new(),
             });
         if let Some(roles) = &mut subscription.roles {
-            roles.insert(account.client_id.clone(), account.role);
+            let in_groups = account.group_roles.iter().filter_map(|(group, role)| role.assign(Some(group)));
+            let assigned = account.role.assign(None).into_iter().chain(in_groups).collect();
+            roles.insert(account.client_id.clone(), assigned);
         }
     }
 

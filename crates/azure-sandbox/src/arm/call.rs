@@ -11,8 +11,8 @@ use crate::operation::LongOperation;
 use crate::outcomes::ScriptedOutcome;
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
+use crate::roles::RoleAssignment;
 use crate::script::Script;
-use crate::seed::Role;
 use crate::state::{App, SandboxState};
 use crate::subscription::{Resource, SubscriptionState};
 use crate::timing::Timing;
@@ -26,8 +26,10 @@ pub(crate) struct Call<'a> {
     pub(crate) target: &'a Target,
     /// The api-version.
     pub(crate) version: &'a str,
-    /// The role of the caller.
-    pub(crate) role: Role,
+    /// The client ID of the caller.
+    pub(crate) client_id: &'a str,
+    /// The roles of the caller in the subscription and its resource groups.
+    pub(crate) roles: &'a [RoleAssignment],
     pub(crate) body: &'a [u8],
     pub(crate) now_ms: i64,
     /// The ID of the subscription, in its own spelling.

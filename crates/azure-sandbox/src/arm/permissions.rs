@@ -1,30 +1,20 @@
-//! `Microsoft.Authorization/permissions`: the actions of the caller's role, as in Azure's built-in roles.
+//! `Microsoft.Authorization/permissions`: the actions of each role of the caller on the scope.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::call::Call;
 use crate::response::SandboxResponse;
-use crate::seed::Role;
 
 pub(crate) fn list(call: &Call<'_>) -> SandboxResponse {
-    let (actions, not_actions): (&[&str], &[&str]) = match call.role {
-        Role::None => (&[], &[]),
-        Role::Reader => (&["*/read"], &[]),
-        Role::Operator => {
-            (&["*"], &["Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action"])
-        }
-        Role::Starter => (&["*"], &["Microsoft.ContainerService/managedClusters/commandResults/read"]),
-        Role::Contributor => (
-            &["*"],
-            &[
-                "Microsoft.Authorization/*/Delete",
-                "Microsoft.Authorization/*/Write",
-                "Microsoft.Authorization/elevateAccess/Action",
-            ],
-        ),
-    };
-    let role =
-        json!({"actions": actions, "notActions": not_actions, "dataActions": [], "notDataActions": []});
-    SandboxResponse::json(StatusCode::OK, &json!({"value": [role]}))
+    let group = call.target.group.as_deref();
+    let roles = call.roles.iter().filter(|role| role.holds_in(group)).map(|role| {
+        json!({
+            "actions": role.actions,
+            "notActions": role.not_actions,
+            "dataActions": [],
+            "notDataActions": [],
+        })
+    });
+    SandboxResponse::json(StatusCode::OK, &json!({"value": roles.collect::<Vec<Value>>()}))
 }

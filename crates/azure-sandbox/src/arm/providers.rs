@@ -11,12 +11,13 @@ use crate::operation::{LongOperation, OperationKind, Target};
 use crate::response::SandboxResponse;
 
 /// The supported resource providers in Azure's spelling.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "Microsoft.Compute",
     "Microsoft.ContainerService",
     "Microsoft.ManagedIdentity",
     "Microsoft.Network",
     "Microsoft.OperationalInsights",
+    "Microsoft.OperationsManagement",
     "Microsoft.Resources",
     "Microsoft.Storage",
 ];

@@ -1,5 +1,7 @@
 //! Parsing of URLs of Resource Manager. The properties of routes are in [`super::kinds`].
 
+use crate::recordings::Operation;
+
 /// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -23,6 +25,7 @@ pub(crate) enum Route {
     },
     /// The permissions of the caller.
     Permissions,
+    PolicyAssignments,
     ResourceGroups,
     ResourceGroup,
     VmSizes {
@@ -142,6 +145,28 @@ pub(crate) fn parse(segments: &[String]) -> Option<Target> {
     Some(Target { subscription: subscription.clone(), group, route })
 }
 
+/// The name in the path of a built-in policy definition, which belongs to no subscription.
+pub(crate) fn built_in_policy(segments: &[String]) -> Option<&str> {
+    match segments {
+        [providers, namespace, kind, name]
+            if providers.eq_ignore_ascii_case("providers")
+                && namespace.eq_ignore_ascii_case("Microsoft.Authorization")
+                && kind.eq_ignore_ascii_case("policyDefinitions") =>
+        {
+            Some(name)
+        }
+        _ => None,
+    }
+}
+
+/// The operation of a request with this path.
+pub(crate) fn operation(segments: &[String]) -> Operation {
+    if built_in_policy(segments).is_some() {
+        return Operation::PolicyDefinition;
+    }
+    parse(segments).map_or(Operation::Unknown, |target| target.route.operation())
+}
+
 fn unknown_route(rest: &[String]) -> Route {
     match rest {
         [providers, namespace, kind @ ..] if providers.eq_ignore_ascii_case("providers") => {
@@ -164,6 +189,7 @@ fn parse_other(has_group: bool, words: &[&str], rest: &[String]) -> Option<Route
             Route::OperationResult { provider: Provider::Resources, id: name(1) }
         }
         (_, ["providers", "microsoft.authorization", "permissions"]) => Route::Permissions,
+        (_, ["providers", "microsoft.authorization", "policyassignments"]) => Route::PolicyAssignments,
         (false, ["providers", _]) => Route::Provider { namespace: name(1) },
         (false, ["providers", _, "register"]) => Route::RegisterProvider { namespace: name(1) },
         (false, ["providers", "microsoft.compute", "locations", location, "vmsizes"]) => {

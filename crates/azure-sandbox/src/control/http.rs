@@ -38,6 +38,7 @@ pub(crate) fn router(control: Control) -> Router {
             get(show(Control::faults)).post(add(Control::add_fault)).delete(call(Control::clear_faults)),
         )
         .route("/accounts", get(show(|control| control.accounts().to_vec())))
+        .route("/roles/{subscription}/{client}", get(roles).put(set_roles))
         .route("/paging", get(show(|control| Paging { items: control.page_size() })).put(set_paging))
         .route("/plays/{subscription}", put(play_all))
         .route("/plays/{subscription}/{route}", put(play))
@@ -45,7 +46,8 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/tokens", delete(call(Control::forget_tokens)))
         .merge(kubernetes_router())
         .fallback(async || {
-            let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, /accounts, \
+            let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, \
+                         /roles/{subscription}/{client}, /accounts, \
                          /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
                          /kubernetes/agents, /kubernetes/images, /kubernetes/network, /kubernetes/faults, \
                          /kubernetes/requests";
@@ -196,6 +198,22 @@ async fn set_quota(
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
     control.set_quota(&subscription, parse_json(&body)?);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn roles(
+    State(control): State<Control>,
+    Path((subscription, client)): Path<(String, String)>,
+) -> Response {
+    json_response(StatusCode::OK, &control.roles(&subscription, &client))
+}
+
+async fn set_roles(
+    State(control): State<Control>,
+    Path((subscription, client)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<StatusCode, ControlError> {
+    control.set_roles(&subscription, &client, parse_json(&body)?);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -11,6 +11,7 @@ use super::merge::{POOLS, merged};
 use super::{change, check, defaults};
 use crate::arm::call::Call;
 use crate::arm::error::ArmError;
+use crate::arm::policies;
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target, TargetVersions};
 use crate::response::SandboxResponse;
@@ -20,6 +21,7 @@ use crate::templates::node_group;
 pub(crate) fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let mut body = call.object()?;
     let location = call.location(&body, KIND)?;
+    check_subnets(call, &body)?;
     check_policy(call, name, &body)?;
     defaults::remove_read_only_of_cluster(&mut body);
     json::default(&mut body, "/properties", json!({}));
@@ -41,12 +43,12 @@ fn check_policy(call: &Call<'_>, name: &str, body: &Value) -> Result<(), ArmErro
         return Ok(());
     }
     let base = format!("/subscriptions/{}/providers/Microsoft.Authorization", call.subscription);
-    let (assignment, definition) = (format!("require-{tag}"), "871b6d14-10aa-478d-b590-94f262ecfa99");
+    let assignment = policies::assignment_name(tag);
     let identifiers = json!([{
         "policyAssignment": {"name": format!("Require the tag {tag}"), "id": format!("{base}/policyAssignments/{assignment}")},
         "policyDefinition": {
             "name": "Require a tag on resources",
-            "id": format!("/providers/Microsoft.Authorization/policyDefinitions/{definition}"),
+            "id": policies::definition_id(),
         },
     }]);
     let text = format!("Resource '{name}' was disallowed by policy. Policy identifiers: '{identifiers}'.");
@@ -62,6 +64,26 @@ fn check_policy(call: &Call<'_>, name: &str, body: &Value) -> Result<(), ArmErro
         },
     });
     Err(ArmError::by_policy(name, text, info))
+}
+
+/// Checks that the caller may join the subnets of the pools.
+fn check_subnets(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
+    const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
+    let pools = body.pointer(POOLS).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let subnets = pools.iter().filter_map(|pool| json::text(pool, "/vnetSubnetID"));
+    let may_join = |subnet: &&str| {
+        let group = subnet.split('/').nth(4);
+        call.roles.iter().any(|role| role.holds_in(group) && role.grants(JOIN))
+    };
+    let Some(subnet) = subnets.into_iter().find(|subnet| !may_join(subnet)) else { return Ok(()) };
+    let text = format!(
+        "The client '{client}' with object id '{client}' has permission to perform action \
+         'Microsoft.ContainerService/managedClusters/write' on scope '{scope}'; however, it does not have permission to \
+         perform action(s) '{JOIN}' on the linked scope(s) '{subnet}' (respectively) or the linked scope(s) are invalid.",
+        client = call.client_id,
+        scope = call.target.scope(),
+    );
+    Err(ArmError::new(StatusCode::FORBIDDEN, "LinkedAuthorizationFailed", text))
 }
 
 fn create(
