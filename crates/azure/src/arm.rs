@@ -79,6 +79,11 @@ impl Arm {
         url::arm(self.credential.cloud, &path, query)
     }
 
+    /// The URL of a resource that need not be in the credential's subscription.
+    pub(super) fn tenant_url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
+        url::arm(self.credential.cloud, segments, query)
+    }
+
     /// The URL of a list of a region.
     pub(super) fn regional_url(
         &self,

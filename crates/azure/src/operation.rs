@@ -15,6 +15,10 @@ pub enum Operation {
     ListLocations,
     /// Permissions - List For Resource Group, and the same for a subscription.
     ListPermissions,
+    /// Policy Assignments - List, and the same for a resource group.
+    ListPolicyAssignments,
+    /// Policy Definitions - Get, Get Built In, and Get At Management Group.
+    GetPolicyDefinition,
     /// Providers - Get.
     GetProvider,
     /// Providers - Register.
@@ -83,6 +87,8 @@ impl Operation {
             Self::GetSubscription => "subscription",
             Self::ListLocations => "locations",
             Self::ListPermissions => "permissions",
+            Self::ListPolicyAssignments => "policyAssignments",
+            Self::GetPolicyDefinition => "policyDefinition",
             Self::GetProvider => "provider",
             Self::RegisterProvider => "provider register",
             Self::CheckResourceGroup => "resourceGroup",

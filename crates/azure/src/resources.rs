@@ -5,6 +5,7 @@ pub mod kubernetes_versions;
 pub mod locations;
 pub mod managed_clusters;
 pub mod permissions;
+pub mod policies;
 pub mod providers;
 pub mod resource_groups;
 pub mod run_command;

@@ -7,6 +7,8 @@ use super::lenient::objects;
 objects! {
     /// The assignment of a policy or initiative.
     PolicyAssignment {
+        /// Its resource ID.
+        id: Option<String>,
         /// Its name.
         name: Option<String>,
         /// Its properties.

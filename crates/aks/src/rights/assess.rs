@@ -31,6 +31,15 @@ pub enum SubscriptionState {
     Unknown(String),
 }
 
+impl SubscriptionState {
+    pub(super) fn state(&self) -> Option<&str> {
+        match self {
+            Self::Known(subscription) => subscription.state.as_deref(),
+            Self::Denied | Self::Unknown(_) => None,
+        }
+    }
+}
+
 /// The roles of the application on a scope, with those that it inherits.
 #[derive(Clone, Debug)]
 pub struct ScopeRights {

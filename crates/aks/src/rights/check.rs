@@ -15,6 +15,8 @@ pub struct CredentialCheck {
     pub verdict: Verdict,
     /// The reasons, the worst first.
     pub reasons: Vec<Reason>,
+    /// The state of the subscription in Azure's words, such as `Enabled`; `None` if unknown.
+    pub subscription_state: Option<String>,
     /// The needed operations.
     pub operations: Vec<AssessedOperation>,
     /// The smallest role assignments that allow what is denied.
@@ -60,6 +62,7 @@ pub fn rejected(reason: Reason) -> CredentialCheck {
     CredentialCheck {
         verdict: reason.verdict,
         reasons: vec![reason],
+        subscription_state: None,
         operations: Vec::new(),
         assignments: Vec::new(),
         providers: Vec::new(),
@@ -93,6 +96,7 @@ pub fn check(input: RightsInput) -> CredentialCheck {
     CredentialCheck {
         verdict: verdict(&reasons),
         reasons,
+        subscription_state: input.subscription.state().map(str::to_owned),
         operations,
         assignments,
         providers: input.providers,

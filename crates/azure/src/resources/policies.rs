@@ -1,0 +1,42 @@
+//! `Microsoft.Authorization/policyAssignments` and `policyDefinitions`, for which the role Reader suffices.
+
+use aks::arm::{PolicyAssignment, PolicyDefinition, Resource};
+use http::Method;
+
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
+use crate::page::read_all;
+use crate::resource::{self, none_if_absent};
+
+/// Lists the assignments that apply to a resource group, or to the subscription: those on it and above it (REST: Policy
+/// Assignments - List For Resource Group, and - List). `None` if the group does not exist.
+pub async fn list_assignments(
+    arm: &Arm,
+    group: Option<&str>,
+) -> Result<Option<Vec<PolicyAssignment>>, Error> {
+    let mut path = group.map_or_else(Vec::new, |group| vec!["resourcegroups", group]);
+    path.extend(["providers", "Microsoft.Authorization", "policyAssignments"]);
+    let url = arm.url(&path, &[("$filter", "atScope()"), ("api-version", "2022-06-01")])?;
+    let assignments = read_all(arm, Operation::ListPolicyAssignments, url).await;
+    if group.is_some() { none_if_absent(assignments) } else { assignments.map(Some) }
+}
+
+/// Gets a definition by its resource ID: a built-in one, or one of a subscription or management group (REST: Policy Definitions
+/// - Get Built In, - Get, and - Get At Management Group).
+///
+/// # Errors
+/// [`Error::BadUrl`] if the ID is not that of a policy definition.
+pub async fn get_definition(arm: &Arm, id: &str) -> Result<Resource<PolicyDefinition>, Error> {
+    let segments: Vec<&str> = id.trim_matches('/').split('/').collect();
+    let is_definition = matches!(segments.as_slice(), [.., providers, namespace, kind, _]
+        if providers.eq_ignore_ascii_case("providers")
+            && namespace.eq_ignore_ascii_case("Microsoft.Authorization")
+            && kind.eq_ignore_ascii_case("policyDefinitions"));
+    if !is_definition {
+        return Err(Error::BadUrl(id.to_owned()));
+    }
+    let url = arm.tenant_url(&segments, &[("api-version", "2023-04-01")])?;
+    let response = arm.get(Operation::GetPolicyDefinition, &url).await?;
+    resource::parse(Method::GET, &url, &response)
+}
