@@ -29,6 +29,7 @@ pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
 pub use self::typed::CachedList;
 pub use self::upgrades::{UpgradeTarget, Upgrades};
+use crate::service::catalog::credential_check::CredentialReport;
 use crate::service::concurrency::CallerPermits;
 use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
@@ -95,6 +96,16 @@ impl Listings {
         let outcome = tokio::time::timeout(CHECK_LIMIT, check).await;
         let outcome = outcome.map_err(|_| Error::TimedOut { limit: CHECK_LIMIT })?;
         outcome.map_err(|source| Error::Azure { prefix: "invalid credentials: ", source: Arc::new(source) })
+    }
+
+    /// Checks what the credential can do, without the cache.
+    pub async fn check_rights(
+        &self,
+        access: &AzureAccess,
+        groups: &[String],
+        deadline: Instant,
+    ) -> CredentialReport {
+        CredentialReport::load(&self.azure, access, groups, deadline).await
     }
 
     /// The regions, by name.

@@ -5,7 +5,7 @@
 //! for a while ([`access_wait`]).
 
 mod access_wait;
-mod denial;
+pub(super) mod denial;
 mod gather;
 
 pub(super) use access_wait::AccessWait;

@@ -1,8 +1,8 @@
 //! The catalog: what can be used, why not, and what to do about it. Verdicts come from the functions that the review of a
 //! cluster uses.
 
-pub mod regions;
 pub mod kubernetes_versions;
+pub mod regions;
 pub mod vm_sizes;
 
 /// Whether something can be used.

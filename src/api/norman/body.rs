@@ -1,26 +1,30 @@
 //! The body of a request as one JSON object; an extractor.
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::error::Error;
 use super::input::{self, Object};
-use crate::api::state::AppState;
+use crate::api::meta::MetaState;
 
 /// The body.
 #[derive(Clone, Debug)]
 pub struct Body(pub Object);
 
-impl FromRequest<AppState> for Body {
+impl<S> FromRequest<S> for Body
+where
+    S: Send + Sync,
+    MetaState: FromRef<S>,
+{
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Error> {
-        match Limited::new(request.into_body(), state.http().body_limit).collect().await {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let limit = MetaState::from_ref(state).http().body_limit;
+        match Limited::new(request.into_body(), limit).collect().await {
             Ok(body) => Ok(Self(input::parse(&body.to_bytes())?)),
             Err(error) if error.is::<LengthLimitError>() => {
-                let message =
-                    format!("Failed to parse body: it is larger than {} bytes", state.http().body_limit);
+                let message = format!("Failed to parse body: it is larger than {limit} bytes");
                 Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "InvalidBodyContent", message))
             }
             Err(_) => {

@@ -2,6 +2,7 @@
 //! credential, `parameters` the query, `page` builds the lists.
 
 mod call;
+mod credential_check;
 mod page;
 mod parameters;
 mod regions;
@@ -21,7 +22,7 @@ where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new().merge(regions::router()).merge(vm_sizes::router())
+    OpenApiRouter::new().merge(credential_check::router()).merge(regions::router()).merge(vm_sizes::router())
 }
 
 /// Whether something can be used. `usable`: it can. `limited`: it can, but something about it is restricted or unknown.

@@ -25,7 +25,7 @@ const SUBSCRIPTION: [&str; 6] = [
 ];
 
 /// The denial for a failed login, which any request may report.
-pub(super) fn of_login(error: &Error) -> Option<Denial> {
+pub(in crate::service) fn of_login(error: &Error) -> Option<Denial> {
     match error {
         Error::Login(login) if error.is_login_refusal() => of_entra_error(login, error),
         Error::InvalidTenant | Error::EmptySecret | Error::EmptyClient | Error::EmptySubscription => {
@@ -37,7 +37,7 @@ pub(super) fn of_login(error: &Error) -> Option<Denial> {
 
 /// The denial for a failed request for the cluster itself. Other requests read the subscription, where an application with
 /// rights in only a resource group needs none.
-pub(super) fn of_cluster(error: &Error) -> Option<Denial> {
+pub(in crate::service) fn of_cluster(error: &Error) -> Option<Denial> {
     of_login(error).or_else(|| match error {
         Error::Arm(arm) if arm.foreign.is_none() => of_arm_error(arm, error),
         _ => None,
@@ -45,7 +45,7 @@ pub(super) fn of_cluster(error: &Error) -> Option<Denial> {
 }
 
 /// The denial for a failed discovery of the tenant, which uses the subscription.
-pub(super) fn of_access(error: &AccessError) -> Option<Denial> {
+pub(in crate::service) fn of_access(error: &AccessError) -> Option<Denial> {
     let AccessError::TenantDiscovery { error, .. } = error else { return None };
     let is_response = matches!(
         error,

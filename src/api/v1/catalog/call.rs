@@ -49,28 +49,10 @@ where
         let parameters = Parameters::of(&parts.uri);
         let audit = AuditContext::new("catalog", RequestContext::of(parts).map_err(AuthError::from)?);
         let fresh = is_fresh(&parts.headers);
-        let (caller, access) = match &state {
-            MetaState::Own(own) => {
-                let Authenticated(caller) = Authenticated::from_request_parts(parts, own).await?;
-                let id = credential_id(&parameters)?;
-                let access = own.credentials.resolve(&caller, Via::Stored { id, cluster_id: None }).await;
-                if access.is_err() {
-                    audit.record_outcome(&own.events, &caller, id, Outcome::Refused).await;
-                }
-                (caller, access.map_err(|error| rejected(error, id))?)
-            }
-            MetaState::Rancher(beside) => {
-                let session = bearer_session(parts)?;
-                let id = credential_id(&parameters)?;
-                match beside.access.authorize_stored(&session, id).await {
-                    Ok(Access::Allowed(caller, access)) => {
-                        mark_token(parts, true)?;
-                        (caller, access)
-                    }
-                    other => return Err(refused(parts, other, id)),
-                }
-            }
-        };
+        let id = credential_id(&parameters);
+        let authorized = authorize(parts, &state, &audit, id).await?;
+        let id = parameters.text("cloudCredentialId").unwrap_or_default();
+        let (caller, access) = authorized.map_err(|error| rejected(error, id))?;
         let links = Links::new(state.http().forwarded.base_url(parts));
         Ok(Self { caller, access, parameters, links, state, audit, fresh })
     }
@@ -97,6 +79,38 @@ where
             },
         }
         Ok(Self)
+    }
+}
+
+/// Authenticates the caller, and decides whether they may use the stored credential. `id` is examined after the authentication.
+pub(super) async fn authorize(
+    parts: &mut Parts,
+    state: &MetaState,
+    audit: &AuditContext,
+    id: Result<&str, Error>,
+) -> Result<Result<(Arc<Caller>, Arc<AzureAccess>), AccessError>, CatalogRejection> {
+    match state {
+        MetaState::Own(own) => {
+            let Authenticated(caller) = Authenticated::from_request_parts(parts, own).await?;
+            let id = id?;
+            let access = own.credentials.resolve(&caller, Via::Stored { id, cluster_id: None }).await;
+            if access.is_err() {
+                audit.record_outcome(&own.events, &caller, id, Outcome::Refused).await;
+            }
+            Ok(access.map(|access| (caller, access)))
+        }
+        MetaState::Rancher(beside) => {
+            let session = bearer_session(parts)?;
+            let id = id?;
+            match beside.access.authorize_stored(&session, id).await {
+                Ok(Access::Allowed(caller, access)) => {
+                    mark_token(parts, true)?;
+                    Ok(Ok((caller, access)))
+                }
+                Err(Failure::Credential(error)) => Ok(Err(error)),
+                other => Err(refused(parts, other, id)),
+            }
+        }
     }
 }
 
@@ -140,7 +154,8 @@ fn credential_id(parameters: &Parameters) -> Result<&str, Error> {
     parameters.text("cloudCredentialId").ok_or_else(missing)
 }
 
-fn rejected(error: AccessError, id: &str) -> Error {
+/// The response to a request whose credential cannot be used.
+pub(super) fn rejected(error: AccessError, id: &str) -> Error {
     match error {
         AccessError::InvalidId(_) => {
             Invalid::field("InvalidFormat", "cloudCredentialId", error.to_string()).into()

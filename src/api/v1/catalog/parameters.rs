@@ -33,6 +33,11 @@ impl Parameters {
         self.0.first(name).map(pasted::trimmed).filter(|text| !text.is_empty())
     }
 
+    /// Every value of the name without the blanks around it, except empty ones.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.all(name).map(pasted::trimmed).filter(|text| !text.is_empty())
+    }
+
     /// A whole number in `range`.
     pub(super) fn number(&self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Invalid> {
         let Some(text) = self.text(name) else { return Ok(None) };
