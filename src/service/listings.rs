@@ -5,6 +5,7 @@
 mod cache;
 mod encoded;
 mod kind;
+mod page;
 mod typed;
 mod upgrades;
 
@@ -27,7 +28,7 @@ pub use self::cache::Freshness;
 use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT, TypedList};
 pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
-pub use self::typed::CachedList;
+pub use self::typed::{CachedList, Source};
 pub use self::upgrades::{UpgradeTarget, Upgrades};
 use crate::service::catalog::credential_check::CredentialReport;
 use crate::service::concurrency::CallerPermits;
@@ -285,14 +286,8 @@ impl Listings {
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
+        let key = key(request.access, kind, scope);
         let credential = request.access.credential();
-        let key = Key {
-            cloud: credential.cloud,
-            subscription: credential.subscription_id.to_ascii_lowercase(),
-            fingerprint: credential.fingerprint,
-            kind,
-            scope,
-        };
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
         let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
         let found = self.cache.get(key, request.fresh, move || async move {
@@ -323,6 +318,18 @@ const CLUSTERS: &str = "failed to get cluster list: ";
 const VM_SIZES: &str = "failed to get VM sizes: ";
 const KUBERNETES_VERSIONS: &str = "failed to get Kubernetes versions: ";
 
+/// The key of a list that is read with a credential.
+fn key(access: &AzureAccess, kind: Kind, scope: Arc<str>) -> Key {
+    let credential = access.credential();
+    Key {
+        cloud: credential.cloud,
+        subscription: credential.subscription_id.to_ascii_lowercase(),
+        fingerprint: credential.fingerprint,
+        kind,
+        scope,
+    }
+}
+
 /// Normalizes a region, or rejects it.
 fn normalize_region(region: &str) -> Result<Arc<str>> {
     // Most clients send the normalized name, which need not be copied.
@@ -343,7 +350,7 @@ fn to_body(found: &Found) -> Result<ListingResponse> {
     match &*found.loaded {
         Loaded::Body { body, .. } => Ok(to_response(Arc::clone(body), found)),
         Loaded::Unusable(reason) => Err(Rejection::UnusableResponse(reason).into()),
-        Loaded::UpgradeTargets(_) | Loaded::ByRegion { .. } => Ok(empty_list(found)),
+        Loaded::Page { .. } | Loaded::UpgradeTargets(_) | Loaded::ByRegion { .. } => Ok(empty_list(found)),
     }
 }
 

@@ -8,7 +8,7 @@ use aks::catalog::vm_sizes::{AssessedSize, Demand, assess};
 use super::{Renderers, reason};
 use crate::service::Result;
 use crate::service::error::Rejection;
-use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings};
+use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings, Source};
 
 /// The VM sizes of a region, with the quotas if they can be read.
 pub struct RegionSizes {
@@ -49,6 +49,11 @@ impl RegionSizes {
         };
         let admitted = self.sizes.iter().filter(|size| size.name.is_some() && admits(size));
         admitted.map(|size| assess(size, usages, demand, &self.region, self.now_ms)).collect()
+    }
+
+    /// The lists from which pages are computed; `None` if the quotas are unknown, which may change at any time.
+    pub fn sources(&self) -> Option<[Source<'_>; 2]> {
+        Some([self.sizes.source(), self.usages.as_ref().ok()?.source()])
     }
 
     /// Whether the lists came from the cache.

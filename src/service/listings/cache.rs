@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aks::arm::{KubernetesVersion, Location, Usage, VmSku};
@@ -35,6 +35,8 @@ pub(super) enum Loaded {
     Unusable(&'static str),
     /// The versions that Azure upgrades a cluster to.
     UpgradeTargets(Vec<String>),
+    /// A page of the catalog, which is valid as long as the lists from which it was computed.
+    Page { body: Arc<Encoded>, sources: Vec<Weak<Self>> },
     /// Elements with their regions, which each request selects by, and a hash of them.
     ByRegion { elements: Vec<Element>, tag: Tag },
 }
@@ -84,6 +86,7 @@ impl Loaded {
     fn weight(&self) -> usize {
         match self {
             Self::Body { body, list } => body.weight() + list.weight(),
+            Self::Page { body, .. } => body.weight(),
             Self::Unusable(_) => 0,
             Self::UpgradeTargets(targets) => targets.len() * 32,
             Self::ByRegion { elements, .. } => {
@@ -350,6 +353,24 @@ impl Cache {
                 Err(failure)
             }
         }
+    }
+
+    /// The page of `key`, if it was computed from these very lists.
+    pub(super) fn page(&self, key: &Key, sources: &[&Arc<Loaded>]) -> Option<Arc<Encoded>> {
+        let entry = self.entries.get(key)?;
+        let Loaded::Page { body, sources: own } = &*entry.loaded else { return None };
+        let is_of =
+            |(own, source): (&Weak<Loaded>, &&Arc<Loaded>)| std::ptr::eq(own.as_ptr(), Arc::as_ptr(source));
+        let is_current = own.len() == sources.len() && own.iter().zip(sources).all(is_of);
+        is_current.then(|| Arc::clone(body))
+    }
+
+    /// Caches a page that was computed from these lists.
+    pub(super) fn insert_page(&self, key: Key, sources: &[&Arc<Loaded>], body: Arc<Encoded>) {
+        let sources = sources.iter().map(|source| Arc::downgrade(source)).collect();
+        let loaded = Arc::new(Loaded::Page { body, sources });
+        let entry = Entry { loaded, at_ms: self.clock.now_ms(), reload_timed_out: AtomicBool::new(false) };
+        self.entries.insert(key, Arc::new(entry));
     }
 
     /// Evicts the lists of these kinds that were read with a credential. Loads in flight are not cached either: they may

@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Clusters,
     Locations,
     Networks,
+    /// A page of the catalog, computed from other lists.
+    Page,
     Regions,
     UpgradeProfile,
     Usages,
@@ -21,10 +23,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Clusters,
         Self::Locations,
         Self::Networks,
+        Self::Page,
         Self::Regions,
         Self::UpgradeProfile,
         Self::Usages,
@@ -39,6 +42,7 @@ impl Kind {
             Self::Clusters => "clusters",
             Self::Locations => "locations",
             Self::Networks => "virtual_networks",
+            Self::Page => "catalog_page",
             Self::Regions => "regions",
             Self::UpgradeProfile => "upgrade_profile",
             Self::Usages => "usages",
@@ -52,7 +56,7 @@ impl Kind {
     pub(super) fn time_to_live(self) -> Duration {
         Duration::from_secs(match self {
             Self::Locations | Self::Regions => 24 * 3600,
-            Self::VmSizes | Self::VmSizesV2 => 3600,
+            Self::VmSizes | Self::VmSizesV2 | Self::Page => 3600,
             Self::Versions | Self::UpgradeProfile => 15 * 60,
             Self::Usages => 60,
             Self::Networks | Self::Clusters => 30,
@@ -74,6 +78,7 @@ pub(super) struct Key {
     pub(super) subscription: String,
     pub(super) fingerprint: Fingerprint,
     pub(super) kind: Kind,
-    /// The region, normalised, or `<resource group>/<cluster>` in lower case; empty for kinds that depend on neither.
+    /// The region, normalised, or `<resource group>/<cluster>` in lower case; of a page, its URL; empty for kinds that depend on
+    /// nothing.
     pub(super) scope: Arc<str>,
 }

@@ -14,6 +14,10 @@ use super::kind::Kind;
 use super::{ListingRequest, ListingResponse, Listings, normalize_region};
 use crate::service::Result;
 
+/// A cached list from which a page is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a>(pub(super) &'a Arc<Loaded>);
+
 /// A list in the cache.
 #[derive(Debug)]
 pub struct CachedList<T> {
@@ -30,6 +34,11 @@ impl<T> CachedList<T> {
         Self { loaded: found.loaded, select, freshness: found.freshness, age: found.age }
     }
 
+    /// The list, as what a page was computed from.
+    pub fn source(&self) -> Source<'_> {
+        Source(&self.loaded)
+    }
+
     /// A response that was computed from this list.
     pub fn response(&self, body: Bytes) -> ListingResponse {
         let body = Arc::new(Encoded::for_request(body));
@@ -43,7 +52,7 @@ impl<T> Deref for CachedList<T> {
     fn deref(&self) -> &[T] {
         match &*self.loaded {
             Loaded::Body { list, .. } => (self.select)(list).unwrap_or_default(),
-            Loaded::Unusable(_) | Loaded::UpgradeTargets(_) | Loaded::ByRegion { .. } => &[],
+            _ => &[],
         }
     }
 }

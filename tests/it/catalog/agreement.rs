@@ -1,6 +1,7 @@
 //! What the catalog calls usable is not rejected by the review of a cluster, and the reverse: a thousand made-up worlds.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -38,19 +39,22 @@ fn worlds() -> impl Strategy<Value = Made> {
         prop::option::weighted(0.8, prop::sample::select(values))
             .prop_map(move |value| value.map(|value| (name, value)))
     };
-    let capabilities = (
+    let cores = (
         capability("vCPUs", &["2", "2", "2", "2", "4", "1", "64", "many"]),
         capability("vCPUsAvailable", &["2", "2", "2", "1", "16"]),
-        capability("MemoryGB", &["16", "16", "4", "3.5", "much"]),
-        capability("EphemeralOSDiskSupported", &["True", "True", "true", "False"]),
-        capability("CachedDiskBytes", &["0", "32212254720", "107374182400"]),
-        capability("MaxResourceVolumeMB", &["0", "76800"]),
         capability("CpuArchitectureType", &["x64", "Arm64"]),
         capability(
             "RetirementDateUtc",
             &["05/01/2028", "05/02/2028", "05/03/2028", "05/04/2028", "soon", "11/22/2026"],
         ),
     );
+    let sizes = (
+        capability("MemoryGB", &["16", "16", "4", "3.5", "much"]),
+        capability("EphemeralOSDiskSupported", &["True", "True", "true", "False"]),
+        capability("CachedDiskBytes", &["0", "32212254720", "107374182400"]),
+        capability("MaxResourceVolumeMB", &["0", "76800"]),
+    );
+    let capabilities = (cores, sizes);
     let zones = || prop::sample::subsequence(vec!["1", "2", "3"], 0..=3);
     let restriction = prop_oneof![
         12 => Just(json!([])),
@@ -66,14 +70,14 @@ fn worlds() -> impl Strategy<Value = Made> {
     );
     (capabilities, zones(), restriction, quota(), quota(), demand).prop_map(
         |(capabilities, offered, restriction, family, regional, (mode, wanted, disk, count))| {
-            let (a, b, c, d, e, f, g, h) = capabilities;
-            let capabilities: Vec<_> = [a, b, c, d, e, f, g, h].into_iter().flatten().collect();
+            let (cores, sizes) = capabilities;
+            let capabilities: Vec<_> = [<[_; 4]>::from(cores), sizes.into()].concat().into_iter().flatten().collect();
             let mut usages = Vec::new();
             usages.extend(family.map(|(used, limit)| usage("standardDSv3Family", used, limit)));
             usages.extend(regional.map(|(used, limit)| usage("cores", used, limit)));
             let mut query = format!("mode={mode}&count={count}&zones={}", wanted.join(","));
             if let Some(disk) = disk {
-                query.push_str(&format!("&ephemeralOsDiskGiB={disk}"));
+                write!(query, "&ephemeralOsDiskGiB={disk}").unwrap();
             }
             let pool = json!({"name": "pool", "mode": mode, "count": count, "vmSize": "Standard_Made", "osType": "Linux",
                 "availabilityZones": wanted, "maxPods": 110, "osDiskType": if disk.is_some() { "Ephemeral" } else { "Managed" },
@@ -108,7 +112,7 @@ async fn catalog_and_review_agree() {
     let outcome = runner.run(&worlds(), |made| {
         let found: Result<bool, TestCaseError> = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
-                world.play("skus", &[made.sku.clone()]);
+                world.play("skus", std::slice::from_ref(&made.sku));
                 world.play("usages", &made.usages);
                 world.app.clock.advance(std::time::Duration::from_hours(2));
                 let answer = world.app.get(&format!(

@@ -186,6 +186,33 @@ async fn second_request_is_answered_from_memory() {
 }
 
 #[tokio::test]
+async fn page_has_an_entity_tag_until_its_lists_change() {
+    let world = World::start().await;
+    let first = world.get("vm-sizes", "q=d2s").await;
+    let etag = first.header("etag").to_owned();
+    assert!(etag.starts_with('"'), "{etag}");
+    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&q=d2s", world.credential);
+    let again = world.app.get(&path).header("if-none-match", &etag).send().await;
+    assert_eq!(
+        (again.status, again.body.len(), again.header("etag")),
+        (StatusCode::NOT_MODIFIED, 0, etag.as_str())
+    );
+    assert_ne!(world.get("vm-sizes", "q=d4s").await.header("etag"), etag);
+    let zipped = world.app.get(&path).header("accept-encoding", "gzip").send().await;
+    assert_eq!(
+        (zipped.header("content-encoding"), zipped.header("vary")),
+        ("gzip", "Authorization, Cookie, Accept-Encoding")
+    );
+    assert!(zipped.body.len() < first.body.len() / 2);
+    // The quotas are read again: another page.
+    world.play("usages", &[usage("cores", 0, 1)]);
+    world.app.clock.advance(std::time::Duration::from_secs(61));
+    let changed = world.app.get(&path).header("if-none-match", &etag).send().await;
+    assert_eq!(changed.status, StatusCode::OK);
+    assert!(changed.text().contains("quotaShort"));
+}
+
+#[tokio::test]
 async fn invalid_parameters_are_named() {
     let world = World::start().await;
     for (query, field) in [

@@ -1,15 +1,19 @@
 //! A request of the catalog: who asks, with which stored credential, and about what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aks::catalog::regions::RegionDemand;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::StatusCode;
+use http::header::{AGE, HeaderName, HeaderValue};
 use http::request::Parts;
 
 use super::parameters::Parameters;
 use crate::api::auth::{self, AuthError, Authenticated};
+use crate::api::conditional::Conditions;
 use crate::api::meta::{AuditContext, MetaState, is_fresh};
 use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
@@ -19,9 +23,12 @@ use crate::service::catalog::Renderers;
 use crate::service::catalog::regions::RegionSearch;
 use crate::service::credentials::Via;
 use crate::service::events::Outcome;
-use crate::service::listings::{ListingRequest, Listings};
+use crate::service::listings::{Encoded, Freshness, ListingRequest, Listings, Source};
 use crate::service::rancher_access::{Access, Failure, Session};
 use crate::service::{self, Caller, Invalid};
+
+/// Response header: whether a list came from the cache.
+const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
 
 /// The parameters that every resource has.
 const COMMON: [&str; 2] = ["cloudCredentialId", "region"];
@@ -35,6 +42,9 @@ pub(super) struct CatalogCall {
     state: MetaState,
     audit: AuditContext,
     fresh: bool,
+    conditions: Conditions,
+    /// That of the request, with the host that the client used.
+    url: String,
 }
 
 impl<S> FromRequestParts<S> for CatalogCall
@@ -54,7 +64,9 @@ where
         let id = parameters.text("cloudCredentialId").unwrap_or_default();
         let (caller, access) = authorized.map_err(|error| rejected(error, id))?;
         let links = Links::new(state.http().forwarded.base_url(parts));
-        Ok(Self { caller, access, parameters, links, state, audit, fresh })
+        let url = links.url(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
+        let conditions = Conditions::new(&parts.method, &parts.headers);
+        Ok(Self { caller, access, parameters, links, state, audit, fresh, conditions, url })
     }
 }
 
@@ -198,6 +210,22 @@ impl CatalogCall {
             demand,
             renderers,
         }
+    }
+
+    /// The response with a page that `build` computes from `sources`, unless it is cached; without sources, it is not cached.
+    pub(super) async fn respond(
+        &self,
+        sources: Option<&[Source<'_>]>,
+        freshness: Freshness,
+        age: Duration,
+        build: impl FnOnce() -> Result<Bytes, Invalid>,
+    ) -> Result<Response, Error> {
+        let page = match sources {
+            Some(sources) => self.listings().page(&self.access, &self.url, sources, build).await?,
+            None => Arc::new(Encoded::for_request(build()?)),
+        };
+        let freshness = HeaderValue::from_static(freshness.name());
+        Ok(self.conditions.respond(&page, [(AGE, age.as_secs().into()), (CACHE, freshness)]))
     }
 
     /// Records the use of the credential.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use aks::ids::CREDENTIAL_NAMESPACE;
 use aks::rights::{
-    AssessedOperation, AssignedPolicy, Decision, PolicyEffect, Registration, RoleAssignment, Unchecked,
+    AssessedOperation, AssignedPolicy, Condition, Decision, PolicyEffect, Purpose, Registration,
+    RoleAssignment, Unchecked,
 };
 use axum::extract::{FromRef, Path, Request, State};
 use axum::response::Response;
@@ -379,8 +380,8 @@ impl From<AssessedOperation> for CheckedOperation {
         };
         Self {
             action: operation.action,
-            purposes: operation.purposes.into_iter().map(|purpose| purpose.as_str()).collect(),
-            condition: operation.condition.map(|condition| condition.as_str()),
+            purposes: operation.purposes.into_iter().map(Purpose::as_str).collect(),
+            condition: operation.condition.map(Condition::as_str),
             needed: operation.is_needed,
             scope: operation.scope.resource_id(),
             status,
@@ -396,7 +397,7 @@ impl From<RoleAssignment> for ProposedAssignment {
             role: assignment.role,
             scope: assignment.scope.resource_id(),
             actions: assignment.actions,
-            condition: assignment.condition.map(|condition| condition.as_str()),
+            condition: assignment.condition.map(Condition::as_str),
             command: assignment.command,
             source: assignment.source,
         }

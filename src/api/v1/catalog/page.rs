@@ -1,15 +1,7 @@
 //! Pages of the lists of the catalog. The marker of a page is the name of the last entry before it.
 
-use axum::response::Response;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header::{AGE, CACHE_CONTROL, HeaderName, VARY};
-use serde::Serialize;
-
 use super::call::CatalogCall;
-use crate::api::norman::reply;
 use crate::service::Invalid;
-use crate::service::listings::Freshness;
 
 /// The most entries on a page, and their number when the client names none: more than Azure has in any list.
 const MAX_LIMIT: i64 = 5_000;
@@ -45,15 +37,4 @@ impl<T> Page<T> {
             .map(|last| call.links.url(&format!("{path}?{}", call.parameters.with("marker", name(last)))));
         Ok(Self { data: entries, next })
     }
-}
-
-/// A JSON response with the age of the data in it.
-pub(super) fn respond(body: &impl Serialize, freshness: Freshness, age_seconds: u64) -> Response {
-    let mut response = reply::json(StatusCode::OK, body);
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("Authorization, Cookie"));
-    headers.insert(AGE, HeaderValue::from(age_seconds));
-    headers.insert(HeaderName::from_static("x-norman-aks-cache"), HeaderValue::from_static(freshness.name()));
-    response
 }

@@ -8,18 +8,20 @@ use aks::catalog::vm_sizes::{AssessedSize, Demand, Mode};
 use aks::vm_size::Quota;
 use axum::extract::FromRef;
 use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::call::{CatalogCall, CatalogCaller};
-use super::page::{Page, respond};
+use super::page::Page;
 use super::parameters::Parameters;
 use super::{CatalogReason, CatalogVerdict};
 use crate::api::meta::{MetaState, RENDERERS};
 use crate::api::methods::reject_others_of;
 use crate::api::norman::error::Error;
+use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
 use crate::service::Invalid;
 use crate::service::catalog::vm_sizes::RegionSizes;
@@ -251,12 +253,27 @@ async fn list_vm_sizes(call: CatalogCall) -> Result<Response, Error> {
     let sizes = RegionSizes::load(call.listings(), call.request(), region, RENDERERS).await;
     call.record(&sizes).await;
     let sizes = sizes?;
-    let mut assessed = sizes.assess(&demand, |size| filter.admits(size));
+    let sources = sizes.sources();
+    let sources = sources.as_ref().map(<[_; 2]>::as_slice);
+    let respond = call
+        .respond(sources, sizes.freshness(), sizes.age(), || page(&call, &sizes, &demand, &filter, order));
+    respond.await
+}
+
+/// The body of a page.
+fn page(
+    call: &CatalogCall,
+    sizes: &RegionSizes,
+    demand: &Demand,
+    filter: &Filter,
+    order: Option<Order>,
+) -> Result<Bytes, Invalid> {
+    let mut assessed = sizes.assess(demand, |size| filter.admits(size));
     assessed.retain(|size| filter.verdicts.is_empty() || filter.verdicts.contains(&size.verdict));
     sort(&mut assessed, order);
-    let page = Page::cut(assessed, &call, PATH, |assessed: &AssessedSize<'_>| name(assessed.size))?;
+    let page = Page::cut(assessed, call, PATH, |assessed: &AssessedSize<'_>| name(assessed.size))?;
     let data = page.data.into_iter().map(CatalogVmSize::from).collect();
-    Ok(respond(&VmSizeList { data, next: page.next }, sizes.freshness(), sizes.age().as_secs()))
+    Ok(json::to_bytes_line(&VmSizeList { data, next: page.next }))
 }
 
 fn name(size: &VmSku) -> &str {

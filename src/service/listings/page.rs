@@ -1,0 +1,39 @@
+//! Pages of the catalog: responses that are computed from cached lists, and cached until one of these changes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::encoded::Encoded;
+use super::kind::Kind;
+use super::typed::Source;
+use super::{Listings, key};
+use crate::service::credentials::AzureAccess;
+
+impl Listings {
+    /// The page at `url`, which depends on nothing but `sources` and the credential. It is built, tagged and compressed once for
+    /// these lists.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub async fn page<E>(
+        &self,
+        access: &AzureAccess,
+        url: &str,
+        sources: &[Source<'_>],
+        build: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Arc<Encoded>, E> {
+        let key = key(access, Kind::Page, url.into());
+        let sources: Vec<_> = sources.iter().map(|source| source.0).collect();
+        if let Some(page) = self.cache.page(&key, &sources) {
+            return Ok(page);
+        }
+        let json = build()?;
+        let uncompressed = json.clone();
+        // Compression takes milliseconds.
+        let page = tokio::task::spawn_blocking(move || Arc::new(Encoded::new(json))).await;
+        let page = page.unwrap_or_else(|_| Arc::new(Encoded::for_request(uncompressed)));
+        self.cache.insert_page(key, &sources, Arc::clone(&page));
+        Ok(page)
+    }
+}
