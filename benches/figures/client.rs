@@ -12,10 +12,17 @@ use crate::error::Result;
 
 pub(crate) struct Response {
     pub(crate) status: u16,
+    head: String,
     pub(crate) body: Vec<u8>,
 }
 
 impl Response {
+    /// The value of a header, whose name is in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let pairs = self.head.lines().filter_map(|line| line.split_once(": "));
+        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -23,12 +30,24 @@ impl Response {
 
 /// The bytes of a request.
 pub(crate) fn request(method: &str, target: &str, token: Option<&str>, body: &str) -> Vec<u8> {
+    request_with(method, target, token, "", body)
+}
+
+/// The bytes of a request with further headers, each with its line break.
+pub(crate) fn request_with(
+    method: &str,
+    target: &str,
+    token: Option<&str>,
+    headers: &str,
+    body: &str,
+) -> Vec<u8> {
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let content = match body.len() {
         0 => String::new(),
         length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
     };
-    format!("{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}{content}\r\n{body}").into()
+    format!("{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}{headers}{content}\r\n{body}")
+        .into()
 }
 
 /// Sends a request on a new connection.
@@ -51,7 +70,8 @@ impl Connection {
 
     pub(crate) async fn call(&mut self, request: &[u8]) -> Result<Response> {
         let (status, head) = self.exchange(request).await?;
-        Ok(Response { status, body: self.received.split_off(head) })
+        let body = self.received.split_off(head);
+        Ok(Response { status, head: String::from_utf8_lossy(&self.received).into_owned(), body })
     }
 
     /// Sends a request and receives the response; returns its status and the length of its head in `received`.
@@ -85,7 +105,7 @@ fn head(head: &[u8]) -> Result<(u16, usize)> {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     match length {
         Some(length) => Ok((status, length.parse()?)),
-        None if status == 204 => Ok((status, 0)),
+        None if matches!(status, 204 | 304) => Ok((status, 0)),
         None => Err(format!("response without length: {head}").into()),
     }
 }

@@ -26,7 +26,7 @@ pub(crate) async fn measure(table: &mut Table, directory: &Path) -> Result<()> {
         memory.extend(process.resident_mb());
     }
     if !memory.is_empty() {
-        table.target("memory (RSS), median of 5 starts", "MB", Target::AtMost(25.0), median(memory));
+        table.target("memory (RSS), median of 5 starts", "MB", Target::AtMost(28.0), median(memory));
     }
     table.info("from start to ready, median of 5 starts", "ms", median(times));
     Ok(())

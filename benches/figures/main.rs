@@ -1,12 +1,13 @@
 //! Benchmarks of the targets in docs/operations.md: `cargo bench`.
 //!
-//! `cargo bench -- [upstream] [cold] [warm] [proxied] [beside] [idle] [flood] [--no-fail]` runs only the named ones. Exit codes: 0 all
+//! `cargo bench -- [upstream] [cold] [warm] [catalog] [proxied] [beside] [idle] [flood] [--no-fail]` runs only the named ones. Exit codes: 0 all
 //! targets are met (or `--no-fail`), 1 a target is missed, 2 a benchmark failed.
 //!
 //! Up to four processes take part, so that each figure is that of one process: this one sends requests and measures, its
 //! children are the server, the sandbox, and the Kubernetes API of a cluster.
 
 mod beside;
+mod catalog;
 mod client;
 mod cold;
 mod error;
@@ -67,7 +68,7 @@ fn exit_code(result: Result<()>) -> ExitCode {
 }
 
 async fn measure(names: &[&str]) -> Result<Table> {
-    const ALL: [&str; 7] = ["upstream", "cold", "warm", "proxied", "beside", "idle", "flood"];
+    const ALL: [&str; 8] = ["upstream", "cold", "warm", "catalog", "proxied", "beside", "idle", "flood"];
     if let Some(unknown) = names.iter().find(|name| !ALL.contains(name)) {
         return Err(format!("unknown benchmark {unknown}; use {}", ALL.join(", ")).into());
     }
@@ -81,7 +82,7 @@ async fn measure(names: &[&str]) -> Result<Table> {
     if is_selected("flood") {
         flood::measure(&mut table, directory).await?;
     }
-    if ["upstream", "cold", "warm", "proxied", "beside"].into_iter().any(is_selected) {
+    if ["upstream", "cold", "warm", "catalog", "proxied", "beside"].into_iter().any(is_selected) {
         let sandbox = Sandbox::start(directory)?;
         let start = |kubernetes: Option<&Kubernetes>| Server::start(&sandbox, kubernetes, directory);
         if is_selected("upstream") {
@@ -92,6 +93,9 @@ async fn measure(names: &[&str]) -> Result<Table> {
         }
         if is_selected("warm") {
             warm::measure(&mut table, &start(None)?).await?;
+        }
+        if is_selected("catalog") {
+            catalog::measure(&mut table, &start(None)?).await?;
         }
         if is_selected("beside") {
             beside::measure(&mut table, &sandbox, &start(None)?, directory).await?;

@@ -47,6 +47,9 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 pub(crate) const SMALL: &str = "aksVersions";
 pub(crate) const LARGE: &str = "aksVMSizesV2";
 
+/// The two pages of VM sizes that are measured: names and queries.
+pub(crate) const PAGES: [(&str, &str); 2] = [("small", "q=d4s_v5&count=3"), ("whole", "sort=-vcpus")];
+
 /// Addresses, credentials and sizes, which the child reports to its parent.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Ready {
@@ -61,6 +64,8 @@ pub(crate) struct Ready {
     pub(crate) credential: String,
     pub(crate) small: usize,
     pub(crate) large: usize,
+    /// The lengths of [`PAGES`].
+    pub(crate) pages: [usize; 2],
     /// The token of a member of the cluster, if there is one.
     pub(crate) member: Option<String>,
 }
@@ -93,6 +98,11 @@ impl Server {
         listing_path(action, &self.ready.credential)
     }
 
+    /// The path of a page of VM sizes.
+    pub(crate) fn page(&self, query: &str) -> String {
+        page_path(query, &self.ready.credential)
+    }
+
     /// Sends concurrent requests, one for each client secret; fails if a response is not expected.
     pub(crate) async fn call_concurrently<'a>(
         &self,
@@ -115,6 +125,10 @@ impl Server {
 
 pub(crate) fn listing_path(action: &str, credential: &str) -> String {
     format!("/meta/{action}?cloudCredentialId={credential}&region={}", Sandbox::seed().location)
+}
+
+fn page_path(query: &str, credential: &str) -> String {
+    format!("/api/v1/vm-sizes?cloudCredentialId={credential}&region={}&{query}", Sandbox::seed().location)
 }
 
 /// Runs the child process until its parent exits.
@@ -155,18 +169,28 @@ async fn serve(
         credential,
         small: 0,
         large: 0,
+        pages: [0; 2],
         member: None,
     };
-    let (small, large) = (response(&app, &ready, SMALL).await?, response(&app, &ready, LARGE).await?);
+    let listing = |action: &str| listing_path(action, &ready.credential);
+    let (small, large) =
+        (response(&app, &ready, &listing(SMALL)).await?, response(&app, &ready, &listing(LARGE)).await?);
+    let mut routes = Router::new().route("/small", bare(small.clone())).route("/large", bare(large.clone()));
+    for (index, (name, query)) in PAGES.into_iter().enumerate() {
+        let page = response(&app, &ready, &page_path(query, &ready.credential)).await?;
+        if let Some(length) = ready.pages.get_mut(index) {
+            *length = page.len();
+        }
+        routes = routes.route(&format!("/page-{name}"), bare(page));
+    }
     (ready.small, ready.large) = (small.len(), large.len());
-    let mut bare = Router::new().route("/small", bare(small)).route("/large", bare(large));
     if let Some(kubernetes) = kubernetes {
         ready.member = Some(kubernetes.connect(&app, &store).await?);
-        bare = bare.merge(kubernetes.bare_proxy()?);
+        routes = routes.merge(kubernetes.bare_proxy()?);
     }
     ready.beside = listen(beside::router(ready.rancher, azure_options(azure, authority)?)?).await?;
     ready.api = listen(app.router()).await?;
-    ready.bare = listen(bare).await?;
+    ready.bare = listen(routes).await?;
     println!("{}", serde_json::to_string(&ready)?);
     wait_for_parent().await
 }
@@ -214,8 +238,8 @@ async fn store_credential(app: &App, token: &SecretString) -> Result<String> {
 }
 
 /// The response of the server, for the bare route.
-async fn response(app: &App, ready: &Ready, action: &str) -> Result<Bytes> {
-    let http_request = Request::get(listing_path(action, &ready.credential))
+async fn response(app: &App, ready: &Ready, path: &str) -> Result<Bytes> {
+    let http_request = Request::get(path)
         .header(AUTHORIZATION, format!("Bearer {}", ready.token))
         .extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0))));
     let response = app.router().call(http_request.body(Body::empty())?).await?;

@@ -231,7 +231,8 @@ fn ephemeral_disk(size: &VmSku, required: &Requirements<'_>) -> Option<Obstacle>
 pub fn zones(size: &VmSku, zones: &[String]) -> Option<Obstacle> {
     let mut usable: Vec<String> = size.usable_zones().cloned().collect();
     usable.sort_unstable();
-    let missing: Vec<String> = zones.iter().filter(|zone| !usable.contains(zone)).cloned().collect();
+    let mut missing: Vec<String> = zones.iter().filter(|zone| !usable.contains(zone)).cloned().collect();
+    missing.sort_unstable();
     (!missing.is_empty()).then_some(Obstacle::Zones { missing, usable })
 }
 
