@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use aks::provision::preview::{Azure, Preview};
+use aks::review::Denial;
 use aks::role::Role;
 use clock::Clock;
 
@@ -13,6 +14,7 @@ use super::clusters::{Cluster, Clusters};
 use super::core::Core;
 use super::credentials::{AccessError, AzureAccess, Credentials, Via, full_id};
 use super::events::{Action, Events};
+use super::reviews::denial;
 use super::{Result, explain};
 use crate::store::ClusterRow;
 
@@ -93,25 +95,51 @@ impl Plans {
         if let Some(preview) = planner.preview_offline(row)? {
             return Ok(preview);
         }
-        let id = full_id(row.credential_id.as_deref().unwrap_or_default());
-        let via = Via::OfCluster { id: &id, cluster_id: &row.id };
-        match self.inner.credentials.resolve(&by.caller, via).await {
-            Ok(access) => {
-                // Before the request to Azure, because a caller that disconnects has used the credential, too.
-                let event = by.event(Action::Call("plan"), CREDENTIAL, &id, &Ok(()));
-                self.inner.events.record(event).await;
-                planner.preview_with_azure(row.clone(), access).await
-            }
-            Err(AccessError::Other(error)) => Err(error),
-            Err(AccessError::NotFound) if role != Role::Owner => {
-                let reason = format!(
-                    "Azure is asked only for those who may use the cluster's credential; you are {} of {}",
-                    role.name(),
-                    row.id
-                );
-                planner.preview_without_azure(row, Azure::NotAllowed(reason))
-            }
-            Err(error) => planner.preview_without_azure(row, Azure::Failed(unusable(&error))),
+        let access =
+            access(&self.inner.credentials, &self.inner.events, by, row, role, Action::Call("plan")).await?;
+        match access {
+            Ok(access) => planner.preview_with_azure(row.clone(), access).await,
+            Err(NoAccess { reason, .. }) => planner.preview_without_azure(row, reason),
+        }
+    }
+}
+
+/// The credential of a cluster cannot be used by the caller.
+pub(super) struct NoAccess {
+    /// The reason.
+    pub(super) reason: Azure,
+    /// The error of Azure, if Azure rejects it.
+    pub(super) denial: Option<Denial>,
+}
+
+/// The access to Azure with the credential of a cluster, if the caller may use it. Its use is recorded.
+pub(super) async fn access(
+    credentials: &Credentials,
+    events: &Events,
+    by: &Actor,
+    row: &ClusterRow,
+    role: Role,
+    action: Action,
+) -> Result<Result<Arc<AzureAccess>, NoAccess>> {
+    let id = full_id(row.credential_id.as_deref().unwrap_or_default());
+    let via = Via::OfCluster { id: &id, cluster_id: &row.id };
+    match credentials.resolve(&by.caller, via).await {
+        Ok(access) => {
+            // Before the request to Azure, because a caller that disconnects has used the credential, too.
+            events.record(by.event(action, CREDENTIAL, &id, &Ok(()))).await;
+            Ok(Ok(access))
+        }
+        Err(AccessError::Other(error)) => Err(error),
+        Err(AccessError::NotFound) if role != Role::Owner => {
+            let reason = format!(
+                "Azure is asked only for those who may use the cluster's credential; you are {} of {}",
+                role.name(),
+                row.id
+            );
+            Ok(Err(NoAccess { reason: Azure::NotAllowed(reason), denial: None }))
+        }
+        Err(error) => {
+            Ok(Err(NoAccess { denial: denial::of_access(&error), reason: Azure::Failed(unusable(&error)) }))
         }
     }
 }

@@ -39,13 +39,16 @@ pub async fn get(arm: &Arm, group: &str, name: &str) -> Result<Option<Resource<M
     resource::find(arm, Operation::GetManagedCluster, &url(arm, group, name, &[])?).await
 }
 
-/// The versions that Azure upgrades this cluster to; empty if it does not exist (REST: Managed Clusters - Get Upgrade
-/// Profile).
-pub async fn upgrade_targets(arm: &Arm, group: &str, name: &str) -> Result<Vec<String>, Error> {
+/// The upgrades that Azure offers to this cluster; `None` if it does not exist (REST: Managed Clusters - Get Upgrade Profile).
+pub async fn upgrade_profile(arm: &Arm, group: &str, name: &str) -> Result<Option<UpgradeProfile>, Error> {
     let url = url(arm, group, name, &["upgradeProfiles", "default"])?;
-    let profile: Option<Resource<UpgradeProfile>> =
-        resource::find(arm, Operation::GetUpgradeProfile, &url).await?;
-    Ok(profile.map(|profile| profile.view.targets()).unwrap_or_default())
+    let profile = resource::find(arm, Operation::GetUpgradeProfile, &url).await?;
+    Ok(profile.map(|profile: Resource<UpgradeProfile>| profile.view))
+}
+
+/// The versions that Azure upgrades the control plane of this cluster to; empty if it does not exist.
+pub async fn upgrade_targets(arm: &Arm, group: &str, name: &str) -> Result<Vec<String>, Error> {
+    Ok(upgrade_profile(arm, group, name).await?.map(|profile| profile.targets()).unwrap_or_default())
 }
 
 /// Creates or changes a cluster (REST: Managed Clusters - Create Or Update). For a change, `body` is the complete object
