@@ -2,6 +2,7 @@
 //! `aks::catalog`.
 
 pub mod credential_check;
+pub mod kubernetes_versions;
 pub mod regions;
 pub mod vm_sizes;
 

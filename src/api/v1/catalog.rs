@@ -3,6 +3,7 @@
 
 mod call;
 mod credential_check;
+mod kubernetes_versions;
 mod page;
 mod parameters;
 mod regions;
@@ -22,7 +23,11 @@ where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new().merge(credential_check::router()).merge(regions::router()).merge(vm_sizes::router())
+    OpenApiRouter::new()
+        .merge(credential_check::router())
+        .merge(kubernetes_versions::router())
+        .merge(regions::router())
+        .merge(vm_sizes::router())
 }
 
 /// Whether something can be used. `usable`: it can. `limited`: it can, but something about it is restricted or unknown.

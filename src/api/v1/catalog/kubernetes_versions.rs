@@ -1,0 +1,159 @@
+//! `GET /api/v1/kubernetes-versions`: the Kubernetes versions of a region, with patches, support plans and upgrades.
+
+use aks::arm::KubernetesVersion;
+use aks::catalog::kubernetes_versions::{MinorVersion, PatchVersion, minor_versions};
+use axum::extract::FromRef;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::call::{CatalogCall, CatalogCaller};
+use super::page::Page;
+use crate::api::meta::{MetaState, RENDERERS};
+use crate::api::methods::reject_others_of;
+use crate::api::norman::error::Error;
+use crate::api::norman::json;
+use crate::api::openapi::failures::CatalogFailures;
+use crate::service::Invalid;
+use crate::service::catalog::kubernetes_versions;
+
+const PATH: &str = "/api/v1/kubernetes-versions";
+
+/// A page of minor versions.
+#[derive(Serialize, ToSchema)]
+struct KubernetesVersionList {
+    /// Ascending.
+    data: Vec<CatalogKubernetesVersion>,
+    /// The address of the next page; `null` on the last one.
+    next: Option<String>,
+}
+
+/// A minor version of Kubernetes in a region.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CatalogKubernetesVersion {
+    /// The minor version.
+    #[schema(example = "1.33")]
+    version: String,
+    /// Whether it is a preview, which Azure does not support.
+    is_preview: bool,
+    /// Whether new clusters get it by default. Not every region has a default.
+    is_default: bool,
+    /// `KubernetesOfficial`, `AKSLongTermSupport` or both.
+    #[schema(example = json!(["AKSLongTermSupport", "KubernetesOfficial"]))]
+    support_plans: Vec<String>,
+    /// Whether only clusters with long-term support can have it.
+    needs_long_term_support: bool,
+    /// The patches, ascending.
+    patches: Vec<CatalogPatchVersion>,
+}
+
+/// A patch version.
+#[derive(Serialize, ToSchema)]
+struct CatalogPatchVersion {
+    /// The full version.
+    #[schema(example = "1.33.5")]
+    version: String,
+    /// The versions to which Azure upgrades a cluster in one step, ascending. For some of them it needs long-term support.
+    #[schema(example = json!(["1.33.6", "1.34.1"]))]
+    upgrades: Vec<String>,
+}
+
+/// The query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "documents the parameters, which `Parameters` reads")]
+struct KubernetesVersionQuery {
+    /// The stored credential.
+    #[param(example = "cattle-global-data:cc-x7k9z")]
+    cloud_credential_id: String,
+    /// The region.
+    #[param(example = "eastus")]
+    region: String,
+    /// Only previews, or only versions that are none.
+    preview: Option<bool>,
+    /// Only versions with this support plan: `KubernetesOfficial` or `AKSLongTermSupport`.
+    #[param(example = "KubernetesOfficial")]
+    support_plan: Option<String>,
+    /// Entries on a page.
+    #[param(minimum = 1, maximum = 5000, default = 5000)]
+    limit: Option<u32>,
+    /// The place where the page starts; clients take it from `next`.
+    marker: Option<String>,
+}
+
+const PARAMETERS: [&str; 4] = ["preview", "supportPlan", "limit", "marker"];
+
+pub(super) fn router<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    MetaState: FromRef<S>,
+{
+    OpenApiRouter::new().routes(reject_others_of::<CatalogCaller, _>(routes!(list_kubernetes_versions)))
+}
+
+/// The Kubernetes versions of a region, with patches, support plans and possible upgrades.
+///
+/// Unlike aksVersions, previews and versions with long-term support only are listed, and marked. The plan of an upgrade of a
+/// cluster is at `/api/v1/clusters/{id}/upgrade-plan`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/kubernetes-versions",
+    operation_id = "listKubernetesVersions",
+    tag = "Catalog",
+    params(KubernetesVersionQuery),
+    responses((status = 200, description = "One page of the versions", body = KubernetesVersionList), CatalogFailures),
+)]
+async fn list_kubernetes_versions(call: CatalogCall) -> Result<Response, Error> {
+    call.reject_unknown(&PARAMETERS)?;
+    let region = call.region()?;
+    let preview = call.parameters.flag("preview")?;
+    let plans = [("KubernetesOfficial", "KubernetesOfficial"), ("AKSLongTermSupport", "AKSLongTermSupport")];
+    let plan = call.parameters.one_of("supportPlan", &plans)?;
+    let found = kubernetes_versions::load(call.listings(), call.request(), region, RENDERERS).await;
+    call.record(&found).await;
+    let found = found?;
+    let build = || page(&call, &found, preview, plan);
+    call.respond(Some(&[found.source()]), found.freshness, found.age, build).await
+}
+
+/// The body of a page.
+fn page(
+    call: &CatalogCall,
+    versions: &[KubernetesVersion],
+    preview: Option<bool>,
+    plan: Option<&str>,
+) -> Result<Bytes, Invalid> {
+    let mut minors = minor_versions(versions);
+    minors.retain(|minor| {
+        preview.is_none_or(|preview| preview == minor.is_preview)
+            && plan.is_none_or(|plan| minor.support_plans.iter().any(|own| own == plan))
+    });
+    let page = Page::cut(minors, call, PATH, |minor: &MinorVersion| &minor.version)?;
+    let data = page.data.into_iter().map(CatalogKubernetesVersion::from).collect();
+    Ok(json::to_bytes_line(&KubernetesVersionList { data, next: page.next }))
+}
+
+impl From<MinorVersion> for CatalogKubernetesVersion {
+    fn from(minor: MinorVersion) -> Self {
+        let MinorVersion { version, is_preview, is_default, support_plans, needs_long_term_support, patches } =
+            minor;
+        Self {
+            version,
+            is_preview,
+            is_default,
+            support_plans,
+            needs_long_term_support,
+            patches: patches.into_iter().map(CatalogPatchVersion::from).collect(),
+        }
+    }
+}
+
+impl From<PatchVersion> for CatalogPatchVersion {
+    fn from(patch: PatchVersion) -> Self {
+        Self { version: patch.version, upgrades: patch.upgrades }
+    }
+}
