@@ -544,7 +544,7 @@ async fn versions_go_up_one_minor_at_a_time_and_never_down() {
     assert_refused(
         &put("1.34.1").await,
         "aksConfig.kubernetesVersion",
-        "minor versions cannot be skipped: use one of 1.32.8, ",
+        "minor versions cannot be skipped: upgrade to 1.33.6 first",
     );
     assert_refused(&put("1.33.99").await, "aksConfig.kubernetesVersion", "is not offered");
     let up = put(app.seed.kubernetes_version_2).await;
