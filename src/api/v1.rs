@@ -6,6 +6,7 @@ mod credentials;
 mod events;
 mod plan;
 mod review;
+mod upgrade_plan;
 mod users;
 
 pub(crate) use self::audit::AuditRecord;
@@ -24,5 +25,6 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .merge(events::router())
         .merge(plan::router())
         .merge(review::router())
+        .merge(upgrade_plan::router())
         .merge(users::router())
 }

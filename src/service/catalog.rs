@@ -4,6 +4,7 @@
 pub mod credential_check;
 pub mod kubernetes_versions;
 pub mod regions;
+pub mod upgrade_plan;
 pub mod vm_sizes;
 
 use std::error::Error as _;

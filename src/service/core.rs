@@ -6,6 +6,7 @@ use cluster_access::ClusterAccess;
 
 use super::agents::Agents;
 use super::base::Base;
+use super::catalog::upgrade_plan::UpgradePlans;
 use super::cluster_events::{ChangeNotifier, ClusterEvents};
 use super::clusters::Clusters;
 use super::credentials::Credentials;
@@ -72,6 +73,8 @@ pub struct Core {
     pub listings: Listings,
     /// Cluster objects.
     pub clusters: Clusters,
+    /// Plans of upgrades of clusters.
+    pub upgrade_plans: UpgradePlans,
     /// Events of clusters.
     pub cluster_events: ClusterEvents,
     /// Roles of users in clusters.
@@ -107,6 +110,7 @@ impl Core {
         let credentials = Credentials::new(&base);
         let reviews = Reviews::new(&base, credentials.clone(), settings.clone());
         let clusters = Clusters::new(&base, credentials.clone(), settings.clone(), reviews);
+        let listings = Listings::new(base.azure.clone(), options.cache_bytes, clock.clone());
         let access = ServerAccess::new(&base, credentials.clone());
         let agents = Agents::new(&base, &clusters, access.clone());
         let kubeconfigs = Kubeconfigs::new(
@@ -118,7 +122,8 @@ impl Core {
         );
         Self {
             users: Users::new(store.clone(), tokens.clone(), clock.clone(), Some(events.clone())),
-            listings: Listings::new(base.azure.clone(), options.cache_bytes, clock.clone()),
+            upgrade_plans: UpgradePlans::new(&base, clusters.clone(), credentials.clone(), listings.clone()),
+            listings,
             cluster_events: ClusterEvents::new(&base, clusters.clone(), tokens.clone()),
             members: Members::new(&base, clusters.clone(), credentials.clone()),
             registration: Registration::new(

@@ -7,6 +7,8 @@ mod kubernetes_versions;
 #[cfg(test)]
 mod regions;
 #[cfg(test)]
+mod upgrade_plan;
+#[cfg(test)]
 mod vm_sizes;
 #[cfg(test)]
 mod world;

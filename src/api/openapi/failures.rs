@@ -102,6 +102,16 @@ pub(in crate::api) const FOLLOW: &[&str] = &[
 pub(in crate::api) const PLAN: &[&str] =
     &["Unauthorized", "NormanNotFound", "NormanFailed", "NormanUnavailable", "NormanTimedOut"];
 
+/// Plans of upgrades.
+pub(in crate::api) const UPGRADE_PLAN: &[&str] = &[
+    "Unauthorized",
+    "NormanNotFound",
+    "NormanInvalid",
+    "NormanFailed",
+    "NormanUnavailable",
+    "NormanTimedOut",
+];
+
 /// The catalog.
 pub(in crate::api) const CATALOG: &[&str] = &[
     "Unauthorized",
@@ -146,6 +156,7 @@ response_sets! {
     ReviewFailures = REVIEW,
     FollowFailures = FOLLOW,
     PlanFailures = PLAN,
+    UpgradePlanFailures = UPGRADE_PLAN,
     AuditFailures = AUDIT,
     CatalogFailures = CATALOG
 }

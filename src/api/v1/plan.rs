@@ -1,6 +1,6 @@
 //! `GET /api/v1/clusters/{id}/plan`: what the worker would do next, and why, without doing it.
 
-use aks::provision::preview::{self, Azure, Kind};
+use aks::provision::preview::{self, Azure, Kind, Unseen};
 use aks::status::Waiting;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -122,7 +122,7 @@ struct PlanWaiting {
 
 /// Whether Azure was asked for this answer.
 #[derive(Serialize, ToSchema)]
-struct PlanAzure {
+pub(super) struct PlanAzure {
     outcome: PlanAsked,
     /// Why it was not asked, or did not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,8 +143,9 @@ enum PlanAsked {
 
 /// Something that was not looked at.
 #[derive(Serialize, ToSchema)]
-struct PlanUnseen {
-    /// `azure`, `cluster`, `resourceGroup`, `provider`, `workspace` or `inside` (of the cluster).
+pub(super) struct PlanUnseen {
+    /// `azure`, `cluster`, `resourceGroup`, `provider`, `workspace` or `inside` (of the cluster); in the plan of an upgrade also
+    /// `versions`, `upgradeProfile`, `vmSizes` or `quotas`.
     #[schema(example = "inside")]
     what: &'static str,
     /// Why not.
@@ -193,11 +194,7 @@ impl From<Plan> for ClusterPlan {
             differences: preview.differences.into_iter().map(PlanDifference::from).collect(),
             waiting: preview.waiting.map(PlanWaiting::from),
             azure: preview.azure.into(),
-            not_looked_at: preview
-                .unseen
-                .into_iter()
-                .map(|unseen| PlanUnseen { what: unseen.what, reason: unseen.reason })
-                .collect(),
+            not_looked_at: preview.unseen.into_iter().map(PlanUnseen::from).collect(),
             managed_fields: preview.managed,
             next_look: next_run_ms.map(date),
         }
@@ -250,5 +247,11 @@ impl From<Azure> for PlanAzure {
             Azure::Failed(reason) => (PlanAsked::Failed, Some(reason)),
         };
         Self { outcome, reason }
+    }
+}
+
+impl From<Unseen> for PlanUnseen {
+    fn from(unseen: Unseen) -> Self {
+        Self { what: unseen.what, reason: unseen.reason }
     }
 }

@@ -1,0 +1,300 @@
+//! The plan of an upgrade as a use case: reads a cluster, its upgrades, and the versions, sizes and quotas of its region from
+//! Azure. If Azure cannot be asked, the plan rests on what is stored. `aks::upgrade_plan` makes it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aks::arm::{KubernetesVersion, UpgradeProfile, Usage, VmSku};
+use aks::cluster_details::ClusterDetails;
+use aks::provision::preview::{Azure as Asked, Unseen};
+use aks::provision::upstream::{self, Known};
+use aks::spec::{AKS_CONFIG, AksConfig};
+use aks::status::State;
+use aks::upgrade_plan::{self, Block, PlanInput, PoolState, UpgradePlan};
+use aks::upgrades::Start;
+use aks::versions;
+use azure::resources::managed_clusters;
+use azure::{Arm, Azure};
+use clock::Clock;
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use super::{Renderers, reason};
+use crate::service::actor::Actor;
+use crate::service::azure_access::AzureAccess;
+use crate::service::base::Base;
+use crate::service::clusters::{Cluster, Clusters};
+use crate::service::credentials::Credentials;
+use crate::service::events::{Action, Events};
+use crate::service::listings::{CachedList, ListingRequest, Listings};
+use crate::service::plans::{self, NoAccess};
+use crate::service::reviews::denial;
+use crate::service::{Error, Invalid, Result};
+
+/// The time limit for Azure: a user is waiting.
+const TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The plan for a cluster.
+#[derive(Debug)]
+pub struct ClusterUpgradePlan {
+    /// The ID of the cluster.
+    pub cluster_id: String,
+    /// The region; empty if it is unknown.
+    pub region: String,
+    /// Whether the cluster has long-term support.
+    pub long_term: bool,
+    /// The hops.
+    pub plan: UpgradePlan,
+    /// Whether Azure was asked.
+    pub azure: Asked,
+    /// What was not read.
+    pub unseen: Vec<Unseen>,
+    /// The current time, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// The plans of upgrades. Clones share everything.
+#[derive(Clone)]
+pub struct UpgradePlans {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    azure: Azure,
+    clusters: Clusters,
+    credentials: Credentials,
+    listings: Listings,
+    events: Events,
+    clock: Clock,
+}
+
+impl UpgradePlans {
+    /// The plans of this server.
+    pub fn new(base: &Base, clusters: Clusters, credentials: Credentials, listings: Listings) -> Self {
+        let Base { azure, events, clock, .. } = base.clone();
+        Self { inner: Arc::new(Inner { azure, clusters, credentials, listings, events, clock }) }
+    }
+
+    /// The plan of an upgrade to `wanted`, or to the newest stable version, for a cluster that the caller may see. Azure is asked
+    /// if the caller may use the cluster's credential.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the code `InvalidState` if the cluster is not in Azure, or is being removed.
+    pub async fn get(
+        &self,
+        by: &Actor,
+        id: &str,
+        wanted: Option<&str>,
+        renderers: Renderers,
+    ) -> Result<ClusterUpgradePlan> {
+        let inner = &*self.inner;
+        let (row, role) = inner.clusters.row_and_role(&by.caller, id).await?;
+        let action = Action::Call("upgradePlan");
+        let access = plans::access(&inner.credentials, &inner.events, by, &row, role, action).await?;
+        let cluster = Cluster::try_from(row)?;
+        if cluster.state == State::Removing {
+            return Err(invalid_state("the cluster is being removed"));
+        }
+        let facts = match access {
+            Ok(access) => inner.read(&cluster, &access, renderers).await?,
+            Err(NoAccess { reason, denial }) => {
+                let blocks = denial.as_ref().map(upgrade_plan::rejected_access);
+                Facts::stored(&cluster, reason, blocks.into_iter().collect())
+            }
+        };
+        let plan = facts.plan(&cluster, wanted)?;
+        Ok(ClusterUpgradePlan {
+            plan,
+            cluster_id: cluster.id,
+            region: facts.region,
+            long_term: facts.details.long_term,
+            azure: facts.azure,
+            unseen: facts.unseen,
+            at_ms: inner.clock.now_ms(),
+        })
+    }
+}
+
+/// A list of Azure, or the reason why it is unknown.
+type Part<T> = Result<T, String>;
+
+/// The lists of the region.
+struct Lists {
+    versions: Part<CachedList<KubernetesVersion>>,
+    sizes: Part<CachedList<VmSku>>,
+    usages: Part<CachedList<Usage>>,
+}
+
+/// The cluster as Azure has it, with its upgrades.
+struct Found {
+    cluster: Value,
+    profile: Part<UpgradeProfile>,
+}
+
+impl Inner {
+    async fn read(&self, cluster: &Cluster, access: &AzureAccess, renderers: Renderers) -> Result<Facts> {
+        let arm = match self.azure.arm(access.credential(), Instant::now() + TIMEOUT) {
+            Ok(arm) => arm,
+            Err(error) => return Ok(Facts::failed(cluster, &error)),
+        };
+        let stored = Facts::stored(cluster, Asked::Asked, Vec::new());
+        let parts = async {
+            tokio::join!(self.cluster(&arm, cluster), self.lists(access, &stored.region, renderers))
+        };
+        let Ok((found, lists)) = timeout(TIMEOUT, parts).await else {
+            let reason = format!("Azure did not answer within {} s", TIMEOUT.as_secs());
+            return Ok(Facts::stored(cluster, Asked::Failed(reason), Vec::new()));
+        };
+        let facts = match found {
+            Ok(Some(found)) => Facts::found(cluster, found).ok_or_else(|| {
+                invalid_state("Azure does not report the version of the cluster; try again in a moment")
+            })?,
+            Ok(None) => {
+                return Err(invalid_state("the cluster is not in Azure, so there is nothing to upgrade"));
+            }
+            Err(error) => Facts::failed(cluster, &error),
+        };
+        Ok(facts.with_lists(lists))
+    }
+
+    /// The cluster and then its upgrades; `None` if it does not exist.
+    async fn cluster(&self, arm: &Arm, cluster: &Cluster) -> Result<Option<Found>, azure::Error> {
+        let spec = cluster.spec.aks();
+        let group = spec.resource_group.as_deref().unwrap_or_default();
+        let name = spec.cluster_name.as_deref().unwrap_or_default();
+        let Some(found) = managed_clusters::get(arm, group, name).await? else { return Ok(None) };
+        let profile = managed_clusters::upgrade_profile(arm, group, name).await;
+        let profile = profile.map(Option::unwrap_or_default).map_err(|error| error.to_string());
+        Ok(Some(Found { cluster: found.raw, profile }))
+    }
+
+    /// The lists of the region. Quotas are read anew, because every node changes them.
+    async fn lists(&self, access: &AzureAccess, region: &str, renderers: Renderers) -> Lists {
+        let cached = ListingRequest { access, fresh: false };
+        let fresh = ListingRequest { access, fresh: true };
+        let (versions, sizes, usages) = tokio::join!(
+            self.listings.version_list(cached, region, renderers.versions),
+            self.listings.vm_skus(cached, region, renderers.vm_sizes),
+            self.listings.usages(fresh, region),
+        );
+        Lists {
+            versions: versions.map_err(|error| reason(&error)),
+            sizes: sizes.map_err(|error| reason(&error)),
+            usages: usages.map_err(|error| reason(&error)),
+        }
+    }
+}
+
+fn invalid_state(message: &str) -> Error {
+    Invalid::field("InvalidState", "state", message).into()
+}
+
+/// What a plan is made from.
+struct Facts {
+    details: ClusterDetails,
+    running: Option<String>,
+    region: String,
+    pools: Vec<PoolState>,
+    profile: UpgradeProfile,
+    lists: Option<Lists>,
+    blocks: Vec<Block>,
+    azure: Asked,
+    unseen: Vec<Unseen>,
+}
+
+impl Facts {
+    /// What was last observed.
+    fn stored(cluster: &Cluster, azure: Asked, blocks: Vec<Block>) -> Self {
+        let details = cluster.status.details.clone();
+        let upstream = cluster.status.upstream_spec.clone().unwrap_or_else(|| cluster.spec.aks().clone());
+        let running = cluster.status.upstream_spec.as_ref().and_then(|_| cluster.running_version());
+        let unseen = match &azure {
+            Asked::NotAllowed(reason) | Asked::Failed(reason) => vec![unseen("azure", reason)],
+            Asked::Asked | Asked::NotNeeded(_) => Vec::new(),
+        };
+        Self { running, blocks, azure, unseen, ..Self::new(&upstream, details, None) }
+    }
+
+    /// The same after an error of Azure.
+    fn failed(cluster: &Cluster, error: &azure::Error) -> Self {
+        let blocks = denial::of_cluster(error).as_ref().map(upgrade_plan::rejected_access);
+        let text = error.to_string();
+        let reason = text.lines().next().unwrap_or_default().trim().to_owned();
+        Self::stored(cluster, Asked::Failed(reason), blocks.into_iter().collect())
+    }
+
+    /// What Azure has; `None` if its response is incomplete.
+    fn found(cluster: &Cluster, found: Found) -> Option<Self> {
+        // Without the specification, counts are Azure's.
+        let spec = AksConfig::default();
+        let known = Known { spec: &spec, base_url: "", auth_base_url: "" };
+        let upstream = upstream::read(&found.cluster, known).ok()?;
+        let details = ClusterDetails::read(&found.cluster);
+        let current = details.running_version.as_deref();
+        let running = versions::running(current, None, [upstream.kubernetes_version.as_deref()]);
+        let blocks = upgrade_plan::present(&found.cluster, cluster.spec.aks());
+        let facts = Self { running, blocks, ..Self::new(&upstream, details, Some(&found.cluster)) };
+        Some(match found.profile {
+            Ok(profile) => Self { profile, ..facts },
+            Err(reason) => Self { unseen: vec![unseen("upgradeProfile", &reason)], ..facts },
+        })
+    }
+
+    fn new(upstream: &AksConfig, details: ClusterDetails, cluster: Option<&Value>) -> Self {
+        let region = details.region.clone().or_else(|| upstream.resource_location.clone());
+        Self {
+            pools: upgrade_plan::pool_states(upstream, &details, cluster),
+            region: region.unwrap_or_default(),
+            details,
+            running: None,
+            profile: UpgradeProfile::default(),
+            lists: None,
+            blocks: Vec::new(),
+            azure: Asked::Asked,
+            unseen: Vec::new(),
+        }
+    }
+
+    fn with_lists(mut self, lists: Lists) -> Self {
+        let Lists { versions, sizes, usages } = &lists;
+        let reasons = [
+            ("versions", versions.as_ref().err()),
+            ("vmSizes", sizes.as_ref().err()),
+            ("quotas", usages.as_ref().err()),
+        ];
+        let missing = reasons.into_iter().filter_map(|(what, reason)| Some(unseen(what, reason?)));
+        self.unseen.extend(missing.collect::<Vec<_>>());
+        self.lists = Some(lists);
+        self
+    }
+
+    fn plan(&self, cluster: &Cluster, wanted: Option<&str>) -> Result<UpgradePlan> {
+        let Some(running) = self.running.as_deref() else {
+            return Err(invalid_state(
+                "the version that the cluster runs is unknown, because it was not seen in Azure yet; try again when it is active",
+            ));
+        };
+        let targets = self.profile.targets();
+        let lists = self.lists.as_ref();
+        let stated =
+            cluster.spec.body().get(AKS_CONFIG).and_then(|config| config.get("nodePools")?.as_array());
+        let pool_targets: BTreeMap<String, Vec<String>> = self.profile.pool_targets();
+        Ok(upgrade_plan::plan(&PlanInput {
+            start: Start { running, long_term: self.details.long_term, own: &targets },
+            wanted,
+            region: &self.region,
+            offered: lists.and_then(|lists| lists.versions.as_deref().ok()),
+            pools: &self.pools,
+            pool_targets: &pool_targets,
+            sizes: lists.and_then(|lists| lists.sizes.as_deref().ok()),
+            usages: lists.and_then(|lists| lists.usages.as_deref().ok()),
+            stated_pools: stated.map_or(&[], Vec::as_slice),
+            present: &self.blocks,
+        }))
+    }
+}
+
+fn unseen(what: &'static str, reason: &str) -> Unseen {
+    Unseen { what, reason: reason.to_owned() }
+}
