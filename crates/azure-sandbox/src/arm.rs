@@ -28,13 +28,16 @@ use call::Call;
 use error::ArmError;
 use route::{Route, Target, built_in_policy, parse};
 
+use crate::budget::{Remaining, Throttled};
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
 use crate::roles::{Role, RoleAssignment};
 use crate::state::{Audience, SandboxState, State, Subscription, Token};
 
 pub(crate) fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> SandboxResponse {
-    authenticate_and_dispatch(sandbox, request, body).unwrap_or_else(|error| error.to_response())
+    let mut remaining = Remaining::default();
+    let response = authenticate_and_dispatch(sandbox, request, body, &mut remaining);
+    remaining.add_to(response.unwrap_or_else(|error| error.to_response()))
 }
 
 /// Adds the headers that every response of Resource Manager has.
@@ -67,6 +70,7 @@ fn authenticate_and_dispatch(
     sandbox: &SandboxState,
     request: &AzureRequest,
     body: &[u8],
+    remaining: &mut Remaining,
 ) -> Result<SandboxResponse, ArmError> {
     let version =
         request.parameter("api-version").filter(|version| !version.is_empty()).ok_or_else(|| {
@@ -91,13 +95,10 @@ fn authenticate_and_dispatch(
     let subscription = find(&state, request, &target)?;
     let token = authenticate(sandbox, &state, request, subscription)?;
     if let Some(seconds) = subscription.retry_after {
-        let text = format!(
-            "Number of requests for subscription '{}' exceeded the limit. Try again after '{seconds}' seconds.",
-            subscription.id
-        );
-        let error = ArmError::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
-        return Err(error.with("retry-after", seconds.to_string()));
+        return Err(throttled(&subscription.id, seconds.into()));
     }
+    count(sandbox, &mut state, request, &target, &token, remaining)?;
+    let subscription = find(&state, request, &target)?;
     if let Some(pages) = subscription.recordings.get(&target.route.operation()) {
         return pages::recorded(pages, request);
     }
@@ -119,6 +120,39 @@ fn authenticate_and_dispatch(
         sandbox.save(&state);
     }
     Ok(response)
+}
+
+/// Counts the request for the budget of the subscription; `remaining` gets the headers of the response.
+fn count(
+    sandbox: &SandboxState,
+    state: &mut State,
+    request: &AzureRequest,
+    target: &Target,
+    token: &Token,
+    remaining: &mut Remaining,
+) -> Result<(), ArmError> {
+    let id = target.subscription.to_ascii_lowercase();
+    let Some(subscription) = state.subscriptions.get_mut(&id) else { return Ok(()) };
+    let is_compute = target.route.provider() == Some("Microsoft.Compute");
+    let now_ms = sandbox.clock.now_ms();
+    let (left, outcome) = subscription.budget.count(&token.client_id, &request.method, is_compute, now_ms);
+    *remaining = left;
+    outcome.map_err(|Throttled { is_compute, retry_after_seconds }| {
+        if is_compute {
+            let text = "The server rejected the request because too many requests have been received for this subscription.";
+            let error = ArmError::by_service(StatusCode::TOO_MANY_REQUESTS, "OperationNotAllowed", text);
+            return error.with("retry-after", retry_after_seconds.to_string());
+        }
+        throttled(&subscription.id, retry_after_seconds)
+    })
+}
+
+fn throttled(subscription: &str, seconds: u64) -> ArmError {
+    let text = format!(
+        "Number of requests for subscription '{subscription}' exceeded the limit. Try again after '{seconds}' seconds."
+    );
+    let error = ArmError::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
+    error.with("retry-after", seconds.to_string())
 }
 
 /// Responds to a request for the state, under its lock.

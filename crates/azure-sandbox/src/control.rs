@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::RequestBudget;
 use crate::faults::Fault;
 use crate::log::RecordedRequest;
 use crate::outcomes::ScriptedOutcome;
@@ -159,6 +160,19 @@ impl Control {
         let mut state = self.sandbox.state();
         let subscription = state.subscription_or_new(subscription, PLAYED_TENANT);
         subscription.roles.get_or_insert_default().insert(client_id.to_owned(), roles);
+    }
+
+    /// The request budget of a subscription.
+    pub fn budget(&self, subscription: &str) -> RequestBudget {
+        let state = self.sandbox.state();
+        let found = state.subscriptions.get(&subscription.to_ascii_lowercase());
+        found.map(|found| found.budget.budget().clone()).unwrap_or_default()
+    }
+
+    /// Sets the request budget of a subscription; its buckets are full. An unknown subscription is created as by
+    /// [`Control::play`].
+    pub fn set_budget(&self, subscription: &str, budget: RequestBudget) {
+        self.sandbox.state().subscription_or_new(subscription, PLAYED_TENANT).budget.set(budget);
     }
 
     /// The accounts of the seed data.

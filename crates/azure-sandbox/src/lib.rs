@@ -13,6 +13,7 @@
 
 mod arm;
 mod authority;
+mod budget;
 mod clouds;
 mod control;
 mod data;
@@ -57,6 +58,7 @@ use tracing::error;
 
 pub use authority::Error as AuthorityError;
 use authority::StoredAuthority;
+pub use budget::{Bucket, RequestBudget};
 pub use clouds::Cloud;
 pub use control::kubernetes::PodNetwork;
 pub use control::{Control, InvalidRecording, InvalidTimeScale, PLAYED_TENANT, Quota};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
+use crate::budget::BudgetState;
 use crate::clouds::Cloud;
 use crate::data::Catalog;
 use crate::declare::declare;
@@ -115,6 +116,7 @@ pub(crate) struct Subscription {
     /// The tag that clusters must have.
     pub(crate) required_tag: Option<String>,
     pub(crate) retry_after: Option<u32>,
+    pub(crate) budget: BudgetState,
     pub(crate) resources: SubscriptionState,
     pub(crate) recordings: HashMap<Operation, Arc<[Page]>>,
 }
@@ -286,6 +288,7 @@ impl State {
                 roles: Some(HashMap::new()),
                 required_tag: account.required_tag.clone(),
                 retry_after: account.retry_after,
+                budget: BudgetState::default(),
                 resources: templates::seeded(account, catalog),
                 recordings: HashMap::new(),
             });
@@ -307,6 +310,7 @@ impl State {
             roles: None,
             required_tag: None,
             retry_after: None,
+            budget: BudgetState::default(),
             resources: SubscriptionState::default(),
             recordings: HashMap::new(),
         })

@@ -224,6 +224,11 @@ async fn control_api_serves_times_outcomes_and_quotas() {
         ask("GET", &quotas, None).await.json(),
         json!([{"region": "eastus", "name": "cores", "limit": 7}])
     );
+    let budget = format!("/budgets/{}", Sandbox::seed().subscription_id);
+    let reads = json!({"size": 3, "refill_per_minute": 60});
+    ask("PUT", &budget, Some(&json!({ "reads": reads }).to_string())).await.expect(204);
+    let set = json!({"reads": reads, "writes": null, "deletes": null, "compute": null});
+    assert_eq!(ask("GET", &budget, None).await.json(), set);
     assert_eq!(ask("GET", "/writes", None).await.json(), json!([]));
 }
 

@@ -1,5 +1,6 @@
 //! Checks of Resource Manager before a request reaches a resource.
 
+use azure_sandbox::{Bucket, RequestBudget};
 use http::HeaderMap;
 use serde_json::json;
 
@@ -151,4 +152,23 @@ async fn clouds_are_separate() {
     let (tenant, client_id, secret) = (&china.tenant_id, &china.client_id, &china.secrets[0]);
     let answer = azure.login("login.microsoftonline.com", tenant, client_id, secret, PUBLIC_SCOPE).await;
     assert_eq!(answer.json()["error_codes"], json!([90_002]));
+}
+
+#[tokio::test]
+async fn responses_say_how_many_requests_are_left() {
+    let azure = Azure::start().await;
+    let account = azure.account("ready");
+    let token = azure.token_of(&account).await;
+    let url = format!("{PUBLIC}/subscriptions/{}?api-version=2022-12-01", account.subscription_id);
+    let left = async || {
+        let answer = azure.fetch(&url, Some(&token)).await;
+        let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        (answer.status.as_u16(), header("x-ms-ratelimit-remaining-subscription-reads"), header("retry-after"))
+    };
+    let number = |left: &str| Some(left.to_owned());
+    assert_eq!(left().await, (200, number("249"), None));
+    let reads = Some(Bucket { size: 1, refill_per_minute: 60 });
+    azure.control().set_budget(&account.subscription_id, RequestBudget { reads, ..RequestBudget::default() });
+    assert_eq!(left().await, (200, number("0"), None));
+    assert_eq!(left().await, (429, number("0"), number("1")));
 }

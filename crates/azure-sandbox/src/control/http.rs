@@ -33,6 +33,7 @@ pub(crate) fn router(control: Control) -> Router {
                 .delete(call(Control::clear_outcomes)),
         )
         .route("/quotas/{subscription}", get(quotas).put(set_quota))
+        .route("/budgets/{subscription}", get(budget).put(set_budget))
         .route(
             "/faults",
             get(show(Control::faults)).post(add(Control::add_fault)).delete(call(Control::clear_faults)),
@@ -47,7 +48,7 @@ pub(crate) fn router(control: Control) -> Router {
         .merge(kubernetes_router())
         .fallback(async || {
             let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, \
-                         /roles/{subscription}/{client}, /accounts, \
+                         /roles/{subscription}/{client}, /budgets/{subscription}, /accounts, \
                          /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
                          /kubernetes/agents, /kubernetes/images, /kubernetes/network, /kubernetes/faults, \
                          /kubernetes/requests";
@@ -214,6 +215,19 @@ async fn set_roles(
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
     control.set_roles(&subscription, &client, parse_json(&body)?);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn budget(State(control): State<Control>, Path(subscription): Path<String>) -> Response {
+    json_response(StatusCode::OK, &control.budget(&subscription))
+}
+
+async fn set_budget(
+    State(control): State<Control>,
+    Path(subscription): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, ControlError> {
+    control.set_budget(&subscription, parse_json(&body)?);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,0 +1,235 @@
+//! The requests that Resource Manager and Compute allow an application in a subscription, in token buckets.
+
+use std::collections::HashMap;
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::response::SandboxResponse;
+
+/// One token, in the unit of a bucket's level: so that a refill each minute is a whole number each millisecond.
+const TOKEN: u64 = 60_000;
+/// `Retry-After` in seconds of an empty bucket that is not refilled.
+const NEVER_SECONDS: u64 = 3_600;
+/// The limits for all applications together are those of one, this many times.
+const GLOBAL_FACTOR: u64 = 15;
+
+/// Limits of the requests of each application in a subscription. Those that are unset are never reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequestBudget {
+    /// GET and HEAD.
+    pub reads: Option<Bucket>,
+    /// PUT, PATCH and POST.
+    pub writes: Option<Bucket>,
+    /// DELETE.
+    pub deletes: Option<Bucket>,
+    /// Requests to Microsoft.Compute, which count as reads or writes too.
+    pub compute: Option<Bucket>,
+}
+
+/// A token bucket, which is full at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// The number of tokens.
+    pub size: u32,
+    /// The number of tokens that it gets back each minute.
+    pub refill_per_minute: u32,
+}
+
+/// The budget of a subscription, and what its applications have used of it.
+#[derive(Default)]
+pub(crate) struct BudgetState {
+    budget: RequestBudget,
+    /// By client and limit.
+    levels: HashMap<(String, Limit), Level>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Limit {
+    Reads,
+    Writes,
+    Deletes,
+    Compute,
+}
+
+/// The tokens in a bucket.
+#[derive(Clone, Copy)]
+struct Level {
+    /// In units of 1/[`TOKEN`].
+    units: u64,
+    at_ms: i64,
+}
+
+/// A bucket is empty.
+pub(crate) struct Throttled {
+    pub(crate) is_compute: bool,
+    pub(crate) retry_after_seconds: u64,
+}
+
+/// The headers with what is left.
+#[derive(Debug, Default)]
+pub(crate) struct Remaining(Vec<(&'static str, String)>);
+
+impl Remaining {
+    /// Adds the headers that the response does not have.
+    pub(crate) fn add_to(self, mut response: SandboxResponse) -> SandboxResponse {
+        for (name, value) in self.0 {
+            if !response.headers.contains_key(name) {
+                response.set(name, &value);
+            }
+        }
+        response
+    }
+}
+
+impl BudgetState {
+    pub(crate) fn budget(&self) -> &RequestBudget {
+        &self.budget
+    }
+
+    /// Sets the budget, with full buckets.
+    pub(crate) fn set(&mut self, budget: RequestBudget) {
+        *self = Self { budget, levels: HashMap::new() };
+    }
+
+    /// Counts a request. The headers are for the response, also for that of an empty bucket.
+    pub(crate) fn count(
+        &mut self,
+        client_id: &str,
+        method: &Method,
+        is_compute: bool,
+        now_ms: i64,
+    ) -> (Remaining, Result<(), Throttled>) {
+        let limit = match *method {
+            Method::GET | Method::HEAD => Limit::Reads,
+            Method::DELETE => Limit::Deletes,
+            _ => Limit::Writes,
+        };
+        let mut remaining = Remaining::default();
+        for limit in [limit, Limit::Compute].into_iter().take(if is_compute { 2 } else { 1 }) {
+            let taken = self.take(client_id, limit, now_ms);
+            remaining.0.extend(limit.headers(*taken.as_ref().unwrap_or(&0)));
+            if let Err(retry_after_seconds) = taken {
+                let is_compute = limit == Limit::Compute;
+                return (remaining, Err(Throttled { is_compute, retry_after_seconds }));
+            }
+        }
+        (remaining, Ok(()))
+    }
+
+    /// Takes a token; returns the number that is left, or the seconds until there is one.
+    fn take(&mut self, client_id: &str, limit: Limit, now_ms: i64) -> Result<u64, u64> {
+        let Some(bucket) = self.bucket(limit) else { return Ok(limit.documented_size() - 1) };
+        let full = u64::from(bucket.size) * TOKEN;
+        let level =
+            self.levels.entry((client_id.to_owned(), limit)).or_insert(Level { units: full, at_ms: now_ms });
+        let refill = u64::from(bucket.refill_per_minute);
+        let elapsed_ms = u64::try_from(now_ms - level.at_ms).unwrap_or(0);
+        level.units = full.min(level.units.saturating_add(refill.saturating_mul(elapsed_ms)));
+        level.at_ms = now_ms;
+        match level.units.checked_sub(TOKEN) {
+            Some(left) => {
+                level.units = left;
+                Ok(left / TOKEN)
+            }
+            None if refill == 0 => Err(NEVER_SECONDS),
+            None => Err((TOKEN - level.units).div_ceil(refill).div_ceil(1_000)),
+        }
+    }
+
+    fn bucket(&self, limit: Limit) -> Option<Bucket> {
+        match limit {
+            Limit::Reads => self.budget.reads,
+            Limit::Writes => self.budget.writes,
+            Limit::Deletes => self.budget.deletes,
+            Limit::Compute => self.budget.compute,
+        }
+    }
+}
+
+impl Limit {
+    /// The size of Azure's own bucket.
+    fn documented_size(self) -> u64 {
+        match self {
+            Self::Reads => 250,
+            Self::Writes | Self::Deletes => 200,
+            Self::Compute => 360,
+        }
+    }
+
+    fn headers(self, left: u64) -> Vec<(&'static str, String)> {
+        let global = (GLOBAL_FACTOR * self.documented_size() - 1).to_string();
+        let left = left.to_string();
+        match self {
+            Self::Reads => vec![
+                ("x-ms-ratelimit-remaining-subscription-reads", left),
+                ("x-ms-ratelimit-remaining-subscription-global-reads", global),
+            ],
+            Self::Writes => vec![
+                ("x-ms-ratelimit-remaining-subscription-writes", left),
+                ("x-ms-ratelimit-remaining-subscription-global-writes", global),
+            ],
+            Self::Deletes => vec![
+                ("x-ms-ratelimit-remaining-subscription-deletes", left),
+                ("x-ms-ratelimit-remaining-subscription-global-deletes", global),
+            ],
+            Self::Compute => {
+                vec![(
+                    "x-ms-ratelimit-remaining-resource",
+                    format!("Microsoft.Compute/GetSubscriptionInfo3Min;{left}"),
+                )]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(state: &mut BudgetState, client: &str, now_ms: i64) -> Result<String, u64> {
+        let (remaining, outcome) = state.count(client, &Method::GET, false, now_ms);
+        outcome.map_err(|throttled| throttled.retry_after_seconds)?;
+        Ok(remaining.0.into_iter().next().unwrap().1)
+    }
+
+    #[test]
+    fn buckets_empty_and_refill_for_each_application() {
+        let mut state = BudgetState::default();
+        state.set(RequestBudget {
+            reads: Some(Bucket { size: 2, refill_per_minute: 30 }),
+            ..RequestBudget::default()
+        });
+        assert_eq!(numbers(&mut state, "a", 0), Ok("1".to_owned()));
+        assert_eq!(numbers(&mut state, "a", 0), Ok("0".to_owned()));
+        assert_eq!(numbers(&mut state, "a", 0), Err(2));
+        assert_eq!(numbers(&mut state, "a", 1_001), Err(1));
+        assert_eq!(numbers(&mut state, "b", 0), Ok("1".to_owned()));
+        assert_eq!(numbers(&mut state, "a", 2_000), Ok("0".to_owned()));
+        assert_eq!(numbers(&mut state, "a", 100_000), Ok("1".to_owned()), "at most the size");
+    }
+
+    #[test]
+    fn unset_limits_are_never_reached() {
+        let mut state = BudgetState::default();
+        for _ in 0..1_000 {
+            assert_eq!(numbers(&mut state, "a", 0), Ok("249".to_owned()));
+        }
+    }
+
+    #[test]
+    fn compute_has_a_bucket_of_its_own() {
+        let mut state = BudgetState::default();
+        let compute = Some(Bucket { size: 1, refill_per_minute: 0 });
+        state.set(RequestBudget { compute, ..RequestBudget::default() });
+        assert!(state.count("a", &Method::GET, true, 0).1.is_ok());
+        let (remaining, outcome) = state.count("a", &Method::GET, true, 0);
+        let throttled = outcome.err().unwrap();
+        assert!(throttled.is_compute && throttled.retry_after_seconds == NEVER_SECONDS);
+        assert!(remaining.0.iter().any(|(name, value)| *name == "x-ms-ratelimit-remaining-resource"
+            && value == "Microsoft.Compute/GetSubscriptionInfo3Min;0"));
+        assert!(state.count("a", &Method::GET, false, 0).1.is_ok());
+    }
+}
