@@ -61,6 +61,7 @@ fn status_of(error: &Error) -> u16 {
     match error {
         Error::TimedOut { .. } => 504,
         Error::NoAnswer { .. } => 503,
+        Error::BudgetExhausted { .. } | Error::Deferred { .. } => 429,
         _ => status_of_upstream(error.upstream_status()),
     }
 }

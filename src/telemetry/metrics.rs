@@ -49,12 +49,16 @@ metrics! {
         "Requests to Azure, including retries, by `operation` and `status` (`none` without a response, `cancelled` if no caller waited for it).";
     histogram("norman_aks_upstream_seconds", UPSTREAM_SECONDS) =
         "Duration of requests to Azure, by `operation`.";
+    gauge("norman_aks_azure_budget_remaining") =
+        "The fewest requests that Azure leaves to any application in a subscription, by `kind`: `reads`, `writes`, `deletes` or `compute`; NaN if Azure has not said it for a minute.";
+    counter("norman_aks_azure_deferred_requests_total") =
+        "Requests that were not sent to Azure, by `reason`: `background` or `speculative` (few are left, and no caller waits for it), `exhausted` (none are left), `throttled` (Azure's Retry-After has not passed) or `share` (the rest is for callers who wait).";
     counter("norman_aks_token_fetches_total") =
         "Tokens requested from Microsoft Entra, by `outcome`: `success`, `refused` or `unavailable`.";
     counter("norman_aks_cache_lookups_total") =
         "Lookups of cached lists, by `kind` and `outcome`: `hit`, `miss` or `stale`.";
     counter("norman_aks_cache_loads_total") =
-        "Lists loaded from Azure, by `kind` and `outcome`: `success`, `timed_out`, `failed` or `refused`.";
+        "Lists loaded from Azure, by `kind` and `outcome`: `success`, `timed_out`, `failed`, `refused` or `deferred` (Azure leaves few requests).";
     counter("norman_aks_stale_responses_total") =
         "Lists served after their time to live, by `kind` and `reason`: `refreshing` (a new one is being loaded), `slow` (the load takes longer than 3 s), `timed_out` (the previous load did) or `failed`.";
     counter("norman_aks_failed_logins_total") =
@@ -154,7 +158,12 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
 }
 
 /// Counters of rare events, with a label and its values. They start at zero, so that an alert sees the first increase.
-const FROM_ZERO: [(&str, &str, &[&str]); 4] = [
+const FROM_ZERO: [(&str, &str, &[&str]); 5] = [
+    (
+        "norman_aks_azure_deferred_requests_total",
+        "reason",
+        &["background", "exhausted", "share", "speculative", "throttled"],
+    ),
     ("norman_aks_connections_closed_total", "reason", &["descriptors", "handshake", "limit", "silent"]),
     ("norman_aks_disk_full_errors_total", "of", &["database", "log"]),
     ("norman_aks_log_lines_lost_total", "reason", &["error", "full", "slow"]),

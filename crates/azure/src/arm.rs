@@ -1,6 +1,7 @@
-//! Requests to Resource Manager for one use case: token, attempts, deadline.
+//! Requests to Resource Manager for one use case: token, budget, attempts, deadline.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clock::Clock;
@@ -8,8 +9,9 @@ use http::header::AUTHORIZATION;
 use reqwest::Url;
 use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::budget::{Budget, CallerId, Priority, RequestKind, Reservation};
 use crate::credential::Credential;
 use crate::entra::Token;
 use crate::error::{Error, Reason, Service};
@@ -27,12 +29,19 @@ use crate::url::{self, without_query};
 /// The first attempt and three more, as Azure's Go libraries (`docs/contract/azure.md#retries`).
 const MAX_ATTEMPTS: u32 = 4;
 
+/// The longest time that a request waits for its turn if Azure leaves few requests.
+const MAX_BUDGET_WAIT: Duration = Duration::from_secs(2);
+
 /// Resource Manager with the rights of one credential, until a deadline.
 #[derive(Clone, Debug)]
 pub struct Arm {
     transport: Transport,
     credential: Arc<Credential>,
     source: Arc<TokenSource>,
+    budget: Arc<Budget>,
+    priority: Priority,
+    /// Whether the first request was sent. Work that has begun is finished, whatever its priority.
+    is_started: Arc<AtomicBool>,
     deadline: Instant,
     /// The longest delay between two attempts.
     max_delay: Duration,
@@ -45,13 +54,30 @@ impl Arm {
         transport: Transport,
         credential: &Arc<Credential>,
         source: Arc<TokenSource>,
+        budget: Arc<Budget>,
         deadline: Instant,
     ) -> Self {
-        let credential = Arc::clone(credential);
-        Self { transport, credential, source, deadline, max_delay: Duration::MAX, own_token: None }
+        Self {
+            transport,
+            credential: Arc::clone(credential),
+            source,
+            budget,
+            priority: Priority::Caller(CallerId::SERVER),
+            is_started: Arc::default(),
+            deadline,
+            max_delay: Duration::MAX,
+            own_token: None,
+        }
+    }
+
+    /// Sets the importance of the requests; without it, the server itself waits for them.
+    #[must_use]
+    pub fn with_priority(self, priority: Priority) -> Self {
+        Self { priority, ..self }
     }
 
     /// Fetches a new token with the first request and ignores cached ones. A token is cached for others; a failure is not.
+    /// Requests are sent even if Azure leaves none.
     #[must_use]
     pub fn with_new_token(self) -> Self {
         Self { own_token: Some(Arc::default()), ..self }
@@ -110,22 +136,61 @@ impl Arm {
 
     /// Sends the request, repeats it as far as it may be repeated, and replaces a rejected token once.
     pub(super) async fn send(&self, request: &ArmRequest<'_>) -> Result<Response, Error> {
+        // Only an authenticated caller learns what Azure said about the requests of others.
         let token = self.token().await?;
+        let mut admitted = Some(self.admit(request).await?);
         let mut failed = 0;
-        match self.send_with(request, &token, &mut failed).await {
+        match self.send_with(request, &token, &mut admitted, &mut failed).await {
             // A request that is not authenticated changes nothing.
             Err(error) if error.upstream_status() == Some(401) => {
                 let token = self.replace_token(&token).await?;
-                self.send_with(request, &token, &mut failed).await
+                self.send_with(request, &token, &mut None, &mut failed).await
             }
             outcome => outcome,
         }
+    }
+
+    /// Waits a little for the request's turn, and fails if it does not come. Further attempts have waited as long as Azure
+    /// requested, so they are not admitted again.
+    async fn admit(&self, request: &ArmRequest<'_>) -> Result<Reservation, Error> {
+        let kind = request_kind(request);
+        if self.own_token.is_some() {
+            return Ok(self.budget.reserve(self.priority(), &kind));
+        }
+        let last = (Instant::now() + MAX_BUDGET_WAIT.min(self.max_delay)).min(self.deadline);
+        let mut attempts = 0;
+        loop {
+            let priority = self.priority();
+            let deferral = match self.budget.admit(priority, &kind) {
+                Ok(reservation) => {
+                    self.is_started.store(true, Ordering::Release);
+                    return Ok(reservation);
+                }
+                Err(deferral) => deferral,
+            };
+            attempts += 1;
+            let is_waiting = matches!(priority, Priority::Caller(_)) && attempts < MAX_ATTEMPTS;
+            if !is_waiting || Instant::now() + deferral.delay() > last {
+                return Err(deferral.into_error());
+            }
+            sleep(deferral.delay()).await;
+        }
+    }
+
+    fn priority(&self) -> Priority {
+        if self.is_started.load(Ordering::Acquire)
+            && matches!(self.priority, Priority::Background | Priority::Speculative)
+        {
+            return Priority::Caller(CallerId::SERVER);
+        }
+        self.priority
     }
 
     async fn send_with(
         &self,
         request: &ArmRequest<'_>,
         token: &Token,
+        admitted: &mut Option<Reservation>,
         failed: &mut u32,
     ) -> Result<Response, Error> {
         let retry = RetryPolicy {
@@ -137,15 +202,27 @@ impl Arm {
         let is_retryable = |error: &Error| {
             is_retryable(error) && (request.changes_nothing() || !error.may_have_been_taken())
         };
-        retry.run_after(failed, || self.attempt(request, token), is_retryable).await
+        let attempt = || {
+            let reservation = admitted.take();
+            let reservation =
+                reservation.unwrap_or_else(|| self.budget.reserve(self.priority(), &request_kind(request)));
+            self.attempt(request, token, reservation)
+        };
+        retry.run_after(failed, attempt, is_retryable).await
     }
 
-    async fn attempt(&self, request: &ArmRequest<'_>, token: &Token) -> Result<Response, Error> {
+    async fn attempt(
+        &self,
+        request: &ArmRequest<'_>,
+        token: &Token,
+        mut reservation: Reservation,
+    ) -> Result<Response, Error> {
         let mut sent = request.to_http();
         sent.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
         let exchange = self.transport.exchange(Service::Arm, request.operation(), sent);
         let response =
             timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
+        reservation.observe(&response.headers);
         if request.is_success(response.status) && foreign::content_type(&response).is_none() {
             return Ok(response);
         }
@@ -153,6 +230,9 @@ impl Arm {
             redact::redact(response, &[token.as_str(), self.credential.client_secret.expose_secret()]);
         let error =
             ArmError::new(request.method().clone(), without_query(request.url()), response, self.clock());
+        if error.status == 429 && error.foreign.is_none() {
+            reservation.throttle(&error);
+        }
         Err(Error::Arm(Box::new(error)))
     }
 
@@ -174,6 +254,14 @@ impl Arm {
         let mut own = own.lock().await;
         let token = self.source.fetch_new(self.deadline).await?;
         Ok(own.insert(token).clone())
+    }
+}
+
+fn request_kind<'a>(request: &'a ArmRequest<'_>) -> RequestKind<'a> {
+    RequestKind {
+        operation: request.operation(),
+        method: request.method(),
+        url: without_query(request.url()),
     }
 }
 

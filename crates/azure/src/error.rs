@@ -50,6 +50,23 @@ pub enum Error {
         /// The service.
         to: Service,
     },
+    /// Not sent: Azure leaves the application no more requests in the subscription.
+    #[error(
+        "the requests that Azure allows this application in this subscription are used up{}",
+        if *shared { "; what is left is for others who wait" } else { "" }
+    )]
+    BudgetExhausted {
+        /// The time until a request can be sent, in whole seconds.
+        retry_after: Duration,
+        /// Whether the caller has used its share, and others wait.
+        shared: bool,
+    },
+    /// Not sent: no caller waits for it, and Azure leaves the application few requests in the subscription.
+    #[error("deferred, because Azure leaves this application few requests in this subscription")]
+    Deferred {
+        /// The time until it can be sent, in whole seconds.
+        retry_after: Duration,
+    },
     /// The tenant is neither an ID nor a domain name. The message is that of Azure's libraries.
     #[error(
         "invalid tenantID. You can locate your tenantID by following the instructions listed here: https://learn.microsoft.com/partner-center/find-ids-and-domain-names"
@@ -105,11 +122,20 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same request may succeed later: no response, 408, 429, 5xx, deadline.
+    /// Whether the request was not sent because no caller waits for it and few are left.
+    pub fn is_deferred(&self) -> bool {
+        matches!(self, Self::Deferred { .. })
+    }
+
+    /// Whether the same request may succeed later: no response, 408, 429, 5xx, deadline, or not sent because too few
+    /// requests are left.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Arm(_) | Self::Login(_) => matches!(self.upstream_status(), Some(408 | 429 | 500..=599)),
-            Self::NoAnswer { .. } | Self::TimedOut { .. } => true,
+            Self::NoAnswer { .. }
+            | Self::TimedOut { .. }
+            | Self::BudgetExhausted { .. }
+            | Self::Deferred { .. } => true,
             _ => false,
         }
     }
@@ -179,9 +205,10 @@ impl Error {
         }
     }
 
-    /// The delay that Azure requests.
+    /// The delay that Azure requests, or until the request can be sent.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::BudgetExhausted { retry_after, .. } | Self::Deferred { retry_after } => Some(*retry_after),
             Self::Arm(error) => error.retry_after,
             Self::Login(error) => error.retry_after,
             _ => None,

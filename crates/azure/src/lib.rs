@@ -1,6 +1,7 @@
 //! A thin client for Microsoft Entra and Azure Resource Manager. Knows nothing of Rancher.
 
 mod arm;
+mod budget;
 mod cloud;
 mod credential;
 mod entra;
@@ -30,11 +31,13 @@ use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
 
+use crate::budget::Budgets;
 use crate::tenant::TenantCache;
 use crate::token::TokenCache;
 use crate::transport::Transport;
 
 pub use crate::arm::Arm;
+pub use crate::budget::{CallerId, Priority};
 pub use crate::cloud::Cloud;
 pub use crate::credential::{Credential, Fingerprint};
 pub use crate::error::{Cause, Error, Reason, Service};
@@ -50,7 +53,7 @@ pub use crate::single_flight::SharedTask;
 pub use crate::tenant::{Discovery, DiscoveryError};
 pub use crate::write::WriteResponse;
 
-/// The client: a connection pool, and caches of tokens and tenants. Clones share them.
+/// The client: a connection pool, caches of tokens and tenants, and the requests that Azure leaves. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Azure(Arc<Inner>);
 
@@ -59,6 +62,7 @@ struct Inner {
     transport: Transport,
     tokens: TokenCache,
     tenants: TenantCache,
+    budgets: Budgets,
 }
 
 impl Azure {
@@ -67,7 +71,8 @@ impl Azure {
         let transport = Transport::new(options)?;
         let tokens = TokenCache::new(transport.clone());
         let tenants = TenantCache::new(transport.clone());
-        Ok(Self(Arc::new(Inner { transport, tokens, tenants })))
+        let budgets = Budgets::new(transport.clock.clone());
+        Ok(Self(Arc::new(Inner { transport, tokens, tenants, budgets })))
     }
 
     /// Resource Manager for one use case, which must end by `deadline`. Sends nothing: the first request fetches a token.
@@ -76,8 +81,14 @@ impl Azure {
     /// [`Error::InvalidTenant`], [`Error::EmptySecret`], [`Error::EmptyClient`], [`Error::EmptySubscription`].
     pub fn arm(&self, credential: &Arc<Credential>, deadline: Instant) -> Result<Arm, Error> {
         credential.check()?;
-        let Inner { transport, tokens, .. } = &*self.0;
-        Ok(Arm::new(transport.clone(), credential, tokens.for_arm(credential), deadline))
+        let Inner { transport, tokens, budgets, .. } = &*self.0;
+        let (source, budget) = (tokens.for_arm(credential), budgets.get(credential));
+        Ok(Arm::new(transport.clone(), credential, source, budget, deadline))
+    }
+
+    /// Updates the gauges of the requests that Azure leaves.
+    pub fn set_gauges(&self) {
+        self.0.budgets.set_gauges();
     }
 
     /// A token of a credential for another application than Resource Manager: `scope` is `<application ID>/.default`, and the

@@ -26,6 +26,7 @@ pub(super) fn of(error: &Error) -> Option<String> {
             "the response is not one of Azure's: look for a proxy or a portal between the server and Azure (HTTPS_PROXY), and try again"
                 .to_owned(),
         ),
+        Error::BudgetExhausted { .. } | Error::Deferred { .. } => of_status(429),
         Error::EmptySecret => Some("store the clientSecret in the cloud credential".to_owned()),
         _ => None,
     }

@@ -370,8 +370,8 @@ async fn retry_after_is_at_most_an_hour() {
             let answer = fresh_versions(&app).await;
             assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, told), "{wait}");
             app.control.clear_faults();
-            // A refused token is remembered for a minute at most.
-            app.clock.advance(Duration::from_secs(61));
+            // Until then, no such request is sent; a refused token is remembered for a minute at most.
+            app.clock.advance(HOUR);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Azure's refusals and silences, and what a person reads of them.
 
+use std::time::Duration;
+
 use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
@@ -108,6 +110,8 @@ async fn transient_errors_have_own_statuses_and_retry_after() {
             answer.text()
         );
         assert!(!answer.json()["hint"].as_str().unwrap().is_empty());
+        // After a 429, no such request is sent until then.
+        app.clock.advance(Duration::from_secs(120));
     }
     for after in ["aksLocations", "aksRegions"] {
         let body = account(&app, "throttled-login", &Value::Null);

@@ -1,0 +1,145 @@
+//! The headers in which Azure says how many requests are left.
+//!
+//! Resource Manager: <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>.
+//! Compute: <https://learn.microsoft.com/troubleshoot/azure/virtual-machines/troubleshooting-throttling-errors>.
+
+use http::{HeaderMap, Method};
+
+/// The code of Resource Manager's own 429. Other codes are those of a resource provider.
+pub(super) const ARM_CODE: &str = "SubscriptionRequestsThrottled";
+
+const COMPUTE: &str = "x-ms-ratelimit-remaining-resource";
+
+/// The limit of Resource Manager that a request counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ArmLimit {
+    Reads,
+    Writes,
+    Deletes,
+}
+
+/// A limit of Resource Manager: the size of the bucket, the tokens that it gets each second, and the headers with what is
+/// left for the application and for all applications together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Documented {
+    pub(super) bucket: u32,
+    pub(super) refill_per_second: u32,
+    pub(super) header: &'static str,
+    pub(super) global_header: &'static str,
+}
+
+/// The limits for all applications of a subscription together are those of one, this many times.
+pub(super) const GLOBAL_FACTOR: u32 = 15;
+
+impl ArmLimit {
+    pub(super) const ALL: [Self; 3] = [Self::Reads, Self::Writes, Self::Deletes];
+
+    pub(super) fn new(method: &Method) -> Self {
+        match *method {
+            Method::GET | Method::HEAD => Self::Reads,
+            Method::DELETE => Self::Deletes,
+            _ => Self::Writes,
+        }
+    }
+
+    /// The value of the label `kind` in metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Writes => "writes",
+            Self::Deletes => "deletes",
+        }
+    }
+
+    pub(super) fn documented(self) -> Documented {
+        let (bucket, refill_per_second) = match self {
+            Self::Reads => (250, 25),
+            Self::Writes | Self::Deletes => (200, 10),
+        };
+        let (header, global_header) = match self {
+            Self::Reads => (
+                "x-ms-ratelimit-remaining-subscription-reads",
+                "x-ms-ratelimit-remaining-subscription-global-reads",
+            ),
+            Self::Writes => (
+                "x-ms-ratelimit-remaining-subscription-writes",
+                "x-ms-ratelimit-remaining-subscription-global-writes",
+            ),
+            Self::Deletes => (
+                "x-ms-ratelimit-remaining-subscription-deletes",
+                "x-ms-ratelimit-remaining-subscription-global-deletes",
+            ),
+        };
+        Documented { bucket, refill_per_second, header, global_header }
+    }
+}
+
+/// The number in a header.
+pub(super) fn remaining(headers: &HeaderMap, name: &str) -> Option<u32> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// The least of what the policies of a resource provider leave for requests like this one: the header has
+/// `<policy>;<number>` for each, for example `Microsoft.Compute/HighCostGet3Min;107`, in one line or in several.
+pub(super) fn remaining_of_compute(headers: &HeaderMap) -> Option<u32> {
+    let lines = headers.get_all(COMPUTE).iter().filter_map(|line| line.to_str().ok());
+    let policies = lines.flat_map(|line| line.split(','));
+    policies.filter_map(|policy| policy.rsplit_once(';')?.1.trim().parse().ok()).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::response::response;
+
+    #[test]
+    fn methods_count_for_their_limit() {
+        for (method, limit) in [
+            (Method::GET, ArmLimit::Reads),
+            (Method::HEAD, ArmLimit::Reads),
+            (Method::POST, ArmLimit::Writes),
+            (Method::PUT, ArmLimit::Writes),
+            (Method::PATCH, ArmLimit::Writes),
+            (Method::DELETE, ArmLimit::Deletes),
+        ] {
+            assert_eq!(ArmLimit::new(&method), limit, "{method}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_from_headers() {
+        let name = ArmLimit::Reads.documented().header;
+        for (value, expected) in
+            [("249", Some(249)), (" 7 ", Some(7)), ("0", Some(0)), ("-1", None), ("", None)]
+        {
+            let headers = response(200, &[(name, value)], "").headers;
+            assert_eq!(remaining(&headers, name), expected, "{value:?}");
+        }
+        assert_eq!(remaining(&HeaderMap::new(), name), None);
+    }
+
+    #[test]
+    fn compute_leaves_the_least_of_its_policies() {
+        for (lines, expected) in [
+            (&["Microsoft.Compute/HighCostGet3Min;107"][..], Some(107)),
+            (
+                &[
+                    "Microsoft.Compute/GetOperationStatus3Min;137, Microsoft.Compute/GetOperationStatus30Min;78",
+                ],
+                Some(78),
+            ),
+            (&["Microsoft.Compute/HighCostGet3Min;9", "Microsoft.Compute/HighCostGet30Min;700"], Some(9)),
+            (&["Microsoft.Compute/HighCostGet3Min"], None),
+            (&["Microsoft.Compute/HighCostGet3Min;x"], None),
+            (&[], None),
+        ] {
+            let headers =
+                lines.iter().map(|line| (http::HeaderName::from_static(COMPUTE), line.parse().unwrap()));
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(name, value);
+            }
+            assert_eq!(remaining_of_compute(&map), expected, "{lines:?}");
+        }
+    }
+}

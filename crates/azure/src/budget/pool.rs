@@ -1,0 +1,209 @@
+//! One limit of Azure: what is left of it, when it may be used, and by whom. Pure: the time is a parameter.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{CallerId, Priority};
+use crate::error_response::ArmError;
+
+/// The time in milliseconds for which a number of Azure counts. The buckets of Resource Manager are full again after
+/// 20 s, and those of Compute get new tokens each minute.
+const MAX_AGE_MS: i64 = 60_000;
+
+/// Background refreshes stop if less than this share of the largest number seen is left, or less than this number.
+const BACKGROUND_FLOOR: (f64, f64) = (0.2, 10.0);
+
+/// The same for speculative requests.
+const SPECULATIVE_FLOOR: (f64, f64) = (0.1, 5.0);
+
+/// The shortest delay that is requested of callers.
+const MIN_DELAY: Duration = Duration::from_millis(20);
+
+/// The state of one limit.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// The documented size of the bucket, and the tokens that it gets each second; both 0 if they are unknown.
+    bucket: f64,
+    refill_per_second: f64,
+    seen: Option<Seen>,
+    /// The largest number seen.
+    largest: f64,
+    in_flight: u32,
+    throttled: Option<Throttled>,
+    shares: HashMap<CallerId, Share>,
+}
+
+/// What Azure said was left, less what was spent since.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    left: f64,
+    /// The time of `left`.
+    at_ms: i64,
+    /// The time of Azure's response.
+    heard_ms: i64,
+}
+
+/// A 429 of Azure.
+#[derive(Debug)]
+struct Throttled {
+    until_ms: i64,
+    error: Box<ArmError>,
+}
+
+/// The requests of a caller, less those that the refill has made up for.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    taken: f64,
+    at_ms: i64,
+}
+
+/// The reason why a request must not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Little is left, which is for callers and speculative requests.
+    Background,
+    /// Little is left, which is for callers.
+    Speculative,
+    /// Nothing is left.
+    Exhausted,
+    /// Azure has throttled such requests.
+    Throttled,
+    /// Half of what is left is for others who wait.
+    Share,
+}
+
+impl Reason {
+    /// The value of the label `reason` in metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Background => "background",
+            Self::Speculative => "speculative",
+            Self::Exhausted => "exhausted",
+            Self::Throttled => "throttled",
+            Self::Share => "share",
+        }
+    }
+}
+
+/// A request that must not be sent now.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    /// The time until it may be sent.
+    pub(super) delay: Duration,
+    /// Azure's response, if it has throttled such requests.
+    pub(super) error: Option<Box<ArmError>>,
+}
+
+impl Pool {
+    /// A limit with a known bucket.
+    pub(super) fn new(bucket: u32, refill_per_second: u32) -> Self {
+        Self { bucket: bucket.into(), refill_per_second: refill_per_second.into(), ..Self::default() }
+    }
+
+    /// The number of requests that are left; `None` if it is unknown.
+    pub(super) fn available(&self, now_ms: i64) -> Option<f64> {
+        Some(self.left(now_ms)? - f64::from(self.in_flight))
+    }
+
+    /// The same with the requests in flight.
+    fn left(&self, now_ms: i64) -> Option<f64> {
+        let seen = self.seen.filter(|seen| now_ms - seen.heard_ms < MAX_AGE_MS)?;
+        let refilled = seen.left + self.refill_per_second * seconds(now_ms - seen.at_ms);
+        Some(refilled.min(self.bucket.max(self.largest)))
+    }
+
+    /// Whether nothing is known that would limit a request.
+    pub(super) fn is_idle(&self, now_ms: i64) -> bool {
+        self.in_flight == 0 && self.available(now_ms).is_none() && self.throttled_for(now_ms).is_none()
+    }
+
+    fn throttled_for(&self, now_ms: i64) -> Option<(Duration, &ArmError)> {
+        let Throttled { until_ms, error } = self.throttled.as_ref()?;
+        let left = u64::try_from(until_ms - now_ms).ok().filter(|left| *left > 0)?;
+        Some((Duration::from_millis(left), error))
+    }
+
+    /// Whether a request may be sent. `contended` is whether another caller waits.
+    pub(super) fn check(&self, priority: Priority, contended: bool, now_ms: i64) -> Result<(), Refusal> {
+        if let Some((delay, error)) = self.throttled_for(now_ms) {
+            let error = Some(Box::new(ArmError { retry_after: Some(delay), ..error.clone() }));
+            return Err(Refusal { reason: Reason::Throttled, delay, error });
+        }
+        let Some(available) = self.available(now_ms) else { return Ok(()) };
+        let (reason, needed) = match priority {
+            Priority::Background => (Reason::Background, self.floor(BACKGROUND_FLOOR)),
+            Priority::Speculative => (Reason::Speculative, self.floor(SPECULATIVE_FLOOR)),
+            Priority::Caller(_) if available < 1.0 => (Reason::Exhausted, 1.0),
+            Priority::Caller(caller) if contended => {
+                let taken = self.taken(caller, now_ms);
+                // Each caller may have one request.
+                if taken + 1.0 > f64::midpoint(available, taken).max(1.0) {
+                    // One more token gives the caller half of it.
+                    (Reason::Share, available + 2.0)
+                } else {
+                    return Ok(());
+                }
+            }
+            Priority::Caller(_) => return Ok(()),
+        };
+        if available >= needed {
+            return Ok(());
+        }
+        Err(Refusal { reason, delay: self.delay(needed - available, now_ms), error: None })
+    }
+
+    fn floor(&self, (share, number): (f64, f64)) -> f64 {
+        (share * self.largest).max(number)
+    }
+
+    /// The time in which this many tokens are refilled; without a known rate, the time for which the number counts.
+    fn delay(&self, missing: f64, now_ms: i64) -> Duration {
+        let expires_ms = self.seen.map_or(0, |seen| seen.heard_ms + MAX_AGE_MS - now_ms);
+        let expires = Duration::from_millis(u64::try_from(expires_ms).unwrap_or(0));
+        // Fails for a rate of 0.
+        let refilled = Duration::try_from_secs_f64(missing / self.refill_per_second);
+        refilled.unwrap_or(expires).min(expires).max(MIN_DELAY)
+    }
+
+    /// The requests of a caller that count for its share. The refill makes up for half of its rate, because the other half
+    /// is for others.
+    fn taken(&self, caller: CallerId, now_ms: i64) -> f64 {
+        let Some(share) = self.shares.get(&caller).filter(|share| now_ms - share.at_ms < MAX_AGE_MS) else {
+            return 0.0;
+        };
+        (share.taken - self.refill_per_second / 2.0 * seconds(now_ms - share.at_ms)).max(0.0)
+    }
+
+    /// Counts a request that is about to be sent.
+    pub(super) fn start(&mut self, caller: CallerId, now_ms: i64) {
+        self.in_flight += 1;
+        let taken = self.taken(caller, now_ms) + 1.0;
+        self.shares.retain(|_, share| now_ms - share.at_ms < MAX_AGE_MS);
+        self.shares.insert(caller, Share { taken, at_ms: now_ms });
+    }
+
+    /// Counts the end of a request. `left` is what Azure says is left after it.
+    pub(super) fn finish(&mut self, left: Option<u32>, now_ms: i64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(left) = left.map(f64::from) {
+            self.seen = Some(Seen { left, at_ms: now_ms, heard_ms: now_ms });
+            self.largest = self.largest.max(left);
+        } else if let (Some(left), Some(seen)) = (self.left(now_ms), &mut self.seen) {
+            (seen.left, seen.at_ms) = (left - 1.0, now_ms);
+        }
+    }
+
+    /// Records a 429.
+    pub(super) fn throttle(&mut self, error: &ArmError, now_ms: i64) {
+        let Some(after) = error.retry_after.and_then(|after| i64::try_from(after.as_millis()).ok()) else {
+            return;
+        };
+        self.throttled = Some(Throttled { until_ms: now_ms + after, error: Box::new(error.clone()) });
+    }
+}
+
+/// Milliseconds in seconds; 0 if they are negative.
+fn seconds(ms: i64) -> f64 {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64()
+}

@@ -1,0 +1,304 @@
+//! Tables of the budget: what is admitted, in which order it stops, and when it is admitted again.
+
+use super::*;
+use crate::response::response;
+
+const READS: &str = "x-ms-ratelimit-remaining-subscription-reads";
+const GLOBAL_READS: &str = "x-ms-ratelimit-remaining-subscription-global-reads";
+const WRITES: &str = "x-ms-ratelimit-remaining-subscription-writes";
+const RESOURCE: &str = "x-ms-ratelimit-remaining-resource";
+
+const ANN: Priority = Priority::Caller(CallerId(1));
+const BOB: Priority = Priority::Caller(CallerId(2));
+
+struct TestBudget {
+    clock: Clock,
+    budget: Arc<Budget>,
+}
+
+impl TestBudget {
+    fn new() -> Self {
+        let clock = Clock::manual(1_700_000_000_000);
+        Self { budget: Arc::new(Budget::new(clock.clone())), clock }
+    }
+
+    /// One after a response with these headers.
+    fn after(headers: &[(&'static str, &str)]) -> Self {
+        let new = Self::new();
+        new.answer(SKUS, headers);
+        new
+    }
+
+    fn answer(&self, (operation, method, url): Asked, headers: &[(&'static str, &str)]) {
+        let kind = RequestKind { operation, method: &method, url };
+        self.budget.reserve(BOB, &kind).observe(&response(200, headers, "").headers);
+    }
+
+    fn throttle(&self, (operation, method, url): Asked, code: &str, retry_after: &'static str) {
+        let body = format!(r#"{{"error":{{"code":"{code}"}}}}"#);
+        let response = response(429, &[("retry-after", retry_after)], &body);
+        let error = ArmError::new(method.clone(), url, response, &self.clock);
+        let kind = RequestKind { operation, method: &method, url };
+        self.budget.reserve(BOB, &kind).throttle(&error);
+    }
+
+    fn admit(&self, priority: Priority, (operation, method, url): Asked) -> Result<Reservation, Deferral> {
+        self.budget.admit(priority, &RequestKind { operation, method: &method, url })
+    }
+
+    /// The reason for which a request is not admitted.
+    fn refusal(&self, priority: Priority, asked: Asked) -> Option<Reason> {
+        self.admit(priority, asked).err().map(|deferral| deferral.refusal.reason)
+    }
+
+    fn advance(&self, ms: u64) {
+        self.clock.advance(Duration::from_millis(ms));
+    }
+}
+
+type Asked = (Operation, Method, &'static str);
+
+const SKUS: Asked = (Operation::ListSkus, Method::GET, "https://management.azure.com/skus");
+const SIZES: Asked = (Operation::ListVmSizes, Method::GET, "https://management.azure.com/eastus/vmSizes");
+const VERSIONS: Asked =
+    (Operation::ListKubernetesVersions, Method::GET, "https://management.azure.com/versions");
+const PUT: Asked = (Operation::PutManagedCluster, Method::PUT, "https://management.azure.com/one");
+const DELETE: Asked = (Operation::DeleteManagedCluster, Method::DELETE, "https://management.azure.com/one");
+
+#[test]
+fn nothing_is_limited_without_headers() {
+    let budget = TestBudget::after(&[]);
+    let held: Vec<_> = (0..1_000).map(|_| budget.admit(Priority::Background, VERSIONS).unwrap()).collect();
+    assert_eq!(held.len(), 1_000);
+    budget.throttle(VERSIONS, "TooManyRequests", "soon");
+    assert_eq!(budget.refusal(Priority::Background, VERSIONS), None, "a 429 that does not say when to retry");
+}
+
+#[test]
+fn background_stops_first_and_callers_last() {
+    use Reason::{Background, Exhausted, Speculative};
+    for (left, background, speculative, caller) in [
+        ("249", None, None, None),
+        ("51", None, None, None),
+        ("49", Some(Background), None, None),
+        ("25", Some(Background), None, None),
+        ("24", Some(Background), Some(Speculative), None),
+        ("1", Some(Background), Some(Speculative), None),
+        ("0", Some(Background), Some(Speculative), Some(Exhausted)),
+    ] {
+        let budget = TestBudget::after(&[(READS, "249")]);
+        budget.answer(VERSIONS, &[(READS, left)]);
+        let refusals = [Priority::Background, Priority::Speculative, ANN].map(|priority| {
+            let refusal = budget.refusal(priority, VERSIONS);
+            // What was admitted counts as spent: say again what is left.
+            budget.answer(VERSIONS, &[(READS, left)]);
+            refusal
+        });
+        assert_eq!(refusals, [background, speculative, caller], "{left}");
+    }
+}
+
+#[test]
+fn small_budget_has_an_absolute_floor() {
+    let budget = TestBudget::after(&[(READS, "9")]);
+    assert_eq!(budget.refusal(Priority::Background, VERSIONS), Some(Reason::Background));
+    assert_eq!(budget.refusal(Priority::Speculative, VERSIONS), None);
+    budget.answer(VERSIONS, &[(READS, "4")]);
+    assert_eq!(budget.refusal(Priority::Speculative, VERSIONS), Some(Reason::Speculative));
+    assert_eq!(budget.refusal(ANN, VERSIONS), None);
+}
+
+#[test]
+fn limits_of_operations_are_separate() {
+    let budget = TestBudget::after(&[(READS, "0"), (WRITES, "7")]);
+    budget.answer(PUT, &[(WRITES, "0")]);
+    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted));
+    assert_eq!(budget.refusal(ANN, PUT), Some(Reason::Exhausted));
+    assert_eq!(budget.refusal(ANN, DELETE), None);
+}
+
+#[test]
+fn limit_of_all_applications_counts_too() {
+    let budget = TestBudget::after(&[(READS, "249"), (GLOBAL_READS, "0")]);
+    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted));
+}
+
+#[test]
+fn compute_limits_the_same_url_only() {
+    let budget = TestBudget::after(&[(READS, "249"), (RESOURCE, "Microsoft.Compute/HighCostGet3Min;0")]);
+    let deferral = budget.admit(ANN, SKUS).unwrap_err();
+    assert_eq!((deferral.refusal.reason, deferral.delay()), (Reason::Exhausted, Duration::from_mins(1)));
+    assert_eq!(budget.refusal(ANN, SIZES), None);
+    budget.advance(60_000);
+    assert_eq!(budget.refusal(ANN, SKUS), None, "the number is forgotten");
+}
+
+#[test]
+fn tokens_are_refilled_at_the_documented_rate() {
+    let budget = TestBudget::after(&[(READS, "0")]);
+    let deferral = budget.admit(ANN, VERSIONS).unwrap_err();
+    assert_eq!(deferral.delay(), Duration::from_millis(40));
+    budget.advance(39);
+    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted));
+    budget.advance(1);
+    assert_eq!(budget.refusal(ANN, VERSIONS), None);
+    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted), "the token is spent");
+    budget.advance(400);
+    assert_eq!(budget.refusal(Priority::Background, VERSIONS), None, "ten tokens");
+}
+
+#[test]
+fn requests_in_flight_count() {
+    let budget = TestBudget::after(&[(READS, "2")]);
+    let held = [budget.admit(ANN, VERSIONS).unwrap(), budget.admit(ANN, VERSIONS).unwrap()];
+    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted));
+    drop(held);
+    assert_eq!(
+        budget.refusal(ANN, VERSIONS),
+        Some(Reason::Exhausted),
+        "they were sent, and nothing was heard"
+    );
+    budget.answer(VERSIONS, &[(READS, "2")]);
+    assert_eq!(budget.refusal(ANN, VERSIONS), None);
+}
+
+#[test]
+fn caller_gets_half_of_what_is_left_while_another_waits() {
+    for (left, alone, contended) in [("8", 8, 4), ("7", 7, 3), ("3", 3, 1), ("1", 1, 1)] {
+        let count = |others_wait: bool| {
+            let budget = TestBudget::after(&[(READS, left)]);
+            let other = others_wait.then(|| budget.admit(BOB, PUT).unwrap());
+            let admitted = (0..20).take_while(|_| budget.refusal(ANN, VERSIONS).is_none()).count();
+            drop(other);
+            admitted
+        };
+        assert_eq!((count(false), count(true)), (alone, contended), "{left}");
+    }
+}
+
+#[test]
+fn callers_do_not_starve_each_other() {
+    let budget = TestBudget::after(&[(READS, "8")]);
+    let _ann = budget.admit(ANN, PUT).unwrap();
+    let _bob = budget.admit(BOB, PUT).unwrap();
+    let mut admitted = [0, 0];
+    for _ in 0..20 {
+        for (count, caller) in admitted.iter_mut().zip([ANN, BOB]) {
+            *count += usize::from(budget.refusal(caller, VERSIONS).is_none());
+        }
+    }
+    assert_eq!(admitted, [3, 2], "half of 8 less what the other got by then");
+}
+
+#[test]
+fn rejected_caller_counts_as_waiting() {
+    let budget = TestBudget::after(&[(READS, "0")]);
+    assert_eq!(budget.refusal(BOB, VERSIONS), Some(Reason::Exhausted));
+    budget.advance(160);
+    let admitted = (0..20).take_while(|_| budget.refusal(ANN, VERSIONS).is_none()).count();
+    assert_eq!(admitted, 2, "half of the four that were refilled");
+    assert_eq!(budget.refusal(BOB, VERSIONS), None);
+    budget.advance(WAITING_MS.unsigned_abs());
+    budget.answer(VERSIONS, &[(READS, "4")]);
+    let admitted = (0..20).take_while(|_| budget.refusal(ANN, VERSIONS).is_none()).count();
+    assert_eq!(admitted, 4, "no other caller waits any more");
+}
+
+#[test]
+fn throttling_of_resource_manager_stops_all_such_requests() {
+    let budget = TestBudget::new();
+    budget.throttle(VERSIONS, ARM_CODE, "17");
+    for priority in [Priority::Background, Priority::Speculative, ANN] {
+        assert_eq!(budget.refusal(priority, SKUS), Some(Reason::Throttled), "{priority:?}");
+    }
+    assert_eq!(budget.refusal(ANN, PUT), None);
+    budget.advance(10_500);
+    let error = budget.admit(ANN, SKUS).unwrap_err().into_error();
+    assert_eq!((error.upstream_status(), error.code()), (Some(429), Some(ARM_CODE)));
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)), "rounded up");
+    budget.advance(6_500);
+    assert_eq!(budget.refusal(Priority::Background, SKUS), None);
+}
+
+#[test]
+fn throttling_of_a_provider_stops_the_same_request_only() {
+    let budget = TestBudget::new();
+    budget.throttle(PUT, "TooManyRequests", "17");
+    assert_eq!(budget.refusal(ANN, PUT), Some(Reason::Throttled));
+    assert_eq!(budget.refusal(ANN, DELETE), None);
+    assert_eq!(
+        budget.refusal(ANN, (Operation::PutManagedCluster, Method::PUT, "https://management.azure.com/two")),
+        None
+    );
+    budget.advance(17_000);
+    assert_eq!(budget.refusal(ANN, PUT), None);
+}
+
+#[test]
+fn errors_say_when_to_retry() {
+    let budget = TestBudget::after(&[(READS, "0")]);
+    let error = |priority| budget.admit(priority, VERSIONS).unwrap_err().into_error();
+    for (priority, deferred) in [(Priority::Background, true), (Priority::Speculative, true), (ANN, false)] {
+        let error = error(priority);
+        assert_eq!(error.is_deferred(), deferred, "{priority:?}");
+        assert!(error.is_transient() && !error.may_have_been_taken(), "{priority:?}");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(1)), "{priority:?}");
+    }
+}
+
+#[test]
+fn budgets_are_of_an_application_in_a_subscription() {
+    let budgets = Budgets::new(Clock::manual(0));
+    let credential = |subscription: &str, client: &str, fingerprint: u8| Credential {
+        cloud: Cloud::Public,
+        tenant_id: "t".to_owned(),
+        subscription_id: subscription.to_owned(),
+        client_id: client.to_owned(),
+        client_secret: "x".into(),
+        fingerprint: crate::Fingerprint([fingerprint; 32]),
+    };
+    let first = budgets.get(&credential("s", "c", 1));
+    assert!(Arc::ptr_eq(&first, &budgets.get(&credential("S", "C", 2))), "another secret, other letter case");
+    assert!(!Arc::ptr_eq(&first, &budgets.get(&credential("s2", "c", 1))));
+    assert!(!Arc::ptr_eq(&first, &budgets.get(&credential("s", "c2", 1))));
+}
+
+#[test]
+fn urls_are_bounded() {
+    let budget = TestBudget::new();
+    for number in 0..2 * MAX_URLS {
+        let url = format!("https://management.azure.com/{number}");
+        let kind = RequestKind { operation: Operation::ListVmSizes, method: &Method::GET, url: &url };
+        let headers = response(200, &[(RESOURCE, "Microsoft.Compute/HighCostGet3Min;9")], "").headers;
+        budget.budget.reserve(ANN, &kind).observe(&headers);
+    }
+    assert_eq!(budget.budget.lock().by_url.len(), MAX_URLS);
+    budget.advance(60_000);
+    budget.answer(SKUS, &[(RESOURCE, "Microsoft.Compute/HighCostGet3Min;9")]);
+    assert_eq!(budget.budget.lock().by_url.len(), 1);
+}
+
+#[test]
+fn gauges_show_the_least_of_all_budgets() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let clock = Clock::manual(0);
+    let budgets = Budgets::new(clock.clone());
+    for (client, left) in [("a", "200"), ("b", "30"), ("c", "99")] {
+        let budget = Arc::new(Budget::new(clock.clone()));
+        let key = Key { cloud: Cloud::Public, subscription_id: "s".to_owned(), client_id: client.to_owned() };
+        budgets.by_key.insert(key, Arc::clone(&budget));
+        let (operation, method, url) = VERSIONS;
+        let kind = RequestKind { operation, method: &method, url };
+        budget.reserve(ANN, &kind).observe(&response(200, &[(READS, left)], "").headers);
+    }
+    let shown = || {
+        metrics::with_local_recorder(&recorder, || budgets.set_gauges());
+        recorder.handle().render()
+    };
+    let text = shown();
+    for line in [r#"remaining{kind="reads"} 30"#, r#"remaining{kind="writes"} NaN"#] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    clock.advance(Duration::from_mins(2));
+    assert!(shown().contains(r#"remaining{kind="reads"} NaN"#));
+}
