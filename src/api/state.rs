@@ -126,8 +126,7 @@ impl AppState {
 
     /// Updates the gauges of what the services hold.
     pub(crate) fn set_gauges(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
-        metrics::gauge!("norman_aks_cache_bytes").set(self.listings.cache_bytes() as f64);
+        self.listings.set_gauges();
         self.agents.set_gauges();
         let in_flight = u32::try_from(self.kubernetes.in_flight()).unwrap_or(u32::MAX);
         metrics::gauge!("norman_aks_kubernetes_requests_in_flight").set(f64::from(in_flight));

@@ -44,6 +44,8 @@ pub(super) struct StepError {
     retry_after: Option<Duration>,
     /// Whether it is no failure: another operation must end first.
     pub(super) is_busy: bool,
+    /// Whether it is no failure: Azure leaves few requests, and no caller waits for this one.
+    pub(super) is_deferred: bool,
     /// Whether a user must fix it.
     needs_action: bool,
     /// Whether the credential is rejected or unusable.
@@ -61,6 +63,7 @@ impl StepError {
             message: message.into(),
             retry_after: None,
             is_busy: false,
+            is_deferred: false,
             needs_action: true,
             is_about_credential: false,
             due_within: None,
@@ -137,6 +140,7 @@ impl StepError {
             message,
             retry_after: explained.retry_after.or(error.retry_after()),
             is_busy,
+            is_deferred: error.is_deferred(),
             needs_action: explained.status == 400 && !is_busy && !explained.is_foreign,
             is_about_credential,
             due_within: None,
@@ -288,6 +292,7 @@ impl From<AccessError> for StepError {
             message,
             retry_after,
             is_busy: false,
+            is_deferred: false,
             needs_action,
             is_about_credential: true,
             due_within: None,

@@ -9,7 +9,7 @@ use aks::provision::refresh::{taken_over, write_changes};
 use aks::provision::usable::{Unusable, unusable};
 use aks::spec::{AKS_CONFIG, ClusterSpec};
 use aks::status::{Tried, Truth};
-use azure::Arm;
+use azure::{Arm, Priority};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -55,6 +55,7 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
             }
             Ok(Next::In(agent.map_or(interval, |next| next.min(interval))))
         }
+        Err(error) if error.is_deferred => Ok(Next::In(error.retry_delay(0).min(interval))),
         Err(error) => {
             // The cluster may be well; only reading it failed.
             error.log(&task.row.id);
@@ -86,6 +87,7 @@ async fn read(
     };
     let access = core.credentials.for_cluster(&id).await?;
     let arm = context::arm(core, &access, deadline, "error creating client secret credential: ")?;
+    let arm = arm.with_priority(Priority::Speculative);
     let (observed, unusable) = observe(task, &access, &arm).await?;
     note_unusable(task, unusable.as_ref());
     let stopped = match unusable {

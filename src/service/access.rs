@@ -16,6 +16,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The caller as the budget of requests to Azure knows it: the user, or the token beside a Rancher.
+    pub(super) fn budget_id(&self) -> azure::CallerId {
+        let name = if self.user_id.is_empty() { &self.token_name } else { &self.user_id };
+        if name.is_empty() { azure::CallerId::SERVER } else { azure::CallerId::new(name) }
+    }
+
     /// Whether something that belongs to `owner` (a user id) is this caller's to see.
     pub fn may_see(&self, owner: &str) -> bool {
         self.admin || self.user_id == owner

@@ -18,14 +18,14 @@ use aks::{listed_clusters::ListedCluster, networks, regions, versions};
 use azure::resources::{
     kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
 };
-use azure::{Arm, Azure};
+use azure::{Arm, Azure, Priority};
 use bytes::Bytes;
 use clock::Clock;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
-use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT, TypedList};
+use self::cache::{Cache, Demand, Element, Failure, Found, Loaded, TIME_LIMIT, TypedList};
 pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
 pub use self::typed::{CachedList, Source};
@@ -55,6 +55,8 @@ pub struct Listings {
 pub struct ListingRequest<'a> {
     /// The credential for Azure.
     pub access: &'a AzureAccess,
+    /// The caller, who gets at most half of the requests that Azure leaves while another waits.
+    pub caller: &'a Caller,
     /// Whether to bypass the cache (`Cache-Control: no-cache`).
     pub fresh: bool,
 }
@@ -223,9 +225,11 @@ impl Listings {
         self.cache.now_ms()
     }
 
-    /// The approximate size of the cache in bytes.
-    pub fn cache_bytes(&self) -> u64 {
-        self.cache.bytes()
+    /// Updates the gauges of the cache, and of the requests that Azure leaves.
+    pub fn set_gauges(&self) {
+        #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
+        metrics::gauge!("norman_aks_cache_bytes").set(self.cache.bytes() as f64);
+        self.azure.set_gauges();
     }
 
     async fn find_regions(
@@ -290,9 +294,15 @@ impl Listings {
         let credential = request.access.credential();
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
         let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
-        let found = self.cache.get(key, request.fresh, move || async move {
-            let arm = azure.arm(&credential, Instant::now() + TIME_LIMIT)?;
-            load(arm).await
+        let found = self.cache.get(key, request.fresh, move |demand| {
+            let priority = match demand {
+                Demand::Caller => Priority::Caller(request.caller.budget_id()),
+                Demand::Refresh => Priority::Background,
+            };
+            async move {
+                let arm = azure.arm(&credential, Instant::now() + TIME_LIMIT)?;
+                load(arm.with_priority(priority)).await
+            }
         });
         found.await.map_err(|failure| match failure {
             // Azure's subscriptions client names another parameter

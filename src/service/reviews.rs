@@ -162,11 +162,11 @@ impl Reviews {
             return azure;
         };
         while wait.next_attempt(&self.inner.clock).await {
-            let again = Box::pin(gather::access(&self.inner.azure, access, subject, AZURE_TIMEOUT)).await;
+            let again = Box::pin(gather::access(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
             if is_transient(&again) {
                 continue;
             }
-            azure = Box::pin(gather::all(&self.inner.azure, access, subject, AZURE_TIMEOUT)).await;
+            azure = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
             if !is_transient(&azure) {
                 count_wait("ended");
                 return azure;
@@ -222,7 +222,7 @@ impl Reviews {
         access: &AzureAccess,
         subject: &Subject<'_>,
     ) -> AzureData {
-        let azure = Box::pin(gather::all(&self.inner.azure, access, subject, AZURE_TIMEOUT)).await;
+        let azure = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
         if let Some(id) = access.credential_id() {
             self.inner.events.record(by.event(action, CREDENTIAL, id, &Ok(()))).await;
         }

@@ -28,6 +28,8 @@ mod azure_writes;
 #[cfg(test)]
 mod beside;
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod cli;

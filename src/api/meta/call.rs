@@ -194,7 +194,7 @@ impl AzureCall {
     }
 
     pub(super) fn listing_request(&self) -> ListingRequest<'_> {
-        ListingRequest { access: &self.access, fresh: self.fresh }
+        ListingRequest { access: &self.access, caller: self.sender.caller(), fresh: self.fresh }
     }
 
     /// The region; empty if it is missing.

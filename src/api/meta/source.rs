@@ -31,8 +31,7 @@ impl RancherState {
     /// Updates the gauges of what the services hold.
     pub(crate) fn set_gauges(&self) {
         self.access.evict_expired();
-        #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
-        metrics::gauge!("norman_aks_cache_bytes").set(self.access.listings().cache_bytes() as f64);
+        self.access.listings().set_gauges();
     }
 
     /// The settings and limits of HTTP.

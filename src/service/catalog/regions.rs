@@ -78,7 +78,7 @@ impl RegionSearch {
     }
 
     fn request(&self) -> ListingRequest<'_> {
-        ListingRequest { access: &self.access, fresh: self.fresh }
+        ListingRequest { access: &self.access, caller: &self.caller, fresh: self.fresh }
     }
 }
 

@@ -117,6 +117,16 @@ struct Entry {
     reload_timed_out: AtomicBool,
 }
 
+impl Entry {
+    /// The reason to serve it past its TTL without waiting for the load; `None` if callers wait.
+    fn served_at_once(&self, kind: Kind) -> Option<Reason> {
+        if kind.served_while_loading() {
+            return Some(Reason::Refreshing);
+        }
+        self.reload_timed_out.load(Ordering::Acquire).then_some(Reason::TimedOut)
+    }
+}
+
 /// The source of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
@@ -162,6 +172,15 @@ impl Reason {
             Self::Failed => "failed",
         }
     }
+}
+
+/// The reason for a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// A caller waits for it.
+    Caller,
+    /// A stale entry is served meanwhile.
+    Refresh,
 }
 
 /// A list with its age.
@@ -234,7 +253,7 @@ impl Cache {
         &self,
         key: Key,
         fresh: bool,
-        load: impl FnOnce() -> F,
+        load: impl FnOnce(Demand) -> F,
     ) -> Result<Found, Failure>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
@@ -246,17 +265,18 @@ impl Cache {
         {
             return Ok(self.found(kind, entry, *age, Freshness::Hit));
         }
-        let running = self.join(&key, cached.as_ref().map(|(_, entry)| entry), load);
-        let Some((age, entry)) = cached.filter(|(age, _)| !fresh && *age <= max_age(kind)) else {
+        let seen = cached.as_ref().map(|(_, entry)| Arc::clone(entry));
+        let usable = cached.filter(|(age, _)| !fresh && *age <= max_age(kind));
+        let at_once = usable.as_ref().and_then(|(_, entry)| entry.served_at_once(kind));
+        let demand = if at_once.is_some() { Demand::Refresh } else { Demand::Caller };
+        let running = self.join(&key, seen.as_ref(), || load(demand));
+        let Some((age, entry)) = usable else {
             let entry = outcome(&running).await?;
             return Ok(self.found(kind, &entry, Duration::ZERO, Freshness::Miss));
         };
         let stale = |reason| Ok(self.stale(kind, &entry, age, reason));
-        if kind.served_while_loading() {
-            return stale(Reason::Refreshing);
-        }
-        if entry.reload_timed_out.load(Ordering::Acquire) {
-            return stale(Reason::TimedOut);
+        if let Some(reason) = at_once {
+            return stale(reason);
         }
         // Counted from the start of the load, which may be older than this request.
         match timeout_at(running.deadline(self.limits.stale_after), outcome(&running)).await {
@@ -325,6 +345,7 @@ impl Cache {
     fn settle(&self, key: &Key, outcome: Result<Loaded, Failure>, is_current: bool) -> Outcome {
         let label = match &outcome {
             Ok(_) => "success",
+            Err(failure) if failure.is_deferred() => "deferred",
             Err(failure) if failure.is_timeout() => "timed_out",
             Err(failure) if failure.allows_stale() => "failed",
             Err(_) => "refused",
@@ -411,6 +432,11 @@ impl Failure {
             Self::Azure(error) => error.is_transient() || error.is_unusable_response(),
             Self::TimedOut => true,
         }
+    }
+
+    /// Whether the load waits until Azure leaves more requests.
+    fn is_deferred(&self) -> bool {
+        matches!(self, Self::Azure(error) if error.is_deferred())
     }
 
     fn is_timeout(&self) -> bool {

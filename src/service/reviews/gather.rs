@@ -14,10 +14,11 @@ use azure::resources::{
     kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups, skus,
     subscriptions, usages, virtual_networks,
 };
-use azure::{Arm, Azure};
+use azure::{Arm, Azure, Priority};
 use tokio::time::Instant;
 
 use super::denial;
+use crate::service::actor::Actor;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{PROVIDER, is_unregistered};
 
@@ -25,11 +26,12 @@ use crate::service::observation::{PROVIDER, is_unregistered};
 pub(super) async fn all(
     azure: &Azure,
     access: &AzureAccess,
+    by: &Actor,
     subject: &Subject<'_>,
     limit: Duration,
 ) -> AzureData {
     let arm = match azure.arm(access.credential(), Instant::now() + limit) {
-        Ok(arm) => arm,
+        Ok(arm) => arm.with_priority(Priority::Caller(by.caller.budget_id())),
         Err(error) => {
             let denial = denial::of_login(&error);
             return AzureData { denial, ..AzureData::unknown(&error.to_string()) };
@@ -74,13 +76,15 @@ pub(super) async fn all(
 pub(super) async fn access(
     azure: &Azure,
     access: &AzureAccess,
+    by: &Actor,
     subject: &Subject<'_>,
     limit: Duration,
 ) -> AzureData {
     let mut data = AzureData::default();
     let needed = review::needed(subject).into_iter().collect();
     let Ok(arm) = azure.arm(access.credential(), Instant::now() + limit) else { return data };
-    let reader = Reader { arm: arm.with_new_token(), needed, spec: subject.spec };
+    let arm = arm.with_new_token().with_priority(Priority::Caller(by.caller.budget_id()));
+    let reader = Reader { arm, needed, spec: subject.spec };
     // Sequential, so that a failing login is tried once.
     match reader.part(Block::Cluster, reader.cluster()).await {
         Some(Err(Failure::Azure(error))) => data.denial = denial::of_cluster(&error),

@@ -197,7 +197,7 @@ impl CatalogCall {
     }
 
     pub(super) fn request(&self) -> ListingRequest<'_> {
-        ListingRequest { access: &self.access, fresh: self.fresh }
+        ListingRequest { access: &self.access, caller: &self.caller, fresh: self.fresh }
     }
 
     /// A search through the regions of the subscription.

@@ -27,7 +27,7 @@ fn key(kind: Kind) -> Key {
 
 /// A list, and a clock by which it is too old to be served as new.
 async fn warm(cache: &Cache, clock: &Clock, kind: Kind) {
-    let found = cache.get(key(kind), false, || ready("old")).await.unwrap();
+    let found = cache.get(key(kind), false, |_| ready("old")).await.unwrap();
     assert_eq!(found.freshness, Freshness::Miss);
     clock.advance(kind.time_to_live() + Duration::from_secs(1));
 }
@@ -53,19 +53,19 @@ async fn slow_load_serves_the_stale_entry_and_caches_its_result() {
     let cache = cache(&clock, NEVER, Duration::from_millis(1));
     warm(&cache, &clock, Kind::Networks).await;
     let (release, held) = oneshot::channel::<()>();
-    let slow = || async {
+    let slow = |_| async {
         let _ = held.await;
         ready("new").await
     };
     let found = cache.get(key(Kind::Networks), false, slow).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
     // The second caller finds the load in flight: it does not start one of its own.
-    let found = cache.get(key(Kind::Networks), false, || fails(timeout())).await.unwrap();
+    let found = cache.get(key(Kind::Networks), false, |_| fails(timeout())).await.unwrap();
     assert_eq!(found.freshness, Freshness::Stale);
     let running = cache.loads.get(&key(Kind::Networks)).unwrap();
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
-    let found = cache.get(key(Kind::Networks), false, || fails(timeout())).await.unwrap();
+    let found = cache.get(key(Kind::Networks), false, |_| fails(timeout())).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"new"[..]));
     let metrics = recorder.handle().render();
     for line in [
@@ -88,11 +88,11 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
     // A caller that waited would wait for an hour.
     let cache = cache(&clock, Duration::from_millis(1), NEVER);
     warm(&cache, &clock, Kind::Clusters).await;
-    let found = cache.get(key(Kind::Clusters), false, future::pending).await.unwrap();
+    let found = cache.get(key(Kind::Clusters), false, |_| future::pending()).await.unwrap();
     assert_eq!(found.freshness, Freshness::Stale);
     let cache = Cache { limits: Limits { load: NEVER, stale_after: NEVER }, ..cache };
     let (release, held) = oneshot::channel::<()>();
-    let slow = || async {
+    let slow = |_| async {
         let _ = held.await;
         ready("new").await
     };
@@ -103,7 +103,7 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
     clock.advance(Duration::from_secs(31));
-    let found = cache.get(key(Kind::Clusters), false, || ready("newer")).await.unwrap();
+    let found = cache.get(key(Kind::Clusters), false, |_| ready("newer")).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"newer"[..]));
     let metrics = recorder.handle().render();
     for line in [
@@ -121,20 +121,20 @@ async fn fresh_request_never_gets_a_stale_entry() {
     let cache = cache(&clock, NEVER, Duration::from_millis(1));
     warm(&cache, &clock, Kind::Networks).await;
     let (release, held) = oneshot::channel::<()>();
-    let slow = || async {
+    let slow = |_| async {
         let _ = held.await;
         ready("new").await
     };
     let fresh = cache.get(key(Kind::Networks), true, slow);
     let patient = async {
-        let found = cache.get(key(Kind::Networks), false, || fails(timeout())).await.unwrap();
+        let found = cache.get(key(Kind::Networks), false, |_| fails(timeout())).await.unwrap();
         release.send(()).unwrap();
         found.freshness
     };
     let (fresh, patient) = tokio::join!(fresh, patient);
     let fresh = fresh.unwrap();
     assert_eq!((fresh.freshness, text(&fresh), patient), (Freshness::Miss, &b"new"[..], Freshness::Stale));
-    cache.get(key(Kind::Networks), true, || fails(timeout())).await.unwrap_err();
+    cache.get(key(Kind::Networks), true, |_| fails(timeout())).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn only_transient_errors_allow_a_stale_entry() {
         let clock = Clock::manual(1_000_000);
         let cache = cache(&clock, NEVER, NEVER);
         warm(&cache, &clock, Kind::Networks).await;
-        let found = cache.get(key(Kind::Networks), false, || fails(error.clone())).await;
+        let found = cache.get(key(Kind::Networks), false, |_| fails(error.clone())).await;
         assert_eq!(found.is_ok_and(|found| found.freshness == Freshness::Stale), served, "{error}");
     }
 }
@@ -162,10 +162,10 @@ async fn entry_is_served_for_a_day_after_its_ttl() {
         let cache = cache(&clock, NEVER, NEVER);
         warm(&cache, &clock, kind).await;
         clock.advance(MAX_STALENESS.checked_sub(Duration::from_secs(1)).unwrap());
-        let found = cache.get(key(kind), false, || fails(timeout())).await.unwrap();
+        let found = cache.get(key(kind), false, |_| fails(timeout())).await.unwrap();
         assert_eq!(found.freshness, Freshness::Stale, "{kind:?}");
         clock.advance(Duration::from_secs(1));
-        cache.get(key(kind), false, || fails(timeout())).await.unwrap_err();
+        cache.get(key(kind), false, |_| fails(timeout())).await.unwrap_err();
     }
 }
 
@@ -174,19 +174,60 @@ async fn load_from_before_a_change_is_not_cached() {
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, NEVER);
     let (release, held) = oneshot::channel::<()>();
-    let slow = || async {
+    let slow = |_| async {
         let _ = held.await;
         ready("before").await
     };
     let waiting = cache.get(key(Kind::Clusters), false, slow);
     let changing = async {
         cache.evict(Fingerprint([7; 32]), &[Kind::Clusters]);
-        let found = cache.get(key(Kind::Clusters), false, || ready("after")).await.unwrap();
+        let found = cache.get(key(Kind::Clusters), false, |_| ready("after")).await.unwrap();
         assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"after"[..]));
         release.send(()).unwrap();
     };
     let (waited, ()) = tokio::join!(waiting, changing);
     assert_eq!(text(&waited.unwrap()), b"before");
-    let found = cache.get(key(Kind::Clusters), false, || fails(timeout())).await.unwrap();
+    let found = cache.get(key(Kind::Clusters), false, |_| fails(timeout())).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"after"[..]));
+}
+
+#[tokio::test]
+async fn loads_know_whether_a_caller_waits() {
+    let clock = Clock::manual(1_000_000);
+    let cache = cache(&clock, NEVER, Duration::from_millis(1));
+    for (kind, fresh, expected) in [
+        (Kind::Versions, false, Demand::Refresh),
+        (Kind::Versions, true, Demand::Caller),
+        (Kind::Networks, false, Demand::Caller),
+    ] {
+        warm(&cache, &clock, kind).await;
+        let (told, demand) = oneshot::channel();
+        let load = |demand| {
+            told.send(demand).unwrap();
+            ready("new")
+        };
+        cache.get(key(kind), fresh, load).await.unwrap();
+        assert_eq!(demand.await.unwrap(), expected, "{kind:?} {fresh}");
+        cache.entries.invalidate_all();
+    }
+}
+
+#[tokio::test]
+async fn deferred_refresh_leaves_the_stale_entry() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let clock = Clock::manual(1_000_000);
+    let cache = cache(&clock, NEVER, NEVER);
+    warm(&cache, &clock, Kind::Versions).await;
+    let deferred = || azure::Error::Deferred { retry_after: Duration::from_secs(1) };
+    for _ in 0..2 {
+        let found = cache.get(key(Kind::Versions), false, |_| fails(deferred())).await.unwrap();
+        assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
+        if let Some(running) = cache.loads.get(&key(Kind::Versions)) {
+            running.outcome().await.unwrap().unwrap_err();
+        }
+    }
+    let line = r#"norman_aks_cache_loads_total{kind="kubernetes_versions",outcome="deferred"} 2"#;
+    let metrics = recorder.handle().render();
+    assert!(metrics.contains(line), "{metrics}");
 }
