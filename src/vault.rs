@@ -100,6 +100,11 @@ impl Vault {
         self.ring.load().replica_keys().cloned().collect()
     }
 
+    /// Fingerprints of credentials, by a key that is derived from the active one. They stay the same if another key becomes active later.
+    pub fn fingerprinter(&self) -> Fingerprinter {
+        self.ring.load().fingerprinter().clone()
+    }
+
     /// The name of the key that seals.
     pub fn active_id(&self) -> String {
         self.ring.load().active().0.to_owned()
@@ -113,6 +118,30 @@ impl Vault {
         let ring = self.ring.load();
         let (key_id, key) = ring.active();
         seal(key_id, key, context, plain)
+    }
+
+    /// Seals bytes of any length for the place `context`, in place. They must not be secrets, because copies are not erased.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] only.
+    pub fn seal_bytes(&self, context: &str, plain: Vec<u8>) -> Result<Sealed, Error> {
+        let ring = self.ring.load();
+        let (key_id, key) = ring.active();
+        let (data_key, cipher) = new_data_key()?;
+        let ciphertext = encrypt_in_place(&cipher, &data_aad(context), plain)?;
+        let wrapped_key = encrypt(key, &wrap_aad(context, key_id), data_key.as_ref())?;
+        Ok(Sealed { key_id: key_id.to_owned(), wrapped_key, ciphertext })
+    }
+
+    /// Opens what [`Vault::seal_bytes`] sealed for `context`.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`], [`Error::Tampered`].
+    pub fn open_bytes(&self, context: &str, sealed: Sealed) -> Result<Vec<u8>, Error> {
+        let data_key = self.unwrap_key(context, &sealed)?;
+        let Sealed { key_id, ciphertext, .. } = sealed;
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &data_key).map_err(|_| Error::Broken)?;
+        decrypt_in_place(&cipher, &data_aad(context), ciphertext).ok_or(Error::Tampered { key_id })
     }
 
     /// Seals by a key that need not be the active one.
@@ -169,11 +198,16 @@ fn seal(
     context: &str,
     plain: &SecretString,
 ) -> Result<Sealed, Error> {
-    let data_key = Zeroizing::new(random::<KEY_LEN>());
-    let cipher = RandomizedNonceKey::new(&AES_256_GCM, data_key.as_ref()).map_err(|_| Error::Broken)?;
+    let (data_key, cipher) = new_data_key()?;
     let ciphertext = encrypt(&cipher, &data_aad(context), plain.expose_secret().as_bytes())?;
     let wrapped_key = encrypt(key, &wrap_aad(context, key_id), data_key.as_ref())?;
     Ok(Sealed { key_id: key_id.to_owned(), wrapped_key, ciphertext })
+}
+
+fn new_data_key() -> Result<(Zeroizing<[u8; KEY_LEN]>, RandomizedNonceKey), Error> {
+    let data_key = Zeroizing::new(random::<KEY_LEN>());
+    let cipher = RandomizedNonceKey::new(&AES_256_GCM, data_key.as_ref()).map_err(|_| Error::Broken)?;
+    Ok((data_key, cipher))
 }
 
 /// The nonce, then what `plain` became, then the tag.
@@ -194,6 +228,28 @@ fn decrypt(key: &RandomizedNonceKey, aad: &[u8], sealed: &[u8]) -> Option<Zeroiz
     let length = key.open_in_place(nonce, Aad::from(aad), &mut buffer).ok()?.len();
     buffer.truncate(length);
     Some(buffer)
+}
+
+/// As [`encrypt`], without a second buffer.
+fn encrypt_in_place(key: &RandomizedNonceKey, aad: &[u8], plain: Vec<u8>) -> Result<Vec<u8>, Error> {
+    let mut sealed = plain;
+    sealed.reserve_exact(NONCE_LEN + AES_256_GCM.tag_len());
+    sealed.splice(..0, [0; NONCE_LEN]);
+    let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN).ok_or(Error::Broken)?;
+    let (used, tag) = key.seal_in_place_separate_tag(Aad::from(aad), text).map_err(|_| Error::Broken)?;
+    nonce.copy_from_slice(used.as_ref());
+    sealed.extend_from_slice(tag.as_ref());
+    Ok(sealed)
+}
+
+fn decrypt_in_place(key: &RandomizedNonceKey, aad: &[u8], sealed: Vec<u8>) -> Option<Vec<u8>> {
+    let mut plain = sealed;
+    let (nonce, rest) = plain.split_at_mut_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let length = key.open_in_place(nonce, Aad::from(aad), rest).ok()?.len();
+    plain.truncate(NONCE_LEN + length);
+    plain.drain(..NONCE_LEN);
+    Some(plain)
 }
 
 fn data_aad(context: &str) -> Vec<u8> {

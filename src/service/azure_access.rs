@@ -125,8 +125,8 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    pub fn new(azure: Azure) -> Self {
-        Self { azure, fingerprinter: Fingerprinter::new() }
+    pub fn new(azure: Azure, fingerprinter: Fingerprinter) -> Self {
+        Self { azure, fingerprinter }
     }
 
     /// What Azure needs for this credential, which has `credential_id` if it is stored. A missing tenant is discovered.

@@ -111,7 +111,7 @@ impl Credentials {
     /// The credentials of this database.
     pub fn new(base: &Base) -> Self {
         let Base { store, secrets, azure, events, clock, .. } = base.clone();
-        let resolver = Resolver::new(azure);
+        let resolver = Resolver::new(azure, secrets.fingerprinter());
         let (known, epoch) = (access::known(), AtomicU64::new(0));
         Self { inner: Arc::new(Inner { store, secrets, resolver, events, clock, known, epoch }) }
     }

@@ -127,7 +127,7 @@ impl RancherAccess {
     pub fn new(rancher: Rancher, azure: Azure, listings: Listings, validity: Duration) -> Self {
         Self(Arc::new(Inner {
             rancher,
-            resolver: Resolver::new(azure),
+            resolver: Resolver::new(azure, Fingerprinter::new()),
             listings,
             fingerprinter: Fingerprinter::new(),
             // Only frees memory: the age of a decision counts from the request to Rancher.

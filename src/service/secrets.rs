@@ -14,7 +14,7 @@ use clock::Clock;
 use secrecy::SecretString;
 
 use crate::store::{self, NewClusterEvent, ReplicaRow, SealedColumns, Store};
-use crate::vault::{self, ReplicaKey, Sealed, Vault};
+use crate::vault::{self, Fingerprinter, ReplicaKey, Sealed, Vault};
 
 use check_values::Missing;
 pub use keyfile::append_key;
@@ -138,6 +138,11 @@ fn context(credential_id: &str) -> String {
 /// The encryption context of a cluster's secret.
 fn cluster_context(cluster_id: &str, name: &str) -> String {
     format!("clusters/{cluster_id}/{name}")
+}
+
+/// The encryption context of a snapshot of cached lists.
+fn snapshot_context(version: &str) -> String {
+    format!("snapshots/lists/{version}")
 }
 
 /// The IDs of the keys that the secrets in the database need.
@@ -281,6 +286,34 @@ impl Secrets {
     /// The IDs of the keys, the active one first.
     pub fn key_ids(&self) -> Vec<String> {
         self.inner.vault.key_ids()
+    }
+
+    /// The ID of the key that encrypts.
+    pub fn active_key(&self) -> String {
+        self.inner.vault.active_id()
+    }
+
+    /// The fingerprints of credentials, which are the same after a restart with the same active key.
+    pub fn fingerprinter(&self) -> Fingerprinter {
+        self.inner.vault.fingerprinter()
+    }
+
+    /// Encrypts a snapshot of cached lists for a version of its format.
+    ///
+    /// # Errors
+    /// [`vault::Error::Broken`] only.
+    pub fn seal_snapshot(&self, version: &str, plain: Vec<u8>) -> Result<SealedColumns, vault::Error> {
+        self.inner.vault.seal_bytes(&snapshot_context(version), plain).map(SealedColumns::from)
+    }
+
+    /// Decrypts a snapshot of cached lists.
+    ///
+    /// # Errors
+    /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
+    pub fn open_snapshot(&self, version: &str, sealed: SealedColumns) -> Result<Vec<u8>, vault::Error> {
+        let SealedColumns { key_id, wrapped_key, ciphertext } = sealed;
+        let sealed = Sealed { key_id, wrapped_key, ciphertext };
+        self.inner.vault.open_bytes(&snapshot_context(version), sealed)
     }
 
     /// The ID of this replica, new at each start.

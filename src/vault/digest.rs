@@ -40,8 +40,8 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Names a list of texts by 32 bytes from which the texts cannot be found, and which mean nothing to another process:
-/// its key is drawn when it is made. For cache keys that depend on a secret. Clones give the same names.
+/// Names a list of texts by 32 bytes from which the texts cannot be found, and which mean nothing without its key. For cache
+/// keys that depend on a secret. Clones give the same names.
 #[derive(Clone)]
 pub struct Fingerprinter {
     key: hmac::Key,
@@ -60,9 +60,16 @@ impl Default for Fingerprinter {
 }
 
 impl Fingerprinter {
-    /// With a new random key.
+    /// With a new random key: the names mean nothing to another process.
     pub fn new() -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()) }
+    }
+
+    /// With a key derived from an encryption key: the names are the same in every process that has it.
+    pub(super) fn derive(key: &[u8]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let derived = hmac::sign(&key, b"norman-aks credential fingerprint");
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()) }
     }
 
     /// HMAC-SHA-256 over the parts, each with its length before it: `["ab", "c"]` and `["a", "bc"]` differ.
@@ -109,6 +116,16 @@ mod tests {
             assert_ne!(print, one.fingerprint(other));
         }
         assert_ne!(print, Fingerprinter::new().fingerprint(&[b"ab", b"c"]), "another process, another name");
+    }
+
+    #[test]
+    fn derived_fingerprints_depend_on_the_encryption_key_alone() {
+        let print = |key: u8| Fingerprinter::derive(&[key; 32]).fingerprint(&[b"a"]);
+        assert_eq!(print(1), print(1));
+        assert_ne!(print(1), print(2));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+        let direct = Fingerprinter { key }.fingerprint(&[b"a"]);
+        assert_ne!(print(1), direct, "the encryption key itself is not used");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::replica_key::ReplicaKey;
-use super::{Error, KEY_LEN, random};
+use super::{Error, Fingerprinter, KEY_LEN, random};
 
 /// The longest name of a key, in characters.
 const LONGEST_ID: usize = 64;
@@ -24,6 +24,7 @@ struct Key {
     id: String,
     cipher: RandomizedNonceKey,
     replica: ReplicaKey,
+    fingerprinter: Fingerprinter,
 }
 
 impl fmt::Debug for KeyRing {
@@ -101,6 +102,10 @@ impl KeyRing {
         std::iter::once(&self.active).chain(&self.others).map(|key| &key.replica)
     }
 
+    pub(super) fn fingerprinter(&self) -> &Fingerprinter {
+        &self.active.fingerprinter
+    }
+
     pub(super) fn active(&self) -> (&str, &RandomizedNonceKey) {
         (&self.active.id, &self.active.cipher)
     }
@@ -122,7 +127,8 @@ impl Key {
         let cipher =
             RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| KeyLine::Length(bytes.len()))?;
         let replica = ReplicaKey::derive(&bytes);
-        Ok(Self { id: id.to_owned(), cipher, replica })
+        let fingerprinter = Fingerprinter::derive(&bytes);
+        Ok(Self { id: id.to_owned(), cipher, replica, fingerprinter })
     }
 }
 

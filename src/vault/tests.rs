@@ -118,3 +118,36 @@ fn the_same_secret_never_seals_to_the_same_bytes_and_nothing_prints_it() {
     assert_eq!(vault.active_id(), "a");
     assert_eq!(vault.key_ids(), ["a"]);
 }
+
+#[test]
+fn bytes_are_sealed_in_place_and_bound_to_key_and_context() {
+    let vault = Vault::new(ring(&["a"]));
+    for plain in [&b""[..], b"x", &[0xff; 5_000]] {
+        let sealed = vault.seal_bytes("here", plain.to_vec()).expect("seal");
+        assert_eq!(sealed.ciphertext.len(), plain.len() + 28);
+        assert_eq!(vault.open_bytes("here", sealed.clone()).expect("open"), plain);
+        assert!(is_tampered(vault.open_bytes("there", sealed.clone())));
+        assert!(is_missing(Vault::new(ring(&["b"])).open_bytes("here", sealed.clone()), "a"));
+        for at in [0, NONCE_LEN, sealed.ciphertext.len() - 1] {
+            let mut altered = sealed.clone();
+            altered.ciphertext[at] ^= 1;
+            assert!(is_tampered(vault.open_bytes("here", altered)));
+        }
+        for length in [0, 11, 27, sealed.ciphertext.len() - 1] {
+            let mut shorter = sealed.clone();
+            shorter.ciphertext.truncate(length);
+            assert!(is_tampered(vault.open_bytes("here", shorter)));
+        }
+    }
+}
+
+#[test]
+fn fingerprints_follow_the_active_key_but_not_its_replacement() {
+    let vault = Vault::new(ring(&["a", "b"]));
+    let print = |vault: &Vault| vault.fingerprinter().fingerprint(&[b"x"]);
+    let before = vault.fingerprinter();
+    assert_eq!(print(&vault), print(&Vault::new(ring(&["a"]))));
+    vault.adopt(&Vault::new(ring(&["b", "a"])));
+    assert_ne!(before.fingerprint(&[b"x"]), print(&vault));
+    assert_eq!(print(&vault), print(&Vault::new(ring(&["b"]))));
+}
