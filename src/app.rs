@@ -18,6 +18,7 @@ mod sandbox;
 #[path = "app/no_sandbox.rs"]
 mod sandbox;
 mod server;
+mod snapshots;
 mod storage;
 mod tls;
 

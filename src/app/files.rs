@@ -18,17 +18,36 @@ pub(super) fn create_directory(directory: &Path) -> Result<(), Error> {
 
 /// Replaces a file atomically, with mode 0600.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    write_private_parts(path, &[text.as_bytes()])
+}
+
+/// Replaces a file atomically with these parts, with mode 0600. After a failure, the old file is unchanged.
+pub(super) fn write_private_parts(path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
+    let temporary = path.with_extension("new");
     let write = || -> io::Result<()> {
-        let temporary = path.with_extension("new");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         // An existing file keeps its mode otherwise.
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     };
-    write().map_err(|source| Error::File { path: path.to_owned(), source })
+    write().map_err(|source| {
+        // It may be long, on a full disk.
+        let _ = std::fs::remove_file(&temporary);
+        Error::File { path: path.to_owned(), source }
+    })
+}
+
+/// Deletes a file if it exists.
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::File { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The content of a file; `None` if it does not exist.

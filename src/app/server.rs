@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::error::Error;
 use super::replicas::{self, ReplicaRelay};
 use super::sandbox::RunningSandbox;
+use super::snapshots::{self, Snapshots};
 use super::storage::stamp;
 use crate::api::forwarded::ForwardedConfig;
 use crate::api::{self, AppState};
@@ -45,6 +46,7 @@ pub struct App {
     /// Reconciles clusters with their specifications once [`App::work`] is called.
     pub worker: Worker,
     state: AppState,
+    snapshots: Snapshots,
     background: TaskTracker,
     stop: CancellationToken,
 }
@@ -107,8 +109,11 @@ impl App {
         let worker = Worker::new(core.clone());
         let plans = Plans::new(&core, worker.clone());
         let state = AppState::new(services(core.clone(), plans, config));
+        let (secrets, listings) = (core.secrets.clone(), core.listings.clone());
+        let snapshots = Snapshots::new(&config.data_dir, secrets, listings, config.limits.cache_bytes);
+        snapshots.restore().await;
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
-        let app = Self { core, worker, state, background, stop };
+        let app = Self { core, worker, state, snapshots, background, stop };
         app.start_periodic_tasks();
         Ok(app)
     }
@@ -156,6 +161,11 @@ impl App {
         self.cluster_events.close();
     }
 
+    /// Writes the snapshot of cached lists if they have changed, as the server does from time to time.
+    pub async fn save_lists(&self) {
+        self.snapshots.save().await;
+    }
+
     /// Stops the background tasks and writes pending audit records.
     pub async fn stop(self) {
         self.kubernetes.close();
@@ -165,6 +175,7 @@ impl App {
         self.agents.stop().await;
         self.background.close();
         self.background.wait().await;
+        self.snapshots.save().await;
         self.events.stop(AUDIT_SHUTDOWN_TIMEOUT).await;
         log_failure("cannot remove the heartbeat", self.secrets.delete_heartbeat().await);
         self.store.close().await;
@@ -200,6 +211,11 @@ impl App {
             &self.cluster_events,
             |events| async move { events.sweep().await },
         );
+        let message = "cannot save cached lists";
+        self.every(snapshots::SAVE_INTERVAL, message, &self.snapshots, |snapshots| async move {
+            snapshots.save().await;
+            Ok::<_, Infallible>(())
+        });
         let state_and_store = (self.state.clone(), self.store.clone());
         self.every(GAUGE_INTERVAL, "cannot update gauges", &state_and_store, |(state, store)| async move {
             set_gauges(&state, &store);

@@ -6,6 +6,7 @@ mod cache;
 mod encoded;
 mod kind;
 mod page;
+mod snapshot;
 mod typed;
 mod upgrades;
 
@@ -28,6 +29,7 @@ pub use self::cache::Freshness;
 use self::cache::{Cache, Demand, Element, Failure, Found, Loaded, TIME_LIMIT, TypedList};
 pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
+pub use self::snapshot::{InvalidSnapshot, Restored};
 pub use self::typed::{CachedList, Source};
 pub use self::upgrades::{UpgradeTarget, Upgrades};
 use crate::service::catalog::credential_check::CredentialReport;
@@ -225,6 +227,22 @@ impl Listings {
         self.cache.now_ms()
     }
 
+    /// The number of changes of the lists in [`Listings::snapshot`].
+    pub fn snapshot_changes(&self) -> u64 {
+        self.cache.changes()
+    }
+
+    /// The cached lists of what Azure offers, for [`Listings::restore`] in the next process. Contains no secret.
+    pub fn snapshot(&self) -> Vec<u8> {
+        snapshot::encode(&self.cache.saved())
+    }
+
+    /// Adds the lists of a snapshot to the cache. Each is served once its credential has logged in, or while the login service
+    /// does not respond.
+    pub fn restore(&self, snapshot: &[u8]) -> Result<Restored, InvalidSnapshot> {
+        snapshot::restore(&self.cache, snapshot)
+    }
+
     /// Updates the gauges of the cache, and of the requests that Azure leaves.
     pub fn set_gauges(&self) {
         #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
@@ -292,9 +310,10 @@ impl Listings {
     {
         let key = key(request.access, kind, scope);
         let credential = request.access.credential();
-        let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
         let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
-        let found = self.cache.get(key, request.fresh, move |demand| {
+        let login = async |limit| self.azure.arm(credential, Instant::now() + limit)?.log_in().await;
+        let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
+        let found = self.cache.get(key, request.fresh, login, move |demand| {
             let priority = match demand {
                 Demand::Caller => Priority::Caller(request.caller.budget_id()),
                 Demand::Refresh => Priority::Background,

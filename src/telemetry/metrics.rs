@@ -61,6 +61,8 @@ metrics! {
         "Lists loaded from Azure, by `kind` and `outcome`: `success`, `timed_out`, `failed`, `refused` or `deferred` (Azure leaves few requests).";
     counter("norman_aks_stale_responses_total") =
         "Lists served after their time to live, by `kind` and `reason`: `refreshing` (a new one is being loaded), `slow` (the load takes longer than 3 s), `timed_out` (the previous load did) or `failed`.";
+    counter("norman_aks_snapshots_total") =
+        "Snapshots of cached lists in the data directory, by `outcome`: `written`, `failed` (not written), `restored` at the start, or `discarded`.";
     counter("norman_aks_failed_logins_total") =
         "Requests with a token that is unknown, wrong, expired or of a disabled user.";
     counter("norman_aks_rejected_requests_total") =

@@ -98,6 +98,8 @@ mod settings;
 #[cfg(test)]
 mod smoke;
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod stable_names;
 #[cfg(test)]
 mod store_contract;

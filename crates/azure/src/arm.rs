@@ -89,6 +89,11 @@ impl Arm {
         Self { max_delay, ..self }
     }
 
+    /// Logs in if no token is cached. Sends nothing to Resource Manager.
+    pub async fn log_in(&self) -> Result<(), Error> {
+        self.token().await.map(drop)
+    }
+
     /// The credential of the requests.
     pub fn credential(&self) -> &Arc<Credential> {
         &self.credential

@@ -1,9 +1,11 @@
 //! The cache of lists, as formatted responses per credential, bounded in bytes. Concurrent requests share one load. The
 //! cache considers ages and errors, not the contents of entries.
 
+mod restored;
+
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,8 +15,10 @@ use bytes::Bytes;
 use clock::Clock;
 use metrics::Counter;
 use moka::sync::Cache as Memory;
+use serde::{Deserialize, Serialize};
 use tokio::time::{timeout, timeout_at};
 
+use self::restored::Login;
 use super::encoded::{Encoded, Tag, tag};
 use super::kind::{Key, Kind};
 use crate::service::single_flight::Flights;
@@ -42,7 +46,8 @@ pub(super) enum Loaded {
 }
 
 /// The list from which a body was formatted, if other responses are computed from it too.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) enum TypedList {
     Unused,
     Regions(Vec<Location>),
@@ -115,6 +120,14 @@ struct Entry {
     at_ms: i64,
     /// Whether a load that should have replaced it timed out.
     reload_timed_out: AtomicBool,
+    /// Whether the credential can still log in, for an entry of an earlier process.
+    login: Login,
+}
+
+impl Entry {
+    fn new(loaded: Loaded, at_ms: i64, login: Login) -> Self {
+        Self { loaded: Arc::new(loaded), at_ms, reload_timed_out: AtomicBool::new(false), login }
+    }
 }
 
 impl Entry {
@@ -214,6 +227,8 @@ pub(super) struct Cache {
     entries: Memory<Key, Arc<Entry>>,
     loads: Flights<Key, Outcome>,
     clock: Clock,
+    /// Counts changes of entries that are saved for the next process.
+    changes: Arc<AtomicU64>,
     counters: Arc<HashMap<Kind, [Counter; 3]>>,
 }
 
@@ -239,6 +254,7 @@ impl Cache {
             limits: Limits { load: TIME_LIMIT, stale_after: STALE_AFTER },
             loads: Flights::default(),
             clock,
+            changes: Arc::default(),
             counters: Arc::new(HashMap::from(counters)),
         }
     }
@@ -248,18 +264,26 @@ impl Cache {
     }
 
     /// The list of `key`, from the cache or loaded by `load`, which runs in its own task and continues if the caller
-    /// disconnects. With `fresh`, the cache is bypassed, but a load in flight is joined.
-    pub(super) async fn get<F>(
+    /// disconnects. With `fresh`, the cache is bypassed, but a load in flight is joined. `login` fetches a token, for which it
+    /// waits the given time; it is called for an entry of an earlier process.
+    pub(super) async fn get<L, F>(
         &self,
         key: Key,
         fresh: bool,
+        login: impl FnOnce(Duration) -> L,
         load: impl FnOnce(Demand) -> F,
     ) -> Result<Found, Failure>
     where
+        L: Future<Output = Result<(), azure::Error>>,
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
         let kind = key.kind;
         let cached = self.entries.get(&key).map(|entry| (self.age_of(&entry), entry));
+        if let (Some((_, entry)), false) = (&cached, fresh)
+            && let Some(limit) = entry.login.wait(self.limits.stale_after)
+        {
+            self.require_login(&key, entry, login(limit)).await?;
+        }
         if let (Some((age, entry)), false) = (&cached, fresh)
             && *age <= kind.time_to_live()
         {
@@ -305,6 +329,15 @@ impl Cache {
     /// The approximate size in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.entries.weighted_size()
+    }
+
+    /// The number of changes of entries that are saved for the next process.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn count_change(&self, is_saved: bool) {
+        self.changes.fetch_add(is_saved.into(), Ordering::AcqRel);
     }
 
     fn count(&self, kind: Kind, freshness: Freshness) {
@@ -354,10 +387,10 @@ impl Cache {
             .increment(1);
         match outcome {
             Ok(loaded) => {
-                let (loaded, at_ms) = (Arc::new(loaded), self.clock.now_ms());
-                let entry = Arc::new(Entry { loaded, at_ms, reload_timed_out: AtomicBool::new(false) });
+                let entry = Arc::new(Entry::new(loaded, self.clock.now_ms(), Login::done()));
                 if is_current {
                     self.entries.insert(key.clone(), Arc::clone(&entry));
+                    self.count_change(key.kind.is_saved());
                 }
                 Ok(entry)
             }
@@ -389,8 +422,7 @@ impl Cache {
     /// Caches a page that was computed from these lists.
     pub(super) fn insert_page(&self, key: Key, sources: &[&Arc<Loaded>], body: Arc<Encoded>) {
         let sources = sources.iter().map(|source| Arc::downgrade(source)).collect();
-        let loaded = Arc::new(Loaded::Page { body, sources });
-        let entry = Entry { loaded, at_ms: self.clock.now_ms(), reload_timed_out: AtomicBool::new(false) };
+        let entry = Entry::new(Loaded::Page { body, sources }, self.clock.now_ms(), Login::done());
         self.entries.insert(key, Arc::new(entry));
     }
 
@@ -399,6 +431,7 @@ impl Cache {
     pub(super) fn evict(&self, fingerprint: Fingerprint, kinds: &'static [Kind]) {
         let is_evicted = move |key: &Key| key.fingerprint == fingerprint && kinds.contains(&key.kind);
         self.loads.remove_if(is_evicted);
+        self.count_change(kinds.iter().any(|kind| kind.is_saved()));
         let _ = self.entries.invalidate_entries_if(move |key, _| is_evicted(key));
     }
 
@@ -407,8 +440,10 @@ impl Cache {
     fn evict_denied(&self, key: &Key, error: &azure::Error) {
         if error.is_login_refusal() {
             let fingerprint = key.fingerprint;
+            self.count_change(true);
             let _ = self.entries.invalidate_entries_if(move |key, _| key.fingerprint == fingerprint);
         } else if error.foreign().is_none() && matches!(error.upstream_status(), Some(403 | 404)) {
+            self.count_change(key.kind.is_saved());
             self.entries.invalidate(key);
         }
     }

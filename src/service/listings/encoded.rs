@@ -21,6 +21,7 @@ const OVERHEAD: usize = 320;
 /// A body with its representations.
 #[derive(Debug)]
 pub struct Encoded {
+    tag: Tag,
     identity: Representation,
     gzip: Option<Representation>,
     zstd: Option<Representation>,
@@ -71,6 +72,7 @@ impl Encoded {
         let representation =
             |body, coding: Coding| Representation { body, etag: entity_tag(&tag, coding.suffix()) };
         Self {
+            tag,
             identity: representation(body, Coding::Identity),
             gzip: gzip.map(|body| representation(body, Coding::Gzip)),
             zstd: zstd.map(|body| representation(body, Coding::Zstd)),
@@ -89,6 +91,11 @@ impl Encoded {
     /// The representation without a content coding.
     pub fn identity(&self) -> &Representation {
         &self.identity
+    }
+
+    /// The hash from which the entity tags are made.
+    pub(super) fn tag(&self) -> &Tag {
+        &self.tag
     }
 
     /// The approximate size of all representations in bytes.

@@ -63,6 +63,17 @@ impl Kind {
         })
     }
 
+    /// Whether entries are saved for the next process: lists that Azure offers, not those of objects that users create or
+    /// change, which may be different after a restart.
+    pub(super) fn is_saved(self) -> bool {
+        matches!(self, Self::Locations | Self::Regions | Self::Versions | Self::VmSizes | Self::VmSizesV2)
+    }
+
+    /// The kind with this name.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Whether a stale entry is served while a load is in progress. Not for lists of objects that users create, which would
     /// miss new ones, nor for what these use of quotas.
     pub(super) fn served_while_loading(self) -> bool {

@@ -29,7 +29,7 @@ pub(crate) struct TestApp {
     pub(crate) seed: Seed,
     /// An administrator's token.
     pub(crate) admin: String,
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Arc<TempDir>,
     router: Router,
 }
 
@@ -40,6 +40,8 @@ pub(crate) struct TestAppBuilder {
     keys: Option<String>,
     clusters: cluster_access::Options,
     sandbox: Option<Arc<Sandbox>>,
+    /// The data directory of an earlier server.
+    folder: Option<Arc<TempDir>>,
     /// The fixture that is copied to the data directory.
     data_directory: Option<&'static str>,
     /// Timeout of the next part of a response of Azure.
@@ -69,6 +71,7 @@ impl TestApp {
             keys: None,
             clusters: cluster_access::Options::default(),
             sandbox: None,
+            folder: None,
             data_directory: None,
             read_limit: azure::Options::default().read_limit,
             max_pages: None,
@@ -220,6 +223,12 @@ impl TestAppBuilder {
         Self { clock: other.clock.clone(), sandbox: Some(Arc::clone(&other.sandbox)), ..self }
     }
 
+    /// Continues after another server stopped: with its data directory, sandbox and clock.
+    #[must_use]
+    pub(crate) fn restart_of(self, other: &TestApp) -> Self {
+        Self { folder: Some(Arc::clone(&other.folder)), ..self.beside(other) }
+    }
+
     /// Uses a copy of a data directory of an earlier version, with the sandbox's clusters in it.
     #[must_use]
     pub(crate) fn data_directory(self, fixture: &'static str) -> Self {
@@ -251,7 +260,7 @@ impl TestAppBuilder {
     }
 
     pub(crate) async fn start(mut self) -> TestApp {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = self.folder.take().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         if let Some(fixture) = self.data_directory {
             copy_data(fixture, folder.path()).await;
         }

@@ -6,6 +6,7 @@ use super::lenient::objects;
 
 objects! {
     /// A minor version of Kubernetes with its patches.
+    #[derive(serde::Serialize)]
     KubernetesVersion {
         /// For example `1.31`.
         version: Option<String>,
@@ -20,12 +21,14 @@ objects! {
     }
 
     /// The support plans of a minor version.
+    #[derive(serde::Serialize)]
     Capabilities {
         /// `KubernetesOfficial`, `AKSLongTermSupport` or both.
         support_plan: Vec<String>,
     }
 
     /// A patch version.
+    #[derive(serde::Serialize)]
     PatchVersion {
         /// The full versions to which a cluster of this version can be upgraded.
         upgrades: Vec<String>,

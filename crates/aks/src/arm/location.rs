@@ -4,6 +4,7 @@ use super::lenient::objects;
 
 objects! {
     /// A region. The fields depend on the api-version: zones since `2022-12-01`.
+    #[derive(serde::Serialize)]
     Location {
         /// For example `eastus`.
         name: Option<String>,
@@ -16,12 +17,14 @@ objects! {
     }
 
     /// The kind of a region.
+    #[derive(serde::Serialize)]
     Metadata {
         /// `Physical` or `Logical`; a logical region, such as `europe`, cannot have clusters.
         region_type: Option<String>,
     }
 
     /// One zone of a region.
+    #[derive(serde::Serialize)]
     ZoneMapping {
         /// The number of the zone in this subscription, for example `1`.
         logical_zone: Option<String>,

@@ -4,6 +4,7 @@ use super::lenient::objects;
 
 objects! {
     /// The usage of a quota.
+    #[derive(serde::Serialize)]
     Usage {
         /// The name of the quota.
         name: Option<UsageName>,
@@ -14,6 +15,7 @@ objects! {
     }
 
     /// The name of the quota.
+    #[derive(serde::Serialize)]
     UsageName {
         /// The identifier: `cores`, or the family of a size such as `standardDSv5Family`.
         value: Option<String>,

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
+use serde::{Deserialize, Serialize};
 
 use super::lenient::{Kind, Maybe, maybe, object, or_default, read_from_object};
 
@@ -14,7 +14,8 @@ use super::lenient::{Kind, Maybe, maybe, object, or_default, read_from_object};
 const RESOURCE_TYPE: &str = "virtualMachines";
 
 /// A VM size that Azure offers in a region. Entries of another `resourceType` read as nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Azure's lists are read through the lenient [`Kind`]; `Serialize` and `Deserialize` are for copies that this program saves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct VmSku {
     /// For example `Standard_D2s_v5`.
     pub name: Option<String>,
@@ -32,7 +33,7 @@ pub struct VmSku {
 
 /// The properties of a VM size.
 #[expect(clippy::struct_excessive_bools, reason = "Azure has one capability for each")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct VmCapabilities {
     /// Whether `AcceleratedNetworkingEnabled` is there with the value `True`, both to the letter.
     pub accelerated_networking: bool,
@@ -65,7 +66,7 @@ pub struct VmCapabilities {
 }
 
 /// A date as year, month and day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub struct CalendarDate {
     year: i64,
     month: i64,

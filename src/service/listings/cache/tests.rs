@@ -27,13 +27,18 @@ fn key(kind: Kind) -> Key {
 
 /// A list, and a clock by which it is too old to be served as new.
 async fn warm(cache: &Cache, clock: &Clock, kind: Kind) {
-    let found = cache.get(key(kind), false, |_| ready("old")).await.unwrap();
+    let found = cache.get(key(kind), false, no_login, |_| ready("old")).await.unwrap();
     assert_eq!(found.freshness, Freshness::Miss);
     clock.advance(kind.time_to_live() + Duration::from_secs(1));
 }
 
 fn ready(text: &'static str) -> Ready<Result<Loaded, azure::Error>> {
     future::ready(Ok(Loaded::body(Bytes::from_static(text.as_bytes()), TypedList::Unused)))
+}
+
+/// The login of entries that were loaded here, which needs no other one.
+fn no_login(_: Duration) -> Ready<Result<(), azure::Error>> {
+    panic!("a login for an entry of this process")
 }
 
 fn fails(error: azure::Error) -> Ready<Result<Loaded, azure::Error>> {
@@ -57,15 +62,15 @@ async fn slow_load_serves_the_stale_entry_and_caches_its_result() {
         let _ = held.await;
         ready("new").await
     };
-    let found = cache.get(key(Kind::Networks), false, slow).await.unwrap();
+    let found = cache.get(key(Kind::Networks), false, no_login, slow).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
     // The second caller finds the load in flight: it does not start one of its own.
-    let found = cache.get(key(Kind::Networks), false, |_| fails(timeout())).await.unwrap();
+    let found = cache.get(key(Kind::Networks), false, no_login, |_| fails(timeout())).await.unwrap();
     assert_eq!(found.freshness, Freshness::Stale);
     let running = cache.loads.get(&key(Kind::Networks)).unwrap();
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
-    let found = cache.get(key(Kind::Networks), false, |_| fails(timeout())).await.unwrap();
+    let found = cache.get(key(Kind::Networks), false, no_login, |_| fails(timeout())).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"new"[..]));
     let metrics = recorder.handle().render();
     for line in [
@@ -88,7 +93,7 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
     // A caller that waited would wait for an hour.
     let cache = cache(&clock, Duration::from_millis(1), NEVER);
     warm(&cache, &clock, Kind::Clusters).await;
-    let found = cache.get(key(Kind::Clusters), false, |_| future::pending()).await.unwrap();
+    let found = cache.get(key(Kind::Clusters), false, no_login, |_| future::pending()).await.unwrap();
     assert_eq!(found.freshness, Freshness::Stale);
     let cache = Cache { limits: Limits { load: NEVER, stale_after: NEVER }, ..cache };
     let (release, held) = oneshot::channel::<()>();
@@ -96,14 +101,14 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
         let _ = held.await;
         ready("new").await
     };
-    let found = cache.get(key(Kind::Clusters), false, slow).await.unwrap();
+    let found = cache.get(key(Kind::Clusters), false, no_login, slow).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
     // Until a load succeeds; then the next one is waited for again.
     let running = cache.loads.get(&key(Kind::Clusters)).unwrap();
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
     clock.advance(Duration::from_secs(31));
-    let found = cache.get(key(Kind::Clusters), false, |_| ready("newer")).await.unwrap();
+    let found = cache.get(key(Kind::Clusters), false, no_login, |_| ready("newer")).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"newer"[..]));
     let metrics = recorder.handle().render();
     for line in [
@@ -125,16 +130,16 @@ async fn fresh_request_never_gets_a_stale_entry() {
         let _ = held.await;
         ready("new").await
     };
-    let fresh = cache.get(key(Kind::Networks), true, slow);
+    let fresh = cache.get(key(Kind::Networks), true, no_login, slow);
     let patient = async {
-        let found = cache.get(key(Kind::Networks), false, |_| fails(timeout())).await.unwrap();
+        let found = cache.get(key(Kind::Networks), false, no_login, |_| fails(timeout())).await.unwrap();
         release.send(()).unwrap();
         found.freshness
     };
     let (fresh, patient) = tokio::join!(fresh, patient);
     let fresh = fresh.unwrap();
     assert_eq!((fresh.freshness, text(&fresh), patient), (Freshness::Miss, &b"new"[..], Freshness::Stale));
-    cache.get(key(Kind::Networks), true, |_| fails(timeout())).await.unwrap_err();
+    cache.get(key(Kind::Networks), true, no_login, |_| fails(timeout())).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -150,7 +155,7 @@ async fn only_transient_errors_allow_a_stale_entry() {
         let clock = Clock::manual(1_000_000);
         let cache = cache(&clock, NEVER, NEVER);
         warm(&cache, &clock, Kind::Networks).await;
-        let found = cache.get(key(Kind::Networks), false, |_| fails(error.clone())).await;
+        let found = cache.get(key(Kind::Networks), false, no_login, |_| fails(error.clone())).await;
         assert_eq!(found.is_ok_and(|found| found.freshness == Freshness::Stale), served, "{error}");
     }
 }
@@ -162,10 +167,10 @@ async fn entry_is_served_for_a_day_after_its_ttl() {
         let cache = cache(&clock, NEVER, NEVER);
         warm(&cache, &clock, kind).await;
         clock.advance(MAX_STALENESS.checked_sub(Duration::from_secs(1)).unwrap());
-        let found = cache.get(key(kind), false, |_| fails(timeout())).await.unwrap();
+        let found = cache.get(key(kind), false, no_login, |_| fails(timeout())).await.unwrap();
         assert_eq!(found.freshness, Freshness::Stale, "{kind:?}");
         clock.advance(Duration::from_secs(1));
-        cache.get(key(kind), false, |_| fails(timeout())).await.unwrap_err();
+        cache.get(key(kind), false, no_login, |_| fails(timeout())).await.unwrap_err();
     }
 }
 
@@ -178,16 +183,16 @@ async fn load_from_before_a_change_is_not_cached() {
         let _ = held.await;
         ready("before").await
     };
-    let waiting = cache.get(key(Kind::Clusters), false, slow);
+    let waiting = cache.get(key(Kind::Clusters), false, no_login, slow);
     let changing = async {
         cache.evict(Fingerprint([7; 32]), &[Kind::Clusters]);
-        let found = cache.get(key(Kind::Clusters), false, |_| ready("after")).await.unwrap();
+        let found = cache.get(key(Kind::Clusters), false, no_login, |_| ready("after")).await.unwrap();
         assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"after"[..]));
         release.send(()).unwrap();
     };
     let (waited, ()) = tokio::join!(waiting, changing);
     assert_eq!(text(&waited.unwrap()), b"before");
-    let found = cache.get(key(Kind::Clusters), false, |_| fails(timeout())).await.unwrap();
+    let found = cache.get(key(Kind::Clusters), false, no_login, |_| fails(timeout())).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"after"[..]));
 }
 
@@ -206,7 +211,7 @@ async fn loads_know_whether_a_caller_waits() {
             told.send(demand).unwrap();
             ready("new")
         };
-        cache.get(key(kind), fresh, load).await.unwrap();
+        cache.get(key(kind), fresh, no_login, load).await.unwrap();
         assert_eq!(demand.await.unwrap(), expected, "{kind:?} {fresh}");
         cache.entries.invalidate_all();
     }
@@ -221,7 +226,7 @@ async fn deferred_refresh_leaves_the_stale_entry() {
     warm(&cache, &clock, Kind::Versions).await;
     let deferred = || azure::Error::Deferred { retry_after: Duration::from_secs(1) };
     for _ in 0..2 {
-        let found = cache.get(key(Kind::Versions), false, |_| fails(deferred())).await.unwrap();
+        let found = cache.get(key(Kind::Versions), false, no_login, |_| fails(deferred())).await.unwrap();
         assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
         if let Some(running) = cache.loads.get(&key(Kind::Versions)) {
             running.outcome().await.unwrap().unwrap_err();
