@@ -5,6 +5,7 @@
 mod cache;
 mod encoded;
 mod kind;
+mod loaded;
 mod page;
 mod snapshot;
 mod typed;
@@ -26,9 +27,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
-use self::cache::{Cache, Demand, Element, Failure, Found, Loaded, TIME_LIMIT, TypedList};
+use self::cache::{Cache, Demand, Failure, Found, TIME_LIMIT};
 pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
+use self::loaded::{Element, Loaded, TypedList};
 pub use self::snapshot::{InvalidSnapshot, Restored};
 pub use self::typed::{CachedList, Source};
 pub use self::upgrades::{UpgradeTarget, Upgrades};
@@ -225,22 +227,6 @@ impl Listings {
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.cache.now_ms()
-    }
-
-    /// The number of changes of the lists in [`Listings::snapshot`].
-    pub fn snapshot_changes(&self) -> u64 {
-        self.cache.changes()
-    }
-
-    /// The cached lists of what Azure offers, for [`Listings::restore`] in the next process. Contains no secret.
-    pub fn snapshot(&self) -> Vec<u8> {
-        snapshot::encode(&self.cache.saved())
-    }
-
-    /// Adds the lists of a snapshot to the cache. Each is served once its credential has logged in, or while the login service
-    /// does not respond.
-    pub fn restore(&self, snapshot: &[u8]) -> Result<Restored, InvalidSnapshot> {
-        snapshot::restore(&self.cache, snapshot)
     }
 
     /// Updates the gauges of the cache, and of the requests that Azure leaves.

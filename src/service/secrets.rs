@@ -5,6 +5,7 @@
 mod check_values;
 mod keyfile;
 mod rotate;
+mod snapshot;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -138,11 +139,6 @@ fn context(credential_id: &str) -> String {
 /// The encryption context of a cluster's secret.
 fn cluster_context(cluster_id: &str, name: &str) -> String {
     format!("clusters/{cluster_id}/{name}")
-}
-
-/// The encryption context of a snapshot of cached lists.
-fn snapshot_context(version: &str) -> String {
-    format!("snapshots/lists/{version}")
 }
 
 /// The IDs of the keys that the secrets in the database need.
@@ -296,24 +292,6 @@ impl Secrets {
     /// The fingerprints of credentials, which are the same after a restart with the same active key.
     pub fn fingerprinter(&self) -> Fingerprinter {
         self.inner.vault.fingerprinter()
-    }
-
-    /// Encrypts a snapshot of cached lists for a version of its format.
-    ///
-    /// # Errors
-    /// [`vault::Error::Broken`] only.
-    pub fn seal_snapshot(&self, version: &str, plain: Vec<u8>) -> Result<SealedColumns, vault::Error> {
-        self.inner.vault.seal_bytes(&snapshot_context(version), plain).map(SealedColumns::from)
-    }
-
-    /// Decrypts a snapshot of cached lists.
-    ///
-    /// # Errors
-    /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
-    pub fn open_snapshot(&self, version: &str, sealed: SealedColumns) -> Result<Vec<u8>, vault::Error> {
-        let SealedColumns { key_id, wrapped_key, ciphertext } = sealed;
-        let sealed = Sealed { key_id, wrapped_key, ciphertext };
-        self.inner.vault.open_bytes(&snapshot_context(version), sealed)
     }
 
     /// The ID of this replica, new at each start.

@@ -7,9 +7,11 @@ use azure::{Cloud, Fingerprint};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, Loaded, TypedList};
+use super::Listings;
+use super::cache::Cache;
 use super::encoded::{Coding, Encoded, Tag};
 use super::kind::{Key, Kind};
+use super::loaded::{Loaded, TypedList};
 
 /// The length of the number before the index.
 const PREFIX_LEN: usize = 4;
@@ -50,8 +52,26 @@ struct SavedEntry<L> {
     list: L,
 }
 
+impl Listings {
+    /// The number of changes of the lists in [`Listings::snapshot`].
+    pub fn snapshot_changes(&self) -> u64 {
+        self.cache.changes()
+    }
+
+    /// The cached lists of what Azure offers, for [`Listings::restore`] in the next process. Contains no secret.
+    pub fn snapshot(&self) -> Vec<u8> {
+        encode(&self.cache.saved())
+    }
+
+    /// Adds the lists of a snapshot to the cache. Each is served once its credential has logged in, or while the login service
+    /// does not respond.
+    pub fn restore(&self, snapshot: &[u8]) -> Result<Restored, InvalidSnapshot> {
+        restore(&self.cache, snapshot)
+    }
+}
+
 /// The snapshot of these entries.
-pub(super) fn encode(entries: &[(Key, i64, Arc<Loaded>)]) -> Vec<u8> {
+fn encode(entries: &[(Key, i64, Arc<Loaded>)]) -> Vec<u8> {
     let saved: Vec<_> = entries.iter().filter_map(saved_entry).collect();
     let index: Vec<_> = saved.iter().map(|(entry, _)| entry).collect();
     // Strings and numbers only, which can always be written.
@@ -91,7 +111,7 @@ fn saved_entry(
 }
 
 /// Adds the entries of a snapshot to the cache, all or none.
-pub(super) fn restore(cache: &Cache, snapshot: &[u8]) -> Result<Restored, InvalidSnapshot> {
+fn restore(cache: &Cache, snapshot: &[u8]) -> Result<Restored, InvalidSnapshot> {
     let entries = decode(snapshot)?;
     let total = entries.len();
     let restored = entries

@@ -8,9 +8,10 @@ use aks::arm::{KubernetesVersion, Location, Usage, VmSku};
 use azure::resources::usages;
 use bytes::Bytes;
 
-use super::cache::{Found, Freshness, Loaded, TypedList};
+use super::cache::{Found, Freshness};
 use super::encoded::Encoded;
 use super::kind::Kind;
+use super::loaded::{Loaded, TypedList};
 use super::{ListingRequest, ListingResponse, Listings, normalize_region};
 use crate::service::Result;
 

@@ -7,8 +7,8 @@ use aks::upgrades::{self, Start, Upgrade};
 use azure::resources::managed_clusters;
 use bytes::Bytes;
 
-use super::cache::Loaded;
 use super::kind::Kind;
+use super::loaded::Loaded;
 use super::{ListingRequest, ListingResponse, Listings, no_versions};
 use crate::service::{Error, Result};
 

@@ -6,7 +6,10 @@ use azure::{Cloud, Service};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::oneshot;
 
+use bytes::Bytes;
+
 use super::*;
+use crate::service::listings::loaded::TypedList;
 
 const NEVER: Duration = Duration::from_hours(1);
 

@@ -1,0 +1,93 @@
+//! The contents of cache entries: lists, formatted as far as they do not depend on the request.
+
+use std::sync::{Arc, Weak};
+
+use aks::arm::{KubernetesVersion, Location, Usage, VmSku};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::encoded::{Encoded, Tag, tag};
+
+/// A loaded list, formatted as far as it does not depend on the request.
+#[derive(Debug)]
+pub(super) enum Loaded {
+    /// The body of the response of an action; empty if no action lists it.
+    Body { body: Arc<Encoded>, list: TypedList },
+    /// The reason why Azure's list has no JSON.
+    Unusable(&'static str),
+    /// The versions that Azure upgrades a cluster to.
+    UpgradeTargets(Vec<String>),
+    /// A page of the catalog, which is valid as long as the lists from which it was computed.
+    Page { body: Arc<Encoded>, sources: Vec<Weak<Self>> },
+    /// Elements with their regions, which each request selects by, and a hash of them.
+    ByRegion { elements: Vec<Element>, tag: Tag },
+}
+
+/// The list from which a body was formatted, if other responses are computed from it too.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum TypedList {
+    Unused,
+    Regions(Vec<Location>),
+    Usages(Vec<Usage>),
+    Versions(Vec<KubernetesVersion>),
+    VmSizes(Vec<VmSku>),
+}
+
+/// An element of a response in JSON, or the reason why it has none.
+#[derive(Debug)]
+pub(super) struct Element {
+    /// Normalised.
+    pub(super) region: String,
+    pub(super) json: Result<Bytes, &'static str>,
+}
+
+impl Element {
+    fn parts(&self) -> [&[u8]; 2] {
+        let content: &[u8] = match &self.json {
+            Ok(json) => json,
+            Err(reason) => reason.as_bytes(),
+        };
+        [self.region.as_bytes(), content]
+    }
+}
+
+impl Loaded {
+    /// The body of a response, and the list that it was formatted from.
+    pub(super) fn body(json: Bytes, list: TypedList) -> Self {
+        Self::Body { body: Arc::new(Encoded::new(json)), list }
+    }
+
+    /// Elements with their regions.
+    pub(super) fn by_region(elements: Vec<Element>) -> Self {
+        let hashed: Vec<&[u8]> = elements.iter().flat_map(Element::parts).collect();
+        let tag = tag(&hashed);
+        Self::ByRegion { elements, tag }
+    }
+
+    /// The approximate size in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Body { body, list } => body.weight() + list.weight(),
+            Self::Page { body, .. } => body.weight(),
+            Self::Unusable(_) => 0,
+            Self::UpgradeTargets(targets) => targets.len() * 32,
+            Self::ByRegion { elements, .. } => {
+                elements.iter().map(|e| 96 + e.json.as_ref().map_or(0, Bytes::len)).sum()
+            }
+        }
+    }
+}
+
+impl TypedList {
+    /// The approximate size in bytes.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Unused => 0,
+            Self::Regions(list) => list.len() * 512,
+            Self::Usages(list) => list.len() * 192,
+            Self::Versions(list) => list.len() * 2_048,
+            Self::VmSizes(list) => list.iter().map(VmSku::weight).sum(),
+        }
+    }
+}

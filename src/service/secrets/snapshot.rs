@@ -1,0 +1,30 @@
+//! Encryption of the snapshot of cached lists, which is in a file instead of the database.
+
+use super::Secrets;
+use crate::store::SealedColumns;
+use crate::vault::{self, Sealed};
+
+/// The encryption context of a snapshot of cached lists.
+fn snapshot_context(version: &str) -> String {
+    format!("snapshots/lists/{version}")
+}
+
+impl Secrets {
+    /// Encrypts a snapshot of cached lists for a version of its format.
+    ///
+    /// # Errors
+    /// [`vault::Error::Broken`] only.
+    pub fn seal_snapshot(&self, version: &str, plain: Vec<u8>) -> Result<SealedColumns, vault::Error> {
+        self.inner.vault.seal_bytes(&snapshot_context(version), plain).map(SealedColumns::from)
+    }
+
+    /// Decrypts a snapshot of cached lists.
+    ///
+    /// # Errors
+    /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
+    pub fn open_snapshot(&self, version: &str, sealed: SealedColumns) -> Result<Vec<u8>, vault::Error> {
+        let SealedColumns { key_id, wrapped_key, ciphertext } = sealed;
+        let sealed = Sealed { key_id, wrapped_key, ciphertext };
+        self.inner.vault.open_bytes(&snapshot_context(version), sealed)
+    }
+}
