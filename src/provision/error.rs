@@ -36,6 +36,7 @@ const COMMUNICATION: &str = "failed to communicate with cluster: ";
 const SECRET_UNAVAILABLE: &str = "a secret of the cluster cannot be kept or read";
 
 /// The failure of a step.
+#[expect(clippy::struct_excessive_bools, reason = "each is about another decision of the worker")]
 #[derive(Debug)]
 pub(super) struct StepError {
     /// For users; shown in `transitioningMessage`.

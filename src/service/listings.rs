@@ -232,8 +232,13 @@ impl Listings {
     /// Updates the gauges of the cache, and of the requests that Azure leaves.
     pub fn set_gauges(&self) {
         #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
-        metrics::gauge!("norman_aks_cache_bytes").set(self.cache.bytes() as f64);
+        metrics::gauge!("norman_aks_cache_bytes").set(self.cache_bytes() as f64);
         self.azure.set_gauges();
+    }
+
+    /// The approximate size of the cache in bytes.
+    pub fn cache_bytes(&self) -> u64 {
+        self.cache.bytes()
     }
 
     async fn find_regions(

@@ -22,7 +22,6 @@ use tokio::time::{Instant, timeout};
 
 use super::{Renderers, reason};
 use crate::service::actor::Actor;
-use crate::service::azure_access::AzureAccess;
 use crate::service::base::Base;
 use crate::service::clusters::{Cluster, Clusters};
 use crate::service::credentials::Credentials;
@@ -97,7 +96,10 @@ impl UpgradePlans {
             return Err(invalid_state("the cluster is being removed"));
         }
         let facts = match access {
-            Ok(access) => inner.read(&cluster, &access, renderers).await?,
+            Ok(access) => {
+                let request = ListingRequest { access: &access, caller: &by.caller, fresh: false };
+                inner.read(&cluster, request, renderers).await?
+            }
             Err(NoAccess { reason, denial }) => {
                 let blocks = denial.as_ref().map(upgrade_plan::rejected_access);
                 Facts::stored(&cluster, reason, blocks.into_iter().collect())
@@ -133,14 +135,19 @@ struct Found {
 }
 
 impl Inner {
-    async fn read(&self, cluster: &Cluster, access: &AzureAccess, renderers: Renderers) -> Result<Facts> {
-        let arm = match self.azure.arm(access.credential(), Instant::now() + TIMEOUT) {
+    async fn read(
+        &self,
+        cluster: &Cluster,
+        request: ListingRequest<'_>,
+        renderers: Renderers,
+    ) -> Result<Facts> {
+        let arm = match self.azure.arm(request.access.credential(), Instant::now() + TIMEOUT) {
             Ok(arm) => arm,
             Err(error) => return Ok(Facts::failed(cluster, &error)),
         };
         let stored = Facts::stored(cluster, Asked::Asked, Vec::new());
         let parts = async {
-            tokio::join!(self.cluster(&arm, cluster), self.lists(access, &stored.region, renderers))
+            tokio::join!(self.cluster(&arm, cluster), self.lists(request, &stored.region, renderers))
         };
         let Ok((found, lists)) = timeout(TIMEOUT, parts).await else {
             let reason = format!("Azure did not answer within {} s", TIMEOUT.as_secs());
@@ -170,9 +177,8 @@ impl Inner {
     }
 
     /// The lists of the region. Quotas are read anew, because every node changes them.
-    async fn lists(&self, access: &AzureAccess, region: &str, renderers: Renderers) -> Lists {
-        let cached = ListingRequest { access, fresh: false };
-        let fresh = ListingRequest { access, fresh: true };
+    async fn lists(&self, cached: ListingRequest<'_>, region: &str, renderers: Renderers) -> Lists {
+        let fresh = ListingRequest { fresh: true, ..cached };
         let (versions, sizes, usages) = tokio::join!(
             self.listings.version_list(cached, region, renderers.versions),
             self.listings.vm_skus(cached, region, renderers.vm_sizes),

@@ -42,9 +42,7 @@ impl Entry {
     fn new(loaded: Loaded, at_ms: i64, login: Login) -> Self {
         Self { loaded: Arc::new(loaded), at_ms, reload_timed_out: AtomicBool::new(false), login }
     }
-}
 
-impl Entry {
     /// The reason to serve it past its TTL without waiting for the load; `None` if callers wait.
     fn served_at_once(&self, kind: Kind) -> Option<Reason> {
         if kind.served_while_loading() {
