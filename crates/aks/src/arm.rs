@@ -41,7 +41,7 @@ pub use virtual_network::{
     VirtualNetworkProperties,
 };
 pub use vm_size::VmSize;
-pub use vm_sku::{CalendarDate, VmCapabilities, VmSku};
+pub use vm_sku::{CalendarDate, MAX_EPHEMERAL_GIB, VmCapabilities, VmSku};
 pub use workspace::{Workspace, WorkspaceProperties};
 
 #[cfg(test)]

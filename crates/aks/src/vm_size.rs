@@ -47,10 +47,14 @@ pub enum Obstacle {
     NotInRegion,
     /// The subscription may not use it in the region.
     NotForSubscription,
-    /// AKS does not support it for nodes.
-    NotForAks,
+    /// AKS does not support it for nodes, because it has one vCPU.
+    TooFewVcpus,
+    /// AKS does not support it for nodes, because its tier is `Basic`.
+    BasicTier,
     /// Too little memory for a pool of mode `System`; holds its memory in MiB.
     TooSmallForSystemPool(i64),
+    /// Azure advises against it for a pool of mode `System`.
+    WeakForSystemPool(Weakness),
     /// Its processors are Arm64, and the nodes run Windows.
     Architecture,
     /// New pools of Windows nodes are rejected, as by Rancher.
@@ -85,7 +89,8 @@ impl Obstacle {
         match self {
             Self::NotInRegion => "notInRegion",
             Self::NotForSubscription => "notOfferedToSubscription",
-            Self::NotForAks => "notSupportedByAks",
+            Self::TooFewVcpus | Self::BasicTier => "notSupportedByAks",
+            Self::WeakForSystemPool(_) => "notRecommendedForSystemPool",
             Self::TooSmallForSystemPool(_) => "tooSmallForSystemPool",
             Self::Architecture => "architectureMismatch",
             Self::Windows => "windowsNotSupported",
@@ -100,7 +105,7 @@ impl Obstacle {
 
     /// Whether Azure, Rancher or this server rejects the size because of it.
     pub fn blocks(&self) -> bool {
-        !matches!(self, Self::Retires(_))
+        !matches!(self, Self::Retires(_) | Self::WeakForSystemPool(_))
     }
 
     /// The key of the node pool that has to change.
@@ -119,7 +124,9 @@ impl Obstacle {
         match self {
             Self::NotInRegion => format!("{size} is not offered in {region}"),
             Self::NotForSubscription => format!("{size} may not be used by this subscription in {region}"),
-            Self::NotForAks => format!("{size} is too small for AKS"),
+            Self::TooFewVcpus => format!("{size} is too small for AKS"),
+            Self::BasicTier => format!("{size} is of the tier Basic, which AKS does not support"),
+            Self::WeakForSystemPool(weakness) => format!("{size}, for a pool of mode System, {weakness}"),
             Self::TooSmallForSystemPool(memory) => {
                 format!("{size} has {memory} MiB of memory, which is too little for a pool of mode System")
             }
@@ -151,7 +158,9 @@ impl Obstacle {
         let text = match self {
             Self::NotInRegion => "use a size that aksVMSizes lists for the region",
             Self::NotForSubscription => "use another size or region, or ask Azure to allow the size",
-            Self::NotForAks => "use a size with at least 2 vCPUs",
+            Self::TooFewVcpus => "use a size with at least 2 vCPUs",
+            Self::BasicTier => "use a size of the tier Standard",
+            Self::WeakForSystemPool(_) => WEAKNESS_REMEDY,
             Self::TooSmallForSystemPool(_) => "use a size with at least 4 GiB of memory",
             Self::Architecture => "use a size with x64 processors",
             Self::Windows => "set osType to Linux",
@@ -171,8 +180,8 @@ impl Obstacle {
     pub(crate) const fn source(&self) -> &'static str {
         match self {
             Self::NotInRegion | Self::NotForSubscription => SKUS,
-            Self::NotForAks => LIMITS,
-            Self::TooSmallForSystemPool(_) => SYSTEM_POOLS,
+            Self::TooFewVcpus | Self::BasicTier => LIMITS,
+            Self::TooSmallForSystemPool(_) | Self::WeakForSystemPool(_) => SYSTEM_POOLS,
             Self::Architecture => ARM,
             Self::Windows => WINDOWS,
             Self::NoEphemeralDisk | Self::EphemeralDiskTooLarge { .. } => EPHEMERAL,
@@ -194,8 +203,10 @@ pub fn obstacles(size: &VmSku, required: &Requirements<'_>) -> Vec<Obstacle> {
         found.push(Obstacle::NotForSubscription);
     }
     let is_basic = name.as_deref().is_some_and(|name| name.to_ascii_lowercase().starts_with("basic_"));
-    if is_basic || capabilities.vcpus.is_some_and(|vcpus| vcpus < MIN_VCPUS) {
-        found.push(Obstacle::NotForAks);
+    if is_basic {
+        found.push(Obstacle::BasicTier);
+    } else if capabilities.vcpus.is_some_and(|vcpus| vcpus < MIN_VCPUS) {
+        found.push(Obstacle::TooFewVcpus);
     }
     if let Some(memory) =
         capabilities.memory_mib.filter(|memory| required.is_system && *memory < MIN_SYSTEM_MIB)
@@ -213,6 +224,29 @@ pub fn obstacles(size: &VmSku, required: &Requirements<'_>) -> Vec<Obstacle> {
         if is_past { Obstacle::Retired(date) } else { Obstacle::Retires(date) }
     }));
     found
+}
+
+/// Why Azure advises against a size for pools of mode `System`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Weakness {
+    /// The CPUs of the B series are throttled under load.
+    #[error("may be throttled")]
+    Burstable,
+    /// Fewer vCPUs than the add-ons of AKS need with room to spare.
+    #[error("has fewer than 4 vCPUs")]
+    FewVcpus,
+}
+
+/// How to get rid of a [`Weakness`].
+pub(crate) const WEAKNESS_REMEDY: &str = "use a size with at least 4 vCPUs that is not of the B series";
+
+/// The weakness of a size as that of a pool of mode `System`.
+pub fn weakness(size: &VmSku) -> Option<Weakness> {
+    let family = size.family.as_deref().unwrap_or_default().to_ascii_lowercase();
+    if family.starts_with("standardb") {
+        return Some(Weakness::Burstable);
+    }
+    size.capabilities.vcpus.is_some_and(|vcpus| vcpus < 4).then_some(Weakness::FewVcpus)
 }
 
 fn ephemeral_disk(size: &VmSku, required: &Requirements<'_>) -> Option<Obstacle> {
@@ -292,7 +326,7 @@ pub(crate) fn surge_shortages(
     usages: &[Usage],
     region: &str,
 ) -> Vec<String> {
-    let need = size.capabilities.vcpus.unwrap_or_default().saturating_mul(nodes);
+    let need = size.capabilities.quota_vcpus.unwrap_or_default().saturating_mul(nodes);
     let quotas = [Some(REGIONAL_QUOTA), size.family.as_deref()].into_iter().flatten();
     let shortages = quotas.filter_map(|name| Quota::find(usages, name)?.shortage(need));
     let message = |Shortage { need, quota, left }: Shortage| {

@@ -1,6 +1,7 @@
 //! A resource provider and its registration in a subscription.
 
 use super::lenient::objects;
+use crate::regions;
 
 objects! {
     /// A resource provider.
@@ -9,6 +10,16 @@ objects! {
         namespace: Option<String>,
         /// `Registered`, `Registering`, `NotRegistered`, `Unregistering` or `Unregistered`.
         registration_state: Option<String>,
+        /// Its resource types.
+        resource_types: Vec<ResourceType>,
+    }
+
+    /// A resource type of a provider.
+    ResourceType {
+        /// For example `managedClusters`.
+        resource_type: Option<String>,
+        /// The display names of its regions, for example `East US`.
+        locations: Vec<String>,
     }
 }
 
@@ -23,6 +34,15 @@ impl Provider {
         self.is("Registering")
     }
 
+    /// The normalized names of the regions that have a resource type; none if the type is not listed.
+    pub fn regions_of(&self, resource_type: &str) -> Vec<String> {
+        let is_wanted = |kind: &&ResourceType| {
+            kind.resource_type.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(resource_type))
+        };
+        let locations = self.resource_types.iter().filter(is_wanted).flat_map(|kind| &kind.locations);
+        locations.map(|location| regions::normalised(location)).collect()
+    }
+
     fn is(&self, word: &str) -> bool {
         self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(word))
     }
@@ -31,6 +51,15 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn regions_are_those_of_the_resource_type() {
+        let json = r#"{"resourceTypes":[{"resourceType":"locations","locations":[]}, null,
+            {"resourceType":"ManagedClusters","locations":["East US","West Europe"]}]}"#;
+        let provider: Provider = serde_json::from_str(json).unwrap();
+        assert_eq!(provider.regions_of("managedClusters"), ["eastus", "westeurope"]);
+        assert_eq!(provider.regions_of("fleets"), [""; 0]);
+    }
 
     #[test]
     fn only_registered_counts_as_registered() {

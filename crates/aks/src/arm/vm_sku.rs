@@ -39,6 +39,8 @@ pub struct VmCapabilities {
     pub accelerated_networking: bool,
     /// The number of vCPUs that can be used.
     pub vcpus: Option<i64>,
+    /// The number of vCPUs that quotas count: also those that a constrained size cannot use.
+    pub quota_vcpus: Option<i64>,
     /// Memory in MiB.
     pub memory_mib: Option<i64>,
     /// `x64` or `Arm64`; older lists lack it.
@@ -51,7 +53,8 @@ pub struct VmCapabilities {
     pub temporary_disk_gib: i64,
     /// Whether it supports an ephemeral OS disk.
     pub ephemeral_disk: bool,
-    /// The largest possible ephemeral OS disk, in GiB.
+    /// The largest possible ephemeral OS disk, in GiB: in the cache, on the temporary disk or, if Azure lists that placement, on an
+    /// NVMe disk.
     pub ephemeral_gib: i64,
     /// Whether it supports premium storage.
     pub premium_storage: bool,
@@ -224,13 +227,15 @@ impl<'de> Kind<'de> for Restriction<'de> {
     }
 }
 
+/// The largest ephemeral OS disk of any size.
+pub const MAX_EPHEMERAL_GIB: i64 = 2_040;
 const BYTES_OF_A_GIB: i64 = 1 << 30;
 const MIB_OF_A_GIB: i64 = 1_024;
 
 impl<'de> Kind<'de> for VmCapabilities {
     fn from_array<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
         let mut found = Self::default();
-        let (mut available, mut nvme_gib) = (None, 0);
+        let (mut available, mut nvme_gib, mut is_on_nvme) = (None, 0, false);
         while let Some(Maybe(capability)) = list.next_element::<Maybe<Capability<'de>>>()? {
             let Some(Capability { name: Some(name), value: Some(value) }) = capability else { continue };
             let number = || value.parse::<i64>().ok();
@@ -251,13 +256,18 @@ impl<'de> Kind<'de> for VmCapabilities {
                 "NvmeDiskSizeInMiB" => nvme_gib = gib(MIB_OF_A_GIB),
                 "PremiumIO" => found.premium_storage = is_true(),
                 "RetirementDateUtc" => found.retirement = CalendarDate::parse(&value),
-                "vCPUs" => found.vcpus = number(),
+                "SupportedEphemeralOSDiskPlacements" => {
+                    is_on_nvme = value.split(',').any(|place| place.trim().eq_ignore_ascii_case("NvmeDisk"));
+                }
+                "vCPUs" => found.quota_vcpus = number(),
                 "vCPUsAvailable" => available = number(),
                 _ => {}
             }
         }
-        found.vcpus = available.or(found.vcpus);
-        found.ephemeral_gib = found.ephemeral_gib.max(found.temporary_disk_gib).max(nvme_gib);
+        found.vcpus = available.or(found.quota_vcpus);
+        let on_nvme = if is_on_nvme { nvme_gib } else { 0 };
+        found.ephemeral_gib =
+            found.ephemeral_gib.max(found.temporary_disk_gib).max(on_nvme).min(MAX_EPHEMERAL_GIB);
         if found.temporary_disk_gib == 0 {
             found.temporary_disk_gib = nvme_gib;
         }
@@ -373,6 +383,7 @@ mod tests {
             restricted_zones: vec!["3".to_owned()],
             capabilities: VmCapabilities {
                 vcpus: Some(2),
+                quota_vcpus: Some(4),
                 memory_mib: Some(3_584),
                 temporary_disk_gib: 75,
                 ephemeral_disk: true,
@@ -400,7 +411,8 @@ mod tests {
             {"name":"GPUs","value":"1"},{"name":"MaxDataDiskCount","value":"8"},{"name":"PremiumIO","value":"True"},
             {"name":"EncryptionAtHostSupported","value":"False"},{"name":"ConfidentialComputingType","value":"SNP"},
             {"name":"NvmeDiskSizeInMiB","value":"915456"},{"name":"MaxResourceVolumeMB","value":"0"},
-            {"name":"RetirementDateUtc","value":"09/03/2024"}]}]"#,
+            {"name":"RetirementDateUtc","value":"09/03/2024"},
+            {"name":"SupportedEphemeralOSDiskPlacements","value":"ResourceDisk, NvmeDisk"}]}]"#,
         );
         let expected = VmCapabilities {
             architecture: Some("Arm64".to_owned()),
@@ -414,6 +426,22 @@ mod tests {
             ..VmCapabilities::default()
         };
         assert_eq!(read[0].capabilities, expected);
+    }
+
+    #[test]
+    fn ephemeral_disks_are_placed_where_azure_says() {
+        for (placements, nvme, expected) in [
+            ("ResourceDisk,CacheDisk", "915527", 64),
+            ("NvmeDisk", "915527", 894),
+            ("NvmeDisk", "7208960", MAX_EPHEMERAL_GIB),
+        ] {
+            let list = read(&format!(
+                r#"[{{"resourceType":"virtualMachines","capabilities":[{{"name":"MaxResourceVolumeMB","value":"65536"}},
+                {{"name":"NvmeDiskSizeInMiB","value":"{nvme}"}},
+                {{"name":"SupportedEphemeralOSDiskPlacements","value":"{placements}"}}]}}]"#
+            ));
+            assert_eq!(list[0].capabilities.ephemeral_gib, expected, "{placements} {nvme}");
+        }
     }
 
     #[test]

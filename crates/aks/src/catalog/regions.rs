@@ -3,11 +3,11 @@
 use super::vm_sizes::{Demand, assess as assess_size, not_in_region};
 use super::{Reason, Verdict, verdict};
 use crate::arm::{KubernetesVersion, Location, Usage, VmSku};
-use crate::review::sources::{ZONES, learn};
+use crate::regions;
+use crate::review::sources::{SUPPORTED, ZONES, learn};
 use crate::versions::{self, is_official};
 
-const SUPPORTED: &str =
-    learn!("Supported Kubernetes versions in AKS", "azure/aks/supported-kubernetes-versions");
+const PROVIDERS: &str = learn!("Providers, Get", "rest/api/resources/providers/get");
 const REGIONS: &str = learn!("List Azure regions", "rest/api/resources/subscriptions/list-locations");
 
 /// The cluster that someone wants.
@@ -26,6 +26,8 @@ pub struct RegionDemand {
 pub struct RegionFacts<'a> {
     /// The region.
     pub location: &'a Location,
+    /// The normalized names of the regions that have AKS.
+    pub aks_regions: Result<&'a [String], &'a str>,
     /// Its VM sizes; only needed for a size.
     pub sizes: Result<&'a [VmSku], &'a str>,
     /// Its quotas; only needed for a size.
@@ -70,6 +72,7 @@ pub fn assess(facts: &RegionFacts<'_>, demand: &RegionDemand, now_ms: i64) -> As
         reasons: Vec::new(),
         name,
     };
+    region.reasons.extend(aks_reason(facts.aks_regions, &region.name));
     if let Some((size, nodes)) = &demand.vm_size {
         region.add_size(facts, size, nodes, demand, now_ms);
     }
@@ -114,6 +117,21 @@ impl AssessedRegion {
         let matters = |reason: &Reason| !(is_enough && reason.code == "zonesRestricted");
         self.reasons.extend(assessed.reasons.into_iter().filter(matters));
     }
+}
+
+/// The reason against a region without AKS.
+fn aks_reason(aks_regions: Result<&[String], &str>, region: &str) -> Option<Reason> {
+    let aks_regions = match aks_regions {
+        Ok(aks_regions) => aks_regions,
+        Err(cause) => return Some(unknown_part("aksUnknown", "whether AKS is offered", region, cause)),
+    };
+    (!aks_regions.contains(&regions::normalised(region))).then(|| Reason {
+        code: "aksNotInRegion",
+        message: format!("Azure does not offer AKS to this subscription in {region}"),
+        remedy: "use another region".to_owned(),
+        source: PROVIDERS,
+        verdict: Verdict::Unusable,
+    })
 }
 
 /// The reason against a version for a new cluster.
@@ -201,8 +219,10 @@ mod tests {
             {"version": "1.33", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.33.3": {}}},
             {"version": "1.30", "capabilities": {"supportPlan": ["AKSLongTermSupport"]}, "patchVersions": {"1.30.101": {}}}]));
         let sizes = sizes.0.unwrap();
+        let aks_regions = ["eastus".to_owned()];
         let mut facts = RegionFacts {
             location: &location,
+            aks_regions: Ok(&aks_regions),
             sizes: Ok(&sizes),
             usages: Ok(&usages),
             versions: Ok(&versions),
@@ -260,6 +280,10 @@ mod tests {
             facts.versions = Err("no answer");
         });
         assert_eq!(found, (Verdict::Limited, "sizesUnknown versionsUnknown".to_owned(), None));
+        let found = summary(&RegionDemand::default(), |facts| facts.aks_regions = Ok(&[]));
+        assert_eq!(found, (Verdict::Unusable, "aksNotInRegion".to_owned(), None));
+        let found = summary(&RegionDemand::default(), |facts| facts.aks_regions = Err("no answer"));
+        assert_eq!(found, (Verdict::Limited, "aksUnknown".to_owned(), None));
         let found = summary(&demand, |facts| facts.usages = Err("403"));
         assert_eq!(found, (Verdict::Limited, "quotaUnknown".to_owned(), None));
     }

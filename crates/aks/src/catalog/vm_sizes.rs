@@ -56,7 +56,7 @@ impl<'a> SizeQuota<'a> {
     fn find(size: &VmSku, usages: &'a [Usage]) -> Self {
         let family = size.family.as_deref().and_then(|family| Quota::find(usages, family));
         let regional = Quota::find(usages, REGIONAL_QUOTA);
-        let vcpus = size.capabilities.vcpus.filter(|vcpus| *vcpus > 0);
+        let vcpus = size.capabilities.quota_vcpus.filter(|vcpus| *vcpus > 0);
         let left = family.zip(regional).map(|(family, regional)| family.left().min(regional.left()));
         Self { family, regional, nodes: left.zip(vcpus).and_then(|(left, vcpus)| left.checked_div(vcpus)) }
     }
@@ -85,7 +85,10 @@ pub fn assess<'a>(
     if demand.is_windows {
         obstacles.push(Obstacle::Windows);
     }
-    let need = size.capabilities.vcpus.unwrap_or_default().saturating_mul(demand.nodes);
+    if demand.mode == Some(Mode::System) {
+        obstacles.extend(vm_size::weakness(size).map(Obstacle::WeakForSystemPool));
+    }
+    let need = size.capabilities.quota_vcpus.unwrap_or_default().saturating_mul(demand.nodes);
     let quotas = [quota.family, quota.regional].into_iter().flatten();
     obstacles.extend(quotas.filter_map(|quota| quota.shortage(need)).map(Obstacle::Quota));
     let mut reasons: Vec<Reason> = obstacles
@@ -124,14 +127,20 @@ fn reason(obstacle: &Obstacle, name: &str, region: &str, verdict: Verdict) -> Re
     }
 }
 
+/// The reason if the quotas could not be read because of `cause`, or Azure does not list that of the size.
 fn unknown_quota(name: &str, region: &str, cause: Option<&str>) -> Reason {
-    let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+    let (cause, remedy) = match cause {
+        Some(cause) => (
+            cause,
+            "let the application read quotas (Microsoft.Compute/locations/usages/read, for example with the role Reader), or \
+             look at the quotas of the region in the Azure portal",
+        ),
+        None => ("Azure lists none for it", "look at the quotas of the region in the Azure portal"),
+    };
     Reason {
         code: "quotaUnknown",
-        message: format!("the quota for {name} in {region} is unknown{cause}"),
-        remedy: "let the application read quotas (Microsoft.Compute/locations/usages/read, for example with the role Reader), \
-                 or look at the quotas of the region in the Azure portal"
-            .to_owned(),
+        message: format!("the quota for {name} in {region} is unknown: {cause}"),
+        remedy: remedy.to_owned(),
         source: QUOTAS,
         verdict: Verdict::Limited,
     }
@@ -199,6 +208,10 @@ mod tests {
             (&[], &none, zones(&["4"]), Unusable, "zonesRestricted"),
             (&[("vCPUs", "1")], &none, demand(), Unusable, "notSupportedByAks"),
             (small, &none, demand(), Limited, "tooSmallForSystemPool"),
+            (&[("vCPUs", "2")], &none, mode(Mode::System), Limited, "notRecommendedForSystemPool"),
+            (&[("vCPUs", "2")], &none, demand(), Usable, ""),
+            // Quotas count the vCPUs that a constrained size cannot use.
+            (&[("vCPUsAvailable", "2")], &none, Demand { nodes: 6, ..demand() }, Unusable, "quotaShort"),
             (small, &none, mode(Mode::User), Usable, ""),
             (small, &none, mode(Mode::System), Unusable, "tooSmallForSystemPool"),
             (&[], &none, disk(100), Usable, ""),

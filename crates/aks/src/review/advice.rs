@@ -6,6 +6,7 @@ use super::pool::Pool;
 use super::rule::{Faults, Rule, Scope};
 use super::sizes::each_new;
 use super::sources::{AUTHORIZED_RANGES, AUTOSCALER, CNI, IDENTITIES, MONITOR, SSH, ZONES, learn};
+use crate::vm_size;
 
 const POOLS: &str = learn!("Manage system node pools", "azure/aks/use-system-pools");
 const SPOT: &str = learn!("Add a spot node pool", "azure/aks/spot-node-pool");
@@ -96,18 +97,9 @@ fn monitoring(case: &Case<'_>, faults: &mut Faults) {
 
 fn system_size(case: &Case<'_>, faults: &mut Faults) {
     each_new(case, |pool, offer, size| {
-        let family = offer.family.as_deref().unwrap_or_default().to_ascii_lowercase();
-        let problem = if family.starts_with("standardb") {
-            "may be throttled"
-        } else if offer.capabilities.vcpus.is_some_and(|vcpus| vcpus < 4) {
-            "has fewer than 4 vCPUs"
-        } else {
-            return;
-        };
-        if pool.is_system() {
-            let message = format!("{size}, a pool of mode System, {problem}");
-            let remedy = "use a size with at least 4 vCPUs that is not of the B series";
-            faults.add(pool.key("vmSize"), message, remedy);
+        if let Some(weakness) = vm_size::weakness(offer).filter(|_| pool.is_system()) {
+            let message = format!("{size}, a pool of mode System, {weakness}");
+            faults.add(pool.key("vmSize"), message, vm_size::WEAKNESS_REMEDY);
         }
     });
 }

@@ -111,7 +111,7 @@ fn usable(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn of_nodes(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| matches!(it, Obstacle::NotForAks));
+    add_obstacles(case, faults, |it| matches!(it, Obstacle::TooFewVcpus | Obstacle::BasicTier));
 }
 
 fn of_system_nodes(case: &Case<'_>, faults: &mut Faults) {
@@ -190,7 +190,7 @@ fn shortages(case: &Case<'_>, nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage> {
     let mut needs: BTreeMap<String, i64> = BTreeMap::new();
     for pool in case.pools() {
         let Some(offer) = offer(case, &pool) else { continue };
-        let more = offer.capabilities.vcpus.unwrap_or_default() * nodes(&pool);
+        let more = offer.capabilities.quota_vcpus.unwrap_or_default() * nodes(&pool);
         for name in [Some(REGIONAL_QUOTA), offer.family.as_deref()].into_iter().flatten() {
             *needs.entry(name.to_ascii_lowercase()).or_default() += more;
         }

@@ -77,7 +77,7 @@ pub(super) fn target(pool: &PoolState, plane: &str, input: &PlanInput<'_>) -> St
 pub(super) fn surge_of(pool: &PoolState, input: &PlanInput<'_>) -> Option<Surge> {
     let nodes = pool.spec.count.filter(|count| *count > 0 && !pool.stopped)?;
     let nodes = surge(&pool.spec, nodes);
-    let vcpus = input.sizes.and_then(|sizes| pool.offer(sizes)?.capabilities.vcpus);
+    let vcpus = input.sizes.and_then(|sizes| pool.offer(sizes)?.capabilities.quota_vcpus);
     Some(Surge { nodes, vcpus: vcpus.map(|vcpus| vcpus.saturating_mul(nodes)) })
 }
 
