@@ -71,6 +71,7 @@ pub fn router(state: AppState) -> Router {
         surface(state.http(), &norman::SURFACE, v3::router().into(), &["/v3/{*rest}"])
             .layer(from_fn_with_state(state.clone(), v3::add_headers)),
         surface(state.http(), &norman::SURFACE, v1::router().into(), &["/api/v1/{*rest}"]),
+        with_middleware(state.http(), &v1::CATALOG_SURFACE, false, v1::catalog_router::<AppState>().into()),
         surface(state.http(), &k8s::SURFACE, k8s::router(), &["/k8s/{*rest}"]),
         with_middleware(state.http(), &tunnel::SURFACE, false, tunnel::router()),
         with_middleware(state.http(), &health::SURFACE, false, health::router().into()),
@@ -103,7 +104,7 @@ pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router
     let router = others.merge(actions).merge(health);
     let router = match catalog_host {
         None => router,
-        Some(host) => router.merge(with_middleware(http, &norman::SURFACE, false, catalog(&state, host))),
+        Some(host) => router.merge(with_middleware(http, &v1::CATALOG_SURFACE, false, catalog(&state, host))),
     };
     router.with_state(state)
 }
@@ -134,8 +135,14 @@ pub fn rancher_health_router() -> Router {
 
 /// The whole API document, indented, as `openapi/openapi.json` has it.
 pub fn openapi_json() -> String {
-    let routers =
-        [meta::router::<AppState>(), v3::router(), v1::router(), health::router(), version::router()];
+    let routers = [
+        meta::router::<AppState>(),
+        v3::router(),
+        v1::router(),
+        v1::catalog_router(),
+        health::router(),
+        version::router(),
+    ];
     let document = OpenApiRouter::with_openapi(openapi::base());
     openapi::to_json(routers.into_iter().fold(document, OpenApiRouter::merge).into_openapi())
 }

@@ -4,8 +4,8 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-    IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, Method, StatusCode};
 
@@ -47,6 +47,7 @@ impl Conditions {
     ) -> Response {
         let (coding, Representation { body, etag }) = self.select(list);
         let is_modified = !self.none_match.iter().filter_map(to_str).any(|tags| matches(tags, etag));
+        let length = body.len();
         let body = if is_modified { Body::from(body.clone()) } else { Body::empty() };
         let mut response = Response::new(body);
         let map = response.headers_mut();
@@ -65,6 +66,8 @@ impl Conditions {
         }
         map.extend(headers);
         if !is_modified {
+            // Otherwise a length of 0 would be added (RFC 9110, section 8.6).
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
         response

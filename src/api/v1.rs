@@ -13,14 +13,13 @@ pub(crate) use self::audit::AuditRecord;
 
 use utoipa_axum::router::OpenApiRouter;
 
-pub(super) use self::catalog::router as catalog_router;
+pub(super) use self::catalog::{SURFACE as CATALOG_SURFACE, router as catalog_router};
 use super::state::AppState;
 
 /// All routes below `/api/v1`, with full paths.
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(audit::router())
-        .merge(catalog_router())
         .merge(credentials::router())
         .merge(events::router())
         .merge(plan::router())

@@ -23,7 +23,7 @@ use azure::resources::{
 use azure::{Arm, Azure, Priority};
 use bytes::Bytes;
 use clock::Clock;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
@@ -40,6 +40,9 @@ use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
 use crate::service::{Caller, Error, Result};
 
+/// The most pages of the catalog that are built at the same time: a long one takes milliseconds of CPU time.
+const CONCURRENT_PAGES: usize = 2;
+
 /// The most lists that are read at the same time for one request that needs many, and for one caller.
 pub const CONCURRENT_LISTS: usize = 4;
 
@@ -52,6 +55,8 @@ pub struct Listings {
     azure: Azure,
     cache: Cache,
     callers: CallerPermits,
+    /// Limits the pages of the catalog that are built at the same time.
+    page_builds: Arc<Semaphore>,
 }
 
 /// A request of a listing action.
@@ -63,6 +68,8 @@ pub struct ListingRequest<'a> {
     pub caller: &'a Caller,
     /// Whether to bypass the cache (`Cache-Control: no-cache`).
     pub fresh: bool,
+    /// Whether the caller needs many lists, of which [`CONCURRENT_LISTS`] are loaded at the same time.
+    pub is_one_of_many: bool,
 }
 
 /// A response of a listing action.
@@ -80,7 +87,8 @@ impl Listings {
     /// A service with a cache of at most `cache_bytes`.
     pub fn new(azure: Azure, cache_bytes: u64, clock: Clock) -> Self {
         let callers = CallerPermits::new(CONCURRENT_LISTS);
-        Self { azure, cache: Cache::new(cache_bytes, clock), callers }
+        let page_builds = Arc::new(Semaphore::new(CONCURRENT_PAGES));
+        Self { azure, cache: Cache::new(cache_bytes, clock), callers, page_builds }
     }
 
     /// Evicts the lists of clusters, networks and quotas that were read with a credential, after a change there.
@@ -218,12 +226,6 @@ impl Listings {
         to_body(&found.await?)
     }
 
-    /// Waits until fewer than [`CONCURRENT_LISTS`] lists are read for a caller, for requests that need many.
-    pub async fn permit(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
-        // Beside a Rancher, only the token is known.
-        self.callers.acquire(&format!("{}/{}", caller.user_id, caller.token_name)).await
-    }
-
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.cache.now_ms()
@@ -304,12 +306,17 @@ impl Listings {
         let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
         let login = async |limit| self.azure.arm(credential, Instant::now() + limit)?.log_in().await;
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
+        let permits = request.is_one_of_many.then(|| (self.callers.clone(), permit_key(&request)));
         let found = self.cache.get(key, request.fresh, login, move |demand| {
             let priority = match demand {
                 Demand::Caller => Priority::Caller(request.caller.budget_id()),
                 Demand::Refresh => Priority::Background,
             };
             async move {
+                let _permit = match permits {
+                    Some((permits, caller)) => permits.acquire(&caller).await,
+                    None => None,
+                };
                 let arm = azure.arm(&credential, Instant::now() + TIME_LIMIT)?;
                 load(arm.with_priority(priority)).await
             }
@@ -337,6 +344,13 @@ impl Listings {
 const CLUSTERS: &str = "failed to get cluster list: ";
 const VM_SIZES: &str = "failed to get VM sizes: ";
 const KUBERNETES_VERSIONS: &str = "failed to get Kubernetes versions: ";
+
+/// Whose permits a load takes. Beside a Rancher, only the token is known, and of some callers only the credential.
+fn permit_key(request: &ListingRequest<'_>) -> String {
+    let Caller { user_id, token_name, .. } = request.caller;
+    let credential = request.access.credential_id().unwrap_or_default();
+    format!("{user_id}/{token_name}/{credential}")
+}
 
 /// The key of a list that is read with a credential.
 fn key(access: &AzureAccess, kind: Kind, scope: Arc<str>) -> Key {

@@ -127,6 +127,12 @@ impl Error {
         matches!(self, Self::Deferred { .. })
     }
 
+    /// Whether Azure leaves the application too few requests: 429, or not sent for that reason.
+    pub fn is_throttled(&self) -> bool {
+        let is_exhausted = matches!(self, Self::BudgetExhausted { .. } | Self::Deferred { .. });
+        is_exhausted || self.upstream_status() == Some(429)
+    }
+
     /// Whether the same request may succeed later: no response, 408, 429, 5xx, deadline, or not sent because too few
     /// requests are left.
     pub fn is_transient(&self) -> bool {

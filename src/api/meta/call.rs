@@ -194,7 +194,12 @@ impl AzureCall {
     }
 
     pub(super) fn listing_request(&self) -> ListingRequest<'_> {
-        ListingRequest { access: &self.access, caller: self.sender.caller(), fresh: self.fresh }
+        ListingRequest {
+            access: &self.access,
+            caller: self.sender.caller(),
+            fresh: self.fresh,
+            is_one_of_many: false,
+        }
     }
 
     /// The region; empty if it is missing.

@@ -110,6 +110,12 @@ impl From<service::Error> for Error {
             E::TimedOut { .. } => {
                 Self::transient(StatusCode::GATEWAY_TIMEOUT, "ServerError", error.to_string(), RETRY_SECONDS)
             }
+            E::Azure { ref source, .. } if source.is_throttled() => {
+                let seconds = source.retry_after().map_or(RETRY_SECONDS, |wait| wait.as_secs().max(1));
+                log(&error);
+                let message = Chain(&error).to_string();
+                Self::transient(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message, seconds)
+            }
             E::Azure { ref source, .. } if source.is_transient() => {
                 let seconds = source.retry_after().map_or(RETRY_SECONDS, |wait| wait.as_secs().max(1));
                 log(&error);

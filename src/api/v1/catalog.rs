@@ -16,6 +16,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::meta::MetaState;
+use crate::api::norman;
+use crate::api::surface::{CrossSite, Surface};
+
+/// The rules for the catalog, whose GETs use stored secrets.
+pub(in crate::api) static SURFACE: Surface = Surface { cross_site: CrossSite::RejectAll, ..norman::RULES };
 
 /// The routes of the catalog that need no database, with full paths.
 pub(in crate::api) fn router<S>() -> OpenApiRouter<S>

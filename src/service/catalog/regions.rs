@@ -6,6 +6,8 @@ use aks::arm::Location;
 use aks::catalog::regions::{AssessedRegion, RegionDemand, RegionFacts, assess, is_physical};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, Stream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Renderers, reason};
 use crate::service::azure_access::AzureAccess;
@@ -40,30 +42,45 @@ impl RegionSearch {
         Ok(list.iter().filter(is_wanted).cloned().collect())
     }
 
-    /// Assesses regions as their lists become known, some at a time.
-    pub fn assess(self, regions: Vec<Location>) -> impl Stream<Item = AssessedRegion> + Send + 'static {
-        let search = Arc::new(self);
-        let assessments = stream::iter(regions).map(move |region| {
-            let search = Arc::clone(&search);
-            async move { search.assess_one(&region).await }
+    /// Assesses regions as their lists become known, some at a time, until `deadline`. A slow reader does not slow the search.
+    pub fn assess(
+        self,
+        regions: Vec<Location>,
+        deadline: Instant,
+    ) -> impl Stream<Item = AssessedRegion> + Send + 'static {
+        let (found, stream) = mpsc::channel(regions.len().max(1));
+        tokio::spawn(async move {
+            let search = Arc::new(self);
+            let aks_regions = Arc::new(part(search.listings.aks_regions(search.request()).await));
+            let assessments = stream::iter(regions).map(|region| {
+                let (search, aks_regions) = (Arc::clone(&search), Arc::clone(&aks_regions));
+                async move { search.assess_one(&region, &aks_regions).await }
+            });
+            let mut assessments = assessments.buffer_unordered(CONCURRENT_LISTS);
+            while let Ok(Some(region)) = timeout_at(deadline, assessments.next()).await {
+                // The client is gone.
+                if found.send(region).await.is_err() {
+                    break;
+                }
+            }
         });
-        assessments.buffer_unordered(CONCURRENT_LISTS)
+        stream::unfold(stream, async |mut stream| Some((stream.recv().await?, stream)))
     }
 
-    async fn assess_one(&self, location: &Location) -> AssessedRegion {
+    async fn assess_one(&self, location: &Location, aks_regions: &Part<String>) -> AssessedRegion {
         let region = location.name.as_deref().unwrap_or_default();
+        let (request, renderers) = (self.request(), self.renderers);
         let (mut sizes, mut usages, mut versions) = (None, None, None);
         if self.demand.vm_size.is_some() {
-            sizes =
-                Some(self.part(self.listings.vm_skus(self.request(), region, self.renderers.vm_sizes)).await);
-            usages = Some(self.part(self.listings.usages(self.request(), region)).await);
+            sizes = Some(part(self.listings.vm_skus(request, region, renderers.vm_sizes).await));
+            usages = Some(part(self.listings.usages(request, region).await));
         }
         if self.demand.version.is_some() {
-            let list = self.listings.version_list(self.request(), region, self.renderers.versions);
-            versions = Some(self.part(list).await);
+            versions = Some(part(self.listings.version_list(request, region, renderers.versions).await));
         }
         let facts = RegionFacts {
             location,
+            aks_regions: known(Some(aks_regions)),
             sizes: known(sizes.as_ref()),
             usages: known(usages.as_ref()),
             versions: known(versions.as_ref()),
@@ -71,19 +88,17 @@ impl RegionSearch {
         assess(&facts, &self.demand, self.listings.now_ms())
     }
 
-    /// Reads a list, one of a few of this caller at the same time.
-    async fn part<T>(&self, list: impl Future<Output = Result<CachedList<T>>>) -> Part<T> {
-        let _permit = self.listings.permit(&self.caller).await;
-        list.await.map_err(|error| reason(&error))
-    }
-
     fn request(&self) -> ListingRequest<'_> {
-        ListingRequest { access: &self.access, caller: &self.caller, fresh: self.fresh }
+        ListingRequest { access: &self.access, caller: &self.caller, fresh: self.fresh, is_one_of_many: true }
     }
 }
 
 /// A list, or the reason why it is unknown.
 type Part<T> = Result<CachedList<T>, String>;
+
+fn part<T>(list: Result<CachedList<T>>) -> Part<T> {
+    list.map_err(|error| reason(&error))
+}
 
 fn known<T>(part: Option<&Part<T>>) -> Result<&[T], &str> {
     match part {

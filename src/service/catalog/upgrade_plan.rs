@@ -97,7 +97,12 @@ impl UpgradePlans {
         }
         let facts = match access {
             Ok(access) => {
-                let request = ListingRequest { access: &access, caller: &by.caller, fresh: false };
+                let request = ListingRequest {
+                    access: &access,
+                    caller: &by.caller,
+                    fresh: false,
+                    is_one_of_many: false,
+                };
                 inner.read(&cluster, request, renderers).await?
             }
             Err(NoAccess { reason, denial }) => {

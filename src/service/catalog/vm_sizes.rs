@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use aks::arm::{Usage, VmSku};
 use aks::catalog::vm_sizes::{AssessedSize, Demand, assess};
+use tokio::time::timeout;
 
 use super::{Renderers, reason};
 use crate::service::Result;
 use crate::service::error::Rejection;
 use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings, Source};
+
+/// How long quotas are waited for. They continue to load.
+const USAGES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The VM sizes of a region, with the quotas if they can be read.
 pub struct RegionSizes {
@@ -30,15 +34,18 @@ impl RegionSizes {
         region: &str,
         renderers: Renderers,
     ) -> Result<Self> {
-        let (sizes, usages) = tokio::join!(
-            listings.vm_skus(request, region, renderers.vm_sizes),
-            listings.usages(request, region)
-        );
+        let usages = async {
+            match timeout(USAGES_TIMEOUT, listings.usages(request, region)).await {
+                Ok(usages) => usages.map_err(|error| reason(&error)),
+                Err(_) => Err(format!("no answer within {} s", USAGES_TIMEOUT.as_secs())),
+            }
+        };
+        let (sizes, usages) = tokio::join!(listings.vm_skus(request, region, renderers.vm_sizes), usages);
         let (sizes, region) = (sizes?, aks::regions::normalised(region));
         if sizes.is_empty() {
             return Err(Rejection::NoVmSizes(region).into());
         }
-        Ok(Self { sizes, usages: usages.map_err(|error| reason(&error)), region, now_ms: listings.now_ms() })
+        Ok(Self { sizes, usages, region, now_ms: listings.now_ms() })
     }
 
     /// The sizes that `admits` selects, with their verdicts.
@@ -56,9 +63,10 @@ impl RegionSizes {
         Some([self.sizes.source(), self.usages.as_ref().ok()?.source()])
     }
 
-    /// Whether the lists came from the cache.
+    /// Whether the lists came from the cache; of the staler one.
     pub fn freshness(&self) -> Freshness {
-        self.sizes.freshness
+        let usages = self.usages.as_ref().map_or(self.sizes.freshness, |usages| usages.freshness);
+        usages.max(self.sizes.freshness)
     }
 
     /// The age of the older list.

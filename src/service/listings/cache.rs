@@ -12,6 +12,7 @@ use std::time::Duration;
 use azure::{Fingerprint, SharedTask};
 use clock::Clock;
 use metrics::Counter;
+use moka::Expiry;
 use moka::sync::Cache as Memory;
 use tokio::time::{timeout, timeout_at};
 
@@ -27,6 +28,9 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);
 const MAX_STALENESS: Duration = Duration::from_hours(24);
 /// The duration of a load after which callers get a stale entry, if there is one.
 const STALE_AFTER: Duration = Duration::from_secs(3);
+
+/// The time after which the memory of a page is freed.
+const PAGE_TTL: Duration = Duration::from_mins(5);
 
 #[derive(Debug)]
 struct Entry {
@@ -53,7 +57,7 @@ impl Entry {
 }
 
 /// The source of a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Freshness {
     /// From the cache, within its TTL.
     Hit,
@@ -154,13 +158,11 @@ impl Cache {
             let size = 256 + key.subscription.len() + key.scope.len() + entry.loaded.weight();
             u32::try_from(size).unwrap_or(u32::MAX)
         };
-        let max_age = Kind::ALL.map(max_age).into_iter().max().unwrap_or(MAX_STALENESS);
         Self {
-            // moka's own clock only bounds memory; freshness is decided by `clock`.
             entries: Memory::builder()
                 .max_capacity(bytes)
                 .weigher(weigh)
-                .time_to_live(max_age)
+                .expire_after(ByKind)
                 .support_invalidation_closures()
                 .build(),
             limits: Limits { load: TIME_LIMIT, stale_after: STALE_AFTER },
@@ -364,6 +366,26 @@ impl Cache {
 /// The age up to which an entry may be served at all.
 fn max_age(kind: Kind) -> Duration {
     kind.time_to_live() + MAX_STALENESS
+}
+
+/// Entries are evicted when they may not be served any more; moka's own clock only bounds memory.
+struct ByKind;
+
+impl Expiry<Key, Arc<Entry>> for ByKind {
+    fn expire_after_create(&self, key: &Key, _: &Arc<Entry>, _: std::time::Instant) -> Option<Duration> {
+        // A page is useless after the reload of its lists.
+        Some(if key.kind == Kind::Page { PAGE_TTL } else { max_age(key.kind) })
+    }
+
+    fn expire_after_update(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        now: std::time::Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(key, entry, now)
+    }
 }
 
 /// Waits for the outcome of a load.

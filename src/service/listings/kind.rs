@@ -9,6 +9,8 @@ use azure::{Cloud, Fingerprint};
 /// entry then names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
+    /// The regions that have AKS.
+    AksRegions,
     Clusters,
     Locations,
     Networks,
@@ -23,7 +25,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
+        Self::AksRegions,
         Self::Clusters,
         Self::Locations,
         Self::Networks,
@@ -39,6 +42,7 @@ impl Kind {
     /// The value of the label `kind` in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::AksRegions => "aks_regions",
             Self::Clusters => "clusters",
             Self::Locations => "locations",
             Self::Networks => "virtual_networks",
@@ -55,7 +59,7 @@ impl Kind {
     /// The age up to which an entry is fresh.
     pub(super) fn time_to_live(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Locations | Self::Regions => 24 * 3600,
+            Self::AksRegions | Self::Locations | Self::Regions => 24 * 3600,
             Self::VmSizes | Self::VmSizesV2 | Self::Page => 3600,
             Self::Versions | Self::UpgradeProfile => 15 * 60,
             Self::Usages => 60,
@@ -66,7 +70,15 @@ impl Kind {
     /// Whether entries are saved for the next process: lists that Azure offers, not those of objects that users create or
     /// change, which may be different after a restart.
     pub(super) fn is_saved(self) -> bool {
-        matches!(self, Self::Locations | Self::Regions | Self::Versions | Self::VmSizes | Self::VmSizesV2)
+        matches!(
+            self,
+            Self::AksRegions
+                | Self::Locations
+                | Self::Regions
+                | Self::Versions
+                | Self::VmSizes
+                | Self::VmSizesV2
+        )
     }
 
     /// The kind with this name.

@@ -28,6 +28,8 @@ pub(super) enum Loaded {
 #[serde(rename_all = "camelCase")]
 pub(super) enum TypedList {
     Unused,
+    /// Normalized names.
+    AksRegions(Vec<String>),
     Regions(Vec<Location>),
     Usages(Vec<Usage>),
     Versions(Vec<KubernetesVersion>),
@@ -84,6 +86,7 @@ impl TypedList {
     fn weight(&self) -> usize {
         match self {
             Self::Unused => 0,
+            Self::AksRegions(list) => list.len() * 40,
             Self::Regions(list) => list.len() * 512,
             Self::Usages(list) => list.len() * 192,
             Self::Versions(list) => list.len() * 2_048,

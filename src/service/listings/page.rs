@@ -28,6 +28,11 @@ impl Listings {
         if let Some(page) = self.cache.page(&key, &sources) {
             return Ok(page);
         }
+        // So that callers of the same page do not all build it.
+        let _permit = self.page_builds.acquire().await;
+        if let Some(page) = self.cache.page(&key, &sources) {
+            return Ok(page);
+        }
         let json = build()?;
         let uncompressed = json.clone();
         // Compression takes milliseconds.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::arm::{KubernetesVersion, Location, Usage, VmSku};
-use azure::resources::usages;
+use azure::resources::{providers, usages};
 use bytes::Bytes;
 
 use super::cache::{Found, Freshness};
@@ -14,6 +14,7 @@ use super::kind::Kind;
 use super::loaded::{Loaded, TypedList};
 use super::{ListingRequest, ListingResponse, Listings, normalize_region};
 use crate::service::Result;
+use crate::service::observation::PROVIDER;
 
 /// A cached list from which a page is computed.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,20 @@ impl Listings {
         let found = self.find_regions(request, render).await?;
         Ok(CachedList::new(found, |list| match list {
             TypedList::Regions(list) => Some(list),
+            _ => None,
+        }))
+    }
+
+    /// The normalized names of the regions that have AKS.
+    pub async fn aks_regions(&self, request: ListingRequest<'_>) -> Result<CachedList<String>> {
+        let prefix = "failed to get the regions of AKS: ";
+        let found = self.find(request, Kind::AksRegions, Arc::default(), prefix, move |arm| async move {
+            let provider = providers::get(&arm, PROVIDER).await?;
+            let regions = provider.regions_of("managedClusters");
+            Ok(Loaded::body(Bytes::new(), TypedList::AksRegions(regions)))
+        });
+        Ok(CachedList::new(found.await?, |list| match list {
+            TypedList::AksRegions(list) => Some(list),
             _ => None,
         }))
     }

@@ -12,6 +12,15 @@ fn codes(region: &Value) -> Vec<&str> {
 }
 
 impl World {
+    /// Offers AKS in these regions only, from now on.
+    async fn play_provider(&self, locations: &[&str]) {
+        let body = json!({"namespace": "Microsoft.ContainerService", "registrationState": "Registered",
+            "resourceTypes": [{"resourceType": "managedClusters", "locations": locations}]});
+        let page = serde_json::from_value(json!({"body": body})).unwrap();
+        self.app.control.play(self.app.seed.subscription_id, "provider", vec![page]).unwrap();
+        self.app.clock.advance(Duration::from_hours(49));
+    }
+
     async fn regions(&self, query: &str) -> Vec<Value> {
         let path = format!("/api/v1/regions?cloudCredentialId={}&{query}", self.credential);
         let answer = self.app.get(&path).send().await;
@@ -87,12 +96,15 @@ async fn each_reason_is_given_and_can_be_absent() {
             "{query}"
         );
     }
+    world.play_provider(&["West US"]).await;
+    let regions = world.regions("region=eastus,westus").await;
+    assert_eq!(codes(&regions[1]), ["aksNotInRegion"], "{regions:?}");
     world.refuse("kubernetesVersions", 500, "InternalServerError");
     world.refuse("skus", 403, "AuthorizationFailed");
     let regions = world.regions("region=westeurope&vmSize=Standard_D2s_v3&kubernetesVersion=1.33").await;
     assert_eq!(
         (&regions[0]["verdict"], codes(&regions[0])),
-        (&json!("limited"), vec!["sizesUnknown", "versionsUnknown"])
+        (&json!("unusable"), vec!["aksNotInRegion", "sizesUnknown", "versionsUnknown"])
     );
 }
 

@@ -47,6 +47,7 @@ async fn each_reason_is_given_and_can_be_absent() {
             sku("Standard_Restricted", &[], &zones, &restricted),
             sku("Standard_Zonal", &[], &zones, &zone),
             sku("Standard_Tiny", &[("vCPUs", "1")], &zones, &none),
+            sku("Standard_Two", &[("vCPUs", "2")], &zones, &none),
             sku("Standard_Small", &[("MemoryGB", "2")], &zones, &none),
             sku("Standard_Arm", &[("CpuArchitectureType", "Arm64")], &zones, &none),
             sku("Standard_Diskless", &[("EphemeralOSDiskSupported", "False")], &zones, &none),
@@ -65,6 +66,9 @@ async fn each_reason_is_given_and_can_be_absent() {
         ("", "Small", "limited", &["tooSmallForSystemPool"]),
         ("mode=system", "Small", "unusable", &["tooSmallForSystemPool"]),
         ("mode=User", "Small", "usable", &[]),
+        ("mode=System", "Fine", "usable", &[]),
+        ("mode=System", "Two", "limited", &["notRecommendedForSystemPool"]),
+        ("", "Two", "usable", &[]),
         ("", "Arm", "usable", &[]),
         ("osType=Windows", "Arm", "unusable", &["architectureMismatch", "windowsNotSupported"]),
         ("osType=Windows", "Fine", "unusable", &["windowsNotSupported"]),
@@ -133,6 +137,7 @@ async fn sizes_are_selected_and_sorted() {
         assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{query}");
     }
     assert!(names(&all).is_sorted());
+    assert!(names(&world.list("vm-sizes", "sort=-name").await).is_sorted_by(|a, b| a >= b));
     let vcpus = |list: &[Value]| list.iter().map(|size| size["vcpus"].as_i64().unwrap()).collect::<Vec<_>>();
     assert!(vcpus(&world.list("vm-sizes", "sort=vcpus").await).is_sorted());
     assert!(vcpus(&world.list("vm-sizes", "sort=-vcpus").await).is_sorted_by(|a, b| a >= b));
@@ -197,6 +202,7 @@ async fn page_has_an_entity_tag_until_its_lists_change() {
         (again.status, again.body.len(), again.header("etag")),
         (StatusCode::NOT_MODIFIED, 0, etag.as_str())
     );
+    assert_eq!(again.header("content-length"), first.body.len().to_string());
     assert_ne!(world.get("vm-sizes", "q=d4s").await.header("etag"), etag);
     let zipped = world.app.get(&path).header("accept-encoding", "gzip").send().await;
     assert_eq!(
@@ -252,6 +258,25 @@ async fn invalid_parameters_are_named() {
             answer.text()
         );
     }
+}
+
+#[tokio::test]
+async fn throttled_azure_is_429() {
+    let world = World::start().await;
+    world.refuse("skus", 429, "TooManyRequests");
+    let answer = world.get("vm-sizes", "").await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{}", answer.text());
+    assert!(!answer.header("retry-after").is_empty());
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_get_nothing() {
+    let world = World::start().await;
+    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus", world.credential);
+    let cookie = format!("R_SESS={}", world.app.admin);
+    let answer =
+        world.app.get(&path).anonymous().header("cookie", &cookie).header("sec-fetch-site", "cross-site");
+    assert_eq!(answer.send().await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

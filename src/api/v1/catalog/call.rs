@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::catalog::regions::RegionDemand;
+use aks::ids;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{AGE, HeaderName, HeaderValue};
 use http::request::Parts;
+use tokio::time::Instant;
 
 use super::parameters::Parameters;
 use crate::api::auth::{self, AuthError, Authenticated};
@@ -43,6 +45,7 @@ pub(super) struct CatalogCall {
     audit: AuditContext,
     fresh: bool,
     conditions: Conditions,
+    started: Instant,
     /// That of the request, with the host that the client used.
     url: String,
 }
@@ -55,6 +58,7 @@ where
     type Rejection = CatalogRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CatalogRejection> {
+        let started = Instant::now();
         let state = MetaState::from_ref(state);
         let parameters = Parameters::of(&parts.uri);
         let audit = AuditContext::new("catalog", RequestContext::of(parts).map_err(AuthError::from)?);
@@ -66,7 +70,7 @@ where
         let links = Links::new(state.http().forwarded.base_url(parts));
         let url = links.url(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
         let conditions = Conditions::new(&parts.method, &parts.headers);
-        Ok(Self { caller, access, parameters, links, state, audit, fresh, conditions, url })
+        Ok(Self { caller, access, parameters, links, state, audit, fresh, conditions, started, url })
     }
 }
 
@@ -149,6 +153,13 @@ fn refused(parts: &Parts, access: Result<Access, Failure>, id: &str) -> CatalogR
             Ok(()) => AuthError::Unauthorized.into(),
             Err(error) => error.into(),
         },
+        Ok(Access::Undecided) if ids::split_namespaced(id).is_none() && !id.is_empty() => {
+            rejected(AccessError::InvalidId(id.to_owned()), id).into()
+        }
+        Ok(Access::Undecided) => {
+            let message = "Rancher's response does not say whether you may use the credential; try again";
+            Error::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, 2).into()
+        }
         Ok(_) => Error::not_found(id).into(),
         Err(Failure::Credential(error)) => rejected(error, id).into(),
         Err(Failure::Rancher(error)) => {
@@ -197,7 +208,22 @@ impl CatalogCall {
     }
 
     pub(super) fn request(&self) -> ListingRequest<'_> {
-        ListingRequest { access: &self.access, caller: &self.caller, fresh: self.fresh }
+        ListingRequest {
+            access: &self.access,
+            caller: &self.caller,
+            fresh: self.fresh,
+            is_one_of_many: false,
+        }
+    }
+
+    /// When the request arrived.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The response with a body that was computed for this request alone.
+    pub(super) fn respond_uncached(&self, body: Bytes) -> Response {
+        self.conditions.respond(&Encoded::for_request(body), [])
     }
 
     /// A search through the regions of the subscription.

@@ -4,17 +4,16 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aks::catalog::regions::{AssessedRegion, RegionDemand};
-use aks::pasted;
 use axum::body::Body;
 use axum::extract::FromRef;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, Stream};
+use futures_util::stream::Stream;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,7 +25,7 @@ use super::{CatalogReason, CatalogVerdict};
 use crate::api::meta::{MetaState, RENDERERS};
 use crate::api::methods::reject_others_of;
 use crate::api::norman::error::Error;
-use crate::api::norman::{json, reply};
+use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
 use crate::service::Invalid;
 
@@ -169,11 +168,13 @@ async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Result<Response,
         return Err(Invalid::field("InvalidOption", "region", message).into());
     }
     let total = regions.len();
-    let assessed = search.assess(regions);
     if accepts_lines(&headers) {
+        let assessed = search.assess(regions, Instant::now() + LINES_LIMIT);
         return Ok(respond_with_lines(assessed, total));
     }
-    Ok(respond_with_list(assessed, total).await)
+    let assessed = search.assess(regions, call.started() + WHOLE_LIMIT);
+    let list = list(assessed, total).await;
+    Ok(call.respond_uncached(json::to_bytes_line(&list)))
 }
 
 /// The wanted cluster.
@@ -187,53 +188,42 @@ fn demand(parameters: &Parameters) -> Result<RegionDemand, Invalid> {
         let message = format!("{name} is about the nodes of a VM size; name it in vmSize");
         return Err(Invalid::field("InvalidOption", name, message));
     }
-    let version = parameters.text("kubernetesVersion").map(pasted::trimmed).map(str::to_owned);
+    let version = parameters.text("kubernetesVersion").map(str::to_owned);
     Ok(RegionDemand { vm_size, version, zones: zones.unwrap_or_default() })
 }
 
 fn accepts_lines(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    accept
-        .split(',')
-        .any(|part| part.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(LINES)))
+    let values = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    values.flat_map(|accept| accept.split(',')).any(|element| {
+        let (kind, parameters) = element.split_once(';').unwrap_or((element, ""));
+        let is_refused =
+            parameters.split(';').any(|it| matches!(it.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        kind.trim().eq_ignore_ascii_case(LINES) && !is_refused
+    })
 }
 
-async fn respond_with_list(assessed: impl Stream<Item = AssessedRegion> + Send, total: usize) -> Response {
-    let deadline = Instant::now() + WHOLE_LIMIT;
-    let mut assessed = std::pin::pin!(assessed);
-    let mut regions = Vec::with_capacity(total);
-    while let Ok(Some(region)) = timeout_at(deadline, assessed.next()).await {
-        regions.push(region);
-    }
+async fn list(assessed: impl Stream<Item = AssessedRegion> + Send, total: usize) -> RegionList {
+    let mut regions: Vec<AssessedRegion> = assessed.collect().await;
     regions.sort_by(|a, b| a.verdict.cmp(&b.verdict).then_with(|| a.name.cmp(&b.name)));
     let progress = RegionProgress { done: regions.len(), total };
     let data = regions.into_iter().map(CatalogRegion::from).collect();
-    let mut response = reply::json(StatusCode::OK, &RegionList { data, next: None, progress });
-    add_headers(response.headers_mut());
-    response
+    RegionList { data, next: None, progress }
 }
 
 fn respond_with_lines(
     assessed: impl Stream<Item = AssessedRegion> + Send + 'static,
     total: usize,
 ) -> Response {
-    let deadline = Instant::now() + LINES_LIMIT;
-    let lines = stream::unfold((Box::pin(assessed), 0), move |(mut assessed, done)| async move {
-        let region = timeout_at(deadline, assessed.next()).await.ok()??;
-        let progress = RegionProgress { done: done + 1, total };
-        let line = json::to_bytes_line(&RegionLine { region: region.into(), progress });
-        Some((Ok::<Bytes, Infallible>(line), (assessed, done + 1)))
+    let lines = assessed.enumerate().map(move |(index, region)| {
+        let progress = RegionProgress { done: index + 1, total };
+        Ok::<Bytes, Infallible>(json::to_bytes_line(&RegionLine { region: region.into(), progress }))
     });
     let mut response = Body::from_stream(lines).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(LINES));
     // Turns off buffering in nginx and similar proxies.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    add_headers(headers);
-    response
-}
-
-fn add_headers(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(VARY, HeaderValue::from_static("Accept, Authorization, Cookie"));
+    response
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use aks::arm::VmSku;
+use aks::arm::{MAX_EPHEMERAL_GIB, VmSku};
 use aks::catalog::Verdict;
 use aks::catalog::vm_sizes::{AssessedSize, Demand, Mode};
 use aks::vm_size::Quota;
@@ -237,7 +237,8 @@ where
 /// The VM sizes of a region, with the quota that is left and a verdict for the wanted nodes.
 ///
 /// What is wanted (`mode`, `osType`, `zones`, `ephemeralOsDiskGiB`, `count`) decides about verdicts; the other parameters select
-/// entries. What is `usable` or `limited` passes the review of a cluster, what is `unusable` does not.
+/// entries. What is `usable` passes the review of a cluster, what is `unusable` does not; what is `limited` passes with the mode
+/// `User`, and its reasons say what else to consider.
 #[utoipa::path(
     get,
     path = "/api/v1/vm-sizes",
@@ -266,7 +267,7 @@ fn page(
     sizes: &RegionSizes,
     demand: &Demand,
     filter: &Filter,
-    order: Option<Order>,
+    order: Order,
 ) -> Result<Bytes, Invalid> {
     let mut assessed = sizes.assess(demand, |size| filter.admits(size));
     assessed.retain(|size| filter.verdicts.is_empty() || filter.verdicts.contains(&size.verdict));
@@ -286,7 +287,7 @@ pub(super) fn demand(parameters: &Parameters, by_zones: bool) -> Result<Demand, 
         mode: parameters.one_of("mode", &[("System", Mode::System), ("User", Mode::User)])?,
         is_windows: parameters.one_of("osType", &[("Linux", false), ("Windows", true)])?.unwrap_or_default(),
         zones: if by_zones { parameters.zones("zones")? } else { Vec::new() },
-        ephemeral_disk_gib: parameters.number("ephemeralOsDiskGiB", 30..=2_048)?,
+        ephemeral_disk_gib: parameters.number("ephemeralOsDiskGiB", 30..=MAX_EPHEMERAL_GIB)?,
         nodes: parameters.number("count", 1..=MAX_NODES)?.unwrap_or(1),
     })
 }
@@ -340,7 +341,7 @@ impl Filter {
 }
 
 fn verdicts(parameters: &Parameters) -> Result<Vec<Verdict>, Invalid> {
-    let parse = |word: &str| match word {
+    let parse = |word: &str| match word.to_ascii_lowercase().as_str() {
         "usable" => Ok(Verdict::Usable),
         "limited" => Ok(Verdict::Limited),
         "unusable" => Ok(Verdict::Unusable),
@@ -355,31 +356,34 @@ fn verdicts(parameters: &Parameters) -> Result<Vec<Verdict>, Invalid> {
 /// The key of an order, and whether it is descending.
 #[derive(Clone, Copy)]
 struct Order {
-    key: fn(&AssessedSize<'_>) -> i64,
+    /// `None` for the name.
+    key: Option<fn(&AssessedSize<'_>) -> i64>,
     descending: bool,
 }
 
-fn order(parameters: &Parameters) -> Result<Option<Order>, Invalid> {
-    let Some(text) = parameters.text("sort") else { return Ok(None) };
-    let key: fn(&AssessedSize<'_>) -> i64 = match text.trim_start_matches('-') {
-        "name" => |_| 0,
-        "vcpus" => |assessed| assessed.size.capabilities.vcpus.unwrap_or_default(),
-        "memoryGiB" => |assessed| assessed.size.capabilities.memory_mib.unwrap_or_default(),
-        "nodes" => |assessed| assessed.quota.nodes.unwrap_or_default(),
-        "verdict" => |assessed| assessed.verdict as i64,
+fn order(parameters: &Parameters) -> Result<Order, Invalid> {
+    let text = parameters.text("sort").unwrap_or("name");
+    let (field, descending) = text.strip_prefix('-').map_or((text, false), |field| (field, true));
+    let key: Option<fn(&AssessedSize<'_>) -> i64> = match field {
+        "name" => None,
+        "vcpus" => Some(|assessed| assessed.size.capabilities.vcpus.unwrap_or_default()),
+        "memoryGiB" => Some(|assessed| assessed.size.capabilities.memory_mib.unwrap_or_default()),
+        "nodes" => Some(|assessed| assessed.quota.nodes.unwrap_or_default()),
+        "verdict" => Some(|assessed| assessed.verdict as i64),
         _ => {
             let message = "sort is name, vcpus, memoryGiB, nodes or verdict; with - before it, descending";
             return Err(Invalid::field("InvalidOption", "sort", message));
         }
     };
-    Ok(Some(Order { key, descending: text.starts_with('-') }))
+    Ok(Order { key, descending })
 }
 
-fn sort(sizes: &mut [AssessedSize<'_>], order: Option<Order>) {
+fn sort(sizes: &mut [AssessedSize<'_>], Order { key, descending }: Order) {
     sizes.sort_by(|a, b| name(a.size).cmp(name(b.size)));
-    match order {
-        None => {}
-        Some(Order { key, descending: false }) => sizes.sort_by_key(key),
-        Some(Order { key, descending: true }) => sizes.sort_by_key(|size| Reverse(key(size))),
+    match (key, descending) {
+        (None, false) => {}
+        (None, true) => sizes.reverse(),
+        (Some(key), false) => sizes.sort_by_key(key),
+        (Some(key), true) => sizes.sort_by_key(|size| Reverse(key(size))),
     }
 }
