@@ -1,6 +1,7 @@
 //! Control of a running sandbox: faults, scripted outcomes, recordings, and the requests it received. [`http`] serves the
 //! same on a loopback port.
 
+mod clusters;
 pub(crate) mod http;
 pub(crate) mod kubernetes;
 

@@ -233,6 +233,22 @@ async fn control_api_serves_times_outcomes_and_quotas() {
 }
 
 #[tokio::test]
+async fn control_api_edits_clusters_and_their_pools() {
+    let azure = Azure::start_controlled().await;
+    azure.control().set_timing(Timing { scale: 0.0, ..azure.control().timing() }).unwrap();
+    azure.put(&cluster("c"), &small()).await.expect(201);
+    let edit = async |path: &str, body: &str| azure.steer("PUT", path, Some(body)).await;
+    let body = r#"{"properties": {"supportPlan": "AKSLongTermSupport"}, "pools": {"system": {"provisioningState": "Scaling"}}}"#;
+    edit("/clusters/c", body).await.expect(204);
+    let found = azure.get(&cluster("c")).await.json();
+    assert_eq!(found["properties"]["supportPlan"], "AKSLongTermSupport");
+    assert_eq!(found["properties"]["agentPoolProfiles"][0]["provisioningState"], "Scaling", "{found}");
+    assert_eq!(found["properties"]["provisioningState"], "Succeeded");
+    edit("/clusters/missing", "{}").await.expect(404);
+    edit("/clusters/c", r#"{"tags": {}}"#).await.expect(400);
+}
+
+#[tokio::test]
 async fn cluster_creation_completes_on_the_system_clock() {
     let azure = Azure::start_with("ready", Clock::system(), None).await;
     azure.control().set_timing(Timing { scale: 0.1, ..azure.control().timing() }).unwrap();

@@ -40,6 +40,7 @@ pub(crate) fn router(control: Control) -> Router {
         )
         .route("/accounts", get(show(|control| control.accounts().to_vec())))
         .route("/roles/{subscription}/{client}", get(roles).put(set_roles))
+        .route("/clusters/{name}", put(super::clusters::edit_cluster))
         .route("/paging", get(show(|control| Paging { items: control.page_size() })).put(set_paging))
         .route("/plays/{subscription}", put(play_all))
         .route("/plays/{subscription}/{route}", put(play))
@@ -91,14 +92,14 @@ fn kubernetes_router() -> Router<Control> {
         )
 }
 
-struct ControlError(StatusCode, String);
+pub(super) struct ControlError(StatusCode, String);
 
 impl ControlError {
     fn bad_request(error: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, error.to_string())
     }
 
-    fn no_cluster(fqdn: &str) -> Self {
+    pub(super) fn no_cluster(fqdn: &str) -> Self {
         Self(StatusCode::NOT_FOUND, format!("cluster '{fqdn}' not found"))
     }
 }
@@ -117,7 +118,7 @@ fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     SandboxResponse::json(status, body).into_response(Body::from)
 }
 
-fn parse_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
+pub(super) fn parse_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
     serde_json::from_slice(body).map_err(ControlError::bad_request)
 }
 
