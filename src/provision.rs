@@ -19,6 +19,7 @@
 //! | `refresh` | changes made in Azure by others |
 //! | `preview` | previews of the next step |
 //! | `roles` | rights inside clusters: roles, bindings, opened namespaces, bindings of users who lost their role |
+//! | `upgrade` | the remedy for versions that need several upgrades |
 //! | `error` | failures of steps |
 
 #![warn(missing_docs)]
@@ -37,6 +38,7 @@ mod refresh;
 mod roles;
 mod step;
 mod task;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;

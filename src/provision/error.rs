@@ -184,6 +184,12 @@ impl StepError {
         Self { needs_action: false, source: Some(Box::new(error)), ..Self::new(message) }
     }
 
+    /// Adds how to fix it.
+    #[must_use]
+    pub(super) fn with_remedy(self, remedy: Option<&str>) -> Self {
+        Self { message: with_hint(self.message, remedy), ..self }
+    }
+
     /// Adds how to remove only the object, if a user must act.
     #[must_use]
     pub(super) fn with_forced_removal(mut self, cluster_id: &str) -> Self {

@@ -237,9 +237,13 @@ impl StepContext<'_> {
             let keys = keys.join(", ");
             (format!("changed {keys}"), format!("the cluster is being changed ({keys})"))
         };
+        let remedy = match &outcome {
+            Err(error) if keys.contains(&"kubernetesVersion") => self.upgrade_remedy(task, error).await,
+            _ => None,
+        };
         let error_prefix = "failed to update cluster: ";
         let change = Change { error_prefix, done, in_progress, deletes_cluster: false };
-        change.record(task, outcome.map(Some))
+        change.record(task, outcome.map(Some)).map_err(|error| error.with_remedy(remedy.as_deref()))
     }
 
     async fn put_pool(&self, task: &mut Task, pool: &str) -> Result<Next, StepError> {

@@ -171,6 +171,31 @@ async fn remedies_name_what_this_cluster_can_go_to() {
 }
 
 #[tokio::test]
+async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
+    let it = Case::start().await;
+    let id = it.active(&it.small()).await;
+    let put = async |version: &str| {
+        let advise = json!({"norman-aks.io/review": "advise"});
+        let body = json!({"name": "one", "annotations": advise, "aksConfig": {"kubernetesVersion": version}});
+        let answer = it.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        it.app.settle().await;
+    };
+    put("1.34.3").await;
+    let message = it.expect_failure(&id, "updating").await;
+    assert!(message.contains("Upgrading Kubernetes version 1.32.7 to 1.34.3 is not allowed"), "{message}");
+    let remedy =
+        format!("; upgrade to 1.33.6 first; GET /api/v1/clusters/{id}/upgrade-plan?to=1.34.3 has the rest");
+    assert!(message.ends_with(&remedy), "{message}");
+    // No way leads to it, so there is no remedy.
+    put("1.99.1").await;
+    let message = it.expect_failure(&id, "updating").await;
+    assert!(message.contains("1.99.1") && !message.contains(" first"), "{message}");
+    put("1.33.6").await;
+    it.expect_active(&id).await;
+}
+
+#[tokio::test]
 async fn an_automatic_upgrade_is_never_undone() {
     let it = Case::start().await;
     let id = it.active(&it.small()).await;
