@@ -137,7 +137,24 @@ pub fn assess(input: &RightsInput) -> Vec<AssessedOperation> {
             }
         }
     }
+    require_a_kubeconfig(&mut assessed);
     assessed
+}
+
+/// A cluster without local accounts can be accessed with the kubeconfig for users. If that is denied too, nothing replaces the one
+/// for administrators.
+fn require_a_kubeconfig(assessed: &mut [AssessedOperation]) {
+    let is = |operation: &AssessedOperation, condition| {
+        operation.condition == Some(condition) && operation.is_denied()
+    };
+    let without: Vec<Scope> = assessed
+        .iter()
+        .filter(|operation| is(operation, Condition::NoLocalAccounts))
+        .map(|operation| operation.scope.clone())
+        .collect();
+    for operation in assessed.iter_mut().filter(|operation| is(operation, Condition::LocalAccounts)) {
+        operation.is_needed = without.contains(&operation.scope);
+    }
 }
 
 fn assessed_operation(input: &RightsInput, operation: &Operation, rights: &ScopeRights) -> AssessedOperation {
@@ -168,6 +185,7 @@ fn is_needed(input: &RightsInput, condition: Option<Condition>) -> bool {
         Some(
             Condition::OwnNetwork
             | Condition::Monitoring
+            | Condition::LocalAccounts
             | Condition::NoLocalAccounts
             | Condition::PrivateCluster,
         ) => false,

@@ -85,7 +85,7 @@ pub fn check(input: RightsInput) -> CredentialCheck {
         reasons.push(reasons::no_role(&assignments));
     } else {
         reasons.extend(reasons::of_operations(&input, &operations, &assignments));
-        reasons.extend(unchecked.iter().map(reasons::unchecked));
+        reasons.extend(reasons::of_unchecked(&unchecked));
     }
     reasons.extend(reasons::of_providers(&input));
     let mut policies = input.policies.unwrap_or_default();

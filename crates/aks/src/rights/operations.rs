@@ -48,6 +48,8 @@ pub enum Condition {
     OwnNetwork,
     /// Monitoring with Log Analytics is enabled.
     Monitoring,
+    /// Local accounts are enabled, as they are by default.
+    LocalAccounts,
     /// Local accounts are disabled.
     NoLocalAccounts,
     /// The API is private, and the agent is deployed by a run command.
@@ -62,6 +64,7 @@ impl Condition {
             Self::UnregisteredProvider(_) => "unregisteredProvider",
             Self::OwnNetwork => "ownNetwork",
             Self::Monitoring => "monitoring",
+            Self::LocalAccounts => "localAccounts",
             Self::NoLocalAccounts => "localAccountsDisabled",
             Self::PrivateCluster => "privateCluster",
         }
@@ -74,6 +77,7 @@ impl Condition {
             Self::UnregisteredProvider(_) => "register resource providers",
             Self::OwnNetwork => "put nodes into existing virtual networks",
             Self::Monitoring => "create clusters with monitoring",
+            Self::LocalAccounts => "access clusters by their local accounts",
             Self::NoLocalAccounts => "access clusters without local accounts",
             Self::PrivateCluster => "connect private clusters by a run command",
         }
@@ -206,7 +210,8 @@ pub const OPERATIONS: &[Operation] = &[
         NEW,
         ResourceGroup,
         CONTAINERS,
-    ),
+    )
+    .when(Condition::LocalAccounts),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action",
         NEW,

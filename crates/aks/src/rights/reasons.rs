@@ -103,10 +103,11 @@ pub(super) fn of_operations(
 }
 
 /// The cases with reasons of their own.
-const CASES: [Condition; 5] = [
+const CASES: [Condition; 6] = [
     Condition::NewResourceGroup,
     Condition::OwnNetwork,
     Condition::Monitoring,
+    Condition::LocalAccounts,
     Condition::NoLocalAccounts,
     Condition::PrivateCluster,
 ];
@@ -158,6 +159,7 @@ fn case_code(condition: Condition) -> &'static str {
         Condition::UnregisteredProvider(_) => "registrationDenied",
         Condition::OwnNetwork => "ownNetworkDenied",
         Condition::Monitoring => "monitoringDenied",
+        Condition::LocalAccounts => "localAccountsDenied",
         Condition::NoLocalAccounts => "noLocalAccountsDenied",
         Condition::PrivateCluster => "privateClusterDenied",
     }
@@ -250,18 +252,32 @@ pub(super) fn of_policy(policy: &AssignedPolicy) -> Option<Reason> {
     })
 }
 
-/// The reason for a part that could not be read.
-pub(super) fn unchecked(unchecked: &Unchecked) -> Reason {
-    let Unchecked { part, subject, reason } = unchecked;
-    let what = match *part {
+/// The reasons for parts that could not be read: one for all of a kind with the same cause.
+pub(super) fn of_unchecked(parts: &[Unchecked]) -> Vec<Reason> {
+    let mut causes: Vec<(&str, &str)> = Vec::new();
+    for Unchecked { part, reason, .. } in parts {
+        if !causes.contains(&(part, reason)) {
+            causes.push((part, reason));
+        }
+    }
+    let reasons = causes.into_iter().map(|(part, cause)| {
+        let same = parts.iter().filter(|other| other.part == part && other.reason == cause);
+        let subjects: Vec<&str> = same.map(|other| other.subject.as_str()).collect();
+        unchecked(part, &subjects.join(", "), cause)
+    });
+    reasons.collect()
+}
+
+fn unchecked(part: &str, subjects: &str, cause: &str) -> Reason {
+    let what = match part {
         "permissions" => "what the application may do on",
-        "providers" => "the registration of the resource provider",
-        "policies" => "the policies of",
+        "providers" => "the registration of",
+        "policies" => "which policies apply to",
         _ => "the state of",
     };
     Reason {
         code: "notChecked",
-        message: format!("{what} {subject} is unknown: {reason}"),
+        message: format!("{what} {subjects} is unknown: {cause}"),
         remedy: "try again; if it stays unknown, give the application the role Reader on the subscription"
             .to_owned(),
         source: PERMISSIONS,

@@ -132,6 +132,7 @@ fn each_case_has_its_reason() {
         ("Microsoft.Resources/subscriptions/resourceGroups/write", "newResourceGroupDenied"),
         ("Microsoft.Network/virtualNetworks/subnets/join/action", "ownNetworkDenied"),
         ("Microsoft.OperationsManagement/*", "monitoringDenied"),
+        (&format!("{all}listClusterAdminCredential/action"), "localAccountsDenied"),
         (&format!("{all}listClusterUserCredential/action"), "noLocalAccountsDenied"),
         (&format!("{all}commandResults/read"), "privateClusterDenied"),
     ] {
@@ -139,6 +140,13 @@ fn each_case_has_its_reason() {
         assert_eq!((check.verdict, codes(&check)), (Verdict::Limited, vec![expected]), "{not_action}");
         assert_eq!(check.assignments.len(), 1, "{not_action}");
     }
+}
+
+#[test]
+fn without_any_kubeconfig_no_cluster_can_be_used() {
+    let neither = custom(&["*"], &["Microsoft.ContainerService/managedClusters/listCluster*"]);
+    let check = check(input(vec![rights(None, &[neither])]));
+    assert_eq!((check.verdict, codes(&check)), (Verdict::Unusable, vec!["createDenied", "importDenied"]));
 }
 
 #[test]
@@ -173,7 +181,7 @@ fn application_without_any_role_is_told_the_smallest_ones() {
     unknown.policies = Err("denied".to_owned());
     let limited = check(unknown.clone());
     assert_eq!(limited.verdict, Verdict::Limited);
-    assert!(codes(&limited).iter().all(|code| *code == "notChecked") && limited.reasons.len() == 3);
+    assert!(codes(&limited).iter().all(|code| *code == "notChecked") && limited.reasons.len() == 2);
     unknown.subscription = SubscriptionState::Denied;
     let none = check(unknown);
     assert_eq!((none.verdict, codes(&none)), (Verdict::Unusable, vec!["noRole"]));
