@@ -78,9 +78,7 @@ fn authenticate_and_dispatch(
             ArmError::new(StatusCode::BAD_REQUEST, "MissingApiVersionParameter", text)
         })?;
     if let Some(name) = built_in_policy(&request.segments) {
-        check_built_in_version(sandbox, &version)?;
-        authenticate_in_tenant(sandbox, request)?;
-        return policies::built_in_definition(name);
+        return policies::get_built_in(sandbox, request, &version, name);
     }
     let target = parse(&request.segments).ok_or_else(|| {
         let text = format!("The sandbox knows nothing at '{}'.", request.path);
@@ -251,33 +249,6 @@ fn check_group(call: &Call<'_>) -> Result<(), ArmError> {
         return Err(ArmError::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
     }
     Ok(())
-}
-
-/// Checks the api-version of built-in policy definitions.
-fn check_built_in_version(sandbox: &SandboxState, version: &str) -> Result<(), ArmError> {
-    let versions = sandbox.catalog.api_versions.get("microsoft.authorization/policydefinitions");
-    if versions.is_some_and(|versions| versions.iter().any(|known| known == version)) {
-        return Ok(());
-    }
-    let text = format!("The api-version '{version}' is invalid for the type 'policyDefinitions'.");
-    Err(ArmError::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text))
-}
-
-/// Checks that the token is valid, for a request outside of subscriptions.
-fn authenticate_in_tenant(sandbox: &SandboxState, request: &AzureRequest) -> Result<(), ArmError> {
-    let state = sandbox.state();
-    let token = request.header("authorization").and_then(|header| header.split_once(' '));
-    let token = token.and_then(|(_, text)| state.tokens.get(text.trim()));
-    let is_valid = token.is_some_and(|token| {
-        token.cloud == request.cloud
-            && token.audience == Audience::Management
-            && token.expires_ms > sandbox.clock.now_ms()
-    });
-    if is_valid {
-        return Ok(());
-    }
-    let text = "The access token is invalid.";
-    Err(ArmError::new(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", text))
 }
 
 fn find<'a>(state: &'a State, request: &AzureRequest, target: &Target) -> Result<&'a Subscription, ArmError> {

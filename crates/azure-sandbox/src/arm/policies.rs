@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::error::ArmError;
+use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
+use crate::state::{Audience, SandboxState};
 
 /// The name of the built-in definition "Require a tag on resources".
-pub(crate) const DEFINITION: &str = "871b6d14-10aa-478d-b590-94f262ecfa99";
+const DEFINITION: &str = "871b6d14-10aa-478d-b590-94f262ecfa99";
 
 /// The resource ID of the definition.
 pub(crate) fn definition_id() -> String {
@@ -42,8 +44,33 @@ fn assignment(call: &Call<'_>, tag: &str) -> Value {
     })
 }
 
-/// The built-in definition with this name.
-pub(crate) fn built_in_definition(name: &str) -> Result<SandboxResponse, ArmError> {
+/// Responds to a request for a built-in definition, which belongs to no subscription: every caller with a token may read it.
+pub(crate) fn get_built_in(
+    sandbox: &SandboxState,
+    request: &AzureRequest,
+    version: &str,
+    name: &str,
+) -> Result<SandboxResponse, ArmError> {
+    let versions = sandbox.catalog.api_versions.get("microsoft.authorization/policydefinitions");
+    if !versions.is_some_and(|versions| versions.iter().any(|known| known == version)) {
+        let text = format!("The api-version '{version}' is invalid for the type 'policyDefinitions'.");
+        return Err(ArmError::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text));
+    }
+    let token = request.header("authorization").and_then(|header| header.split_once(' '));
+    let token = token.and_then(|(_, text)| sandbox.state().tokens.get(text.trim()).cloned());
+    let is_valid = token.is_some_and(|token| {
+        token.cloud == request.cloud
+            && token.audience == Audience::Management
+            && token.expires_ms > sandbox.clock.now_ms()
+    });
+    if !is_valid {
+        let text = "The access token is invalid.";
+        return Err(ArmError::new(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", text));
+    }
+    built_in_definition(name)
+}
+
+fn built_in_definition(name: &str) -> Result<SandboxResponse, ArmError> {
     if !name.eq_ignore_ascii_case(DEFINITION) {
         let text = format!("The policy definition '{name}' could not be found.");
         return Err(ArmError::new(StatusCode::NOT_FOUND, "PolicyDefinitionNotFound", text));
