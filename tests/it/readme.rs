@@ -162,7 +162,7 @@ async fn account_example_works_for_every_account() {
         let expected = match name {
             "expired-secret" => Some("AADSTS7000222"),
             "disabled-app" => Some("AADSTS7000112"),
-            "no-role" => Some("AuthorizationFailed"),
+            "no-role" | "group-contributor" | "aks-contributor" => Some("AuthorizationFailed"),
             _ => None,
         };
         match expected {
