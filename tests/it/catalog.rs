@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agreement;
 #[cfg(test)]
+mod credential_check;
+#[cfg(test)]
 mod kubernetes_versions;
 #[cfg(test)]
 mod regions;

@@ -141,6 +141,16 @@ fn inline(it: &Value, secret: &str) -> Value {
         "clientSecret": secret, "region": it["location"]})
 }
 
+/// The path that checks the credential in a body.
+const CHECK: &str = "/api/v1/credentials/check";
+
+/// The body for [`CHECK`].
+fn inline_checked(it: &Value, secret: &str) -> String {
+    json!({"tenantId": it["tenant_id"], "subscriptionId": it["subscription_id"], "clientId": it["client_id"],
+        "clientSecret": secret})
+    .to_string()
+}
+
 fn stored(it: &Value, secret: &str) -> Value {
     json!({"name": "hunted", "azurecredentialConfig": {"tenantId": it["tenant_id"],
         "subscriptionId": it["subscription_id"], "clientId": it["client_id"], "clientSecret": secret}})
@@ -173,6 +183,9 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
                 Some(code) => assert!(text.contains(code) || action == "aksUpgrades", "{action}: {text}"),
             }
         }
+        let (status, text) = hunt.ask(Method::POST, CHECK, inline_checked(it, &canary.text())).await;
+        assert_eq!(status, 200, "{text}");
+        assert_eq!(text.contains(r#""verdict":"usable""#), expected.is_none(), "{text}");
     }
     let echoed = hunt.canary("a secret that Entra repeats");
     let text = echoed.text();
@@ -194,6 +207,8 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
             assert!(status == 400 || status == 401, "{action}: {status} {text}");
             assert!(text.contains("****"), "the answer was passed on, masked: {text}");
         }
+        let (status, text) = hunt.ask(Method::POST, CHECK, inline_checked(it, &canary.text())).await;
+        assert!(status == 200 && !text.contains(r#""verdict":"usable""#), "{status} {text}");
     }
 
     let token = hunt.canary("an access token of Azure that Azure repeats");
@@ -208,6 +223,11 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
     let (_, text) = hunt.ask(Method::POST, "/meta/aksClusters", body.clone()).await;
     assert!(text.contains("Bearer ****"), "{text}");
     hunt.ask(Method::POST, "/meta/aksLocations", body).await;
+    let fault = json!({"operation": "permissions",
+        "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
+    hunt.steer(Method::POST, "/faults", &fault).await;
+    let (_, text) = hunt.ask(Method::POST, CHECK, inline_checked(it, &holder.text())).await;
+    assert!(text.contains("notChecked"), "{text}");
     let unusable = hunt.canary("an access token in an answer that cannot be used");
     let holder = hunt.canary("the secret of that answer");
     let page = json!({"body": {"token_type": "Bearer", "expires_in": unusable.core, "access_token": unusable.text()}});
@@ -247,6 +267,8 @@ async fn stored_ones(hunt: &mut Hunt, it: &Value) -> String {
             let (_, text) = hunt.ask(Method::GET, &asked, "").await;
             assert!(!text.is_empty());
         }
+        let (status, text) = hunt.ask(Method::GET, &format!("/api/v1/credentials/{id}/check"), "").await;
+        assert!(status == 200 && text.contains("verdict"), "{status} {text}");
     };
     use_it(hunt).await;
     let changed = hunt.canary("a stored secret after a change");
@@ -304,6 +326,7 @@ async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
         for (method, path) in [
             (Method::POST, "/meta/aksLocations"),
             (Method::POST, "/meta/aksCheckCredentials"),
+            (Method::POST, CHECK),
             (Method::POST, "/v3/cloudcredentials"),
             (Method::PUT, &*format!("/v3/cloudcredentials/{id}")),
             (Method::POST, "/v3/clusters"),

@@ -1,0 +1,459 @@
+//! What a credential can do: each reason once produced through the sandbox and once absent, and the agreement of the answer with
+//! what the sandbox then refuses.
+
+mod agreement;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use azure_sandbox::{Account, Fault, Page, RoleAssignment};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, TestApp};
+
+const AKS_ROLE: &str = "Azure Kubernetes Service Contributor Role";
+
+fn account(app: &TestApp, name: &str) -> Account {
+    app.control.accounts().iter().find(|account| account.name == name).unwrap().clone()
+}
+
+fn body(account: &Account) -> Value {
+    let secret = account.secrets.iter().chain(&account.expired_secrets).next().unwrap();
+    json!({"tenantId": account.tenant_id, "subscriptionId": account.subscription_id, "clientId": account.client_id,
+        "clientSecret": secret})
+}
+
+async fn post(app: &TestApp, body: &Value, query: &str) -> Value {
+    let answer = app.post(&format!("/api/v1/credentials/check?{query}")).json(body).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    answer.json()
+}
+
+async fn check(app: &TestApp, name: &str, query: &str) -> Value {
+    post(app, &body(&account(app, name)), query).await
+}
+
+fn codes(result: &Value) -> Vec<&str> {
+    let reasons = result["reasons"].as_array().unwrap();
+    reasons.iter().map(|reason| reason["code"].as_str().unwrap()).collect()
+}
+
+/// The remedy of the reason with this code.
+fn remedy<'a>(result: &'a Value, code: &str) -> &'a str {
+    let reasons = result["reasons"].as_array().unwrap();
+    let reason = reasons.iter().find(|reason| reason["code"] == code);
+    reason.unwrap_or_else(|| panic!("no {code} in {result}"))["remedy"].as_str().unwrap()
+}
+
+fn set_roles(app: &TestApp, name: &str, roles: &[(Option<&str>, &[&str], &[&str])]) {
+    let text = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
+    let roles = roles.iter().map(|(group, actions, not_actions)| RoleAssignment {
+        resource_group: group.map(str::to_owned),
+        actions: text(actions),
+        not_actions: text(not_actions),
+    });
+    let account = account(app, name);
+    app.control.set_roles(&account.subscription_id, &account.client_id, roles.collect());
+}
+
+fn fault(app: &TestApp, fault: Value) {
+    app.control.add_fault(serde_json::from_value::<Fault>(fault).unwrap());
+}
+
+fn play(app: &TestApp, route: &str, page: &Value) {
+    let page: Page = serde_json::from_value(page.clone()).unwrap();
+    app.control.play(app.seed.subscription_id, route, vec![page]).unwrap();
+}
+
+#[tokio::test]
+async fn contributor_is_usable_without_any_reason() {
+    let app = TestApp::start().await;
+    for query in ["", "resourceGroup=rancher", "resourceGroup=rancher&resourceGroup=not-there"] {
+        let result = check(&app, "ready", query).await;
+        assert_eq!((&result["verdict"], codes(&result)), (&json!("usable"), vec![]), "{query}: {result}");
+        assert_eq!(result["login"], json!({"status": "accepted", "aadsts": []}));
+        assert_eq!(result["subscriptionState"], "Enabled");
+        let operations = result["operations"].as_array().unwrap();
+        assert!(operations.len() > 20);
+        assert!(operations.iter().all(|operation| operation["status"] == "allowed"), "{result}");
+        let providers = result["providers"].as_array().unwrap();
+        assert!(providers.len() == 5 && providers.iter().all(|provider| provider["registered"] == true));
+        for list in ["assignments", "policies", "unchecked"] {
+            assert_eq!(result[list], json!([]), "{list}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_account_has_its_reasons() {
+    let app = TestApp::start().await;
+    for (name, verdict, expected, words) in [
+        ("expired-secret", "unusable", &["loginRejected"][..], "az ad app credential reset"),
+        ("disabled-app", "unusable", &["loginRejected"], "enable"),
+        ("throttled-login", "limited", &["loginUnavailable"], ""),
+        ("no-role", "unusable", &["noRole"], "--role Reader --scope /subscriptions/"),
+        (
+            "disabled-subscription",
+            "unusable",
+            &["notChecked", "subscriptionReadOnly"],
+            "enable the subscription",
+        ),
+        (
+            "unregistered",
+            "unusable",
+            &["changeDenied", "createDenied", "deleteDenied", "importDenied", "providerUnregistered"],
+            "az provider register --namespace Microsoft.ContainerService",
+        ),
+        ("fresh", "limited", &["providerUnregistered"], "--namespace Microsoft.OperationsManagement"),
+        ("policy", "limited", &["policyDenies"], "az policy assignment show --name require-cost-center"),
+        ("reader", "unusable", &["changeDenied", "createDenied", "deleteDenied", "importDenied"], AKS_ROLE),
+        (
+            "aks-contributor",
+            "limited",
+            &["listDenied", "monitoringDenied", "newResourceGroupDenied", "notChecked", "ownNetworkDenied"],
+            "Network Contributor",
+        ),
+        ("operator", "limited", &["localAccountsDenied"], "Cluster Admin Role"),
+        ("no-command-results", "limited", &["privateClusterDenied"], "--role Reader"),
+        ("china", "usable", &[], ""),
+    ] {
+        let mut credential = body(&account(&app, name));
+        credential["environment"] = json!(account(&app, name).environment);
+        let result = post(&app, &credential, "").await;
+        let found: BTreeSet<&str> = codes(&result).into_iter().collect();
+        assert_eq!(
+            (&result["verdict"], found),
+            (&json!(verdict), expected.iter().copied().collect()),
+            "{name}: {result}"
+        );
+        assert!(result["reasons"].to_string().contains(words), "{name}: {result}");
+    }
+}
+
+#[tokio::test]
+async fn rejected_login_names_its_numbers() {
+    let app = TestApp::start().await;
+    let result = check(&app, "expired-secret", "").await;
+    assert_eq!(result["login"], json!({"status": "rejected", "aadsts": [7_000_222]}));
+    assert_eq!(result["operations"], json!([]));
+    let mut wrong = app.credential(&json!({}));
+    wrong["clientSecret"] = json!("wrong");
+    let result = post(&app, &wrong, "").await;
+    assert_eq!(result["login"]["aadsts"], json!([7_000_215]));
+    assert!(remedy(&result, "loginRejected").contains("the client secret is wrong"), "{result}");
+}
+
+#[tokio::test]
+async fn unknown_subscriptions_and_tenants_are_reasons() {
+    let app = TestApp::start().await;
+    let mut unknown = app.credential(&json!({}));
+    unknown["subscriptionId"] = json!("9d1f3c52-0d2b-4e6a-8c1e-00000000ffff");
+    let result = post(&app, &unknown, "").await;
+    assert_eq!((&result["verdict"], codes(&result)), (&json!("unusable"), vec!["subscriptionUnusable"]));
+    unknown.as_object_mut().unwrap().remove("tenantId");
+    let result = post(&app, &unknown, "").await;
+    assert_eq!((&result["verdict"], codes(&result)), (&json!("unusable"), vec!["tenantUnknown"]));
+    fault(&app, json!({"operation": "subscription", "effect": "cut_before_answer"}));
+    let result = post(&app, &unknown, "").await;
+    assert_eq!((&result["verdict"], codes(&result)), (&json!("limited"), vec!["tenantUnknown"]));
+}
+
+#[tokio::test]
+async fn role_on_a_group_is_checked_there() {
+    let app = TestApp::start().await;
+    let result = check(&app, "group-contributor", "resourceGroup=rancher").await;
+    assert_eq!(result["verdict"], "limited");
+    assert_eq!(codes(&result).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(["notChecked"]));
+    let status = |action: &str, scope_end: &str| {
+        let operations = result["operations"].as_array().unwrap().iter();
+        let mut found = operations.filter(|operation| {
+            operation["action"] == action && operation["scope"].as_str().unwrap().ends_with(scope_end)
+        });
+        found.next().unwrap_or_else(|| panic!("{action} {scope_end}: {result}"))["status"].clone()
+    };
+    assert_eq!(
+        status("Microsoft.ContainerService/managedClusters/write", "/resourceGroups/rancher"),
+        "allowed"
+    );
+    assert_eq!(status("Microsoft.Compute/skus/read", "000001"), "unknown");
+    assert_eq!(status("Microsoft.Resources/subscriptions/read", "000001"), "allowed");
+    // Another group, where it has no role.
+    let result = check(&app, "group-contributor", "resourceGroup=mine").await;
+    assert!(codes(&result).iter().all(|code| *code == "notChecked"), "{result}");
+}
+
+#[tokio::test]
+async fn each_missing_action_has_its_reason_and_smallest_role() {
+    let app = TestApp::start().await;
+    let aks = "Microsoft.ContainerService/managedClusters/";
+    for (not_actions, code, role) in [
+        (&["Microsoft.Compute/skus/read"][..], "listDenied", "Reader"),
+        (&["Microsoft.Resources/subscriptions/resourceGroups/read"], "createDenied", "Reader"),
+        (&[&format!("{aks}agentPools/*")], "changeDenied", AKS_ROLE),
+        (&[&format!("{aks}delete")], "deleteDenied", AKS_ROLE),
+        (&[&format!("{aks}listCluster*")], "importDenied", "Azure Kubernetes Service Cluster Admin Role"),
+        (
+            &[&format!("{aks}listClusterAdminCredential/action")],
+            "localAccountsDenied",
+            "Azure Kubernetes Service Cluster Admin Role",
+        ),
+        (
+            &["Microsoft.Resources/subscriptions/resourceGroups/write"],
+            "newResourceGroupDenied",
+            "Contributor",
+        ),
+        (&["Microsoft.Network/virtualNetworks/subnets/*"], "ownNetworkDenied", "Network Contributor"),
+        (
+            &["Microsoft.OperationalInsights/workspaces/write"],
+            "monitoringDenied",
+            "Log Analytics Contributor",
+        ),
+        (
+            &[&format!("{aks}listClusterUserCredential/action")],
+            "noLocalAccountsDenied",
+            "Azure Kubernetes Service Cluster User Role",
+        ),
+        (
+            &[&format!("{aks}runCommand/action")],
+            "privateClusterDenied",
+            "Azure Kubernetes Service Cluster Admin Role",
+        ),
+    ] {
+        set_roles(&app, "reader", &[(None, &["*"], not_actions)]);
+        let result = check(&app, "reader", "").await;
+        assert!(codes(&result).contains(&code), "{code}: {result}");
+        assert_eq!(result["assignments"][0]["role"], role, "{code}: {result}");
+        let command = result["assignments"][0]["command"].as_str().unwrap();
+        assert!(remedy(&result, code).contains(command), "{code}: {result}");
+        // What Azure would then evaluate: the old role and the new ones.
+        let assignments = result["assignments"].as_array().unwrap().iter();
+        let actions = assignments.flat_map(|assignment| assignment["actions"].as_array().unwrap());
+        let actions: Vec<&str> = actions.map(|action| action.as_str().unwrap()).collect();
+        set_roles(&app, "reader", &[(None, &["*"], not_actions), (None, &actions, &[])]);
+        let result = check(&app, "reader", "").await;
+        assert_eq!((&result["verdict"], codes(&result)), (&json!("usable"), vec![]), "{code}: {result}");
+    }
+}
+
+#[tokio::test]
+async fn command_is_quoted_for_a_shell() {
+    let app = TestApp::start().await;
+    let group = "it's my (group) $(reboot)";
+    // A group of this name exists nowhere else.
+    play(&app, "permissions", &json!({"body": {"value": [{"actions": ["*/read"], "notActions": []}]}}));
+    let query: String =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("resourceGroup", group).finish();
+    let result = check(&app, "reader", &query).await;
+    let commands = result["assignments"].as_array().unwrap().iter();
+    let commands: Vec<&str> = commands.map(|assignment| assignment["command"].as_str().unwrap()).collect();
+    let subscription = app.seed.subscription_id;
+    let scope =
+        format!(r"--scope '/subscriptions/{subscription}/resourceGroups/it'\''s my (group) $(reboot)'");
+    assert!(commands[0].ends_with(&scope), "{commands:?}");
+    // A real shell reads the same words.
+    let script = format!("az() {{ printf '%s\\n' \"$@\"; }}; {}", commands[0]);
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    let expected = format!("/subscriptions/{subscription}/resourceGroups/{group}");
+    assert_eq!(words.lines().last(), Some(expected.as_str()), "{words}");
+    assert_eq!(words.lines().count(), 9, "{words}");
+}
+
+#[tokio::test]
+async fn parts_that_cannot_be_read_are_unknown() {
+    let app = TestApp::start().await;
+    for (operation, part) in [
+        ("permissions", "permissions"),
+        ("provider", "providers"),
+        ("policyAssignments", "policies"),
+        ("subscription", "subscription"),
+    ] {
+        let effect = json!({"status": {"status": 500, "code": "InternalServerError"}});
+        fault(&app, json!({"operation": operation, "effect": effect}));
+        let result = check(&app, "ready", "").await;
+        app.control.clear_faults();
+        assert_eq!(result["verdict"], "limited", "{part}");
+        assert!(codes(&result).iter().all(|code| *code == "notChecked"), "{part}: {result}");
+        let unchecked = result["unchecked"].as_array().unwrap();
+        assert!(!unchecked.is_empty() && unchecked.iter().all(|one| one["part"] == part), "{part}: {result}");
+        assert!(unchecked[0]["reason"].as_str().unwrap().contains("500 (InternalServerError)"), "{result}");
+    }
+    // Azure lists no roles: nothing is known, and nothing is denied.
+    play(&app, "permissions", &json!({"body": {"value": []}}));
+    let result = check(&app, "ready", "").await;
+    assert_eq!((&result["verdict"], codes(&result)), (&json!("limited"), vec!["notChecked"]));
+    let statuses =
+        result["operations"].as_array().unwrap().iter().map(|operation| operation["status"].clone());
+    assert_eq!(statuses.filter(|status| status == "denied").count(), 0);
+}
+
+#[tokio::test]
+async fn policies_are_listed_by_their_effect() {
+    let app = TestApp::start().await;
+    let assignment = |name: &str, definition: &str, mode: &str| {
+        json!({"id": format!("/subscriptions/s/providers/Microsoft.Authorization/policyAssignments/{name}"), "name": name,
+            "properties": {"displayName": format!("The {name}"), "policyDefinitionId": definition, "enforcementMode": mode,
+                "scope": "/subscriptions/s"}})
+    };
+    let built_in =
+        "/providers/Microsoft.Authorization/policyDefinitions/871b6d14-10aa-478d-b590-94f262ecfa99";
+    let missing = "/providers/Microsoft.Authorization/policyDefinitions/other";
+    let initiative =
+        "/providers/Microsoft.Authorization/policySetDefinitions/1f3afdf9-d0c9-4c3d-847f-89da613e70a8";
+    let list = json!({"body": {"value": [
+        assignment("a", built_in, "Default"),
+        assignment("b", built_in, "DoNotEnforce"),
+        assignment("c", missing, "Default"),
+        assignment("d", initiative, "Default"),
+        assignment("e", "../../secrets", "Default"),
+    ]}});
+    play(&app, "policyAssignments", &list);
+    let result = check(&app, "ready", "").await;
+    assert_eq!((&result["verdict"], codes(&result)), (&json!("limited"), vec!["policyDenies"]), "{result}");
+    let policies = result["policies"].as_array().unwrap().iter();
+    let policies: Vec<_> = policies
+        .map(|policy| (policy["name"].as_str().unwrap(), policy["effect"].as_str().unwrap()))
+        .collect();
+    assert_eq!(policies, [("a", "deny"), ("c", "unknown"), ("d", "unknown"), ("e", "unknown")]);
+    assert!(
+        result["policies"][1]["reason"].as_str().unwrap().contains("404 (PolicyDefinitionNotFound)"),
+        "{result}"
+    );
+}
+
+#[tokio::test]
+async fn slow_azure_leaves_parts_unknown_within_the_limit() {
+    let app = TestApp::start().await;
+    fault(&app, json!({"operation": "permissions", "latency_ms": 60_000}));
+    let begun = Instant::now();
+    let result = check(&app, "ready", "resourceGroup=rancher").await;
+    assert!(begun.elapsed() < Duration::from_secs(13), "{:?}", begun.elapsed());
+    app.control.clear_faults();
+    assert_eq!((codes(&result), result["unchecked"].as_array().unwrap().len()), (vec!["notChecked"], 2));
+    assert_eq!(result["providers"][0]["registered"], true);
+}
+
+#[tokio::test]
+async fn throttled_azure_is_not_waited_for() {
+    let app = TestApp::start().await;
+    let begun = Instant::now();
+    let result = check(&app, "throttled", "").await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(result["verdict"], "limited");
+    assert!(codes(&result).iter().all(|code| *code == "notChecked"), "{result}");
+}
+
+#[tokio::test]
+async fn at_most_four_requests_run_at_once() {
+    let app = TestApp::start().await;
+    let latency = 150;
+    for operation in ["permissions", "provider", "policyAssignments"] {
+        fault(&app, json!({"operation": operation, "latency_ms": latency}));
+    }
+    let query: Vec<String> = (0..10).map(|number| format!("resourceGroup=group-{number}")).collect();
+    let begun = Instant::now();
+    check(&app, "ready", &query.join("&")).await;
+    // 11 lists of permissions, 11 of policies and 5 providers, four at a time.
+    let rounds = u32::try_from((11_u64 + 11 + 5).div_ceil(4)).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", begun.elapsed());
+    let logins = app.upstream().iter().filter(|request| request.contains("/token")).count();
+    assert_eq!(logins, 1);
+}
+
+async fn get(app: &TestApp, id: &str, token: &str) -> Answer {
+    app.get(&format!("/api/v1/credentials/{id}/check")).token(token).send().await
+}
+
+#[tokio::test]
+async fn stored_credential_is_checked_for_those_who_may_use_it() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+    let id = app.stored_credential(&ann).await;
+    let bare = id.split_once(':').unwrap().1;
+    for (id, token, status) in [
+        (&*id, &ann, 200),
+        (bare, &ann, 200),
+        (&id, &app.admin, 200),
+        (&id, &bob, 404),
+        ("cc-zzzzz", &ann, 404),
+        ("cattle-global-data:cc-zzzzz", &ann, 404),
+        ("other:", &ann, 404),
+        (&id, &"wrong".to_owned(), 401),
+    ] {
+        let answer = get(&app, id, token).await;
+        assert_eq!(answer.status, status, "{id}: {}", answer.text());
+    }
+    let result = get(&app, &id, &ann).await.json();
+    assert_eq!(
+        (&result["verdict"], &result["subscriptionId"]),
+        (&json!("usable"), &json!(app.seed.subscription_id))
+    );
+    assert_eq!(app.post(&format!("/api/v1/credentials/{id}/check")).send().await.status, 405);
+}
+
+#[tokio::test]
+async fn secret_that_cannot_be_decrypted_is_a_reason() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    app.execute("update credentials set ciphertext = x'00'").await;
+    let result = get(&app, &id, &app.admin).await;
+    assert_eq!(result.status, 200, "{}", result.text());
+    let result = result.json();
+    assert_eq!((&result["verdict"], codes(&result)), (&json!("unusable"), vec!["secretUnreadable"]));
+}
+
+#[tokio::test]
+async fn uses_are_audited() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+    let id = app.stored_credential(&ann).await;
+    get(&app, &id, &ann).await;
+    fault(&app, json!({"operation": "token", "effect": {"status": {"status": 503}}}));
+    get(&app, &id, &ann).await;
+    get(&app, &id, &bob).await;
+    app.clock.advance(Duration::from_secs(10));
+    let mut outcomes = BTreeSet::new();
+    for _ in 0..100 {
+        let answer = app.get("/api/v1/audit?action=checkCredential").send().await.json();
+        outcomes = answer["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| record["outcome"].as_str().unwrap().to_owned())
+            .collect();
+        if outcomes.len() == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(outcomes, ["done", "failed", "refused"].map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn malformed_requests_name_the_field() {
+    let app = TestApp::start().await;
+    let many: Vec<String> = (0..11).map(|number| format!("resourceGroup=group-{number}")).collect();
+    let long = format!("resourceGroup={}", "x".repeat(91));
+    for (query, field) in [
+        ("group=a", "group"),
+        ("resourceGroup=a%2Fb", "resourceGroup"),
+        (&*long, "resourceGroup"),
+        (&many.join("&"), "resourceGroup"),
+    ] {
+        let answer = app
+            .post(&format!("/api/v1/credentials/check?{query}"))
+            .json(&app.credential(&json!({})))
+            .send()
+            .await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["fieldName"]), (422, &json!(field)), "{query}");
+    }
+    for field in ["subscriptionId", "clientId", "clientSecret"] {
+        let mut credential = app.credential(&json!({}));
+        credential.as_object_mut().unwrap().remove(field);
+        let answer = app.post("/api/v1/credentials/check").json(&credential).send().await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["fieldName"]), (422, &json!(field)));
+    }
+    assert_eq!(app.post("/api/v1/credentials/check").body("{").send().await.status, 422);
+    assert_eq!(app.post("/api/v1/credentials/check").anonymous().send().await.status, 401);
+}
