@@ -28,7 +28,7 @@ const MAX_HEADER_LEN: usize = 256;
 /// The length of the encrypted data key.
 const WRAPPED_KEY_LEN: usize = 60;
 /// The time for which a start waits for the lists. They arrive a little later if there are many.
-const RESTORE_TIMEOUT: Duration = Duration::from_millis(100);
+const RESTORE_TIMEOUT: Duration = Duration::from_millis(80);
 /// Interval of saving changes.
 pub(super) const SAVE_INTERVAL: Duration = Duration::from_mins(1);
 
