@@ -77,7 +77,7 @@ fn logins(requests: &[String]) -> usize {
 async fn lists_are_served_after_a_restart_with_their_age() {
     let before = loaded().await;
     let known = list(&before, VM_SIZES).await;
-    before.clock.advance(Duration::from_secs(60));
+    before.clock.advance(Duration::from_mins(1));
     before.app.save_lists().await;
     let after = restart(&before).await;
     after.clock.advance(Duration::from_secs(30));

@@ -13,7 +13,7 @@ fn codes(region: &Value) -> Vec<&str> {
 
 impl World {
     /// Offers AKS in these regions only, from now on.
-    async fn play_provider(&self, locations: &[&str]) {
+    fn play_provider(&self, locations: &[&str]) {
         let body = json!({"namespace": "Microsoft.ContainerService", "registrationState": "Registered",
             "resourceTypes": [{"resourceType": "managedClusters", "locations": locations}]});
         let page = serde_json::from_value(json!({"body": body})).unwrap();
@@ -96,7 +96,7 @@ async fn each_reason_is_given_and_can_be_absent() {
             "{query}"
         );
     }
-    world.play_provider(&["West US"]).await;
+    world.play_provider(&["West US"]);
     let regions = world.regions("region=eastus,westus").await;
     assert_eq!(codes(&regions[1]), ["aksNotInRegion"], "{regions:?}");
     world.refuse("kubernetesVersions", 500, "InternalServerError");

@@ -181,7 +181,7 @@ async fn versions_that_cannot_be_had_block() {
     }
     let page: Page = serde_json::from_str(&json!({"body": list}).to_string()).unwrap();
     it.app.control.play(&it.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
-    it.app.clock.advance(std::time::Duration::from_secs(16 * 60));
+    it.app.clock.advance(std::time::Duration::from_mins(16));
     assert_eq!(hops(&it, &id, "1.34.3").await, "1.33.6 1.34.3!upgradeNotOffered");
     assert_eq!(hops(&it, &id, "1.33.6").await, "1.33.6 system=1.33.6");
 }

@@ -111,7 +111,7 @@ async fn transient_errors_have_own_statuses_and_retry_after() {
         );
         assert!(!answer.json()["hint"].as_str().unwrap().is_empty());
         // After a 429, no such request is sent until then.
-        app.clock.advance(Duration::from_secs(120));
+        app.clock.advance(Duration::from_mins(2));
     }
     for after in ["aksLocations", "aksRegions"] {
         let body = account(&app, "throttled-login", &Value::Null);

@@ -1,13 +1,9 @@
 //! `GET /api/v1/credentials/{id}/check` and `POST /api/v1/credentials/check`: what a credential can do, before anything is
 //! created.
 
-use std::sync::Arc;
+mod result;
 
 use aks::ids::CREDENTIAL_NAMESPACE;
-use aks::rights::{
-    AssessedOperation, AssignedPolicy, Condition, Decision, PolicyEffect, Purpose, Registration,
-    RoleAssignment, Unchecked,
-};
 use axum::extract::{FromRef, Path, Request, State};
 use axum::response::Response;
 use azure::Discovery;

@@ -1,7 +1,8 @@
 //! The response to a check of a credential.
 
 use aks::rights::{
-    AssessedOperation, AssignedPolicy, Decision, PolicyEffect, Registration, RoleAssignment, Unchecked,
+    AssessedOperation, AssignedPolicy, Condition, Decision, PolicyEffect, Purpose, Registration,
+    RoleAssignment, Unchecked,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
