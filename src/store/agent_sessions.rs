@@ -1,4 +1,4 @@
-//! Table `agent_sessions`: which server has a usable session of a cluster's agent.
+//! Table `agent_sessions`: the servers that have a usable session of a cluster's agent.
 
 use super::{Error, Store};
 
@@ -13,7 +13,7 @@ pub struct AgentSessionRow {
 
 record!(AgentSessionRow, "agent_sessions", cluster_id, address);
 
-/// Records that a server has a session of a cluster; nothing if one of them is gone.
+/// Records that a server has a session of a cluster, if both still exist.
 pub async fn put(store: &Store, cluster_id: &str, replica_id: &str) -> Result<(), Error> {
     let sql = "insert into agent_sessions (cluster_id, replica_id)
                select c.id, r.id from clusters c, replicas r where c.id = $1 and r.id = $2
@@ -21,7 +21,7 @@ pub async fn put(store: &Store, cluster_id: &str, replica_id: &str) -> Result<()
     store.execute(sql, args![cluster_id, replica_id]).await.map(drop)
 }
 
-/// Records that a server has no session of a cluster any more.
+/// Records that a server no longer has a session of a cluster.
 pub async fn delete(store: &Store, cluster_id: &str, replica_id: &str) -> Result<(), Error> {
     let sql = "delete from agent_sessions where cluster_id = $1 and replica_id = $2";
     store.execute(sql, args![cluster_id, replica_id]).await.map(drop)

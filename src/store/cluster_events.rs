@@ -1,6 +1,6 @@
-//! Table `cluster_events`: the events of clusters, for subscribers. A subscriber that has read up to an ID misses nothing:
-//! events are added only in a transaction that holds the cluster's row, and each gets an ID greater than those that the
-//! cluster has, whatever the clocks of the servers are.
+//! Table `cluster_events`: the events of clusters, for subscribers. A subscriber that has read up to an ID misses no event:
+//! events are added only in a transaction that locks the cluster's row, and each gets an ID greater than the existing ones of
+//! the cluster, regardless of the clocks of the servers.
 
 use uuid::Uuid;
 
@@ -13,15 +13,15 @@ use super::{Error, Store};
 pub struct ClusterEventRow {
     /// A UUID of version 7.
     pub id: String,
-    /// The cluster, which may have been removed.
+    /// The cluster, which may have been deleted.
     pub cluster_id: String,
     /// Milliseconds since 1970.
     pub at_ms: i64,
     /// The kind, one word.
     pub kind: String,
-    /// The text for users.
+    /// The message for users.
     pub message: String,
-    /// JSON: the same for programs.
+    /// The same as JSON, for programs.
     pub data: String,
 }
 
@@ -34,9 +34,9 @@ pub struct NewClusterEvent {
     pub at_ms: i64,
     /// The kind, one word.
     pub kind: String,
-    /// The text for users.
+    /// The message for users.
     pub message: String,
-    /// JSON: the same for programs.
+    /// The same as JSON, for programs.
     pub data: String,
 }
 
@@ -47,7 +47,7 @@ impl Transaction<'_> {
         Ok(self.lock::<String>(sql, cluster_id).await?.is_some())
     }
 
-    /// Adds events to a cluster whose row this transaction holds. A NUL in their texts is replaced, so that no event is lost.
+    /// Adds events to a cluster whose row this transaction has locked. Replaces NUL in their strings, so that no event is lost.
     pub(super) async fn add_cluster_events(
         &mut self,
         cluster_id: &str,
@@ -82,7 +82,7 @@ pub async fn append(store: &Store, cluster_id: &str, events: &[NewClusterEvent])
     Ok(exists)
 }
 
-/// A new ID greater than `last`. Clocks of two servers differ, and a clock may be set back.
+/// A new ID greater than `last`. The clocks of two servers differ, and a clock may be set back.
 fn id_after(last: Option<&str>) -> String {
     let new = Uuid::now_v7();
     let last = last.and_then(|id| Uuid::parse_str(id).ok()).filter(|last| *last >= new);
@@ -101,14 +101,14 @@ pub async fn list(
     store.fetch_all(sql, args![cluster_id, after, limit]).await
 }
 
-/// Deletes at most `limit` events from before `before_ms`; returns their number.
+/// Deletes at most `limit` events older than `before_ms`; returns their number.
 pub async fn prune(store: &Store, before_ms: i64, limit: u32) -> Result<u64, Error> {
     let sql = "delete from cluster_events where id in
                (select id from cluster_events where at_ms < $1 order by id limit $2)";
     store.execute(sql, args![before_ms, limit]).await
 }
 
-/// Deletes all but the `keep` newest events of each cluster, at most `limit` in all; returns their number.
+/// Deletes all but the `keep` newest events of each cluster, at most `limit` in total; returns their number.
 pub async fn prune_to(store: &Store, keep: u32, limit: u32) -> Result<u64, Error> {
     let sql = "delete from cluster_events where id in
                (select id from (select id, row_number() over (partition by cluster_id order by id desc) as place
@@ -116,7 +116,7 @@ pub async fn prune_to(store: &Store, keep: u32, limit: u32) -> Result<u64, Error
     store.execute(sql, args![keep, limit]).await
 }
 
-/// Deletes the events of a removed cluster, whose ID a new one may get: IDs are random.
+/// Deletes the events of a deleted cluster. Its ID is random, and a new cluster may get the same one.
 pub async fn forget(store: &Store, cluster_id: &str) -> Result<(), Error> {
     let sql = "delete from cluster_events where cluster_id = $1
                and not exists (select 1 from clusters where id = $1)";

@@ -1,5 +1,5 @@
-//! Table `clusters`: cluster objects, with the desired spec and the status as JSON. The functions of the worker are in
-//! `work` and `rollouts`.
+//! Table `clusters`: cluster objects, with the desired spec and the status as JSON. The worker's functions are in `work` and
+//! `rollouts`.
 
 use super::transaction::Transaction;
 use super::{AuditRow, Error, Store, Unique};
@@ -20,31 +20,31 @@ pub use work::{
 pub struct ClusterRow {
     /// `c-xxxxx`
     pub id: String,
-    /// Never given to another object.
+    /// A UUID that is never reused.
     pub uuid: String,
     /// The ID of the owner.
     pub owner: String,
     /// The display name.
     pub name: String,
-    /// JSON: the whole body that users see and change (description, labels, annotations, aksConfig, …).
+    /// JSON: the complete body that users read and change (description, labels, annotations, aksConfig, …).
     pub spec: String,
-    /// The stored credential it uses (`cc-xxxxx`, without namespace); that row must exist.
+    /// The stored credential (`cc-xxxxx`, without namespace); its row must exist.
     pub credential_id: Option<String>,
-    /// Subscription, resource group and name of the AKS cluster in lower case, with `/` between: the object's claim on it,
-    /// unique unless `None`.
+    /// Subscription, resource group and name of the AKS cluster in lower case, separated by `/`: the object's claim on that
+    /// cluster, unique unless `None`.
     pub aks_identity: Option<String>,
-    /// Whether Azure has responded to the object's credential before [`Self::aks_identity`] was written. Versions before this
+    /// Whether Azure had responded to the object's credential before [`Self::aks_identity`] was written. Versions before this
     /// column wrote it without a request; a proved claim replaces such a claim, unless something was created in Azure.
     pub identity_proved: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
     /// Milliseconds since 1970.
     pub updated_ms: i64,
-    /// Increases by one with every change of the columns above and the three that follow; a new row has 1.
+    /// Increases by one with every change of the columns above and of the next three; starts at 1.
     pub version: i64,
-    /// Increases by one with every change of the desired spec; a new row has 1.
+    /// Increases by one with every change of the desired spec; starts at 1.
     pub generation: i64,
-    /// When its removal was requested, in milliseconds since 1970.
+    /// When its deletion was requested, in milliseconds since 1970.
     pub removing_ms: Option<i64>,
     /// JSON: the review of the specification when it was saved.
     pub review: Option<String>,
@@ -52,7 +52,7 @@ pub struct ClusterRow {
     pub work: WorkColumns,
 }
 
-/// Every column of a row.
+/// All columns of a row.
 macro_rules! columns {
     () => {
         "id, uuid, owner, name, spec, credential_id, aks_identity, identity_proved, created_ms, updated_ms, version, \
@@ -68,7 +68,7 @@ macro_rules! select {
     };
 }
 
-/// The condition that a claim counts: Azure proved it, or something was created with it.
+/// The condition for a valid claim: Azure proved it, or something was created with it.
 macro_rules! is_proved {
     () => {
         "(identity_proved or claimed or activated_ms is not null)"
@@ -95,7 +95,7 @@ record!(
     work,
 );
 
-/// The clusters among which a name is to be unique, in whatever letter case. There is no unique index on names: users do
+/// The clusters among which a name must be unique, ignoring letter case. There is no unique index on names, because users do
 /// not see each other's clusters.
 #[derive(Clone, Copy, Debug)]
 pub enum NameScope<'a> {
@@ -114,7 +114,7 @@ impl<'a> NameScope<'a> {
     }
 }
 
-/// The names in which one is to be unique; letter case is compared here, because SQLite folds only ASCII.
+/// The other names in a scope. Letter case is compared in Rust, because SQLite folds only ASCII.
 const OTHER_NAMES: &str =
     "select name from clusters where id <> $1 and (cast($2 as text) is null or owner = $2
     or exists (select 1 from cluster_members m where m.cluster_id = clusters.id and m.user_id = $2))";
@@ -124,7 +124,7 @@ fn contains_name(names: &[String], name: &str) -> bool {
     names.iter().any(|other| other.to_lowercase() == lower)
 }
 
-/// Whether a cluster other than `own_id` has that name.
+/// Whether a cluster other than `own_id` has this name.
 pub async fn is_name_taken(
     store: &Store,
     name: &str,
@@ -135,16 +135,16 @@ pub async fn is_name_taken(
     Ok(contains_name(&others, name))
 }
 
-/// Takes an AKS cluster away from objects whose claim does not count, for one whose claim does.
+/// Releases an AKS cluster from objects with an invalid claim, for an object with a valid one.
 const RELEASE_UNPROVED: &str = concat!(
     "update clusters set aks_identity = null where aks_identity = $1 and id <> $2 and not ",
     is_proved!()
 );
 
-/// Rules for a row that is about to be written.
+/// Checks before a row is written.
 impl Transaction<'_> {
-    /// Fails if the name is taken, and keeps it from being taken until the transaction ends. A proved claim takes the AKS
-    /// cluster from one that does not count.
+    /// Fails if the name is taken, and reserves it until the transaction ends. A proved claim replaces an invalid one on the same
+    /// AKS cluster.
     async fn prepare_cluster(
         &mut self,
         cluster: &ClusterRow,
@@ -163,7 +163,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Fails unless clusters may begin to use the credential of the row.
+    /// Fails if clusters may not start to use the credential of the row.
     async fn check_credential(&mut self, cluster: &ClusterRow) -> Result<(), Error> {
         match &cluster.credential_id {
             Some(id) if !self.is_usable(id).await? => {
@@ -174,11 +174,11 @@ impl Transaction<'_> {
     }
 }
 
-/// Adds a cluster, with the work that is to be done. A proved claim takes the AKS cluster from one that does not count.
+/// Adds a cluster and schedules its work. A proved claim replaces an invalid one on the same AKS cluster.
 ///
 /// # Errors
-/// [`Error::Duplicate`] if the ID or the AKS cluster is taken, or the name in `unique_name`; [`Error::Dangling`] if the
-/// credential does not exist or its deletion is pending; [`Error::NoOwner`] if the owner is disabled or removed.
+/// [`Error::Duplicate`] if the ID, the AKS cluster, or the name in `unique_name` is taken; [`Error::Dangling`] if the credential
+/// does not exist or its deletion is pending; [`Error::NoOwner`] if the owner is disabled or was deleted.
 pub async fn insert(
     store: &Store,
     cluster: &ClusterRow,
@@ -237,18 +237,18 @@ pub async fn using_credential(store: &Store, credential_id: &str) -> Result<Vec<
     store.fetch_all(select!("where credential_id = $1 order by created_ms, id"), args![credential_id]).await
 }
 
-/// The cluster whose claim on an AKS cluster counts, by [`ClusterRow::aks_identity`].
+/// The cluster with a valid claim on an AKS cluster, by [`ClusterRow::aks_identity`].
 pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<ClusterRow>, Error> {
     let sql = concat!("select ", columns!(), " from clusters where aks_identity = $1 and ", is_proved!());
     store.fetch_optional(sql, args![identity]).await
 }
 
-/// Replaces what users change in a row that was read as `cluster.version` (ID, UUID, owner, creation time and the worker's
-/// columns stay), and brings the worker's next run forward; returns the new version. A change to another credential names the
-/// previous one in [`Records::erasure`].
+/// Replaces the columns of users in a row that was read as `cluster.version` (ID, UUID, owner, creation time and the worker's
+/// columns are unchanged), and brings the worker's next run forward; returns the new version. If the credential changes,
+/// [`Records::erasure`] names the previous one.
 ///
 /// # Errors
-/// [`Error::Conflict`] if the stored version is another one or the row is gone; otherwise as [`insert`].
+/// [`Error::Conflict`] if the stored version differs or the row was deleted; otherwise as [`insert`].
 pub async fn update(
     store: &Store,
     cluster: &ClusterRow,
@@ -291,7 +291,7 @@ pub async fn update(
     Ok(cluster.version + 1)
 }
 
-/// Deletes a cluster regardless of its lease, with the event and the audit records that `records` makes of its last row;
+/// Deletes a cluster regardless of its lease, and adds the event and the audit records that `records` returns for its last row;
 /// returns that row.
 pub async fn remove<R: Into<RemovalRecords>>(
     store: &Store,

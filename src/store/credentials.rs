@@ -1,5 +1,5 @@
-//! Table `credentials`: stored cloud credentials, with their encrypted secret. Nothing here can decrypt it. Deleting them is
-//! in `deletion`.
+//! Table `credentials`: stored cloud credentials with their encrypted secrets, which this module cannot decrypt. Deletion is in
+//! `deletion`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ mod deletion;
 
 pub use deletion::{Deletion, Erasure, PendingRow, UsingCluster, delete, erase, erase_unused, pending};
 
-/// A cloud credential of Azure. A field that the user did not give is `None`.
+/// A cloud credential of Azure. A field that the user has not set is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CredentialRow {
     /// `cc-xxxxx`, without the namespace, which is always [`aks::ids::CREDENTIAL_NAMESPACE`].
     pub id: String,
-    /// Never given to another object.
+    /// A UUID that is never reused.
     pub uuid: String,
     /// The ID of the owner.
     pub owner: String,
@@ -32,20 +32,20 @@ pub struct CredentialRow {
     pub tenant_id: Option<String>,
     /// The Azure subscription.
     pub subscription_id: Option<String>,
-    /// The application (service principal).
+    /// The ID of the application (service principal).
     pub client_id: Option<String>,
-    /// `AzurePublicCloud` and so on, as the user spelled it.
+    /// `AzurePublicCloud` and so on, as the user wrote it.
     pub environment: Option<String>,
-    /// The encrypted client secret, if there is one.
+    /// The encrypted client secret, if set.
     pub secret: Option<SealedColumns>,
     /// Milliseconds since 1970.
     pub created_ms: i64,
     /// Milliseconds since 1970.
     pub updated_ms: i64,
-    /// When its deletion was accepted while clusters use it, in milliseconds since 1970. From then on only these clusters may
-    /// use it.
+    /// When its deletion was accepted while clusters used it, in milliseconds since 1970. After that, only these clusters may use
+    /// it.
     pub deleted_ms: Option<i64>,
-    /// Increases by one with every change; a new row has 1.
+    /// Increases by one with every change; starts at 1.
     pub version: i64,
 }
 
@@ -119,7 +119,7 @@ use select;
 /// Adds a credential.
 ///
 /// # Errors
-/// [`Error::Duplicate`] if the ID is taken, [`Error::NoOwner`] if the owner is disabled or removed.
+/// [`Error::Duplicate`] if the ID is taken; [`Error::NoOwner`] if the owner is disabled or was deleted.
 pub async fn insert(store: &Store, credential: &CredentialRow, audit: &AuditRow) -> Result<(), Error> {
     let sql = "insert into credentials (id, uuid, owner, name, description, labels, annotations, tenant_id,
                subscription_id, client_id, environment, key_id, wrapped_key, ciphertext, created_ms, updated_ms, version)
@@ -150,12 +150,12 @@ pub async fn insert(store: &Store, credential: &CredentialRow, audit: &AuditRow)
     transaction.commit_with(audit).await
 }
 
-/// A credential by its ID (without namespace), also one whose deletion is pending.
+/// A credential by its ID (without namespace), even if its deletion is pending.
 pub async fn get(store: &Store, id: &str) -> Result<Option<CredentialRow>, Error> {
     store.fetch_optional(select!("where id = $1"), args![id]).await
 }
 
-/// All credentials except those whose deletion is pending, or those of one owner (a user ID), oldest first.
+/// All credentials, or those of one owner (a user ID), without those whose deletion is pending; oldest first.
 pub async fn list(store: &Store, owner: Option<&str>) -> Result<Vec<CredentialRow>, Error> {
     let sql = select!(
         "where deleted_ms is null and (cast($1 as text) is null or owner = $1) order by created_ms, id"
@@ -163,11 +163,11 @@ pub async fn list(store: &Store, owner: Option<&str>) -> Result<Vec<CredentialRo
     store.fetch_all(sql, args![owner]).await
 }
 
-/// Replaces a row that was read as `credential.version` (ID, UUID, owner and creation time stay); returns its new version.
-/// With `only_unused`, the change is rejected while a cluster uses the credential.
+/// Replaces a row that was read as `credential.version` (ID, UUID, owner and creation time are unchanged); returns its new
+/// version. With `only_unused`, fails while a cluster uses the credential.
 ///
 /// # Errors
-/// [`Error::Conflict`] if the stored version is another one or the row is gone, [`Error::InUse`] if a cluster uses it.
+/// [`Error::Conflict`] if the stored version differs or the row was deleted; [`Error::InUse`] if a cluster uses it.
 pub async fn update(
     store: &Store,
     credential: &CredentialRow,
@@ -177,7 +177,7 @@ pub async fn update(
     let id = &credential.id;
     let mut transaction = store.begin().await?;
     if only_unused {
-        // A cluster that is being created holds a weaker lock on its credential, so that each waits for the other.
+        // A transaction that adds a cluster holds a weaker lock on its credential, so each of the two waits for the other.
         let lock = locking!("select id from credentials where id = $1", " for update");
         transaction.lock::<String>(lock, id).await?;
         if transaction.exists("select id from clusters where credential_id = $1 limit 1", args![id]).await? {
@@ -231,7 +231,7 @@ pub async fn sealed_by(
 }
 
 /// Up to `limit` secrets that are encrypted with another key than `key_id`, after the ID `after` (`""` for the first): ID,
-/// version and columns, in the order of IDs.
+/// version and columns, by ID.
 pub async fn sealed_by_others(
     store: &Store,
     key_id: &str,
@@ -243,8 +243,8 @@ pub async fn sealed_by_others(
     store.fetch_all(sql, args![key_id, after, limit]).await
 }
 
-/// Replaces only the encrypted columns of a row that was read as `version`, and increases the version, so that a change
-/// made from the old row cannot restore the old key; false if the row has another version by now.
+/// Replaces only the encrypted columns of a row that was read as `version`, and increases the version, so that an update based
+/// on the old row cannot restore the old key; false if the stored version differs.
 pub async fn rewrap(store: &Store, id: &str, version: i64, sealed: &SealedColumns) -> Result<bool, Error> {
     let sql = "update credentials set key_id = $3, wrapped_key = $4, ciphertext = $5, version = version + 1
                where id = $1 and version = $2";

@@ -1,4 +1,4 @@
-//! Connections: opening a database, and its limits.
+//! Opens a database, and limits its connections.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -26,14 +26,14 @@ pub enum Kind {
     Postgres,
 }
 
-/// The limits of the connections.
+/// Connection limits.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The maximum number of connections to PostgreSQL, or of readers of SQLite, which has one more connection for writing.
+    /// The maximum number of connections to PostgreSQL, or of SQLite readers; SQLite has one more connection for writing.
     pub max_connections: u32,
-    /// The time limit for getting a connection, after which the database counts as unavailable.
+    /// The time limit for getting a connection. When it is exceeded, the database is reported as unavailable.
     pub acquire_timeout: Duration,
-    /// The maximum size of a SQLite file in pages of 4 KiB, after which its disk counts as full. `None` is no limit.
+    /// The maximum size of a SQLite file in pages of 4 KiB. When it is reached, the disk is reported as full. `None` is no limit.
     pub max_pages: Option<u32>,
 }
 
@@ -50,8 +50,8 @@ pub struct Store {
     changes: Arc<AtomicU64>,
 }
 
-/// Increases [`Store::version`] when it is dropped, also after a change that failed or was cancelled: it may still have been
-/// written.
+/// Increases [`Store::version`] when it is dropped, even if the change failed or was cancelled, because it may have been written
+/// nevertheless.
 pub(super) struct CountedChange<'a>(&'a AtomicU64);
 
 impl Drop for CountedChange<'_> {
@@ -60,8 +60,8 @@ impl Drop for CountedChange<'_> {
     }
 }
 
-/// SQLite allows one writer at a time. With a single connection for writing, writers wait for it in order, instead of polling
-/// SQLite and failing with `database is locked`.
+/// SQLite allows one writer at a time. With a single connection for writing, writers wait in order, and do not poll SQLite and
+/// fail with `database is locked`.
 #[derive(Clone, Debug)]
 pub(super) enum Db {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
@@ -69,10 +69,9 @@ pub(super) enum Db {
 }
 
 impl Store {
-    /// Opens the database at `url`: `sqlite:<path>`, `sqlite://<path>` (percent-encoded, see [`sqlite_url`]) or
-    /// `postgres://…` with libpq's parameters (`sslmode`, `sslrootcert`, `options`, …). A missing SQLite file is created,
-    /// readable and writable by its owner only; its directory must exist. The schema is not changed: see
-    /// [`Store::migrate`].
+    /// Opens the database at `url`: `sqlite:<path>`, `sqlite://<path>` (percent-encoded, see [`sqlite_url`]) or `postgres://…`
+    /// with libpq's parameters (`sslmode`, `sslrootcert`, `options`, …). Creates a missing SQLite file, readable and writable
+    /// only by its owner; its directory must exist. Does not change the schema: see [`Store::migrate`].
     pub async fn connect(url: &str, options: &Options) -> Result<Self, Error> {
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => Self::connect_sqlite(url, options).await,
@@ -94,11 +93,11 @@ impl Store {
         let file = file
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
-            // A checkpoint waits for the disk. With the default of 1,000 pages (4 MB), frequent use of credentials causes several
-            // of them a second.
+            // A checkpoint waits for the disk. The default of 1,000 pages (4 MB) causes several checkpoints a second if
+            // credentials are used frequently.
             .pragma("wal_autocheckpoint", "4000")
             .busy_timeout(options.acquire_timeout);
-        // A connection is a thread and an open file, which cannot become stale: connections are neither closed nor tested.
+        // A connection is a thread and an open file, which cannot become stale, so connections are neither closed nor tested.
         let pool = || {
             SqlitePoolOptions::new()
                 .acquire_timeout(options.acquire_timeout)
@@ -110,8 +109,8 @@ impl Store {
             Some(pages) => file.clone().pragma("max_page_count", pages.to_string()),
             None => file.clone(),
         };
-        // When the disk is full, SQLite rolls back by itself, but sqlx assumes that the transaction is still open. No other
-        // transaction could start on this connection, so it is closed.
+        // When the disk is full, SQLite rolls back automatically, but sqlx assumes that the transaction is still open. The
+        // connection could start no other transaction, so it is closed.
         let writer = pool()
             .max_connections(1)
             .after_release(|connection, _| {
@@ -152,8 +151,8 @@ impl Store {
         }
     }
 
-    /// A number that every write through this store or its clones increases, except writes to the audit log. Data that was
-    /// read after getting the version is current while the version stays the same, if no other server writes.
+    /// A number that increases with every write through this store or its clones, except writes to the audit log. Data that was
+    /// read after getting the version is current while the version is unchanged, if no other server writes.
     pub fn version(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
@@ -186,7 +185,7 @@ impl Store {
         }
     }
 
-    /// Waits until no connection is in use, and closes all. Later calls fail as unavailable.
+    /// Waits until no connection is in use, and closes all. Later calls fail with [`Error::Unavailable`].
     pub async fn close(&self) {
         match &self.db {
             Db::Sqlite { writer, readers } => {
@@ -204,7 +203,7 @@ pub fn sqlite_url(path: &Path) -> String {
     format!("sqlite://{}", utf8_percent_encode(&path.to_string_lossy(), &SPECIAL))
 }
 
-/// Creates the file for its owner only. SQLite gives its `-wal` and `-shm` files the same permissions.
+/// Creates the file with access for its owner only. SQLite gives its `-wal` and `-shm` files the same permissions.
 fn create_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }

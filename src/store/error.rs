@@ -1,4 +1,4 @@
-//! Errors of the database: by what a caller can do about them, with the driver's error as the cause.
+//! Errors of the database by remedy, with the driver's error as the cause.
 
 use std::fmt;
 use std::io;
@@ -23,7 +23,7 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
-    /// No connection, none free in time, or a server that is starting or stopping: transient.
+    /// No connection, no free one in time, or a server that is starting or stopping. Transient.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
     /// The disk of the database is full; nothing was written.
@@ -40,7 +40,7 @@ pub enum Error {
     Conflict {
         /// The table of the row.
         table: &'static str,
-        /// The id of the row.
+        /// The ID of the row.
         id: String,
     },
     /// The row references a missing one; nothing was written.
@@ -48,22 +48,22 @@ pub enum Error {
     Dangling {
         /// The table of the row.
         table: &'static str,
-        /// The id of the row.
+        /// The ID of the row.
         id: String,
     },
     /// The owner of the row does not exist or is disabled; nothing was written.
     #[error("the owner {id} does not exist or is disabled")]
     NoOwner {
-        /// The user.
+        /// The ID of the user.
         id: String,
     },
     /// The user is disabled; nothing was written.
     #[error("the user {id} is disabled")]
     Disabled {
-        /// The user.
+        /// The ID of the user.
         id: String,
     },
-    /// No other administrator is enabled; nothing was written.
+    /// No other enabled administrator exists; nothing was written.
     #[error("the last enabled administrator cannot be disabled, removed or demoted")]
     LastAdministrator,
     /// Another row references this one; nothing was deleted.
@@ -71,22 +71,22 @@ pub enum Error {
     InUse {
         /// The table of the row.
         table: &'static str,
-        /// The id of the row.
+        /// The ID of the row.
         id: String,
     },
-    /// A string has the character NUL, which PostgreSQL cannot store; rejected on both databases.
+    /// A string contains the character NUL. PostgreSQL cannot store it; both databases reject it.
     #[error("a string with the character NUL cannot be stored")]
     Nul,
-    /// A stored value cannot be read back.
+    /// A stored value cannot be parsed.
     #[error("column {column} of row {row} in table {table} cannot be read")]
     Corrupt {
         /// The table.
         table: &'static str,
         /// The column.
         column: &'static str,
-        /// The id of the row.
+        /// The ID of the row.
         row: String,
-        /// The cause, which never shows the value.
+        /// The cause, without the value.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database belongs to the other kind of server (sandbox or real Azure).
@@ -152,7 +152,7 @@ impl fmt::Display for Unique {
 }
 
 impl Unique {
-    /// SQLite names the column in its message, PostgreSQL the constraint.
+    /// SQLite's message contains the column, PostgreSQL's the constraint.
     fn from_db_error(error: &dyn sqlx::error::DatabaseError) -> Self {
         const NAMES: [(&str, &str, Unique); 6] = [
             ("users.id", "users_pkey", Unique::UserId),
@@ -181,12 +181,12 @@ impl Error {
         matches!(self, Self::Full(_))
     }
 
-    /// Names the row that was written, if the driver reports that it references a missing one.
+    /// Adds the written row, if the driver reports that it references a missing row.
     pub(super) fn or_dangling(self, table: &'static str, id: &str) -> Self {
         if self.is_foreign_key() { Self::Dangling { table, id: id.to_owned() } } else { self }
     }
 
-    /// Names the row that was deleted, if the driver reports that another one references it.
+    /// Adds the row to be deleted, if the driver reports that another row references it.
     pub(super) fn or_in_use(self, table: &'static str, id: &str) -> Self {
         if self.is_foreign_key() { Self::InUse { table, id: id.to_owned() } } else { self }
     }
@@ -231,11 +231,11 @@ impl From<MigrateError> for Error {
     }
 }
 
-/// Errors of full disks since the process started, of all databases.
+/// The number of errors from full disks since the process started, for all databases.
 static FULL_ERRORS: AtomicU64 = AtomicU64::new(0);
 
-/// The number of times that a database of this process had no space left. Whether there is space again is found out by
-/// writing ([`super::instance::probe_space`]).
+/// The number of times that a database of this process had no space left. Only a write can tell whether there is space again
+/// ([`super::instance::probe_space`]).
 pub fn full_errors() -> u64 {
     FULL_ERRORS.load(Ordering::Relaxed)
 }
@@ -250,21 +250,21 @@ fn is_full(error: &sqlx::Error) -> bool {
     }
 }
 
-/// PostgreSQL's `disk_full`; SQLite's `SQLITE_FULL`, and `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log cannot
-/// grow, which has no other cause in practice.
+/// PostgreSQL's `disk_full`; SQLite's `SQLITE_FULL`, and `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log cannot grow,
+/// which in practice has no other cause.
 fn is_full_code(code: &str) -> bool {
     code == "53100"
         || code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 13 || code == 4_874)
 }
 
-/// Five characters are PostgreSQL's SQLSTATE, anything shorter is a result code of SQLite.
+/// A code of five characters is PostgreSQL's SQLSTATE; a shorter one is a result code of SQLite.
 fn is_transient_code(code: &str) -> bool {
     if let (5, Some(class)) = (code.len(), code.get(..2)) {
-        // 08 connection, 28 login (a rotated password), 53 out of resources, 57P starting or stopping, 40 lost a race
-        // for a lock, 25006 a standby that is read-only until it takes over.
+        // 08: connection; 28: login (a rotated password); 53: out of resources; 57P: starting or stopping; 40: deadlock or
+        // serialization failure; 25006: a read-only standby that will be promoted.
         return matches!(class, "08" | "28" | "40" | "53") || code.starts_with("57P") || code == "25006";
     }
-    // Extended codes keep the plain one in their low byte: busy, locked, read-only, I/O error, disk full, cannot open.
+    // The low byte of an extended code is the basic code: busy, locked, read-only, I/O error, disk full, cannot open.
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
 }
 

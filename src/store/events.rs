@@ -1,4 +1,4 @@
-//! Table `events`: the audit log. Records name the caller, the action and the object, never the object's content.
+//! Table `events`: the audit log. Records contain the caller, the action and the object's ID, never the object's content.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,8 +9,8 @@ use super::rows::{Field, TableRow};
 use super::statement::{Value, bind, to_json};
 use super::{Error, Store};
 
-/// An audit record: an action of a caller on an object. Unknown strings are empty. Store functions that change an object
-/// for a caller take one and write it together with the change (see [`super::transaction`]).
+/// An audit record: an action of a caller on an object. Unknown strings are empty. Store functions that change an object for a
+/// caller take a record and write it in the same transaction (see [`super::transaction`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditRow {
     /// A UUID of version 7, which increases with time.
@@ -37,7 +37,7 @@ pub struct AuditRow {
     pub remote: String,
     /// A remark for administrators.
     pub detail: String,
-    /// For actions that are counted: the count. `at_ms` and `request_id` are those of the first time.
+    /// The count, for actions that are counted. `at_ms` and `request_id` are those of the first time.
     pub counted: Option<Count>,
 }
 
@@ -50,14 +50,14 @@ pub struct Count {
     pub last_ms: i64,
 }
 
-/// The audit records to list; `None` does not filter.
+/// A filter for audit records; `None` matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only records from this time on, in milliseconds since 1970.
     pub since_ms: Option<i64>,
     /// Only records before this time, in milliseconds since 1970.
     pub until_ms: Option<i64>,
-    /// Only actions of this user: an id, or the name at that time.
+    /// Only actions of this user: an ID, or the name at that time.
     pub user: Option<String>,
     /// Only actions on objects of this type.
     pub object_type: Option<String>,
@@ -110,7 +110,7 @@ pub(super) const INSERT: &str = concat!(
 );
 
 impl AuditRow {
-    /// The values of the columns. A NUL in a record must not fail the change that it belongs to.
+    /// The values of the columns. NUL is replaced, so that the record does not fail its change.
     pub(super) fn values(&self) -> [Value<'_>; 14] {
         let text = Value::without_nul;
         let (count, last_ms) = self.counted.map(|counted| (counted.count, counted.last_ms)).unzip();
@@ -133,15 +133,15 @@ impl AuditRow {
     }
 }
 
-/// Inserts the record of a change that had nothing to write.
+/// Inserts the record of a change that wrote no other row.
 pub async fn insert(store: &Store, audit: &AuditRow) -> Result<(), Error> {
     store.begin().await?.commit_with(audit).await
 }
 
-/// Sorts after every ID.
+/// A string greater than every ID.
 const LAST_ID: &str = "~";
 
-/// A record that exists already, from an earlier attempt, changes only in its count.
+/// Updates only the count of an existing record, which an earlier attempt inserted.
 const ON_CONFLICT: &str = "on conflict (id) do update set count = excluded.count, last_ms = excluded.last_ms";
 
 /// Inserts all records in one transaction. The count of an existing record is updated.
@@ -153,8 +153,8 @@ pub async fn insert_many(store: &Store, rows: &[AuditRow]) -> Result<(), Error> 
     }
 }
 
-/// Statements for 64, 8 and 1 records. Few sizes, because the connection keeps each prepared. A row costs a third of what
-/// SQLite needs to extract it from JSON.
+/// Statements for 64, 8 and 1 records. Only three sizes, because the connection caches each prepared statement. A bound row
+/// takes a third of the time that SQLite needs to extract it from JSON.
 static SQLITE_INSERT: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
     [64, 8, 1].map(|rows| {
         let values = vec![format!("({})", ["?"; 14].join(", ")); rows].join(", ");
@@ -176,7 +176,7 @@ async fn insert_sqlite(writer: &SqlitePool, mut rows: &[AuditRow]) -> Result<(),
     Ok(())
 }
 
-/// The batch is one JSON array of arrays, so that one statement and one message are enough for any number of records.
+/// The batch is one JSON array of arrays, so one statement and one message are enough for any number of records.
 static POSTGRES_INSERT: LazyLock<Arc<str>> = LazyLock::new(|| {
     let columns = columns!().split(',').enumerate().map(|(index, column)| match column.trim() {
         "at_ms" | "count" | "last_ms" => format!("cast(value ->> {index} as bigint)"),
@@ -223,8 +223,8 @@ pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<Audi
     store.fetch_all(sql, values).await
 }
 
-/// Deletes the oldest records from before `before_ms`, at most `limit`, so that no statement blocks the database for long;
-/// returns their number.
+/// Deletes at most `limit` records older than `before_ms`, the oldest first; returns their number. The limit keeps the statement
+/// short, so that it does not block the database.
 pub async fn prune(store: &Store, before_ms: i64, limit: u32) -> Result<u64, Error> {
     let sql = "delete from events where id in
                (select id from events where at_ms < $1 order by at_ms limit $2)";

@@ -1,16 +1,16 @@
-//! Table `instance`: values of the database as a whole, such as the kind of server that it belongs to.
+//! Table `instance`: values of the whole database, such as the kind of server to which it belongs.
 
 use std::fmt;
 
 use super::{Error, Store};
 
-/// The kind of server that a database belongs to. A sandbox must never treat real clusters as deleted, and a real server
-/// must never act on objects of the sandbox.
+/// The kind of server to which a database belongs. A sandbox must never treat real clusters as deleted, and a real server must
+/// never act on objects of the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamp {
     /// Real Azure.
     Azure,
-    /// The built-in Azure.
+    /// The sandbox.
     Sandbox,
 }
 
@@ -40,20 +40,20 @@ impl Store {
     }
 }
 
-/// The value under `key`.
+/// The value of `key`.
 pub async fn get(store: &Store, key: &str) -> Result<Option<String>, Error> {
     store.fetch_optional("select value from instance where key = $1", args![key]).await
 }
 
-/// Sets the value under `key`.
+/// Sets the value of `key`.
 pub async fn put(store: &Store, key: &str, value: &str) -> Result<(), Error> {
     let sql = "insert into instance (key, value) values ($1, $2)
                on conflict (key) do update set value = excluded.value";
     store.execute(sql, args![key, value]).await.map(drop)
 }
 
-/// Sets the value under `key` unless there is one; returns the value that is stored now. If several servers do this at the
-/// same time, all get the value of one of them.
+/// Sets the value of `key` unless it has one; returns the stored value. If several servers do this concurrently, all get the
+/// same value.
 pub async fn insert_if_absent(store: &Store, key: &str, value: &str) -> Result<String, Error> {
     let sql = "insert into instance (key, value) values ($1, $2)
                on conflict (key) do update set value = instance.value returning value";
@@ -61,10 +61,10 @@ pub async fn insert_if_absent(store: &Store, key: &str, value: &str) -> Result<S
     stored.into_iter().next().ok_or_else(|| sqlx::Error::RowNotFound.into())
 }
 
-/// Writes `filler` and deletes it again, to find out whether the disk has space for it.
+/// Writes `filler` and deletes it again, to check that the disk has space for it.
 ///
 /// # Errors
-/// [`Error::Full`] if it has not.
+/// [`Error::Full`] if it has no space.
 pub async fn probe_space(store: &Store, filler: &str) -> Result<(), Error> {
     const PROBE: &str = "space-probe";
     put(store, PROBE, filler).await?;

@@ -1,5 +1,5 @@
-//! Table `cluster_members`: the roles of users in clusters of others. A user may have several in one cluster; the strongest
-//! counts.
+//! Table `cluster_members`: the roles of users in other users' clusters. A user may have several roles in one cluster; the
+//! strongest is effective.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{AuditRow, Error, Store};
 pub struct MemberRow {
     /// `c-xxxxx:crtb-xxxxx`: the cluster and a name that is unique in it.
     pub id: String,
-    /// Never given to another object.
+    /// A UUID that is never reused.
     pub uuid: String,
     /// The cluster, `c-xxxxx`.
     pub cluster_id: String,
@@ -90,8 +90,8 @@ pub async fn list(
     store.fetch_all(sql, args![cluster_id, user_id]).await
 }
 
-/// Locks the memberships of the user whom one of them names, until the transaction ends: of two that end together, the last
-/// one leaves the mark of lost rights.
+/// Locks the memberships of the user of membership `id` until the transaction ends. If two memberships end concurrently, the
+/// second transaction adds the revocation.
 async fn serialise_user(transaction: &mut Transaction<'_>, id: &str) -> Result<(), Error> {
     let sql = "select user_id from cluster_members where id = $1";
     let user_id: Option<String> = transaction.fetch_optional(sql, args![id]).await?;

@@ -1,4 +1,4 @@
-//! The schema: the embedded files of `migrations/sqlite` and `migrations/postgres`, and migrating a database.
+//! The schema: the embedded files of `migrations/sqlite` and `migrations/postgres`, and their application.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ macro_rules! step {
     };
 }
 
-/// Every migration, in order. A file that has been released is never changed.
+/// All migrations in order. A released file is never changed.
 const STEPS: [Step; 12] = [
     step!(1, "first", "0001_first.sql"),
     step!(2, "provisioning", "0002_provisioning.sql"),
@@ -46,19 +46,19 @@ pub struct Migrated {
 }
 
 impl Store {
-    /// Migrates the schema to this version. Several servers may do so at the same time: one does it, the others wait.
+    /// Migrates the schema to this version. Several servers may do so concurrently: one migrates, the others wait.
     pub async fn migrate(&self) -> Result<Migrated, Error> {
         let applied = self.pending_migrations().await?;
         match &self.db {
             Db::Sqlite { writer, .. } => {
-                // One transaction that holds the write lock from the start: a second process waits, and a failure
-                // changes nothing. Each migration is a savepoint in it.
+                // One transaction holds the write lock from the start: a second process waits, and a failure changes nothing.
+                // Each migration is a savepoint in it.
                 let mut transaction = writer.begin_with("begin immediate").await?;
                 migrator(|step| step.2).run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }
             Db::Postgres(pool) => {
-                // A failed run keeps its advisory lock as long as its connection lives, so the pool must not reuse it.
+                // A failed run holds its advisory lock until its connection is closed, so the pool must not reuse the connection.
                 let mut connection = pool.acquire().await?.detach();
                 let outcome = migrator(|step| step.3).run_direct(None, &mut connection, false).await;
                 connection.close().await.ok();
@@ -68,8 +68,8 @@ impl Store {
         Ok(Migrated { applied })
     }
 
-    /// The migrations that the database does not have yet, `0001_first` and so on. Newer ones in the database are ignored, so
-    /// that running servers continue while others are upgraded.
+    /// The migrations that the database lacks, `0001_first` and so on. Ignores newer ones in the database, so that running
+    /// servers continue while others are upgraded.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
         let applied = self.applied_migrations().await?;
         Ok(STEPS
@@ -79,17 +79,17 @@ impl Store {
             .collect())
     }
 
-    /// Rejects a schema that a newer version of this program has migrated. [`Store::migrate`] does the same.
+    /// Fails if a newer version of this program has migrated the schema. [`Store::migrate`] does the same.
     ///
     /// # Errors
-    /// [`Error::Newer`] with the first migration that this program does not have.
+    /// [`Error::Newer`] with the first migration that this program does not contain.
     pub async fn reject_newer_schema(&self) -> Result<(), Error> {
         let known = |version: &i64| STEPS.iter().any(|step| step.0 == *version);
         let newer = self.applied_migrations().await?.into_iter().find(|version| !known(version));
         newer.map_or(Ok(()), |version| Err(Error::Newer(version)))
     }
 
-    /// The numbers of the migrations that the database has.
+    /// The numbers of the applied migrations.
     async fn applied_migrations(&self) -> Result<BTreeSet<i64>, Error> {
         let exists = match self.kind() {
             Kind::Sqlite => "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')",
@@ -148,7 +148,7 @@ mod tests {
                 .collect()
         }
         for (_, name, sqlite, postgres) in STEPS {
-            // Tables that only SQLite has to build anew have another name meanwhile.
+            // A table that only SQLite must rebuild has another name during the migration.
             let mut shape_of_sqlite = shape(sqlite);
             shape_of_sqlite.retain(|(table, _)| !table.ends_with("_new"));
             assert_eq!(shape_of_sqlite, shape(postgres), "{name}");

@@ -1,5 +1,5 @@
-//! Table `registration_tokens`: the hashes of the tokens with which a cluster's agent may register. The tokens themselves
-//! are encrypted in `cluster_secrets`, under [`secret_name`].
+//! Table `registration_tokens`: hashes of the tokens with which a cluster's agent registers. The tokens themselves are
+//! encrypted in `cluster_secrets`, under [`secret_name`].
 
 use super::cluster_secrets;
 use super::credentials::SealedColumns;
@@ -12,7 +12,7 @@ pub struct RegistrationTokenRow {
     pub cluster_id: String,
     /// `default-token` and so on; unique in the cluster.
     pub name: String,
-    /// Never given to another object.
+    /// A UUID that is never reused.
     pub uuid: String,
     /// SHA-256 of the token.
     pub hash: Vec<u8>,
@@ -33,7 +33,7 @@ macro_rules! select {
     };
 }
 
-/// Adds a token and its encrypted text, both or neither; false if one of that name exists.
+/// Adds a token and its encrypted value in one transaction; false if the name exists.
 ///
 /// # Errors
 /// [`Error::Dangling`] if the cluster does not exist.
@@ -63,8 +63,8 @@ pub async fn get(store: &Store, cluster_id: &str, name: &str) -> Result<Option<R
     store.fetch_optional(select!("where cluster_id = $1 and name = $2"), args![cluster_id, name]).await
 }
 
-/// The token with this hash, of any cluster. The hash is that of 256 random bits, so that looking it up in an index tells
-/// nothing about others.
+/// The token of any cluster with this hash. The token has 256 random bits, so the timing of an index lookup reveals nothing
+/// about other tokens.
 pub async fn find(store: &Store, hash: &Vec<u8>) -> Result<Option<RegistrationTokenRow>, Error> {
     store.fetch_optional(select!("where hash = $1"), args![hash]).await
 }
@@ -79,7 +79,7 @@ pub async fn list(store: &Store, cluster_id: &str) -> Result<Vec<RegistrationTok
     store.fetch_all(select!("where cluster_id = $1 order by created_ms, name"), args![cluster_id]).await
 }
 
-/// Deletes a token and its text; false if it does not exist.
+/// Deletes a token and its encrypted value; false if it does not exist.
 pub async fn delete(store: &Store, cluster_id: &str, name: &str, audit: &AuditRow) -> Result<bool, Error> {
     let mut transaction = store.begin().await?;
     let token = "delete from registration_tokens where cluster_id = $1 and name = $2";

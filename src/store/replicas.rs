@@ -5,7 +5,7 @@ use super::{Error, Store};
 /// A running server, or one that was killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaRow {
-    /// New at each start.
+    /// An ID that is new at each start.
     pub id: String,
     /// Milliseconds since 1970.
     pub started_ms: i64,
@@ -13,7 +13,7 @@ pub struct ReplicaRow {
     pub seen_ms: i64,
     /// The names of the keys in its key file.
     pub key_ids: Vec<String>,
-    /// Capabilities that earlier versions do not have.
+    /// Capabilities that earlier versions lack.
     pub capabilities: Vec<String>,
     /// The address for connections of other servers, `host:port`; `None` if there is none.
     pub address: Option<String>,
@@ -37,7 +37,7 @@ pub async fn seen_since(store: &Store, since_ms: i64) -> Result<Vec<ReplicaRow>,
     store.fetch_all(sql, args![since_ms]).await
 }
 
-/// Deletes a server that stops.
+/// Deletes a server that is shutting down.
 pub async fn delete(store: &Store, id: &str) -> Result<bool, Error> {
     Ok(store.execute("delete from replicas where id = $1", args![id]).await? > 0)
 }

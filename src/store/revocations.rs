@@ -1,49 +1,49 @@
-//! Table `cluster_revocations`: users who lost rights in a cluster, until their leftovers inside it are removed. Triggers
-//! add the rows: a removed or demoted member, an owner who handed the cluster over, and a disabled user are marked in the
-//! same transaction; an administrator who is disabled, demoted or removed is marked in every cluster.
+//! Table `cluster_revocations`: users who lost rights in a cluster and still have bindings in it. Triggers add the rows in the
+//! same transaction: for a removed or demoted member, a former owner and a disabled user in the cluster, and for an
+//! administrator who is disabled, demoted or deleted in every cluster.
 
 use super::{Error, Store};
 
-/// A user whose leftovers in a cluster are still to be removed.
+/// A user whose bindings in a cluster must still be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationRow {
     /// The cluster, `c-xxxxx`.
     pub cluster_id: String,
-    /// The user, who may have been removed.
+    /// The user, who may have been deleted.
     pub user_id: String,
-    /// When the cluster was first searched for this mark, in milliseconds since 1970.
+    /// When the cluster was first searched for this user's bindings, in milliseconds since 1970.
     pub scanned_ms: Option<i64>,
 }
 
 record!(RevocationRow, "cluster_revocations", user_id, cluster_id, scanned_ms);
 
-/// The clusters that `holder` watches and that have marks.
+/// The clusters with revocations that `holder` watches.
 pub async fn pending_clusters(store: &Store, holder: &str) -> Result<Vec<String>, Error> {
     let sql = "select distinct r.cluster_id from cluster_revocations r
                join cluster_watches w on w.cluster_id = r.cluster_id where w.holder = $1 order by r.cluster_id";
     store.fetch_all(sql, args![holder]).await
 }
 
-/// Up to `limit` marks of a cluster; those that were never searched for come first.
+/// Up to `limit` revocations of a cluster; those without a search come first.
 pub async fn list(store: &Store, cluster_id: &str, limit: u32) -> Result<Vec<RevocationRow>, Error> {
     let sql = "select cluster_id, user_id, scanned_ms from cluster_revocations where cluster_id = $1
                order by scanned_ms is not null, scanned_ms, user_id limit $2";
     store.fetch_all(sql, args![cluster_id, limit]).await
 }
 
-/// The number of marks in all clusters.
+/// The number of revocations in all clusters.
 pub async fn count(store: &Store) -> Result<i64, Error> {
     store.fetch_one("select count(*) from cluster_revocations", args![]).await
 }
 
-/// Records the first search for a mark; false if the user was marked again since `mark` was read.
+/// Records the first search for a revocation; false if the user's rights were revoked again since `mark` was read.
 pub async fn set_scanned(store: &Store, mark: &RevocationRow, now_ms: i64) -> Result<bool, Error> {
     let sql = "update cluster_revocations set scanned_ms = $3
                where cluster_id = $1 and user_id = $2 and scanned_ms is null";
     Ok(store.execute(sql, args![&mark.cluster_id, &mark.user_id, now_ms]).await? > 0)
 }
 
-/// Deletes a mark that was searched for; false if the user was marked again since `mark` was read.
+/// Deletes a revocation after its search; false if the user's rights were revoked again since `mark` was read.
 pub async fn delete(store: &Store, mark: &RevocationRow) -> Result<bool, Error> {
     let sql = "delete from cluster_revocations where cluster_id = $1 and user_id = $2
                and scanned_ms = cast($3 as bigint)";

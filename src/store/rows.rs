@@ -1,4 +1,4 @@
-//! Reads rows of either database into row types. A value that cannot be read is reported with its table, column and key.
+//! Converts rows of either database to row types. An error contains the table, column and key of the value.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ impl DbRow<'_> {
 }
 
 impl<'r> DbRow<'r> {
-    /// This row as one of `table`, which the column `key` identifies.
+    /// This row with its table and the column that identifies it.
     pub(super) fn of(self, table: &'static str, key: &'static str) -> TableRow<'r> {
         TableRow { row: self, table, key }
     }
@@ -57,12 +57,12 @@ impl TableRow<'_> {
     }
 }
 
-/// A type that the rows of a query are read into.
+/// A type to which the rows of a query are converted.
 pub(super) trait Record: Sized {
     fn read(row: DbRow<'_>) -> Result<Self, Error>;
 }
 
-/// The type of a field, read from the column of the same name. A type of several columns knows their names itself.
+/// The type of a field, read from the column of the same name. A type of several columns defines their names itself.
 pub(super) trait Field: Sized {
     fn read(row: TableRow<'_>, column: &'static str) -> Result<Self, Error>;
 }

@@ -1,4 +1,4 @@
-//! Table `settings`: the values that were set. Defaults and meaning are in `service::settings`.
+//! Table `settings`: the values that were set. `service::settings` defines their meaning and defaults.
 
 use super::{AuditRow, Error, Store};
 

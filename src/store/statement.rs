@@ -1,4 +1,4 @@
-//! Statements: one SQL text with its values, for either database.
+//! Statements: SQL with its values, for either database.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ values_from! {
 }
 
 impl<'a> Value<'a> {
-    /// A string in which NUL is replaced, for text that must not fail a change, such as an ID from a URL in its audit record.
+    /// A string with NUL replaced, for values that must not fail a change, such as an ID from a URL in its audit record.
     pub(super) fn without_nul(text: &'a String) -> Self {
         let text = if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { Cow::from(text) };
         Self::Text(Some(text))
@@ -84,8 +84,8 @@ where
     })
 }
 
-/// Whether the statement can have no effect because a value has the character NUL, which PostgreSQL cannot store: no row
-/// matches it.
+/// Whether the statement has no effect because a value contains the character NUL. PostgreSQL cannot store it, so no row
+/// matches.
 ///
 /// # Errors
 /// [`Error::Nul`] if the statement would write the value.
@@ -98,7 +98,7 @@ pub(super) fn matches_nothing(sql: &str, values: &[Value<'_>]) -> Result<bool, E
     }
 }
 
-/// Runs the body with a pool that may only read.
+/// Runs the body with a read-only pool.
 macro_rules! on_reader {
     ($store:expr, |$pool:ident, $row:ident| $body:expr) => {
         match &$store.db {
@@ -129,7 +129,7 @@ impl Store {
         })
     }
 
-    /// The row of a query, if there is one.
+    /// The row of a query, if it has one.
     pub(super) async fn fetch_optional<T: Record>(
         &self,
         sql: &'static str,
@@ -144,7 +144,7 @@ impl Store {
         })
     }
 
-    /// The row of a query that always has one, such as a count.
+    /// The row of a query that always returns one, such as a count.
     pub(super) async fn fetch_one<T: Record>(
         &self,
         sql: &'static str,
@@ -153,7 +153,7 @@ impl Store {
         self.fetch_optional(sql, values).await?.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 
-    /// Runs a statement in a transaction of its own; returns the number of rows that it changed.
+    /// Runs a statement in its own transaction; returns the number of changed rows.
     pub(super) async fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Error> {
         let _counted = self.count_change();
         if matches_nothing(sql, values)? {
@@ -165,7 +165,7 @@ impl Store {
         })
     }
 
-    /// As [`Store::execute`], with the rows of its `returning`.
+    /// As [`Store::execute`], but returns the rows of `returning`.
     pub(super) async fn execute_returning<T: Record>(
         &self,
         sql: &'static str,

@@ -45,7 +45,7 @@ record!(
     annotations,
 );
 
-/// A token and its user, followed by the end of the statement.
+/// Selects tokens with their users. The argument is the end of the statement.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -83,12 +83,12 @@ macro_rules! insert {
     };
 }
 
-/// Adds a token. With `created_with`, the token of that name must exist until the new one does: a revoked token leaves none
-/// behind.
+/// Adds a token. With `created_with`, the token with that name must exist until the new one does, so that a revoked token
+/// cannot create another one.
 ///
 /// # Errors
-/// [`Error::Duplicate`] if the name is taken, [`Error::Dangling`] if the user does not exist, [`Error::Conflict`] if the token
-/// `created_with` does not.
+/// [`Error::Duplicate`] if the name is taken; [`Error::Dangling`] if the user does not exist; [`Error::Conflict`] if the token
+/// `created_with` does not exist.
 pub async fn insert(
     store: &Store,
     token: &TokenRow,
@@ -98,8 +98,8 @@ pub async fn insert(
     write(store, token, created_with, insert!(""), audit).await.map(drop)
 }
 
-/// Adds a token, or changes the one of that name to this; returns whether anything had to change. A token that already has
-/// the user and the hash keeps its dates.
+/// Adds or updates the token with this name; returns whether anything changed. A token that already has this user and hash
+/// keeps its times.
 ///
 /// # Errors
 /// [`Error::Dangling`] if the user does not exist.
@@ -176,7 +176,7 @@ pub async fn delete(store: &Store, name: &str, audit: &AuditRow) -> Result<bool,
     store.change("delete from tokens where name = $1", args![name], audit).await
 }
 
-/// Deletes the tokens that had expired at `now_ms`; returns their number.
+/// Deletes the tokens that have expired at `now_ms`; returns their number.
 pub async fn delete_expired(store: &Store, now_ms: i64) -> Result<u64, Error> {
     store.execute("delete from tokens where expires_ms <= $1", args![now_ms]).await
 }

@@ -1,17 +1,17 @@
-//! Write transactions, and audit records that are written with the change that they describe.
+//! Write transactions, and audit records that are written together with their change.
 //!
 //! A store function that changes an object for a caller takes the caller's [`AuditRow`] and ends its transaction with
-//! [`Transaction::commit_with`]: the change and its record are written together, or neither is. The service builds the row
-//! with `service::actor::Actor::audit`. Attempts that change nothing are recorded by
-//! `service::events::Events::record_failure` instead, after the fact.
+//! [`Transaction::commit_with`], so that the change and its record are written together or not at all. The service builds the
+//! row with `service::actor::Actor::audit`. Attempts that change nothing are recorded afterwards by
+//! `service::events::Events::record_failure`.
 
 use super::db::{CountedChange, Db};
 use super::rows::{DbRow, Record};
 use super::statement::{Value, bind, matches_nothing};
 use super::{AuditRow, Error, Store};
 
-/// A write transaction; dropping it rolls it back. On SQLite it holds the write lock from its start, so that what it reads
-/// still holds when it writes; on PostgreSQL, rules over several rows need [`Transaction::serialise`] first.
+/// A write transaction; dropping it rolls it back. On SQLite it holds the write lock from its start, so that data remains valid
+/// between read and write. On PostgreSQL, rules about several rows require [`Transaction::serialise`] first.
 pub(super) struct Transaction<'a> {
     connection: Connection,
     _counted: CountedChange<'a>,
@@ -22,7 +22,7 @@ enum Connection {
     Postgres(sqlx::PgTransaction<'static>),
 }
 
-/// A query that locks the rows it reads, for SQLite and for PostgreSQL. SQLite has one writer, and needs no lock.
+/// A query that locks its rows, for SQLite and for PostgreSQL. SQLite has one writer, and needs no lock.
 macro_rules! locking {
     ($sql:literal, $lock:literal) => {
         [$sql, concat!($sql, $lock)]
@@ -30,7 +30,7 @@ macro_rules! locking {
 }
 
 impl Store {
-    /// Begins a transaction, which counts as a change ([`Store::version`]) when it ends.
+    /// Starts a transaction. Its end increases [`Store::version`].
     pub(super) async fn begin(&self) -> Result<Transaction<'_>, Error> {
         let counted = self.count_change();
         let connection = match &self.db {
@@ -40,7 +40,7 @@ impl Store {
         Ok(Transaction { connection, _counted: counted })
     }
 
-    /// Runs one statement for a caller; false if it changed no row, and then there is no audit record either.
+    /// Runs one statement for a caller; false if it changed no row, in which case no audit record is written.
     pub(super) async fn change(
         &self,
         sql: &'static str,
@@ -102,7 +102,7 @@ impl Transaction<'_> {
         })
     }
 
-    /// The first column of the row with this ID, which stays locked until the transaction ends. `sql` comes from `locking!`.
+    /// The first column of the row with this ID. The row is locked until the transaction ends. `sql` comes from `locking!`.
     pub(super) async fn lock<T: Record>(
         &mut self,
         sql: [&'static str; 2],
@@ -118,8 +118,8 @@ impl Transaction<'_> {
         Ok(self.fetch_optional::<String>(sql, values).await?.is_some())
     }
 
-    /// Waits until no other transaction holds `name`, and holds it until this one ends. Servers of one database share the
-    /// names. A hash stands for the name: two names of one hash only wait for each other.
+    /// Acquires an exclusive lock on `name` until the transaction ends. All servers of the database share the names. The lock
+    /// is on a hash of the name; names with equal hashes share a lock, which is harmless.
     pub(super) async fn serialise(&mut self, name: &str) -> Result<(), Error> {
         if matches!(self.connection, Connection::Postgres(_)) {
             let sql = "select pg_advisory_xact_lock(hashtextextended('norman-aks ' || $1, 0))";
@@ -139,7 +139,7 @@ impl Transaction<'_> {
         self.commit().await
     }
 
-    /// Commits a change that is on behalf of no caller.
+    /// Commits a change that was not made for a caller.
     pub(super) async fn commit(self) -> Result<(), Error> {
         match self.connection {
             Connection::Sqlite(connection) => connection.commit().await?,

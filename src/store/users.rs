@@ -12,9 +12,9 @@ use super::{AuditRow, Error, Store};
 pub struct UserRow {
     /// `user-xxxxx`
     pub id: String,
-    /// The only one of this name.
+    /// The unique name.
     pub name: String,
-    /// Administrators see and may do everything.
+    /// Whether the user is an administrator, who may do everything.
     pub admin: bool,
     /// Whether its tokens are accepted.
     pub enabled: bool,
@@ -27,14 +27,14 @@ record!(UserRow, "users", id, name, admin, enabled, created_ms);
 /// A user by its ID.
 const GET: &str = "select id, name, admin, enabled, created_ms from users where id = $1";
 
-/// A user as [`ensure`] left it.
+/// The result of [`ensure`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ensured {
-    /// The user is new.
+    /// The user was created.
     Created(UserRow),
-    /// The user existed, and became or stopped being an administrator.
+    /// The user existed; its administrator role was added or removed.
     Changed(UserRow),
-    /// The user existed as it is now.
+    /// The user existed and is unchanged.
     Unchanged(UserRow),
 }
 
@@ -52,13 +52,13 @@ impl Ensured {
     }
 }
 
-/// Adds `user` unless one of that name exists. With `admin` given, an existing user becomes or stops being an
-/// administrator; otherwise it keeps its role. `audit` makes the record of a new or changed user.
+/// Adds `user` unless its name exists. If `admin` is set, it applies to an existing user too; otherwise an existing user keeps
+/// its role. `audit` returns the record for a new or changed user.
 ///
 /// # Errors
-/// [`Error::Duplicate`] if the ID is taken by a user of another name, [`Error::Disabled`] if the user of that name is disabled,
-/// [`Error::LastAdministrator`] if no enabled administrator would be left, [`Error::Conflict`] if the user of that name was
-/// removed at the same time.
+/// [`Error::Duplicate`] if a user with another name has the ID; [`Error::Disabled`] if the named user is disabled;
+/// [`Error::LastAdministrator`] if no enabled administrator would remain; [`Error::Conflict`] if the named user was deleted
+/// concurrently.
 pub async fn ensure(
     store: &Store,
     user: &UserRow,
@@ -101,7 +101,7 @@ pub async fn get(store: &Store, id: &str) -> Result<Option<UserRow>, Error> {
     store.fetch_optional(GET, args![id]).await
 }
 
-/// The users with that name or ID. A name may be the ID of another user.
+/// The users with this name or ID. The name of one user may be the ID of another.
 pub async fn find(store: &Store, name_or_id: &str) -> Result<Vec<UserRow>, Error> {
     let sql =
         "select id, name, admin, enabled, created_ms from users where name = $1 or id = $1 order by name";

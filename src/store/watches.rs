@@ -1,4 +1,4 @@
-//! Table `cluster_watches`: the server that maintains the rights inside a cluster, one lease for each cluster.
+//! Table `cluster_watches`: the servers that maintain the rights in clusters, with one lease for each cluster.
 
 use super::{Error, NewClusterEvent, Store};
 
@@ -10,7 +10,7 @@ pub async fn claim(
     lease_until_ms: i64,
     limit: u32,
 ) -> Result<Vec<String>, Error> {
-    // A second server that claims the same cluster waits for the first, and then finds that the lease is taken.
+    // A second server that claims the same cluster waits for the first one, and then sees its lease.
     let sql = "insert into cluster_watches (cluster_id, holder, lease_until_ms)
                select id, $1, $2 from clusters where activated_ms is not null and removing_ms is null and not exists
                (select 1 from cluster_watches w where w.cluster_id = clusters.id and w.lease_until_ms > $3)
@@ -21,8 +21,8 @@ pub async fn claim(
     store.execute_returning(sql, args![holder, lease_until_ms, now_ms, limit]).await
 }
 
-/// Extends all leases of `holder`, except those of clusters that are being removed; returns the IDs of the clusters that
-/// it still holds.
+/// Extends all leases of `holder`, except those of clusters that are being deleted; returns the IDs of the clusters that it
+/// still holds.
 pub async fn renew(store: &Store, holder: &str, lease_until_ms: i64) -> Result<Vec<String>, Error> {
     let sql = "update cluster_watches set lease_until_ms = $2 where holder = $1 and exists
                (select 1 from clusters c where c.id = cluster_watches.cluster_id and c.removing_ms is null)
@@ -36,13 +36,13 @@ pub async fn release(store: &Store, holder: &str) -> Result<u64, Error> {
     store.execute(sql, args![holder]).await
 }
 
-/// Releases all leases, for a server that is the only one; returns their number.
+/// Releases all leases, for a server that runs alone; returns their number.
 pub async fn release_all(store: &Store) -> Result<u64, Error> {
     store.execute("update cluster_watches set lease_until_ms = 0 where lease_until_ms <> 0", args![]).await
 }
 
-/// Records that the change of members' rights was announced, with its event; false if it was announced before, or the
-/// cluster has no lease: then nothing is written.
+/// Records that the change of members' rights was announced, and adds its event; false if it was already announced, or the
+/// cluster has no lease, and nothing is written then.
 pub async fn announce(
     store: &Store,
     cluster_id: &str,

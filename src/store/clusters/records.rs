@@ -1,9 +1,9 @@
-//! The audit records that go with a change or the removal of a cluster.
+//! The audit records of the update or deletion of a cluster.
 
 use crate::store::credentials::Erasure;
 use crate::store::{AuditRow, NewClusterEvent};
 
-/// The audit records of a changed cluster.
+/// The audit records of an updated cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Records<'a> {
     /// The record of the change itself.
@@ -18,12 +18,12 @@ impl<'a> From<&'a AuditRow> for Records<'a> {
     }
 }
 
-/// The event and the audit records of a removed cluster.
+/// The event and the audit records of a deleted cluster.
 #[derive(Clone, Debug)]
 pub struct RemovalRecords {
     /// The last event of the cluster.
     pub event: NewClusterEvent,
-    /// The record of the removal.
+    /// The record of the deletion.
     pub change: AuditRow,
     /// The credential that the cluster used.
     pub erasure: Option<Erasure>,

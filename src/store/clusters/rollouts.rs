@@ -1,9 +1,9 @@
-//! The limit of clusters whose agent is deployed or replaced at the same time.
+//! The limit of clusters whose agent is deployed or replaced concurrently.
 
 use crate::store::{Error, Store};
 
-/// Counts a cluster among those with a rollout until `until_ms`, under the lease `fence`. False if `max` other clusters have
-/// one at `now_ms`, or the lease was lost.
+/// Starts the rollout of a cluster until `until_ms`, under the lease `fence`. False if `max` other clusters have a rollout at
+/// `now_ms`, or the lease was lost.
 pub async fn begin_rollout(
     store: &Store,
     id: &str,

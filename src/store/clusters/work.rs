@@ -1,35 +1,35 @@
-//! The worker's side of the table: leases, and the state of the reconcile work. Each lease has a fencing token, a number that
-//! increases with each claim: writes of an earlier holder are rejected.
+//! The worker's functions: leases, and the state of the reconcile work. Each lease has a fencing token, which increases with
+//! each claim. Writes of an earlier holder are rejected.
 
 use super::{RELEASE_UNPROVED, columns};
 use crate::store::credentials::Erasure;
 use crate::store::{ClusterRow, Error, Kind, NewClusterEvent, Store};
 
-/// The columns that only the worker changes. A user's change never touches them, and the worker never touches a user's, so
-/// that the two do not conflict.
+/// The columns that only the worker changes. Updates by users never change them, and the worker never changes those of users,
+/// so the two do not conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkColumns {
     /// The fencing token: increases by one with each claim. Writes with an older one are rejected.
     pub fence: i64,
     /// `new`, `creating`, `active` or `removing`.
     pub phase: String,
-    /// Whether the intent to create it in Azure was stored.
+    /// Whether the intent to create it in Azure is stored.
     pub claimed: bool,
     /// JSON: the status (conditions, aksStatus, …).
     pub status: String,
-    /// The generation that was last applied; 0 for none.
+    /// The last applied generation; 0 for none.
     pub applied_generation: i64,
     /// JSON: `aksConfig` of that generation.
     pub applied_spec: Option<String>,
     /// JSON: the long-running operation in Azure.
     pub operation: Option<String>,
-    /// When it was active for the first time, in milliseconds since 1970.
+    /// When it first became active, in milliseconds since 1970.
     pub activated_ms: Option<i64>,
     /// When its state in Azure was last read, in milliseconds since 1970.
     pub refreshed_ms: Option<i64>,
-    /// Failures in a row.
+    /// The number of consecutive failures.
     pub attempts: i64,
-    /// The worker's next run, in milliseconds since 1970; `None` for never.
+    /// The worker's next run, in milliseconds since 1970; `None` if none is scheduled.
     pub next_run_ms: Option<i64>,
 }
 
@@ -52,8 +52,8 @@ part_of_record!(
     next_run_ms,
 );
 
-/// Claims up to `limit` clusters that are due at `now_ms` and have no lease, for `holder` until `lease_until_ms`. The longest
-/// due come first.
+/// Claims up to `limit` clusters that are due at `now_ms` and have no lease, for `holder` until `lease_until_ms`. Starts with
+/// those that have been due for longest.
 pub async fn claim(
     store: &Store,
     holder: &str,
@@ -74,7 +74,7 @@ pub async fn claim(
             )
         };
     }
-    // PostgreSQL skips rows that another server is claiming; SQLite has one writer anyway.
+    // PostgreSQL skips rows that another server is claiming; SQLite has only one writer.
     let sql = match store.kind() {
         Kind::Sqlite => claim!(""),
         Kind::Postgres => claim!(" for update skip locked"),
@@ -82,9 +82,9 @@ pub async fn claim(
     store.execute_returning(sql, args![holder, lease_until_ms, now_ms, limit]).await
 }
 
-/// Stores the state of the work, under the fencing token `work.fence`, and keeps the lease. `seen_generation` is the
-/// generation that was processed: if the user changed the spec since, or the cluster was woken, the next run is brought forward
-/// to `now_ms` at the release. False if the lease was lost, or the cluster is gone: then nothing was written.
+/// Stores the state of the work under the fencing token `work.fence`, and keeps the lease. `seen_generation` is the processed
+/// generation: if the user has changed the spec since, or the cluster was woken, the release sets the next run to `now_ms`.
+/// False if the lease was lost or the cluster was deleted; nothing is written then.
 pub async fn record(
     store: &Store,
     id: &str,
@@ -95,7 +95,7 @@ pub async fn record(
     write_work(store, id, work, (seen_generation, now_ms), None, &[]).await
 }
 
-/// As [`record()`], and also releases the lease and adds events: all of it or nothing.
+/// As [`record()`], and also releases the lease and adds events, in one transaction.
 pub async fn release(
     store: &Store,
     id: &str,
@@ -147,11 +147,11 @@ async fn write_work(
     Ok(written)
 }
 
-/// Claims the AKS cluster `identity` for an object, once Azure has responded to its credential, under the lease `fence` and
-/// unless the row was changed since it was read as `version`; false then. A claim that does not count is replaced.
+/// Claims the AKS cluster `identity` for an object, after Azure has responded to its credential. Requires the lease `fence` and
+/// the row in `version`; false otherwise. Replaces an invalid claim.
 ///
 /// # Errors
-/// [`Error::Duplicate`] if another object has a claim that counts.
+/// [`Error::Duplicate`] if another object has a valid claim.
 pub async fn claim_identity(
     store: &Store,
     id: &str,
@@ -168,8 +168,8 @@ pub async fn claim_identity(
     Ok(claimed)
 }
 
-/// Replaces the specification from the worker's side (Azure's values of managed keys), under the lease `fence`, unless the row
-/// was changed since it was read as `version`; false then. The generation stays: the desired spec did not change.
+/// Replaces the specification with Azure's values of managed keys. Requires the lease `fence` and the row in `version`; false
+/// otherwise. The generation is unchanged, because the desired spec is.
 pub async fn refresh_spec(
     store: &Store,
     id: &str,
@@ -182,24 +182,24 @@ pub async fn refresh_spec(
     Ok(store.execute(sql, args![id, fence, version, spec]).await? > 0)
 }
 
-/// Releases all leases, for a server that is the only one: their holders no longer run. Returns their number.
+/// Releases all leases. For a server that runs alone: the holders no longer run. Returns their number.
 pub async fn free_all(store: &Store) -> Result<u64, Error> {
     store.execute("update clusters set lease_until_ms = 0 where lease_until_ms <> 0", args![]).await
 }
 
-/// Brings all next runs after `at_ms` forward to `at_ms`.
+/// Sets all next runs that are later than `at_ms` to `at_ms`.
 pub async fn wake_all(store: &Store, at_ms: i64) -> Result<(), Error> {
     store.execute("update clusters set next_run_ms = $1 where next_run_ms > $1", args![at_ms]).await.map(drop)
 }
 
-/// Brings the next run of a cluster forward to now, also if a worker has it at the moment: then for when that is done. False if
-/// it does not exist.
+/// Sets the next run of a cluster to now. If a worker is processing it, it runs again afterwards. False if the cluster does not
+/// exist.
 pub async fn wake(store: &Store, id: &str) -> Result<bool, Error> {
-    // 0 stays until the next claim, so that the worker who has the cluster does not overwrite it.
+    // 0 remains until the next claim, so that the current holder does not overwrite it.
     Ok(store.execute("update clusters set next_run_ms = 0 where id = $1", args![id]).await? > 0)
 }
 
-/// Deletes a cluster under the lease `fence`, and adds events; false if the lease was lost: then nothing was written.
+/// Deletes a cluster under the lease `fence`, and adds events; false if the lease was lost, and nothing is written then.
 /// `erasure` names the credential that the cluster used.
 pub async fn delete_claimed(
     store: &Store,

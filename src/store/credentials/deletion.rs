@@ -1,8 +1,8 @@
-//! Deleting credentials. One that clusters use is marked as deleted and kept for them; the transaction that ends the last use
-//! erases it.
+//! Deletes credentials. A credential that clusters use is only marked as deleted; the transaction that ends its last use erases
+//! it.
 //!
-//! Locks on PostgreSQL: rows of clusters come before the row of their credential, so that no two transactions wait for each
-//! other. Adding a cluster holds a key-share lock on the credential.
+//! Lock order on PostgreSQL: rows of clusters before the row of their credential, to prevent deadlocks. A transaction that adds
+//! a cluster holds a key-share lock on the credential.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::store::{AuditRow, Error, Store};
 pub struct UsingCluster {
     /// `c-xxxxx`
     pub id: String,
-    /// The name that people see.
+    /// The display name.
     pub name: String,
 }
 
@@ -29,12 +29,12 @@ impl Record for (String, UsingCluster) {
     }
 }
 
-/// The effect of a deletion.
+/// The result of a deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deletion {
     /// No cluster used the credential; it is erased.
     Erased,
-    /// These clusters use it, oldest first; it is erased after the last of them.
+    /// These clusters use it, oldest first; it is erased after its last use.
     Pending(Vec<UsingCluster>),
 }
 
@@ -47,8 +47,8 @@ pub struct PendingRow {
     pub clusters: Vec<UsingCluster>,
 }
 
-/// A credential that a change of a cluster stops using, and the audit record of its erasure. The record is written only when
-/// the credential's deletion is pending and no other cluster uses it.
+/// A credential that an updated cluster no longer uses, and the audit record of its erasure. The record is written only if the
+/// credential's deletion is pending and no other cluster uses it.
 #[derive(Clone, Debug)]
 pub struct Erasure {
     /// `cc-xxxxx`
@@ -61,11 +61,11 @@ const USING: &str = "select id, name from clusters where credential_id = $1 orde
 
 const DELETE: &str = "delete from credentials where id = $1";
 
-/// Deletes a credential: at once if no cluster uses it, otherwise as pending. `None` if it does not exist, or its deletion is
-/// pending already. `audit` makes the record.
+/// Deletes a credential: immediately if no cluster uses it, otherwise its deletion is pending. `None` if it does not exist or
+/// its deletion is already pending. `audit` returns the audit record.
 ///
 /// # Errors
-/// [`Error::InUse`] if a cluster began to use it meanwhile.
+/// [`Error::InUse`] if a cluster has started to use it since.
 pub async fn delete(
     store: &Store,
     id: &str,
@@ -91,11 +91,11 @@ pub async fn delete(
     Ok(Some(deletion))
 }
 
-/// Erases a credential at once, pending or not. The clusters that use it have none from then on, and the worker processes
-/// them at `now_ms`. Returns these clusters; `None` if the credential does not exist.
+/// Erases a credential immediately, even if its deletion is pending. The clusters that use it then have no credential, and the
+/// worker processes them at `now_ms`. Returns these clusters; `None` if the credential does not exist.
 ///
 /// # Errors
-/// [`Error::InUse`] if a cluster began to use it meanwhile.
+/// [`Error::InUse`] if a cluster has started to use it since.
 pub async fn erase(
     store: &Store,
     id: &str,
@@ -117,7 +117,7 @@ pub async fn erase(
     Ok(Some(clusters))
 }
 
-/// The credentials whose deletion is pending, in the order of their deletion.
+/// The credentials whose deletion is pending, by time of deletion.
 pub async fn pending(store: &Store) -> Result<Vec<PendingRow>, Error> {
     let credentials: Vec<CredentialRow> =
         store.fetch_all(select!("where deleted_ms is not null order by deleted_ms, id"), args![]).await?;
@@ -134,8 +134,8 @@ pub async fn pending(store: &Store) -> Result<Vec<PendingRow>, Error> {
     Ok(credentials.into_iter().map(with_clusters).collect())
 }
 
-/// Erases a credential whose deletion is pending if no cluster uses it; false otherwise. For last uses that an older server of
-/// a roll-out ended.
+/// Erases a credential whose deletion is pending if no cluster uses it; false otherwise. Needed after the last use was ended by
+/// an older server during a rolling update.
 pub async fn erase_unused(store: &Store, erasure: &Erasure) -> Result<bool, Error> {
     let mut transaction = store.begin().await?;
     let erased = transaction.erase_unused(erasure).await?;
@@ -143,19 +143,19 @@ pub async fn erase_unused(store: &Store, erasure: &Erasure) -> Result<bool, Erro
     Ok(erased)
 }
 
-/// The erasure of credentials as part of the transaction that ends a use.
+/// Erases credentials in the transaction that ends their use.
 impl Transaction<'_> {
-    /// Erases a credential whose deletion is pending unless a cluster uses it, with its audit record; false if nothing was
-    /// erased. To be called after the change of the cluster.
+    /// Erases a credential whose deletion is pending, with its audit record, unless a cluster uses it; false if nothing was
+    /// erased. Must be called after the change of the cluster.
     pub(in crate::store) async fn erase_unused(&mut self, erasure: &Erasure) -> Result<bool, Error> {
         let id = &erasure.credential_id;
-        // One transaction after the other gets here: the second of two last uses sees that the first has ended. This lock
-        // lets others go on to add uses, so that clusters which swap credentials do not wait for each other.
+        // Only one transaction at a time passes this lock, so the second of two last uses sees that the first has ended. The lock
+        // does not block transactions that add uses, so clusters that swap credentials do not wait for each other.
         let wait = locking!("select deleted_ms from credentials where id = $1", " for no key update");
         if self.lock::<Option<i64>>(wait, id).await?.flatten().is_none() {
             return Ok(false);
         }
-        // After this, uses that were being added before the deletion are committed or rolled back.
+        // After this lock, uses that were being added before the deletion are committed or rolled back.
         let lock = locking!("select id from credentials where id = $1", " for update");
         self.lock::<String>(lock, id).await?;
         let unused = "delete from credentials where id = $1
@@ -167,7 +167,7 @@ impl Transaction<'_> {
         Ok(true)
     }
 
-    /// Whether clusters may begin to use a credential; keeps it from being erased until the transaction ends.
+    /// Whether clusters may start to use a credential; prevents its erasure until the transaction ends.
     pub(in crate::store) async fn is_usable(&mut self, credential_id: &str) -> Result<bool, Error> {
         let sql =
             locking!("select id from credentials where id = $1 and deleted_ms is null", " for key share");

@@ -1,5 +1,5 @@
-//! Disabling, enabling and removing users, each in one transaction. An enabled administrator always stays: transactions
-//! that could end the access of the last one run one after the other.
+//! Disables, enables and deletes users, each in one transaction. At least one enabled administrator always remains:
+//! transactions that could disable or delete the last one are serialized.
 
 use super::{GET, UserRow};
 use crate::store::transaction::Transaction;
@@ -10,7 +10,7 @@ use crate::store::{AuditRow, Error, Store};
 pub struct OwnedRow {
     /// `c-xxxxx`, or `cc-xxxxx` without its namespace.
     pub id: String,
-    /// The name that people see.
+    /// The display name.
     pub name: String,
 }
 
@@ -30,16 +30,16 @@ impl Owned {
     }
 }
 
-/// A user as [`set_enabled`] left it.
+/// The result of [`set_enabled`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Switched {
     /// The user was enabled or disabled.
     Changed(UserRow),
-    /// The user was in that state already.
+    /// The user was already in that state.
     Unchanged(UserRow),
 }
 
-/// A removed user, with the objects that were handed over or deleted.
+/// A deleted user, with the objects that were handed over or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedUser {
     /// The user.
@@ -54,16 +54,16 @@ pub struct RemovedUser {
     pub tokens: u64,
 }
 
-/// The result of an attempt to remove a user. Only [`Removal::Done`] changed anything.
+/// The result of an attempt to delete a user. Only [`Removal::Done`] changes anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// The user was removed.
+    /// The user was deleted.
     Done(RemovedUser),
-    /// There is no such user.
+    /// The user does not exist.
     NoUser,
-    /// The user owns objects, and no new owner was named.
+    /// The user owns objects, and no new owner was specified.
     Owns(UserRow, Owned),
-    /// The new owner does not exist, is disabled, or is the user.
+    /// The new owner does not exist, is disabled, or is the user itself.
     NoNewOwner,
 }
 
@@ -80,10 +80,10 @@ pub async fn owned(store: &Store, user_id: &str) -> Result<Owned, Error> {
     })
 }
 
-/// Enables or disables a user; `None` if it does not exist. `audit` makes the record of a change.
+/// Enables or disables a user; `None` if it does not exist. `audit` returns the record of a change.
 ///
 /// # Errors
-/// [`Error::LastAdministrator`] if no enabled administrator would be left.
+/// [`Error::LastAdministrator`] if no enabled administrator would remain.
 pub async fn set_enabled(
     store: &Store,
     id: &str,
@@ -102,18 +102,18 @@ pub async fn set_enabled(
         return Ok(None);
     }
     let Some(changed) = transaction.fetch_optional(update, args![id, enabled]).await? else {
-        // Read again: the user may have been changed since.
+        // Read again, because the user may have changed since.
         return Ok(transaction.fetch_optional(GET, args![id]).await?.map(Switched::Unchanged));
     };
     transaction.commit_with(&audit(&changed)).await?;
     Ok(Some(Switched::Changed(changed)))
 }
 
-/// Removes a user with the tokens and memberships, and hands the clusters and credentials over to `new_owner` (an ID).
-/// `audit` makes the records of all that.
+/// Deletes a user with its tokens and memberships, and hands its clusters and credentials over to `new_owner` (an ID). `audit`
+/// returns the audit records.
 ///
 /// # Errors
-/// [`Error::LastAdministrator`] if no enabled administrator would be left.
+/// [`Error::LastAdministrator`] if no enabled administrator would remain.
 pub async fn remove(
     store: &Store,
     id: &str,
@@ -159,19 +159,19 @@ pub async fn remove(
     Ok(Removal::Done(removed))
 }
 
-/// The name under which changes of one user's ownership run one after the other.
+/// The lock name for changes of a user's ownership.
 fn ownership(user_id: &str) -> String {
     format!("owner {user_id}")
 }
 
-/// Rules about users that hold until the transaction ends.
+/// Checks of users that hold until the transaction ends.
 impl Transaction<'_> {
-    /// Lets transactions that could end the access of administrators run one after the other.
+    /// Serializes transactions that could disable, demote or delete administrators.
     pub(super) async fn serialise_administrators(&mut self) -> Result<(), Error> {
         self.serialise("administrators").await
     }
 
-    /// Fails if no enabled administrator would be left without this user.
+    /// Fails if this user is the only enabled administrator.
     pub(super) async fn check_not_last_administrator(&mut self, user_id: &str) -> Result<(), Error> {
         self.serialise_administrators().await?;
         let sql = "select id from users where id = $1 and admin and enabled and not exists
@@ -179,8 +179,8 @@ impl Transaction<'_> {
         if self.exists(sql, args![user_id]).await? { Err(Error::LastAdministrator) } else { Ok(()) }
     }
 
-    /// Fails unless the owner of a new object exists and is enabled. Keeps the user from being removed meanwhile, so that
-    /// no object is left without an owner.
+    /// Fails unless the owner of a new object exists and is enabled. Prevents the deletion of the user until the transaction
+    /// ends, so that no object lacks an owner.
     pub(in crate::store) async fn check_owner(&mut self, user_id: &str) -> Result<(), Error> {
         self.serialise(&ownership(user_id)).await?;
         let sql = "select id from users where id = $1 and enabled";

@@ -1,4 +1,4 @@
-//! Users with what belongs to them, counted.
+//! Users with the numbers of their objects.
 
 use super::UserRow;
 use crate::store::rows::{DbRow, Record};
@@ -13,7 +13,7 @@ pub struct AccountRow {
     pub tokens: i64,
     /// When one of its tokens was last used, in milliseconds since 1970, to the minute.
     pub last_used_ms: Option<i64>,
-    /// Memberships in clusters of others.
+    /// Memberships in other users' clusters.
     pub memberships: i64,
     /// Clusters that it owns.
     pub clusters: i64,
