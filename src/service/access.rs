@@ -3,26 +3,26 @@
 /// An authenticated caller. Only `service::tokens` creates one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// The user's id, `user-xxxxx`.
+    /// The ID of the user, `user-xxxxx`.
     pub user_id: String,
-    /// The name that the token was made for.
+    /// The name of the user for whom the token was created.
     pub user_name: String,
-    /// Administrators see and may do everything.
+    /// Whether the caller is an administrator, who may do everything.
     pub admin: bool,
-    /// The public half of the token that was presented.
+    /// The name of the token: its public half.
     pub token_name: String,
-    /// The one cluster that the token is good for (`c-xxxxx`); with such a token nothing else may be done.
+    /// The only cluster for which the token is valid (`c-xxxxx`). Such a token allows nothing else.
     pub cluster_id: Option<String>,
 }
 
 impl Caller {
-    /// The caller as the budget of requests to Azure knows it: the user, or the token beside a Rancher.
+    /// The caller's ID in the budget of requests to Azure: the user, or the token beside a Rancher.
     pub(super) fn budget_id(&self) -> azure::CallerId {
         let name = if self.user_id.is_empty() { &self.token_name } else { &self.user_id };
         if name.is_empty() { azure::CallerId::SERVER } else { azure::CallerId::new(name) }
     }
 
-    /// Whether something that belongs to `owner` (a user id) is this caller's to see.
+    /// Whether the caller may see an object of `owner` (a user ID).
     pub fn may_see(&self, owner: &str) -> bool {
         self.admin || self.user_id == owner
     }

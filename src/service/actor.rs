@@ -1,4 +1,4 @@
-//! The caller of a change, and its request: what the audit log says beside the change itself.
+//! The caller and the request of a change, for audit records.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::store::AuditRow;
 /// The user name in audit records of commands. These records have no user ID, no token and no address.
 pub const COMMAND_LINE: &str = "command line";
 
-/// The user name in audit records of what the server does by itself.
+/// The user name in audit records of changes by the server itself.
 pub const SERVER: &str = "server";
 
 /// The caller of a change.
@@ -21,7 +21,7 @@ pub const SERVER: &str = "server";
 pub struct Actor {
     /// The caller.
     pub caller: Arc<Caller>,
-    /// The id of the request; empty without one.
+    /// The ID of the request; empty if there is none.
     pub request_id: Arc<str>,
     /// The client IP of the request.
     pub remote: Option<IpAddr>,
@@ -33,7 +33,7 @@ impl Actor {
         Self::without_user(COMMAND_LINE)
     }
 
-    /// The server itself, at its start or as a consequence of a request.
+    /// The server itself, at startup or as a consequence of a request.
     pub fn server() -> Self {
         Self::without_user(SERVER)
     }
@@ -49,9 +49,8 @@ impl Actor {
         Self { caller: caller.into(), request_id: Arc::default(), remote: None }
     }
 
-    /// The audit record of a change that is about to be made. The store function that makes it writes the record in the
-    /// same transaction, so that there is no change without a record, nor the other way round. Failures are recorded with
-    /// `Events::record_failure`.
+    /// The audit record of a change that is about to be made. The store writes both in one transaction, so that neither exists
+    /// without the other. Failures are recorded with `Events::record_failure`.
     pub(super) fn audit(
         &self,
         action: Action,
@@ -62,7 +61,7 @@ impl Actor {
         self.event(action, object_type, object_id, &Ok(())).into_row(now_ms)
     }
 
-    /// The event of an attempt and its outcome.
+    /// The audit event of an attempt and its outcome.
     pub(super) fn event<T>(
         &self,
         action: Action,
@@ -85,7 +84,7 @@ impl Actor {
             ) => Outcome::Refused,
             Err(_) => Outcome::Failed,
         };
-        // The ID of an object that does not exist is the client's, and may be a secret.
+        // The ID of a missing object comes from the client, and may be a secret.
         let object_id = if outcome == Outcome::Done { object_id.into() } else { mask(object_id) };
         Event::new(&self.caller, action, object_type, &object_id)
             .outcome(outcome)

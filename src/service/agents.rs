@@ -1,8 +1,8 @@
-//! The agents of clusters: who may open a tunnel, whether the cluster's API answers through it, and when it is closed. The
-//! sessions themselves are in `cluster_access`, which uses them.
+//! The agents of clusters: decides which may open a tunnel, checks whether the cluster's API responds through it, and closes
+//! it. The sessions themselves are in `cluster_access`.
 //!
-//! A registration token says which cluster an agent belongs to. It proves nothing else, so a session is used only after the
-//! API has answered through it.
+//! A registration token identifies the cluster of an agent and proves nothing else. A session is therefore used only after
+//! the cluster's API has responded through it.
 
 mod refusal;
 mod relays;
@@ -35,9 +35,9 @@ use crate::vault;
 
 /// The interval of pings, on both sides of a session.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// A session whose agent is silent for this time is closed.
+/// The time without a message from the agent after which a session is closed.
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
-/// The time for which the stop of the server waits for sessions to end.
+/// The time that a stopping server waits for its sessions to end.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 
 /// The agents. Clones share everything.
@@ -50,7 +50,7 @@ struct Inner {
     store: Store,
     clock: Clock,
     cluster_access: ClusterAccess,
-    /// Sessions of Ranchers that are embedded in agents. Nothing is sent through them.
+    /// Sessions of Ranchers embedded in agents. Nothing is sent through them.
     embedded: AgentSessions,
     access: ServerAccess,
     work: Arc<Notify>,
@@ -59,9 +59,9 @@ struct Inner {
     /// Sessions by the hash of their token.
     tokens: Mutex<Vec<OpenSession>>,
     secrets: Secrets,
-    /// Clusters whose sessions other servers know of.
+    /// Clusters whose sessions are announced to other servers.
     announced: Mutex<HashSet<String>>,
-    /// Clusters whose sessions have changed since the worker last looked.
+    /// Clusters whose sessions have changed since the worker last checked.
     changed: Mutex<HashSet<String>>,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -116,7 +116,7 @@ impl Agents {
         }
     }
 
-    /// Decides whether an agent may open a session. Its parameters are checked, and not used.
+    /// Decides whether an agent may open a session. Its parameters are checked but not used.
     ///
     /// # Errors
     /// See [`AgentRefusal`].
@@ -130,8 +130,8 @@ impl Agents {
         admitted.inspect_err(|refusal| record_refusal(refusal, remote))
     }
 
-    /// Decides whether the Rancher that is embedded in an agent may open a session. It is kept open, because that Rancher would
-    /// open it again and log an error every few seconds, and is used for nothing.
+    /// Decides whether the Rancher embedded in an agent may open a session. The session carries no requests; it is kept open
+    /// because that Rancher would otherwise reconnect and log an error every few seconds.
     ///
     /// # Errors
     /// See [`AgentRefusal`].
@@ -175,7 +175,7 @@ impl Agents {
         Ok(found.map(|found| (found.cluster_id, hash)))
     }
 
-    /// Runs a session once its HTTP upgrade is done.
+    /// Runs a session after its HTTP upgrade.
     pub fn run<S>(
         &self,
         admission: Admission,
@@ -233,22 +233,22 @@ impl Agents {
         self.inner.cluster_access.sessions()
     }
 
-    /// Whether sessions of the cluster have changed since this was last asked.
+    /// Whether sessions of the cluster have changed since the last call.
     pub fn take_change(&self, cluster_id: &str) -> bool {
         self.inner.lock_changed().remove(cluster_id)
     }
 
-    /// Ends the sessions of a cluster that is gone.
+    /// Closes the sessions of a removed cluster.
     pub fn forget(&self, cluster_id: &str) {
         for sessions in [self.sessions(), &self.inner.embedded] {
             sessions.close(cluster_id, "the cluster was removed");
         }
     }
 
-    /// Ends the sessions whose token no longer exists. To be called every two seconds, and after a token was deleted.
+    /// Closes the sessions whose token no longer exists. Call it every two seconds and after a token was deleted.
     ///
     /// # Errors
-    /// The database.
+    /// If the database fails.
     pub async fn close_revoked(&self) -> Result<(), store::Error> {
         if self.lock_tokens().is_empty() {
             return Ok(());
@@ -264,7 +264,7 @@ impl Agents {
         Ok(())
     }
 
-    /// Ends all sessions. No session begins afterwards.
+    /// Closes all sessions. No session can be opened afterwards.
     pub async fn stop(&self) {
         self.inner.closing.cancel();
         self.inner.tasks.close();

@@ -57,7 +57,7 @@ impl Events {
     }
 }
 
-/// A time as audit records show it: RFC 3339, UTC, with milliseconds.
+/// Formats a time as in audit records: RFC 3339, UTC, with milliseconds.
 pub fn format_time(at_ms: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000);

@@ -1,5 +1,5 @@
-//! From the fields of a credential to what Azure needs. An [`AzureAccess`] is made only by a [`Resolver`], whose users decide
-//! first whether the caller may use the credential.
+//! Resolves the fields of a credential to access to Azure. Only a [`Resolver`] creates an [`AzureAccess`]; its callers check
+//! first that the caller may use the credential.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::vault::Fingerprinter;
 /// The time limit of tenant discovery (`docs/contract/azure.md#tenant-discovery`).
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(5);
 
-/// The right to ask Azure with a credential. `Debug` shows no secret.
+/// Access to Azure with a credential. `Debug` prints no secret.
 #[derive(Clone, Debug)]
 pub struct AzureAccess {
     credential: Arc<azure::Credential>,
@@ -25,39 +25,39 @@ pub struct AzureAccess {
 }
 
 impl AzureAccess {
-    /// The name of a cloud that there is not: the public one is asked in its place.
+    /// The name of an unknown cloud, for which the public cloud is used.
     pub fn unknown_environment(&self) -> Option<&str> {
         self.unknown_environment.as_deref()
     }
 
-    /// What Azure needs.
+    /// The credential for requests to Azure.
     pub fn credential(&self) -> &Arc<azure::Credential> {
         &self.credential
     }
 
-    /// The id of the stored credential, `cattle-global-data:cc-xxxxx`; `None` when it was sent along.
+    /// The ID of the stored credential, `cattle-global-data:cc-xxxxx`; `None` for an inline credential.
     pub fn credential_id(&self) -> Option<&str> {
         self.credential_id.as_deref()
     }
 }
 
-/// A credential that was sent along. Empty texts mean "not given".
+/// A credential in a request. Empty strings mean "not set".
 #[derive(Clone, Debug)]
 pub struct InlineCredential {
     /// The Entra tenant; discovered when empty.
     pub tenant_id: String,
     /// The Azure subscription.
     pub subscription_id: String,
-    /// The application.
+    /// The ID of the application.
     pub client_id: String,
-    /// Its secret.
+    /// The client secret.
     pub client_secret: SecretString,
-    /// The name of the cloud; the public one when empty.
+    /// The name of the cloud; the public cloud if empty.
     pub environment: String,
 }
 
 impl InlineCredential {
-    /// The values as Azure writes them: without what pasting added, which a stored one may have too.
+    /// Removes characters that pasting can add to IDs, in stored credentials too.
     fn tidied(mut self) -> Self {
         for id in [&mut self.tenant_id, &mut self.subscription_id, &mut self.client_id] {
             *id = pasted::owned_id(std::mem::take(id));
@@ -66,33 +66,33 @@ impl InlineCredential {
     }
 }
 
-/// Why a credential cannot be used.
+/// Errors of resolving a credential.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// The id has no colon or an empty half; holds the id.
+    /// The ID has no colon, or an empty half. Contains the ID.
     #[error("{0:?} is no id of a cloud credential")]
     InvalidId(String),
-    /// There is none of that id, as far as this caller may know.
+    /// The credential does not exist, or the caller may not see it.
     #[error("there is no such cloud credential")]
     NotFound,
-    /// Its secret cannot be read; the cause is in the log.
+    /// Its secret cannot be decrypted; the log has the cause.
     #[error("the secret of cloud credential {id} cannot be read")]
     Unusable {
-        /// The id as the caller wrote it.
+        /// The ID as the caller wrote it.
         id: String,
     },
-    /// The tenant is not given and cannot be found out.
+    /// The tenant is not set, and its discovery failed.
     #[error("the tenant in {cloud} cannot be found out")]
     TenantDiscovery {
         /// The name of the cloud.
         cloud: String,
-        /// Whether there is no such cloud, so that the public one was asked.
+        /// Whether the cloud is unknown, so that the public cloud was used.
         unknown: bool,
-        /// What was tried.
+        /// The error of the discovery.
         #[source]
         error: DiscoveryError,
     },
-    /// Anything else.
+    /// Any other error.
     #[error(transparent)]
     Other(#[from] Error),
 }
@@ -129,7 +129,7 @@ impl Resolver {
         Self { azure, fingerprinter }
     }
 
-    /// What Azure needs for this credential, which has `credential_id` if it is stored. A missing tenant is discovered.
+    /// Resolves a credential; `credential_id` is set if it is stored. A missing tenant is discovered.
     pub async fn resolve(
         &self,
         inline: InlineCredential,
@@ -142,7 +142,7 @@ impl Resolver {
         let tenant_id = if inline.tenant_id.is_empty() {
             let deadline = Instant::now() + DISCOVERY_LIMIT;
             let discovered = self.azure.discover_tenant(cloud, &inline.subscription_id, how, deadline);
-            // Boxed, like everything rare and large on the way of every request: its room would be moved about each time.
+            // Boxed, because this future is large and rarely needed: it would be copied with every request.
             Box::pin(discovered).await.map_err(|error| {
                 let named =
                     if inline.environment.is_empty() { cloud.environment() } else { &inline.environment };

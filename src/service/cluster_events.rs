@@ -23,7 +23,7 @@ use crate::store::{self, ClusterEventRow, Store};
 /// The kind of a cluster's last event.
 pub const REMOVED: &str = "removed";
 
-/// The most concurrent event streams, in total and per user.
+/// The maximum number of concurrent event streams, in total and per user.
 const MAX_STREAMS: usize = 512;
 const MAX_STREAMS_PER_USER: usize = 32;
 
@@ -31,13 +31,13 @@ const MAX_STREAMS_PER_USER: usize = 32;
 const RETENTION: Duration = Duration::from_hours(30 * 24);
 const MAX_PER_CLUSTER: u32 = 1_000;
 
-/// Events deleted by one statement, so that none blocks the database for long.
+/// The number of events that one statement deletes, so that it does not block the database for long.
 const PRUNE_BATCH: u32 = 5_000;
 
 /// An event of a cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterEvent {
-    /// A UUID of version 7; later events have greater ones, compared as strings.
+    /// A version 7 UUID; later events have greater IDs in string order.
     pub id: String,
     /// Milliseconds since 1970.
     pub at_ms: i64,
@@ -90,7 +90,7 @@ impl ClusterEvents {
     /// The events of `clusters`.
     pub fn new(base: &Base, clusters: Clusters, tokens: Tokens) -> Self {
         let Base { store, clock, .. } = base.clone();
-        // A stream ends at most two seconds after its token is revoked, like every other.
+        // A stream ends at most two seconds after its token is revoked, like every other stream.
         let intervals = Intervals { poll: Duration::from_secs(1), keep_alive: Duration::from_secs(15) };
         let limit = ConcurrencyLimit::new(MAX_STREAMS, MAX_STREAMS_PER_USER);
         let closing = CancellationToken::new();
@@ -126,7 +126,7 @@ impl ClusterEvents {
         self.inner.closing.cancel();
     }
 
-    /// Deletes events that exceed the maximum age or number; returns how many.
+    /// Deletes events that exceed the maximum age or number; returns the number of deleted events.
     pub async fn sweep(&self) -> Result<u64> {
         let store = &self.inner.store;
         let retention_ms = i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX);

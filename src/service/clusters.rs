@@ -1,7 +1,7 @@
 //! Stores, validates and returns cluster objects (`docs/contract/clusters.md#validation-on-save`). The desired spec is
 //! stored here; the worker in `provision` applies it.
 //!
-//! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
+//! A cluster is visible to its owner, its members and administrators; for everyone else it does not exist.
 
 mod body;
 mod checks;
@@ -46,7 +46,7 @@ pub(super) const OBJECT: &str = "cluster";
 pub struct Cluster {
     /// `c-xxxxx`
     pub id: String,
-    /// Never given to another object.
+    /// Never assigned to another object.
     pub uuid: String,
     /// The ID of the user who created it.
     pub owner: String,
@@ -171,7 +171,7 @@ impl Clusters {
     /// Creates a cluster.
     ///
     /// # Errors
-    /// The first violated rule, in Rancher's order and with its texts.
+    /// The first violated rule, in Rancher's order and with its messages.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
         let result = self.insert(by, change).await;
         self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
@@ -239,7 +239,7 @@ impl Clusters {
     /// Changes a cluster.
     ///
     /// # Errors
-    /// The first violated rule, in Rancher's order and with its texts; [`Error::Conflict`] if the cluster is changed
+    /// The first violated rule, in Rancher's order and with its messages; [`Error::Conflict`] if the cluster is changed
     /// concurrently in every attempt.
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
         let result = self.replace(by, id, &change, mode).await;

@@ -44,7 +44,7 @@ impl ConcurrencyLimit {
     }
 }
 
-/// The most callers whose permits are remembered, and for how long after the last one.
+/// The maximum number of callers whose permits are stored, and the time after the last one for which they are.
 const MAX_CALLERS: u64 = 10_000;
 const CALLER_IDLE_TTL: Duration = Duration::from_mins(10);
 

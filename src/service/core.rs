@@ -32,11 +32,11 @@ use crate::store::Store;
 pub struct Options {
     /// Identity of the installation: the first half of the tag `norman-aks-owner`.
     pub instance: String,
-    /// Settings that are fixed, whatever is stored under their names.
+    /// Settings with a fixed value, which overrides a stored one.
     pub fixed_settings: Vec<(String, String)>,
     /// The setting `agent-image` if none is stored; empty for none.
     pub default_agent_image: String,
-    /// The most memory of the cache of lists, in bytes.
+    /// The maximum memory of the cache of lists, in bytes.
     pub cache_bytes: u64,
     /// Whether the log cannot be written because its disk is full.
     pub log_is_full: fn() -> bool,
@@ -100,7 +100,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Builds all services; nothing runs yet.
+    /// Builds all services without starting any task.
     pub fn new(base: Base, options: Options) -> Self {
         let Base { store, events, clock, .. } = &base;
         let tokens = Tokens::new(store.clone(), clock.clone());

@@ -1,8 +1,8 @@
-//! Stored cloud credentials: creating, reading and changing them. Deleting them is in [`deletion`], using them towards Azure
-//! in [`access`].
+//! Stored cloud credentials: creates, reads and updates them. [`deletion`] deletes them, and [`access`] resolves them for
+//! requests to Azure.
 //!
-//! A credential is visible to its owner and to administrators; for everybody else it does not exist. Its secret
-//! goes in and never comes out of here, except into an [`AzureAccess`].
+//! Only the owner and administrators see a credential; for all other callers it does not exist. Its secret is never returned,
+//! except in an [`AzureAccess`].
 
 mod access;
 mod change;
@@ -34,36 +34,36 @@ use super::secrets::Secrets;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, CredentialRow, Store};
 
-/// Attempts of an update when the object changed in between (`docs/contract/norman-api.md#updates`).
+/// Maximum number of attempts of an update that conflicts with concurrent ones (`docs/contract/norman-api.md#updates`).
 pub(super) const ATTEMPTS: usize = 5;
 
-/// The kind of object in the audit.
+/// The object type in audit records.
 pub(super) const OBJECT: &str = "cloudCredential";
 
-/// A credential as its owner may see it.
+/// A credential without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// `cattle-global-data:cc-xxxxx`
     pub id: String,
-    /// Never given to another object.
+    /// A UUID that is never reused.
     pub uuid: String,
-    /// The id of the user who made it.
+    /// The ID of the owner.
     pub owner: String,
-    /// The id when no name was given.
+    /// The name; the ID if the user set none.
     pub name: String,
-    /// Words about it.
+    /// The description.
     pub description: Option<String>,
     /// The user's labels and `cattle.io/creator`.
     pub labels: BTreeMap<String, String>,
     /// The user's annotations.
     pub annotations: BTreeMap<String, String>,
-    /// The Entra tenant, when given.
+    /// The Entra tenant, if set.
     pub tenant_id: Option<String>,
     /// The Azure subscription.
     pub subscription_id: Option<String>,
-    /// The application.
+    /// The ID of the application.
     pub client_id: Option<String>,
-    /// The name of the cloud as given.
+    /// The name of the cloud as the user wrote it.
     pub environment: Option<String>,
     /// Milliseconds since 1970.
     pub created_ms: i64,
@@ -89,7 +89,7 @@ impl From<CredentialRow> for Credential {
     }
 }
 
-/// The stored credentials, and the way from a credential to Azure. Clones share everything.
+/// Stores credentials and resolves them to access to Azure. Clones share everything.
 #[derive(Clone)]
 pub struct Credentials {
     inner: Arc<Inner>,
@@ -102,8 +102,7 @@ struct Inner {
     events: Events,
     clock: Clock,
     known: access::Known,
-    /// Grows with every change that this server makes to a credential or cluster: what was resolved before
-    /// counts no more.
+    /// Incremented by every change of a credential or cluster through this server; invalidates cached entries.
     epoch: AtomicU64,
 }
 
@@ -116,10 +115,10 @@ impl Credentials {
         Self { inner: Arc::new(Inner { store, secrets, resolver, events, clock, known, epoch }) }
     }
 
-    /// Keeps a new credential. Nothing is asked of Azure.
+    /// Stores a new credential. Sends nothing to Azure.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when it has no Azure part.
+    /// [`Error::Invalid`] if it has no Azure configuration.
     pub async fn create(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
         let result = self.insert(by, change).await;
         self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
@@ -156,23 +155,23 @@ impl Credentials {
         Ok(row.into())
     }
 
-    /// The credential of that id.
+    /// Returns the credential `id`.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Credential> {
         Ok(self.row(caller, id).await?.into())
     }
 
-    /// Every credential that the caller may see.
+    /// Lists the credentials that the caller may see.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Credential>> {
         let owner = (!caller.admin).then_some(caller.user_id.as_str());
         let rows = store::credentials::list(&self.inner.store, owner).await?;
         Ok(rows.into_iter().map(Credential::from).collect())
     }
 
-    /// Changes a credential. A secret that is not given stays.
+    /// Updates a credential. The secret is unchanged if the request has none.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when somebody else changes it all the time; [`Error::Invalid`] when clusters use it
-    /// and it would belong to another subscription or cloud afterwards.
+    /// [`Error::Conflict`] if all attempts conflict with concurrent updates; [`Error::Invalid`] if clusters use the credential
+    /// and its subscription or cloud would change.
     pub async fn update(
         &self,
         by: &Actor,
@@ -217,7 +216,7 @@ impl Credentials {
             let audit = by.audit(Action::Update, OBJECT, id, row.updated_ms);
             match store::credentials::update(&self.inner.store, &row, moves, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
-                // A cluster was made since the check.
+                // A cluster was created since the check.
                 Err(store::Error::InUse { .. }) => self.refuse_while_used(&row.id, CONSEQUENCE).await?,
                 outcome => {
                     outcome.map_err(from_store)?;
@@ -239,13 +238,13 @@ impl Credentials {
         Err(Invalid::new("InvalidAction", message).into())
     }
 
-    /// The row of a credential that the caller may see. One whose deletion is pending does not exist for callers.
+    /// The row of a credential that the caller may see. A credential whose deletion is pending is not found.
     pub(super) async fn row(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
         let row = self.row_or_pending(caller, id).await?;
         if row.deleted_ms.is_some() { Err(Error::NotFound { id: id.to_owned() }) } else { Ok(row) }
     }
 
-    /// The row of a credential of the caller, also one whose deletion is pending.
+    /// The row of a credential that the caller may see, even if its deletion is pending.
     async fn row_or_pending(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
         let found = match bare_id(id) {
             Some(bare) => store::credentials::get(&self.inner.store, bare).await?,
@@ -254,18 +253,18 @@ impl Credentials {
         found.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
     }
 
-    /// Resolves a credential that is not stored.
+    /// The resolver for inline credentials.
     pub fn resolver(&self) -> &Resolver {
         &self.inner.resolver
     }
 
-    /// Forgets which credentials may be used by whom; for every change of a credential or a cluster.
+    /// Invalidates all resolved credentials. Must be called after every change of a credential or a cluster.
     pub fn forget_resolved(&self) {
         self.inner.epoch.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-/// The part of an id behind the namespace of credentials; `None` for every other id.
+/// The part of a credential ID after the namespace; `None` if it is not a credential ID.
 pub(super) fn bare_id(id: &str) -> Option<&str> {
     let (namespace, name) = ids::split_namespaced(id)?;
     (namespace == ids::CREDENTIAL_NAMESPACE && !name.contains(':')).then_some(name)
@@ -284,11 +283,11 @@ fn cloud(row: &CredentialRow) -> Cloud {
     Cloud::from_environment(row.environment.as_deref().unwrap_or_default())
 }
 
-/// Errors of the store that are the caller's.
+/// Converts a store error; some are errors of the request.
 pub(super) fn from_store(error: store::Error) -> Error {
     match error {
         store::Error::Nul => Invalid::new("InvalidCharacters", "the character NUL cannot be stored").into(),
-        // Disabled or removed while the request was on its way.
+        // Disabled or deleted during the request.
         store::Error::NoOwner { .. } => Error::Forbidden(Reason::UserDisabled),
         error => error.into(),
     }

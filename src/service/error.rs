@@ -37,7 +37,7 @@ pub enum Error {
     /// The caller may see the object, but not do this.
     #[error("forbidden: {0}")]
     Forbidden(Reason),
-    /// The input breaks a rule; nothing was changed.
+    /// The input violates a rule; nothing was changed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// The object was modified concurrently.
@@ -154,7 +154,7 @@ pub enum Reason {
         /// The creator.
         user_id: String,
     },
-    /// The setting is not one that can be changed.
+    /// The setting cannot be changed.
     #[error("the setting {name} cannot be changed")]
     FixedSetting {
         /// The setting.
@@ -191,7 +191,7 @@ impl From<AdministratorTask> for Error {
     }
 }
 
-/// Errors of listings that are not Azure's, with Rancher's texts if it has any.
+/// Errors of listings that do not come from Azure, with Rancher's messages if it has any.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The caller sees no such cluster.

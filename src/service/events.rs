@@ -280,7 +280,7 @@ pub(super) struct Inner {
     record_each: bool,
     /// Wakes the task while it waits for more events.
     write_now: Arc<Notify>,
-    /// The senders that wait for room in the queue.
+    /// The senders that wait for space in the queue.
     delayed: TaskTracker,
     stopping: CancellationToken,
     abandoning: CancellationToken,

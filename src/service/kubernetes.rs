@@ -26,11 +26,11 @@ use super::tokens::Tokens;
 use super::{Caller, Error};
 pub use cluster_access::{BodyTooLarge, Closing, ForwardOptions, Tunnel};
 
-/// The most concurrent requests and streams, in total and per user.
+/// The maximum number of concurrent requests and streams, in total and per user.
 const MAX_REQUESTS: usize = 2_048;
 const MAX_REQUESTS_PER_USER: usize = 256;
 
-/// The interval of access checks of a running request. With the time that results are cached, a request ends within two
+/// The interval of access checks of a running request. Together with the TTL of cached results, a request ends within two
 /// seconds after its access is lost.
 const ACCESS_CHECK_INTERVAL: Duration = Duration::from_millis(300);
 /// The time limit for closing upgraded connections at shutdown.
@@ -183,7 +183,7 @@ impl Kubernetes {
         Ok(ProxyCall { cluster, access, guard })
     }
 
-    /// Ends endless requests and upgraded connections; later ones end at once.
+    /// Ends streaming requests and upgraded connections; later ones end immediately.
     pub fn close(&self) {
         self.inner.closing.cancel();
         self.inner.sessions.close();
@@ -287,7 +287,7 @@ pub struct ProxyGuard {
 
 impl ProxyGuard {
     /// Waits until the request must end: the token is revoked or expired, or the caller's role in the cluster has changed.
-    /// Endless requests also end when the server stops.
+    /// Streaming requests also end when the server stops.
     pub async fn ended(&self) -> EndReason {
         let closing = if self.is_endless { &self.inner.closing } else { &CancellationToken::new() };
         match closing.run_until_cancelled(self.access_lost()).await {

@@ -15,7 +15,8 @@ const MAX_DELAY: Duration = Duration::from_secs(3);
 /// The maximum number of client IPs, and the time after its last failure for which one is counted.
 const CACHE_CAPACITY: u64 = 100_000;
 const CACHE_IDLE_TTL: Duration = Duration::from_mins(10);
-/// The most responses that are delayed at the same time. Further ones are not delayed, so that they do not exhaust the server.
+/// The maximum number of responses that are delayed at the same time. Further ones are sent at once, so that they do not
+/// exhaust the server.
 const MAX_DELAYED: usize = 512;
 
 /// The failed logins of the last ten minutes.

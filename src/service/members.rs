@@ -31,7 +31,7 @@ const CREATOR: &str = "creator-cluster-owner";
 pub struct Member {
     /// `c-xxxxx:crtb-xxxxx`
     pub id: String,
-    /// Never given to another object; the creator's membership has none.
+    /// Never assigned to another object; the creator's membership has none.
     pub uuid: Option<String>,
     /// The cluster.
     pub cluster_id: String,
@@ -92,7 +92,7 @@ pub struct NewMember {
     pub user_id: String,
     /// `cluster-owner`, `cluster-member` or `read-only`.
     pub role: String,
-    /// The name after the colon of the ID; generated if not given.
+    /// The name after the colon of the ID; generated if it is missing.
     pub name: Option<String>,
     /// Labels and annotations.
     pub metadata: MetadataChange,
@@ -210,7 +210,7 @@ impl Members {
         let audit = by.audit(Action::Create, OBJECT, &row.id, row.created_ms);
         match store::members::insert(&self.inner.store, &row, &audit).await {
             Ok(()) => Member::from_row(row, Role::Owner),
-            // The user or the cluster was removed meanwhile.
+            // The user or the cluster was removed concurrently.
             Err(store::Error::Dangling { .. }) => Err(no_user(&row.user_id)),
             Err(error) => Err(error.into()),
         }
@@ -244,7 +244,7 @@ impl Members {
         let before = std::mem::take(&mut member.metadata);
         member.metadata = change.metadata.applied(before.clone())?;
         let (old, new) = (&before, &member.metadata);
-        // A role that is removed concurrently must not come back.
+        // A role that is removed concurrently must not be restored.
         let update = MemberUpdate {
             role: new_role.map(Role::name),
             labels: (old.labels != new.labels).then_some(&new.labels),

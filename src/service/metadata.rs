@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use aks::spec::merge::{Mode, is_protected};
 
-/// The label of every object that is created through Norman; Terraform needs a label to be there.
+/// The label of every object that is created through Norman. Terraform expects at least one label.
 const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
-/// Annotations that are fields of the object instead.
+/// Annotations that are top-level fields of the object.
 const TOP_LEVEL: [&str; 3] =
     ["field.cattle.io/creatorId", "field.cattle.io/description", "field.cattle.io/name"];
 
 /// The change of one field by a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Change<T> {
-    /// The field is absent: the value stays.
+    /// The field is absent: the value is unchanged.
     #[default]
     Keep,
     /// The field is `null`.
@@ -34,7 +34,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The metadata of a stored object. Objects of earlier versions lack the label of the creator.
+    /// The metadata of a stored object. Adds the creator label, which objects of earlier versions lack.
     pub(super) fn stored(labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>) -> Self {
         let mut metadata = Self { labels, annotations };
         metadata.set_creator();
@@ -46,7 +46,7 @@ impl Metadata {
     }
 }
 
-/// The changes that a request makes to labels and annotations; those of `cattle.io/` stay when they are left out.
+/// The changes of labels and annotations by a request. Omitted ones of `cattle.io/` are unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataChange {
     /// All labels.
@@ -67,7 +67,7 @@ impl MetadataChange {
         }
     }
 
-    /// Applies the change, merged, unless it would bring in characters that do not belong in labels and annotations.
+    /// Applies the change as a merge. Fails if it adds characters that are not allowed in labels and annotations.
     pub(super) fn applied(&self, before: Metadata) -> Result<Metadata, ForbiddenCharacter> {
         let mut check = TextCheck::new(&["annotations."]);
         let stored = before.labels.iter().chain(&before.annotations).flat_map(|(key, text)| [key, text]);

@@ -1,4 +1,4 @@
-//! The nodes of clusters, as this server reads them: the same for every role, whatever the caller may read in the cluster.
+//! The nodes of clusters, read by this server: the same for every role, regardless of the caller's rights in the cluster.
 //!
 //! They are read in the background. A caller waits at most [`MAX_WAIT`] and then gets the cached nodes, which may be none.
 //! After a failure, a cluster is not read for a while. The cache is bounded in bytes.
@@ -30,7 +30,7 @@ const MAX_STALENESS_MS: i64 = 3_600_000;
 /// The capacity of the cache in bytes, and the time after which unused nodes are evicted.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 const CACHE_IDLE_TTL: Duration = Duration::from_mins(30);
-/// The most concurrent reads, and the most including those that wait.
+/// The maximum number of concurrent reads, and the maximum including waiting ones.
 const MAX_CONCURRENT_READS: usize = 8;
 const MAX_READS: usize = 1_000;
 
@@ -121,7 +121,7 @@ impl Nodes {
         clusters.iter().map(|cluster| self.inner.cached(&cluster.id)).collect()
     }
 
-    /// Reads the nodes of a cluster that has just changed, through access that works. Returns at once.
+    /// Reads the nodes of a cluster that has just changed, with access that works. Returns immediately.
     pub fn refresh(&self, cluster_id: &str, access: Arc<Access>) {
         let cluster_access = self.inner.cluster_access.clone();
         drop(self.start(cluster_id, async move { Ok(cluster_access.nodes(&access).await?) }));

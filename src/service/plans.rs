@@ -21,7 +21,7 @@ use crate::store::ClusterRow;
 /// The type of a credential in the audit log.
 const CREDENTIAL: &str = "cloudCredential";
 
-/// A preview that requests Azure.
+/// A preview that sends requests to Azure.
 pub type PreviewFuture<'a> = Pin<Box<dyn Future<Output = Result<Preview>> + Send + 'a>>;
 
 /// Previews the next step of a cluster, without changes.
@@ -32,7 +32,7 @@ pub trait Planner: Send + Sync {
     /// The next step for the observed state.
     fn preview_with_azure(&self, row: ClusterRow, access: Arc<AzureAccess>) -> PreviewFuture<'_>;
 
-    /// A preview without the observed state, with the reason why Azure was not requested.
+    /// A preview without the observed state, with the reason why no request was sent to Azure.
     fn preview_without_azure(&self, row: &ClusterRow, reason: Azure) -> Result<Preview>;
 }
 

@@ -10,12 +10,12 @@ use super::settings::Settings;
 /// The TLS listener of the server.
 #[derive(Clone, Debug)]
 pub struct OverTls {
-    /// The host, if only one is valid; otherwise it is the host of the request. Only the sandbox sets it, because its
-    /// clusters connect to a loopback address.
+    /// The host, if only one is valid; otherwise the host of the request is used. Only the sandbox sets it, because its clusters
+    /// connect to a loopback address.
     pub host: Option<String>,
     /// The port.
     pub port: u16,
-    /// The certificates that clients have to trust, PEM; empty if those of the system suffice.
+    /// The certificates that clients must trust, PEM; empty if the system's are sufficient.
     pub authority: String,
 }
 
@@ -28,12 +28,12 @@ pub enum AgentUrlError {
          with TLS itself (--tls-listen, --tls-cert, --tls-key)"
     )]
     NotHttps,
-    /// The server listens with TLS, and does not know its name.
+    /// The server listens with TLS, but its host name is not configured.
     #[error(
         "this server does not know the URL at which clusters reach it: set the setting server-url to its https URL"
     )]
     Unknown,
-    /// The URL is valid on this machine only.
+    /// The URL is valid only on this machine.
     #[error(
         "clusters cannot reach this server at {0}, which is a loopback address; set the setting server-url to the https URL \
          at which they reach it"
@@ -49,15 +49,15 @@ pub struct PublicAddress {
 }
 
 impl PublicAddress {
-    /// Without a TLS listener, until [`PublicAddress::serve_over_tls`].
+    /// An address without a TLS listener, until [`PublicAddress::serve_over_tls`].
     pub fn new(settings: Settings) -> Self {
         Self { settings, over_tls: Arc::default() }
     }
 
-    /// Records that the server listens with TLS too, before anything is served; its authority becomes the default of the
-    /// setting `cacerts`. Only the first call has an effect.
+    /// Records the TLS listener, before requests are served. Its authority becomes the default of the setting `cacerts`. Only the
+    /// first call has an effect.
     ///
-    /// Agents hash the setting with one line break more, so it must not end with one.
+    /// The authority is stored without a final line break, because agents hash the setting with one line break added.
     pub fn serve_over_tls(&self, over_tls: OverTls) {
         let authority = over_tls.authority.trim().to_owned();
         if self.over_tls.set(over_tls).is_ok() && !authority.is_empty() {
@@ -65,13 +65,13 @@ impl PublicAddress {
         }
     }
 
-    /// The https URL, without a slash at the end: the setting `server-url`, else the URL that the caller used, else the TLS
+    /// The https URL, without a trailing slash: the setting `server-url`, else the URL that the caller used, else the TLS
     /// listener.
     pub async fn https_url(&self, known_as: Option<&str>) -> Option<String> {
         https_url(&self.settings.value("server-url").await, known_as, self.over_tls.get())
     }
 
-    /// As [`PublicAddress::https_url`], else with plain HTTP, for responses that say what to do.
+    /// As [`PublicAddress::https_url`], else the plain HTTP URL, for responses with instructions.
     pub async fn url(&self, known_as: &str) -> String {
         let configured = self.settings.value("server-url").await;
         https_url(&configured, Some(known_as), self.over_tls.get()).unwrap_or_else(|| {
@@ -83,7 +83,7 @@ impl PublicAddress {
     /// The URL at which agents reach this server.
     ///
     /// # Errors
-    /// If there is none with TLS, or it is a loopback address.
+    /// If there is no URL with TLS, or it is a loopback address.
     pub async fn agent_url(&self) -> Result<String, AgentUrlError> {
         let missing =
             if self.over_tls.get().is_some() { AgentUrlError::Unknown } else { AgentUrlError::NotHttps };
@@ -92,7 +92,7 @@ impl PublicAddress {
         if is_loopback(&url) && !is_sandbox { Err(AgentUrlError::Loopback(url)) } else { Ok(url) }
     }
 
-    /// The certificate authorities of [`PublicAddress::https_url`], PEM; empty for those of the system.
+    /// The certificate authorities of [`PublicAddress::https_url`], PEM; empty for the system's.
     pub async fn authorities(&self) -> String {
         self.settings.value("cacerts").await
     }

@@ -1,6 +1,6 @@
 //! Access to credentials beside a Rancher. Rancher decides about each caller: this server sends it a lookup with the caller's own
 //! session, and caches a positive decision for a few seconds (`docs/contract/beside-rancher.md#the-lookup`). Negative decisions
-//! are not cached: Rancher rejects a credential for a moment after its creation, and the dashboard uses it at once.
+//! are not cached: Rancher rejects a credential shortly after its creation, and the dashboard uses it immediately.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -284,7 +284,7 @@ impl RancherAccess {
         })
     }
 
-    /// Looks up a session at Rancher, and a credential if there is an ID.
+    /// Looks up a session in Rancher, and a credential if an ID is given.
     async fn look_up(&self, session: &Session, id: Option<&str>) -> Result<LookupOutcome, Arc<RancherError>> {
         let Inner { rancher, .. } = &*self.0;
         let sent_at = Instant::now();

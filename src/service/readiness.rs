@@ -1,5 +1,4 @@
-//! Whether the server has what it needs to work. Azure is not part of it: an Azure that is away is no reason to
-//! take the server away too.
+//! Whether the server can work. Azure is not checked: if Azure is unavailable, the server must stay available.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,25 +12,25 @@ use super::secrets::Secrets;
 use crate::store::{self, Store, instance};
 use crate::vault;
 
-/// A check that takes longer counts as failed.
+/// The time limit of a check; a check that exceeds it has failed.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The interval of attempts while the disk is full: requests need no authentication, and each attempt writes.
+/// The interval between write attempts while the disk is full. `/readyz` needs no authentication, and each attempt writes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes that must fit on the disk: several pages of a database, and too random to be compressed.
+/// The number of bytes that must fit on the disk: several database pages, random so that they cannot be compressed.
 const PROBE_LEN: usize = 32 * 1024;
 
-/// A part that the server works with.
+/// The state of a dependency of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// `database`, `migrations`, `encryption-key`, `disk` or `log`.
     pub name: &'static str,
-    /// Whether it can be used.
+    /// Whether it works.
     pub ok: bool,
-    /// Whether requests cannot be served without it.
+    /// Whether the server needs it to serve requests.
     pub needed: bool,
-    /// The remedy if it cannot be used.
+    /// The remedy if it does not work.
     pub message: Option<&'static str>,
 }
 
@@ -47,20 +46,20 @@ pub struct Readiness {
 /// The state of the database's disk.
 #[derive(Default)]
 struct Disk {
-    /// The count of errors up to which the disk is known to have space again.
+    /// The number of errors after which a write succeeded.
     settled: u64,
-    /// The last attempt, when it failed.
+    /// The time of the last attempt, if it failed.
     failed: Option<Instant>,
 }
 
 impl Readiness {
-    /// Checks of this database and these keys; `log_is_full` tells whether the log cannot be written.
+    /// Checks this database and these keys; `log_is_full` returns whether the log cannot be written.
     pub fn new(store: Store, secrets: Secrets, log_is_full: fn() -> bool) -> Self {
         let disk = Disk { settled: store::full_errors(), failed: None };
         Self { store, secrets, disk: Arc::new(Mutex::new(disk)), log_is_full }
     }
 
-    /// Each part, and whether it can be used.
+    /// Checks each dependency.
     pub async fn check(&self) -> [Check; 5] {
         let within = |check| tokio::time::timeout(LIMIT, check);
         let database = matches!(within(self.store.ping()).await, Ok(Ok(())));
@@ -79,12 +78,12 @@ impl Readiness {
             needed("migrations", migrations),
             needed("encryption-key", !self.secrets.key_ids().is_empty()),
             Check { message: (!disk).then_some(full), ..needed("disk", disk) },
-            // Requests are served all the same.
+            // Requests are served without it.
             Check { message: (!log).then_some(lost), needed: false, ..needed("log", log) },
         ]
     }
 
-    /// Whether the database can write. It is tried only after a write failed for lack of space, until one succeeds.
+    /// Whether the database can write. Tries a write only after one failed for lack of space, until one succeeds.
     async fn has_space(&self) -> bool {
         // One attempt at a time.
         let mut disk = self.disk.lock().await;

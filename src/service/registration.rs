@@ -1,9 +1,8 @@
-//! Registration tokens, with which an agent proves which cluster it belongs to
-//! (`docs/contract/registration.md#registration-tokens`). Every cluster has one, created when it is first read; owners
-//! may create more, and delete them. Tokens are stored encrypted, beside their hash: a presented token is found by its
-//! hash, and nothing is decrypted.
+//! Registration tokens, which prove the cluster of an agent (`docs/contract/registration.md#registration-tokens`). Every
+//! cluster has one, created when it is first read; owners may create and delete more. Tokens are stored encrypted, beside
+//! their hash: a presented token is found by its hash, and nothing is decrypted.
 //!
-//! The manifest that registers an agent is put together in `aks::registration`.
+//! `aks::registration` creates the manifest that registers an agent.
 
 use std::sync::Arc;
 
@@ -46,7 +45,7 @@ pub struct RegistrationToken {
     pub cluster_id: String,
     /// The name, unique in the cluster.
     pub name: String,
-    /// Never given to another object.
+    /// Never assigned to another object.
     pub uuid: String,
     /// Milliseconds since 1970.
     pub created_ms: i64,
@@ -326,14 +325,14 @@ impl Registration {
         let sealed = self.inner.secrets.seal_cluster_secret(cluster_id, &secret, &token)?;
         let audit = by.audit(Action::Create, OBJECT, &format!("{cluster_id}:{}", row.name), row.created_ms);
         match store::registration_tokens::insert(&self.inner.store, &row, &sealed, &audit).await {
-            // The cluster was removed meanwhile.
+            // The cluster was removed concurrently.
             Err(store::Error::Dangling { .. }) => Err(Error::NotFound { id: cluster_id.to_owned() }),
             Err(error) => Err(error.into()),
             Ok(added) => Ok(added.then(|| to_token(row, token))),
         }
     }
 
-    /// The token of a row, decrypted; `None` if it was deleted meanwhile.
+    /// The token of a row, decrypted; `None` if it was deleted concurrently.
     async fn decrypt(&self, row: RegistrationTokenRow) -> Result<Option<RegistrationToken>> {
         let name = store::registration_tokens::secret_name(&row.name);
         let text =

@@ -43,7 +43,7 @@ const SETTING: &str = "cluster-review";
 const ADVISE: &str = "advise";
 const ENFORCE: &str = "enforce";
 
-/// The most requests that wait for Azure to recognize a credential or role, in total and per user.
+/// The maximum number of requests that wait for Azure to recognize a credential or role, in total and per user.
 const MAX_WAITING: usize = 128;
 const MAX_WAITING_PER_USER: usize = 16;
 

@@ -30,10 +30,10 @@ pub const SERVICE_ACCOUNT_TOKEN: &str = "serviceAccountToken";
 /// The capability of servers that access clusters without a service account, which earlier versions cannot.
 const CLUSTER_ACCESS_CAPABILITY: &str = "cluster-access";
 
-/// The time after its last heartbeat for which a server counts as running.
+/// The time after its last heartbeat during which a server is considered running.
 pub(super) const HEARTBEAT_TIMEOUT_MS: i64 = 30_000;
 
-/// The time after its last heartbeat for which the row of a server is kept.
+/// The time after its last heartbeat after which the row of a server is deleted.
 const REPLICA_RETENTION_MS: i64 = 24 * 3600 * 1000;
 
 /// Errors of secrets.
@@ -110,7 +110,7 @@ pub enum Error {
 pub enum Origin {
     /// It existed.
     Found,
-    /// It was created; the administrator should be told to keep a copy.
+    /// It was created; the caller should tell the administrator to keep a copy.
     Created,
 }
 

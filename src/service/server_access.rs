@@ -271,7 +271,7 @@ impl Inner {
         metrics::counter!("norman_aks_cluster_access_renewals_total", "outcome" => label).increment(1);
         match &outcome {
             Ok(_) => tracing::info!(cluster = cluster.id, "access to the cluster renewed"),
-            // The state of the cluster, and the log of its agent, say so already.
+            // The state of the cluster and the log of its agent already report this.
             Err(error) if error.is_unreached() => {
                 let cause: &dyn std::error::Error = &**error;
                 tracing::debug!(

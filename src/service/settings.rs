@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(two.value("cacerts").await, PEM);
         context.store.close().await;
         context.clock.advance(Duration::from_secs(2));
-        assert_eq!(two.value("cacerts").await, PEM, "the last known value, without a database");
+        assert_eq!(two.value("cacerts").await, PEM, "the last cached value, without a database");
         assert!(two.get("cacerts").await.is_err());
     }
 }

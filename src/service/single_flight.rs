@@ -38,9 +38,9 @@ where
         self.lock().len()
     }
 
-    /// Joins the flight of `key`. If there is none, takes the value of `existing`, or else starts a task, which does not
-    /// depend on its callers. `finish` turns its output into the value; it learns whether the flight was not removed
-    /// meanwhile, and nobody joins or removes a flight while it runs.
+    /// Joins the flight of `key`. If there is none, returns the value of `existing`, or else starts a task, which does not depend
+    /// on its callers. `finish` converts its output to the value. It runs under the lock, so that no caller joins or removes a
+    /// flight meanwhile; its second argument is false if the flight was removed.
     pub(super) fn join<F>(
         &self,
         key: &K,
@@ -70,7 +70,7 @@ where
         task
     }
 
-    /// Removes flights: their callers get their values, others do not join them.
+    /// Removes flights. Their callers still get the value; new callers do not join them.
     pub(super) fn remove_if(&self, matches: impl Fn(&K) -> bool) {
         self.lock().retain(|key, _| !matches(key));
     }
@@ -82,7 +82,7 @@ impl<K, V> Flights<K, V> {
     }
 }
 
-/// Removes a flight when its task ends, by a panic too.
+/// Removes a flight when its task ends, even by a panic.
 struct Landing<K: Eq + Hash, V: Clone + Send + Sync + 'static> {
     flights: Flights<K, V>,
     key: K,

@@ -144,7 +144,7 @@ impl Tokens {
         Ok(found.map(|token| Caller { admin: token.admin, ..caller.clone() }))
     }
 
-    /// Revokes a token on behalf of the command line: in this server at once, in every other one within two seconds. False if
+    /// Revokes a token on behalf of the command line: in this server immediately, in other servers within two seconds. False if
     /// it does not exist.
     pub async fn revoke(&self, name: &str) -> Result<bool> {
         self.revoke_as(&Actor::command_line(), name).await

@@ -27,7 +27,7 @@ pub use crate::store::users::{
 /// The type of object in the audit log.
 pub(super) const OBJECT: &str = "user";
 
-/// The most objects that an error names.
+/// The maximum number of objects that an error names.
 const MAX_NAMED: usize = 50;
 
 /// The users of a database. Clones share everything.
@@ -58,10 +58,10 @@ impl Users {
         Ok(store::users::get(&self.inner.store, &caller.user_id).await?.into_iter().collect())
     }
 
-    /// A user.
+    /// Returns a user.
     ///
     /// # Errors
-    /// [`Error::NotFound`] also for one that the caller may not see.
+    /// [`Error::NotFound`] also for a user that the caller may not see.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<User> {
         let missing = || Error::NotFound { id: id.to_owned() };
         if !caller.may_see(id) {
@@ -95,8 +95,8 @@ impl Users {
         Ok((account, with_full_ids(store::users::owned(&self.inner.store, id).await?)))
     }
 
-    /// Enables or disables a user. A disabled one has no access any more: in this server at once, in every other one, and
-    /// on open streams, within two seconds.
+    /// Enables or disables a user. A disabled user loses access: in this server immediately, and in other servers and on open
+    /// streams within two seconds.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for all but administrators, [`Error::Invalid`] for the caller itself and for the last enabled
@@ -132,12 +132,12 @@ impl Users {
         result
     }
 
-    /// As [`Self::set_enabled`], on behalf of the command line; the user is given by name or ID.
+    /// As [`Self::set_enabled`], on behalf of the command line; the user is identified by name or ID.
     pub async fn set_enabled_by_name(&self, name: &str, enabled: bool) -> Result<User> {
         self.switch(&Actor::command_line(), self.named(name).await?, enabled).await
     }
 
-    /// As [`Self::remove`], on behalf of the command line; the user is given by name or ID.
+    /// As [`Self::remove`], on behalf of the command line; the user is identified by name or ID.
     pub async fn remove_by_name(&self, name: &str, hand_over_to: Option<&str>) -> Result<Removed> {
         self.remove_user(&Actor::command_line(), self.named(name).await?, hand_over_to).await
     }
@@ -200,7 +200,7 @@ impl Users {
     }
 }
 
-/// The objects with the IDs of credentials as callers know them.
+/// Replaces the IDs of credentials by the full IDs that callers use.
 fn with_full_ids(mut owned: Properties) -> Properties {
     owned.credentials.iter_mut().for_each(|credential| credential.id = full_id(&credential.id));
     owned

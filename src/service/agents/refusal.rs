@@ -1,32 +1,33 @@
-//! Why an agent may not open a session.
+//! The reasons for which an agent may not open a session.
 
 use aks::agent_params::InvalidParams;
 use cluster_access::TooManySessions;
 
 use crate::store;
 
-/// Why an agent may not open a session. The texts are Rancher's where it has the case; agents log them.
+/// The reason for which an agent may not open a session. The messages are Rancher's where Rancher has the case; agents log
+/// them.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentRefusal {
     /// The request has no token.
     #[error("failed authentication")]
     NoToken,
-    /// The token is wrong or was deleted, with its cluster or alone.
+    /// The token is wrong or deleted, alone or with its cluster.
     #[error("cluster not found")]
     Unknown,
-    /// The bearer token of an embedded Rancher is wrong or was deleted.
+    /// The bearer token of an embedded Rancher is wrong or deleted.
     #[error("failed authentication")]
     UnknownBearer,
-    /// The parameters are not those of a cluster.
+    /// The parameters do not describe a cluster.
     #[error(transparent)]
     Params(#[from] InvalidParams),
-    /// The cluster has enough sessions.
+    /// The limit of sessions of the cluster is reached.
     #[error(transparent)]
     TooMany(#[from] TooManySessions),
-    /// The server stops.
+    /// The server is shutting down.
     #[error("the server stops; connect again")]
     Stopping,
-    /// The database does not answer.
+    /// The database failed.
     #[error("the registration token cannot be checked at the moment")]
     Store(#[from] store::Error),
 }

@@ -1,5 +1,5 @@
-//! The sessions of other servers: each server announces the clusters whose agents it has, and looks every two seconds what
-//! the others have. Only a server that others can connect to takes part.
+//! The sessions of other servers: each server announces the clusters whose agents are connected to it, and reads the
+//! announcements of the others every two seconds. Only servers that others can connect to take part.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,25 +13,25 @@ use super::Agents;
 use crate::service::secrets::HEARTBEAT_TIMEOUT_MS;
 use crate::store;
 
-/// Why this server cannot connect to a cluster for another one.
+/// The reason for which this server cannot connect to a cluster for another server.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// It has no session of the cluster.
+    /// The server has no session of the cluster.
     #[error("no agent of the cluster is connected to this server")]
     NoSession(#[source] io::Error),
-    /// The database does not answer.
+    /// The database failed.
     #[error("the cluster cannot be read")]
     Store(#[from] store::Error),
 }
 
 impl Agents {
-    /// Whether this is the token of a server of this installation.
+    /// Whether the token is that of a server of this installation.
     pub fn is_relay_token(&self, token: &[u8]) -> bool {
         self.inner.secrets.replica_keys().iter().any(|key| key.is_token(token))
     }
 
-    /// Opens a connection to the API of a cluster, for another server. The address is the one that Azure gave; the other server
-    /// does not choose it.
+    /// Opens a connection to the API of a cluster for another server. The address comes from Azure; the other server does not
+    /// choose it.
     ///
     /// # Errors
     /// See [`RelayError`].
@@ -43,7 +43,7 @@ impl Agents {
         self.sessions().dial(cluster_id, host).map_err(RelayError::NoSession)
     }
 
-    /// Joins such a connection with the other server's, until one of them ends.
+    /// Copies bytes between such a connection and the other server's, until one of them ends.
     pub fn relay<S>(
         &self,
         connection: Connection,
@@ -62,10 +62,10 @@ impl Agents {
         });
     }
 
-    /// Announces the sessions of this server and learns those of the others. To be called every two seconds.
+    /// Announces the sessions of this server and reads those of the others. Call it every two seconds.
     ///
     /// # Errors
-    /// The database.
+    /// If the database fails.
     pub async fn exchange(&self) -> Result<(), store::Error> {
         let inner = &self.inner;
         if !inner.secrets.has_address() {
@@ -87,7 +87,7 @@ impl Agents {
         for row in store::agent_sessions::of_others(&inner.store, replica, since_ms).await? {
             servers.entry(row.cluster_id).or_default().push(row.address);
         }
-        // An earlier look at such a cluster may have found no way to it.
+        // An earlier check of such a cluster may have found no connection to it.
         for cluster_id in self.sessions().set_servers(servers) {
             inner.changed(&cluster_id).await;
         }

@@ -1,4 +1,4 @@
-//! The supervision of a session: whether the cluster's API answers through it, and what follows when that changes.
+//! The supervision of a session: checks whether the cluster's API responds through it, and acts when that changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::service::clusters::Cluster;
 use crate::service::server_access::Target;
 use crate::store::{self, NewClusterEvent};
 
-/// The interval of looking at a session.
+/// The interval between two checks of a session's state.
 const TICK: Duration = Duration::from_secs(1);
-/// A session without an answer of the API for this time is closed.
+/// The time without a response of the API after which a session is closed.
 const PROOF_LIMIT: Duration = Duration::from_secs(30);
-/// The interval of trying a session that works.
+/// The interval of requests through a session that works.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
-/// The interval of trying a session after a failure.
+/// The interval of requests through a session after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// Failures in a row after which a session that worked is no longer used. A single one may be a slow answer.
+/// Consecutive failures after which a session that worked is no longer used. A single one may be a slow response.
 const MAX_FAILURES: u32 = 2;
 
-/// Supervises a session until it ends; returns whether the API has ever answered through it. Closes a session through which the
-/// API does not answer, and one whose agent is silent while another works.
+/// Supervises a session until it ends; returns whether the API has ever responded through it. Closes a session if the API
+/// does not respond through it, or if its agent is silent while another session works.
 pub(super) async fn supervise(
     inner: &Inner,
     admission: &Admission,
@@ -78,14 +78,14 @@ pub(super) async fn supervise(
 }
 
 impl Inner {
-    /// The access to a cluster; `None` while the server has none, because the cluster is still being created.
+    /// The access to a cluster; `None` if the server has none yet because the cluster is still being created.
     async fn known_access(&self, cluster_id: &str) -> Option<Arc<Access>> {
         let row = store::clusters::get(&self.store, cluster_id).await.ok()??;
         let cluster = Cluster::try_from(row).ok()?;
         self.access.for_tunnel(Target::from(&cluster)).await
     }
 
-    /// A session works.
+    /// Records that a session works.
     async fn record_gain(&self, admission: &Admission) {
         let Admission { cluster_id, remote, .. } = admission;
         tracing::info!(cluster = cluster_id, %remote, "the cluster answers through its agent");
@@ -94,7 +94,7 @@ impl Inner {
         self.record(cluster_id, "agentConnected", message).await;
     }
 
-    /// A session that worked has ended.
+    /// Records that a session that worked has ended.
     pub(super) async fn lost(&self, admission: &Admission, reason: &SessionError) {
         let Admission { cluster_id, remote, .. } = admission;
         self.record(
@@ -106,9 +106,9 @@ impl Inner {
         self.changed(cluster_id).await;
     }
 
-    /// Lets the worker look at the cluster, which updates its conditions.
+    /// Wakes the worker, which updates the conditions of the cluster.
     pub(super) async fn changed(&self, cluster_id: &str) {
-        // At the stop of a server, its agents connect to others.
+        // While a server stops, its agents connect to other servers.
         if self.closing.is_cancelled() {
             return;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// The most notifications queued for a slow receiver. One that misses some polls anyway.
+/// The maximum number of notifications queued for a slow receiver, which misses further ones and polls anyway.
 const CAPACITY: usize = 64;
 
 /// Notifies the subscribers in this server of changed clusters. Clones share everything.
@@ -20,7 +20,7 @@ impl Default for ChangeNotifier {
 impl ChangeNotifier {
     /// Notifies the subscribers of a cluster.
     pub fn notify(&self, cluster_id: &str) {
-        // Fails without receivers.
+        // Fails if there are no receivers.
         self.0.send(cluster_id.into()).ok();
     }
 
@@ -33,7 +33,7 @@ impl ChangeNotifier {
 pub(super) struct Notifications(broadcast::Receiver<Arc<str>>);
 
 impl Notifications {
-    /// Waits for a notification for the cluster, or for missed ones.
+    /// Waits for a notification for the cluster, or for the loss of notifications.
     pub(super) async fn changed(&mut self, cluster_id: &str) {
         loop {
             match self.0.recv().await {

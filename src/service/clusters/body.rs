@@ -1,4 +1,4 @@
-//! The body of a request as a specification.
+//! The conversion of a request body to a specification.
 
 use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
@@ -6,7 +6,7 @@ use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use super::Result;
 use crate::service::{Error, Invalid};
 
-/// Set on every object that is made through Norman.
+/// Set on every object that is created through Norman.
 const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
 pub(super) fn label(body: &mut Object) {
@@ -16,14 +16,14 @@ pub(super) fn label(body: &mut Object) {
     }
 }
 
-/// Refuses characters that do not belong in the name or the body of a cluster that is to be saved. What is `stored`
-/// already passes.
+/// Rejects characters that are not allowed in the name or the body of a cluster that is to be saved. Text that is already
+/// `stored` passes.
 pub(super) fn check_texts(
     name: &str,
     body: &Object,
     stored: Option<(&str, &Object)>,
 ) -> Result<(), ForbiddenCharacter> {
-    /// These hold documents, or what programs of the user read.
+    /// Documents, or text that programs of the user read.
     const DOCUMENTS: &[&str] = &[
         "agentEnvVars[",
         "annotations.",
@@ -40,7 +40,7 @@ pub(super) fn check_texts(
     body.iter().try_for_each(|(key, value)| check.value(key, value))
 }
 
-/// Reads a body as a specification.
+/// Parses a body as a specification.
 pub(super) fn convert(body: Object) -> Result<ClusterSpec> {
     ClusterSpec::new(body).map_err(|error| {
         let message = format!(

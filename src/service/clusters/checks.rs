@@ -149,7 +149,7 @@ pub(super) fn broken(violation: Violation) -> Error {
     Invalid::field("InvalidBodyContent", violation.field(), message).into()
 }
 
-/// The error of writing a cluster, which a concurrent change may have made invalid after the checks.
+/// The error of a write that a concurrent change has made invalid after the checks.
 pub(super) fn insert_error(error: store::Error, aks: &AksConfig) -> Error {
     match error {
         store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),

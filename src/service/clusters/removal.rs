@@ -49,7 +49,8 @@ impl Clusters {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
-    /// Removes only the object, at once, even if the worker holds its lease; returns it, with what remains in Azure.
+    /// Removes only the object, immediately, even if the worker holds its lease; returns it, with the resources that remain in
+    /// Azure.
     pub async fn abandon(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
         let result = self.remove_object(by, id).await;
         self.inner.credentials.forget_resolved();

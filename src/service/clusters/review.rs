@@ -67,7 +67,7 @@ impl Clusters {
     async fn taken(&self, by: &Actor, own_id: &str, spec: &ClusterSpec) -> Result<Option<Finding>> {
         let credential = match self.credential(&by.caller, spec.aks()).await {
             Ok(credential) => credential,
-            // A caller with access to a credential only through a cluster cannot create another cluster with it.
+            // A caller who may use a credential only through a cluster cannot create another cluster with it.
             Err(Error::NoCredential) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -99,7 +99,7 @@ impl Clusters {
         Ok(Admitted { review: Some(text(&review)), verified_subscription })
     }
 
-    /// Admits a changed specification. `kept` is the stored review, which is kept if nothing that is reviewed changes.
+    /// Admits a changed specification. `kept` is the stored review, which stays if no reviewed field changes.
     pub(super) async fn admit_change(
         &self,
         by: &Actor,
@@ -121,8 +121,8 @@ impl Clusters {
     }
 }
 
-/// The cluster before the change. One that was never active is reviewed without its observed state: the rest of a failed
-/// creation may be created in another way.
+/// The cluster before the change. A cluster that was never active is reviewed without its observed state: the remaining part
+/// of a failed creation may be created differently.
 fn existing(stored: &Cluster) -> Existing<'_> {
     let complete = stored.state != State::Provisioning;
     let mut details = stored.status.details.clone();

@@ -1,5 +1,5 @@
-//! The values of a cluster that the user set and those that Azure set: the running Kubernetes version, from which upgrades
-//! start, beside that of the specification, and the keys that the user left unset.
+//! The user's and Azure's values of a cluster: the running Kubernetes version, from which upgrades start, in addition to that
+//! of the specification, and values for the keys that the user left unset.
 
 use aks::spec::merge::{self, Mode};
 use aks::spec::{AKS_CONFIG, Object, defaults};
@@ -29,7 +29,7 @@ pub struct ClusterVersion {
 }
 
 impl Cluster {
-    /// `aksConfig` for responses: what the user set, and Azure's values for keys that the user left to it.
+    /// `aksConfig` for responses: the user's values, and Azure's values for keys that the user left unset.
     pub fn shown_config(&self) -> Option<Object> {
         let mut config = self.spec.body().get(AKS_CONFIG)?.as_object()?.clone();
         if let Some(azure) = self.in_azure() {
@@ -38,7 +38,7 @@ impl Cluster {
         Some(config)
     }
 
-    /// The object after a change of its body. Values that only repeat those of a response stay unset.
+    /// The object after a change of its body. Values that only repeat those of a response remain unset.
     pub(super) fn changed(&self, mut change: Object, mode: Mode) -> Object {
         if let Some(azure) = self.in_azure() {
             defaults::drop_repeated(self.spec.body(), &mut change, &azure);

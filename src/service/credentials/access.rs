@@ -1,5 +1,5 @@
-//! Resolves a credential, stored or from a request body, to what Azure needs
-//! (`docs/contract/credentials.md#stored-credentials-in-meta`), if the caller may use it.
+//! Resolves a stored or inline credential to access to Azure, if the caller may use it
+//! (`docs/contract/credentials.md#stored-credentials-in-meta`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,44 +16,43 @@ use crate::service::Caller;
 use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential};
 use crate::store::{self, CredentialRow};
 
-/// How long a resolved credential is used without asking the database: a change made through another server
-/// counts after this time at the latest.
+/// The TTL of a resolved credential. A change through another server takes effect after at most this time.
 const MEMORY: Duration = Duration::from_secs(1);
 
-/// Resolved credentials remembered at most. One entry is about a kilobyte.
+/// Maximum number of cached credentials. An entry is about 1 KB.
 const REMEMBERED: u64 = 10_000;
 
-/// Where a credential comes from.
+/// The source of a credential.
 #[derive(Debug)]
 pub enum Via<'a> {
-    /// It is stored.
+    /// A stored credential.
     Stored {
-        /// Its id as the caller wrote it.
+        /// Its ID as the caller wrote it.
         id: &'a str,
         /// A cluster of the caller that uses it.
         cluster_id: Option<&'a str>,
     },
-    /// It is stored, and the caller changes a cluster that uses it: then its deletion may be pending.
+    /// The stored credential of a cluster that the caller changes. Its deletion may be pending.
     OfCluster {
-        /// Its id as the cluster names it.
+        /// Its ID as in the cluster.
         id: &'a str,
         /// The cluster.
         cluster_id: &'a str,
     },
-    /// It was sent along.
+    /// A credential in the request body.
     Inline(InlineCredential),
 }
 
-/// The stored credentials that will do.
+/// The stored credentials that are accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Accept {
-    /// Those that exist for callers.
+    /// Only credentials that are not deleted.
     Existing,
-    /// Also one whose deletion is pending, for the cluster that uses it.
+    /// Also a credential whose deletion is pending, for a cluster that uses it.
     Pending,
 }
 
-/// What was resolved, and in which epoch.
+/// Resolved credentials with the epoch in which they were resolved.
 pub(super) type Known = Cache<String, (u64, Arc<AzureAccess>)>;
 
 pub(super) fn known() -> Known {
@@ -61,8 +60,7 @@ pub(super) fn known() -> Known {
 }
 
 impl Credentials {
-    /// What Azure needs to be asked with this credential by this caller. A stored one that was resolved less
-    /// than a second ago is taken from memory.
+    /// Resolves a credential for this caller. Stored credentials are cached for one second.
     pub async fn resolve(&self, caller: &Caller, via: Via<'_>) -> Result<Arc<AzureAccess>, AccessError> {
         match via {
             Via::Stored { id, cluster_id } => self.stored(caller, id, cluster_id, Accept::Existing).await,
@@ -83,7 +81,7 @@ impl Credentials {
         if ids::split_namespaced(id).is_none() {
             return Err(AccessError::InvalidId(id.to_owned()));
         }
-        // The epoch from before the look into the database: a change during the look makes the entry void.
+        // Read the epoch before the database: a change during the query invalidates the entry.
         let epoch = self.inner.epoch.load(Ordering::Acquire);
         let key = key(caller, id, cluster_id, accept);
         if let Some((seen, access)) = self.inner.known.get(&key)
@@ -101,8 +99,8 @@ impl Credentials {
         Ok(access)
     }
 
-    /// The row, when the caller may use it: as its owner, as an administrator, or through a cluster that he owns, alone or
-    /// with others.
+    /// The row, if the caller may use it: as its owner, as an administrator, or through a cluster of which the caller is an
+    /// owner.
     async fn usable(
         &self,
         caller: &Caller,
@@ -114,7 +112,7 @@ impl Credentials {
         let row = store::credentials::get(&self.inner.store, bare).await?.ok_or(AccessError::NotFound)?;
         match (row.deleted_ms, accept) {
             (None, _) if caller.may_see(&row.owner) => return Ok(row),
-            // Only its clusters still have it.
+            // Only its clusters may still use it.
             (Some(_), Accept::Existing) => return Err(AccessError::NotFound),
             _ => {}
         }
@@ -132,8 +130,8 @@ impl Credentials {
         if role == Some(Role::Owner) { Ok(row) } else { Err(AccessError::NotFound) }
     }
 
-    /// What Azure needs to be asked for a cluster that uses the credential `cc-xxxxx`. No caller is asked: who may use it
-    /// was decided when the cluster was saved.
+    /// Resolves the credential `cc-xxxxx` for a cluster that uses it. No caller is checked: permission was checked when the
+    /// cluster was saved.
     pub async fn for_cluster(&self, bare_id: &str) -> Result<Arc<AzureAccess>, AccessError> {
         let id = full_id(bare_id);
         let row = store::credentials::get(&self.inner.store, bare_id).await?.ok_or(AccessError::NotFound)?;
@@ -159,7 +157,7 @@ impl Credentials {
     }
 }
 
-/// Ids hold no NUL, so different questions have different keys.
+/// The cache key. IDs contain no NUL, so keys are unique.
 fn key(caller: &Caller, id: &str, cluster_id: Option<&str>, accept: Accept) -> String {
     let role = if caller.admin { "admin" } else { "" };
     let accept = if accept == Accept::Pending { "pending" } else { "" };

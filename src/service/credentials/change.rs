@@ -1,4 +1,4 @@
-//! The fields of a credential in a request, and how they change the stored row (`docs/contract/norman-api.md#updates`).
+//! The fields of a credential in a request, and their effect on the stored row (`docs/contract/norman-api.md#updates`).
 
 use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -7,36 +7,36 @@ use crate::service::metadata::{Change, Metadata, MetadataChange};
 use crate::store::CredentialRow;
 pub use aks::spec::merge::Mode;
 
-/// What a request says about a credential; also the content of a new one.
+/// The credential in a create or update request.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialChange {
-    /// The name that people see.
+    /// The display name.
     pub name: Change<String>,
-    /// Words about it.
+    /// The description.
     pub description: Change<String>,
     /// Labels and annotations.
     pub metadata: MetadataChange,
-    /// `azurecredentialConfig`, when the request has it.
+    /// `azurecredentialConfig`, if the request has it.
     pub azure: Option<AzureChange>,
 }
 
-/// What a request says about the service principal. Empty texts mean "not set".
+/// The service principal in a request. Empty strings mean "not set".
 #[derive(Clone, Debug, Default)]
 pub struct AzureChange {
     /// The Entra tenant.
     pub tenant_id: Change<String>,
     /// The Azure subscription.
     pub subscription_id: Change<String>,
-    /// The application.
+    /// The ID of the application.
     pub client_id: Change<String>,
     /// The name of the cloud.
     pub environment: Change<String>,
-    /// The secret; an empty one counts as not given.
+    /// The secret; an empty one is ignored.
     pub client_secret: Option<SecretString>,
 }
 
 impl AzureChange {
-    /// Whether it says nothing at all.
+    /// Whether no field is set.
     pub(super) fn is_empty(&self) -> bool {
         let texts = [&self.tenant_id, &self.subscription_id, &self.client_id, &self.environment];
         self.secret().is_none()
@@ -54,7 +54,7 @@ impl CredentialChange {
         self.azure.as_ref().and_then(AzureChange::secret)
     }
 
-    /// Brings everything but the secret into `row`.
+    /// Applies everything except the secret to `row`.
     pub(super) fn apply(&self, row: &mut CredentialRow, mode: Mode) {
         let name = changed(Some(std::mem::take(&mut row.name)), &self.name, mode);
         row.name = name.unwrap_or_default();
@@ -74,7 +74,7 @@ impl CredentialChange {
     }
 }
 
-/// Refuses characters that do not belong in a credential, in `row` as it is to be saved. What was there `before` passes.
+/// Rejects characters that are not allowed in a credential, in the `row` to be saved. Stored values (`before`) remain valid.
 pub(super) fn check_texts(
     row: &CredentialRow,
     before: Option<&CredentialRow>,

@@ -1,6 +1,6 @@
-//! Deleting credentials. Rancher lets a user delete one that clusters use, and Terraform does so before it moves the clusters to
-//! another one. Such a credential does not exist for callers from then on; its clusters keep it until the last of them uses
-//! another credential or is gone. Then it is erased, in the same transaction.
+//! Deletes credentials. As in Rancher, a user may delete a credential that clusters use; Terraform does so before it assigns
+//! another credential to the clusters. Callers no longer see the credential; its clusters use it until the last of them uses
+//! another credential or is deleted. That transaction also erases the credential.
 
 use super::{ATTEMPTS, Credential, Credentials, OBJECT, from_store, full_id};
 use crate::service::actor::Actor;
@@ -11,20 +11,20 @@ pub use crate::store::credentials::UsingCluster as ClusterName;
 use crate::store::credentials::{Deletion, Erasure};
 use crate::store::{self, ClusterRow};
 
-/// The action in the audit by which the secret of a deleted credential is erased.
+/// The audit action that erases the secret of a deleted credential.
 const ERASE: Action = Action::Call("erase");
 
-/// The most clusters that one text names.
+/// Maximum number of clusters that a message lists.
 const MAX_NAMED: usize = 10;
 
 /// A deleted credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deleted {
-    /// The credential as it was.
+    /// The credential before the deletion.
     pub credential: Credential,
-    /// The clusters that use it on and that the caller may see.
+    /// The clusters that still use it and that the caller may see.
     pub clusters: Vec<ClusterName>,
-    /// The number of other clusters that use it on.
+    /// The number of other clusters that still use it.
     pub others: usize,
 }
 
@@ -40,7 +40,7 @@ pub struct PendingDeletion {
 }
 
 impl Credentials {
-    /// Deletes a credential: at once when no cluster uses it, otherwise after its last use.
+    /// Deletes a credential: immediately if no cluster uses it, otherwise after its last use.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Deleted> {
         let result = self.remove(by, id).await;
         self.forget_resolved();
@@ -63,7 +63,7 @@ impl Credentials {
                 }
             };
             let clusters = match store::credentials::delete(&self.inner.store, &row.id, now_ms, audit).await {
-                // A cluster began to use it.
+                // A cluster has started to use it.
                 Err(store::Error::InUse { .. }) => continue,
                 Err(error) => return Err(from_store(error)),
                 Ok(None) => return Err(Error::NotFound { id: id.to_owned() }),
@@ -88,8 +88,8 @@ impl Credentials {
         Ok(seen)
     }
 
-    /// Erases a credential at once, also one whose deletion is pending, whatever uses it: these clusters have no credential from
-    /// then on.
+    /// Erases a credential immediately, even if its deletion is pending or clusters use it: those clusters then have no
+    /// credential.
     pub async fn erase(&self, by: &Actor, id: &str) -> Result<Credential> {
         let result = self.erase_now(by, id).await;
         self.forget_resolved();
@@ -110,7 +110,7 @@ impl Credentials {
                 event.into_row(now_ms)
             };
             match store::credentials::erase(&self.inner.store, &row.id, now_ms, audit).await {
-                // A cluster began to use it.
+                // A cluster has started to use it.
                 Err(store::Error::InUse { .. }) => {}
                 Err(error) => return Err(from_store(error)),
                 Ok(None) => return Err(Error::NotFound { id: id.to_owned() }),
@@ -120,7 +120,7 @@ impl Credentials {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
-    /// The credentials whose deletion is pending, in the order of their deletion.
+    /// The credentials whose deletion is pending, by time of deletion.
     ///
     /// # Errors
     /// [`Error::Forbidden`] unless the caller is an administrator.
@@ -137,8 +137,8 @@ impl Credentials {
         Ok(pending.collect())
     }
 
-    /// Erases credentials whose deletion is pending and that no cluster uses any more: an older server of a roll-out ends uses
-    /// without erasing. Returns their number.
+    /// Erases credentials whose deletion is pending and that no cluster uses. Returns their number. During a rolling update,
+    /// older servers can end the last use of a credential without erasing it.
     pub async fn erase_unused(&self) -> Result<usize> {
         let mut erased = 0;
         for row in store::credentials::pending(&self.inner.store).await? {
@@ -152,14 +152,14 @@ impl Credentials {
     }
 }
 
-/// The erasure of the credential that a changed or removed cluster used, unless another cluster uses it. `before` is the row as
-/// it was read.
+/// The erasure of the credential that an updated or deleted cluster used, unless another cluster uses it. `before` is the row
+/// as it was read.
 pub(in crate::service) fn last_use(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
     let detail = format!("the cluster {} was the last that used it", before.id);
     Some(erasure(by, before.credential_id.clone()?, &detail, now_ms))
 }
 
-/// As [`last_use`], for a cluster that the worker removes.
+/// As [`last_use`], for a cluster that the worker deletes.
 pub fn last_use_by_server(before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
     last_use(&Actor::server(), before, now_ms)
 }
@@ -169,7 +169,7 @@ fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Eras
     Erasure { credential_id, audit }
 }
 
-/// Clusters by name and id, shortened.
+/// The names and IDs of clusters, truncated to [`MAX_NAMED`].
 fn listed(clusters: &[ClusterName]) -> String {
     let names: Vec<_> =
         clusters.iter().take(MAX_NAMED).map(|it| format!("{} ({})", it.name, it.id)).collect();

@@ -98,7 +98,7 @@ async fn concurrent_events_keep_their_order_in_a_small_queue() {
         let own = rows.iter().filter(|row| row.object_id.starts_with(&format!("{writer}-")));
         let own: Vec<&str> = own.map(|row| row.object_id.as_str()).collect();
         assert_eq!(own.len(), 250);
-        assert!(own.is_sorted(), "in the order of one request after the other");
+        assert!(own.is_sorted(), "in request order");
     }
 }
 
@@ -121,7 +121,7 @@ async fn stop_without_database_logs_pending_events() {
     }
     assert!(text.contains("audit queue blocked: database unavailable"), "{text}");
     tokio::time::timeout(Duration::from_secs(5), events.flush()).await.expect("nothing to wait for");
-    tokio::time::timeout(Duration::from_secs(5), events.stop(Duration::ZERO)).await.expect("stopped already");
+    tokio::time::timeout(Duration::from_secs(5), events.stop(Duration::ZERO)).await.expect("already stopped");
 }
 
 #[tokio::test]
@@ -161,11 +161,7 @@ async fn counted_events_have_one_record_per_minute() {
     assert_eq!(counts().await, [next.clone(), other.clone(), refused.clone(), row.clone()]);
     events.record(one()).await;
     events.stop(Duration::from_secs(5)).await;
-    assert_eq!(
-        context.stored().await[0].counted.map(|it| it.count),
-        Some(2),
-        "a stop writes what was counted"
-    );
+    assert_eq!(context.stored().await[0].counted.map(|it| it.count), Some(2), "a stop writes the counts");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::counts::Counts;
 use super::{Message, Sink};
 use crate::store::{self, AuditRow, Store};
 
-/// The most records in one transaction.
+/// The maximum number of records in one transaction.
 const BATCH_SIZE: usize = 1_000;
 
 /// The time for which events are collected into a batch, because a transaction costs much more than a record.

@@ -1,4 +1,4 @@
-//! The texts, byte for byte, on refusals made here.
+//! The exact texts for errors that these tests construct.
 
 use azure::DiscoveryError;
 use bytes::Bytes;

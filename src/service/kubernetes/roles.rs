@@ -119,9 +119,9 @@ mod tests {
             is_refreshing: AtomicBool::new(false),
         };
         assert!(entry.is_usable(7, read_at) && entry.is_usable(7, read_at + FRESH_FOR / 2));
-        assert!(!entry.is_usable(8, read_at), "something was written");
-        assert!(!entry.is_usable(7, read_at + FRESH_FOR), "the first one reads again");
-        assert!(entry.is_usable(7, read_at + FRESH_FOR), "the others need not wait");
+        assert!(!entry.is_usable(8, read_at), "a write occurred");
+        assert!(!entry.is_usable(7, read_at + FRESH_FOR), "the first caller reads again");
+        assert!(entry.is_usable(7, read_at + FRESH_FOR), "the others do not wait");
         assert!(!entry.is_usable(7, read_at + USABLE_FOR));
     }
 }

@@ -10,7 +10,7 @@ use crate::service::explain;
 /// to propagate.
 const RECENT_LOGIN: [u64; 2] = [7_000_215, 700_016];
 
-/// Entra's numbers for errors of its own, whatever the HTTP status: request timeout, request budget exceeded, and directory
+/// Entra's numbers for its own errors, regardless of the HTTP status: request timeout, request budget exceeded, and directory
 /// service unavailable (learn.microsoft.com/entra/identity-platform/reference-error-codes).
 const TRANSIENT_LOGIN: [u64; 4] = [90_006, 90_012, 90_024, 90_033];
 

@@ -17,7 +17,7 @@ use crate::vault::{Sealed, Vault};
 /// The text that is encrypted.
 const KNOWN_TEXT: &str = "norman-aks";
 
-/// The most secrets of a table to try with a key, because one may be corrupt.
+/// The maximum number of secrets of a table to try with a key, because some may be corrupt.
 const MAX_SAMPLES: u32 = 20;
 
 /// The handling of missing check values.
@@ -29,7 +29,7 @@ pub(super) enum Missing {
     Leave,
 }
 
-/// Checks that every key of the vault is the one that the database was written with under its ID.
+/// Checks that every key of the vault is the one that encrypted the database under its ID.
 ///
 /// # Errors
 /// [`Error::WrongKey`], [`Error::Store`].

@@ -12,7 +12,7 @@ const OBJECT: &str = "encryptionKey";
 /// Rows per query.
 const BATCH_SIZE: u32 = 100;
 
-/// The most passes over the tables. Rows that change concurrently are left for the next pass.
+/// The maximum number of passes over the tables. Rows that change concurrently are processed in the next pass.
 const MAX_PASSES: usize = 5;
 
 /// The result of a rotation.

@@ -116,7 +116,7 @@ async fn start_with_wrong_key_file_names_the_missing_key() {
         other => panic!("{:?}", other.map(|(_, origin)| origin)),
     };
     assert_eq!(missing().await, [id.as_str()]);
-    assert!(!context.path().exists(), "no new key when an old one is needed");
+    assert!(!context.path().exists(), "no new key while an old one is needed");
     fs::write(context.path(), KeyRing::generate().expose_secret()).expect("write");
     assert_eq!(missing().await, [id.as_str()]);
     fs::write(context.path(), "canary").expect("write");
@@ -172,7 +172,7 @@ async fn rotation_requires_that_all_servers_have_the_new_key() {
     let new = append_key(&context.path()).expect("append");
     let command = context.secrets().await;
     context.clock.advance(Duration::from_secs(30));
-    let error = command.rotate().await.expect_err("the server is behind");
+    let error = command.rotate().await.expect_err("the server has the old keys");
     assert!(
         matches!(&error, Error::ReplicaBehind { replica, key_id, .. } if replica == server.replica() && *key_id == new),
         "{error}"
@@ -181,7 +181,7 @@ async fn rotation_requires_that_all_servers_have_the_new_key() {
     assert!(said.contains("last seen 30 s ago") && said.contains("again in half a minute"), "{said}");
     assert_eq!(context.row("cc-a").await.version, 1, "nothing was changed");
 
-    server.reload().await.expect("reload tells the others at once");
+    server.reload().await.expect("a reload notifies the others immediately");
     assert_eq!(command.rotate().await.expect("rotate").rewrapped, 1);
     assert_eq!(context.opened(&server, "cc-a").await, "secret");
 }
@@ -246,7 +246,7 @@ async fn wrong_key_of_the_right_name_is_rejected() {
     let secrets = context.secrets().await;
     let id = secrets.key_ids().remove(0);
     let right = fs::read_to_string(context.path()).expect("read");
-    // Nothing has been sealed yet: the check value alone tells.
+    // Nothing has been sealed yet: only the check value shows it.
     replace_keys(&context.path());
     assert_wrong_key(context.open(true).await, &id);
     assert_wrong_key(Secrets::inspect(&context.path(), &context.store).await, &id);
@@ -284,7 +284,7 @@ async fn database_without_check_values_is_verified_by_its_rows() {
         let check_value = async || store::instance::get(&context.store, &name).await.expect("get");
         forget().await;
         Secrets::inspect(&context.path(), &context.store).await.expect("inspect");
-        assert_eq!(check_value().await, None, "looking writes nothing");
+        assert_eq!(check_value().await, None, "reading writes nothing");
         let right = fs::read_to_string(context.path()).expect("read");
         replace_keys(&context.path());
         assert_wrong_key(context.open(false).await, &id);
@@ -372,7 +372,7 @@ async fn stored_secret_is_not_in_the_database_files() {
         seen += usize::from(bytes.windows(6).any(|window| window == b"user-a"));
         assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
     }
-    assert!(seen > 0, "the row itself was found, so its secret would have been");
+    assert!(seen > 0, "the row was found, so its secret would have been too");
     assert_eq!(context.opened(&secrets, "cc-a").await, CANARY);
 }
 

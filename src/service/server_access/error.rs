@@ -70,7 +70,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the cluster does not answer, for instance because its agent is away. Then other access would not help.
+    /// Whether the cluster does not respond, for example because its agent is not connected. Other access would not help then.
     pub(super) fn is_unreached(&self) -> bool {
         matches!(self, Self::Cluster(error) if error.is_name_unknown() || error.is_unanswered())
     }

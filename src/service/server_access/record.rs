@@ -33,7 +33,7 @@ impl Record {
         record.to_string().into()
     }
 
-    /// Reads back what [`Record::to_text`] wrote; `None` for anything else.
+    /// Parses the output of [`Record::to_text`]; `None` for anything else.
     pub(super) fn from_text(text: &SecretString) -> Option<Self> {
         let record: Value = serde_json::from_str(text.expose_secret()).ok()?;
         let text = |key: &str| record.pointer(key).and_then(Value::as_str);

@@ -53,7 +53,7 @@ enum Kind {
 pub(super) const DEFINITIONS: [Definition; 14] = [
     // The default of the annotation `norman-aks.io/agent`.
     Definition { name: "agent", default: "auto", kind: Kind::Agent },
-    // No default: only the administrator knows an image that clusters can pull.
+    // No default: the administrator must set an image that clusters can pull.
     Definition { name: "agent-image", default: "", kind: Kind::Image },
     // Seconds.
     Definition { name: "aks-refresh", default: "300", kind: Kind::Number(1, YEAR_MINUTES * 60) },

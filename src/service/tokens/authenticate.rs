@@ -42,7 +42,7 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// Whether the token itself is rejected; the response does not tell the reasons apart.
+    /// Whether the token itself is rejected; the response does not distinguish the reasons.
     pub fn is_refusal(&self) -> bool {
         !matches!(self, Self::Store(_))
     }
@@ -164,7 +164,7 @@ mod tests {
             renewing: AtomicBool::new(false),
         };
         assert!(cached.serves(10_000) && cached.serves(10_799));
-        assert!(!cached.serves(10_800), "the first one reads it again");
+        assert!(!cached.serves(10_800), "the first caller reads it again");
         assert!(cached.serves(10_801) && cached.serves(11_599), "the others do not wait");
         assert!(!cached.serves(11_600) && !cached.serves(11_601), "too old");
         assert!(!cached.serves(9_999), "the clock was set back");

@@ -37,9 +37,9 @@ pub(in crate::service) struct TokenSpec<'a> {
 }
 
 impl Tokens {
-    /// Creates a token for the named user, and the user if it does not exist, on behalf of the command line. With `admin`
-    /// given, the user becomes or stops being an administrator; otherwise an existing user keeps its role, and a new one is
-    /// an ordinary one.
+    /// Creates a token for the named user, and the user if it does not exist, on behalf of the command line. `admin` makes
+    /// the user an administrator or an ordinary user; without it, an existing user keeps its role, and a new user is an ordinary
+    /// one.
     ///
     /// # Errors
     /// [`Error::Invalid`] for an invalid user name or description, for a disabled user, and for the last enabled
@@ -74,8 +74,8 @@ impl Tokens {
         self.insert(&user.id, &spec, None, audit).await
     }
 
-    /// Creates a token for the caller. It does not outlive the caller's own token: access through a stolen token must end
-    /// with it. `audit` makes the audit record from the new token's name and the time.
+    /// Creates a token for the caller. It expires no later than the caller's own token: access through a stolen token must end
+    /// with it. `audit` creates the audit record from the new token's name and the time.
     ///
     /// # Errors
     /// [`Error::Invalid`] for an invalid description, [`Error::Forbidden`] if the caller's own token has expired or was
@@ -147,7 +147,7 @@ impl Tokens {
             async move {
                 let ensured = store::users::ensure(&self.inner.store, &new, admin, audit).await;
                 ensured.map(Ensured::into_user).map_err(|error| match error {
-                    // The user was removed meanwhile, and can be created now.
+                    // The user was removed concurrently, and can be created now.
                     store::Error::Conflict { .. } => store::Error::Duplicate { what: Unique::UserId }.into(),
                     store::Error::Disabled { .. } => disabled(name),
                     store::Error::LastAdministrator => last_administrator(name),

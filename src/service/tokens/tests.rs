@@ -1,4 +1,4 @@
-//! Tokens against a database of their own, with a clock that the test moves.
+//! Tokens on a separate database, with a clock that the test advances.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl TestContext {
         self.tokens.authenticate(text.expose_secret()).await
     }
 
-    /// A server of its own on the same database.
+    /// Another server on the same database.
     fn replica(&self) -> Tokens {
         Tokens::new(self.store.clone(), self.clock.clone())
     }
@@ -49,7 +49,7 @@ async fn new_token_belongs_to_its_user_and_only_its_hash_is_stored() {
 
     let second = context.tokens.create("ann", None, None, "").await.expect("create");
     let again = context.caller(&second.to_bearer()).await.expect("caller");
-    assert_eq!(again.user_id, caller.user_id, "one user of a name");
+    assert_eq!(again.user_id, caller.user_id, "one user per name");
 
     let (row, _) = store::tokens::find(&context.store, &token.name).await.expect("find").expect("row");
     assert!(!format!("{row:?} {token:?}").contains(token.secret.expose_secret()));
@@ -71,7 +71,7 @@ async fn every_kind_of_wrong_token_is_refused() {
         assert!(error.is_refusal() && !format!("{error} {error:?}").contains(secret));
     }
 
-    context.caller(&token.to_bearer()).await.expect("still good");
+    context.caller(&token.to_bearer()).await.expect("still valid");
     context.clock.advance(Duration::from_mins(1));
     assert!(matches!(context.caller(&token.to_bearer()).await, Err(AuthError::Expired(_))));
 }
@@ -96,9 +96,9 @@ async fn revocation_reaches_other_servers_within_two_seconds() {
     context.caller(&text).await.expect("good");
 
     assert!(context.tokens.revoke(&token.name).await.expect("revoke"));
-    assert!(!context.tokens.revoke(&token.name).await.expect("revoke"), "gone already");
+    assert!(!context.tokens.revoke(&token.name).await.expect("revoke"), "already deleted");
     assert!(matches!(context.caller(&text).await, Err(AuthError::Unknown(_))));
-    other.authenticate(text.expose_secret()).await.expect("remembered, without asking the database");
+    other.authenticate(text.expose_secret()).await.expect("cached, without a query");
     context.clock.advance(Duration::from_millis(1_999));
     assert!(matches!(other.authenticate(text.expose_secret()).await, Err(AuthError::Unknown(_))));
 }
@@ -109,10 +109,10 @@ async fn only_cached_tokens_work_without_the_database() {
     let token = context.tokens.create("ann", None, None, "").await.expect("create");
     context.caller(&token.to_bearer()).await.expect("good");
     context.store.close().await;
-    context.caller(&token.to_bearer()).await.expect("from memory");
+    context.caller(&token.to_bearer()).await.expect("from the cache");
     context.clock.advance(Duration::from_secs(1));
-    context.caller(&token.to_bearer()).await.expect("also the one who goes to renew it");
-    context.caller(&token.to_bearer()).await.expect("and those who come meanwhile");
+    context.caller(&token.to_bearer()).await.expect("also for the caller that renews it");
+    context.caller(&token.to_bearer()).await.expect("and for concurrent callers");
     context.clock.advance(Duration::from_secs(1));
     let error = context.caller(&token.to_bearer()).await.expect_err("no database");
     assert!(!error.is_refusal(), "{error}");
@@ -143,14 +143,14 @@ async fn bootstrap_token_is_set_at_each_start() {
 #[tokio::test]
 async fn only_the_first_start_creates_an_administrator_token() {
     let context = context().await;
-    context.tokens.create("ann", None, None, "").await.expect("an ordinary user's does not count");
+    context.tokens.create("ann", None, None, "").await.expect("a token of an ordinary user is not enough");
     let first = context.tokens.create_first().await.expect("first").expect("a token");
     assert!(context.caller(&first.to_bearer()).await.expect("caller").admin);
     assert!(context.replica().create_first().await.expect("again").is_none());
     context.tokens.revoke(&first.name).await.expect("revoke");
     assert!(
         context.tokens.create_first().await.expect("again").is_none(),
-        "whoever revokes it wants it gone"
+        "a revoked token is not created again"
     );
 }
 
@@ -164,7 +164,7 @@ async fn new_administrator_role_applies_to_the_next_query() {
     assert!(context.caller(&token.to_bearer()).await.expect("caller").admin);
     context.tokens.create("ann", None, None, "").await.expect("create");
     context.clock.advance(Duration::from_secs(2));
-    assert!(context.caller(&token.to_bearer()).await.expect("caller").admin, "not given: unchanged");
+    assert!(context.caller(&token.to_bearer()).await.expect("caller").admin, "not set: unchanged");
     // The last administrator cannot be demoted.
     context.tokens.create("bob", Some(true), None, "").await.expect("create");
     context.tokens.create("ann", Some(false), None, "").await.expect("create");

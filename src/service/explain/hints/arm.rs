@@ -11,7 +11,7 @@ use super::roles::{linked, missing, quoted_after, unparsed_linked};
 pub(super) fn hint(error: &ServiceError, url: Option<&str>) -> Option<String> {
     let code = error.code.as_deref().unwrap_or_default();
     let message = error.message.as_deref().unwrap_or_default();
-    // Services report this error under codes of their own if an identity of the cluster lacks the right.
+    // Services report this error under their own codes if an identity of the cluster lacks the right.
     if let Some(hint) = linked(message, code == "LinkedAuthorizationFailed") {
         return Some(hint);
     }

@@ -101,7 +101,7 @@ fn with_client(error: &EntraError, words: &[&str]) -> String {
     }
 }
 
-/// The hint for an application or tenant of another cloud than the one of the request.
+/// The hint for an application or tenant of a cloud other than that of the request.
 fn other_cloud(error: &EntraError) -> String {
     let current = Cloud::ALL.into_iter().find(|cloud| error.url.starts_with(cloud.login_authority()));
     let others = Cloud::ALL.into_iter().filter(|cloud| Some(*cloud) != current).map(Cloud::environment);

@@ -3,7 +3,7 @@
 
 use aks::shell;
 
-/// The most pairs of action and scope in a hint.
+/// The maximum number of pairs of action and scope in a hint.
 const MAX_PAIRS: usize = 5;
 
 /// The text before the scope of another resource.
