@@ -12,7 +12,7 @@
 //! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each sub-router, and the layer that applies them |
 //! | `auth`, `cors`, `impersonation` | authentication, and the requests that are rejected before it |
 //! | `forwarded`, `query`, `redacted_path` | parts of requests |
-//! | `conditional` | responses with entity tags, in the encoding that a client accepts |
+//! | `conditional` | responses with entity tags, in an encoding that the client accepts |
 
 pub mod auth;
 mod conditional;

@@ -1,5 +1,5 @@
-//! The caller of a request: a token as Bearer, as user name and password of Basic, or in the cookie `R_SESS`; and the rules
-//! against requests that other sites make a browser send.
+//! The caller of a request: a Bearer token, the user name and password of Basic, or the cookie `R_SESS`; and the protection
+//! against cross-site requests.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub enum AuthError {
     OtherCluster(String),
     /// A browser session changes something without a CSRF token.
     MissingCsrfToken,
-    /// The page of another site sent the request.
+    /// A page of another site sent the request.
     CrossSite(&'static Surface),
     /// The database is unavailable.
     Unavailable(&'static Surface),
@@ -58,7 +58,7 @@ impl FromRequestParts<AppState> for Authenticated {
             return Err(AuthError::Unauthorized);
         };
         let caller = authenticate(parts, state, token.as_str()).await?;
-        // A token for one cluster does not authenticate its holder here.
+        // A token for one cluster does not authenticate its holder on this surface.
         RequestContext::of(parts)?.auth_outcome.set(caller.cluster_id.is_none());
         if let Some(cluster_id) = &caller.cluster_id {
             return Err(AuthError::OtherCluster(cluster_id.clone()));
@@ -78,7 +78,7 @@ impl FromRequestParts<AppState> for Actor {
     }
 }
 
-/// Looks up a token. The result of a valid one is recorded by the caller of this function.
+/// Looks up a token. The caller of this function records the result of a valid one.
 pub(super) async fn authenticate(
     parts: &Parts,
     state: &AppState,
@@ -103,14 +103,14 @@ pub(super) async fn authenticate(
     }
 }
 
-/// Records that the connection has an authenticated request, so that it is not closed to make room for others.
+/// Marks the connection as authenticated, so that it is not closed in favor of others.
 pub(super) fn mark_authenticated(parts: &Parts) {
     if let Some(connection) = parts.extensions.get::<serve::Connection>() {
         connection.mark_authenticated();
     }
 }
 
-/// Whether the request has a token, in whatever form.
+/// Whether the request has a token in any form.
 pub(super) fn has_token(headers: &HeaderMap) -> bool {
     headers.get(AUTHORIZATION).is_some_and(|value| !value.is_empty()) || cookie(headers, "R_SESS").is_some()
 }
@@ -120,7 +120,7 @@ pub(super) fn is_browser_session(headers: &HeaderMap) -> bool {
     matches!(token(headers), Some(Token::Cookie(_)))
 }
 
-/// A token, and its form.
+/// A token and its form.
 enum Token<'a> {
     Bearer(&'a str),
     Basic(String),
@@ -128,7 +128,7 @@ enum Token<'a> {
 }
 
 impl Token<'_> {
-    /// Whether browsers add it to the requests of any page. Other headers need a preflight.
+    /// Whether browsers add it to the requests of any page. Other headers require a preflight.
     fn is_ambient(&self) -> bool {
         matches!(self, Self::Basic(_) | Self::Cookie(_))
     }
@@ -141,9 +141,9 @@ impl Token<'_> {
     }
 }
 
-/// The token of the request; the header `Authorization` takes precedence over the cookie.
+/// The token of the request. The header `Authorization` takes precedence over the cookie.
 fn token(headers: &HeaderMap) -> Option<Token<'_>> {
-    // As in Rancher, an empty header does not count.
+    // As in Rancher, an empty header is ignored.
     let Some(authorization) = headers.get(AUTHORIZATION).filter(|value| !value.is_empty()) else {
         return cookie(headers, "R_SESS").map(Token::Cookie);
     };
@@ -159,13 +159,13 @@ fn token(headers: &HeaderMap) -> Option<Token<'_>> {
     None
 }
 
-/// What identifies the caller to the Rancher beside this server.
+/// The caller's credentials for the Rancher beside this server.
 pub(super) fn session(headers: &HeaderMap) -> Session {
     let token = token(headers);
     Session::new(headers.get(AUTHORIZATION), cookie(headers, "R_SESS"), token.as_ref().map(Token::as_str))
 }
 
-/// The token of a request that accepts no other form than Bearer.
+/// The Bearer token of a request; other forms are ignored.
 pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     match token(headers) {
         Some(Token::Bearer(token)) => Some(token),
@@ -175,12 +175,12 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
-    // Other cookies may have any bytes.
+    // Other cookies may contain any bytes.
     let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// Rejects requests that the page of another site may have made a browser send.
+/// Rejects requests that a page of another site may have caused a browser to send.
 fn reject_other_sites(parts: &Parts, state: &AppState, token: &Token<'_>) -> Result<(), AuthError> {
     const CSRF: HeaderName = HeaderName::from_static("x-api-csrf");
     let surface = RequestContext::of(parts)?.surface;
@@ -201,8 +201,8 @@ fn reject_other_sites(parts: &Parts, state: &AppState, token: &Token<'_>) -> Res
     Ok(())
 }
 
-/// Whether the request is from a page whose origin is neither the server's own nor in `cors-origins`. `is_strict` includes
-/// requests with tokens that browsers do not add by themselves.
+/// Whether the request is from a page whose origin is neither this server nor in `cors-origins`. `is_strict` includes requests
+/// with tokens that browsers do not add automatically.
 fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: bool) -> bool {
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let origins = || parts.headers.get_all(ORIGIN).iter();
@@ -211,7 +211,7 @@ fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: 
     }
     match parts.headers.get(SITE).map(HeaderValue::as_bytes) {
         Some(b"same-origin" | b"none") => false,
-        // Another port or scheme of the same host is same-site, but may be another program.
+        // Another port or scheme of the same host is same-site, but may belong to another program.
         Some(b"cross-site" | b"same-site") => is_strict || token.is_ambient(),
         // Browsers omit the header if the server is reached over plain HTTP.
         _ => {
@@ -239,7 +239,7 @@ impl IntoResponse for AuthError {
         };
         match self {
             Self::Unauthorized => unauthorized(UNAUTHORIZED.to_owned()),
-            // As Rancher: a 403 would tell Terraform that its objects were deleted.
+            // As in Rancher: after a 403, Terraform would assume that its objects were deleted.
             Self::OtherCluster(cluster_id) => unauthorized(format!(
                 "{{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: this token is good for \
                  cluster {cluster_id} only\"}}\n"

@@ -1,5 +1,5 @@
-//! Lists as representations of HTTP: `If-None-Match` and `Accept-Encoding` choose between 304 and the encodings that the service
-//! has ready. Nothing is compressed or hashed here.
+//! Conditional requests and content negotiation for lists: `If-None-Match` and `Accept-Encoding` select 304 or one of the
+//! encodings that the service has prepared. Nothing is compressed or hashed here.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -11,23 +11,23 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::service::listings::{Coding, Encoded, Representation};
 
-/// The codings of a response, the preferred one first.
+/// The codings of a response, in order of preference.
 const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Identity];
 /// `q=1`, in thousandths.
 const MAX_QUALITY: u16 = 1000;
 
-/// What a request says about the representation it accepts.
+/// The conditions and accepted codings of a request.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
-    /// `None` without `Accept-Encoding`: then a client gets plain JSON.
+    /// `None` without `Accept-Encoding`: the client then gets plain JSON.
     accepted: Option<Accepted>,
     /// The values of `If-None-Match`.
     none_match: Vec<HeaderValue>,
 }
 
 impl Conditions {
-    /// The conditions of a request. `If-None-Match` counts for GET and HEAD only; for other methods, a match would have to be
-    /// 412 (RFC 9110, section 13.1.2), but a POST to a listing changes nothing: it only carries a credential in its body.
+    /// The conditions of a request. `If-None-Match` is used only for GET and HEAD. For other methods, a match would require a 412
+    /// (RFC 9110, section 13.1.2), but a POST to a listing changes nothing: its body only contains a credential.
     pub(super) fn new(method: &Method, headers: &HeaderMap) -> Self {
         let accepted = headers
             .contains_key(ACCEPT_ENCODING)
@@ -39,7 +39,7 @@ impl Conditions {
         Self { accepted, none_match }
     }
 
-    /// The response with a list in JSON, or 304 without a body. Both have `headers`, the entity tag and the headers for caches.
+    /// The response with a JSON list, or 304 without a body. Both have `headers`, the entity tag and the caching headers.
     pub(super) fn respond<const N: usize>(
         &self,
         list: &Encoded,
@@ -51,7 +51,7 @@ impl Conditions {
         let body = if is_modified { Body::from(body.clone()) } else { Body::empty() };
         let mut response = Response::new(body);
         let map = response.headers_mut();
-        // The middleware adds more; growing the map step by step takes longer than filling it.
+        // The middleware adds more headers; growing the map in steps takes longer than filling it.
         map.reserve(14);
         if is_modified {
             map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -73,7 +73,7 @@ impl Conditions {
         response
     }
 
-    /// The available representation that the client prefers. One that accepts none of them gets plain JSON, which RFC 9110
+    /// The available representation that the client prefers. A client that accepts none of them gets plain JSON, which RFC 9110
     /// (section 12.5.3) allows.
     fn select<'a>(&self, list: &'a Encoded) -> (Coding, &'a Representation) {
         let Some(accepted) = &self.accepted else { return (Coding::Identity, list.identity()) };
@@ -90,7 +90,7 @@ impl Conditions {
     }
 }
 
-/// The qualities in `Accept-Encoding`, in thousandths; `None` for a coding that is not named.
+/// The qualities in `Accept-Encoding`, in thousandths; `None` for a coding that is not listed.
 #[derive(Debug, Default)]
 struct Accepted {
     zstd: Option<u16>,
@@ -118,7 +118,7 @@ impl Accepted {
         accepted
     }
 
-    /// The quality of a coding; 0 if it is not acceptable. Plain JSON that is not named comes after all that is.
+    /// The quality of a coding; 0 if it is not acceptable. If plain JSON is not listed, it comes after all listed codings.
     fn quality(&self, coding: Coding) -> u16 {
         let named = match coding {
             Coding::Zstd => self.zstd,
@@ -129,7 +129,7 @@ impl Accepted {
     }
 }
 
-/// The parameter `q` in thousandths, at most three decimals. Something else is not acceptable rather than preferred.
+/// The parameter `q` in thousandths, with at most three decimals. An invalid value makes the coding unacceptable.
 fn quality(parameters: &str) -> u16 {
     if parameters.trim().is_empty() {
         return MAX_QUALITY;
@@ -149,9 +149,9 @@ fn quality(parameters: &str) -> u16 {
     }
 }
 
-/// Whether one of the entity tags is `etag`, by weak comparison, or stands for any.
+/// Whether one of the entity tags equals `etag` by weak comparison, or is `*`.
 fn matches(tags: &str, etag: &[u8]) -> bool {
-    // None of our tags contains a comma, so a foreign one that does cannot match by its parts.
+    // Our tags contain no comma, so the parts of a foreign tag with commas cannot match.
     let mut listed = tags.split(',').map(str::trim);
     tags.trim() == "*" || listed.any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
 }

@@ -1,7 +1,7 @@
-//! CORS: pages of the origins in the setting `cors-origins` may call.
+//! CORS for pages of the origins in the setting `cors-origins`.
 //!
-//! The layer of tower-http responds to every OPTIONS itself. Here, an OPTIONS that is not a preflight is an ordinary request:
-//! the nine actions accept every method.
+//! The layer of tower-http would respond to every OPTIONS itself. Here, an OPTIONS that is not a preflight is an ordinary
+//! request, because the nine actions accept every method.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{
@@ -32,7 +32,7 @@ impl CrossOrigin {
         Some(Self { origin, allowed, preflight })
     }
 
-    /// The response to a preflight, which needs no token; `None` for any other request.
+    /// The response to a preflight, which requires no token; `None` for any other request.
     pub(super) fn preflight(&self) -> Option<Response> {
         self.preflight.then(|| preflight_response(self.allowed))
     }

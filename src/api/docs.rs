@@ -1,4 +1,4 @@
-//! The API document at `/openapi.json` and its page at `/docs`. All files are in the binary, and the content security policy
+//! The API document at `/openapi.json` and its page at `/docs`. All files are embedded in the binary; the content security policy
 //! allows no others.
 
 use std::sync::{Arc, LazyLock};
@@ -14,11 +14,11 @@ use utoipa_swagger_ui::Config;
 
 use super::state::AppState;
 
-/// Swagger UI needs inline styles and images in `data:` URLs; scripts are allowed from this server only.
+/// Swagger UI requires inline styles and images in `data:` URLs; scripts are allowed only from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page; its other files are Swagger UI's.
+/// The page; its other files are those of Swagger UI.
 const PAGE: &str = include_str!("docs/page.html");
 
 /// Serves `document` and its page.
@@ -61,7 +61,7 @@ const SETTINGS: &str = "swagger-initializer.js";
 fn asset(name: &str, config: Arc<Config<'static>>) -> Response {
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => {
-            // The settings change with this program, the rest only with Swagger UI.
+            // The settings change with this program, the other files only with Swagger UI.
             let keep = if name == SETTINGS { "no-cache" } else { "public, max-age=86400" };
             let headers = [
                 (CONTENT_TYPE, file.content_type),

@@ -1,5 +1,5 @@
-//! The client IP of a request, and the URL of this server as the client knows it. Forwarding headers count only from trusted
-//! proxies.
+//! The client IP of a request, and the URL of this server as seen by the client. Forwarding headers are accepted only from
+//! trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,9 +13,9 @@ use url::Url;
 /// The settings for requests that proxies forward.
 #[derive(Clone, Debug, Default)]
 pub struct ForwardedConfig {
-    /// The setting `server-url`, without a slash at the end. If it is unset, links use the URL of the request.
+    /// The setting `server-url` without a trailing slash. If it is unset, links use the URL of the request.
     pub server_url: Option<String>,
-    /// The proxies whose `X-Forwarded-*` and `X-API-Host` headers count.
+    /// The proxies whose `X-Forwarded-*` and `X-API-Host` headers are accepted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -39,21 +39,21 @@ impl ForwardedConfig {
         self.request_url(request).starts_with("https://")
     }
 
-    /// Whether the client sent the request to this host name, whatever the port.
+    /// Whether the client sent the request to this host name, ignoring the port.
     pub(super) fn is_at_host(&self, request: &Parts, host: &str) -> bool {
         let url = Url::parse(&self.request_url(request)).ok();
         url.as_ref().and_then(Url::host_str).is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
-    /// Whether a trusted proxy says that the client does not use TLS.
+    /// Whether a trusted proxy reports that the client does not use TLS.
     pub(super) fn is_plain_at_proxy(&self, request: &Parts) -> bool {
         let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));
         is_trusted
             && first(request, &FORWARDED_PROTO).is_some_and(|scheme| !matches!(scheme, "https" | "wss"))
     }
 
-    /// Whether the header `Origin` is this server, by `server-url` or by the URL of the request: scheme, host and port must
-    /// be the same.
+    /// Whether the header `Origin` is this server, according to `server-url` or the URL of the request. Scheme, host and port
+    /// must be equal.
     pub(super) fn is_own(&self, request: &Parts, origin: &HeaderValue) -> bool {
         let parse = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
         let Some(origin) = origin.to_str().ok().and_then(parse) else { return false };
@@ -81,7 +81,7 @@ impl ForwardedConfig {
     /// The client IP: the peer, or the client that a chain of trusted proxies reports. `None` if the request has no peer.
     pub fn client_ip(&self, request: &Parts) -> Option<IpAddr> {
         let mut client = peer(request)?;
-        // From the nearest proxy outwards: an address counts if a trusted proxy reported it.
+        // From the nearest proxy outwards: an address is accepted if a trusted proxy reported it.
         let reported = request.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let mut chain: Vec<&str> = reported.flat_map(|value| value.split(',')).map(str::trim).collect();
         while self.is_trusted(client) {
@@ -103,13 +103,13 @@ fn peer(request: &Parts) -> Option<IpAddr> {
     Some(peer.ip().to_canonical())
 }
 
-/// The first value of a list, as proxies append to it.
+/// The first value of a list to which proxies append.
 fn first<'a>(request: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     let values = request.headers.get(name)?.to_str().ok()?;
     values.split(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// Whether a text is a host name or address with an optional port, and safe in links.
+/// Whether a string is a host name or address with an optional port, and safe in links.
 fn is_host(text: &str) -> bool {
     text.len() <= 255
         && text

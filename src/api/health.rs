@@ -16,7 +16,7 @@ use super::state::AppState;
 use super::surface::Surface;
 use crate::service::readiness::Check;
 
-/// The rules for health checks. They need no permit: an orchestrator would restart a server that is only busy.
+/// The rules for health checks. They need no permit, because an orchestrator would restart a server that is only busy.
 pub(super) static SURFACE: Surface = Surface { needs_permit: false, ..norman::RULES };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -27,8 +27,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(readyz))
 }
 
-/// The health checks of a server without a database. It is ready whether its Rancher answers or not: an ingress that takes
-/// all its instances away does not send the requests to Rancher instead.
+/// The health checks of a server without a database. It is ready even if its Rancher does not respond: an ingress that removed
+/// all its instances would not send the requests to Rancher instead.
 pub(crate) fn router_without_store<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let readyz = async || Json(Ready { ready: true, checks: Vec::new() });
     Router::new()
@@ -38,7 +38,7 @@ pub(crate) fn router_without_store<S: Clone + Send + Sync + 'static>() -> Router
         .route("/readyz", get(readyz))
 }
 
-/// Whether the server answers at all; clients of Rancher wait for the word.
+/// Whether the server responds; clients of Rancher wait for `pong`.
 #[utoipa::path(
     get,
     path = "/ping",
@@ -77,31 +77,31 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// What the server needs to work, and whether it has it. Azure is not asked.
+/// The state of the dependencies of the server. Azure is not checked.
 #[derive(Serialize, ToSchema)]
 struct Ready {
-    /// Whether all of it is there that requests need.
+    /// Whether all dependencies that requests need are available.
     ready: bool,
-    /// The parts.
+    /// The dependencies.
     checks: Vec<ReadyCheck>,
 }
 
-/// One part that the server needs.
+/// A dependency of the server.
 #[derive(Serialize, ToSchema)]
 struct ReadyCheck {
     /// `database`, `migrations`, `encryption-key`, `disk` (of the database) or `log`.
     #[schema(example = "database")]
     name: &'static str,
-    /// Whether it can be used.
+    /// Whether it works.
     ok: bool,
-    /// What to do when it cannot be used, where there is something to say.
+    /// The remedy if it does not work, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>)]
     message: Option<&'static str>,
 }
 
-/// Whether requests can be served: database, migrations, key, space on the disk of the database. A log that cannot be
-/// written is named, and requests are served all the same.
+/// Whether requests can be served: checks the database, the migrations, the key and the disk space of the database. A log that
+/// cannot be written is reported, but requests are served without it.
 #[utoipa::path(
     get,
     path = "/readyz",

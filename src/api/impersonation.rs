@@ -1,4 +1,4 @@
-//! Impersonation by headers, as in Kubernetes and Rancher, which this server rejects: ignoring the headers would run a request
+//! Impersonation by headers, as in Kubernetes and Rancher. This server rejects it: ignoring the headers would execute a request
 //! with more rights than its sender intended.
 
 use http::HeaderMap;
@@ -8,7 +8,7 @@ pub(super) const MESSAGE: &str = "impersonation is not supported: leave out the 
      or use a token of that user";
 
 /// Whether the request has an `Impersonate-*` header, even an empty one. Header names are in lower case here, and a proxy may
-/// have replaced the dash by an underscore.
+/// have replaced the dash with an underscore.
 pub(super) fn is_requested(headers: &HeaderMap) -> bool {
     let follows = |rest: &str| rest.starts_with(['-', '_']);
     headers.keys().any(|name| name.as_str().strip_prefix("impersonate").is_some_and(follows))

@@ -1,8 +1,7 @@
-//! `/k8s/clusters/<id>/…`: the kubectl proxy. Errors are objects of Kubernetes (`status`), because its clients read nothing
-//! else.
+//! `/k8s/clusters/<id>/…`: the kubectl proxy. Errors are Kubernetes `Status` objects, the only format that its clients parse.
 //!
-//! Only a Bearer token authenticates, so pages of other sites cannot use a browser's cookie. Bodies are streamed in both
-//! directions. The proxy has limits of its own instead of the middleware's, because watches and logs have no end.
+//! Only Bearer tokens are accepted, so pages of other sites cannot use a browser's cookie. Bodies are streamed in both
+//! directions. The proxy has its own limits instead of the middleware's, because watches and logs have no end.
 
 mod attributes;
 mod body;
@@ -42,23 +41,23 @@ use crate::service::kubernetes::{ForwardOptions, ProxyError};
 /// The time limit of a response's head. Kubernetes cancels its own requests after a minute.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 
-/// The time limit of a response's head from a container, and of sessions.
+/// The time limit for the head of a response from a container, and of a session.
 const LATE_HEAD_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Clients request `/version` to find out whether a cluster is reachable, and Terraform waits without a limit
+/// Clients use `/version` to check whether a cluster is reachable, and Terraform waits without a limit
 /// (`docs/contract/terraform.md#kubeconfig`).
 const VERSION_TIMEOUT: Duration = Duration::from_millis(4_500);
 
-/// The longest response to `/version`.
+/// The maximum length of a response to `/version`.
 const MAX_VERSION_LEN: usize = 64 * 1024;
 
-/// The type of object in the audit log.
+/// The object type in the audit log.
 const OBJECT: &str = "cluster";
 
 /// The ID of a request in the cluster's audit log.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
-/// The rules for the proxy. The ID of a request is also its ID in the cluster's audit log, so clients cannot choose it.
+/// The rules for the proxy. Clients cannot choose the request ID, because it is also the ID in the cluster's audit log.
 pub(super) static SURFACE: Surface = Surface {
     needs_permit: false,
     timeout: None,
@@ -147,14 +146,14 @@ async fn pass(
         state.kubernetes.run_session(stream::join(tunnel, guard, is_watch));
         return Ok(response);
     }
-    // Applies to every body: a path does not prove that a response ends.
+    // Applies to every body, because the path does not prove that a response ends.
     let kind = stream::Kind::new(is_watch && response.status() == StatusCode::OK, response.headers());
     Ok(response.map(|body| stream::until(body, kind, async move { guard.ended().await })))
 }
 
 /// The audit record of a request that changes something, enters a container, or reads secrets.
 struct PendingRecord {
-    /// `None` if the request is not audited, or the record is written.
+    /// `None` if the request is not audited, or the record was written.
     unwritten: Option<(Event, String)>,
     events: Events,
 }
@@ -168,14 +167,14 @@ impl PendingRecord {
 
     fn finished(&mut self, outcome: Outcome) -> Option<Event> {
         let (event, detail) = self.unwritten.take()?;
-        // A name that the cluster does not know may be a secret in the wrong place.
+        // A name that does not exist in the cluster may be a secret in the wrong place.
         let detail = if outcome == Outcome::Done { detail.into() } else { mask(&detail) };
         Some(event.outcome(outcome).detail(&detail))
     }
 }
 
 impl Drop for PendingRecord {
-    /// The client disconnected, and the outcome in the cluster is unknown.
+    /// The client disconnected; the outcome in the cluster is unknown.
     fn drop(&mut self) {
         if let Some(event) = self.finished(Outcome::Failed) {
             let events = self.events.clone();
@@ -184,7 +183,7 @@ impl Drop for PendingRecord {
     }
 }
 
-/// Reads a whole response.
+/// Reads a complete response.
 async fn buffer(response: Response) -> Result<Response, Status> {
     let (head, body) = response.into_parts();
     let read = Limited::new(body, MAX_VERSION_LEN).collect().await;
@@ -192,7 +191,7 @@ async fn buffer(response: Response) -> Result<Response, Status> {
     Ok(Response::from_parts(head, Body::from(body.to_bytes())))
 }
 
-/// The caller, by a Bearer token only.
+/// Authenticates the caller, with a Bearer token only.
 async fn authenticate(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretString), Status> {
     let token = auth::bearer_token(&parts.headers).ok_or_else(Status::unauthorized)?;
     match auth::authenticate(parts, state, token).await {
@@ -239,7 +238,7 @@ fn outcome(status: StatusCode) -> Outcome {
     }
 }
 
-/// Rewrites `Location` to a path below the cluster's.
+/// Rewrites `Location` to a path below that of the cluster.
 fn rewrite_location(headers: &mut HeaderMap, cluster_id: &str) {
     let Some(location) = headers.remove(LOCATION) else { return };
     let path =

@@ -1,5 +1,5 @@
-//! The nine actions, one file each. `action` serves the listings, `call` reads credential and parameters, `error` writes
-//! errors.
+//! The nine actions, one file each. `action` serves the listings, `call` reads the credential and the parameters, `error`
+//! formats errors.
 
 mod action;
 mod beside;
@@ -38,7 +38,7 @@ use super::redacted_path::redact;
 use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};
 use crate::service::catalog::Renderers;
 
-/// The formats of responses that are cached with the lists from which they were made.
+/// The formats of responses that are cached with their source lists.
 pub(super) const RENDERERS: Renderers =
     Renderers { regions: regions::render, versions: versions::render, vm_sizes: vm_sizes_v2::render };
 
@@ -56,7 +56,7 @@ const RULES: Surface = Surface {
     redact_path: redact,
 };
 
-/// The rules for actions beside a Rancher, which has no rules about the pages of other sites and accepts impersonation.
+/// The rules for actions beside a Rancher. Rancher has no rules about cross-site requests and accepts impersonation.
 pub(super) static RANCHER_SURFACE: Surface = Surface { impersonation: Impersonation::Handled, ..RULES };
 
 /// All routes below `/meta`, with full paths.
@@ -78,7 +78,7 @@ where
         .route("/meta/{resource}", any(unknown))
 }
 
-/// The nine actions beside a Rancher, which answers all other paths below `/meta`.
+/// The nine actions beside a Rancher, which serves all other paths below `/meta`.
 pub(super) fn rancher_router() -> Router<RancherState> {
     let others = ["/meta/{resource}/", "/meta/{resource}/{*rest}"];
     let actions = Router::from(router::<RancherState>());
@@ -90,7 +90,7 @@ pub(super) async fn beside_rancher(State(state): State<RancherState>, request: R
     beside::fallback(request, &state).await.into_response()
 }
 
-/// An action that does not exist. Errors of the credential come first (`docs/contract/meta-actions.md#order-of-checks`).
+/// An unknown action. Errors of the credential take precedence (`docs/contract/meta-actions.md#order-of-checks`).
 async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
     if let MetaState::Rancher(beside) = &state {
         return Err(beside::fallback(request, beside).await);

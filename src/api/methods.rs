@@ -1,4 +1,4 @@
-//! Requests with a method that their path does not have, in Norman's format.
+//! Rejects methods that a path does not support, in Norman's format.
 
 use axum::extract::FromRequestParts;
 use http::Method;
@@ -8,12 +8,12 @@ use super::auth::Authenticated;
 use super::norman::error::Error;
 use super::state::AppState;
 
-/// The routes of one path, which reject every other method.
+/// Adds the rejection of all other methods to the routes of a path.
 pub(super) fn reject_others(routes: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
     reject_others_of::<Authenticated, _>(routes)
 }
 
-/// The same with another extractor that authenticates the caller.
+/// As [`reject_others`], with another extractor for authentication.
 pub(super) fn reject_others_of<A, S>(routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S>
 where
     A: FromRequestParts<S> + Send + 'static,

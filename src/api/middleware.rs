@@ -1,5 +1,5 @@
-//! The middleware of every request: ID, concurrency limit, timeout, log line, metrics, CORS and panics. It is a single layer,
-//! because each layer costs time in every request.
+//! The middleware of all requests: ID, concurrency limit, timeout, log line, metrics, CORS and panics. It is a single layer,
+//! because each layer adds to the time of every request.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use super::request::{AuthOutcome, RequestContext, with_current_id};
 use super::state::HttpState;
 use super::surface::{Impersonation, REQUEST_TIMEOUT, Surface, SurfaceError};
 
-/// How long a request waits for a permit.
+/// The maximum time that a request waits for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Whether the token of the request is valid; the dashboard logs its user out on `false`.
+/// Whether the token of the request is valid. On `false`, the dashboard logs its user out.
 const CATTLE_AUTH: HeaderName = HeaderName::from_static("x-api-cattle-auth");
 
 /// The middleware of one surface.
@@ -33,11 +33,11 @@ const CATTLE_AUTH: HeaderName = HeaderName::from_static("x-api-cattle-auth");
 pub(super) struct Middleware {
     pub(super) http: HttpState,
     pub(super) surface: &'static Surface,
-    /// Whether the routes are the surface's fallback, which metrics count as `unmatched`.
+    /// Whether the routes are the surface's fallback. Metrics label them `unmatched`.
     pub(super) is_fallback: bool,
 }
 
-/// A request in progress. Dropping it writes its log line and metrics, so that clients that disconnect are recorded too.
+/// A request in progress. Dropping it writes its log line and metrics, so that disconnected clients are recorded too.
 struct InFlight {
     http: HttpState,
     surface: &'static Surface,
@@ -57,7 +57,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
         let status = self.status.map_or(CLIENT_GONE, |status| status.as_u16());
-        // Queries are omitted: clients put secrets there.
+        // Queries are omitted, because clients may put secrets there.
         tracing::info!(
             target: "norman_aks::request",
             request_id = %self.request_id,
@@ -103,7 +103,7 @@ pub(super) async fn serve(State(layer): State<Middleware>, request: Request, nex
     };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Omitted for a token that no handler checked. Responses of Rancher have the header already.
+    // Omitted if no handler checked the token. Rancher's responses already have the header.
     if let Some(is_valid) = auth_outcome.get().or((!has_token).then_some(false))
         && !headers.contains_key(CATTLE_AUTH)
     {
@@ -157,7 +157,7 @@ async fn respond(
     match result {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
-            // The panic hook logs the panic; this line relates it to the request.
+            // The panic hook logs the panic; this line associates it with the request.
             tracing::error!(%request_id, path, "a request ended in a panic");
             in_flight.error(StatusCode::INTERNAL_SERVER_ERROR)
         }
@@ -168,9 +168,9 @@ async fn respond(
     }
 }
 
-/// A permit of the concurrency limit, at once or within a short time.
+/// Acquires a permit of the concurrency limit, with a timeout.
 async fn acquire_permit(http: &HttpState) -> Option<OwnedSemaphorePermit> {
-    // Does not overtake requests that wait: a permit is free only if none does.
+    // Does not overtake waiting requests: a permit is free only if no request is waiting.
     if let Ok(permit) = Arc::clone(http.permits()).try_acquire_owned() {
         return Some(permit);
     }
@@ -207,7 +207,7 @@ fn is_change(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
 }
 
-/// The ID that a client or proxy chose if it is well-formed, else a new one.
+/// The ID chosen by the client or a proxy if it is well-formed, else a new one.
 fn request_id(surface: &Surface, headers: &HeaderMap) -> Arc<str> {
     let is_well_formed = |id: &&str| {
         (8..=64).contains(&id.len())

@@ -1,8 +1,8 @@
-//! Norman, Rancher's API style: errors, input, collections, schemas. Nothing here depends on AKS.
+//! Norman, Rancher's API style: errors, input, collections, schemas. Independent of AKS.
 //!
 //! | module | contents |
 //! |---|---|
-//! | `schemas` | types as tables, by which `input` converts and `openapi` describes |
+//! | `schemas` | types as tables, used by `input` and `openapi` |
 //! | `body`, `filters` | the body and the query of requests |
 //! | `resource`, `collection`, `reply`, `links`, `json` | responses |
 //! | `error` | error responses |
@@ -25,7 +25,7 @@ use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};
 /// The rules for all requests with errors in Norman's format.
 pub(in crate::api) static SURFACE: Surface = RULES;
 
-/// The same, to derive other surfaces.
+/// The same rules as a constant, from which other surfaces are derived.
 pub(in crate::api) const RULES: Surface = Surface {
     needs_permit: true,
     timeout: Some(REQUEST_TIMEOUT),

@@ -1,4 +1,4 @@
-//! The API document, generated from the routes. `failures` has the error responses, `examples` the examples of requests and
+//! The API document, generated from the routes. `failures` contains the error responses, `examples` the examples of requests and
 //! responses, `headers` the headers.
 
 mod bodies;
@@ -129,7 +129,7 @@ pub(super) fn to_json(mut document: OpenApi) -> String {
     }
     match document.to_pretty_json() {
         Ok(json) => json + "\n",
-        // Only maps with keys that are not strings have no form in JSON, and the document has none.
+        // Only a map with keys that are not strings has no representation in JSON, and the document contains none.
         Err(error) => {
             tracing::error!(%error, "the API document cannot be written");
             String::from("{}\n")
@@ -161,7 +161,7 @@ mod tests {
         document.pointer(path).unwrap_or_else(|| panic!("{path} leads nowhere"))
     }
 
-    /// Every value of the key anywhere in the document.
+    /// All values of the key in the document.
     fn all<'a>(value: &'a Value, key: &str, out: &mut Vec<&'a Value>) {
         match value {
             Value::Object(object) => {
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// `UPDATE_OPENAPI=1 cargo test openapi` updates it.
+    /// Update with `UPDATE_OPENAPI=1 cargo test openapi`.
     #[test]
     fn committed_document_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");

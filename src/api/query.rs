@@ -1,5 +1,5 @@
-//! The query of a request, read as Go reads it: names are case-sensitive, the first value of a repeated name
-//! wins, and a malformed pair is dropped (`docs/contract/meta-actions.md#requests`).
+//! Parses the query of a request as Go does: names are case-sensitive, the first value of a repeated name is used, and a
+//! malformed pair is dropped (`docs/contract/meta-actions.md#requests`).
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ impl<'a> Query<'a> {
         Self(uri.query().unwrap_or_default())
     }
 
-    /// The first value of each of these names; empty for missing ones. The query is read once.
+    /// The first value of each name; empty for missing ones. Reads the query once.
     pub(crate) fn first<const N: usize>(self, names: [&str; N]) -> [Cow<'a, str>; N] {
         let mut values = [const { None }; N];
         for (key, raw) in self.raw_pairs() {
@@ -28,7 +28,7 @@ impl<'a> Query<'a> {
         values.map(Option::unwrap_or_default)
     }
 
-    /// Every well-formed pair, in order.
+    /// All well-formed pairs, in order.
     pub(crate) fn pairs(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
         self.raw_pairs().filter_map(|(name, value)| Some((decoded(name)?, decoded(value)?)))
     }
@@ -47,7 +47,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Splits a text at the first `separator`. For short texts, comparing bytes is faster than the search of the standard library.
+/// Splits a string at the first `separator`. Comparing bytes is faster than the standard library's search for short strings.
 fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
     text.bytes()
         .position(|b| b == separator)
@@ -55,7 +55,7 @@ fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
         .unwrap_or((text, None))
 }
 
-/// Whether a text has no escapes.
+/// Whether a string contains no escapes.
 fn is_plain(text: &str) -> bool {
     !text.bytes().any(|b| matches!(b, b'%' | b'+'))
 }

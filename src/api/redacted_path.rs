@@ -1,14 +1,15 @@
-//! Paths in the log and in error messages. Some paths are secrets, and others contain secrets by mistake.
+//! Redacts paths in the log and in error messages. Some paths are secrets, and others contain secrets by mistake.
 
 use std::borrow::Cow;
 
 use aks::mask::{COVER, mask};
 use percent_encoding::percent_decode_str;
 
-/// The rest of such a path is a registration token.
+/// The prefix of paths that end with a registration token.
 const IMPORT: &str = "/v3/import/";
 
-/// The rest of such a path is the name of a token; clients that mistake the whole token for its name add a colon and its secret.
+/// The prefix of paths that end with the name of a token. Clients that mistake the whole token for its name append a colon and
+/// its secret.
 const TOKENS: &str = "/v3/tokens/";
 
 /// The path without registration tokens and other tokens.
@@ -22,7 +23,7 @@ pub(super) fn redact(path: &str) -> Cow<'_, str> {
             return format!("{TOKENS}{}:{COVER}", mask(name)).into();
         }
     }
-    // Another spelling, which is not routed but contains the same token.
+    // Another spelling is not routed, but contains the same token.
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     if path != IMPORT && decoded.to_ascii_lowercase().contains("import") {
         return format!("/{COVER}").into();
@@ -30,7 +31,7 @@ pub(super) fn redact(path: &str) -> Cow<'_, str> {
     redact_tokens(path)
 }
 
-/// The path without tokens. For paths inside clusters, which may contain any name.
+/// The path without tokens, for paths in clusters, which may contain any name.
 pub(super) fn redact_tokens(path: &str) -> Cow<'_, str> {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     match mask(&decoded) {

@@ -1,5 +1,5 @@
-//! The internal listener: another server of this installation asks for a connection to a cluster, through the session of an
-//! agent that is connected here. It has proved in TLS, and with its token, that it knows the encryption keys.
+//! The internal listener. Another server of this installation requests a connection to a cluster through the session of an agent
+//! that is connected to this server. It proves in TLS, and with its token, that it has the encryption keys.
 
 use axum::Router;
 use axum::body::Body;
@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use super::state::AppState;
 use crate::service::agents::RelayError;
 
-/// The protocol after the upgrade: the bytes of the connection.
+/// The protocol after the upgrade: the raw bytes of the connection.
 pub(crate) const PROTOCOL: &str = "norman-aks-relay";
 
 /// The routes of the internal listener.

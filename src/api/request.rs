@@ -24,13 +24,13 @@ pub(super) struct RequestContext {
     pub(super) auth_outcome: AuthOutcome,
 }
 
-/// Whether the token of a request is valid, as the authentication finds out; shared with the middleware.
+/// Whether the token of a request is valid. The authentication sets it, and the middleware reads it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AuthOutcome(Arc<OnceLock<bool>>);
 
 impl AuthOutcome {
     pub(super) fn set(&self, is_valid: bool) {
-        // A request has one token: the first result is final.
+        // A request has only one token, so the first result is final.
         let _ = self.0.set(is_valid);
     }
 
@@ -40,7 +40,7 @@ impl AuthOutcome {
     }
 }
 
-/// A route without the middleware, which is a mistake in the composition of the routers.
+/// The error of a route without the middleware, which is a bug in the composition of the routers.
 #[derive(Debug)]
 pub(super) struct MissingContext;
 

@@ -1,5 +1,5 @@
-//! The metrics of requests. Handles are kept by route, because looking one up in the recorder costs more than a request's
-//! share of the middleware.
+//! The metrics of requests. Handles are cached by route, because a lookup in the recorder takes longer than the rest of the
+//! middleware.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -45,7 +45,7 @@ impl RequestMetrics {
         responses.record(duration);
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         let route = routes.entry(route.to_owned()).or_default();
-        // Another request may have added it in the meantime.
+        // Another request may have added it since.
         if route.iter().all(|responses| !matches(&responses)) {
             route.push(responses);
         }

@@ -1,4 +1,4 @@
-//! The shared state of handlers: services and settings, never a pool, a client or a key.
+//! The shared state of handlers: services and settings, without pools, clients or keys.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,25 +19,25 @@ pub struct AppState(Arc<Inner>);
 
 /// The services and settings of the API.
 pub struct Services {
-    /// The services that need nothing but each other.
+    /// The services that depend only on each other.
     pub core: Core,
     /// Previews of the worker's next steps.
     pub plans: Plans,
     pub http: HttpOptions,
 }
 
-/// The settings that every request needs, whatever it requests.
+/// The settings that all requests need.
 pub struct HttpOptions {
     pub forwarded: ForwardedConfig,
-    /// Origins whose pages may call, in lower case.
+    /// Origins whose pages may send requests, in lower case.
     pub cors_origins: Vec<String>,
-    /// The most bytes of a request's body.
+    /// The maximum size of a request's body in bytes.
     pub body_limit: usize,
-    /// The most concurrent requests.
+    /// The maximum number of concurrent requests.
     pub request_limit: usize,
 }
 
-/// What the middleware needs of the server. Clones share everything.
+/// The state of the middleware. Clones share everything.
 #[derive(Clone)]
 pub(super) struct HttpState(Arc<HttpInner>);
 
@@ -74,7 +74,7 @@ impl HttpState {
         &self.0.request_metrics
     }
 
-    /// Whether pages of this origin may call.
+    /// Whether pages of this origin may send requests.
     pub(super) fn allows_origin(&self, origin: &HeaderValue) -> bool {
         origin
             .to_str()
@@ -124,7 +124,7 @@ impl AppState {
         self.http().forwarded.base_url(request)
     }
 
-    /// Updates the gauges of what the services hold.
+    /// Updates the gauges of the services.
     pub(crate) fn set_gauges(&self) {
         self.listings.set_gauges();
         self.agents.set_gauges();

@@ -1,5 +1,5 @@
-//! A surface: a sub-router with its own limits, rules for browsers and error format. Each surface declares its value next to
-//! its routes; the middleware passes it on in the [`RequestContext`](super::request::RequestContext).
+//! A surface: a sub-router with its own limits, rules for browsers and error format. Each surface is defined next to its routes;
+//! the middleware passes it on in the [`RequestContext`](super::request::RequestContext).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::StatusCode;
 
-/// Longer than any handler takes, so that their own timeouts expire first.
+/// Longer than the timeouts of all handlers, so that those expire first.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The rules for the requests of one sub-router.
@@ -15,10 +15,10 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 pub struct Surface {
     /// Whether requests take a permit of the server's concurrency limit.
     pub(super) needs_permit: bool,
-    /// The time limit of a response; `None` if the handlers have limits of their own.
+    /// The time limit of a response; `None` if the handlers have their own.
     pub(super) timeout: Option<Duration>,
-    /// Whether a change continues when its client disconnects. A half-finished change, or a change without its audit record,
-    /// must not depend on the client.
+    /// Whether a change continues when its client disconnects. The completion of a change and its audit record must not depend on
+    /// the client.
     pub(super) completes_changes: bool,
     /// Whether clients may choose the ID of a request.
     pub(super) accepts_request_ids: bool,
@@ -30,7 +30,7 @@ pub struct Surface {
     pub(super) redact_path: fn(&str) -> Cow<'_, str>,
 }
 
-/// The requests of other sites' pages that are rejected.
+/// The requests of other sites' pages to reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CrossSite {
     /// Changes. A cookie authenticates a change only with a CSRF token.
@@ -39,12 +39,12 @@ pub(super) enum CrossSite {
     RejectAll,
 }
 
-/// What happens to requests with `Impersonate-*` headers.
+/// The handling of requests with `Impersonate-*` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Impersonation {
     /// The middleware rejects them.
     Rejected,
-    /// The handlers deal with them.
+    /// The handlers process them.
     Handled,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct SurfaceError<'a> {
     /// Norman's code.
     pub(super) code: &'static str,
     pub(super) message: &'a str,
-    /// The ID of a request that was given up as a whole.
+    /// The ID of a request that failed as a whole.
     pub(super) request_id: Option<&'a str>,
     pub(super) retry_seconds: Option<u64>,
 }

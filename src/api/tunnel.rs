@@ -1,6 +1,6 @@
-//! `/v3/connect` and `/v3/connect/register`: agents open their tunnels here
-//! (`docs/contract/registration.md#tunnel`). Refusals are plain text, which agents log. The token and the parameters are
-//! secrets, and are headers, so that no log has them.
+//! `/v3/connect` and `/v3/connect/register`: the endpoints for the tunnels of agents (`docs/contract/registration.md#tunnel`).
+//! Errors are plain text, which agents log. The token and the parameters are secret; they are in headers, so that no log contains
+//! them.
 
 use axum::Router;
 use axum::extract::State;
@@ -17,14 +17,14 @@ use super::surface::{CrossSite, Surface, SurfaceError};
 use super::{auth, norman};
 use crate::service::agents::AgentRefusal;
 
-/// Tunnels would send the token in the clear.
+/// Without TLS, the token would be sent in the clear.
 const NOT_TLS: &str = "agents connect over https only: use the https address of this server, or let the proxy in front \
      of it send X-Forwarded-Proto";
 
-/// What precedes the registration token in the header `Authorization` of an embedded Rancher.
+/// The prefix of the registration token in the header `Authorization` of an embedded Rancher.
 const EMBEDDED: &str = "Bearer stv-cluster-";
 
-/// The rules for tunnels. They need no permit, because they have limits of their own.
+/// The rules for tunnels. They need no permit, because they have their own limits.
 pub(super) static SURFACE: Surface = Surface {
     needs_permit: false,
     completes_changes: false,
@@ -77,7 +77,7 @@ async fn connect(
     response.map(|()| axum::body::Body::empty())
 }
 
-/// The registration token with which the Rancher that is embedded in an agent opens a session.
+/// The registration token with which a Rancher embedded in an agent opens a session.
 fn embedded_token(headers: &http::HeaderMap) -> Option<SecretString> {
     let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
     value.strip_prefix(EMBEDDED).filter(|token| !token.is_empty()).map(SecretString::from)

@@ -1,4 +1,4 @@
-//! APIs of Rancher that this server does not have. Clients repeat a request for minutes after a 404, but not after a 501.
+//! APIs of Rancher that this server does not support. Clients retry for minutes after a 404, but not after a 501.
 
 use axum::Router;
 use axum::routing::{any, post};
@@ -8,7 +8,7 @@ use super::auth::Authenticated;
 use super::norman::error::Error;
 use super::state::AppState;
 
-/// The message for Steve, Rancher's newer API, also inside clusters.
+/// The message for Steve, Rancher's newer API, for paths in clusters too.
 pub(super) const STEVE: &str = "Steve, Rancher's API under /v1, is not supported here: resources that need it (apps, catalogs, secrets and clusters of \
      version 2) cannot be used; the objects of this server are under /v3";
 

@@ -1,4 +1,4 @@
-//! `/api/v1`: the API that Rancher does not have, one file for each resource. Errors are in Norman's format.
+//! `/api/v1`: the API that extends Rancher's, one file for each resource. Errors are in Norman's format.
 
 mod audit;
 mod catalog;

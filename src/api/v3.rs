@@ -1,5 +1,5 @@
-//! Rancher's `/v3`: cloud credentials, clusters and the types that clients use with them, in Norman's style. One file per
-//! type implements `types::V3Type`, and `routes` serves it; `schemas` has the tables of fields, `root` the index.
+//! Rancher's `/v3`: cloud credentials, clusters and related types, in Norman's style. One file per type implements
+//! `types::V3Type`, and `routes` serves it. `schemas` contains the tables of fields, `root` the index.
 
 mod absent;
 mod cloud_credentials;
@@ -33,7 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::state::AppState;
 
-/// A date in the past, in Norman's spelling (`docs/contract/norman-api.md#response-headers`).
+/// A date in the past, in Norman's format (`docs/contract/norman-api.md#response-headers`).
 const EXPIRED: HeaderValue = HeaderValue::from_static("Wed 24 Feb 1982 18:42:00 GMT");
 const API_SCHEMAS: HeaderName = HeaderName::from_static("x-api-schemas");
 

@@ -16,26 +16,26 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(version))
 }
 
-/// The version of Rancher whose API is spoken here.
+/// The version of Rancher whose API this server provides.
 #[derive(Serialize, ToSchema)]
 struct RancherVersion {
-    /// The version of Rancher, as the setting `server-version` has it.
+    /// The version of Rancher in the setting `server-version`.
     #[serde(rename = "Version")]
     #[schema(example = "v2.12.1")]
     version: String,
-    /// The program and its own version, in the place of the commit.
+    /// This program and its version, instead of a commit.
     #[serde(rename = "GitCommit")]
     #[schema(example = "norman-aks-0.1.0")]
     git_commit: &'static str,
-    /// Always `false`, as text.
+    /// Always `false`, as a string.
     #[serde(rename = "RancherPrime")]
     #[schema(example = "false")]
     rancher_prime: &'static str,
 }
 
-/// Which API this is, for clients that decide by it what they may ask.
+/// Returns the version of the API, from which clients derive the supported features.
 ///
-/// Needs no token. With one, the header `X-API-Cattle-Auth` tells whether it is good.
+/// Requires no token. With a token, the header `X-API-Cattle-Auth` shows whether it is valid.
 #[utoipa::path(
     get,
     path = "/rancherversion",

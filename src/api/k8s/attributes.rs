@@ -1,5 +1,5 @@
-//! The attributes of a proxied request, as Kubernetes parses them: verb, resource, namespace, name. They decide whether it is
-//! audited.
+//! The attributes of a proxied request, as Kubernetes parses them: verb, resource, namespace, name. They determine whether the
+//! request is audited.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::api::query::Query;
 
-/// The longest name in Kubernetes.
+/// The maximum length of a name in Kubernetes.
 const MAX_NAME_LEN: usize = 253;
 
 /// Subresources that connect to a container, pod, service or node, with any method.
@@ -29,7 +29,7 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Parses the decoded segments of a path. A path that is not one of objects has only a verb, the method.
+    /// Parses the decoded segments of a path. A path that is not one of objects has only a verb: the method.
     pub(super) fn new(method: &Method, segments: &[&'a str], query: Query<'a>) -> Self {
         let mut verb = match method.as_str() {
             "GET" | "HEAD" => "get",
@@ -76,7 +76,7 @@ impl<'a> Attributes<'a> {
         Self { verb, group, resource, subresource, namespace, name }
     }
 
-    /// Whether the request changes something, connects to a container or the like, or reads secrets.
+    /// Whether the request changes something, connects to a container, pod, service or node, or reads secrets.
     pub(super) fn is_audited(&self) -> bool {
         let changes = !matches!(self.verb, "get" | "list" | "watch" | "other");
         let is_review = self.verb == "create"
@@ -86,7 +86,7 @@ impl<'a> Attributes<'a> {
         changes && !is_review || CONNECTING.contains(&self.subresource) || reads_secrets && !changes
     }
 
-    /// Whether the request is a frequent change of controllers: of a lease, an event or the status of an object.
+    /// Whether the request is a frequent change by a controller: of a lease, an event or the status of an object.
     pub(super) fn is_heartbeat(&self) -> bool {
         let writes = matches!(self.verb, "create" | "update" | "patch");
         let of_controllers = match (self.group, self.resource) {
@@ -97,7 +97,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Whether a parameter is on. Kubernetes accepts every value but `0` and `false`.
+/// Whether a parameter is on. Kubernetes accepts every value except `0` and `false`.
 pub(super) fn is_on(query: Query<'_>, name: &str) -> bool {
     let mut values = query.pairs().filter(|(key, _)| key == name);
     values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
@@ -135,7 +135,7 @@ impl fmt::Display for Attributes<'_> {
     }
 }
 
-/// Escapes all characters that names in Kubernetes do not have, so that a name cannot imitate another part or line.
+/// Escapes all characters that cannot be part of a Kubernetes name, so that a name cannot imitate another part or line.
 fn write_word(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for character in text.chars().take(MAX_NAME_LEN) {
         if character.is_ascii_alphanumeric() || "-._:".contains(character) {

@@ -1,5 +1,5 @@
-//! The body of a proxied request, with the size limit of Kubernetes. If the rest of a body is not needed, because the request
-//! was rejected or the cluster responded early, it is still read for a while: otherwise a client that is sending would see a
+//! The body of a proxied request, with the size limit of Kubernetes. If a body is no longer needed, because the request was
+//! rejected or the cluster responded early, it is still read for a while. Otherwise a client that is sending would get a
 //! connection reset instead of the response.
 
 use std::pin::Pin;
@@ -17,13 +17,13 @@ use crate::service::kubernetes::BodyTooLarge;
 /// The limit of Kubernetes.
 pub(super) const MAX_BODY_LEN: usize = 3 * 1024 * 1024;
 
-/// The limits for reading the rest of a body that is not needed.
+/// The limits for reading the rest of a body that is no longer needed.
 const MAX_DISCARDED_LEN: usize = 32 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The body. Trailers do not pass.
+/// The body. Trailers are dropped.
 pub(super) struct RequestBody {
-    /// `None` at its end, or if a task discards the rest.
+    /// `None` at its end, or after a task has taken the rest.
     inner: Option<Body>,
     left: usize,
     /// Whether the client waits for `100 Continue`, which the first poll of the body sends.
@@ -80,7 +80,7 @@ impl HttpBody for RequestBody {
 }
 
 impl RequestBody {
-    /// Spawns a task that reads the rest. It ends with the connection at the latest.
+    /// Spawns a task that reads the rest. It ends no later than the connection.
     fn discard(&mut self) {
         let Some(body) = self.inner.take().filter(|body| !self.is_held_back && !body.is_end_stream()) else {
             return;

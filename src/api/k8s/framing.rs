@@ -7,11 +7,11 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 /// The framing of a watch, and the position in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// One event a line. Contains the last three bytes.
+    /// One event per line. Contains the last three bytes.
     Json([u8; 3]),
-    /// Four bytes (big endian) with the length before each event.
+    /// Each event is preceded by its length in four bytes (big endian).
     Protobuf {
-        /// The bytes of the length so far.
+        /// The received bytes of the length.
         head: [u8; 4],
         head_len: usize,
         /// The missing bytes of the event.
@@ -28,7 +28,7 @@ impl Framing {
         let mut parts = text(CONTENT_TYPE).split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default();
         match media_type {
-            // Nothing can be added to a body with a declared length.
+            // Nothing can be appended to a body with a declared length.
             _ if !text(CONTENT_ENCODING).is_empty() || headers.contains_key(CONTENT_LENGTH) => Self::Unknown,
             "application/json" => Self::Json(*b"a}\n"),
             "application/vnd.kubernetes.protobuf" if parts.any(|part| part == "stream=watch") => {
@@ -47,7 +47,7 @@ impl Framing {
         }
     }
 
-    /// Advances by a piece of the body.
+    /// Advances by a chunk of the body.
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         match self {
             Self::Json(last) => {
@@ -131,7 +131,7 @@ mod tests {
         Framing::from_headers(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]))
     }
 
-    /// The positions between two events, with the bytes in pieces of every length.
+    /// The positions between two events, for chunks of every length.
     fn boundaries(content_type: &'static str, bytes: &[u8]) -> Vec<usize> {
         let mut found: Option<Vec<usize>> = None;
         for piece in 1..=bytes.len() {
@@ -150,7 +150,7 @@ mod tests {
                 }
                 assert_eq!(framing, whole);
             }
-            assert!(found.as_ref().is_none_or(|found| *found == here), "pieces of {piece}");
+            assert!(found.as_ref().is_none_or(|found| *found == here), "chunks of {piece}");
             found = Some(here);
         }
         found.unwrap_or_default()

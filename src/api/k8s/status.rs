@@ -1,4 +1,4 @@
-//! Errors as Kubernetes' object `Status`, and the table of statuses and reasons.
+//! Errors as Kubernetes' `Status` object, and the table of statuses and reasons.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -48,7 +48,7 @@ impl Status {
         Self { retry_seconds: Some(RETRY_SECONDS), ..status }
     }
 
-    /// The cluster is unreachable. Without `Retry-After`, because kubectl would retry for minutes without showing the message.
+    /// The cluster is unreachable. Omits `Retry-After`, because kubectl would retry for minutes without printing the message.
     fn unreachable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
     }
@@ -59,7 +59,7 @@ impl Status {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
     }
 
-    /// An API of Rancher that this server does not have.
+    /// An API of Rancher that this server does not implement.
     pub(super) fn not_implemented(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
     }

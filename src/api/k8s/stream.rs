@@ -1,5 +1,5 @@
-//! Streamed responses: they end when the caller loses access or the server stops. A watch ends between two events, like a
-//! complete one; any other response is aborted, because it must not look complete to the client.
+//! Streamed responses. They end when the caller loses access or the server stops. A watch ends between two events, like a
+//! complete one; any other response is aborted, so that it does not look complete to the client.
 
 use std::io;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ const POLICY_VIOLATION: u16 = 1008;
 
 /// Joins two connections until they end, or until the caller loses access.
 pub(super) async fn join(tunnel: Tunnel, guard: ProxyGuard, is_watch: bool) {
-    // The guard, and with it the permit, is held until the connection ends.
+    // The guard holds the permit until the connection ends.
     let ending = async {
         let ending = guard.ended().await;
         let code = match ending {
@@ -57,9 +57,9 @@ fn last_event() -> Value {
 /// The kind of a body, which determines how it can be ended.
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// A watch without an end.
+    /// A watch, which has no end.
     Watch(Framing),
-    /// A body with an end that its client waits for.
+    /// A body with an end for which its client waits.
     Other,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn until(body: Body, kind: Kind, ended: impl Future<Output = EndReaso
 }
 
 struct Until {
-    /// `None` at the end; dropping the body ends the proxied request.
+    /// `None` at the end. Dropping the body ends the proxied request.
     body: Option<Body>,
     kind: Kind,
     ended: Fuse<BoxFuture<'static, EndReason>>,
@@ -97,7 +97,7 @@ impl Until {
         Poll::Ready(Some(Err(axum::Error::new(cause))))
     }
 
-    /// The next piece before the end.
+    /// The next chunk before the end.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Polled {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         match ready!(Pin::new(body).poll_frame(context)) {
@@ -109,7 +109,7 @@ impl Until {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Some(Err(error)) => match &self.kind {
-                // The API server was stopped or restarted. All events are complete, and the client watches again.
+                // The API server was stopped or restarted. All events are complete, and the client will watch again.
                 Kind::Watch(framing) if framing.is_between() == Some(true) => self.end(),
                 _ => self.abort(error),
             },
@@ -200,7 +200,7 @@ mod tests {
         watch("application/json")
     }
 
-    /// A body of `pieces` that stays open or fails after them.
+    /// A body of `pieces` that remains open or fails after them.
     fn body<const N: usize>(pieces: [&'static str; N], breaks: bool) -> Body {
         let pieces = stream::iter(pieces.map(|piece| Ok::<_, io::Error>(Bytes::from(piece))));
         let then = if breaks {

@@ -1,4 +1,4 @@
-//! The target of a path below `/k8s/clusters`: the cluster, the path inside it, and whether the response has an end.
+//! The target of a path below `/k8s/clusters`: the cluster, the path in it, and whether the response has an end.
 
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
@@ -7,7 +7,7 @@ use super::attributes::{Attributes, is_on};
 use super::status::Status;
 use crate::api::query::Query;
 
-/// A segment that is encoded more often is an attack. Without a limit, decoding a long one would take quadratic time.
+/// A segment with more levels of encoding is an attack. Without a limit, decoding a long one would take quadratic time.
 const MAX_DECODINGS: usize = 8;
 
 /// The target of a request.
@@ -15,7 +15,7 @@ const MAX_DECODINGS: usize = 8;
 pub(super) struct Target {
     /// The ID of the cluster, as the caller wrote it.
     pub(super) cluster_id: String,
-    /// Path and query inside the cluster, as the caller wrote them.
+    /// Path and query in the cluster, as the caller wrote them.
     pub(super) path_and_query: String,
     pub(super) kind: Kind,
     /// The audit record; `None` if the request is not audited.
@@ -27,7 +27,7 @@ pub(super) struct Target {
 pub(super) struct Audit {
     /// Verb, resource and object.
     pub(super) detail: String,
-    /// Whether records of the same kind are counted, because clients send such requests all the time.
+    /// Whether records of the same kind are only counted, because clients send such requests frequently.
     pub(super) is_counted: bool,
 }
 
@@ -42,12 +42,12 @@ pub(super) enum Kind {
     Watch,
     /// The lines of a log as they are written.
     FollowedLog,
-    /// A response of a pod, service or node: a session or anything else.
+    /// A response of a pod, service or node: a session or an ordinary response.
     Inside,
 }
 
 impl Kind {
-    /// Whether the response may have no end, or begin late.
+    /// Whether the response may be endless or start late.
     pub(super) fn is_endless(self) -> bool {
         matches!(self, Self::Watch | Self::FollowedLog | Self::Inside)
     }
@@ -57,7 +57,7 @@ impl Target {
     /// Parses the method and the URI of a request.
     ///
     /// # Errors
-    /// If the path is ambiguous: it has segments of dots, or encoded slashes.
+    /// If the path is ambiguous: it has dot segments or encoded slashes.
     pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Self, Status> {
         let rest = uri.path().strip_prefix("/k8s/clusters/").unwrap_or_default();
         let (id, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
@@ -92,7 +92,7 @@ impl Target {
         Ok(Self { cluster_id, path_and_query: format!("{path}{query}"), kind, audit })
     }
 
-    /// Whether the path belongs to Steve, which Rancher's agent serves in clusters. Kubernetes serves nothing there.
+    /// Whether the path belongs to Steve, which Rancher's agent serves in clusters. Kubernetes has nothing under this path.
     pub(super) fn is_steve(&self) -> bool {
         let path = self.path_and_query.split('?').next().unwrap_or_default();
         path == "/v1" || path.starts_with("/v1/")
@@ -125,7 +125,7 @@ fn is_followed_log(segments: &[&str], query: Query<'_>) -> bool {
     segments.last() == Some(&"log") && is_on(query, "follow")
 }
 
-/// Whether the path is one into pods, services or nodes: `/api/v1/namespaces/<namespace>/pods/<pod>/exec`,
+/// Whether the path leads into a pod, service or node: `/api/v1/namespaces/<namespace>/pods/<pod>/exec`,
 /// `/api/v1/nodes/<node>/proxy/…`
 fn leads_inside(segments: &[&str]) -> bool {
     const INTO: [&str; 4] = ["attach", "exec", "portforward", "proxy"];

@@ -107,7 +107,7 @@ pub(super) async fn fallback(request: Request, state: &RancherState) -> Rejectio
 }
 
 impl PendingRequest {
-    /// Checks what Rancher checks before the token, and forwards what only Rancher can answer.
+    /// Runs the checks that Rancher runs before it checks the token, and forwards requests that only Rancher can answer.
     pub(super) async fn new(request: Request, state: &RancherState) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
         let context = RequestContext::of(&parts).map_err(AuthError::from)?.clone();
@@ -145,7 +145,7 @@ impl PendingRequest {
         }
     }
 
-    /// The response to a request that is not allowed, or about which there is no decision.
+    /// The response to a request that is denied, or about which there is no decision.
     async fn reject_or_forward(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
         match access {
             Ok(Access::Unauthenticated) => {
@@ -193,7 +193,7 @@ impl PendingRequest {
     }
 }
 
-/// The `X-Forwarded-*` headers for Rancher. Those of the request count only if it came from a trusted proxy.
+/// The `X-Forwarded-*` headers for Rancher. Those of the request are used only if it came from a trusted proxy.
 fn forwarded_headers(parts: &Parts, context: &RequestContext, state: &RancherState) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Ok(client) = HeaderValue::try_from(context.client_ip.to_string()) {

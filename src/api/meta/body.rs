@@ -1,5 +1,5 @@
-//! The credential body of the nine actions, read as Go's `encoding/json` reads it: keys match without regard to case,
-//! unknown keys are skipped, the last duplicate wins, `null` leaves a field empty, and errors have Go's texts
+//! The credential body of the nine actions, parsed like Go's `encoding/json`: keys match regardless of case,
+//! unknown keys are skipped, the last duplicate wins, `null` leaves a field empty, and errors have Go's messages
 //! (`docs/contract/credentials.md#request-body`).
 
 use aks::pasted;
@@ -212,7 +212,7 @@ mod tests {
         fn whatever_serde_json_accepts_is_accepted_and_the_other_way_round(body in r#"[\[\]{}",:0-9a-z\\. eE+-]{0,24}"#) {
             let theirs = serde_json::from_str::<serde_json::Value>(&body).is_ok();
             let ours = go_json::parse(body.as_bytes()).is_ok();
-            // serde_json refuses numbers that do not fit and lone surrogates; Go takes both.
+            // serde_json rejects numbers that do not fit and lone surrogates; Go accepts both.
             if theirs {
                 assert!(ours, "{body}");
             }

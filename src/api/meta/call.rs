@@ -245,7 +245,7 @@ pub(in crate::api) fn is_fresh(headers: &HeaderMap) -> bool {
     value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
-/// A request that the action does not answer.
+/// A request that the action rejects or forwards.
 pub(super) enum Rejection {
     Unauthenticated(AuthError),
     Invalid(Error),

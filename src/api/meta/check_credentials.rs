@@ -15,9 +15,9 @@ use crate::api::auth::Authenticated;
 use crate::api::openapi::failures::CheckFailures;
 use crate::service;
 
-/// Whether a credential logs in and may read its subscription.
+/// Whether a credential can log in and read its subscription.
 ///
-/// Azure is always asked, with a new token. A success does not prove the right to create anything.
+/// Always sends a request to Azure, with a new token. A success does not prove the right to create anything.
 #[utoipa::path(
     post,
     path = "/meta/aksCheckCredentials",
@@ -36,7 +36,7 @@ pub(super) async fn check(State(state): State<MetaState>, request: Request) -> R
     let access = access.map_err(|tenant| Error::of_check(tenant.into()))?;
     let checked = state.listings().check(&access).await;
     checked.map_err(|error| {
-        // A response that is not Azure's says nothing about the credential.
+        // A response that did not come from Azure says nothing about the credential.
         let status = match &error {
             service::Error::Azure { source, .. } if source.is_unusable_response() => StatusCode::BAD_REQUEST,
             _ => StatusCode::UNAUTHORIZED,
@@ -48,7 +48,7 @@ pub(super) async fn check(State(state): State<MetaState>, request: Request) -> R
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")]).into_response())
 }
 
-/// The request, if its caller is known.
+/// Returns the request if its caller is authenticated.
 async fn authenticated(request: Request, state: &MetaState) -> Result<Request, Rejection> {
     match state {
         MetaState::Own(state) => {

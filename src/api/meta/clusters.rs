@@ -35,13 +35,13 @@ impl ListingAction for AksClusters {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AksCluster<'a> {
-    /// The resource group that holds it; empty when Azure does not say.
+    /// The resource group of the cluster; empty if Azure does not return it.
     #[schema(example = "production")]
     resource_group: &'a str,
     /// Its name in Azure.
     #[schema(example = "shop")]
     cluster_name: &'a str,
-    /// Whether Kubernetes checks rights by role.
+    /// Whether Kubernetes RBAC is enabled.
     rbac_enabled: bool,
     /// Its region.
     #[schema(example = "eastus")]

@@ -107,7 +107,7 @@ fn parameters(scope: Scope) -> Vec<Parameter> {
     }
 }
 
-/// The stored credential to ask Azure with.
+/// The stored credential for the requests to Azure.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which call.rs reads")]
@@ -115,12 +115,12 @@ struct StoredCredential {
     /// The id of a stored cloud credential.
     #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
     cloud_credential_id: Option<String>,
-    /// A cluster that the caller may update and that uses the credential: gives the right to use it to those who do
-    /// not own it.
+    /// A cluster that uses the credential and that the caller may update: lets a caller who does not own the credential use
+    /// it.
     cluster_id: Option<String>,
 }
 
-/// The stored credential to ask Azure with, and the cluster that is asked about.
+/// The stored credential for the requests to Azure, and the cluster.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which call.rs reads")]
@@ -128,13 +128,12 @@ struct StoredCredentialAndCluster {
     /// The id of a stored cloud credential.
     #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
     cloud_credential_id: Option<String>,
-    /// The Rancher id of the cluster. It also gives the right to use its credential to those who may update it and
-    /// do not own the credential.
+    /// The Rancher ID of the cluster. A caller who may update it may use its credential without owning it.
     #[param(example = "c-x7k9z", required = true)]
     cluster_id: Option<String>,
 }
 
-/// The region that is asked about.
+/// A required region.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which call.rs reads")]
@@ -144,12 +143,12 @@ struct Region {
     region: Option<String>,
 }
 
-/// The region that is asked about; all regions without it.
+/// An optional region; all regions without it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which call.rs reads")]
 struct OptionalRegion {
-    /// The region, in any spelling; without it there is no choice by region.
+    /// The region, in any spelling; all regions without it.
     #[param(example = "eastus")]
     region: Option<String>,
 }
@@ -170,7 +169,7 @@ pub(super) struct CredentialBody {
     /// The value of its secret.
     #[schema(format = "password")]
     client_secret: String,
-    /// The directory (tenant) id or a domain of it; found by the subscription when it is missing.
+    /// The directory (tenant) ID or one of its domains; if it is missing, it is found from the subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     tenant_id: Option<String>,
@@ -190,7 +189,7 @@ struct CredentialAndRegion {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "eastus")]
     region: Option<String>,
-    /// The Rancher id of a cluster; only aksUpgrades looks at it.
+    /// The Rancher ID of a cluster; used by aksUpgrades only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "c-x7k9z")]
     cluster_id: Option<String>,

@@ -25,7 +25,7 @@ pub(crate) struct Error {
     upstream_status: Option<u16>,
     hint: Option<String>,
     retry_after: Option<Duration>,
-    /// Whether the response was not Azure's, so that it says nothing about the credential.
+    /// Whether the response did not come from Azure and therefore says nothing about the credential.
     is_foreign: bool,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -34,22 +34,22 @@ pub(crate) struct Error {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MetaError<'a> {
-    /// What went wrong, in Rancher's words; the text of an Azure failure has several lines.
+    /// The error, in Rancher's words; the text of an Azure error has several lines.
     #[schema(example = "region is required")]
     error: &'a str,
     /// Azure's own code, for example `AuthorizationFailed` or `AADSTS7000215`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     code: Option<&'a str>,
-    /// The HTTP status with which Azure refused.
+    /// The HTTP status of Azure's error.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     upstream_status: Option<u16>,
-    /// What to do about it.
+    /// The remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     hint: Option<&'a str>,
-    /// The id under which the server's log tells the cause.
+    /// The request ID, under which the server logs the cause.
     request_id: &'a str,
 }
 
@@ -77,7 +77,7 @@ impl Error {
         Self { retry_after: Some(Duration::from_secs(2)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
-    /// Sets the status of `aksCheckCredentials` for permanent errors of Azure. Transient ones keep their own.
+    /// Sets the status of `aksCheckCredentials` for permanent errors of Azure. Transient errors keep their status.
     pub(crate) fn with_permanent_status(mut self, status: StatusCode) -> Self {
         if self.status == StatusCode::BAD_REQUEST && self.cause.is_some() && !self.is_foreign {
             self.status = status;
@@ -85,8 +85,7 @@ impl Error {
         self
     }
 
-    /// The error of `aksCheckCredentials` if the tenant cannot be found
-    /// (`docs/contract/azure.md#texts-of-tenant-discovery`).
+    /// The error of `aksCheckCredentials` if the tenant cannot be found (`docs/contract/azure.md#texts-of-tenant-discovery`).
     pub(crate) fn of_check(error: AccessError) -> Self {
         match error {
             AccessError::TenantDiscovery { cloud, unknown, error } => {

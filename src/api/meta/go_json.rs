@@ -163,7 +163,7 @@ impl Reader<'_> {
                     self.scalar()?;
                 }
             }
-            // Behind a value: close what closes, until another value is due.
+            // After a value: close all objects and arrays that end here, until another value is due.
             loop {
                 let Some(bracket) = open.last().copied() else {
                     let kind = if first == Some(b'{') { Kind::Object } else { Kind::Array };
@@ -298,7 +298,7 @@ impl Reader<'_> {
         if !(0xd800..=0xdfff).contains(&unit) {
             return Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
         }
-        // A high half takes the low half behind it along; anything else behind it stays where it is.
+        // A high surrogate is decoded together with the low one that follows; any other text after it is decoded separately.
         let rest = self.input.get(self.at..self.at + 2);
         if unit < 0xdc00 && rest == Some(b"\\u") {
             let mark = self.at;

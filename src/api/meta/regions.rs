@@ -31,17 +31,17 @@ impl ListingAction for AksRegions {
     }
 }
 
-/// A region with what it offers.
+/// A region and its features.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AksRegion<'a> {
     /// The name that other actions take as `region`.
     #[schema(example = "eastus")]
     name: &'a str,
-    /// The name for people.
+    /// The display name.
     #[schema(example = "East US")]
     display_name: &'a str,
-    /// Whether nodes can be spread over zones there.
+    /// Whether the region has availability zones.
     availability_zones: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Where the callers and credentials of the nine actions come from: this server's own store, or a Rancher beside it.
+//! The source of the callers and credentials of the nine actions: this server's store, or the Rancher beside it.
 
 use axum::extract::FromRef;
 
@@ -28,7 +28,7 @@ impl RancherState {
         Self { http: HttpState::new(http), access, events }
     }
 
-    /// Updates the gauges of what the services hold.
+    /// Updates the gauges of the services.
     pub(crate) fn set_gauges(&self) {
         self.access.evict_expired();
         self.access.listings().set_gauges();
@@ -60,7 +60,7 @@ impl MetaState {
         }
     }
 
-    /// Resolves the credential in a body. Its caller has to be authenticated.
+    /// Returns the resolver of credentials in a body. The caller must be authenticated first.
     pub(in crate::api) fn resolver(&self) -> &Resolver {
         match self {
             Self::Own(state) => state.credentials.resolver(),

@@ -19,7 +19,7 @@ use crate::service::clusters::ClusterVersion;
 use crate::service::error::Rejection;
 use crate::service::listings::{ListingResponse, UpgradeTarget, Upgrades};
 
-/// Where a cluster may go from its version.
+/// The versions to which a cluster can be upgraded.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AksUpgrades)]
@@ -75,7 +75,8 @@ impl ListingAction for AksUpgrades {
         let (Some(current), Some(running)) = (&versions.stated, &versions.running) else {
             return Err(Error::bad_request("kubernetes version of the cluster cannot be determined"));
         };
-        // Clients pass on the region of the specification; an import's may be wrong, so its own region replaces it.
+        // Clients send the region of the specification, which may be wrong for an imported cluster; the cluster's own region
+        // replaces it.
         let requested = normalised(call.region());
         let is_stated = versions.stated_region.as_ref().is_some_and(|stated| normalised(stated) == requested);
         let region = match &versions.region {

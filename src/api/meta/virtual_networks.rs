@@ -38,7 +38,7 @@ pub(super) struct AksVirtualNetwork<'a> {
     /// Its name.
     #[schema(example = "hub")]
     name: &'a str,
-    /// The resource group that holds it.
+    /// The resource group of the virtual network.
     #[schema(example = "network")]
     resource_group: &'a str,
     /// Its subnets; null when there is none.
@@ -55,7 +55,7 @@ pub(super) struct AksSubnet<'a> {
     /// Its name.
     #[schema(example = "nodes")]
     name: &'a str,
-    /// Its first address range in CIDR notation; empty when Azure names none.
+    /// Its first address range in CIDR notation; empty if Azure returns none.
     #[schema(example = "10.1.0.0/16")]
     address_range: &'a str,
 }

@@ -1,4 +1,4 @@
-//! The body of a request as one JSON object; an extractor.
+//! An extractor that reads the body of a request as a JSON object.
 
 use axum::extract::{FromRef, FromRequest, Request};
 use http::StatusCode;

@@ -28,39 +28,39 @@ pub struct Collection<T> {
     pub data: Vec<T>,
 }
 
-/// How much of the list the page is.
+/// The position of the page in the list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Pagination {
-    /// How many objects a page has at most.
+    /// The maximum number of objects on a page.
     limit: usize,
-    /// The address of the next page.
+    /// The URL of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,
-    /// There are further pages.
+    /// `true` if there are more pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     partial: Option<bool>,
-    /// How many objects all pages have.
+    /// The number of objects on all pages.
     total: usize,
 }
 
-/// How the list is sorted, and the addresses of other orders.
+/// The order of the list, and the URLs of other orders.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Sort {
-    /// The field; absent when sorted by id.
+    /// The field; absent if the list is sorted by ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     name: Option<&'static str>,
     /// `asc` or `desc`.
     order: &'static str,
-    /// The address of the list in the opposite order.
+    /// The URL of the list in reverse order.
     reverse: String,
-    /// The address of the list sorted by each field.
+    /// The URL of the list sorted by each field.
     links: BTreeMap<&'static str, String>,
 }
 
-/// A condition that was applied.
+/// An applied filter.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Filter {
     modifier: &'static str,

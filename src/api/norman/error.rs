@@ -1,5 +1,4 @@
-//! Norman's error body, and the table of statuses and codes for errors of services. Causes are logged here, once, and never
-//! sent.
+//! Norman's error body, and the table of statuses and codes for errors of services. Causes are logged here once, and never sent.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -16,7 +15,7 @@ use crate::api::request;
 use crate::api::surface::SurfaceError;
 use crate::service::{self, Invalid};
 
-/// The `Retry-After` of transient errors for which Azure gave none.
+/// The `Retry-After` of transient errors without one from Azure.
 const RETRY_SECONDS: u64 = 5;
 
 /// The message if the disk of the database is full.
@@ -25,7 +24,7 @@ pub(in crate::api) const DISK_FULL: &str = "the disk of the server's database is
 /// The `Retry-After` if the disk of the database is full.
 pub(in crate::api) const DISK_FULL_RETRY_SECONDS: u64 = 30;
 
-/// An error in Norman's form (`docs/contract/norman-api.md#errors`).
+/// An error in Norman's format (`docs/contract/norman-api.md#errors`).
 #[derive(Debug)]
 pub struct Error {
     status: StatusCode,
@@ -169,7 +168,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// The body of every refused or failed request below `/v3`.
+/// The body of all errors below `/v3`.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = NormanError)]
@@ -180,18 +179,18 @@ pub(crate) struct ErrorBody<'a> {
     /// One of Norman's codes.
     #[schema(example = "MissingRequired")]
     pub(crate) code: &'a str,
-    /// The field at fault, when there is one.
+    /// The invalid field, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "name")]
     pub(crate) field_name: Option<&'a str>,
-    /// What is wrong, for people.
+    /// The message for users.
     #[schema(example = "name is required")]
     pub(crate) message: &'a str,
-    /// The id under which the server's log tells the cause; only where the request was given up as a whole.
+    /// The ID of the request in the server's log, which contains the cause; only if the request failed as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) request_id: Option<&'a str>,
-    /// The status of the answer.
+    /// The HTTP status.
     #[schema(example = 422)]
     pub(crate) status: u16,
     /// Always `error`.

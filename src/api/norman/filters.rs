@@ -13,13 +13,13 @@ use super::schemas::{MODIFIERS, Schema};
 use crate::api::query;
 use crate::service::Invalid;
 
-/// Objects per page by default (`docs/contract/norman-api.md#lists`).
+/// The default number of objects per page (`docs/contract/norman-api.md#lists`).
 pub const DEFAULT_LIMIT: usize = 1_000;
 
-/// The most objects on a page; a larger `limit` is reduced to it.
+/// The maximum number of objects per page; a larger `limit` is reduced to it.
 pub const MAX_LIMIT: usize = 10_000;
 
-/// A decoded query string; an extractor. The first value of a repeated name wins.
+/// A decoded query string; an extractor. Only the first value of a repeated name is used.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
 
@@ -35,7 +35,7 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Every value of the parameter `name`, in order.
+    /// All values of the parameter `name`, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -62,14 +62,13 @@ impl Query {
         }
     }
 
-    /// The same query without `name`.
+    /// A copy of the query without `name`.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
         Self(self.0.iter().filter(|(key, _)| key != name).cloned().collect())
     }
 
-    /// The parameters that apply to a list of that type. Links do not repeat the rest, which may contain a token by
-    /// mistake.
+    /// The parameters that apply to a list of this type. Links omit all others, which may contain a token by mistake.
     #[must_use]
     pub fn known_to(&self, schema: &Schema) -> Self {
         let known = |name: &str, value: &str| {
@@ -79,7 +78,7 @@ impl Query {
         Self(self.0.iter().filter(|(name, value)| known(name, value)).cloned().collect())
     }
 
-    /// The same query with `name` set to `value`; encoded, without `?`.
+    /// The query with `name` set to `value`, percent-encoded and without `?`.
     pub fn with(&self, name: &str, value: &str) -> String {
         let kept = self.0.iter().filter(|(key, _)| key != name);
         url::form_urlencoded::Serializer::new(String::new())
@@ -135,7 +134,7 @@ impl Condition {
 /// The objects of a list to return, and their order.
 #[derive(Clone, Debug)]
 pub struct ListOptions {
-    /// All of these must hold.
+    /// The conditions, all of which must be met.
     pub conditions: Vec<Condition>,
     /// The field to sort by; `id` breaks ties.
     pub sort: Option<&'static str>,
@@ -143,12 +142,12 @@ pub struct ListOptions {
     pub descending: bool,
     /// The size of a page.
     pub limit: usize,
-    /// The id of the last object of the page before.
+    /// The ID of the last object on the previous page.
     pub marker: Option<String>,
 }
 
 impl ListOptions {
-    /// Parses a query. Names that are not a field of `schema` are ignored, as in Rancher.
+    /// Parses a query. Ignores names that are not fields of `schema`, as Rancher does.
     ///
     /// # Errors
     /// `InvalidFormat` for a `limit` that is not a positive number.

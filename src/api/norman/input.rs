@@ -1,7 +1,7 @@
 //! Norman's lenient conversion of request bodies by the fields of a schema
 //! (`docs/contract/norman-api.md#input-conversion`).
 //!
-//! Bodies are JSON objects; their size is limited where they are read, their depth by the parser (128).
+//! Bodies are JSON objects. Their size is limited by their reader, their depth by the parser (128).
 
 use aks::pasted;
 use serde_json::{Map, Number, Value};
@@ -12,16 +12,16 @@ use crate::service::Invalid;
 /// A JSON object, its keys in alphabetical order.
 pub type Object = Map<String, Value>;
 
-/// The use of the input, which decides which fields count.
+/// The use of the input, which determines the accepted fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputFor {
     /// A new object.
     Create,
-    /// A change of an existing object; required fields may be absent.
+    /// An update of an existing object; required fields may be absent.
     Update,
 }
 
-/// Reads a body. Everything but one JSON object is `InvalidBodyContent`.
+/// Parses a body. Anything except a single JSON object is `InvalidBodyContent`.
 pub fn parse(body: &[u8]) -> Result<Object, Invalid> {
     let unreadable = |reason: &str| {
         Invalid::new("InvalidBodyContent", format!("Failed to parse body: {reason}; send one JSON object"))
@@ -36,8 +36,8 @@ pub fn parse(body: &[u8]) -> Result<Object, Invalid> {
     }
 }
 
-/// Keeps the fields of `schema` that count for `input_for`, each converted to its kind. `null` stays `null`
-/// (a change clears the field with it) but counts as absent in a new object.
+/// Extracts the fields of `schema` that `input_for` accepts, converted to their kinds. `null` is preserved in an update, where
+/// it clears the field; in a new object it is the same as an absent field.
 ///
 /// # Errors
 /// `InvalidFormat`, `InvalidCharacters`, `NotNullable`, `MissingRequired`, each with the field.
@@ -53,7 +53,7 @@ pub fn convert(schema: &Schema, mut body: Object, input_for: InputFor) -> Result
         }
         match body.remove(field.name) {
             None if field.required && input_for == InputFor::Create => {
-                // Rancher's message is empty here.
+                // Rancher's message is empty in this case.
                 let message = format!("send {}: it is required", field.name);
                 return Err(Invalid::field("MissingRequired", field.name, message));
             }
@@ -67,19 +67,19 @@ pub fn convert(schema: &Schema, mut body: Object, input_for: InputFor) -> Result
     Ok(out)
 }
 
-/// A key that no field of its schema has: [`convert`] drops it.
+/// A key that is not in its schema; [`convert`] drops it.
 #[derive(Debug)]
 pub struct UnknownKey<'a> {
     /// The path of the object that has the key.
     pub parent: String,
-    /// The key as the caller spells it.
+    /// The key as the caller wrote it.
     pub key: &'a str,
     /// The schema of the object.
     pub schema: &'static Schema,
 }
 
-/// The keys of an object and its nested objects that no field has. `null` is ignored, and so are keys that begin with an
-/// underscore, which clients use for themselves.
+/// The keys of an object and its nested objects that are not in their schemas. Ignores `null`, and keys that start with an
+/// underscore, which clients use internally.
 pub fn unknown_keys<'a>(schema: &'static Schema, object: &'a Object, path: &str) -> Vec<UnknownKey<'a>> {
     let mut found = Vec::new();
     for (key, value) in object.iter().filter(|(key, value)| !value.is_null() && !key.starts_with('_')) {
@@ -104,7 +104,7 @@ pub fn unknown_keys<'a>(schema: &'static Schema, object: &'a Object, path: &str)
     found
 }
 
-/// Removes a string from converted input; `None` if it is missing or empty, because clients send `""` for unset fields.
+/// Removes a string from converted input; `None` if it is absent or empty, because clients send `""` for unset fields.
 pub fn take_text(input: &mut Object, key: &str) -> Option<String> {
     match input.remove(key) {
         Some(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
@@ -177,7 +177,7 @@ fn bool(field: &Field, value: Value) -> Result<bool, Invalid> {
     }
 }
 
-/// Drops keys with `null`, which Kubernetes does not allow in labels and tags.
+/// Drops keys with the value `null`, which Kubernetes does not allow in labels and tags.
 fn text_map(field: &Field, value: Value) -> Result<Object, Invalid> {
     match single(value) {
         Value::Object(object) => object
@@ -206,7 +206,7 @@ fn list(field: &Field, element: &Kind, value: Value, input_for: InputFor) -> Res
         .collect()
 }
 
-/// Unwraps a list of one element, as Norman does.
+/// Unwraps a list with one element, as Norman does.
 fn single(value: Value) -> Value {
     match value {
         Value::Array(mut values) if values.len() == 1 => values.pop().unwrap_or(Value::Null),
@@ -227,7 +227,7 @@ fn wrong_kind(field: &Field, due: &str, found: &Value) -> Invalid {
     )
 }
 
-/// The type of a value in messages. Its content is omitted: it may be a secret in the wrong field.
+/// The type of a value, for messages. They omit its content, which may be a secret in the wrong field.
 fn noun(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,5 +1,5 @@
-//! JSON as Go's `encoding/json` writes it: compact, and with `<`, `>`, `&`, U+2028 and U+2029 escaped inside strings
-//! (`docs/contract/meta-actions.md#json-escaping`). The order of keys is the caller's.
+//! JSON in the format of Go's `encoding/json`: compact, and with `<`, `>`, `&`, U+2028 and U+2029 escaped in strings
+//! (`docs/contract/meta-actions.md#json-escaping`). The caller determines the order of keys.
 
 use std::io::{self, Write};
 
@@ -7,15 +7,15 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-/// `value` as compact JSON with Go's escapes, without a newline at the end.
+/// `value` as compact JSON with Go's escapes, without a final newline.
 ///
-/// Writing to memory cannot fail. A value without a form in JSON (a map with keys that are not strings) is a mistake in a type
-/// of this server; it is logged and becomes `null`.
+/// Writing to memory cannot fail. A value that has no representation in JSON (a map with keys that are not strings) is a bug in
+/// a type of this server; it is logged and becomes `null`.
 pub fn to_bytes(value: &(impl Serialize + ?Sized)) -> Bytes {
     Bytes::from(written(value))
 }
 
-/// The same, with a newline at the end, as Go's `Encoder` leaves it.
+/// Like [`to_bytes`], with a final newline, as written by Go's `Encoder`.
 pub fn to_bytes_line(value: &(impl Serialize + ?Sized)) -> Bytes {
     let mut out = written(value);
     out.push(b'\n');
@@ -39,12 +39,12 @@ impl Formatter for GoFormat {
         escape(out, fragment)
     }
 
-    // In raw JSON, the five characters occur only inside strings.
+    // In raw JSON, these five characters occur only in strings.
     fn write_raw_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         escape(out, fragment)
     }
 
-    // Go writes whole numbers without `.0`, and without an exponent below 1e21.
+    // Go writes whole numbers without `.0`, and without an exponent if they are below 1e21.
     fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
         if value.fract() == 0.0 && value.abs() < 1e21 {
             write!(out, "{value:.0}")
@@ -54,7 +54,7 @@ impl Formatter for GoFormat {
     }
 }
 
-/// Writes `text`, which already has JSON's own escapes, with Go's additional ones.
+/// Writes `text`, in which JSON's own escapes are done, with Go's additional escapes.
 fn escape<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {

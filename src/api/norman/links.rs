@@ -1,4 +1,4 @@
-//! Absolute URLs, because Terraform does not compose them (`docs/contract/terraform.md#schemas-and-links`).
+//! Absolute URLs, which Terraform expects (`docs/contract/terraform.md#schemas-and-links`).
 
 use std::convert::Infallible;
 
@@ -14,7 +14,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// `base` is the scheme and host, for example `https://rancher.example.com`, without a slash at the end.
+    /// `base` is the scheme and host without a trailing slash, for example `https://rancher.example.com`.
     pub fn new(base: String) -> Self {
         Self { base }
     }

@@ -1,4 +1,4 @@
-//! Norman types in the API document, built from the same tables of [`super::schemas`] that convert input.
+//! Norman types in the API document, generated from the tables of [`super::schemas`] that also convert input.
 
 use utoipa::PartialSchema as _;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, SchemaFormat, SchemaType};
@@ -7,10 +7,10 @@ use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, Schema as Describe
 use super::collection::{Filter, Pagination, Sort};
 use super::schemas::{Field, Kind, Schema};
 
-/// The direction that a type is described for.
+/// The direction for which a type is described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Responses: everything but passwords, with ID, type, links and actions.
+    /// Responses: all fields except passwords, with ID, type, links and actions.
     Response,
     /// Requests that create or change an object.
     Input,

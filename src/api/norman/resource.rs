@@ -1,4 +1,4 @@
-//! The common part of every object below `/v3`: identity, timestamps, links.
+//! The common part of all objects below `/v3`: identity, timestamps, links.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::input::Object;
 use super::links::Links;
 use super::schemas::Schema;
 
-/// The changes that the caller may make to an object; its links show them.
+/// The changes that the caller may make to an object. Its links show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// The link `update`.
@@ -20,9 +20,9 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Change and remove.
+    /// Update and remove.
     pub const ALL: Self = Self { update: true, remove: true };
-    /// Only read.
+    /// Read only.
     pub const NONE: Self = Self { update: false, remove: false };
 
     /// [`Self::ALL`] or [`Self::NONE`].
@@ -36,9 +36,9 @@ impl Rights {
 pub struct Resource<'a> {
     /// The type.
     pub schema: &'static Schema,
-    /// The id.
+    /// The ID.
     pub id: &'a str,
-    /// The UUID; some types have none.
+    /// The UUID; `None` for some types.
     pub uuid: Option<&'a str>,
     /// The ID of the user who created it.
     pub creator: Option<&'a str>,
@@ -78,7 +78,7 @@ impl<'a> Resource<'a> {
         put_text(&mut object, "creatorId", self.creator.map(str::to_owned));
         put_text(&mut object, "uuid", self.uuid.map(str::to_owned));
         if let Some(created_ms) = self.created_ms {
-            // Rancher has whole seconds in both.
+            // Rancher uses whole seconds in both fields.
             let created_ms = created_ms.div_euclid(1_000) * 1_000;
             object.insert("created".to_owned(), json!(date(created_ms)));
             object.insert("createdTS".to_owned(), json!(created_ms));
@@ -92,7 +92,7 @@ pub fn fields<const N: usize>(fields: [(&str, Value); N]) -> Object {
     fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// Milliseconds since 1970 as Norman writes timestamps: RFC 3339, UTC, whole seconds.
+/// A timestamp in Norman's format: RFC 3339, UTC, whole seconds.
 pub fn date(ms: i64) -> String {
     let time =
         OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);

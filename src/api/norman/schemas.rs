@@ -1,5 +1,5 @@
-//! Norman types as tables. They are served at `/v3/schemas`, convert input ([`super::input`]) and describe the types in the API
-//! document ([`super::openapi`]). The tables themselves are in `api::v3::schemas`.
+//! Norman types as tables. They are served at `/v3/schemas`, convert input ([`super::input`]) and describe the types in the
+//! API document ([`super::openapi`]). `api::v3::schemas` contains the tables.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::links::Links;
 
-/// Suffixes of a field's name in a query, after an underscore; `eq` is the default.
+/// The filter modifiers, which a query appends to a field's name after an underscore; `eq` is the default.
 pub const MODIFIERS: [&str; 6] = ["eq", "ne", "in", "notin", "null", "notnull"];
 
 /// The kind of a field's value, in Norman's terms.
@@ -58,7 +58,7 @@ pub struct Field {
     pub name: &'static str,
     /// The kind of the value.
     pub kind: Kind,
-    /// A sentence for the documentation.
+    /// A sentence for the API document.
     pub doc: &'static str,
     /// Accepted when an object is created.
     pub create: bool,
@@ -81,25 +81,25 @@ impl Field {
         Self::new(name, kind, doc).read_only().set()
     }
 
-    /// The same, but only in responses; the value of a request is dropped.
+    /// Makes a field read-only; its value in requests is dropped.
     #[must_use]
     pub const fn read_only(self) -> Self {
         Self { create: false, update: false, ..self }
     }
 
-    /// The same, but only accepted when an object is created.
+    /// Makes a field immutable: it is accepted only when an object is created.
     #[must_use]
     pub const fn fixed(self) -> Self {
         Self { update: false, ..self }
     }
 
-    /// The same, but never `null`.
+    /// Makes a field non-nullable.
     #[must_use]
     pub const fn set(self) -> Self {
         Self { nullable: false, ..self }
     }
 
-    /// The same, but required when an object is created.
+    /// Makes a field required when an object is created.
     #[must_use]
     pub const fn required(self) -> Self {
         Self { required: true, nullable: false, ..self }
@@ -113,13 +113,13 @@ pub struct Schema {
     pub id: &'static str,
     /// The name in the API document, for example `CloudCredential`.
     pub title: &'static str,
-    /// A sentence for the documentation.
+    /// A sentence for the API document.
     pub doc: &'static str,
     /// The plural, for example `cloudCredentials`.
     pub plural: &'static str,
     /// The path of the collection, if the type has one, for example `/v3/cloudcredentials`.
     pub collection: Option<&'static str>,
-    /// Methods of an object, in capitals: clients compare exactly.
+    /// The methods of an object, in upper case, because clients compare exactly.
     pub resource_methods: &'static [&'static str],
     /// Methods of the collection.
     pub collection_methods: &'static [&'static str],
@@ -197,12 +197,12 @@ impl Schema {
 #[schema(as = NormanSchema)]
 pub struct SchemaView {
     base_type: &'static str,
-    /// The fields that `?<field>=<value>` filters by, and the modifiers they take.
+    /// The fields by which lists can be filtered (`?<field>=<value>`), and their modifiers.
     collection_filters: BTreeMap<&'static str, FilterView>,
     collection_methods: &'static [&'static str],
-    /// The id, which objects of the type carry as `type`.
+    /// The ID, which is the `type` of the objects.
     id: &'static str,
-    /// `self`, and `collection` when there is one.
+    /// `self`, and `collection` if there is one.
     links: BTreeMap<&'static str, String>,
     plural_name: &'static str,
     resource_actions: BTreeMap<&'static str, ActionView>,
@@ -212,21 +212,21 @@ pub struct SchemaView {
     version: VersionView,
 }
 
-/// How lists of a type can be filtered by a field.
+/// The modifiers for filtering by a field.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = SchemaFilter)]
 struct FilterView {
     modifiers: &'static [&'static str],
 }
 
-/// What an action answers.
+/// The output of an action.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = SchemaAction)]
 struct ActionView {
     output: &'static str,
 }
 
-/// The API version that a type belongs to.
+/// The API version of a type.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = SchemaVersion)]
 struct VersionView {

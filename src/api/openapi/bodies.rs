@@ -1,48 +1,48 @@
-//! Bodies of responses that no type of the handlers describes.
+//! Response bodies that have no type in the handlers.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The body of a 401 anywhere under `/meta` and `/v3`.
+/// The body of a 401 under `/meta` and `/v3`.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"type": "error", "status": "401", "message": "Unauthorized 401: must authenticate"}))]
 pub(super) struct UnauthorizedError {
     /// Always `error`.
     r#type: String,
-    /// Always `401`, as text.
+    /// Always `401`, as a string.
     status: String,
-    /// What to do.
+    /// The remedy.
     message: String,
 }
 
-/// The body of a 401 of aksCheckCredentials. Azure refuses the credential: `error`, `requestId` and what goes with them. The
-/// request has no valid token: `type`, `status` and `message`. One object with all keys, because generators of clients have no
-/// good name for a choice between the two.
+/// The body of a 401 of aksCheckCredentials. If Azure rejects the credential: `error`, `requestId` and related fields. If the
+/// request has no valid token: `type`, `status` and `message`. One object with all keys, because client generators have no good
+/// name for a choice between the two.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CheckRefusal {
-    /// Why Azure refuses the credential, in Rancher's words; the text has several lines.
+    /// The reason why Azure rejects the credential, in Rancher's words; has several lines.
     #[schema(nullable = false)]
     error: Option<String>,
-    /// Azure's own code, for example `AADSTS7000215`.
+    /// Azure's code, for example `AADSTS7000215`.
     #[schema(nullable = false)]
     code: Option<String>,
-    /// The HTTP status with which Azure refused.
+    /// The HTTP status of Azure's response.
     #[schema(nullable = false)]
     upstream_status: Option<u16>,
-    /// What to do about it.
+    /// The remedy.
     #[schema(nullable = false)]
     hint: Option<String>,
-    /// The id under which the server's log tells the cause.
+    /// The ID of the request in the server's log, which contains the cause.
     #[schema(nullable = false)]
     request_id: Option<String>,
-    /// `error`, when the request has no valid token.
+    /// `error`, if the request has no valid token.
     #[schema(nullable = false)]
     r#type: Option<String>,
-    /// `401`, as text.
+    /// `401`, as a string.
     #[schema(nullable = false)]
     status: Option<String>,
-    /// What to do about the missing token.
+    /// The remedy for the missing token.
     #[schema(nullable = false)]
     message: Option<String>,
 }

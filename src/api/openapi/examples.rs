@@ -1,5 +1,5 @@
-//! Examples of requests and responses, from `examples.json`. The credentials are the sandbox's, so that the requests of the API
-//! page work on `serve --sandbox`. Examples of errors are in `failures`.
+//! Examples of requests and responses, from `examples.json`. They use the sandbox's credentials, so that the requests on the API
+//! page work with `serve --sandbox`. `failures` has the examples of errors.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,11 +15,11 @@ pub(super) struct Examples {
     pub(super) response: Option<Value>,
     /// The response as server-sent events.
     pub(super) stream: Option<Value>,
-    /// The error response, if it is not one of `failures`.
+    /// The error response, if it is not in `failures`.
     pub(super) error: Option<Value>,
 }
 
-/// The file. Operations of a type or an action share its examples: `response`, and requests by the verb of the operation.
+/// The file. Operations of a type or an action share the examples `response`, and requests by the verb of the operation.
 #[derive(Default, Deserialize)]
 struct File {
     operations: BTreeMap<String, Examples>,

@@ -134,7 +134,7 @@ pub(in crate::api) const AUDIT: &[&str] = &[
     "NormanTimedOut",
 ];
 
-/// Declares a type for `#[utoipa::path]` that stands for a set of errors.
+/// Declares a type that stands for a set of errors in `#[utoipa::path]`.
 macro_rules! response_sets {
     ($($name:ident = $set:ident),*) => {
         $(

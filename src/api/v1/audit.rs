@@ -21,54 +21,54 @@ use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE};
 
 const PATH: &str = "/api/v1/audit";
 
-/// Records on a page when the client names no number.
+/// The default number of records on a page.
 const DEFAULT_LIMIT: u32 = 100;
 
-/// An action of a caller on an object. Unknown texts are empty.
+/// An action of a caller on an object. Unknown strings are empty.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditRecord {
-    /// The record's id.
+    /// The ID of the record.
     #[schema(example = "01a209ff-44e3-774a-94cd-94100ad0b89b")]
     id: String,
-    /// When, with milliseconds; of what is counted, the first time.
+    /// The time, with milliseconds; for a counted action, the first time.
     #[schema(format = DateTime)]
     time: String,
-    /// The caller's id; empty for commands and for what the server does by itself.
+    /// The ID of the caller; empty for commands and for changes by the server itself.
     #[schema(example = "user-gxwms")]
     user_id: String,
-    /// The caller's name at that time; `command line` and `server` for those without an id.
+    /// The caller's name at that time; `command line` or `server` if there is no ID.
     #[schema(example = "ann")]
     user_name: String,
-    /// The token that the caller presented.
+    /// The name of the caller's token.
     #[schema(example = "token-x7k9z")]
     token_name: String,
-    /// `create`, `update`, `delete`, `use`, or the name of an action of the API such as `generateKubeconfig`.
+    /// `create`, `update`, `delete`, `use`, or the name of an action of the API, such as `generateKubeconfig`.
     #[schema(example = "create")]
     action: String,
     /// The type of the object.
     #[schema(example = "cluster")]
     object_type: String,
-    /// The object's id.
+    /// The ID of the object.
     #[schema(example = "c-x7k9z")]
     object_id: String,
     /// `done`, `refused` or `failed`.
     #[schema(example = "done")]
     outcome: String,
-    /// The id of the request.
+    /// The ID of the request.
     #[schema(example = "01a209ff-44e3-774a-94cd-94100ad0b89b")]
     request_id: String,
     /// The client IP.
     #[schema(example = "192.0.2.7")]
     client_ip: String,
-    /// What else is known about it.
+    /// Additional information.
     detail: String,
-    /// How many times it was done within a minute, of what is counted: successful uses of cloud credentials by the actions under
-    /// `/meta`, and updates of leases, events and status inside clusters.
+    /// The number of times within a minute, for a counted action: successful uses of cloud credentials by the actions under
+    /// `/meta`, and updates of leases, events and status in clusters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 42, minimum = 1)]
     count: Option<i64>,
-    /// When last, of what is counted, with milliseconds.
+    /// The last time, with milliseconds, for a counted action.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     last_time: Option<String>,
@@ -98,9 +98,9 @@ impl From<AuditRow> for AuditRecord {
 /// A page of the audit log.
 #[derive(Serialize, ToSchema)]
 struct AuditList {
-    /// Newest first.
+    /// The records, newest first.
     data: Vec<AuditRecord>,
-    /// The address of the next page; `null` on the last one.
+    /// The URL of the next page; `null` on the last page.
     #[schema(
         example = "https://aks.example.com/api/v1/audit?after=1787220672123.01a209ff-44e3-774a-94cd-94100ad0b89b"
     )]
@@ -118,22 +118,22 @@ struct AuditQuery {
     /// Only records before this time (RFC 3339).
     #[param(example = "2026-08-21T00:00:00Z")]
     until: Option<String>,
-    /// Only actions of this user: an id or a name.
+    /// Only actions of this user: an ID or a name.
     #[param(example = "ann")]
     user: Option<String>,
     /// Only actions on objects of this type.
     #[param(rename = "objectType", example = "cluster")]
     object_type: Option<String>,
-    /// Only actions on the object of this id.
+    /// Only actions on the object with this ID.
     #[param(example = "c-x7k9z")]
     object: Option<String>,
     /// Only this action.
     #[param(example = "delete")]
     action: Option<String>,
-    /// Records on a page.
+    /// The number of records on a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// The place where the page starts; clients take it from `next`.
+    /// The start of the page; use the value in `next`.
     after: Option<String>,
 }
 
@@ -143,7 +143,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(reject_others(routes!(list_audit)))
 }
 
-/// The audit log, newest record first; for administrators.
+/// Lists the audit log, newest record first; for administrators.
 #[utoipa::path(
     get,
     path = "/api/v1/audit",
@@ -169,7 +169,7 @@ async fn list_audit(
 }
 
 fn parse(query: &Query) -> Result<(Filter, u32), Invalid> {
-    // A misspelt filter must not list everything.
+    // A misspelled filter must not list everything.
     if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
         let message = format!("this list has no parameter of this name; use {}", PARAMETERS.join(", "));
         return Err(Invalid::field("InvalidOption", name, message));

@@ -21,37 +21,37 @@ use crate::service::credentials::{ClusterName, PendingDeletion};
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PendingCredentialList {
-    /// In the order of their deletion.
+    /// The credentials, by time of deletion.
     cloud_credentials: Vec<PendingCredential>,
 }
 
-/// A deleted cloud credential that is kept for the clusters that use it.
+/// A deleted cloud credential that clusters still use.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PendingCredential {
-    /// The id.
+    /// The ID.
     #[schema(example = "cattle-global-data:cc-q2w4x")]
     id: String,
-    /// The name that people see.
+    /// The display name.
     #[schema(example = "shop")]
     name: String,
-    /// The id of the user who owned it.
+    /// The ID of the former owner.
     #[schema(example = "user-gxwms")]
     owner_id: String,
-    /// When its deletion was accepted.
+    /// The time at which the deletion was accepted.
     #[schema(format = DateTime)]
     deleted: String,
-    /// The clusters that use it, oldest first. Its secret is erased with the last of these uses.
+    /// The clusters that use it, oldest first. Its secret is erased after the last use.
     clusters: Vec<CredentialCluster>,
 }
 
 /// A cluster that uses a cloud credential.
 #[derive(Serialize, ToSchema)]
 struct CredentialCluster {
-    /// The id.
+    /// The ID.
     #[schema(example = "c-x7k9z")]
     id: String,
-    /// The name that people see.
+    /// The display name.
     #[schema(example = "shop")]
     name: String,
 }
@@ -78,7 +78,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(reject_others(routes!(list_pending_credentials)))
 }
 
-/// Deleted cloud credentials that clusters still use, for administrators.
+/// Lists deleted cloud credentials that clusters still use, for administrators.
 #[utoipa::path(
     get,
     path = "/api/v1/cloudcredentials/pending",

@@ -1,5 +1,5 @@
 //! `GET /api/v1/clusters/{id}/events`: the events of a cluster, as a stream of server-sent events or as a list of the stored
-//! ones. The middleware's limits end with the head of a response; `service::cluster_events` limits streams.
+//! ones. The middleware limits only the time until the head of a response; `service::cluster_events` limits streams.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -38,37 +38,37 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The delay before clients reconnect.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Something that happened to a cluster.
+/// An event of a cluster.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ClusterEvent {
-    /// Later events have greater ones, as texts.
+    /// The ID. IDs of later events are greater, compared as strings.
     id: String,
-    /// The cluster.
+    /// The ID of the cluster.
     #[schema(example = "c-x7k9z")]
     cluster_id: String,
-    /// When.
+    /// The time.
     #[schema(format = DateTime)]
     time: String,
-    /// `step` (something was done), `waiting`, `failure`, `refreshed` (Azure's values were taken over), `active`,
-    /// `access` (rights inside the cluster changed), `removed` (the last one); there may be more.
+    /// `step` (a change was made), `waiting`, `failure`, `refreshed` (Azure's values were adopted), `active`, `access` (rights in
+    /// the cluster changed), `removed` (the last event); there may be more.
     #[schema(example = "step")]
     kind: String,
-    /// For people.
+    /// The message for users.
     message: String,
-    /// The cluster's `state` after it.
+    /// The `state` of the cluster after the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "updating")]
     state: Option<String>,
-    /// How far the worker is: `new`, `creating`, `active` or `removing`.
+    /// The phase: `new`, `creating`, `active` or `removing`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "active")]
     phase: Option<String>,
-    /// Which change of the specification was worked on, counted from 1.
+    /// The generation of the specification, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 2)]
     generation: Option<i64>,
-    /// What stays in Azure; only in the last event of a cluster of which only the object went.
+    /// The objects that remain in Azure; only in the last event of a cluster of which only the object was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<LeftBehind>)]
     left_behind: Option<Value>,
@@ -76,10 +76,10 @@ struct ClusterEvent {
 
 documented!(LeftBehind, &LEFT_BEHIND, Form::Nested);
 
-/// What is kept of a cluster's events.
+/// The stored events of a cluster.
 #[derive(Serialize, ToSchema)]
 struct ClusterEventList {
-    /// Oldest first.
+    /// The events, oldest first.
     events: Vec<ClusterEvent>,
 }
 
@@ -100,12 +100,12 @@ impl ClusterEvent {
     }
 }
 
-/// From where on.
+/// The start of the list or stream.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which the handler reads")]
 struct EventsQuery {
-    /// Only events behind the one of this id. The header `Last-Event-ID` goes before it.
+    /// Only events after the one with this ID. The header `Last-Event-ID` takes precedence.
     #[param(example = "01a209ff-44e3-774a-94cd-94100ad0b89b")]
     after: Option<String>,
 }
@@ -114,12 +114,12 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(reject_others(routes!(list_cluster_events)))
 }
 
-/// What happens to a cluster: first what is kept, then what comes, as server-sent events.
+/// Streams the events of a cluster, first the stored and then the new ones, as server-sent events.
 ///
-/// `id` is the event's id, `event` its kind, `data` the object that the list has too. A comment comes whenever there was
-/// silence for 15 s. The stream ends when the caller may no longer see the cluster, when it is gone (then the last event is
-/// `removed`) or when the server stops; with `Last-Event-ID` or `after` the next one goes on behind that event. With
-/// `Accept: application/json` what is kept is answered once, as a list.
+/// `id` is the ID of the event, `event` its kind, and `data` the same object as in the list. After 15 s without an event, a
+/// comment is sent. The stream ends when the caller loses access to the cluster, when the cluster is deleted (the last event is
+/// then `removed`), or when the server stops; with `Last-Event-ID` or `after`, the next stream continues after that event. With
+/// `Accept: application/json`, the response is the list of the stored events.
 #[utoipa::path(
     get,
     path = "/api/v1/clusters/{id}/events",
@@ -183,7 +183,7 @@ fn wants_list(headers: &HeaderMap) -> bool {
 }
 
 fn stream(subscription: Subscription, cluster_id: String) -> impl Stream<Item = Result<Event, Infallible>> {
-    // The first block is sent at once, so that the client knows that it is connected.
+    // The first block is sent immediately, so that the client knows that it is connected.
     let first = Event::default().retry(RETRY_DELAY).comment(format!("the events of {cluster_id}"));
     let rest = stream::unfold(subscription, move |mut subscription| {
         let cluster_id = cluster_id.clone();
@@ -200,7 +200,7 @@ fn to_sse(item: StreamItem, cluster_id: &str) -> Event {
         StreamItem::KeepAlive => return Event::default().comment("nothing new"),
         StreamItem::Event(event) => ClusterEvent::of(event, cluster_id),
     };
-    // A field of the protocol ends with its line.
+    // A field of the protocol ends at the end of its line.
     let field = |text: &str| text.chars().filter(char::is_ascii_graphic).collect::<String>();
     let data = json::to_bytes(&event);
     Event::default().id(field(&event.id)).event(field(&event.kind)).data(String::from_utf8_lossy(&data))

@@ -1,4 +1,4 @@
-//! `GET /api/v1/clusters/{id}/plan`: what the worker would do next, and why, without doing it.
+//! `GET /api/v1/clusters/{id}/plan`: previews the worker's next step and its reason, without executing it.
 
 use aks::provision::preview::{self, Azure, Kind, Unseen};
 use aks::status::Waiting;
@@ -20,57 +20,57 @@ use crate::api::state::AppState;
 use crate::service::actor::Actor;
 use crate::service::plans::Plan;
 
-/// What the worker would do next for a cluster, as of now. Nothing is changed by asking.
+/// The worker's next step for a cluster at this time. The request changes nothing.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ClusterPlan {
-    /// The cluster.
+    /// The ID of the cluster.
     #[schema(example = "c-x7k9z")]
     cluster_id: String,
-    /// When this was found out.
+    /// The time of the preview.
     #[schema(format = DateTime)]
     at: String,
-    /// The cluster's state: `provisioning`, `active`, `updating` or `removing`.
+    /// The state of the cluster: `provisioning`, `active`, `updating` or `removing`.
     #[schema(example = "updating")]
     state: &'static str,
-    /// How far the worker is: `new`, `creating`, `active` or `removing`.
+    /// The phase: `new`, `creating`, `active` or `removing`.
     #[schema(example = "active")]
     phase: String,
-    /// Which change of the specification is worked on, counted from 1.
+    /// The generation of the specification, counted from 1.
     generation: i64,
     step: PlanStep,
-    /// What would be done, for people.
+    /// A summary of the step, for users.
     summary: String,
-    /// Why, for people.
+    /// The reason for the step, for users.
     reason: String,
-    /// The node pool that it is about.
+    /// The node pool that the step changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "system")]
     pool: Option<String>,
-    /// What differs between the specification and Azure. More than one step may come of it, one after the other.
+    /// The differences between the specification and Azure. They may require several steps, one after the other.
     differences: Vec<PlanDifference>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     waiting: Option<PlanWaiting>,
-    /// Why the worker's last step failed, when it did.
+    /// The reason why the worker's last step failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     failure: Option<String>,
     azure: PlanAzure,
-    /// What was not looked at, and why.
+    /// The parts of the state that were not read, with the reasons.
     not_looked_at: Vec<PlanUnseen>,
-    /// The fields of `aksConfig` that are brought about in the Azure cluster; of an import, often none.
+    /// The fields of `aksConfig` that are applied to the Azure cluster; for an import often none.
     managed_fields: Vec<&'static str>,
-    /// When the worker looks at the cluster next.
+    /// The time of the worker's next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     next_look: Option<String>,
 }
 
-/// The step. `nothing`: everything is as it is wanted. `takeOver`: what Azure has is written into `aksConfig`.
-/// `wait`: Azure is at work. `connect`: the cluster is entered and called active. `forget`: the object is removed.
-/// `refuse`: somebody must change something first. `gaveUp`: Azure gave up what it was asked for. `blocked`: Azure
-/// cannot be asked, and it is tried again. `unknown`: it depends on Azure, which was not asked.
+/// The step. `nothing`: Azure matches the specification. `takeOver`: Azure's values are written to `aksConfig`. `wait`: an
+/// operation in Azure is in progress. `connect`: the server connects to the cluster and marks it active. `forget`: the object is
+/// deleted. `refuse`: a user must change something first. `gaveUp`: Azure gave up the last change. `blocked`: Azure is
+/// unavailable, and the request is retried. `unknown`: the step depends on Azure, to which no request was sent.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum PlanStep {
@@ -94,44 +94,44 @@ enum PlanStep {
     Unknown,
 }
 
-/// A field whose value in the specification is not Azure's.
+/// A field whose value in the specification differs from Azure's.
 #[derive(Serialize, ToSchema)]
 struct PlanDifference {
-    /// Which one.
+    /// The path of the field.
     #[schema(example = "aksConfig.nodePools[0].count")]
     field: String,
-    /// What the specification says; null for nothing.
+    /// The value in the specification; `null` if it is unset.
     wanted: Value,
-    /// What Azure has; null for nothing.
+    /// The value in Azure; `null` if it is unset.
     found: Value,
 }
 
-/// What is waited for.
+/// The operation that the worker waits for.
 #[derive(Serialize, ToSchema)]
 struct PlanWaiting {
-    /// What it is, for people.
+    /// A description, for users.
     what: String,
-    /// Since when.
+    /// The start of the wait.
     #[schema(format = DateTime)]
     since: String,
-    /// How far it is, where Azure says it.
+    /// The progress in percent, if Azure reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     percent: Option<f64>,
 }
 
-/// Whether Azure was asked for this answer.
+/// Whether a request was sent to Azure for this preview.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PlanAzure {
     outcome: PlanAsked,
-    /// Why it was not asked, or did not answer.
+    /// The reason why no request was sent, or why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<String>,
 }
 
-/// `asked`: it answered. `notNeeded`: the step does not depend on it. `notAllowed`: the caller may not use the
-/// credential of the cluster. `failed`: it could not be asked, or did not answer.
+/// `asked`: Azure responded. `notNeeded`: the step does not depend on Azure. `notAllowed`: the caller may not use the credential
+/// of the cluster. `failed`: the request could not be sent, or failed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum PlanAsked {
@@ -141,14 +141,14 @@ enum PlanAsked {
     Failed,
 }
 
-/// Something that was not looked at.
+/// A part of the state that was not read.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PlanUnseen {
     /// `azure`, `cluster`, `resourceGroup`, `provider`, `workspace` or `inside` (of the cluster); in the plan of an upgrade also
     /// `versions`, `upgradeProfile`, `vmSizes` or `quotas`.
     #[schema(example = "inside")]
     what: &'static str,
-    /// Why not.
+    /// The reason.
     reason: String,
 }
 
@@ -156,10 +156,10 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(reject_others(routes!(get_cluster_plan)))
 }
 
-/// What the worker would do next for a cluster, and why, without doing it.
+/// Previews the worker's next step for a cluster, and its reason, without executing it.
 ///
-/// Whoever may see the cluster may ask. Azure is asked with the cluster's credential when the caller may use it; otherwise
-/// the answer says so, and rests on what is known here.
+/// Every caller who may see the cluster may request it. Azure is read with the cluster's credential if the caller may use it;
+/// otherwise the response says so and is based on the stored state.
 #[utoipa::path(
     get,
     path = "/api/v1/clusters/{id}/plan",

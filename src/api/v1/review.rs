@@ -1,4 +1,4 @@
-//! `POST /api/v1/aks/review`: what would become of a cluster, without making or changing it.
+//! `POST /api/v1/aks/review`: reviews the specification of a cluster without creating or changing it.
 
 use aks::review::{self, Review, Severity};
 use axum::extract::State;
@@ -27,7 +27,7 @@ use crate::service::actor::Actor;
 use crate::service::clusters::ReviewInput;
 use crate::service::credentials::InlineCredential;
 
-/// What is to be reviewed.
+/// The request.
 static QUESTION: Schema = Schema::nested(
     "reviewRequest",
     "ReviewRequest",
@@ -61,24 +61,24 @@ static QUESTION: Schema = Schema::nested(
 
 documented!(ReviewRequest, &QUESTION, Form::Input);
 
-/// What a review found.
+/// The result of a review.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReviewResult {
-    /// Whether a POST or PUT of this specification would be refused.
+    /// Whether a POST or PUT of this specification would be rejected.
     blocked: bool,
     /// Errors first, then warnings, then advice.
     findings: Vec<ReviewFinding>,
-    /// Rules that need an answer of Azure that was not to be had.
+    /// Rules that could not be checked because Azure's response is missing.
     unchecked: Vec<UncheckedRule>,
 }
 
-/// Something about a specification that its user should know.
+/// A finding about a specification.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReviewFinding {
     severity: ReviewSeverity,
-    /// What it is about.
+    /// The path of the field.
     #[schema(example = "aksConfig.nodePools[1].vmSize")]
     field: String,
     /// The name of the rule.
@@ -86,16 +86,16 @@ struct ReviewFinding {
     rule: String,
     /// One sentence that names the field.
     message: String,
-    /// What to do about it.
+    /// The remedy.
     remedy: String,
-    /// Source of the rule: a page of this project's documentation, or one of Azure's with its URL.
+    /// The source of the rule: a page of this project's documentation, or the URL of a page of Azure's.
     source: String,
-    /// Whether it depends on what Azure said.
+    /// Whether the finding depends on a response of Azure.
     rests_on_azure: bool,
 }
 
-/// How much a finding matters: `error` is refused, `warning` may fail later or does not do what was meant, `advice` works
-/// and could be better.
+/// The severity of a finding: `error` is rejected, `warning` may fail later or have an unintended effect, `advice` works but
+/// could be improved.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum ReviewSeverity {
@@ -104,13 +104,13 @@ enum ReviewSeverity {
     Advice,
 }
 
-/// A rule that could not be looked at.
+/// A rule that could not be checked.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UncheckedRule {
     /// The name of the rule.
     rule: String,
-    /// Why not.
+    /// The reason.
     reason: String,
 }
 
@@ -118,7 +118,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(reject_others(routes!(review_cluster)))
 }
 
-/// Judges the specification of a cluster, alone and against what Azure says, without making or changing anything.
+/// Reviews the specification of a cluster, by itself and against Azure's state, without creating or changing anything.
 #[utoipa::path(
     post,
     path = "/api/v1/aks/review",
@@ -136,7 +136,7 @@ async fn review_cluster(
     Ok(reply::json(StatusCode::OK, &ReviewResult::from(review)))
 }
 
-/// Takes the body apart: what belongs to the cluster, and what to the credential.
+/// Splits the body into the specification and the source of the credential.
 fn review_input(body: Object) -> Result<ReviewInput, Error> {
     // Only a change of a cluster clears a field with `null`.
     let input_for = if body.contains_key("clusterId") { InputFor::Update } else { InputFor::Create };

@@ -1,5 +1,5 @@
-//! `/api/v1/users`: users with what belongs to them, and their removal with a new owner of it, for administrators.
-//! Enabling and disabling is `PUT /v3/users/{id}`.
+//! `/api/v1/users`: users with the numbers of their objects, and their deletion with a new owner for the objects, for
+//! administrators. `PUT /v3/users/{id}` enables and disables users.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -23,38 +23,38 @@ use crate::service::users::{Account, Property, Removed, User};
 /// All users.
 #[derive(Serialize, ToSchema)]
 struct UserAccountList {
-    /// By name.
+    /// The users, by name.
     users: Vec<UserAccount>,
 }
 
-/// A user, and how much belongs to it.
+/// A user and the numbers of its objects.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UserAccount {
-    /// The id.
+    /// The ID.
     #[schema(example = "user-gxwms")]
     id: String,
-    /// The name; no other user has it.
+    /// The unique name.
     #[schema(example = "ann")]
     name: String,
-    /// Whether it sees and may do everything.
+    /// Whether the user is an administrator, who may do everything.
     administrator: bool,
     /// Whether its tokens are accepted.
     enabled: bool,
-    /// When its first token was made.
+    /// The time at which its first token was created.
     #[schema(format = DateTime)]
     created: String,
-    /// When one of its tokens was last used, to the minute.
+    /// The time at which one of its tokens was last used, to the minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     last_used: Option<String>,
-    /// Tokens that have not expired.
+    /// The number of tokens that have not expired.
     tokens: i64,
-    /// Memberships in clusters of others.
+    /// The number of memberships in other users' clusters.
     memberships: i64,
-    /// Clusters that it owns.
+    /// The number of clusters that it owns.
     clusters: i64,
-    /// Cloud credentials that it owns.
+    /// The number of cloud credentials that it owns.
     cloud_credentials: i64,
 }
 
@@ -69,21 +69,21 @@ struct UserDetails {
     cloud_credentials: Vec<OwnedObject>,
 }
 
-/// An object that a user owns, or owned.
+/// An object that a user owns or owned.
 #[derive(Serialize, ToSchema)]
 struct OwnedObject {
-    /// The id.
+    /// The ID.
     #[schema(example = "c-x7k9z")]
     id: String,
-    /// The name that people see; may be empty.
+    /// The display name; may be empty.
     #[schema(example = "shop")]
     name: String,
 }
 
-/// A user by id and name.
+/// The ID and name of a user.
 #[derive(Serialize, ToSchema)]
 struct UserName {
-    /// The id.
+    /// The ID.
     #[schema(example = "user-gxwms")]
     id: String,
     /// The name.
@@ -91,12 +91,12 @@ struct UserName {
     name: String,
 }
 
-/// A removed user, and what became of the rest.
+/// A deleted user, and the objects that it owned.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RemovedUser {
     user: UserName,
-    /// The owner of the clusters and cloud credentials from now on.
+    /// The new owner of the clusters and cloud credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     handed_over_to: Option<UserName>,
@@ -104,10 +104,10 @@ struct RemovedUser {
     clusters: Vec<OwnedObject>,
     /// The cloud credentials that were handed over.
     cloud_credentials: Vec<OwnedObject>,
-    /// The memberships that ended, by id.
+    /// The IDs of the deleted memberships.
     #[schema(example = json!(["c-x7k9z:crtb-q2w4x"]))]
     memberships: Vec<String>,
-    /// The number of tokens that ended.
+    /// The number of deleted tokens.
     tokens: u64,
 }
 
@@ -156,7 +156,8 @@ impl From<Removed> for RemovedUser {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which the handler reads")]
 struct HandOverQuery {
-    /// The user, by id or name, who gets the clusters and cloud credentials. Without it, a user who owns any is not removed.
+    /// The user (ID or name) who becomes the owner of the clusters and cloud credentials. Without it, a user who owns any of
+    /// them is not deleted.
     #[param(rename = "handOverTo", example = "user-5tb7c")]
     hand_over_to: Option<String>,
 }
@@ -167,7 +168,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(reject_others(routes!(get_user_account, delete_user_account)))
 }
 
-/// All users with what belongs to them, for administrators.
+/// Lists all users with the numbers of their objects, for administrators.
 #[utoipa::path(
     get,
     path = "/api/v1/users",
@@ -183,7 +184,7 @@ async fn list_user_accounts(
     Ok(reply::json(StatusCode::OK, &UserAccountList { users }))
 }
 
-/// A user with the objects that it owns, for administrators.
+/// Returns a user with the objects that it owns, for administrators.
 #[utoipa::path(
     get,
     path = "/api/v1/users/{id}",
@@ -206,11 +207,11 @@ async fn get_user_account(
     Ok(reply::json(StatusCode::OK, &details))
 }
 
-/// Removes a user and hands over what it owns, as an administrator.
+/// Deletes a user and hands its objects over, for administrators.
 ///
-/// Its tokens, memberships and open streams end in every server within two seconds. All of it is one change with its audit
-/// records: either everything is handed over and the user is gone, or nothing changed. The last enabled administrator and
-/// the caller itself are not removed.
+/// Its tokens, memberships and open streams end in every server within two seconds. The change and its audit records are one
+/// transaction: either everything is handed over and the user is deleted, or nothing changes. The last enabled administrator
+/// and the caller itself cannot be deleted.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}",

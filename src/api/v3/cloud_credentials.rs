@@ -17,7 +17,7 @@ use crate::api::norman::schemas::Schema;
 use crate::service::Invalid;
 use crate::service::credentials::{AzureChange, Change, Credential, CredentialChange, Deleted, Mode};
 
-/// The most clusters that a `Warning` header names.
+/// The maximum number of clusters that a `Warning` header names.
 const MAX_NAMED_CLUSTERS: usize = 10;
 
 /// The key of the only supported configuration.

@@ -146,21 +146,21 @@ pub(super) fn components<T: V3Type>(operations: &[&Operation]) -> Components {
     all
 }
 
-/// The part of a list to return. Every plain field of the type filters too: `?<field>=<value>`, or
+/// The filter and the page of a list. Every plain field of the type is also a filter: `?<field>=<value>`, or
 /// `?<field>_<modifier>=<value>` with `ne`, `in`, `notin`, `null` or `notnull`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which norman::filters reads")]
 struct ListQuery {
-    /// Only objects of this name.
+    /// Only objects with this name.
     #[param(example = "my azure")]
     name: Option<String>,
-    /// Objects of a page: 1,000 unless told, at most 10,000.
+    /// The number of objects in a page: 1,000 by default, at most 10,000.
     #[param(minimum = 1, maximum = 10_000)]
     limit: Option<u32>,
-    /// The id of the last object of the page before.
+    /// The ID of the last object of the previous page.
     marker: Option<String>,
-    /// The field to sort by; the id unless told.
+    /// The field to sort by; the ID by default.
     sort: Option<String>,
     /// `asc` or `desc`.
     order: Option<String>,
@@ -180,7 +180,7 @@ pub(super) struct UserQuery {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which norman::filters reads")]
 pub(super) struct PartQuery {
-    /// Only those of this cluster.
+    /// Only objects of this cluster.
     #[param(rename = "clusterId", example = "c-x7k9z")]
     cluster_id: Option<String>,
 }
@@ -190,7 +190,7 @@ pub(super) struct PartQuery {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which the types read")]
 pub(super) struct ChangeQuery {
-    /// `true`: what the body does not name is cleared. Otherwise it stays.
+    /// `true`: clears fields that are not in the body. Otherwise they are unchanged.
     #[param(rename = "_replace")]
     replace: Option<bool>,
 }
@@ -200,8 +200,8 @@ pub(super) struct ChangeQuery {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which the types read")]
 pub(super) struct RemovalQuery {
-    /// `true`: only the object goes, at once, and nothing in Azure: for those whose credential is gone, or whom Azure
-    /// refuses. The answer names what stays.
+    /// `true`: deletes only the object, at once, and nothing in Azure: for clusters whose credential is deleted or denied by
+    /// Azure. The response lists the resources that remain.
     force: Option<bool>,
 }
 
@@ -210,17 +210,16 @@ pub(super) struct RemovalQuery {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which the types read")]
 pub(super) struct ErasureQuery {
-    /// `true`: the credential is erased at once, also one whose deletion is pending. Clusters that use it have none from then
-    /// on.
+    /// `true`: erases the credential at once, even if its deletion is pending. Clusters that use it then have no credential.
     force: Option<bool>,
 }
 
-/// An action of an object, or another method for clients that can only POST.
+/// An action of an object, or another method for clients that can only send POST.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which routes reads")]
 struct ActionQuery {
-    /// The action, as the object's `actions` names it.
+    /// The action, as in the object's `actions`.
     action: Option<String>,
     /// `PUT` or `DELETE`.
     #[param(rename = "_method")]

@@ -1,6 +1,6 @@
-//! `/v3/import/<token>_<clusterId>.yaml`: the manifest with which a cluster is registered
+//! `/v3/import/<token>_<clusterId>.yaml`: the manifest that registers a cluster
 //! (`docs/contract/registration.md#import-manifest`). The URL is the secret, so it never appears in the log. Responses
-//! are plain text for kubectl; the API document, which describes JSON, leaves the path out.
+//! are plain text for kubectl; the API document, which describes JSON, does not contain the path.
 
 use aks::registration::ManifestName;
 use axum::extract::{Path, Query, State};

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::api::norman::reply;
 use crate::service::Invalid;
 
-/// The way into a cluster through this server.
+/// The kubeconfig for access to a cluster through this server.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = GenerateKubeConfigOutput)]
@@ -18,9 +18,9 @@ pub(super) struct Kubeconfig<'a> {
     /// Always `generateKubeConfigOutput`.
     #[schema(example = "generateKubeConfigOutput")]
     base_type: &'static str,
-    /// The kubeconfig, as YAML. Holds a token that is good for this cluster only. Empty when the server has no HTTPS.
+    /// The kubeconfig, as YAML. Contains a token that is valid for this cluster only. Empty if the server has no HTTPS.
     config: &'a str,
-    /// Why there is no kubeconfig, and what to change.
+    /// The reason why there is no kubeconfig, and the remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     message: Option<&'a str>,
@@ -29,13 +29,13 @@ pub(super) struct Kubeconfig<'a> {
     r#type: &'static str,
 }
 
-/// A response that must not be cached.
+/// Responds with the kubeconfig and forbids caching.
 pub(super) fn respond(config: &SecretString) -> Response {
     output(config.expose_secret(), None)
 }
 
 /// The response of a server without HTTPS. Terraform accepts it and repeats the action at its next refresh; any error would
-/// make it destroy the cluster that it has just created.
+/// make Terraform destroy the cluster that it has just created.
 pub(super) fn respond_empty(reason: &Invalid) -> Response {
     output("", Some(&reason.message))
 }

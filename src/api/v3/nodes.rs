@@ -1,5 +1,5 @@
-//! `/v3/nodes`: the nodes of clusters, as this server reads them in the background. Every caller sees the nodes of the
-//! clusters that it sees, whatever its role there.
+//! `/v3/nodes`: the nodes of clusters, which this server reads in the background. Every caller sees the nodes of the
+//! clusters that it can see, regardless of its role there.
 
 use aks::nodes::{Node, NodeInfo, NodeState};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! `/v3` and `/v3/schemas`: where a client finds everything else.
+//! `/v3` and `/v3/schemas`: the entry points for clients.
 
 use std::collections::BTreeMap;
 
@@ -49,13 +49,13 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     })
 }
 
-/// Where everything is.
+/// The links of an API root.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ApiRoot {
     api_version: ApiVersion,
     base_type: &'static str,
-    /// Absolute addresses of the collections, and `root`, `schemas`, `self`.
+    /// Absolute URLs of the collections, and `root`, `schemas`, `self`.
     links: BTreeMap<&'static str, String>,
     r#type: &'static str,
 }
@@ -68,7 +68,7 @@ struct ApiVersion {
     version: &'static str,
 }
 
-/// Where everything below `/v3` is.
+/// The links to everything below `/v3`.
 #[utoipa::path(
     get,
     path = "/v3",

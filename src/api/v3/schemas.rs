@@ -55,7 +55,7 @@ pub static ALL: [&Schema; 34] = [
     &cluster::WAITING,
 ];
 
-/// The type of that id, in any letter case, as Rancher finds it.
+/// Finds a type by its ID in any letter case, as Rancher does.
 pub fn find(id: &str) -> Option<&'static Schema> {
     ALL.iter().copied().find(|schema| schema.id.eq_ignore_ascii_case(id))
 }

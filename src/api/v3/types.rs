@@ -1,4 +1,4 @@
-//! What a type below `/v3` declares: its schema, its documented operations and the calls behind them. `routes` serves it.
+//! The declaration of a type below `/v3`: its schema, its documented operations and their handlers. `routes` serves it.
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;
@@ -30,13 +30,13 @@ pub(super) trait V3Type: Send + Sync + 'static {
     /// The operations, each with its documentation.
     const OPERATIONS: &'static [Operation];
 
-    /// All objects that the caller may see; the query is applied afterwards.
+    /// Returns all objects that the caller may see; the query is applied afterwards.
     fn list(call: &Call) -> impl Future<Output = Result<Vec<Object>, Error>> + Send;
 
-    /// One object.
+    /// Returns one object.
     fn get(call: &Call, id: &str) -> impl Future<Output = Result<Object, Error>> + Send;
 
-    /// The objects of a cluster that the caller may see.
+    /// Returns the objects of a cluster that the caller may see.
     fn list_of_cluster(_: &Call, _: Cluster) -> impl Future<Output = Result<Vec<Object>, Error>> + Send {
         async { Err(Error::method(&Method::GET)) }
     }
@@ -51,7 +51,7 @@ pub(super) trait V3Type: Send + Sync + 'static {
         async { Err(Error::method(&Method::PUT)) }
     }
 
-    /// Deletes an object, and returns it as it was.
+    /// Deletes an object, and returns its last state.
     fn delete(_: &Call, _: &str) -> impl Future<Output = Result<Deleted, Error>> + Send {
         async { Err(Error::method(&Method::DELETE)) }
     }
@@ -61,7 +61,7 @@ pub(super) trait V3Type: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// An object that needs no token; `None` for all others.
+    /// Returns an object that needs no token; `None` for all others.
     fn get_public(
         _: &AppState,
         _: &Links,
@@ -70,7 +70,7 @@ pub(super) trait V3Type: Send + Sync + 'static {
         async { None }
     }
 
-    /// Components of the API document that the schema does not name.
+    /// Adds components of the API document that the schema does not name.
     fn components(_: &mut Components) {}
 }
 
@@ -123,7 +123,7 @@ pub(super) struct IdParameter {
     pub(super) example: &'static str,
 }
 
-/// What an operation does, which determines its path and method.
+/// The kind of an operation, which determines its path and method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     List,
@@ -131,7 +131,7 @@ pub(super) enum Verb {
     Get,
     Update,
     Delete,
-    /// An action, or another method for clients that can only POST.
+    /// An action, or another method for clients that can only send POST.
     Post,
     ListOfCluster,
     CreateOfCluster,
@@ -144,7 +144,7 @@ pub(super) struct Operation {
     pub(super) doc: &'static str,
     /// The description of the successful response.
     pub(super) response: &'static str,
-    /// Query parameters besides those of every list and every POST.
+    /// Query parameters in addition to those of every list and every POST.
     pub(super) query: Option<fn() -> Vec<Parameter>>,
     /// The component of the response, unless it is the type itself.
     pub(super) component: Option<&'static str>,
@@ -187,12 +187,12 @@ impl Operation {
         Self::new(Verb::CreateOfCluster, doc, response)
     }
 
-    /// The same with query parameters.
+    /// Adds query parameters.
     pub(super) const fn with_query<P: IntoParams>(self) -> Self {
         Self { query: Some(parameters::<P>), ..self }
     }
 
-    /// The same with another response.
+    /// Replaces the response and its component.
     pub(super) const fn returning(self, response: &'static str, component: &'static str) -> Self {
         Self { response, component: Some(component), ..self }
     }

@@ -1,4 +1,4 @@
-//! Who there is and what they may: `user`, `token`, `clusterRoleTemplateBinding`, `roleTemplate`.
+//! Users and access: `user`, `token`, `clusterRoleTemplateBinding`, `roleTemplate`.
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 
@@ -58,7 +58,7 @@ pub static TOKEN: Schema = Schema {
     ],
 };
 
-/// A user's part in a cluster.
+/// A user's role in a cluster.
 pub static CLUSTER_ROLE_TEMPLATE_BINDING: Schema = Schema {
     id: "clusterRoleTemplateBinding",
     title: "ClusterRoleTemplateBinding",

@@ -1,4 +1,4 @@
-//! `cluster` and what is in it (`docs/contract/clusters.md#the-type-cluster`,
+//! `cluster` and its nested types (`docs/contract/clusters.md#the-type-cluster`,
 //! `docs/contract/aks-config.md#cluster-fields`).
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
@@ -78,7 +78,7 @@ pub static CLUSTER: Schema = Schema {
     ],
 };
 
-/// What the action generateKubeconfig of a cluster answers.
+/// The response of the action generateKubeconfig of a cluster.
 pub(super) static GENERATE_KUBE_CONFIG_OUTPUT: Schema = Schema::nested(
     "generateKubeConfigOutput",
     "GenerateKubeConfigOutput",
@@ -90,7 +90,7 @@ pub(super) static GENERATE_KUBE_CONFIG_OUTPUT: Schema = Schema::nested(
     ],
 );
 
-/// A variable of the agent's environment.
+/// An environment variable of the agent.
 pub(super) static ENV_VAR: Schema = Schema::nested(
     "envVar",
     "EnvVar",
@@ -130,7 +130,7 @@ pub(super) static CLUSTER_SPEC: Schema = Schema::nested(
     ],
 );
 
-/// What a Kubernetes API says at `/version`.
+/// The response of a Kubernetes API to `/version`.
 pub(super) static INFO: Schema = Schema::nested(
     "info",
     "Info",
@@ -149,7 +149,7 @@ pub(super) static INFO: Schema = Schema::nested(
     ],
 );
 
-/// Where the images of an imported cluster come from.
+/// The image registry of an imported cluster.
 pub(super) static IMPORTED_CONFIG: Schema = Schema::nested(
     "importedConfig",
     "ImportedConfig",
@@ -161,7 +161,7 @@ pub(super) static IMPORTED_CONFIG: Schema = Schema::nested(
     ],
 );
 
-/// A second way into a cluster, which AKS clusters do not have.
+/// Direct access to a cluster, which AKS clusters do not have.
 pub(super) static LOCAL_CLUSTER_AUTH_ENDPOINT: Schema = Schema::nested(
     "localClusterAuthEndpoint",
     "LocalClusterAuthEndpoint",
@@ -174,7 +174,7 @@ pub(super) static LOCAL_CLUSTER_AUTH_ENDPOINT: Schema = Schema::nested(
     ],
 );
 
-/// What is known about an AKS cluster.
+/// The observed state of an AKS cluster.
 pub(super) static AKS_STATUS: Schema = Schema::nested(
     "aksStatus",
     "AksStatus",
@@ -199,7 +199,7 @@ pub(super) static AKS_STATUS: Schema = Schema::nested(
     ],
 );
 
-/// A step on the way of a cluster. Not Rancher's.
+/// A step of a cluster's provisioning. Not in Rancher.
 pub(super) static PROVISIONING_STEP: Schema = Schema::nested(
     "provisioningStep",
     "ProvisioningStep",
@@ -213,7 +213,7 @@ pub(super) static PROVISIONING_STEP: Schema = Schema::nested(
     ],
 );
 
-/// What stays when only the object of a cluster goes. Not Rancher's.
+/// The resources that remain after only the object of a cluster is deleted. Not in Rancher.
 pub(in crate::api) static LEFT_BEHIND: Schema = Schema::nested(
     "leftBehind",
     "LeftBehind",
@@ -225,7 +225,7 @@ pub(in crate::api) static LEFT_BEHIND: Schema = Schema::nested(
     ],
 );
 
-/// One thing that stays. Not Rancher's.
+/// A resource that remains. Not in Rancher.
 pub(super) static LEFT_RESOURCE: Schema = Schema::nested(
     "leftResource",
     "LeftResource",
@@ -249,7 +249,7 @@ pub(super) static LEFT_RESOURCE: Schema = Schema::nested(
     ],
 );
 
-/// What a cluster waits for. Not Rancher's.
+/// The reason for which a cluster waits. Not in Rancher.
 pub(super) static WAITING: Schema = Schema::nested(
     "waiting",
     "Waiting",
@@ -262,7 +262,7 @@ pub(super) static WAITING: Schema = Schema::nested(
     ],
 );
 
-/// What an AKS cluster is to be.
+/// The specification of an AKS cluster.
 pub static AKS_CONFIG: Schema = Schema::nested(
     "aksClusterConfigSpec",
     "AksClusterConfigSpec",
@@ -319,7 +319,7 @@ pub static AKS_CONFIG: Schema = Schema::nested(
     ],
 );
 
-/// What a node pool is to be.
+/// The specification of a node pool.
 pub(super) static AKS_NODE_POOL: Schema = Schema::nested(
     "aksNodePool",
     "AksNodePool",

@@ -1,4 +1,4 @@
-//! `cloudCredential` (`docs/contract/credentials.md#the-type-cloudcredential`). Only Azure's kind is kept here.
+//! `cloudCredential` (`docs/contract/credentials.md#the-type-cloudcredential`). Only Azure credentials are supported.
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 
@@ -32,7 +32,7 @@ pub static CLOUD_CREDENTIAL: Schema = Schema {
     ],
 };
 
-/// The service principal of a credential. Rancher's id of the type is all in lower case.
+/// The service principal of a credential. The ID of the type in Rancher is all lower case.
 pub static AZURE_CREDENTIAL_CONFIG: Schema = Schema::nested(
     "azurecredentialconfig",
     "AzureCredentialConfig",

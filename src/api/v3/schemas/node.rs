@@ -1,4 +1,4 @@
-//! `node` and what is inside it.
+//! `node` and its nested types.
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 
@@ -43,7 +43,7 @@ pub static NODE: Schema = Schema {
     ],
 };
 
-/// What runs on a node, and its size.
+/// The software and the size of a node.
 pub(super) static NODE_INFO: Schema = Schema::nested(
     "nodeInfo",
     "NodeInfo",

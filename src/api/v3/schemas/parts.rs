@@ -1,4 +1,4 @@
-//! What belongs to a cluster: `clusterRegistrationToken`, `node`, `project`.
+//! The types of objects that belong to a cluster: `clusterRegistrationToken`, `node`, `project`.
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 

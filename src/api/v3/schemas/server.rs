@@ -1,4 +1,4 @@
-//! What the server itself is: `setting`, `nodeDriver`, `kontainerDriver`.
+//! The types of the server itself: `setting`, `nodeDriver`, `kontainerDriver`.
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 
@@ -56,7 +56,7 @@ pub static RKE_SYSTEM_IMAGE: Schema = Schema {
     ],
 };
 
-/// A kind of machines.
+/// A node driver.
 pub static NODE_DRIVER: Schema = Schema {
     id: "nodeDriver",
     title: "NodeDriver",
@@ -76,7 +76,7 @@ pub static NODE_DRIVER: Schema = Schema {
     ],
 };
 
-/// A kind of clusters.
+/// A cluster driver.
 pub static KONTAINER_DRIVER: Schema = Schema {
     id: "kontainerDriver",
     title: "KontainerDriver",
