@@ -6,10 +6,10 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `task` | one claimed cluster, and what is saved about it |
+//! | `task` | one claimed cluster, and its saved state |
 //! | `context` | the access to Azure and the decision |
 //! | `step` | one step towards the desired spec |
-//! | `prerequisites` | what must exist before a cluster |
+//! | `prerequisites` | resources that a cluster requires |
 //! | `claim` | the claim of an object on its AKS cluster |
 //! | `creation` | the request that creates a cluster |
 //! | `operation` | long-running operations of Azure |
@@ -73,7 +73,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts nothing.
+    /// Creates the worker without starting it.
     pub fn new(core: Core) -> Self {
         let (holder, wake_up) = (core.secrets.replica().into(), core.clusters.work());
         for outcome in ["done", "failed"] {

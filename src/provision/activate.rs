@@ -1,4 +1,4 @@
-//! The last steps to `active`: Azure's state, access to the cluster's API, and a first response from it
+//! The last steps to `active`: Azure's state, access to the cluster's API, and the first response of the API
 //! (`docs/contract/provisioning.md#conditions-while-provisioning`).
 
 use aks::provision::plan::{Observed, Phase};
@@ -26,7 +26,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     task.set_step("connection", Progress::Running, "");
     let needs_agent = task.status.private_requires_tunnel == Some(true);
     if !task.was_active() && task.status.failure.is_none() && !needs_agent {
-        // The attempt may take a minute; it is shown meanwhile.
+        // The attempt may take a minute, so the status shows it.
         let what = waits_for_api(task);
         task.wait(&what, None);
         task.save(core).await?;
@@ -34,10 +34,10 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     }
     let connected = connection::connect(core, task, Some(observed)).await;
     let reached = Reached::by(connected.as_ref().ok().copied().flatten());
-    // An agent may be wanted for a cluster that is not private, too.
+    // A cluster that is not private may need an agent too.
     let agent = agent::maintain(core, task, observed, reached).await?;
     if let Err(error) = connected {
-        // A running command is polled, although the cluster failed.
+        // The running command is polled even though the cluster failed.
         return Err(error.due_within(agent.next.filter(|_| agent::is_polling(task))));
     }
     if reached == Reached::No && !task.was_active() {
@@ -45,7 +45,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
         task.set_condition("Waiting", Truth::Unknown, agent::WAITING);
         return Ok(Next::In(agent.next.unwrap_or(agent::RETRY_INTERVAL)));
     }
-    // From now on the specification of an import is managed, so it must contain what Azure has.
+    // The specification of an import becomes managed, so it must contain Azure's values.
     if task.is_import() && !task.was_active() && !refresh::adopt_upstream(core, task).await? {
         return Ok(Next::Now);
     }
@@ -58,7 +58,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     Ok(Next::In(agent.next.map_or(interval, |next| next.min(interval))))
 }
 
-/// Shown while the Kubernetes API of a new cluster is tried.
+/// The message while the Kubernetes API of a new cluster is being tried.
 fn waits_for_api(task: &Task) -> String {
     let what = "waiting for the Kubernetes API of the cluster to answer";
     match connection::authorized_ranges(task) {

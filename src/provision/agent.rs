@@ -1,5 +1,5 @@
-//! Deploys the cluster agent and keeps it up to date: through the Kubernetes API if that answers, else by Azure's run command,
-//! else by asking an owner (`docs/contract/registration.md#agent`). The decisions are in `aks::provision::agent`.
+//! Deploys the cluster agent and keeps it up to date: through the Kubernetes API if it is reachable, else with Azure's run
+//! command, else by instructions to an owner (`docs/contract/registration.md#agent`). `aks::provision::agent` decides.
 
 mod command;
 mod removal;
@@ -20,27 +20,27 @@ use crate::service::core::Core;
 use crate::service::registration::ManifestError;
 use crate::store;
 
-/// Rancher's words, which clients look for.
+/// Rancher's messages, which clients look for.
 pub(super) const WAITING: &str = "waiting for cluster agent to be deployed";
 const FAILED: &str = "Error while applying agent YAML, it will be retried automatically";
 
-/// The interval of attempts for a cluster that waits for its agent.
+/// The retry interval for a cluster that waits for its agent.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The number of clusters whose agent is deployed or replaced at the same time.
+/// The maximum number of clusters whose agent is deployed or replaced concurrently.
 const MAX_ROLLOUTS: i64 = 5;
-/// The time for which a rollout counts if its end is not observed, and after a replacement, while the new pod starts.
+/// The duration of a rollout whose end is not observed, and of a replacement while the new pod starts.
 const ROLLOUT_LIMIT_MS: i64 = command::RESULT_LIMIT_MS + 5 * 60_000;
 const REPLACEMENT_MS: i64 = 60_000;
 
-/// The path on which the Kubernetes API of a cluster can be reached.
+/// The path by which the Kubernetes API of a cluster is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
     /// Without an agent.
     Directly,
     /// Through the tunnel of an agent.
     ThroughAgent,
-    /// Not at all.
+    /// Unreachable.
     No,
 }
 
@@ -57,14 +57,14 @@ impl Reached {
 /// The progress of an agent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AgentProgress {
-    /// The reason for which a cluster waits that can only be reached through its agent, for users.
+    /// The reason why the cluster, which is reachable only through its agent, is waiting; for users.
     pub(super) message: String,
     /// The time until the next step; `None` if there is none.
     pub(super) next: Option<Duration>,
 }
 
-/// Deploys or replaces the agent of a cluster, one step at a time. A failure is recorded and tried again; it does not fail the
-/// step of the cluster.
+/// Deploys or replaces the agent of a cluster, one step at a time. A failure is recorded and retried; it does not fail the step
+/// of the cluster.
 ///
 /// # Errors
 /// The database failed, or the lease was lost.
@@ -77,13 +77,13 @@ pub(super) async fn maintain(
     let mode = Mode::new(task.spec.body(), &core.settings.value("agent").await);
     let mut deployment = task.status.agent.clone().unwrap_or_default();
     let is_deployed = deployment.is_deployed();
-    // An outage of a public cluster is no reason for an agent.
+    // An outage of a public cluster does not require an agent.
     let is_direct = reached == Reached::Directly || task.status.private_requires_tunnel != Some(true);
     if !mode.wants_agent(is_direct, is_deployed) {
         clear_failure(task);
         return Ok(unwanted(mode));
     }
-    // An agent that this server did not deploy serves the cluster. It is replaced if its manifest is ours.
+    // An agent that this server did not deploy serves the cluster. It is replaced if the manifest is this server's.
     let is_served = mode == Mode::Auto && reached == Reached::ThroughAgent && !is_deployed;
     let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
     let manifest = match manifest {
@@ -105,7 +105,7 @@ pub(super) async fn maintain(
     let step = deployment.next(&input);
     let context = Context { core, observed, manifest: &manifest, is_reached: input.is_reached, is_served };
     let progress = context.run(task, &mut deployment, step).await?;
-    // A deployment that never began leaves no trace.
+    // A deployment that was never started leaves no state.
     task.status.agent = (is_deployed || deployment != Deployment::default()).then_some(deployment);
     Ok(AgentProgress {
         message: progress.message,
@@ -113,12 +113,12 @@ pub(super) async fn maintain(
     })
 }
 
-/// Whether Azure executes a run command for the agent.
+/// Whether Azure is executing a run command for the agent.
 pub(super) fn is_polling(task: &Task) -> bool {
     task.status.agent.as_ref().is_some_and(|agent| agent.running.is_some())
 }
 
-/// Whether a run command is to be polled, or the manifest of a deployed agent has changed.
+/// Whether a run command must be polled, or the manifest of a deployed agent has changed.
 pub(super) async fn is_due(core: &Core, task: &Task) -> bool {
     if is_polling(task) {
         return true;
@@ -139,13 +139,13 @@ fn unwanted(mode: Mode) -> AgentProgress {
     AgentProgress { message, next: None }
 }
 
-/// Records why no agent can be deployed at all.
+/// Records the reason why the agent cannot be deployed.
 fn not_deployable(task: &mut Task, reached: Reached, reason: &str) -> AgentProgress {
     let next = (reached == Reached::No).then_some(RETRY_INTERVAL);
     blocked(task, reason, next)
 }
 
-/// Records why the agent is not deployed at the moment.
+/// Records the reason why the agent is not being deployed.
 fn blocked(task: &mut Task, reason: &str, next: Option<Duration>) -> AgentProgress {
     set_condition(task, Truth::False, &format!("{FAILED}: {reason}"));
     AgentProgress { message: format!("{WAITING}: {reason}"), next }
@@ -158,7 +158,7 @@ fn clear_failure(task: &mut Task) {
     }
 }
 
-/// Sets the condition, unless an agent has connected: then it stays true, with the message.
+/// Sets the condition. If an agent has connected, it remains true and only the message changes.
 fn set_condition(task: &mut Task, truth: Truth, message: &str) {
     let known = task.status.condition(AGENT_DEPLOYED).map(|condition| condition.status);
     let truth = if known == Some(Truth::True) { Truth::True } else { truth };
@@ -212,7 +212,8 @@ impl Context<'_> {
                 format!("{WAITING}: the agents of {MAX_ROLLOUTS} other clusters are being deployed");
             return Ok(AgentProgress { message, next: (!self.is_reached).then_some(RETRY_INTERVAL) });
         }
-        // The removal must know of an attempt whose end is never seen. A server that lost the lease must not change anything.
+        // The removal must know about an attempt whose result is never observed. A server that lost the lease must not change
+        // anything.
         deployment.attempt(self.manifest.secret_name());
         task.status.agent = Some(deployment.clone());
         task.save(self.core).await?;
@@ -317,7 +318,7 @@ impl Context<'_> {
         blocked(task, &message, (!self.is_reached).then_some(RETRY_INTERVAL))
     }
 
-    /// The progress of a deployment that is tried again later.
+    /// The progress of a deployment that will be retried.
     async fn failed(&self, task: &mut Task, deployment: &Deployment) -> Result<AgentProgress, StepError> {
         let failure = deployment.failure.as_deref().unwrap_or_default();
         let seconds = (deployment.retry_ms - task.now_ms).max(0) / 1_000;
@@ -327,7 +328,7 @@ impl Context<'_> {
         Ok(AgentProgress { message, next: Some(next) })
     }
 
-    /// Says how an owner deploys the agent.
+    /// The progress with instructions for an owner to deploy the agent.
     async fn ask_owner(&self, task: &mut Task, reason: &str) -> AgentProgress {
         let message = format!(
             "{reason}; an owner can also deploy it from the network of the cluster: {}",
@@ -336,7 +337,8 @@ impl Context<'_> {
         blocked(task, &message, Some(RETRY_INTERVAL))
     }
 
-    /// The command by which an owner deploys the agent. Members who may not have the registration token read it, too.
+    /// The command with which an owner deploys the agent. It has a placeholder for the registration token, because members who
+    /// may not see the token can read it.
     async fn owner_command(&self, task: &Task) -> String {
         let id = &task.row.id;
         let server = self.core.public_address.agent_url().await.unwrap_or_default();
@@ -344,7 +346,7 @@ impl Context<'_> {
         let tokens = format!("{server}/v3/clusterregistrationtokens?clusterId={id}");
         match ca_checksum(&self.core.public_address.authorities().await).as_str() {
             "" => format!("kubectl apply -f {url}, with the token from {tokens}"),
-            // kubectl trusts no private authority.
+            // kubectl does not trust a private authority.
             checksum => format!(
                 "curl --insecure -sfL {url} | kubectl apply -f -, with the token from {tokens}; the SHA-256 checksum of the \
                  server's authority is {checksum}"
@@ -352,7 +354,7 @@ impl Context<'_> {
         }
     }
 
-    /// Deletes secrets of earlier manifests. A failure is logged: they are harmless.
+    /// Deletes secrets of earlier manifests. A failure is only logged, because the secrets are harmless.
     async fn delete_old_secrets(&self, task: &Task, deployment: &mut Deployment) {
         let names = deployment.disposable_secrets(task.now_ms);
         if names.is_empty() || !self.is_reached {

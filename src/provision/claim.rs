@@ -1,5 +1,5 @@
-//! The claim of a cluster object on its AKS cluster. It is saved once Azure has responded with the object's credential:
-//! subscription, resource group and name are no secrets, and an object that only names them must not block others.
+//! The claim of a cluster object on its AKS cluster. It is saved after Azure has responded to the object's credential. The
+//! subscription, group and name are not secret, and an object that only names them must not block others.
 
 use aks::provision::plan::Phase;
 use aks::spec::identity;
@@ -10,11 +10,11 @@ use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
 use crate::store::{self, Unique};
 
-/// Claims the AKS cluster for the object, after Azure was read with its credential. False if the object was changed
-/// concurrently: then the next step decides.
+/// Claims the AKS cluster for the object, after Azure was read with its credential. False if the object was changed concurrently;
+/// the next step then decides.
 ///
 /// # Errors
-/// Another object has the AKS cluster: nothing may be changed in Azure.
+/// Another object has the AKS cluster; nothing may be changed in Azure.
 pub(super) async fn claim(core: &Core, task: &mut Task, access: &AzureAccess) -> Result<bool, StepError> {
     let Some(identity) = unclaimed_identity(task, access) else { return Ok(true) };
     let (id, fence, version) = (&task.row.id, task.work.fence, task.row.version);
@@ -39,7 +39,7 @@ pub(super) async fn check(core: &Core, task: &Task, access: &AzureAccess) -> Res
     }
 }
 
-/// The identity that is still to be claimed.
+/// The identity that is not yet claimed.
 fn unclaimed_identity(task: &Task, access: &AzureAccess) -> Option<String> {
     if task.phase == Phase::Removing {
         return None;

@@ -1,4 +1,4 @@
-//! Connects to the Kubernetes API of a cluster, and records what it says.
+//! Connects to the Kubernetes API of a cluster, and records its state.
 
 use std::sync::Arc;
 
@@ -15,26 +15,25 @@ use super::task::Task;
 use crate::service::core::Core;
 use crate::service::server_access::{CurrentAccess, Error as AccessError, Retired, Target};
 
-/// Rancher's condition, for which clients wait; no account is created any more.
+/// Rancher's condition, for which clients wait. The account itself is no longer created.
 const CONNECTED_ONCE: &str = "SystemAccountCreated";
 
 /// Rancher's condition; true once an agent of the cluster has connected.
 pub(super) const AGENT_DEPLOYED: &str = "AgentDeployed";
 
-/// Rancher's message for a cluster that only an agent reaches.
+/// Rancher's message for a cluster that is reachable only through an agent.
 const DISCONNECTED: &str = "Cluster agent is not connected";
 
-/// The condition of clusters that an earlier version connected.
+/// The condition of clusters that were connected by an earlier version.
 const ACCOUNT_REMOVED: &str = "ServiceAccountRemoved";
 
-/// Looks again whether an active cluster can be reached, after the sessions of its agents have changed. Azure is not asked.
+/// Checks again whether an active cluster is reachable, after the sessions of its agents changed. Sends no request to Azure.
 pub(super) async fn recheck(core: &Core, task: &mut Task) -> Result<(), StepError> {
     connect(core, task, None).await.map(drop)
 }
 
-/// Connects to the cluster; `None` if it cannot be reached. Azure matches the specification in any case, so the failure of an
-/// active cluster is shown by `Ready` only.
-/// `observed` is Azure's state if it was just read.
+/// Connects to the cluster; `None` if it is unreachable. Azure matches the specification in any case, so the failure of an active
+/// cluster is shown only by `Ready`. `observed` is Azure's state if it was just read.
 pub(super) async fn connect(
     core: &Core,
     task: &mut Task,
@@ -96,7 +95,7 @@ async fn open_connection(
         Some(error) => keep_account(task, &error),
         None => retire_account(core, task, &access).await,
     }
-    // A request that failed at the same time may have made the path unknown.
+    // A concurrent request that failed may have reset the path.
     let needed_tunnel = task.status.private_requires_tunnel == Some(true);
     let last = if needed_tunnel { Path::Tunnel } else { Path::Direct };
     let path = core.cluster_access.path(&access).unwrap_or(last);
@@ -104,8 +103,8 @@ async fn open_connection(
     Ok(Some(path))
 }
 
-/// Creates the roles in a cluster that was never connected; later, the server instance that watches the cluster maintains
-/// them. The inner error is that of the cluster.
+/// Creates the roles in a cluster that was never connected. Later, the server that watches the cluster maintains them. The
+/// inner error is that of the cluster.
 async fn create_roles(
     core: &Core,
     task: &Task,
@@ -127,7 +126,7 @@ pub(super) fn target(task: &Task) -> Target<'_> {
     Target { id: &task.row.id, spec: task.aks(), status: &task.status }
 }
 
-/// Acquires first access to a cluster, or access that replaces its service account.
+/// Acquires the first access to a cluster, or access that replaces its service account.
 async fn acquire(
     core: &Core,
     task: &mut Task,
@@ -148,20 +147,20 @@ fn not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<Opti
     }
 }
 
-/// Records endpoint and authority, which clients see.
+/// Records the endpoint and the authority, which are visible to clients.
 fn set_endpoint(task: &mut Task, endpoint: &url::Url, ca: &[u8]) {
     task.status.api_endpoint = Some(endpoint.as_str().trim_end_matches('/').to_owned());
     task.status.ca_cert = Some(STANDARD.encode(ca));
 }
 
-/// Records why the service account of an earlier version is still in use.
+/// Records the reason why the service account of an earlier version is still used.
 fn keep_account(task: &mut Task, error: &AccessError) {
     let reason = StepError::access(error).message;
     let message = format!("the cluster is still entered by the service account {SERVICE_ACCOUNT}: {reason}");
     task.set_condition(ACCOUNT_REMOVED, Truth::False, &message);
 }
 
-/// Removes the service account of an earlier version, now that other access works.
+/// Deletes the service account of an earlier version, after other access was verified.
 async fn retire_account(core: &Core, task: &mut Task, access: &Access) {
     let message = format!("removed the service account {SERVICE_ACCOUNT}, which is no longer needed");
     let event = task.event("serviceAccountRemoved", message);
@@ -210,13 +209,13 @@ pub(super) fn authorized_ranges(task: &Task) -> Option<String> {
     (!ranges.is_empty()).then(|| ranges.join(", "))
 }
 
-/// Records that the cluster was not reached, which is normal for a private one.
+/// Records that the cluster is unreachable, which is expected for a private one.
 fn set_unreached(
     core: &Core,
     task: &mut Task,
     error: cluster_access::Error,
 ) -> Result<Option<Path>, StepError> {
-    // A cluster with authorized ranges does not answer other clients.
+    // A cluster with authorized ranges does not respond to other clients.
     let remedy = authorized_ranges(task).filter(|_| error.is_unanswered()).map(|ranges| {
         format!("; if the address of this server is not in authorizedIpRanges ({ranges}), add it there")
     });

@@ -1,4 +1,4 @@
-//! The context of a step: the access to Azure, Azure's state, and the decision made from them.
+//! The context of a step: access to Azure, the observed state, and the next step.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation;
 
-/// The interval of polls while an operation of Azure is in progress, unless Azure specifies one.
+/// The poll interval while an operation of Azure is in progress, unless Azure specifies one.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// After this time without a change, a failed change is tried again: a quota may have been raised, a lock removed.
+/// The time after which a failed change is retried without a new specification: a quota may have been raised or a lock removed.
 const RETRY_FAILED_AFTER_MS: i64 = 30 * 60 * 1000;
-/// The longest delay between two attempts of a request; longer ones are left to a later step.
+/// The longest delay between two attempts of a request. Longer ones are left to a later step.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
 
-/// The reason why an object can be removed at once.
+/// The reason why an object can be deleted immediately.
 pub(super) const NOTHING_MADE: &str = "nothing of it was made in Azure by this server";
 
 /// The context of a step that may change something.
@@ -34,7 +34,7 @@ pub(super) struct StepContext<'a> {
     pub(super) observed: &'a Observed,
 }
 
-/// A change that is sent to Azure, in words for users.
+/// A change that is sent to Azure, with texts for users.
 pub(super) struct Change<'a> {
     /// Rancher's prefix of the error message.
     pub(super) error_prefix: &'a str,
@@ -58,7 +58,7 @@ impl StepContext<'_> {
 }
 
 impl Change<'_> {
-    /// Records that Azure accepted or rejected the change. `None` is a deletion of something that does not exist.
+    /// Records whether Azure accepted the change. `None` is the deletion of an object that does not exist.
     pub(super) fn record(
         self,
         task: &mut Task,
@@ -82,7 +82,7 @@ pub(super) fn arm(
     Ok(arm.map_err(|error| StepError::azure(error_prefix, error))?.with_max_delay(MAX_RETRY_DELAY))
 }
 
-/// Reads the cluster and its surroundings in Azure.
+/// Reads the cluster and its prerequisites from Azure.
 pub(super) async fn observe(
     task: &Task,
     access: &AzureAccess,
@@ -92,7 +92,7 @@ pub(super) async fn observe(
     observation::observe(arm, access, task.aks(), phase).await.map_err(|error| StepError::azure("", error))
 }
 
-/// The next step.
+/// Decides on the next step.
 pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
     task.merge(observed);
     let tried = task.tried().clone();
@@ -116,12 +116,12 @@ pub(super) fn plan_input<'a>(task: &'a Task, tried: &'a Tried, observed: &'a Obs
     }
 }
 
-/// Whether a removal has nothing to do in Azure, because nothing was created there.
+/// Whether a deletion has nothing to do in Azure, because nothing was created there.
 pub(super) fn leaves_nothing(task: &Task) -> bool {
     task.phase == Phase::Removing && (task.is_import() || !task.work.claimed)
 }
 
-/// A credential of another subscription cannot see the cluster, which must not be taken for its absence.
+/// Fails if the credential is for another subscription. It cannot see the cluster, which must not be mistaken for absence.
 pub(super) fn check_subscription(task: &Task, access: &AzureAccess) -> Result<(), StepError> {
     let known = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active());
     let subscription = access.credential().subscription_id.as_str();

@@ -1,4 +1,4 @@
-//! The request that creates a cluster, after what can be checked before. Previews use it too.
+//! The request that creates a cluster, and the checks before it. Previews use it too.
 
 use aks::provision::manifest;
 use azure::resources::virtual_networks;
@@ -9,7 +9,7 @@ use super::error::StepError;
 use super::task::Task;
 
 impl StepContext<'_> {
-    /// Checks that the network exists: Azure reports a missing one late and less clearly.
+    /// Checks that the network exists. Azure reports a missing one later and less clearly.
     async fn check_network(&self, task: &Task) -> Result<(), StepError> {
         let aks = task.aks();
         let (Some(network), Some(subnet)) = (aks.virtual_network.as_deref(), aks.subnet.as_deref()) else {

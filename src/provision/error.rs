@@ -9,13 +9,13 @@ use crate::service::credentials::AccessError;
 use crate::service::{self, explain, secrets, server_access};
 use crate::store;
 
-/// The delay after the first failure; it doubles with each further one.
+/// The delay after the first failure. It doubles with each consecutive failure.
 const MIN_DELAY: Duration = Duration::from_secs(5);
 const MAX_DELAY: Duration = Duration::from_mins(5);
-/// The delay while another operation runs in the cluster.
+/// The delay while another operation is running in the cluster.
 const BUSY_DELAY: Duration = Duration::from_secs(10);
 
-/// The number of codes below that also have other meanings.
+/// The number of the codes below that also have other meanings.
 const AMBIGUOUS_CODES: usize = 2;
 
 /// Azure's codes for a cluster with a running operation, which are transient.
@@ -39,11 +39,11 @@ const SECRET_UNAVAILABLE: &str = "a secret of the cluster cannot be kept or read
 #[expect(clippy::struct_excessive_bools, reason = "each is about another decision of the worker")]
 #[derive(Debug)]
 pub(super) struct StepError {
-    /// For users; shown in `transitioningMessage`.
+    /// The message for users; shown in `transitioningMessage`.
     pub(super) message: String,
     /// The delay that Azure requests.
     retry_after: Option<Duration>,
-    /// Whether it is no failure: another operation must end first.
+    /// Whether another operation must end first. This is not a failure.
     pub(super) is_busy: bool,
     /// Whether it is no failure: Azure leaves few requests, and no caller waits for this one.
     pub(super) is_deferred: bool,
@@ -51,7 +51,7 @@ pub(super) struct StepError {
     needs_action: bool,
     /// Whether the credential is rejected or unusable.
     pub(super) is_about_credential: bool,
-    /// The delay after which something else of the cluster is due.
+    /// The delay after which another task of the cluster is due.
     due_within: Option<Duration>,
     /// The cause, for the log.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -72,11 +72,11 @@ impl StepError {
         }
     }
 
-    /// Rancher's prefix of the reason why there is no client of Azure.
+    /// Rancher's prefix for errors of creating the Azure client.
     pub(super) const NO_CLIENT: &str =
         "error getting Azure clients: error creating client secret credential: ";
 
-    /// The specification names no credential.
+    /// The specification contains no credential.
     pub(super) fn no_credential() -> Self {
         Self::new(format!("{CREDENTIAL}secret name not provided; set aksConfig.azureCredentialSecret"))
     }
@@ -106,7 +106,7 @@ impl StepError {
         ))
     }
 
-    /// The virtual network has no such subnet.
+    /// The virtual network does not contain the subnet.
     pub(super) fn subnet_missing(network: &str, subnet: &str) -> Self {
         Self::new(format!(
             "the virtual network {network} has no subnet {subnet}: make it, or change aksConfig.subnet"
@@ -155,7 +155,7 @@ impl StepError {
         Self { source: Some(Box::new(error)), ..Self::new(message) }
     }
 
-    /// There is no access to the cluster.
+    /// No access to the cluster is available.
     pub(super) fn access(error: &server_access::Error) -> Self {
         use server_access::Error;
         const KUBECONFIG: &str = "failed to communicate with cluster: error getting kube config: ";
@@ -178,19 +178,19 @@ impl StepError {
         Self { needs_action: false, source: Some(Box::new(error)), ..Self::new(message) }
     }
 
-    /// The roles inside the cluster cannot be corrected.
+    /// The roles in the cluster cannot be corrected.
     pub(super) fn roles(error: RolesError) -> Self {
         let message = format!("failed to set up roles inside the cluster: {error}");
         Self { needs_action: false, source: Some(Box::new(error)), ..Self::new(message) }
     }
 
-    /// Adds how to fix it.
+    /// Adds the remedy.
     #[must_use]
     pub(super) fn with_remedy(self, remedy: Option<&str>) -> Self {
         Self { message: with_hint(self.message, remedy), ..self }
     }
 
-    /// Adds how to remove only the object, if a user must act.
+    /// Adds the instructions for deleting only the object, if a user must act.
     #[must_use]
     pub(super) fn with_forced_removal(mut self, cluster_id: &str) -> Self {
         if self.needs_action {
@@ -213,7 +213,7 @@ impl StepError {
         self.due_within.map_or(delay, |due| delay.min(due))
     }
 
-    /// The same failure, tried again after `due` at the latest.
+    /// The same failure, with the next attempt after `due` at the latest.
     pub(super) fn due_within(self, due: Option<Duration>) -> Self {
         Self { due_within: due, ..self }
     }
@@ -225,8 +225,7 @@ impl StepError {
     }
 }
 
-/// Whether another operation only has to end first. The first two codes also mean that a cluster is stopped or that a quota
-/// is exceeded.
+/// Whether another operation must end first. The first two codes also mean that the cluster is stopped or a quota is exceeded.
 fn is_busy(error: &azure::Error) -> bool {
     let (Some(409), Some(code)) = (error.upstream_status(), error.code()) else { return false };
     let Some(position) = BUSY_CODES.iter().position(|busy| code.eq_ignore_ascii_case(busy)) else {
@@ -249,7 +248,7 @@ fn with_hint(mut message: String, hint: Option<&str>) -> String {
     message
 }
 
-/// Azure's message, in one line.
+/// Azure's message as one line.
 fn reason(error: &azure::Error, text: &str) -> String {
     if error.foreign().is_some() {
         let to =

@@ -9,10 +9,10 @@ use super::error::StepError;
 use super::task::{Next, Running, Task};
 use crate::service::credentials::AzureAccess;
 
-/// The delay after a completed change: Azure may still show an older state.
+/// The delay after a completed change, because Azure may still return an older state.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// Polls the operation and records the result; `None` if nothing is running any more.
+/// Polls the operation and records the result; `None` if no operation is running.
 pub(super) async fn follow(
     task: &mut Task,
     access: &AzureAccess,
@@ -60,16 +60,16 @@ pub(super) enum PollResult {
     },
     /// The operation failed, with Azure's message.
     Failed(String),
-    /// The operation ended, or Azure does not know it any more.
+    /// The operation ended, or no longer exists in Azure.
     Ended,
 }
 
-/// The relevant operation: a removal waits for no other one.
+/// The relevant operation. A deletion waits only for operations that delete.
 pub(super) fn relevant(task: &Task) -> Option<Running> {
     task.running().filter(|running| task.phase != Phase::Removing || running.removes)
 }
 
-/// Polls the operation, and changes nothing.
+/// Polls the operation without recording the result.
 pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<PollResult, StepError> {
     let Some(running) = relevant(task) else { return Ok(PollResult::NoOperation) };
     let cloud = access.credential().cloud;
@@ -108,14 +108,14 @@ pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result
     })
 }
 
-/// Whether polling again would give the same error. A rejected token was already replaced.
+/// Whether polling again would give the same error. A rejected token has already been replaced.
 fn is_permanent(error: &azure::Error) -> bool {
     let azure::Error::Arm(response) = error else { return false };
     let status = response.status;
     response.foreign.is_none() && matches!(status, 400..=499) && !matches!(status, 408 | 429)
 }
 
-/// Records a change that Azure accepted: its operation is polled; without one, the resource is read soon.
+/// Records a change that Azure accepted. Its operation is polled; without one, the resource is read soon.
 pub(super) fn start(
     task: &mut Task,
     response: &WriteResponse,

@@ -1,4 +1,4 @@
-//! Previews of the next step: reads Azure and decides as for a step, and changes nothing. Its task is never saved.
+//! Previews of the next step: reads Azure and decides like a step, but changes nothing. The task is never saved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::service::plans::{Planner, PreviewFuture};
 use crate::service::{Error, Result};
 use crate::store::ClusterRow;
 
-/// The time limit for Azure: a user is waiting.
+/// The time limit for Azure, because a user is waiting.
 const TIMEOUT: Duration = Duration::from_secs(25);
 
 impl Planner for Worker {
@@ -73,7 +73,7 @@ fn task(core: &Core, row: ClusterRow) -> Result<Task> {
     Task::new(core, row).map_err(|source| Error::Corrupt { id, source: source.into() })
 }
 
-/// Does the same as [`step`](super::step::step) and [`refresh::refresh`] up to the first change.
+/// Does the same as [`step`](super::step::step) and [`refresh::refresh`], up to the first change.
 async fn preview(
     core: &Core,
     task: &mut Task,
@@ -124,7 +124,7 @@ async fn preview(
     Ok(preview)
 }
 
-/// The preview while an operation of Azure is in progress or has failed.
+/// The preview while an operation of Azure is in progress, or after it failed.
 fn preview_operation(task: &Task, result: PollResult) -> Option<Preview> {
     match result {
         PollResult::InProgress { what, percent, .. } => {
@@ -142,7 +142,7 @@ fn preview_operation(task: &Task, result: PollResult) -> Option<Preview> {
     }
 }
 
-/// The operation that the worker waits for, and the start of the wait.
+/// The operation that the worker waits for, with the start time.
 fn waiting(task: &Task, what: &str, percent: Option<f64>) -> Waiting {
     let known = task.status.waiting.as_ref().filter(|waiting| waiting.what == what);
     Waiting { what: what.to_owned(), since_ms: known.map_or(task.now_ms, |known| known.since_ms), percent }
@@ -160,7 +160,7 @@ fn blocked(error: StepError, task: &Task, azure: Azure) -> Preview {
     Preview { azure, unseen, ..Preview::new(Kind::Blocked, summary, error.message) }
 }
 
-/// A preview from the row alone.
+/// A preview from the row only.
 fn from_row(task: &Task, reason: Azure) -> Preview {
     let mut preview = if task.is_idle() {
         let reason = "nothing new is wanted; whether Azure has other values by now was not looked at";

@@ -1,4 +1,4 @@
-//! Refreshes active clusters: reads Azure's state, shows it, and adopts it for keys that the user manages
+//! Refreshes active clusters: reads Azure's state, publishes it in the status, and adopts it for keys that the user manages
 //! (`docs/contract/provisioning.md#refresh`).
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ use crate::store;
 /// The interval in seconds if the setting is empty or invalid.
 const DEFAULT_INTERVAL_S: u64 = 300;
 
-/// The setting `aks-refresh`.
+/// The interval from the setting `aks-refresh`.
 pub(super) async fn interval(core: &Core) -> Duration {
     let setting = core.settings.value("aks-refresh").await;
     Duration::from_secs(
@@ -57,7 +57,7 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
         }
         Err(error) if error.is_deferred => Ok(Next::In(error.retry_delay(0).min(interval))),
         Err(error) => {
-            // The cluster may be well; only reading it failed.
+            // The cluster may be healthy; only reading it failed.
             error.log(&task.row.id);
             task.set_condition(
                 "Updated",
@@ -76,7 +76,7 @@ fn until_next(task: &Task, interval: Duration) -> Option<Duration> {
     interval.checked_sub(Duration::from_millis(u64::try_from(age_ms).ok()?)).filter(|left| !left.is_zero())
 }
 
-/// Reads Azure's state; returns why the cluster is unusable, if it is, and when the next step of its agent is due.
+/// Reads Azure's state. Returns the reason if the cluster is unusable, and the time until the next step of its agent.
 async fn read(
     core: &Core,
     task: &mut Task,
@@ -109,7 +109,7 @@ async fn read(
     Ok((None, agent.next))
 }
 
-/// Records that a cluster is unusable because Azure does not have it, or has stopped it; such a cluster is not connected.
+/// Records that a cluster is unusable because it does not exist in Azure or is stopped. No connection to it is attempted.
 pub(super) fn note_unusable(task: &mut Task, unusable: Option<&Unusable>) {
     if let Some(Unusable::Gone(message) | Unusable::Stopped(message)) = unusable {
         task.set_condition("Connected", Truth::False, message);
@@ -117,7 +117,7 @@ pub(super) fn note_unusable(task: &mut Task, unusable: Option<&Unusable>) {
     }
 }
 
-/// Azure's state of an active cluster, and why it is unusable.
+/// Azure's state of an active cluster, and the reason if it is unusable.
 pub(super) async fn observe(
     task: &Task,
     access: &AzureAccess,
@@ -128,8 +128,8 @@ pub(super) async fn observe(
     Ok((observed, unusable))
 }
 
-/// Adopts Azure's values of managed keys that differ in meaning. False if the user changed the specification concurrently, so
-/// that nothing was adopted.
+/// Adopts Azure's values of managed keys if their meaning differs. False if the user changed the specification concurrently;
+/// nothing is adopted then.
 pub(super) async fn adopt_upstream(core: &Core, task: &mut Task) -> Result<bool, StepError> {
     let Some(upstream) = task.status.upstream_spec.clone() else { return Ok(true) };
     let upstream = task.status.details.with_running_versions(upstream);

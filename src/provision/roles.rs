@@ -1,9 +1,9 @@
-//! Maintains the rights inside clusters: one server instance watches each active cluster, corrects its roles and bindings,
-//! opens and closes namespaces as owners label them, and removes bindings of users who lost their role.
+//! Maintains the rights in clusters. One server watches each active cluster: it corrects roles and bindings, opens and closes
+//! namespaces according to the labels of owners, and removes bindings of users who lost their role.
 //!
 //! | file | content |
 //! |---|---|
-//! | this one | which clusters this server watches: leases in the table `cluster_watches` |
+//! | this one | the clusters that this server watches: leases in the table `cluster_watches` |
 //! | `watch` | the loop of one cluster: connect, correct, watch, back off |
 //! | `correct` | one comparison and its changes, with events |
 //! | `revoke` | users who lost rights, from the table `cluster_revocations` |
@@ -29,16 +29,16 @@ use self::watch::{Shared, Signals};
 use crate::service::core::Core;
 use crate::store::{self, revocations, watches};
 
-/// The duration of a lease without renewal, and the interval of renewals.
+/// The duration of a lease without renewal, and the renewal interval.
 const LEASE_MS: i64 = 30_000;
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
-/// The interval of queries for free clusters, new marks and a changed setting.
+/// The interval of queries for clusters without a lease, new revocations, and changed settings.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of watches. Each has four open requests to its cluster.
 const MAX_WATCHES: usize = 1_000;
-/// Clusters claimed in one step.
+/// Maximum number of clusters claimed in one step.
 const CLAIM_LIMIT: usize = 64;
-/// Clusters that are read and corrected at the same time.
+/// Maximum number of clusters that are read and corrected concurrently.
 const MAX_CONNECTING: usize = 16;
 /// The time limit for running corrections at shutdown.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const WATCHES: &str = "norman_aks_cluster_watches";
 const PENDING: &str = "norman_aks_cluster_revocations_pending";
 
-/// Maintains the rights inside the clusters for which this server holds a lease.
+/// Maintains the rights in the clusters for which this server holds a lease.
 pub struct RoleKeeper {
     shared: Arc<Shared>,
     holder: String,
@@ -63,7 +63,7 @@ struct Running {
 }
 
 impl RoleKeeper {
-    /// Starts nothing.
+    /// Creates the keeper without starting it.
     pub fn new(core: Core) -> Self {
         let holder = core.secrets.replica().to_owned();
         let shared = Shared { core, connecting: Semaphore::new(MAX_CONNECTING) };
@@ -81,7 +81,7 @@ impl RoleKeeper {
     /// Watches clusters until `stop`, then releases the leases.
     pub async fn run(mut self, stop: CancellationToken) {
         let store = &self.shared.core.store;
-        // A SQLite file has one server, so that leases of an earlier process mean nothing.
+        // A SQLite file has one server, so leases of an earlier process are stale.
         if store.kind() == store::Kind::Sqlite {
             report("cannot release leases of the previous process", watches::release_all(store).await);
         }
@@ -91,7 +91,7 @@ impl RoleKeeper {
                 () = stop.cancelled() => break,
                 Some(ended) = self.tasks.join_next() => match ended {
                     Ok(id) => drop(self.running.remove(&id)),
-                    // The renewal starts the watch again.
+                    // The next renewal restarts the watch.
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "cluster watch panicked");
                     }
@@ -149,7 +149,7 @@ impl RoleKeeper {
         metrics::gauge!(PENDING).set(number(usize::try_from(pending).unwrap_or_default()));
     }
 
-    /// Starts the watch of a cluster, unless it runs.
+    /// Starts the watch of a cluster, unless it is running.
     fn start(&mut self, id: String) {
         if self.running.contains_key(&id) {
             return;
@@ -169,7 +169,7 @@ impl RoleKeeper {
             running.cancel.cancel();
         }
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // The rest is aborted with the set: the next holder can repeat every correction.
+        // The other watches are aborted with the set: the next holder can repeat every correction.
         drop(tokio::time::timeout(STOP_TIMEOUT, ended).await);
         let store = &self.shared.core.store;
         report("cannot release cluster watches", watches::release(store, &self.holder).await);

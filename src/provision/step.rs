@@ -1,4 +1,4 @@
-//! One step towards the desired spec: poll what runs in Azure, or read Azure, decide, and change one thing.
+//! One step towards the desired spec: polls the running operation, or reads Azure, decides, and makes one change.
 
 use aks::provision::manifest;
 use aks::provision::plan::{Phase, Step, part};
@@ -125,7 +125,7 @@ impl StepContext<'_> {
                 self.show_upstream(task);
                 Err(StepError::new(reason))
             }
-            // Azure's message says more than the state that is left.
+            // Azure's message is more informative than the remaining state.
             Step::GaveUp(what) => Err(StepError::new(task.tried().said.clone().unwrap_or(what))),
             Step::Wait(what) => {
                 if task.phase != Phase::Removing {
@@ -137,7 +137,7 @@ impl StepContext<'_> {
             Step::Leave(why) => Ok(forget(task, &why)),
             Step::Finish => activate::activate(self.core, task, self.observed).await,
             Step::Forget => Ok(forget(task, "Azure has nothing left of it that this server made")),
-            // `run` passes these to `change`. No `_`: a new step must never end in `forget`.
+            // `run` passes these to `change`. No `_`, because a new step must never be treated as `forget`.
             Step::RegisterProvider
             | Step::CreateResourceGroup
             | Step::EnsureWorkspace
@@ -165,7 +165,7 @@ impl StepContext<'_> {
         }
     }
 
-    /// Shows Azure's state while Azure works (`docs/contract/provisioning.md#conditions-while-provisioning`).
+    /// Publishes Azure's state while Azure is working (`docs/contract/provisioning.md#conditions-while-provisioning`).
     fn show_upstream(&self, task: &mut Task) {
         if let Some(upstream) = &self.observed.upstream {
             task.status.upstream_spec = Some(upstream.clone());
@@ -174,7 +174,7 @@ impl StepContext<'_> {
 
     async fn create_cluster(&self, task: &mut Task) -> Result<Next, StepError> {
         let body = self.creation_body(task).await?;
-        // The intent is saved first: if the response is lost, the cluster is recognized as ours.
+        // The intent is saved first, so that the cluster is recognized as ours even if the response is lost.
         task.work.claimed = true;
         task.set_phase(Phase::Creating);
         let pools = task.aks().node_pools.iter().flatten().filter_map(|pool| pool.name.clone());
@@ -187,7 +187,7 @@ impl StepContext<'_> {
             && self.observed.cluster.is_some()
             && error.code().is_some_and(|code| IMMUTABLE_CODES.contains(&code))
         {
-            // The rest of a failed creation was never complete, so it is replaced.
+            // The incomplete cluster of a failed creation is replaced.
             let event = "what is left of the creation that failed cannot be changed to what is wanted now";
             task.add_event("step", event);
             return self.delete_cluster(task).await;
@@ -208,7 +208,7 @@ impl StepContext<'_> {
 
     async fn update_tags(&self, task: &mut Task) -> Result<Next, StepError> {
         let (group, name) = task.group_and_name();
-        // An imported cluster keeps its owner.
+        // The owner of an imported cluster is unchanged.
         let current_owner = self.observed.cluster.as_ref().and_then(upstream::owner);
         let owner = if task.is_import() { current_owner } else { Some(task.owner.clone()) };
         let tags = manifest::tags(&task.desired, owner.as_deref());

@@ -1,4 +1,4 @@
-//! One claimed cluster: its desired spec, the progress of the work, and what is saved about it.
+//! A claimed cluster: its desired spec, the progress of the work, and its saved state.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ pub(super) const STEPS: [&str; 6] = ["cluster", "credentials", "azure", "status"
 /// The time of the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// At once: something changed.
+    /// Immediately, because something changed.
     Now,
     /// After a delay.
     In(Duration),
-    /// Never: the object is deleted.
+    /// Never, because the object is deleted.
     Forget,
 }
 
@@ -49,14 +49,14 @@ pub(super) struct Task {
     pub(super) spec: ClusterSpec,
     /// The managed part of the specification.
     pub(super) stated: AksConfig,
-    /// The desired spec: the same, and for an import also what others set in Azure.
+    /// The desired spec. For an import, it also contains what others have set in Azure.
     pub(super) desired: AksConfig,
     pub(super) applied: Option<AksConfig>,
     pub(super) work: WorkColumns,
     pub(super) status: ClusterStatus,
     pub(super) phase: Phase,
     pub(super) owner: String,
-    /// Milliseconds since 1970, and the same in RFC 3339.
+    /// The current time in milliseconds since 1970, and in RFC 3339.
     pub(super) now_ms: i64,
     pub(super) now: String,
     /// The events of this step, by kind.
@@ -96,7 +96,7 @@ impl Task {
         self.spec.aks()
     }
 
-    /// The attempts for this specification.
+    /// The attempts for the current generation.
     pub(super) fn tried(&mut self) -> &mut Tried {
         let generation = self.row.generation;
         let tried = self.status.tried.get_or_insert_default();
@@ -106,22 +106,22 @@ impl Task {
         tried
     }
 
-    /// Merges an import with Azure's state: entries of lists and maps that differ are the user's from now on, all others are
-    /// kept.
+    /// Merges an import with Azure's state. Entries of lists and maps that differ are managed by the user from now on; all others
+    /// are unchanged.
     pub(super) fn merge(&mut self, observed: &Observed) {
         let Some(upstream) = observed.upstream.as_ref().filter(|_| self.is_import()) else { return };
         self.status.named.note(&self.stated, upstream);
         self.desired = merged(&self.stated, upstream, &self.status.named);
     }
 
-    /// Sets a specification that the server itself changed.
+    /// Sets a specification that the server itself has changed.
     pub(super) fn replace_spec(&mut self, spec: ClusterSpec) {
         self.spec = spec;
         self.stated = plan::stated(self.spec.aks(), self.applied.as_ref()).into_owned();
         self.desired.clone_from(&self.stated);
     }
 
-    /// Forgets named entries that are settled, once Azure matches the specification.
+    /// Removes settled entries from the named ones, after Azure matches the specification.
     pub(super) fn settle_named(&mut self) {
         if let (true, Some(upstream)) = (self.is_import(), &self.status.upstream_spec) {
             self.status.named.settle(&self.stated, upstream);
@@ -174,7 +174,7 @@ impl Task {
         .clone_into(&mut self.work.phase);
     }
 
-    /// The running operation; `None` if it cannot be parsed, because Azure is read anyway.
+    /// The running operation; `None` if it cannot be parsed, in which case Azure is read instead.
     pub(super) fn running(&self) -> Option<Running> {
         serde_json::from_str(self.work.operation.as_deref()?).ok()
     }
@@ -188,12 +188,12 @@ impl Task {
         self.status.set_condition(kind, truth, "", message, &now);
     }
 
-    /// The condition that shows progress: `Provisioned` until the cluster is active for the first time, then `Updated`.
+    /// The condition for progress: `Provisioned` until the cluster is active for the first time, then `Updated`.
     fn progress_condition(&self) -> &'static str {
         if self.was_active() { "Updated" } else { "Provisioned" }
     }
 
-    /// Sets the current step; the earlier ones are done.
+    /// Sets the current step; marks earlier ones as done.
     pub(super) fn set_step(&mut self, name: &str, progress: Progress, message: &str) {
         let position = STEPS.iter().position(|step| *step == name).unwrap_or_default();
         let old = std::mem::take(&mut self.status.steps);
@@ -213,14 +213,14 @@ impl Task {
         }
     }
 
-    /// Records something that was done.
+    /// Adds an event.
     pub(super) fn add_event(&mut self, kind: &'static str, message: impl Into<String>) {
         let message = message.into();
         tracing::info!(cluster = self.row.id, kind, "{message}");
         self.events.push((kind, message));
     }
 
-    /// Records what the work waits for; clears a failure.
+    /// Records what the worker waits for; clears a failure.
     pub(super) fn wait(&mut self, what: &str, percent: Option<f64>) {
         let known = self.status.waiting.as_ref().filter(|waiting| waiting.what == what);
         let since_ms = known.map_or(self.now_ms, |waiting| waiting.since_ms);
@@ -231,7 +231,8 @@ impl Task {
         self.clear_failure();
     }
 
-    /// Records a success. Starting an operation is not one: an operation that always fails is started at growing intervals.
+    /// Records a success. Starting an operation is not a success: an operation that always fails is started with increasing
+    /// delays.
     pub(super) fn recovered(&mut self) {
         self.work.attempts = 0;
         self.clear_failure();
@@ -245,7 +246,7 @@ impl Task {
         }
     }
 
-    /// Records a failure, in the status and in the log.
+    /// Records a failure in the status and in the log.
     pub(super) fn fail(&mut self, error: &StepError) -> Next {
         if error.is_busy {
             self.wait(&error.message, None);
@@ -270,7 +271,7 @@ impl Task {
         Next::In(delay)
     }
 
-    /// Saves the progress and keeps the lease; an error if the lease was lost.
+    /// Saves the progress and keeps the lease. Fails if the lease was lost.
     pub(super) async fn save(&mut self, core: &Core) -> Result<(), StepError> {
         self.work.status = self.status.to_text();
         let seen = self.row.generation;
@@ -291,7 +292,7 @@ impl Task {
                 let store = &core.store;
                 let gone =
                     store::clusters::delete_claimed(store, id, fence, &events, erasure.as_ref()).await?;
-                // Users can no longer use the credential through this cluster.
+                // Users may no longer use the credential through this cluster.
                 core.credentials.forget_resolved();
                 Ok(gone)
             }
@@ -305,7 +306,7 @@ impl Task {
         }
     }
 
-    /// An event of this cluster, for the table.
+    /// A row for an event of this cluster.
     pub(super) fn event(&self, kind: &str, message: impl Into<String>) -> NewClusterEvent {
         NewClusterEvent {
             at_ms: self.now_ms,
@@ -327,7 +328,7 @@ impl Task {
         data.to_string()
     }
 
-    /// The events of this step, for the table.
+    /// The rows for the events of this step.
     fn take_events(&mut self, at_ms: i64) -> Vec<NewClusterEvent> {
         let data = self.event_data();
         let events = std::mem::take(&mut self.events).into_iter();

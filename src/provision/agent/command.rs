@@ -1,4 +1,4 @@
-//! Azure's run command for the agent: it is started in one step of the cluster and polled in later ones.
+//! Azure's run command for the agent. One step of the cluster starts it, later steps poll it.
 
 use std::time::Duration;
 
@@ -20,24 +20,24 @@ use crate::provision::task::Task;
 use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
 
-/// The first file has the deployment, whose immutable selector is that of this installation: if the agent of another server is
-/// there, that is the end, and nothing is changed. The field manager is that of the Kubernetes API, so that fields that a later
-/// manifest omits are removed.
+/// The first file contains the deployment with the immutable selector of this installation. If the cluster has the agent of
+/// another server, applying it fails and nothing is changed. The field manager is the same as for the Kubernetes API, so that
+/// fields omitted by a later manifest are removed.
 const APPLY: &str = "kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f deployment.yaml && \
                      kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f agent.yaml";
 const GUARD_FILE: &str = "deployment.yaml";
 const FILE: &str = "agent.yaml";
 
-/// The answer of Kubernetes to another selector.
+/// Kubernetes' error for another selector.
 const FOREIGN: [&str; 2] = ["spec.selector", "field is immutable"];
 
 /// The time limit of the requests of one step.
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
 /// The delay after a poll that failed.
 const POLL_RETRY: Duration = Duration::from_secs(10);
-/// A result that does not arrive within this time is given up.
+/// A result that has not arrived within this time is abandoned.
 pub(super) const RESULT_LIMIT_MS: i64 = 15 * 60_000;
-/// Output of a failed command is truncated to its last characters.
+/// The output of a failed command is truncated to its last characters.
 const MAX_LOGS_LEN: usize = 500;
 
 /// A client of Azure for one step.
@@ -105,7 +105,7 @@ impl Client {
         token.map(Some).map_err(|error| StepError::azure("no token for the cluster: ", error))
     }
 
-    /// Polls a command. Errors of the connection to Azure leave it running.
+    /// Polls a command. After an error of the connection to Azure, the command is considered running.
     pub(super) async fn poll(&self, task: &Task, running: &RunningCommand) -> Polled {
         let Ok(pending) = PendingResult::from_text(self.access.credential().cloud, &running.result) else {
             return Polled::Failed("the address of its result is unusable".to_owned());
@@ -242,7 +242,7 @@ fn in_progress(task: &mut Task, next: Duration) -> AgentProgress {
     AgentProgress { message: format!("{WAITING}: {message}"), next: Some(next) }
 }
 
-/// The error of a request; a denied one names both rights, because some roles have only the first.
+/// The error of a request. If it was denied, the message names both permissions, because some roles have only the first.
 fn rights(error: azure::Error, purpose: &str, missing: &str) -> StepError {
     let is_denied = error.upstream_status() == Some(403) && error.foreign().is_none();
     let mut error = StepError::azure("", error);
@@ -262,7 +262,7 @@ fn is_permanent(error: &azure::Error) -> bool {
     error.foreign().is_none() && error.upstream_status().is_some_and(is_final)
 }
 
-/// The end of a command's output, where errors are, in one line.
+/// The end of a command's output, which contains the errors, as one line.
 fn tail(logs: &str) -> String {
     let line: String = logs.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let skipped = line.chars().count().saturating_sub(MAX_LOGS_LEN);

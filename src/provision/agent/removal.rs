@@ -1,5 +1,5 @@
-//! Removes the agent, and the roles and bindings of this server, from an import whose object is deleted: the cluster is left as
-//! it was found, except for the namespace of the agent.
+//! Removes the agent, roles and bindings of this server from an import whose object is deleted. The cluster is left in its
+//! original state, except for the namespace of the agent.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::provision::connection;
 use crate::provision::task::{Next, Task};
 use crate::service::core::Core;
 
-/// The removal of the object waits for that of the agent at most this long, and less if only roles are left: they have an effect
-/// in requests of this server only.
+/// The maximum time that the deletion of the object waits for that of the agent. It is shorter if only roles are left, because
+/// they affect only requests of this server.
 const AGENT_LIMIT_MS: i64 = 10 * 60_000;
 const ROLES_LIMIT_MS: i64 = 60_000;
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Removes the objects of this server, one step at a time; `None` when there are none left, or they were given up.
+/// Removes the objects of this server, one step at a time; `None` if none are left, or the removal was abandoned.
 pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option<Next> {
     let deployment = task.status.agent.clone().unwrap_or_default();
     let has_agent = has_agent(&deployment);
@@ -66,7 +66,7 @@ fn has_agent(deployment: &Deployment) -> bool {
 
 type Step = Option<(Option<RunningCommand>, Duration)>;
 
-/// Polls the command. One that was started to apply the manifest must end before the agent is deleted.
+/// Polls the command. A command that applies the manifest must end before the agent is deleted.
 async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Step {
     let polled = match Client::new(core, task).await {
         Ok(client) => client.poll(task, &running).await,
@@ -89,7 +89,7 @@ async fn delete(core: &Core, task: &mut Task, installation: &str) -> Step {
     }
     let started = async {
         let client = Client::new(core, task).await?;
-        // With the cluster, its objects are gone.
+        // The objects were deleted together with the cluster.
         let Some(cluster) = client.cluster(task).await? else { return Ok(None) };
         client.start(core, task, Some(&cluster), (&delete_command(installation), &[])).await.map(Some)
     };
@@ -117,7 +117,7 @@ async fn delete(core: &Core, task: &mut Task, installation: &str) -> Step {
     }
 }
 
-/// Deletes only objects with the labels of this server.
+/// The command that deletes only objects with the labels of this server.
 fn delete_command(installation: &str) -> String {
     let agent = delete_agent(installation);
     let options = "--ignore-not-found --wait=false";

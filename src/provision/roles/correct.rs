@@ -1,4 +1,4 @@
-//! Compares the rights inside a cluster with the desired ones, changes them, and records events.
+//! Compares the rights in a cluster with the desired ones, corrects them, and records events.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::error::Error;
 use crate::service::core::Core;
 use crate::store::{self, NewClusterEvent, watches};
 
-/// The kind of events about rights inside a cluster.
+/// The kind of events about rights in a cluster.
 pub(super) const EVENT_KIND: &str = "access";
 /// The maximum number of names in one event.
 const MAX_NAMES: usize = 20;
@@ -29,7 +29,7 @@ pub(crate) async fn system_namespaces(core: &Core) -> SystemNamespaces {
     SystemNamespaces::parse(&core.settings.value("system-namespaces").await)
 }
 
-/// Compares and corrects the rights inside a cluster; returns them as they were read.
+/// Compares and corrects the rights in a cluster; returns the rights as they were read.
 pub(crate) async fn correct(
     core: &Core,
     id: &str,
@@ -44,13 +44,13 @@ pub(crate) async fn correct(
     if changes.is_empty() {
         return Ok(state);
     }
-    // A removal has deleted them. It was recorded before, so this check cannot miss it.
+    // The removal of the cluster has deleted them. It was recorded before that, so this check cannot miss it.
     let row = store::clusters::get(&core.store, id).await?;
     if row.is_none_or(|row| row.removing_ms.is_some()) {
         return Ok(state);
     }
     if changes.ends_edit_everywhere() {
-        // Announced before the change: a server that is killed in between repeats the removal but not the event.
+        // Announced before the change: a server that is killed in between repeats the change, but not the event.
         announce(core, id).await?;
     }
     let outcome = core.cluster_access.change_roles(access, &changes).await;
@@ -65,7 +65,7 @@ pub(crate) async fn correct(
     Ok(state)
 }
 
-/// Records once for each cluster which members lose the rights of earlier versions.
+/// Records, once for each cluster, the members who lose the rights of earlier versions.
 async fn announce(core: &Core, id: &str) -> Result<(), Error> {
     let mut strongest = BTreeMap::<String, Role>::new();
     for member in store::members::list(&core.store, Some(id), None).await? {
@@ -86,7 +86,7 @@ async fn announce(core: &Core, id: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The event about the end of the rights of earlier versions, for members as `(ID, name)`.
+/// The event that announces the end of the rights of earlier versions, for members as `(ID, name)`.
 fn announcement(at_ms: i64, members: &[(String, String)]) -> NewClusterEvent {
     let remedy = format!(
         "to let members edit in a namespace, label it: kubectl label namespace <name> {MEMBERS_LABEL}"
@@ -119,12 +119,12 @@ fn namespaces_event(at_ms: i64, changes: &RoleChanges) -> Option<NewClusterEvent
     (!sentences.is_empty()).then(|| event(at_ms, sentences.join("; "), &data))
 }
 
-/// An event about rights inside a cluster.
+/// An event about rights in a cluster.
 pub(super) fn event(at_ms: i64, message: String, data: &serde_json::Value) -> NewClusterEvent {
     NewClusterEvent { at_ms, kind: EVENT_KIND.to_owned(), message, data: data.to_string() }
 }
 
-/// Names with commas between them, shortened.
+/// Names separated by commas, truncated to [`MAX_NAMES`].
 pub(super) fn listed(names: &[String]) -> String {
     let shown = names.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MAX_NAMES) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::service::server_access;
 use crate::store;
 
-/// The rights inside a cluster cannot be maintained.
+/// The rights in a cluster cannot be maintained.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The cluster was deleted.
@@ -14,10 +14,10 @@ pub(crate) enum Error {
     /// The row of the cluster cannot be read.
     #[error("the stored cluster cannot be read")]
     Corrupt(#[from] serde_json::Error),
-    /// There is no access to the cluster.
+    /// No access to the cluster is available.
     #[error(transparent)]
     Access(#[from] Arc<server_access::Error>),
-    /// The cluster cannot be reached, or denies what this server does.
+    /// The cluster cannot be reached, or denies a request.
     #[error(transparent)]
     Cluster(#[from] cluster_access::Error),
     /// The database failed.

@@ -1,5 +1,5 @@
-//! Removes, or reports, the bindings inside a cluster that name users who lost their rights. The mark of such a user stays in
-//! the database until then, even if this server stops or cannot reach the cluster.
+//! Removes, or reports, the bindings in a cluster that name users who lost their rights. The revocation remains in the database
+//! until then, even if this server stops or cannot reach the cluster.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use super::error::Error;
 use crate::service::core::Core;
 use crate::store::{self, NewClusterEvent, RevocationRow, revocations};
 
-/// The delay of the second search, after which all requests have ended that were running when the rights ended.
+/// The delay before the second search. All requests that were running when the rights were revoked have ended by then.
 const SECOND_SEARCH: Duration = Duration::from_secs(15);
 /// The number of users in one search.
 const MAX_USERS: u32 = 200;
 
-/// Searches a cluster for bindings of marked users that are due.
+/// Searches a cluster for bindings of users whose search is due.
 pub(super) async fn revoke(core: &Core, id: &str, access: &Access) -> Result<(), Error> {
     let marks = revocations::list(&core.store, id, MAX_USERS).await?;
     let now_ms = core.clock.now_ms();
@@ -49,7 +49,7 @@ fn is_due(mark: &RevocationRow, now_ms: i64) -> bool {
     mark.scanned_ms.is_none_or(|scanned_ms| now_ms.saturating_sub(scanned_ms) >= pause_ms)
 }
 
-/// The event about a search; denied bindings are reported once.
+/// Records the event of a search. Denied bindings are reported once.
 fn report_event(
     at_ms: i64,
     users: &[String],

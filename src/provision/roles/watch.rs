@@ -19,15 +19,15 @@ use crate::service::core::Core;
 use crate::service::server_access::Target;
 use crate::store;
 
-/// The approximate duration of a watch, after which everything is compared again.
+/// The approximate duration of a watch. After it, everything is compared again.
 const WATCH_DURATION: Duration = Duration::from_secs(200);
-/// The time after that at which an open watch counts as dead.
+/// The time after the end of the duration at which an open watch is considered dead.
 const WATCH_GRACE: Duration = Duration::from_secs(15);
 /// Changes within this time are corrected together.
 const DEBOUNCE: Duration = Duration::from_millis(300);
-/// The delay before a watch is opened again.
+/// The delay before a watch is reopened.
 const REOPEN_DELAY: Duration = Duration::from_millis(500);
-/// The delay after the first failure, and the longest one.
+/// The delay after the first failure, and the maximum delay.
 const MIN_BACKOFF: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
@@ -59,7 +59,7 @@ pub(super) async fn run(shared: &Shared, id: &str, mut signals: Signals, cancel:
             }
             Err(error) => {
                 let message = error.to_string();
-                // A repeated failure is logged once.
+                // A repeated failure is logged only once.
                 if last_failure != message {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(cluster = id, error, "cannot keep the roles inside the cluster");
@@ -86,7 +86,7 @@ fn with_jitter(pause: Duration) -> Duration {
     pause.saturating_mul(percent) / 100
 }
 
-/// Maintains the rights of a cluster for the duration of one watch.
+/// Maintains the rights in a cluster for the duration of one watch.
 async fn session(shared: &Shared, id: &str, signals: &mut Signals) -> Result<(), Error> {
     let core = &shared.core;
     let row = store::clusters::get(&core.store, id).await?.ok_or(Error::Gone)?;
@@ -110,7 +110,7 @@ async fn follow(shared: &Shared, id: &str, access: &Access, signals: &mut Signal
     let duration = with_jitter(WATCH_DURATION);
     let deadline = Instant::now() + duration + WATCH_GRACE;
     let mut watch = {
-        // After a start, many clusters connect at once.
+        // After startup, many clusters connect at the same time.
         let _permit = shared.connecting.acquire().await;
         let system = signals.system.borrow_and_update().clone();
         // Boxed, so that an idle watch needs little memory.
@@ -126,7 +126,7 @@ async fn follow(shared: &Shared, id: &str, access: &Access, signals: &mut Signal
                 }
             }
             changed = signals.system.changed() => {
-                // The keeper was dropped, and this watch will be cancelled.
+                // The keeper was dropped; this watch is about to be cancelled.
                 changed.map_err(|_| Error::Ending)?;
             }
             () = signals.pending.notified() => {
@@ -141,7 +141,7 @@ async fn follow(shared: &Shared, id: &str, access: &Access, signals: &mut Signal
     }
 }
 
-/// Corrects changes; false if the watch has ended.
+/// Corrects the rights after changes; false if the watch has ended.
 async fn catch_up(
     core: &Core,
     id: &str,
