@@ -1,8 +1,8 @@
-//! The client of a Rancher that this server runs beside (`docs/contract/beside-rancher.md`). Its requests
-//! carry the caller's own token or cookie, so it reads nothing that the caller could not read, and has no rights of its own.
+//! The client of a Rancher that this server runs beside (`docs/contract/beside-rancher.md`). Its requests carry the caller's
+//! own token or cookie, so it reads nothing that the caller could not read, and has no rights itself.
 //!
-//! `client` sends requests, `session` is the token or cookie of a caller, `secret` and `cluster` read two of Rancher's objects,
-//! `breaker` stops requests to a Rancher that does not answer.
+//! `client` sends requests, `session` is the token or cookie of a caller, `secret` and `cluster` read two kinds of Rancher's
+//! objects, `breaker` stops requests to a Rancher that does not respond.
 
 mod breaker;
 mod client;

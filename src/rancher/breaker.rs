@@ -1,14 +1,14 @@
-//! Stops requests to a Rancher that does not answer, so that callers do not wait in vain, and that Rancher is not flooded
-//! when it comes back.
+//! Suspends requests to a Rancher that does not respond: callers get an error at once, and a Rancher that recovers is not
+//! flooded.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures in a row that suspend requests.
+/// Consecutive failures that suspend requests.
 const MAX_FAILURES: u32 = 3;
-/// Duration of a suspension; then one request at a time is tried.
+/// The duration of a suspension; then one request is admitted as a trial.
 const SUSPENSION: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -71,11 +71,11 @@ mod tests {
         }
         assert!(!breaker.admits());
         tokio::time::advance(SUSPENSION).await;
-        assert!(breaker.admits(), "one is tried");
+        assert!(breaker.admits(), "one request is tried");
         assert!(!breaker.admits(), "the others wait for it");
         breaker.record(true);
         assert!(breaker.admits() && breaker.admits());
         breaker.record(false);
-        assert!(breaker.admits(), "a single failure suspends nothing");
+        assert!(breaker.admits(), "a single failure does not open the breaker");
     }
 }

@@ -26,11 +26,11 @@ use super::trust::{self, Trust};
 /// The time limit of a lookup. Rancher hangs when its Kubernetes API does.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The time limit for the headers of the response to a forwarded request. Rancher has no limit of its own.
+/// The time limit for the headers of the response to a forwarded request. Rancher itself has no limit.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(55);
 const MAX_LOOKUPS: usize = 256;
 const MAX_FORWARDS: usize = 64;
-/// Larger responses to lookups are rejected. A Secret has at most 1 MiB, which base64 and JSON enlarge.
+/// The maximum length of the response to a lookup. A Secret has at most 1 MiB, which base64 and JSON enlarge.
 const MAX_BODY_LEN: usize = 4 * 1024 * 1024;
 
 /// Rancher adds this header to every response: `true` if the token of the request is valid.
@@ -53,7 +53,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// Headers that clients can forge, and that are removed. `X-Forwarded-For`, `-Host` and `-Proto` are overwritten instead.
+/// Headers that clients can forge and that are therefore removed. `X-Forwarded-For`, `-Host` and `-Proto` are overwritten.
 const FORGEABLE_HEADERS: [HeaderName; 2] = [FORWARDED, HeaderName::from_static("x-api-host")];
 
 /// The settings of the client.
@@ -90,7 +90,7 @@ pub enum Lookup<T> {
     /// The token is valid, but there is no such object, or the caller may not read it.
     Denied,
     Found(T),
-    /// Any other complete response. Only Rancher can answer the caller's request.
+    /// Any other complete response. The request must be forwarded to Rancher.
     Unclear,
 }
 
@@ -148,7 +148,7 @@ impl Rancher {
         Ok(self.look_up(&path, Some(session)).await?.into_lookup(Cluster::parse))
     }
 
-    /// Requests an action without a token, to see that Rancher answers and that the request does not come back here.
+    /// Requests an action without a token, to check that Rancher responds and that the request does not return to this server.
     pub async fn probe(&self) -> Result<(), Error> {
         match self.look_up("/meta/aksVersions", None).await?.status {
             StatusCode::UNAUTHORIZED => Ok(()),
@@ -187,7 +187,7 @@ impl Rancher {
         Ok(response.into())
     }
 
-    /// Sends a forwarded request. A timeout does not count as an outage of Rancher, because Azure may be slow.
+    /// Sends a forwarded request. A timeout is not recorded as an outage of Rancher, because Azure may be slow.
     async fn send_forwarded(&self, request: Request) -> Result<Response, Error> {
         let Inner { breaker, forwards, .. } = &*self.0;
         let Ok(_permit) = forwards.try_acquire() else { return Err(Error::Busy) };
@@ -224,7 +224,7 @@ impl Rancher {
         self.observe(LOOKUP_TIMEOUT, Error::is_outage, exchange).await
     }
 
-    /// Runs an exchange within a time limit, and records whether Rancher responds.
+    /// Sends a request within a time limit, and records whether Rancher responds.
     async fn observe<T>(
         &self,
         limit: Duration,
@@ -244,7 +244,7 @@ impl Rancher {
     fn url(&self, path: &str) -> Result<Url, Error> {
         let base = self.0.base.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}{path}")).map_err(|_| Error::Path)?;
-        // Parsing resolves dot segments: another path would be requested than the one that was sent.
+        // Parsing resolves dot segments; the request would go to another path.
         let raw = path.split('?').next().unwrap_or_default();
         if url.path() == raw { Ok(url) } else { Err(Error::Path) }
     }
@@ -286,7 +286,7 @@ fn builder(options: &Options) -> reqwest::ClientBuilder {
         .gzip(false)
         // A proxy must not see the sessions of callers.
         .no_proxy()
-        // HTTP/1.1 has one request at a time on a connection: slow requests do not delay others, and a timeout closes only
+        // HTTP/1.1 sends one request at a time on a connection: slow requests do not delay others, and a timeout closes only
         // the connection of its request.
         .http1_only()
         .connect_timeout(CONNECT_TIMEOUT)

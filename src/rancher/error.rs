@@ -70,7 +70,7 @@ impl Error {
         Self::NoAnswer(error.without_url())
     }
 
-    /// Whether other requests would probably fail too. Responses that a single caller can cause are no outage.
+    /// Whether other requests would probably fail too. Responses that a single caller can cause are not an outage.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::NoAnswer(_) => true,

@@ -21,8 +21,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// `authorization` is the value of the header, `cookie` that of the cookie `R_SESS`. `token` is the token in the one of
-    /// them that Rancher uses, if its form is known.
+    /// `authorization` is the value of the header, `cookie` that of the cookie `R_SESS`. `token` is the token in the one that
+    /// Rancher uses, if its format is known.
     pub fn new(authorization: Option<&HeaderValue>, cookie: Option<&str>, token: Option<&str>) -> Self {
         let cookie = cookie.and_then(|value| HeaderValue::try_from(format!("R_SESS={value}")).ok());
         let (mut authorization, mut cookie) = (authorization.cloned(), cookie);
@@ -39,7 +39,7 @@ impl Session {
         self.authorization.as_ref().is_none_or(HeaderValue::is_empty) && self.cookie.is_none()
     }
 
-    /// Whether the token is a JSON Web Token, whose user only Rancher knows.
+    /// Whether the token is a JSON Web Token, whose user only Rancher can determine.
     pub fn is_jwt(&self) -> bool {
         self.is_jwt
     }
