@@ -1,5 +1,5 @@
 //! Composition root: assembles all modules into the server, and runs it. [`App`] in `app/server.rs` is the server without
-//! listeners, which tests build with a sandbox and a clock of their own; `app/run.rs` listens and stops.
+//! listeners, which tests build with a sandbox and their own clock; `app/run.rs` listens and stops.
 
 mod agent;
 mod beside;

@@ -45,7 +45,7 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Separate address of the health checks; `None` is off.
     pub health_listen: Option<SocketAddr>,
-    /// Where other servers connect to this one.
+    /// The listener for connections of other servers.
     pub internal_listen: Option<SocketAddr>,
     /// The same as other servers see it, `host:port`.
     pub internal_address: Option<String>,
@@ -61,7 +61,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins (`scheme://host[:port]`, lower case) whose pages may call the server.
     pub cors_origins: Vec<String>,
-    /// `enforce` or `advise`; `None` leaves it to the setting in the database.
+    /// `enforce` or `advise`; `None` uses the setting in the database.
     pub cluster_review: Option<String>,
     pub limits: Limits,
     /// Retention of audit records; `None` keeps them forever.

@@ -2,18 +2,18 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`api`] | HTTP; `api/meta` has the nine actions, one file each |
-//! | [`service`] | the use cases: what a caller may request |
+//! | [`api`] | HTTP; `api/meta` contains the nine actions, one file each |
+//! | [`service`] | the use cases, with the permissions of callers |
 //! | [`provision`] | the worker that reconciles clusters |
-//! | [`store`] | the database; the only SQL |
-//! | [`rancher`] | the client of a Rancher that this server runs beside |
+//! | [`store`] | the database, with all SQL |
+//! | [`rancher`] | the client of a Rancher beside which this server runs |
 //! | [`vault`] | encryption of stored secrets |
-//! | [`app`] | assembly of the server; [`cli`], [`config`] and [`telemetry`] around it |
+//! | [`app`] | the assembly of the server; [`cli`], [`config`] and [`telemetry`] support it |
 //!
-//! What knows nothing of the server is in crates of its own: `aks` (rules and decisions, pure), `azure` (the client of
+//! Code that is independent of the server is in its own crates: `aks` (rules and decisions, pure), `azure` (the client of
 //! Azure), `cluster-access` (the Kubernetes APIs of clusters), `agent` and `remotedialer` (the tunnel into private clusters),
-//! `serve` (the accept loop), `clock`, and `azure-sandbox` (the simulated Azure). `docs/architecture.md` lists who may use
-//! whom; a test compares it with the code.
+//! `serve` (the accept loop), `clock`, and `azure-sandbox` (the simulated Azure). `docs/architecture.md` lists the allowed
+//! dependencies, and a test compares them with the code.
 
 #![expect(unreachable_pub, reason = "in private modules, `pub` means: for the rest of the server")]
 
@@ -32,7 +32,7 @@ pub use self::api::openapi_json;
 pub use self::cli::main;
 pub use self::vault::{KeyRing, Vault};
 
-/// What tests and benchmarks use of the services. Everything else is private, so that the compiler reports dead code.
+/// The services for tests and benchmarks. Everything else is private, so that the compiler reports dead code.
 pub mod services {
     pub use crate::service::Caller;
     pub use crate::service::actor::Actor;

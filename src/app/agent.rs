@@ -1,4 +1,4 @@
-//! The agent as a program: its environment, its log and its health checks. Nothing of the server runs.
+//! The agent as a program: its environment, its log and its health checks. No part of the server runs.
 
 use std::collections::BTreeMap;
 use std::io;

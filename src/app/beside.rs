@@ -27,7 +27,7 @@ const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval of updating gauges.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Interval of requests that only show whether Rancher answers.
+/// The interval of requests that check whether Rancher responds.
 const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The services of the server, without listeners.
@@ -68,7 +68,7 @@ impl BesideRancher {
         api::rancher_router(self.state.clone(), self.catalog_host.as_deref())
     }
 
-    /// Sends a request to Rancher at the start and from time to time, and logs changes. Requests are served all the same.
+    /// Sends a request to Rancher at the start and at intervals, and logs changes. Requests are served in any case.
     fn watch_rancher(&self) {
         let (rancher, stop) = (self.rancher.clone(), self.stop.clone());
         self.background.spawn(async move {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agent::{Event, Network, Settings, Status};
 use azure_sandbox::{BuiltInImage, Container};
 
-/// The repository of the image, whatever its registry and tag.
+/// The repository of the image, in any registry and with any tag.
 const IMAGE: &str = "norman-aks";
 
 /// The image of the agent, for the options of a sandbox.

@@ -96,7 +96,7 @@ fn try_lock(path: &Path, clock: &Clock) -> io::Result<Attempt> {
                 return Ok(Attempt::Held { holder: holder.unwrap_or("an unknown process").to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(error),
-            // The file was removed in between; another server would lock a new one.
+            // The file was removed concurrently; another server would lock a new one.
             Ok(()) if !is_same_file(&file, path) => {}
             Ok(()) => {
                 if let Err(error) = write_holder(&mut file, clock) {

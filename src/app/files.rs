@@ -27,7 +27,7 @@ pub(super) fn write_private_parts(path: &Path, parts: &[&[u8]]) -> Result<(), Er
     let write = || -> io::Result<()> {
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        // An existing file keeps its mode otherwise.
+        // Opening an existing file does not change its mode.
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()?;

@@ -39,10 +39,10 @@ pub fn check_features(config: &Config) -> Result<(), Error> {
     if config.sandbox.is_some() && !cfg!(feature = "sandbox") { Err(Error::NoSandbox) } else { Ok(()) }
 }
 
-/// What every server has before it opens anything.
+/// The state of every server before it opens a listener or the database.
 pub(super) struct Startup {
     pub(super) stop: CancellationToken,
-    /// The most files that the process may open.
+    /// The maximum number of files that the process may open.
     pub(super) descriptors: u64,
     pub(super) metrics: Option<Metrics>,
     /// Warnings that are not worth the first line of the log.
@@ -231,7 +231,7 @@ impl Listeners {
         }
         let stop = self.stop.clone();
         self.running.spawn(async move {
-            // A listener that ends, for whatever reason, stops the others.
+            // A listener that ends for any reason stops the others.
             let _stop = stop.clone().drop_guard();
             serve::serve(listener, tls, router, stop, options).await
         });

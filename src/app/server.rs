@@ -31,7 +31,7 @@ use crate::telemetry;
 
 /// Interval of removing expired data.
 const CLEANUP_INTERVAL: Duration = Duration::from_hours(1);
-/// Interval of recording that this server is alive, and which keys it knows.
+/// The interval at which this server records that it is running, and the IDs of its keys.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval of looking for deleted registration tokens, on whichever server they were deleted.
 const REVOCATION_INTERVAL: Duration = Duration::from_secs(2);
@@ -68,7 +68,7 @@ pub struct Connectors {
     pub clusters: cluster_access::Options,
 }
 
-/// Access to Azure, or to the sandbox in its place.
+/// Connections to Azure, or to the sandbox.
 pub(super) fn connectors(sandbox: Option<&RunningSandbox>, clock: Clock) -> Connectors {
     match sandbox {
         Some(sandbox) => sandbox.connectors(clock),
@@ -155,7 +155,7 @@ impl App {
         self.agents.sessions().set_relay(Arc::new(ReplicaRelay::new(self.secrets.clone())));
     }
 
-    /// Closes streams and sessions, which have no end of their own, when the server begins to stop.
+    /// Closes streams and sessions, which do not end by themselves, when the server begins to stop.
     pub fn end_streams(&self) {
         self.kubernetes.close();
         self.cluster_events.close();
@@ -285,7 +285,7 @@ fn fixed_settings(config: &Config, instance: &str) -> Vec<(String, String)> {
     server_url.chain(review).chain([("install-uuid".to_owned(), instance.to_owned())]).collect()
 }
 
-/// The sandbox runs its agents itself. Elsewhere, only the administrator knows where clusters find the image.
+/// The sandbox provides its agents' image. Elsewhere, the administrator must set the image that clusters can pull.
 fn default_agent_image(config: &Config) -> String {
     let image = config.sandbox.as_ref().map(|_| concat!("norman-aks:", env!("CARGO_PKG_VERSION")));
     image.unwrap_or_default().to_owned()

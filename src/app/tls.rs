@@ -18,7 +18,7 @@ pub(super) struct TlsListener {
     pub(super) config: Arc<rustls::ServerConfig>,
     /// The server in kubeconfigs.
     pub(super) advertised: OverTls,
-    /// How to make kubeconfigs contain the authority, if they do not.
+    /// The remedy if kubeconfigs do not contain the authority.
     pub(super) remedy: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn listen(tls: &Tls) -> Result<TlsListener, Error> {
 /// The authority that clients have to trust, from the certificate file.
 ///
 /// # Errors
-/// If certificate or key is unusable.
+/// If the certificate or the key is unusable.
 pub fn check(tls: &Tls) -> Result<Authority, Error> {
     server_config(tls)?;
     authority(tls)
@@ -64,8 +64,8 @@ impl Authority {
         let Some(names) = certificates.last().and_then(|last| Names::from_der(last)) else {
             return Self::Missing;
         };
-        // A public chain ends below its root. Clients lack a root at the end, and an intermediate whose issuer the system
-        // does not trust.
+        // A public chain ends below its root. If the chain ends in a root, or in an intermediate whose issuer the system does
+        // not trust, clients need that last certificate.
         let is_root = names.issuer == names.subject;
         match certificates.len() {
             1 if !is_root => Self::Missing,
@@ -85,7 +85,7 @@ impl Authority {
         }
     }
 
-    /// How to make kubeconfigs contain the authority, if they do not.
+    /// The remedy if kubeconfigs do not contain the authority.
     pub fn remedy(&self, tls: &Tls) -> Option<String> {
         let file = tls.certificate.display();
         (*self == Self::Missing).then(|| {

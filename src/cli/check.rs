@@ -66,7 +66,7 @@ async fn tests(config: &Config) -> Vec<Test> {
     tests
 }
 
-/// Beside a Rancher there is no database, and Rancher must not lead back here.
+/// Beside a Rancher there is no database; checks that requests to Rancher do not return to this server.
 async fn tests_beside_rancher(config: &Config, settings: &config::Rancher) -> Vec<Test> {
     let started = Instant::now();
     let outcome = match app::rancher_client(settings) {

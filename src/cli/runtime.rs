@@ -1,4 +1,4 @@
-//! What the commands share: settings, log, asynchronous runtime and database.
+//! The common setup of commands: settings, log, asynchronous runtime and database.
 
 use std::io::{self, IsTerminal as _};
 use std::path::Path;

@@ -22,7 +22,7 @@ pub(super) struct Layers(BTreeMap<&'static str, SettingValue>);
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 impl Layers {
-    /// Collects values from flags, environment, file and defaults. An empty variable counts as unset.
+    /// Collects values from flags, environment, file and defaults. An empty variable is treated as unset.
     pub(super) fn collect(
         flags: &Flags,
         env: &BTreeMap<String, String>,
@@ -57,7 +57,7 @@ impl Layers {
         self.get(setting).map_or("", |value| value.text.as_str())
     }
 
-    /// Gives a setting its default, unless it has a value.
+    /// Sets the default of a setting, unless it has a value.
     pub(super) fn set_default(&mut self, setting: &Setting, text: impl FnOnce() -> String) {
         self.0.entry(setting.name).or_insert_with(|| SettingValue { text: text(), origin: Origin::Default });
     }

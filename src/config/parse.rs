@@ -107,7 +107,7 @@ pub(super) fn cluster_review(text: &str) -> Parsed<String> {
     keyword(text, &["enforce", "advise"].map(|word| (word, word.to_owned())), "enforce or advise")
 }
 
-/// Whether each use has an audit record of its own.
+/// Whether each use has a separate audit record.
 pub(super) fn audit_uses(text: &str) -> Parsed<bool> {
     keyword(text, &[("count", false), ("each", true)], "count or each")
 }

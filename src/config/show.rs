@@ -84,7 +84,7 @@ pub(super) fn mask_url(text: &str) -> String {
             .extend_pairs(pairs.iter().map(|(key, value)| (key, if is_secret(key) { MASK } else { value })));
         changed = true;
     }
-    // Without a password the spelling is unchanged: `sqlite:./a b.db` would come back encoded.
+    // Without a password the spelling is unchanged: `sqlite:./a b.db` would be encoded.
     if changed { url.into() } else { text.to_owned() }
 }
 

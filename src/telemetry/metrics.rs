@@ -188,7 +188,7 @@ fn describe() {
     metrics::gauge!("norman_aks_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
-/// `VmRSS` of `/proc/self/status` in bytes; `None` where there is no such file.
+/// `VmRSS` of `/proc/self/status` in bytes; `None` if there is no such file.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
