@@ -40,7 +40,7 @@ impl Access {
 /// An identity in a cluster.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// None: what the cluster shows to anonymous clients.
+    /// No identity: requests are anonymous.
     Anonymous,
     /// A bearer token.
     Token(SecretString),

@@ -1,7 +1,7 @@
-//! The sessions of agents: tunnels that agents inside clusters have opened to this server.
+//! The sessions of agents: tunnels that agents in clusters have opened to this server.
 //!
-//! A session is *proved* once the cluster's API has answered through it, over TLS that ends at the API. Only proved sessions
-//! are used for requests. So the holder of a stolen registration token can open sessions, but cannot attract requests.
+//! A session is *proved* after the cluster's API has responded through it, over TLS that ends at the API. Requests use only
+//! proved sessions, so the holder of a stolen registration token can open sessions, but receives no requests.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -99,7 +99,7 @@ impl AgentSessions {
             return Err(TooManySessions::Proved);
         }
         if sessions.len() - proved >= MAX_UNPROVED {
-            // The holder of a stolen token must not keep the cluster's own agent out.
+            // The holder of a stolen token must not block the cluster's own agent.
             let oldest = sessions.iter().find(|session| !session.is_proved());
             let oldest = oldest.filter(|session| session.reserved_at.elapsed() >= FIRST_PROOF_TIMEOUT);
             let Some(oldest) = oldest.cloned() else { return Err(TooManySessions::Unproved) };
@@ -124,7 +124,7 @@ impl AgentSessions {
     pub fn usable(&self, cluster_id: &str) -> Vec<Arc<AgentSession>> {
         let mut sessions = self.open_sessions(cluster_id);
         sessions.retain(|session| session.is_proved());
-        // Newer ones first: an agent that connected again may have left an old session behind.
+        // Newer sessions first: an agent that reconnected may have left an old session open.
         sessions.sort_by_key(|session| (session.is_doubtful(), std::cmp::Reverse(session.id)));
         sessions
     }
@@ -273,7 +273,7 @@ impl AgentSession {
         self.session.get().is_some_and(|session| !session.is_closed())
     }
 
-    /// Whether the peer is silent for longer than a healthy one.
+    /// Whether the peer has been silent for longer than `MAX_SILENCE`.
     pub fn is_silent(&self) -> bool {
         self.session.get().is_some_and(|session| session.last_heard().elapsed() > MAX_SILENCE)
     }
@@ -300,7 +300,7 @@ impl AgentSession {
 impl SessionSlot {
     /// Adds the session, after the upgrade.
     pub fn attach(&self, session: Session) -> Arc<AgentSession> {
-        // A slot is filled once. A second session would be dropped, which closes it.
+        // A slot is filled once. A second session would be dropped, and so closed.
         let _ = self.session.session.set(session);
         Arc::clone(&self.session)
     }
@@ -434,7 +434,7 @@ mod tests {
         let mut gained = sessions.set_servers(servers.clone());
         gained.sort();
         assert_eq!(gained, ["c", "d"]);
-        assert!(!sessions.has_usable("c"), "there is no relay to them");
+        assert!(!sessions.has_usable("c"), "there is no relay");
         sessions.set_relay(Arc::new(UnreachableRelay));
         assert!(sessions.has_usable("c") && !sessions.has_usable("e"));
         sessions.note_server_failure("one:1", "c");

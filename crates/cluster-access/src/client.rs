@@ -49,13 +49,13 @@ const MAX_IDLE_CONNECTIONS: usize = 16;
 /// The time limit for opening a connection through an agent, and for the first response.
 const TUNNEL_LIMIT: Duration = Duration::from_secs(8);
 
-/// The time after which a request that can be made twice is also sent through another session.
+/// The delay after which a repeatable request is also sent through another session.
 const HEDGE_DELAY: Duration = Duration::from_secs(3);
 
-/// The size limit of responses that the server itself reads. A page of nodes has less than a tenth of it.
+/// The size limit of responses that the server itself reads. A page of nodes is less than a tenth of it.
 const MAX_RESPONSE_LEN: usize = 16 * 1024 * 1024;
 
-/// What all clients share.
+/// The settings and state that all clients share.
 pub(super) struct Connectors {
     direct: Connector,
     /// The proxies of the environment; `None` if a resolver replaces DNS.
@@ -87,7 +87,7 @@ struct Inner {
 }
 
 impl ClusterClient {
-    /// Sends nothing.
+    /// Creates a client without sending a request.
     pub(super) fn new(connectors: &Connectors, access: &Access) -> Result<Self, Error> {
         hosts::check(&access.endpoint).map_err(|why| Error::endpoint(&access.endpoint, why))?;
         let (host, authority) = authority(&access.endpoint)?;
@@ -116,7 +116,7 @@ impl ClusterClient {
         &self.inner.host
     }
 
-    /// How the cluster was last reached.
+    /// The path of the last successful request.
     pub(super) fn path(&self) -> Option<Path> {
         self.inner.routes.preferred()
     }
@@ -135,7 +135,7 @@ impl ClusterClient {
         response.map_err(|error| Error::from_transport(self.host(), &error))
     }
 
-    /// Sends a request by the route that works, and by another one if it was not received, or if it can be made twice.
+    /// Sends a request by the route that works. Tries another route if the cluster did not receive it, or if it is repeatable.
     async fn send(
         &self,
         request: &ReplayableRequest,
@@ -143,7 +143,7 @@ impl ClusterClient {
     ) -> Result<Response<Incoming>, legacy::Error> {
         let routes = &self.inner.routes;
         let route = routes.choose(|route| self.probe(route)).await;
-        // A caller that gives up has waited too long: the next request compares the routes again.
+        // If the caller gives up, the route was too slow: the next request compares the routes again.
         let unanswered = Unanswered { routes, route: Some(&route), started: Instant::now() };
         let first = self.send_on(&route, request, headers);
         let (outcome, is_second) = match routes.other_tunnel(&route) {
@@ -174,20 +174,20 @@ impl ClusterClient {
                 routes.worked(&other);
                 Ok(response)
             }
-            // That a private cluster cannot be reached directly is no news.
+            // The error of the direct route to a private cluster is expected.
             Err(_) if other.is_direct() => Err(error),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether the API of the cluster answers by this route. A response of any status is an answer: the cluster has proved
-    /// in the TLS handshake that it is the one.
+    /// Whether the cluster's API responds by this route, with any status: the TLS handshake has proved that it is the right
+    /// cluster.
     pub(super) async fn probe(&self, route: Route) -> bool {
         let request = ReplayableRequest::new(Request::get("/version").body(Empty::new()).unwrap_or_default());
         self.send_on(&route, &request, &HeaderMap::new()).await.is_ok()
     }
 
-    /// Whether the API of the cluster answers through a session.
+    /// Whether the cluster's API responds through a session.
     pub(super) async fn probe_session(&self, session: &Arc<AgentSession>) -> bool {
         match self.inner.routes.through(session) {
             Some(route) => timeout(TUNNEL_LIMIT, self.probe(route)).await.unwrap_or(false),
@@ -233,7 +233,7 @@ impl ClusterClient {
     }
 }
 
-/// Marks a route as failed when the request is given up after a while without an answer.
+/// Marks a route as failed if the request is dropped after a while without a response.
 struct Unanswered<'a> {
     routes: &'a Routes,
     route: Option<&'a Route>,
@@ -254,7 +254,7 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// Whether a request failed because of its client: the body that it sends broke off, or is too large.
+/// Whether a request failed because of its client: its body was aborted or is too large.
 fn is_of_client(error: &legacy::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -266,7 +266,7 @@ fn is_of_client(error: &legacy::Error) -> bool {
     false
 }
 
-/// The outcome of `first`. If it takes long, `second` starts too, and the first success counts. Returns whether it is that of
+/// The outcome of `first`. If it is slow, `second` starts too, and the first success is returned, with whether it is that of
 /// `second`.
 async fn hedged<T, E, S>(
     mut first: impl Future<Output = Result<T, E>> + Unpin,
@@ -275,7 +275,7 @@ async fn hedged<T, E, S>(
 where
     S: Future<Output = Result<T, E>> + Unpin,
 {
-    // A failure is returned at once, because the caller knows whether and where to try again.
+    // Return a failure immediately: the caller decides whether and where to retry.
     if let Ok(outcome) = timeout(HEDGE_DELAY, &mut first).await {
         return (outcome, false);
     }
@@ -357,7 +357,7 @@ fn pooled<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> Channel {
     BoxCloneSyncService::new(client)
 }
 
-/// The same through a proxy of the environment. The proxy resolves the name, which was already checked.
+/// A channel through a proxy of the environment. The proxy resolves the host name, which was already checked.
 fn proxied(config: &kube::Config, host: &str, proxy: &Intercept, limit: Duration) -> Result<Channel, Error> {
     let uri = proxy.uri();
     if !matches!(uri.scheme_str(), Some("http" | "https")) {

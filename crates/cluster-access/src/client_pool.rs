@@ -1,4 +1,4 @@
-//! The clients of clusters: one for each endpoint, replaced when the access changes.
+//! A cache of clients, one for each endpoint. A client is replaced when the access changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::options::Options;
 
 const MAX_CLIENTS: u64 = 256;
 
-/// Clients that are not used for this long are dropped, with their secrets.
+/// Clients that are unused for this long are dropped, with their secrets.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
 pub(super) struct ClientPool {
     connectors: Connectors,
     clients: Cache<Url, Arc<(Access, ClusterClient)>>,
-    /// Held while a client is made, so that concurrent requests share it.
+    /// Held while a client is created, so that concurrent requests share it.
     making: Mutex<()>,
 }
 
@@ -34,8 +34,8 @@ impl ClientPool {
         Self { connectors: Connectors::new(options), clients, making: Mutex::default() }
     }
 
-    /// The client for this access. A client with another authority or secret is replaced: two identities of one cluster are
-    /// in use only while a new one is tried.
+    /// The client for this access. Replaces a client with another authority or secret: a cluster has two identities only while a
+    /// new one is being tried.
     pub(super) fn get(&self, access: &Access) -> Result<ClusterClient, Error> {
         if let Some(client) = self.cached(access) {
             return Ok(client);

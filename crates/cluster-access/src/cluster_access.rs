@@ -1,4 +1,4 @@
-//! What the server does in clusters.
+//! Operations in clusters.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,12 +40,12 @@ pub struct ClusterInfo {
 pub struct ForwardOptions {
     /// The time limit for the head of the response.
     pub limit: Duration,
-    /// Whether an application in the cluster responds, and not Kubernetes. Kubernetes' 401 is about this server's access; an
-    /// application's is for the client.
+    /// Whether an application in the cluster responds, and not Kubernetes. A 401 of Kubernetes is about this server's access; a
+    /// 401 of an application is for the client.
     pub leads_inside: bool,
 }
 
-/// The user as whom a request is made inside a cluster.
+/// The user that a request impersonates in a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct ImpersonatedUser<'a> {
     /// The name of the user.
@@ -79,7 +79,7 @@ struct Inner {
 }
 
 impl ClusterAccess {
-    /// Sends nothing. Reads the proxies of the environment, as the client of Azure does.
+    /// Creates the clients without sending a request. Reads the proxies of the environment, as the client of Azure does.
     pub fn new(options: Options) -> Self {
         let Options { facts_limit, account_limit, roles_limit, nodes_limit, .. } = options;
         let sessions = options.sessions.clone();
@@ -96,17 +96,17 @@ impl ClusterAccess {
         }
     }
 
-    /// The sessions of agents, through which clusters are reached that this server cannot reach itself.
+    /// The sessions of agents. Clusters that this server cannot reach directly are reached through them.
     pub fn sessions(&self) -> &AgentSessions {
         &self.inner.sessions
     }
 
-    /// How a cluster was last reached; `None` if that is unknown, or has just failed.
+    /// The path by which a cluster was last reached; `None` if it is unknown, or the last attempt failed.
     pub fn path(&self, access: &Access) -> Option<Path> {
         self.inner.clients.get(access).ok()?.path()
     }
 
-    /// Whether the API of the cluster answers through this session of an agent.
+    /// Whether the cluster's API responds through this session of an agent.
     pub async fn answers_through(&self, session: &Arc<AgentSession>, access: &Access) -> bool {
         match self.inner.clients.get(access) {
             Ok(client) => client.probe_session(session).await,
@@ -118,7 +118,7 @@ impl ClusterAccess {
         Ok(self.inner.clients.get(access)?.kube())
     }
 
-    /// Reads version and number of nodes, which needs a cluster that can be reached and accepts this server's access.
+    /// Reads the version and the number of nodes. The cluster must be reachable and accept this server's access.
     pub async fn info(&self, access: &Access) -> Result<ClusterInfo, Error> {
         let kube = self.kube(access)?;
         let reading = async {
@@ -148,13 +148,13 @@ impl ClusterAccess {
         kube.within(self.inner.facts_limit, access_review::check(&kube)).await
     }
 
-    /// Removes the service account that earlier versions used, with its token and binding. May be repeated.
+    /// Deletes the service account that earlier versions used, with its token and binding. Idempotent.
     pub async fn remove_service_account(&self, access: &Access) -> Result<(), Error> {
         let kube = self.kube(access)?;
         kube.within(self.inner.account_limit, service_account::remove(&kube)).await
     }
 
-    /// Applies the objects of the cluster agent's manifest, and takes over fields of other managers.
+    /// Applies the objects of the cluster agent's manifest. Takes over fields of other field managers.
     ///
     /// # Errors
     /// [`Error::Foreign`] if another server deployed the cluster's agent: nothing is changed then.
@@ -163,8 +163,8 @@ impl ClusterAccess {
         kube.within(self.inner.account_limit, manifest::apply(&kube, objects)).await
     }
 
-    /// Deletes what this server created in a cluster: the roles and bindings that it maintains, then the agent of an
-    /// installation, through which the requests may pass. The agent's namespace stays. May be repeated.
+    /// Deletes the objects that this server created in a cluster: the roles and bindings that it maintains, then the agent of an
+    /// installation, through which the requests may pass. The agent's namespace remains. Idempotent.
     pub async fn remove_objects(&self, access: &Access, installation: &str) -> Result<(), Error> {
         let kube = self.kube(access)?;
         kube.within(self.inner.roles_limit, async {
@@ -175,7 +175,7 @@ impl ClusterAccess {
         .await
     }
 
-    /// Deletes secrets in the namespace of the cluster agent. May be repeated.
+    /// Deletes secrets in the namespace of the cluster agent. Idempotent.
     pub async fn delete_agent_secrets(&self, access: &Access, names: &[String]) -> Result<(), Error> {
         let kube = self.kube(access)?;
         kube.within(self.inner.account_limit, manifest::delete_secrets(&kube, names)).await
@@ -205,8 +205,8 @@ impl ClusterAccess {
         kube.within(self.inner.roles_limit, watch::open(&kube, state, duration)).await
     }
 
-    /// Removes users from all bindings of a cluster that name them; a binding without other subjects is deleted. Bindings of
-    /// groups and service accounts stay.
+    /// Removes users from all bindings of a cluster; a binding without other subjects is deleted. Bindings of groups and service
+    /// accounts are unchanged.
     pub async fn remove_users(
         &self,
         access: &Access,
@@ -220,10 +220,10 @@ impl ClusterAccess {
     /// cluster, or not for the client, are dropped, and `Location` becomes a path in the cluster. After
     /// [`Error::is_access_rejected`] the request can be forwarded again with other access.
     ///
-    /// Only for callers with a bearer token: a WebSocket gets the cluster's own origin, whatever page opened it, and browsers
-    /// do not send bearer tokens by themselves.
+    /// Only for callers with a bearer token. A WebSocket request gets the cluster's own origin, regardless of the page that
+    /// opened it; this is safe because browsers never send bearer tokens automatically.
     ///
-    /// Dropping the response, or the future, ends the request.
+    /// Dropping the response or the future aborts the request.
     pub async fn forward(
         &self,
         access: &Access,

@@ -32,10 +32,10 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A future of any type.
 pub type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// Firewalls and load balancers drop silent connections; a watch may be silent for long.
+/// Firewalls and load balancers drop idle connections, and a watch may be idle for a long time.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// The time limit for the first bytes of a cluster through an agent.
+/// The time limit for the first bytes from a cluster through an agent.
 const TUNNEL_RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// rustls reads 4 KiB at a time, which without a buffer is a system call each.
@@ -54,7 +54,7 @@ impl Connector {
     }
 }
 
-/// Configures connections that carry TLS and may be silent for long.
+/// Configures connections that carry TLS and may be idle for a long time.
 pub(super) fn configure<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> {
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -186,7 +186,7 @@ pub(super) enum TunnelConnector {
 }
 
 impl TunnelConnector {
-    /// Always connects to `api`, the address that Azure gave. No other source may choose the target of an agent.
+    /// Always connects to `api`, the address from Azure. No other source may choose the target of an agent.
     pub(super) fn through_session(session: Session, api: &Authority) -> Self {
         Self::Session { session, address: format!("{}:{}", api.host(), hosts::PORT) }
     }
@@ -205,7 +205,7 @@ impl Service<Uri> for TunnelConnector {
         match self {
             Self::Session { session, address } => {
                 let mut options = session.dial_options();
-                // TLS runs inside, where the cluster answers at once.
+                // TLS is inside the tunnel, where the cluster responds immediately.
                 options.response_timeout = Some(TUNNEL_RESPONSE_LIMIT);
                 let dialed = session.dial_with("tcp", address, options);
                 Box::pin(std::future::ready(dialed.map(Tunneled::boxed).map_err(Into::into)))
@@ -218,7 +218,7 @@ impl Service<Uri> for TunnelConnector {
     }
 }
 
-/// The system's DNS, without addresses that are not allowed.
+/// The system's DNS without disallowed addresses.
 #[derive(Clone)]
 pub(super) struct CheckedDns;
 
@@ -247,7 +247,7 @@ fn allowed(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> 
     if allowed.is_empty() { Err(ConnectError::AddressRejected(first)) } else { Ok(allowed) }
 }
 
-/// The kind of a DNS error, which the standard library has only in the text of the C library. It is not translated here.
+/// Converts a DNS error. The standard library reports its kind only in the message of the C library, which is not localized.
 fn lookup_error(error: io::Error) -> ConnectError {
     const NO_SUCH_NAME: [&str; 5] = [
         "Name or service not known",

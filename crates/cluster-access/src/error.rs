@@ -27,7 +27,7 @@ pub enum Error {
     /// The named authority, certificate, key or token is invalid.
     #[error("{0} of the cluster cannot be used")]
     Material(&'static str),
-    /// The name does not exist; outside their network, this is so for private clusters.
+    /// The host name does not exist. Names of private clusters exist only in their own network.
     #[error("the host name {host} cannot be resolved")]
     NameUnknown {
         /// The host.
@@ -50,7 +50,7 @@ pub enum Error {
         /// The first of its addresses.
         address: IpAddr,
     },
-    /// No connection.
+    /// The connection failed.
     #[error("the cluster at {host} cannot be reached: {reason}")]
     Unreachable {
         /// The host.
@@ -66,7 +66,7 @@ pub enum Error {
         /// The error of rustls.
         reason: String,
     },
-    /// No response within the time limit.
+    /// The cluster did not respond within the time limit.
     #[error("no answer from {host} within {} s", after.as_secs())]
     TimedOut {
         /// The host.
@@ -87,7 +87,7 @@ pub enum Error {
         /// Its message, truncated.
         message: String,
     },
-    /// An object with the name of ours belongs to another server.
+    /// An object with the same name belongs to another server.
     #[error("the {object} in the cluster at {host} was deployed by another server, and is left alone")]
     Foreign {
         /// The host.
@@ -95,7 +95,7 @@ pub enum Error {
         /// Kind, namespace and name.
         object: String,
     },
-    /// The response of the cluster cannot be parsed.
+    /// The cluster's response cannot be parsed.
     #[error("{host} answers something unreadable: {what}")]
     Unreadable {
         /// The host.
@@ -105,7 +105,7 @@ pub enum Error {
     },
 }
 
-/// The error of a request body that is too large; the request then fails with [`Error::BodyTooLarge`].
+/// A request body is too large; the request then fails with [`Error::BodyTooLarge`].
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the body of the request is too large")]
 pub struct BodyTooLarge;
@@ -130,7 +130,7 @@ impl Error {
         matches!(self, Self::TimedOut { .. })
     }
 
-    /// Whether there was no connection, or no response.
+    /// Whether there was no connection or no response.
     pub fn is_unanswered(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
     }
@@ -145,7 +145,7 @@ impl Error {
         matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED, .. })
     }
 
-    /// Whether the cluster rejects this server's access, or is another cluster: new access may help. The request was not
+    /// Whether the cluster rejects this server's access, or is another cluster, so that new access may help. The request was not
     /// executed.
     pub fn is_access_rejected(&self) -> bool {
         self.is_unauthorized() || self.is_untrusted() || self.is_name_unknown()
@@ -183,7 +183,8 @@ impl Error {
     }
 }
 
-/// A connection that this server did not open. It passes through the layers of the HTTP client and is recognized by its type.
+/// A connection that this server refused to open, or could not. It passes through the layers of the HTTP client, where it is
+/// recognized by its type.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("{NOT_AN_AKS_HOST}")]
@@ -207,7 +208,7 @@ impl ConnectError {
             Self::ForeignHost => Error::Endpoint { host, why: NOT_AN_AKS_HOST },
             Self::Port => Error::Endpoint { host, why: NOT_THE_PORT },
             Self::NameUnknown => Error::NameUnknown { host },
-            // The error itself belongs to the chain in which it was found.
+            // The original error stays in the chain in which it was found.
             Self::NameLookup(source) => {
                 Error::NameLookup { host, source: io::Error::new(source.kind(), source.to_string()) }
             }

@@ -28,7 +28,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Headers for this server, in addition to [`DROPPED_PREFIXES`]. The HTTP client sets the length again.
+/// Headers that are meant for this server, in addition to [`DROPPED_PREFIXES`]. The HTTP client sets the length itself.
 const DROPPED: [HeaderName; 12] = [
     AUTHORIZATION,
     COOKIE,
@@ -44,12 +44,12 @@ const DROPPED: [HeaderName; 12] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
-/// `x-remote-`: an authenticating proxy of Kubernetes names users in these headers.
+/// Includes `x-remote-`, with which an authenticating proxy of Kubernetes names users.
 const DROPPED_PREFIXES: [&str; 5] = ["impersonate-", "x-forwarded-", "x-remote-", "x-api-", "sec-fetch-"];
 
-/// The headers of a response that pass: those of Kubernetes itself, and those that describe a body. The same applies to
-/// applications behind `…/proxy/`: the creator of a pod chooses its headers, which would be taken for this server's.
-/// `X-Accel-Redirect`, for example, makes nginx serve files of its own machine.
+/// The response headers that are forwarded: those of Kubernetes, and those that describe a body. They also apply to
+/// applications behind `…/proxy/`, whose headers the creator of a pod chooses and clients would attribute to this server.
+/// `X-Accel-Redirect`, for example, makes nginx serve local files.
 const RESPONSE_HEADERS: [HeaderName; 25] = [
     ACCEPT_RANGES,
     ALLOW,
@@ -82,7 +82,7 @@ const RESPONSE_HEADERS: [HeaderName; 25] = [
 ];
 const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
 
-/// A bearer token among the protocols of a WebSocket, which Kubernetes accepts.
+/// A bearer token in the list of WebSocket protocols, which Kubernetes accepts.
 const TOKEN_AS_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// The protocols to which a connection may change: those of `exec`, `attach`, `cp` and `port-forward`.
@@ -124,7 +124,7 @@ pub(super) fn to_client(headers: &mut HeaderMap, host: &str, path: &Uri, leads_i
         headers.remove(name);
     }
     if leads_inside {
-        // As Kubernetes itself. Otherwise an application could make a shared cache keep responses that need a token.
+        // As in Kubernetes. Otherwise an application could make a shared cache store responses that require a token.
         headers.remove(EXPIRES);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }
@@ -132,7 +132,7 @@ pub(super) fn to_client(headers: &mut HeaderMap, host: &str, path: &Uri, leads_i
     set_upgrade(headers, upgrade);
 }
 
-/// Makes `Location` an absolute path in the cluster; one that leads elsewhere is dropped.
+/// Makes `Location` an absolute path in the cluster, or drops it if it leads elsewhere.
 fn keep_inside(headers: &mut HeaderMap, host: &str, path: &Uri) {
     let Some(location) = headers.remove(LOCATION) else { return };
     let inside = Url::parse(&format!("https://{host}{path}")).ok();
@@ -167,7 +167,7 @@ fn drop_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
     }
 }
 
-/// Browsers put this server's token there; the cluster must not get it.
+/// Removes tokens: browsers send this server's token as a protocol, and the cluster must not get it.
 fn hide_tokens(headers: &mut HeaderMap) {
     let is_text = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().all(|value| value.to_str().is_ok());
     let hidden = words(headers, &SEC_WEBSOCKET_PROTOCOL).any(|word| word.starts_with(TOKEN_AS_PROTOCOL));

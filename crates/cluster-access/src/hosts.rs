@@ -50,7 +50,7 @@ pub(super) fn is_aks(name: &str) -> bool {
     before.is_some_and(|before| before.split('.').all(is_label))
 }
 
-/// Whether connections to an address from DNS are allowed. Private addresses are those of private clusters.
+/// Whether connections to an address from DNS are allowed. Private clusters have private addresses.
 pub(super) fn is_allowed_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_allowed_v4(address),

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 
-/// Messages of a cluster are truncated to this number of characters.
+/// The maximum length of a cluster's message, in characters; longer ones are truncated.
 const MAX_MESSAGE_LEN: usize = 500;
 
 /// A Kubernetes client whose errors name the cluster.

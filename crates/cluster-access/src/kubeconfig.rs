@@ -1,6 +1,6 @@
 //! Parses kubeconfigs of Azure: the endpoint, the authority and the sign-in of the current context.
 //!
-//! Programs, files and proxies in it are not used, and `insecure-skip-tls-verify` is ignored.
+//! Commands, files and proxies in it are not used, and `insecure-skip-tls-verify` is ignored.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -41,7 +41,7 @@ impl Kubeconfig {
     /// Parses a kubeconfig.
     ///
     /// # Errors
-    /// [`Error::Kubeconfig`] names what is missing and quotes nothing. [`Error::Endpoint`] if the host is not one of AKS.
+    /// [`Error::Kubeconfig`] names the missing part and quotes nothing. [`Error::Endpoint`] if the host is not one of AKS.
     pub fn parse(text: &SecretString) -> Result<Self, Error> {
         // The parser's error could quote a secret.
         let config =
@@ -84,8 +84,8 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text.trim()).ok().filter(|bytes| !bytes.is_empty())
 }
 
-/// The sign-in of a user. A certificate is preferred to a token, because its expiry is known; Azure gives administrators
-/// both.
+/// The sign-in of a user. A certificate is preferred to a token, because its expiry can be read. Kubeconfigs of
+/// administrators contain both.
 fn sign_in(user: &form::AuthInfo) -> Result<SignIn, Error> {
     if let Some(certificate) = user.client_certificate_data.as_deref().filter(|text| !text.is_empty()) {
         let certificate = decode(certificate).ok_or(invalid("has an unreadable client certificate"))?;
@@ -113,7 +113,7 @@ fn is_kubelogin(exec: &form::ExecConfig) -> bool {
     command.rsplit(['/', '\\']).next().is_some_and(|name| matches!(name, "kubelogin" | "kubelogin.exe"))
 }
 
-/// The value of an argument, written as one word (`--name=value`) or as two.
+/// The value of an argument, in the form `--name=value` or `--name value`.
 fn argument<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
     let mut rest = arguments.iter().map(String::as_str);
     while let Some(word) = rest.next() {
@@ -142,7 +142,7 @@ fn entra(server_id: Option<&str>, tenant_id: Option<&str>) -> Result<SignIn, Err
 mod tests {
     use super::*;
 
-    /// As Azure writes it, with a user of one's own.
+    /// A kubeconfig in Azure's format with the given user.
     fn kubeconfig(user: &str) -> SecretString {
         let ca = BASE64_STANDARD.encode("-----BEGIN CERTIFICATE-----");
         let user: String = user.lines().flat_map(|line| ["    ", line, "\n"]).collect();

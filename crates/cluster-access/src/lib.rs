@@ -1,9 +1,9 @@
-//! Access to the Kubernetes APIs of AKS clusters: their version, nodes and rights, and requests of users, forwarded as those
-//! users. Knows neither Azure nor callers.
+//! Access to the Kubernetes APIs of AKS clusters: version, nodes, rights, and forwarded requests that impersonate users.
+//! Independent of Azure and of callers.
 //!
 //! A cluster is reached directly, or through the tunnel of an agent inside it (`agents`, `routes`).
 //!
-//! Connects to hosts of AKS only (`hosts`), and verifies a cluster with the certificate authority from Azure.
+//! Connects only to hosts of AKS (`hosts`), and verifies clusters with the certificate authority from Azure.
 
 #![warn(missing_docs)]
 

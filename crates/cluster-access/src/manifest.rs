@@ -1,4 +1,4 @@
-//! Applies the objects of the cluster agent's manifest, and deletes them. Only the kinds of that manifest are known.
+//! Applies and deletes the objects of the cluster agent's manifest. Supports only the kinds of that manifest.
 
 use aks::registration::{INSTALLATION, NAMESPACE};
 use http::StatusCode;
@@ -15,14 +15,14 @@ const FIELD_MANAGER: &str = "norman-aks";
 const DEPLOYMENT: &str = "Deployment";
 const NAMESPACE_KIND: &str = "Namespace";
 
-/// The kinds of the objects in the namespace, in the order of their deletion. The requests may pass through the agent itself,
-/// which ends with its deployment.
+/// The kinds of the objects in the namespace, in the order of their deletion. The deployment is last, because the requests may
+/// pass through the agent itself.
 const DELETED: [&str; 4] = ["Secret", "NetworkPolicy", "ServiceAccount", DEPLOYMENT];
 
-/// Applies the objects in their order with server-side apply. Objects of other field managers are taken over.
+/// Applies the objects in their order with server-side apply. Takes over fields of other field managers.
 ///
 /// # Errors
-/// [`Error::Foreign`] if the cluster has an agent that another server deployed: nothing is changed then.
+/// [`Error::Foreign`] if the cluster has an agent that another server deployed; nothing is changed then.
 pub(super) async fn apply(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
     check_owner(kube, objects).await?;
     for object in objects {
@@ -34,8 +34,8 @@ pub(super) async fn apply(kube: &KubeClient, objects: &[Value]) -> Result<(), Er
     Ok(())
 }
 
-/// Deletes the objects of an installation, by their label. The namespace stays: other programs use it too, and Kubernetes cannot
-/// delete it only if it is empty.
+/// Deletes the objects of an installation, by their label. The namespace remains: other programs use it too, and Kubernetes has
+/// no request that deletes a namespace only if it is empty.
 pub(super) async fn delete(kube: &KubeClient, installation: &str) -> Result<(), Error> {
     let labeled = ListParams::default().labels(&format!("{INSTALLATION}={installation}"));
     for kind in DELETED {

@@ -9,10 +9,10 @@ use kube::api::ListParams;
 use crate::error::Error;
 use crate::kube_client::KubeClient;
 
-/// The page size for counting, and the number of pages: AKS has at most 5,000 nodes.
+/// The page size for counting, and the maximum number of pages: AKS has at most 5,000 nodes.
 const COUNTED_PAGE: u32 = 500;
 const MAX_COUNTED_PAGES: usize = 20;
-/// Complete nodes list their images, so their pages are shorter.
+/// Complete nodes contain lists of images, so their pages are shorter.
 const PAGE: u32 = 100;
 const MAX_PAGES: usize = 100;
 

@@ -13,6 +13,6 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> RelayStream for T {}
 
 /// Connects to clusters through other servers.
 pub trait Relay: Send + Sync {
-    /// Asks the server at `address` for a connection to the API of a cluster, through a session of that server only.
+    /// Connects to the API of a cluster through the server at `address`, which uses only its own sessions.
     fn connect(&self, address: &str, cluster_id: &str) -> BoxFuture<Box<dyn RelayStream>, io::Error>;
 }

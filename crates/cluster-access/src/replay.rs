@@ -1,4 +1,4 @@
-//! A request to a cluster that can be repeated: a short body is kept while it is sent.
+//! Requests to a cluster that can be repeated: short bodies are buffered while they are sent.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::connector::BoxError;
 use crate::headers;
 use crate::tunnel::Protocol;
 
-/// Longer bodies are not kept: nearly every object is smaller, and there are many concurrent requests.
+/// Longer bodies are not buffered: nearly all objects are smaller, and there are many concurrent requests.
 const MAX_REPLAY_LEN: usize = 256 * 1024;
 
 /// A client's request.
@@ -27,7 +27,7 @@ pub struct ReplayableRequest {
 }
 
 impl ReplayableRequest {
-    /// Takes a request whose URI has path and query in the cluster.
+    /// Takes a request whose URI is a path and query in the cluster.
     pub fn new<B>(mut request: Request<B>) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -36,7 +36,7 @@ impl ReplayableRequest {
         let near =
             headers::upgrade(request.headers()).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         request.extensions_mut().clear();
-        // The connection to the cluster decides on the version.
+        // The connection to the cluster determines the version.
         *request.version_mut() = Version::default();
         let (head, body) = request.into_parts();
         let body: BoxedBody = body.map_err(Into::into).boxed_unsync();
@@ -50,7 +50,7 @@ impl ReplayableRequest {
         !lock(&self.source).lost
     }
 
-    /// Whether it does no harm to send the request twice at the same time.
+    /// Whether the request may be sent twice at the same time.
     pub(super) fn is_harmless(&self) -> bool {
         let is_empty = lock(&self.source).total.exact() == Some(0);
         is_empty && self.near.is_none() && matches!(*self.head.method(), Method::GET | Method::HEAD)
@@ -66,7 +66,7 @@ impl ReplayableRequest {
         self.head.uri()
     }
 
-    /// The request, from its beginning. Earlier attempts fail.
+    /// The request from its beginning. Aborts earlier attempts.
     pub(super) fn attempt(&self) -> Request<BoxedBody> {
         let attempt = {
             let mut source = lock(&self.source);
@@ -84,7 +84,7 @@ struct Source {
     total: SizeHint,
     seen: Vec<Bytes>,
     seen_len: usize,
-    /// Whether something was read and not kept in `seen`.
+    /// Whether data was read that `seen` does not contain.
     lost: bool,
     /// The number of the latest attempt.
     attempt: u32,
@@ -109,11 +109,11 @@ fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
     source.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The body of one attempt: the kept frames, then the rest.
+/// The body of one attempt: the buffered frames, then the rest.
 struct AttemptBody {
     source: Arc<Mutex<Source>>,
     attempt: u32,
-    /// The index of the next kept frame.
+    /// The index of the next buffered frame.
     next: usize,
     sent: u64,
 }
@@ -128,7 +128,7 @@ impl Body for AttemptBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let mut source = lock(&this.source);
-        // Only one attempt may wait for the client; the cluster has answered the earlier ones.
+        // Only one attempt may read from the client. Earlier attempts already have a response.
         if source.attempt != this.attempt {
             return Poll::Ready(Some(Err("the request is sent again".into())));
         }
@@ -189,9 +189,9 @@ mod tests {
         }
         assert!(request.can_repeat());
         let second = request.attempt();
-        assert!(first.frame().await.unwrap().is_err(), "the first attempt is over");
+        assert!(first.frame().await.unwrap().is_err(), "the first attempt has ended");
         assert_eq!(len(second).await, Ok(5_000));
-        assert_eq!(len(request.attempt()).await, Ok(5_000), "a third one, all from memory");
+        assert_eq!(len(request.attempt()).await, Ok(5_000), "a third attempt, all from the buffer");
     }
 
     #[tokio::test]

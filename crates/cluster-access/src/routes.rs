@@ -89,7 +89,7 @@ impl Route {
     }
 }
 
-/// Makes the connections of a route through a session.
+/// Creates the connections of a route through a session.
 pub(super) type Secure = Box<dyn Fn(TunnelConnector) -> Result<Channel, Error> + Send + Sync>;
 
 /// The routes to one cluster.
@@ -147,7 +147,7 @@ impl Routes {
         if !has_just_failed {
             *failed_at = Some(Instant::now());
         }
-        // The error of a request through the tunnel says more: the cluster has an agent because it is private.
+        // The error of a request through the tunnel is more helpful: the cluster has an agent because it is private.
         self.tunnels().into_iter().next().unwrap_or_else(|| self.direct())
     }
 
@@ -156,7 +156,7 @@ impl Routes {
         *lock(&self.preferred)
     }
 
-    /// Records that the cluster has answered.
+    /// Records that the cluster has responded.
     pub(super) fn worked(&self, route: &Route) {
         let mut preferred = lock(&self.preferred);
         if preferred.is_none() {
@@ -164,7 +164,7 @@ impl Routes {
         }
     }
 
-    /// Records that a request did not reach the cluster, or got no answer.
+    /// Records that a request did not reach the cluster, or got no response.
     pub(super) fn failed(&self, route: &Route) {
         match &route.via {
             Via::Nothing => {}
@@ -174,7 +174,7 @@ impl Routes {
         *lock(&self.preferred) = None;
     }
 
-    /// Another route than `failed`, for another attempt: a tunnel if there is one, else the direct route.
+    /// A route other than `failed`, for another attempt: a tunnel if there is one, else the direct route.
     pub(super) fn other(&self, failed: &Route) -> Option<Route> {
         self.tunnels().into_iter().chain([self.direct()]).find(|route| !route.is(failed))
     }

@@ -16,7 +16,7 @@ const TOKEN: &str = "kontainer-engine-token";
 const BINDING: &str = "system-netes-default-clusterRoleBinding";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// Removes the binding, the token and the account. The namespace is shared, and stays.
+/// Removes the binding, the token and the account. The namespace is shared and remains.
 pub(super) async fn remove(kube: &KubeClient) -> Result<(), Error> {
     let bindings = format!("/apis/{RBAC}/v1/clusterrolebindings");
     if is_ours(kube, &format!("{bindings}/{BINDING}")).await? {
@@ -39,7 +39,7 @@ async fn is_ours(kube: &KubeClient, path: &str) -> Result<bool, Error> {
     }))
 }
 
-/// Removes an object at once: finalizers would keep it, and a binding is effective as long as it exists.
+/// Removes an object immediately: finalizers would delay it, and a binding is effective as long as it exists.
 ///
 /// Responses are read as text, because kube's typed functions would log a secret that is not in the expected format.
 async fn remove_object(kube: &KubeClient, path: &str, name: &str) -> Result<(), Error> {

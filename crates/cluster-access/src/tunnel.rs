@@ -59,7 +59,7 @@ impl Tunnel {
             copy(&mut near_reader, &mut sink()).await.map(drop)
         };
         let closed = timeout(CLOSE_TIMEOUT, close).await;
-        // TLS tells the far end that nothing was truncated.
+        // The TLS close alert shows the far end that nothing was truncated.
         drop(timeout(CLOSE_TIMEOUT, far_writer.shutdown()).await);
         closed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }

@@ -13,13 +13,13 @@ use super::rules;
 
 /// The API group of roles and bindings.
 pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
-/// Kubernetes' role of administrators.
+/// Kubernetes' role for administrators.
 pub(super) const ADMINISTRATOR: &str = "cluster-admin";
 /// The members' role in the whole cluster, and its binding.
 pub(super) const MEMBER: &str = "norman-aks-member";
 /// The members' role in opened namespaces, and its binding in each of them.
 pub(super) const NAMESPACE_EDIT: &str = "norman-aks-namespace-edit";
-/// The binding of earlier versions, with which members could edit in all namespaces.
+/// The binding of earlier versions, which let members edit in all namespaces.
 pub(super) const FORMER_MEMBER: &str = "norman-aks-cluster-member";
 const FORMER_ROLE: &str = "edit";
 
@@ -54,11 +54,11 @@ pub(super) fn is_cluster_binding(name: &str) -> bool {
 /// The objects in a cluster that grant rights.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CurrentObjects {
-    /// The existing ones of [`CLUSTER_ROLES`].
+    /// The existing roles of [`CLUSTER_ROLES`].
     pub(super) cluster_roles: Vec<ClusterRole>,
-    /// The existing ones of [`is_cluster_binding`].
+    /// The existing bindings for which [`is_cluster_binding`] is true.
     pub(super) cluster_bindings: Vec<ClusterRoleBinding>,
-    /// The bindings named [`NAMESPACE_EDIT`], of all namespaces.
+    /// The bindings named [`NAMESPACE_EDIT`] in all namespaces.
     pub(super) namespace_bindings: Vec<RoleBinding>,
     /// Namespaces that an owner labeled for members, without those that are being deleted.
     pub(super) labeled: Vec<String>,
@@ -87,12 +87,12 @@ pub(super) enum Kind {
     Binding,
 }
 
-/// The changes of a cluster: first all removals, then the objects in their order.
+/// The changes to a cluster: first all removals, then the objects in their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub(super) removals: Vec<Removal>,
     pub(super) objects: Vec<Object>,
-    /// Namespaces that members may edit from now on, and no longer.
+    /// Namespaces that members may edit after the change, and may no longer edit.
     pub(super) opened: Vec<String>,
     pub(super) closed: Vec<String>,
     /// Whether members lose the rights of earlier versions.
@@ -131,7 +131,7 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
     plan
 }
 
-/// Removes all rights, as far as the objects have the label of this server.
+/// The removal of all rights whose objects have the label of this server.
 pub(super) fn removal(current: &CurrentObjects) -> Plan {
     let mut plan = Plan::default();
     let bindings = current.namespace_bindings.iter().map(|binding| (Kind::Binding, &binding.metadata));
@@ -183,7 +183,7 @@ impl Plan {
         let known = |name: &str| {
             current.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some(name))
         };
-        // An existing role of Kubernetes is not changed.
+        // An existing role of Kubernetes is left unchanged.
         if known(ADMINISTRATOR).is_none() {
             self.objects.push(Object::ClusterRole(administrator()));
         }
@@ -280,7 +280,7 @@ fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
     ClusterRole { metadata: meta(name, None), rules: Some(rules), aggregation_rule: None }
 }
 
-/// Kubernetes' role of administrators, for a cluster without it.
+/// Kubernetes' role for administrators, for a cluster that lacks it.
 fn administrator() -> ClusterRole {
     let all = || vec!["*".to_owned()];
     let everything =

@@ -28,7 +28,7 @@ pub(super) fn bindings_in_namespace(kube: &KubeClient, meta: &ObjectMeta) -> Api
     Api::namespaced(kube.client.clone(), meta.namespace.as_deref().unwrap_or_default())
 }
 
-/// All pages of a list, with its resource version.
+/// All pages of a list, and its resource version.
 pub(super) async fn list<K>(
     kube: &KubeClient,
     api: &Api<K>,
@@ -52,7 +52,7 @@ where
     Err(kube.unreadable("a list without an end"))
 }
 
-/// Deletes exactly the version of the object that was read; false if it was deleted or changed since.
+/// Deletes an object only in the version that was read; false if it was deleted or changed since.
 pub(super) async fn delete<K>(kube: &KubeClient, api: &Api<K>, meta: &ObjectMeta) -> Result<bool, Error>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,
@@ -63,7 +63,7 @@ where
     unless_conflict(kube, api.delete(name(meta), &params).await)
 }
 
-/// False if the object was deleted or changed since it was read.
+/// Converts a conflict: false if the object was deleted or changed since it was read.
 pub(super) fn unless_conflict<T>(kube: &KubeClient, outcome: kube::Result<T>) -> Result<bool, Error> {
     match outcome {
         Ok(_) => Ok(true),

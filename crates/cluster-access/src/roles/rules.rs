@@ -1,5 +1,5 @@
-//! The rules of the members' two roles, without wildcards and aggregation: RBAC cannot subtract, so an aggregated role could
-//! grow rules that lead to control of the cluster.
+//! The rules of the members' two roles. They have no wildcards and no aggregation: RBAC cannot subtract rules, so an
+//! role could gain rules that give control of the cluster.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
@@ -9,7 +9,7 @@ type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 const READ: &[&str] = &["get", "list", "watch"];
 const EDIT: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
-/// In the whole cluster: reading objects outside of namespaces, none of which contains secrets.
+/// In the whole cluster: reads objects outside of namespaces. None of them contains secrets.
 const CLUSTER: [Rule; 10] = [
     ("", &["namespaces", "nodes", "persistentvolumes"], READ),
     ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
@@ -23,8 +23,8 @@ const CLUSTER: [Rule; 10] = [
     ("storage.k8s.io", &["csidrivers", "storageclasses", "volumeattributesclasses"], READ),
 ];
 
-/// In a namespace that an owner opened: Kubernetes' `edit` without impersonation and without requesting tokens of service
-/// accounts, with ephemeral containers for debugging and with a view of who may do what there.
+/// In a namespace that an owner opened: Kubernetes' `edit`, without impersonation and token requests for service accounts, and
+/// with ephemeral containers for debugging and read access to roles and bindings.
 const NAMESPACE: [Rule; 19] = [
     (
         "",

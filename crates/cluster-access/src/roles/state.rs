@@ -1,4 +1,4 @@
-//! The rights in a cluster as they are, and the comparison with the desired ones.
+//! The current rights in a cluster, and their comparison with the desired ones.
 
 use aks::system_namespaces::SystemNamespaces;
 use k8s_openapi::api::core::v1::Namespace;
@@ -22,7 +22,7 @@ pub struct RoleState {
     pub(super) versions: Versions,
 }
 
-/// The resource versions of the lists that were read, at which watches start.
+/// The resource versions of the lists, at which watches start.
 #[derive(Clone, Debug)]
 pub(super) struct Versions {
     pub(super) cluster_roles: String,
@@ -31,7 +31,7 @@ pub(super) struct Versions {
     pub(super) namespaces: String,
 }
 
-/// The changes that make the rights in a cluster as desired.
+/// The changes that give a cluster the desired rights.
 pub struct RoleChanges(pub(super) Plan);
 
 impl RoleState {

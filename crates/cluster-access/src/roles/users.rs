@@ -14,7 +14,7 @@ use super::objects::{FIELD_MANAGER, bindings_in_namespace, delete, list, name, u
 use crate::error::Error;
 use crate::kube_client::KubeClient;
 
-/// How often bindings are read again if other clients change them concurrently.
+/// The maximum number of times that bindings are read again if other clients change them concurrently.
 const MAX_ROUNDS: usize = 4;
 
 /// The result of removing users from bindings.

@@ -190,7 +190,7 @@ mod tests {
                     }
                 }
             }
-            assert!(found.is_empty() || found == here, "pieces of {piece}");
+            assert!(found.is_empty() || found == here, "chunks of {piece}");
             found = here;
         }
         found
@@ -227,14 +227,14 @@ mod tests {
             Closing { code: 1008, reason: "gone".to_owned(), last_message: Some("last".to_owned()) };
         let mut frames = Frames::new(Protocol::WebSocket);
         let close = [&[0x88, 6][..], &1008_u16.to_be_bytes(), b"gone"].concat();
-        assert_eq!(frames.closing(&closing), close, "no message of text came before");
+        assert_eq!(frames.closing(&closing), close, "no text message before");
         frames.pass(&[0x81, 1, b'x']);
         let last = [&[0x81, 4][..], b"last", &close].concat();
         assert_eq!(frames.closing(&closing), last);
         frames.pass(&[0x01, 1, b'x']);
         assert_eq!(frames.closing(&closing), close, "not inside a message");
         frames.pass(&[0x80, 1, b'x', 0x88, 0]);
-        assert!(frames.closing(&closing).is_empty(), "it is closed already");
+        assert!(frames.closing(&closing).is_empty(), "it is already closed");
         assert_eq!(Frames::new(Protocol::Spdy).closing(&closing), GO_AWAY);
     }
 
