@@ -1,4 +1,4 @@
-//! Azure's three clouds and their URLs. There is no setting for others.
+//! Azure's three clouds and their URLs. Other clouds are not supported.
 
 /// A cloud of Azure (`docs/contract/azure.md#clouds`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -8,7 +8,7 @@ pub enum Cloud {
     Public,
     /// Operated by 21Vianet.
     China,
-    /// For authorities of the United States.
+    /// For government agencies of the United States.
     UsGovernment,
 }
 
@@ -16,8 +16,8 @@ impl Cloud {
     /// All clouds.
     pub const ALL: [Self; 3] = [Self::Public, Self::China, Self::UsGovernment];
 
-    /// The cloud of an environment name. The comparison is exact; all other names, the empty one and the closed
-    /// `AzureGermanCloud` too, mean the public cloud.
+    /// The cloud with an environment name. The comparison is exact; all other names, including the empty one and the closed
+    /// `AzureGermanCloud`, mean the public cloud.
     pub fn from_environment(name: &str) -> Self {
         match name {
             "AzureChinaCloud" => Self::China,

@@ -25,8 +25,7 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Errors that need no request, in the order of Azure's Go libraries
-    /// (`docs/contract/azure.md#tokens`).
+    /// Checks that need no request, in the order of Azure's Go libraries (`docs/contract/azure.md#tokens`).
     pub(super) fn check(&self) -> Result<(), Error> {
         if !is_tenant(&self.tenant_id) {
             return Err(Error::InvalidTenant);
@@ -44,15 +43,15 @@ impl Credential {
     }
 }
 
-/// ASCII letters, digits, dots and hyphens. Dots alone are invalid: they would be resolved in the URL
-/// of the token endpoint.
+/// ASCII letters, digits, dots and hyphens, but not only dots: those would be resolved as path segments in the URL of the
+/// token endpoint.
 fn is_tenant(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
         && text.bytes().any(|byte| byte != b'.')
 }
 
-/// A keyed hash over cloud, tenant, client and secret. Credentials with equal fingerprints share tokens, so different
-/// secrets must have different fingerprints.
+/// A keyed hash of cloud, tenant, client and secret. Credentials with equal fingerprints share tokens, so different secrets
+/// must have different fingerprints.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 

@@ -1,7 +1,7 @@
-//! Fetches a token from Microsoft Entra, with `azure_identity` and a transport of our own below it.
+//! Fetches a token from Microsoft Entra, with `azure_identity` on our own transport.
 //!
-//! The crate builds the request and parses the token. The transport keeps what the crate would lose: status, code and body
-//! of an error. The crate's cache and retries are not used: each credential object fetches once.
+//! The crate builds the request and parses the token. The transport preserves the status, code and body of an error, which the
+//! crate would discard. The crate's cache and retries are not used: each credential object fetches once.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -27,15 +27,15 @@ use crate::redact;
 use crate::transport::Transport as HttpTransport;
 use crate::url::without_query;
 
-/// A token usually lives an hour, at most a day; more than this is invalid.
+/// A token usually lives an hour and at most a day; a longer lifetime than this is invalid.
 const MAX_LIFE_S: i64 = 30 * 24 * 60 * 60;
 
-/// A bearer token, as the header that carries it. `Debug` does not show it.
+/// A bearer token as an `Authorization` header. `Debug` does not print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) authorization: HeaderValue,
     pub(super) expires_ms: i64,
-    /// The lifetime when it was issued.
+    /// The lifetime at the time of issue.
     pub(super) life_ms: i64,
 }
 
@@ -46,7 +46,7 @@ impl Token {
     }
 }
 
-/// The scope of Resource Manager. The audience ends with a slash, so the scope has two, as required
+/// The scope of Resource Manager. The audience ends with a slash, so the scope must contain two
 /// (`docs/contract/azure.md#tokens`).
 pub(super) fn arm_scope(cloud: Cloud) -> String {
     format!("{}/.default", cloud.audience())
@@ -115,7 +115,7 @@ fn not_a_token(credential: &Credential) -> Error {
     Error::Decode { method: Method::POST, url, source: Arc::new(NotAToken) }
 }
 
-/// Carries one request of the crate over our own client and remembers what came back.
+/// Sends one request of the crate with our own client, and records its outcome.
 struct EntraTransport {
     transport: HttpTransport,
     client_id: String,
@@ -132,7 +132,7 @@ impl fmt::Debug for EntraTransport {
 }
 
 impl EntraTransport {
-    /// Keeps the error and returns one that the crate passes on.
+    /// Records the error and returns one for the crate.
     fn fail(&self, error: Error) -> azure_core::Error {
         // The transport is used once.
         let _ = self.failure.set(error);

@@ -1,4 +1,4 @@
-//! Errors of requests to Azure. Messages for users are built from them elsewhere.
+//! Errors of requests to Azure. Other modules build messages for users from them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub enum Error {
         url: String,
         /// The reason, if known.
         reason: Reason,
-        /// The error of the transport, without the URL.
+        /// The error of the transport, without its URL.
         source: Cause,
     },
     /// The caller's deadline passed.
@@ -154,8 +154,8 @@ impl Error {
         }
     }
 
-    /// Whether the response is unusable: a success in another format, too large, endless or with a foreign link, or a
-    /// response of any status that is not Azure's but that of a proxy or portal. It says nothing about the resource.
+    /// Whether the response is unusable: a success in another format, too large, endless or with a foreign link, or a response of
+    /// a proxy or portal instead of Azure. It contains no information about the resource.
     pub fn is_unusable_response(&self) -> bool {
         let is_unreadable = matches!(
             self,
@@ -169,7 +169,7 @@ impl Error {
         matches!(self, Self::Login(_)) && !self.is_transient() && self.foreign().is_none()
     }
 
-    /// The content type of a response that is not Azure's; `None` for all other errors.
+    /// The content type of a response that is not from Azure; `None` for all other errors.
     pub fn foreign(&self) -> Option<&str> {
         match self {
             Self::Arm(error) => error.foreign.as_deref(),
@@ -178,21 +178,20 @@ impl Error {
         }
     }
 
-    /// Whether Azure says that the resource does not exist: a 404 of Resource Manager about the resource. A 404 about the
-    /// subscription or the resource type says nothing about it, and one without a code is not Azure's.
+    /// Whether Azure reports that the resource does not exist: a 404 of Resource Manager about the resource. A 404 about the
+    /// subscription or the resource type does not mean that, and a 404 without a code is not from Azure.
     pub fn is_absence(&self) -> bool {
         let Self::Arm(error) = self else { return false };
         error.status == 404
             && error.foreign.is_none()
             && match error.code.as_deref() {
                 Some(code) => !UNRELATED_404_CODES.iter().any(|other| code.eq_ignore_ascii_case(other)),
-                // The response to a HEAD has no body, and so no code.
+                // The response to a HEAD request has no body, and so no code.
                 None => error.method == Method::HEAD && error.request_id.is_some(),
             }
     }
 
-    /// Whether Azure may have accepted the request in spite of the error. `false` is certain. After `true`, read the
-    /// resource.
+    /// Whether Azure may have accepted the request despite the error. `false` is certain. After `true`, read the resource.
     pub fn may_have_been_taken(&self) -> bool {
         match self {
             // A proxy may have replaced Azure's response.
@@ -230,8 +229,8 @@ impl Error {
         }
     }
 
-    /// Azure's code, for example `AuthorizationFailed`; of the login service `AADSTS7000215`, or `invalid_client` if there
-    /// is no number.
+    /// Azure's code, for example `AuthorizationFailed`. A code of the login service is `AADSTS7000215`, or `invalid_client` if
+    /// the response has no number.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Arm(error) => error.code.as_deref(),
@@ -281,7 +280,7 @@ pub enum Reason {
     Reset,
     /// The connection or the next part of the response took too long.
     Timeout,
-    /// Anything else.
+    /// Any other reason.
     Other,
 }
 

@@ -1,4 +1,4 @@
-//! Unsuccessful responses. Their bodies are kept as received.
+//! Unsuccessful responses. Their bodies are stored as received.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,16 +22,16 @@ pub struct ArmError {
     pub url: String,
     /// The HTTP status.
     pub status: u16,
-    /// Azure's code: the header `x-ms-error-code`, else `error.code`, `odata.error.code` or `code` of a JSON
-    /// body, else an XML element `Code`.
+    /// Azure's code: the header `x-ms-error-code`, else `error.code`, `odata.error.code` or `code` of a JSON body, else an XML
+    /// element `Code`.
     pub code: Option<String>,
     /// Azure's message, from the same body.
     pub message: Option<String>,
     /// The body as received, truncated to 64 KiB.
     pub body: Bytes,
-    /// Whether the body is JSON, whatever its content type.
+    /// Whether the body is JSON, regardless of its content type.
     pub is_json: bool,
-    /// The content type of a response that is not Azure's but that of a proxy or firewall.
+    /// The content type of a response of a proxy or firewall instead of Azure.
     pub foreign: Option<String>,
     /// The header `x-ms-request-id`.
     pub request_id: Option<String>,
@@ -49,7 +49,7 @@ impl ArmError {
         let code = response.header("x-ms-error-code").map(str::to_owned);
         let code = code.or_else(|| text("code")).or_else(|| response.xml_element("Code"));
         let message = text("message")
-            // OData nests the message once more.
+            // OData wraps the message in another object.
             .or_else(|| envelope?.get("message")?.get("value")?.as_str().map(str::to_owned))
             .or_else(|| response.xml_element("Message"));
         Self {
@@ -89,21 +89,21 @@ pub struct EntraError {
     pub url: String,
     /// The HTTP status.
     pub status: u16,
-    /// `AADSTS` and the first number of `error_codes` or of the description; where there is none, `error`.
+    /// `AADSTS` and the first number of `error_codes` or of the description; if there is none, `error`.
     pub code: Option<String>,
-    /// The numbers behind `AADSTS`, for example 7000215.
+    /// The numbers after `AADSTS`, for example 7000215.
     pub aadsts: Vec<u64>,
-    /// The OAuth word, for example `invalid_client`.
+    /// The OAuth error code, for example `invalid_client`.
     pub error: Option<String>,
-    /// The sentence, for example `AADSTS7000215: Invalid client secret provided. …`.
+    /// The description, for example `AADSTS7000215: Invalid client secret provided. …`.
     pub description: Option<String>,
     /// The body as received, truncated to 64 KiB.
     pub body: Bytes,
-    /// Whether the body is JSON, whatever its content type.
+    /// Whether the body is JSON, regardless of its content type.
     pub is_json: bool,
-    /// The content type of a response that is not Azure's, as in [`ArmError::foreign`].
+    /// The content type of a response that is not from Azure, as in [`ArmError::foreign`].
     pub foreign: Option<String>,
-    /// The application.
+    /// The ID of the application.
     pub client_id: Option<String>,
     /// The header `x-ms-request-id`.
     pub request_id: Option<String>,
@@ -162,20 +162,20 @@ fn write_summary(f: &mut fmt::Formatter<'_>, status: u16, code: Option<&str>) ->
 pub struct ServiceError {
     /// For example `SubscriptionNotFound`.
     pub code: Option<String>,
-    /// A message.
+    /// The message.
     pub message: Option<String>,
-    /// The subject.
+    /// The target of the error.
     pub target: Option<String>,
     /// More errors, in the same format.
     pub details: Option<Value>,
     /// The error of an underlying service.
     pub inner_error: Option<Value>,
-    /// Anything else.
+    /// Additional information.
     pub additional_info: Option<Value>,
 }
 
 impl ServiceError {
-    /// Reads the object with `code` and `message`; keys in any letter case, because old services write `Code`.
+    /// Reads the object with `code` and `message`. Ignores the case of keys, because old services send `Code`.
     pub(super) fn read(object: &Value) -> Self {
         let text = |name: &str| get_any_case(object, name).and_then(Value::as_str).map(str::to_owned);
         let value = |name: &str| get_any_case(object, name).filter(|value| !value.is_null()).cloned();
@@ -196,7 +196,7 @@ pub(super) fn get_any_case<'a>(object: &'a Value, name: &str) -> Option<&'a Valu
     Some(value)
 }
 
-/// The object that holds `code` and `message`: below `error`, below `odata.error`, or the body itself.
+/// The object with `code` and `message`: in `error`, in `odata.error`, or the body itself.
 fn envelope(body: &Value) -> Option<&Value> {
     let whole = body.as_object()?;
     match whole.get("error").or_else(|| whole.get("odata.error")) {
@@ -209,7 +209,7 @@ fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
-/// The number behind `AADSTS` in a description.
+/// The number after `AADSTS` in a description.
 fn aadsts_in(description: &str) -> Option<u64> {
     let (_, rest) = description.split_once("AADSTS")?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());

@@ -1,17 +1,17 @@
-//! Recognizes responses that are not Azure's but those of a proxy, firewall or sign-in page. Azure's services respond with
-//! JSON, a few with XML, and set headers of their own.
+//! Recognizes responses of a proxy, firewall or sign-in page instead of Azure. Azure's services respond with JSON, a few with
+//! XML, and set their own headers.
 
 use serde::de::IgnoredAny;
 
 use crate::response::{Response, without_byte_order_mark};
 
-/// Only a proxy requests its own authentication.
+/// Only a proxy requests this authentication.
 const PROXY_AUTHENTICATION: u16 = 407;
 
 /// Headers of Azure's responses.
 const AZURE_HEADERS: [&str; 3] = ["x-ms-request-id", "x-ms-correlation-request-id", "x-ms-error-code"];
 
-/// The content type of a response that is not Azure's; `None` for one that may be.
+/// The content type of a response that is not from Azure; `None` if it may be from Azure.
 pub(super) fn content_type(response: &Response) -> Option<String> {
     let header = response.header("content-type").unwrap_or_default();
     let content_type = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -31,7 +31,7 @@ pub(super) fn content_type(response: &Response) -> Option<String> {
     (!is_readable).then_some(content_type)
 }
 
-/// Whether the body is HTML, whatever its content type.
+/// Whether the body is HTML, regardless of its content type.
 fn is_html(content_type: &str, body: &[u8]) -> bool {
     let body = without_byte_order_mark(body).trim_ascii_start();
     let starts = |tag: &[u8]| body.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));

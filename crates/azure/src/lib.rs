@@ -1,4 +1,4 @@
-//! A thin client for Microsoft Entra and Azure Resource Manager. Knows nothing of Rancher.
+//! A thin client for Microsoft Entra and Azure Resource Manager. Independent of Rancher.
 
 mod arm;
 mod budget;
@@ -66,7 +66,7 @@ struct Inner {
 }
 
 impl Azure {
-    /// Builds the client. Sends nothing.
+    /// Builds the client. Sends no request.
     pub fn new(options: Options) -> Result<Self, BuildError> {
         let transport = Transport::new(options)?;
         let tokens = TokenCache::new(transport.clone());
@@ -75,7 +75,7 @@ impl Azure {
         Ok(Self(Arc::new(Inner { transport, tokens, tenants, budgets })))
     }
 
-    /// Resource Manager for one use case, which must end by `deadline`. Sends nothing: the first request fetches a token.
+    /// Resource Manager for one use case, which must end by `deadline`. Sends no request: the first request fetches a token.
     ///
     /// # Errors
     /// [`Error::InvalidTenant`], [`Error::EmptySecret`], [`Error::EmptyClient`], [`Error::EmptySubscription`].
@@ -91,8 +91,8 @@ impl Azure {
         self.0.budgets.set_gauges();
     }
 
-    /// A token of a credential for another application than Resource Manager: `scope` is `<application ID>/.default`, and the
-    /// application may belong to another tenant. Cached like other tokens. A `rejected` token is evicted.
+    /// A token of a credential for another application than Resource Manager. `scope` is `<application ID>/.default`, and the
+    /// application may belong to another tenant. Tokens are cached. A `rejected` token is evicted first.
     pub async fn entra_token(
         &self,
         credential: &Arc<Credential>,
@@ -110,7 +110,7 @@ impl Azure {
         Ok(source.token(deadline).await?.as_str().into())
     }
 
-    /// Discovers the tenant of a subscription, without a credential and in at most five seconds
+    /// Discovers the tenant of a subscription without a credential, in at most five seconds
     /// (`docs/contract/azure.md#tenant-discovery`).
     pub async fn discover_tenant(
         &self,

@@ -1,5 +1,5 @@
-//! Long-running operations of Resource Manager, polled one step at a time. Nothing here waits: between two polls, an
-//! operation is stored as a string, so that another server instance can continue.
+//! Long-running operations of Resource Manager, polled one step at a time. Nothing here waits: between polls, an operation is
+//! stored as a string, so that another server can continue.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,8 +22,8 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_INTERVAL: Duration = Duration::from_mins(10);
 
-/// A long-running operation and the URL to poll, which is always on Resource Manager of the cloud. `Debug` omits its
-/// query, which contains a signature of Azure.
+/// A long-running operation and the URL to poll, which is always on Resource Manager of the cloud. `Debug` omits the query,
+/// which contains Azure's signature.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LongRunningOperation {
     target: PollTarget,
@@ -32,14 +32,14 @@ pub struct LongRunningOperation {
     url: Url,
 }
 
-/// The resource that is polled; it decides how the response is read.
+/// The polled resource, which determines how the response is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PollTarget {
     /// `Azure-AsyncOperation`: a small object with a status.
     Status,
     /// `Location`: 202 until there is a result.
     Location,
-    /// The resource itself, with its `provisioningState`, if Azure sent neither header.
+    /// The resource itself with its `provisioningState`, if Azure sent neither header.
     Resource,
 }
 
@@ -71,13 +71,12 @@ pub enum UnreadableOperation {
 pub enum OperationStatus {
     /// Poll again after [`LongRunningOperation::retry_after`] of the operation in it.
     InProgress(Box<Progress>),
-    /// Succeeded. Azure sometimes reports an error that it recovered from, or believes to have recovered from: read the
-    /// resource.
+    /// Succeeded. Azure sometimes reports an error from which it has recovered, or assumes it has: read the resource.
     Succeeded {
-        /// That error.
+        /// The error, if Azure reported one.
         error: Option<Box<ServiceError>>,
     },
-    /// Failed; empty if Azure reports no reason.
+    /// Failed; the error is empty if Azure reports no reason.
     Failed(Box<ServiceError>),
     /// Cancelled by a user.
     Cancelled(Box<ServiceError>),
@@ -94,13 +93,13 @@ pub struct Progress {
     pub status: Option<String>,
     /// From 0 to 100, if Azure reports it.
     pub percent: Option<f64>,
-    /// An error after which Azure is retrying.
+    /// The error after which Azure retries.
     pub error: Option<Box<ServiceError>>,
 }
 
 impl LongRunningOperation {
-    /// The operation that a write of the resource at `resource` has started; `None` if the write is complete. A URL that is
-    /// not on Resource Manager is replaced by that of the resource.
+    /// The operation that a write of `resource` started; `None` if the write is complete. A URL that is not on Resource Manager
+    /// is replaced by that of the resource.
     pub(super) fn started(
         arm: &Arm,
         resource: &Url,
@@ -121,12 +120,12 @@ impl LongRunningOperation {
         Some(Self { target, purpose, interval: interval(arm, response), url })
     }
 
-    /// The time until the next poll: what Azure requested, between a second and ten minutes; by default 30 seconds.
+    /// The time until the next poll: the interval that Azure requested, from 1 s to 10 min; 30 s by default.
     pub fn retry_after(&self) -> Duration {
         self.interval
     }
 
-    /// The operation as one line for [`LongRunningOperation::from_text`]. Contains the signed URL: not for logs.
+    /// The operation as one line for [`LongRunningOperation::from_text`]. Contains the signed URL; must not be logged.
     pub fn to_text(&self) -> String {
         let target = name_of(&POLL_TARGETS, self.target);
         format!("{target} {} {} {}", name_of(&PURPOSES, self.purpose), self.interval.as_secs(), self.url)
@@ -146,7 +145,7 @@ impl LongRunningOperation {
         Ok(Self { target, purpose, interval, url })
     }
 
-    /// Polls once. The credential of `arm` must be of the operation's cloud. An error says nothing about the operation.
+    /// Polls once. The credential of `arm` must be in the operation's cloud. An error does not mean that the operation failed.
     pub async fn poll(&self, arm: &Arm) -> Result<OperationStatus, Error> {
         let url = arm.link(self.url.as_str())?;
         let request = ArmRequest::get(Operation::PollOperation, &url).any_success();
@@ -165,7 +164,7 @@ impl LongRunningOperation {
             Outcome::Failed => OperationStatus::Failed(error.unwrap_or_default()),
             Outcome::Cancelled => OperationStatus::Cancelled(error.unwrap_or_default()),
             Outcome::InProgress(status) => {
-                // A result may move to another URL of Resource Manager.
+                // A result may have moved to another URL on Resource Manager.
                 let moved = match self.target {
                     PollTarget::Location => url_in_header(arm, response, "location"),
                     PollTarget::Status | PollTarget::Resource => None,
@@ -182,7 +181,7 @@ impl LongRunningOperation {
         let state = body.and_then(provisioning_state);
         let status = body.and_then(|body| body.get("status")?.as_str());
         match (self.target, http_status) {
-            // The operation may have ended; the resource tells.
+            // The operation may have ended: read the resource.
             (PollTarget::Status, 204) => Outcome::Gone,
             (PollTarget::Status, 202) => status.map_or(Outcome::InProgress(None), Outcome::from_state),
             (PollTarget::Status, _) => status.or(state).map_or(Outcome::Gone, Outcome::from_state),
@@ -190,7 +189,7 @@ impl LongRunningOperation {
             (PollTarget::Location, 204) => Outcome::Succeeded,
             (PollTarget::Location, _) => status.or(state).map_or(Outcome::Succeeded, Outcome::from_state),
             (PollTarget::Resource, _) => match state.map_or(Outcome::Succeeded, Outcome::from_state) {
-                // A deleted resource is absent, and not in a successful state.
+                // A deleted resource is absent; a successful state means that it still exists.
                 Outcome::Succeeded if self.purpose == Purpose::Delete => {
                     Outcome::InProgress(state.map(str::to_owned))
                 }
@@ -207,7 +206,7 @@ impl LongRunningOperation {
                 Purpose::Delete => OperationStatus::Succeeded { error: None },
                 Purpose::Change => OperationStatus::Gone,
             }),
-            // The status of a result is that of the operation.
+            // The status of a result is the status of the operation.
             (PollTarget::Location, 400 | 409 | 412 | 422) => {
                 let body = json_object(&response.body).unwrap_or_default();
                 let error = error_in(&body).or_else(|| non_empty_error(&body));
@@ -231,7 +230,7 @@ impl fmt::Debug for LongRunningOperation {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    /// With Azure's state.
+    /// In progress, with Azure's state.
     InProgress(Option<String>),
     Succeeded,
     Failed,
@@ -240,7 +239,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a state, in any letter case: Azure has four final states and many others.
+    /// The outcome of a state in any letter case. Azure has four final states and many others.
     fn from_state(state: &str) -> Self {
         match state.to_ascii_lowercase().as_str() {
             "succeeded" => Self::Succeeded,
@@ -251,13 +250,13 @@ impl Outcome {
     }
 }
 
-/// Whether a write is complete if its response has no URL of an operation.
+/// Whether a write is complete if its response has no operation URL.
 fn is_complete(purpose: Purpose, body: Option<&Value>) -> bool {
     match body {
         Some(body) => {
             provisioning_state(body).is_none_or(|state| Outcome::from_state(state) == Outcome::Succeeded)
         }
-        // The response does not show the result of a change.
+        // A change without a body does not show its result.
         None => purpose == Purpose::Delete,
     }
 }

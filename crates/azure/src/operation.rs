@@ -1,11 +1,11 @@
-//! The requests that this client sends, as metrics and logs name them.
+//! The requests of this client, with their names in metrics and logs.
 
 /// A request to Azure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Any request, to learn whether a service can be reached.
+    /// Any request that checks whether a service can be reached.
     Reach,
-    /// A subscription without a token, for its tenant.
+    /// Subscriptions - Get without a token, to discover the tenant.
     DiscoverTenant,
     /// A token of Microsoft Entra.
     Token,

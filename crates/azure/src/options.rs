@@ -10,7 +10,7 @@ use clock::Clock;
 pub struct Options {
     /// The clock by which tokens expire.
     pub clock: Clock,
-    /// Addresses to use for host names, instead of DNS.
+    /// Addresses for host names, instead of DNS.
     pub resolve: Vec<(String, SocketAddr)>,
     /// Certificate authorities (PEM) to trust in addition to the system's.
     pub extra_roots_pem: Option<String>,
@@ -22,7 +22,7 @@ pub struct Options {
     pub connect_limit: Duration,
     /// The time limit for the next part of a response.
     pub read_limit: Duration,
-    /// The unit of the growing delay between attempts.
+    /// The unit of the increasing delay between attempts.
     pub retry_pause: Duration,
 }
 

@@ -14,18 +14,18 @@ use crate::operation::Operation;
 use crate::response::{Response, without_byte_order_mark};
 use crate::url::without_query;
 
-/// A list with more pages counts as endless.
+/// A list with more pages is considered endless.
 const MAX_PAGES: usize = 1_000;
 
 /// Larger pages are parsed on a blocking thread: a megabyte takes about 2 ms.
 const MAX_INLINE_PARSE_LEN: usize = 256 * 1024;
 
-/// A page as Azure sends it. An empty list is `[]`: in every recorded response the key is present and an array. A page
-/// without it, or with `null`, is not Azure's and is an error.
+/// A page as Azure sends it. An empty list is `[]`: in every recorded response, the key is present and an array. A page without
+/// it, or with `null`, is not from Azure and is an error.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound = "Element<T>: Deserialize<'de>")]
 struct Page<T> {
-    // Only `kubernetesVersions` calls it `values`.
+    // Only `kubernetesVersions` uses the key `values`.
     #[serde(alias = "values")]
     value: Vec<Element<T>>,
     next_link: Option<String>,
@@ -77,7 +77,7 @@ fn read<T>(body: &[u8]) -> Result<Page<T>, Cause>
 where
     Element<T>: for<'de> Deserialize<'de>,
 {
-    // With a string, the parser does not validate UTF-8 again: half the time for a large page.
+    // The parser does not validate the UTF-8 of a string again, which halves the time for a large page.
     let json = std::str::from_utf8(without_byte_order_mark(body)).map_err(into_cause)?;
     let page: Page<T> = serde_json::from_str(json).map_err(into_cause)?;
     if !page.value.is_empty() && page.value.iter().all(|element| matches!(element, Element::Null)) {
@@ -90,7 +90,7 @@ fn into_cause(error: impl std::error::Error + Send + Sync + 'static) -> Cause {
     Arc::new(error)
 }
 
-/// A list of nulls is not an empty list.
+/// The error of a list of nulls, which must not be read as an empty list.
 #[derive(Debug, thiserror::Error)]
 #[error("the list has elements, but none is an object")]
 struct OnlyNulls;

@@ -1,5 +1,5 @@
-//! Redacts secrets in responses. Azure's errors are shown and logged as received, and a gateway that repeats the request in
-//! its error page must not reveal a secret.
+//! Redacts secrets in responses. Azure's errors are shown and logged as received, and a gateway that echoes the request in its
+//! error page must not reveal a secret.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::response::Response;
 /// The replacement of a secret.
 const MASK: &[u8] = b"****";
 
-/// Shorter strings are ordinary words; real secrets have at least 34 characters.
+/// Shorter strings could be ordinary words; real secrets have at least 34 characters.
 const MIN_SECRET_LEN: usize = 8;
 
-/// Replaces the secrets in body and headers.
+/// Replaces the secrets in the body and the headers.
 pub(super) fn redact(response: Response, secrets: &[&str]) -> Response {
     let needles = Needles::new(secrets.iter().copied().filter(|secret| secret.len() >= MIN_SECRET_LEN));
     let Response { status, mut headers, body } = response;
@@ -31,11 +31,11 @@ pub(super) fn redact(response: Response, secrets: &[&str]) -> Response {
 
 /// The spellings of the secrets.
 struct Needles {
-    /// The secrets and their base64, matched in any letter case, with any character escaped.
+    /// The secrets and their base64, matched in any letter case and with any escaping.
     texts: BTreeSet<String>,
     /// The bytes of the secrets, matched as hexadecimal digits.
     bytes: Vec<Vec<u8>>,
-    /// Whether a match may start with a byte; most of a long body is skipped by this alone.
+    /// Whether a match may start with a byte. Most bytes of a long body are skipped by this test.
     first_bytes: Vec<bool>,
 }
 
@@ -43,12 +43,12 @@ impl Needles {
     fn new<'s>(secrets: impl Iterator<Item = &'s str>) -> Self {
         let mut needles = Self { texts: BTreeSet::new(), bytes: Vec::new(), first_bytes: vec![false; 256] };
         for secret in secrets {
-            // Letters such as ß have no upper case of one character.
+            // Letters such as ß have no single upper-case character.
             needles.texts.extend([secret.to_owned(), secret.to_uppercase(), secret.to_lowercase()]);
             needles.texts.extend(base64_forms(secret.as_bytes()));
             needles.bytes.push(secret.as_bytes().to_vec());
         }
-        // Escapes, `0x` included.
+        // The first bytes of escapes, including `0x`.
         let mut first_bytes = b"%\\&+0".to_vec();
         for first in needles.texts.iter().filter_map(|text| text.chars().next()).flat_map(letter_cases) {
             let mut utf8 = [0; 4];
@@ -65,7 +65,7 @@ impl Needles {
         needles
     }
 
-    /// The text with all needles masked; `None` if there are none.
+    /// Masks all needles in a text; `None` if it contains none.
     fn mask(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut masked = Vec::new();
         let (mut rest, mut found) = (text, false);
@@ -93,8 +93,8 @@ impl Needles {
     }
 }
 
-/// The base64 of the secret, and the invariant part of the base64 of a longer text around it, such as `client:secret` of
-/// Basic authentication. That part depends on the secret's position in a group of three bytes.
+/// The base64 of the secret, and the invariant part of the base64 of a longer text that contains it, such as `client:secret` in
+/// Basic authentication. That part depends on the secret's position modulo three.
 fn base64_forms(secret: &[u8]) -> impl Iterator<Item = String> {
     let around = [0, 1, 2].into_iter().map(|before: usize| {
         let text = [vec![0; before].as_slice(), secret].concat();
@@ -109,15 +109,15 @@ fn base64_forms(secret: &[u8]) -> impl Iterator<Item = String> {
     forms.into_iter().chain(url_safe)
 }
 
-/// The character in its own, in lower and in upper case.
+/// The character as it is, in lower case and in upper case.
 fn letter_cases(character: char) -> impl Iterator<Item = char> {
     std::iter::once(character).chain(character.to_lowercase()).chain(character.to_uppercase())
 }
 
-/// The number of bytes at the start of `text` that spell `needle`: in any letter case, with any of its characters escaped
-/// for JSON, a form, a URL or HTML. A text that ends within the needle counts: long bodies are truncated.
+/// The number of bytes at the start of `text` that spell `needle`, in any letter case, with any character escaped for JSON, a
+/// form, a URL or HTML. A text that ends within the needle matches, because long bodies are truncated.
 fn match_escaped(text: &[u8], needle: &str) -> Option<usize> {
-    // A secret may itself look like an escape.
+    // The secret itself may look like an escape sequence.
     match_with(text, needle, plain).or_else(|| match_with(text, needle, escaped))
 }
 
@@ -155,14 +155,14 @@ fn match_hexadecimal(text: &[u8], needle: &[u8]) -> Option<usize> {
     Some(text.len() - rest.len())
 }
 
-/// The length of a character at the start of `text`, unescaped.
+/// The length of an unescaped character at the start of `text`.
 fn plain(text: &[u8], character: char) -> Option<usize> {
     let mut utf8 = [0; 4];
     let plain = character.encode_utf8(&mut utf8).as_bytes();
     text.starts_with(plain).then_some(plain.len())
 }
 
-/// The length of a character at the start of `text`, with any escape.
+/// The length of a character at the start of `text`, with any escaping.
 fn escaped(text: &[u8], character: char) -> Option<usize> {
     let mut utf8 = [0; 4];
     let plain = character.encode_utf8(&mut utf8).as_bytes();
@@ -323,7 +323,7 @@ mod tests {
         {
             assert_eq!(body(text, &[SECRET, "secret"]), text);
         }
-        // One that begins inside a failed attempt at another place.
+        // A match that starts within a failed attempt.
         assert_eq!(body("abcabcabcabd!", &["abcabcabd"]), "abc****!");
     }
 

@@ -27,14 +27,13 @@ impl<'a> ArmRequest<'a> {
         Self::read(operation, Method::GET, url)
     }
 
-    /// A request that changes nothing and is answered with 200. It may be repeated after any transient failure.
+    /// A request that changes nothing and succeeds with 200. It may be repeated after any transient failure.
     pub(super) fn read(operation: Operation, method: Method, url: &'a Url) -> Self {
         Self { operation, method, url, body: None, success: 200..=200, changes_nothing: true }
     }
 
-    /// A request that changes something; any 2xx is a success. It is repeated only if Azure cannot have accepted it.
-    /// Neither have requests reached Azure that the transport repeats by itself: refused streams, and connections that
-    /// were closed before they were used.
+    /// A request that changes something; any 2xx is a success. It is repeated only if Azure cannot have accepted it. The same is
+    /// true of requests that the transport repeats itself: refused streams, and connections that were closed before use.
     pub(super) fn write(operation: Operation, method: Method, url: &'a Url, body: Option<&Value>) -> Self {
         let body = body.map(|body| Bytes::from(body.to_string()));
         Self { operation, method, url, body, success: 200..=299, changes_nothing: false }
@@ -78,7 +77,7 @@ impl<'a> ArmRequest<'a> {
     }
 }
 
-/// A request with the headers that all requests to Resource Manager have.
+/// A request with the headers common to all requests to Resource Manager.
 pub(super) fn new_request(method: Method, url: &Url) -> Request {
     let mut request = Request::new(method, url.clone());
     let headers = request.headers_mut();

@@ -18,7 +18,7 @@ use crate::url::without_query;
 #[error("there is no {0} in it")]
 struct Missing(&'static str);
 
-/// Gets a resource; `None` only if Azure says that it does not exist ([`Error::is_absence`]).
+/// Gets a resource; `None` only if Azure reports that it does not exist ([`Error::is_absence`]).
 pub(super) async fn find<T>(arm: &Arm, operation: Operation, url: &Url) -> Result<Option<Resource<T>>, Error>
 where
     T: Default,
@@ -37,13 +37,13 @@ where
     response.json_object().and_then(Resource::new).ok_or_else(|| missing(method, url, "JSON object"))
 }
 
-/// The error for a response without `what`. Quotes nothing of the response: it may be secret.
+/// The error of a response without `what`. Quotes nothing from the response, which may be secret.
 pub(super) fn missing(method: Method, url: &Url, what: &'static str) -> Error {
     let source: Cause = Arc::new(Missing(what));
     Error::Decode { method, url: without_query(url).to_owned(), source }
 }
 
-/// `None` if Azure says that the resource does not exist.
+/// `None` if Azure reports that the resource does not exist.
 pub(super) fn none_if_absent<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
     match outcome {
         Err(error) if error.is_absence() => Ok(None),

@@ -1,4 +1,4 @@
-//! Azure's resource types, one file each. Lists are read to their last page.
+//! Azure's resource types, one file each. Lists are read to the last page.
 
 pub mod agent_pools;
 pub mod kubernetes_versions;

@@ -1,4 +1,4 @@
-//! A response of Azure, read to its end.
+//! A complete response of Azure.
 
 use bytes::Bytes;
 use http::HeaderMap;

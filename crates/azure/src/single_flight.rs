@@ -6,14 +6,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-/// A task that does not depend on its callers: it goes on if they stop waiting.
+/// A task that is independent of its callers: it continues if they stop waiting.
 #[derive(Debug)]
 pub struct SharedTask<T> {
     started: Instant,
     outcome: watch::Receiver<Option<T>>,
 }
 
-/// Starts a [`SharedTask`], which is lost if this is dropped instead.
+/// Starts a [`SharedTask`]. If it is dropped instead, the task is lost.
 #[derive(Debug)]
 pub struct Start<T>(watch::Sender<Option<T>>);
 
@@ -52,7 +52,7 @@ impl<T: Clone + Send + Sync + 'static> SharedTask<T> {
         self.outcome.same_channel(&other.outcome)
     }
 
-    /// The task in `slot`, which is started if there is none or if it was lost.
+    /// The task in `slot`. Starts a new one if there is none or it was lost.
     pub fn join_or_spawn<F>(slot: &mut Option<Self>, work: impl FnOnce() -> F) -> Self
     where
         F: Future<Output = T> + Send + 'static,
@@ -61,12 +61,12 @@ impl<T: Clone + Send + Sync + 'static> SharedTask<T> {
         slot.insert(task).clone()
     }
 
-    /// A task that has ended with `outcome`.
+    /// A completed task with `outcome`.
     pub fn ready(outcome: T) -> Self {
         Self { started: Instant::now(), outcome: watch::channel(Some(outcome)).1 }
     }
 
-    /// The time `after` the start.
+    /// The point in time `after` the start of the task.
     pub fn deadline(&self, after: Duration) -> Instant {
         self.started + after
     }
@@ -96,7 +96,7 @@ mod tests {
         let joined = SharedTask::join_or_spawn(&mut slot, || async { 8 });
         assert_eq!(tokio::join!(task.outcome(), joined.outcome()), (Some(7), Some(7)));
         assert!(!task.is_lost());
-        assert_eq!(task.outcome().await, Some(7), "also later");
+        assert_eq!(task.outcome().await, Some(7), "later callers too");
     }
 
     #[tokio::test]

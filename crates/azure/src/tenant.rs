@@ -1,4 +1,4 @@
-//! Tenant discovery: an unauthenticated request for a subscription is rejected with a header that names its tenant.
+//! Tenant discovery: an unauthenticated request for a subscription is rejected with a header that contains its tenant.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,17 +23,17 @@ use crate::url::{self, without_query};
 /// The time limit of all attempts together (`docs/contract/azure.md#tenant-discovery`).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a tenant is cached.
+/// The TTL of a cached tenant.
 const TTL_MS: i64 = 60 * 60 * 1_000;
 
-/// How long a tenant is used if Azure does not respond in time. A subscription hardly ever moves to another tenant, and
-/// the login service rejects a wrong one.
+/// The age up to which a cached tenant is used if Azure does not respond in time. A subscription rarely moves to another
+/// tenant, and the login service rejects a wrong one.
 const MAX_STALE_MS: i64 = 25 * 60 * 60 * 1_000;
 
-/// How long a request may run before its callers get the stale tenant.
+/// The time after which callers of a pending request get the stale tenant.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
-/// The longest subscription ID whose tenant is cached, in bytes.
+/// The maximum length of a subscription ID whose tenant is cached, in bytes.
 const MAX_CACHED_ID_LEN: usize = 128;
 const CACHE_CAPACITY: u64 = 4_096;
 
@@ -65,7 +65,7 @@ impl Discovery {
 /// Errors of tenant discovery.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// No response, also because of the time limit; or the subscription cannot be part of a URL.
+    /// No response, or none within the time limit; or the subscription cannot be part of a URL.
     #[error("the tenant of the subscription could not be asked for")]
     NoAnswer(#[source] Error),
     /// A response other than the expected 401, for example 404 for an unknown subscription.
@@ -83,7 +83,7 @@ pub enum DiscoveryError {
 }
 
 impl DiscoveryError {
-    /// Whether an older tenant may be used instead of this error. Only a 4xx of Azure is about the subscription.
+    /// Whether a stale tenant may be used instead of this error. Only a 4xx of Azure is about the subscription.
     fn allows_stale(&self) -> bool {
         let Self::Unexpected(error) = self else { return true };
         error.foreign.is_some() || !matches!(error.status, 400..=407 | 409..=428 | 430..=499)
@@ -130,7 +130,7 @@ struct CachedTenant {
     since_ms: i64,
 }
 
-/// The response to a caller that needs a tenant.
+/// The result of a cache lookup.
 enum Lookup {
     Cached(String),
     Wait { request: SharedTask<Outcome>, stale: Option<String> },
@@ -160,7 +160,7 @@ impl TenantCache {
         let url =
             url::arm(cloud, &["subscriptions", subscription_id], &query).map_err(DiscoveryError::NoAnswer)?;
         let deadline = deadline.min(Instant::now() + TIMEOUT);
-        // Azure's IDs are shorter. What callers send must not fill the cache.
+        // Azure's IDs are shorter. Longer input must not fill the cache.
         if discovery == Discovery::Check || subscription_id.len() > MAX_CACHED_ID_LEN {
             return request_tenant(&self.transport, &url, discovery, deadline).await;
         }
@@ -195,7 +195,7 @@ impl TenantCache {
             let entries = self.entries.clone();
             async move {
                 let outcome = request_and_cache(&transport, &shared, &url).await;
-                // Only tenants that Azure confirmed take room.
+                // Cache only tenants that Azure confirmed.
                 if lock(&shared).cached.is_none() {
                     entries.invalidate(&key);
                 }
@@ -269,7 +269,7 @@ fn timed_out() -> Outcome {
     Err(DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm }))
 }
 
-/// The last segment of the path of `authorization_uri`: lower-case hexadecimal digits and hyphens.
+/// The last path segment of `authorization_uri`: lower-case hexadecimal digits and hyphens.
 fn tenant_in(header: &str) -> Option<&str> {
     let (_, rest) = header.split_once("authorization_uri=\"")?;
     let (address, _) = rest.split_once('"')?;

@@ -1,5 +1,5 @@
-//! The token cache, one entry for each credential and scope. Callers share one request to Entra, whether it succeeds or
-//! fails.
+//! The token cache, with one entry for each credential and scope. Concurrent callers share one request to Entra and its
+//! outcome.
 //!
 //! The cache of `azure_identity` is not used; see `entra`.
 
@@ -17,16 +17,16 @@ use crate::retry::RetryPolicy;
 use crate::single_flight::SharedTask;
 use crate::transport::Transport;
 
-/// A token is renewed in the background this long before it expires, or in the last quarter of a shorter life.
+/// A token is renewed in the background this long before it expires; with a shorter lifetime, in its last quarter.
 const RENEWAL_MS: i64 = 270_000;
 
-/// A token that expires sooner is used only if no newer one is available.
+/// A token that expires within this time is used only if no newer one is available.
 const MIN_LIFETIME_MS: i64 = 30_000;
 
-/// How long a rejection is cached, so that a wrong secret does not cause a stream of requests.
+/// The TTL of a rejection, so that a wrong secret does not cause a stream of requests.
 const REJECTION_TTL_MS: i64 = 10_000;
 
-/// How long other failures are cached, unless the service requests more.
+/// The TTL of other failures, unless the service requests a longer one.
 const FAILURE_TTL_MS: i64 = 3_000;
 
 /// The longest `Retry-After` for which a failure is cached.
@@ -34,12 +34,12 @@ const MAX_FAILURE_TTL: Duration = Duration::from_mins(1);
 
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time limit of all attempts together. Callers have limits of their own.
+/// The time limit of all attempts together. Callers have their own limits.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(25);
 
 const MAX_ATTEMPTS: u32 = 3;
 
-/// Entries that are not used for this long are evicted, with their secrets.
+/// Entries that are unused for this long are evicted, with their secrets.
 const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 
 const CACHE_CAPACITY: u64 = 4_096;
@@ -110,10 +110,10 @@ struct Failure {
     until_ms: i64,
 }
 
-/// The response to a caller that needs a token.
+/// The result of a cache lookup.
 enum Lookup {
     Cached(Result<Token, Error>),
-    /// Wait for the request; if it fails, use the expiring token.
+    /// Wait for the request; if it fails, use the token that is about to expire.
     Wait {
         request: SharedTask<Result<Token, Error>>,
         expiring: Option<Token>,
@@ -121,8 +121,7 @@ enum Lookup {
 }
 
 impl TokenSource {
-    /// A token that is valid for at least half a minute, if possible. Does not wait if there is a valid token or a
-    /// cached failure.
+    /// A token that is valid for at least 30 s, if possible. Does not wait if a valid token or a failure is cached.
     pub(super) async fn token(self: &Arc<Self>, deadline: Instant) -> Result<Token, Error> {
         match self.lookup() {
             Lookup::Cached(outcome) => outcome,
@@ -139,7 +138,7 @@ impl TokenSource {
         self.lock().token.take_if(|token| token.as_str() == rejected);
     }
 
-    /// Fetches a new token now. A success is cached for others; a failure is not.
+    /// Fetches a new token now. A success is cached, a failure is not.
     pub(super) async fn fetch_new(&self, deadline: Instant) -> Result<Token, Error> {
         let token = timeout_at(deadline, self.fetch()).await.unwrap_or_else(|_| timed_out())?;
         let mut state = self.lock();

@@ -1,6 +1,6 @@
-//! The connection pool, and one exchange of a request and its response; with metrics and a log record for each.
+//! The connection pool, and the exchange of one request and response, with metrics and a log record.
 //!
-//! Knows no tokens, retries or deadlines: callers add a time limit.
+//! Tokens, retries and deadlines are up to the callers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,12 +21,12 @@ const MAX_ERROR_BODY_LEN: usize = 64 * 1024;
 /// Larger successful responses are rejected. A page of the largest list has 2 MB.
 const MAX_BODY_LEN: usize = 32 * 1024 * 1024;
 
-/// The HTTP client, with what all requests need. Clones share the connections.
+/// The HTTP client with the settings of all requests. Clones share the connections.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     client: Client,
     pub(super) clock: Clock,
-    /// The unit of the growing delay between attempts.
+    /// The unit of the increasing delay between attempts.
     pub(super) retry_unit: Duration,
 }
 
@@ -116,7 +116,7 @@ impl Transport {
     }
 }
 
-/// The body up to `limit`, and whether it is complete.
+/// Reads the body up to `limit`; returns whether it is complete.
 async fn read(mut response: reqwest::Response, limit: usize) -> Result<(Bytes, bool), reqwest::Error> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let mut body = Vec::with_capacity(announced.min(limit));
@@ -146,7 +146,7 @@ fn reason(error: &reqwest::Error) -> Reason {
         {
             return Reason::Reset;
         }
-        // These types are private, but their texts are fixed. The last one is an HTTP/2 stream that ended too early.
+        // These types are private, but their messages are fixed. The last one is an HTTP/2 stream that ended too early.
         match error.to_string().as_str() {
             "dns error" => return Reason::Dns,
             text if text == "http2 error" || text.starts_with("stream error received") => {

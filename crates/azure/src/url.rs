@@ -9,8 +9,8 @@ use url::Position;
 use crate::cloud::Cloud;
 use crate::error::Error;
 
-/// The characters that are percent-encoded in a path segment: as in Azure's Go libraries, whose URLs are in error messages
-/// (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
+/// The characters that are percent-encoded in a path segment. The set is that of Azure's Go libraries, whose URLs are part of
+/// error messages (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -26,7 +26,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// The characters that are percent-encoded in names and values of a query.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// How often a segment is decoded in search of dot segments: more often than any server does.
+/// The number of times that a segment is decoded in search of dot segments; more than any server does.
 const MAX_DECODINGS: usize = 8;
 
 /// The URL on Resource Manager of `cloud` with these path segments and this query, all percent-encoded. [`Error::BadUrl`]
@@ -50,8 +50,8 @@ pub(super) fn arm(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Re
     if url.as_str() == built { Ok(url) } else { Err(Error::BadUrl(built)) }
 }
 
-/// A URL from a response of Azure. [`Error::ForeignLink`] if it is not on Resource Manager of `cloud`: the bearer token is
-/// sent to it.
+/// A URL from a response of Azure. [`Error::ForeignLink`] if it is not on Resource Manager of `cloud`, because the bearer token
+/// is sent to it.
 pub(super) fn link(cloud: Cloud, link: &str) -> Result<Url, Error> {
     let foreign = |host: Option<&str>| Error::ForeignLink { host: host.unwrap_or_default().to_owned() };
     let url = Url::parse(link).map_err(|_| foreign(None))?;

@@ -1,4 +1,4 @@
-//! Changes in Resource Manager (PUT, PATCH, DELETE) and Azure's immediate response. Their end is polled
+//! Changes in Resource Manager (PUT, PATCH, DELETE) and Azure's immediate response. Their completion is polled
 //! ([`LongRunningOperation`]).
 
 use http::Method;
@@ -16,7 +16,7 @@ use crate::response::Response;
 /// A change that Azure accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WriteResponse {
-    /// The complete resource as Azure has it now; `None` if the response has none.
+    /// The complete resource in its current state; `None` if the response contains none.
     pub resource: Option<Value>,
     /// The operation that is running in Azure; `None` if the change is complete.
     pub operation: Option<LongRunningOperation>,
@@ -69,7 +69,7 @@ impl Arm {
         Ok(response.map(|response| self.written(url, Purpose::Delete, &response)))
     }
 
-    /// Azure accepted the change, so nothing in its response is an error; what cannot be read is polled.
+    /// Reads the response to a change. Azure accepted the change, so an unreadable part is not an error; the operation is polled.
     fn written(&self, url: &Url, purpose: Purpose, response: &Response) -> WriteResponse {
         let resource = response.json_object();
         let operation = LongRunningOperation::started(self, url, purpose, response, resource.as_ref());

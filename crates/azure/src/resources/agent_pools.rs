@@ -12,7 +12,7 @@ use crate::page::read_all;
 use crate::resource;
 use crate::write::WriteResponse;
 
-/// Lists the pools of a cluster, in Azure's order (REST: Agent Pools - List). A cluster that does not exist is an error
+/// Lists the pools of a cluster in Azure's order (REST: Agent Pools - List). Fails if the cluster does not exist
 /// ([`Error::is_absence`]).
 pub async fn list(arm: &Arm, group: &str, cluster: &str) -> Result<Vec<AgentPool>, Error> {
     let url = arm.url(&path(group, cluster, &["agentPools"]), &[API_VERSION])?;

@@ -16,15 +16,15 @@ use crate::request::ArmRequest;
 use crate::resource::{self, missing};
 use crate::write::WriteResponse;
 
-/// The version of all requests about clusters and pools: what is written was read in the same version.
+/// The version of all requests about clusters and pools. Reads and writes must use the same version.
 pub(super) const API_VERSION: (&str, &str) = ("api-version", "2024-02-01");
 
-/// The format of a user kubeconfig of a cluster with Entra users.
+/// The format of a user's kubeconfig for a cluster with Entra users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserFormat {
-    /// The old `auth-provider` with the IDs in plain keys (`apiserver-id`, `tenant-id`).
+    /// The old `auth-provider`, with the IDs in separate keys (`apiserver-id`, `tenant-id`).
     Azure,
-    /// A command line of `kubelogin` with the IDs in its arguments (`--server-id`, `--tenant-id`).
+    /// A `kubelogin` command with the IDs in its arguments (`--server-id`, `--tenant-id`).
     Exec,
 }
 
@@ -46,13 +46,13 @@ pub async fn upgrade_profile(arm: &Arm, group: &str, name: &str) -> Result<Optio
     Ok(profile.map(|profile: Resource<UpgradeProfile>| profile.view))
 }
 
-/// The versions that Azure upgrades the control plane of this cluster to; empty if it does not exist.
+/// The versions to which Azure can upgrade the control plane of this cluster; empty if it does not exist.
 pub async fn upgrade_targets(arm: &Arm, group: &str, name: &str) -> Result<Vec<String>, Error> {
     Ok(upgrade_profile(arm, group, name).await?.map(|profile| profile.targets()).unwrap_or_default())
 }
 
-/// Creates or changes a cluster (REST: Managed Clusters - Create Or Update). For a change, `body` is the complete object
-/// that was read, with some keys replaced.
+/// Creates or changes a cluster (REST: Managed Clusters - Create Or Update). For a change, `body` is the complete object that
+/// was read, with some keys replaced.
 pub async fn put(arm: &Arm, group: &str, name: &str, body: &Value) -> Result<WriteResponse, Error> {
     arm.put(Operation::PutManagedCluster, &url(arm, group, name, &[])?, body).await
 }
@@ -74,15 +74,15 @@ pub async fn delete(arm: &Arm, group: &str, name: &str) -> Result<Option<WriteRe
     arm.delete(Operation::DeleteManagedCluster, &url(arm, group, name, &[])?).await
 }
 
-/// The kubeconfig of the cluster's administrator, as YAML (REST: Managed Clusters - List Cluster Admin Credentials). An
-/// error if local accounts are disabled.
+/// The administrator's kubeconfig of the cluster, as YAML (REST: Managed Clusters - List Cluster Admin Credentials). Fails if
+/// local accounts are disabled.
 pub async fn list_admin_credential(arm: &Arm, group: &str, name: &str) -> Result<SecretString, Error> {
     let url = url(arm, group, name, &["listClusterAdminCredential"])?;
     kubeconfig(arm, Operation::ListAdminCredentials, &url).await
 }
 
-/// The kubeconfig of a user, as YAML (REST: Managed Clusters - List Cluster User Credentials). In a cluster with Entra users
-/// it contains no secret.
+/// A user's kubeconfig, as YAML (REST: Managed Clusters - List Cluster User Credentials). For a cluster with Entra users it
+/// contains no secret.
 pub async fn list_user_credential(
     arm: &Arm,
     group: &str,
@@ -109,7 +109,7 @@ fn url(arm: &Arm, group: &str, name: &str, suffix: &[&str]) -> Result<Url, Error
     arm.url(&path(group, name, suffix), &[API_VERSION])
 }
 
-/// Requests a secret: with POST, although nothing changes.
+/// Requests a kubeconfig. The method is POST, although nothing changes.
 async fn kubeconfig(arm: &Arm, operation: Operation, url: &Url) -> Result<SecretString, Error> {
     let response = arm.send(&ArmRequest::read(operation, Method::POST, url)).await?;
     let body = response.json_object().ok_or_else(|| missing(Method::POST, url, "JSON object"))?;

@@ -1,4 +1,4 @@
-//! `Microsoft.Authorization/policyAssignments` and `policyDefinitions`, for which the role Reader suffices.
+//! `Microsoft.Authorization/policyAssignments` and `policyDefinitions`. The role Reader is sufficient.
 
 use aks::arm::{PolicyAssignment, PolicyDefinition, Resource};
 use http::Method;

@@ -1,4 +1,4 @@
-//! Resource providers: reading and registering them for a subscription.
+//! Resource providers: reads them and registers them in a subscription.
 
 use aks::arm::Provider;
 use http::Method;
@@ -17,8 +17,7 @@ pub async fn get(arm: &Arm, namespace: &str) -> Result<Provider, Error> {
     Ok(resource::parse(Method::GET, &url, &response)?.view)
 }
 
-/// Starts the registration of a provider, which takes minutes; poll it with [`get`] (REST: Providers - Register). A second
-/// request does no harm.
+/// Starts the registration of a provider, which takes minutes; poll with [`get`] (REST: Providers - Register). Idempotent.
 pub async fn register(arm: &Arm, namespace: &str) -> Result<Provider, Error> {
     let url = url(arm, namespace, &["register"])?;
     let request = ArmRequest::write(Operation::RegisterProvider, Method::POST, &url, None);

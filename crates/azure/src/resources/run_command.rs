@@ -1,5 +1,5 @@
-//! `Microsoft.ContainerService/managedClusters/runCommand`: executes a command inside a cluster, even one whose API only its
-//! own network reaches. A command is started and polled separately, so that its pending result can be stored in between.
+//! `Microsoft.ContainerService/managedClusters/runCommand`: executes a command in a cluster, even if its API is reachable only
+//! from its own network. Starting and polling are separate steps, so that the pending result can be stored in between.
 
 mod archive;
 
@@ -37,7 +37,7 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_INTERVAL: Duration = Duration::from_mins(1);
 
-/// A command for a cluster. All of it passes through Resource Manager.
+/// A command for a cluster. All its fields pass through Resource Manager.
 pub struct Command<'a> {
     /// The command line.
     pub command: &'a str,
@@ -54,7 +54,7 @@ pub enum Status {
     Running(PendingResult),
     /// The command has ended.
     Finished(Outcome),
-    /// Azure names no result, or does not know it any more.
+    /// Azure reports no result, or has deleted it.
     Unknown,
 }
 
@@ -67,7 +67,7 @@ pub enum Outcome {
     Exited {
         /// The exit code.
         code: i64,
-        /// Output and errors of the command.
+        /// The output and error output of the command.
         logs: String,
     },
     /// Azure could not execute the command.
@@ -104,13 +104,13 @@ pub async fn start(arm: &Arm, group: &str, name: &str, command: &Command<'_>) ->
     read(arm, Method::POST, &url, &arm.send(&request).await?)
 }
 
-/// Polls once (REST: Managed Clusters - Get Command Result). The credential of `arm` must be of the command's cloud.
+/// Polls once (REST: Managed Clusters - Get Command Result). The credential of `arm` must be in the command's cloud.
 pub async fn poll(arm: &Arm, pending: &PendingResult) -> Result<Status, Error> {
     let url = arm.link(pending.url.as_str())?;
     let request = ArmRequest::get(Operation::CommandResult, &url).any_success();
     match arm.send(&request).await {
         Ok(response) => match read(arm, Method::GET, &url, &response)? {
-            // Without a new URL, the old one stays valid.
+            // Without a new URL, the old one remains valid.
             Status::Unknown if response.status == 202 => {
                 Ok(Status::Running(PendingResult { interval: interval(arm, &response), url }))
             }
@@ -127,7 +127,7 @@ impl PendingResult {
         self.interval
     }
 
-    /// The result as one line for [`PendingResult::from_text`]. Contains the complete URL: not for logs.
+    /// The result as one line for [`PendingResult::from_text`]. Contains the complete URL; must not be logged.
     pub fn to_text(&self) -> String {
         format!("{} {}", self.interval.as_secs(), self.url)
     }
@@ -151,7 +151,7 @@ fn read(arm: &Arm, method: Method, url: &Url, response: &Response) -> Result<Sta
     Ok(outcome(&body).map_or(Status::Unknown, Status::Finished))
 }
 
-/// A command that ended with an error has the state `Succeeded` and another exit code.
+/// Reads the outcome. A command that exits with an error has the state `Succeeded` and another exit code.
 fn outcome(body: &Value) -> Option<Outcome> {
     let properties = body.get("properties")?;
     let text = |key: &str| properties.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! `Microsoft.Compute/skus`, the newer list of VM sizes, and by far the largest response.
+//! `Microsoft.Compute/skus`, the newer list of VM sizes. It is by far the largest response.
 
 use aks::arm::VmSku;
 use reqwest::Url;
@@ -9,8 +9,8 @@ use crate::operation::Operation;
 use crate::page::read_all;
 use crate::url::odata_string;
 
-/// Lists the VM sizes of a region, in Azure's order, without other resources (REST: Resource Skus - List). Azure ignores the
-/// letter case of the region. [`Error::EmptyRegion`] without a region.
+/// Lists the VM sizes of a region in Azure's order, without other resources (REST: Resource Skus - List). Azure ignores the
+/// letter case of the region. [`Error::EmptyRegion`] if the region is empty.
 pub async fn list(arm: &Arm, region: &str) -> Result<Vec<VmSku>, Error> {
     read_all(arm, Operation::ListSkus, url(arm, region)?).await
 }

@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::operation::Operation;
 use crate::resource;
 
-/// Gets the subscription of the credential, for which the role Reader suffices (REST: Subscriptions - Get). A success that is
-/// not a JSON object is an error: it comes from a proxy or portal.
+/// Gets the subscription of the credential (REST: Subscriptions - Get). The role Reader is sufficient. A success that is not a
+/// JSON object is an error: it comes from a proxy or portal.
 pub async fn get(arm: &Arm) -> Result<Subscription, Error> {
     let url = arm.url(&[], &[("api-version", "2016-06-01")])?;
     let response = arm.get(Operation::GetSubscription, &url).await?;

@@ -1,4 +1,4 @@
-//! `Microsoft.Network/virtualNetworks` and their subnets, which are only read.
+//! `Microsoft.Network/virtualNetworks` and their subnets, read-only.
 
 use aks::arm::{Subnet, VirtualNetwork};
 

@@ -9,7 +9,7 @@ const VERSION: u16 = 10;
 /// 1980-01-01, the first date of the format.
 const DATE: u16 = 0x0021;
 
-/// An archive in base64, as [`super::Command::context`]. Names are ASCII.
+/// An archive in base64, for [`super::Command::context`]. Names must be ASCII.
 pub fn archive(files: &[(&str, &str)]) -> SecretString {
     let (mut content, mut directory) = (Vec::new(), Vec::new());
     for (name, text) in files {
@@ -54,7 +54,7 @@ fn add_header(to: &mut Vec<u8>, name: &str, text: &str) {
     to.extend([0; 2]);
 }
 
-/// Manifests are far below 4 GiB.
+/// Converts a length. Manifests are far smaller than 4 GiB.
 fn length(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
