@@ -1,30 +1,30 @@
-//! The parameters that an agent sends when it opens a tunnel: base64 of JSON. They name the cluster's address, authority
-//! and a service account token. None of it is used: Azure says where a cluster is, and a token of a cluster is not
-//! wanted. They are checked as Rancher does (`docs/contract/registration.md#refusals`), then dropped.
+//! The parameters that an agent sends when it opens a tunnel: base64 of JSON with the cluster's address, its authority and a
+//! service account token. They are not used: the address comes from Azure, and this server needs no cluster token. They are
+//! validated as in Rancher (`docs/contract/registration.md#refusals`) and then dropped.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-/// Why parameters are rejected. The texts are Rancher's; agents log them.
+/// The reason why parameters are rejected. The messages are Rancher's; agents log them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidParams {
-    /// There are none, or the JSON ends too early.
+    /// The parameters are missing, or the JSON ends too early.
     #[error("unexpected end of JSON input")]
     Incomplete,
-    /// A byte is not base64.
+    /// A byte is not valid in base64.
     #[error("illegal base64 data at input byte {0}")]
     Base64(usize),
-    /// This is no JSON.
+    /// The first character is not valid JSON.
     #[error("invalid character {0} looking for beginning of value")]
     Character(String),
-    /// This is no JSON either.
+    /// Another part is not valid JSON.
     #[error("the parameters are not JSON")]
     Json,
-    /// They describe neither a cluster nor a node.
+    /// The parameters contain neither a cluster nor a node.
     #[error("missing node or cluster registration info")]
     NoCluster,
-    /// They describe a node. The nodes of AKS have no agents.
+    /// The parameters contain a node. AKS nodes have no agents.
     #[error("invalid input, hostname empty")]
     Node,
     /// A field of the cluster is missing or empty.
@@ -35,7 +35,7 @@ pub enum InvalidParams {
 /// Checks the value of the header `X-API-Tunnel-Params`.
 ///
 /// # Errors
-/// With the text that Rancher gives.
+/// Rancher's message.
 pub fn check(header: &[u8]) -> Result<(), InvalidParams> {
     let text = BASE64_STANDARD.decode(header).map_err(|_| InvalidParams::Base64(first_illegal(header)))?;
     let params: Value = serde_json::from_slice(&text).map_err(|error| reason(&text, &error))?;
@@ -50,7 +50,7 @@ pub fn check(header: &[u8]) -> Result<(), InvalidParams> {
     }
 }
 
-/// The position that Go reports: of the first byte that is not in the alphabet, else of the end.
+/// The position that Go reports: that of the first byte outside the alphabet, else the end.
 fn first_illegal(header: &[u8]) -> usize {
     let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     header.iter().position(|byte| !is_legal(byte)).unwrap_or(header.len())

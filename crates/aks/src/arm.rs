@@ -1,8 +1,8 @@
-//! The types of Azure's responses, with the fields that are read here.
+//! The types of Azure's responses, with the fields that are used.
 //!
-//! Every field may be missing, `null` or of the wrong type: it is then `None` or empty, and the rest of the list is still
-//! read. Null elements of lists are skipped, and so are elements of the wrong type in lists inside a resource; in a list of
-//! resources they are an error ([`Element`]). Unknown fields are ignored.
+//! Every field may be missing, `null` or of the wrong type: it is then `None` or empty, and the rest of the list is still read.
+//! Null elements of lists are skipped, and so are elements of the wrong type in lists inside a resource; in a list of resources
+//! they are an error ([`Element`]). Unknown fields are ignored.
 
 mod agent_pool;
 mod kubernetes_version;
@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    /// Any JSON, with known names in likely and unlikely places.
+    /// Any JSON, with known names in expected and unexpected positions.
     fn any_json() -> impl Strategy<Value = Value> {
         let name = prop::sample::select(vec![
             "name",

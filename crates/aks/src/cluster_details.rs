@@ -1,5 +1,5 @@
-//! What Azure says of a cluster that `aksConfig` has no key for and decisions need: the versions that run, the support plan,
-//! how pods get their addresses, the region. Kept beside `upstreamSpec`, and not shown.
+//! The properties of a cluster in Azure that have no key in `aksConfig` but are needed for decisions: the running versions, the
+//! support plan, the pod network, the region. Stored with `upstreamSpec`, but not displayed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,11 @@ use super::spec::AksConfig;
 /// `supportPlan` of a cluster with long-term support.
 const LONG_TERM: &str = "AKSLongTermSupport";
 
-/// Facts about a cluster in Azure; each may be missing.
+/// Properties of a cluster in Azure; each may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClusterDetails {
-    /// The full version of the control plane that runs, `1.33.6`.
+    /// The full running version of the control plane, `1.33.6`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running_version: Option<String>,
     /// The full versions of the nodes, by node pool.
@@ -26,13 +26,13 @@ pub struct ClusterDetails {
     /// Whether the cluster has long-term support.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub long_term: bool,
-    /// Whether pods have addresses of their own range instead of the subnet's (`networkPluginMode` is `overlay`).
+    /// Whether pods have addresses from their own range instead of the subnet's (`networkPluginMode` is `overlay`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overlay: bool,
-    /// The node pools whose pods have a subnet of their own (`podSubnetID`).
+    /// The node pools whose pods have their own subnet (`podSubnetID`).
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub pod_subnet_pools: BTreeSet<String>,
-    /// The region, normalised.
+    /// The normalized region.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The resource group of the nodes.
@@ -41,7 +41,7 @@ pub struct ClusterDetails {
 }
 
 impl ClusterDetails {
-    /// Whether nothing is known.
+    /// Whether no property is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -66,7 +66,7 @@ impl ClusterDetails {
         }
     }
 
-    /// The configuration with the versions that run in place of those that were asked for.
+    /// The configuration with the running versions instead of the requested ones.
     #[must_use]
     pub fn with_running_versions(&self, mut config: AksConfig) -> AksConfig {
         if let Some(version) = &self.running_version {

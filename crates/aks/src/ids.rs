@@ -1,4 +1,4 @@
-//! The ids that Rancher gives: `cattle-global-data:cc-xxxxx`, `c-xxxxx`, `u-xxxxx`, `token-xxxxx`.
+//! IDs in Rancher's formats: `cattle-global-data:cc-xxxxx`, `c-xxxxx`, `u-xxxxx`, `token-xxxxx`.
 
 /// The namespace of every cloud credential.
 pub const CREDENTIAL_NAMESPACE: &str = "cattle-global-data";
@@ -20,15 +20,15 @@ pub fn token_secret(random: [u8; 54]) -> String {
 fn spelled(prefix: &str, random: &[u8]) -> String {
     let mut text = String::with_capacity(prefix.len() + random.len());
     text.push_str(prefix);
-    // 256 is no multiple of 27: the first 13 characters come a little more often, 10 times of 256 instead of 9. That
-    // costs a name nothing and a secret under half a bit in all.
+    // 256 is not a multiple of 27: the first 13 characters are slightly more frequent, with 10 of 256 values instead of 9.
+    // This does not matter for a name, and costs a secret less than half a bit in total.
     text.extend(
         random.iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 27))).map(|c| char::from(*c)),
     );
     text
 }
 
-/// Splits `namespace:name` at the first colon; `None` when there is no colon or a half is empty.
+/// Splits `namespace:name` at the first colon; `None` if there is no colon or a part is empty.
 pub fn split_namespaced(id: &str) -> Option<(&str, &str)> {
     id.split_once(':').filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
 }

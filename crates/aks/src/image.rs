@@ -1,36 +1,36 @@
-//! References of container images: `registry.example.com:5000/team/agent:v1@sha256:…`. Whether there is such an image
-//! is not known here.
+//! Container image references: `registry.example.com:5000/team/agent:v1@sha256:…`. Checks only their syntax, not whether the
+//! image exists.
 
-/// The longest reference that is taken, in bytes.
+/// The maximum length of a reference, in bytes.
 const LONGEST: usize = 512;
 
-/// Why a text is no reference of an image.
+/// The reason why an image reference is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadImage {
-    /// Nothing at all.
+    /// The reference is empty.
     #[error("the name is empty")]
     Empty,
-    /// More than anybody needs.
+    /// The reference is too long.
     #[error("the name has more than {LONGEST} characters")]
     TooLong,
-    /// The part before the first slash, when it is one.
+    /// The registry before the first slash is invalid.
     #[error("the registry must be a host name, with :port or without")]
     Registry,
-    /// What stands between registry and tag.
+    /// The path between the registry and the tag is invalid.
     #[error("the path must be lower-case letters, digits, and . _ - between them")]
     Path,
-    /// Behind the colon.
+    /// The tag after the colon is invalid.
     #[error("the tag must be letters, digits, _ . and -, at most 128")]
     Tag,
-    /// Behind the at sign.
+    /// The digest after the at sign is invalid.
     #[error("the digest must be sha256: and 64 hexadecimal digits")]
     Digest,
 }
 
-/// Whether `text` is a reference of an image.
+/// Checks an image reference.
 ///
 /// # Errors
-/// The part that is none.
+/// The invalid part.
 pub fn check(text: &str) -> Result<(), BadImage> {
     if text.is_empty() {
         return Err(BadImage::Empty);
@@ -57,12 +57,12 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
     text.split_once(at).map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
 
-/// The registry that an image names; `None` if it names none.
+/// The registry of an image; `None` if the reference has none.
 pub fn registry(image: &str) -> Option<&str> {
     split_registry(image).0
 }
 
-/// The first part names a registry when it looks like a host: with a dot or a port, or `localhost`.
+/// Splits off the registry. The first part is a registry if it looks like a host: it contains a dot or a port, or is `localhost`.
 fn split_registry(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),

@@ -1,10 +1,10 @@
-//! JSON text laid out anew without being understood: keys keep their order, numbers their digits.
+//! Reformats JSON text without parsing its values: keys keep their order, numbers their digits.
 
 /// Indented by two spaces, as Go's `json.Indent` does it. The input must be valid JSON.
 pub fn indented(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
-    // Behind an opening bracket: whether it gets a line of its own depends on what comes.
+    // After an opening bracket, the next character determines whether a line break follows.
     let mut opened = false;
     for c in tokens(json) {
         let closes = matches!(c, Token::Mark('}' | ']'));

@@ -16,7 +16,7 @@ pub struct ListedCluster<'a> {
 }
 
 impl<'a> ListedCluster<'a> {
-    /// Reads one cluster of Azure's list; the error is Rancher's text, which speaks of networks here too.
+    /// Reads one cluster of Azure's list; the error is Rancher's message, which mentions networks here too.
     pub fn read(cluster: &'a arm::ManagedCluster) -> Result<Self, &'static str> {
         let resource_group = match cluster.id.as_deref() {
             Some(id) => resource_group::of(id).ok_or("could not parse virtual network ID")?,

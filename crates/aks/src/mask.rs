@@ -1,15 +1,15 @@
-//! Texts that callers chose, such as paths and ids, made fit to be kept: what may be a secret in a wrong place is covered.
+//! Masks possible secrets in strings from callers, such as paths and IDs, before they are stored or logged.
 
 use std::borrow::Cow;
 
-/// What stands for whatever is covered.
+/// The replacement of a masked part.
 pub const COVER: &str = "****";
 
-/// From so many letters and digits without a break on, a text is taken for a secret. The secrets of tokens have 54; what
-/// people name, and what Azure and Kubernetes number, has breaks or is shorter.
+/// The minimum length of a run of letters and digits that is treated as a secret. The secrets of tokens have 54 characters;
+/// names, and IDs of Azure and Kubernetes, have separators or are shorter.
 const SHORTEST: usize = 40;
 
-/// The text with every possible secret covered.
+/// The text with all possible secrets masked.
 pub fn mask(text: &str) -> Cow<'_, str> {
     if text.len() < SHORTEST {
         return Cow::Borrowed(text);

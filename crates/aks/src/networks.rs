@@ -9,7 +9,7 @@ pub struct Network<'a> {
     pub name: &'a str,
     /// Taken from the resource id.
     pub resource_group: &'a str,
-    /// `None` when there is none with a name: the dashboard hides such networks.
+    /// `None` if none has a name: the dashboard hides such networks.
     pub subnets: Option<Vec<Subnet<'a>>>,
     /// As Azure spells it.
     pub location: &'a str,

@@ -1,8 +1,8 @@
-//! A node of a cluster, as far as it is shown. Pure: reading it from a cluster is the task of `cluster_access`.
+//! The nodes of a cluster with the properties that are displayed. Pure: `cluster_access` reads them from clusters.
 
 use std::collections::BTreeMap;
 
-/// Texts by name.
+/// Strings by name.
 pub type Texts = BTreeMap<String, String>;
 
 /// A node of a cluster.
@@ -10,57 +10,57 @@ pub type Texts = BTreeMap<String, String>;
 pub struct Node {
     /// Unique in its cluster.
     pub name: String,
-    /// Never given to another node.
+    /// A UID that is never reused.
     pub uid: String,
-    /// When it joined, in milliseconds since 1970.
+    /// The time at which it joined, in milliseconds since 1970.
     pub created_ms: Option<i64>,
-    /// Labels.
+    /// The labels.
     pub labels: Texts,
-    /// Annotations, without long ones.
+    /// The annotations, without long ones.
     pub annotations: Texts,
     /// Its host name.
     pub hostname: Option<String>,
-    /// Its address inside the network.
+    /// Its address in the virtual network.
     pub internal_ip: Option<String>,
-    /// Its public address, which few nodes of AKS have.
+    /// Its public address, which few AKS nodes have.
     pub external_ip: Option<String>,
-    /// The machine in Azure.
+    /// The resource ID of the VM in Azure.
     pub provider_id: Option<String>,
-    /// The addresses of its pods.
+    /// The address range of its pods.
     pub pod_cidr: Option<String>,
-    /// Whether new pods are kept off it.
+    /// Whether new pods are not scheduled on it.
     pub unschedulable: bool,
-    /// Why it is not ready; `None` when it is.
+    /// The reason why it is not ready; `None` if it is.
     pub not_ready: Option<String>,
     /// Quantities of Kubernetes by resource.
     pub capacity: Texts,
-    /// What of that pods may use.
+    /// The part of the capacity that pods may use.
     pub allocatable: Texts,
-    /// Complete, or absent.
+    /// Complete information, or none.
     pub info: Option<NodeInfo>,
 }
 
-/// What runs on a node, and its size.
+/// The software and the size of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeInfo {
     /// The version of Kubernetes, `v1.32.7`.
     pub kubelet_version: String,
-    /// Empty where Kubernetes no longer reports it.
+    /// Empty if Kubernetes no longer reports it.
     pub kube_proxy_version: String,
     /// `containerd://1.7.27-1`
     pub container_runtime_version: String,
-    /// The version of the kernel.
+    /// The kernel version.
     pub kernel_version: String,
     /// `Ubuntu 22.04.5 LTS`
     pub os_image: String,
-    /// Whole processors.
+    /// The number of whole CPUs.
     pub cpus: i64,
     /// Memory in KiB.
     pub memory_kib: i64,
 }
 
 impl NodeInfo {
-    /// The information with the sizes from `capacity`; `None` unless it is complete.
+    /// Adds the sizes from `capacity`; `None` if the information is incomplete.
     #[must_use]
     pub fn complete(mut self, capacity: &Texts) -> Option<Self> {
         self.cpus = whole_cpus(capacity.get("cpu")?)?;
@@ -71,19 +71,19 @@ impl NodeInfo {
     }
 }
 
-/// The state of a node in Rancher's words.
+/// The state of a node, as in Rancher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeState {
     /// Ready for pods.
     Active,
-    /// Ready, and kept free of new pods.
+    /// Ready, but closed to new pods.
     Cordoned,
     /// Not ready.
     Unavailable,
 }
 
 impl NodeState {
-    /// The state on the wire.
+    /// The name on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -94,7 +94,7 @@ impl NodeState {
 }
 
 impl Node {
-    /// The state.
+    /// The state of the node.
     pub fn state(&self) -> NodeState {
         if self.not_ready.is_some() {
             NodeState::Unavailable
@@ -105,7 +105,7 @@ impl Node {
         }
     }
 
-    /// Whether it runs the control plane. In AKS, Azure does.
+    /// Whether it runs the control plane. In AKS, no node does.
     pub fn is_control_plane(&self) -> bool {
         self.has_role(&["control-plane", "controlplane", "master"])
     }
@@ -115,7 +115,7 @@ impl Node {
         self.has_role(&["etcd"])
     }
 
-    /// Whether it runs workloads: a node with no other role does.
+    /// Whether it runs workloads, as a node without another role does.
     pub fn is_worker(&self) -> bool {
         self.has_role(&["worker"]) || !(self.is_control_plane() || self.is_etcd())
     }
@@ -124,7 +124,7 @@ impl Node {
         names.iter().any(|name| self.labels.contains_key(&format!("node-role.kubernetes.io/{name}")))
     }
 
-    /// About the bytes that it holds in memory.
+    /// The approximate size in memory, in bytes.
     pub fn weight(&self) -> usize {
         let maps = [&self.labels, &self.annotations, &self.capacity, &self.allocatable];
         let texts = maps.into_iter().flatten().map(|(key, value)| 64 + key.len() + value.len());
@@ -132,7 +132,7 @@ impl Node {
     }
 }
 
-/// `4`, `1930m`, rounded down.
+/// Parses a CPU quantity (`4`, `1930m`) and rounds it down.
 fn whole_cpus(quantity: &str) -> Option<i64> {
     match quantity.strip_suffix('m') {
         Some(thousandths) => thousandths.parse::<i64>().ok().map(|number| number / 1_000),
@@ -140,7 +140,7 @@ fn whole_cpus(quantity: &str) -> Option<i64> {
     }
 }
 
-/// `8144680Ki`, `8Gi`, or bytes, rounded down.
+/// Parses a memory quantity (`8144680Ki`, `8Gi`, or bytes) to KiB and rounds it down.
 fn kibibytes(quantity: &str) -> Option<i64> {
     for (suffix, factor) in [("Ki", 1), ("Mi", 1 << 10), ("Gi", 1 << 20), ("Ti", 1 << 30)] {
         if let Some(number) = quantity.strip_suffix(suffix) {

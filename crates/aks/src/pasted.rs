@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-/// The text without whitespace, line ends and invisible characters around it: a non-breaking or zero-width space, a byte
-/// order mark.
+/// The text without surrounding whitespace, line ends and invisible characters, such as non-breaking or zero-width spaces and
+/// byte order marks.
 pub fn trimmed(text: &str) -> &str {
     let added = |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}');
     text.trim_matches(added)
@@ -27,10 +27,10 @@ fn is_guid(text: &str) -> bool {
 #[error("the body is UTF-16; send it as UTF-8 (in PowerShell: Set-Content -Encoding utf8)")]
 pub struct Utf16;
 
-/// A body of UTF-8 without the byte order mark that it may begin with.
+/// A UTF-8 body without a leading byte order mark.
 ///
 /// # Errors
-/// [`Utf16`] for a body with that mark, or with the NUL bytes that ASCII has in that encoding.
+/// [`Utf16`] for a body with the byte order mark of UTF-16, or with the NUL bytes of ASCII characters in UTF-16.
 pub fn utf8(body: &[u8]) -> Result<&[u8], Utf16> {
     let starts_wide =
         matches!(body, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] | [1..=0x7f, 0, ..]);

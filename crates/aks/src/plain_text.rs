@@ -1,12 +1,12 @@
-//! Characters that do not belong in what people and programs name: they break the lines of logs and tables, control
-//! terminals, or make a text read differently from what it says. What is saved is checked here; what was saved before
-//! stays as it is.
+//! Rejects characters that do not belong in names and other strings for people and programs: they break lines of logs and tables,
+//! control terminals, or make a string look different from its content. Strings are checked when they are saved; stored ones are
+//! not changed.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Whether the character ends a line, controls a terminal or changes the direction of the text around it.
+/// Whether the character ends a line, controls a terminal or changes the direction of the surrounding text.
 pub fn is_forbidden(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -15,10 +15,10 @@ pub fn is_forbidden(character: char) -> bool {
         )
 }
 
-/// Whether a text may have several lines.
+/// Whether a string may have several lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
-    /// A name, an id, a label, a description.
+    /// A name, ID, label or description.
     One,
     /// A document, such as a certificate in PEM: line breaks and tabs are allowed.
     Many,
@@ -28,13 +28,13 @@ pub enum Lines {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} contains the character U+{:04X}, which is not allowed there; remove it", u32::from(*character))]
 pub struct ForbiddenCharacter {
-    /// The field, as the caller spells it.
+    /// The field, as the caller wrote it.
     pub field: String,
     /// The character.
     pub character: char,
 }
 
-/// Checks one text.
+/// Checks a string.
 ///
 /// # Errors
 /// The first forbidden character.
@@ -46,8 +46,8 @@ pub fn check(field: &str, text: &str, lines: Lines) -> Result<(), ForbiddenChara
     }
 }
 
-/// Checks the texts of an object that is about to be saved. A text that the stored object has already passes, so that
-/// objects of older versions can still be changed.
+/// Checks the strings of an object that is about to be saved. Strings that are already stored are accepted, so that objects of
+/// older versions can still be updated.
 #[derive(Debug, Default)]
 pub struct TextCheck {
     stored: BTreeSet<String>,
@@ -55,20 +55,19 @@ pub struct TextCheck {
 }
 
 impl TextCheck {
-    /// A check of an object in which the fields that begin with one of `documents` (`annotations.`) may have several
-    /// lines.
+    /// A check in which fields that start with one of `documents` (`annotations.`) may have several lines.
     pub fn new(documents: &'static [&'static str]) -> Self {
         Self { stored: BTreeSet::new(), documents }
     }
 
-    /// Lets a text pass that is stored already.
+    /// Accepts a string that is already stored.
     pub fn allow_stored(&mut self, text: &str) {
         if text.contains(is_forbidden) {
             self.stored.insert(text.to_owned());
         }
     }
 
-    /// The same for every text and key in a JSON value.
+    /// Accepts all strings and keys in a stored JSON value.
     pub fn allow_stored_value(&mut self, value: &Value) {
         match value {
             Value::String(text) => self.allow_stored(text),
@@ -83,7 +82,7 @@ impl TextCheck {
         }
     }
 
-    /// Checks the text of a field.
+    /// Checks the string of a field.
     ///
     /// # Errors
     /// The first forbidden character.
@@ -93,7 +92,7 @@ impl TextCheck {
         check(field, text, lines).or_else(|found| self.pass_if_stored(text, found))
     }
 
-    /// Checks the keys and texts of a map.
+    /// Checks the keys and strings of a map.
     ///
     /// # Errors
     /// The first forbidden character.
@@ -108,10 +107,10 @@ impl TextCheck {
         })
     }
 
-    /// Checks every key and text in a JSON value.
+    /// Checks all keys and strings in a JSON value.
     ///
     /// # Errors
-    /// The first forbidden character, with the field in which it is: `aksConfig.nodePools[0].name`.
+    /// The first forbidden character, with its field: `aksConfig.nodePools[0].name`.
     pub fn value(&self, field: &str, value: &Value) -> Result<(), ForbiddenCharacter> {
         match value {
             Value::String(text) => self.text(field, text),

@@ -1,4 +1,4 @@
-//! The two projects that every cluster has in Rancher. Nothing else is known of projects here: no namespaces, no members.
+//! The two projects that every cluster has in Rancher. Namespaces and members of projects are not supported.
 
 /// A project of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,17 +7,17 @@ pub struct Project {
     pub name: String,
     /// The name that people see.
     pub title: &'static str,
-    /// Words about it.
+    /// The description.
     pub description: &'static str,
-    /// The label by which clients know it; its value is `true`.
+    /// The label by which clients recognize the project; its value is `true`.
     pub label: &'static str,
 }
 
-/// The projects of the cluster of that UUID, the default one first. Their names are drawn from it, so that they need not be
-/// kept.
+/// The projects of the cluster with this UUID, the default one first. Their names are derived from it and need not be
+/// stored.
 pub fn of_cluster(uuid: &str) -> [Project; 2] {
     let name = |from: usize| {
-        // FNV-1a over the UUID, which is random itself; two starts give two names.
+        // FNV-1a over the UUID, which is random itself; two offsets give two names.
         let digits = uuid.bytes().skip(from).filter(u8::is_ascii_hexdigit);
         let hash = digits.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

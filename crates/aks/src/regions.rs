@@ -1,6 +1,6 @@
 //! Names of Azure's regions, however they are written.
 
-/// The one form of a region's name: `East US`, `EastUS`, `east-us` and `(US) East US`, as the portal shows it, are `eastus`.
+/// The normalised name of a region: `eastus` for `East US`, `EastUS`, `east-us` and `(US) East US`, as the portal shows it.
 pub fn normalised(region: &str) -> String {
     let trimmed = region.trim();
     let name =

@@ -1,5 +1,5 @@
 //! The commands that register a cluster's agent, and the manifest that they apply
-//! (`docs/contract/registration.md#registration-tokens`). Tokens are made and checked in `service::registration`.
+//! (`docs/contract/registration.md#registration-tokens`). `service::registration` creates and checks tokens.
 
 mod manifest;
 mod network;
@@ -19,7 +19,7 @@ pub const NODE_COMMAND: &str =
 /// The name of a manifest: `<token>_<clusterId>.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestName<'a> {
-    /// What it says.
+    /// The parts of the name.
     Of {
         /// The token.
         token: &'a str,
@@ -28,7 +28,7 @@ pub enum ManifestName<'a> {
     },
     /// It has the form, but one half is empty.
     Unsplit,
-    /// Nothing like it.
+    /// Any other name.
     Other,
 }
 
@@ -46,7 +46,7 @@ impl<'a> ManifestName<'a> {
 /// The commands of a registration token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Commands {
-    /// Where the manifest is.
+    /// The URL of the manifest.
     pub manifest_url: String,
     /// Applies it.
     pub command: String,

@@ -1,9 +1,9 @@
 //! The resource group in a resource id, in any letter case.
 
-/// The part after `/resourceGroups/` up to the next slash, spelled as in the id. Azure writes
-/// `resourceGroups`, `resourcegroups` and, in a few places, other mixtures.
+/// The part after `/resourceGroups/` up to the next slash, spelled as in the ID. Azure uses `resourceGroups`,
+/// `resourcegroups` and, in a few places, other mixtures.
 ///
-/// `None` when there is no such part, when it is empty, or when nothing follows it.
+/// `None` if there is no such part, if it is empty, or if nothing follows it.
 pub fn of(resource_id: &str) -> Option<&str> {
     const KEYWORD: &str = "/resourcegroups/";
     // ASCII lower-casing keeps byte positions.

@@ -1,8 +1,8 @@
-//! The review of a specification before anything is created: what Azure would reject, and what could be better.
+//! The review of a specification before anything is created: what Azure would reject, and what could be improved.
 //!
-//! A rule is a function ([`rule`]); each file has the rules of one subject, and [`rules()`] is the table of all. Rules read the
-//! specification, its state before a change, and Azure's responses ([`AzureData`]); they make no requests. Rules whose data is
-//! missing are reported as unchecked.
+//! A rule is a function ([`rule`]). Each file contains the rules of one subject, and [`rules()`] is the table of all. Rules read
+//! the specification, its state before a change, and Azure's responses ([`AzureData`]); they send no requests. Rules whose data
+//! is missing are reported as unchecked.
 //!
 //! | file | rules |
 //! |---|---|
@@ -19,8 +19,8 @@
 //! | `existing` | clusters and groups that must, or must not, exist |
 //! | `changes` | fields that cannot be changed in an existing cluster |
 //! | `imports` | the region of imports, and entries that others set |
-//! | `unknown` | keys that no field has |
-//! | `advice` | what could be better |
+//! | `unknown` | unknown keys |
+//! | `advice` | possible improvements |
 
 mod access;
 mod addresses;
@@ -72,12 +72,12 @@ use case::Case;
 
 use crate::regions;
 
-/// The data of Azure that this review needs.
+/// The Azure data that this review needs.
 pub fn needed(subject: &Subject<'_>) -> BTreeSet<Block> {
     needs::needed(&Case::new(subject, &AzureData::default()))
 }
 
-/// Whether the cluster's own upgrade profile is needed as well, after the other data.
+/// Whether the cluster's own upgrade profile is needed in addition to the other data.
 pub fn needs_own_upgrades(subject: &Subject<'_>, azure: &AzureData) -> bool {
     versions::needs_own_upgrades(&Case::new(subject, azure))
 }
@@ -87,17 +87,18 @@ pub fn networks(subject: &Subject<'_>) -> BTreeSet<NetworkRef> {
     Case::new(subject, &AzureData::default()).networks()
 }
 
-/// The normalised region for requests to Azure: the cluster's own, once Azure has reported it.
+/// The normalized region for requests to Azure: that of the cluster once Azure has reported it.
 pub fn region(subject: &Subject<'_>) -> String {
     regions::normalised(Case::new(subject, &AzureData::default()).region())
 }
 
 /// Reviews a specification.
 ///
-/// A change is blocked only by what it brings: an error that the stored specification has as well becomes a warning, and a
-/// finding that also holds for the running cluster is dropped. Errors of an imported cluster become warnings too, except changes
-/// that cannot be made, missing keys that identify it, and a cluster that is not in Azure. With [`Subject::advise`], errors that
-/// depend on Azure's responses become warnings. A credential that Azure rejects blocks every change.
+/// A change is blocked only by errors that it introduces: an error that the stored specification also has becomes a warning, and
+/// a finding that also applies to the running cluster is dropped. Errors of an imported cluster become warnings too, except
+/// changes that are impossible, missing keys that identify it, and a cluster that does not exist in Azure. With
+/// [`Subject::advise`], errors that depend on Azure's responses become warnings. A credential that Azure rejects blocks every
+/// change.
 pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     let mut review = check(&Case::new(subject, azure));
     if let Purpose::Update(before) = subject.purpose {
@@ -123,13 +124,13 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     review
 }
 
-/// Whether the finding is about the credential, without which Azure changes nothing.
+/// Whether the finding is about the credential, without which nothing can be changed in Azure.
 fn is_access(finding: &Finding) -> bool {
     access::RULES.iter().any(|rule| rule.name == finding.rule)
 }
 
-/// Whether all errors are about permissions and credentials and may be transient: Azure may need some minutes to know a new
-/// secret, application or role everywhere.
+/// Whether all errors are about permissions and credentials and may be transient: Azure may take some minutes to replicate a new
+/// secret, application or role.
 pub fn may_pass(review: &Review, subject: &Subject<'_>, azure: &AzureData) -> bool {
     let mut errors = review.errors().peekable();
     errors.peek().is_some() && errors.all(is_access) && access::may_pass(&Case::new(subject, azure))
@@ -156,7 +157,7 @@ fn check(case: &Case<'_>) -> Review {
 /// Rules about features of running clusters that Azure has retired.
 const LASTING: [&str; 2] = ["http-routing-retired", "load-balancer-basic-retired"];
 
-/// Drops findings that also hold for the running cluster: Azure has accepted it.
+/// Drops findings that also apply to the running cluster, because Azure has accepted it.
 fn drop_running(review: &mut Review, subject: &Subject<'_>, before: Before<'_>, azure: &AzureData) {
     let Some(current) = Case::new(subject, azure).current else { return };
     let running = Subject { spec: current, isolation: before.isolation, unknown: &[], ..*subject };

@@ -3,7 +3,7 @@
 /// A role in a cluster, the least privileged first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Reads the cluster and what is in it.
+    /// Reads the cluster and its contents.
     ReadOnly,
     /// Reads cluster-wide resources, and edits in the namespaces that an owner opens for members.
     Member,

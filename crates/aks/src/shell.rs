@@ -1,15 +1,15 @@
-//! Commands that are shown to people, written so that a POSIX shell reads each value as one word.
+//! Commands that are shown to users, quoted so that a POSIX shell reads each value as one word.
 
 use std::borrow::Cow;
 
-/// The command of these words, in order.
+/// The command with these words, in order.
 pub fn command(words: &[&str]) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The word, in single quotes where a shell would read it in another way.
 pub fn quoted(word: &str) -> Cow<'_, str> {
-    // `=` and `~` mean something at the start of a word only, but a word is quoted as a whole anyway.
+    // `=` and `~` are special only at the start of a word, but a word is quoted as a whole anyway.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@,+%".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         return Cow::Borrowed(word);

@@ -1,7 +1,7 @@
-//! The specification of a cluster: what its user wants.
+//! The specification of a cluster: its desired state.
 //!
-//! The raw JSON object keeps the user's spelling; [`ClusterSpec::aks`] is the typed view. [`merge`] applies changes, [`rules`]
-//! has Rancher's validation, [`defaults`] Azure's values for unset keys.
+//! The raw JSON object preserves the user's spelling; [`ClusterSpec::aks`] is the typed view. [`merge`] applies changes,
+//! [`rules`] contains Rancher's validation, [`defaults`] Azure's values for unset keys.
 
 mod config;
 pub mod defaults;
@@ -20,7 +20,7 @@ pub type Object = Map<String, Value>;
 /// The key of the AKS configuration.
 pub const AKS_CONFIG: &str = "aksConfig";
 
-/// The body of a cluster without its name: description, labels, annotations, `aksConfig` and other keys. No value in it is `null`.
+/// The body of a cluster without its name: description, labels, annotations, `aksConfig` and other keys. Contains no `null`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterSpec {
     body: Object,
@@ -28,7 +28,7 @@ pub struct ClusterSpec {
 }
 
 impl ClusterSpec {
-    /// Parses a body whose values match the types of the schema.
+    /// Parses a body whose values have the types of the schema.
     ///
     /// # Errors
     /// If `aksConfig` is missing, or a value in it has another type.
@@ -43,7 +43,7 @@ impl ClusterSpec {
         Self::new(serde_json::from_str(text)?)
     }
 
-    /// The body as JSON text, as it is stored.
+    /// Serializes the body to JSON for storage.
     pub fn to_text(&self) -> String {
         Value::Object(self.body.clone()).to_string()
     }
@@ -59,7 +59,7 @@ impl ClusterSpec {
     }
 }
 
-/// The case-insensitive key of an AKS cluster: subscription, resource group and name in lower case, joined with `/`. `None` if
+/// The case-insensitive key of an AKS cluster: subscription, resource group and name in lower case, separated by `/`. `None` if
 /// one of them is unknown.
 pub fn identity(subscription_id: Option<&str>, aks: &AksConfig) -> Option<String> {
     let subscription_id = subscription_id.map(pasted::id);

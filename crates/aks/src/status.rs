@@ -1,4 +1,4 @@
-//! The status of a cluster, stored beside its specification (`docs/contract/clusters.md#status-of-a-cluster`), and its
+//! The status of a cluster, which is stored with its specification (`docs/contract/clusters.md#status-of-a-cluster`), and its
 //! state.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,13 +39,13 @@ pub struct ClusterStatus {
     /// The number of nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_count: Option<i64>,
-    /// In the order of their first occurrence.
+    /// The conditions, in the order of their first occurrence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The steps to an active cluster, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
-    /// What the worker waits for.
+    /// The operation that the worker waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
     /// The message of the last step if it failed; cleared by the next success.
@@ -68,7 +68,7 @@ pub struct ClusterStatus {
     pub agent: Option<Deployment>,
 }
 
-/// The changes requested from Azure for one specification, so that none is repeated forever.
+/// The changes requested from Azure for one specification, so that none is repeated indefinitely.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tried {
@@ -76,16 +76,16 @@ pub struct Tried {
     pub generation: i64,
     /// The number of accepted changes by part.
     pub written: BTreeMap<String, u32>,
-    /// Azure's message when an operation failed.
+    /// Azure's message, if an operation failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
-    /// The part of the last change, if it was one.
+    /// The part of the last change, if it changed a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
     /// The time of the last change, in milliseconds since 1970.
     #[serde(default)]
     pub last_ms: i64,
-    /// The parts whose last change Azure accepted and then failed.
+    /// The parts whose last change Azure accepted but failed to apply.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed: BTreeSet<String>,
 }
@@ -96,12 +96,12 @@ pub struct Tried {
 pub struct Condition {
     /// `Provisioned`, `Ready` and so on.
     pub r#type: String,
-    /// Whether it holds.
+    /// Whether the condition is met.
     pub status: Truth,
     /// The message; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// One word; may be empty.
+    /// A single word; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The time of the last change: RFC 3339, UTC.
@@ -113,9 +113,9 @@ pub struct Condition {
 /// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Truth {
-    /// It holds.
+    /// The condition is met.
     True,
-    /// It does not hold.
+    /// The condition is not met.
     False,
     /// Unknown, or in progress.
     Unknown,
@@ -150,13 +150,13 @@ pub enum Progress {
     Failed,
 }
 
-/// What the worker waits for.
+/// The operation that the worker waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
     /// A description: `Azure: the cluster is Creating`.
     pub what: String,
-    /// Milliseconds since 1970.
+    /// The start time, in milliseconds since 1970.
     pub since_ms: i64,
     /// From 0 to 100, if Azure reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,7 +172,7 @@ impl ClusterStatus {
         serde_json::from_str(text)
     }
 
-    /// The status as JSON text, as it is stored.
+    /// Serializes the status to JSON for storage.
     pub fn to_text(&self) -> String {
         serde_json::json!(self).to_string()
     }
@@ -189,7 +189,8 @@ impl ClusterStatus {
         self.failed_generation = None;
     }
 
-    /// The status for a generation of the specification, without failures of earlier generations: each one is a new attempt.
+    /// The status for a generation of the specification, without failures of earlier generations, because each one is a new
+    /// attempt.
     #[must_use]
     pub fn as_of(mut self, generation: i64) -> Self {
         if self.failed_generation.is_none_or(|failed| failed == generation) {
@@ -215,7 +216,7 @@ impl ClusterStatus {
         self.conditions.iter().find(|condition| condition.r#type == r#type)
     }
 
-    /// Sets a condition; `now` is RFC 3339. An unchanged condition keeps its times.
+    /// Sets a condition; `now` is RFC 3339. The times of an unchanged condition are not updated.
     pub fn set_condition(&mut self, r#type: &str, status: Truth, reason: &str, message: &str, now: &str) {
         let position = self.conditions.iter().position(|condition| condition.r#type == r#type);
         let Some(known) = position.and_then(|position| self.conditions.get_mut(position)) else {
@@ -245,7 +246,7 @@ impl ClusterStatus {
 /// The state of a cluster, for which clients wait (`docs/contract/terraform.md#states`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Until it is active for the first time.
+    /// Not yet active for the first time.
     Provisioning,
     /// The specification is fully applied.
     Active,
@@ -315,7 +316,7 @@ mod tests {
         assert_eq!(later.condition("Updated").unwrap().status, Truth::Unknown);
         assert_eq!(later.condition("Ready").unwrap().message, "no answer", "no word about the work");
         assert_eq!(later.steps, [step(Progress::Pending, "")]);
-        // A row that an older version wrote does not name the generation.
+        // A row written by an older version does not contain the generation.
         status.failed_generation = None;
         assert_eq!(status.clone().as_of(4), status);
     }

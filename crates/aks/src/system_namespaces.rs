@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::ids::is_label;
 
-/// The value of the setting when nothing is set: Rancher's default, then the namespaces of AKS add-ons and extensions.
+/// The default of the setting: Rancher's, and the namespaces of AKS add-ons and extensions.
 pub const DEFAULT: &str = "kube-system,kube-public,kube-node-lease,cattle-system,cattle-alerting,cattle-logging,\
     cattle-prometheus,ingress-nginx,cattle-global-data,cattle-istio,cert-manager,cattle-global-nt,security-scan,\
     cattle-fleet-system,cattle-fleet-local-system,calico-system,tigera-operator,cattle-impersonation-system,\
@@ -13,7 +13,7 @@ pub const DEFAULT: &str = "kube-system,kube-public,kube-node-lease,cattle-system
     azure-extensions-usage-system,azureml,acstor,dapr-system,dataprotection-microsoft,fleet-system,flux-system,\
     gatekeeper-system";
 
-/// System namespaces whatever the setting contains: their service accounts lead to all of the cluster.
+/// System namespaces regardless of the setting: their service accounts give access to the whole cluster.
 const ALWAYS: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "cattle-system"];
 
 /// The system namespaces of an installation.
@@ -21,7 +21,7 @@ const ALWAYS: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "cat
 pub struct SystemNamespaces(BTreeSet<String>);
 
 impl SystemNamespaces {
-    /// Reads the value of the setting. Names that no namespace can have match nothing.
+    /// Parses the value of the setting. Names that no namespace can have match nothing.
     pub fn parse(setting: &str) -> Self {
         Self(names(setting).chain(ALWAYS).map(str::to_owned).collect())
     }

@@ -1,5 +1,5 @@
-//! The path of a control plane to a version, along the upgrades that Azure lists: one minor version at a time where Azure allows
-//! it, with the newest patch at each stop. Upgrade plans and the remedies of the review use the same path.
+//! The path of a control plane to a version, along the upgrades that Azure lists: one minor version at a time if possible, with
+//! the newest patch at each stop. Used by upgrade plans and the remedies of the review.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use super::arm::KubernetesVersion;
 use super::upgrades::{self, Start, Unavailable};
 use super::versions::{self, Version, canonical, is_preview};
 
-/// The versions at which a path may stop although they are not for every cluster.
+/// The kinds of versions at which a path may stop, in addition to generally available ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// Previews.
@@ -18,7 +18,7 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// From what every cluster may do to what Azure denies or does not support.
+    /// From what every cluster may use to what Azure rejects or does not support.
     const TIERS: [Self; 4] = [
         Self { previews: false, long_term: false },
         Self { previews: true, long_term: false },
@@ -27,8 +27,8 @@ impl Allowed {
     ];
 }
 
-/// The versions on the way from the running version to `wanted`, which is the last one; a minor version alone is its newest patch
-/// that can be reached. Ends before `wanted`, or is empty, if Azure lists no way to it.
+/// The versions on the path from the running version to `wanted`, which is the last one; for a minor version, it is its newest
+/// reachable patch. If Azure lists no path, the result ends before `wanted` or is empty.
 pub fn path(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Vec<String> {
     let targets = candidates(start, offered, wanted);
     for allowed in Allowed::TIERS {
@@ -40,12 +40,12 @@ pub fn path(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> V
     below.and_then(|version| route(start, offered, &version, Allowed::default())).unwrap_or_default()
 }
 
-/// The newest stable version that the cluster can be upgraded to in any number of steps; `None` if there is none.
+/// The newest stable version to which the cluster can be upgraded in any number of steps; `None` if there is none.
 pub fn newest_stable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Option<String> {
     newest(start, offered, None)
 }
 
-/// The first of several upgrades to `wanted`; `None` if one is enough or if Azure lists no way that this cluster may take.
+/// The first of several upgrades to `wanted`; `None` if one is enough, or Azure lists no path that this cluster may use.
 pub fn first_step(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Option<String> {
     let targets = candidates(start, offered, wanted);
     let route = targets.iter().find_map(|target| route(start, offered, target, Allowed::default()))?;
@@ -53,7 +53,7 @@ pub fn first_step(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str
     Some(first.clone())
 }
 
-/// The full versions that `wanted` stands for, newest first.
+/// The full versions that match `wanted`, newest first.
 fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Vec<String> {
     let Some(version) = Version::parse(wanted) else { return Vec::new() };
     if version.patch.is_some() {
@@ -66,7 +66,7 @@ fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) ->
     patches
 }
 
-/// The upgrades from a version, if it may stop at `target` and at what `allowed` names.
+/// The upgrades from a version, with stops only at `target` and at versions that `allowed` permits.
 fn steps(
     start: &Start<'_>,
     offered: &[KubernetesVersion],
@@ -86,8 +86,8 @@ fn steps(
     steps.into_iter().filter(|version| may_stop(version)).collect()
 }
 
-/// The upgrades from a version of which Azure lists none because it is retired: those to the same and the next minor version,
-/// which the review does not reject either.
+/// The upgrades from a retired version, for which Azure lists none: those to the same and the next minor version. The review
+/// does not reject them either.
 fn assumed(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
     let Some(from) = Version::parse(start.running) else { return Vec::new() };
     let is_near = |version: &&String| {
@@ -123,8 +123,8 @@ struct Rest {
     next: Option<String>,
 }
 
-/// The route to exactly this version that skips the fewest minor versions, of those the shortest, of those the one with the newest
-/// patches; `None` if there is none.
+/// The route to exactly this version: the one that skips the fewest minor versions, then the shortest, then the one with the
+/// newest patches; `None` if there is none.
 fn route(
     start: &Start<'_>,
     offered: &[KubernetesVersion],
@@ -145,7 +145,7 @@ fn route(
         });
         rests.min_by(compare)
     };
-    // A step leads to a higher version, so the highest stops come first.
+    // Each step leads to a higher version, so the highest stops are processed first.
     for stop in stops.iter().rev() {
         if let Some(rest) = best(&Start { running: stop, own: &[], ..*start }, &rests) {
             rests.insert(stop.clone(), rest);
@@ -210,9 +210,9 @@ mod tests {
     fn path_follows_azures_upgrades_one_minor_at_a_time() {
         for (running, long_term, own, wanted, expected) in [
             ("1.32.9", false, &[][..], "1.33.6", "1.33.6"),
-            // The newest patch of the next minor version from which the target can be reached.
+            // The newest patch of the next minor version from which the target is reachable.
             ("1.32.9", false, &[], "1.34.1", "1.33.6 1.34.1"),
-            // 1.33.6 needs 1.32.9 first, and is not worth another stop.
+            // 1.33.6 requires 1.32.9 first, which would be an additional stop.
             ("1.32.7", false, &[], "1.34.1", "1.33.3 1.34.1"),
             ("1.32.7", false, &[], "1.33.6", "1.33.3 1.33.6"),
             ("1.32.7", false, &[], "1.33", "1.32.9 1.33.9"),
@@ -220,17 +220,17 @@ mod tests {
             // With long-term support, one minor version at a time where Azure lists them.
             ("1.30.5", true, &[], "1.33.6", "1.31.9 1.32.9 1.33.6"),
             ("1.30.5", true, &["1.32.7"], "1.33.6", "1.32.7 1.33.3 1.33.6"),
-            // Without it, only over what everybody may have.
+            // Without it, only through versions that are generally available.
             ("1.30.5", false, &[], "1.33.6", "1.32.7 1.33.3 1.33.6"),
             ("1.30.5", false, &[], "1.31.9", "1.31.9"),
-            // What Azure names for this cluster replaces the list.
+            // The cluster's own profile replaces the list.
             ("1.32.9", false, &["1.33.3"], "1.33.6", "1.33.3 1.33.6"),
             ("1.32.9", false, &["1.34.1"], "1.34.1", "1.34.1"),
-            // Retired, and its profile is unknown.
+            // Retired, and the profile is unknown.
             ("1.31.1", false, &[], "1.33.3", "1.32.9 1.33.3"),
             ("1.29.1", false, &[], "1.33.3", "1.30.5 1.31.9 1.32.9 1.33.3"),
             ("1.28.1", true, &[], "1.33.3", ""),
-            // No way: as far as possible.
+            // No path: as far as possible.
             ("1.32.9", false, &[], "1.34.99", "1.33.6 1.34.1"),
             ("1.33.9", false, &[], "1.34.1", ""),
             ("1.34.1", false, &[], "1.35.0", "1.35.0"),

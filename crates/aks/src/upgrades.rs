@@ -1,4 +1,4 @@
-//! Which Kubernetes versions a cluster can be upgraded to: one answer for aksUpgrades, the review and upgrade plans.
+//! The Kubernetes versions to which a cluster can be upgraded. Used by aksUpgrades, the review and upgrade plans.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -6,45 +6,45 @@ use std::collections::HashSet;
 use super::arm::KubernetesVersion;
 use super::versions::{self, Version};
 
-/// A version above the current one.
+/// A version higher than the current one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgrade {
-    /// As Azure names it.
+    /// The version in Azure's format.
     pub version: String,
-    /// Whether Azure upgrades to it from the current version in one step.
+    /// Whether Azure can upgrade to it from the current version in one step.
     pub reachable: bool,
 }
 
-/// Where a cluster is, as far as its upgrades depend on it.
+/// The current state of a cluster, as far as upgrades depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
-    /// The version that it runs.
+    /// The running version.
     pub running: &'a str,
     /// Whether it has long-term support (`supportPlan` is `AKSLongTermSupport`).
     pub long_term: bool,
-    /// The targets that Azure names for this very cluster, where it was asked. They replace those of the region's list.
+    /// The targets in the cluster's own upgrade profile, if it was read. They replace those of the region's list.
     pub own: &'a [String],
 }
 
-/// The reason why a cluster cannot have a version, in one step or in several.
+/// The reason why a version is unavailable to a cluster, in one step or in several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
-    /// The region does not have it.
+    /// The version is not offered in the region.
     NotOffered,
-    /// The region has it only for clusters with long-term support.
+    /// The version is offered only with long-term support.
     NeedsLongTermSupport,
 }
 
-/// Whether the region's list does not say enough: it does not know the version that runs, or that version has, or needs,
-/// long-term support, with which Azure names other targets. Then the cluster's own upgrade profile counts.
+/// Whether the region's list is insufficient: it does not contain the running version, or that version has or requires long-term
+/// support, for which Azure offers other targets. The cluster's own upgrade profile is then needed.
 pub fn needs_own_targets(running: &str, long_term: bool, offered: &[KubernetesVersion]) -> bool {
     let minor = versions::find(offered, running);
     let listed = minor.is_some_and(|minor| minor.patch_versions.contains_key(running));
     long_term || !listed || !minor.is_some_and(versions::is_official)
 }
 
-/// The versions that Azure upgrades to in one step: those that it names for this very cluster, else those of the region's list
-/// that the support plan of the cluster allows. Ascending.
+/// The versions to which Azure can upgrade in one step: those of the cluster's own profile, else those of the region's list
+/// that the cluster's support plan allows. Ascending.
 pub fn reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
     let mut reachable: Vec<String> = if start.own.is_empty() {
         let listed = offered.iter().find_map(|minor| minor.patch_versions.get(start.running));
@@ -59,18 +59,18 @@ pub fn reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String
     reachable
 }
 
-/// Whether Azure lists upgrades of the running version; for a retired version only the cluster's own profile may.
+/// Whether Azure lists upgrades of the running version. For a retired version, only the cluster's own profile may list some.
 pub fn has_targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> bool {
     let is_listed = || offered.iter().any(|minor| minor.patch_versions.contains_key(start.running));
     !start.own.is_empty() || is_listed()
 }
 
-/// Whether `wanted` is among the targets, itself or, as a minor version alone, by one of its patches.
+/// Whether the targets contain `wanted`, or one of its patches if it is a minor version.
 pub fn is_target(targets: &[String], wanted: &str) -> bool {
     targets.iter().any(|target| versions::is_same(target, wanted))
 }
 
-/// Why the cluster cannot have a version; `None` if it can, or if Azure names it for this very cluster.
+/// The reason why a version is unavailable; `None` if it is available, or is in the cluster's own profile.
 pub fn unavailable(start: &Start<'_>, offered: &[KubernetesVersion], version: &str) -> Option<Unavailable> {
     match versions::find(offered, version) {
         _ if is_target(start.own, version) => None,
@@ -82,8 +82,8 @@ pub fn unavailable(start: &Start<'_>, offered: &[KubernetesVersion], version: &s
     }
 }
 
-/// The minor version after the running one, if `wanted` skips it and Azure does not list this upgrade: with long-term support,
-/// and from retired versions, Azure offers targets further away.
+/// The minor version after the running one, if `wanted` skips it and Azure does not list that upgrade. With long-term support,
+/// and from retired versions, Azure offers more distant targets.
 pub fn skipped_minor(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Option<String> {
     let (to, from) = Version::parse(wanted).zip(Version::parse(start.running))?;
     let next = from.minor.saturating_add(1);
@@ -91,7 +91,7 @@ pub fn skipped_minor(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &
     skips.then(|| format!("{}.{next}", from.major))
 }
 
-/// Whether Azure lists upgrades of the running version, and this higher one is not among them.
+/// Whether `wanted` is higher than the running version and Azure lists upgrades without it.
 pub fn is_unlisted(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> bool {
     let is_higher = Version::parse(wanted)
         .zip(Version::parse(start.running))
@@ -99,9 +99,8 @@ pub fn is_unlisted(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &st
     is_higher && has_targets(start, offered) && !is_target(&reachable(start, offered), wanted)
 }
 
-/// Every version above the running one, ascending, with those that can be reached marked. What is not offered to everybody
-/// is listed too, as Rancher lists it. Of a minor version alone (nothing more is known of the cluster) the first patch is
-/// not known to be reached.
+/// All versions higher than the running one, ascending, each with whether it is reachable. As in Rancher, versions that require
+/// long-term support are included. If only the minor version of the cluster is known, its first patch is not marked as reachable.
 pub fn targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Upgrade> {
     let reachable = reachable(start, offered);
     let known: HashSet<&str> =
@@ -121,7 +120,7 @@ pub fn targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Upgrade>
     targets
 }
 
-/// The remedy for a version that a cluster cannot go to: names only versions that it can go to in one step.
+/// The remedy for an unreachable version: names only versions that are reachable in one step.
 pub(crate) fn use_reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> String {
     let all = reachable(start, offered);
     let stable: Vec<String> =
@@ -133,7 +132,7 @@ pub(crate) fn use_reachable(start: &Start<'_>, offered: &[KubernetesVersion]) ->
     format!("use one of {}", named.join(", "))
 }
 
-/// The message about a version that is lower than the running one.
+/// The message about a version lower than the running one.
 pub(crate) fn lowered(from: &str, to: &str) -> String {
     format!("kubernetesVersion cannot go from {from} down to {to}")
 }
@@ -156,7 +155,7 @@ pub(crate) fn preview(version: &str, region: &str) -> String {
 }
 
 impl Unavailable {
-    /// The end of a message: `is not offered in eastus`. `exists` tells whether the cluster is in Azure already.
+    /// The end of a message: `is not offered in eastus`. `exists` is whether the cluster already exists in Azure.
     pub(crate) fn describe(self, region: &str, exists: bool) -> String {
         let plan = if exists { "which the cluster does not have" } else { "which is not managed here" };
         match self {
@@ -197,7 +196,7 @@ mod tests {
             ("1.30.5", vec!["1.31.9+", "1.31.10", "1.32.1"]),
             ("1.30.4", vec!["1.30.5", "1.31.9", "1.31.10", "1.32.1"]),
             ("1.32.1", vec![]),
-            // Retired: nothing leads away from it in one step that Azure names.
+            // Retired: Azure lists no upgrade in one step.
             ("1.30.1", vec!["1.30.4", "1.30.5", "1.31.9", "1.31.10", "1.32.1"]),
             ("1.32", vec!["1.32.1"]),
         ] {
@@ -215,7 +214,7 @@ mod tests {
             let mark = |it: Upgrade| format!("{}{}", it.version, if it.reachable { "+" } else { "" });
             targets(&start, &offered).into_iter().map(mark).collect::<Vec<_>>().join(" ")
         };
-        // Retired: only the cluster's own profile knows where it may go, perhaps past what the region lists.
+        // Retired: only the cluster's own profile lists targets, which may be newer than those of the region.
         assert_eq!(to("1.31.1", false, &["1.31.9", "1.32.9"]), "1.31.9+ 1.32.0 1.32.9+");
         assert_eq!(to("1.30.5", false, &[]), "1.31.9 1.32.0+");
         assert_eq!(to("1.30.5", true, &[]), "1.31.9+ 1.32.0+");

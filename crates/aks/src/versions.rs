@@ -1,5 +1,5 @@
-//! Kubernetes versions: the one parser ([`Version`]), the version that a cluster runs ([`running`]), and the order in which
-//! Rancher lists version texts ([`compare`]).
+//! Kubernetes versions: the parser ([`Version`]), the running version of a cluster ([`running`]), and the order in which Rancher
+//! lists versions ([`compare`]).
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,22 +7,22 @@ use std::iter;
 
 use super::arm::KubernetesVersion;
 
-/// The plan under which a version is offered to everybody; the other one is paid for.
+/// The support plan that is included for all clusters; the other one is paid.
 const OFFICIAL: &str = "KubernetesOfficial";
 
-/// A Kubernetes version: `1.33.5`, or `1.33`, a minor version alone.
+/// A Kubernetes version: `1.33.5`, or `1.33`, a minor version without a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// `1`
     pub major: u32,
     /// `33`
     pub minor: u32,
-    /// `5`; `None` for a minor version alone.
+    /// `5`; `None` if the version has no patch.
     pub patch: Option<u32>,
 }
 
 impl Version {
-    /// Reads `1.33.5`, `1.33` and `v1.33.5`, with or without whitespace around it. `None` for anything else.
+    /// Parses `1.33.5`, `1.33` and `v1.33.5`, with optional whitespace around it. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
@@ -38,12 +38,13 @@ impl Version {
         }
     }
 
-    /// Whether both are of one minor version.
+    /// Whether both have the same minor version.
     pub fn is_same_minor(self, other: Self) -> bool {
         (self.major, self.minor) == (other.major, other.minor)
     }
 
-    /// Whether it is certainly lower; a minor version alone is not lower than its own patches, nor they than it.
+    /// Whether the version is definitely lower. A minor version without a patch and its own patches are not lower than each
+    /// other.
     pub fn is_lower_than(self, other: Self) -> bool {
         let minors = (self.major, self.minor).cmp(&(other.major, other.minor));
         let patches = self.patch.zip(other.patch).map_or(Ordering::Equal, |(this, that)| this.cmp(&that));
@@ -58,13 +59,13 @@ impl fmt::Display for Version {
     }
 }
 
-/// The version as Azure writes it: without `v` and whitespace. A text that is no version is only trimmed.
+/// The version in Azure's format: without `v` and whitespace. An invalid version is only trimmed.
 pub fn canonical(text: &str) -> String {
     Version::parse(text).map_or_else(|| text.trim().to_owned(), |version| version.to_string())
 }
 
-/// Whether both texts name one version. A minor version alone is every patch of it: Azure does nothing when a cluster of
-/// 1.33.5 is asked for 1.33.
+/// Whether both strings mean the same version. A minor version without a patch matches all its patches: Azure does nothing if
+/// 1.33 is requested for a cluster with 1.33.5.
 pub fn is_same(one: &str, other: &str) -> bool {
     match (Version::parse(one), Version::parse(other)) {
         (Some(one), Some(other)) => {
@@ -74,8 +75,8 @@ pub fn is_same(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether a cluster or pool of the version `running` has to change to get to `wanted`. Nothing leads to a lower version:
-/// then Azure, or someone else, has upgraded it since.
+/// Whether a cluster or pool with the version `running` must change to get to `wanted`. A lower version never requires a change:
+/// the cluster has been upgraded in Azure since.
 pub fn differs(wanted: &str, running: &str) -> bool {
     let lower = Version::parse(wanted)
         .zip(Version::parse(running))
@@ -83,41 +84,41 @@ pub fn differs(wanted: &str, running: &str) -> bool {
     !lower && !is_same(wanted, running)
 }
 
-/// The version that a cluster runs: what Azure says (`currentKubernetesVersion`), else what its Kubernetes API says
-/// (`version.gitVersion`), else the first of the specifications that names one.
+/// The running version of a cluster: Azure's value (`currentKubernetesVersion`), else that of its Kubernetes API
+/// (`version.gitVersion`), else the first version in the specifications.
 pub fn running<'a>(
     current: Option<&str>,
     git: Option<&str>,
     specifications: impl IntoIterator<Item = Option<&'a str>>,
 ) -> Option<String> {
     let version = |text: &str| Version::parse(text).map(|version| version.to_string());
-    // Builds with long-term support append to it: v1.30.100-akslts.
+    // Builds with long-term support have a suffix: v1.30.100-akslts.
     let git = git.and_then(|text| text.split(['-', '+']).next());
     let stated = || specifications.into_iter().flatten().find(|text| !text.trim().is_empty()).map(canonical);
     current.and_then(version).or_else(|| git.and_then(version)).or_else(stated)
 }
 
-/// Whether nodes of the version `pool` are too old for a control plane of the version `plane`.
+/// Whether nodes with the version `pool` are too old for a control plane with the version `plane`.
 pub fn is_too_old(pool: Version, plane: Version) -> bool {
     pool.major == plane.major && pool.minor.saturating_add(allowed_skew(plane)) < plane.minor
 }
 
-/// The number of minor versions by which nodes may be behind the control plane.
+/// The number of minor versions by which nodes may be older than the control plane.
 pub fn allowed_skew(plane: Version) -> u32 {
     if plane.minor >= 28 { 3 } else { 2 }
 }
 
-/// Whether a version belongs to a minor version that is a preview.
+/// Whether the minor version of a version is a preview.
 pub fn is_preview(offered: &[KubernetesVersion], version: &str) -> bool {
     find(offered, version).is_some_and(|minor| minor.is_preview == Some(true))
 }
 
-/// Whether a minor version is offered to everybody, and not only with long-term support.
+/// Whether a minor version is available without long-term support.
 pub fn is_official(minor: &KubernetesVersion) -> bool {
     minor.capabilities.iter().flat_map(|it| &it.support_plan).any(|plan| plan == OFFICIAL)
 }
 
-/// The minor version that lists a version: a patch, or the minor version alone.
+/// The entry of the list for a version, with or without a patch.
 pub fn find<'a>(offered: &'a [KubernetesVersion], version: &str) -> Option<&'a KubernetesVersion> {
     let version = canonical(version);
     offered.iter().find(|minor| {
@@ -125,7 +126,7 @@ pub fn find<'a>(offered: &'a [KubernetesVersion], version: &str) -> Option<&'a K
     })
 }
 
-/// The versions that are offered to everybody, ascending and without repetition
+/// The versions that are available without long-term support, ascending and without duplicates
 /// (`docs/contract/meta-actions.md#aksversions`).
 pub fn supported(offered: &[KubernetesVersion]) -> Vec<String> {
     let official = offered.iter().filter(|minor| is_official(minor));
@@ -134,7 +135,7 @@ pub fn supported(offered: &[KubernetesVersion]) -> Vec<String> {
     versions
 }
 
-/// Compares two version texts part by part; texts that differ may be equal (`1.28` and `1.28.0`).
+/// Compares two versions part by part. Different strings may be equal (`1.28` and `1.28.0`).
 pub fn compare(left: &str, right: &str) -> Ordering {
     let (left, right) = (parts(left), parts(right));
     let length = left.len().max(right.len());
@@ -151,14 +152,14 @@ pub fn compare(left: &str, right: &str) -> Ordering {
     Ordering::Equal
 }
 
-/// Sorts ascending and drops repeated texts; versions of equal weight keep the order of their texts.
+/// Sorts ascending and removes duplicates; equal versions are sorted as strings.
 pub fn sort(versions: &mut Vec<String>) {
     versions.sort_by(|a, b| compare(a, b).then_with(|| a.cmp(b)));
     versions.dedup();
 }
 
-/// `1.28.0-rc.1+x` as `1`, `28`, `0`, `rc`, `1`, `x`: separators become dots, and a dot stands on both sides of
-/// every run of characters that are neither digit nor dot; dots in a row count once.
+/// Splits `1.28.0-rc.1+x` into `1`, `28`, `0`, `rc`, `1`, `x`. Separators become dots, and every run of characters that are
+/// neither digits nor dots is surrounded by dots; consecutive dots are one separator.
 fn parts(version: &str) -> Vec<String> {
     let mut dotted = String::with_capacity(version.len() + 4);
     let mut inside = false;
@@ -182,7 +183,7 @@ fn push_dot(text: &mut String) {
     }
 }
 
-/// What a part weighs; words before a release weigh less than nothing.
+/// The weight of a part. Words that mark a pre-release have a negative weight.
 fn weight(part: &str) -> i128 {
     match part {
         "" => 0,
@@ -193,7 +194,7 @@ fn weight(part: &str) -> i128 {
         "#" => -2,
         "p" | "pl" => 1,
         number if number.bytes().all(|b| b.is_ascii_digit()) => number.parse().unwrap_or(i128::MAX),
-        // `SNAPSHOT`, `preview`, `v` and every other word.
+        // `SNAPSHOT`, `preview`, `v` and all other words.
         _ => -7,
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a VM size can be used for the nodes of a pool: one implementation for the review of a cluster and for the catalog.
+//! Whether a VM size can be used for the nodes of a pool. Used by the review of a cluster and by the catalog.
 
 use crate::arm::{CalendarDate, Usage, VmSku};
 use crate::review::sources::{LIMITS, SYSTEM_POOLS, ZONES, learn};
@@ -15,15 +15,15 @@ pub(crate) const RETIREMENT: &str = learn!(
 );
 const WINDOWS: &str = "docs/contract/clusters.md#validation-on-save";
 
-/// The quota of all vCPUs of a region.
+/// The ID of the quota for all vCPUs in a region.
 pub const REGIONAL_QUOTA: &str = "cores";
 
-/// The least memory of a node of a pool of mode `System`.
+/// The minimum memory of a node in a pool of mode `System`.
 const MIN_SYSTEM_MIB: i64 = 4 * 1_024;
-/// The fewest vCPUs of a node.
+/// The minimum number of vCPUs of a node.
 const MIN_VCPUS: i64 = 2;
 
-/// What a pool requires of a VM size, besides quota.
+/// The requirements of a pool for a VM size, except quota.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requirements<'a> {
     /// The zones of its nodes.
@@ -36,11 +36,11 @@ pub struct Requirements<'a> {
     pub ephemeral_disk: bool,
     /// The requested size of the OS disk in GiB.
     pub disk_gib: Option<i64>,
-    /// Milliseconds since 1970.
+    /// The current time, in milliseconds since 1970.
     pub now_ms: i64,
 }
 
-/// A reason why a VM size cannot be used, or not for long.
+/// A reason why a VM size cannot be used, now or later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Azure does not offer it in the region.
@@ -51,17 +51,17 @@ pub enum Obstacle {
     TooFewVcpus,
     /// AKS does not support it for nodes, because its tier is `Basic`.
     BasicTier,
-    /// Too little memory for a pool of mode `System`; holds its memory in MiB.
+    /// Too little memory for a pool of mode `System`; contains its memory in MiB.
     TooSmallForSystemPool(i64),
     /// Azure advises against it for a pool of mode `System`.
     WeakForSystemPool(Weakness),
-    /// Its processors are Arm64, and the nodes run Windows.
+    /// The processors are Arm64, but the nodes run Windows.
     Architecture,
     /// New pools of Windows nodes are rejected, as by Rancher.
     Windows,
     /// It does not support an ephemeral OS disk.
     NoEphemeralDisk,
-    /// The OS disk is larger than the ephemeral disk that it has.
+    /// The OS disk is larger than the ephemeral disk of the size.
     EphemeralDiskTooLarge {
         /// GiB.
         requested: i64,
@@ -70,7 +70,7 @@ pub enum Obstacle {
     },
     /// The subscription cannot use it in some of the zones.
     Zones {
-        /// The zones in question.
+        /// The requested zones in which it cannot be used.
         missing: Vec<String>,
         /// The zones that can be used instead, ascending.
         usable: Vec<String>,
@@ -103,12 +103,12 @@ impl Obstacle {
         }
     }
 
-    /// Whether Azure, Rancher or this server rejects the size because of it.
+    /// Whether the obstacle makes Azure, Rancher or this server reject the size.
     pub fn blocks(&self) -> bool {
         !matches!(self, Self::Retires(_) | Self::WeakForSystemPool(_))
     }
 
-    /// The key of the node pool that has to change.
+    /// The key of the node pool to change.
     pub(crate) fn key(&self) -> &'static str {
         match self {
             Self::NoEphemeralDisk => "osDiskType",
@@ -153,7 +153,7 @@ impl Obstacle {
         }
     }
 
-    /// How to fix it.
+    /// The remedy.
     pub fn remedy(&self) -> String {
         let text = match self {
             Self::NotInRegion => "use a size that aksVMSizes lists for the region",
@@ -192,7 +192,7 @@ impl Obstacle {
     }
 }
 
-/// How to get more quota.
+/// The remedy for a quota that is too small.
 pub(crate) const QUOTA_REMEDY: &str = "ask Azure for more quota, or use fewer or smaller nodes";
 
 /// The obstacles between a size and a pool, without quotas.
@@ -270,10 +270,10 @@ pub fn zones(size: &VmSku, zones: &[String]) -> Option<Obstacle> {
     (!missing.is_empty()).then_some(Obstacle::Zones { missing, usable })
 }
 
-/// The use of a quota.
+/// A quota and its current use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota<'a> {
-    /// Azure's name for people, or else its identifier.
+    /// Azure's display name, else its identifier.
     pub name: &'a str,
     /// The limit.
     pub limit: i64,
@@ -292,12 +292,12 @@ impl<'a> Quota<'a> {
         })
     }
 
-    /// What is left, never negative.
+    /// The remaining quota, at least 0.
     pub fn left(&self) -> i64 {
         self.limit.saturating_sub(self.used).max(0)
     }
 
-    /// The shortage, if `need` more do not fit.
+    /// The shortage if `need` more do not fit.
     pub fn shortage(&self, need: i64) -> Option<Shortage> {
         let left = self.left();
         (need > left).then(|| Shortage { need, quota: self.name.to_owned(), left })
@@ -311,14 +311,14 @@ pub struct Shortage {
     pub need: i64,
     /// The name of the quota.
     pub quota: String,
-    /// What is left.
+    /// The remaining quota.
     pub left: i64,
 }
 
-/// How to get more quota for an upgrade.
+/// The remedy for a quota that is too small for an upgrade.
 pub(crate) const SURGE_REMEDY: &str = "ask Azure for more quota, lower maxSurge, or remove nodes first";
 
-/// The messages about quotas that are too small for the nodes that the upgrade of a pool adds while it lasts.
+/// Messages about quotas that are too small for the surge nodes of a pool's upgrade.
 pub(crate) fn surge_shortages(
     pool: &str,
     size: &VmSku,

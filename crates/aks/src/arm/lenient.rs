@@ -1,4 +1,4 @@
-//! Lenient deserialization: a value of an unexpected JSON type is skipped without losing its neighbours. Invalid JSON is an error.
+//! Lenient deserialization: a value of an unexpected JSON type is skipped without affecting others. Invalid JSON is an error.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,18 +29,18 @@ pub trait Kind<'de>: Sized {
         None
     }
 
-    /// Converts an integer that fits.
+    /// Converts an integer in the range of `i64`.
     fn from_integer(_: i64) -> Option<Self> {
         None
     }
 
-    /// Converts an array, which must be read to its end.
+    /// Converts an array, which must be read to the end.
     fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
         while array.next_element::<IgnoredAny>()?.is_some() {}
         Ok(None)
     }
 
-    /// Converts an object, which must be read to its end.
+    /// Converts an object, which must be read to the end.
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(None)
@@ -53,7 +53,7 @@ impl<'de, T: Kind<'de>> Deserialize<'de> for Maybe<T> {
     }
 }
 
-/// An element of a list of resources, which must be an object or `null`: a list of other things is not the requested one.
+/// An element of a list of resources, which must be an object or `null`: any other list is not the requested one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Element<T> {
     /// `null`.
@@ -142,7 +142,7 @@ impl<'de, T: Kind<'de>> Visitor<'de> for AnyKind<T> {
     }
 }
 
-/// An optional field: `null` and values of another kind read as `None`.
+/// An optional field. `null` and values of another kind become `None`.
 impl<'de, T: Kind<'de>> Kind<'de> for Option<T> {
     fn from_text(text: &str) -> Option<Self> {
         Some(T::from_text(text))
@@ -211,7 +211,7 @@ impl<'de> Kind<'de> for Length {
     }
 }
 
-/// For `#[serde(deserialize_with)]` of a field that holds only the length of a list.
+/// For `#[serde(deserialize_with)]` of a field that contains only the length of a list.
 pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     or_default::<D, Length>(from).map(|length| length.0)
 }
@@ -226,7 +226,7 @@ impl<'de, T: Kind<'de>> Kind<'de> for Vec<T> {
     }
 }
 
-/// Values that are `null` or of the wrong type become the default, so that their keys are kept.
+/// Values that are `null` or of the wrong type become the default, so that their keys are preserved.
 impl<'de, T: Kind<'de> + Default> Kind<'de> for BTreeMap<String, T> {
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         let mut entries = BTreeMap::new();

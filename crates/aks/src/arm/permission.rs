@@ -5,9 +5,9 @@ use super::lenient::objects;
 objects! {
     /// The actions that one role of the caller grants.
     Permission {
-        /// Granted actions; `*` stands for any text.
+        /// The granted actions; `*` matches any string.
         actions: Vec<String>,
-        /// Exceptions from `actions`, which another role may grant.
+        /// Exceptions from `actions`. Another role may grant them.
         not_actions: Vec<String>,
     }
 }
@@ -71,7 +71,7 @@ mod tests {
         }
     }
 
-    /// Whether the parts of a pattern occur in the action in their order; by trying all positions.
+    /// Whether the parts of a pattern occur in the action in order. Tries all positions.
     fn matches_by_trying(pattern: &[u8], action: &[u8]) -> bool {
         match (pattern.split_first(), action.split_first()) {
             (None, None) => true,

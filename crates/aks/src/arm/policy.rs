@@ -17,7 +17,7 @@ objects! {
 
     /// The properties of an assignment.
     PolicyAssignmentProperties {
-        /// The name that people see.
+        /// The display name.
         display_name: Option<String>,
         /// The resource ID of the definition, or of an initiative (`policySetDefinitions`).
         policy_definition_id: Option<String>,

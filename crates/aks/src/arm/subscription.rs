@@ -11,9 +11,9 @@ objects! {
 }
 
 impl Subscription {
-    /// The state, if Azure is known to reject writes in it. From "Azure
-    /// subscription states", <https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states>:
-    /// one that is past due still accepts them.
+    /// The state, if Azure is known to reject writes in it. Source: "Azure subscription states",
+    /// <https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states>. A subscription that is past due
+    /// still accepts them.
     pub fn read_only_state(&self) -> Option<&str> {
         let state = self.state.as_deref()?;
         ["Deleted", "Disabled", "Expired", "Warned"]

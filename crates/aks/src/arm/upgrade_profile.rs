@@ -16,7 +16,7 @@ objects! {
     UpgradeProfileProperties {
         /// The profile of the control plane.
         control_plane_profile: Option<ControlPlaneUpgrades>,
-        /// The profiles of the node pools; Azure may leave out their names.
+        /// The profiles of the node pools; Azure may omit their names.
         agent_pool_profiles: Vec<PoolUpgrades>,
     }
 
@@ -42,14 +42,14 @@ objects! {
 }
 
 impl UpgradeProfile {
-    /// The versions that the control plane can be upgraded to, in Azure's order.
+    /// The versions to which the control plane can be upgraded, in Azure's order.
     pub fn targets(&self) -> Vec<String> {
         let control_plane =
             self.properties.as_ref().and_then(|properties| properties.control_plane_profile.as_ref());
         versions(control_plane.map_or(&[], |plane| &plane.upgrades))
     }
 
-    /// The versions that the node pools can be upgraded to, by pool, in Azure's order; without pools that Azure does not name.
+    /// The versions to which the node pools can be upgraded, by pool, in Azure's order; without pools that have no name.
     pub fn pool_targets(&self) -> BTreeMap<String, Vec<String>> {
         let pools = self.properties.iter().flat_map(|properties| &properties.agent_pool_profiles);
         pools.filter_map(|pool| Some((pool.name.clone()?, versions(&pool.upgrades)))).collect()

@@ -7,7 +7,7 @@ use super::lenient::{length, maybe, objects, or_default, read_from_object};
 objects! {
     /// A virtual network.
     VirtualNetwork {
-        /// The resource ID, which holds the resource group.
+        /// The resource ID, which contains the resource group.
         id: Option<String>,
         /// The network's name.
         name: Option<String>,

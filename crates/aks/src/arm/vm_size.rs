@@ -3,7 +3,7 @@
 use super::lenient::objects;
 
 objects! {
-    /// A size that Azure knows in a region, whether or not the subscription may use it.
+    /// A size that exists in a region, whether or not the subscription may use it.
     VmSize {
         /// For example `Standard_D2s_v5`.
         name: Option<String>,

@@ -1,7 +1,7 @@
-//! A VM size of `Microsoft.Compute/skus`, as this subscription may use it.
+//! A VM size in `Microsoft.Compute/skus`, with the restrictions of the subscription.
 //!
-//! One page of that list holds about a thousand entries in 1.5 MB, of which a tenth is of interest: only
-//! that is kept, and everything else is passed over without being built.
+//! A page of that list contains about a thousand entries in 1.5 MB. Only a tenth of it is used; the rest is skipped without
+//! allocating values.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::lenient::{Kind, Maybe, maybe, object, or_default, read_from_object};
 
-/// The resource type of the entries that are VM sizes; the list also has disks and the like.
+/// The resource type of VM sizes; the list also contains disks and other resources.
 const RESOURCE_TYPE: &str = "virtualMachines";
 
-/// A VM size that Azure offers in a region. Entries of another `resourceType` read as nothing.
+/// A VM size that Azure offers in a region. Entries with another `resourceType` are skipped.
 /// Azure's lists are read through the lenient [`Kind`]; `Serialize` and `Deserialize` are for copies that this program saves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct VmSku {
@@ -21,9 +21,9 @@ pub struct VmSku {
     pub name: Option<String>,
     /// The quota that applies to it, for example `standardDSv5Family`.
     pub family: Option<String>,
-    /// The zones that have it, in Azure's order, for example `3`, `1`, `2`.
+    /// The zones in which it exists, in Azure's order, for example `3`, `1`, `2`.
     pub zones: Vec<String>,
-    /// Whether the subscription may not use it anywhere in the region.
+    /// Whether the subscription may not use it in the whole region.
     pub restricted: bool,
     /// The zones in which the subscription may not use it.
     pub restricted_zones: Vec<String>,
@@ -35,7 +35,7 @@ pub struct VmSku {
 #[expect(clippy::struct_excessive_bools, reason = "Azure has one capability for each")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct VmCapabilities {
-    /// Whether `AcceleratedNetworkingEnabled` is there with the value `True`, both to the letter.
+    /// Whether `AcceleratedNetworkingEnabled` is `True`, both case-sensitive.
     pub accelerated_networking: bool,
     /// The number of vCPUs that can be used.
     pub vcpus: Option<i64>,
@@ -47,20 +47,20 @@ pub struct VmCapabilities {
     pub architecture: Option<String>,
     /// The number of GPUs.
     pub gpus: i64,
-    /// The most data disks.
+    /// The maximum number of data disks.
     pub data_disks: i64,
-    /// The temporary disk, in GiB; NVMe disks count if there is no other.
+    /// The temporary disk in GiB; NVMe disks are used if there is no other.
     pub temporary_disk_gib: i64,
     /// Whether it supports an ephemeral OS disk.
     pub ephemeral_disk: bool,
-    /// The largest possible ephemeral OS disk, in GiB: in the cache, on the temporary disk or, if Azure lists that placement, on an
-    /// NVMe disk.
+    /// The maximum size of an ephemeral OS disk in GiB: in the cache, on the temporary disk or, if Azure lists that placement, on
+    /// an NVMe disk.
     pub ephemeral_gib: i64,
     /// Whether it supports premium storage.
     pub premium_storage: bool,
     /// Whether its disks can be encrypted at the host.
     pub encryption_at_host: bool,
-    /// Whether it is sold as spot capacity.
+    /// Whether it is available as spot capacity.
     pub spot: bool,
     /// The technology of confidential computing, for example `SNP`; `None` without it.
     pub confidential: Option<String>,
@@ -77,7 +77,7 @@ pub struct CalendarDate {
 }
 
 impl CalendarDate {
-    /// Parses `09/03/2024`, as Azure writes the third of September.
+    /// Parses Azure's format, `09/03/2024` for the third of September.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().split('/').map(str::parse::<i64>);
         let (month, day, year) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
@@ -87,7 +87,7 @@ impl CalendarDate {
 
     /// The start of the day (UTC), in milliseconds since 1970.
     pub fn start_ms(self) -> i64 {
-        // Days from the civil calendar, with years that start in March so that a leap day is the last one.
+        // Days from the civil calendar, with years that start in March, so that a leap day is the last day of a year.
         let year = if self.month <= 2 { self.year - 1 } else { self.year };
         let month = (self.month + 9) % 12;
         let day_of_year = (153 * month + 2) / 5 + self.day - 1;
@@ -139,7 +139,7 @@ impl<'de> Kind<'de> for VmSku {
                     let Maybe(kind) = entry.next_value::<Maybe<Cow<'_, str>>>()?;
                     is_size = kind.as_deref() == Some(RESOURCE_TYPE);
                     if !is_size {
-                        // Azure writes this key first: disks and the rest cost nothing more.
+                        // Azure sends this key first, so other resources are skipped without further parsing.
                         while entry.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                         return Ok(None);
                     }
@@ -291,7 +291,7 @@ impl<'de> Kind<'de> for Capability<'de> {
     }
 }
 
-/// `3.5` GiB in MiB.
+/// Converts GiB such as `3.5` to MiB.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
 fn mib(gib: &str) -> Option<i64> {
     let gib: f64 = gib.parse().ok()?;

@@ -1,4 +1,4 @@
-//! Deploying the cluster agent: which clusters get one, by which way, and when the next attempt is made.
+//! Decisions about deploying the cluster agent: the clusters that get one, the method, and the time of the next attempt.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -11,24 +11,24 @@ use crate::spec::Object;
 /// The annotation of a cluster that overrides the setting `agent`.
 pub const ANNOTATION: &str = "norman-aks.io/agent";
 
-/// The delay after the first failure; it doubles with each further one.
+/// The delay after the first failure. It doubles with each consecutive failure.
 const MIN_RETRY_MS: i64 = 30_000;
 const MAX_RETRY_MS: i64 = 30 * 60_000;
 
-/// The agent is applied again if the cluster is still out of reach after this time: someone may have deleted it.
+/// The agent is applied again if the cluster is still unreachable after this time, because it may have been deleted.
 const REAPPLY_AFTER_MS: i64 = 30 * 60_000;
 
-/// The secrets of earlier manifests are deleted after this time: until then, an old pod may start again.
+/// Secrets of earlier manifests are deleted after this time. Until then, an old pod may restart.
 const OLD_SECRETS_TTL_MS: i64 = 3_600_000;
 
 /// The clusters that get an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Private ones that this server cannot reach directly.
+    /// Private clusters that this server cannot reach directly.
     Auto,
-    /// All.
+    /// All clusters.
     Always,
-    /// None.
+    /// No clusters.
     Never,
 }
 
@@ -59,8 +59,7 @@ impl Mode {
         mode.or_else(|| setting.parse().ok()).unwrap_or(Self::Auto)
     }
 
-    /// Whether a cluster gets an agent. One that was deployed is kept up to date, even if the cluster can be reached directly
-    /// by now.
+    /// Whether a cluster gets an agent. A deployed agent is kept up to date, even if the cluster has become reachable directly.
     pub fn wants_agent(self, is_reached_directly: bool, is_deployed: bool) -> bool {
         match self {
             Self::Auto => is_deployed || !is_reached_directly,
@@ -70,7 +69,7 @@ impl Mode {
     }
 }
 
-/// A way into a cluster for the agent's objects.
+/// A method for applying the agent's objects to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Way {
@@ -81,7 +80,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The words for users.
+    /// The description for users.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Api => "the Kubernetes API",
@@ -100,9 +99,9 @@ pub struct RunningCommand {
     pub revision: String,
     /// The secret of the manifest.
     pub secret: String,
-    /// When it was started, in milliseconds since 1970.
+    /// The start time, in milliseconds since 1970.
     pub started_ms: i64,
-    /// Whether it removes the agent.
+    /// Whether it deletes the agent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removes: bool,
 }
@@ -111,18 +110,18 @@ pub struct RunningCommand {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Deployment {
-    /// The revision of the manifest that was last applied; empty for none.
+    /// The revision of the last applied manifest; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub revision: String,
-    /// When it was applied, in milliseconds since 1970.
+    /// The time at which it was applied, in milliseconds since 1970.
     pub applied_ms: i64,
-    /// The way by which it was applied.
+    /// The method by which it was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub way: Option<Way>,
-    /// Whether an attempt was made: even one that failed may have left objects in the cluster.
+    /// Whether an attempt was made. Even a failed one may have left objects in the cluster.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub attempted: bool,
-    /// The name of its secret.
+    /// The name of the manifest's secret.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub secret: String,
     /// Secrets of earlier manifests that are still in the cluster.
@@ -131,17 +130,17 @@ pub struct Deployment {
     /// The run command that Azure is executing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<RunningCommand>,
-    /// The way of the last attempt, if it failed.
+    /// The method of the last attempt, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_way: Option<Way>,
-    /// Failures in a row.
+    /// The number of consecutive failures.
     pub failures: u32,
     /// The message of the last attempt, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// When the next attempt may be made, in milliseconds since 1970.
+    /// The earliest time of the next attempt, in milliseconds since 1970.
     pub retry_ms: i64,
-    /// Whether the last attempt found the agent of another server, which is left alone.
+    /// Whether the last attempt found the agent of another server, which is not changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
 }
@@ -149,17 +148,17 @@ pub struct Deployment {
 /// The next step of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The manifest is applied.
+    /// The manifest is up to date.
     Keep,
-    /// Look at the run command.
+    /// Poll the run command.
     Poll,
     /// Wait until [`Deployment::retry_ms`].
     Wait,
     /// Apply the manifest.
     Apply(Way),
-    /// This server has no way into the cluster: an owner must apply the manifest.
+    /// This server cannot apply the manifest: an owner must.
     AskOwner,
-    /// Leave the agent of another server alone.
+    /// Do not change the agent of another server.
     LeaveForeign,
 }
 
@@ -170,7 +169,7 @@ pub struct Input<'a> {
     pub revision: &'a str,
     /// Milliseconds since 1970.
     pub now_ms: i64,
-    /// Whether the Kubernetes API answers this server.
+    /// Whether this server reaches the Kubernetes API.
     pub is_reached: bool,
     /// Whether Azure's run command is available.
     pub has_run_command: bool,
@@ -206,11 +205,11 @@ impl Deployment {
         if is_current && (input.is_reached || input.now_ms - self.applied_ms < REAPPLY_AFTER_MS) {
             return Step::Keep;
         }
-        // Only the Kubernetes API shows whether the other agent is gone.
+        // Only the Kubernetes API shows whether the other agent was deleted.
         if self.foreign && !(input.is_reached && input.now_ms >= self.retry_ms) {
             return Step::LeaveForeign;
         }
-        // A new way is tried at once.
+        // A newly available method is tried immediately.
         if input.now_ms < self.retry_ms && !(input.is_reached && self.failed_way != Some(Way::Api)) {
             return Step::Wait;
         }
@@ -256,21 +255,21 @@ impl Deployment {
         self.foreign = true;
     }
 
-    /// Secrets of earlier manifests that no pod needs any more.
+    /// Secrets of earlier manifests that no pod needs.
     pub fn disposable_secrets(&self, now_ms: i64) -> Vec<String> {
         let is_settled = self.running.is_none() && now_ms - self.applied_ms >= OLD_SECRETS_TTL_MS;
         if is_settled { self.old_secrets.iter().cloned().collect() } else { Vec::new() }
     }
 }
 
-/// Whether a cluster, as Azure returns it, accepts run commands.
+/// Whether a cluster, as returned by Azure, accepts run commands.
 pub fn has_run_command(cluster: &Value) -> bool {
     let disabled = cluster.pointer("/properties/apiServerAccessProfile/disableRunCommand");
     disabled.and_then(Value::as_bool) != Some(true)
 }
 
-/// The tenant of the tokens that a cluster with Microsoft Entra requires of a run command; `None` for a cluster that needs no
-/// token. Empty if Azure does not name it.
+/// The tenant of the tokens that a cluster with Microsoft Entra requires for a run command; `None` if the cluster requires no
+/// token. Empty if Azure does not return it.
 pub fn token_tenant(cluster: &Value) -> Option<&str> {
     let profile = cluster.pointer("/properties/aadProfile").filter(|profile| profile.is_object());
     let local_disabled =
@@ -334,7 +333,7 @@ mod tests {
         assert_eq!(deployment.next(&input(false, true)), Step::Keep);
         deployment.applied_ms = 0;
         assert_eq!(deployment.next(&input(true, true)), Step::Keep);
-        assert_eq!(deployment.next(&input(false, true)), Step::Apply(Way::RunCommand), "still out of reach");
+        assert_eq!(deployment.next(&input(false, true)), Step::Apply(Way::RunCommand), "still unreachable");
         deployment.succeed("old", "s", Way::RunCommand, 9_999_000);
         assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api));
     }
@@ -353,7 +352,7 @@ mod tests {
         assert_eq!(deployment.next(&input(true, true)), Step::Poll);
         deployment.fail("no", Way::RunCommand, 9_990_000);
         assert_eq!(deployment.next(&input(false, true)), Step::Wait);
-        assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api), "another way");
+        assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api), "another method");
         deployment.retry_ms = 10_000_000;
         assert_eq!(deployment.next(&input(false, true)), Step::Apply(Way::RunCommand));
         for _ in 0..40 {

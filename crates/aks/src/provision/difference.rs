@@ -1,5 +1,5 @@
-//! The differences between a specification and Azure (`docs/contract/provisioning.md#update`). Only keys that the specification
-//! sets are compared, and spellings with the same meaning are equal.
+//! The differences between a specification and Azure (`docs/contract/provisioning.md#update`). Only keys set by the specification
+//! are compared, and different spellings with the same meaning are equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,21 +14,21 @@ type Tags = BTreeMap<String, String>;
 pub struct Differences {
     /// Whether the tags differ.
     pub tags: bool,
-    /// Keys of the cluster itself, as users name them.
+    /// Keys of the cluster itself, with the users' names.
     pub cluster: Vec<&'static str>,
-    /// Pools to create or to change, in the user's order.
+    /// Pools to create or update, in the user's order.
     pub pools: Vec<String>,
     /// Pools of this server to delete, in Azure's order.
     pub removed: Vec<String>,
 }
 
-/// Compares the desired state with the observed one, in which versions are those that run
-/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)); of an import, after [`merged`](super::imported::merged).
-/// `applied` is the specification that was last fully applied, `made` the pools that were created since: only pools that one of
-/// them names may be deleted.
+/// Compares the desired state with the observed one, in which versions are the running ones
+/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)). Call it after [`merged`](super::imported::merged) for an
+/// import. `applied` is the last fully applied specification, and `made` are the pools created since then: only pools in one of
+/// them may be deleted.
 ///
 /// # Errors
-/// The first violation that prevents it.
+/// The first violation that prevents the update.
 pub fn between(
     wanted: &AksConfig,
     azure: &AksConfig,
@@ -61,7 +61,7 @@ pub fn between(
     let ours: BTreeSet<&str> = applied.chain(made.iter().map(String::as_str)).collect();
     let is_removed = |name: &str| ours.contains(name) && !seen.contains(name);
     let removed: Vec<(&str, &NodePool)> = named(azure).filter(|(name, _)| is_removed(name)).collect();
-    // Pools are created and changed before any is deleted.
+    // Pools are created and updated before any is deleted.
     let remains_system = |(name, pool): (&str, &NodePool)| {
         let becomes = wanted.pool(name).filter(|wanted| wanted.mode.is_some()).unwrap_or(pool);
         !is_removed(name) && becomes.is_system()
@@ -80,7 +80,7 @@ fn named(config: &AksConfig) -> impl Iterator<Item = (&str, &NodePool)> {
     config.pools().iter().filter_map(|pool| Some((pool.name.as_deref()?, pool)))
 }
 
-/// Whether tags that are set differ from Azure's. Azure ignores letter case in their names.
+/// Whether set tags differ from Azure's. Azure ignores the letter case of their names.
 pub(super) fn tags_differ(wanted: Option<&Tags>, azure: Option<&Tags>) -> bool {
     let plain = |tags: &Tags| -> Tags {
         let pairs = tags.iter().map(|(key, value)| (key.to_lowercase(), value.clone()));
@@ -89,7 +89,7 @@ pub(super) fn tags_differ(wanted: Option<&Tags>, azure: Option<&Tags>) -> bool {
     wanted.is_some_and(|tags| plain(tags) != azure.map(plain).unwrap_or_default())
 }
 
-/// The canonical form of a range: a single address is the range of only this address.
+/// The canonical form of a range: a single address is a range with only that address.
 pub(super) fn plain_range(text: &str) -> String {
     let text = text.trim().to_ascii_lowercase();
     text.strip_suffix("/32").map(str::to_owned).unwrap_or(text)
@@ -163,7 +163,7 @@ fn pool_differs(
         || taints)
 }
 
-/// Whether a version that is set does not run yet.
+/// Whether a set version is not yet running.
 fn version_differs(wanted: Option<&String>, running: Option<&String>) -> bool {
     wanted.is_some_and(|wanted| running.is_none_or(|running| versions::differs(wanted, running)))
 }

@@ -1,6 +1,6 @@
-//! Lists and maps of an imported cluster: the user's entries beside those that others set in Azure. Address ranges, tags,
-//! labels and taints are merged entry by entry. An entry belongs to the user if it differed from Azure when it was sent
-//! ([`Named`]); only such an entry is removed again if the user leaves it out.
+//! Lists and maps of an imported cluster, which contain entries of the user and entries that others set in Azure. Address ranges,
+//! tags, labels and taints are merged entry by entry. An entry belongs to the user if it differed from Azure when it was sent
+//! ([`Named`]); only such an entry is removed when the user omits it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ use crate::spec::{AksConfig, NodePool};
 
 type Map = BTreeMap<String, String>;
 
-/// The entries of an import that belong to its user. Stored from the first write of an entry until it is gone from Azure.
+/// The entries of an import that belong to its user. Stored from the first write of an entry until Azure no longer has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Named {
     /// Address ranges in canonical form.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub ranges: BTreeSet<String>,
-    /// Names of tags in lower case: Azure ignores letter case in them.
+    /// Names of tags in lower case, because Azure ignores their letter case.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
     /// Entries of node pools, by the name of the pool.
@@ -34,12 +34,12 @@ pub struct NamedInPool {
     /// Names of labels.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<String>,
-    /// Key and effect of taints.
+    /// The keys and effects of taints.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub taints: BTreeSet<String>,
 }
 
-/// An entry of a list or map: its key, and the whole entry.
+/// An entry of a list or map: its key, and the complete entry.
 type Entry<'a> = (String, &'a str);
 
 fn ranges(config: &AksConfig) -> Vec<Entry<'_>> {
@@ -60,7 +60,7 @@ fn taints(pool: &NodePool) -> Vec<Entry<'_>> {
     pool.node_taints.iter().flatten().map(|taint| (taint_key(taint), taint.as_str())).collect()
 }
 
-/// `key:Effect` of `key=value:Effect`: a node has at most one taint of these two.
+/// `key:Effect` of `key=value:Effect`. A node has at most one taint with each such key.
 fn taint_key(taint: &str) -> String {
     let (rest, effect) = taint.rsplit_once(':').unwrap_or((taint, ""));
     format!("{}:{effect}", rest.split_once('=').map_or(rest, |(key, _)| key))
@@ -76,9 +76,9 @@ impl Named {
         *self == Self::default()
     }
 
-    /// Adds the entries that the user states and Azure does not have, or has with another value.
+    /// Adds the entries of the user's specification that Azure does not have, or has with another value.
     pub fn note(&mut self, stated: &AksConfig, azure: &AksConfig) {
-        // The spelling of a range does not matter.
+        // Ranges are compared in canonical form.
         let open = keys(&ranges(azure));
         self.ranges.extend(keys(&ranges(stated)).into_iter().filter(|range| !open.contains(range)));
         self.tags.extend(new_keys(&tags(stated), &tags(azure)));
@@ -95,8 +95,8 @@ impl Named {
         }
     }
 
-    /// Drops entries once Azure has the stated ones: those that Azure no longer has, and those that the user left out. A key that
-    /// is not stated keeps its entries, except address ranges.
+    /// Drops entries after Azure matches the specification: those that Azure no longer has, and those that the user omits. The
+    /// entries of an unset key are not dropped, except address ranges.
     pub fn settle(&mut self, stated: &AksConfig, azure: &AksConfig) {
         let (said, open) = (keys(&ranges(stated)), keys(&ranges(azure)));
         self.ranges.retain(|range| said.contains(range) && open.contains(range));
@@ -124,12 +124,12 @@ fn retain(named: &mut BTreeSet<String>, stated: Option<Vec<Entry<'_>>>, azure: &
     named.retain(|key| azure.contains(key) && stated.as_ref().is_none_or(|stated| stated.contains(key)));
 }
 
-/// The desired state: Azure's entries without those that belong to the user and are no longer stated, with those that the user
-/// states. A key that is not stated stays unset, except that the user's address ranges are removed with it.
+/// The desired state: Azure's entries, plus those of the user's specification, minus the user's entries that it no longer
+/// contains. An unset key remains unset, except that the user's address ranges are removed with it.
 pub fn merged(stated: &AksConfig, azure: &AksConfig, named: &Named) -> AksConfig {
     let mut merged = stated.clone();
     if stated.authorized_ip_ranges.is_some() || !named.ranges.is_empty() {
-        // The spelling of a range does not matter.
+        // Ranges are compared in canonical form.
         merged.authorized_ip_ranges =
             Some(merged_list(&ranges(stated), &ranges(azure), &named.ranges, false));
     }
@@ -162,8 +162,8 @@ fn merged_labels(own: &Map, theirs: &NodePool, named: &NamedInPool) -> Map {
     all
 }
 
-/// Azure's entries in its order and spelling, then those that it lacks. With `replaces`, an entry takes the place of Azure's
-/// of the same key.
+/// Azure's entries in its order and spelling, then the missing ones. With `replaces`, an entry replaces Azure's entry with the
+/// same key.
 fn merged_list(
     stated: &[Entry<'_>],
     azure: &[Entry<'_>],
@@ -183,7 +183,7 @@ fn merged_list(
     all.into_iter().map(|(_, whole)| whole.to_owned()).collect()
 }
 
-/// The observed state of an import without the entries that the user does not state, which others set.
+/// The observed state of an import without entries that others have set and the specification does not contain.
 pub fn own_part(stated: &AksConfig, azure: &AksConfig) -> AksConfig {
     let mut part = azure.clone();
     let said = keys(&ranges(stated));
@@ -207,7 +207,7 @@ pub fn own_part(stated: &AksConfig, azure: &AksConfig) -> AksConfig {
     part
 }
 
-/// Entries of one key that stay in Azure although they are not stated, because they do not belong to the user.
+/// Entries of one key that remain in Azure although the specification omits them, because they do not belong to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// `aksConfig.authorizedIpRanges`
@@ -216,7 +216,7 @@ pub struct Kept {
     pub entries: Vec<String>,
 }
 
-/// The entries of stated lists and maps that stay in Azure because others set them.
+/// The entries of set lists and maps that remain in Azure because others have set them.
 pub fn kept(stated: &AksConfig, azure: &AksConfig, named: &Named) -> Vec<Kept> {
     let mut kept = Vec::new();
     let mut add = |field: String, own: &[Entry<'_>], theirs: &[Entry<'_>], named: &BTreeSet<String>| {
@@ -251,7 +251,7 @@ pub fn kept(stated: &AksConfig, azure: &AksConfig, named: &Named) -> Vec<Kept> {
     kept
 }
 
-/// The names of a map, with their canonical form.
+/// The names in a map, with their canonical form.
 fn by_name(map: Option<&Map>, compared: fn(&str) -> String) -> Vec<Entry<'_>> {
     map.into_iter().flatten().map(|(key, _)| (compared(key), key.as_str())).collect()
 }

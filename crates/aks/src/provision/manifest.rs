@@ -1,7 +1,8 @@
-//! Request bodies for Azure: to create a cluster, to change it, and for its pools
+//! Request bodies for Azure: for creating a cluster, for updating it, and for its pools
 //! (`docs/contract/provisioning.md#cluster-body`).
 //!
-//! A change is Azure's response with only the managed keys replaced, so that unknown keys survive. No body contains a credential.
+//! An update is Azure's response with only the managed keys replaced, so that unknown keys are preserved. No body contains a
+//! credential.
 
 mod pools;
 #[cfg(test)]
@@ -19,26 +20,26 @@ use super::upstream::{self, addon};
 use crate::spec::AksConfig;
 use crate::versions;
 
-/// What a body needs besides the specification.
+/// The input of a body in addition to the specification.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The subscription of the credential.
     pub subscription_id: &'a str,
     /// The value of the tag that marks clusters of this server.
     pub owner: &'a str,
-    /// The resource ID of the Log Analytics workspace, once it is known.
+    /// The resource ID of the Log Analytics workspace, if known.
     pub workspace_id: Option<&'a str>,
     /// The cluster in Azure.
     pub cluster: Option<&'a Value>,
 }
 
-/// A specification without a valid body; the messages are Rancher's.
+/// A specification for which there is no valid body; the messages are Rancher's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Impossible {
-    /// Holds the policy.
+    /// Contains the policy.
     #[error("networkPolicy '{0}' is not supported")]
     Policy(String),
-    /// Holds the plugin.
+    /// Contains the plugin.
     #[error("networkPlugin '{0}' is not supported")]
     Plugin(String),
     /// Kubenet does not support the policy azure.
@@ -49,17 +50,17 @@ pub enum Impossible {
 /// The maximum length of the name of a node resource group.
 const MAX_GROUP_LEN: usize = 80;
 
-/// A JSON object of the entries that have a value.
+/// A JSON object with the entries that have a value.
 fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Value> {
     entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
-/// The same, or `None` if no entry has a value.
+/// As [`object`], but `None` if no entry has a value.
 fn profile<const N: usize>(entries: [(&str, Option<Value>); N]) -> Option<Value> {
     Some(object(entries)).filter(|profile| !profile.is_empty()).map(Value::from)
 }
 
-/// The object under a key, which is created unless it exists.
+/// The object under a key, which is created if it does not exist.
 fn object_at<'a>(parent: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Map<String, Value>> {
     let value = parent.entry(key).or_insert_with(|| json!({}));
     if !value.is_object() {
@@ -79,7 +80,7 @@ pub fn tags(spec: &AksConfig, owner: Option<&str>) -> BTreeMap<String, String> {
 /// The body of the PUT that creates the cluster.
 ///
 /// # Errors
-/// [`Impossible`] for networks that Azure does not have.
+/// [`Impossible`] for networks that Azure does not support.
 pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, Impossible> {
     let pools = spec.pools().iter().map(|pool| pool_in_cluster(pool, spec, context));
     let properties = object([
@@ -101,8 +102,8 @@ pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, Impossibl
     }))
 }
 
-/// The body of the PUT that changes a cluster: Azure's response `current`, with version, address ranges and add-ons of the
-/// specification where they are set.
+/// The body of the PUT that updates a cluster: Azure's response `current`, with version, address ranges and add-ons replaced by
+/// those that the specification sets.
 pub fn update(current: &Value, spec: &AksConfig, context: Context<'_>) -> Value {
     let mut body = current.clone();
     let Some(properties) = body.get_mut("properties").and_then(Value::as_object_mut) else { return body };
@@ -121,7 +122,7 @@ pub fn update(current: &Value, spec: &AksConfig, context: Context<'_>) -> Value 
     body
 }
 
-/// The ranges, each once.
+/// The ranges without duplicates.
 fn distinct(ranges: &[String]) -> Value {
     let mut distinct: Vec<&str> = Vec::new();
     for range in ranges {
@@ -136,13 +137,13 @@ fn text(value: Option<&String>) -> Option<Value> {
     value.map(|text| text.as_str().into())
 }
 
-/// A version in Azure's spelling.
+/// A version in Azure's format.
 fn version(value: Option<&String>) -> Option<Value> {
     value.map(|version| versions::canonical(version).into())
 }
 
-/// Sets the wanted version, unless it already runs: then Azure's own spelling stays, which may be a minor version alone. A
-/// version below the running one is not set, because Azure has upgraded past it.
+/// Sets the desired version, unless it is already running: Azure's own value, which may be a minor version, is then preserved. A
+/// version lower than the running one is not set, because the cluster was upgraded in Azure.
 fn replace_version(
     properties: &mut Map<String, Value>,
     key: &str,
@@ -162,7 +163,7 @@ fn replace_version(
     }
 }
 
-/// The resource group of the nodes, as it is requested.
+/// The requested resource group of the nodes.
 pub fn node_resource_group(spec: &AksConfig) -> String {
     spec.node_resource_group.clone().unwrap_or_else(|| {
         let parts = [&spec.resource_group, &spec.cluster_name, &spec.resource_location];
@@ -190,7 +191,7 @@ fn network_profile(spec: &AksConfig) -> Result<Value, Impossible> {
         Some("userassignednatgateway") => "userAssignedNATGateway",
         _ => "loadBalancer",
     };
-    // With routes of the user's, outgoing traffic does not use Azure's load balancer.
+    // With the user's own routes, outgoing traffic does not use Azure's load balancer.
     let balancer = match lower(&spec.load_balancer_sku).as_deref() {
         _ if outbound == "userDefinedRouting" => None,
         Some("basic") => Some("Basic"),
@@ -214,8 +215,8 @@ fn linux_profile(spec: &AksConfig) -> Option<Value> {
     Some(json!({"adminUsername": user, "ssh": {"publicKeys": [{"keyData": key}]}}))
 }
 
-/// The add-ons that the specification sets, under the names that `current` has for them. One that is already on or off as
-/// wanted keeps its settings.
+/// The add-ons that the specification sets, with the names in `current`. The settings of an add-on that already has the desired
+/// state are preserved.
 fn addons(spec: &AksConfig, context: Context<'_>, current: &Value) -> Option<Map<String, Value>> {
     let mut addons = Map::new();
     let stays = |name: &str, wanted: bool| {
@@ -259,7 +260,7 @@ fn identity(spec: &AksConfig) -> Value {
     }
 }
 
-/// The subnet of the pools, if the cluster is in a network of the user's.
+/// The subnet of the pools, if the cluster is in the user's own network.
 pub fn subnet_id(spec: &AksConfig, subscription_id: &str) -> Option<String> {
     let (network, subnet) = (spec.virtual_network.as_deref()?, spec.subnet.as_deref()?);
     let group = spec.network_group().unwrap_or_default();

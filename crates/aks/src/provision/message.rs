@@ -9,7 +9,7 @@ pub(crate) fn name(spec: &AksConfig) -> &str {
     spec.cluster_name.as_deref().unwrap_or_default()
 }
 
-/// An existing cluster has disappeared.
+/// An existing cluster no longer exists.
 pub(super) fn missing(spec: &AksConfig) -> String {
     format!("{} no longer exists in Azure: remove the object, or restore the cluster", name(spec))
 }
@@ -19,7 +19,7 @@ pub(super) fn not_importable(spec: &AksConfig) -> String {
     format!("{} does not exist in Azure, so it cannot be imported", name(spec))
 }
 
-/// Another cluster has the name of the one to be created.
+/// Another cluster has the name of the one to create.
 pub(super) fn taken(spec: &AksConfig) -> String {
     let name = name(spec);
     format!("cluster [{name}] already exists in AKS. Update configuration or import the existing one")
@@ -65,7 +65,7 @@ pub(super) fn pool_failed(spec: &AksConfig, pool: &str) -> String {
     format!("update failed for cluster [{}], node pool {pool} status: Failed", name(spec))
 }
 
-/// Azure accepts a change and does not apply it.
+/// Azure accepts a change but does not apply it.
 pub(super) fn not_applied(part: &str, times: u32) -> String {
     format!(
         "Azure took the change of the {part} {times} times and still shows another state: look at it in Azure, or change \

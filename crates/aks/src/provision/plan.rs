@@ -1,5 +1,5 @@
-//! The next step for a cluster, from the desired and the observed state: one at a time, decided without I/O
-//! (`docs/contract/provisioning.md#phases`). After each step, Azure is observed again.
+//! Decides the next step for a cluster from the desired and the observed state, one step at a time, without I/O
+//! (`docs/contract/provisioning.md#phases`). After each step, Azure is read again.
 
 use std::borrow::Cow;
 
@@ -22,34 +22,34 @@ pub enum Step {
     EnsureWorkspace,
     /// Create the cluster.
     CreateCluster,
-    /// Wait; holds what for.
+    /// Wait; contains a description of what for.
     Wait(String),
     /// Write the tags.
     UpdateTags,
-    /// Change the cluster itself; holds the keys that differ.
+    /// Update the cluster itself; contains the keys that differ.
     UpdateCluster(Vec<&'static str>),
-    /// Create or change a pool.
+    /// Create or update a pool.
     PutPool(String),
     /// Delete a pool of this server.
     DeletePool(String),
-    /// Azure has the desired state: connect to the cluster and make it active.
+    /// Azure matches the desired state: connect to the cluster and mark it active.
     Finish,
     /// Delete the cluster in Azure.
     DeleteCluster,
-    /// Delete the object: nothing of this server is left in Azure.
+    /// Delete the object, because nothing of this server is left in Azure.
     Forget,
-    /// Delete the object and leave the cluster in Azure, because it is not ours; holds the reason.
+    /// Delete the object but not the cluster in Azure, which is not ours; contains the reason.
     Leave(String),
-    /// Stop, because an operation of Azure failed; holds the message.
+    /// Stop, because an operation of Azure failed; contains the message.
     GaveUp(String),
-    /// Stop until the user changes something; holds the message.
+    /// Stop until the user changes something; contains the message.
     Refuse(String),
 }
 
-/// The number of writes of a part for one specification if Azure accepts each one and then shows another state.
+/// The maximum number of writes of a part for one specification, if Azure accepts each one but still returns another state.
 const MAX_WRITES: u32 = 3;
 
-/// The part of the cluster that a step writes, the key of [`Tried::written`](crate::status::Tried::written).
+/// The part of the cluster that a step writes. The key of [`Tried::written`](crate::status::Tried::written).
 pub fn part(step: &Step) -> Option<String> {
     match step {
         Step::CreateCluster | Step::UpdateCluster(_) => Some("cluster".to_owned()),
@@ -59,8 +59,8 @@ pub fn part(step: &Step) -> Option<String> {
     }
 }
 
-/// The part of a specification that is applied. With an import, clients send empty values for unset keys, which must not change
-/// a cluster that was never observed. Address ranges that the user no longer sets are removed from a managed cluster.
+/// The part of a specification that is applied. For an import, clients send empty values for unset keys; these must not change a
+/// cluster that was never observed. Address ranges that the user no longer sets are removed from a managed cluster.
 pub fn stated<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, AksConfig> {
     if !spec.is_import() {
         let before = applied.and_then(|applied| applied.authorized_ip_ranges.as_ref());
@@ -120,7 +120,7 @@ fn update(situation: &Situation<'_>, cluster: &Value) -> Step {
     if let (Some(state), Phase::New | Phase::Creating, false) =
         (failed_state(cluster), phase, spec.is_import())
     {
-        // A changed specification is another attempt.
+        // A changed specification is a new attempt.
         let is_tried = tried.written.contains_key("cluster");
         return if is_tried {
             Step::GaveUp(message::creation_failed(spec, &state))
@@ -129,7 +129,7 @@ fn update(situation: &Situation<'_>, cluster: &Value) -> Step {
         };
     }
     let Some(upstream) = &observed.compared() else { return Step::Refuse(message::unreadable(spec)) };
-    // Every cluster has a pool, so such a response says nothing about pools.
+    // Every cluster has a pool, so this response does not contain the pools.
     if !spec.pools().is_empty() && upstream.pools().is_empty() {
         return Step::Wait("Azure to tell of the node pools".to_owned());
     }
@@ -137,7 +137,7 @@ fn update(situation: &Situation<'_>, cluster: &Value) -> Step {
         Err(violation) => return Step::Refuse(violation.to_string()),
         Ok(found) => found,
     };
-    // If a policy in Azure insists on other tags, they are not written again.
+    // If an Azure policy requires other tags, they are not written again.
     if found.tags && (!tried.written.contains_key("tags") || tried.failed.contains("tags")) {
         return bounded(Step::UpdateTags, situation);
     }
@@ -163,7 +163,7 @@ fn update(situation: &Situation<'_>, cluster: &Value) -> Step {
     }
 }
 
-/// Whether the user wants something new. Otherwise a failed operation was started by others and is not repaired.
+/// Whether the user changed the specification. Otherwise others started the failed operation, and it is not repaired.
 fn has_changes(situation: &Situation<'_>) -> bool {
     let is_unmanaged = situation.spec.is_import() && situation.applied.is_none();
     situation.applied != Some(situation.stated) && !is_unmanaged
@@ -195,7 +195,7 @@ fn repair_pool(situation: &Situation<'_>, cluster: &Value) -> Option<Step> {
     failed.first().map(|pool| Step::GaveUp(message::pool_failed(spec, pool)))
 }
 
-/// The step, unless Azure accepted it often enough without applying it; then it is repeated only after a rest.
+/// The step, unless Azure accepted it too often without applying it; it is then repeated only after a delay.
 fn bounded(step: Step, situation: &Situation<'_>) -> Step {
     let part = part(&step).unwrap_or_default();
     match situation.tried.written.get(&part) {
@@ -208,7 +208,7 @@ fn bounded(step: Step, situation: &Situation<'_>) -> Step {
 
 fn remove(situation: &Situation<'_>, found: Option<&Value>) -> Step {
     match found {
-        // An imported cluster stays in Azure.
+        // An imported cluster remains in Azure.
         Some(_) if situation.spec.is_import() => Step::Forget,
         None => Step::Forget,
         Some(cluster) if !is_ours(situation, cluster) => Step::Leave(message::foreign(situation.spec)),

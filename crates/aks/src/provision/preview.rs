@@ -1,5 +1,5 @@
-//! A preview of the next step: what it is, why, and on which data it is based. The step itself is decided in
-//! [`plan`](super::plan); its description is here.
+//! A preview of the next step: the step, its reason, and the data on which it is based. [`plan`](super::plan) decides the step;
+//! this module describes it.
 
 use std::collections::BTreeSet;
 
@@ -25,11 +25,11 @@ pub struct Preview {
     pub pool: Option<String>,
     /// The differences between the specification and Azure, which may need several steps.
     pub differences: Vec<Difference>,
-    /// What the worker waits for.
+    /// The operation that the worker waits for.
     pub waiting: Option<Waiting>,
     /// Whether Azure was queried.
     pub azure: Azure,
-    /// What was not read.
+    /// The parts of the state that were not read.
     pub unseen: Vec<Unseen>,
     /// The fields of `aksConfig` that are applied in Azure.
     pub managed: Vec<&'static str>,
@@ -38,9 +38,9 @@ pub struct Preview {
 /// The kinds of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Azure has the desired state.
+    /// Azure matches the desired state.
     Nothing,
-    /// Azure's values are written into `aksConfig`.
+    /// Azure's values are written to `aksConfig`.
     TakeOver,
     /// [`Step::RegisterProvider`]
     RegisterProvider,
@@ -60,7 +60,7 @@ pub enum Kind {
     DeletePool,
     /// [`Step::DeleteCluster`]
     DeleteCluster,
-    /// [`Step::Wait`], or a long operation of Azure.
+    /// [`Step::Wait`], or a long-running operation of Azure.
     Wait,
     /// [`Step::Finish`]
     Connect,
@@ -76,7 +76,7 @@ pub enum Kind {
     Unknown,
 }
 
-/// A field whose value in the specification is not Azure's.
+/// A field whose value in the specification differs from Azure's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// `aksConfig.nodePools[0].count`
@@ -90,17 +90,17 @@ pub struct Difference {
 /// Whether Azure was queried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Azure {
-    /// It was, and responded.
+    /// A request was sent, and Azure responded.
     Asked,
-    /// The step does not depend on it; holds the reason.
+    /// The step does not depend on Azure; contains the reason.
     NotNeeded(String),
-    /// The caller may not use the credential of the cluster; holds the message.
+    /// The caller may not use the credential of the cluster; contains the message.
     NotAllowed(String),
-    /// The query failed; holds the reason.
+    /// The query failed; contains the reason.
     Failed(String),
 }
 
-/// Something that was not read.
+/// A part of the state that was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unseen {
     /// `azure`, `cluster`, `resourceGroup`, `provider`, `workspace` or `inside`.
@@ -110,7 +110,7 @@ pub struct Unseen {
 }
 
 impl Preview {
-    /// A preview without data of Azure.
+    /// A preview without data from Azure.
     pub fn new(kind: Kind, summary: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             kind,
@@ -143,7 +143,7 @@ impl Preview {
         Self { pool, differences, unseen: unseen(step, situation), ..Self::new(kind, summary, reason) }
     }
 
-    /// The preview of a cluster that has its desired state.
+    /// The preview for a cluster that has its desired state.
     pub fn idle(spec: &AksConfig, upstream: &AksConfig) -> Self {
         let (own, changes) = (json!(spec), taken_over(spec, upstream));
         let mut preview = if changes.is_empty() {
@@ -304,7 +304,7 @@ fn unseen(step: &Step, situation: &Situation<'_>) -> Vec<Unseen> {
     unseen
 }
 
-/// The fields of `aksConfig` that are applied to an existing cluster; the others matter only at its creation.
+/// The fields of `aksConfig` that are applied to an existing cluster; the others are used only when it is created.
 pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
     let set = [
         ("authorizedIpRanges", spec.authorized_ip_ranges.is_some()),
@@ -317,7 +317,7 @@ pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
     set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
 }
 
-/// The differences by field, as the plan sees them.
+/// The differences by field, according to the plan.
 fn differences(
     wanted: &AksConfig,
     azure: &AksConfig,
@@ -358,7 +358,7 @@ fn differences(
 /// Keys that are compared together.
 const SCALING: [&str; 4] = ["count", "enableAutoScaling", "maxCount", "minCount"];
 
-/// The differences of a pool: [`difference::between`] compares each key on its own, so that there is one comparison.
+/// The differences of a pool. [`difference::between`] compares each key separately, so that there is only one comparison.
 fn in_pool(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
     let (own, other) = (json!(pool), json!(theirs));
     let (Some(keys), Some(name)) = (own.as_object(), own.get("name")) else { return Vec::new() };

@@ -1,5 +1,5 @@
-//! The keys of a specification that follow Azure: those that are set and have another meaning there
-//! (`docs/contract/provisioning.md#refresh`). Spelling, the order of zones and counts of autoscaled pools do not matter.
+//! The keys of a specification that are updated from Azure: those that are set and have a different meaning in Azure
+//! (`docs/contract/provisioning.md#refresh`). Spelling, the order of zones and the counts of autoscaled pools are ignored.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::imported::own_part;
 use crate::spec::{AksConfig, NodePool, Object};
 use crate::versions;
 
-/// Keys that identify the cluster; the observed state has them from the specification.
+/// Keys that identify the cluster. Their observed values are copied from the specification.
 const OURS: [&str; 7] = [
     "azureCredentialSecret",
     "authBaseUrl",
@@ -21,7 +21,7 @@ const OURS: [&str; 7] = [
     "resourceLocation",
 ];
 
-/// The keys of `aksConfig` to overwrite, with their new values. Versions in `azure` are those that run.
+/// The keys of `aksConfig` to overwrite, with their new values. Versions in `azure` are the running ones.
 pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     let part = (wanted.is_import()).then(|| own_part(wanted, azure));
     let azure = part.as_ref().unwrap_or(azure);
@@ -46,7 +46,7 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
             }
             _ => means_the_same(key, value, found),
         };
-        // An add-on that Azure does not name is off.
+        // An add-on that is missing in Azure's response is off.
         let off = Value::Bool(false);
         let addon = matches!(key, "httpApplicationRouting" | "monitoring");
         let found = azure_keys.get(key).or(Some(&off).filter(|_| addon));
@@ -56,7 +56,7 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     }
     if let (Some(wanted), Some(azure)) = (&wanted.node_pools, &azure.node_pools) {
         let pools = pools(wanted, azure);
-        // Every cluster has a pool, so such a response says nothing about pools.
+        // Every cluster has a pool, so this response does not contain the pools.
         if !azure.is_empty() && !wanted.is_empty() && pools != *wanted {
             changes.insert("nodePools".to_owned(), json!(pools));
         }
@@ -64,7 +64,7 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     changes
 }
 
-/// Writes the changes into a stored `aksConfig`. Node pools keep their keys with empty strings, as the user sent them.
+/// Writes the changes to a stored `aksConfig`. Keys of node pools with empty strings are preserved, as the user sent them.
 pub fn write_changes(config: &mut Object, mut changes: Object) {
     let stored = config.get("nodePools").and_then(Value::as_array).cloned().unwrap_or_default();
     let pools = changes.get_mut("nodePools").and_then(Value::as_array_mut).into_iter().flatten();
@@ -92,7 +92,7 @@ fn means_the_same(key: &str, wanted: &Value, azure: &Value) -> bool {
         }
         (Value::String(wanted), Value::String(azure)) => wanted.trim().eq_ignore_ascii_case(azure.trim()),
         (Value::Array(wanted), Value::Array(azure)) => texts(wanted) == texts(azure),
-        // Off and unset are the same.
+        // Off and unset are equal.
         (Value::Bool(false), Value::Null) => true,
         _ => wanted == azure,
     }
@@ -102,8 +102,8 @@ fn texts(list: &[Value]) -> BTreeSet<String> {
     list.iter().map(|value| value.as_str().unwrap_or_default().to_ascii_lowercase()).collect()
 }
 
-/// The pools in the user's order and spelling, except keys with another meaning in Azure. Pools that no longer exist in Azure are
-/// removed, and pools that others created there are not added.
+/// The pools in the user's order and spelling, except keys with a different meaning in Azure. Pools that Azure no longer has are
+/// removed, and pools that others created in Azure are not added.
 fn pools(wanted: &[NodePool], azure: &[NodePool]) -> Vec<NodePool> {
     wanted
         .iter()
@@ -135,7 +135,7 @@ fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
                 _ => {}
             }
         }
-        // The limits are set only with the autoscaler.
+        // The limits are set only if the autoscaler is on.
         let switched = pool.enable_auto_scaling.is_some_and(|mine| mine != scales);
         for key in ["minCount", "maxCount"].into_iter().filter(|_| switched) {
             match theirs.get(key).filter(|_| scales) {
@@ -176,7 +176,7 @@ mod tests {
                 {"networkPolicy": "azure", "authorizedIpRanges": ["1.1.1.1/32"]} => json!({});
             {"resourceGroup": "G", "clusterName": "N"}, {"resourceGroup": "x", "clusterName": "y"} => json!({});
             {"nodePools": []}, {"nodePools": [{"name": "a"}]} => json!({});
-            // In an import, entries that others set do not matter.
+            // In an import, entries that others have set are ignored.
             {"imported": true, "tags": {"a": "1"}, "authorizedIpRanges": ["1.1.1.1"]},
                 {"tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"]} => json!({});
             {"imported": true, "tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["1.1.1.1"]},

@@ -12,21 +12,21 @@ use crate::status::Tried;
 /// The phase of a cluster, stored in its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing was requested from Azure yet.
+    /// No request was sent to Azure yet.
     #[default]
     New,
     /// Its creation was requested.
     Creating,
-    /// It is in Azure and was complete once.
+    /// It exists in Azure and was complete once.
     Active,
-    /// Its user deletes it.
+    /// Its user is deleting it.
     Removing,
 }
 
-/// The observed state. Only what was requested from Azure is known.
+/// The observed state. Contains only what was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// The cluster in Azure's response; `None` for 404. Other statuses than 200 and 404 are errors.
+    /// The cluster in Azure's response; `None` for 404. Statuses other than 200 and 404 are errors.
     pub cluster: Option<Value>,
     /// Whether the resource group exists.
     pub resource_group: Option<bool>,
@@ -39,8 +39,8 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The cluster with the keys of `aksConfig` and the running versions, for comparison with the desired state. Where an
-    /// operation failed, the requested version counts as reached, and the failure is reported on its own.
+    /// The cluster with the keys of `aksConfig` and the running versions, for comparison with the desired state. If an operation
+    /// failed, the requested version is used, because the failure is reported separately.
     pub fn compared(&self) -> Option<AksConfig> {
         let (upstream, cluster) = (self.upstream.clone()?, self.cluster.as_ref()?);
         let mut details = ClusterDetails::read(cluster);
@@ -54,26 +54,26 @@ impl Observed {
     }
 }
 
-/// Everything that the next step depends on.
+/// The input of the decision about the next step.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
-    /// The desired state: what the user states, and for an import also what others set.
+    /// The desired state: the user's specification, and for an import also what others have set.
     pub spec: &'a AksConfig,
-    /// What the user states.
+    /// The user's specification.
     pub stated: &'a AksConfig,
-    /// The specification that was last fully applied.
+    /// The last fully applied specification.
     pub applied: Option<&'a AksConfig>,
     /// The phase of the cluster.
     pub phase: Phase,
-    /// Whether a PUT was recorded in the row before it was sent to Azure, so that an existing cluster may be ours.
+    /// Whether a PUT was recorded in the row before it was sent to Azure. An existing cluster may then be ours.
     pub claimed: bool,
     /// The tag of our clusters, `<instance>/<cluster id>`.
     pub owner: &'a str,
-    /// `https://<host>` of the Kubernetes API, if it is known: Azure generates a new host for each cluster.
+    /// `https://<host>` of the Kubernetes API, if known. Azure generates a new host for each cluster.
     pub endpoint: Option<&'a str>,
     /// The changes of this specification that Azure accepted, by [`part`](super::plan::part).
     pub tried: &'a Tried,
-    /// Whether enough time has passed since the last accepted change to retry what Azure could not do.
+    /// Whether enough time has passed since the last accepted change to retry a failed one.
     pub rested: bool,
     /// The pools whose creation was requested since the specification was last fully applied.
     pub made: &'a BTreeSet<String>,
@@ -81,7 +81,7 @@ pub struct Situation<'a> {
     pub observed: &'a Observed,
 }
 
-/// Whether the cluster in Azure is ours: its creation was recorded and it has our tag. The tag alone may be a copy, and the
+/// Whether the cluster in Azure is ours: its creation was recorded, and it has our tag. The tag alone may be a copy, and the
 /// record alone may be older than a foreign cluster with this name. If the tags were replaced in Azure, the host of its API
 /// identifies it.
 pub(super) fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
@@ -97,7 +97,7 @@ pub(super) fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
         }
 }
 
-/// The final states of Azure's operations. Azure has many words for the others, and adds new ones.
+/// The final states of Azure's operations. Azure has many other states, and adds new ones.
 const SETTLED: [&str; 3] = ["Succeeded", "Failed", "Canceled"];
 
 fn is_one_of(state: &str, states: &[&str]) -> bool {
@@ -131,7 +131,7 @@ pub(crate) fn busy_cluster(cluster: &Value) -> Option<String> {
     text(cluster, &["properties", "provisioningState"]).filter(|state| is_busy(state))
 }
 
-/// The pools of which an operation is in progress, with their states.
+/// The pools with an operation in progress, and their states.
 pub(crate) fn busy_pools(cluster: &Value) -> Vec<(String, String)> {
     let busy = profiles(cluster).filter_map(|pool| {
         let state = text(pool, &["provisioningState"]).filter(|state| is_busy(state))?;

@@ -1,5 +1,5 @@
 //! The observed state of a cluster with the keys of `aksConfig` (`docs/contract/provisioning.md#upstream-state`). Missing
-//! properties stay unset, also those whose absence crashes Rancher.
+//! properties remain unset, including those whose absence crashes Rancher.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::spec::{AksConfig, NodePool};
 /// The parts of the observed state that do not come from Azure.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    /// The specification: names, region and credential are copied, and counts of pools that are changing.
+    /// The specification. Names, region and credential are copied from it, and the counts of pools with an operation in progress.
     pub spec: &'a AksConfig,
     /// The Resource Manager endpoint of the cloud, `https://management.azure.com/`.
     pub base_url: &'a str,
@@ -24,7 +24,7 @@ pub struct Known<'a> {
 /// An incomplete response of Azure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// The response has no `kubernetesVersion`; holds the name of the cluster.
+    /// The response has no `kubernetesVersion`; contains the name of the cluster.
     #[error("cannot detect cluster [{0}] upstream kubernetes version")]
     NoVersion(String),
 }
@@ -34,7 +34,7 @@ pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, key| value.get(key)).filter(|value| !value.is_null())
 }
 
-/// The string at a path; an empty one counts as missing.
+/// The string at a path; `None` if it is missing or empty.
 pub(crate) fn text(value: &Value, path: &[&str]) -> Option<String> {
     at(value, path)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
@@ -54,13 +54,13 @@ fn map(value: &Value, path: &[&str]) -> BTreeMap<String, String> {
     entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// An add-on by name, in any letter case: Azure writes `omsagent` and `omsAgent`.
+/// An add-on by name, ignoring letter case: Azure writes `omsagent` and `omsAgent`.
 pub(super) fn addon<'a>(cluster: &'a Value, name: &str) -> Option<(&'a str, &'a Value)> {
     let profiles = at(cluster, &["properties", "addonProfiles"])?.as_object()?;
     profiles.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(key, value)| (key.as_str(), value))
 }
 
-/// The tags without that of the owner.
+/// The tags without the owner's.
 pub fn visible_tags(cluster: &Value) -> BTreeMap<String, String> {
     let mut tags = map(cluster, &["tags"]);
     tags.retain(|key, _| !key.eq_ignore_ascii_case(OWNER_TAG));
@@ -121,7 +121,7 @@ pub fn read(cluster: &Value, known: Known<'_>) -> Result<AksConfig, Unreadable> 
     })
 }
 
-/// The specification with the region in which the cluster is, once it is known.
+/// The specification with the actual region of the cluster, if known.
 pub fn located<'a>(spec: &'a AksConfig, upstream: Option<&AksConfig>) -> Cow<'a, AksConfig> {
     match upstream.map(|upstream| &upstream.resource_location) {
         Some(own) if own.is_some() && *own != spec.resource_location => {
@@ -131,7 +131,7 @@ pub fn located<'a>(spec: &'a AksConfig, upstream: Option<&AksConfig>) -> Cow<'a,
     }
 }
 
-/// One of its user-assigned identities: the wanted one if it is among them.
+/// A user-assigned identity of the cluster: the desired one if it is assigned.
 fn user_identity(cluster: &Value, spec: &AksConfig) -> Option<String> {
     let identities = at(cluster, &["identity", "userAssignedIdentities"])?.as_object()?;
     let wanted = spec.user_assigned_identity.as_deref().unwrap_or_default();
@@ -151,7 +151,7 @@ fn workspace_id(agent: &Value) -> Option<String> {
     id.as_str().map(str::to_owned)
 }
 
-/// The part of a resource ID after `marker` (lower case) up to the next slash, in any letter case.
+/// The part of a resource ID between `marker` (lower case) and the next slash, ignoring letter case.
 fn part_after(id: &str, marker: &str) -> Option<String> {
     let start = id.to_ascii_lowercase().find(marker)? + marker.len();
     id.get(start..)?.split('/').next().filter(|part| !part.is_empty()).map(str::to_owned)
@@ -167,7 +167,7 @@ fn pools(cluster: &Value, spec: &AksConfig) -> Vec<NodePool> {
         .collect()
 }
 
-/// One pool. While it is changing, or if it is autoscaled, its count is the requested one.
+/// A pool. While an operation is in progress, or if the pool is autoscaled, its count is the requested one.
 fn pool(profile: &Value, spec: &AksConfig) -> NodePool {
     let name = text(profile, &["name"]);
     let number = |key: &str| at(profile, &[key]).and_then(Value::as_i64);

@@ -1,4 +1,4 @@
-//! Whether a complete cluster can be used: it exists, it is the one that was created or imported, and it runs.
+//! Whether a complete cluster can be used: it exists, it is the created or imported one, and it is running.
 
 use super::message;
 use super::situation::{Situation, is_ours, is_stopped};

@@ -1,11 +1,10 @@
-//! The Log Analytics workspace for the monitoring of a cluster
-//! (`docs/contract/provisioning.md#log-analytics-workspace`). Regions that are not in Rancher's table get a workspace
-//! of their own: Azure offers them everywhere by now.
+//! The Log Analytics workspace for monitoring a cluster (`docs/contract/provisioning.md#log-analytics-workspace`). Regions that
+//! are not in Rancher's table get their own workspace, because Azure now offers workspaces in all regions.
 
 use crate::regions;
 use crate::spec::AksConfig;
 
-/// Where a workspace is, or is to be.
+/// The location of an existing or new workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Its resource group.
@@ -53,10 +52,10 @@ const REGIONS: [(&str, &str, &[&str]); 33] = [
     ("usgovvirginia", "USBN1", &["usgovvirginia"]),
 ];
 
-/// The longest name of a workspace.
+/// The maximum length of the name of a workspace.
 const LONGEST_NAME: usize = 63;
 
-/// The workspace that the specification means: the named one, else one beside the cluster.
+/// The location of the workspace in the specification, or the default one next to the cluster.
 pub fn place(spec: &AksConfig) -> Place {
     let cluster_group = spec.resource_group.as_deref().unwrap_or_default();
     let location = spec.resource_location.as_deref().unwrap_or_default();

@@ -1,5 +1,5 @@
 //! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for; the others
-//! have names of their own, because kubectl applies them even if Kubernetes rejects the deployment. Unlike Rancher's, the agent
+//! have different names, because kubectl applies them even if Kubernetes rejects the deployment. Unlike Rancher's, the agent
 //! has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
 
 use std::fmt;
@@ -57,8 +57,8 @@ impl Agent<'_> {
         installation(self.install_uuid)
     }
 
-    /// The name of the service account, which has no rights, and of the network policy. No other agent has objects of this name,
-    /// neither Rancher's, whose service account is `cattle`, nor that of another installation.
+    /// The name of the service account, which has no rights, and of the network policy. No other agent has objects with this
+    /// name, neither Rancher's, whose service account is `cattle`, nor that of another installation.
     pub(super) fn own_name(&self) -> String {
         format!("norman-aks-agent-{}", self.installation())
     }

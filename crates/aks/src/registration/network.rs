@@ -1,4 +1,4 @@
-//! The network policy of the agent: nothing in, and out only to this server, the API server and DNS.
+//! The network policy of the agent: no incoming connections, and outgoing ones only to this server, the API server and DNS.
 
 use serde_json::{Value, json};
 

@@ -104,7 +104,7 @@ fn container(agent: &Agent<'_>, resources: Option<&Value>) -> Value {
     })
 }
 
-/// The image of the cluster, else that of the setting; behind the private registry, unless it names a registry itself.
+/// The image of the cluster, else that of the setting, with the private registry as prefix unless it names a registry.
 fn image(agent: &Agent<'_>) -> String {
     let desired = agent.body.get("desiredAgentImage").and_then(Value::as_str);
     let image = desired.filter(|image| !image.is_empty()).unwrap_or(agent.image);
@@ -122,7 +122,7 @@ fn private_registry(body: &Object) -> Option<&str> {
 /// The variables, each name once, because Kubernetes rejects a repeated one; the user's values win.
 fn environment(agent: &Agent<'_>) -> Vec<Value> {
     let checksum = ca_checksum(agent.authorities);
-    // Rancher's agent exits if it is to trust only a given authority, and none is given.
+    // Rancher's agent exits if it may trust only a given authority and there is none.
     let strict = if checksum.is_empty() { "false" } else { "true" };
     let secret_name = agent.secret_name();
     let own = [

@@ -1,4 +1,4 @@
-//! The credential: whether its login succeeds, and what it may do. These errors affect every request to Azure, so they block
+//! The credential: whether its login succeeds, and its permissions. These errors affect every request to Azure, so they block
 //! even if the change did not cause them.
 
 use super::azure::{Block, DenialKind};
@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("provider-registered", PROVIDERS, provider).about(Scope::New).needs(&[Block::Provider]),
 ];
 
-/// Added where Azure needs some minutes to know new objects.
+/// Appended if Azure may need some minutes to replicate new objects.
 const RECENT: &str = "if it was created a few minutes ago, apply again";
 
 const CREATE_CLUSTER: &str = "Microsoft.ContainerService/managedClusters/write";
@@ -79,7 +79,7 @@ fn role(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The action that the application may not perform where the cluster is to be created.
+/// The action that the application may not perform in the scope in which the cluster is created.
 fn missing_permission(case: &Case<'_>) -> Option<&'static str> {
     let permissions = case.azure.permissions.known()?;
     let group = (!permissions.group_exists).then_some(CREATE_GROUP);

@@ -16,7 +16,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::warning("pod-range-fits", KUBENET, pod_range_fits),
 ];
 
-/// Addresses of every subnet that Azure reserves.
+/// The number of addresses that Azure reserves in every subnet.
 const RESERVED: i64 = 5;
 
 /// Azure's default of `maxPods`.
@@ -28,7 +28,7 @@ fn nodes(pool: &NodePool) -> i64 {
     nodes + surge(pool, nodes)
 }
 
-/// The addresses of the subnet that a pool may need: one for each node, and one for each pod if pods are in the same subnet.
+/// The addresses of the subnet that a pool may need: one for each node, and one for each pod if pods use the same subnet.
 fn addresses(case: &Case<'_>, pool: &NodePool) -> i64 {
     let pods = pool.max_pods.unwrap_or(DEFAULT_PODS).clamp(0, 1_000);
     nodes(pool) * if case.pods_in_node_subnet(pool) { pods + 1 } else { 1 }

@@ -1,4 +1,4 @@
-//! What works and could be better. Advice never blocks a request.
+//! Possible improvements. Advice never blocks a request.
 
 use super::azure::Block;
 use super::case::Case;

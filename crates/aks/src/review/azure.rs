@@ -4,13 +4,13 @@ use crate::arm::{KubernetesVersion, Location, Permission, Subscription, Usage, V
 use crate::cluster_details::ClusterDetails;
 use crate::spec::AksConfig;
 
-/// A block of data that may be read from Azure.
+/// A block of data that is read from Azure when needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Read<T> {
     /// It was not requested.
     #[default]
     NotAsked,
-    /// The request failed; holds the reason.
+    /// The request failed; contains the reason.
     Unknown(String),
     /// The data.
     Known(T),
@@ -26,12 +26,12 @@ impl<T> Read<T> {
     }
 }
 
-/// The data of Azure that rules read.
+/// The Azure data that rules read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AzureData {
     /// The Kubernetes versions of the region.
     pub versions: Read<Vec<KubernetesVersion>>,
-    /// The upgrades that Azure offers to this cluster, where the list of the region is not enough.
+    /// The upgrades that Azure offers to this cluster, if the list of the region is insufficient.
     pub own_upgrades: Vec<String>,
     /// The VM sizes of the region; sizes that the specification does not use may be missing.
     pub sizes: Read<Vec<VmSku>>,
@@ -39,7 +39,7 @@ pub struct AzureData {
     pub networks: Read<Vec<ReadNetwork>>,
     /// The quotas of the subscription in the region.
     pub usages: Read<Vec<Usage>>,
-    /// The regions that the subscription sees.
+    /// The regions that the subscription can use.
     pub regions: Read<Vec<Location>>,
     /// Whether the requested node resource group already exists.
     pub node_group: Read<bool>,
@@ -47,7 +47,7 @@ pub struct AzureData {
     pub cluster: Read<Option<ExistingCluster>>,
     /// The subscription of the credential.
     pub subscription: Read<Subscription>,
-    /// The actions that the application may perform where the cluster is to be created.
+    /// The actions that the application may perform in the scope in which the cluster is created.
     pub permissions: Read<Permissions>,
     /// The resource provider of AKS.
     pub provider: Read<ProviderState>,
@@ -62,9 +62,9 @@ pub struct Denial {
     pub kind: DenialKind,
     /// Azure's message, without a full stop.
     pub message: String,
-    /// How to fix it.
+    /// The remedy.
     pub remedy: String,
-    /// Whether Azure also returns this for some minutes after something was created.
+    /// Whether Azure also returns this error for some minutes after an object was created.
     pub may_be_recent: bool,
 }
 
@@ -73,7 +73,7 @@ pub struct Denial {
 pub enum DenialKind {
     /// The login service rejects the credential.
     Credential,
-    /// The subscription cannot be used with it.
+    /// The subscription cannot be used with the credential.
     Subscription,
     /// The application lacks a role.
     Role,
@@ -101,7 +101,7 @@ pub struct ProviderState {
     pub subscription_roles: Option<Vec<Permission>>,
 }
 
-/// A part of [`AzureData`] that is read as a whole.
+/// A part of [`AzureData`] that is read in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Block {
     /// [`AzureData::cluster`]
@@ -129,7 +129,7 @@ pub enum Block {
 /// The key of a network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkRef {
-    /// If it is not the subscription of the credential; in lower case.
+    /// The subscription in lower case, if it is not that of the credential.
     pub subscription: Option<String>,
     /// The resource group, in lower case.
     pub group: String,
@@ -160,7 +160,7 @@ pub struct ExistingCluster {
 }
 
 impl AzureData {
-    /// Why a block is unknown; `None` if it is known.
+    /// The reason why a block is unknown; `None` if it is known.
     pub(super) fn missing(&self, block: Block) -> Option<&str> {
         fn of<T>(read: &Read<T>) -> Option<&str> {
             match read {
@@ -183,7 +183,7 @@ impl AzureData {
         }
     }
 
-    /// Data in which every block is unknown for the same reason.
+    /// Data in which all blocks are unknown for the same reason.
     pub fn unknown(reason: &str) -> Self {
         fn none<T>(reason: &str) -> Read<T> {
             Read::Unknown(reason.to_owned())
@@ -205,7 +205,7 @@ impl AzureData {
     }
 }
 
-/// The entries of a block; none if it is unknown.
+/// The entries of a block; empty if it is unknown.
 pub(super) fn list<T>(read: &Read<Vec<T>>) -> &[T] {
     read.known().map_or(&[], Vec::as_slice)
 }

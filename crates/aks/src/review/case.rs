@@ -1,4 +1,4 @@
-//! The cluster under review: its effective specification, its state before a change, and helpers that many rules share.
+//! The cluster under review: its effective specification, its state before a change, and functions that many rules share.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::versions;
 /// The input of a review.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The specification, after a change was merged into it.
+    /// The specification, with the change merged into it.
     pub spec: &'a AksConfig,
     /// The purpose of the review.
     pub purpose: Purpose<'a>,
@@ -27,9 +27,9 @@ pub struct Subject<'a> {
     pub isolation: bool,
     /// Whether errors that depend on Azure's responses become warnings.
     pub advise: bool,
-    /// Keys of the request that no field has.
+    /// Unknown keys in the request.
     pub unknown: &'a [UnknownField],
-    /// Further facts.
+    /// Additional facts.
     pub facts: Facts,
 }
 
@@ -49,7 +49,7 @@ pub enum Purpose<'a> {
 pub struct Before<'a> {
     /// The stored specification.
     pub stored: &'a AksConfig,
-    /// The specification that was last fully applied.
+    /// The last fully applied specification.
     pub applied: Option<&'a AksConfig>,
     /// The observed state.
     pub upstream: Option<&'a AksConfig>,
@@ -61,16 +61,16 @@ pub struct Before<'a> {
     pub isolation: bool,
 }
 
-/// Times, in milliseconds since 1970, and circumstances.
+/// Times in milliseconds since 1970, and other facts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
-    /// Now.
+    /// The current time.
     pub now_ms: i64,
-    /// When the stored credential was last changed.
+    /// The time of the last change of the stored credential.
     pub credential_changed_ms: Option<i64>,
-    /// When the cluster object was created.
+    /// The creation time of the cluster object.
     pub cluster_created_ms: Option<i64>,
-    /// Whether the request contains the credential, so that the specification need not name one.
+    /// Whether the request contains the credential, so that the specification need not reference one.
     pub credential_sent_along: bool,
 }
 
@@ -78,11 +78,11 @@ pub struct Facts {
 pub(super) struct Case<'a> {
     /// The effective specification: unset keys have Azure's values.
     pub(super) spec: AksConfig,
-    /// The specification as it was requested.
+    /// The requested specification.
     pub(super) requested: &'a AksConfig,
     /// The cluster in Azure, if it exists.
     pub(super) current: Option<&'a AksConfig>,
-    /// Other properties of the cluster in Azure, from this request or else from the last observation.
+    /// Other properties of the cluster in Azure, read for this request or else in the last observation.
     details: Option<&'a ClusterDetails>,
     pub(super) purpose: Purpose<'a>,
     pub(super) id: Option<&'a str>,
@@ -108,7 +108,7 @@ impl<'a> Case<'a> {
             Purpose::Update(before) => Some(found.unwrap_or(before.details)),
         };
         let mut spec = current.map_or_else(|| subject.spec.clone(), |current| filled(subject.spec, current));
-        // The region of an existing cluster is a fact.
+        // The region of an existing cluster cannot change.
         if let Some(own) = current.and_then(|current| current.resource_location.clone()) {
             spec.resource_location = Some(own);
         }
@@ -127,7 +127,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The version that the cluster runs.
+    /// The running version of the cluster.
     pub(super) fn running(&self) -> Option<&'a str> {
         let running = self.details.and_then(|details| details.running_version.as_deref());
         running.or_else(|| self.current?.kubernetes_version.as_deref())
@@ -138,13 +138,13 @@ impl<'a> Case<'a> {
         self.details.is_some_and(|details| details.long_term)
     }
 
-    /// Whether pods of the cluster have addresses of their own range instead of the subnet's.
+    /// Whether pods of the cluster have addresses from their own range instead of the subnet's.
     pub(super) fn overlay(&self) -> bool {
         self.details.is_some_and(|details| details.overlay)
     }
 
-    /// Whether pods of a pool get addresses of the subnet of its nodes: with Azure CNI, unless it is an overlay or pods have a
-    /// subnet of their own. A new pool is like the other pools.
+    /// Whether pods of a pool get addresses from the subnet of its nodes: with Azure CNI, unless it is an overlay or pods have
+    /// their own subnet. A new pool is treated like the other pools.
     pub(super) fn pods_in_node_subnet(&self, pool: &NodePool) -> bool {
         let exists = |name: &&String| self.current.is_some_and(|current| current.pool(name).is_some());
         let elsewhere = self.details.is_some_and(|details| match pool.name.as_ref().filter(exists) {
@@ -162,7 +162,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether this is an import of which nothing is known yet, so that no field is required.
+    /// Whether this is an import without any known state, so that no field is required.
     pub(super) fn is_import(&self) -> bool {
         self.current.is_none() && (matches!(self.purpose, Purpose::Import) || self.requested.is_import())
     }
@@ -173,7 +173,7 @@ impl<'a> Case<'a> {
         self.id.map_or_else(|| name.to_owned(), |id| format!("{name} (id: {id})"))
     }
 
-    /// The region: Azure's if the cluster exists.
+    /// The region; that of Azure if the cluster exists.
     pub(super) fn region(&self) -> &str {
         self.azure_region().or(self.spec.resource_location.as_deref()).unwrap_or_default()
     }
@@ -227,14 +227,14 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether the cluster is in a network of the user's.
+    /// Whether the cluster is in the user's own network.
     pub(super) fn own_network(&self) -> bool {
         let mut pools = self.spec.pools().iter().chain(self.current_pools());
         pools.any(|pool| pool.vnet_subnet_id.is_some())
             || subnet_of_cluster(self.current.unwrap_or(&self.spec)).is_some()
     }
 
-    /// The subnet of a pool in a network of the user's. A new pool without a subnet in an existing cluster gets that of the
+    /// The subnet of a pool in the user's own network. A new pool without a subnet in an existing cluster gets the subnet of the
     /// other pools, as `manifest` sends it.
     pub(super) fn subnet_of(&self, pool: &NodePool) -> Option<SubnetRef> {
         if let Some(id) = &pool.vnet_subnet_id {
@@ -267,7 +267,7 @@ impl<'a> Case<'a> {
         subnets.map(|subnet| subnet.network).collect()
     }
 
-    /// Whether a version is requested that does not run.
+    /// Whether a requested version is not running.
     pub(super) fn versions_change(&self) -> bool {
         let changes = |wanted: Option<&str>, running: Option<&str>| {
             wanted.is_some_and(|wanted| running.is_none_or(|running| !versions::is_same(wanted, running)))
@@ -277,7 +277,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// The path of outgoing traffic.
+/// The route of outgoing traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outbound {
     LoadBalancer,
@@ -327,7 +327,7 @@ impl SubnetRef {
     }
 }
 
-/// The subnet that `virtualNetwork` and `subnet` name.
+/// The subnet given by `virtualNetwork` and `subnet`.
 fn subnet_of_cluster(config: &AksConfig) -> Option<SubnetRef> {
     let (group, network) = (config.network_group()?, config.virtual_network.as_ref()?);
     Some(SubnetRef {

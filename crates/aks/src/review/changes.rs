@@ -1,7 +1,7 @@
-//! Fields that cannot be changed in an existing cluster: because Azure cannot, or because they are not managed here.
+//! Fields that cannot be changed in an existing cluster, because Azure does not support it, or because they are not managed here.
 //!
-//! A request is rejected if it gives a key another value than the stored one, unless Azure has that value. A stored value without
-//! effect is a warning. Clients send `""`, `[]`, `0` and `false` for unset fields. Each key has its own source.
+//! A request is rejected if it sets a key to another value than the stored one, unless that is Azure's value. A stored value
+//! without effect is a warning. Clients send `""`, `[]`, `0` and `false` for unset fields. Each key has its own source.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -37,11 +37,11 @@ pub(super) const RULES: &[Rule] = &[
 
 type Read = fn(&AksConfig) -> Option<&String>;
 
-/// A key that keeps its value from the creation of the cluster.
+/// A key whose value is fixed when the cluster is created.
 struct Key {
     name: &'static str,
     source: &'static str,
-    /// The option of `az aks update` that changes it, if there is one: this server does not.
+    /// The option of `az aks update` that changes it, if there is one. This server does not support it.
     option: Option<&'static str>,
     read: Read,
 }
@@ -84,7 +84,7 @@ fn same(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
-/// Whether a value says that there is no network policy, as Azure and some users write it.
+/// Whether a value means that there is no network policy, as Azure and some users write it.
 fn is_no_policy(key: &Key, value: &str) -> bool {
     key.name == "networkPolicy" && same(value, "none")
 }
@@ -109,13 +109,13 @@ fn in_azure<'a>(case: &'a Case<'_>, key: &Key) -> InAzure<'a> {
     if values.is_empty() { InAzure::Nothing } else { InAzure::Values(values) }
 }
 
-/// What a request does to a key that cannot be changed.
+/// The effect of a request on a key that cannot be changed.
 enum Change<'a> {
     /// Replaces this value.
     From(Cow<'a, str>),
-    /// Sets a value where there was none.
+    /// Sets a value although there was none.
     FromNothing,
-    /// Repeats a stored value that Azure does not have; holds Azure's value.
+    /// Repeats a stored value that Azure does not have; contains Azure's value.
     Repeated(Option<Cow<'a, str>>),
 }
 
@@ -134,7 +134,7 @@ fn compare<'a>(requested: &str, stored: Option<&'a str>, azure: InAzure<'a>) -> 
     }
 }
 
-/// The keys of the cluster that the request changes or repeats without effect, with their values.
+/// The keys of the cluster that the request changes, or repeats without effect, with their values.
 fn changes<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'static Key, &'a str, Change<'a>)> {
     KEYS.iter().filter_map(|key| {
         let requested = (key.read)(case.requested)?;
@@ -188,7 +188,7 @@ fn not_managed(case: &Case<'_>, faults: &mut Faults) {
     if let Some((old, new)) = switched(case, |spec| spec.managed_identity) {
         add("managedIdentity", IDENTITY, &old, &new, "with az aks update --enable-managed-identity");
     }
-    // The workspace is used only when monitoring is switched on.
+    // The workspace is used only when monitoring is turned on.
     let monitoring =
         case.stored().and_then(|spec| spec.monitoring).or(case.current.and_then(|it| it.monitoring));
     if monitoring != Some(true) || case.requested.monitoring != Some(true) {
@@ -208,7 +208,7 @@ fn not_managed(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The value of a key of a pool, as text.
+/// The value of a key of a pool, as a string.
 type ReadPool = fn(&NodePool) -> Option<String>;
 
 const POOL_KEYS: [(&str, &str, ReadPool); 7] = [
@@ -226,7 +226,7 @@ const POOL_KEYS: [(&str, &str, ReadPool); 7] = [
     }),
 ];
 
-/// The requested value of a key of an existing pool, and what the request does to the key.
+/// The requested value of a key of an existing pool, and the effect of the request on the key.
 fn pool_change(pool: &Pool<'_>, read: ReadPool) -> Option<(String, Change<'static>)> {
     let (current, requested) = (pool.current?, read(pool.requested?)?);
     let azure = read(current).map_or(InAzure::Nothing, |value| InAzure::Values(vec![value.into()]));
@@ -275,7 +275,7 @@ fn fixed_zones(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// A value for a key that the cluster, or the pool, was created without.
+/// Reports values for keys that the cluster, or the pool, was created without.
 fn set_too_late(case: &Case<'_>, faults: &mut Faults) {
     let mut add = |key: &str, source, option: Option<&str>| {
         let message = format!("the cluster was created without {key}, which cannot be set here afterwards");
@@ -307,7 +307,7 @@ fn set_too_late(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// Stored values that Azure does not have.
+/// Reports stored values that Azure does not have.
 fn without_effect(case: &Case<'_>, faults: &mut Faults) {
     let mut add = |path: String, key: &str, source, what: &str, azure: Option<Cow<'_, str>>| {
         let azure = azure.map_or_else(|| "has no value".to_owned(), |value| format!("has {value}"));
@@ -324,7 +324,7 @@ fn without_effect(case: &Case<'_>, faults: &mut Faults) {
             add(pool.key(key), key, source, &format!("{key} {value} of node pool {}", pool.name()), azure);
         }
     }
-    // Azure has removed this setting, and this server never sends it.
+    // Azure has removed this setting, and this server does not send it.
     if let Some(bridge) = &case.requested.docker_bridge_cidr
         && case.stored().and_then(|stored| stored.docker_bridge_cidr.as_ref()) != Some(bridge)
     {

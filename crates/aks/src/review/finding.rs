@@ -12,13 +12,13 @@ use super::sources::SAVING;
 pub enum Severity {
     /// Azure or Rancher rejects it.
     Error,
-    /// It is possible, but has another effect than intended or may fail later.
+    /// It is possible, but has an unintended effect or may fail later.
     Warning,
-    /// It works, and could be better.
+    /// It works, but could be improved.
     Advice,
 }
 
-/// A problem of a specification, or a possible improvement, that a rule found.
+/// A problem or possible improvement of a specification, found by a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
@@ -30,7 +30,7 @@ pub struct Finding {
     pub rule: String,
     /// One sentence that names the field, without a full stop.
     pub message: String,
-    /// How to fix it.
+    /// The remedy.
     pub remedy: String,
     /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
     pub source: String,
@@ -86,7 +86,7 @@ impl Review {
         self.findings.iter().any(|other| other.rule == finding.rule && other.message == finding.message)
     }
 
-    /// Turns the errors that the predicate selects into warnings.
+    /// Converts the errors for which the predicate is true to warnings.
     pub(super) fn downgrade_errors(&mut self, predicate: impl Fn(&Finding) -> bool) {
         for finding in &mut self.findings {
             if finding.is_error() && predicate(finding) {
@@ -95,8 +95,7 @@ impl Review {
         }
     }
 
-    /// The first error as one sentence, with the number of further errors. A message of Rancher stays as it is, without the
-    /// number.
+    /// The first error as one sentence, with the number of further errors. A message of Rancher is unchanged and has no number.
     pub fn rejection_message(&self) -> Option<String> {
         let (first, more) = (self.first_error()?, self.errors().count() - 1);
         let sentence = first.sentence();
@@ -106,7 +105,7 @@ impl Review {
         Some(format!("{sentence} (and {more} more: POST /api/v1/aks/review lists all)"))
     }
 
-    /// Adds a finding from outside the review, unless its rule has one already.
+    /// Adds a finding that is not from a rule of the review, unless there is one for the same rule.
     pub fn add(&mut self, finding: Finding) {
         if self.findings.iter().all(|other| other.rule != finding.rule) {
             self.findings.push(finding);

@@ -1,4 +1,4 @@
-//! The region of existing clusters, and entries of imported clusters that stay as others set them.
+//! The region of existing clusters, and entries of imported clusters that others have set.
 
 use super::case::{Case, Purpose};
 use super::finding::Finding;
@@ -16,7 +16,7 @@ pub(super) const RULES: &[Rule] =
 fn region(case: &Case<'_>, faults: &mut Faults) {
     let found = || Some(&case.azure.cluster.known()?.as_ref()?.spec);
     let own = match case.purpose {
-        // A cluster to be created is in no region yet, even if another one has its name.
+        // A cluster that is being created has no region yet, even if another one has the same name.
         Purpose::Create => None,
         Purpose::Import | Purpose::Update(_) => case.current.or_else(found),
     };
@@ -35,7 +35,7 @@ fn compare_regions(requested: &AksConfig, own: &AksConfig, faults: &mut Faults) 
     }
 }
 
-/// The finding for a specification with another region than the one that Azure reports.
+/// The finding if the region in the specification differs from the one that Azure reports.
 pub fn misplaced(requested: &AksConfig, upstream: &AksConfig) -> Option<Finding> {
     let mut faults = Faults::default();
     compare_regions(requested, upstream, &mut faults);
@@ -47,7 +47,7 @@ fn entries_stay(case: &Case<'_>, faults: &mut Faults) {
     let (Some(current), Some(named), true) = (case.current, before.named, case.requested.is_import()) else {
         return;
     };
-    // Earlier changes reported the others.
+    // The others were reported by earlier changes.
     let known = kept(before.stored, current, named);
     for Kept { field, entries } in kept(case.requested, current, named) {
         let key = field.rsplit('.').next().unwrap_or(&field);

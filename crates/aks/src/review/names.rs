@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("region-exists", REGIONS, region_exists).needs(&[Block::Regions]).about(Scope::New),
 ];
 
-/// The form of the name in one key.
+/// The format of the name in a key.
 struct Form {
     key: &'static str,
     read: fn(&AksConfig) -> Option<&String>,
@@ -87,7 +87,7 @@ const NETWORKS: [Form; 2] = [
 const WORKSPACE: [Form; 1] =
     [form("logAnalyticsWorkspaceName", 4..=63, DNS_NAME, |spec| spec.log_analytics_workspace_name.as_ref())];
 
-/// Whether a text starts and ends with a letter or digit.
+/// Whether a string starts and ends with a letter or digit.
 fn has_plain_ends(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())

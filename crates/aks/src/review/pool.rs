@@ -1,4 +1,4 @@
-//! One node pool of the specification, with the same pool in Azure and before the change.
+//! A node pool of the specification, and the same pool in Azure and before the change.
 
 use crate::spec::NodePool;
 use crate::versions;
@@ -6,9 +6,9 @@ use crate::versions;
 /// A node pool of the specification.
 pub(super) struct Pool<'a> {
     pub(super) index: usize,
-    /// With Azure's values for unset keys.
+    /// The pool, with Azure's values for unset keys.
     pub(super) spec: &'a NodePool,
-    /// As it was requested.
+    /// The pool as it was requested.
     pub(super) requested: Option<&'a NodePool>,
     /// The pool with this name in Azure.
     pub(super) current: Option<&'a NodePool>,
@@ -28,7 +28,7 @@ impl Pool<'_> {
         self.spec.orchestrator_version.as_deref()
     }
 
-    /// The version that its nodes run, if they exist.
+    /// The running version of its nodes, if they exist.
     pub(super) fn running(&self) -> Option<&str> {
         let current = self.current?;
         self.reported_version.map(String::as_str).or(current.orchestrator_version.as_deref())
@@ -44,12 +44,12 @@ impl Pool<'_> {
         self.spec.vm_size.as_deref().unwrap_or_default()
     }
 
-    /// Whether it is to be created.
+    /// Whether it is being created.
     pub(super) fn is_new(&self) -> bool {
         self.current.is_none()
     }
 
-    /// Whether its nodes have to change to the desired version.
+    /// Whether its nodes must change to the desired version.
     pub(super) fn is_upgraded(&self) -> bool {
         self.version().zip(self.running()).is_some_and(|(wanted, running)| versions::differs(wanted, running))
     }
@@ -62,8 +62,8 @@ impl Pool<'_> {
         self.spec.is_autoscaled()
     }
 
-    /// The nodes that Azure has to add at once; negative if it removes some. The count of an autoscaled pool belongs to the
-    /// autoscaler, within its limits.
+    /// The nodes that Azure must add immediately; negative if it removes some. The autoscaler controls the count of an autoscaled
+    /// pool within its limits.
     pub(super) fn added(&self) -> i64 {
         let clamped = |count: Option<i64>| count.unwrap_or_default().clamp(0, MAX_NODES);
         let minimum = self.spec.min_count.filter(|_| self.is_autoscaled());
@@ -75,23 +75,23 @@ impl Pool<'_> {
         clamped(self.spec.count) - running
     }
 
-    /// The nodes that it may have in addition to those that it has or was to have.
+    /// The maximum number of nodes to be added, compared with the current and the stored pool.
     pub(super) fn growth(&self) -> i64 {
         let stored = self.stored.filter(|_| !self.is_new());
         max_nodes(self.spec) - self.current.map_or(0, max_nodes).max(stored.map_or(0, max_nodes))
     }
 }
 
-/// Far above the size of any pool; bounds sums of absurd numbers.
+/// Far above the size of any pool; limits sums of unrealistic numbers.
 const MAX_NODES: i64 = 1_000_000;
 
-/// The maximum number of nodes of a pool, without those of an upgrade.
+/// The maximum number of nodes of a pool, without surge nodes.
 pub(super) fn max_nodes(pool: &NodePool) -> i64 {
     let nodes = if pool.is_autoscaled() { pool.max_count.or(pool.count) } else { pool.count };
     nodes.unwrap_or_default().clamp(0, MAX_NODES)
 }
 
-/// The nodes that an upgrade of so many nodes adds, rounded up. The default of AKS is 10 %.
+/// The number of surge nodes for an upgrade of `nodes` nodes, rounded up. The default of AKS is 10 %.
 pub(crate) fn surge(pool: &NodePool, nodes: i64) -> i64 {
     let nodes = nodes.clamp(0, MAX_NODES);
     let share = |percent: i64| (nodes * percent).div_euclid(100) + i64::from((nodes * percent) % 100 != 0);

@@ -1,6 +1,6 @@
 //! Required fields, in Rancher's order and words (`docs/contract/provisioning.md#validation-by-the-operator`). The rules of
-//! `docs/contract/clusters.md#validation-on-save` reject a request before its review ([`crate::spec::rules`]); they are here so
-//! that a review on request is complete.
+//! `docs/contract/clusters.md#validation-on-save` reject a request before its review ([`crate::spec::rules`]); they are repeated
+//! here so that a separate review is complete.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::spec::rules::{Violation, enforces_policies, pool_violations};
 const POLICIES: &str =
     learn!("Secure traffic with network policies, network policy options", "azure/aks/use-network-policies");
 
-/// The rule about fields without which no cluster can be found in Azure.
+/// The rule about fields without which a cluster cannot be found in Azure.
 pub(super) const FIELDS: &str = "fields-given";
 
 pub(super) const RULES: &[Rule] = &[
@@ -54,7 +54,7 @@ fn require(case: &Case<'_>, faults: &mut Faults, key: &str, is_set: bool) {
 fn fields(case: &Case<'_>, faults: &mut Faults) {
     require(case, faults, "resourceGroup", case.spec.resource_group.is_some());
     require(case, faults, "clusterName", case.spec.cluster_name.is_some());
-    // Azure does not know the credential, so only the request can set it.
+    // The credential is unknown to Azure, so only the request can set it.
     let credential = case.facts.credential_sent_along || case.requested.azure_credential_secret.is_some();
     require(case, faults, "azureCredentialSecret", credential);
 }
@@ -67,7 +67,7 @@ fn dns_prefix(case: &Case<'_>, faults: &mut Faults) {
     require(case, faults, "dnsPrefix", case.spec.dns_prefix.is_some());
 }
 
-/// Adds the violations of rules of saving about node pools that `which` selects.
+/// Adds the violations of the save rules about node pools for which `which` returns true.
 fn saving(case: &Case<'_>, faults: &mut Faults, which: fn(&Violation) -> bool) {
     let running = case.current.map_or(&[][..], |current| current.pools());
     for violation in pool_violations(case.spec.node_pools.as_deref(), running).filter(which) {
@@ -125,7 +125,7 @@ fn linux_pools(case: &Case<'_>, faults: &mut Faults) {
     saving(case, faults, |violation| matches!(violation, Violation::WindowsNodePool { .. }));
     for pool in case.pools().iter().filter(|pool| pool.is_new()) {
         let Some(system) = pool.spec.os_type.as_deref() else { continue };
-        // `saving` reports Windows, with and without blanks around it.
+        // `saving` reports Windows, with and without surrounding whitespace.
         let is_windows = system.trim().eq_ignore_ascii_case("Windows");
         if !is_windows && !system.eq_ignore_ascii_case("Linux") {
             let message = format!("osType {system:?} of node pool {} is not supported", pool.name());

@@ -5,7 +5,7 @@ use super::case::Case;
 use super::finding::{Finding, Severity};
 use crate::spec::rules::Violation;
 
-/// One rule. Its name is part of the API: it is stored, and users search for it.
+/// A rule. Its name is part of the API: it is stored, and users search for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// Lower case with hyphens.
@@ -14,29 +14,29 @@ pub struct Rule {
     pub severity: Severity,
     /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
     pub source: &'static str,
-    /// The data of Azure that it reads.
+    /// The Azure data that it reads.
     pub needs: &'static [Block],
     /// Whether it depends on Azure's responses.
     pub rests_on_azure: bool,
-    /// The clusters that it applies to.
+    /// The clusters to which it applies.
     pub(super) scope: Scope,
     pub(super) check: Check,
 }
 
 type Check = fn(&Case<'_>, &mut Faults);
 
-/// The clusters that a rule applies to.
+/// The clusters to which a rule applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// All managed clusters.
     Own,
-    /// The same, and imports of which nothing is known yet.
+    /// All managed clusters, and imports without any known state.
     Any,
-    /// Only imports of which nothing is known yet.
+    /// Only imports without any known state.
     Imports,
-    /// Only clusters to be created.
+    /// Only clusters that are being created.
     New,
-    /// Only clusters that exist.
+    /// Only existing clusters.
     Existing,
 }
 
@@ -52,7 +52,7 @@ impl Scope {
     }
 }
 
-/// The fault of one field; the rest of a finding comes from the rule.
+/// The fault of one field. The rule supplies the rest of the finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     field: String,
@@ -76,7 +76,7 @@ impl Faults {
         self.add_at(format!("aksConfig.{}", key.as_ref()), message, remedy)
     }
 
-    /// The same for a complete path.
+    /// As [`Self::add`], with a complete path.
     pub(super) fn add_at(
         &mut self,
         field: String,
@@ -87,7 +87,7 @@ impl Faults {
         self
     }
 
-    /// Replaces the source of the fault that was added last.
+    /// Replaces the source of the last added fault.
     pub(super) fn sourced(&mut self, source: &'static str) {
         if let Some(fault) = self.0.last_mut() {
             fault.source = Some(source);
@@ -101,17 +101,17 @@ impl Faults {
 }
 
 impl Rule {
-    /// A rule about the specification alone, whose findings block.
+    /// A rule about only the specification, whose findings block.
     pub(super) const fn error(name: &'static str, source: &'static str, check: Check) -> Self {
         Self::new(name, Severity::Error, source, check)
     }
 
-    /// The same with warnings.
+    /// As [`Self::error`], with warnings.
     pub(super) const fn warning(name: &'static str, source: &'static str, check: Check) -> Self {
         Self::new(name, Severity::Warning, source, check)
     }
 
-    /// The same with advice.
+    /// As [`Self::error`], with advice.
     pub(super) const fn advice(name: &'static str, source: &'static str, check: Check) -> Self {
         Self::new(name, Severity::Advice, source, check)
     }
@@ -120,19 +120,19 @@ impl Rule {
         Self { name, severity, source, needs: &[], rests_on_azure: false, scope: Scope::Own, check }
     }
 
-    /// Reads data of Azure.
+    /// Sets the Azure data that the rule reads.
     #[must_use]
     pub(super) const fn needs(self, needs: &'static [Block]) -> Self {
         Self { needs, rests_on_azure: true, ..self }
     }
 
-    /// Reports errors that any request to Azure may return.
+    /// Marks a rule whose errors any request to Azure may return.
     #[must_use]
     pub(super) const fn resting_on_azure(self) -> Self {
         Self { rests_on_azure: true, ..self }
     }
 
-    /// Applies to other clusters.
+    /// Sets the clusters to which the rule applies.
     #[must_use]
     pub(super) const fn about(self, scope: Scope) -> Self {
         Self { scope, ..self }
@@ -145,7 +145,7 @@ impl Rule {
         self.convert(faults)
     }
 
-    /// Turns faults into findings of this rule.
+    /// Converts faults to findings of this rule.
     pub(super) fn convert(&self, faults: Faults) -> impl Iterator<Item = Finding> {
         faults.0.into_iter().map(|fault| Finding {
             severity: self.severity,

@@ -1,4 +1,4 @@
-//! VM sizes, their zones and quotas, as Azure offers them to the subscription. [`vm_size`] decides about a single size.
+//! VM sizes, their zones and quotas, as offered to the subscription. [`vm_size`] checks a single size.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::vm_size::{
     SKUS, SURGE_REMEDY, Shortage,
 };
 
-/// The rule about nodes for which the quota is too small.
+/// The rule about nodes that exceed the quota.
 pub(super) const QUOTA: &str = "quota";
 
-/// The rule about nodes that upgrades add for a while.
+/// The rule about surge nodes of upgrades that exceed the quota.
 pub(super) const QUOTA_OF_UPGRADE: &str = "quota-of-upgrade";
 
 pub(super) const RULES: &[Rule] = &[
@@ -43,7 +43,7 @@ pub(super) fn offer<'a>(case: &'a Case<'_>, pool: &Pool<'_>) -> Option<&'a VmSku
     list(&case.azure.sizes).iter().find(|offer| offer.is_named(size))
 }
 
-/// Calls `check` for each pool to be created, with Azure's offer for its size and `vmSize <size> of node pool <name>`.
+/// Calls `check` for each new pool, with Azure's offer for its size and `vmSize <size> of node pool <name>`.
 pub(super) fn each_new(case: &Case<'_>, mut check: impl FnMut(&Pool<'_>, &VmSku, &str)) {
     for pool in case.pools().iter().filter(|pool| pool.is_new()) {
         if let Some(offer) = offer(case, pool) {
@@ -86,7 +86,7 @@ fn add(case: &Case<'_>, faults: &mut Faults, pool: &Pool<'_>, obstacle: &Obstacl
     faults.add(pool.key(obstacle.key()), message, obstacle.remedy());
 }
 
-/// Adds the obstacles of one kind to each pool to be created.
+/// Adds the obstacles of one kind to each new pool.
 fn add_obstacles(case: &Case<'_>, faults: &mut Faults, is_of_kind: fn(&Obstacle) -> bool) {
     each_new(case, |pool, offer, _| {
         let is = |value: &Option<String>, word: &str| {
@@ -165,7 +165,7 @@ fn growth(pool: &Pool<'_>) -> i64 {
     pool.growth()
 }
 
-/// The nodes that the upgrade of a pool adds. The worker upgrades one pool after the other.
+/// The nodes that the upgrade of a pool adds. The worker upgrades the pools one after the other.
 fn quota_of_upgrade(case: &Case<'_>, faults: &mut Faults) {
     for pool in case.pools().iter().filter(|pool| pool.is_upgraded()) {
         let (Some(offer), Some(current)) = (offer(case, pool), pool.current) else { continue };
@@ -185,7 +185,7 @@ fn add_shortage(case: &Case<'_>, faults: &mut Faults, shortage: &Shortage, verb:
     faults.add("nodePools", message, QUOTA_REMEDY);
 }
 
-/// The quotas, of the region and of each family of sizes, that are too small for so many more nodes of each pool.
+/// The quotas, of the region and of each size family, that are too small for the additional `nodes` of each pool.
 fn shortages(case: &Case<'_>, nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage> {
     let mut needs: BTreeMap<String, i64> = BTreeMap::new();
     for pool in case.pools() {

@@ -29,7 +29,7 @@ fn remedies_name_only_reachable_versions() {
         ),
         ("1.32.7", json!({"kubernetesVersion": "1.34.1"}), "cannot be skipped: upgrade to 1.33.3 first"),
         ("1.32.7", json!({"kubernetesVersion": "1.35.1"}), "cannot be skipped: use one of 1.32.9, 1.33.3"),
-        // A preview is named only where nothing else is offered.
+        // A preview is named only if no other version is offered.
         ("1.33.3", json!({"kubernetesVersion": "1.33.99"}), "is not offered in eastus: use one of 1.34.1"),
         (
             "1.34.1",
@@ -262,10 +262,10 @@ fn value_that_terraform_keeps_has_a_way_out() {
     let invalid_taint = || set(json!({"[1].nodeTaints": ["a"]}));
     for (situation, expected) in [
         (Situation::update().with(invalid_taint()), true),
-        // The response restores what the user set before.
+        // The response restores the user's values.
         (Situation::update().with(set(json!({"tags": {"a/b": ""}}))), false),
         (Situation::update().with(set(json!({"tags": {"a/b": ""}, "before:tags": null}))), true),
-        // Where Azure has a value, the response corrects it.
+        // If Azure has a value, the response contains it.
         (
             Situation::update().with(set(json!({"serviceCidr": "10.9.0.0/16", "stored:serviceCidr": null}))),
             false,

@@ -1,11 +1,11 @@
-//! A key that no field has, and the field that may be meant.
+//! Unknown keys, and suggestions of the intended field.
 
 use crate::mask::mask;
 
 /// The minimum similarity of a suggested name.
 const MIN_SIMILARITY: f64 = 0.8;
 
-/// A key of a request that no field has.
+/// An unknown key in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownField {
     /// The path of its object, for example `aksConfig.nodePools[1]`.
@@ -15,7 +15,7 @@ pub struct UnknownField {
 }
 
 impl UnknownField {
-    /// A key of an object whose fields are `known`. A key that may be a misplaced secret is masked.
+    /// An unknown key of an object with the fields `known`. A key that may be a misplaced secret is masked.
     pub fn new<'a>(parent: &str, key: &str, known: impl Iterator<Item = &'a str>) -> Self {
         let lower = key.to_lowercase();
         let rated = known.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));

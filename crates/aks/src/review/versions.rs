@@ -1,5 +1,5 @@
-//! Kubernetes versions: whether they exist, how they may change, and pools against the control plane. Changes are compared with
-//! the running version and with Azure's upgrades ([`crate::upgrades`], as for aksUpgrades).
+//! Kubernetes versions: whether they exist, how they may change, and skew between pools and the control plane. Changes are
+//! compared with the running version and with Azure's upgrades ([`crate::upgrades`], as for aksUpgrades).
 
 use super::azure::{Block, list};
 use super::case::Case;
@@ -29,13 +29,13 @@ fn wanted<'a>(case: &'a Case<'_>) -> Option<&'a str> {
     case.spec.kubernetes_version.as_deref()
 }
 
-/// The wanted and the running version, if they differ.
+/// The desired and the running version, if they differ.
 fn change<'a>(case: &'a Case<'_>) -> Option<(&'a str, &'a str)> {
     let (wanted, running) = (wanted(case)?, case.running()?);
     (!is_same(wanted, running)).then_some((wanted, running))
 }
 
-/// The same, parsed; `None` for invalid versions.
+/// The parsed versions of a change; `None` if one is invalid.
 fn parsed(change: (&str, &str)) -> Option<(Version, Version)> {
     Version::parse(change.0).zip(Version::parse(change.1))
 }
@@ -45,7 +45,7 @@ fn runs(running: Option<&str>, version: &str) -> bool {
     running.is_some_and(|running| is_same(version, running))
 }
 
-/// Whether the cluster's own upgrade profile is needed, which decides about the control plane.
+/// Whether the cluster's own upgrade profile is needed to check the control plane.
 pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
     change(case).is_some()
         || case.running().filter(|_| case.versions_change()).is_some_and(|running| {
@@ -56,7 +56,7 @@ pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
         })
 }
 
-/// Where an upgrade of the control plane starts.
+/// The start of an upgrade of the control plane.
 fn start<'a>(case: &'a Case<'_>, running: &'a str) -> Start<'a> {
     Start { running, long_term: case.long_term(), own: &case.azure.own_upgrades }
 }
@@ -67,7 +67,7 @@ fn with_start<T>(case: &Case<'_>, call: impl FnOnce(&Start<'_>, &[KubernetesVers
     call(&start(case, &running), list(&case.azure.versions))
 }
 
-/// A remedy that names only versions that this cluster can have.
+/// A remedy with only versions that are available to this cluster.
 fn use_reachable(case: &Case<'_>) -> String {
     if case.running().is_none() {
         return format!("use {}", examples(list(&case.azure.versions)));
@@ -75,7 +75,7 @@ fn use_reachable(case: &Case<'_>) -> String {
     with_start(case, upgrades::use_reachable)
 }
 
-/// The remedy for a version that needs several upgrades: the first one of [`upgrade_path`].
+/// The remedy for a version that requires several upgrades: the first one of [`upgrade_path`].
 fn upgrade_first(case: &Case<'_>, wanted: &str) -> Option<String> {
     let first = with_start(case, |start, offered| upgrade_path::first_step(start, offered, wanted))?;
     Some(format!("upgrade to {first} first"))
@@ -108,7 +108,7 @@ fn not_lowered(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The minor version after the running one, if the wanted version skips it.
+/// The minor version after the running one, if the desired version skips it.
 fn skipped(case: &Case<'_>) -> Option<String> {
     let (wanted, _) = change(case)?;
     with_start(case, |start, offered| upgrades::skipped_minor(start, offered, wanted))
@@ -123,7 +123,7 @@ fn one_minor(case: &Case<'_>, faults: &mut Faults) {
     faults.add(KEY, upgrades::skipping(running, wanted), remedy);
 }
 
-/// The future version of the control plane: the full running version if it stays.
+/// The future version of the control plane: the full running version if it does not change.
 fn plane(case: &Case<'_>) -> Option<Version> {
     let wanted = wanted(case)?;
     Version::parse(case.running().filter(|running| is_same(wanted, running)).unwrap_or(wanted))
@@ -166,7 +166,7 @@ fn pool_not_lowered(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The newest patch of each minor version that passes, newest first.
+/// The newest patch of each minor version for which `passes` returns true, newest first.
 fn newest(offered: &[KubernetesVersion], passes: impl Fn(&KubernetesVersion, &str) -> bool) -> Vec<String> {
     let newest = |minor: &KubernetesVersion| {
         let patches = minor.patch_versions.keys().filter(|patch| passes(minor, patch));
@@ -180,13 +180,13 @@ fn newest(offered: &[KubernetesVersion], passes: impl Fn(&KubernetesVersion, &st
     newest
 }
 
-/// The newest patches that any new cluster can have.
+/// The newest patches that are available to any new cluster.
 fn examples(offered: &[KubernetesVersion]) -> String {
     let newest = newest(offered, |minor, _| is_official(minor) && minor.is_preview != Some(true));
     if newest.is_empty() { "one that aksVersions lists".to_owned() } else { newest.join(", ") }
 }
 
-/// A remedy that names only versions that the pool can have.
+/// A remedy with only versions that are available to the pool.
 fn use_pool_versions(case: &Case<'_>, pool: &Pool<'_>) -> String {
     let plane = plane(case);
     let running = pool.running().and_then(Version::parse);
@@ -222,7 +222,7 @@ fn offered(case: &Case<'_>, faults: &mut Faults) {
 fn reachable(case: &Case<'_>, faults: &mut Faults) {
     let Some((wanted, running)) = change(case) else { return };
     let is_unlisted = with_start(case, |start, offered| upgrades::is_unlisted(start, offered, wanted));
-    // A skipped minor version has a rule of its own.
+    // Another rule reports a skipped minor version.
     if is_unlisted && skipped(case).is_none() {
         let remedy = upgrade_first(case, wanted).unwrap_or_else(|| use_reachable(case));
         faults.add(KEY, upgrades::unlisted(running, wanted), remedy);

@@ -1,5 +1,4 @@
-//! `aksConfig` and its node pools (`docs/contract/aks-config.md#cluster-fields`). `aksStatus.upstreamSpec` has the same
-//! shape.
+//! `aksConfig` and its node pools (`docs/contract/aks-config.md#cluster-fields`). `aksStatus.upstreamSpec` has the same fields.
 //!
 //! Every field may be missing; an unset field is not managed. `""` is read as unset. Other keys that clients send (`type`, and
 //! `_id`, `_isNewOrUnprovisioned`, `_validation` of the dashboard's forms) are ignored.
@@ -12,7 +11,7 @@ use crate::{regions, versions};
 
 /// The type of a field.
 trait Field {
-    /// Whether the value stands for an unset field: clients send `""`.
+    /// Whether the value is that of an unset field, for which clients send `""`.
     fn is_unset(&self) -> bool {
         false
     }
@@ -55,11 +54,11 @@ spec! {
     AksConfig {
         /// Address ranges that may reach the API server.
         "authorizedIpRanges" authorized_ip_ranges: Vec<String>,
-        /// Without effect.
+        /// No effect.
         "authBaseUrl" auth_base_url: String,
         /// The ID of the cloud credential, `cattle-global-data:cc-xxxxx`.
         "azureCredentialSecret" azure_credential_secret: String,
-        /// Without effect.
+        /// No effect.
         "baseUrl" base_url: String,
         /// The name in AKS.
         "clusterName" cluster_name: String,
@@ -67,9 +66,9 @@ spec! {
         "dnsServiceIp" dns_service_ip: String,
         /// The first part of the cluster's host name.
         "dnsPrefix" dns_prefix: String,
-        /// Without effect.
+        /// No effect.
         "dockerBridgeCidr" docker_bridge_cidr: String,
-        /// Whether the add-on of this name is on.
+        /// Whether the add-on with this name is on.
         "httpApplicationRouting" http_application_routing: bool,
         /// Registers an existing cluster, which is never deleted in Azure.
         "imported" imported: bool,
@@ -79,19 +78,19 @@ spec! {
         "linuxAdminUsername" linux_admin_username: String,
         /// `Standard` or `Basic`, in any case.
         "loadBalancerSku" load_balancer_sku: String,
-        /// For `monitoring`.
+        /// The resource group of the workspace for `monitoring`.
         "logAnalyticsWorkspaceGroup" log_analytics_workspace_group: String,
-        /// For `monitoring`.
+        /// The name of the workspace for `monitoring`.
         "logAnalyticsWorkspaceName" log_analytics_workspace_name: String,
         /// Whether the identity is managed by Azure.
         "managedIdentity" managed_identity: bool,
-        /// Whether the add-on of this name is on.
+        /// Whether the add-on with this name is on.
         "monitoring" monitoring: bool,
         /// `azure` or `kubenet`.
         "networkPlugin" network_plugin: String,
         /// `azure` or `calico`.
         "networkPolicy" network_policy: String,
-        /// In the user's order.
+        /// The node pools, in the user's order.
         "nodePools" node_pools: Vec<NodePool>,
         /// The resource group of the nodes.
         "nodeResourceGroup" node_resource_group: String,
@@ -179,7 +178,7 @@ impl AksConfig {
         self
     }
 
-    /// The node pools; none if they are not managed.
+    /// The node pools; empty if they are not managed.
     pub fn pools(&self) -> &[NodePool] {
         self.node_pools.as_deref().unwrap_or_default()
     }
@@ -189,7 +188,7 @@ impl AksConfig {
         self.pools().iter().find(|pool| pool.name.as_deref() == Some(name))
     }
 
-    /// Whether an existing cluster is registered, rather than one created by this server.
+    /// Whether the cluster is an existing one that was registered, and not created by this server.
     pub fn is_import(&self) -> bool {
         self.imported == Some(true)
     }

@@ -1,5 +1,5 @@
 //! Keys of `aksConfig` for which Azure chooses a value if the user sets none. Responses contain Azure's value, which corrects
-//! clients that keep what they sent, as Terraform does after a rejected change. The value does not become the user's.
+//! clients that store the values they sent, as Terraform does after a rejected change. The value does not become the user's.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ const KEYS: [(&str, InAzure); 5] = [
 /// The observed state of a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Azure<'a> {
-    /// With the keys of `aksConfig`.
+    /// The state with the keys of `aksConfig`.
     pub upstream: &'a AksConfig,
     /// The resource group of the nodes.
     pub node_resource_group: Option<&'a String>,
@@ -30,7 +30,7 @@ pub fn has(azure: &Azure<'_>, key: &str) -> bool {
     KEYS.iter().any(|(name, read)| *name == key && read(azure).is_some())
 }
 
-/// Adds Azure's values for the keys that the user did not set.
+/// Adds Azure's values for keys that the user did not set.
 pub fn fill(config: &mut Object, azure: &Azure<'_>) {
     for (key, value) in unset(config, azure) {
         config.insert(key.to_owned(), value.into());

@@ -5,25 +5,25 @@ use serde_json::Value;
 
 use super::{AKS_CONFIG, Object};
 
-/// How a change treats keys that it does not contain.
+/// The treatment of keys that a change does not contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Keep them.
+    /// Keep the stored values.
     Merge,
-    /// Remove them (`?_replace=true`), except those that can never be changed.
+    /// Remove the keys (`?_replace=true`), except those that can never change.
     Replace,
 }
 
 /// Typed objects, which are merged key by key. Lists and maps are replaced as a whole.
 const OBJECTS: [&str; 3] = [AKS_CONFIG, "importedConfig", "localClusterAuthEndpoint"];
 
-/// Maps whose system entries survive the user's changes.
+/// Maps whose system entries are not affected by users' changes.
 const PROTECTED: [&str; 2] = ["annotations", "labels"];
 
-/// Keys that identify the AKS cluster, which never change.
+/// Keys that identify the AKS cluster and never change.
 const FIXED: [&str; 4] = ["clusterName", "imported", "resourceGroup", "resourceLocation"];
 
-/// A client that sends all of these sends the whole configuration, as the Terraform provider does ...
+/// A client that sends all of these keys sends the complete configuration, as the Terraform provider does ...
 const STATEMENT: [&str; 8] = [
     "azureCredentialSecret",
     "clusterName",
@@ -35,10 +35,10 @@ const STATEMENT: [&str; 8] = [
     "resourceLocation",
 ];
 
-/// ... and unsets these by leaving them out: it has no other way.
+/// ... and unsets these keys by omitting them, because it has no other way.
 const REMOVED_BY_STATEMENT: [&str; 3] = ["authBaseUrl", "authorizedIpRanges", "baseUrl"];
 
-/// The stored body after the change. `null` in the change clears a key; the result holds none.
+/// The stored body after the change. `null` in the change clears a key; the result contains no `null`.
 pub fn changed(stored: &Object, change: Object, mode: Mode) -> Object {
     let mut result = match mode {
         Mode::Merge => stored.clone(),

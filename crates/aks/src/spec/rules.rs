@@ -1,5 +1,5 @@
-//! Rancher's rules and their messages, and the validation of a cluster on save as far as the request and the stored object
-//! decide it (`docs/contract/clusters.md#validation-on-save`). The review and the plan use the same rules.
+//! Rancher's rules and messages, and the validation of a cluster on save, for rules that need only the request and the stored
+//! object (`docs/contract/clusters.md#validation-on-save`). The review and the plan use the same rules.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::{AKS_CONFIG, AksConfig, NodePool, Object};
 use crate::regions;
 
-/// A violation of one of Rancher's rules, with Rancher's message where Rancher has the rule.
+/// A violation of a rule, with Rancher's message if Rancher has the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum Violation {
-    /// The setting `kev2-operators` switches AKS off.
+    /// The setting `kev2-operators` disables AKS.
     #[error("aks operator is inactive")]
     Inactive,
     /// Project network isolation without an engine that enforces policies.
@@ -31,7 +31,7 @@ pub enum Violation {
     /// A new Windows node pool, by its position.
     #[error("windows node pools are not supported")]
     WindowsNodePool { index: usize },
-    /// Another object stands for this AKS cluster. The region is spelled as in the request.
+    /// Another object represents this AKS cluster. The region is spelled as in the request.
     #[error("cluster already exists for AKS cluster [{name}] in region [{region}]")]
     Taken { name: String, region: String },
     /// A new cluster without a region.
@@ -43,15 +43,15 @@ pub enum Violation {
     /// Two pools with the same name.
     #[error("cluster [{cluster}] cannot have multiple nodepools with name {pool}")]
     DuplicatePool { cluster: String, pool: String },
-    /// Limits of the autoscaler although it is off.
+    /// The limits of the autoscaler are set, but it is off.
     #[error(
         "min and max node count must be nil for node pool [{pool}] for cluster [{cluster}], because autoscaling is disabled"
     )]
     CountsWithoutAutoscaling { cluster: String, pool: String },
-    /// Zones are fixed when a pool is created.
+    /// The zones of a pool cannot be changed.
     #[error("changing availability zones for node pool [{pool}] in cluster [{cluster}] is not permitted")]
     ZonesChanged { cluster: String, pool: String },
-    /// System pods need a pool.
+    /// System pods require a pool.
     #[error("cannot remove node pool [{pool}] with mode System from cluster [{cluster}]")]
     LastSystemPool { cluster: String, pool: String },
 }
@@ -77,7 +77,7 @@ impl Violation {
         format!("{AKS_CONFIG}.{key}")
     }
 
-    /// How to fix it.
+    /// The remedy.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Inactive => "an administrator can activate it in the setting kev2-operators",
@@ -103,13 +103,13 @@ impl Violation {
     }
 }
 
-/// Whether a network policy with this name is enforced in the cluster: by any engine that Azure has.
+/// Whether a network policy with this name is enforced in the cluster, by any of Azure's engines.
 pub fn enforces_policies(policy: &str) -> bool {
     !policy.eq_ignore_ascii_case("none")
 }
 
-/// Checks network isolation, version and node pools of a request. `body` is its raw form, `upstream` the observed state: the
-/// enforced policy, and pools that already exist.
+/// Checks network isolation, version and node pools of a request. `body` is its raw form. `upstream` is the observed state, with
+/// the enforced policy and the existing pools.
 ///
 /// # Errors
 /// The first violation, in Rancher's order.
@@ -137,7 +137,8 @@ pub fn check_request(
     pool_violations(request.node_pools.as_deref(), running).next().map_or(Ok(()), Err)
 }
 
-/// The violations of a list of node pools: none at all, without a name, new Windows pools. `running` are the pools in Azure.
+/// The violations in a list of node pools: an empty list, a pool without a name, new Windows pools. `running` are the pools in
+/// Azure.
 pub fn pool_violations<'a>(
     pools: Option<&'a [NodePool]>,
     running: &'a [NodePool],
@@ -156,7 +157,7 @@ pub fn pool_violations<'a>(
     none.into_iter().chain(each)
 }
 
-/// Requires a region of a new cluster.
+/// Requires the region of a new cluster.
 pub fn check_region(request: &AksConfig) -> Result<(), Violation> {
     request.resource_location.as_ref().map(|_| ()).ok_or(Violation::NoRegion)
 }
@@ -164,13 +165,13 @@ pub fn check_region(request: &AksConfig) -> Result<(), Violation> {
 /// Whether the region of a cluster can still be corrected.
 #[derive(Clone, Copy, Debug)]
 pub enum Region<'a> {
-    /// It can: the cluster was never active. The review finds out whether Azure has it.
+    /// It can, because the cluster was never active. The review checks whether Azure has the region.
     Open,
-    /// The cluster is in Azure, in this region if that is known.
+    /// The cluster exists in Azure, in this region if it is known.
     Fixed(Option<&'a str>),
 }
 
-/// Checks that a change keeps the keys that identify the cluster. Both are raw bodies, so that messages have the user's
+/// Checks that a change does not change keys that identify the cluster. Both are raw bodies, so that messages use the user's
 /// spelling.
 pub fn check_fixed(stored: &Object, change: &Object, region: Region<'_>) -> Result<(), Violation> {
     let read = |body: &Object| -> AksConfig {
@@ -179,8 +180,8 @@ pub fn check_fixed(stored: &Object, change: &Object, region: Region<'_>) -> Resu
     fixed_violations(&read(stored), &read(change), region).next().map_or(Ok(()), Err)
 }
 
-/// The changed keys of those that identify a cluster. Letter case and the spelling of a region are no change, nor is a value
-/// where none was stored. The region that Azure reports is always accepted.
+/// The changed keys that identify a cluster. Differences in letter case or in the spelling of a region are not changes, nor is a
+/// value for a key without a stored one. The region that Azure reports is always accepted.
 pub fn fixed_violations(
     stored: &AksConfig,
     change: &AksConfig,
@@ -193,7 +194,7 @@ pub fn fixed_violations(
         let (old, new) = (read(stored)?, read(change)?);
         (!old.eq_ignore_ascii_case(new)).then(|| Violation::Fixed { key, stored: old.clone() })
     };
-    // Without `imported`, the cluster was created here.
+    // Without `imported`, this server created the cluster.
     let imported = change
         .imported
         .filter(|new| *new != stored.is_import())
@@ -208,8 +209,8 @@ pub fn fixed_violations(
     [text("clusterName", name), imported, text("resourceGroup", group), location()].into_iter().flatten()
 }
 
-/// Whether the setting `kev2-operators` leaves AKS on: JSON such as `[{"name":"aks","active":false}]`. Unreadable values leave
-/// it on.
+/// Whether the setting `kev2-operators` leaves AKS enabled: JSON such as `[{"name":"aks","active":false}]`. Invalid values leave
+/// it enabled.
 pub fn is_operator_active(setting: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Operator {

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing::{cases, config as spec};
 
-/// The state of Azure after these statements, one after the other.
+/// Azure's state after these specifications, one after the other.
 fn after(azure: Value, statements: &[Value]) -> AksConfig {
     let (mut azure, mut named) = (spec(azure), Named::default());
     for stated in statements {
         let stated = spec(stated.clone());
         named.note(&stated, &azure);
-        // As it is stored.
+        // As stored.
         named = serde_json::from_value(json!(named)).unwrap();
         let wanted = merged(&stated, &azure, &named);
         if let Some(ranges) = wanted.authorized_ip_ranges {
@@ -39,9 +39,9 @@ fn only_the_users_ranges_are_removed() {
         ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"]] => json!(["192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24"]);
         ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"]] => json!(["192.0.2.0/24", "203.0.113.0/24"]);
         ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"], []] => json!(["192.0.2.0/24"]);
-        // No longer stated: a range that the user removed must not stay open.
+        // No longer set: a range that the user removed must not remain open.
         ["192.0.2.0/24"], [["203.0.113.7"], null] => json!(["192.0.2.0/24"]);
-        // Sent as Azure has it, so it does not belong to the user.
+        // Sent with Azure's value, so it does not belong to the user.
         ["192.0.2.7/32"], [["192.0.2.7", "203.0.113.7"], []] => json!(["192.0.2.7/32"]);
         [], [["203.0.113.7"], ["203.0.113.7/32"], []] => json!([]);
         ["192.0.2.0/24"], [[]] => json!(["192.0.2.0/24"]);

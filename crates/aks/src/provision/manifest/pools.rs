@@ -1,4 +1,4 @@
-//! The bodies of node pools, within that of a new cluster and on their own.
+//! The bodies of node pools, within the body of a new cluster and separately.
 
 use serde_json::{Map, Value, json};
 
@@ -6,13 +6,13 @@ use super::{Context, object, replace_version, subnet_id, text, version};
 use crate::provision::upstream::{self, at};
 use crate::spec::{AksConfig, NodePool};
 
-/// The subnet of a pool of a new cluster: its own or that of the cluster.
+/// The subnet of a pool in a new cluster: its own, or that of the cluster.
 fn subnet_of(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Option<Value> {
     text(pool.vnet_subnet_id.as_ref()).or_else(|| subnet_id(spec, context.subscription_id).map(Value::from))
 }
 
 /// The subnets of nodes and pods of a new pool in an existing cluster: those that are set, else those of a System pool or another
-/// pool, because Azure requires that all pools have a subnet or none.
+/// pool, because Azure requires a subnet for all pools or for none.
 fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> [Option<Value>; 2] {
     let profiles =
         context.cluster.and_then(|cluster| at(cluster, &["properties", "agentPoolProfiles"])?.as_array());
@@ -34,7 +34,7 @@ fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) 
     [nodes, pods]
 }
 
-/// A word in Azure's spelling: clients write it in any letter case.
+/// A word in Azure's spelling, because clients may use any letter case.
 fn spelled(word: Option<&String>, known: [&'static str; 2]) -> Option<Value> {
     let word = word?;
     let known = known.into_iter().find(|known| known.eq_ignore_ascii_case(word));
@@ -45,7 +45,7 @@ fn mode(pool: &NodePool) -> Option<Value> {
     spelled(pool.mode.as_ref(), ["System", "User"])
 }
 
-/// What both bodies of a new pool have in common.
+/// The common part of both bodies of a new pool.
 fn pool_base(pool: &NodePool) -> Map<String, Value> {
     let scales = pool.is_autoscaled();
     let labels = pool.node_labels.as_ref().filter(|labels| !labels.is_empty());
@@ -79,7 +79,7 @@ pub(super) fn pool_in_cluster(pool: &NodePool, spec: &AksConfig, context: Contex
     profile.into()
 }
 
-/// The body of the PUT of one pool, new or changed. If `current` is Azure's profile of it, only the keys that can be changed and
+/// The body of the PUT of a new or updated pool. If `current` is Azure's profile of the pool, only keys that can be changed and
 /// that the specification sets are replaced.
 pub fn pool(pool: &NodePool, current: Option<&Value>, spec: &AksConfig, context: Context<'_>) -> Value {
     let properties = match current.and_then(Value::as_object) {
@@ -116,7 +116,7 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
         properties.remove("minCount");
         properties.remove("maxCount");
     }
-    // The count belongs to the autoscaler.
+    // The autoscaler controls the count.
     let count = pool.count.filter(|_| !scales);
     let limits = |limit: Option<i64>| limit.filter(|_| scales).map(Value::from);
     let surge = text(pool.max_surge.as_ref()).map(|surge| {

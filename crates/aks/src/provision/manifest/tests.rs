@@ -88,7 +88,7 @@ fn new_pool_gets_the_subnets_of_the_other_pools() {
         (json!([user]), json!({}), "", [Some(id("v", "users")), None]),
         (json!([user]), json!({}), "/own", [Some("/own".to_owned()), None]),
         (json!([user]), in_network.clone(), "", [Some(id("v", "x")), None]),
-        // The stated subnet has no effect if the cluster is in another network, or in Azure's own.
+        // The subnet in the specification has no effect if the cluster is in another network, or in Azure's own.
         (json!([far]), in_network.clone(), "", [Some(id("other", "n")), None]),
         (json!([{"name": "s", "mode": "System"}]), in_network, "", [None, None]),
     ] {
@@ -122,7 +122,7 @@ fn change_replaces_managed_keys_and_keeps_unknown_ones() {
     expected["properties"]["addonProfiles"]["omsagent"] = json!({"enabled": false});
     expected["properties"]["addonProfiles"]["httpApplicationRouting"] = json!({"enabled": true});
     assert_eq!(update(&current, &wanted, CONTEXT), expected);
-    // Unset keys stay, and repeated ranges are sent once.
+    // Unset keys are unchanged, and duplicate ranges are sent once.
     let ranges = json!(["9.9.9.9/32", "1.2.3.4/32", "9.9.9.9"]);
     let wanted = spec(json!({"kubernetesVersion": "", "authorizedIpRanges": ranges}));
     let properties = &update(&current, &wanted, CONTEXT)["properties"];
@@ -138,7 +138,7 @@ fn running_version_keeps_azures_spelling() {
         ("1.33.6", "1.33.6", " v1.33 ", "1.33.6"),
         ("1.33", "1.33.6", "1.33.8", "1.33.8"),
         ("1.33.6", "1.33.6", "v1.34.1", "1.34.1"),
-        // Upgraded in Azure since.
+        // Upgraded in Azure in the meantime.
         ("1.33.6", "1.33.6", "1.33.3", "1.33.6"),
         // A failed upgrade is requested again, or taken back.
         ("1.34.1", "1.33.6", "1.34.1", "1.34.1"),

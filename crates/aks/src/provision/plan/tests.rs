@@ -17,7 +17,7 @@ fn spec(more: Value) -> AksConfig {
     config(extended(json!({"clusterName": "n", "resourceGroup": "g", "kubernetesVersion": "1.31.8"}), more))
 }
 
-/// Our cluster in Azure, with more properties.
+/// Our cluster in Azure, with additional properties.
 fn ours(state: &str, more: Value) -> Value {
     let properties = extended(json!({"provisioningState": state, "kubernetesVersion": "1.31.8"}), more);
     json!({"tags": {"norman-aks-owner": OWNER}, "properties": properties})
@@ -28,7 +28,7 @@ fn theirs(properties: Value) -> Value {
     json!({ "properties": properties })
 }
 
-/// The input of a plan: an active cluster that Azure has as it was applied.
+/// The input of a plan: an active cluster that matches its applied specification.
 #[derive(Clone)]
 struct Input {
     phase: Phase,
@@ -259,7 +259,7 @@ fn import_ignores_empty_values_and_keeps_entries_of_others() {
     assert_eq!(import(json!({"tags": {"c": "d"}})).phase(Phase::New).step(), Step::UpdateTags);
     let before = import(json!({}));
     assert_eq!(before.clone().applied_as_wanted().step(), Step::Finish);
-    // Entries that others set stay; those that the user named are removed.
+    // Entries that others have set remain; those of the user are removed.
     let succeeded = ours("Succeeded", json!({}));
     let mut empty = import(json!({"tags": {}, "authorizedIpRanges": []})).cluster(succeeded.clone());
     empty.applied = Some(before.spec.clone());

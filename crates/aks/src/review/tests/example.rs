@@ -1,4 +1,4 @@
-//! Examples of rules, and the tables of docs/review.md that they make.
+//! Examples of rules, and the tables of docs/review.md that are generated from them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,8 +11,8 @@ use crate::review::{Severity, changes, rules};
 
 pub(super) type Change = Box<dyn Fn(&mut Situation)>;
 
-/// A rule with changes of a situation that break it, each with the field that it names, and similar ones that do not. The
-/// situation itself does not break it.
+/// A rule with changes of a situation that break it, each with the expected field, and similar changes that do not. The
+/// situation itself does not break the rule.
 pub(super) struct Example {
     pub(super) rule: &'static str,
     pub(super) start: fn() -> Situation,
@@ -49,7 +49,7 @@ macro_rules! examples {
 }
 pub(super) use examples;
 
-/// What Azure accepts and rejects, in words and as changes: a row of the second table of docs/review.md.
+/// What Azure accepts and rejects, as text and as changes: a row of the second table of docs/review.md.
 pub(super) struct Behaviour {
     pub(super) rule: &'static str,
     pub(super) start: fn() -> Situation,

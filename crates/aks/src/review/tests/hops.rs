@@ -1,4 +1,4 @@
-//! Plans of upgrades against the review: it passes each hop without blocks, and rejects the first blocked one.
+//! Compares upgrade plans with the review: the review accepts each hop without blocks, and rejects the first blocked one.
 
 use std::collections::BTreeMap;
 
@@ -62,14 +62,14 @@ impl World {
     }
 }
 
-/// The specification after the PUT of a change.
+/// The specification after a PUT.
 fn put(stored: &Value, change: Object) -> Value {
     let body = |config: Value| Object::from_iter([(AKS_CONFIG.to_owned(), config)]);
     let mut changed = merge::changed(&body(stored.clone()), body(change.into()), Mode::Merge);
     changed.remove(AKS_CONFIG).unwrap()
 }
 
-/// Lets Azure make a hop.
+/// Simulates a hop in Azure.
 fn apply(situation: &mut Situation, hop: &Hop) {
     situation.stored = Some(situation.spec.clone());
     let upstream = situation.upstream.as_mut().unwrap();
@@ -138,7 +138,7 @@ fn compare(world: &World) -> Result<(), TestCaseError> {
         }
         apply(&mut situation, hop);
     }
-    // Nothing was blocked: everything runs the version.
+    // Nothing was blocked, so all parts run the version.
     prop_assert!(versions::is_same(&plane, &world.wanted), "{plan:?}");
     for pool in situation.upstream.unwrap()["nodePools"].as_array().unwrap() {
         prop_assert!(!versions::differs(&plane, pool["orchestratorVersion"].as_str().unwrap()), "{plan:?}");

@@ -145,7 +145,7 @@ impl Situation {
     /// A change of an existing cluster.
     pub(super) fn update() -> Self {
         let mut upstream = new_cluster();
-        // Azure adds these.
+        // Azure adds these keys.
         upstream["podCidr"] = json!("10.244.0.0/16");
         for pool in upstream["nodePools"].as_array_mut().unwrap() {
             pool["vnetSubnetID"] = json!(SUBNET);
@@ -279,7 +279,7 @@ pub(super) fn overlay(s: &mut Situation) {
     s.set(json!({"azure:networkPolicy": "cilium", "azure:podCidr": "10.244.0.0/16", "networkPolicy": null, "stored:networkPolicy": null}));
 }
 
-/// The pods have a subnet of their own.
+/// The pods have their own subnet.
 pub(super) fn pod_subnet(s: &mut Situation) {
     s.details.pod_subnet_pools = ["system".to_owned(), "user".to_owned()].into();
 }

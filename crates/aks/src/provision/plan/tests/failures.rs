@@ -19,7 +19,7 @@ fn failed_operation_is_repeated_only_for_another_specification_or_after_a_rest()
     assert_eq!(tried.step(), gave_up(message));
     tried.rested = true;
     assert_eq!(tried.step(), Step::UpdateCluster(vec![]));
-    // Nothing new is wanted.
+    // The specification is unchanged.
     assert_eq!(failed.applied_as_wanted().step(), Step::Finish);
     let pools = json!([{"name": "made-in-azure", "provisioningState": "Failed"}, {"name": "a", "provisioningState": "Failed"}]);
     let pool = wanted.applied(before).cluster(ours("Succeeded", json!({"agentPoolProfiles": pools})));
@@ -36,7 +36,7 @@ fn accepted_change_without_effect_is_not_repeated_forever() {
     };
     assert_eq!(now(&[]), Step::UpdateTags);
     let version = Step::UpdateCluster(vec!["kubernetesVersion"]);
-    assert_eq!(now(&["tags"]), version, "a policy may insist on other tags");
+    assert_eq!(now(&["tags"]), version, "a policy may require other tags");
     assert_eq!(now(&["tags", "cluster", "cluster"]), version);
     let Step::GaveUp(text) = now(&["tags", "cluster", "cluster", "cluster"]) else { panic!("repeated") };
     assert!(text.starts_with("Azure took the change of the cluster 3 times"), "{text}");

@@ -28,12 +28,12 @@ pub(in crate::review::tests) fn fixed() -> Vec<Example> {
             "virtualNetwork" [{"virtualNetwork": "other"}],
             "virtualNetworkResourceGroup" [{"virtualNetworkResourceGroup": "other"}],
             "privateCluster" [{"privateCluster": true} {"before:privateCluster": true, "privateCluster": false}],
-            // A value that only Azure has counts as well.
+            // A value that only Azure has is compared too.
             "podCidr" [{"podCidr": "10.9.0.0/16"}],
             "linuxAdminUsername" [{"linuxAdminUsername": "other"}],
             "subnet" [{"subnet": "other"} [(in_managed_network) {"subnet": "other"}]]
         ], [
-            // Azure's value is always accepted, whatever is stored.
+            // Azure's value is always accepted, regardless of the stored value.
             {"stored:serviceCidr": "10.9.0.0/16"}
             [(in_other_group) {"before:nodeResourceGroup": null, "nodeResourceGroup": "mc_rg_shop_eastus"}]
             [(never_in_network) {"virtualNetwork": "NET", "virtualNetworkResourceGroup": "rg-net", "subnet": "nodes"}]
@@ -41,7 +41,7 @@ pub(in crate::review::tests) fn fixed() -> Vec<Example> {
             {"dnsPrefix": "", "subnet": "", "podCidr": ""}
             {"dnsPrefix": null, "serviceCidr": null, "virtualNetwork": null, "subnet": null, "privateCluster": null}
             {"stored:dockerBridgeCidr": "172.17.0.1/16", "dockerBridgeCidr": "172.18.0.1/16"}
-            // Everything may change until the cluster is in Azure.
+            // Everything may change until the cluster exists in Azure.
             [(not_in_azure) {"dnsPrefix": "other", "privateCluster": true, "authorizedIpRanges": []}]
             [(not_in_azure) (found(new_cluster(), true)) {"dnsPrefix": "other"}]
         ];

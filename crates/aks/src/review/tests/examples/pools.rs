@@ -58,7 +58,7 @@ pub(in crate::review::tests) fn sizes() -> Vec<Example> {
         "zone-form", create, ["nodePools[1].availabilityZones" [{"[1].availabilityZones": ["eastus-1"]} {"[1].availabilityZones": ["1", "1"]}]],
             [{"[1].availabilityZones": []}];
         "size-exists", create, ["nodePools[1].vmSize" [{"[1].vmSize": "Standard_D4s_v9"}]], [{"[1].vmSize": "STANDARD_d4S_v3"}];
-        // The size is no longer sold, but the pool exists.
+        // The size is no longer offered, but the pool exists.
         "size-exists", update, [], [[(offered(json!([]))) {"[1].maxCount": 4}]];
         "size-usable", create,
             ["nodePools[0].vmSize" [(restricted(json!({"type": "Location", "reasonCode": "NotAvailableForSubscription"})))]],

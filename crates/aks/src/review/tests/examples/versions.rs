@@ -34,14 +34,14 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
             [{"[1].orchestratorVersion": ""}];
         "version-offered", create, ["kubernetesVersion" [{"kubernetesVersion": "1.32.8"} {"kubernetesVersion": "1.30.101"}]],
             [{"kubernetesVersion": "1.32"}];
-        // Azure has retired the version since, and nothing else is wanted.
+        // Azure has retired the version since, and the specification is unchanged.
         "version-offered", update, ["kubernetesVersion" [{"kubernetesVersion": "1.33.4"}]],
             [[{"[1].orchestratorVersion": "1.31.0"} (|s| s.azure.versions = Read::Known(vec![]))]];
         "version-reachable", update, ["kubernetesVersion" [{"kubernetesVersion": "1.33.99"}]],
             [{"kubernetesVersion": "1.32.9"} {"kubernetesVersion": "1.33"}];
         "pool-version-offered", create, ["nodePools[1].orchestratorVersion" [{"[1].orchestratorVersion": "1.32.1"}]],
             [{"[1].orchestratorVersion": ""}];
-        // The running version counts, not the one that was requested.
+        // The running version is compared, not the requested one.
         "version-not-lowered", update, ["kubernetesVersion" [[(runs("1.32.9")) {"kubernetesVersion": "1.32.8"}]]],
             [[(runs("1.32.9")) {"kubernetesVersion": "1.32"}]];
         "pool-version-not-lowered", update, ["nodePools[1].orchestratorVersion" [
@@ -52,7 +52,7 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
         "pool-version-offered", update, ["nodePools[1].orchestratorVersion" [{"[1].name": "older", "[1].orchestratorVersion": "1.30.101"}]],
             [[(long_term_support) {"[1].name": "older", "[1].orchestratorVersion": "1.30.101"}]];
         "version-one-minor", update, [], [[(long_term_support) {"kubernetesVersion": "1.32.7"}]];
-        // Retired, and the cluster's own profile is missing: nothing is known.
+        // Retired, and the cluster's own profile is missing: the targets are unknown.
         "version-reachable", update, ["kubernetesVersion" [[(long_term_support) {"kubernetesVersion": "1.31.1"}]]],
             [[(runs("1.32.1")) {"kubernetesVersion": "1.33.3"}]];
         "version-preview", create, ["kubernetesVersion" [{"kubernetesVersion": "1.34.1"}]], [];
