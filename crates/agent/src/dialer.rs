@@ -1,17 +1,17 @@
-//! The only target that the server reaches through the agent: the API server of the cluster.
+//! Dials the only target that the server reaches through the agent: the API server of the cluster.
 //!
 //! | Part of the request | Rule |
 //! |---|---|
 //! | network | must be `tcp` |
 //! | address | must be `NORMAN_AKS_API_SERVER`, or have the port 443 if that is unset |
-//! | where the connection goes | always to `KUBERNETES_SERVICE_HOST:KUBERNETES_SERVICE_PORT` |
+//! | target of the connection | always `KUBERNETES_SERVICE_HOST:KUBERNETES_SERVICE_PORT` |
 //!
-//! The last row is what protects the network; the others only tell a confused server early that it does not get what
-//! it asked for. Servers ask for the API server's public or private name, as Azure gives it. The agent does not
-//! resolve that name: a server could name any host, and inside a cluster the name may not resolve at all. The address
-//! inside the cluster leads to the same API server, whose certificate has both names, and the server verifies it.
+//! The last row protects the network; the others only return an early error for a wrong request. Servers request the API
+//! server's public or private name from Azure. The agent does not resolve that name: a server could send any host, and the name
+//! may not be resolvable in the cluster. The address in the cluster belongs to the same API server, whose certificate contains
+//! both names and is verified by the server.
 //!
-//! Any other request fails by itself and does not end the session, because it may belong to one of many users.
+//! Other requests fail without ending the session, because they may belong to one of many users.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ use crate::network::Network;
 use crate::run::Observer;
 use crate::settings::{Endpoint, Settings, endpoint};
 
-/// The shortest interval between events of one kind, which a server could cause thousands of times a second.
+/// The minimum interval between events of one kind, which a server could otherwise cause thousands of times per second.
 const EVENT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Dials the API server for the sessions of one agent. Clones share the state.
@@ -88,7 +88,7 @@ impl Dialer for ApiServerDialer {
     }
 }
 
-/// Whether the server may ask for `target`. The error says why not.
+/// Checks whether the server may request `target`. The error is the reason.
 fn check(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'static str> {
     if target.network != "tcp" {
         return Err("only tcp connections to the cluster's API server are allowed");
@@ -102,12 +102,12 @@ fn check(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'static str
     }
 }
 
-/// Lets an event pass from time to time, and counts the others.
+/// Limits the rate of events, and counts the suppressed ones.
 #[derive(Default)]
 struct RateLimit(Mutex<(Option<Instant>, u64)>);
 
 impl RateLimit {
-    /// Calls `report` with the number of events since its last call, unless that was a moment ago.
+    /// Calls `report` with the number of events since its last call, unless that call was too recent.
     fn report(&self, report: impl FnOnce(u64)) {
         self.report_at(Instant::now(), report);
     }

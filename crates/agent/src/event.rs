@@ -1,19 +1,19 @@
-//! The events of an agent, with texts for its log and its readiness.
+//! The events of an agent, with messages for its log and its readiness.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A change of the agent's state, or a failed attempt to reach the server. The agent tries again after every failure.
+/// A change of the agent's state, or a failed attempt to reach the server. The agent retries after every failure.
 ///
-/// `Display` says what is wrong and what to do. No event contains the token or the credential of a proxy.
+/// `Display` writes the problem and its remedy. No event contains the token or the credentials of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// An attempt to connect begins.
+    /// An attempt to connect starts.
     Connecting {
         /// The server, `https://host[:port]`.
         server: String,
-        /// The proxy, without its credential.
+        /// The proxy, without its credentials.
         proxy: Option<String>,
     },
     /// A session is open.
@@ -23,109 +23,109 @@ pub enum Event {
     },
     /// The session has ended.
     Disconnected {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The server does not accept the agent.
+    /// The server rejects the agent.
     Rejected {
         /// The HTTP status.
         status: u16,
         /// The start of the response's body.
         text: String,
     },
-    /// The server, or the proxy, cannot be reached.
+    /// The server or the proxy cannot be reached.
     Unreachable {
-        /// Host and port.
+        /// The host and port.
         address: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The proxy does not connect to the server.
     ProxyFailed {
-        /// The proxy, without its credential.
+        /// The proxy, without its credentials.
         proxy: String,
         /// Its status, if it responded.
         status: Option<u16>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The TLS handshake failed, for a reason other than the certificate.
     TlsFailed {
-        /// Host and port.
+        /// The host and port.
         address: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The certificate of the server or of the proxy is not trusted.
     NotTrusted {
-        /// Host and port.
+        /// The host and port.
         address: String,
-        /// Why.
+        /// The reason.
         reason: String,
         /// The remedy.
         remedy: &'static str,
     },
     /// The server's certificate authorities cannot be read.
     AuthoritiesUnavailable {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The server's certificate authorities are not those of the checksum.
+    /// The server's certificate authorities do not match the checksum.
     ChecksumMismatch {
-        /// The checksum of the settings.
+        /// The checksum in the settings.
         expected: String,
         /// The checksum of the server's `cacerts`; `None` if the server has none.
         actual: Option<String>,
     },
-    /// Something other than a server of agents responded.
+    /// The response is not that of a server for agents.
     HandshakeFailed {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Connecting took too long.
+    /// The connection attempt timed out.
     TimedOut {
         /// The time limit.
         after: Duration,
     },
-    /// The server asked for an address that it may not reach. Reported at most once in ten seconds.
+    /// The server requested an address that is not allowed. Reported at most once in ten seconds.
     DialDenied {
         /// The network, such as `tcp`.
         network: String,
         /// The address.
         address: String,
-        /// Why.
+        /// The reason.
         reason: &'static str,
-        /// Number of requests since the previous event, this one included.
+        /// The number of requests since the previous event, including this one.
         count: u64,
     },
     /// The cluster's API server cannot be reached. Reported at most once in ten seconds.
     ApiServerUnreachable {
-        /// The address inside the cluster.
+        /// The address in the cluster.
         address: String,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// Number of failures since the previous event, this one included.
+        /// The number of failures since the previous event, including this one.
         count: u64,
     },
-    /// The agent was told to stop; running connections may finish.
+    /// The agent is stopping; running connections may finish.
     Draining {
-        /// Number of open connections.
+        /// The number of open connections.
         connections: usize,
     },
     /// The agent has stopped.
     Stopped,
 }
 
-/// The part of a text of others that is reported, in characters.
+/// The maximum length of a reported text from another program, in characters.
 const MAX_REPORTED_LEN: usize = 300;
 
-/// The start of a text that the server chose, without control characters.
+/// The start of a text from the server, without control characters.
 pub(crate) fn shorten(text: &str) -> String {
     text.trim().chars().take(MAX_REPORTED_LEN).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 impl Event {
-    /// Whether something is wrong.
+    /// Whether the event is a failure.
     pub fn is_failure(&self) -> bool {
         !matches!(
             self,
@@ -188,7 +188,7 @@ impl fmt::Display for Event {
 }
 
 impl Event {
-    /// Writes why there is no connection to the server.
+    /// Writes the reason why there is no connection to the server.
     fn fmt_connecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected { status, text } => {
@@ -226,7 +226,7 @@ impl Event {
         }
     }
 
-    /// Writes why the server is not trusted.
+    /// Writes the reason why the server is not trusted.
     fn fmt_trust(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TlsFailed { address, reason } => write!(
@@ -253,13 +253,13 @@ impl Event {
                 "CATTLE_CA_CHECKSUM is {expected}, but the server publishes no certificate authority; set `cacerts` there, \
                  or apply the cluster's import manifest again if the server's certificate is now from a public authority"
             ),
-            // The others are written by the callers.
+            // The callers write the others.
             _ => Ok(()),
         }
     }
 }
 
-/// The remedy for a proxy that fails.
+/// The remedy for a failing proxy.
 fn proxy_remedy(status: Option<u16>) -> &'static str {
     match status {
         Some(407) => "put user and password into HTTPS_PROXY, as http://user:password@host:port",

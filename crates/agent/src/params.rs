@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::settings::Endpoint;
 
-/// Stands for the certificate authority, in base64 as the field requires.
+/// The placeholder for the certificate authority; must be base64 as the field requires.
 const NO_CA: &str = "not provided: the server has the certificate authority from Azure";
 
-/// Stands for the service account token.
+/// The placeholder for the service account token.
 const NO_TOKEN: &str = "not provided: this agent has no service account token";
 
 #[derive(Serialize)]
@@ -27,9 +27,9 @@ struct ClusterParams {
 
 /// The value of `X-API-Tunnel-Params`: JSON in base64.
 ///
-/// Rancher's agents send the API server's address, its certificate authority and a cluster administrator's token, and
-/// servers reject an agent without one of the three. For AKS clusters, servers check only that they are there: address
-/// and authority come from Azure. This agent has no token, so it sends texts that say so.
+/// Rancher's agents send the API server's address, its certificate authority and a cluster administrator's token, and servers
+/// reject an agent without one of them. For AKS clusters, servers check only that they are present: the address and the authority
+/// come from Azure. This agent has no token, so it sends placeholders.
 pub(crate) fn header(api_server: &Endpoint) -> String {
     let cluster = ClusterParams {
         address: api_server.to_string(),

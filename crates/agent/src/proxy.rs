@@ -1,4 +1,4 @@
-//! The way through an HTTP proxy: CONNECT.
+//! Connects through an HTTP proxy with CONNECT.
 
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{Method, Request};
@@ -17,7 +17,7 @@ use crate::trust;
 const UNTRUSTED_PROXY_REMEDY: &str = "a proxy is verified with the certificate authorities of the system: mount the authority \
     of the proxy and set SSL_CERT_FILE, or use its http:// address";
 
-/// Asks `proxy` for a connection to the server. TLS with the server runs inside it.
+/// Requests a connection to the server from `proxy`. TLS with the server runs inside it.
 pub(crate) async fn open(
     settings: &Settings,
     proxy: &Intercept,
@@ -36,7 +36,7 @@ pub(crate) async fn open(
         event => event,
     })?;
     if is_tls {
-        // Only the server's own authorities are in the checksum; a proxy is verified by those of the system.
+        // The checksum covers only the server's own authorities; a proxy is verified with those of the system.
         let config = trust::system().map_err(|reason| failed(None, reason))?;
         stream = tls(stream, &address, config).await.map_err(|event| match event {
             Event::NotTrusted { address, reason, .. } => {
@@ -48,7 +48,7 @@ pub(crate) async fn open(
     connect(stream, settings, proxy).await.map_err(|(status, reason)| failed(status, reason))
 }
 
-/// The CONNECT request. Returns the stream behind the response.
+/// Sends the CONNECT request. Returns the stream after the response.
 async fn connect(
     stream: ClientStream,
     settings: &Settings,

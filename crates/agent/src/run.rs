@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Gets each [`Event`] of an agent. It must not block.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// Why an agent cannot work at all.
+/// The reason for which an agent cannot work at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {

@@ -22,21 +22,20 @@ const API_SERVER: &str = "NORMAN_AKS_API_SERVER";
 const HTTPS_PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Files of the mounted secret. They override the variables, as in Rancher's agent: only they change when the token is
-/// rotated.
+/// The files of the mounted secret. They take precedence over the variables, as in Rancher's agent, because only the files change
+/// when the token is rotated.
 const SERVER_FILE: &str = "/cattle-credentials/url";
 const TOKEN_FILE: &str = "/cattle-credentials/token";
 
-/// Time that running connections have to finish after the signal to stop. Below the 30 s after which Kubernetes kills a
-/// pod.
+/// The time in which running connections may finish after the stop signal. Less than the 30 s after which Kubernetes kills a pod.
 const DRAIN: Duration = Duration::from_secs(10);
-/// The server keeps idle connections for later requests; they need not be waited for.
+/// The server keeps idle connections for later requests; the agent need not wait for them.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// Name or IP address, the latter without brackets.
+    /// The name or IP address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
@@ -56,7 +55,7 @@ pub struct Settings {
     pub(crate) checksum: Option<String>,
     /// The address at which the agent connects to the API server.
     pub(crate) api_server: Endpoint,
-    /// The only address that the server may ask for, if it is known.
+    /// The only address that the server may request, if it is known.
     pub(crate) allowed: Option<Endpoint>,
     pub(crate) proxy: Option<Intercept>,
     pub(crate) drain: Duration,
@@ -64,8 +63,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings. `variable` returns a variable of the environment, `file` the content of a file, if there is
-    /// one.
+    /// Reads the settings. `variable` returns an environment variable, `file` the content of a file, if it exists.
     ///
     /// | Variable | File | Meaning |
     /// |---|---|---|
@@ -73,11 +71,11 @@ impl Settings {
     /// | `CATTLE_TOKEN` | `/cattle-credentials/token` | the registration token |
     /// | `CATTLE_CA_CHECKSUM` | | SHA-256 of the server's `cacerts`; without it, the system's authorities are trusted |
     /// | `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` | | the API server; Kubernetes sets them |
-    /// | `NORMAN_AKS_API_SERVER` | | the only `host:port` that the server may ask for; by default any host with port 443 |
+    /// | `NORMAN_AKS_API_SERVER` | | the only `host:port` that the server may request; by default any host with port 443 |
     /// | `HTTPS_PROXY`, `NO_PROXY` | | the proxy to the server; lower case as well |
     ///
     /// # Errors
-    /// A missing or invalid value. The message names it and what to do, and shows no secret.
+    /// A missing or invalid value. The message contains its name and the remedy, but no secret.
     pub fn from_environment(
         variable: impl Fn(&str) -> Option<String>,
         file: impl Fn(&str) -> Option<Vec<u8>>,
@@ -99,8 +97,8 @@ impl Settings {
         Ok(Self { server, token, checksum, api_server, allowed, proxy, drain, drain_idle })
     }
 
-    /// Changes the time that running connections have to finish after the signal to stop, 10 s by default, and the time without
-    /// a byte after which none of them counts as running, 1 s by default.
+    /// Changes the time in which running connections may finish after the stop signal (10 s by default), and the time without
+    /// traffic after which a connection is considered idle (1 s by default).
     #[must_use]
     pub fn with_drain(mut self, limit: Duration, idle: Duration) -> Self {
         (self.drain, self.drain_idle) = (limit, idle);
@@ -112,17 +110,17 @@ impl Settings {
         format!("https://{}", self.authority())
     }
 
-    /// The address of the API server inside the cluster, `host:port`.
+    /// The address of the API server in the cluster, `host:port`.
     pub fn api_server(&self) -> String {
         self.api_server.to_string()
     }
 
-    /// The only address that the server may ask for; `None` allows every host with port 443.
+    /// The only address that the server may request; `None` allows every host with port 443.
     pub fn allowed_address(&self) -> Option<String> {
         self.allowed.as_ref().map(ToString::to_string)
     }
 
-    /// The proxy between the agent and its server, without its credential.
+    /// The proxy between the agent and its server, without its credentials.
     pub fn proxy(&self) -> Option<String> {
         let proxy = self.proxy.as_ref()?;
         Some(proxy.uri().to_string().trim_end_matches('/').to_owned())
@@ -133,13 +131,13 @@ impl Settings {
         self.checksum.as_deref()
     }
 
-    /// Host and port as a URL has them, without the default port.
+    /// The host and port as in a URL, without the default port.
     pub(crate) fn authority(&self) -> String {
         let full = self.server.to_string();
         full.strip_suffix(":443").map(str::to_owned).unwrap_or(full)
     }
 
-    /// Removes the token from a text of the server, which may repeat what it received.
+    /// Removes the token from a text of the server, which may echo the request.
     pub(crate) fn redact(&self, text: &str) -> String {
         text.replace(self.token.expose_secret(), "****")
     }

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use crate::event::Event;
 
-/// Whether the agent is connected, and if not, why. Clones share the state; [`Status::record`] updates it.
+/// Whether the agent is connected, and the reason if it is not. Clones share the state; [`Status::record`] updates it.
 #[derive(Clone, Debug)]
 pub struct Status(watch::Sender<State>);
 
@@ -30,7 +30,7 @@ impl Status {
     pub fn record(&self, event: &Event) {
         let state = match event {
             Event::Connected { .. } => State::Ready,
-            // A further attempt does not change why the previous one failed.
+            // A new attempt does not change the reason of the previous failure.
             Event::Connecting { .. } | Event::DialDenied { .. } | Event::ApiServerUnreachable { .. } => {
                 return;
             }
@@ -44,7 +44,7 @@ impl Status {
         *self.0.borrow() == State::Ready
     }
 
-    /// Why no session is open, with what to do; `None` if one is.
+    /// The reason why no session is open, with the remedy; `None` if one is open.
     pub fn reason(&self) -> Option<String> {
         match &*self.0.borrow() {
             State::Ready => None,

@@ -1,4 +1,4 @@
-//! Which servers the agent trusts.
+//! The servers that the agent trusts.
 
 mod pinned;
 
@@ -23,7 +23,7 @@ use crate::settings::Endpoint;
 pub(crate) fn system() -> Result<Arc<ClientConfig>, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Systems have certificates that rustls cannot use; the others count.
+    // Systems have certificates that rustls cannot parse; the others are used.
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
         let reason = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
@@ -32,7 +32,7 @@ pub(crate) fn system() -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// The certificates in `pem` and what they signed, and nothing else.
+/// Trusts only the certificates in `pem` and those that they signed.
 pub(crate) fn pinned(pem: &str) -> Result<Arc<ClientConfig>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let certificates = certificates.map_err(|error| format!("cacerts is not PEM: {error}"))?;
@@ -62,14 +62,14 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The certificates of servers that are accepted.
+/// The accepted certificates of servers.
 #[derive(Debug)]
 enum Trust {
     All,
     Published(Published),
 }
 
-/// Accepts a server by its certificate, and never a handshake by someone who lacks the key.
+/// Accepts a server by its certificate, and always verifies that it has the key.
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
@@ -116,7 +116,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The event for a failed TLS handshake with `to`. `pinned`: whether only the server's own authorities were trusted.
+/// The event for a failed TLS handshake with `to`. `pinned` is whether only the server's own authorities were trusted.
 pub(crate) fn tls_event(to: &Endpoint, error: &io::Error, pinned: bool) -> Event {
     let address = to.to_string();
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
@@ -135,7 +135,7 @@ fn reason(error: &CertificateError, pinned: bool) -> String {
             "it is self-signed, and is not one of the server's cacerts".to_owned()
         }
         error if is_authority_as_server(error) => "it is a certificate authority".to_owned(),
-        // It may list all names of the certificate.
+        // It may contain all names in the certificate.
         error => shorten(&error.to_string()),
     }
 }
@@ -164,7 +164,7 @@ fn remedy(error: &CertificateError, pinned: bool) -> &'static str {
     }
 }
 
-/// The text of an error with those of its causes.
+/// The message of an error and those of its causes.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// Parameters that Rancher's servers want to see: base64 of
+/// Parameters that Rancher's servers require: base64 of
 /// `{"cluster":{"address":"10.0.0.1:443","token":"unused","caCert":"dW51c2Vk"}}`.
 const PARAMS: &str =
     "eyJjbHVzdGVyIjp7ImFkZHJlc3MiOiIxMC4wLjAuMTo0NDMiLCJ0b2tlbiI6InVudXNlZCIsImNhQ2VydCI6ImRXNTFjMlZrIn19";
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             Err(error) => println!("cannot connect: {}", with_causes(&error)),
         }
-        // A restarted server must not meet all of its clients in one second.
+        // The clients of a restarted server must not all connect within one second.
         tokio::time::sleep(backoff.mul_f64(0.5 + rand::random::<f64>())).await;
         backoff = (backoff * 2).min(MAX_BACKOFF);
     }

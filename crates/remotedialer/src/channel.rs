@@ -1,4 +1,4 @@
-//! State of one connection, shared by its handle and the session's driver.
+//! The state of a connection, shared by its handle and the session's driver.
 
 mod buffers;
 
@@ -14,19 +14,19 @@ use crate::error::ConnectionError;
 use crate::websocket::FrameBuffer;
 use buffers::{Receiving, Sending};
 
-/// A Pause that comes within this time after this side's Resume may have crossed it.
+/// A Pause that arrives within this time after this side's Resume may have crossed it.
 const CROSSING_WINDOW: Duration = Duration::from_secs(2);
 
 /// Time after which such a Pause is ignored.
 const DOUBTFUL_PAUSE: Duration = Duration::from_secs(1);
 
-/// Bytes that are sent while it is ignored: more than the original buffers before it sends Pause again.
+/// The number of bytes sent while such a Pause is ignored. The original buffers fewer before it sends Pause again.
 const DOUBTFUL_CREDIT: usize = 4 * 1024 * 1024;
 
-/// Shortest interval between answers to Resume.
+/// The minimum interval between responses to Resume.
 const MIN_ANSWER_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Longest body of a Data message sent, in bytes. The original agent can deadlock on longer ones.
+/// The maximum length of the body of a sent Data message, in bytes. Longer ones can deadlock the original agent.
 pub(crate) const MAX_DATA_LEN: usize = 32 * 1024;
 
 /// Timeouts of a dialed connection.
@@ -36,7 +36,7 @@ pub(crate) struct Timeouts {
     pub(crate) stall: Option<Duration>,
 }
 
-/// State of one connection.
+/// The state of a connection.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) id: i64,
@@ -44,7 +44,7 @@ pub(crate) struct Channel {
     state: Mutex<State>,
 }
 
-/// The end of the incoming side.
+/// The end of the incoming direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Eof,
@@ -55,7 +55,7 @@ pub(crate) enum End {
 struct State {
     receiving: Receiving,
     sending: Sending,
-    /// When the handle was dropped.
+    /// The time at which the handle was dropped.
     detached: Option<Instant>,
     connect_sent: Option<Instant>,
 }
@@ -63,29 +63,29 @@ struct State {
 /// The outcome of receiving data.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReceiveOutcome {
-    /// Data is in the buffer; the peer must be asked to pause if `pause` is set.
+    /// The data was buffered; if `pause` is set, a Pause must be sent to the peer.
     Buffered { pause: bool },
-    /// The handle is gone and the data was dropped.
+    /// The data was dropped because the handle was.
     Dropped,
     /// The data exceeds the limit of the connection.
     Overflow,
 }
 
-/// The next step of sending for a channel of the ready list.
+/// The next frame of a channel in the ready list.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// Send this Data; `more` tells whether the channel stays in the ready list.
+    /// Send this Data. `more` is whether the channel remains in the ready list.
     Data { frame: FrameBuffer, more: bool },
     /// Send an Error with this text and remove the connection.
     Close(Bytes),
-    /// Nothing to send now.
+    /// Send nothing now.
     Idle,
 }
 
 /// The consequences of flow control.
 #[derive(Debug, Default)]
 pub(crate) struct FlowOutcome {
-    /// Whether the channel must be put into the ready list.
+    /// Whether the channel must be added to the ready list.
     pub(crate) ready: bool,
     /// Whether Pause (true) or Resume (false) must be sent.
     pub(crate) answer: Option<bool>,
@@ -95,7 +95,7 @@ pub(crate) struct FlowOutcome {
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Vec<u8>,
-    /// Whether the peer must be asked to resume.
+    /// Whether a Resume must be sent to the peer.
     pub(crate) resume: bool,
 }
 
@@ -108,7 +108,7 @@ impl Channel {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts data of the peer into the receive buffer.
+    /// Adds data from the peer to the receive buffer.
     pub(crate) fn receive(
         &self,
         data: &[u8],
@@ -133,7 +133,7 @@ impl Channel {
         ReceiveOutcome::Buffered { pause }
     }
 
-    /// Takes the oldest chunk of received data in exchange for one that was read. `None` is the end of the stream.
+    /// Takes the oldest chunk of received data and recycles one that was read. `None` is the end of the stream.
     pub(crate) fn poll_chunk(
         &self,
         cx: &mut Context<'_>,
@@ -164,17 +164,17 @@ impl Channel {
         Poll::Ready(Ok(Some(Chunk { bytes, resume })))
     }
 
-    /// Whether the peer was asked to pause.
+    /// Whether a Pause was sent to the peer.
     pub(crate) fn has_paused_peer(&self) -> bool {
         self.lock().receiving.pause_sent
     }
 
-    /// Bytes in the receive buffer.
+    /// The number of bytes in the receive buffer.
     pub(crate) fn received_len(&self) -> usize {
         self.lock().receiving.len
     }
 
-    /// Waits until the peer or the end of the session has ended the connection.
+    /// Waits until the peer ends the connection, or the session ends.
     pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.receiving.end.is_some() {
@@ -184,7 +184,7 @@ impl Channel {
         Poll::Pending
     }
 
-    /// Bytes that may be queued for sending now.
+    /// The number of bytes that may be queued for sending.
     pub(crate) fn poll_capacity(
         &self,
         cx: &mut Context<'_>,
@@ -204,8 +204,7 @@ impl Channel {
         Poll::Pending
     }
 
-    /// Queues data for sending. `None` means that the connection has ended meanwhile, else whether the channel
-    /// must be put into the ready list.
+    /// Queues data for sending. Returns whether the channel must be added to the ready list; `None` if the connection has ended.
     pub(crate) fn queue(&self, mut data: &[u8]) -> Option<bool> {
         let mut state = self.lock();
         if state.receiving.end.is_some() {
@@ -228,7 +227,7 @@ impl Channel {
         Some(state.sending.schedule())
     }
 
-    /// Takes the next thing to send.
+    /// Takes the next frame to send.
     pub(crate) fn take_outgoing(&self, send_buffer: usize) -> Outgoing {
         let mut state = self.lock();
         if state.sending.paused && !state.sending.frames.is_empty() {
@@ -244,18 +243,18 @@ impl Channel {
         state.sending.stalled_since = None;
         let more = !state.sending.frames.is_empty() || state.sending.closing.is_some();
         state.sending.scheduled = more;
-        // Waking at half full halves the wake-ups of a fast writer.
+        // Waking when the buffer is half full halves the wake-ups of a fast writer.
         let waker = if state.sending.len <= send_buffer / 2 { state.sending.waker.take() } else { None };
         drop(state);
         wake(waker);
         Outgoing::Data { frame, more }
     }
 
-    /// Applies Pause or Resume of the peer.
+    /// Applies a Pause or Resume of the peer.
     ///
-    /// The original has one flag for both directions: its Resume also clears this side's Pause, without waking its own
-    /// writer. So a Resume is answered with the state of this side. And this side's Resume clears a Pause of its own
-    /// that has just been sent, for which no Resume will come.
+    /// The original has one flag for both directions: its own Resume also clears this side's Pause, without waking its writer.
+    /// So each Resume is answered with the state of this side. And this side's Resume clears a Pause that the original has just
+    /// sent; no Resume will follow it.
     pub(crate) fn set_paused(&self, paused: bool, now: Instant) -> FlowOutcome {
         let mut guard = self.lock();
         let State { receiving, sending, .. } = &mut *guard;
@@ -271,7 +270,7 @@ impl Channel {
         sending.workaround.doubtful_pause = None;
         let is_answered = receiving.end.is_none() && (was_paused || receiving.pause_sent);
         let answer = is_answered.then_some(receiving.pause_sent);
-        // A peer that sends nothing but Pause and Resume is answered from time to time.
+        // The responses to a peer that sends only Pause and Resume are rate-limited.
         let is_early =
             sending.workaround.answered.is_some_and(|at| now.duration_since(at) < MIN_ANSWER_INTERVAL);
         sending.workaround.owes_answer = is_answered && is_early;
@@ -281,7 +280,7 @@ impl Channel {
         FlowOutcome { ready: sending.schedule_rest(), answer: answer.filter(|_| !is_early) }
     }
 
-    /// What the passing of time changes: a doubtful Pause is ignored for a while, and a late answer is due.
+    /// Applies changes that are due: a doubtful Pause is ignored for a while, and a delayed response is sent.
     pub(crate) fn check_flow(&self, now: Instant) -> FlowOutcome {
         let mut guard = self.lock();
         let State { receiving, sending, .. } = &mut *guard;
@@ -296,8 +295,7 @@ impl Channel {
         FlowOutcome { ready: ready && sending.schedule_rest(), answer }
     }
 
-    /// Ends the connection. Received data stays readable, unsent data is dropped. Returns the number of unsent
-    /// bytes.
+    /// Ends the connection. Received data remains readable, unsent data is dropped. Returns the number of unsent bytes.
     pub(crate) fn end(&self, end: End) -> usize {
         let mut state = self.lock();
         if state.receiving.end.is_none() {
@@ -311,7 +309,7 @@ impl Channel {
         unsent
     }
 
-    /// Drops the received data. Returns the number of bytes.
+    /// Drops the received data. Returns its number of bytes.
     pub(crate) fn drop_received(&self) -> usize {
         let mut state = self.lock();
         state.receiving.chunks.clear();
@@ -319,13 +317,13 @@ impl Channel {
         std::mem::take(&mut state.receiving.len)
     }
 
-    /// Closes the writing side.
+    /// Closes the connection for writing.
     pub(crate) fn close_write(&self) {
         self.lock().sending.closed = true;
     }
 
-    /// Records that the handle is gone: `text` is sent as Error after the queued data. Returns whether the
-    /// channel must be put into the ready list.
+    /// Records that the handle was dropped: `text` is sent as Error after the queued data. Returns whether the channel must be
+    /// added to the ready list.
     pub(crate) fn detach(&self, text: Bytes) -> bool {
         let mut state = self.lock();
         state.detached = Some(Instant::now());
@@ -336,18 +334,18 @@ impl Channel {
         state.sending.schedule()
     }
 
-    /// Records that Connect was handed to the socket.
+    /// Records that Connect was passed to the socket.
     pub(crate) fn set_connect_sent(&self, now: Instant) {
         self.lock().connect_sent = Some(now);
     }
 
-    /// Whether the peer has had time to list the connection, so that a list without it means that it is gone.
+    /// Whether the peer must list the connection by now. If it does not, the connection no longer exists there.
     pub(crate) fn must_be_listed(&self, now: Instant, grace: Duration) -> bool {
         let state = self.lock();
         state.receiving.heard || state.connect_sent.is_some_and(|sent| now.duration_since(sent) > grace)
     }
 
-    /// The error of the timeout that has passed, if one has.
+    /// The error of an expired timeout, if any.
     pub(crate) fn check_timeouts(&self, now: Instant, linger: Duration) -> Option<ConnectionError> {
         let mut state = self.lock();
         if state.sending.paused && !state.sending.frames.is_empty() && state.sending.stalled_since.is_none() {

@@ -1,4 +1,4 @@
-//! Connecting to a server: TCP, TLS and the WebSocket handshake.
+//! Connects to a server: TCP, TLS and the WebSocket handshake.
 
 mod head;
 
@@ -24,10 +24,10 @@ use crate::session::Session;
 use crate::socket::tune_socket;
 use head::HeadStream;
 
-/// Time for TCP, TLS and the WebSocket handshake together, as in the original.
+/// The time limit for TCP, TLS and the WebSocket handshake together, as in the original.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Part of an error response's body that is kept, in bytes.
+/// The maximum length of an error response's body, in bytes; longer ones are truncated.
 const MAX_BODY_LEN: usize = 1024;
 
 /// A stream to a server.
@@ -45,7 +45,7 @@ pub struct ClientRequest {
     headers: HeaderMap,
 }
 
-/// Why a server could not be connected to.
+/// Errors of connecting to a server.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -55,7 +55,7 @@ pub enum ConnectError {
     /// The server cannot be reached.
     #[error("cannot connect to {host}")]
     Tcp {
-        /// Host and port.
+        /// The host and port.
         host: String,
         /// The cause.
         source: io::Error,
@@ -63,12 +63,12 @@ pub enum ConnectError {
     /// The TLS handshake failed.
     #[error("TLS handshake with {host} failed")]
     Tls {
-        /// Host name that was verified.
+        /// The verified host name.
         host: String,
         /// The cause.
         source: io::Error,
     },
-    /// The server answered with a status other than 101.
+    /// The server responded with a status other than 101.
     #[error("server rejected the connection: {status}: {body}")]
     Rejected {
         /// The status.
@@ -85,7 +85,7 @@ pub enum ConnectError {
 }
 
 impl ClientRequest {
-    /// A request to `url`, which is `wss://host[:port]/path`, or `ws://…` for connections without TLS.
+    /// Creates a request to `url`, which is `wss://host[:port]/path`, or `ws://…` for connections without TLS.
     pub fn new(url: &str) -> Result<Self, ConnectError> {
         let invalid = || ConnectError::InvalidUrl(url.to_owned());
         let url: Uri = url.parse().map_err(|_| invalid())?;
@@ -103,12 +103,12 @@ impl ClientRequest {
         self
     }
 
-    /// Host name or address, without brackets.
+    /// The host name or address, without brackets.
     pub fn host(&self) -> &str {
         self.url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Port of the URL, by default 80 or 443.
+    /// The port of the URL; 80 or 443 by default.
     pub fn port(&self) -> u16 {
         self.url.port_u16().unwrap_or(if self.is_tls() { 443 } else { 80 })
     }
@@ -128,10 +128,10 @@ impl ClientRequest {
     }
 }
 
-/// Connects to a server over TCP and starts a session. `dialer` decides what the server may reach.
+/// Connects to a server over TCP and starts a session. `dialer` decides which targets the server may reach.
 ///
-/// `tls` verifies the server; it is not used for `ws` URLs. Leave its ALPN protocols empty, as servers of Rancher
-/// expect it. Nothing happens in the session until the driver is polled.
+/// `tls` verifies the server; it is not used for `ws` URLs. Its ALPN protocols must be empty, as servers of Rancher expect. The
+/// session does nothing until the driver is polled.
 pub async fn connect<D: Dialer>(
     request: &ClientRequest,
     tls: Arc<ClientConfig>,
@@ -152,7 +152,7 @@ pub async fn connect<D: Dialer>(
     Ok(Session::client_with_prefix(stream, prefix, config, dialer))
 }
 
-/// Like [`connect`], over a stream to the server that is open already, such as a tunnel through an HTTP proxy.
+/// As [`connect`], over an open stream to the server, such as a tunnel through an HTTP proxy.
 pub async fn connect_over<S, D>(
     stream: S,
     request: &ClientRequest,
@@ -172,7 +172,7 @@ async fn with_timeout<T>(attempt: impl Future<Output = Result<T, ConnectError>>)
     tokio::time::timeout(HANDSHAKE_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
-/// TLS and WebSocket handshake. Returns the stream and what the server sent behind its response.
+/// The TLS and WebSocket handshakes. Returns the stream, and the bytes after the server's response.
 async fn handshake<S: ClientIo + 'static>(
     stream: S,
     request: &ClientRequest,
@@ -208,7 +208,7 @@ async fn rejected(status: StatusCode, headers: &HeaderMap, head: HeadStream<Clie
     let (stream, rest) = head.into_parts();
     let mut body = Vec::new();
     let mut reader = io::Cursor::new(rest).chain(stream).take(limit as u64);
-    // A body that breaks off is shown as far as it came.
+    // Of an aborted body, the received part is shown.
     let _ = reader.read_to_end(&mut body).await;
     ConnectError::Rejected { status, body: clean_text(&body) }
 }

@@ -7,13 +7,13 @@ use std::fmt;
 pub struct CloseCode(pub u16);
 
 impl CloseCode {
-    /// Normal end.
+    /// A normal end.
     pub const NORMAL: Self = Self(1000);
-    /// The endpoint shuts down.
+    /// The endpoint is shutting down.
     pub const GOING_AWAY: Self = Self(1001);
     /// The peer violated the protocol.
     pub const PROTOCOL: Self = Self(1002);
-    /// The peer sent a kind of message that is not supported.
+    /// The peer sent an unsupported kind of message.
     pub const UNSUPPORTED: Self = Self(1003);
     /// The close frame had no code. Never sent.
     pub const NO_STATUS: Self = Self(1005);

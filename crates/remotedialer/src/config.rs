@@ -12,49 +12,48 @@ use crate::stats::Stats;
 /// ```
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
-    /// Name of the client in `connection not found <name>/<session>/<connection>`, which the peer logs.
+    /// The name of the client in `connection not found <name>/<session>/<connection>`, which the peer logs.
     pub client_key: String,
-    /// Interval between pings. The original agent gives up without a pong for 60 s and pings every 5 s itself.
+    /// The interval between pings. The original agent ends the session after 60 s without a pong, and pings every 5 s itself.
     pub ping_interval: Duration,
-    /// Time without any frame of the peer after which the session ends.
+    /// The session ends after this time without a frame from the peer.
     pub peer_timeout: Duration,
-    /// Time in which the peer must accept bytes when there are some to send.
+    /// The time within which the peer must accept bytes if there are any to send.
     pub write_timeout: Duration,
-    /// Time to wait for the peer's close frame after sending one.
+    /// The time to wait for the peer's close frame after sending one.
     pub close_timeout: Duration,
-    /// Interval of SyncConnections messages. Only clients send them.
+    /// The interval of SyncConnections messages. Only clients send them.
     pub sync_interval: Option<Duration>,
-    /// Time after its Connect during which an unanswered connection survives a SyncConnections message that does not
-    /// list it: the two may have crossed. The original ends such connections.
+    /// The time after its Connect during which an unanswered connection is not ended by a SyncConnections message that does not
+    /// list it, because the two may have crossed. The original ends such connections.
     pub sync_grace: Duration,
-    /// Time from the first byte written to a dialed connection within which the peer must send data. `None` by
-    /// default, because an upload may have no response until its end. Set it to about 10 s for connections with TLS
-    /// inside, where the target answers at once: the protocol does not confirm dials, so that a peer that ignores
-    /// them goes unnoticed otherwise.
+    /// The time after the first byte written to a dialed connection within which the peer must send data. `None` by default,
+    /// because an upload may have no response until its end. Set it to about 10 s for connections with TLS, where the target
+    /// responds immediately. The protocol does not confirm dials, so a peer that ignores them is not detected otherwise.
     pub response_timeout: Option<Duration>,
-    /// Time for which the peer may keep a connection paused while data waits to be sent.
+    /// The time for which the peer may pause a connection while data is waiting to be sent.
     pub stall_timeout: Option<Duration>,
-    /// Time for which a dropped connection may keep unsent data.
+    /// The time for which a dropped connection may have unsent data.
     pub linger: Duration,
-    /// Time that a client's dialer has.
+    /// The time limit of a client's dialer.
     pub dial_timeout: Duration,
-    /// Longest message accepted, in bytes. Longer ones end the session with close code 1009.
+    /// The maximum length of an accepted message, in bytes. Longer ones end the session with close code 1009.
     pub max_message_len: u64,
-    /// Connections open at the same time. Further dials fail.
+    /// The maximum number of open connections. Further dials fail.
     pub max_connections: usize,
-    /// Received bytes of a connection above which the peer is asked to pause.
+    /// The number of received bytes of a connection above which a Pause is sent to the peer.
     pub pause_threshold: usize,
-    /// Received bytes of a paused connection below which the peer is asked to resume.
+    /// The number of received bytes of a paused connection below which a Resume is sent to the peer.
     pub resume_threshold: usize,
-    /// Received bytes of a connection above which it fails, because the peer ignores Pause.
+    /// The number of received bytes of a connection above which it fails, because the peer ignores Pause.
     pub max_connection_buffer: usize,
-    /// Received bytes of all connections above which the one with the largest buffer fails.
+    /// The number of received bytes of all connections above which the one with the largest buffer fails.
     pub max_session_buffer: usize,
-    /// Bytes of a connection that wait to be sent, above which writes wait.
+    /// The number of unsent bytes of a connection above which writes wait.
     pub send_buffer: usize,
-    /// Bytes of all connections that wait to be sent, above which each connection may queue one Data message only.
+    /// The number of unsent bytes of all connections above which each connection may queue only one Data message.
     pub session_send_buffer: usize,
-    /// Counters to which the session adds beside its own, for totals over many sessions.
+    /// Additional counters for totals over many sessions.
     pub totals: Option<Arc<Stats>>,
 }
 

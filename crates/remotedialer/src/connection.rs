@@ -14,19 +14,19 @@ use crate::channel::Channel;
 use crate::message::{EOF, MAX_ERROR_LEN, kind};
 use crate::shared::{ControlMessage, Shared};
 
-/// A connection through the tunnel: an ordered stream of bytes in both directions, to be used like a TCP stream.
+/// A connection through the tunnel: an ordered stream of bytes in both directions, like a TCP stream.
 ///
-/// The protocol has no half close. [`shutdown`](tokio::io::AsyncWriteExt::shutdown) only stops further writes; the
-/// peer learns of the end when the connection is dropped, after the data that was written. Dropping it also ends
-/// the other direction, so read the whole response first.
+/// The protocol has no half-close. [`shutdown`](tokio::io::AsyncWriteExt::shutdown) only prevents further writes; the peer is
+/// notified when the connection is dropped, after the written data. Dropping it also ends the other direction, so read the whole
+/// response first.
 ///
-/// Errors carry a [`ConnectionError`](crate::ConnectionError). A failed dial is an error of the first read.
+/// Errors contain a [`ConnectionError`](crate::ConnectionError). A failed dial is an error of the first read.
 pub struct Connection {
     shared: Arc<Shared>,
     channel: Arc<Channel>,
     /// Received data that is no longer in the channel's buffer.
     current: Vec<u8>,
-    /// How much of `current` was read.
+    /// The number of bytes of `current` that were read.
     position: usize,
     close_text: Bytes,
 }
@@ -37,24 +37,24 @@ impl Connection {
         Self { shared, channel, current: Vec::new(), position: 0, close_text }
     }
 
-    /// ID of the connection within its session, for logs.
+    /// The ID of the connection in its session, for logs.
     pub fn id(&self) -> i64 {
         self.channel.id
     }
 
-    /// Closes the connection and reports `text` to the peer as the cause, after the data that was written.
-    /// At most 100 bytes of the text are sent.
+    /// Closes the connection after the written data, and sends `text` to the peer as the reason. The text is truncated to 100
+    /// bytes.
     pub fn close_with_error(mut self, text: &str) {
         let cut = text.floor_char_boundary(MAX_ERROR_LEN);
         self.close_text = Bytes::copy_from_slice(text.as_bytes().get(..cut).unwrap_or_default());
     }
 
-    /// Waits until the peer has ended the connection or the session has ended. Received data stays readable.
+    /// Waits until the peer ends the connection, or the session ends. Received data remains readable.
     pub async fn closed(&self) {
         std::future::poll_fn(|cx| self.channel.poll_end(cx)).await;
     }
 
-    /// Bytes that [`Connection::queue`] may take now.
+    /// The number of bytes that [`Connection::queue`] accepts.
     pub(crate) fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let coop = ready!(coop::poll_proceed(cx));
         let capacity = ready!(self.channel.poll_capacity(cx, self.shared.send_limit()));
@@ -73,17 +73,17 @@ impl Connection {
         }
     }
 
-    /// The part of `current` that was not read yet.
+    /// The unread part of `current`.
     fn unread(&self) -> &[u8] {
         self.current.get(self.position..).unwrap_or_default()
     }
 
-    /// Replaces `current` if it was read. It is empty at the end of the stream.
+    /// Replaces `current` after it was read. It is empty at the end of the stream.
     fn poll_current(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.position < self.current.len() {
             return Poll::Ready(Ok(()));
         }
-        // A fast peer must not keep a reading task from yielding.
+        // A fast peer must not prevent a reading task from yielding.
         let coop = ready!(coop::poll_proceed(cx));
         let chunk = self.channel.poll_chunk(cx, &self.shared.config, &mut self.current);
         self.position = 0;
@@ -95,7 +95,7 @@ impl Connection {
         if chunk.resume {
             let message =
                 ControlMessage { connection: self.channel.id, kind: kind::RESUME, body: Bytes::new() };
-            // A full queue ends the session soon; the driver notices by itself.
+            // A full queue ends the session soon, and the driver detects it itself.
             let _ = self.shared.push_control(message);
         }
         Poll::Ready(Ok(()))
@@ -114,7 +114,7 @@ impl AsyncRead for Connection {
                     buf.put_slice(this.unread().get(..len).unwrap_or_default());
                     this.position += len;
                 }
-                // What was copied is returned first.
+                // The copied bytes are returned first.
                 _ if buf.filled().len() > before => break,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
@@ -146,7 +146,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Queued data is sent without a flush, as by a TCP stream.
+        // Queued data is sent without a flush, as with a TCP stream.
         Poll::Ready(Ok(()))
     }
 

@@ -1,4 +1,4 @@
-//! Dialers: what a client connects to when its server asks.
+//! Dialers: connect a client to the targets that its server requests.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -11,8 +11,8 @@ pub use crate::message::Target;
 
 /// Decides which targets the server may reach, and connects to them.
 ///
-/// The server can name any target, so check it first and return [`denied`] for what is not meant to be reached.
-/// Functions `Fn(Target) -> Future<Output = io::Result<Stream>>` are dialers too.
+/// The server can request any target, so check it first, and return [`denied`] if it is not allowed. Functions
+/// `Fn(Target) -> Future<Output = io::Result<Stream>>` are dialers too.
 pub trait Dialer: Send + Sync + 'static {
     /// The stream to the target.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
@@ -46,7 +46,7 @@ pub struct TcpDialer {
 }
 
 impl TcpDialer {
-    /// A dialer for these addresses, as `host:port` in exactly the server's spelling.
+    /// A dialer for these addresses (`host:port`), which must match the server's spelling exactly.
     pub fn new<A: Into<String>>(allowed: impl IntoIterator<Item = A>) -> Self {
         Self { allowed: allowed.into_iter().map(Into::into).collect() }
     }

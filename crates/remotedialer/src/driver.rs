@@ -1,7 +1,6 @@
 //! The driver of a session: one future that reads, writes and runs the timers.
 //!
-//! It waits for the socket and for nothing else, so that a connection that is not read delays neither pongs nor
-//! other connections.
+//! It waits only for the socket, so a connection that is not read delays neither pongs nor other connections.
 
 mod inbound;
 mod outbound;
@@ -30,11 +29,11 @@ use crate::websocket::{Control, FrameDecoder};
 use outbound::Outbound;
 use timers::Timers;
 
-/// Rounds of reading and writing before the driver yields to other tasks.
+/// The number of rounds of reading and writing before the driver yields to other tasks.
 const MAX_ROUNDS: usize = 16;
 
-/// The future that runs a session. It resolves to the reason for the session's end. Dropping it ends the session
-/// without a close frame.
+/// The future that runs a session. It resolves to the reason for the end of the session. Dropping it ends the session without a
+/// close frame.
 #[must_use = "a session does nothing until its driver is polled"]
 pub struct SessionDriver<S> {
     stream: S,
@@ -43,7 +42,7 @@ pub struct SessionDriver<S> {
     parser: MessageParser,
     /// Bytes that were read together with the handshake.
     prefix: BytesMut,
-    /// The connection of the Data message that is arriving.
+    /// The connection of the Data message that is being received.
     current: Option<Arc<Channel>>,
     outbound: Outbound,
     timers: Timers,
@@ -153,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         }
     }
 
-    /// Ends all connections with `tunnel disconnect`, and tells the peer if `announce` is set.
+    /// Ends all connections with `tunnel disconnect`. With `announce`, notifies the peer.
     fn end_connections(&mut self, announce: bool) {
         let mut state = self.shared.lock();
         state.ended = true;
@@ -183,14 +182,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<SessionError> {
-        // The close frames are exchanged, so a failure changes nothing.
+        // The close frames were exchanged, so a failure has no effect.
         match Pin::new(&mut self.stream).poll_shutdown(cx) {
             Poll::Ready(_) => Poll::Ready(self.reason_or(SessionError::Disconnected)),
             Poll::Pending => Poll::Pending,
         }
     }
 
-    /// The reason of the close that is in progress, else `error`.
+    /// The reason of the close in progress, else `error`.
     fn reason_or(&mut self, error: SessionError) -> SessionError {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Closing { reason, .. } => reason,

@@ -22,7 +22,7 @@ pub enum ProtocolError {
     /// An AddClient or RemoveClient message does not end in `/<number>`.
     #[error("client announcement has no session key")]
     MalformedClient,
-    /// The list of a SyncConnections message is not a multiple of eight bytes long.
+    /// The length of the list of a SyncConnections message is not a multiple of eight bytes.
     #[error("connection list of {0} bytes is not a multiple of 8")]
     MalformedSync(usize),
     /// The peer sent Connect to a side that does not dial.
@@ -69,35 +69,35 @@ impl ProtocolError {
     }
 }
 
-/// Why a session ended.
+/// The reason for the end of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SessionError {
     /// This side closed the session with [`Session::close`](crate::Session::close).
     #[error("closed by this side: {code} {reason}")]
     ClosedLocally {
-        /// Close code sent to the peer.
+        /// The close code sent to the peer.
         code: CloseCode,
-        /// Reason sent to the peer.
+        /// The reason sent to the peer.
         reason: String,
     },
     /// The peer sent a close frame.
     #[error("closed by the peer: {code} {reason:?}")]
     ClosedByPeer {
-        /// Close code of the peer.
+        /// The close code of the peer.
         code: CloseCode,
-        /// Reason of the peer, with control characters replaced.
+        /// The reason of the peer, with control characters replaced.
         reason: String,
     },
-    /// The peer closed the socket without a close frame. Agents of Rancher always end like this.
+    /// The peer closed the socket without a close frame, as agents of Rancher always do.
     #[error("peer disconnected")]
     Disconnected,
     /// Reading from or writing to the stream failed.
     #[error("stream failed: {message}")]
     Io {
-        /// Kind of the error.
+        /// The kind of the error.
         kind: io::ErrorKind,
-        /// Text of the error.
+        /// The message of the error.
         message: String,
     },
     /// No frame arrived within [`SessionConfig::peer_timeout`](crate::SessionConfig::peer_timeout).
@@ -126,9 +126,9 @@ impl From<io::Error> for SessionError {
     }
 }
 
-/// Why a dial failed before anything was sent to the peer.
+/// The reason why a dial failed before anything was sent to the peer.
 ///
-/// An unreachable target is not among them: the protocol does not confirm dials, so that failure is a
+/// An unreachable target is not one of them: the protocol does not confirm dials, so that failure is a
 /// [`ConnectionError::Peer`] of the first read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -142,7 +142,7 @@ pub enum DialError {
     /// The session has reached [`SessionConfig::max_connections`](crate::SessionConfig::max_connections).
     #[error("session has reached its limit of {0} connections")]
     TooManyConnections(usize),
-    /// The peer does not read, so that unsent control messages pile up.
+    /// The peer does not read, so unsent control messages accumulate.
     #[error("peer is not reading; try again later")]
     Congested,
 }
@@ -158,21 +158,21 @@ impl From<DialError> for io::Error {
     }
 }
 
-/// Why a connection failed. Reads and writes return it inside an [`io::Error`], see [`ConnectionError::from_io`].
+/// The reason why a connection failed. Reads and writes return it in an [`io::Error`], see [`ConnectionError::from_io`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// The peer ended the connection with this text, cleaned of control characters. The text comes from inside
-    /// the peer's network and is not to be trusted.
+    /// The peer ended the connection with this text; control characters are replaced. The text comes from the peer's network
+    /// and is not trusted.
     #[error("{0}")]
     Peer(String),
     /// The connection is closed for writing.
     #[error("connection is closed")]
     Closed,
-    /// The session ended. The text is the one that Rancher shows.
+    /// The session ended. The message is the same as in Rancher.
     #[error("tunnel disconnect")]
     SessionEnded,
-    /// The peer no longer lists the connection. The text is the one that Rancher shows.
+    /// The peer no longer lists the connection. The message is the same as in Rancher.
     #[error("sync from client")]
     Forgotten,
     /// The peer sent neither data nor an error in time.
@@ -190,7 +190,7 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// The connection error inside `error`, if there is one.
+    /// The connection error in `error`, if there is one.
     pub fn from_io(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
@@ -212,7 +212,7 @@ impl From<ConnectionError> for io::Error {
     }
 }
 
-/// The kind that fits a text of Go's `net` package. Agents report failed dials with these texts.
+/// The kind for a message of Go's `net` package, with which agents report failed dials.
 fn kind_of_text(text: &str) -> io::ErrorKind {
     const KINDS: [(&str, io::ErrorKind); 6] = [
         ("connection refused", io::ErrorKind::ConnectionRefused),

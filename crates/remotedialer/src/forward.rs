@@ -1,4 +1,4 @@
-//! Copying between connections and other streams, and the client's task of a connection.
+//! Copies between connections and other streams, and serves the connections of a client.
 
 use std::future::Future;
 use std::io;
@@ -43,14 +43,14 @@ async fn serve<D: Dialer>(dialer: &D, target: Target, connection: Connection, di
     }
 }
 
-/// The text of a failed dial. The peer knows the address, so that is what is left out if the text would be cut: the private
-/// host name of a cluster alone nearly fills it.
+/// The text of a failed dial. If it would be truncated, the address is omitted, because the peer knows it: the private host name
+/// of a cluster alone almost reaches the limit.
 fn dial_failure(target: &Target, reason: &str) -> String {
     let full = format!("dial {} {}: {reason}", target.network, target.address);
     if full.len() <= MAX_ERROR_LEN { full } else { format!("dial {}: {reason}", target.network) }
 }
 
-/// The text of Go's `net` package for this error: servers look for parts of it.
+/// The message of Go's `net` package for this error, because servers look for parts of it.
 fn dial_error_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
@@ -63,8 +63,8 @@ fn dial_error_text(error: &io::Error) -> String {
 
 /// Copies between a connection and a stream in both directions until both have ended.
 ///
-/// When the stream ends first, its end is kept from the peer until the connection has been read to its end, because
-/// the protocol has no half close. This suits the side that dials.
+/// If the stream ends first, the connection is read to its end before the peer is notified, because the protocol has no
+/// half-close. This is appropriate for the side that dials.
 ///
 /// ```no_run
 /// # async fn example(session: remotedialer::Session, stream: tokio::net::TcpStream) -> std::io::Result<()> {
@@ -90,29 +90,29 @@ pub async fn join<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection, str
     }
 }
 
-/// Copies until the target or the server has ended the connection.
+/// Copies until the target or the server ends the connection.
 async fn copy<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection, target: S) {
     let mut forward = Forward::new(connection, target, AtEof::Close);
     let ended = std::future::poll_fn(|cx| forward.poll(cx)).await;
     let Forward { connection, mut stream, .. } = forward;
     match ended {
-        // Dropping the connection sends what is queued and then `EOF`.
+        // Dropping the connection sends the queued data and then `EOF`.
         ForwardEnd::Stream => {}
         ForwardEnd::StreamFailed(error) => connection.close_with_error(&error.to_string()),
         ForwardEnd::Connection(_) => {
             drop(connection);
-            // The target is closed in any case; nothing is left to report to.
+            // The target is closed in any case, and there is no peer for the error.
             let _ = stream.shutdown().await;
         }
     }
 }
 
-/// Effect of the end of the stream.
+/// The effect of the end of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AtEof {
-    /// The connection is over.
+    /// The connection ends.
     Close,
-    /// The peer may still be sending.
+    /// The peer may continue to send.
     KeepReading,
 }
 
@@ -122,7 +122,7 @@ struct Forward<S> {
     at_eof: AtEof,
     /// Whether the stream has ended but the connection has not.
     read_closed: bool,
-    /// Whether the stream accepts no more data. It may still be sending its last response.
+    /// Whether the stream accepts no more data. It may still send its last response.
     write_closed: bool,
     needs_flush: bool,
 }
@@ -184,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Forward<S> {
         scratch::with(|scratch| {
             loop {
                 let Ok(capacity) = ready!(self.connection.poll_capacity(cx)) else {
-                    // Data that the peer sent before it ended the connection is still to be delivered.
+                    // Data that the peer sent before it ended the connection must still be delivered.
                     return Poll::Pending;
                 };
                 let take = capacity.min(scratch.len());

@@ -1,17 +1,17 @@
-//! Rancher's tunnel protocol, `remotedialer`, both ends.
+//! Both sides of Rancher's tunnel protocol, `remotedialer`.
 //!
-//! A client inside a private network opens one WebSocket to a server. Over it, the server asks the client to dial
-//! addresses and exchanges the bytes of those connections. A [`Connection`] is `AsyncRead + AsyncWrite`, so that TLS
-//! and HTTP run inside it end to end. Both ends work with those of the Go module `github.com/rancher/remotedialer`
-//! (tested with v0.6.1), which Rancher's cluster agent uses.
+//! A client in a private network opens one WebSocket to a server. Through it, the server requests connections to addresses and
+//! exchanges their bytes. A [`Connection`] is `AsyncRead + AsyncWrite`, so TLS and HTTP can run through it end to end. Both
+//! sides are compatible with the Go module `github.com/rancher/remotedialer` (tested with v0.6.1), which Rancher's cluster
+//! agent uses.
 //!
-//! - [`Session::server`] accepts a session on a stream that an HTTP server has upgraded; [`upgrade`] checks the
-//!   request and makes the response.
-//! - [`connect`] and [`connect_over`] connect a client. Its [`Dialer`] decides what the server may reach.
-//! - [`join`] copies between a connection and another stream. [`Stats`] are counters for metrics. [`tune_socket`] is
-//!   for TCP connections that a server accepts.
+//! - [`Session::server`] accepts a session on a stream that an HTTP server has upgraded; [`upgrade`] checks the request and
+//!   creates the response.
+//! - [`connect`] and [`connect_over`] connect a client. Its [`Dialer`] decides which targets the server may reach.
+//! - [`join`] copies between a connection and another stream. [`Stats`] are counters for metrics. [`tune_socket`] is for TCP
+//!   connections that a server accepts.
 //!
-//! Each session is run by one future, the [`SessionDriver`], which the caller spawns:
+//! Each session is run by a future, the [`SessionDriver`], which the caller spawns:
 //!
 //! ```
 //! use remotedialer::{Session, SessionConfig, Target};
@@ -50,23 +50,23 @@
 //!
 //! # Behavior
 //!
-//! - **Dials succeed at once.** The protocol does not confirm them. A failed dial is an error of the first read, with
-//!   the client's text in [`ConnectionError::Peer`]. [`SessionConfig::response_timeout`] bounds the wait.
-//! - **No half close.** A connection ends in both directions, see [`Connection`].
-//! - **Both directions at once.** The original has one flag for pausing both directions of a connection, so that its own
-//!   Resume undoes a Pause of its peer, and a Resume of its peer its own Pause. Each Resume is answered with the state of
-//!   this side, and a Pause that may have crossed a Resume is ignored after a second, for 4 MiB.
-//! - **Bounded memory.** A reader that stops makes the peer pause; what is under way is buffered, up to
-//!   [`SessionConfig::max_connection_buffer`]. Other connections of the session go on. Messages are limited and read
-//!   without a buffer of their own; an idle session owns no buffers.
-//! - **Dead peers** are found by pings and by writes that do not proceed. A peer that violates the protocol gets a
-//!   close frame that says why.
+//! - **Dials succeed immediately.** The protocol does not confirm them. A failed dial is an error of the first read, with the
+//!   client's text in [`ConnectionError::Peer`]. [`SessionConfig::response_timeout`] limits the wait.
+//! - **No half-close.** A connection ends in both directions, see [`Connection`].
+//! - **Flow control in both directions.** The original has one flag for pausing both directions of a connection: its own Resume
+//!   clears a Pause of its peer, and a Resume of its peer clears its own Pause. So each Resume is answered with the state of this
+//!   side, and a Pause that may have crossed a Resume is ignored after a second, for 4 MiB.
+//! - **Bounded memory.** If a reader stops, the peer is paused; data in transit is buffered, up to
+//!   [`SessionConfig::max_connection_buffer`]. Other connections of the session continue. Messages have a maximum length and are
+//!   read without a separate buffer; an idle session has no buffers.
+//! - **Dead peers** are detected by pings and by writes that make no progress. A peer that violates the protocol gets a close
+//!   frame with the reason.
 //!
 //! # Source of the facts
 //!
-//! The protocol has no specification. Formats, limits and timing are those observed between the Go module's own server
-//! and client; `tests/fixtures/tunnel.json` is a recorded session. Where this crate is stricter than the original, the
-//! item's documentation says so.
+//! The protocol has no specification. Formats, limits and timing were observed between the server and client of the Go module;
+//! `tests/fixtures/tunnel.json` is a recorded session. Documentation of an item mentions where this crate is stricter than the
+//! original.
 
 mod channel;
 mod client;

@@ -1,8 +1,8 @@
 //! Tunnel messages and their encoding.
 //!
-//! A binary WebSocket message holds one tunnel message: `varint id · varint connection · varint type`, a varint
-//! deadline on Data and Connect only, and the body up to the end of the WebSocket message. The numbers and limits
-//! are those of `github.com/rancher/remotedialer` v0.6.1.
+//! A binary WebSocket message contains one tunnel message: `varint id · varint connection · varint type`, a varint deadline (only
+//! for Data and Connect), and the body up to the end of the WebSocket message. The numbers and limits are those of
+//! `github.com/rancher/remotedialer` v0.6.1.
 
 use bytes::Bytes;
 
@@ -10,25 +10,25 @@ use crate::error::ProtocolError;
 use crate::parser::MessageParser;
 use crate::varint;
 
-/// Longest header of a message in bytes: two full varints, a one-byte type and the deadline.
+/// The maximum length of a message header in bytes: two full varints, a one-byte type and the deadline.
 pub(crate) const MAX_HEADER_LEN: usize = 2 * varint::MAX_LEN + 1 + 3;
 
-/// Longest target that the original reads from a Connect message, in bytes.
+/// The maximum length of a target that the original reads from a Connect message, in bytes.
 pub const MAX_TARGET_LEN: usize = 266;
 
-/// Longest text that the original reads from an Error message, in bytes.
+/// The maximum length of a text that the original reads from an Error message, in bytes.
 pub const MAX_ERROR_LEN: usize = 100;
 
-/// Longest `client/session` that the original reads from an announcement, in bytes.
+/// The maximum length of `client/session` that the original reads from an announcement, in bytes.
 pub(crate) const MAX_CLIENT_LEN: usize = 100;
 
-/// The text of an Error message that ends a connection in order.
+/// The text of an Error message that ends a connection normally.
 pub(crate) const EOF: &str = "EOF";
 
 /// The text of an Error message for connections of a session that ends.
 pub(crate) const DISCONNECT: &str = "tunnel disconnect";
 
-/// The deadline that the original writes and receivers ignore, in milliseconds.
+/// The deadline in milliseconds, which the original sends and receivers ignore.
 const DEADLINE_MS: i64 = 15_000;
 
 /// Numbers of the message types.
@@ -48,7 +48,7 @@ pub(crate) fn has_deadline(kind: i64) -> bool {
     matches!(kind, kind::DATA | kind::CONNECT)
 }
 
-/// The network and address that a Connect message names.
+/// The network and address in a Connect message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     /// The network, such as `tcp`.
@@ -65,7 +65,7 @@ impl Target {
         Ok(Self { network: network.to_owned(), address: address.to_owned() })
     }
 
-    /// Length of the encoded target in bytes.
+    /// The length of the encoded target in bytes.
     pub(crate) fn encoded_len(&self) -> usize {
         self.network.len() + 1 + self.address.len()
     }
@@ -74,34 +74,34 @@ impl Target {
 /// One tunnel message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Counter of the sender. Receivers ignore it.
+    /// A counter of the sender. Receivers ignore it.
     pub id: i64,
     /// The connection within the session; 0 for messages about the session.
     pub connection: i64,
-    /// Type and body.
+    /// The type and body.
     pub payload: Payload,
 }
 
-/// Type and body of a [`Message`].
+/// The type and body of a [`Message`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// Bytes of the connection.
     Data(Bytes),
-    /// Asks the peer to dial.
+    /// Requests that the peer dial.
     Connect(Target),
-    /// Ends the connection in both directions. The text `EOF` ends it in order.
+    /// Ends the connection in both directions. The text `EOF` is a normal end.
     Error(Bytes),
     /// Announces a client of a peer server, as `client/session`.
     AddClient(Bytes),
     /// Withdraws the announcement of a client.
     RemoveClient(Bytes),
-    /// Asks the peer to send no more Data on the connection.
+    /// Requests that the peer stop sending Data on the connection.
     Pause,
     /// Ends a Pause.
     Resume,
-    /// The connections that the sender has. All others are dead.
+    /// The open connections of the sender. All others have ended.
     SyncConnections(Vec<i64>),
-    /// A type that is not defined, by its number. Receivers ignore it.
+    /// An undefined type, by its number. Receivers ignore it.
     Unknown(i64),
 }
 
@@ -122,10 +122,10 @@ impl Payload {
 }
 
 impl Message {
-    /// Decodes the payload of one binary WebSocket message.
+    /// Decodes the payload of a binary WebSocket message.
     ///
-    /// Bodies are cut as the original cuts them: Connect after [`MAX_TARGET_LEN`] and Error after
-    /// [`MAX_ERROR_LEN`] bytes. The deadline is ignored.
+    /// Bodies are truncated as by the original: Connect after [`MAX_TARGET_LEN`] and Error after [`MAX_ERROR_LEN`] bytes. The
+    /// deadline is ignored.
     pub fn decode(bytes: &[u8]) -> Result<Self, ProtocolError> {
         let mut parser = MessageParser::default();
         let mut data = Vec::new();
@@ -173,7 +173,7 @@ pub(crate) fn write_header(out: &mut impl Extend<u8>, id: i64, connection: i64, 
     }
 }
 
-/// The text of an Error message for users: no control characters, valid UTF-8.
+/// The text of an Error message for users: valid UTF-8 without control characters.
 pub(crate) fn clean_text(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

@@ -1,4 +1,4 @@
-//! Incremental decoding of tunnel messages, so that the body of Data needs no buffer of its own.
+//! Incremental decoding of tunnel messages, so that the body of Data needs no separate buffer.
 
 use bytes::Bytes;
 

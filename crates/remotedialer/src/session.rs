@@ -1,4 +1,4 @@
-//! Sessions: the handle and the constructors of both sides.
+//! Sessions: the handle, and the constructors of both sides.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,10 +38,10 @@ pub struct DialOptions {
 }
 
 impl Session {
-    /// The side that accepts the session and dials. `stream` is what the HTTP upgrade returned; the
-    /// [`upgrade`](crate::upgrade) module has what the upgrade needs.
+    /// Creates the side that accepts the session and dials. `stream` is the result of the HTTP upgrade; see
+    /// [`upgrade`](crate::upgrade).
     ///
-    /// Nothing happens until the driver is polled: spawn it, or await it to learn why the session ended.
+    /// The session does nothing until the driver is polled: spawn it, or await it to get the reason for the end of the session.
     pub fn server<S>(stream: S, config: SessionConfig) -> (Self, SessionDriver<S>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -50,8 +50,8 @@ impl Session {
         (Self { shared: Arc::clone(&shared) }, SessionDriver::new(stream, shared, None, Bytes::new()))
     }
 
-    /// The side that dials on behalf of the server, over a WebSocket whose handshake is done. `dialer` decides
-    /// what may be dialed. [`connect`](crate::connect) does the handshake as well.
+    /// Creates the side that dials for the server, over a WebSocket after its handshake. `dialer` decides which targets may be
+    /// dialed. [`connect`](crate::connect) also does the handshake.
     pub fn client<S, D>(stream: S, config: SessionConfig, dialer: D) -> (Self, SessionDriver<S>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -60,7 +60,7 @@ impl Session {
         Self::client_with_prefix(stream, Bytes::new(), config, dialer)
     }
 
-    /// Like [`Session::client`], with bytes that were read together with the handshake.
+    /// As [`Session::client`], with bytes that were read together with the handshake.
     pub(crate) fn client_with_prefix<S, D>(
         stream: S,
         prefix: Bytes,
@@ -76,16 +76,16 @@ impl Session {
         (Self { shared: Arc::clone(&shared) }, SessionDriver::new(stream, shared, Some(accept), prefix))
     }
 
-    /// Opens a connection: the peer is asked to dial `address` in `network`, such as `tcp` and `10.0.0.1:443`.
+    /// Opens a connection: requests that the peer dial `address` in `network`, such as `tcp` and `10.0.0.1:443`.
     ///
-    /// It returns at once and without knowing whether the target is reachable, since the protocol does not
-    /// confirm dials. Put time limits around the first response instead, such as the TLS handshake. The original
-    /// agent ends the whole session when it is asked for a network other than `tcp`.
+    /// Returns immediately, before it is known whether the target is reachable, because the protocol does not confirm dials.
+    /// Put a time limit on the first response instead, such as the TLS handshake. The original agent ends the whole session if
+    /// the network is not `tcp`.
     pub fn dial(&self, network: &str, address: &str) -> Result<Connection, DialError> {
         self.dial_with(network, address, self.dial_options())
     }
 
-    /// Like [`Session::dial`], with other timeouts.
+    /// As [`Session::dial`], with other timeouts.
     pub fn dial_with(
         &self,
         network: &str,
@@ -107,13 +107,13 @@ impl Session {
         Ok(Connection::new(Arc::clone(&self.shared), channel))
     }
 
-    /// The timeouts of dials that set none, from the session's configuration.
+    /// The default timeouts of dials, from the session's configuration.
     pub fn dial_options(&self) -> DialOptions {
         let config = &self.shared.config;
         DialOptions { response_timeout: config.response_timeout, stall_timeout: config.stall_timeout }
     }
 
-    /// Asks the driver to end the session: open connections fail with `tunnel disconnect`, then a close frame with
+    /// Requests that the driver end the session: open connections fail with `tunnel disconnect`, then a close frame with
     /// `code` and `reason` is sent. [`Session::closed`] waits for the end.
     pub fn close(&self, code: CloseCode, reason: &str) {
         let mut state = self.shared.lock();
@@ -122,40 +122,40 @@ impl Session {
         self.shared.driver.wake();
     }
 
-    /// Waits until the session has ended and returns why.
+    /// Waits until the session has ended, and returns the reason.
     pub async fn closed(&self) -> SessionError {
         let mut end = self.shared.end.subscribe();
         let reason = end.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
         reason.unwrap_or(SessionError::DriverDropped)
     }
 
-    /// Whether the session has ended or was asked to.
+    /// Whether the session has ended or is closing.
     pub fn is_closed(&self) -> bool {
         let state = self.shared.lock();
         state.ended || state.close.is_some()
     }
 
-    /// When the last frame of the peer arrived, or the start of the session if none has.
+    /// The time at which the last frame of the peer arrived; the start of the session if there was none.
     pub fn last_heard(&self) -> Instant {
         self.shared.last_heard()
     }
 
-    /// When the session started.
+    /// The time at which the session started.
     pub fn started(&self) -> Instant {
         self.shared.started
     }
 
-    /// Number of open connections.
+    /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.lock().connections.len()
     }
 
-    /// Received bytes that wait for readers.
+    /// The number of received bytes that were not read yet.
     pub fn buffered(&self) -> usize {
         self.shared.received()
     }
 
-    /// Bytes that wait to be sent, for instance because the peer has paused its connection.
+    /// The number of bytes that are queued for sending, for example because the peer has paused its connection.
     pub fn queued(&self) -> usize {
         self.shared.outgoing()
     }

@@ -20,7 +20,7 @@ use crate::websocket::Role;
 /// Control messages that may wait for the socket. Dials fail at half of it, the session at all of it.
 const MAX_CONTROL_MESSAGES: usize = 16_384;
 
-/// Capacity that the tables of an idle session may keep from a busy time.
+/// The capacity that the tables of an idle session may retain from a busy period.
 const MAX_IDLE_CAPACITY: usize = 64;
 
 /// The first ID of a connection, as in the original.
@@ -149,7 +149,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Puts a channel that has something to send into the ready list.
+    /// Adds a channel that has something to send to the ready list.
     pub(crate) fn push_ready(&self, channel: Arc<Channel>) {
         let mut state = self.lock();
         if state.ended {

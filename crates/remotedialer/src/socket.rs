@@ -1,24 +1,24 @@
-//! Settings of the TCP socket under a session.
+//! Settings of the TCP socket of a session.
 
 use std::io;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-/// Receive buffer of the kernel in bytes. It limits a session to this much for each round trip.
+/// The kernel's receive buffer in bytes. It limits a session to this amount per round trip.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 
-/// Unsent bytes that the kernel takes before a write waits.
+/// The number of unsent bytes in the kernel at which writes wait.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MAX_UNSENT: u32 = 128 * 1024;
 
-/// Limits what the kernel buffers for a session, and turns off Nagle's algorithm. Call it for each TCP connection
-/// that a server accepts; [`connect`](crate::connect) calls it for its own.
+/// Limits the kernel's buffers for a session, and turns off Nagle's algorithm. Call it for each TCP connection that a server
+/// accepts; [`connect`](crate::connect) calls it for its own.
 ///
-/// What is in the kernel's buffers when a slow reader pauses its peer still arrives and is kept in memory. Linux
-/// lets a receive buffer grow to 32 MB, which is more than
-/// [`SessionConfig::max_connection_buffer`](crate::SessionConfig::max_connection_buffer): a connection would fail
-/// although the peer obeys. Pongs and Pause messages also wait behind unsent data.
+/// When a slow reader pauses its peer, the data in the kernel's buffers still arrives and is buffered. Linux lets a receive
+/// buffer grow to 32 MB, which is more than
+/// [`SessionConfig::max_connection_buffer`](crate::SessionConfig::max_connection_buffer): a connection would fail although the
+/// peer obeys. Pongs and Pause messages also wait behind unsent data.
 pub fn tune_socket(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);

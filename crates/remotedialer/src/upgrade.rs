@@ -1,9 +1,9 @@
-//! The server's side of the HTTP upgrade, for any HTTP server.
+//! The server side of the HTTP upgrade, for any HTTP server.
 //!
 //! Agents send `GET /v3/connect/register` (the first session of a process) or `GET /v3/connect` with the token in
-//! [`TOKEN_HEADER`]. Check the token, then [`response`] has the answer; what the HTTP server's upgrade returns goes
-//! into [`Session::server`](crate::Session::server). Allow at least 64 kB of request headers: the parameters
-//! include certificates.
+//! [`TOKEN_HEADER`]. Check the token, return [`response`], and pass the result of the HTTP server's upgrade to
+//! [`Session::server`](crate::Session::server). Allow at least 64 kB of request headers, because the parameters contain
+//! certificates.
 
 use http::header::{
     CONNECTION, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -13,22 +13,22 @@ use http::{Method, Response, StatusCode};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// Header with the token that identifies the client. Its value is a secret.
+/// The header with the token that identifies the client. Its value is secret.
 pub const TOKEN_HEADER: &str = "x-api-tunnel-token";
 
-/// Header with the client's parameters, base64 of JSON. Agents of Rancher put a service account token into it.
+/// The header with the client's parameters: base64 of JSON. For agents of Rancher, it contains a service account token.
 pub const PARAMS_HEADER: &str = "x-api-tunnel-params";
 
-/// Why a request cannot be upgraded. The texts go into a response with status 400; agents log them.
+/// The reason why a request cannot be upgraded. The messages are sent in responses with status 400; agents log them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum UpgradeError {
-    /// The `Connection` header does not ask for an upgrade. The text is the original server's.
+    /// The `Connection` header does not request an upgrade. The message is that of the original server.
     #[error(
         "websocket: the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header"
     )]
     NoConnectionUpgrade,
-    /// The `Upgrade` header does not name `websocket`.
+    /// The `Upgrade` header does not contain `websocket`.
     #[error(
         "websocket: the client is not using the websocket protocol: 'websocket' token not found in 'Upgrade' header"
     )]
@@ -52,7 +52,7 @@ pub fn accept_key(key: &[u8]) -> String {
     derive_accept_key(key)
 }
 
-/// Checks a request and returns the response that accepts it: 101 without extensions and subprotocols.
+/// Checks a request, and returns the response that accepts it: 101 without extensions and subprotocols.
 ///
 /// ```
 /// use http::{HeaderMap, Method, StatusCode};
@@ -80,7 +80,7 @@ pub fn response(method: &Method, headers: &HeaderMap) -> Result<Response<()>, Up
     Ok(response)
 }
 
-/// Checks a request without answering it. Returns the value of `Sec-WebSocket-Key`.
+/// Checks a request without creating a response. Returns the value of `Sec-WebSocket-Key`.
 pub fn check<'a>(method: &Method, headers: &'a HeaderMap) -> Result<&'a HeaderValue, UpgradeError> {
     if !has_token(headers, &CONNECTION, "upgrade") {
         return Err(UpgradeError::NoConnectionUpgrade);
@@ -106,7 +106,7 @@ fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool 
     values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
-/// Whether `key` is 16 bytes in base64: 22 characters and two of padding.
+/// Whether `key` is 16 bytes in base64: 22 characters and two padding characters.
 fn is_key(key: &[u8]) -> bool {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.len() == 24 && key.ends_with(b"==") && key.iter().take(22).all(is_base64)

@@ -1,7 +1,7 @@
 //! WebSocket framing after the handshake (RFC 6455, section 5), without I/O.
 //!
-//! The session needs the bytes of a message while it arrives and no buffer between messages, so that an idle
-//! session owns next to nothing and a large message costs no memory. WebSocket crates hand out whole messages.
+//! The session needs the bytes of a message as they arrive, and no buffer between messages, so that an idle session uses almost
+//! no memory and a large message needs none. WebSocket crates return whole messages.
 
 mod decoder;
 mod encoder;
@@ -35,9 +35,9 @@ pub(crate) enum Control {
     Close { code: crate::CloseCode, reason: String },
 }
 
-/// Longest payload of a control frame in bytes.
+/// The maximum payload length of a control frame, in bytes.
 const MAX_CONTROL_LEN: usize = 125;
 
-/// Length fields that announce a 16-bit or 64-bit length behind them.
+/// Values of the length field that announce a 16-bit or 64-bit length after it.
 const LEN_IN_2_BYTES: u8 = 0x7e;
 const LEN_IN_8_BYTES: u8 = 0x7f;

@@ -1,8 +1,8 @@
-//! Limits the connections of a process, and decides which one is closed if there are too many.
+//! Limits the connections of a process, and decides which one to close if there are too many.
 //!
-//! Anyone can open a connection. Connections without an authenticated request are counted by the peer's address; above the
-//! limit, the longest idle one of the busiest address is closed. Connections of trusted proxies are not counted, because they
-//! serve many clients.
+//! Any client can open a connection. Connections without an authenticated request are counted by peer address; above the limit,
+//! the longest idle one of the address with the most connections is closed. Connections of trusted proxies are not counted,
+//! because they serve many clients.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,16 +24,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::registry::Registry;
 
-/// The number of connections that are closed at once if there are no file descriptors left.
+/// The number of connections to close if no file descriptors are left.
 const MAX_CLOSED_FOR_DESCRIPTORS: usize = 16;
 
 /// The limits of [`Connections`].
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// Connections open at once; further ones wait in the system's queue.
+    /// The maximum number of open connections; further ones wait in the system's queue.
     pub total: usize,
-    /// Of these, connections without an authenticated request. `None`: requests are not authenticated, and no connection is
-    /// closed for another one.
+    /// The maximum number of connections without an authenticated request. `None` if requests are not authenticated: no
+    /// connection is then closed in favor of another one.
     pub unauthenticated: Option<usize>,
     /// The addresses of trusted proxies.
     pub trusted: Vec<IpNet>,
@@ -52,7 +52,7 @@ pub struct Connections(Arc<Shared>);
 struct Shared {
     limits: ConnectionLimits,
     permits: Arc<Semaphore>,
-    /// The connections that never carried an authenticated request.
+    /// The connections without an authenticated request.
     registry: Mutex<Registry>,
     unauthenticated: Gauge,
     admitted: Gauge,
@@ -71,7 +71,7 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// Must be called after metrics are installed.
+    /// Creates the limits. Must be called after metrics are installed.
     pub fn new(limits: ConnectionLimits) -> Self {
         let gauge = |state| metrics::gauge!("norman_aks_connections", "state" => state);
         Self(Arc::new(Shared {
@@ -83,8 +83,8 @@ impl Connections {
         }))
     }
 
-    /// Admits a connection of `peer`; if there are too many, closes another one or waits for its end. The connection must end
-    /// when `close` is cancelled.
+    /// Admits a connection of `peer`. If there are too many, closes another one or waits until one ends. The connection must
+    /// end when `close` is cancelled.
     pub(super) async fn admit(&self, peer: IpAddr, close: CancellationToken) -> Admission {
         let shared = &self.0;
         let guarded = shared.limits.unauthenticated.is_some() && !shared.is_trusted(peer);
@@ -144,7 +144,7 @@ pub(super) fn count_closed(reason: &'static str) {
     metrics::counter!("norman_aks_connections_closed_total", "reason" => reason).increment(1);
 }
 
-/// The key by which peers are counted: an IPv4 address, or the /64 network of an IPv6 address, which one customer has.
+/// The key for counting peers: an IPv4 address, or the /64 network of an IPv6 address, which belongs to one customer.
 fn counted_address(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
@@ -155,7 +155,7 @@ fn counted_address(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// An admitted connection, for as long as it is open.
+/// An admitted connection. Dropped when the connection ends.
 pub(super) struct Admission {
     connection: Connection,
     close: CancellationToken,
@@ -183,16 +183,16 @@ impl Drop for Admission {
     }
 }
 
-/// A connection, as an extension of each of its requests.
+/// A connection, as an extension of its requests.
 #[derive(Clone)]
 pub struct Connection(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
     address: IpAddr,
-    /// In the registry; `None` for connections that are not counted there.
+    /// The ID in the registry; `None` for connections that are not counted.
     id: Option<u64>,
-    /// Also for connections that are not counted in the registry.
+    /// Set for connections that are not counted in the registry too.
     authenticated: AtomicBool,
     has_request: AtomicBool,
 }
@@ -203,19 +203,19 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// The verdict on a silent connection.
+/// The result of checking a silent connection.
 #[derive(Debug, PartialEq)]
 pub(super) enum Silence {
     /// Close it.
     TooLong,
-    /// It may stay silent.
+    /// It may remain silent.
     Allowed,
     /// Check again at this time.
     Until(Instant),
 }
 
 impl Connection {
-    /// Records an authenticated request: the connection is no longer closed for another one.
+    /// Records an authenticated request: the connection is no longer closed in favor of another one.
     pub fn mark_authenticated(&self) {
         let Inner { shared, authenticated, .. } = &*self.0;
         // A connection that is being closed is not changed.
@@ -238,7 +238,7 @@ impl Connection {
         RequestGuard(Some(self.clone()))
     }
 
-    /// Judges a silence, with a limit for connections without a request.
+    /// Checks a silent connection, with a limit for connections without a request.
     pub(super) fn silence(&self, limit: Duration) -> Silence {
         let now = Instant::now();
         if !self.0.has_request.load(Ordering::Relaxed) {
@@ -252,7 +252,7 @@ impl Connection {
         }
     }
 
-    /// Whether the connection counts as one without an authenticated request.
+    /// Whether the connection is counted as one without an authenticated request.
     fn is_counted(&self) -> bool {
         !self.0.authenticated.load(Ordering::Acquire)
     }
@@ -262,11 +262,11 @@ impl Connection {
     }
 }
 
-/// A request in progress on a connection without an authenticated one.
+/// A request in progress on a connection without an authenticated request.
 pub(super) struct RequestGuard(Option<Connection>);
 
 impl RequestGuard {
-    /// Keeps the request in progress until the body of its response has been sent.
+    /// Extends the request until the body of its response has been sent.
     pub(super) fn hold(self, response: Response<Body>) -> Response<Body> {
         if self.0.as_ref().is_some_and(Connection::is_counted) && !response.body().is_end_stream() {
             return response.map(|body| Body::new(HeldBody { body, _request: self }));
@@ -345,7 +345,7 @@ mod tests {
         for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {
             open.push(admit(&connections, peer).await);
         }
-        // The oldest one of the busiest address is busy.
+        // The oldest connection of the address with the most connections has a request in progress.
         let request = open[1].connection().begin_request();
         open.push(admit(&connections, "192.0.2.2").await);
         assert_eq!(closed(&open), [false, false, true, false, false]);
@@ -416,10 +416,13 @@ mod tests {
             (admit(&connections, "192.0.2.9").await, admit(&connections, "192.0.2.9").await);
         let trusted = admit(&connections, "10.0.0.1").await;
         for admission in [&unknown, &known, &trusted] {
-            assert_eq!(admission.connection().silence(HOUR), Silence::TooLong, "it never asked");
+            assert_eq!(admission.connection().silence(HOUR), Silence::TooLong, "it sent no request");
         }
         let request = unknown.connection().begin_request();
-        assert!(matches!(unknown.connection().silence(Duration::ZERO), Silence::Until(_)), "it is at work");
+        assert!(
+            matches!(unknown.connection().silence(Duration::ZERO), Silence::Until(_)),
+            "it has a request in progress"
+        );
         drop(request);
         assert!(matches!(unknown.connection().silence(HOUR), Silence::Until(_)));
         assert_eq!(unknown.connection().silence(Duration::ZERO), Silence::TooLong);

@@ -1,4 +1,4 @@
-//! The limit of file descriptors, and errors for lack of them.
+//! The limit of file descriptors, and errors when none are left.
 
 use std::io;
 
@@ -6,11 +6,11 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Connections have a limit of their own, so more are useless.
+/// Connections have their own limit, so more descriptors are not needed.
 const MAX_DESCRIPTORS: u64 = 65_536;
 
-/// Raises the process's soft limit of open files to the hard limit; returns the new limit. The default is 1,024 on many
-/// systems, for programs that use `select`.
+/// Raises the process's soft limit of open files to the hard limit; returns the new limit. On many systems the default is 1,024,
+/// for programs that use `select`.
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(MAX_DESCRIPTORS);
@@ -22,7 +22,7 @@ pub fn raise_descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(MAX_DESCRIPTORS)
 }
 
-/// Whether the process or the system has no file descriptors, or no memory for them, left.
+/// Whether the process or the system has run out of file descriptors, or of memory for them.
 pub(super) fn is_exhausted(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
@@ -38,7 +38,7 @@ mod tests {
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current.unwrap_or(MAX_DESCRIPTORS), raised);
         assert!(raised >= limit.maximum.unwrap_or(u64::MAX).min(MAX_DESCRIPTORS));
-        assert_eq!(raise_descriptor_limit(), raised, "again changes nothing");
+        assert_eq!(raise_descriptor_limit(), raised, "a second call changes nothing");
     }
 
     #[test]

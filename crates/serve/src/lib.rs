@@ -1,8 +1,8 @@
-//! The accept loop of the server and the sandbox: TCP or TLS, HTTP/1.1 and HTTP/2, limits for open and silent connections,
-//! and a stop that finishes running requests.
+//! The accept loop of the server and the sandbox: TCP or TLS, HTTP/1.1 and HTTP/2, limits for open and silent connections, and
+//! a shutdown that finishes running requests.
 //!
 //! The caller provides the [`axum::Router`] and the certificates, and limits the duration of requests. [`connections`] decides
-//! which connection is closed if there are too many.
+//! which connection to close if there are too many.
 
 mod connections;
 mod descriptors;
@@ -39,7 +39,7 @@ pub use self::descriptors::raise_descriptor_limit;
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The delay after connections were closed for their descriptors.
 const CLOSE_DELAY: Duration = Duration::from_millis(5);
-/// The minimum interval of warnings about failures to accept.
+/// The minimum interval of warnings about accept failures.
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// The length of the accept queue; the system may have a lower limit.
 const BACKLOG: u32 = 4_096;
@@ -56,10 +56,10 @@ pub struct Options {
     pub connections: Connections,
     /// The time limit of a TLS handshake.
     pub handshake_timeout: Duration,
-    /// The time limit for the head of a request. If connections without an authenticated request are limited, also the time
-    /// that one may be idle between two requests.
+    /// The time limit for the head of a request. If connections without an authenticated request are limited, it is also the
+    /// maximum idle time of such a connection between two requests.
     pub header_timeout: Duration,
-    /// How long running requests may continue after the stop.
+    /// The time for which running requests may continue after the stop.
     pub drain: Duration,
 }
 
@@ -79,18 +79,18 @@ impl Default for Options {
 pub struct TlsPeer {
     /// The requested host name.
     pub server_name: Option<String>,
-    /// The client certificates, its own first, for which it has the key. They are not verified.
+    /// The client's certificate chain, which starts with its own certificate. The chain is not verified.
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
-/// As an extension of a response: closes the connection (HTTP/2: the stream) instead of responding.
+/// An extension of a response that closes the connection (HTTP/2: the stream) instead of responding.
 ///
-/// To close it within a response, use a body that fails.
+/// To close it during a response, use a body that fails.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("cut on purpose")]
 pub struct Cut;
 
-/// The cryptography of TLS: aws-lc-rs.
+/// The TLS cryptography provider: aws-lc-rs.
 pub fn crypto_provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
@@ -113,12 +113,10 @@ pub fn tls(
     Ok(Arc::new(config))
 }
 
-/// Serves `app` on `listener` until `stop` is cancelled; every request carries the peer's address as
-/// [`ConnectInfo<SocketAddr>`].
+/// Serves `app` on `listener` until `stop` is cancelled. Every request has the peer's address as [`ConnectInfo<SocketAddr>`].
 ///
-/// After the stop, no connection is accepted, idle ones are closed, and running requests may finish within
-/// [`Options::drain`]. Dropping the future closes all connections at once. A failure to accept is logged and does not end the
-/// loop.
+/// After the stop, no connection is accepted, idle ones are closed, and running requests may finish within [`Options::drain`].
+/// Dropping the future closes all connections immediately. An accept failure is logged and does not end the loop.
 ///
 /// # Errors
 /// The listener has no address.
@@ -188,7 +186,7 @@ async fn accept(
         };
         if matches!(
             error.kind(),
-            // The peer closed early, which needs no delay.
+            // The peer closed the connection early, which requires no delay.
             io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionRefused
@@ -277,8 +275,8 @@ impl Listener {
             }
         });
         let mut served = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
-        // hyper's limit starts with the first bytes of HTTP/1; this one covers earlier silence, and HTTP/2 connections without
-        // requests.
+        // hyper's limit starts with the first bytes of HTTP/1. This one covers the silence before them, and HTTP/2 connections
+        // without requests.
         let mut silence = pin!(tokio::time::sleep(self.options.header_timeout));
         let (mut stopping, mut settled) = (false, false);
         loop {
@@ -335,7 +333,7 @@ mod tests {
         Served { address, stop, task }
     }
 
-    /// `/held` responds once it is released.
+    /// `/held` responds after it is released.
     #[derive(Clone, Default)]
     struct Held {
         started: Arc<Notify>,
@@ -355,7 +353,7 @@ mod tests {
             .route("/cut", get(async || -> Response { (axum::Extension(Cut), "unseen").into_response() }))
     }
 
-    /// A server with a request to `/held` in progress, and the response to it.
+    /// A server with a request to `/held` in progress, and its pending response.
     async fn with_held_request(options: Options) -> (Served, Held, JoinHandle<String>) {
         let held = Held::default();
         let served = served(app(&held), options, None).await;
@@ -370,7 +368,7 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        // A reset after the response counts as a close.
+        // A reset after the response is treated as a close.
         let _ = stream.read_to_string(&mut answer).await;
         answer
     }
@@ -424,7 +422,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(2), served.task).await.unwrap().unwrap().unwrap();
     }
 
-    /// A request on a connection that stays open.
+    /// Sends a request on a connection that remains open.
     async fn request_and_keep(stream: &mut TcpStream) {
         stream.write_all(b"GET /peer HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let mut response = Vec::new();

@@ -8,11 +8,11 @@ const MIN_DELAY: Duration = Duration::from_secs(1);
 /// The upper limit of every delay.
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// A session that lasted this long was in order: what follows is a new failure.
+/// A session that lasted this long was healthy: the next failure is a new one.
 const STABLE: Duration = Duration::from_secs(30);
 
-/// Delays that double from attempt to attempt. Each is chosen at random from the upper half of its limit, so that the
-/// agents of a server that restarts do not come back in the same second.
+/// Delays that double with each attempt. Each is chosen at random from the upper half of its limit, so that the agents of a
+/// restarting server do not reconnect in the same second.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     attempts: u32,
@@ -25,7 +25,7 @@ impl Backoff {
         limit.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// Starts again with the shortest delay, unless the session ended soon after its start.
+    /// Resets the delay, unless the session ended soon after its start.
     pub(super) fn session_lasted(&mut self, duration: Duration) {
         if duration >= STABLE {
             self.attempts = 0;

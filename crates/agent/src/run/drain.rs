@@ -1,11 +1,11 @@
-//! Waiting for the connections of a session before it is closed.
+//! Waits for the connections of a session before it is closed.
 
 use std::time::Duration;
 
 use remotedialer::Session;
 use tokio::time::{Instant, sleep};
 
-/// The interval of looking at the connections.
+/// The interval of checking the connections.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits until no connection is open, or none has carried a byte for `idle`.
@@ -22,7 +22,7 @@ pub(super) async fn drained(session: &Session, idle: Duration) {
     }
 }
 
-/// The traffic of all connections at the last look.
+/// The traffic of all connections at the last check.
 struct Traffic {
     /// The sum of all bytes so far.
     bytes: u64,
@@ -30,7 +30,7 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// The time since the last byte. Bytes that wait for a slow reader count as traffic.
+    /// The time since the last byte. Bytes that wait for a slow reader are traffic.
     fn idle_time(&mut self, bytes: u64, waiting: usize, now: Instant) -> Duration {
         if bytes != self.bytes || waiting > 0 {
             *self = Self { bytes, changed: now };

@@ -2,7 +2,7 @@
 
 use super::{API_SERVER, CA_CHECKSUM, KUBERNETES_PORT, SERVER, SERVER_FILE, TOKEN, TOKEN_FILE};
 
-/// A missing or invalid setting. The message names it and what to do; values that may contain a secret are left out.
+/// A missing or invalid setting. The message contains its name and the remedy, but no value that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -12,19 +12,19 @@ pub enum SettingsError {
          manifest, which sets both"
     )]
     NoServer,
-    /// The server's address is not a URL with `https` and a host.
+    /// The server's address is not an `https` URL with a host.
     #[error("{origin} is not the address of a server; use https://host or https://host:port")]
     InvalidServer {
-        /// Variable or file.
+        /// The variable or file.
         origin: String,
     },
-    /// The server's address begins with `http://`.
+    /// The server's address starts with `http://`.
     #[error(
         "{origin} is an http:// address, but agents connect with TLS only; set `server-url` of the server to its https:// \
          address and apply the cluster's import manifest again"
     )]
     PlainServer {
-        /// Variable or file.
+        /// The variable or file.
         origin: String,
     },
     /// The registration token is missing.
@@ -33,16 +33,16 @@ pub enum SettingsError {
          manifest, which sets the file"
     )]
     NoToken,
-    /// The registration token has characters that cannot be sent.
+    /// The registration token contains characters that cannot be sent.
     #[error("{origin} contains characters that no token has; apply the cluster's import manifest again")]
     InvalidToken {
-        /// Variable or file.
+        /// The variable or file.
         origin: String,
     },
-    /// A file of the mounted secret is not text.
+    /// A file of the mounted secret is not UTF-8.
     #[error("{0} is not UTF-8; apply the cluster's import manifest again")]
     NotText(&'static str),
-    /// The checksum is not that of SHA-256.
+    /// The checksum is not a SHA-256 checksum.
     #[error(
         "{CA_CHECKSUM} is {0:?}, which is not 64 hexadecimal digits; apply the cluster's import manifest again, or remove the \
          variable to trust the certificate authorities of the image"
@@ -54,12 +54,12 @@ pub enum SettingsError {
     /// The port of the API server is not a number.
     #[error("{KUBERNETES_PORT} is {0:?}, which is not a port; Kubernetes sets it, so do not override it")]
     InvalidPort(String),
-    /// The address that the server may ask for is not `host:port`.
+    /// The address that the server may request is not `host:port`.
     #[error(
         "{API_SERVER} is {0:?}, which is not host:port; use the API server's address, such as name.azmk8s.io:443"
     )]
     InvalidApiServer(String),
-    /// The proxy is not a URL that can be used.
+    /// The proxy is not a valid URL.
     #[error(
         "{origin} is not the address of an HTTP proxy; use http://host:port or https://host:port, with user:password@ before \
          the host if the proxy requires it"

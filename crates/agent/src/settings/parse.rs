@@ -1,4 +1,4 @@
-//! Parsing the values of settings.
+//! Parses the values of settings.
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
@@ -8,7 +8,7 @@ use url::{Host, Url};
 use super::Endpoint;
 use super::error::SettingsError;
 
-/// A value and the variable or file that it comes from.
+/// A value and its source, a variable or file.
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) origin: String,
@@ -21,7 +21,7 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// A variable without surrounding whitespace; an empty one counts as unset, since manifests set all of them.
+    /// A variable without surrounding whitespace. An empty one is unset, because manifests set all variables.
     pub(super) fn variable(&self, name: &str) -> Option<Value> {
         let text = (self.variable)(name)?;
         let text = text.trim();
@@ -32,7 +32,7 @@ impl Source<'_> {
         names.into_iter().find_map(|name| self.variable(name))
     }
 
-    /// The content of a file, or else a variable.
+    /// The content of a file, else of a variable.
     pub(super) fn file_or_variable(
         &self,
         path: &'static str,
@@ -47,7 +47,7 @@ impl Source<'_> {
     }
 }
 
-/// Host and port of the server's URL. The tunnel is only at the root, so a path is ignored, as by Rancher's agent.
+/// The host and port of the server's URL. The tunnel is only at the root, so a path is ignored, as in Rancher's agent.
 pub(super) fn server(value: &Value) -> Result<Endpoint, SettingsError> {
     let invalid = || SettingsError::InvalidServer { origin: value.origin.clone() };
     let url = Url::parse(&value.text).map_err(|_| invalid())?;
@@ -62,7 +62,7 @@ pub(super) fn server(value: &Value) -> Result<Endpoint, SettingsError> {
         Host::Ipv6(ip) => ip.to_string(),
     };
     let endpoint = Endpoint { host, port: url.port().unwrap_or(443) };
-    // What is no URI could not be requested.
+    // A server that is not a valid URI could not be requested.
     let uri: Result<Uri, _> = format!("https://{endpoint}/").parse();
     uri.map(|_| endpoint).map_err(|_| invalid())
 }
@@ -94,11 +94,11 @@ pub(super) fn api_server(text: &str) -> Result<Endpoint, SettingsError> {
     endpoint(text).ok_or_else(|| SettingsError::InvalidApiServer(text.to_owned()))
 }
 
-/// Parses `host:port` or `[ip]:port`; the host becomes lower case.
+/// Parses `host:port` or `[ip]:port`, and converts the host to lower case.
 pub(crate) fn endpoint(text: &str) -> Option<Endpoint> {
     let (host, port) = text.rsplit_once(':')?;
     let bare = without_brackets(host);
-    // An IPv6 address needs brackets, anything else must not have them.
+    // An IPv6 address requires brackets; other hosts must not have them.
     let is_valid = !bare.is_empty()
         && bare.contains(':') == (bare.len() != host.len())
         && !bare.contains(['/', '@', '[', ']'])
@@ -120,7 +120,7 @@ pub(super) fn proxy(
     let invalid = || SettingsError::InvalidProxy { origin: value.origin.clone() };
     let uri: Uri = format!("https://{server}/").parse().map_err(|_| invalid())?;
     let find = |no_proxy| Matcher::builder().https(value.text.clone()).no(no_proxy).build().intercept(&uri);
-    // The matcher ignores what it cannot parse, and then the agent would bypass the proxy.
+    // The matcher ignores a proxy that it cannot parse; the agent would then bypass the proxy.
     let proxy = find(String::new()).ok_or_else(invalid)?;
     let has_host = proxy.uri().host().is_some_and(|host| !host.is_empty());
     if !has_host || !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {

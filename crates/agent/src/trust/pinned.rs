@@ -1,4 +1,4 @@
-//! Verification by the certificates that the server publishes.
+//! Verification with the certificates that the server publishes.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 
-/// Trusts what the published authorities signed, and the published certificates themselves.
+/// Trusts certificates signed by the published authorities, and the published certificates themselves.
 ///
-/// The second part is for servers with a self-signed certificate, as `openssl req -x509` creates it: it is marked as an
-/// authority, and webpki rejects authorities as certificates of servers. Rancher's agents accept them.
+/// The second part is for servers with a self-signed certificate, as created by `openssl req -x509`: it is marked as an
+/// authority, and webpki rejects authorities as server certificates. Rancher's agents accept them.
 #[derive(Debug)]
 pub(super) struct Published {
     certificates: Vec<CertificateDer<'static>>,
@@ -44,7 +44,7 @@ impl Published {
         let verified =
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // webpki has checked the validity period by then, but not the name.
+            // webpki has already checked the validity period, but not the name.
             Err(Error::InvalidCertificate(error))
                 if is_authority_as_server(&error) && self.certificates.contains(end_entity) =>
             {
@@ -58,7 +58,7 @@ impl Published {
 
 /// Whether a certificate was rejected only because it is marked as an authority.
 pub(super) fn is_authority_as_server(error: &CertificateError) -> bool {
-    // rustls has no variant for it.
+    // rustls has no variant for this error.
     matches!(error, CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity"))
 }
 

@@ -1,4 +1,4 @@
-//! Stands for the cluster's API server: sends back what it receives.
+//! Stands in for the cluster's API server: sends back what it receives.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::support::within_limit;
 
-/// The address that servers ask for.
+/// The address that servers request.
 pub(crate) const ASKED: &str = "name.privatelink.azmk8s.io:443";
 
 pub(crate) struct ApiServer {

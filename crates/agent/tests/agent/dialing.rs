@@ -1,4 +1,4 @@
-//! What a server reaches through an agent.
+//! The targets that a server reaches through an agent.
 
 use agent::Event;
 
@@ -22,7 +22,7 @@ async fn other_targets_are_denied_and_the_session_goes_on() {
         let error = dial_error(&session, network, address).await;
         assert!(error.ends_with("connect not allowed"), "{network}/{address}: {error}");
     }
-    // Whatever the host is, the connection goes to the API server.
+    // The connection goes to the API server for every host.
     for address in [ASKED, "169.254.169.254:443"] {
         let mut connection = session.dial("tcp", address).unwrap();
         assert_eq!(echo(&mut connection).await.unwrap(), "hello", "{address}");
@@ -30,7 +30,7 @@ async fn other_targets_are_denied_and_the_session_goes_on() {
     assert_eq!((api_server.accepted(), secret.accepted()), (2, 0));
     assert!(!session.is_closed() && agent.status.is_ready());
 
-    // One event for many denials.
+    // Many denials cause only one event.
     let denied = agent.failed().await;
     assert!(matches!(&denied, Event::DialDenied { count: 1, .. }), "{denied:?}");
     assert!(denied.to_string().contains("tcp/169.254.169.254:80"), "{denied}");

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::server::{Authority, NAME, Server, URL};
 use crate::support::{Agent, network, settings, with_checksum};
 
-/// A proxy that connects to `target`, whatever it is asked for, or responds with another status.
+/// A proxy that connects every request to `target`, or responds with another status.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -41,7 +41,7 @@ impl Proxy {
         Self { address, heads }
     }
 
-    /// The heads of the requests so far.
+    /// The heads of the received requests.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }

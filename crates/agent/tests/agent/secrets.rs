@@ -1,4 +1,4 @@
-//! No token and no password of a proxy in what an agent says.
+//! No token and no proxy password appears in the output of an agent.
 
 use agent::Event;
 use remotedialer::CloseCode;
@@ -21,7 +21,7 @@ async fn texts_contain_neither_token_nor_password() {
     let mut agent = Agent::start(settings, network(vec![("proxy.test", proxy.address)]));
     let session = server.session().await;
     assert!(proxy.heads()[0].contains(BASIC), "{:?}", proxy.heads());
-    // A server, or what is in front of it, may repeat what it received.
+    // A server, or a proxy in front of it, may repeat what it received.
     server.set(|state| state.rejection = Some((401, format!("unknown token {TOKEN}"))));
     session.close(CloseCode::POLICY, &format!("token {TOKEN} was replaced"));
     let rejected = agent.wait_for(|event| matches!(event, Event::Rejected { .. }).then(|| event.to_string()));

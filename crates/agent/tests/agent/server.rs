@@ -1,4 +1,4 @@
-//! A server of agents with TLS, as Rancher's: `/v3/settings/cacerts`, `/v3/connect` and `/v3/connect/register`.
+//! A server for agents with TLS, like Rancher: `/v3/settings/cacerts`, `/v3/connect` and `/v3/connect/register`.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -41,7 +41,7 @@ impl Authority {
         Self { pem, tls: tls(leaf.der().to_vec(), &key) }
     }
 
-    /// A certificate that is its own authority, as `openssl req -x509` makes it.
+    /// A certificate that is its own authority, as created by `openssl req -x509`.
     pub(crate) fn self_signed(name: &str) -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut root = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -59,13 +59,13 @@ fn tls(certificate: Vec<u8>, key: &rcgen::KeyPair) -> Arc<ServerConfig> {
     Arc::new(builder.with_no_client_auth().with_single_cert(vec![certificate.into()], key.into()).unwrap())
 }
 
-/// What the server does, and what it received.
+/// The behavior of the server, and the received requests.
 pub(crate) struct State {
     /// The JSON of `/v3/settings/cacerts`, with its status.
     pub(crate) cacerts: (u16, String),
     /// The response to upgrade requests, instead of a session.
     pub(crate) rejection: Option<(u16, String)>,
-    /// The name for which TLS has a certificate.
+    /// The TLS configuration with the certificate.
     pub(crate) tls: Arc<ServerConfig>,
     /// All requests: path and headers.
     pub(crate) requests: Vec<(String, HeaderMap)>,
@@ -114,7 +114,7 @@ impl Server {
         });
     }
 
-    /// The checksum that an import manifest of this server has: of the value and a line break.
+    /// The checksum in an import manifest of this server: of the value and a line break.
     pub(crate) fn checksum(&self) -> String {
         let json: serde_json::Value = serde_json::from_str(&self.state.lock().unwrap().cacerts.1).unwrap();
         let value = format!("{}\n", json["value"].as_str().unwrap().trim());
@@ -126,7 +126,7 @@ impl Server {
             .collect()
     }
 
-    /// The paths that were requested so far.
+    /// The paths of the received requests.
     pub(crate) fn paths(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.iter().map(|(path, _)| path.clone()).collect()
     }

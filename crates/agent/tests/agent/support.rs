@@ -1,4 +1,4 @@
-//! A running agent, and what it needs.
+//! A running agent and its environment.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -112,7 +112,7 @@ impl Agent {
         self.wait_for(|event| event.is_failure().then(|| event.clone())).await
     }
 
-    /// Waits until the agent has stopped by itself after its signal.
+    /// Waits until the agent has stopped after its signal.
     pub(crate) async fn stopped(self) -> Vec<Event> {
         tokio::time::timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
         self.events.lock().unwrap().clone()

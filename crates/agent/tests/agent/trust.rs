@@ -1,4 +1,4 @@
-//! Which servers an agent trusts, and what it says about the others.
+//! The servers that an agent trusts, and its errors about others.
 
 use agent::Event;
 use remotedialer::CloseCode;

@@ -7,8 +7,8 @@
 //!
 //! Exit codes: 0 all targets are met (or `--no-fail`), 1 a target is missed or a benchmark failed.
 //!
-//! Four processes take part, so that each figure belongs to one of them: this one is target and caller, its children
-//! are a plain TCP proxy, the tunnel's server and its client. Needs Linux.
+//! Four processes take part, so that each figure belongs to one of them: this process is the target and the caller, its
+//! children are a plain TCP proxy, the tunnel's server and its client. Needs Linux.
 
 mod process;
 mod roles;
@@ -29,7 +29,7 @@ const MAX_PEAK_MB: f64 = 16.0;
 /// Sessions of the memory figures.
 const IDLE_SESSIONS: u64 = 1000;
 
-/// How long idle sessions are watched.
+/// The time for which idle sessions are measured.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
 /// Small requests of one round.
@@ -149,7 +149,7 @@ fn print_transfer(name: &str, figures: &Transfer, reference: f64) {
     println!("{name:<34}{:>12.2}{:>12.2}{ratio:>10.2}{:>14.1}", figures.cpu, figures.wall, figures.peak);
 }
 
-/// Reads a little, stops until nothing moves any more, and reads the rest.
+/// Reads a little, waits until no more data is in transit, and reads the rest.
 async fn stopped_reader(server: &Child, targets: &mut Targets) -> Outcome<()> {
     let rest = server.reset_peak()?;
     let mut download = traffic::Download::start(&server.address).await?;

@@ -1,4 +1,4 @@
-//! Child processes and what Linux knows about them.
+//! Child processes and their resource usage on Linux.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
@@ -6,7 +6,7 @@ use std::process::{ChildStdout, Command, Stdio};
 
 use crate::Outcome;
 
-/// A child in one of the roles. It ends with this value.
+/// A child in one of the roles. It is killed when this value is dropped.
 pub(crate) struct Child {
     process: std::process::Child,
     output: RefCell<BufReader<ChildStdout>>,
@@ -71,7 +71,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

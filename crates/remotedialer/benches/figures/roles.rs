@@ -43,7 +43,7 @@ pub(crate) async fn server(target: &str) -> Outcome<()> {
     for next in 0_usize.. {
         let (caller, _) = callers.accept().await?;
         caller.set_nodelay(true)?;
-        // A client knows of its upgrade before the session is in the list.
+        // A client may be notified of its upgrade before the session is in the list.
         let session = loop {
             let session = {
                 let open = sessions.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,13 +7,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::Outcome;
 
-/// Length of the buffers of target and callers.
+/// The length of the buffers of target and callers.
 const BUFFER_LEN: usize = 256 * 1024;
 
-/// Length of a small request and of its response.
+/// The length of a small request and of its response.
 const REQUEST_LEN: usize = 100;
 
-/// First bytes of a connection: what the target does.
+/// The first byte of a connection: the action of the target.
 const DOWNLOAD: u8 = b'd';
 const UPLOAD: u8 = b'u';
 const ECHO: u8 = b'e';
@@ -52,7 +52,7 @@ async fn serve(mut stream: TcpStream, len: u64) -> std::io::Result<()> {
     }
 }
 
-/// The repeating content of transfers. Its length is prime, so that moved blocks do not fit.
+/// The repeating content of transfers. Its length is prime, so that shifted blocks do not match.
 fn pattern() -> Vec<u8> {
     (0_u32..262_139)
         .flat_map(|index| index.wrapping_mul(2_654_435_761).to_be_bytes().into_iter().take(1))
@@ -83,14 +83,14 @@ async fn receive_pattern(stream: &mut TcpStream, mut len: u64) -> std::io::Resul
     Ok(intact)
 }
 
-/// Receives everything that the target behind `address` sends.
+/// Receives all data that the target behind `address` sends.
 pub(crate) async fn download(address: &str) -> Outcome<()> {
     let mut download = Download::start(address).await?;
     download.read(1).await?;
     download.finish().await
 }
 
-/// A download that can stop in between.
+/// A download that can be interrupted.
 pub(crate) struct Download {
     stream: TcpStream,
     pattern: Vec<u8>,
@@ -158,7 +158,7 @@ async fn request(address: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Sends small requests, each over a connection of its own. Returns their number in a second.
+/// Sends small requests, each on its own connection. Returns the number per second.
 pub(crate) async fn requests(address: &str, count: u32, at_a_time: u32) -> Outcome<f64> {
     let started = Instant::now();
     let mut callers = tokio::task::JoinSet::new();
@@ -190,7 +190,7 @@ pub(crate) async fn latency(address: &str, count: usize) -> Outcome<f64> {
     Ok(median.as_secs_f64() * 1e3)
 }
 
-/// A number for divisions. The figures are far below 2^32.
+/// Converts a number for divisions. The figures are far below 2^32.
 pub(crate) fn to_f64(value: u64) -> f64 {
     f64::from(u32::try_from(value).unwrap_or(u32::MAX))
 }

@@ -1,4 +1,4 @@
-//! Buffers of a connection in both directions.
+//! The buffers of a connection in both directions.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -9,24 +9,24 @@ use tokio::time::Instant;
 use super::End;
 use crate::websocket::FrameBuffer;
 
-/// Smallest and largest capacity of a chunk in the receive buffer, in bytes.
+/// The minimum and maximum capacity of a chunk in the receive buffer, in bytes.
 const MIN_CHUNK_LEN: usize = 256;
 const MAX_CHUNK_LEN: usize = 32 * 1024;
 
-/// Chunks that a busy connection keeps for reuse.
+/// The maximum number of chunks that a busy connection holds for reuse.
 const MAX_SPARE_CHUNKS: usize = 32;
 
 /// From the peer to the reader.
 #[derive(Debug, Default)]
 pub(super) struct Receiving {
     pub(super) chunks: VecDeque<Vec<u8>>,
-    /// Empty chunks of full capacity, while there is data in the buffer.
+    /// Empty chunks of full capacity, while the buffer contains data.
     pub(super) spare: Vec<Vec<u8>>,
     pub(super) len: usize,
     pub(super) end: Option<End>,
-    /// Whether the peer was asked to pause.
+    /// Whether a Pause was sent to the peer.
     pub(super) pause_sent: bool,
-    /// When the peer was last asked to resume.
+    /// The time of the last Resume sent to the peer.
     pub(super) resume_sent: Option<Instant>,
     /// Whether the peer has sent data.
     pub(super) heard: bool,
@@ -38,15 +38,15 @@ pub(super) struct Receiving {
 pub(super) struct Sending {
     pub(super) frames: VecDeque<FrameBuffer>,
     pub(super) len: usize,
-    /// Whether the peer asked this side to pause.
+    /// Whether the peer has paused this side.
     pub(super) paused: bool,
     pub(super) workaround: Workaround,
-    /// Since when data waits for the peer's Resume.
+    /// The time since which data has been waiting for the peer's Resume.
     pub(super) stalled_since: Option<Instant>,
     /// Whether the channel is in the session's ready list.
     pub(super) scheduled: bool,
     pub(super) closed: bool,
-    /// Text of the Error message to send after the data.
+    /// The text of the Error message to send after the data.
     pub(super) closing: Option<Bytes>,
     pub(super) first_write: Option<Instant>,
     pub(super) waker: Option<Waker>,
@@ -55,13 +55,13 @@ pub(super) struct Sending {
 /// The state of the workaround for the original, which has one flag for pausing both directions.
 #[derive(Debug, Default)]
 pub(super) struct Workaround {
-    /// When the peer asked to pause, if that may have crossed this side's Resume.
+    /// The time of the peer's Pause, if it may have crossed this side's Resume.
     pub(super) doubtful_pause: Option<Instant>,
-    /// Bytes that are sent in spite of a doubtful Pause.
+    /// The number of bytes that may still be sent despite a doubtful Pause.
     pub(super) credit: Option<usize>,
-    /// When a Resume of the peer was last answered.
+    /// The time of the last response to a Resume of the peer.
     pub(super) answered: Option<Instant>,
-    /// Whether a Resume of the peer is still to be answered.
+    /// Whether a Resume of the peer must still be answered.
     pub(super) owes_answer: bool,
 }
 
@@ -76,7 +76,7 @@ impl Receiving {
             }
         }
         while !data.is_empty() {
-            // Chunks grow with the buffer, so that those of a quiet connection are small.
+            // The chunk size grows with the buffer, so the chunks of a quiet connection are small.
             let capacity = self.len.clamp(MIN_CHUNK_LEN, MAX_CHUNK_LEN);
             let spare = if capacity == MAX_CHUNK_LEN { self.spare.pop() } else { None };
             let mut chunk = spare.unwrap_or_else(|| Vec::with_capacity(capacity));
@@ -87,7 +87,7 @@ impl Receiving {
         }
     }
 
-    /// Keeps a chunk for reuse while the buffer is in use, and frees all of them when it is empty.
+    /// Stores a chunk for reuse while the buffer is in use, and frees all of them when it is empty.
     pub(super) fn recycle(&mut self, mut chunk: Vec<u8>) {
         if self.chunks.is_empty() {
             self.spare = Vec::new();
@@ -99,19 +99,19 @@ impl Receiving {
 }
 
 impl Sending {
-    /// Marks the channel as scheduled. Returns whether it was not.
+    /// Marks the channel as scheduled. Returns false if it already was.
     pub(super) fn schedule(&mut self) -> bool {
         // A paused channel with data is scheduled by Resume.
         let blocked = self.paused && !self.frames.is_empty();
         !blocked && !std::mem::replace(&mut self.scheduled, true)
     }
 
-    /// The same, if there is something to send.
+    /// As [`Self::schedule`], if there is anything to send.
     pub(super) fn schedule_rest(&mut self) -> bool {
         (!self.frames.is_empty() || self.closing.is_some()) && self.schedule()
     }
 
-    /// Uses up the credit of a doubtful Pause; afterwards the Pause counts.
+    /// Uses the credit of a doubtful Pause. When it is used up, the Pause takes effect.
     pub(super) fn spend(&mut self, bytes: usize) {
         if let Some(credit) = self.workaround.credit {
             self.workaround.credit = credit.checked_sub(bytes);
@@ -119,7 +119,7 @@ impl Sending {
         }
     }
 
-    /// Drops the data. Returns the number of bytes.
+    /// Drops the data. Returns its number of bytes.
     pub(super) fn clear(&mut self) -> usize {
         self.frames.clear();
         std::mem::take(&mut self.len)

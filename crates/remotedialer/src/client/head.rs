@@ -1,4 +1,4 @@
-//! A stream that hides everything behind the head of an HTTP response.
+//! A stream that ends after the head of an HTTP response.
 
 use std::io;
 use std::pin::Pin;
@@ -10,13 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes that end the head.
 const END: &[u8] = b"\r\n\r\n";
 
-/// Gives its reader the head of a response and keeps what follows, which the handshake would otherwise take
-/// along: a server may send its first frame together with the response.
+/// Returns only the head of a response to its reader, and stores the bytes after it, which the handshake would otherwise
+/// consume: a server may send its first frame together with the response.
 pub(super) struct HeadStream<S> {
     inner: S,
-    /// Bytes that were read and not handed out.
+    /// Bytes that were read from the stream but not returned.
     pending: BytesMut,
-    /// Number of bytes of [`END`] that were handed out last.
+    /// The number of bytes of [`END`] at the end of the returned data.
     matched: usize,
 }
 
@@ -25,12 +25,12 @@ impl<S> HeadStream<S> {
         Self { inner, pending: BytesMut::new(), matched: 0 }
     }
 
-    /// The stream and the bytes behind the head.
+    /// The stream, and the bytes after the head.
     pub(super) fn into_parts(self) -> (S, BytesMut) {
         (self.inner, self.pending)
     }
 
-    /// Number of pending bytes that belong to the head.
+    /// The number of pending bytes that belong to the head.
     fn head_len(&mut self, limit: usize) -> usize {
         let mut len = 0;
         for &byte in self.pending.iter().take(limit) {

@@ -20,10 +20,10 @@ use crate::shared::ControlMessage;
 use crate::stats::StatsEvent;
 use crate::websocket::{Control, Event};
 
-/// Reads before the driver turns to writing.
+/// The number of reads before the driver writes.
 const READS_PER_ROUND: usize = 2;
 
-/// Answers to data of unknown connections in one second. The peer does not need them.
+/// The maximum number of responses per second to data of unknown connections. The peer does not need them.
 const MAX_NOT_FOUND_ANSWERS: u32 = 100;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         }
     }
 
-    /// Fails the connection with the largest receive buffer if the session holds too much.
+    /// Fails the connection with the largest receive buffer if the session's limit is exceeded.
     fn enforce_session_buffer(&mut self) -> Result<(), SessionError> {
         if self.shared.received() <= self.shared.config.max_session_buffer {
             return Ok(());
@@ -166,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
                 self.on_sync(ids, now);
                 Ok(())
             }
-            // Announcements concern servers that forward to each other. Unknown types may come from newer peers.
+            // Announcements are for servers that forward to each other. Unknown types may come from newer peers.
             Payload::Data(_) | Payload::AddClient(_) | Payload::RemoveClient(_) | Payload::Unknown(_) => {
                 Ok(())
             }
@@ -220,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         self.apply_flow(&channel, &outcome)
     }
 
-    /// Sends what flow control requires.
+    /// Sends the messages that flow control requires.
     pub(super) fn apply_flow(
         &mut self,
         channel: &Arc<Channel>,
@@ -233,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             Some(pause) => {
                 let kind = if pause { kind::PAUSE } else { kind::RESUME };
                 self.push_control(channel.id, kind, Bytes::new())?;
-                // The reader may have sent its Resume in the meantime, before this Pause.
+                // The reader may have sent its Resume before this Pause.
                 if pause && !channel.has_paused_peer() {
                     return self.push_control(channel.id, kind::RESUME, Bytes::new());
                 }
@@ -260,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         }
     }
 
-    /// Fails a connection on this side and tells the peer.
+    /// Fails a connection on this side and notifies the peer.
     pub(super) fn fail(&mut self, channel: &Channel, error: ConnectionError) -> Result<(), SessionError> {
         if self.shared.remove(channel.id).is_none() {
             return Ok(());
@@ -278,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         self.shared.push_control(ControlMessage { connection, kind, body })
     }
 
-    /// Lists the connections of this side for the peer.
+    /// Sends the list of this side's connections to the peer.
     pub(super) fn send_sync(&mut self) -> Result<(), SessionError> {
         let mut ids: Vec<i64> = self.shared.lock().connections.keys().copied().collect();
         ids.sort_unstable();

@@ -17,13 +17,13 @@ use crate::shared::{ControlMessage, Shared, random_id};
 use crate::stats::StatsEvent;
 use crate::websocket::{Control, FrameBuffer, Role, control_frame};
 
-/// Bytes that are collected for the socket. Control frames wait behind them.
+/// The maximum number of bytes collected for the socket. Control frames wait behind them.
 const MAX_QUEUED_LEN: usize = 128 * 1024;
 
-/// Writes before the driver turns to reading, so that a Pause of the peer is noticed soon.
+/// The number of writes before the driver reads, so that a Pause of the peer is detected soon.
 const WRITES_PER_ROUND: usize = 2;
 
-/// Frames of one write.
+/// The maximum number of frames in one write.
 const MAX_SLICES: usize = 32;
 
 /// Frames that are ready for the socket.
@@ -50,24 +50,24 @@ impl Outbound {
         }
     }
 
-    /// Keeps the answer to the newest ping. Earlier ones need no answer any more (RFC 6455, section 5.5.3).
+    /// Sets the response to the newest ping. Earlier pings need no response (RFC 6455, section 5.5.3).
     pub(super) fn set_pong(&mut self, payload: Bytes) {
         self.pong = Some(payload);
     }
 
-    /// Puts a control frame before everything that is not under way.
+    /// Inserts a control frame before all frames of which no part was written.
     pub(super) fn push_first(&mut self, role: Role, control: &Control) {
         let frame = control_frame(role, control);
         self.len += frame.as_slice().len();
         self.frames.insert(usize::from(self.front_started), frame);
     }
 
-    /// Puts a control frame behind everything.
+    /// Appends a control frame.
     pub(super) fn push_last(&mut self, role: Role, control: &Control) {
         self.push(control_frame(role, control));
     }
 
-    /// Encodes a control message behind everything.
+    /// Encodes and appends a control message.
     pub(super) fn push_message(&mut self, role: Role, message: &ControlMessage) {
         let frame = FrameBuffer::with_body(&message.body);
         self.seal_and_push(frame, role, message.connection, message.kind);
@@ -107,7 +107,7 @@ impl Outbound {
         }
     }
 
-    /// Writes the first frames with one call.
+    /// Writes the first frames with one system call.
     fn poll_write<S>(&self, stream: &mut S, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>>
     where
         S: AsyncWrite + Unpin,
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         Ok(progress)
     }
 
-    /// Collects frames: a pong first, then control messages, then one Data message of each connection in turn.
+    /// Collects frames: first a pong, then control messages, then one Data message of each connection in turn.
     fn collect(&mut self, now: Instant) {
         if !matches!(self.phase, Phase::Open) {
             return;

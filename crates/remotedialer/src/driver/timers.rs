@@ -24,7 +24,7 @@ pub(super) struct Timers {
     next_ping: Instant,
     next_sync: Option<Instant>,
     next_check: Instant,
-    /// Since when the socket takes no bytes although there are some.
+    /// The time since which the socket has accepted no bytes although there are some.
     blocked_since: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             self.check_peer(now)?;
             self.check_periodic(now)?;
         }
-        // A timer that is too early does no harm, so it stays while deadlines only move away.
+        // A timer that fires too early is harmless, so it is not changed while deadlines only move away.
         let deadline = self.next_deadline();
         if self.timers.sleep.is_elapsed() || deadline < self.timers.sleep.deadline() {
             self.timers.sleep.as_mut().reset(deadline);
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             (config.ping_interval, config.sync_interval, config.linger);
         if now >= self.timers.next_ping {
             self.timers.next_ping = now + ping_interval;
-            // A blocked socket needs no more pings in front of it.
+            // If the socket is blocked, no more pings are queued.
             if self.timers.blocked_since.is_none() {
                 self.queue_ping();
             }
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         if let Some(due) = timers.next_sync {
             deadline = deadline.min(due);
         }
-        // Without connections there is nothing to check, and an idle session sleeps longer.
+        // Without connections there is nothing to check, so an idle session sleeps longer.
         if !self.shared.lock().connections.is_empty() {
             deadline = deadline.min(timers.next_check);
         }

@@ -1,4 +1,4 @@
-//! Incremental decoder of WebSocket frames. It buffers control frames only.
+//! An incremental decoder of WebSocket frames. It buffers only control frames.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use crate::close::CloseCode;
 use crate::error::ProtocolError;
 use crate::message::clean_text;
 
-/// Longest header of a frame: two bytes, a 64-bit length and a mask.
+/// The maximum length of a frame header: two bytes, a 64-bit length and a mask.
 const MAX_HEADER_LEN: usize = 14;
 
 /// An element of the decoded input.
@@ -25,19 +25,19 @@ pub(crate) enum Event<'a> {
     Close { code: CloseCode, reason: String },
 }
 
-/// Decoder of the frames that one side receives.
+/// A decoder for the frames that one side receives.
 #[derive(Debug)]
 pub(crate) struct FrameDecoder {
     /// The side that decodes.
     role: Role,
-    /// Limit of a whole message in bytes.
+    /// The maximum length of a whole message in bytes.
     max_message_len: u64,
     header: [u8; MAX_HEADER_LEN],
     header_len: usize,
     frame: Option<Frame>,
     /// Whether a message has started and not ended.
     in_message: bool,
-    /// Payload bytes of the current message, announced frames included.
+    /// The payload bytes of the current message, including announced frames.
     message_len: u64,
     control: Vec<u8>,
 }
@@ -71,8 +71,8 @@ impl FrameDecoder {
         }
     }
 
-    /// Consumes bytes from the front of `input` up to the next event. Returns it with the rest of `input`. Without
-    /// an event, `input` is used up.
+    /// Consumes bytes from the front of `input` up to the next event. Returns the event and the rest of `input`; without an
+    /// event, all of `input` was consumed.
     pub(crate) fn next<'a>(
         &mut self,
         mut input: &'a mut [u8],

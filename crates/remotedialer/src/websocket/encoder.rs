@@ -6,10 +6,10 @@ use crate::message;
 /// Space before the body: WebSocket header (2 + 8 + 4 bytes) and tunnel header.
 const HEADROOM: usize = 14 + message::MAX_HEADER_LEN;
 
-/// Capacity that a frame starts with, so that small writes share one allocation.
+/// The initial capacity of a frame, so that small writes share one allocation.
 const MIN_BODY_CAPACITY: usize = 512;
 
-/// The body of a message with space before it, so that adding the headers moves no bytes.
+/// The body of a message with space before it, so that headers are added without moving bytes.
 #[derive(Debug)]
 pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
@@ -17,7 +17,7 @@ pub(crate) struct FrameBuffer {
 }
 
 impl FrameBuffer {
-    /// An empty body with room for `capacity` bytes.
+    /// An empty body with space for `capacity` bytes.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEADROOM + capacity.max(MIN_BODY_CAPACITY));
         bytes.resize(HEADROOM, 0);
@@ -32,7 +32,7 @@ impl FrameBuffer {
         Self { bytes, start: HEADROOM }
     }
 
-    /// Appends to the body, which may grow to `max_len` bytes. Returns how many bytes fit.
+    /// Appends to the body, up to a length of `max_len` bytes. Returns the number of appended bytes.
     pub(crate) fn append(&mut self, bytes: &[u8], max_len: usize) -> usize {
         let body_len = self.bytes.len() - HEADROOM;
         let taken = bytes.len().min(max_len.saturating_sub(body_len));
@@ -74,7 +74,7 @@ impl FrameBuffer {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
-    /// Drops `count` bytes that were written.
+    /// Drops `count` written bytes.
     pub(crate) fn advance(&mut self, count: usize) {
         self.start = (self.start + count).min(self.bytes.len());
     }

@@ -1,4 +1,4 @@
-//! Connections of one session do not wait for each other.
+//! The connections of one session do not block each other.
 
 use bytes::Bytes;
 use remotedialer::{Payload, SessionConfig};
@@ -11,7 +11,7 @@ async fn unread_connection_does_not_block_others() {
     let (server, _client) = pair(SessionConfig::server(), SessionConfig::client(), echo());
     let mut stuck = dial(&server.session);
     let writer = tokio::spawn(async move {
-        // Writes far more than all buffers hold, and never reads the echo.
+        // Writes far more than all buffers can hold, and never reads the echo.
         let _ = stuck.write_all(&vec![0; 64 << 20]).await;
         stuck
     });
@@ -69,7 +69,7 @@ async fn control_messages_and_pongs_pass_waiting_data() {
         }
         before += frame.payload.len();
     }
-    // The pipe and the frames that were collected for it.
+    // The pipe and the frames collected for it.
     assert!(before <= (64 + 128 + 64 + 33) * 1024, "{before} bytes came before the pong");
     writer.abort();
 }
@@ -103,7 +103,7 @@ async fn shutdown_keeps_the_other_direction_open() {
     connection.shutdown().await.unwrap();
     peer.receive().await;
     peer.receive().await;
-    assert_eq!(peer.ping().await, [], "Error would cut the response");
+    assert_eq!(peer.ping().await, [], "Error would truncate the response");
     assert!(connection.write_all(b"more").await.is_err());
     peer.send(data(2, "response")).await;
     peer.send(error(2, "EOF")).await;

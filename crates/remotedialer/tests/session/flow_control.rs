@@ -26,7 +26,7 @@ async fn slow_reader_pauses_and_resumes_the_peer() {
     };
     assert_eq!(paused_at, MIB + 32_768);
 
-    // What was under way when Pause was sent is kept, without a second Pause.
+    // Data in transit when Pause was sent is buffered, without a second Pause.
     for _ in 0..100 {
         peer.send(data(2, vec![5; 32_768])).await;
         sent += 32_768;
@@ -64,7 +64,7 @@ async fn paused_connection_sends_nothing_until_resume() {
     assert!(!writer.is_finished());
 
     peer.send(message(2, Payload::Resume)).await;
-    assert_eq!(peer.receive_payload().await, (2, Payload::Resume), "the original needs an answer");
+    assert_eq!(peer.receive_payload().await, (2, Payload::Resume), "the original requires a response");
     let mut received = Vec::new();
     while received.len() < expected.len() {
         let Payload::Data(bytes) = peer.receive().await.payload else { panic!("only data") };
@@ -80,7 +80,7 @@ async fn resume_is_answered_with_the_state_of_this_side() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;
-    // This side asks for a pause; the original's own Resume would clear it there.
+    // This side sends Pause; the original's own Resume would clear it there.
     while peer.ping().await.is_empty() {
         peer.send(message(2, Payload::Data(Bytes::from(vec![1; 32 * 1024])))).await;
     }
@@ -113,7 +113,7 @@ async fn pause_that_crossed_a_resume_is_ignored_for_a_while() {
         connection.write_all(&vec![2; 8 * MIB]).await.unwrap();
         connection
     });
-    // The original has forgotten this Pause and will not send Resume. At most 4 MiB are sent in spite of it.
+    // The original has forgotten this Pause and will not send Resume. At most 4 MiB are sent despite it.
     let mut received = 0;
     let mut data = async |peer: &mut Peer, len: usize| {
         while received < len {
@@ -200,7 +200,7 @@ async fn client_pauses_the_server_when_its_target_is_slow() {
 
 #[tokio::test]
 async fn reader_that_is_slower_than_its_peer_gets_every_byte() {
-    // Long enough to reuse chunks, and to make the reader yield with a chunk in its hands.
+    // Long enough to reuse chunks, and to make the reader yield while it holds a chunk.
     let (server, _client) = pair(SessionConfig::server(), SessionConfig::client(), echo());
     let (mut read, mut write) = tokio::io::split(dial(&server.session));
     let writer = tokio::spawn(async move {

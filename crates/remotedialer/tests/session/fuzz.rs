@@ -1,5 +1,4 @@
-//! Random bytes and random frame sequences: no panic, no unbounded memory, and the session ends when its stream
-//! does.
+//! Random bytes and random frame sequences: no panic, bounded memory, and the session ends when its stream ends.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -31,7 +30,7 @@ fn messages() -> impl Strategy<Value = Message> {
         .prop_map(|(id, connection, payload)| Message { id, connection, payload })
 }
 
-/// A frame of the peer: a message, or one that breaks the rules in some way.
+/// A frame of the peer: a message, or a violation of the protocol.
 fn frames() -> impl Strategy<Value = (u8, Vec<u8>)> {
     prop_oneof![
         8 => messages().prop_map(|message| (BINARY, encode(&message))),
@@ -41,7 +40,7 @@ fn frames() -> impl Strategy<Value = (u8, Vec<u8>)> {
     ]
 }
 
-/// Feeds bytes to a session of either side and waits for its end.
+/// Sends bytes to a session of either side and waits for its end.
 fn run(is_server: bool, chunks: Vec<Vec<u8>>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -112,7 +111,7 @@ proptest! {
     #[test]
     fn arbitrary_payloads_decode_or_fail(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         if let Ok(message) = Message::decode(&bytes) {
-            // Replacing invalid UTF-8 makes a target longer, so that it may be cut again.
+            // Replacing invalid UTF-8 makes a target longer, so it may be truncated again.
             let is_target = matches!(message.payload, Payload::Connect(_));
             let again = Message::decode(&encode(&message));
             prop_assert!(is_target || again == Ok(message));

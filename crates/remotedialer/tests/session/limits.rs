@@ -78,7 +78,7 @@ async fn sender_that_ignores_pause_fails_its_connection_only() {
     let kinds: Vec<_> = messages.iter().map(|message| (message.connection, &message.payload)).collect();
     let text = Bytes::from("receive buffer limit exceeded");
     assert_eq!(kinds, [(2, &Payload::Pause), (2, &Payload::Error(text))]);
-    assert_eq!(server.session.buffered(), 0, "the buffer is freed at once");
+    assert_eq!(server.session.buffered(), 0, "the buffer is freed immediately");
     let (_, result) = read_all(&mut slow).await;
     assert_eq!(ConnectionError::from_io(&result.unwrap_err()), Some(&ConnectionError::BufferLimit));
 

@@ -80,7 +80,7 @@ async fn unanswered_dial_times_out_after_the_first_write() {
     let mut connection = dial(&server.session);
     connection.write_all(b"client hello").await.unwrap();
     let answers = tokio::spawn(async move {
-        // The peer lives but says nothing about the connection.
+        // The peer is alive but does not respond on the connection.
         let mut messages = Vec::new();
         for _ in 0..3 {
             messages.push(peer.receive_payload().await);
@@ -146,7 +146,7 @@ async fn list_without_a_new_connection_does_not_end_it() {
     peer.send(message(0, Payload::SyncConnections(Vec::new()))).await;
     let (_, result) = read_all(&mut connection).await;
     assert_eq!(connection_error(result), ConnectionError::Forgotten);
-    // The end is local: the peer knows it already.
+    // The end is local, because the peer already knows it.
     assert_eq!(peer.ping().await, []);
 }
 
@@ -157,7 +157,7 @@ async fn list_ends_answered_connections_that_are_missing() {
     let _listed = dial(&server.session);
     let _also_listed = dial(&server.session);
     peer.send(data(2, "x")).await;
-    // The order of the list is not relied on.
+    // The list may be in any order.
     peer.send(message(0, Payload::SyncConnections(vec![4, 3]))).await;
     let (bytes, result) = read_all(&mut missing).await;
     assert_eq!((bytes, connection_error(result)), (b"x".to_vec(), ConnectionError::Forgotten));

@@ -236,7 +236,7 @@ async fn ten_thousand_pauses_do_no_harm() {
             }
         }
     }
-    assert!(answers < 10_000, "not each one is answered");
+    assert!(answers < 10_000, "not every message is answered");
 }
 
 #[tokio::test]

@@ -41,10 +41,10 @@ fn every_complete_message_encodes_to_the_same_bytes() {
         }
         let message = Message::decode(&bytes).unwrap();
         assert_eq!(Some(message.id), event["id"].as_i64());
-        // The recorder leaves out the connection of messages about the session.
+        // The recorder omits the connection of messages about the session.
         assert_eq!(message.connection, event["conn"].as_i64().unwrap_or(0));
         let kind = event["type"].as_str().unwrap().to_owned();
-        // Long error texts are cut by design, long data by the recorder.
+        // Long error texts are truncated by design, long data by the recorder.
         let is_cut =
             matches!(&message.payload, Payload::Error(text) if text.len() == remotedialer::MAX_ERROR_LEN);
         if event["length"] == bytes.len() && !is_cut {
@@ -79,11 +79,10 @@ fn recorded_accept_keys_are_computed() {
     assert_eq!(checked, 3);
 }
 
-/// Plays the recorded client of a chapter against a session and compares what the session sends with what the
-/// original server sent.
+/// Replays the recorded client of a chapter, and compares the messages of the session with those of the original server.
 async fn replay(chapter: &str, first_connection: i64) {
     let (server, mut peer) = server();
-    // The chapter's connection IDs continue those of the chapters before.
+    // The connection IDs of the chapter continue those of earlier chapters.
     let skipped: Vec<_> = (2..first_connection).map(|_| dial(&server.session)).collect();
     drop(skipped);
     for _ in 2..first_connection {
@@ -107,7 +106,7 @@ async fn replay(chapter: &str, first_connection: i64) {
             Payload::Data(bytes) => {
                 open.get_mut(&expected.connection).unwrap().write_all(bytes).await.unwrap();
             }
-            // The recorded server closes on its own in this chapter.
+            // In this chapter, the recorded server closes the connection itself.
             Payload::Error(text) if text == "EOF" && chapter == "server-closes" => {
                 open.remove(&expected.connection);
             }
@@ -146,7 +145,7 @@ async fn http_exchange_replays() {
     let (bytes, result) = read_all(&mut connection).await;
     result.unwrap();
     assert_eq!(bytes, b"HTTP/1.1 200 OK\r\n", "the recording keeps the first 32 bytes of the message");
-    assert_eq!(peer.ping().await.len(), 1, "one answer to the two errors");
+    assert_eq!(peer.ping().await.len(), 1, "one response to the two errors");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A peer that speaks frames by hand, so that it can also break the rules, and helpers to start sessions.
+//! A peer that writes frames directly, so that it can also violate the protocol, and functions that start sessions.
 
 use std::io;
 
@@ -12,7 +12,7 @@ pub(crate) const CLOSE: u8 = 0x88;
 pub(crate) const PING: u8 = 0x89;
 pub(crate) const PONG: u8 = 0x8a;
 
-/// Bytes that the in-memory stream between the peers holds.
+/// The capacity of the in-memory stream between the peers, in bytes.
 const PIPE_LEN: usize = 64 * 1024;
 
 /// The other side of a session.
@@ -22,7 +22,7 @@ pub(crate) struct Peer {
     masks: bool,
 }
 
-/// A frame that the peer received.
+/// A frame received by the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) first: u8,
@@ -42,7 +42,7 @@ impl Running {
     }
 }
 
-/// A server session and its client, played by the test.
+/// A server session. The test plays its client.
 pub(crate) fn server_with(config: SessionConfig) -> (Running, Peer) {
     let (near, far) = duplex(PIPE_LEN);
     let (session, driver) = Session::server(near, config);
@@ -53,14 +53,14 @@ pub(crate) fn server() -> (Running, Peer) {
     server_with(SessionConfig { client_key: "c-aaaaa".to_owned(), ..SessionConfig::server() })
 }
 
-/// A client session and its server, played by the test.
+/// A client session. The test plays its server.
 pub(crate) fn client_with(config: SessionConfig, dialer: impl Dialer) -> (Running, Peer) {
     let (near, far) = duplex(PIPE_LEN);
     let (session, driver) = Session::client(near, config, dialer);
     (Running { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks: false })
 }
 
-/// A server session and a client session that are connected.
+/// A connected pair of a server session and a client session.
 pub(crate) fn pair(server: SessionConfig, client: SessionConfig, dialer: impl Dialer) -> (Running, Running) {
     let (near, far) = duplex(PIPE_LEN);
     let (session, driver) = Session::server(near, server);
@@ -108,12 +108,12 @@ impl Peer {
         self.stream.write_all(&bytes).await.unwrap();
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
-    /// Encodes a frame as this side must.
+    /// Encodes a frame as required for this side.
     pub(crate) fn frame(&self, first: u8, payload: &[u8]) -> Vec<u8> {
         let mask_bit = if self.masks { 0x80 } else { 0 };
         let mut bytes = vec![first];
@@ -195,10 +195,10 @@ impl Peer {
         }
     }
 
-    /// Waits until everything sent before has been handled, and returns the messages that came meanwhile.
+    /// Waits until everything sent before was processed, and returns the messages received until then.
     pub(crate) async fn ping(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
-        // A pong passes waiting messages, so those of the first round come before the second pong.
+        // A pong overtakes queued messages, so those of the first round arrive before the second pong.
         for round in [b"1", b"2"] {
             self.send_frame(PING, round).await;
             loop {
@@ -220,7 +220,7 @@ pub(crate) fn encode(message: &Message) -> Vec<u8> {
     bytes
 }
 
-/// Reads to the end and returns the data with the error, if there is one.
+/// Reads to the end, and returns the data and the error, if there is one.
 pub(crate) async fn read_all(connection: &mut Connection) -> (Vec<u8>, io::Result<()>) {
     let mut bytes = Vec::new();
     let result = connection.read_to_end(&mut bytes).await;
