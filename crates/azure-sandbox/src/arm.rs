@@ -368,7 +368,7 @@ fn authorize(
     let roles = roles.get(&token.client_id).map(Vec::as_slice).unwrap_or_default();
     let action = target.route.action(&request.method);
     let is_allowed = match &target.route {
-        // Azure shows a subscription to everyone with a role somewhere in it, and an operation to whoever started it.
+        // Azure shows a subscription to everyone with a role in any part of it, and an operation to its initiator.
         Route::Subscription | Route::LongOperation { .. } | Route::OperationResult { .. } => {
             !roles.is_empty()
         }

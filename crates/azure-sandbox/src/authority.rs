@@ -188,6 +188,6 @@ mod tests {
         let older = StoredAuthority { certificate: older.self_signed(&key).unwrap().pem(), key: stored.key };
         let renewed = older.clone().renewed().unwrap();
         assert_ne!(renewed.certificate, older.certificate);
-        assert!(renewed.loopback().is_ok(), "the key still fits");
+        assert!(renewed.loopback().is_ok(), "the key still matches");
     }
 }

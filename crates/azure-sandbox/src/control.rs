@@ -67,7 +67,7 @@ impl Control {
         self.sandbox.state().faults.all().to_vec()
     }
 
-    /// Deletes all faults, and sends delayed responses at once.
+    /// Deletes all faults, and sends delayed responses immediately.
     pub fn clear_faults(&self) {
         self.sandbox.state().faults.clear();
         self.sandbox.faults_cleared.send_replace(());

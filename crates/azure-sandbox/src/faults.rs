@@ -225,6 +225,6 @@ mod tests {
         ] {
             assert_eq!(fits(json), expected, "{json}");
         }
-        assert!(serde_json::from_str::<Fault>(r#"{"opertaion":"skus"}"#).is_err(), "a misspelt key");
+        assert!(serde_json::from_str::<Fault>(r#"{"opertaion":"skus"}"#).is_err(), "a misspelled key");
     }
 }

@@ -1,6 +1,6 @@
-//! The Kubernetes APIs of the clusters that Resource Manager declares: each with a certificate authority, nodes, accounts
-//! and objects of its own. They share one TLS port of the loopback interface; the host name in the handshake selects the
-//! cluster.
+//! The Kubernetes APIs of the clusters that Resource Manager declares, each with its own certificate authority, nodes,
+//! service accounts and objects. They share one TLS port of the loopback interface; the host name in the handshake selects
+//! the cluster.
 //!
 //! Example, `PATCH …/deployments/web?fieldManager=me`: [`server`] finds the cluster, logs the request and applies its
 //! fault; [`request`] parses it; [`authn`] authenticates the caller, [`authz`] authorizes it; [`api`] calls
@@ -8,7 +8,7 @@
 //! stores it; [`controllers`] then reconcile (here, they create pods), and every [`watch`] sends its events.
 //!
 //! Nothing runs inside most pods. They are scheduled, get an address, become ready and write a log. [`runtime`] runs a
-//! program in those that have its image, and [`commands`] what Azure's run command is asked to run.
+//! program in those that have its image, and [`commands`] the commands of Azure's run command.
 
 mod admit;
 mod api;

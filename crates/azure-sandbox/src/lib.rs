@@ -1,5 +1,5 @@
-//! A simulated Azure: Microsoft Entra and Azure Resource Manager in three clouds, over TLS with a certificate authority
-//! of its own, under Azure's host names. Clients resolve those names ([`Sandbox::hosts`]) to [`Sandbox::address`] and
+//! A simulated Azure: Microsoft Entra and Azure Resource Manager in three clouds, under Azure's host names, over TLS with
+//! its own certificate authority. Clients resolve those names ([`Sandbox::hosts`]) to [`Sandbox::address`] and
 //! trust [`Sandbox::authority_pem`]; nothing else differs.
 //!
 //! It does not use the crates `azure` and `aks`: with shared types, a misspelled field would go unnoticed. The accounts
@@ -9,7 +9,7 @@
 //! take seconds instead of minutes ([`Timing`]). Their progress depends on the clock only, and changes survive a restart
 //! ([`Options::state_dir`]).
 //!
-//! The control API, JSON over plain HTTP on a loopback port of its own, is described in `docs/sandbox.md`.
+//! The control API, JSON over plain HTTP on a separate loopback port, is described in `docs/sandbox.md`.
 
 mod arm;
 mod authority;
@@ -81,7 +81,7 @@ use kube::clusters::KubeClusters;
 use state::SandboxState;
 use state_file::StateFile;
 
-/// The state of Azure; the Kubernetes APIs have a file of their own.
+/// The state of Azure; the Kubernetes APIs have a separate file.
 const AZURE_FILE: &str = "sandbox-azure.json";
 
 /// Any free port of the loopback interface.
@@ -105,7 +105,7 @@ pub struct Options {
     pub timing: Timing,
     /// The existing directory for the certificate authority and the state; `None` stores nothing.
     pub state_dir: Option<PathBuf>,
-    /// The programs that run as containers with their image; nothing runs in other containers.
+    /// The images that contain a built-in program; containers with other images run nothing.
     pub images: Vec<BuiltInImage>,
 }
 

@@ -115,7 +115,7 @@ mod tests {
         log.clear();
         let again = log.push(seen("/again"));
         log.set_status(last, 500);
-        assert_eq!(log.all()[0].status, None, "an response from before the clearing");
+        assert_eq!(log.all()[0].status, None, "a response from before the clearing");
         log.set_status(again, 200);
         assert_eq!(log.all()[0].status, Some(200));
     }

@@ -1,4 +1,4 @@
-//! Long-running operations: what they do, on what, since when, and with which result.
+//! Long-running operations: their kind, target, start and result.
 
 use std::collections::BTreeMap;
 

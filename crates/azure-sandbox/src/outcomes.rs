@@ -16,7 +16,7 @@ pub struct ScriptedOutcome {
     /// Only targets with this name, in any letter case; for pools and subnets, the name of the pool or subnet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Number of matching operations that end as usual first.
+    /// The number of matching operations that end normally first.
     pub skip: u32,
     /// Number of matching operations after those; unlimited if unset.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ impl Rule for ScriptedOutcome {
 }
 
 impl Script<ScriptedOutcome> {
-    /// Gives an operation that starts its scripted outcome, if one matches.
+    /// Sets the scripted outcome of an operation that starts, if one matches.
     pub(crate) fn apply(&mut self, operation: &mut LongOperation) {
         if let Some(scripted) = self.next_match(operation) {
             let error = OperationError { code: scripted.code, message: scripted.message };

@@ -41,7 +41,7 @@ pub struct Container {
     pub connect: Connect,
     /// Adds a line to its log.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Sets whether it is ready; it is not at its start.
+    /// Sets whether it is ready; it is not ready at its start.
     pub ready: Arc<dyn Fn(bool) + Send + Sync>,
     /// Cancelled when the container has to stop. A program that has not returned 5 s later is aborted.
     pub stop: CancellationToken,

@@ -33,13 +33,13 @@ pub enum Operation {
     VirtualNetworks,
     /// `GET …/Microsoft.ContainerService/managedClusters`
     ManagedClusters,
-    /// `…/Microsoft.ContainerService/managedClusters/{name}`, whatever the method
+    /// `…/Microsoft.ContainerService/managedClusters/{name}`, any method
     ManagedCluster,
     /// Anything inside a cluster
     Kubernetes,
     /// `GET …/managedClusters/{name}/agentPools`
     AgentPools,
-    /// `…/managedClusters/{name}/agentPools/{pool}`, whatever the method
+    /// `…/managedClusters/{name}/agentPools/{pool}`, any method
     AgentPool,
     /// `POST …/managedClusters/{name}/listClusterAdminCredential` and `…/accessProfiles/clusterAdmin/listCredential`
     AdminCredential,
@@ -61,17 +61,17 @@ pub enum Operation {
     PolicyDefinition,
     /// `GET …/resourceGroups`
     ResourceGroups,
-    /// `…/resourceGroups/{group}`, whatever the method
+    /// `…/resourceGroups/{group}`, any method
     ResourceGroup,
-    /// `…/Microsoft.Network/virtualNetworks/{name}`, whatever the method
+    /// `…/Microsoft.Network/virtualNetworks/{name}`, any method
     VirtualNetwork,
     /// `GET …/virtualNetworks/{name}/subnets`
     Subnets,
-    /// `…/virtualNetworks/{name}/subnets/{subnet}`, whatever the method
+    /// `…/virtualNetworks/{name}/subnets/{subnet}`, any method
     Subnet,
     /// `GET …/Microsoft.OperationalInsights/workspaces`
     Workspaces,
-    /// `…/Microsoft.OperationalInsights/workspaces/{name}`, whatever the method
+    /// `…/Microsoft.OperationalInsights/workspaces/{name}`, any method
     Workspace,
     /// `GET …/providers/{namespace}`
     Provider,
@@ -250,6 +250,6 @@ mod tests {
         let response = serde_json::from_str::<Page>(page).unwrap().to_response(None);
         assert_eq!(response.status, 400);
         assert_eq!(response.headers["content-type"], "text/plain");
-        assert!(serde_json::from_str::<Page>(r#"{"body": 1, "stauts": 4}"#).is_err(), "a misspelt key");
+        assert!(serde_json::from_str::<Page>(r#"{"body": 1, "stauts": 4}"#).is_err(), "a misspelled key");
     }
 }

@@ -81,7 +81,7 @@ impl Role {
 }
 
 impl RoleAssignment {
-    /// Whether it holds in the resource group, or in the subscription if there is none.
+    /// Whether the role applies in the resource group, or in the subscription if there is none.
     pub(crate) fn holds_in(&self, group: Option<&str>) -> bool {
         self.resource_group
             .as_deref()

@@ -160,7 +160,7 @@ fn slow(body: Bytes, all: Duration) -> Body {
     }))
 }
 
-/// A body that ends with a cut of the connection.
+/// A body that ends with an aborted connection.
 fn broken(first: Bytes) -> Body {
     Body::from_stream(stream::unfold(Some(first), |first| async move {
         if let Some(piece) = first {

@@ -355,7 +355,7 @@ mod tests {
         assert!((1_000..1_200).contains(&machines.len()), "{}", machines.len());
         let names: std::collections::HashSet<_> =
             machines.iter().map(|sku| sku["name"].as_str().unwrap()).collect();
-        assert_eq!(names.len(), machines.len(), "no size twice");
+        assert_eq!(names.len(), machines.len(), "no duplicate sizes");
         assert!(names.contains("Standard_E96-48ads_v5"), "constrained sizes");
         for wanted in EVERYDAY {
             let sku = machines.iter().find(|sku| sku["size"] == wanted).unwrap();
@@ -365,7 +365,7 @@ mod tests {
         let sorted = |sku: &&&serde_json::Value| {
             sku["locationInfo"][0]["zones"].as_array().unwrap().is_sorted_by_key(serde_json::Value::to_string)
         };
-        assert!(machines.iter().filter(|sku| !sorted(sku)).count() > 200, "zones come in odd order");
+        assert!(machines.iter().filter(|sku| !sorted(sku)).count() > 200, "zones are not sorted");
         for kind in ["Location", "Zone"] {
             let restricted = machines
                 .iter()

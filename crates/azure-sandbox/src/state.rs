@@ -103,7 +103,7 @@ pub(crate) struct Tokens {
     order: VecDeque<String>,
 }
 
-/// A subscription and what is in it.
+/// A subscription and its resources.
 pub(crate) struct Subscription {
     pub(crate) id: String,
     pub(crate) display_name: String,
@@ -251,7 +251,7 @@ impl SandboxState {
         }
     }
 
-    /// The VM sizes of a region; `None` if there is no such physical region.
+    /// The VM sizes of a region; `None` if no such physical region exists.
     pub(crate) fn skus(&self, cloud: Cloud, region: &str) -> Option<Arc<Listing>> {
         let region = self.catalog.region(cloud, region)?;
         let mut listings = self.skus.lock().unwrap_or_else(PoisonError::into_inner);

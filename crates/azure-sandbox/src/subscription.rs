@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::json;
 use crate::operation::{FinalStatus, LongOperation};
 
-/// Number of long-running operations that stay visible; Azure forgets them too.
+/// The number of long-running operations that remain visible; Azure deletes them too.
 const MAX_OPERATIONS: usize = 200;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -163,7 +163,7 @@ impl SubscriptionState {
         }
     }
 
-    /// Ends the running operations that another one replaces.
+    /// Ends the running operations that another operation replaces.
     pub(crate) fn preempt(&mut self, now_ms: i64, is_replaced: impl Fn(&LongOperation) -> bool) {
         for operation in self
             .operations

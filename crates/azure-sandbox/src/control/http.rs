@@ -177,7 +177,7 @@ fn is_loopback(headers: &HeaderMap) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Durations that the body does not contain stay unchanged.
+/// Durations that the body does not contain are unchanged.
 async fn set_timing(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
     let changes: serde_json::Value = parse_json(&body)?;
     let mut timing = serde_json::to_value(control.timing()).unwrap_or_default();

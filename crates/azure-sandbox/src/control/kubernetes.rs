@@ -32,7 +32,7 @@ pub struct PodNetwork {
 }
 
 impl Control {
-    /// Creates or updates the Kubernetes API of a cluster that Resource Manager does not know.
+    /// Creates or updates the Kubernetes API of a cluster that does not exist in Resource Manager.
     pub fn declare_kubernetes(&self, cluster: Declared) {
         self.sandbox.kube.declare(cluster);
     }
@@ -104,8 +104,8 @@ impl Control {
         self.sandbox.kube.runtime().is_enabled()
     }
 
-    /// Stops the programs in pods, or starts them again. Meanwhile, their pods stay, but are not ready, so that programs
-    /// outside of the sandbox can take their place.
+    /// Stops the programs in pods, or starts them again. While they are stopped, their pods exist but are not ready, so that
+    /// programs outside of the sandbox can replace them.
     pub fn enable_agents(&self, enabled: bool) {
         self.sandbox.kube.runtime().set_enabled(enabled);
     }
@@ -115,8 +115,8 @@ impl Control {
         self.sandbox.kube.runtime().unpullable()
     }
 
-    /// Sets the images that new pods cannot pull: repositories without a registry, with a tag for only that tag; `*` for
-    /// every image. Pods that wait for an image start once it is no longer among them.
+    /// Sets the images that new pods cannot pull: repositories without a registry; with a tag, only that tag; `*` for
+    /// every image. Pods that wait for an image start once it is removed from the list.
     pub fn set_unpullable_images(&self, images: Vec<String>) {
         self.sandbox.kube.runtime().set_unpullable(images);
         self.sandbox.kube.signals().changed.notify_one();

@@ -27,7 +27,7 @@ const CLIENT_DAYS: u32 = 365 * 2;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// What is stored between two starts. All of it but the certificates is secret.
+/// The stored state. All of it except the certificates is secret.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StoredAuthority {
@@ -182,8 +182,8 @@ mod tests {
         stored.renew_client(host, CLIENT_DAYS / 6).unwrap();
         let again = restored(&stored);
         assert_ne!(again.stored.client_certificate, stored.client_certificate);
-        assert_eq!(again.stored.certificate, stored.certificate, "the authority stays");
-        assert!(again.is_administrator(&before), "older certificates are good until they end");
+        assert_eq!(again.stored.certificate, stored.certificate, "the authority is unchanged");
+        assert!(again.is_administrator(&before), "older certificates are valid until they expire");
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         let chain = |stored: &StoredAuthority| vec![read(&stored.client_certificate).unwrap()];
         let authority = Authority::new(ours.clone(), host).unwrap();
         assert!(authority.is_administrator(&chain(&ours)));
-        assert!(!authority.is_administrator(&chain(&theirs)), "an authority of the same name");
+        assert!(!authority.is_administrator(&chain(&theirs)), "an authority with the same name");
         assert!(!authority.is_administrator(&[read(&ours.certificate).unwrap()]), "the authority itself");
         assert!(!authority.is_administrator(&[]));
         let again =

@@ -31,7 +31,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Signals {
     /// Counts changes that have to be stored.
     pub(crate) changes: watch::Sender<u64>,
-    /// How many of them are stored.
+    /// The number of changes that are stored.
     pub(crate) saved: watch::Sender<u64>,
     /// Notified when the controllers may have work.
     pub(crate) changed: Notify,

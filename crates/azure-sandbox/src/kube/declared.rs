@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Declared {
     /// The host name of the API, which identifies the cluster; the private one of a private cluster.
     pub fqdn: String,
-    /// The name of the managed cluster; empty if Resource Manager does not know it.
+    /// The name of the managed cluster; empty if it does not exist in Resource Manager.
     pub name: String,
     /// The version of the control plane, such as `1.32.7`.
     pub kubernetes_version: String,

@@ -81,7 +81,7 @@ pub(crate) fn delete(
     Ok(left.unwrap_or_else(|| gone(resource, &object)))
 }
 
-/// Starts the deletion of an object; `None` if it is deleted at once.
+/// Starts the deletion of an object; `None` if it is deleted immediately.
 pub(crate) fn end(
     state: &mut State,
     resource: &'static Resource,

@@ -1,5 +1,5 @@
-//! The deployment controller: runs as many pods as each deployment wants, and replaces the pods of older templates within
-//! the bounds of its strategy.
+//! The deployment controller: runs the number of pods that each deployment requests, and replaces the pods of older templates
+//! within the bounds of its strategy.
 //!
 //! Unlike in Kubernetes, pods belong to their deployment directly, without replica sets between them.
 
@@ -128,7 +128,7 @@ impl Rollout {
             } else {
                 ("ReplicaSetUpdated", "is progressing")
             };
-            // Clients know these words of Kubernetes.
+            // Kubernetes' messages, which clients match.
             let name = format!("{}-{}", text(&deployment, "/metadata/name"), self.template_hash);
             let message = format!("ReplicaSet {name:?} {verb}.");
             condition(&mut deployment, "Progressing", true, (reason, &message), now);
@@ -186,7 +186,7 @@ mod tests {
                 "spec": {"containers": [{"name": "web", "image": image}]}}}})
     }
 
-    /// One step of time; the images of the pods that are not being deleted, and how many of them are ready.
+    /// Advances the time; returns the images of the pods that are not being deleted, and the number of ready pods.
     fn step(state: &mut State, ms: i64) -> (Vec<String>, usize) {
         let now = now(ms);
         pods::advance(state, &|_| Image::Ordinary, &now);

@@ -1,5 +1,5 @@
 //! The part of kubectl that commands of Azure's run command use: `apply`, `delete` and `get`, joined by `&&`. Each request
-//! takes the way of one from outside: it is logged, authorized and admitted.
+//! is processed like one from outside: it is logged, authorized and admitted.
 
 mod apply;
 mod args;
@@ -185,7 +185,7 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
         assert_eq!(
             container["env"],
             json!([{"name": "A", "value": "1"}]),
-            "what the manifest omits is removed"
+            "fields omitted by the manifest are removed"
         );
         assert!(state.get(&NETWORK_POLICIES, "cattle-system", "agent").is_some());
     }

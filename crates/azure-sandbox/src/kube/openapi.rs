@@ -1,4 +1,4 @@
-//! OpenAPI documents, as far as kubectl reads them for `apply` and `explain`.
+//! The parts of OpenAPI documents that kubectl reads for `apply` and `explain`.
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};

@@ -1,5 +1,5 @@
 //! The patch formats. Server-side apply is a merge here: field owners are not recorded, so there are no conflicts, and fields
-//! that a manifest no longer contains stay.
+//! that a manifest no longer contains remain.
 
 mod json_patch;
 mod merge;

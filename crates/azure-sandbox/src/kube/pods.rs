@@ -255,7 +255,7 @@ pub(crate) fn condition(
     }
 }
 
-/// The pods of an owner that count: neither ending nor completed.
+/// The active pods of an owner: neither being deleted nor completed.
 pub(crate) fn owned_by(state: &State, owner: &Value) -> Vec<std::sync::Arc<Value>> {
     let (namespace, uid) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/uid"));
     state

@@ -1,5 +1,5 @@
-//! Kubernetes' protobuf, which kubectl sends for objects of its own, for example in `kubectl create`. It is converted to JSON;
-//! responses are always JSON.
+//! Kubernetes' protobuf, which kubectl sends for objects that it creates itself, for example in `kubectl create`. It is
+//! converted to JSON; responses are always JSON.
 //!
 //! The names of the fields are in `data/kubernetes-fields.txt`, from the tags of Kubernetes' Go types.
 

@@ -183,7 +183,7 @@ pub(crate) static ALL: [&Resource; 17] = [
     &ROLES,
 ];
 
-/// A part of an object with a path of its own.
+/// A subresource.
 #[derive(Debug)]
 pub(crate) struct Subresource {
     pub(crate) name: &'static str,

@@ -246,8 +246,8 @@ mod tests {
         assert!(write(None, &pods));
         let mut aggregated = pods.clone();
         aggregated["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
-        assert!(!write(None, &aggregated), "it may gather anything");
-        assert!(!write(Some(&aggregated), &pods), "what it gathered would stay");
+        assert!(!write(None, &aggregated), "it may aggregate anything");
+        assert!(!write(Some(&aggregated), &pods), "aggregated rules would remain");
         // A stronger role cannot be changed, not even labelled for an aggregation.
         let strong = role(roles);
         let mut labelled = strong.clone();

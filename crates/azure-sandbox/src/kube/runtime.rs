@@ -1,5 +1,5 @@
 //! The containers that run a program: their images, logs and network. [`supervisor`] starts and stops them, [`container`]
-//! reads what a specification gives them.
+//! reads their part of the specification.
 
 mod container;
 pub(super) mod network;
@@ -32,7 +32,7 @@ pub(crate) struct ContainerKey {
 /// The behavior of containers with an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Image {
-    /// Nothing runs; the container is ready at once.
+    /// No program runs; the container is ready immediately.
     Ordinary,
     /// A program runs and determines whether it is ready.
     BuiltIn,

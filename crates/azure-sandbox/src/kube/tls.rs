@@ -42,7 +42,7 @@ impl ResolvesServerCert for ByName {
     }
 }
 
-/// Accepts every client certificate. As in Kubernetes, an unknown one does not fail the handshake, and authenticates nobody.
+/// Accepts every client certificate. As in Kubernetes, an unknown one does not fail the handshake and authenticates no user.
 #[derive(Debug)]
 struct Anybody(WebPkiSupportedAlgorithms);
 

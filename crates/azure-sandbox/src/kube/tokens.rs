@@ -95,11 +95,11 @@ mod tests {
         state.put(&SECRETS, secret(&token));
         let found = user(&authority, &state, &token).unwrap();
         assert_eq!((&*found.name, &*found.uid), ("system:serviceaccount:n:a", "1"));
-        assert!(user(&self::authority(), &state, &token).is_none(), "another cluster's");
+        assert!(user(&self::authority(), &state, &token).is_none(), "another cluster's token");
         let mut other = owner.clone();
         other["metadata"]["uid"] = "2".into();
         state.put(&SERVICE_ACCOUNTS, other);
-        assert!(user(&authority, &state, &token).is_none(), "another account of that name");
+        assert!(user(&authority, &state, &token).is_none(), "another account with this name");
         state.remove(&SERVICE_ACCOUNTS, "n", "a");
         assert!(user(&authority, &state, &token).is_none());
     }

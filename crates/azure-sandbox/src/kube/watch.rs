@@ -178,7 +178,7 @@ impl Watch {
     }
 }
 
-/// The event that a change is for a filter.
+/// The event for a change, as seen through a filter.
 fn watch_event(filter: &Filter, change: &Change) -> Option<(&'static str, Arc<Value>)> {
     let in_namespace = filter.namespace.as_deref().is_none_or(|namespace| change.key.namespace == namespace);
     if !in_namespace || !change.key.is_of(filter.resource) {

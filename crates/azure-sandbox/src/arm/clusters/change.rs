@@ -244,7 +244,10 @@ mod tests {
         assert_eq!(to("1.32.7", "1.33.3"), Ok(Some("1.33.3".to_owned())));
         assert_eq!(to("1.32.7", "1.33"), Ok(Some("1.33.6".to_owned())));
         assert!(to("1.32.7", "1.34.1").unwrap_err().contains("Available upgrades: [1.32.10"));
-        assert!(to("1.32.7", "1.32.1").unwrap_err().contains("OperationNotAllowed"), "no way back");
+        assert!(
+            to("1.32.7", "1.32.1").unwrap_err().contains("OperationNotAllowed"),
+            "downgrades are rejected"
+        );
         assert!(to("1.32.7", "1.99").unwrap_err().contains("K8sVersionNotSupported"));
         assert!(initial_version(offers, "1.99", false).is_err());
         assert!(

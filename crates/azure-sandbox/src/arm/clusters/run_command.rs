@@ -11,7 +11,7 @@ use crate::operation::{FinalStatus, LongOperation, OperationKind, Target, format
 use crate::response::SandboxResponse;
 use crate::run_command::{Command, Request};
 
-/// Starts a command; its result has a URL of its own.
+/// Starts a command; its result has a separate URL.
 pub(super) fn start(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let request: Request =
         serde_json::from_value(call.object()?).map_err(|error| invalid(&error.to_string()))?;

@@ -46,7 +46,7 @@ impl Session<'_> {
         }
     }
 
-    /// Creates the object, or patches what differs from the manifest and what the last manifest had in addition.
+    /// Creates the object, or patches the differences from the manifest and removes fields that only the last manifest had.
     fn apply_here(&self, item: &Item, args: &Args) -> Result<&'static str, String> {
         let manager = encode(args.field_manager.as_deref().unwrap_or("kubectl-client-side-apply"));
         let url = path(item.resource, &item.namespace, &item.name);

@@ -2,7 +2,7 @@
 
 use super::Failure;
 
-/// Flags with a value that have no effect: a command waits for nothing.
+/// Flags with a value that have no effect: no command waits.
 const IGNORED: [&str; 4] = ["--timeout", "--grace-period", "--request-timeout", "--cascade"];
 
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -86,7 +86,7 @@ impl ServerError {
         Self { code, reason: reason.to_owned(), message: message.to_owned() }
     }
 
-    /// The error in kubectl's form; `context` says what it was doing.
+    /// The error in kubectl's format; `context` names the failed action.
     pub(super) fn print(&self, context: &str) -> String {
         format!("Error from server ({}): {context}{}", self.reason, self.message)
     }

@@ -18,7 +18,7 @@ pub(super) struct Item {
 }
 
 impl Session<'_> {
-    /// The objects in the files of the arguments, in order. Objects of unknown types are errors of their own.
+    /// The objects in the files of the arguments, in order. Objects of unknown types are separate errors.
     pub(super) fn items(&self, args: &Args) -> Result<Vec<Result<Item, String>>, Failure> {
         if args.files.is_empty() {
             return Err(Failure::error("must specify one of -f and -k"));

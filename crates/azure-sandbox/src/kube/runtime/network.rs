@@ -172,7 +172,7 @@ impl PodNetwork {
     }
 }
 
-/// Addresses that give credentials to whoever asks on a machine of a cloud.
+/// Addresses of metadata services, which return credentials on cloud machines.
 fn is_forbidden(address: IpAddr) -> bool {
     let address = address.to_canonical();
     match address {
@@ -181,7 +181,7 @@ fn is_forbidden(address: IpAddr) -> bool {
     }
 }
 
-/// Two ends of a connection over the loopback interface.
+/// The two ends of a connection over the loopback interface.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let near = TcpStream::connect(listener.local_addr()?).await?;

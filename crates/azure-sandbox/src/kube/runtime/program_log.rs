@@ -1,4 +1,4 @@
-//! The log of a container that runs a program: what the program printed.
+//! The log of a container that runs a program: the program's output.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ pub(crate) struct ProgramLog {
 
 #[derive(Debug, Default)]
 struct Lines {
-    /// The number of the oldest line that is kept. The first line of the program has the number 0.
+    /// The number of the oldest line in the log. The first line of the program has the number 0.
     first_number: i64,
     /// Each line with its time, in milliseconds since 1970.
     entries: VecDeque<(i64, String)>,
@@ -52,7 +52,7 @@ impl ProgramLog {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// The numbers of the lines that are kept and are not older than `since_ms`.
+    /// The numbers of the lines in the log that are not older than `since_ms`.
     pub(crate) fn numbers_since(&self, since_ms: Option<i64>) -> std::ops::Range<i64> {
         let lines = self.lines();
         let count = |lines: usize| i64::try_from(lines).unwrap_or(i64::MAX);

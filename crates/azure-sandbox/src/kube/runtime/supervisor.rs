@@ -24,11 +24,11 @@ use crate::program::{Container, Program};
 /// The delay before the first restart; it doubles with each one.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// After this time without a restart, the backoff starts anew.
+/// The time without a restart after which the backoff is reset.
 const STABLE: Duration = Duration::from_mins(1);
 /// The time between the request to stop and the abort of a program.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long the stop of the sandbox waits for programs.
+/// The time that the stopping sandbox waits for programs.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// A supervised container.
@@ -135,7 +135,7 @@ impl Supervisor {
                     self.update(|status, _| {
                         containers::set_waiting(status, "CreateContainerConfigError", &message);
                     });
-                    // What is missing may be created by any change.
+                    // Any change may create the missing objects.
                     let changed = revision.wait_for(|revision| *revision > seen);
                     drop(self.stop.run_until_cancelled(changed).await);
                     continue;
@@ -210,7 +210,7 @@ impl Supervisor {
                 }
             }
         }
-        // What the program left behind can no longer change its pod or use its network.
+        // Tasks that the program left can no longer change its pod or use its network.
         stop.cancel();
         if self.stop.is_cancelled() {
             // It may have ended first.
