@@ -1,7 +1,7 @@
-//! Provisioning when things go wrong, on SQLite and on PostgreSQL: what is sent to Azure, what people are told meanwhile,
-//! and how it ends. Time is moved by hand; the only waits are for requests that are held on purpose.
+//! Provisioning with faults, on SQLite and on PostgreSQL: the requests to Azure, the status for users, and the result. The clock
+//! is advanced manually; the tests only wait for requests that are delayed on purpose.
 
-/// Runs each of the functions on both databases.
+/// Defines a test on each database for each of the functions.
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
         mod sqlite {
@@ -45,7 +45,7 @@ use serde_json::{Value, json};
 use crate::support::app::{TestApp, TestAppBuilder};
 use crate::support::databases::{self, TestDb};
 
-/// What Azure says when it throttles, in our tests.
+/// Azure's message for throttling in these tests.
 const THROTTLED: &str = "The request is being throttled: too many requests of this subscription";
 
 /// A kind of database.
@@ -56,25 +56,25 @@ enum Base {
 }
 
 impl Base {
-    /// A new, empty one.
+    /// A new, empty database.
     async fn db(self) -> TestDb {
         match self {
             Self::Sqlite => databases::sqlite().await,
-            Self::Postgres => databases::postgres().await.expect("there is a server"),
+            Self::Postgres => databases::postgres().await.expect("a PostgreSQL server"),
         }
     }
 }
 
-/// A server with one cluster object, and its Azure.
+/// A server with one cluster object and its Azure.
 struct Stage {
     app: TestApp,
     db: TestDb,
     credential: String,
-    /// The address of the cluster object.
+    /// The path of the cluster object.
     path: String,
 }
 
-/// A small cluster in a resource group that is not there yet.
+/// A small cluster in a resource group that does not exist yet.
 fn small(name: &str, credential: &str) -> Value {
     json!({"name": name, "aksConfig": {
         "azureCredentialSecret": credential, "clusterName": name, "resourceGroup": format!("group-of-{name}"),
@@ -84,22 +84,22 @@ fn small(name: &str, credential: &str) -> Value {
     }})
 }
 
-/// Another pool, for the end of the list.
+/// Another pool, to append to the list.
 fn pool(name: &str, count: u32) -> Value {
     json!({"name": name, "count": count, "maxPods": 110, "mode": "User", "osDiskSizeGB": 128, "osDiskType": "Managed",
         "osType": "Linux", "vmSize": "Standard_DS2_v2"})
 }
 
 impl Stage {
-    /// The object of [`small`] is there, and nobody has worked on it.
+    /// Creates the object of [`small`] without running a step.
     async fn set(base: Base) -> Self {
         Self::set_with(base, TestApp::with(), |_| ()).await
     }
 
-    /// The same with a change to the body of the object.
+    /// As [`Self::set`], with a change to the body of the object.
     async fn set_with(base: Base, builder: TestAppBuilder, change: impl FnOnce(&mut Value)) -> Self {
         let db = base.db().await;
-        // These tests are about the worker: nothing is rejected before it sees it.
+        // These tests are about the worker, so the review must not reject the body.
         let app = builder.advise().on(&db).start().await;
         let credential = app.stored_credential(&app.admin).await;
         let mut body = small("one", &credential);
@@ -109,7 +109,7 @@ impl Stage {
         Self { app, db, credential, path }
     }
 
-    /// The cluster is active.
+    /// Creates an active cluster.
     async fn active(base: Base) -> Self {
         let scene = Self::set(base).await;
         scene.becomes_active().await;
@@ -117,12 +117,12 @@ impl Stage {
         scene
     }
 
-    /// The cluster object as it is shown, in which nothing secret may be.
+    /// The cluster object as returned to users; it must not contain a secret.
     async fn seen(&self) -> Value {
         seen(&self.app, &self.path).await
     }
 
-    /// State, `transitioning` and `transitioningMessage`.
+    /// `state`, `transitioning` and `transitioningMessage`.
     async fn told(&self) -> (String, String, String) {
         told(&self.seen().await)
     }
@@ -131,7 +131,7 @@ impl Stage {
         self.app.pass(Duration::from_secs(seconds)).await;
     }
 
-    /// Lets time pass until the cluster object is as is asked for, at most half an hour.
+    /// Advances time until the cluster object meets the condition, at most half an hour.
     async fn until(&self, what: &str, good: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..900 {
             let cluster = self.seen().await;
@@ -147,7 +147,7 @@ impl Stage {
         self.until("active", |cluster| cluster["state"] == "active").await
     }
 
-    /// Lets time pass until the cluster object is no more.
+    /// Advances time until the cluster object is deleted.
     async fn is_gone(&self) {
         for _ in 0..900 {
             if self.app.get(&self.path).send().await.status == 404 {
@@ -158,7 +158,7 @@ impl Stage {
         panic!("still there: {:#}\n{:#?}", self.seen().await, self.sent());
     }
 
-    /// Changes the cluster object.
+    /// Updates the cluster object.
     async fn put(&self, config: Value) -> Value {
         let answer = self.app.put(&self.path).json(&json!({"name": "one", "aksConfig": config})).send().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -170,18 +170,18 @@ impl Stage {
         assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("removing")));
     }
 
-    /// What was sent to change something in Azure, whatever became of it.
+    /// All write requests to Azure, regardless of their result.
     fn sent(&self) -> Vec<String> {
         sent(&self.app).iter().map(short).collect()
     }
 
-    /// What Azure took of it.
+    /// The write requests that Azure accepted.
     fn taken(&self) -> Vec<String> {
         let good = |seen: &&RecordedRequest| seen.status.is_some_and(|status| (200..300).contains(&status));
         sent(&self.app).iter().filter(good).map(short).collect()
     }
 
-    /// How often something was asked.
+    /// The number of requests of an operation.
     fn asked(&self, operation: Operation, method: &str) -> usize {
         let requests = self.app.control.requests();
         requests.iter().filter(|seen| seen.operation == operation && seen.method == method).count()
@@ -191,7 +191,7 @@ impl Stage {
         self.app.control.add_fault(fault(operation, method, effect));
     }
 
-    /// The same, once.
+    /// As [`Self::fault`], once.
     fn fault_once(&self, operation: Operation, method: &str, effect: Effect) {
         self.app.control.add_fault(Fault { times: Some(1), ..fault(operation, method, effect) });
     }
@@ -206,7 +206,7 @@ fn fault(operation: Operation, method: &str, effect: Effect) -> Fault {
     }
 }
 
-/// A refusal with a code and words.
+/// An error response with a code and a message.
 fn refusal(status: u16, code: &str, message: &str) -> Effect {
     Effect::Status(Refusal {
         status: Some(status),
@@ -216,7 +216,7 @@ fn refusal(status: u16, code: &str, message: &str) -> Effect {
     })
 }
 
-/// Keeps a new cluster object; its address.
+/// Creates a cluster object; returns its path.
 async fn made(app: &TestApp, body: &Value) -> String {
     let answer = app.post("/v3/clusters").json(body).send().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -239,7 +239,7 @@ fn told(cluster: &Value) -> (String, String, String) {
     (text("state"), text("transitioning"), text("transitioningMessage"))
 }
 
-/// What was sent to change something in Azure; a kubeconfig is asked for with a POST, and changes nothing.
+/// The write requests to Azure, without requests for kubeconfigs, which use POST but change nothing.
 fn sent(app: &TestApp) -> Vec<RecordedRequest> {
     let mut sent = app.control.writes();
     sent.retain(|seen| ![Operation::AdminCredential, Operation::UserCredential].contains(&seen.operation));
@@ -260,7 +260,7 @@ fn short(seen: &RecordedRequest) -> String {
     format!("{} {what}", seen.method)
 }
 
-/// Waits until a request of that kind is at Azure; it is held there on purpose.
+/// Waits until Azure has received this request, which is delayed on purpose.
 async fn held(app: &TestApp, operation: Operation, method: &str) {
     let is_held = |seen: &RecordedRequest| {
         seen.operation == operation && seen.method == method && seen.status.is_none()
@@ -271,10 +271,10 @@ async fn held(app: &TestApp, operation: Operation, method: &str) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("no {method} of {operation:?} came: {:#?}", app.control.requests());
+    panic!("no {method} of {operation:?} was received: {:#?}", app.control.requests());
 }
 
-/// A client of the server's Azure, for what somebody else does there.
+/// A client of the server's Azure, for changes by others.
 fn azure(app: &TestApp) -> reqwest::Client {
     let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
     let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
@@ -282,7 +282,7 @@ fn azure(app: &TestApp) -> reqwest::Client {
     hosts.fold(builder, |builder, host| builder.resolve(host, app.sandbox.address())).build().unwrap()
 }
 
-/// A token of the ready account.
+/// A token of the account `ready`.
 async fn log_in(app: &TestApp, azure: &reqwest::Client) -> String {
     let seed = &app.seed;
     let form = [

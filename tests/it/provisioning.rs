@@ -1,5 +1,5 @@
-//! What the worker does to clusters in Azure, request by request, and what is shown of it meanwhile. The clock is moved by
-//! hand, and somebody else works in the same subscription as a person in the portal would.
+//! The worker's requests to Azure, one by one, and the status shown in between. The clock is advanced manually, and another user
+//! makes changes in the same subscription, as in Azure's portal.
 
 mod access;
 mod converge;
@@ -23,37 +23,37 @@ use tokio_util::sync::CancellationToken;
 use crate::support::app::{Answer, TestApp};
 
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
-/// The group of almost every cluster here.
+/// The resource group of almost all clusters in these tests.
 const GROUP: &str = "rancher";
-/// Marks the requests of the person in the portal.
+/// Marks the requests of the user in the portal.
 const PORTAL: &str = "portal";
 
-/// A server, and somebody in Azure's portal.
+/// A server, and a user in Azure's portal.
 pub(crate) struct Case {
     pub(crate) app: TestApp,
-    /// The id of the stored credential.
+    /// The ID of the stored credential.
     pub(crate) credential: String,
     pub(crate) account: Account,
     client: reqwest::Client,
 }
 
-/// One request that was to change something in Azure.
+/// A write request to Azure.
 #[derive(Debug)]
 pub(crate) struct Write {
-    /// The method and the names in the address: `PUT rancher/one/system`.
+    /// The method and the names in the path: `PUT rancher/one/system`.
     pub(crate) line: String,
     pub(crate) body: Value,
 }
 
-/// What is shown of a cluster at one moment.
+/// The status of a cluster at one point in time.
 #[derive(Clone, Debug, PartialEq)]
 struct Frame {
     state: String,
     transitioning: String,
     message: String,
-    /// The step that is not behind and not ahead, or the last one.
+    /// The current step, or the last one.
     step: String,
-    /// `Provisioned=Unknown Ready=True`, without those that are set once at the beginning.
+    /// `Provisioned=Unknown Ready=True`, without conditions that are set once at the start.
     conditions: String,
 }
 
@@ -96,7 +96,7 @@ impl Case {
         })
     }
 
-    /// The same, with additional or changed keys of `aksConfig`.
+    /// As [`Self::small`], with additional or changed keys of `aksConfig`.
     pub(crate) fn with(&self, more: Value) -> Value {
         let mut body = self.small();
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -113,7 +113,7 @@ impl Case {
         json!({"name": name, "aksConfig": config})
     }
 
-    /// Creates the object in spite of errors of the review; returns its ID.
+    /// Creates the object despite errors of the review; returns its ID.
     pub(crate) async fn post_advised(&self, body: &Value) -> String {
         let mut body = body.clone();
         body["annotations"] = json!({"norman-aks.io/review": "advise"});
@@ -223,7 +223,7 @@ impl Case {
         self.writes()
     }
 
-    /// Changes the description, which needs no step.
+    /// Changes the description, which requires no step.
     pub(crate) async fn describe(&self, id: &str) {
         let body = json!({"name": self.get(id).await["name"], "description": "other words"});
         let answer = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
@@ -231,7 +231,7 @@ impl Case {
         self.app.settle().await;
     }
 
-    /// Changes a key that Azure does not have, so that the worker compares everything.
+    /// Changes a key that does not exist in Azure, so that the worker compares everything.
     pub(crate) async fn compare(&self, id: &str) {
         for nowhere in [json!("https://management.azure.com/"), Value::Null] {
             let answer = self.put(id, json!({"baseUrl": nowhere})).await;
@@ -245,13 +245,13 @@ impl Case {
         assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("removing")));
     }
 
-    /// Runs all steps that are due.
+    /// Runs all due steps.
     pub(crate) async fn work(&self) {
         let stop = CancellationToken::new();
         while self.app.app.worker.run_due(&stop).await.unwrap() > 0 {}
     }
 
-    /// Lets refresh intervals pass.
+    /// Advances the clock by several refresh intervals.
     pub(crate) async fn advance_refreshes(&self, times: u32) {
         for _ in 0..times {
             self.app.clock.advance(Duration::from_secs(301));
@@ -259,13 +259,13 @@ impl Case {
         }
     }
 
-    /// Expects no writes in several hours, nor after a comparison of everything.
+    /// Expects no writes for several hours, and none after a full comparison.
     pub(crate) async fn expect_no_writes(&self, id: &str) {
         self.app.control.clear_requests();
         self.advance_refreshes(50).await;
         let looked =
             self.app.control.requests().iter().filter(|seen| seen.path.contains("managedClusters/")).count();
-        assert!(looked >= 50, "looked {looked} times");
+        assert!(looked >= 50, "read {looked} times");
         self.expect_active(id).await;
         self.describe(id).await;
         self.compare(id).await;
@@ -273,7 +273,7 @@ impl Case {
         assert_eq!(lines(&self.writes()), Vec::<String>::new());
     }
 
-    /// The distinct states that are shown from now on.
+    /// The distinct frames of the next `seconds`.
     async fn record_frames(&self, id: &str, seconds: u64) -> Vec<Frame> {
         let mut frames: Vec<Frame> = Vec::new();
         for _ in 0..seconds {
@@ -312,7 +312,7 @@ impl Case {
         pools.into_iter().find(|pool| pool["name"] == name)
     }
 
-    /// Changes something in Azure, completed at once.
+    /// Makes a change in Azure that completes immediately.
     pub(crate) async fn change_in_azure(&self, method: Method, path: &str, body: Option<&Value>) {
         let usual = self.app.control.timing();
         self.app.control.set_timing(Timing { scale: 0.0, ..usual.clone() }).unwrap();
@@ -340,7 +340,7 @@ impl Case {
         self.change_in_azure(Method::PUT, &format!("{}/agentPools/{pool}", cluster(name)), Some(&body)).await;
     }
 
-    /// Another client's request; the path starts below the subscription.
+    /// A request of another client; the path starts after the subscription.
     pub(crate) async fn azure(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let lower = path.to_ascii_lowercase();
         let version = if lower.contains("containerservice") {
@@ -368,7 +368,7 @@ impl Case {
     }
 
     pub(crate) async fn log_in(&self) -> String {
-        // Whoever may do everything in the subscription.
+        // An account with all permissions in the subscription.
         let accounts = self.app.control.accounts();
         let same = |known: &&Account| {
             known.subscription_id == self.account.subscription_id
@@ -447,7 +447,7 @@ pub(crate) fn lines(writes: &[Write]) -> Vec<String> {
     writes.iter().map(|write| write.line.clone()).collect()
 }
 
-/// A shown `aksConfig` without the values that Azure gave keys which the user left to it in `said`.
+/// A returned `aksConfig` without Azure's values for keys that are unset in `said`.
 pub(crate) fn users_own(shown: &Value, said: &Value) -> Value {
     let mut own = shown.clone();
     for key in ["dnsServiceIp", "loadBalancerSku", "nodeResourceGroup", "podCidr", "serviceCidr"] {
@@ -460,12 +460,12 @@ pub(crate) fn users_own(shown: &Value, said: &Value) -> Value {
     own
 }
 
-/// The address of a cluster of the group.
+/// The path of a cluster in the group.
 pub(crate) fn cluster(name: &str) -> String {
     format!("/resourceGroups/{GROUP}/providers/{AKS}/{name}")
 }
 
-/// A pool of one node.
+/// A pool with one node.
 pub(crate) fn pool(name: &str, mode: &str) -> Value {
     json!({
         "name": name, "count": 1, "maxPods": 110, "vmSize": "Standard_DS2_v2", "osDiskSizeGB": 128, "osDiskType": "Managed",
@@ -473,14 +473,14 @@ pub(crate) fn pool(name: &str, mode: &str) -> Value {
     })
 }
 
-/// The same, with more or other keys.
+/// As [`pool`], with additional or changed keys.
 pub(crate) fn pool_with(name: &str, mode: &str, other: Value) -> Value {
     let mut pool = pool(name, mode);
     pool.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
     pool
 }
 
-/// A cluster that somebody makes in Azure.
+/// The body of a cluster that is created in Azure.
 pub(crate) fn made_in_azure(dns_prefix: &str, tags: Value) -> Value {
     json!({
         "location": "eastus",

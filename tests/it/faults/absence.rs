@@ -1,5 +1,5 @@
-//! Only Azure's 404 about the cluster means that it is not there. Everything else stops the step: nothing is made, nothing
-//! is removed, and the object stays.
+//! Only Azure's 404 about the cluster means that it does not exist. Any other response stops the step: nothing is created or
+//! deleted, and the object remains.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ on_both!(
     absent_cluster_is_shown_and_not_recreated,
 );
 
-/// What may come instead of the cluster.
+/// The responses instead of the cluster.
 fn answers() -> Vec<(Effect, &'static str)> {
     let bare = |status, body: &str| {
         Effect::Status(Refusal { status: Some(status), body: Some(body.to_owned()), ..Refusal::default() })
@@ -37,7 +37,7 @@ fn answers() -> Vec<(Effect, &'static str)> {
             "SubscriptionNotFound",
         ),
         (refusal(404, "InvalidResourceType", "The type could not be found."), "InvalidResourceType"),
-        // Somebody on the way answers, not Azure.
+        // A proxy responds instead of Azure.
         (bare(404, "<html>not found</html>"), "404"),
         (bare(404, ""), "404"),
         (bare(410, "{}"), "410"),
@@ -54,7 +54,7 @@ async fn unreadable_cluster_is_never_created(base: Base) {
         scene.app.control.clear_faults();
         scene.app.control.clear_requests();
         scene.fault(Operation::ManagedCluster, "GET", effect.clone());
-        // A cluster that is not there is answered with a refusal, and half of that is a refusal, too.
+        // The response for a missing cluster is an error, and so is half of it.
         let words = if words.is_empty() { "404" } else { words };
         let failing = |cluster: &Value| {
             cluster["transitioning"] == "error"
@@ -71,7 +71,7 @@ async fn unreadable_cluster_is_never_created(base: Base) {
 }
 
 impl Stage {
-    /// How often the cluster was looked at.
+    /// The number of reads of the cluster.
     fn looked(&self) -> usize {
         self.asked(Operation::ManagedCluster, "GET")
     }
@@ -93,7 +93,7 @@ async fn unreadable_cluster_is_never_changed_or_forgotten(base: Base) {
         scene.becomes_active().await;
         assert_eq!(scene.sent(), ["PATCH cluster"], "{context}");
     }
-    // A refresh that fails is told in a condition, and changes nothing.
+    // A failed refresh is shown in a condition, and changes nothing.
     scene.app.control.clear_requests();
     scene.fault(Operation::ManagedCluster, "GET", answers()[0].0.clone());
     scene.pass(700).await;
@@ -118,7 +118,7 @@ async fn unreadable_cluster_is_never_changed_or_forgotten(base: Base) {
         if scene.told().await.0 != "removing" {
             scene.delete().await;
         }
-        scene.until("a look", |_| scene.looked() > 0).await;
+        scene.until("a read", |_| scene.looked() > 0).await;
         let (state, transitioning, message) = scene.told().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "error"), "{effect:?}: {message}");
         assert_eq!(scene.sent(), Vec::<String>::new(), "{effect:?}");
@@ -132,9 +132,9 @@ async fn running_creation_is_not_repeated_if_unreadable(base: Base) {
     let scene = Stage::set(base).await;
     scene.app.control.set_timing(Timing { create_cluster: 3_000_000, ..Timing::default() }).unwrap();
     scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
-    // From now on only the cluster itself can tell how it is.
+    // From now on, only the cluster itself shows its state.
     scene.fault_once(Operation::LongOperation, "GET", refusal(404, "NotFound", "It was forgotten."));
-    scene.until("a look at the cluster", |cluster| super::told(cluster).2.contains("is Creating")).await;
+    scene.until("a read of the cluster", |cluster| super::told(cluster).2.contains("is Creating")).await;
     for (effect, _) in answers() {
         scene.app.control.clear_faults();
         scene.fault(Operation::ManagedCluster, "GET", effect.clone());

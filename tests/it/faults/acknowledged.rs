@@ -1,5 +1,5 @@
-//! The real executable, killed ten times while eight clients write: every change that was acknowledged is there
-//! afterwards, and has its audit record.
+//! The real executable, killed ten times while eight clients write. Every acknowledged change is stored afterwards, and has its
+//! audit record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::support::program::{Reply, Server, command, printed};
 
 const KILLS: usize = 10;
 const WRITERS: usize = 8;
-/// Acknowledged changes before each kill.
+/// The number of acknowledged changes before each kill.
 const CHANGES_PER_KILL: usize = 48;
 /// Longer than a round takes on a machine that is busy with other tests.
 const ROUND_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// The settings of the server; its folder.
+/// The settings and the directory of the server.
 struct Installation {
     folder: TempDir,
     database: Option<databases::TestDb>,
@@ -64,7 +64,7 @@ impl Installation {
         Server::spawn(&mut command(self.path(), &arguments))
     }
 
-    /// A value of the file for scripts.
+    /// A value from the file for scripts.
     fn known(&self, key: &str) -> String {
         let text = std::fs::read(self.path().join("data/sandbox.json")).unwrap();
         serde_json::from_slice::<Value>(&text).unwrap()[key].as_str().unwrap().to_owned()
@@ -78,27 +78,27 @@ impl Installation {
     }
 }
 
-/// What a client knows of an object that it made.
+/// A client's knowledge of an object that it created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Known {
-    /// There, with this description.
+    /// It exists, with this description.
     Described(String),
-    /// Removed.
+    /// It was deleted.
     Removed,
-    /// A change was not answered.
+    /// A change got no response.
     Uncertain,
 }
 
-/// What a client was told.
+/// The responses to a client.
 #[derive(Default)]
 struct Log {
-    /// The requests that were acknowledged.
+    /// The IDs of the acknowledged requests.
     requests: Vec<String>,
-    /// By address.
+    /// The objects by path.
     objects: BTreeMap<String, Known>,
 }
 
-/// A client that writes until the server is gone.
+/// A client that writes until the server is killed.
 struct Writer {
     http: reqwest::Client,
     url: String,
@@ -111,7 +111,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Sends a change; `None` when the server was killed before it answered.
+    /// Sends a change; `None` if the server was killed before it responded.
     async fn send(&mut self, method: Method, path: &str, body: Option<&Value>) -> Option<Reply> {
         let mut request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -126,7 +126,7 @@ impl Writer {
         Some(reply)
     }
 
-    /// Sends a change of an object that is known.
+    /// Sends a change of a known object.
     async fn change(&mut self, method: Method, path: &str, body: Option<&Value>, then: Known) -> Option<()> {
         self.log.objects.insert(path.to_owned(), Known::Uncertain);
         self.send(method, path, body).await?;
@@ -142,7 +142,7 @@ impl Writer {
         Some(path)
     }
 
-    /// A credential is made, changed, and every other time removed; a token and a setting beside it.
+    /// Creates and updates credentials, deletes every other one, and writes a token and a setting in between.
     async fn write(&mut self, name: &str) -> Option<()> {
         for number in 0.. {
             let description = format!("{name} {number}");
@@ -172,7 +172,7 @@ impl Writer {
     }
 }
 
-/// Lets the clients write until enough was acknowledged, and kills the server; what the clients were told.
+/// Lets the clients write until enough changes are acknowledged, and kills the server; returns the clients' logs.
 async fn round(installation: &Installation, number: usize) -> Vec<Log> {
     let server = installation.start();
     let (token, credential) = (installation.known("token_key"), installation.known("credential_id"));
@@ -235,7 +235,7 @@ async fn kills_lose_no_acknowledged_change(base: Base) {
     assert_eq!(lost, 0, "of {} acknowledged changes", requests.len());
     assert!(requests.len() >= KILLS * CHANGES_PER_KILL);
 
-    // Nor is there an object whose making has no record, whoever was told of it.
+    // No object exists without a record of its creation, whether or not it was acknowledged.
     let made: BTreeSet<&str> = done
         .iter()
         .filter(|record| record["action"] == "create")

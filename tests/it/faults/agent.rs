@@ -1,4 +1,4 @@
-//! The deployment of the cluster agent: by the Kubernetes API, by Azure's run command, or by an owner.
+//! The deployment of the cluster agent: through the Kubernetes API, with Azure's run command, or by an owner.
 
 use azure_sandbox::{Effect, Fault, Operation, RecordedRequest};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Base, Stage, refusal, told};
 use crate::support::app::TestApp;
 
-/// The requests that remove the agent from a cluster.
+/// The requests that delete the agent from a cluster.
 const REMOVAL: [&str; 4] = [
     "DELETE secrets/cattle-credentials",
     "DELETE networkpolicies/norman-aks-agent",
@@ -49,7 +49,7 @@ async fn configure(scene: &Stage) {
     set(scene, "agent-image", "registry.example.org/norman-aks:1").await;
 }
 
-/// A server that knows its URL and the image of agents, and one cluster.
+/// A server with its URL and the agent image configured, and one cluster.
 async fn stage(base: Base, change: impl FnOnce(&mut Value)) -> Stage {
     let scene = Stage::set_with(base, TestApp::with(), change).await;
     configure(&scene).await;
@@ -60,7 +60,7 @@ async fn private(base: Base) -> Stage {
     stage(base, |body| body["aksConfig"]["privateCluster"] = json!(true)).await
 }
 
-/// An import with an agent, although its API can be reached.
+/// An import with an agent, although its API is reachable.
 async fn import(base: Base) -> Stage {
     import_with(base, json!({"norman-aks.io/agent": "always"})).await
 }
@@ -83,7 +83,7 @@ fn host(scene: &Stage) -> String {
     all.iter().find(|known| known.fqdn.starts_with("one-")).expect("the cluster").fqdn.clone()
 }
 
-/// Makes all clusters unreachable; their certificates change, so that open connections are of no use.
+/// Makes all clusters unreachable. Their certificates change too, so that open connections cannot be used.
 fn disconnect(scene: &Stage) {
     for cluster in scene.app.control.kubernetes() {
         assert!(scene.app.control.make_reachable(&cluster.fqdn, false));
@@ -91,7 +91,7 @@ fn disconnect(scene: &Stage) {
     }
 }
 
-/// `PATCH deployments/cattle-cluster-agent` and so on, for the changes inside the cluster to the objects of the agent.
+/// The changes to the agent's objects in the cluster, such as `PATCH deployments/cattle-cluster-agent`.
 fn changes(scene: &Stage) -> Vec<String> {
     let requests = scene.app.control.kubernetes_requests().into_iter();
     // The sandbox's kubectl encodes hyphens.
@@ -165,7 +165,7 @@ async fn private_cluster_gets_its_agent_by_run_command(base: Base) {
     // It is not applied again while nothing changes.
     scene.pass(1_200).await;
     assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
-    // Unless the cluster stays out of reach.
+    // It is applied again if the cluster remains unreachable.
     scene.pass(900).await;
     assert_eq!(scene.asked(Operation::RunCommand, "POST"), 2);
     scene.app.control.make_reachable(&host(&scene), true);
@@ -175,7 +175,7 @@ async fn private_cluster_gets_its_agent_by_run_command(base: Base) {
 async fn running_command_is_polled_in_later_steps(base: Base) {
     let scene = private(base).await;
     message(&scene, "Azure's run command is applying its manifest").await;
-    // Polling that fails changes nothing about the command.
+    // A failed poll has no effect on the command.
     scene.fault(Operation::CommandResult, "GET", refusal(500, "InternalServerError", "Wait."));
     scene.pass(60).await;
     message(&scene, "Azure's run command is applying its manifest").await;
@@ -208,7 +208,7 @@ async fn denied_run_command_names_both_rights(base: Base) {
 
 async fn failed_command_is_tried_again(base: Base) {
     let scene = private(base).await;
-    // The command itself succeeds in Azure; kubectl does not.
+    // The command itself succeeds in Azure, but kubectl fails.
     let denied = refusal(403, "Forbidden", "no");
     scene
         .until("its API", |_| scene.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one-")))
@@ -223,7 +223,7 @@ async fn failed_command_is_tried_again(base: Base) {
     assert!(!words.contains(&secret(&scene).await), "{words}");
     scene.pass(600).await;
     let attempts = scene.asked(Operation::RunCommand, "POST");
-    assert!((4..=6).contains(&attempts), "at growing intervals: {attempts}");
+    assert!((4..=6).contains(&attempts), "at increasing intervals: {attempts}");
     scene.app.control.clear_kubernetes_faults();
     message(&scene, "its manifest was applied by Azure's run command").await;
 }
@@ -269,7 +269,7 @@ async fn changed_manifest_replaces_the_agent(base: Base) {
     scene.pass(600).await;
     assert_eq!(changes(&scene), APPLIED);
     scene.app.control.clear_kubernetes_requests();
-    // Another URL needs another secret; the old one is deleted once no pod uses it any more.
+    // Another URL requires another secret; the old one is deleted when no pod uses it.
     set(&scene, "server-url", "https://other.example.org").await;
     scene.pass(600).await;
     assert_eq!(changes(&scene), APPLIED);
@@ -287,7 +287,7 @@ async fn deleted_token_replaces_the_agent_at_once(base: Base) {
     let path = format!("/v3/clusterregistrationtokens/{id}:default-token");
     let deleted = scene.app.delete(&path).send().await;
     assert!(deleted.status.is_success(), "{}", deleted.text());
-    // Much less than the interval of refreshes.
+    // Much shorter than the refresh interval.
     scene.pass(30).await;
     assert_eq!(changes(&scene), APPLIED);
 }
@@ -312,7 +312,7 @@ async fn deploy_foreign_agent(scene: &Stage, labels: Value) {
     assert_eq!(made.status, 201, "{}", made.text());
 }
 
-/// kubectl goes on with the next object after one that is rejected.
+/// kubectl continues with the next object after one is rejected.
 async fn owners_manifest_changes_no_agent_of_another_server(base: Base) {
     let scene = stage(base, |_| ()).await;
     scene.becomes_active().await;
@@ -367,7 +367,7 @@ async fn agent_of_another_server_is_left_alone(base: Base) {
                 condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
             message.contains("was deployed by another server")
         };
-        scene.until("the refusal", failed).await;
+        scene.until("the error", failed).await;
         assert_eq!((scene.told().await.0.as_str(), changes(&scene)), ("active", Vec::new()));
     }
 }
@@ -386,7 +386,7 @@ async fn run_command_leaves_the_agent_of_another_server_alone(base: Base) {
         let message = condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
         message.contains("was deployed by another server")
     };
-    let cluster = scene.until("the refusal", is_foreign).await;
+    let cluster = scene.until("the error", is_foreign).await;
     let words = condition(&cluster, "AgentDeployed")["message"].as_str().unwrap().to_owned();
     assert!(words.contains("annotation norman-aks.io/agent of the cluster to never"), "{words}");
     scene.pass(7_200).await;

@@ -1,5 +1,5 @@
-//! The claim of a cluster object on its AKS cluster, which counts once Azure has answered with the object's credential:
-//! whoever comes first, whichever server works on it, and beside servers that claimed without asking.
+//! The claim of a cluster object on its AKS cluster. It is valid after Azure has responded to the object's credential: for the
+//! first object, for any server that processes it, and together with servers that claimed without a request.
 
 use azure_sandbox::{Effect, Fault, Login, Outcome, Page, Refusal};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ on_both!(
 
 const TAKEN: &str = "cluster already exists for AKS cluster [one] in region [eastus]";
 
-/// The credentials of ann and bob, each valid, and what they are stored under.
+/// The stored, valid credentials of ann and bob, with their IDs.
 struct Stage {
     app: TestApp,
     ann: String,
@@ -41,7 +41,7 @@ impl Stage {
         Self { app, ann, bob, of_ann, of_bob, db }
     }
 
-    /// Resource Manager answers 503 from now on.
+    /// Makes Resource Manager respond with 503.
     fn azure_goes_away(&self) {
         let effect = Effect::Status(Refusal { status: Some(503), ..Refusal::default() });
         let host = Some("management.azure.com".to_owned());
@@ -57,7 +57,7 @@ impl Stage {
         self.app.post("/v3/clusters").token(token).json(&small("one", credential)).send().await
     }
 
-    /// Bob's object, made while nobody could know whether his credential is good.
+    /// Bob's object, created while his credential cannot be verified.
     async fn unclaimed(&self) -> String {
         self.azure_goes_away();
         let path = made(&self.post(&self.bob, &self.of_bob).await);
@@ -69,7 +69,7 @@ impl Stage {
         super::told(&super::seen(&self.app, path).await)
     }
 
-    /// Lets time pass until the object is as is asked for, at most half an hour.
+    /// Advances time until the object meets the condition, at most half an hour.
     async fn until(&self, path: &str, good: impl Fn(&(String, String, String)) -> bool) {
         for _ in 0..900 {
             if good(&self.told(path).await) {
@@ -84,7 +84,7 @@ impl Stage {
         self.until(path, |(state, ..)| state == "active").await;
     }
 
-    /// The object says that another one has the AKS cluster, and how to get rid of it.
+    /// Expects the message that another object has the AKS cluster, and how to delete this one.
     async fn is_told_of_the_other(&self, path: &str) {
         self.until(path, |(_, transitioning, message)| {
             transitioning == "error" && message.starts_with(TAKEN)
@@ -95,7 +95,7 @@ impl Stage {
         assert!(message.contains("delete this object, which changes nothing in Azure"), "{message}");
     }
 
-    /// What was sent to change something in Azure.
+    /// The write requests to Azure.
     fn sent(&self) -> Vec<String> {
         super::sent(&self.app).iter().map(super::short).collect()
     }
@@ -121,7 +121,7 @@ fn made(answer: &Answer) -> String {
 
 async fn rejected_credential_claims_nothing(base: Base) {
     let stage = Stage::set(base).await;
-    // Eve knows the subscription; her secret is made up.
+    // Eve knows the subscription, but not the secret.
     let eve = stage.app.token("eve").await;
     let seed = &stage.app.seed;
     let made_up = json!({"name": "azure", "azurecredentialConfig": {
@@ -129,7 +129,7 @@ async fn rejected_credential_claims_nothing(base: Base) {
         "clientSecret": "made~up~secret",
     }});
     let credential = stage.app.post("/v3/cloudcredentials").token(&eve).json(&made_up).send().await.json();
-    // Entra does not answer when she makes the object, so that nobody can know.
+    // Entra does not respond when she creates the object, so her credential cannot be verified.
     let outcome = Outcome::Answer(Page::new(503, &json!({})).unwrap());
     stage.app.control.login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
     let squatting = made(&stage.post(&eve, credential["id"].as_str().unwrap()).await);
@@ -144,7 +144,7 @@ async fn rejected_credential_claims_nothing(base: Base) {
     stage.becomes_active(&rightful).await;
     let told = stage.told(&squatting).await;
     assert_eq!((told.0.as_str(), told.1.as_str()), ("provisioning", "error"));
-    // With a credential that Azure takes, it is told of the other object and acts no more.
+    // With a valid credential, the message names the other object, and nothing more is done.
     stage.app.control.clear_requests();
     let change = json!({"azurecredentialConfig": {"clientSecret": seed.client_secret_2}});
     let path = format!("/v3/cloudcredentials/{}", credential["id"].as_str().unwrap());
@@ -163,7 +163,7 @@ async fn object_without_proof_yields_to_a_claim(base: Base) {
     stage.is_told_of_the_other(&bobs).await;
     stage.becomes_active(&anns).await;
     assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
-    // The object goes at once, and Azure keeps ann's cluster.
+    // The object is deleted immediately, and ann's cluster remains in Azure.
     stage.app.control.clear_requests();
     assert_eq!(stage.app.delete(&bobs).token(&stage.bob).send().await.status, 200);
     stage.app.settle().await;
@@ -199,7 +199,7 @@ async fn import_yields_to_a_claim(base: Base) {
     };
     let anns = made(&stage.post(&stage.ann, &stage.of_ann).await);
     stage.becomes_active(&anns).await;
-    // The object of ann goes, and the cluster stays in Azure.
+    // The object of ann is deleted, and the cluster remains in Azure.
     assert_eq!(stage.app.delete(&format!("{anns}?force=true")).token(&stage.ann).send().await.status, 200);
     stage.azure_goes_away();
     let post = |token: String, credential: String| {
@@ -209,7 +209,7 @@ async fn import_yields_to_a_claim(base: Base) {
     let bobs = post(stage.bob.clone(), stage.of_bob.clone()).await;
     let anns = post(stage.ann.clone(), stage.of_ann.clone()).await;
     stage.azure_comes_back();
-    // Both have a working credential: the first that the worker comes to has the cluster.
+    // Both have a valid credential: the first one that the worker processes gets the cluster.
     for _ in 0..300 {
         let states = [stage.told(&anns).await, stage.told(&bobs).await];
         if states.iter().any(|(state, ..)| state == "active")
@@ -229,7 +229,7 @@ async fn one_of_two_unclaimed_objects_reaches_azure(base: Base) {
     let first = made(&stage.post(&stage.bob, &stage.of_bob).await);
     let second = made(&stage.post(&stage.ann, &stage.of_ann).await);
     stage.azure_comes_back();
-    // On PostgreSQL another server works beside this one.
+    // On PostgreSQL, another server runs in parallel.
     let other = match stage.db.store.kind() {
         norman_aks::store::Kind::Sqlite => None,
         norman_aks::store::Kind::Postgres => {
@@ -267,7 +267,7 @@ async fn removal_releases_the_claim(base: Base) {
 async fn unproved_claim_of_an_older_server_yields(base: Base) {
     let stage = Stage::set(base).await;
     let bobs = stage.unclaimed().await;
-    // As a version writes it that claims with the POST, and does not know the mark.
+    // Written as by a version that claims with the POST and does not have the column.
     let identity = stage.app.seed.subscription_id;
     assert_eq!(identity, "9d1f3c52-0d2b-4e6a-8c1e-000000000001");
     stage

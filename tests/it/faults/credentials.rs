@@ -1,4 +1,4 @@
-//! Trouble with the credential in the middle of things: it is told what to do, and everything goes on once it is done.
+//! Credentials that fail during provisioning: the message contains the remedy, and provisioning continues after it.
 
 use azure_sandbox::{Effect, Login, Operation, Outcome, Page, Refusal};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ on_both!(
     credential_of_another_subscription_is_rejected,
 );
 
-/// From now on that secret has expired.
+/// Makes a secret expire.
 fn expire(scene: &Stage, secret: &str) {
     let description = "AADSTS7000222: The provided client secret keys for app are expired.";
     let body =
@@ -34,11 +34,11 @@ async fn secret_expiring_during_creation_can_be_replaced(base: Base) {
     let scene = Stage::set(base).await;
     scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
     expire(&scene, scene.app.seed.client_secret);
-    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let cluster = scene.until("the error", |cluster| cluster["transitioning"] == "error").await;
     let (state, _, message) = super::told(&cluster);
     assert_eq!(state, "provisioning");
     assert!(message.contains("AADSTS7000222"), "{message}");
-    assert!(message.contains("az ad app credential reset"), "what to do: {message}");
+    assert!(message.contains("az ad app credential reset"), "the remedy: {message}");
     scene.pass(900).await;
     assert_eq!(scene.told().await.0, "provisioning");
     change_credential(&scene, json!({"clientSecret": scene.app.seed.client_secret_2})).await;
@@ -60,7 +60,7 @@ async fn removal_waits_for_a_working_credential(base: Base) {
     assert_eq!(scene.sent(), ["DELETE cluster"]);
 }
 
-/// Stores the credential of another account; its id.
+/// Stores the credential of another account; returns its ID.
 async fn stored(scene: &Stage, account: &str) -> String {
     let accounts = scene.app.control.accounts();
     let account = accounts.iter().find(|known| known.name == account).unwrap();
@@ -76,12 +76,15 @@ async fn credential_can_be_replaced(base: Base) {
     let scene = Stage::active(base).await;
     let reader = stored(&scene, "reader").await;
     scene.put(json!({"azureCredentialSecret": reader, "tags": {"a": "b"}})).await;
-    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let cluster = scene.until("the error", |cluster| cluster["transitioning"] == "error").await;
     let (state, _, message) = super::told(&cluster);
     assert_eq!(state, "updating");
     assert!(message.contains("failed to update tags for cluster [one]: AuthorizationFailed"), "{message}");
-    assert!(message.contains("Microsoft.ContainerService/managedClusters/write"), "the right: {message}");
-    assert!(message.contains("give it the role Contributor on /subscriptions/"), "what to do: {message}");
+    assert!(
+        message.contains("Microsoft.ContainerService/managedClusters/write"),
+        "the permission: {message}"
+    );
+    assert!(message.contains("give it the role Contributor on /subscriptions/"), "the remedy: {message}");
     scene.app.control.clear_requests();
     scene.put(json!({"azureCredentialSecret": scene.credential})).await;
     let cluster = scene.becomes_active().await;
@@ -121,14 +124,14 @@ async fn missing_role_is_named(base: Base) {
     scene.app.control.clear_faults();
     scene.becomes_active().await;
     assert_eq!(scene.taken(), ["PUT group", "PUT cluster"]);
-    // The answer to a HEAD has no words of Azure's.
+    // The response to a HEAD request contains no message of Azure.
     let scene = Stage::set(base).await;
     let without = Refusal { status: Some(403), ..Refusal::default() };
     scene.fault(Operation::ResourceGroup, "HEAD", Effect::Status(without));
-    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let cluster = scene.until("the error", |cluster| cluster["transitioning"] == "error").await;
     let (_, _, message) = super::told(&cluster);
     assert!(message.contains("403") && message.contains("role"), "{message}");
-    assert_eq!(scene.sent(), Vec::<String>::new(), "a group that cannot be looked at is not made");
+    assert_eq!(scene.sent(), Vec::<String>::new(), "a group that cannot be read is not created");
     scene.app.control.clear_faults();
     scene.becomes_active().await;
 }
@@ -142,19 +145,19 @@ async fn credential_for_one_resource_group_suffices(base: Base) {
 
 async fn credential_of_another_subscription_is_rejected(base: Base) {
     let scene = Stage::active(base).await;
-    // Another credential of another subscription is refused at once.
+    // A credential for another subscription is rejected immediately.
     let elsewhere = stored(&scene, "empty").await;
     let change = json!({"name": "one", "aksConfig": {"azureCredentialSecret": elsewhere}});
     let refused = scene.app.put(&scene.path).json(&change).send().await;
     assert_eq!(refused.status, 422, "{}", refused.text());
     assert!(refused.text().contains("another subscription"), "{}", refused.text());
 
-    // And so it is to move the credential itself, as long as it is used.
+    // Moving the credential itself to another subscription is rejected while it is used.
     let path = format!("/v3/cloudcredentials/{}", scene.credential);
     let change = json!({"azurecredentialConfig": {"subscriptionId": "00000000-0000-4000-8000-000000000000"}});
     let refused = scene.app.put(&path).json(&change).send().await;
     assert_eq!(refused.status, 422, "{}", refused.text());
-    // A secret may change as often as it likes, and a credential of the same subscription may take over.
+    // The secret may change, and another credential for the same subscription may be used.
     let reader = stored(&scene, "reader").await;
     scene.put(json!({"azureCredentialSecret": reader})).await;
     scene.put(json!({"azureCredentialSecret": scene.credential})).await;

@@ -1,5 +1,5 @@
-//! Long operations that fail or are cancelled: Azure's words are told and stay, nothing is sent for ever, and a change of the
-//! user is a new attempt.
+//! Long-running operations that fail or are cancelled: Azure's message is shown and remains, no request is repeated
+//! indefinitely, and a change by the user is a new attempt.
 
 use azure_sandbox::{FinalStatus, Operation, OperationKind, ScriptedOutcome};
 use serde_json::{Value, json};
@@ -41,10 +41,10 @@ async fn failed_creation_is_explained_and_repaired(base: Base) {
             assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{status:?}");
             assert!(
                 message.contains("AllocationFailed") && message.contains("no room"),
-                "Azure's words stay, {seconds} s later: {message}"
+                "Azure's message remains, {seconds} s later: {message}"
             );
         }
-        assert_eq!(scene.sent(), ["PUT group", "PUT cluster"], "nobody asked for another attempt");
+        assert_eq!(scene.sent(), ["PUT group", "PUT cluster"], "there is no automatic retry");
         scene.put(json!({"tags": {"again": "1"}})).await;
         let cluster = scene.becomes_active().await;
         assert_eq!(cluster["transitioningMessage"], "");
@@ -65,7 +65,7 @@ async fn failed_creation_can_be_removed(base: Base) {
     assert_eq!(scene.sent(), ["PUT group", "PUT cluster", "DELETE cluster"]);
 }
 
-/// Changes, with what does them in Azure and what is sent for them.
+/// Changes, with their operations in Azure and the requests.
 fn changes() -> [(OperationKind, Value, &'static str); 5] {
     let system = super::small("one", "")["aksConfig"]["nodePools"][0].clone();
     [
@@ -88,14 +88,14 @@ async fn failed_change_is_repeated_on_request(base: Base) {
             let (state, _, message) = super::told(&cluster);
             assert_eq!(state, "updating", "{deed:?}");
             assert!(message.contains("AllocationFailed: There is no room"), "{deed:?}: {message}");
-            // A pool that is still there is removed without another word.
+            // A pool that still exists is deleted without another message.
             if deed != OperationKind::DeletePool {
                 scene.pass(300).await;
                 let (state, transitioning, later) = scene.told().await;
                 assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{deed:?}");
                 assert!(
                     later.contains("AllocationFailed: There is no room"),
-                    "the words stay, {deed:?}: {later}"
+                    "the message remains, {deed:?}: {later}"
                 );
                 assert_eq!(scene.sent(), [sent]);
                 scene.put(change).await;
@@ -125,7 +125,7 @@ async fn failing_change_is_not_sent_forever(base: Base) {
             scene.app.control.clear_requests();
         }
         scene.app.control.add_outcome(ending(deed, FinalStatus::Failed, None));
-        // What repairs a cluster fails, too.
+        // The repair of the cluster fails too.
         scene.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
         scene.put(change).await;
         scene.pass(1_200).await;
@@ -151,7 +151,7 @@ async fn unreported_failure_is_found_by_reading(base: Base) {
     assert!(message.contains("creation for cluster [one") && message.contains("status: Failed"), "{message}");
     assert!(puts(&scene, "PUT cluster") <= 2, "{:?}", scene.sent());
 
-    // Changes that Azure shows as if they were done, although they failed.
+    // Changes that Azure returns as applied although they failed.
     for (deed, change, _) in changes().into_iter().take(3) {
         let scene = Stage::active(base).await;
         scene.fault(Operation::LongOperation, "GET", forgotten());

@@ -1,4 +1,4 @@
-//! The cluster's own API in trouble: told, tried again with pauses, and over once it answers.
+//! Faults of the cluster's own API: they are shown, retried with delays, and cleared after a success.
 
 use std::time::Duration;
 
@@ -57,16 +57,16 @@ async fn cluster_with_a_failing_api_is_not_active(base: Base) {
     scene.pass(900).await;
     assert_eq!(scene.told().await.0, "provisioning");
     let tried = scene.asked(Operation::AdminCredential, "POST");
-    assert!((2..=5).contains(&tried), "with pauses, {tried} times in 15 minutes");
+    assert!((2..=5).contains(&tried), "with delays, {tried} times in 15 minutes");
     scene.app.control.clear_kubernetes_faults();
     let cluster = scene.becomes_active().await;
     assert_eq!(condition(&cluster, "Ready")["status"], "True");
     assert_eq!(condition(&cluster, "Connected")["status"], "True");
-    assert_eq!(scene.sent(), Vec::<String>::new(), "nothing is sent to Azure for it");
+    assert_eq!(scene.sent(), Vec::<String>::new(), "no request is sent to Azure for it");
 }
 
 async fn silent_cluster_does_not_delay_others(base: Base) {
-    // The first takes as long as a step may; the limits are those of every server.
+    // The first attempt takes as long as a step may, with the limits of every server.
     let scene = Stage::set(base).await;
     scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
     let never = Fault { latency_ms: 3_600_000, ..Fault::default() };
@@ -126,7 +126,7 @@ async fn active_cluster_that_stops_responding_is_not_ready(base: Base) {
     assert_eq!(super::told(&cluster), ("active".to_owned(), "no".to_owned(), String::new()));
     assert_eq!(condition(&cluster, "Ready")["status"], "False");
     assert!(condition(&cluster, "Ready")["message"].as_str().unwrap().contains("500"), "{cluster}");
-    // What is wanted of Azure does not wait for it.
+    // Changes in Azure do not wait for the cluster's API.
     scene.put(json!({"tags": {"a": "b"}})).await;
     let cluster = scene.becomes_active().await;
     assert_eq!(condition(&cluster, "Ready")["status"], "False");

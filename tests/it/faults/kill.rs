@@ -1,5 +1,5 @@
-//! The real executable, killed in the middle of a creation and started again on the same data: the cluster becomes active,
-//! and was made once.
+//! The real executable, killed during a creation and restarted with the same data: the cluster becomes active, and was created
+//! once.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::support::program::{Server, reply};
 const SANDBOX: [&str; 5] =
     ["serve", "--sandbox", "--listen=127.0.0.1:0", "--data-dir=data", "--sandbox-control-listen=127.0.0.1:0"];
 
-/// Longer than anything takes on a machine that is busy with other tests.
+/// Longer than any wait on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A running server with its sandbox, and one cluster that it makes.
+/// A running server with its sandbox, and a cluster that it creates.
 struct Run {
     server: Server,
     control: String,
@@ -52,7 +52,7 @@ impl Run {
         assert_eq!(post.status, 201, "{}", post.text);
     }
 
-    /// Requests that make clusters, with their statuses.
+    /// The statuses of the requests that create clusters.
     async fn puts(&self) -> Vec<Value> {
         let writes = reply(self.server.http.get(format!("{}/writes", self.control))).await.json();
         let mut puts = writes.as_array().unwrap().clone();
@@ -94,7 +94,7 @@ impl Run {
     }
 }
 
-/// Waits until something holds.
+/// Waits until the condition is met.
 async fn until(what: &str, mut good: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !good().await {
@@ -103,8 +103,8 @@ async fn until(what: &str, mut good: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Starts a creation, kills the server at the moment, starts it anew, and waits for the end. Returns the requests that made
-/// the cluster, before and after the kill.
+/// Starts a creation, kills the server at `moment`, restarts it, and waits for the end. Returns the requests that created the
+/// cluster, before and after the kill.
 async fn killed_at(
     fault: Option<Value>,
     moment: impl AsyncFn(&Run, &str) -> bool,
@@ -118,7 +118,7 @@ async fn killed_at(
     let made = run.server.post("/v3/clusters", &run.token, &body).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let path = format!("/v3/clusters/{}", text(&made.json(), "id"));
-    until("the moment never came", async || moment(&run, &path).await).await;
+    until("the condition was never met", async || moment(&run, &path).await).await;
     let before = run.puts().await;
     run.kill();
     let run = Run::start(folder.path()).await;
@@ -130,7 +130,7 @@ async fn killed_at(
 
 #[tokio::test]
 async fn killed_before_azure_accepted_the_creation() {
-    // The server has written down that it sends the PUT; Azure holds it, and never carries it out.
+    // The server has recorded that it sends the PUT; Azure delays the request and never executes it.
     let held = json!({"operation": "managedCluster", "method": "PUT", "latency_ms": 600_000});
     let (before, after) =
         killed_at(Some(held), async |run, _| run.requested("managedCluster", "PUT").await).await;
@@ -145,7 +145,7 @@ async fn killed_after_azure_accepted_the_creation() {
 
 #[tokio::test]
 async fn killed_before_the_creation_response() {
-    // The body of the answer comes so slowly that the server never has it.
+    // The response is sent so slowly that the server never receives it.
     let slow = json!({"operation": "managedCluster", "method": "PUT", "effect": {"slow_body": 600_000}});
     let (before, after) = killed_at(Some(slow), async |run, _| {
         run.requested("managedCluster", "PUT").await && !run.puts().await.contains(&json!(null))
@@ -176,5 +176,5 @@ async fn killed_while_connecting() {
 async fn killed_after_the_post() {
     let (before, after) = killed_at(None, async |_, _| true).await;
     let all = before.len() + after.len();
-    assert!(all <= 1, "one of them may have come between the look and the kill: {before:?} {after:?}");
+    assert!(all <= 1, "one may have been sent between the check and the kill: {before:?} {after:?}");
 }

@@ -1,4 +1,4 @@
-//! Azure took a change, and its answer never came: what is there is looked at, and nothing is sent a second time.
+//! Azure accepted a change, but its response was lost: the state is read, and nothing is sent again.
 
 use azure_sandbox::{Effect, Operation, Timing};
 use serde_json::json;
@@ -21,7 +21,8 @@ async fn lost_creation_response_is_recovered(base: Base) {
     ] {
         let scene = Stage::set(base).await;
         scene.fault_once(operation, "PUT", effect.clone());
-        let cluster = scene.until("the cut", |cluster| cluster["transitioning"] == "error").await;
+        let cluster =
+            scene.until("the aborted connection", |cluster| cluster["transitioning"] == "error").await;
         let (state, _, message) = super::told(&cluster);
         assert!(state == "provisioning" && message.contains("the connection was cut"), "{state} {message}");
         scene.becomes_active().await;
@@ -31,7 +32,7 @@ async fn lost_creation_response_is_recovered(base: Base) {
 
 async fn lost_change_and_removal_responses_are_recovered(base: Base) {
     let scene = Stage::active(base).await;
-    // So long that Azure is seen at work after the pause.
+    // Long enough that the operation is still in progress after the delay.
     scene.app.control.set_timing(Timing { scale: 10.0, ..Timing::default() }).unwrap();
     let system = super::small("one", "")["aksConfig"]["nodePools"][0].clone();
     for (operation, method, change, sent) in [
@@ -44,8 +45,9 @@ async fn lost_change_and_removal_responses_are_recovered(base: Base) {
         scene.app.control.clear_requests();
         scene.fault_once(operation, method, Effect::CutAfterTaken);
         scene.put(change).await;
-        scene.until("the cut", |cluster| cluster["transitioning"] == "error").await;
-        let waits = scene.until("Azure at work", |cluster| cluster["transitioning"] == "yes").await;
+        scene.until("the aborted connection", |cluster| cluster["transitioning"] == "error").await;
+        let waits =
+            scene.until("an operation in progress", |cluster| cluster["transitioning"] == "yes").await;
         assert!(super::told(&waits).2.starts_with("Azure: "), "{waits}");
         scene.becomes_active().await;
         assert_eq!(scene.sent(), [sent]);
@@ -62,7 +64,7 @@ async fn forgotten_operation_is_recovered(base: Base) {
     let scene = Stage::set(base).await;
     scene.fault(Operation::LongOperation, "GET", gone());
     let cluster =
-        scene.until("a look at the cluster", |cluster| super::told(cluster).2.contains("is Creating")).await;
+        scene.until("a read of the cluster", |cluster| super::told(cluster).2.contains("is Creating")).await;
     assert_eq!(cluster["transitioning"], "yes");
     scene.becomes_active().await;
     assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
@@ -90,9 +92,9 @@ async fn concurrently_created_cluster_is_not_ours(base: Base) {
         body["aksConfig"]["resourceGroup"] = json!("rancher");
     })
     .await;
-    // The PUT is written down as sent, and never comes through; then somebody else makes a cluster of that name.
+    // The PUT is recorded as sent but never arrives; then another client creates a cluster with this name.
     scene.fault(Operation::ManagedCluster, "PUT", Effect::CutBeforeAnswer);
-    scene.until("the cut", |cluster| cluster["transitioning"] == "error").await;
+    scene.until("the aborted connection", |cluster| cluster["transitioning"] == "error").await;
     let theirs = json!({"id": "/subscriptions/s/resourceGroups/rancher/providers/Microsoft.ContainerService/managedClusters/one",
         "name": "one", "location": "eastus", "tags": {"owner": "them"},
         "properties": {"provisioningState": "Succeeded", "kubernetesVersion": "1.32.7"}});

@@ -1,4 +1,4 @@
-//! Changes and removals while something is under way, and what the user and the worker write at the same time.
+//! Changes and deletions during an operation, and concurrent writes of the user and the worker.
 
 use azure_sandbox::{Effect, Fault, Operation, RecordedRequest};
 use serde_json::{Value, json};
@@ -51,12 +51,12 @@ async fn change_during_a_change_is_applied(base: Base) {
 }
 
 async fn removal_during_creation_does_not_wait(base: Base) {
-    // Before anything was sent.
+    // Before any request was sent.
     let scene = Stage::set(base).await;
     scene.delete().await;
     scene.is_gone().await;
     assert_eq!(scene.sent(), Vec::<String>::new());
-    // In the middle.
+    // During the creation.
     let scene = Stage::set(base).await;
     scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
     scene.delete().await;
@@ -77,7 +77,7 @@ async fn removal_during_a_change_does_not_wait(base: Base) {
     assert_eq!(scene.sent(), ["PUT pool more", "DELETE cluster"]);
 }
 
-/// One step of the worker, which Azure holds at a request while something else happens.
+/// Runs one step of the worker, which Azure delays at a request, and `meanwhile` during the delay.
 async fn while_held<F: Future>(
     scene: &Stage,
     operation: Operation,
@@ -96,7 +96,7 @@ async fn while_held<F: Future>(
     let step = tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await.unwrap() });
     held(&scene.app, operation, method).await;
     let outcome = meanwhile().await;
-    assert!(!step.is_finished(), "it happened in the middle of the step");
+    assert!(!step.is_finished(), "it happened during the step");
     scene.app.control.clear_faults();
     assert_eq!(step.await.unwrap(), 1);
     outcome
@@ -104,13 +104,13 @@ async fn while_held<F: Future>(
 
 async fn change_during_a_step_is_not_lost(base: Base) {
     let scene = Stage::active(base).await;
-    // The worker looks, to call the first change done; the second comes in between.
+    // The worker reads Azure to complete the first change; the second change arrives during that request.
     scene.put(json!({"tags": {}})).await;
     while_held(&scene, Operation::ManagedCluster, "GET", || scene.put(json!({"tags": {"a": "b"}}))).await;
     let cluster = scene.seen().await;
     assert_eq!(cluster["state"], "updating", "the second change is not done");
-    assert_eq!(cluster["aksConfig"]["tags"], json!({"a": "b"}), "and not lost");
-    // It is worked on at once, not after the pause of a cluster at rest.
+    assert_eq!(cluster["aksConfig"]["tags"], json!({"a": "b"}), "it is not lost");
+    // It is processed immediately, not after the interval of an idle cluster.
     scene.pass(2).await;
     assert_eq!(scene.sent(), ["PATCH cluster"]);
     let cluster = scene.becomes_active().await;
@@ -119,7 +119,7 @@ async fn change_during_a_step_is_not_lost(base: Base) {
 
 async fn removal_during_the_creation_request_deletes_the_cluster(base: Base) {
     let scene = Stage::set(base).await;
-    // Up to the PUT of the cluster, which comes after the one of the group.
+    // Up to the PUT of the cluster, which follows that of the group.
     let worker = scene.app.app.worker.clone();
     while !scene.sent().contains(&"PUT group".to_owned()) {
         worker.run_due(&CancellationToken::new()).await.unwrap();
@@ -142,9 +142,9 @@ async fn change_during_a_refresh_is_not_overwritten(base: Base) {
     .await;
     scene.becomes_active().await;
     scene.app.control.clear_requests();
-    // Somebody changes the tags in Azure; the refresh is about to take that over when the user says something else.
+    // Another client changes the tags in Azure; the user changes them too, before the refresh adopts the new ones.
     let theirs = scene.azure_tags(&json!({"a": "theirs"})).await;
-    assert!(theirs, "Azure took it");
+    assert!(theirs, "Azure accepted it");
     scene.app.clock.advance(std::time::Duration::from_secs(301));
     while_held(&scene, Operation::ManagedCluster, "GET", || scene.put(json!({"tags": {"a": "mine"}}))).await;
     let cluster = scene.seen().await;
@@ -170,7 +170,7 @@ async fn removal_cannot_be_undone(base: Base) {
 }
 
 impl Stage {
-    /// Replaces the tags of the cluster in Azure, but for the mark, as somebody else would.
+    /// Replaces the tags of the cluster in Azure, except the owner tag, as another client would.
     async fn azure_tags(&self, tags: &Value) -> bool {
         let azure = crate::faults::azure(&self.app);
         let token = crate::faults::log_in(&self.app, &azure).await;

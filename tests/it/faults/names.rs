@@ -1,4 +1,4 @@
-//! Several requests at once that want the same name: one gets it.
+//! Several concurrent requests for the same name: only one succeeds.
 
 use futures_util::future::join_all;
 use norman_aks::store::{self, Kind};
@@ -10,7 +10,7 @@ use crate::support::databases::TestDb;
 
 on_both!(concurrent_posts_share_no_name, concurrent_renames_share_no_name);
 
-/// The servers of a database; on PostgreSQL two.
+/// The servers of a database: two on PostgreSQL.
 async fn servers(db: &TestDb) -> Vec<TestApp> {
     let one = TestApp::with().on(db).start().await;
     if db.store.kind() == Kind::Sqlite {
@@ -20,7 +20,7 @@ async fn servers(db: &TestDb) -> Vec<TestApp> {
     vec![one, two]
 }
 
-/// One answer has that status, and all others are refused because of the name.
+/// Expects one response with this status; all others are rejected because of the name.
 fn assert_one(answers: &[Answer], status: u16) {
     let (good, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == status);
     for answer in &refused {
@@ -48,7 +48,7 @@ async fn concurrent_posts_share_no_name(base: Base) {
     });
     assert_one(&join_all(posts).await, 201);
     assert_eq!(store::clusters::list(&db.store, None).await.unwrap().len(), 1);
-    // One record is of the change, the others are of the attempts.
+    // One record is for the change, the others are for the attempts.
     for app in apps {
         app.app.stop().await;
     }

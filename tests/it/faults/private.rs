@@ -1,4 +1,4 @@
-//! Clusters that are not simply reached: private ones, and those without local accounts.
+//! Clusters that are not directly reachable: private ones, and those without local accounts.
 
 use std::time::Duration;
 
@@ -46,13 +46,13 @@ async fn private_cluster_is_active_only_once_reached(base: Base) {
     let cluster = scene.seen().await;
     let (state, transitioning, message) = super::told(&cluster);
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"), "{message}");
-    assert!(message.contains("waiting for cluster agent to be deployed"), "Rancher's words: {message}");
-    assert!(message.contains("setting server-url"), "what to do first: {message}");
+    assert!(message.contains("waiting for cluster agent to be deployed"), "Rancher's message: {message}");
+    assert!(message.contains("setting server-url"), "the first remedy: {message}");
     assert_eq!(condition(&cluster, "Waiting")["status"], "Unknown");
     assert_eq!(condition(&cluster, "Connected")["status"], "False");
     assert_eq!(condition(&cluster, "Ready")["status"], "False");
     assert_ne!(condition(&cluster, "Updated")["status"], "True");
-    // What is wanted of Azure is brought about all the same.
+    // The desired spec is applied in Azure nevertheless.
     scene.put(json!({"tags": {"a": "b"}})).await;
     scene
         .until("the tags", |cluster| cluster["aksStatus"]["upstreamSpec"]["tags"] == json!({"a": "b"}))
@@ -61,7 +61,7 @@ async fn private_cluster_is_active_only_once_reached(base: Base) {
     assert_eq!(scene.told().await.0, "provisioning");
     assert_eq!(scene.sent(), ["PUT group", "PUT cluster", "PATCH cluster"]);
 
-    // Its network is opened: the decision is judged again.
+    // Its network is opened, so the decision is made again.
     assert!(scene.app.control.make_reachable(&host(&scene, "one"), true));
     let cluster = scene.becomes_active().await;
     assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
@@ -77,7 +77,7 @@ async fn registration_token(scene: &Stage) -> String {
     answer.json()["token"].as_str().unwrap().to_owned()
 }
 
-/// Waits until the cluster has an agent that can be used, or none.
+/// Waits until the cluster has a usable agent, or none.
 async fn is_usable(scene: &Stage, wanted: bool) {
     let id = scene.path.rsplit('/').next().unwrap();
     let sessions = scene.app.app.cluster_access.sessions();
@@ -105,7 +105,7 @@ async fn private_cluster_becomes_active_through_its_agent(base: Base) {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
 
-    // Nobody asks Azure because an agent came or went.
+    // A change of the agent's sessions causes no requests to Azure.
     scene.app.control.clear_requests();
     drop(agent);
     is_usable(&scene, false).await;
@@ -150,7 +150,7 @@ async fn agent_of_another_server_is_used(base: Base) {
     let status = async || scene.app.get(&format!("{inside}/api/v1/nodes")).send().await.status.as_u16();
     assert_eq!(status().await, 200);
 
-    // Its server is gone; the agent connects to the one that is left.
+    // Its server is stopped; the agent connects to the other one.
     drop((internal, agent, listener));
     other.app.agents.stop().await;
     assert_eq!(status().await, 503);
@@ -175,7 +175,7 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(base: Base) {
         (Some(Effect::CutBeforeAnswer), 0, None),
     ] {
         let scene = private(base, TestApp::with().clusters(limits.clone())).await;
-        // Its name is known from the beginning.
+        // Its name is known from the start.
         scene.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
         scene
             .until("its API", |_| scene.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
@@ -188,7 +188,7 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(base: Base) {
         });
         scene.app.control.clear_faults();
         let failed = |cluster: &Value| condition(cluster, "Connected")["status"] == "False";
-        scene.until("an attempt with the name known", failed).await;
+        scene.until("an attempt with a known host name", failed).await;
         scene.pass(40).await;
         let cluster = scene.seen().await;
         let decided = cluster["aksStatus"].get("privateRequiresTunnel").and_then(Value::as_bool);
@@ -214,7 +214,7 @@ async fn reached_private_cluster_needs_no_tunnel(base: Base) {
     assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
 }
 
-/// An import of the cluster without local accounts.
+/// An import of a cluster without local accounts.
 async fn entra_only(base: Base) -> Stage {
     Stage::set_with(base, TestApp::with(), |body| {
         let credential = body["aksConfig"]["azureCredentialSecret"].clone();
@@ -231,7 +231,7 @@ async fn cluster_without_local_accounts_uses_the_application(base: Base) {
     assert_eq!(scene.asked(Operation::AdminCredential, "POST"), 0, "Azure gives out none");
     assert_eq!(scene.asked(Operation::UserCredential, "POST"), 1);
     assert_eq!(scene.sent(), Vec::<String>::new());
-    // Entra does not give the token: told, with what to do.
+    // Entra rejects the token request: the message contains the remedy.
     let scene = entra_only(base).await;
     let refusal = Effect::Status(Refusal {
         status: Some(400),
@@ -240,7 +240,7 @@ async fn cluster_without_local_accounts_uses_the_application(base: Base) {
         ..Refusal::default()
     });
     scene.app.control.add_fault(Fault { skip: 0, ..super::fault(Operation::Token, "POST", refusal) });
-    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let cluster = scene.until("the error", |cluster| cluster["transitioning"] == "error").await;
     let (_, _, message) = super::told(&cluster);
     assert!(message.contains("error getting kube config: ") && message.contains("AADSTS500011"), "{message}");
     scene.app.control.clear_faults();
@@ -255,7 +255,7 @@ async fn missing_role_inside_is_named(base: Base) {
         ..Refusal::default()
     });
     scene.app.control.add_kubernetes_fault(Fault { effect: Some(forbidden), ..Fault::default() });
-    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let cluster = scene.until("the error", |cluster| cluster["transitioning"] == "error").await;
     let (state, _, message) = super::told(&cluster);
     assert_eq!(state, "provisioning");
     assert!(message.contains("User does not have access to the resource in Azure."), "{message}");

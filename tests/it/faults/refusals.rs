@@ -1,4 +1,4 @@
-//! Throttling, conflicts, failures and cut connections at every kind of request of a creation, and of changes and removals.
+//! Throttling, conflicts, failures and aborted connections for every kind of request of a creation, and of updates and deletions.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ on_both!(
     registration_is_requested_once,
 );
 
-/// Every kind of request that a creation makes.
+/// Every kind of request that a creation sends.
 const REQUESTS: [(Operation, &str); 8] = [
     (Operation::Token, "POST"),
     (Operation::ManagedCluster, "GET"),
@@ -28,7 +28,7 @@ const REQUESTS: [(Operation, &str); 8] = [
     (Operation::AdminCredential, "POST"),
 ];
 
-/// The forms in which Azure says how long to wait: 40 seconds and more, or not at all.
+/// The forms in which Azure returns a delay: at least 40 s, or none.
 fn form(scene: &Stage, number: usize) -> Refusal {
     let plain = Refusal {
         status: Some(429),
@@ -36,7 +36,7 @@ fn form(scene: &Stage, number: usize) -> Refusal {
         message: Some(THROTTLED.to_owned()),
         ..Refusal::default()
     };
-    // It comes up a while later, behind the pause for the trouble before it.
+    // The fault occurs a while later, after the delay of the previous one.
     let seconds = scene.app.clock.now_ms().unsigned_abs() / 1000 + 120;
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
     match number % 4 {
@@ -47,13 +47,13 @@ fn form(scene: &Stage, number: usize) -> Refusal {
     }
 }
 
-/// The next trouble in place of the one before.
+/// Replaces the current fault.
 fn trouble(scene: &Stage, operation: Operation, method: &str, effect: Effect) {
     scene.app.control.clear_faults();
     scene.fault(operation, method, effect);
 }
 
-/// Lets time pass until the cluster fails with these words.
+/// Advances time until the cluster fails with this message.
 async fn fails(scene: &Stage, words: &str) -> (String, String, String) {
     let failing = |cluster: &Value| cluster["transitioning"] == "error" && told(cluster).2.contains(words);
     told(&scene.until(words, failing).await)
@@ -62,7 +62,7 @@ async fn fails(scene: &Stage, words: &str) -> (String, String, String) {
 async fn creation_survives_throttling_of_any_request(base: Base) {
     let scene = Stage::set(base).await;
     scene.app.control.forget_tokens();
-    // One after the other, as they come.
+    // One after the other, in their order.
     for (number, (operation, method)) in REQUESTS.into_iter().enumerate() {
         let mut refusal = form(&scene, number);
         let words = format!("{THROTTLED} ({number})");
@@ -70,7 +70,7 @@ async fn creation_survives_throttling_of_any_request(base: Base) {
         let waits = refusal.retry_after.is_some() || refusal.retry_after_ms.is_some();
         scene.app.control.clear_requests();
         trouble(&scene, operation, method, Effect::Status(refusal));
-        // The answer to a HEAD has no words, and Entra's are another matter.
+        // The response to a HEAD request has no message, and Entra's messages are different.
         let has_words = method != "HEAD" && operation != Operation::Token;
         let (state, _, message) = fails(&scene, if has_words { &words } else { "throttles" }).await;
         let asked = scene.asked(operation, method);
@@ -78,15 +78,15 @@ async fn creation_survives_throttling_of_any_request(base: Base) {
         let again = scene.asked(operation, method);
         let context = format!("{method} of {operation:?}: {message}");
         assert_eq!(state, "provisioning", "{context}");
-        assert!(message.contains("throttles"), "what to do: {context}");
+        assert!(message.contains("throttles"), "the remedy: {context}");
         assert!(!has_words || message.contains("TooManyRequests"), "{context}");
         if operation == Operation::LongOperation {
-            assert!(message.contains("the cluster one is being made"), "what is waited for: {context}");
+            assert!(message.contains("the cluster one is being made"), "the pending operation: {context}");
         }
         if waits && operation != Operation::Token {
-            assert_eq!((asked, again), (1, 1), "Azure wants to be left alone for 40 s: {context}");
+            assert_eq!((asked, again), (1, 1), "no request for 40 s: {context}");
         } else if operation != Operation::Token {
-            assert!(again > asked, "it is tried again: {context}");
+            assert!(again > asked, "the request is retried: {context}");
         }
     }
     scene.app.control.clear_faults();
@@ -128,11 +128,11 @@ async fn creation_survives_failures_of_any_request(base: Base) {
                 (Operation::LongOperation, _) => &["PUT cluster"],
                 _ => &[],
             };
-            assert_eq!(scene.taken(), past, "what came before {method} of {operation:?}, once");
+            assert_eq!(scene.taken(), past, "the steps before {method} of {operation:?}, once");
         }
         scene.app.control.clear_faults();
         scene.becomes_active().await;
-        assert_eq!(scene.taken(), Vec::<String>::new(), "all was there already");
+        assert_eq!(scene.taken(), Vec::<String>::new(), "everything already existed");
     }
 }
 
@@ -142,7 +142,7 @@ async fn conflict_is_no_failure(base: Base) {
         let codes = ["OperationNotAllowed", "Conflict", "AnotherOperationInProgress"];
         refusal(409, codes[number % codes.len()], words)
     };
-    // While it is made.
+    // During the creation.
     let scene = Stage::set(base).await;
     scene.fault(Operation::ManagedCluster, "PUT", conflict(0));
     scene.pass(60).await;
@@ -155,7 +155,7 @@ async fn conflict_is_no_failure(base: Base) {
     scene.becomes_active().await;
     assert_eq!(scene.taken(), ["PUT group", "PUT cluster"]);
 
-    // While it is changed: the cluster, its tags, a pool.
+    // During an update: of the cluster, its tags, a pool.
     for (number, (operation, method, change, taken)) in changes().into_iter().enumerate() {
         scene.app.control.clear_requests();
         scene.fault(operation, method, conflict(number));
@@ -169,7 +169,7 @@ async fn conflict_is_no_failure(base: Base) {
         assert_eq!(scene.taken(), [taken]);
     }
 
-    // While it is removed.
+    // During the deletion.
     scene.app.control.clear_requests();
     scene.fault(Operation::ManagedCluster, "DELETE", conflict(1));
     scene.delete().await;
@@ -182,7 +182,7 @@ async fn conflict_is_no_failure(base: Base) {
     assert_eq!(scene.taken(), ["DELETE cluster"]);
 }
 
-/// Changes, with the request that they need, and what is taken in the end.
+/// Changes, with their requests and the requests that are finally accepted.
 fn changes() -> [(Operation, &'static str, Value, &'static str); 4] {
     let system = small_pool();
     [
@@ -249,9 +249,9 @@ async fn rejected_creation_is_explained_and_repaired(base: Base) {
         "{message}"
     );
     let tried = scene.sent().iter().filter(|sent| *sent == "PUT cluster").count();
-    assert!((2..=10).contains(&tried), "with growing pauses: {tried}");
+    assert!((2..=10).contains(&tried), "with increasing delays: {tried}");
     scene.app.control.clear_faults();
-    // A change is worked on at once, whatever pause was left.
+    // A change is processed immediately, regardless of the remaining delay.
     scene.put(json!({"tags": {"again": "1"}})).await;
     scene.pass(4).await;
     assert_eq!(scene.taken(), ["PUT group", "PUT cluster"]);

@@ -1,4 +1,4 @@
-//! Several servers of one database, servers that die with a claim, and servers that come back too late.
+//! Several servers of one database, servers that are killed with a lease, and servers that return too late.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,22 +20,22 @@ on_both!(
     late_server_does_not_restore_a_removed_cluster,
 );
 
-/// How long a claim lasts.
+/// The duration of a lease.
 const LEASE_MS: i64 = 150_000;
 
-/// Claims the one cluster, as another server would that dies then.
+/// Claims the cluster as another server that is then killed.
 async fn die(scene: &Stage) -> ClusterRow {
     claim_and_die(scene, 600_000).await
 }
 
-/// Another server wakes the claim at its proper end.
+/// Claims the cluster with the usual lease.
 async fn die_for_a_lease(scene: &Stage) -> ClusterRow {
     claim_and_die(scene, LEASE_MS).await
 }
 
 async fn claim_and_die(scene: &Stage, lease_ms: i64) -> ClusterRow {
     let now = scene.app.clock.now_ms();
-    // Whenever it is due.
+    // Even if it is not due yet.
     let claimed = clusters::claim(&scene.db.store, "another", now + 600_000, now + lease_ms, 10).await;
     let [row] = claimed.unwrap().try_into().unwrap();
     row
@@ -45,7 +45,11 @@ async fn expired_lease_is_taken_over(base: Base) {
     let scene = Stage::set(base).await;
     die_for_a_lease(&scene).await;
     scene.pass(140).await;
-    assert_eq!((scene.told().await.0.as_str(), scene.app.upstream()), ("provisioning", vec![]), "it is held");
+    assert_eq!(
+        (scene.told().await.0.as_str(), scene.app.upstream()),
+        ("provisioning", vec![]),
+        "it has a lease"
+    );
     scene.pass(20).await;
     assert!(scene.taken().contains(&"PUT cluster".to_owned()), "{:?}", scene.sent());
     scene.becomes_active().await;
@@ -68,7 +72,7 @@ async fn crash_before_the_request_is_recovered(base: Base) {
 async fn crash_after_the_request_is_recovered(base: Base) {
     let scene = Stage::set(base).await;
     scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
-    // What the PUT began was never written down.
+    // The operation that the PUT started was not recorded.
     let row = die_for_a_lease(&scene).await;
     let mut work = row.work.clone();
     work.operation = None;
@@ -79,7 +83,7 @@ async fn crash_after_the_request_is_recovered(base: Base) {
     scene.becomes_active().await;
     assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
 
-    // The same with a change and with a removal.
+    // The same with an update and a deletion.
     scene.app.control.clear_requests();
     let system = small("one", "")["aksConfig"]["nodePools"][0].clone();
     scene.put(json!({"nodePools": [system, pool("more", 1)]})).await;
@@ -94,7 +98,7 @@ async fn crash_after_the_request_is_recovered(base: Base) {
 
     scene.app.control.clear_requests();
     scene.delete().await;
-    scene.until("the removal", |cluster| super::told(cluster).2.contains("is being removed")).await;
+    scene.until("the deletion", |cluster| super::told(cluster).2.contains("is being removed")).await;
     let row = die_for_a_lease(&scene).await;
     let mut work = row.work.clone();
     work.operation = None;
@@ -104,7 +108,7 @@ async fn crash_after_the_request_is_recovered(base: Base) {
     assert_eq!(scene.sent(), ["DELETE cluster"]);
 }
 
-/// Lets a step be held at a request until its claim has ended; `other` has the claim then, and the step comes to its end.
+/// Delays a step at a request until its lease has expired; `other` then takes the lease, and the step ends.
 async fn outlived(scene: &Stage, operation: Operation, method: &str, other: impl AsyncFnOnce()) {
     let slow = Fault {
         times: Some(1),
@@ -118,23 +122,23 @@ async fn outlived(scene: &Stage, operation: Operation, method: &str, other: impl
     held(&scene.app, operation, method).await;
     scene.app.clock.advance(Duration::from_secs(200));
     other().await;
-    assert!(!step.is_finished(), "the claim was lost in the middle of the step");
+    assert!(!step.is_finished(), "the lease was lost during the step");
     scene.app.control.clear_faults();
     step.await.unwrap().unwrap();
 }
 
 async fn late_server_sends_and_saves_nothing(base: Base) {
-    // Before the first request for the cluster, and at the look before the PUT.
+    // Before the first request for the cluster, and at the read before the PUT.
     for (operation, method) in [(Operation::ManagedCluster, "GET"), (Operation::ResourceGroup, "HEAD")] {
         let scene = Stage::set(base).await;
         let mut row = None;
         outlived(&scene, operation, method, async || row = Some(die(&scene).await)).await;
-        assert_eq!(scene.sent(), Vec::<String>::new(), "held at {method} of {operation:?}");
+        assert_eq!(scene.sent(), Vec::<String>::new(), "delayed at {method} of {operation:?}");
         let row = row.unwrap();
         let now = clusters::get(&scene.db.store, &row.id).await.unwrap().unwrap();
-        assert_eq!(now, row, "the late one wrote nothing");
+        assert_eq!(now, row, "the late server wrote nothing");
     }
-    // In the middle of a change, whose PUT is held in Azure: what it learns is not written down.
+    // During an update whose PUT is delayed in Azure: the result is not saved.
     let scene = Stage::active(base).await;
     scene.put(json!({"tags": {"a": "b"}})).await;
     let mut row = None;
@@ -142,10 +146,10 @@ async fn late_server_sends_and_saves_nothing(base: Base) {
     let row = row.unwrap();
     assert_eq!(clusters::get(&scene.db.store, &row.id).await.unwrap().unwrap(), row);
     assert_eq!(scene.sent(), ["PATCH cluster"]);
-    // Once the claim of the other one has ended, it is looked at and done.
+    // When the lease of the other server has expired, the state is read and the change is complete.
     scene.app.clock.advance(Duration::from_mins(10));
     scene.becomes_active().await;
-    assert_eq!(scene.sent(), ["PATCH cluster"], "it was there already");
+    assert_eq!(scene.sent(), ["PATCH cluster"], "the change was already applied");
 }
 
 async fn late_server_does_not_restore_a_removed_cluster(base: Base) {
@@ -200,7 +204,7 @@ async fn servers_share_the_work_without_duplicate_requests() {
         }
         panic!("not all {wanted}");
     };
-    // Of every cluster, what was sent for it.
+    // The write requests for each cluster.
     let sent = || {
         let mut sent: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for seen in super::sent(&one) {

@@ -1,4 +1,4 @@
-//! As whom this server enters clusters: what Azure is asked for, what is stored, and what happens when a cluster rejects it.
+//! The server's identity in clusters: the requests to Azure, the stored secrets, and the behavior when a cluster rejects it.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const BINDING: &str =
 const OLD_LOCAL: &str = "c-crpdd";
 const OLD_ENTRA: &str = "c-d8mfw";
 
-/// Some hours after that directory was written.
+/// Some hours after that directory was created.
 const AFTER_FIXTURE_MS: i64 = 1_795_910_000_000;
 
 impl Case {
@@ -41,7 +41,7 @@ impl Case {
         Self::of(app, "ready").await
     }
 
-    /// A request into a cluster, as its owner.
+    /// A request to a cluster, as its owner.
     async fn inside(&self, method: Method, id: &str, path: &str, body: Option<Value>) -> Answer {
         let call = self.app.call(method, &format!("/k8s/clusters/{id}{path}"));
         match body {
@@ -54,7 +54,7 @@ impl Case {
         self.inside(Method::GET, id, path, None).await.status.as_u16()
     }
 
-    /// How often Azure was asked for an admin kubeconfig and for a user kubeconfig.
+    /// The numbers of requests for an admin kubeconfig and for a user kubeconfig.
     fn kubeconfigs(&self) -> (usize, usize) {
         let requests = self.app.control.requests();
         let count = |operation| requests.iter().filter(|seen| seen.operation == operation).count();
@@ -154,7 +154,7 @@ async fn long_request_is_not_repeated_after_renewal() {
     let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
-    // Over a connection from before, the cluster reads the request and then rejects it.
+    // On an open connection, the cluster reads the request and then rejects it.
     let long = config_map("long", 900_000);
     let first = case.inside(Method::POST, &id, CONFIG_MAPS, Some(long.clone())).await;
     assert_eq!(first.status, StatusCode::SERVICE_UNAVAILABLE, "{}", first.text());
@@ -178,12 +178,12 @@ async fn application_401_is_not_a_rejection() {
     assert_eq!(case.kubeconfigs(), (0, 0));
     let reviews = case.app.control.kubernetes_requests();
     let reviews = reviews.iter().filter(|seen| seen.path.contains("selfsubjectaccessreviews")).count();
-    assert_eq!(reviews, 3, "each right once");
+    assert_eq!(reviews, 3, "each permission once");
     case.app.control.clear_kubernetes_faults();
 
     case.app.clock.advance(Duration::from_secs(11));
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
-    assert_eq!(case.status_inside(&id, application).await, 404, "there is no such service");
+    assert_eq!(case.status_inside(&id, application).await, 404, "the service does not exist");
     assert_eq!(case.kubeconfigs(), (1, 0));
 }
 
@@ -197,14 +197,14 @@ async fn disabled_local_accounts_use_an_entra_token() {
     case.app.control.clear_requests();
 
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
-    assert_eq!(case.kubeconfigs(), (1, 1), "the admin kubeconfig is refused, the user kubeconfig is given");
+    assert_eq!(case.kubeconfigs(), (1, 1), "the admin kubeconfig is denied, the user kubeconfig is returned");
     let access = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
     assert!(access.contains("tenantId") && !access.contains("key") && !access.contains("token"), "{access}");
     case.advance_refreshes(2).await;
     assert_eq!(case.condition_of(&id, "Ready").await.unwrap().0, "True");
     assert_eq!(case.kubeconfigs(), (1, 1));
 
-    // A token that Entra takes back is replaced within the request.
+    // A token that Entra has revoked is replaced within the request.
     case.app.control.forget_tokens();
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert_eq!(case.kubeconfigs(), (1, 1));
@@ -227,7 +227,7 @@ async fn entra_token_is_replaced_before_it_expires() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(logins() > before, "a new token while the old one lives");
+    assert!(logins() > before, "a new token while the old one is valid");
     assert_eq!(case.kubeconfigs(), (0, 0));
     case.app.clock.advance(Duration::from_mins(30));
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
@@ -243,7 +243,7 @@ async fn certificate_is_replaced_before_it_expires() {
     assert!(case.app.control.renew_client_certificate(fqdn, 10));
     let id = case.active(&case.import(MADE_ELSEWHERE, json!({}))).await;
     let before = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
-    // As long as Azure has no other, it is asked now and then.
+    // While Azure returns no other kubeconfig, it is requested only occasionally.
     case.advance_refreshes(30).await;
     assert_eq!(case.kubeconfigs().1, 0);
     assert!(case.kubeconfigs().0 <= 2, "{:?} in two and a half hours", case.kubeconfigs());
@@ -286,8 +286,8 @@ async fn missing_rights_inside_keep_cluster_from_active() {
     ] {
         assert!(message.contains(words), "{words}: {message}");
     }
-    assert!(case.secret(&id, CLUSTER_ACCESS).await.is_none(), "nothing that does not work is kept");
-    // With local accounts and Entra users, the missing action for the admin kubeconfig is named too.
+    assert!(case.secret(&id, CLUSTER_ACCESS).await.is_none(), "access that does not work is not stored");
+    // With local accounts and Entra users, the message also contains the missing action for the admin kubeconfig.
     let mut cluster = case.aks("entra-only").await.unwrap();
     cluster["properties"]["disableLocalAccounts"] = false.into();
     case.change_in_azure(Method::PUT, &super::cluster("entra-only"), Some(&cluster)).await;
@@ -329,9 +329,9 @@ async fn old_data_directory_loses_its_service_accounts() {
         }
         assert!(case.secret(id, CLUSTER_ACCESS).await.is_none());
     }
-    assert_eq!(case.kubeconfigs(), (0, 0), "the account is good for now");
+    assert_eq!(case.kubeconfigs(), (0, 0), "the account is still used");
 
-    // A server of the earlier version is running beside.
+    // A server of the earlier version is running too.
     let older = |seen_ms| ReplicaRow {
         id: "replica-older".to_owned(),
         started_ms: 1,
@@ -350,7 +350,7 @@ async fn old_data_directory_loses_its_service_accounts() {
         assert!(status == "Unknown" && message.contains("replica-older"), "{status} {message}");
     }
 
-    // It has gone without a word.
+    // It was killed.
     case.advance_refreshes(1).await;
     for id in both {
         for path in [ACCOUNT, SECRET, BINDING] {

@@ -1,4 +1,4 @@
-//! What has to come right by itself: after Azure, or somebody there, did what nobody here asked for.
+//! Convergence after unexpected changes by Azure or by other users.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn host(case: &Case) -> String {
     case.aks("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned()
 }
 
-/// The cluster gets another authority, and nobody of before is known to it any more.
+/// Replaces the cluster's authority and rejects all earlier identities.
 async fn rotate(case: &Case) {
     let host = host(case).await;
     let declared = case.app.control.kubernetes().into_iter().find(|it| it.fqdn == host).unwrap();
@@ -76,7 +76,7 @@ async fn temporarily_missing_cluster_recovers() {
     let switch = |running| case.app.control.declare_kubernetes(Declared { running, ..declared.clone() });
     switch(false);
     case.app.control.clear_kubernetes_requests();
-    // The first look may meet the end of a connection from before.
+    // The first attempt may use a connection that was closed.
     case.advance_refreshes(3).await;
     assert_eq!(condition(&case.get(&id).await, "Ready").0, "False");
     let looked = lines(&case.writes());
@@ -101,7 +101,7 @@ async fn failed_creation_is_retried_with_another_spec() {
     case.settle_active(&id).await;
     let made = case.pool_in_azure("one", "system").await.unwrap();
     assert_eq!((&made["vmSize"], &made["maxPods"]), (&json!("Standard_D4s_v3"), &json!(60)));
-    // From now on it is what it is.
+    // From now on it is managed as it is.
     let answer = case.put(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(answer.status.as_u16(), 422, "{}", answer.text());
 }
@@ -137,7 +137,7 @@ async fn failed_unwanted_pool_is_deleted() {
     let writes = case.changed(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(lines(&writes).last().map(String::as_str), Some("DELETE rancher/one/gpu"));
     assert_eq!(case.pool_in_azure("one", "gpu").await, None);
-    // And what somebody else makes later under that name is not ours.
+    // A pool that another user creates later with this name is not ours.
     case.put_pool_in_azure("one", "gpu", json!({"count": 1, "vmSize": "Standard_DS2_v2", "mode": "User"}))
         .await;
     case.expect_no_writes(&id).await;
@@ -150,7 +150,7 @@ async fn pool_removed_during_creation_is_deleted() {
     let id =
         case.post(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
     case.work().await;
-    assert!(case.aks("one").await.is_some(), "it is being made");
+    assert!(case.aks("one").await.is_some(), "it is being created");
     let answer = case.put(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.settle_active(&id).await;
@@ -169,7 +169,7 @@ async fn removed_ranges_are_removed_in_azure() {
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/apiServerAccessProfile/authorizedIPRanges"), json!([]));
     assert!(case.get(&id).await["aksConfig"].get("authorizedIpRanges").is_none());
-    // Ranges that somebody sets in Azure are not managed from now on.
+    // Ranges that another user sets in Azure are not managed afterwards.
     let path = "/properties/apiServerAccessProfile";
     case.set_in_azure("one", path, json!({"authorizedIPRanges": ["20.9.0.0/16"]})).await;
     case.expect_no_writes(&id).await;
@@ -193,7 +193,7 @@ async fn unrelated_change_keeps_recent_changes_in_azure() {
     assert_eq!(lines(&case.writes()), [""; 0]);
     let shown = case.get(&id).await;
     assert_eq!((&shown["description"], &shown["labels"]["a"]), (&json!("other words"), &json!("b")));
-    assert_eq!(shown["aksConfig"]["nodePools"][0]["count"], 3, "looked at, and taken over");
+    assert_eq!(shown["aksConfig"]["nodePools"][0]["count"], 3, "read and adopted");
 }
 
 #[tokio::test]
@@ -202,10 +202,10 @@ async fn import_contains_azures_state_when_it_is_active() {
     let nothing = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
     let id = case.active(&case.import("made-elsewhere", nothing)).await;
     let shown = case.get(&id).await;
-    assert_eq!(shown["aksConfig"]["tags"], json!({}), "none of them is the user's");
+    assert_eq!(shown["aksConfig"]["tags"], json!({}), "none of them belongs to the user");
     assert_eq!(shown["aksStatus"]["upstreamSpec"]["tags"], json!({"team": "platform"}));
     let writes = case.changed(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
-    assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"], "and no tags");
+    assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"], "no tags either");
     assert_eq!(case.aks("made-elsewhere").await.unwrap()["tags"], json!({"team": "platform"}));
 }
 
@@ -221,7 +221,7 @@ async fn failed_change_is_retried_later() {
     let said = "failed to update cluster [one]: node pool system: QuotaExceeded: no cores are left";
     assert_eq!(case.expect_failure(&id, "updating").await, said);
     case.advance_refreshes(4).await;
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one/system"], "not at once");
+    assert_eq!(lines(&case.writes()), ["PUT rancher/one/system"], "not immediately");
     assert_eq!(case.expect_failure(&id, "updating").await, said);
     for _ in 0..2 {
         case.app.clock.advance(Duration::from_mins(30));

@@ -1,4 +1,4 @@
-//! Clusters that were made elsewhere: looked at, never changed unless their user says so, never removed.
+//! Clusters that were created elsewhere: they are read, changed only if the user requests it, and never deleted.
 
 use http::StatusCode;
 use serde_json::json;
@@ -29,7 +29,7 @@ async fn import_becomes_active() {
     let shown = case.get(&id).await;
     let mut config = shown["aksConfig"].clone();
     config.as_object_mut().unwrap().remove("type");
-    assert_eq!(config, body["aksConfig"], "what nobody set is not managed");
+    assert_eq!(config, body["aksConfig"], "unset keys are not managed");
     let upstream = &shown["aksStatus"]["upstreamSpec"];
     let pools: Vec<&str> =
         upstream["nodePools"].as_array().unwrap().iter().map(|pool| pool["name"].as_str().unwrap()).collect();
@@ -54,7 +54,7 @@ async fn import_writes_nothing_to_azure() {
     case.expect_active(&id).await;
     let kubeconfig = case.app.post(&format!("/v3/clusters/{id}?action=generateKubeconfig")).send().await;
     assert_eq!(kubeconfig.status, StatusCode::OK, "{}", kubeconfig.text());
-    // As Terraform sends it.
+    // As sent by Terraform.
     let answer = case.put(&id, case.import(NAME, json!({}))["aksConfig"].clone()).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     case.settle_active(&id).await;
@@ -83,7 +83,7 @@ async fn import_writes_only_set_keys() {
     let id = case.active(&case.import(NAME, json!({}))).await;
     let writes = case.changed(&id, json!({"tags": {"team": "ours"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"]);
-    assert_eq!(writes[0].body, json!({"tags": {"team": "ours"}}), "no mark: it is not ours");
+    assert_eq!(writes[0].body, json!({"tags": {"team": "ours"}}), "no owner tag: it is not ours");
     let writes = case.changed(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
     case.set_in_azure(
@@ -96,7 +96,7 @@ async fn import_writes_only_set_keys() {
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
     let now = case.aks(NAME).await.unwrap();
     let ranges = &now["properties"]["apiServerAccessProfile"]["authorizedIPRanges"];
-    assert_eq!(*ranges, json!(["20.1.0.0/16", "20.9.0.0/16", "20.2.0.0/16"]), "those of others stay");
+    assert_eq!(*ranges, json!(["20.1.0.0/16", "20.9.0.0/16", "20.2.0.0/16"]), "entries of others remain");
     case.expect_no_writes(&id).await;
     case.expect_removal(&id).await;
     assert_eq!(changes(&case.writes()), Vec::<String>::new());
@@ -217,7 +217,7 @@ async fn import_ranges_are_removed_with_the_users_entry() {
         assert_eq!(ranges(&case).await, expected, "{stated}");
         case.advance_refreshes(2).await;
         let shown = case.get(&id).await;
-        assert_eq!(shown["aksConfig"]["authorizedIpRanges"], stated, "as the user said it");
+        assert_eq!(shown["aksConfig"]["authorizedIpRanges"], stated, "the user's spelling");
         assert_eq!(shown["aksStatus"]["upstreamSpec"]["authorizedIpRanges"], expected);
     }
     case.expect_no_writes(&id).await;
@@ -232,10 +232,10 @@ async fn import_ranges_are_removed_with_their_key_only() {
     let id = case.active(&case.import(NAME, json!({}))).await;
     case.changed(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await;
     let both = json!(["192.0.2.0/24", "203.0.113.7"]);
-    // A key that is absent changes nothing, whatever else is changed.
+    // An absent key has no effect, even if other keys change.
     case.changed(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(ranges(&case).await, both);
-    // Named with the mask that an address has anyway, it is the same range.
+    // A single address with its mask is the same range.
     assert_eq!(case.put(&id, json!({"authorizedIpRanges": ["203.0.113.7/32"]})).await.status, StatusCode::OK);
     case.settle_active(&id).await;
     assert_eq!(ranges(&case).await, both);
@@ -280,7 +280,7 @@ async fn import_tags_are_removed_with_the_users_entry() {
         assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"], "{stated}");
         assert_eq!(case.aks(NAME).await.unwrap()["tags"], expected, "{stated}");
         case.advance_refreshes(1).await;
-        assert_eq!(case.get(&id).await["aksConfig"]["tags"], stated, "as the user said it");
+        assert_eq!(case.get(&id).await["aksConfig"]["tags"], stated, "the user's spelling");
     }
     case.expect_no_writes(&id).await;
 }
@@ -338,7 +338,7 @@ async fn import_entry_changed_by_others_is_not_written_again() {
     case.advance_refreshes(2).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "theirs"}));
     case.expect_no_writes(&id).await;
-    // What was theirs in the meantime is not taken away with the user's last entry.
+    // Entries that others have set since are not removed together with the user's last entry.
     let writes = case.changed(&id, json!({"tags": {}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"]);
     assert_eq!(case.aks(NAME).await.unwrap()["tags"], json!({"team": "platform", "c": "4"}));

@@ -1,4 +1,4 @@
-//! A cluster of one's own from its making to its end.
+//! A managed cluster from its creation to its deletion.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ async fn active_cluster_shows_azures_state() {
     let cluster = case.get(&id).await;
     let status = &cluster["aksStatus"];
     assert_eq!(status["rbacEnabled"], true);
-    assert!(status.get("privateRequiresTunnel").is_none(), "only of private clusters");
+    assert!(status.get("privateRequiresTunnel").is_none(), "only for private clusters");
     let upstream = &status["upstreamSpec"];
     let told = |key: &str| upstream[key].clone();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! After everything is done nothing is written, whatever the specification looks like.
+//! No writes are sent after all steps are done, for all kinds of specifications.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ async fn rests(more: Value) {
     for pool in shown["nodePools"].as_array_mut().unwrap() {
         pool.as_object_mut().unwrap().remove("type");
     }
-    assert_eq!(users_own(&shown, &body["aksConfig"]), body["aksConfig"], "as the user said it");
+    assert_eq!(users_own(&shown, &body["aksConfig"]), body["aksConfig"], "the user's spelling");
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn different_order_causes_no_writes() {
         "nodePools": [pool_with("zeta", "User", work), pool_with("system", "System", system)],
     }));
     let id = case.active(&body).await;
-    // Azure tells lists in an order of its own, and an address as a range.
+    // Azure returns lists in its own order, and an address as a range.
     let path = "/properties/apiServerAccessProfile/authorizedIPRanges";
     case.set_in_azure("one", path, json!(["20.1.0.0/16", "20.2.0.0/16", "20.3.4.5/32"])).await;
     case.put_pool_in_azure("one", "zeta", json!({"nodeTaints": ["a=1:NoSchedule", "b=1:NoSchedule"]})).await;
@@ -151,7 +151,7 @@ async fn ignored_count_is_not_written_forever() {
         case.work().await;
         let writes = lines(&case.writes());
         if !writes.is_empty() {
-            // Somebody puts it back at once.
+            // Another client reverts it immediately.
             case.app.clock.advance(std::time::Duration::from_secs(4));
             case.put_pool_in_azure("one", "work", json!({"count": 1})).await;
         }
@@ -161,7 +161,7 @@ async fn ignored_count_is_not_written_forever() {
     assert_eq!(seen, ["PUT rancher/one/work"; 3]);
     let message = case.expect_failure(&id, "updating").await;
     assert!(message.starts_with("Azure took the change of the pool work 3 times"), "{message}");
-    // Whoever gives in, gets an active cluster.
+    // If the user accepts the state in Azure, the cluster becomes active.
     assert_eq!(
         lines(
             &case.changed(&id, json!({"nodePools": [pool("system", "System"), pool("work", "User")]})).await
@@ -200,13 +200,13 @@ async fn changes_in_azure_cause_no_writes() {
     let path = format!("{}/agentPools/work", super::cluster("one"));
     let scaled = json!({"properties": {"count": 3}});
     assert_eq!(case.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
-    // A refresh comes by while Azure is at work.
+    // A refresh is due while an operation of Azure is in progress.
     let usual = case.app.control.timing();
     case.app.control.set_timing(azure_sandbox::Timing { scale: 1_000.0, ..usual.clone() }).unwrap();
     case.advance_refreshes(2).await;
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
     case.expect_active(&id).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is done");
+    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is complete");
     case.app.control.set_timing(usual).unwrap();
     case.advance_refreshes(2).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 3);

@@ -1,4 +1,4 @@
-//! What this server did not make is never changed and never removed.
+//! Resources that this server did not create are never changed or deleted.
 
 use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use http::Method;
@@ -110,7 +110,7 @@ async fn name_taken_after_a_failure_is_untouched() {
     case.app.settle().await;
     assert!(case.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
     case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one"], "only the one that Azure refused");
+    assert_eq!(lines(&case.writes()), ["PUT rancher/one"], "only the request that Azure rejected");
     assert_eq!(case.aks("one").await.unwrap(), theirs);
 }
 
@@ -128,7 +128,7 @@ async fn replacement_of_our_cluster_is_untouched() {
     let theirs = case.aks("one").await.unwrap();
     case.advance_refreshes(2).await;
     let shown = case.get(&id).await;
-    assert_eq!(shown["aksConfig"]["tags"], json!({"a": "b"}), "nothing is taken over from a stranger");
+    assert_eq!(shown["aksConfig"]["tags"], json!({"a": "b"}), "nothing is adopted from a foreign cluster");
     let updated =
         shown["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap().clone();
     assert_eq!(updated["status"], "False");
@@ -160,7 +160,7 @@ async fn ownership_survives_replaced_tags() {
 async fn owner_tag_alone_grants_no_ownership() {
     let case = Case::start().await;
     case.active(&case.small()).await;
-    // Somebody copies tags and all to a cluster of his own.
+    // Another user creates a cluster with a copy of all tags.
     let mark = case.aks("one").await.unwrap()["tags"]["norman-aks-owner"].clone();
     case.change_in_azure(
         Method::PUT,

@@ -1,4 +1,4 @@
-//! What somebody changes in Azure: shown, taken over where it is managed, and never undone.
+//! Changes that other users make in Azure: they are shown, adopted for managed keys, and never reverted.
 
 use http::Method;
 use serde_json::{Value, json};

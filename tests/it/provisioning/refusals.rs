@@ -1,4 +1,4 @@
-//! Azure says no: its words are shown, a change mends it, and a removal works.
+//! Errors of Azure: the message is shown, a change fixes the problem, and a deletion works.
 
 use azure_sandbox::{FinalStatus, OperationKind, ScriptedOutcome};
 use http::Method;
@@ -39,7 +39,7 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
         shown["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Provisioned").unwrap();
     assert_eq!(provisioned["message"], json!(message));
     let attempts = lines(&case.writes()).len();
-    assert!((2..12).contains(&attempts), "tried again with growing pauses: {attempts}");
+    assert!((2..12).contains(&attempts), "retried with increasing delays: {attempts}");
     let answer = case.put(&id, json!({"nodePools": pools(1)})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
     case.settle_active(&id).await;
@@ -64,7 +64,7 @@ async fn rejected_credential_fails_the_credentials_step() {
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains("AADSTS7000222"), "{message}");
     case.expect_step(&id, "credentials failed", "Provisioned=False").await;
-    // A new secret mends it, without a change of the cluster.
+    // A new secret fixes it, without a change of the cluster.
     let seed = &case.app.seed;
     let name = case.credential.split(':').next_back().unwrap();
     let mended = json!({"name": "azure", "azurecredentialConfig": {
@@ -103,7 +103,7 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
     assert_eq!(case.expect_failure(&id, "provisioning").await, said, "still, hours later");
     assert_eq!(lines(&case.writes()), ["PUT rancher/one"]);
     assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Failed");
-    // Another specification is another attempt.
+    // Another specification is a new attempt.
     let answer = case.put(&id, json!({"tags": {"second": "try"}})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
     case.settle_active(&id).await;
@@ -152,7 +152,7 @@ async fn failed_change_is_not_active() {
         let frame = case.frame(&id).await;
         assert!(frame.conditions.contains("Updated=False"), "{frame:?}");
         assert_eq!(lines(&case.writes()), [lines_again]);
-        // The same once more is another attempt.
+        // The same change once more is a new attempt.
         assert_eq!(lines(&case.changed(&id, change).await), [lines_again]);
         assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Succeeded");
     }
@@ -275,11 +275,11 @@ async fn cancelled_creation_is_repeated_on_request() {
     let id = case.post_and_settle(&case.small()).await;
     let words = "error failed to create cluster: OperationPreempted: somebody stopped it";
     assert_eq!(case.expect_failure(&id, "provisioning").await, words);
-    // The same again, without a change: the user wants another attempt.
+    // The same request without a change is a new attempt.
     case.put_and_settle(&id, json!({})).await;
 }
 
-/// Answers the requests of this method and path with an error in Azure's form, as often as they come.
+/// A fault for all requests with this method and path: an error in Azure's format.
 fn refused(method: &str, path: &str, refusal: azure_sandbox::Refusal) -> azure_sandbox::Fault {
     azure_sandbox::Fault {
         method: Some(method.to_owned()),
@@ -300,7 +300,7 @@ fn says(status: u16, code: &str, message: &str) -> azure_sandbox::Refusal {
 
 const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
 
-/// Azure's sentence for an application that may write clusters and not join the subnet.
+/// Azure's message for an application that may write clusters but may not join the subnet.
 fn linked(missing: &str) -> String {
     format!(
         "The client 'a' with object id 'b' has permission to perform action 'Microsoft.ContainerService/managedClusters/write' \
@@ -383,7 +383,7 @@ async fn denied_group_creation_suggests_creating_it() {
     let subscription =
         format!("the role Contributor on the subscription /subscriptions/{}", case.account.subscription_id);
     assert!(told.contains(&subscription), "{told}");
-    assert!(!told.contains("role Contributor on /subscriptions"), "a role on what is not there: {told}");
+    assert!(!told.contains("role Contributor on /subscriptions"), "a role on a missing resource: {told}");
     case.app.control.clear_faults();
     case.change_in_azure(Method::PUT, "/resourceGroups/newgroup", Some(&json!({"location": "eastus"}))).await;
     case.advance_refreshes(2).await;

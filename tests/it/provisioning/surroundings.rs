@@ -1,4 +1,4 @@
-//! What a cluster stands on: its group, its network, its workspace, the resource provider.
+//! The prerequisites of a cluster: its resource group, network, workspace, and the resource provider.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ async fn pools_are_in_the_named_network() {
             "serviceCidr": "10.100.0.0/16", "dnsServiceIP": "10.100.0.10",
         })
     );
-    // A pool that comes later lies there as well.
+    // A pool that is added later is in the same subnet.
     let mut pools = case.get(&id).await["aksConfig"]["nodePools"].clone();
     let mut more = pool("work", "User");
     more["maxPods"] = json!(30);
@@ -96,7 +96,7 @@ async fn monitoring_creates_a_workspace() {
         (&json!(true), &json!("rancher-EUS"))
     );
     case.expect_no_writes(&id).await;
-    // The workspace is not the cluster's alone.
+    // The workspace is shared with other clusters.
     case.remove(&id).await;
     case.app.settle().await;
     assert_eq!(lines(&case.writes()), ["DELETE rancher/one"]);
@@ -138,7 +138,7 @@ async fn missing_provider_is_registered() {
     case.expect_active(&id).await;
     let lines = lines(&case.writes());
     let (register, rest): (Vec<_>, Vec<_>) = lines.iter().partition(|line| *line == "POST register");
-    assert_eq!(register.len(), 1, "asked for once: {lines:?}");
+    assert_eq!(register.len(), 1, "registered once: {lines:?}");
     assert_eq!(rest[0], "PUT first");
     assert_eq!(rest[1], "PUT first/one");
 }

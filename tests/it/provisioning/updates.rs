@@ -1,4 +1,4 @@
-//! Every kind of change of an active cluster: which writes it takes, in which order, and which are refused.
+//! Every kind of update of an active cluster: the writes, their order, and the rejected changes.
 
 use azure_sandbox::{Effect, Fault, Operation, Refusal, Timing};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ async fn autoscaler_can_be_enabled_changed_and_disabled() {
         (sent("enableAutoScaling"), sent("minCount"), sent("maxCount")),
         (json!(true), json!(1), json!(4))
     );
-    // The autoscaler does its work; nobody fights it.
+    // The autoscaler changes the count, which is not reverted.
     case.put_pool_in_azure(
         "one",
         "work",
@@ -74,11 +74,11 @@ async fn autoscaler_can_be_enabled_changed_and_disabled() {
     )
     .await;
     case.expect_no_writes(&id).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "as the user said");
+    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "the user's value");
     let writes =
         case.changed(&id, pools(json!({"enableAutoScaling": true, "minCount": 2, "maxCount": 4}))).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
-    assert_eq!(writes[0].at("/properties/count"), 3, "the autoscaler's");
+    assert_eq!(writes[0].at("/properties/count"), 3, "the autoscaler's value");
     let writes = case.changed(&id, pools(json!({"enableAutoScaling": false, "count": 2}))).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     let azure = case.pool_in_azure("one", "work").await.unwrap();
@@ -96,7 +96,11 @@ async fn upgrade_starts_with_the_control_plane() {
     let writes = case.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33.3");
-    assert_eq!(writes[0].at("/properties/agentPoolProfiles/0/orchestratorVersion"), "1.32.7", "pools stay");
+    assert_eq!(
+        writes[0].at("/properties/agentPoolProfiles/0/orchestratorVersion"),
+        "1.32.7",
+        "pools are unchanged"
+    );
     assert_eq!(case.aks("one").await.unwrap()["properties"]["currentKubernetesVersion"], "1.33.3");
     assert_eq!(case.get(&id).await["version"]["gitVersion"], "v1.33.3");
     let at = |version: &str| json!({"orchestratorVersion": version});
@@ -129,7 +133,7 @@ async fn only_our_pools_are_deleted() {
     let writes = case.changed(&id, json!({"nodePools": [pool("system", "System"), pools[2]]})).await;
     assert_eq!(lines(&writes), ["DELETE rancher/one/work"]);
     assert_eq!(case.pool_in_azure("one", "work").await, None);
-    // A list that is not there removes nothing.
+    // A missing list removes nothing.
     let writes = case.changed(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
     case.expect_no_writes(&id).await;
@@ -143,7 +147,7 @@ async fn system_pool_is_created_before_its_predecessor_is_deleted() {
         json!([pool_with("fresh", "System", json!({"vmSize": "Standard_D4s_v3"})), pool("work", "User")]);
     let writes = case.changed(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/fresh", "DELETE rancher/one/system"]);
-    // And two pools can change places.
+    // Two pools can swap their modes.
     let pools =
         json!([pool_with("fresh", "User", json!({"vmSize": "Standard_D4s_v3"})), pool("work", "System")]);
     let writes = case.changed(&id, json!({"nodePools": pools})).await;
@@ -298,7 +302,7 @@ async fn combined_changes_are_ordered() {
     assert_eq!(
         writes[1].at("/properties/agentPoolProfiles").as_array().unwrap().len(),
         2,
-        "pools are not the cluster's"
+        "pools are not part of the cluster's body"
     );
     case.expect_no_writes(&id).await;
 }
@@ -332,7 +336,7 @@ async fn change_waits_for_running_operations() {
     let messages: Vec<&str> = frames.iter().map(|frame| &*frame.message).collect();
     assert_eq!(messages, ["Azure: node pool work is Updating", "Azure: the tags are being changed", ""]);
     assert_eq!(lines(&case.writes()), ["PATCH rancher/one"]);
-    // Somebody was faster by a moment: Azure says so, and it is no failure.
+    // Another client was slightly faster: Azure reports it, and it is not a failure.
     case.app.control.add_fault(Fault {
         operation: Some(Operation::ManagedCluster),
         method: Some("PATCH".to_owned()),
@@ -447,7 +451,7 @@ async fn immutable_and_unmanaged_keys_are_rejected() {
         }
     }
     case.expect_active(&id).await;
-    // The same in other words is no change.
+    // Another spelling of the same values is not a change.
     let same = json!({"dnsPrefix": "ONE", "loadBalancerSku": "STANDARD", "outboundType": "LoadBalancer", "networkPolicy": "calico"});
     let answer = case.put(&id, same).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());

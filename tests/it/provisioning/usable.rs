@@ -1,5 +1,5 @@
-//! Clusters that cannot be used although nothing is wrong with the specification: stopped, gone, in another region, or not
-//! letting this server in; and what is shown while a step is tried again.
+//! Clusters that cannot be used although the specification is valid: stopped, deleted, in another region, or not reachable from
+//! this server; and the status while a step is retried.
 
 use azure_sandbox::{Effect, Fault, OperationKind, ScriptedOutcome};
 use http::Method;
@@ -16,7 +16,7 @@ fn condition(shown: &Value, kind: &str) -> (String, String) {
     (text("status"), text("message"))
 }
 
-/// Somebody starts or stops the cluster in the portal.
+/// Starts or stops the cluster in the portal.
 async fn power(case: &Case, name: &str, action: &str) {
     case.change_in_azure(Method::POST, &format!("{}/{action}", cluster(name)), None).await;
     case.azure(Method::GET, &cluster(name), None).await;
@@ -31,7 +31,7 @@ async fn stopped_import_names_the_start_command() {
     let message = case.expect_failure(&id, "provisioning").await;
     assert_eq!(message, format!("the cluster asleep {START}asleep"));
     let shown = case.get(&id).await;
-    assert_eq!(shown["aksStatus"]["upstreamSpec"]["kubernetesVersion"], "1.32.7", "it is known all the same");
+    assert_eq!(shown["aksStatus"]["upstreamSpec"]["kubernetesVersion"], "1.32.7", "it is known nevertheless");
     power(&case, "asleep", "start").await;
     case.advance_refreshes(2).await;
     case.settle_active(&id).await;
@@ -52,7 +52,7 @@ async fn stopped_cluster_shows_the_start_command() {
         (&shown["state"], &shown["transitioning"], &shown["transitioningMessage"]),
         (&json!("active"), &json!("error"), &json!(message))
     );
-    // A change waits for the start instead of failing in Azure's words.
+    // A change waits for the start and does not fail with Azure's message.
     assert_eq!(case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
     case.app.settle().await;
     assert_eq!(case.expect_failure(&id, "updating").await, message);
@@ -95,7 +95,7 @@ async fn deleted_cluster_is_not_ready() {
             "{name}"
         );
     }
-    // One that comes back in the same place is usable again.
+    // A cluster that is created again in the same region is usable again.
     case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
     case.advance_refreshes(2).await;
     case.expect_active(&import).await;
@@ -149,7 +149,7 @@ async fn import_with_the_wrong_region_warns() {
         assert!(asked.iter().any(|path| path.contains("/locations/eastus/")), "{asked:?}");
         assert!(!asked.iter().any(|path| path.contains("westeurope")), "{asked:?}");
     }
-    // A change is judged by what the cluster's own region offers.
+    // A change is reviewed with the offers of the cluster's own region.
     case.app.control.clear_requests();
     case.changed(&id, json!({"kubernetesVersion": "1.32.9"})).await;
     let asked: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
@@ -227,7 +227,7 @@ async fn removal_response_has_no_old_error() {
     let answer = case.app.delete(&format!("/v3/clusters/{id}")).send().await;
     let mut shown = answer.json();
     assert_eq!((&shown["state"], &shown["transitioning"]), (&json!("removing"), &json!("yes")));
-    // The review of the specification stays: it is no error of the workflow.
+    // The review of the specification remains, because it is not an error of the worker.
     shown["aksStatus"].as_object_mut().unwrap().remove("review");
     assert!(!shown.to_string().contains("cannot be imported"), "{shown:#}");
 }
@@ -237,7 +237,7 @@ async fn attempt_on_a_silent_api_names_the_ranges() {
     let case = Case::start().await;
     let ranges = json!({"authorizedIpRanges": ["203.0.113.0/24"]});
     let id = case.post(&case.with(ranges)).await;
-    // Everything up to the first attempt to reach the cluster's own API, which is then held.
+    // Runs everything up to the first attempt to reach the cluster's API, which is then delayed.
     case.app.control.add_kubernetes_fault(Fault { latency_ms: 600_000, ..Fault::default() });
     let worker = case.app.app.worker.clone();
     let stop = tokio_util::sync::CancellationToken::new();
@@ -313,7 +313,7 @@ async fn removing_the_credential_is_rejected() {
         assert_eq!(case.get(id).await, before, "nothing was changed");
         case.remove(id).await;
         case.app.settle().await;
-        assert!(case.is_gone(id).await, "the credential is still there");
+        assert!(case.is_gone(id).await, "the credential still exists");
     }
     for imported in [true, false] {
         let body = if imported {
