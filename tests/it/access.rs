@@ -22,7 +22,7 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}"))
 }
 
-/// Every operation of the API document: method, path, whether it says that it is public.
+/// Every operation of the API document: method, path, and whether it is documented as public.
 fn operations() -> Vec<(Method, String, bool)> {
     let document: Value = serde_json::from_str(&openapi_json()).unwrap();
     let mut operations = Vec::new();
@@ -57,7 +57,7 @@ async fn operations_need_a_token_unless_documented_as_public() {
         );
         let with_a_token = app.call(method.clone(), &path).body("{}").send().await;
         assert_ne!(with_a_token.status, StatusCode::UNAUTHORIZED, "{method} {path}");
-        // Neither does another spelling let anybody in.
+        // Other spellings do not give access either.
         for path in
             [format!("{path}/"), path.replace("cloudcredentials", "cloudCredentials"), format!("{path}?x=1")]
         {
@@ -69,7 +69,7 @@ async fn operations_need_a_token_unless_documented_as_public() {
     assert_eq!(public, ["/healthz", "/livez", "/ping", "/rancherversion", "/readyz"]);
 }
 
-/// Ann's credential and cluster, and Bob, who has a credential of his own.
+/// Ann with a credential and a cluster, and Bob with a credential.
 struct Two {
     app: TestApp,
     ann: String,
@@ -97,7 +97,7 @@ fn cluster(name: &str, credential: &str) -> Value {
         "imported": true, "azureCredentialSecret": credential}})
 }
 
-/// The answer must be the same as for an id that nobody has: not even that something exists is told.
+/// Checks that the response is the same as for an ID that does not exist, so that it does not reveal the object.
 fn is_as_if_absent(answer: &Answer, id: &str, absent: &Answer, absent_id: &str, what: &str) {
     let same = answer.text().replace(id, absent_id);
     let without_id = |text: &str| match serde_json::from_str::<Value>(text) {
@@ -181,13 +181,13 @@ async fn users_see_no_foreign_credentials_and_clusters() {
     let seen = app.get(&upgrades(&cluster_id)).token(&bob).send().await;
     let unseen = app.get(&upgrades(no_cluster)).token(&bob).send().await;
     is_as_if_absent(&seen, &cluster_id, &unseen, no_cluster, "aksUpgrades of another's cluster");
-    // A cluster of one's own gives no right to another's credential.
+    // Owning a cluster gives no right to another user's credential.
     let [seen, unseen] = [&*credential, no_credential]
         .map(|id| app.post("/v3/clusters").token(&bob).json(&cluster("bobs", id)).send());
     let (seen, unseen) = (seen.await, unseen.await);
     is_as_if_absent(&seen, &credential, &unseen, no_credential, "a cluster with another's credential");
 
-    // Nothing of all that changed anything; and the owner and the administrator do see it.
+    // None of the requests changed anything, and the owner and the administrator see it.
     for token in [&ann, &app.admin] {
         let read = app.get(&format!("/v3/cloudcredentials/{credential}")).token(token).send().await;
         assert_eq!(
@@ -215,7 +215,7 @@ async fn failed_logins_are_delayed_but_valid_tokens_are_not() {
         let took = guess("token-nnnnn:wrong").await;
         assert!(took >= Duration::from_millis(least), "{took:?} of {least} ms");
     }
-    // From the same address, while a guess waits for more than a second:
+    // From the same IP address, while a guess is delayed for more than a second:
     let valid = async {
         for _ in 0..20 {
             assert_eq!(app.get("/v3").send().await.status, 200);
@@ -228,10 +228,10 @@ async fn failed_logins_are_delayed_but_valid_tokens_are_not() {
         Instant::now()
     };
     let (valid, guesses) = tokio::join!(valid, guesses);
-    assert!(valid < guesses, "valid tokens waited with the guesses");
+    assert!(valid < guesses, "valid tokens were delayed by the guesses");
     let started = Instant::now();
     assert_eq!(app.get("/v3").anonymous().send().await.status, 401);
-    assert!(started.elapsed() < Duration::from_millis(1_500), "no token is no guess");
+    assert!(started.elapsed() < Duration::from_millis(1_500), "a missing token is not a guess");
 }
 
 #[tokio::test]
@@ -263,7 +263,7 @@ async fn cookie_changes_need_a_csrf_token() {
     assert_eq!(
         list.json()["data"].as_array().unwrap().len(),
         1,
-        "only the last was made; reading needs no proof"
+        "only the last one was created; reads need no CSRF token"
     );
     let path = format!("/v3/cloudcredentials/{}", text(&list.json()["data"][0], "id"));
     for method in [Method::PUT, Method::DELETE, Method::POST] {
@@ -271,7 +271,7 @@ async fn cookie_changes_need_a_csrf_token() {
             app.call(method.clone(), &path).anonymous().header("cookie", &session).json(&body).send().await;
         assert_eq!(answer.status, 422, "{method}");
     }
-    // A token in the header is sent by no browser on its own.
+    // A browser never sends a token in the header by itself.
     let answer = app.delete(&path).header("cookie", "R_SESS=token-x:y").send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
@@ -309,7 +309,7 @@ async fn expired_and_revoked_tokens_are_rejected() {
     app.clock.advance(Duration::from_secs(599));
     assert_eq!(status(&token).await, 200);
     app.clock.advance(Duration::from_secs(1));
-    assert_eq!(status(&token).await, 401, "also out of memory");
+    assert_eq!(status(&token).await, 401, "also from the cache");
 
     let token = app.token("ann").await;
     let id = app.stored_credential(&token).await;
@@ -317,8 +317,12 @@ async fn expired_and_revoked_tokens_are_rejected() {
     assert_eq!(app.get(&path).token(&token).send().await.status, 200);
     assert!(app.app.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
     assert_eq!(status(&token).await, 401);
-    assert_eq!(app.get(&path).token(&token).send().await.status, 401, "cached answers are not for everybody");
-    // A new token of the same user is as good as the old one was.
+    assert_eq!(
+        app.get(&path).token(&token).send().await.status,
+        401,
+        "cached responses are not for all callers"
+    );
+    // A new token of the same user is valid in place of the old one.
     let again = app.token("ann").await;
     assert_eq!(app.get(&path).token(&again).send().await.status, 200);
 }
@@ -337,7 +341,7 @@ async fn oversized_bodies_are_rejected() {
         let answer = app.call(method.clone(), &path).body(large.clone()).send().await;
         assert_eq!(answer.status, 413, "{method} {path}: {}", answer.text());
         assert_eq!(answer.json()["code"], "InvalidBodyContent");
-        // In pieces, without an announced length.
+        // In chunks, without `Content-Length`.
         let pieces = large.as_bytes().chunks(500).map(|piece| Ok::<_, std::io::Error>(piece.to_vec()));
         let pieces = axum::body::Body::from_stream(futures_util::stream::iter(pieces.collect::<Vec<_>>()));
         let answer = app.call(method.clone(), &path).body(pieces).send().await;
@@ -385,10 +389,10 @@ async fn concurrency_limit_rejects_requests_but_not_health_checks() {
     assert_eq!((&v3.json()["type"], &v3.json()["status"]), (&json!("error"), &json!(503)));
     assert!(!meta.error().is_empty());
     assert!(live < Duration::from_millis(1_500), "{live:?}: they waited for a place");
-    assert_eq!(app.get("/v3").send().await.status, 200, "the place is free again");
+    assert_eq!(app.get("/v3").send().await.status, 200, "the permit is free again");
 }
 
-/// The server on a port, with a short patience for heads of requests.
+/// The server on a port, with a short timeout for request headers.
 async fn listening(app: &TestApp) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -431,7 +435,7 @@ async fn slow_headers_are_cut_off() {
 
 #[tokio::test]
 async fn thousand_concurrent_connections_get_responses() {
-    // Both ends of each connection are files of this process, and other tests run beside.
+    // Both ends of each connection are file descriptors of this process, and other tests run in parallel.
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let files = limits.lines().find(|line| line.starts_with("Max open files"));
     let files = files.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(1_024);
@@ -479,7 +483,7 @@ async fn responses_report_whether_the_token_is_valid() {
         let wrong = app.get(path).token("nobody:wrong").send().await;
         assert_eq!(auth(&wrong), if path == "/v3/nothing" { "" } else { "false" }, "{path}");
     }
-    // A request into a cluster, and one that is refused for another reason than its token.
+    // A request into a cluster, and one that is rejected for a reason other than its token.
     assert_eq!(auth(&app.get("/k8s/clusters/c-nnnnn/version").send().await), "true");
     assert_eq!(auth(&app.get("/k8s/clusters/c-nnnnn/version").token("a:b").send().await), "false");
     let ann = app.token("ann").await;

@@ -1,5 +1,5 @@
-//! Requests that can only fail in Azure are rejected at once, with the field and what to do: Terraform would wait half an hour for
-//! nothing. What Azure may not know yet is asked again for a while.
+//! Requests that can only fail in Azure are rejected immediately, with the field and the remedy: Terraform would wait half
+//! an hour in vain. Checks for which Azure may not have the data yet are repeated for a while.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const CREDENTIAL: &str = "aksConfig.azureCredentialSecret";
 const APPLY_AGAIN: &str = "if it was created a few minutes ago, apply again";
 const WAIT: Duration = Duration::from_secs(45);
 
-/// Stores the credential of an account of the sandbox; its ID.
+/// Stores the credential of an account of the sandbox; returns its ID.
 async fn stored(app: &TestApp, account: &str) -> String {
     let accounts = app.control.accounts();
     let account = accounts.iter().find(|known| known.name == account).unwrap();
@@ -40,7 +40,7 @@ async fn store_credential(
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// The credential of the account `ready` with a made-up secret.
+/// Stores a credential of the account `ready` with a wrong secret; returns its ID.
 async fn wrong_secret(app: &TestApp) -> String {
     let seed = &app.seed;
     store_credential(app, seed.subscription_id, seed.tenant_id, seed.client_id, "made~up~secret").await
@@ -50,7 +50,7 @@ async fn post(app: &TestApp, body: &Value) -> Answer {
     app.post("/v3/clusters").json(body).send().await
 }
 
-/// Entra's error for every login with that secret.
+/// Makes Entra respond with an error to every login with that secret.
 fn rejects(app: &TestApp, number: u64) {
     let body = json!({"error": "invalid_client", "error_description": format!("AADSTS{number}: No. Trace ID: x"), "error_codes": [number]});
     let outcome = Outcome::Answer(Page::new(401, &body).unwrap());
@@ -65,7 +65,7 @@ fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {
     }
 }
 
-/// The specification as it is stored.
+/// Returns the stored specification.
 async fn stored_spec(app: &TestApp, id: &str) -> Value {
     let url = sqlite_url(&app.folder.path().join("norman-aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.unwrap();
@@ -265,7 +265,7 @@ async fn quota_counts_what_the_request_adds() {
         "aksConfig.nodePools",
         &["need 16 more vCPUs", "of which 0 are left", "use fewer"],
     );
-    // What is there already needs nothing more.
+    // Existing nodes need no more quota.
     let same = put(1).await;
     assert_eq!(same.status, StatusCode::OK, "{}", same.text());
     let credential = app.stored_credential(&app.admin).await;
@@ -286,7 +286,7 @@ async fn change_with_an_expired_secret_is_rejected() {
     let tags = json!({"name": "one", "aksConfig": {"tags": {"team": "b"}}});
     assert_rejected(&app.put(&path).json(&tags).send().await, CREDENTIAL, &["AADSTS7000222", "expired"]);
     assert_eq!(app.get(&path).send().await.json()["aksConfig"], before["aksConfig"], "nothing was changed");
-    // What Azure has no part in is still possible.
+    // Changes that do not concern Azure are still possible.
     let description = json!({"name": "one", "description": "other words"});
     assert_eq!(app.put(&path).json(&description).send().await.status, StatusCode::OK);
 }
@@ -317,7 +317,7 @@ async fn waiting_requests_of_a_user_are_limited() {
     let credential = wrong_secret(&app).await;
     let bodies: Vec<_> = (0..18).map(|n| made::body(&format!("one{n}"), &credential)).collect();
     let mut calls: FuturesUnordered<_> = bodies.iter().map(|body| post(&app, body)).collect();
-    // Two too many are answered although no time passes.
+    // Two requests over the limit are answered although no time passes.
     for _ in 0..2 {
         let answer = tokio::time::timeout(Duration::from_secs(40), calls.next()).await.unwrap().unwrap();
         assert_rejected(&answer, CREDENTIAL, &["AADSTS7000215", APPLY_AGAIN]);
@@ -351,7 +351,7 @@ async fn unset_keys_carry_the_value_of_azure() {
         assert!(azure.is_string() && config[key] == *azure, "{key}: {config}");
     }
     assert!(config["nodeResourceGroup"].is_string(), "{config}");
-    // A client that sends everything back changes nothing, and the values stay Azure's.
+    // A client that sends everything back changes nothing, and the values remain Azure's.
     let answer = app.put(&path).json(&json!({"name": "one", "aksConfig": config})).send().await;
     assert_eq!(
         (answer.status, &answer.json()["state"]),
@@ -363,7 +363,7 @@ async fn unset_keys_carry_the_value_of_azure() {
     for key in ["serviceCidr", "dnsServiceIp", "loadBalancerSku", "nodeResourceGroup"] {
         assert!(stored["aksConfig"].get(key).is_none(), "{key} became the user's: {stored}");
     }
-    // Another value is rejected, and the response still has Azure's.
+    // Another value is rejected, and the response still contains Azure's value.
     let wrong = json!({"name": "one", "aksConfig": {"serviceCidr": "10.99.0.0/16"}});
     assert_rejected(&app.put(&path).json(&wrong).send().await, "aksConfig.serviceCidr", &["cannot become"]);
     assert_eq!(app.get(&path).send().await.json()["aksConfig"], *config);
@@ -388,7 +388,7 @@ async fn rejected_value_that_azure_lacks_names_the_way_out() {
     let answer = put(network).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(answer.text().contains(way_out[1]), "{}", answer.text());
-    // The tags come back with the response.
+    // The response contains the tags.
     let answer = put(json!({"tags": {"a/b": "c"}})).await;
     assert!(!answer.text().contains(way_out[1]), "{}", answer.text());
 }

@@ -27,7 +27,7 @@ use crate::support::app::TestApp;
 use crate::support::databases::{self, TestDb};
 use crate::support::made;
 
-/// Longer than anything here takes.
+/// A timeout that no test reaches.
 const LONG: Duration = Duration::from_mins(1);
 
 const IMAGE: &str = "registry.example/norman-aks:1";
@@ -54,7 +54,7 @@ impl Scene {
         Self::with(|_| ()).await
     }
 
-    /// The same with a change to the body of the object.
+    /// A new cluster with a change to the body of the object.
     async fn with(change: impl FnOnce(&mut Value)) -> Self {
         Self::start("ready", IMAGE, change).await
     }
@@ -145,7 +145,7 @@ impl Scene {
         }
     }
 
-    /// The same until the message for users contains a text.
+    /// Waits until the message for users contains a text.
     async fn until_message(&self, part: &str) -> String {
         let message =
             |cluster: &Value| cluster["transitioningMessage"].as_str().unwrap_or_default().to_owned();
@@ -209,7 +209,7 @@ impl Scene {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Sends small requests until one succeeds; how long that took.
+    /// Sends small requests until one succeeds; returns the elapsed time.
     async fn until_answered(&self) -> Duration {
         let started = Instant::now();
         loop {
@@ -222,7 +222,7 @@ impl Scene {
         }
     }
 
-    /// Waits until the cluster has an agent that can be used, or none; how long that took.
+    /// Waits until the cluster has a usable agent, or none; returns the elapsed time.
     async fn until_usable(&self, wanted: bool) -> Duration {
         let started = Instant::now();
         let sessions = self.app.app.cluster_access.sessions();
@@ -234,7 +234,7 @@ impl Scene {
     }
 }
 
-/// Makes a body one that imports the private cluster of the seed data.
+/// Changes a body to import the private cluster of the seed data.
 fn import(body: &mut Value) {
     let credential = body["aksConfig"]["azureCredentialSecret"].clone();
     body["aksConfig"] = json!({"imported": true, "azureCredentialSecret": credential, "clusterName": "private-one",
@@ -288,7 +288,7 @@ impl Inside {
         self.send(Method::POST, path, Some(object)).await;
     }
 
-    /// The objects that matter here, by their paths: `namespace/kind/name`.
+    /// The relevant objects, by their paths: `namespace/kind/name`.
     async fn objects(&self) -> BTreeMap<String, Value> {
         let mut objects = BTreeMap::new();
         for (group, kinds) in [
@@ -389,9 +389,9 @@ impl Lines {
         }
     }
 
-    /// Reads some of the stream.
+    /// Reads a part of the stream.
     async fn frame(&mut self) -> Result<(), String> {
-        let frame = timeout(LONG, self.body.frame()).await.expect("the stream goes on or ends");
+        let frame = timeout(LONG, self.body.frame()).await.expect("the stream continues or ends");
         let frame = frame.ok_or("the end")?.map_err(|error| error.to_string())?;
         self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
         Ok(())

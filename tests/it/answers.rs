@@ -61,24 +61,24 @@ impl TestContext {
             .collect();
         for path in &paths {
             let asked = if path.contains("{id}") {
-                // Whatever else there is of clusters.
+                // Other paths of clusters.
                 let of_clusters = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
                 let of_v3 = path.strip_prefix("/api/v1").map(|path| format!("/v3{path}"));
                 let ids = self.ids.get(path).or_else(|| self.ids.get(of_clusters?));
                 let ids = ids.or_else(|| self.ids.get(&of_v3?));
-                let ids = ids.unwrap_or_else(|| panic!("nothing is known for {path}"));
+                let ids = ids.unwrap_or_else(|| panic!("no request is known for {path}"));
                 ids.iter().map(|id| path.replace("{id}", id)).collect()
             } else {
                 vec![path.clone()]
             };
             for asked in asked {
-                // Without this, what happens to a cluster is told for as long as one listens.
+                // Without this, the response is a stream that does not end.
                 let answer = self.app.get(&asked).header("accept", "application/json").send().await;
                 assert_eq!(answer.status, 200, "{asked}: {}", answer.text());
                 self.compare("get", path, &answer);
                 let list = answer.json();
                 if let Some(elements) = list["data"].as_array() {
-                    // Nodes and projects come with the first state of being active; of the others there are none.
+                    // Nodes and projects appear once a cluster is active; features and images are always empty.
                     let may_be_empty = ["nodes", "projects", "features", "rkek8ssystemimages"]
                         .iter()
                         .any(|name| path.ends_with(name));
@@ -95,7 +95,7 @@ impl TestContext {
     }
 }
 
-/// A cluster with every key that a specification can have.
+/// A cluster with every key of a specification.
 fn everything(app: &TestApp, credential: &str) -> Value {
     let seed = &app.seed;
     let pools = json!([
@@ -135,7 +135,7 @@ fn imported(app: &TestApp, credential: &str, name: &str) -> Value {
         "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential}})
 }
 
-/// Something of everything: three clusters on their different ways, and what is around them.
+/// A server with objects of every kind: three clusters in different states, and the objects around them.
 async fn filled() -> TestContext {
     let mut context = TestContext::start().await;
     let seed = azure_sandbox::Sandbox::seed();
@@ -196,7 +196,7 @@ async fn responses_match_openapi_in_every_cluster_state() {
     };
     assert!(context.read_everything().await > 25);
 
-    // On their way: what is waited for, and the steps so far.
+    // In progress: the current wait, and the steps so far.
     let mut seen = state(&context, &clusters[1]).await;
     for _ in 0..10 {
         if seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array() {
@@ -224,7 +224,7 @@ async fn responses_match_openapi_in_every_cluster_state() {
     assert_eq!(context.ids["/v3/projects/{id}"].len(), 4);
     context.read_everything().await;
 
-    // A change, and an end.
+    // A change and a deletion.
     let path = format!("/v3/clusters/{}", clusters[1]);
     let changed = context
         .app
@@ -322,7 +322,7 @@ async fn errors_match_openapi() {
     context.finish();
 }
 
-/// The listing actions too: they have schemas of their own.
+/// The listing actions too, which have their own schemas.
 #[tokio::test]
 async fn listings_match_openapi() {
     let mut context = TestContext::start().await;

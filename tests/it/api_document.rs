@@ -11,7 +11,7 @@ fn operations<'a>(document: &'a Value, method: &'a str) -> impl Iterator<Item = 
     paths.filter_map(move |(path, methods)| Some((path.as_str(), methods.get(method)?)))
 }
 
-/// The keys of an answer: of the first element, when it is a list.
+/// The keys of a response; those of the first element if it is a list.
 fn keys(answer: &Value) -> Option<Vec<&String>> {
     let first = answer.as_array().map_or(Some(answer), |list| list.first())?;
     Some(first.as_object()?.keys().collect())

@@ -2,7 +2,7 @@
 //! third-party crates, and lengths of files.
 //!
 //! The crates are read from their `Cargo.toml`, which the compiler enforces. Modules of the server are found by their
-//! paths (`crate::store`), without comments and without what is compiled for tests only.
+//! paths (`crate::store`), without comments and without code that is compiled only for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What lies around clusters below `/v3`: projects, nodes, drivers, role templates; and lists of clusters.
+//! Objects around clusters below `/v3`: projects, nodes, drivers, role templates; and lists of clusters.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn names(list: &Answer) -> Vec<String> {
     data(list).iter().map(|object| text(object, "name")).collect()
 }
 
-/// The cluster that exists in the sandbox, imported; its id.
+/// Imports the existing cluster of the sandbox; returns its ID.
 async fn imported(app: &TestApp, token: &str) -> String {
     let credential = app.stored_credential(token).await;
     let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
@@ -36,7 +36,7 @@ async fn active_cluster_has_two_constant_projects() {
     let (ann, eve) = (app.token("ann").await, app.token("eve").await);
     let id = imported(&app, &ann).await;
     let path = format!("/v3/projects?clusterId={id}");
-    assert!(data(&app.get(&path).token(&ann).send().await).is_empty(), "not before it is active");
+    assert!(data(&app.get(&path).token(&ann).send().await).is_empty(), "only when it is active");
     app.settle().await;
     let projects = data(&app.get(&path).token(&ann).send().await);
     let names: Vec<String> = projects.iter().map(|project| text(project, "name")).collect();
@@ -69,7 +69,7 @@ async fn active_cluster_has_two_constant_projects() {
             (StatusCode::NOT_FOUND, format!("{missing} not found"))
         );
     }
-    // While the cluster is being changed they are there too, and when it goes they go.
+    // They exist while the cluster is being changed, and are deleted with it.
     let change = json!({"name": "one", "description": "other words"});
     assert_eq!(app.put(&format!("/v3/clusters/{id}")).token(&ann).json(&change).send().await.status, 200);
     assert_eq!(data(&app.get(&path).token(&ann).send().await), projects);
@@ -99,7 +99,7 @@ async fn drivers_include_azure_and_aks() {
             (StatusCode::NOT_FOUND, "amazonec2 not found".into())
         );
         let action = app.post(&format!("{path}/azure?action=deactivate")).send().await;
-        assert_eq!(action.status, StatusCode::METHOD_NOT_ALLOWED, "nobody switches it off");
+        assert_eq!(action.status, StatusCode::METHOD_NOT_ALLOWED, "it cannot be turned off");
     }
     let aks = driver("kontainerDriver", "azurekubernetesservice", "azureKubernetesService", "builtIn");
     for path in ["/v3/kontainerdrivers", "/v3/kontainerDrivers"] {
@@ -145,7 +145,7 @@ async fn role_templates_are_read_only() {
     );
 }
 
-/// Clusters a to e of Ann's, and one of Ben's.
+/// Clusters a to e of Ann, and one of Ben.
 async fn many(app: &TestApp) -> (String, String) {
     let (ann, ben) = (app.token("ann").await, app.token("ben").await);
     for (token, names) in [(&ann, &["b", "d", "a", "e", "c"][..]), (&ben, &["a"])] {
@@ -202,7 +202,7 @@ async fn clusters_can_be_filtered() {
     assert_eq!(list("", &app.admin).await, "aabcde");
     let user = app.app.tokens.authenticate(&ben).await.unwrap().user_id.clone();
     assert_eq!(list(&format!("creatorId={user}"), &app.admin).await, "a");
-    assert_eq!(list(&format!("creatorId={user}"), &ann).await, "", "others' are not found by guessing");
+    assert_eq!(list(&format!("creatorId={user}"), &ann).await, "", "others' objects are not found");
     let seen = app.get("/v3/clusters?name_in=a,b&description=early").token(&ann).send().await.json();
     assert_eq!(seen["filters"]["name"], json!([{"modifier": "in", "value": "a,b"}]));
     assert_eq!(seen["filters"]["description"], json!([{"modifier": "eq", "value": "early"}]));
@@ -230,7 +230,7 @@ async fn clusters_can_be_sorted_and_paged() {
     assert_eq!((&first["sort"]["name"], &first["sort"]["order"]), (&json!("name"), &json!("asc")));
     assert_eq!(names(&get(&path(&first["sort"]["reverse"])).await).concat(), "edcba");
 
-    // Every page has a way to the next one, and keeps order and filters.
+    // Every page links to the next one, and keeps order and filters.
     for (query, pages) in
         [("sort=name", "ab cd e"), ("sort=name&order=desc&name_ne=c", "ed ba"), ("sort=description", "")]
     {

@@ -1,5 +1,5 @@
-//! The audit log: read by administrators; and written while the database is slow, away, or damaged, so that no event is
-//! lost and no request hangs on it.
+//! The audit log: read by administrators; and written while the database is slow, unavailable or damaged, so that no record
+//! is lost and no request waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn ids(store: &Store) -> Vec<String> {
     rows.into_iter().map(|row| row.object_id).collect()
 }
 
-/// Holds the table of events as another process may.
+/// Locks the table of records as another process may.
 enum Lock {
     Sqlite(sqlx::SqliteConnection),
     Postgres(sqlx::PgConnection),
@@ -68,18 +68,18 @@ async fn a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost(db: &T
     let options = Options { queue: 2, ..Options::default() };
     let events = Events::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &options);
     events.record(event("1")).await;
-    // The writing task takes the first and hangs; then the queue has room for two.
+    // The writing task takes the first record and waits; then the queue has room for two.
     tokio::time::sleep(Duration::from_millis(100)).await;
     for id in ["2", "3"] {
         let recorded = tokio::time::timeout(Duration::from_secs(2), events.record(event(id)));
-        recorded.await.expect("there is room");
+        recorded.await.expect("the queue has space");
     }
     let waiting = tokio::time::timeout(Duration::from_millis(100), events.record(event("4"))).await;
     assert!(waiting.is_err(), "the queue is full");
     assert!(ids(&db.store).await.is_empty());
     lock.release().await;
     events.stop(Duration::from_secs(30)).await;
-    assert_eq!(ids(&db.store).await, ["4", "3", "2", "1"], "also the one whose request went away");
+    assert_eq!(ids(&db.store).await, ["4", "3", "2", "1"], "also the one whose request was aborted");
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ fn listed(answer: &Answer) -> Vec<String> {
     body["data"].as_array().unwrap().iter().map(line).collect()
 }
 
-/// A server on which ann made, changed and removed a credential, with an hour between.
+/// A server on which ann created, changed and deleted a credential, an hour apart.
 async fn changed() -> (TestApp, String) {
     let app = TestApp::advising().await;
     let ann = app.token("ann").await;
@@ -213,7 +213,7 @@ async fn pages_of_the_audit_log_join_up() {
     }
     assert_eq!((joined, pages), (all, 3));
     let exact = app.get("/api/v1/audit?limit=5&action=create").send().await;
-    assert_eq!(exact.json()["next"], Value::Null, "the last page says so even when it is full");
+    assert_eq!(exact.json()["next"], Value::Null, "the last page has no next page even if it is full");
 }
 
 #[tokio::test]

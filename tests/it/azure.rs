@@ -99,7 +99,7 @@ async fn token_request_is_valid_in_every_cloud() {
     assert!(ids.iter().all(|id| uuid::Uuid::parse_str(id).is_ok()));
 }
 
-/// A server whose first login is answered at once with the token `old`, and later ones with `later` behind the gate.
+/// A server that responds to the first login at once with the token `old`, and to later ones with `later` behind the gate.
 async fn with_gated_renewal(gate: &Gate, later: fn() -> Response) -> Fake {
     let (gate, logins) = (gate.clone(), AtomicUsize::new(0));
     Fake::start(move |seen| {
@@ -200,13 +200,13 @@ async fn new_token_bypasses_the_cache() {
     subscriptions::get(&fresh).await.unwrap();
     assert_eq!(fake.logins(), 2, "one new token for a use case");
     subscriptions::get(&arm(&azure)).await.unwrap();
-    assert_eq!(fake.logins(), 2, "the good one is cached for all");
+    assert_eq!(fake.logins(), 2, "the valid one is cached for all");
 
     good.store(false, Ordering::SeqCst);
     let error = subscriptions::get(&arm(&azure).with_new_token()).await.unwrap_err();
     assert_eq!(error.code(), Some("AADSTS7000215"));
     subscriptions::get(&arm(&azure)).await.unwrap();
-    assert_eq!(fake.logins(), 3, "others still have theirs");
+    assert_eq!(fake.logins(), 3, "others still have their token");
 }
 
 #[tokio::test]
@@ -295,7 +295,7 @@ async fn rejected_token_is_replaced_once() {
     let azure = fake.azure();
     let outcomes = call_concurrently(20, &azure).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    assert_eq!(fake.logins(), 2, "one for all, and one more for all");
+    assert_eq!(fake.logins(), 2, "one request for all callers each time");
     let reads = fake.reads();
     assert_eq!(reads.first().unwrap().header("authorization"), "Bearer OLD");
     assert_eq!(reads.last().unwrap().header("authorization"), "Bearer NEW");
@@ -333,7 +333,7 @@ async fn only_transient_statuses_are_retried() {
         assert_eq!(error.is_transient(), matches!(status, 408 | 429 | 500..), "{status}");
         let ids: HashSet<_> =
             fake.reads().iter().map(|r| r.header("x-ms-client-request-id").to_owned()).collect();
-        assert_eq!(ids.len(), reads, "every attempt has an id of its own");
+        assert_eq!(ids.len(), reads, "every attempt has its own ID");
     }
 }
 
@@ -802,7 +802,7 @@ async fn tenant_is_cached_for_an_hour() {
     assert_eq!(fake.seen()[1].host, Cloud::China.arm_host());
 
     discover(Cloud::Public, "sub-a", Discovery::Check).await;
-    assert_eq!(fake.seen().len(), 4, "a check is always asked");
+    assert_eq!(fake.seen().len(), 4, "a check is never cached");
     assert_eq!(fake.seen()[3].query, "api-version=2019-11-01");
 
     fake.clock.advance(Duration::from_secs(3599));
@@ -840,9 +840,9 @@ async fn old_tenant_is_used_unless_azure_refuses() {
         *answers.lock().unwrap() = trouble;
         assert_eq!(discover().await.unwrap(), TENANT, "{trouble}");
     }
-    assert_eq!(fake.seen().len(), 5, "the request that hangs is joined");
+    assert_eq!(fake.seen().len(), 5, "the pending request is joined");
     fake.clock.advance(Duration::from_hours(24));
-    assert!(discover().await.is_err(), "older than a day past its time");
+    assert!(discover().await.is_err(), "expired for more than a day");
 
     let azure = fake.azure();
     let discover =
@@ -853,7 +853,7 @@ async fn old_tenant_is_used_unless_azure_refuses() {
     *answers.lock().unwrap() = "gone";
     assert!(matches!(discover().await, Err(DiscoveryError::Unexpected(_))));
     *answers.lock().unwrap() = "down";
-    assert!(matches!(discover().await, Err(DiscoveryError::Unexpected(_))), "a refusal is not forgotten");
+    assert!(matches!(discover().await, Err(DiscoveryError::Unexpected(_))), "a rejection evicts the tenant");
 }
 
 #[tokio::test]
@@ -892,7 +892,7 @@ async fn failures_of_tenant_discovery_differ() {
         assert!(matches!(hanging, DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm })));
     }
     let asked = |path: &str| fake.seen().iter().filter(|seen| seen.path == path).count();
-    assert_eq!(asked("/subscriptions/none"), 2, "failures are not remembered");
+    assert_eq!(asked("/subscriptions/none"), 2, "failures are not cached");
     assert!(matches!(discover("down", Discovery::Stored).await, DiscoveryError::Unexpected(_)));
     assert_eq!(asked("/subscriptions/down"), 1);
     assert!(matches!(discover("down", Discovery::Check).await, DiscoveryError::Unexpected(_)));

@@ -133,7 +133,7 @@ impl Fake {
         Azure::new(self.options()).unwrap()
     }
 
-    /// Resource Manager with a client of its own.
+    /// Resource Manager with a separate client.
     pub(crate) fn arm(&self) -> Arm {
         arm(&self.azure())
     }

@@ -61,7 +61,7 @@ async fn command_is_started_and_polled_to_its_end() {
     // Between two polls, the result is stored.
     let first = PendingResult::from_text(Cloud::Public, &first.to_text()).unwrap();
     let same = pending(poll(&fake.arm(), &first).await.unwrap());
-    assert!(same.to_text().ends_with(RESULT), "the URL stays valid");
+    assert!(same.to_text().ends_with(RESULT), "the URL remains valid");
     let moved = pending(poll(&fake.arm(), &same).await.unwrap());
     assert!(moved.to_text().ends_with("/moved"));
     let ended = poll(&fake.arm(), &moved).await.unwrap();

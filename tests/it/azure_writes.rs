@@ -36,7 +36,7 @@ fn empty(status: u16) -> Response {
     (StatusCode::from_u16(status).unwrap(), [("x-ms-request-id", "azure-request")]).into_response()
 }
 
-/// A server with these responses in turn, except to logins; the last one repeats.
+/// A server that returns these responses in turn, except for logins; the last one repeats.
 async fn answering_in_turn(answers: Vec<fn() -> Response>) -> Fake {
     let next = AtomicUsize::new(0);
     Fake::answering(move |_| {
@@ -165,7 +165,7 @@ async fn throttled_write_is_repeated() {
     let error = put(&fake.arm()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_hours(1)));
     assert!(!error.may_have_been_taken());
-    assert_eq!(fake.reads().len(), 1, "nobody sleeps for an hour");
+    assert_eq!(fake.reads().len(), 1, "no hour-long delay");
 }
 
 #[tokio::test]
@@ -285,7 +285,7 @@ async fn resource_group_existence_is_checked_with_head() {
     assert!(resource_groups::exists(&arm, "also").await.unwrap());
     assert!(!resource_groups::exists(&arm, "nowhere").await.unwrap());
     let error = resource_groups::exists(&arm, "elsewhere").await.unwrap_err();
-    assert_eq!(error.upstream_status(), Some(404), "that was not Azure");
+    assert_eq!(error.upstream_status(), Some(404), "the response is not from Azure");
     assert_eq!(resource_groups::exists(&arm, "secret").await.unwrap_err().upstream_status(), Some(403));
     assert!(fake.reads().iter().all(|read| read.method == "HEAD" && read.query == "api-version=2021-04-01"));
 }
@@ -329,7 +329,7 @@ async fn stored_operation_can_be_polled() {
     };
     assert_eq!(trouble.unwrap().code.as_deref(), Some("ReconcilePortalDNSError"));
     let polls = fake.reads().split_off(1);
-    assert_eq!(polls.len(), 3, "one request for one step");
+    assert_eq!(polls.len(), 3, "one request per step");
     assert!(polls.iter().all(|poll| poll.path == "/subscriptions/s/providers/x/operations/o"));
     assert!(polls.iter().all(|poll| poll.query == "api-version=1&t=1&s=canary"), "as Azure signed it");
 
@@ -377,7 +377,7 @@ async fn outcomes_of_operations_differ() {
             LongRunningOperation::from_text(Cloud::Public, &format!("location delete 5 {OPERATION}"))
                 .unwrap();
         let error = operation.poll(&fake.arm()).await.unwrap_err();
-        assert_eq!(error.upstream_status(), Some(status), "it could not be asked, that is all");
+        assert_eq!(error.upstream_status(), Some(status), "the request could not be sent");
         let text = format!("{error:?} {error} {operation:?}");
         assert!(!text.contains("canary"), "{text}");
     }
@@ -507,7 +507,7 @@ async fn write_without_operation_url_polls_the_resource() {
             "still there"
         );
     }
-    assert!(operation.poll(&arm(&azure)).await.is_err(), "that says nothing about the pool");
+    assert!(operation.poll(&arm(&azure)).await.is_err(), "the response is not about the pool");
     assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
 }
 
@@ -639,11 +639,11 @@ async fn invalid_response_is_not_an_absence() {
             Ok(written) => written.resource.is_none() && written.operation.is_some(),
             Err(error) => error.may_have_been_taken(),
         };
-        assert!(is_looked_at, "taken, and to be looked at: {body}");
+        assert!(is_looked_at, "accepted, read the resource: {body}");
     }
 }
 
-/// The shapes that answers about operations of resource providers have had since 2017. An error may come with any status.
+/// The formats of responses about operations of resource providers since 2017. An error may have any status.
 #[tokio::test]
 async fn operation_status_decides_and_its_error_is_kept() {
     let at = "2023-11-01T09:27:55.4840661Z";
@@ -685,7 +685,7 @@ async fn operation_status_decides_and_its_error_is_kept() {
     }
 }
 
-/// A cluster of an API version of 2019 and one of 2023, with properties that nothing here knows.
+/// A cluster of an API version of 2019 and one of 2023, with unknown properties.
 #[test]
 fn cluster_is_read_without_loss() {
     let pool = json!({"name": "nodepool1", "count": 3, "vmSize": "Standard_DS2_v2", "maxPods": 110, "osType": "Linux"});

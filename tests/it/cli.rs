@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::program::command;
 
-/// The executable in a directory of its own, without environment variables.
+/// The executable in its own directory, without environment variables.
 struct Program {
     directory: TempDir,
 }

@@ -268,7 +268,7 @@ async fn created_cluster(app: &TestApp, token: &str, body: &Value) -> String {
     format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap())
 }
 
-/// Actions on a credential in the audit, with user and detail, oldest first.
+/// The audit records of an action on a credential: user and detail, oldest first.
 async fn audited(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)> {
     let path = format!("/api/v1/audit?object={id}&action={action}");
     let list = app.get(&path).send().await.json();
@@ -309,7 +309,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
         paths.push(created_cluster(&app, &app.admin, &cluster(name, &id)).await);
     }
     let ids: Vec<&str> = paths.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
-    // They are of the same moment, so that their ids decide.
+    // They have the same timestamp, so their IDs determine the order.
     let mut all = [("one", ids[0]), ("two", ids[1]), ("three", ids[2])];
     all.sort_by_key(|(_, id)| *id);
     let listed = all.map(|(name, id)| format!("{name} ({id})")).join(", ");
@@ -321,7 +321,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
          credential or is removed; DELETE with force=true erases it at once\""
     );
     assert_eq!(warning, expected);
-    // For callers it is gone, also through a cluster.
+    // Callers no longer see it, not even through a cluster.
     for answer in [
         app.get(&own).send().await,
         app.delete(&own).send().await,
@@ -338,7 +338,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     }
     let refused = app.post("/v3/clusters").json(&cluster("four", &id)).send().await;
     assert_eq!((refused.status, refusal(&refused).2), (StatusCode::NOT_FOUND, NO_CREDENTIAL.to_owned()));
-    // Its clusters keep it: a PUT that names it is accepted, and Azure is asked with it.
+    // Its clusters still use it: a PUT that names it is accepted, and requests to Azure use it.
     let kept = json!({"name": "one", "description": "new", "aksConfig": {"azureCredentialSecret": id}});
     let put = app.put(&paths[0]).json(&kept).send().await;
     assert_eq!((put.status, put.json()["description"].as_str()), (StatusCode::OK, Some("new")));
@@ -349,7 +349,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
         (Some(id.as_str()), Some("2026-11-22T12:00:00Z"))
     );
     assert_eq!(shown["clusters"], json!(all.map(|(name, id)| json!({"id": id, "name": name}))));
-    // The uses end: by a change, by a forced removal, by a removal.
+    // Its uses end: by a change, by a forced deletion, by a deletion.
     let other = app.stored_credential(&app.admin).await;
     let moved = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
     let moved = app.put(&paths[0]).json(&moved).send().await;
@@ -378,7 +378,7 @@ async fn last_use_ended_by_put_erases_the_credential() {
     let path = created_cluster(&app, &app.admin, &cluster("one", &old)).await;
     app.settle().await;
     app.delete(&format!("/v3/cloudcredentials/{old}")).send().await;
-    // The worker goes on with it meanwhile.
+    // The worker continues to use it.
     app.settle().await;
     let body = json!({"name": "one", "aksConfig": {"azureCredentialSecret": new}});
     let put = app.put(&path).json(&body).send().await;
@@ -412,7 +412,7 @@ async fn forced_deletion_erases_at_once() {
     let cluster_id = path.rsplit('/').next().unwrap();
     let detail = format!("taken from one ({cluster_id})");
     assert_eq!(audited(&app, &id, "erase").await, [("admin".to_owned(), detail)]);
-    // The cluster says so, and gets another one.
+    // The cluster's message says so; then it gets another credential.
     app.settle().await;
     let message = app.get(&path).send().await.json()["transitioningMessage"].as_str().unwrap().to_owned();
     assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
@@ -423,7 +423,7 @@ async fn forced_deletion_erases_at_once() {
     let other = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
     let other = app.put(&path).json(&other).send().await;
     assert_eq!(other.status, StatusCode::OK, "{}", other.text());
-    // Without a use, a deletion leaves nothing pending.
+    // An unused credential is deleted immediately.
     let unused = app.stored_credential(&app.admin).await;
     let deleted = app.delete(&format!("/v3/cloudcredentials/{unused}")).send().await;
     assert_eq!((deleted.status, deleted.headers.get("warning")), (StatusCode::OK, None));
@@ -436,7 +436,7 @@ async fn deletion_warning_names_only_visible_clusters() {
     let id = app.stored_credential(&ann).await;
     let own = format!("/v3/cloudcredentials/{id}");
     created_cluster(&app, &ann, &cluster("hers", &id)).await;
-    // An administrator's cluster.
+    // A cluster of an administrator.
     created_cluster(&app, &app.admin, &cluster("secret-name", &id)).await;
     let deleted = app.delete(&own).token(&ann).send().await;
     let warning = deleted.headers["warning"].to_str().unwrap();
@@ -475,7 +475,7 @@ async fn cluster_id_grants_only_its_own_credential() {
         StatusCode::UNPROCESSABLE_ENTITY
     );
     assert_eq!(status(&ben, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
-    // What was remembered for a second is forgotten when the cluster goes.
+    // The cached access, valid for a second, is evicted when the cluster is deleted.
     assert_eq!(
         app.delete(&format!("/v3/clusters/{cluster}")).token(&anna).send().await.status,
         StatusCode::OK

@@ -1,4 +1,4 @@
-//! `DELETE /v3/clusters/<id>?force=true`: only the object goes, and what stays in Azure is named.
+//! `DELETE /v3/clusters/<id>?force=true`: only the object is deleted, and the resources that remain in Azure are listed.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn database(app: &TestApp) -> Store {
         .unwrap()
 }
 
-/// What happened to a cluster, from the table: its events are nobody's to ask for any more.
+/// The events of a cluster from the table, because the API no longer returns them.
 async fn events(store: &Store, id: &str) -> Vec<(String, String, Value)> {
     let rows = store::cluster_events::list(store, id, "", 1_000).await.unwrap();
     rows.into_iter().map(|row| (row.kind, row.message, serde_json::from_str(&row.data).unwrap())).collect()
@@ -43,7 +43,7 @@ async fn force_delete_names_what_stays_in_azure() {
     made::spoil(&app, &credential).await;
     app.control.clear_requests();
 
-    // The plain removal keeps trying, and tells the way out.
+    // The plain deletion keeps trying, and its message names the remedy.
     assert_eq!(app.delete(&path(&id)).send().await.status, StatusCode::OK);
     app.settle().await;
     let stuck = app.get(&path(&id)).send().await.json();
@@ -81,7 +81,7 @@ async fn force_delete_names_what_stays_in_azure() {
     assert!(ids.iter().all(|(_, id)| message.contains(id.as_str())), "{message}");
     assert_eq!(removed["transitioningMessage"], left["message"]);
 
-    // It is gone at once, nothing was changed in Azure, and nothing works on it any more.
+    // It is deleted immediately, nothing was changed in Azure, and no worker processes it any more.
     assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
     assert_eq!(app.delete(&format!("{}?force=true", path(&id))).send().await.status, StatusCode::NOT_FOUND);
     app.settle().await;
@@ -118,7 +118,7 @@ async fn missing_credential_message_names_force_delete() {
     assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
     assert!(message.ends_with("?force=true"), "{message}");
     let removed = app.delete(&format!("{}?force=true", path(&id))).send().await.json();
-    // The subscription is known from before.
+    // The subscription was stored earlier.
     let cluster = removed["aksStatus"]["leftBehind"]["resources"][0]["id"].as_str().unwrap();
     assert!(cluster.starts_with(&format!("/subscriptions/{}/", app.seed.subscription_id)), "{cluster}");
 }
@@ -163,8 +163,8 @@ async fn force_accepts_only_booleans() {
     assert_eq!(app.get(&path(&id)).send().await.json()["state"], "provisioning");
     let plain = app.delete(&format!("{}?force=false", path(&id))).send().await.json();
     assert_eq!((&plain["state"], &plain["aksStatus"]["leftBehind"]), (&json!("removing"), &Value::Null));
-    assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::OK, "the worker has not been at it");
-    // For clients that can only POST, too.
+    assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::OK, "the worker has not processed it");
+    // Also for clients that can only send POST.
     let removed = app.post(&format!("{}?_method=DELETE&force=true", path(&id))).send().await.json();
     assert_eq!(removed["aksStatus"]["leftBehind"]["resources"], json!([]), "{removed}");
     assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
@@ -211,6 +211,6 @@ async fn force_delete_during_a_step_is_final() {
         let told = events(&store, &id).await;
         assert_eq!(told.last().unwrap().0, "removed", "{told:?}");
         assert_eq!(told.iter().filter(|(kind, ..)| kind == "removed").count(), 1);
-        assert_eq!(writes(&app), written, "nothing more is asked of Azure");
+        assert_eq!(writes(&app), written, "no more requests are sent to Azure");
     }
 }

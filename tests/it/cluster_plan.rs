@@ -1,4 +1,4 @@
-//! `/api/v1/clusters/<id>/plan`: what the worker would do next and why, for whom, and that asking changes nothing.
+//! `/api/v1/clusters/<id>/plan`: the next step of the worker, the reasons for it, access to it, and that it changes nothing.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn row(app: &TestApp, id: &str) -> ClusterRow {
     clusters::get(&database(app).await, id).await.unwrap().unwrap()
 }
 
-/// The plan for that caller. Whatever it is: nothing is changed by asking, neither here nor in Azure.
+/// The plan as returned to a caller; checks that the request changes nothing here or in Azure.
 async fn plan_for(app: &TestApp, token: &str, id: &str) -> Value {
     let (before, writes) = (row(app, id).await, app.control.writes().len());
     let answer = app.get(&format!("/api/v1/clusters/{id}/plan")).token(token).send().await;
@@ -45,12 +45,12 @@ fn step(plan: &Value) -> &str {
     plan["step"].as_str().unwrap()
 }
 
-/// One step of the worker.
+/// Runs one step of the worker.
 async fn work(app: &TestApp) {
     app.app.worker.run_due(&CancellationToken::new()).await.unwrap();
 }
 
-/// What the worker asks of Azure to change when it does so next, as `METHOD last-part-of-the-path`.
+/// The write requests to Azure of the next step, as `METHOD last-part-of-the-path`.
 async fn done(app: &TestApp) -> Vec<String> {
     let before = app.control.writes().len();
     let mut writes = Vec::new();
@@ -66,7 +66,7 @@ async fn done(app: &TestApp) -> Vec<String> {
     writes.iter().map(|seen| format!("{} {}", seen.method, short(&seen.path))).collect()
 }
 
-/// Lets the worker work until the next step is another one; the plan of that.
+/// Runs the worker until the next step is a different one; returns its plan.
 async fn until_not(app: &TestApp, id: &str, known: &str) -> Value {
     for _ in 0..300 {
         app.clock.advance(Duration::from_secs(1));
@@ -76,7 +76,7 @@ async fn until_not(app: &TestApp, id: &str, known: &str) -> Value {
         }
         work(app).await;
     }
-    panic!("it is {known} for ever");
+    panic!("the plan does not change from {known}");
 }
 
 async fn until_not_waiting(app: &TestApp, id: &str) -> Value {
@@ -84,7 +84,7 @@ async fn until_not_waiting(app: &TestApp, id: &str) -> Value {
     if step(&told) == "wait" { until_not(app, id, "wait").await } else { told }
 }
 
-/// A refusal of the login service without what is another one each time.
+/// An error of the login service without the parts that differ each time.
 fn timeless(message: &str) -> (&str, &str) {
     let (start, rest) = message.split_once("Trace ID").unwrap();
     (start, rest.rsplit_once('}').unwrap().1)
@@ -126,7 +126,7 @@ async fn plan_matches_the_steps_of_the_worker() {
 
     let mut told = until_not_waiting(&app, &id).await;
     if step(&told) == "ensureWorkspace" {
-        // It is there and not ready.
+        // It exists and is not ready.
         told = until_not(&app, &id, "ensureWorkspace").await;
     }
     assert_eq!((step(&told), &told["notLookedAt"]), ("createCluster", &json!([])), "{told}");
@@ -296,7 +296,7 @@ async fn plan_queries_azure_only_for_owners() {
     assert_eq!(app.post(&path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(app.upstream(), [""; 0]);
 
-    // Every use of a stored credential leaves its trail.
+    // Every use of a stored credential is recorded.
     let store = database(&app).await;
     app.app.stop().await;
     let filter = Filter { action: Some("plan".to_owned()), ..Filter::default() };
@@ -316,7 +316,7 @@ async fn plan_reports_the_reason_of_the_worker() {
         cluster["transitioningMessage"].as_str().unwrap().to_owned()
     };
 
-    // A name that somebody else's cluster has.
+    // A name that another user's cluster has.
     let mut body = made::body("shop", &credential);
     body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
     body["aksConfig"]["resourceGroup"] = json!(app.seed.resource_group);
@@ -325,9 +325,9 @@ async fn plan_reports_the_reason_of_the_worker() {
     assert_eq!((step(&told), &told["azure"]["outcome"]), ("refuse", &json!("asked")), "{told}");
     assert_eq!(message(&taken).await, told["reason"].as_str().unwrap());
     let told = plan(&app, &taken).await;
-    assert_eq!(told["failure"], told["reason"], "what the worker wrote down is told too");
+    assert_eq!(told["failure"], told["reason"], "the worker's recorded failure is shown too");
 
-    // A network that is not there is found out before Azure is asked to make the cluster.
+    // A missing network is found before the request that creates the cluster.
     let mut body = made::body("net", &credential);
     for (key, value) in
         [("virtualNetwork", "none"), ("subnet", "none"), ("resourceGroup", app.seed.resource_group)]

@@ -8,7 +8,7 @@ use crate::norman::{NO_CREDENTIAL, refusal};
 use crate::support::app::TestApp;
 use crate::support::audit;
 
-/// A body as the Terraform provider sends it, for a credential of that id.
+/// A body as the Terraform provider sends it, with the ID of a credential.
 fn terraform(credential: &str) -> Value {
     json!({
         "links": null, "actions": null, "name": "one", "driver": "AKS", "description": "words",
@@ -28,7 +28,7 @@ fn terraform(credential: &str) -> Value {
     })
 }
 
-/// The refusal of a second object for the AKS cluster of [`terraform`].
+/// The error for a second object for the AKS cluster of [`terraform`].
 const TAKEN: &str = "cluster already exists for AKS cluster [One] in region [eastus]: change the cluster object that is there, or \
                      use another clusterName";
 
@@ -42,7 +42,7 @@ async fn created(app: &TestApp, body: &Value) -> Value {
     answer.json()
 }
 
-/// `aksConfig` of an answer without the names of types, which only answers have.
+/// `aksConfig` of a response without the names of types, which only responses contain.
 fn config(cluster: &Value) -> Value {
     let mut config = cluster["aksConfig"].clone();
     assert_eq!(config.as_object_mut().unwrap().remove("type").unwrap(), "/v3/schemas/aksClusterConfigSpec");
@@ -151,7 +151,7 @@ async fn import_requires_only_name_group_region() {
     assert_eq!((again.status, &again.json()["description"]), (StatusCode::OK, &json!("d")));
 }
 
-/// Another cluster than that of [`terraform`], with a change.
+/// A cluster other than that of [`terraform`], with a change.
 fn second(id: &str, change: fn(&mut Value)) -> Value {
     let mut body = terraform(id);
     body["name"] = json!("two");
@@ -160,7 +160,7 @@ fn second(id: &str, change: fn(&mut Value)) -> Value {
     body
 }
 
-/// Posts a body, which is to be refused with this status, code, field and message.
+/// Posts a body, and expects an error with this status, code, field and message.
 async fn assert_post_refused(app: &TestApp, body: &Value, expected: (u16, &str, &str, &str)) {
     let answer = app.post("/v3/clusters").json(body).send().await;
     let (code, field, message) = refusal(&answer);
@@ -440,14 +440,14 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
         (with_foreign_credential.status, refusal(&with_foreign_credential).2.as_str()),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
-    // A name counts only among those that the caller can see.
+    // A name must be unique only among the clusters that the caller can see.
     let bens = terraform(&app.stored_credential(&ben).await);
     let bens = app.post("/v3/clusters").token(&ben).json(&bens).send().await;
     assert_eq!(refusal(&bens).2, TAKEN);
     for token in [&anna, &app.admin] {
         assert_eq!(app.get(&own).token(token).send().await.json(), cluster);
     }
-    // An administrator may change what another's credential is used for, without owning it.
+    // An administrator may change a cluster with another user's credential without owning the credential.
     let changed = app.put(&own).json(&json!({"name": "one", "description": "by admin"})).send().await;
     assert_eq!((changed.status, &changed.json()["creatorId"]), (StatusCode::OK, &cluster["creatorId"]));
 }

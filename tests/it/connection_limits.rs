@@ -1,4 +1,4 @@
-//! Many connections without a token, of every kind, and a good client beside them that is always answered.
+//! Many connections without a token, of every kind, while a well-behaved client always gets a response.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::support::app::TestApp;
 use crate::support::program::{Server, command};
 
-/// Connections that never carried an authenticated request.
+/// The limit of connections that never carried an authenticated request.
 const LIMIT: usize = 12;
-/// Several times as many.
+/// A multiple of the limit.
 const FLOOD: usize = 60;
-/// Longer than anything takes on a machine that is busy with other tests.
+/// A timeout that is not reached even if other tests keep the machine busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The address of the flood and of the good client; all of 127.0.0.0/8 is this machine.
+/// The IP address of the flood and of the well-behaved client; all of 127.0.0.0/8 is this machine.
 const FLOODER: [u8; 4] = [127, 0, 0, 1];
 const GOOD: [u8; 4] = [127, 0, 0, 2];
 
-/// A client's preface of HTTP/2, its settings, and `GET /livez` on stream 1.
+/// A client's HTTP/2 preface and settings, and `GET /livez` on stream 1.
 const HTTP2_LIVEZ: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \x00\x00\x00\x04\x00\x00\x00\x00\x00\
     \x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x86\x04\x06/livez\x01\x01x";
@@ -35,7 +35,7 @@ struct Served {
     _stop: DropGuard,
 }
 
-/// The app on a port, with small limits and the patience of the real one.
+/// Serves the app on a port, with small limits and long timeouts.
 fn serve(app: &TestApp, trusted: &[&str], tls: Option<Arc<rustls::ServerConfig>>) -> Served {
     let limits = ConnectionLimits {
         total: 4 * LIMIT,
@@ -61,7 +61,7 @@ async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
-/// Opens a connection, sends something, and waits for the beginning of an answer if there is to be one.
+/// Opens a connection, sends bytes, and waits for the start of a response if one is expected.
 async fn open(from: [u8; 4], to: SocketAddr, sent: &[u8], is_answered: bool) -> TcpStream {
     let mut stream = connect(from, to).await;
     stream.write_all(sent).await.unwrap();
@@ -72,7 +72,7 @@ async fn open(from: [u8; 4], to: SocketAddr, sent: &[u8], is_answered: bool) -> 
     stream
 }
 
-/// A request of HTTP/1.1 on an open connection; the head of its answer.
+/// Sends an HTTP/1.1 request on an open connection; returns the head of the response.
 async fn ask(stream: &mut TcpStream, token: &str) -> std::io::Result<String> {
     let request = format!("GET /v3/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -82,25 +82,25 @@ async fn ask(stream: &mut TcpStream, token: &str) -> std::io::Result<String> {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
-    // The body comes with the next request; it is not looked at.
+    // The body is received with the next request and is not checked.
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// A new connection of the good client with one request.
+/// Opens a connection as the well-behaved client and sends one request.
 async fn assert_answered(from: [u8; 4], to: SocketAddr, token: &str) {
     let mut stream = connect(from, to).await;
-    let answer = tokio::time::timeout(PATIENCE, ask(&mut stream, token)).await.expect("an answer").unwrap();
+    let answer = tokio::time::timeout(PATIENCE, ask(&mut stream, token)).await.expect("a response").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
 /// Waits until the server has closed the connection.
 async fn assert_closed(mut stream: TcpStream) {
     let mut rest = Vec::new();
-    // A reset is as good as an end.
+    // A reset is accepted too.
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("still open");
 }
 
-/// Whether the connection is open: nothing is to be read from it that says otherwise.
+/// Whether the connection is open: no end and no error can be read from it.
 fn is_open(stream: &TcpStream) -> bool {
     let mut bytes = [0; 4_096];
     loop {
@@ -126,7 +126,7 @@ async fn flood_does_not_block_other_clients() {
         let served = serve(&app, &[], None);
         let mut known = connect(GOOD, served.address).await;
         ask(&mut known, &app.admin).await.unwrap();
-        // Of the same address as the flood, but with a token.
+        // From the same IP address as the flood, but with a token.
         let mut known_flooder = connect(FLOODER, served.address).await;
         ask(&mut known_flooder, &app.admin).await.unwrap();
         let prober = open(GOOD, served.address, HTTP1_LIVEZ, true).await;
@@ -139,7 +139,7 @@ async fn flood_does_not_block_other_clients() {
             }
         }
         assert_closed(flood.remove(0)).await;
-        assert!(is_open(flood.last().unwrap()), "the newest stays");
+        assert!(is_open(flood.last().unwrap()), "the newest remains open");
         assert!(is_open(&prober), "one without a token, of an address with few connections");
         for stream in [&mut known, &mut known_flooder] {
             ask(stream, &app.admin).await.unwrap();
@@ -164,7 +164,7 @@ async fn unfinished_tls_handshakes_do_not_block_others() {
     let url = format!("https://norman.test:{}/v3/tokens", served.address.port());
     let mut flood = Vec::new();
     for number in 0..FLOOD {
-        // The first bytes of a record of TLS, or none.
+        // The first bytes of a TLS record, or none.
         let sent: &[u8] = if number % 2 == 0 { b"" } else { b"\x16\x03\x01\x02\x00\x01" };
         flood.push(open(FLOODER, served.address, sent, false).await);
         if number % 10 == 0 {
@@ -183,7 +183,7 @@ async fn connections_of_a_trusted_proxy_are_not_limited() {
     for _ in 0..2 * LIMIT {
         open_ones.push(open(FLOODER, served.address, HTTP1_LIVEZ, true).await);
     }
-    // As many of another address, of which some must go.
+    // The same number from another IP address; some of them must be closed.
     let mut others = Vec::new();
     for _ in 0..=LIMIT {
         others.push(open(GOOD, served.address, HTTP1_LIVEZ, true).await);
@@ -210,7 +210,7 @@ async fn idle_http2_connection_without_a_token_is_closed() {
     assert_closed(open(FLOODER, address, HTTP2_LIVEZ, true).await).await;
 }
 
-/// Floods a server with connections that are idle after a request, and asks it in between as a good client does.
+/// Floods a server with connections that are idle after a request, while the well-behaved client sends requests.
 async fn assert_answered_in_flood(server: &mut Server, token: &str) {
     let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
     let health = server.listener("health checks");
@@ -224,7 +224,7 @@ async fn assert_answered_in_flood(server: &mut Server, token: &str) {
         }
     }
     let elsewhere = reqwest::get(format!("http://{health}/v3")).await.unwrap();
-    assert_eq!(elsewhere.status(), 404, "health checks and nothing else");
+    assert_eq!(elsewhere.status(), 404, "only health checks");
 }
 
 const SERVE: [&str; 5] =
@@ -239,7 +239,7 @@ async fn server_with_few_descriptors_answers_good_clients() {
     let folder = tempfile::tempdir().unwrap();
     let program = command(folder.path(), &[]).get_program().to_owned();
     let mut shell = std::process::Command::new("/bin/sh");
-    // Fewer than the flood has, as soft and as hard limit.
+    // Fewer file descriptors than the flood has connections, as soft and as hard limit.
     shell.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]).arg(program).args(SERVE);
     shell.env_clear().current_dir(folder.path()).stdin(std::process::Stdio::null());
     let mut server = Server::spawn(&mut shell);
@@ -258,7 +258,7 @@ async fn server_out_of_descriptors_closes_idle_connections() {
     let mut server = Server::start(folder.path(), &SERVE);
     let token = admin_token(&folder);
     let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
-    // What it opens for a request is open then.
+    // The files that a request opens are open afterwards.
     assert_answered(GOOD, address, &token).await;
     let in_use = std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count() as u64;
     let limit = Rlimit { current: Some(in_use + 24), maximum: Some(in_use + 24) };

@@ -64,7 +64,7 @@ async fn cluster_with_control_characters_is_not_saved() {
     assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]));
     let lines = with(&body, &["annotations", "k"], "{\n\t\"document\": 1\n}");
     let answer = app.post("/v3/clusters").json(&lines).send().await;
-    assert_eq!(answer.status, 201, "annotations hold documents: {}", answer.text());
+    assert_eq!(answer.status, 201, "annotations may contain documents: {}", answer.text());
 }
 
 #[tokio::test]

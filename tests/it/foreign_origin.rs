@@ -1,5 +1,5 @@
-//! Requests that a page of another site makes a browser send: rejected by `Sec-Fetch-Site` where the browser sends it, and
-//! by `Origin` where it does not, because the server is reached over plain HTTP.
+//! Requests that a page of another site makes a browser send: rejected by `Sec-Fetch-Site` if the browser sends it, and
+//! by `Origin` if it does not, because the server is reached over plain HTTP.
 
 use azure_sandbox::Sandbox;
 use base64::Engine as _;
@@ -24,7 +24,7 @@ async fn start() -> TestApp {
     TestApp::with().advise().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await
 }
 
-/// A call with what a browser adds to it by itself.
+/// A call with the headers that a browser adds.
 fn as_browser<'a>(call: Call<'a>, app: &TestApp, basic: bool) -> Call<'a> {
     if basic {
         let encoded = base64::engine::general_purpose::STANDARD.encode(&app.admin);
@@ -113,7 +113,7 @@ async fn sec_fetch_site_decides_before_the_origin() {
     let id = app.stored_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
     for (site, origin, expected) in [
-        // Behind a proxy that ends TLS and is not trusted, the server does not know its own scheme; the browser does.
+        // Behind an untrusted proxy that terminates TLS, the server cannot tell its own scheme; the browser can.
         ("same-origin", "https://norman.test", 200),
         ("same-site", "https://other.norman.test", 403),
         ("same-site", "", 403),
@@ -135,7 +135,7 @@ async fn reading_v3_and_bearer_tokens_are_not_concerned() {
     let app = start().await;
     let read =
         as_browser(app.get("/v3/cloudcredentials"), &app, false).header("origin", "https://evil.example");
-    assert_eq!(read.send().await.status, 200, "CORS keeps the page from seeing it");
+    assert_eq!(read.send().await.status, 200, "CORS prevents the page from reading it");
     let body = json!({"name": "x", "azurecredentialConfig": {"clientId": "c"}});
     let call = app.post("/v3/cloudcredentials").header("origin", "https://evil.example").json(&body);
     assert_eq!(call.send().await.status, 201, "a page cannot send a token without a preflight");

@@ -1,4 +1,4 @@
-//! generateKubeconfig: kubeconfigs that lead through this server, each with a token for one cluster.
+//! generateKubeconfig: kubeconfigs for access through this server, each with a token for one cluster.
 
 use aks::status::ClusterStatus;
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use crate::support::kubernetes::FakeCluster;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// What a kubeconfig says.
+/// The contents of a kubeconfig.
 struct Said {
     server: String,
     authority: Option<String>,
@@ -88,7 +88,7 @@ async fn kubeconfig_token_is_for_its_cluster_only() {
     let answer = it.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
     assert_eq!((answer.status, &answer.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
     let answer = it.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN, "nothing is told about others");
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "others' clusters are not revealed");
     for path in ["/v3/clusters", "/v3/cloudcredentials", &format!("/v3/clusters/{ID}")] {
         let answer = it.app.get(path).token(&token).send().await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {}", answer.text());
@@ -108,7 +108,7 @@ async fn kubeconfig_exists_in_every_state_for_every_role() {
     }
     let eve = it.app.token("eve").await;
     assert_eq!(it.app.post(&action(ID)).token(&eve).send().await.status, StatusCode::NOT_FOUND);
-    // What was refused is written a moment later.
+    // Rejected requests are recorded with a delay.
     it.app.app.stop().await;
     let of_kubeconfigs = Filter { action: Some("generateKubeconfig".to_owned()), ..Filter::default() };
     let rows = store::events::list(&it.store, 100, &of_kubeconfigs).await.unwrap();
@@ -129,7 +129,7 @@ async fn kubeconfig_token_expires_after_thirty_days() {
 #[tokio::test]
 async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
     let it = Connected::start().await;
-    // A browser session; its page shows errors.
+    // A browser session, whose page shows errors.
     let cookies = format!("R_SESS={}; CSRF=proof", it.ann);
     let request = it.app.call(http::Method::POST, &action(ID)).anonymous();
     let answer = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await;
@@ -148,7 +148,7 @@ async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
     assert_eq!(empty.json()["message"], answer.json()["message"]);
     assert!(empty.text().contains("setting server-url"), "{}", empty.text());
     let tokens = store::tokens::list(&it.store, None).await.unwrap();
-    assert!(tokens.iter().all(|(token, _)| token.cluster_id.is_none()), "no token was made for nothing");
+    assert!(tokens.iter().all(|(token, _)| token.cluster_id.is_none()), "no unnecessary token was created");
 
     let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
     it.app.app.public_address.serve_over_tls(OverTls {

@@ -1,4 +1,4 @@
-//! `/k8s/clusters/<id>/…`: who is let in, as whom, what passes, and when it ends.
+//! `/k8s/clusters/<id>/…`: access, impersonation, proxied requests, and the end of streams.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::support::audit;
 use crate::support::connected::{Connected, ID};
 use crate::support::kubernetes::{ACCOUNT, FakeCluster};
 
-/// The answer is a refusal in Kubernetes' form.
+/// Checks that the response is an error in Kubernetes' format.
 fn assert_refused(answer: &Answer, code: u16, reason: &str) {
     assert_eq!(answer.status.as_u16(), code, "{}", answer.text());
     let body = answer.json();
@@ -30,9 +30,9 @@ fn assert_refused(answer: &Answer, code: u16, reason: &str) {
     assert_eq!(answer.header("content-security-policy"), "sandbox");
 }
 
-/// The next piece of a body that is on its way, within a while.
+/// Waits for the next part of a streaming body, with a timeout.
 async fn piece(body: &mut Body) -> Option<Result<String, axum::Error>> {
-    let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("a piece in time");
+    let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("a chunk in time");
     Some(frame?.map(|frame| String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()))
 }
 
@@ -70,7 +70,7 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
             .header("accept", "application/json")
             .send()
             .await;
-        assert_eq!(answer.status, 404, "the answer is the cluster's own");
+        assert_eq!(answer.status, 404, "the response is the cluster's own");
         assert_eq!(answer.header("content-security-policy"), "sandbox");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         let seen = it.cluster.seen().remove(0);
@@ -180,14 +180,14 @@ async fn unreachable_cluster_reports_the_reason() {
         assert_refused(&answer, 503, "ServiceUnavailable");
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains(words), "{id}: {message}");
-        // kubectl would come again for minutes, and show nothing of this.
+        // With `Retry-After`, kubectl would retry for minutes without showing the message.
         assert_eq!(answer.header("retry-after"), "");
     }
 }
 
 #[tokio::test]
 async fn version_responds_within_five_seconds() {
-    // Takes connections and says nothing.
+    // Accepts connections and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let options = cluster_access::Options {
@@ -295,7 +295,7 @@ async fn streams_are_unbuffered_and_end_with_the_client() {
     }
     drop(body);
     it.cluster.wait_for_open(0).await;
-    // Before there is an answer, too.
+    // Also before the first byte of the response.
     let waiting = it.inside(Method::GET, "/never", &it.ann);
     assert!(tokio::time::timeout(Duration::from_millis(500), waiting).await.is_err());
     it.cluster.wait_for_open(0).await;
@@ -316,14 +316,14 @@ async fn stream_ends_with_its_token() {
     }
     assert!(it.app.app.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
     for (body, is_watch) in &mut bodies {
-        // What is no watch must not look complete.
+        // A response that is not a watch must not look complete.
         assert_eq!(piece(body).await.is_none(), *is_watch);
     }
 }
 
 #[tokio::test]
 async fn change_of_a_disconnected_client_is_audited() {
-    // One that ends, and one into a pod that never does.
+    // One request that ends, and one to a pod that never ends.
     for (path, outcome) in [("/late", "done"), ("/api/v1/namespaces/a/pods/b/proxy/never", "failed")] {
         let it = Connected::start().await;
         let request = http::Request::post(format!("/k8s/clusters/{ID}{path}"))
@@ -339,20 +339,20 @@ async fn change_of_a_disconnected_client_is_audited() {
     }
 }
 
-/// How a change in the cluster ended, by its row in the audit.
+/// The outcome of a change in the cluster, from its audit record.
 async fn outcome_of_the_only_change(it: &Connected) -> String {
     for _ in 0..400 {
-        // Whoever waits for a word gets one; nobody else listens.
+        // Lets a request that waits for a line continue.
         it.cluster.say("go on");
         if let Some(row) = rows(it).await.pop() {
             return row.outcome;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("there is no row");
+    panic!("the row exists");
 }
 
-/// What the audit has of requests into clusters, oldest first.
+/// The audit records of requests into clusters, oldest first.
 async fn rows(it: &Connected) -> Vec<store::AuditRow> {
     let mut rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
     rows.retain(|row| row.action == "kubernetes");
@@ -360,7 +360,7 @@ async fn rows(it: &Connected) -> Vec<store::AuditRow> {
     rows
 }
 
-/// The same, once there are that many.
+/// Waits until there are `count` of these records, and returns them.
 async fn rows_inside(it: &Connected, count: usize) -> Vec<store::AuditRow> {
     for _ in 0..400 {
         let rows = rows(it).await;
@@ -370,7 +370,7 @@ async fn rows_inside(it: &Connected, count: usize) -> Vec<store::AuditRow> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("there are not {count} rows: {:?}", rows(it).await);
+    panic!("expected {count} rows: {:?}", rows(it).await);
 }
 
 #[tokio::test]
@@ -449,7 +449,7 @@ async fn changed_role_counts_at_once_in_this_server() {
     assert_eq!(made.status, 201, "{}", made.text());
     let id = made.json()["id"].as_str().unwrap().to_owned();
     let path = format!("/k8s/clusters/{ID}/version");
-    // The server's own requests, which keep the rights in the cluster, impersonate nobody.
+    // The server's own requests, which maintain the rights in the cluster, impersonate no user.
     let group = || {
         let seen = it.cluster.seen();
         let groups = seen.iter().filter_map(|seen| seen.header("impersonate-group").last().copied());
@@ -476,7 +476,7 @@ async fn streams_end_when_the_server_begins_to_stop() {
     assert!(piece(&mut body).await.is_none());
     it.cluster.wait_for_open(1).await;
     let mut listed = listed;
-    assert_eq!(piece(&mut listed).await.unwrap().unwrap(), "first\n", "what has an end may come to it");
+    assert_eq!(piece(&mut listed).await.unwrap().unwrap(), "first\n", "a response with an end may complete");
 }
 
 #[tokio::test]
@@ -489,7 +489,7 @@ async fn nobody_can_take_all_the_places() {
     let version = format!("/k8s/clusters/{ID}/version");
     let answer = it.app.get(&version).token(&it.ann).send().await;
     assert_refused(&answer, 429, "TooManyRequests");
-    assert_eq!(it.app.get(&version).send().await.status, 200, "there is room for others");
+    assert_eq!(it.app.get(&version).send().await.status, 200, "other requests have permits");
     drop(open);
     assert_eq!(it.app.get(&version).token(&it.ann).send().await.status, 200);
 }

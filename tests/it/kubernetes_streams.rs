@@ -1,5 +1,5 @@
-//! How long answers from inside a cluster end on the wire, over HTTP/1.1 and HTTP/2; sessions and watches over WebSocket
-//! and SPDY; and bodies that are too large, for clients that go on sending.
+//! Ends of long responses from inside a cluster on the wire, over HTTP/1.1 and HTTP/2; sessions and watches over WebSocket
+//! and SPDY; and bodies that are too large, from clients that continue to send.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::support::app::TestApp;
 use crate::support::connected::{Connected, ID};
 use crate::support::kubernetes::{ACCOUNT, FIRST_EVENT, HOST};
 
-/// Longer than anything here takes.
+/// A timeout that no test reaches.
 const LONG: Duration = Duration::from_mins(1);
 
-/// A listener of its own for the server.
+/// A server with its own listener.
 struct Served {
     address: SocketAddr,
     stop: DropGuard,
@@ -37,7 +37,7 @@ impl Served {
         Self { address, stop: stop.drop_guard() }
     }
 
-    /// A connection on which a request was sent, head only.
+    /// Opens a connection and sends the head of a request.
     async fn send(&self, request: &str, token: &str, headers: &str) -> Wire<TcpStream> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let head = format!("{request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}\r\n");
@@ -45,7 +45,7 @@ impl Served {
         Wire { stream, seen: Vec::new() }
     }
 
-    /// A watch over HTTP/1.1 whose first event has come.
+    /// A watch over HTTP/1.1 after its first event.
     async fn watch(&self, token: &str, accept: &str) -> Wire<TcpStream> {
         let path = format!("GET /k8s/clusters/{ID}/api/v1/watched?watch=true");
         let mut wire = self.send(&path, token, &format!("Accept: {accept}\r\n")).await;
@@ -54,7 +54,7 @@ impl Served {
         wire
     }
 
-    /// The same over HTTP/2: the body after its first event.
+    /// A watch over HTTP/2: the body after its first event.
     async fn watch_http2(&self, token: &str) -> hyper::body::Incoming {
         let stream = TokioIo::new(TcpStream::connect(self.address).await.unwrap());
         let (mut sender, connection) =
@@ -65,7 +65,7 @@ impl Served {
             .header("accept", "application/json");
         let response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
-        // Without it the connection would not take another request, and end when the stream does.
+        // Dropping the sender would close the connection when the stream ends.
         std::mem::forget(sender);
         let mut body = response.into_body();
         let first = timeout(LONG, body.frame()).await.unwrap().unwrap().unwrap().into_data().unwrap();
@@ -74,7 +74,7 @@ impl Served {
     }
 }
 
-/// One end of a connection and all that came over it.
+/// One end of a connection, and all bytes received on it.
 struct Wire<S> {
     stream: S,
     seen: Vec<u8>,
@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
-    /// Reads until a text has come.
+    /// Reads until a text has been received.
     async fn read_until(&mut self, text: &str) {
         while !self.text().contains(text) {
             let read = timeout(LONG, self.stream.read_buf(&mut self.seen)).await;
@@ -93,13 +93,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Reads to the end; an error when the connection was reset.
+    /// Reads to the end; an error if the connection was reset.
     async fn read_to_end(&mut self) -> String {
         timeout(LONG, self.stream.read_to_end(&mut self.seen)).await.unwrap().unwrap();
         self.text()
     }
 
-    /// The next frame of WebSocket after the head of the response: its first byte and what is in it.
+    /// The next WebSocket frame after the head of the response: its first byte and its payload.
     async fn frame(&mut self) -> (u8, Vec<u8>) {
         let start = self.text().find("\r\n\r\n").unwrap() + 4;
         loop {
@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 return frame;
             }
             let read = timeout(LONG, self.stream.read_buf(&mut self.seen)).await.unwrap().unwrap();
-            assert!(read > 0, "no frame came");
+            assert!(read > 0, "no frame was received");
         }
     }
 }
@@ -127,7 +127,7 @@ async fn revoke(it: &Connected, token: &str) {
     assert!(it.app.app.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
 }
 
-/// The event that tells of lost rights.
+/// Whether the line is the event that reports lost rights.
 fn is_forbidden_event(line: &str) -> bool {
     let event: Value = serde_json::from_str(line).unwrap();
     let object = &event["object"];
@@ -194,7 +194,7 @@ async fn lost_rights_are_the_last_event_of_a_watch() {
     let response = wire.read_to_end_of_body().await;
     let lines = lines(&response);
     let at = lines.iter().position(|line| is_forbidden_event(line)).unwrap();
-    assert_eq!(at, lines.len() - 1, "nothing comes after it: {lines:?}");
+    assert_eq!(at, lines.len() - 1, "nothing follows it: {lines:?}");
     let mut text = String::new();
     while let Some(frame) = timeout(LONG, body.frame()).await.unwrap() {
         text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
@@ -302,7 +302,7 @@ async fn upgraded_connections_are_bidirectional() {
         assert!(head.starts_with("http/1.1 101 "), "{head}");
         let upgrade = format!("upgrade: {protocol}\r\n");
         assert!(head.contains(&upgrade) && head.contains("connection: upgrade\r\n"), "{head}");
-        // A frame of data that both protocols have: the far end makes capital letters of the content.
+        // A data frame of both protocols: the other end returns its content in upper case.
         let frame =
             if method == "GET" { b"\x82\x05hello".to_vec() } else { b"\0\0\0\x01\0\0\0\x05hello".to_vec() };
         for _ in 0..2 {
@@ -340,7 +340,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
             "Transfer-Encoding: chunked\r\n".to_owned()
         };
         let mut wire = served.send(&path, &it.ann, &headers).await;
-        // All of it, and only then the response is read: a reset would fail the one or the other.
+        // The whole body is sent before the response is read, so that a reset would fail one or the other.
         if announced {
             wire.stream.write_all(&body).await.unwrap();
         } else {
@@ -358,7 +358,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
             "{response}"
         );
     }
-    // A stream of HTTP/2, on a connection that stays in use.
+    // An HTTP/2 stream, on a connection that stays in use.
     let stream = TokioIo::new(TcpStream::connect(served.address).await.unwrap());
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();

@@ -1,6 +1,6 @@
 //! One test binary; behaviour is tested through the router, in process.
 
-// The lints of the library's own code are relaxed by `cfg(test)`; this binary is nothing but tests.
+// The lints of the library's own code are relaxed by `cfg(test)`; this binary contains only tests.
 #[cfg(test)]
 mod access;
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Rights inside clusters: every known way of a member to more rights is tried, owners open and close namespaces, and users
-//! who lose their role keep nothing. On the sandbox here; the same attempts on a real kube-apiserver by
-//! `tests/real-kubernetes.sh`.
+//! Rights inside clusters: every known way for a member to get more rights is tried, owners open and close namespaces, and
+//! users who lose their role lose all rights. Runs on the sandbox; `tests/real-kubernetes.sh` runs the same attempts on a
+//! real kube-apiserver.
 
 mod attempts;
 mod keeping;
@@ -25,7 +25,7 @@ const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 
-/// A cluster with an owner, a member and a reader, whose rights are kept.
+/// A cluster with an owner, a member and a reader, and the worker that maintains their rights.
 struct Cluster {
     app: TestApp,
     id: String,
@@ -35,7 +35,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// In the sandbox, with the namespaces [`OPEN`] and [`CLOSED`].
+    /// Starts in the sandbox, with the namespaces [`OPEN`] and [`CLOSED`].
     async fn start() -> Self {
         let cluster = Self::of(TestApp::start().await).await;
         cluster.app.app.keep_roles();
@@ -43,7 +43,7 @@ impl Cluster {
         cluster
     }
 
-    /// A cluster that the server makes in its sandbox. Nobody keeps the rights yet.
+    /// A cluster that the server creates in its sandbox. Its rights are not maintained yet.
     async fn of(app: TestApp) -> Self {
         let owner = app.token("ann").await;
         let (id, _) = made::active(&app, &owner, "one").await;
@@ -56,12 +56,12 @@ impl Cluster {
         Self { app, id, owner, member, reader }
     }
 
-    /// Makes the namespaces and what the attempts aim at, as the owner.
+    /// Creates the namespaces and the objects that the attempts use, as the owner.
     async fn furnish(&self) {
         for (name, labels) in [(OPEN, json!({"norman-aks.io/members": "edit"})), (CLOSED, json!({}))] {
             let namespace = json!({"metadata": {"name": name, "labels": labels}});
             self.make("/api/v1/namespaces", &namespace).await;
-            // An account with all rights, as operators have them.
+            // A service account with all rights, as operators have them.
             let robot = json!({"metadata": {"name": "robot"}});
             self.make(&format!("/api/v1/namespaces/{name}/serviceaccounts"), &robot).await;
             let secret = json!({"metadata": {"name": "hidden"}, "stringData": {"password": "canary"}});
@@ -75,9 +75,9 @@ impl Cluster {
         self.until_member_edits(OPEN).await;
     }
 
-    /// Creates an object as the owner; one that is there already stays.
+    /// Creates an object as the owner; an existing one is unchanged.
     async fn make(&self, path: &str, object: &Value) {
-        // A pod needs its account, which a controller makes.
+        // A pod needs its service account, which a controller creates.
         for _ in 0..200 {
             let answer = self.call(&self.owner, "POST", path, Some(object)).await;
             match answer.status {
@@ -106,7 +106,7 @@ impl Cluster {
         }
     }
 
-    /// Whether a caller may do something, by the cluster's own judgement.
+    /// Whether the cluster allows a caller to do something.
     async fn can(&self, token: &str, attributes: &Value) -> bool {
         let review = json!({"spec": {"resourceAttributes": attributes}});
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -129,7 +129,7 @@ impl Cluster {
         self.until(&what, async || !self.member_edits(namespace).await).await;
     }
 
-    /// Waits for something that other tasks bring about.
+    /// Waits until a condition holds.
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         for _ in 0..1_200 {
             if holds().await {
@@ -140,7 +140,7 @@ impl Cluster {
         panic!("not within a minute: {what}");
     }
 
-    /// Waits until an object is there, or gone, as the owner sees it.
+    /// Waits until an object exists, or does not, for the owner.
     async fn until_exists(&self, path: &str, exists: bool) {
         let wanted = if exists { StatusCode::OK } else { StatusCode::NOT_FOUND };
         let what = format!("{path} is {wanted}");
@@ -174,7 +174,7 @@ impl Cluster {
         found().await.unwrap()
     }
 
-    /// The database of the server, where it is a file of its own.
+    /// Opens the database of the server if it is a file.
     async fn store(&self) -> Store {
         let file = self.app.folder.path().join("norman-aks.db");
         Store::connect(&store::sqlite_url(&file), &store::Options::default()).await.unwrap()

@@ -1,4 +1,4 @@
-//! `/v3/clusterroletemplatebindings`: who has a part in a cluster, what it lets him do, and who says so.
+//! `/v3/clusterroletemplatebindings`: the members of a cluster, their rights, and who may change them.
 
 use http::{Method, StatusCode};
 use norman_aks::store::{self, events};
@@ -10,7 +10,7 @@ use crate::support::databases;
 
 const BINDINGS: &str = "/v3/clusterroletemplatebindings";
 
-/// Ann's cluster and credential; Ben, who has no part in it yet.
+/// Ann's cluster and credential, and Ben, who has no role in the cluster yet.
 struct Bench {
     app: TestApp,
     ann: String,
@@ -42,7 +42,7 @@ impl Bench {
         self.app.post(BINDINGS).token(by).json(body).send().await
     }
 
-    /// Ann gives Ben a part; the binding.
+    /// Gives Ben a role as Ann; returns the binding.
     async fn give(&self, role: &str) -> Value {
         let body =
             json!({"clusterId": self.cluster, "userId": self.user(&self.ben).await, "roleTemplateId": role});
@@ -59,7 +59,7 @@ impl Bench {
         self.app.call(method, path).token(token).json(body).send().await.status.as_u16()
     }
 
-    /// What Ben may do with the cluster: the statuses of everything that depends on a part in it.
+    /// The statuses of all of Ben's requests that depend on a role in the cluster.
     async fn of_ben(&self) -> Vec<(&'static str, u16)> {
         let (id, cluster) = (&self.cluster, format!("/v3/clusters/{}", self.cluster));
         let credential = &self.credential;
@@ -95,7 +95,7 @@ impl Bench {
     }
 }
 
-/// A cluster that is only registered; its id.
+/// Creates a cluster that is only registered; returns its ID.
 async fn made(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
     let config = json!({"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
         "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version});
@@ -143,7 +143,7 @@ async fn a_binding_comes_back_as_clients_know_it() {
     for path in [at(&binding), format!("/v3/clusterRoleTemplateBindings/{id}:for-ben")] {
         assert_eq!(it.app.get(&path).token(&it.ann).send().await.json(), binding, "{path}");
     }
-    // Ben sees it too, and that he cannot change it.
+    // Ben sees it too, and sees that he cannot change it.
     let seen = it.app.get(&at(&binding)).token(&it.ben).send().await.json();
     assert_eq!(seen["links"], json!({"self": own}));
     let drawn = {
@@ -250,7 +250,7 @@ async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
         }
     }
     assert_eq!(it.status(Method::PUT, &at(&binding), &it.ann, &change).await, 200);
-    // Now Ben may, but nobody ends the part of whoever made the cluster: not he, not she, no administrator.
+    // Now Ben may, but the creator's role cannot be removed: not by Ben, Ann or an administrator.
     let given = it.bind(&it.ben, &of_cid).await;
     assert_eq!(given.status, StatusCode::CREATED, "{}", given.text());
     for token in [&it.ann, &it.ben, &it.app.admin] {
@@ -266,7 +266,7 @@ async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
         (&json!(it.user(&it.ann).await), &json!("cluster-owner"))
     );
     assert_eq!(kept["links"].get("remove"), None);
-    // Owners can give up their own part; others go by an owner.
+    // Owners can remove their own role; other members need an owner.
     assert_eq!(it.status(Method::DELETE, &at(&given.json()), &cid, &Value::Null).await, 403);
     assert_eq!(it.status(Method::DELETE, &at(&binding), &it.ben, &Value::Null).await, 200);
     assert_eq!(it.status(Method::GET, &at(&binding), &it.ben, &Value::Null).await, 404);
@@ -284,7 +284,7 @@ async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_
         ids(&it.app.get("/v3/clusters").token(&it.ben).send().await),
         std::slice::from_ref(&it.cluster)
     );
-    // Without saying a credential, or the one that it has; but not another one of Ann's.
+    // Without a credential, or with the current one, but not with another credential of Ann's.
     let other = it.app.stored_credential(&it.ann).await;
     let with = |credential: &str| json!({"name": "one", "aksConfig": {"azureCredentialSecret": credential}});
     assert_eq!(
@@ -297,13 +297,16 @@ async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_
     let own = it.app.stored_credential(&it.ben).await;
     let changed = it.app.put(&path).token(&it.ben).json(&with(&own)).send().await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
-    assert_eq!(changed.json()["creatorId"], it.user(&it.ann).await, "it stays hers");
+    assert_eq!(changed.json()["creatorId"], it.user(&it.ann).await, "it is unchanged");
     let removed = it.app.delete(&path).token(&it.ben).send().await;
     assert_eq!((removed.status, &removed.json()["state"]), (StatusCode::OK, &json!("removing")));
     it.app.settle().await;
     for token in [&it.ann, &it.ben] {
         assert_eq!(it.status(Method::GET, &path, token, &Value::Null).await, 404);
-        assert!(ids(&it.app.get(BINDINGS).token(token).send().await).is_empty(), "the parts went with it");
+        assert!(
+            ids(&it.app.get(BINDINGS).token(token).send().await).is_empty(),
+            "the memberships were deleted too"
+        );
     }
 }
 
@@ -373,7 +376,7 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
     taken["userId"] = json!(it.user(&cid).await);
     let taken = it.bind(&it.ann, &taken).await;
     assert_eq!((taken.status, refusal(&taken).0), (StatusCode::CONFLICT, "AlreadyExists".into()));
-    // A change keeps cluster and user; clients repeat them.
+    // An update does not change cluster and user; clients repeat them.
     let repeated = it.app.put(&at(&binding)).token(&it.ann).json(&binding).send().await;
     assert_eq!((repeated.status, repeated.json()), (StatusCode::OK, binding.clone()));
     for (key, value) in [("clusterId", "c-none1"), ("userId", ann.as_str()), ("roleTemplateId", "x")] {
@@ -417,7 +420,7 @@ async fn labels_and_annotations_are_kept_and_merged() {
     );
     let (labels, annotations, role) = put(json!({"labels": {}, "annotations": {"e": "f"}})).await;
     assert_eq!((labels, role), (creator.clone(), json!("cluster-member")));
-    assert_eq!(annotations, json!({"e": "f", "x.cattle.io/y": "1"}), "those of the system stay");
+    assert_eq!(annotations, json!({"e": "f", "x.cattle.io/y": "1"}), "those of the system remain");
     let refused =
         it.app.put(&at(&binding)).token(&it.ann).json(&json!({"labels": {"a": "b\nc"}})).send().await;
     assert_eq!(refusal(&refused).1, "labels.a");

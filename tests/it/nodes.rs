@@ -1,4 +1,4 @@
-//! `/v3/nodes`: read by the server in the background, the same for every role, and never a reason for a list to fail.
+//! `/v3/nodes`: read by the server in the background, the same for every role, and never the cause of a failed list.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::app::TestApp;
 use crate::support::made;
 
-/// The most that a list may take: two seconds, and what a busy machine adds.
+/// The maximum duration of a list: two seconds, and a margin for a busy machine.
 const MAX_LIST_TIME: Duration = Duration::from_secs(5);
 
 /// A server with an active cluster of Ann's.
@@ -41,7 +41,7 @@ impl Cluster {
         nodes.remove(0)
     }
 
-    /// Makes what is cached stale.
+    /// Makes cached nodes stale.
     fn age(&self, seconds: u64) {
         self.app.clock.advance(Duration::from_secs(seconds));
     }
@@ -58,7 +58,7 @@ impl Cluster {
         self.app.control.add_kubernetes_fault(fault);
     }
 
-    /// How often the cluster was asked for its nodes since the last call.
+    /// The number of times the cluster's nodes were read since the last call.
     fn reads(&self) -> usize {
         let requests = self.app.control.kubernetes_requests();
         self.app.control.clear_kubernetes_requests();
@@ -150,7 +150,7 @@ async fn nodes_follow_the_cluster() {
     let down = cluster.node().await;
     assert_eq!((&down["state"], &down["transitioning"]), (&json!("unavailable"), &json!("error")));
     assert_eq!(down["transitioningMessage"], "Kubelet stopped posting node status.");
-    assert!(down.get("info").is_none(), "an info that is not complete is left out: {down}");
+    assert!(down.get("info").is_none(), "an incomplete info is omitted: {down}");
     assert_eq!(down["name"], name);
 }
 
@@ -184,8 +184,8 @@ async fn slow_cluster_delays_a_list_by_two_seconds_at_most() {
         nodes
     };
     let (first, second) = tokio::join!(timed(), timed());
-    assert_eq!((&first, &second), (&vec![node.clone()], &vec![node.clone()]), "what was read last");
-    // The read goes on, and all who wait share it.
+    assert_eq!((&first, &second), (&vec![node.clone()], &vec![node.clone()]), "the cached nodes");
+    // The read continues, and all waiting callers share it.
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(timed().await, [node]);
     assert_eq!(cluster.reads(), 1, "read in the background");
@@ -197,7 +197,7 @@ async fn unreachable_cluster_keeps_its_nodes_and_is_retried_later() {
     let node = cluster.node().await;
     cluster.age(11);
     cluster.fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
-    assert_eq!(cluster.node().await, node, "what was read last");
+    assert_eq!(cluster.node().await, node, "the cached nodes");
     let start = Instant::now();
     for _ in 0..20 {
         assert_eq!(cluster.node().await, node);

@@ -1,4 +1,4 @@
-//! `/v3` as such: roots, schemas, headers, methods, bodies that are none.
+//! `/v3` in general: roots, schemas, headers, methods, invalid bodies.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn assert_norman_headers(answer: &Answer) {
     assert_eq!(answer.header("x-api-schemas"), "http://norman.test/v3/schemas");
 }
 
-/// What is said of a cloud credential that is not there or somebody else's: Rancher's words, then the remedy.
+/// The error for a cloud credential that does not exist or belongs to another user: Rancher's words, then the remedy.
 pub(crate) const NO_CREDENTIAL: &str = "error accessing cloud credential: you have none of this id; name one that \
                                         /v3/cloudcredentials lists, as cattle-global-data:cc-…";
 

@@ -231,7 +231,7 @@ async fn missing_and_unknown_keys_are_rejected() {
     let store = app::open_store(&config).await.unwrap();
     let secrets = app::open_secrets(&config, &store, &Clock::system()).await.unwrap();
 
-    // The running server does not know the new active key.
+    // The running server has not loaded the new active key.
     app.app.secrets.heartbeat().await.unwrap();
     let later = Secrets::open(&config.encryption_key_file, false, store, app.clock.clone()).await.unwrap().0;
     let error = later.rotate().await.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Registration tokens and the manifests that they lead to.
+//! Registration tokens and their manifests.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -45,7 +45,7 @@ impl Bench {
         answer.json()
     }
 
-    /// The manifest of that file name, as an agent's `kubectl` asks for it.
+    /// The manifest with that file name, as an agent's `kubectl` requests it.
     async fn manifest(&self, file: &str) -> (u16, String) {
         let answer = self.app.get(&format!("/v3/import/{file}")).anonymous().send().await;
         assert_eq!(answer.header("content-type"), "text/plain", "{file}: {}", answer.text());
@@ -88,7 +88,7 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
     let url = format!("{SERVER}/v3/import/{secret}_{id}.yaml");
     let own = format!("http://norman.test/v3/clusterRegistrationTokens/{id}:default-token");
     let nodes = token["nodeCommand"].clone();
-    assert!(nodes.as_str().unwrap().starts_with("# "), "whoever pastes it does nothing: {nodes}");
+    assert!(nodes.as_str().unwrap().starts_with("# "), "the command has no effect when pasted: {nodes}");
     assert_eq!(
         token,
         json!({
@@ -102,7 +102,7 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
             "transitioning": "no", "type": "clusterRegistrationToken", "uuid": token["uuid"], "windowsNodeCommand": nodes,
         })
     );
-    assert_eq!(it.default().await, token, "it stays the same");
+    assert_eq!(it.default().await, token, "it is unchanged");
     for path in [
         TOKENS.to_owned(),
         "/v3/clusterRegistrationTokens".to_owned(),
@@ -113,7 +113,7 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
         let list = it.app.get(&path).token(&it.ann).send().await;
         assert_eq!(list.json()["data"], json!([token]), "{path}");
     }
-    // Listed before it was ever asked for by name.
+    // Listed before it was first requested by name.
     let other = made(&it.app, &it.ann, "two", &it.credential).await;
     assert_eq!(ids(&it.app.get(&format!("{TOKENS}?clusterId={other}")).token(&it.ann).send().await).len(), 1);
     assert_eq!(ids(&it.app.get(TOKENS).token(&it.ann).send().await).len(), 2);
@@ -150,7 +150,7 @@ async fn owners_make_more_tokens_and_remove_them() {
         let said = refusal(&refused);
         assert_eq!((said.0.as_str(), said.1.as_str()), (code, field), "{body}: {}", refused.text());
     }
-    // All are good at the same time, and each ends for itself.
+    // All are valid at the same time, and each is deleted separately.
     let file = |token: &Value| format!("{}_{id}.yaml", text(token, "token"));
     for token in [&first, &second, &drawn] {
         assert_eq!(it.manifest(&file(token)).await.0, 200);
@@ -166,7 +166,7 @@ async fn owners_make_more_tokens_and_remove_them() {
         assert_eq!(it.manifest(&file(token)).await, refused);
     }
     assert_eq!(it.manifest(&file(&first)).await.0, 200);
-    // The default one comes back with another text.
+    // The default token is created again with another value.
     assert_eq!(it.app.delete(&path(&first)).token(&it.ann).send().await.status, StatusCode::OK);
     assert_eq!(it.manifest(&file(&first)).await, refused);
     let again = it.default().await;
@@ -225,16 +225,16 @@ async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
     for text in [SERVER, &secret] {
         assert!(manifest.contains(&BASE64_STANDARD.encode(text)), "{manifest}");
     }
-    assert!(!manifest.contains(&secret), "the token itself is in the secret only");
+    assert!(!manifest.contains(&secret), "the token is only in the secret");
     assert!(manifest.contains(IMAGE) && !manifest.contains("norman.test"), "{manifest}");
-    // What was said about the cluster is in it too.
+    // It also contains the settings of the cluster.
     let body = json!({"name": "one", "agentEnvVars": [{"name": "HTTP_PROXY", "value": "http://proxy:3128\n---\nkind: Evil"}],
         "desiredAgentImage": "mine.example.org/agent:7"});
     let changed = it.app.put(&format!("/v3/clusters/{}", it.cluster)).token(&it.ann).json(&body).send().await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
     let (_, manifest) = it.manifest(&format!("{secret}_{}.yaml", it.cluster)).await;
     assert!(manifest.contains("mine.example.org/agent:7") && manifest.contains("HTTP_PROXY"), "{manifest}");
-    assert!(!manifest.lines().any(|line| line.starts_with("kind: Evil")), "texts stay texts");
+    assert!(!manifest.lines().any(|line| line.starts_with("kind: Evil")), "strings remain strings");
     let image = "?authImage=rancher/kube-api-auth:v0.2.4";
     assert_eq!(it.manifest(&format!("{secret}_{}.yaml{image}", it.cluster)).await, (200, manifest));
     let head = it
@@ -271,8 +271,8 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
     let (status, manifest) = it.manifest(&format!("{}_{}.yaml", text(&token, "token"), it.cluster)).await;
     assert_eq!(status, 200, "{manifest}");
     assert!(manifest.contains("value: \"https://norman.test:8443\""), "{manifest}");
-    assert!(manifest.contains("port: 8443"), "the network policy admits it: {manifest}");
-    // Agents read the setting and hash it with one line break more.
+    assert!(manifest.contains("port: 8443"), "the network policy allows it: {manifest}");
+    // Agents read the setting and hash it with an additional line break.
     let cacerts = it.app.get("/v3/settings/cacerts").send().await.json();
     assert_eq!(cacerts["value"], PEM.trim_end());
     let checksum = aks::registration::ca_checksum(PEM);
@@ -286,7 +286,7 @@ async fn manifest_requires_an_image_and_names_the_setting() {
     set(&it.app, "agent-image", "").await;
     let (status, words) = it.manifest(&file).await;
     assert!(status == 400 && words.contains("setting agent-image"), "{words}");
-    // The image of the cluster suffices.
+    // The image of the cluster is sufficient.
     let body = json!({"name": "one", "desiredAgentImage": "mine.example.org/agent:7"});
     let changed = it.app.put(&format!("/v3/clusters/{}", it.cluster)).token(&it.ann).json(&body).send().await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
@@ -337,9 +337,9 @@ async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
         assert_eq!(seen, status, "{file}: {said}");
         assert!(said.starts_with(words) && !said.contains(&secret), "{file}: {said}");
     }
-    // Percent signs mean what they stand for.
+    // Percent-encoded characters are decoded.
     assert_eq!(it.manifest(&format!("{secret}%5f{id}%2Eyaml")).await.0, 200);
-    // A cluster that is gone takes its tokens along.
+    // Deleting a cluster deletes its tokens.
     assert_eq!(it.app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
     it.app.settle().await;
     assert_eq!(it.manifest(&format!("{secret}_{id}.yaml")).await, (400, unknown.to_owned()));

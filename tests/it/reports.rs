@@ -1,4 +1,4 @@
-//! Situations from public reports of people who provision AKS, each with its right value and with related inputs.
+//! Situations from public reports of people who provision AKS, each with its correct value and related inputs.
 
 mod changes;
 mod imports;
@@ -13,7 +13,7 @@ use crate::norman::refusal;
 use crate::provisioning::Case;
 use crate::support::app::Answer;
 
-/// A cluster in the built-in Azure, made by someone else.
+/// A cluster in the simulated Azure, created by another client.
 pub(super) fn azure_cluster(name: &str, more: Value) -> Value {
     let mut properties = json!({
         "kubernetesVersion": "1.32.7", "dnsPrefix": name, "networkProfile": {"networkPlugin": "azure"},
@@ -32,14 +32,14 @@ pub(super) fn azure_pool(more: Value) -> Value {
 }
 
 impl Case {
-    /// Makes a cluster in the built-in Azure, as the portal would.
+    /// Creates a cluster in the simulated Azure, as the portal would.
     pub(super) async fn in_azure(&self, name: &str, more: Value) {
         let body = azure_cluster(name, more);
         self.change_in_azure(http::Method::PUT, &crate::provisioning::cluster(name), Some(&body)).await;
         self.app.settle().await;
     }
 
-    /// Raises the quotas for vCPUs, so that nothing but a network is too small.
+    /// Raises the vCPU quotas, so that only a network can be too small.
     pub(super) fn with_room_for_nodes(&self) {
         for name in ["cores", "standardDSv2Family", "standardDSv5Family"] {
             let quota = Quota { region: "eastus".to_owned(), name: name.to_owned(), limit: 10_000 };
@@ -47,18 +47,18 @@ impl Case {
         }
     }
 
-    /// Makes a cluster in the built-in Azure and imports it; its id.
+    /// Creates a cluster in the simulated Azure and imports it; returns its ID.
     pub(super) async fn imported(&self, name: &str, more: Value) -> String {
         self.in_azure(name, more).await;
         self.active(&self.import(name, json!({}))).await
     }
 
-    /// Posts a cluster that is refused; the field and the message.
+    /// Posts a cluster that is rejected; returns the field and the message.
     pub(super) async fn post_refused(&self, body: &Value) -> (String, String) {
         refused(&self.app.post("/v3/clusters").json(body).send().await)
     }
 
-    /// Changes `aksConfig`, which is refused; the field and the message. The stored specification stays.
+    /// Sends a rejected change of `aksConfig`; returns the field and the message. The stored specification is unchanged.
     pub(super) async fn put_refused(&self, id: &str, config: Value) -> (String, String) {
         let before = self.get(id).await["aksConfig"].clone();
         let told = refused(&self.put(id, config).await);
@@ -66,7 +66,7 @@ impl Case {
         told
     }
 
-    /// The findings about the POST of a body, as `rule severity`.
+    /// The findings for a POST body, as `rule severity`.
     pub(super) async fn review(&self, body: &Value) -> Vec<String> {
         let answer = self.app.post("/api/v1/aks/review").json(body).send().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -86,7 +86,7 @@ impl Case {
     }
 }
 
-/// The findings of a review that matter, as `rule severity`.
+/// The relevant findings of a review, as `rule severity`.
 pub(super) fn findings(review: &Value) -> Vec<String> {
     let all = review["findings"].as_array().unwrap_or_else(|| panic!("{review}")).iter();
     let matter = all.filter(|finding| finding["severity"] != "advice");

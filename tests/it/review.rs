@@ -44,7 +44,7 @@ fn cluster(app: &TestApp, credential: &str) -> Value {
     })
 }
 
-/// Answers requests whose path contains this with that body, as Azure would with other resources.
+/// Responds to requests whose path contains `path` with a body, as Azure would for other resources.
 fn answer(app: &TestApp, path: &str, status: u16, body: &Value) {
     let refusal = Refusal { status: Some(status), body: Some(body.to_string()), ..Refusal::default() };
     app.control.add_fault(Fault {
@@ -54,7 +54,7 @@ fn answer(app: &TestApp, path: &str, status: u16, body: &Value) {
     });
 }
 
-/// The network that the cluster is to lie in, with more keys of its one subnet.
+/// The network of the cluster, with additional keys of its subnet.
 fn network(app: &TestApp, subnet: Value) {
     let mut properties = json!({"addressPrefix": "10.40.0.0/20"});
     properties.as_object_mut().unwrap().extend(subnet.as_object().unwrap().clone());
@@ -63,7 +63,7 @@ fn network(app: &TestApp, subnet: Value) {
     answer(app, "/virtualNetworks/rancher-net", 200, &network);
 }
 
-/// Azure as it would let the cluster in.
+/// An Azure in which the cluster can be created.
 fn willing(app: &TestApp) {
     network(app, json!({}));
     let usages = json!({"value": [{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": 4, "limit": 350}]});
@@ -95,7 +95,7 @@ fn own(cluster: &Value) -> String {
     format!("/v3/clusters/{}", cluster["id"].as_str().unwrap())
 }
 
-/// The rules of findings of that weight.
+/// The rules of the findings of a severity.
 fn rules(review: &Value, severity: &str) -> Vec<String> {
     let findings = review["findings"].as_array().unwrap_or_else(|| panic!("{review}")).iter();
     let of = findings.filter(|finding| finding["severity"] == severity);
@@ -305,7 +305,7 @@ async fn static_rules_run_without_azure() {
 #[tokio::test]
 async fn without_azure_the_cluster_is_accepted_unchecked() {
     let (app, mut body) = start().await;
-    // Nobody can know that there is no such version.
+    // Without Azure's list, the version cannot be checked.
     body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
     for (number, effect) in [
         Effect::CutBeforeAnswer,
@@ -383,7 +383,7 @@ async fn advise_annotation_downgrades_azure_findings() {
     assert_eq!(rules(review, "warning"), ["size-exists"], "{review}");
     let change = json!({"name": "shop", "aksConfig": {"dnsPrefix": "a_b"}});
     assert_refused(&app.put(&own(&made)).json(&change).send().await, "aksConfig.dnsPrefix", "a_b");
-    // Any other value says nothing.
+    // Any other value has no effect.
     body["annotations"] = json!({"norman-aks.io/review": "off"});
     (body["name"], body["aksConfig"]["clusterName"]) = (json!("two"), json!("two"));
     assert_refused(&post(&app, &body).await, "aksConfig.nodePools[1].vmSize", "not offered");
@@ -415,7 +415,7 @@ async fn an_import_is_held_up_only_when_it_is_not_there() {
         "nowhere does not exist in resourceGroup",
     );
 
-    // What is set later counts against what Azure has.
+    // Values set later are compared with those in Azure.
     let put = async |change: Value| {
         app.put(&own(&there)).json(&json!({"name": there["name"], "aksConfig": change})).send().await
     };
@@ -436,10 +436,10 @@ async fn an_import_is_held_up_only_when_it_is_not_there() {
     );
 }
 
-/// A cluster object of a cluster that is in Azure already.
+/// A cluster object for a cluster that already exists in Azure.
 async fn existing(app: &TestApp, body: &Value) -> Value {
     let mut body = body.clone();
-    // Somebody else made it; nobody minds here.
+    // The cluster belongs to another user; the review only advises here.
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
     created(app, &body).await
@@ -571,7 +571,7 @@ async fn metadata_changes_skip_azure() {
     let answer = app.put(&own(&cluster)).json(&change).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert_eq!(app.upstream(), [""; 0]);
-    assert_eq!(answer.json()["aksStatus"]["review"], cluster["aksStatus"]["review"], "it stays");
+    assert_eq!(answer.json()["aksStatus"]["review"], cluster["aksStatus"]["review"], "it remains");
 }
 
 const REVIEW: &str = "/api/v1/aks/review";
@@ -633,11 +633,11 @@ async fn unknown_fields_are_reported() {
     assert_eq!(told(&asked), expected, "{asked}");
     let made = created(&app, &body).await;
     assert_eq!(told(&made["aksStatus"]["review"]), expected);
-    // What comes back has them no more; a change that brings nothing but one is told of as well.
+    // Responses do not contain them; a change that contains only such a key is reported too.
     let mut again = json!({"name": "shop", "aksConfig": made["aksConfig"]});
     let kept =
         app.put(&own(&made)).json(&json!({"name": "shop", "description": "second"})).send().await.json();
-    assert_eq!(told(&kept["aksStatus"]["review"]), expected, "nothing that is reviewed has changed");
+    assert_eq!(told(&kept["aksStatus"]["review"]), expected, "the reviewed keys are unchanged");
     again["aksConfig"]["tags"]["a"] = json!("b");
     let clean = app.put(&own(&made)).json(&again).send().await.json();
     assert!(told(&clean["aksStatus"]["review"]).is_empty(), "{clean}");

@@ -1,4 +1,4 @@
-//! The simulated Azure over its real wire: TLS, Azure's host names, HTTP/2. The tests advance its clock.
+//! The simulated Azure over the real protocol: TLS, Azure's host names, HTTP/2. The tests advance its clock.
 
 mod clusters;
 mod control;
@@ -57,7 +57,7 @@ impl Answer {
         self.json()["value"].as_array().unwrap().clone()
     }
 
-    /// The objects of a list in Kubernetes.
+    /// The items of a Kubernetes list.
     fn items_of_list(&self) -> Vec<Value> {
         self.at("/items").as_array().unwrap_or_else(|| panic!("{}", self.text)).clone()
     }
@@ -72,7 +72,7 @@ impl Answer {
         self.at("/properties/provisioningState").as_str().unwrap_or_default().to_owned()
     }
 
-    /// Status and code, in whichever of the two forms.
+    /// Status and code, in either of the two formats.
     fn error(&self) -> (u16, String) {
         let body = self.json();
         let code = body.pointer("/error/code").or_else(|| body.get("code"));
@@ -106,7 +106,7 @@ impl Azure {
         Self::start_options(account, Options { clock, state_dir, ..Options::default() }).await
     }
 
-    /// With the control API.
+    /// Starts with the control API.
     async fn start_controlled() -> Self {
         let control_listen = Some("127.0.0.1:0".parse().unwrap());
         Self::start_options("ready", Options { control_listen, ..Options::default() }).await
@@ -122,7 +122,7 @@ impl Azure {
         azure
     }
 
-    /// Goes on as another account.
+    /// Switches to another account.
     async fn become_account(&mut self, name: &str) {
         self.account = self.account(name);
         self.log_in().await;
@@ -187,7 +187,7 @@ impl Azure {
         format!("/subscriptions/{}", self.account.subscription_id)
     }
 
-    /// A request; the path begins below the subscription, and gets the api-version of its kind if it has none.
+    /// A request; the path starts below the subscription, and gets the api-version of its kind if it has none.
     fn request(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::RequestBuilder {
         let lower = path.to_ascii_lowercase();
         let version = if lower.contains("containerservice/") && !lower.ends_with("/register") {
@@ -243,20 +243,20 @@ impl Azure {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Asks about the operation that `answer` has begun: its status, and its whole body.
+    /// Polls the operation that `answer` started; returns its status and the whole body.
     async fn status_of(&self, answer: &Answer) -> (String, Value) {
         let body = self.get(answer.header("azure-asyncoperation")).await.expect(200).json();
         (body["status"].as_str().unwrap().to_owned(), body)
     }
 
-    /// Lets the operation that `answer` has begun come to its end, which has to be a good one.
+    /// Waits until the operation that `answer` started succeeds.
     async fn finish(&self, answer: &Answer) {
         assert_eq!(self.status_of(answer).await.0, "InProgress");
         self.wait(30);
         assert_eq!(self.status_of(answer).await.0, "Succeeded");
     }
 
-    /// Makes a cluster, from the beginning to the end.
+    /// Creates a cluster and waits until it is finished.
     async fn made(&self, name: &str, body: &Value) -> Answer {
         let path = cluster(name);
         let answer = self.put(&path, body).await.expect(201);
@@ -273,7 +273,7 @@ fn seed() -> Seed {
     Sandbox::seed()
 }
 
-/// A client that believes the sandbox to be Azure.
+/// A client that resolves Azure's host names to the sandbox.
 fn client(sandbox: &Sandbox) -> reqwest::ClientBuilder {
     let authority = reqwest::Certificate::from_pem(sandbox.authority_pem().as_bytes()).unwrap();
     let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
@@ -293,7 +293,7 @@ fn pool(cluster_name: &str, name: &str) -> String {
     format!("{}/agentPools/{name}", cluster(cluster_name))
 }
 
-/// A body that makes a small cluster.
+/// The body that creates a small cluster.
 fn small() -> Value {
     json!({
         "location": "eastus",

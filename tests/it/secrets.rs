@@ -1,6 +1,6 @@
-//! The hunt for secrets: distinct canaries go in at every door of the real executable, through success and every kind
-//! of failure, and are looked for in all that comes out: answers, log lines of all libraries at their most talkative,
-//! metrics, printed text, files and tables. (What is written for scripts by the sandbox holds secrets on purpose.)
+//! Searches for leaked secrets: distinct canaries are sent to every input of the real executable, in successful and failed
+//! requests, and searched for in all output: responses, log lines of all libraries at the most verbose level, metrics,
+//! printed text, files and tables. (The file that the sandbox writes for scripts contains secrets on purpose.)
 
 mod clusters;
 
@@ -28,7 +28,7 @@ use crate::support::app::TestApp;
 use crate::support::databases::{self, TestDb};
 use crate::support::program::{Server, all_of, command, printed, reply};
 
-/// Everything that anybody logs.
+/// The most verbose log level of every library.
 const TALKATIVE: &str = "trace,azure_core=trace,azure_identity=trace,h2=trace,hyper=trace,hyper_util=trace,\
     reqwest=trace,rustls=trace,sqlx=trace,tower=trace,tower_http=trace,typespec_client_core=trace";
 
@@ -44,12 +44,12 @@ impl Canary {
         Self { name: name.to_owned(), core: uuid::Uuid::new_v4().simple().to_string() }
     }
 
-    /// With everything in it that JSON, forms, addresses and HTML write in another way.
+    /// The secret with all characters that JSON, forms, URLs and HTML escape.
     fn text(&self) -> String {
         format!("{}~+/\"&< %41\\", self.core)
     }
 
-    /// The core as it is, in hexadecimal, and what base64 makes of it wherever it begins.
+    /// The core as it is, in hexadecimal, and in base64 at each of the three offsets.
     fn spellings(&self) -> Vec<String> {
         let hexadecimal = self.core.bytes().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -59,14 +59,14 @@ impl Canary {
             vec![self.core.clone(), self.core.to_uppercase(), hexadecimal.to_uppercase(), hexadecimal];
         for before in 0..3 {
             let encoded = STANDARD.encode([&[b' '; 2][..before], self.core.as_bytes()].concat());
-            // The characters at both ends depend on the neighbours.
+            // The first and last characters depend on the neighbouring bytes.
             spellings.push(encoded[4..encoded.len() - 4].to_owned());
         }
         spellings
     }
 }
 
-/// What came out, and where.
+/// The output, by its source.
 #[derive(Default)]
 struct Found(Vec<(String, String)>);
 
@@ -75,7 +75,7 @@ impl Found {
         self.0.push((place.into(), String::from_utf8_lossy(text.as_ref()).into_owned()));
     }
 
-    /// The canaries that are somewhere, with their surroundings.
+    /// The canaries that were found, with the surrounding text.
     fn sightings(&self, canaries: &[Canary]) -> Vec<String> {
         let mut sightings = Vec::new();
         for canary in canaries {
@@ -93,7 +93,7 @@ impl Found {
     }
 }
 
-/// A running sandbox server, and everything that it has let out.
+/// A running sandbox server and all its output.
 struct Hunt {
     server: Server,
     control: String,
@@ -116,7 +116,7 @@ impl Hunt {
         (answer.status, answer.text)
     }
 
-    /// A request with the administrator's token.
+    /// Sends a request with the administrator's token.
     async fn ask(&mut self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
         let what = format!("{method} {path}");
         let request = self.server.http.request(method, format!("{}{path}", self.server.url));
@@ -130,7 +130,7 @@ impl Hunt {
         assert!((200..300).contains(&answer.status), "{path}: {}", answer.text);
     }
 
-    /// Decides what a secret gets from Entra.
+    /// Sets Entra's outcome for logins with a secret.
     async fn login(&self, canary: &Canary, outcome: &Value) {
         self.steer(Method::POST, "/logins", &json!({"secret": canary.text(), "outcome": outcome})).await;
     }
@@ -168,7 +168,7 @@ const ACTIONS: [&str; 9] = [
     "aksVirtualNetworks",
 ];
 
-/// Credentials in bodies: good ones, wrong ones, and answers of Azure and of what stands before it that repeat them.
+/// Credentials in bodies: valid, invalid, and repeated in responses of Azure or of a proxy before it.
 async fn bodies(hunt: &mut Hunt, it: &Value) {
     let good = hunt.canary("a good secret in the body");
     hunt.login(&good, &json!("token")).await;
@@ -178,7 +178,7 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
             let body = inline(it, &canary.text()).to_string();
             let (status, text) = hunt.ask(Method::POST, &format!("/meta/{action}"), body).await;
             match expected {
-                // Upgrades want a cluster too.
+                // Upgrades require a cluster too.
                 None => assert!(status == 200 || action == "aksUpgrades", "{action}: {text}"),
                 Some(code) => assert!(text.contains(code) || action == "aksUpgrades", "{action}: {text}"),
             }
@@ -205,7 +205,7 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
             let body = inline(it, &canary.text()).to_string();
             let (status, text) = hunt.ask(Method::POST, &format!("/meta/{action}"), body).await;
             assert!(status == 400 || status == 401, "{action}: {status} {text}");
-            assert!(text.contains("****"), "the answer was passed on, masked: {text}");
+            assert!(text.contains("****"), "the response was forwarded, masked: {text}");
         }
         let (status, text) = hunt.ask(Method::POST, CHECK, inline_checked(it, &canary.text())).await;
         assert!(status == 200 && !text.contains(r#""verdict":"usable""#), "{status} {text}");
@@ -244,7 +244,7 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
     }
 }
 
-/// Stored credentials, from their making to their end.
+/// Stored credentials, from creation to deletion.
 async fn stored_ones(hunt: &mut Hunt, it: &Value) -> String {
     let made = hunt.canary("a stored secret");
     hunt.login(&made, &json!("token")).await;
@@ -300,7 +300,7 @@ async fn stored_ones(hunt: &mut Hunt, it: &Value) -> String {
     id
 }
 
-/// Bodies and places where a secret does not belong.
+/// Secrets in the wrong fields and in the wrong parts of a request.
 async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
     let broken = hunt.canary("a secret in a body that is no JSON");
     let escaped = json!(broken.text()).to_string();
@@ -352,7 +352,7 @@ async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
     let large = hunt.canary("a secret in a body that is too large");
     for (path, status) in [("/meta/aksLocations", 400), ("/v3/cloudcredentials", 413)] {
         let body = inline(it, &large.text()).to_string() + &" ".repeat(2 << 20);
-        // The connection may be closed before all of it is sent.
+        // The connection may be closed before the whole body is sent.
         let request = hunt.server.http.post(format!("{}{path}", hunt.server.url)).bearer_auth(&hunt.token);
         if let Ok(response) = request.body(body).send().await {
             assert_eq!(response.status().as_u16(), status, "{path}");
@@ -377,7 +377,7 @@ async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
     }
 }
 
-/// Tokens in every form, right and wrong, over both versions of HTTP.
+/// Tokens in every form, valid and invalid, over HTTP/1.1 and HTTP/2.
 async fn tokens(hunt: &mut Hunt, tokens: [String; 3]) {
     let two = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
     let wrong = ["bearer", "basic", "cookie"].map(|form| hunt.canary(&format!("a wrong {form} token")));
@@ -386,7 +386,7 @@ async fn tokens(hunt: &mut Hunt, tokens: [String; 3]) {
         let [bearer, basic, cookie] = tokens;
         let (name, password) = basic.split_once(':').unwrap();
         for http in [&hunt.server.http.clone(), &two] {
-            // Wrong ones are slowed down: a few will do.
+            // Invalid tokens are slowed down, so the test sends only a few.
             let paths =
                 if expected == 200 { &["/v3", "/v3/clusters", "/v3/cloudcredentials"][..] } else { &["/v3"] };
             for path in paths {
@@ -404,7 +404,7 @@ async fn tokens(hunt: &mut Hunt, tokens: [String; 3]) {
     }
 }
 
-/// Everything in a folder and below it, but the files of these names.
+/// Adds all files below a directory except those with these names.
 fn add_files(found: &mut Found, folder: &Path, but: &[&str]) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -416,7 +416,7 @@ fn add_files(found: &mut Found, folder: &Path, but: &[&str]) {
     }
 }
 
-/// Every row of every table.
+/// Adds every row of every table.
 async fn add_tables(found: &mut Found, url: &str) {
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
     let tables = "select tablename::text from pg_tables where schemaname = 'public'";
@@ -476,7 +476,7 @@ async fn hunted(db: Option<&TestDb>) {
     let it: Value =
         serde_json::from_slice(&fs::read(folder.path().join("data/sandbox.json")).unwrap()).unwrap();
     let control = it["control_url"].as_str().unwrap().to_owned();
-    // The lines to paste are the one place that shows the token; it belongs to the sandbox.
+    // Only the printed commands may contain the token, which belongs to the sandbox.
     assert!(server.said().contains(&bootstrap));
     let mut hunt = Hunt { server, control, token: bootstrap.clone(), found, canaries };
 
@@ -490,7 +490,7 @@ async fn hunted(db: Option<&TestDb>) {
     hunt.send("GET /metrics", hunt.server.http.get(metrics)).await;
 
     let Hunt { server, mut found, canaries, .. } = hunt;
-    // With the write-ahead log as it stands, and once more after the end.
+    // The files with the write-ahead log now, and again after the stop.
     add_files(&mut found, &folder.path().join("data"), &["sandbox.json"]);
     found.add("the log", server.stop());
     add_files(&mut found, &folder.path().join("data"), &["sandbox.json"]);

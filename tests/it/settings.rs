@@ -1,4 +1,4 @@
-//! `/v3/settings`: who may read and change them, what they may become, and that what is changed takes effect.
+//! `/v3/settings`: access, valid values, and the effect of a change.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn change(app: &TestApp, name: &str, value: &str) -> Value {
     changed.json()
 }
 
-/// A cluster that is only registered; its id.
+/// Creates a cluster that is only registered; returns its ID.
 async fn cluster(app: &TestApp) -> String {
     let credential = app.stored_credential(&app.admin).await;
     let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
@@ -35,7 +35,7 @@ async fn cluster(app: &TestApp) -> String {
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// The cluster's registration token, and the manifest that it leads to.
+/// The cluster's registration token, and its manifest.
 async fn registration(app: &TestApp, cluster: &str) -> (Value, String) {
     let token = app.get(&format!("/v3/clusterregistrationtokens/{cluster}:default-token")).send().await;
     assert_eq!(token.status, StatusCode::OK, "{}", token.text());
@@ -45,7 +45,7 @@ async fn registration(app: &TestApp, cluster: &str) -> (Value, String) {
     (token.json(), manifest.text())
 }
 
-/// The manifest tells the agent that address, in its environment and with its token.
+/// Checks that the manifest has the URL in the agent's environment, with its token.
 fn leads_to(manifest: &str, address: &str) {
     for said in [format!("value: \"{address}\""), format!("url: \"{}\"", BASE64_STANDARD.encode(address))] {
         assert!(manifest.contains(&said), "no {said} in {manifest}");
@@ -96,7 +96,7 @@ async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
     }
     assert_eq!(value(&app, "server-url").await, "https://fixed.example.org");
     assert_eq!(value(&app, "aks-refresh").await, "300");
-    // One installation, one id: clients tell servers apart by it.
+    // One ID for each installation, by which clients distinguish servers.
     assert!(uuid::Uuid::parse_str(&value(&app, "install-uuid").await).is_ok());
     let unknown = app.get("/v3/settings/telemetry-opt").send().await;
     assert_eq!(
@@ -125,7 +125,7 @@ async fn only_administrators_change_settings_and_only_those_that_can_be_changed(
         refused(&app.admin, name, StatusCode::FORBIDDEN).await;
         refused(&ann, name, StatusCode::FORBIDDEN).await;
         assert_eq!(value(&app, name).await, before);
-        // Terraform resets a setting before it forgets it, and repeats what it has.
+        // Terraform resets a setting before it removes it from its state, and repeats the current values.
         for harmless in ["", before.as_str()] {
             let path = format!("/v3/settings/{name}");
             let answer = app.put(&path).json(&json!({"value": harmless})).send().await;
@@ -156,7 +156,7 @@ async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() 
     assert_eq!(seen, [json!("600"), json!("300"), json!(true), json!("db")]);
     let list = app.get("/v3/settings?name=aks-refresh").send().await.json();
     assert_eq!(list["data"], json!([changed]));
-    // What clients send back with it is not theirs to say.
+    // Other fields that clients send back are ignored.
     let all = json!({"value": "700", "default": "1", "customized": false, "source": "env", "name": "server-url",
         "id": "x", "readOnly": true, "links": {}, "type": "setting"});
     let whole = app.put("/v3/settings/aks-refresh").json(&all).send().await.json();
@@ -173,7 +173,7 @@ async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() 
         assert_eq!((code.as_str(), field.as_str()), ("InvalidFormat", "value"));
         assert!(message.starts_with("aks-refresh is a whole number"), "{message}");
     }
-    assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), whole, "nothing was kept");
+    assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), whole, "nothing was stored");
     let posted = app.post("/v3/settings/aks-refresh?_method=PUT").json(&json!({"value": ""})).send().await;
     assert_eq!(posted.json(), before);
 }
@@ -196,7 +196,7 @@ async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request(
     assert!(url.starts_with("https://aks.example.org/v3/import/"), "{url}");
     assert_eq!(token["command"], format!("kubectl apply -f {url}"));
     assert_eq!(token["insecureCommand"], format!("curl --insecure -sfL {url} | kubectl apply -f -"));
-    // Its own address is the one of the request, as in Rancher.
+    // Its own URL has the host of the request, as in Rancher.
     assert!(token["links"]["self"].as_str().unwrap().starts_with("http://norman.test/v3/"), "{token}");
     assert!(!manifest.contains("norman.test"), "{manifest}");
     assert!(manifest.contains("mine.example.org/agent:7"), "{manifest}");
@@ -249,7 +249,7 @@ async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
     assert!((8..=10).contains(&seen), "{seen}");
     change(&app, "aks-refresh", "86400").await;
     assert!(looks(usual).await <= 1);
-    // What is shorter counts from now on, and not only after a day.
+    // A shorter interval takes effect immediately, not only after a day.
     change(&app, "aks-refresh", "").await;
     let seen = looks(usual).await;
     assert!((3..=4).contains(&seen), "{seen}");

@@ -283,7 +283,7 @@ async fn requests_and_failures_appear_in_metrics_and_json_logs() {
     let metrics_url = format!("http://{}/metrics", server.listener("metrics"));
     let rendered = reply(server.http.get(metrics_url)).await;
     assert!(rendered.header("content-type").starts_with("text/plain; version=0.0.4"), "{rendered:?}");
-    // No snapshot of the lists was due, no cached list replaced a failed one, no request waited for a new role, and there is no Rancher beside.
+    // Metrics that appear only with due snapshots of the lists, stale lists, pending roles, or a Rancher.
     let absent = [
         "norman_aks_snapshots_total",
         "norman_aks_stale_responses_total",
@@ -319,7 +319,7 @@ async fn requests_and_failures_appear_in_metrics_and_json_logs() {
     let request = requests.iter().find(|line| line["request_id"] == *failed_id).unwrap();
     assert_eq!((&request["status"], &request["path"]), (&json!(400), &json!("/meta/aksVirtualNetworks")));
     let causes: Vec<_> = lines.iter().filter(|line| line["message"] == "an action failed").collect();
-    assert_eq!(causes.len(), 1, "one line for one failure: {causes:?}");
+    assert_eq!(causes.len(), 1, "one line per failure: {causes:?}");
     assert_eq!(causes[0]["request_id"], *failed_id);
     assert!(causes[0]["error"].as_str().unwrap().contains("403 (AuthorizationFailed)"), "{}", causes[0]);
 }

@@ -1,6 +1,6 @@
-//! Compares the program with the committed list of names that users rely on: metrics, log keys, codes of errors, words of
-//! the audit log and of events, settings, annotations, and values that are stored. Renaming one breaks somebody's alerts
-//! or scripts. Paths, types and operations of the API are compared with `openapi/openapi.json` instead.
+//! Compares the program with the committed list of names that users rely on: metrics, log keys, error codes, words of
+//! the audit log and of events, settings, annotations, and stored values. Renaming one breaks users' alerts or scripts.
+//! Paths, types and operations of the API are compared with `openapi/openapi.json` instead.
 
 use std::collections::BTreeSet;
 use std::path::Path;

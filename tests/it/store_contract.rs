@@ -66,7 +66,7 @@ fn user(id: &str, name: &str) -> UserRow {
     UserRow { id: id.to_owned(), name: name.to_owned(), admin: false, enabled: true, created_ms: 1 }
 }
 
-/// Removes a user who owns nothing; false when there is none of that id.
+/// Removes a user who owns nothing; false if no such user exists.
 async fn remove_user(store: &Store, id: &str, record: &AuditRow) -> Result<bool, Error> {
     let removal = users::remove(store, id, None, |_| vec![record.clone()]).await?;
     Ok(matches!(removal, Removal::Done(_)))

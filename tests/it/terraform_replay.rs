@@ -277,7 +277,7 @@ impl Replay {
                     self.phase = Phase::Steady;
                 }
             } else if ours["state"] != "active" || !rules::applied(&ours, written).is_empty() {
-                // A PUT with nothing for Azure to do has nothing to wait for.
+                // A PUT that changes nothing in Azure does not wait.
                 problems.extend(rules::same("state", &ours["state"], &expected["state"]));
             }
         } else {

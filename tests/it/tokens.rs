@@ -1,4 +1,4 @@
-//! `/v3/tokens` and `/v3/users`: one's own tokens, and who there is.
+//! `/v3/tokens` and `/v3/users`: a user's own tokens, and the list of users.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
         assert_eq!(answer.status, StatusCode::OK);
         assert!(answer.text().contains(&id) && !answer.text().contains(secret), "{}", answer.text());
     }
-    // It is good, and says so itself.
+    // The token is valid and can read itself.
     let current = app.get(&format!("/v3/tokens/{id}")).token(whole).send().await.json();
     assert_eq!((&current["current"], &current["userId"]), (&json!(true), &me));
     assert!(app.get("/v3/clusters").token(whole).send().await.status.is_success());
@@ -138,7 +138,7 @@ async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
         }
     }
     assert!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status.is_success());
-    // A token for somebody else cannot be made either.
+    // A token for another user cannot be created either.
     let user = text(&of_ann, "userId");
     let of_bob = made(&app, &bob, &json!({"userId": user})).await;
     assert_ne!(of_bob["userId"], json!(user));
@@ -177,7 +177,7 @@ async fn an_expired_token_is_not_there_any_more() {
     assert!(app.get("/v3/tokens").token(&whole).send().await.status.is_success());
     app.clock.advance(Duration::from_millis(1));
     assert_eq!(app.get("/v3/tokens").token(&whole).send().await.status, StatusCode::UNAUTHORIZED);
-    // 404, because clients take a token that says `expired` for a reason to forget the kubeconfig for good.
+    // 404, because clients that get a token with `expired` remove the kubeconfig for good.
     assert_eq!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status, StatusCode::NOT_FOUND);
     assert_eq!(ids(&app.get("/v3/tokens").token(&ann).send().await), [name(&ann)]);
 }
@@ -226,12 +226,12 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     {
         assert_eq!(it.app.get(path).token(&whole).send().await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
-    // So it cannot make itself one that can do more.
+    // So it cannot create a token with more rights.
     let more = it.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await;
     assert_eq!(more.status, StatusCode::UNAUTHORIZED);
     let list = it.app.get(&format!("/v3/tokens?clusterId={ID}")).token(&it.ann).send().await;
     assert_eq!(ids(&list), [text(&token, "id")]);
-    // Another's cluster is as good as none.
+    // Another user's cluster is treated as absent.
     let eve = it.app.token("eve").await;
     let refused = it.app.post("/v3/tokens").token(&eve).json(&json!({"clusterId": ID})).send().await;
     assert_eq!((refused.status, refusal(&refused).2), (StatusCode::NOT_FOUND, format!("{ID} not found")));

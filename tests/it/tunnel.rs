@@ -1,4 +1,4 @@
-//! The tunnels of agents: who may open one, how a cluster is reached through it, and what happens when an agent misbehaves.
+//! The tunnels of agents: access to open one, requests through it, and misbehaving agents.
 
 use std::io;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::support::app::TestApp;
 use crate::support::connected::{Connected, ID};
 use crate::support::kubernetes::FakeCluster;
 
-/// Longer than anything here takes.
+/// A timeout that no test reaches.
 const LONG: Duration = Duration::from_mins(1);
 
-/// A server with a private cluster that only an agent reaches.
+/// A server with a private cluster that is reached only through an agent.
 struct Scene {
     connected: Connected,
     listener: Listener,
@@ -44,7 +44,7 @@ impl Scene {
         Self { connected, listener, token }
     }
 
-    /// An agent through which the cluster answers.
+    /// An agent through which the cluster responds.
     async fn agent(&self) -> TestAgent {
         let before = self.usable();
         let agent =
@@ -53,7 +53,7 @@ impl Scene {
         agent
     }
 
-    /// An agent that answers pings, and connects to nothing.
+    /// An agent that answers pings but connects to nothing.
     async fn black_hole(&self) -> TestAgent {
         let dialer = async |_: Target| {
             let (near, far) = tokio::io::duplex(1 << 20);
@@ -74,7 +74,7 @@ impl Scene {
     async fn get(&self, path: &str) -> StatusCode {
         let response = self.connected.inside(Method::GET, path, &self.connected.ann).await;
         let status = response.status();
-        // Shown when the test fails.
+        // Printed if the test fails.
         println!(
             "{path}: {status} {:?}",
             response.into_body().collect().await.map(http_body_util::Collected::to_bytes)
@@ -145,13 +145,13 @@ async fn agents_need_no_login_and_no_session_of_a_browser() {
 #[tokio::test]
 async fn private_cluster_is_reached_through_its_agent() {
     let scene = Scene::start().await;
-    assert_ne!(scene.get("/api/v1/nodes").await, 200, "nobody reaches it");
+    assert_ne!(scene.get("/api/v1/nodes").await, 200, "it is unreachable");
     let agent = scene.agent().await;
     assert_eq!(scene.get("/api/v1/nodes").await, 200);
     let seen = scene.connected.cluster.seen();
     let request = seen.iter().find(|seen| seen.address.starts_with("/api/v1/nodes")).unwrap();
     assert_eq!(request.header("impersonate-user").len(), 1);
-    // Nothing that the agent says about the cluster is used.
+    // Nothing that the agent sends about the cluster is used.
     for text in seen.iter().map(|seen| format!("{seen:?}")) {
         assert!(!text.contains("canary"), "{text}");
     }
@@ -170,7 +170,7 @@ async fn request_succeeds_through_the_other_agent_when_one_is_frozen() {
     newest.freeze();
     let started = Instant::now();
     assert_eq!(scene.get("/api/v1/nodes").await, 200);
-    assert!(started.elapsed() < Duration::from_secs(10), "the promise of docs/operations.md");
+    assert!(started.elapsed() < Duration::from_secs(10), "the limit in docs/operations.md");
     scene.wait_for_usable(1).await;
 }
 
@@ -181,7 +181,7 @@ async fn agent_that_reaches_nothing_is_never_used_and_is_disconnected() {
     assert_eq!(scene.usable(), 0);
     assert!(first.ended().await.contains("does not answer through this agent"));
     second.ended().await;
-    // There is room again for one that works.
+    // An agent that works can connect again.
     let _agent = scene.agent().await;
     assert_eq!(scene.get("/api/v1/nodes").await, 200);
 }
@@ -233,7 +233,7 @@ async fn session_of_an_embedded_rancher_stays_open_and_unused() {
     let rejected = embedded("wrong").await.err().unwrap().to_string();
     assert!(rejected.contains("401") && rejected.contains("failed authentication"), "{rejected}");
     let session = embedded(&scene.token).await.unwrap();
-    // A session of an agent is tried at once, and counts.
+    // A session of an agent is checked at once, and then used.
     let _agent = scene.agent().await;
     assert_eq!(scene.get("/api/v1/nodes").await, 200);
     assert_eq!(scene.connected.app.app.cluster_access.sessions().count(), (1, 1));
@@ -344,7 +344,7 @@ async fn watch_goes_on_through_the_tunnel_and_ends_with_it() {
     scene.connected.cluster.say("second");
     assert_eq!(next().await.unwrap().unwrap().into_data().unwrap(), "second\n");
     drop(agent);
-    // A failure, or an end between two lines: the client asks again in both cases.
+    // A failure, or an end between two lines: the client repeats the request in both cases.
     assert!(next().await.is_none_or(|frame| frame.is_err()));
 }
 

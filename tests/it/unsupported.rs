@@ -1,4 +1,4 @@
-//! What Rancher has and this server has not: clients find out at once, or get an empty list.
+//! Features of Rancher that this server does not have: clients get an error at once, or an empty list.
 
 use http::StatusCode;
 use serde_json::json;
@@ -52,7 +52,7 @@ async fn types_without_objects_are_listed_empty() {
         let list = app.get(path).send().await;
         assert_eq!((list.status, &list.json()["data"]), (StatusCode::OK, &json!([])), "{}", list.text());
     }
-    // Terraform forgets what is not there.
+    // Terraform removes missing objects from its state.
     let feature = app.get("/v3/features/multi-cluster-management").send().await;
     assert_eq!((feature.status, refusal(&feature).0), (StatusCode::NOT_FOUND, "NotFound".to_owned()));
     assert!(refusal(&feature).2.contains("no feature flags"), "{}", feature.text());

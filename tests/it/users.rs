@@ -1,4 +1,4 @@
-//! Disabling, enabling and removing users: by the API and on the command line, in every server, with what they own.
+//! Disabling, enabling and removing users: by the API and on the command line, in every server, with the objects they own.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn switch(app: &TestApp, id: &str, enabled: bool) -> Answer {
     app.put(&format!("/v3/users/{id}")).json(&json!({"enabled": enabled})).send().await
 }
 
-/// The code and message of a refusal with 422.
+/// The code and message of a 422.
 fn invalid(answer: &Answer) -> (String, String) {
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
     let (code, _, message) = refusal(answer);
@@ -45,7 +45,7 @@ async fn records(app: &TestApp, count: usize) -> Vec<[String; 4]> {
     records.collect()
 }
 
-/// A response whose body is still on its way.
+/// A response whose body is still streaming.
 async fn open(app: &App, path: &str, token: &str) -> Body {
     let request = Request::get(path)
         .header("authorization", format!("Bearer {token}"))
@@ -57,7 +57,7 @@ async fn open(app: &App, path: &str, token: &str) -> Body {
     body
 }
 
-/// Waits for the end of a body, however it ends.
+/// Waits for the end of a body, successful or not.
 async fn end(mut body: Body) {
     let ending = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
     tokio::time::timeout(Duration::from_mins(1), ending).await.expect("the stream ends");
@@ -99,7 +99,7 @@ async fn disabled_user_is_denied_until_enabled_again() {
     let detail = ["update", "user", id.as_str(), "ben is disabled"].map(str::to_owned);
     assert_eq!(records(&it.app, 1).await, [detail]);
 
-    // What the user has stays, for owners and administrators to see, and counts again afterwards.
+    // The user's objects remain visible to owners and administrators, and are effective again afterwards.
     let bindings = it.app.get("/v3/clusterroletemplatebindings").token(&it.ann).send().await.json();
     assert!(bindings["data"].as_array().unwrap().iter().any(|binding| binding["userId"] == id.as_str()));
     let listed = it.app.get("/v3/users?enabled=false").send().await.json();
@@ -138,7 +138,7 @@ async fn another_server_denies_a_disabled_user_too() {
     let credential = one.stored_credential(&ben).await;
     let cluster = made::create(&one, &ben, &made::import(&one, "shop", &credential)).await;
     let status = async || two.get("/v3/users").token(&ben).send().await.status.as_u16();
-    assert_eq!(status().await, 200, "the second server knows the token");
+    assert_eq!(status().await, 200, "the second server accepts the token");
     let stream = open(&two.app, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
     let id = id_of(&one, &ben).await;
     assert_eq!(switch(&one, &id, false).await.status, StatusCode::OK);
@@ -180,7 +180,7 @@ async fn removal_hands_everything_over_or_lists_it() {
         assert_eq!(&user[key], value, "{key}: {account}");
     }
 
-    // Nothing changes while nobody, or nobody fit, takes over.
+    // Nothing changes if there is no successor, or no valid one.
     let disabled = id_of(&app, &app.token("dan").await).await;
     assert_eq!(switch(&app, &disabled, false).await.status, StatusCode::OK);
     for path in [format!("/v3/users/{ann_id}"), format!("/api/v1/users/{ann_id}")] {
@@ -271,7 +271,7 @@ async fn only_administrators_manage_users_and_not_themselves() {
     assert_eq!(posted.status, StatusCode::OK, "{}", posted.text());
 }
 
-/// What a command prints beside its result, and its exit code.
+/// Runs a command; returns its exit code and its messages.
 fn told(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
     let folder = app.folder.path();
     let data_dir = folder.display().to_string();
@@ -377,7 +377,7 @@ async fn last_administrator_survives_every_race() {
             for id in &ids {
                 users::ensure(&db.store, &user(id, true), None, |_| audit()).await.unwrap();
             }
-            // Those of the round before do not help.
+            // Users of the previous round must not be successors.
             for earlier in users::list(&db.store).await.unwrap() {
                 if !ids.contains(&earlier.id) {
                     users::remove(&db.store, &earlier.id, None, |_| vec![audit()]).await.unwrap();
@@ -526,7 +526,7 @@ async fn store_switches_and_removes_users_with_their_records() {
             assert_eq!(users::remove(store, "user-b", Some(unfit), none).await.unwrap(), Removal::NoNewOwner);
         }
         assert_eq!(users::remove(store, "user-z", None, none).await.unwrap(), Removal::NoUser);
-        // A record that cannot be written takes the change with it.
+        // If its audit record cannot be written, the change is rolled back.
         let twice = audit();
         let failed =
             users::remove(store, "user-b", Some("user-a"), |_| vec![twice.clone(), twice.clone()]).await;
@@ -546,7 +546,7 @@ async fn disabled_user_gets_nothing_new() {
     let ben = app.token("ben").await;
     let id = id_of(&app, &ben).await;
     assert_eq!(switch(&app, &id, false).await.status, StatusCode::OK);
-    // A request that was let in before.
+    // A request that was authenticated earlier.
     let refused = app.app.tokens.create("ben", None, None, "").await.unwrap_err();
     assert!(refused.to_string().contains("user enable ben"), "{refused}");
     let account = app.get(&format!("/api/v1/users/{id}")).send().await.json();

@@ -1,5 +1,5 @@
-//! What keeps an agent from being deployed or from connecting: what the message says, and that the cluster becomes active
-//! once it is over.
+//! Faults that prevent an agent from being deployed or from connecting: the message, and that the cluster becomes active
+//! after the fault.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{CONFIG_MAPS, Inside, Lines, Scene, WAITING, condition, is_connected};
 
-/// What every message says if this server has no way into the cluster.
+/// The start of every message if this server has no connection to the cluster.
 const OWNER: &str =
     "an owner can also deploy it from the network of the cluster: curl --insecure -sfL https://127.0.0.1:";
 
@@ -81,7 +81,7 @@ async fn agent_connects_though_the_result_is_forbidden() {
     let failed = failed().await.unwrap();
     let right = "it lacks Microsoft.ContainerService/managedClusters/commandResults/read";
     assert!(failed.contains(right), "{failed}");
-    // Through the agent, the manifest is applied again: whether Azure did is not known.
+    // The manifest is applied again through the agent, because it is unknown whether Azure applied it.
     let applied = scene.events_of("agentManifestApplied").await;
     assert!(applied[0].contains("by the Kubernetes API"), "{applied:?}");
     assert_eq!(condition(&cluster, "AgentDeployed")["message"].as_str().unwrap_or_default(), "");
@@ -116,7 +116,7 @@ async fn owner_deploys_the_agent_where_run_command_is_disabled() {
     let path = format!("/v3/clusterregistrationtokens/{}:default-token", scene.id);
     let token = scene.app.get(&path).send().await.json();
     let token = token["token"].as_str().unwrap();
-    assert!(!message.contains(token), "members read the message");
+    assert!(!message.contains(token), "members can read the message");
     let manifest = scene.app.get(&format!("/v3/import/{token}_{}.yaml", scene.id)).anonymous().send().await;
     assert_eq!(manifest.status, StatusCode::OK, "{}", manifest.text());
     let inside = Inside::of(&scene).await;
@@ -194,7 +194,7 @@ async fn lost_agent_is_shown_within_seconds_and_comes_back() {
     assert!(!scene.events_of("agentDisconnected").await.is_empty());
 }
 
-/// A scene with an object of a megabyte, which pods read in five seconds.
+/// A scene with an object of 1 MB, which pods read in five seconds.
 async fn slow() -> (Scene, String) {
     let scene = Scene::active().await;
     let object = json!({"metadata": {"name": "large"}, "data": {"key": "x".repeat(1_000_000)}});

@@ -1,5 +1,5 @@
-//! Each part is killed in turn: how long requests fail, and that nothing has to be repaired by hand. Another server of the
-//! same database is killed in `faults/private.rs`.
+//! Each component is killed in turn: the test measures how long requests fail, and checks that everything recovers without
+//! manual repair. `faults/private.rs` kills another server of the same database.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 struct Outage {
     failed: usize,
     longest_request: Duration,
-    /// From the first failed request to the end of the last one.
+    /// The time from the first failed request to the end of the last one.
     lasted: Duration,
     statuses: Vec<(StatusCode, String)>,
 }
@@ -86,7 +86,7 @@ async fn killed_agent_connects_again() {
     let scene = Scene::active().await;
     let disconnections = async || scene.events_of("agentDisconnected").await.len();
     let before = disconnections().await;
-    // As if the process and its connections were gone at once.
+    // As if the process and its connections had ended at once.
     scene.app.control.cut_pod_connections();
     let outage = Outage::observe(&scene, async || disconnections().await > before).await;
     outage.check("agent killed");
@@ -110,7 +110,7 @@ async fn requests_succeed_once_the_api_server_is_back() {
     .await;
     outage.check("API server down for 2 s");
     let refused = outage.statuses.iter().any(|(_, text)| text.contains("connect: connection refused"));
-    assert!(refused, "the reason of the agent is shown: {outage:#?}");
+    assert!(refused, "the agent's reason is shown: {outage:#?}");
     scene.until("connected again", |cluster| is_connected(cluster, "True")).await;
 }
 
@@ -138,7 +138,7 @@ async fn agent_connects_to_the_restarted_server_by_itself() {
     let stopped = started.elapsed();
     let app = next.start().await;
     while std::net::TcpListener::bind(address).is_err() {
-        assert!(started.elapsed() < LONG, "the port of the old server stays in use");
+        assert!(started.elapsed() < LONG, "the port of the old server remains in use");
         sleep(Duration::from_millis(10)).await;
     }
     let listener = Listener::start_tls(&app, address).await;

@@ -75,7 +75,7 @@ async fn public_cluster_gets_an_agent_on_request() {
     assert_ne!(cluster["aksStatus"]["privateRequiresTunnel"], true);
     let applied = scene.events_of("agentManifestApplied").await;
     assert!(applied[0].contains("by the Kubernetes API"), "{applied:?}");
-    // Its loss does not matter.
+    // The loss of the agent does not matter.
     scene.app.control.enable_agents(false);
     scene.app.control.cut_pod_connections();
     scene.until_usable(false).await;
@@ -95,8 +95,8 @@ async fn removing_a_private_cluster_ends_its_agent() {
     assert!(scene.app.control.kubernetes().iter().all(|cluster| !cluster.fqdn.starts_with("one")));
 }
 
-/// What remains of an import once its object is removed. AKS itself makes `aks-command`, and other programs may use
-/// `cattle-system`.
+/// The objects that remain of an import after its object is removed. AKS itself creates `aks-command`, and other programs
+/// may use `cattle-system`.
 const LEFT: [&str; 6] = [
     "aks-command/configmaps/kube-root-ca.crt",
     "aks-command/serviceaccounts/default",
@@ -109,7 +109,7 @@ const LEFT: [&str; 6] = [
 /// The binding of members in a namespace that an owner opened.
 const OPENED: &str = "open/rolebindings/norman-aks-namespace-edit";
 
-/// Imports a private cluster and removes its object, with or without an agent that works.
+/// Imports a private cluster and removes its object, with or without a working agent.
 async fn import_and_remove(has_agent: bool) {
     let scene = Scene::start("ready", "", import).await;
     scene.until_message("there is no image for the agent").await;
@@ -119,7 +119,7 @@ async fn import_and_remove(has_agent: bool) {
     scene.becomes_active().await;
     assert_eq!(scene.cluster().await["aksStatus"]["privateRequiresTunnel"], true);
     assert!(inside.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));
-    // The roles are maintained until the removal, and not longer.
+    // The roles are maintained until the removal.
     scene.app.app.keep_roles();
     let namespace = json!({"metadata": {"name": "open", "labels": {"norman-aks.io/members": "edit"}}});
     inside.create("/api/v1/namespaces", &namespace).await;
@@ -138,7 +138,7 @@ async fn import_and_remove(has_agent: bool) {
     let is_command = writes.iter().any(|write| write.path.ends_with("/runCommand"));
     assert_eq!(is_command, !has_agent, "{writes:#?}");
     let started = Instant::now();
-    // The pod of the agent ends by itself.
+    // The agent's pod terminates.
     let before: Vec<_> = before.into_keys().filter(|path| path != OPENED).collect();
     let (left, now) = loop {
         let now = inside.objects().await;

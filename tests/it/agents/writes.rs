@@ -1,5 +1,5 @@
-//! Every write into a private cluster over its whole life: nothing grants rights but the bindings of users, and no
-//! credential of the server gets into a cluster.
+//! Every write into a private cluster over its whole life: only the bindings of users grant rights, and no credential of the
+//! server is stored in a cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use tokio::time::sleep;
 use super::{Inside, LONG, Scene};
 use crate::support::made;
 
-/// The only roles of ours.
+/// The only roles of this server.
 const ROLES: [&str; 2] = ["norman-aks-member", "norman-aks-namespace-edit"];
 
-/// What must never be in a cluster, by name.
+/// Values that must never be in a cluster, by name.
 fn canaries(scene: &Scene, inside: &Inside) -> Vec<(&'static str, String)> {
     let user = |key: &str| inside.user[key].as_str().unwrap().to_owned();
     let key = user("client-key-data");
@@ -44,7 +44,7 @@ fn binds_users(binding: &Value) -> bool {
     binding["subjects"].as_array().is_some_and(|subjects| subjects.iter().all(is_user))
 }
 
-/// Why an object must not be in a cluster.
+/// The reason for which an object must not be in a cluster.
 fn fault(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
     let is_ours = match kind {
         "roles" => return Some("grants rights"),
@@ -60,7 +60,7 @@ fn fault(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
     (!is_ours).then_some("is not one that may be there")
 }
 
-/// A write as `METHOD path`, with `*` for what differs from run to run.
+/// A write as `METHOD path`, with `*` for parts that differ between runs.
 fn line(write: &RecordedRequest) -> String {
     let names = ["cattle-credentials-", "norman-aks-agent-"];
     let path = write.path.split('/').map(|part| {
@@ -70,7 +70,7 @@ fn line(write: &RecordedRequest) -> String {
     format!("{} {}", write.method, path.collect::<Vec<_>>().join("/"))
 }
 
-/// Checks every recorded write; returns them, each once.
+/// Checks every recorded write; returns them without duplicates.
 fn check_writes(scene: &Scene, canaries: &[(&str, String)]) -> BTreeSet<String> {
     let all = scene.app.control.kubernetes_requests();
     let writes: Vec<_> = all.iter().filter(|request| request.method != "GET").collect();
@@ -95,7 +95,7 @@ fn check_writes(scene: &Scene, canaries: &[(&str, String)]) -> BTreeSet<String> 
     writes.into_iter().map(line).collect()
 }
 
-/// Checks that what has come to a cluster may be there.
+/// Checks that the new objects in a cluster are allowed there.
 async fn check_objects(inside: &Inside, before: &BTreeMap<String, Value>, canaries: &[(&str, String)]) {
     let mut objects = inside.objects().await;
     objects.retain(|path, _| !before.contains_key(path));
@@ -104,7 +104,7 @@ async fn check_objects(inside: &Inside, before: &BTreeMap<String, Value>, canari
     for (path, object) in &objects {
         let mut parts = path.rsplit('/');
         let (name, kind) = (parts.next().unwrap(), parts.next().unwrap());
-        // Kubernetes' own, in every namespace.
+        // Created by Kubernetes in every namespace.
         if ["default", "kube-root-ca.crt"].contains(&name) {
             continue;
         }
@@ -115,7 +115,7 @@ async fn check_objects(inside: &Inside, before: &BTreeMap<String, Value>, canari
     }
 }
 
-/// The life of a cluster until its object is gone; the writes into it.
+/// The life of a cluster until its object is deleted; returns the writes into it.
 async fn live(scene: &Scene) -> BTreeSet<String> {
     scene.until_message("there is no image for the agent").await;
     let inside = Inside::of(scene).await;
@@ -123,7 +123,7 @@ async fn live(scene: &Scene) -> BTreeSet<String> {
     scene.app.control.clear_kubernetes_requests();
     scene.set("agent-image", super::IMAGE).await;
     scene.becomes_active().await;
-    // Users come and go, and an owner opens a namespace.
+    // Users are added and removed, and an owner opens a namespace.
     scene.app.app.keep_roles();
     for (user, role) in [("ann", "cluster-owner"), ("ben", "cluster-member"), ("eve", "read-only")] {
         made::member(&scene.app, &scene.id, user, role).await;
@@ -165,7 +165,7 @@ const WRITES: [&str; 13] = [
     "PATCH /apis/rbac.authorization.k8s.io/v1/clusterroles/norman-aks-member",
     "PATCH /apis/rbac.authorization.k8s.io/v1/clusterroles/norman-aks-namespace-edit",
     "PATCH /apis/rbac.authorization.k8s.io/v1/namespaces/open/rolebindings/norman-aks-namespace-edit",
-    // By the test.
+    // Sent by the test.
     "POST /api/v1/namespaces",
     "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
 ];

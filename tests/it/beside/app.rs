@@ -36,11 +36,11 @@ pub(super) struct BesideBuilder {
     folder: TempDir,
 }
 
-/// The longest time that a decision may count, so that no decision expires by itself in a test.
+/// The maximum TTL of a cached decision, so that no decision expires during a test.
 pub(super) const DECISION: Duration = Duration::from_mins(1);
 
 impl BesideApp {
-    /// A server beside a Rancher; decisions count for [`DECISION`].
+    /// A server beside a Rancher; decisions are valid for [`DECISION`].
     pub(super) fn beside(rancher: FakeRancher) -> BesideBuilder {
         let url = format!("http://{}", rancher.address);
         let settings = [
@@ -110,7 +110,7 @@ impl BesideBuilder {
         self
     }
 
-    /// Asks Rancher for every request.
+    /// Sends a lookup to Rancher for every request.
     #[must_use]
     pub(super) fn always_asking(self) -> Self {
         self.setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", "0")
@@ -161,7 +161,7 @@ pub(super) fn seed() -> Seed {
     Sandbox::seed()
 }
 
-/// Advances the time of timeouts and decisions at once. Sockets are real, so time must not be paused while one is awaited.
+/// Advances the time of timeouts and decisions. Sockets are real, so time must not be paused while one is awaited.
 pub(super) async fn jump(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;

@@ -1,4 +1,4 @@
-//! Many callers at once: no answer reaches a caller who may not use the credential, and equal questions share one request.
+//! Many concurrent callers: no response reaches a caller who may not use the credential, and equal requests share one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::rancher::FakeRancher;
 use super::world::{CREDENTIAL, OWNER, World};
 use crate::azure_fake::{Gate, until};
 
-/// A Rancher that answers only when the gate is open.
+/// A Rancher that responds only while the gate is open.
 async fn gated(world: &Arc<World>) -> (FakeRancher, Gate) {
     let gate = Gate::closed();
     let fake = {
@@ -43,7 +43,7 @@ async fn equal_requests_at_once_ask_rancher_and_azure_once() {
     assert_eq!(app.lists(), 1);
 }
 
-/// A small generator of numbers, so that a failure can be repeated.
+/// A small random number generator with a seed, so that a failure can be repeated.
 struct Numbers(u64);
 
 impl Numbers {
@@ -61,7 +61,7 @@ fn may(caller: u64, credential: u64) -> bool {
     (caller + credential).is_multiple_of(3)
 }
 
-/// A world where each credential has a subscription of its own.
+/// A world where each credential has its own subscription.
 fn crowd() -> Arc<World> {
     let world = World::new();
     for caller in 0..CALLERS {
@@ -86,7 +86,7 @@ fn subscription(credential: u64) -> String {
     format!("00000000-0000-0000-0000-00000000000{credential}")
 }
 
-/// Answers in random order, some at once and some after others.
+/// Responds in random order, some immediately and some after others.
 async fn shuffling(world: &Arc<World>) -> FakeRancher {
     let world = Arc::clone(world);
     let numbers = Arc::new(std::sync::Mutex::new(Numbers(7)));
@@ -188,5 +188,5 @@ async fn answer_that_is_overtaken_by_a_change_does_not_restore_the_old_secret() 
     assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "hit");
     assert!(app.rancher.take().is_empty(), "the new version is still the latest");
     app.versions(CREDENTIAL, slow).send().await;
-    assert_eq!(app.rancher.take().len(), 1, "the overtaken decision does not count");
+    assert_eq!(app.rancher.take().len(), 1, "the outdated decision is not cached");
 }

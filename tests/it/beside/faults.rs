@@ -1,5 +1,5 @@
-//! A Rancher that is slow, cut off, or replaced by a proxy's error page: what callers see, and that it is never 401, and
-//! never forwarded after there was no answer.
+//! A Rancher that is slow, disconnected, or replaced by a proxy's error page: the responses for callers, which are never
+//! 401, and never forwarded after a timeout.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn app() -> BesideApp {
     BesideApp::beside(world.serve().await).always_asking().start().await
 }
 
-/// The response says to try again, and neither logs the dashboard's user out nor comes from Rancher.
+/// Checks that the response asks for a retry, does not log the dashboard's user out, and does not come from Rancher.
 #[track_caller]
 fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.text());
@@ -36,7 +36,7 @@ async fn versions_during(fault: Fault) -> (Answer, Vec<String>) {
 
 const QUESTION: &str = "GET /v1/secrets/cattle-global-data/cc-aaaaa";
 
-/// Advances the time by the time limit once Rancher has as many requests.
+/// Advances the time by the time limit once Rancher has received this number of requests.
 async fn time_out(app: &BesideApp, requests: usize, limit: u64) {
     until(|| app.rancher.seen().len() >= requests).await;
     jump(Duration::from_secs(limit)).await;
@@ -48,7 +48,7 @@ async fn slow_rancher_gives_503_after_3_s_and_nothing_is_forwarded() {
     app.rancher.fail(Fault::Hang);
     let (answer, ()) = tokio::join!(app.versions(CREDENTIAL, OWNER).send(), time_out(&app, 1, 3));
     assert_unavailable(&answer);
-    assert_eq!(app.rancher.take(), [QUESTION], "asked once, not forwarded");
+    assert_eq!(app.rancher.take(), [QUESTION], "requested once, not forwarded");
     app.rancher.recover();
     assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
 }
@@ -162,7 +162,7 @@ async fn decisions_outlive_an_outage_only_for_their_time() {
     let app = BesideApp::in_world(&world).await;
     assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
     app.rancher.fail(Fault::Cut);
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "decided before");
+    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "decided earlier");
     jump(DECISION).await;
     assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
 }
@@ -176,7 +176,7 @@ async fn failures_suspend_requests_until_rancher_answers_again() {
     }
     app.rancher.take();
     app.rancher.recover();
-    // Nothing waits for a socket, so the time can stand still.
+    // No task waits for a socket, so the time can be paused.
     tokio::time::pause();
     assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
     assert_unavailable(&app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u").send().await);
@@ -184,7 +184,7 @@ async fn failures_suspend_requests_until_rancher_answers_again() {
     assert!(app.rancher.take().is_empty(), "suspended");
     jump(Duration::from_secs(2)).await;
     for _ in 0..3 {
-        assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "tried, and open again");
+        assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "tried, and reopened");
     }
 }
 

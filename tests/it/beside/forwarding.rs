@@ -128,8 +128,8 @@ async fn forwarded_body_that_breaks_off_breaks_off_for_the_caller() {
     let peer: std::net::SocketAddr = "127.0.0.1:40000".parse().unwrap();
     request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     let response = app.router().oneshot(request).await.unwrap();
-    assert_eq!(response.status(), 200, "the head had arrived");
-    assert!(response.into_body().collect().await.is_err(), "a cut response must not look complete");
+    assert_eq!(response.status(), 200, "the head was received");
+    assert!(response.into_body().collect().await.is_err(), "a truncated response must not look complete");
 }
 
 #[tokio::test]
@@ -148,8 +148,8 @@ async fn plain_http_at_the_ingress_is_redirected_as_by_rancher() {
     assert_eq!(answer.status, 302);
     assert_eq!(answer.header("location"), "https://rancher.test/meta/aksVersions?a=1&b='x'");
     let link = "<a href=\"https://rancher.test/meta/aksVersions?a=1&amp;b=&#39;x&#39;\">Found</a>.\n\n";
-    assert_eq!(answer.text(), link, "as Go escapes it");
-    assert!(!answer.headers.contains_key("x-api-cattle-auth"), "as Rancher's listener");
+    assert_eq!(answer.text(), link, "escaped as by Go");
+    assert!(!answer.headers.contains_key("x-api-cattle-auth"), "as from Rancher's listener");
     let anonymous = Request::get("/meta/aksVersions").header("host", "rancher.test");
     let anonymous = anonymous.header("x-forwarded-proto", "http").body(Body::empty()).unwrap();
     let answer = app.send(anonymous).await;

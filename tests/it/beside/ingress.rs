@@ -14,7 +14,7 @@ struct Exchange {
     reached: Option<Reached>,
 }
 
-/// A request as it reached the server behind the ingress.
+/// A request as received by the server behind the ingress.
 #[derive(Deserialize)]
 struct Reached {
     accelerator: bool,

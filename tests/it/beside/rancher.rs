@@ -1,4 +1,4 @@
-//! A small HTTP server in the place of Rancher. A script answers; a fault replaces its answers.
+//! A small HTTP server that stands in for Rancher. A script responds; a fault replaces its responses.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A request as it arrived.
+/// A request as it was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -30,13 +30,13 @@ impl Seen {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The values of a header, which the fake got from the server.
+    /// The values of a header that the fake received.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
 }
 
-/// What happens to requests in place of an answer of the script.
+/// A fault that replaces the response of the script.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// No response.
@@ -80,7 +80,7 @@ impl FakeRancher {
         Self::listen(now(script), None).await
     }
 
-    /// Serves answers that take their time.
+    /// Serves delayed responses.
     pub(crate) async fn start_async<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -123,12 +123,12 @@ impl FakeRancher {
         Self { address, shared, task }
     }
 
-    /// From now on, requests meet this fault.
+    /// Applies this fault to requests from now on.
     pub(crate) fn fail(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap() = Some(fault);
     }
 
-    /// The script answers again.
+    /// Lets the script respond again.
     pub(crate) fn recover(&self) {
         *self.shared.fault.lock().unwrap() = None;
     }
@@ -197,7 +197,7 @@ pub(crate) fn response(
     response.body(body.into()).unwrap()
 }
 
-/// A response of Rancher: with its header about the token.
+/// A response of Rancher, with its header about the token.
 pub(crate) fn json(status: u16, is_authenticated: bool, body: &Value) -> Response<Body> {
     text(status, is_authenticated, body.to_string())
 }

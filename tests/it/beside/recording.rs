@@ -1,7 +1,7 @@
-//! Plays the recorded exchanges of two real Ranchers to the server, and compares its answers with theirs.
+//! Replays the recorded exchanges of two real Ranchers to the server, and compares its responses with theirs.
 //!
-//! The lists of Azure are not in these recordings, only Rancher's answers: the sandbox plays a list of versions from which
-//! Rancher's answer follows. So the comparison of a 200 proves who gets a list, and that its format is Rancher's.
+//! The recordings contain Rancher's responses, but not Azure's lists: the sandbox serves a list of versions that leads to
+//! Rancher's response. The comparison of a 200 therefore proves who gets a list, and that its format is Rancher's.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -71,7 +71,7 @@ impl Case {
         self.request.path.starts_with("/meta")
     }
 
-    /// The ID without its last part: cases about one caller or one ID belong together.
+    /// The ID without its last part, which groups the cases about one caller or one ID.
     fn group(&self) -> &str {
         self.id.rsplit_once('/').map_or("", |(group, _)| group)
     }
@@ -104,7 +104,7 @@ fn session_of(headers: &HeaderMap) -> Session {
     (header("authorization"), header("cookie").and_then(|cookies| r_sess(&cookies)))
 }
 
-/// The recorded Rancher as it was during one case.
+/// The state of the recorded Rancher during one case.
 struct Player {
     cases: Vec<Case>,
     /// The fields of credentials: one with a tenant, and one whose tenant Rancher discovered.
@@ -135,7 +135,7 @@ impl Player {
 
     fn answer(&self, seen: &Seen) -> Response<Body> {
         let case = &self.cases[self.current.lock().unwrap().expect("a case is current")];
-        // A session that the caller did not send is no session of the recording.
+        // A session that the caller did not send is not in the recording.
         if session_of(&seen.headers) != case.session() {
             return rancher::text(599, false, "not the session of the caller");
         }
@@ -158,10 +158,10 @@ impl Player {
         }
     }
 
-    /// The answer to `/v1/secrets/<namespace>/<name>`: as recorded, or derived. The recordings have this path for few callers,
-    /// but `/v3/cloudCredentials` for most, and the observed rule relates them: a refused token gets 401 at both; what Norman
-    /// shows, Steve shows; 403 is 403; Kubernetes' 404 is 404; Norman's own 404 is a Secret that is not a credential. Where
-    /// neither was recorded, the answer follows from that of `/meta`: 422 means that the Secret may not be read.
+    /// The response to `/v1/secrets/<namespace>/<name>`: recorded, or derived. The recordings contain this path for few callers,
+    /// but `/v3/cloudCredentials` for most, and both follow the same rule: a rejected token gets 401 from both; an object that
+    /// Norman shows, Steve shows too; 403 is 403; Kubernetes' 404 is 404; Norman's own 404 is a Secret that is not a credential.
+    /// If neither was recorded, the response follows from that of `/meta`: 422 means that the Secret may not be read.
     fn secret(&self, case: &Case, path: &str) -> Response<Body> {
         let recorded = self.cases.iter().find(|other| {
             other.request.path == path && other.request.method == "GET" && other.session() == case.session()
@@ -202,7 +202,7 @@ impl Player {
         rancher::json(200, true, &object)
     }
 
-    /// Whether the same request was allowed before.
+    /// Whether the same request was allowed in an earlier case.
     fn is_revoked(&self, index: usize) -> bool {
         let case = &self.cases[index];
         let is_same = |other: &Case| {
@@ -213,7 +213,7 @@ impl Player {
     }
 }
 
-/// A page of Azure from which a recorded list of versions follows.
+/// A page of Azure that leads to a recorded list of versions.
 fn versions_page(list: &str) -> Page {
     let versions: Vec<String> = serde_json::from_str(list).unwrap();
     let mut minors: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::default();
@@ -251,7 +251,7 @@ fn request(case: &Case) -> Request<Body> {
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    // Recorded at Rancher's own port for plain HTTP; here an ingress says how the request came.
+    // Recorded at Rancher's own port for plain HTTP; here, the ingress adds the scheme of the request.
     if case.id == "path/plain-http" {
         request = request.header("x-forwarded-proto", "http");
     }
@@ -259,7 +259,7 @@ fn request(case: &Case) -> Request<Body> {
     request.body(body).unwrap()
 }
 
-/// What is different from Rancher's answer.
+/// The difference from Rancher's response.
 fn difference(case: &Case, answer: &Answer) -> Option<String> {
     let recorded = &case.response;
     if answer.status != recorded.status {
@@ -276,7 +276,7 @@ fn difference(case: &Case, answer: &Answer) -> Option<String> {
         return (answer.text() != recorded.body())
             .then(|| format!("{:?} instead of {:?}", answer.text(), recorded.body()));
     };
-    // The response body of a login is repeated in the first line.
+    // The first line repeats the response body of a login.
     let own = answer.error();
     let own = match (own.split_once(" Response body: "), own.split_once('\n')) {
         (Some((start, _)), Some((_, rest))) => format!("{start} \n{rest}"),

@@ -1,4 +1,4 @@
-//! What ends a right, and how soon: a decision counts for its time at most, and a changed Secret ends it for everyone.
+//! The end of rights: a decision is valid for its TTL at most, and a changed Secret ends it for everyone.
 
 use azure_sandbox::{Login, Outcome};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::app::{BesideApp, DECISION, jump, seed};
 use super::world::{CREDENTIAL, OTHER, OWNER, UNAUTHORIZED, World};
 
-/// Lets the sandbox accept another secret of its account.
+/// Makes the sandbox accept another secret of its account.
 fn accept(app: &BesideApp, secret: &str) {
     app.control.login(Login { client_id: None, secret: secret.to_owned(), outcome: Outcome::Token });
 }
@@ -17,7 +17,7 @@ async fn revoked_token_is_rejected_when_the_decision_ends() {
     let app = BesideApp::in_world(&world).await;
     assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
     world.revoke(OWNER);
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "decided a moment ago");
+    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "decided just before");
     jump(DECISION).await;
     let answer = app.versions(CREDENTIAL, OWNER).send().await;
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED));
@@ -62,7 +62,7 @@ async fn denials_are_not_kept() {
     let world = World::new();
     let app = BesideApp::in_world(&world).await;
     world.set_readers(CREDENTIAL, &[]);
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 422, "before the right exists");
+    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 422, "before the permission exists");
     world.set_readers(CREDENTIAL, &["owner"]);
     assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
     world.revoke(OTHER);
@@ -109,7 +109,11 @@ async fn changed_secret_ends_the_decisions_of_all_callers() {
     assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
     world.put_credential(CREDENTIAL, "rotated~secret", &["other"]);
     assert_eq!(app.versions(CREDENTIAL, OTHER).send().await.status, 200, "sees the new version");
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 422, "though its own decision is young");
+    assert_eq!(
+        app.versions(CREDENTIAL, OWNER).send().await.status,
+        422,
+        "although its own decision is recent"
+    );
 }
 
 #[tokio::test]
@@ -136,6 +140,6 @@ async fn token_that_ends_during_an_action_is_not_answered_with_a_list() {
     world.revoke(OWNER);
     let upgrades = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId=c-aaaaa");
     let answer = app.get(&upgrades, OWNER).send().await;
-    assert_eq!(answer.status, 503, "the decision was right when it was made: {}", answer.text());
+    assert_eq!(answer.status, 503, "the decision was correct at the time: {}", answer.text());
     assert_eq!(app.get(&upgrades, OWNER).send().await.status, 401, "and is dropped");
 }

@@ -69,7 +69,7 @@ async fn decisions_save_questions_and_every_token_is_asked_about() {
         }
     }
     assert_eq!(app.rancher.take().len(), 1000);
-    assert_eq!(app.lists(), 1, "one list for all who may see it");
+    assert_eq!(app.lists(), 1, "one list for all callers who may see it");
 }
 
 #[tokio::test]
@@ -88,8 +88,8 @@ async fn cookie_bearer_and_basic_are_the_same_user() {
         assert_eq!(answer.status, 200, "{name}");
         let seen = app.rancher.seen().pop().unwrap();
         let expected = if name == "cookie" { format!("R_SESS={OWNER}") } else { value };
-        assert_eq!(seen.all(name), [expected], "sent on as it came, without other cookies");
-        assert!(seen.header("user-agent").starts_with("norman-aks/"), "no browser, so no CSRF rule");
+        assert_eq!(seen.all(name), [expected], "forwarded unchanged, without other cookies");
+        assert!(seen.header("user-agent").starts_with("norman-aks/"), "not a browser, so no CSRF rule");
         assert_eq!(seen.header("x-forwarded-proto"), "https");
     }
 }
@@ -152,7 +152,10 @@ async fn inline_credentials_need_a_valid_token() {
         app.control.clear_requests();
     }
     let asked = app.rancher.take();
-    assert!(asked.iter().all(|request| request == "GET /rancherversion"), "the body stays here: {asked:?}");
+    assert!(
+        asked.iter().all(|request| request == "GET /rancherversion"),
+        "the body is not forwarded: {asked:?}"
+    );
 }
 
 #[tokio::test]
@@ -197,7 +200,7 @@ async fn upgrades_of_a_cluster_that_the_caller_does_not_see_are_400() {
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "invalid cluster id"), "{id}");
     }
     let asked = app.rancher.take().into_iter().filter(|request| request.contains("clusters")).count();
-    assert_eq!(asked, 2, "only for names that a cluster can have");
+    assert_eq!(asked, 2, "only for valid cluster names");
 }
 
 #[tokio::test]
@@ -222,7 +225,7 @@ async fn cluster_does_not_open_a_credential_but_rancher_may() {
     let app = BesideApp::in_world(&world).await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let answer = app.get(&format!("{path}&clusterId=c-aaaaa"), OTHER).send().await;
-    assert_eq!(answer.status, 422, "the dashboard's spelling opens nothing");
+    assert_eq!(answer.status, 422, "the dashboard's spelling gives no access");
     let answer = app.get(&format!("{path}&clusterID=c-aaaaa"), OTHER).send().await;
     assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (200, "rancher"));
     assert_eq!(answer.json()["answeredBy"], "Rancher");

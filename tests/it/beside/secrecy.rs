@@ -1,4 +1,4 @@
-//! Nothing of a session or of a secret is in a log line, a metric, an error or the representation for debugging.
+//! No part of a session or a secret is in a log line, a metric, an error or a `Debug` representation.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use super::rancher::Fault;
 use super::world::{self, World};
 use crate::support::app::Answer;
 
-/// What must appear nowhere.
+/// Values that must not appear anywhere.
 const CANARIES: [&str; 6] = [
     "canary-key-of-a-session",
     "canary-key-of-a-cookie",
@@ -96,7 +96,7 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
     let targets =
         Targets::new().with_default(LevelFilter::TRACE).with_target("azure_sandbox", LevelFilter::OFF);
     let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines.clone());
-    // With a single subscriber, events that another thread meets first would be off for all threads.
+    // With a single subscriber, events that another thread emits first would be disabled for all threads.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(targets).with(layer));
 

@@ -178,7 +178,7 @@ fn show(objects: &BTreeMap<String, Object>, id: &str, user: Option<&String>) -> 
     }
 }
 
-/// The token that counts: of `Authorization` unless it is empty, else of the cookie.
+/// The token that Rancher uses: of `Authorization` unless it is empty, else of the cookie.
 fn token(seen: &Seen) -> Option<String> {
     let authorization = seen.header("authorization");
     if authorization.is_empty() {

@@ -1,4 +1,4 @@
-//! Everything that a member, and a reader, must not be able to do; and what they must.
+//! Requests that members and readers must not be able to send, and those that they must.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn delete(path: impl Into<String>) -> Attempt {
 /// Namespaces where members have no rights.
 const FOREIGN: [&str; 4] = ["kube-system", "cattle-system", "default", CLOSED];
 
-/// Reading Secrets, and tokens of accounts.
+/// Reading Secrets, and tokens of service accounts.
 fn secrets() -> Vec<Attempt> {
     let mut all = vec![
         get("/api/v1/secrets"),
@@ -69,7 +69,7 @@ fn secrets() -> Vec<Attempt> {
     all
 }
 
-/// Running something where there are accounts with more rights.
+/// Running workloads in namespaces with more privileged service accounts.
 fn workloads() -> Vec<Attempt> {
     let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod("x", "robot")["spec"]});
     let selector = json!({"matchLabels": {"a": "b"}});
@@ -169,7 +169,7 @@ fn rights(me: &str) -> Vec<Attempt> {
     all
 }
 
-/// Opening namespaces, and making new ones.
+/// Opening namespaces, and creating new ones.
 fn namespaces() -> Vec<Attempt> {
     let open = json!({"metadata": {"labels": {"norman-aks.io/members": "edit"}}});
     let mut all = vec![
@@ -203,7 +203,7 @@ fn namespaces() -> Vec<Attempt> {
     all
 }
 
-/// The ways through what runs in the cluster, and around it.
+/// Indirect access through programs in the cluster and around it.
 fn detours() -> Vec<Attempt> {
     let review = |spec: Value| json!({"spec": spec});
     let webhook = json!({"metadata": {"name": "mine"}, "webhooks": []});
@@ -242,9 +242,9 @@ fn detours() -> Vec<Attempt> {
             json!({"metadata": {"name": "mine"}, "provisioner": "a"}),
         ),
         post("/apis/scheduling.k8s.io/v1/priorityclasses", json!({"metadata": {"name": "mine"}, "value": 1})),
-        // A leader of a controller is whoever holds its lease.
+        // The holder of its lease is the leader of a controller.
         get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"),
-        // An endpoint of a service in a namespace may be an address of another one.
+        // An endpoint of a Service in one namespace can be an address in another.
         post(format!("/api/v1/namespaces/{OPEN}/endpoints"), json!({"metadata": {"name": "mine"}})),
         post(
             format!("/api/v1/namespaces/{OPEN}/bindings"),
@@ -267,7 +267,7 @@ async fn assert_denied(cluster: &Cluster, token: &str, attempts: &[Attempt]) {
     }
 }
 
-/// Every attempt, as the member, and what of it a reader may not do either.
+/// Every attempt as the member, and those that a reader must not be able to send either.
 pub(super) async fn try_everything(cluster: &Cluster) -> usize {
     let me = cluster.user(&cluster.member).await;
     let mut count = 0;
@@ -280,7 +280,7 @@ pub(super) async fn try_everything(cluster: &Cluster) -> usize {
     count + impersonation(cluster).await + reviews(cluster).await
 }
 
-/// Acting as somebody else: with headers, and by the rights that would allow it.
+/// Impersonation: with headers, and with the rights that would allow it.
 async fn impersonation(cluster: &Cluster) -> usize {
     let headers: [&[(&str, &str)]; 4] = [
         &[("impersonate-user", "masterclient"), ("impersonate-group", "system:masters")],
@@ -300,7 +300,7 @@ async fn impersonation(cluster: &Cluster) -> usize {
     headers.len()
 }
 
-/// What the cluster itself says about the member's rights.
+/// The member's rights according to the cluster's access reviews.
 async fn reviews(cluster: &Cluster) -> usize {
     let rbac = "rbac.authorization.k8s.io";
     let mut count = 0;
@@ -337,7 +337,7 @@ async fn reviews(cluster: &Cluster) -> usize {
     count
 }
 
-/// What members work with: reading the cluster, and everything that runs in an open namespace.
+/// The rights that members need: reading the cluster, and full use of an open namespace.
 pub(super) async fn works_where_it_is_open(cluster: &Cluster) {
     let here = format!("/api/v1/namespaces/{OPEN}");
     let config = json!({"metadata": {"name": "mine"}, "data": {"a": "b"}});
@@ -360,7 +360,7 @@ pub(super) async fn works_where_it_is_open(cluster: &Cluster) {
             format!("/apis/apps/v1/namespaces/{OPEN}/deployments/mine/scale"),
             json!({"spec": {"replicas": 2}}),
         ),
-        // RBAC cannot close this, so that the documents say it: pods run as any account of their namespace.
+        // RBAC cannot prevent this, so the documentation states it: pods run as any service account of their namespace.
         post(format!("{here}/pods"), pod("as-robot", "robot")),
         patch(STRATEGIC, format!("{here}/pods/as-robot/ephemeralcontainers"), debugger),
         delete(format!("{here}/pods/as-robot?gracePeriodSeconds=0")),
@@ -372,7 +372,7 @@ pub(super) async fn works_where_it_is_open(cluster: &Cluster) {
     }
 }
 
-/// What the other roles may do, so that a denial above is not one of everybody.
+/// The rights of the other roles, to show that the denials above do not apply to everyone.
 pub(super) async fn other_roles(cluster: &Cluster) {
     for (path, owner, reader) in [
         (format!("/api/v1/namespaces/{CLOSED}/secrets/hidden"), 200, 403),
@@ -392,7 +392,7 @@ async fn member_cannot_gain_more_rights() {
     let cluster = Cluster::start().await;
     let count = try_everything(&cluster).await;
     assert!(count > 150, "{count} attempts");
-    // And nothing of it left a trace.
+    // The denied request had no effect.
     cluster.until_exists(&format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner"), true).await;
     assert!(!cluster.member_edits(CLOSED).await);
 }
@@ -407,7 +407,7 @@ async fn member_works_in_open_namespaces() {
 #[tokio::test]
 async fn namespace_admin_cannot_grant_more_than_it_has() {
     let cluster = Cluster::start().await;
-    // The owner makes the member an administrator of one namespace: what it may grant there is what it has there.
+    // The owner makes the member an administrator of one namespace: there it can grant only the rights that it has there.
     let me = cluster.user(&cluster.member).await;
     let bindings = format!("{RBAC}/namespaces/{CLOSED}/rolebindings");
     cluster.make(&bindings, &binding("admin", "admin", &[user(&me)])).await;

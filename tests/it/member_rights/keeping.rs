@@ -1,4 +1,4 @@
-//! Bindings follow labels and settings, what is missing comes back, and one server watches each cluster.
+//! Bindings follow labels and settings, missing objects are restored, and one server watches each cluster.
 
 use http::StatusCode;
 use norman_aks::store::watches;
@@ -29,7 +29,7 @@ pub(super) async fn system_namespaces_stay_closed(cluster: &Cluster) {
     for name in ["kube-system", "kube-public"] {
         cluster.label(name, Some("edit")).await;
     }
-    // What comes after them is there, so they were passed over.
+    // Later clusters have been processed, so these were skipped.
     labels_open_and_close(cluster).await;
     for name in ["kube-system", "kube-public"] {
         assert!(!cluster.member_edits(name).await, "{name}");
@@ -37,7 +37,7 @@ pub(super) async fn system_namespaces_stay_closed(cluster: &Cluster) {
     }
 }
 
-/// Everything that the owner may break is made again.
+/// Objects that the owner may delete are created again.
 pub(super) async fn removed_objects_come_back(cluster: &Cluster) {
     for path in [
         format!("{RBAC}/clusterroles/norman-aks-member"),
@@ -96,8 +96,8 @@ async fn changed_roles_and_bindings_are_corrected() {
     let more = json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]});
     assert_eq!(cluster.call(&cluster.owner, "PATCH", &role, Some(&more)).await.status, StatusCode::OK);
     let secrets = json!({"verb": "get", "resource": "secrets", "namespace": CLOSED});
-    cluster.until("secrets are closed", async || !cluster.can(&cluster.member, &secrets).await).await;
-    // A binding keeps its role, so that another one takes its place.
+    cluster.until("secrets are not readable", async || !cluster.can(&cluster.member, &secrets).await).await;
+    // The role of a binding cannot be changed, so a new binding replaces it.
     let path = namespace_binding(OPEN);
     assert_eq!(cluster.call(&cluster.owner, "DELETE", &path, None).await.status, StatusCode::OK);
     let wrong = binding("norman-aks-namespace-edit", "admin", &[]);
@@ -129,7 +129,7 @@ async fn watch_of_a_dead_server_is_taken_over() {
     let cluster = Cluster::of(TestApp::with().on(&db).start().await).await;
     let claimed = watches::claim(&db.store, "dead", NOW_MS, i64::MAX / 2, 10).await.unwrap();
     assert_eq!(claimed, [cluster.id.as_str()]);
-    // A server on PostgreSQL would wait for the end of the lease; one on SQLite knows that it is alone.
+    // A server on PostgreSQL would wait until the lease expires; a server on SQLite is the only one.
     cluster.app.app.keep_roles();
     cluster.furnish().await;
     assert!(watches::renew(&db.store, "dead", NOW_MS).await.unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! Users who lose rights in a cluster: bindings inside it that name them go, whatever happens in between.
+//! Users who lose rights in a cluster: bindings inside it that name them are deleted, even after interruptions.
 
 use azure_sandbox::{Effect, Fault, Refusal};
 use http::StatusCode;
@@ -70,14 +70,14 @@ fn names(binding: &Value) -> Vec<String> {
     subjects.iter().map(name).collect()
 }
 
-/// What the insider granted to itself is gone, and nothing else.
+/// Checks that the rights that the insider granted to itself are deleted, and nothing else.
 async fn assert_gone(cluster: &Cluster, insider: &Insider) {
     let here = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
     cluster.until_exists(&format!("{RBAC}/clusterrolebindings/alone"), false).await;
     cluster.until_exists(&format!("{here}/alone"), false).await;
     let shared = async || cluster.call(&cluster.owner, "GET", &format!("{here}/shared"), None).await.json();
     let left = ["ServiceAccount robot".to_owned(), format!("Group {}", insider.user)];
-    cluster.until("the shared binding has the others", async || names(&shared().await) == left).await;
+    cluster.until("the shared binding keeps the others", async || names(&shared().await) == left).await;
     let others = format!("{RBAC}/clusterrolebindings/others");
     let others = cluster.call(&cluster.owner, "GET", &others, None).await.json();
     assert_eq!(names(&others), [format!("Group {}", insider.user), "User user-other".to_owned()]);
@@ -167,7 +167,7 @@ async fn removed_stronger_role_removes_its_rights() {
     assert_gone(&cluster, &insider).await;
     assert!(!cluster.can(&insider.token, &secrets).await);
     let nodes = json!({"verb": "list", "resource": "pods", "namespace": OPEN});
-    assert!(cluster.can(&insider.token, &nodes).await, "the weaker role is left");
+    assert!(cluster.can(&insider.token, &nodes).await, "the weaker role remains");
 }
 
 #[tokio::test]
@@ -177,13 +177,13 @@ async fn mark_ends_with_a_second_search() {
     insider.remove(&cluster).await;
     assert_gone(&cluster, &insider).await;
     let store = cluster.store().await;
-    // A request of the removed owner that was under way comes late.
+    // A request of the removed owner that was in progress arrives late.
     let late = binding("late", "cluster-admin", &[user(&insider.user)]);
     cluster.make(&format!("{RBAC}/clusterrolebindings"), &late).await;
     assert_eq!(revocations::count(&store).await.unwrap(), 1);
     cluster.app.clock.advance(std::time::Duration::from_secs(16));
     cluster.until_exists(&format!("{RBAC}/clusterrolebindings/late"), false).await;
-    cluster.until("no mark is left", async || revocations::count(&store).await.unwrap() == 0).await;
+    cluster.until("no revocation is left", async || revocations::count(&store).await.unwrap() == 0).await;
 }
 
 #[tokio::test]
@@ -224,6 +224,6 @@ async fn binding_that_cannot_be_removed_is_reported_by_name() {
         event.contains("may still be named in ClusterRoleBinding alone (") && event.contains("not you"),
         "{event}"
     );
-    // The others are gone all the same.
+    // The others are deleted.
     cluster.until_exists(&format!("{RBAC}/namespaces/{OPEN}/rolebindings/alone"), false).await;
 }

@@ -1,4 +1,5 @@
-//! From the rights of earlier versions to those of today: the old ones go first, and an event says who loses what.
+//! The migration from the rights of earlier versions: old rights are removed first, and an event names the users who lose
+//! rights.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::support::app::TestApp;
 
 const FORMER: &str = "norman-aks-cluster-member";
 
-/// A cluster as an earlier version left it: members edit everywhere.
+/// A cluster in the state of an earlier version: members can edit everywhere.
 async fn former() -> Cluster {
     let cluster = Cluster::of(TestApp::start().await).await;
     let list = format!("{RBAC}/clusterrolebindings");
@@ -65,7 +66,7 @@ async fn event_names_members_and_lost_rights_once() {
     let event = cluster.until_event("no longer read or change objects in namespaces").await;
     assert!(event.contains(&format!("ben ({ben})")) && event.contains("Secrets included"), "{event}");
     assert!(!event.contains("eve") && !event.contains("ann"), "only members lose rights: {event}");
-    // An older server of a roll-out makes the binding again; it goes again, and nobody is told twice.
+    // An older server of a rollout creates the binding again; it is removed again, without a second event.
     let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
     cluster.make(&format!("{RBAC}/clusterrolebindings"), &binding(FORMER, "edit", &[group])).await;
     cluster.until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;

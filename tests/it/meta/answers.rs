@@ -82,7 +82,7 @@ async fn regions_are_accepted_in_any_spelling() {
     for spelling in ["EastUS", "East US", "EAST US"] {
         assert_eq!(of(spelling).await, expected, "{spelling}");
     }
-    assert_eq!(app.upstream(), Vec::<String>::new(), "one answer serves every spelling");
+    assert_eq!(app.upstream(), Vec::<String>::new(), "one response serves every spelling");
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn stale_list_is_served_for_a_day_if_azure_fails() {
         let served = versions(&app).await;
         assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
         assert_eq!(served.body, known.body);
-        // Whoever wants a new list is told that there is none.
+        // A request for a new list gets an error.
         assert_ne!(fresh_versions(&app).await.status, 200);
     }
     app.clock.advance(HOUR * 24);
@@ -237,7 +237,7 @@ async fn hanging_load_serves_stale_and_keeps_its_result() {
             assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
             assert_eq!((served.header("age"), &served.body), ("86401", &known.body), "{action}");
         }
-        // The load goes on, and what it brings is kept: no caller starts another one.
+        // The load continues and its result is cached: no caller starts another one.
         app.control.clear_faults();
         while list(&app, action, &[]).await.header("x-norman-aks-cache") != "hit" {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -280,7 +280,7 @@ async fn unresponsive_azure_is_not_awaited_again() {
     assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
     assert!(list(&app, "aksClusters", NO_CACHE).await.status.is_server_error());
     app.control.clear_faults();
-    // At once, with the load in the background: nobody waits although Azure answers again.
+    // Immediately, with the load in the background: no caller waits although Azure responds again.
     assert_eq!(list(&app, "aksClusters", &[]).await.header("x-norman-aks-cache"), "stale");
     while list(&app, "aksClusters", &[]).await.header("x-norman-aks-cache") != "hit" {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -324,7 +324,7 @@ async fn unusable_responses_serve_the_cached_list() {
     }
 }
 
-/// Azure sends what cannot be used: a request for a new list fails, any other one gets the cached list.
+/// Azure's response is unusable: a request for a new list fails, any other request gets the cached list.
 async fn still_known(app: &TestApp, action: &str, known: &Answer, what: &str) {
     let fresh = list(app, action, NO_CACHE).await;
     assert!(fresh.status.as_u16() >= 400, "{action}, {what}: {}", fresh.text());
@@ -370,7 +370,7 @@ async fn retry_after_is_at_most_an_hour() {
             let answer = fresh_versions(&app).await;
             assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, told), "{wait}");
             app.control.clear_faults();
-            // Until then, no such request is sent; a refused token is remembered for a minute at most.
+            // Until then, no such request is sent; a rejected token is cached for at most a minute.
             app.clock.advance(HOUR);
         }
     }

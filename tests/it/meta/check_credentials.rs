@@ -1,4 +1,4 @@
-//! `aksCheckCredentials`: always asked of Azure, and a cut cable is no wrong password.
+//! `aksCheckCredentials`: always sent to Azure; a failed connection is not reported as a wrong secret.
 
 use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ async fn unknown_subscription_without_tenant_has_a_one_line_error() {
     assert_eq!(answer.status, 400, "{}", answer.text());
     let error = answer.error();
     assert!(error.starts_with("could not find tenant ID for Azure environment AzurePublicCloud: Unexpected response from Get Subscription: "), "{error}");
-    // The dashboard's first rule.
+    // The first rule of the dashboard's parser.
     assert!(!error.contains('\n') && error.contains("Message=\"") && error.ends_with('"'), "{error}");
 }
 
@@ -169,7 +169,7 @@ async fn pasted_values_are_trimmed() {
             assert_eq!(answer.status, 200, "{key} {before:?} {after:?}: {}", answer.text());
         }
     }
-    // Without a tenant, it is found by the subscription.
+    // Without a tenant, it is found from the subscription.
     let mut body = good.clone();
     body.as_object_mut().unwrap().remove("tenantId");
     body["subscriptionId"] = format!("{{{}}}\n", good["subscriptionId"].as_str().unwrap()).into();
@@ -200,7 +200,7 @@ async fn malformed_id_hint_shows_the_format() {
     }
 }
 
-/// A login that ends with these numbers.
+/// Makes logins fail with these error numbers.
 fn refuses(app: &TestApp, secret: &str, numbers: &[u64]) {
     let described =
         numbers.iter().map(|number| format!("AADSTS{number}: As Entra says it.")).collect::<Vec<_>>();
@@ -235,7 +235,7 @@ async fn entra_codes_have_hints() {
         (&[500_021], "tenant restrictions"),
         (&[7_000_229], "az ad sp create --id 0"),
         (&[7_000_222], "az ad app credential reset --id 0"),
-        // A number without a hint before one that has it.
+        // A number without a hint before one that has a hint.
         (&[50_000, 900_023], "the tenant does not exist"),
     ] {
         refuses(&app, "played-secret", numbers);

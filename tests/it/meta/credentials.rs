@@ -1,4 +1,4 @@
-//! Where credentials come from, in which order, and who may use which.
+//! The sources of credentials, their order, and the rights to use them.
 
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ async fn missing_tenant_is_discovered_and_cached() {
     let first = app.upstream();
     assert_eq!(first.len(), 3, "{first:?}");
     assert_eq!(app.post("/meta/aksRegions").json(&body).send().await.status, 200);
-    assert_eq!(app.upstream().len(), 1, "tenant and token are known");
+    assert_eq!(app.upstream().len(), 1, "tenant and token are cached");
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn unknown_environment_is_named_in_the_hint() {
     let id = app.post("/v3/cloudcredentials").json(&config).send().await.json();
     let path = format!("/meta/aksLocations?cloudCredentialId={}", id["id"].as_str().unwrap());
     assert!(hint(&app.get(&path).send().await).starts_with(unknown));
-    // What Azure has no part in says nothing of it, nor does a cloud that there is.
+    // Errors that do not concern Azure do not mention the cloud, nor does a known cloud get a hint.
     let question = moon("expired-secret", json!({"region": ""}));
     let answer = app.post("/meta/aksVersions").json(&question).send().await;
     assert_eq!(answer.error(), "region is required");
@@ -223,7 +223,7 @@ async fn ids_in_a_query_are_trimmed() {
             assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         }
     }
-    // Whitespace alone names nothing.
+    // Whitespace alone is treated as empty.
     let answer = app.get("/meta/aksLocations?cloudCredentialId=%20").send().await;
     assert_eq!(answer.status, 400, "{}", answer.text());
     assert!(hint(&answer).contains("cloudCredentialId"), "{}", answer.text());

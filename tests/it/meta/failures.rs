@@ -1,4 +1,4 @@
-//! Azure's refusals and silences, and what a person reads of them.
+//! Azure's errors and timeouts, and the messages for users.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn missing_role_hint_names_right_and_scope() {
         assert_eq!((&json["code"], &json["upstreamStatus"]), (&json!("AuthorizationFailed"), &json!(403)));
         let hint = json["hint"].as_str().unwrap();
         assert!(hint.contains("/subscriptions/") && hint.contains("Reader"), "{hint}");
-        assert!(answer.text().starts_with("{\"error\":"), "the text stands first");
+        assert!(answer.text().starts_with("{\"error\":"), "the message comes first");
     }
 }
 
@@ -142,7 +142,7 @@ async fn malformed_azure_responses_are_errors() {
     assert!(app.control.requests().iter().all(|seen| !seen.host.contains("evil")));
 }
 
-/// Lets the next listings of clusters be answered like this.
+/// Sets the response to the next listings of clusters.
 fn plays(app: &TestApp, status: u16, kind: &str, body: &Value) {
     let page = json!({"status": status, "headers": {"Content-Type": kind}, "body": body});
     let pages = vec![serde_json::from_value(page).unwrap()];
@@ -175,7 +175,7 @@ async fn proxy_page_is_reported_for_every_status() {
         assert!(!told.contains("role") && !told.contains("problem of its own"), "{told}");
         assert_eq!(answer.json()["upstreamStatus"], status);
     }
-    // Azure's own words stay Azure's.
+    // Azure's message is unchanged.
     let denied = json!({"error": {"code": "AuthorizationFailed", "message": "may not perform action 'a/read' over scope '/s'."}});
     plays(&app, 403, "application/json; charset=utf-8", &denied);
     let answer = app.post("/meta/aksClusters").json(&body).send().await;

@@ -1,4 +1,4 @@
-//! What belongs to HTTP rather than to an action: who is let in, methods, headers, other sites.
+//! The HTTP side of all actions: authentication, methods, headers, other sites.
 
 use base64::Engine;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::support::app::TestApp;
 
 #[tokio::test]
 async fn actions_without_token_return_ranchers_401() {
-    // From an address of its own each time, because guessing is slowed per address.
+    // Each request has another IP address, because guesses are slowed down per address.
     let app = TestApp::with().setting("NORMAN_AKS_TRUSTED_PROXIES", "127.0.0.1/32").start().await;
     let actions = LISTINGS.into_iter().chain(["aksCheckCredentials", "aksNothing"]);
     for (n, action) in actions.enumerate() {
@@ -79,7 +79,7 @@ async fn foreign_pages_are_rejected_unless_configured() {
     }
     let preflight = app.call(http::Method::OPTIONS, &path).anonymous().header("origin", "https://ui.example");
     let preflight = preflight.header("access-control-request-method", "GET").send().await;
-    assert_eq!(preflight.status, 204, "asked before anybody logs in");
+    assert_eq!(preflight.status, 204, "requested before the login");
     assert_eq!(preflight.header("access-control-allow-origin"), "https://ui.example");
 }
 

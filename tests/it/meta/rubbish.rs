@@ -1,4 +1,4 @@
-//! Bad input by the hundred: every question gets an answer, every refusal says something, nothing panics.
+//! Hundreds of invalid inputs: every request gets a response, every error has a message, nothing panics.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -15,7 +15,7 @@ fn check(answer: &Answer, what: &str) {
     }
 }
 
-/// Runs a property that asks the server.
+/// Runs a property that sends requests to the server.
 fn ask<S: Strategy>(
     cases: u32,
     strategy: &S,

@@ -1,4 +1,4 @@
-//! Options that cannot be changed once the cluster, or the pool, is there: refused when a request changes them, and only then.
+//! Options that cannot be changed once the cluster or the pool exists: rejected if a request changes them, and only then.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ async fn what_azure_has_may_be_said_at_any_time() {
 async fn a_stored_value_without_effect_warns_and_can_be_taken_back() {
     let it = Case::start().await;
     let id = it.active(&it.with(json!({"networkPolicy": "calico"}))).await;
-    // Taken away in Azure, which the refresh takes over; the stored one of somebody who restores it is refused.
+    // Removed in Azure, which the refresh stores; a request that restores it is rejected.
     it.app
         .control
         .edit_cluster("one", |body| body["properties"]["networkProfile"]["networkPolicy"] = json!("none"));
@@ -91,7 +91,7 @@ async fn a_stored_value_without_effect_warns_and_can_be_taken_back() {
     assert_eq!(it.put_refused(&id, json!({"networkPolicy": "calico"})).await.0, "aksConfig.networkPolicy");
     let answer = it.put(&id, json!({"networkPolicy": "none", "tags": {"a": "b"}})).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    // What is not read from Azure stays as it is stored.
+    // Values that are not read from Azure stay as stored.
     let zones = json!([pool_with("system", "System", json!({"availabilityZones": []}))]);
     assert_eq!(it.put(&id, json!({"nodePools": zones, "virtualNetwork": ""})).await.status, StatusCode::OK);
     it.app.settle().await;

@@ -19,7 +19,7 @@ async fn existing_windows_pool_does_not_block_changes() {
     let mut pools = it.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
     pools[0]["count"] = json!(3);
     let writes = it.changed(&id, json!({"nodePools": pools})).await;
-    assert_eq!(lines(&writes), ["PUT rancher/windows/system"], "the Windows pool stays as it is");
+    assert_eq!(lines(&writes), ["PUT rancher/windows/system"], "the Windows pool is unchanged");
     assert_eq!(it.pool_in_azure("windows", "system").await.unwrap()["count"], 3);
     // It is scaled like any other.
     pools[1]["count"] = json!(2);

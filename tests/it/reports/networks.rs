@@ -1,4 +1,4 @@
-//! Address ranges, subnets and route tables: accepted where Azure accepts them, refused where Azure refuses them.
+//! Address ranges, subnets and route tables: accepted if Azure accepts them, rejected if Azure rejects them.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{azure_pool, findings};
 use crate::provisioning::{Case, lines, pool, pool_with};
 
-/// Makes a network in the built-in Azure.
+/// Creates a network in the simulated Azure.
 async fn network(it: &Case, name: &str, space: &str, subnets: Value) {
     let body = json!({"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": [space]}, "subnets": subnets}});
     let path = format!("/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/{name}");
@@ -17,7 +17,7 @@ fn subnet(name: &str, range: &str) -> Value {
     json!({"name": name, "properties": {"addressPrefix": range}})
 }
 
-/// A cluster with that name, on Azure CNI, with more keys.
+/// A cluster with that name, on Azure CNI, with additional keys.
 fn azure_cni(it: &Case, name: &str, more: Value) -> Value {
     let mut body = it.with(json!({"networkPlugin": "azure", "clusterName": name, "dnsPrefix": name}));
     body["name"] = json!(name);
@@ -51,7 +51,7 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
         assert!(it.review(&body).await.contains(&"network-space-apart warning".to_owned()), "{name}");
         it.active(&body).await;
     }
-    // The subnet of the nodes, another subnet, and a range around one.
+    // The subnet of the nodes, another subnet, and a range that contains one.
     for (range, address, hit) in [
         ("10.240.8.0/24", "10.240.8.10", "10.240.0.0/16"),
         ("10.9.1.0/24", "10.9.1.10", "10.9.0.0/16"),
@@ -146,8 +146,8 @@ async fn new_pool_of_an_import_gets_the_subnet_of_the_others() {
     pools.as_array_mut().unwrap().push(new.clone());
     let writes = it.changed(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/theirs/new"]);
-    assert_eq!(writes[0].at("/properties/vnetSubnetID"), subnet("nodes"), "that of the System pool");
-    // Of another network, it cannot be.
+    assert_eq!(writes[0].at("/properties/vnetSubnetID"), subnet("nodes"), "the subnet of the System pool");
+    // A subnet of another network is not possible.
     new["name"] = json!("far");
     new["vnetSubnetID"] =
         json!(subnet("nodes").replace("rancher-net", "dual-stack").replace("/nodes", "/both"));
@@ -169,7 +169,7 @@ async fn pool_with_subnet_is_rejected_in_azures_network() {
     let (field, message) = it.put_refused(&id, json!({"nodePools": [pool("system", "System"), with]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].vnetSubnetID");
     assert!(message.contains("all or none may have one"), "{message}");
-    // Azure refuses it too.
+    // Azure rejects it too.
     let body = json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "vnetSubnetID": subnet}});
     let path = format!("{}/agentPools/new", crate::provisioning::cluster("one"));
     assert_eq!(it.azure(Method::PUT, &path, Some(&body)).await.0, 400);
@@ -213,9 +213,9 @@ async fn kubenet_with_a_route_table_needs_an_identity_of_ones_own() {
     let none = |found: Vec<String>| !found.iter().any(|it| it.starts_with("subnet-route-table"));
     assert!(none(it.review(&with_identity).await));
     assert!(none(it.review(&routed(json!({"subnet": "nodes"}))).await));
-    assert!(none(it.review(&routed(json!({"networkPlugin": "azure"}))).await), "only kubenet writes routes");
+    assert!(none(it.review(&routed(json!({"networkPlugin": "azure"}))).await), "only kubenet adds routes");
     it.active(&with_identity).await;
-    // The built-in Azure refuses what the review refuses.
+    // The simulated Azure rejects the same as the review.
     let advised = it
         .app
         .post("/v3/clusters")

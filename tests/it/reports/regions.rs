@@ -95,7 +95,7 @@ async fn a_region_can_be_mended_until_azure_has_the_cluster() {
     it.app.pass(std::time::Duration::from_secs(4)).await;
     assert!(it.expect_failure(&id, "provisioning").await.contains("not available"));
     it.app.control.clear_requests();
-    // An unknown one is refused as for a new cluster.
+    // An unknown region is rejected as for a new cluster.
     assert_eq!(
         it.put_refused(&id, json!({"resourceLocation": "middleearth"})).await.0,
         "aksConfig.resourceLocation"

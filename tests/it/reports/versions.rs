@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::provisioning::{Case, cluster, lines, pool, pool_with};
 
-/// The list of the region without some patches.
+/// Removes some patches from the list of the region.
 async fn retire(it: &Case, patches: &[&str]) {
     let path = "/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions";
     let (status, mut list) = it.azure(Method::GET, path, None).await;
@@ -25,7 +25,7 @@ fn long_term(body: &mut Value) {
     runs(body, "1.30.14", "1.30.14");
 }
 
-/// Sets the version that was asked for, and the one that runs.
+/// Sets the requested version, and the version that runs.
 fn runs(body: &mut Value, asked: &str, running: &str) {
     body["properties"]["kubernetesVersion"] = json!(asked);
     body["properties"]["currentKubernetesVersion"] = json!(running);
@@ -69,9 +69,9 @@ async fn spellings_of_the_running_version_change_nothing() {
         assert_eq!(lines(&it.writes()), [""; 0], "{same}");
         it.advance_refreshes(1).await;
         let shown = it.get(&id).await["aksConfig"]["kubernetesVersion"].clone();
-        assert_eq!(shown, same.trim(), "not taken over");
+        assert_eq!(shown, same.trim(), "not adopted");
     }
-    // Another key is changed without touching the version that Azure spells as a minor.
+    // Another key is changed without a change of the version, which Azure returns as a minor version.
     let writes = it.changed(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33");
@@ -88,12 +88,12 @@ async fn upgrades_from_a_retired_patch_are_the_clusters_own() {
     let expected =
         ["1.32.8", "1.32.9", "1.32.10", "1.33.0", "1.33.1", "1.33.2", "1.33.3", "1.33.4", "1.33.5", "1.33.6"];
     assert_eq!(enabled(&upgrades), expected);
-    // The cluster's profile is cached like the list: one request for many questions.
+    // The cluster's profile is cached like the list: one request to Azure for many requests here.
     it.app.control.clear_requests();
     let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", it.credential);
     assert_eq!(it.app.get(&path).send().await.status, 200);
     assert_eq!(it.app.upstream(), [""; 0]);
-    // The review agrees: what is enabled passes, what is not is refused with reachable versions.
+    // The review agrees: an enabled version passes, any other is rejected with the reachable versions.
     let (field, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.34.1"})).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.ends_with("minor versions cannot be skipped: upgrade to 1.33.6 first"), "{message}");
@@ -111,7 +111,7 @@ async fn a_profile_adds_targets_that_the_list_lacks() {
     let sorted =
         upgrades.iter().position(|it| it == "1.32.9+") < upgrades.iter().position(|it| it == "1.32.10+");
     assert!(sorted, "{upgrades:?}");
-    // Where Azure does not let its profile be read, the list is shown without it.
+    // If Azure denies the profile, the list is returned without it.
     let refused = json!({"path": "/upgradeProfiles/", "effect": {"status": {"status": 403, "code": "AuthorizationFailed", "message": "no"}}});
     it.app.control.add_fault(serde_json::from_value(refused).unwrap());
     let upgrades = it.upgrades(&id).await;
@@ -149,7 +149,7 @@ async fn long_term_versions_stay_closed_to_other_clusters() {
     let (field, message) = it.put_refused(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].orchestratorVersion");
     assert!(message.ends_with("which the cluster does not have: use 1.32.7"), "{message}");
-    // Azure refuses the same.
+    // Azure rejects the same.
     let body =
         json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "orchestratorVersion": "1.31.11"}});
     let (status, answer) =
@@ -200,7 +200,7 @@ async fn an_automatic_upgrade_is_never_undone() {
     let it = Case::start().await;
     let id = it.active(&it.small()).await;
     it.app.control.edit_cluster("one", |body| runs(body, "1.32.9", "1.32.9"));
-    // Before this server has seen it: the other key changes, and the version stays Azure's.
+    // Before this server has observed it: the other key changes, and the version remains Azure's.
     let writes = it
         .changed(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"], "kubernetesVersion": "1.32.7"}))
         .await;

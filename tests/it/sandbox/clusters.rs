@@ -23,7 +23,7 @@ async fn cluster_is_created_and_deleted_by_operations() {
         ("Creating".to_owned(), "", "1")
     );
     let id = format!("{}/resourcegroups/rancher/providers/{AKS}/Mine", azure.subscription());
-    assert_eq!(made.at("/id"), id, "Azure writes the groups of clusters in lower case");
+    assert_eq!(made.at("/id"), id, "Azure returns the groups of clusters in lower case");
     let address = made.header("azure-asyncoperation");
     let start = format!(
         "https://management.azure.com{}/providers/Microsoft.ContainerService/locations/eastus/operations/",
@@ -34,7 +34,7 @@ async fn cluster_is_created_and_deleted_by_operations() {
     assert_eq!(status, "InProgress");
     assert!(body["startTime"].as_str().unwrap().starts_with("2026-09-21T") && body.get("endTime").is_none());
     let other = azure.get(address.split("&t=").next().unwrap()).await;
-    assert_eq!(other.status, 400, "the address is signed");
+    assert_eq!(other.status, 400, "the URL is signed");
     assert_eq!(
         azure.post(&format!("{path}/listClusterAdminCredential")).await.error(),
         (404, "ControlPlaneNotFound".to_owned())
@@ -105,7 +105,7 @@ async fn defaults_are_set_and_secrets_removed() {
     let host = made.at("/properties/fqdn").as_str().unwrap().to_owned();
     let unique = host.strip_prefix("small-").unwrap().strip_suffix(".hcp.eastus.azmk8s.io").unwrap();
     assert!(unique.len() == 8 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()), "{host}");
-    assert!(made.at("/eTag").is_null(), "that version of the interface has none");
+    assert!(made.at("/eTag").is_null(), "this API version has none");
     let newer = azure.get(&format!("{}?api-version=2025-05-01", cluster("c"))).await;
     assert!(newer.at("/eTag").is_string());
 }
@@ -166,7 +166,7 @@ async fn put_preserves_unknown_properties() {
     ] {
         assert_eq!(now.at(kept), made.at(kept), "{kept}");
     }
-    // What is left out stays, and pools that are left out stay too.
+    // Missing keys are unchanged, and so are missing pools.
     let less = json!({"location": "eastus", "tags": {"team": "tests"}, "properties": {"kubernetesVersion": "1.32.7"}});
     let put = azure.put(&cluster("c"), &less).await.expect(200);
     azure.finish(&put).await;
@@ -234,7 +234,7 @@ async fn cluster_is_upgraded_before_its_pools() {
     assert_eq!(
         now.at("/properties/agentPoolProfiles/0/currentOrchestratorVersion"),
         "1.32.7",
-        "nodes stay behind"
+        "nodes remain"
     );
     let of_pool = azure.get(&format!("{}/upgradeProfiles/default", pool("c", "system"))).await.expect(200);
     let targets = of_pool.at("/properties/upgrades");

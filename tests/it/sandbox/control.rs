@@ -130,7 +130,7 @@ async fn faults_match_operation_and_method() {
     azure.control().add_fault(on(Operation::ManagedCluster, "PUT", Effect::CutAfterTaken));
     assert!(
         azure.request(Method::PUT, &cluster("c"), Some(&small())).send().await.is_err(),
-        "the answer is lost"
+        "the response is lost"
     );
     assert_eq!(azure.get(&cluster("c")).await.expect(200).state(), "Creating", "but it was taken");
     let seen = azure.control().writes().pop().unwrap();
@@ -206,7 +206,7 @@ async fn control_api_serves_times_outcomes_and_quotas() {
     assert_eq!(ask("GET", "/times", None).await.json()["create_cluster"], 8_000);
     ask("PUT", "/times", Some(r#"{"scale": 0.5, "retry_after": null}"#)).await.expect(204);
     let times = azure.control().timing();
-    assert_eq!((times.retry_after, times.create_cluster), (None, 8_000), "what is left out stays");
+    assert_eq!((times.retry_after, times.create_cluster), (None, 8_000), "omitted fields are unchanged");
     assert!((times.scale - 0.5).abs() < f64::EPSILON);
     for (body, words) in [(r#"{"scale": -1}"#, "scale"), (r#"{"scael": 1}"#, "scael"), ("[]", "object")] {
         let answer = ask("PUT", "/times", Some(body)).await.expect(400);

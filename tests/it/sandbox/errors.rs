@@ -76,7 +76,7 @@ async fn invalid_clusters_get_azures_codes() {
         "'eastus'",
     );
     azure.get(&cluster("c")).await.expect(404);
-    assert!(azure.control().writes().iter().all(|seen| seen.status != Some(201)), "nothing was made");
+    assert!(azure.control().writes().iter().all(|seen| seen.status != Some(201)), "nothing was created");
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn restricted_sizes_are_rejected() {
     let name = restricted.unwrap()["name"].as_str().unwrap();
     let body = with(small(), POOL, one_pool(json!({"vmSize": name})));
     azure.put(&cluster("c"), &body).await.refused(400, "BadRequest", "is not allowed in your subscription");
-    // What the Terraform examples ask for is there.
+    // The sizes and zones of the Terraform examples exist.
     for (size, zones) in [("Standard_DS2_v2", json!(["1", "2", "3"])), ("Standard_D4s_v3", json!(["1"]))] {
         let body = with(small(), POOL, one_pool(json!({"vmSize": size, "availabilityZones": zones})));
         let made = azure.put(&cluster("c"), &body).await.expect(201);
@@ -134,7 +134,7 @@ async fn subnet_must_have_enough_addresses() {
         json!({"vnetSubnetID": nodes, "count": 5, "maxPods": 250, "vmSize": "Standard_D2s_v3"}),
     );
     azure.made("c", &body).await;
-    // Others that lie in it count, and so does a pool that joins later.
+    // Other pools in the subnet use its addresses, and so does a pool that is added later.
     let body = json!({"properties": {"count": 9, "vmSize": "Standard_D2s_v3", "maxPods": 250, "vnetSubnetID": nodes}});
     azure.put(&pool("c", "more"), &body).await.refused(
         400,
@@ -176,8 +176,8 @@ async fn immutable_changes_name_the_property() {
         answer.refused(400, "PropertyChangeNotAllowed", &format!("'{target}'"));
         assert_eq!(answer.at("/target"), target);
     }
-    assert_eq!(azure.get(&cluster("c")).await.json(), made.json(), "a refused change changes nothing");
-    // Another spelling is no change.
+    assert_eq!(azure.get(&cluster("c")).await.json(), made.json(), "a rejected change has no effect");
+    // A different spelling is not a change.
     let body = changed(&made, "/properties/networkProfile/loadBalancerSku", json!("Standard"));
     azure.put(&cluster("c"), &body).await.expect(200);
 }

@@ -81,7 +81,7 @@ async fn effects_work_over_both_http_versions() {
                 other => break other,
             }
         };
-        assert!(end.is_err(), "the body must not end well");
+        assert!(end.is_err(), "the body must not look complete");
         assert_eq!(received, &whole.as_bytes()[..whole.len() / 2]);
 
         let text = ask(Effect::TruncatedBody).await.unwrap().text().await.unwrap();

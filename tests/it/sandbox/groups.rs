@@ -92,7 +92,7 @@ async fn deleting_a_group_deletes_its_resources() {
     azure.get(&cluster).await.refused(404, "ResourceNotFound", "managedClusters/c");
     azure.get(&workspace).await.refused(404, "ResourceNotFound", "workspaces/work");
     let groups = azure.get("/resourcegroups").await.text;
-    assert!(!groups.contains("MC_short_c_eastus"), "the group of the nodes is gone too");
+    assert!(!groups.contains("MC_short_c_eastus"), "the group of the nodes was deleted too");
 }
 
 #[tokio::test]

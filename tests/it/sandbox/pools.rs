@@ -129,7 +129,7 @@ async fn concurrent_operations_are_rejected() {
         &busy("operation (Deleting)"),
     );
     azure.finish(&gone).await;
-    // A cluster that is always on its way.
+    // A cluster whose provisioning never ends.
     let seeded = with_location(small(), "westeurope");
     azure.put(&cluster("on-its-way"), &seeded).await.refused(
         409,

@@ -126,7 +126,7 @@ async fn program_runs_with_the_environment_and_network_of_its_pod() {
     }
 
     let pods = inside.until(PODS, "running", |pods| pods["items"][1]["status"]["phase"] == "Running").await;
-    assert!(!is_ready(&pods), "readiness is the program's");
+    assert!(!is_ready(&pods), "readiness is that of the program");
     (first.ready)(true);
     inside.until(AGENT, "one is available", |it| it["status"]["availableReplicas"] == 1).await;
     (second.ready)(true);
@@ -281,9 +281,9 @@ async fn control_api_switches_programs_off_and_on() {
     assert_eq!(azure.steer("GET", path, None).await.json(), json!({"enabled": false}));
     first.stop.cancelled().await;
     let pods = inside.until(PODS, "not ready", |pods| !is_ready(pods)).await;
-    assert_eq!(pods["items"][0]["metadata"]["name"], first.pod, "the pod stays");
+    assert_eq!(pods["items"][0]["metadata"]["name"], first.pod, "the pod remains");
     (first.ready)(true);
-    assert!(!is_ready(&inside.get(PODS).await.json()), "a stopped program changes nothing");
+    assert!(!is_ready(&inside.get(PODS).await.json()), "a stopped program has no effect");
     assert!(started.is_empty());
     azure.steer("PUT", path, Some(r#"{"enabled": true}"#)).await.expect(204);
     assert_eq!(started.next().await.pod, first.pod);

@@ -85,7 +85,7 @@ async fn recordings_are_exact_and_removable() {
     assert_eq!(answer.status, 401);
     assert_eq!(answer.text, r#"{"error":"invalid_client","error_description":"AADSTS7000215: no"}"#);
     let answer = azure.login(host, PLAYED_TENANT, "another", "bad~secret", PUBLIC_SCOPE).await;
-    assert_eq!(answer.json()["error_codes"], json!([90_002]), "not that application");
+    assert_eq!(answer.json()["error_codes"], json!([90_002]), "another application");
 
     let id = "00000000-0000-0000-0000-00000000ABCD";
     let tenant = page(r#"{"body": "99999999-86f1-41af-91ab-2d7cd011db47"}"#);

@@ -1,4 +1,4 @@
-//! What outlives the end of the sandbox.
+//! State that survives the end of the sandbox.
 
 use azure_sandbox::{Error, OperationKind, Options, Sandbox, ScriptedOutcome};
 use clock::Clock;
@@ -23,7 +23,7 @@ async fn restart_continues_running_operations() {
         ..ScriptedOutcome::default()
     });
     let to_fail = azure.put(&pool("done", "system"), &json!({"properties": {"count": 2}})).await.expect(200);
-    // Nobody is told that it ends.
+    // Without a shutdown: no destructor runs.
     std::mem::forget(azure.sandbox);
 
     let azure = start().await;
@@ -37,7 +37,7 @@ async fn restart_continues_running_operations() {
     assert_eq!(
         (&*status, &body["error"]["code"]),
         ("Failed", &json!("Broken")),
-        "ends that were decided are kept"
+        "scripted outcomes are stored"
     );
     let gone = azure.delete(&cluster("made-elsewhere")).await.expect(202);
     azure.sandbox.stop().await;

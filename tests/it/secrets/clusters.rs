@@ -1,6 +1,5 @@
-//! The same hunt around clusters: registration tokens, tokens of kubeconfigs, one's own tokens, what an administrator of a
-//! cluster is known by. None of them is a canary that we chose: each is
-//! looked for as the server made it, or as the cluster did.
+//! The same search for secrets of clusters: registration tokens, tokens of kubeconfigs, users' tokens, and credentials of a
+//! cluster's administrator. The test does not choose them: it searches for each as the server or the cluster created it.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +8,13 @@ use norman_aks::services::RegistrationToken;
 
 use super::*;
 
-/// The part behind the last of these characters: the secret one.
+/// The secret part of a text: the part after the last separator.
 fn behind(text: &str, separator: char) -> String {
     text.rsplit_once(separator).map_or(text, |(_, secret)| secret).to_owned()
 }
 
 impl Hunt {
-    /// A secret that was met where it belongs.
+    /// Adds a secret that was read from where it belongs.
     fn met(&mut self, name: &str, core: String) {
         assert!(core.len() >= 30, "{name}: {core}");
         if !self.canaries.iter().any(|known| known.core == core) {
@@ -23,7 +22,7 @@ impl Hunt {
         }
     }
 
-    /// An answer that may have a secret in it.
+    /// Sends a request whose response may contain a secret.
     async fn told(&mut self, method: Method, path: &str, body: &Value) -> Value {
         let request = self.server.http.request(method, format!("{}{path}", self.server.url));
         let answer = reply(request.bearer_auth(&self.token).body(body.to_string())).await;
@@ -31,7 +30,7 @@ impl Hunt {
         answer.json()
     }
 
-    /// A request without a token, over HTTP/1.1 and HTTP/2, as it stands: no client may tidy up the address.
+    /// Sends a request without a token, over HTTP/1.1 and HTTP/2, with an unchanged URL, which clients could normalise.
     async fn bare(&mut self, method: &str, target: &str, may_tell: bool) -> Vec<u16> {
         let mut statuses = Vec::new();
         let address: SocketAddr = self.server.url.strip_prefix("http://").unwrap().parse().unwrap();
@@ -56,7 +55,7 @@ impl Hunt {
     }
 }
 
-/// The cluster that is there already, imported and active; its id.
+/// Imports the existing cluster and waits until it is active; returns its ID.
 async fn cluster(hunt: &mut Hunt, it: &Value) -> String {
     let config = json!({"clusterName": it["imported_cluster_name"], "resourceGroup": it["resource_group"],
         "resourceLocation": it["location"], "imported": true, "azureCredentialSecret": it["credential_id"]});
@@ -75,7 +74,7 @@ async fn cluster(hunt: &mut Hunt, it: &Value) -> String {
     }
 }
 
-/// What the cluster knows its administrator by, which this server is too.
+/// The credentials of the cluster's administrator, which the server uses too.
 async fn inside(hunt: &mut Hunt) {
     let clusters = reply(hunt.server.http.get(format!("{}/kubernetes/clusters", hunt.control))).await.json();
     let fqdn =
@@ -87,12 +86,12 @@ async fn inside(hunt: &mut Hunt) {
         line.unwrap_or_else(|| panic!("{key} in {kubeconfig}")).trim().to_owned()
     };
     let key = String::from_utf8(STANDARD.decode(value("client-key-data:")).unwrap()).unwrap();
-    // A line from inside the PEM, which is the same however the rest is wrapped, and the encoded form of it.
+    // A line from inside the PEM, which does not depend on wrapping, and its base64 form.
     hunt.met("the key of a cluster's administrator", key.lines().nth(1).unwrap().to_owned());
     hunt.met("the token of a cluster's administrator", value("token:"));
 }
 
-/// Registration tokens, from their making to their end, and in every place where one can be put by mistake.
+/// Registration tokens, from creation to deletion, and in every place where one can be put by mistake.
 async fn registration(hunt: &mut Hunt, id: &str) {
     let tokens = "/v3/clusterregistrationtokens";
     let first = hunt.told(Method::GET, &format!("{tokens}/{id}:default-token"), &Value::Null).await;
@@ -132,7 +131,7 @@ async fn registration(hunt: &mut Hunt, id: &str) {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             hunt.bare(method, &format!("/v3/import/{file}"), false).await;
         }
-        // With a token of one's own, where the address is looked at more closely. Filters repeat what was asked for.
+        // With a valid token, with which more of the URL is processed. Filters are repeated in the response.
         for (method, path) in [
             (Method::GET, format!("{tokens}/{secret}")),
             (Method::GET, format!("{tokens}/{id}:{secret}")),
@@ -161,7 +160,7 @@ async fn registration(hunt: &mut Hunt, id: &str) {
     assert_eq!(hunt.bare("GET", &gone, false).await, [400, 400]);
 }
 
-/// Tokens of kubeconfigs and one's own, used, looked at, put in the wrong place, and ended.
+/// Tokens of kubeconfigs and users' own: used, read, put in the wrong place, and deleted.
 async fn tokens_of_people(hunt: &mut Hunt, id: &str) {
     let setting = json!({"value": "https://aks.example.org"});
     hunt.told(Method::PUT, "/v3/settings/server-url", &setting).await;
@@ -250,7 +249,7 @@ async fn hunted(db: Option<&TestDb>) {
     let token = hunt
         .told(Method::GET, &format!("/v3/clusterregistrationtokens/{id}:default-token"), &Value::Null)
         .await;
-    // An API that does not answer as it should, while the administrator's certificate is used.
+    // An API with faulty responses, while the administrator's certificate is used.
     for effect in ["cut_before_answer", "truncated_body", "invalid_json"] {
         hunt.steer(Method::POST, "/kubernetes/faults", &json!({"effect": effect})).await;
         hunt.ask(Method::GET, &format!("/k8s/clusters/{id}/version"), "").await;
@@ -261,7 +260,7 @@ async fn hunted(db: Option<&TestDb>) {
     hunt.send("GET /metrics", hunt.server.http.get(metrics)).await;
 
     let Hunt { server, mut found, canaries, .. } = hunt;
-    // What is Azure's own, with the keys of its clusters.
+    // The sandbox's own files, with the keys of its clusters.
     let of_azure = ["sandbox.json", "sandbox-azure.json", "sandbox-kubernetes.json"];
     add_files(&mut found, &folder.path().join("data"), &of_azure);
     found.add("the log", server.stop());
@@ -299,7 +298,7 @@ async fn no_secret_of_a_cluster_leaves_a_server_on_postgres() {
     }
 }
 
-/// A kubeconfig as Azure gives it to administrators.
+/// A kubeconfig as Azure returns it to administrators.
 fn kubeconfig(token: &str, key: &str) -> String {
     let encoded = |text: &str| STANDARD.encode(text);
     format!(
@@ -335,7 +334,7 @@ async fn neither_debug_forms_nor_errors_around_clusters_show_a_secret() {
     let whole = kubeconfig(&token.core, &key.core);
     let mut found = Found::default();
     let mut parsed = 0;
-    // As it is, with a certificate only, and cut or damaged at every line.
+    // Unchanged, with a certificate only, and truncated or damaged at every line.
     let lines: Vec<&str> = whole.lines().collect();
     let mut texts = vec![whole.clone(), whole.replace(&format!("token: {}", token.core), "")];
     for at in 0..lines.len() {

@@ -166,7 +166,7 @@ async fn failed_audit_record_rolls_the_change_back(db: &TestDb) {
     let store = &db.store;
     let record = audit();
     users::ensure(store, &user("user-b", "bob"), None, |_| record.clone()).await.unwrap();
-    // A record of that id exists already.
+    // A record with that ID exists already.
     credentials::insert(store, &credential("cc-a"), &record).await.unwrap_err();
     assert_eq!(find_credential(store, "cc-a").await, None);
     remove_user(store, "user-b", &record).await.unwrap_err();

@@ -71,7 +71,11 @@ async fn credential_update_requires_latest_version(db: &TestDb) {
         CredentialRow { uuid: "u".to_owned(), owner: "o".to_owned(), created_ms: 0, secret: None, ..read };
     assert_eq!(credentials::update(store, &foreign, false, &audit()).await.unwrap(), 3);
     let read = read_credential(store, "cc-a").await;
-    assert_eq!(read, CredentialRow { secret: None, version: 3, ..changed }, "id, uuid, owner and birth stay");
+    assert_eq!(
+        read,
+        CredentialRow { secret: None, version: 3, ..changed },
+        "ID, UUID, owner and creation time are unchanged"
+    );
     let gone = credentials::update(store, &credential("cc-x"), false, &audit()).await.unwrap_err();
     assert!(matches!(gone, Error::Conflict { .. }), "{gone:?}");
 }
@@ -111,7 +115,7 @@ async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
         credentials::pending(store).await.unwrap(),
         [PendingRow { credential: kept, clusters: vec![using("c-a"), using("c-b"), using("c-c")] }]
     );
-    // Whatever uses it may change; nothing else begins to.
+    // Clusters that use it may change; no other cluster may start to use it.
     let late = ClusterRow { credential_id: text("cc-a"), ..cluster("c-d") };
     let refused = clusters::insert(store, &late, None, &audit()).await.unwrap_err();
     assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
@@ -124,7 +128,7 @@ async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
     assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
     let [first, second, third] = rows;
     assert_eq!(clusters::update(store, &first, None, None, &audit()).await.unwrap(), 2);
-    // The uses end, in the three ways in which they can.
+    // The three ways in which a use ends.
     let (record, freed) = (audit(), erasure("cc-a", "2"));
     let records = Records { change: &record, erasure: Some(&freed) };
     let first = ClusterRow { credential_id: text("cc-c"), version: 2, ..first };
@@ -169,7 +173,7 @@ async fn erase_detaches_credential_from_clusters(db: &TestDb) {
     for gone in ["cc-a", "a\0b"] {
         assert_eq!(erase(gone).await, None);
     }
-    // Also one whose deletion is pending, and one that nothing uses.
+    // Also one whose deletion is pending, and one that is unused.
     add_credential(store, &credential("cc-b")).await;
     let row = ClusterRow { credential_id: text("cc-b"), ..cluster("c-b") };
     add_cluster(store, &row).await;
@@ -195,7 +199,7 @@ async fn concurrent_last_uses_erase_once(db: &TestDb) {
         for row in &rows {
             add_cluster(store, row).await;
         }
-        // The deletion races with the changes: whichever comes last erases.
+        // The deletion races with the changes: the last of them erases the credential.
         let moves = rows.into_iter().enumerate().map(|(number, row)| {
             let (old, new) = (old.clone(), new.clone());
             async move {
@@ -241,7 +245,7 @@ async fn credential_update_waits_for_new_cluster(db: &TestDb) {
     use sqlx::Connection as _;
     let store = &db.store;
     add_credential(store, &credential("cc-a")).await;
-    // A cluster that uses it is written, and its transaction not yet committed.
+    // A cluster that uses it is inserted, and its transaction is not committed yet.
     let insert = "insert into clusters (id, uuid, owner, name, spec, status, credential_id, created_ms, updated_ms, version)
                   values ('c-a', 'u', 'o', 'n', '{}', '{}', 'cc-a', 1, 1, 1)";
     let moved = CredentialRow { subscription_id: text("other"), ..credential("cc-a") };
@@ -253,7 +257,7 @@ async fn credential_update_waits_for_new_cluster(db: &TestDb) {
             sqlx::raw_sql($begin).execute(&mut connection).await.unwrap();
             sqlx::raw_sql(insert).execute(&mut connection).await.unwrap();
             let commit = async {
-                // Long enough for the change to come to the lock; a change that does not wait fails the test.
+                // Long enough for the change to reach the lock; a change that does not wait fails the test.
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 sqlx::raw_sql("commit").execute(&mut connection).await.unwrap();
             };

@@ -124,7 +124,7 @@ async fn proved_claim_replaces_unproved_claim(db: &TestDb) {
     add_cluster(store, &claiming("c-a", false)).await;
     let again = clusters::insert(store, &claiming("c-b", false), None, &audit()).await;
     assert_claimed(&again.unwrap_err());
-    assert_eq!(holder().await, None, "it does not count");
+    assert_eq!(holder().await, None, "the claim is not valid");
 
     add_cluster(store, &claiming("c-b", true)).await;
     assert_eq!((holder().await, claim_of(store, "c-a").await), (text("c-b"), (None, false)));

@@ -56,7 +56,7 @@ async fn find_returns_strongest_role(db: &TestDb) {
         marks
     };
     assert_eq!(strongest().await.as_deref(), Some("cluster-owner"));
-    // Rights end only with the last of the strongest.
+    // Rights are lost only with the last of the strongest roles.
     for (gone, left, marked) in
         [("1", "cluster-owner", 0), ("2", "cluster-owner", 0), ("4", "cluster-member", 1)]
     {
@@ -68,7 +68,7 @@ async fn find_returns_strongest_role(db: &TestDb) {
         assert!(set_role(store, demoted, "read-only", &audit()).await.unwrap());
         assert_eq!((strongest().await.as_deref(), marks().await), (Some(left), marked), "{demoted}");
     }
-    // Two that end together leave a mark all the same.
+    // Two that end together leave a mark too.
     let (one, other) = (audit(), audit());
     let (one, other) =
         tokio::join!(members::delete(store, "c-a:3", &one), members::delete(store, "c-a:5", &other));
@@ -78,7 +78,7 @@ async fn find_returns_strongest_role(db: &TestDb) {
     add_member(store, &part("6", OWNER, "cluster-owner")).await;
     assert!(members::delete(store, "c-a:6", &audit()).await.unwrap());
     assert_eq!(marks().await, 0);
-    // Labels and annotations change without the role, and the other way round.
+    // Labels and annotations change without the role, and vice versa.
     add_member(store, &part("7", "user-m", "read-only")).await;
     let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     let update = MemberUpdate { labels: Some(&labels), ..MemberUpdate::default() };
@@ -101,7 +101,7 @@ async fn watch_has_one_holder(db: &TestDb) {
     assert_eq!(watches::claim(store, "two", 100, 200, 10).await.unwrap(), ["c-b"]);
     assert!(watches::claim(store, "two", 199, 300, 10).await.unwrap().is_empty());
     assert_eq!(watches::renew(store, "one", 400).await.unwrap(), ["c-a"]);
-    // The lease of the second one is over, that of the first one is not.
+    // The lease of the second one has expired, that of the first one has not.
     assert_eq!(watches::claim(store, "one", 300, 500, 10).await.unwrap(), ["c-b"]);
     assert!(watches::renew(store, "two", 900).await.unwrap().is_empty());
     assert_eq!(watches::release(store, "one").await.unwrap(), 2);
@@ -154,7 +154,7 @@ async fn lost_roles_are_marked_until_searched_twice(db: &TestDb) {
     for role in ["cluster-member", "cluster-owner"] {
         assert!(set_role(store, "c-a:user-up", role, &audit()).await.unwrap());
     }
-    assert_eq!(revocations::count(store).await.unwrap(), 0, "more rights leave no mark");
+    assert_eq!(revocations::count(store).await.unwrap(), 0, "more rights cause no revocation");
     let marked = async |id: &str| -> Vec<String> {
         let marks = revocations::list(store, id, 10).await.unwrap();
         marks.into_iter().map(|mark| mark.user_id).collect()
@@ -164,10 +164,10 @@ async fn lost_roles_are_marked_until_searched_twice(db: &TestDb) {
     assert!(set_role(store, "c-a:user-m", "read-only", &audit()).await.unwrap());
     assert!(members::delete(store, "c-a:user-r", &audit()).await.unwrap());
     assert_eq!(marked("c-a").await, ["user-m", "user-o", "user-r"]);
-    // A user who goes takes the memberships along.
+    // Deleting a user deletes the memberships.
     assert!(remove_user(store, "user-o", &audit()).await.unwrap());
     assert_eq!(marked("c-b").await, ["user-o"]);
-    // One who is disabled keeps them, and loses the rights all the same.
+    // A disabled user keeps them and still loses the rights.
     users::set_enabled(store, "user-m", false, |_| audit()).await.unwrap();
     assert_eq!(marked("c-b").await, ["user-m", "user-o"]);
     users::set_enabled(store, OWNER, false, |_| audit()).await.unwrap();
@@ -187,7 +187,7 @@ async fn lost_roles_are_marked_until_searched_twice(db: &TestDb) {
     let scanned = RevocationRow { scanned_ms: Some(50), ..first.clone() };
     let last = revocations::list(store, "c-b", 10).await.unwrap().pop();
     assert_eq!(last, Some(scanned.clone()), "those that were never searched for come first");
-    // Marked again in the meantime, so that it is searched twice more.
+    // Marked again in the meantime, so two more searches follow.
     users::set_enabled(store, &first.user_id, true, |_| audit()).await.unwrap();
     users::set_enabled(store, &first.user_id, false, |_| audit()).await.unwrap();
     assert!(!revocations::delete(store, &scanned).await.unwrap());
@@ -214,7 +214,7 @@ async fn former_administrators_are_marked_in_all_clusters(db: &TestDb) {
         let administrator = UserRow { admin: true, ..user(name, name) };
         add_user(store, &administrator).await;
     }
-    // One who stays an owner keeps its bindings there.
+    // A user who is still an owner keeps the bindings there.
     add_member(store, &member_with_role("c-b", "user-x", "cluster-owner")).await;
     add_member(store, &member_with_role("c-c", "user-x", "cluster-member")).await;
     users::ensure(store, &user("user-x", "user-x"), Some(true), |_| audit()).await.unwrap();
@@ -241,7 +241,7 @@ async fn deleted_cluster_has_no_marks(db: &TestDb) {
     assert!(watches::renew(store, "one", 9).await.unwrap().is_empty());
 }
 
-/// A cluster that was active once.
+/// Adds a cluster that was active once.
 async fn active_cluster(store: &Store, id: &str) {
     add_due_cluster(store, id, Some(1)).await;
     let claimed = clusters::claim(store, "worker", 1, 2, 10).await.unwrap();

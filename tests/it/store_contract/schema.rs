@@ -29,7 +29,7 @@ async fn migrate_is_idempotent_and_rejects_newer_schema(db: &TestDb) {
     )
     .await;
     assert!(matches!(store.migrate().await, Err(Error::Newer(9999))));
-    assert!(store.pending_migrations().await.unwrap().is_empty(), "a running older server goes on");
+    assert!(store.pending_migrations().await.unwrap().is_empty(), "a running older server continues");
     assert!(matches!(store.reject_newer_schema().await, Err(Error::Newer(9999))));
     execute(db, "delete from _sqlx_migrations where version = 9999").await;
     store.migrate().await.unwrap();
@@ -267,12 +267,12 @@ async fn writes_change_the_version(db: &TestDb) {
     users::list(store).await.unwrap();
     assert_eq!(store.version(), version, "reading changes nothing");
     assert!(users::ensure(store, &user("user-a", "b"), None, |_| audit()).await.is_err());
-    assert!(store.version() > version, "nobody knows whether a failed one was written");
+    assert!(store.version() > version, "a failed change may have been written");
     version = store.version();
     instance::put(store, "a", "b").await.unwrap();
     assert!(store.version() > version);
     version = store.version();
     add_user(&other, &user("user-b", "b")).await;
-    assert_eq!(store.version(), version, "another server counts for itself");
+    assert_eq!(store.version(), version, "another server has its own version");
     other.close().await;
 }

@@ -81,7 +81,7 @@ async fn tokens_are_read_with_their_users(db: &TestDb) {
     for at_ms in [50, 40] {
         tokens::touch(store, "token-1", at_ms).await.unwrap();
         let (row, _) = tokens::find(store, "token-1").await.unwrap().unwrap();
-        assert_eq!(row.last_used_ms, Some(50), "an earlier use does not count");
+        assert_eq!(row.last_used_ms, Some(50), "an earlier use is ignored");
     }
     tokens::touch(store, "token-2", 60).await.unwrap();
     tokens::touch(store, "token-9", 50).await.unwrap();
@@ -105,7 +105,7 @@ async fn put_replaces_a_token(db: &TestDb) {
     assert!(tokens::put(store, &token("t", "user-a"), &audit()).await.unwrap());
     assert_eq!(row().await, token("t", "user-a"));
     let later = TokenRow { created_ms: 77, ..token("t", "user-a") };
-    assert!(!tokens::put(store, &later, &audit()).await.unwrap(), "keeps its dates");
+    assert!(!tokens::put(store, &later, &audit()).await.unwrap(), "its times are unchanged");
     assert_eq!(row().await.created_ms, 10);
     let other = TokenRow { hash: vec![1], created_ms: 78, ..token("t", "user-b") };
     assert!(tokens::put(store, &other, &audit()).await.unwrap());

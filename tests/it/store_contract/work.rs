@@ -62,7 +62,7 @@ async fn due_clusters_are_claimed_by_one_worker(db: &TestDb) {
     assert!(clusters::record(store, "c-first", &work, 1, 100).await.unwrap());
     assert_eq!(read_cluster(store, "c-first").await.work, work);
     let others = clusters::claim(store, "b", 199, 300, 10).await.unwrap();
-    assert!(others.iter().all(|row| row.id != "c-first"), "its lease is kept");
+    assert!(others.iter().all(|row| row.id != "c-first"), "the lease is unchanged");
     let due = WorkColumns { next_run_ms: Some(240), ..work.clone() };
     assert!(clusters::release(store, "c-first", &due, 1, 100, &[]).await.unwrap());
 
@@ -86,14 +86,14 @@ async fn agent_rollouts_are_limited(db: &TestDb) {
         clusters::begin_rollout(store, id, fence, (now_ms, now_ms + 100), 2).await.unwrap()
     };
     assert!(begin("c-1", 10).await && begin("c-2", 20).await);
-    assert!(!begin("c-3", 30).await, "two have one");
-    assert!(begin("c-1", 30).await, "it has one itself");
-    // A rollout ends by itself, or when it is ended.
+    assert!(!begin("c-3", 30).await, "two others have one");
+    assert!(begin("c-1", 30).await, "the cluster has one itself");
+    // A rollout ends after its time, or when it is ended explicitly.
     assert!(begin("c-3", 120).await);
     assert!(!begin("c-2", 121).await);
     clusters::end_rollout(store, "c-1", fence, None).await.unwrap();
     assert!(begin("c-2", 121).await);
-    // Without the lease, nothing begins.
+    // Without the lease, no rollout can start.
     assert!(!clusters::begin_rollout(store, "c-1", fence - 1, (500, 600), 2).await.unwrap());
 }
 
@@ -162,14 +162,14 @@ async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     assert_eq!(list("c-a", &all[5].id, 10).await[0].message, gone.name);
     assert!(clusters::remove(store, "c-a", told).await.unwrap().is_none());
     assert!(!clusters::release(store, "c-a", &work, 1, 1, &[happened(5)]).await.unwrap());
-    assert_eq!(list("c-a", "", 10).await.len(), 7, "there is no event after the removal");
+    assert_eq!(list("c-a", "", 10).await.len(), 7, "no event follows the deletion");
 
     assert_eq!(cluster_events::prune(store, 3, 1).await.unwrap(), 1);
     assert_eq!(cluster_events::prune(store, 3, 10).await.unwrap(), 1);
     assert_eq!(times(&list("c-a", "", 10).await), [10, 20, 3, 30, 4]);
     assert_eq!(cluster_events::prune_to(store, 3, 1).await.unwrap(), 1);
     assert_eq!(cluster_events::prune_to(store, 3, 10).await.unwrap(), 1);
-    assert_eq!(times(&list("c-a", "", 10).await), [3, 30, 4], "the newest stay");
+    assert_eq!(times(&list("c-a", "", 10).await), [3, 30, 4], "the newest remain");
     let work = WorkColumns { fence: 1, ..work };
     assert!(clusters::release(store, "c-b", &work, 1, 1, &[happened(6)]).await.unwrap());
     for id in ["c-a", "c-b"] {
@@ -242,12 +242,12 @@ async fn woken_cluster_is_due_again_after_its_lease(db: &TestDb) {
     assert!(!clusters::wake(store, "c-none").await.unwrap());
     assert!(clusters::record(store, "c-a", &work, 1, 110).await.unwrap());
     assert!(clusters::release(store, "c-a", &work, 1, 120, &[]).await.unwrap());
-    assert_eq!(next().await, Some(120), "not when the worker wanted");
+    assert_eq!(next().await, Some(120), "not at the worker's time");
     clusters::wake(store, "c-a").await.unwrap();
     let held = clusters::claim(store, "a", 130, 200, 1).await.unwrap().remove(0);
     let work = WorkColumns { next_run_ms: Some(5_000), ..held.work.clone() };
     assert!(clusters::release(store, "c-a", &work, 1, 140, &[]).await.unwrap());
-    assert_eq!(next().await, Some(5_000), "it was looked at");
+    assert_eq!(next().await, Some(5_000), "it was processed");
 }
 
 async fn sessions_of_agents_are_those_of_other_running_servers(db: &TestDb) {

@@ -19,10 +19,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::app::TestApp;
 
-/// Longer than anything here takes.
+/// A timeout that no test reaches.
 const LONG: Duration = Duration::from_mins(1);
 
-/// What the agent of a cluster sends about it.
+/// The parameters that the agent of a cluster sends.
 pub(crate) const PARAMS: &str =
     r#"{"cluster":{"address":"169.254.169.254:80","caCert":"Y2FuYXJ5LWNh","token":"canary-of-the-account"}}"#;
 
@@ -41,7 +41,7 @@ impl Listener {
         Self { address, _stop: stop.drop_guard() }
     }
 
-    /// A listener with TLS at the address that agents get, as that of `serve --sandbox`.
+    /// Starts a TLS listener at the address that agents get, like that of `serve --sandbox`.
     pub(crate) async fn start_tls(app: &TestApp, address: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -95,7 +95,7 @@ pub(crate) struct TestAgent {
 }
 
 impl TestAgent {
-    /// An agent that reaches the API of its cluster at `api`, whatever it is asked for.
+    /// An agent that connects to the API of its cluster at `api`, regardless of the requested address.
     pub(crate) async fn connect(server: SocketAddr, token: &str, api: SocketAddr) -> Self {
         let dialer = move |target: Target| async move {
             assert_eq!(target.network, "tcp");
@@ -143,14 +143,14 @@ impl TestAgent {
         Ok(Self { session, frozen, _stop: stop.drop_guard() })
     }
 
-    /// Stops reading and writing, as a process that is stopped or a network that is gone.
+    /// Stops reading and writing, like a suspended process or a lost network.
     pub(crate) fn freeze(&self) {
         self.frozen.send_replace(true);
     }
 
-    /// Why the session ended.
+    /// The reason for which the session ended.
     pub(crate) async fn ended(&self) -> String {
-        timeout(LONG, self.session.closed()).await.expect("the session goes on").to_string()
+        timeout(LONG, self.session.closed()).await.expect("the session continues").to_string()
     }
 }
 

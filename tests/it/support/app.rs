@@ -1,5 +1,5 @@
-//! A server for one test: with a SQLite file, a sandbox and a clock of its own. Start with [`TestApp::start`], or
-//! [`TestApp::with`] for settings; send requests with `app.get("/v3").token(&ann).send().await`.
+//! A server for one test, with its own SQLite file, sandbox and clock. Start with [`TestApp::start`], or [`TestApp::with`]
+//! for settings; send requests with `app.get("/v3").token(&ann).send().await`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl TestApp {
     /// Builds a server with settings.
     pub(crate) fn with() -> TestAppBuilder {
         TestAppBuilder {
-            // The machine may be busy with other tests.
+            // Other tests may keep the machine busy.
             settings: BTreeMap::from([("NORMAN_AKS_DATABASE_WAIT_SECONDS".to_owned(), "50".to_owned())]),
             clock: Clock::manual(NOW_MS),
             keys: None,
@@ -307,7 +307,7 @@ impl TestAppBuilder {
             read_limit: self.read_limit,
             ..azure::Options::default()
         };
-        // The sandbox's clusters, unless the test has clusters of its own.
+        // The sandbox's clusters, unless the test provides others.
         let resolver = self.clusters.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
         let connectors =
             Connectors { azure: to_azure, clusters: cluster_access::Options { resolver, ..self.clusters } };

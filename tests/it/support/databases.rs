@@ -1,8 +1,8 @@
 //! A database for one test: a SQLite file, or a database of a PostgreSQL server.
 //!
-//! The server is the one of `TEST_POSTGRES_URL` (whose user must be allowed to create databases), or a temporary
-//! one that the first test starts if PostgreSQL's programs are installed. A shell stops that one when this process ends,
-//! because a pipe to it closes.
+//! The server is that of `TEST_POSTGRES_URL`, whose user must be allowed to create databases, or a temporary one that the
+//! first test starts if PostgreSQL is installed. A shell stops the temporary server when this process ends, because a pipe to
+//! it closes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn keys() -> String {
 }
 
 async fn open(url: &str) -> Store {
-    // The machine may be busy with other tests.
+    // Other tests may keep the machine busy.
     let options = Options { acquire_timeout: Duration::from_mins(1), ..Options::default() };
     let store = Store::connect(url, &options).await.expect("open the database");
     store.migrate().await.expect("migrate");
@@ -112,7 +112,7 @@ pub(crate) async fn execute_on(url: &str, statement: &'static str) {
 }
 
 impl Drop for Owner {
-    /// Uses a runtime of its own, because that of the test may be shutting down.
+    /// Uses its own runtime, because that of the test may be shutting down.
     fn drop(&mut self) {
         let Self::Server { server, database } = self else { return };
         let (server, statement) = (server.clone(), format!("drop database {database} with (force)"));

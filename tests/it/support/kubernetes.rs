@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::broadcast;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The host name; nothing else is resolved.
+/// The only host name that is resolved.
 pub(crate) const HOST: &str = "fake-5a4d.hcp.westeurope.azmk8s.io";
 
 /// The valid tokens.

@@ -52,7 +52,7 @@ pub(crate) async fn member(app: &TestApp, cluster: &str, name: &str, role: &str)
     token
 }
 
-/// Gives a stored credential a secret that Azure rejects.
+/// Replaces the secret of a stored credential by one that Azure rejects.
 pub(crate) async fn spoil(app: &TestApp, credential: &str) {
     let wrong = json!({"azurecredentialConfig": {"clientSecret": "Sandbox~a~secret~that~nobody~knows~0009"}});
     let answer = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&wrong).send().await;
