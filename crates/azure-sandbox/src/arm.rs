@@ -17,6 +17,7 @@ mod pools;
 mod providers;
 mod ranges;
 pub(crate) mod route;
+mod throttling;
 mod usages;
 mod workspaces;
 
@@ -28,7 +29,7 @@ use call::Call;
 use error::ArmError;
 use route::{Route, Target, built_in_policy, parse};
 
-use crate::budget::{Remaining, Throttled};
+use crate::budget::Remaining;
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
 use crate::roles::{Role, RoleAssignment};
@@ -93,9 +94,9 @@ fn authenticate_and_dispatch(
     let subscription = find(&state, request, &target)?;
     let token = authenticate(sandbox, &state, request, subscription)?;
     if let Some(seconds) = subscription.retry_after {
-        return Err(throttled(&subscription.id, seconds.into()));
+        return Err(throttling::error(&subscription.id, seconds.into()));
     }
-    count(sandbox, &mut state, request, &target, &token, remaining)?;
+    throttling::count(sandbox, &mut state, request, &target, &token, remaining)?;
     let subscription = find(&state, request, &target)?;
     if let Some(pages) = subscription.recordings.get(&target.route.operation()) {
         return pages::recorded(pages, request);
@@ -118,39 +119,6 @@ fn authenticate_and_dispatch(
         sandbox.save(&state);
     }
     Ok(response)
-}
-
-/// Counts the request for the budget of the subscription; `remaining` gets the headers of the response.
-fn count(
-    sandbox: &SandboxState,
-    state: &mut State,
-    request: &AzureRequest,
-    target: &Target,
-    token: &Token,
-    remaining: &mut Remaining,
-) -> Result<(), ArmError> {
-    let id = target.subscription.to_ascii_lowercase();
-    let Some(subscription) = state.subscriptions.get_mut(&id) else { return Ok(()) };
-    let is_compute = target.route.provider() == Some("Microsoft.Compute");
-    let now_ms = sandbox.clock.now_ms();
-    let (left, outcome) = subscription.budget.count(&token.client_id, &request.method, is_compute, now_ms);
-    *remaining = left;
-    outcome.map_err(|Throttled { is_compute, retry_after_seconds }| {
-        if is_compute {
-            let text = "The server rejected the request because too many requests have been received for this subscription.";
-            let error = ArmError::by_service(StatusCode::TOO_MANY_REQUESTS, "OperationNotAllowed", text);
-            return error.with("retry-after", retry_after_seconds.to_string());
-        }
-        throttled(&subscription.id, retry_after_seconds)
-    })
-}
-
-fn throttled(subscription: &str, seconds: u64) -> ArmError {
-    let text = format!(
-        "Number of requests for subscription '{subscription}' exceeded the limit. Try again after '{seconds}' seconds."
-    );
-    let error = ArmError::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
-    error.with("retry-after", seconds.to_string())
 }
 
 /// Responds to a request for the state, under its lock.

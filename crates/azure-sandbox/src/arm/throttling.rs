@@ -1,0 +1,43 @@
+//! Throttled requests: the account that is always throttled, and the budgets of subscriptions.
+
+use http::StatusCode;
+
+use super::error::ArmError;
+use super::route::Target;
+use crate::budget::{Remaining, Throttled};
+use crate::request::AzureRequest;
+use crate::state::{SandboxState, State, Token};
+
+/// Counts the request for the budget of the subscription; `remaining` gets the headers of the response.
+pub(super) fn count(
+    sandbox: &SandboxState,
+    state: &mut State,
+    request: &AzureRequest,
+    target: &Target,
+    token: &Token,
+    remaining: &mut Remaining,
+) -> Result<(), ArmError> {
+    let id = target.subscription.to_ascii_lowercase();
+    let Some(subscription) = state.subscriptions.get_mut(&id) else { return Ok(()) };
+    let is_compute = target.route.provider() == Some("Microsoft.Compute");
+    let now_ms = sandbox.clock.now_ms();
+    let (left, outcome) = subscription.budget.count(&token.client_id, &request.method, is_compute, now_ms);
+    *remaining = left;
+    outcome.map_err(|Throttled { is_compute, retry_after_seconds }| {
+        if is_compute {
+            let text = "The server rejected the request because too many requests have been received for this subscription.";
+            let error = ArmError::by_service(StatusCode::TOO_MANY_REQUESTS, "OperationNotAllowed", text);
+            return error.with("retry-after", retry_after_seconds.to_string());
+        }
+        error(&subscription.id, retry_after_seconds)
+    })
+}
+
+/// The 429 of Resource Manager.
+pub(super) fn error(subscription: &str, seconds: u64) -> ArmError {
+    let text = format!(
+        "Number of requests for subscription '{subscription}' exceeded the limit. Try again after '{seconds}' seconds."
+    );
+    let error = ArmError::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
+    error.with("retry-after", seconds.to_string())
+}
