@@ -1,6 +1,7 @@
 //! The cache of lists, as formatted responses per credential, bounded in bytes. Concurrent requests share one load. The
 //! cache considers ages and errors, not the contents of entries.
 
+mod freshness;
 mod restored;
 
 use std::collections::HashMap;
@@ -16,6 +17,9 @@ use moka::Expiry;
 use moka::sync::Cache as Memory;
 use tokio::time::{timeout, timeout_at};
 
+pub(super) use self::freshness::Demand;
+pub use self::freshness::Freshness;
+use self::freshness::Reason;
 use self::restored::Login;
 use super::encoded::Encoded;
 use super::kind::{Key, Kind};
@@ -54,62 +58,6 @@ impl Entry {
         }
         self.reload_timed_out.load(Ordering::Acquire).then_some(Reason::TimedOut)
     }
-}
-
-/// The source of a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Freshness {
-    /// From the cache, within its TTL.
-    Hit,
-    /// Loaded for this request.
-    Miss,
-    /// From the cache, past its TTL: a load is in progress, is slow, or failed.
-    Stale,
-}
-
-impl Freshness {
-    /// The value of the header `X-Norman-Aks-Cache`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Stale => "stale",
-        }
-    }
-}
-
-/// The reason for serving a stale entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// Entries of this kind are served while a load is in progress.
-    Refreshing,
-    /// The load runs for longer than [`STALE_AFTER`].
-    Slow,
-    /// The previous load timed out, and none has succeeded since.
-    TimedOut,
-    /// The load failed with an error that does not invalidate the entry.
-    Failed,
-}
-
-impl Reason {
-    /// The value of the label `reason` in metrics.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Refreshing => "refreshing",
-            Self::Slow => "slow",
-            Self::TimedOut => "timed_out",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// The reason for a load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Demand {
-    /// A caller waits for it.
-    Caller,
-    /// A stale entry is served meanwhile.
-    Refresh,
 }
 
 /// A list with its age.
