@@ -6,6 +6,7 @@ mod cache;
 mod encoded;
 mod kind;
 mod loaded;
+mod objects;
 mod page;
 mod snapshot;
 mod typed;
@@ -15,11 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::arm;
-use aks::networks::Network;
-use aks::{listed_clusters::ListedCluster, networks, regions, versions};
-use azure::resources::{
-    kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
-};
+use aks::{regions, versions};
+use azure::resources::{kubernetes_versions, locations, skus, subscriptions, vm_sizes};
 use azure::{Arm, Azure, Priority};
 use bytes::Bytes;
 use clock::Clock;
@@ -30,7 +28,7 @@ pub use self::cache::Freshness;
 use self::cache::{Cache, Demand, Failure, Found, TIME_LIMIT};
 pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
-use self::loaded::{Element, Loaded, TypedList};
+use self::loaded::{Loaded, TypedList};
 pub use self::snapshot::{InvalidSnapshot, Restored};
 pub use self::typed::{CachedList, Source};
 pub use self::upgrades::{UpgradeTarget, Upgrades};
@@ -183,47 +181,6 @@ impl Listings {
             Loaded::Body { list: TypedList::Versions(list), .. } if list.is_empty() => Err(no_versions()),
             _ => to_body(&found),
         }
-    }
-
-    /// The virtual networks; those of `region` unless it is empty.
-    pub async fn networks(
-        &self,
-        request: ListingRequest<'_>,
-        region: &str,
-        render: fn(&Network<'_>) -> Bytes,
-    ) -> Result<ListingResponse> {
-        let found = self
-            .find(
-                request,
-                Kind::Networks,
-                Arc::default(),
-                "failed to get networks: ",
-                move |arm| async move {
-                    let list = virtual_networks::list(&arm).await?;
-                    Ok(Loaded::by_region(list.iter().map(|network| element(network, render)).collect()))
-                },
-            )
-            .await?;
-        let Loaded::ByRegion { elements, tag } = &*found.loaded else { return Ok(empty_list(&found)) };
-        let region = regions::normalised(region);
-        let selected = elements.iter().filter(|element| region.is_empty() || element.region == region);
-        let body = Encoded::uncompressed(json_array(selected)?, &[tag, region.as_bytes()]);
-        Ok(to_response(Arc::new(body), &found))
-    }
-
-    /// The AKS clusters of the subscription.
-    pub async fn clusters(
-        &self,
-        request: ListingRequest<'_>,
-        render: fn(&[ListedCluster<'_>]) -> Bytes,
-    ) -> Result<ListingResponse> {
-        let found = self.find(request, Kind::Clusters, Arc::default(), CLUSTERS, move |arm| async move {
-            let list = managed_clusters::list(&arm).await?;
-            let read: Result<Vec<_>, _> = list.iter().map(ListedCluster::read).collect();
-            let json = read.map(|clusters| render(&clusters));
-            Ok(json.map_or_else(Loaded::Unusable, |json| Loaded::body(json, TypedList::Unused)))
-        });
-        to_body(&found.await?)
     }
 
     /// Milliseconds since 1970.
@@ -394,24 +351,4 @@ fn to_response(body: Arc<Encoded>, found: &Found) -> ListingResponse {
 
 fn empty_list(found: &Found) -> ListingResponse {
     to_response(Arc::new(Encoded::new(Bytes::from_static(b"[]"))), found)
-}
-
-fn element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> Element {
-    let region = regions::normalised(network.location.as_deref().unwrap_or_default());
-    Element { region, json: networks::read(network).map(|network| render(&network)) }
-}
-
-/// A JSON array of the elements; fails with the first element that has no JSON.
-fn json_array<'a>(elements: impl Iterator<Item = &'a Element>) -> Result<Bytes> {
-    let mut list = vec![b'['];
-    for element in elements {
-        let json =
-            element.json.as_ref().map_err(|reason| Error::from(Rejection::UnusableResponse(reason)))?;
-        if list.len() > 1 {
-            list.push(b',');
-        }
-        list.extend_from_slice(json);
-    }
-    list.push(b']');
-    Ok(list.into())
 }
