@@ -74,7 +74,9 @@ impl TestContext {
             for asked in asked {
                 // Without this, the response is a stream that does not end.
                 let answer = self.app.get(&asked).header("accept", "application/json").send().await;
-                assert_eq!(answer.status, 200, "{asked}: {}", answer.text());
+                // A cluster that is not in Azure has no upgrades.
+                let may_be_invalid = path.ends_with("/upgrade-plan") && answer.status == 422;
+                assert!(answer.status == 200 || may_be_invalid, "{asked}: {}", answer.text());
                 self.compare("get", path, &answer);
                 let list = answer.json();
                 if let Some(elements) = list["data"].as_array() {
