@@ -5,6 +5,7 @@
 
 mod agent;
 mod audit;
+mod catalog;
 mod check;
 mod error;
 mod health;
@@ -59,9 +60,14 @@ enum Command {
     Audit(audit::Command),
     /// Migrate the database schema.
     Migrate(SettingFlags<DatabaseScope>),
-    /// Print the settings and test them: database, encryption key, connectivity to Azure.
-    #[command(after_help = help_after_flags())]
-    Check(SettingFlags<ServeScope>),
+    /// Print the settings and test them: database, encryption key, connectivity to Azure; or check a stored credential.
+    Check(Box<catalog::Check>),
+    /// List the VM sizes of a region with quotas and verdicts, from a running server.
+    Sizes(Box<catalog::Sizes>),
+    /// List the Kubernetes versions of a region, from a running server.
+    Versions(Box<catalog::Versions>),
+    /// Rank the regions of a subscription for a wanted cluster, from a running server.
+    Regions(Box<catalog::Regions>),
     /// Check whether a running server is ready; for container health checks.
     #[command(hide = true)]
     Healthcheck(Box<health::Healthcheck>),
@@ -104,10 +110,16 @@ fn run(command: Command) -> Result<(), Error> {
             let config = load(&flags.into_flags())?.print_warnings();
             run_command(&config, migrate::run(&config))
         }
-        Command::Check(flags) => {
-            let loaded = load(&flags.into_flags())?.without_server_warnings();
-            run_command(&loaded.config, check::run(&loaded.config, &loaded.warnings))
-        }
+        Command::Check(command) => match command.settings() {
+            Some(flags) => {
+                let loaded = load(&flags.into_flags())?.without_server_warnings();
+                run_command(&loaded.config, check::run(&loaded.config, &loaded.warnings))
+            }
+            None => catalog::check(*command),
+        },
+        Command::Sizes(command) => catalog::sizes(*command),
+        Command::Versions(command) => catalog::versions(*command),
+        Command::Regions(command) => catalog::regions(*command),
         Command::Healthcheck(command) => health::run(*command),
     }
 }

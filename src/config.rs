@@ -4,6 +4,7 @@
 //! [`settings`] has the table of all settings; help texts, `check` and docs/settings.md are generated from it. Using the
 //! settings (binding addresses, reading keys) is up to `app`.
 
+mod client;
 mod error;
 mod flags;
 mod layers;
@@ -22,6 +23,7 @@ use ipnet::IpNet;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use self::client::{CLIENT_VARIABLES, ClientConfig, ClientFlags};
 pub use self::error::{ConfigError, Origin, Warning};
 pub use self::flags::{
     AgentScope, DatabaseScope, Flags, SandboxScope, Scope, ServeScope, SettingFlags, help_after_flags,
@@ -219,6 +221,11 @@ pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// Warnings about the environment for [`ClientConfig`].
+pub fn client_warnings(env: &BTreeMap<String, String>) -> Vec<Warning> {
+    layers::unknown_variables(env)
 }
 
 /// The value of a setting that has a default.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the other steps need and the machine has not: Rust's tools, a C compiler, PostgreSQL, Python,
-# Chromium.
+# Chromium, a Java compiler and Maven.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -24,6 +24,8 @@ command -v cc >/dev/null || packages+=(gcc libc6-dev)
 has_postgres || packages+=(postgresql)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
 command -v chromium >/dev/null || packages+=(chromium)
+command -v javac >/dev/null || packages+=(default-jdk-headless)
+command -v mvn >/dev/null || packages+=(maven)
 if ((${#packages[@]} > 0)); then
     as_root apt-get update --quiet
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends "${packages[@]}"
@@ -38,3 +40,5 @@ cargo clippy --version 2>/dev/null || rustup component add clippy
 rustc --version
 has_postgres
 chromium --version 2>/dev/null
+javac -version
+mvn --version | head -1

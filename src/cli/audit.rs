@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use clock::Clock;
 
 use super::error::Error;
-use super::output::print;
+use super::output::{escape_controls, print};
 use super::runtime::run_on_database;
 use crate::api::AuditRecord;
 use crate::config::{DatabaseScope, SettingFlags};
@@ -104,18 +104,7 @@ fn line(row: AuditRow, format: Format) -> String {
 }
 
 fn json_line(row: AuditRow) -> String {
-    let json = serde_json::to_string(&AuditRecord::from(row)).unwrap_or_default();
-    // serde_json does not escape DEL and C1 control characters, which terminals interpret.
-    let mut line = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_control() {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "\\u{:04x}", u32::from(c));
-        } else {
-            line.push(c);
-        }
-    }
-    line
+    escape_controls(&serde_json::to_string(&AuditRecord::from(row)).unwrap_or_default())
 }
 
 /// Time, user, action, object and outcome, followed by other fields as `name=value`.

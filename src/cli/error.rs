@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::output::one_line;
 use crate::config::ConfigError;
 use crate::{app, service, store, telemetry};
 
@@ -47,6 +48,34 @@ pub enum Error {
     NoServer { address: String, source: io::Error },
     #[error("{0} of the tests above failed")]
     Check(usize),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+/// Errors of requests to a running server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("--server is not a URL under which paths can be requested; write it as https://aks.example.org")]
+    Url,
+    #[error("the token has characters that no token has; check NORMAN_AKS_TOKEN or the token file")]
+    Token,
+    #[error("--ca-file has no certificate in PEM")]
+    Authorities,
+    #[error("cannot set up the HTTP client")]
+    Client(#[source] reqwest::Error),
+    #[error("no response from {server}; {remedy}")]
+    NoResponse { server: String, remedy: &'static str, source: reqwest::Error },
+    #[error("{server} redirects to {}; name that server with --server", one_line(location))]
+    Redirect { server: String, location: String },
+    #[error("{} (status {status}){remedy}", one_line(message))]
+    Rejected { status: u16, message: String, remedy: String },
+    #[error(
+        "{server} did not respond as norman-aks does ({}); check --server and its version",
+        one_line(reason)
+    )]
+    Unexpected { server: String, reason: String },
+    #[error("credential {id} cannot be used; the reasons are above")]
+    Credential { id: String },
 }
 
 impl Error {
@@ -55,7 +84,8 @@ impl Error {
         match self {
             Self::Config(_)
             | Self::Log(telemetry::Error::Filter(_))
-            | Self::App(app::Error::NoSandbox | app::Error::AgentSettings(_)) => 2,
+            | Self::App(app::Error::NoSandbox | app::Error::AgentSettings(_))
+            | Self::Server(ServerError::Url | ServerError::Token | ServerError::Authorities) => 2,
             _ => 1,
         }
     }
@@ -110,6 +140,7 @@ mod tests {
         };
         assert_eq!(Error::from(invalid).exit_code(), 2);
         assert_eq!(Error::Check(1).exit_code(), 1);
+        assert_eq!(Error::from(ServerError::Token).exit_code(), 2);
         assert!(Error::Output(io::ErrorKind::BrokenPipe.into()).is_closed_output());
         assert!(!Error::Output(io::ErrorKind::StorageFull.into()).is_closed_output());
     }

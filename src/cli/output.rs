@@ -1,5 +1,6 @@
 //! Output of the commands: results on standard output, messages on standard error.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use aks::plain_text;
@@ -17,6 +18,25 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
         .map_err(Error::Output)
 }
 
+/// A text of another program on one line, without characters that control terminals.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace(plain_text::is_forbidden, " ")
+}
+
+/// JSON without the control characters that `serde_json` does not escape (DEL and C1), which terminals interpret.
+pub(super) fn escape_controls(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// Prints a message to standard error. Write errors are ignored.
 pub(super) fn eprint_message(text: &str) {
     let _ = writeln!(io::stderr(), "norman-aks: {text}");
@@ -24,7 +44,7 @@ pub(super) fn eprint_message(text: &str) {
 
 /// Aligned columns, two spaces apart. Control characters become spaces, so that each row is one line.
 pub(super) fn columns<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows: Vec<_> = rows.map(|row| row.map(|cell| cell.replace(plain_text::is_forbidden, " "))).collect();
+    let rows: Vec<_> = rows.map(|row| row.map(|cell| one_line(&cell))).collect();
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

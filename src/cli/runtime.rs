@@ -51,6 +51,11 @@ pub(super) fn run_command<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let _log = start_log(config, config.log.filter.as_deref().or(Some("warn")))?;
+    block_on(work)
+}
+
+/// Runs a one-shot command on one thread, without a log.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(SHUTDOWN_GRACE);

@@ -74,6 +74,24 @@ pub enum ConfigError {
     RancherHost { setting: &'static str, origin: Origin },
     #[error("{setting} ({}) and {other} ({}) exclude each other; remove one of them", origins.0, origins.1)]
     Exclusive { setting: &'static str, other: &'static str, origins: Box<(Origin, Origin)> },
+    #[error(
+        "no token for the server; set NORMAN_AKS_TOKEN, or name a file with --token-file. For a sandbox, name its data \
+         directory with --data-dir: {} is used if it exists and no server is named",
+        file.display()
+    )]
+    NoToken { file: PathBuf },
+    #[error(
+        "no credential; name a stored one with --credential or NORMAN_AKS_CREDENTIAL, such as cattle-global-data:cc-q2w4x"
+    )]
+    NoCredential,
+    #[error("no region; name one with --region, such as eastus")]
+    NoRegion,
+    /// The content is not printed: it contains a token.
+    #[error(
+        "{} is not the file of a sandbox; start `norman-aks serve --sandbox`, which replaces it",
+        path.display()
+    )]
+    SandboxFile { path: PathBuf },
     #[error("{setting} ({origin}) requires --sandbox; add that flag or remove the setting")]
     SandboxOnly { setting: &'static str, origin: Origin },
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -33,6 +34,11 @@ impl Flags {
 
     pub fn sandbox(&self) -> bool {
         self.sandbox
+    }
+
+    /// The flag of the data directory.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.get(&settings::DATA_DIR).map(Path::new)
     }
 
     pub(super) fn get(&self, setting: &Setting) -> Option<&str> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::client::CLIENT_VARIABLES;
 use super::error::{ConfigError, Origin, Warning};
 use super::flags::Flags;
 use super::settings::{self, DefaultValue, Secrecy, Setting, VARIABLE_PREFIX, nearest};
@@ -142,6 +143,7 @@ pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> 
     env.iter()
         .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !known.contains(name))
         .filter(|(name, _)| !AGENT_VARIABLES.contains(&name.as_str()))
+        .filter(|(name, _)| !CLIENT_VARIABLES.contains(&name.as_str()))
         .filter(|(name, value)| !is_injected(name, value))
         .map(|(name, _)| Warning::UnknownVariable {
             name: name.clone(),

@@ -4,6 +4,7 @@
 mod agreement;
 #[cfg(test)]
 mod credential_check;
+mod documents;
 #[cfg(test)]
 mod kubernetes_versions;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The real executable: output and exit codes of its commands.
 
 mod agent;
+mod catalog;
 mod check;
 
 use std::fs;
@@ -79,7 +80,11 @@ fn help_and_version_go_to_standard_output() {
     let program = Program::new();
     assert_eq!(program.prints(&["--version"]), format!("norman-aks {}\n", env!("CARGO_PKG_VERSION")));
     let help = program.prints(&["--help"]);
-    for command in ["serve", "agent", "sandbox", "openapi", "token", "key", "audit", "migrate", "check"] {
+    let commands = [
+        "serve", "agent", "sandbox", "openapi", "token", "key", "audit", "migrate", "check", "sizes",
+        "versions", "regions",
+    ];
+    for command in commands {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}\n{help}");
     }
     assert!(!help.contains("healthcheck"), "{help}");

@@ -5,7 +5,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use norman_aks::config::{Config, ConfigError, Flags, LogFormat, Origin, Warning, settings as s};
+use norman_aks::config::{
+    CLIENT_VARIABLES, Config, ConfigError, Flags, LogFormat, Origin, Warning, settings as s,
+};
 use secrecy::ExposeSecret as _;
 
 /// The sources of settings.
@@ -418,6 +420,7 @@ fn shipped_files_name_existing_settings() {
             let name = format!("{prefix}{rest}");
             // Of the agent, which reads the manifest's variables.
             let found = name == "NORMAN_AKS_API_SERVER"
+                || CLIENT_VARIABLES.contains(&name.as_str())
                 || known
                     .iter()
                     .any(|known| *known == name || name.ends_with('_') && known.starts_with(&name));

@@ -123,6 +123,9 @@ async fn lines_come_one_by_one_with_progress() {
     let mut names: Vec<_> = lines.iter().map(|line| line["region"]["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["eastus", "westeurope", "westus"]);
+    // Generated clients name all types.
+    let both = world.app.get(&path).header("accept", "application/json, application/x-ndjson").send().await;
+    assert_eq!(both.header("content-type"), "application/json", "{}", both.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,8 @@ use crate::service::Invalid;
 
 /// One region per line, as soon as it is known.
 const LINES: &str = "application/x-ndjson";
+/// All regions.
+const LIST: &str = "application/json";
 
 /// The time after which a whole list is sent with what is known: the middleware ends requests after 60 s.
 const WHOLE_LIMIT: Duration = Duration::from_secs(45);
@@ -137,7 +139,7 @@ where
 
 /// The regions of the subscription, each with what it lacks for the wanted cluster, the best first.
 ///
-/// With `Accept: application/x-ndjson`, one line for each region as soon as it is known. Azure is asked for at most four lists at
+/// With `Accept: application/x-ndjson`, and without `application/json` in it, one line for each region as soon as it is known. Azure is asked for at most four lists at
 /// once for one caller.
 #[utoipa::path(
     get,
@@ -192,14 +194,20 @@ fn demand(parameters: &Parameters) -> Result<RegionDemand, Invalid> {
     Ok(RegionDemand { vm_size, version, zones: zones.unwrap_or_default() })
 }
 
+/// Whether the client wants lines. Generated clients name all types of the document, and get the list.
 fn accepts_lines(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-    values.flat_map(|accept| accept.split(',')).any(|element| {
-        let (kind, parameters) = element.split_once(';').unwrap_or((element, ""));
-        let is_refused =
-            parameters.split(';').any(|it| matches!(it.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        kind.trim().eq_ignore_ascii_case(LINES) && !is_refused
-    })
+    let kinds: Vec<&str> = values.flat_map(|accept| accept.split(',')).filter_map(accepted_kind).collect();
+    let accepts = |wanted: &str| kinds.iter().any(|kind| kind.eq_ignore_ascii_case(wanted));
+    accepts(LINES) && !accepts(LIST)
+}
+
+/// The type in an element of `Accept`, unless it is refused.
+fn accepted_kind(element: &str) -> Option<&str> {
+    let (kind, parameters) = element.split_once(';').unwrap_or((element, ""));
+    let is_refused =
+        parameters.split(';').any(|it| matches!(it.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+    (!is_refused).then(|| kind.trim())
 }
 
 async fn list(assessed: impl Stream<Item = AssessedRegion> + Send, total: usize) -> RegionList {

@@ -1,0 +1,170 @@
+//! `regions`: the regions of the subscription for a wanted cluster, with progress while Azure is asked.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::table::{Cell, Column, Row, Table};
+use super::terminal::Terminal;
+use super::{
+    HELP, ListFlags, Output, Query, Reason, Verdict, eprint_for_people, first_reason, print_json,
+    run as run_client, summary, zones,
+};
+use crate::cli::error::Error;
+use crate::cli::output::{eprint_message, print};
+use crate::config;
+
+const PATH: &str = "/api/v1/regions";
+
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(in crate::cli) struct Regions {
+    /// Only these regions, separated by commas
+    #[arg(long, value_name = "LIST")]
+    region: Option<String>,
+    /// Print all reasons with their remedies below each region
+    #[arg(long)]
+    reasons: bool,
+    /// The wanted Kubernetes version, for example 1.33 or 1.33.5
+    #[arg(long, value_name = "VERSION")]
+    kubernetes_version: Option<String>,
+    /// The wanted number of availability zones
+    #[arg(long, value_name = "NUMBER")]
+    zones: Option<u8>,
+    /// The wanted VM size, for example Standard_D2s_v5
+    #[arg(long, value_name = "NAME")]
+    vm_size: Option<String>,
+    /// The wanted number of nodes of the VM size [default: 1]
+    #[arg(long, value_name = "NUMBER", requires = "vm_size")]
+    count: Option<u32>,
+    /// The wanted mode of the node pool
+    #[arg(long, value_name = "NAME", ignore_case = true, value_parser = ["System", "User"], requires = "vm_size")]
+    mode: Option<String>,
+    /// The wanted operating system of the nodes [default: Linux]
+    #[arg(long, value_name = "NAME", ignore_case = true, value_parser = ["Linux", "Windows"], requires = "vm_size")]
+    os_type: Option<String>,
+    /// The wanted size of an ephemeral OS disk in GiB
+    #[arg(long, value_name = "GIB", requires = "vm_size")]
+    ephemeral_os_disk_gib: Option<u32>,
+    #[command(flatten)]
+    list: ListFlags,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    region: Region,
+    progress: Progress,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Region {
+    name: String,
+    display_name: String,
+    zones: Vec<String>,
+    nodes: Option<i64>,
+    verdict: Verdict,
+    reasons: Vec<Reason>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+struct Progress {
+    done: usize,
+    total: usize,
+}
+
+pub(in crate::cli) fn run(command: Regions) -> Result<(), Error> {
+    let config = command.list.load()?;
+    let query = command.query(config.credential()?);
+    run_client(&config, async |client| {
+        if command.list.output == Output::Json {
+            return print_json(&client.get(PATH, &query).await?);
+        }
+        let mut regions: Vec<Region> = Vec::new();
+        let mut last = Progress::default();
+        let bar = ProgressLine::new();
+        let read = client.lines(PATH, &query, |Line { region, progress }| {
+            bar.show(progress);
+            last = progress;
+            regions.push(region);
+        });
+        let outcome = read.await;
+        bar.clear();
+        outcome?;
+        // As in the list of the server.
+        regions.sort_by(|a, b| a.verdict.cmp(&b.verdict).then_with(|| a.name.cmp(&b.name)));
+        print(&table(&regions).render(Terminal::stdout(&config::environment()), command.reasons))?;
+        eprint_for_people(&summary("region", regions.iter().map(|region| region.verdict)));
+        if last.done < last.total {
+            eprint_message(&format!(
+                "only {} of {} regions: Azure was too slow; what was read is kept, so try again",
+                last.done, last.total
+            ));
+        }
+        Ok(())
+    })
+}
+
+impl Regions {
+    fn query(&self, credential: &str) -> Query {
+        Query::default()
+            .with("cloudCredentialId", Some(credential))
+            .with("region", self.region.as_ref())
+            .with("vmSize", self.vm_size.as_ref())
+            .with("kubernetesVersion", self.kubernetes_version.as_ref())
+            .with("zones", self.zones)
+            .with("count", self.count)
+            .with("mode", self.mode.as_ref())
+            .with("osType", self.os_type.as_ref())
+            .with("ephemeralOsDiskGiB", self.ephemeral_os_disk_gib)
+    }
+}
+
+/// One line on standard error, if that is a terminal, which is overwritten.
+struct ProgressLine {
+    is_terminal: bool,
+}
+
+impl ProgressLine {
+    fn new() -> Self {
+        Self { is_terminal: io::stderr().is_terminal() }
+    }
+
+    // Write errors are ignored: the result is on standard output.
+    fn show(&self, progress: Progress) {
+        if self.is_terminal {
+            let _ = write!(io::stderr(), "\r{} of {} regions", progress.done, progress.total);
+        }
+    }
+
+    fn clear(&self) {
+        if self.is_terminal {
+            let _ = write!(io::stderr(), "\r\u{1b}[K");
+        }
+    }
+}
+
+fn table(regions: &[Region]) -> Table {
+    let columns = vec![
+        Column::text("REGION", 0),
+        Column::text("NAME", 5),
+        Column::text("ZONES", 2),
+        Column::number("NODES", 1),
+        Column::text("VERDICT", 0),
+        Column::text("REASON", 3).shortened_to(24),
+    ];
+    Table { columns, rows: regions.iter().map(row).collect(), summary_of_notes: "REASON" }
+}
+
+fn row(region: &Region) -> Row {
+    let cells = vec![
+        region.name.as_str().into(),
+        region.display_name.as_str().into(),
+        zones(&region.zones).into(),
+        region.nodes.map_or_else(String::new, |nodes| nodes.to_string()).into(),
+        Cell::colored(region.verdict.as_str(), region.verdict.color()),
+        first_reason(&region.name, &region.reasons).into(),
+    ];
+    Row { cells, notes: region.reasons.iter().map(Reason::note).collect() }
+}

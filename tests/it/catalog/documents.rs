@@ -1,0 +1,104 @@
+//! The section about the catalog in docs/api.md: its curl lines work in the sandbox, and its tables have the parameters and codes.
+
+use std::collections::BTreeSet;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::world::World;
+use crate::support::repository::{files_below, name_of, read};
+
+/// The text from the heading of the catalog to the one after the Kubernetes versions.
+fn section() -> String {
+    let page = read("docs/api.md");
+    let (_, section) = page.split_once("\n## Catalog\n").expect("the heading of the catalog");
+    section.split_once("\n## Into clusters\n").expect("the next heading").0.to_owned()
+}
+
+/// The path of a curl line, and whether it has a body.
+fn request(line: &str) -> Option<(&str, bool)> {
+    let url = line.strip_prefix("$ curl ")?.split_once("$API")?.1;
+    Some((url.split(['"', ' ']).next()?, line.contains(" -d @azure.json")))
+}
+
+#[tokio::test]
+async fn curl_lines_of_the_catalog_work() {
+    let world = World::start().await;
+    let section = section();
+    let lines = section.lines().filter_map(request);
+    // Clusters are in the examples of upgrades.
+    let lines: Vec<_> = lines.filter(|(path, _)| !path.contains("$ID")).collect();
+    assert!(lines.len() >= 9, "{lines:?}");
+    for (path, has_body) in lines {
+        let path = path.replace("$CREDENTIAL", &world.credential);
+        assert!(!path.contains(['$', '<', '…']), "{path}");
+        let answer = if has_body {
+            world.app.post(&path).json(&world.app.credential(&json!({}))).send().await
+        } else {
+            world.app.get(&path).send().await
+        };
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+        let verdicts = answer.text().contains("\"verdict\":") || answer.text().contains("\"isPreview\":");
+        assert!(verdicts, "{path}: {}", answer.text());
+    }
+}
+
+/// The names in the first cells of all tables of a text.
+fn documented(text: &str) -> BTreeSet<String> {
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let names =
+        cells.flat_map(|(cell, _)| cell.split('`').filter(|part| !part.trim_matches([',', ' ']).is_empty()));
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn tables_of_the_catalog_have_every_parameter() {
+    let document: Value = serde_json::from_str(&norman_aks::openapi_json()).unwrap();
+    let section = section();
+    for (path, heading) in [
+        ("/api/v1/vm-sizes", "### VM sizes"),
+        ("/api/v1/regions", "### Regions"),
+        ("/api/v1/kubernetes-versions", "## Kubernetes versions and upgrades"),
+        ("/api/v1/credentials/{id}/check", "## What a credential can do"),
+    ] {
+        let part = section.split(heading).nth(1).unwrap_or_else(|| panic!("{heading}"));
+        let part = part.split("\n#").next().unwrap();
+        for parameter in document["paths"][path]["get"]["parameters"].as_array().unwrap() {
+            let name = parameter["name"].as_str().unwrap();
+            let is_named = part.contains(&format!("`{name}`"));
+            assert!(parameter["in"] == "path" || is_named, "{path}: {name}");
+        }
+    }
+}
+
+/// The codes in a source: `code: "…"`, and the texts of functions that return codes.
+fn codes(source: &str) -> BTreeSet<String> {
+    let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let quoted = |text: &str| text.split('"').nth(1).map(str::to_owned);
+    let fields = source.lines().filter(|line| line.trim_start().starts_with("code: \"")).filter_map(quoted);
+    let functions = ["fn code(", "fn case_code("].into_iter().flat_map(|start| source.split(start).skip(1));
+    let bodies =
+        functions.flat_map(|body| body.lines().take_while(|line| !line.starts_with("    }") && *line != "}"));
+    let arms = bodies.filter(|line| line.contains("=> \"")).filter_map(quoted);
+    fields.chain(arms).collect()
+}
+
+#[test]
+fn table_of_reason_codes_is_complete() {
+    let section = section();
+    let tables = section.split("| Code | Meaning | Remedy |\n").skip(1);
+    let documented: BTreeSet<String> =
+        tables.filter_map(|table| table.split("\n\n").next()).flat_map(documented).collect();
+    let files = files_below("crates/aks/src").into_iter().chain(files_below("src/service/catalog"));
+    let files = files.map(|file| name_of(&file)).filter(|name| {
+        name.contains("/catalog/") || name.contains("/rights/") || name.ends_with("/vm_size.rs")
+    });
+    let mut known: BTreeSet<String> = files.flat_map(|name| codes(&read(&name))).collect();
+    // Tuples of code, message and verdict.
+    known.extend(["versionNotOffered", "versionNeedsLongTermSupport", "versionPreview"].map(str::to_owned));
+    known.extend(["aksUnknown", "sizesUnknown", "versionsUnknown"].map(str::to_owned));
+    // Registering a provider is the remedy of providerUnregistered.
+    known.remove("registrationDenied");
+    assert!(known.len() > 30, "{known:?}");
+    assert_eq!(documented, known);
+}
