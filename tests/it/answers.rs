@@ -59,8 +59,15 @@ impl TestContext {
             .map(|(path, _)| path.to_owned())
             .filter(|path| path.starts_with("/v3") || path.starts_with("/api/v1"))
             .collect();
+        let credential = self.ids["/v3/cloudcredentials/{id}"][0].clone();
         for path in &paths {
-            let asked = if path.contains("{id}") {
+            let asked = if path == "/api/v1/credentials/{id}/check" {
+                vec![path.replace("{id}", &credential)]
+            } else if path == "/api/v1/regions" {
+                vec![format!("{path}?cloudCredentialId={credential}")]
+            } else if CATALOG.contains(&path.as_str()) {
+                vec![format!("{path}?cloudCredentialId={credential}&region=eastus")]
+            } else if path.contains("{id}") {
                 // Other paths of clusters.
                 let of_clusters = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
                 let of_v3 = path.strip_prefix("/api/v1").map(|path| format!("/v3{path}"));
@@ -96,6 +103,9 @@ impl TestContext {
         assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
 }
+
+/// The lists of the catalog that need a region.
+const CATALOG: [&str; 2] = ["/api/v1/kubernetes-versions", "/api/v1/vm-sizes"];
 
 /// A cluster with every key of a specification.
 fn everything(app: &TestApp, credential: &str) -> Value {
