@@ -13,8 +13,8 @@ use crate::vault;
 
 /// A shorter body is not compressed: it fits into one packet, and headers would outweigh what is saved.
 const MIN_COMPRESSED_LEN: usize = 1024;
-/// The level that zstd itself uses by default.
-const ZSTD_LEVEL: i32 = 3;
+/// Lists become shorter than with gzip, in about a millisecond; higher levels gain little and take ten times as long.
+const ZSTD_LEVEL: i32 = 9;
 /// The approximate size of an [`Encoded`] without its bodies, in bytes.
 const OVERHEAD: usize = 320;
 
