@@ -80,7 +80,6 @@ impl CachedToken {
 }
 
 pub(super) async fn authenticate(inner: &Inner, presented: &str) -> Result<Arc<Caller>, AuthError> {
-    let token = PlainToken::parse(presented).ok_or(AuthError::Malformed)?;
     let now_ms = inner.clock.now_ms();
     // SHA-256 is collision-resistant and the cache is not stored, so no key is needed.
     let fingerprint = vault::token_hash(presented);
@@ -90,6 +89,8 @@ pub(super) async fn authenticate(inner: &Inner, presented: &str) -> Result<Arc<C
     {
         return cached.caller(now_ms);
     }
+    // Only now, because a token in the cache is well-formed, and its halves need not be copied.
+    let token = PlainToken::parse(presented).ok_or(AuthError::Malformed)?;
     match Box::pin(look_up(inner, &token, now_ms)).await {
         Ok(found) => {
             let found = Arc::new(found);
