@@ -132,7 +132,7 @@ async fn throttled_subscription_is_left_alone_for_the_requested_time() {
     app.clock.advance(Duration::from_secs(40));
     for answer in [versions(&app, "westus").await, fresh_locations(&app).await] {
         assert_eq!(status_and_retry(&answer), (429, "60"), "{}", answer.text());
-        assert_eq!(answer.json()["code"], "SubscriptionRequestsThrottled");
+        assert!(!answer.text().contains("eastus"), "the request of another caller: {}", answer.text());
     }
     assert_eq!(app.upstream(), Vec::<String>::new());
     app.clock.advance(Duration::from_mins(1));

@@ -235,13 +235,20 @@ impl Draw {
         let RequestKind { operation, method, url } = request;
         let is_compute =
             matches!(operation, Operation::ListSkus | Operation::ListVmSizes | Operation::ListUsages);
-        Self {
-            limit: ArmLimit::new(method),
-            url: format!("{method} {}", url.to_ascii_lowercase()),
-            is_compute,
-            caller,
-        }
+        Self { limit: ArmLimit::new(method), url: request_key(method, url), is_compute, caller }
     }
+}
+
+impl Draw {
+    /// Whether an error is that of the same request.
+    fn is_for(&self, error: &ArmError) -> bool {
+        self.url == request_key(&error.method, &error.url)
+    }
+}
+
+/// Method and URL.
+fn request_key(method: &Method, url: &str) -> String {
+    format!("{method} {}", url.to_ascii_lowercase())
 }
 
 impl State {
@@ -253,7 +260,10 @@ impl State {
         let contended = self.callers.iter().any(|(caller, presence)| {
             *caller != draw.caller && (presence.in_flight > 0 || presence.waiting_until_ms > now_ms)
         });
-        self.pools(draw).try_for_each(|pool| pool.check(priority, contended, now_ms))
+        let checked = self.pools(draw).try_for_each(|pool| pool.check(priority, contended, now_ms));
+        // The error of another request names what another caller requested.
+        checked
+            .map_err(|refusal| Refusal { error: refusal.error.filter(|error| draw.is_for(error)), ..refusal })
     }
 
     fn start(&mut self, draw: &Draw, now_ms: i64) {

@@ -213,9 +213,13 @@ fn throttling_of_resource_manager_stops_all_such_requests() {
     }
     assert_eq!(budget.refusal(ANN, PUT), None);
     budget.advance(10_500);
-    let error = budget.admit(ANN, SKUS).unwrap_err().into_error();
+    let error = budget.admit(ANN, VERSIONS).unwrap_err().into_error();
     assert_eq!((error.upstream_status(), error.code()), (Some(429), Some(ARM_CODE)));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)), "rounded up");
+    // Another request does not show the URL of the first.
+    let other = budget.admit(ANN, SKUS).unwrap_err().into_error();
+    assert!(matches!(other, Error::BudgetExhausted { .. }), "{other}");
+    assert_eq!(other.retry_after(), Some(Duration::from_secs(7)));
     budget.advance(6_500);
     assert_eq!(budget.refusal(Priority::Background, SKUS), None);
 }
