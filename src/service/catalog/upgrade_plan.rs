@@ -33,6 +33,8 @@ use crate::service::{Error, Invalid, Result};
 
 /// The time limit for Azure: a user is waiting.
 const TIMEOUT: Duration = Duration::from_secs(25);
+/// The time limit of each list of the region.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The plan for a cluster.
 #[derive(Debug)]
@@ -103,7 +105,7 @@ impl UpgradePlans {
                     fresh: false,
                     is_one_of_many: false,
                 };
-                inner.read(&cluster, request, renderers).await?
+                Box::pin(inner.read(&cluster, request, renderers)).await?
             }
             Err(NoAccess { reason, denial }) => {
                 let blocks = denial.as_ref().map(upgrade_plan::rejected_access);
@@ -137,6 +139,14 @@ struct Lists {
 struct Found {
     cluster: Value,
     profile: Part<UpgradeProfile>,
+}
+
+/// A list within [`LIST_TIMEOUT`], so that a slow one does not hold up the others.
+async fn part<T>(list: impl Future<Output = Result<CachedList<T>>>) -> Part<CachedList<T>> {
+    match timeout(LIST_TIMEOUT, list).await {
+        Ok(list) => list.map_err(|error| reason(&error)),
+        Err(_) => Err(format!("no answer within {} s", LIST_TIMEOUT.as_secs())),
+    }
 }
 
 impl Inner {
@@ -185,15 +195,11 @@ impl Inner {
     async fn lists(&self, cached: ListingRequest<'_>, region: &str, renderers: Renderers) -> Lists {
         let fresh = ListingRequest { fresh: true, ..cached };
         let (versions, sizes, usages) = tokio::join!(
-            self.listings.version_list(cached, region, renderers.versions),
-            self.listings.vm_skus(cached, region, renderers.vm_sizes),
-            self.listings.usages(fresh, region),
+            part(self.listings.version_list(cached, region, renderers.versions)),
+            part(self.listings.vm_skus(cached, region, renderers.vm_sizes)),
+            part(self.listings.usages(fresh, region)),
         );
-        Lists {
-            versions: versions.map_err(|error| reason(&error)),
-            sizes: sizes.map_err(|error| reason(&error)),
-            usages: usages.map_err(|error| reason(&error)),
-        }
+        Lists { versions, sizes, usages }
     }
 }
 
