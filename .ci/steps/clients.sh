@@ -41,7 +41,7 @@ node "$modules/openapi-typescript/bin/cli.js" openapi/openapi.json --output "$sc
 echo "-- Go"
 mkdir "$scratch/go"
 cp .ci/web/client.go .ci/web/go.mod .ci/web/go.sum "$scratch/go"
-generate go "$scratch/go/norman" --additional-properties=packageName=norman,withGoMod=false
+generate go "$scratch/go/norman" --additional-properties=packageName=norman,withGoMod=false,enumClassPrefix=true
 (
     # Go's own files are kept, because compiling its libraries takes longer than the client.
     export GOPATH="$cache/go-client" GOCACHE="$cache/go-client/build" GOTOOLCHAIN=local GOFLAGS="-modcacherw -mod=readonly" CGO_ENABLED=0

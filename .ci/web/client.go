@@ -179,7 +179,7 @@ func upgrades(ctx context.Context, client *norman.APIClient, sandbox sandboxFile
 func catalog(ctx context.Context, client *norman.APIClient, sandbox sandboxFile) {
 	api, stored, region := client.CatalogAPI, sandbox.CredentialID, sandbox.Location
 	sizes := the(api.ListVmSizes(ctx).CloudCredentialId(stored).Region(region).Q("d2s_v5").Count(1000).Execute())
-	check(len(sizes.Data) == 1 && sizes.Data[0].Verdict == norman.UNUSABLE, "a size that is too many", sizes)
+	check(len(sizes.Data) == 1 && sizes.Data[0].Verdict == norman.CATALOGVERDICT_UNUSABLE, "a size that is too many", sizes)
 	find(sizes.Data[0].Reasons, "its reason", func(reason norman.CatalogReason) bool {
 		return reason.Code == "quotaShort" && reason.Remedy != ""
 	})
@@ -188,7 +188,7 @@ func catalog(ctx context.Context, client *norman.APIClient, sandbox sandboxFile)
 
 	regions := the(api.ListRegions(ctx).CloudCredentialId(stored).Region("eastus,westus").VmSize("Standard_D2s_v3").Zones(3).Execute())
 	check(regions.Progress.Done == 2 && regions.Data[0].Name == "eastus", "regions", regions)
-	check(regions.Data[1].Verdict == norman.UNUSABLE, "a region without zones", regions.Data[1])
+	check(regions.Data[1].Verdict == norman.CATALOGVERDICT_UNUSABLE, "a region without zones", regions.Data[1])
 
 	minors := the(api.ListKubernetesVersions(ctx).CloudCredentialId(stored).Region(region).Preview(false).Execute())
 	find(minors.Data, "versions", func(minor norman.CatalogKubernetesVersion) bool {
@@ -198,13 +198,13 @@ func catalog(ctx context.Context, client *norman.APIClient, sandbox sandboxFile)
 	})
 
 	report := the(api.CheckStoredCredential(ctx, stored).ResourceGroup([]string{sandbox.ResourceGroup}).Execute())
-	check(report.Verdict != norman.UNUSABLE && report.Login.Status == "accepted", "a credential", report)
+	check(report.Verdict != norman.CATALOGVERDICT_UNUSABLE && report.Login.Status == "accepted", "a credential", report)
 	find(report.Operations, "operations", func(operation norman.CheckedOperation) bool {
 		return operation.Action == "Microsoft.ContainerService/managedClusters/write" && operation.Status == "allowed"
 	})
 	inline := norman.NewCredentialCheckRequest(sandbox.ClientID, "wrong", sandbox.SubscriptionID)
 	report = the(api.CheckCredential(ctx).CredentialCheckRequest(*inline).Execute())
-	check(report.Verdict == norman.UNUSABLE && slices.Contains(report.Login.Aadsts, 7000215), "a wrong secret", report)
+	check(report.Verdict == norman.CATALOGVERDICT_UNUSABLE && slices.Contains(report.Login.Aadsts, 7000215), "a wrong secret", report)
 }
 
 func refusals(ctx context.Context, client *norman.APIClient, sandbox sandboxFile) {
