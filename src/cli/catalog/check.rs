@@ -203,7 +203,8 @@ fn uses(report: &Report) -> Vec<Use<'_>> {
 fn table_of_uses(uses: &[Use<'_>]) -> Table {
     let rows = uses.iter().map(|Use { name, scope, operations }| {
         let allowed = operations.iter().filter(|operation| operation.is_allowed()).count();
-        let worst = operations.iter().find(|operation| !operation.is_allowed()).or(operations.first());
+        let rank = |operation: &&&Operation| (!operation.is_allowed(), operation.status == "denied");
+        let worst = operations.iter().max_by_key(rank);
         let cells = vec![
             name.as_str().into(),
             worst.map_or_else(Cell::default, |operation| operation.status()),

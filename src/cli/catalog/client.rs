@@ -179,7 +179,9 @@ impl Client {
     }
 
     fn no_answer(&self, error: reqwest::Error) -> Error {
-        let remedy = if error.is_connect() && is_loopback(&self.base) {
+        // Over TLS, an untrusted certificate is likelier.
+        let is_down = error.is_connect() && self.base.scheme() == "http" && is_loopback(&self.base);
+        let remedy = if is_down {
             "start it with `norman-aks serve` (or `serve --sandbox`), or name another one with --server"
         } else {
             "check --server, and --ca-file if its certificate has a private authority"

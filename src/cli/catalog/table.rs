@@ -277,7 +277,7 @@ mod tests {
                 50,
                 "NAME              VCPUS  VERDICT   REASON\n\
                  Standard_D2s_v5       2  usable\n\
-                 Standard_D96s_v5     96  unusable  the quota is to…",
+                 Standard_D96s_v5     96  unusable  the quota is t…",
             ),
             (
                 40,

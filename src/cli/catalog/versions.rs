@@ -80,7 +80,7 @@ fn table(minors: &[Minor]) -> Table {
         Column::text("STATUS", 0),
         Column::text("NEWEST PATCH", 1),
         Column::text("SUPPORT", 4),
-        Column::text("UPGRADES OF THE NEWEST PATCH", 3).shortened_to(12),
+        Column::text("UPGRADES TO", 3).shortened_to(12),
         Column::text("OTHER PATCHES", 2).shortened_to(14),
     ];
     Table { columns, rows: minors.iter().rev().map(row).collect(), summary_of_notes: "" }
