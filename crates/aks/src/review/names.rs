@@ -4,8 +4,8 @@ use super::azure::{Block, list};
 use super::case::{Case, SubnetRef};
 use super::rule::{Faults, Rule, Scope};
 use super::sources::{NODE_GROUP, SYSTEM_POOLS, learn};
-use crate::regions;
 use crate::spec::AksConfig;
+use crate::{regions, resource_group};
 
 const NAMING: &str =
     learn!("Naming rules for resources", "azure/azure-resource-manager/management/resource-name-rules");
@@ -50,10 +50,7 @@ const CLUSTER_NAME: (&str, fn(&str) -> bool) =
         text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) && has_plain_ends(text)
     });
 const GROUP_NAME: (&str, fn(&str) -> bool) =
-    ("letters, digits, hyphens, underscores, dots and parentheses, not ending with a dot", |text| {
-        text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '(' | ')'))
-            && !text.ends_with('.')
-    });
+    (resource_group::ALLOWED_CHARACTERS, resource_group::has_allowed_characters);
 const DNS_NAME: (&str, fn(&str) -> bool) =
     ("letters, digits and hyphens, starting and ending with a letter or digit", |text| {
         text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && has_plain_ends(text)
@@ -67,13 +64,15 @@ const NETWORK_NAME: (&str, fn(&str) -> bool) = (
     },
 );
 
+const GROUP_LENGTH: std::ops::RangeInclusive<usize> = 1..=resource_group::MAX_NAME_LEN;
+
 const CLUSTER: [Form; 1] = [form("clusterName", 1..=63, CLUSTER_NAME, |spec| spec.cluster_name.as_ref())];
 const GROUPS: [Form; 3] = [
-    form("resourceGroup", 1..=90, GROUP_NAME, |spec| spec.resource_group.as_ref()),
-    form("virtualNetworkResourceGroup", 1..=90, GROUP_NAME, |spec| {
+    form("resourceGroup", GROUP_LENGTH, GROUP_NAME, |spec| spec.resource_group.as_ref()),
+    form("virtualNetworkResourceGroup", GROUP_LENGTH, GROUP_NAME, |spec| {
         spec.virtual_network_resource_group.as_ref()
     }),
-    form("logAnalyticsWorkspaceGroup", 1..=90, GROUP_NAME, |spec| {
+    form("logAnalyticsWorkspaceGroup", GROUP_LENGTH, GROUP_NAME, |spec| {
         spec.log_analytics_workspace_group.as_ref()
     }),
 ];
