@@ -64,6 +64,7 @@ pub use finding::{Finding, Review, Severity, Unchecked};
 pub use imports::misplaced;
 pub use rule::Rule;
 pub use rules::rules;
+pub use sources::CODES as LOGIN_ERRORS;
 pub use unknown_field::UnknownField;
 
 pub(crate) use pool::surge;

@@ -4,16 +4,9 @@
 use super::azure::{Block, DenialKind};
 use super::case::Case;
 use super::rule::{Faults, Rule, Scope};
-use super::sources::{CODES, ROLES, learn};
+use super::sources::{CODES, PROVIDERS, ROLES, STATES};
 use crate::rights::lacks;
 use crate::shell;
-
-const STATES: &str =
-    learn!("Azure subscription states", "azure/cost-management-billing/manage/subscription-states");
-const PROVIDERS: &str = learn!(
-    "Azure resource providers and types, register resource provider",
-    "azure/azure-resource-manager/management/resource-providers-and-types"
-);
 
 const KEY: &str = "azureCredentialSecret";
 

@@ -23,7 +23,8 @@ pub(crate) const CNI_PREREQUISITES: &str = learn!(
     "CNI networking overview, AKS CNI networking prerequisites",
     "azure/aks/concepts-network-cni-overview"
 );
-pub(crate) const CODES: &str = "Microsoft Entra: Authentication and authorization error codes, \
+/// The page of Microsoft Entra about the numbers behind `AADSTS`.
+pub const CODES: &str = "Microsoft Entra: Authentication and authorization error codes, \
     https://learn.microsoft.com/entra/identity-platform/reference-error-codes";
 pub(crate) const CREATE_POOLS: &str = learn!("Create node pools, limitations", "azure/aks/create-node-pools");
 pub(crate) const IDENTITIES: &str = learn!("Use a managed identity in AKS", "azure/aks/use-managed-identity");
@@ -39,6 +40,10 @@ pub(crate) const PLANNING: &str =
     learn!("CNI networking, IP address planning", "azure/aks/concepts-network-ip-address-planning");
 pub(crate) const PRIVATE_CLUSTERS: &str =
     learn!("Create a private AKS cluster", "azure/aks/private-clusters");
+pub(crate) const PROVIDERS: &str = learn!(
+    "Azure resource providers and types, register resource provider",
+    "azure/azure-resource-manager/management/resource-providers-and-types"
+);
 pub(crate) const ROLES: &str = learn!(
     "Troubleshoot Azure RBAC, role assignment changes are not being detected",
     "azure/role-based-access-control/troubleshooting"
@@ -48,6 +53,8 @@ pub(crate) const SERVICE_OVERLAP: &str = learn!(
     "troubleshoot/azure/azure-kubernetes/error-code-servicecidroverlapexistingsubnetscidr"
 );
 pub(crate) const SSH: &str = learn!("Manage SSH access", "azure/aks/manage-ssh-node-access");
+pub(crate) const STATES: &str =
+    learn!("Azure subscription states", "azure/cost-management-billing/manage/subscription-states");
 pub(crate) const SUPPORTED: &str =
     learn!("Supported Kubernetes versions in AKS", "azure/aks/supported-kubernetes-versions");
 pub(crate) const SYSTEM_POOLS: &str =
