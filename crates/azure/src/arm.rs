@@ -77,7 +77,7 @@ impl Arm {
     }
 
     /// Fetches a new token with the first request and ignores cached ones. A token is cached for others; a failure is not.
-    /// Requests are sent even if Azure leaves none.
+    /// The first request is sent even if Azure leaves none: the login is tried in any case.
     #[must_use]
     pub fn with_new_token(self) -> Self {
         Self { own_token: Some(Arc::default()), ..self }
@@ -159,7 +159,7 @@ impl Arm {
     /// requested, so they are not admitted again.
     async fn admit(&self, request: &ArmRequest<'_>) -> Result<Reservation, Error> {
         let kind = request_kind(request);
-        if self.own_token.is_some() {
+        if self.own_token.is_some() && !self.is_started.swap(true, Ordering::AcqRel) {
             return Ok(self.budget.reserve(self.priority(), &kind));
         }
         let last = (Instant::now() + MAX_BUDGET_WAIT.min(self.max_delay)).min(self.deadline);
