@@ -171,6 +171,8 @@ fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
         Route::RegisterProvider { namespace } => providers::register(call, namespace),
         Route::Permissions => Ok(permissions::list(call)),
         Route::PolicyAssignments => policies::list_assignments(call),
+        Route::PolicyDefinition { name } => Err(policies::no_definition(name)),
+        Route::PolicySetDefinition { name } => Err(policies::no_initiative(name)),
         Route::ResourceGroups => groups::list(call),
         Route::ResourceGroup => groups::handle_group(call),
         Route::Usages { location } => usages::list(call, location),

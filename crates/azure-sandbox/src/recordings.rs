@@ -57,8 +57,10 @@ pub enum Operation {
     Permissions,
     /// `GET …/Microsoft.Authorization/policyAssignments`
     PolicyAssignments,
-    /// `GET /providers/Microsoft.Authorization/policyDefinitions/{name}`
+    /// `GET …/Microsoft.Authorization/policyDefinitions/{name}`, built-in ones and those of a subscription
     PolicyDefinition,
+    /// `GET …/Microsoft.Authorization/policySetDefinitions/{name}` of a subscription
+    PolicySetDefinition,
     /// `GET …/resourceGroups`
     ResourceGroups,
     /// `…/resourceGroups/{group}`, any method

@@ -1,4 +1,5 @@
-//! `Microsoft.Authorization/policyAssignments` and the definitions that they refer to: the policy that requires a tag.
+//! `Microsoft.Authorization/policyAssignments` and the definitions that they refer to: the policy that requires a tag. Subscriptions
+//! have definitions and initiatives of their own only in recordings.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -70,10 +71,19 @@ pub(crate) fn get_built_in(
     built_in_definition(name)
 }
 
+pub(crate) fn no_definition(name: &str) -> ArmError {
+    let text = format!("The policy definition '{name}' could not be found.");
+    ArmError::new(StatusCode::NOT_FOUND, "PolicyDefinitionNotFound", text)
+}
+
+pub(crate) fn no_initiative(name: &str) -> ArmError {
+    let text = format!("The policy set definition '{name}' could not be found.");
+    ArmError::new(StatusCode::NOT_FOUND, "PolicySetDefinitionNotFound", text)
+}
+
 fn built_in_definition(name: &str) -> Result<SandboxResponse, ArmError> {
     if !name.eq_ignore_ascii_case(DEFINITION) {
-        let text = format!("The policy definition '{name}' could not be found.");
-        return Err(ArmError::new(StatusCode::NOT_FOUND, "PolicyDefinitionNotFound", text));
+        return Err(no_definition(name));
     }
     let body = json!({
         "id": definition_id(),

@@ -26,6 +26,14 @@ pub(crate) enum Route {
     /// The permissions of the caller.
     Permissions,
     PolicyAssignments,
+    /// A policy definition of the subscription.
+    PolicyDefinition {
+        name: String,
+    },
+    /// An initiative of the subscription.
+    PolicySetDefinition {
+        name: String,
+    },
     ResourceGroups,
     ResourceGroup,
     VmSizes {
@@ -190,6 +198,12 @@ fn parse_other(has_group: bool, words: &[&str], rest: &[String]) -> Option<Route
         }
         (_, ["providers", "microsoft.authorization", "permissions"]) => Route::Permissions,
         (_, ["providers", "microsoft.authorization", "policyassignments"]) => Route::PolicyAssignments,
+        (false, ["providers", "microsoft.authorization", "policydefinitions", _]) => {
+            Route::PolicyDefinition { name: name(3) }
+        }
+        (false, ["providers", "microsoft.authorization", "policysetdefinitions", _]) => {
+            Route::PolicySetDefinition { name: name(3) }
+        }
         (false, ["providers", _]) => Route::Provider { namespace: name(1) },
         (false, ["providers", _, "register"]) => Route::RegisterProvider { namespace: name(1) },
         (false, ["providers", "microsoft.compute", "locations", location, "vmsizes"]) => {
