@@ -9,7 +9,7 @@ use azure::{Azure, Cloud, Discovery, DiscoveryError, Fingerprint};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use super::Error;
+use super::{Caller, Error};
 use crate::store;
 use crate::vault::Fingerprinter;
 
@@ -38,6 +38,17 @@ impl AzureAccess {
     /// The ID of the stored credential, `cattle-global-data:cc-xxxxx`; `None` for an inline credential.
     pub fn credential_id(&self) -> Option<&str> {
         self.credential_id.as_deref()
+    }
+
+    /// The key of the caller's permits for requests to Azure: the user, the token beside a Rancher, or the credential if
+    /// neither is known.
+    pub(super) fn permit_key(&self, caller: &Caller) -> String {
+        let Caller { user_id, token_name, .. } = caller;
+        match (user_id.as_str(), token_name.as_str()) {
+            ("", "") => format!("credential/{}", self.credential_id().unwrap_or(&self.credential.client_id)),
+            ("", token) => format!("token/{token}"),
+            (user, _) => format!("user/{user}"),
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use self::loaded::{Loaded, TypedList};
 pub use self::snapshot::{InvalidSnapshot, Restored};
 pub use self::typed::{CachedList, Source};
 pub use self::upgrades::{UpgradeTarget, Upgrades};
-use crate::service::catalog::credential_check::CredentialReport;
+use crate::service::catalog::credential_check::{CheckRequest, CredentialReport};
 use crate::service::concurrency::CallerPermits;
 use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
@@ -112,13 +112,8 @@ impl Listings {
     }
 
     /// Checks what the credential can do, without the cache.
-    pub async fn check_rights(
-        &self,
-        access: &AzureAccess,
-        groups: &[String],
-        deadline: Instant,
-    ) -> CredentialReport {
-        CredentialReport::load(&self.azure, access, groups, deadline).await
+    pub async fn check_rights(&self, request: CheckRequest<'_>) -> CredentialReport {
+        CredentialReport::load(&self.azure, &self.callers, &request).await
     }
 
     /// The regions, by name.
@@ -263,7 +258,8 @@ impl Listings {
         let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
         let login = async |limit| self.azure.arm(credential, Instant::now() + limit)?.log_in().await;
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
-        let permits = request.is_one_of_many.then(|| (self.callers.clone(), permit_key(&request)));
+        let permits =
+            request.is_one_of_many.then(|| (self.callers.clone(), request.access.permit_key(request.caller)));
         let found = self.cache.get(key, request.fresh, login, move |demand| {
             let priority = match demand {
                 Demand::Caller => Priority::Caller(request.caller.budget_id()),
@@ -301,13 +297,6 @@ impl Listings {
 const CLUSTERS: &str = "failed to get cluster list: ";
 const VM_SIZES: &str = "failed to get VM sizes: ";
 const KUBERNETES_VERSIONS: &str = "failed to get Kubernetes versions: ";
-
-/// Whose permits a load takes. Beside a Rancher, only the token is known, and of some callers only the credential.
-fn permit_key(request: &ListingRequest<'_>) -> String {
-    let Caller { user_id, token_name, .. } = request.caller;
-    let credential = request.access.credential_id().unwrap_or_default();
-    format!("{user_id}/{token_name}/{credential}")
-}
 
 /// The key of a list that is read with a credential.
 fn key(access: &AzureAccess, kind: Kind, scope: Arc<str>) -> Key {

@@ -28,8 +28,9 @@ pub use location::{Location, Metadata, ZoneMapping};
 pub use managed_cluster::{AadProfile, ApiServerAccessProfile, ManagedCluster, ManagedClusterProperties};
 pub use permission::Permission;
 pub use policy::{
-    ParameterDefinition, ParameterValue, PolicyAssignment, PolicyAssignmentProperties, PolicyDefinition,
-    PolicyDefinitionProperties, PolicyRule, PolicyThen,
+    Initiative, InitiativeMember, InitiativeProperties, ParameterDefinition, ParameterValue,
+    PolicyAssignment, PolicyAssignmentProperties, PolicyDefinition, PolicyDefinitionProperties,
+    PolicyOverride, PolicyRule, PolicyThen, PolicyValue, ResourceSelector,
 };
 pub use provider::Provider;
 pub use resource::Resource;

@@ -19,6 +19,8 @@ pub enum Operation {
     ListPolicyAssignments,
     /// Policy Definitions - Get, Get Built In, and Get At Management Group.
     GetPolicyDefinition,
+    /// Policy Set Definitions - Get, - Get Built In, and - Get At Management Group.
+    GetPolicySetDefinition,
     /// Providers - Get.
     GetProvider,
     /// Providers - Register.
@@ -89,6 +91,7 @@ impl Operation {
             Self::ListPermissions => "permissions",
             Self::ListPolicyAssignments => "policyAssignments",
             Self::GetPolicyDefinition => "policyDefinition",
+            Self::GetPolicySetDefinition => "policySetDefinition",
             Self::GetProvider => "provider",
             Self::RegisterProvider => "provider register",
             Self::CheckResourceGroup => "resourceGroup",

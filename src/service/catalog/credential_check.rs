@@ -5,33 +5,36 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aks::arm::{Permission, PolicyAssignment, PolicyDefinition, Resource};
+use aks::arm::{Permission, PolicyAssignment};
 use aks::catalog::{Reason, Verdict};
-use aks::review::{Denial, DenialKind};
+use aks::review::{Denial, DenialKind, LOGIN_ERRORS};
 use aks::rights::{
-    self, AssignedPolicy, CredentialCheck, Registration, RightsInput, Scope, ScopeRights, SubscriptionState,
+    self, AssignedPolicy, CredentialCheck, PolicyDefinitions, Registration, RightsInput, Scope, ScopeRights,
+    SubscriptionState,
 };
 use azure::resources::{permissions, policies, providers, subscriptions};
-use azure::{Arm, Azure, Error, Service};
+use azure::{Arm, Azure, Error, Priority, Service};
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
 use crate::service::azure_access::{AccessError, AzureAccess};
-use crate::service::explain;
+use crate::service::concurrency::CallerPermits;
 use crate::service::reviews::denial;
+use crate::service::{Caller, explain};
 
 /// The time limit of a check: people wait for the response.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The most requests to Azure at the same time.
-const MAX_CONCURRENT: usize = 4;
-
 /// The longest delay between two attempts of a request; a longer one leaves its part unknown.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 
-/// The most policy definitions that are read.
+/// The most definitions of policies that are read, and of initiatives.
 const MAX_DEFINITIONS: usize = 20;
+const MAX_INITIATIVES: usize = 5;
+
+/// Why a part was not read if the caller has no permit.
+const NO_PERMIT: &str = "other requests of the caller took all the time";
 
 /// The resource providers that clusters need; the last two for monitoring.
 const PROVIDERS: [&str; 5] = [
@@ -42,8 +45,7 @@ const PROVIDERS: [&str; 5] = [
     "Microsoft.OperationsManagement",
 ];
 
-const LOGIN: &str = "Microsoft Entra: Authentication and authorization error codes, \
-    https://learn.microsoft.com/entra/identity-platform/reference-error-codes";
+const LIMITS: &str = "docs/api.md#what-a-credential-can-do";
 const SUBSCRIPTIONS: &str = "Azure: Subscriptions, Get, REST, \
     https://learn.microsoft.com/rest/api/resources/subscriptions/get";
 const STORED: &str = "docs/contract/credentials.md#stored-credentials-in-meta";
@@ -51,6 +53,19 @@ const STORED: &str = "docs/contract/credentials.md#stored-credentials-in-meta";
 /// The deadline of a check that starts now.
 pub fn deadline() -> Instant {
     Instant::now() + LIMIT
+}
+
+/// A request for a check.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckRequest<'a> {
+    /// The credential.
+    pub access: &'a AzureAccess,
+    /// The caller, who gets at most half of the requests that Azure leaves while another waits.
+    pub caller: &'a Caller,
+    /// The resource groups in which clusters are to be created; none: the whole subscription.
+    pub groups: &'a [String],
+    /// The time at which the check ends.
+    pub deadline: Instant,
 }
 
 /// What a credential can do.
@@ -91,15 +106,28 @@ impl CredentialReport {
         Ok(Self { login, check: rights::rejected(reason) })
     }
 
-    /// Checks a credential on the subscription and on resource groups, until `deadline`. Parts that cannot be read are unknown.
-    pub async fn load(azure: &Azure, access: &AzureAccess, groups: &[String], deadline: Instant) -> Self {
+    /// Checks a credential. Parts that cannot be read before the deadline are unknown. Each request to Azure has one of the
+    /// caller's permits.
+    pub(in crate::service) async fn load(
+        azure: &Azure,
+        permits: &CallerPermits,
+        request: &CheckRequest<'_>,
+    ) -> Self {
+        let CheckRequest { access, caller, groups, deadline } = *request;
+        let priority = Priority::Caller(caller.budget_id());
         let arm = match azure.arm(access.credential(), deadline) {
-            Ok(arm) => arm.with_new_token().with_max_delay(MAX_DELAY),
+            Ok(arm) => arm.with_new_token().with_max_delay(MAX_DELAY).with_priority(priority),
             Err(error) => return Self::of_login(&error),
         };
-        let reader = Reader { arm, limit: Semaphore::new(MAX_CONCURRENT) };
+        let reader = Reader { arm, permits, permit_key: access.permit_key(caller), deadline };
         // Alone, so that a rejected login is tried once.
-        let subscription = match subscriptions::get(&reader.arm).await {
+        let subscription = {
+            let Some(_permit) = reader.permit().await else {
+                return Self { login: Login::Unknown, check: rights::rejected(login_not_tried()) };
+            };
+            subscriptions::get(&reader.arm).await
+        };
+        let subscription = match subscription {
             Ok(subscription) => SubscriptionState::Known(subscription),
             Err(error) if is_about_login(&error) => return Self::of_login(&error),
             Err(error) => match denial::of_cluster(&error) {
@@ -130,12 +158,14 @@ impl CredentialReport {
 }
 
 /// Reads the parts of a check, a few at a time.
-struct Reader {
+struct Reader<'a> {
     arm: Arm,
-    limit: Semaphore,
+    permits: &'a CallerPermits,
+    permit_key: String,
+    deadline: Instant,
 }
 
-impl Reader {
+impl Reader<'_> {
     async fn read(&self, subscription: SubscriptionState, groups: &[String]) -> RightsInput {
         let credential = Arc::clone(self.arm.credential());
         let (scopes, providers, policies) = tokio::join!(
@@ -146,10 +176,14 @@ impl Reader {
         RightsInput { client_id: credential.client_id.clone(), subscription, scopes, providers, policies }
     }
 
-    /// A request, once fewer than [`MAX_CONCURRENT`] others are running.
+    /// One of the caller's permits; `None` if there is none before the deadline.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        timeout_at(self.deadline, self.permits.acquire(&self.permit_key)).await.ok().flatten()
+    }
+
+    /// A request, once the caller has a permit.
     async fn one<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
-        // The semaphore is never closed.
-        let _permit = self.limit.acquire().await;
+        let _permit = self.permit().await.ok_or(NO_PERMIT)?;
         request.await.map_err(|error| one_line(&error))
     }
 
@@ -180,7 +214,7 @@ impl Reader {
         Registration { namespace, state }
     }
 
-    /// The policies that apply to the subscription, and to the groups that exist.
+    /// The policies that apply to the subscription and to the groups that exist, and that deny something or are unknown.
     async fn policies(&self, groups: &[String]) -> Result<Vec<AssignedPolicy>, String> {
         let names = std::iter::once(None).chain(groups.iter().map(|group| Some(group.as_str())));
         let lists = names.map(|group| self.one(policies::list_assignments(&self.arm, group)));
@@ -193,46 +227,23 @@ impl Reader {
         }
         let assignments: Vec<PolicyAssignment> = assignments.into_values().collect();
         let definitions = self.definitions(&assignments).await;
-        let assigned = assignments.iter().map(|assignment| {
-            let id = definition_id(assignment);
-            let definition = match definitions.get(&id) {
-                Some(Ok(definition)) => Ok(definition),
-                Some(Err(reason)) => Err(reason.clone()),
-                None if is_initiative(&id) => {
-                    Err("it is an initiative, whose policies are not read".to_owned())
-                }
-                None => Err(format!("only the first {MAX_DEFINITIONS} definitions are read")),
-            };
-            AssignedPolicy::new(assignment, definition)
-        });
-        Ok(assigned.collect())
+        Ok(assignments
+            .iter()
+            .filter_map(|assignment| AssignedPolicy::new(assignment, &definitions))
+            .collect())
     }
 
-    /// The definitions of enforced assignments, by ID in lower case.
-    async fn definitions(
-        &self,
-        assignments: &[PolicyAssignment],
-    ) -> BTreeMap<String, Result<Resource<PolicyDefinition>, String>> {
-        let enforced = assignments.iter().filter(|assignment| assignment.is_enforced());
-        let mut ids: Vec<String> = enforced.map(definition_id).filter(|id| !is_initiative(id)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.truncate(MAX_DEFINITIONS);
-        let read = ids.iter().map(|id| self.one(policies::get_definition(&self.arm, id)));
-        let read = join_all(read).await;
-        ids.iter().cloned().zip(read).collect()
+    /// The definitions that assignments refer to, the first ones of each kind.
+    async fn definitions(&self, assignments: &[PolicyAssignment]) -> PolicyDefinitions {
+        let mut definitions = PolicyDefinitions::default();
+        let ids = PolicyDefinitions::needed_initiatives(assignments, MAX_INITIATIVES);
+        let read = join_all(ids.iter().map(|id| self.one(policies::get_initiative(&self.arm, id)))).await;
+        definitions.initiatives = ids.iter().cloned().zip(read).collect();
+        let ids = definitions.needed_policies(assignments, MAX_DEFINITIONS);
+        let read = join_all(ids.iter().map(|id| self.one(policies::get_definition(&self.arm, id)))).await;
+        definitions.policies = ids.iter().cloned().zip(read).collect();
+        definitions
     }
-}
-
-/// The ID of the definition of an assignment, in lower case.
-fn definition_id(assignment: &PolicyAssignment) -> String {
-    let properties = assignment.properties.as_ref();
-    let id = properties.and_then(|properties| properties.policy_definition_id.as_deref());
-    id.unwrap_or_default().to_ascii_lowercase()
-}
-
-fn is_initiative(id: &str) -> bool {
-    id.contains("/policysetdefinitions/")
 }
 
 /// Whether an error is about the login, not about the request after it.
@@ -254,7 +265,7 @@ fn login_rejected(denial: Denial) -> Reason {
         code: "loginRejected",
         message: format!("Microsoft Entra rejects the credential: {}", denial.message),
         remedy: denial.remedy,
-        source: LOGIN,
+        source: LOGIN_ERRORS,
         verdict: Verdict::Unusable,
     }
 }
@@ -265,7 +276,17 @@ fn login_unavailable(error: &Error) -> Reason {
         code: "loginUnavailable",
         message: format!("the login cannot be tried: {}", one_line(error)),
         remedy: hint.unwrap_or_else(|| "try again".to_owned()),
-        source: LOGIN,
+        source: LOGIN_ERRORS,
+        verdict: Verdict::Limited,
+    }
+}
+
+fn login_not_tried() -> Reason {
+    Reason {
+        code: "loginUnavailable",
+        message: format!("the login was not tried: {NO_PERMIT}"),
+        remedy: "try again when they are done".to_owned(),
+        source: LIMITS,
         verdict: Verdict::Limited,
     }
 }

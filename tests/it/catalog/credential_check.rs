@@ -6,7 +6,7 @@ mod agreement;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use azure_sandbox::{Account, Fault, Page, RoleAssignment};
+use azure_sandbox::{Account, Bucket, Fault, Page, RequestBudget, RoleAssignment};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -239,7 +239,7 @@ async fn each_missing_action_has_its_reason_and_smallest_role() {
 #[tokio::test]
 async fn command_is_quoted_for_a_shell() {
     let app = TestApp::start().await;
-    let group = "it's my (group) $(reboot)";
+    let group = "rancher-(eu)";
     // A group of this name exists nowhere else.
     play(&app, "permissions", &json!({"body": {"value": [{"actions": ["*/read"], "notActions": []}]}}));
     let query: String =
@@ -248,8 +248,7 @@ async fn command_is_quoted_for_a_shell() {
     let commands = result["assignments"].as_array().unwrap().iter();
     let commands: Vec<&str> = commands.map(|assignment| assignment["command"].as_str().unwrap()).collect();
     let subscription = app.seed.subscription_id;
-    let scope =
-        format!(r"--scope '/subscriptions/{subscription}/resourceGroups/it'\''s my (group) $(reboot)'");
+    let scope = format!("--scope '/subscriptions/{subscription}/resourceGroups/{group}'");
     assert!(commands[0].ends_with(&scope), "{commands:?}");
     // A real shell reads the same words.
     let script = format!("az() {{ printf '%s\\n' \"$@\"; }}; {}", commands[0]);
@@ -310,7 +309,11 @@ async fn policies_are_listed_by_their_effect() {
     ]}});
     play(&app, "policyAssignments", &list);
     let result = check(&app, "ready", "").await;
-    assert_eq!((&result["verdict"], codes(&result)), (&json!("limited"), vec!["policyDenies"]), "{result}");
+    assert_eq!(
+        (&result["verdict"], codes(&result)),
+        (&json!("limited"), vec!["policyDenies", "policyUnknown"]),
+        "{result}"
+    );
     let policies = result["policies"].as_array().unwrap().iter();
     let policies: Vec<_> = policies
         .map(|policy| (policy["name"].as_str().unwrap(), policy["effect"].as_str().unwrap()))
@@ -320,6 +323,65 @@ async fn policies_are_listed_by_their_effect() {
         result["policies"][1]["reason"].as_str().unwrap().contains("404 (PolicyDefinitionNotFound)"),
         "{result}"
     );
+}
+
+/// Plays an assignment of an initiative with one policy, which has this rule.
+fn play_initiative(app: &TestApp, assignment: &Value, rule: &Value) {
+    let scope = format!("/subscriptions/{}/providers/Microsoft.Authorization", app.seed.subscription_id);
+    let mut assignment =
+        json!({"id": format!("{scope}/policyAssignments/a"), "name": "a", "properties": assignment});
+    assignment["properties"]["policyDefinitionId"] = json!(format!("{scope}/policySetDefinitions/set"));
+    assignment["properties"]["scope"] = json!(format!("/subscriptions/{}", app.seed.subscription_id));
+    let member = json!({"policyDefinitionId": format!("{scope}/policyDefinitions/member"),
+        "parameters": {"effect": {"value": "[parameters('mode')]"}}});
+    let set = json!({"properties": {"parameters": {"mode": {"defaultValue": "Audit"}}, "policyDefinitions": [member]}});
+    play(app, "policyAssignments", &json!({"body": {"value": [assignment]}}));
+    play(app, "policySetDefinition", &json!({"body": set}));
+    play(app, "policyDefinition", &json!({"body": {"properties": {"mode": "All", "policyRule": rule}}}));
+}
+
+#[tokio::test]
+async fn policy_of_an_initiative_has_its_reason() {
+    let app = TestApp::start().await;
+    let of_type = |name: &str| json!({"field": "type", "equals": name});
+    let scale_sets = of_type("Microsoft.Compute/virtualMachineScaleSets");
+    let addresses = of_type("Microsoft.Network/publicIPAddresses");
+    let by_parameter = "[parameters('effect')]";
+    for (assignment, condition, effect, verdict, expected, listed) in [
+        (json!({}), &addresses, by_parameter, "usable", None, None),
+        (
+            json!({"parameters": {"mode": {"value": "Deny"}}}),
+            &addresses,
+            by_parameter,
+            "limited",
+            Some("policyDenies"),
+            Some("deny"),
+        ),
+        (json!({}), &addresses, "deny", "limited", Some("policyDenies"), Some("deny")),
+        (json!({}), &scale_sets, "deny", "unusable", Some("policyDenies"), Some("deny")),
+        (json!({}), &scale_sets, "denyAction", "limited", Some("policyDeniesDelete"), Some("denyAction")),
+        (json!({}), &of_type("Microsoft.Sql/servers"), "deny", "usable", None, None),
+        (
+            json!({"overrides": [{"kind": "policyEffect", "value": "Deny"}]}),
+            &addresses,
+            by_parameter,
+            "limited",
+            Some("policyUnknown"),
+            Some("unknown"),
+        ),
+    ] {
+        play_initiative(&app, &assignment, &json!({"if": condition, "then": {"effect": effect}}));
+        let result = check(&app, "ready", "").await;
+        let case = format!("{assignment} {condition} {effect}: {result}");
+        assert_eq!(
+            (&result["verdict"], codes(&result)),
+            (&json!(verdict), expected.into_iter().collect()),
+            "{case}"
+        );
+        let policies =
+            result["policies"].as_array().unwrap().iter().map(|policy| policy["effect"].as_str().unwrap());
+        assert_eq!(policies.collect::<Vec<_>>(), listed.into_iter().collect::<Vec<_>>(), "{case}");
+    }
 }
 
 #[tokio::test]
@@ -361,6 +423,62 @@ async fn at_most_four_requests_run_at_once() {
     assert_eq!(logins, 1);
 }
 
+#[tokio::test]
+async fn checks_of_one_caller_share_four_requests() {
+    let app = TestApp::start().await;
+    let latency = 150;
+    for operation in ["permissions", "provider", "policyAssignments"] {
+        fault(&app, json!({"operation": operation, "latency_ms": latency}));
+    }
+    let begun = Instant::now();
+    let checks = tokio::join!(check(&app, "ready", ""), check(&app, "ready", ""), check(&app, "empty", ""));
+    // A list of permissions, one of policies and 5 providers for each, four at a time.
+    let rounds = u32::try_from((3_u64 * (1 + 1 + 5)).div_ceil(4)).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", begun.elapsed());
+    for result in [checks.0, checks.1, checks.2] {
+        assert_eq!(result["verdict"], "usable", "{result}");
+    }
+}
+
+#[tokio::test]
+async fn check_of_a_caller_without_permits_is_unknown_in_time() {
+    let app = TestApp::start().await;
+    fault(&app, json!({"operation": "permissions", "latency_ms": 60_000}));
+    fault(&app, json!({"operation": "provider", "latency_ms": 60_000}));
+    let busy = check(&app, "ready", "");
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (begun, account) = (Instant::now(), account(&app, "empty"));
+        let other = app.post("/api/v1/credentials/check").token(&app.token("bob").await);
+        let other = other.json(&body(&account)).send();
+        let own = check(&app, "empty", "");
+        let (own, other) = tokio::join!(own, other);
+        (own, other.json(), begun.elapsed())
+    };
+    let (_, (own, other, elapsed)) = tokio::join!(busy, late);
+    assert!(elapsed < Duration::from_secs(13), "{elapsed:?}");
+    // The permits of the first check are released a moment before the deadline of the second one, or after it.
+    assert_eq!(own["verdict"], "limited", "{own}");
+    assert_eq!(other["login"]["status"], "accepted", "{other}");
+}
+
+#[tokio::test]
+async fn check_uses_the_requests_that_azure_leaves() {
+    let app = TestApp::start().await;
+    let reads = Some(Bucket { size: 1, refill_per_minute: 25 * 60 });
+    app.control.set_budget(app.seed.subscription_id, RequestBudget { reads, ..RequestBudget::default() });
+    let result = check(&app, "ready", "").await;
+    assert_eq!(result["login"]["status"], "accepted");
+    assert!(codes(&result).contains(&"notChecked") && result["verdict"] == "limited", "{result}");
+    assert!(result["unchecked"][0]["reason"].as_str().unwrap().contains("used up"), "{result}");
+    let sent: Vec<String> =
+        app.upstream().into_iter().filter(|request| !request.contains("/token")).collect();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    // Nothing is left, and the login is tried nevertheless.
+    let result = check(&app, "ready", "").await;
+    assert_eq!(result["login"]["status"], "accepted");
+}
+
 async fn get(app: &TestApp, id: &str, token: &str) -> Answer {
     app.get(&format!("/api/v1/credentials/{id}/check")).token(token).send().await
 }
@@ -384,7 +502,9 @@ async fn stored_credential_is_checked_for_those_who_may_use_it() {
         let answer = get(&app, id, token).await;
         assert_eq!(answer.status, status, "{id}: {}", answer.text());
     }
-    let result = get(&app, &id, &ann).await.json();
+    let result = get(&app, &id, &ann).await;
+    assert_eq!(result.header("cache-control"), "no-store");
+    let result = result.json();
     assert_eq!(
         (&result["verdict"], &result["subscriptionId"]),
         (&json!("usable"), &json!(app.seed.subscription_id))
@@ -435,9 +555,16 @@ async fn malformed_requests_name_the_field() {
     let app = TestApp::start().await;
     let many: Vec<String> = (0..11).map(|number| format!("resourceGroup=group-{number}")).collect();
     let long = format!("resourceGroup={}", "x".repeat(91));
+    let same = vec!["resourceGroup=a"; 11].join("&");
+    let id = app.stored_credential(&app.admin).await;
+    app.upstream();
     for (query, field) in [
         ("group=a", "group"),
         ("resourceGroup=a%2Fb", "resourceGroup"),
+        ("resourceGroup=..", "resourceGroup"),
+        ("resourceGroup=rancher&resourceGroup=a%3Fb", "resourceGroup"),
+        ("resourceGroup=%24%28reboot%29", "resourceGroup"),
+        (&*same, "resourceGroup"),
         (&*long, "resourceGroup"),
         (&many.join("&"), "resourceGroup"),
     ] {
@@ -447,7 +574,12 @@ async fn malformed_requests_name_the_field() {
             .send()
             .await;
         assert_eq!((answer.status.as_u16(), &answer.json()["fieldName"]), (422, &json!(field)), "{query}");
+        let path = format!("/api/v1/credentials/{id}/check?{query}");
+        let answer = app.get(&path).send().await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["fieldName"]), (422, &json!(field)), "{query}");
+        assert_eq!(app.get(&path).anonymous().send().await.status, 401);
     }
+    assert_eq!(app.upstream(), Vec::<String>::new());
     for field in ["subscriptionId", "clientId", "clientSecret"] {
         let mut credential = app.credential(&json!({}));
         credential.as_object_mut().unwrap().remove(field);

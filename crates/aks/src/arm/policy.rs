@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::lenient::objects;
+use serde::de::SeqAccess;
+
+use super::lenient::{Kind, objects};
 
 objects! {
     /// The assignment of a policy or initiative.
@@ -27,12 +29,52 @@ objects! {
         parameters: BTreeMap<String, ParameterValue>,
         /// The resource ID of the scope.
         scope: Option<String>,
+        /// The excluded scopes.
+        not_scopes: Vec<String>,
+        /// Replacements of properties of the definition.
+        overrides: Vec<PolicyOverride>,
+        /// Restrictions to some resources.
+        resource_selectors: Vec<ResourceSelector>,
     }
 
-    /// The value of a parameter, if it is a string.
+    /// A replacement of a property of the definition.
+    PolicyOverride {
+        /// For example `policyEffect`.
+        kind: Option<String>,
+    }
+
+    /// A restriction to some resources, by region or type.
+    ResourceSelector {
+        /// Its name.
+        name: Option<String>,
+    }
+
+    /// The value of a parameter.
     ParameterValue {
-        /// The string.
-        value: Option<String>,
+        /// The value, if it is a string or an array.
+        value: Option<PolicyValue>,
+    }
+
+    /// An initiative (`policySetDefinitions`).
+    Initiative {
+        /// Its properties.
+        properties: Option<InitiativeProperties>,
+    }
+
+    /// The properties of an initiative.
+    InitiativeProperties {
+        /// The parameters.
+        parameters: BTreeMap<String, ParameterDefinition>,
+        /// The policies.
+        policy_definitions: Vec<InitiativeMember>,
+    }
+
+    /// A policy of an initiative.
+    InitiativeMember {
+        /// The resource ID of the definition.
+        policy_definition_id: Option<String>,
+        /// The values of its parameters, which may refer to parameters of the initiative.
+        parameters: BTreeMap<String, ParameterValue>,
     }
 
     /// The definition of a policy.
@@ -53,8 +95,8 @@ objects! {
 
     /// The definition of a parameter.
     ParameterDefinition {
-        /// Its default, if that is a string.
-        default_value: Option<String>,
+        /// Its default, if that is a string or an array.
+        default_value: Option<PolicyValue>,
     }
 
     /// The rule of a policy, without its condition.
@@ -70,6 +112,25 @@ objects! {
     }
 }
 
+/// A string, or the strings of an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyValue {
+    /// A string.
+    Text(String),
+    /// An array.
+    List(Vec<String>),
+}
+
+impl<'de> Kind<'de> for PolicyValue {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self::Text(text.to_owned()))
+    }
+
+    fn from_array<A: SeqAccess<'de>>(array: A) -> Result<Option<Self>, A::Error> {
+        Ok(Vec::from_array(array)?.map(Self::List))
+    }
+}
+
 impl PolicyAssignment {
     /// Whether the effect is enforced; otherwise it is only evaluated.
     pub fn is_enforced(&self) -> bool {
@@ -77,20 +138,12 @@ impl PolicyAssignment {
         !mode.is_some_and(|mode| mode.eq_ignore_ascii_case("DoNotEnforce"))
     }
 
-    /// The value of a parameter, whose name is case-insensitive.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
-        let parameters = &self.properties.as_ref()?.parameters;
-        find(parameters, name)?.value.as_deref()
+    /// Whether it replaces the effect of its definition
+    /// (<https://learn.microsoft.com/azure/governance/policy/concepts/assignment-structure#overrides>).
+    pub fn overrides_effect(&self) -> bool {
+        let overrides = self.properties.iter().flat_map(|properties| &properties.overrides);
+        overrides
+            .filter_map(|replaced| replaced.kind.as_deref())
+            .any(|kind| kind.eq_ignore_ascii_case("policyEffect"))
     }
-}
-
-impl PolicyDefinitionProperties {
-    /// The default of a parameter, whose name is case-insensitive.
-    pub fn default_of(&self, name: &str) -> Option<&str> {
-        find(&self.parameters, name)?.default_value.as_deref()
-    }
-}
-
-fn find<'a, T>(parameters: &'a BTreeMap<String, T>, name: &str) -> Option<&'a T> {
-    parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }

@@ -16,7 +16,7 @@ pub struct RightsInput {
     pub scopes: Vec<ScopeRights>,
     /// The resource providers that clusters need.
     pub providers: Vec<Registration>,
-    /// The policies that apply to the subscription.
+    /// The policies that apply and deny something, or whose effect is unknown.
     pub policies: Result<Vec<AssignedPolicy>, String>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::assess::{AssessedOperation, RightsInput, SubscriptionState, assess};
 use super::operations::READ_SUBSCRIPTION;
-use super::policies::{AssignedPolicy, PolicyEffect};
+use super::policies::AssignedPolicy;
 use super::reasons;
 use super::{Condition, Decision, Registration, Scope, built_in_roles, smallest_roles};
 use crate::catalog::{Reason, Verdict, verdict};
@@ -11,7 +11,8 @@ use crate::shell;
 /// What a credential can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialCheck {
-    /// `Usable` if it can do everything, `Unusable` if it can neither create nor import a cluster.
+    /// `Usable` if it can do everything, `Unusable` if it can neither create nor import a cluster, or if a policy denies all
+    /// new ones.
     pub verdict: Verdict,
     /// The reasons, the worst first.
     pub reasons: Vec<Reason>,
@@ -32,12 +33,37 @@ pub struct CredentialCheck {
 /// A part that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unchecked {
-    /// `subscription`, `permissions`, `providers` or `policies`.
-    pub part: &'static str,
+    /// The part.
+    pub part: Part,
     /// The resource ID or the name of what could not be read.
     pub subject: String,
     /// Why not.
     pub reason: String,
+}
+
+/// A part of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The state of the subscription.
+    Subscription,
+    /// The roles of the application.
+    Permissions,
+    /// The registration of resource providers.
+    Providers,
+    /// The assigned policies.
+    Policies,
+}
+
+impl Part {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Subscription => "subscription",
+            Self::Permissions => "permissions",
+            Self::Providers => "providers",
+            Self::Policies => "policies",
+        }
+    }
 }
 
 /// A role assignment that adds missing rights.
@@ -88,9 +114,8 @@ pub fn check(input: RightsInput) -> CredentialCheck {
         reasons.extend(reasons::of_unchecked(&unchecked));
     }
     reasons.extend(reasons::of_providers(&input));
-    let mut policies = input.policies.unwrap_or_default();
-    policies.retain(|policy| policy.effect != PolicyEffect::Harmless);
-    reasons.extend(policies.iter().filter_map(reasons::of_policy));
+    let policies = input.policies.unwrap_or_default();
+    reasons.extend(reasons::of_policies(&policies));
     // The sort is stable.
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
     CredentialCheck {
@@ -193,21 +218,21 @@ fn unchecked(input: &RightsInput) -> Vec<Unchecked> {
     let mut parts = Vec::new();
     let subscription = input.scopes.first().map(|rights| rights.scope.resource_id()).unwrap_or_default();
     if let SubscriptionState::Unknown(reason) = &input.subscription {
-        parts.push(unchecked("subscription", &subscription, reason));
+        parts.push(unchecked(Part::Subscription, &subscription, reason));
     }
     for rights in &input.scopes {
         // A missing group has the roles of the subscription.
         if let (true, Some(reason)) = (rights.exists, rights.unknown()) {
-            parts.push(unchecked("permissions", &rights.scope.resource_id(), reason));
+            parts.push(unchecked(Part::Permissions, &rights.scope.resource_id(), reason));
         }
     }
     for provider in &input.providers {
         if let Err(reason) = &provider.state {
-            parts.push(unchecked("providers", provider.namespace, reason));
+            parts.push(unchecked(Part::Providers, provider.namespace, reason));
         }
     }
     if let Err(reason) = &input.policies {
-        parts.push(unchecked("policies", &subscription, reason));
+        parts.push(unchecked(Part::Policies, &subscription, reason));
     }
     parts
 }

@@ -1,11 +1,21 @@
-//! Policies that deny: the effect of an assignment, and whether it concerns clusters
-//! (<https://learn.microsoft.com/azure/governance/policy/concepts/definition-structure-policy-rule>).
+//! Policies that deny: the effect of an assignment, and the resources of clusters that it concerns
+//! (<https://learn.microsoft.com/azure/governance/policy/concepts/definition-structure-policy-rule>). Exemptions are not known
+//! here.
+
+mod condition;
+mod definitions;
+mod resources;
 
 use serde_json::Value;
 
-use crate::arm::{PolicyAssignment, PolicyDefinition, Resource};
+use self::condition::{Values, holds, literal, parameter};
+pub use self::definitions::PolicyDefinitions;
+use self::resources::{Place, ResourceType, TYPES};
+use crate::arm::{
+    ParameterDefinition, ParameterValue, PolicyAssignment, PolicyDefinition, PolicyValue, Resource,
+};
 
-/// A policy that is assigned to the subscription or above it.
+/// A policy or initiative that is assigned to a resource group, to the subscription or above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignedPolicy {
     /// The name of the assignment.
@@ -21,224 +31,223 @@ pub struct AssignedPolicy {
 /// The effect of an assigned policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyEffect {
-    /// It denies requests that concern clusters, or may concern them.
-    Denies,
-    /// It denies nothing, or only requests that have nothing to do with clusters.
-    Harmless,
+    /// It denies requests for clusters, or may deny them.
+    Denies(Denied),
     /// Not known, for this reason.
     Unknown(String),
 }
 
-/// The types of resources that the creation of a cluster writes, in lower case.
-const TYPES: [&str; 6] = [
-    "microsoft.containerservice/managedclusters",
-    "microsoft.containerservice/managedclusters/agentpools",
-    "microsoft.operationalinsights/workspaces",
-    "microsoft.operationsmanagement/solutions",
-    "microsoft.resources/subscriptions/resourcegroups",
-    "microsoft.resources/resourcegroups",
-];
+/// The requests that a policy denies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Denied {
+    /// Resources that it never allows to create or change, although every cluster needs them; in words.
+    pub essentials: Vec<&'static str>,
+    /// The resources that it may not allow to create or change.
+    pub writes: Option<Resources>,
+    /// The resources that it may not allow to delete.
+    pub deletes: Option<Resources>,
+}
+
+/// Resources that clusters consist of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resources {
+    /// All of them.
+    All,
+    /// These, in words.
+    Some(Vec<&'static str>),
+}
 
 /// The mode of policies that only look at objects inside clusters.
 const IN_CLUSTER: &str = "Microsoft.Kubernetes.Data";
 
 impl AssignedPolicy {
-    /// The assignment with the effect of its definition, or the reason why that is not known.
-    pub fn new(
-        assignment: &PolicyAssignment,
-        definition: Result<&Resource<PolicyDefinition>, String>,
-    ) -> Self {
+    /// The assignment with the effect of its definitions; `None` if it denies nothing that concerns clusters.
+    pub fn new(assignment: &PolicyAssignment, definitions: &PolicyDefinitions) -> Option<Self> {
         let text = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
         let properties = assignment.properties.as_ref();
         let name = assignment.name.clone().unwrap_or_default();
         let display_name = text(properties.and_then(|properties| properties.display_name.as_ref()));
-        let effect = match definition {
-            _ if !assignment.is_enforced() => PolicyEffect::Harmless,
-            Ok(definition) => effect(assignment, definition),
-            Err(reason) => PolicyEffect::Unknown(reason),
-        };
-        Self {
+        Some(Self {
+            effect: definitions.effect(assignment)?,
             display_name: display_name.unwrap_or_else(|| name.clone()),
             scope: text(properties.and_then(|properties| properties.scope.as_ref())).unwrap_or_default(),
             name,
-            effect,
-        }
+        })
     }
 }
 
-fn effect(assignment: &PolicyAssignment, definition: &Resource<PolicyDefinition>) -> PolicyEffect {
+/// Where and to what an assignment applies.
+struct Reach {
+    /// Whether it applies to a resource group only, so not to the node resource group of a cluster.
+    is_of_group: bool,
+    /// Whether it leaves out some resources or scopes.
+    is_restricted: bool,
+}
+
+impl Reach {
+    fn new(assignment: &PolicyAssignment) -> Self {
+        let properties = assignment.properties.as_ref();
+        let scope = properties.and_then(|properties| properties.scope.as_deref()).unwrap_or_default();
+        Self {
+            is_of_group: scope.to_ascii_lowercase().contains("/resourcegroups/"),
+            is_restricted: properties.is_some_and(|properties| {
+                !properties.not_scopes.is_empty() || !properties.resource_selectors.is_empty()
+            }),
+        }
+    }
+
+    fn includes(&self, kind: &ResourceType) -> bool {
+        !self.is_of_group || kind.place == Place::ClusterGroup
+    }
+}
+
+/// The values of parameters with the defaults of the others.
+fn with_defaults<'a>(
+    values: impl Iterator<Item = (&'a String, &'a ParameterValue)>,
+    defaults: impl Iterator<Item = (&'a String, &'a ParameterDefinition)>,
+) -> Values {
+    let entry =
+        |name: &String, value: &Option<PolicyValue>| Some((name.to_ascii_lowercase(), value.clone()?));
+    let defaults = defaults.filter_map(|(name, definition)| entry(name, &definition.default_value));
+    let values = values.filter_map(|(name, parameter)| entry(name, &parameter.value));
+    defaults.chain(values).collect()
+}
+
+/// The effect of a definition with these values of its parameters; `None` if it denies nothing that concerns clusters.
+fn effect(reach: &Reach, values: Values, definition: &Resource<PolicyDefinition>) -> Option<PolicyEffect> {
+    let unknown = |reason: &str| Some(PolicyEffect::Unknown(reason.to_owned()));
     let Some(properties) = definition.view.properties.as_ref() else {
-        return PolicyEffect::Unknown("its definition has no properties".to_owned());
+        return unknown("its definition has no properties");
     };
-    let written = properties
-        .policy_rule
-        .as_ref()
-        .and_then(|rule| rule.then.as_ref())
-        .and_then(|then| then.effect.as_deref());
-    let effect = match written.map(parameter) {
-        None => None,
-        Some(Effect::Word(word)) => Some(word.to_owned()),
-        Some(Effect::Parameter(name)) => {
-            let given = assignment.parameter(name);
-            given.or_else(|| properties.default_of(name)).map(str::to_owned)
-        }
-    };
-    match effect {
-        None => PolicyEffect::Unknown("its definition names no effect".to_owned()),
-        Some(effect) if effect.starts_with('[') => {
-            PolicyEffect::Unknown("its effect is an expression".to_owned())
-        }
-        Some(effect) if !effect.eq_ignore_ascii_case("deny") => PolicyEffect::Harmless,
-        _ if properties.mode.as_deref().is_some_and(|mode| mode.eq_ignore_ascii_case(IN_CLUSTER)) => {
-            PolicyEffect::Harmless
-        }
-        _ if may_concern_clusters(&definition.raw) => PolicyEffect::Denies,
-        _ => PolicyEffect::Harmless,
-    }
-}
-
-/// The effect as a definition has it.
-enum Effect<'a> {
-    Word(&'a str),
-    /// The value of the parameter with this name.
-    Parameter(&'a str),
-}
-
-fn parameter(effect: &str) -> Effect<'_> {
-    let inner = effect.strip_prefix("[parameters('").and_then(|rest| rest.strip_suffix("')]"));
-    inner.map_or(Effect::Word(effect), Effect::Parameter)
-}
-
-/// Whether the rule may apply to a resource of a cluster: it does not if it requires another type.
-fn may_concern_clusters(definition: &Value) -> bool {
-    let Some(condition) = definition.pointer("/properties/policyRule/if") else { return true };
-    let all_of = condition.get("allOf").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let mut required = std::iter::once(condition).chain(all_of).filter_map(required_types);
-    required.all(|types| types.iter().any(|name| TYPES.contains(&name.to_ascii_lowercase().as_str())))
-}
-
-/// The types that a condition on the field `type` allows; `None` for other conditions, and for expressions.
-fn required_types(condition: &Value) -> Option<Vec<&str>> {
-    let field = condition.get("field")?.as_str()?;
-    if !field.eq_ignore_ascii_case("type") {
+    let mode = properties.mode.as_deref().unwrap_or_default();
+    if mode.eq_ignore_ascii_case(IN_CLUSTER) {
         return None;
     }
-    let types = match (condition.get("equals"), condition.get("in")) {
-        (Some(one), _) => vec![one.as_str()?],
-        (_, Some(list)) => list.as_array()?.iter().filter_map(Value::as_str).collect(),
-        _ => return None,
+    let mut all = with_defaults(std::iter::empty(), properties.parameters.iter());
+    all.extend(values);
+    let concerned = Concerned::new(reach, mode, definition.raw.pointer("/properties/policyRule/if"), &all);
+    if concerned.types.is_empty() {
+        return None;
+    }
+    let written = properties.policy_rule.as_ref().and_then(|rule| rule.then.as_ref()?.effect.as_deref());
+    let found = match written.map(|text| (text, parameter(text))) {
+        Some((_, Some(name))) => match all.get(&name) {
+            Some(PolicyValue::Text(text)) => Some(text.as_str()),
+            _ => None,
+        },
+        Some((text, None)) => Some(text),
+        None => None,
     };
-    types.iter().all(|name| !name.starts_with('[')).then_some(types)
+    match found.map(|text| literal(text).map(str::to_ascii_lowercase)) {
+        None => unknown("its definition names no effect"),
+        Some(None) => unknown("its effect is an expression"),
+        Some(Some(effect)) => match effect.as_str() {
+            "deny" => Some(PolicyEffect::Denies(concerned.denied_writes(reach))),
+            "denyaction" => concerned.denied_deletes().map(PolicyEffect::Denies),
+            _ => None,
+        },
+    }
+}
+
+/// The types of resources that a rule may concern.
+struct Concerned {
+    /// Each with whether the rule applies to all resources of the type.
+    types: Vec<(&'static ResourceType, bool)>,
+    /// Whether there is no other type that a policy of this mode and scope could concern.
+    is_all: bool,
+}
+
+impl Concerned {
+    fn new(reach: &Reach, mode: &str, condition: Option<&Value>, values: &Values) -> Self {
+        let is_indexed = mode.eq_ignore_ascii_case("Indexed");
+        let possible = TYPES.iter().filter(|kind| reach.includes(kind) && (kind.is_indexed || !is_indexed));
+        let possible: Vec<&ResourceType> = possible.collect();
+        let concerned = possible.iter().filter_map(|kind| {
+            let held = condition.and_then(|condition| holds(condition, kind.name, values));
+            (held != Some(false)).then_some((*kind, held == Some(true)))
+        });
+        let types: Vec<_> = concerned.collect();
+        Self { is_all: types.len() == possible.len(), types }
+    }
+
+    fn denied_writes(&self, reach: &Reach) -> Denied {
+        let is_certain = !reach.is_restricted && !reach.is_of_group;
+        let essentials =
+            self.types.iter().filter(|(kind, always)| is_certain && *always && kind.is_essential);
+        Denied {
+            essentials: essentials.map(|(kind, _)| kind.description).collect(),
+            writes: Some(self.resources(|_| true)),
+            deletes: None,
+        }
+    }
+
+    /// `denyAction` denies only deleting (<https://learn.microsoft.com/azure/governance/policy/concepts/effect-deny-action>).
+    fn denied_deletes(&self) -> Option<Denied> {
+        let is_deleted = |kind: &ResourceType| kind.is_deleted;
+        self.types
+            .iter()
+            .any(|(kind, _)| is_deleted(kind))
+            .then(|| Denied { deletes: Some(self.resources(is_deleted)), ..Denied::default() })
+    }
+
+    fn resources(&self, is_meant: impl Fn(&ResourceType) -> bool) -> Resources {
+        if self.is_all {
+            return Resources::All;
+        }
+        let mut words = Vec::new();
+        for (kind, _) in self.types.iter().filter(|(kind, _)| is_meant(kind)) {
+            add(&mut words, kind.description);
+        }
+        Resources::Some(words)
+    }
+}
+
+fn add(words: &mut Vec<&'static str>, word: &'static str) {
+    if !words.contains(&word) {
+        words.push(word);
+    }
+}
+
+impl PolicyEffect {
+    /// The effect of two policies together. What one denies is known, whatever the other one does.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Denies(denied), Self::Denies(other)) => Self::Denies(denied.and(other)),
+            (denies @ Self::Denies(_), Self::Unknown(_)) | (Self::Unknown(_), denies @ Self::Denies(_)) => {
+                denies
+            }
+            (unknown @ Self::Unknown(_), Self::Unknown(_)) => unknown,
+        }
+    }
+}
+
+impl Denied {
+    fn and(mut self, other: Self) -> Self {
+        for word in other.essentials {
+            add(&mut self.essentials, word);
+        }
+        Self {
+            essentials: self.essentials,
+            writes: Resources::union(self.writes, other.writes),
+            deletes: Resources::union(self.deletes, other.deletes),
+        }
+    }
+}
+
+impl Resources {
+    fn union(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(Self::Some(mut words)), Some(Self::Some(others))) => {
+                for word in others {
+                    add(&mut words, word);
+                }
+                Some(Self::Some(words))
+            }
+            (Some(Self::All), _) | (_, Some(Self::All)) => Some(Self::All),
+            (one, other) => one.or(other),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn assigned(assignment: Value, definition: Value) -> PolicyEffect {
-        let assignment: PolicyAssignment = serde_json::from_value(assignment).unwrap();
-        let definition = Resource::new(definition).unwrap();
-        AssignedPolicy::new(&assignment, Ok(&definition)).effect
-    }
-
-    #[test]
-    fn effect_is_that_of_the_assignment_then_of_the_definition() {
-        let with = |mode: &str, parameters: Value| json!({"name": "a", "properties": {"enforcementMode": mode, "parameters": parameters}});
-        let rule = |effect: &str| {
-            json!({"properties": {
-                "parameters": {"effect": {"type": "String", "defaultValue": "Deny"}, "other": {"defaultValue": 1}},
-                "policyRule": {"if": {"field": "location", "notIn": ["westeurope"]}, "then": {"effect": effect}},
-            }})
-        };
-        let unknown = |reason: &str| PolicyEffect::Unknown(reason.to_owned());
-        for (assignment, definition, expected) in [
-            (with("Default", json!({})), rule("deny"), PolicyEffect::Denies),
-            (with("Default", json!({})), rule("Deny"), PolicyEffect::Denies),
-            (json!({"name": "a"}), rule("deny"), PolicyEffect::Denies),
-            (with("DoNotEnforce", json!({})), rule("deny"), PolicyEffect::Harmless),
-            (with("Default", json!({})), rule("audit"), PolicyEffect::Harmless),
-            (with("Default", json!({})), rule("[parameters('effect')]"), PolicyEffect::Denies),
-            (
-                with("Default", json!({"effect": {"value": "Audit"}})),
-                rule("[parameters('effect')]"),
-                PolicyEffect::Harmless,
-            ),
-            (
-                with("Default", json!({"EFFECT": {"value": "Disabled"}})),
-                rule("[parameters('effect')]"),
-                PolicyEffect::Harmless,
-            ),
-            (
-                with("Default", json!({})),
-                rule("[parameters('other')]"),
-                unknown("its definition names no effect"),
-            ),
-            (
-                with("Default", json!({})),
-                rule("[if(true,'deny','')]"),
-                unknown("its effect is an expression"),
-            ),
-            (with("Default", json!({})), json!({}), unknown("its definition has no properties")),
-            (
-                with("Default", json!({})),
-                json!({"properties": {}}),
-                unknown("its definition names no effect"),
-            ),
-        ] {
-            assert_eq!(
-                assigned(assignment.clone(), definition.clone()),
-                expected,
-                "{assignment} {definition}"
-            );
-        }
-    }
-
-    #[test]
-    fn policy_for_other_types_is_harmless() {
-        let with_rule = |mode: &str, condition: Value| {
-            let definition = json!({"properties": {
-                "mode": mode, "policyRule": {"if": condition, "then": {"effect": "deny"}},
-            }});
-            assigned(json!({"name": "a"}), definition)
-        };
-        let aks = "Microsoft.ContainerService/managedClusters";
-        for (condition, expected) in [
-            (json!({"field": "type", "equals": aks}), PolicyEffect::Denies),
-            (json!({"field": "type", "equals": "Microsoft.Storage/storageAccounts"}), PolicyEffect::Harmless),
-            (
-                json!({"allOf": [{"field": "type", "equals": "Microsoft.Storage/storageAccounts"}, {"field": "x", "exists": true}]}),
-                PolicyEffect::Harmless,
-            ),
-            (
-                json!({"allOf": [{"field": "type", "in": ["Microsoft.Sql/servers", aks]}]}),
-                PolicyEffect::Denies,
-            ),
-            (json!({"field": "type", "in": ["Microsoft.Sql/servers"]}), PolicyEffect::Harmless),
-            (json!({"not": {"field": "type", "in": ["Microsoft.Sql/servers"]}}), PolicyEffect::Denies),
-            (json!({"field": "type", "in": "[parameters('types')]"}), PolicyEffect::Denies),
-            (json!({"field": "type", "notEquals": "Microsoft.Sql/servers"}), PolicyEffect::Denies),
-            (json!({"field": "tags['cost']", "exists": "false"}), PolicyEffect::Denies),
-        ] {
-            assert_eq!(with_rule("Indexed", condition.clone()), expected, "{condition}");
-        }
-        let in_cluster = with_rule("Microsoft.Kubernetes.Data", json!({"field": "type", "equals": aks}));
-        assert_eq!(in_cluster, PolicyEffect::Harmless);
-    }
-
-    #[test]
-    fn unreadable_definition_is_unknown() {
-        let assignment: PolicyAssignment = serde_json::from_value(json!({
-            "name": "a",
-            "properties": {"displayName": "Allowed locations", "scope": "/subscriptions/s"},
-        }))
-        .unwrap();
-        let policy = AssignedPolicy::new(&assignment, Err("denied".to_owned()));
-        assert_eq!(
-            (policy.display_name.as_str(), policy.scope.as_str()),
-            ("Allowed locations", "/subscriptions/s")
-        );
-        assert_eq!(policy.effect, PolicyEffect::Unknown("denied".to_owned()));
-    }
-}
+mod tests;

@@ -1,23 +1,26 @@
 //! The reasons for the verdict about a credential.
 
 use super::assess::{AssessedOperation, RightsInput, SubscriptionState};
-use super::check::{RoleAssignment, Unchecked};
+use super::check::{Part, RoleAssignment, Unchecked};
 use super::operations::{AKS, LOG_ANALYTICS};
-use super::policies::{AssignedPolicy, PolicyEffect};
+use super::policies::{AssignedPolicy, Denied, PolicyEffect, Resources};
 use super::{Condition, Decision, Purpose, Scope, ScopeRights};
 use crate::catalog::{Reason, Verdict};
+use crate::review::sources::{PROVIDERS, STATES, learn};
 use crate::shell;
 
-const ROLES: &str = "Azure: Assign Azure roles using Azure CLI, \
-    https://learn.microsoft.com/azure/role-based-access-control/role-assignments-cli";
-const STATES: &str = "Azure: Azure subscription states, \
-    https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states";
-const PROVIDERS: &str = "Azure: Azure resource providers and types, register resource provider, \
-    https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types";
-const POLICIES: &str = "Azure: Azure Policy definitions deny effect, \
-    https://learn.microsoft.com/azure/governance/policy/concepts/effect-deny";
-const PERMISSIONS: &str = "Azure: Permissions, List, REST, \
-    https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource-group";
+const ROLES: &str =
+    learn!("Assign Azure roles using Azure CLI", "azure/role-based-access-control/role-assignments-cli");
+const DENY: &str =
+    learn!("Azure Policy definitions deny effect", "azure/governance/policy/concepts/effect-deny");
+const DENY_ACTION: &str = learn!(
+    "Azure Policy definitions denyAction effect",
+    "azure/governance/policy/concepts/effect-deny-action"
+);
+const POLICIES: &str =
+    learn!("Azure Policy assignment structure", "azure/governance/policy/concepts/assignment-structure");
+const PERMISSIONS: &str =
+    learn!("Permissions, List, REST", "rest/api/authorization/permissions/list-for-resource-group");
 
 /// The providers that this server registers itself when a cluster needs them.
 const REGISTERED_ON_DEMAND: [&str; 2] = [AKS, LOG_ANALYTICS];
@@ -233,19 +236,78 @@ fn unregistered_provider(namespace: &str, decision: &Decision, scope: &Scope) ->
     }
 }
 
-/// The reason for a policy that denies.
-pub(super) fn of_policy(policy: &AssignedPolicy) -> Option<Reason> {
-    if policy.effect != PolicyEffect::Denies {
-        return None;
+/// The reasons for policies: those of each one that denies, and one for all whose effect is unknown.
+pub(super) fn of_policies(policies: &[AssignedPolicy]) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut unknown = Vec::new();
+    for policy in policies {
+        match &policy.effect {
+            PolicyEffect::Denies(denied) => reasons.extend(denials(policy, denied)),
+            PolicyEffect::Unknown(reason) => unknown.push((policy, reason.as_str())),
+        }
     }
-    let AssignedPolicy { name, display_name, scope, .. } = policy;
-    let words = ["az", "policy", "assignment", "show", "--name", name, "--scope", scope];
-    Some(Reason {
+    reasons.extend(unknown_policies(&unknown));
+    reasons
+}
+
+fn denials(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Item = Reason> {
+    let name = &policy.display_name;
+    let remedy =
+        format!("compare the clusters with its rule ({}), or ask its owner for an exemption", show(policy));
+    let writes = denied.writes.as_ref().map(|resources| Reason {
         code: "policyDenies",
-        message: format!("the policy {display_name} denies some requests, and clusters may be among them"),
+        message: match resources {
+            _ if !denied.essentials.is_empty() => {
+                format!("the policy {name} denies what every cluster needs: {}", denied.essentials.join("; "))
+            }
+            Resources::All => {
+                format!("the policy {name} denies some requests, and clusters may be among them")
+            }
+            Resources::Some(words) => {
+                format!("the policy {name} denies some requests, perhaps for {}", words.join("; "))
+            }
+        },
+        remedy: remedy.clone(),
+        source: DENY,
+        verdict: if denied.essentials.is_empty() { Verdict::Limited } else { Verdict::Unusable },
+    });
+    let deletes = denied.deletes.as_ref().map(|resources| Reason {
+        code: "policyDeniesDelete",
+        message: match resources {
+            Resources::All => {
+                format!("the policy {name} may deny deleting clusters and what they consist of")
+            }
+            Resources::Some(words) => format!("the policy {name} may deny deleting {}", words.join("; ")),
+        },
+        remedy,
+        source: DENY_ACTION,
+        verdict: Verdict::Limited,
+    });
+    writes.into_iter().chain(deletes)
+}
+
+/// The command that shows an assignment.
+fn show(policy: &AssignedPolicy) -> String {
+    let AssignedPolicy { name, scope, .. } = policy;
+    shell::command(&["az", "policy", "assignment", "show", "--name", name, "--scope", scope])
+}
+
+/// The most policies that a reason names.
+const MAX_NAMED: usize = 3;
+
+fn unknown_policies(unknown: &[(&AssignedPolicy, &str)]) -> Option<Reason> {
+    let (first, _) = unknown.first()?;
+    let named = unknown.iter().take(MAX_NAMED);
+    let named = named.map(|(policy, reason)| format!("{} ({reason})", policy.display_name));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let others = unknown.len().saturating_sub(MAX_NAMED);
+    let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+    Some(Reason {
+        code: "policyUnknown",
+        message: format!("policies may deny clusters, but their effect is unknown: {named}{others}"),
         remedy: format!(
-            "compare the clusters with its rule ({}), or ask its owner for an exemption",
-            shell::command(&words)
+            "look at their definitions ({}), or give the application the role Reader where they are defined",
+            show(first)
         ),
         source: POLICIES,
         verdict: Verdict::Limited,
@@ -254,10 +316,10 @@ pub(super) fn of_policy(policy: &AssignedPolicy) -> Option<Reason> {
 
 /// The reasons for parts that could not be read: one for all of a kind with the same cause.
 pub(super) fn of_unchecked(parts: &[Unchecked]) -> Vec<Reason> {
-    let mut causes: Vec<(&str, &str)> = Vec::new();
+    let mut causes: Vec<(Part, &str)> = Vec::new();
     for Unchecked { part, reason, .. } in parts {
-        if !causes.contains(&(part, reason)) {
-            causes.push((part, reason));
+        if !causes.contains(&(*part, reason)) {
+            causes.push((*part, reason));
         }
     }
     let reasons = causes.into_iter().map(|(part, cause)| {
@@ -268,12 +330,12 @@ pub(super) fn of_unchecked(parts: &[Unchecked]) -> Vec<Reason> {
     reasons.collect()
 }
 
-fn unchecked(part: &str, subjects: &str, cause: &str) -> Reason {
+fn unchecked(part: Part, subjects: &str, cause: &str) -> Reason {
     let what = match part {
-        "permissions" => "what the application may do on",
-        "providers" => "the registration of",
-        "policies" => "which policies apply to",
-        _ => "the state of",
+        Part::Subscription => "the state of",
+        Part::Permissions => "what the application may do on",
+        Part::Providers => "the registration of",
+        Part::Policies => "which policies apply to",
     };
     Reason {
         code: "notChecked",

@@ -1,7 +1,9 @@
-//! `Microsoft.Authorization/policyAssignments` and `policyDefinitions`. The role Reader is sufficient.
+//! `Microsoft.Authorization/policyAssignments`, `policyDefinitions` and `policySetDefinitions` (initiatives). The role Reader is
+//! sufficient.
 
-use aks::arm::{PolicyAssignment, PolicyDefinition, Resource};
+use aks::arm::{Initiative, PolicyAssignment, PolicyDefinition, Resource};
 use http::Method;
+use reqwest::Url;
 
 use crate::arm::Arm;
 use crate::error::Error;
@@ -28,15 +30,31 @@ pub async fn list_assignments(
 /// # Errors
 /// [`Error::BadUrl`] if the ID is not that of a policy definition.
 pub async fn get_definition(arm: &Arm, id: &str) -> Result<Resource<PolicyDefinition>, Error> {
+    let url = definition_url(arm, id, "policyDefinitions")?;
+    let response = arm.get(Operation::GetPolicyDefinition, &url).await?;
+    resource::parse(Method::GET, &url, &response)
+}
+
+/// Gets an initiative by its resource ID: a built-in one, or one of a subscription or management group (REST: Policy Set
+/// Definitions - Get Built In, - Get, and - Get At Management Group).
+///
+/// # Errors
+/// [`Error::BadUrl`] if the ID is not that of an initiative.
+pub async fn get_initiative(arm: &Arm, id: &str) -> Result<Initiative, Error> {
+    let url = definition_url(arm, id, "policySetDefinitions")?;
+    let response = arm.get(Operation::GetPolicySetDefinition, &url).await?;
+    Ok(resource::parse::<Initiative>(Method::GET, &url, &response)?.view)
+}
+
+/// The URL of a definition of this kind.
+fn definition_url(arm: &Arm, id: &str, kind: &str) -> Result<Url, Error> {
     let segments: Vec<&str> = id.trim_matches('/').split('/').collect();
-    let is_definition = matches!(segments.as_slice(), [.., providers, namespace, kind, _]
+    let is_definition = matches!(segments.as_slice(), [.., providers, namespace, found, _]
         if providers.eq_ignore_ascii_case("providers")
             && namespace.eq_ignore_ascii_case("Microsoft.Authorization")
-            && kind.eq_ignore_ascii_case("policyDefinitions"));
+            && found.eq_ignore_ascii_case(kind));
     if !is_definition {
         return Err(Error::BadUrl(id.to_owned()));
     }
-    let url = arm.tenant_url(&segments, &[("api-version", "2023-04-01")])?;
-    let response = arm.get(Operation::GetPolicyDefinition, &url).await?;
-    resource::parse(Method::GET, &url, &response)
+    arm.tenant_url(&segments, &[("api-version", "2023-04-01")])
 }

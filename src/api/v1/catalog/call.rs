@@ -75,7 +75,7 @@ where
 }
 
 /// The caller of a request that needs no credential; an extractor.
-pub(super) struct CatalogCaller;
+pub(super) struct CatalogCaller(pub(super) Arc<Caller>);
 
 impl<S> FromRequestParts<S> for CatalogCaller
 where
@@ -87,14 +87,17 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CatalogRejection> {
         match MetaState::from_ref(state) {
             MetaState::Own(own) => {
-                Authenticated::from_request_parts(parts, &own).await?;
+                let Authenticated(caller) = Authenticated::from_request_parts(parts, &own).await?;
+                Ok(Self(caller))
             }
             MetaState::Rancher(beside) => match beside.access.authenticate(&bearer_session(parts)?).await {
-                Ok(Access::Authenticated(_)) => mark_token(parts, true)?,
-                other => return Err(refused(parts, other, "")),
+                Ok(Access::Authenticated(caller)) => {
+                    mark_token(parts, true)?;
+                    Ok(Self(caller))
+                }
+                other => Err(refused(parts, other, "")),
             },
         }
-        Ok(Self)
     }
 }
 

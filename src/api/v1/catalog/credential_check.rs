@@ -4,9 +4,11 @@
 mod result;
 
 use aks::ids::CREDENTIAL_NAMESPACE;
+use aks::resource_group;
 use axum::extract::{FromRef, Path, Request, State};
 use axum::response::Response;
 use azure::Discovery;
+use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{StatusCode, Uri};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -30,15 +32,11 @@ use crate::api::openapi::failures::CatalogFailures;
 use crate::api::request::RequestContext;
 use crate::service::Invalid;
 use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential};
-use crate::service::catalog::credential_check::{CredentialReport, Login, deadline};
+use crate::service::catalog::credential_check::{CheckRequest, CredentialReport, Login, deadline};
 use crate::service::events::Outcome;
 
 /// The most resource groups in a request.
 const MAX_GROUPS: usize = 10;
-
-/// The longest name of a resource group in characters, from "Naming rules and restrictions for Azure resources",
-/// <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules>.
-const MAX_GROUP_LEN: usize = 90;
 
 /// A credential in a body.
 static CREDENTIAL: Schema = Schema::nested(
@@ -82,7 +80,8 @@ where
 
 /// What a stored credential can do: its login, the subscription, the rights that this server needs, resource providers and policies.
 ///
-/// Azure is always asked, with a new token, for at most ten seconds. A rejected credential is a verdict, not an error.
+/// Azure is always asked, with a new token, for at most ten seconds, and by at most four requests at once for one caller. A
+/// rejected credential is a verdict, not an error.
 #[utoipa::path(
     get,
     path = "/api/v1/credentials/{id}/check",
@@ -103,13 +102,17 @@ async fn check_stored_credential(
     let (mut parts, _) = request.into_parts();
     let audit = AuditContext::new("checkCredential", RequestContext::of(&parts).map_err(AuthError::from)?);
     let id = if id.contains(':') { id } else { format!("{CREDENTIAL_NAMESPACE}:{id}") };
-    let authorized = authorize(&mut parts, &state, &audit, Ok(&id)).await?;
-    let groups = groups(&parts.uri)?;
-    let (caller, access) = match authorized {
+    let (groups, target) = match groups(&parts.uri) {
+        Ok(groups) => (groups, Ok(&*id)),
+        // Reported to authenticated callers only.
+        Err(invalid) => (Vec::new(), Err(invalid.into())),
+    };
+    let (caller, access) = match authorize(&mut parts, &state, &audit, target).await? {
         Ok(authorized) => authorized,
         Err(error) => return Ok(respond(None, of_access(error, &id)?)),
     };
-    let report = state.listings().check_rights(&access, &groups, deadline).await;
+    let request = CheckRequest { access: &access, caller: &caller, groups: &groups, deadline };
+    let report = state.listings().check_rights(request).await;
     let outcome = if report.login == Login::Accepted { Outcome::Done } else { Outcome::Failed };
     audit.record_outcome(state.events(), &caller, &id, outcome).await;
     Ok(respond(Some(&access), report))
@@ -126,7 +129,7 @@ async fn check_stored_credential(
     responses((status = 200, description = "What it can do", body = CredentialCheckResult), CatalogFailures),
 )]
 async fn check_credential(
-    _: CatalogCaller,
+    CatalogCaller(caller): CatalogCaller,
     State(state): State<MetaState>,
     uri: Uri,
     Body(body): Body,
@@ -136,7 +139,8 @@ async fn check_credential(
     let access = state.resolver().resolve(inline_credential(body)?, None, Discovery::Check).await;
     match access {
         Ok(access) => {
-            let report = state.listings().check_rights(&access, &groups, deadline).await;
+            let request = CheckRequest { access: &access, caller: &caller, groups: &groups, deadline };
+            let report = state.listings().check_rights(request).await;
             Ok(respond(Some(&access), report))
         }
         Err(tenant) => Ok(respond(None, of_access(tenant.into(), "")?)),
@@ -147,23 +151,23 @@ async fn check_credential(
 fn groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
     let parameters = Parameters::of(uri);
     parameters.reject_unknown(&["resourceGroup"])?;
+    if parameters.all("resourceGroup").nth(MAX_GROUPS).is_some() {
+        let message = format!("at most {MAX_GROUPS} resource groups are checked at once; send more requests");
+        return Err(Invalid::field("InvalidOption", "resourceGroup", message));
+    }
     let mut groups: Vec<String> = Vec::new();
     for name in parameters.all("resourceGroup") {
-        let is_valid = name.chars().count() <= MAX_GROUP_LEN
-            && !name.contains(['/', '\\'])
-            && !name.contains(char::is_control);
-        if !is_valid {
-            let message =
-                format!("resourceGroup is a name of at most {MAX_GROUP_LEN} characters without slashes");
+        if !resource_group::is_valid_name(name) {
+            let message = format!(
+                "resourceGroup {name:?} is not a valid name in Azure; use 1 to {} {}",
+                resource_group::MAX_NAME_LEN,
+                resource_group::ALLOWED_CHARACTERS
+            );
             return Err(Invalid::field("InvalidFormat", "resourceGroup", message));
         }
         if !groups.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             groups.push(name.to_owned());
         }
-    }
-    if groups.len() > MAX_GROUPS {
-        let message = format!("at most {MAX_GROUPS} resource groups are checked at once; send more requests");
-        return Err(Invalid::field("InvalidOption", "resourceGroup", message));
     }
     Ok(groups)
 }
@@ -192,5 +196,7 @@ fn of_access(error: AccessError, id: &str) -> Result<CredentialReport, Error> {
 }
 
 fn respond(access: Option<&AzureAccess>, report: CredentialReport) -> Response {
-    reply::json(StatusCode::OK, &CredentialCheckResult::new(access, report))
+    let mut response = reply::json(StatusCode::OK, &CredentialCheckResult::new(access, report));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::arm::{Permission, Subscription};
-use crate::rights::{Purpose, ScopeRights};
+use crate::rights::{Denied, PolicyEffect, Purpose, Resources, ScopeRights};
 
 const CLIENT: &str = "c0ffee00-0001-4000-8000-000000000001";
 const AKS_ROLE: &str = "Azure Kubernetes Service Contributor Role";
@@ -191,38 +191,80 @@ fn application_without_any_role_is_told_the_smallest_ones() {
 }
 
 #[test]
-fn state_policy_and_unread_parts_are_reasons() {
+fn state_and_unread_parts_are_reasons() {
     let contributor = || input(vec![rights(None, &[role("Contributor")])]);
     let mut disabled = contributor();
     disabled.subscription = SubscriptionState::Known(Subscription { state: Some("Disabled".to_owned()) });
-    let mut policy = contributor();
-    let assigned = |name: &str, effect| AssignedPolicy {
-        name: name.to_owned(),
-        display_name: "Tags".to_owned(),
-        scope: "/subscriptions/s".to_owned(),
-        effect,
-    };
-    policy.policies = Ok(vec![
-        assigned("it's", PolicyEffect::Denies),
-        assigned("b", PolicyEffect::Harmless),
-        assigned("c", PolicyEffect::Unknown("denied".to_owned())),
-    ]);
     let mut provider = contributor();
     provider.providers[0].state = Err("timeout".to_owned());
     let mut subscription = contributor();
     subscription.subscription = SubscriptionState::Unknown("timeout".to_owned());
     for (input, verdict, code) in [
         (disabled, Verdict::Unusable, "subscriptionReadOnly"),
-        (policy.clone(), Verdict::Limited, "policyDenies"),
         (provider, Verdict::Limited, "notChecked"),
         (subscription, Verdict::Limited, "notChecked"),
     ] {
         let check = check(input);
         assert_eq!((check.verdict, codes(&check)), (verdict, vec![code]));
     }
-    let check = check(policy);
-    assert_eq!(check.policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["it's", "c"]);
-    assert!(check.reasons[0].remedy.contains(r"--name 'it'\''s'"), "{check:?}");
+}
+
+fn assigned(name: &str, effect: PolicyEffect) -> AssignedPolicy {
+    let (display_name, scope) = (format!("The {name}"), "/subscriptions/s".to_owned());
+    AssignedPolicy { name: name.to_owned(), display_name, scope, effect }
+}
+
+fn check_with(policies: Vec<AssignedPolicy>) -> CredentialCheck {
+    check(RightsInput { policies: Ok(policies), ..input(vec![rights(None, &[role("Contributor")])]) })
+}
+
+#[test]
+fn each_effect_of_a_policy_has_its_reason() {
+    let disks = || Some(Resources::Some(vec!["disks"]));
+    for (denied, verdict, expected, words) in [
+        (Denied { writes: disks(), ..Denied::default() }, Verdict::Limited, vec!["policyDenies"], "disks"),
+        (
+            Denied { writes: Some(Resources::All), ..Denied::default() },
+            Verdict::Limited,
+            vec!["policyDenies"],
+            "clusters may be among them",
+        ),
+        (
+            Denied { essentials: vec!["scale sets"], writes: disks(), deletes: None },
+            Verdict::Unusable,
+            vec!["policyDenies"],
+            "what every cluster needs: scale sets",
+        ),
+        (
+            Denied { deletes: disks(), ..Denied::default() },
+            Verdict::Limited,
+            vec!["policyDeniesDelete"],
+            "may deny deleting disks",
+        ),
+        (
+            Denied { writes: disks(), deletes: Some(Resources::All), ..Denied::default() },
+            Verdict::Limited,
+            vec!["policyDenies", "policyDeniesDelete"],
+            "disks",
+        ),
+    ] {
+        let check = check_with(vec![assigned("it's", PolicyEffect::Denies(denied))]);
+        assert_eq!((check.verdict, codes(&check)), (verdict, expected));
+        assert!(check.reasons[0].message.contains(words), "{check:?}");
+        assert!(check.reasons[0].remedy.contains(r"--name 'it'\''s'"), "{check:?}");
+    }
+}
+
+#[test]
+fn unknown_policies_share_one_reason() {
+    let unknown = |name: &str| assigned(name, PolicyEffect::Unknown("denied".to_owned()));
+    let one = check_with(vec![unknown("a")]);
+    assert_eq!((one.verdict, codes(&one)), (Verdict::Limited, vec!["policyUnknown"]));
+    let many = check_with(["a", "b", "c", "d", "e"].map(unknown).to_vec());
+    assert_eq!((many.verdict, codes(&many)), (Verdict::Limited, vec!["policyUnknown"]));
+    let message = &many.reasons[0].message;
+    assert!(message.ends_with("The a (denied), The b (denied), The c (denied) and 2 more"), "{message}");
+    assert_eq!(many.policies.len(), 5);
 }
 
 #[test]

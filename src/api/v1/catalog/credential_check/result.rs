@@ -32,7 +32,7 @@ pub(super) struct CredentialCheckResult {
     assignments: Vec<ProposedAssignment>,
     /// The resource providers that clusters need.
     providers: Vec<CheckedProvider>,
-    /// The policies that deny, and those whose effect is unknown.
+    /// The policies that deny requests which may concern clusters, and those whose effect is unknown.
     policies: Vec<CheckedPolicy>,
     /// The parts that could not be read.
     unchecked: Vec<UncheckedPart>,
@@ -142,11 +142,12 @@ struct CheckedPolicy {
     reason: Option<String>,
 }
 
-/// The effect of a policy.
+/// The effect of a policy. `deny`: it denies creating or changing, and perhaps deleting; `denyAction`: it denies deleting.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum PolicyEffectName {
     Deny,
+    DenyAction,
     Unknown,
 }
 
@@ -242,7 +243,8 @@ impl From<AssignedPolicy> for CheckedPolicy {
         let AssignedPolicy { name, display_name, scope, effect } = policy;
         let (effect, reason) = match effect {
             PolicyEffect::Unknown(reason) => (PolicyEffectName::Unknown, Some(reason)),
-            PolicyEffect::Denies | PolicyEffect::Harmless => (PolicyEffectName::Deny, None),
+            PolicyEffect::Denies(denied) if denied.writes.is_none() => (PolicyEffectName::DenyAction, None),
+            PolicyEffect::Denies(_) => (PolicyEffectName::Deny, None),
         };
         Self { name, display_name, scope, effect, reason }
     }
@@ -251,6 +253,6 @@ impl From<AssignedPolicy> for CheckedPolicy {
 impl From<Unchecked> for UncheckedPart {
     fn from(unchecked: Unchecked) -> Self {
         let Unchecked { part, subject, reason } = unchecked;
-        Self { part, subject, reason }
+        Self { part: part.as_str(), subject, reason }
     }
 }
