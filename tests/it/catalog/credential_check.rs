@@ -555,7 +555,7 @@ async fn malformed_requests_name_the_field() {
     let app = TestApp::start().await;
     let many: Vec<String> = (0..11).map(|number| format!("resourceGroup=group-{number}")).collect();
     let long = format!("resourceGroup={}", "x".repeat(91));
-    let same = vec!["resourceGroup=a"; 11].join("&");
+    let same = ["resourceGroup=a"; 11].join("&");
     let id = app.stored_credential(&app.admin).await;
     app.upstream();
     for (query, field) in [
