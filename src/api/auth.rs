@@ -103,6 +103,14 @@ pub(super) async fn authenticate(
     }
 }
 
+/// Records whether the token of a request is valid.
+pub(super) fn mark_token(parts: &Parts, context: &RequestContext, is_valid: bool) {
+    context.auth_outcome.set(is_valid);
+    if is_valid {
+        mark_authenticated(parts);
+    }
+}
+
 /// Marks the connection as authenticated, so that it is not closed in favor of others.
 pub(super) fn mark_authenticated(parts: &Parts) {
     if let Some(connection) = parts.extensions.get::<serve::Connection>() {

@@ -1,15 +1,20 @@
 //! Conditional requests and content negotiation for lists: `If-None-Match` and `Accept-Encoding` select 304 or one of the
 //! encodings that the service has prepared. Nothing is compressed or hashed here.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
+    ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
     HeaderValue, IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::service::listings::{Coding, Encoded, Representation};
+use crate::service::listings::{Coding, Encoded, Freshness, Representation};
+
+/// Response header: whether a list came from the cache.
+const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
 
 /// The codings of a response, in order of preference.
 const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Identity];
@@ -71,6 +76,12 @@ impl Conditions {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
         response
+    }
+
+    /// The response with a list from the cache of listings.
+    pub(super) fn respond_cached(&self, list: &Encoded, freshness: Freshness, age: Duration) -> Response {
+        let freshness = HeaderValue::from_static(freshness.name());
+        self.respond(list, [(AGE, HeaderValue::from(age.as_secs())), (CACHE, freshness)])
     }
 
     /// The available representation that the client prefers. A client that accepts none of them gets plain JSON, which RFC 9110

@@ -28,6 +28,7 @@ use percent_encoding::percent_decode_str;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
+pub(in crate::api) use self::beside::RANCHER_UNAVAILABLE;
 pub(in crate::api) use self::call::{AuditContext, is_fresh};
 use self::call::{AzureCall, Rejection};
 use self::error::Error;

@@ -4,7 +4,6 @@
 use axum::extract::{FromRef, Request, State};
 use axum::response::Response;
 use axum::routing::any;
-use http::header::{AGE, HeaderName, HeaderValue};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::call::{AzureCall, Rejection};
@@ -47,11 +46,5 @@ async fn serve<T: ListingAction>(
     let listed = T::load(&state, &call).await;
     call.record(&state, listed.as_ref().err()).await;
     let listed = listed.map_err(|error| error.with_unknown_environment(call.unknown_environment()))?;
-    Ok(respond(&listed, &conditions))
-}
-
-fn respond(listed: &ListingResponse, conditions: &Conditions) -> Response {
-    const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
-    let freshness = HeaderValue::from_static(listed.freshness.name());
-    conditions.respond(&listed.body, [(AGE, HeaderValue::from(listed.age.as_secs())), (CACHE, freshness)])
+    Ok(conditions.respond_cached(&listed.body, listed.freshness, listed.age))
 }

@@ -25,6 +25,9 @@ use crate::service::rancher_access::{
 
 /// Response header: `rancher` if Rancher wrote the response, `loop` if this server detected a loop.
 const ANSWERED_VIA: HeaderName = HeaderName::from_static("x-norman-aks-via");
+/// The message if Rancher does not decide about a request.
+pub(in crate::api) const RANCHER_UNAVAILABLE: &str =
+    "Rancher does not answer, so the request cannot be authorized; try again";
 /// The time limit of the body of a forwarded request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TOO_SLOW: &str = "the body did not arrive within 10 s";
@@ -186,10 +189,7 @@ impl PendingRequest {
 
     /// Records whether Rancher accepts the token.
     fn mark_token(&self, is_valid: bool) {
-        self.context.auth_outcome.set(is_valid);
-        if is_valid {
-            auth::mark_authenticated(&self.parts);
-        }
+        auth::mark_token(&self.parts, &self.context, is_valid);
     }
 }
 
@@ -264,8 +264,7 @@ pub(super) fn unavailable(error: Arc<RancherError>) -> Error {
     if matches!(*error, RancherError::Loop) {
         return loop_error();
     }
-    Error::unavailable("Rancher does not answer, so the request cannot be authorized; try again")
-        .caused_by(error)
+    Error::unavailable(RANCHER_UNAVAILABLE).caused_by(error)
 }
 
 #[cfg(test)]

@@ -9,14 +9,13 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{AGE, HeaderName, HeaderValue};
 use http::request::Parts;
 use tokio::time::Instant;
 
 use super::parameters::Parameters;
 use crate::api::auth::{self, AuthError, Authenticated};
 use crate::api::conditional::Conditions;
-use crate::api::meta::{AuditContext, MetaState, is_fresh};
+use crate::api::meta::{AuditContext, MetaState, RANCHER_UNAVAILABLE, is_fresh};
 use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
 use crate::api::request::RequestContext;
@@ -28,9 +27,6 @@ use crate::service::events::Outcome;
 use crate::service::listings::{Encoded, Freshness, ListingRequest, Listings, Source};
 use crate::service::rancher_access::{Access, Failure, Session};
 use crate::service::{self, Caller, Invalid};
-
-/// Response header: whether a list came from the cache.
-const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
 
 /// The parameters that every resource has.
 const COMMON: [&str; 2] = ["cloudCredentialId", "region"];
@@ -142,10 +138,7 @@ fn bearer_session(parts: &Parts) -> Result<Session, AuthError> {
 
 /// Records whether Rancher accepts the token.
 fn mark_token(parts: &Parts, is_valid: bool) -> Result<(), AuthError> {
-    RequestContext::of(parts)?.auth_outcome.set(is_valid);
-    if is_valid {
-        auth::mark_authenticated(parts);
-    }
+    auth::mark_token(parts, RequestContext::of(parts)?, is_valid);
     Ok(())
 }
 
@@ -168,8 +161,7 @@ fn refused(parts: &Parts, access: Result<Access, Failure>, id: &str) -> CatalogR
         Err(Failure::Rancher(error)) => {
             let error: &dyn std::error::Error = &*error;
             tracing::warn!(error, "Rancher does not answer");
-            let message = "Rancher does not answer, so the request cannot be authorized; try again";
-            Error::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, 2).into()
+            Error::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", RANCHER_UNAVAILABLE, 2).into()
         }
     }
 }
@@ -253,8 +245,7 @@ impl CatalogCall {
             Some(sources) => self.listings().page(&self.access, &self.url, sources, build).await?,
             None => Arc::new(Encoded::for_request(build()?)),
         };
-        let freshness = HeaderValue::from_static(freshness.name());
-        Ok(self.conditions.respond(&page, [(AGE, age.as_secs().into()), (CACHE, freshness)]))
+        Ok(self.conditions.respond_cached(&page, freshness, age))
     }
 
     /// Records the use of the credential.
