@@ -6,7 +6,6 @@ use axum::response::Response;
 use http::StatusCode;
 use secrecy::SecretString;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -142,11 +141,8 @@ fn review_input(body: Object) -> Result<ReviewInput, Error> {
     let input_for = if body.contains_key("clusterId") { InputFor::Update } else { InputFor::Create };
     let unknown = unknown_fields(&body);
     let mut body = input::convert(&QUESTION, body, input_for)?;
-    let mut text = |key: &str| match body.remove(key) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    };
-    let cluster_id = Some(text("clusterId")).filter(|id| !id.is_empty());
+    let cluster_id = input::take_text(&mut body, "clusterId");
+    let mut text = |key: &str| input::take_text(&mut body, key).unwrap_or_default();
     let (client_id, secret, subscription_id) =
         (text("clientId"), text("clientSecret"), text("subscriptionId"));
     let (tenant_id, environment) = (text("tenantId"), text("environment"));

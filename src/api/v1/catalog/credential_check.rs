@@ -11,7 +11,6 @@ use azure::Discovery;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{StatusCode, Uri};
 use secrecy::SecretString;
-use serde_json::Value;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -174,10 +173,7 @@ fn groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
 
 fn inline_credential(body: Object) -> Result<InlineCredential, Invalid> {
     let mut body = input::convert(&CREDENTIAL, body, InputFor::Create)?;
-    let mut text = |key: &str| match body.remove(key) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    };
+    let mut text = |key: &str| input::take_text(&mut body, key).unwrap_or_default();
     Ok(InlineCredential {
         tenant_id: text("tenantId"),
         subscription_id: text("subscriptionId"),
