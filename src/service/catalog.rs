@@ -7,10 +7,12 @@ pub mod regions;
 pub mod upgrade_plan;
 pub mod vm_sizes;
 
-use std::error::Error as _;
+use std::error::Error as StdError;
+use std::time::Duration;
 
 use aks::arm::{Location, VmSku};
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::Error;
 
@@ -25,8 +27,30 @@ pub struct Renderers {
     pub vm_sizes: fn(&[VmSku]) -> Bytes,
 }
 
+/// The time limit of a list without which a response can be given. Loading continues after it.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A part of Azure's data, or the reason why it is unknown.
+type Part<T> = Result<T, String>;
+
+/// A list within [`LIST_TIMEOUT`], so that a slow one does not hold up the others.
+async fn part_in_time<T>(list: impl Future<Output = super::Result<T>>) -> Part<T> {
+    match timeout(LIST_TIMEOUT, list).await {
+        Ok(list) => part(list),
+        Err(_) => Err(format!("no answer within {} s", LIST_TIMEOUT.as_secs())),
+    }
+}
+
+fn part<T>(list: super::Result<T>) -> Part<T> {
+    list.map_err(|error| reason(&error))
+}
+
 /// Why a list is unknown: Azure's words, on one line.
 fn reason(error: &Error) -> String {
-    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    text.lines().next().unwrap_or_default().trim().to_owned()
+    error.source().map_or_else(|| first_line(error), first_line)
+}
+
+/// The first line of an error's text, without the body of the response after it.
+fn first_line(error: &dyn StdError) -> String {
+    error.to_string().lines().next().unwrap_or_default().trim().to_owned()
 }

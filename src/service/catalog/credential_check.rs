@@ -18,6 +18,7 @@ use futures_util::future::join_all;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::first_line;
 use crate::service::azure_access::{AccessError, AzureAccess};
 use crate::service::concurrency::CallerPermits;
 use crate::service::reviews::denial;
@@ -136,7 +137,7 @@ impl CredentialReport {
                     let check = rights::rejected(subscription_unusable(denial));
                     return Self { login: Login::Accepted, check };
                 }
-                None => SubscriptionState::Unknown(one_line(&error)),
+                None => SubscriptionState::Unknown(first_line(&error)),
             },
         };
         let input = reader.read(subscription, groups).await;
@@ -184,7 +185,7 @@ impl Reader<'_> {
     /// A request, once the caller has a permit.
     async fn one<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
         let _permit = self.permit().await.ok_or(NO_PERMIT)?;
-        request.await.map_err(|error| one_line(&error))
+        request.await.map_err(|error| first_line(&error))
     }
 
     async fn scopes(&self, subscription: &str, groups: &[String]) -> Vec<ScopeRights> {
@@ -255,11 +256,6 @@ fn is_about_login(error: &Error) -> bool {
     }
 }
 
-/// An error on one line, without the body of the response.
-fn one_line(error: &Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().trim().to_owned()
-}
-
 fn login_rejected(denial: Denial) -> Reason {
     Reason {
         code: "loginRejected",
@@ -274,7 +270,7 @@ fn login_unavailable(error: &Error) -> Reason {
     let hint = explain::failure(error).hint;
     Reason {
         code: "loginUnavailable",
-        message: format!("the login cannot be tried: {}", one_line(error)),
+        message: format!("the login cannot be tried: {}", first_line(error)),
         remedy: hint.unwrap_or_else(|| "try again".to_owned()),
         source: LOGIN_ERRORS,
         verdict: Verdict::Limited,

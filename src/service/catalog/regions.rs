@@ -9,7 +9,7 @@ use futures_util::stream::{self, Stream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Renderers, reason};
+use super::{Part, Renderers, part};
 use crate::service::azure_access::AzureAccess;
 use crate::service::listings::{CONCURRENT_LISTS, CachedList, ListingRequest, Listings};
 use crate::service::{Caller, Result};
@@ -67,7 +67,11 @@ impl RegionSearch {
         stream::unfold(stream, async |mut stream| Some((stream.recv().await?, stream)))
     }
 
-    async fn assess_one(&self, location: &Location, aks_regions: &Part<String>) -> AssessedRegion {
+    async fn assess_one(
+        &self,
+        location: &Location,
+        aks_regions: &Part<CachedList<String>>,
+    ) -> AssessedRegion {
         let region = location.name.as_deref().unwrap_or_default();
         let (request, renderers) = (self.request(), self.renderers);
         let (mut sizes, mut usages, mut versions) = (None, None, None);
@@ -93,14 +97,7 @@ impl RegionSearch {
     }
 }
 
-/// A list, or the reason why it is unknown.
-type Part<T> = Result<CachedList<T>, String>;
-
-fn part<T>(list: Result<CachedList<T>>) -> Part<T> {
-    list.map_err(|error| reason(&error))
-}
-
-fn known<T>(part: Option<&Part<T>>) -> Result<&[T], &str> {
+fn known<T>(part: Option<&Part<CachedList<T>>>) -> Result<&[T], &str> {
     match part {
         None => Ok(&[]),
         Some(Ok(list)) => Ok(list),

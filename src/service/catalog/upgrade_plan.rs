@@ -20,7 +20,7 @@ use clock::Clock;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use super::{Renderers, reason};
+use super::{Part, Renderers, first_line, part_in_time};
 use crate::service::actor::Actor;
 use crate::service::base::Base;
 use crate::service::clusters::{Cluster, Clusters};
@@ -33,8 +33,6 @@ use crate::service::{Error, Invalid, Result};
 
 /// The time limit for Azure: a user is waiting.
 const TIMEOUT: Duration = Duration::from_secs(25);
-/// The time limit of each list of the region.
-const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The plan for a cluster.
 #[derive(Debug)]
@@ -125,9 +123,6 @@ impl UpgradePlans {
     }
 }
 
-/// A list of Azure, or the reason why it is unknown.
-type Part<T> = Result<T, String>;
-
 /// The lists of the region.
 struct Lists {
     versions: Part<CachedList<KubernetesVersion>>,
@@ -139,14 +134,6 @@ struct Lists {
 struct Found {
     cluster: Value,
     profile: Part<UpgradeProfile>,
-}
-
-/// A list within [`LIST_TIMEOUT`], so that a slow one does not hold up the others.
-async fn part<T>(list: impl Future<Output = Result<CachedList<T>>>) -> Part<CachedList<T>> {
-    match timeout(LIST_TIMEOUT, list).await {
-        Ok(list) => list.map_err(|error| reason(&error)),
-        Err(_) => Err(format!("no answer within {} s", LIST_TIMEOUT.as_secs())),
-    }
 }
 
 impl Inner {
@@ -195,9 +182,9 @@ impl Inner {
     async fn lists(&self, cached: ListingRequest<'_>, region: &str, renderers: Renderers) -> Lists {
         let fresh = ListingRequest { fresh: true, ..cached };
         let (versions, sizes, usages) = tokio::join!(
-            part(self.listings.version_list(cached, region, renderers.versions)),
-            part(self.listings.vm_skus(cached, region, renderers.vm_sizes)),
-            part(self.listings.usages(fresh, region)),
+            part_in_time(self.listings.version_list(cached, region, renderers.versions)),
+            part_in_time(self.listings.vm_skus(cached, region, renderers.vm_sizes)),
+            part_in_time(self.listings.usages(fresh, region)),
         );
         Lists { versions, sizes, usages }
     }
@@ -236,9 +223,7 @@ impl Facts {
     /// The same after an error of Azure.
     fn failed(cluster: &Cluster, error: &azure::Error) -> Self {
         let blocks = denial::of_cluster(error).as_ref().map(upgrade_plan::rejected_access);
-        let text = error.to_string();
-        let reason = text.lines().next().unwrap_or_default().trim().to_owned();
-        Self::stored(cluster, Asked::Failed(reason), blocks.into_iter().collect())
+        Self::stored(cluster, Asked::Failed(first_line(error)), blocks.into_iter().collect())
     }
 
     /// What Azure has; `None` if its response is incomplete.

@@ -4,21 +4,16 @@ use std::time::Duration;
 
 use aks::arm::{Usage, VmSku};
 use aks::catalog::vm_sizes::{AssessedSize, Demand, assess};
-use tokio::time::timeout;
 
-use super::{Renderers, reason};
+use super::{Part, Renderers, part_in_time};
 use crate::service::Result;
 use crate::service::error::Rejection;
 use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings, Source};
 
-/// How long quotas are waited for. They continue to load.
-const USAGES_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The VM sizes of a region, with the quotas if they can be read.
 pub struct RegionSizes {
     sizes: CachedList<VmSku>,
-    /// Or the reason why they are unknown.
-    usages: Result<CachedList<Usage>, String>,
+    usages: Part<CachedList<Usage>>,
     region: String,
     now_ms: i64,
 }
@@ -34,13 +29,10 @@ impl RegionSizes {
         region: &str,
         renderers: Renderers,
     ) -> Result<Self> {
-        let usages = async {
-            match timeout(USAGES_TIMEOUT, listings.usages(request, region)).await {
-                Ok(usages) => usages.map_err(|error| reason(&error)),
-                Err(_) => Err(format!("no answer within {} s", USAGES_TIMEOUT.as_secs())),
-            }
-        };
-        let (sizes, usages) = tokio::join!(listings.vm_skus(request, region, renderers.vm_sizes), usages);
+        let (sizes, usages) = tokio::join!(
+            listings.vm_skus(request, region, renderers.vm_sizes),
+            part_in_time(listings.usages(request, region)),
+        );
         let (sizes, region) = (sizes?, aks::regions::normalised(region));
         if sizes.is_empty() {
             return Err(Rejection::NoVmSizes(region).into());
