@@ -32,3 +32,11 @@ objects! {
         physical_zone: Option<String>,
     }
 }
+
+impl Location {
+    /// Whether it can have clusters: it is physical, or Azure does not say.
+    pub fn is_physical(&self) -> bool {
+        let kind = self.metadata.as_ref().and_then(|metadata| metadata.region_type.as_deref());
+        kind.is_none_or(|kind| kind.eq_ignore_ascii_case("Physical"))
+    }
+}

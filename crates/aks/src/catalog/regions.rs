@@ -53,10 +53,9 @@ pub struct AssessedRegion {
     pub reasons: Vec<Reason>,
 }
 
-/// Whether a location is a region that can have clusters, as opposed to a logical one.
+/// Whether a location is a region that can have clusters, by the rule of the review.
 pub fn is_physical(location: &Location) -> bool {
-    let kind = location.metadata.as_ref().and_then(|metadata| metadata.region_type.as_deref());
-    location.name.is_some() && kind.is_none_or(|kind| !kind.eq_ignore_ascii_case("Logical"))
+    location.name.is_some() && location.is_physical()
 }
 
 /// Assesses a region.

@@ -156,9 +156,7 @@ fn region(case: &Case<'_>, faults: &mut Faults) {
 fn region_exists(case: &Case<'_>, faults: &mut Faults) {
     let wanted = regions::normalised(case.region());
     let exists = list(&case.azure.regions).iter().any(|region| {
-        let kind = region.metadata.as_ref().and_then(|metadata| metadata.region_type.as_deref());
-        kind.is_none_or(|kind| kind.eq_ignore_ascii_case("Physical"))
-            && region.name.as_deref().map(regions::normalised).as_deref() == Some(&wanted)
+        region.is_physical() && region.name.as_deref().map(regions::normalised).as_deref() == Some(&wanted)
     });
     if !exists {
         let region = case.region();
