@@ -1,4 +1,4 @@
-//! Few requests are left in Azure: what is still sent, what is served meanwhile, and what callers are told.
+//! Few requests are left in Azure: what is still sent, what is served meanwhile, and what callers get.
 
 use std::time::Duration;
 
