@@ -21,7 +21,8 @@ async fn catalog_is_served_at_its_host_as_rancher_decides() {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert_eq!(answer.header("x-api-cattle-auth"), "true");
     assert!(!answer.json()["data"].as_array().unwrap().is_empty());
-    assert_eq!(app.get(SIZES, OTHER).send().await.status, StatusCode::NOT_FOUND);
+    let denied = app.get(SIZES, OTHER).send().await;
+    assert_eq!((denied.status, denied.header("x-api-cattle-auth")), (StatusCode::NOT_FOUND, "true"));
     let unknown = app.get(SIZES, "token-none:unknown").send().await;
     assert_eq!((unknown.status, unknown.text().as_str()), (StatusCode::UNAUTHORIZED, UNAUTHORIZED));
     assert_eq!(unknown.header("x-api-cattle-auth"), "false");
@@ -62,4 +63,5 @@ async fn unavailable_rancher_is_reported() {
     app.rancher.fail(Fault::Cut);
     let answer = app.get(SIZES, OWNER).send().await;
     assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "2"));
+    assert_eq!(answer.header("x-api-cattle-auth"), "");
 }

@@ -86,13 +86,14 @@ where
                 let Authenticated(caller) = Authenticated::from_request_parts(parts, &own).await?;
                 Ok(Self(caller))
             }
-            MetaState::Rancher(beside) => match beside.access.authenticate(&bearer_session(parts)?).await {
-                Ok(Access::Authenticated(caller)) => {
-                    mark_token(parts, true)?;
-                    Ok(Self(caller))
+            MetaState::Rancher(beside) => {
+                let access = beside.access.authenticate(&bearer_session(parts)?).await;
+                mark_token(parts, &access)?;
+                match access {
+                    Ok(Access::Authenticated(caller)) => Ok(Self(caller)),
+                    other => Err(refused(other, "")),
                 }
-                other => Err(refused(parts, other, "")),
-            },
+            }
         }
     }
 }
@@ -117,13 +118,12 @@ pub(super) async fn authorize(
         MetaState::Rancher(beside) => {
             let session = bearer_session(parts)?;
             let id = id?;
-            match beside.access.authorize_stored(&session, id).await {
-                Ok(Access::Allowed(caller, access)) => {
-                    mark_token(parts, true)?;
-                    Ok(Ok((caller, access)))
-                }
+            let access = beside.access.authorize_stored(&session, id).await;
+            mark_token(parts, &access)?;
+            match access {
+                Ok(Access::Allowed(caller, access)) => Ok(Ok((caller, access))),
                 Err(Failure::Credential(error)) => Ok(Err(error)),
-                other => Err(refused(parts, other, id)),
+                other => Err(refused(other, id)),
             }
         }
     }
@@ -136,19 +136,21 @@ fn bearer_session(parts: &Parts) -> Result<Session, AuthError> {
     Ok(auth::session(&parts.headers))
 }
 
-/// Records whether Rancher accepts the token.
-fn mark_token(parts: &Parts, is_valid: bool) -> Result<(), AuthError> {
+/// Records whether Rancher accepts the token, if it said so.
+fn mark_token(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), AuthError> {
+    let is_valid = match access {
+        Ok(Access::Undecided) | Err(Failure::Rancher(_)) => return Ok(()),
+        Ok(Access::Unauthenticated) => false,
+        Ok(_) | Err(Failure::Credential(_)) => true,
+    };
     auth::mark_token(parts, RequestContext::of(parts)?, is_valid);
     Ok(())
 }
 
 /// The response to a request that Rancher does not allow, or about which there is no decision.
-fn refused(parts: &Parts, access: Result<Access, Failure>, id: &str) -> CatalogRejection {
+fn refused(access: Result<Access, Failure>, id: &str) -> CatalogRejection {
     match access {
-        Ok(Access::Unauthenticated) => match mark_token(parts, false) {
-            Ok(()) => AuthError::Unauthorized.into(),
-            Err(error) => error.into(),
-        },
+        Ok(Access::Unauthenticated) => AuthError::Unauthorized.into(),
         Ok(Access::Undecided) if ids::split_namespaced(id).is_none() && !id.is_empty() => {
             rejected(AccessError::InvalidId(id.to_owned()), id).into()
         }
