@@ -11,6 +11,7 @@
 //! | `unsupported`, `methods` | APIs of Rancher and methods that are not supported |
 //! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each sub-router, and the layer that applies them |
 //! | `auth`, `cors`, `impersonation` | authentication, and the requests that are rejected before it |
+//! | `documented` | routes with their documentation |
 //! | `forwarded`, `query`, `redacted_path` | parts of requests |
 //! | `conditional` | responses with entity tags, in an encoding that the client accepts |
 
@@ -18,6 +19,7 @@ pub mod auth;
 mod conditional;
 mod cors;
 pub(crate) mod docs;
+mod documented;
 pub mod forwarded;
 mod health;
 mod impersonation;
@@ -48,7 +50,6 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, any};
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
-use utoipa_axum::router::OpenApiRouter;
 
 use self::middleware::Middleware;
 use self::surface::{Surface, SurfaceError};
@@ -143,8 +144,11 @@ pub fn openapi_json() -> String {
         health::router(),
         version::router(),
     ];
-    let document = OpenApiRouter::with_openapi(openapi::base());
-    openapi::to_json(routers.into_iter().fold(document, OpenApiRouter::merge).into_openapi())
+    let mut document = openapi::base();
+    for router in routers {
+        document.merge(router.into_openapi());
+    }
+    openapi::to_json(document)
 }
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());

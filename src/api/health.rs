@@ -8,9 +8,8 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use super::documented::{DocumentedRouter, routes};
 use super::norman;
 use super::state::AppState;
 use super::surface::Surface;
@@ -19,12 +18,12 @@ use crate::service::readiness::Check;
 /// The rules for health checks. They need no permit, because an orchestrator would restart a server that is only busy.
 pub(super) static SURFACE: Surface = Surface { needs_permit: false, ..norman::RULES };
 
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(ping))
-        .routes(routes!(livez))
-        .routes(routes!(healthz))
-        .routes(routes!(readyz))
+pub(crate) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new()
+        .route(routes!(ping))
+        .route(routes!(livez))
+        .route(routes!(healthz))
+        .route(routes!(readyz))
 }
 
 /// The health checks of a server without a database. It is ready even if its Rancher does not respond: an ingress that removed

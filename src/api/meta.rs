@@ -25,8 +25,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
-use utoipa_axum::routes;
 
 pub(in crate::api) use self::beside::RANCHER_UNAVAILABLE;
 pub(in crate::api) use self::call::{AuditContext, is_fresh};
@@ -35,6 +33,7 @@ use self::error::Error;
 pub(crate) use self::error::MetaError;
 pub(in crate::api) use self::source::MetaState;
 pub use self::source::RancherState;
+use super::documented::{DocumentedRouter, routes};
 use super::redacted_path::redact;
 use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};
 use crate::service::catalog::Renderers;
@@ -61,13 +60,13 @@ const RULES: Surface = Surface {
 pub(super) static RANCHER_SURFACE: Surface = Surface { impersonation: Impersonation::Handled, ..RULES };
 
 /// All routes below `/meta`, with full paths.
-pub(crate) fn router<S>() -> OpenApiRouter<S>
+pub(crate) fn router<S>() -> DocumentedRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new()
-        .routes(routes!(check_credentials::check).map(|_| any(check_credentials::check)))
+    DocumentedRouter::new()
+        .route(routes!(check_credentials::check).map(|_| any(check_credentials::check)))
         .merge(action::router::<clusters::AksClusters, S>())
         .merge(action::router::<locations::AksLocations, S>())
         .merge(action::router::<regions::AksRegions, S>())
@@ -76,7 +75,7 @@ where
         .merge(action::router::<virtual_networks::AksVirtualNetworks, S>())
         .merge(action::router::<vm_sizes::AksVmSizes, S>())
         .merge(action::router::<vm_sizes_v2::AksVmSizesV2, S>())
-        .route("/meta/{resource}", any(unknown))
+        .undocumented("/meta/{resource}", any(unknown))
 }
 
 /// The nine actions beside a Rancher, which serves all other paths below `/meta`.

@@ -2,19 +2,19 @@
 
 use axum::extract::FromRequestParts;
 use http::Method;
-use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 
 use super::auth::Authenticated;
+use super::documented::DocumentedRoute;
 use super::norman::error::Error;
 use super::state::AppState;
 
 /// Adds the rejection of all other methods to the routes of a path.
-pub(super) fn reject_others(routes: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
+pub(super) fn reject_others(routes: DocumentedRoute<AppState>) -> DocumentedRoute<AppState> {
     reject_others_of::<Authenticated, _>(routes)
 }
 
 /// As [`reject_others`], with another extractor for authentication.
-pub(super) fn reject_others_of<A, S>(routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S>
+pub(super) fn reject_others_of<A, S>(routes: DocumentedRoute<S>) -> DocumentedRoute<S>
 where
     A: FromRequestParts<S> + Send + 'static,
     S: Clone + Send + Sync + 'static,

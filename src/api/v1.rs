@@ -11,14 +11,13 @@ mod users;
 
 pub(crate) use self::audit::AuditRecord;
 
-use utoipa_axum::router::OpenApiRouter;
-
 pub(super) use self::catalog::{SURFACE as CATALOG_SURFACE, router as catalog_router};
+use super::documented::DocumentedRouter;
 use super::state::AppState;
 
 /// All routes below `/api/v1`, with full paths.
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new()
         .merge(audit::router())
         .merge(credentials::router())
         .merge(events::router())

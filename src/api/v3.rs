@@ -29,8 +29,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::EXPIRES;
 use http::{HeaderName, HeaderValue};
-use utoipa_axum::router::OpenApiRouter;
 
+use super::documented::DocumentedRouter;
 use super::state::AppState;
 
 /// A date in the past, in Norman's format (`docs/contract/norman-api.md#response-headers`).
@@ -50,8 +50,8 @@ pub(super) async fn add_headers(State(state): State<AppState>, request: Request,
 }
 
 /// All routes below `/v3`, with full paths.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new()
         .merge(root::router())
         .merge(import::router())
         .merge(routes::router::<absent::Features>())

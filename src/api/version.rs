@@ -5,15 +5,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::auth::{AuthError, Authenticated};
+use super::documented::{DocumentedRouter, routes};
 use super::norman::error::Error;
 use super::state::AppState;
 
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(version))
+pub(crate) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new().route(routes!(version))
 }
 
 /// The version of Rancher whose API this server provides.

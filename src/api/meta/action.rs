@@ -3,14 +3,14 @@
 
 use axum::extract::{FromRef, Request, State};
 use axum::response::Response;
-use axum::routing::any;
-use utoipa_axum::router::OpenApiRouter;
+use axum::routing::{MethodRouter, any};
 
 use super::call::{AzureCall, Rejection};
 use super::docs::{self, ActionDocs};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::conditional::Conditions;
+use crate::api::documented::{DocumentedRoute, DocumentedRouter};
 use crate::service::listings::ListingResponse;
 
 /// An action that lists something in Azure.
@@ -27,14 +27,16 @@ pub(super) trait ListingAction: Send + Sync + 'static {
 }
 
 /// Routes an action. Every method is accepted; GET and POST are documented (`docs/contract/meta-actions.md#requests`).
-pub(super) fn router<T, S>() -> OpenApiRouter<S>
+pub(super) fn router<T, S>() -> DocumentedRouter<S>
 where
     T: ListingAction,
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    let (components, paths) = docs::paths::<T>();
-    OpenApiRouter::new().routes((components, paths, any(serve::<T>)))
+    DocumentedRouter::new().route(DocumentedRoute::new(docs::path::<T>(), any(serve::<T>), || {
+        let (components, paths) = docs::paths::<T>();
+        (components, paths, MethodRouter::new())
+    }))
 }
 
 async fn serve<T: ListingAction>(

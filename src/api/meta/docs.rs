@@ -55,9 +55,13 @@ pub(super) fn component<T: ToSchema>(components: &mut Components) -> RefOr<Schem
     Ref::from_schema_name(T::name()).into()
 }
 
+pub(super) fn path<T: ListingAction>() -> String {
+    format!("/meta/{}", T::NAME)
+}
+
 /// GET and POST of an action, with their components.
 pub(super) fn paths<T: ListingAction>() -> (Components, Paths) {
-    let path = format!("/meta/{}", T::NAME);
+    let path = path::<T>();
     let (mut components, mut paths) = (Components::new(), Paths::new());
     let post = operation::<T>("post", "With the credential in the body.", &mut components);
     let body = match T::DOCS.scope {

@@ -5,10 +5,9 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::api::auth::Authenticated;
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
@@ -139,8 +138,8 @@ struct AuditQuery {
 
 const PARAMETERS: [&str; 8] = ["since", "until", "user", "objectType", "object", "action", "limit", "after"];
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(reject_others(routes!(list_audit)))
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new().route(reject_others(routes!(list_audit)))
 }
 
 /// Lists the audit log, newest record first; for administrators.

@@ -13,8 +13,8 @@ use aks::catalog::{Reason, Verdict};
 use axum::extract::FromRef;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 
+use crate::api::documented::DocumentedRouter;
 use crate::api::meta::MetaState;
 use crate::api::norman;
 use crate::api::surface::{CrossSite, Surface};
@@ -23,12 +23,12 @@ use crate::api::surface::{CrossSite, Surface};
 pub(in crate::api) static SURFACE: Surface = Surface { cross_site: CrossSite::RejectAll, ..norman::RULES };
 
 /// The routes of the catalog that need no database, with full paths.
-pub(in crate::api) fn router<S>() -> OpenApiRouter<S>
+pub(in crate::api) fn router<S>() -> DocumentedRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new()
+    DocumentedRouter::new()
         .merge(credential_check::router())
         .merge(kubernetes_versions::router())
         .merge(regions::router())

@@ -5,10 +5,9 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::api::auth::Authenticated;
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
@@ -74,8 +73,8 @@ impl From<PendingDeletion> for PendingCredential {
     }
 }
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(reject_others(routes!(list_pending_credentials)))
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new().route(reject_others(routes!(list_pending_credentials)))
 }
 
 /// Lists deleted cloud credentials that clusters still use, for administrators.

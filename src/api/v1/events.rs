@@ -13,10 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::api::auth::Authenticated;
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
@@ -110,8 +109,8 @@ struct EventsQuery {
     after: Option<String>,
 }
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(reject_others(routes!(list_cluster_events)))
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new().route(reject_others(routes!(list_cluster_events)))
 }
 
 /// Streams the events of a cluster, first the stored and then the new ones, as server-sent events.

@@ -8,9 +8,8 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
@@ -152,8 +151,8 @@ pub(super) struct PlanUnseen {
     reason: String,
 }
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(reject_others(routes!(get_cluster_plan)))
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new().route(reject_others(routes!(get_cluster_plan)))
 }
 
 /// Previews the worker's next step for a cluster, and its reason, without executing it.

@@ -7,9 +7,8 @@ use http::StatusCode;
 use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::methods::reject_others;
 use crate::api::norman::body::Body;
 use crate::api::norman::error::Error;
@@ -113,8 +112,8 @@ struct UncheckedRule {
     reason: String,
 }
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(reject_others(routes!(review_cluster)))
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new().route(reject_others(routes!(review_cluster)))
 }
 
 /// Reviews the specification of a cluster, by itself and against Azure's state, without creating or changing anything.

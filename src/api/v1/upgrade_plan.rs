@@ -9,10 +9,9 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::plan::{PlanAzure, PlanUnseen};
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::RENDERERS;
 use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
@@ -114,8 +113,8 @@ struct UpgradeBlock {
     source: &'static str,
 }
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(reject_others(routes!(get_upgrade_plan)))
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new().route(reject_others(routes!(get_upgrade_plan)))
 }
 
 /// The upgrades that bring a cluster to a Kubernetes version, what blocks them, and the changes that make them.

@@ -6,10 +6,9 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::api::auth::Authenticated;
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
@@ -162,10 +161,10 @@ struct HandOverQuery {
     hand_over_to: Option<String>,
 }
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(reject_others(routes!(list_user_accounts)))
-        .routes(reject_others(routes!(get_user_account, delete_user_account)))
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new()
+        .route(reject_others(routes!(list_user_accounts)))
+        .route(reject_others(routes!(get_user_account, delete_user_account)))
 }
 
 /// Lists all users with the numbers of their objects, for administrators.

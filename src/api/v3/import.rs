@@ -9,16 +9,16 @@ use axum::routing::get;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
-use utoipa_axum::router::OpenApiRouter;
 
+use crate::api::documented::DocumentedRouter;
 use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
 use crate::api::request::RequestContext;
 use crate::api::state::AppState;
 use crate::service::registration::ManifestError;
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().route("/v3/import/{file}", get(get_manifest))
+pub(super) fn router() -> DocumentedRouter<AppState> {
+    DocumentedRouter::new().undocumented("/v3/import/{file}", get(get_manifest))
 }
 
 /// The query of a manifest.

@@ -8,11 +8,10 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::schemas;
 use crate::api::auth::Authenticated;
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::methods::reject_others;
 use crate::api::norman::collection::Collection;
 use crate::api::norman::error::Error;
@@ -40,12 +39,11 @@ impl ToSchema for SchemaCollection {
     }
 }
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
+pub(super) fn router() -> DocumentedRouter<AppState> {
     let routes = [routes!(get_root), routes!(list_schemas), routes!(get_schema)];
-    routes.into_iter().map(reject_others).fold(OpenApiRouter::new(), |router, routes| {
-        let methods = routes.2.clone();
-        let slashed: Vec<_> = routes.1.paths.keys().map(|path| format!("{path}/")).collect();
-        slashed.iter().fold(router.routes(routes), |router, path| router.route(path, methods.clone()))
+    routes.into_iter().map(reject_others).fold(DocumentedRouter::new(), |router, route| {
+        let (slashed, methods) = (format!("{}/", route.path()), route.methods().clone());
+        router.route(route).undocumented(&slashed, methods)
     })
 }
 

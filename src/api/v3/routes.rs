@@ -9,11 +9,11 @@ use http::header::WARNING;
 use http::{Method, StatusCode, Uri};
 use serde_json::Value;
 use utoipa::openapi::path::Paths;
-use utoipa_axum::router::OpenApiRouter;
 
 use super::docs;
 use super::types::{Call, Operation, V3Type, Verb};
 use crate::api::auth::AuthError;
+use crate::api::documented::{DocumentedRoute, DocumentedRouter};
 use crate::api::methods::reject_others;
 use crate::api::norman::body::Body;
 use crate::api::norman::collection::Collection;
@@ -56,32 +56,37 @@ impl Target {
 }
 
 /// Routes the operations of a type.
-pub(super) fn router<T: V3Type>() -> OpenApiRouter<AppState> {
+pub(super) fn router<T: V3Type>() -> DocumentedRouter<AppState> {
     let targets = [Target::Collection, Target::Object, Target::OfCluster];
-    targets.into_iter().fold(OpenApiRouter::new(), |router, target| {
+    targets.into_iter().fold(DocumentedRouter::new(), |router, target| {
         let operations: Vec<_> =
             T::OPERATIONS.iter().filter(|operation| Target::of(operation.verb) == target).collect();
-        if operations.is_empty() { router } else { add::<T>(router, target, &operations) }
+        if operations.is_empty() { router } else { add::<T>(router, target, operations) }
     })
 }
 
 fn add<T: V3Type>(
-    router: OpenApiRouter<AppState>,
+    router: DocumentedRouter<AppState>,
     target: Target,
-    operations: &[&Operation],
-) -> OpenApiRouter<AppState> {
+    operations: Vec<&'static Operation>,
+) -> DocumentedRouter<AppState> {
     let paths = target.paths(T::SCHEMA);
     let Some((documented, others)) = paths.split_first() else { return router };
-    let mut document = Paths::new();
-    let mut methods = MethodRouter::new();
-    for operation in operations {
-        let method = docs::method(operation.verb);
-        document.add_path_operation(documented, vec![method], docs::operation::<T>(operation));
-        methods = handle::<T>(methods, operation.verb);
-    }
-    let operations = reject_others((docs::components::<T>(operations), document, methods));
-    let methods = operations.2.clone();
-    others.iter().fold(router.routes(operations), |router, path| router.route(path, methods.clone()))
+    let methods = operations
+        .iter()
+        .fold(MethodRouter::new(), |methods, operation| handle::<T>(methods, operation.verb));
+    let path = documented.clone();
+    let document = move || {
+        let mut paths = Paths::new();
+        for operation in &operations {
+            let methods = vec![docs::method(operation.verb)];
+            paths.add_path_operation(&path, methods, docs::operation::<T>(operation));
+        }
+        (docs::components::<T>(&operations), paths, MethodRouter::new())
+    };
+    let route = reject_others(DocumentedRoute::new(documented.clone(), methods, document));
+    let methods = route.methods().clone();
+    others.iter().fold(router.route(route), |router, path| router.undocumented(path, methods.clone()))
 }
 
 fn handle<T: V3Type>(methods: MethodRouter<AppState>, verb: Verb) -> MethodRouter<AppState> {

@@ -12,13 +12,12 @@ use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{StatusCode, Uri};
 use secrecy::SecretString;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use self::result::CredentialCheckResult;
 use super::call::{CatalogCaller, CatalogRejection, authorize, rejected};
 use super::parameters::Parameters;
 use crate::api::auth::AuthError;
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::{AuditContext, MetaState};
 use crate::api::methods::reject_others_of;
 use crate::api::norman::body::Body;
@@ -67,14 +66,14 @@ struct CheckQuery {
     resource_group: Option<Vec<String>>,
 }
 
-pub(super) fn router<S>() -> OpenApiRouter<S>
+pub(super) fn router<S>() -> DocumentedRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new()
-        .routes(reject_others_of::<CatalogCaller, _>(routes!(check_stored_credential)))
-        .routes(reject_others_of::<CatalogCaller, _>(routes!(check_credential)))
+    DocumentedRouter::new()
+        .route(reject_others_of::<CatalogCaller, _>(routes!(check_stored_credential)))
+        .route(reject_others_of::<CatalogCaller, _>(routes!(check_credential)))
 }
 
 /// What a stored credential can do: its login, the subscription, the rights that this server needs, resource providers and policies.

@@ -7,11 +7,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::call::{CatalogCall, CatalogCaller};
 use super::page::Page;
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::{MetaState, RENDERERS};
 use crate::api::methods::reject_others_of;
 use crate::api::norman::error::Error;
@@ -87,12 +86,12 @@ struct KubernetesVersionQuery {
 
 const PARAMETERS: [&str; 4] = ["preview", "supportPlan", "limit", "marker"];
 
-pub(super) fn router<S>() -> OpenApiRouter<S>
+pub(super) fn router<S>() -> DocumentedRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new().routes(reject_others_of::<CatalogCaller, _>(routes!(list_kubernetes_versions)))
+    DocumentedRouter::new().route(reject_others_of::<CatalogCaller, _>(routes!(list_kubernetes_versions)))
 }
 
 /// The Kubernetes versions of a region, with patches, support plans and possible upgrades.

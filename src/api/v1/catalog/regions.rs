@@ -15,13 +15,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::call::{CatalogCall, CatalogCaller};
 use super::parameters::Parameters;
 use super::vm_sizes::demand as node_demand;
 use super::{CatalogReason, CatalogVerdict};
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::{MetaState, RENDERERS};
 use crate::api::methods::reject_others_of;
 use crate::api::norman::error::Error;
@@ -129,12 +128,12 @@ struct RegionQuery {
 const OF_NODES: [&str; 4] = ["count", "mode", "osType", "ephemeralOsDiskGiB"];
 const OTHERS: [&str; 3] = ["vmSize", "kubernetesVersion", "zones"];
 
-pub(super) fn router<S>() -> OpenApiRouter<S>
+pub(super) fn router<S>() -> DocumentedRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new().routes(reject_others_of::<CatalogCaller, _>(routes!(list_regions)))
+    DocumentedRouter::new().route(reject_others_of::<CatalogCaller, _>(routes!(list_regions)))
 }
 
 /// The regions of the subscription, each with what it lacks for the wanted cluster, the best first.

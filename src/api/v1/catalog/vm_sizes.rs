@@ -11,13 +11,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::call::{CatalogCall, CatalogCaller};
 use super::page::Page;
 use super::parameters::Parameters;
 use super::{CatalogReason, CatalogVerdict};
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::{MetaState, RENDERERS};
 use crate::api::methods::reject_others_of;
 use crate::api::norman::error::Error;
@@ -226,12 +225,12 @@ const PARAMETERS: [&str; 16] = [
     "marker",
 ];
 
-pub(super) fn router<S>() -> OpenApiRouter<S>
+pub(super) fn router<S>() -> DocumentedRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    OpenApiRouter::new().routes(reject_others_of::<CatalogCaller, _>(routes!(list_vm_sizes)))
+    DocumentedRouter::new().route(reject_others_of::<CatalogCaller, _>(routes!(list_vm_sizes)))
 }
 
 /// The VM sizes of a region, with the quota that is left and a verdict for the wanted nodes.
