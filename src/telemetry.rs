@@ -8,6 +8,7 @@ mod escape;
 mod json;
 pub mod metrics;
 mod text;
+mod timestamp;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};

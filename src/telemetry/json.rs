@@ -13,11 +13,12 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::time::FormatTime as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::EscapedJson;
+use super::timestamp::Timestamp;
 
 /// The layer that writes JSON lines.
 pub(super) struct JsonLines<W> {
@@ -108,7 +109,7 @@ where
         let metadata = event.metadata();
         let mut time = String::with_capacity(32);
         // An unformatted time must not lose the line.
-        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let _ = Timestamp.format_time(&mut Writer::new(&mut time));
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = metadata.level().as_str();

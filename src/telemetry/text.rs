@@ -7,24 +7,32 @@ use std::fmt::{self, Debug, Write as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::format::{Format, FormatEvent, Writer};
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::format::{Format, FormatEvent, Full, Writer};
+use tracing_subscriber::fmt::time::FormatTime as _;
 use tracing_subscriber::fmt::{FmtContext, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::Escaped;
+use super::timestamp::Timestamp;
 
 /// The target of request lines.
 const REQUEST_TARGET: &str = "norman_aks::request";
+/// The capacity for a request line; few are longer.
+const REQUEST_LEN: usize = 256;
 
 const ITALIC: &str = "\u{1b}[3m";
 const DIMMED: &str = "\u{1b}[2m";
 const RESET: &str = "\u{1b}[0m";
 
 /// The format of events.
-#[derive(Default)]
 pub(super) struct TextLines {
-    general: Format,
+    general: Format<Full, Timestamp>,
+}
+
+impl Default for TextLines {
+    fn default() -> Self {
+        Self { general: Format::default().with_timer(Timestamp) }
+    }
 }
 
 impl<S> FormatEvent<S, EscapedFields> for TextLines
@@ -42,10 +50,15 @@ where
         if !is_plain || context.lookup_current().is_some() {
             return self.general.format_event(context, writer, event);
         }
-        SystemTime.format_time(&mut writer)?;
-        write!(writer, " {:>5} {REQUEST_TARGET}: ", metadata.level().as_str())?;
-        EscapedFields.format_fields(writer.by_ref(), event)?;
-        writer.write_char('\n')
+        // Written in one piece: a call of the writer takes longer than formatting a short field.
+        let mut line = String::with_capacity(REQUEST_LEN);
+        Timestamp.format_time(&mut Writer::new(&mut line))?;
+        write!(line, " {:>5} {REQUEST_TARGET}: ", metadata.level().as_str())?;
+        let mut fields = Fields::new(&mut line, false);
+        event.record(&mut fields);
+        fields.result?;
+        line.push('\n');
+        writer.write_str(&line)
     }
 }
 
@@ -54,21 +67,27 @@ pub(super) struct EscapedFields;
 
 impl<'w> FormatFields<'w> for EscapedFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut visitor = Fields { writer, is_first: true, result: Ok(()) };
+        let ansi = writer.has_ansi_escapes();
+        let mut visitor = Fields::new(writer, ansi);
         fields.record(&mut visitor);
         visitor.result
     }
 }
 
-struct Fields<'w> {
-    writer: Writer<'w>,
+struct Fields<W> {
+    writer: W,
+    ansi: bool,
     is_first: bool,
     result: fmt::Result,
 }
 
-impl Fields<'_> {
+impl<W: fmt::Write> Fields<W> {
+    fn new(writer: W, ansi: bool) -> Self {
+        Self { writer, ansi, is_first: true, result: Ok(()) }
+    }
+
     /// Writes a field; its name may have a suffix, such as `.sources`.
-    fn write_field(&mut self, name: &str, suffix: &str, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+    fn write_field(&mut self, name: &str, suffix: &str, value: impl FnOnce(&mut W) -> fmt::Result) {
         if self.result.is_ok() {
             self.result = self.write_name(name, suffix).and_then(|()| value(&mut self.writer));
         }
@@ -82,7 +101,7 @@ impl Fields<'_> {
         if name == "message" {
             return Ok(());
         }
-        if self.writer.has_ansi_escapes() {
+        if self.ansi {
             for part in [name, suffix].into_iter().filter(|part| !part.is_empty()) {
                 write!(self.writer, "{ITALIC}{part}{RESET}")?;
             }
@@ -94,7 +113,11 @@ impl Fields<'_> {
     }
 }
 
-impl Visit for Fields<'_> {
+impl<W: fmt::Write> Visit for Fields<W> {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.write_field(field.name(), "", |writer| write!(writer, "{value}"));
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
             return self.record_debug(field, &format_args!("{value}"));
