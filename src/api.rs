@@ -174,8 +174,7 @@ fn with_middleware<S: Clone + Send + Sync + 'static>(
     is_fallback: bool,
     routes: Router<S>,
 ) -> Router<S> {
-    let middleware = Middleware { http: http.clone(), surface, is_fallback };
-    routes.layer(from_fn_with_state(middleware, middleware::serve))
+    routes.layer(Middleware { http: http.clone(), surface, is_fallback })
 }
 
 fn not_found<S: Clone + Send + Sync + 'static>(surface: &'static Surface) -> MethodRouter<S> {

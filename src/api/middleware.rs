@@ -1,18 +1,23 @@
 //! The middleware of all requests: ID, concurrency limit, timeout, log line, metrics, CORS and panics. It is a single layer,
 //! because each layer adds to the time of every request.
 
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tower::{Layer, Service};
 use uuid::Uuid;
 
 use super::auth::has_token;
@@ -37,6 +42,51 @@ pub(super) struct Middleware {
     pub(super) is_fallback: bool,
 }
 
+/// Routes behind their middleware. A service of its own, because `axum::middleware::from_fn` copies each request several times,
+/// and boxes its handler twice more.
+#[derive(Clone)]
+pub(super) struct WithMiddleware<S> {
+    middleware: Middleware,
+    routes: S,
+}
+
+impl<S> Layer<S> for Middleware {
+    type Service = WithMiddleware<S>;
+
+    fn layer(&self, routes: S) -> WithMiddleware<S> {
+        WithMiddleware { middleware: self.clone(), routes }
+    }
+}
+
+impl<S> Service<Request> for WithMiddleware<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.routes.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let in_flight = InFlight::start(&self.middleware, &parts);
+        match in_flight.admit(&mut parts) {
+            ControlFlow::Break(response) => Box::pin(async move { Ok(in_flight.finish(response)) }),
+            ControlFlow::Continue(()) => {
+                let handler = self.routes.call(Request::from_parts(parts, body));
+                Box::pin(async move {
+                    let response = in_flight.respond(handler).await;
+                    Ok(in_flight.finish(response))
+                })
+            }
+        }
+    }
+}
+
 /// A request in progress. Dropping it writes its log line and metrics, so that disconnected clients are recorded too.
 struct InFlight {
     http: HttpState,
@@ -45,6 +95,9 @@ struct InFlight {
     method: Method,
     path: String,
     route: Option<MatchedPath>,
+    has_token: bool,
+    auth_outcome: AuthOutcome,
+    cross_origin: Option<CrossOrigin>,
     started: Instant,
     /// `None` until there is a response.
     status: Option<StatusCode>,
@@ -73,98 +126,107 @@ impl Drop for InFlight {
     }
 }
 
-/// Handles a request.
-pub(super) async fn serve(State(layer): State<Middleware>, request: Request, next: Next) -> Response {
-    let Middleware { http, surface, is_fallback } = layer;
-    let (mut parts, body) = request.into_parts();
-    let cross_origin = CrossOrigin::from_parts(&http, &parts);
-    let request_id = request_id(surface, &parts.headers);
-    http.request_metrics().in_flight.increment(1.0);
-    let mut in_flight = InFlight {
-        surface,
-        request_id: Arc::clone(&request_id),
-        method: parts.method.clone(),
-        path: parts.uri.path().to_owned(),
-        route: parts.extensions.get::<MatchedPath>().filter(|_| !is_fallback).cloned(),
-        started: Instant::now(),
-        status: None,
-        http,
-    };
-    let (auth_outcome, has_token) = (AuthOutcome::default(), has_token(&parts.headers));
-    let client_ip = in_flight.http.forwarded.client_ip(&parts);
-    let mut response = if let Some(client_ip) = client_ip {
-        let auth_outcome = auth_outcome.clone();
-        let context = RequestContext { id: Arc::clone(&request_id), client_ip, surface, auth_outcome };
-        parts.extensions.insert(context);
-        respond(&in_flight, cross_origin.as_ref(), Request::from_parts(parts, body), next).await
-    } else {
-        tracing::error!(%request_id, "request has no peer address");
-        in_flight.error(StatusCode::INTERNAL_SERVER_ERROR)
-    };
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Omitted if no handler checked the token. Rancher's responses already have the header.
-    if let Some(is_valid) = auth_outcome.get().or((!has_token).then_some(false))
-        && !headers.contains_key(CATTLE_AUTH)
-    {
-        headers.insert(CATTLE_AUTH, HeaderValue::from_static(if is_valid { "true" } else { "false" }));
+impl InFlight {
+    fn start(middleware: &Middleware, parts: &Parts) -> Self {
+        let Middleware { http, surface, is_fallback } = middleware;
+        http.request_metrics().in_flight.increment(1.0);
+        Self {
+            surface,
+            request_id: request_id(surface, &parts.headers),
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            route: parts.extensions.get::<MatchedPath>().filter(|_| !is_fallback).cloned(),
+            has_token: has_token(&parts.headers),
+            auth_outcome: AuthOutcome::default(),
+            cross_origin: CrossOrigin::from_parts(http, parts),
+            started: Instant::now(),
+            status: None,
+            http: http.clone(),
+        }
     }
-    if let Some(cross_origin) = cross_origin {
-        cross_origin.add_headers(headers);
-    }
-    if let Ok(id) = HeaderValue::from_str(&request_id) {
-        headers.insert(REQUEST_ID, id);
-    }
-    in_flight.status = Some(response.status());
-    response
-}
 
-/// The response of the handler, or an error.
-async fn respond(
-    in_flight: &InFlight,
-    cross_origin: Option<&CrossOrigin>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let InFlight { http, surface, request_id, .. } = in_flight;
-    if let Some(response) = cross_origin.and_then(CrossOrigin::preflight) {
-        return response;
-    }
-    if surface.impersonation == Impersonation::Rejected && impersonation::is_requested(request.headers()) {
-        return in_flight.error(StatusCode::FORBIDDEN);
-    }
-    let permit = if surface.needs_permit {
-        let Some(permit) = acquire_permit(http).await else {
-            return in_flight.error(StatusCode::SERVICE_UNAVAILABLE);
+    /// Adds the context for the handler, or responds without it.
+    fn admit(&self, parts: &mut Parts) -> ControlFlow<Response> {
+        let Some(client_ip) = self.http.forwarded.client_ip(parts) else {
+            tracing::error!(request_id = %self.request_id, "request has no peer address");
+            return ControlFlow::Break(self.error(StatusCode::INTERNAL_SERVER_ERROR));
         };
-        Some(permit)
-    } else {
-        None
-    };
-    let handler = AssertUnwindSafe(with_current_id(Arc::clone(request_id), next.run(request))).catch_unwind();
-    let timeout = surface.timeout.unwrap_or(Duration::MAX);
-    let handler = async move {
-        let result = tokio::time::timeout(timeout, handler).await;
-        drop(permit);
-        result
-    };
-    let result = if surface.completes_changes && is_change(&in_flight.method) {
-        tokio::spawn(handler).await.unwrap_or_else(|error| Ok(Err(Box::new(error))))
-    } else {
-        handler.await
-    };
-    let path = &*(surface.redact_path)(&in_flight.path);
-    match result {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => {
-            // The panic hook logs the panic; this line associates it with the request.
-            tracing::error!(%request_id, path, "a request ended in a panic");
-            in_flight.error(StatusCode::INTERNAL_SERVER_ERROR)
+        if let Some(response) = self.cross_origin.as_ref().and_then(CrossOrigin::preflight) {
+            return ControlFlow::Break(response);
         }
-        Err(_) => {
-            tracing::error!(%request_id, path, "a request took longer than {} s", REQUEST_TIMEOUT.as_secs());
-            in_flight.error(StatusCode::GATEWAY_TIMEOUT)
+        let rejects_impersonation = self.surface.impersonation == Impersonation::Rejected;
+        if rejects_impersonation && impersonation::is_requested(&parts.headers) {
+            return ControlFlow::Break(self.error(StatusCode::FORBIDDEN));
         }
+        parts.extensions.insert(RequestContext {
+            id: Arc::clone(&self.request_id),
+            client_ip,
+            surface: self.surface,
+            auth_outcome: self.auth_outcome.clone(),
+        });
+        ControlFlow::Continue(())
+    }
+
+    /// The response of the handler, or an error.
+    async fn respond<F>(&self, handler: F) -> Response
+    where
+        F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+    {
+        let Self { http, surface, request_id, .. } = self;
+        let permit = if surface.needs_permit {
+            let Some(permit) = acquire_permit(http).await else {
+                return self.error(StatusCode::SERVICE_UNAVAILABLE);
+            };
+            Some(permit)
+        } else {
+            None
+        };
+        let handler = AssertUnwindSafe(with_current_id(Arc::clone(request_id), handler)).catch_unwind();
+        let timeout = surface.timeout.unwrap_or(Duration::MAX);
+        let handler = async move {
+            let result = tokio::time::timeout(timeout, handler).await;
+            drop(permit);
+            result
+        };
+        let result = if surface.completes_changes && is_change(&self.method) {
+            tokio::spawn(handler).await.unwrap_or_else(|error| Ok(Err(Box::new(error))))
+        } else {
+            handler.await
+        };
+        let path = || (surface.redact_path)(&self.path);
+        match result {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Err(_)) => {
+                // The panic hook logs the panic; this line associates it with the request.
+                tracing::error!(%request_id, path = &*path(), "a request ended in a panic");
+                self.error(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            Err(_) => {
+                let limit = REQUEST_TIMEOUT.as_secs();
+                tracing::error!(%request_id, path = &*path(), "a request took longer than {limit} s");
+                self.error(StatusCode::GATEWAY_TIMEOUT)
+            }
+        }
+    }
+
+    /// Adds the headers that all responses have, and ends the request: its log line has the status.
+    fn finish(mut self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // Omitted if no handler checked the token. Rancher's responses already have the header.
+        if let Some(is_valid) = self.auth_outcome.get().or((!self.has_token).then_some(false))
+            && !headers.contains_key(CATTLE_AUTH)
+        {
+            headers.insert(CATTLE_AUTH, HeaderValue::from_static(if is_valid { "true" } else { "false" }));
+        }
+        if let Some(cross_origin) = self.cross_origin.take() {
+            cross_origin.add_headers(headers);
+        }
+        if let Ok(id) = HeaderValue::from_str(&self.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        self.status = Some(response.status());
+        response
     }
 }
 
