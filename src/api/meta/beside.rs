@@ -175,7 +175,8 @@ impl PendingRequest {
             Ok(Err(error)) => return error.into(),
             Err(_) => return Error::new(StatusCode::REQUEST_TIMEOUT, BODY_TOO_SLOW).into(),
         };
-        match state.access.forward(&parts, headers, body).await {
+        // Boxed, because it is rare and large: otherwise it would be copied with every request.
+        match Box::pin(state.access.forward(&parts, headers, body)).await {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
                 head.headers.insert(ANSWERED_VIA, HeaderValue::from_static("rancher"));

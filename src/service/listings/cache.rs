@@ -4,7 +4,6 @@
 mod freshness;
 mod restored;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -93,15 +92,15 @@ pub(super) struct Cache {
     clock: Clock,
     /// Counts changes of entries that are saved for the next process.
     changes: Arc<AtomicU64>,
-    counters: Arc<HashMap<Kind, [Counter; 3]>>,
+    /// The counters of hits, misses and stale responses of each kind.
+    counters: Arc<[[Counter; 3]; Kind::ALL.len()]>,
 }
 
 impl Cache {
     /// A cache of at most `bytes`.
     pub(super) fn new(bytes: u64, clock: Clock) -> Self {
         let counter = |kind: Kind, outcome: &'static str| metrics::counter!("norman_aks_cache_lookups_total", "kind" => kind.name(), "outcome" => outcome);
-        let counters =
-            Kind::ALL.map(|kind| (kind, ["hit", "miss", "stale"].map(|outcome| counter(kind, outcome))));
+        let counters = Kind::ALL.map(|kind| ["hit", "miss", "stale"].map(|outcome| counter(kind, outcome)));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
             let size = 256 + key.subscription.len() + key.scope.len() + entry.loaded.weight();
             u32::try_from(size).unwrap_or(u32::MAX)
@@ -117,7 +116,7 @@ impl Cache {
             loads: Flights::default(),
             clock,
             changes: Arc::default(),
-            counters: Arc::new(HashMap::from(counters)),
+            counters: Arc::new(counters),
         }
     }
 
@@ -141,15 +140,37 @@ impl Cache {
     {
         let kind = key.kind;
         let cached = self.entries.get(&key).map(|entry| (self.age_of(&entry), entry));
-        if let (Some((_, entry)), false) = (&cached, fresh)
-            && let Some(limit) = entry.login.wait(self.limits.stale_after)
-        {
-            self.require_login(&key, entry, login(limit)).await?;
-        }
         if let (Some((age, entry)), false) = (&cached, fresh)
             && *age <= kind.time_to_live()
+            && entry.login.wait(self.limits.stale_after).is_none()
         {
             return Ok(self.found(kind, entry, *age, Freshness::Hit));
+        }
+        // Boxed, because it is large and a fresh entry does not need it.
+        Box::pin(self.load_or_wait(key, cached, fresh, login, load)).await
+    }
+
+    /// The rest of [`Self::get`]: there is no fresh entry, it needs a login first, or the cache is bypassed.
+    async fn load_or_wait<L, F>(
+        &self,
+        key: Key,
+        cached: Option<(Duration, Arc<Entry>)>,
+        fresh: bool,
+        login: impl FnOnce(Duration) -> L,
+        load: impl FnOnce(Demand) -> F,
+    ) -> Result<Found, Failure>
+    where
+        L: Future<Output = Result<(), azure::Error>>,
+        F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
+    {
+        let kind = key.kind;
+        if let (Some((age, entry)), false) = (&cached, fresh) {
+            if let Some(limit) = entry.login.wait(self.limits.stale_after) {
+                self.require_login(&key, entry, login(limit)).await?;
+            }
+            if *age <= kind.time_to_live() {
+                return Ok(self.found(kind, entry, *age, Freshness::Hit));
+            }
         }
         let seen = cached.as_ref().map(|(_, entry)| Arc::clone(entry));
         let usable = cached.filter(|(age, _)| !fresh && *age <= max_age(kind));
@@ -203,7 +224,7 @@ impl Cache {
     }
 
     fn count(&self, kind: Kind, freshness: Freshness) {
-        let Some([hit, miss, stale]) = self.counters.get(&kind) else { return };
+        let Some([hit, miss, stale]) = self.counters.get(kind as usize) else { return };
         match freshness {
             Freshness::Hit => hit.increment(1),
             Freshness::Miss => miss.increment(1),

@@ -52,8 +52,7 @@ impl Cache {
         entry: &Entry,
         login: impl Future<Output = Result<(), azure::Error>>,
     ) -> Result<(), Failure> {
-        // Boxed, because it is rare and large.
-        let Err(error) = Box::pin(login).await else {
+        let Err(error) = login.await else {
             entry.login.set(DONE);
             return Ok(());
         };
