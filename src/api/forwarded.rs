@@ -83,9 +83,9 @@ impl ForwardedConfig {
         let mut client = peer(request)?;
         // From the nearest proxy outwards: an address is accepted if a trusted proxy reported it.
         let reported = request.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        let mut chain: Vec<&str> = reported.flat_map(|value| value.split(',')).map(str::trim).collect();
+        let mut chain = reported.flat_map(|value| value.split(',')).map(str::trim).rev();
         while self.is_trusted(client) {
-            match chain.pop().and_then(|address| address.parse().ok()) {
+            match chain.next().and_then(|address| address.parse().ok()) {
                 Some(before) => client = before,
                 None => break,
             }

@@ -24,22 +24,36 @@ pub(super) fn redact(path: &str) -> Cow<'_, str> {
         }
     }
     // Another spelling is not routed, but contains the same token.
-    let decoded = percent_decode_str(path).decode_utf8_lossy();
-    if path != IMPORT && decoded.to_ascii_lowercase().contains("import") {
+    let decoded = decoded(path);
+    if path != IMPORT && contains_import(&decoded) {
         return format!("/{COVER}").into();
     }
-    redact_tokens(path)
+    redact_decoded(path, &decoded)
 }
 
 /// The path without tokens, for paths in clusters, which may contain any name.
 pub(super) fn redact_tokens(path: &str) -> Cow<'_, str> {
-    let decoded = percent_decode_str(path).decode_utf8_lossy();
-    match mask(&decoded) {
+    redact_decoded(path, &decoded(path))
+}
+
+fn redact_decoded<'a>(path: &'a str, decoded: &str) -> Cow<'a, str> {
+    match mask(decoded) {
         Cow::Borrowed(_) => path.into(),
         Cow::Owned(masked) if decoded == path => masked.into(),
         // A decoded path may contain line breaks.
         Cow::Owned(_) => format!("/{COVER}").into(),
     }
+}
+
+fn decoded(path: &str) -> Cow<'_, str> {
+    // Checked first, because decoding takes as long as the rest of the redaction.
+    if path.contains('%') { percent_decode_str(path).decode_utf8_lossy() } else { path.into() }
+}
+
+/// Whether the path contains `import` in any case.
+fn contains_import(path: &str) -> bool {
+    let name = b"import";
+    path.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

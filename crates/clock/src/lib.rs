@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -33,12 +33,14 @@ impl Clock {
     }
 
     /// Milliseconds since 1970, UTC.
-    #[expect(clippy::disallowed_methods, reason = "the only reader of the system's clock")]
+    #[expect(clippy::disallowed_methods, reason = "reads the system's clock for everything that tests move")]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
             Some(manual) => manual.now_ms.load(Ordering::Relaxed),
-            None => i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000)
-                .unwrap_or(i64::MAX),
+            // 0 if the system's clock is before 1970.
+            None => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
         }
     }
 

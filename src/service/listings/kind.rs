@@ -1,5 +1,6 @@
 //! The kinds of lists that are cached, and the key of a cached list.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in the order of their declaration: a kind is its own index.
     pub(super) const ALL: [Self; 11] = [
         Self::AksRegions,
         Self::Clusters,
@@ -94,7 +96,7 @@ impl Kind {
 }
 
 /// The key of a cached list. Two credentials never share an entry, not even two secrets of one application.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) cloud: Cloud,
     /// Lower case.
@@ -104,4 +106,23 @@ pub(super) struct Key {
     /// The region, normalised, or `<resource group>/<cluster>` in lower case; of a page, its URL; empty for kinds that depend on
     /// nothing.
     pub(super) scope: Arc<str>,
+}
+
+impl Hash for Key {
+    /// Leaves out the cloud, of which the fingerprint is made too.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.fingerprint, &self.subscription, self.kind, &self.scope).hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_listed_in_the_order_of_their_declaration() {
+        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index, "{kind:?}");
+        }
+    }
 }
