@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use azure_sandbox::Sandbox;
 
-use crate::client::{Load, request};
+use crate::client::{Load, call, request};
 use crate::error::Result;
 use crate::rounds::rounds;
 use crate::sandbox::credential;
@@ -56,6 +56,15 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
                 table.info(&label(&format!("{name}: CPU time of the server")), "µs", cpu);
             }
         }
+    }
+    // What every request costs: middleware, log line and metrics, without token, credential, list and audit.
+    let check = request("GET", "/livez", None, "");
+    let length = call(server.ready.api, &check).await?.body.len();
+    let [check] =
+        rounds(server, [Rc::new(Load { address: server.ready.api, request: check, body_length: length })])
+            .await?;
+    if let Some(cpu) = check.cpu_us() {
+        table.info("health check, for comparison: CPU time of the server", "µs", cpu);
     }
     if let Some(resident) = server.process.resident_mb() {
         table.info("memory of the server afterwards", "MB", resident);
