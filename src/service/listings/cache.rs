@@ -140,38 +140,33 @@ impl Cache {
     {
         let kind = key.kind;
         let cached = self.entries.get(&key).map(|entry| (self.age_of(&entry), entry));
+        if let (Some((_, entry)), false) = (&cached, fresh)
+            && let Some(limit) = entry.login.wait(self.limits.stale_after)
+        {
+            // Boxed, because it is rare and large.
+            Box::pin(self.require_login(&key, entry, login(limit))).await?;
+        }
         if let (Some((age, entry)), false) = (&cached, fresh)
             && *age <= kind.time_to_live()
-            && entry.login.wait(self.limits.stale_after).is_none()
         {
             return Ok(self.found(kind, entry, *age, Freshness::Hit));
         }
         // Boxed, because it is large and a fresh entry does not need it.
-        Box::pin(self.load_or_wait(key, cached, fresh, login, load)).await
+        Box::pin(self.load_or_wait(key, cached, fresh, load)).await
     }
 
-    /// The rest of [`Self::get`]: there is no fresh entry, it needs a login first, or the cache is bypassed.
-    async fn load_or_wait<L, F>(
+    /// The rest of [`Self::get`]: there is no fresh entry, or the cache is bypassed.
+    async fn load_or_wait<F>(
         &self,
         key: Key,
         cached: Option<(Duration, Arc<Entry>)>,
         fresh: bool,
-        login: impl FnOnce(Duration) -> L,
         load: impl FnOnce(Demand) -> F,
     ) -> Result<Found, Failure>
     where
-        L: Future<Output = Result<(), azure::Error>>,
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
         let kind = key.kind;
-        if let (Some((age, entry)), false) = (&cached, fresh) {
-            if let Some(limit) = entry.login.wait(self.limits.stale_after) {
-                self.require_login(&key, entry, login(limit)).await?;
-            }
-            if *age <= kind.time_to_live() {
-                return Ok(self.found(kind, entry, *age, Freshness::Hit));
-            }
-        }
         let seen = cached.as_ref().map(|(_, entry)| Arc::clone(entry));
         let usable = cached.filter(|(age, _)| !fresh && *age <= max_age(kind));
         let at_once = usable.as_ref().and_then(|(_, entry)| entry.served_at_once(kind));
