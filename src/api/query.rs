@@ -17,13 +17,11 @@ impl<'a> Query<'a> {
     /// The first value of each name; empty for missing ones. Reads the query once.
     pub(crate) fn first<const N: usize>(self, names: [&str; N]) -> [Cow<'a, str>; N] {
         let mut values = [const { None }; N];
-        // Most queries have nothing to decode.
-        let decode = if is_plain(self.0) { |text| Some(Cow::Borrowed(text)) } else { decoded };
         for (key, raw) in self.raw_pairs() {
-            let Some(key) = decode(key) else { continue };
+            let Some(key) = decoded(key) else { continue };
             for (name, value) in names.iter().zip(&mut values) {
                 if value.is_none() && key == *name {
-                    *value = decode(raw);
+                    *value = decoded(raw);
                 }
             }
         }
@@ -42,7 +40,7 @@ impl<'a> Query<'a> {
             rest = others;
             Some(pair)
         });
-        pairs.filter(|pair| !pair.is_empty() && !contains(pair, |b| b == b';')).map(|pair| {
+        pairs.filter(|pair| !pair.is_empty() && !pair.bytes().any(|b| b == b';')).map(|pair| {
             let (name, value) = split(pair, b'=');
             (name, value.unwrap_or_default())
         })
@@ -59,12 +57,7 @@ fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
 
 /// Whether a string contains no escapes.
 fn is_plain(text: &str) -> bool {
-    !contains(text, |b| matches!(b, b'%' | b'+'))
-}
-
-/// Whether a byte of a string is wanted. Reads all of them, which is faster than looking for the first.
-fn contains(text: &str, is_wanted: impl Fn(u8) -> bool) -> bool {
-    text.bytes().fold(false, |found, b| found | is_wanted(b))
+    !text.bytes().any(|b| matches!(b, b'%' | b'+'))
 }
 
 /// `None` for an invalid escape; invalid UTF-8 becomes U+FFFD.
