@@ -41,4 +41,4 @@ rustc --version
 has_postgres
 chromium --version 2>/dev/null
 javac -version
-mvn --version | head -1
+mvn --version
