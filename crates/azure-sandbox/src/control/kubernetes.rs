@@ -44,19 +44,13 @@ impl Control {
 
     /// The clusters with a Kubernetes API.
     pub fn kubernetes(&self) -> Vec<Declared> {
-        self.sandbox.kube.clusters().iter().map(|cluster| cluster.state().declared.clone()).collect()
+        self.sandbox.kube.declared().into_iter().map(|(declared, _)| declared).collect()
     }
 
     pub(crate) fn cluster_views(&self) -> Vec<ClusterView> {
-        let clusters = self.sandbox.kube.clusters();
         let address = self.sandbox.kube.runtime().network.kubernetes_address();
-        clusters
-            .iter()
-            .map(|cluster| {
-                let found = cluster.is_resolvable();
-                ClusterView { declared: cluster.state().declared.clone(), found, address }
-            })
-            .collect()
+        let view = |(declared, found)| ClusterView { declared, found, address };
+        self.sandbox.kube.declared().into_iter().map(view).collect()
     }
 
     /// Sets whether the host name of a cluster resolves, as if a network were connected to a private cluster. `false` if

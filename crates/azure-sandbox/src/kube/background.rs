@@ -27,7 +27,7 @@ async fn advance_clusters(kube: &KubeClusters) {
             return;
         }
         let now = kube.now();
-        for cluster in kube.clusters() {
+        for cluster in kube.started() {
             let image = |reference: &str| kube.runtime().image(reference);
             cluster.change(&now, |state| controllers::advance(state, &image, &now));
         }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authority::{Authority, StoredAuthority};
 use super::declared::Declared;
+use super::runtime::Image;
 use super::storage::State;
 use super::value::Now;
 use super::{controllers, seed};
@@ -37,6 +38,15 @@ pub(crate) struct Signals {
     pub(crate) changed: Notify,
 }
 
+/// A cluster that nobody has used yet.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unstarted {
+    pub(crate) declared: Declared,
+    /// The time of its creation in milliseconds since 1970.
+    pub(crate) created_ms: i64,
+}
+
 /// A cluster in the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,19 +58,28 @@ pub(crate) struct StoredCluster {
     pub(crate) objects: Vec<Arc<Value>>,
 }
 
+impl Signals {
+    /// Requests a save.
+    pub(crate) fn mark_changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+}
+
 impl Cluster {
-    /// A new cluster with the objects of AKS.
+    /// Starts a cluster with the objects of AKS. Its pods run: AKS reports a cluster as created only then.
     pub(crate) fn new(
-        declared: Declared,
+        Unstarted { declared, created_ms }: Unstarted,
         signals: Arc<Signals>,
         sizes: &HashMap<String, (u32, f64)>,
-        now: &Now,
+        image: &dyn Fn(&str) -> Image,
     ) -> Result<Self, Error> {
         let host = declared.fqdn.clone();
         let authority = Authority::new(StoredAuthority::generate(&host)?, &host)?;
         let state = State::new(Declared { pools: Vec::new(), ..declared.clone() });
         let cluster = Self::with(host, authority, state, signals);
-        cluster.change(now, |state| seed::populate(state, declared, sizes, now));
+        let created = Now::at(created_ms);
+        cluster.change(&created, |state| seed::populate(state, declared, sizes, &created));
+        cluster.change(&created, |state| controllers::advance(state, image, &created));
         Ok(cluster)
     }
 
@@ -148,7 +167,7 @@ impl Cluster {
 
     /// Requests a save for a change without a revision.
     pub(crate) fn mark_changed(&self) {
-        self.signals.changes.send_modify(|changes| *changes += 1);
+        self.signals.mark_changed();
     }
 
     /// Subscribes to the revision of the last change.
@@ -159,7 +178,7 @@ impl Cluster {
     /// Whether the host name resolves.
     pub(crate) fn is_resolvable(&self) -> bool {
         let state = self.state();
-        state.declared.running && state.reachable.unwrap_or(!state.declared.private)
+        state.declared.is_resolvable(state.reachable)
     }
 
     /// Cancelled when streams have to end because the cluster stops or is deleted.

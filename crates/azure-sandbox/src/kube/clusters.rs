@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use clock::Clock;
 use rustls::sign::CertifiedKey;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::cluster::{Cluster, Signals, StoredCluster};
+use super::cluster::{Cluster, Signals, StoredCluster, Unstarted};
 use super::declared::Declared;
 use super::kubeconfig::{self, UserFormat};
 use super::nodes;
@@ -45,7 +45,7 @@ pub(crate) struct KubeClusters(Arc<Inner>);
 struct Inner {
     clock: Clock,
     /// By host name.
-    clusters: RwLock<BTreeMap<String, Arc<Cluster>>>,
+    clusters: RwLock<BTreeMap<String, Entry>>,
     /// vCPUs and memory (GiB) by lower-case VM size.
     sizes: HashMap<String, (u32, f64)>,
     runtime: Runtime,
@@ -56,6 +56,13 @@ struct Inner {
     writing: Mutex<()>,
     /// Ends the streams.
     stop: CancellationToken,
+}
+
+/// A cluster starts when it is first used: a sandbox has many clusters, and most are only listed.
+#[derive(Clone)]
+enum Entry {
+    Unstarted(Unstarted),
+    Started(Arc<Cluster>),
 }
 
 /// The faults for requests to Kubernetes, and the log of these requests.
@@ -69,6 +76,8 @@ pub(crate) struct Traffic {
 #[derive(Default, Serialize, Deserialize)]
 struct StoredClusters {
     clusters: Vec<StoredCluster>,
+    #[serde(default)]
+    unstarted: Vec<Unstarted>,
 }
 
 impl KubeClusters {
@@ -86,7 +95,10 @@ impl KubeClusters {
         let mut clusters = BTreeMap::new();
         for stored in stored.clusters {
             let cluster = Cluster::restored(stored, Arc::clone(&signals))?;
-            clusters.insert(cluster.host.clone(), Arc::new(cluster));
+            clusters.insert(cluster.host.clone(), Entry::Started(Arc::new(cluster)));
+        }
+        for cluster in stored.unstarted {
+            clusters.insert(cluster.declared.fqdn.clone(), Entry::Unstarted(cluster));
         }
         let sizes = crate::skus::family::machines(families);
         let (traffic, writing, runtime) = (Mutex::default(), Mutex::default(), Runtime::new(images));
@@ -98,33 +110,34 @@ impl KubeClusters {
     pub(crate) fn declare(&self, mut cluster: Declared) {
         cluster.fqdn.make_ascii_lowercase();
         let now = self.now();
-        if let Some(existing) = self.cluster(&cluster.fqdn) {
-            existing.change(&now, |state| nodes::update(state, cluster, &self.0.sizes, &now));
-            return;
-        }
-        let host = cluster.fqdn.clone();
-        match Cluster::new(cluster, Arc::clone(&self.0.signals), &self.0.sizes, &now) {
-            Ok(cluster) => {
-                self.write().insert(host, Arc::new(cluster));
+        let mut clusters = self.write();
+        match clusters.get_mut(&cluster.fqdn) {
+            Some(Entry::Started(started)) => {
+                let started = Arc::clone(started);
+                drop(clusters);
+                started.change(&now, |state| nodes::update(state, cluster, &self.0.sizes, &now));
             }
-            Err(error) => {
-                error!(
-                    host,
-                    error = &error as &dyn std::error::Error,
-                    "cannot create the authority of a cluster"
-                );
+            Some(Entry::Unstarted(unstarted)) if unstarted.declared == cluster => {}
+            Some(Entry::Unstarted(unstarted)) => {
+                unstarted.declared = cluster;
+                self.signals().mark_changed();
+            }
+            None => {
+                let unstarted = Unstarted { created_ms: now.ms, declared: cluster };
+                clusters.insert(unstarted.declared.fqdn.clone(), Entry::Unstarted(unstarted));
+                self.signals().mark_changed();
             }
         }
-        // The authority must survive a crash.
-        self.save();
     }
 
     /// Deletes a cluster with its objects and credentials.
     pub(crate) fn remove(&self, fqdn: &str) {
         let removed = self.write().remove(&fqdn.to_ascii_lowercase());
-        if let Some(cluster) = removed {
+        if let Some(Entry::Started(cluster)) = &removed {
             cluster.end_streams();
             self.runtime().wake.notify_one();
+        }
+        if removed.is_some() {
             self.save();
         }
     }
@@ -165,16 +178,75 @@ impl KubeClusters {
         Some(Arc::clone(&cluster.authority().server))
     }
 
+    /// The cluster with a host name, started if it is not.
     pub(crate) fn cluster(&self, host: &str) -> Option<Arc<Cluster>> {
-        let clusters = self.0.clusters.read().unwrap_or_else(PoisonError::into_inner);
-        clusters.get(&host.to_ascii_lowercase()).cloned()
+        let host = host.to_ascii_lowercase();
+        let started = match self.read().get(&host)? {
+            Entry::Started(cluster) => Some(Arc::clone(cluster)),
+            Entry::Unstarted(_) => None,
+        };
+        started.or_else(|| self.start(&host))
     }
 
-    pub(crate) fn clusters(&self) -> Vec<Arc<Cluster>> {
-        self.0.clusters.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    fn start(&self, host: &str) -> Option<Arc<Cluster>> {
+        let mut clusters = self.write();
+        let entry = clusters.get_mut(host)?;
+        let unstarted = match entry {
+            // Another thread was first.
+            Entry::Started(cluster) => return Some(Arc::clone(cluster)),
+            Entry::Unstarted(unstarted) => unstarted.clone(),
+        };
+        let image = |reference: &str| self.runtime().image(reference);
+        let cluster = match Cluster::new(unstarted, Arc::clone(&self.0.signals), &self.0.sizes, &image) {
+            Ok(cluster) => Arc::new(cluster),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                error!(host, error, "cannot create the authority of a cluster");
+                return None;
+            }
+        };
+        *entry = Entry::Started(Arc::clone(&cluster));
+        drop(clusters);
+        // The authority must survive a crash.
+        self.save();
+        Some(cluster)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Cluster>>> {
+    /// The clusters that are started.
+    pub(crate) fn started(&self) -> Vec<Arc<Cluster>> {
+        let started = |entry| match entry {
+            Entry::Started(cluster) => Some(cluster),
+            Entry::Unstarted(_) => None,
+        };
+        self.entries().into_iter().filter_map(started).collect()
+    }
+
+    /// The declarations of all clusters, each with whether its host name resolves.
+    pub(crate) fn declared(&self) -> Vec<(Declared, bool)> {
+        let declared = |entry| {
+            let (declared, reachable) = match entry {
+                Entry::Unstarted(cluster) => (cluster.declared, None),
+                Entry::Started(cluster) => {
+                    let state = cluster.state();
+                    (state.declared.clone(), state.reachable)
+                }
+            };
+            let is_resolvable = declared.is_resolvable(reachable);
+            (declared, is_resolvable)
+        };
+        self.entries().into_iter().map(declared).collect()
+    }
+
+    /// Copied, so that nothing waits for the lock of a cluster while it holds this one.
+    fn entries(&self) -> Vec<Entry> {
+        self.read().values().cloned().collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Entry>> {
+        self.0.clusters.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Entry>> {
         self.0.clusters.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -209,8 +281,14 @@ impl KubeClusters {
         let Some(file) = &self.0.file else { return };
         let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = *self.0.signals.changes.borrow();
-        let clusters = self.clusters().iter().map(|cluster| cluster.stored()).collect();
-        if let Err(error) = file.write(&StoredClusters { clusters }) {
+        let mut stored = StoredClusters::default();
+        for entry in self.entries() {
+            match entry {
+                Entry::Started(cluster) => stored.clusters.push(cluster.stored()),
+                Entry::Unstarted(cluster) => stored.unstarted.push(cluster),
+            }
+        }
+        if let Err(error) = file.write(&stored) {
             // The sandbox continues with its state in memory.
             error!(path = %file.path().display(), %error, "cannot store the clusters");
         }

@@ -26,6 +26,13 @@ pub struct Declared {
     pub running: bool,
 }
 
+impl Declared {
+    /// Whether the host name resolves; `reachable` is what the control API has set.
+    pub(crate) fn is_resolvable(&self, reachable: Option<bool>) -> bool {
+        self.running && reachable.unwrap_or(!self.private)
+    }
+}
+
 /// A pool of nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -87,7 +87,11 @@ pub(crate) struct Now {
 
 impl Now {
     pub(crate) fn of(clock: &Clock) -> Self {
-        let ms = clock.now_ms();
+        Self::at(clock.now_ms())
+    }
+
+    /// The time of `ms` milliseconds since 1970.
+    pub(crate) fn at(ms: i64) -> Self {
         Self { ms, text: moment(ms) }
     }
 }

@@ -88,7 +88,7 @@ struct Found {
 fn find(kube: &KubeClusters) -> Found {
     let mut found = Found { wanted: HashMap::new(), existing: HashSet::new() };
     let enabled = kube.runtime().is_enabled();
-    for cluster in kube.clusters() {
+    for cluster in kube.started() {
         let state = cluster.state();
         for pod in state.list(&PODS, None, None) {
             // Pods without an address are not started yet.
