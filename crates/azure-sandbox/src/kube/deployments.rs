@@ -37,19 +37,19 @@ struct Rollout {
 /// Takes one step of every rollout and updates the status of every deployment.
 pub(crate) fn reconcile(state: &mut State, now: &Now) {
     for deployment in state.all(&DEPLOYMENTS).into_iter().filter(|deployment| !is_ending(deployment)) {
-        let rollout = Rollout::read(state, Arc::clone(&deployment));
+        let template_hash = letters(hash(&at(&deployment, &["spec", "template"]).to_string()), 10);
+        let rollout = Rollout::read(state, Arc::clone(&deployment), template_hash.clone());
         if at(&deployment, &["spec", "paused"]) != true {
             rollout.scale_current(state, now);
             rollout.scale_down_old(state, now);
         }
-        let status = Rollout::read(state, deployment).with_status(now);
+        let status = Rollout::read(state, deployment, template_hash).with_status(now);
         state.put(&DEPLOYMENTS, status);
     }
 }
 
 impl Rollout {
-    fn read(state: &State, deployment: Arc<Value>) -> Self {
-        let template_hash = letters(hash(&at(&deployment, &["spec", "template"]).to_string()), 10);
+    fn read(state: &State, deployment: Arc<Value>, template_hash: String) -> Self {
         let (current, old) = pods::owned_by(state, &deployment)
             .into_iter()
             .partition(|pod| at(pod, &["metadata", "labels", HASH_LABEL]) == template_hash.as_str());
