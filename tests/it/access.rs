@@ -39,7 +39,7 @@ fn operations() -> Vec<(Method, String, bool)> {
 
 #[tokio::test]
 async fn operations_need_a_token_unless_documented_as_public() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let operations = operations();
     assert!(operations.len() > 30, "{operations:?}");
     let mut public = Vec::new();
@@ -80,9 +80,9 @@ struct Two {
 }
 
 async fn two() -> Two {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let (credential, of_bob) = (app.stored_credential(&ann).await, app.stored_credential(&bob).await);
+    let (credential, of_bob) = (app.store_credential(&ann).await, app.store_credential(&bob).await);
     let named = json!({"name": "anns-credential", "description": "anns-words"});
     let path = format!("/v3/cloudcredentials/{credential}");
     assert_eq!(app.put(&path).token(&ann).json(&named).send().await.status, 200);
@@ -202,7 +202,7 @@ async fn users_see_no_foreign_credentials_and_clusters() {
 
 #[tokio::test]
 async fn failed_logins_are_delayed_but_valid_tokens_are_not() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let guess = async |token: &str| {
         let started = Instant::now();
         assert_eq!(app.get("/v3").token(token).send().await.status, 401);
@@ -236,7 +236,7 @@ async fn failed_logins_are_delayed_but_valid_tokens_are_not() {
 
 #[tokio::test]
 async fn cookie_changes_need_a_csrf_token() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body = json!({"name": "by-cookie", "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}});
     let session = format!("R_SESS={}", app.admin);
     let with = |csrf: &str| if csrf.is_empty() { session.clone() } else { format!("{session}; CSRF={csrf}") };
@@ -278,8 +278,12 @@ async fn cookie_changes_need_a_csrf_token() {
 
 #[tokio::test]
 async fn cross_site_pages_need_cors_origins() {
-    let app = TestApp::with().advise().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::builder()
+        .advisory_review()
+        .setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example")
+        .start()
+        .await;
+    let id = app.store_credential(&app.admin).await;
     let session = format!("R_SESS={}", app.admin);
     for action in LISTINGS.into_iter().chain(["aksCheckCredentials"]) {
         for method in [Method::GET, Method::POST, Method::PUT] {
@@ -290,7 +294,7 @@ async fn cross_site_pages_need_cors_origins() {
             assert!(!answer.error().is_empty());
         }
     }
-    assert_eq!(app.upstream(), [""; 0], "Azure was not asked");
+    assert_eq!(app.take_azure_requests(), [""; 0], "Azure was not asked");
     for (origin, allowed) in [("https://ui.example", true), ("https://evil.example", false), ("null", false)]
     {
         let answer = app.get("/v3").header("origin", origin).send().await;
@@ -301,8 +305,8 @@ async fn cross_site_pages_need_cors_origins() {
 
 #[tokio::test]
 async fn expired_and_revoked_tokens_are_rejected() {
-    let app = TestApp::advising().await;
-    let made = app.app.tokens.create("ann", None, Some(Duration::from_mins(10)), "").await.unwrap();
+    let app = TestApp::with_advisory_review().await;
+    let made = app.server.tokens.create("ann", None, Some(Duration::from_mins(10)), "").await.unwrap();
     let token = secrecy::ExposeSecret::expose_secret(&made.to_bearer()).to_owned();
     let status = async |token: &str| app.get("/v3").token(token).send().await.status.as_u16();
     assert_eq!(status(&token).await, 200);
@@ -312,10 +316,10 @@ async fn expired_and_revoked_tokens_are_rejected() {
     assert_eq!(status(&token).await, 401, "also from the cache");
 
     let token = app.token("ann").await;
-    let id = app.stored_credential(&token).await;
+    let id = app.store_credential(&token).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     assert_eq!(app.get(&path).token(&token).send().await.status, 200);
-    assert!(app.app.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
+    assert!(app.server.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
     assert_eq!(status(&token).await, 401);
     assert_eq!(
         app.get(&path).token(&token).send().await.status,
@@ -329,8 +333,8 @@ async fn expired_and_revoked_tokens_are_rejected() {
 
 #[tokio::test]
 async fn oversized_bodies_are_rejected() {
-    let app = TestApp::with().advise().setting("NORMAN_AKS_BODY_LIMIT", "2KiB").start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::builder().advisory_review().setting("NORMAN_AKS_BODY_LIMIT", "2KiB").start().await;
+    let id = app.store_credential(&app.admin).await;
     let large = json!({"name": "n".repeat(3_000), "azurecredentialConfig": {}}).to_string();
     for (method, path) in [
         (Method::POST, "/v3/cloudcredentials".to_owned()),
@@ -354,8 +358,8 @@ async fn oversized_bodies_are_rejected() {
 
 #[tokio::test]
 async fn concurrency_limit_rejects_requests_but_not_health_checks() {
-    let app = TestApp::with().advise().setting("NORMAN_AKS_REQUEST_LIMIT", "1").start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::builder().advisory_review().setting("NORMAN_AKS_REQUEST_LIMIT", "1").start().await;
+    let id = app.store_credential(&app.admin).await;
     app.control.add_fault(Fault {
         operation: Some(Operation::Locations),
         latency_ms: 6_000,
@@ -404,7 +408,7 @@ async fn listening(app: &TestApp) -> (SocketAddr, CancellationToken) {
 
 #[tokio::test]
 async fn slow_headers_are_cut_off() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (address, _stop) = listening(&app).await;
     let dripping = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -443,7 +447,7 @@ async fn thousand_concurrent_connections_get_responses() {
     if connections < 1_000 {
         println!("only {connections} connections: this process may have {files} files");
     }
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve::serve(
@@ -472,7 +476,7 @@ async fn thousand_concurrent_connections_get_responses() {
 
 #[tokio::test]
 async fn responses_report_whether_the_token_is_valid() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let auth = |answer: &Answer| answer.header("x-api-cattle-auth").to_owned();
     for path in
         ["/v3/clusters", "/v3/settings/cacerts", "/rancherversion", "/meta/aksLocations", "/v3/nothing"]
@@ -493,7 +497,7 @@ async fn responses_report_whether_the_token_is_valid() {
 
 #[tokio::test]
 async fn authorities_and_version_need_no_token() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     let empty = app.get("/v3/settings/cacerts").anonymous().send().await;
     assert_eq!((empty.status, &empty.json()["value"]), (StatusCode::OK, &json!("")));

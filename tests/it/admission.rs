@@ -10,9 +10,9 @@ use http::StatusCode;
 use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::{NormanError, norman_error};
 use crate::support::app::{Answer, TestApp};
-use crate::support::made;
+use crate::support::test_clusters;
 
 const CREDENTIAL: &str = "aksConfig.azureCredentialSecret";
 const APPLY_AGAIN: &str = "if it was created a few minutes ago, apply again";
@@ -58,7 +58,7 @@ fn rejects(app: &TestApp, number: u64) {
 }
 
 fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {
-    let (_, named, message) = refusal(answer);
+    let NormanError { field: named, message, .. } = norman_error(answer);
     assert_eq!((answer.status, named.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, field), "{message}");
     for part in parts {
         assert!(message.contains(part), "{part} is missing: {message}");
@@ -67,7 +67,7 @@ fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {
 
 /// Returns the stored specification.
 async fn stored_spec(app: &TestApp, id: &str) -> Value {
-    let url = sqlite_url(&app.folder.path().join("norman-aks.db"));
+    let url = sqlite_url(&app.data_dir.path().join("norman-aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.unwrap();
     let row = store::clusters::get(&store, id).await.unwrap().unwrap();
     store.close().await;
@@ -89,11 +89,11 @@ async fn credential_that_can_only_fail_is_rejected_at_once() {
     ] {
         let credential = stored(&app, account).await;
         let begun = app.clock.now_ms();
-        let answer = post(&app, &made::body("one", &credential)).await;
+        let answer = post(&app, &test_clusters::body("one", &credential)).await;
         assert_rejected(&answer, CREDENTIAL, &parts);
         assert!(!answer.text().contains(APPLY_AGAIN), "{}", answer.text());
         assert_eq!(app.clock.now_ms(), begun);
-        let answer = post(&app, &made::import(&app, "two", &credential)).await;
+        let answer = post(&app, &test_clusters::import_body(&app, "two", &credential)).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{account}: {}", answer.text());
     }
     assert_no_cluster(&app).await;
@@ -105,13 +105,13 @@ async fn credential_that_cannot_be_sent_to_azure_is_rejected() {
     let seed = &app.seed;
     let bad_tenant = store_credential(&app, seed.subscription_id, "no tenant", seed.client_id, "s").await;
     assert_rejected(
-        &post(&app, &made::body("one", &bad_tenant)).await,
+        &post(&app, &test_clusters::body("one", &bad_tenant)).await,
         CREDENTIAL,
         &["tenantID", "tenantId is"],
     );
     let elsewhere = "9d1f3c52-0d2b-4e6a-8c1e-0000000000ff";
     let unknown = store_credential(&app, elsewhere, "", seed.client_id, "s").await;
-    let answer = post(&app, &made::body("one", &unknown)).await;
+    let answer = post(&app, &test_clusters::body("one", &unknown)).await;
     assert_rejected(&answer, CREDENTIAL, &["SubscriptionNotFound", "check subscriptionId"]);
 }
 
@@ -121,7 +121,7 @@ async fn wrong_secret_is_tried_for_45_seconds() {
     for number in [7_000_215, 700_016] {
         let credential = wrong_secret(&app).await;
         rejects(&app, number);
-        let call = app.post("/v3/clusters").json(&made::body("one", &credential));
+        let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
         let (answer, waited) = app.send_while_time_passes(call).await;
         assert_rejected(&answer, CREDENTIAL, &[&format!("AADSTS{number}"), "cloud credential", APPLY_AGAIN]);
         assert!(waited >= Duration::from_secs(35) && waited <= WAIT + Duration::from_secs(15), "{waited:?}");
@@ -135,7 +135,7 @@ async fn wrong_secret_is_tried_for_45_seconds() {
 #[tokio::test]
 async fn secret_that_works_after_some_seconds_is_accepted() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
+    let credential = app.store_credential(&app.admin).await;
     let body = json!({"error": "invalid_client", "error_description": "AADSTS7000215: No.", "error_codes": [7_000_215]});
     app.control.add_fault(Fault {
         operation: Some(Operation::Token),
@@ -147,12 +147,12 @@ async fn secret_that_works_after_some_seconds_is_accepted() {
         })),
         ..Fault::default()
     });
-    let call = app.post("/v3/clusters").json(&made::body("one", &credential));
+    let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
     let (answer, _) = app.send_while_time_passes(call).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     let review = &answer.json()["aksStatus"]["review"];
     assert_eq!(review["unchecked"], json!([]), "{review}");
-    app.pass(Duration::from_mins(10)).await;
+    app.advance(Duration::from_mins(10)).await;
     let path = format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap());
     assert_eq!(app.get(&path).send().await.json()["state"], "active");
 }
@@ -165,7 +165,7 @@ async fn missing_role_is_tried_for_45_seconds() {
         ("reader", "lacks the right Microsoft.ContainerService/managedClusters/write"),
     ] {
         let credential = stored(&app, account).await;
-        let call = app.post("/v3/clusters").json(&made::body("one", &credential));
+        let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
         let (answer, waited) = app.send_while_time_passes(call).await;
         assert_rejected(&answer, CREDENTIAL, &[part, "az role assignment create", APPLY_AGAIN]);
         assert!(waited >= Duration::from_secs(35), "{waited:?}");
@@ -176,7 +176,7 @@ async fn missing_role_is_tried_for_45_seconds() {
 #[tokio::test]
 async fn role_that_works_after_some_seconds_is_accepted() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
+    let credential = app.store_credential(&app.admin).await;
     app.control.add_fault(Fault {
         operation: Some(Operation::ManagedCluster),
         times: Some(2),
@@ -187,7 +187,7 @@ async fn role_that_works_after_some_seconds_is_accepted() {
         })),
         ..Fault::default()
     });
-    let call = app.post("/v3/clusters").json(&made::body("one", &credential));
+    let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
     let (answer, _) = app.send_while_time_passes(call).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
 }
@@ -195,7 +195,7 @@ async fn role_that_works_after_some_seconds_is_accepted() {
 #[tokio::test]
 async fn right_in_one_resource_group_is_enough() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
+    let credential = app.store_credential(&app.admin).await;
     for operation in [Operation::Subscription, Operation::Provider, Operation::Locations, Operation::Usages] {
         app.control.add_fault(Fault {
             operation: Some(operation),
@@ -207,7 +207,7 @@ async fn right_in_one_resource_group_is_enough() {
             ..Fault::default()
         });
     }
-    let answer = post(&app, &made::body("one", &credential)).await;
+    let answer = post(&app, &test_clusters::body("one", &credential)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
 }
 
@@ -215,11 +215,11 @@ async fn right_in_one_resource_group_is_enough() {
 async fn provider_is_a_reason_only_when_it_may_not_be_registered() {
     let app = TestApp::start().await;
     let fresh = stored(&app, "fresh").await;
-    let answer = post(&app, &made::body("one", &fresh)).await;
+    let answer = post(&app, &test_clusters::body("one", &fresh)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     assert_eq!(app.control.writes().len(), 0, "a review registers nothing");
     let unregistered = stored(&app, "unregistered").await;
-    let review = json!({"aksConfig": made::body("two", &unregistered)["aksConfig"]});
+    let review = json!({"aksConfig": test_clusters::body("two", &unregistered)["aksConfig"]});
     let review = app.post("/api/v1/aks/review").json(&review).send().await.json();
     let findings = review["findings"].as_array().unwrap();
     let finding =
@@ -231,8 +231,8 @@ async fn provider_is_a_reason_only_when_it_may_not_be_registered() {
 #[tokio::test]
 async fn import_that_is_not_in_azure_is_rejected() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
-    let mut body = made::import(&app, "theirs", &credential);
+    let credential = app.store_credential(&app.admin).await;
+    let mut body = test_clusters::import_body(&app, "theirs", &credential);
     body["aksConfig"]["clusterName"] = json!("nowhere");
     let parts = ["nowhere does not exist", "aksClusters lists"];
     assert_rejected(&post(&app, &body).await, "aksConfig.clusterName", &parts);
@@ -244,7 +244,7 @@ async fn import_that_is_not_in_azure_is_rejected() {
 #[tokio::test]
 async fn quota_counts_what_the_request_adds() {
     let app = TestApp::start().await;
-    let (id, _) = made::active(&app, &app.admin.clone(), "one").await;
+    let (id, _) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let left = |cores: u32| {
         let quota = Quota { region: "eastus".to_owned(), name: "cores".to_owned(), limit: cores };
         app.control.set_quota(app.seed.subscription_id, quota);
@@ -252,7 +252,7 @@ async fn quota_counts_what_the_request_adds() {
     left(2);
     let path = format!("/v3/clusters/{id}");
     let put = async |count: u32| {
-        let mut pool = made::body("one", "")["aksConfig"]["nodePools"][0].clone();
+        let mut pool = test_clusters::body("one", "")["aksConfig"]["nodePools"][0].clone();
         pool["count"] = json!(count);
         app.put(&path)
             .json(&json!({"name": "one", "aksConfig": {"nodePools": [pool], "tags": {"team": "b"}}}))
@@ -268,15 +268,15 @@ async fn quota_counts_what_the_request_adds() {
     // Existing nodes need no more quota.
     let same = put(1).await;
     assert_eq!(same.status, StatusCode::OK, "{}", same.text());
-    let credential = app.stored_credential(&app.admin).await;
-    let new = post(&app, &made::body("two", &credential)).await;
+    let credential = app.store_credential(&app.admin).await;
+    let new = post(&app, &test_clusters::body("two", &credential)).await;
     assert_rejected(&new, "aksConfig.nodePools", &["need 2 more vCPUs", "ask Azure for more quota"]);
 }
 
 #[tokio::test]
 async fn change_with_an_expired_secret_is_rejected() {
     let app = TestApp::start().await;
-    let (id, credential) = made::active(&app, &app.admin.clone(), "one").await;
+    let (id, credential) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let path = format!("/v3/clusters/{id}");
     let secret = json!({"azurecredentialConfig": {"clientSecret": "made~up~secret"}});
     rejects(&app, 7_000_222);
@@ -298,12 +298,12 @@ async fn setting_is_the_default_of_the_annotation() {
     let value = json!({"value": "advise"});
     let answer = app.put("/v3/settings/cluster-review").json(&value).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let accepted = post(&app, &made::body("one", &expired)).await;
+    let accepted = post(&app, &test_clusters::body("one", &expired)).await;
     assert_eq!(accepted.status, StatusCode::CREATED, "{}", accepted.text());
     let findings = accepted.json()["aksStatus"]["review"]["findings"].clone();
     let is_warning = |it: &Value| it["rule"] == "credential-refused" && it["severity"] == "warning";
     assert!(findings.as_array().unwrap().iter().any(is_warning), "{findings}");
-    let mut enforced = made::body("two", &expired);
+    let mut enforced = test_clusters::body("two", &expired);
     enforced["annotations"] = json!({"norman-aks.io/review": "enforce"});
     assert_rejected(&post(&app, &enforced).await, CREDENTIAL, &["AADSTS7000222"]);
     let value = json!({"value": "sometimes"});
@@ -315,7 +315,7 @@ async fn setting_is_the_default_of_the_annotation() {
 async fn waiting_requests_of_a_user_are_limited() {
     let app = TestApp::start().await;
     let credential = wrong_secret(&app).await;
-    let bodies: Vec<_> = (0..18).map(|n| made::body(&format!("one{n}"), &credential)).collect();
+    let bodies: Vec<_> = (0..18).map(|n| test_clusters::body(&format!("one{n}"), &credential)).collect();
     let mut calls: FuturesUnordered<_> = bodies.iter().map(|body| post(&app, body)).collect();
     // Two requests over the limit are answered although no time passes.
     for _ in 0..2 {
@@ -328,8 +328,8 @@ async fn waiting_requests_of_a_user_are_limited() {
 #[tokio::test]
 async fn taint_without_a_value_is_rejected() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
-    let mut body = made::body("one", &credential);
+    let credential = app.store_credential(&app.admin).await;
+    let mut body = test_clusters::body("one", &credential);
     body["aksConfig"]["nodePools"][0]["nodeTaints"] = json!(["dedicated:NoSchedule"]);
     let answer = post(&app, &body).await;
     assert_rejected(
@@ -342,7 +342,7 @@ async fn taint_without_a_value_is_rejected() {
 #[tokio::test]
 async fn unset_keys_carry_the_value_of_azure() {
     let app = TestApp::start().await;
-    let (id, _) = made::active(&app, &app.admin.clone(), "one").await;
+    let (id, _) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let path = format!("/v3/clusters/{id}");
     let seen = app.get(&path).send().await.json();
     let config = &seen["aksConfig"];
@@ -374,9 +374,9 @@ async fn unset_keys_carry_the_value_of_azure() {
 #[tokio::test]
 async fn rejected_value_that_azure_lacks_names_the_way_out() {
     let app = TestApp::start().await;
-    let (id, _) = made::active(&app, &app.admin.clone(), "one").await;
+    let (id, _) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let path = format!("/v3/clusters/{id}");
-    let mut pool = made::body("one", "")["aksConfig"]["nodePools"][0].clone();
+    let mut pool = test_clusters::body("one", "")["aksConfig"]["nodePools"][0].clone();
     pool["nodeTaints"] = json!(["dedicated:NoSchedule"]);
     let put =
         async |config: Value| app.put(&path).json(&json!({"name": "one", "aksConfig": config})).send().await;

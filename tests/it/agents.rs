@@ -25,10 +25,10 @@ use tower::ServiceExt as _;
 use crate::support::agent::Listener;
 use crate::support::app::TestApp;
 use crate::support::databases::{self, TestDb};
-use crate::support::made;
+use crate::support::test_clusters;
 
-/// A timeout that no test reaches.
-const LONG: Duration = Duration::from_mins(1);
+/// A timeout that no passing test reaches.
+const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 const IMAGE: &str = "registry.example/norman-aks:1";
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -41,40 +41,40 @@ const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 /// A server whose sandbox runs agents, and one private cluster.
-struct Scene {
+struct PrivateCluster {
     app: TestApp,
     db: TestDb,
     listener: Listener,
     id: String,
 }
 
-impl Scene {
+impl PrivateCluster {
     /// A new cluster whose creation was just accepted.
-    async fn new() -> Self {
-        Self::with(|_| ()).await
+    async fn create() -> Self {
+        Self::create_with(|_| ()).await
     }
 
     /// A new cluster with a change to the body of the object.
-    async fn with(change: impl FnOnce(&mut Value)) -> Self {
+    async fn create_with(change: impl FnOnce(&mut Value)) -> Self {
         Self::start("ready", IMAGE, change).await
     }
 
     /// A server with a credential of an account of the sandbox, and the setting `agent-image`.
     async fn start(account: &str, image: &str, change: impl FnOnce(&mut Value)) -> Self {
         let db = databases::sqlite().await;
-        let app = TestApp::with().advise().built_in_agent().on(&db).start().await;
+        let app = TestApp::builder().advisory_review().built_in_agent().database(&db).start().await;
         let listener = Listener::start_tls(&app, ANY_PORT).await;
-        let mut scene = Self { app, db, listener, id: String::new() };
-        scene.set("agent-image", image).await;
-        let mut body = made::body("one", &scene.credential(account).await);
+        let mut cluster = Self { app, db, listener, id: String::new() };
+        cluster.put_setting("agent-image", image).await;
+        let mut body = test_clusters::body("one", &cluster.store_credential_of(account).await);
         body["aksConfig"]["privateCluster"] = json!(true);
         change(&mut body);
-        scene.id = made::create(&scene.app, &scene.app.admin, &body).await;
-        scene
+        cluster.id = test_clusters::create(&cluster.app, &cluster.app.admin, &body).await;
+        cluster
     }
 
     /// Stores the credential of an account of the sandbox; returns its ID.
-    async fn credential(&self, account: &str) -> String {
+    async fn store_credential_of(&self, account: &str) -> String {
         let account = self.app.control.accounts().iter().find(|known| known.name == account).unwrap();
         let body = json!({"name": "azure", "azurecredentialConfig": {
             "subscriptionId": account.subscription_id,
@@ -88,22 +88,22 @@ impl Scene {
     }
 
     /// An import of a private cluster that others created.
-    async fn import() -> Self {
-        Self::with(import).await
+    async fn create_import() -> Self {
+        Self::create_with(make_import).await
     }
 
     /// A cluster that is active through its agent.
-    async fn active() -> Self {
-        let scene = Self::new().await;
-        scene.becomes_active().await;
-        scene
+    async fn create_active() -> Self {
+        let cluster = Self::create().await;
+        cluster.wait_until_active().await;
+        cluster
     }
 
-    async fn becomes_active(&self) -> Value {
-        self.until("active", |cluster| cluster["state"] == "active").await
+    async fn wait_until_active(&self) -> Value {
+        self.wait_until("active", |object| object["state"] == "active").await
     }
 
-    async fn set(&self, name: &str, value: &str) {
+    async fn put_setting(&self, name: &str, value: &str) {
         let answer =
             self.app.put(&format!("/v3/settings/{name}")).json(&json!({"value": value})).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
@@ -114,7 +114,7 @@ impl Scene {
     }
 
     /// The cluster object, which contains no secret.
-    async fn cluster(&self) -> Value {
+    async fn object(&self) -> Value {
         let answer = self.app.get(&self.path()).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         for secret in [self.app.seed.client_secret, "PRIVATE KEY", "api-version="] {
@@ -124,32 +124,31 @@ impl Scene {
     }
 
     /// Changes keys of the cluster object.
-    async fn put(&self, mut body: Value) {
+    async fn update(&self, mut body: Value) {
         body["name"] = "one".into();
         let answer = self.app.put(&self.path()).json(&body).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 
     /// Lets the worker and the agents work until the cluster object meets a condition.
-    async fn until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+    async fn wait_until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
         loop {
-            let cluster = self.cluster().await;
-            if is_met(&cluster) {
+            let object = self.object().await;
+            if is_met(&object) {
                 println!("{what}: {:?}", started.elapsed());
-                return cluster;
+                return object;
             }
-            assert!(started.elapsed() < LONG, "{what}: {cluster:#}\n{:#?}", self.events().await);
-            self.app.pass(Duration::from_secs(2)).await;
+            assert!(started.elapsed() < TEST_TIMEOUT, "{what}: {object:#}\n{:#?}", self.events().await);
+            self.app.advance(Duration::from_secs(2)).await;
             sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Waits until the message for users contains a text.
-    async fn until_message(&self, part: &str) -> String {
-        let message =
-            |cluster: &Value| cluster["transitioningMessage"].as_str().unwrap_or_default().to_owned();
-        message(&self.until(part, |cluster| message(cluster).contains(part)).await)
+    async fn wait_for_message(&self, part: &str) -> String {
+        let message = |object: &Value| object["transitioningMessage"].as_str().unwrap_or_default().to_owned();
+        message(&self.wait_until(part, |object| message(object).contains(part)).await)
     }
 
     /// The events of the cluster: kind and message.
@@ -162,16 +161,16 @@ impl Scene {
     }
 
     /// The messages of the events of one kind.
-    async fn events_of(&self, kind: &str) -> Vec<String> {
+    async fn event_messages(&self, kind: &str) -> Vec<String> {
         self.events().await.into_iter().filter(|event| event.0 == kind).map(|event| event.1).collect()
     }
 
     /// Lets the worker and the agents work until the cluster object is gone.
-    async fn is_gone(&self) {
+    async fn wait_until_deleted(&self) {
         let started = Instant::now();
         while self.app.get(&self.path()).send().await.status != StatusCode::NOT_FOUND {
-            assert!(started.elapsed() < LONG, "{:#}", self.cluster().await);
-            self.app.pass(Duration::from_secs(2)).await;
+            assert!(started.elapsed() < TEST_TIMEOUT, "{:#}", self.object().await);
+            self.app.advance(Duration::from_secs(2)).await;
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -210,24 +209,24 @@ impl Scene {
     }
 
     /// Sends small requests until one succeeds; returns the elapsed time.
-    async fn until_answered(&self) -> Duration {
+    async fn wait_until_reachable(&self) -> Duration {
         let started = Instant::now();
         loop {
             let (status, text) = self.get("/api/v1/nodes").await;
             if status == StatusCode::OK {
                 return started.elapsed();
             }
-            assert!(started.elapsed() < LONG, "{status} {text}");
+            assert!(started.elapsed() < TEST_TIMEOUT, "{status} {text}");
             sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Waits until the cluster has a usable agent, or none; returns the elapsed time.
-    async fn until_usable(&self, wanted: bool) -> Duration {
+    async fn wait_until_usable(&self, wanted: bool) -> Duration {
         let started = Instant::now();
-        let sessions = self.app.app.cluster_access.sessions();
+        let sessions = self.app.server.cluster_access.sessions();
         while sessions.has_usable(&self.id) != wanted {
-            assert!(started.elapsed() < LONG, "usable: {wanted}");
+            assert!(started.elapsed() < TEST_TIMEOUT, "usable: {wanted}");
             sleep(Duration::from_millis(10)).await;
         }
         started.elapsed()
@@ -235,24 +234,24 @@ impl Scene {
 }
 
 /// Changes a body to import the private cluster of the seed data.
-fn import(body: &mut Value) {
+fn make_import(body: &mut Value) {
     let credential = body["aksConfig"]["azureCredentialSecret"].clone();
     body["aksConfig"] = json!({"imported": true, "azureCredentialSecret": credential, "clusterName": "private-one",
         "resourceGroup": "rancher", "resourceLocation": "eastus"});
 }
 
 /// The administrator inside the network of a cluster.
-struct Inside {
+struct ClusterAdmin {
     client: reqwest::Client,
     base: String,
     /// The user of the administrator's kubeconfig.
     user: Value,
 }
 
-impl Inside {
-    /// The cluster of a scene, whose API endpoint is known.
-    async fn of(scene: &Scene) -> Self {
-        let (app, endpoint) = (&scene.app, scene.cluster().await["apiEndpoint"].clone());
+impl ClusterAdmin {
+    /// For a cluster whose API endpoint is known.
+    async fn new(cluster: &PrivateCluster) -> Self {
+        let (app, endpoint) = (&cluster.app, cluster.object().await["apiEndpoint"].clone());
         let fqdn = endpoint.as_str().and_then(|url| url.strip_prefix("https://")?.split(':').next());
         let fqdn = fqdn.unwrap_or_else(|| panic!("{endpoint}"));
         let kubeconfig: Value =
@@ -319,10 +318,10 @@ impl Inside {
     }
 
     /// Waits until an object exists.
-    async fn until_exists(&self, path: &str) {
+    async fn wait_until_exists(&self, path: &str) {
         let started = Instant::now();
         while !self.objects().await.contains_key(path) {
-            assert!(started.elapsed() < LONG, "{:#?}", self.objects().await.keys());
+            assert!(started.elapsed() < TEST_TIMEOUT, "{:#?}", self.objects().await.keys());
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -334,11 +333,11 @@ impl Inside {
     }
 
     /// Waits until the log of an agent contains a text.
-    async fn until_logged(&self, part: &str) {
+    async fn wait_until_logged(&self, part: &str) {
         let started = Instant::now();
         let mut log = String::new();
         while !log.contains(part) {
-            assert!(started.elapsed() < LONG, "{part}: {log}");
+            assert!(started.elapsed() < TEST_TIMEOUT, "{part}: {log}");
             sleep(Duration::from_millis(50)).await;
             for pod in self.agents().await {
                 let name = pod["metadata"]["name"].as_str().unwrap();
@@ -352,17 +351,18 @@ impl Inside {
 
 async fn read(response: Response) -> (StatusCode, String) {
     let status = response.status();
-    let body = timeout(LONG, response.into_body().collect()).await.expect("it ends").unwrap().to_bytes();
+    let body =
+        timeout(TEST_TIMEOUT, response.into_body().collect()).await.expect("it ends").unwrap().to_bytes();
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
-    let conditions = cluster["conditions"].as_array().unwrap();
+fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
+    let conditions = object["conditions"].as_array().unwrap();
     conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
 }
 
-fn is_connected(cluster: &Value, wanted: &str) -> bool {
-    condition(cluster, "Connected")["status"] == wanted
+fn is_connected(object: &Value, wanted: &str) -> bool {
+    condition(object, "Connected")["status"] == wanted
 }
 
 /// The lines of a stream inside a cluster.
@@ -391,7 +391,7 @@ impl Lines {
 
     /// Reads a part of the stream.
     async fn frame(&mut self) -> Result<(), String> {
-        let frame = timeout(LONG, self.body.frame()).await.expect("the stream continues or ends");
+        let frame = timeout(TEST_TIMEOUT, self.body.frame()).await.expect("the stream continues or ends");
         let frame = frame.ok_or("the end")?.map_err(|error| error.to_string())?;
         self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
         Ok(())

@@ -24,8 +24,8 @@ fn text(object: &Value, key: &str) -> String {
 
 impl TestContext {
     async fn start() -> Self {
-        let app = TestApp::with()
-            .advise()
+        let app = TestApp::builder()
+            .advisory_review()
             .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
             .start()
             .await;
@@ -167,7 +167,7 @@ async fn filled() -> TestContext {
         context.ids.insert(format!("/v3/clusters/{{id}}/{part}"), clusters.clone());
     }
     let ben = context.app.token("ben").await;
-    let ben = context.app.app.tokens.authenticate(&ben).await.unwrap().user_id.clone();
+    let ben = context.app.server.tokens.authenticate(&ben).await.unwrap().user_id.clone();
     let body = json!({"clusterId": clusters[0], "userId": ben, "roleTemplateId": "read-only"});
     let binding = text(&context.create("/v3/clusterroletemplatebindings", &body).await, "id");
     assert!(binding.starts_with(&clusters[0]));
@@ -214,13 +214,13 @@ async fn responses_match_openapi_in_every_cluster_state() {
         if seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array() {
             break;
         }
-        context.app.pass(Duration::from_secs(2)).await;
+        context.app.advance(Duration::from_secs(2)).await;
         seen = state(&context, &clusters[1]).await;
     }
     assert!(seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array(), "{seen}");
     context.read_everything().await;
 
-    context.app.pass(Duration::from_mins(4)).await;
+    context.app.advance(Duration::from_mins(4)).await;
     for (id, active) in [(&clusters[0], true), (&clusters[1], true), (&clusters[2], false)] {
         let seen = state(&context, id).await;
         assert_eq!(seen["state"] == "active", active, "{seen}");
@@ -338,7 +338,7 @@ async fn errors_match_openapi() {
 #[tokio::test]
 async fn listings_match_openapi() {
     let mut context = TestContext::start().await;
-    let credential = context.app.stored_credential(&context.app.admin).await;
+    let credential = context.app.store_credential(&context.app.admin).await;
     let mut body = imported(&context.app, &credential, context.app.seed.imported_cluster_name);
     body["aksConfig"]["kubernetesVersion"] = json!(context.app.seed.kubernetes_version);
     let cluster = text(&context.create("/v3/clusters", &body).await, "id");

@@ -19,9 +19,9 @@ fn keys(answer: &Value) -> Option<Vec<&String>> {
 
 #[tokio::test]
 async fn documented_examples_work_on_the_sandbox() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let document = app.get("/openapi.json").anonymous().send().await.json();
-    let stored = app.stored_credential(&app.admin).await;
+    let stored = app.store_credential(&app.admin).await;
     let config = json!({
         "imported": true,
         "azureCredentialSecret": stored,
@@ -50,7 +50,7 @@ async fn documented_examples_work_on_the_sandbox() {
 
 #[tokio::test]
 async fn responses_have_the_keys_of_the_examples() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let document = app.get("/openapi.json").anonymous().send().await.json();
     let operation = |path: &str, method: &str| document["paths"][path][method].clone();
     let sent = |operation: &Value| operation["requestBody"]["content"]["application/json"]["example"].clone();
@@ -83,7 +83,7 @@ async fn responses_have_the_keys_of_the_examples() {
 
 #[tokio::test]
 async fn middleware_errors_match_openapi() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let refused = app.get("/meta/aksLocations").header("sec-fetch-site", "cross-site").send().await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     let body = refused.json();

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::norman_error;
 use crate::support::app::{Answer, TestApp};
 
 fn text(object: &Value, key: &str) -> String {
@@ -21,7 +21,7 @@ fn names(list: &Answer) -> Vec<String> {
 
 /// Imports the existing cluster of the sandbox; returns its ID.
 async fn imported(app: &TestApp, token: &str) -> String {
-    let credential = app.stored_credential(token).await;
+    let credential = app.store_credential(token).await;
     let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
         "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential});
     let made =
@@ -32,7 +32,7 @@ async fn imported(app: &TestApp, token: &str) -> String {
 
 #[tokio::test]
 async fn active_cluster_has_two_constant_projects() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, eve) = (app.token("ann").await, app.token("eve").await);
     let id = imported(&app, &ann).await;
     let path = format!("/v3/projects?clusterId={id}");
@@ -65,7 +65,7 @@ async fn active_cluster_has_two_constant_projects() {
     for missing in ["none", "c-none1:p-none1", &format!("{id}:p-none1"), ":"] {
         let answer = app.get(&format!("/v3/projects/{missing}")).token(&ann).send().await;
         assert_eq!(
-            (answer.status, refusal(&answer).2),
+            (answer.status, norman_error(&answer).message),
             (StatusCode::NOT_FOUND, format!("{missing} not found"))
         );
     }
@@ -82,7 +82,7 @@ async fn active_cluster_has_two_constant_projects() {
 
 #[tokio::test]
 async fn drivers_include_azure_and_aks() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let driver = |kind: &str, id: &str, name: &str, builtin: &str| {
         let own = format!("http://norman.test/v3/{kind}s/{id}");
@@ -95,7 +95,7 @@ async fn drivers_include_azure_and_aks() {
         assert_eq!(app.get(&format!("{path}/azure")).token(&ann).send().await.json(), nodes);
         let missing = app.get(&format!("{path}/amazonec2")).token(&ann).send().await;
         assert_eq!(
-            (missing.status, refusal(&missing).2),
+            (missing.status, norman_error(&missing).message),
             (StatusCode::NOT_FOUND, "amazonec2 not found".into())
         );
         let action = app.post(&format!("{path}/azure?action=deactivate")).send().await;
@@ -115,7 +115,7 @@ async fn drivers_include_azure_and_aks() {
 
 #[tokio::test]
 async fn role_templates_are_read_only() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let roles = data(&app.get("/v3/roletemplates").token(&ann).send().await);
     let ids: Vec<String> = roles.iter().map(|role| text(role, "id")).collect();
@@ -149,7 +149,7 @@ async fn role_templates_are_read_only() {
 async fn many(app: &TestApp) -> (String, String) {
     let (ann, ben) = (app.token("ann").await, app.token("ben").await);
     for (token, names) in [(&ann, &["b", "d", "a", "e", "c"][..]), (&ben, &["a"])] {
-        let credential = app.stored_credential(token).await;
+        let credential = app.store_credential(token).await;
         for name in names {
             let description = if *name < "c" { "early" } else { "late" };
             let group = if *token == ann { "anns" } else { "bens" };
@@ -165,7 +165,7 @@ async fn many(app: &TestApp) -> (String, String) {
 
 #[tokio::test]
 async fn clusters_can_be_filtered() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, ben) = many(&app).await;
     let list = async |query: &str, token: &str| {
         let mut names = names(&app.get(&format!("/v3/clusters?{query}")).token(token).send().await);
@@ -200,7 +200,7 @@ async fn clusters_can_be_filtered() {
     }
     assert_eq!(list("name=a", &ben).await, "a");
     assert_eq!(list("", &app.admin).await, "aabcde");
-    let user = app.app.tokens.authenticate(&ben).await.unwrap().user_id.clone();
+    let user = app.server.tokens.authenticate(&ben).await.unwrap().user_id.clone();
     assert_eq!(list(&format!("creatorId={user}"), &app.admin).await, "a");
     assert_eq!(list(&format!("creatorId={user}"), &ann).await, "", "others' objects are not found");
     let seen = app.get("/v3/clusters?name_in=a,b&description=early").token(&ann).send().await.json();
@@ -210,7 +210,7 @@ async fn clusters_can_be_filtered() {
 
 #[tokio::test]
 async fn clusters_can_be_sorted_and_paged() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, _) = many(&app).await;
     let get = async |path: &str| app.get(path).token(&ann).send().await;
     for (query, expected) in [
@@ -262,7 +262,7 @@ async fn clusters_can_be_sorted_and_paged() {
     {
         let refused = get(&format!("/v3/clusters?{query}")).await;
         assert_eq!(
-            (refused.status, refusal(&refused).1.as_str()),
+            (refused.status, norman_error(&refused).field.as_str()),
             (StatusCode::UNPROCESSABLE_ENTITY, field),
             "{query}"
         );

@@ -12,7 +12,7 @@ use norman_aks::store::{self, Kind, Store};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
-use crate::norman::refusal;
+use crate::norman::norman_error;
 use crate::support::app::{Answer, TestApp};
 use crate::support::databases::{self, TestDb};
 
@@ -124,9 +124,9 @@ fn listed(answer: &Answer) -> Vec<String> {
 
 /// A server on which ann created, changed and deleted a credential, an hour apart.
 async fn changed() -> (TestApp, String) {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
-    let id = app.stored_credential(&ann).await;
+    let id = app.store_credential(&ann).await;
     let path = format!("/v3/cloudcredentials/{id}");
     app.clock.advance(Duration::from_hours(1));
     let change = json!({"name": "renamed"});
@@ -221,7 +221,7 @@ async fn the_audit_log_is_for_administrators_only() {
     let (app, ann) = changed().await;
     let refused = app.get("/api/v1/audit").token(&ann).send().await;
     assert_eq!(
-        (refused.status.as_u16(), refusal(&refused).0.as_str()),
+        (refused.status.as_u16(), norman_error(&refused).code.as_str()),
         (403, "PermissionDenied"),
         "{}",
         refused.text()
@@ -232,7 +232,7 @@ async fn the_audit_log_is_for_administrators_only() {
 
 #[tokio::test]
 async fn mistakes_in_the_query_of_the_audit_log_are_named() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for (query, field) in [
         ("since=yesterday", "since"),
         ("until=2026-11-22", "until"),
@@ -246,6 +246,6 @@ async fn mistakes_in_the_query_of_the_audit_log_are_named() {
     ] {
         let refused = app.get(&format!("/api/v1/audit?{query}")).send().await;
         assert_eq!(refused.status.as_u16(), 422, "{query}: {}", refused.text());
-        assert_eq!(refusal(&refused).1, field, "{query}");
+        assert_eq!(norman_error(&refused).field, field, "{query}");
     }
 }

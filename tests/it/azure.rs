@@ -18,8 +18,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::azure_fake::{
-    Fake, Gate, SECRET, SUBSCRIPTION, TENANT, answer, arm, bad_secret, credential, hosts, in_cloud, refusal,
-    soon, token, until, with_header,
+    FakeAzure, Gate, SECRET, SUBSCRIPTION, TENANT, answer, arm, bad_secret, credential, error_response,
+    hosts, in_cloud, soon, token, until, with_header,
 };
 
 /// Concurrent callers.
@@ -33,7 +33,7 @@ async fn call_concurrently(callers: usize, azure: &Azure) -> Vec<Result<(), Erro
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_callers_share_one_token_request() {
-    let fake = Fake::answering(|_| answer(200, &json!({}))).await;
+    let fake = FakeAzure::with_response(|_| answer(200, &json!({}))).await;
     let outcomes = call_concurrently(100, &fake.azure()).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     assert_eq!((fake.logins(), fake.reads().len()), (1, 100));
@@ -41,7 +41,7 @@ async fn concurrent_callers_share_one_token_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_callers_share_one_rejection() {
-    let fake = Fake::with_logins(vec![bad_secret]).await;
+    let fake = FakeAzure::with_logins(vec![bad_secret]).await;
     let azure = fake.azure();
     for outcome in call_concurrently(100, &azure).await {
         let Err(Error::Login(error)) = outcome else { panic!("{outcome:?}") };
@@ -51,23 +51,23 @@ async fn concurrent_callers_share_one_rejection() {
         assert_eq!(error.url, format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"));
         assert!(error.is_json && !Error::Login(error).is_transient());
     }
-    assert_eq!(fake.seen().len(), 1);
+    assert_eq!(fake.requests().len(), 1);
 
     subscriptions::get(&arm(&azure)).await.unwrap_err();
-    assert_eq!(fake.seen().len(), 1, "the rejection is cached for ten seconds");
+    assert_eq!(fake.requests().len(), 1, "the rejection is cached for ten seconds");
     fake.clock.advance(Duration::from_secs(11));
     subscriptions::get(&arm(&azure)).await.unwrap_err();
-    assert_eq!(fake.seen().len(), 2);
+    assert_eq!(fake.requests().len(), 2);
 }
 
 #[tokio::test]
 async fn token_request_is_valid_in_every_cloud() {
-    let fake = Fake::answering(|_| answer(200, &json!({}))).await;
+    let fake = FakeAzure::with_response(|_| answer(200, &json!({}))).await;
     let azure = fake.azure();
     for cloud in Cloud::ALL {
         let arm = azure.arm(&in_cloud(cloud), soon()).unwrap();
         subscriptions::get(&arm).await.unwrap();
-        let seen = fake.seen();
+        let seen = fake.requests();
         let [.., login, read] = seen.as_slice() else { panic!("{seen:?}") };
         assert_eq!((login.method.as_str(), login.host.as_str()), ("POST", cloud.login_host()));
         assert_eq!(
@@ -92,7 +92,7 @@ async fn token_request_is_valid_in_every_cloud() {
         assert_eq!(read.header("user-agent"), concat!("norman-aks/", env!("CARGO_PKG_VERSION")));
         assert_eq!(login.header("user-agent"), read.header("user-agent"));
     }
-    assert_eq!(fake.seen().len(), 6);
+    assert_eq!(fake.requests().len(), 6);
     let ids: HashSet<_> =
         fake.reads().iter().map(|r| r.header("x-ms-client-request-id").to_owned()).collect();
     assert_eq!(ids.len(), 3);
@@ -100,9 +100,9 @@ async fn token_request_is_valid_in_every_cloud() {
 }
 
 /// A server that responds to the first login at once with the token `old`, and to later ones with `later` behind the gate.
-async fn with_gated_renewal(gate: &Gate, later: fn() -> Response) -> Fake {
+async fn with_gated_renewal(gate: &Gate, later: fn() -> Response) -> FakeAzure {
     let (gate, logins) = (gate.clone(), AtomicUsize::new(0));
-    Fake::start(move |seen| {
+    FakeAzure::start(move |seen| {
         let login = seen.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
         let gate = gate.clone();
         async move {
@@ -122,7 +122,7 @@ async fn with_gated_renewal(gate: &Gate, later: fn() -> Response) -> Fake {
 #[tokio::test]
 async fn expiring_token_is_used_while_its_renewal_fails() {
     let gate = Gate::closed();
-    let fake = with_gated_renewal(&gate, || refusal(503, "Down")).await;
+    let fake = with_gated_renewal(&gate, || error_response(503, "Down")).await;
     let azure = fake.azure();
     subscriptions::get(&arm(&azure)).await.unwrap();
     fake.clock.advance(Duration::from_secs(3600 - 271));
@@ -143,7 +143,7 @@ async fn expiring_token_is_used_while_its_renewal_fails() {
 async fn nearly_expired_token_is_used_if_there_is_no_new_one() {
     let gate = Gate::closed();
     gate.open();
-    let fake = with_gated_renewal(&gate, || refusal(503, "Down")).await;
+    let fake = with_gated_renewal(&gate, || error_response(503, "Down")).await;
     let azure = fake.azure();
     subscriptions::get(&arm(&azure)).await.unwrap();
     fake.clock.advance(Duration::from_secs(3600 - 10));
@@ -182,7 +182,7 @@ async fn token_is_renewed_in_the_background() {
 async fn new_token_bypasses_the_cache() {
     let good = Arc::new(AtomicBool::new(false));
     let is_good = Arc::clone(&good);
-    let fake = Fake::start(move |seen| {
+    let fake = FakeAzure::start(move |seen| {
         std::future::ready(match (seen.is_login(), is_good.load(Ordering::SeqCst)) {
             (true, false) => bad_secret(),
             (true, true) => token("good"),
@@ -211,9 +211,9 @@ async fn new_token_bypasses_the_cache() {
 
 #[tokio::test]
 async fn transient_login_failures_are_retried() {
-    let fake = Fake::with_logins(vec![
+    let fake = FakeAzure::with_logins(vec![
         || (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
-        || with_header(refusal(429, "Slow"), "retry-after", "0"),
+        || with_header(error_response(429, "Slow"), "retry-after", "0"),
         || token("third"),
     ])
     .await;
@@ -234,7 +234,7 @@ async fn responses_without_a_valid_token_are_errors() {
         json!("canary"),
         json!(null),
     ] {
-        let fake = Fake::start({
+        let fake = FakeAzure::start({
             let body = body.clone();
             move |_| std::future::ready(answer(200, &body))
         })
@@ -242,7 +242,7 @@ async fn responses_without_a_valid_token_are_errors() {
         let error = subscriptions::get(&fake.arm()).await.unwrap_err();
         assert!(matches!(error, Error::Decode { .. }), "{body}: {error:?}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
-        assert_eq!(fake.seen().len(), 1);
+        assert_eq!(fake.requests().len(), 1);
     }
 }
 
@@ -250,7 +250,7 @@ async fn responses_without_a_valid_token_are_errors() {
 async fn cancelled_caller_does_not_affect_others() {
     let gate = Gate::closed();
     let held = gate.clone();
-    let fake = Fake::start(move |seen| {
+    let fake = FakeAzure::start(move |seen| {
         let gate = held.clone();
         async move {
             if !seen.is_login() {
@@ -280,14 +280,14 @@ async fn cancelled_caller_does_not_affect_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn rejected_token_is_replaced_once() {
     let logins = AtomicUsize::new(0);
-    let fake = Fake::start(move |seen| {
+    let fake = FakeAzure::start(move |seen| {
         let login = seen.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
         async move {
             match login {
                 Some(0) => token("OLD"),
                 Some(_) => token("NEW"),
                 None if seen.header("authorization") == "Bearer NEW" => answer(200, &json!({})),
-                None => refusal(401, "ExpiredAuthenticationToken"),
+                None => error_response(401, "ExpiredAuthenticationToken"),
             }
         }
     })
@@ -303,7 +303,7 @@ async fn rejected_token_is_replaced_once() {
 
 #[tokio::test]
 async fn second_401_is_returned() {
-    let fake = Fake::answering(|_| refusal(401, "InvalidAuthenticationTokenTenant")).await;
+    let fake = FakeAzure::with_response(|_| error_response(401, "InvalidAuthenticationTokenTenant")).await;
     let error = subscriptions::get(&fake.arm()).await.unwrap_err();
     assert_eq!(error.code(), Some("InvalidAuthenticationTokenTenant"));
     assert_eq!((fake.logins(), fake.reads().len()), (2, 2));
@@ -326,7 +326,7 @@ async fn only_transient_statuses_are_retried() {
         (201, 1),
         (204, 1),
     ] {
-        let fake = Fake::answering(move |_| refusal(status, "Word")).await;
+        let fake = FakeAzure::with_response(move |_| error_response(status, "Word")).await;
         let error = subscriptions::get(&fake.arm()).await.unwrap_err();
         assert_eq!(error.upstream_status(), Some(status));
         assert_eq!(fake.reads().len(), reads, "{status}");
@@ -340,8 +340,8 @@ async fn only_transient_statuses_are_retried() {
 #[tokio::test]
 async fn requested_delay_precedes_the_retry() {
     let count = AtomicUsize::new(0);
-    let fake = Fake::answering(move |_| match count.fetch_add(1, Ordering::SeqCst) {
-        0 => with_header(refusal(429, "Slow"), "retry-after-ms", "20"),
+    let fake = FakeAzure::with_response(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => with_header(error_response(429, "Slow"), "retry-after-ms", "20"),
         _ => answer(200, &json!({})),
     })
     .await;
@@ -352,7 +352,9 @@ async fn requested_delay_precedes_the_retry() {
 #[tokio::test]
 async fn long_requested_delay_is_returned_as_an_error() {
     for (wish, left, seconds) in [("3600", 20, 3600), ("30", 20, 30), ("61", 300, 61)] {
-        let fake = Fake::answering(move |_| with_header(refusal(429, "Slow"), "retry-after", wish)).await;
+        let fake =
+            FakeAzure::with_response(move |_| with_header(error_response(429, "Slow"), "retry-after", wish))
+                .await;
         let azure = fake.azure();
         let arm = azure.arm(&credential(), Instant::now() + Duration::from_secs(left)).unwrap();
         let error = subscriptions::get(&arm).await.unwrap_err();
@@ -366,7 +368,7 @@ async fn long_requested_delay_is_returned_as_an_error() {
 async fn error_response_is_kept_as_received() {
     let body =
         "{\"error\" : {\"code\":\"AuthorizationFailed\",\n \"message\":\"no \\\"right\\\"\"}, \"a\":1}";
-    let fake = Fake::answering(move |_| {
+    let fake = FakeAzure::with_response(move |_| {
         let headers = [
             ("content-type", "text/plain"),
             ("x-ms-request-id", "azure-request"),
@@ -399,7 +401,7 @@ async fn error_response_is_kept_as_received() {
 
 #[tokio::test]
 async fn a_missing_provider_is_reported_and_not_registered() {
-    let fake = Fake::answering(|_| refusal(409, "MissingSubscriptionRegistration")).await;
+    let fake = FakeAzure::with_response(|_| error_response(409, "MissingSubscriptionRegistration")).await;
     let error = managed_clusters::list(&fake.arm()).await.unwrap_err();
     assert_eq!(error.code(), Some("MissingSubscriptionRegistration"));
     assert_eq!(fake.reads().len(), 1);
@@ -407,7 +409,7 @@ async fn a_missing_provider_is_reported_and_not_registered() {
 
 #[tokio::test]
 async fn bodies_are_limited() {
-    let fake = Fake::answering(|seen| {
+    let fake = FakeAzure::with_response(|seen| {
         if seen.path.ends_with("/locations") {
             let part = axum::body::Bytes::from(vec![b' '; 1 << 20]);
             let parts = (0..33).map(move |_| Ok::<_, std::io::Error>(part.clone()));
@@ -427,8 +429,8 @@ async fn bodies_are_limited() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let fake = Fake::answering(|_| {
-        with_header(refusal(302, "Moved"), "location", "https://management.chinacloudapi.cn/elsewhere")
+    let fake = FakeAzure::with_response(|_| {
+        with_header(error_response(302, "Moved"), "location", "https://management.chinacloudapi.cn/elsewhere")
     })
     .await;
     let error = subscriptions::get(&fake.arm()).await.unwrap_err();
@@ -438,7 +440,7 @@ async fn redirects_are_not_followed() {
 
 #[tokio::test]
 async fn lists_are_read_to_the_last_page() {
-    let fake = Fake::answering(|seen| {
+    let fake = FakeAzure::with_response(|seen| {
         let next = |page: u8| {
             json!(format!("https://management.azure.com:443{}?$skiptoken=p {page}&api-version=x", seen.path))
         };
@@ -467,16 +469,17 @@ async fn foreign_links_are_not_followed() {
         ("https://management.azure.com@login.microsoftonline.com/", "login.microsoftonline.com"),
         ("/subscriptions", ""),
     ] {
-        let fake = Fake::answering(move |_| answer(200, &json!({"value": [], "nextLink": link}))).await;
+        let fake =
+            FakeAzure::with_response(move |_| answer(200, &json!({"value": [], "nextLink": link}))).await;
         let error = virtual_networks::list(&fake.arm()).await.unwrap_err();
         assert!(matches!(&error, Error::ForeignLink { host: named } if named == host), "{link}: {error:?}");
-        assert_eq!(fake.seen().len(), 2, "{link}");
+        assert_eq!(fake.requests().len(), 2, "{link}");
     }
 }
 
 #[tokio::test]
 async fn endless_lists_are_errors() {
-    let fake = Fake::answering(|seen| {
+    let fake = FakeAzure::with_response(|seen| {
         let link = format!("https://management.azure.com{}?page=2", seen.path);
         answer(200, &json!({"value": [], "nextLink": link}))
     })
@@ -486,7 +489,7 @@ async fn endless_lists_are_errors() {
     assert_eq!(fake.reads().len(), 2);
 
     let count = AtomicUsize::new(0);
-    let fake = Fake::answering(move |seen| {
+    let fake = FakeAzure::with_response(move |seen| {
         let page = count.fetch_add(1, Ordering::SeqCst);
         let link = format!("https://management.azure.com{}?page={page}", seen.path);
         answer(200, &json!({"value": [], "nextLink": link}))
@@ -498,7 +501,7 @@ async fn endless_lists_are_errors() {
 
 #[tokio::test]
 async fn resources_are_read_from_their_urls() {
-    let fake = Fake::answering(|seen| {
+    let fake = FakeAzure::with_response(|seen| {
         let at = |path: &str| seen.path == format!("/subscriptions/{SUBSCRIPTION}{path}");
         let body = match seen.query.as_str() {
             "api-version=2016-06-01" if at("/locations") => {
@@ -537,7 +540,7 @@ async fn resources_are_read_from_their_urls() {
                      "locationInfo": [{"location": "eastus", "zones": ["3", "1"]}],
                      "capabilities": [{"name": "AcceleratedNetworkingEnabled", "value": "True"}]}]})
             }
-            _ => return refusal(404, "NoSuchAddress"),
+            _ => return error_response(404, "NoSuchAddress"),
         };
         answer(200, &body)
     })
@@ -596,7 +599,7 @@ async fn large_page_is_parsed() {
     };
     let body = json!({"value": (0..1_000).map(sku).collect::<Vec<_>>()}).to_string();
     assert!(body.len() > 700_000);
-    let fake = Fake::answering(move |_| body.clone().into_response()).await;
+    let fake = FakeAzure::with_response(move |_| body.clone().into_response()).await;
     let sizes = skus::list(&fake.arm(), "eastus").await.unwrap();
     assert_eq!(sizes.len(), 900);
     assert_eq!(sizes[899].name.as_deref(), Some("size-999"));
@@ -625,16 +628,16 @@ async fn lists_in_other_formats_are_errors() {
         "{\"value\":[],\"nextLink\":{}}",
         "{\"error\":{\"code\":\"C\"}}",
     ] {
-        let fake = Fake::answering(move |_| body.into_response()).await;
+        let fake = FakeAzure::with_response(move |_| body.into_response()).await;
         let error = virtual_networks::list(&fake.arm()).await.unwrap_err();
         assert!(error.is_unusable_response(), "{body}: {error:?}");
         assert!(!error.is_transient());
     }
-    let fake = Fake::answering(|_| b"{\"value\":[{\"name\":\"\xff\"}]}".into_response()).await;
+    let fake = FakeAzure::with_response(|_| b"{\"value\":[{\"name\":\"\xff\"}]}".into_response()).await;
     let error = virtual_networks::list(&fake.arm()).await.unwrap_err();
     assert!(error.is_unusable_response(), "{error:?}");
     for body in ["{\"value\":[]}", "\u{feff}{\"value\":[],\"nextLink\":null}"] {
-        let fake = Fake::answering(move |_| body.into_response()).await;
+        let fake = FakeAzure::with_response(move |_| body.into_response()).await;
         assert_eq!(virtual_networks::list(&fake.arm()).await.unwrap(), [], "{body}");
     }
 }
@@ -642,7 +645,7 @@ async fn lists_in_other_formats_are_errors() {
 #[tokio::test]
 async fn deadline_covers_login_and_request() {
     for (login_hangs, service) in [(true, Service::Login), (false, Service::Arm)] {
-        let fake = Fake::start(move |seen| async move {
+        let fake = FakeAzure::start(move |seen| async move {
             if seen.is_login() == login_hangs {
                 std::future::pending::<()>().await;
             }
@@ -664,7 +667,7 @@ async fn deadline_covers_login_and_request() {
 #[tokio::test]
 async fn deadline_covers_all_pages() {
     let count = AtomicUsize::new(0);
-    let fake = Fake::start(move |seen| {
+    let fake = FakeAzure::start(move |seen| {
         let page = if seen.is_login() { 0 } else { count.fetch_add(1, Ordering::SeqCst) };
         async move {
             match page {
@@ -688,7 +691,7 @@ async fn deadline_covers_all_pages() {
 async fn truncated_response_is_retried() {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
-    let fake = Fake::answering(move |_| {
+    let fake = FakeAzure::with_response(move |_| {
         if counter.fetch_add(1, Ordering::SeqCst) == 1 {
             return answer(200, &json!({"value": []}));
         }
@@ -706,7 +709,7 @@ async fn truncated_response_is_retried() {
 
 #[tokio::test]
 async fn missing_response_has_a_reason() {
-    let fake = Fake::answering(|_| answer(200, &json!({}))).await;
+    let fake = FakeAzure::with_response(|_| answer(200, &json!({}))).await;
     let untrusted = Options { extra_roots_pem: None, ..fake.options() };
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let closed =
@@ -723,13 +726,13 @@ async fn missing_response_has_a_reason() {
         };
         assert_eq!(reason, expected);
     }
-    assert!(fake.seen().is_empty());
+    assert!(fake.requests().is_empty());
 }
 
 #[tokio::test]
 async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
-    let fake = Fake::start(|seen| async move {
-        if seen.is_login() { token("canary-token") } else { refusal(403, "AuthorizationFailed") }
+    let fake = FakeAzure::start(|seen| async move {
+        if seen.is_login() { token("canary-token") } else { error_response(403, "AuthorizationFailed") }
     })
     .await;
     let azure = fake.azure();
@@ -758,7 +761,7 @@ async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
 
 #[tokio::test]
 async fn invalid_credentials_send_nothing() {
-    let fake = Fake::answering(|_| answer(200, &json!({}))).await;
+    let fake = FakeAzure::with_response(|_| answer(200, &json!({}))).await;
     let azure = fake.azure();
     let with = |change: fn(&mut Credential)| {
         let mut credential = Credential::clone(&credential());
@@ -771,16 +774,16 @@ async fn invalid_credentials_send_nothing() {
     let dots = Credential { subscription_id: "..".to_owned(), ..Credential::clone(&credential()) };
     let arm = azure.arm(&Arc::new(dots), soon()).unwrap();
     assert!(matches!(subscriptions::get(&arm).await, Err(Error::BadUrl(_))));
-    assert!(fake.seen().is_empty());
+    assert!(fake.requests().is_empty());
 }
 
 fn challenge(header: &str) -> Response {
-    with_header(refusal(401, "AuthenticationFailed"), "www-authenticate", header)
+    with_header(error_response(401, "AuthenticationFailed"), "www-authenticate", header)
 }
 
 #[tokio::test]
 async fn tenant_is_cached_for_an_hour() {
-    let fake = Fake::start(|_| async {
+    let fake = FakeAzure::start(|_| async {
         challenge(&format!("Bearer authorization_uri=\"https://login.windows.net/{TENANT}\", error=\"x\""))
     })
     .await;
@@ -792,40 +795,40 @@ async fn tenant_is_cached_for_an_hour() {
     let all = join_all((0..50).map(|_| discover(Cloud::Public, "SUB-a", Discovery::Stored))).await;
     assert!(all.iter().all(|tenant| tenant == TENANT));
     discover(Cloud::Public, "sub-A", Discovery::Stored).await;
-    assert_eq!(fake.seen().len(), 1, "one request for all, in any letter case");
-    assert_eq!(fake.seen()[0].query, "api-version=2022-12-01");
-    assert_eq!(fake.seen()[0].header("authorization"), "");
+    assert_eq!(fake.requests().len(), 1, "one request for all, in any letter case");
+    assert_eq!(fake.requests()[0].query, "api-version=2022-12-01");
+    assert_eq!(fake.requests()[0].header("authorization"), "");
 
     discover(Cloud::China, "sub-a", Discovery::Stored).await;
     discover(Cloud::Public, "sub-b", Discovery::Stored).await;
-    assert_eq!(fake.seen().len(), 3, "by cloud and by subscription");
-    assert_eq!(fake.seen()[1].host, Cloud::China.arm_host());
+    assert_eq!(fake.requests().len(), 3, "by cloud and by subscription");
+    assert_eq!(fake.requests()[1].host, Cloud::China.arm_host());
 
     discover(Cloud::Public, "sub-a", Discovery::Check).await;
-    assert_eq!(fake.seen().len(), 4, "a check is never cached");
-    assert_eq!(fake.seen()[3].query, "api-version=2019-11-01");
+    assert_eq!(fake.requests().len(), 4, "a check is never cached");
+    assert_eq!(fake.requests()[3].query, "api-version=2019-11-01");
 
     fake.clock.advance(Duration::from_secs(3599));
     discover(Cloud::Public, "sub-a", Discovery::Stored).await;
-    assert_eq!(fake.seen().len(), 4);
+    assert_eq!(fake.requests().len(), 4);
     fake.clock.advance(Duration::from_secs(1));
     discover(Cloud::Public, "sub-a", Discovery::Stored).await;
-    assert_eq!(fake.seen().len(), 5);
+    assert_eq!(fake.requests().len(), 5);
 }
 
 #[tokio::test]
 async fn old_tenant_is_used_unless_azure_refuses() {
     let answers = Arc::new(Mutex::new("found"));
     let said = Arc::clone(&answers);
-    let fake = Fake::start(move |_| {
+    let fake = FakeAzure::start(move |_| {
         let said = *said.lock().unwrap();
         async move {
             match said {
                 "hangs" => std::future::pending().await,
-                "down" => refusal(503, "Down"),
-                "throttled" => refusal(429, "TooManyRequests"),
+                "down" => error_response(503, "Down"),
+                "throttled" => error_response(429, "TooManyRequests"),
                 "portal" => "<html>Sign in</html>".into_response(),
-                "gone" => refusal(404, "SubscriptionNotFound"),
+                "gone" => error_response(404, "SubscriptionNotFound"),
                 _ => challenge(&format!("Bearer authorization_uri=\"https://login.windows.net/{TENANT}\"")),
             }
         }
@@ -840,7 +843,7 @@ async fn old_tenant_is_used_unless_azure_refuses() {
         *answers.lock().unwrap() = trouble;
         assert_eq!(discover().await.unwrap(), TENANT, "{trouble}");
     }
-    assert_eq!(fake.seen().len(), 5, "the pending request is joined");
+    assert_eq!(fake.requests().len(), 5, "the pending request is joined");
     fake.clock.advance(Duration::from_hours(24));
     assert!(discover().await.is_err(), "expired for more than a day");
 
@@ -858,13 +861,13 @@ async fn old_tenant_is_used_unless_azure_refuses() {
 
 #[tokio::test]
 async fn failures_of_tenant_discovery_differ() {
-    let fake = Fake::start(|seen| async move {
+    let fake = FakeAzure::start(|seen| async move {
         match seen.path.as_str() {
-            "/subscriptions/none" => refusal(401, "AuthenticationFailed"),
+            "/subscriptions/none" => error_response(401, "AuthenticationFailed"),
             "/subscriptions/odd" => challenge("Bearer realm=\"x\""),
-            "/subscriptions/down" => refusal(503, "Down"),
+            "/subscriptions/down" => error_response(503, "Down"),
             "/subscriptions/hangs" => std::future::pending().await,
-            _ => refusal(404, "SubscriptionNotFound"),
+            _ => error_response(404, "SubscriptionNotFound"),
         }
     })
     .await;
@@ -891,7 +894,7 @@ async fn failures_of_tenant_discovery_differ() {
         let hanging = discover("hangs", how).await;
         assert!(matches!(hanging, DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm })));
     }
-    let asked = |path: &str| fake.seen().iter().filter(|seen| seen.path == path).count();
+    let asked = |path: &str| fake.requests().iter().filter(|seen| seen.path == path).count();
     assert_eq!(asked("/subscriptions/none"), 2, "failures are not cached");
     assert!(matches!(discover("down", Discovery::Stored).await, DiscoveryError::Unexpected(_)));
     assert_eq!(asked("/subscriptions/down"), 1);
@@ -903,12 +906,12 @@ async fn failures_of_tenant_discovery_differ() {
 async fn requests_and_tokens_are_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let guard = metrics::set_default_local_recorder(&recorder);
-    let fake = Fake::start(|seen| async move {
+    let fake = FakeAzure::start(|seen| async move {
         match seen.path.as_str() {
             path if path.ends_with("/token") => token("token-1"),
             path if path.ends_with("/locations") => answer(200, &json!({"value": []})),
             path if path.ends_with("/managedClusters") => std::future::pending().await,
-            _ => refusal(403, "AuthorizationFailed"),
+            _ => error_response(403, "AuthorizationFailed"),
         }
     })
     .await;
@@ -934,13 +937,13 @@ async fn requests_and_tokens_are_counted() {
 
 #[tokio::test]
 async fn any_response_means_reachable() {
-    let fake = Fake::start(|seen| async move {
+    let fake = FakeAzure::start(|seen| async move {
         match seen.host.as_str() {
             "login.chinacloudapi.cn" => std::future::pending().await,
             "login.microsoftonline.com" => {
-                with_header(refusal(302, "Moved"), "location", "https://x.example/")
+                with_header(error_response(302, "Moved"), "location", "https://x.example/")
             }
-            _ => refusal(404, "NotFound"),
+            _ => error_response(404, "NotFound"),
         }
     })
     .await;
@@ -950,7 +953,7 @@ async fn any_response_means_reachable() {
     let briefly = Instant::now() + Duration::from_millis(100);
     let error = azure.reach(Cloud::China, Service::Login, briefly).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { to: Service::Login }), "{error:?}");
-    let hosts: Vec<_> = fake.seen().into_iter().map(|seen| seen.host).collect();
+    let hosts: Vec<_> = fake.requests().into_iter().map(|seen| seen.host).collect();
     assert_eq!(hosts[..2], ["management.usgovcloudapi.net", "login.microsoftonline.com"]);
 }
 

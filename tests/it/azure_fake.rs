@@ -31,7 +31,7 @@ pub(crate) const SECRET: &str = "canary~Secret";
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedRequest {
     pub(crate) method: String,
     pub(crate) host: String,
     pub(crate) path: String,
@@ -40,7 +40,7 @@ pub(crate) struct Seen {
     pub(crate) body: String,
 }
 
-impl Seen {
+impl RecordedRequest {
     pub(crate) fn is_login(&self) -> bool {
         self.host.starts_with("login.")
     }
@@ -50,25 +50,27 @@ impl Seen {
     }
 }
 
-type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response> + Send + Sync>;
+type Script = Arc<dyn Fn(RecordedRequest) -> BoxFuture<'static, Response> + Send + Sync>;
 
-pub(crate) struct Fake {
+pub(crate) struct FakeAzure {
     pub(crate) address: SocketAddr,
     roots_pem: String,
     pub(crate) clock: Clock,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<RecordedRequest>>>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Fake {
+impl Drop for FakeAzure {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Fake {
+impl FakeAzure {
     /// A server with one token and these responses to all other requests.
-    pub(crate) async fn answering(read: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) async fn with_response(
+        read: impl Fn(&RecordedRequest) -> Response + Send + Sync + 'static,
+    ) -> Self {
         Self::start(answering(read)).await
     }
 
@@ -87,7 +89,7 @@ impl Fake {
     }
 
     /// A server that responds with `script`.
-    pub(crate) async fn start<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
+    pub(crate) async fn start<F>(script: impl Fn(RecordedRequest) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response> + Send + 'static,
     {
@@ -138,24 +140,24 @@ impl Fake {
         arm(&self.azure())
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.seen.lock().unwrap().clone()
     }
 
     pub(crate) fn logins(&self) -> usize {
-        self.seen().iter().filter(|seen| seen.is_login()).count()
+        self.requests().iter().filter(|seen| seen.is_login()).count()
     }
 
-    pub(crate) fn reads(&self) -> Vec<Seen> {
-        self.seen().into_iter().filter(|seen| !seen.is_login()).collect()
+    pub(crate) fn reads(&self) -> Vec<RecordedRequest> {
+        self.requests().into_iter().filter(|seen| !seen.is_login()).collect()
     }
 }
 
-async fn record(request: Request, log: Arc<Mutex<Vec<Seen>>>, script: Script) -> Response {
+async fn record(request: Request, log: Arc<Mutex<Vec<RecordedRequest>>>, script: Script) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let host = parts.uri.host().map(str::to_owned);
-    let seen = Seen {
+    let seen = RecordedRequest {
         method: parts.method.to_string(),
         host: host.unwrap_or_else(|| parts.headers["host"].to_str().unwrap().to_owned()),
         path: parts.uri.path().to_owned(),
@@ -216,12 +218,14 @@ pub(crate) fn bad_secret() -> Response {
     )
 }
 
-pub(crate) fn refusal(status: u16, code: &str) -> Response {
+pub(crate) fn error_response(status: u16, code: &str) -> Response {
     answer(status, &json!({"error": {"code": code, "message": format!("{code} it is")}}))
 }
 
 /// A script with one token and these responses to all other requests.
-fn answering(read: impl Fn(&Seen) -> Response) -> impl Fn(Seen) -> std::future::Ready<Response> {
+fn answering(
+    read: impl Fn(&RecordedRequest) -> Response,
+) -> impl Fn(RecordedRequest) -> std::future::Ready<Response> {
     move |seen| std::future::ready(if seen.is_login() { token("token-1") } else { read(&seen) })
 }
 

@@ -12,7 +12,7 @@ use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::azure_fake::{Fake, SUBSCRIPTION, answer, refusal, with_header};
+use super::azure_fake::{FakeAzure, SUBSCRIPTION, answer, error_response, with_header};
 
 const RESULT: &str = "https://management.azure.com/subscriptions/s/commandResults/r?api-version=1&s=canary";
 
@@ -24,16 +24,16 @@ fn finished(properties: &Value) -> Response {
     answer(200, &json!({"id": "/r", "properties": properties}))
 }
 
-async fn answering_in_turn(answers: Vec<fn() -> Response>) -> Fake {
+async fn answering_in_turn(answers: Vec<fn() -> Response>) -> FakeAzure {
     let next = AtomicUsize::new(0);
-    Fake::answering(move |_| {
+    FakeAzure::with_response(move |_| {
         let next = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
         answers[next]()
     })
     .await
 }
 
-async fn started(fake: &Fake, token: Option<&str>) -> Result<Status, Error> {
+async fn started(fake: &FakeAzure, token: Option<&str>) -> Result<Status, Error> {
     let (context, token) = (archive(&[("agent.yaml", "kind: Namespace\n")]), token.map(SecretString::from));
     let command =
         Command { command: "kubectl apply -f agent.yaml", context: &context, cluster_token: token.as_ref() };
@@ -115,13 +115,13 @@ async fn result_may_come_at_once_or_be_unknown() {
 
 #[tokio::test]
 async fn denied_start_and_denied_result_are_errors() {
-    let fake = answering_in_turn(vec![|| refusal(403, "AuthorizationFailed")]).await;
+    let fake = answering_in_turn(vec![|| error_response(403, "AuthorizationFailed")]).await;
     let denied = started(&fake, None).await.unwrap_err();
     assert_eq!((denied.upstream_status(), denied.code()), (Some(403), Some("AuthorizationFailed")));
     let result = PendingResult::from_text(Cloud::Public, &format!("1 {RESULT}")).unwrap();
     let denied = poll(&fake.arm(), &result).await.unwrap_err();
     assert!(denied.upstream_status() == Some(403) && !format!("{denied:?}").contains("canary"), "{denied:?}");
-    let fake = answering_in_turn(vec![|| refusal(404, "NotFound")]).await;
+    let fake = answering_in_turn(vec![|| error_response(404, "NotFound")]).await;
     assert_eq!(poll(&fake.arm(), &result).await.unwrap(), Status::Unknown);
 }
 

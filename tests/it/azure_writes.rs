@@ -17,7 +17,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::azure_fake::{Fake, SUBSCRIPTION, answer, arm, credential, hosts, refusal, token, with_header};
+use super::azure_fake::{
+    FakeAzure, SUBSCRIPTION, answer, arm, credential, error_response, hosts, token, with_header,
+};
 
 const OPERATION: &str =
     "https://management.azure.com/subscriptions/s/providers/x/operations/o?api-version=1&t=1&s=canary";
@@ -37,9 +39,9 @@ fn empty(status: u16) -> Response {
 }
 
 /// A server that returns these responses in turn, except for logins; the last one repeats.
-async fn answering_in_turn(answers: Vec<fn() -> Response>) -> Fake {
+async fn answering_in_turn(answers: Vec<fn() -> Response>) -> FakeAzure {
     let next = AtomicUsize::new(0);
-    Fake::answering(move |_| {
+    FakeAzure::with_response(move |_| {
         let next = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
         answers[next]()
     })
@@ -52,7 +54,7 @@ async fn put(arm: &Arm) -> Result<WriteResponse, Error> {
 
 #[tokio::test]
 async fn writes_have_the_expected_urls_and_bodies() {
-    let fake = Fake::answering(|seen| match (seen.method.as_str(), seen.path.as_str()) {
+    let fake = FakeAzure::with_response(|seen| match (seen.method.as_str(), seen.path.as_str()) {
         ("DELETE", _) => empty(202),
         ("POST", path) if path.ends_with("/register") => answer(
             200,
@@ -119,25 +121,25 @@ async fn writes_have_the_expected_urls_and_bodies() {
 
 #[tokio::test]
 async fn dot_segments_are_never_sent() {
-    let fake = Fake::answering(|_| empty(202)).await;
+    let fake = FakeAzure::with_response(|_| empty(202)).await;
     let arm = fake.arm();
     for name in ["..", ".", "", "%2e%2e", "a/../b"] {
         assert!(matches!(agent_pools::delete(&arm, "g", "n", name).await, Err(Error::BadUrl(_))), "{name}");
         assert!(matches!(managed_clusters::delete(&arm, "g", name).await, Err(Error::BadUrl(_))), "{name}");
         assert!(matches!(resource_groups::exists(&arm, name).await, Err(Error::BadUrl(_))), "{name}");
     }
-    assert!(fake.seen().is_empty());
+    assert!(fake.requests().is_empty());
 }
 
 #[tokio::test]
 async fn write_that_azure_may_have_accepted_is_not_repeated() {
-    let failing = || refusal(500, "GetSKUStoreError");
+    let failing = || error_response(500, "GetSKUStoreError");
     let cut = || {
         let parts = [Ok(axum::body::Bytes::from("{\"id\":")), Err(std::io::Error::other("cut"))];
         axum::body::Body::from_stream(futures_util::stream::iter(parts)).into_response()
     };
-    let unavailable = || refusal(503, "ServerTimeout");
-    let gateway = || refusal(504, "GatewayTimeout");
+    let unavailable = || error_response(503, "ServerTimeout");
+    let gateway = || error_response(504, "GatewayTimeout");
     for first in [failing as fn() -> Response, cut, unavailable, gateway] {
         let fake = answering_in_turn(vec![first, || answer(200, &in_state("Succeeded"))]).await;
         let azure = fake.azure();
@@ -149,8 +151,8 @@ async fn write_that_azure_may_have_accepted_is_not_repeated() {
 
 #[tokio::test]
 async fn throttled_write_is_repeated() {
-    let throttled = || with_header(refusal(429, "SubscriptionRequestsThrottled"), "retry-after", "0");
-    let busy = || with_header(refusal(503, "ServerBusy"), "x-ms-retry-after-ms", "5");
+    let throttled = || with_header(error_response(429, "SubscriptionRequestsThrottled"), "retry-after", "0");
+    let busy = || with_header(error_response(503, "ServerBusy"), "x-ms-retry-after-ms", "5");
     for first in [throttled as fn() -> Response, busy] {
         let fake = answering_in_turn(vec![first, || answer(201, &in_state("Succeeded"))]).await;
         let azure = fake.azure();
@@ -159,7 +161,7 @@ async fn throttled_write_is_repeated() {
         assert_eq!((one.body.as_str(), one.body.as_str()), (two.body.as_str(), r#"{"location":"eastus"}"#));
     }
     let fake = answering_in_turn(vec![|| {
-        with_header(refusal(429, "SubscriptionRequestsThrottled"), "retry-after", "3600")
+        with_header(error_response(429, "SubscriptionRequestsThrottled"), "retry-after", "3600")
     }])
     .await;
     let error = put(&fake.arm()).await.unwrap_err();
@@ -170,13 +172,13 @@ async fn throttled_write_is_repeated() {
 
 #[tokio::test]
 async fn rejected_token_is_replaced_once_before_a_write() {
-    let fake = answering_in_turn(vec![|| refusal(401, "ExpiredAuthenticationToken"), || {
+    let fake = answering_in_turn(vec![|| error_response(401, "ExpiredAuthenticationToken"), || {
         answer(200, &in_state("Succeeded"))
     }])
     .await;
     put(&fake.arm()).await.unwrap();
     assert_eq!((fake.reads().len(), fake.logins()), (2, 2));
-    let fake = answering_in_turn(vec![|| refusal(401, "InvalidAuthenticationToken")]).await;
+    let fake = answering_in_turn(vec![|| error_response(401, "InvalidAuthenticationToken")]).await;
     let error = put(&fake.arm()).await.unwrap_err();
     assert_eq!((error.upstream_status(), error.may_have_been_taken()), (Some(401), false));
     assert_eq!(fake.reads().len(), 2);
@@ -184,7 +186,7 @@ async fn rejected_token_is_replaced_once_before_a_write() {
 
 #[tokio::test]
 async fn unsent_write_cannot_have_been_accepted() {
-    let fake = Fake::start(|seen| async move {
+    let fake = FakeAzure::start(|seen| async move {
         if seen.is_login() { token("token-1") } else { std::future::pending().await }
     })
     .await;
@@ -219,7 +221,7 @@ async fn rejected_writes_keep_azures_code() {
         (400, "ErrCode_InsufficientVCPUQuota"),
         (404, "ResourceGroupNotFound"),
     ] {
-        let fake = Fake::answering(move |_| refusal(status, code)).await;
+        let fake = FakeAzure::with_response(move |_| error_response(status, code)).await;
         let azure = fake.azure();
         for error in [
             put(&arm(&azure)).await.unwrap_err(),
@@ -246,8 +248,8 @@ async fn only_a_404_about_the_resource_means_absence() {
         (500, Some("ResourceNotFound"), false),
         (410, Some("Gone"), false),
     ] {
-        let fake = Fake::answering(move |_| match code {
-            Some(code) => refusal(status, code),
+        let fake = FakeAzure::with_response(move |_| match code {
+            Some(code) => error_response(status, code),
             None => (StatusCode::from_u16(status).unwrap(), "<html>no such page</html>").into_response(),
         })
         .await;
@@ -272,7 +274,7 @@ async fn only_a_404_about_the_resource_means_absence() {
 
 #[tokio::test]
 async fn resource_group_existence_is_checked_with_head() {
-    let fake = Fake::answering(|seen| match seen.path.rsplit('/').next() {
+    let fake = FakeAzure::with_response(|seen| match seen.path.rsplit('/').next() {
         Some("there") => empty(204),
         Some("also") => empty(200),
         Some("nowhere") => empty(404),
@@ -348,7 +350,7 @@ async fn outcomes_of_operations_differ() {
     };
     let silent = || answer(200, &json!({"status": "FAILED"}));
     let stopped = || answer(200, &json!({"status": "Canceled", "error": {"code": "OperationPreempted"}}));
-    let expired = || refusal(404, "NotFound");
+    let expired = || error_response(404, "NotFound");
     let nameless = || StatusCode::NOT_FOUND.into_response();
     let said = |step: OperationStatus| match step {
         OperationStatus::Failed(why) => format!("failed {:?} {:?}", why.code, why.details),
@@ -372,7 +374,7 @@ async fn outcomes_of_operations_differ() {
         assert_eq!(said(step), expected);
     }
     for (status, code) in [(403, "AuthorizationFailed"), (503, "Down"), (429, "TooManyRequests")] {
-        let fake = Fake::answering(move |_| refusal(status, code)).await;
+        let fake = FakeAzure::with_response(move |_| error_response(status, code)).await;
         let operation =
             LongRunningOperation::from_text(Cloud::Public, &format!("location delete 5 {OPERATION}"))
                 .unwrap();
@@ -406,7 +408,7 @@ async fn moving_result_is_polled_until_it_fails() {
         assert!(operation.to_text().ends_with(NEXT), "{}", operation.to_text());
     }
     assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
-    assert!(fake.seen().iter().all(|seen| !seen.host.contains("evil")));
+    assert!(fake.requests().iter().all(|seen| !seen.host.contains("evil")));
 
     let fake = answering_in_turn(vec![|| {
         answer(
@@ -432,7 +434,7 @@ async fn foreign_operation_url_is_replaced_by_the_resource() {
         "/operations/o",
         "",
     ] {
-        let fake = Fake::answering(move |seen| match seen.method.as_str() {
+        let fake = FakeAzure::with_response(move |seen| match seen.method.as_str() {
             "PUT" => with_header(
                 with_header(answer(201, &in_state("Creating")), "azure-asyncoperation", abroad),
                 "location",
@@ -465,7 +467,7 @@ async fn foreign_operation_url_is_replaced_by_the_resource() {
 
 #[tokio::test]
 async fn operation_is_not_polled_in_another_cloud() {
-    let fake = Fake::answering(|_| answer(200, &json!({"status": "Succeeded"}))).await;
+    let fake = FakeAzure::with_response(|_| answer(200, &json!({"status": "Succeeded"}))).await;
     let azure = fake.azure();
     let text = "status change 5 https://management.chinacloudapi.cn/subscriptions/s/operations/o";
     let operation = LongRunningOperation::from_text(Cloud::China, text).unwrap();
@@ -474,7 +476,7 @@ async fn operation_is_not_polled_in_another_cloud() {
         matches!(&error, Error::ForeignLink { host } if host == "management.chinacloudapi.cn"),
         "{error:?}"
     );
-    assert!(fake.seen().is_empty());
+    assert!(fake.requests().is_empty());
 }
 
 #[tokio::test]
@@ -494,8 +496,8 @@ async fn write_without_operation_url_polls_the_resource() {
         || empty(202),
         || answer(200, &in_state("Succeeded")),
         || answer(200, &in_state("Deleting")),
-        || refusal(404, "SubscriptionNotFound"),
-        || refusal(404, "ResourceNotFound"),
+        || error_response(404, "SubscriptionNotFound"),
+        || error_response(404, "ResourceNotFound"),
     ])
     .await;
     let azure = fake.azure();
@@ -535,7 +537,7 @@ async fn completed_write_has_no_operation() {
 #[tokio::test]
 async fn long_response_to_a_write_is_complete() {
     let long = || json!({"name": "n", "tags": {"long": "x".repeat(200_000)}});
-    let fake = Fake::answering(move |_| answer(201, &long())).await;
+    let fake = FakeAzure::with_response(move |_| answer(201, &long())).await;
     let written = put(&fake.arm()).await.unwrap();
     assert_eq!((written.resource, written.operation), (Some(long()), None));
 }
@@ -543,7 +545,7 @@ async fn long_response_to_a_write_is_complete() {
 #[tokio::test]
 async fn kubeconfigs_are_read_but_not_printed() {
     let encoded = base64::engine::general_purpose::STANDARD.encode("apiVersion: v1 # canary");
-    let fake = Fake::answering(move |seen| match seen.path.rsplit('/').next() {
+    let fake = FakeAzure::with_response(move |seen| match seen.path.rsplit('/').next() {
         Some("listClusterAdminCredential") => {
             answer(200, &json!({"kubeconfigs": [{"name": "clusterAdmin", "value": encoded}]}))
         }
@@ -572,15 +574,17 @@ async fn kubeconfigs_are_read_but_not_printed() {
 
 #[tokio::test]
 async fn kubeconfig_request_is_retried_as_a_read() {
-    let fake =
-        answering_in_turn(vec![|| refusal(500, "InternalServerError"), || refusal(400, "BadRequest")]).await;
+    let fake = answering_in_turn(vec![|| error_response(500, "InternalServerError"), || {
+        error_response(400, "BadRequest")
+    }])
+    .await;
     let error = managed_clusters::list_admin_credential(&fake.arm(), "g", "n").await.unwrap_err();
     assert_eq!((error.code(), fake.reads().len()), (Some("BadRequest"), 2));
 }
 
 #[tokio::test]
 async fn pools_quotas_networks_and_providers_are_read() {
-    let fake = Fake::answering(|seen| {
+    let fake = FakeAzure::with_response(|seen| {
         let path = seen.path.as_str();
         if path.ends_with("/agentPools") {
             answer(200, &json!({"value": [{"name": "a", "properties": {"count": 2}}, null, {"name": "b"}]}))
@@ -631,7 +635,7 @@ async fn pools_quotas_networks_and_providers_are_read() {
 #[tokio::test]
 async fn invalid_response_is_not_an_absence() {
     for body in ["", "[]", "null", "<html/>", "{\"id\":"] {
-        let fake = Fake::answering(move |_| (StatusCode::OK, body).into_response()).await;
+        let fake = FakeAzure::with_response(move |_| (StatusCode::OK, body).into_response()).await;
         let azure = fake.azure();
         let error = managed_clusters::get(&arm(&azure), "g", "n").await.unwrap_err();
         assert!(error.is_unusable_response() && !error.is_absence(), "{body}: {error:?}");
@@ -670,7 +674,7 @@ async fn operation_status_decides_and_its_error_is_kept() {
         ),
     ] {
         let response = Arc::new(body.clone());
-        let fake = Fake::answering(move |_| answer(200, &response)).await;
+        let fake = FakeAzure::with_response(move |_| answer(200, &response)).await;
         let operation =
             LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
         let (ended, trouble) = match operation.poll(&fake.arm()).await.unwrap() {

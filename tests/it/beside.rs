@@ -1,4 +1,4 @@
-//! The server beside a Rancher, with a small Rancher in process: [`rancher`] serves and fails, [`world`] has users,
+//! The server beside a Rancher, with a small Rancher in process: [`rancher`] serves and fails, [`rancher_state`] has users,
 //! credentials and clusters, [`recording`] plays the recorded exchanges of two real Ranchers.
 
 mod app;
@@ -8,9 +8,9 @@ mod faults;
 mod forwarding;
 mod ingress;
 mod rancher;
+mod rancher_state;
 mod recording;
 mod revocation;
 mod rights;
 mod secrecy;
 mod trust;
-mod world;

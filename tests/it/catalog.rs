@@ -10,8 +10,8 @@ mod kubernetes_versions;
 #[cfg(test)]
 mod regions;
 #[cfg(test)]
+mod test_catalog;
+#[cfg(test)]
 mod upgrade_plan;
 #[cfg(test)]
 mod vm_sizes;
-#[cfg(test)]
-mod world;

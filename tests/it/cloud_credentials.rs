@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::norman::{NO_CREDENTIAL, refusal};
+use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::app::{NOW_MS, TestApp};
 
 const CANARY: &str = "canary~secret~8Q";
@@ -24,7 +24,7 @@ fn path(credential: &Value) -> String {
 
 #[tokio::test]
 async fn created_credential_has_ranchers_format_without_secret() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body = json!({
         "type": "cloudCredential", "links": null, "actions": null, "s3credentialConfig": null, "unknown": 1,
         "name": " my azure ", "description": "",
@@ -80,7 +80,7 @@ async fn created_credential_has_ranchers_format_without_secret() {
 
 #[tokio::test]
 async fn node_has_the_fields_that_terraform_compares() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let credential =
         created(&app, &azure(&json!({"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}))).await;
     assert_eq!(credential["annotations"], json!({}));
@@ -91,14 +91,14 @@ async fn node_has_the_fields_that_terraform_compares() {
 
 #[tokio::test]
 async fn a_name_that_is_not_given_is_the_id() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let credential = created(&app, &json!({"azurecredentialConfig": {"clientId": "c"}})).await;
     assert_eq!(credential["name"], credential["id"]);
 }
 
 #[tokio::test]
 async fn other_credential_types_are_rejected() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let missing = (
         "MissingRequired",
         "azurecredentialConfig",
@@ -137,7 +137,7 @@ async fn other_credential_types_are_rejected() {
     ] {
         let answer = app.post("/v3/cloudcredentials").json(&body).send().await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
-        let (code, field, message) = refusal(&answer);
+        let NormanError { code, field, message } = norman_error(&answer);
         assert_eq!((code.as_str(), field.as_str(), message.as_str()), expected, "{body}");
     }
     assert_eq!(app.get("/v3/cloudcredentials").send().await.json()["data"], json!([]));
@@ -145,7 +145,7 @@ async fn other_credential_types_are_rejected() {
 
 #[tokio::test]
 async fn put_merges_and_replace_clears() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let config = json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"});
     let before = created(
         &app,
@@ -173,14 +173,14 @@ async fn put_merges_and_replace_clears() {
     assert_eq!(replaced["name"], before["id"]);
     let nothing =
         app.put(&format!("{}?_replace=true", path(&before))).json(&json!({"name": "n"})).send().await;
-    assert_eq!(refusal(&nothing).2, "a Config field must be set: send azurecredentialConfig");
+    assert_eq!(norman_error(&nothing).message, "a Config field must be set: send azurecredentialConfig");
 }
 
 #[tokio::test]
 async fn secret_is_kept_or_rotated_by_updates() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let token = app.token("anna").await;
-    let id = app.stored_credential(&token).await;
+    let id = app.store_credential(&token).await;
     let own = format!("/v3/cloudcredentials/{id}");
     let locations = format!("/meta/aksLocations?cloudCredentialId={id}");
     let usable =
@@ -209,9 +209,9 @@ async fn secret_is_kept_or_rotated_by_updates() {
 
 #[tokio::test]
 async fn only_the_owner_and_administrators_see_a_credential() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
-    let id = app.stored_credential(&anna).await;
+    let id = app.store_credential(&anna).await;
     let own = format!("/v3/cloudcredentials/{id}");
     let change = json!({"name": "stolen"});
     for answer in [
@@ -222,7 +222,7 @@ async fn only_the_owner_and_administrators_see_a_credential() {
         app.get("/v3/cloudcredentials/cattle-global-data:cc-none").token(&ben).send().await,
     ] {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
-        assert!(refusal(&answer).2.ends_with(" not found"));
+        assert!(norman_error(&answer).message.ends_with(" not found"));
     }
     assert_eq!(app.get("/v3/cloudcredentials").token(&ben).send().await.json()["data"], json!([]));
     let meta = format!("/meta/aksLocations?cloudCredentialId={id}");
@@ -239,8 +239,8 @@ async fn only_the_owner_and_administrators_see_a_credential() {
 
 #[tokio::test]
 async fn ids_of_no_credential_are_not_found() {
-    let app = TestApp::advising().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let id = app.store_credential(&app.admin).await;
     let bare = id.split_once(':').unwrap().1;
     for id in [
         bare.to_owned(),
@@ -286,14 +286,14 @@ async fn audited(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)>
 
 #[tokio::test]
 async fn used_credential_stays_in_its_subscription_and_cloud() {
-    let app = TestApp::advising().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let id = app.store_credential(&app.admin).await;
     let own = format!("/v3/cloudcredentials/{id}");
     created_cluster(&app, &app.admin, &cluster("prod", &id)).await;
     let message = "Cloud credential is currently referenced by provisioning cluster prod";
     for config in [json!({"subscriptionId": "other"}), json!({"environment": "AzureChinaCloud"})] {
         let refused = app.put(&own).json(&json!({"azurecredentialConfig": config})).send().await;
-        assert!(refusal(&refused).2.starts_with(message), "{config}");
+        assert!(norman_error(&refused).message.starts_with(message), "{config}");
     }
     let rotated = app.put(&own).json(&json!({"azurecredentialConfig": {"clientSecret": "new"}})).send().await;
     assert_eq!(rotated.status, StatusCode::OK);
@@ -302,7 +302,7 @@ async fn used_credential_stays_in_its_subscription_and_cloud() {
 #[tokio::test]
 async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     let app = TestApp::start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let own = format!("/v3/cloudcredentials/{id}");
     let mut paths = Vec::new();
     for name in ["one", "two", "three"] {
@@ -337,7 +337,10 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
         assert_eq!(answer.json()["error"], "cloud credential not found");
     }
     let refused = app.post("/v3/clusters").json(&cluster("four", &id)).send().await;
-    assert_eq!((refused.status, refusal(&refused).2), (StatusCode::NOT_FOUND, NO_CREDENTIAL.to_owned()));
+    assert_eq!(
+        (refused.status, norman_error(&refused).message),
+        (StatusCode::NOT_FOUND, NO_CREDENTIAL.to_owned())
+    );
     // Its clusters still use it: a PUT that names it is accepted, and requests to Azure use it.
     let kept = json!({"name": "one", "description": "new", "aksConfig": {"azureCredentialSecret": id}});
     let put = app.put(&paths[0]).json(&kept).send().await;
@@ -350,7 +353,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     );
     assert_eq!(shown["clusters"], json!(all.map(|(name, id)| json!({"id": id, "name": name}))));
     // Its uses end: by a change, by a forced deletion, by a deletion.
-    let other = app.stored_credential(&app.admin).await;
+    let other = app.store_credential(&app.admin).await;
     let moved = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
     let moved = app.put(&paths[0]).json(&moved).send().await;
     assert_eq!(moved.status, StatusCode::OK, "{}", moved.text());
@@ -374,7 +377,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
 #[tokio::test]
 async fn last_use_ended_by_put_erases_the_credential() {
     let app = TestApp::start().await;
-    let (old, new) = (app.stored_credential(&app.admin).await, app.stored_credential(&app.admin).await);
+    let (old, new) = (app.store_credential(&app.admin).await, app.store_credential(&app.admin).await);
     let path = created_cluster(&app, &app.admin, &cluster("one", &old)).await;
     app.settle().await;
     app.delete(&format!("/v3/cloudcredentials/{old}")).send().await;
@@ -395,11 +398,11 @@ async fn last_use_ended_by_put_erases_the_credential() {
 #[tokio::test]
 async fn forced_deletion_erases_at_once() {
     let app = TestApp::start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let own = format!("/v3/cloudcredentials/{id}");
     let path = created_cluster(&app, &app.admin, &cluster("one", &id)).await;
     let wrong = app.delete(&format!("{own}?force=1")).send().await;
-    assert_eq!(refusal(&wrong).1, "force");
+    assert_eq!(norman_error(&wrong).field, "force");
     let pending = app.delete(&format!("{own}?force=false")).send().await;
     assert!(pending.headers.contains_key("warning"));
     let erased = app.delete(&format!("{own}?force=true")).send().await;
@@ -419,12 +422,12 @@ async fn forced_deletion_erases_at_once() {
     let same = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
     let same = app.put(&path).json(&same).send().await;
     assert_eq!(same.status, StatusCode::NOT_FOUND, "{}", same.text());
-    let other = app.stored_credential(&app.admin).await;
+    let other = app.store_credential(&app.admin).await;
     let other = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
     let other = app.put(&path).json(&other).send().await;
     assert_eq!(other.status, StatusCode::OK, "{}", other.text());
     // An unused credential is deleted immediately.
-    let unused = app.stored_credential(&app.admin).await;
+    let unused = app.store_credential(&app.admin).await;
     let deleted = app.delete(&format!("/v3/cloudcredentials/{unused}")).send().await;
     assert_eq!((deleted.status, deleted.headers.get("warning")), (StatusCode::OK, None));
 }
@@ -433,7 +436,7 @@ async fn forced_deletion_erases_at_once() {
 async fn deletion_warning_names_only_visible_clusters() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
-    let id = app.stored_credential(&ann).await;
+    let id = app.store_credential(&ann).await;
     let own = format!("/v3/cloudcredentials/{id}");
     created_cluster(&app, &ann, &cluster("hers", &id)).await;
     // A cluster of an administrator.
@@ -453,9 +456,9 @@ async fn deletion_warning_names_only_visible_clusters() {
 
 #[tokio::test]
 async fn cluster_id_grants_only_its_own_credential() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
-    let (annas, admins) = (app.stored_credential(&anna).await, app.stored_credential(&app.admin).await);
+    let (annas, admins) = (app.store_credential(&anna).await, app.store_credential(&app.admin).await);
     let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": annas, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true}});
     let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
     let cluster = cluster["id"].as_str().unwrap();
@@ -486,7 +489,7 @@ async fn cluster_id_grants_only_its_own_credential() {
 
 #[tokio::test]
 async fn concurrent_updates_are_merged() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let credential = created(&app, &azure(&json!({"clientId": "c", "subscriptionId": "s"}))).await;
     let own = path(&credential);
     let changes = [
@@ -510,14 +513,17 @@ async fn concurrent_updates_are_merged() {
 
 #[tokio::test]
 async fn post_with_method_parameter_updates_and_deletes() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let credential = created(&app, &azure(&json!({"clientId": "c"}))).await;
     let own = path(&credential);
     let changed = app.post(&format!("{own}?_method=PUT")).json(&json!({"name": "n"})).send().await;
     assert_eq!((changed.status, &changed.json()["name"]), (StatusCode::OK, &json!("n")));
     let action = app.post(&format!("{own}?action=shake")).send().await;
-    assert_eq!((action.status, refusal(&action).0.as_str()), (StatusCode::NOT_FOUND, "ActionNotAvailable"));
-    assert_eq!(refusal(&action).2, "there is no action \"shake\" here, nor any other");
+    assert_eq!(
+        (action.status, norman_error(&action).code.as_str()),
+        (StatusCode::NOT_FOUND, "ActionNotAvailable")
+    );
+    assert_eq!(norman_error(&action).message, "there is no action \"shake\" here, nor any other");
     assert_eq!(app.post(&own).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(app.post(&format!("{own}?_method=DELETE")).send().await.status, StatusCode::OK);
     assert_eq!(app.get(&own).send().await.status, StatusCode::NOT_FOUND);
@@ -525,7 +531,7 @@ async fn post_with_method_parameter_updates_and_deletes() {
 
 #[tokio::test]
 async fn secret_is_not_in_responses_and_files() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body =
         azure(&json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"}));
     let credential = created(&app, &body).await;
@@ -545,7 +551,7 @@ async fn secret_is_not_in_responses_and_files() {
         assert!(!answer.text().contains(CANARY), "{}", answer.text());
     }
     let mut files = 0;
-    for entry in std::fs::read_dir(app.folder.path()).unwrap() {
+    for entry in std::fs::read_dir(app.data_dir.path()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             let bytes = std::fs::read(&path).unwrap();

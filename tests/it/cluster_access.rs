@@ -9,7 +9,7 @@ use cluster_access::{
 use http::Request;
 use http_body_util::BodyExt as _;
 
-use crate::support::kubernetes::{ACCOUNT, ADMIN, FakeCluster, HOST};
+use crate::support::kubernetes::{ACCOUNT_TOKEN, ADMIN_TOKEN, FakeCluster, HOST};
 
 const OPTIONS: ForwardOptions = ForwardOptions { limit: Duration::from_secs(20), leads_inside: false };
 const USER: ImpersonatedUser<'_> = ImpersonatedUser { user: "user-abc", group: "norman-aks:read-only" };
@@ -22,12 +22,12 @@ async fn start() -> (FakeCluster, ClusterAccess) {
 
 #[tokio::test]
 async fn version_and_nodes_of_all_pages_are_read() {
-    let cluster = FakeCluster::with(1_234, true).await;
+    let cluster = FakeCluster::start_with(1_234, true).await;
     let cluster_access = ClusterAccess::new(cluster.options());
-    let info = cluster_access.info(&cluster.access(ADMIN)).await.unwrap();
+    let info = cluster_access.info(&cluster.access(ADMIN_TOKEN)).await.unwrap();
     assert_eq!(info.version["gitVersion"], "v1.32.7");
     assert_eq!(info.node_count, 1_234);
-    let asked: Vec<_> = cluster.seen().into_iter().map(|seen| seen.address).collect();
+    let asked: Vec<_> = cluster.take_requests().into_iter().map(|seen| seen.path_and_query).collect();
     assert_eq!(asked.len(), 4, "{asked:?}");
 }
 
@@ -35,9 +35,12 @@ async fn version_and_nodes_of_all_pages_are_read() {
 async fn removal_of_the_service_account_may_be_repeated() {
     let (cluster, cluster_access) = start().await;
     for _ in 0..2 {
-        cluster_access.remove_service_account(&cluster.access(ADMIN)).await.unwrap();
+        cluster_access.remove_service_account(&cluster.access(ADMIN_TOKEN)).await.unwrap();
     }
-    assert!(cluster.seen().iter().all(|seen| seen.method != "DELETE"), "there was nothing to remove");
+    assert!(
+        cluster.take_requests().iter().all(|seen| seen.method != "DELETE"),
+        "there was nothing to remove"
+    );
 }
 
 #[tokio::test]
@@ -51,7 +54,7 @@ async fn missing_name_and_silent_cluster_differ() {
     let cluster_access = ClusterAccess::new(limits.clone());
     let other = Access {
         endpoint: "https://other-1.hcp.westeurope.azmk8s.io".parse().unwrap(),
-        ..cluster.access(ADMIN)
+        ..cluster.access(ADMIN_TOKEN)
     };
     let error = cluster_access.info(&other).await.unwrap_err();
     assert!(error.is_name_unknown() && !error.is_timeout(), "{error:?}");
@@ -62,11 +65,11 @@ async fn missing_name_and_silent_cluster_differ() {
     let address = silent.local_addr().unwrap();
     let cluster_access =
         ClusterAccess::new(Options { resolver: Some(Arc::new(move |_| Some(address))), ..limits });
-    let error = cluster_access.info(&cluster.access(ADMIN)).await.unwrap_err();
+    let error = cluster_access.info(&cluster.access(ADMIN_TOKEN)).await.unwrap_err();
     assert!(error.is_timeout() && !error.is_name_unknown(), "{error:?}");
 
     drop(silent);
-    let error = cluster_access.info(&cluster.access(ADMIN)).await.unwrap_err();
+    let error = cluster_access.info(&cluster.access(ADMIN_TOKEN)).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
 }
 
@@ -74,11 +77,11 @@ async fn missing_name_and_silent_cluster_differ() {
 async fn only_the_authority_from_azure_is_trusted() {
     let (cluster, other) = (FakeCluster::start().await, FakeCluster::start().await);
     let cluster_access = ClusterAccess::new(cluster.options());
-    let access = Access { ca: other.authority.clone().into(), ..cluster.access(ADMIN) };
+    let access = Access { ca: other.authority.clone().into(), ..cluster.access(ADMIN_TOKEN) };
     let error = cluster_access.info(&access).await.unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
-    assert!(cluster.seen().is_empty(), "nothing was sent to it");
-    assert!(cluster_access.info(&cluster.access(ADMIN)).await.is_ok());
+    assert!(cluster.take_requests().is_empty(), "nothing was sent to it");
+    assert!(cluster_access.info(&cluster.access(ADMIN_TOKEN)).await.is_ok());
 }
 
 #[tokio::test]
@@ -86,11 +89,11 @@ async fn only_hosts_of_aks_are_contacted() {
     let (cluster, cluster_access) = start().await;
     for endpoint in ["https://127.0.0.1", "https://example.org", "http://fake-5a4d.hcp.westeurope.azmk8s.io"]
     {
-        let access = Access { endpoint: endpoint.parse().unwrap(), ..cluster.access(ADMIN) };
+        let access = Access { endpoint: endpoint.parse().unwrap(), ..cluster.access(ADMIN_TOKEN) };
         let error = cluster_access.info(&access).await.unwrap_err();
         assert!(matches!(error, Error::Endpoint { .. }), "{endpoint}: {error:?}");
     }
-    assert!(cluster.seen().is_empty());
+    assert!(cluster.take_requests().is_empty());
 }
 
 #[tokio::test]
@@ -113,15 +116,15 @@ async fn request_is_forwarded_with_impersonation() {
         .body(axum::body::Body::from("{\"metadata\":{\"name\":\"x\"}}"))
         .unwrap();
     let mut request = ReplayableRequest::new(request);
-    let access = cluster.access(ACCOUNT);
+    let access = cluster.access(ACCOUNT_TOKEN);
     let answer = cluster_access.forward(&access, USER, &mut request, OPTIONS).await.unwrap();
     assert_eq!(answer.response.status(), 201);
     assert!(answer.tunnel.is_none());
     let body = answer.response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "{\"metadata\":{\"name\":\"x\"}}");
-    let seen = cluster.seen().remove(0);
-    assert_eq!(seen.address, "/api/v1/things?a=%2F&b");
-    assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT}")]);
+    let seen = cluster.take_requests().remove(0);
+    assert_eq!(seen.path_and_query, "/api/v1/things?a=%2F&b");
+    assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
     assert_eq!(seen.header("impersonate-user"), ["user-abc"]);
     assert_eq!(seen.header("impersonate-group"), ["system:authenticated", "norman-aks:read-only"]);
     assert_eq!(seen.header("host"), [HOST]);
@@ -131,10 +134,10 @@ async fn request_is_forwarded_with_impersonation() {
 #[tokio::test]
 async fn changed_token_is_used_at_once() {
     let (cluster, cluster_access) = start().await;
-    for token in [ACCOUNT, ADMIN, ACCOUNT] {
+    for token in [ACCOUNT_TOKEN, ADMIN_TOKEN, ACCOUNT_TOKEN] {
         cluster_access.info(&cluster.access(token)).await.unwrap();
         let used = format!("Bearer {token}");
-        assert!(cluster.seen().iter().all(|seen| seen.header("authorization") == [used.as_str()]));
+        assert!(cluster.take_requests().iter().all(|seen| seen.header("authorization") == [used.as_str()]));
     }
 }
 
@@ -142,7 +145,7 @@ async fn changed_token_is_used_at_once() {
 async fn invalid_client_certificate_sends_nothing() {
     let (cluster, cluster_access) = start().await;
     let identity = Identity::Certificate { certificate: b"-".to_vec(), key: "-".into() };
-    let error = cluster_access.info(&Access { identity, ..cluster.access(ADMIN) }).await.unwrap_err();
+    let error = cluster_access.info(&Access { identity, ..cluster.access(ADMIN_TOKEN) }).await.unwrap_err();
     assert!(matches!(error, Error::Material(_)), "{error:?}");
-    assert!(cluster.seen().is_empty());
+    assert!(cluster.take_requests().is_empty());
 }

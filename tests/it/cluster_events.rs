@@ -12,10 +12,10 @@ use norman_aks::store::{NewClusterEvent, clusters, members};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::norman::refusal;
+use crate::norman::{NormanError, norman_error};
 use crate::support::app::TestApp;
 use crate::support::audit;
-use crate::support::connected::{Connected, ID};
+use crate::support::connected::{ConnectedCluster, ID};
 use crate::support::databases;
 
 /// An open event stream.
@@ -107,7 +107,7 @@ async fn list(app: &TestApp, id: &str, query: &str) -> Vec<Value> {
 async fn import_cluster(app: &TestApp, name: &str) -> String {
     let seed = &app.seed;
     let body = json!({"name": name, "aksConfig": {
-        "imported": true, "azureCredentialSecret": app.stored_credential(&app.admin).await,
+        "imported": true, "azureCredentialSecret": app.store_credential(&app.admin).await,
         "clusterName": seed.imported_cluster_name, "resourceGroup": seed.resource_group, "resourceLocation": seed.location,
     }});
     let answer = app.post("/v3/clusters").json(&body).send().await;
@@ -116,7 +116,7 @@ async fn import_cluster(app: &TestApp, name: &str) -> String {
 }
 
 /// Adds events to the cluster.
-async fn add_events(connected: &Connected, count: i64) {
+async fn add_events(connected: &ConnectedCluster, count: i64) {
     let row = clusters::get(&connected.store, ID).await.unwrap().unwrap();
     for number in 0..count {
         let event = NewClusterEvent {
@@ -131,7 +131,7 @@ async fn add_events(connected: &Connected, count: i64) {
 
 #[tokio::test]
 async fn stream_sends_stored_events_then_new_ones_in_order() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let id = import_cluster(&app, "one").await;
     app.settle().await;
     let before = list(&app, &id, "").await;
@@ -159,7 +159,7 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
 
 #[tokio::test]
 async fn stream_resumes_after_the_named_event() {
-    let connected = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     add_events(&connected, 5).await;
     let all = list(&connected.app, ID, "").await;
     let id = |at: usize| all[at]["id"].as_str().unwrap();
@@ -180,7 +180,7 @@ async fn stream_resumes_after_the_named_event() {
         let call = connected.app.get(&format!("{}{query}", path(ID)));
         let call = if header.is_empty() { call } else { call.header("last-event-id", header) };
         let rejected = call.send().await;
-        let (code, field, _) = refusal(&rejected);
+        let NormanError { code, field, .. } = norman_error(&rejected);
         assert_eq!(
             (rejected.status.as_u16(), code.as_str(), field.as_str()),
             (422, "InvalidFormat", "after")
@@ -190,14 +190,14 @@ async fn stream_resumes_after_the_named_event() {
 
 #[tokio::test]
 async fn only_users_who_see_the_cluster_may_subscribe() {
-    let connected = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     add_events(&connected, 1).await;
     let tokens = [
         connected.ann.clone(),
         connected.app.admin.clone(),
-        connected.member("ben", "cluster-owner").await,
-        connected.member("cid", "cluster-member").await,
-        connected.member("dan", "read-only").await,
+        connected.add_member("ben", "cluster-owner").await,
+        connected.add_member("cid", "cluster-member").await,
+        connected.add_member("dan", "read-only").await,
     ];
     for token in &tokens {
         let mut stream = Stream::open(&connected.app, ID, token, None).await;
@@ -213,15 +213,15 @@ async fn only_users_who_see_the_cluster_may_subscribe() {
             (stranger.status.as_u16(), missing.status.as_u16(), anonymous.status.as_u16()),
             (404, 404, 401)
         );
-        assert_eq!(refusal(&stranger).2, format!("{ID} not found"));
+        assert_eq!(norman_error(&stranger).message, format!("{ID} not found"));
     }
 }
 
 #[tokio::test]
 async fn stream_ends_with_membership_or_token() {
-    let connected = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     add_events(&connected, 1).await;
-    let dan = connected.member("dan", "read-only").await;
+    let dan = connected.add_member("dan", "read-only").await;
     let own = connected.app.token("ann").await;
     let mut streams = Vec::new();
     for token in [&dan, &own, &connected.ann] {
@@ -230,14 +230,14 @@ async fn stream_ends_with_membership_or_token() {
         streams.push(stream);
     }
     assert!(members::delete(&connected.store, "crtb-dan", &audit()).await.unwrap());
-    assert!(connected.app.app.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
+    assert!(connected.app.server.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
     let mut others = streams.split_off(2);
     for stream in streams {
         assert_eq!(stream.rest().await, Vec::<Value>::new());
     }
     add_events(&connected, 1).await;
     assert_eq!(others[0].event().await.unwrap()["message"], "number 0");
-    connected.app.app.end_streams();
+    connected.app.server.end_streams();
     assert_eq!(others.remove(0).rest().await, Vec::<Value>::new());
     assert_eq!(
         Stream::open(&connected.app, ID, &connected.ann, None).await.rest().await,
@@ -248,12 +248,12 @@ async fn stream_ends_with_membership_or_token() {
 #[tokio::test]
 async fn streams_per_user_are_limited() {
     const MAX_PER_USER: usize = 32;
-    let connected = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let open =
         join_all((0..MAX_PER_USER).map(|_| Stream::open(&connected.app, ID, &connected.ann, None))).await;
     let rejected = connected.app.get(&path(ID)).token(&connected.ann).send().await;
     assert_eq!((rejected.status.as_u16(), rejected.header("retry-after")), (429, "5"));
-    assert!(refusal(&rejected).2.contains("too many"), "{}", rejected.text());
+    assert!(norman_error(&rejected).message.contains("too many"), "{}", rejected.text());
     // Lists and other users are not affected.
     assert!(list(&connected.app, ID, "").await.is_empty());
     Stream::open(&connected.app, ID, &connected.app.admin, None).await;
@@ -264,8 +264,8 @@ async fn streams_per_user_are_limited() {
 #[tokio::test]
 async fn stream_sends_events_of_other_servers() {
     let Some(db) = databases::postgres().await else { return };
-    let one = TestApp::with().advise().on(&db).start().await;
-    let two = TestApp::with().advise().on(&db).clock(&one.clock).start().await;
+    let one = TestApp::builder().advisory_review().database(&db).start().await;
+    let two = TestApp::builder().advisory_review().database(&db).clock(&one.clock).start().await;
     let id = import_cluster(&one, "one").await;
     let mut stream = Stream::open(&two, &id, &two.admin, None).await;
     one.settle().await;
@@ -281,7 +281,7 @@ async fn stream_sends_events_of_other_servers() {
 #[tokio::test]
 async fn old_and_excess_events_are_removed() {
     const MAX_EVENTS: i64 = 1_000;
-    let connected = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let row = clusters::get(&connected.store, ID).await.unwrap().unwrap();
     let now = connected.app.clock.now_ms();
     let event = |number: i64| NewClusterEvent {
@@ -292,17 +292,17 @@ async fn old_and_excess_events_are_removed() {
     };
     let events: Vec<_> = (0..MAX_EVENTS + 10).map(event).collect();
     assert!(clusters::release(&connected.store, ID, &row.work, 1, 1, &events).await.unwrap());
-    connected.app.app.cluster_events.sweep().await.unwrap();
+    connected.app.server.cluster_events.sweep().await.unwrap();
     let left = list(&connected.app, ID, "").await;
     assert_eq!((left.len(), &left[0]["message"]), (1_000, &json!("10")));
     connected.app.clock.advance(Duration::from_hours(31 * 24));
-    assert_eq!(connected.app.app.cluster_events.sweep().await.unwrap(), 1_000);
+    assert_eq!(connected.app.server.cluster_events.sweep().await.unwrap(), 1_000);
     assert!(list(&connected.app, ID, "").await.is_empty());
 }
 
 #[tokio::test]
 async fn idle_stream_sends_keep_alive_comments() {
-    let connected = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let mut stream = Stream::open(&connected.app, ID, &connected.ann, None).await;
     assert_eq!(stream.block().await.unwrap(), ": nothing new");
 }

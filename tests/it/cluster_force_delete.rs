@@ -9,17 +9,17 @@ use norman_aks::store::{self, Store, clusters, sqlite_url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::norman::refusal;
+use crate::norman::{NormanError, norman_error};
 use crate::support::app::TestApp;
 use crate::support::audit;
-use crate::support::made;
+use crate::support::test_clusters;
 
 fn path(id: &str) -> String {
     format!("/v3/clusters/{id}")
 }
 
 async fn database(app: &TestApp) -> Store {
-    Store::connect(&sqlite_url(&app.folder.path().join("norman-aks.db")), &store::Options::default())
+    Store::connect(&sqlite_url(&app.data_dir.path().join("norman-aks.db")), &store::Options::default())
         .await
         .unwrap()
 }
@@ -39,8 +39,8 @@ fn writes(app: &TestApp) -> Vec<String> {
 #[tokio::test]
 async fn force_delete_names_what_stays_in_azure() {
     let app = TestApp::start().await;
-    let (id, credential) = made::active(&app, &app.admin, "shop").await;
-    made::spoil(&app, &credential).await;
+    let (id, credential) = test_clusters::create_active(&app, &app.admin, "shop").await;
+    test_clusters::invalidate_credential(&app, &credential).await;
     app.control.clear_requests();
 
     // The plain deletion keeps trying, and its message names the remedy.
@@ -92,7 +92,7 @@ async fn force_delete_names_what_stays_in_azure() {
     let store = database(&app).await;
     let (kind, told, data) = events(&store, &id).await.pop().unwrap();
     assert_eq!((kind.as_str(), told.as_str(), &data["leftBehind"]), ("removed", message, left));
-    app.app.stop().await;
+    app.server.stop().await;
     let filter = Filter {
         action: Some("delete".to_owned()),
         object_type: Some("cluster".to_owned()),
@@ -106,7 +106,7 @@ async fn force_delete_names_what_stays_in_azure() {
 #[tokio::test]
 async fn missing_credential_message_names_force_delete() {
     let app = TestApp::start().await;
-    let (id, _) = made::active(&app, &app.admin, "shop").await;
+    let (id, _) = test_clusters::create_active(&app, &app.admin, "shop").await;
     let store = database(&app).await;
     let mut row = clusters::get(&store, &id).await.unwrap().unwrap();
     row.credential_id = None;
@@ -127,18 +127,22 @@ async fn missing_credential_message_names_force_delete() {
 async fn only_owners_and_administrators_may_force_delete() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
-    let credential = app.stored_credential(&ann).await;
-    let id = made::create(&app, &ann, &made::import(&app, "one", &credential)).await;
+    let credential = app.store_credential(&ann).await;
+    let id = test_clusters::create(&app, &ann, &test_clusters::import_body(&app, "one", &credential)).await;
     let forced = format!("{}?force=true", path(&id));
     for (name, role) in [("cid", "cluster-member"), ("dan", "read-only")] {
-        let refused = app.delete(&forced).token(&made::member(&app, &id, name, role).await).send().await;
-        assert_eq!((refused.status.as_u16(), refusal(&refused).0.as_str()), (403, "PermissionDenied"));
+        let refused =
+            app.delete(&forced).token(&test_clusters::add_member(&app, &id, name, role).await).send().await;
+        assert_eq!(
+            (refused.status.as_u16(), norman_error(&refused).code.as_str()),
+            (403, "PermissionDenied")
+        );
     }
     let eve = app.token("eve").await;
     assert_eq!(app.delete(&forced).token(&eve).send().await.status, StatusCode::NOT_FOUND);
     assert_eq!(app.delete(&forced).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(app.get(&path(&id)).token(&ann).send().await.json()["state"], "provisioning");
-    let ben = made::member(&app, &id, "ben", "cluster-owner").await;
+    let ben = test_clusters::add_member(&app, &id, "ben", "cluster-owner").await;
     let removed = app.delete(&forced).token(&ben).send().await;
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
     let resources = removed.json()["aksStatus"]["leftBehind"]["resources"].clone();
@@ -149,11 +153,11 @@ async fn only_owners_and_administrators_may_force_delete() {
 #[tokio::test]
 async fn force_accepts_only_booleans() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
-    let id = made::create(&app, &app.admin, &made::body("shop", &credential)).await;
+    let credential = app.store_credential(&app.admin).await;
+    let id = test_clusters::create(&app, &app.admin, &test_clusters::body("shop", &credential)).await;
     for value in ["1", "yes", "TRUE", "", "true%20"] {
         let refused = app.delete(&format!("{}?force={value}", path(&id))).send().await;
-        let (code, field, _) = refusal(&refused);
+        let NormanError { code, field, .. } = norman_error(&refused);
         assert_eq!(
             (refused.status.as_u16(), code.as_str(), field.as_str()),
             (422, "InvalidOption", "force"),
@@ -173,7 +177,7 @@ async fn force_accepts_only_booleans() {
 #[tokio::test]
 async fn force_delete_during_a_step_is_final() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
+    let credential = app.store_credential(&app.admin).await;
     let store = database(&app).await;
     let stop = CancellationToken::new();
     for (method, operation) in [("GET", "/managedClusters/shop"), ("PUT", "/resourcegroups/shops")] {
@@ -185,7 +189,7 @@ async fn force_delete_during_a_step_is_final() {
             latency_ms: 3_000,
             ..Fault::default()
         });
-        let id = made::create(&app, &app.admin, &made::body("shop", &credential)).await;
+        let id = test_clusters::create(&app, &app.admin, &test_clusters::body("shop", &credential)).await;
         let asked = || {
             let seen = app.control.requests().into_iter();
             seen.filter(|it| it.method == method)
@@ -193,7 +197,7 @@ async fn force_delete_during_a_step_is_final() {
         };
         let working = async {
             for _ in 0..20 {
-                app.app.worker.run_due(&stop).await.unwrap();
+                app.server.worker.run_due(&stop).await.unwrap();
                 app.clock.advance(Duration::from_secs(2));
             }
         };
@@ -207,7 +211,7 @@ async fn force_delete_during_a_step_is_final() {
         let ((), (removed, written)) = tokio::join!(working, removing);
         assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
         assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
-        assert_eq!(app.app.worker.run_due(&stop).await.unwrap(), 0);
+        assert_eq!(app.server.worker.run_due(&stop).await.unwrap(), 0);
         let told = events(&store, &id).await;
         assert_eq!(told.last().unwrap().0, "removed", "{told:?}");
         assert_eq!(told.iter().filter(|(kind, ..)| kind == "removed").count(), 1);

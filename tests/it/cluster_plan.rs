@@ -8,13 +8,13 @@ use norman_aks::store::{self, ClusterRow, Store, clusters, sqlite_url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::norman::refusal;
+use crate::norman::norman_error;
 use crate::support::app::TestApp;
 use crate::support::audit;
-use crate::support::made;
+use crate::support::test_clusters;
 
 async fn database(app: &TestApp) -> Store {
-    let file = sqlite_url(&app.folder.path().join("norman-aks.db"));
+    let file = sqlite_url(&app.data_dir.path().join("norman-aks.db"));
     Store::connect(&file, &store::Options::default()).await.unwrap()
 }
 
@@ -47,7 +47,7 @@ fn step(plan: &Value) -> &str {
 
 /// Runs one step of the worker.
 async fn work(app: &TestApp) {
-    app.app.worker.run_due(&CancellationToken::new()).await.unwrap();
+    app.server.worker.run_due(&CancellationToken::new()).await.unwrap();
 }
 
 /// The write requests to Azure of the next step, as `METHOD last-part-of-the-path`.
@@ -100,10 +100,10 @@ async fn change(app: &TestApp, id: &str, config: Value) {
 #[tokio::test]
 async fn plan_matches_the_steps_of_the_worker() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
-    let mut body = made::body("shop", &credential);
+    let credential = app.store_credential(&app.admin).await;
+    let mut body = test_clusters::body("shop", &credential);
     body["aksConfig"]["monitoring"] = json!(true);
-    let id = made::create(&app, &app.admin, &body).await;
+    let id = test_clusters::create(&app, &app.admin, &body).await;
 
     let told = plan(&app, &id).await;
     assert_eq!(
@@ -161,8 +161,8 @@ async fn plan_matches_the_steps_of_the_worker() {
 #[tokio::test]
 async fn plan_lists_differences_and_one_step_at_a_time() {
     let app = TestApp::start().await;
-    let (id, _) = made::active(&app, &app.admin, "shop").await;
-    let mut pool = made::body("shop", "")["aksConfig"]["nodePools"][0].clone();
+    let (id, _) = test_clusters::create_active(&app, &app.admin, "shop").await;
+    let mut pool = test_clusters::body("shop", "")["aksConfig"]["nodePools"][0].clone();
     pool["count"] = json!(2);
     let mut more = pool.clone();
     more["name"] = json!("more");
@@ -215,7 +215,7 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
 #[tokio::test]
 async fn plan_takes_over_newer_values_of_azure() {
     let app = TestApp::start().await;
-    let (id, _) = made::active(&app, &app.admin, "shop").await;
+    let (id, _) = test_clusters::create_active(&app, &app.admin, "shop").await;
     let mut row = row(&app, &id).await;
     let mut spec: Value = serde_json::from_str(&row.spec).unwrap();
     spec["aksConfig"]["kubernetesVersion"] = json!("1.31.8");
@@ -235,8 +235,9 @@ async fn plan_takes_over_newer_values_of_azure() {
 #[tokio::test]
 async fn plan_of_an_import_manages_nothing_and_keeps_it() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
-    let id = made::create(&app, &app.admin, &made::import(&app, "one", &credential)).await;
+    let credential = app.store_credential(&app.admin).await;
+    let id =
+        test_clusters::create(&app, &app.admin, &test_clusters::import_body(&app, "one", &credential)).await;
     let says_so = |told: &Value| {
         let words = "the cluster was imported and nothing of it is managed: it is only looked at";
         assert!(told["reason"].as_str().unwrap().ends_with(words), "{told}");
@@ -254,24 +255,24 @@ async fn plan_of_an_import_manages_nothing_and_keeps_it() {
     app.delete(&format!("/v3/clusters/{id}")).send().await;
     let told = plan(&app, &id).await;
     assert_eq!((step(&told), &told["azure"]["outcome"]), ("forget", &json!("notNeeded")), "{told}");
-    assert_eq!(app.upstream(), [""; 0]);
+    assert_eq!(app.take_azure_requests(), [""; 0]);
 }
 
 #[tokio::test]
 async fn plan_queries_azure_only_for_owners() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
-    let credential = app.stored_credential(&ann).await;
-    let id = made::create(&app, &ann, &made::body("shop", &credential)).await;
-    let ben = made::member(&app, &id, "ben", "cluster-owner").await;
+    let credential = app.store_credential(&ann).await;
+    let id = test_clusters::create(&app, &ann, &test_clusters::body("shop", &credential)).await;
+    let ben = test_clusters::add_member(&app, &id, "ben", "cluster-owner").await;
     for token in [&ann, &ben, &app.admin] {
         let told = plan_for(&app, token, &id).await;
         assert_eq!((step(&told), &told["azure"]), ("createResourceGroup", &json!({"outcome": "asked"})));
     }
-    app.upstream();
+    app.take_azure_requests();
     let (cid, dan) = (
-        made::member(&app, &id, "cid", "cluster-member").await,
-        made::member(&app, &id, "dan", "read-only").await,
+        test_clusters::add_member(&app, &id, "cid", "cluster-member").await,
+        test_clusters::add_member(&app, &id, "dan", "read-only").await,
     );
     for (token, role) in [(&cid, "cluster-member"), (&dan, "read-only")] {
         let told = plan_for(&app, token, &id).await;
@@ -280,25 +281,25 @@ async fn plan_queries_azure_only_for_owners() {
         assert!(reason.contains(&format!("you are {role} of {id}")), "{reason}");
         assert_eq!(told["notLookedAt"], json!([{"what": "azure", "reason": reason}]));
     }
-    app.pass(Duration::from_mins(10)).await;
-    app.upstream();
+    app.advance(Duration::from_mins(10)).await;
+    app.take_azure_requests();
     let told = plan_for(&app, &dan, &id).await;
     assert_eq!((step(&told), &told["azure"]["outcome"]), ("nothing", &json!("notAllowed")), "{told}");
-    assert_eq!(app.upstream(), [""; 0]);
+    assert_eq!(app.take_azure_requests(), [""; 0]);
 
     let path = format!("/api/v1/clusters/{id}/plan");
     let eve = app.token("eve").await;
     for (path, token) in [(&path, &eve), (&"/api/v1/clusters/c-none/plan".to_owned(), &ann)] {
         let answer = app.get(path).token(token).send().await;
-        assert_eq!((answer.status.as_u16(), refusal(&answer).0.as_str()), (404, "NotFound"));
+        assert_eq!((answer.status.as_u16(), norman_error(&answer).code.as_str()), (404, "NotFound"));
     }
     assert_eq!(app.get(&path).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(app.post(&path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(app.upstream(), [""; 0]);
+    assert_eq!(app.take_azure_requests(), [""; 0]);
 
     // Every use of a stored credential is recorded.
     let store = database(&app).await;
-    app.app.stop().await;
+    app.server.stop().await;
     let filter = Filter { action: Some("plan".to_owned()), ..Filter::default() };
     let rows = store::events::list(&store, 100, &filter).await.unwrap();
     let users: Vec<_> = rows.iter().rev().map(|row| row.user_name.as_str()).collect();
@@ -308,8 +309,8 @@ async fn plan_queries_azure_only_for_owners() {
 
 #[tokio::test]
 async fn plan_reports_the_reason_of_the_worker() {
-    let app = TestApp::advising().await;
-    let credential = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let credential = app.store_credential(&app.admin).await;
     let message = async |id: &str| {
         app.settle().await;
         let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
@@ -317,10 +318,10 @@ async fn plan_reports_the_reason_of_the_worker() {
     };
 
     // A name that another user's cluster has.
-    let mut body = made::body("shop", &credential);
+    let mut body = test_clusters::body("shop", &credential);
     body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
     body["aksConfig"]["resourceGroup"] = json!(app.seed.resource_group);
-    let taken = made::create(&app, &app.admin, &body).await;
+    let taken = test_clusters::create(&app, &app.admin, &body).await;
     let told = plan(&app, &taken).await;
     assert_eq!((step(&told), &told["azure"]["outcome"]), ("refuse", &json!("asked")), "{told}");
     assert_eq!(message(&taken).await, told["reason"].as_str().unwrap());
@@ -328,20 +329,20 @@ async fn plan_reports_the_reason_of_the_worker() {
     assert_eq!(told["failure"], told["reason"], "the worker's recorded failure is shown too");
 
     // A missing network is found before the request that creates the cluster.
-    let mut body = made::body("net", &credential);
+    let mut body = test_clusters::body("net", &credential);
     for (key, value) in
         [("virtualNetwork", "none"), ("subnet", "none"), ("resourceGroup", app.seed.resource_group)]
     {
         body["aksConfig"][key] = json!(value);
     }
-    let nowhere = made::create(&app, &app.admin, &body).await;
+    let nowhere = test_clusters::create(&app, &app.admin, &body).await;
     let told = plan(&app, &nowhere).await;
     assert_eq!(step(&told), "refuse", "{told}");
     assert!(told["reason"].as_str().unwrap().contains("virtual network none does not exist"), "{told}");
     assert_eq!(message(&nowhere).await, told["reason"].as_str().unwrap());
 
-    let (id, credential) = made::active(&app, &app.admin, "spoilt").await;
-    made::spoil(&app, &credential).await;
+    let (id, credential) = test_clusters::create_active(&app, &app.admin, "spoilt").await;
+    test_clusters::invalidate_credential(&app, &credential).await;
     change(&app, &id, json!({"tags": {"team": "b"}})).await;
     let told = plan(&app, &id).await;
     assert_eq!((step(&told), &told["azure"]["outcome"]), ("blocked", &json!("failed")), "{told}");

@@ -4,7 +4,7 @@ use http::StatusCode;
 use norman_aks::store::{SettingRow, Store, settings, sqlite_url};
 use serde_json::{Value, json};
 
-use crate::norman::{NO_CREDENTIAL, refusal};
+use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::app::TestApp;
 use crate::support::audit;
 
@@ -54,8 +54,8 @@ fn config(cluster: &Value) -> Value {
 
 #[tokio::test]
 async fn created_cluster_round_trips() {
-    let app = TestApp::advising().await;
-    let body = terraform(&app.stored_credential(&app.admin).await);
+    let app = TestApp::with_advisory_review().await;
+    let body = terraform(&app.store_credential(&app.admin).await);
     let cluster = created(&app, &body).await;
     assert_eq!(config(&cluster), body["aksConfig"]);
     let id = cluster["id"].as_str().unwrap();
@@ -110,8 +110,8 @@ async fn created_cluster_round_trips() {
 
 #[tokio::test]
 async fn form_only_fields_are_dropped() {
-    let app = TestApp::advising().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let id = app.store_credential(&app.admin).await;
     let body = json!({
         "name": "one", "enableClusterMonitoring": false, "windowsPreferedCluster": false,
         "importedConfig": {"privateRegistryURL": null},
@@ -138,8 +138,8 @@ async fn form_only_fields_are_dropped() {
 
 #[tokio::test]
 async fn import_requires_only_name_group_region() {
-    let app = TestApp::advising().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let id = app.store_credential(&app.admin).await;
     let imported = json!({"clusterName": "c", "imported": true, "resourceGroup": "g", "resourceLocation": "eastus", "azureCredentialSecret": id});
     let cluster = created(&app, &json!({"name": "in", "aksConfig": imported})).await;
     assert_eq!((config(&cluster), &cluster["state"]), (imported.clone(), &json!("provisioning")));
@@ -163,14 +163,14 @@ fn second(id: &str, change: fn(&mut Value)) -> Value {
 /// Posts a body, and expects an error with this status, code, field and message.
 async fn assert_post_refused(app: &TestApp, body: &Value, expected: (u16, &str, &str, &str)) {
     let answer = app.post("/v3/clusters").json(body).send().await;
-    let (code, field, message) = refusal(&answer);
+    let NormanError { code, field, message } = norman_error(&answer);
     assert_eq!((answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()), expected, "{body}");
 }
 
 #[tokio::test]
 async fn create_validation_matches_rancher() {
-    let app = TestApp::advising().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let id = app.store_credential(&app.admin).await;
     created(&app, &terraform(&id)).await;
     let body = |change: fn(&mut Value)| second(&id, change);
     let policy = "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation: set \
@@ -246,7 +246,7 @@ async fn create_validation_matches_rancher() {
 #[tokio::test]
 async fn create_needs_region_and_free_names() {
     let app = TestApp::start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     created(&app, &terraform(&id)).await;
     let body = |change: fn(&mut Value)| second(&id, change);
     let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the cluster object that is there, \
@@ -286,8 +286,8 @@ async fn create_needs_region_and_free_names() {
 
 #[tokio::test]
 async fn cluster_names_are_unique_per_group_and_subscription() {
-    let app = TestApp::advising().await;
-    let mut body = terraform(&app.stored_credential(&app.admin).await);
+    let app = TestApp::with_advisory_review().await;
+    let mut body = terraform(&app.store_credential(&app.admin).await);
     created(&app, &body).await;
     body["name"] = json!("two");
     body["aksConfig"]["resourceGroup"] = json!("other");
@@ -297,15 +297,15 @@ async fn cluster_names_are_unique_per_group_and_subscription() {
     let mut body = terraform(other["id"].as_str().unwrap());
     body["name"] = json!("three");
     let three = created(&app, &body).await;
-    let back = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform(&app.stored_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
+    let back = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform(&app.store_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
     let answer = app.put(&path(&three)).json(&back).send().await;
-    assert_eq!(refusal(&answer).2, TAKEN);
+    assert_eq!(norman_error(&answer).message, TAKEN);
 }
 
 #[tokio::test]
 async fn put_merges_and_full_config_removes_missing_fields() {
-    let app = TestApp::advising().await;
-    let mut body = terraform(&app.stored_credential(&app.admin).await);
+    let app = TestApp::with_advisory_review().await;
+    let mut body = terraform(&app.store_credential(&app.admin).await);
     body["aksConfig"]["managedIdentity"] = json!(true);
     let cluster = created(&app, &body).await;
     let mut pool = body["aksConfig"]["nodePools"][1].clone();
@@ -356,8 +356,8 @@ async fn put_merges_and_full_config_removes_missing_fields() {
 
 #[tokio::test]
 async fn update_validation_matches_rancher() {
-    let app = TestApp::advising().await;
-    let body = terraform(&app.stored_credential(&app.admin).await);
+    let app = TestApp::with_advisory_review().await;
+    let body = terraform(&app.store_credential(&app.admin).await);
     let cluster = created(&app, &body).await;
     let mut other = body.clone();
     (other["name"], other["aksConfig"]["clusterName"]) = (json!("other"), json!("Other"));
@@ -398,7 +398,7 @@ async fn update_validation_matches_rancher() {
         (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
         let answer = app.put(&path(&cluster)).json(&change).send().await;
-        let (code, field, message) = refusal(&answer);
+        let NormanError { code, field, message } = norman_error(&answer);
         assert_eq!(
             (answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()),
             expected,
@@ -420,9 +420,9 @@ async fn update_validation_matches_rancher() {
 
 #[tokio::test]
 async fn only_the_owner_and_administrators_see_a_cluster() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
-    let body = terraform(&app.stored_credential(&anna).await);
+    let body = terraform(&app.store_credential(&anna).await);
     let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
     let own = path(&cluster);
     for answer in [
@@ -437,13 +437,13 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
     assert_eq!(app.get("/v3/clusters").token(&ben).send().await.json()["data"], json!([]));
     let with_foreign_credential = app.post("/v3/clusters").token(&ben).json(&body).send().await;
     assert_eq!(
-        (with_foreign_credential.status, refusal(&with_foreign_credential).2.as_str()),
+        (with_foreign_credential.status, norman_error(&with_foreign_credential).message.as_str()),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
     // A name must be unique only among the clusters that the caller can see.
-    let bens = terraform(&app.stored_credential(&ben).await);
+    let bens = terraform(&app.store_credential(&ben).await);
     let bens = app.post("/v3/clusters").token(&ben).json(&bens).send().await;
-    assert_eq!(refusal(&bens).2, TAKEN);
+    assert_eq!(norman_error(&bens).message, TAKEN);
     for token in [&anna, &app.admin] {
         assert_eq!(app.get(&own).token(token).send().await.json(), cluster);
     }
@@ -454,8 +454,8 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
 
 #[tokio::test]
 async fn a_removed_cluster_is_gone() {
-    let app = TestApp::advising().await;
-    let body = terraform(&app.stored_credential(&app.admin).await);
+    let app = TestApp::with_advisory_review().await;
+    let body = terraform(&app.store_credential(&app.admin).await);
     let cluster = created(&app, &body).await;
     let removed = app.delete(&path(&cluster)).send().await;
     assert_eq!(
@@ -473,8 +473,8 @@ async fn a_removed_cluster_is_gone() {
 
 #[tokio::test]
 async fn unsupported_actions_return_404() {
-    let app = TestApp::advising().await;
-    let cluster = created(&app, &terraform(&app.stored_credential(&app.admin).await)).await;
+    let app = TestApp::with_advisory_review().await;
+    let cluster = created(&app, &terraform(&app.store_credential(&app.admin).await)).await;
     let action = cluster["actions"]["generateKubeconfig"]
         .as_str()
         .unwrap()
@@ -484,16 +484,19 @@ async fn unsupported_actions_return_404() {
     assert_eq!((answer.status, &answer.json()["config"]), (StatusCode::OK, &json!("")), "{}", answer.text());
     assert!(answer.json()["message"].as_str().unwrap().contains("server-url"), "{}", answer.text());
     let unknown = app.post(&format!("{}?action=shake", path(&cluster))).send().await;
-    assert_eq!((unknown.status, refusal(&unknown).0.as_str()), (StatusCode::NOT_FOUND, "ActionNotAvailable"));
-    assert_eq!(refusal(&unknown).2, "there is no action \"shake\" here, only generateKubeconfig");
+    assert_eq!(
+        (unknown.status, norman_error(&unknown).code.as_str()),
+        (StatusCode::NOT_FOUND, "ActionNotAvailable")
+    );
+    assert_eq!(norman_error(&unknown).message, "there is no action \"shake\" here, only generateKubeconfig");
     let none = app.post(&path(&cluster)).send().await;
-    assert_eq!(refusal(&none).2, "Method POST not supported");
+    assert_eq!(norman_error(&none).message, "Method POST not supported");
 }
 
 #[tokio::test]
 async fn concurrent_creates_conflict() {
-    let app = TestApp::advising().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let id = app.store_credential(&app.admin).await;
     let bodies: Vec<Value> = (0..8)
         .map(|number| {
             let mut body = terraform(&id);
@@ -511,8 +514,8 @@ async fn concurrent_creates_conflict() {
 
 #[tokio::test]
 async fn kev2_operators_setting_disables_aks() {
-    let app = TestApp::advising().await;
-    let body = terraform(&app.stored_credential(&app.admin).await);
+    let app = TestApp::with_advisory_review().await;
+    let body = terraform(&app.store_credential(&app.admin).await);
     let store =
         Store::connect(&sqlite_url(&database(&app)), &norman_aks::store::Options::default()).await.unwrap();
     let value = r#"[{"name":"aks","active":false}]"#.to_owned();
@@ -522,15 +525,15 @@ async fn kev2_operators_setting_disables_aks() {
     app.clock.advance(std::time::Duration::from_secs(10));
     let refused = app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(
-        refusal(&refused).2,
+        norman_error(&refused).message,
         "aks operator is inactive: an administrator can activate it in the setting kev2-operators"
     );
 }
 
 #[tokio::test]
 async fn writes_are_audited_reads_are_not() {
-    let app = TestApp::advising().await;
-    let cluster = created(&app, &terraform(&app.stored_credential(&app.admin).await)).await;
+    let app = TestApp::with_advisory_review().await;
+    let cluster = created(&app, &terraform(&app.store_credential(&app.admin).await)).await;
     let own = path(&cluster);
     app.get(&own).send().await;
     app.put(&own).header("x-request-id", "request-17").json(&json!({"name": "one"})).send().await;
@@ -538,7 +541,7 @@ async fn writes_are_audited_reads_are_not() {
     app.delete(&own).send().await;
     app.delete(&own).send().await;
     let database = database(&app);
-    app.app.stop().await;
+    app.server.stop().await;
     let store = Store::connect(&sqlite_url(&database), &norman_aks::store::Options::default()).await.unwrap();
     let filter =
         norman_aks::store::events::Filter { object_type: Some("cluster".to_owned()), ..Default::default() };
@@ -564,6 +567,6 @@ async fn writes_are_audited_reads_are_not() {
 }
 
 fn database(app: &TestApp) -> std::path::PathBuf {
-    let files = std::fs::read_dir(app.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(app.data_dir.path()).unwrap().map(|entry| entry.unwrap().path());
     files.into_iter().find(|path| path.extension().is_some_and(|end| end == "db")).expect("a database file")
 }

@@ -213,7 +213,7 @@ async fn idle_http2_connection_without_a_token_is_closed() {
 /// Floods a server with connections that are idle after a request, while the well-behaved client sends requests.
 async fn assert_answered_in_flood(server: &mut Server, token: &str) {
     let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
-    let health = server.listener("health checks");
+    let health = server.listener_address("health checks");
     let mut flood = Vec::new();
     for number in 0..300 {
         flood.push(open(FLOODER, address, HTTP2_LIVEZ, false).await);

@@ -19,7 +19,7 @@ fn assert_rejected(answer: &Answer, field: &str) {
 }
 
 async fn cluster(app: &TestApp) -> Value {
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     json!({"name": "shop", "aksConfig": {
         "azureCredentialSecret": id, "clusterName": "shop", "resourceGroup": "rancher", "resourceLocation": "eastus",
         "dnsPrefix": "shop", "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",
@@ -41,7 +41,7 @@ fn with(body: &Value, path: &[&str], text: &str) -> Value {
 
 #[tokio::test]
 async fn cluster_with_control_characters_is_not_saved() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body = cluster(&app).await;
     for (place, field) in [
         (&["name"][..], "name"),
@@ -69,7 +69,7 @@ async fn cluster_with_control_characters_is_not_saved() {
 
 #[tokio::test]
 async fn stored_cluster_with_control_characters_can_be_changed() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body = cluster(&app).await;
     let made = app.post("/v3/clusters").json(&with(&body, &["description"], "placeholder")).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
@@ -91,9 +91,9 @@ async fn stored_cluster_with_control_characters_can_be_changed() {
 
 #[tokio::test]
 async fn credential_with_control_characters_is_not_saved() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body = json!({"name": "azure", "azurecredentialConfig": {"clientId": "c", "subscriptionId": "s"}});
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
     for (place, field) in [
         (&["name"][..], "name"),
@@ -118,7 +118,7 @@ async fn credential_with_control_characters_is_not_saved() {
 
 #[tokio::test]
 async fn tokens_users_and_settings_reject_control_characters() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for text in FORBIDDEN {
         let answer = app.post("/v3/tokens").json(&json!({"description": text})).send().await;
         assert_rejected(&answer, "description");
@@ -128,7 +128,7 @@ async fn tokens_users_and_settings_reject_control_characters() {
             .send()
             .await;
         assert_rejected(&answer, "value");
-        let error = app.app.tokens.create(text, None, None, "").await.unwrap_err().to_string();
+        let error = app.server.tokens.create(text, None, None, "").await.unwrap_err().to_string();
         assert!(error.contains("user contains the character U+"), "{error}");
     }
 }

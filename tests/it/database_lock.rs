@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use crate::support::program::{Server, all_of, command, printed};
+use crate::support::program::{Server, command, output_text, stdout_of};
 
 const SERVE: [&str; 4] = ["serve", "--listen=127.0.0.1:0", "--data-dir=data", "--log-format=json"];
 
@@ -60,13 +60,13 @@ fn second_server_waits_for_the_first() {
 fn commands_work_while_a_server_runs() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &SERVE);
-    let created = printed(directory.path(), &["token", "create", "--user=ann", "--data-dir=data"]);
+    let created = stdout_of(directory.path(), &["token", "create", "--user=ann", "--data-dir=data"]);
     assert!(created.starts_with("token-"), "{created}");
-    assert!(printed(directory.path(), &["token", "list", "--data-dir=data"]).contains("ann"));
-    let rotated = printed(directory.path(), &["key", "rotate", "--data-dir=data"]);
+    assert!(stdout_of(directory.path(), &["token", "list", "--data-dir=data"]).contains("ann"));
+    let rotated = stdout_of(directory.path(), &["key", "rotate", "--data-dir=data"]);
     assert!(rotated.starts_with("re-encrypted"), "{rotated}");
     let check = command(directory.path(), &["check", "--data-dir=data"]).output().unwrap();
-    assert!(all_of(&check).contains("ok      database: reachable"), "{}", all_of(&check));
+    assert!(output_text(&check).contains("ok      database: reachable"), "{}", output_text(&check));
     server.stop();
     assert!(directory.path().join("data/norman-aks.db.lock").exists(), "without it, two servers could start");
     Server::start(directory.path(), &SERVE).stop();
@@ -78,12 +78,12 @@ fn wrong_key_with_known_id_fails_start_and_commands() {
     Server::start(directory.path(), &SERVE).stop();
     let file = directory.path().join("data/encryption.keys");
     let (right, other) =
-        (fs::read_to_string(&file).unwrap(), printed(directory.path(), &["key", "generate"]));
+        (fs::read_to_string(&file).unwrap(), stdout_of(directory.path(), &["key", "generate"]));
     let name = right.split_once(':').unwrap().0;
     fs::write(&file, format!("{name}:{}", other.split_once(':').unwrap().1)).unwrap();
     for arguments in [&SERVE[..], &["key", "rotate", "--data-dir=data"], &["check", "--data-dir=data"]] {
         let output = command(directory.path(), arguments).output().unwrap();
-        let text = all_of(&output);
+        let text = output_text(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(&format!("the encryption key {name} in the key file")), "{text}");
         assert!(text.contains("put back its line"), "{text}");

@@ -2,20 +2,20 @@
 //! is advanced manually; the tests only wait for requests that are delayed on purpose.
 
 /// Defines a test on each database for each of the functions.
-macro_rules! on_both {
+macro_rules! on_both_databases {
     ($($name:ident),* $(,)?) => {
         mod sqlite {
-            use crate::faults::Base;
+            use crate::faults::Database;
             $(#[tokio::test] async fn $name() {
-                super::$name(Base::Sqlite).await;
+                super::$name(Database::Sqlite).await;
             })*
         }
         mod postgres {
             use crate::support::databases;
-            use crate::faults::Base;
+            use crate::faults::Database;
             $(#[tokio::test] async fn $name() {
                 if databases::has_postgres() {
-                    super::$name(Base::Postgres).await;
+                    super::$name(Database::Postgres).await;
                 }
             })*
         }
@@ -50,14 +50,14 @@ const THROTTLED: &str = "The request is being throttled: too many requests of th
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug)]
-enum Base {
+enum Database {
     Sqlite,
     Postgres,
 }
 
-impl Base {
+impl Database {
     /// A new, empty database.
-    async fn db(self) -> TestDb {
+    async fn create(self) -> TestDb {
         match self {
             Self::Sqlite => databases::sqlite().await,
             Self::Postgres => databases::postgres().await.expect("a PostgreSQL server"),
@@ -66,7 +66,7 @@ impl Base {
 }
 
 /// A server with one cluster object and its Azure.
-struct Stage {
+struct TestCluster {
     app: TestApp,
     db: TestDb,
     credential: String,
@@ -75,7 +75,7 @@ struct Stage {
 }
 
 /// A small cluster in a resource group that does not exist yet.
-fn small(name: &str, credential: &str) -> Value {
+fn small_cluster(name: &str, credential: &str) -> Value {
     json!({"name": name, "aksConfig": {
         "azureCredentialSecret": credential, "clusterName": name, "resourceGroup": format!("group-of-{name}"),
         "resourceLocation": "eastus", "dnsPrefix": name, "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",
@@ -90,76 +90,80 @@ fn pool(name: &str, count: u32) -> Value {
         "osType": "Linux", "vmSize": "Standard_DS2_v2"})
 }
 
-impl Stage {
-    /// Creates the object of [`small`] without running a step.
-    async fn set(base: Base) -> Self {
-        Self::set_with(base, TestApp::with(), |_| ()).await
+impl TestCluster {
+    /// Creates the object of [`small_cluster`] without running a step.
+    async fn create(database: Database) -> Self {
+        Self::create_with(database, TestApp::builder(), |_| ()).await
     }
 
-    /// As [`Self::set`], with a change to the body of the object.
-    async fn set_with(base: Base, builder: TestAppBuilder, change: impl FnOnce(&mut Value)) -> Self {
-        let db = base.db().await;
+    /// As [`Self::create`], with a change to the body of the object.
+    async fn create_with(
+        database: Database,
+        builder: TestAppBuilder,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
+        let db = database.create().await;
         // These tests are about the worker, so the review must not reject the body.
-        let app = builder.advise().on(&db).start().await;
-        let credential = app.stored_credential(&app.admin).await;
-        let mut body = small("one", &credential);
+        let app = builder.advisory_review().database(&db).start().await;
+        let credential = app.store_credential(&app.admin).await;
+        let mut body = small_cluster("one", &credential);
         change(&mut body);
-        let path = made(&app, &body).await;
+        let path = create_object(&app, &body).await;
         app.control.clear_requests();
         Self { app, db, credential, path }
     }
 
     /// Creates an active cluster.
-    async fn active(base: Base) -> Self {
-        let scene = Self::set(base).await;
-        scene.becomes_active().await;
-        scene.app.control.clear_requests();
-        scene
+    async fn create_active(database: Database) -> Self {
+        let cluster = Self::create(database).await;
+        cluster.wait_until_active().await;
+        cluster.app.control.clear_requests();
+        cluster
     }
 
     /// The cluster object as returned to users; it must not contain a secret.
-    async fn seen(&self) -> Value {
-        seen(&self.app, &self.path).await
+    async fn object(&self) -> Value {
+        get_object(&self.app, &self.path).await
     }
 
-    /// `state`, `transitioning` and `transitioningMessage`.
-    async fn told(&self) -> (String, String, String) {
-        told(&self.seen().await)
+    async fn progress(&self) -> Progress {
+        progress_of(&self.object().await)
     }
 
-    async fn pass(&self, seconds: u64) {
-        self.app.pass(Duration::from_secs(seconds)).await;
+    /// Runs the worker while advancing the clock.
+    async fn advance_secs(&self, seconds: u64) {
+        self.app.advance(Duration::from_secs(seconds)).await;
     }
 
     /// Advances time until the cluster object meets the condition, at most half an hour.
-    async fn until(&self, what: &str, good: impl Fn(&Value) -> bool) -> Value {
+    async fn wait_until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..900 {
-            let cluster = self.seen().await;
-            if good(&cluster) {
-                return cluster;
+            let object = self.object().await;
+            if is_met(&object) {
+                return object;
             }
-            self.pass(2).await;
+            self.advance_secs(2).await;
         }
-        panic!("not within half an hour: {what}\n{:#}\n{:#?}", self.seen().await, self.sent());
+        panic!("not within half an hour: {what}\n{:#}\n{:#?}", self.object().await, self.sent_writes());
     }
 
-    async fn becomes_active(&self) -> Value {
-        self.until("active", |cluster| cluster["state"] == "active").await
+    async fn wait_until_active(&self) -> Value {
+        self.wait_until("active", |object| object["state"] == "active").await
     }
 
     /// Advances time until the cluster object is deleted.
-    async fn is_gone(&self) {
+    async fn wait_until_deleted(&self) {
         for _ in 0..900 {
             if self.app.get(&self.path).send().await.status == 404 {
                 return;
             }
-            self.pass(2).await;
+            self.advance_secs(2).await;
         }
-        panic!("still there: {:#}\n{:#?}", self.seen().await, self.sent());
+        panic!("still there: {:#}\n{:#?}", self.object().await, self.sent_writes());
     }
 
     /// Updates the cluster object.
-    async fn put(&self, config: Value) -> Value {
+    async fn update(&self, config: Value) -> Value {
         let answer = self.app.put(&self.path).json(&json!({"name": "one", "aksConfig": config})).send().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
@@ -170,29 +174,53 @@ impl Stage {
         assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("removing")));
     }
 
+    fn id(&self) -> &str {
+        self.path.rsplit('/').next().unwrap()
+    }
+
+    async fn put_setting(&self, name: &str, value: &str) {
+        let path = format!("/v3/settings/{name}");
+        let answer = self.app.put(&path).json(&json!({"value": value})).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// The token with which agents of the cluster connect.
+    async fn registration_token(&self) -> String {
+        let path = format!("/v3/clusterregistrationtokens/{}:default-token", self.id());
+        self.app.get(&path).send().await.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The host name of the API of the first cluster in Azure whose host name starts with `prefix`.
+    fn api_host(&self, prefix: &str) -> String {
+        let clusters = self.app.control.kubernetes();
+        let found = clusters.iter().find(|cluster| cluster.fqdn.starts_with(prefix));
+        found.unwrap_or_else(|| panic!("{prefix}: {clusters:?}")).fqdn.clone()
+    }
+
     /// All write requests to Azure, regardless of their result.
-    fn sent(&self) -> Vec<String> {
-        sent(&self.app).iter().map(short).collect()
+    fn sent_writes(&self) -> Vec<String> {
+        sent_writes(&self.app).iter().map(short_line).collect()
     }
 
     /// The write requests that Azure accepted.
-    fn taken(&self) -> Vec<String> {
-        let good = |seen: &&RecordedRequest| seen.status.is_some_and(|status| (200..300).contains(&status));
-        sent(&self.app).iter().filter(good).map(short).collect()
+    fn accepted_writes(&self) -> Vec<String> {
+        let is_accepted =
+            |seen: &&RecordedRequest| seen.status.is_some_and(|status| (200..300).contains(&status));
+        sent_writes(&self.app).iter().filter(is_accepted).map(short_line).collect()
     }
 
     /// The number of requests of an operation.
-    fn asked(&self, operation: Operation, method: &str) -> usize {
+    fn request_count(&self, operation: Operation, method: &str) -> usize {
         let requests = self.app.control.requests();
         requests.iter().filter(|seen| seen.operation == operation && seen.method == method).count()
     }
 
-    fn fault(&self, operation: Operation, method: &str, effect: Effect) {
+    fn add_fault(&self, operation: Operation, method: &str, effect: Effect) {
         self.app.control.add_fault(fault(operation, method, effect));
     }
 
-    /// As [`Self::fault`], once.
-    fn fault_once(&self, operation: Operation, method: &str, effect: Effect) {
+    /// As [`Self::add_fault`], once.
+    fn add_fault_once(&self, operation: Operation, method: &str, effect: Effect) {
         self.app.control.add_fault(Fault { times: Some(1), ..fault(operation, method, effect) });
     }
 }
@@ -206,8 +234,8 @@ fn fault(operation: Operation, method: &str, effect: Effect) -> Fault {
     }
 }
 
-/// An error response with a code and a message.
-fn refusal(status: u16, code: &str, message: &str) -> Effect {
+/// The effect of a fault: an error response with a code and a message.
+fn error_effect(status: u16, code: &str, message: &str) -> Effect {
     Effect::Status(Refusal {
         status: Some(status),
         code: Some(code.to_owned()),
@@ -217,13 +245,13 @@ fn refusal(status: u16, code: &str, message: &str) -> Effect {
 }
 
 /// Creates a cluster object; returns its path.
-async fn made(app: &TestApp, body: &Value) -> String {
+async fn create_object(app: &TestApp, body: &Value) -> String {
     let answer = app.post("/v3/clusters").json(body).send().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap())
 }
 
-async fn seen(app: &TestApp, path: &str) -> Value {
+async fn get_object(app: &TestApp, path: &str) -> Value {
     let answer = app.get(path).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let text = answer.text();
@@ -234,20 +262,44 @@ async fn seen(app: &TestApp, path: &str) -> Value {
     answer.json()
 }
 
-fn told(cluster: &Value) -> (String, String, String) {
-    let text = |key: &str| cluster[key].as_str().unwrap_or_default().to_owned();
-    (text("state"), text("transitioning"), text("transitioningMessage"))
+/// The state of a cluster object, as users see it.
+#[derive(Debug, PartialEq)]
+struct Progress {
+    state: String,
+    transitioning: String,
+    message: String,
+}
+
+impl Progress {
+    /// The progress of an active cluster.
+    fn active() -> Self {
+        Self { state: "active".to_owned(), transitioning: "no".to_owned(), message: String::new() }
+    }
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
+    let conditions = object["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+fn progress_of(object: &Value) -> Progress {
+    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+    Progress {
+        state: text("state"),
+        transitioning: text("transitioning"),
+        message: text("transitioningMessage"),
+    }
 }
 
 /// The write requests to Azure, without requests for kubeconfigs, which use POST but change nothing.
-fn sent(app: &TestApp) -> Vec<RecordedRequest> {
-    let mut sent = app.control.writes();
-    sent.retain(|seen| ![Operation::AdminCredential, Operation::UserCredential].contains(&seen.operation));
-    sent
+fn sent_writes(app: &TestApp) -> Vec<RecordedRequest> {
+    let mut writes = app.control.writes();
+    writes.retain(|seen| ![Operation::AdminCredential, Operation::UserCredential].contains(&seen.operation));
+    writes
 }
 
 /// `PUT cluster`, `DELETE pool more` and so on.
-fn short(seen: &RecordedRequest) -> String {
+fn short_line(seen: &RecordedRequest) -> String {
     let name = seen.path.rsplit('/').next().unwrap_or_default();
     let what = match seen.operation {
         Operation::ManagedCluster => "cluster".to_owned(),
@@ -261,12 +313,12 @@ fn short(seen: &RecordedRequest) -> String {
 }
 
 /// Waits until Azure has received this request, which is delayed on purpose.
-async fn held(app: &TestApp, operation: Operation, method: &str) {
-    let is_held = |seen: &RecordedRequest| {
+async fn wait_until_received(app: &TestApp, operation: Operation, method: &str) {
+    let is_pending = |seen: &RecordedRequest| {
         seen.operation == operation && seen.method == method && seen.status.is_none()
     };
     for _ in 0..3_000 {
-        if app.control.requests().iter().any(is_held) {
+        if app.control.requests().iter().any(is_pending) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -275,7 +327,7 @@ async fn held(app: &TestApp, operation: Operation, method: &str) {
 }
 
 /// A client of the server's Azure, for changes by others.
-fn azure(app: &TestApp) -> reqwest::Client {
+fn azure_client(app: &TestApp) -> reqwest::Client {
     let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
     let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
     let hosts = azure_sandbox::Sandbox::hosts().iter();

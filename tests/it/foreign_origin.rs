@@ -21,7 +21,11 @@ const FOREIGN: [&str; 6] = [
 ];
 
 async fn start() -> TestApp {
-    TestApp::with().advise().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await
+    TestApp::builder()
+        .advisory_review()
+        .setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example")
+        .start()
+        .await
 }
 
 /// A call with the headers that a browser adds.
@@ -36,9 +40,9 @@ fn as_browser<'a>(call: Call<'a>, app: &TestApp, basic: bool) -> Call<'a> {
 #[tokio::test]
 async fn action_from_foreign_origin_is_rejected_without_azure() {
     let app = start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
-    app.upstream();
+    app.take_azure_requests();
     for origin in FOREIGN {
         for basic in [false, true] {
             for (method, path) in [
@@ -54,13 +58,13 @@ async fn action_from_foreign_origin_is_rejected_without_azure() {
             }
         }
     }
-    assert_eq!(app.upstream(), [""; 0], "Azure was not asked");
+    assert_eq!(app.take_azure_requests(), [""; 0], "Azure was not asked");
 }
 
 #[tokio::test]
 async fn change_from_foreign_origin_is_rejected_despite_csrf() {
     let app = start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
     for origin in FOREIGN {
         for method in CHANGING {
@@ -79,7 +83,7 @@ async fn change_from_foreign_origin_is_rejected_despite_csrf() {
 #[tokio::test]
 async fn own_and_named_origins_are_accepted() {
     let app = start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
     for origin in ["http://norman.test", "http://NORMAN.test", "http://norman.test:80", "https://ui.example"]
     {
@@ -96,8 +100,11 @@ async fn own_and_named_origins_are_accepted() {
 
 #[tokio::test]
 async fn server_url_is_an_own_origin() {
-    let app =
-        TestApp::with().advise().setting("NORMAN_AKS_SERVER_URL", "https://aks.example/prefix").start().await;
+    let app = TestApp::builder()
+        .advisory_review()
+        .setting("NORMAN_AKS_SERVER_URL", "https://aks.example/prefix")
+        .start()
+        .await;
     for (origin, expected) in [("https://aks.example", 201), ("http://aks.example", 403)] {
         let seed = Sandbox::seed();
         let body = json!({"name": "x", "azurecredentialConfig": {"clientId": seed.client_id}});
@@ -110,7 +117,7 @@ async fn server_url_is_an_own_origin() {
 #[tokio::test]
 async fn sec_fetch_site_decides_before_the_origin() {
     let app = start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
     for (site, origin, expected) in [
         // Behind an untrusted proxy that terminates TLS, the server cannot tell its own scheme; the browser can.

@@ -11,7 +11,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A server whose database is at most 400 pages of 4 KiB.
 async fn start() -> TestApp {
-    TestApp::with().advise().max_pages(400).start().await
+    TestApp::builder().advisory_review().max_pages(400).start().await
 }
 
 /// Fills the disk, as another program would.
@@ -41,7 +41,7 @@ fn check<'a>(ready: &'a Value, name: &str) -> &'a Value {
 #[tokio::test]
 async fn full_disk_is_reported_until_space_is_free() {
     let app = start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
     assert_eq!(app.get("/readyz").send().await.status, 200);
     fill_disk(&app).await;

@@ -64,7 +64,7 @@ fn play_azure(app: &TestApp) {
 
 /// Creates the clusters of aksUpgrades; returns their IDs by the recorded ones.
 async fn create_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, String> {
-    let credential = app.stored_credential(&app.admin).await;
+    let credential = app.store_credential(&app.admin).await;
     let mut ids = BTreeMap::new();
     for case in cases {
         let Some((_, version)) =
@@ -127,7 +127,7 @@ fn difference(case: &Case, answer: &Answer) -> Option<String> {
 async fn recorded_responses_of_rancher_are_reproduced() {
     let cases: Vec<Case> = fixtures::json("meta/meta.json");
     assert!(cases.len() >= 133, "{} recorded responses", cases.len());
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     play_azure(&app);
     let clusters = create_clusters(&app, &cases).await;
     assert!(!clusters.is_empty(), "no case names the version of its cluster");

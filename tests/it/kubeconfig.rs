@@ -10,7 +10,7 @@ use norman_aks::store::events::Filter;
 use secrecy::ExposeSecret as _;
 
 use crate::support::app::{Answer, NOW_MS, TestApp};
-use crate::support::connected::{Connected, ID};
+use crate::support::connected::{ConnectedCluster, ID};
 use crate::support::kubernetes::FakeCluster;
 
 const MINUTE_MS: i64 = 60_000;
@@ -45,15 +45,15 @@ fn said(answer: &Answer) -> Said {
     }
 }
 
-async fn over_tls() -> Connected {
+async fn over_tls() -> ConnectedCluster {
     let cluster = FakeCluster::start().await;
-    let app = TestApp::with()
-        .advise()
-        .clusters(cluster.options())
+    let app = TestApp::builder()
+        .advisory_review()
+        .cluster_access(cluster.options())
         .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
         .start()
         .await;
-    Connected::of(app, cluster).await
+    ConnectedCluster::new(app, cluster).await
 }
 
 fn action(id: &str) -> String {
@@ -62,8 +62,8 @@ fn action(id: &str) -> String {
 
 #[tokio::test]
 async fn kubeconfig_leads_through_this_server() {
-    let it = over_tls().await;
-    let answer = it.app.post(&action(ID)).token(&it.ann).send().await;
+    let connected = over_tls().await;
+    let answer = connected.app.post(&action(ID)).token(&connected.ann).send().await;
     assert_eq!(answer.header("cache-control"), "no-store");
     assert!(
         answer.json()["config"].as_str().unwrap().contains("current-context: \"name of \\\"c-abcde\\\"\"")
@@ -73,45 +73,48 @@ async fn kubeconfig_leads_through_this_server() {
     assert_eq!(first.authority, None);
     assert!(first.token.starts_with("kubeconfig-user-"), "{}", first.token);
     let version = format!("/k8s/clusters/{ID}/version");
-    let inside = it.app.get(&version).token(&first.token).send().await;
+    let inside = connected.app.get(&version).token(&first.token).send().await;
     assert_eq!(inside.json()["gitVersion"], "v1.32.7");
-    assert_eq!(it.cluster.seen().remove(0).header("impersonate-user"), [it.user(&it.ann).await]);
-    let second = said(&it.app.post(&action(ID)).token(&it.ann).send().await);
+    assert_eq!(
+        connected.kubernetes.take_requests().remove(0).header("impersonate-user"),
+        [connected.user_id(&connected.ann).await]
+    );
+    let second = said(&connected.app.post(&action(ID)).token(&connected.ann).send().await);
     assert_ne!(first.token, second.token);
 }
 
 #[tokio::test]
 async fn kubeconfig_token_is_for_its_cluster_only() {
-    let it = over_tls().await;
-    it.keep("c-other", &it.status(), "account-token").await;
-    let token = said(&it.app.post(&action(ID)).token(&it.ann).send().await).token;
-    let answer = it.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
+    let connected = over_tls().await;
+    connected.insert_cluster("c-other", &connected.status(), "account-token").await;
+    let token = said(&connected.app.post(&action(ID)).token(&connected.ann).send().await).token;
+    let answer = connected.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
     assert_eq!((answer.status, &answer.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
-    let answer = it.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
+    let answer = connected.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN, "others' clusters are not revealed");
     for path in ["/v3/clusters", "/v3/cloudcredentials", &format!("/v3/clusters/{ID}")] {
-        let answer = it.app.get(path).token(&token).send().await;
+        let answer = connected.app.get(path).token(&token).send().await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {}", answer.text());
     }
-    assert_eq!(it.app.post(&action(ID)).token(&token).send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(connected.app.post(&action(ID)).token(&token).send().await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn kubeconfig_exists_in_every_state_for_every_role() {
-    let it = over_tls().await;
-    it.keep("c-new", &ClusterStatus::default(), "").await;
-    said(&it.app.post(&action("c-new")).token(&it.ann).send().await);
+    let connected = over_tls().await;
+    connected.insert_cluster("c-new", &ClusterStatus::default(), "").await;
+    said(&connected.app.post(&action("c-new")).token(&connected.ann).send().await);
     for role in ["cluster-owner", "cluster-member", "read-only"] {
-        let token = it.member(&format!("of-{role}"), role).await;
-        let made = said(&it.app.post(&action(ID)).token(&token).send().await);
-        assert_eq!(it.user(&made.token).await, it.user(&token).await);
+        let token = connected.add_member(&format!("of-{role}"), role).await;
+        let made = said(&connected.app.post(&action(ID)).token(&token).send().await);
+        assert_eq!(connected.user_id(&made.token).await, connected.user_id(&token).await);
     }
-    let eve = it.app.token("eve").await;
-    assert_eq!(it.app.post(&action(ID)).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+    let eve = connected.app.token("eve").await;
+    assert_eq!(connected.app.post(&action(ID)).token(&eve).send().await.status, StatusCode::NOT_FOUND);
     // Rejected requests are recorded with a delay.
-    it.app.app.stop().await;
+    connected.app.server.stop().await;
     let of_kubeconfigs = Filter { action: Some("generateKubeconfig".to_owned()), ..Filter::default() };
-    let rows = store::events::list(&it.store, 100, &of_kubeconfigs).await.unwrap();
+    let rows = store::events::list(&connected.store, 100, &of_kubeconfigs).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.outcome == "done").count(), 4);
     let refused: Vec<_> = rows.iter().filter(|row| row.outcome == "refused").collect();
     assert!(matches!(refused.as_slice(), [row] if row.user_name == "eve" && row.object_id == ID));
@@ -119,19 +122,20 @@ async fn kubeconfig_exists_in_every_state_for_every_role() {
 
 #[tokio::test]
 async fn kubeconfig_token_expires_after_thirty_days() {
-    let it = over_tls().await;
-    let token = said(&it.app.post(&action(ID)).token(&it.ann).send().await).token;
-    let (row, _) = store::tokens::find(&it.store, token.split(':').next().unwrap()).await.unwrap().unwrap();
+    let connected = over_tls().await;
+    let token = said(&connected.app.post(&action(ID)).token(&connected.ann).send().await).token;
+    let (row, _) =
+        store::tokens::find(&connected.store, token.split(':').next().unwrap()).await.unwrap().unwrap();
     assert_eq!(row.expires_ms, Some(NOW_MS + 43_200 * MINUTE_MS));
     assert_eq!(row.cluster_id.as_deref(), Some(ID));
 }
 
 #[tokio::test]
 async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     // A browser session, whose page shows errors.
-    let cookies = format!("R_SESS={}; CSRF=proof", it.ann);
-    let request = it.app.call(http::Method::POST, &action(ID)).anonymous();
+    let cookies = format!("R_SESS={}; CSRF=proof", connected.ann);
+    let request = connected.app.call(http::Method::POST, &action(ID)).anonymous();
     let answer = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
     assert_eq!(
@@ -139,7 +143,7 @@ async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
         (&"InvalidState".into(), &"server-url".into())
     );
     // Terraform, which would destroy the new cluster after an error.
-    let empty = it.app.post(&action(ID)).token(&it.ann).send().await;
+    let empty = connected.app.post(&action(ID)).token(&connected.ann).send().await;
     assert_eq!((empty.status, empty.header("cache-control")), (StatusCode::OK, "no-store"));
     assert_eq!(
         (&empty.json()["config"], &empty.json()["type"]),
@@ -147,16 +151,16 @@ async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
     );
     assert_eq!(empty.json()["message"], answer.json()["message"]);
     assert!(empty.text().contains("setting server-url"), "{}", empty.text());
-    let tokens = store::tokens::list(&it.store, None).await.unwrap();
+    let tokens = store::tokens::list(&connected.store, None).await.unwrap();
     assert!(tokens.iter().all(|(token, _)| token.cluster_id.is_none()), "no unnecessary token was created");
 
     let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
-    it.app.app.public_address.serve_over_tls(OverTls {
+    connected.app.server.public_address.serve_over_tls(OverTls {
         host: None,
         port: 8443,
         authority: authority.clone(),
     });
-    let made = said(&it.app.post(&action(ID)).token(&it.ann).send().await);
+    let made = said(&connected.app.post(&action(ID)).token(&connected.ann).send().await);
     assert_eq!(made.server, format!("https://norman.test:8443/k8s/clusters/{ID}"));
     assert_eq!(made.authority, Some(authority));
 }

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::support::app::{Answer, TestApp};
 use crate::support::audit;
-use crate::support::connected::{Connected, ID};
-use crate::support::kubernetes::{ACCOUNT, FakeCluster};
+use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::kubernetes::{ACCOUNT_TOKEN, FakeCluster};
 
 /// Checks that the response is an error in Kubernetes' format.
 fn assert_refused(answer: &Answer, code: u16, reason: &str) {
@@ -38,27 +38,27 @@ async fn piece(body: &mut Body) -> Option<Result<String, axum::Error>> {
 
 #[tokio::test]
 async fn proxy_accepts_http1_and_http2() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     for version in [http::Version::HTTP_10, http::Version::HTTP_11, http::Version::HTTP_2] {
         let path = format!("/k8s/clusters/{ID}/version");
-        let answer = it.app.get(&path).token(&it.ann).version(version).send().await;
+        let answer = connected.app.get(&path).token(&connected.ann).version(version).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{version:?}: {}", answer.text());
     }
 }
 
 #[tokio::test]
 async fn proxied_requests_have_the_rights_of_their_caller() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let path = format!("/k8s/clusters/{ID}/api/v1/namespaces?limit=500&labelSelector=a%3Db");
     let people = [
-        (it.ann.clone(), "cluster-owner"),
-        (it.app.admin.clone(), "cluster-owner"),
-        (it.member("ben", "cluster-owner").await, "cluster-owner"),
-        (it.member("cid", "cluster-member").await, "cluster-member"),
-        (it.member("dan", "read-only").await, "read-only"),
+        (connected.ann.clone(), "cluster-owner"),
+        (connected.app.admin.clone(), "cluster-owner"),
+        (connected.add_member("ben", "cluster-owner").await, "cluster-owner"),
+        (connected.add_member("cid", "cluster-member").await, "cluster-member"),
+        (connected.add_member("dan", "read-only").await, "read-only"),
     ];
     for (token, role) in people {
-        let answer = it
+        let answer = connected
             .app
             .get(&path)
             .token(&token)
@@ -73,11 +73,11 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
         assert_eq!(answer.status, 404, "the response is the cluster's own");
         assert_eq!(answer.header("content-security-policy"), "sandbox");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        let seen = it.cluster.seen().remove(0);
-        assert_eq!(seen.address, "/api/v1/namespaces?limit=500&labelSelector=a%3Db");
-        assert_eq!(seen.header("impersonate-user"), [it.user(&token).await]);
+        let seen = connected.kubernetes.take_requests().remove(0);
+        assert_eq!(seen.path_and_query, "/api/v1/namespaces?limit=500&labelSelector=a%3Db");
+        assert_eq!(seen.header("impersonate-user"), [connected.user_id(&token).await]);
         assert_eq!(seen.header("impersonate-group"), ["system:authenticated", &format!("norman-aks:{role}")]);
-        assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT}")]);
+        assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
         assert_eq!(seen.header("audit-id"), [answer.header("x-request-id")]);
         assert_ne!(answer.header("x-request-id"), "chosen-by-the-client");
         let mut names: Vec<_> = seen.headers.keys().map(|name| name.as_str().to_owned()).collect();
@@ -99,20 +99,26 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
 
 #[tokio::test]
 async fn proxy_forwards_every_method_and_audits_changes() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     for (method, status) in [("PUT", 404), ("PATCH", 200), ("POST", 201), ("DELETE", 200), ("OPTIONS", 404)] {
         let method: Method = method.parse().unwrap();
         let path = format!("/k8s/clusters/{ID}/api/v1/things");
-        let call =
-            it.app.call(method.clone(), &path).token(&it.ann).header("content-type", "application/yaml");
+        let call = connected
+            .app
+            .call(method.clone(), &path)
+            .token(&connected.ann)
+            .header("content-type", "application/yaml");
         let answer = call.body("{\"a\": 1}").send().await;
         assert_eq!(answer.status, status, "{method}");
-        let seen = it.cluster.seen().remove(0);
+        let seen = connected.kubernetes.take_requests().remove(0);
         assert_eq!((seen.method, seen.body.as_ref()), (method, b"{\"a\": 1}".as_slice()));
         assert_eq!(seen.headers["content-type"], "application/yaml");
     }
-    assert_eq!(it.app.get(&format!("/k8s/clusters/{ID}/version")).token(&it.ann).send().await.status, 200);
-    let rows = rows_inside(&it, 4).await;
+    assert_eq!(
+        connected.app.get(&format!("/k8s/clusters/{ID}/version")).token(&connected.ann).send().await.status,
+        200
+    );
+    let rows = rows_inside(&connected, 4).await;
     let mut outcomes: Vec<_> = rows.iter().map(|row| row.outcome.as_str()).collect();
     outcomes.sort_unstable();
     assert_eq!(outcomes, ["done", "done", "done", "refused"]);
@@ -123,60 +129,65 @@ async fn proxy_forwards_every_method_and_audits_changes() {
 
 #[tokio::test]
 async fn only_a_bearer_token_opens_the_door() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let path = format!("/k8s/clusters/{ID}/version");
     let basic = {
         use base64::Engine as _;
-        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(&it.ann))
+        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(&connected.ann))
     };
-    let cookie = format!("R_SESS={}", it.ann);
+    let cookie = format!("R_SESS={}", connected.ann);
     for (name, value) in [
         ("x-nothing", ""),
         ("cookie", cookie.as_str()),
         ("authorization", &basic),
         ("authorization", "Bearer token-none:wrong"),
-        ("authorization", &it.ann),
+        ("authorization", &connected.ann),
     ] {
-        let answer = it.app.get(&path).anonymous().header(name, value).send().await;
+        let answer = connected.app.get(&path).anonymous().header(name, value).send().await;
         assert_refused(&answer, 401, "Unauthorized");
     }
-    assert!(it.cluster.seen().is_empty());
-    let answer =
-        it.app.get(&path).anonymous().header("authorization", &format!("bearer {}", it.ann)).send().await;
+    assert!(connected.kubernetes.take_requests().is_empty());
+    let answer = connected
+        .app
+        .get(&path)
+        .anonymous()
+        .header("authorization", &format!("bearer {}", connected.ann))
+        .send()
+        .await;
     assert_eq!(answer.json()["gitVersion"], "v1.32.7");
 }
 
 #[tokio::test]
 async fn clusters_of_others_do_not_exist() {
-    let it = Connected::start().await;
-    let eve = it.app.token("eve").await;
-    for (id, token) in [(ID, &eve), ("c-none", &it.ann)] {
-        let answer = it.app.get(&format!("/k8s/clusters/{id}/version")).token(token).send().await;
+    let connected = ConnectedCluster::start().await;
+    let eve = connected.app.token("eve").await;
+    for (id, token) in [(ID, &eve), ("c-none", &connected.ann)] {
+        let answer = connected.app.get(&format!("/k8s/clusters/{id}/version")).token(token).send().await;
         assert_refused(&answer, 404, "NotFound");
     }
-    assert!(it.cluster.seen().is_empty());
+    assert!(connected.kubernetes.take_requests().is_empty());
 }
 
 #[tokio::test]
 async fn unreachable_cluster_reports_the_reason() {
-    let it = Connected::start().await;
-    let connected = it.status();
-    let private = ClusterStatus { private_requires_tunnel: Some(true), ..connected.clone() };
-    let foreign = ClusterStatus { api_endpoint: Some("https://example.org".to_owned()), ..connected.clone() };
+    let connected = ConnectedCluster::start().await;
+    let reached = connected.status();
+    let private = ClusterStatus { private_requires_tunnel: Some(true), ..reached.clone() };
+    let foreign = ClusterStatus { api_endpoint: Some("https://example.org".to_owned()), ..reached.clone() };
     let elsewhere = ClusterStatus {
         api_endpoint: Some("https://other.hcp.eastus.azmk8s.io".to_owned()),
-        ..connected.clone()
+        ..reached.clone()
     };
     for (id, status, token, words) in [
-        ("c-new", ClusterStatus::default(), ACCOUNT, "not provisioned yet"),
-        ("c-private", private, ACCOUNT, "private"),
-        ("c-early", connected.clone(), "", "not connected yet"),
-        ("c-foreign", foreign, ACCOUNT, "no host name that AKS gives"),
-        ("c-gone", elsewhere, ACCOUNT, "other.hcp.eastus.azmk8s.io cannot be resolved"),
-        ("c-rotated", connected, "old-token", "rejects this server's access; new access is not available"),
+        ("c-new", ClusterStatus::default(), ACCOUNT_TOKEN, "not provisioned yet"),
+        ("c-private", private, ACCOUNT_TOKEN, "private"),
+        ("c-early", reached.clone(), "", "not connected yet"),
+        ("c-foreign", foreign, ACCOUNT_TOKEN, "no host name that AKS gives"),
+        ("c-gone", elsewhere, ACCOUNT_TOKEN, "other.hcp.eastus.azmk8s.io cannot be resolved"),
+        ("c-rotated", reached, "old-token", "rejects this server's access; new access is not available"),
     ] {
-        it.keep(id, &status, token).await;
-        let answer = it.app.get(&format!("/k8s/clusters/{id}/api")).token(&it.ann).send().await;
+        connected.insert_cluster(id, &status, token).await;
+        let answer = connected.app.get(&format!("/k8s/clusters/{id}/api")).token(&connected.ann).send().await;
         assert_refused(&answer, 503, "ServiceUnavailable");
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains(words), "{id}: {message}");
@@ -194,27 +205,32 @@ async fn version_responds_within_five_seconds() {
         resolver: Some(Arc::new(move |_| Some(address))),
         ..cluster_access::Options::default()
     };
-    let app = TestApp::with().clusters(options).start().await;
-    let it = Connected::of(app, FakeCluster::start().await).await;
+    let app = TestApp::builder().cluster_access(options).start().await;
+    let connected = ConnectedCluster::new(app, FakeCluster::start().await).await;
     let started = Instant::now();
-    let answer = it.app.get(&format!("/k8s/clusters/{ID}/version?timeout=32s")).token(&it.ann).send().await;
+    let answer = connected
+        .app
+        .get(&format!("/k8s/clusters/{ID}/version?timeout=32s"))
+        .token(&connected.ann)
+        .send()
+        .await;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_refused(&answer, 504, "Timeout");
 }
 
 #[tokio::test]
 async fn impersonation_is_forbidden_on_every_surface() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     for (name, value) in [
         ("Impersonate-User", "nobody"),
         ("IMPERSONATE-GROUP", "system:masters"),
         ("impersonate-uid", "0"),
         ("Impersonate-Extra-Scopes", ""),
     ] {
-        let ask = |path: &str| it.app.get(path).token(&it.ann).header(name, value).send();
+        let ask = |path: &str| connected.app.get(path).token(&connected.ann).header(name, value).send();
         let inside = format!("/k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         for upgrade in ["", "websocket", "SPDY/3.1"] {
-            let call = it.app.get(&inside).token(&it.ann).header(name, value);
+            let call = connected.app.get(&inside).token(&connected.ann).header(name, value);
             let answer = call.header("connection", "Upgrade").header("upgrade", upgrade).send().await;
             assert_refused(&answer, 403, "Forbidden");
         }
@@ -226,31 +242,37 @@ async fn impersonation_is_forbidden_on_every_surface() {
         assert_eq!(meta.status, 403);
         assert!(meta.error().contains("Impersonate-"), "{}", meta.text());
         assert_eq!(meta.json()["requestId"], meta.header("x-request-id"));
-        let deleted = it.app.delete(&format!("/v3/clusters/{ID}")).header(name, value).send().await;
+        let deleted = connected.app.delete(&format!("/v3/clusters/{ID}")).header(name, value).send().await;
         assert_eq!(deleted.status, 403);
     }
-    assert!(it.cluster.seen().is_empty());
-    assert_eq!(it.app.get(&format!("/v3/clusters/{ID}")).send().await.status, 200, "it was not deleted");
+    assert!(connected.kubernetes.take_requests().is_empty());
+    assert_eq!(
+        connected.app.get(&format!("/v3/clusters/{ID}")).send().await.status,
+        200,
+        "it was not deleted"
+    );
 }
 
 #[tokio::test]
 async fn ambiguous_paths_are_not_forwarded() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     for path in ["/../c-other/api", "/%2e%2e/api", "/api%2fv1", "/a/./b", "/%252e%252e"] {
-        let answer = it.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&it.ann).send().await;
+        let answer =
+            connected.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&connected.ann).send().await;
         assert_refused(&answer, 400, "BadRequest");
     }
-    assert!(it.cluster.seen().is_empty());
+    assert!(connected.kubernetes.take_requests().is_empty());
     for path in ["", "/"] {
-        it.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&it.ann).send().await;
-        assert_eq!(it.cluster.seen().remove(0).address, "/");
+        connected.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&connected.ann).send().await;
+        assert_eq!(connected.kubernetes.take_requests().remove(0).path_and_query, "/");
     }
 }
 
 #[tokio::test]
 async fn browser_headers_of_a_cluster_are_removed() {
-    let it = Connected::start().await;
-    let answer = it.app.get(&format!("/k8s/clusters/{ID}/elsewhere")).token(&it.ann).send().await;
+    let connected = ConnectedCluster::start().await;
+    let answer =
+        connected.app.get(&format!("/k8s/clusters/{ID}/elsewhere")).token(&connected.ann).send().await;
     assert_eq!(answer.status, StatusCode::FOUND);
     assert_eq!(answer.header("location"), format!("/k8s/clusters/{ID}/api/"));
     assert_eq!(answer.header("warning"), "299 - \"kept\"");
@@ -258,24 +280,32 @@ async fn browser_headers_of_a_cluster_are_removed() {
     for name in ["set-cookie", "access-control-allow-origin", "refresh", "x-accel-redirect"] {
         assert_eq!(answer.headers.get(name), None, "{name}");
     }
-    let refused = it.app.get(&format!("/k8s/clusters/{ID}/forbidden")).token(&it.ann).send().await;
+    let refused =
+        connected.app.get(&format!("/k8s/clusters/{ID}/forbidden")).token(&connected.ann).send().await;
     assert_eq!((refused.status, &refused.json()["message"]), (StatusCode::FORBIDDEN, &json!("you may not")));
 }
 
 #[tokio::test]
 async fn bodies_are_bounded_as_in_kubernetes() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let path = format!("/k8s/clusters/{ID}/api/v1/things");
     let largest = vec![b' '; 3 * 1024 * 1024];
-    let answer = it.app.post(&path).token(&it.ann).body(largest.clone()).send().await;
+    let answer = connected.app.post(&path).token(&connected.ann).body(largest.clone()).send().await;
     assert_eq!(answer.status, 201);
-    assert_eq!(it.cluster.seen().remove(0).body.len(), largest.len());
+    assert_eq!(connected.kubernetes.take_requests().remove(0).body.len(), largest.len());
     let too_large = [largest, b" ".to_vec()].concat();
-    let announced = it.app.post(&path).token(&it.ann).header("content-length", &too_large.len().to_string());
+    let announced = connected
+        .app
+        .post(&path)
+        .token(&connected.ann)
+        .header("content-length", &too_large.len().to_string());
     let pieces: Vec<_> =
         too_large.chunks(100_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
-    let unannounced =
-        it.app.post(&path).token(&it.ann).body(Body::from_stream(futures_util::stream::iter(pieces)));
+    let unannounced = connected
+        .app
+        .post(&path)
+        .token(&connected.ann)
+        .body(Body::from_stream(futures_util::stream::iter(pieces)));
     for call in [announced.body(too_large), unannounced] {
         assert_refused(&call.send().await, 413, "RequestEntityTooLarge");
     }
@@ -283,38 +313,38 @@ async fn bodies_are_bounded_as_in_kubernetes() {
 
 #[tokio::test]
 async fn streams_are_unbuffered_and_end_with_the_client() {
-    let it = Connected::start().await;
-    let response = it.inside(Method::GET, "/api/v1/watched?watch=true", &it.ann).await;
+    let connected = ConnectedCluster::start().await;
+    let response = connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.ann).await;
     assert_eq!(response.status(), 200);
     let mut body = response.into_body();
     assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
-    it.cluster.wait_for_open(1).await;
+    connected.kubernetes.wait_for_open(1).await;
     for line in ["one", "two"] {
-        it.cluster.say(line);
+        connected.kubernetes.send_line(line);
         assert_eq!(piece(&mut body).await.unwrap().unwrap(), format!("{line}\n"));
     }
     drop(body);
-    it.cluster.wait_for_open(0).await;
+    connected.kubernetes.wait_for_open(0).await;
     // Also before the first byte of the response.
-    let waiting = it.inside(Method::GET, "/never", &it.ann);
+    let waiting = connected.send_to_cluster(Method::GET, "/never", &connected.ann);
     assert!(tokio::time::timeout(Duration::from_millis(500), waiting).await.is_err());
-    it.cluster.wait_for_open(0).await;
+    connected.kubernetes.wait_for_open(0).await;
 }
 
 #[tokio::test]
 async fn stream_ends_with_its_token() {
-    let it = Connected::start().await;
-    let own = it.app.token("ann").await;
+    let connected = ConnectedCluster::start().await;
+    let own = connected.app.token("ann").await;
     let mut bodies = Vec::new();
     for (query, is_watch) in
         [("watch=%74rue", true), ("w%61tch=1", true), ("watch=yes", true), ("x=1", false)]
     {
         let path = format!("/api/v1/watched?{query}");
-        let mut body = it.inside(Method::GET, &path, &own).await.into_body();
+        let mut body = connected.send_to_cluster(Method::GET, &path, &own).await.into_body();
         assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
         bodies.push((body, is_watch));
     }
-    assert!(it.app.app.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
+    assert!(connected.app.server.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
     for (body, is_watch) in &mut bodies {
         // A response that is not a watch must not look complete.
         assert_eq!(piece(body).await.is_none(), *is_watch);
@@ -325,26 +355,26 @@ async fn stream_ends_with_its_token() {
 async fn change_of_a_disconnected_client_is_audited() {
     // One request that ends, and one to a pod that never ends.
     for (path, outcome) in [("/late", "done"), ("/api/v1/namespaces/a/pods/b/proxy/never", "failed")] {
-        let it = Connected::start().await;
+        let connected = ConnectedCluster::start().await;
         let request = http::Request::post(format!("/k8s/clusters/{ID}{path}"))
-            .header("authorization", format!("Bearer {}", it.ann))
+            .header("authorization", format!("Bearer {}", connected.ann))
             .extension(axum::extract::ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))))
             .body(Body::from("{}"))
             .unwrap();
-        let asking = tokio::spawn(tower::ServiceExt::oneshot(it.app.router(), request));
-        it.cluster.wait_for_open(1).await;
+        let asking = tokio::spawn(tower::ServiceExt::oneshot(connected.app.router(), request));
+        connected.kubernetes.wait_for_open(1).await;
         asking.abort();
         assert!(asking.await.unwrap_err().is_cancelled());
-        assert_eq!(outcome_of_the_only_change(&it).await, outcome, "{path}");
+        assert_eq!(outcome_of_the_only_change(&connected).await, outcome, "{path}");
     }
 }
 
 /// The outcome of a change in the cluster, from its audit record.
-async fn outcome_of_the_only_change(it: &Connected) -> String {
+async fn outcome_of_the_only_change(connected: &ConnectedCluster) -> String {
     for _ in 0..400 {
         // Lets a request that waits for a line continue.
-        it.cluster.say("go on");
-        if let Some(row) = rows(it).await.pop() {
+        connected.kubernetes.send_line("go on");
+        if let Some(row) = rows(connected).await.pop() {
             return row.outcome;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -353,29 +383,29 @@ async fn outcome_of_the_only_change(it: &Connected) -> String {
 }
 
 /// The audit records of requests into clusters, oldest first.
-async fn rows(it: &Connected) -> Vec<store::AuditRow> {
-    let mut rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
+async fn rows(connected: &ConnectedCluster) -> Vec<store::AuditRow> {
+    let mut rows = store::events::list(&connected.store, 100, &Filter::default()).await.unwrap();
     rows.retain(|row| row.action == "kubernetes");
     rows.reverse();
     rows
 }
 
 /// Waits until there are `count` of these records, and returns them.
-async fn rows_inside(it: &Connected, count: usize) -> Vec<store::AuditRow> {
+async fn rows_inside(connected: &ConnectedCluster, count: usize) -> Vec<store::AuditRow> {
     for _ in 0..400 {
-        let rows = rows(it).await;
+        let rows = rows(connected).await;
         if rows.len() >= count {
             assert_eq!(rows.len(), count, "{rows:?}");
             return rows;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("expected {count} rows: {:?}", rows(it).await);
+    panic!("expected {count} rows: {:?}", rows(connected).await);
 }
 
 #[tokio::test]
 async fn audit_records_verb_resource_and_object() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let hidden = "s".repeat(40);
     let hidden_path = format!("/api/v1/namespaces/a/secrets/{hidden}");
     for (method, path, upgrade, expected) in [
@@ -410,8 +440,11 @@ async fn audit_records_verb_resource_and_object() {
         ("GET", "/api/v1/secrets?watch=1", "", Some("verb=watch resource=secrets")),
         ("GET", &hidden_path, "", Some("verb=get resource=secrets namespace=a name=****")),
     ] {
-        let before = rows(&it).await.len();
-        let call = it.app.call(method.parse().unwrap(), &format!("/k8s/clusters/{ID}{path}")).token(&it.ann);
+        let before = rows(&connected).await.len();
+        let call = connected
+            .app
+            .call(method.parse().unwrap(), &format!("/k8s/clusters/{ID}{path}"))
+            .token(&connected.ann);
         let call = if upgrade.is_empty() {
             call
         } else {
@@ -419,7 +452,7 @@ async fn audit_records_verb_resource_and_object() {
         };
         let answer = call.body("{}").send().await;
         let Some(expected) = expected else { continue };
-        let row = rows_inside(&it, before + 1).await.pop().unwrap();
+        let row = rows_inside(&connected, before + 1).await.pop().unwrap();
         assert_eq!(row.detail, expected);
         assert_eq!(row.outcome, if answer.status.is_client_error() { "refused" } else { "done" }, "{path}");
         assert_eq!((row.object_type.as_str(), row.object_id.as_str()), ("cluster", ID));
@@ -429,52 +462,61 @@ async fn audit_records_verb_resource_and_object() {
 
 #[tokio::test]
 async fn stream_ends_when_the_caller_loses_access() {
-    let it = Connected::start().await;
-    let ben = it.member("ben", "read-only").await;
-    let mut body = it.inside(Method::GET, "/api/v1/watched?watch=true", &ben).await.into_body();
+    let connected = ConnectedCluster::start().await;
+    let ben = connected.add_member("ben", "read-only").await;
+    let mut body =
+        connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &ben).await.into_body();
     assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
-    assert!(store::members::delete(&it.store, "crtb-ben", &audit()).await.unwrap());
+    assert!(store::members::delete(&connected.store, "crtb-ben", &audit()).await.unwrap());
     assert!(piece(&mut body).await.is_none());
-    let answer = it.app.get(&format!("/k8s/clusters/{ID}/version")).token(&ben).send().await;
+    let answer = connected.app.get(&format!("/k8s/clusters/{ID}/version")).token(&ben).send().await;
     assert_refused(&answer, 404, "NotFound");
 }
 
 #[tokio::test]
 async fn changed_role_counts_at_once_in_this_server() {
-    let it = Connected::start().await;
-    let ben = it.app.token("ben").await;
+    let connected = ConnectedCluster::start().await;
+    let ben = connected.app.token("ben").await;
     let members = "/v3/clusterroletemplatebindings";
-    let body = json!({"clusterId": ID, "roleTemplateId": "read-only", "userId": it.user(&ben).await});
-    let made = it.app.post(members).json(&body).send().await;
+    let body =
+        json!({"clusterId": ID, "roleTemplateId": "read-only", "userId": connected.user_id(&ben).await});
+    let made = connected.app.post(members).json(&body).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     let id = made.json()["id"].as_str().unwrap().to_owned();
     let path = format!("/k8s/clusters/{ID}/version");
     // The server's own requests, which maintain the rights in the cluster, impersonate no user.
     let group = || {
-        let seen = it.cluster.seen();
+        let seen = connected.kubernetes.take_requests();
         let groups = seen.iter().filter_map(|seen| seen.header("impersonate-group").last().copied());
         groups.last().map(str::to_owned)
     };
-    assert_eq!(it.app.get(&path).token(&ben).send().await.status, 200);
+    assert_eq!(connected.app.get(&path).token(&ben).send().await.status, 200);
     assert_eq!(group().as_deref(), Some("norman-aks:read-only"));
-    let changed =
-        it.app.put(&format!("{members}/{id}")).json(&json!({"roleTemplateId": "cluster-owner"})).send().await;
+    let changed = connected
+        .app
+        .put(&format!("{members}/{id}"))
+        .json(&json!({"roleTemplateId": "cluster-owner"}))
+        .send()
+        .await;
     assert_eq!(changed.status, 200, "{}", changed.text());
-    assert_eq!(it.app.get(&path).token(&ben).send().await.status, 200);
+    assert_eq!(connected.app.get(&path).token(&ben).send().await.status, 200);
     assert_eq!(group().as_deref(), Some("norman-aks:cluster-owner"));
-    assert_eq!(it.app.delete(&format!("{members}/{id}")).send().await.status, 200);
-    assert_refused(&it.app.get(&path).token(&ben).send().await, 404, "NotFound");
+    assert_eq!(connected.app.delete(&format!("{members}/{id}")).send().await.status, 200);
+    assert_refused(&connected.app.get(&path).token(&ben).send().await, 404, "NotFound");
 }
 
 #[tokio::test]
 async fn streams_end_when_the_server_begins_to_stop() {
-    let it = Connected::start().await;
-    let mut body = it.inside(Method::GET, "/api/v1/watched?watch=true", &it.ann).await.into_body();
+    let connected = ConnectedCluster::start().await;
+    let mut body = connected
+        .send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.ann)
+        .await
+        .into_body();
     assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
-    let listed = it.inside(Method::GET, "/api/v1/watched", &it.ann).await.into_body();
-    it.app.app.end_streams();
+    let listed = connected.send_to_cluster(Method::GET, "/api/v1/watched", &connected.ann).await.into_body();
+    connected.app.server.end_streams();
     assert!(piece(&mut body).await.is_none());
-    it.cluster.wait_for_open(1).await;
+    connected.kubernetes.wait_for_open(1).await;
     let mut listed = listed;
     assert_eq!(piece(&mut listed).await.unwrap().unwrap(), "first\n", "a response with an end may complete");
 }
@@ -482,14 +524,15 @@ async fn streams_end_when_the_server_begins_to_stop() {
 #[tokio::test]
 async fn nobody_can_take_all_the_places() {
     const OF_ONE: usize = 256;
-    let it = Connected::start().await;
-    let opening = (0..OF_ONE).map(|_| it.inside(Method::GET, "/api/v1/watched?watch=true", &it.ann));
+    let connected = ConnectedCluster::start().await;
+    let opening = (0..OF_ONE)
+        .map(|_| connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.ann));
     let open = join_all(opening).await;
     assert!(open.iter().all(|response| response.status() == 200));
     let version = format!("/k8s/clusters/{ID}/version");
-    let answer = it.app.get(&version).token(&it.ann).send().await;
+    let answer = connected.app.get(&version).token(&connected.ann).send().await;
     assert_refused(&answer, 429, "TooManyRequests");
-    assert_eq!(it.app.get(&version).send().await.status, 200, "other requests have permits");
+    assert_eq!(connected.app.get(&version).send().await.status, 200, "other requests have permits");
     drop(open);
-    assert_eq!(it.app.get(&version).token(&it.ann).send().await.status, 200);
+    assert_eq!(connected.app.get(&version).token(&connected.ann).send().await.status, 200);
 }

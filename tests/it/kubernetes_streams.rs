@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::app::TestApp;
-use crate::support::connected::{Connected, ID};
-use crate::support::kubernetes::{ACCOUNT, FIRST_EVENT, HOST};
+use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::kubernetes::{ACCOUNT_TOKEN, FIRST_EVENT, HOST};
 
 /// A timeout that no test reaches.
 const LONG: Duration = Duration::from_mins(1);
@@ -123,8 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-async fn revoke(it: &Connected, token: &str) {
-    assert!(it.app.app.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
+async fn revoke(connected: &ConnectedCluster, token: &str) {
+    assert!(connected.app.server.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
 }
 
 /// Whether the line is the event that reports lost rights.
@@ -146,33 +146,33 @@ fn lines(response: &str) -> Vec<String> {
 #[tokio::test]
 async fn stop_ends_a_watch_with_its_last_chunk() {
     for accept in ["application/json", "text/plain"] {
-        let it = Connected::start().await;
-        let served = Served::start(&it.app).await;
-        let mut wire = served.watch(&it.ann, accept).await;
-        it.app.app.end_streams();
+        let connected = ConnectedCluster::start().await;
+        let served = Served::start(&connected.app).await;
+        let mut wire = served.watch(&connected.ann, accept).await;
+        connected.app.server.end_streams();
         drop(served.stop);
         let response = wire.read_to_end().await;
         assert!(response.ends_with("\r\n0\r\n\r\n"), "{accept}: {response}");
         assert!(!response.contains("ERROR"), "{response}");
     }
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
-    let body = served.watch_http2(&it.ann).await;
-    it.app.app.end_streams();
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
+    let body = served.watch_http2(&connected.ann).await;
+    connected.app.server.end_streams();
     let rest = timeout(LONG, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
     assert_eq!(rest.to_bytes(), "");
 }
 
 #[tokio::test]
 async fn stop_completes_the_current_event() {
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
-    let mut wire = served.watch(&it.ann, "application/json").await;
-    it.cluster.wait_for_open(1).await;
-    it.cluster.say_piece("{\"type\":\"ADDED\",");
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
+    let mut wire = served.watch(&connected.ann, "application/json").await;
+    connected.kubernetes.wait_for_open(1).await;
+    connected.kubernetes.send_part("{\"type\":\"ADDED\",");
     wire.read_until("ADDED\",\r\n").await;
-    it.app.app.end_streams();
-    it.cluster.say("\"object\":{\"name\":\"second\"}}");
+    connected.app.server.end_streams();
+    connected.kubernetes.send_line("\"object\":{\"name\":\"second\"}}");
     let response = wire.read_to_end_of_body().await;
     let lines = lines(&response);
     assert_eq!(lines, [FIRST_EVENT, "{\"type\":\"ADDED\",\"object\":{\"name\":\"second\"}}"]);
@@ -180,17 +180,17 @@ async fn stop_completes_the_current_event() {
 
 #[tokio::test]
 async fn lost_rights_are_the_last_event_of_a_watch() {
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
-    let (own, other) = (it.app.token("ann").await, it.app.token("ann").await);
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
+    let (own, other) = (connected.app.token("ann").await, connected.app.token("ann").await);
     let mut wire = served.watch(&own, "application/json").await;
     let mut body = served.watch_http2(&own).await;
     let mut kept = served.watch(&other, "application/json").await;
-    it.cluster.wait_for_open(3).await;
-    it.cluster.say_piece("{\"type\":\"ADDED\",");
+    connected.kubernetes.wait_for_open(3).await;
+    connected.kubernetes.send_part("{\"type\":\"ADDED\",");
     wire.read_until("ADDED\",\r\n").await;
-    revoke(&it, &own).await;
-    it.cluster.say_piece("\"object\":{}}\n{\"type\":\"ADDED\",\"object\":{\"name\":\"unseen\"}}\n");
+    revoke(&connected, &own).await;
+    connected.kubernetes.send_part("\"object\":{}}\n{\"type\":\"ADDED\",\"object\":{\"name\":\"unseen\"}}\n");
     let response = wire.read_to_end_of_body().await;
     let lines = lines(&response);
     let at = lines.iter().position(|line| is_forbidden_event(line)).unwrap();
@@ -201,70 +201,70 @@ async fn lost_rights_are_the_last_event_of_a_watch() {
     }
     assert!(is_forbidden_event(text.lines().last().unwrap()), "{text}");
     kept.read_until("unseen").await;
-    it.cluster.say("{\"type\":\"ADDED\",\"object\":{\"name\":\"still here\"}}");
+    connected.kubernetes.send_line("{\"type\":\"ADDED\",\"object\":{\"name\":\"still here\"}}");
     kept.read_until("still here").await;
 }
 
 #[tokio::test]
 async fn restarted_api_ends_a_watch_between_events() {
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
-    let mut wire = served.watch(&it.ann, "application/json").await;
-    let body = served.watch_http2(&it.ann).await;
-    it.cluster.wait_for_open(2).await;
-    it.cluster.cut();
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
+    let mut wire = served.watch(&connected.ann, "application/json").await;
+    let body = served.watch_http2(&connected.ann).await;
+    connected.kubernetes.wait_for_open(2).await;
+    connected.kubernetes.abort_streams();
     assert!(wire.read_to_end_of_body().await.ends_with("\r\n0\r\n\r\n"));
     assert_eq!(timeout(LONG, body.collect()).await.unwrap().unwrap().to_bytes(), "");
 }
 
 #[tokio::test]
 async fn restarted_api_aborts_a_watch_inside_an_event() {
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
-    let mut wire = served.watch(&it.ann, "application/json").await;
-    it.cluster.wait_for_open(1).await;
-    it.cluster.say_piece("{\"type\":");
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
+    let mut wire = served.watch(&connected.ann, "application/json").await;
+    connected.kubernetes.wait_for_open(1).await;
+    connected.kubernetes.send_part("{\"type\":");
     wire.read_until("{\"type\":\r\n").await;
-    it.cluster.cut();
+    connected.kubernetes.abort_streams();
     timeout(LONG, wire.stream.read_to_end(&mut wire.seen)).await.unwrap().ok();
     assert!(!wire.text().ends_with("\r\n0\r\n\r\n"), "{}", wire.text());
 }
 
 #[tokio::test]
 async fn watch_over_websocket_has_an_origin_and_is_closed() {
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
     let watch = format!("GET /k8s/clusters/{ID}/api/v1/watched?watch=true");
-    let own = it.app.token("ann").await;
+    let own = connected.app.token("ann").await;
     let mut wire = served.send(&watch, &own, WEBSOCKET).await;
     let mut stopped =
-        served.send(&watch, &it.ann, &format!("{WEBSOCKET}Origin: https://page.example\r\n")).await;
+        served.send(&watch, &connected.ann, &format!("{WEBSOCKET}Origin: https://page.example\r\n")).await;
     for wire in [&mut wire, &mut stopped] {
         wire.read_until("first").await;
         assert!(wire.text().starts_with("HTTP/1.1 101 "), "{}", wire.text());
         assert_eq!(wire.frame().await, (0x81, FIRST_EVENT.into()));
     }
-    for seen in it.cluster.seen() {
+    for seen in connected.kubernetes.take_requests() {
         assert_eq!(seen.header("origin"), [format!("https://{HOST}")]);
     }
-    revoke(&it, &own).await;
+    revoke(&connected, &own).await;
     let (first, last) = wire.frame().await;
     assert_eq!(first, 0x81);
     assert!(is_forbidden_event(&String::from_utf8(last).unwrap()));
     let (first, close) = wire.frame().await;
     assert_eq!((first, &close[..2]), (0x88, &1008_u16.to_be_bytes()[..]));
     assert_eq!(timeout(LONG, wire.stream.read(&mut [0; 9])).await.unwrap().unwrap(), 0, "closed, not reset");
-    it.app.app.end_streams();
+    connected.app.server.end_streams();
     let (first, close) = stopped.frame().await;
     assert_eq!((first, &close[..2]), (0x88, &1001_u16.to_be_bytes()[..]));
     drop((wire, stopped));
-    it.cluster.wait_for_open(0).await;
+    connected.kubernetes.wait_for_open(0).await;
 }
 
 #[tokio::test]
 async fn watch_over_websocket_works_with_the_sandbox() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.admin).await;
+    let credential = app.store_credential(&app.admin).await;
     let cluster = json!({"name": "one", "aksConfig": {
         "azureCredentialSecret": credential, "clusterName": "one", "resourceGroup": "rancher",
         "resourceLocation": "eastus", "dnsPrefix": "one", "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",
@@ -287,13 +287,13 @@ async fn watch_over_websocket_works_with_the_sandbox() {
 
 #[tokio::test]
 async fn upgraded_connections_are_bidirectional() {
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
     for (method, protocol, headers) in [
         ("POST", "spdy/3.1", "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"),
         ("GET", "websocket", WEBSOCKET),
     ] {
-        let own = it.app.token("ann").await;
+        let own = connected.app.token("ann").await;
         let path = format!("{method} /k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         let version = "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n";
         let mut wire = served.send(&path, &own, &format!("{headers}{version}")).await;
@@ -310,11 +310,11 @@ async fn upgraded_connections_are_bidirectional() {
             wire.read_until("HELLO").await;
             wire.seen.clear();
         }
-        it.cluster.wait_for_open(1).await;
-        let seen = it.cluster.seen().remove(0);
+        connected.kubernetes.wait_for_open(1).await;
+        let seen = connected.kubernetes.take_requests().remove(0);
         assert_eq!(seen.header("x-stream-protocol-version"), ["v4.channel.k8s.io"]);
-        assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT}")]);
-        revoke(&it, &own).await;
+        assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
+        revoke(&connected, &own).await;
         timeout(LONG, wire.stream.read_to_end(&mut wire.seen)).await.unwrap().expect("closed, not reset");
         if method == "GET" {
             assert_eq!(wire.seen[..1], [0x88], "a close frame");
@@ -322,15 +322,15 @@ async fn upgraded_connections_are_bidirectional() {
             assert_eq!(wire.seen[..4], [0x80, 3, 0, 7], "GOAWAY");
         }
         drop(wire);
-        it.cluster.wait_for_open(0).await;
+        connected.kubernetes.wait_for_open(0).await;
     }
 }
 
 #[tokio::test]
 async fn sender_of_a_body_that_is_too_large_sees_413() {
     const LEN: usize = 8 * 1024 * 1024;
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
     let body = vec![b' '; LEN];
     for announced in [true, false] {
@@ -339,7 +339,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
         } else {
             "Transfer-Encoding: chunked\r\n".to_owned()
         };
-        let mut wire = served.send(&path, &it.ann, &headers).await;
+        let mut wire = served.send(&path, &connected.ann, &headers).await;
         // The whole body is sent before the response is read, so that a reset would fail one or the other.
         if announced {
             wire.stream.write_all(&body).await.unwrap();
@@ -365,7 +365,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
     tokio::spawn(connection);
     for (len, status) in [(LEN, 413), (3, 201)] {
         let request = Request::post(format!("http://x/k8s/clusters/{ID}/api/v1/things"))
-            .header("authorization", format!("Bearer {}", it.ann))
+            .header("authorization", format!("Bearer {}", connected.ann))
             .body(Full::new(Bytes::from(vec![b' '; len])))
             .unwrap();
         let response = timeout(LONG, sender.send_request(request)).await.unwrap().unwrap();
@@ -376,8 +376,8 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
 
 #[tokio::test]
 async fn sender_without_a_token_sees_401() {
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
     let mut wire = served.send(&path, "none:wrong", "Content-Length: 2000000\r\n").await;
     wire.stream.write_all(&vec![b' '; 2_000_000]).await.unwrap();
@@ -386,11 +386,11 @@ async fn sender_without_a_token_sees_401() {
 
 #[tokio::test]
 async fn client_that_waits_for_100_is_rejected_before_it_sends() {
-    let it = Connected::start().await;
-    let served = Served::start(&it.app).await;
+    let connected = ConnectedCluster::start().await;
+    let served = Served::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
     let headers = "Content-Length: 8388608\r\nExpect: 100-continue\r\n";
-    let mut wire = served.send(&path, &it.ann, headers).await;
+    let mut wire = served.send(&path, &connected.ann, headers).await;
     let response = wire.read_to_end().await;
     assert!(response.starts_with("HTTP/1.1 413 ") && !response.contains("100 Continue"), "{response}");
 }

@@ -15,7 +15,7 @@ use norman_aks::store::{self, Store};
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
-use crate::support::made;
+use crate::support::test_clusters;
 
 /// The namespace that the owner opened for members, and one that is closed.
 pub(crate) const OPEN: &str = "open";
@@ -37,46 +37,47 @@ struct Cluster {
 impl Cluster {
     /// Starts in the sandbox, with the namespaces [`OPEN`] and [`CLOSED`].
     async fn start() -> Self {
-        let cluster = Self::of(TestApp::start().await).await;
-        cluster.app.app.keep_roles();
-        cluster.furnish().await;
+        let cluster = Self::create_in(TestApp::start().await).await;
+        cluster.app.server.keep_roles();
+        cluster.create_objects().await;
         cluster
     }
 
     /// A cluster that the server creates in its sandbox. Its rights are not maintained yet.
-    async fn of(app: TestApp) -> Self {
+    async fn create_in(app: TestApp) -> Self {
         let owner = app.token("ann").await;
-        let (id, _) = made::active(&app, &owner, "one").await;
+        let (id, _) = test_clusters::create_active(&app, &owner, "one").await;
         Self::with_members(app, id, owner).await
     }
 
     async fn with_members(app: TestApp, id: String, owner: String) -> Self {
-        let member = made::member(&app, &id, "ben", "cluster-member").await;
-        let reader = made::member(&app, &id, "eve", "read-only").await;
+        let member = test_clusters::add_member(&app, &id, "ben", "cluster-member").await;
+        let reader = test_clusters::add_member(&app, &id, "eve", "read-only").await;
         Self { app, id, owner, member, reader }
     }
 
     /// Creates the namespaces and the objects that the attempts use, as the owner.
-    async fn furnish(&self) {
+    async fn create_objects(&self) {
         for (name, labels) in [(OPEN, json!({"norman-aks.io/members": "edit"})), (CLOSED, json!({}))] {
             let namespace = json!({"metadata": {"name": name, "labels": labels}});
-            self.make("/api/v1/namespaces", &namespace).await;
+            self.create("/api/v1/namespaces", &namespace).await;
             // A service account with all rights, as operators have them.
             let robot = json!({"metadata": {"name": "robot"}});
-            self.make(&format!("/api/v1/namespaces/{name}/serviceaccounts"), &robot).await;
+            self.create(&format!("/api/v1/namespaces/{name}/serviceaccounts"), &robot).await;
             let secret = json!({"metadata": {"name": "hidden"}, "stringData": {"password": "canary"}});
-            self.make(&format!("/api/v1/namespaces/{name}/secrets"), &secret).await;
-            self.make(&format!("/api/v1/namespaces/{name}/pods"), &pod("victim", "robot")).await;
+            self.create(&format!("/api/v1/namespaces/{name}/secrets"), &secret).await;
+            self.create(&format!("/api/v1/namespaces/{name}/pods"), &pod("victim", "robot")).await;
         }
         let robots: Vec<_> = [OPEN, CLOSED]
             .map(|name| json!({"kind": "ServiceAccount", "name": "robot", "namespace": name}))
             .to_vec();
-        self.make(&format!("{RBAC}/clusterrolebindings"), &binding("robots", "cluster-admin", &robots)).await;
-        self.until_member_edits(OPEN).await;
+        self.create(&format!("{RBAC}/clusterrolebindings"), &binding("robots", "cluster-admin", &robots))
+            .await;
+        self.wait_until_member_can_edit(OPEN).await;
     }
 
     /// Creates an object as the owner; an existing one is unchanged.
-    async fn make(&self, path: &str, object: &Value) {
+    async fn create(&self, path: &str, object: &Value) {
         // A pod needs its service account, which a controller creates.
         for _ in 0..200 {
             let answer = self.call(&self.owner, "POST", path, Some(object)).await;
@@ -88,18 +89,25 @@ impl Cluster {
                 status => panic!("POST {path}: {status} {}", answer.text()),
             }
         }
-        panic!("{path}: its service account does not come");
+        panic!("{path}: its service account was not created");
     }
 
     async fn call(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let kind = if method == "PATCH" { MERGE } else { JSON };
-        self.send(token, method, path, kind, body).await
+        let content_type = if method == "PATCH" { MERGE } else { JSON };
+        self.send(token, method, path, content_type, body).await
     }
 
-    async fn send(&self, token: &str, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Answer {
+    async fn send(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let method: Method = method.parse().unwrap();
         let call = self.app.call(method, &format!("/k8s/clusters/{}{path}", self.id)).token(token);
-        let call = call.header("content-type", kind);
+        let call = call.header("content-type", content_type);
         match body {
             Some(body) => call.json(body).send().await,
             None => call.send().await,
@@ -107,7 +115,7 @@ impl Cluster {
     }
 
     /// Whether the cluster allows a caller to do something.
-    async fn can(&self, token: &str, attributes: &Value) -> bool {
+    async fn is_allowed(&self, token: &str, attributes: &Value) -> bool {
         let review = json!({"spec": {"resourceAttributes": attributes}});
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         let answer = self.call(token, "POST", path, Some(&review)).await;
@@ -115,22 +123,25 @@ impl Cluster {
         answer.json()["status"]["allowed"] == true
     }
 
-    async fn member_edits(&self, namespace: &str) -> bool {
-        self.can(&self.member, &json!({"verb": "create", "resource": "pods", "namespace": namespace})).await
+    async fn member_can_edit(&self, namespace: &str) -> bool {
+        self.is_allowed(&self.member, &json!({"verb": "create", "resource": "pods", "namespace": namespace}))
+            .await
     }
 
-    async fn until_member_edits(&self, namespace: &str) {
-        self.until(&format!("member edits in {namespace}"), async || self.member_edits(namespace).await)
-            .await;
+    async fn wait_until_member_can_edit(&self, namespace: &str) {
+        self.wait_until(&format!("member edits in {namespace}"), async || {
+            self.member_can_edit(namespace).await
+        })
+        .await;
     }
 
-    async fn until_member_no_longer_edits(&self, namespace: &str) {
+    async fn wait_until_member_cannot_edit(&self, namespace: &str) {
         let what = format!("member no longer edits in {namespace}");
-        self.until(&what, async || !self.member_edits(namespace).await).await;
+        self.wait_until(&what, async || !self.member_can_edit(namespace).await).await;
     }
 
     /// Waits until a condition holds.
-    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+    async fn wait_until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         for _ in 0..1_200 {
             if holds().await {
                 return;
@@ -141,21 +152,22 @@ impl Cluster {
     }
 
     /// Waits until an object exists, or does not, for the owner.
-    async fn until_exists(&self, path: &str, exists: bool) {
-        let wanted = if exists { StatusCode::OK } else { StatusCode::NOT_FOUND };
-        let what = format!("{path} is {wanted}");
-        self.until(&what, async || self.call(&self.owner, "GET", path, None).await.status == wanted).await;
+    async fn wait_until_exists(&self, path: &str, exists: bool) {
+        let expected = if exists { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        let what = format!("{path} is {expected}");
+        self.wait_until(&what, async || self.call(&self.owner, "GET", path, None).await.status == expected)
+            .await;
     }
 
-    async fn label(&self, namespace: &str, value: Option<&str>) {
+    async fn set_members_label(&self, namespace: &str, value: Option<&str>) {
         let body = json!({"metadata": {"labels": {"norman-aks.io/members": value}}});
         let path = format!("/api/v1/namespaces/{namespace}");
         let answer = self.call(&self.owner, "PATCH", &path, Some(&body)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 
-    async fn user(&self, token: &str) -> String {
-        self.app.app.tokens.authenticate(token).await.unwrap().user_id.clone()
+    async fn user_id(&self, token: &str) -> String {
+        self.app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
     }
 
     /// The messages of the cluster's events about rights.
@@ -168,15 +180,15 @@ impl Cluster {
         access.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    async fn until_event(&self, part: &str) -> String {
-        let found = async || self.access_events().await.into_iter().find(|message| message.contains(part));
-        self.until(&format!("an event with {part:?}"), async || found().await.is_some()).await;
-        found().await.unwrap()
+    async fn wait_for_event(&self, part: &str) -> String {
+        let find = async || self.access_events().await.into_iter().find(|message| message.contains(part));
+        self.wait_until(&format!("an event with {part:?}"), async || find().await.is_some()).await;
+        find().await.unwrap()
     }
 
-    /// Opens the database of the server if it is a file.
-    async fn store(&self) -> Store {
-        let file = self.app.folder.path().join("norman-aks.db");
+    /// Opens the SQLite file of the server.
+    async fn open_store(&self) -> Store {
+        let file = self.app.data_dir.path().join("norman-aks.db");
         Store::connect(&store::sqlite_url(&file), &store::Options::default()).await.unwrap()
     }
 }

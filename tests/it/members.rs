@@ -4,14 +4,14 @@ use http::{Method, StatusCode};
 use norman_aks::store::{self, events};
 use serde_json::{Value, json};
 
-use crate::norman::{NO_CREDENTIAL, refusal};
+use crate::norman::{NO_CREDENTIAL, norman_error};
 use crate::support::app::{Answer, TestApp};
 use crate::support::databases;
 
 const BINDINGS: &str = "/v3/clusterroletemplatebindings";
 
 /// Ann's cluster and credential, and Ben, who has no role in the cluster yet.
-struct Bench {
+struct TestContext {
     app: TestApp,
     ann: String,
     ben: String,
@@ -19,11 +19,11 @@ struct Bench {
     credential: String,
 }
 
-impl Bench {
+impl TestContext {
     async fn start() -> Self {
         Self::of(
-            TestApp::with()
-                .advise()
+            TestApp::builder()
+                .advisory_review()
                 .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
                 .start()
                 .await,
@@ -33,7 +33,7 @@ impl Bench {
 
     async fn of(app: TestApp) -> Self {
         let (ann, ben) = (app.token("ann").await, app.token("ben").await);
-        let credential = app.stored_credential(&ann).await;
+        let credential = app.store_credential(&ann).await;
         let cluster = made(&app, &ann, "one", &credential).await;
         Self { app, ann, ben, cluster, credential }
     }
@@ -52,7 +52,7 @@ impl Bench {
     }
 
     async fn user(&self, token: &str) -> String {
-        self.app.app.tokens.authenticate(token).await.unwrap().user_id.clone()
+        self.app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
     }
 
     async fn status(&self, method: Method, path: &str, token: &str, body: &Value) -> u16 {
@@ -120,11 +120,11 @@ fn ids(list: &Answer) -> Vec<String> {
 
 #[tokio::test]
 async fn a_binding_comes_back_as_clients_know_it() {
-    let it = Bench::start().await;
-    let (ben, id) = (it.user(&it.ben).await, &it.cluster);
+    let context = TestContext::start().await;
+    let (ben, id) = (context.user(&context.ben).await, &context.cluster);
     let sent = json!({"links": null, "actions": null, "clusterId": id, "roleTemplateId": "cluster-member",
         "userPrincipalId": format!("local://{ben}"), "name": "for-ben", "groupPrincipalId": "", "groupId": null});
-    let answer = it.bind(&it.ann, &sent).await;
+    let answer = context.bind(&context.ann, &sent).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     let binding = answer.json();
     let own = format!("https://aks.example.org/v3/clusterRoleTemplateBindings/{id}:for-ben");
@@ -141,22 +141,23 @@ async fn a_binding_comes_back_as_clients_know_it() {
     );
     assert!(uuid::Uuid::parse_str(&text(&binding, "uuid")).is_ok());
     for path in [at(&binding), format!("/v3/clusterRoleTemplateBindings/{id}:for-ben")] {
-        assert_eq!(it.app.get(&path).token(&it.ann).send().await.json(), binding, "{path}");
+        assert_eq!(context.app.get(&path).token(&context.ann).send().await.json(), binding, "{path}");
     }
     // Ben sees it too, and sees that he cannot change it.
-    let seen = it.app.get(&at(&binding)).token(&it.ben).send().await.json();
+    let seen = context.app.get(&at(&binding)).token(&context.ben).send().await.json();
     assert_eq!(seen["links"], json!({"self": own}));
     let drawn = {
-        let cid = it.app.token("cid").await;
-        let body = json!({"clusterId": id, "userId": it.user(&cid).await, "roleTemplateId": "read-only"});
-        it.bind(&it.ann, &body).await.json()
+        let cid = context.app.token("cid").await;
+        let body =
+            json!({"clusterId": id, "userId": context.user(&cid).await, "roleTemplateId": "read-only"});
+        context.bind(&context.ann, &body).await.json()
     };
     assert!(text(&drawn, "name").starts_with("crtb-") && text(&drawn, "name").len() == 10, "{drawn}");
 }
 
 #[tokio::test]
 async fn each_part_allows_what_its_name_says() {
-    let it = Bench::start().await;
+    let context = TestContext::start().await;
     let names = [
         "sees",
         "changes",
@@ -172,27 +173,35 @@ async fn each_part_allows_what_its_name_says() {
     let nothing = expected([404, 404, 404, 404, 404, 404, 422, 422, 404]);
     let little = expected([200, 403, 200, 200, 403, 403, 422, 422, 404]);
     let everything = expected([200, 200, 200, 200, 201, 200, 200, 200, 404]);
-    assert_eq!(it.of_ben().await, nothing);
-    let binding = it.give("read-only").await;
-    assert_eq!(it.of_ben().await, little);
+    assert_eq!(context.of_ben().await, nothing);
+    let binding = context.give("read-only").await;
+    assert_eq!(context.of_ben().await, little);
     for (role, may) in [("cluster-member", &little), ("cluster-owner", &everything), ("read-only", &little)] {
-        let changed =
-            it.app.put(&at(&binding)).token(&it.ann).json(&json!({"roleTemplateId": role})).send().await;
+        let changed = context
+            .app
+            .put(&at(&binding))
+            .token(&context.ann)
+            .json(&json!({"roleTemplateId": role}))
+            .send()
+            .await;
         assert_eq!((changed.status, &changed.json()["roleTemplateId"]), (StatusCode::OK, &json!(role)));
-        assert_eq!(&it.of_ben().await, may, "{role}");
+        assert_eq!(&context.of_ben().await, may, "{role}");
     }
-    let ended = it.app.delete(&at(&binding)).token(&it.ann).send().await;
+    let ended = context.app.delete(&at(&binding)).token(&context.ann).send().await;
     assert_eq!((ended.status, &ended.json()["id"]), (StatusCode::OK, &binding["id"]));
-    assert_eq!(it.of_ben().await, nothing);
-    assert_eq!(it.app.delete(&at(&binding)).token(&it.ann).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(context.of_ben().await, nothing);
+    assert_eq!(
+        context.app.delete(&at(&binding)).token(&context.ann).send().await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
 async fn what_one_has_no_part_in_does_not_exist() {
-    let it = Bench::start().await;
-    let binding = it.give("read-only").await;
-    let eve = it.app.token("eve").await;
-    let user = it.user(&eve).await;
+    let context = TestContext::start().await;
+    let binding = context.give("read-only").await;
+    let eve = context.app.token("eve").await;
+    let user = context.user(&eve).await;
     let none = "c-none1:crtb-none1";
     for (method, query) in [
         (Method::GET, ""),
@@ -204,7 +213,7 @@ async fn what_one_has_no_part_in_does_not_exist() {
     ] {
         let body = json!({"roleTemplateId": "cluster-owner"});
         let ask = |id: &str| {
-            it.app.call(method.clone(), &format!("{BINDINGS}/{id}{query}")).token(&eve).json(&body)
+            context.app.call(method.clone(), &format!("{BINDINGS}/{id}{query}")).token(&eve).json(&body)
         };
         let (seen, absent) = (ask(&text(&binding, "id")).send().await, ask(none).send().await);
         assert_eq!((seen.status, absent.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{method}");
@@ -214,97 +223,104 @@ async fn what_one_has_no_part_in_does_not_exist() {
             "{method}: nothing is told"
         );
     }
-    for query in ["", &format!("?clusterId={}", it.cluster), "?roleTemplateId=read-only"] {
+    for query in ["", &format!("?clusterId={}", context.cluster), "?roleTemplateId=read-only"] {
         assert!(
-            ids(&it.app.get(&format!("{BINDINGS}{query}")).token(&eve).send().await).is_empty(),
+            ids(&context.app.get(&format!("{BINDINGS}{query}")).token(&eve).send().await).is_empty(),
             "{query}"
         );
     }
-    let of_cluster = format!("/v3/clusters/{}/clusterroletemplatebindings", it.cluster);
-    assert_eq!(it.status(Method::GET, &of_cluster, &eve, &Value::Null).await, 404);
-    let [seen, absent] = [it.cluster.as_str(), "c-none1"]
+    let of_cluster = format!("/v3/clusters/{}/clusterroletemplatebindings", context.cluster);
+    assert_eq!(context.status(Method::GET, &of_cluster, &eve, &Value::Null).await, 404);
+    let [seen, absent] = [context.cluster.as_str(), "c-none1"]
         .map(|id| json!({"clusterId": id, "userId": user, "roleTemplateId": "cluster-owner"}));
-    let (seen, absent) = (it.bind(&eve, &seen).await, it.bind(&eve, &absent).await);
+    let (seen, absent) = (context.bind(&eve, &seen).await, context.bind(&eve, &absent).await);
     assert_eq!(seen.status, StatusCode::NOT_FOUND);
-    assert_eq!(seen.text().replace(&it.cluster, "c-none1"), absent.text());
-    assert!(ids(&it.app.get("/v3/clusters").token(&eve).send().await).is_empty());
+    assert_eq!(seen.text().replace(&context.cluster, "c-none1"), absent.text());
+    assert!(ids(&context.app.get("/v3/clusters").token(&eve).send().await).is_empty());
 }
 
 #[tokio::test]
 async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
-    let it = Bench::start().await;
-    let creator = format!("{BINDINGS}/{}:creator-cluster-owner", it.cluster);
-    let binding = it.give("cluster-member").await;
-    let cid = it.app.token("cid").await;
-    let of_cid = |id: String| json!({"clusterId": it.cluster, "userId": id, "roleTemplateId": "read-only"});
-    let of_cid = of_cid(it.user(&cid).await);
+    let context = TestContext::start().await;
+    let creator = format!("{BINDINGS}/{}:creator-cluster-owner", context.cluster);
+    let binding = context.give("cluster-member").await;
+    let cid = context.app.token("cid").await;
+    let of_cid =
+        |id: String| json!({"clusterId": context.cluster, "userId": id, "roleTemplateId": "read-only"});
+    let of_cid = of_cid(context.user(&cid).await);
     let change = json!({"roleTemplateId": "cluster-owner"});
     for role in ["cluster-member", "read-only"] {
         let role = json!({"roleTemplateId": role});
-        assert_eq!(it.status(Method::PUT, &at(&binding), &it.ann, &role).await, 200);
-        let refused = it.bind(&it.ben, &of_cid).await;
-        assert_eq!((refused.status, refusal(&refused).0), (StatusCode::FORBIDDEN, "PermissionDenied".into()));
+        assert_eq!(context.status(Method::PUT, &at(&binding), &context.ann, &role).await, 200);
+        let refused = context.bind(&context.ben, &of_cid).await;
+        assert_eq!(
+            (refused.status, norman_error(&refused).code),
+            (StatusCode::FORBIDDEN, "PermissionDenied".into())
+        );
         for path in [&at(&binding), &creator] {
-            assert_eq!(it.status(Method::PUT, path, &it.ben, &change).await, 403, "{path}");
-            assert_eq!(it.status(Method::DELETE, path, &it.ben, &Value::Null).await, 403, "{path}");
+            assert_eq!(context.status(Method::PUT, path, &context.ben, &change).await, 403, "{path}");
+            assert_eq!(context.status(Method::DELETE, path, &context.ben, &Value::Null).await, 403, "{path}");
         }
     }
-    assert_eq!(it.status(Method::PUT, &at(&binding), &it.ann, &change).await, 200);
+    assert_eq!(context.status(Method::PUT, &at(&binding), &context.ann, &change).await, 200);
     // Now Ben may, but the creator's role cannot be removed: not by Ben, Ann or an administrator.
-    let given = it.bind(&it.ben, &of_cid).await;
+    let given = context.bind(&context.ben, &of_cid).await;
     assert_eq!(given.status, StatusCode::CREATED, "{}", given.text());
-    for token in [&it.ann, &it.ben, &it.app.admin] {
-        assert_eq!(it.status(Method::DELETE, &creator, token, &Value::Null).await, 403);
+    for token in [&context.ann, &context.ben, &context.app.admin] {
+        assert_eq!(context.status(Method::DELETE, &creator, token, &Value::Null).await, 403);
         assert_eq!(
-            it.status(Method::PUT, &creator, token, &json!({"roleTemplateId": "read-only"})).await,
+            context.status(Method::PUT, &creator, token, &json!({"roleTemplateId": "read-only"})).await,
             403
         );
     }
-    let kept = it.app.get(&creator).token(&it.ben).send().await.json();
+    let kept = context.app.get(&creator).token(&context.ben).send().await.json();
     assert_eq!(
         (&kept["userId"], &kept["roleTemplateId"]),
-        (&json!(it.user(&it.ann).await), &json!("cluster-owner"))
+        (&json!(context.user(&context.ann).await), &json!("cluster-owner"))
     );
     assert_eq!(kept["links"].get("remove"), None);
     // Owners can remove their own role; other members need an owner.
-    assert_eq!(it.status(Method::DELETE, &at(&given.json()), &cid, &Value::Null).await, 403);
-    assert_eq!(it.status(Method::DELETE, &at(&binding), &it.ben, &Value::Null).await, 200);
-    assert_eq!(it.status(Method::GET, &at(&binding), &it.ben, &Value::Null).await, 404);
-    assert_eq!(it.status(Method::DELETE, &at(&given.json()), &it.app.admin, &Value::Null).await, 200);
+    assert_eq!(context.status(Method::DELETE, &at(&given.json()), &cid, &Value::Null).await, 403);
+    assert_eq!(context.status(Method::DELETE, &at(&binding), &context.ben, &Value::Null).await, 200);
+    assert_eq!(context.status(Method::GET, &at(&binding), &context.ben, &Value::Null).await, 404);
+    assert_eq!(
+        context.status(Method::DELETE, &at(&given.json()), &context.app.admin, &Value::Null).await,
+        200
+    );
 }
 
 #[tokio::test]
 async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_credential() {
-    let it = Bench::start().await;
-    it.give("cluster-owner").await;
-    let path = format!("/v3/clusters/{}", it.cluster);
-    let seen = it.app.get(&path).token(&it.ben).send().await.json();
+    let context = TestContext::start().await;
+    context.give("cluster-owner").await;
+    let path = format!("/v3/clusters/{}", context.cluster);
+    let seen = context.app.get(&path).token(&context.ben).send().await.json();
     assert!(seen["links"]["update"].is_string() && seen["links"]["clusterRegistrationTokens"].is_string());
     assert_eq!(
-        ids(&it.app.get("/v3/clusters").token(&it.ben).send().await),
-        std::slice::from_ref(&it.cluster)
+        ids(&context.app.get("/v3/clusters").token(&context.ben).send().await),
+        std::slice::from_ref(&context.cluster)
     );
     // Without a credential, or with the current one, but not with another credential of Ann's.
-    let other = it.app.stored_credential(&it.ann).await;
+    let other = context.app.store_credential(&context.ann).await;
     let with = |credential: &str| json!({"name": "one", "aksConfig": {"azureCredentialSecret": credential}});
     assert_eq!(
-        it.status(Method::PUT, &path, &it.ben, &json!({"name": "one", "labels": {"a": "b"}})).await,
+        context.status(Method::PUT, &path, &context.ben, &json!({"name": "one", "labels": {"a": "b"}})).await,
         200
     );
-    assert_eq!(it.status(Method::PUT, &path, &it.ben, &with(&it.credential)).await, 200);
-    let refused = it.app.put(&path).token(&it.ben).json(&with(&other)).send().await;
-    assert_eq!((refused.status.as_u16(), refusal(&refused).2), (404, NO_CREDENTIAL.into()));
-    let own = it.app.stored_credential(&it.ben).await;
-    let changed = it.app.put(&path).token(&it.ben).json(&with(&own)).send().await;
+    assert_eq!(context.status(Method::PUT, &path, &context.ben, &with(&context.credential)).await, 200);
+    let refused = context.app.put(&path).token(&context.ben).json(&with(&other)).send().await;
+    assert_eq!((refused.status.as_u16(), norman_error(&refused).message), (404, NO_CREDENTIAL.into()));
+    let own = context.app.store_credential(&context.ben).await;
+    let changed = context.app.put(&path).token(&context.ben).json(&with(&own)).send().await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
-    assert_eq!(changed.json()["creatorId"], it.user(&it.ann).await, "it is unchanged");
-    let removed = it.app.delete(&path).token(&it.ben).send().await;
+    assert_eq!(changed.json()["creatorId"], context.user(&context.ann).await, "it is unchanged");
+    let removed = context.app.delete(&path).token(&context.ben).send().await;
     assert_eq!((removed.status, &removed.json()["state"]), (StatusCode::OK, &json!("removing")));
-    it.app.settle().await;
-    for token in [&it.ann, &it.ben] {
-        assert_eq!(it.status(Method::GET, &path, token, &Value::Null).await, 404);
+    context.app.settle().await;
+    for token in [&context.ann, &context.ben] {
+        assert_eq!(context.status(Method::GET, &path, token, &Value::Null).await, 404);
         assert!(
-            ids(&it.app.get(BINDINGS).token(token).send().await).is_empty(),
+            ids(&context.app.get(BINDINGS).token(token).send().await).is_empty(),
             "the memberships were deleted too"
         );
     }
@@ -312,22 +328,22 @@ async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_
 
 #[tokio::test]
 async fn members_see_a_cluster_without_the_links_of_owners() {
-    let it = Bench::start().await;
-    it.give("cluster-member").await;
-    let path = format!("/v3/clusters/{}", it.cluster);
-    let mut owner = it.app.get(&path).token(&it.ann).send().await.json();
-    let member = it.app.get(&path).token(&it.ben).send().await.json();
+    let context = TestContext::start().await;
+    context.give("cluster-member").await;
+    let path = format!("/v3/clusters/{}", context.cluster);
+    let mut owner = context.app.get(&path).token(&context.ann).send().await.json();
+    let member = context.app.get(&path).token(&context.ben).send().await.json();
     for link in ["update", "remove", "clusterRegistrationTokens"] {
         assert!(owner["links"].as_object_mut().unwrap().remove(link).is_some(), "{link}");
     }
     assert_eq!(member, owner);
-    let list = it.app.get("/v3/clusters").token(&it.ben).send().await.json();
+    let list = context.app.get("/v3/clusters").token(&context.ben).send().await.json();
     assert_eq!(list["data"], json!([member]));
     // Members see each other.
     let own = format!("{path}/clusterroletemplatebindings");
-    assert_eq!(ids(&it.app.get(&own).token(&it.ben).send().await).len(), 2);
+    assert_eq!(ids(&context.app.get(&own).token(&context.ben).send().await).len(), 2);
     for part in ["nodes", "projects", "clusterroletemplatebindings", "clusterregistrationtokens"] {
-        let list = it.app.get(&format!("{path}/{part}")).token(&it.ben).send().await;
+        let list = context.app.get(&format!("{path}/{part}")).token(&context.ben).send().await;
         assert_eq!(list.status, StatusCode::OK, "{part}");
         assert!(part != "clusterregistrationtokens" || ids(&list).is_empty(), "{}", list.text());
     }
@@ -335,8 +351,9 @@ async fn members_see_a_cluster_without_the_links_of_owners() {
 
 #[tokio::test]
 async fn bindings_that_cannot_be_are_refused_with_the_field() {
-    let it = Bench::start().await;
-    let (ann, ben, id) = (it.user(&it.ann).await, it.user(&it.ben).await, it.cluster.clone());
+    let context = TestContext::start().await;
+    let (ann, ben, id) =
+        (context.user(&context.ann).await, context.user(&context.ben).await, context.cluster.clone());
     let full = json!({"clusterId": id, "userId": ben, "roleTemplateId": "read-only"});
     let with = |key: &str, value: Value| {
         let mut body = full.clone();
@@ -358,36 +375,40 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
         (with("name", json!("Not A Name")), "InvalidFormat", "name"),
         (with("name", json!("creator-cluster-owner")), "InvalidFormat", "name"),
     ] {
-        let refused = it.bind(&it.ann, &body).await;
+        let refused = context.bind(&context.ann, &body).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", refused.text());
-        let said = refusal(&refused);
-        assert!(said.1 == field && (code.is_empty() || said.0 == code), "{body}: {said:?}");
-        assert!(said.2.contains(' '), "{body}: {said:?}");
+        let error = norman_error(&refused);
+        assert!(error.field == field && (code.is_empty() || error.code == code), "{body}: {error:?}");
+        assert!(error.message.contains(' '), "{body}: {error:?}");
         if body["userId"] == "user-none1" {
             assert!(
-                said.2.starts_with("there is no user user-none1: userId is the id at /v3/users"),
-                "{said:?}"
+                error.message.starts_with("there is no user user-none1: userId is the id at /v3/users"),
+                "{error:?}"
             );
         }
     }
-    let binding = it.bind(&it.ann, &with("name", json!("mine"))).await.json();
-    let cid = it.app.token("cid").await;
+    let binding = context.bind(&context.ann, &with("name", json!("mine"))).await.json();
+    let cid = context.app.token("cid").await;
     let mut taken = with("name", json!("mine"));
-    taken["userId"] = json!(it.user(&cid).await);
-    let taken = it.bind(&it.ann, &taken).await;
-    assert_eq!((taken.status, refusal(&taken).0), (StatusCode::CONFLICT, "AlreadyExists".into()));
+    taken["userId"] = json!(context.user(&cid).await);
+    let taken = context.bind(&context.ann, &taken).await;
+    assert_eq!((taken.status, norman_error(&taken).code), (StatusCode::CONFLICT, "AlreadyExists".into()));
     // An update does not change cluster and user; clients repeat them.
-    let repeated = it.app.put(&at(&binding)).token(&it.ann).json(&binding).send().await;
+    let repeated = context.app.put(&at(&binding)).token(&context.ann).json(&binding).send().await;
     assert_eq!((repeated.status, repeated.json()), (StatusCode::OK, binding.clone()));
     for (key, value) in [("clusterId", "c-none1"), ("userId", ann.as_str()), ("roleTemplateId", "x")] {
-        let refused = it.app.put(&at(&binding)).token(&it.ann).json(&json!({key: value})).send().await;
-        let said = refusal(&refused);
-        assert_eq!((refused.status.as_u16(), said.0.as_str(), said.1.as_str()), (422, "InvalidOption", key));
+        let refused =
+            context.app.put(&at(&binding)).token(&context.ann).json(&json!({key: value})).send().await;
+        let error = norman_error(&refused);
+        assert_eq!(
+            (refused.status.as_u16(), error.code.as_str(), error.field.as_str()),
+            (422, "InvalidOption", key)
+        );
     }
-    assert_eq!(it.app.get(&at(&binding)).token(&it.ann).send().await.json(), binding);
+    assert_eq!(context.app.get(&at(&binding)).token(&context.ann).send().await.json(), binding);
     for id in ["none", "c-none1", &format!("{id}:none"), &format!("{id}:"), ":x", "a:b:c"] {
         assert_eq!(
-            it.status(Method::GET, &format!("{BINDINGS}/{id}"), &it.ann, &Value::Null).await,
+            context.status(Method::GET, &format!("{BINDINGS}/{id}"), &context.ann, &Value::Null).await,
             404,
             "{id}"
         );
@@ -396,19 +417,19 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
 
 #[tokio::test]
 async fn labels_and_annotations_are_kept_and_merged() {
-    let it = Bench::start().await;
-    let ben = it.user(&it.ben).await;
-    let body = json!({"clusterId": it.cluster, "userId": ben, "roleTemplateId": "read-only",
+    let context = TestContext::start().await;
+    let ben = context.user(&context.ben).await;
+    let body = json!({"clusterId": context.cluster, "userId": ben, "roleTemplateId": "read-only",
         "labels": {"example.com/a": "b", "cattle.io/creator": "me"}, "annotations": {"example.com/c": "d", "x.cattle.io/y": "1"}});
-    let binding = it.bind(&it.ann, &body).await;
+    let binding = context.bind(&context.ann, &body).await;
     assert_eq!(binding.status, StatusCode::CREATED, "{}", binding.text());
     let binding = binding.json();
     assert_eq!(binding["labels"], json!({"example.com/a": "b", "cattle.io/creator": "norman"}));
     assert_eq!(binding["annotations"], json!({"example.com/c": "d", "x.cattle.io/y": "1"}));
     let put = async |body: Value| {
-        let answer = it.app.put(&at(&binding)).token(&it.ann).json(&body).send().await;
+        let answer = context.app.put(&at(&binding)).token(&context.ann).json(&body).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        let read = it.app.get(&at(&binding)).token(&it.ann).send().await.json();
+        let read = context.app.get(&at(&binding)).token(&context.ann).send().await.json();
         assert_eq!(answer.json(), read);
         (read["labels"].clone(), read["annotations"].clone(), read["roleTemplateId"].clone())
     };
@@ -421,84 +442,92 @@ async fn labels_and_annotations_are_kept_and_merged() {
     let (labels, annotations, role) = put(json!({"labels": {}, "annotations": {"e": "f"}})).await;
     assert_eq!((labels, role), (creator.clone(), json!("cluster-member")));
     assert_eq!(annotations, json!({"e": "f", "x.cattle.io/y": "1"}), "those of the system remain");
-    let refused =
-        it.app.put(&at(&binding)).token(&it.ann).json(&json!({"labels": {"a": "b\nc"}})).send().await;
-    assert_eq!(refusal(&refused).1, "labels.a");
-    let creators = format!("{BINDINGS}/{}:creator-cluster-owner", it.cluster);
-    assert_eq!(it.app.get(&creators).token(&it.ann).send().await.json()["labels"], creator);
+    let refused = context
+        .app
+        .put(&at(&binding))
+        .token(&context.ann)
+        .json(&json!({"labels": {"a": "b\nc"}}))
+        .send()
+        .await;
+    assert_eq!(norman_error(&refused).field, "labels.a");
+    let creators = format!("{BINDINGS}/{}:creator-cluster-owner", context.cluster);
+    assert_eq!(context.app.get(&creators).token(&context.ann).send().await.json()["labels"], creator);
 }
 
 #[tokio::test]
 async fn strongest_of_several_roles_counts_until_it_ends() {
-    let it = Bench::start().await;
-    let cluster = format!("/v3/clusters/{}", it.cluster);
-    let weak = it.give("read-only").await;
+    let context = TestContext::start().await;
+    let cluster = format!("/v3/clusters/{}", context.cluster);
+    let weak = context.give("read-only").await;
     let change = json!({"name": "one", "description": "by ben"});
-    assert_eq!(it.status(Method::PUT, &cluster, &it.ben, &change).await, 403);
+    assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 403);
     // Terraform may add the new binding before it removes the old one.
-    let strong = it.give("cluster-owner").await;
-    let same = it.give("cluster-owner").await;
-    let all = ids(&it
+    let strong = context.give("cluster-owner").await;
+    let same = context.give("cluster-owner").await;
+    let all = ids(&context
         .app
-        .get(&format!("{BINDINGS}?userId={}", it.user(&it.ben).await))
-        .token(&it.ann)
+        .get(&format!("{BINDINGS}?userId={}", context.user(&context.ben).await))
+        .token(&context.ann)
         .send()
         .await);
     assert_eq!(all.len(), 3);
-    let links =
-        async || it.app.get("/v3/clusters").token(&it.ben).send().await.json()["data"][0]["links"].clone();
+    let links = async || {
+        context.app.get("/v3/clusters").token(&context.ben).send().await.json()["data"][0]["links"].clone()
+    };
     for ended in [&weak, &same] {
-        assert_eq!(it.status(Method::PUT, &cluster, &it.ben, &change).await, 200);
+        assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 200);
         assert!(links().await["update"].is_string());
-        assert_eq!(it.status(Method::DELETE, &at(ended), &it.ann, &Value::Null).await, 200);
+        assert_eq!(context.status(Method::DELETE, &at(ended), &context.ann, &Value::Null).await, 200);
     }
-    assert_eq!(it.status(Method::PUT, &cluster, &it.ben, &change).await, 200);
-    it.give("read-only").await;
-    assert_eq!(it.status(Method::DELETE, &at(&strong), &it.ann, &Value::Null).await, 200);
-    assert_eq!(it.status(Method::PUT, &cluster, &it.ben, &change).await, 403);
+    assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 200);
+    context.give("read-only").await;
+    assert_eq!(context.status(Method::DELETE, &at(&strong), &context.ann, &Value::Null).await, 200);
+    assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 403);
     assert!(links().await["update"].is_null());
     // Another role for the creator changes nothing.
-    let ann =
-        json!({"clusterId": it.cluster, "userId": it.user(&it.ann).await, "roleTemplateId": "read-only"});
-    let anns = it.bind(&it.ann, &ann).await;
+    let ann = json!({"clusterId": context.cluster, "userId": context.user(&context.ann).await, "roleTemplateId": "read-only"});
+    let anns = context.bind(&context.ann, &ann).await;
     assert_eq!(anns.status, StatusCode::CREATED, "{}", anns.text());
-    assert_eq!(it.status(Method::PUT, &cluster, &it.ann, &change).await, 200);
-    assert_eq!(it.status(Method::DELETE, &at(&anns.json()), &it.ann, &Value::Null).await, 200);
+    assert_eq!(context.status(Method::PUT, &cluster, &context.ann, &change).await, 200);
+    assert_eq!(context.status(Method::DELETE, &at(&anns.json()), &context.ann, &Value::Null).await, 200);
 }
 
 #[tokio::test]
 async fn bindings_are_listed_by_cluster_user_and_role() {
-    let it = Bench::start().await;
-    let other = made(&it.app, &it.ann, "two", &it.credential).await;
-    let binding = it.give("read-only").await;
-    let list =
-        async |query: &str| ids(&it.app.get(&format!("{BINDINGS}{query}")).token(&it.ann).send().await);
+    let context = TestContext::start().await;
+    let other = made(&context.app, &context.ann, "two", &context.credential).await;
+    let binding = context.give("read-only").await;
+    let list = async |query: &str| {
+        ids(&context.app.get(&format!("{BINDINGS}{query}")).token(&context.ann).send().await)
+    };
     let (of_one, of_other) =
-        (format!("{}:creator-cluster-owner", it.cluster), format!("{other}:creator-cluster-owner"));
+        (format!("{}:creator-cluster-owner", context.cluster), format!("{other}:creator-cluster-owner"));
     let mut all = vec![of_one.clone(), of_other.clone(), text(&binding, "id")];
     all.sort();
     assert_eq!(list("").await, all);
     assert_eq!(list(&format!("?clusterId={other}")).await, std::slice::from_ref(&of_other));
-    assert_eq!(list(&format!("?userId={}", it.user(&it.ben).await)).await, [text(&binding, "id")]);
+    assert_eq!(list(&format!("?userId={}", context.user(&context.ben).await)).await, [text(&binding, "id")]);
     assert_eq!(list("?roleTemplateId=read-only").await, [text(&binding, "id")]);
     assert_eq!(list("?roleTemplateId_ne=read-only&limit=1").await.len(), 1);
     let of_cluster = format!("/v3/clusters/{other}/clusterRoleTemplateBindings");
-    assert_eq!(ids(&it.app.get(&of_cluster).token(&it.ann).send().await), [of_other]);
-    assert_eq!(ids(&it.app.get(BINDINGS).send().await), all, "administrators see all");
+    assert_eq!(ids(&context.app.get(&of_cluster).token(&context.ann).send().await), [of_other]);
+    assert_eq!(ids(&context.app.get(BINDINGS).send().await), all, "administrators see all");
 }
 
 #[tokio::test]
 async fn who_got_which_part_from_whom_is_in_the_audit() {
     let db = databases::sqlite().await;
-    let it = Bench::of(TestApp::with().advise().on(&db).start().await).await;
-    let binding = it.give("read-only").await;
-    assert_eq!(it.status(Method::DELETE, &at(&binding), &it.ben, &Value::Null).await, 403);
+    let context = TestContext::of(TestApp::builder().advisory_review().database(&db).start().await).await;
+    let binding = context.give("read-only").await;
+    assert_eq!(context.status(Method::DELETE, &at(&binding), &context.ben, &Value::Null).await, 403);
     assert_eq!(
-        it.status(Method::PUT, &at(&binding), &it.ann, &json!({"roleTemplateId": "cluster-owner"})).await,
+        context
+            .status(Method::PUT, &at(&binding), &context.ann, &json!({"roleTemplateId": "cluster-owner"}))
+            .await,
         200
     );
-    assert_eq!(it.status(Method::DELETE, &at(&binding), &it.ben, &Value::Null).await, 200);
-    it.app.app.stop().await;
+    assert_eq!(context.status(Method::DELETE, &at(&binding), &context.ben, &Value::Null).await, 200);
+    context.app.server.stop().await;
     let filter = events::Filter {
         object_type: Some("clusterRoleTemplateBinding".to_owned()),
         ..events::Filter::default()

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
-use crate::support::made;
+use crate::support::test_clusters;
 
 /// The maximum duration of a list: two seconds, and a margin for a busy machine.
 const MAX_LIST_TIME: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ impl Cluster {
     async fn start() -> Self {
         let app = TestApp::start().await;
         let ann = app.token("ann").await;
-        let (id, _) = made::active(&app, &ann, "one").await;
+        let (id, _) = test_clusters::create_active(&app, &ann, "one").await;
         Self { app, ann, id }
     }
 
@@ -107,7 +107,7 @@ async fn every_role_sees_the_nodes_of_its_clusters() {
     let node = cluster.node().await;
     let (id, name) = (node["id"].as_str().unwrap(), node["name"].as_str().unwrap());
     for (user, role) in [("ben", "cluster-member"), ("eve", "read-only"), ("carl", "cluster-owner")] {
-        let token = made::member(&cluster.app, &cluster.id, user, role).await;
+        let token = test_clusters::add_member(&cluster.app, &cluster.id, user, role).await;
         for path in [
             "/v3/nodes".to_owned(),
             format!("/v3/nodes?clusterId={}", cluster.id),
@@ -163,7 +163,7 @@ async fn scaled_cluster_lists_its_new_nodes_at_once() {
     body["aksConfig"]["nodePools"][0]["count"] = json!(3);
     let answer = cluster.app.put(&path).token(&cluster.ann).json(&body).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    cluster.app.pass(Duration::from_mins(10)).await;
+    cluster.app.advance(Duration::from_mins(10)).await;
     let nodes = cluster.list(&cluster.ann, "/v3/nodes?sort=name").await;
     assert_eq!(nodes.len(), 3, "{nodes:?}");
     let page = cluster.app.get("/v3/nodes?limit=2").token(&cluster.ann).send().await.json();

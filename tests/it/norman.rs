@@ -15,19 +15,27 @@ fn assert_norman_headers(answer: &Answer) {
 pub(crate) const NO_CREDENTIAL: &str = "error accessing cloud credential: you have none of this id; name one that \
                                         /v3/cloudcredentials lists, as cattle-global-data:cc-…";
 
-/// Code, field and message of an error; the whole body is checked.
-pub(crate) fn refusal(answer: &Answer) -> (String, String, String) {
+/// The error in a response.
+#[derive(Debug)]
+pub(crate) struct NormanError {
+    pub(crate) code: String,
+    pub(crate) field: String,
+    pub(crate) message: String,
+}
+
+/// Parses an error; the whole body is checked.
+pub(crate) fn norman_error(answer: &Answer) -> NormanError {
     let body = answer.json();
     let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
     assert_eq!(body["status"], answer.status.as_u16(), "{body}");
     assert_eq!((text("type").as_str(), text("baseType").as_str()), ("error", "error"), "{body}");
     assert!(answer.text().ends_with("}\n"), "{:?}", answer.text());
-    (text("code"), text("fieldName"), text("message"))
+    NormanError { code: text("code"), field: text("fieldName"), message: text("message") }
 }
 
 #[tokio::test]
 async fn responses_below_v3_have_normans_headers() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for path in ["/v3", "/v3/schemas", "/v3/clusters", "/v3/clusters/c-none", "/v3/schemas/none"] {
         assert_norman_headers(&app.get(path).send().await);
     }
@@ -39,7 +47,7 @@ async fn responses_below_v3_have_normans_headers() {
 
 #[tokio::test]
 async fn root_links_to_every_collection() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for path in ["/v3", "/v3/"] {
         let root = app.get(path).send().await.json();
         assert_eq!(root["type"], "apiRoot");
@@ -53,7 +61,7 @@ async fn root_links_to_every_collection() {
 
 #[tokio::test]
 async fn go_clients_find_what_they_need_in_the_schemas() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let list = app.get("/v3/schemas").send().await.json();
     assert_eq!((&list["type"], &list["resourceType"]), (&json!("collection"), &json!("schema")));
     let find =
@@ -70,12 +78,12 @@ async fn go_clients_find_what_they_need_in_the_schemas() {
     assert_eq!(find("aksClusterConfigSpec")["resourceFields"]["nodePools"]["type"], "array[aksNodePool]");
     let unknown = app.get("/v3/schemas/nodeTemplate").send().await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
-    assert_eq!(refusal(&unknown).2, "nodeTemplate not found");
+    assert_eq!(norman_error(&unknown).message, "nodeTemplate not found");
 }
 
 #[tokio::test]
 async fn head_is_get_without_the_body() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for path in ["/v3", "/v3/schemas", "/v3/clusters", "/v3/cloudCredentials/"] {
         let (get, head) = (app.get(path).send().await, app.call(Method::HEAD, path).send().await);
         assert_eq!((get.status, head.status), (StatusCode::OK, StatusCode::OK), "{path}");
@@ -86,7 +94,7 @@ async fn head_is_get_without_the_body() {
 
 #[tokio::test]
 async fn unsupported_methods_have_normans_error() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for (method, path) in [
         (Method::POST, "/v3"),
         (Method::DELETE, "/v3/schemas"),
@@ -96,33 +104,34 @@ async fn unsupported_methods_have_normans_error() {
     ] {
         let answer = app.call(method.clone(), path).send().await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
-        let expected = ("MethodNotAllow".to_owned(), String::new(), format!("Method {method} not supported"));
-        assert_eq!(refusal(&answer), expected);
+        let expected = format!("Method {method} not supported");
+        let NormanError { code, field, message } = norman_error(&answer);
+        assert_eq!((code.as_str(), field.as_str(), message), ("MethodNotAllow", "", expected));
     }
 }
 
 #[tokio::test]
 async fn body_that_is_not_an_object_is_rejected() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(2 << 20));
     for path in ["/v3/clusters", "/v3/cloudcredentials"] {
         for body in ["", "null", "[]", "1", "{", "name: x", "name=x", "\u{0}", &"[".repeat(100_000)] {
             let answer = app.post(path).body(body.to_owned()).send().await;
             assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {body:.20}");
-            let (code, _, message) = refusal(&answer);
+            let NormanError { code, message, .. } = norman_error(&answer);
             assert_eq!(code, "InvalidBodyContent");
             assert!(message.starts_with("Failed to parse body: "), "{message}");
         }
         let answer = app.post(path).body(long.clone()).send().await;
         assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(refusal(&answer).0, "InvalidBodyContent");
+        assert_eq!(norman_error(&answer).code, "InvalidBodyContent");
         assert_eq!(app.get(path).send().await.json()["data"], json!([]));
     }
 }
 
 #[tokio::test]
 async fn malformed_values_never_cause_5xx() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let values = [
         json!(null),
         json!(1.5e300),
@@ -154,7 +163,7 @@ async fn malformed_values_never_cause_5xx() {
                     let answer = app.post(path).json(body).send().await;
                     assert!(answer.status.as_u16() < 500, "{body}: {}", answer.text());
                     if !answer.status.is_success() {
-                        refusal(&answer);
+                        norman_error(&answer);
                     }
                 }
             }
@@ -164,7 +173,7 @@ async fn malformed_values_never_cause_5xx() {
 
 #[tokio::test]
 async fn lists_are_paged_sorted_and_filtered() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for name in ["b", "a", "c"] {
         let body = json!({"name": name, "azurecredentialConfig": {"clientId": "x"}});
         assert_eq!(app.post("/v3/cloudcredentials").json(&body).send().await.status, StatusCode::CREATED);
@@ -188,5 +197,5 @@ async fn lists_are_paged_sorted_and_filtered() {
     assert_eq!(filtered["filters"]["name"], json!([{"modifier": "eq", "value": "b"}]));
     assert_eq!(names(&app.get("/v3/cloudcredentials?name=none").send().await.json()), Vec::<String>::new());
     let wrong = app.get("/v3/cloudcredentials?limit=x").send().await;
-    assert_eq!(refusal(&wrong).1, "limit");
+    assert_eq!(norman_error(&wrong).field, "limit");
 }

@@ -25,8 +25,8 @@ fn cluster(name: &str, credential: &str) -> Value {
 
 /// Two servers that share a database and a clock.
 async fn pair(db: &TestDb) -> (TestApp, TestApp) {
-    let one = TestApp::with().advise().on(db).start().await;
-    let two = TestApp::with().advise().on(db).clock(&one.clock).start().await;
+    let one = TestApp::builder().advisory_review().database(db).start().await;
+    let two = TestApp::builder().advisory_review().database(db).clock(&one.clock).start().await;
     (one, two)
 }
 
@@ -41,9 +41,9 @@ async fn audit(db: &TestDb) -> Vec<[String; 4]> {
 #[tokio::test]
 async fn credential_lifecycle_is_audited() {
     let Some(db) = databases::postgres().await else { return };
-    let app = TestApp::with().advise().on(&db).start().await;
+    let app = TestApp::builder().advisory_review().database(&db).start().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let id = app.stored_credential(&ann).await;
+    let id = app.store_credential(&ann).await;
     let path = format!("/v3/cloudcredentials/{id}");
     let used = format!("/meta/aksLocations?cloudCredentialId={id}");
     let list = app.get("/v3/cloudcredentials?name=azure").token(&ann).send().await.json();
@@ -90,7 +90,7 @@ async fn credential_lifecycle_is_audited() {
     assert_eq!(app.get(&path).token(&ann).send().await.status, 404);
     assert_eq!(app.get(&used).token(&ann).send().await.status, 422);
 
-    app.app.stop().await;
+    app.server.stop().await;
     let trail = audit(&db).await;
     let expected = [
         ["ann", "create", "cloudCredential", "done"],
@@ -113,11 +113,11 @@ async fn changes_reach_other_servers_within_two_seconds() {
     let (one, two) = pair(&db).await;
     let ann = one.token("ann").await;
     assert_eq!(two.get("/v3").token(&ann).send().await.status, 200, "both servers accept the token");
-    let id = one.stored_credential(&ann).await;
+    let id = one.store_credential(&ann).await;
     let used = format!("/meta/aksLocations?cloudCredentialId={id}");
     assert_eq!(two.get(&used).token(&ann).send().await.status, 200, "both servers decrypt the secret");
 
-    one.app.tokens.revoke(ann.split(':').next().unwrap()).await.unwrap();
+    one.server.tokens.revoke(ann.split(':').next().unwrap()).await.unwrap();
     assert_eq!(one.get("/v3").token(&ann).send().await.status, 401, "immediately on the same server");
     one.clock.advance(Duration::from_millis(1_999));
     assert_eq!(two.get("/v3").token(&ann).send().await.status, 401);
@@ -140,7 +140,7 @@ async fn changes_reach_other_servers_within_two_seconds() {
 async fn concurrent_registrations_of_a_cluster_conflict() {
     let Some(db) = databases::postgres().await else { return };
     let (one, two) = pair(&db).await;
-    let id = one.stored_credential(&one.admin).await;
+    let id = one.store_credential(&one.admin).await;
     for round in 0..10 {
         let body = cluster(&format!("same-{round}"), &id);
         let (first, second) = tokio::join!(
@@ -164,7 +164,7 @@ async fn concurrent_registrations_of_a_cluster_conflict() {
 async fn concurrent_credential_changes_succeed_or_conflict() {
     let Some(db) = databases::postgres().await else { return };
     let (one, two) = pair(&db).await;
-    let path = format!("/v3/cloudcredentials/{}", one.stored_credential(&one.admin).await);
+    let path = format!("/v3/cloudcredentials/{}", one.store_credential(&one.admin).await);
     let change = |server: &str, round: u32| json!({"name": format!("{server}-{round}"), "azurecredentialConfig": {"clientSecret": format!("{server}~{round}")}});
     let mut done = 0;
     for round in 0..20 {
@@ -182,8 +182,8 @@ async fn concurrent_credential_changes_succeed_or_conflict() {
 #[tokio::test]
 async fn server_survives_terminated_database_connections() {
     let Some(db) = databases::postgres().await else { return };
-    let app = TestApp::with().advise().on(&db).start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::builder().advisory_review().database(&db).start().await;
+    let id = app.store_credential(&app.admin).await;
     let mut other = sqlx::PgConnection::connect(&db.url).await.unwrap();
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                where datname = current_database() and pid <> pg_backend_pid()";
@@ -219,8 +219,8 @@ async fn missing_and_unknown_keys_are_rejected() {
     assert!(error.contains("encryption.keys"), "{error}");
     assert!(!config.encryption_key_file.exists());
 
-    let app = TestApp::with().advise().on(&db).start().await;
-    app.stored_credential(&app.admin).await;
+    let app = TestApp::builder().advisory_review().database(&db).start().await;
+    app.store_credential(&app.admin).await;
     let id = db.keys.split(':').next().unwrap();
     let unknown = norman_aks::KeyRing::generate();
     std::fs::write(&config.encryption_key_file, unknown.expose_secret()).unwrap();
@@ -232,7 +232,7 @@ async fn missing_and_unknown_keys_are_rejected() {
     let secrets = app::open_secrets(&config, &store, &Clock::system()).await.unwrap();
 
     // The running server has not loaded the new active key.
-    app.app.secrets.heartbeat().await.unwrap();
+    app.server.secrets.heartbeat().await.unwrap();
     let later = Secrets::open(&config.encryption_key_file, false, store, app.clock.clone()).await.unwrap().0;
     let error = later.rotate().await.unwrap_err().to_string();
     assert!(error.contains("does not know the key"), "{error}");

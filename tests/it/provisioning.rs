@@ -47,7 +47,7 @@ pub(crate) struct Write {
 
 /// The status of a cluster at one point in time.
 #[derive(Clone, Debug, PartialEq)]
-struct Frame {
+struct StatusSnapshot {
     state: String,
     transitioning: String,
     message: String,
@@ -63,15 +63,15 @@ impl Case {
     }
 
     pub(crate) async fn start_as(account: &str) -> Self {
-        Self::of(TestApp::start().await, account).await
+        Self::new(TestApp::start().await, account).await
     }
 
-    pub(crate) async fn of(app: TestApp, account: &str) -> Self {
+    pub(crate) async fn new(app: TestApp, account: &str) -> Self {
         let account = app.control.accounts().iter().find(|known| known.name == account).unwrap().clone();
         let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
         let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
         let address = app.sandbox.address();
-        let client = Sandbox::hosts().iter().fold(builder, |it, host| it.resolve(host, address));
+        let client = Sandbox::hosts().iter().fold(builder, |builder, host| builder.resolve(host, address));
         let stored = json!({"name": "azure", "azurecredentialConfig": {
             "subscriptionId": account.subscription_id,
             "tenantId": account.tenant_id,
@@ -97,7 +97,7 @@ impl Case {
     }
 
     /// As [`Self::small`], with additional or changed keys of `aksConfig`.
-    pub(crate) fn with(&self, more: Value) -> Value {
+    pub(crate) fn small_with(&self, more: Value) -> Value {
         let mut body = self.small();
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
@@ -114,7 +114,7 @@ impl Case {
     }
 
     /// Creates the object despite errors of the review; returns its ID.
-    pub(crate) async fn post_advised(&self, body: &Value) -> String {
+    pub(crate) async fn post_with_advisory_review(&self, body: &Value) -> String {
         let mut body = body.clone();
         body["annotations"] = json!({"norman-aks.io/review": "advise"});
         self.post(&body).await
@@ -133,8 +133,8 @@ impl Case {
         id
     }
 
-    async fn post_advised_and_settle(&self, body: &Value) -> String {
-        let id = self.post_advised(body).await;
+    async fn post_with_advisory_review_and_settle(&self, body: &Value) -> String {
+        let id = self.post_with_advisory_review(body).await;
         self.app.settle().await;
         id
     }
@@ -144,24 +144,24 @@ impl Case {
         self.expect_active(id).await;
     }
 
-    async fn put_and_settle(&self, id: &str, config: Value) {
-        assert_eq!(self.put(id, config).await.status, StatusCode::OK);
+    async fn update_and_settle(&self, id: &str, config: Value) {
+        assert_eq!(self.update(id, config).await.status, StatusCode::OK);
         self.settle_active(id).await;
     }
 
-    async fn expect_removal(&self, id: &str) {
-        self.remove(id).await;
+    async fn delete_and_settle(&self, id: &str) {
+        self.delete(id).await;
         self.app.settle().await;
-        assert!(self.is_gone(id).await);
+        assert!(self.is_deleted(id).await);
     }
 
     async fn expect_step(&self, id: &str, step: &str, conditions: &str) {
-        let frame = self.frame(id).await;
-        assert_eq!((&*frame.step, &*frame.conditions), (step, conditions));
+        let status = self.status(id).await;
+        assert_eq!((&*status.step, &*status.conditions), (step, conditions));
     }
 
     /// Creates the object and waits until it is active; clears the recorded requests.
-    pub(crate) async fn active(&self, body: &Value) -> String {
+    pub(crate) async fn create_active(&self, body: &Value) -> String {
         let id = self.post_and_settle(body).await;
         self.expect_active(&id).await;
         self.app.control.clear_requests();
@@ -174,32 +174,32 @@ impl Case {
         answer.json()
     }
 
-    pub(crate) async fn is_gone(&self, id: &str) -> bool {
+    pub(crate) async fn is_deleted(&self, id: &str) -> bool {
         self.app.get(&format!("/v3/clusters/{id}")).send().await.status == StatusCode::NOT_FOUND
     }
 
-    async fn frame(&self, id: &str) -> Frame {
-        Frame::of(&self.get(id).await)
+    async fn status(&self, id: &str) -> StatusSnapshot {
+        StatusSnapshot::from_object(&self.get(id).await)
     }
 
     pub(crate) async fn expect_active(&self, id: &str) {
-        let frame = self.frame(id).await;
+        let status = self.status(id).await;
         assert_eq!(
-            (&*frame.state, &*frame.transitioning, &*frame.message, &*frame.step),
+            (&*status.state, &*status.transitioning, &*status.message, &*status.step),
             ("active", "no", "", "active done"),
-            "{frame:?}"
+            "{status:?}"
         );
-        assert!(frame.conditions.contains("Updated=True"), "{frame:?}");
+        assert!(status.conditions.contains("Updated=True"), "{status:?}");
     }
 
     /// Expects a failure in this state; returns its message.
     pub(crate) async fn expect_failure(&self, id: &str, state: &str) -> String {
-        let frame = self.frame(id).await;
-        assert_eq!((&*frame.state, &*frame.transitioning), (state, "error"), "{frame:?}");
-        frame.message
+        let status = self.status(id).await;
+        assert_eq!((&*status.state, &*status.transitioning), (state, "error"), "{status:?}");
+        status.message
     }
 
-    pub(crate) async fn put(&self, id: &str, config: Value) -> Answer {
+    pub(crate) async fn update(&self, id: &str, config: Value) -> Answer {
         let name = self.get(id).await["name"].clone();
         self.app
             .put(&format!("/v3/clusters/{id}"))
@@ -209,9 +209,9 @@ impl Case {
     }
 
     /// Changes `aksConfig`, settles, and returns the writes.
-    pub(crate) async fn changed(&self, id: &str, config: Value) -> Vec<Write> {
+    pub(crate) async fn writes_of_update(&self, id: &str, config: Value) -> Vec<Write> {
         self.app.control.clear_requests();
-        let answer = self.put(id, config).await;
+        let answer = self.update(id, config).await;
         assert_eq!(
             (answer.status, &answer.json()["state"]),
             (StatusCode::OK, &json!("updating")),
@@ -220,11 +220,11 @@ impl Case {
         );
         self.app.settle().await;
         self.expect_active(id).await;
-        self.writes()
+        self.take_writes()
     }
 
     /// Changes the description, which requires no step.
-    pub(crate) async fn describe(&self, id: &str) {
+    pub(crate) async fn update_description(&self, id: &str) {
         let body = json!({"name": self.get(id).await["name"], "description": "other words"});
         let answer = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
         assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("active")));
@@ -232,30 +232,30 @@ impl Case {
     }
 
     /// Changes a key that does not exist in Azure, so that the worker compares everything.
-    pub(crate) async fn compare(&self, id: &str) {
+    pub(crate) async fn force_comparison(&self, id: &str) {
         for nowhere in [json!("https://management.azure.com/"), Value::Null] {
-            let answer = self.put(id, json!({"baseUrl": nowhere})).await;
+            let answer = self.update(id, json!({"baseUrl": nowhere})).await;
             assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
             self.app.settle().await;
         }
     }
 
-    pub(crate) async fn remove(&self, id: &str) {
+    pub(crate) async fn delete(&self, id: &str) {
         let answer = self.app.delete(&format!("/v3/clusters/{id}")).send().await;
         assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("removing")));
     }
 
     /// Runs all due steps.
-    pub(crate) async fn work(&self) {
+    pub(crate) async fn run_due_steps(&self) {
         let stop = CancellationToken::new();
-        while self.app.app.worker.run_due(&stop).await.unwrap() > 0 {}
+        while self.app.server.worker.run_due(&stop).await.unwrap() > 0 {}
     }
 
     /// Advances the clock by several refresh intervals.
     pub(crate) async fn advance_refreshes(&self, times: u32) {
         for _ in 0..times {
             self.app.clock.advance(Duration::from_secs(301));
-            self.work().await;
+            self.run_due_steps().await;
         }
     }
 
@@ -267,48 +267,53 @@ impl Case {
             self.app.control.requests().iter().filter(|seen| seen.path.contains("managedClusters/")).count();
         assert!(looked >= 50, "read {looked} times");
         self.expect_active(id).await;
-        self.describe(id).await;
-        self.compare(id).await;
+        self.update_description(id).await;
+        self.force_comparison(id).await;
         self.expect_active(id).await;
-        assert_eq!(lines(&self.writes()), Vec::<String>::new());
+        assert_eq!(lines(&self.take_writes()), Vec::<String>::new());
     }
 
-    /// The distinct frames of the next `seconds`.
-    async fn record_frames(&self, id: &str, seconds: u64) -> Vec<Frame> {
-        let mut frames: Vec<Frame> = Vec::new();
+    /// The distinct statuses of the next `seconds`.
+    async fn record_statuses(&self, id: &str, seconds: u64) -> Vec<StatusSnapshot> {
+        let mut statuses: Vec<StatusSnapshot> = Vec::new();
         for _ in 0..seconds {
-            self.work().await;
-            if self.is_gone(id).await {
+            self.run_due_steps().await;
+            if self.is_deleted(id).await {
                 break;
             }
-            let frame = self.frame(id).await;
-            if frames.last() != Some(&frame) {
-                frames.push(frame);
+            let status = self.status(id).await;
+            if statuses.last() != Some(&status) {
+                statuses.push(status);
             }
             self.app.clock.advance(Duration::from_secs(1));
         }
-        frames
+        statuses
     }
 
     /// The server's writes since the last call, in order.
-    pub(crate) fn writes(&self) -> Vec<Write> {
+    pub(crate) fn take_writes(&self) -> Vec<Write> {
         let portal = |seen: &RecordedRequest| seen.client_request_id.as_deref() == Some(PORTAL);
-        let seen =
-            self.app.control.writes().into_iter().filter(|seen| !portal(seen)).map(|seen| Write::of(&seen));
+        let seen = self
+            .app
+            .control
+            .writes()
+            .into_iter()
+            .filter(|seen| !portal(seen))
+            .map(|seen| Write::from_request(&seen));
         let writes = seen.collect();
         self.app.control.clear_requests();
         writes
     }
 
     /// The cluster in Azure.
-    pub(crate) async fn aks(&self, name: &str) -> Option<Value> {
+    pub(crate) async fn aks_cluster(&self, name: &str) -> Option<Value> {
         let (status, body) = self.azure(Method::GET, &cluster(name), None).await;
         (status == 200).then_some(body)
     }
 
     /// A pool of the cluster in Azure.
     pub(crate) async fn pool_in_azure(&self, cluster: &str, name: &str) -> Option<Value> {
-        let pools = self.aks(cluster).await?["properties"]["agentPoolProfiles"].as_array()?.clone();
+        let pools = self.aks_cluster(cluster).await?["properties"]["agentPoolProfiles"].as_array()?.clone();
         pools.into_iter().find(|pool| pool["name"] == name)
     }
 
@@ -324,7 +329,7 @@ impl Case {
 
     /// Sets a value of a cluster in Azure, at a JSON pointer.
     pub(crate) async fn set_in_azure(&self, name: &str, pointer: &str, value: Value) {
-        let mut body = self.aks(name).await.unwrap();
+        let mut body = self.aks_cluster(name).await.unwrap();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         if body.pointer(parent).is_none() {
             let (above, name) = parent.rsplit_once('/').unwrap();
@@ -392,7 +397,7 @@ impl Case {
 }
 
 impl Write {
-    pub(crate) fn of(seen: &RecordedRequest) -> Self {
+    pub(crate) fn from_request(seen: &RecordedRequest) -> Self {
         let words = [
             "subscriptions",
             "resourcegroups",
@@ -414,8 +419,8 @@ impl Write {
     }
 }
 
-impl Frame {
-    fn of(cluster: &Value) -> Self {
+impl StatusSnapshot {
+    fn from_object(cluster: &Value) -> Self {
         let text = |key: &str| cluster[key].as_str().unwrap().to_owned();
         let steps = cluster["aksStatus"]["steps"].as_array().cloned().unwrap_or_default();
         let now = steps.iter().find(|step| step["state"] != "done").or(steps.last());
@@ -429,9 +434,12 @@ impl Frame {
             "CreatorMadeOwner",
         ];
         let conditions = cluster["conditions"].as_array().unwrap().iter();
-        let conditions = conditions.filter(|it| !at_once.contains(&it["type"].as_str().unwrap()));
+        let conditions =
+            conditions.filter(|condition| !at_once.contains(&condition["type"].as_str().unwrap()));
         let conditions: Vec<String> = conditions
-            .map(|it| format!("{}={}", it["type"].as_str().unwrap(), it["status"].as_str().unwrap()))
+            .map(|condition| {
+                format!("{}={}", condition["type"].as_str().unwrap(), condition["status"].as_str().unwrap())
+            })
             .collect();
         Self {
             state: text("state"),
@@ -447,13 +455,13 @@ pub(crate) fn lines(writes: &[Write]) -> Vec<String> {
     writes.iter().map(|write| write.line.clone()).collect()
 }
 
-/// A returned `aksConfig` without Azure's values for keys that are unset in `said`.
-pub(crate) fn users_own(shown: &Value, said: &Value) -> Value {
-    let mut own = shown.clone();
+/// A returned `aksConfig` without Azure's values for keys that are unset in `configured`.
+pub(crate) fn without_azure_values(returned: &Value, configured: &Value) -> Value {
+    let mut own = returned.clone();
     for key in ["dnsServiceIp", "loadBalancerSku", "nodeResourceGroup", "podCidr", "serviceCidr"] {
-        match said.get(key) {
+        match configured.get(key) {
             None => drop(own.as_object_mut().unwrap().remove(key)),
-            Some(nothing) if nothing == "" => own[key] = nothing.clone(),
+            Some(empty) if empty == "" => own[key] = empty.clone(),
             Some(_) => {}
         }
     }
@@ -481,7 +489,7 @@ pub(crate) fn pool_with(name: &str, mode: &str, other: Value) -> Value {
 }
 
 /// The body of a cluster that is created in Azure.
-pub(crate) fn made_in_azure(dns_prefix: &str, tags: Value) -> Value {
+pub(crate) fn azure_cluster_body(dns_prefix: &str, tags: Value) -> Value {
     json!({
         "location": "eastus",
         "identity": {"type": "SystemAssigned"},

@@ -7,7 +7,7 @@ use norman_aks::services::OverTls;
 use norman_aks::store::{self, events};
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::norman_error;
 use crate::support::app::{Answer, TestApp};
 use crate::support::databases;
 
@@ -17,23 +17,23 @@ const TOKENS: &str = "/v3/clusterregistrationtokens";
 const SERVER: &str = "https://aks.example.org";
 const IMAGE: &str = "registry.example.org/norman-aks:1";
 
-struct Bench {
+struct TestContext {
     app: TestApp,
     ann: String,
     cluster: String,
     credential: String,
 }
 
-impl Bench {
+impl TestContext {
     async fn start() -> Self {
-        Self::of(TestApp::advising().await).await
+        Self::of(TestApp::with_advisory_review().await).await
     }
 
     async fn of(app: TestApp) -> Self {
         let ann = app.token("ann").await;
         set(&app, "server-url", SERVER).await;
         set(&app, "agent-image", IMAGE).await;
-        let credential = app.stored_credential(&ann).await;
+        let credential = app.store_credential(&ann).await;
         let cluster = made(&app, &ann, "one", &credential).await;
         Self { app, ann, cluster, credential }
     }
@@ -79,8 +79,8 @@ fn ids(list: &Answer) -> Vec<String> {
 
 #[tokio::test]
 async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
-    let it = Bench::start().await;
-    let (token, id) = (it.default().await, &it.cluster);
+    let context = TestContext::start().await;
+    let (token, id) = (context.default().await, &context.cluster);
     let secret = text(&token, "token");
     assert!(
         secret.len() >= 50 && secret.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -102,7 +102,7 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
             "transitioning": "no", "type": "clusterRegistrationToken", "uuid": token["uuid"], "windowsNodeCommand": nodes,
         })
     );
-    assert_eq!(it.default().await, token, "it is unchanged");
+    assert_eq!(context.default().await, token, "it is unchanged");
     for path in [
         TOKENS.to_owned(),
         "/v3/clusterRegistrationTokens".to_owned(),
@@ -110,34 +110,46 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
         format!("/v3/clusters/{id}/clusterregistrationtokens"),
         format!("/v3/clusters/{id}/clusterRegistrationTokens"),
     ] {
-        let list = it.app.get(&path).token(&it.ann).send().await;
+        let list = context.app.get(&path).token(&context.ann).send().await;
         assert_eq!(list.json()["data"], json!([token]), "{path}");
     }
     // Listed before it was first requested by name.
-    let other = made(&it.app, &it.ann, "two", &it.credential).await;
-    assert_eq!(ids(&it.app.get(&format!("{TOKENS}?clusterId={other}")).token(&it.ann).send().await).len(), 1);
-    assert_eq!(ids(&it.app.get(TOKENS).token(&it.ann).send().await).len(), 2);
-    assert_eq!(it.app.get(&format!("{TOKENS}/{id}:system")).token(&it.ann).send().await.status, 404);
+    let other = made(&context.app, &context.ann, "two", &context.credential).await;
+    assert_eq!(
+        ids(&context.app.get(&format!("{TOKENS}?clusterId={other}")).token(&context.ann).send().await).len(),
+        1
+    );
+    assert_eq!(ids(&context.app.get(TOKENS).token(&context.ann).send().await).len(), 2);
+    assert_eq!(
+        context.app.get(&format!("{TOKENS}/{id}:system")).token(&context.ann).send().await.status,
+        404
+    );
 }
 
 #[tokio::test]
 async fn owners_make_more_tokens_and_remove_them() {
-    let it = Bench::start().await;
-    let (first, id) = (it.default().await, it.cluster.clone());
+    let context = TestContext::start().await;
+    let (first, id) = (context.default().await, context.cluster.clone());
     let of_cluster = format!("/v3/clusters/{id}/clusterregistrationtokens");
     let sent = json!({"links": null, "actions": null, "clusterId": id, "name": "second", "token": "chosen", "command": "x"});
-    let second = it.app.post(TOKENS).token(&it.ann).json(&sent).send().await;
+    let second = context.app.post(TOKENS).token(&context.ann).json(&sent).send().await;
     assert_eq!(second.status, StatusCode::CREATED, "{}", second.text());
     let second = second.json();
     assert_eq!(text(&second, "id"), format!("{id}:second"));
     assert!(text(&second, "token") != "chosen" && second["token"] != first["token"]);
-    let drawn =
-        it.app.post(&of_cluster).token(&it.ann).json(&json!({"clusterId": "c-other"})).send().await.json();
+    let drawn = context
+        .app
+        .post(&of_cluster)
+        .token(&context.ann)
+        .json(&json!({"clusterId": "c-other"}))
+        .send()
+        .await
+        .json();
     assert!(text(&drawn, "name").starts_with("crt-") && drawn["clusterId"] == *id, "{drawn}");
     for name in ["second", "default-token"] {
         let taken = json!({"clusterId": id, "name": name});
-        let taken = it.app.post(TOKENS).token(&it.ann).json(&taken).send().await;
-        assert_eq!((taken.status, refusal(&taken).0), (StatusCode::CONFLICT, "AlreadyExists".into()));
+        let taken = context.app.post(TOKENS).token(&context.ann).json(&taken).send().await;
+        assert_eq!((taken.status, norman_error(&taken).code), (StatusCode::CONFLICT, "AlreadyExists".into()));
     }
     for (body, code, field) in [
         (json!({"name": "x"}), "MissingRequired", "clusterId"),
@@ -146,76 +158,83 @@ async fn owners_make_more_tokens_and_remove_them() {
         (json!({"clusterId": id, "name": "Not A Name"}), "InvalidFormat", "name"),
         (json!({"clusterId": "c-none1"}), "NotFound", ""),
     ] {
-        let refused = it.app.post(TOKENS).token(&it.ann).json(&body).send().await;
-        let said = refusal(&refused);
-        assert_eq!((said.0.as_str(), said.1.as_str()), (code, field), "{body}: {}", refused.text());
+        let refused = context.app.post(TOKENS).token(&context.ann).json(&body).send().await;
+        let error = norman_error(&refused);
+        assert_eq!((error.code.as_str(), error.field.as_str()), (code, field), "{body}: {}", refused.text());
     }
     // All are valid at the same time, and each is deleted separately.
     let file = |token: &Value| format!("{}_{id}.yaml", text(token, "token"));
     for token in [&first, &second, &drawn] {
-        assert_eq!(it.manifest(&file(token)).await.0, 200);
+        assert_eq!(context.manifest(&file(token)).await.0, 200);
     }
     let path = |token: &Value| format!("{TOKENS}/{}", text(token, "id"));
-    let removed = it.app.delete(&path(&second)).token(&it.ann).send().await;
+    let removed = context.app.delete(&path(&second)).token(&context.ann).send().await;
     assert_eq!((removed.status, &removed.json()["id"]), (StatusCode::OK, &second["id"]));
-    assert_eq!(it.app.delete(&path(&second)).token(&it.ann).send().await.status, StatusCode::NOT_FOUND);
-    let removed = it.app.post(&format!("{}?_method=DELETE", path(&drawn))).token(&it.ann).send().await;
+    assert_eq!(
+        context.app.delete(&path(&second)).token(&context.ann).send().await.status,
+        StatusCode::NOT_FOUND
+    );
+    let removed =
+        context.app.post(&format!("{}?_method=DELETE", path(&drawn))).token(&context.ann).send().await;
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
     let refused = (400, "cluster not found or invalid token".to_owned());
     for token in [&second, &drawn] {
-        assert_eq!(it.manifest(&file(token)).await, refused);
+        assert_eq!(context.manifest(&file(token)).await, refused);
     }
-    assert_eq!(it.manifest(&file(&first)).await.0, 200);
+    assert_eq!(context.manifest(&file(&first)).await.0, 200);
     // The default token is created again with another value.
-    assert_eq!(it.app.delete(&path(&first)).token(&it.ann).send().await.status, StatusCode::OK);
-    assert_eq!(it.manifest(&file(&first)).await, refused);
-    let again = it.default().await;
+    assert_eq!(context.app.delete(&path(&first)).token(&context.ann).send().await.status, StatusCode::OK);
+    assert_eq!(context.manifest(&file(&first)).await, refused);
+    let again = context.default().await;
     assert!(again["token"] != first["token"] && again["uuid"] != first["uuid"]);
-    assert_eq!(it.manifest(&file(&again)).await.0, 200);
-    assert_eq!(it.app.put(&path(&again)).token(&it.ann).json(&json!({})).send().await.status, 405);
+    assert_eq!(context.manifest(&file(&again)).await.0, 200);
+    assert_eq!(context.app.put(&path(&again)).token(&context.ann).json(&json!({})).send().await.status, 405);
 }
 
 #[tokio::test]
 async fn tokens_are_for_owners_and_of_other_clusters_there_are_none() {
-    let it = Bench::start().await;
-    it.default().await;
-    let (eve, admin) = (it.app.token("eve").await, it.app.admin.clone());
+    let context = TestContext::start().await;
+    context.default().await;
+    let (eve, admin) = (context.app.token("eve").await, context.app.admin.clone());
     let none = "c-none1:default-token";
-    let id = format!("{}:default-token", it.cluster);
+    let id = format!("{}:default-token", context.cluster);
     for method in [Method::GET, Method::DELETE, Method::POST] {
-        let ask = |id: &str| it.app.call(method.clone(), &format!("{TOKENS}/{id}")).token(&eve);
+        let ask = |id: &str| context.app.call(method.clone(), &format!("{TOKENS}/{id}")).token(&eve);
         let (seen, absent) = (ask(&id).send().await, ask(none).send().await);
         assert_eq!(seen.status, StatusCode::NOT_FOUND, "{method}");
         assert_eq!(seen.text().replace(&id, none), absent.text(), "{method}: nothing is told");
     }
-    let create = it.app.post(TOKENS).token(&eve).json(&json!({"clusterId": it.cluster})).send().await;
+    let create =
+        context.app.post(TOKENS).token(&eve).json(&json!({"clusterId": context.cluster})).send().await;
     assert_eq!(
-        (create.status, refusal(&create).2),
-        (StatusCode::NOT_FOUND, format!("{} not found", it.cluster))
+        (create.status, norman_error(&create).message),
+        (StatusCode::NOT_FOUND, format!("{} not found", context.cluster))
     );
     assert!(
-        ids(&it.app.get(&format!("{TOKENS}?clusterId={}", it.cluster)).token(&eve).send().await).is_empty()
+        ids(&context.app.get(&format!("{TOKENS}?clusterId={}", context.cluster)).token(&eve).send().await)
+            .is_empty()
     );
-    assert_eq!(ids(&it.app.get(TOKENS).token(&admin).send().await), std::slice::from_ref(&id));
-    let user = it.app.app.tokens.authenticate(&eve).await.unwrap().user_id.clone();
+    assert_eq!(ids(&context.app.get(TOKENS).token(&admin).send().await), std::slice::from_ref(&id));
+    let user = context.app.server.tokens.authenticate(&eve).await.unwrap().user_id.clone();
     for (role, status) in [("read-only", 403), ("cluster-member", 403), ("cluster-owner", 200)] {
-        let body = json!({"clusterId": it.cluster, "userId": user, "roleTemplateId": role, "name": "eve"});
-        let given = it.app.post("/v3/clusterroletemplatebindings").json(&body).send().await;
+        let body =
+            json!({"clusterId": context.cluster, "userId": user, "roleTemplateId": role, "name": "eve"});
+        let given = context.app.post("/v3/clusterroletemplatebindings").json(&body).send().await;
         assert_eq!(given.status, StatusCode::CREATED, "{}", given.text());
-        let seen = it.app.get(&format!("{TOKENS}/{id}")).token(&eve).send().await;
+        let seen = context.app.get(&format!("{TOKENS}/{id}")).token(&eve).send().await;
         assert_eq!(seen.status.as_u16(), status, "{role}");
-        let list = it.app.get(TOKENS).token(&eve).send().await;
+        let list = context.app.get(TOKENS).token(&eve).send().await;
         assert_eq!(ids(&list).len(), usize::from(status == 200), "{role}");
-        let binding = format!("/v3/clusterroletemplatebindings/{}:eve", it.cluster);
-        assert_eq!(it.app.delete(&binding).send().await.status, StatusCode::OK);
+        let binding = format!("/v3/clusterroletemplatebindings/{}:eve", context.cluster);
+        assert_eq!(context.app.delete(&binding).send().await.status, StatusCode::OK);
     }
 }
 
 #[tokio::test]
 async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
-    let it = Bench::start().await;
-    let secret = text(&it.default().await, "token");
-    let (status, manifest) = it.manifest(&format!("{secret}_{}.yaml", it.cluster)).await;
+    let context = TestContext::start().await;
+    let secret = text(&context.default().await, "token");
+    let (status, manifest) = context.manifest(&format!("{secret}_{}.yaml", context.cluster)).await;
     assert_eq!(status, 200, "{manifest}");
     let kinds: Vec<&str> = manifest.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
     assert_eq!(
@@ -230,16 +249,22 @@ async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
     // It also contains the settings of the cluster.
     let body = json!({"name": "one", "agentEnvVars": [{"name": "HTTP_PROXY", "value": "http://proxy:3128\n---\nkind: Evil"}],
         "desiredAgentImage": "mine.example.org/agent:7"});
-    let changed = it.app.put(&format!("/v3/clusters/{}", it.cluster)).token(&it.ann).json(&body).send().await;
+    let changed = context
+        .app
+        .put(&format!("/v3/clusters/{}", context.cluster))
+        .token(&context.ann)
+        .json(&body)
+        .send()
+        .await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
-    let (_, manifest) = it.manifest(&format!("{secret}_{}.yaml", it.cluster)).await;
+    let (_, manifest) = context.manifest(&format!("{secret}_{}.yaml", context.cluster)).await;
     assert!(manifest.contains("mine.example.org/agent:7") && manifest.contains("HTTP_PROXY"), "{manifest}");
     assert!(!manifest.lines().any(|line| line.starts_with("kind: Evil")), "strings remain strings");
     let image = "?authImage=rancher/kube-api-auth:v0.2.4";
-    assert_eq!(it.manifest(&format!("{secret}_{}.yaml{image}", it.cluster)).await, (200, manifest));
-    let head = it
+    assert_eq!(context.manifest(&format!("{secret}_{}.yaml{image}", context.cluster)).await, (200, manifest));
+    let head = context
         .app
-        .call(Method::HEAD, &format!("/v3/import/{secret}_{}.yaml", it.cluster))
+        .call(Method::HEAD, &format!("/v3/import/{secret}_{}.yaml", context.cluster))
         .anonymous()
         .send()
         .await;
@@ -248,32 +273,33 @@ async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
 
 #[tokio::test]
 async fn manifest_requires_https_and_names_the_remedy() {
-    let it = Bench::start().await;
-    let file = format!("{}_{}.yaml", text(&it.default().await, "token"), it.cluster);
+    let context = TestContext::start().await;
+    let file = format!("{}_{}.yaml", text(&context.default().await, "token"), context.cluster);
     for url in ["", "http://aks.example.org"] {
-        set(&it.app, "server-url", url).await;
-        let (status, words) = it.manifest(&file).await;
+        set(&context.app, "server-url", url).await;
+        let (status, words) = context.manifest(&file).await;
         assert_eq!(status, 400, "{url}: {words}");
         assert!(words.contains("setting server-url") && words.contains("--tls-listen"), "{words}");
     }
-    assert!(text(&it.default().await, "command").contains("http://aks.example.org/v3/import/"));
+    assert!(text(&context.default().await, "command").contains("http://aks.example.org/v3/import/"));
 }
 
 #[tokio::test]
 async fn manifest_uses_the_tls_listener_and_its_authority() {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let it = Bench::start().await;
-    set(&it.app, "server-url", "").await;
+    let context = TestContext::start().await;
+    set(&context.app, "server-url", "").await;
     let over_tls = OverTls { host: None, port: 8443, authority: PEM.to_owned() };
-    it.app.app.public_address.serve_over_tls(over_tls);
-    let token = it.default().await;
+    context.app.server.public_address.serve_over_tls(over_tls);
+    let token = context.default().await;
     assert!(text(&token, "command").contains("https://norman.test:8443/v3/import/"), "{token}");
-    let (status, manifest) = it.manifest(&format!("{}_{}.yaml", text(&token, "token"), it.cluster)).await;
+    let (status, manifest) =
+        context.manifest(&format!("{}_{}.yaml", text(&token, "token"), context.cluster)).await;
     assert_eq!(status, 200, "{manifest}");
     assert!(manifest.contains("value: \"https://norman.test:8443\""), "{manifest}");
     assert!(manifest.contains("port: 8443"), "the network policy allows it: {manifest}");
     // Agents read the setting and hash it with an additional line break.
-    let cacerts = it.app.get("/v3/settings/cacerts").send().await.json();
+    let cacerts = context.app.get("/v3/settings/cacerts").send().await.json();
     assert_eq!(cacerts["value"], PEM.trim_end());
     let checksum = aks::registration::ca_checksum(PEM);
     assert!(manifest.contains(&format!("value: \"{checksum}\"")), "{manifest}");
@@ -281,40 +307,47 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
 
 #[tokio::test]
 async fn manifest_requires_an_image_and_names_the_setting() {
-    let it = Bench::start().await;
-    let file = format!("{}_{}.yaml", text(&it.default().await, "token"), it.cluster);
-    set(&it.app, "agent-image", "").await;
-    let (status, words) = it.manifest(&file).await;
+    let context = TestContext::start().await;
+    let file = format!("{}_{}.yaml", text(&context.default().await, "token"), context.cluster);
+    set(&context.app, "agent-image", "").await;
+    let (status, words) = context.manifest(&file).await;
     assert!(status == 400 && words.contains("setting agent-image"), "{words}");
     // The image of the cluster is sufficient.
     let body = json!({"name": "one", "desiredAgentImage": "mine.example.org/agent:7"});
-    let changed = it.app.put(&format!("/v3/clusters/{}", it.cluster)).token(&it.ann).json(&body).send().await;
+    let changed = context
+        .app
+        .put(&format!("/v3/clusters/{}", context.cluster))
+        .token(&context.ann)
+        .json(&body)
+        .send()
+        .await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
-    assert_eq!(it.manifest(&file).await.0, 200);
+    assert_eq!(context.manifest(&file).await.0, 200);
 }
 
 #[tokio::test]
 async fn manifest_names_the_api_server_once_it_is_known() {
-    let it = Bench::start().await;
-    let app = &it.app;
+    let context = TestContext::start().await;
+    let app = &context.app;
     let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
-        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": it.credential});
-    let made = app.post("/v3/clusters").token(&it.ann).json(&json!({"name": "real", "aksConfig": config}));
+        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": context.credential});
+    let made =
+        app.post("/v3/clusters").token(&context.ann).json(&json!({"name": "real", "aksConfig": config}));
     let id = text(&made.send().await.json(), "id");
     app.settle().await;
-    let cluster = app.get(&format!("/v3/clusters/{id}")).token(&it.ann).send().await.json();
+    let cluster = app.get(&format!("/v3/clusters/{id}")).token(&context.ann).send().await.json();
     let host = text(&cluster, "apiEndpoint").replace("https://", "").replace(":443", "");
-    let token = app.get(&format!("{TOKENS}/{id}:default-token")).token(&it.ann).send().await.json();
-    let (_, manifest) = it.manifest(&format!("{}_{id}.yaml", text(&token, "token"))).await;
+    let token = app.get(&format!("{TOKENS}/{id}:default-token")).token(&context.ann).send().await.json();
+    let (_, manifest) = context.manifest(&format!("{}_{id}.yaml", text(&token, "token"))).await;
     let variable = format!("name: \"NORMAN_AKS_API_SERVER\"\n              value: \"{host}:443\"");
     assert!(manifest.contains(&variable), "{host}: {manifest}");
 }
 
 #[tokio::test]
 async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
-    let it = Bench::start().await;
-    let (secret, id) = (text(&it.default().await, "token"), it.cluster.clone());
-    let other = made(&it.app, &it.ann, "two", &it.credential).await;
+    let context = TestContext::start().await;
+    let (secret, id) = (text(&context.default().await, "token"), context.cluster.clone());
+    let other = made(&context.app, &context.ann, "two", &context.credential).await;
     let format = "invalid filename format, expected {token}_{clusterId}.yaml";
     let unknown = "cluster not found or invalid token";
     for (file, status, words) in [
@@ -333,35 +366,40 @@ async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
         (format!("{secret}_{id}"), 404, "404 page not found"),
         (format!("{secret}_{id}.yaml?authImage=no%20image"), 400, "invalid authImage - "),
     ] {
-        let (seen, said) = it.manifest(&file).await;
+        let (seen, said) = context.manifest(&file).await;
         assert_eq!(seen, status, "{file}: {said}");
         assert!(said.starts_with(words) && !said.contains(&secret), "{file}: {said}");
     }
     // Percent-encoded characters are decoded.
-    assert_eq!(it.manifest(&format!("{secret}%5f{id}%2Eyaml")).await.0, 200);
+    assert_eq!(context.manifest(&format!("{secret}%5f{id}%2Eyaml")).await.0, 200);
     // Deleting a cluster deletes its tokens.
-    assert_eq!(it.app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
-    it.app.settle().await;
-    assert_eq!(it.manifest(&format!("{secret}_{id}.yaml")).await, (400, unknown.to_owned()));
-    let gone = it.app.get(&format!("{TOKENS}/{id}:default-token")).token(&it.ann).send().await;
+    assert_eq!(context.app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
+    context.app.settle().await;
+    assert_eq!(context.manifest(&format!("{secret}_{id}.yaml")).await, (400, unknown.to_owned()));
+    let gone = context.app.get(&format!("{TOKENS}/{id}:default-token")).token(&context.ann).send().await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn tokens_lie_sealed_and_are_in_the_audit_by_name() {
     let db = databases::sqlite().await;
-    let it = Bench::of(TestApp::with().advise().on(&db).start().await).await;
-    let secret = text(&it.default().await, "token");
-    let made =
-        it.app.post(TOKENS).token(&it.ann).json(&json!({"clusterId": it.cluster, "name": "b"})).send().await;
-    let path = format!("{TOKENS}/{}:b", it.cluster);
-    let (eve, second) = (it.app.token("eve").await, text(&made.json(), "token"));
-    assert_eq!(it.app.delete(&path).token(&eve).send().await.status, StatusCode::NOT_FOUND);
-    assert_eq!(it.app.delete(&path).token(&it.ann).send().await.status, StatusCode::OK);
-    it.app.app.stop().await;
+    let context = TestContext::of(TestApp::builder().advisory_review().database(&db).start().await).await;
+    let secret = text(&context.default().await, "token");
+    let made = context
+        .app
+        .post(TOKENS)
+        .token(&context.ann)
+        .json(&json!({"clusterId": context.cluster, "name": "b"}))
+        .send()
+        .await;
+    let path = format!("{TOKENS}/{}:b", context.cluster);
+    let (eve, second) = (context.app.token("eve").await, text(&made.json(), "token"));
+    assert_eq!(context.app.delete(&path).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(context.app.delete(&path).token(&context.ann).send().await.status, StatusCode::OK);
+    context.app.server.stop().await;
     let seen = async |name: &str| {
         let (object_type, object_id) =
-            (Some("clusterRegistrationToken".to_owned()), Some(format!("{}:{name}", it.cluster)));
+            (Some("clusterRegistrationToken".to_owned()), Some(format!("{}:{name}", context.cluster)));
         let filter = events::Filter { object_type, object_id, ..events::Filter::default() };
         let rows = store::events::list(&db.store, 100, &filter).await.unwrap().into_iter().rev();
         rows.map(|row| [row.user_name, row.action, row.outcome].join(" ")).collect::<Vec<_>>()

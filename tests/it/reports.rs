@@ -9,7 +9,7 @@ mod versions;
 use azure_sandbox::Quota;
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::{NormanError, norman_error};
 use crate::provisioning::Case;
 use crate::support::app::Answer;
 
@@ -33,14 +33,14 @@ pub(super) fn azure_pool(more: Value) -> Value {
 
 impl Case {
     /// Creates a cluster in the simulated Azure, as the portal would.
-    pub(super) async fn in_azure(&self, name: &str, more: Value) {
+    pub(super) async fn create_in_azure(&self, name: &str, more: Value) {
         let body = azure_cluster(name, more);
         self.change_in_azure(http::Method::PUT, &crate::provisioning::cluster(name), Some(&body)).await;
         self.app.settle().await;
     }
 
     /// Raises the vCPU quotas, so that only a network can be too small.
-    pub(super) fn with_room_for_nodes(&self) {
+    pub(super) fn raise_quotas(&self) {
         for name in ["cores", "standardDSv2Family", "standardDSv5Family"] {
             let quota = Quota { region: "eastus".to_owned(), name: name.to_owned(), limit: 10_000 };
             self.app.control.set_quota(&self.account.subscription_id, quota);
@@ -48,22 +48,22 @@ impl Case {
     }
 
     /// Creates a cluster in the simulated Azure and imports it; returns its ID.
-    pub(super) async fn imported(&self, name: &str, more: Value) -> String {
-        self.in_azure(name, more).await;
-        self.active(&self.import(name, json!({}))).await
+    pub(super) async fn create_import(&self, name: &str, more: Value) -> String {
+        self.create_in_azure(name, more).await;
+        self.create_active(&self.import(name, json!({}))).await
     }
 
     /// Posts a cluster that is rejected; returns the field and the message.
-    pub(super) async fn post_refused(&self, body: &Value) -> (String, String) {
-        refused(&self.app.post("/v3/clusters").json(body).send().await)
+    pub(super) async fn post_rejected(&self, body: &Value) -> (String, String) {
+        rejected_field(&self.app.post("/v3/clusters").json(body).send().await)
     }
 
     /// Sends a rejected change of `aksConfig`; returns the field and the message. The stored specification is unchanged.
-    pub(super) async fn put_refused(&self, id: &str, config: Value) -> (String, String) {
+    pub(super) async fn put_rejected(&self, id: &str, config: Value) -> (String, String) {
         let before = self.get(id).await["aksConfig"].clone();
-        let told = refused(&self.put(id, config).await);
+        let rejection = rejected_field(&self.update(id, config).await);
         assert_eq!(self.get(id).await["aksConfig"], before);
-        told
+        rejection
     }
 
     /// The findings for a POST body, as `rule severity`.
@@ -78,9 +78,9 @@ impl Case {
         let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", self.credential);
         let answer = self.app.get(&path).header("cache-control", "no-cache").send().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        let mark = |it: &Value| {
-            let enabled = if it["enabled"] == true { "+" } else { "" };
-            format!("{}{enabled}", it["version"].as_str().unwrap())
+        let mark = |upgrade: &Value| {
+            let enabled = if upgrade["enabled"] == true { "+" } else { "" };
+            format!("{}{enabled}", upgrade["version"].as_str().unwrap())
         };
         answer.json()["upgrades"].as_array().unwrap().iter().map(mark).collect()
     }
@@ -89,16 +89,18 @@ impl Case {
 /// The relevant findings of a review, as `rule severity`.
 pub(super) fn findings(review: &Value) -> Vec<String> {
     let all = review["findings"].as_array().unwrap_or_else(|| panic!("{review}")).iter();
-    let matter = all.filter(|finding| finding["severity"] != "advice");
-    matter
-        .map(|it| format!("{} {}", it["rule"].as_str().unwrap(), it["severity"].as_str().unwrap()))
+    let relevant = all.filter(|finding| finding["severity"] != "advice");
+    relevant
+        .map(|finding| {
+            format!("{} {}", finding["rule"].as_str().unwrap(), finding["severity"].as_str().unwrap())
+        })
         .collect()
 }
 
 /// The field and the message of a 422.
-pub(super) fn refused(answer: &Answer) -> (String, String) {
+pub(super) fn rejected_field(answer: &Answer) -> (String, String) {
     assert_eq!(answer.status, 422, "{}", answer.text());
-    let (_, field, message) = refusal(answer);
+    let NormanError { field, message, .. } = norman_error(answer);
     assert!(message.contains(": "), "{message:?} should have a remedy");
     (field, message)
 }

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
 
-use crate::norman::{NO_CREDENTIAL, refusal};
+use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::app::{Answer, TestApp};
 
 /// A cluster in the network `rancher-net`, as the Terraform provider sends it.
@@ -75,9 +75,9 @@ fn willing(app: &TestApp) {
 async fn start() -> (TestApp, Value) {
     let app = TestApp::start().await;
     willing(&app);
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let body = cluster(&app, &id);
-    app.upstream();
+    app.take_azure_requests();
     (app, body)
 }
 
@@ -107,7 +107,7 @@ fn unchecked(review: &Value) -> Vec<&str> {
 }
 
 fn assert_refused(answer: &Answer, field: &str, part: &str) {
-    let (code, named, message) = refusal(answer);
+    let NormanError { code, field: named, message } = norman_error(answer);
     assert_eq!(
         (answer.status, code.as_str(), named.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "InvalidOption", field),
@@ -299,7 +299,7 @@ async fn static_rules_run_without_azure() {
     let (app, mut body) = start().await;
     body["aksConfig"]["dnsPrefix"] = json!("a_b");
     assert_refused(&post(&app, &body).await, "aksConfig.dnsPrefix", "a_b");
-    assert_eq!(app.upstream(), [""; 0]);
+    assert_eq!(app.take_azure_requests(), [""; 0]);
 }
 
 #[tokio::test]
@@ -401,7 +401,7 @@ async fn an_import_is_held_up_only_when_it_is_not_there() {
     let there = created(&app, &import(app.seed.imported_cluster_name, json!({}))).await;
     let review = &there["aksStatus"]["review"];
     assert_eq!((rules(review, "warning"), unchecked(review)), (vec![], vec![]), "{review}");
-    let asked = app.upstream();
+    let asked = app.take_azure_requests();
     let asked: Vec<_> = asked.iter().filter(|request| request.contains("/subscriptions/")).collect();
     assert!(asked.iter().all(|asked| asked.starts_with("GET ")), "{asked:?}");
     assert_eq!(asked.len(), 2, "the cluster and the subscription: {asked:?}");
@@ -566,11 +566,11 @@ async fn all_fields_are_mutable_before_creation() {
 async fn metadata_changes_skip_azure() {
     let (app, body) = start().await;
     let cluster = created(&app, &body).await;
-    app.upstream();
+    app.take_azure_requests();
     let change = json!({"name": "shop", "description": "second", "labels": {"a": "b"}});
     let answer = app.put(&own(&cluster)).json(&change).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    assert_eq!(app.upstream(), [""; 0]);
+    assert_eq!(app.take_azure_requests(), [""; 0]);
     assert_eq!(answer.json()["aksStatus"]["review"], cluster["aksStatus"]["review"], "it remains");
 }
 
@@ -671,7 +671,7 @@ async fn review_accepts_inline_credential() {
     let mut half = sent;
     half["clientSecret"] = json!("");
     let half = app.post(REVIEW).json(&half).send().await;
-    let (code, field, _) = refusal(&half);
+    let NormanError { code, field, .. } = norman_error(&half);
     assert_eq!(
         (half.status, code.as_str(), field.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "MissingRequired", "clientSecret")
@@ -704,21 +704,27 @@ async fn review_requires_access_to_credential_and_cluster() {
     let anonymous = app.post(REVIEW).anonymous().json(&question).send().await;
     assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
     let foreign = app.post(REVIEW).token(&ben).json(&question).send().await;
-    assert_eq!((foreign.status, refusal(&foreign).2.as_str()), (StatusCode::NOT_FOUND, NO_CREDENTIAL));
+    assert_eq!(
+        (foreign.status, norman_error(&foreign).message.as_str()),
+        (StatusCode::NOT_FOUND, NO_CREDENTIAL)
+    );
     let of_cluster = json!({"clusterId": cluster["id"], "aksConfig": {"tags": {}}});
     let foreign = app.post(REVIEW).token(&ben).json(&of_cluster).send().await;
     assert_eq!(foreign.status, StatusCode::NOT_FOUND, "{}", foreign.text());
     let nothing = app.post(REVIEW).json(&json!({})).send().await;
     assert_eq!(
-        (nothing.status, refusal(&nothing).1.as_str()),
+        (nothing.status, norman_error(&nothing).field.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "aksConfig")
     );
-    assert_eq!(refusal(&nothing).2, "send aksConfig: it is required");
+    assert_eq!(norman_error(&nothing).message, "send aksConfig: it is required");
     let kind = app.post(REVIEW).json(&json!({"aksConfig": {"nodePools": [{"count": "many"}]}})).send().await;
-    assert_eq!((kind.status, refusal(&kind).1.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "count"));
+    assert_eq!(
+        (kind.status, norman_error(&kind).field.as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "count")
+    );
     let method = app.call(Method::GET, REVIEW).send().await;
     assert_eq!(
-        (method.status, refusal(&method).0.as_str()),
+        (method.status, norman_error(&method).code.as_str()),
         (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow")
     );
 }
@@ -732,12 +738,12 @@ async fn use_of_a_stored_credential_is_audited() {
         .send()
         .await;
     created(&app, &body).await;
-    let database = std::fs::read_dir(app.folder.path())
+    let database = std::fs::read_dir(app.data_dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .find(|path| path.extension().is_some_and(|end| end == "db"))
         .expect("a database file");
-    app.app.stop().await;
+    app.server.stop().await;
     let store = Store::connect(&sqlite_url(&database), &store::Options::default()).await.unwrap();
     let rows = store::events::list(&store, 100, &store::events::Filter::default()).await.unwrap();
     let of = |action: &str| {

@@ -86,7 +86,7 @@ impl Answer {
     }
 
     #[track_caller]
-    fn refused(&self, status: u16, code: &str, words: &str) {
+    fn assert_error(&self, status: u16, code: &str, words: &str) {
         assert_eq!(self.error(), (status, code.to_owned()), "{}", self.text);
         assert!(self.text.contains(words), "{words:?} is not in {}", self.text);
     }
@@ -123,7 +123,7 @@ impl Azure {
     }
 
     /// Switches to another account.
-    async fn become_account(&mut self, name: &str) {
+    async fn switch_account(&mut self, name: &str) {
         self.account = self.account(name);
         self.log_in().await;
     }
@@ -169,7 +169,7 @@ impl Azure {
     }
 
     /// A request to the control API.
-    async fn steer(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
+    async fn send_to_control(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
         let url = format!("http://{}{path}", self.sandbox.control_address().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut request = client.request(method.parse().unwrap(), url);
@@ -239,7 +239,7 @@ impl Azure {
         self.send(Method::POST, path, None).await
     }
 
-    fn wait(&self, seconds: u64) {
+    fn advance_secs(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
@@ -252,12 +252,12 @@ impl Azure {
     /// Waits until the operation that `answer` started succeeds.
     async fn finish(&self, answer: &Answer) {
         assert_eq!(self.status_of(answer).await.0, "InProgress");
-        self.wait(30);
+        self.advance_secs(30);
         assert_eq!(self.status_of(answer).await.0, "Succeeded");
     }
 
     /// Creates a cluster and waits until it is finished.
-    async fn made(&self, name: &str, body: &Value) -> Answer {
+    async fn create_cluster(&self, name: &str, body: &Value) -> Answer {
         let path = cluster(name);
         let answer = self.put(&path, body).await.expect(201);
         self.finish(&answer).await;

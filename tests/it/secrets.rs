@@ -26,7 +26,7 @@ use url::Url;
 
 use crate::support::app::TestApp;
 use crate::support::databases::{self, TestDb};
-use crate::support::program::{Server, all_of, command, printed, reply};
+use crate::support::program::{Server, command, output_text, reply, stdout_of};
 
 /// The most verbose log level of every library.
 const TALKATIVE: &str = "trace,azure_core=trace,azure_identity=trace,h2=trace,hyper=trace,hyper_util=trace,\
@@ -434,7 +434,7 @@ async fn hunted(db: Option<&TestDb>) {
     let folder = tempfile::tempdir().unwrap();
     let mut canaries = vec![Canary::new("the bootstrap token")];
     let bootstrap = format!("token-boot:{}", canaries[0].core);
-    let key = printed(folder.path(), &["key", "generate"]);
+    let key = stdout_of(folder.path(), &["key", "generate"]);
     fs::write(folder.path().join("keys"), &key).unwrap();
     let key = key.trim_end().split_once(':').unwrap().1.to_owned();
     canaries
@@ -457,7 +457,7 @@ async fn hunted(db: Option<&TestDb>) {
     let mut found = Found::default();
     let tokens_of = ["bearer", "basic", "cookie"].map(|form| {
         let output = prepared(&["token", "create", "--user", form]).output().unwrap();
-        assert!(output.status.success(), "{}", all_of(&output));
+        assert!(output.status.success(), "{}", output_text(&output));
         found.add("the log of `token create`", &output.stderr);
         let token = String::from_utf8(output.stdout).unwrap().trim_end().to_owned();
         let core = token.split_once(':').unwrap().1.to_owned();
@@ -472,12 +472,12 @@ async fn hunted(db: Option<&TestDb>) {
         "--sandbox-control-listen=127.0.0.1:0",
     ]);
     let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap));
-    let metrics = format!("http://{}/metrics", server.listener("metrics"));
+    let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
     let it: Value =
         serde_json::from_slice(&fs::read(folder.path().join("data/sandbox.json")).unwrap()).unwrap();
     let control = it["control_url"].as_str().unwrap().to_owned();
     // Only the printed commands may contain the token, which belongs to the sandbox.
-    assert!(server.said().contains(&bootstrap));
+    assert!(server.stdout().contains(&bootstrap));
     let mut hunt = Hunt { server, control, token: bootstrap.clone(), found, canaries };
 
     bodies(&mut hunt, &it).await;
@@ -500,12 +500,12 @@ async fn hunted(db: Option<&TestDb>) {
     for arguments in [["check"].as_slice(), &["token", "list"], &["key", "rotate"], &["migrate"]] {
         let mut command = prepared(arguments);
         let output = command.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap).output().unwrap();
-        found.add(format!("{arguments:?}"), all_of(&output));
+        found.add(format!("{arguments:?}"), output_text(&output));
     }
-    fs::write(folder.path().join("keys"), printed(folder.path(), &["key", "generate"])).unwrap();
+    fs::write(folder.path().join("keys"), stdout_of(folder.path(), &["key", "generate"])).unwrap();
     found.add(
         "a start with another key",
-        all_of(&prepared(&["serve", "--listen=127.0.0.1:0"]).output().unwrap()),
+        output_text(&prepared(&["serve", "--listen=127.0.0.1:0"]).output().unwrap()),
     );
 
     assert!(canaries.len() >= 25, "{}", canaries.len());
@@ -554,7 +554,7 @@ fn the_hunt_finds_what_it_looks_for() {
 async fn no_public_type_shows_a_secret_in_its_debug_form() {
     let canary = Canary::new("a secret");
     let secret = || SecretString::from(canary.text());
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let mut found = Found::default();
     let settings = [
         ("NORMAN_AKS_BOOTSTRAP_TOKEN".to_owned(), format!("token-a:{}", canary.core)),
@@ -583,18 +583,18 @@ async fn no_public_type_shows_a_secret_in_its_debug_form() {
         environment: String::new(),
     };
     found.add("InlineCredential", format!("{inline:?} {:?}", Via::Inline(inline.clone())));
-    let caller = app.app.tokens.authenticate(&app.admin).await.unwrap();
+    let caller = app.server.tokens.authenticate(&app.admin).await.unwrap();
     found.add("Caller", format!("{caller:?}"));
-    let access = app.app.credentials.resolve(&caller, Via::Inline(inline)).await.unwrap();
+    let access = app.server.credentials.resolve(&caller, Via::Inline(inline)).await.unwrap();
     found.add("AzureAccess", format!("{access:?}"));
     let azure = AzureChange { client_secret: Some(secret()), ..AzureChange::default() };
     let change = CredentialChange { azure: Some(azure), ..CredentialChange::default() };
     found.add("CredentialChange", format!("{change:?}"));
-    let sealed = app.app.secrets.seal("cc-x", &secret()).unwrap();
+    let sealed = app.server.secrets.seal("cc-x", &secret()).unwrap();
     found.add("SealedColumns", format!("{sealed:?}"));
 
     let mut canaries = vec![canary];
-    let token = app.app.tokens.create("ann", None, None, "").await.unwrap();
+    let token = app.server.tokens.create("ann", None, None, "").await.unwrap();
     let bearer = token.to_bearer();
     let (_, secret) = bearer.expose_secret().split_once(':').unwrap();
     canaries.push(Canary { name: "a token".to_owned(), core: secret.to_owned() });
@@ -607,7 +607,7 @@ async fn no_public_type_shows_a_secret_in_its_debug_form() {
         "KeyRing",
         format!("{line:?} {ring:?} {:?}", Vault::new(KeyRing::parse(line.expose_secret()).unwrap())),
     );
-    let path = app.folder.path().join("keys");
+    let path = app.data_dir.path().join("keys");
     fs::write(&path, line.expose_secret().replace(':', "")).unwrap();
     let store =
         norman_aks::store::Store::connect("sqlite:/nowhere/at/all", &norman_aks::store::Options::default())

@@ -9,7 +9,7 @@ use http::StatusCode;
 use norman_aks::store::events::{Filter, list};
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::{NormanError, norman_error};
 use crate::support::app::{NOW_MS, TestApp};
 use crate::support::databases;
 
@@ -27,7 +27,7 @@ async fn change(app: &TestApp, name: &str, value: &str) -> Value {
 
 /// Creates a cluster that is only registered; returns its ID.
 async fn cluster(app: &TestApp) -> String {
-    let credential = app.stored_credential(&app.admin).await;
+    let credential = app.store_credential(&app.admin).await;
     let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
         "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential});
     let made = app.post("/v3/clusters").json(&json!({"name": "one", "aksConfig": config})).send().await;
@@ -54,8 +54,11 @@ fn leads_to(manifest: &str, address: &str) {
 
 #[tokio::test]
 async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
-    let app =
-        TestApp::with().advise().setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org").start().await;
+    let app = TestApp::builder()
+        .advisory_review()
+        .setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org")
+        .start()
+        .await;
     let ann = app.token("ann").await;
     let list = app.get("/v3/settings").token(&ann).send().await.json();
     let settings = list["data"].as_array().unwrap();
@@ -100,7 +103,7 @@ async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
     assert!(uuid::Uuid::parse_str(&value(&app, "install-uuid").await).is_ok());
     let unknown = app.get("/v3/settings/telemetry-opt").send().await;
     assert_eq!(
-        (unknown.status, refusal(&unknown).2),
+        (unknown.status, norman_error(&unknown).message),
         (StatusCode::NOT_FOUND, "telemetry-opt not found".into())
     );
     assert_eq!(app.get("/v3/settings").anonymous().send().await.status, StatusCode::UNAUTHORIZED);
@@ -108,8 +111,11 @@ async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
 
 #[tokio::test]
 async fn only_administrators_change_settings_and_only_those_that_can_be_changed() {
-    let app =
-        TestApp::with().advise().setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org").start().await;
+    let app = TestApp::builder()
+        .advisory_review()
+        .setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org")
+        .start()
+        .await;
     let ann = app.token("ann").await;
     let refused = async |token: &str, name: &str, status: StatusCode| {
         for (method, query) in [(http::Method::PUT, ""), (http::Method::POST, "?_method=PUT")] {
@@ -137,18 +143,21 @@ async fn only_administrators_change_settings_and_only_those_that_can_be_changed(
     assert_eq!(value(&app, "aks-refresh").await, "300");
     let delete = app.delete("/v3/settings/aks-refresh").send().await;
     assert_eq!(
-        (delete.status, refusal(&delete).0),
+        (delete.status, norman_error(&delete).code),
         (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow".into())
     );
     let post = app.post("/v3/settings").json(&json!({"name": "mine", "value": "x"})).send().await;
     assert_eq!(post.status, StatusCode::METHOD_NOT_ALLOWED);
     let action = app.post("/v3/settings/aks-refresh?action=reset").send().await;
-    assert_eq!((action.status, refusal(&action).0), (StatusCode::NOT_FOUND, "ActionNotAvailable".into()));
+    assert_eq!(
+        (action.status, norman_error(&action).code),
+        (StatusCode::NOT_FOUND, "ActionNotAvailable".into())
+    );
 }
 
 #[tokio::test]
 async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let before = app.get("/v3/settings/aks-refresh").send().await.json();
     let changed = change(&app, "aks-refresh", "600").await;
     assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), changed);
@@ -169,7 +178,7 @@ async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() 
     for value in ["0", "-1", "5m", "31536001"] {
         let refused = app.put("/v3/settings/aks-refresh").json(&json!({"value": value})).send().await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}");
-        let (code, field, message) = refusal(&refused);
+        let NormanError { code, field, message } = norman_error(&refused);
         assert_eq!((code.as_str(), field.as_str()), ("InvalidFormat", "value"));
         assert!(message.starts_with("aks-refresh is a whole number"), "{message}");
     }
@@ -181,7 +190,7 @@ async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() 
 #[tokio::test]
 async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request() {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let cluster = cluster(&app).await;
     let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
     let empty = app.post(&action).send().await.json();
@@ -211,8 +220,11 @@ async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request(
 
 #[tokio::test]
 async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
-    let app =
-        TestApp::with().advise().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
+    let app = TestApp::builder()
+        .advisory_review()
+        .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
+        .start()
+        .await;
     let cluster = cluster(&app).await;
     let made = async || {
         let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
@@ -231,16 +243,19 @@ async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
 
 #[tokio::test]
 async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let cluster = cluster(&app).await;
     app.settle().await;
     let state = app.get(&format!("/v3/clusters/{cluster}")).send().await.json();
     assert_eq!(state["state"], "active", "{}", state["transitioningMessage"]);
     let looks = async |time: Duration| {
-        app.upstream();
-        app.pass(time).await;
+        app.take_azure_requests();
+        app.advance(time).await;
         let name = format!("/managedClusters/{}", app.seed.imported_cluster_name);
-        app.upstream().iter().filter(|seen| seen.starts_with("GET ") && seen.ends_with(&name)).count()
+        app.take_azure_requests()
+            .iter()
+            .filter(|seen| seen.starts_with("GET ") && seen.ends_with(&name))
+            .count()
     };
     let (usual, often) = (Duration::from_mins(20), Duration::from_mins(5));
     assert_eq!(looks(usual).await, 4);
@@ -257,19 +272,19 @@ async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
 
 #[tokio::test]
 async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let driver = async || app.get("/v3/kontainerdrivers/azurekubernetesservice").send().await.json();
     let seen = driver().await;
     assert_eq!((&seen["active"], &seen["state"]), (&json!(true), &json!("active")));
     change(&app, "kev2-operators", r#"[{"name":"aks","active":false}]"#).await;
     let seen = driver().await;
     assert_eq!((&seen["active"], &seen["state"]), (&json!(false), &json!("inactive")));
-    let credential = app.stored_credential(&app.admin).await;
+    let credential = app.store_credential(&app.admin).await;
     let body = json!({"name": "one", "aksConfig": {"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus",
         "imported": true, "azureCredentialSecret": credential}});
     let refused = app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(
-        refusal(&refused).2,
+        norman_error(&refused).message,
         "aks operator is inactive: an administrator can activate it in the setting kev2-operators"
     );
     change(&app, "kev2-operators", "").await;
@@ -280,8 +295,8 @@ async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
 async fn a_change_holds_in_every_server_of_the_database_within_two_seconds_and_after_a_restart() {
     let db = databases::sqlite().await;
     let clock = Clock::manual(NOW_MS);
-    let one = TestApp::with().advise().on(&db).clock(&clock).start().await;
-    let two = TestApp::with().advise().on(&db).clock(&clock).start().await;
+    let one = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
+    let two = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
     let read = async |app: &TestApp| value(app, "aks-refresh").await;
     assert_eq!((read(&one).await, read(&two).await), ("300".to_owned(), "300".to_owned()));
     change(&one, "aks-refresh", "900").await;
@@ -290,16 +305,16 @@ async fn a_change_holds_in_every_server_of_the_database_within_two_seconds_and_a
     let id = value(&one, "install-uuid").await;
     assert_eq!(value(&two, "install-uuid").await, id);
     for app in [one, two] {
-        app.app.stop().await;
+        app.server.stop().await;
     }
-    let three = TestApp::with().advise().on(&db).clock(&clock).start().await;
+    let three = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
     assert_eq!((read(&three).await, value(&three, "install-uuid").await), ("900".to_owned(), id));
 }
 
 #[tokio::test]
 async fn every_attempt_to_change_a_setting_is_in_the_audit() {
     let db = databases::sqlite().await;
-    let app = TestApp::with().advise().on(&db).start().await;
+    let app = TestApp::builder().advisory_review().database(&db).start().await;
     let ann = app.token("ann").await;
     change(&app, "aks-refresh", "900").await;
     for (token, name, value) in
@@ -310,7 +325,7 @@ async fn every_attempt_to_change_a_setting_is_in_the_audit() {
         assert!(answer.status.is_client_error(), "{}", answer.text());
     }
     app.get("/v3/settings").send().await;
-    app.app.stop().await;
+    app.server.stop().await;
     let filter = Filter { object_type: Some("setting".to_owned()), ..Filter::default() };
     let mut rows = list(&db.store, 100, &filter).await.unwrap();
     rows.reverse();

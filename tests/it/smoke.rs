@@ -11,7 +11,7 @@ use norman_aks::telemetry::metrics;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::program::{Server, all_of, command, log_lines, printed, reply};
+use crate::support::program::{Server, command, log_lines, output_text, reply, stdout_of};
 
 /// Longer than any step takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -50,8 +50,8 @@ fn mode(file: &Path) -> u32 {
 /// The output of a command that fails with exit code 1.
 fn fails(directory: &Path, arguments: &[&str]) -> String {
     let output = command(directory, arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", all_of(&output));
-    all_of(&output)
+    assert_eq!(output.status.code(), Some(1), "{}", output_text(&output));
+    output_text(&output)
 }
 
 /// The administrator's token of a first start.
@@ -103,7 +103,7 @@ fn curl_request(http: &reqwest::Client, line: &str) -> reqwest::RequestBuilder {
 #[tokio::test]
 async fn sandbox_prints_working_examples() {
     let (_directory, server, scripts) = start_sandbox(&[]);
-    let output = server.said();
+    let output = server.stdout();
     let mut replies = Vec::new();
     for line in output.lines().map(str::trim).filter(|line| line.starts_with("curl ")) {
         let reply = reply(curl_request(&server.http, line)).await;
@@ -129,7 +129,7 @@ async fn sandbox_writes_correct_file_for_scripts() {
     assert_eq!(mode(&directory.path().join("data/sandbox.json")), 0o600);
     assert_eq!(mode(&directory.path().join("data")), 0o700);
     let path = directory.path().canonicalize().unwrap().display().to_string();
-    assert!(server.said().contains(&path), "{path}\n{}", server.said());
+    assert!(server.stdout().contains(&path), "{path}\n{}", server.stdout());
     assert_eq!(text(&scripts, "api_url"), server.url);
     assert!(
         fs::read_to_string(text(&scripts, "ca_file")).unwrap().starts_with("-----BEGIN CERTIFICATE-----")
@@ -166,7 +166,7 @@ async fn data_survives_sigkill() {
     let created = server.post("/v3/cloudcredentials", token, &credential("kept")).await;
     assert_eq!(created.status, 201, "{}", created.text);
     server.signal("KILL");
-    assert!(!server.end().0.success());
+    assert!(!server.wait_for_exit().0.success());
 
     let server = Server::start(directory.path(), &SANDBOX);
     let second = script_file(directory.path());
@@ -179,7 +179,7 @@ async fn data_survives_sigkill() {
     let seeded = text(&second, "credential_id");
     let listed = server.get(&format!("/meta/aksLocations?cloudCredentialId={seeded}"), token).await;
     assert_eq!(listed.status, 200, "{}", listed.text);
-    let check = printed(directory.path(), &["check", "--sandbox", "--data-dir=data"]);
+    let check = stdout_of(directory.path(), &["check", "--sandbox", "--data-dir=data"]);
     assert!(check.contains("is active, no key is missing"), "{check}");
     server.stop();
 }
@@ -192,7 +192,7 @@ async fn first_start_creates_token_and_key() {
         assert_eq!(mode(&directory.path().join("data").join(file)), 0o600, "{file}");
     }
     let token = admin_token(directory.path());
-    let (output, secret) = (server.said(), token.split_once(':').unwrap().1);
+    let (output, secret) = (server.stdout(), token.split_once(':').unwrap().1);
     assert!(output.contains("data/admin-token") && !output.contains(secret), "{output}");
     let logged = server.stop();
     assert!(logged.contains("encryption key created") && !logged.contains(secret), "{logged}");
@@ -215,7 +215,7 @@ async fn wrong_key_is_rejected_by_id() {
     let keys = directory.path().join("data/encryption.keys");
     let right = fs::read_to_string(&keys).unwrap();
     let (id, key) = right.trim_end().split_once(':').unwrap();
-    fs::write(&keys, printed(directory.path(), &["key", "generate"])).unwrap();
+    fs::write(&keys, stdout_of(directory.path(), &["key", "generate"])).unwrap();
     let error = fails(directory.path(), &SERVE);
     assert!(error.contains(&format!("need the encryption key {id}")) && !error.contains(key), "{error}");
     fs::remove_file(&keys).unwrap();
@@ -245,8 +245,8 @@ fn warning_about_backtraces_is_not_the_first_line() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Server::spawn(command(directory.path(), &SANDBOX).env("RUST_BACKTRACE", "1"));
     let warning = "RUST_BACKTRACE is set";
-    server.wait_for(warning, |server| server.logged().contains(warning).then_some(()));
-    let logged = server.logged();
+    server.wait_for(warning, |server| server.stderr().contains(warning).then_some(()));
+    let logged = server.stderr();
     assert!(!logged.lines().next().unwrap_or_default().contains(warning), "{logged}");
     server.stop();
 }
@@ -280,7 +280,7 @@ async fn requests_and_failures_appear_in_metrics_and_json_logs() {
     let failed = server.get(&format!("/meta/aksVirtualNetworks?cloudCredentialId={id}"), token).await;
     assert_eq!(failed.status, 400, "{}", failed.text);
 
-    let metrics_url = format!("http://{}/metrics", server.listener("metrics"));
+    let metrics_url = format!("http://{}/metrics", server.listener_address("metrics"));
     let rendered = reply(server.http.get(metrics_url)).await;
     assert!(rendered.header("content-type").starts_with("text/plain; version=0.0.4"), "{rendered:?}");
     // Metrics that appear only with due snapshots of the lists, stale lists, pending roles, or a Rancher.
@@ -332,7 +332,7 @@ async fn tls_listener_uses_configured_certificate() {
     fs::write(directory.path().join("key.pem"), certificate.signing_key.serialize_pem()).unwrap();
     let tls = ["--tls-listen=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--log-format=json"];
     let mut server = Server::start(directory.path(), &[&SERVE[..], &tls].concat());
-    let address: std::net::SocketAddr = server.listener("the API over TLS").parse().unwrap();
+    let address: std::net::SocketAddr = server.listener_address("the API over TLS").parse().unwrap();
     let root = reqwest::Certificate::from_pem(certificate.cert.pem().as_bytes()).unwrap();
     let http = reqwest::Client::builder()
         .no_proxy()
@@ -360,18 +360,18 @@ async fn keys_are_rotated_while_the_server_runs() {
     let keys = directory.path().join("data/encryption.keys");
     let rotate = ["key", "rotate", "--sandbox", "--data-dir=data"];
 
-    printed(directory.path(), &["key", "generate", "--append", "data/encryption.keys"]);
+    stdout_of(directory.path(), &["key", "generate", "--append", "data/encryption.keys"]);
     let both = fs::read_to_string(&keys).unwrap();
     let (new, old) = both.trim_end().split_once('\n').unwrap();
     let (new_id, old_id) = (new.split(':').next().unwrap(), old.split(':').next().unwrap());
     let error = fails(directory.path(), &rotate);
     assert!(error.contains("running server") && error.contains(new_id), "{error}");
 
-    let reloads = |server: &Server| server.logged().matches("encryption keys reloaded").count();
+    let reloads = |server: &Server| server.stderr().matches("encryption keys reloaded").count();
     server.signal("HUP");
     server.wait_for("the new key", |server| (reloads(server) == 1).then_some(()));
-    assert_eq!(printed(directory.path(), &rotate), format!("re-encrypted 1 secret with {new_id}\n"));
-    assert_eq!(printed(directory.path(), &rotate), format!("re-encrypted 0 secrets with {new_id}\n"));
+    assert_eq!(stdout_of(directory.path(), &rotate), format!("re-encrypted 1 secret with {new_id}\n"));
+    assert_eq!(stdout_of(directory.path(), &rotate), format!("re-encrypted 0 secrets with {new_id}\n"));
     fs::write(&keys, format!("{new}\n")).unwrap();
     server.signal("HUP");
     server.wait_for("the removal of the old key", |server| (reloads(server) == 2).then_some(()));
@@ -391,11 +391,11 @@ async fn keys_are_rotated_while_the_server_runs() {
 async fn cli_token_changes_reach_a_running_server() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &SERVE);
-    let created = printed(directory.path(), &["token", "create", "--user", "ann", "--data-dir=data"]);
+    let created = stdout_of(directory.path(), &["token", "create", "--user", "ann", "--data-dir=data"]);
     let token = created.trim_end();
     assert_eq!(server.get("/v3/clusters", token).await.status, 200);
     let name = token.split(':').next().unwrap();
-    printed(directory.path(), &["token", "revoke", name, "--data-dir=data"]);
+    stdout_of(directory.path(), &["token", "revoke", name, "--data-dir=data"]);
     let deadline = Instant::now() + DEADLINE;
     while server.get("/v3/clusters", token).await.status == 200 {
         assert!(Instant::now() < deadline, "the revoked token is still valid");

@@ -17,7 +17,7 @@ use norman_aks::store::{
 
 use crate::support::databases::{self, TestDb};
 
-macro_rules! on_both {
+macro_rules! on_both_databases {
     ($($name:ident),* $(,)?) => {
         mod sqlite {
             use super::databases;

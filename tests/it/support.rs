@@ -2,7 +2,7 @@
 //! that the test advances.
 //!
 //! - [`app`]: the server, and requests to it
-//! - [`made`]: clusters that the worker creates in the sandbox
+//! - [`test_clusters`]: clusters that the worker creates in the sandbox
 //! - [`kubernetes`], [`connected`]: a fake Kubernetes API, and a server with a connected cluster on it
 //! - [`databases`]: SQLite and PostgreSQL databases, for tests that run on both
 //! - [`program`]: the real executable
@@ -18,10 +18,10 @@ pub(crate) mod connected;
 pub(crate) mod databases;
 pub(crate) mod fixtures;
 pub(crate) mod kubernetes;
-pub(crate) mod made;
 pub(crate) mod program;
 pub(crate) mod repository;
 pub(crate) mod schema;
+pub(crate) mod test_clusters;
 
 /// An audit record with a unique ID, for changes that a test makes in the store.
 pub(crate) fn audit() -> AuditRow {

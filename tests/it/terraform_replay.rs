@@ -1,10 +1,10 @@
 //! Replays recorded requests of the unmodified `rancher2` provider of Terraform, and checks each response as the provider
-//! would: `rules.rs` has the fields that it reads, and the differences that its next plan would show.
+//! would: `checks.rs` has the fields that it reads, and the differences that its next plan would show.
 
+mod checks;
 mod go_client;
 mod recorded;
 mod replacements;
-mod rules;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,7 +57,8 @@ struct Response {
 /// The exchanges of a scenario, with references to equal responses resolved.
 fn read_scenario(scenario: &str) -> Vec<Exchange> {
     let all: Vec<Exchange> = fixtures::json("terraform/terraform.json");
-    let schemas = all.iter().find(|it| it.request.path == "/v3/schemas").unwrap().response.body.clone();
+    let schemas =
+        all.iter().find(|exchange| exchange.request.path == "/v3/schemas").unwrap().response.body.clone();
     let mut exchanges: Vec<_> = all.into_iter().filter(|exchange| exchange.scenario == scenario).collect();
     for index in 0..exchanges.len() {
         let Some(reference) = exchanges[index].response.body.as_str().filter(|text| text.starts_with("(as "))
@@ -112,7 +113,7 @@ struct Replay {
 
 impl Replay {
     async fn new() -> Self {
-        let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", BASE).start().await;
+        let app = TestApp::builder().setting("NORMAN_AKS_SERVER_URL", BASE).start().await;
         let seed = &app.seed;
         let mut replacements = Replacements::default();
         for (recorded, ours) in [
@@ -187,7 +188,7 @@ impl Replay {
             if waited >= TIMEOUT {
                 return vec![format!("never {}: {}", expected["state"], now["transitioningMessage"])];
             }
-            self.app.pass(POLL_INTERVAL).await;
+            self.app.advance(POLL_INTERVAL).await;
             waited += POLL_INTERVAL;
         };
         if answer.status != exchange.response.status {
@@ -219,7 +220,7 @@ impl Replay {
         answer: &Answer,
     ) -> Vec<String> {
         if kind == "ping" {
-            return rules::same("the body", &json!(answer.text()), &json!("pong"));
+            return checks::check_equal("the body", &json!(answer.text()), &json!("pong"));
         }
         if exchange.response.status == 404 || method == Method::DELETE && kind == "cloudCredential" {
             self.phase = Phase::Steady;
@@ -231,14 +232,14 @@ impl Replay {
         }
         let expected = self.replacements.in_json(expected);
         let problems = match kind {
-            "root" => rules::root(answer.header("x-api-schemas"), BASE),
-            "schemas" => rules::schemas(&ours, &expected),
-            "setting" => rules::setting(&ours, &expected),
-            "nodeDriver" => rules::node_driver(&ours),
-            "clusterRegistrationToken" => rules::registration_token(&ours, &expected),
-            "projects" => rules::projects(&ours, &expected),
-            "token" => rules::token(&ours, &expected),
-            "version" => rules::version(&ours),
+            "root" => checks::check_root(answer.header("x-api-schemas"), BASE),
+            "schemas" => checks::check_schemas(&ours, &expected),
+            "setting" => checks::check_setting(&ours, &expected),
+            "nodeDriver" => checks::check_node_driver(&ours),
+            "clusterRegistrationToken" => checks::check_registration_token(&ours, &expected),
+            "projects" => checks::check_projects(&ours, &expected),
+            "token" => checks::check_token(&ours, &expected),
+            "version" => checks::check_version(&ours),
             "kubeconfig" => self.kubeconfig(&ours, &expected),
             "cluster" | "cloudCredential" => self.object(kind, method, body, ours, &expected),
             other => panic!("{other}: unknown kind of {path}"),
@@ -266,25 +267,25 @@ impl Replay {
         }
         let written = &self.written[kind];
         if kind == "cluster" {
-            problems.extend(rules::cluster(&ours, written));
+            problems.extend(checks::check_cluster(&ours, written));
             if *method == Method::GET {
                 let state = ours["state"].as_str().unwrap_or_default();
                 if !self.phase.accepts(state) {
                     problems.push(format!("{state:?} in a wait for {:?}", self.phase));
                 }
                 if state == "active" {
-                    problems.extend(rules::applied(&ours, written));
+                    problems.extend(checks::check_applied(&ours, written));
                     self.phase = Phase::Steady;
                 }
-            } else if ours["state"] != "active" || !rules::applied(&ours, written).is_empty() {
+            } else if ours["state"] != "active" || !checks::check_applied(&ours, written).is_empty() {
                 // A PUT that changes nothing in Azure does not wait.
-                problems.extend(rules::same("state", &ours["state"], &expected["state"]));
+                problems.extend(checks::check_equal("state", &ours["state"], &expected["state"]));
             }
         } else {
-            problems.extend(rules::credential(&ours, written));
+            problems.extend(checks::check_credential(&ours, written));
             self.phase = Phase::Steady;
         }
-        problems.extend(rules::same("id", &ours["id"], &expected["id"]));
+        problems.extend(checks::check_equal("id", &ours["id"], &expected["id"]));
         self.read.insert(kind, ours);
         problems
     }
@@ -315,7 +316,7 @@ impl Replay {
         let Some(ours) = name(&token) else { return vec!["a token without a colon".to_owned()] };
         self.replacements.add(&name(&recorded).unwrap(), &ours);
         self.kubeconfig_token = token;
-        rules::same("server", &json!(our_server), &json!(server))
+        checks::check_equal("server", &json!(our_server), &json!(server))
     }
 
     /// Replaces the values that the provider repeats from its state by those that this server returned.
@@ -323,11 +324,11 @@ impl Replay {
         let (read, written) = (&self.read[kind], body.as_object_mut().unwrap());
         for key in ["annotations", "labels"] {
             let map = written[key].as_object_mut().unwrap();
-            map.retain(|key, _| !rules::is_ignored_key(key));
-            let known = read[key].as_object().unwrap().iter().filter(|(key, _)| rules::is_ignored_key(key));
+            map.retain(|key, _| !checks::is_ignored_key(key));
+            let known = read[key].as_object().unwrap().iter().filter(|(key, _)| checks::is_ignored_key(key));
             map.extend(known.map(|(key, value)| (key.clone(), value.clone())));
         }
-        for key in rules::REPEATED_STRINGS {
+        for key in checks::REPEATED_STRINGS {
             if written.contains_key(key) {
                 written.insert(key.to_owned(), json!(read[key].as_str().unwrap_or_default()));
             }
@@ -335,7 +336,7 @@ impl Replay {
         if let Some(config) = written.get_mut("aksConfig").and_then(Value::as_object_mut)
             && config.get("imported").is_none()
         {
-            for key in rules::computed_keys(&read["aksConfig"]) {
+            for key in checks::computed_keys(&read["aksConfig"]) {
                 config.entry(key).or_insert_with(|| read["aksConfig"][key].clone());
             }
         }

@@ -6,9 +6,9 @@ use http::{Method, StatusCode};
 use norman_aks::store::{self, events};
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::norman_error;
 use crate::support::app::{Answer, TestApp};
-use crate::support::connected::{Connected, ID};
+use crate::support::connected::{ConnectedCluster, ID};
 use crate::support::databases;
 
 async fn made(app: &TestApp, token: &str, body: &Value) -> Value {
@@ -32,22 +32,24 @@ fn name(token: &str) -> String {
 
 #[tokio::test]
 async fn no_token_makes_one_that_outlives_it() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let ttl = Some(Duration::from_mins(1));
-    let short = it.app.app.tokens.create("ann", None, ttl, "").await.unwrap();
+    let short = connected.app.server.tokens.create("ann", None, ttl, "").await.unwrap();
     let short = secrecy::ExposeSecret::expose_secret(&short.to_bearer()).to_owned();
     for (asked, end) in
         [(0, "2026-11-22T12:01:00Z"), (600_000, "2026-11-22T12:01:00Z"), (5_000, "2026-11-22T12:00:05Z")]
     {
-        assert_eq!(made(&it.app, &short, &json!({"ttl": asked})).await["expiresAt"], end);
+        assert_eq!(made(&connected.app, &short, &json!({"ttl": asked})).await["expiresAt"], end);
     }
     let url = json!({"value": "https://norman.test"});
-    assert_eq!(it.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
+    assert_eq!(connected.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
     let path = format!("/v3/clusters/{ID}?action=generateKubeconfig");
-    let answer = it.app.post(&path).token(&short).send().await;
+    let answer = connected.app.post(&path).token(&short).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let tokens = it.app.get("/v3/tokens").token(&short).send().await.json();
-    for token in tokens["data"].as_array().unwrap().iter().filter(|token| token["name"] != name(&it.ann)) {
+    let tokens = connected.app.get("/v3/tokens").token(&short).send().await.json();
+    for token in
+        tokens["data"].as_array().unwrap().iter().filter(|token| token["name"] != name(&connected.ann))
+    {
         assert!(
             text(token, "expiresAt").as_str() <= "2026-11-22T12:01:00Z" && token["expiresAt"] != "",
             "{token}"
@@ -57,7 +59,7 @@ async fn no_token_makes_one_that_outlives_it() {
 
 #[tokio::test]
 async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let sent = json!({"links": null, "actions": null, "description": "for scripts", "ttl": 60_000, "labels": null,
         "name": "mine", "userId": "user-other", "enabled": false, "expired": true, "isDerived": false});
@@ -90,7 +92,7 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
     let current = app.get(&format!("/v3/tokens/{id}")).token(whole).send().await.json();
     assert_eq!((&current["current"], &current["userId"]), (&json!(true), &me));
     assert!(app.get("/v3/clusters").token(whole).send().await.status.is_success());
-    let file = app.folder.path().join("norman-aks.db");
+    let file = app.data_dir.path().join("norman-aks.db");
     for name in [file.clone(), file.with_extension("db-wal")] {
         let bytes = std::fs::read(&name).unwrap_or_default();
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{}", name.display());
@@ -108,12 +110,12 @@ async fn labels_and_annotations_of_a_token_are_kept() {
         assert_eq!(token["annotations"], json!({"example.com/c": "d"}));
     }
     let refused = app.post("/v3/tokens").json(&json!({"labels": {"a": "b\nc"}})).send().await;
-    assert_eq!(refusal(&refused).1, "labels.a");
+    assert_eq!(norman_error(&refused).field, "labels.a");
 }
 
 #[tokio::test]
 async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let of_ann = made(&app, &ann, &json!({})).await;
     let id = text(&of_ann, "id");
@@ -146,7 +148,7 @@ async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
 
 #[tokio::test]
 async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     for delete in [Method::DELETE, Method::POST] {
         let query = if delete == Method::POST { "?_method=DELETE" } else { "" };
@@ -169,7 +171,7 @@ async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
 
 #[tokio::test]
 async fn an_expired_token_is_not_there_any_more() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let token = made(&app, &ann, &json!({"ttl": "60000"})).await;
     let (id, whole) = (text(&token, "id"), text(&token, "token"));
@@ -184,7 +186,7 @@ async fn an_expired_token_is_not_there_any_more() {
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_and_makes_no_token() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     for (body, status, code, field) in [
         (json!({"ttl": -1}), 422, "InvalidFormat", "ttl"),
@@ -197,56 +199,66 @@ async fn what_cannot_be_is_refused_and_makes_no_token() {
     ] {
         let answer = app.post("/v3/tokens").token(&ann).json(&body).send().await;
         assert_eq!(answer.status.as_u16(), status, "{body:.60}: {}", answer.text());
-        let said = refusal(&answer);
+        let error = norman_error(&answer);
         assert!(
-            code.is_empty() || (said.0.as_str(), said.1.as_str()) == (code, field),
-            "{body:.60}: {said:?}"
+            code.is_empty() || (error.code.as_str(), error.field.as_str()) == (code, field),
+            "{body:.60}: {error:?}"
         );
     }
     assert_eq!(ids(&app.get("/v3/tokens").token(&ann).send().await), [name(&ann)]);
     let own = format!("/v3/tokens/{}", name(&ann));
     let put = app.put(&own).token(&ann).json(&json!({"description": "x"})).send().await;
-    assert_eq!((put.status, refusal(&put).0), (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow".into()));
+    assert_eq!(
+        (put.status, norman_error(&put).code),
+        (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow".into())
+    );
     assert_eq!(app.post(&own).token(&ann).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]
 async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
-    let it = Connected::start().await;
-    it.keep("c-other", &it.status(), "account-token").await;
-    let token = made(&it.app, &it.ann, &json!({"clusterId": ID})).await;
+    let connected = ConnectedCluster::start().await;
+    connected.insert_cluster("c-other", &connected.status(), "account-token").await;
+    let token = made(&connected.app, &connected.ann, &json!({"clusterId": ID})).await;
     assert_eq!(token["clusterId"], ID);
     let whole = text(&token, "token");
-    let inside = it.app.get(&format!("/k8s/clusters/{ID}/version")).token(&whole).send().await;
+    let inside = connected.app.get(&format!("/k8s/clusters/{ID}/version")).token(&whole).send().await;
     assert_eq!(inside.status, StatusCode::OK, "{}", inside.text());
-    let other = it.app.get("/k8s/clusters/c-other/version").token(&whole).send().await;
+    let other = connected.app.get("/k8s/clusters/c-other/version").token(&whole).send().await;
     assert_eq!(other.status, StatusCode::FORBIDDEN);
     for path in
         ["/v3/tokens", "/v3/users?me=true", "/v3/settings", "/v3/projects", "/v3/clusterregistrationtokens"]
     {
-        assert_eq!(it.app.get(path).token(&whole).send().await.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert_eq!(
+            connected.app.get(path).token(&whole).send().await.status,
+            StatusCode::UNAUTHORIZED,
+            "{path}"
+        );
     }
     // So it cannot create a token with more rights.
-    let more = it.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await;
+    let more = connected.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await;
     assert_eq!(more.status, StatusCode::UNAUTHORIZED);
-    let list = it.app.get(&format!("/v3/tokens?clusterId={ID}")).token(&it.ann).send().await;
+    let list = connected.app.get(&format!("/v3/tokens?clusterId={ID}")).token(&connected.ann).send().await;
     assert_eq!(ids(&list), [text(&token, "id")]);
     // Another user's cluster is treated as absent.
-    let eve = it.app.token("eve").await;
-    let refused = it.app.post("/v3/tokens").token(&eve).json(&json!({"clusterId": ID})).send().await;
-    assert_eq!((refused.status, refusal(&refused).2), (StatusCode::NOT_FOUND, format!("{ID} not found")));
+    let eve = connected.app.token("eve").await;
+    let refused = connected.app.post("/v3/tokens").token(&eve).json(&json!({"clusterId": ID})).send().await;
+    assert_eq!(
+        (refused.status, norman_error(&refused).message),
+        (StatusCode::NOT_FOUND, format!("{ID} not found"))
+    );
 }
 
 #[tokio::test]
 async fn tokens_are_in_the_audit_by_name() {
     let db = databases::sqlite().await;
-    let app = TestApp::with().advise().on(&db).start().await;
+    let app = TestApp::builder().advisory_review().database(&db).start().await;
     let token = made(&app, &app.admin, &json!({"description": "one"})).await;
     let path = format!("/v3/tokens/{}", text(&token, "id"));
     assert!(app.delete(&path).send().await.status.is_success());
     assert_eq!(app.delete(&path).send().await.status, StatusCode::NOT_FOUND);
     app.post("/v3/tokens").json(&json!({"ttl": -5})).send().await;
-    app.app.stop().await;
+    app.server.stop().await;
     let (object_type, user) = (Some("token".to_owned()), Some("admin".to_owned()));
     let filter = events::Filter { object_type, user, ..events::Filter::default() };
     let mut rows = store::events::list(&db.store, 100, &filter).await.unwrap();
@@ -264,7 +276,7 @@ async fn tokens_are_in_the_audit_by_name() {
 
 #[tokio::test]
 async fn everybody_finds_himself_and_only_administrators_find_others() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let me = async |token: &str| {
         let list = app.get("/v3/users?me=true").token(token).send().await.json();

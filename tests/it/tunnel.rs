@@ -16,45 +16,45 @@ use tokio::time::timeout;
 
 use crate::support::agent::{Listener, PARAMS, TestAgent, headers, wait_for};
 use crate::support::app::TestApp;
-use crate::support::connected::{Connected, ID};
+use crate::support::connected::{ConnectedCluster, ID};
 use crate::support::kubernetes::FakeCluster;
 
-/// A timeout that no test reaches.
-const LONG: Duration = Duration::from_mins(1);
+/// A timeout that no passing test reaches.
+const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server with a private cluster that is reached only through an agent.
-struct Scene {
-    connected: Connected,
+struct PrivateCluster {
+    connected: ConnectedCluster,
     listener: Listener,
     /// The registration token.
     token: String,
 }
 
-impl Scene {
+impl PrivateCluster {
     async fn start() -> Self {
         let cluster = FakeCluster::start().await;
         let nowhere = cluster_access::Options {
             resolver: Some(Arc::new(|_: &str| None)),
             ..cluster_access::Options::default()
         };
-        let app = TestApp::with().clusters(nowhere).start().await;
-        let connected = Connected::of(app, cluster).await;
+        let app = TestApp::builder().cluster_access(nowhere).start().await;
+        let connected = ConnectedCluster::new(app, cluster).await;
         let listener = Listener::start(&connected.app).await;
         let token = token(&connected, ID).await;
         Self { connected, listener, token }
     }
 
     /// An agent through which the cluster responds.
-    async fn agent(&self) -> TestAgent {
-        let before = self.usable();
+    async fn connect_agent(&self) -> TestAgent {
+        let before = self.usable_sessions();
         let agent =
-            TestAgent::connect(self.listener.address, &self.token, self.connected.cluster.address).await;
+            TestAgent::connect(self.listener.address, &self.token, self.connected.kubernetes.address).await;
         self.wait_for_usable(before + 1).await;
         agent
     }
 
     /// An agent that answers pings but connects to nothing.
-    async fn black_hole(&self) -> TestAgent {
+    async fn connect_black_hole(&self) -> TestAgent {
         let dialer = async |_: Target| {
             let (near, far) = tokio::io::duplex(1 << 20);
             std::mem::forget(far);
@@ -63,16 +63,16 @@ impl Scene {
         TestAgent::with(self.listener.address, &self.token, dialer).await.unwrap()
     }
 
-    fn usable(&self) -> usize {
-        self.connected.app.app.cluster_access.sessions().usable(ID).len()
+    fn usable_sessions(&self) -> usize {
+        self.connected.app.server.cluster_access.sessions().usable(ID).len()
     }
 
     async fn wait_for_usable(&self, wanted: usize) {
-        wait_for("sessions", || self.usable() == wanted).await;
+        wait_for("sessions", || self.usable_sessions() == wanted).await;
     }
 
-    async fn get(&self, path: &str) -> StatusCode {
-        let response = self.connected.inside(Method::GET, path, &self.connected.ann).await;
+    async fn get_inside(&self, path: &str) -> StatusCode {
+        let response = self.connected.send_to_cluster(Method::GET, path, &self.connected.ann).await;
         let status = response.status();
         // Printed if the test fails.
         println!(
@@ -82,11 +82,11 @@ impl Scene {
         status
     }
 
-    async fn refused(&self, token: &str, params: &str) -> (u16, String) {
-        self.answer(Method::GET, token, &BASE64_STANDARD.encode(params)).await
+    async fn register_error(&self, token: &str, params: &str) -> (u16, String) {
+        self.register(Method::GET, token, &BASE64_STANDARD.encode(params)).await
     }
 
-    async fn answer(&self, method: Method, token: &str, params: &str) -> (u16, String) {
+    async fn register(&self, method: Method, token: &str, params: &str) -> (u16, String) {
         let call = self.connected.app.call(method, "/v3/connect/register").anonymous();
         let answer =
             call.header("x-api-tunnel-token", token).header("x-api-tunnel-params", params).send().await;
@@ -94,7 +94,7 @@ impl Scene {
     }
 }
 
-async fn token(connected: &Connected, cluster: &str) -> String {
+async fn token(connected: &ConnectedCluster, cluster: &str) -> String {
     let path = format!("/v3/clusterregistrationtokens/{cluster}:default-token");
     let answer = connected.app.get(&path).token(&connected.ann).send().await;
     answer.json()["token"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
@@ -102,178 +102,183 @@ async fn token(connected: &Connected, cluster: &str) -> String {
 
 #[tokio::test]
 async fn refusals_have_the_status_and_text_of_rancher() {
-    let scene = Scene::start().await;
-    let cluster = |body: &Value| json!({"cluster": body}).to_string();
-    for (token, params, status, text) in [
+    let cluster = PrivateCluster::start().await;
+    let params = |cluster: &Value| json!({"cluster": cluster}).to_string();
+    for (token, sent, status, text) in [
         ("", PARAMS.to_owned(), 401, "failed authentication"),
         ("wrong", PARAMS.to_owned(), 400, "cluster not found"),
-        (&scene.token, String::new(), 400, "unexpected end of JSON input"),
-        (&scene.token, "hello".to_owned(), 400, "invalid character 'h' looking for beginning of value"),
-        (&scene.token, "{}".to_owned(), 400, "missing node or cluster registration info"),
-        (&scene.token, cluster(&json!({})), 400, "invalid input, address empty"),
-        (&scene.token, cluster(&json!({"address": "a"})), 400, "invalid input, token empty"),
-        (&scene.token, cluster(&json!({"address": "a", "token": "t"})), 400, "invalid input, caCert empty"),
+        (&cluster.token, String::new(), 400, "unexpected end of JSON input"),
+        (&cluster.token, "hello".to_owned(), 400, "invalid character 'h' looking for beginning of value"),
+        (&cluster.token, "{}".to_owned(), 400, "missing node or cluster registration info"),
+        (&cluster.token, params(&json!({})), 400, "invalid input, address empty"),
+        (&cluster.token, params(&json!({"address": "a"})), 400, "invalid input, token empty"),
+        (&cluster.token, params(&json!({"address": "a", "token": "t"})), 400, "invalid input, caCert empty"),
     ] {
-        assert_eq!(scene.refused(token, &params).await, (status, text.to_owned()), "{params}");
+        assert_eq!(cluster.register_error(token, &sent).await, (status, text.to_owned()), "{sent}");
     }
     assert_eq!(
-        scene.answer(Method::GET, &scene.token, "!").await,
+        cluster.register(Method::GET, &cluster.token, "!").await,
         (400, "illegal base64 data at input byte 0".to_owned())
     );
     let params = BASE64_STANDARD.encode(PARAMS);
     let why = "websocket: the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header";
     let twice = format!("{why}Error during upgrade for host [{ID}]: {why}");
     for method in [Method::GET, Method::POST] {
-        assert_eq!(scene.answer(method, &scene.token, &params).await, (400, twice.clone()));
+        assert_eq!(cluster.register(method, &cluster.token, &params).await, (400, twice.clone()));
     }
-    assert_eq!(scene.usable(), 0);
+    assert_eq!(cluster.usable_sessions(), 0);
 }
 
 #[tokio::test]
 async fn agents_need_no_login_and_no_session_of_a_browser() {
-    let scene = Scene::start().await;
+    let cluster = PrivateCluster::start().await;
     for path in ["/ping", "/v3/settings/cacerts"] {
-        assert_eq!(scene.connected.app.get(path).anonymous().send().await.status, 200, "{path}");
+        assert_eq!(cluster.connected.app.get(path).anonymous().send().await.status, 200, "{path}");
     }
     let remote = std::net::SocketAddr::from(([192, 0, 2, 7], 4_000));
-    let plain = scene.connected.app.get("/v3/connect").anonymous().from(remote);
-    let answer = plain.header("x-api-tunnel-token", &scene.token).send().await;
+    let plain = cluster.connected.app.get("/v3/connect").anonymous().from(remote);
+    let answer = plain.header("x-api-tunnel-token", &cluster.token).send().await;
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("https only"), "{}", answer.text());
 }
 
 #[tokio::test]
 async fn private_cluster_is_reached_through_its_agent() {
-    let scene = Scene::start().await;
-    assert_ne!(scene.get("/api/v1/nodes").await, 200, "it is unreachable");
-    let agent = scene.agent().await;
-    assert_eq!(scene.get("/api/v1/nodes").await, 200);
-    let seen = scene.connected.cluster.seen();
-    let request = seen.iter().find(|seen| seen.address.starts_with("/api/v1/nodes")).unwrap();
+    let cluster = PrivateCluster::start().await;
+    assert_ne!(cluster.get_inside("/api/v1/nodes").await, 200, "it is unreachable");
+    let agent = cluster.connect_agent().await;
+    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
+    let seen = cluster.connected.kubernetes.take_requests();
+    let request = seen.iter().find(|seen| seen.path_and_query.starts_with("/api/v1/nodes")).unwrap();
     assert_eq!(request.header("impersonate-user").len(), 1);
     // Nothing that the agent sends about the cluster is used.
     for text in seen.iter().map(|seen| format!("{seen:?}")) {
         assert!(!text.contains("canary"), "{text}");
     }
     drop(agent);
-    scene.wait_for_usable(0).await;
-    assert_ne!(scene.get("/api/v1/nodes").await, 200);
-    scene.agent().await;
+    cluster.wait_for_usable(0).await;
+    assert_ne!(cluster.get_inside("/api/v1/nodes").await, 200);
+    cluster.connect_agent().await;
 }
 
 #[tokio::test]
 async fn request_succeeds_through_the_other_agent_when_one_is_frozen() {
-    let scene = Scene::start().await;
-    let _healthy = scene.agent().await;
-    let newest = scene.agent().await;
-    assert_eq!(scene.get("/api/v1/nodes").await, 200);
+    let cluster = PrivateCluster::start().await;
+    let _healthy = cluster.connect_agent().await;
+    let newest = cluster.connect_agent().await;
+    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
     newest.freeze();
     let started = Instant::now();
-    assert_eq!(scene.get("/api/v1/nodes").await, 200);
+    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
     assert!(started.elapsed() < Duration::from_secs(10), "the limit in docs/operations.md");
-    scene.wait_for_usable(1).await;
+    cluster.wait_for_usable(1).await;
 }
 
 #[tokio::test]
 async fn agent_that_reaches_nothing_is_never_used_and_is_disconnected() {
-    let scene = Scene::start().await;
-    let (first, second) = (scene.black_hole().await, scene.black_hole().await);
-    assert_eq!(scene.usable(), 0);
+    let cluster = PrivateCluster::start().await;
+    let (first, second) = (cluster.connect_black_hole().await, cluster.connect_black_hole().await);
+    assert_eq!(cluster.usable_sessions(), 0);
     assert!(first.ended().await.contains("does not answer through this agent"));
     second.ended().await;
     // An agent that works can connect again.
-    let _agent = scene.agent().await;
-    assert_eq!(scene.get("/api/v1/nodes").await, 200);
+    let _agent = cluster.connect_agent().await;
+    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
 }
 
 #[tokio::test]
 async fn working_session_is_not_displaced_by_others() {
-    let scene = Scene::start().await;
-    let _agent = scene.agent().await;
-    let _idle = (scene.black_hole().await, scene.black_hole().await);
+    let cluster = PrivateCluster::start().await;
+    let _agent = cluster.connect_agent().await;
+    let _idle = (cluster.connect_black_hole().await, cluster.connect_black_hole().await);
     for _ in 0..20 {
-        assert_eq!(scene.get("/api/v1/nodes").await, 200);
+        assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
     }
-    assert_eq!(scene.usable(), 1);
+    assert_eq!(cluster.usable_sessions(), 1);
 }
 
 #[tokio::test]
 async fn token_of_one_cluster_opens_no_session_of_another() {
-    let scene = Scene::start().await;
+    let cluster = PrivateCluster::start().await;
     let other = "c-other";
-    scene.connected.keep(other, &scene.connected.status(), "t").await;
-    let token = token(&scene.connected, other).await;
-    let _agent = TestAgent::connect(scene.listener.address, &token, scene.connected.cluster.address).await;
-    let sessions = scene.connected.app.app.cluster_access.sessions().clone();
+    cluster.connected.insert_cluster(other, &cluster.connected.status(), "t").await;
+    let token = token(&cluster.connected, other).await;
+    let _agent =
+        TestAgent::connect(cluster.listener.address, &token, cluster.connected.kubernetes.address).await;
+    let sessions = cluster.connected.app.server.cluster_access.sessions().clone();
     wait_for("the other cluster's session", || sessions.has_usable(other)).await;
     assert!(!sessions.has_usable(ID));
-    assert_ne!(scene.get("/api/v1/nodes").await, 200);
+    assert_ne!(cluster.get_inside("/api/v1/nodes").await, 200);
 }
 
 #[tokio::test]
 async fn deleting_the_token_ends_its_sessions() {
-    let scene = Scene::start().await;
-    let agent = scene.agent().await;
+    let cluster = PrivateCluster::start().await;
+    let agent = cluster.connect_agent().await;
     let path = format!("/v3/clusterregistrationtokens/{ID}:default-token");
-    let answer = scene.connected.app.delete(&path).token(&scene.connected.ann).send().await;
+    let answer = cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(agent.ended().await.contains("the registration token was deleted"));
-    assert_eq!(scene.refused(&scene.token, PARAMS).await, (400, "cluster not found".to_owned()));
+    assert_eq!(cluster.register_error(&cluster.token, PARAMS).await, (400, "cluster not found".to_owned()));
 }
 
 #[tokio::test]
 async fn session_of_an_embedded_rancher_stays_open_and_unused() {
-    let scene = Scene::start().await;
+    let cluster = PrivateCluster::start().await;
     let embedded = async |token: &str| {
         let mut headers = http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer stv-cluster-{token}").parse().unwrap());
         let dialer = async |target: Target| -> io::Result<TcpStream> { panic!("{target:?}") };
-        TestAgent::with_headers(scene.listener.address, headers, dialer).await
+        TestAgent::with_headers(cluster.listener.address, headers, dialer).await
     };
     let rejected = embedded("wrong").await.err().unwrap().to_string();
     assert!(rejected.contains("401") && rejected.contains("failed authentication"), "{rejected}");
-    let session = embedded(&scene.token).await.unwrap();
+    let session = embedded(&cluster.token).await.unwrap();
     // A session of an agent is checked at once, and then used.
-    let _agent = scene.agent().await;
-    assert_eq!(scene.get("/api/v1/nodes").await, 200);
-    assert_eq!(scene.connected.app.app.cluster_access.sessions().count(), (1, 1));
+    let _agent = cluster.connect_agent().await;
+    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
+    assert_eq!(cluster.connected.app.server.cluster_access.sessions().count(), (1, 1));
     assert!(!session.session.is_closed());
     let path = format!("/v3/clusterregistrationtokens/{ID}:default-token");
-    scene.connected.app.delete(&path).token(&scene.connected.ann).send().await;
+    cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await;
     assert!(session.ended().await.contains("the registration token was deleted"));
 }
 
 #[tokio::test]
 async fn removing_the_cluster_ends_its_sessions() {
-    let scene = Scene::start().await;
-    let agent = scene.agent().await;
+    let cluster = PrivateCluster::start().await;
+    let agent = cluster.connect_agent().await;
     let path = format!("/v3/clusters/{ID}?force=true");
-    let answer = scene.connected.app.delete(&path).token(&scene.connected.ann).send().await;
+    let answer = cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await;
     assert!(answer.status.is_success(), "{}", answer.text());
     agent.ended().await;
-    assert_eq!(scene.refused(&scene.token, PARAMS).await, (400, "cluster not found".to_owned()));
+    assert_eq!(cluster.register_error(&cluster.token, PARAMS).await, (400, "cluster not found".to_owned()));
 }
 
 #[tokio::test]
 async fn stop_of_the_server_is_told_to_the_agents() {
-    let scene = Scene::start().await;
-    let agent = scene.agent().await;
-    scene.connected.app.app.agents.stop().await;
+    let cluster = PrivateCluster::start().await;
+    let agent = cluster.connect_agent().await;
+    cluster.connected.app.server.agents.stop().await;
     assert!(agent.ended().await.contains("the server stops"));
-    let (status, text) = scene.refused(&scene.token, PARAMS).await;
+    let (status, text) = cluster.register_error(&cluster.token, PARAMS).await;
     assert_eq!((status, text.as_str()), (503, "the server stops; connect again"));
 }
 
 #[tokio::test]
 async fn events_tell_when_agents_come_and_go() {
-    let scene = Scene::start().await;
-    let agent = scene.agent().await;
+    let cluster = PrivateCluster::start().await;
+    let agent = cluster.connect_agent().await;
     drop(agent);
-    scene.wait_for_usable(0).await;
+    cluster.wait_for_usable(0).await;
     let path = format!("/api/v1/clusters/{ID}/events");
     let kinds = async || {
-        let call =
-            scene.connected.app.get(&path).token(&scene.connected.ann).header("accept", "application/json");
+        let call = cluster
+            .connected
+            .app
+            .get(&path)
+            .token(&cluster.connected.ann)
+            .header("accept", "application/json");
         let answer = call.send().await.json();
         let events = answer["events"].as_array().cloned().unwrap_or_default();
         events.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -288,12 +293,12 @@ async fn events_tell_when_agents_come_and_go() {
 }
 
 /// Sends a request that changes the protocol; returns the connection after the head of the response.
-async fn upgraded(scene: &Scene, head: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(scene.listener.address).await.unwrap();
+async fn upgrade_connection(cluster: &PrivateCluster, head: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(cluster.listener.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut seen = Vec::new();
     while !seen.ends_with(b"\r\n\r\n") {
-        seen.push(timeout(LONG, stream.read_u8()).await.unwrap().unwrap());
+        seen.push(timeout(TEST_TIMEOUT, stream.read_u8()).await.unwrap().unwrap());
     }
     let seen = String::from_utf8(seen).unwrap();
     assert!(seen.starts_with("HTTP/1.1 101 "), "{seen}");
@@ -303,17 +308,17 @@ async fn upgraded(scene: &Scene, head: &str) -> TcpStream {
 #[tokio::test]
 async fn upgraded_streams_carry_100_mb_each_way() {
     const LEN: usize = 100_000_000;
-    let scene = Scene::start().await;
-    let _agent = scene.agent().await;
+    let cluster = PrivateCluster::start().await;
+    let _agent = cluster.connect_agent().await;
     let path = format!("/k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
     for (method, upgrade, more) in [("POST", "SPDY/3.1", ""), ("GET", "websocket", key)] {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\n\
              Upgrade: {upgrade}\r\n{more}\r\n",
-            scene.connected.ann
+            cluster.connected.ann
         );
-        let (mut reader, mut writer) = upgraded(&scene, &head).await.into_split();
+        let (mut reader, mut writer) = upgrade_connection(&cluster, &head).await.into_split();
         let sending = tokio::spawn(async move {
             let piece = vec![b'a'; 100_000];
             for _ in 0..LEN / piece.len() {
@@ -323,7 +328,7 @@ async fn upgraded_streams_carry_100_mb_each_way() {
         });
         let (mut received, mut buffer) = (0, vec![0; 256 * 1024]);
         while received < LEN {
-            let read = timeout(LONG, reader.read(&mut buffer)).await.expect("it stalls").unwrap();
+            let read = timeout(TEST_TIMEOUT, reader.read(&mut buffer)).await.expect("it stalls").unwrap();
             assert!(read > 0, "{method}: closed after {received} bytes");
             assert!(buffer[..read].iter().all(|byte| *byte == b'A'));
             received += read;
@@ -334,14 +339,16 @@ async fn upgraded_streams_carry_100_mb_each_way() {
 
 #[tokio::test]
 async fn watch_goes_on_through_the_tunnel_and_ends_with_it() {
-    let scene = Scene::start().await;
-    let agent = scene.agent().await;
-    let response =
-        scene.connected.inside(Method::GET, "/api/v1/watched?watch=true", &scene.connected.ann).await;
+    let cluster = PrivateCluster::start().await;
+    let agent = cluster.connect_agent().await;
+    let response = cluster
+        .connected
+        .send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &cluster.connected.ann)
+        .await;
     let mut body = response.into_body();
-    let mut next = async || timeout(LONG, body.frame()).await.unwrap();
+    let mut next = async || timeout(TEST_TIMEOUT, body.frame()).await.unwrap();
     assert!(next().await.unwrap().unwrap().into_data().unwrap().starts_with(b"first"));
-    scene.connected.cluster.say("second");
+    cluster.connected.kubernetes.send_line("second");
     assert_eq!(next().await.unwrap().unwrap().into_data().unwrap(), "second\n");
     drop(agent);
     // A failure, or an end between two lines: the client repeats the request in both cases.
@@ -350,11 +357,12 @@ async fn watch_goes_on_through_the_tunnel_and_ends_with_it() {
 
 #[tokio::test]
 async fn header_of_an_agent_may_be_large() {
-    let scene = Scene::start().await;
+    let cluster = PrivateCluster::start().await;
     let large =
         json!({"cluster": {"address": "a:443", "token": "t".repeat(4_000), "caCert": "c".repeat(40_000)}});
     let response = reqwest::Client::builder().no_proxy().build().unwrap();
-    let url = format!("http://{}/v3/connect", scene.listener.address);
-    let response = response.get(url).headers(headers(&scene.token, &large.to_string())).send().await.unwrap();
+    let url = format!("http://{}/v3/connect", cluster.listener.address);
+    let response =
+        response.get(url).headers(headers(&cluster.token, &large.to_string())).send().await.unwrap();
     assert!(response.text().await.unwrap().contains("the client is not using the websocket protocol"));
 }

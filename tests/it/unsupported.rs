@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::norman::refusal;
+use crate::norman::norman_error;
 use crate::support::app::TestApp;
 
 #[tokio::test]
@@ -12,7 +12,7 @@ async fn steve_is_not_implemented() {
     for path in ["/v1", "/v1/", "/v1/schemas", "/v1/provisioning.cattle.io.clusters/fleet-default/x"] {
         for answer in [app.get(path).send().await, app.post(path).json(&json!({})).send().await] {
             assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{path}: {}", answer.text());
-            assert!(refusal(&answer).2.contains("/v3"), "{path}");
+            assert!(norman_error(&answer).message.contains("/v3"), "{path}");
         }
         assert_eq!(app.get(path).anonymous().send().await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
@@ -37,7 +37,7 @@ async fn password_login_names_the_reason_in_its_code() {
         let login = json!({"username": "admin", "password": "secret"});
         let answer = app.post(path).anonymous().json(&login).send().await;
         assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{path}");
-        assert_eq!(refusal(&answer).0, "PasswordLoginNotSupported", "{path}");
+        assert_eq!(norman_error(&answer).code, "PasswordLoginNotSupported", "{path}");
     }
 }
 
@@ -54,6 +54,6 @@ async fn types_without_objects_are_listed_empty() {
     }
     // Terraform removes missing objects from its state.
     let feature = app.get("/v3/features/multi-cluster-management").send().await;
-    assert_eq!((feature.status, refusal(&feature).0), (StatusCode::NOT_FOUND, "NotFound".to_owned()));
-    assert!(refusal(&feature).2.contains("no feature flags"), "{}", feature.text());
+    assert_eq!((feature.status, norman_error(&feature).code), (StatusCode::NOT_FOUND, "NotFound".to_owned()));
+    assert!(norman_error(&feature).message.contains("no feature flags"), "{}", feature.text());
 }

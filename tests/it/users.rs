@@ -15,14 +15,14 @@ use norman_aks::store::{self, ClusterRow, CredentialRow, Error, Options, Store, 
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::norman::refusal;
+use crate::norman::{NormanError, norman_error};
 use crate::support::app::{Answer, TestApp};
-use crate::support::connected::{Connected, ID};
+use crate::support::connected::{ConnectedCluster, ID};
 use crate::support::databases::{self, TestDb};
-use crate::support::{audit, made, program};
+use crate::support::{audit, program, test_clusters};
 
 async fn id_of(app: &TestApp, token: &str) -> String {
-    app.app.tokens.authenticate(token).await.unwrap().user_id.clone()
+    app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
 }
 
 async fn switch(app: &TestApp, id: &str, enabled: bool) -> Answer {
@@ -32,7 +32,7 @@ async fn switch(app: &TestApp, id: &str, enabled: bool) -> Answer {
 /// The code and message of a 422.
 fn invalid(answer: &Answer) -> (String, String) {
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
-    let (code, _, message) = refusal(answer);
+    let NormanError { code, message, .. } = norman_error(answer);
     (code, message)
 }
 
@@ -65,19 +65,19 @@ async fn end(mut body: Body) {
 
 #[tokio::test]
 async fn disabled_user_is_denied_until_enabled_again() {
-    let it = Connected::start().await;
+    let connected = ConnectedCluster::start().await;
     let url = json!({"value": "https://norman.test"});
-    assert_eq!(it.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
-    let ben = it.member("ben", "cluster-member").await;
+    assert_eq!(connected.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
+    let ben = connected.add_member("ben", "cluster-member").await;
     let path = format!("/v3/clusters/{ID}?action=generateKubeconfig");
     let kubeconfig =
-        it.app.post(&path).token(&ben).send().await.json()["config"].as_str().unwrap().to_owned();
+        connected.app.post(&path).token(&ben).send().await.json()["config"].as_str().unwrap().to_owned();
     let inside = kubeconfig.split("token: \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let basic = format!("Basic {}", BASE64_STANDARD.encode(&ben));
     let cookie = format!("R_SESS={ben}");
     let version = format!("/k8s/clusters/{ID}/version");
     let statuses = async || {
-        let get = |path| it.app.get(path).anonymous();
+        let get = |path| connected.app.get(path).anonymous();
         let bearer = format!("Bearer {ben}");
         [
             get("/v3/users").header("authorization", &bearer).send().await.status.as_u16(),
@@ -91,55 +91,62 @@ async fn disabled_user_is_denied_until_enabled_again() {
     };
     let before = statuses().await;
     assert_eq!((before[0], before[3], before[4], before[6]), (200, 200, 200, 200), "{before:?}");
-    let id = id_of(&it.app, &ben).await;
-    let disabled = switch(&it.app, &id, false).await;
+    let id = id_of(&connected.app, &ben).await;
+    let disabled = switch(&connected.app, &id, false).await;
     assert_eq!(disabled.status, StatusCode::OK, "{}", disabled.text());
     assert_eq!((&disabled.json()["enabled"], &disabled.json()["state"]), (&json!(false), &json!("inactive")));
     assert_eq!(statuses().await, [401; 7]);
     let detail = ["update", "user", id.as_str(), "ben is disabled"].map(str::to_owned);
-    assert_eq!(records(&it.app, 1).await, [detail]);
+    assert_eq!(records(&connected.app, 1).await, [detail]);
 
     // The user's objects remain visible to owners and administrators, and are effective again afterwards.
-    let bindings = it.app.get("/v3/clusterroletemplatebindings").token(&it.ann).send().await.json();
+    let bindings =
+        connected.app.get("/v3/clusterroletemplatebindings").token(&connected.ann).send().await.json();
     assert!(bindings["data"].as_array().unwrap().iter().any(|binding| binding["userId"] == id.as_str()));
-    let listed = it.app.get("/v3/users?enabled=false").send().await.json();
+    let listed = connected.app.get("/v3/users?enabled=false").send().await.json();
     assert_eq!(listed["data"][0]["id"], id.as_str(), "{listed}");
-    assert_eq!(switch(&it.app, &id, true).await.json()["enabled"], true);
+    assert_eq!(switch(&connected.app, &id, true).await.json()["enabled"], true);
     assert_eq!(statuses().await, before);
 }
 
 #[tokio::test]
 async fn open_streams_of_disabled_and_removed_users_end() {
-    let it = Connected::start().await;
-    let (ben, cid) = (it.member("ben", "read-only").await, it.member("cid", "read-only").await);
+    let connected = ConnectedCluster::start().await;
+    let (ben, cid) =
+        (connected.add_member("ben", "read-only").await, connected.add_member("cid", "read-only").await);
     let (watch, events) =
         (format!("/k8s/clusters/{ID}/api/v1/watched?watch=true"), format!("/api/v1/clusters/{ID}/events"));
     let mut streams = Vec::new();
     for token in [&ben, &cid] {
-        streams.push(open(&it.app.app, &watch, token).await);
-        streams.push(open(&it.app.app, &events, token).await);
+        streams.push(open(&connected.app.server, &watch, token).await);
+        streams.push(open(&connected.app.server, &events, token).await);
     }
-    let mut other = open(&it.app.app, &watch, &it.ann).await;
-    assert_eq!(switch(&it.app, &id_of(&it.app, &ben).await, false).await.status, StatusCode::OK);
-    let removed = it.app.delete(&format!("/v3/users/{}", id_of(&it.app, &cid).await)).send().await;
+    let mut other = open(&connected.app.server, &watch, &connected.ann).await;
+    assert_eq!(
+        switch(&connected.app, &id_of(&connected.app, &ben).await, false).await.status,
+        StatusCode::OK
+    );
+    let removed =
+        connected.app.delete(&format!("/v3/users/{}", id_of(&connected.app, &cid).await)).send().await;
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
     futures_util::future::join_all(streams.into_iter().map(end)).await;
-    it.cluster.wait_for_open(1).await;
-    it.cluster.say("still here");
+    connected.kubernetes.wait_for_open(1).await;
+    connected.kubernetes.send_line("still here");
     assert_eq!(other.frame().await.unwrap().unwrap().into_data().unwrap(), "still here\n");
 }
 
 #[tokio::test]
 async fn another_server_denies_a_disabled_user_too() {
     let Some(db) = databases::postgres().await else { return };
-    let one = TestApp::with().advise().on(&db).start().await;
-    let two = TestApp::with().advise().on(&db).beside(&one).start().await;
+    let one = TestApp::builder().advisory_review().database(&db).start().await;
+    let two = TestApp::builder().advisory_review().database(&db).with_azure_of(&one).start().await;
     let ben = one.token("ben").await;
-    let credential = one.stored_credential(&ben).await;
-    let cluster = made::create(&one, &ben, &made::import(&one, "shop", &credential)).await;
+    let credential = one.store_credential(&ben).await;
+    let cluster =
+        test_clusters::create(&one, &ben, &test_clusters::import_body(&one, "shop", &credential)).await;
     let status = async || two.get("/v3/users").token(&ben).send().await.status.as_u16();
     assert_eq!(status().await, 200, "the second server accepts the token");
-    let stream = open(&two.app, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
+    let stream = open(&two.server, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
     let id = id_of(&one, &ben).await;
     assert_eq!(switch(&one, &id, false).await.status, StatusCode::OK);
     two.clock.advance(Duration::from_secs(2));
@@ -155,14 +162,15 @@ async fn another_server_denies_a_disabled_user_too() {
 
 #[tokio::test]
 async fn removal_hands_everything_over_or_lists_it() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, ben, cid) = (app.token("ann").await, app.token("ben").await, app.token("cid").await);
-    let credential = app.stored_credential(&ann).await;
-    let cluster = made::create(&app, &ann, &made::import(&app, "shop", &credential)).await;
-    let elsewhere = app.stored_credential(&cid).await;
+    let credential = app.store_credential(&ann).await;
+    let cluster =
+        test_clusters::create(&app, &ann, &test_clusters::import_body(&app, "shop", &credential)).await;
+    let elsewhere = app.store_credential(&cid).await;
     let other = json!({"name": "other", "aksConfig": {"clusterName": "o", "resourceGroup": "g", "imported": true,
         "resourceLocation": "eastus", "azureCredentialSecret": elsewhere}});
-    let other = made::create(&app, &cid, &other).await;
+    let other = test_clusters::create(&app, &cid, &other).await;
     let ann_id = id_of(&app, &ann).await;
     let part = json!({"clusterId": other, "userId": ann_id, "roleTemplateId": "read-only"});
     let binding = app.post("/v3/clusterroletemplatebindings").token(&cid).json(&part).send().await.json();
@@ -236,7 +244,7 @@ async fn removal_hands_everything_over_or_lists_it() {
 
 #[tokio::test]
 async fn only_administrators_manage_users_and_not_themselves() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, ben) = (app.token("ann").await, app.token("ben").await);
     let (ann_id, ben_id) = (id_of(&app, &ann).await, id_of(&app, &ben).await);
     let own = id_of(&app, &app.admin).await;
@@ -260,7 +268,7 @@ async fn only_administrators_manage_users_and_not_themselves() {
         assert!(code == "InvalidAction" && message.contains("yourself"), "{message}");
     }
     let renamed = app.put(&format!("/v3/users/{ann_id}")).json(&json!({"name": "anna"})).send().await;
-    assert_eq!(refusal(&renamed).1, "name", "{}", renamed.text());
+    assert_eq!(norman_error(&renamed).field, "name", "{}", renamed.text());
     for path in ["/v3/users/user-none", "/api/v1/users/user-none"] {
         assert_eq!(app.delete(path).send().await.status, 404, "{path}");
     }
@@ -273,7 +281,7 @@ async fn only_administrators_manage_users_and_not_themselves() {
 
 /// Runs a command; returns its exit code and its messages.
 fn told(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
-    let folder = app.folder.path();
+    let folder = app.data_dir.path();
     let data_dir = folder.display().to_string();
     let all = [arguments, &["--data-dir", &data_dir]].concat();
     let output = program::command(folder, &all).output().unwrap();
@@ -285,9 +293,9 @@ fn told(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn commands_manage_users_beside_a_running_server() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ben = app.token("ben").await;
-    let credential = app.stored_credential(&ben).await;
+    let credential = app.store_credential(&ben).await;
     let status = async || {
         app.clock.advance(Duration::from_secs(2));
         app.get("/v3/users").token(&ben).send().await.status.as_u16()
@@ -345,18 +353,18 @@ async fn id_of_name(app: &TestApp, name: &str) -> String {
 
 #[tokio::test]
 async fn bootstrap_token_of_a_disabled_user_stays_refused() {
-    let app = TestApp::advising().await;
-    let boss = app.app.tokens.create("boss", Some(true), None, "").await.unwrap();
+    let app = TestApp::with_advisory_review().await;
+    let boss = app.server.tokens.create("boss", Some(true), None, "").await.unwrap();
     let boss = secrecy::ExposeSecret::expose_secret(&boss.to_bearer()).to_owned();
     let bootstrap = "token-boot:a-long-enough-secret-of-the-bootstrap-token";
     let status = async || app.get("/v3/users").token(bootstrap).send().await.status.as_u16();
-    app.app.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
+    app.server.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
     assert_eq!(status().await, 200);
     let path = format!("/v3/users/{}", id_of(&app, bootstrap).await);
     let disabled = app.put(&path).token(&boss).json(&json!({"enabled": false})).send().await;
     assert_eq!(disabled.status, StatusCode::OK, "{}", disabled.text());
     // As at every start of a server.
-    app.app.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
+    app.server.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
     assert_eq!(status().await, 401);
 }
 
@@ -542,12 +550,12 @@ async fn store_switches_and_removes_users_with_their_records() {
 
 #[tokio::test]
 async fn disabled_user_gets_nothing_new() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let ben = app.token("ben").await;
     let id = id_of(&app, &ben).await;
     assert_eq!(switch(&app, &id, false).await.status, StatusCode::OK);
     // A request that was authenticated earlier.
-    let refused = app.app.tokens.create("ben", None, None, "").await.unwrap_err();
+    let refused = app.server.tokens.create("ben", None, None, "").await.unwrap_err();
     assert!(refused.to_string().contains("user enable ben"), "{refused}");
     let account = app.get(&format!("/api/v1/users/{id}")).send().await.json();
     assert_eq!(account["user"]["tokens"], 1, "{account}");

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{AGENTS, Inside, LONG, Scene, is_connected};
+use super::{AGENTS, ClusterAdmin, PrivateCluster, TEST_TIMEOUT, is_connected};
 use crate::support::agent::Listener;
 use crate::support::app::TestApp;
 
@@ -27,12 +27,12 @@ struct Outage {
 
 impl Outage {
     /// Sends a request every 50 ms until `is_over`, and one has succeeded since.
-    async fn observe(scene: &Scene, is_over: impl AsyncFn() -> bool) -> Self {
+    async fn observe(cluster: &PrivateCluster, is_over: impl AsyncFn() -> bool) -> Self {
         let (started, mut outage, mut first) = (Instant::now(), Self::default(), None);
         loop {
             let over = is_over().await;
             let asked = Instant::now();
-            let (status, text) = scene.get("/api/v1/nodes").await;
+            let (status, text) = cluster.get("/api/v1/nodes").await;
             outage.longest_request = outage.longest_request.max(asked.elapsed());
             if status == StatusCode::OK {
                 if over {
@@ -45,7 +45,7 @@ impl Outage {
                     outage.statuses.push((status, text));
                 }
             }
-            assert!(started.elapsed() < LONG, "{outage:#?}");
+            assert!(started.elapsed() < TEST_TIMEOUT, "{outage:#?}");
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -61,19 +61,19 @@ impl Outage {
 
 #[tokio::test]
 async fn deleted_pod_of_the_agent_is_replaced() {
-    let scene = Scene::active().await;
-    let inside = Inside::of(&scene).await;
+    let cluster = PrivateCluster::create_active().await;
+    let admin = ClusterAdmin::new(&cluster).await;
     let names = async || {
-        let pods = inside.agents().await;
+        let pods = admin.agents().await;
         pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let before = names().await;
     // By way of the agent itself.
     for name in &before {
-        let response = scene.send(Method::DELETE, &format!("{AGENTS}/{name}"), "", &Value::Null).await;
+        let response = cluster.send(Method::DELETE, &format!("{AGENTS}/{name}"), "", &Value::Null).await;
         assert_eq!(response.status(), StatusCode::OK);
     }
-    let outage = Outage::observe(&scene, async || {
+    let outage = Outage::observe(&cluster, async || {
         let now = names().await;
         !now.is_empty() && now.iter().all(|name| !before.contains(name))
     })
@@ -83,27 +83,27 @@ async fn deleted_pod_of_the_agent_is_replaced() {
 
 #[tokio::test]
 async fn killed_agent_connects_again() {
-    let scene = Scene::active().await;
-    let disconnections = async || scene.events_of("agentDisconnected").await.len();
+    let cluster = PrivateCluster::create_active().await;
+    let disconnections = async || cluster.event_messages("agentDisconnected").await.len();
     let before = disconnections().await;
     // As if the process and its connections had ended at once.
-    scene.app.control.cut_pod_connections();
-    let outage = Outage::observe(&scene, async || disconnections().await > before).await;
+    cluster.app.control.cut_pod_connections();
+    let outage = Outage::observe(&cluster, async || disconnections().await > before).await;
     outage.check("agent killed");
 }
 
 #[tokio::test]
 async fn requests_succeed_once_the_api_server_is_back() {
-    let scene = Scene::active().await;
+    let cluster = PrivateCluster::create_active().await;
     let fault = Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() };
-    scene.app.control.add_kubernetes_fault(fault);
-    scene.until("not connected", |cluster| is_connected(cluster, "False")).await;
+    cluster.app.control.add_kubernetes_fault(fault);
+    cluster.wait_until("not connected", |object| is_connected(object, "False")).await;
     let started = Instant::now();
     let down = Duration::from_secs(2);
-    let outage = Outage::observe(&scene, async || {
+    let outage = Outage::observe(&cluster, async || {
         let over = started.elapsed() > down;
         if over {
-            scene.app.control.clear_kubernetes_faults();
+            cluster.app.control.clear_kubernetes_faults();
         }
         over
     })
@@ -111,44 +111,44 @@ async fn requests_succeed_once_the_api_server_is_back() {
     outage.check("API server down for 2 s");
     let refused = outage.statuses.iter().any(|(_, text)| text.contains("connect: connection refused"));
     assert!(refused, "the agent's reason is shown: {outage:#?}");
-    scene.until("connected again", |cluster| is_connected(cluster, "True")).await;
+    cluster.wait_until("connected again", |object| is_connected(object, "True")).await;
 }
 
 #[tokio::test]
 async fn hanging_api_server_does_not_hold_up_version() {
-    let scene = Scene::active().await;
-    scene.app.control.add_kubernetes_fault(Fault { latency_ms: 3_600_000, ..Fault::default() });
+    let cluster = PrivateCluster::create_active().await;
+    cluster.app.control.add_kubernetes_fault(Fault { latency_ms: 3_600_000, ..Fault::default() });
     let asked = Instant::now();
-    let (status, text) = scene.get("/version").await;
+    let (status, text) = cluster.get("/version").await;
     println!("API server hangs: {status} after {:?}: {text}", asked.elapsed());
     assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
     assert!([503, 504].contains(&status.as_u16()), "{status} {text}");
-    scene.app.control.clear_kubernetes_faults();
-    println!("requests succeed after {:?}", scene.until_answered().await);
+    cluster.app.control.clear_kubernetes_faults();
+    println!("requests succeed after {:?}", cluster.wait_until_reachable().await);
 }
 
 #[tokio::test]
 async fn agent_connects_to_the_restarted_server_by_itself() {
-    let Scene { app, db, listener, id } = Scene::active().await;
+    let PrivateCluster { app, db, listener, id } = PrivateCluster::create_active().await;
     let (address, started) = (listener.address, Instant::now());
-    let next = TestApp::with().advise().on(&db).beside(&app);
-    app.app.end_streams();
+    let next = TestApp::builder().advisory_review().database(&db).with_azure_of(&app);
+    app.server.end_streams();
     drop(listener);
-    app.app.stop().await;
+    app.server.stop().await;
     let stopped = started.elapsed();
     let app = next.start().await;
     while std::net::TcpListener::bind(address).is_err() {
-        assert!(started.elapsed() < LONG, "the port of the old server remains in use");
+        assert!(started.elapsed() < TEST_TIMEOUT, "the port of the old server remains in use");
         sleep(Duration::from_millis(10)).await;
     }
     let listener = Listener::start_tls(&app, address).await;
     let listens = Instant::now();
-    let scene = Scene { app, db, listener, id };
-    let outage = Outage::observe(&scene, async || true).await;
+    let cluster = PrivateCluster { app, db, listener, id };
+    let outage = Outage::observe(&cluster, async || true).await;
     outage.check("server restarted");
     println!("stopped in {stopped:?}; requests succeed {:?} after the start", listens.elapsed());
-    scene.until("connected", |cluster| is_connected(cluster, "True")).await;
-    let writes = scene.app.control.writes();
+    cluster.wait_until("connected", |object| is_connected(object, "True")).await;
+    let writes = cluster.app.control.writes();
     let commands = writes.iter().filter(|write| write.path.ends_with("/runCommand")).count();
     assert_eq!(commands, 1, "nothing was deployed again");
 }

@@ -7,92 +7,96 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{AGENTS, CONFIG_MAPS, IMAGE, Inside, LONG, Lines, Scene, WAITING, condition, import};
+use super::{
+    AGENTS, CONFIG_MAPS, ClusterAdmin, IMAGE, Lines, PrivateCluster, TEST_TIMEOUT, WAITING, condition,
+    make_import,
+};
 
 #[tokio::test]
 async fn private_cluster_becomes_active_by_run_command() {
-    let scene = Scene::new().await;
-    let message = scene.until_message("Azure's run command is applying its manifest in the cluster").await;
+    let cluster = PrivateCluster::create().await;
+    let message =
+        cluster.wait_for_message("Azure's run command is applying its manifest in the cluster").await;
     assert!(message.starts_with(WAITING), "{message}");
-    let cluster = scene.cluster().await;
-    assert_eq!((&cluster["state"], &cluster["transitioning"]), (&json!("provisioning"), &json!("yes")));
-    assert_eq!(condition(&cluster, "Waiting")["message"], WAITING);
-    assert_eq!(condition(&cluster, "AgentDeployed")["status"], "Unknown");
-    let cluster = scene.becomes_active().await;
-    assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], true);
-    assert_eq!(cluster["transitioning"], "no");
+    let object = cluster.object().await;
+    assert_eq!((&object["state"], &object["transitioning"]), (&json!("provisioning"), &json!("yes")));
+    assert_eq!(condition(&object, "Waiting")["message"], WAITING);
+    assert_eq!(condition(&object, "AgentDeployed")["status"], "Unknown");
+    let object = cluster.wait_until_active().await;
+    assert_eq!(object["aksStatus"]["privateRequiresTunnel"], true);
+    assert_eq!(object["transitioning"], "no");
     for kind in ["AgentDeployed", "Connected", "Ready", "Waiting", "Provisioned", "Updated"] {
-        assert_eq!(condition(&cluster, kind)["status"], "True", "{kind}: {cluster:#}");
+        assert_eq!(condition(&object, kind)["status"], "True", "{kind}: {object:#}");
     }
-    let kinds: Vec<_> = scene.events().await.into_iter().map(|event| event.0).collect();
+    let kinds: Vec<_> = cluster.events().await.into_iter().map(|event| event.0).collect();
     let ours = ["agentManifestApplied", "agentConnected", "active"];
     let order: Vec<_> = kinds.iter().filter(|kind| ours.contains(&kind.as_str())).collect();
     assert_eq!(order, ours, "{kinds:?}");
-    let applied = scene.events_of("agentManifestApplied").await;
+    let applied = cluster.event_messages("agentManifestApplied").await;
     assert!(applied[0].starts_with("deployed the cluster agent by Azure's run command"), "{applied:?}");
-    let writes = scene.app.control.writes();
+    let writes = cluster.app.control.writes();
     let commands = writes.iter().filter(|write| write.path.ends_with("/runCommand")).count();
     assert_eq!(commands, 1);
 }
 
 #[tokio::test]
 async fn kubectl_works_through_the_agent() {
-    let scene = Scene::active().await;
-    assert_eq!(scene.json("/api/v1/nodes").await["items"].as_array().unwrap().len(), 1);
+    let cluster = PrivateCluster::create_active().await;
+    assert_eq!(cluster.json("/api/v1/nodes").await["items"].as_array().unwrap().len(), 1);
     let watch = format!("{CONFIG_MAPS}?watch=true");
-    let mut watch = Lines::new(scene.send(Method::GET, &watch, "", &Value::Null).await);
+    let mut watch = Lines::new(cluster.send(Method::GET, &watch, "", &Value::Null).await);
     let object = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": {"key": value}});
     for value in ["first", "second"] {
-        let applied = scene.apply(&format!("{CONFIG_MAPS}/applied"), &object(value)).await;
+        let applied = cluster.apply(&format!("{CONFIG_MAPS}/applied"), &object(value)).await;
         assert_eq!(applied["data"]["key"], value);
         let event: Value = serde_json::from_str(&watch.until("\"applied\"").await).unwrap();
         assert_eq!(event["object"]["data"]["key"], value);
     }
 
     // The agent's own log, while it runs.
-    let pods = scene.json(AGENTS).await;
+    let pods = cluster.json(AGENTS).await;
     let pod = &pods["items"][0];
     assert_eq!(pod["status"]["containerStatuses"][0]["ready"], true, "{pod:#}");
     let name = pod["metadata"]["name"].as_str().unwrap();
     let log = format!("{AGENTS}/{name}/log?follow=true");
-    let mut log = Lines::new(scene.send(Method::GET, &log, "", &Value::Null).await);
+    let mut log = Lines::new(cluster.send(Method::GET, &log, "", &Value::Null).await);
     log.until("connected to https://127.0.0.1:").await;
-    scene.app.control.enable_agents(false);
+    cluster.app.control.enable_agents(false);
     log.until("stopping").await;
 }
 
 #[tokio::test]
 async fn public_cluster_gets_an_agent_on_request() {
-    let scene = Scene::with(|body| {
+    let cluster = PrivateCluster::create_with(|body| {
         body["aksConfig"]["privateCluster"] = json!(false);
         body["annotations"] = json!({"norman-aks.io/agent": "always"});
     })
     .await;
-    scene.becomes_active().await;
-    scene.until_usable(true).await;
-    let deployed = |cluster: &Value| condition(cluster, "AgentDeployed")["status"] == "True";
-    let cluster = scene.until("an agent", deployed).await;
-    assert_ne!(cluster["aksStatus"]["privateRequiresTunnel"], true);
-    let applied = scene.events_of("agentManifestApplied").await;
+    cluster.wait_until_active().await;
+    cluster.wait_until_usable(true).await;
+    let deployed = |object: &Value| condition(object, "AgentDeployed")["status"] == "True";
+    let object = cluster.wait_until("an agent", deployed).await;
+    assert_ne!(object["aksStatus"]["privateRequiresTunnel"], true);
+    let applied = cluster.event_messages("agentManifestApplied").await;
     assert!(applied[0].contains("by the Kubernetes API"), "{applied:?}");
     // The loss of the agent does not matter.
-    scene.app.control.enable_agents(false);
-    scene.app.control.cut_pod_connections();
-    scene.until_usable(false).await;
-    scene.app.pass(Duration::from_mins(1)).await;
-    let cluster = scene.cluster().await;
-    assert_eq!(condition(&cluster, "Connected")["status"], "True", "{cluster:#}");
-    assert_eq!(scene.get("/api/v1/nodes").await.0, StatusCode::OK);
+    cluster.app.control.enable_agents(false);
+    cluster.app.control.cut_pod_connections();
+    cluster.wait_until_usable(false).await;
+    cluster.app.advance(Duration::from_mins(1)).await;
+    let object = cluster.object().await;
+    assert_eq!(condition(&object, "Connected")["status"], "True", "{object:#}");
+    assert_eq!(cluster.get("/api/v1/nodes").await.0, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn removing_a_private_cluster_ends_its_agent() {
-    let scene = Scene::active().await;
-    let answer = scene.app.delete(&scene.path()).send().await;
+    let cluster = PrivateCluster::create_active().await;
+    let answer = cluster.app.delete(&cluster.path()).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    scene.is_gone().await;
-    scene.until_usable(false).await;
-    assert!(scene.app.control.kubernetes().iter().all(|cluster| !cluster.fqdn.starts_with("one")));
+    cluster.wait_until_deleted().await;
+    cluster.wait_until_usable(false).await;
+    assert!(cluster.app.control.kubernetes().iter().all(|object| !object.fqdn.starts_with("one")));
 }
 
 /// The objects that remain of an import after its object is removed. AKS itself creates `aks-command`, and other programs
@@ -111,42 +115,42 @@ const OPENED: &str = "open/rolebindings/norman-aks-namespace-edit";
 
 /// Imports a private cluster and removes its object, with or without a working agent.
 async fn import_and_remove(has_agent: bool) {
-    let scene = Scene::start("ready", "", import).await;
-    scene.until_message("there is no image for the agent").await;
-    let inside = Inside::of(&scene).await;
-    let before = inside.objects().await;
-    scene.set("agent-image", IMAGE).await;
-    scene.becomes_active().await;
-    assert_eq!(scene.cluster().await["aksStatus"]["privateRequiresTunnel"], true);
-    assert!(inside.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));
+    let cluster = PrivateCluster::start("ready", "", make_import).await;
+    cluster.wait_for_message("there is no image for the agent").await;
+    let admin = ClusterAdmin::new(&cluster).await;
+    let before = admin.objects().await;
+    cluster.put_setting("agent-image", IMAGE).await;
+    cluster.wait_until_active().await;
+    assert_eq!(cluster.object().await["aksStatus"]["privateRequiresTunnel"], true);
+    assert!(admin.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));
     // The roles are maintained until the removal.
-    scene.app.app.keep_roles();
+    cluster.app.server.keep_roles();
     let namespace = json!({"metadata": {"name": "open", "labels": {"norman-aks.io/members": "edit"}}});
-    inside.create("/api/v1/namespaces", &namespace).await;
-    inside.until_exists(OPENED).await;
-    let before: BTreeMap<_, _> = before.into_iter().chain(inside.objects_in("open").await).collect();
+    admin.create("/api/v1/namespaces", &namespace).await;
+    admin.wait_until_exists(OPENED).await;
+    let before: BTreeMap<_, _> = before.into_iter().chain(admin.objects_in("open").await).collect();
     if !has_agent {
-        scene.app.control.enable_agents(false);
-        scene.app.control.cut_pod_connections();
-        scene.until_usable(false).await;
+        cluster.app.control.enable_agents(false);
+        cluster.app.control.cut_pod_connections();
+        cluster.wait_until_usable(false).await;
     }
-    scene.app.control.clear_requests();
-    let answer = scene.app.delete(&scene.path()).send().await;
+    cluster.app.control.clear_requests();
+    let answer = cluster.app.delete(&cluster.path()).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    scene.is_gone().await;
-    let writes = scene.app.control.writes();
+    cluster.wait_until_deleted().await;
+    let writes = cluster.app.control.writes();
     let is_command = writes.iter().any(|write| write.path.ends_with("/runCommand"));
     assert_eq!(is_command, !has_agent, "{writes:#?}");
     let started = Instant::now();
     // The agent's pod terminates.
     let before: Vec<_> = before.into_keys().filter(|path| path != OPENED).collect();
     let (left, now) = loop {
-        let now = inside.objects().await;
+        let now = admin.objects().await;
         let left: Vec<_> = now.keys().filter(|path| !before.contains(path)).cloned().collect();
         if !left.iter().any(|path| path.contains("/pods/")) {
             break (left, now);
         }
-        assert!(started.elapsed() < LONG, "{left:#?}");
+        assert!(started.elapsed() < TEST_TIMEOUT, "{left:#?}");
         sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(left, LEFT);

@@ -11,19 +11,19 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{Inside, LONG, Scene};
-use crate::support::made;
+use super::{ClusterAdmin, PrivateCluster, TEST_TIMEOUT};
+use crate::support::test_clusters;
 
 /// The only roles of this server.
 const ROLES: [&str; 2] = ["norman-aks-member", "norman-aks-namespace-edit"];
 
 /// Values that must never be in a cluster, by name.
-fn canaries(scene: &Scene, inside: &Inside) -> Vec<(&'static str, String)> {
-    let user = |key: &str| inside.user[key].as_str().unwrap().to_owned();
+fn canaries(cluster: &PrivateCluster, admin: &ClusterAdmin) -> Vec<(&'static str, String)> {
+    let user = |key: &str| admin.user[key].as_str().unwrap().to_owned();
     let key = user("client-key-data");
     let pem = String::from_utf8(BASE64_STANDARD.decode(&key).unwrap()).unwrap();
     let line = pem.lines().nth(1).unwrap().to_owned();
-    let secret = scene.app.seed.client_secret;
+    let secret = cluster.app.seed.client_secret;
     vec![
         ("the client secret", secret.to_owned()),
         ("the client secret", BASE64_STANDARD.encode(secret)),
@@ -71,8 +71,8 @@ fn line(write: &RecordedRequest) -> String {
 }
 
 /// Checks every recorded write; returns them without duplicates.
-fn check_writes(scene: &Scene, canaries: &[(&str, String)]) -> BTreeSet<String> {
-    let all = scene.app.control.kubernetes_requests();
+fn check_writes(cluster: &PrivateCluster, canaries: &[(&str, String)]) -> BTreeSet<String> {
+    let all = cluster.app.control.kubernetes_requests();
     let writes: Vec<_> = all.iter().filter(|request| request.method != "GET").collect();
     assert!(all.len() < 10_000, "the record is complete");
     for write in &writes {
@@ -96,8 +96,8 @@ fn check_writes(scene: &Scene, canaries: &[(&str, String)]) -> BTreeSet<String> 
 }
 
 /// Checks that the new objects in a cluster are allowed there.
-async fn check_objects(inside: &Inside, before: &BTreeMap<String, Value>, canaries: &[(&str, String)]) {
-    let mut objects = inside.objects().await;
+async fn check_objects(admin: &ClusterAdmin, before: &BTreeMap<String, Value>, canaries: &[(&str, String)]) {
+    let mut objects = admin.objects().await;
     objects.retain(|path, _| !before.contains_key(path));
     let account = "cattle-system/serviceaccounts/norman-aks-agent-";
     assert!(objects.keys().any(|path| path.starts_with(account)), "{:?}", objects.keys());
@@ -116,40 +116,40 @@ async fn check_objects(inside: &Inside, before: &BTreeMap<String, Value>, canari
 }
 
 /// The life of a cluster until its object is deleted; returns the writes into it.
-async fn live(scene: &Scene) -> BTreeSet<String> {
-    scene.until_message("there is no image for the agent").await;
-    let inside = Inside::of(scene).await;
-    let (before, canaries) = (inside.objects().await, canaries(scene, &inside));
-    scene.app.control.clear_kubernetes_requests();
-    scene.set("agent-image", super::IMAGE).await;
-    scene.becomes_active().await;
+async fn live(cluster: &PrivateCluster) -> BTreeSet<String> {
+    cluster.wait_for_message("there is no image for the agent").await;
+    let admin = ClusterAdmin::new(cluster).await;
+    let (before, canaries) = (admin.objects().await, canaries(cluster, &admin));
+    cluster.app.control.clear_kubernetes_requests();
+    cluster.put_setting("agent-image", super::IMAGE).await;
+    cluster.wait_until_active().await;
     // Users are added and removed, and an owner opens a namespace.
-    scene.app.app.keep_roles();
+    cluster.app.server.keep_roles();
     for (user, role) in [("ann", "cluster-owner"), ("ben", "cluster-member"), ("eve", "read-only")] {
-        made::member(&scene.app, &scene.id, user, role).await;
+        test_clusters::add_member(&cluster.app, &cluster.id, user, role).await;
     }
-    inside
+    admin
         .create(
             "/api/v1/namespaces",
             &json!({"metadata": {"name": "open", "labels": {"norman-aks.io/members": "edit"}}}),
         )
         .await;
-    inside.until_exists("open/rolebindings/norman-aks-namespace-edit").await;
+    admin.wait_until_exists("open/rolebindings/norman-aks-namespace-edit").await;
     // The agent is replaced.
-    scene.set("agent-image", "registry.example/norman-aks:2").await;
+    cluster.put_setting("agent-image", "registry.example/norman-aks:2").await;
     let started = Instant::now();
-    while scene.events_of("agentManifestApplied").await.len() < 2 {
-        assert!(started.elapsed() < LONG, "{:#?}", scene.events().await);
-        scene.app.pass(Duration::from_mins(1)).await;
+    while cluster.event_messages("agentManifestApplied").await.len() < 2 {
+        assert!(started.elapsed() < TEST_TIMEOUT, "{:#?}", cluster.events().await);
+        cluster.app.advance(Duration::from_mins(1)).await;
         sleep(Duration::from_millis(20)).await;
     }
-    let applied = scene.events_of("agentManifestApplied").await;
+    let applied = cluster.event_messages("agentManifestApplied").await;
     assert!(applied[1].starts_with("replaced the cluster agent by the Kubernetes API"), "{applied:?}");
-    check_objects(&inside, &before, &canaries).await;
-    let answer = scene.app.delete(&scene.path()).send().await;
+    check_objects(&admin, &before, &canaries).await;
+    let answer = cluster.app.delete(&cluster.path()).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    scene.is_gone().await;
-    check_writes(scene, &canaries)
+    cluster.wait_until_deleted().await;
+    check_writes(cluster, &canaries)
 }
 
 /// The writes into every private cluster. Reviews create nothing.
@@ -186,13 +186,13 @@ const REMOVALS: [&str; 10] = [
 
 #[tokio::test]
 async fn writes_into_a_private_cluster_grant_only_users_rights() {
-    let scene = Scene::start("ready", "", |_| ()).await;
-    assert_eq!(live(&scene).await, BTreeSet::from(WRITES.map(str::to_owned)));
+    let cluster = PrivateCluster::start("ready", "", |_| ()).await;
+    assert_eq!(live(&cluster).await, BTreeSet::from(WRITES.map(str::to_owned)));
 }
 
 #[tokio::test]
 async fn writes_into_an_import_grant_only_users_rights() {
-    let scene = Scene::start("ready", "", super::import).await;
+    let cluster = PrivateCluster::start("ready", "", super::make_import).await;
     let writes = WRITES.into_iter().chain(REMOVALS).map(str::to_owned).collect();
-    assert_eq!(live(&scene).await, writes);
+    assert_eq!(live(&cluster).await, writes);
 }

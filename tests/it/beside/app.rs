@@ -16,8 +16,8 @@ use norman_aks::config::{Config, Flags};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-use super::rancher::{FakeRancher, Seen};
-use super::world::World;
+use super::rancher::{FakeRancher, RecordedRequest};
+use super::rancher_state::RancherState;
 use crate::support::app::{Answer, Call, NOW_MS};
 
 pub(super) struct BesideApp {
@@ -26,22 +26,22 @@ pub(super) struct BesideApp {
     pub(super) config: Config,
     router: Router,
     _sandbox: Arc<Sandbox>,
-    folder: TempDir,
+    data_dir: TempDir,
     _app: BesideRancher,
 }
 
 pub(super) struct BesideBuilder {
     rancher: FakeRancher,
     settings: BTreeMap<String, String>,
-    folder: TempDir,
+    data_dir: TempDir,
 }
 
-/// The maximum TTL of a cached decision, so that no decision expires during a test.
-pub(super) const DECISION: Duration = Duration::from_mins(1);
+/// The TTL of a cached decision, so that no decision expires during a test.
+pub(super) const DECISION_TTL: Duration = Duration::from_mins(1);
 
 impl BesideApp {
-    /// A server beside a Rancher; decisions are valid for [`DECISION`].
-    pub(super) fn beside(rancher: FakeRancher) -> BesideBuilder {
+    /// A server beside a Rancher; decisions are valid for [`DECISION_TTL`].
+    pub(super) fn builder(rancher: FakeRancher) -> BesideBuilder {
         let url = format!("http://{}", rancher.address);
         let settings = [
             ("NORMAN_AKS_RANCHER_URL", url.as_str()),
@@ -49,12 +49,12 @@ impl BesideApp {
             ("NORMAN_AKS_TRUSTED_PROXIES", "127.0.0.0/8"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        BesideBuilder { rancher, settings, folder: tempfile::tempdir().unwrap() }
+        BesideBuilder { rancher, settings, data_dir: tempfile::tempdir().unwrap() }
     }
 
-    /// A server beside the Rancher of a world.
-    pub(super) async fn in_world(world: &Arc<World>) -> Self {
-        Self::beside(world.serve().await).start().await
+    /// A server beside a Rancher with this state.
+    pub(super) async fn with_state(state: &Arc<RancherState>) -> Self {
+        Self::builder(state.serve().await).start().await
     }
 
     pub(super) fn get<'a>(&'a self, path: &str, token: &str) -> Call<'a> {
@@ -66,7 +66,7 @@ impl BesideApp {
     }
 
     /// `aksVersions` with a stored credential.
-    pub(super) fn versions<'a>(&'a self, credential: &str, token: &str) -> Call<'a> {
+    pub(super) fn get_versions<'a>(&'a self, credential: &str, token: &str) -> Call<'a> {
         self.get(&format!("/meta/aksVersions?cloudCredentialId={credential}&region=eastus"), token)
     }
 
@@ -84,22 +84,22 @@ impl BesideApp {
         self.router.clone()
     }
 
-    /// The lists of versions that were requested from Azure since the last call.
-    pub(super) fn lists(&self) -> usize {
+    /// The number of lists of versions that were requested from Azure since the last call.
+    pub(super) fn take_list_count(&self) -> usize {
         let requests = self.control.requests();
         self.control.clear_requests();
         requests.iter().filter(|request| request.path.contains("kubernetesVersions")).count()
     }
 
     /// The only request that Rancher got.
-    pub(super) fn only_request(&self) -> Seen {
-        let seen = self.rancher.seen();
+    pub(super) fn only_request(&self) -> RecordedRequest {
+        let seen = self.rancher.requests();
         assert_eq!(seen.len(), 1, "{seen:?}");
         seen[0].clone()
     }
 
     pub(super) fn path(&self) -> &std::path::Path {
-        self.folder.path()
+        self.data_dir.path()
     }
 }
 
@@ -112,22 +112,22 @@ impl BesideBuilder {
 
     /// Sends a lookup to Rancher for every request.
     #[must_use]
-    pub(super) fn always_asking(self) -> Self {
+    pub(super) fn without_decision_cache(self) -> Self {
         self.setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", "0")
     }
 
     /// Writes a file that a setting names.
     #[must_use]
     pub(super) fn file_setting(self, variable: &str, content: &str) -> Self {
-        let path = self.folder.path().join("setting.pem");
+        let path = self.data_dir.path().join("setting.pem");
         std::fs::write(&path, content).unwrap();
         let path = path.display().to_string();
         self.setting(variable, &path)
     }
 
     pub(super) async fn start(mut self) -> BesideApp {
-        let data_dir = self.folder.path().display().to_string();
-        self.settings.insert("NORMAN_AKS_DATA_DIR".to_owned(), data_dir);
+        let data_dir_path = self.data_dir.path().display().to_string();
+        self.settings.insert("NORMAN_AKS_DATA_DIR".to_owned(), data_dir_path);
         let read = |path: &std::path::Path| std::fs::read_to_string(path);
         let (config, warnings) = Config::load(&Flags::new(), &self.settings, &read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
@@ -150,7 +150,7 @@ impl BesideBuilder {
             rancher: self.rancher,
             config,
             _sandbox: sandbox,
-            folder: self.folder,
+            data_dir: self.data_dir,
             _app: app,
         }
     }
@@ -162,7 +162,7 @@ pub(super) fn seed() -> Seed {
 }
 
 /// Advances the time of timeouts and decisions. Sockets are real, so time must not be paused while one is awaited.
-pub(super) async fn jump(time: Duration) {
+pub(super) async fn advance_time(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();

@@ -4,14 +4,14 @@ use http::StatusCode;
 
 use super::app::BesideApp;
 use super::rancher::Fault;
-use super::world::{CREDENTIAL, OTHER, OWNER, UNAUTHORIZED, World};
+use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState, UNAUTHORIZED};
 
 const SIZES: &str = "/api/v1/vm-sizes?region=eastus&q=d2s&cloudCredentialId=cattle-global-data:cc-aaaaa";
 
 /// Requests of tests are sent to `norman.test`.
 async fn app_with_catalog_at(host: &str) -> BesideApp {
-    let world = World::new();
-    BesideApp::beside(world.serve().await).setting("NORMAN_AKS_CATALOG_HOST", host).start().await
+    let state = RancherState::new();
+    BesideApp::builder(state.serve().await).setting("NORMAN_AKS_CATALOG_HOST", host).start().await
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn catalog_is_served_at_its_host_as_rancher_decides() {
     assert_eq!((unknown.status, unknown.text().as_str()), (StatusCode::UNAUTHORIZED, UNAUTHORIZED));
     assert_eq!(unknown.header("x-api-cattle-auth"), "false");
     // The actions are still there.
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, StatusCode::OK);
+    assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, StatusCode::OK);
     // What needs a database is not.
     assert_eq!(app.get("/api/v1/audit", OWNER).send().await.status, StatusCode::NOT_FOUND);
 }
@@ -38,14 +38,16 @@ async fn only_bearer_tokens_count() {
     let cookie = format!("R_SESS={OWNER}");
     let answer = app.get(SIZES, OWNER).anonymous().header("cookie", &cookie).send().await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(app.rancher.seen().len(), 0);
+    assert_eq!(app.rancher.requests().len(), 0);
     let posted = app.post(SIZES, OWNER).send().await;
     assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]
 async fn other_hosts_have_no_catalog() {
-    for app in [app_with_catalog_at("catalog.example.org").await, BesideApp::in_world(&World::new()).await] {
+    for app in
+        [app_with_catalog_at("catalog.example.org").await, BesideApp::with_state(&RancherState::new()).await]
+    {
         let answer = app.get(SIZES, OWNER).send().await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
         assert!(
@@ -53,14 +55,14 @@ async fn other_hosts_have_no_catalog() {
             "{}",
             answer.text()
         );
-        assert_eq!(app.rancher.seen().len(), 0);
+        assert_eq!(app.rancher.requests().len(), 0);
     }
 }
 
 #[tokio::test]
 async fn unavailable_rancher_is_reported() {
     let app = app_with_catalog_at("norman.test").await;
-    app.rancher.fail(Fault::Cut);
+    app.rancher.set_fault(Fault::Cut);
     let answer = app.get(SIZES, OWNER).send().await;
     assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "2"));
     assert_eq!(answer.header("x-api-cattle-auth"), "");

@@ -7,19 +7,19 @@ use serde_json::json;
 
 use super::app::{BesideApp, seed};
 use super::rancher::FakeRancher;
-use super::world::{CREDENTIAL, OWNER, World};
+use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
 use crate::azure_fake::{Gate, until};
 
 /// A Rancher that responds only while the gate is open.
-async fn gated(world: &Arc<World>) -> (FakeRancher, Gate) {
+async fn gated(state: &Arc<RancherState>) -> (FakeRancher, Gate) {
     let gate = Gate::closed();
     let fake = {
-        let (world, gate) = (Arc::clone(world), gate.clone());
+        let (state, gate) = (Arc::clone(state), gate.clone());
         FakeRancher::start_async(move |seen| {
-            let (world, gate) = (Arc::clone(&world), gate.clone());
+            let (state, gate) = (Arc::clone(&state), gate.clone());
             async move {
                 gate.pass().await;
-                world.answer(&seen)
+                state.respond(&seen)
             }
         })
     };
@@ -28,19 +28,19 @@ async fn gated(world: &Arc<World>) -> (FakeRancher, Gate) {
 
 #[tokio::test]
 async fn equal_requests_at_once_ask_rancher_and_azure_once() {
-    let world = World::new();
-    let (fake, gate) = gated(&world).await;
-    let app = BesideApp::beside(fake).start().await;
-    let calls = join_all((0..100).map(|_| app.versions(CREDENTIAL, OWNER).send()));
+    let state = RancherState::new();
+    let (fake, gate) = gated(&state).await;
+    let app = BesideApp::builder(fake).start().await;
+    let calls = join_all((0..100).map(|_| app.get_versions(CREDENTIAL, OWNER).send()));
     let open = async {
-        until(|| !app.rancher.seen().is_empty()).await;
+        until(|| !app.rancher.requests().is_empty()).await;
         gate.open();
     };
     let (answers, ()) = tokio::join!(calls, open);
     let first = answers[0].text();
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == first));
-    assert_eq!(app.rancher.take(), ["GET /v1/secrets/cattle-global-data/cc-aaaaa"]);
-    assert_eq!(app.lists(), 1);
+    assert_eq!(app.rancher.take_requests(), ["GET /v1/secrets/cattle-global-data/cc-aaaaa"]);
+    assert_eq!(app.take_list_count(), 1);
 }
 
 /// A small random number generator with a seed, so that a failure can be repeated.
@@ -62,10 +62,10 @@ fn may(caller: u64, credential: u64) -> bool {
 }
 
 /// A world where each credential has its own subscription.
-fn crowd() -> Arc<World> {
-    let world = World::new();
+fn crowd() -> Arc<RancherState> {
+    let state = RancherState::new();
     for caller in 0..CALLERS {
-        world.add_user(&format!("u-{caller}"), &format!("token-{caller}:key-{caller}"));
+        state.add_user(&format!("u-{caller}"), &format!("token-{caller}:key-{caller}"));
     }
     for credential in 0..CREDENTIALS {
         let readers: Vec<String> = (0..CALLERS)
@@ -73,9 +73,9 @@ fn crowd() -> Arc<World> {
             .map(|caller| format!("u-{caller}"))
             .collect();
         let readers: Vec<&str> = readers.iter().map(String::as_str).collect();
-        world.put_credential_of(&id(credential), &subscription(credential), seed().client_secret, &readers);
+        state.put_credential_of(&id(credential), &subscription(credential), seed().client_secret, &readers);
     }
-    world
+    state
 }
 
 fn id(credential: u64) -> String {
@@ -87,25 +87,25 @@ fn subscription(credential: u64) -> String {
 }
 
 /// Responds in random order, some immediately and some after others.
-async fn shuffling(world: &Arc<World>) -> FakeRancher {
-    let world = Arc::clone(world);
+async fn shuffling(state: &Arc<RancherState>) -> FakeRancher {
+    let state = Arc::clone(state);
     let numbers = Arc::new(std::sync::Mutex::new(Numbers(7)));
     FakeRancher::start_async(move |seen| {
-        let world = Arc::clone(&world);
+        let state = Arc::clone(&state);
         let yields = numbers.lock().unwrap().below(20);
         async move {
             for _ in 0..yields {
                 tokio::task::yield_now().await;
             }
-            world.answer(&seen)
+            state.respond(&seen)
         }
     })
     .await
 }
 
 async fn no_answer_reaches_others(seconds: &str) {
-    let world = crowd();
-    let builder = BesideApp::beside(shuffling(&world).await);
+    let state = crowd();
+    let builder = BesideApp::builder(shuffling(&state).await);
     let app = builder.setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", seconds).start().await;
     for credential in 0..CREDENTIALS {
         let values = json!([{"version": format!("1.{}", 30 + credential),
@@ -125,12 +125,12 @@ async fn no_answer_reaches_others(seconds: &str) {
         let calls = (0..40).map(|_| {
             let (caller, credential) = (numbers.below(CALLERS + 1), numbers.below(CREDENTIALS));
             let token = format!("token-{caller}:key-{caller}");
-            let call = app.versions(&id(credential), &token);
+            let call = app.get_versions(&id(credential), &token);
             async move { (caller, credential, call.send().await) }
         });
         for (caller, credential, answer) in join_all(calls.collect::<Vec<_>>()).await {
             let expected = match (caller < CALLERS, may(caller, credential)) {
-                (false, _) => (401, super::world::UNAUTHORIZED.to_owned()),
+                (false, _) => (401, super::rancher_state::UNAUTHORIZED.to_owned()),
                 (true, true) => (200, format!("[\"1.{}.0\"]", 30 + credential)),
                 (true, false) => (422, "cloud credential not found".to_owned()),
             };
@@ -152,13 +152,13 @@ async fn no_answer_reaches_other_callers_without_decisions() {
 
 #[tokio::test]
 async fn answer_that_is_overtaken_by_a_change_does_not_restore_the_old_secret() {
-    let world = World::new();
+    let state = RancherState::new();
     let gate = Gate::closed();
     let fake = {
-        let (world, gate) = (Arc::clone(&world), gate.clone());
+        let (state, gate) = (Arc::clone(&state), gate.clone());
         FakeRancher::start_async(move |seen| {
             let slow = seen.header("authorization").contains("slow");
-            let (answer, gate) = (world.answer(&seen), gate.clone());
+            let (answer, gate) = (state.respond(&seen), gate.clone());
             async move {
                 if slow {
                     gate.pass().await;
@@ -167,26 +167,26 @@ async fn answer_that_is_overtaken_by_a_change_does_not_restore_the_old_secret() 
             }
         })
     };
-    let app = BesideApp::beside(fake.await).start().await;
+    let app = BesideApp::builder(fake.await).start().await;
     let slow = "token-slow:key-of-the-owner";
-    world.add_user("owner", slow);
+    state.add_user("owner", slow);
     app.control.login(azure_sandbox::Login {
         client_id: None,
         secret: "rotated~secret".to_owned(),
         outcome: azure_sandbox::Outcome::Token,
     });
     let overtaking = async {
-        until(|| !app.rancher.seen().is_empty()).await;
-        world.put_credential(CREDENTIAL, "rotated~secret", &["owner"]);
-        let answer = app.versions(CREDENTIAL, OWNER).send().await;
+        until(|| !app.rancher.requests().is_empty()).await;
+        state.put_credential(CREDENTIAL, "rotated~secret", &["owner"]);
+        let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
         gate.open();
         answer
     };
-    let (slow_answer, fast) = tokio::join!(app.versions(CREDENTIAL, slow).send(), overtaking);
+    let (slow_answer, fast) = tokio::join!(app.get_versions(CREDENTIAL, slow).send(), overtaking);
     assert_eq!((slow_answer.status.as_u16(), fast.status.as_u16()), (200, 200));
-    app.rancher.take();
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "hit");
-    assert!(app.rancher.take().is_empty(), "the new version is still the latest");
-    app.versions(CREDENTIAL, slow).send().await;
-    assert_eq!(app.rancher.take().len(), 1, "the outdated decision is not cached");
+    app.rancher.take_requests();
+    assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "hit");
+    assert!(app.rancher.take_requests().is_empty(), "the new version is still the latest");
+    app.get_versions(CREDENTIAL, slow).send().await;
+    assert_eq!(app.rancher.take_requests().len(), 1, "the outdated decision is not cached");
 }

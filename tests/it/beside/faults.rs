@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use super::app::{BesideApp, DECISION, jump};
+use super::app::{BesideApp, DECISION_TTL, advance_time};
 use super::rancher::{Fault, response};
-use super::world::{CREDENTIAL, OWNER, World};
+use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
 use crate::azure_fake::until;
 use crate::support::app::Answer;
 
 const HTML: Fault = Fault::Answer(200, Vec::new(), "<!DOCTYPE html><title>Sign in</title>");
 
 async fn app() -> BesideApp {
-    let world = World::new();
-    BesideApp::beside(world.serve().await).always_asking().start().await
+    let state = RancherState::new();
+    BesideApp::builder(state.serve().await).without_decision_cache().start().await
 }
 
 /// Checks that the response asks for a retry, does not log the dashboard's user out, and does not come from Rancher.
@@ -29,34 +29,34 @@ fn assert_unavailable(answer: &Answer) {
 /// Sends `aksVersions` while Rancher fails; returns the response and what reached Rancher.
 async fn versions_during(fault: Fault) -> (Answer, Vec<String>) {
     let app = app().await;
-    app.rancher.fail(fault);
-    let answer = app.versions(CREDENTIAL, OWNER).send().await;
-    (answer, app.rancher.take())
+    app.rancher.set_fault(fault);
+    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
+    (answer, app.rancher.take_requests())
 }
 
 const QUESTION: &str = "GET /v1/secrets/cattle-global-data/cc-aaaaa";
 
 /// Advances the time by the time limit once Rancher has received this number of requests.
 async fn time_out(app: &BesideApp, requests: usize, limit: u64) {
-    until(|| app.rancher.seen().len() >= requests).await;
-    jump(Duration::from_secs(limit)).await;
+    until(|| app.rancher.requests().len() >= requests).await;
+    advance_time(Duration::from_secs(limit)).await;
 }
 
 #[tokio::test]
 async fn slow_rancher_gives_503_after_3_s_and_nothing_is_forwarded() {
     let app = app().await;
-    app.rancher.fail(Fault::Hang);
-    let (answer, ()) = tokio::join!(app.versions(CREDENTIAL, OWNER).send(), time_out(&app, 1, 3));
+    app.rancher.set_fault(Fault::Hang);
+    let (answer, ()) = tokio::join!(app.get_versions(CREDENTIAL, OWNER).send(), time_out(&app, 1, 3));
     assert_unavailable(&answer);
-    assert_eq!(app.rancher.take(), [QUESTION], "requested once, not forwarded");
-    app.rancher.recover();
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
+    assert_eq!(app.rancher.take_requests(), [QUESTION], "requested once, not forwarded");
+    app.rancher.clear_fault();
+    assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
 }
 
 #[tokio::test]
 async fn slow_rancher_gives_503_for_inline_credentials_and_cookies() {
     let app = app().await;
-    app.rancher.fail(Fault::Hang);
+    app.rancher.set_fault(Fault::Hang);
     let check = app.post("/meta/aksCheckCredentials", OWNER).body("{}");
     let (answer, ()) = tokio::join!(check.send(), time_out(&app, 1, 3));
     assert_unavailable(&answer);
@@ -74,11 +74,11 @@ async fn slow_rancher_gives_503_for_inline_credentials_and_cookies() {
 #[tokio::test]
 async fn slow_rancher_ends_a_forwarded_request_with_503() {
     let app = app().await;
-    app.rancher.fail(Fault::Hang);
-    let call = app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1");
+    app.rancher.set_fault(Fault::Hang);
+    let call = app.get_versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1");
     let (answer, ()) = tokio::join!(call.send(), time_out(&app, 1, 55));
     assert_unavailable(&answer);
-    assert_eq!(app.rancher.take().len(), 1, "sent once");
+    assert_eq!(app.rancher.take_requests().len(), 1, "sent once");
 }
 
 #[tokio::test]
@@ -92,12 +92,12 @@ async fn cut_connections_give_503() {
 
 #[tokio::test]
 async fn missing_listener_gives_503() {
-    let world = World::new();
+    let state = RancherState::new();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", free.local_addr().unwrap());
     drop(free);
-    let app = BesideApp::beside(world.serve().await).setting("NORMAN_AKS_RANCHER_URL", &url).start().await;
-    assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+    let app = BesideApp::builder(state.serve().await).setting("NORMAN_AKS_RANCHER_URL", &url).start().await;
+    assert_unavailable(&app.get_versions(CREDENTIAL, OWNER).send().await);
 }
 
 #[tokio::test]
@@ -126,10 +126,10 @@ async fn pages_of_proxies_are_not_returned_for_forwarded_requests() {
         HTML,
     ] {
         let app = app().await;
-        app.rancher.fail(fault);
-        let answer = app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1").send().await;
+        app.rancher.set_fault(fault);
+        let answer = app.get_versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1").send().await;
         assert_unavailable(&answer);
-        assert_eq!(app.rancher.take().len(), 1);
+        assert_eq!(app.rancher.take_requests().len(), 1);
     }
 }
 
@@ -152,39 +152,39 @@ async fn huge_answer_gives_503() {
     let fake = super::rancher::FakeRancher::start(|_| {
         response(200, &[("x-api-cattle-auth", "true")], vec![b' '; 5 * 1024 * 1024])
     });
-    let app = BesideApp::beside(fake.await).start().await;
-    assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+    let app = BesideApp::builder(fake.await).start().await;
+    assert_unavailable(&app.get_versions(CREDENTIAL, OWNER).send().await);
 }
 
 #[tokio::test]
 async fn decisions_outlive_an_outage_only_for_their_time() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
-    app.rancher.fail(Fault::Cut);
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "decided earlier");
-    jump(DECISION).await;
-    assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
+    assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
+    app.rancher.set_fault(Fault::Cut);
+    assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200, "decided earlier");
+    advance_time(DECISION_TTL).await;
+    assert_unavailable(&app.get_versions(CREDENTIAL, OWNER).send().await);
 }
 
 #[tokio::test]
 async fn failures_suspend_requests_until_rancher_answers_again() {
     let app = app().await;
-    app.rancher.fail(Fault::Cut);
+    app.rancher.set_fault(Fault::Cut);
     for _ in 0..3 {
-        assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
+        assert_unavailable(&app.get_versions(CREDENTIAL, OWNER).send().await);
     }
-    app.rancher.take();
-    app.rancher.recover();
+    app.rancher.take_requests();
+    app.rancher.clear_fault();
     // No task waits for a socket, so the time can be paused.
     tokio::time::pause();
-    assert_unavailable(&app.versions(CREDENTIAL, OWNER).send().await);
-    assert_unavailable(&app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u").send().await);
+    assert_unavailable(&app.get_versions(CREDENTIAL, OWNER).send().await);
+    assert_unavailable(&app.get_versions(CREDENTIAL, OWNER).header("impersonate-user", "u").send().await);
     tokio::time::resume();
-    assert!(app.rancher.take().is_empty(), "suspended");
-    jump(Duration::from_secs(2)).await;
+    assert!(app.rancher.take_requests().is_empty(), "suspended");
+    advance_time(Duration::from_secs(2)).await;
     for _ in 0..3 {
-        assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200, "tried, and reopened");
+        assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200, "tried, and reopened");
     }
 }
 
@@ -199,6 +199,6 @@ async fn uploads_that_clients_break_off_do_not_suspend_requests() {
         let error = "cannot read request body: unexpected EOF";
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, error));
     }
-    assert!(app.rancher.take().is_empty(), "only complete requests are forwarded");
-    assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
+    assert!(app.rancher.take_requests().is_empty(), "only complete requests are forwarded");
+    assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
 }

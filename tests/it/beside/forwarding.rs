@@ -5,8 +5,8 @@ use axum::body::Body;
 use http::Request;
 
 use super::app::BesideApp;
-use super::rancher::{FakeRancher, Seen, response};
-use super::world::{CREDENTIAL, OTHER, OWNER, World};
+use super::rancher::{FakeRancher, RecordedRequest, response};
+use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState};
 
 /// A token in three parts, as Rancher's identity provider issues.
 const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1LW93bmVyIn0.c2lnbmF0dXJl";
@@ -16,14 +16,14 @@ fn path() -> String {
 }
 
 async fn app() -> BesideApp {
-    let world = World::new();
-    world.add_user("owner", JWT);
-    BesideApp::in_world(&world).await
+    let state = RancherState::new();
+    state.add_user("owner", JWT);
+    BesideApp::with_state(&state).await
 }
 
 /// The only request that Rancher got is the caller's.
 #[track_caller]
-fn assert_forwarded(app: &BesideApp, path: &str) -> Seen {
+fn assert_forwarded(app: &BesideApp, path: &str) -> RecordedRequest {
     let seen = app.only_request();
     assert_eq!(seen.path, path);
     assert_eq!(seen.all("via"), ["1.1 norman-aks"]);
@@ -69,7 +69,7 @@ async fn json_web_tokens_are_forwarded() {
     for call in
         [app.get(&path(), JWT), app.get(&path(), "").anonymous().header("cookie", &format!("R_SESS={JWT}"))]
     {
-        app.rancher.take();
+        app.rancher.take_requests();
         let answer = call.send().await;
         assert_eq!(answer.header("x-norman-aks-via"), "rancher");
         assert_forwarded(&app, &path());
@@ -91,17 +91,17 @@ async fn paths_that_are_no_actions_are_forwarded_without_a_token_too() {
     for path in
         ["/meta/aksNothing", "/meta/aksVersions/", "/meta/aksVersions/x", "/meta//aksVersions", "/meta/gke"]
     {
-        app.rancher.take();
+        app.rancher.take_requests();
         let answer = app.get(path, "").anonymous().send().await;
         assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (401, "rancher"), "{path}");
         assert_forwarded(&app, path);
     }
-    app.rancher.take();
+    app.rancher.take_requests();
     for path in ["/v3", "/v1/secrets/cattle-global-data/cc-aaaaa", "/"] {
         let answer = app.get(path, OWNER).send().await;
         assert_eq!(answer.status, 404, "{path}");
     }
-    assert!(app.rancher.take().is_empty(), "only the actions are served");
+    assert!(app.rancher.take_requests().is_empty(), "only the actions are served");
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn malformed_ids_are_asked_at_rancher() {
     for id in
         ["cc-aaaaa", "a%2Fb", ":cc-aaaaa", "cattle-global-data:", "UPPER:CASE", "a:..%2Fb", "+a:b", "a:b:c"]
     {
-        app.rancher.take();
+        app.rancher.take_requests();
         let path = format!("/meta/aksVersions?cloudCredentialId={id}&region=eastus");
         let answer = app.get(&path, OWNER).send().await;
         assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{id}");
@@ -123,7 +123,7 @@ async fn forwarded_body_that_breaks_off_breaks_off_for_the_caller() {
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
     let app = app().await;
-    app.rancher.fail(super::rancher::Fault::CutBody);
+    app.rancher.set_fault(super::rancher::Fault::CutBody);
     let mut request = Request::get(path()).header("impersonate-user", "u").body(Body::empty()).unwrap();
     let peer: std::net::SocketAddr = "127.0.0.1:40000".parse().unwrap();
     request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
@@ -156,7 +156,7 @@ async fn plain_http_at_the_ingress_is_redirected_as_by_rancher() {
     assert_eq!((answer.status.as_u16(), answer.header("x-api-cattle-auth")), (302, "false"));
     let answer = app.send(call("POST", &[("x-forwarded-proto", "http")])).await;
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (400, "Use HTTPS\n"));
-    assert!(app.rancher.take().is_empty(), "the token was not used");
+    assert!(app.rancher.take_requests().is_empty(), "the token was not used");
     let answer = app.send(call("GET", &[("x-forwarded-proto", "https")])).await;
     assert_eq!(answer.status, 400, "no credential: {}", answer.text());
 }
@@ -164,7 +164,7 @@ async fn plain_http_at_the_ingress_is_redirected_as_by_rancher() {
 #[tokio::test]
 async fn client_that_is_no_trusted_proxy_cannot_claim_plain_http() {
     let app = app().await;
-    let call = app.versions(CREDENTIAL, OWNER).from("192.0.2.1:1".parse().unwrap());
+    let call = app.get_versions(CREDENTIAL, OWNER).from("192.0.2.1:1".parse().unwrap());
     let answer = call.header("x-forwarded-proto", "http").send().await;
     assert_eq!(answer.status, 200);
 }
@@ -174,14 +174,14 @@ async fn client_that_is_no_trusted_proxy_cannot_claim_plain_http() {
 async fn request_that_came_back_is_508_with_the_remedy() {
     let app = app().await;
     for via in ["1.1 norman-aks", "2.0 proxy, 1.1 norman-aks (x)", "1.1 a,1.1 norman-aks"] {
-        let answer = app.versions(CREDENTIAL, OWNER).header("via", via).send().await;
+        let answer = app.get_versions(CREDENTIAL, OWNER).header("via", via).send().await;
         assert_eq!(answer.status, 508, "{via}");
         let hint = answer.json()["hint"].as_str().unwrap().to_owned();
         assert!(hint.contains("rancher-url") && hint.contains("rancher-host"), "{hint}");
         assert_eq!(answer.header("x-norman-aks-via"), "loop");
     }
     for via in ["1.1 traefik", "1.1 norman-aks-2", "norman-aks"] {
-        let answer = app.versions(CREDENTIAL, OWNER).header("via", via).send().await;
+        let answer = app.get_versions(CREDENTIAL, OWNER).header("via", via).send().await;
         assert_eq!(answer.status, 200, "{via}");
     }
 }
@@ -190,11 +190,11 @@ async fn request_that_came_back_is_508_with_the_remedy() {
 async fn looping() -> BesideApp {
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
-    let world = World::new();
-    let behind = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let behind = BesideApp::with_state(&state).await;
     let router = behind.router();
     let (sender, mut receiver) =
-        tokio::sync::mpsc::unbounded_channel::<(Seen, tokio::sync::oneshot::Sender<_>)>();
+        tokio::sync::mpsc::unbounded_channel::<(RecordedRequest, tokio::sync::oneshot::Sender<_>)>();
     tokio::spawn(async move {
         let _behind = behind;
         while let Some((seen, answer)) = receiver.recv().await {
@@ -216,15 +216,15 @@ async fn looping() -> BesideApp {
             http::Response::from_parts(head, Body::from(body))
         }
     });
-    BesideApp::beside(fake.await).start().await
+    BesideApp::builder(fake.await).start().await
 }
 
 #[tokio::test]
 async fn ingress_that_leads_back_gives_508_for_every_request() {
     let app = looping().await;
     for call in [
-        app.versions(CREDENTIAL, OWNER).header("impersonate-user", "u"),
-        app.versions(CREDENTIAL, OWNER),
+        app.get_versions(CREDENTIAL, OWNER).header("impersonate-user", "u"),
+        app.get_versions(CREDENTIAL, OWNER),
         app.post("/meta/aksCheckCredentials", OWNER).body("{}"),
     ] {
         let answer = call.send().await;
@@ -243,12 +243,12 @@ async fn probe_finds_a_loop_and_names_the_remedy() {
 
 #[tokio::test]
 async fn probe_tells_rancher_from_other_programs() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
     client.probe().await.unwrap();
     assert_eq!(app.only_request().path, "/meta/aksVersions");
-    let other = BesideApp::beside(FakeRancher::start(|_| response(200, &[], "nginx")).await).start().await;
+    let other = BesideApp::builder(FakeRancher::start(|_| response(200, &[], "nginx")).await).start().await;
     let client = norman_aks::app::rancher_client(other.config.rancher.as_ref().unwrap()).unwrap();
     let error = client.probe().await.unwrap_err().to_string();
     assert_eq!(

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::app::BesideApp;
-use super::world::{OWNER, UNAUTHORIZED, World};
+use super::rancher_state::{OWNER, RancherState, UNAUTHORIZED};
 use crate::support::fixtures;
 
 #[derive(Deserialize)]
@@ -46,11 +46,11 @@ fn request(reached: &Reached) -> Request<Body> {
 
 #[tokio::test]
 async fn requests_of_an_ingress_are_answered_as_by_rancher() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let (mut plain, mut anonymous, mut impersonated, mut others) = (0, 0, 0, 0);
     for reached in reached() {
-        app.rancher.take();
+        app.rancher.take_requests();
         let answer = app.send(request(&reached)).await;
         let has = |name: &str| reached.headers.contains_key(name);
         let place = format!("{} {}", reached.method, reached.path);
@@ -58,7 +58,7 @@ async fn requests_of_an_ingress_are_answered_as_by_rancher() {
             plain += 1;
             assert_eq!(answer.status, 302, "{place}");
             assert_eq!(answer.header("location"), format!("https://rancher.test{}", reached.path));
-            assert!(app.rancher.take().is_empty(), "{place}: nothing of a session leaves");
+            assert!(app.rancher.take_requests().is_empty(), "{place}: nothing of a session leaves");
         } else if has("Impersonate-User") {
             impersonated += 1;
             assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{place}");
@@ -76,7 +76,7 @@ async fn requests_of_an_ingress_are_answered_as_by_rancher() {
             anonymous += 1;
             assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{place}");
             assert_eq!(answer.header("x-api-cattle-auth"), "false", "{place}");
-            assert!(app.rancher.take().is_empty(), "{place}: there is nothing to ask");
+            assert!(app.rancher.take_requests().is_empty(), "{place}: there is nothing to ask");
         } else {
             // Prefix rules deliver paths that are not actions.
             others += 1;

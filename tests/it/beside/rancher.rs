@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 /// A request as it was received.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedRequest {
     pub(crate) method: Method,
     /// The path with its query.
     pub(crate) path: String,
@@ -25,7 +25,7 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
-impl Seen {
+impl RecordedRequest {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -49,7 +49,7 @@ pub(crate) enum Fault {
     Answer(u16, Vec<(&'static str, &'static str)>, &'static str),
 }
 
-type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+type Script = Arc<dyn Fn(RecordedRequest) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// A connection that the fake closes.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub(crate) struct FakeRancher {
 
 struct Shared {
     script: Script,
-    seen: Mutex<Vec<Seen>>,
+    requests: Mutex<Vec<RecordedRequest>>,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -76,12 +76,14 @@ impl Drop for FakeRancher {
 
 impl FakeRancher {
     /// Serves over plain HTTP, as behind a Service with port 80.
-    pub(crate) async fn start(script: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static) -> Self {
-        Self::listen(now(script), None).await
+    pub(crate) async fn start(
+        script: impl Fn(&RecordedRequest) -> Response<Body> + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(ready(script), None).await
     }
 
     /// Serves delayed responses.
-    pub(crate) async fn start_async<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
+    pub(crate) async fn start_async<F>(script: impl Fn(RecordedRequest) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response<Body>> + Send + 'static,
     {
@@ -91,15 +93,15 @@ impl FakeRancher {
     /// Serves over TLS.
     pub(crate) async fn start_tls(
         tls: Arc<rustls::ServerConfig>,
-        script: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
+        script: impl Fn(&RecordedRequest) -> Response<Body> + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(now(script), Some(tls)).await
+        Self::listen(ready(script), Some(tls)).await
     }
 
     async fn listen(script: Script, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { script, seen: Mutex::default(), fault: Mutex::default() });
+        let shared = Arc::new(Shared { script, requests: Mutex::default(), fault: Mutex::default() });
         let task = tokio::spawn({
             let shared = Arc::clone(&shared);
             async move {
@@ -124,27 +126,27 @@ impl FakeRancher {
     }
 
     /// Applies this fault to requests from now on.
-    pub(crate) fn fail(&self, fault: Fault) {
+    pub(crate) fn set_fault(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap() = Some(fault);
     }
 
     /// Lets the script respond again.
-    pub(crate) fn recover(&self) {
+    pub(crate) fn clear_fault(&self) {
         *self.shared.fault.lock().unwrap() = None;
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.shared.seen.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
+        self.shared.requests.lock().unwrap().clone()
     }
 
     /// The requests since the last call, as `METHOD path`.
-    pub(crate) fn take(&self) -> Vec<String> {
-        let seen = std::mem::take(&mut *self.shared.seen.lock().unwrap());
+    pub(crate) fn take_requests(&self) -> Vec<String> {
+        let seen = std::mem::take(&mut *self.shared.requests.lock().unwrap());
         seen.into_iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
     }
 }
 
-fn now(script: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static) -> Script {
+fn ready(script: impl Fn(&RecordedRequest) -> Response<Body> + Send + Sync + 'static) -> Script {
     Arc::new(move |seen| std::future::ready(script(&seen)).boxed())
 }
 
@@ -155,8 +157,8 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, sha
             let (parts, body) = request.into_parts();
             let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
             let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
-            let seen = Seen { method: parts.method, path, headers: parts.headers, body };
-            shared.seen.lock().unwrap().push(seen.clone());
+            let seen = RecordedRequest { method: parts.method, path, headers: parts.headers, body };
+            shared.requests.lock().unwrap().push(seen.clone());
             let fault = shared.fault.lock().unwrap().clone();
             match fault {
                 None => Ok((shared.script)(seen).await),

@@ -12,8 +12,8 @@ use http::{HeaderMap, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::app::{BesideApp, DECISION, jump};
-use super::rancher::{self, FakeRancher, Seen};
+use super::app::{BesideApp, DECISION_TTL, advance_time};
+use super::rancher::{self, FakeRancher, RecordedRequest};
 use crate::support::app::Answer;
 use crate::support::fixtures;
 
@@ -117,13 +117,13 @@ struct Player {
 impl Player {
     fn read(file: &str) -> Self {
         let recording: Recording = fixtures::json(file);
-        let world: Value = fixtures::json::<Value>(file)["world"].clone();
+        let state: Value = fixtures::json::<Value>(file)["world"].clone();
         let object =
             |id: &str| recording.cases.iter().find(|case| case["id"] == id).unwrap()["kubernetes"].clone();
         Self {
             secret: object("objects/secret"),
             secret_no_tenant: object("objects/secret-no-tenant"),
-            no_tenant_id: world["noTenant"].as_str().unwrap().to_owned(),
+            no_tenant_id: state["noTenant"].as_str().unwrap().to_owned(),
             cases: recording.cases.iter().filter_map(|case| Case::deserialize(case).ok()).collect(),
             current: Mutex::default(),
         }
@@ -133,7 +133,7 @@ impl Player {
         self.cases.iter().find(|case| case.id == id).unwrap_or_else(|| panic!("{id} was not recorded"))
     }
 
-    fn answer(&self, seen: &Seen) -> Response<Body> {
+    fn answer(&self, seen: &RecordedRequest) -> Response<Body> {
         let case = &self.cases[self.current.lock().unwrap().expect("a case is current")];
         // A session that the caller did not send is not in the recording.
         if session_of(&seen.headers) != case.session() {
@@ -233,7 +233,7 @@ async fn app(player: &Arc<Player>, seconds: &str) -> BesideApp {
         let player = Arc::clone(player);
         FakeRancher::start(move |seen| player.answer(seen)).await
     };
-    let builder = BesideApp::beside(fake).setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", seconds);
+    let builder = BesideApp::builder(fake).setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", seconds);
     let app = builder.start().await;
     let list = player.case("caller/owner-bearer/meta").response.body();
     app.control.play(SUBSCRIPTION, "kubernetesVersions", vec![versions_page(list)]).unwrap();
@@ -293,7 +293,7 @@ async fn compare(file: &str, seconds: &str) -> usize {
     for (index, case) in player.cases.iter().enumerate().filter(|(_, case)| case.is_meta()) {
         *player.current.lock().unwrap() = Some(index);
         if player.is_revoked(index) {
-            jump(DECISION).await;
+            advance_time(DECISION_TTL).await;
         }
         let answer = app.send(request(case)).await;
         compared += 1;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::app::{BesideApp, seed};
 use super::rancher::{FakeRancher, json as json_answer};
-use super::world::{CREDENTIAL, OTHER, OWNER, UNAUTHORIZED, World};
+use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState, UNAUTHORIZED};
 
 const SECOND: &str = "cattle-global-data:cc-bbbbb";
 
@@ -21,29 +21,29 @@ fn inline(more: &Value) -> Value {
 
 #[tokio::test]
 async fn caller_may_use_only_credentials_that_rancher_shows_to_it() {
-    let world = World::new();
-    world.put_credential(SECOND, seed().client_secret, &["other"]);
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    state.put_credential(SECOND, seed().client_secret, &["other"]);
+    let app = BesideApp::with_state(&state).await;
     for _ in 0..2 {
         for (credential, token, status) in
             [(CREDENTIAL, OWNER, 200), (SECOND, OWNER, 422), (CREDENTIAL, OTHER, 422), (SECOND, OTHER, 200)]
         {
-            let answer = app.versions(credential, token).send().await;
+            let answer = app.get_versions(credential, token).send().await;
             assert_eq!(answer.status, status, "{credential} {token}");
             assert_eq!(answer.header("x-api-cattle-auth"), "true");
         }
     }
-    assert_eq!(app.versions(CREDENTIAL, "token-none:unknown").send().await.text(), UNAUTHORIZED);
+    assert_eq!(app.get_versions(CREDENTIAL, "token-none:unknown").send().await.text(), UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn lists_and_errors_have_the_headers_and_keys_of_this_server() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
-    let answer = app.versions(CREDENTIAL, OWNER).send().await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
+    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
     assert_eq!(answer.header("cache-control"), "private, no-cache");
     assert_eq!(answer.header("vary"), "Authorization, Cookie, Accept-Encoding");
-    let answer = app.versions(CREDENTIAL, OTHER).send().await;
+    let answer = app.get_versions(CREDENTIAL, OTHER).send().await;
     assert!(!answer.headers.contains_key("cache-control"));
     let body = answer.json();
     let keys: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
@@ -52,31 +52,31 @@ async fn lists_and_errors_have_the_headers_and_keys_of_this_server() {
 
 #[tokio::test]
 async fn decisions_save_questions_and_every_token_is_asked_about() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     for _ in 0..3 {
-        assert_eq!(app.versions(CREDENTIAL, OWNER).send().await.status, 200);
+        assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     }
-    assert_eq!(app.rancher.take().len(), 1);
+    assert_eq!(app.rancher.take_requests().len(), 1);
     let tokens: Vec<String> = (0..1000).map(|n| format!("token-{n}:key-of-one-of-many")).collect();
     for (n, token) in tokens.iter().enumerate() {
-        world.add_user(if n % 2 == 0 { "owner" } else { "other" }, token);
+        state.add_user(if n % 2 == 0 { "owner" } else { "other" }, token);
     }
     for some in tokens.chunks(100) {
-        let answers = join_all(some.iter().map(|token| app.versions(CREDENTIAL, token).send())).await;
+        let answers = join_all(some.iter().map(|token| app.get_versions(CREDENTIAL, token).send())).await;
         for (n, answer) in answers.iter().enumerate() {
             assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 422 }, "{}", some[n]);
         }
     }
-    assert_eq!(app.rancher.take().len(), 1000);
-    assert_eq!(app.lists(), 1, "one list for all callers who may see it");
+    assert_eq!(app.rancher.take_requests().len(), 1000);
+    assert_eq!(app.take_list_count(), 1, "one list for all callers who may see it");
 }
 
 #[tokio::test]
 async fn cookie_bearer_and_basic_are_the_same_user() {
     use base64::Engine as _;
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let basic = base64::engine::general_purpose::STANDARD.encode(OWNER);
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     for (name, value) in [
@@ -86,7 +86,7 @@ async fn cookie_bearer_and_basic_are_the_same_user() {
     ] {
         let answer = app.get(&path, "").anonymous().header(name, &value).send().await;
         assert_eq!(answer.status, 200, "{name}");
-        let seen = app.rancher.seen().pop().unwrap();
+        let seen = app.rancher.requests().pop().unwrap();
         let expected = if name == "cookie" { format!("R_SESS={OWNER}") } else { value };
         assert_eq!(seen.all(name), [expected], "forwarded unchanged, without other cookies");
         assert!(seen.header("user-agent").starts_with("norman-aks/"), "not a browser, so no CSRF rule");
@@ -96,8 +96,8 @@ async fn cookie_bearer_and_basic_are_the_same_user() {
 
 #[tokio::test]
 async fn cookies_that_are_not_ascii_do_not_hide_the_session() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let cookies = format!("theme=größer; R_SESS={OWNER}");
     let answer = app.get(&path, "").anonymous().header("cookie", &cookies).send().await;
@@ -106,8 +106,8 @@ async fn cookies_that_are_not_ascii_do_not_hide_the_session() {
 
 #[tokio::test]
 async fn empty_authorization_leaves_the_cookie() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let call = |path: &str| {
         app.get(path, "").anonymous().header("authorization", "").header("cookie", &format!("R_SESS={OWNER}"))
@@ -121,8 +121,8 @@ async fn empty_authorization_leaves_the_cookie() {
 
 #[tokio::test]
 async fn requests_without_a_token_are_rejected_without_a_question() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}");
     for call in [
         app.get(&path, "").anonymous(),
@@ -134,14 +134,14 @@ async fn requests_without_a_token_are_rejected_without_a_question() {
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED));
         assert_eq!(answer.header("x-api-cattle-auth"), "false");
     }
-    assert!(app.rancher.take().is_empty());
+    assert!(app.rancher.take_requests().is_empty());
     assert_eq!(app.control.requests().len(), 0, "nothing reached Azure");
 }
 
 #[tokio::test]
 async fn inline_credentials_need_a_valid_token() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     for path in ["/meta/aksCheckCredentials", "/meta/aksLocations"] {
         let answer = app.post(path, "token-none:unknown").json(&inline(&json!({}))).send().await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{path}");
@@ -151,7 +151,7 @@ async fn inline_credentials_need_a_valid_token() {
         assert_eq!(answer.header("x-api-cattle-auth"), "true");
         app.control.clear_requests();
     }
-    let asked = app.rancher.take();
+    let asked = app.rancher.take_requests();
     assert!(
         asked.iter().all(|request| request == "GET /rancherversion"),
         "the body is not forwarded: {asked:?}"
@@ -160,8 +160,8 @@ async fn inline_credentials_need_a_valid_token() {
 
 #[tokio::test]
 async fn check_of_a_wrong_secret_is_401_as_in_rancher_and_the_token_is_valid() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let wrong = inline(&json!({"clientSecret": "wrong~secret"}));
     let answer = app.post("/meta/aksCheckCredentials", OWNER).json(&wrong).send().await;
     assert_eq!(answer.status, 401, "{}", answer.text());
@@ -172,17 +172,17 @@ async fn check_of_a_wrong_secret_is_401_as_in_rancher_and_the_token_is_valid() {
 
 #[tokio::test]
 async fn upgrades_of_a_cluster_that_the_caller_sees_follow_its_version() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let config = json!({"kubernetesVersion": "1.32.7", "resourceLocation": "eastus", "clusterName": "a"});
-    world.put_cluster("c-aaaaa", &config, &["owner"]);
+    state.put_cluster("c-aaaaa", &config, &["owner"]);
     let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}");
     for query in ["&clusterId=c-aaaaa", "&clusterID=c-aaaaa"] {
         let answer = app.get(&format!("{path}{query}"), OWNER).send().await;
         assert_eq!(answer.status, 200, "{query}: {}", answer.text());
         assert_eq!(answer.json()["currentVersion"], "1.32.7");
     }
-    let asked = app.rancher.seen();
+    let asked = app.rancher.requests();
     let cluster = asked.iter().find(|seen| seen.path.contains("clusters")).unwrap();
     assert_eq!(cluster.path, "/v1/management.cattle.io.clusters/c-aaaaa");
     assert_eq!(cluster.header("authorization"), format!("Bearer {OWNER}"), "as the caller");
@@ -190,30 +190,31 @@ async fn upgrades_of_a_cluster_that_the_caller_sees_follow_its_version() {
 
 #[tokio::test]
 async fn upgrades_of_a_cluster_that_the_caller_does_not_see_are_400() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let config = json!({"kubernetesVersion": "1.32.7", "resourceLocation": "eastus"});
-    world.put_cluster("c-aaaaa", &config, &["other"]);
+    state.put_cluster("c-aaaaa", &config, &["other"]);
     for id in ["c-aaaaa", "c-zzzzz", "", "C-A", "..%2Fsecrets", "c-a%2Fb"] {
         let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId={id}");
         let answer = app.get(&path, OWNER).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "invalid cluster id"), "{id}");
     }
-    let asked = app.rancher.take().into_iter().filter(|request| request.contains("clusters")).count();
+    let asked =
+        app.rancher.take_requests().into_iter().filter(|request| request.contains("clusters")).count();
     assert_eq!(asked, 2, "only for valid cluster names");
 }
 
 #[tokio::test]
 async fn cluster_that_rancher_cannot_read_gives_503() {
-    let world = World::new();
+    let state = RancherState::new();
     let fake = {
-        let world = std::sync::Arc::clone(&world);
+        let state = std::sync::Arc::clone(&state);
         FakeRancher::start(move |seen| {
             let body = json!({"type": "error", "status": 500, "message": "etcdserver: request timed out"});
-            if seen.path.contains("clusters") { json_answer(500, true, &body) } else { world.answer(seen) }
+            if seen.path.contains("clusters") { json_answer(500, true, &body) } else { state.respond(seen) }
         })
     };
-    let app = BesideApp::beside(fake.await).start().await;
+    let app = BesideApp::builder(fake.await).start().await;
     let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId=c-aaaaa");
     let answer = app.get(&path, OWNER).send().await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"), "{}", answer.text());
@@ -221,8 +222,8 @@ async fn cluster_that_rancher_cannot_read_gives_503() {
 
 #[tokio::test]
 async fn cluster_does_not_open_a_credential_but_rancher_may() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let answer = app.get(&format!("{path}&clusterId=c-aaaaa"), OTHER).send().await;
     assert_eq!(answer.status, 422, "the dashboard's spelling gives no access");
@@ -233,12 +234,12 @@ async fn cluster_does_not_open_a_credential_but_rancher_may() {
 
 #[tokio::test]
 async fn other_kinds_of_credentials_are_forwarded() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
-    world.put_secret(SECOND, &json!({"amazonec2credentialConfig-accessKey": "eA=="}), &["owner"]);
-    let answer = app.versions(SECOND, OWNER).send().await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
+    state.put_secret(SECOND, &json!({"amazonec2credentialConfig-accessKey": "eA=="}), &["owner"]);
+    let answer = app.get_versions(SECOND, OWNER).send().await;
     assert_eq!(answer.header("x-norman-aks-via"), "rancher");
-    world.put_secret(SECOND, &json!({"password": "eA=="}), &["owner"]);
-    let answer = app.versions(SECOND, OWNER).send().await;
+    state.put_secret(SECOND, &json!({"password": "eA=="}), &["owner"]);
+    let answer = app.get_versions(SECOND, OWNER).send().await;
     assert_eq!((answer.status.as_u16(), answer.error().as_str()), (422, "cloud credential not found"));
 }

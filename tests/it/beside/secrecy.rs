@@ -8,9 +8,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::app::{BesideApp, jump, seed};
+use super::app::{BesideApp, advance_time, seed};
 use super::rancher::Fault;
-use super::world::{self, World};
+use super::rancher_state::{self, RancherState};
 use crate::support::app::Answer;
 
 /// Values that must not appear anywhere.
@@ -100,13 +100,13 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(targets).with(layer));
 
-    let world = World::new();
-    world.add_user("owner", TOKEN);
-    world.add_user("owner", "token-bbbbb:canary-key-of-a-cookie");
-    world.put_credential(CREDENTIAL, "canary-secret-in-rancher", &["owner"]);
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    state.add_user("owner", TOKEN);
+    state.add_user("owner", "token-bbbbb:canary-key-of-a-cookie");
+    state.put_credential(CREDENTIAL, "canary-secret-in-rancher", &["owner"]);
+    let app = BesideApp::with_state(&state).await;
     let mut answers = requests(&app).await;
-    jump(super::app::DECISION).await;
+    advance_time(super::app::DECISION_TTL).await;
     for fault in [
         Fault::Cut,
         Fault::Answer(500, vec![("x-api-cattle-auth", "true")], "{}"),
@@ -117,10 +117,10 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
         ),
         Fault::Answer(502, Vec::new(), "<html>"),
     ] {
-        app.rancher.fail(fault);
+        app.rancher.set_fault(fault);
         answers.extend(requests(&app).await);
-        app.rancher.recover();
-        jump(std::time::Duration::from_secs(2)).await;
+        app.rancher.clear_fault();
+        advance_time(std::time::Duration::from_secs(2)).await;
         app.get("/meta/aksLocations", TOKEN).send().await;
     }
     assert!(answers.len() > 100);
@@ -140,20 +140,20 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
 
 #[tokio::test]
 async fn client_shows_no_secret_in_debug() {
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
-    app.versions(CREDENTIAL, TOKEN).send().await;
+    app.get_versions(CREDENTIAL, TOKEN).send().await;
     assert_clean("the client", &format!("{client:?} {:?}", app.config));
 }
 
 #[tokio::test]
 async fn nothing_is_written_to_the_data_directory() {
-    let world = World::new();
-    world.add_user("owner", TOKEN);
-    world.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
-    let app = BesideApp::in_world(&world).await;
-    assert_eq!(app.versions(CREDENTIAL, TOKEN).send().await.status, 200);
+    let state = RancherState::new();
+    state.add_user("owner", TOKEN);
+    state.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
+    let app = BesideApp::with_state(&state).await;
+    assert_eq!(app.get_versions(CREDENTIAL, TOKEN).send().await.status, 200);
     let files: Vec<_> =
         std::fs::read_dir(app.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert!(files.is_empty(), "{files:?}");
@@ -163,17 +163,20 @@ async fn nothing_is_written_to_the_data_directory() {
 async fn decisions_are_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _metrics = metrics::set_default_local_recorder(&recorder);
-    let world = World::new();
-    let app = BesideApp::in_world(&world).await;
+    let state = RancherState::new();
+    let app = BesideApp::with_state(&state).await;
     for _ in 0..3 {
-        app.versions(world::CREDENTIAL, world::OWNER).send().await;
+        app.get_versions(rancher_state::CREDENTIAL, rancher_state::OWNER).send().await;
     }
-    app.versions(world::CREDENTIAL, world::OTHER).send().await;
-    app.versions(world::CREDENTIAL, "token-none:x").send().await;
-    app.versions("cc-aaaaa", world::OWNER).send().await;
-    app.versions(world::CREDENTIAL, world::OWNER).header("impersonate-user", "u").send().await;
-    app.rancher.fail(Fault::Cut);
-    app.versions(world::CREDENTIAL, world::OTHER).send().await;
+    app.get_versions(rancher_state::CREDENTIAL, rancher_state::OTHER).send().await;
+    app.get_versions(rancher_state::CREDENTIAL, "token-none:x").send().await;
+    app.get_versions("cc-aaaaa", rancher_state::OWNER).send().await;
+    app.get_versions(rancher_state::CREDENTIAL, rancher_state::OWNER)
+        .header("impersonate-user", "u")
+        .send()
+        .await;
+    app.rancher.set_fault(Fault::Cut);
+    app.get_versions(rancher_state::CREDENTIAL, rancher_state::OTHER).send().await;
     let text = recorder.handle().render();
     for line in ["asked\"} 1", "cached\"} 2", "refused\"} 2", "forwarded\"} 2", "unavailable\"} 1"] {
         let line = format!("norman_aks_rancher_decisions_total{{result=\"{line}");

@@ -8,7 +8,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::app::{BesideApp, BesideBuilder};
 use super::rancher::FakeRancher;
-use super::world::{CREDENTIAL, OWNER, World};
+use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
 
 const NAME: &str = "rancher.test";
 
@@ -41,31 +41,31 @@ fn checksum(pem: &str) -> String {
 }
 
 /// A server beside a Rancher that has a certificate for `name`; also the PEM of its authority.
-async fn beside(name: &str) -> (Arc<World>, String, BesideBuilder) {
+async fn builder(name: &str) -> (Arc<RancherState>, String, BesideBuilder) {
     let (authority, tls) = certificate(name);
-    let world = World::new();
-    world.set_cacerts(&authority);
+    let state = RancherState::new();
+    state.set_cacerts(&authority);
     let fake = {
-        let world = Arc::clone(&world);
-        FakeRancher::start_tls(tls, move |seen| world.answer(seen)).await
+        let state = Arc::clone(&state);
+        FakeRancher::start_tls(tls, move |seen| state.respond(seen)).await
     };
     let url = format!("https://127.0.0.1:{}", fake.address.port());
-    let builder = BesideApp::beside(fake)
+    let builder = BesideApp::builder(fake)
         .setting("NORMAN_AKS_RANCHER_URL", &url)
         .setting("NORMAN_AKS_RANCHER_HOST", NAME);
-    (world, authority, builder)
+    (state, authority, builder)
 }
 
 /// Sends a request; returns its status.
 async fn status(app: &BesideApp) -> u16 {
-    let answer = app.versions(CREDENTIAL, OWNER).send().await;
+    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
     assert!(answer.status != 503 || answer.header("retry-after") == "2");
     answer.status.as_u16()
 }
 
 #[tokio::test]
 async fn authority_of_the_file_is_trusted_for_the_public_name() {
-    let (_, authority, builder) = beside(NAME).await;
+    let (_, authority, builder) = builder(NAME).await;
     let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &authority).start().await;
     assert_eq!(status(&app).await, 200);
     let seen = app.only_request();
@@ -74,35 +74,35 @@ async fn authority_of_the_file_is_trusted_for_the_public_name() {
 
 #[tokio::test]
 async fn other_authorities_are_not_trusted() {
-    let (_, _, builder) = beside(NAME).await;
+    let (_, _, builder) = builder(NAME).await;
     let (other, _) = certificate(NAME);
     let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &other).start().await;
     assert_eq!(status(&app).await, 503);
-    assert!(app.rancher.take().is_empty(), "nothing of the session was sent");
+    assert!(app.rancher.take_requests().is_empty(), "nothing of the session was sent");
 }
 
 #[tokio::test]
 async fn system_authorities_do_not_trust_a_private_one() {
-    let (_, _, builder) = beside(NAME).await;
+    let (_, _, builder) = builder(NAME).await;
     let app = builder.start().await;
     assert_eq!(status(&app).await, 503);
-    assert!(app.rancher.take().is_empty());
+    assert!(app.rancher.take_requests().is_empty());
 }
 
 #[tokio::test]
 async fn certificate_for_another_name_is_rejected() {
-    let (_, authority, builder) = beside("elsewhere.test").await;
+    let (_, authority, builder) = builder("elsewhere.test").await;
     let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &authority).start().await;
     assert_eq!(status(&app).await, 503);
-    assert!(app.rancher.take().is_empty());
+    assert!(app.rancher.take_requests().is_empty());
 }
 
 #[tokio::test]
 async fn published_authority_with_the_checksum_is_trusted() {
-    let (_, authority, builder) = beside(NAME).await;
+    let (_, authority, builder) = builder(NAME).await;
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&authority)).start().await;
     assert_eq!(status(&app).await, 200);
-    let seen = app.rancher.seen();
+    let seen = app.rancher.requests();
     assert_eq!(seen[0].path, "/v3/settings/cacerts");
     assert!(seen[0].headers.get("authorization").is_none(), "sent before the certificate is verified");
     assert_eq!((seen[1].path.as_str(), seen.len()), ("/v1/secrets/cattle-global-data/cc-aaaaa", 2));
@@ -110,30 +110,30 @@ async fn published_authority_with_the_checksum_is_trusted() {
 
 #[tokio::test]
 async fn published_authority_with_another_checksum_is_not_trusted() {
-    let (_, _, builder) = beside(NAME).await;
+    let (_, _, builder) = builder(NAME).await;
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &"0".repeat(64)).start().await;
     assert_eq!(status(&app).await, 503);
-    let seen = app.rancher.seen();
+    let seen = app.rancher.requests();
     assert!(seen.iter().all(|seen| seen.headers.get("authorization").is_none()), "no session was sent");
 }
 
 #[tokio::test]
 async fn pinned_authority_that_did_not_sign_the_certificate_is_not_trusted() {
-    let (world, _, builder) = beside(NAME).await;
+    let (state, _, builder) = builder(NAME).await;
     let (other, _) = certificate(NAME);
-    world.set_cacerts(&other);
+    state.set_cacerts(&other);
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&other)).start().await;
     assert_eq!(status(&app).await, 503);
-    let seen = app.rancher.seen();
+    let seen = app.rancher.requests();
     assert!(seen.iter().all(|seen| seen.headers.get("authorization").is_none()), "no session was sent");
 }
 
 #[tokio::test]
 async fn authority_that_rancher_changes_back_is_read_again() {
-    let (world, authority, builder) = beside(NAME).await;
-    world.set_cacerts("");
+    let (state, authority, builder) = builder(NAME).await;
+    state.set_cacerts("");
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&authority)).start().await;
     assert_eq!(status(&app).await, 503);
-    world.set_cacerts(&authority);
+    state.set_cacerts(&authority);
     assert_eq!(status(&app).await, 200);
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use super::world::{World, sku, usage};
+use super::test_catalog::{TestCatalog, sku, usage};
 
 /// The number of worlds.
 const WORLDS: u32 = 1_000;
@@ -88,12 +88,12 @@ fn worlds() -> impl Strategy<Value = Made> {
 }
 
 /// The rules that reject the pool, in a review of a cluster with it.
-async fn rejections(world: &World, made: &Made) -> Vec<String> {
+async fn rejections(catalog: &TestCatalog, made: &Made) -> Vec<String> {
     let body = json!({"name": "made", "aksConfig": {
-        "azureCredentialSecret": world.credential, "clusterName": "made", "resourceGroup": "rg-made", "resourceLocation": "eastus",
+        "azureCredentialSecret": catalog.credential, "clusterName": "made", "resourceGroup": "rg-made", "resourceLocation": "eastus",
         "kubernetesVersion": "1.33.5", "networkPlugin": "azure", "dnsPrefix": "made", "nodePools": [made.pool],
     }});
-    let answer = world.app.post("/api/v1/aks/review").json(&body).send().await;
+    let answer = catalog.app.post("/api/v1/aks/review").json(&body).send().await;
     let review = answer.json();
     let unchecked = review["unchecked"].as_array().unwrap_or_else(|| panic!("{review}"));
     let is_of_sizes = |entry: &&Value| RULES.contains(&entry["rule"].as_str().unwrap());
@@ -105,23 +105,23 @@ async fn rejections(world: &World, made: &Made) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn catalog_and_review_agree() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     let mut runner =
         TestRunner::new(Config { cases: WORLDS, failure_persistence: None, ..Config::default() });
     let (usable, unusable) = (Cell::new(0), Cell::new(0));
     let outcome = runner.run(&worlds(), |made| {
         let found: Result<bool, TestCaseError> = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
-                world.play("skus", std::slice::from_ref(&made.sku));
-                world.play("usages", &made.usages);
-                world.app.clock.advance(std::time::Duration::from_hours(2));
-                let answer = world.app.get(&format!(
+                catalog.set_list("skus", std::slice::from_ref(&made.sku));
+                catalog.set_list("usages", &made.usages);
+                catalog.app.clock.advance(std::time::Duration::from_hours(2));
+                let answer = catalog.app.get(&format!(
                     "/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&{}",
-                    world.credential, made.query
+                    catalog.credential, made.query
                 ));
                 let list = answer.header("cache-control", "no-cache").send().await.json();
                 let size = &list["data"][0];
-                let rejections = rejections(&world, &made).await;
+                let rejections = rejections(&catalog, &made).await;
                 prop_assert_eq!(
                     size["verdict"] == "unusable",
                     !rejections.is_empty(),

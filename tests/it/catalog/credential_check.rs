@@ -419,7 +419,7 @@ async fn at_most_four_requests_run_at_once() {
     // 11 lists of permissions, 11 of policies and 5 providers, four at a time.
     let rounds = u32::try_from((11_u64 + 11 + 5).div_ceil(4)).unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", begun.elapsed());
-    let logins = app.upstream().iter().filter(|request| request.contains("/token")).count();
+    let logins = app.take_azure_requests().iter().filter(|request| request.contains("/token")).count();
     assert_eq!(logins, 1);
 }
 
@@ -472,7 +472,7 @@ async fn check_uses_the_requests_that_azure_leaves() {
     assert!(codes(&result).contains(&"notChecked") && result["verdict"] == "limited", "{result}");
     assert!(result["unchecked"][0]["reason"].as_str().unwrap().contains("used up"), "{result}");
     let sent: Vec<String> =
-        app.upstream().into_iter().filter(|request| !request.contains("/token")).collect();
+        app.take_azure_requests().into_iter().filter(|request| !request.contains("/token")).collect();
     assert_eq!(sent.len(), 1, "{sent:?}");
     // Nothing is left, and the login is tried nevertheless.
     let result = check(&app, "ready", "").await;
@@ -487,7 +487,7 @@ async fn get(app: &TestApp, id: &str, token: &str) -> Answer {
 async fn stored_credential_is_checked_for_those_who_may_use_it() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let id = app.stored_credential(&ann).await;
+    let id = app.store_credential(&ann).await;
     let bare = id.split_once(':').unwrap().1;
     for (id, token, status) in [
         (&*id, &ann, 200),
@@ -515,7 +515,7 @@ async fn stored_credential_is_checked_for_those_who_may_use_it() {
 #[tokio::test]
 async fn secret_that_cannot_be_decrypted_is_a_reason() {
     let app = TestApp::start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     app.execute("update credentials set ciphertext = x'00'").await;
     let result = get(&app, &id, &app.admin).await;
     assert_eq!(result.status, 200, "{}", result.text());
@@ -527,7 +527,7 @@ async fn secret_that_cannot_be_decrypted_is_a_reason() {
 async fn uses_are_audited() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let id = app.stored_credential(&ann).await;
+    let id = app.store_credential(&ann).await;
     get(&app, &id, &ann).await;
     fault(&app, json!({"operation": "token", "effect": {"status": {"status": 503}}}));
     get(&app, &id, &ann).await;
@@ -556,8 +556,8 @@ async fn malformed_requests_name_the_field() {
     let many: Vec<String> = (0..11).map(|number| format!("resourceGroup=group-{number}")).collect();
     let long = format!("resourceGroup={}", "x".repeat(91));
     let same = ["resourceGroup=a"; 11].join("&");
-    let id = app.stored_credential(&app.admin).await;
-    app.upstream();
+    let id = app.store_credential(&app.admin).await;
+    app.take_azure_requests();
     for (query, field) in [
         ("group=a", "group"),
         ("resourceGroup=a%2Fb", "resourceGroup"),
@@ -579,7 +579,7 @@ async fn malformed_requests_name_the_field() {
         assert_eq!((answer.status.as_u16(), &answer.json()["fieldName"]), (422, &json!(field)), "{query}");
         assert_eq!(app.get(&path).anonymous().send().await.status, 401);
     }
-    assert_eq!(app.upstream(), Vec::<String>::new());
+    assert_eq!(app.take_azure_requests(), Vec::<String>::new());
     for field in ["subscriptionId", "clientId", "clientSecret"] {
         let mut credential = app.credential(&json!({}));
         credential.as_object_mut().unwrap().remove(field);

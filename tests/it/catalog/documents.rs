@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::test_catalog::TestCatalog;
 use crate::support::repository::{files_below, name_of, read};
 
 /// The text from the heading of the catalog to the one after the Kubernetes versions.
@@ -23,19 +23,19 @@ fn request(line: &str) -> Option<(&str, bool)> {
 
 #[tokio::test]
 async fn curl_lines_of_the_catalog_work() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     let section = section();
     let lines = section.lines().filter_map(request);
     // Clusters are in the examples of upgrades.
     let lines: Vec<_> = lines.filter(|(path, _)| !path.contains("$ID")).collect();
     assert!(lines.len() >= 9, "{lines:?}");
     for (path, has_body) in lines {
-        let path = path.replace("$CREDENTIAL", &world.credential);
+        let path = path.replace("$CREDENTIAL", &catalog.credential);
         assert!(!path.contains(['$', '<', '…']), "{path}");
         let answer = if has_body {
-            world.app.post(&path).json(&world.app.credential(&json!({}))).send().await
+            catalog.app.post(&path).json(&catalog.app.credential(&json!({}))).send().await
         } else {
-            world.app.get(&path).send().await
+            catalog.app.get(&path).send().await
         };
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
         let verdicts = answer.text().contains("\"verdict\":") || answer.text().contains("\"isPreview\":");
@@ -76,7 +76,9 @@ fn codes(source: &str) -> BTreeSet<String> {
     let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
     let quoted = |text: &str| text.split('"').nth(1).map(str::to_owned);
     let fields = source.lines().filter(|line| line.trim_start().starts_with("code: \"")).filter_map(quoted);
-    let functions = ["fn code(", "fn case_code("].into_iter().flat_map(|start| source.split(start).skip(1));
+    let functions = ["fn code(", "fn purpose_code(", "fn condition_code("]
+        .into_iter()
+        .flat_map(|start| source.split(start).skip(1));
     let bodies =
         functions.flat_map(|body| body.lines().take_while(|line| !line.starts_with("    }") && *line != "}"));
     let arms = bodies.filter(|line| line.contains("=> \"")).filter_map(quoted);

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::test_catalog::TestCatalog;
 use crate::support::app::TestApp;
 
 fn names(list: &[Value]) -> Vec<&str> {
@@ -12,8 +12,8 @@ fn names(list: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn versions_are_listed_with_patches_plans_and_upgrades() {
-    let world = World::start().await;
-    let list = world.list("kubernetes-versions", "").await;
+    let catalog = TestCatalog::start().await;
+    let list = catalog.list("kubernetes-versions", "").await;
     assert_eq!(names(&list), ["1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35"]);
     let flags = |key: &str| {
         names(&list.iter().filter(|minor| minor[key] == true).cloned().collect::<Vec<_>>()).join(" ")
@@ -32,16 +32,16 @@ async fn versions_are_listed_with_patches_plans_and_upgrades() {
 
 #[tokio::test]
 async fn versions_are_selected_and_paged() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     for (query, expected) in [
         ("preview=true", &["1.35"][..]),
         ("preview=false&supportPlan=kubernetesofficial", &["1.32", "1.33", "1.34"]),
         ("supportPlan=AKSLongTermSupport", &["1.29", "1.30", "1.31", "1.32", "1.33", "1.34"]),
         ("marker=1.33", &["1.34", "1.35"]),
     ] {
-        assert_eq!(names(&world.list("kubernetes-versions", query).await), expected, "{query}");
+        assert_eq!(names(&catalog.list("kubernetes-versions", query).await), expected, "{query}");
     }
-    let page = world.get("kubernetes-versions", "limit=2").await.json();
+    let page = catalog.get("kubernetes-versions", "limit=2").await.json();
     let data = page["data"].as_array().unwrap();
     assert_eq!(names(data), ["1.29", "1.30"]);
     assert!(page["next"].as_str().unwrap().ends_with("&limit=2&marker=1.30"), "{page}");
@@ -49,14 +49,14 @@ async fn versions_are_selected_and_paged() {
 
 #[tokio::test]
 async fn invalid_requests_name_the_parameter() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     for (query, field) in [
         ("preview=maybe", "preview"),
         ("supportPlan=Gold", "supportPlan"),
         ("minVcpus=1", "minVcpus"),
         ("marker=1.99", "marker"),
     ] {
-        let answer = world.get("kubernetes-versions", query).await;
+        let answer = catalog.get("kubernetes-versions", query).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
         assert_eq!(answer.json()["fieldName"], field, "{query}");
     }
@@ -64,19 +64,19 @@ async fn invalid_requests_name_the_parameter() {
 
 #[tokio::test]
 async fn second_request_is_served_from_the_cache_of_aks_versions() {
-    let world = World::start().await;
-    let path = format!("/meta/aksVersions?cloudCredentialId={}&region=eastus", world.credential);
-    assert_eq!(world.app.get(&path).send().await.status, StatusCode::OK);
-    world.app.control.clear_requests();
-    let answer = world.get("kubernetes-versions", "").await;
+    let catalog = TestCatalog::start().await;
+    let path = format!("/meta/aksVersions?cloudCredentialId={}&region=eastus", catalog.credential);
+    assert_eq!(catalog.app.get(&path).send().await.status, StatusCode::OK);
+    catalog.app.control.clear_requests();
+    let answer = catalog.get("kubernetes-versions", "").await;
     assert_eq!(answer.header("x-norman-aks-cache"), "hit");
-    assert_eq!(world.app.upstream(), [""; 0]);
+    assert_eq!(catalog.app.take_azure_requests(), [""; 0]);
 }
 
 #[tokio::test]
 async fn other_users_credential_is_not_found() {
     let app = TestApp::start().await;
-    let credential = app.stored_credential(&app.token("ann").await).await;
+    let credential = app.store_credential(&app.token("ann").await).await;
     let path = format!("/api/v1/kubernetes-versions?cloudCredentialId={credential}&region=eastus");
     let answer = app.get(&path).token(&app.token("bob").await).send().await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());

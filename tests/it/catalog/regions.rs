@@ -5,13 +5,13 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::test_catalog::TestCatalog;
 
 fn codes(region: &Value) -> Vec<&str> {
     region["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap()).collect()
 }
 
-impl World {
+impl TestCatalog {
     /// Offers AKS in these regions only, from now on.
     fn play_provider(&self, locations: &[&str]) {
         let body = json!({"namespace": "Microsoft.ContainerService", "registrationState": "Registered",
@@ -34,14 +34,14 @@ impl World {
 
 #[tokio::test]
 async fn physical_regions_are_listed_the_best_first() {
-    let world = World::start().await;
-    let all = world.regions("").await;
+    let catalog = TestCatalog::start().await;
+    let all = catalog.regions("").await;
     assert!(all.len() > 30 && all.iter().all(|region| region["verdict"] == "usable"), "{all:?}");
     let east = json!({"name": "eastus", "displayName": "East US", "zones": ["1", "2", "3"], "nodes": null, "verdict": "usable", "reasons": []});
     assert!(all.contains(&east));
     // A logical region cannot have clusters.
     assert!(!all.iter().any(|region| region["name"] == "europe"));
-    let wanted = world.regions("vmSize=standard_d2s_v3&kubernetesVersion=1.33&zones=3&count=3").await;
+    let wanted = catalog.regions("vmSize=standard_d2s_v3&kubernetesVersion=1.33&zones=3&count=3").await;
     assert_eq!(wanted.len(), all.len());
     let rank =
         |region: &Value| ["usable", "limited", "unusable"].iter().position(|word| region["verdict"] == *word);
@@ -54,7 +54,7 @@ async fn physical_regions_are_listed_the_best_first() {
 
 #[tokio::test]
 async fn each_reason_is_given_and_can_be_absent() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     let version = |version: &str, preview: bool, plan: &str| {
         json!({"version": version, "isPreview": preview, "capabilities": {"supportPlan": [plan]},
             "patchVersions": {format!("{version}.1"): {"upgrades": []}}})
@@ -65,10 +65,10 @@ async fn each_reason_is_given_and_can_be_absent() {
         version("1.30", false, "AKSLongTermSupport"),
     ]});
     let page = serde_json::from_value(json!({"body": versions}));
-    world
+    catalog
         .app
         .control
-        .play(world.app.seed.subscription_id, "kubernetesVersions", vec![page.unwrap()])
+        .play(catalog.app.seed.subscription_id, "kubernetesVersions", vec![page.unwrap()])
         .unwrap();
     for (query, verdict, expected) in [
         ("", "usable", &[][..]),
@@ -88,7 +88,7 @@ async fn each_reason_is_given_and_can_be_absent() {
             &["notInRegion", "versionNotOffered", "tooFewZones"],
         ),
     ] {
-        let regions = world.regions(&format!("region=eastus&{query}")).await;
+        let regions = catalog.regions(&format!("region=eastus&{query}")).await;
         assert_eq!(regions.len(), 1);
         assert_eq!(
             (regions[0]["verdict"].as_str(), codes(&regions[0]).as_slice()),
@@ -96,12 +96,12 @@ async fn each_reason_is_given_and_can_be_absent() {
             "{query}"
         );
     }
-    world.play_provider(&["West US"]);
-    let regions = world.regions("region=eastus,westus").await;
+    catalog.play_provider(&["West US"]);
+    let regions = catalog.regions("region=eastus,westus").await;
     assert_eq!(codes(&regions[1]), ["aksNotInRegion"], "{regions:?}");
-    world.refuse("kubernetesVersions", 500, "InternalServerError");
-    world.refuse("skus", 403, "AuthorizationFailed");
-    let regions = world.regions("region=westeurope&vmSize=Standard_D2s_v3&kubernetesVersion=1.33").await;
+    catalog.set_error("kubernetesVersions", 500, "InternalServerError");
+    catalog.set_error("skus", 403, "AuthorizationFailed");
+    let regions = catalog.regions("region=westeurope&vmSize=Standard_D2s_v3&kubernetesVersion=1.33").await;
     assert_eq!(
         (&regions[0]["verdict"], codes(&regions[0])),
         (&json!("unusable"), vec!["aksNotInRegion", "sizesUnknown", "versionsUnknown"])
@@ -110,12 +110,12 @@ async fn each_reason_is_given_and_can_be_absent() {
 
 #[tokio::test]
 async fn lines_come_one_by_one_with_progress() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     let path = format!(
         "/api/v1/regions?cloudCredentialId={}&region=eastus,westus,westeurope&vmSize=Standard_D2s_v3",
-        world.credential
+        catalog.credential
     );
-    let answer = world.app.get(&path).header("accept", "application/x-ndjson").send().await;
+    let answer = catalog.app.get(&path).header("accept", "application/x-ndjson").send().await;
     assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/x-ndjson"));
     let lines: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let done: Vec<_> = lines.iter().map(|line| line["progress"].clone()).collect();
@@ -124,20 +124,20 @@ async fn lines_come_one_by_one_with_progress() {
     names.sort_unstable();
     assert_eq!(names, ["eastus", "westeurope", "westus"]);
     // Generated clients name all types.
-    let both = world.app.get(&path).header("accept", "application/json, application/x-ndjson").send().await;
+    let both = catalog.app.get(&path).header("accept", "application/json, application/x-ndjson").send().await;
     assert_eq!(both.header("content-type"), "application/json", "{}", both.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_caller_has_at_most_four_requests_to_azure_at_once() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     for operation in ["skus", "usages"] {
         let fault = json!({"operation": operation, "latency_ms": 30});
-        world.app.control.add_fault(serde_json::from_value(fault).unwrap());
+        catalog.app.control.add_fault(serde_json::from_value(fault).unwrap());
     }
-    let path = format!("/api/v1/regions?cloudCredentialId={}&vmSize=Standard_D2s_v3", world.credential);
+    let path = format!("/api/v1/regions?cloudCredentialId={}&vmSize=Standard_D2s_v3", catalog.credential);
     let (mut first, mut second) =
-        (std::pin::pin!(world.app.get(&path).send()), std::pin::pin!(world.app.get(&path).send()));
+        (std::pin::pin!(catalog.app.get(&path).send()), std::pin::pin!(catalog.app.get(&path).send()));
     let mut pending = Vec::new();
     let answers = async { tokio::join!(&mut first, &mut second) };
     let mut answers = std::pin::pin!(answers);
@@ -145,7 +145,7 @@ async fn one_caller_has_at_most_four_requests_to_azure_at_once() {
         tokio::select! {
             answers = &mut answers => break answers,
             () = tokio::time::sleep(Duration::from_millis(2)) => {
-                let requests = world.app.control.requests();
+                let requests = catalog.app.control.requests();
                 pending.push(requests.iter().filter(|request| request.status.is_none()).count());
             }
         }
@@ -153,13 +153,14 @@ async fn one_caller_has_at_most_four_requests_to_azure_at_once() {
     assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK));
     assert_eq!(pending.iter().max(), Some(&4), "{pending:?}");
     // Both requests share what was read.
-    let skus = world.app.control.requests().iter().filter(|request| request.path.ends_with("/skus")).count();
+    let skus =
+        catalog.app.control.requests().iter().filter(|request| request.path.ends_with("/skus")).count();
     assert_eq!(skus, first.json()["data"].as_array().unwrap().len());
 }
 
 #[tokio::test]
 async fn invalid_parameters_are_named() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     for (query, field) in [
         ("region=nowhere", "region"),
         ("zones=1,2", "zones"),
@@ -168,8 +169,8 @@ async fn invalid_parameters_are_named() {
         ("vmSize=Standard_D2s_v3&count=0", "count"),
         ("size=Standard_D2s_v3", "size"),
     ] {
-        let path = format!("/api/v1/regions?cloudCredentialId={}&{query}", world.credential);
-        let answer = world.app.get(&path).send().await;
+        let path = format!("/api/v1/regions?cloudCredentialId={}&{query}", catalog.credential);
+        let answer = catalog.app.get(&path).send().await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
         assert_eq!(answer.json()["fieldName"], field, "{query}");
     }

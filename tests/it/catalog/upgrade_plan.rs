@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use crate::provisioning::{Case, cluster, pool, pool_with};
 use crate::support::app::Answer;
-use crate::support::made;
+use crate::support::test_clusters;
 
-async fn ask(it: &Case, token: &str, id: &str, query: &str) -> Answer {
-    it.app.get(&format!("/api/v1/clusters/{id}/upgrade-plan{query}")).token(token).send().await
+async fn ask(case: &Case, token: &str, id: &str, query: &str) -> Answer {
+    case.app.get(&format!("/api/v1/clusters/{id}/upgrade-plan{query}")).token(token).send().await
 }
 
 /// The plan for the administrator. Asking changes nothing.
-async fn plan(it: &Case, id: &str, to: &str) -> Value {
-    let (before, writes) = (it.get(id).await, it.app.control.writes().len());
+async fn plan(case: &Case, id: &str, to: &str) -> Value {
+    let (before, writes) = (case.get(id).await, case.app.control.writes().len());
     let query = if to.is_empty() { String::new() } else { format!("?to={to}") };
-    let answer = ask(it, &it.app.admin, id, &query).await;
+    let answer = ask(case, &case.app.admin, id, &query).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    assert_eq!((it.get(id).await, it.app.control.writes().len()), (before, writes));
+    assert_eq!((case.get(id).await, case.app.control.writes().len()), (before, writes));
     let plan = answer.json();
     let hops = plan["hops"].as_array().unwrap();
     assert_eq!(plan["possible"], hops.iter().all(|hop| hop["blockedBy"] == json!([])), "{plan}");
@@ -45,16 +45,16 @@ fn lines(plan: &Value) -> String {
     plan["hops"].as_array().unwrap().iter().map(line).collect::<Vec<_>>().join(" ")
 }
 
-async fn hops(it: &Case, id: &str, to: &str) -> String {
-    let plan = plan(it, id, to).await;
+async fn hops(case: &Case, id: &str, to: &str) -> String {
+    let plan = plan(case, id, to).await;
     assert_eq!(plan["azure"], json!({"outcome": "asked"}), "{plan}");
     assert_eq!(plan["notLookedAt"], json!([]), "{plan}");
     lines(&plan)
 }
 
 /// The versions that run in Azure: the control plane, then the pools.
-async fn running(it: &Case, name: &str) -> Vec<String> {
-    let found = it.aks(name).await.unwrap();
+async fn running(case: &Case, name: &str) -> Vec<String> {
+    let found = case.aks_cluster(name).await.unwrap();
     let properties = &found["properties"];
     let pools = properties["agentPoolProfiles"].as_array().unwrap().iter();
     let versions = pools.map(|pool| &pool["currentOrchestratorVersion"]);
@@ -63,14 +63,14 @@ async fn running(it: &Case, name: &str) -> Vec<String> {
 }
 
 /// Makes the first hop of the plan until none is left; returns all of them.
-async fn follow(it: &Case, id: &str, to: &str) -> Vec<String> {
+async fn follow(case: &Case, id: &str, to: &str) -> Vec<String> {
     let mut made = Vec::new();
     for _ in 0..20 {
-        let plan = plan(it, id, to).await;
+        let plan = plan(case, id, to).await;
         assert_eq!(plan["possible"], true, "{plan}");
         let Some(hop) = plan["hops"].as_array().unwrap().first().cloned() else { return made };
         made.push(lines(&plan).split(' ').next().unwrap().to_owned());
-        it.changed(id, hop["aksConfig"].clone()).await;
+        case.writes_of_update(id, hop["aksConfig"].clone()).await;
     }
     panic!("it never ends: {made:?}");
 }
@@ -90,93 +90,93 @@ fn long_term(body: &mut Value) {
 }
 
 /// The PUT of the change of a hop is rejected by the review.
-async fn expect_rejection(it: &Case, id: &str, hop: &Value, part: &str) {
-    let answer = it.put(id, hop["aksConfig"].clone()).await;
+async fn expect_rejection(case: &Case, id: &str, hop: &Value, part: &str) {
+    let answer = case.update(id, hop["aksConfig"].clone()).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
     assert!(answer.text().contains(part), "{}", answer.text());
 }
 
 #[tokio::test]
 async fn following_the_plan_upgrades_a_cluster_two_minors() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     let pools =
         json!([pool("system", "System"), pool_with("work", "User", json!({"orchestratorVersion": "1.32"}))]);
-    let id = it.active(&it.with(json!({"nodePools": pools}))).await;
-    assert_eq!(running(&it, "one").await, ["1.32.7"; 3]);
-    let first = plan(&it, &id, "").await;
+    let id = case.create_active(&case.small_with(json!({"nodePools": pools}))).await;
+    assert_eq!(running(&case, "one").await, ["1.32.7"; 3]);
+    let first = plan(&case, &id, "").await;
     assert_eq!((&first["from"], &first["to"]), (&json!("1.32.7"), &json!("1.34.3")), "{first}");
     assert_eq!(lines(&first), "1.33.6 1.34.3 system=1.34.3 work=1.34.3");
     assert_eq!(first["hops"][2]["surge"], json!({"nodes": 1, "vcpus": 2}), "{first}");
 
     // The hops of one plan, in order.
     for hop in first["hops"].as_array().unwrap() {
-        it.changed(&id, hop["aksConfig"].clone()).await;
+        case.writes_of_update(&id, hop["aksConfig"].clone()).await;
     }
-    assert_eq!(running(&it, "one").await, ["1.34.3"; 3]);
-    assert_eq!(hops(&it, &id, "1.34").await, "");
-    let config = it.get(&id).await["aksConfig"].clone();
+    assert_eq!(running(&case, "one").await, ["1.34.3"; 3]);
+    assert_eq!(hops(&case, &id, "1.34").await, "");
+    let config = case.get(&id).await["aksConfig"].clone();
     assert_eq!(config["nodePools"][1]["mode"], "User", "{config}");
     assert_eq!(config["nodePools"].as_array().unwrap().len(), 2, "{config}");
 }
 
 #[tokio::test]
 async fn plan_that_is_asked_after_each_hop_ends_at_the_target() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
     let old = pool_with("old", "User", json!({"orchestratorVersion": "1.32.7"}));
-    it.changed(&id, json!({"nodePools": [pool("system", "System"), old]})).await;
-    it.app.control.edit_cluster("one", |body| {
+    case.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), old]})).await;
+    case.app.control.edit_cluster("one", |body| {
         runs(body, "1.33.6");
         // So far behind that it has to go first.
         body["properties"]["agentPoolProfiles"][1]["orchestratorVersion"] = json!("1.30.14");
         body["properties"]["agentPoolProfiles"][1]["currentOrchestratorVersion"] = json!("1.30.14");
     });
-    it.advance_refreshes(1).await;
-    assert_eq!(follow(&it, &id, "1.34.3").await, ["old=1.33.6", "1.34.3", "system=1.34.3", "old=1.34.3"]);
-    assert_eq!(running(&it, "one").await, ["1.34.3"; 3]);
+    case.advance_refreshes(1).await;
+    assert_eq!(follow(&case, &id, "1.34.3").await, ["old=1.33.6", "1.34.3", "system=1.34.3", "old=1.34.3"]);
+    assert_eq!(running(&case, "one").await, ["1.34.3"; 3]);
 }
 
 #[tokio::test]
 async fn import_without_managed_pools_is_upgraded_as_well() {
-    let it = Case::start().await;
-    it.active(&it.small()).await;
-    let mine = it.app.get("/v3/clusters").send().await.json()["data"][0]["id"].as_str().unwrap().to_owned();
+    let case = Case::start().await;
+    case.create_active(&case.small()).await;
+    let mine = case.app.get("/v3/clusters").send().await.json()["data"][0]["id"].as_str().unwrap().to_owned();
     // Another object for a cluster that was made elsewhere.
-    let seed = &it.app.seed;
-    let config = json!({"azureCredentialSecret": it.credential, "imported": true, "clusterName": seed.imported_cluster_name,
+    let seed = &case.app.seed;
+    let config = json!({"azureCredentialSecret": case.credential, "imported": true, "clusterName": seed.imported_cluster_name,
         "resourceGroup": seed.resource_group, "resourceLocation": seed.location});
-    let id = it.active(&json!({"name": "theirs", "aksConfig": config})).await;
+    let id = case.create_active(&json!({"name": "theirs", "aksConfig": config})).await;
     assert_ne!(mine, id);
-    let made = follow(&it, &id, "1.33").await;
+    let made = follow(&case, &id, "1.33").await;
     assert_eq!(made.first().map(String::as_str), Some("1.33.6"), "{made:?}");
-    let versions = running(&it, seed.imported_cluster_name).await;
+    let versions = running(&case, seed.imported_cluster_name).await;
     assert!(versions.iter().all(|version| version == "1.33.6"), "{versions:?}");
 }
 
 #[tokio::test]
 async fn versions_that_cannot_be_had_block() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
     for (to, expected, part) in [
         ("1.33.6", "1.33.6 system=1.33.6", ""),
         ("1.32.6", "1.32.6!downgrade", "cannot go from 1.32.7 down to 1.32.6"),
         ("1.33.99", "1.33.99!versionNotOffered", "is not offered in eastus"),
         ("1.35.9", "1.35.9!versionNotOffered", "cannot be skipped"),
     ] {
-        let plan = plan(&it, &id, to).await;
+        let plan = plan(&case, &id, to).await;
         assert_eq!(lines(&plan), expected, "{to}");
         if !part.is_empty() {
-            expect_rejection(&it, &id, &plan["hops"][0], part).await;
+            expect_rejection(&case, &id, &plan["hops"][0], part).await;
         }
     }
 }
 
 #[tokio::test]
 async fn version_to_which_no_upgrade_leads_blocks() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
     let path = "/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions";
-    let (_, mut list) = it.azure(Method::GET, path, None).await;
+    let (_, mut list) = case.azure(Method::GET, path, None).await;
     for minor in list["values"].as_array_mut().unwrap() {
         if minor["version"] == "1.33" {
             for patch in minor["patchVersions"].as_object_mut().unwrap().values_mut() {
@@ -185,100 +185,100 @@ async fn version_to_which_no_upgrade_leads_blocks() {
         }
     }
     let page: Page = serde_json::from_str(&json!({"body": list}).to_string()).unwrap();
-    it.app.control.play(&it.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
-    assert_eq!(hops(&it, &id, "1.34.3").await, "1.33.6 1.34.3!upgradeNotOffered");
-    assert_eq!(hops(&it, &id, "1.33.6").await, "1.33.6 system=1.33.6");
+    case.app.control.play(&case.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
+    assert_eq!(hops(&case, &id, "1.34.3").await, "1.33.6 1.34.3!upgradeNotOffered");
+    assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.6 system=1.33.6");
 }
 
 #[tokio::test]
 async fn preview_is_marked_and_saved_with_a_warning() {
-    let it = Case::start().await;
-    let id = it
-        .active(&it.with(json!({"kubernetesVersion": "1.34.3", "nodePools": [
+    let case = Case::start().await;
+    let id = case
+        .create_active(&case.small_with(json!({"kubernetesVersion": "1.34.3", "nodePools": [
         pool_with("system", "System", json!({"orchestratorVersion": "1.34.3"}))]})))
         .await;
-    assert_eq!(hops(&it, &id, "").await, "");
-    let preview = plan(&it, &id, "1.35").await;
+    assert_eq!(hops(&case, &id, "").await, "");
+    let preview = plan(&case, &id, "1.35").await;
     assert_eq!(lines(&preview), "1.35.1!previewOnly system=1.35.1");
-    let answer = it.put(&id, preview["hops"][0]["aksConfig"].clone()).await;
+    let answer = case.update(&id, preview["hops"][0]["aksConfig"].clone()).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert!(answer.text().contains("is a preview in eastus"), "{}", answer.text());
 }
 
 #[tokio::test]
 async fn long_term_versions_block_clusters_without_the_plan() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
-    it.app.control.edit_cluster("one", |body| runs(body, "1.30.14"));
-    it.advance_refreshes(1).await;
-    let blocked = plan(&it, &id, "1.31.13").await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
+    case.app.control.edit_cluster("one", |body| runs(body, "1.30.14"));
+    case.advance_refreshes(1).await;
+    let blocked = plan(&case, &id, "1.31.13").await;
     assert_eq!(lines(&blocked), "1.31.13!needsLongTermSupport system=1.31.13");
     assert_eq!(blocked["longTermSupport"], false);
-    expect_rejection(&it, &id, &blocked["hops"][0], "only with long-term support").await;
+    expect_rejection(&case, &id, &blocked["hops"][0], "only with long-term support").await;
     // Retired for everybody else: Azure offers to skip what only long-term support has.
-    assert_eq!(hops(&it, &id, "1.34.3").await, "1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3");
-    it.app.control.edit_cluster("one", long_term);
-    assert_eq!(hops(&it, &id, "1.31.13").await, "1.31.13 system=1.31.13");
-    let supported = plan(&it, &id, "1.34.3").await;
+    assert_eq!(hops(&case, &id, "1.34.3").await, "1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3");
+    case.app.control.edit_cluster("one", long_term);
+    assert_eq!(hops(&case, &id, "1.31.13").await, "1.31.13 system=1.31.13");
+    let supported = plan(&case, &id, "1.34.3").await;
     assert_eq!(lines(&supported), "1.31.13 1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3");
     assert_eq!(supported["longTermSupport"], true);
 }
 
 #[tokio::test]
 async fn azures_upgrades_for_the_cluster_win_over_the_list() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
     let play = |upgrades: Value| {
         let body = json!({"properties": {"controlPlaneProfile": {"upgrades": upgrades}}});
         let page: Page = serde_json::from_str(&json!({"body": body}).to_string()).unwrap();
-        it.app.control.play(&it.account.subscription_id, "upgradeProfile", vec![page]).unwrap();
+        case.app.control.play(&case.account.subscription_id, "upgradeProfile", vec![page]).unwrap();
     };
     play(json!([{"kubernetesVersion": "1.33.2"}]));
-    assert_eq!(hops(&it, &id, "1.33.6").await, "1.33.2 1.33.6 system=1.33.6");
+    assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.2 1.33.6 system=1.33.6");
     // The review agrees: the list of the region has this upgrade, and Azure does not offer it to this cluster.
-    let answer = it.put(&id, json!({"kubernetesVersion": "1.33.6"})).await;
+    let answer = case.update(&id, json!({"kubernetesVersion": "1.33.6"})).await;
     assert!(
         answer.text().contains("does not offer this upgrade: upgrade to 1.33.2 first"),
         "{}",
         answer.text()
     );
     play(json!([{"kubernetesVersion": "1.34.1"}]));
-    assert_eq!(hops(&it, &id, "1.33.6").await, "1.33.6!upgradeNotOffered");
+    assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.6!upgradeNotOffered");
     // Nodes would be four minor versions behind.
-    it.app.control.edit_cluster("one", |body| runs(body, "1.30.14"));
-    it.advance_refreshes(1).await;
-    let old = plan(&it, &id, "1.34.1").await;
+    case.app.control.edit_cluster("one", |body| runs(body, "1.30.14"));
+    case.advance_refreshes(1).await;
+    let old = plan(&case, &id, "1.34.1").await;
     assert_eq!(lines(&old), "1.34.1!poolTooOld system=1.34.1");
-    expect_rejection(&it, &id, &old["hops"][0], "is too far behind").await;
+    expect_rejection(&case, &id, &old["hops"][0], "is too far behind").await;
 }
 
 #[tokio::test]
 async fn surge_needs_quota() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
     let set = |limit: u32| {
         let quota = Quota { region: "eastus".to_owned(), name: "cores".to_owned(), limit };
-        it.app.control.set_quota(&it.account.subscription_id, quota);
+        case.app.control.set_quota(&case.account.subscription_id, quota);
     };
-    assert_eq!(hops(&it, &id, "1.33.6").await, "1.33.6 system=1.33.6");
+    assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.6 system=1.33.6");
     set(1);
-    let short = plan(&it, &id, "1.33.6").await;
+    let short = plan(&case, &id, "1.33.6").await;
     assert_eq!(lines(&short), "1.33.6 system=1.33.6!quotaShort");
-    it.changed(&id, short["hops"][0]["aksConfig"].clone()).await;
-    expect_rejection(&it, &id, &short["hops"][1], "needs 2 more vCPUs of the quota Total Regional vCPUs")
+    case.writes_of_update(&id, short["hops"][0]["aksConfig"].clone()).await;
+    expect_rejection(&case, &id, &short["hops"][1], "needs 2 more vCPUs of the quota Total Regional vCPUs")
         .await;
     set(1_000);
-    assert_eq!(hops(&it, &id, "1.33.6").await, "system=1.33.6");
-    it.changed(&id, short["hops"][1]["aksConfig"].clone()).await;
-    assert_eq!(running(&it, "one").await, ["1.33.6"; 2]);
+    assert_eq!(hops(&case, &id, "1.33.6").await, "system=1.33.6");
+    case.writes_of_update(&id, short["hops"][1]["aksConfig"].clone()).await;
+    assert_eq!(running(&case, "one").await, ["1.33.6"; 2]);
 }
 
 #[tokio::test]
 async fn state_of_the_cluster_blocks_the_first_hop() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
     let state = |pointer: &'static str, value: &'static str| {
-        it.app.control.edit_cluster("one", |body| *body.pointer_mut(pointer).unwrap() = json!(value));
+        case.app.control.edit_cluster("one", |body| *body.pointer_mut(pointer).unwrap() = json!(value));
     };
     let pool_state = "/properties/agentPoolProfiles/0/provisioningState";
     for (pointer, value, expected) in [
@@ -290,17 +290,17 @@ async fn state_of_the_cluster_blocks_the_first_hop() {
         (pool_state, "Succeeded", ""),
     ] {
         state(pointer, value);
-        let found = plan(&it, &id, "1.33.6").await;
+        let found = plan(&case, &id, "1.33.6").await;
         assert_eq!(lines(&found), format!("1.33.6{expected} system=1.33.6"), "{value}");
     }
 }
 
 #[tokio::test]
 async fn rejected_credential_blocks_and_the_rest_is_what_is_stored() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
-    made::spoil(&it.app, &it.credential).await;
-    let blocked = plan(&it, &id, "1.34.3").await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
+    test_clusters::invalidate_credential(&case.app, &case.credential).await;
+    let blocked = plan(&case, &id, "1.34.3").await;
     assert_eq!(lines(&blocked), "1.33!credentialExpired 1.34.3 system=1.34.3");
     assert_eq!(
         (&blocked["azure"]["outcome"], &blocked["from"]),
@@ -308,83 +308,83 @@ async fn rejected_credential_blocks_and_the_rest_is_what_is_stored() {
         "{blocked}"
     );
     assert_eq!(blocked["notLookedAt"][0]["what"], "azure");
-    expect_rejection(&it, &id, &blocked["hops"][0], "is rejected").await;
+    expect_rejection(&case, &id, &blocked["hops"][0], "is rejected").await;
     assert!(!blocked.to_string().contains("nobody~knows"), "{blocked}");
 }
 
 #[tokio::test]
 async fn failures_of_azure_are_named() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
     let fault = |path: &str, status: u16, code: &str| {
         let fault = json!({"path": path, "method": "GET", "effect": {"status": {"status": status, "code": code, "message": "no"}}});
-        it.app.control.add_fault(serde_json::from_value(fault).unwrap());
+        case.app.control.add_fault(serde_json::from_value(fault).unwrap());
     };
     // What is not known blocks nothing, and is named. Without the list, Azure chooses the patches.
     fault("/skus", 403, "AuthorizationFailed");
     fault("/kubernetesVersions", 403, "AuthorizationFailed");
-    let found = plan(&it, &id, "1.34.3").await;
+    let found = plan(&case, &id, "1.34.3").await;
     assert_eq!(lines(&found), "1.33 1.34.3 system=1.34.3");
     let missing = [&found["notLookedAt"][0]["what"], &found["notLookedAt"][1]["what"]];
     assert_eq!(
         (missing, &found["azure"]["outcome"]),
         ([&json!("versions"), &json!("vmSizes")], &json!("asked"))
     );
-    it.app.control.clear_faults();
+    case.app.control.clear_faults();
     for (path, what) in [("/usages", "quotas"), ("/upgradeProfiles/", "upgradeProfile")] {
         fault(path, 403, "AuthorizationFailed");
-        let found = plan(&it, &id, "1.33.6").await;
+        let found = plan(&case, &id, "1.33.6").await;
         assert_eq!(lines(&found), "1.33.6 system=1.33.6", "{what}");
         assert_eq!(found["notLookedAt"][0]["what"], what, "{found}");
-        it.app.control.clear_faults();
+        case.app.control.clear_faults();
     }
 
     fault("/managedClusters/one", 403, "AuthorizationFailed");
-    let denied = plan(&it, &id, "1.33.6").await;
+    let denied = plan(&case, &id, "1.33.6").await;
     assert_eq!(lines(&denied), "1.33.6!accessDenied system=1.33.6");
     assert_eq!(denied["azure"]["outcome"], "failed");
-    it.app.control.clear_faults();
-    assert_eq!(hops(&it, &id, "1.33.6").await, "1.33.6 system=1.33.6");
+    case.app.control.clear_faults();
+    assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.6 system=1.33.6");
 }
 
 #[tokio::test]
 async fn plan_is_for_those_who_see_the_cluster() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
-    let stranger = it.app.token("stranger").await;
-    let answer = ask(&it, &stranger, &id, "").await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
+    let stranger = case.app.token("stranger").await;
+    let answer = ask(&case, &stranger, &id, "").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
-    assert_eq!(ask(&it, &it.app.admin, "c-zzzzz", "").await.status, StatusCode::NOT_FOUND);
-    let anonymous = it.app.get(&format!("/api/v1/clusters/{id}/upgrade-plan")).anonymous().send().await;
+    assert_eq!(ask(&case, &case.app.admin, "c-zzzzz", "").await.status, StatusCode::NOT_FOUND);
+    let anonymous = case.app.get(&format!("/api/v1/clusters/{id}/upgrade-plan")).anonymous().send().await;
     assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
 
     // A member sees the cluster and may not use its credential.
     for role in ["read-only", "cluster-member"] {
-        let member = made::member(&it.app, &id, role, role).await;
-        it.app.control.clear_requests();
-        let answer = ask(&it, &member, &id, "?to=1.34.3").await;
+        let member = test_clusters::add_member(&case.app, &id, role, role).await;
+        case.app.control.clear_requests();
+        let answer = ask(&case, &member, &id, "?to=1.34.3").await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let found = answer.json();
         assert_eq!(lines(&found), "1.33 1.34.3 system=1.34.3");
         assert_eq!(found["azure"]["outcome"], "notAllowed", "{found}");
-        assert_eq!(it.app.upstream(), [""; 0]);
+        assert_eq!(case.app.take_azure_requests(), [""; 0]);
     }
 }
 
 #[tokio::test]
 async fn invalid_requests_are_rejected() {
-    let it = Case::start().await;
-    let id = it.post(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.post(&case.small()).await;
     for (query, field) in [("?to=latest", "to"), ("?too=1.33", "too"), ("?to=1.33", "state"), ("", "state")] {
-        let answer = ask(&it, &it.app.admin, &id, query).await;
+        let answer = ask(&case, &case.app.admin, &id, query).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
         assert_eq!(answer.json()["fieldName"], field, "{query}");
     }
-    it.app.settle().await;
-    it.expect_active(&id).await;
-    it.change_in_azure(Method::DELETE, &cluster("one"), None).await;
-    let answer = ask(&it, &it.app.admin, &id, "").await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
+    let answer = ask(&case, &case.app.admin, &id, "").await;
     assert_eq!(answer.json()["code"], "InvalidState", "{}", answer.text());
-    let post = it.app.post(&format!("/api/v1/clusters/{id}/upgrade-plan")).send().await;
+    let post = case.app.post(&format!("/api/v1/clusters/{id}/upgrade-plan")).send().await;
     assert_eq!(post.status, StatusCode::METHOD_NOT_ALLOWED);
 }

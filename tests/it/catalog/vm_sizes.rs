@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::{World, sku, usage};
+use super::test_catalog::{TestCatalog, sku, usage};
 use crate::support::app::TestApp;
 
 fn names(list: &[Value]) -> Vec<&str> {
@@ -16,8 +16,8 @@ fn codes(size: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn size_is_listed_with_its_properties_and_quota() {
-    let world = World::start().await;
-    let list = world.list("vm-sizes", "q=Standard_D4ds_v5&count=3").await;
+    let catalog = TestCatalog::start().await;
+    let list = catalog.list("vm-sizes", "q=Standard_D4ds_v5&count=3").await;
     let expected = json!({
         "name": "Standard_D4ds_v5", "family": "standardDDSv5Family", "vcpus": 4, "memoryGiB": 16, "architecture": "x64",
         "gpus": 0, "dataDisks": 8, "temporaryDiskGiB": 150, "ephemeralOsDiskGiB": 150, "zones": ["1", "2", "3"],
@@ -35,12 +35,12 @@ async fn size_is_listed_with_its_properties_and_quota() {
 
 #[tokio::test]
 async fn each_reason_is_given_and_can_be_absent() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     let restricted = json!([{"type": "Location", "reasonCode": "NotAvailableForSubscription"}]);
     let zone = json!([{"type": "Zone", "restrictionInfo": {"zones": ["3"]}}]);
     let none = json!([]);
     let zones = ["3", "1", "2"];
-    world.play(
+    catalog.set_list(
         "skus",
         &[
             sku("Standard_Fine", &[], &zones, &none),
@@ -55,7 +55,7 @@ async fn each_reason_is_given_and_can_be_absent() {
             sku("Standard_Aging", &[("RetirementDateUtc", "05/01/2028")], &zones, &none),
         ],
     );
-    world.play("usages", &[usage("cores", 0, 100), usage("standardDSv3Family", 88, 100)]);
+    catalog.set_list("usages", &[usage("cores", 0, 100), usage("standardDSv3Family", 88, 100)]);
     for (query, name, verdict, expected) in [
         ("", "Fine", "usable", &[][..]),
         ("", "Restricted", "unusable", &["notOfferedToSubscription"]),
@@ -81,7 +81,7 @@ async fn each_reason_is_given_and_can_be_absent() {
         ("count=3", "Fine", "usable", &[]),
         ("count=4", "Fine", "unusable", &["quotaShort"]),
     ] {
-        let list = world.list("vm-sizes", &format!("{query}&q=Standard_{name}")).await;
+        let list = catalog.list("vm-sizes", &format!("{query}&q=Standard_{name}")).await;
         assert_eq!(list.len(), 1, "{name}");
         assert_eq!(
             (list[0]["verdict"].as_str(), codes(&list[0]).as_slice()),
@@ -98,11 +98,11 @@ async fn each_reason_is_given_and_can_be_absent() {
 
 #[tokio::test]
 async fn unreadable_quotas_are_unknown_and_the_list_is_complete() {
-    let world = World::start().await;
-    let complete = world.list("vm-sizes", "").await.len();
-    world.refuse("usages", 403, "AuthorizationFailed");
-    world.app.clock.advance(std::time::Duration::from_secs(61));
-    let list = world.list("vm-sizes", "").await;
+    let catalog = TestCatalog::start().await;
+    let complete = catalog.list("vm-sizes", "").await.len();
+    catalog.set_error("usages", 403, "AuthorizationFailed");
+    catalog.app.clock.advance(std::time::Duration::from_secs(61));
+    let list = catalog.list("vm-sizes", "").await;
     assert_eq!(list.len(), complete);
     assert!(list.iter().all(|size| codes(size).contains(&"quotaUnknown") && size["verdict"] != "usable"));
     let size = list.iter().find(|size| size["name"] == "Standard_D2s_v3").unwrap();
@@ -113,8 +113,8 @@ async fn unreadable_quotas_are_unknown_and_the_list_is_complete() {
 
 #[tokio::test]
 async fn sizes_are_selected_and_sorted() {
-    let world = World::start().await;
-    let all = world.list("vm-sizes", "").await;
+    let catalog = TestCatalog::start().await;
+    let all = catalog.list("vm-sizes", "").await;
     assert!(all.len() > 1_000, "{}", all.len());
     for (query, holds) in [
         (
@@ -131,17 +131,17 @@ async fn sizes_are_selected_and_sorted() {
         ("verdict=unusable", |size| size["verdict"] == "unusable"),
         ("verdict=usable,limited", |size| size["verdict"] != "unusable"),
     ] {
-        let list = world.list("vm-sizes", query).await;
+        let list = catalog.list("vm-sizes", query).await;
         assert!(!list.is_empty(), "{query}");
         let expected: Vec<&Value> = all.iter().filter(|size| holds(size)).collect();
         assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{query}");
     }
     assert!(names(&all).is_sorted());
-    assert!(names(&world.list("vm-sizes", "sort=-name").await).is_sorted_by(|a, b| a >= b));
+    assert!(names(&catalog.list("vm-sizes", "sort=-name").await).is_sorted_by(|a, b| a >= b));
     let vcpus = |list: &[Value]| list.iter().map(|size| size["vcpus"].as_i64().unwrap()).collect::<Vec<_>>();
-    assert!(vcpus(&world.list("vm-sizes", "sort=vcpus").await).is_sorted());
-    assert!(vcpus(&world.list("vm-sizes", "sort=-vcpus").await).is_sorted_by(|a, b| a >= b));
-    let usable_first = world.list("vm-sizes", "sort=verdict").await;
+    assert!(vcpus(&catalog.list("vm-sizes", "sort=vcpus").await).is_sorted());
+    assert!(vcpus(&catalog.list("vm-sizes", "sort=-vcpus").await).is_sorted_by(|a, b| a >= b));
+    let usable_first = catalog.list("vm-sizes", "sort=verdict").await;
     assert_eq!(
         (&usable_first[0]["verdict"], &usable_first[usable_first.len() - 1]["verdict"]),
         (&json!("usable"), &json!("unusable"))
@@ -150,15 +150,15 @@ async fn sizes_are_selected_and_sorted() {
 
 #[tokio::test]
 async fn pages_follow_each_other() {
-    let world = World::start().await;
-    let all = world.list("vm-sizes", "q=standard_e&sort=-nodes").await;
+    let catalog = TestCatalog::start().await;
+    let all = catalog.list("vm-sizes", "q=standard_e&sort=-nodes").await;
     let mut read = Vec::new();
     let mut next = Some(format!(
         "/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&q=standard_e&sort=-nodes&limit=50",
-        world.credential
+        catalog.credential
     ));
     while let Some(path) = next {
-        let answer = world.app.get(&path).send().await;
+        let answer = catalog.app.get(&path).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let page = answer.json();
         read.extend(page["data"].as_array().unwrap().clone());
@@ -171,56 +171,56 @@ async fn pages_follow_each_other() {
 
 #[tokio::test]
 async fn second_request_is_answered_from_memory() {
-    let world = World::start().await;
-    let first = world.get("vm-sizes", "q=d2s").await;
+    let catalog = TestCatalog::start().await;
+    let first = catalog.get("vm-sizes", "q=d2s").await;
     assert_eq!(first.header("x-norman-aks-cache"), "miss");
-    world.app.upstream();
-    world.app.clock.advance(std::time::Duration::from_secs(50));
-    let second = world.get("vm-sizes", "q=d4s&count=2").await;
+    catalog.app.take_azure_requests();
+    catalog.app.clock.advance(std::time::Duration::from_secs(50));
+    let second = catalog.get("vm-sizes", "q=d4s&count=2").await;
     assert_eq!((second.header("x-norman-aks-cache"), second.header("age")), ("hit", "50"));
     assert_eq!(second.header("cache-control"), "private, no-cache");
-    assert_eq!(world.app.upstream(), [""; 0]);
+    assert_eq!(catalog.app.take_azure_requests(), [""; 0]);
     // The action of /meta lists the same sizes.
-    let path = format!("/meta/aksVMSizesV2?cloudCredentialId={}&region=eastus", world.credential);
-    assert_eq!(world.app.get(&path).send().await.header("x-norman-aks-cache"), "hit");
+    let path = format!("/meta/aksVMSizesV2?cloudCredentialId={}&region=eastus", catalog.credential);
+    assert_eq!(catalog.app.get(&path).send().await.header("x-norman-aks-cache"), "hit");
     // Quotas are read again after a minute, sizes are not.
-    world.app.clock.advance(std::time::Duration::from_secs(11));
-    world.get("vm-sizes", "").await;
-    let seen = world.app.upstream();
+    catalog.app.clock.advance(std::time::Duration::from_secs(11));
+    catalog.get("vm-sizes", "").await;
+    let seen = catalog.app.take_azure_requests();
     assert!(seen.len() == 1 && seen[0].contains("/usages"), "{seen:?}");
 }
 
 #[tokio::test]
 async fn page_has_an_entity_tag_until_its_lists_change() {
-    let world = World::start().await;
-    let first = world.get("vm-sizes", "q=d2s").await;
+    let catalog = TestCatalog::start().await;
+    let first = catalog.get("vm-sizes", "q=d2s").await;
     let etag = first.header("etag").to_owned();
     assert!(etag.starts_with('"'), "{etag}");
-    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&q=d2s", world.credential);
-    let again = world.app.get(&path).header("if-none-match", &etag).send().await;
+    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&q=d2s", catalog.credential);
+    let again = catalog.app.get(&path).header("if-none-match", &etag).send().await;
     assert_eq!(
         (again.status, again.body.len(), again.header("etag")),
         (StatusCode::NOT_MODIFIED, 0, etag.as_str())
     );
     assert_eq!(again.header("content-length"), first.body.len().to_string());
-    assert_ne!(world.get("vm-sizes", "q=d4s").await.header("etag"), etag);
-    let zipped = world.app.get(&path).header("accept-encoding", "gzip").send().await;
+    assert_ne!(catalog.get("vm-sizes", "q=d4s").await.header("etag"), etag);
+    let zipped = catalog.app.get(&path).header("accept-encoding", "gzip").send().await;
     assert_eq!(
         (zipped.header("content-encoding"), zipped.header("vary")),
         ("gzip", "Authorization, Cookie, Accept-Encoding")
     );
     assert!(zipped.body.len() < first.body.len() / 2);
     // The quotas are read again: another page.
-    world.play("usages", &[usage("cores", 0, 1)]);
-    world.app.clock.advance(std::time::Duration::from_secs(61));
-    let changed = world.app.get(&path).header("if-none-match", &etag).send().await;
+    catalog.set_list("usages", &[usage("cores", 0, 1)]);
+    catalog.app.clock.advance(std::time::Duration::from_secs(61));
+    let changed = catalog.app.get(&path).header("if-none-match", &etag).send().await;
     assert_eq!(changed.status, StatusCode::OK);
     assert!(changed.text().contains("quotaShort"));
 }
 
 #[tokio::test]
 async fn invalid_parameters_are_named() {
-    let world = World::start().await;
+    let catalog = TestCatalog::start().await;
     for (query, field) in [
         ("count=0", "count"),
         ("count=1001", "count"),
@@ -237,20 +237,20 @@ async fn invalid_parameters_are_named() {
         ("marker=Standard_None", "marker"),
         ("minVCPUs=2", "minVCPUs"),
     ] {
-        let answer = world.get("vm-sizes", query).await;
+        let answer = catalog.get("vm-sizes", query).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
         assert_eq!(answer.json()["fieldName"], field, "{query}");
     }
     let without = |query: &str| format!("/api/v1/vm-sizes?{query}");
     for (query, status, field) in [
         ("region=eastus".to_owned(), 422, json!("cloudCredentialId")),
-        (format!("cloudCredentialId={}", world.credential), 422, json!("region")),
+        (format!("cloudCredentialId={}", catalog.credential), 422, json!("region")),
         ("region=eastus&cloudCredentialId=nonsense".to_owned(), 422, json!("cloudCredentialId")),
         ("region=eastus&cloudCredentialId=cattle-global-data:cc-none".to_owned(), 404, Value::Null),
-        (format!("cloudCredentialId={}&region=not/a/region", world.credential), 422, Value::Null),
-        (format!("cloudCredentialId={}&region=nowhere", world.credential), 422, Value::Null),
+        (format!("cloudCredentialId={}&region=not/a/region", catalog.credential), 422, Value::Null),
+        (format!("cloudCredentialId={}&region=nowhere", catalog.credential), 422, Value::Null),
     ] {
-        let answer = world.app.get(&without(&query)).send().await;
+        let answer = catalog.app.get(&without(&query)).send().await;
         assert_eq!(
             (answer.status.as_u16(), &answer.json()["fieldName"]),
             (status, &field),
@@ -262,38 +262,38 @@ async fn invalid_parameters_are_named() {
 
 #[tokio::test]
 async fn throttled_azure_is_429() {
-    let world = World::start().await;
-    world.refuse("skus", 429, "TooManyRequests");
-    let answer = world.get("vm-sizes", "").await;
+    let catalog = TestCatalog::start().await;
+    catalog.set_error("skus", 429, "TooManyRequests");
+    let answer = catalog.get("vm-sizes", "").await;
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{}", answer.text());
     assert!(!answer.header("retry-after").is_empty());
 }
 
 #[tokio::test]
 async fn pages_of_other_sites_get_nothing() {
-    let world = World::start().await;
-    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus", world.credential);
-    let cookie = format!("R_SESS={}", world.app.admin);
+    let catalog = TestCatalog::start().await;
+    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus", catalog.credential);
+    let cookie = format!("R_SESS={}", catalog.app.admin);
     let answer =
-        world.app.get(&path).anonymous().header("cookie", &cookie).header("sec-fetch-site", "cross-site");
+        catalog.app.get(&path).anonymous().header("cookie", &cookie).header("sec-fetch-site", "cross-site");
     assert_eq!(answer.send().await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
 async fn credential_of_another_user_does_not_exist() {
-    let world = World::start().await;
-    let bob = world.app.token("bob").await;
-    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus", world.credential);
-    assert_eq!(world.app.get(&path).token(&bob).send().await.status, StatusCode::NOT_FOUND);
-    assert_eq!(world.app.get(&path).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(world.app.post(&path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
+    let catalog = TestCatalog::start().await;
+    let bob = catalog.app.token("bob").await;
+    let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus", catalog.credential);
+    assert_eq!(catalog.app.get(&path).token(&bob).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(catalog.app.get(&path).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(catalog.app.post(&path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]
 async fn use_of_the_credential_is_recorded() {
-    let world = World::start().await;
-    world.list("vm-sizes", "").await;
-    world.app.app.events.flush().await;
-    let records = TestApp::get(&world.app, "/api/v1/audit?action=catalog").send().await.json();
-    assert_eq!(records["data"][0]["objectId"], world.credential, "{records}");
+    let catalog = TestCatalog::start().await;
+    catalog.list("vm-sizes", "").await;
+    catalog.app.server.events.flush().await;
+    let records = TestApp::get(&catalog.app, "/api/v1/audit?action=catalog").send().await.json();
+    assert_eq!(records["data"][0]["objectId"], catalog.credential, "{records}");
 }

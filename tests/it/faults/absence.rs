@@ -6,10 +6,10 @@ use std::time::Duration;
 use azure_sandbox::{Effect, Fault, Operation, Refusal, Timing};
 use serde_json::{Value, json};
 
-use super::{Base, Stage, fault, refusal};
+use super::{Database, Progress, TestCluster, error_effect, fault};
 use crate::support::app::TestApp;
 
-on_both!(
+on_both_databases!(
     unreadable_cluster_is_never_created,
     unreadable_cluster_is_never_changed_or_forgotten,
     running_creation_is_not_repeated_if_unreadable,
@@ -24,19 +24,19 @@ fn answers() -> Vec<(Effect, &'static str)> {
     };
     vec![
         (
-            refusal(403, "AuthorizationFailed", "The client does not have authorization."),
+            error_effect(403, "AuthorizationFailed", "The client does not have authorization."),
             "AuthorizationFailed",
         ),
         (
-            refusal(401, "InvalidAuthenticationToken", "The access token is invalid."),
+            error_effect(401, "InvalidAuthenticationToken", "The access token is invalid."),
             "InvalidAuthenticationToken",
         ),
-        (refusal(500, "InternalServerError", "Azure stumbled"), "Azure stumbled"),
+        (error_effect(500, "InternalServerError", "Azure stumbled"), "Azure stumbled"),
         (
-            refusal(404, "SubscriptionNotFound", "The subscription could not be found."),
+            error_effect(404, "SubscriptionNotFound", "The subscription could not be found."),
             "SubscriptionNotFound",
         ),
-        (refusal(404, "InvalidResourceType", "The type could not be found."), "InvalidResourceType"),
+        (error_effect(404, "InvalidResourceType", "The type could not be found."), "InvalidResourceType"),
         // A proxy responds instead of Azure.
         (bare(404, "<html>not found</html>"), "404"),
         (bare(404, ""), "404"),
@@ -48,147 +48,163 @@ fn answers() -> Vec<(Effect, &'static str)> {
     ]
 }
 
-async fn unreadable_cluster_is_never_created(base: Base) {
-    let scene = Stage::set(base).await;
+async fn unreadable_cluster_is_never_created(database: Database) {
+    let cluster = TestCluster::create(database).await;
     for (effect, words) in answers() {
-        scene.app.control.clear_faults();
-        scene.app.control.clear_requests();
-        scene.fault(Operation::ManagedCluster, "GET", effect.clone());
+        cluster.app.control.clear_faults();
+        cluster.app.control.clear_requests();
+        cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
         // The response for a missing cluster is an error, and so is half of it.
         let words = if words.is_empty() { "404" } else { words };
-        let failing = |cluster: &Value| {
-            cluster["transitioning"] == "error"
-                && super::told(cluster).2.contains(words)
-                && scene.looked() > 1
+        let failing = |object: &Value| {
+            object["transitioning"] == "error"
+                && super::progress_of(object).message.contains(words)
+                && cluster.looked() > 1
         };
-        let cluster = scene.until(&format!("{effect:?}"), failing).await;
-        assert_eq!(cluster["state"], "provisioning", "{effect:?}");
-        assert_eq!(scene.sent(), Vec::<String>::new(), "{effect:?}");
+        let object = cluster.wait_until(&format!("{effect:?}"), failing).await;
+        assert_eq!(object["state"], "provisioning", "{effect:?}");
+        assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "{effect:?}");
     }
-    scene.app.control.clear_faults();
-    scene.becomes_active().await;
-    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
+    cluster.app.control.clear_faults();
+    cluster.wait_until_active().await;
+    assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 }
 
-impl Stage {
+impl TestCluster {
     /// The number of reads of the cluster.
     fn looked(&self) -> usize {
-        self.asked(Operation::ManagedCluster, "GET")
+        self.request_count(Operation::ManagedCluster, "GET")
     }
 }
 
-async fn unreadable_cluster_is_never_changed_or_forgotten(base: Base) {
-    let scene = Stage::active(base).await;
+async fn unreadable_cluster_is_never_changed_or_forgotten(database: Database) {
+    let cluster = TestCluster::create_active(database).await;
     for (number, (effect, words)) in answers().into_iter().enumerate() {
-        scene.app.control.clear_requests();
-        scene.fault(Operation::ManagedCluster, "GET", effect.clone());
-        scene.put(json!({"tags": {"number": number.to_string()}})).await;
-        scene.pass(20).await;
-        let (state, transitioning, message) = scene.told().await;
+        cluster.app.control.clear_requests();
+        cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
+        cluster.update(json!({"tags": {"number": number.to_string()}})).await;
+        cluster.advance_secs(20).await;
+        let Progress { state, transitioning, message } = cluster.progress().await;
         let context = format!("{effect:?}: {message}");
         assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{context}");
         assert!(message.contains(words), "{context}");
-        assert_eq!(scene.sent(), Vec::<String>::new(), "{context}");
-        scene.app.control.clear_faults();
-        scene.becomes_active().await;
-        assert_eq!(scene.sent(), ["PATCH cluster"], "{context}");
+        assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "{context}");
+        cluster.app.control.clear_faults();
+        cluster.wait_until_active().await;
+        assert_eq!(cluster.sent_writes(), ["PATCH cluster"], "{context}");
     }
     // A failed refresh is shown in a condition, and changes nothing.
-    scene.app.control.clear_requests();
-    scene.fault(Operation::ManagedCluster, "GET", answers()[0].0.clone());
-    scene.pass(700).await;
-    let cluster = scene.seen().await;
-    assert_eq!(super::told(&cluster), ("active".to_owned(), "no".to_owned(), String::new()));
-    let updated =
-        cluster["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
+    cluster.app.control.clear_requests();
+    cluster.add_fault(Operation::ManagedCluster, "GET", answers()[0].0.clone());
+    cluster.advance_secs(700).await;
+    let object = cluster.object().await;
+    assert_eq!(super::progress_of(&object), Progress::active());
+    let updated = object["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
     assert_eq!(updated["status"], "False");
     let message = updated["message"].as_str().unwrap();
     assert!(message.starts_with("[Syncing error: syncing failed] AuthorizationFailed"), "{message}");
-    scene.app.control.clear_faults();
-    scene.pass(700).await;
-    let cluster = scene.seen().await;
-    let updated =
-        cluster["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
+    cluster.app.control.clear_faults();
+    cluster.advance_secs(700).await;
+    let object = cluster.object().await;
+    let updated = object["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
     assert_eq!(updated["status"], "True", "{updated}");
-    assert_eq!(scene.sent(), Vec::<String>::new());
+    assert_eq!(cluster.sent_writes(), Vec::<String>::new());
 
     for (effect, _) in answers() {
-        scene.fault(Operation::ManagedCluster, "GET", effect.clone());
-        scene.app.control.clear_requests();
-        if scene.told().await.0 != "removing" {
-            scene.delete().await;
+        cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
+        cluster.app.control.clear_requests();
+        if cluster.progress().await.state != "removing" {
+            cluster.delete().await;
         }
-        scene.until("a read", |_| scene.looked() > 0).await;
-        let (state, transitioning, message) = scene.told().await;
+        cluster.wait_until("a read", |_| cluster.looked() > 0).await;
+        let Progress { state, transitioning, message } = cluster.progress().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "error"), "{effect:?}: {message}");
-        assert_eq!(scene.sent(), Vec::<String>::new(), "{effect:?}");
-        scene.app.control.clear_faults();
+        assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "{effect:?}");
+        cluster.app.control.clear_faults();
     }
-    scene.is_gone().await;
-    assert_eq!(scene.taken(), ["DELETE cluster"]);
+    cluster.wait_until_deleted().await;
+    assert_eq!(cluster.accepted_writes(), ["DELETE cluster"]);
 }
 
-async fn running_creation_is_not_repeated_if_unreadable(base: Base) {
-    let scene = Stage::set(base).await;
-    scene.app.control.set_timing(Timing { create_cluster: 3_000_000, ..Timing::default() }).unwrap();
-    scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
+async fn running_creation_is_not_repeated_if_unreadable(database: Database) {
+    let cluster = TestCluster::create(database).await;
+    cluster.app.control.set_timing(Timing { create_cluster: 3_000_000, ..Timing::default() }).unwrap();
+    cluster
+        .wait_until("the PUT", |object| super::progress_of(object).message.contains("is being made"))
+        .await;
     // From now on, only the cluster itself shows its state.
-    scene.fault_once(Operation::LongOperation, "GET", refusal(404, "NotFound", "It was forgotten."));
-    scene.until("a read of the cluster", |cluster| super::told(cluster).2.contains("is Creating")).await;
+    cluster.add_fault_once(
+        Operation::LongOperation,
+        "GET",
+        error_effect(404, "NotFound", "It was forgotten."),
+    );
+    cluster
+        .wait_until("a read of the cluster", |object| {
+            super::progress_of(object).message.contains("is Creating")
+        })
+        .await;
     for (effect, _) in answers() {
-        scene.app.control.clear_faults();
-        scene.fault(Operation::ManagedCluster, "GET", effect.clone());
-        let before = scene.looked();
-        scene.until(&format!("{effect:?}"), |_| scene.looked() > before).await;
-        let (state, transitioning, message) = scene.told().await;
+        cluster.app.control.clear_faults();
+        cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
+        let before = cluster.looked();
+        cluster.wait_until(&format!("{effect:?}"), |_| cluster.looked() > before).await;
+        let Progress { state, transitioning, message } = cluster.progress().await;
         assert_eq!(
             (state.as_str(), transitioning.as_str()),
             ("provisioning", "error"),
             "{effect:?}: {message}"
         );
     }
-    scene.app.control.clear_faults();
-    scene.app.control.set_timing(Timing::default()).unwrap();
-    scene.becomes_active().await;
-    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
+    cluster.app.control.clear_faults();
+    cluster.app.control.set_timing(Timing::default()).unwrap();
+    cluster.wait_until_active().await;
+    assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 }
 
-async fn missing_response_is_no_absence(base: Base) {
-    let builder = TestApp::with().read_limit(Duration::from_secs(1));
-    let scene = Stage::set_with(base, builder, |_| ()).await;
+async fn missing_response_is_no_absence(database: Database) {
+    let builder = TestApp::builder().read_limit(Duration::from_secs(1));
+    let cluster = TestCluster::create_with(database, builder, |_| ()).await;
     let slow = Fault {
         effect: None,
         latency_ms: 60_000,
         ..fault(Operation::ManagedCluster, "GET", Effect::CutInBody)
     };
-    scene.app.control.add_fault(slow);
-    scene.pass(2).await;
-    let (state, transitioning, message) = scene.told().await;
+    cluster.app.control.add_fault(slow);
+    cluster.advance_secs(2).await;
+    let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"));
     assert!(message.contains("no answer in time"), "{message}");
-    assert_eq!(scene.sent(), Vec::<String>::new());
-    scene.app.control.clear_faults();
-    scene.becomes_active().await;
-    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
+    assert_eq!(cluster.sent_writes(), Vec::<String>::new());
+    cluster.app.control.clear_faults();
+    cluster.wait_until_active().await;
+    assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 }
 
-async fn absent_cluster_is_shown_and_not_recreated(base: Base) {
-    let scene = Stage::active(base).await;
+async fn absent_cluster_is_shown_and_not_recreated(database: Database) {
+    let cluster = TestCluster::create_active(database).await;
     for code in ["ResourceNotFound", "ResourceGroupNotFound"] {
-        scene.app.control.clear_requests();
-        scene.fault(Operation::ManagedCluster, "GET", refusal(404, code, "It could not be found."));
-        scene.put(json!({"tags": {"code": code}})).await;
-        scene.pass(60).await;
-        let (state, transitioning, message) = scene.told().await;
+        cluster.app.control.clear_requests();
+        cluster.add_fault(
+            Operation::ManagedCluster,
+            "GET",
+            error_effect(404, code, "It could not be found."),
+        );
+        cluster.update(json!({"tags": {"code": code}})).await;
+        cluster.advance_secs(60).await;
+        let Progress { state, transitioning, message } = cluster.progress().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{code}");
         assert!(message.contains("one no longer exists in Azure"), "{message}");
-        assert_eq!(scene.sent(), Vec::<String>::new(), "{code}");
-        scene.app.control.clear_faults();
-        scene.becomes_active().await;
+        assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "{code}");
+        cluster.app.control.clear_faults();
+        cluster.wait_until_active().await;
     }
-    scene.fault(Operation::ManagedCluster, "GET", refusal(404, "ResourceNotFound", "It could not be found."));
-    scene.app.control.clear_requests();
-    scene.delete().await;
-    scene.is_gone().await;
-    assert_eq!(scene.sent(), Vec::<String>::new());
+    cluster.add_fault(
+        Operation::ManagedCluster,
+        "GET",
+        error_effect(404, "ResourceNotFound", "It could not be found."),
+    );
+    cluster.app.control.clear_requests();
+    cluster.delete().await;
+    cluster.wait_until_deleted().await;
+    assert_eq!(cluster.sent_writes(), Vec::<String>::new());
 }

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::Base;
+use super::Database;
 use crate::support::databases;
-use crate::support::program::{Reply, Server, command, printed};
+use crate::support::program::{Reply, Server, command, stdout_of};
 
 const KILLS: usize = 10;
 const WRITERS: usize = 8;
@@ -30,11 +30,11 @@ struct Installation {
 }
 
 impl Installation {
-    async fn new(base: Base) -> Self {
+    async fn new(database: Database) -> Self {
         let folder = TempDir::new().unwrap();
-        let database = match base {
-            Base::Sqlite => None,
-            Base::Postgres => Some(base.db().await),
+        let database = match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(database.create().await),
         };
         if let Some(database) = &database {
             std::fs::write(folder.path().join("keys"), &database.keys).unwrap();
@@ -73,7 +73,7 @@ impl Installation {
     /// All audit records, as `audit list` prints them.
     fn audit(&self) -> Vec<Value> {
         let lines =
-            printed(self.path(), &self.arguments(&["audit", "list", "--format=json", "--limit=1000000"]));
+            stdout_of(self.path(), &self.arguments(&["audit", "list", "--format=json", "--limit=1000000"]));
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
@@ -159,7 +159,7 @@ impl Writer {
                 self.change(Method::DELETE, &token, None, Known::Removed).await?;
             }
             if number == 0 && self.makes_clusters {
-                let mut body = super::small(name, &self.credential);
+                let mut body = super::small_cluster(name, &self.credential);
                 body["description"] = json!("first");
                 let cluster = self.create("/v3/clusters", &body).await?;
                 let forced = format!("{cluster}?force=true");
@@ -200,13 +200,13 @@ async fn round(installation: &Installation, number: usize) -> Vec<Log> {
     };
     tokio::time::timeout(ROUND_TIMEOUT, enough).await.expect("the clients write");
     server.signal("KILL");
-    let (status, _) = server.end();
+    let (status, _) = server.wait_for_exit();
     assert!(!status.success());
     writers.join_all().await
 }
 
-async fn kills_lose_no_acknowledged_change(base: Base) {
-    let installation = Installation::new(base).await;
+async fn kills_lose_no_acknowledged_change(database: Database) {
+    let installation = Installation::new(database).await;
     let mut logs = Vec::new();
     for number in 0..KILLS {
         logs.extend(round(&installation, number).await);
@@ -247,4 +247,4 @@ async fn kills_lose_no_acknowledged_change(base: Base) {
     server.stop();
 }
 
-on_both!(kills_lose_no_acknowledged_change);
+on_both_databases!(kills_lose_no_acknowledged_change);

@@ -1,9 +1,9 @@
 //! The deployment of the cluster agent: through the Kubernetes API, with Azure's run command, or by an owner.
 
-use azure_sandbox::{Effect, Fault, Operation, RecordedRequest};
+use azure_sandbox::{Fault, Operation, RecordedRequest};
 use serde_json::{Value, json};
 
-use super::{Base, Stage, refusal, told};
+use super::{Database, Progress, TestCluster, condition, error_effect, progress_of};
 use crate::support::app::TestApp;
 
 /// The requests that delete the agent from a cluster.
@@ -14,102 +14,96 @@ const REMOVAL: [&str; 4] = [
     "DELETE deployments/cattle-cluster-agent",
 ];
 
-on_both!(
-    settings_that_are_missing_are_named,
+on_both_databases!(
+    missing_settings_are_named,
     private_cluster_gets_its_agent_by_run_command,
     running_command_is_polled_in_later_steps,
     denied_run_command_names_both_rights,
-    failed_command_is_tried_again,
-    disabled_run_command_leaves_it_to_an_owner,
-    agent_is_never_deployed_against_the_setting,
-    reached_cluster_gets_an_agent_only_on_request,
+    failed_run_command_is_retried,
+    disabled_run_command_asks_owner_to_apply_manifest,
+    agent_is_not_deployed_if_setting_is_never,
+    reachable_cluster_gets_agent_only_on_request,
     changed_manifest_replaces_the_agent,
     deleted_token_replaces_the_agent_at_once,
     agent_of_another_server_is_left_alone,
     owners_manifest_changes_no_agent_of_another_server,
     run_command_leaves_the_agent_of_another_server_alone,
-    import_is_left_without_the_agent,
-    unreachable_import_is_left_without_the_agent,
-    import_is_left_without_the_objects_of_a_failed_attempt,
-    roles_that_cannot_be_removed_do_not_keep_the_object,
-    import_that_is_gone_in_azure_is_removed_at_once,
-    agent_that_cannot_be_removed_does_not_keep_the_object,
+    removing_import_removes_its_agent,
+    removing_unreachable_import_removes_its_agent,
+    removing_import_removes_objects_of_failed_attempt,
+    import_is_removed_although_its_roles_remain,
+    import_deleted_in_azure_is_removed_at_once,
+    import_is_removed_although_its_agent_remains,
 );
 
 const SERVER: &str = "https://aks.example.org";
 
-async fn set(scene: &Stage, name: &str, value: &str) {
-    let path = format!("/v3/settings/{name}");
-    let changed = scene.app.put(&path).json(&json!({"value": value})).send().await;
-    assert_eq!(changed.status, 200, "{}", changed.text());
-}
-
-async fn configure(scene: &Stage) {
-    set(scene, "server-url", SERVER).await;
-    set(scene, "agent-image", "registry.example.org/norman-aks:1").await;
-}
-
 /// A server with its URL and the agent image configured, and one cluster.
-async fn stage(base: Base, change: impl FnOnce(&mut Value)) -> Stage {
-    let scene = Stage::set_with(base, TestApp::with(), change).await;
-    configure(&scene).await;
-    scene
+async fn create_configured(database: Database, change: impl FnOnce(&mut Value)) -> TestCluster {
+    let cluster = TestCluster::create_with(database, TestApp::builder(), change).await;
+    cluster.put_setting("server-url", SERVER).await;
+    cluster.put_setting("agent-image", "registry.example.org/norman-aks:1").await;
+    cluster
 }
 
-async fn private(base: Base) -> Stage {
-    stage(base, |body| body["aksConfig"]["privateCluster"] = json!(true)).await
+/// A private cluster, which the server cannot reach.
+async fn create_private(database: Database) -> TestCluster {
+    create_configured(database, |body| body["aksConfig"]["privateCluster"] = json!(true)).await
 }
 
 /// An import with an agent, although its API is reachable.
-async fn import(base: Base) -> Stage {
-    import_with(base, json!({"norman-aks.io/agent": "always"})).await
+async fn create_import(database: Database) -> TestCluster {
+    create_import_with(database, json!({"norman-aks.io/agent": "always"})).await
 }
 
-async fn import_with(base: Base, annotations: Value) -> Stage {
-    let scene = stage(base, |body| {
+async fn create_import_with(database: Database, annotations: Value) -> TestCluster {
+    let cluster = create_configured(database, |body| {
         let credential = body["aksConfig"]["azureCredentialSecret"].clone();
         body["annotations"] = annotations;
         body["aksConfig"] = json!({"clusterName": "made-elsewhere", "resourceGroup": "rancher",
             "resourceLocation": "eastus", "imported": true, "azureCredentialSecret": credential});
     })
     .await;
-    scene.becomes_active().await;
-    scene
-}
-
-/// The host name of the cluster's API.
-fn host(scene: &Stage) -> String {
-    let all = scene.app.control.kubernetes();
-    all.iter().find(|known| known.fqdn.starts_with("one-")).expect("the cluster").fqdn.clone()
+    cluster.wait_until_active().await;
+    cluster
 }
 
 /// Makes all clusters unreachable. Their certificates change too, so that open connections cannot be used.
-fn disconnect(scene: &Stage) {
-    for cluster in scene.app.control.kubernetes() {
-        assert!(scene.app.control.make_reachable(&cluster.fqdn, false));
-        assert!(scene.app.control.rotate_certificates(&cluster.fqdn));
+fn disconnect(cluster: &TestCluster) {
+    for kubernetes in cluster.app.control.kubernetes() {
+        assert!(cluster.app.control.set_reachable(&kubernetes.fqdn, false));
+        assert!(cluster.app.control.rotate_certificates(&kubernetes.fqdn));
     }
 }
 
 /// The changes to the agent's objects in the cluster, such as `PATCH deployments/cattle-cluster-agent`.
-fn changes(scene: &Stage) -> Vec<String> {
-    let requests = scene.app.control.kubernetes_requests().into_iter();
+fn agent_changes(cluster: &TestCluster) -> Vec<String> {
+    let requests = cluster.app.control.kubernetes_requests().into_iter();
     // The sandbox's kubectl encodes hyphens.
-    let decoded = |seen: RecordedRequest| RecordedRequest { path: seen.path.replace("%2D", "-"), ..seen };
-    let is_change = |seen: &RecordedRequest| seen.method != "GET" && seen.path.contains("cattle-system");
+    let decode =
+        |request: RecordedRequest| RecordedRequest { path: request.path.replace("%2D", "-"), ..request };
+    let is_change =
+        |request: &RecordedRequest| request.method != "GET" && request.path.contains("cattle-system");
     requests
-        .map(decoded)
+        .map(decode)
         .filter(is_change)
-        .map(|seen| {
-            let mut parts = seen.path.rsplit('/');
+        .map(|request| {
+            let mut parts = request.path.rsplit('/');
             let (name, kind) = (parts.next().unwrap(), parts.next().unwrap());
-            let known = ["cattle-credentials", "norman-aks-agent"];
-            let name = known.into_iter().find(|known| name.starts_with(known)).unwrap_or(name);
-            format!("{} {kind}/{name}", seen.method)
+            // Names of these kinds have a suffix.
+            let prefixes = ["cattle-credentials", "norman-aks-agent"];
+            let name = prefixes.into_iter().find(|prefix| name.starts_with(prefix)).unwrap_or(name);
+            format!("{} {kind}/{name}", request.method)
         })
         .collect()
 }
 
+/// The reason for which the agent is not deployed.
+fn agent_error(object: &Value) -> &str {
+    condition(object, "AgentDeployed")["message"].as_str().unwrap_or_default()
+}
+
+/// The requests that deploy the agent.
 const APPLIED: [&str; 5] = [
     "PATCH namespaces/cattle-system",
     "PATCH serviceaccounts/norman-aks-agent",
@@ -118,215 +112,208 @@ const APPLIED: [&str; 5] = [
     "PATCH deployments/cattle-cluster-agent",
 ];
 
-async fn events(scene: &Stage, kind: &str) -> Vec<String> {
-    let id = scene.path.rsplit('/').next().unwrap();
-    let rows = norman_aks::store::cluster_events::list(&scene.db.store, id, "", 1_000).await.unwrap();
+async fn event_messages(cluster: &TestCluster, kind: &str) -> Vec<String> {
+    let rows =
+        norman_aks::store::cluster_events::list(&cluster.db.store, cluster.id(), "", 1_000).await.unwrap();
     rows.into_iter().filter(|row| row.kind == kind).map(|row| row.message).collect()
 }
 
-fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
-    let conditions = cluster["conditions"].as_array().unwrap();
-    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
-}
-
-async fn message(scene: &Stage, part: &str) -> String {
-    let cluster = scene.until(part, |cluster| told(cluster).2.contains(part)).await;
-    let (state, _, message) = told(&cluster);
+/// Waits until the message for users, about the missing agent, contains a text; returns the message.
+async fn wait_for_message(cluster: &TestCluster, part: &str) -> String {
+    let object = cluster.wait_until(part, |object| progress_of(object).message.contains(part)).await;
+    let Progress { state, message, .. } = progress_of(&object);
     assert_eq!(state, "provisioning");
     assert!(message.starts_with("waiting for cluster agent to be deployed"), "{message}");
     message
 }
 
-async fn secret(scene: &Stage) -> String {
-    let id = scene.path.rsplit('/').next().unwrap();
-    let path = format!("/v3/clusterregistrationtokens/{id}:default-token");
-    scene.app.get(&path).send().await.json()["token"].as_str().unwrap().to_owned()
+async fn missing_settings_are_named(database: Database) {
+    let cluster = TestCluster::create_with(database, TestApp::builder(), |body| {
+        body["aksConfig"]["privateCluster"] = json!(true)
+    })
+    .await;
+    wait_for_message(&cluster, "set the setting server-url to the https URL").await;
+    cluster.put_setting("server-url", "https://localhost:8443").await;
+    wait_for_message(&cluster, "https://localhost:8443, which is a loopback address").await;
+    cluster.put_setting("server-url", SERVER).await;
+    wait_for_message(&cluster, "set the setting agent-image").await;
+    assert_eq!(agent_changes(&cluster), [""; 0]);
 }
 
-async fn settings_that_are_missing_are_named(base: Base) {
-    let scene =
-        Stage::set_with(base, TestApp::with(), |body| body["aksConfig"]["privateCluster"] = json!(true))
-            .await;
-    message(&scene, "set the setting server-url to the https URL").await;
-    set(&scene, "server-url", "https://localhost:8443").await;
-    message(&scene, "https://localhost:8443, which is a loopback address").await;
-    set(&scene, "server-url", SERVER).await;
-    message(&scene, "set the setting agent-image").await;
-    assert_eq!(changes(&scene), [""; 0]);
-}
-
-async fn private_cluster_gets_its_agent_by_run_command(base: Base) {
-    let scene = private(base).await;
-    message(&scene, "its manifest was applied by Azure's run command").await;
-    let (guard, rest) = ([APPLIED[0], APPLIED[4]], APPLIED);
-    assert_eq!(changes(&scene), [&guard[..], &rest[..]].concat());
-    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
-    assert_eq!(events(&scene, "agentManifestApplied").await.len(), 1);
+async fn private_cluster_gets_its_agent_by_run_command(database: Database) {
+    let cluster = create_private(database).await;
+    wait_for_message(&cluster, "its manifest was applied by Azure's run command").await;
+    // The namespace and the deployment are applied first: the agent of another server makes them fail.
+    assert_eq!(agent_changes(&cluster), [&[APPLIED[0], APPLIED[4]], &APPLIED[..]].concat());
+    assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
+    assert_eq!(event_messages(&cluster, "agentManifestApplied").await.len(), 1);
     // It is not applied again while nothing changes.
-    scene.pass(1_200).await;
-    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
+    cluster.advance_secs(1_200).await;
+    assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
     // It is applied again if the cluster remains unreachable.
-    scene.pass(900).await;
-    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 2);
-    scene.app.control.make_reachable(&host(&scene), true);
-    scene.becomes_active().await;
+    cluster.advance_secs(900).await;
+    assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 2);
+    cluster.app.control.set_reachable(&cluster.api_host("one-"), true);
+    cluster.wait_until_active().await;
 }
 
-async fn running_command_is_polled_in_later_steps(base: Base) {
-    let scene = private(base).await;
-    message(&scene, "Azure's run command is applying its manifest").await;
+async fn running_command_is_polled_in_later_steps(database: Database) {
+    let cluster = create_private(database).await;
+    wait_for_message(&cluster, "Azure's run command is applying its manifest").await;
     // A failed poll has no effect on the command.
-    scene.fault(Operation::CommandResult, "GET", refusal(500, "InternalServerError", "Wait."));
-    scene.pass(60).await;
-    message(&scene, "Azure's run command is applying its manifest").await;
-    scene.app.control.clear_faults();
-    message(&scene, "its manifest was applied by Azure's run command").await;
-    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
+    cluster.add_fault(Operation::CommandResult, "GET", error_effect(500, "InternalServerError", "Wait."));
+    cluster.advance_secs(60).await;
+    wait_for_message(&cluster, "Azure's run command is applying its manifest").await;
+    cluster.app.control.clear_faults();
+    wait_for_message(&cluster, "its manifest was applied by Azure's run command").await;
+    assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
 }
 
-async fn denied_run_command_names_both_rights(base: Base) {
+async fn denied_run_command_names_both_rights(database: Database) {
     for (operation, method) in [(Operation::RunCommand, "POST"), (Operation::CommandResult, "GET")] {
-        let scene = private(base).await;
-        let denied = refusal(403, "AuthorizationFailed", "The client does not have authorization.");
-        scene.fault(operation, method, denied);
-        let words = message(&scene, "AuthorizationFailed").await;
+        let cluster = create_private(database).await;
+        let denied = error_effect(403, "AuthorizationFailed", "The client does not have authorization.");
+        cluster.add_fault(operation, method, denied);
+        let message = wait_for_message(&cluster, "AuthorizationFailed").await;
         for part in [
             "Microsoft.ContainerService/managedClusters/runCommand/action",
             "Microsoft.ContainerService/managedClusters/commandResults/read",
             "it is tried again at ",
             "kubectl apply -f https://aks.example.org/v3/import/<token>_c-",
         ] {
-            assert!(words.contains(part), "{method}: {part}: {words}");
+            assert!(message.contains(part), "{method}: {part}: {message}");
         }
-        assert!(!words.contains(&secret(&scene).await), "{words}");
-        let failures = events(&scene, "agentManifestFailed").await;
+        assert!(!message.contains(&cluster.registration_token().await), "{message}");
+        let failures = event_messages(&cluster, "agentManifestFailed").await;
         assert_eq!(failures.len(), 1, "{failures:?}");
-        scene.app.control.clear_faults();
-        message(&scene, "its manifest was applied by Azure's run command").await;
+        cluster.app.control.clear_faults();
+        wait_for_message(&cluster, "its manifest was applied by Azure's run command").await;
     }
 }
 
-async fn failed_command_is_tried_again(base: Base) {
-    let scene = private(base).await;
-    // The command itself succeeds in Azure, but kubectl fails.
-    let denied = refusal(403, "Forbidden", "no");
-    scene
-        .until("its API", |_| scene.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one-")))
+async fn failed_run_command_is_retried(database: Database) {
+    let cluster = create_private(database).await;
+    cluster
+        .wait_until("its API", |_| {
+            cluster.app.control.kubernetes().iter().any(|kubernetes| kubernetes.fqdn.starts_with("one-"))
+        })
         .await;
-    let Effect::Status(refused) = denied else { unreachable!() };
-    scene.app.control.add_kubernetes_fault(Fault {
+    // The command itself succeeds in Azure, but kubectl fails.
+    cluster.app.control.add_kubernetes_fault(Fault {
         method: Some("PATCH".to_owned()),
-        effect: Some(Effect::Status(refused)),
+        effect: Some(error_effect(403, "Forbidden", "no")),
         ..Fault::default()
     });
-    let words = message(&scene, "kubectl ended with exit code 1").await;
-    assert!(!words.contains(&secret(&scene).await), "{words}");
-    scene.pass(600).await;
-    let attempts = scene.asked(Operation::RunCommand, "POST");
+    let message = wait_for_message(&cluster, "kubectl ended with exit code 1").await;
+    assert!(!message.contains(&cluster.registration_token().await), "{message}");
+    cluster.advance_secs(600).await;
+    let attempts = cluster.request_count(Operation::RunCommand, "POST");
     assert!((4..=6).contains(&attempts), "at increasing intervals: {attempts}");
-    scene.app.control.clear_kubernetes_faults();
-    message(&scene, "its manifest was applied by Azure's run command").await;
+    cluster.app.control.clear_kubernetes_faults();
+    wait_for_message(&cluster, "its manifest was applied by Azure's run command").await;
 }
 
-async fn disabled_run_command_leaves_it_to_an_owner(base: Base) {
-    let scene = private(base).await;
-    scene.until("the cluster", |cluster| told(cluster).2.contains("cluster agent")).await;
-    scene.app.control.edit_cluster("one", |cluster| {
-        cluster["properties"]["apiServerAccessProfile"]["disableRunCommand"] = json!(true);
+async fn disabled_run_command_asks_owner_to_apply_manifest(database: Database) {
+    let cluster = create_private(database).await;
+    cluster.wait_until("the cluster", |object| progress_of(object).message.contains("cluster agent")).await;
+    cluster.app.control.edit_cluster("one", |object| {
+        object["properties"]["apiServerAccessProfile"]["disableRunCommand"] = json!(true);
     });
-    set(&scene, "agent-image", "registry.example.org/norman-aks:2").await;
-    let words = message(&scene, "disableRunCommand").await;
-    assert!(words.contains("kubectl apply -f https://aks.example.org/v3/import/<token>_c-"), "{words}");
-    assert!(!words.contains(&secret(&scene).await), "{words}");
+    cluster.put_setting("agent-image", "registry.example.org/norman-aks:2").await;
+    let message = wait_for_message(&cluster, "disableRunCommand").await;
+    assert!(message.contains("kubectl apply -f https://aks.example.org/v3/import/<token>_c-"), "{message}");
+    assert!(!message.contains(&cluster.registration_token().await), "{message}");
 }
 
-async fn agent_is_never_deployed_against_the_setting(base: Base) {
-    let scene = private(base).await;
-    set(&scene, "agent", "never").await;
-    let words = message(&scene, "the annotation norman-aks.io/agent is never").await;
-    assert!(words.contains("connect the server to the network of the cluster"), "{words}");
-    scene.pass(600).await;
-    assert_eq!((scene.asked(Operation::RunCommand, "POST"), changes(&scene)), (0, Vec::new()));
+async fn agent_is_not_deployed_if_setting_is_never(database: Database) {
+    let cluster = create_private(database).await;
+    cluster.put_setting("agent", "never").await;
+    let message = wait_for_message(&cluster, "the annotation norman-aks.io/agent is never").await;
+    assert!(message.contains("connect the server to the network of the cluster"), "{message}");
+    cluster.advance_secs(600).await;
+    assert_eq!(
+        (cluster.request_count(Operation::RunCommand, "POST"), agent_changes(&cluster)),
+        (0, Vec::new())
+    );
 }
 
-async fn reached_cluster_gets_an_agent_only_on_request(base: Base) {
-    let scene = stage(base, |_| ()).await;
-    scene.becomes_active().await;
-    scene.pass(600).await;
-    assert_eq!(changes(&scene), [""; 0]);
+async fn reachable_cluster_gets_agent_only_on_request(database: Database) {
+    let cluster = create_configured(database, |_| ()).await;
+    cluster.wait_until_active().await;
+    cluster.advance_secs(600).await;
+    assert_eq!(agent_changes(&cluster), [""; 0]);
     let changed = json!({"name": "one", "annotations": {"norman-aks.io/agent": "always"}});
-    assert_eq!(scene.app.put(&scene.path).json(&changed).send().await.status, 200);
-    scene.pass(600).await;
-    assert_eq!(changes(&scene), APPLIED);
-    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 0);
-    assert_eq!(scene.told().await.0, "active");
-    scene.pass(600).await;
-    assert_eq!(changes(&scene).len(), APPLIED.len(), "once");
+    assert_eq!(cluster.app.put(&cluster.path).json(&changed).send().await.status, 200);
+    cluster.advance_secs(600).await;
+    assert_eq!(agent_changes(&cluster), APPLIED);
+    assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 0);
+    assert_eq!(cluster.progress().await.state, "active");
+    cluster.advance_secs(600).await;
+    assert_eq!(agent_changes(&cluster).len(), APPLIED.len(), "once");
 }
 
-async fn changed_manifest_replaces_the_agent(base: Base) {
-    let scene = import(base).await;
-    scene.pass(600).await;
-    assert_eq!(changes(&scene), APPLIED);
-    scene.app.control.clear_kubernetes_requests();
+async fn changed_manifest_replaces_the_agent(database: Database) {
+    let cluster = create_import(database).await;
+    cluster.advance_secs(600).await;
+    assert_eq!(agent_changes(&cluster), APPLIED);
+    cluster.app.control.clear_kubernetes_requests();
     // Another URL requires another secret; the old one is deleted when no pod uses it.
-    set(&scene, "server-url", "https://other.example.org").await;
-    scene.pass(600).await;
-    assert_eq!(changes(&scene), APPLIED);
-    scene.app.control.clear_kubernetes_requests();
-    scene.pass(3_700).await;
-    assert_eq!(changes(&scene), ["DELETE secrets/cattle-credentials"]);
-    assert_eq!(events(&scene, "agentManifestApplied").await.len(), 2);
+    cluster.put_setting("server-url", "https://other.example.org").await;
+    cluster.advance_secs(600).await;
+    assert_eq!(agent_changes(&cluster), APPLIED);
+    cluster.app.control.clear_kubernetes_requests();
+    cluster.advance_secs(3_700).await;
+    assert_eq!(agent_changes(&cluster), ["DELETE secrets/cattle-credentials"]);
+    assert_eq!(event_messages(&cluster, "agentManifestApplied").await.len(), 2);
 }
 
-async fn deleted_token_replaces_the_agent_at_once(base: Base) {
-    let scene = import(base).await;
-    scene.pass(600).await;
-    scene.app.control.clear_kubernetes_requests();
-    let id = scene.path.rsplit('/').next().unwrap();
-    let path = format!("/v3/clusterregistrationtokens/{id}:default-token");
-    let deleted = scene.app.delete(&path).send().await;
+async fn deleted_token_replaces_the_agent_at_once(database: Database) {
+    let cluster = create_import(database).await;
+    cluster.advance_secs(600).await;
+    cluster.app.control.clear_kubernetes_requests();
+    let path = format!("/v3/clusterregistrationtokens/{}:default-token", cluster.id());
+    let deleted = cluster.app.delete(&path).send().await;
     assert!(deleted.status.is_success(), "{}", deleted.text());
     // Much shorter than the refresh interval.
-    scene.pass(30).await;
-    assert_eq!(changes(&scene), APPLIED);
+    cluster.advance_secs(30).await;
+    assert_eq!(agent_changes(&cluster), APPLIED);
 }
 
-/// Deploys the agent of another server through the proxy.
-async fn deploy_foreign_agent(scene: &Stage, labels: Value) {
-    let inside = |path: &str| format!("/k8s/clusters/{}{path}", scene.path.rsplit('/').next().unwrap());
+/// Deploys an agent as another server does, through the proxy.
+async fn deploy_foreign_agent(cluster: &TestCluster, labels: Value) {
+    let proxy_path = |path: &str| format!("/k8s/clusters/{}{path}", cluster.id());
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cattle-system"}});
-    let made = scene.app.post(&inside("/api/v1/namespaces")).json(&namespace).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
+    let created = cluster.app.post(&proxy_path("/api/v1/namespaces")).json(&namespace).send().await;
+    assert_eq!(created.status, 201, "{}", created.text());
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "cattle-cluster-agent", "namespace": "cattle-system", "labels": labels},
         "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": {"metadata": {"labels": {"app": "a"}},
             "spec": {"containers": [{"name": "a", "image": "rancher/rancher-agent:v2.12.1"}]}}}});
-    let path = inside("/apis/apps/v1/namespaces/cattle-system/deployments");
-    let made = scene.app.post(&path).json(&deployment).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
+    let path = proxy_path("/apis/apps/v1/namespaces/cattle-system/deployments");
+    let created = cluster.app.post(&path).json(&deployment).send().await;
+    assert_eq!(created.status, 201, "{}", created.text());
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"name": "cattle", "namespace": "cattle-system"}});
-    let path = inside("/api/v1/namespaces/cattle-system/serviceaccounts");
-    let made = scene.app.post(&path).json(&account).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
+    let path = proxy_path("/api/v1/namespaces/cattle-system/serviceaccounts");
+    let created = cluster.app.post(&path).json(&account).send().await;
+    assert_eq!(created.status, 201, "{}", created.text());
 }
 
-/// kubectl continues with the next object after one is rejected.
-async fn owners_manifest_changes_no_agent_of_another_server(base: Base) {
-    let scene = stage(base, |_| ()).await;
-    scene.becomes_active().await;
-    deploy_foreign_agent(&scene, json!({})).await;
-    let id = scene.path.rsplit('/').next().unwrap();
-    let inside = |path: &str| format!("/k8s/clusters/{id}{path}");
+/// After an object is rejected, kubectl continues with the next one.
+async fn owners_manifest_changes_no_agent_of_another_server(database: Database) {
+    let cluster = create_configured(database, |_| ()).await;
+    cluster.wait_until_active().await;
+    deploy_foreign_agent(&cluster, json!({})).await;
+    let id = cluster.id();
+    let proxy_path = |path: &str| format!("/k8s/clusters/{id}{path}");
     let foreign = [
         "/api/v1/namespaces/cattle-system/serviceaccounts/cattle",
         "/apis/apps/v1/namespaces/cattle-system/deployments/cattle-cluster-agent",
     ];
-    let read = async |path: &str| scene.app.get(&inside(path)).send().await.json();
+    let read = async |path: &str| cluster.app.get(&proxy_path(path)).send().await.json();
     let before = [read(foreign[0]).await, read(foreign[1]).await];
-    let manifest = format!("/v3/import/{}_{id}.yaml", secret(&scene).await);
-    let manifest = scene.app.get(&manifest).send().await;
+    let manifest = format!("/v3/import/{}_{id}.yaml", cluster.registration_token().await);
+    let manifest = cluster.app.get(&manifest).send().await;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&manifest.text()).unwrap();
     let mut rejected = Vec::new();
     for object in &objects {
@@ -338,9 +325,11 @@ async fn owners_manifest_changes_no_agent_of_another_server(base: Base) {
             "ServiceAccount" => "/api/v1/namespaces/cattle-system/serviceaccounts",
             _ => "/api/v1/namespaces/cattle-system/secrets",
         };
-        let path = inside(&format!("{collection}/{name}?fieldManager=kubectl&force=true"));
-        let call =
-            scene.app.call(http::Method::PATCH, &path).header("content-type", "application/apply-patch+yaml");
+        let path = proxy_path(&format!("{collection}/{name}?fieldManager=kubectl&force=true"));
+        let call = cluster
+            .app
+            .call(http::Method::PATCH, &path)
+            .header("content-type", "application/apply-patch+yaml");
         if !call.body(object.to_string()).send().await.status.is_success() {
             rejected.push(kind);
         }
@@ -355,137 +344,128 @@ async fn owners_manifest_changes_no_agent_of_another_server(base: Base) {
     }
 }
 
-async fn agent_of_another_server_is_left_alone(base: Base) {
+async fn agent_of_another_server_is_left_alone(database: Database) {
     for labels in [json!({}), json!({"norman-aks.io/installation": "another"})] {
-        let scene = stage(base, |_| ()).await;
-        scene.becomes_active().await;
-        deploy_foreign_agent(&scene, labels).await;
-        scene.app.control.clear_kubernetes_requests();
-        set(&scene, "agent", "always").await;
-        let failed = |cluster: &Value| {
-            let message =
-                condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
-            message.contains("was deployed by another server")
-        };
-        scene.until("the error", failed).await;
-        assert_eq!((scene.told().await.0.as_str(), changes(&scene)), ("active", Vec::new()));
+        let cluster = create_configured(database, |_| ()).await;
+        cluster.wait_until_active().await;
+        deploy_foreign_agent(&cluster, labels).await;
+        cluster.app.control.clear_kubernetes_requests();
+        cluster.put_setting("agent", "always").await;
+        let has_failed = |object: &Value| agent_error(object).contains("was deployed by another server");
+        cluster.wait_until("the error", has_failed).await;
+        assert_eq!(
+            (cluster.progress().await.state.as_str(), agent_changes(&cluster)),
+            ("active", Vec::new())
+        );
     }
 }
 
-async fn run_command_leaves_the_agent_of_another_server_alone(base: Base) {
-    let scene = private(base).await;
-    set(&scene, "agent", "never").await;
-    message(&scene, "the annotation norman-aks.io/agent is never").await;
-    scene.app.control.make_reachable(&host(&scene), true);
-    scene.becomes_active().await;
-    deploy_foreign_agent(&scene, json!({})).await;
-    disconnect(&scene);
-    scene.app.control.clear_kubernetes_requests();
-    set(&scene, "agent", "always").await;
-    let is_foreign = |cluster: &Value| {
-        let message = condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
-        message.contains("was deployed by another server")
-    };
-    let cluster = scene.until("the error", is_foreign).await;
-    let words = condition(&cluster, "AgentDeployed")["message"].as_str().unwrap().to_owned();
-    assert!(words.contains("annotation norman-aks.io/agent of the cluster to never"), "{words}");
-    scene.pass(7_200).await;
-    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1, "it is not tried again");
+async fn run_command_leaves_the_agent_of_another_server_alone(database: Database) {
+    let cluster = create_private(database).await;
+    cluster.put_setting("agent", "never").await;
+    wait_for_message(&cluster, "the annotation norman-aks.io/agent is never").await;
+    cluster.app.control.set_reachable(&cluster.api_host("one-"), true);
+    cluster.wait_until_active().await;
+    deploy_foreign_agent(&cluster, json!({})).await;
+    disconnect(&cluster);
+    cluster.app.control.clear_kubernetes_requests();
+    cluster.put_setting("agent", "always").await;
+    let is_foreign = |object: &Value| agent_error(object).contains("was deployed by another server");
+    let object = cluster.wait_until("the error", is_foreign).await;
+    let message = agent_error(&object);
+    assert!(message.contains("annotation norman-aks.io/agent of the cluster to never"), "{message}");
+    cluster.advance_secs(7_200).await;
+    assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1, "it is not tried again");
     let rejected = ["PATCH namespaces/cattle-system", "PATCH deployments/cattle-cluster-agent"];
-    assert_eq!(changes(&scene), rejected, "nothing else is sent");
-    assert_eq!(events(&scene, "agentManifestFailed").await.len(), 1);
+    assert_eq!(agent_changes(&cluster), rejected, "nothing else is sent");
+    assert_eq!(event_messages(&cluster, "agentManifestFailed").await.len(), 1);
 }
 
-async fn import_is_left_without_the_agent(base: Base) {
-    let scene = import(base).await;
-    scene.pass(600).await;
-    scene.app.control.clear_kubernetes_requests();
-    scene.delete().await;
-    scene.is_gone().await;
-    assert_eq!(changes(&scene), REMOVAL);
-    assert_eq!(events(&scene, "agentRemoved").await.len(), 1);
+async fn removing_import_removes_its_agent(database: Database) {
+    let cluster = create_import(database).await;
+    cluster.advance_secs(600).await;
+    cluster.app.control.clear_kubernetes_requests();
+    cluster.delete().await;
+    cluster.wait_until_deleted().await;
+    assert_eq!(agent_changes(&cluster), REMOVAL);
+    assert_eq!(event_messages(&cluster, "agentRemoved").await.len(), 1);
 }
 
-async fn unreachable_import_is_left_without_the_agent(base: Base) {
-    let scene = import(base).await;
-    scene.pass(600).await;
-    disconnect(&scene);
-    scene.app.control.clear_kubernetes_requests();
-    scene.delete().await;
-    scene.is_gone().await;
+async fn removing_unreachable_import_removes_its_agent(database: Database) {
+    let cluster = create_import(database).await;
+    cluster.advance_secs(600).await;
+    disconnect(&cluster);
+    cluster.app.control.clear_kubernetes_requests();
+    cluster.delete().await;
+    cluster.wait_until_deleted().await;
     let sorted = |mut lines: Vec<String>| {
         lines.sort();
         lines
     };
-    assert_eq!(sorted(changes(&scene)), sorted(REMOVAL.map(str::to_owned).to_vec()));
-    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 1);
+    assert_eq!(sorted(agent_changes(&cluster)), sorted(REMOVAL.map(str::to_owned).to_vec()));
+    assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
 }
 
-async fn roles_that_cannot_be_removed_do_not_keep_the_object(base: Base) {
-    let scene = import_with(base, json!({})).await;
-    disconnect(&scene);
-    scene.fault(Operation::RunCommand, "POST", refusal(403, "AuthorizationFailed", "no"));
-    scene.delete().await;
-    scene.pass(30).await;
-    assert_eq!(scene.told().await.0, "removing");
-    scene.pass(60).await;
-    scene.is_gone().await;
-    assert_eq!(events(&scene, "agentLeft").await.len(), 0, "there was none");
+async fn import_is_removed_although_its_roles_remain(database: Database) {
+    let cluster = create_import_with(database, json!({})).await;
+    disconnect(&cluster);
+    cluster.add_fault(Operation::RunCommand, "POST", error_effect(403, "AuthorizationFailed", "no"));
+    cluster.delete().await;
+    cluster.advance_secs(30).await;
+    assert_eq!(cluster.progress().await.state, "removing");
+    cluster.advance_secs(60).await;
+    cluster.wait_until_deleted().await;
+    assert_eq!(event_messages(&cluster, "agentLeft").await.len(), 0, "no agent was deployed");
 }
 
-async fn import_that_is_gone_in_azure_is_removed_at_once(base: Base) {
-    let scene = import(base).await;
-    disconnect(&scene);
-    scene.fault(
+async fn import_deleted_in_azure_is_removed_at_once(database: Database) {
+    let cluster = create_import(database).await;
+    disconnect(&cluster);
+    cluster.add_fault(
         Operation::ManagedCluster,
         "GET",
-        refusal(404, "ResourceNotFound", "The resource was not found."),
+        error_effect(404, "ResourceNotFound", "The resource was not found."),
     );
-    scene.delete().await;
-    scene.pass(5).await;
-    scene.is_gone().await;
-    assert_eq!(scene.asked(Operation::RunCommand, "POST"), 0);
+    cluster.delete().await;
+    cluster.advance_secs(5).await;
+    cluster.wait_until_deleted().await;
+    assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 0);
 }
 
-async fn import_is_left_without_the_objects_of_a_failed_attempt(base: Base) {
-    let scene = import_with(base, json!({})).await;
-    let Effect::Status(refused) = refusal(500, "InternalError", "no") else { unreachable!() };
-    scene.app.control.add_kubernetes_fault(Fault {
+async fn removing_import_removes_objects_of_failed_attempt(database: Database) {
+    let cluster = create_import_with(database, json!({})).await;
+    cluster.app.control.add_kubernetes_fault(Fault {
         method: Some("PATCH".to_owned()),
         path: Some("deployments".to_owned()),
-        effect: Some(Effect::Status(refused)),
+        effect: Some(error_effect(500, "InternalError", "no")),
         ..Fault::default()
     });
-    set(&scene, "agent", "always").await;
-    let failed = |cluster: &Value| {
-        let message = condition(cluster, "AgentDeployed")["message"].as_str().unwrap_or_default().to_owned();
-        message.contains("the Kubernetes API failed")
-    };
-    scene.until("the failure", failed).await;
-    scene.app.control.clear_kubernetes_faults();
-    scene.app.control.clear_kubernetes_requests();
-    scene.delete().await;
-    scene.is_gone().await;
+    cluster.put_setting("agent", "always").await;
+    let has_failed = |object: &Value| agent_error(object).contains("the Kubernetes API failed");
+    cluster.wait_until("the failure", has_failed).await;
+    cluster.app.control.clear_kubernetes_faults();
+    cluster.app.control.clear_kubernetes_requests();
+    cluster.delete().await;
+    cluster.wait_until_deleted().await;
     assert!(
-        changes(&scene).contains(&"DELETE secrets/cattle-credentials".to_owned()),
+        agent_changes(&cluster).contains(&"DELETE secrets/cattle-credentials".to_owned()),
         "{:?}",
-        changes(&scene)
+        agent_changes(&cluster)
     );
 }
 
-async fn agent_that_cannot_be_removed_does_not_keep_the_object(base: Base) {
-    let scene = import(base).await;
-    scene.pass(600).await;
-    let Effect::Status(refused) = refusal(500, "InternalError", "no") else { unreachable!() };
-    scene
-        .app
-        .control
-        .add_kubernetes_fault(Fault { effect: Some(Effect::Status(refused)), ..Fault::default() });
-    scene.fault(Operation::RunCommand, "POST", refusal(403, "AuthorizationFailed", "no"));
-    scene.delete().await;
-    scene.pass(300).await;
-    assert_eq!(scene.told().await.0, "removing");
-    scene.pass(400).await;
-    scene.is_gone().await;
-    assert_eq!(events(&scene, "agentLeft").await.len(), 1);
+async fn import_is_removed_although_its_agent_remains(database: Database) {
+    let cluster = create_import(database).await;
+    cluster.advance_secs(600).await;
+    cluster.app.control.add_kubernetes_fault(Fault {
+        effect: Some(error_effect(500, "InternalError", "no")),
+        ..Fault::default()
+    });
+    cluster.add_fault(Operation::RunCommand, "POST", error_effect(403, "AuthorizationFailed", "no"));
+    cluster.delete().await;
+    cluster.advance_secs(300).await;
+    assert_eq!(cluster.progress().await.state, "removing");
+    cluster.advance_secs(400).await;
+    cluster.wait_until_deleted().await;
+    assert_eq!(event_messages(&cluster, "agentLeft").await.len(), 1);
 }

@@ -5,11 +5,11 @@ use azure_sandbox::{Effect, Fault, Login, Outcome, Page, Refusal};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
-use super::{Base, small};
+use super::{Database, Progress, small_cluster};
 use crate::support::app::{Answer, TestApp};
 use crate::support::databases::TestDb;
 
-on_both!(
+on_both_databases!(
     rejected_credential_claims_nothing,
     object_without_proof_yields_to_a_claim,
     post_claims_the_cluster,
@@ -22,82 +22,83 @@ on_both!(
 
 const TAKEN: &str = "cluster already exists for AKS cluster [one] in region [eastus]";
 
-/// The stored, valid credentials of ann and bob, with their IDs.
-struct Stage {
+/// A server with two users, and the IDs of their stored, valid credentials.
+struct TwoUsers {
     app: TestApp,
     ann: String,
     bob: String,
-    of_ann: String,
-    of_bob: String,
+    anns_credential: String,
+    bobs_credential: String,
     db: TestDb,
 }
 
-impl Stage {
-    async fn set(base: Base) -> Self {
-        let db = base.db().await;
-        let app = TestApp::with().on(&db).start().await;
+impl TwoUsers {
+    async fn start(database: Database) -> Self {
+        let db = database.create().await;
+        let app = TestApp::builder().database(&db).start().await;
         let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-        let (of_ann, of_bob) = (app.stored_credential(&ann).await, app.stored_credential(&bob).await);
-        Self { app, ann, bob, of_ann, of_bob, db }
+        let (anns_credential, bobs_credential) =
+            (app.store_credential(&ann).await, app.store_credential(&bob).await);
+        Self { app, ann, bob, anns_credential, bobs_credential, db }
     }
 
     /// Makes Resource Manager respond with 503.
-    fn azure_goes_away(&self) {
+    fn stop_azure(&self) {
         let effect = Effect::Status(Refusal { status: Some(503), ..Refusal::default() });
         let host = Some("management.azure.com".to_owned());
         self.app.control.add_fault(Fault { host, effect: Some(effect), ..Fault::default() });
     }
 
-    fn azure_comes_back(&self) {
+    fn restore_azure(&self) {
         self.app.control.clear_faults();
         self.app.control.clear_requests();
     }
 
     async fn post(&self, token: &str, credential: &str) -> Answer {
-        self.app.post("/v3/clusters").token(token).json(&small("one", credential)).send().await
+        self.app.post("/v3/clusters").token(token).json(&small_cluster("one", credential)).send().await
     }
 
     /// Bob's object, created while his credential cannot be verified.
-    async fn unclaimed(&self) -> String {
-        self.azure_goes_away();
-        let path = made(&self.post(&self.bob, &self.of_bob).await);
-        self.azure_comes_back();
+    async fn create_unclaimed(&self) -> String {
+        self.stop_azure();
+        let path = path_of(&self.post(&self.bob, &self.bobs_credential).await);
+        self.restore_azure();
         path
     }
 
-    async fn told(&self, path: &str) -> (String, String, String) {
-        super::told(&super::seen(&self.app, path).await)
+    async fn progress(&self, path: &str) -> Progress {
+        super::progress_of(&super::get_object(&self.app, path).await)
     }
 
     /// Advances time until the object meets the condition, at most half an hour.
-    async fn until(&self, path: &str, good: impl Fn(&(String, String, String)) -> bool) {
+    async fn wait_until(&self, path: &str, is_met: impl Fn(&Progress) -> bool) {
         for _ in 0..900 {
-            if good(&self.told(path).await) {
+            if is_met(&self.progress(path).await) {
                 return;
             }
-            self.app.pass(std::time::Duration::from_secs(2)).await;
+            self.app.advance(std::time::Duration::from_secs(2)).await;
         }
-        panic!("not within half an hour: {:?}", self.told(path).await);
+        panic!("not within half an hour: {:?}", self.progress(path).await);
     }
 
-    async fn becomes_active(&self, path: &str) {
-        self.until(path, |(state, ..)| state == "active").await;
+    async fn wait_until_active(&self, path: &str) {
+        self.wait_until(path, |progress| progress.state == "active").await;
     }
 
     /// Expects the message that another object has the AKS cluster, and how to delete this one.
-    async fn is_told_of_the_other(&self, path: &str) {
-        self.until(path, |(_, transitioning, message)| {
-            transitioning == "error" && message.starts_with(TAKEN)
+    async fn wait_until_other_has_cluster(&self, path: &str) {
+        self.wait_until(path, |progress| {
+            progress.transitioning == "error" && progress.message.starts_with(TAKEN)
         })
         .await;
-        let (state, _, message) = self.told(path).await;
+        let Progress { state, message, .. } = self.progress(path).await;
         assert_eq!(state, "provisioning");
         assert!(message.contains("delete this object, which changes nothing in Azure"), "{message}");
     }
 
     /// The write requests to Azure.
-    fn sent(&self) -> Vec<String> {
-        super::sent(&self.app).iter().map(super::short).collect()
+    fn sent_writes(&self) -> Vec<String> {
+        super::sent_writes(&self.app).iter().map(super::short_line).collect()
     }
 
     async fn execute(&self, statement: &'static str) {
@@ -114,170 +115,171 @@ impl Stage {
     }
 }
 
-fn made(answer: &Answer) -> String {
+fn is_one_active_and_one_rejected(objects: &[Progress]) -> bool {
+    objects.iter().any(|object| object.state == "active")
+        && objects.iter().any(|object| object.message.starts_with(TAKEN))
+}
+
+fn path_of(answer: &Answer) -> String {
     assert_eq!(answer.status, 201, "{}", answer.text());
     format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap())
 }
 
-async fn rejected_credential_claims_nothing(base: Base) {
-    let stage = Stage::set(base).await;
+async fn rejected_credential_claims_nothing(database: Database) {
+    let users = TwoUsers::start(database).await;
     // Eve knows the subscription, but not the secret.
-    let eve = stage.app.token("eve").await;
-    let seed = &stage.app.seed;
+    let eve = users.app.token("eve").await;
+    let seed = &users.app.seed;
     let made_up = json!({"name": "azure", "azurecredentialConfig": {
         "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id,
         "clientSecret": "made~up~secret",
     }});
-    let credential = stage.app.post("/v3/cloudcredentials").token(&eve).json(&made_up).send().await.json();
+    let credential = users.app.post("/v3/cloudcredentials").token(&eve).json(&made_up).send().await.json();
     // Entra does not respond when she creates the object, so her credential cannot be verified.
     let outcome = Outcome::Answer(Page::new(503, &json!({})).unwrap());
-    stage.app.control.login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
-    let squatting = made(&stage.post(&eve, credential["id"].as_str().unwrap()).await);
+    users.app.control.login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
+    let squatting = path_of(&users.post(&eve, credential["id"].as_str().unwrap()).await);
     let description = "AADSTS7000215: Invalid client secret provided.";
     let body =
         json!({"error": "invalid_client", "error_description": description, "error_codes": [7_000_215]});
     let outcome = Outcome::Answer(Page::new(401, &body).unwrap());
-    stage.app.control.login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
-    stage.until(&squatting, |(_, _, message)| message.contains("AADSTS7000215")).await;
+    users.app.control.login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
+    users.wait_until(&squatting, |progress| progress.message.contains("AADSTS7000215")).await;
 
-    let rightful = made(&stage.post(&stage.ann, &stage.of_ann).await);
-    stage.becomes_active(&rightful).await;
-    let told = stage.told(&squatting).await;
-    assert_eq!((told.0.as_str(), told.1.as_str()), ("provisioning", "error"));
+    let rightful = path_of(&users.post(&users.ann, &users.anns_credential).await);
+    users.wait_until_active(&rightful).await;
+    let progress = users.progress(&squatting).await;
+    assert_eq!((progress.state.as_str(), progress.transitioning.as_str()), ("provisioning", "error"));
     // With a valid credential, the message names the other object, and nothing more is done.
-    stage.app.control.clear_requests();
+    users.app.control.clear_requests();
     let change = json!({"azurecredentialConfig": {"clientSecret": seed.client_secret_2}});
     let path = format!("/v3/cloudcredentials/{}", credential["id"].as_str().unwrap());
-    assert_eq!(stage.app.put(&path).token(&eve).json(&change).send().await.status, 200);
-    stage.is_told_of_the_other(&squatting).await;
-    assert_eq!(stage.sent(), [""; 0]);
+    assert_eq!(users.app.put(&path).token(&eve).json(&change).send().await.status, 200);
+    users.wait_until_other_has_cluster(&squatting).await;
+    assert_eq!(users.sent_writes(), [""; 0]);
 }
 
-async fn object_without_proof_yields_to_a_claim(base: Base) {
-    let stage = Stage::set(base).await;
-    let bobs = stage.unclaimed().await;
-    let anns = made(&stage.post(&stage.ann, &stage.of_ann).await);
-    let plan = stage.app.get(&format!("/api/v1{}/plan", bobs.trim_start_matches("/v3"))).send().await.json();
+async fn object_without_proof_yields_to_a_claim(database: Database) {
+    let users = TwoUsers::start(database).await;
+    let bobs = users.create_unclaimed().await;
+    let anns = path_of(&users.post(&users.ann, &users.anns_credential).await);
+    let plan = users.app.get(&format!("/api/v1{}/plan", bobs.trim_start_matches("/v3"))).send().await.json();
     assert_eq!(plan["step"], "blocked", "{plan}");
     assert!(plan["reason"].as_str().unwrap().starts_with(TAKEN), "{plan}");
-    stage.is_told_of_the_other(&bobs).await;
-    stage.becomes_active(&anns).await;
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+    users.wait_until_other_has_cluster(&bobs).await;
+    users.wait_until_active(&anns).await;
+    assert_eq!(users.sent_writes(), ["PUT group", "PUT cluster"]);
     // The object is deleted immediately, and ann's cluster remains in Azure.
-    stage.app.control.clear_requests();
-    assert_eq!(stage.app.delete(&bobs).token(&stage.bob).send().await.status, 200);
-    stage.app.settle().await;
-    assert_eq!(stage.app.get(&bobs).send().await.status, 404);
-    assert_eq!(stage.sent(), [""; 0]);
-    assert_eq!(stage.told(&anns).await.0, "active");
+    users.app.control.clear_requests();
+    assert_eq!(users.app.delete(&bobs).token(&users.bob).send().await.status, 200);
+    users.app.settle().await;
+    assert_eq!(users.app.get(&bobs).send().await.status, 404);
+    assert_eq!(users.sent_writes(), [""; 0]);
+    assert_eq!(users.progress(&anns).await.state, "active");
 }
 
-async fn post_claims_the_cluster(base: Base) {
-    let stage = Stage::set(base).await;
-    made(&stage.post(&stage.ann, &stage.of_ann).await);
-    let refused = stage.post(&stage.bob, &stage.of_bob).await;
+async fn post_claims_the_cluster(database: Database) {
+    let users = TwoUsers::start(database).await;
+    path_of(&users.post(&users.ann, &users.anns_credential).await);
+    let refused = users.post(&users.bob, &users.bobs_credential).await;
     assert_eq!(refused.status, 422, "{}", refused.text());
-    assert!(crate::norman::refusal(&refused).2.starts_with(TAKEN), "{}", refused.text());
+    assert!(crate::norman::norman_error(&refused).message.starts_with(TAKEN), "{}", refused.text());
 }
 
-async fn put_with_a_working_credential_claims(base: Base) {
-    let stage = Stage::set(base).await;
-    let bobs = stage.unclaimed().await;
+async fn put_with_a_working_credential_claims(database: Database) {
+    let users = TwoUsers::start(database).await;
+    let bobs = users.create_unclaimed().await;
     let change = json!({"name": "one", "aksConfig": {"tags": {"a": "b"}}});
-    let put = stage.app.put(&bobs).token(&stage.bob).json(&change).send().await;
+    let put = users.app.put(&bobs).token(&users.bob).json(&change).send().await;
     assert_eq!(put.status, 200, "{}", put.text());
-    let refused = stage.post(&stage.ann, &stage.of_ann).await;
-    assert!(crate::norman::refusal(&refused).2.starts_with(TAKEN), "{}", refused.text());
-    stage.becomes_active(&bobs).await;
+    let refused = users.post(&users.ann, &users.anns_credential).await;
+    assert!(crate::norman::norman_error(&refused).message.starts_with(TAKEN), "{}", refused.text());
+    users.wait_until_active(&bobs).await;
 }
 
-async fn import_yields_to_a_claim(base: Base) {
-    let stage = Stage::set(base).await;
+async fn import_yields_to_a_claim(database: Database) {
+    let users = TwoUsers::start(database).await;
     let import = |credential: &str| -> Value {
         json!({"name": "import", "aksConfig": {"imported": true, "azureCredentialSecret": credential,
             "clusterName": "one", "resourceGroup": "group-of-one", "resourceLocation": "eastus"}})
     };
-    let anns = made(&stage.post(&stage.ann, &stage.of_ann).await);
-    stage.becomes_active(&anns).await;
+    let anns = path_of(&users.post(&users.ann, &users.anns_credential).await);
+    users.wait_until_active(&anns).await;
     // The object of ann is deleted, and the cluster remains in Azure.
-    assert_eq!(stage.app.delete(&format!("{anns}?force=true")).token(&stage.ann).send().await.status, 200);
-    stage.azure_goes_away();
+    assert_eq!(users.app.delete(&format!("{anns}?force=true")).token(&users.ann).send().await.status, 200);
+    users.stop_azure();
     let post = |token: String, credential: String| {
-        let call = stage.app.post("/v3/clusters").token(&token).json(&import(&credential));
-        async move { made(&call.send().await) }
+        let call = users.app.post("/v3/clusters").token(&token).json(&import(&credential));
+        async move { path_of(&call.send().await) }
     };
-    let bobs = post(stage.bob.clone(), stage.of_bob.clone()).await;
-    let anns = post(stage.ann.clone(), stage.of_ann.clone()).await;
-    stage.azure_comes_back();
+    let bobs = post(users.bob.clone(), users.bobs_credential.clone()).await;
+    let anns = post(users.ann.clone(), users.anns_credential.clone()).await;
+    users.restore_azure();
     // Both have a valid credential: the first one that the worker processes gets the cluster.
     for _ in 0..300 {
-        let states = [stage.told(&anns).await, stage.told(&bobs).await];
-        if states.iter().any(|(state, ..)| state == "active")
-            && states.iter().any(|(_, _, message)| message.starts_with(TAKEN))
-        {
-            assert_eq!(stage.sent(), [""; 0], "both only look");
+        if is_one_active_and_one_rejected(&[users.progress(&anns).await, users.progress(&bobs).await]) {
+            assert_eq!(users.sent_writes(), [""; 0], "both only look");
             return;
         }
-        stage.app.pass(std::time::Duration::from_secs(2)).await;
+        users.app.advance(std::time::Duration::from_secs(2)).await;
     }
-    panic!("{:?} {:?}", stage.told(&anns).await, stage.told(&bobs).await);
+    panic!("{:?} {:?}", users.progress(&anns).await, users.progress(&bobs).await);
 }
 
-async fn one_of_two_unclaimed_objects_reaches_azure(base: Base) {
-    let stage = Stage::set(base).await;
-    stage.azure_goes_away();
-    let first = made(&stage.post(&stage.bob, &stage.of_bob).await);
-    let second = made(&stage.post(&stage.ann, &stage.of_ann).await);
-    stage.azure_comes_back();
+async fn one_of_two_unclaimed_objects_reaches_azure(database: Database) {
+    let users = TwoUsers::start(database).await;
+    users.stop_azure();
+    let first = path_of(&users.post(&users.bob, &users.bobs_credential).await);
+    let second = path_of(&users.post(&users.ann, &users.anns_credential).await);
+    users.restore_azure();
     // On PostgreSQL, another server runs in parallel.
-    let other = match stage.db.store.kind() {
+    let other = match users.db.store.kind() {
         norman_aks::store::Kind::Sqlite => None,
         norman_aks::store::Kind::Postgres => {
-            Some(TestApp::with().on(&stage.db).beside(&stage.app).start().await)
+            Some(TestApp::builder().database(&users.db).with_azure_of(&users.app).start().await)
         }
     };
     let stop = tokio_util::sync::CancellationToken::new();
     for _ in 0..300 {
-        let worker = other.as_ref().unwrap_or(&stage.app).app.worker.clone();
-        let (one, two) = tokio::join!(stage.app.app.worker.run_due(&stop), worker.run_due(&stop));
+        let worker = other.as_ref().unwrap_or(&users.app).server.worker.clone();
+        let (one, two) = tokio::join!(users.app.server.worker.run_due(&stop), worker.run_due(&stop));
         if one.unwrap() + two.unwrap() == 0 {
-            stage.app.clock.advance(std::time::Duration::from_secs(1));
+            users.app.clock.advance(std::time::Duration::from_secs(1));
         }
-        let (of_first, of_second) = (stage.told(&first).await, stage.told(&second).await);
-        let told = [&of_first, &of_second];
-        if told.iter().any(|told| told.0 == "active") && told.iter().any(|told| told.2.starts_with(TAKEN)) {
-            assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+        let (of_first, of_second) = (users.progress(&first).await, users.progress(&second).await);
+        if is_one_active_and_one_rejected(&[of_first, of_second]) {
+            assert_eq!(users.sent_writes(), ["PUT group", "PUT cluster"]);
             return;
         }
     }
-    panic!("{:?} {:?}", stage.told(&first).await, stage.told(&second).await);
+    panic!("{:?} {:?}", users.progress(&first).await, users.progress(&second).await);
 }
 
-async fn removal_releases_the_claim(base: Base) {
-    let stage = Stage::set(base).await;
-    let bobs = stage.unclaimed().await;
-    let anns = made(&stage.post(&stage.ann, &stage.of_ann).await);
-    stage.is_told_of_the_other(&bobs).await;
-    stage.becomes_active(&anns).await;
-    assert_eq!(stage.app.delete(&anns).token(&stage.ann).send().await.status, 200);
-    stage.becomes_active(&bobs).await;
-    assert_eq!(stage.app.get(&anns).send().await.status, 404);
+async fn removal_releases_the_claim(database: Database) {
+    let users = TwoUsers::start(database).await;
+    let bobs = users.create_unclaimed().await;
+    let anns = path_of(&users.post(&users.ann, &users.anns_credential).await);
+    users.wait_until_other_has_cluster(&bobs).await;
+    users.wait_until_active(&anns).await;
+    assert_eq!(users.app.delete(&anns).token(&users.ann).send().await.status, 200);
+    users.wait_until_active(&bobs).await;
+    assert_eq!(users.app.get(&anns).send().await.status, 404);
 }
 
-async fn unproved_claim_of_an_older_server_yields(base: Base) {
-    let stage = Stage::set(base).await;
-    let bobs = stage.unclaimed().await;
+async fn unproved_claim_of_an_older_server_yields(database: Database) {
+    let users = TwoUsers::start(database).await;
+    let bobs = users.create_unclaimed().await;
     // Written as by a version that claims with the POST and does not have the column.
-    let identity = stage.app.seed.subscription_id;
+    let identity = users.app.seed.subscription_id;
     assert_eq!(identity, "9d1f3c52-0d2b-4e6a-8c1e-000000000001");
-    stage
+    users
         .execute(
             "update clusters set aks_identity = '9d1f3c52-0d2b-4e6a-8c1e-000000000001/group-of-one/one'
              where identity_proved is not null",
         )
         .await;
-    let anns = made(&stage.post(&stage.ann, &stage.of_ann).await);
-    stage.is_told_of_the_other(&bobs).await;
-    stage.becomes_active(&anns).await;
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+    let anns = path_of(&users.post(&users.ann, &users.anns_credential).await);
+    users.wait_until_other_has_cluster(&bobs).await;
+    users.wait_until_active(&anns).await;
+    assert_eq!(users.sent_writes(), ["PUT group", "PUT cluster"]);
 }

@@ -14,7 +14,7 @@ const SANDBOX: [&str; 5] =
     ["serve", "--sandbox", "--listen=127.0.0.1:0", "--data-dir=data", "--sandbox-control-listen=127.0.0.1:0"];
 
 /// Longer than any wait on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_mins(2);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A running server with its sandbox, and a cluster that it creates.
 struct Run {
@@ -31,13 +31,13 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
 impl Run {
     async fn start(folder: &Path) -> Self {
         let server = Server::start(folder, &SANDBOX);
-        let it: Value =
+        let file: Value =
             serde_json::from_slice(&std::fs::read(folder.join("data/sandbox.json")).unwrap()).unwrap();
         let run = Self {
             server,
-            control: text(&it, "control_url").to_owned(),
-            token: text(&it, "token_key").to_owned(),
-            credential: text(&it, "credential_id").to_owned(),
+            control: text(&file, "control_url").to_owned(),
+            token: text(&file, "token_key").to_owned(),
+            credential: text(&file, "credential_id").to_owned(),
         };
         let times = Timing { create_cluster: 2_000, retry_after: Some(1), ..Timing::default() };
         let put = run.server.http.put(format!("{}/times", run.control));
@@ -75,21 +75,21 @@ impl Run {
         answer.json()
     }
 
-    async fn becomes_active(&self, path: &str) {
+    async fn wait_until_active(&self, path: &str) {
         let started = Instant::now();
         loop {
             let cluster = self.cluster(path).await;
             if cluster["state"] == "active" {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "{cluster:#}\n{}", self.server.logged());
+            assert!(started.elapsed() < WAIT_TIMEOUT, "{cluster:#}\n{}", self.server.stderr());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     fn kill(self) {
         self.server.signal("KILL");
-        let (status, _) = self.server.end();
+        let (status, _) = self.server.wait_for_exit();
         assert!(!status.success());
     }
 }
@@ -98,7 +98,7 @@ impl Run {
 async fn until(what: &str, mut good: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !good().await {
-        assert!(started.elapsed() < PATIENCE, "{what}");
+        assert!(started.elapsed() < WAIT_TIMEOUT, "{what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -114,7 +114,7 @@ async fn killed_at(
     if let Some(fault) = fault {
         run.fault(&fault).await;
     }
-    let body = super::small("one", &run.credential);
+    let body = super::small_cluster("one", &run.credential);
     let made = run.server.post("/v3/clusters", &run.token, &body).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let path = format!("/v3/clusters/{}", text(&made.json(), "id"));
@@ -122,7 +122,7 @@ async fn killed_at(
     let before = run.puts().await;
     run.kill();
     let run = Run::start(folder.path()).await;
-    run.becomes_active(&path).await;
+    run.wait_until_active(&path).await;
     let after = run.puts().await;
     run.server.stop();
     (before, after)

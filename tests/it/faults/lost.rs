@@ -3,38 +3,38 @@
 use azure_sandbox::{Effect, Operation, Timing};
 use serde_json::json;
 
-use super::{Base, Stage, pool, refusal};
+use super::{Database, Progress, TestCluster, error_effect, pool};
 
-on_both!(
+on_both_databases!(
     lost_creation_response_is_recovered,
     lost_change_and_removal_responses_are_recovered,
     forgotten_operation_is_recovered,
     concurrently_created_cluster_is_not_ours,
 );
 
-async fn lost_creation_response_is_recovered(base: Base) {
+async fn lost_creation_response_is_recovered(database: Database) {
     for (operation, effect) in [
         (Operation::ManagedCluster, Effect::CutAfterTaken),
         (Operation::ManagedCluster, Effect::CutInBody),
         (Operation::ResourceGroup, Effect::CutAfterTaken),
         (Operation::ResourceGroup, Effect::CutInBody),
     ] {
-        let scene = Stage::set(base).await;
-        scene.fault_once(operation, "PUT", effect.clone());
-        let cluster =
-            scene.until("the aborted connection", |cluster| cluster["transitioning"] == "error").await;
-        let (state, _, message) = super::told(&cluster);
+        let cluster = TestCluster::create(database).await;
+        cluster.add_fault_once(operation, "PUT", effect.clone());
+        let object =
+            cluster.wait_until("the aborted connection", |object| object["transitioning"] == "error").await;
+        let Progress { state, message, .. } = super::progress_of(&object);
         assert!(state == "provisioning" && message.contains("the connection was cut"), "{state} {message}");
-        scene.becomes_active().await;
-        assert_eq!(scene.sent(), ["PUT group", "PUT cluster"], "{effect:?} of {operation:?}");
+        cluster.wait_until_active().await;
+        assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"], "{effect:?} of {operation:?}");
     }
 }
 
-async fn lost_change_and_removal_responses_are_recovered(base: Base) {
-    let scene = Stage::active(base).await;
+async fn lost_change_and_removal_responses_are_recovered(database: Database) {
+    let cluster = TestCluster::create_active(database).await;
     // Long enough that the operation is still in progress after the delay.
-    scene.app.control.set_timing(Timing { scale: 10.0, ..Timing::default() }).unwrap();
-    let system = super::small("one", "")["aksConfig"]["nodePools"][0].clone();
+    cluster.app.control.set_timing(Timing { scale: 10.0, ..Timing::default() }).unwrap();
+    let system = super::small_cluster("one", "")["aksConfig"]["nodePools"][0].clone();
     for (operation, method, change, sent) in [
         (Operation::ManagedCluster, "PUT", json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
         (Operation::ManagedCluster, "PATCH", json!({"tags": {"a": "b"}}), "PATCH cluster"),
@@ -42,71 +42,74 @@ async fn lost_change_and_removal_responses_are_recovered(base: Base) {
         (Operation::AgentPool, "PUT", json!({"nodePools": [system, pool("more", 2)]}), "PUT pool more"),
         (Operation::AgentPool, "DELETE", json!({"nodePools": [system]}), "DELETE pool more"),
     ] {
-        scene.app.control.clear_requests();
-        scene.fault_once(operation, method, Effect::CutAfterTaken);
-        scene.put(change).await;
-        scene.until("the aborted connection", |cluster| cluster["transitioning"] == "error").await;
+        cluster.app.control.clear_requests();
+        cluster.add_fault_once(operation, method, Effect::CutAfterTaken);
+        cluster.update(change).await;
+        cluster.wait_until("the aborted connection", |object| object["transitioning"] == "error").await;
         let waits =
-            scene.until("an operation in progress", |cluster| cluster["transitioning"] == "yes").await;
-        assert!(super::told(&waits).2.starts_with("Azure: "), "{waits}");
-        scene.becomes_active().await;
-        assert_eq!(scene.sent(), [sent]);
+            cluster.wait_until("an operation in progress", |object| object["transitioning"] == "yes").await;
+        assert!(super::progress_of(&waits).message.starts_with("Azure: "), "{waits}");
+        cluster.wait_until_active().await;
+        assert_eq!(cluster.sent_writes(), [sent]);
     }
-    scene.app.control.clear_requests();
-    scene.fault_once(Operation::ManagedCluster, "DELETE", Effect::CutAfterTaken);
-    scene.delete().await;
-    scene.is_gone().await;
-    assert_eq!(scene.sent(), ["DELETE cluster"]);
+    cluster.app.control.clear_requests();
+    cluster.add_fault_once(Operation::ManagedCluster, "DELETE", Effect::CutAfterTaken);
+    cluster.delete().await;
+    cluster.wait_until_deleted().await;
+    assert_eq!(cluster.sent_writes(), ["DELETE cluster"]);
 }
 
-async fn forgotten_operation_is_recovered(base: Base) {
-    let gone = || refusal(404, "NotFound", "The entity was not found.");
-    let scene = Stage::set(base).await;
-    scene.fault(Operation::LongOperation, "GET", gone());
-    let cluster =
-        scene.until("a read of the cluster", |cluster| super::told(cluster).2.contains("is Creating")).await;
-    assert_eq!(cluster["transitioning"], "yes");
-    scene.becomes_active().await;
-    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
+async fn forgotten_operation_is_recovered(database: Database) {
+    let gone = || error_effect(404, "NotFound", "The entity was not found.");
+    let cluster = TestCluster::create(database).await;
+    cluster.add_fault(Operation::LongOperation, "GET", gone());
+    let object = cluster
+        .wait_until("a read of the cluster", |object| {
+            super::progress_of(object).message.contains("is Creating")
+        })
+        .await;
+    assert_eq!(object["transitioning"], "yes");
+    cluster.wait_until_active().await;
+    assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 
-    let system = super::small("one", "")["aksConfig"]["nodePools"][0].clone();
+    let system = super::small_cluster("one", "")["aksConfig"]["nodePools"][0].clone();
     for (change, sent) in [
         (json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
         (json!({"tags": {"a": "b"}}), "PATCH cluster"),
         (json!({"nodePools": [system, pool("more", 1)]}), "PUT pool more"),
         (json!({"nodePools": [system]}), "DELETE pool more"),
     ] {
-        scene.app.control.clear_requests();
-        scene.put(change).await;
-        scene.becomes_active().await;
-        assert_eq!(scene.sent(), [sent]);
+        cluster.app.control.clear_requests();
+        cluster.update(change).await;
+        cluster.wait_until_active().await;
+        assert_eq!(cluster.sent_writes(), [sent]);
     }
-    scene.app.control.clear_requests();
-    scene.delete().await;
-    scene.is_gone().await;
-    assert_eq!(scene.sent(), ["DELETE cluster"]);
+    cluster.app.control.clear_requests();
+    cluster.delete().await;
+    cluster.wait_until_deleted().await;
+    assert_eq!(cluster.sent_writes(), ["DELETE cluster"]);
 }
 
-async fn concurrently_created_cluster_is_not_ours(base: Base) {
-    let scene = Stage::set_with(base, crate::support::app::TestApp::with(), |body| {
+async fn concurrently_created_cluster_is_not_ours(database: Database) {
+    let cluster = TestCluster::create_with(database, crate::support::app::TestApp::builder(), |body| {
         body["aksConfig"]["resourceGroup"] = json!("rancher");
     })
     .await;
     // The PUT is recorded as sent but never arrives; then another client creates a cluster with this name.
-    scene.fault(Operation::ManagedCluster, "PUT", Effect::CutBeforeAnswer);
-    scene.until("the aborted connection", |cluster| cluster["transitioning"] == "error").await;
+    cluster.add_fault(Operation::ManagedCluster, "PUT", Effect::CutBeforeAnswer);
+    cluster.wait_until("the aborted connection", |object| object["transitioning"] == "error").await;
     let theirs = json!({"id": "/subscriptions/s/resourceGroups/rancher/providers/Microsoft.ContainerService/managedClusters/one",
         "name": "one", "location": "eastus", "tags": {"owner": "them"},
         "properties": {"provisioningState": "Succeeded", "kubernetesVersion": "1.32.7"}});
     let page = azure_sandbox::Page::new(200, &theirs).unwrap();
-    scene.app.control.play(scene.app.seed.subscription_id, "managedCluster", vec![page]).unwrap();
-    scene.app.control.clear_faults();
-    scene.app.control.clear_requests();
-    scene.pass(600).await;
-    let (state, transitioning, message) = scene.told().await;
+    cluster.app.control.play(cluster.app.seed.subscription_id, "managedCluster", vec![page]).unwrap();
+    cluster.app.control.clear_faults();
+    cluster.app.control.clear_requests();
+    cluster.advance_secs(600).await;
+    let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"));
     assert!(message.contains("cluster [one] already exists in AKS"), "{message}");
-    scene.delete().await;
-    scene.is_gone().await;
-    assert_eq!(scene.sent(), Vec::<String>::new());
+    cluster.delete().await;
+    cluster.wait_until_deleted().await;
+    assert_eq!(cluster.sent_writes(), Vec::<String>::new());
 }

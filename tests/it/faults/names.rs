@@ -4,19 +4,19 @@ use futures_util::future::join_all;
 use norman_aks::store::{self, Kind};
 use serde_json::json;
 
-use super::{Base, small};
+use super::{Database, small_cluster};
 use crate::support::app::{Answer, TestApp};
 use crate::support::databases::TestDb;
 
-on_both!(concurrent_posts_share_no_name, concurrent_renames_share_no_name);
+on_both_databases!(concurrent_posts_share_no_name, concurrent_renames_share_no_name);
 
 /// The servers of a database: two on PostgreSQL.
 async fn servers(db: &TestDb) -> Vec<TestApp> {
-    let one = TestApp::with().on(db).start().await;
+    let one = TestApp::builder().database(db).start().await;
     if db.store.kind() == Kind::Sqlite {
         return vec![one];
     }
-    let two = TestApp::with().on(db).beside(&one).start().await;
+    let two = TestApp::builder().database(db).with_azure_of(&one).start().await;
     vec![one, two]
 }
 
@@ -31,13 +31,13 @@ fn assert_one(answers: &[Answer], status: u16) {
     assert_eq!(good.len(), 1, "{:?}", answers.iter().map(Answer::text).collect::<Vec<_>>());
 }
 
-async fn concurrent_posts_share_no_name(base: Base) {
-    let db = base.db().await;
+async fn concurrent_posts_share_no_name(database: Database) {
+    let db = database.create().await;
     let apps = servers(&db).await;
-    let credential = apps[0].stored_credential(&apps[0].admin).await;
+    let credential = apps[0].store_credential(&apps[0].admin).await;
     let bodies: Vec<_> = (0..8)
         .map(|number| {
-            let mut body = small(&format!("n{number}"), &credential);
+            let mut body = small_cluster(&format!("n{number}"), &credential);
             body["name"] = json!(if number % 2 == 0 { "the-name" } else { "The-Name" });
             body
         })
@@ -50,7 +50,7 @@ async fn concurrent_posts_share_no_name(base: Base) {
     assert_eq!(store::clusters::list(&db.store, None).await.unwrap().len(), 1);
     // One record is for the change, the others are for the attempts.
     for app in apps {
-        app.app.stop().await;
+        app.server.stop().await;
     }
     let filter =
         store::events::Filter { object_type: Some("cluster".to_owned()), ..store::events::Filter::default() };
@@ -59,13 +59,13 @@ async fn concurrent_posts_share_no_name(base: Base) {
     assert_eq!((rows.len(), done), (8, 1), "{rows:?}");
 }
 
-async fn concurrent_renames_share_no_name(base: Base) {
-    let db = base.db().await;
+async fn concurrent_renames_share_no_name(database: Database) {
+    let db = database.create().await;
     let apps = servers(&db).await;
-    let credential = apps[0].stored_credential(&apps[0].admin).await;
+    let credential = apps[0].store_credential(&apps[0].admin).await;
     let mut paths = Vec::new();
     for number in 0..6 {
-        paths.push(super::made(&apps[0], &small(&format!("n{number}"), &credential)).await);
+        paths.push(super::create_object(&apps[0], &small_cluster(&format!("n{number}"), &credential)).await);
     }
     let puts = paths.iter().enumerate().map(|(number, path)| {
         let app = &apps[number % apps.len()];

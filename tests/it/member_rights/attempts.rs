@@ -1,4 +1,4 @@
-//! Requests that members and readers must not be able to send, and those that they must.
+//! Requests that the cluster must deny to members and readers, and requests that it must allow.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -6,42 +6,42 @@ use serde_json::{Value, json};
 use super::{CLOSED, Cluster, JSON, MERGE, OPEN, RBAC, binding, pod, role_ref, user};
 
 const APPLY: &str = "application/apply-patch+yaml";
-const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
 
-/// One request that must be denied.
+/// A request to the cluster.
 struct Attempt {
     method: &'static str,
     path: String,
-    kind: &'static str,
+    content_type: &'static str,
     body: Option<Value>,
 }
 
 fn get(path: impl Into<String>) -> Attempt {
-    Attempt { method: "GET", path: path.into(), kind: JSON, body: None }
+    Attempt { method: "GET", path: path.into(), content_type: JSON, body: None }
 }
 
 fn post(path: impl Into<String>, body: Value) -> Attempt {
-    Attempt { method: "POST", path: path.into(), kind: JSON, body: Some(body) }
+    Attempt { method: "POST", path: path.into(), content_type: JSON, body: Some(body) }
 }
 
 fn put(path: impl Into<String>, body: Value) -> Attempt {
-    Attempt { method: "PUT", path: path.into(), kind: JSON, body: Some(body) }
+    Attempt { method: "PUT", path: path.into(), content_type: JSON, body: Some(body) }
 }
 
-fn patch(kind: &'static str, path: impl Into<String>, body: Value) -> Attempt {
-    Attempt { method: "PATCH", path: path.into(), kind, body: Some(body) }
+fn patch(content_type: &'static str, path: impl Into<String>, body: Value) -> Attempt {
+    Attempt { method: "PATCH", path: path.into(), content_type, body: Some(body) }
 }
 
 fn delete(path: impl Into<String>) -> Attempt {
-    Attempt { method: "DELETE", path: path.into(), kind: JSON, body: None }
+    Attempt { method: "DELETE", path: path.into(), content_type: JSON, body: None }
 }
 
 /// Namespaces where members have no rights.
-const FOREIGN: [&str; 4] = ["kube-system", "cattle-system", "default", CLOSED];
+const CLOSED_NAMESPACES: [&str; 4] = ["kube-system", "cattle-system", "default", CLOSED];
 
 /// Reading Secrets, and tokens of service accounts.
-fn secrets() -> Vec<Attempt> {
-    let mut all = vec![
+fn secret_attempts() -> Vec<Attempt> {
+    let mut attempts = vec![
         get("/api/v1/secrets"),
         get("/api/v1/secrets?watch=true"),
         get("/api/v1/configmaps"),
@@ -51,36 +51,41 @@ fn secrets() -> Vec<Attempt> {
         get("/api/v1/namespaces/cattle-system/secrets/kontainer-engine-token"),
         delete(format!("/api/v1/namespaces/{CLOSED}/secrets")),
     ];
-    let request = json!({"spec": {"expirationSeconds": 31_536_000, "audiences": []}});
-    for namespace in FOREIGN.into_iter().chain([OPEN]) {
+    let token_request = json!({"spec": {"expirationSeconds": 31_536_000, "audiences": []}});
+    for namespace in CLOSED_NAMESPACES.into_iter().chain([OPEN]) {
         let account = if namespace == CLOSED || namespace == OPEN { "robot" } else { "default" };
-        all.push(post(
+        attempts.push(post(
             format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"),
-            request.clone(),
+            token_request.clone(),
         ));
     }
-    for namespace in FOREIGN {
-        let token = json!({"type": "kubernetes.io/service-account-token", "metadata": {
+    for namespace in CLOSED_NAMESPACES {
+        let token_secret = json!({"type": "kubernetes.io/service-account-token", "metadata": {
             "generateName": "t-", "annotations": {"kubernetes.io/service-account.name": "default"}}});
-        all.push(get(format!("/api/v1/namespaces/{namespace}/secrets")));
-        all.push(get(format!("/api/v1/namespaces/{namespace}/secrets?watch=true")));
-        all.push(post(format!("/api/v1/namespaces/{namespace}/secrets"), token));
+        attempts.push(get(format!("/api/v1/namespaces/{namespace}/secrets")));
+        attempts.push(get(format!("/api/v1/namespaces/{namespace}/secrets?watch=true")));
+        attempts.push(post(format!("/api/v1/namespaces/{namespace}/secrets"), token_secret));
     }
-    all
+    attempts
 }
 
 /// Running workloads in namespaces with more privileged service accounts.
-fn workloads() -> Vec<Attempt> {
+fn workload_attempts() -> Vec<Attempt> {
     let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod("x", "robot")["spec"]});
     let selector = json!({"matchLabels": {"a": "b"}});
-    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "example.org/d:1"}]}});
-    let mut all = vec![
+    let debug_container =
+        json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "example.org/d:1"}]}});
+    let mut attempts = vec![
         patch(
-            STRATEGIC,
+            STRATEGIC_MERGE,
             format!("/api/v1/namespaces/{CLOSED}/pods/victim/ephemeralcontainers"),
-            debugger.clone(),
+            debug_container.clone(),
         ),
-        patch(STRATEGIC, "/api/v1/namespaces/kube-system/pods/any/ephemeralcontainers", debugger),
+        patch(
+            STRATEGIC_MERGE,
+            "/api/v1/namespaces/kube-system/pods/any/ephemeralcontainers",
+            debug_container,
+        ),
         patch(
             MERGE,
             format!("/api/v1/namespaces/{CLOSED}/pods/victim"),
@@ -108,83 +113,90 @@ fn workloads() -> Vec<Attempt> {
         ),
         patch(MERGE, "/api/v1/namespaces/kube-system/configmaps/coredns", json!({"data": {"a": "b"}})),
     ];
-    for namespace in FOREIGN {
+    for namespace in CLOSED_NAMESPACES {
         let account = if namespace == CLOSED { "robot" } else { "default" };
-        all.push(post(format!("/api/v1/namespaces/{namespace}/pods"), pod("mine", account)));
-        all.push(post(
+        attempts.push(post(format!("/api/v1/namespaces/{namespace}/pods"), pod("mine", account)));
+        attempts.push(post(
             format!("/apis/apps/v1/namespaces/{namespace}/deployments"),
             json!({"metadata": {"name": "mine"}, "spec": {"selector": selector, "template": template}}),
         ));
-        all.push(post(
+        attempts.push(post(
             format!("/apis/batch/v1/namespaces/{namespace}/jobs"),
             json!({"metadata": {"name": "mine"}, "spec": {"template": template}}),
         ));
-        all.push(get(format!("/api/v1/namespaces/{namespace}/pods")));
+        attempts.push(get(format!("/api/v1/namespaces/{namespace}/pods")));
     }
-    all
+    attempts
 }
 
 /// Writing roles and bindings: new ones, and those of the server.
-fn rights(me: &str) -> Vec<Attempt> {
-    let me = [user(me)];
+fn rbac_attempts(user_id: &str) -> Vec<Attempt> {
+    let subjects = [user(user_id)];
     let all_rights = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
     let role = json!({"metadata": {"name": "mine"}, "rules": all_rights});
     let aggregated = json!({"metadata": {"name": "mine"}, "aggregationRule": {
         "clusterRoleSelectors": [{"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-admin": "true"}}]}});
-    let mut all = vec![
-        post(format!("{RBAC}/clusterrolebindings"), binding("mine", "cluster-admin", &me)),
-        post(format!("{RBAC}/clusterrolebindings"), binding("mine", "norman-aks-member", &me)),
+    let mut attempts = vec![
+        post(format!("{RBAC}/clusterrolebindings"), binding("mine", "cluster-admin", &subjects)),
+        post(format!("{RBAC}/clusterrolebindings"), binding("mine", "norman-aks-member", &subjects)),
         post(format!("{RBAC}/clusterroles"), role.clone()),
         post(format!("{RBAC}/clusterroles"), aggregated),
-        patch(MERGE, format!("{RBAC}/clusterrolebindings/robots"), json!({"subjects": me})),
+        patch(MERGE, format!("{RBAC}/clusterrolebindings/robots"), json!({"subjects": subjects})),
     ];
-    for namespace in FOREIGN.into_iter().chain([OPEN]) {
-        let here = format!("{RBAC}/namespaces/{namespace}");
-        all.push(post(format!("{here}/rolebindings"), binding("mine", "cluster-admin", &me)));
-        all.push(post(format!("{here}/rolebindings"), binding("mine", "norman-aks-namespace-edit", &me)));
-        all.push(post(format!("{here}/roles"), role.clone()));
-        let group = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+    for namespace in CLOSED_NAMESPACES.into_iter().chain([OPEN]) {
+        let rbac = format!("{RBAC}/namespaces/{namespace}");
+        attempts.push(post(format!("{rbac}/rolebindings"), binding("mine", "cluster-admin", &subjects)));
+        attempts.push(post(
+            format!("{rbac}/rolebindings"),
+            binding("mine", "norman-aks-namespace-edit", &subjects),
+        ));
+        attempts.push(post(format!("{rbac}/roles"), role.clone()));
+        let role_binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
             "metadata": {"name": "norman-aks-namespace-edit"}, "roleRef": role_ref("norman-aks-namespace-edit"),
-            "subjects": me});
-        all.push(patch(
+            "subjects": subjects});
+        attempts.push(patch(
             APPLY,
-            format!("{here}/rolebindings/norman-aks-namespace-edit?fieldManager=me&force=true"),
-            group,
+            format!("{rbac}/rolebindings/norman-aks-namespace-edit?fieldManager=me&force=true"),
+            role_binding,
         ));
     }
     let label = json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}}});
     for name in ["norman-aks-member", "norman-aks-namespace-edit", "cluster-admin", "view", "edit"] {
-        all.push(patch(MERGE, format!("{RBAC}/clusterroles/{name}"), label.clone()));
-        all.push(patch(MERGE, format!("{RBAC}/clusterroles/{name}"), json!({"rules": all_rights})));
-        all.push(put(format!("{RBAC}/clusterroles/{name}"), role.clone()));
-        all.push(delete(format!("{RBAC}/clusterroles/{name}")));
+        attempts.push(patch(MERGE, format!("{RBAC}/clusterroles/{name}"), label.clone()));
+        attempts.push(patch(MERGE, format!("{RBAC}/clusterroles/{name}"), json!({"rules": all_rights})));
+        attempts.push(put(format!("{RBAC}/clusterroles/{name}"), role.clone()));
+        attempts.push(delete(format!("{RBAC}/clusterroles/{name}")));
     }
     for name in ["norman-aks-cluster-owner", "norman-aks-member", "norman-aks-read-only"] {
-        all.push(delete(format!("{RBAC}/clusterrolebindings/{name}")));
-        all.push(patch(MERGE, format!("{RBAC}/clusterrolebindings/{name}"), json!({"subjects": me})));
+        attempts.push(delete(format!("{RBAC}/clusterrolebindings/{name}")));
+        attempts.push(patch(
+            MERGE,
+            format!("{RBAC}/clusterrolebindings/{name}"),
+            json!({"subjects": subjects}),
+        ));
     }
-    all.push(delete(format!("{RBAC}/namespaces/{OPEN}/rolebindings/norman-aks-namespace-edit")));
-    all.push(delete(format!("{RBAC}/namespaces/{OPEN}/rolebindings")));
-    all.push(delete(format!("{RBAC}/clusterrolebindings")));
-    all
+    attempts.push(delete(format!("{RBAC}/namespaces/{OPEN}/rolebindings/norman-aks-namespace-edit")));
+    attempts.push(delete(format!("{RBAC}/namespaces/{OPEN}/rolebindings")));
+    attempts.push(delete(format!("{RBAC}/clusterrolebindings")));
+    attempts
 }
 
 /// Opening namespaces, and creating new ones.
-fn namespaces() -> Vec<Attempt> {
-    let open = json!({"metadata": {"labels": {"norman-aks.io/members": "edit"}}});
-    let mut all = vec![
+fn namespace_attempts() -> Vec<Attempt> {
+    let opened = json!({"metadata": {"labels": {"norman-aks.io/members": "edit"}}});
+    let mut attempts = vec![
         post(
             "/api/v1/namespaces",
-            json!({"metadata": {"name": "mine", "labels": open["metadata"]["labels"]}}),
+            json!({"metadata": {"name": "mine", "labels": opened["metadata"]["labels"]}}),
         ),
-        patch(MERGE, "/api/v1/namespaces/new", open.clone()),
+        patch(MERGE, "/api/v1/namespaces/new", opened.clone()),
         delete(format!("/api/v1/namespaces/{OPEN}")),
         delete(format!("/api/v1/namespaces/{CLOSED}")),
         put(
             format!("/api/v1/namespaces/{CLOSED}/finalize"),
             json!({"metadata": {"name": CLOSED}, "spec": {"finalizers": []}}),
         ),
-        patch(MERGE, format!("/api/v1/namespaces/{CLOSED}/status"), open.clone()),
+        patch(MERGE, format!("/api/v1/namespaces/{CLOSED}/status"), opened.clone()),
         // Pod security is a label of the namespace too.
         patch(
             MERGE,
@@ -192,22 +204,22 @@ fn namespaces() -> Vec<Attempt> {
             json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}),
         ),
     ];
-    for namespace in FOREIGN.into_iter().chain([OPEN]) {
+    for namespace in CLOSED_NAMESPACES.into_iter().chain([OPEN]) {
         let apply = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
-            "labels": open["metadata"]["labels"]}});
+            "labels": opened["metadata"]["labels"]}});
         let path = format!("/api/v1/namespaces/{namespace}");
-        all.push(patch(MERGE, path.clone(), open.clone()));
-        all.push(patch(APPLY, format!("{path}?fieldManager=me&force=true"), apply.clone()));
-        all.push(put(path, apply));
+        attempts.push(patch(MERGE, path.clone(), opened.clone()));
+        attempts.push(patch(APPLY, format!("{path}?fieldManager=me&force=true"), apply.clone()));
+        attempts.push(put(path, apply));
     }
-    all
+    attempts
 }
 
 /// Indirect access through programs in the cluster and around it.
-fn detours() -> Vec<Attempt> {
-    let review = |spec: Value| json!({"spec": spec});
+fn indirect_attempts() -> Vec<Attempt> {
+    let with_spec = |spec: Value| json!({"spec": spec});
     let webhook = json!({"metadata": {"name": "mine"}, "webhooks": []});
-    let request = json!({"metadata": {"name": "mine"}, "spec": {"request": "LQ==", "usages": ["client auth"],
+    let signing_request = json!({"metadata": {"name": "mine"}, "spec": {"request": "LQ==", "usages": ["client auth"],
         "signerName": "kubernetes.io/kube-apiserver-client"}});
     let certificates = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
     vec![
@@ -221,13 +233,13 @@ fn detours() -> Vec<Attempt> {
         patch(MERGE, "/api/v1/nodes/any", json!({"metadata": {"labels": {"a": "b"}}})),
         patch(MERGE, "/api/v1/nodes/any/status", json!({"status": {}})),
         delete("/api/v1/nodes/any"),
-        post(certificates, request.clone()),
+        post(certificates, signing_request.clone()),
         get(certificates),
-        put(format!("{certificates}/mine/approval"), request),
-        post("/apis/authentication.k8s.io/v1/tokenreviews", review(json!({"token": "a"}))),
+        put(format!("{certificates}/mine/approval"), signing_request),
+        post("/apis/authentication.k8s.io/v1/tokenreviews", with_spec(json!({"token": "a"}))),
         post(
             "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-            review(json!({"user": "a", "resourceAttributes": {"verb": "get", "resource": "pods"}})),
+            with_spec(json!({"user": "a", "resourceAttributes": {"verb": "get", "resource": "pods"}})),
         ),
         post("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", webhook.clone()),
         post("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", webhook),
@@ -242,7 +254,7 @@ fn detours() -> Vec<Attempt> {
             json!({"metadata": {"name": "mine"}, "provisioner": "a"}),
         ),
         post("/apis/scheduling.k8s.io/v1/priorityclasses", json!({"metadata": {"name": "mine"}, "value": 1})),
-        // The holder of its lease is the leader of a controller.
+        // The holder of such a lease is the leader of a controller.
         get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"),
         // An endpoint of a Service in one namespace can be an address in another.
         post(format!("/api/v1/namespaces/{OPEN}/endpoints"), json!({"metadata": {"name": "mine"}})),
@@ -258,8 +270,8 @@ fn detours() -> Vec<Attempt> {
 }
 
 async fn assert_denied(cluster: &Cluster, token: &str, attempts: &[Attempt]) {
-    for Attempt { method, path, kind, body } in attempts {
-        let answer = cluster.send(token, method, path, kind, body.as_ref()).await;
+    for Attempt { method, path, content_type, body } in attempts {
+        let answer = cluster.send(token, method, path, content_type, body.as_ref()).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}: {}", answer.text());
         let status = answer.json();
         assert_eq!((&status["kind"], &status["reason"]), (&json!("Status"), &json!("Forbidden")), "{path}");
@@ -267,21 +279,27 @@ async fn assert_denied(cluster: &Cluster, token: &str, attempts: &[Attempt]) {
     }
 }
 
-/// Every attempt as the member, and those that a reader must not be able to send either.
+/// Sends every attempt as the member, and the writes as the reader too; all must be denied. Returns their number.
 pub(super) async fn try_everything(cluster: &Cluster) -> usize {
-    let me = cluster.user(&cluster.member).await;
+    let member_id = cluster.user_id(&cluster.member).await;
     let mut count = 0;
-    for attempts in [secrets(), workloads(), rights(&me), namespaces(), detours()] {
+    for attempts in [
+        secret_attempts(),
+        workload_attempts(),
+        rbac_attempts(&member_id),
+        namespace_attempts(),
+        indirect_attempts(),
+    ] {
         assert_denied(cluster, &cluster.member, &attempts).await;
         let writes: Vec<_> = attempts.into_iter().filter(|attempt| attempt.method != "GET").collect();
         assert_denied(cluster, &cluster.reader, &writes).await;
         count += writes.len();
     }
-    count + impersonation(cluster).await + reviews(cluster).await
+    count + try_impersonation(cluster).await + check_access_reviews(cluster).await
 }
 
-/// Impersonation: with headers, and with the rights that would allow it.
-async fn impersonation(cluster: &Cluster) -> usize {
+/// Sends impersonation headers, which must be rejected; returns the number of attempts.
+async fn try_impersonation(cluster: &Cluster) -> usize {
     let headers: [&[(&str, &str)]; 4] = [
         &[("impersonate-user", "masterclient"), ("impersonate-group", "system:masters")],
         &[("impersonate-user", "system:serviceaccount:closed:robot")],
@@ -300,8 +318,8 @@ async fn impersonation(cluster: &Cluster) -> usize {
     headers.len()
 }
 
-/// The member's rights according to the cluster's access reviews.
-async fn reviews(cluster: &Cluster) -> usize {
+/// Checks the member's rights with access reviews of the cluster; returns their number.
+async fn check_access_reviews(cluster: &Cluster) -> usize {
     let rbac = "rbac.authorization.k8s.io";
     let mut count = 0;
     for (verb, group, resource, expected) in [
@@ -329,7 +347,7 @@ async fn reviews(cluster: &Cluster) -> usize {
         for namespace in ["", OPEN, CLOSED, "kube-system"] {
             let attributes =
                 json!({"verb": verb, "group": group, "resource": resource, "namespace": namespace});
-            let allowed = cluster.can(&cluster.member, &attributes).await;
+            let allowed = cluster.is_allowed(&cluster.member, &attributes).await;
             assert_eq!(allowed, expected, "{verb} {group} {resource} in {namespace:?}");
             count += 1;
         }
@@ -337,23 +355,24 @@ async fn reviews(cluster: &Cluster) -> usize {
     count
 }
 
-/// The rights that members need: reading the cluster, and full use of an open namespace.
-pub(super) async fn works_where_it_is_open(cluster: &Cluster) {
-    let here = format!("/api/v1/namespaces/{OPEN}");
-    let config = json!({"metadata": {"name": "mine"}, "data": {"a": "b"}});
-    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "example.org/d:1"}]}});
+/// Checks that a member can read the cluster and use an open namespace.
+pub(super) async fn use_open_namespace(cluster: &Cluster) {
+    let namespace = format!("/api/v1/namespaces/{OPEN}");
+    let config_map = json!({"metadata": {"name": "mine"}, "data": {"a": "b"}});
+    let debug_container =
+        json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "example.org/d:1"}]}});
     let deployment = json!({"metadata": {"name": "mine"}, "spec": {"replicas": 1,
         "selector": {"matchLabels": {"a": "b"}},
         "template": {"metadata": {"labels": {"a": "b"}}, "spec": pod("x", "default")["spec"]}}});
-    for Attempt { method, path, kind, body } in [
+    for Attempt { method, path, content_type, body } in [
         get("/api/v1/namespaces"),
         get("/api/v1/nodes"),
-        get(format!("{here}/secrets/hidden")),
-        get(format!("{here}/pods")),
+        get(format!("{namespace}/secrets/hidden")),
+        get(format!("{namespace}/pods")),
         get(format!("{RBAC}/namespaces/{OPEN}/rolebindings")),
         get(format!("{RBAC}/namespaces/{OPEN}/roles")),
-        post(format!("{here}/configmaps"), config.clone()),
-        patch(MERGE, format!("{here}/configmaps/mine"), json!({"data": {"a": "c"}})),
+        post(format!("{namespace}/configmaps"), config_map),
+        patch(MERGE, format!("{namespace}/configmaps/mine"), json!({"data": {"a": "c"}})),
         post(format!("/apis/apps/v1/namespaces/{OPEN}/deployments"), deployment),
         patch(
             MERGE,
@@ -361,19 +380,19 @@ pub(super) async fn works_where_it_is_open(cluster: &Cluster) {
             json!({"spec": {"replicas": 2}}),
         ),
         // RBAC cannot prevent this, so the documentation states it: pods run as any service account of their namespace.
-        post(format!("{here}/pods"), pod("as-robot", "robot")),
-        patch(STRATEGIC, format!("{here}/pods/as-robot/ephemeralcontainers"), debugger),
-        delete(format!("{here}/pods/as-robot?gracePeriodSeconds=0")),
-        delete(format!("{here}/configmaps/mine")),
+        post(format!("{namespace}/pods"), pod("as-robot", "robot")),
+        patch(STRATEGIC_MERGE, format!("{namespace}/pods/as-robot/ephemeralcontainers"), debug_container),
+        delete(format!("{namespace}/pods/as-robot?gracePeriodSeconds=0")),
+        delete(format!("{namespace}/configmaps/mine")),
         delete(format!("/apis/apps/v1/namespaces/{OPEN}/deployments/mine")),
     ] {
-        let answer = cluster.send(&cluster.member, method, &path, kind, body.as_ref()).await;
+        let answer = cluster.send(&cluster.member, method, &path, content_type, body.as_ref()).await;
         assert!(answer.status.is_success(), "{method} {path}: {} {}", answer.status, answer.text());
     }
 }
 
-/// The rights of the other roles, to show that the denials above do not apply to everyone.
-pub(super) async fn other_roles(cluster: &Cluster) {
+/// Checks the rights of the other roles, to show that the denials above do not apply to every caller.
+pub(super) async fn check_other_roles(cluster: &Cluster) {
     for (path, owner, reader) in [
         (format!("/api/v1/namespaces/{CLOSED}/secrets/hidden"), 200, 403),
         (format!("/api/v1/namespaces/{CLOSED}/pods"), 200, 200),
@@ -392,28 +411,28 @@ async fn member_cannot_gain_more_rights() {
     let cluster = Cluster::start().await;
     let count = try_everything(&cluster).await;
     assert!(count > 150, "{count} attempts");
-    // The denied request had no effect.
-    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner"), true).await;
-    assert!(!cluster.member_edits(CLOSED).await);
+    // The denied requests had no effect.
+    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner"), true).await;
+    assert!(!cluster.member_can_edit(CLOSED).await);
 }
 
 #[tokio::test]
 async fn member_works_in_open_namespaces() {
     let cluster = Cluster::start().await;
-    works_where_it_is_open(&cluster).await;
-    other_roles(&cluster).await;
+    use_open_namespace(&cluster).await;
+    check_other_roles(&cluster).await;
 }
 
 #[tokio::test]
-async fn namespace_admin_cannot_grant_more_than_it_has() {
+async fn namespace_admin_grants_only_its_own_rights() {
     let cluster = Cluster::start().await;
-    // The owner makes the member an administrator of one namespace: there it can grant only the rights that it has there.
-    let me = cluster.user(&cluster.member).await;
+    // The owner makes the member an administrator of one namespace, who can grant only its own rights there.
+    let member_id = cluster.user_id(&cluster.member).await;
     let bindings = format!("{RBAC}/namespaces/{CLOSED}/rolebindings");
-    cluster.make(&bindings, &binding("admin", "admin", &[user(&me)])).await;
+    cluster.create(&bindings, &binding("admin", "admin", &[user(&member_id)])).await;
     let grant = async |role: &str| {
-        let wanted = binding(&format!("grant-{role}"), role, &[user("user-other")]);
-        cluster.call(&cluster.member, "POST", &bindings, Some(&wanted)).await.status.as_u16()
+        let role_binding = binding(&format!("grant-{role}"), role, &[user("user-other")]);
+        cluster.call(&cluster.member, "POST", &bindings, Some(&role_binding)).await.status.as_u16()
     };
     assert_eq!((grant("view").await, grant("cluster-admin").await), (201, 403));
     let roles = format!("{RBAC}/namespaces/{CLOSED}/roles");

@@ -13,27 +13,27 @@ fn namespace_binding(namespace: &str) -> String {
 }
 
 pub(super) async fn labels_open_and_close(cluster: &Cluster) {
-    cluster.label(CLOSED, Some("edit")).await;
-    cluster.until_member_edits(CLOSED).await;
+    cluster.set_members_label(CLOSED, Some("edit")).await;
+    cluster.wait_until_member_can_edit(CLOSED).await;
     for value in [Some("view"), None] {
-        cluster.label(CLOSED, value).await;
-        cluster.until_member_no_longer_edits(CLOSED).await;
-        cluster.label(CLOSED, Some("edit")).await;
-        cluster.until_member_edits(CLOSED).await;
+        cluster.set_members_label(CLOSED, value).await;
+        cluster.wait_until_member_cannot_edit(CLOSED).await;
+        cluster.set_members_label(CLOSED, Some("edit")).await;
+        cluster.wait_until_member_can_edit(CLOSED).await;
     }
-    cluster.label(CLOSED, None).await;
-    cluster.until_member_no_longer_edits(CLOSED).await;
+    cluster.set_members_label(CLOSED, None).await;
+    cluster.wait_until_member_cannot_edit(CLOSED).await;
 }
 
 pub(super) async fn system_namespaces_stay_closed(cluster: &Cluster) {
     for name in ["kube-system", "kube-public"] {
-        cluster.label(name, Some("edit")).await;
+        cluster.set_members_label(name, Some("edit")).await;
     }
     // Later clusters have been processed, so these were skipped.
     labels_open_and_close(cluster).await;
     for name in ["kube-system", "kube-public"] {
-        assert!(!cluster.member_edits(name).await, "{name}");
-        cluster.label(name, None).await;
+        assert!(!cluster.member_can_edit(name).await, "{name}");
+        cluster.set_members_label(name, None).await;
     }
 }
 
@@ -48,12 +48,12 @@ pub(super) async fn removed_objects_come_back(cluster: &Cluster) {
     ] {
         let gone = cluster.call(&cluster.owner, "DELETE", &path, None).await;
         assert_eq!(gone.status, StatusCode::OK, "{path}: {}", gone.text());
-        cluster.until_exists(&path, true).await;
+        cluster.wait_until_exists(&path, true).await;
     }
     let owners = format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner");
     assert_eq!(cluster.call(&cluster.owner, "DELETE", &owners, None).await.status, StatusCode::OK);
     // Without it the owner sees nothing.
-    cluster.until_exists(&owners, true).await;
+    cluster.wait_until_exists(&owners, true).await;
 }
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn changed_setting_closes_namespaces() {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     };
     set(&format!("kube-system,{OPEN}")).await;
-    cluster.until_member_no_longer_edits(OPEN).await;
+    cluster.wait_until_member_cannot_edit(OPEN).await;
     set("").await;
-    cluster.until_member_edits(OPEN).await;
+    cluster.wait_until_member_can_edit(OPEN).await;
 }
 
 #[tokio::test]
@@ -96,7 +96,9 @@ async fn changed_roles_and_bindings_are_corrected() {
     let more = json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]});
     assert_eq!(cluster.call(&cluster.owner, "PATCH", &role, Some(&more)).await.status, StatusCode::OK);
     let secrets = json!({"verb": "get", "resource": "secrets", "namespace": CLOSED});
-    cluster.until("secrets are not readable", async || !cluster.can(&cluster.member, &secrets).await).await;
+    cluster
+        .wait_until("secrets are not readable", async || !cluster.is_allowed(&cluster.member, &secrets).await)
+        .await;
     // The role of a binding cannot be changed, so a new binding replaces it.
     let path = namespace_binding(OPEN);
     assert_eq!(cluster.call(&cluster.owner, "DELETE", &path, None).await.status, StatusCode::OK);
@@ -104,14 +106,14 @@ async fn changed_roles_and_bindings_are_corrected() {
     let list = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
     let made = cluster.call(&cluster.owner, "POST", &list, Some(&wrong)).await.status;
     assert!([StatusCode::CREATED, StatusCode::CONFLICT].contains(&made), "{made}");
-    cluster.until_member_edits(OPEN).await;
+    cluster.wait_until_member_can_edit(OPEN).await;
     let binding = cluster.call(&cluster.owner, "GET", &path, None).await.json();
     assert_eq!(binding["roleRef"]["name"], "norman-aks-namespace-edit");
 }
 
 #[tokio::test]
 async fn active_cluster_has_its_roles_before_the_watch() {
-    let cluster = Cluster::of(TestApp::start().await).await;
+    let cluster = Cluster::create_in(TestApp::start().await).await;
     for (token, path, expected) in [
         (&cluster.owner, "/api/v1/secrets", 200),
         (&cluster.member, "/api/v1/nodes", 200),
@@ -126,28 +128,28 @@ async fn active_cluster_has_its_roles_before_the_watch() {
 #[tokio::test]
 async fn watch_of_a_dead_server_is_taken_over() {
     let db = databases::sqlite().await;
-    let cluster = Cluster::of(TestApp::with().on(&db).start().await).await;
+    let cluster = Cluster::create_in(TestApp::builder().database(&db).start().await).await;
     let claimed = watches::claim(&db.store, "dead", NOW_MS, i64::MAX / 2, 10).await.unwrap();
     assert_eq!(claimed, [cluster.id.as_str()]);
     // A server on PostgreSQL would wait until the lease expires; a server on SQLite is the only one.
-    cluster.app.app.keep_roles();
-    cluster.furnish().await;
+    cluster.app.server.keep_roles();
+    cluster.create_objects().await;
     assert!(watches::renew(&db.store, "dead", NOW_MS).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn second_server_takes_over_when_the_first_stops() {
     let Some(db) = databases::postgres().await else { return };
-    let first = Cluster::of(TestApp::with().on(&db).start().await).await;
-    let second = TestApp::with().on(&db).beside(&first.app).start().await;
-    first.app.app.keep_roles();
-    first.furnish().await;
-    second.app.keep_roles();
-    let holder = first.app.app.secrets.replica().to_owned();
+    let first = Cluster::create_in(TestApp::builder().database(&db).start().await).await;
+    let second = TestApp::builder().database(&db).with_azure_of(&first.app).start().await;
+    first.app.server.keep_roles();
+    first.create_objects().await;
+    second.server.keep_roles();
+    let holder = first.app.server.secrets.replica().to_owned();
     assert_eq!(watches::renew(&db.store, &holder, i64::MAX / 2).await.unwrap(), [first.id.as_str()]);
     let Cluster { app, id, owner, member, reader } = first;
-    let TestApp { app, .. } = app;
-    app.stop().await;
+    let TestApp { server, .. } = app;
+    server.stop().await;
     let cluster = Cluster { app: second, id, owner, member, reader };
     labels_open_and_close(&cluster).await;
 }

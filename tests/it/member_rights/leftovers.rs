@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, OPEN, RBAC, binding, user};
 use crate::support::app::TestApp;
-use crate::support::{databases, made};
+use crate::support::{databases, test_clusters};
 
 const BINDINGS: &str = "/v3/clusterroletemplatebindings";
 
@@ -19,9 +19,9 @@ struct Insider {
 }
 
 impl Insider {
-    async fn of(cluster: &Cluster) -> Self {
-        let token = made::member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
-        let insider = Self { user: cluster.user(&token).await, token };
+    async fn create_in(cluster: &Cluster) -> Self {
+        let token = test_clusters::add_member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
+        let insider = Self { user: cluster.user_id(&token).await, token };
         let robot = json!({"kind": "ServiceAccount", "name": "robot", "namespace": OPEN});
         let friends = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": insider.user});
         let me = user(&insider.user);
@@ -73,21 +73,21 @@ fn names(binding: &Value) -> Vec<String> {
 /// Checks that the rights that the insider granted to itself are deleted, and nothing else.
 async fn assert_gone(cluster: &Cluster, insider: &Insider) {
     let here = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
-    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/alone"), false).await;
-    cluster.until_exists(&format!("{here}/alone"), false).await;
+    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/alone"), false).await;
+    cluster.wait_until_exists(&format!("{here}/alone"), false).await;
     let shared = async || cluster.call(&cluster.owner, "GET", &format!("{here}/shared"), None).await.json();
     let left = ["ServiceAccount robot".to_owned(), format!("Group {}", insider.user)];
-    cluster.until("the shared binding keeps the others", async || names(&shared().await) == left).await;
+    cluster.wait_until("the shared binding keeps the others", async || names(&shared().await) == left).await;
     let others = format!("{RBAC}/clusterrolebindings/others");
     let others = cluster.call(&cluster.owner, "GET", &others, None).await.json();
     assert_eq!(names(&others), [format!("Group {}", insider.user), "User user-other".to_owned()]);
 }
 
 pub(super) async fn removed_owner_keeps_nothing(cluster: &Cluster) {
-    let insider = Insider::of(cluster).await;
+    let insider = Insider::create_in(cluster).await;
     insider.remove(cluster).await;
     assert_gone(cluster, &insider).await;
-    let event = cluster.until_event(&insider.user).await;
+    let event = cluster.wait_for_event(&insider.user).await;
     for part in ["ClusterRoleBinding alone", "RoleBinding open/alone", "RoleBinding open/shared"] {
         assert!(event.contains(part), "{event}");
     }
@@ -102,11 +102,11 @@ async fn removed_owner_is_named_in_no_binding() {
 async fn demoted_owner_is_named_in_no_binding() {
     for role in ["cluster-member", "read-only"] {
         let cluster = Cluster::start().await;
-        let insider = Insider::of(&cluster).await;
+        let insider = Insider::create_in(&cluster).await;
         insider.demote(&cluster, role).await;
         assert_gone(&cluster, &insider).await;
         let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
-        assert!(!cluster.can(&insider.token, &secrets).await, "{role}");
+        assert!(!cluster.is_allowed(&insider.token, &secrets).await, "{role}");
     }
 }
 
@@ -114,7 +114,7 @@ async fn demoted_owner_is_named_in_no_binding() {
 async fn disabled_and_removed_users_are_named_in_no_binding() {
     for disable in [true, false] {
         let cluster = Cluster::start().await;
-        let insider = Insider::of(&cluster).await;
+        let insider = Insider::create_in(&cluster).await;
         let path = format!("/v3/users/{}", insider.user);
         let answer = if disable {
             cluster.app.put(&path).json(&json!({"enabled": false})).send().await
@@ -123,17 +123,17 @@ async fn disabled_and_removed_users_are_named_in_no_binding() {
         };
         assert!(answer.status.is_success(), "{}", answer.text());
         assert_gone(&cluster, &insider).await;
-        cluster.until_event(&insider.user).await;
+        cluster.wait_for_event(&insider.user).await;
     }
 }
 
 #[tokio::test]
 async fn disabled_administrator_is_named_in_no_binding() {
     let cluster = Cluster::start().await;
-    let tokens = &cluster.app.app.tokens;
+    let tokens = &cluster.app.server.tokens;
     let token =
         tokens.create("root", Some(true), None, "").await.unwrap().to_bearer().expose_secret().to_owned();
-    let user = cluster.user(&token).await;
+    let user = cluster.user_id(&token).await;
     let path = format!("{RBAC}/clusterrolebindings");
     let own = binding("own", "cluster-admin", &[super::user(&user)]);
     let made = cluster.call(&token, "POST", &path, Some(&own)).await;
@@ -141,76 +141,78 @@ async fn disabled_administrator_is_named_in_no_binding() {
     let disabled =
         cluster.app.put(&format!("/v3/users/{user}")).json(&json!({"enabled": false})).send().await;
     assert_eq!(disabled.status, StatusCode::OK, "{}", disabled.text());
-    cluster.until_exists(&format!("{path}/own"), false).await;
+    cluster.wait_until_exists(&format!("{path}/own"), false).await;
 }
 
 #[tokio::test]
 async fn removed_stronger_role_removes_its_rights() {
     let cluster = Cluster::start().await;
-    let insider = Insider::of(&cluster).await;
+    let insider = Insider::create_in(&cluster).await;
     let stronger = insider.membership(&cluster).await;
     // Two more roles of the same user: an equal one and a weaker one.
-    let equal = made::member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
-    assert_eq!(cluster.user(&equal).await, insider.user);
-    made::member(&cluster.app, &cluster.id, "carl", "read-only").await;
-    let store = cluster.store().await;
+    let equal = test_clusters::add_member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
+    assert_eq!(cluster.user_id(&equal).await, insider.user);
+    test_clusters::add_member(&cluster.app, &cluster.id, "carl", "read-only").await;
+    let store = cluster.open_store().await;
     let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
     let answer = cluster.app.delete(&stronger).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert_eq!(revocations::count(&store).await.unwrap(), 0, "no right was lost");
-    assert!(cluster.can(&insider.token, &secrets).await);
+    assert!(cluster.is_allowed(&insider.token, &secrets).await);
     let list = cluster.app.get(&format!("{BINDINGS}?userId={}", insider.user)).send().await.json();
     let list = list["data"].as_array().unwrap();
     let equal = list.iter().find(|binding| binding["roleTemplateId"] == "cluster-owner").unwrap();
     let path = format!("{BINDINGS}/{}", equal["id"].as_str().unwrap());
     assert_eq!(cluster.app.delete(&path).send().await.status, StatusCode::OK);
     assert_gone(&cluster, &insider).await;
-    assert!(!cluster.can(&insider.token, &secrets).await);
+    assert!(!cluster.is_allowed(&insider.token, &secrets).await);
     let nodes = json!({"verb": "list", "resource": "pods", "namespace": OPEN});
-    assert!(cluster.can(&insider.token, &nodes).await, "the weaker role remains");
+    assert!(cluster.is_allowed(&insider.token, &nodes).await, "the weaker role remains");
 }
 
 #[tokio::test]
 async fn mark_ends_with_a_second_search() {
     let cluster = Cluster::start().await;
-    let insider = Insider::of(&cluster).await;
+    let insider = Insider::create_in(&cluster).await;
     insider.remove(&cluster).await;
     assert_gone(&cluster, &insider).await;
-    let store = cluster.store().await;
+    let store = cluster.open_store().await;
     // A request of the removed owner that was in progress arrives late.
     let late = binding("late", "cluster-admin", &[user(&insider.user)]);
-    cluster.make(&format!("{RBAC}/clusterrolebindings"), &late).await;
+    cluster.create(&format!("{RBAC}/clusterrolebindings"), &late).await;
     assert_eq!(revocations::count(&store).await.unwrap(), 1);
     cluster.app.clock.advance(std::time::Duration::from_secs(16));
-    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/late"), false).await;
-    cluster.until("no revocation is left", async || revocations::count(&store).await.unwrap() == 0).await;
+    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/late"), false).await;
+    cluster
+        .wait_until("no revocation is left", async || revocations::count(&store).await.unwrap() == 0)
+        .await;
 }
 
 #[tokio::test]
 async fn mark_survives_an_unreachable_cluster_and_a_restart() {
     let db = databases::sqlite().await;
-    let cluster = Cluster::of(TestApp::with().on(&db).start().await).await;
-    cluster.app.app.keep_roles();
-    cluster.furnish().await;
-    let insider = Insider::of(&cluster).await;
+    let cluster = Cluster::create_in(TestApp::builder().database(&db).start().await).await;
+    cluster.app.server.keep_roles();
+    cluster.create_objects().await;
+    let insider = Insider::create_in(&cluster).await;
     let control = cluster.app.control.clone();
     control.add_kubernetes_fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
     insider.remove(&cluster).await;
     assert_eq!(revocations::count(&db.store).await.unwrap(), 1);
-    let next = TestApp::with().on(&db).beside(&cluster.app).start().await;
+    let next = TestApp::builder().database(&db).with_azure_of(&cluster.app).start().await;
     let Cluster { app, id, owner, member, reader } = cluster;
-    app.app.stop().await;
+    app.server.stop().await;
     assert_eq!(revocations::count(&db.store).await.unwrap(), 1);
     control.clear_kubernetes_faults();
     let cluster = Cluster { app: next, id, owner, member, reader };
-    cluster.app.app.keep_roles();
+    cluster.app.server.keep_roles();
     assert_gone(&cluster, &insider).await;
 }
 
 #[tokio::test]
 async fn binding_that_cannot_be_removed_is_reported_by_name() {
     let cluster = Cluster::start().await;
-    let insider = Insider::of(&cluster).await;
+    let insider = Insider::create_in(&cluster).await;
     let denied = Refusal { status: Some(403), message: Some("not you".to_owned()), ..Refusal::default() };
     cluster.app.control.add_kubernetes_fault(Fault {
         method: Some("DELETE".to_owned()),
@@ -219,11 +221,11 @@ async fn binding_that_cannot_be_removed_is_reported_by_name() {
         ..Fault::default()
     });
     insider.remove(&cluster).await;
-    let event = cluster.until_event("remove it yourself").await;
+    let event = cluster.wait_for_event("remove it yourself").await;
     assert!(
         event.contains("may still be named in ClusterRoleBinding alone (") && event.contains("not you"),
         "{event}"
     );
     // The others are deleted.
-    cluster.until_exists(&format!("{RBAC}/namespaces/{OPEN}/rolebindings/alone"), false).await;
+    cluster.wait_until_exists(&format!("{RBAC}/namespaces/{OPEN}/rolebindings/alone"), false).await;
 }

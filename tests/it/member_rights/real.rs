@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{CLOSED, Cluster, attempts, keeping, leftovers};
 use crate::support::app::TestApp;
-use crate::support::made;
+use crate::support::test_clusters;
 
 /// The administrator's kubeconfig, a file; and where the API listens.
 const KUBECONFIG: &str = "NORMAN_AKS_TEST_KUBECONFIG";
@@ -31,7 +31,7 @@ impl Cluster {
             resolver: Some(Arc::new(move |_| Some(address))),
             ..cluster_access::Options::default()
         };
-        let app = TestApp::with().clusters(options).start().await;
+        let app = TestApp::builder().cluster_access(options).start().await;
         let value = BASE64_STANDARD.encode(kubeconfig);
         let body = json!({"kubeconfigs": [{"name": "clusterAdmin", "value": value}], "value": value,
             "properties": {"kubeConfig": value}});
@@ -45,15 +45,16 @@ impl Cluster {
             ..Fault::default()
         });
         let owner = app.token("ann").await;
-        let credential = app.stored_credential(&owner).await;
-        let id = made::create(&app, &owner, &made::import(&app, "real", &credential)).await;
+        let credential = app.store_credential(&owner).await;
+        let id =
+            test_clusters::create(&app, &owner, &test_clusters::import_body(&app, "real", &credential)).await;
         app.settle().await;
         let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
         assert_eq!(cluster["state"], "active", "{cluster}");
         println!("kube-apiserver {}", cluster["version"]["gitVersion"]);
         let cluster = Self::with_members(app, id, owner).await;
-        cluster.app.app.keep_roles();
-        cluster.furnish().await;
+        cluster.app.server.keep_roles();
+        cluster.create_objects().await;
         cluster
     }
 }
@@ -64,13 +65,13 @@ async fn member_cannot_gain_more_rights_in_a_real_cluster() {
     let cluster = Cluster::real().await;
     let count = attempts::try_everything(&cluster).await;
     println!("{count} attempts denied");
-    attempts::works_where_it_is_open(&cluster).await;
-    attempts::other_roles(&cluster).await;
+    attempts::use_open_namespace(&cluster).await;
+    attempts::check_other_roles(&cluster).await;
     println!("open namespace works");
     for (what, open) in [("opened", true), ("closed", false)] {
         let start = Instant::now();
-        cluster.label(CLOSED, open.then_some("edit")).await;
-        cluster.until(what, async || cluster.member_edits(CLOSED).await == open).await;
+        cluster.set_members_label(CLOSED, open.then_some("edit")).await;
+        cluster.wait_until(what, async || cluster.member_can_edit(CLOSED).await == open).await;
         println!("{what} {} ms after the label", start.elapsed().as_millis());
     }
     keeping::system_namespaces_stay_closed(&cluster).await;

@@ -13,10 +13,10 @@ const FORMER: &str = "norman-aks-cluster-member";
 
 /// A cluster in the state of an earlier version: members can edit everywhere.
 async fn former() -> Cluster {
-    let cluster = Cluster::of(TestApp::start().await).await;
+    let cluster = Cluster::create_in(TestApp::start().await).await;
     let list = format!("{RBAC}/clusterrolebindings");
     let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
-    cluster.make(&list, &binding(FORMER, "edit", &[group])).await;
+    cluster.create(&list, &binding(FORMER, "edit", &[group])).await;
     for path in [
         format!("{list}/norman-aks-member"),
         format!("{RBAC}/clusterroles/norman-aks-member"),
@@ -34,9 +34,9 @@ async fn former() -> Cluster {
 async fn former_rights_are_removed_before_new_ones_are_created() {
     let cluster = former().await;
     cluster.app.control.clear_kubernetes_requests();
-    cluster.app.app.keep_roles();
-    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;
-    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/norman-aks-member"), true).await;
+    cluster.app.server.keep_roles();
+    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;
+    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/norman-aks-member"), true).await;
     let writes: Vec<String> = cluster
         .app
         .control
@@ -61,15 +61,15 @@ async fn former_rights_are_removed_before_new_ones_are_created() {
 #[tokio::test]
 async fn event_names_members_and_lost_rights_once() {
     let cluster = former().await;
-    cluster.app.app.keep_roles();
-    let ben = cluster.user(&cluster.member).await;
-    let event = cluster.until_event("no longer read or change objects in namespaces").await;
+    cluster.app.server.keep_roles();
+    let ben = cluster.user_id(&cluster.member).await;
+    let event = cluster.wait_for_event("no longer read or change objects in namespaces").await;
     assert!(event.contains(&format!("ben ({ben})")) && event.contains("Secrets included"), "{event}");
     assert!(!event.contains("eve") && !event.contains("ann"), "only members lose rights: {event}");
     // An older server of a rollout creates the binding again; it is removed again, without a second event.
     let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
-    cluster.make(&format!("{RBAC}/clusterrolebindings"), &binding(FORMER, "edit", &[group])).await;
-    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;
+    cluster.create(&format!("{RBAC}/clusterrolebindings"), &binding(FORMER, "edit", &[group])).await;
+    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;
     let events = cluster.access_events().await;
     assert_eq!(events.iter().collect::<BTreeSet<_>>().len(), events.len(), "{events:?}");
 }

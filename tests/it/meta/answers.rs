@@ -26,7 +26,7 @@ fn keys(answer: &str) -> Vec<String> {
 #[tokio::test]
 async fn listings_have_ranchers_keys_in_order() {
     let app = TestApp::start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let location = app.seed.location;
     for (action, expected) in [
         ("aksLocations", vec!["name", "displayName"]),
@@ -78,11 +78,11 @@ async fn regions_are_accepted_in_any_spelling() {
     };
     let expected = of("eastus").await;
     assert!(expected.0.len() > 1000 && expected.1.len() > 100, "{expected:?}");
-    assert!(!app.upstream().is_empty());
+    assert!(!app.take_azure_requests().is_empty());
     for spelling in ["EastUS", "East US", "EAST US"] {
         assert_eq!(of(spelling).await, expected, "{spelling}");
     }
-    assert_eq!(app.upstream(), Vec::<String>::new(), "one response serves every spelling");
+    assert_eq!(app.take_azure_requests(), Vec::<String>::new(), "one response serves every spelling");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn invalid_region_is_rejected() {
             assert!(answer.error().starts_with("invalid region"), "{}", answer.error());
         }
     }
-    assert_eq!(app.upstream(), Vec::<String>::new());
+    assert_eq!(app.take_azure_requests(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -124,7 +124,8 @@ async fn lists_are_read_to_their_last_page() {
     again["clientSecret"] = app.seed.client_secret_2.into();
     let in_parts = app.post("/meta/aksVirtualNetworks").json(&again).send().await.text();
     assert_eq!(in_parts, whole);
-    let pages = app.upstream().iter().filter(|request| request.contains("virtualNetworks")).count();
+    let pages =
+        app.take_azure_requests().iter().filter(|request| request.contains("virtualNetworks")).count();
     assert!(pages > 3, "{pages}");
 }
 

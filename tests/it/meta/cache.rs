@@ -29,38 +29,38 @@ const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn cache_hit_sends_no_request() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let cold = versions(&app).await;
     assert_eq!((cold.header("x-norman-aks-cache"), cold.header("age")), ("miss", "0"));
-    assert_eq!(app.upstream().len(), 2, "a token and the list");
+    assert_eq!(app.take_azure_requests().len(), 2, "a token and the list");
     let body = app.credential(&json!({"region": "eastus"}));
     assert_eq!(app.post("/meta/aksLocations").json(&body).send().await.status, 200);
-    assert_eq!(app.upstream().len(), 1, "the list");
+    assert_eq!(app.take_azure_requests().len(), 1, "the list");
     app.clock.advance(Duration::from_secs(90));
     let warm = versions(&app).await;
     assert_eq!((warm.header("x-norman-aks-cache"), warm.header("age")), ("hit", "90"));
     assert_eq!(warm.header("cache-control"), "private, no-cache");
     assert_eq!(warm.header("vary"), "Authorization, Cookie, Accept-Encoding");
     assert_eq!(warm.body, cold.body);
-    assert_eq!(app.upstream(), Vec::<String>::new());
+    assert_eq!(app.take_azure_requests(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn concurrent_cold_requests_share_login_and_list() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     app.control.add_fault(Fault { latency_ms: 50, ..Fault::default() });
     let calls = (0..100).map(|_| versions(&app));
     for answer in futures_util::future::join_all(calls).await {
         assert_eq!(answer.status, 200);
     }
-    let mut seen = app.upstream();
+    let mut seen = app.take_azure_requests();
     seen.sort();
     assert_eq!(seen.len(), 2, "{seen:?}");
 }
 
 #[tokio::test]
 async fn concurrent_failed_logins_share_one_request() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let mut body = app.credential(&json!({"region": "eastus"}));
     body["clientSecret"] = "wrong".into();
     app.control.add_fault(Fault { latency_ms: 50, ..Fault::default() });
@@ -70,14 +70,14 @@ async fn concurrent_failed_logins_share_one_request() {
         assert_eq!(answer.status, 400);
         assert_eq!(answer.json()["code"], "AADSTS7000215");
     }
-    assert_eq!(app.upstream().len(), 1);
+    assert_eq!(app.take_azure_requests().len(), 1);
 }
 
 #[tokio::test]
 async fn stale_list_is_served_while_it_reloads() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     versions(&app).await;
-    app.upstream();
+    app.take_azure_requests();
     app.clock.advance(Duration::from_secs(15 * 60 + 1));
     let stale = versions(&app).await;
     assert_eq!((stale.header("x-norman-aks-cache"), stale.header("age")), ("stale", "901"));
@@ -92,7 +92,7 @@ async fn stale_list_is_served_while_it_reloads() {
 
 #[tokio::test]
 async fn networks_and_clusters_expire_after_30_s() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for action in ["aksVirtualNetworks", "aksClusters"] {
         let ask =
             async || app.post(&format!("/meta/{action}")).json(&app.credential(&json!({}))).send().await;
@@ -106,7 +106,7 @@ async fn networks_and_clusters_expire_after_30_s() {
 
 #[tokio::test]
 async fn stale_list_is_served_for_a_day_if_azure_fails() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let known = versions(&app).await;
     for fault in [
         status(503),
@@ -131,7 +131,7 @@ async fn stale_list_is_served_for_a_day_if_azure_fails() {
 
 #[tokio::test]
 async fn denied_list_is_evicted() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for refused in [403, 404] {
         assert_eq!(fresh_versions(&app).await.status, 200);
         app.control.add_fault(status(refused));
@@ -143,7 +143,7 @@ async fn denied_list_is_evicted() {
 
 #[tokio::test]
 async fn rejected_login_evicts_all_lists_of_the_credential() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body = app.credential(&json!({"region": "eastus"}));
     versions(&app).await;
     app.post("/meta/aksLocations").json(&body).send().await;
@@ -163,41 +163,41 @@ async fn rejected_login_evicts_all_lists_of_the_credential() {
 
 #[tokio::test]
 async fn secrets_of_one_application_have_separate_caches() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     versions(&app).await;
     let mut other = app.credential(&json!({"region": "eastus"}));
     other["clientSecret"] = app.seed.client_secret_2.into();
-    app.upstream();
+    app.take_azure_requests();
     let answer = app.post("/meta/aksVersions").json(&other).send().await;
     assert_eq!(answer.header("x-norman-aks-cache"), "miss");
-    assert_eq!(app.upstream().len(), 2);
+    assert_eq!(app.take_azure_requests().len(), 2);
     other["clientSecret"] = "guessed".into();
     assert_eq!(app.post("/meta/aksVersions").json(&other).send().await.status, 400);
 }
 
 #[tokio::test]
 async fn disconnected_client_does_not_cancel_a_shared_load() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     app.control.add_fault(Fault { latency_ms: 200, ..Fault::default() });
     let gone = tokio::time::timeout(Duration::from_millis(50), versions(&app)).await;
     assert!(gone.is_err());
     assert_eq!(versions(&app).await.status, 200);
-    assert_eq!(app.upstream().len(), 2, "the load went on");
+    assert_eq!(app.take_azure_requests().len(), 2, "the load went on");
 }
 
 #[tokio::test]
 async fn versions_and_upgrades_share_one_list() {
-    let app = TestApp::advising().await;
-    let credential = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let credential = app.store_credential(&app.admin).await;
     let cluster = json!({"name": "c", "aksConfig": {"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus",
         "imported": true, "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version}});
     let id = app.post("/v3/clusters").json(&cluster).send().await.json()["id"].as_str().unwrap().to_owned();
     app.get(&format!("/meta/aksVersions?cloudCredentialId={credential}&region=eastus")).send().await;
-    app.upstream();
+    app.take_azure_requests();
     let upgrades =
         app.get(&format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}")).send().await;
     assert_eq!(upgrades.header("x-norman-aks-cache"), "hit", "{}", upgrades.text());
-    assert_eq!(app.upstream(), Vec::<String>::new());
+    assert_eq!(app.take_azure_requests(), Vec::<String>::new());
 }
 
 /// The listing actions by the name of their list in the sandbox, each with the key that holds the list.
@@ -226,12 +226,12 @@ fn hang(operation: Operation) -> Fault {
 
 #[tokio::test]
 async fn hanging_load_serves_stale_and_keeps_its_result() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for (operation, action, _) in LISTS {
         let known = list(&app, action, &[]).await;
         app.clock.advance(HOUR * 24 + Duration::from_secs(1));
         app.control.add_fault(hang(operation));
-        app.upstream();
+        app.take_azure_requests();
         for _ in 0..2 {
             let served = list(&app, action, &[]).await;
             assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
@@ -243,7 +243,7 @@ async fn hanging_load_serves_stale_and_keeps_its_result() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let path = format!("/{}", operation_path(operation));
-        let requests = app.upstream();
+        let requests = app.take_azure_requests();
         let lists = requests.iter().filter(|request| request.ends_with(&path)).count();
         assert_eq!(lists, 1, "{action}: requests that end with {path}: {requests:?}");
     }
@@ -256,7 +256,7 @@ fn operation_path(operation: Operation) -> String {
 
 #[tokio::test]
 async fn no_cache_waits_for_a_hanging_load() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     list(&app, "aksVirtualNetworks", &[]).await;
     app.clock.advance(Duration::from_secs(31));
     app.control.add_fault(hang(Operation::VirtualNetworks));
@@ -272,7 +272,7 @@ async fn no_cache_waits_for_a_hanging_load() {
 
 #[tokio::test]
 async fn unresponsive_azure_is_not_awaited_again() {
-    let app = TestApp::with().advise().read_limit(Duration::from_millis(100)).start().await;
+    let app = TestApp::builder().advisory_review().read_limit(Duration::from_millis(100)).start().await;
     list(&app, "aksClusters", &[]).await;
     app.clock.advance(Duration::from_secs(31));
     app.control.add_fault(hang(Operation::ManagedClusters));
@@ -289,7 +289,7 @@ async fn unresponsive_azure_is_not_awaited_again() {
 
 #[tokio::test]
 async fn unusable_responses_serve_the_cached_list() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let portal = "<html><title>Sign in</title></html>";
     for (operation, action, key) in LISTS {
         let known = list(&app, action, NO_CACHE).await;
@@ -336,7 +336,7 @@ async fn still_known(app: &TestApp, action: &str, known: &Answer, what: &str) {
 
 #[tokio::test]
 async fn empty_azure_list_is_an_empty_list() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for (operation, action, key) in LISTS.into_iter().filter(|(_, action, _)| *action != "aksVersions") {
         list(&app, action, NO_CACHE).await;
         let page = Page::new(200, &json!({key: []})).unwrap();
@@ -350,7 +350,7 @@ async fn empty_azure_list_is_an_empty_list() {
 
 #[tokio::test]
 async fn retry_after_is_at_most_an_hour() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for (wait, told) in [
         ("315360000", "3600"),
         ("99999999999999999999999", "3600"),
@@ -378,7 +378,7 @@ async fn retry_after_is_at_most_an_hour() {
 
 #[tokio::test]
 async fn captive_portal_is_not_a_valid_credential() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body = app.credential(&json!({}));
     let check = async || app.post("/meta/aksCheckCredentials").json(&body).send().await;
     assert_eq!(check().await.status, 200);

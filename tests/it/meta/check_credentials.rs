@@ -15,7 +15,7 @@ async fn valid_credential_returns_empty_body_and_logs_in_again() {
         let answer = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, ""));
         assert_eq!(answer.header("content-type"), "application/json");
-        assert_eq!(app.upstream().len(), 2, "a token and the subscription");
+        assert_eq!(app.take_azure_requests().len(), 2, "a token and the subscription");
     }
 }
 

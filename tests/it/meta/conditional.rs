@@ -13,8 +13,8 @@ use crate::support::app::{Answer, TestApp};
 
 /// A server with a stored credential and a cluster that uses it, and the path of each listing.
 async fn start() -> (TestApp, Vec<String>) {
-    let app = TestApp::advising().await;
-    let credential = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let credential = app.store_credential(&app.admin).await;
     let cluster = json!({"name": "c", "aksConfig": {"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus",
         "imported": true, "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version}});
     let id = app.post("/v3/clusters").json(&cluster).send().await.json()["id"].as_str().unwrap().to_owned();
@@ -160,7 +160,7 @@ async fn short_list_is_sent_as_it_is() {
 
 #[tokio::test]
 async fn list_with_the_credential_in_the_body_is_compressed() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let body = app.credential(&json!({"region": "eastus"}));
     let answer = app.post("/meta/aksVMSizesV2").header("accept-encoding", "gzip").json(&body).send().await;
     assert_eq!((answer.header("x-norman-aks-cache"), answer.header("content-encoding")), ("miss", "gzip"));

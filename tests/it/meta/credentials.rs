@@ -7,8 +7,8 @@ use crate::support::app::TestApp;
 
 #[tokio::test]
 async fn stored_credential_precedes_the_body() {
-    let app = TestApp::advising().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     assert_eq!(app.post(&path).body("no JSON").send().await.status, 200);
     assert_eq!(app.get(&path).body("no JSON").send().await.status, 200);
@@ -16,7 +16,7 @@ async fn stored_credential_precedes_the_body() {
 
 #[tokio::test]
 async fn missing_credential_precedes_unknown_action() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for action in LISTINGS.into_iter().chain(["aksNothing"]) {
         for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             let answer =
@@ -29,13 +29,13 @@ async fn missing_credential_precedes_unknown_action() {
     let unknown = app.post("/meta/aksNothing").json(&app.credential(&Value::Null)).send().await;
     assert_eq!((unknown.status.as_u16(), unknown.error()), (404, "invalid endpoint aksNothing".to_owned()));
     let with_stored =
-        format!("/meta/aksNothing?cloudCredentialId={}", app.stored_credential(&app.admin).await);
+        format!("/meta/aksNothing?cloudCredentialId={}", app.store_credential(&app.admin).await);
     assert_eq!(app.get(&with_stored).send().await.error(), "invalid endpoint aksNothing");
 }
 
 #[tokio::test]
 async fn missing_fields_are_named_in_ranchers_order() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for (body, expected) in [
         ("null", "invalid subscriptionId"),
         ("{}", "invalid subscriptionId"),
@@ -57,24 +57,24 @@ async fn missing_fields_are_named_in_ranchers_order() {
     let large = app.post("/meta/aksVersions").body(vec![b' '; 1_048_577]).send().await;
     assert_eq!(large.status, 400);
     assert_eq!(large.error(), "cannot read request body: http: request body too large");
-    assert_eq!(app.upstream(), Vec::<String>::new());
+    assert_eq!(app.take_azure_requests(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn missing_tenant_is_discovered_and_cached() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let mut body = app.credential(&Value::Null);
     body.as_object_mut().unwrap().remove("tenantId");
     assert_eq!(app.post("/meta/aksLocations").json(&body).send().await.status, 200);
-    let first = app.upstream();
+    let first = app.take_azure_requests();
     assert_eq!(first.len(), 3, "{first:?}");
     assert_eq!(app.post("/meta/aksRegions").json(&body).send().await.status, 200);
-    assert_eq!(app.upstream().len(), 1, "tenant and token are cached");
+    assert_eq!(app.take_azure_requests().len(), 1, "tenant and token are cached");
 }
 
 #[tokio::test]
 async fn malformed_and_unknown_ids_have_different_errors() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     for (id, status, error) in [
         ("nocolon", 400, "invalid cloud credential ID nocolon"),
         (":x", 400, "invalid cloud credential ID :x"),
@@ -92,9 +92,9 @@ async fn malformed_and_unknown_ids_have_different_errors() {
 
 #[tokio::test]
 async fn credential_is_visible_to_owner_and_administrators() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let id = app.stored_credential(&ann).await;
+    let id = app.store_credential(&ann).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     assert_eq!(app.get(&path).token(&ann).send().await.status, 200);
     assert_eq!(app.get(&path).send().await.status, 200);
@@ -104,9 +104,9 @@ async fn credential_is_visible_to_owner_and_administrators() {
 
 #[tokio::test]
 async fn cluster_id_grants_its_credential_in_both_spellings() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let (of_ann, of_bob) = (app.stored_credential(&ann).await, app.stored_credential(&bob).await);
+    let (of_ann, of_bob) = (app.store_credential(&ann).await, app.store_credential(&bob).await);
     let cluster = |name: &str, credential: &str| {
         json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus",
             "imported": true, "azureCredentialSecret": credential}})
@@ -139,7 +139,7 @@ async fn cluster_id_grants_its_credential_in_both_spellings() {
 
 #[tokio::test]
 async fn incomplete_stored_credential_is_rejected() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let seed = &app.seed;
     let whole = json!({"subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": "x"});
     for (missing, action, expected) in [
@@ -163,7 +163,7 @@ async fn incomplete_stored_credential_is_rejected() {
 
 #[tokio::test]
 async fn unknown_environment_is_named_in_the_hint() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let moon = |name: &str, more: Value| {
         let mut body = account(&app, name, &more);
         body["environment"] = json!("moon");
@@ -198,10 +198,10 @@ async fn unknown_environment_is_named_in_the_hint() {
 
 #[tokio::test]
 async fn base_urls_are_ignored() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let more = json!({"baseUrl": "https://evil.example/", "authBaseUrl": "https://evil.example/"});
     assert_eq!(app.post("/meta/aksLocations").json(&app.credential(&more)).send().await.status, 200);
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!(
         "/meta/aksRegions?cloudCredentialId={id}&baseUrl=https://evil.example&authBaseUrl=https://evil.example"
     );
@@ -210,8 +210,8 @@ async fn base_urls_are_ignored() {
 
 #[tokio::test]
 async fn ids_in_a_query_are_trimmed() {
-    let app = TestApp::advising().await;
-    let stored = app.stored_credential(&app.admin).await;
+    let app = TestApp::with_advisory_review().await;
+    let stored = app.store_credential(&app.admin).await;
     for around in ["%20", "%0A", "%0D%0A", "+", "%C2%A0", "%09"] {
         for path in [
             format!("/meta/aksLocations?cloudCredentialId={stored}{around}"),

@@ -9,7 +9,7 @@ use crate::support::app::TestApp;
 #[tokio::test]
 async fn actions_without_token_return_ranchers_401() {
     // Each request has another IP address, because guesses are slowed down per address.
-    let app = TestApp::with().setting("NORMAN_AKS_TRUSTED_PROXIES", "127.0.0.1/32").start().await;
+    let app = TestApp::builder().setting("NORMAN_AKS_TRUSTED_PROXIES", "127.0.0.1/32").start().await;
     let actions = LISTINGS.into_iter().chain(["aksCheckCredentials", "aksNothing"]);
     for (n, action) in actions.enumerate() {
         let from = format!("192.0.2.{n}");
@@ -31,7 +31,7 @@ async fn actions_without_token_return_ranchers_401() {
 #[tokio::test]
 async fn token_is_accepted_as_bearer_basic_or_cookie() {
     let app = TestApp::start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let basic = base64::engine::general_purpose::STANDARD.encode(&app.admin);
     for (name, value) in [
@@ -47,7 +47,7 @@ async fn token_is_accepted_as_bearer_basic_or_cookie() {
 #[tokio::test]
 async fn every_method_works_like_get() {
     let app = TestApp::start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let expected = app.get(&path).send().await.body;
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "POST"] {
@@ -61,8 +61,8 @@ async fn every_method_works_like_get() {
 
 #[tokio::test]
 async fn foreign_pages_are_rejected_unless_configured() {
-    let app = TestApp::with().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
-    let id = app.stored_credential(&app.admin).await;
+    let app = TestApp::builder().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
+    let id = app.store_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let cookie = format!("R_SESS={}", app.admin);
     for (site, origin, status) in [

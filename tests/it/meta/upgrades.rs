@@ -6,7 +6,7 @@ use super::hint;
 use crate::support::app::TestApp;
 
 async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
-    let credential = app.stored_credential(token).await;
+    let credential = app.store_credential(token).await;
     let mut config = json!({"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
         "azureCredentialSecret": credential});
     config.as_object_mut().unwrap().extend(aks.as_object().unwrap().clone());
@@ -18,7 +18,7 @@ async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
 
 #[tokio::test]
 async fn upgrades_follow_the_running_version() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": app.seed.kubernetes_version})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -34,7 +34,7 @@ async fn upgrades_follow_the_running_version() {
 
 #[tokio::test]
 async fn unknown_or_foreign_cluster_is_an_invalid_id() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let of_ann = cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
     for id in ["", "c-nnnnn", of_ann.as_str()] {
@@ -47,7 +47,7 @@ async fn unknown_or_foreign_cluster_is_an_invalid_id() {
 
 #[tokio::test]
 async fn cluster_without_known_version_is_an_error() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let id = cluster(&app, &app.admin, json!({})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
     assert_eq!(answer.error(), "kubernetes version of the cluster cannot be determined");
@@ -55,15 +55,16 @@ async fn cluster_without_known_version_is_an_error() {
 
 #[tokio::test]
 async fn requested_region_precedes_the_clusters() {
-    let app = TestApp::advising().await;
+    let app = TestApp::with_advisory_review().await;
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
-    app.upstream();
+    app.take_azure_requests();
     for (region, expected) in [
         (json!({"clusterId": id}), "eastus"),
         (json!({"clusterId": id, "region": "West Europe"}), "westeurope"),
     ] {
         app.post("/meta/aksUpgrades").json(&app.credential(&region)).send().await;
-        let asked = app.upstream().into_iter().find(|it| it.contains("kubernetesVersions")).unwrap();
+        let asked =
+            app.take_azure_requests().into_iter().find(|it| it.contains("kubernetesVersions")).unwrap();
         assert!(asked.contains(&format!("/locations/{expected}/")), "{asked}");
     }
 }

@@ -30,15 +30,15 @@ const AFTER_FIXTURE_MS: i64 = 1_795_910_000_000;
 impl Case {
     async fn connected(account: &str, name: &str) -> (Self, String) {
         let case = Self::start_as(account).await;
-        let id = case.active(&case.import(name, json!({}))).await;
+        let id = case.create_active(&case.import(name, json!({}))).await;
         (case, id)
     }
 
     /// A server that was upgraded.
     async fn upgraded() -> Self {
         let clock = Clock::manual(AFTER_FIXTURE_MS);
-        let app = TestApp::with().clock(&clock).data_directory("service-account").start().await;
-        Self::of(app, "ready").await
+        let app = TestApp::builder().clock(&clock).data_fixture("service-account").start().await;
+        Self::new(app, "ready").await
     }
 
     /// A request to a cluster, as its owner.
@@ -75,12 +75,12 @@ impl Case {
     }
 
     async fn secret(&self, id: &str, name: &str) -> Option<String> {
-        let secret = self.app.app.secrets.cluster_secret(id, name).await.unwrap();
+        let secret = self.app.server.secrets.cluster_secret(id, name).await.unwrap();
         secret.map(|secret| secret.expose_secret().to_owned())
     }
 
     async fn store(&self) -> Store {
-        let file = self.app.folder.path().join("norman-aks.db");
+        let file = self.app.data_dir.path().join("norman-aks.db");
         Store::connect(&store::sqlite_url(&file), &store::Options::default()).await.unwrap()
     }
 
@@ -190,7 +190,7 @@ async fn application_401_is_not_a_rejection() {
 #[tokio::test]
 async fn disabled_local_accounts_use_an_entra_token() {
     let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
-    let mut cluster = case.aks(MADE_ELSEWHERE).await.unwrap();
+    let mut cluster = case.aks_cluster(MADE_ELSEWHERE).await.unwrap();
     cluster["properties"]["aadProfile"] = json!({"managed": true, "tenantID": case.account.tenant_id});
     cluster["properties"]["disableLocalAccounts"] = true.into();
     case.change_in_azure(Method::PUT, &super::cluster(MADE_ELSEWHERE), Some(&cluster)).await;
@@ -237,11 +237,11 @@ async fn entra_token_is_replaced_before_it_expires() {
 async fn certificate_is_replaced_before_it_expires() {
     let case = Case::start().await;
     let declared = case.app.control.kubernetes();
-    let upstream = case.aks(MADE_ELSEWHERE).await.unwrap();
+    let upstream = case.aks_cluster(MADE_ELSEWHERE).await.unwrap();
     let fqdn = upstream["properties"]["fqdn"].as_str().unwrap();
     assert!(declared.iter().any(|known| known.fqdn == fqdn));
     assert!(case.app.control.renew_client_certificate(fqdn, 10));
-    let id = case.active(&case.import(MADE_ELSEWHERE, json!({}))).await;
+    let id = case.create_active(&case.import(MADE_ELSEWHERE, json!({}))).await;
     let before = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
     // While Azure returns no other kubeconfig, it is requested only occasionally.
     case.advance_refreshes(30).await;
@@ -288,10 +288,10 @@ async fn missing_rights_inside_keep_cluster_from_active() {
     }
     assert!(case.secret(&id, CLUSTER_ACCESS).await.is_none(), "access that does not work is not stored");
     // With local accounts and Entra users, the message also contains the missing action for the admin kubeconfig.
-    let mut cluster = case.aks("entra-only").await.unwrap();
+    let mut cluster = case.aks_cluster("entra-only").await.unwrap();
     cluster["properties"]["disableLocalAccounts"] = false.into();
     case.change_in_azure(Method::PUT, &super::cluster("entra-only"), Some(&cluster)).await;
-    case.app.pass(Duration::from_mins(8)).await;
+    case.app.advance(Duration::from_mins(8)).await;
     let message = case.expect_failure(&id, "provisioning").await;
     let action = "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action";
     assert!(

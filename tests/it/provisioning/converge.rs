@@ -7,7 +7,7 @@ use http::Method;
 use norman_aks::store;
 use serde_json::{Value, json};
 
-use super::{Case, cluster, lines, made_in_azure, pool, pool_with};
+use super::{Case, azure_cluster_body, cluster, lines, pool, pool_with};
 use crate::support::app::TestApp;
 use crate::support::databases;
 
@@ -35,7 +35,7 @@ fn refused(path: &str, status: u16) -> Fault {
 
 /// The host name of the Kubernetes API of the cluster.
 async fn host(case: &Case) -> String {
-    case.aks("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned()
+    case.aks_cluster("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned()
 }
 
 /// Replaces the cluster's authority and rejects all earlier identities.
@@ -55,22 +55,22 @@ fn condition<'a>(cluster: &'a Value, kind: &str) -> (&'a str, &'a str) {
 #[tokio::test]
 async fn changed_authority_is_learned_by_the_next_refresh() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     let known = case.get(&id).await["caCert"].clone();
     rotate(&case).await;
     case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
     assert_ne!(shown["caCert"], known);
     assert_eq!(condition(&shown, "Ready"), ("True", ""));
-    assert_eq!(lines(&case.writes()), [LOOKED]);
+    assert_eq!(lines(&case.take_writes()), [LOOKED]);
     case.advance_refreshes(3).await;
-    assert_eq!(lines(&case.writes()), [""; 0], "it is known now");
+    assert_eq!(lines(&case.take_writes()), [""; 0], "it is known now");
 }
 
 #[tokio::test]
 async fn temporarily_missing_cluster_recovers() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     let host = host(&case).await;
     let declared = case.app.control.kubernetes().into_iter().find(|it| it.fqdn == host).unwrap();
     let switch = |running| case.app.control.declare_kubernetes(Declared { running, ..declared.clone() });
@@ -79,12 +79,12 @@ async fn temporarily_missing_cluster_recovers() {
     // The first attempt may use a connection that was closed.
     case.advance_refreshes(3).await;
     assert_eq!(condition(&case.get(&id).await, "Ready").0, "False");
-    let looked = lines(&case.writes());
+    let looked = lines(&case.take_writes());
     assert!((2..=3).contains(&looked.len()) && looked.iter().all(|line| line == LOOKED), "{looked:?}");
     switch(true);
     case.advance_refreshes(1).await;
     assert_eq!(condition(&case.get(&id).await, "Ready"), ("True", ""));
-    assert_eq!(lines(&case.writes()), [""; 0]);
+    assert_eq!(lines(&case.take_writes()), [""; 0]);
     let made = case.app.control.kubernetes_requests().into_iter().filter(|seen| seen.method != "GET");
     assert_eq!(made.map(|seen| seen.path).collect::<Vec<_>>(), [""; 0], "no other service account");
 }
@@ -96,23 +96,23 @@ async fn failed_creation_is_retried_with_another_spec() {
     let id = case.post_and_settle(&case.small()).await;
     case.expect_failure(&id, "provisioning").await;
     let other = json!({"vmSize": "Standard_D4s_v3", "availabilityZones": ["1"], "maxPods": 60});
-    let answer = case.put(&id, json!({"nodePools": [pool_with("system", "System", other)]})).await;
+    let answer = case.update(&id, json!({"nodePools": [pool_with("system", "System", other)]})).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.settle_active(&id).await;
     let made = case.pool_in_azure("one", "system").await.unwrap();
     assert_eq!((&made["vmSize"], &made["maxPods"]), (&json!("Standard_D4s_v3"), &json!(60)));
     // From now on it is managed as it is.
-    let answer = case.put(&id, json!({"nodePools": [pool("system", "System")]})).await;
+    let answer = case.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(answer.status.as_u16(), 422, "{}", answer.text());
 }
 
 #[tokio::test]
 async fn change_is_done_without_access_to_the_cluster() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     rotate(&case).await;
     case.app.control.add_fault(refused("listClusterAdminCredential", 409));
-    case.put_and_settle(&id, json!({"tags": {"a": "b"}})).await;
+    case.update_and_settle(&id, json!({"tags": {"a": "b"}})).await;
     let shown = case.get(&id).await;
     let (status, message) = condition(&shown, "Ready");
     assert_eq!(status, "False");
@@ -127,14 +127,14 @@ async fn change_is_done_without_access_to_the_cluster() {
 #[tokio::test]
 async fn failed_unwanted_pool_is_deleted() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.app.control.add_outcome(fails(OperationKind::CreatePool, 1));
     let two = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
-    assert_eq!(case.put(&id, two).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, two).await.status.as_u16(), 200);
     case.app.settle().await;
     case.expect_failure(&id, "updating").await;
     assert!(case.pool_in_azure("one", "gpu").await.is_some());
-    let writes = case.changed(&id, json!({"nodePools": [pool("system", "System")]})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(lines(&writes).last().map(String::as_str), Some("DELETE rancher/one/gpu"));
     assert_eq!(case.pool_in_azure("one", "gpu").await, None);
     // A pool that another user creates later with this name is not ours.
@@ -147,11 +147,12 @@ async fn failed_unwanted_pool_is_deleted() {
 #[tokio::test]
 async fn pool_removed_during_creation_is_deleted() {
     let case = Case::start().await;
-    let id =
-        case.post(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
-    case.work().await;
-    assert!(case.aks("one").await.is_some(), "it is being created");
-    let answer = case.put(&id, json!({"nodePools": [pool("system", "System")]})).await;
+    let id = case
+        .post(&case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})))
+        .await;
+    case.run_due_steps().await;
+    assert!(case.aks_cluster("one").await.is_some(), "it is being created");
+    let answer = case.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.settle_active(&id).await;
     assert_eq!(case.pool_in_azure("one", "work").await, None);
@@ -161,11 +162,12 @@ async fn pool_removed_during_creation_is_deleted() {
 #[tokio::test]
 async fn removed_ranges_are_removed_in_azure() {
     let case = Case::start().await;
-    let body = case.with(json!({"authorizedIpRanges": ["20.1.0.0/16"], "outboundType": "loadBalancer"}));
-    let id = case.active(&body).await;
+    let body =
+        case.small_with(json!({"authorizedIpRanges": ["20.1.0.0/16"], "outboundType": "loadBalancer"}));
+    let id = case.create_active(&body).await;
     let mut statement = body["aksConfig"].clone();
     statement.as_object_mut().unwrap().remove("authorizedIpRanges");
-    let writes = case.changed(&id, statement).await;
+    let writes = case.writes_of_update(&id, statement).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/apiServerAccessProfile/authorizedIPRanges"), json!([]));
     assert!(case.get(&id).await["aksConfig"].get("authorizedIpRanges").is_none());
@@ -178,7 +180,7 @@ async fn removed_ranges_are_removed_in_azure() {
 #[tokio::test]
 async fn unrelated_change_keeps_recent_changes_in_azure() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.put_pool_in_azure("one", "system", json!({"count": 3})).await;
     let body = json!({"name": "one", "description": "other words", "labels": {"a": "b"},
         "aksConfig": case.small()["aksConfig"]});
@@ -190,7 +192,7 @@ async fn unrelated_change_keeps_recent_changes_in_azure() {
         answer.text()
     );
     case.settle_active(&id).await;
-    assert_eq!(lines(&case.writes()), [""; 0]);
+    assert_eq!(lines(&case.take_writes()), [""; 0]);
     let shown = case.get(&id).await;
     assert_eq!((&shown["description"], &shown["labels"]["a"]), (&json!("other words"), &json!("b")));
     assert_eq!(shown["aksConfig"]["nodePools"][0]["count"], 3, "read and adopted");
@@ -200,35 +202,35 @@ async fn unrelated_change_keeps_recent_changes_in_azure() {
 async fn import_contains_azures_state_when_it_is_active() {
     let case = Case::start().await;
     let nothing = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
-    let id = case.active(&case.import("made-elsewhere", nothing)).await;
+    let id = case.create_active(&case.import("made-elsewhere", nothing)).await;
     let shown = case.get(&id).await;
     assert_eq!(shown["aksConfig"]["tags"], json!({}), "none of them belongs to the user");
     assert_eq!(shown["aksStatus"]["upstreamSpec"]["tags"], json!({"team": "platform"}));
-    let writes = case.changed(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
+    let writes = case.writes_of_update(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"], "no tags either");
-    assert_eq!(case.aks("made-elsewhere").await.unwrap()["tags"], json!({"team": "platform"}));
+    assert_eq!(case.aks_cluster("made-elsewhere").await.unwrap()["tags"], json!({"team": "platform"}));
 }
 
 #[tokio::test]
 async fn failed_change_is_retried_later() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.app.control.add_outcome(fails(OperationKind::ScalePool, 1));
     case.app.control.add_outcome(fails(OperationKind::UpdatePool, 1));
     let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]});
-    assert_eq!(case.put(&id, wanted).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, wanted).await.status.as_u16(), 200);
     case.app.settle().await;
     let said = "failed to update cluster [one]: node pool system: QuotaExceeded: no cores are left";
     assert_eq!(case.expect_failure(&id, "updating").await, said);
     case.advance_refreshes(4).await;
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one/system"], "not immediately");
+    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one/system"], "not immediately");
     assert_eq!(case.expect_failure(&id, "updating").await, said);
     for _ in 0..2 {
         case.app.clock.advance(Duration::from_mins(30));
         case.app.settle().await;
     }
     case.expect_active(&id).await;
-    let writes = lines(&case.writes());
+    let writes = lines(&case.take_writes());
     assert!(
         (1..=2).contains(&writes.len()) && writes.iter().all(|it| it == "PUT rancher/one/system"),
         "{writes:?}"
@@ -238,12 +240,12 @@ async fn failed_change_is_retried_later() {
 #[tokio::test]
 async fn resource_replaces_an_unreadable_operation() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     for status in [400, 401, 403, 405, 409] {
         case.app.control.add_fault(refused("/operations/", status));
         let count = status / 100 + status % 10;
         let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": count}))]});
-        let writes = case.changed(&id, wanted).await;
+        let writes = case.writes_of_update(&id, wanted).await;
         assert_eq!(lines(&writes), ["PUT rancher/one/system"], "{status}");
         assert!(!case.app.control.faults().is_empty());
         case.app.control.clear_faults();
@@ -254,12 +256,12 @@ async fn resource_replaces_an_unreadable_operation() {
 async fn workspace_is_irrelevant_once_monitoring_is_on() {
     let case = Case::start().await;
     case.app.control.add_outcome(fails(OperationKind::CreateWorkspace, 1));
-    let id = case.post_and_settle(&case.with(json!({"monitoring": true}))).await;
+    let id = case.post_and_settle(&case.small_with(json!({"monitoring": true}))).await;
     case.expect_active(&id).await;
-    let made = lines(&case.writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
+    let made = lines(&case.take_writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
     assert_eq!(made, 2, "the first one failed");
     case.app.control.add_fault(refused("/workspaces/", 403));
-    let writes = case.changed(&id, json!({"tags": {"a": "b"}})).await;
+    let writes = case.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
     case.expect_no_writes(&id).await;
 }
@@ -267,12 +269,12 @@ async fn workspace_is_irrelevant_once_monitoring_is_on() {
 #[tokio::test]
 async fn removal_of_a_foreign_cluster_says_that_it_stays() {
     let db = databases::sqlite().await;
-    let case = Case::of(TestApp::with().on(&db).start().await, "ready").await;
-    let id = case.active(&case.small()).await;
+    let case = Case::new(TestApp::builder().database(&db).start().await, "ready").await;
+    let id = case.create_active(&case.small()).await;
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
-    case.change_in_azure(Method::PUT, &cluster("one"), Some(&made_in_azure("theirs", json!({})))).await;
-    case.expect_removal(&id).await;
-    assert!(case.aks("one").await.is_some());
+    case.change_in_azure(Method::PUT, &cluster("one"), Some(&azure_cluster_body("theirs", json!({})))).await;
+    case.delete_and_settle(&id).await;
+    assert!(case.aks_cluster("one").await.is_some());
     let events = store::cluster_events::list(&db.store, &id, "", 100).await.unwrap();
     let last = &events.last().unwrap().message;
     assert!(last.contains("one in Azure is not the cluster that was made here, and is left alone"), "{last}");

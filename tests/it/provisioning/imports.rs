@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::{Case, Write, cluster, lines, made_in_azure};
+use super::{Case, Write, azure_cluster_body, cluster, lines};
 use crate::support::app::TestApp;
 
 const NAME: &str = "made-elsewhere";
@@ -21,11 +21,11 @@ async fn import_becomes_active() {
     let case = Case::start().await;
     let body = case.import(NAME, json!({}));
     let id = case.post(&body).await;
-    let frames = case.record_frames(&id, 20).await;
+    let statuses = case.record_statuses(&id, 20).await;
     let done =
         "Pending=True Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
-    assert_eq!((&*frames.last().unwrap().state, &*frames.last().unwrap().conditions), ("active", done));
-    assert!(frames.iter().all(|frame| frame.transitioning != "error"), "{frames:?}");
+    assert_eq!((&*statuses.last().unwrap().state, &*statuses.last().unwrap().conditions), ("active", done));
+    assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
     let shown = case.get(&id).await;
     let mut config = shown["aksConfig"].clone();
     config.as_object_mut().unwrap().remove("type");
@@ -44,24 +44,24 @@ async fn import_becomes_active() {
 
 #[tokio::test]
 async fn import_writes_nothing_to_azure() {
-    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
-    let case = Case::of(app, "ready").await;
-    let before = case.aks(NAME).await.unwrap();
+    let app = TestApp::builder().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
+    let case = Case::new(app, "ready").await;
+    let before = case.aks_cluster(NAME).await.unwrap();
     let id = case.post_and_settle(&case.import(NAME, json!({}))).await;
     case.expect_active(&id).await;
     case.advance_refreshes(30).await;
-    case.describe(&id).await;
+    case.update_description(&id).await;
     case.expect_active(&id).await;
     let kubeconfig = case.app.post(&format!("/v3/clusters/{id}?action=generateKubeconfig")).send().await;
     assert_eq!(kubeconfig.status, StatusCode::OK, "{}", kubeconfig.text());
     // As sent by Terraform.
-    let answer = case.put(&id, case.import(NAME, json!({}))["aksConfig"].clone()).await;
+    let answer = case.update(&id, case.import(NAME, json!({}))["aksConfig"].clone()).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     case.settle_active(&id).await;
     case.advance_refreshes(5).await;
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), [LOOKED]);
-    assert_eq!(case.aks(NAME).await.unwrap(), before);
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), [LOOKED]);
+    assert_eq!(case.aks_cluster(NAME).await.unwrap(), before);
 }
 
 #[tokio::test]
@@ -73,18 +73,18 @@ async fn empty_values_of_an_import_change_nothing() {
     let id = case.post_and_settle(&case.import(NAME, nothing)).await;
     case.expect_active(&id).await;
     case.advance_refreshes(3).await;
-    assert_eq!(lines(&case.writes()), [LOOKED]);
-    assert_eq!(case.aks(NAME).await.unwrap()["tags"], json!({"team": "platform"}));
+    assert_eq!(lines(&case.take_writes()), [LOOKED]);
+    assert_eq!(case.aks_cluster(NAME).await.unwrap()["tags"], json!({"team": "platform"}));
 }
 
 #[tokio::test]
 async fn import_writes_only_set_keys() {
     let case = Case::start().await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
-    let writes = case.changed(&id, json!({"tags": {"team": "ours"}})).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
+    let writes = case.writes_of_update(&id, json!({"tags": {"team": "ours"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"]);
     assert_eq!(writes[0].body, json!({"tags": {"team": "ours"}}), "no owner tag: it is not ours");
-    let writes = case.changed(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
+    let writes = case.writes_of_update(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
     case.set_in_azure(
         NAME,
@@ -92,21 +92,22 @@ async fn import_writes_only_set_keys() {
         json!(["20.1.0.0/16", "20.9.0.0/16"]),
     )
     .await;
-    let writes = case.changed(&id, json!({"authorizedIpRanges": ["20.1.0.0/16", "20.2.0.0/16"]})).await;
+    let writes =
+        case.writes_of_update(&id, json!({"authorizedIpRanges": ["20.1.0.0/16", "20.2.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
-    let now = case.aks(NAME).await.unwrap();
+    let now = case.aks_cluster(NAME).await.unwrap();
     let ranges = &now["properties"]["apiServerAccessProfile"]["authorizedIPRanges"];
     assert_eq!(*ranges, json!(["20.1.0.0/16", "20.9.0.0/16", "20.2.0.0/16"]), "entries of others remain");
     case.expect_no_writes(&id).await;
-    case.expect_removal(&id).await;
-    assert_eq!(changes(&case.writes()), Vec::<String>::new());
-    assert!(case.aks(NAME).await.is_some());
+    case.delete_and_settle(&id).await;
+    assert_eq!(changes(&case.take_writes()), Vec::<String>::new());
+    assert!(case.aks_cluster(NAME).await.is_some());
 }
 
 #[tokio::test]
 async fn import_manages_named_pools() {
     let case = Case::start().await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
     let work = |count: u32| {
         json!({"nodePools": [
             {"name": "system", "count": 3, "maxPods": 30, "vmSize": "Standard_D4s_v5", "osDiskSizeGB": 128, "osDiskType": "Managed",
@@ -115,8 +116,8 @@ async fn import_manages_named_pools() {
                 "osType": "Linux", "mode": "User"},
         ]})
     };
-    assert_eq!(lines(&case.changed(&id, work(2)).await), Vec::<String>::new());
-    let writes = case.changed(&id, work(3)).await;
+    assert_eq!(lines(&case.writes_of_update(&id, work(2)).await), Vec::<String>::new());
+    let writes = case.writes_of_update(&id, work(3)).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere/work"]);
     case.expect_no_writes(&id).await;
 }
@@ -125,39 +126,40 @@ async fn import_manages_named_pools() {
 async fn import_writes_keys_set_before_its_first_read() {
     let case = Case::start().await;
     let id = case.post(&case.import(NAME, json!({}))).await;
-    assert_eq!(case.put(&id, json!({"tags": {"team": "ours"}})).await.status, StatusCode::OK);
+    assert_eq!(case.update(&id, json!({"tags": {"team": "ours"}})).await.status, StatusCode::OK);
     case.settle_active(&id).await;
-    assert_eq!(changes(&case.writes()), ["PATCH rancher/made-elsewhere"]);
+    assert_eq!(changes(&case.take_writes()), ["PATCH rancher/made-elsewhere"]);
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"team": "ours"}));
-    assert_eq!(case.aks(NAME).await.unwrap()["tags"], json!({"team": "ours"}));
+    assert_eq!(case.aks_cluster(NAME).await.unwrap()["tags"], json!({"team": "ours"}));
 }
 
 #[tokio::test]
 async fn import_keeps_the_owner_tag_of_another_server() {
     let case = Case::start().await;
     let tags = json!({"a": "b", "norman-aks-owner": "other/c-other"});
-    case.change_in_azure(http::Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", tags))).await;
-    let id = case.active(&case.import("theirs", json!({}))).await;
-    let writes = case.changed(&id, json!({"tags": {"c": "d"}})).await;
+    case.change_in_azure(http::Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", tags)))
+        .await;
+    let id = case.create_active(&case.import("theirs", json!({}))).await;
+    let writes = case.writes_of_update(&id, json!({"tags": {"c": "d"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/theirs"]);
     assert_eq!(
-        case.aks("theirs").await.unwrap()["tags"],
+        case.aks_cluster("theirs").await.unwrap()["tags"],
         json!({"a": "b", "c": "d", "norman-aks-owner": "other/c-other"})
     );
     case.expect_no_writes(&id).await;
-    case.remove(&id).await;
+    case.delete(&id).await;
     case.app.settle().await;
-    assert!(case.aks("theirs").await.is_some());
+    assert!(case.aks_cluster("theirs").await.is_some());
 }
 
 #[tokio::test]
 async fn import_of_a_missing_cluster_can_be_removed() {
     let case = Case::start().await;
-    let id = case.post_advised_and_settle(&case.import("nowhere", json!({}))).await;
+    let id = case.post_with_advisory_review_and_settle(&case.import("nowhere", json!({}))).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert_eq!(message, "nowhere does not exist in Azure, so it cannot be imported");
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -173,20 +175,20 @@ async fn failed_cluster_can_be_imported() {
         json!({"httpApplicationRouting": {"enabled": true}}),
     )
     .await;
-    assert_eq!(case.aks(NAME).await.unwrap()["properties"]["provisioningState"], "Failed");
+    assert_eq!(case.aks_cluster(NAME).await.unwrap()["properties"]["provisioningState"], "Failed");
     let id = case.post_and_settle(&case.import(NAME, json!({}))).await;
     case.expect_active(&id).await;
-    case.describe(&id).await;
+    case.update_description(&id).await;
     case.expect_active(&id).await;
-    assert_eq!(lines(&case.writes()), [LOOKED]);
+    assert_eq!(lines(&case.take_writes()), [LOOKED]);
 }
 
 #[tokio::test]
 async fn import_upgrade_changes_only_the_version() {
     let case = Case::start().await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
-    let mut expected = case.aks(NAME).await.unwrap();
-    let writes = case.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
+    let mut expected = case.aks_cluster(NAME).await.unwrap();
+    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
     expected["properties"]["kubernetesVersion"] = json!("1.33.3");
     assert_eq!(writes[0].body, expected);
@@ -195,7 +197,8 @@ async fn import_upgrade_changes_only_the_version() {
 
 /// The address ranges in Azure.
 async fn ranges(case: &Case) -> serde_json::Value {
-    case.aks(NAME).await.unwrap()["properties"]["apiServerAccessProfile"]["authorizedIPRanges"].clone()
+    case.aks_cluster(NAME).await.unwrap()["properties"]["apiServerAccessProfile"]["authorizedIPRanges"]
+        .clone()
 }
 
 #[tokio::test]
@@ -203,7 +206,7 @@ async fn import_ranges_are_removed_with_the_users_entry() {
     let case = Case::start().await;
     let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
     case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
     for (stated, expected) in [
         (
             json!(["203.0.113.0/24", "198.51.100.0/24"]),
@@ -212,7 +215,7 @@ async fn import_ranges_are_removed_with_the_users_entry() {
         (json!(["203.0.113.0/24"]), json!(["192.0.2.0/24", "203.0.113.0/24"])),
         (json!([]), json!(["192.0.2.0/24"])),
     ] {
-        let writes = case.changed(&id, json!({"authorizedIpRanges": stated})).await;
+        let writes = case.writes_of_update(&id, json!({"authorizedIpRanges": stated})).await;
         assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
         assert_eq!(ranges(&case).await, expected, "{stated}");
         case.advance_refreshes(2).await;
@@ -229,17 +232,20 @@ async fn import_ranges_are_removed_with_their_key_only() {
     let case = Case::start().await;
     let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
     case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
-    case.changed(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
+    case.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await;
     let both = json!(["192.0.2.0/24", "203.0.113.7"]);
     // An absent key has no effect, even if other keys change.
-    case.changed(&id, json!({"tags": {"a": "b"}})).await;
+    case.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(ranges(&case).await, both);
     // A single address with its mask is the same range.
-    assert_eq!(case.put(&id, json!({"authorizedIpRanges": ["203.0.113.7/32"]})).await.status, StatusCode::OK);
+    assert_eq!(
+        case.update(&id, json!({"authorizedIpRanges": ["203.0.113.7/32"]})).await.status,
+        StatusCode::OK
+    );
     case.settle_active(&id).await;
     assert_eq!(ranges(&case).await, both);
-    case.changed(&id, json!({"authorizedIpRanges": null})).await;
+    case.writes_of_update(&id, json!({"authorizedIpRanges": null})).await;
     assert_eq!(ranges(&case).await, json!(["192.0.2.0/24"]));
 }
 
@@ -248,11 +254,11 @@ async fn import_range_from_azure_is_not_the_users() {
     let case = Case::start().await;
     let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
     case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
-    let answer = case.put(&id, json!({"authorizedIpRanges": ["192.0.2.0/24"]})).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
+    let answer = case.update(&id, json!({"authorizedIpRanges": ["192.0.2.0/24"]})).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     case.app.settle().await;
-    let answer = case.put(&id, json!({"authorizedIpRanges": []})).await;
+    let answer = case.update(&id, json!({"authorizedIpRanges": []})).await;
     let findings = answer.json()["aksStatus"]["review"]["findings"].clone();
     let stays = findings.as_array().unwrap().iter().find(|it| it["rule"] == "entries-stay").unwrap();
     assert_eq!(
@@ -262,13 +268,13 @@ async fn import_range_from_azure_is_not_the_users() {
     assert!(stays["message"].as_str().unwrap().contains("192.0.2.0/24"), "{stays}");
     case.settle_active(&id).await;
     assert_eq!(ranges(&case).await, json!(["192.0.2.0/24"]));
-    assert_eq!(changes(&case.writes()), Vec::<String>::new());
+    assert_eq!(changes(&case.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn import_tags_are_removed_with_the_users_entry() {
     let case = Case::start().await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
     for (stated, expected) in [
         (json!({"a": "1", "b": "2"}), json!({"team": "platform", "a": "1", "b": "2"})),
         (json!({"a": "3"}), json!({"team": "platform", "a": "3"})),
@@ -276,9 +282,9 @@ async fn import_tags_are_removed_with_the_users_entry() {
         (json!({"Team": "ours"}), json!({"Team": "ours"})),
         (json!({}), json!({})),
     ] {
-        let writes = case.changed(&id, json!({"tags": stated})).await;
+        let writes = case.writes_of_update(&id, json!({"tags": stated})).await;
         assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"], "{stated}");
-        assert_eq!(case.aks(NAME).await.unwrap()["tags"], expected, "{stated}");
+        assert_eq!(case.aks_cluster(NAME).await.unwrap()["tags"], expected, "{stated}");
         case.advance_refreshes(1).await;
         assert_eq!(case.get(&id).await["aksConfig"]["tags"], stated, "the user's spelling");
     }
@@ -290,7 +296,7 @@ async fn import_labels_and_taints_are_removed_with_the_users_entry() {
     let case = Case::start().await;
     let theirs = json!({"nodeLabels": {"theirs": "1"}, "nodeTaints": ["theirs=1:NoSchedule"]});
     case.put_pool_in_azure(NAME, "work", theirs).await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
     let pools = |work: serde_json::Value| {
         let mut pools = json!([
             {"name": "system", "count": 3, "maxPods": 30, "vmSize": "Standard_D4s_v5", "osDiskSizeGB": 128, "osDiskType": "Managed",
@@ -314,7 +320,7 @@ async fn import_labels_and_taints_are_removed_with_the_users_entry() {
         ),
         (json!({"nodeLabels": {}, "nodeTaints": []}), json!({"theirs": "1"}), json!(["theirs=1:NoSchedule"])),
     ] {
-        let writes = case.changed(&id, pools(stated.clone())).await;
+        let writes = case.writes_of_update(&id, pools(stated.clone())).await;
         assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere/work"], "{stated}");
         let pool = case.pool_in_azure(NAME, "work").await.unwrap();
         assert_eq!((&pool["nodeLabels"], &pool["nodeTaints"]), (&labels, &taints), "{stated}");
@@ -331,30 +337,30 @@ async fn import_labels_and_taints_are_removed_with_the_users_entry() {
 #[tokio::test]
 async fn import_entry_changed_by_others_is_not_written_again() {
     let case = Case::start().await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
-    case.changed(&id, json!({"tags": {"a": "1", "b": "2"}})).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
+    case.writes_of_update(&id, json!({"tags": {"a": "1", "b": "2"}})).await;
     let theirs = json!({"tags": {"team": "platform", "a": "theirs", "c": "4"}});
     case.change_in_azure(http::Method::PATCH, &cluster(NAME), Some(&theirs)).await;
     case.advance_refreshes(2).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "theirs"}));
     case.expect_no_writes(&id).await;
     // Entries that others have set since are not removed together with the user's last entry.
-    let writes = case.changed(&id, json!({"tags": {}})).await;
+    let writes = case.writes_of_update(&id, json!({"tags": {}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"]);
-    assert_eq!(case.aks(NAME).await.unwrap()["tags"], json!({"team": "platform", "c": "4"}));
+    assert_eq!(case.aks_cluster(NAME).await.unwrap()["tags"], json!({"team": "platform", "c": "4"}));
 }
 
 #[tokio::test]
 async fn import_remembers_named_entries_over_a_restart() {
     let db = crate::support::databases::sqlite().await;
-    let first = Case::of(TestApp::with().on(&db).start().await, "ready").await;
-    let id = first.active(&first.import(NAME, json!({}))).await;
-    first.changed(&id, json!({"authorizedIpRanges": ["203.0.113.7"], "tags": {"a": "1"}})).await;
-    let app = TestApp::with().on(&db).beside(&first.app).start().await;
+    let first = Case::new(TestApp::builder().database(&db).start().await, "ready").await;
+    let id = first.create_active(&first.import(NAME, json!({}))).await;
+    first.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.7"], "tags": {"a": "1"}})).await;
+    let app = TestApp::builder().database(&db).with_azure_of(&first.app).start().await;
     let Case { credential, account, client, .. } = first;
     let second = Case { app, credential, account, client };
-    second.changed(&id, json!({"authorizedIpRanges": [], "tags": {}})).await;
-    let azure = second.aks(NAME).await.unwrap();
+    second.writes_of_update(&id, json!({"authorizedIpRanges": [], "tags": {}})).await;
+    let azure = second.aks_cluster(NAME).await.unwrap();
     assert_eq!(azure["tags"], json!({"team": "platform"}));
     assert_eq!(ranges(&second).await, json!([]));
 }
@@ -362,13 +368,13 @@ async fn import_remembers_named_entries_over_a_restart() {
 #[tokio::test]
 async fn failed_import_change_remembers_named_entries() {
     let case = Case::start().await;
-    let id = case.active(&case.import(NAME, json!({}))).await;
+    let id = case.create_active(&case.import(NAME, json!({}))).await;
     case.app.control.add_outcome(azure_sandbox::ScriptedOutcome {
         times: Some(1),
         ..azure_sandbox::ScriptedOutcome::default()
     });
-    assert_eq!(case.put(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await.status, StatusCode::OK);
+    assert_eq!(case.update(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await.status, StatusCode::OK);
     case.app.settle().await;
-    case.changed(&id, json!({"authorizedIpRanges": []})).await;
+    case.writes_of_update(&id, json!({"authorizedIpRanges": []})).await;
     assert_eq!(ranges(&case).await, json!([]));
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Case, Frame, cluster, lines, users_own};
+use super::{Case, StatusSnapshot, cluster, lines, without_azure_values};
 
-fn frame(state: &str, transitioning: &str, message: &str, step: &str, conditions: &str) -> Frame {
-    Frame {
+fn status(state: &str, transitioning: &str, message: &str, step: &str, conditions: &str) -> StatusSnapshot {
+    StatusSnapshot {
         state: state.to_owned(),
         transitioning: transitioning.to_owned(),
         message: message.to_owned(),
@@ -20,21 +20,21 @@ fn frame(state: &str, transitioning: &str, message: &str, step: &str, conditions
 async fn all_steps_to_active_are_shown() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
-    assert_eq!(case.frame(&id).await, frame("provisioning", "yes", "", "", ""));
+    assert_eq!(case.status(&id).await, status("provisioning", "yes", "", "", ""));
     let begun = "2026-11-22T12:00:00Z";
-    let frames = case.record_frames(&id, 30).await;
+    let statuses = case.record_statuses(&id, 30).await;
     let done = "Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
     assert_eq!(
-        frames,
+        statuses,
         [
-            frame(
+            status(
                 "provisioning",
                 "yes",
                 "Azure: the cluster one is being made",
                 "azure running",
                 "Provisioned=Unknown"
             ),
-            frame("active", "no", "", "active done", done),
+            status("active", "no", "", "active done", done),
         ]
     );
     let cluster = case.get(&id).await;
@@ -66,7 +66,7 @@ async fn all_steps_to_active_are_shown() {
 async fn waiting_shows_its_start() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
-    case.app.pass(Duration::from_secs(4)).await;
+    case.app.advance(Duration::from_secs(4)).await;
     let status = case.get(&id).await["aksStatus"].clone();
     assert_eq!(status["upstreamSpec"]["nodePools"][0]["name"], "system", "as far as Azure says it already");
     assert_eq!(
@@ -81,9 +81,9 @@ async fn waiting_shows_its_start() {
 async fn creation_is_one_put_without_a_secret() {
     let case = Case::start().await;
     let id = case
-        .post_and_settle(&case.with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"})))
+        .post_and_settle(&case.small_with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"})))
         .await;
-    let writes = case.writes();
+    let writes = case.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/one", "POST rancher/one/listClusterAdminCredential"]);
     let put = &writes[0];
     assert_eq!(put.at("/identity"), json!({"type": "SystemAssigned"}));
@@ -110,7 +110,7 @@ async fn creation_is_one_put_without_a_secret() {
 #[tokio::test]
 async fn active_cluster_shows_azures_state() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"tags": {"team": "a"}}))).await;
+    let id = case.create_active(&case.small_with(json!({"tags": {"team": "a"}}))).await;
     let cluster = case.get(&id).await;
     let status = &cluster["aksStatus"];
     assert_eq!(status["rbacEnabled"], true);
@@ -136,11 +136,11 @@ async fn active_cluster_shows_azures_state() {
     );
     assert_eq!((&cluster["provider"], &cluster["nodeCount"]), (&json!("aks"), &json!(1)));
     assert_eq!(cluster["version"]["gitVersion"], "v1.32.7");
-    let fqdn = case.aks("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned();
+    let fqdn = case.aks_cluster("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned();
     assert!(cluster["apiEndpoint"].as_str().unwrap().starts_with(&format!("https://{fqdn}")), "{cluster}");
     assert!(cluster["caCert"].is_string());
     let mut applied = cluster["appliedSpec"]["aksConfig"].clone();
-    assert_eq!(applied, users_own(&cluster["aksConfig"], &applied));
+    assert_eq!(applied, without_azure_values(&cluster["aksConfig"], &applied));
     applied["tags"] = Value::Null;
     assert!(!applied.to_string().contains("norman-aks-owner"));
 }
@@ -148,15 +148,15 @@ async fn active_cluster_shows_azures_state() {
 #[tokio::test]
 async fn removal_deletes_the_cluster_but_not_its_group() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
-    case.remove(&id).await;
-    let frames = case.record_frames(&id, 60).await;
-    assert!(case.is_gone(&id).await);
+    let id = case.create_active(&case.small()).await;
+    case.delete(&id).await;
+    let statuses = case.record_statuses(&id, 60).await;
+    assert!(case.is_deleted(&id).await);
     let shown: Vec<(&str, &str, &str)> =
-        frames.iter().map(|it| (&*it.state, &*it.transitioning, &*it.message)).collect();
+        statuses.iter().map(|it| (&*it.state, &*it.transitioning, &*it.message)).collect();
     assert_eq!(shown, [("removing", "yes", "Azure: the cluster one is being removed")]);
-    assert_eq!(lines(&case.writes()), ["DELETE rancher/one"]);
-    assert_eq!(case.aks("one").await, None);
+    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"]);
+    assert_eq!(case.aks_cluster("one").await, None);
     assert_eq!(case.azure(http::Method::HEAD, "/resourceGroups/rancher", None).await.0, 204);
 }
 
@@ -164,31 +164,31 @@ async fn removal_deletes_the_cluster_but_not_its_group() {
 async fn removal_does_not_wait_for_running_operations() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
-    case.app.pass(Duration::from_secs(2)).await;
-    assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Creating");
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one", "DELETE rancher/one"]);
-    assert_eq!(case.aks("one").await, None);
+    case.app.advance(Duration::from_secs(2)).await;
+    assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Creating");
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", "DELETE rancher/one"]);
+    assert_eq!(case.aks_cluster("one").await, None);
 }
 
 #[tokio::test]
 async fn unstarted_cluster_is_removed_at_once() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn change_during_creation_is_applied_after_it() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
-    case.app.pass(Duration::from_secs(2)).await;
-    let answer = case.put(&id, json!({"tags": {"late": "yes"}})).await;
+    case.app.advance(Duration::from_secs(2)).await;
+    let answer = case.update(&id, json!({"tags": {"late": "yes"}})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
     case.settle_active(&id).await;
-    assert_eq!(case.aks("one").await.unwrap()["tags"]["late"], "yes");
-    let written = lines(&case.writes());
+    assert_eq!(case.aks_cluster("one").await.unwrap()["tags"]["late"], "yes");
+    let written = lines(&case.take_writes());
     let expected = ["PUT rancher/one", "PATCH rancher/one", "POST rancher/one/listClusterAdminCredential"];
     assert_eq!(written, expected);
 }
@@ -196,43 +196,43 @@ async fn change_during_creation_is_applied_after_it() {
 #[tokio::test]
 async fn removal_waits_for_a_running_deletion() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     assert_eq!(case.azure(http::Method::DELETE, &cluster("one"), None).await.0, 202);
-    case.remove(&id).await;
-    let frames = case.record_frames(&id, 60).await;
-    let messages: Vec<&str> = frames.iter().map(|frame| &*frame.message).collect();
+    case.delete(&id).await;
+    let statuses = case.record_statuses(&id, 60).await;
+    let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
     assert_eq!(messages, ["Azure: the cluster is Deleting"]);
-    assert!(case.is_gone(&id).await);
-    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    assert!(case.is_deleted(&id).await);
+    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn cluster_without_its_group_can_be_removed() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"resourceGroup": "passing"}))).await;
+    let id = case.create_active(&case.small_with(json!({"resourceGroup": "passing"}))).await;
     case.change_in_azure(http::Method::DELETE, "/resourceGroups/passing", None).await;
     case.advance_refreshes(1).await;
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn clusters_are_created_concurrently() {
     let case = Case::start().await;
     let first = case.post(&case.small()).await;
-    let mut other = case.with(json!({"clusterName": "two", "dnsPrefix": "two"}));
+    let mut other = case.small_with(json!({"clusterName": "two", "dnsPrefix": "two"}));
     other["name"] = json!("two");
     let second = case.post(&other).await;
-    case.work().await;
-    let mut made = lines(&case.writes());
+    case.run_due_steps().await;
+    let mut made = lines(&case.take_writes());
     made.sort();
     assert_eq!(made, ["PUT rancher/one", "PUT rancher/two"]);
     case.app.settle().await;
     for id in [&first, &second] {
         case.expect_active(id).await;
     }
-    case.remove(&first).await;
+    case.delete(&first).await;
     case.app.settle().await;
-    assert!(case.is_gone(&first).await && case.aks("two").await.is_some());
+    assert!(case.is_deleted(&first).await && case.aks_cluster("two").await.is_some());
     case.expect_active(&second).await;
 }

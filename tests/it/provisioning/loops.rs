@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, lines, pool, pool_with, users_own};
+use super::{Case, lines, pool, pool_with, without_azure_values};
 
 async fn rests(more: Value) {
     let case = Case::start().await;
-    let body = case.with(more);
-    let id = case.active(&body).await;
+    let body = case.small_with(more);
+    let id = case.create_active(&body).await;
     case.expect_no_writes(&id).await;
     let mut shown = case.get(&id).await["aksConfig"].clone();
     shown.as_object_mut().unwrap().remove("type");
     for pool in shown["nodePools"].as_array_mut().unwrap() {
         pool.as_object_mut().unwrap().remove("type");
     }
-    assert_eq!(users_own(&shown, &body["aksConfig"]), body["aksConfig"], "the user's spelling");
+    assert_eq!(without_azure_values(&shown, &body["aksConfig"]), body["aksConfig"], "the user's spelling");
 }
 
 #[tokio::test]
@@ -51,11 +51,11 @@ async fn different_order_causes_no_writes() {
     let system = json!({"availabilityZones": ["3", "1", "2"]});
     let work =
         json!({"nodeTaints": ["b=1:NoSchedule", "a=1:NoSchedule"], "nodeLabels": {"z": "1", "a": "2"}});
-    let body = case.with(json!({
+    let body = case.small_with(json!({
         "authorizedIpRanges": ["20.2.0.0/16", "20.1.0.0/16", "20.3.4.5"],
         "nodePools": [pool_with("zeta", "User", work), pool_with("system", "System", system)],
     }));
-    let id = case.active(&body).await;
+    let id = case.create_active(&body).await;
     // Azure returns lists in its own order, and an address as a range.
     let path = "/properties/apiServerAccessProfile/authorizedIPRanges";
     case.set_in_azure("one", path, json!(["20.1.0.0/16", "20.2.0.0/16", "20.3.4.5/32"])).await;
@@ -71,7 +71,9 @@ async fn different_order_causes_no_writes() {
 async fn autoscaled_pool_causes_no_writes() {
     let case = Case::start().await;
     let scaling = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 2});
-    let id = case.active(&case.with(json!({"nodePools": [pool_with("system", "System", scaling)]}))).await;
+    let id = case
+        .create_active(&case.small_with(json!({"nodePools": [pool_with("system", "System", scaling)]})))
+        .await;
     case.expect_no_writes(&id).await;
     case.put_pool_in_azure(
         "one",
@@ -112,17 +114,17 @@ async fn complete_spec_causes_no_writes() {
 #[tokio::test]
 async fn contested_tags_are_not_written_forever() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
-    let answer = case.put(&id, json!({"tags": {"a": "c"}})).await;
+    let id = case.create_active(&case.small_with(json!({"tags": {"a": "b"}}))).await;
+    let answer = case.update(&id, json!({"tags": {"a": "c"}})).await;
     assert_eq!(answer.status.as_u16(), 200);
     // A policy adds a tag whenever tags are written.
     let mut seen = Vec::new();
     for _ in 0..40 {
-        case.work().await;
-        let writes = lines(&case.writes());
+        case.run_due_steps().await;
+        let writes = lines(&case.take_writes());
         if writes.contains(&"PATCH rancher/one".to_owned()) {
             case.app.clock.advance(std::time::Duration::from_secs(2));
-            let mut tags = case.aks("one").await.unwrap()["tags"].clone();
+            let mut tags = case.aks_cluster("one").await.unwrap()["tags"].clone();
             tags["policy"] = json!("insists");
             case.change_in_azure(http::Method::PATCH, &super::cluster("one"), Some(&json!({"tags": tags})))
                 .await;
@@ -132,24 +134,27 @@ async fn contested_tags_are_not_written_forever() {
     }
     assert_eq!(seen, ["PATCH rancher/one"]);
     case.expect_active(&id).await;
-    assert_eq!(case.aks("one").await.unwrap()["tags"]["policy"], "insists");
+    assert_eq!(case.aks_cluster("one").await.unwrap()["tags"]["policy"], "insists");
     case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "c", "policy": "insists"}));
-    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
     case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn ignored_count_is_not_written_forever() {
     let case = Case::start().await;
-    let id =
-        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    let id = case
+        .create_active(
+            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
+        )
+        .await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 3}))]);
-    assert_eq!(case.put(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
     let mut seen = Vec::new();
     for _ in 0..100 {
-        case.work().await;
-        let writes = lines(&case.writes());
+        case.run_due_steps().await;
+        let writes = lines(&case.take_writes());
         if !writes.is_empty() {
             // Another client reverts it immediately.
             case.app.clock.advance(std::time::Duration::from_secs(4));
@@ -164,7 +169,9 @@ async fn ignored_count_is_not_written_forever() {
     // If the user accepts the state in Azure, the cluster becomes active.
     assert_eq!(
         lines(
-            &case.changed(&id, json!({"nodePools": [pool("system", "System"), pool("work", "User")]})).await
+            &case
+                .writes_of_update(&id, json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))
+                .await
         ),
         [""; 0]
     );
@@ -184,9 +191,10 @@ async fn outbound_and_network_options_cause_no_writes() {
 #[tokio::test]
 async fn owner_tag_of_the_user_causes_no_writes() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}))).await;
+    let id =
+        case.create_active(&case.small_with(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}))).await;
     case.expect_no_writes(&id).await;
-    let tags = case.aks("one").await.unwrap()["tags"].clone();
+    let tags = case.aks_cluster("one").await.unwrap()["tags"].clone();
     assert!(tags["norman-aks-owner"].as_str().unwrap().ends_with(&id), "{tags}");
     assert_eq!(tags.as_object().unwrap().len(), 2, "{tags}");
     assert_eq!(case.get(&id).await["aksStatus"]["upstreamSpec"]["tags"], json!({"a": "b"}));
@@ -195,8 +203,11 @@ async fn owner_tag_of_the_user_causes_no_writes() {
 #[tokio::test]
 async fn changes_in_azure_cause_no_writes() {
     let case = Case::start().await;
-    let id =
-        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    let id = case
+        .create_active(
+            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
+        )
+        .await;
     let path = format!("{}/agentPools/work", super::cluster("one"));
     let scaled = json!({"properties": {"count": 3}});
     assert_eq!(case.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);

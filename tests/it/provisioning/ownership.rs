@@ -4,15 +4,18 @@ use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Case, cluster, lines, made_in_azure, pool, pool_with};
+use super::{Case, azure_cluster_body, cluster, lines, pool, pool_with};
 
 const NOTHING: [&str; 0] = [];
 
 #[tokio::test]
 async fn pools_created_in_azure_are_shown_but_not_managed() {
     let case = Case::start().await;
-    let id =
-        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    let id = case
+        .create_active(
+            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
+        )
+        .await;
     case.put_pool_in_azure("one", "theirs", json!({"count": 2, "vmSize": "Standard_DS2_v2", "mode": "User"}))
         .await;
     case.expect_no_writes(&id).await;
@@ -23,10 +26,11 @@ async fn pools_created_in_azure_are_shown_but_not_managed() {
     assert_eq!(names(&shown["aksStatus"]["upstreamSpec"]["nodePools"]), ["system", "work", "theirs"]);
     assert_eq!(names(&shown["aksConfig"]["nodePools"]), ["system", "work"]);
     let theirs = case.pool_in_azure("one", "theirs").await.unwrap();
-    let writes =
-        case.changed(&id, json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]})).await;
+    let writes = case
+        .writes_of_update(&id, json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]}))
+        .await;
     assert_eq!(lines(&writes), ["PUT rancher/one/system", "DELETE rancher/one/work"]);
-    let writes = case.changed(&id, json!({"kubernetesVersion": "1.33.3", "tags": {"a": "b"}})).await;
+    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3", "tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one", "PUT rancher/one"]);
     assert_eq!(case.pool_in_azure("one", "theirs").await.unwrap(), theirs);
     case.expect_no_writes(&id).await;
@@ -35,7 +39,7 @@ async fn pools_created_in_azure_are_shown_but_not_managed() {
 #[tokio::test]
 async fn pool_created_in_azure_is_managed_once_named() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.put_pool_in_azure(
         "one",
         "theirs",
@@ -43,16 +47,20 @@ async fn pool_created_in_azure_is_managed_once_named() {
     )
     .await;
     let both = json!({"nodePools": [pool("system", "System"), pool("theirs", "User")]});
-    assert_eq!(lines(&case.changed(&id, both).await), NOTHING);
-    let writes = case.changed(&id, json!({"nodePools": [pool("system", "System")]})).await;
+    assert_eq!(lines(&case.writes_of_update(&id, both).await), NOTHING);
+    let writes = case.writes_of_update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(lines(&writes), ["DELETE rancher/one/theirs"]);
 }
 
 #[tokio::test]
 async fn taken_name_is_rejected() {
     let case = Case::start().await;
-    let answer =
-        case.app.post("/v3/clusters").json(&case.with(json!({"clusterName": "made-elsewhere"}))).send().await;
+    let answer = case
+        .app
+        .post("/v3/clusters")
+        .json(&case.small_with(json!({"clusterName": "made-elsewhere"})))
+        .send()
+        .await;
     assert_eq!(answer.status.as_u16(), 422, "{}", answer.text());
     assert!(
         answer.text().contains("already exists in AKS. Update configuration or import the existing one"),
@@ -68,23 +76,23 @@ async fn foreign_cluster_with_the_name_is_untouched() {
     case.change_in_azure(
         Method::PUT,
         &cluster("one"),
-        Some(&made_in_azure("theirs", json!({"whose": "theirs"}))),
+        Some(&azure_cluster_body("theirs", json!({"whose": "theirs"}))),
     )
     .await;
-    let theirs = case.aks("one").await.unwrap();
+    let theirs = case.aks_cluster("one").await.unwrap();
     case.app.settle().await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert_eq!(
         message,
         "cluster [one] already exists in AKS. Update configuration or import the existing one"
     );
-    let answer = case.put(&id, json!({"tags": {"a": "b"}, "kubernetesVersion": "1.33.3"})).await;
+    let answer = case.update(&id, json!({"tags": {"a": "b"}, "kubernetesVersion": "1.33.3"})).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.advance_refreshes(5).await;
     case.expect_failure(&id, "provisioning").await;
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), NOTHING);
-    assert_eq!(case.aks("one").await.unwrap(), theirs);
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), NOTHING);
+    assert_eq!(case.aks_cluster("one").await.unwrap(), theirs);
 }
 
 #[tokio::test]
@@ -103,29 +111,29 @@ async fn name_taken_after_a_failure_is_untouched() {
         ..Fault::default()
     });
     let id = case.post(&case.small()).await;
-    case.work().await;
+    case.run_due_steps().await;
     assert!(case.expect_failure(&id, "provisioning").await.contains("BadRequest: not today"));
-    case.change_in_azure(Method::PUT, &cluster("one"), Some(&made_in_azure("theirs", json!({})))).await;
-    let theirs = case.aks("one").await.unwrap();
+    case.change_in_azure(Method::PUT, &cluster("one"), Some(&azure_cluster_body("theirs", json!({})))).await;
+    let theirs = case.aks_cluster("one").await.unwrap();
     case.app.settle().await;
     assert!(case.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one"], "only the request that Azure rejected");
-    assert_eq!(case.aks("one").await.unwrap(), theirs);
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one"], "only the request that Azure rejected");
+    assert_eq!(case.aks_cluster("one").await.unwrap(), theirs);
 }
 
 #[tokio::test]
 async fn replacement_of_our_cluster_is_untouched() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
+    let id = case.create_active(&case.small_with(json!({"tags": {"a": "b"}}))).await;
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
     case.change_in_azure(
         Method::PUT,
         &cluster("one"),
-        Some(&made_in_azure("one", json!({"whose": "theirs"}))),
+        Some(&azure_cluster_body("one", json!({"whose": "theirs"}))),
     )
     .await;
-    let theirs = case.aks("one").await.unwrap();
+    let theirs = case.aks_cluster("one").await.unwrap();
     case.advance_refreshes(2).await;
     let shown = case.get(&id).await;
     assert_eq!(shown["aksConfig"]["tags"], json!({"a": "b"}), "nothing is adopted from a foreign cluster");
@@ -134,46 +142,46 @@ async fn replacement_of_our_cluster_is_untouched() {
     assert_eq!(updated["status"], "False");
     let words = "one in Azure is not the cluster that was made here, and is left alone";
     assert!(updated["message"].as_str().unwrap().contains(words), "{updated}");
-    assert_eq!(case.put(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
     case.app.settle().await;
     assert!(case.expect_failure(&id, "updating").await.starts_with(words));
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), NOTHING);
-    assert_eq!(case.aks("one").await.unwrap(), theirs);
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), NOTHING);
+    assert_eq!(case.aks_cluster("one").await.unwrap(), theirs);
 }
 
 #[tokio::test]
 async fn ownership_survives_replaced_tags() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
+    let id = case.create_active(&case.small_with(json!({"tags": {"a": "b"}}))).await;
     case.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "x"}}))).await;
     case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "x"}));
     case.expect_active(&id).await;
     case.app.control.clear_requests();
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), ["DELETE rancher/one"]);
-    assert_eq!(case.aks("one").await, None);
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"]);
+    assert_eq!(case.aks_cluster("one").await, None);
 }
 
 #[tokio::test]
 async fn owner_tag_alone_grants_no_ownership() {
     let case = Case::start().await;
-    case.active(&case.small()).await;
+    case.create_active(&case.small()).await;
     // Another user creates a cluster with a copy of all tags.
-    let mark = case.aks("one").await.unwrap()["tags"]["norman-aks-owner"].clone();
+    let mark = case.aks_cluster("one").await.unwrap()["tags"]["norman-aks-owner"].clone();
     case.change_in_azure(
         Method::PUT,
         &cluster("copy"),
-        Some(&made_in_azure("copy", json!({"norman-aks-owner": mark}))),
+        Some(&azure_cluster_body("copy", json!({"norman-aks-owner": mark}))),
     )
     .await;
-    let mut body = case.with(json!({"clusterName": "copy", "dnsPrefix": "copy"}));
+    let mut body = case.small_with(json!({"clusterName": "copy", "dnsPrefix": "copy"}));
     (body["name"], body["annotations"]) = (json!("copy"), json!({"norman-aks.io/review": "advise"}));
     let id = case.post_and_settle(&body).await;
     assert!(case.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
-    case.remove(&id).await;
+    case.delete(&id).await;
     case.app.settle().await;
-    assert_eq!(lines(&case.writes()), NOTHING);
-    assert!(case.aks("copy").await.is_some());
+    assert_eq!(lines(&case.take_writes()), NOTHING);
+    assert!(case.aks_cluster("copy").await.is_some());
 }

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Case, cluster, lines, pool, pool_with, users_own};
+use super::{Case, cluster, lines, pool, pool_with, without_azure_values};
 
 const NOTHING: [&str; 0] = [];
 
@@ -21,7 +21,7 @@ async fn managed_keys_adopt_changes_in_azure() {
         "tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"],
         "nodePools": [pool("zeta", "User"), pool_with("system", "System", json!({"nodeLabels": {"x": "y"}}))],
     });
-    let id = case.active(&case.with(wanted)).await;
+    let id = case.create_active(&case.small_with(wanted)).await;
     case.set_in_azure("one", "/properties/kubernetesVersion", json!("1.33.3")).await;
     case.set_in_azure("one", "/properties/apiServerAccessProfile/authorizedIPRanges", json!(["20.9.0.0/16"]))
         .await;
@@ -46,15 +46,18 @@ async fn managed_keys_adopt_changes_in_azure() {
         "not managed: {config}"
     );
     let applied = &shown["appliedSpec"]["aksConfig"];
-    assert_eq!(users_own(config, applied), *applied);
+    assert_eq!(without_azure_values(config, applied), *applied);
     case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn pool_deleted_in_azure_is_not_recreated() {
     let case = Case::start().await;
-    let id =
-        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    let id = case
+        .create_active(
+            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
+        )
+        .await;
     case.change_in_azure(Method::DELETE, &format!("{}/agentPools/work", cluster("one")), None).await;
     case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"].as_array().unwrap().len(), 1);
@@ -67,7 +70,7 @@ async fn autoscaler_change_in_azure_includes_its_limits() {
     let scaling = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5});
     let fixed = json!({"enableAutoScaling": false});
     let id = case
-        .active(&case.with(json!({"nodePools": [pool_with("system", "System", scaling.clone()), pool_with("work", "User", fixed.clone())]})))
+        .create_active(&case.small_with(json!({"nodePools": [pool_with("system", "System", scaling.clone()), pool_with("work", "User", fixed.clone())]})))
         .await;
     case.put_pool_in_azure("one", "system", json!({"enableAutoScaling": false, "count": 2})).await;
     case.put_pool_in_azure("one", "work", json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}))
@@ -90,7 +93,7 @@ async fn autoscaler_change_in_azure_includes_its_limits() {
 #[tokio::test]
 async fn failed_refresh_is_repeated() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.app.control.add_fault(azure_sandbox::Fault {
         operation: Some(azure_sandbox::Operation::ManagedCluster),
         effect: Some(azure_sandbox::Effect::Status(azure_sandbox::Refusal {
@@ -118,26 +121,26 @@ async fn failed_refresh_is_repeated() {
 #[tokio::test]
 async fn cluster_deleted_in_azure_is_not_recreated() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
     case.advance_refreshes(20).await;
     let shown = case.get(&id).await;
     assert_eq!(shown["state"], "active");
     let gone = "one no longer exists in Azure: remove the object, or restore the cluster";
     assert_eq!(updated(&shown), ("False".to_owned(), format!("[Syncing error: syncing failed] {gone}")));
-    assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     case.app.settle().await;
     assert_eq!(case.expect_failure(&id, "updating").await, gone);
     case.advance_refreshes(5).await;
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), NOTHING);
-    assert_eq!(case.aks("one").await, None);
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), NOTHING);
+    assert_eq!(case.aks_cluster("one").await, None);
 }
 
 #[tokio::test]
 async fn refresh_interval_is_a_setting() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
+    let id = case.create_active(&case.small_with(json!({"tags": {"a": "b"}}))).await;
     let answer = case.app.put("/v3/settings/aks-refresh").json(&json!({"value": "3600"})).send().await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.app.clock.advance(std::time::Duration::from_secs(30));
@@ -152,9 +155,9 @@ async fn refresh_interval_is_a_setting() {
 #[tokio::test]
 async fn concurrent_change_in_azure_keeps_the_users() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
+    let id = case.create_active(&case.small_with(json!({"tags": {"a": "b"}}))).await;
     case.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "azure"}}))).await;
-    let writes = case.changed(&id, json!({"tags": {"a": "user"}})).await;
+    let writes = case.writes_of_update(&id, json!({"tags": {"a": "user"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
     case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "user"}));

@@ -4,7 +4,7 @@ use azure_sandbox::{FinalStatus, OperationKind, ScriptedOutcome};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Case, Frame, lines, pool, pool_with};
+use super::{Case, StatusSnapshot, lines, pool, pool_with};
 
 fn fails(deed: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
     ScriptedOutcome {
@@ -21,7 +21,9 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
     let case = Case::start_as("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
     let id = case
-        .post_advised_and_settle(&case.with(json!({"resourceGroup": "small", "nodePools": pools(5)})))
+        .post_with_advisory_review_and_settle(
+            &case.small_with(json!({"resourceGroup": "small", "nodePools": pools(5)})),
+        )
         .await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(
@@ -38,9 +40,9 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
     let provisioned =
         shown["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Provisioned").unwrap();
     assert_eq!(provisioned["message"], json!(message));
-    let attempts = lines(&case.writes()).len();
+    let attempts = lines(&case.take_writes()).len();
     assert!((2..12).contains(&attempts), "retried with increasing delays: {attempts}");
-    let answer = case.put(&id, json!({"nodePools": pools(1)})).await;
+    let answer = case.update(&id, json!({"nodePools": pools(1)})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
     case.settle_active(&id).await;
 }
@@ -48,19 +50,19 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
 #[tokio::test]
 async fn policy_error_is_shown_and_fixed_by_a_tag() {
     let case = Case::start_as("policy").await;
-    let id = case.post_and_settle(&case.with(json!({"resourceGroup": "ruled"}))).await;
+    let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "ruled"}))).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(
         message.contains("RequestDisallowedByPolicy: Resource 'one' was disallowed by policy"),
         "{message}"
     );
-    case.put_and_settle(&id, json!({"tags": {"cost-center": "7"}})).await;
+    case.update_and_settle(&id, json!({"tags": {"cost-center": "7"}})).await;
 }
 
 #[tokio::test]
 async fn rejected_credential_fails_the_credentials_step() {
     let case = Case::start_as("expired-secret").await;
-    let id = case.post_advised_and_settle(&case.small()).await;
+    let id = case.post_with_advisory_review_and_settle(&case.small()).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains("AADSTS7000222"), "{message}");
     case.expect_step(&id, "credentials failed", "Provisioned=False").await;
@@ -80,12 +82,12 @@ async fn rejected_credential_fails_the_credentials_step() {
 #[tokio::test]
 async fn missing_role_is_shown_and_the_object_can_be_removed() {
     let case = Case::start_as("reader").await;
-    let id = case.post_advised_and_settle(&case.small()).await;
+    let id = case.post_with_advisory_review_and_settle(&case.small()).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.starts_with("error failed to create cluster: AuthorizationFailed: "), "{message}");
     case.app.control.clear_requests();
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -101,15 +103,15 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
     assert_eq!(case.expect_failure(&id, "provisioning").await, said);
     case.advance_refreshes(5).await;
     assert_eq!(case.expect_failure(&id, "provisioning").await, said, "still, hours later");
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one"]);
-    assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Failed");
+    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one"]);
+    assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Failed");
     // Another specification is a new attempt.
-    let answer = case.put(&id, json!({"tags": {"second": "try"}})).await;
+    let answer = case.update(&id, json!({"tags": {"second": "try"}})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
     case.settle_active(&id).await;
     let kubeconfig = "POST rancher/one/listClusterAdminCredential";
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one", kubeconfig]);
-    assert_eq!(case.aks("one").await.unwrap()["tags"]["second"], "try");
+    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", kubeconfig]);
+    assert_eq!(case.aks_cluster("one").await.unwrap()["tags"]["second"], "try");
     case.expect_no_writes(&id).await;
 }
 
@@ -119,16 +121,19 @@ async fn failed_creation_can_be_deleted() {
     case.app.control.add_outcome(fails(OperationKind::CreateCluster, "CreateVMSSAgentPoolFailed", "no room"));
     let id = case.post_and_settle(&case.small()).await;
     case.expect_failure(&id, "provisioning").await;
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one", "DELETE rancher/one"]);
-    assert_eq!(case.aks("one").await, None);
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", "DELETE rancher/one"]);
+    assert_eq!(case.aks_cluster("one").await, None);
 }
 
 #[tokio::test]
 async fn failed_change_is_not_active() {
     let case = Case::start().await;
-    let id =
-        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    let id = case
+        .create_active(
+            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
+        )
+        .await;
     let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
     for (deed, change, words, lines_again) in [
         (
@@ -146,15 +151,15 @@ async fn failed_change_is_not_active() {
     ] {
         case.app.control.clear_requests();
         case.app.control.add_outcome(fails(deed, "AllocationFailed", "no room"));
-        assert_eq!(case.put(&id, change.clone()).await.status.as_u16(), 200);
+        assert_eq!(case.update(&id, change.clone()).await.status.as_u16(), 200);
         case.app.settle().await;
         assert_eq!(case.expect_failure(&id, "updating").await, words);
-        let frame = case.frame(&id).await;
-        assert!(frame.conditions.contains("Updated=False"), "{frame:?}");
-        assert_eq!(lines(&case.writes()), [lines_again]);
+        let status = case.status(&id).await;
+        assert!(status.conditions.contains("Updated=False"), "{status:?}");
+        assert_eq!(lines(&case.take_writes()), [lines_again]);
         // The same change once more is a new attempt.
-        assert_eq!(lines(&case.changed(&id, change).await), [lines_again]);
-        assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Succeeded");
+        assert_eq!(lines(&case.writes_of_update(&id, change).await), [lines_again]);
+        assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Succeeded");
     }
     case.expect_no_writes(&id).await;
 }
@@ -163,7 +168,8 @@ async fn failed_change_is_not_active() {
 async fn rejected_change_can_be_reverted() {
     let case = Case::start_as("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
-    let id = case.active(&case.with(json!({"resourceGroup": "small", "nodePools": pools(1)}))).await;
+    let id =
+        case.create_active(&case.small_with(json!({"resourceGroup": "small", "nodePools": pools(1)}))).await;
     let advised = json!({"name": "one", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"nodePools": pools(9)}});
     let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&advised).send().await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
@@ -174,29 +180,29 @@ async fn rejected_change_can_be_reverted() {
             .starts_with("failed to update cluster [one]: node pool system: ErrCode_InsufficientVCPUQuota: "),
         "{message}"
     );
-    assert_eq!(lines(&case.changed(&id, json!({"nodePools": pools(1)})).await), [""; 0]);
+    assert_eq!(lines(&case.writes_of_update(&id, json!({"nodePools": pools(1)})).await), [""; 0]);
 }
 
 #[tokio::test]
 async fn failed_removal_stays_removing_until_it_succeeds() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.app.control.add_outcome(fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way"));
-    case.remove(&id).await;
-    let frames = case.record_frames(&id, 40).await;
-    assert!(frames.iter().all(|frame| frame.state == "removing"), "{frames:?}");
+    case.delete(&id).await;
+    let statuses = case.record_statuses(&id, 40).await;
+    assert!(statuses.iter().all(|status| status.state == "removing"), "{statuses:?}");
     let words = "error removing cluster [one] message DeleteFailed: a lock is in the way";
-    let told = |frame: &Frame| frame.transitioning == "error" && frame.message.starts_with(words);
-    assert!(frames.iter().any(told), "{frames:?}");
-    assert!(case.is_gone(&id).await);
-    assert_eq!(lines(&case.writes()), ["DELETE rancher/one"; 2]);
+    let told = |status: &StatusSnapshot| status.transitioning == "error" && status.message.starts_with(words);
+    assert!(statuses.iter().any(told), "{statuses:?}");
+    assert!(case.is_deleted(&id).await);
+    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"; 2]);
     assert_eq!(case.azure(Method::GET, &super::cluster("one"), None).await.0, 404);
 }
 
 #[tokio::test]
 async fn denied_resource_group_is_shown() {
     let case = Case::start_as("reader").await;
-    let mut body = case.with(json!({"resourceGroup": "forbidden"}));
+    let mut body = case.small_with(json!({"resourceGroup": "forbidden"}));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let id = case.post_and_settle(&body).await;
     let message = case.expect_failure(&id, "provisioning").await;
@@ -211,41 +217,44 @@ async fn denied_resource_group_is_shown() {
 #[tokio::test]
 async fn failed_pool_deletion_is_repeated() {
     let case = Case::start().await;
-    let id =
-        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    let id = case
+        .create_active(
+            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
+        )
+        .await;
     case.app.control.add_outcome(fails(
         OperationKind::DeletePool,
         "PodDrainFailure",
         "a pod does not let go",
     ));
-    assert_eq!(case.put(&id, json!({"nodePools": [pool("system", "System")]})).await.status.as_u16(), 200);
-    let frames = case.record_frames(&id, 60).await;
+    assert_eq!(case.update(&id, json!({"nodePools": [pool("system", "System")]})).await.status.as_u16(), 200);
+    let statuses = case.record_statuses(&id, 60).await;
     let words = "failed to remove node pool: PodDrainFailure: a pod does not let go";
     assert!(
-        frames.iter().any(|frame| frame.transitioning == "error" && frame.message == words),
-        "{frames:?}"
+        statuses.iter().any(|status| status.transitioning == "error" && status.message == words),
+        "{statuses:?}"
     );
     case.expect_active(&id).await;
-    assert_eq!(lines(&case.writes()), ["DELETE rancher/one/work"; 2]);
+    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one/work"; 2]);
     assert_eq!(case.pool_in_azure("one", "work").await, None);
 }
 
 #[tokio::test]
 async fn permanent_failure_is_retried_at_growing_intervals() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     let never = ScriptedOutcome {
         times: None,
         ..fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way")
     };
     case.app.control.add_outcome(never);
-    case.remove(&id).await;
-    case.app.pass(std::time::Duration::from_mins(15)).await;
-    let attempts = case.writes().len();
+    case.delete(&id).await;
+    case.app.advance(std::time::Duration::from_mins(15)).await;
+    let attempts = case.take_writes().len();
     assert!((5..=9).contains(&attempts), "{attempts}");
     case.app.control.clear_outcomes();
-    case.app.pass(std::time::Duration::from_mins(6)).await;
-    assert!(case.is_gone(&id).await);
+    case.app.advance(std::time::Duration::from_mins(6)).await;
+    assert!(case.is_deleted(&id).await);
 }
 
 #[tokio::test]
@@ -257,10 +266,10 @@ async fn error_that_azure_recovers_from_is_no_failure() {
     };
     case.app.control.add_outcome(passing);
     let id = case.post(&case.small()).await;
-    let frames = case.record_frames(&id, 40).await;
-    assert!(frames.iter().all(|frame| frame.transitioning != "error"), "{frames:?}");
+    let statuses = case.record_statuses(&id, 40).await;
+    assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
     let told = "Azure: the cluster one is being made (Azure tries again after: the name is late)";
-    assert!(frames.iter().any(|frame| frame.message == told), "{frames:?}");
+    assert!(statuses.iter().any(|status| status.message == told), "{statuses:?}");
     case.expect_active(&id).await;
 }
 
@@ -276,7 +285,7 @@ async fn cancelled_creation_is_repeated_on_request() {
     let words = "error failed to create cluster: OperationPreempted: somebody stopped it";
     assert_eq!(case.expect_failure(&id, "provisioning").await, words);
     // The same request without a change is a new attempt.
-    case.put_and_settle(&id, json!({})).await;
+    case.update_and_settle(&id, json!({})).await;
 }
 
 /// A fault for all requests with this method and path: an error in Azure's format.
@@ -377,7 +386,7 @@ async fn denied_group_creation_suggests_creating_it() {
          'Microsoft.Resources/subscriptions/resourcegroups/write' over scope '{scope}' or the scope is invalid."
     );
     case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "AuthorizationFailed", &message)));
-    let id = case.post_and_settle(&case.with(json!({"resourceGroup": "newgroup"}))).await;
+    let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
     let told = case.expect_failure(&id, "provisioning").await;
     assert!(told.contains("create the resource group first"), "{told}");
     let subscription =
@@ -396,7 +405,7 @@ async fn group_policy_suggests_creating_the_group() {
     let message = "Resource 'newgroup' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"Require a \
                    tag on resource groups\",\"id\":\"/x\"}}]'.";
     case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "RequestDisallowedByPolicy", message)));
-    let id = case.post_and_settle(&case.with(json!({"resourceGroup": "newgroup"}))).await;
+    let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
     let told = case.expect_failure(&id, "provisioning").await;
     let remedy = "a policy (Require a tag on resource groups) forbids to make the resource group newgroup like this: create the \
                   resource group yourself, as the policy wants it and with its tags; it is then used as it is";
@@ -437,7 +446,7 @@ async fn proxy_page_is_not_a_response_to_a_write() {
         assert!(told.contains("this is not Azure's answer ("), "{status}: {told}");
         assert!(told.contains("HTTPS_PROXY") && told.contains("SSL_CERT_FILE"), "{status}: {told}");
         assert!(!told.contains("role"), "{status}: {told}");
-        assert_eq!(case.aks("one").await, None, "{status}");
+        assert_eq!(case.aks_cluster("one").await, None, "{status}");
         case.app.control.clear_faults();
         case.advance_refreshes(2).await;
         case.settle_active(&id).await;

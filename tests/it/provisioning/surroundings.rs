@@ -11,14 +11,14 @@ const KUBECONFIG: &str = "POST rancher/one/listClusterAdminCredential";
 #[tokio::test]
 async fn missing_group_is_created_and_kept() {
     let case = Case::start().await;
-    let id = case.post_and_settle(&case.with(json!({"resourceGroup": "quite-new"}))).await;
+    let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "quite-new"}))).await;
     case.expect_active(&id).await;
-    let writes = case.writes();
+    let writes = case.take_writes();
     let kubeconfig = KUBECONFIG.replace("rancher", "quite-new");
     assert_eq!(lines(&writes), ["PUT quite-new", "PUT quite-new/one", kubeconfig.as_str()]);
     assert_eq!(writes[0].body, json!({"location": "eastus", "name": "quite-new"}));
-    case.expect_removal(&id).await;
-    assert_eq!(lines(&case.writes()), ["DELETE quite-new/one"]);
+    case.delete_and_settle(&id).await;
+    assert_eq!(lines(&case.take_writes()), ["DELETE quite-new/one"]);
     assert_eq!(case.azure(Method::HEAD, "/resourceGroups/quite-new", None).await.0, 204);
 }
 
@@ -33,9 +33,9 @@ async fn pools_are_in_the_named_network() {
             "osType": "Linux", "mode": "System",
         }],
     });
-    let id = case.post_and_settle(&case.with(network)).await;
+    let id = case.post_and_settle(&case.small_with(network)).await;
     case.expect_active(&id).await;
-    let writes = case.writes();
+    let writes = case.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/one", KUBECONFIG]);
     let subnet = format!(
         "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes",
@@ -54,7 +54,7 @@ async fn pools_are_in_the_named_network() {
     let mut more = pool("work", "User");
     more["maxPods"] = json!(30);
     pools.as_array_mut().unwrap().push(more);
-    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(writes[0].at("/properties/vnetSubnetID"), json!(subnet));
     case.expect_no_writes(&id).await;
@@ -63,7 +63,7 @@ async fn pools_are_in_the_named_network() {
 #[tokio::test]
 async fn network_deleted_before_creation_is_named() {
     let case = Case::start().await;
-    let mut body = case.with(json!({
+    let mut body = case.small_with(json!({
         "networkPlugin": "azure", "virtualNetworkResourceGroup": "Connectivity", "virtualNetwork": "nothing-cut-yet", "subnet": "gone",
         "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10",
     }));
@@ -71,15 +71,15 @@ async fn network_deleted_before_creation_is_named() {
     let id = case.post_and_settle(&body).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains("nothing-cut-yet has no subnet gone"), "{message}");
-    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn monitoring_creates_a_workspace() {
     let case = Case::start().await;
-    let id = case.post_and_settle(&case.with(json!({"monitoring": true}))).await;
+    let id = case.post_and_settle(&case.small_with(json!({"monitoring": true}))).await;
     case.expect_active(&id).await;
-    let writes = case.writes();
+    let writes = case.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/workspaces/rancher-EUS", "PUT rancher/one", KUBECONFIG]);
     assert_eq!(writes[0].body, json!({"location": "eastus", "properties": {"sku": {"name": "Standalone"}}}));
     let workspace = writes[1].at("/properties/addonProfiles/omsAgent/config/logAnalyticsWorkspaceResourceID");
@@ -97,9 +97,9 @@ async fn monitoring_creates_a_workspace() {
     );
     case.expect_no_writes(&id).await;
     // The workspace is shared with other clusters.
-    case.remove(&id).await;
+    case.delete(&id).await;
     case.app.settle().await;
-    assert_eq!(lines(&case.writes()), ["DELETE rancher/one"]);
+    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"]);
     assert_eq!(case.azure(Method::GET, &format!("{LOGS}/rancher-EUS"), None).await.0, 200);
 }
 
@@ -109,10 +109,10 @@ async fn existing_workspace_is_used() {
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "PerGB2018"}}});
     case.change_in_azure(Method::PUT, &format!("{LOGS}/shared"), Some(&body)).await;
     let wanted = json!({"monitoring": true, "logAnalyticsWorkspaceGroup": "rancher", "logAnalyticsWorkspaceName": "shared"});
-    let id = case.post_and_settle(&case.with(wanted)).await;
+    let id = case.post_and_settle(&case.small_with(wanted)).await;
     case.expect_active(&id).await;
-    assert_eq!(lines(&case.writes()), ["PUT rancher/one", KUBECONFIG]);
-    let cluster = case.aks("one").await.unwrap();
+    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", KUBECONFIG]);
+    let cluster = case.aks_cluster("one").await.unwrap();
     let config = &cluster["properties"]["addonProfiles"]["omsAgent"]["config"];
     assert!(
         config["logAnalyticsWorkspaceResourceID"].as_str().unwrap().ends_with("/workspaces/shared"),
@@ -123,9 +123,9 @@ async fn existing_workspace_is_used() {
 #[tokio::test]
 async fn missing_provider_is_registered() {
     let case = Case::start_as("fresh").await;
-    let id = case.post(&case.with(json!({"resourceGroup": "first"}))).await;
-    let frames = case.record_frames(&id, 60).await;
-    let messages: Vec<&str> = frames.iter().map(|frame| &*frame.message).collect();
+    let id = case.post(&case.small_with(json!({"resourceGroup": "first"}))).await;
+    let statuses = case.record_statuses(&id, 60).await;
+    let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
     assert_eq!(
         messages,
         [
@@ -134,9 +134,9 @@ async fn missing_provider_is_registered() {
             ""
         ]
     );
-    assert!(frames.iter().all(|frame| frame.transitioning != "error"), "{frames:?}");
+    assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
     case.expect_active(&id).await;
-    let lines = lines(&case.writes());
+    let lines = lines(&case.take_writes());
     let (register, rest): (Vec<_>, Vec<_>) = lines.iter().partition(|line| *line == "POST register");
     assert_eq!(register.len(), 1, "registered once: {lines:?}");
     assert_eq!(rest[0], "PUT first");
@@ -146,11 +146,11 @@ async fn missing_provider_is_registered() {
 #[tokio::test]
 async fn missing_workspace_provider_is_registered() {
     let case = Case::start_as("fresh").await;
-    let id = case.post(&case.with(json!({"resourceGroup": "first", "monitoring": true}))).await;
-    let frames = case.record_frames(&id, 60).await;
-    let registered: Vec<&str> = frames
+    let id = case.post(&case.small_with(json!({"resourceGroup": "first", "monitoring": true}))).await;
+    let statuses = case.record_statuses(&id, 60).await;
+    let registered: Vec<&str> = statuses
         .iter()
-        .map(|frame| &*frame.message)
+        .map(|status| &*status.message)
         .filter(|message| message.ends_with("is being registered"))
         .collect();
     assert_eq!(
@@ -161,7 +161,7 @@ async fn missing_workspace_provider_is_registered() {
         ]
     );
     case.expect_active(&id).await;
-    let written = lines(&case.writes());
+    let written = lines(&case.take_writes());
     assert_eq!(
         written[..4],
         ["POST register", "PUT first", "POST register", "PUT first/workspaces/first-EUS"]
@@ -171,7 +171,7 @@ async fn missing_workspace_provider_is_registered() {
 #[tokio::test]
 async fn denied_provider_registration_is_shown() {
     let case = Case::start_as("unregistered").await;
-    let mut body = case.with(json!({"resourceGroup": "rancher"}));
+    let mut body = case.small_with(json!({"resourceGroup": "rancher"}));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let id = case.post_and_settle(&body).await;
     let message = case.expect_failure(&id, "provisioning").await;
@@ -181,9 +181,9 @@ async fn denied_provider_registration_is_shown() {
         ),
         "{message}"
     );
-    case.expect_removal(&id).await;
+    case.delete_and_settle(&id).await;
     let written: Vec<String> =
-        lines(&case.writes()).into_iter().filter(|line| line != "POST register").collect();
+        lines(&case.take_writes()).into_iter().filter(|line| line != "POST register").collect();
     assert_eq!(written, Vec::<String>::new());
-    assert_eq!(Value::Null, case.aks("one").await.unwrap_or_default());
+    assert_eq!(Value::Null, case.aks_cluster("one").await.unwrap_or_default());
 }

@@ -9,7 +9,10 @@ const NOTHING: [&str; 0] = [];
 
 /// An active cluster with a System and a User pool.
 async fn two_pools(case: &Case) -> String {
-    case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await
+    case.create_active(
+        &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -17,7 +20,7 @@ async fn pool_is_scaled_with_one_write() {
     let case = Case::start().await;
     let id = two_pools(&case).await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 3}))]);
-    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(writes[0].at("/properties/count"), 3);
     assert_eq!(writes[0].at("/properties/osSKU"), "Ubuntu", "what Azure added stays");
@@ -34,10 +37,10 @@ async fn change_is_updating_until_it_is_complete() {
         pool_with("system", "System", json!({"count": 2})),
         pool_with("work", "User", json!({"count": 3}))
     ]);
-    let answer = case.put(&id, json!({"nodePools": pools})).await.json();
+    let answer = case.update(&id, json!({"nodePools": pools})).await.json();
     assert_eq!((&answer["state"], &answer["transitioning"]), (&json!("updating"), &json!("yes")));
-    let frames = case.record_frames(&id, 60).await;
-    let shown: Vec<(&str, &str, &str, bool)> = frames
+    let statuses = case.record_statuses(&id, 60).await;
+    let shown: Vec<(&str, &str, &str, bool)> = statuses
         .iter()
         .map(|it| (&*it.state, &*it.transitioning, &*it.message, it.conditions.contains("Updated=Unknown")))
         .collect();
@@ -49,7 +52,7 @@ async fn change_is_updating_until_it_is_complete() {
             ("active", "no", "", false),
         ]
     );
-    assert!(frames.iter().all(|it| it.conditions.contains("Provisioned=True")), "{frames:?}");
+    assert!(statuses.iter().all(|it| it.conditions.contains("Provisioned=True")), "{statuses:?}");
 }
 
 #[tokio::test]
@@ -59,7 +62,7 @@ async fn autoscaler_can_be_enabled_changed_and_disabled() {
     let pools =
         |work: Value| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", work)]});
     let on = pools(json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}));
-    let writes = case.changed(&id, on).await;
+    let writes = case.writes_of_update(&id, on).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     let sent = |key: &str| writes[0].at(&format!("/properties/{key}"));
     assert_eq!(
@@ -75,11 +78,12 @@ async fn autoscaler_can_be_enabled_changed_and_disabled() {
     .await;
     case.expect_no_writes(&id).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "the user's value");
-    let writes =
-        case.changed(&id, pools(json!({"enableAutoScaling": true, "minCount": 2, "maxCount": 4}))).await;
+    let writes = case
+        .writes_of_update(&id, pools(json!({"enableAutoScaling": true, "minCount": 2, "maxCount": 4})))
+        .await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(writes[0].at("/properties/count"), 3, "the autoscaler's value");
-    let writes = case.changed(&id, pools(json!({"enableAutoScaling": false, "count": 2}))).await;
+    let writes = case.writes_of_update(&id, pools(json!({"enableAutoScaling": false, "count": 2}))).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     let azure = case.pool_in_azure("one", "work").await.unwrap();
     assert_eq!(
@@ -93,7 +97,7 @@ async fn autoscaler_can_be_enabled_changed_and_disabled() {
 async fn upgrade_starts_with_the_control_plane() {
     let case = Case::start().await;
     let id = two_pools(&case).await;
-    let writes = case.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33.3");
     assert_eq!(
@@ -101,11 +105,11 @@ async fn upgrade_starts_with_the_control_plane() {
         "1.32.7",
         "pools are unchanged"
     );
-    assert_eq!(case.aks("one").await.unwrap()["properties"]["currentKubernetesVersion"], "1.33.3");
+    assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["currentKubernetesVersion"], "1.33.3");
     assert_eq!(case.get(&id).await["version"]["gitVersion"], "v1.33.3");
     let at = |version: &str| json!({"orchestratorVersion": version});
     let pools = json!([pool_with("work", "User", at("1.34.1")), pool_with("system", "System", at("1.34.1"))]);
-    let writes = case.changed(&id, json!({"kubernetesVersion": "1.34.1", "nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.34.1", "nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one", "PUT rancher/one/system", "PUT rancher/one/work"]);
     for name in ["system", "work"] {
         assert_eq!(case.pool_in_azure("one", name).await.unwrap()["currentOrchestratorVersion"], "1.34.1");
@@ -119,7 +123,7 @@ async fn only_our_pools_are_deleted() {
     let id = two_pools(&case).await;
     let more = json!({"nodeLabels": {"a": "b"}, "nodeTaints": ["c=d:NoSchedule"], "availabilityZones": ["2", "1"], "maxSurge": "33%"});
     let pools = json!([pool("system", "System"), pool("work", "User"), pool_with("more", "User", more)]);
-    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/more"]);
     assert_eq!(
         writes[0].body,
@@ -130,11 +134,11 @@ async fn only_our_pools_are_deleted() {
         }})
     );
     case.expect_no_writes(&id).await;
-    let writes = case.changed(&id, json!({"nodePools": [pool("system", "System"), pools[2]]})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), pools[2]]})).await;
     assert_eq!(lines(&writes), ["DELETE rancher/one/work"]);
     assert_eq!(case.pool_in_azure("one", "work").await, None);
     // A missing list removes nothing.
-    let writes = case.changed(&id, json!({"tags": {"a": "b"}})).await;
+    let writes = case.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
     case.expect_no_writes(&id).await;
 }
@@ -145,12 +149,12 @@ async fn system_pool_is_created_before_its_predecessor_is_deleted() {
     let id = two_pools(&case).await;
     let pools =
         json!([pool_with("fresh", "System", json!({"vmSize": "Standard_D4s_v3"})), pool("work", "User")]);
-    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/fresh", "DELETE rancher/one/system"]);
     // Two pools can swap their modes.
     let pools =
         json!([pool_with("fresh", "User", json!({"vmSize": "Standard_D4s_v3"})), pool("work", "System")]);
-    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work", "PUT rancher/one/fresh"]);
     case.expect_no_writes(&id).await;
 }
@@ -170,7 +174,7 @@ async fn labels_taints_and_surge_can_be_changed_and_cleared() {
         ),
         (json!({"nodeLabels": {}, "nodeTaints": []}), Value::Null, Value::Null),
     ] {
-        let writes = case.changed(&id, pools(work.clone())).await;
+        let writes = case.writes_of_update(&id, pools(work.clone())).await;
         assert_eq!(lines(&writes), ["PUT rancher/one/work"], "{work}");
         let azure = case.pool_in_azure("one", "work").await.unwrap();
         let found =
@@ -183,7 +187,7 @@ async fn labels_taints_and_surge_can_be_changed_and_cleared() {
         json!({"upgradeSettings": {"maxSurge": "10%", "drainTimeoutInMinutes": 7}}),
     )
     .await;
-    let writes = case.changed(&id, pools(json!({"maxSurge": "50%"}))).await;
+    let writes = case.writes_of_update(&id, pools(json!({"maxSurge": "50%"}))).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     let settings = case.pool_in_azure("one", "work").await.unwrap()["upgradeSettings"].clone();
     assert_eq!(
@@ -212,14 +216,15 @@ async fn unset_keys_keep_azures_values() {
     .await;
     case.advance_refreshes(2).await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 2}))]);
-    let writes = case.changed(&id, json!({"nodePools": pools, "httpApplicationRouting": true})).await;
+    let writes =
+        case.writes_of_update(&id, json!({"nodePools": pools, "httpApplicationRouting": true})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one", "PUT rancher/one/work"]);
     let work = case.pool_in_azure("one", "work").await.unwrap();
     assert_eq!(
         (&work["nodeTaints"], &work["nodeLabels"], &work["tags"], &work["count"]),
         (&json!(["x=y:NoSchedule"]), &json!({"of": "azure"}), &json!({"p": "q"}), &json!(2))
     );
-    let cluster = case.aks("one").await.unwrap();
+    let cluster = case.aks_cluster("one").await.unwrap();
     assert_eq!(cluster["properties"]["autoUpgradeProfile"]["upgradeChannel"], "patch");
     assert_eq!(cluster["properties"]["addonProfiles"]["httpApplicationRouting"]["enabled"], true);
     case.expect_no_writes(&id).await;
@@ -228,9 +233,9 @@ async fn unset_keys_keep_azures_values() {
 #[tokio::test]
 async fn tags_are_replaced_but_the_owner_tag_is_kept() {
     let case = Case::start().await;
-    let id = case.active(&case.with(json!({"tags": {"a": "1", "b": "2"}}))).await;
+    let id = case.create_active(&case.small_with(json!({"tags": {"a": "1", "b": "2"}}))).await;
     for tags in [json!({"b": "3", "c": "4"}), json!({})] {
-        let writes = case.changed(&id, json!({"tags": tags})).await;
+        let writes = case.writes_of_update(&id, json!({"tags": tags})).await;
         assert_eq!(lines(&writes), ["PATCH rancher/one"]);
         let mark = writes[0].at("/tags/norman-aks-owner");
         assert!(mark.as_str().unwrap().ends_with(&id), "{mark}");
@@ -249,11 +254,11 @@ async fn tags_are_replaced_but_the_owner_tag_is_kept() {
 #[tokio::test]
 async fn authorized_ranges_can_be_set_changed_and_removed() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     for ranges in [json!(["20.1.0.0/16", "20.2.3.4"]), json!(["20.1.0.0/16"]), json!([])] {
-        let writes = case.changed(&id, json!({"authorizedIpRanges": ranges})).await;
+        let writes = case.writes_of_update(&id, json!({"authorizedIpRanges": ranges})).await;
         assert_eq!(lines(&writes), ["PUT rancher/one"], "{ranges}");
-        let cluster = case.aks("one").await.unwrap();
+        let cluster = case.aks_cluster("one").await.unwrap();
         assert_eq!(cluster["properties"]["apiServerAccessProfile"]["authorizedIPRanges"], ranges);
         assert_eq!(cluster["properties"]["kubernetesVersion"], "1.32.7");
     }
@@ -263,18 +268,19 @@ async fn authorized_ranges_can_be_set_changed_and_removed() {
 #[tokio::test]
 async fn monitoring_and_routing_can_be_toggled() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
-    let writes = case.changed(&id, json!({"monitoring": true, "httpApplicationRouting": true})).await;
+    let id = case.create_active(&case.small()).await;
+    let writes =
+        case.writes_of_update(&id, json!({"monitoring": true, "httpApplicationRouting": true})).await;
     assert_eq!(lines(&writes), ["PUT rancher/workspaces/rancher-EUS", "PUT rancher/one"]);
-    let addons = case.aks("one").await.unwrap()["properties"]["addonProfiles"].clone();
+    let addons = case.aks_cluster("one").await.unwrap()["properties"]["addonProfiles"].clone();
     assert_eq!(
         (&addons["omsAgent"]["enabled"], &addons["httpApplicationRouting"]["enabled"]),
         (&json!(true), &json!(true))
     );
     case.expect_no_writes(&id).await;
-    let writes = case.changed(&id, json!({"monitoring": false})).await;
+    let writes = case.writes_of_update(&id, json!({"monitoring": false})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
-    let addons = case.aks("one").await.unwrap()["properties"]["addonProfiles"].clone();
+    let addons = case.aks_cluster("one").await.unwrap()["properties"]["addonProfiles"].clone();
     assert_eq!(
         (&addons["omsAgent"]["enabled"], &addons["httpApplicationRouting"]["enabled"]),
         (&json!(false), &json!(true))
@@ -288,7 +294,7 @@ async fn combined_changes_are_ordered() {
     let id = two_pools(&case).await;
     let pools = json!([pool_with("system", "System", json!({"count": 2})), pool("fresh", "User")]);
     let change = json!({"tags": {"a": "b"}, "kubernetesVersion": "1.33.3", "authorizedIpRanges": ["20.1.0.0/16"], "nodePools": pools});
-    let writes = case.changed(&id, change).await;
+    let writes = case.writes_of_update(&id, change).await;
     assert_eq!(
         lines(&writes),
         [
@@ -310,17 +316,17 @@ async fn combined_changes_are_ordered() {
 #[tokio::test]
 async fn put_without_a_change_writes_nothing() {
     let case = Case::start().await;
-    let body = case.with(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"], "monitoring": false, "httpApplicationRouting": false}));
-    let id = case.active(&body).await;
+    let body = case.small_with(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"], "monitoring": false, "httpApplicationRouting": false}));
+    let id = case.create_active(&body).await;
     let whole = case.get(&id).await["aksConfig"].clone();
     for config in [json!({}), whole, json!({"subnet": "", "networkPolicy": null})] {
-        let answer = case.put(&id, config.clone()).await;
+        let answer = case.update(&id, config.clone()).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("active")), "{config}");
         case.settle_active(&id).await;
-        assert_eq!(lines(&case.writes()), NOTHING, "{config}");
+        assert_eq!(lines(&case.take_writes()), NOTHING, "{config}");
     }
     let same = json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}});
-    assert_eq!(lines(&case.changed(&id, same).await), NOTHING);
+    assert_eq!(lines(&case.writes_of_update(&id, same).await), NOTHING);
 }
 
 #[tokio::test]
@@ -331,11 +337,11 @@ async fn change_waits_for_running_operations() {
     let (status, _) =
         case.azure(http::Method::PUT, &format!("{}/agentPools/work", cluster("one")), Some(&labelled)).await;
     assert_eq!(status, 200);
-    assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
-    let frames = case.record_frames(&id, 60).await;
-    let messages: Vec<&str> = frames.iter().map(|frame| &*frame.message).collect();
+    assert_eq!(case.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
+    let statuses = case.record_statuses(&id, 60).await;
+    let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
     assert_eq!(messages, ["Azure: node pool work is Updating", "Azure: the tags are being changed", ""]);
-    assert_eq!(lines(&case.writes()), ["PATCH rancher/one"]);
+    assert_eq!(lines(&case.take_writes()), ["PATCH rancher/one"]);
     // Another client was slightly faster: Azure reports it, and it is not a failure.
     case.app.control.add_fault(Fault {
         operation: Some(Operation::ManagedCluster),
@@ -351,10 +357,10 @@ async fn change_waits_for_running_operations() {
         })),
         ..Fault::default()
     });
-    assert_eq!(case.put(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
-    let frames = case.record_frames(&id, 60).await;
-    assert!(frames.iter().all(|frame| frame.transitioning != "error"), "{frames:?}");
-    assert!(frames[0].message.contains("Another operation (Upgrading) is in progress"), "{frames:?}");
+    assert_eq!(case.update(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
+    let statuses = case.record_statuses(&id, 60).await;
+    assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
+    assert!(statuses[0].message.contains("Another operation (Upgrading) is in progress"), "{statuses:?}");
     case.expect_active(&id).await;
 }
 
@@ -368,7 +374,7 @@ async fn stopped_cluster_is_changed_after_its_start() {
     assert_eq!(case.azure(http::Method::POST, &format!("{}/stop", cluster("one")), None).await.0, 202);
     case.advance_refreshes(1).await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 2}))]);
-    assert_eq!(case.put(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
     case.app.settle().await;
     let message = case.expect_failure(&id, "updating").await;
     assert_eq!(
@@ -387,14 +393,14 @@ async fn last_of_several_changes_is_applied() {
     let case = Case::start().await;
     let id = two_pools(&case).await;
     let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
-    assert_eq!(case.put(&id, scaled(2)).await.status.as_u16(), 200);
-    case.work().await;
-    assert_eq!(case.put(&id, scaled(3)).await.status.as_u16(), 200);
-    assert_eq!(case.put(&id, scaled(4)).await.status.as_u16(), 200);
-    let frames = case.record_frames(&id, 40).await;
-    let active = frames.iter().position(|frame| frame.state == "active").unwrap();
-    assert_eq!(active, frames.len() - 1, "never active in between: {frames:?}");
-    let counts: Vec<Value> = case.writes().iter().map(|write| write.at("/properties/count")).collect();
+    assert_eq!(case.update(&id, scaled(2)).await.status.as_u16(), 200);
+    case.run_due_steps().await;
+    assert_eq!(case.update(&id, scaled(3)).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, scaled(4)).await.status.as_u16(), 200);
+    let statuses = case.record_statuses(&id, 40).await;
+    let active = statuses.iter().position(|status| status.state == "active").unwrap();
+    assert_eq!(active, statuses.len() - 1, "never active in between: {statuses:?}");
+    let counts: Vec<Value> = case.take_writes().iter().map(|write| write.at("/properties/count")).collect();
     assert_eq!(counts, [2, 4]);
     case.expect_no_writes(&id).await;
 }
@@ -402,23 +408,23 @@ async fn last_of_several_changes_is_applied() {
 #[tokio::test]
 async fn credential_change_writes_nothing_to_azure() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
-    let other = case.app.stored_credential(&case.app.admin).await;
+    let id = case.create_active(&case.small()).await;
+    let other = case.app.store_credential(&case.app.admin).await;
     assert_ne!(other, case.credential);
-    assert_eq!(lines(&case.changed(&id, json!({"azureCredentialSecret": other})).await), NOTHING);
+    assert_eq!(lines(&case.writes_of_update(&id, json!({"azureCredentialSecret": other})).await), NOTHING);
     case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn immutable_and_unmanaged_keys_are_rejected() {
     let case = Case::start().await;
-    let body = case.with(json!({
+    let body = case.small_with(json!({
         "networkPolicy": "calico", "serviceCidr": "10.0.0.0/16", "dnsServiceIp": "10.0.0.10", "podCidr": "10.244.0.0/16",
         "nodeResourceGroup": "machines", "loadBalancerSku": "Standard", "outboundType": "loadBalancer",
         "linuxAdminUsername": "azureuser",
         "nodePools": [pool_with("system", "System", json!({"availabilityZones": ["1"]}))],
     }));
-    let id = case.active(&body).await;
+    let id = case.create_active(&body).await;
     let cannot = "because Azure cannot change it";
     let unmanaged = "changing it is not managed here";
     let pools = |more: Value| json!({"nodePools": [pool_with("system", "System", more)]});
@@ -439,7 +445,7 @@ async fn immutable_and_unmanaged_keys_are_rejected() {
         (json!({"outboundType": "managedNATGateway"}), unmanaged),
         (json!({"linuxAdminUsername": "root"}), cannot),
     ] {
-        let answer = case.put(&id, change.clone()).await;
+        let answer = case.update(&id, change.clone()).await;
         let body = answer.json();
         assert_eq!(answer.status.as_u16(), 422, "{change} {body}");
         assert!(body["message"].as_str().unwrap().contains(words), "{change} {body}");
@@ -453,10 +459,10 @@ async fn immutable_and_unmanaged_keys_are_rejected() {
     case.expect_active(&id).await;
     // Another spelling of the same values is not a change.
     let same = json!({"dnsPrefix": "ONE", "loadBalancerSku": "STANDARD", "outboundType": "LoadBalancer", "networkPolicy": "calico"});
-    let answer = case.put(&id, same).await;
+    let answer = case.update(&id, same).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.settle_active(&id).await;
-    assert_eq!(lines(&case.writes()), NOTHING);
+    assert_eq!(lines(&case.take_writes()), NOTHING);
 }
 
 #[tokio::test]
@@ -465,10 +471,12 @@ async fn older_pool_is_upgraded_alone() {
     let at = |version: &str| {
         json!([pool("system", "System"), pool_with("work", "User", json!({"orchestratorVersion": version}))])
     };
-    let id = case.active(&case.with(json!({"kubernetesVersion": "1.33.3", "nodePools": at("1.32.7")}))).await;
+    let id = case
+        .create_active(&case.small_with(json!({"kubernetesVersion": "1.33.3", "nodePools": at("1.32.7")})))
+        .await;
     let before = case.pool_in_azure("one", "work").await.unwrap();
     assert_eq!(before["currentOrchestratorVersion"], "1.32.7");
-    let writes = case.changed(&id, json!({"nodePools": at("1.33.3")})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": at("1.33.3")})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["currentOrchestratorVersion"], "1.33.3");
     case.expect_no_writes(&id).await;

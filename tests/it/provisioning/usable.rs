@@ -5,7 +5,7 @@ use azure_sandbox::{Effect, Fault, OperationKind, ScriptedOutcome};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{AKS, Case, cluster, lines, made_in_azure};
+use super::{AKS, Case, azure_cluster_body, cluster, lines};
 
 const START: &str = "is stopped in Azure; start it: az aks start --resource-group rancher --name ";
 
@@ -25,7 +25,8 @@ async fn power(case: &Case, name: &str, action: &str) {
 #[tokio::test]
 async fn stopped_import_names_the_start_command() {
     let case = Case::start().await;
-    case.change_in_azure(Method::PUT, &cluster("asleep"), Some(&made_in_azure("asleep", json!({})))).await;
+    case.change_in_azure(Method::PUT, &cluster("asleep"), Some(&azure_cluster_body("asleep", json!({}))))
+        .await;
     power(&case, "asleep", "stop").await;
     let id = case.post_and_settle(&case.import("asleep", json!({}))).await;
     let message = case.expect_failure(&id, "provisioning").await;
@@ -40,7 +41,7 @@ async fn stopped_import_names_the_start_command() {
 #[tokio::test]
 async fn stopped_cluster_shows_the_start_command() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     power(&case, "one", "stop").await;
     case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
@@ -53,10 +54,10 @@ async fn stopped_cluster_shows_the_start_command() {
         (&json!("active"), &json!("error"), &json!(message))
     );
     // A change waits for the start and does not fail with Azure's message.
-    assert_eq!(case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
     case.app.settle().await;
     assert_eq!(case.expect_failure(&id, "updating").await, message);
-    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
     power(&case, "one", "start").await;
     case.advance_refreshes(2).await;
     case.settle_active(&id).await;
@@ -69,7 +70,7 @@ async fn start_command_quotes_the_resource_group() {
     let group = "/resourceGroups/my(own)group";
     case.change_in_azure(Method::PUT, group, Some(&json!({"location": "eastus"}))).await;
     let path = format!("{group}/providers/{AKS}/asleep");
-    case.change_in_azure(Method::PUT, &path, Some(&made_in_azure("asleep", json!({})))).await;
+    case.change_in_azure(Method::PUT, &path, Some(&azure_cluster_body("asleep", json!({})))).await;
     case.change_in_azure(Method::POST, &format!("{path}/stop"), None).await;
     let id = case.post_and_settle(&case.import("asleep", json!({"resourceGroup": "my(own)group"}))).await;
     let message = case.expect_failure(&id, "provisioning").await;
@@ -79,9 +80,10 @@ async fn start_command_quotes_the_resource_group() {
 #[tokio::test]
 async fn deleted_cluster_is_not_ready() {
     let case = Case::start().await;
-    let own = case.active(&case.small()).await;
-    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
-    let import = case.active(&case.import("theirs", json!({}))).await;
+    let own = case.create_active(&case.small()).await;
+    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
+        .await;
+    let import = case.create_active(&case.import("theirs", json!({}))).await;
     for (id, name) in [(&own, "one"), (&import, "theirs")] {
         case.change_in_azure(Method::DELETE, &cluster(name), None).await;
         case.advance_refreshes(2).await;
@@ -96,7 +98,8 @@ async fn deleted_cluster_is_not_ready() {
         );
     }
     // A cluster that is created again in the same region is usable again.
-    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
+    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
+        .await;
     case.advance_refreshes(2).await;
     case.expect_active(&import).await;
     assert_eq!(condition(&case.get(&import).await, "Ready").0, "True");
@@ -105,9 +108,9 @@ async fn deleted_cluster_is_not_ready() {
 #[tokio::test]
 async fn deleted_cluster_is_not_ready_after_a_change() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
-    assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     case.app.settle().await;
     let (status, message) = condition(&case.get(&id).await, "Ready");
     assert_eq!(status, "False");
@@ -117,8 +120,12 @@ async fn deleted_cluster_is_not_ready_after_a_change() {
 #[tokio::test]
 async fn import_with_the_wrong_region_warns() {
     let case = Case::start().await;
-    case.change_in_azure(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({}))))
-        .await;
+    case.change_in_azure(
+        Method::PUT,
+        &cluster("elsewhere"),
+        Some(&azure_cluster_body("elsewhere", json!({}))),
+    )
+    .await;
     let body = case.import("elsewhere", json!({"resourceLocation": "westeurope"}));
     let answer = case.app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
@@ -151,7 +158,7 @@ async fn import_with_the_wrong_region_warns() {
     }
     // A change is reviewed with the offers of the cluster's own region.
     case.app.control.clear_requests();
-    case.changed(&id, json!({"kubernetesVersion": "1.32.9"})).await;
+    case.writes_of_update(&id, json!({"kubernetesVersion": "1.32.9"})).await;
     let asked: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
     assert!(!asked.iter().any(|path| path.contains("westeurope")), "{asked:?}");
     case.expect_no_writes(&id).await;
@@ -160,8 +167,12 @@ async fn import_with_the_wrong_region_warns() {
 #[tokio::test]
 async fn import_warning_follows_a_silent_azure() {
     let case = Case::start().await;
-    case.change_in_azure(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({}))))
-        .await;
+    case.change_in_azure(
+        Method::PUT,
+        &cluster("elsewhere"),
+        Some(&azure_cluster_body("elsewhere", json!({}))),
+    )
+    .await;
     let silent = Fault {
         path: Some("/elsewhere?".to_owned()),
         effect: Some(Effect::Status(azure_sandbox::Refusal {
@@ -184,8 +195,8 @@ async fn import_warning_follows_a_silent_azure() {
 #[tokio::test]
 async fn import_region_ignores_spelling() {
     let case = Case::start().await;
-    case.change_in_azure(Method::PUT, &cluster("here"), Some(&made_in_azure("here", json!({})))).await;
-    let id = case.active(&case.import("here", json!({"resourceLocation": "East US"}))).await;
+    case.change_in_azure(Method::PUT, &cluster("here"), Some(&azure_cluster_body("here", json!({})))).await;
+    let id = case.create_active(&case.import("here", json!({"resourceLocation": "East US"}))).await;
     let shown = case.get(&id).await;
     assert!(!shown.to_string().contains("region-matches"), "{shown:#}");
     assert_eq!(shown["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
@@ -195,7 +206,7 @@ async fn import_region_ignores_spelling() {
 #[tokio::test]
 async fn retry_response_has_no_old_error() {
     let case = Case::start().await;
-    let id = case.active(&case.small()).await;
+    let id = case.create_active(&case.small()).await;
     case.app.control.add_outcome(ScriptedOutcome {
         kind: Some(OperationKind::UpgradeCluster),
         times: Some(1),
@@ -203,10 +214,10 @@ async fn retry_response_has_no_old_error() {
         message: "Drain node x: Pod Disruption Budget".to_owned(),
         ..ScriptedOutcome::default()
     });
-    assert_eq!(case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
+    assert_eq!(case.update(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
     case.app.settle().await;
     assert!(case.expect_failure(&id, "updating").await.contains("Pod Disruption Budget"));
-    let answer = case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await;
+    let answer = case.update(&id, json!({"kubernetesVersion": "1.32.9"})).await;
     for shown in [answer.json(), case.get(&id).await] {
         assert_eq!(
             (&shown["state"], &shown["transitioning"]),
@@ -222,7 +233,7 @@ async fn retry_response_has_no_old_error() {
 #[tokio::test]
 async fn removal_response_has_no_old_error() {
     let case = Case::start().await;
-    let id = case.post_advised_and_settle(&case.import("nowhere", json!({}))).await;
+    let id = case.post_with_advisory_review_and_settle(&case.import("nowhere", json!({}))).await;
     case.expect_failure(&id, "provisioning").await;
     let answer = case.app.delete(&format!("/v3/clusters/{id}")).send().await;
     let mut shown = answer.json();
@@ -236,10 +247,10 @@ async fn removal_response_has_no_old_error() {
 async fn attempt_on_a_silent_api_names_the_ranges() {
     let case = Case::start().await;
     let ranges = json!({"authorizedIpRanges": ["203.0.113.0/24"]});
-    let id = case.post(&case.with(ranges)).await;
+    let id = case.post(&case.small_with(ranges)).await;
     // Runs everything up to the first attempt to reach the cluster's API, which is then delayed.
     case.app.control.add_kubernetes_fault(Fault { latency_ms: 600_000, ..Fault::default() });
-    let worker = case.app.app.worker.clone();
+    let worker = case.app.server.worker.clone();
     let stop = tokio_util::sync::CancellationToken::new();
     let waiting = "waiting for the Kubernetes API of the cluster to answer; authorizedIpRanges lets in 203.0.113.0/24 only";
     let steps = tokio::spawn({
@@ -254,9 +265,9 @@ async fn attempt_on_a_silent_api_names_the_ranges() {
     let limit = std::time::Duration::from_mins(2);
     let seen = tokio::time::timeout(limit, async {
         loop {
-            let frame = case.frame(&id).await;
-            if frame.message == waiting {
-                return frame;
+            let status = case.status(&id).await;
+            if status.message == waiting {
+                return status;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
@@ -277,7 +288,7 @@ async fn unreachable_api_names_existing_ranges() {
         case.app
             .control
             .add_kubernetes_fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
-        let id = case.post_and_settle(&case.with(ranges.clone())).await;
+        let id = case.post_and_settle(&case.small_with(ranges.clone())).await;
         let message = case.expect_failure(&id, "provisioning").await;
         assert!(message.starts_with("failed to communicate with cluster: "), "{message}");
         let remedy =
@@ -292,13 +303,14 @@ async fn unreachable_api_names_existing_ranges() {
 #[tokio::test]
 async fn removing_the_credential_is_rejected() {
     let case = Case::start().await;
-    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
-    let own = case.active(&case.small()).await;
-    let import = case.active(&case.import("theirs", json!({}))).await;
+    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
+        .await;
+    let own = case.create_active(&case.small()).await;
+    let import = case.create_active(&case.import("theirs", json!({}))).await;
     for id in [&own, &import] {
         let before = case.get(id).await;
         for value in [json!(null), json!(""), json!("  "), json!([""])] {
-            let answer = case.put(id, json!({"azureCredentialSecret": value})).await;
+            let answer = case.update(id, json!({"azureCredentialSecret": value})).await;
             assert_eq!(answer.status.as_u16(), 422, "{value}: {}", answer.text());
             assert_eq!(answer.json()["fieldName"], "aksConfig.azureCredentialSecret", "{}", answer.text());
         }
@@ -311,15 +323,15 @@ async fn removing_the_credential_is_rejected() {
             (422, &json!("aksConfig.azureCredentialSecret"))
         );
         assert_eq!(case.get(id).await, before, "nothing was changed");
-        case.remove(id).await;
+        case.delete(id).await;
         case.app.settle().await;
-        assert!(case.is_gone(id).await, "the credential still exists");
+        assert!(case.is_deleted(id).await, "the credential still exists");
     }
     for imported in [true, false] {
         let body = if imported {
             case.import("other", json!({}))
         } else {
-            case.with(json!({"clusterName": "other"}))
+            case.small_with(json!({"clusterName": "other"}))
         };
         for value in [None, Some(json!(null)), Some(json!("")), Some(json!(" "))] {
             let mut body = body.clone();

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{azure_pool, findings, refused};
+use super::{azure_pool, findings, rejected_field};
 use crate::provisioning::{Case, lines, pool};
 
 fn with_windows() -> Value {
@@ -14,41 +14,41 @@ fn with_windows() -> Value {
 
 #[tokio::test]
 async fn existing_windows_pool_does_not_block_changes() {
-    let it = Case::start().await;
-    let id = it.imported("windows", with_windows()).await;
-    let mut pools = it.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
+    let case = Case::start().await;
+    let id = case.create_import("windows", with_windows()).await;
+    let mut pools = case.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
     pools[0]["count"] = json!(3);
-    let writes = it.changed(&id, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/windows/system"], "the Windows pool is unchanged");
-    assert_eq!(it.pool_in_azure("windows", "system").await.unwrap()["count"], 3);
+    assert_eq!(case.pool_in_azure("windows", "system").await.unwrap()["count"], 3);
     // It is scaled like any other.
     pools[1]["count"] = json!(2);
-    let writes = it.changed(&id, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/windows/win"]);
     assert_eq!(
         (writes[0].at("/properties/count"), writes[0].at("/properties/osType")),
         (json!(2), json!("Windows"))
     );
     // Another key, without a word about pools.
-    it.changed(&id, json!({"tags": {"team": "a"}})).await;
+    case.writes_of_update(&id, json!({"tags": {"team": "a"}})).await;
     for system in ["Windows", "windows"] {
         let mut more = pools.clone();
         let mut new = pool("new", "User");
         new["osType"] = json!(system);
         more.as_array_mut().unwrap().push(new);
-        let (field, message) = it.put_refused(&id, json!({"nodePools": more})).await;
+        let (field, message) = case.put_rejected(&id, json!({"nodePools": more})).await;
         assert_eq!(field, "aksConfig.nodePools[2].osType");
         assert!(message.contains("windows node pools are not supported: set osType to Linux"), "{message}");
     }
     // The Linux pool does not become one.
     let mut turned = pools.clone();
     turned[0]["osType"] = json!("Windows");
-    assert_eq!(it.put_refused(&id, json!({"nodePools": turned})).await.0, "aksConfig.nodePools[0].osType");
+    assert_eq!(case.put_rejected(&id, json!({"nodePools": turned})).await.0, "aksConfig.nodePools[0].osType");
 }
 
 #[tokio::test]
 async fn project_isolation_works_with_every_policy_that_is_enforced() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     let profile =
         |policy: &str| json!({"networkProfile": {"networkPlugin": "azure", "networkPolicy": policy}});
     for (name, policy, status) in [
@@ -57,68 +57,68 @@ async fn project_isolation_works_with_every_policy_that_is_enforced() {
         ("azure", "azure", StatusCode::OK),
         ("none", "none", StatusCode::UNPROCESSABLE_ENTITY),
     ] {
-        let id = it.imported(name, profile(policy)).await;
+        let id = case.create_import(name, profile(policy)).await;
         let body = json!({"name": name, "enableNetworkPolicy": true});
-        let answer = it.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+        let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
         assert_eq!(answer.status, status, "{policy}: {}", answer.text());
         if status != StatusCode::OK {
-            assert_eq!(refused(&answer).0, "aksConfig.networkPolicy");
+            assert_eq!(rejected_field(&answer).0, "aksConfig.networkPolicy");
         }
     }
 }
 
 #[tokio::test]
 async fn credential_cannot_be_removed() {
-    let it = Case::start().await;
-    it.in_azure("theirs", json!({})).await;
-    let own = it.active(&it.small()).await;
-    let import = it.active(&it.import("theirs", json!({}))).await;
+    let case = Case::start().await;
+    case.create_in_azure("theirs", json!({})).await;
+    let own = case.create_active(&case.small()).await;
+    let import = case.create_active(&case.import("theirs", json!({}))).await;
     for id in [own, import] {
         for empty in [Value::Null, json!(""), json!("  ")] {
-            let answer = it.put(&id, json!({"azureCredentialSecret": empty})).await;
+            let answer = case.update(&id, json!({"azureCredentialSecret": empty})).await;
             if empty == json!("  ") {
                 assert!(answer.status.is_client_error(), "{}", answer.text());
                 continue;
             }
-            let (field, message) = refused(&answer);
+            let (field, message) = rejected_field(&answer);
             assert_eq!(field, "aksConfig.azureCredentialSecret");
             assert!(message.contains("set azureCredentialSecret"), "{message}");
         }
-        let mut config = it.get(&id).await["aksConfig"].clone();
+        let mut config = case.get(&id).await["aksConfig"].clone();
         config.as_object_mut().unwrap().remove("azureCredentialSecret");
-        let name = it.get(&id).await["name"].clone();
-        let replaced = it
+        let name = case.get(&id).await["name"].clone();
+        let replaced = case
             .app
             .put(&format!("/v3/clusters/{id}?_replace=true"))
             .json(&json!({"name": name, "aksConfig": config}));
-        assert_eq!(refused(&replaced.send().await).0, "aksConfig.azureCredentialSecret");
-        assert_eq!(it.get(&id).await["aksConfig"]["azureCredentialSecret"], it.credential);
-        it.changed(&id, json!({"tags": {"still": "managed"}})).await;
+        assert_eq!(rejected_field(&replaced.send().await).0, "aksConfig.azureCredentialSecret");
+        assert_eq!(case.get(&id).await["aksConfig"]["azureCredentialSecret"], case.credential);
+        case.writes_of_update(&id, json!({"tags": {"still": "managed"}})).await;
     }
 }
 
 #[tokio::test]
 async fn import_requires_credential_group_and_name() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     for key in ["azureCredentialSecret", "resourceGroup", "clusterName"] {
         for empty in [Value::Null, json!("")] {
-            let body = it.import("theirs", json!({ key: empty }));
-            let (field, _) = it.post_refused(&body).await;
+            let body = case.import("theirs", json!({ key: empty }));
+            let (field, _) = case.post_rejected(&body).await;
             assert_eq!(field, format!("aksConfig.{key}"));
         }
-        let mut own = it.small();
+        let mut own = case.small();
         own["aksConfig"].as_object_mut().unwrap().remove(key);
-        assert_eq!(it.post_refused(&own).await.0, format!("aksConfig.{key}"));
+        assert_eq!(case.post_rejected(&own).await.0, format!("aksConfig.{key}"));
     }
 }
 
 #[tokio::test]
 async fn import_with_wrong_region_warns_and_uses_the_real_one() {
-    let it = Case::start().await;
-    it.in_azure("elsewhere", json!({})).await;
-    let body = it.import("elsewhere", json!({"resourceLocation": "West Europe"}));
-    let id = it.active(&body).await;
-    let cluster = it.get(&id).await;
+    let case = Case::start().await;
+    case.create_in_azure("elsewhere", json!({})).await;
+    let body = case.import("elsewhere", json!({"resourceLocation": "West Europe"}));
+    let id = case.create_active(&body).await;
+    let cluster = case.get(&id).await;
     assert_eq!(findings(&cluster["aksStatus"]["review"]), ["region-matches warning"]);
     assert_eq!(
         cluster["aksStatus"]["review"]["findings"][0]["remedy"],
@@ -126,18 +126,18 @@ async fn import_with_wrong_region_warns_and_uses_the_real_one() {
     );
     assert_eq!(cluster["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
     assert_eq!(cluster["aksConfig"]["resourceLocation"], "West Europe");
-    it.app.control.clear_requests();
-    assert!(!it.upgrades(&id).await.is_empty());
-    it.changed(&id, json!({"kubernetesVersion": "1.32.9"})).await;
+    case.app.control.clear_requests();
+    assert!(!case.upgrades(&id).await.is_empty());
+    case.writes_of_update(&id, json!({"kubernetesVersion": "1.32.9"})).await;
     let asked: Vec<_> =
-        it.app.control.requests().into_iter().filter(|seen| seen.path.contains("/locations/")).collect();
+        case.app.control.requests().into_iter().filter(|seen| seen.path.contains("/locations/")).collect();
     assert!(asked.iter().all(|seen| seen.path.contains("/locations/eastus/")), "{asked:?}");
     // The wrong region can be corrected, and only to the right one.
     assert_eq!(
-        it.put_refused(&id, json!({"resourceLocation": "westus2"})).await.0,
+        case.put_rejected(&id, json!({"resourceLocation": "westus2"})).await.0,
         "aksConfig.resourceLocation"
     );
-    let answer = it.put(&id, json!({"resourceLocation": "East US"})).await;
+    let answer = case.update(&id, json!({"resourceLocation": "East US"})).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert_eq!(findings(&answer.json()["aksStatus"]["review"]), [""; 0]);
 }

@@ -7,10 +7,10 @@ use super::{azure_pool, findings};
 use crate::provisioning::{Case, lines, pool, pool_with};
 
 /// Creates a network in the simulated Azure.
-async fn network(it: &Case, name: &str, space: &str, subnets: Value) {
+async fn network(case: &Case, name: &str, space: &str, subnets: Value) {
     let body = json!({"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": [space]}, "subnets": subnets}});
     let path = format!("/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/{name}");
-    it.change_in_azure(Method::PUT, &path, Some(&body)).await;
+    case.change_in_azure(Method::PUT, &path, Some(&body)).await;
 }
 
 fn subnet(name: &str, range: &str) -> Value {
@@ -18,8 +18,8 @@ fn subnet(name: &str, range: &str) -> Value {
 }
 
 /// A cluster with that name, on Azure CNI, with additional keys.
-fn azure_cni(it: &Case, name: &str, more: Value) -> Value {
-    let mut body = it.with(json!({"networkPlugin": "azure", "clusterName": name, "dnsPrefix": name}));
+fn azure_cni(case: &Case, name: &str, more: Value) -> Value {
+    let mut body = case.small_with(json!({"networkPlugin": "azure", "clusterName": name, "dnsPrefix": name}));
     body["name"] = json!(name);
     body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body["aksConfig"]["nodePools"][0]["maxPods"] = json!(30);
@@ -28,9 +28,9 @@ fn azure_cni(it: &Case, name: &str, more: Value) -> Value {
 
 #[tokio::test]
 async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     network(
-        &it,
+        &case,
         "large",
         "10.0.0.0/8",
         json!([subnet("aks", "10.240.0.0/16"), subnet("other", "10.9.0.0/16")]),
@@ -38,7 +38,7 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
     .await;
     let place = json!({"virtualNetwork": "large", "subnet": "aks"});
     let with = |name: &str, more: Value| {
-        let mut body = azure_cni(&it, name, place.clone());
+        let mut body = azure_cni(&case, name, place.clone());
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
@@ -48,8 +48,8 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
         ("kubenet", json!({"networkPlugin": "kubenet"})),
     ] {
         let body = with(name, more);
-        assert!(it.review(&body).await.contains(&"network-space-apart warning".to_owned()), "{name}");
-        it.active(&body).await;
+        assert!(case.review(&body).await.contains(&"network-space-apart warning".to_owned()), "{name}");
+        case.create_active(&body).await;
     }
     // The subnet of the nodes, another subnet, and a range that contains one.
     for (range, address, hit) in [
@@ -58,46 +58,47 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
         ("10.8.0.0/13", "10.8.0.10", "10.9.0.0/16"),
     ] {
         let refused = with("refused", json!({"serviceCidr": range, "dnsServiceIp": address}));
-        let (field, message) = it.post_refused(&refused).await;
+        let (field, message) = case.post_rejected(&refused).await;
         assert_eq!(field, "aksConfig.serviceCidr");
         assert!(message.contains(&format!("overlaps with the subnet {hit}")), "{message}");
     }
     let pods = with("pods", json!({"networkPlugin": "kubenet", "podCidr": "10.240.0.0/14"}));
-    assert_eq!(it.post_refused(&pods).await.0, "aksConfig.podCidr");
+    assert_eq!(case.post_rejected(&pods).await.0, "aksConfig.podCidr");
 }
 
 #[tokio::test]
 async fn overlay_pods_use_no_subnet_addresses() {
-    let it = Case::start().await;
-    it.with_room_for_nodes();
-    network(&it, "small", "10.33.0.0/16", json!([subnet("nodes", "10.33.1.0/26")])).await;
+    let case = Case::start().await;
+    case.raise_quotas();
+    network(&case, "small", "10.33.0.0/16", json!([subnet("nodes", "10.33.1.0/26")])).await;
     let kubenet = json!({"networkPlugin": "kubenet", "virtualNetwork": "small", "subnet": "nodes"});
-    let id = it.active(&it.with(kubenet)).await;
-    it.app.control.edit_cluster("one", |body| {
+    let id = case.create_active(&case.small_with(kubenet)).await;
+    case.app.control.edit_cluster("one", |body| {
         let profile = &mut body["properties"]["networkProfile"];
         profile["networkPlugin"] = json!("azure");
         profile["networkPluginMode"] = json!("overlay");
     });
-    it.advance_refreshes(1).await;
-    assert_eq!(it.get(&id).await["aksConfig"]["networkPlugin"], "azure");
-    let writes =
-        it.changed(&id, json!({"nodePools": [pool_with("system", "System", json!({"count": 4}))]})).await;
+    case.advance_refreshes(1).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["networkPlugin"], "azure");
+    let writes = case
+        .writes_of_update(&id, json!({"nodePools": [pool_with("system", "System", json!({"count": 4}))]}))
+        .await;
     assert_eq!(
         (lines(&writes), writes[0].at("/properties/count")),
         (vec!["PUT rancher/one/system".to_owned()], json!(4))
     );
     let many = json!({"nodePools": [pool_with("system", "System", json!({"count": 90}))]});
-    let (field, message) = it.put_refused(&id, many).await;
+    let (field, message) = case.put_rejected(&id, many).await;
     assert!(field.starts_with("aksConfig.nodePools[0]") || field == "aksConfig.subnet", "{field}");
     assert!(message.contains("has 59 addresses left") && message.contains("may need 99"), "{message}");
 }
 
 #[tokio::test]
 async fn pods_with_their_own_subnet_use_no_node_addresses() {
-    let it = Case::start().await;
-    it.with_room_for_nodes();
+    let case = Case::start().await;
+    case.raise_quotas();
     network(
-        &it,
+        &case,
         "small",
         "10.34.0.0/16",
         json!([subnet("nodes", "10.34.1.0/26"), subnet("pods", "10.34.64.0/18")]),
@@ -106,45 +107,45 @@ async fn pods_with_their_own_subnet_use_no_node_addresses() {
     let id = |subnet: &str| {
         format!(
             "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/small/subnets/{subnet}",
-            it.account.subscription_id
+            case.account.subscription_id
         )
     };
     let pools =
         json!([azure_pool(json!({"vnetSubnetID": id("nodes"), "podSubnetID": id("pods"), "maxPods": 110}))]);
-    let import = it.imported("theirs", json!({"agentPoolProfiles": pools})).await;
-    let mut pools = it.get(&import).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
+    let import = case.create_import("theirs", json!({"agentPoolProfiles": pools})).await;
+    let mut pools = case.get(&import).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
     pools[0]["count"] = json!(4);
     pools.as_array_mut().unwrap().push(pool("more", "User"));
-    let writes = it.changed(&import, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&import, json!({"nodePools": pools})).await;
     let new = writes.iter().find(|write| write.line.ends_with("/more")).unwrap();
     assert_eq!(
         (new.at("/properties/vnetSubnetID"), new.at("/properties/podSubnetID")),
         (json!(id("nodes")), json!(id("pods")))
     );
     pools[0]["count"] = json!(70);
-    let answer = it.put(&import, json!({"nodePools": pools})).await;
+    let answer = case.update(&import, json!({"nodePools": pools})).await;
     assert!(answer.json()["aksStatus"]["review"].to_string().contains("may need"), "{}", answer.text());
 }
 
 #[tokio::test]
 async fn new_pool_of_an_import_gets_the_subnet_of_the_others() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     let subnet = |name: &str| {
         format!(
             "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/{name}",
-            it.account.subscription_id
+            case.account.subscription_id
         )
     };
     let pools = json!([
         azure_pool(json!({"name": "user", "mode": "User", "vnetSubnetID": subnet("pods")})),
         azure_pool(json!({"vnetSubnetID": subnet("nodes")})),
     ]);
-    let id = it.imported("theirs", json!({"agentPoolProfiles": pools})).await;
-    let mut pools = it.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
+    let id = case.create_import("theirs", json!({"agentPoolProfiles": pools})).await;
+    let mut pools = case.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
     let mut new = pool("new", "User");
     new["maxPods"] = json!(30);
     pools.as_array_mut().unwrap().push(new.clone());
-    let writes = it.changed(&id, json!({"nodePools": pools})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/theirs/new"]);
     assert_eq!(writes[0].at("/properties/vnetSubnetID"), subnet("nodes"), "the subnet of the System pool");
     // A subnet of another network is not possible.
@@ -152,44 +153,46 @@ async fn new_pool_of_an_import_gets_the_subnet_of_the_others() {
     new["vnetSubnetID"] =
         json!(subnet("nodes").replace("rancher-net", "dual-stack").replace("/nodes", "/both"));
     pools.as_array_mut().unwrap().push(new);
-    let answer = it.put(&id, json!({"nodePools": pools})).await;
+    let answer = case.update(&id, json!({"nodePools": pools})).await;
     let found = findings(&answer.json()["aksStatus"]["review"]);
     assert!(found.contains(&"subnets-one-network warning".to_owned()), "{found:?}");
 }
 
 #[tokio::test]
 async fn pool_with_subnet_is_rejected_in_azures_network() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     let subnet = format!(
         "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes",
-        it.account.subscription_id
+        case.account.subscription_id
     );
-    let id = it.active(&it.small()).await;
+    let id = case.create_active(&case.small()).await;
     let with = pool_with("new", "User", json!({"vnetSubnetID": subnet}));
-    let (field, message) = it.put_refused(&id, json!({"nodePools": [pool("system", "System"), with]})).await;
+    let (field, message) =
+        case.put_rejected(&id, json!({"nodePools": [pool("system", "System"), with]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].vnetSubnetID");
     assert!(message.contains("all or none may have one"), "{message}");
     // Azure rejects it too.
     let body = json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "vnetSubnetID": subnet}});
     let path = format!("{}/agentPools/new", crate::provisioning::cluster("one"));
-    assert_eq!(it.azure(Method::PUT, &path, Some(&body)).await.0, 400);
-    let mut mixed = it.small();
+    assert_eq!(case.azure(Method::PUT, &path, Some(&body)).await.0, 400);
+    let mut mixed = case.small();
     mixed["name"] = json!("two");
     mixed["aksConfig"]["clusterName"] = json!("two");
     mixed["aksConfig"]["nodePools"] = json!([pool("system", "System"), with]);
-    assert_eq!(it.post_refused(&mixed).await.0, "aksConfig.nodePools[1].vnetSubnetID");
+    assert_eq!(case.post_rejected(&mixed).await.0, "aksConfig.nodePools[1].vnetSubnetID");
 }
 
 #[tokio::test]
 async fn kubenet_with_a_route_table_needs_an_identity_of_ones_own() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     let routed = |more: Value| {
-        let mut body =
-            it.with(json!({"networkPlugin": "kubenet", "virtualNetwork": "rancher-net", "subnet": "routed"}));
+        let mut body = case.small_with(
+            json!({"networkPlugin": "kubenet", "virtualNetwork": "rancher-net", "subnet": "routed"}),
+        );
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
-    let (field, message) = it.post_refused(&routed(json!({}))).await;
+    let (field, message) = case.post_rejected(&routed(json!({}))).await;
     assert_eq!(field, "aksConfig.userAssignedIdentity");
     for words in [
         "managedIdentity",
@@ -202,51 +205,51 @@ async fn kubenet_with_a_route_table_needs_an_identity_of_ones_own() {
         assert!(message.contains(words), "{words}: {message}");
     }
     assert_eq!(
-        it.post_refused(&routed(json!({"managedIdentity": true}))).await.0,
+        case.post_rejected(&routed(json!({"managedIdentity": true}))).await.0,
         "aksConfig.userAssignedIdentity"
     );
     let identity = format!(
         "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.ManagedIdentity/userAssignedIdentities/mine",
-        it.account.subscription_id
+        case.account.subscription_id
     );
     let with_identity = routed(json!({"managedIdentity": true, "userAssignedIdentity": identity}));
-    let none = |found: Vec<String>| !found.iter().any(|it| it.starts_with("subnet-route-table"));
-    assert!(none(it.review(&with_identity).await));
-    assert!(none(it.review(&routed(json!({"subnet": "nodes"}))).await));
-    assert!(none(it.review(&routed(json!({"networkPlugin": "azure"}))).await), "only kubenet adds routes");
-    it.active(&with_identity).await;
+    let none = |found: Vec<String>| !found.iter().any(|item| item.starts_with("subnet-route-table"));
+    assert!(none(case.review(&with_identity).await));
+    assert!(none(case.review(&routed(json!({"subnet": "nodes"}))).await));
+    assert!(none(case.review(&routed(json!({"networkPlugin": "azure"}))).await), "only kubenet adds routes");
+    case.create_active(&with_identity).await;
     // The simulated Azure rejects the same as the review.
-    let advised = it
+    let advised = case
         .app
         .post("/v3/clusters")
         .json(&json!({"name": "two", "annotations": {"norman-aks.io/review": "advise"},
         "aksConfig": routed(json!({"clusterName": "two", "dnsPrefix": "two"}))["aksConfig"]}));
     let advised = advised.send().await;
     assert_eq!(advised.status, StatusCode::CREATED, "{}", advised.text());
-    it.app.settle().await;
-    let told = it.get(advised.json()["id"].as_str().unwrap()).await["transitioningMessage"].to_string();
+    case.app.settle().await;
+    let told = case.get(advised.json()["id"].as_str().unwrap()).await["transitioningMessage"].to_string();
     assert!(told.contains("do not support bringing your own route table"), "{told}");
 }
 
 #[tokio::test]
 async fn user_defined_routing_works_in_a_subnet_with_a_route_table() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     let routed = |name: &str, subnet: &str| {
         azure_cni(
-            &it,
+            &case,
             name,
             json!({"outboundType": "userDefinedRouting", "virtualNetwork": "rancher-net", "subnet": subnet}),
         )
     };
-    it.active(&routed("routed", "routed")).await;
-    let (field, message) = it.post_refused(&routed("unrouted", "nodes")).await;
+    case.create_active(&routed("routed", "routed")).await;
+    let (field, message) = case.post_rejected(&routed("unrouted", "nodes")).await;
     assert_eq!(field, "aksConfig.outboundType");
     assert!(message.contains("route table"), "{message}");
 }
 
 #[tokio::test]
 async fn autoscaling_without_limits_names_limits_that_work() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     for (limits, key) in [
         (json!({}), "minCount"),
         (json!({"minCount": 0, "maxCount": 0}), "maxCount"),
@@ -255,7 +258,7 @@ async fn autoscaling_without_limits_names_limits_that_work() {
     ] {
         let mut scaling = pool_with("system", "System", limits.clone());
         scaling["enableAutoScaling"] = json!(true);
-        let (field, message) = it.post_refused(&it.with(json!({"nodePools": [scaling]}))).await;
+        let (field, message) = case.post_rejected(&case.small_with(json!({"nodePools": [scaling]}))).await;
         assert_eq!(field, format!("aksConfig.nodePools[0].{key}"), "{limits}");
         assert!(message.contains("set minCount and maxCount, for example 1 and 3"), "{message}");
     }
@@ -263,16 +266,16 @@ async fn autoscaling_without_limits_names_limits_that_work() {
 
 #[tokio::test]
 async fn what_azure_runs_raises_no_warning() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     let cilium = json!({"networkProfile": {"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "cilium",
         "networkDataplane": "cilium", "podCidr": "10.244.0.0/16"}});
-    let id = it.imported("cilium", cilium).await;
-    let upstream = it.get(&id).await["aksStatus"]["upstreamSpec"].clone();
+    let id = case.create_import("cilium", cilium).await;
+    let upstream = case.get(&id).await["aksStatus"]["upstreamSpec"].clone();
     let mut pools = upstream["nodePools"].clone();
     pools[0]["count"] = json!(3);
     let config = json!({"nodePools": pools, "networkPlugin": upstream["networkPlugin"], "networkPolicy": upstream["networkPolicy"],
         "podCidr": upstream["podCidr"]});
-    let writes = it.changed(&id, config).await;
+    let writes = case.writes_of_update(&id, config).await;
     assert_eq!(lines(&writes), ["PUT rancher/cilium/system"]);
-    assert_eq!(findings(&it.get(&id).await["aksStatus"]["review"]), [""; 0]);
+    assert_eq!(findings(&case.get(&id).await["aksStatus"]["review"]), [""; 0]);
 }

@@ -7,7 +7,7 @@ use crate::provisioning::{Case, lines};
 
 #[tokio::test]
 async fn a_region_in_any_spelling_is_sent_in_azures() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     for (index, (spelling, name)) in [
         ("East US", "eastus"),
         ("east-us", "eastus"),
@@ -21,32 +21,36 @@ async fn a_region_in_any_spelling_is_sent_in_azures() {
     .enumerate()
     {
         let cluster = format!("display{index}");
-        let mut body =
-            it.with(json!({"resourceLocation": spelling, "clusterName": cluster, "dnsPrefix": cluster}));
+        let mut body = case
+            .small_with(json!({"resourceLocation": spelling, "clusterName": cluster, "dnsPrefix": cluster}));
         body["name"] = json!(cluster);
-        let id = it.post(&body).await;
-        it.app.settle().await;
-        it.expect_active(&id).await;
-        let put =
-            it.writes().into_iter().find(|write| write.line == format!("PUT rancher/{cluster}")).unwrap();
+        let id = case.post(&body).await;
+        case.app.settle().await;
+        case.expect_active(&id).await;
+        let put = case
+            .take_writes()
+            .into_iter()
+            .find(|write| write.line == format!("PUT rancher/{cluster}"))
+            .unwrap();
         assert_eq!(put.at("/location"), name, "{spelling}");
         assert_eq!(put.at("/properties/nodeResourceGroup"), format!("MC_rancher_{cluster}_{name}"));
-        assert_eq!(it.get(&id).await["aksConfig"]["resourceLocation"], spelling.trim());
-        it.advance_refreshes(2).await;
-        it.expect_active(&id).await;
-        assert_eq!(lines(&it.writes()), [""; 0], "{spelling}");
+        assert_eq!(case.get(&id).await["aksConfig"]["resourceLocation"], spelling.trim());
+        case.advance_refreshes(2).await;
+        case.expect_active(&id).await;
+        assert_eq!(lines(&case.take_writes()), [""; 0], "{spelling}");
     }
 }
 
 #[tokio::test]
 async fn a_group_and_a_workspace_are_made_in_the_same_region() {
-    let it = Case::start().await;
-    let body =
-        it.with(json!({"resourceLocation": "West US 2", "resourceGroup": "new-group", "monitoring": true}));
-    let id = it.post(&body).await;
-    it.app.settle().await;
-    it.expect_active(&id).await;
-    let writes = it.writes();
+    let case = Case::start().await;
+    let body = case.small_with(
+        json!({"resourceLocation": "West US 2", "resourceGroup": "new-group", "monitoring": true}),
+    );
+    let id = case.post(&body).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    let writes = case.take_writes();
     let group = writes.iter().find(|write| write.line == "PUT new-group").unwrap();
     assert_eq!(group.at("/location"), "westus2");
     let workspace = writes.iter().find(|write| write.line.contains("new-group-WUS2")).unwrap();
@@ -55,31 +59,31 @@ async fn a_group_and_a_workspace_are_made_in_the_same_region() {
 
 #[tokio::test]
 async fn what_is_no_region_is_refused_at_once() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     for bad in ["middleearth", "east/us", "east us 9", "europe"] {
-        let (field, _) = it.post_refused(&it.with(json!({"resourceLocation": bad}))).await;
+        let (field, _) = case.post_rejected(&case.small_with(json!({"resourceLocation": bad}))).await;
         assert_eq!(field, "aksConfig.resourceLocation", "{bad}");
     }
 }
 
 #[tokio::test]
 async fn another_spelling_of_the_region_is_no_change() {
-    let it = Case::start().await;
-    let id = it.active(&it.with(json!({"resourceLocation": "East US"}))).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small_with(json!({"resourceLocation": "East US"}))).await;
     for spelling in ["eastus", "EAST-US", "east_us", " East  US"] {
-        let answer = it.put(&id, json!({"resourceLocation": spelling})).await;
+        let answer = case.update(&id, json!({"resourceLocation": spelling})).await;
         assert_eq!(
             (answer.status, &answer.json()["state"]),
             (StatusCode::OK, &json!("active")),
             "{spelling}"
         );
-        it.app.settle().await;
-        assert_eq!(it.get(&id).await["aksConfig"]["resourceLocation"], spelling.trim());
-        assert_eq!(lines(&it.writes()), [""; 0], "{spelling}");
+        case.app.settle().await;
+        assert_eq!(case.get(&id).await["aksConfig"]["resourceLocation"], spelling.trim());
+        assert_eq!(lines(&case.take_writes()), [""; 0], "{spelling}");
     }
     for other in ["eastus2", "West US 2"] {
         assert_eq!(
-            it.put_refused(&id, json!({"resourceLocation": other})).await.0,
+            case.put_rejected(&id, json!({"resourceLocation": other})).await.0,
             "aksConfig.resourceLocation"
         );
     }
@@ -87,30 +91,30 @@ async fn another_spelling_of_the_region_is_no_change() {
 
 #[tokio::test]
 async fn a_region_can_be_mended_until_azure_has_the_cluster() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     let refusal = json!({"path": "/one", "operation": "managedCluster", "method": "PUT", "times": 1,
         "effect": {"status": {"status": 400, "code": "SkuNotAvailable", "message": "not available"}}});
-    it.app.control.add_fault(serde_json::from_value(refusal).unwrap());
-    let id = it.post(&it.small()).await;
-    it.app.pass(std::time::Duration::from_secs(4)).await;
-    assert!(it.expect_failure(&id, "provisioning").await.contains("not available"));
-    it.app.control.clear_requests();
+    case.app.control.add_fault(serde_json::from_value(refusal).unwrap());
+    let id = case.post(&case.small()).await;
+    case.app.advance(std::time::Duration::from_secs(4)).await;
+    assert!(case.expect_failure(&id, "provisioning").await.contains("not available"));
+    case.app.control.clear_requests();
     // An unknown region is rejected as for a new cluster.
     assert_eq!(
-        it.put_refused(&id, json!({"resourceLocation": "middleearth"})).await.0,
+        case.put_rejected(&id, json!({"resourceLocation": "middleearth"})).await.0,
         "aksConfig.resourceLocation"
     );
-    let answer = it.put(&id, json!({"resourceLocation": "West US 2"})).await;
+    let answer = case.update(&id, json!({"resourceLocation": "West US 2"})).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    it.app.settle().await;
-    it.expect_active(&id).await;
-    let put = it.writes().into_iter().find(|write| write.line == "PUT rancher/one").unwrap();
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    let put = case.take_writes().into_iter().find(|write| write.line == "PUT rancher/one").unwrap();
     assert_eq!(
         (put.at("/location"), put.at("/properties/nodeResourceGroup")),
         (json!("westus2"), json!("MC_rancher_one_westus2"))
     );
     assert_eq!(
-        it.put_refused(&id, json!({"resourceLocation": "eastus"})).await.0,
+        case.put_rejected(&id, json!({"resourceLocation": "eastus"})).await.0,
         "aksConfig.resourceLocation"
     );
 }

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::provisioning::{Case, cluster, lines, pool, pool_with};
 
 /// Removes some patches from the list of the region.
-async fn retire(it: &Case, patches: &[&str]) {
+async fn retire(case: &Case, patches: &[&str]) {
     let path = "/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions";
-    let (status, mut list) = it.azure(Method::GET, path, None).await;
+    let (status, mut list) = case.azure(Method::GET, path, None).await;
     assert_eq!(status, 200);
     for minor in list["values"].as_array_mut().unwrap() {
         minor["patchVersions"].as_object_mut().unwrap().retain(|patch, _| !patches.contains(&patch.as_str()));
     }
     let page: Page = serde_json::from_str(&json!({"body": list}).to_string()).unwrap();
-    it.app.control.play(&it.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
+    case.app.control.play(&case.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
 }
 
 /// Puts the cluster on long-term support, with 1.30.14 everywhere.
@@ -36,179 +36,185 @@ fn runs(body: &mut Value, asked: &str, running: &str) {
 }
 
 fn enabled(upgrades: &[String]) -> Vec<&str> {
-    upgrades.iter().filter_map(|it| it.strip_suffix('+')).collect()
+    upgrades.iter().filter_map(|item| item.strip_suffix('+')).collect()
 }
 
 #[tokio::test]
 async fn upgrades_of_a_minor_version_follow_the_running_patch() {
-    let it = Case::start().await;
+    let case = Case::start().await;
     for (name, version) in [("one", "1.33"), ("two", "v1.33 ")] {
-        let body = it.with(json!({"kubernetesVersion": version, "clusterName": name, "dnsPrefix": name}));
-        let id = it.active(&json!({"name": name, "aksConfig": body["aksConfig"]})).await;
-        let cluster = it.get(&id).await;
+        let body =
+            case.small_with(json!({"kubernetesVersion": version, "clusterName": name, "dnsPrefix": name}));
+        let id = case.create_active(&json!({"name": name, "aksConfig": body["aksConfig"]})).await;
+        let cluster = case.get(&id).await;
         assert_eq!(cluster["aksConfig"]["kubernetesVersion"], version.trim(), "the user's spelling");
-        let upgrades = it.upgrades(&id).await;
+        let upgrades = case.upgrades(&id).await;
         assert_eq!(enabled(&upgrades), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
         assert!(upgrades[0].starts_with("1.34.0"), "{upgrades:?}");
     }
-    it.in_azure("theirs", json!({"kubernetesVersion": "1.33"})).await;
-    let import = it.active(&it.import("theirs", json!({}))).await;
-    assert_eq!(enabled(&it.upgrades(&import).await), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
+    case.create_in_azure("theirs", json!({"kubernetesVersion": "1.33"})).await;
+    let import = case.create_active(&case.import("theirs", json!({}))).await;
+    assert_eq!(enabled(&case.upgrades(&import).await), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
 }
 
 #[tokio::test]
 async fn spellings_of_the_running_version_change_nothing() {
-    let it = Case::start().await;
-    let id = it.active(&it.with(json!({"kubernetesVersion": "1.33"}))).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small_with(json!({"kubernetesVersion": "1.33"}))).await;
     for same in ["1.33.6", "v1.33.6", " 1.33 ", "v1.33"] {
         let pools = json!([pool_with("system", "System", json!({"orchestratorVersion": same}))]);
-        let answer = it.put(&id, json!({"kubernetesVersion": same, "nodePools": pools})).await;
+        let answer = case.update(&id, json!({"kubernetesVersion": same, "nodePools": pools})).await;
         assert_eq!(answer.status, StatusCode::OK, "{same}: {}", answer.text());
-        it.app.settle().await;
-        it.expect_active(&id).await;
-        assert_eq!(lines(&it.writes()), [""; 0], "{same}");
-        it.advance_refreshes(1).await;
-        let shown = it.get(&id).await["aksConfig"]["kubernetesVersion"].clone();
+        case.app.settle().await;
+        case.expect_active(&id).await;
+        assert_eq!(lines(&case.take_writes()), [""; 0], "{same}");
+        case.advance_refreshes(1).await;
+        let shown = case.get(&id).await["aksConfig"]["kubernetesVersion"].clone();
         assert_eq!(shown, same.trim(), "not adopted");
     }
     // Another key is changed without a change of the version, which Azure returns as a minor version.
-    let writes = it.changed(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"]})).await;
+    let writes = case.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33");
-    let writes = it.changed(&id, json!({"kubernetesVersion": " v1.34.1"})).await;
+    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": " v1.34.1"})).await;
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.34.1");
 }
 
 #[tokio::test]
 async fn upgrades_from_a_retired_patch_are_the_clusters_own() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
-    retire(&it, &["1.32.7"]).await;
-    let upgrades = it.upgrades(&id).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
+    retire(&case, &["1.32.7"]).await;
+    let upgrades = case.upgrades(&id).await;
     let expected =
         ["1.32.8", "1.32.9", "1.32.10", "1.33.0", "1.33.1", "1.33.2", "1.33.3", "1.33.4", "1.33.5", "1.33.6"];
     assert_eq!(enabled(&upgrades), expected);
     // The cluster's profile is cached like the list: one request to Azure for many requests here.
-    it.app.control.clear_requests();
-    let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", it.credential);
-    assert_eq!(it.app.get(&path).send().await.status, 200);
-    assert_eq!(it.app.upstream(), [""; 0]);
+    case.app.control.clear_requests();
+    let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", case.credential);
+    assert_eq!(case.app.get(&path).send().await.status, 200);
+    assert_eq!(case.app.take_azure_requests(), [""; 0]);
     // The review agrees: an enabled version passes, any other is rejected with the reachable versions.
-    let (field, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.34.1"})).await;
+    let (field, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.34.1"})).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.ends_with("minor versions cannot be skipped: upgrade to 1.33.6 first"), "{message}");
-    let writes = it.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33.3");
 }
 
 #[tokio::test]
 async fn a_profile_adds_targets_that_the_list_lacks() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
-    retire(&it, &["1.32.7", "1.32.9"]).await;
-    let upgrades = it.upgrades(&id).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
+    retire(&case, &["1.32.7", "1.32.9"]).await;
+    let upgrades = case.upgrades(&id).await;
     assert!(upgrades.contains(&"1.32.9+".to_owned()), "{upgrades:?}");
-    let sorted =
-        upgrades.iter().position(|it| it == "1.32.9+") < upgrades.iter().position(|it| it == "1.32.10+");
+    let sorted = upgrades.iter().position(|item| item == "1.32.9+")
+        < upgrades.iter().position(|item| item == "1.32.10+");
     assert!(sorted, "{upgrades:?}");
     // If Azure denies the profile, the list is returned without it.
     let refused = json!({"path": "/upgradeProfiles/", "effect": {"status": {"status": 403, "code": "AuthorizationFailed", "message": "no"}}});
-    it.app.control.add_fault(serde_json::from_value(refused).unwrap());
-    let upgrades = it.upgrades(&id).await;
+    case.app.control.add_fault(serde_json::from_value(refused).unwrap());
+    let upgrades = case.upgrades(&id).await;
     assert_eq!(enabled(&upgrades), [""; 0]);
     assert!(upgrades.len() > 10, "{upgrades:?}");
 }
 
 #[tokio::test]
 async fn a_cluster_with_long_term_support_gets_what_azure_offers() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
-    it.app.control.edit_cluster("one", long_term);
-    it.advance_refreshes(1).await;
-    assert_eq!(it.get(&id).await["aksConfig"]["kubernetesVersion"], "1.30.14");
-    let upgrades = it.upgrades(&id).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
+    case.app.control.edit_cluster("one", long_term);
+    case.advance_refreshes(1).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["kubernetesVersion"], "1.30.14");
+    let upgrades = case.upgrades(&id).await;
     for target in ["1.30.100", "1.30.101", "1.31.11", "1.32.7", "1.33.6"] {
         assert!(enabled(&upgrades).contains(&target), "{target} {upgrades:?}");
     }
     let older = pool_with("older", "User", json!({"orchestratorVersion": "1.29.103"}));
-    let writes = it.changed(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
     assert_eq!(writes[0].at("/properties/orchestratorVersion"), "1.29.103");
     for version in ["1.30.100", "1.31.11", "1.32.7"] {
-        it.changed(&id, json!({"kubernetesVersion": version})).await;
+        case.writes_of_update(&id, json!({"kubernetesVersion": version})).await;
     }
 }
 
 #[tokio::test]
 async fn long_term_versions_stay_closed_to_other_clusters() {
-    let it = Case::start().await;
-    let (field, message) = it.post_refused(&it.with(json!({"kubernetesVersion": "1.31.11"}))).await;
+    let case = Case::start().await;
+    let (field, message) =
+        case.post_rejected(&case.small_with(json!({"kubernetesVersion": "1.31.11"}))).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.contains("long-term support"), "{message}");
-    let id = it.active(&it.small()).await;
+    let id = case.create_active(&case.small()).await;
     let older = pool_with("older", "User", json!({"orchestratorVersion": "1.31.11"}));
-    let (field, message) = it.put_refused(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
+    let (field, message) =
+        case.put_rejected(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].orchestratorVersion");
     assert!(message.ends_with("which the cluster does not have: use 1.32.7"), "{message}");
     // Azure rejects the same.
     let body =
         json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "orchestratorVersion": "1.31.11"}});
     let (status, answer) =
-        it.azure(Method::PUT, &format!("{}/agentPools/older", cluster("one")), Some(&body)).await;
+        case.azure(Method::PUT, &format!("{}/agentPools/older", cluster("one")), Some(&body)).await;
     assert_eq!((status, &answer["code"]), (400, &json!("AgentPoolK8sVersionNotSupported")), "{answer}");
 }
 
 #[tokio::test]
 async fn remedies_name_what_this_cluster_can_go_to() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
-    let (_, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.32.99"})).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
+    let (_, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.32.99"})).await;
     assert!(message.contains("use one of 1.32.8, 1.32.9, 1.32.10, 1.33.0, "), "{message}");
     assert!(!message.contains("1.34"), "{message}");
-    it.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
-    let (_, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.33.99"})).await;
+    case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    let (_, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.33.99"})).await;
     assert!(message.contains("use one of 1.33.4, 1.33.5, 1.33.6, 1.34.0, "), "{message}");
     assert!(!message.contains("1.32"), "{message}");
 }
 
 #[tokio::test]
 async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
     let put = async |version: &str| {
         let advise = json!({"norman-aks.io/review": "advise"});
         let body = json!({"name": "one", "annotations": advise, "aksConfig": {"kubernetesVersion": version}});
-        let answer = it.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+        let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        it.app.settle().await;
+        case.app.settle().await;
     };
     put("1.34.3").await;
-    let message = it.expect_failure(&id, "updating").await;
+    let message = case.expect_failure(&id, "updating").await;
     assert!(message.contains("Upgrading Kubernetes version 1.32.7 to 1.34.3 is not allowed"), "{message}");
     let remedy =
         format!("; upgrade to 1.33.6 first; GET /api/v1/clusters/{id}/upgrade-plan?to=1.34.3 has the rest");
     assert!(message.ends_with(&remedy), "{message}");
     // No way leads to it, so there is no remedy.
     put("1.35.9").await;
-    let message = it.expect_failure(&id, "updating").await;
+    let message = case.expect_failure(&id, "updating").await;
     assert!(message.contains("1.35.9") && !message.contains(" first"), "{message}");
     put("1.33.6").await;
-    it.expect_active(&id).await;
+    case.expect_active(&id).await;
 }
 
 #[tokio::test]
 async fn an_automatic_upgrade_is_never_undone() {
-    let it = Case::start().await;
-    let id = it.active(&it.small()).await;
-    it.app.control.edit_cluster("one", |body| runs(body, "1.32.9", "1.32.9"));
+    let case = Case::start().await;
+    let id = case.create_active(&case.small()).await;
+    case.app.control.edit_cluster("one", |body| runs(body, "1.32.9", "1.32.9"));
     // Before this server has observed it: the other key changes, and the version remains Azure's.
-    let writes = it
-        .changed(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"], "kubernetesVersion": "1.32.7"}))
+    let writes = case
+        .writes_of_update(
+            &id,
+            json!({"authorizedIpRanges": ["203.0.113.0/24"], "kubernetesVersion": "1.32.7"}),
+        )
         .await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.32.9");
-    it.advance_refreshes(1).await;
-    assert_eq!(it.get(&id).await["aksConfig"]["kubernetesVersion"], "1.32.9");
-    let (field, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.32.8"})).await;
+    case.advance_refreshes(1).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["kubernetesVersion"], "1.32.9");
+    let (field, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.32.8"})).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.contains("cannot go from 1.32.9 down to 1.32.8"), "{message}");
 }

@@ -15,7 +15,7 @@ fn kubeconfig(text: &Value) -> String {
 async fn cluster_is_created_and_deleted_by_operations() {
     let azure = Azure::start().await;
     let path = cluster("Mine");
-    azure.get(&path).await.refused(404, "ResourceNotFound", "managedClusters/Mine");
+    azure.get(&path).await.assert_error(404, "ResourceNotFound", "managedClusters/Mine");
     azure.delete(&path).await.expect(204);
     let made = azure.put(&path, &small()).await.expect(201);
     assert_eq!(
@@ -40,9 +40,9 @@ async fn cluster_is_created_and_deleted_by_operations() {
         (404, "ControlPlaneNotFound".to_owned())
     );
 
-    azure.wait(7);
+    azure.advance_secs(7);
     assert_eq!(azure.get(&path).await.state(), "Creating");
-    azure.wait(1);
+    azure.advance_secs(1);
     let (status, body) = azure.status_of(&made).await;
     assert_eq!(status, "Succeeded");
     assert!(body["endTime"].as_str().unwrap() > body["startTime"].as_str().unwrap());
@@ -62,7 +62,7 @@ async fn cluster_is_created_and_deleted_by_operations() {
     assert_eq!(azure.delete(&path).await.expect(202).header("location"), gone.header("location"));
     azure.finish(&gone).await;
     azure.get(gone.header("location")).await.expect(204);
-    azure.get(&path).await.refused(404, "ResourceNotFound", "");
+    azure.get(&path).await.assert_error(404, "ResourceNotFound", "");
     azure.delete(&path).await.expect(204);
 }
 
@@ -75,7 +75,7 @@ async fn defaults_are_set_and_secrets_removed() {
         json!({"clientId": "x", "secret": "canary~secret"}),
     );
     body = with(body, "/properties/kubernetesVersion", json!("1.32"));
-    let made = azure.made("c", &body).await;
+    let made = azure.create_cluster("c", &body).await;
     assert!(!made.text.contains("canary"), "{}", made.text);
     for (pointer, expected) in [
         ("/type", json!("Microsoft.ContainerService/ManagedClusters")),
@@ -118,7 +118,7 @@ async fn host_names_depend_on_the_cloud() {
     ] {
         let azure = Azure::start_as(account).await;
         let body = with(small(), "/location", json!(region));
-        let made = azure.made("c", &with(body, "/properties/kubernetesVersion", json!(""))).await;
+        let made = azure.create_cluster("c", &with(body, "/properties/kubernetesVersion", json!(""))).await;
         assert!(made.at("/properties/fqdn").as_str().unwrap().ends_with(suffix), "{}", made.text);
         let seeded = azure.get(&cluster("made-elsewhere")).await.at("/properties/fqdn");
         assert!(seeded.as_str().unwrap().ends_with(suffix), "{seeded}");
@@ -129,7 +129,7 @@ async fn host_names_depend_on_the_cloud() {
 async fn private_cluster_has_a_private_host_name() {
     let azure = Azure::start().await;
     let access = json!({"enablePrivateCluster": true, "privateDNSZone": "System"});
-    let made = azure.made("c", &with(small(), "/properties/apiServerAccessProfile", access)).await;
+    let made = azure.create_cluster("c", &with(small(), "/properties/apiServerAccessProfile", access)).await;
     let host = made.at("/properties/privateFQDN").as_str().unwrap().to_owned();
     assert!(host.starts_with("small-") && host.ends_with(".privatelink.eastus.azmk8s.io"), "{host}");
     assert_eq!(made.at("/properties/apiServerAccessProfile/privateDNSZone"), "system");
@@ -143,7 +143,8 @@ async fn put_preserves_unknown_properties() {
     let azure = Azure::start().await;
     let addons = json!({"omsAgent": {"enabled": false}, "httpApplicationRouting": {"enabled": false}});
     let body = with(small(), "/properties/addonProfiles", addons);
-    let made = azure.made("c", &with(body, "/properties/fromTheFuture", json!({"a": [1, null]}))).await;
+    let made =
+        azure.create_cluster("c", &with(body, "/properties/fromTheFuture", json!({"a": [1, null]}))).await;
     let body = changed(
         &made,
         "/properties/apiServerAccessProfile",
@@ -176,7 +177,7 @@ async fn put_preserves_unknown_properties() {
     let id = format!("{}{workspace}", azure.subscription());
     let on = json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}});
     let body = changed(&now, "/properties/addonProfiles", json!({"omsagent": on}));
-    azure.put(&cluster("c"), &body).await.refused(400, "InvalidParameter", "no workspace");
+    azure.put(&cluster("c"), &body).await.assert_error(400, "InvalidParameter", "no workspace");
     azure.put(workspace, &json!({"location": "eastus"})).await.expect(201);
     let put = azure.put(&cluster("c"), &body).await.expect(200);
     azure.finish(&put).await;
@@ -189,7 +190,7 @@ async fn put_preserves_unknown_properties() {
 #[tokio::test]
 async fn patch_replaces_tags_only() {
     let azure = Azure::start().await;
-    let made = azure.made("c", &small()).await;
+    let made = azure.create_cluster("c", &small()).await;
     let patch =
         azure.send(Method::PATCH, &cluster("c"), Some(&json!({"tags": {"b": "2"}}))).await.expect(200);
     assert_eq!((patch.at("/tags"), patch.state()), (json!({"b": "2"}), "Updating".to_owned()));
@@ -203,21 +204,21 @@ async fn patch_replaces_tags_only() {
 #[tokio::test]
 async fn cluster_is_upgraded_before_its_pools() {
     let azure = Azure::start().await;
-    let made = azure.made("c", &small()).await;
+    let made = azure.create_cluster("c", &small()).await;
     let profile = azure.get(&format!("{}/upgradeProfiles/default", cluster("c"))).await.expect(200);
     let upgrades = profile.at("/properties/controlPlaneProfile/upgrades");
     assert!(upgrades.as_array().unwrap().iter().any(|it| it["kubernetesVersion"] == "1.33.3"));
 
     let body = |version: &str| changed(&made, "/properties/kubernetesVersion", json!(version));
-    azure.put(&cluster("c"), &body("1.34.1")).await.refused(
+    azure.put(&cluster("c"), &body("1.34.1")).await.assert_error(
         400,
         "OperationNotAllowed",
         "Available upgrades: [1.32.10",
     );
-    azure.put(&cluster("c"), &body("1.77.0")).await.refused(400, "K8sVersionNotSupported", "1.77.0");
-    azure.put(&cluster("c"), &body("1.32.1")).await.refused(400, "OperationNotAllowed", "1.32.1");
+    azure.put(&cluster("c"), &body("1.77.0")).await.assert_error(400, "K8sVersionNotSupported", "1.77.0");
+    azure.put(&cluster("c"), &body("1.32.1")).await.assert_error(400, "OperationNotAllowed", "1.32.1");
     let up = |version: &str| json!({"properties": {"orchestratorVersion": version}});
-    azure.put(&pool("c", "system"), &up("1.33.3")).await.refused(
+    azure.put(&pool("c", "system"), &up("1.33.3")).await.assert_error(
         400,
         "NodePoolMcVersionIncompatible",
         "version 33 is bigger",
@@ -252,13 +253,17 @@ async fn cluster_is_upgraded_before_its_pools() {
         (now.state(), now.at("/properties/currentOrchestratorVersion")),
         ("Succeeded".to_owned(), json!("1.33.3"))
     );
-    azure.put(&pool("c", "system"), &up("1.32.7")).await.refused(400, "OperationNotAllowed", "Downgrading");
+    azure.put(&pool("c", "system"), &up("1.32.7")).await.assert_error(
+        400,
+        "OperationNotAllowed",
+        "Downgrading",
+    );
 }
 
 #[tokio::test]
 async fn stopped_cluster_rejects_changes() {
     let azure = Azure::start().await;
-    let made = azure.made("c", &small()).await;
+    let made = azure.create_cluster("c", &small()).await;
     let stop = azure.post(&format!("{}/stop", cluster("c"))).await.expect(202);
     assert_eq!(azure.get(&cluster("c")).await.state(), "Stopping");
     azure.finish(&stop).await;
@@ -268,7 +273,7 @@ async fn stopped_cluster_rejects_changes() {
         (stopped.state(), stopped.at("/properties/powerState/code")),
         ("Succeeded".to_owned(), json!("Stopped"))
     );
-    azure.put(&cluster("c"), &made.json()).await.refused(409, "OperationNotAllowed", "stopped");
+    azure.put(&cluster("c"), &made.json()).await.assert_error(409, "OperationNotAllowed", "stopped");
     let start = azure.post(&format!("{}/start", cluster("c"))).await.expect(202);
     azure.finish(&start).await;
     assert_eq!(azure.get(&cluster("c")).await.at("/properties/powerState/code"), "Running");
@@ -282,7 +287,11 @@ async fn abort_cancels_the_running_operation() {
     assert_eq!(azure.status_of(&made).await.0, "Canceled");
     azure.finish(&abort).await;
     assert_eq!(azure.get(&cluster("c")).await.state(), "Canceled");
-    azure.post(&format!("{}/abort", cluster("c"))).await.refused(400, "OperationNotAllowed", "no operation");
+    azure.post(&format!("{}/abort", cluster("c"))).await.assert_error(
+        400,
+        "OperationNotAllowed",
+        "no operation",
+    );
 }
 
 #[tokio::test]
@@ -302,13 +311,17 @@ async fn kubeconfigs_depend_on_local_accounts() {
 
     for refused in ["listClusterAdminCredential", "accessProfiles/clusterAdmin/listCredential"] {
         let words = "Getting static credential is not allowed";
-        ask("entra-only", refused).await.refused(400, "BadRequest", words);
+        ask("entra-only", refused).await.assert_error(400, "BadRequest", words);
     }
     for format in ["", "?format=azure", "?format=exec"] {
         ask("entra-only", &format!("listClusterUserCredential{format}")).await.expect(200);
     }
-    ask("entra-only", "listClusterUserCredential?format=xml").await.refused(400, "InvalidParameter", "xml");
-    ask("missing", "listClusterAdminCredential").await.refused(404, "ResourceNotFound", "missing");
+    ask("entra-only", "listClusterUserCredential?format=xml").await.assert_error(
+        400,
+        "InvalidParameter",
+        "xml",
+    );
+    ask("missing", "listClusterAdminCredential").await.assert_error(404, "ResourceNotFound", "missing");
     let private = azure.get(&cluster("private-one")).await;
     assert!(private.at("/properties/privateFQDN").as_str().unwrap().contains(".privatelink."));
 }
@@ -324,8 +337,8 @@ async fn etags_are_checked() {
         let request = azure.request(Method::PUT, &path, Some(&small())).header(header, value);
         super::read(request.send().await.unwrap()).await
     };
-    guarded("if-match", "another").await.refused(412, "EtagMismatch", "");
-    guarded("if-none-match", "*").await.refused(412, "EtagMismatch", "");
+    guarded("if-match", "another").await.assert_error(412, "EtagMismatch", "");
+    guarded("if-none-match", "*").await.assert_error(412, "EtagMismatch", "");
     let put = guarded("if-match", &format!("\"{etag}\"")).await.expect(200);
     azure.finish(&put).await;
     assert_ne!(azure.get(&path).await.at("/eTag"), etag);

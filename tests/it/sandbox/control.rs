@@ -47,7 +47,7 @@ async fn scripted_outcomes_apply() {
     assert!(control.outcomes().is_empty(), "used up");
     let (status, body) = azure.status_of(&bad).await;
     assert_eq!((&*status, body.get("error")), ("InProgress", None));
-    azure.wait(1);
+    azure.advance_secs(1);
     let (status, body) = azure.status_of(&bad).await;
     assert_eq!(
         (&*status, &body["error"]),
@@ -85,7 +85,7 @@ async fn scripted_outcomes_apply() {
     assert_eq!(trouble(&azure.status_of(&scaled).await.1), "ReconcilePortalDNSError");
     assert_eq!(azure.get(&pool("bad", "system")).await.state(), "Succeeded");
     let gone = azure.delete(&cluster("bad")).await.expect(202);
-    azure.wait(30);
+    azure.advance_secs(30);
     assert_eq!(azure.status_of(&gone).await.0, "Canceled");
     assert_eq!(azure.get(gone.header("location")).await.error(), (409, "X".to_owned()));
     assert_eq!(azure.get(&cluster("bad")).await.state(), "Canceled");
@@ -104,7 +104,7 @@ async fn failed_group_deletion_keeps_the_group() {
     });
     azure.put("/resourceGroups/stays", &json!({"location": "eastus"})).await.expect(201);
     let gone = azure.delete("/resourceGroups/stays").await.expect(202);
-    azure.wait(30);
+    azure.advance_secs(30);
     let end = azure.get(gone.header("location")).await.expect(409);
     assert_eq!(end.at("/Error/Code"), "ResourceGroupDeletionBlocked");
     assert_eq!(azure.get("/resourceGroups/stays").await.state(), "Succeeded");
@@ -124,7 +124,7 @@ async fn faults_match_operation_and_method() {
         Refusal { status: Some(500), code: Some("GetSKUStoreError".to_owned()), ..Refusal::default() };
     azure.control().add_fault(on(Operation::ManagedCluster, "PUT", Effect::Status(refusal)));
     azure.get(&cluster("c")).await.expect(404);
-    azure.put(&cluster("c"), &small()).await.refused(500, "GetSKUStoreError", "");
+    azure.put(&cluster("c"), &small()).await.assert_error(500, "GetSKUStoreError", "");
     azure.get(&cluster("c")).await.expect(404);
 
     azure.control().add_fault(on(Operation::ManagedCluster, "PUT", Effect::CutAfterTaken));
@@ -135,7 +135,7 @@ async fn faults_match_operation_and_method() {
     assert_eq!(azure.get(&cluster("c")).await.expect(200).state(), "Creating", "but it was taken");
     let seen = azure.control().writes().pop().unwrap();
     assert_eq!((seen.operation, seen.status), (Operation::ManagedCluster, None));
-    azure.wait(30);
+    azure.advance_secs(30);
 
     azure.control().add_fault(on(Operation::AgentPool, "PUT", Effect::CutBeforeAnswer));
     let body = json!({"properties": {"count": 1, "vmSize": "Standard_D2s_v3"}});
@@ -170,7 +170,7 @@ async fn faults_match_operation_and_method() {
         let method: Method = method.parse().unwrap();
         let answer = azure.send(method, &path, None).await;
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "9"), "{operation:?}");
-        azure.wait(30);
+        azure.advance_secs(30);
     }
 }
 
@@ -202,7 +202,8 @@ async fn write_log_excludes_logins() {
 #[tokio::test]
 async fn control_api_serves_times_outcomes_and_quotas() {
     let azure = Azure::start_controlled().await;
-    let ask = async |method: &str, path: &str, body: Option<&str>| azure.steer(method, path, body).await;
+    let ask =
+        async |method: &str, path: &str, body: Option<&str>| azure.send_to_control(method, path, body).await;
     assert_eq!(ask("GET", "/times", None).await.json()["create_cluster"], 8_000);
     ask("PUT", "/times", Some(r#"{"scale": 0.5, "retry_after": null}"#)).await.expect(204);
     let times = azure.control().timing();
@@ -237,7 +238,7 @@ async fn control_api_edits_clusters_and_their_pools() {
     let azure = Azure::start_controlled().await;
     azure.control().set_timing(Timing { scale: 0.0, ..azure.control().timing() }).unwrap();
     azure.put(&cluster("c"), &small()).await.expect(201);
-    let edit = async |path: &str, body: &str| azure.steer("PUT", path, Some(body)).await;
+    let edit = async |path: &str, body: &str| azure.send_to_control("PUT", path, Some(body)).await;
     let body = r#"{"properties": {"supportPlan": "AKSLongTermSupport"}, "pools": {"system": {"provisioningState": "Scaling"}}}"#;
     edit("/clusters/c", body).await.expect(204);
     let found = azure.get(&cluster("c")).await.json();
@@ -265,7 +266,8 @@ async fn cluster_creation_completes_on_the_system_clock() {
 #[tokio::test]
 async fn control_api_serves_faults_and_recordings() {
     let azure = Azure::start_controlled().await;
-    let ask = async |method: &str, path: &str, body: Option<&str>| azure.steer(method, path, body).await;
+    let ask =
+        async |method: &str, path: &str, body: Option<&str>| azure.send_to_control(method, path, body).await;
     let accounts = ask("GET", "/accounts", None).await.json();
     assert_eq!(accounts.as_array().unwrap().len(), azure.control().accounts().len());
     assert_eq!(accounts[0]["client_secret"], Value::Null);

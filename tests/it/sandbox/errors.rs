@@ -66,11 +66,11 @@ async fn invalid_clusters_get_azures_codes() {
         ),
     ] {
         let answer = azure.put(&cluster("c"), &body).await;
-        answer.refused(400, code, words);
+        answer.assert_error(400, code, words);
     }
-    azure.put(&cluster("bad.name"), &small()).await.refused(400, "InvalidParameter", "parameter name");
-    azure.put(&cluster("c"), &json!([1])).await.refused(400, "InvalidRequestContent", "");
-    azure.put(&cluster("made-elsewhere"), &with(small(), "/location", json!("westus2"))).await.refused(
+    azure.put(&cluster("bad.name"), &small()).await.assert_error(400, "InvalidParameter", "parameter name");
+    azure.put(&cluster("c"), &json!([1])).await.assert_error(400, "InvalidRequestContent", "");
+    azure.put(&cluster("made-elsewhere"), &with(small(), "/location", json!("westus2"))).await.assert_error(
         409,
         "InvalidResourceLocation",
         "'eastus'",
@@ -90,7 +90,11 @@ async fn restricted_sizes_are_rejected() {
         });
     let name = restricted.unwrap()["name"].as_str().unwrap();
     let body = with(small(), POOL, one_pool(json!({"vmSize": name})));
-    azure.put(&cluster("c"), &body).await.refused(400, "BadRequest", "is not allowed in your subscription");
+    azure.put(&cluster("c"), &body).await.assert_error(
+        400,
+        "BadRequest",
+        "is not allowed in your subscription",
+    );
     // The sizes and zones of the Terraform examples exist.
     for (size, zones) in [("Standard_DS2_v2", json!(["1", "2", "3"])), ("Standard_D4s_v3", json!(["1"]))] {
         let body = with(small(), POOL, one_pool(json!({"vmSize": size, "availabilityZones": zones})));
@@ -116,7 +120,7 @@ async fn subnet_must_have_enough_addresses() {
     let nodes = subnet(&azure, "nodes");
     let body = flat("10.40.0.0/16", json!({"vnetSubnetID": nodes}));
     let clash = azure.put(&cluster("c"), &body).await;
-    clash.refused(
+    clash.assert_error(
         400,
         "ServiceCidrOverlapExistingSubnetsCidr",
         "conflicted with an existing subnet CIDR 10.40.0.0/20",
@@ -124,7 +128,7 @@ async fn subnet_must_have_enough_addresses() {
     assert_eq!(clash.at("/target"), "networkProfile.serviceCIDR");
     let small_subnet = subnet(&azure, "services-lb");
     let body = flat("10.1.0.0/16", json!({"vnetSubnetID": small_subnet, "count": 3, "maxPods": 110}));
-    azure.put(&cluster("c"), &body).await.refused(
+    azure.put(&cluster("c"), &body).await.assert_error(
         400,
         "InsufficientSubnetSize",
         "Pre-allocated IPs 444 exceeds IPs available 251",
@@ -133,16 +137,16 @@ async fn subnet_must_have_enough_addresses() {
         "10.1.0.0/16",
         json!({"vnetSubnetID": nodes, "count": 5, "maxPods": 250, "vmSize": "Standard_D2s_v3"}),
     );
-    azure.made("c", &body).await;
+    azure.create_cluster("c", &body).await;
     // Other pools in the subnet use its addresses, and so does a pool that is added later.
     let body = json!({"properties": {"count": 9, "vmSize": "Standard_D2s_v3", "maxPods": 250, "vnetSubnetID": nodes}});
-    azure.put(&pool("c", "more"), &body).await.refused(
+    azure.put(&pool("c", "more"), &body).await.assert_error(
         400,
         "InsufficientSubnetSize",
         "exceeds IPs available 4091",
     );
     let body = json!({"properties": {"count": 1, "vmSize": "Standard_D2s_v3"}});
-    azure.put(&pool("c", "more"), &body).await.refused(
+    azure.put(&pool("c", "more"), &body).await.assert_error(
         400,
         "InvalidParameter",
         "does not have subnet defined",
@@ -152,13 +156,13 @@ async fn subnet_must_have_enough_addresses() {
         azure.subscription()
     );
     let body = flat("10.1.0.0/16", json!({"vnetSubnetID": far}));
-    azure.put(&cluster("d"), &body).await.refused(400, "InvalidParameter", "is in westeurope");
+    azure.put(&cluster("d"), &body).await.assert_error(400, "InvalidParameter", "is in westeurope");
 }
 
 #[tokio::test]
 async fn immutable_changes_name_the_property() {
     let azure = Azure::start().await;
-    let made = azure.made("c", &small()).await;
+    let made = azure.create_cluster("c", &small()).await;
     for (pointer, value, target) in [
         ("/properties/dnsPrefix", json!("other"), "dnsPrefix"),
         ("/properties/nodeResourceGroup", json!("other"), "nodeResourceGroup"),
@@ -173,7 +177,7 @@ async fn immutable_changes_name_the_property() {
         ("/properties/agentPoolProfiles/0/vmSize", json!("Standard_D2s_v3"), "agentPoolProfile.vmSize"),
     ] {
         let answer = azure.put(&cluster("c"), &changed(&made, pointer, value)).await;
-        answer.refused(400, "PropertyChangeNotAllowed", &format!("'{target}'"));
+        answer.assert_error(400, "PropertyChangeNotAllowed", &format!("'{target}'"));
         assert_eq!(answer.at("/target"), target);
     }
     assert_eq!(azure.get(&cluster("c")).await.json(), made.json(), "a rejected change has no effect");
@@ -194,7 +198,7 @@ async fn quotas_limit_nodes() {
     let (before, limit) = of("standardDSv2Family").await;
     let (cores, regional) = of("cores").await;
     assert!(before < limit && cores < regional && cores > 0, "{before} {limit} {cores} {regional}");
-    azure.made("c", &with(small(), POOL, one_pool(json!({"count": 3})))).await;
+    azure.create_cluster("c", &with(small(), POOL, one_pool(json!({"count": 3})))).await;
     assert_eq!(of("standardDSv2Family").await, (before + 6, limit));
     assert_eq!(of("cores").await, (cores + 6, regional));
 
@@ -204,7 +208,7 @@ async fn quotas_limit_nodes() {
     assert_eq!(azure.control().quotas(&azure.account.subscription_id), [quota]);
     let scale = |count: u32| json!({"properties": {"count": count}});
     let answer = azure.put(&pool("c", "system"), &scale(5)).await;
-    answer.refused(
+    answer.assert_error(
         400,
         "ErrCode_InsufficientVCPUQuota",
         "Insufficient vcpu quota requested 4, remaining 2 for family standardDSv2Family for region eastus",
@@ -214,7 +218,7 @@ async fn quotas_limit_nodes() {
     let gone = azure.delete(&cluster("c")).await.expect(202);
     azure.finish(&gone).await;
     assert_eq!(of("standardDSv2Family").await.0, before);
-    azure.get("/providers/Microsoft.Compute/locations/atlantis/usages").await.refused(
+    azure.get("/providers/Microsoft.Compute/locations/atlantis/usages").await.assert_error(
         400,
         "NoRegisteredProviderFound",
         "",
@@ -226,18 +230,18 @@ async fn low_quota_account_gets_one_small_cluster() {
     let azure = Azure::start_as("low-quota").await;
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
     let large = with(small(), POOL, one_pool(json!({"count": 3})));
-    azure.put(&cluster("c"), &large).await.refused(
+    azure.put(&cluster("c"), &large).await.assert_error(
         400,
         "ErrCode_InsufficientVCPUQuota",
         "left regional vcpu quota 4, requested quota 6",
     );
-    azure.made("c", &small()).await;
+    azure.create_cluster("c", &small()).await;
 }
 
 #[tokio::test]
 async fn reader_cannot_change_anything() {
     let mut azure = Azure::start().await;
-    azure.become_account("reader").await;
+    azure.switch_account("reader").await;
     azure.get(&cluster("made-elsewhere")).await.expect(200);
     let id = format!("{}{}", azure.subscription(), cluster("made-elsewhere"));
     for (answer, action, scope) in [
@@ -259,10 +263,10 @@ async fn reader_cannot_change_anything() {
             &azure.subscription(),
         ),
     ] {
-        answer.refused(403, "AuthorizationFailed", &format!("{action}' over scope '{scope}'"));
+        answer.assert_error(403, "AuthorizationFailed", &format!("{action}' over scope '{scope}'"));
     }
-    azure.become_account("unregistered").await;
-    azure.post("/providers/Microsoft.ContainerService/register").await.refused(
+    azure.switch_account("unregistered").await;
+    azure.post("/providers/Microsoft.ContainerService/register").await.assert_error(
         403,
         "AuthorizationFailed",
         "",
@@ -274,7 +278,11 @@ async fn policy_requires_its_tag() {
     let azure = Azure::start_as("policy").await;
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
     let answer = azure.put(&cluster("c"), &small()).await;
-    answer.refused(403, "RequestDisallowedByPolicy", "was disallowed by policy. Policy identifiers: '[{");
+    answer.assert_error(
+        403,
+        "RequestDisallowedByPolicy",
+        "was disallowed by policy. Policy identifiers: '[{",
+    );
     assert_eq!(answer.at("/error/target"), "c");
     assert_eq!(answer.at("/error/additionalInfo/0/type"), "PolicyViolation");
     azure.put(&cluster("c"), &with(small(), "/tags", json!({"cost-center": "7"}))).await.expect(201);

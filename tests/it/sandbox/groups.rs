@@ -14,7 +14,7 @@ async fn resource_group_crud() {
     let azure = Azure::start().await;
     let path = "/resourcegroups/New_Group";
     assert_eq!(azure.send(Method::HEAD, path, None).await.status, 404);
-    azure.get(path).await.refused(404, "ResourceGroupNotFound", "'New_Group'");
+    azure.get(path).await.assert_error(404, "ResourceGroupNotFound", "'New_Group'");
     let body = json!({"location": "West Europe", "name": "New_Group", "tags": {"a": "1"}});
     let made = azure.put(path, &body).await.expect(201);
     assert_eq!(made.at("/location"), "westeurope");
@@ -29,11 +29,11 @@ async fn resource_group_crud() {
         "tags are replaced"
     );
     let elsewhere = azure.put(path, &json!({"location": "eastus"})).await;
-    elsewhere.refused(409, "InvalidResourceGroupLocation", "already exists in location 'westeurope'");
+    elsewhere.assert_error(409, "InvalidResourceGroupLocation", "already exists in location 'westeurope'");
     let nowhere = azure.put("/resourcegroups/other", &json!({"location": "atlantis"})).await;
-    nowhere.refused(400, "LocationNotAvailableForResourceType", "'atlantis'");
-    azure.put("/resourcegroups/other", &json!({})).await.refused(400, "LocationRequired", "location");
-    azure.put("/resourcegroups/bad.", &json!({"location": "eastus"})).await.refused(
+    nowhere.assert_error(400, "LocationNotAvailableForResourceType", "'atlantis'");
+    azure.put("/resourcegroups/other", &json!({})).await.assert_error(400, "LocationRequired", "location");
+    azure.put("/resourcegroups/bad.", &json!({"location": "eastus"})).await.assert_error(
         400,
         "InvalidResourceGroupName",
         "period",
@@ -55,10 +55,10 @@ async fn resources_require_an_existing_group() {
         "Microsoft.ContainerService/managedClusters/c/agentPools/p",
     ] {
         let path = format!("{base}/{path}");
-        azure.put(&path, &small()).await.refused(404, "ResourceGroupNotFound", "'missing'");
-        azure.get(&path).await.refused(404, "ResourceGroupNotFound", "'missing'");
+        azure.put(&path, &small()).await.assert_error(404, "ResourceGroupNotFound", "'missing'");
+        azure.get(&path).await.assert_error(404, "ResourceGroupNotFound", "'missing'");
     }
-    azure.delete("/resourcegroups/missing").await.refused(404, "ResourceGroupNotFound", "'missing'");
+    azure.delete("/resourcegroups/missing").await.assert_error(404, "ResourceGroupNotFound", "'missing'");
 }
 
 #[tokio::test]
@@ -81,16 +81,16 @@ async fn deleting_a_group_deletes_its_resources() {
     assert_eq!(azure.get(&cluster).await.state(), "Deleting");
     let (status, body) = azure.status_of(&made).await;
     assert_eq!((&*status, &body["error"]["code"]), ("Failed", &json!("NotLatestOperation")));
-    azure.put(&cluster, &small()).await.refused(409, "ResourceGroupBeingDeleted", "'short'");
-    azure.put(group, &json!({"location": "eastus"})).await.refused(409, "ResourceGroupBeingDeleted", "");
+    azure.put(&cluster, &small()).await.assert_error(409, "ResourceGroupBeingDeleted", "'short'");
+    azure.put(group, &json!({"location": "eastus"})).await.assert_error(409, "ResourceGroupBeingDeleted", "");
     assert_eq!(azure.delete("/resourcegroups/short").await.expect(202).header("location"), location);
 
-    azure.wait(30);
+    azure.advance_secs(30);
     assert_eq!(azure.get(&location).await.expect(200).text, "");
-    azure.get(group).await.refused(404, "ResourceGroupNotFound", "");
+    azure.get(group).await.assert_error(404, "ResourceGroupNotFound", "");
     azure.put(group, &json!({"location": "eastus"})).await.expect(201);
-    azure.get(&cluster).await.refused(404, "ResourceNotFound", "managedClusters/c");
-    azure.get(&workspace).await.refused(404, "ResourceNotFound", "workspaces/work");
+    azure.get(&cluster).await.assert_error(404, "ResourceNotFound", "managedClusters/c");
+    azure.get(&workspace).await.assert_error(404, "ResourceNotFound", "workspaces/work");
     let groups = azure.get("/resourcegroups").await.text;
     assert!(!groups.contains("MC_short_c_eastus"), "the group of the nodes was deleted too");
 }
@@ -99,7 +99,7 @@ async fn deleting_a_group_deletes_its_resources() {
 async fn subnets_must_fit_the_address_space() {
     let azure = Azure::start().await;
     let path = format!("{NETWORK}/mine");
-    azure.get(&path).await.refused(404, "ResourceNotFound", "virtualNetworks/mine");
+    azure.get(&path).await.assert_error(404, "ResourceNotFound", "virtualNetworks/mine");
     let subnet = |name: &str, range: &str| json!({"name": name, "properties": {"addressPrefix": range}});
     let body = |subnets: Vec<serde_json::Value>| {
         json!({"location": "eastus", "tags": {"a": "b"}, "properties": {
@@ -139,11 +139,11 @@ async fn subnets_must_fit_the_address_space() {
         ("", "InvalidRequestFormat"),
     ] {
         let body = json!({"properties": {"addressPrefix": range}});
-        azure.put(&format!("{path}/subnets/three"), &body).await.refused(400, code, "");
+        azure.put(&format!("{path}/subnets/three"), &body).await.assert_error(400, code, "");
     }
     let elsewhere = json!({"location": "westus2", "properties": {"addressSpace": {"addressPrefixes": []}}});
-    azure.put(&path, &elsewhere).await.refused(409, "InvalidResourceLocation", "'eastus'");
-    azure.put(&format!("{NETWORK}/no/subnets/x"), &json!({})).await.refused(
+    azure.put(&path, &elsewhere).await.assert_error(409, "InvalidResourceLocation", "'eastus'");
+    azure.put(&format!("{NETWORK}/no/subnets/x"), &json!({})).await.assert_error(
         404,
         "ParentResourceNotFound",
         "'no'",
@@ -151,7 +151,7 @@ async fn subnets_must_fit_the_address_space() {
 
     let gone = azure.delete(&format!("{path}/subnets/one")).await.expect(202);
     azure.finish(&gone).await;
-    azure.get(&format!("{path}/subnets/one")).await.refused(404, "NotFound", "'one'");
+    azure.get(&format!("{path}/subnets/one")).await.assert_error(404, "NotFound", "'one'");
     azure.delete(&format!("{path}/subnets/one")).await.expect(204);
     let gone = azure.delete(&path).await.expect(202);
     assert!(gone.header("location").contains("/operationResults/"));
@@ -173,24 +173,28 @@ async fn subnet_in_use_cannot_be_deleted() {
     assert!(used[0]["id"].as_str().unwrap().contains("/resourceGroups/MC_rancher_made-elsewhere_eastus/"));
     let whole = azure.get(&path).await.at("/properties/subnets/0/properties/ipConfigurations");
     assert_eq!(whole, used);
-    azure.delete(&format!("{path}/subnets/nodes")).await.refused(400, "InUseSubnetCannotBeDeleted", "nodes");
-    azure.delete(&path).await.refused(400, "InUseSubnetCannotBeDeleted", "nodes");
+    azure.delete(&format!("{path}/subnets/nodes")).await.assert_error(
+        400,
+        "InUseSubnetCannotBeDeleted",
+        "nodes",
+    );
+    azure.delete(&path).await.assert_error(400, "InUseSubnetCannotBeDeleted", "nodes");
     let without =
         json!({"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.40.0.0/16"]}}});
-    azure.put(&path, &without).await.refused(400, "InUseSubnetCannotBeDeleted", "nodes");
+    azure.put(&path, &without).await.assert_error(400, "InUseSubnetCannotBeDeleted", "nodes");
     assert_eq!(azure.get(&cluster("made-elsewhere")).await.state(), "Succeeded");
 }
 
 #[tokio::test]
 async fn workspace_reports_creating() {
     let azure = Azure::start().await;
-    azure.get(WORKSPACE).await.refused(404, "ResourceNotFound", "workspaces/rancher-logs");
+    azure.get(WORKSPACE).await.assert_error(404, "ResourceNotFound", "workspaces/rancher-logs");
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "standalone"}}});
     let made = azure.put(WORKSPACE, &body).await.expect(201);
     assert_eq!((made.state(), made.at("/properties/sku/name")), ("Creating".to_owned(), json!("Standalone")));
     assert_eq!((made.header("azure-asyncoperation"), made.header("retry-after")), ("", "1"));
     assert_eq!(azure.get(WORKSPACE).await.state(), "Creating");
-    azure.wait(5);
+    azure.advance_secs(5);
     let there = azure.get(WORKSPACE).await.expect(200);
     assert_eq!((there.state(), there.header("retry-after")), ("Succeeded".to_owned(), ""));
     let changed =
@@ -201,8 +205,12 @@ async fn workspace_reports_creating() {
         (json!(90), there.at("/properties/customerId"))
     );
     let strange = json!({"location": "eastus", "properties": {"sku": {"name": "Gold"}}});
-    azure.put(WORKSPACE, &strange).await.refused(400, "InvalidParameter", "Gold");
-    azure.put(WORKSPACE, &json!({"location": "westus2"})).await.refused(409, "InvalidResourceLocation", "");
+    azure.put(WORKSPACE, &strange).await.assert_error(400, "InvalidParameter", "Gold");
+    azure.put(WORKSPACE, &json!({"location": "westus2"})).await.assert_error(
+        409,
+        "InvalidResourceLocation",
+        "",
+    );
     assert!(
         azure.get("/providers/Microsoft.OperationalInsights/workspaces").await.text.contains("rancher-logs")
     );
@@ -217,20 +225,20 @@ async fn registering_provider_enables_cluster_creation() {
     assert_eq!(azure.get(provider).await.expect(200).at("/registrationState"), "NotRegistered");
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
     let refused = azure.put(&cluster("c"), &small()).await;
-    refused.refused(409, "MissingSubscriptionRegistration", "'Microsoft.ContainerService'");
+    refused.assert_error(409, "MissingSubscriptionRegistration", "'Microsoft.ContainerService'");
     assert_eq!(refused.at("/error/details/0/target"), "Microsoft.ContainerService");
     for _ in 0..2 {
         let asked = azure.post(&format!("{provider}/register")).await.expect(200);
         assert_eq!(asked.at("/registrationState"), "Registering");
     }
     assert_eq!(azure.put(&cluster("c"), &small()).await.status, 409, "not yet");
-    azure.wait(5);
+    azure.advance_secs(5);
     let done = azure.get(provider).await;
     assert_eq!(done.at("/registrationState"), "Registered");
     assert!(done.text.contains("managedclusters"), "the types are listed");
     assert_eq!(azure.post(&format!("{provider}/register")).await.at("/registrationState"), "Registered");
     azure.put(&cluster("c"), &small()).await.expect(201);
-    azure.get("/providers/Microsoft.Nothing").await.refused(404, "InvalidResourceNamespace", "");
+    azure.get("/providers/Microsoft.Nothing").await.assert_error(404, "InvalidResourceNamespace", "");
     assert_eq!(
         azure.get("/providers/Microsoft.OperationalInsights").await.at("/registrationState"),
         "NotRegistered"

@@ -11,9 +11,9 @@ fn user(count: u32) -> Value {
 #[tokio::test]
 async fn pool_crud() {
     let azure = Azure::start().await;
-    azure.made("c", &small()).await;
+    azure.create_cluster("c", &small()).await;
     let path = pool("c", "work");
-    azure.get(&path).await.refused(404, "NotFound", "'work'");
+    azure.get(&path).await.assert_error(404, "NotFound", "'work'");
     azure.delete(&path).await.expect(204);
     let made = azure.put(&path, &user(2)).await.expect(201);
     assert_eq!(
@@ -74,7 +74,7 @@ async fn pool_crud() {
 #[tokio::test]
 async fn autoscaling_clamps_the_count() {
     let azure = Azure::start().await;
-    azure.made("c", &small()).await;
+    azure.create_cluster("c", &small()).await;
     let path = pool("c", "work");
     let scaling = |min: u32, max: u32| json!({"properties": {"enableAutoScaling": true, "minCount": min, "maxCount": max}});
     let mut body = scaling(2, 4);
@@ -85,9 +85,9 @@ async fn autoscaling_clamps_the_count() {
     let put = azure.put(&path, &scaling(3, 5)).await.expect(200);
     assert_eq!((put.state(), put.at("/properties/count")), ("Scaling".to_owned(), json!(3)));
     azure.finish(&put).await;
-    azure.put(&path, &scaling(5, 3)).await.refused(400, "InvalidParameter", "minCount");
+    azure.put(&path, &scaling(5, 3)).await.assert_error(400, "InvalidParameter", "minCount");
     let off = json!({"properties": {"enableAutoScaling": false, "minCount": 3, "maxCount": 5}});
-    azure.put(&path, &off).await.refused(400, "InvalidParameter", "minCount");
+    azure.put(&path, &off).await.assert_error(400, "InvalidParameter", "minCount");
     let put =
         azure.put(&path, &json!({"properties": {"enableAutoScaling": false, "count": 1}})).await.expect(200);
     azure.finish(&put).await;
@@ -107,7 +107,7 @@ async fn concurrent_operations_are_rejected() {
         azure.send(http::Method::PATCH, &cluster("c"), Some(&json!({"tags": {}}))).await,
         azure.post(&format!("{}/stop", cluster("c"))).await,
     ] {
-        answer.refused(409, "OperationNotAllowed", &busy("operation (Creating)"));
+        answer.assert_error(409, "OperationNotAllowed", &busy("operation (Creating)"));
         assert!(
             answer.at("/details").is_null() && answer.at("/subcode") == "",
             "AKS has no envelope: {}",
@@ -117,13 +117,13 @@ async fn concurrent_operations_are_rejected() {
     azure.finish(&made).await;
     let work = azure.put(&pool("c", "work"), &user(1)).await.expect(201);
     for answer in [azure.put(&cluster("c"), &small()).await, azure.put(&pool("c", "more"), &user(1)).await] {
-        answer.refused(409, "OperationNotAllowed", &busy("agentpool operation (work - Creating)"));
+        answer.assert_error(409, "OperationNotAllowed", &busy("agentpool operation (work - Creating)"));
     }
     // Only a deletion does not wait.
     let gone = azure.delete(&cluster("c")).await.expect(202);
     let (status, body) = azure.status_of(&work).await;
     assert_eq!((&*status, &body["error"]["code"]), ("Failed", &json!("NotLatestOperation")));
-    azure.put(&pool("c", "more"), &user(1)).await.refused(
+    azure.put(&pool("c", "more"), &user(1)).await.assert_error(
         409,
         "OperationNotAllowed",
         &busy("operation (Deleting)"),
@@ -131,7 +131,7 @@ async fn concurrent_operations_are_rejected() {
     azure.finish(&gone).await;
     // A cluster whose provisioning never ends.
     let seeded = with_location(small(), "westeurope");
-    azure.put(&cluster("on-its-way"), &seeded).await.refused(
+    azure.put(&cluster("on-its-way"), &seeded).await.assert_error(
         409,
         "OperationNotAllowed",
         &busy("operation (Creating)"),
@@ -145,7 +145,7 @@ fn with_location(body: Value, region: &str) -> Value {
 #[tokio::test]
 async fn immutable_properties_and_system_pool_are_kept() {
     let azure = Azure::start().await;
-    azure.made("c", &small()).await;
+    azure.create_cluster("c", &small()).await;
     for (key, value) in [
         ("vmSize", json!("Standard_D4s_v3")),
         ("osDiskSizeGB", json!(256)),
@@ -157,23 +157,31 @@ async fn immutable_properties_and_system_pool_are_kept() {
     ] {
         let body = json!({"properties": {key: value}});
         let answer = azure.put(&pool("c", "system"), &body).await;
-        answer.refused(
+        answer.assert_error(
             400,
             "PropertyChangeNotAllowed",
             &format!("Changing property 'properties.{key}' is not allowed."),
         );
         assert_eq!(answer.at("/target"), format!("properties.{key}"));
     }
-    azure.delete(&pool("c", "system")).await.refused(409, "OperationNotAllowed", "at least one agent pool");
+    azure.delete(&pool("c", "system")).await.assert_error(
+        409,
+        "OperationNotAllowed",
+        "at least one agent pool",
+    );
     let work = azure.put(&pool("c", "work"), &user(1)).await.expect(201);
     azure.finish(&work).await;
-    azure.delete(&pool("c", "system")).await.refused(400, "MustDefineAtLeastOneSystemPool", "system pool");
+    azure.delete(&pool("c", "system")).await.assert_error(
+        400,
+        "MustDefineAtLeastOneSystemPool",
+        "system pool",
+    );
     let user_mode = json!({"properties": {"mode": "User"}});
-    azure.put(&pool("c", "system"), &user_mode).await.refused(400, "MustDefineAtLeastOneSystemPool", "");
+    azure.put(&pool("c", "system"), &user_mode).await.assert_error(400, "MustDefineAtLeastOneSystemPool", "");
     let system = azure.put(&pool("c", "work"), &json!({"properties": {"mode": "System"}})).await.expect(200);
     azure.finish(&system).await;
     let gone = azure.delete(&pool("c", "system")).await.expect(202);
     azure.finish(&gone).await;
-    azure.put(&pool("missing", "p"), &user(1)).await.refused(404, "ParentResourceNotFound", "'missing'");
+    azure.put(&pool("missing", "p"), &user(1)).await.assert_error(404, "ParentResourceNotFound", "'missing'");
     azure.get(&pool("missing", "p")).await.expect(404);
 }

@@ -277,18 +277,18 @@ async fn control_api_switches_programs_off_and_on() {
     (first.ready)(true);
     inside.until(PODS, "ready", is_ready).await;
     let path = "/kubernetes/agents";
-    azure.steer("PUT", path, Some(r#"{"enabled": false}"#)).await.expect(204);
-    assert_eq!(azure.steer("GET", path, None).await.json(), json!({"enabled": false}));
+    azure.send_to_control("PUT", path, Some(r#"{"enabled": false}"#)).await.expect(204);
+    assert_eq!(azure.send_to_control("GET", path, None).await.json(), json!({"enabled": false}));
     first.stop.cancelled().await;
     let pods = inside.until(PODS, "not ready", |pods| !is_ready(pods)).await;
     assert_eq!(pods["items"][0]["metadata"]["name"], first.pod, "the pod remains");
     (first.ready)(true);
     assert!(!is_ready(&inside.get(PODS).await.json()), "a stopped program has no effect");
     assert!(started.is_empty());
-    azure.steer("PUT", path, Some(r#"{"enabled": true}"#)).await.expect(204);
+    azure.send_to_control("PUT", path, Some(r#"{"enabled": true}"#)).await.expect(204);
     assert_eq!(started.next().await.pod, first.pod);
 
-    let clusters = azure.steer("GET", "/kubernetes/clusters", None).await.json();
+    let clusters = azure.send_to_control("GET", "/kubernetes/clusters", None).await.json();
     let shown = clusters.as_array().unwrap().iter().find(|it| it["fqdn"] == *inside.fqdn).unwrap();
     assert_eq!((&shown["name"], &shown["found"]), (&json!("private-one"), &json!(false)));
     assert_eq!(shown["address"], azure.sandbox.kubernetes_address().to_string());
@@ -299,7 +299,10 @@ async fn container_waits_for_its_secret_and_its_image() {
     let (azure, mut started) = start().await;
     let inside = Inside::of(&azure, "made-elsewhere").await;
     let images = |unpullable: Value| json!({ "unpullable": unpullable }).to_string();
-    azure.steer("PUT", "/kubernetes/images", Some(&images(json!(["tests/agent"])))).await.expect(204);
+    azure
+        .send_to_control("PUT", "/kubernetes/images", Some(&images(json!(["tests/agent"]))))
+        .await
+        .expect(204);
     let env = json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}]});
     inside.deploy(IMAGE, 1, env).await;
     let reason = |pods: &Value| container(pods, 0)["state"]["waiting"]["reason"].clone();
@@ -307,7 +310,7 @@ async fn container_waits_for_its_secret_and_its_image() {
     assert_eq!(pods["items"][0]["status"]["phase"], "Pending");
     assert!(started.is_empty());
     assert_eq!(
-        azure.steer("GET", "/kubernetes/images", None).await.json(),
+        azure.send_to_control("GET", "/kubernetes/images", None).await.json(),
         json!({"unpullable": ["tests/agent"]})
     );
     azure.control().set_unpullable_images(Vec::new());
@@ -335,22 +338,25 @@ async fn connections_of_pods_are_cut_and_slowed_down() {
         (stream, server.accept().await.unwrap().0)
     };
     let (mut near, mut far) = connect().await;
-    assert_eq!(azure.steer("GET", "/kubernetes/network", None).await.json()["connections"], 1);
-    azure.steer("DELETE", "/kubernetes/network/connections", None).await.expect(204);
+    assert_eq!(azure.send_to_control("GET", "/kubernetes/network", None).await.json()["connections"], 1);
+    azure.send_to_control("DELETE", "/kubernetes/network/connections", None).await.expect(204);
     let mut byte = [0];
     assert!(near.read_exact(&mut byte).await.is_err());
     assert!(far.read_exact(&mut byte).await.is_err());
 
     let (mut near, mut far) = connect().await;
     let limit = r#"{"read_bytes_per_second": 1000}"#;
-    azure.steer("PUT", "/kubernetes/network", Some(limit)).await.expect(204);
+    azure.send_to_control("PUT", "/kubernetes/network", Some(limit)).await.expect(204);
     far.write_all(&[1]).await.unwrap();
     near.read_exact(&mut byte).await.unwrap();
     let began = std::time::Instant::now();
     far.write_all(&[1; 500]).await.unwrap();
     near.read_exact(&mut [0; 500]).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
-    azure.steer("PUT", "/kubernetes/network", Some(r#"{"read_bytes_per_second": null}"#)).await.expect(204);
+    azure
+        .send_to_control("PUT", "/kubernetes/network", Some(r#"{"read_bytes_per_second": null}"#))
+        .await
+        .expect(204);
     let sending = async { far.write_all(&vec![1; 1 << 20]).await.unwrap() };
     let mut received = vec![0; 1 << 20];
     let receiving = async { near.read_exact(&mut received).await.unwrap() };

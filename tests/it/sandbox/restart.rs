@@ -15,7 +15,7 @@ async fn restart_continues_running_operations() {
     let azure = start().await;
     assert!(!folder.path().join(FILE).exists(), "nothing was changed yet");
     azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
-    let done = azure.made("done", &small()).await;
+    let done = azure.create_cluster("done", &small()).await;
     let under_way = azure.put(&cluster("under-way"), &small()).await.expect(201);
     azure.control().add_outcome(ScriptedOutcome {
         kind: Some(OperationKind::ScalePool),

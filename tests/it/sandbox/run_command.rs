@@ -45,7 +45,7 @@ async fn start(azure: &Azure, name: &str, body: &Value) -> Answer {
 /// Runs a command to its end; the properties of its result.
 async fn run(azure: &Azure, name: &str, body: &Value) -> Value {
     let started = start(azure, name, body).await.expect(202);
-    azure.wait(5);
+    azure.advance_secs(5);
     azure.get(started.header("location")).await.expect(200).at("/properties")
 }
 
@@ -63,7 +63,7 @@ async fn command_applies_a_manifest_in_a_private_cluster() {
     let name = pods[0]["metadata"]["name"].as_str().unwrap().to_owned();
     assert!(location.contains(name.strip_prefix("command-").unwrap()), "{location} {name}");
 
-    azure.wait(2);
+    azure.advance_secs(2);
     let done = azure.get(location).await.expect(200).json();
     let properties = &done["properties"];
     assert_eq!((&properties["provisioningState"], &properties["exitCode"]), (&json!("Succeeded"), &json!(0)));
@@ -95,37 +95,41 @@ async fn failing_command_succeeds_with_its_exit_code() {
     }
     let path = format!("{}/runCommand", cluster("made-elsewhere"));
     for bad in [json!({"command": ""}), json!({"command": "x", "context": "no zip"}), json!({"command": 1})] {
-        azure.send(Method::POST, &path, Some(&bad)).await.refused(400, "InvalidParameter", "");
+        azure.send(Method::POST, &path, Some(&bad)).await.assert_error(400, "InvalidParameter", "");
     }
     azure
         .get(&format!("{}/commandResults/none", cluster("made-elsewhere")))
         .await
-        .refused(404, "NotFound", "none");
+        .assert_error(404, "NotFound", "none");
 }
 
 #[tokio::test]
 async fn result_needs_a_right_of_its_own() {
     let mut azure = Azure::start_as("no-command-results").await;
     let started = start(&azure, "made-elsewhere", &body(APPLY, MANIFEST)).await.expect(202);
-    azure.wait(5);
+    azure.advance_secs(5);
     let location = started.header("location").to_owned();
     let words = "Microsoft.ContainerService/managedClusters/commandResults/read";
-    azure.get(&location).await.refused(403, "AuthorizationFailed", words);
-    azure.become_account("reader").await;
+    azure.get(&location).await.assert_error(403, "AuthorizationFailed", words);
+    azure.switch_account("reader").await;
     azure.get(&location).await.expect(200);
     let words = "Microsoft.ContainerService/managedClusters/runCommand/action";
-    start(&azure, "made-elsewhere", &body(APPLY, "")).await.refused(403, "AuthorizationFailed", words);
+    start(&azure, "made-elsewhere", &body(APPLY, "")).await.assert_error(403, "AuthorizationFailed", words);
 }
 
 #[tokio::test]
 async fn cluster_can_disable_commands() {
     let azure = Azure::start().await;
-    let made = azure.made("c", &small()).await;
+    let made = azure.create_cluster("c", &small()).await;
     run(&azure, "c", &body(APPLY, MANIFEST)).await;
     let disabled = changed(&made, "/properties/apiServerAccessProfile", json!({"disableRunCommand": true}));
     let answer = azure.put(&cluster("c"), &disabled).await.expect(200);
     azure.finish(&answer).await;
-    start(&azure, "c", &body(APPLY, MANIFEST)).await.refused(400, "OperationNotAllowed", "disableRunCommand");
+    start(&azure, "c", &body(APPLY, MANIFEST)).await.assert_error(
+        400,
+        "OperationNotAllowed",
+        "disableRunCommand",
+    );
 }
 
 #[tokio::test]

@@ -211,7 +211,7 @@ async fn tokens_of_people(hunt: &mut Hunt, id: &str) {
 
 async fn hunted(db: Option<&TestDb>) {
     let folder = tempfile::tempdir().unwrap();
-    let key = printed(folder.path(), &["key", "generate"]);
+    let key = stdout_of(folder.path(), &["key", "generate"]);
     fs::write(folder.path().join("keys"), &key).unwrap();
     let bootstrap = Canary::new("the bootstrap token");
     let token = format!("token-boot:{}", bootstrap.core);
@@ -231,7 +231,7 @@ async fn hunted(db: Option<&TestDb>) {
         "--sandbox-control-listen=127.0.0.1:0",
     ]);
     let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &token));
-    let metrics = format!("http://{}/metrics", server.listener("metrics"));
+    let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
     let it: Value =
         serde_json::from_slice(&fs::read(folder.path().join("data/sandbox.json")).unwrap()).unwrap();
     let control = it["control_url"].as_str().unwrap().to_owned();
@@ -269,7 +269,7 @@ async fn hunted(db: Option<&TestDb>) {
         add_tables(&mut found, &db.url).await;
     }
     for arguments in [["check"].as_slice(), &["token", "list"], &["key", "rotate"]] {
-        found.add(format!("{arguments:?}"), all_of(&prepared(arguments).output().unwrap()));
+        found.add(format!("{arguments:?}"), output_text(&prepared(arguments).output().unwrap()));
     }
     assert_eq!(canaries.len(), 8, "{:?}", canaries.iter().map(|canary| &canary.name).collect::<Vec<_>>());
     let (_, logged) = found.0.iter().find(|(place, _)| place == "the log").unwrap();

@@ -41,7 +41,7 @@ async fn stop_finishes_running_requests_and_rejects_new_ones() {
     let response = running.await.unwrap().expect("a response");
     assert_eq!(response.status, 200, "{}", response.text);
     assert!(response.json().as_array().unwrap().len() > 100);
-    let (status, logged) = server.end();
+    let (status, logged) = server.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{logged}");
     assert!(logged.contains("stopped"), "{logged}");
 }
@@ -50,9 +50,9 @@ async fn stop_finishes_running_requests_and_rejects_new_ones() {
 async fn second_signal_exits_immediately() {
     let (_directory, mut server, running) = start_slow_request(40_000).await;
     server.signal("TERM");
-    server.wait_for("the stop", |server| server.logged().contains("stopping").then_some(()));
+    server.wait_for("the stop", |server| server.stderr().contains("stopping").then_some(()));
     server.signal("TERM");
-    let (status, _) = server.end();
+    let (status, _) = server.wait_for_exit();
     // An exit, not an abort: a core file would contain the keys.
     assert_eq!(status.code(), Some(1));
     assert!(running.await.unwrap().is_none(), "the request was aborted");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_both_databases!(
     audit_records_are_filtered_and_paged,
     insert_many_updates_counts,
     nul_in_a_record_does_not_fail_the_batch,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_both_databases!(
     credentials_are_read_as_written,
     credential_update_requires_latest_version,
     deleted_credential_is_kept_for_its_clusters,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_both_databases!(
     clusters_are_read_as_written,
     aks_identity_is_unique,
     cluster_update_requires_latest_version,

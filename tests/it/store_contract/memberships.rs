@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_both_databases!(
     members_are_deleted_with_their_cluster,
     find_returns_strongest_role,
     watch_has_one_holder,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_both_databases!(
     migrate_is_idempotent_and_rejects_newer_schema,
     concurrent_migrations_succeed,
     stamp_rejects_other_kind_of_server,

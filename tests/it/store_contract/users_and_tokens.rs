@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_both_databases!(
     users_are_unique_by_name,
     tokens_are_read_with_their_users,
     put_replaces_a_token,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_both_databases!(
     free_all_releases_leases_of_dead_workers,
     due_clusters_are_claimed_by_one_worker,
     user_change_and_work_do_not_overwrite_each_other,

@@ -45,7 +45,7 @@ impl Listener {
     pub(crate) async fn start_tls(app: &TestApp, address: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        app.app.public_address.serve_over_tls(OverTls {
+        app.server.public_address.serve_over_tls(OverTls {
             host: Some(address.ip().to_string()),
             port: address.port(),
             authority: app.sandbox.authority_pem().to_owned(),
@@ -70,11 +70,11 @@ pub(crate) struct Internal {
 impl Internal {
     pub(crate) async fn start(app: &TestApp) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        app.app.join_replicas(listener.local_addr().unwrap().to_string());
-        app.app.secrets.heartbeat().await.unwrap();
-        let (stop, tls) = (CancellationToken::new(), app.app.relay_tls().unwrap());
+        app.server.join_replicas(listener.local_addr().unwrap().to_string());
+        app.server.secrets.heartbeat().await.unwrap();
+        let (stop, tls) = (CancellationToken::new(), app.server.relay_tls().unwrap());
         let options = serve::Options::default();
-        tokio::spawn(serve::serve(listener, Some(tls), app.app.relay_router(), stop.clone(), options));
+        tokio::spawn(serve::serve(listener, Some(tls), app.server.relay_router(), stop.clone(), options));
         Self { _stop: stop.drop_guard() }
     }
 }

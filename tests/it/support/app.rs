@@ -1,4 +1,4 @@
-//! A server for one test, with its own SQLite file, sandbox and clock. Start with [`TestApp::start`], or [`TestApp::with`]
+//! A server for one test, with its own SQLite file, sandbox and clock. Start with [`TestApp::start`], or [`TestApp::builder`]
 //! for settings; send requests with `app.get("/v3").token(&ann).send().await`.
 
 use std::collections::BTreeMap;
@@ -22,14 +22,14 @@ use crate::support::databases::TestDb;
 pub(crate) const NOW_MS: i64 = 1_795_348_800_000;
 
 pub(crate) struct TestApp {
-    pub(crate) app: App,
+    pub(crate) server: App,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) control: Control,
     pub(crate) clock: Clock,
     pub(crate) seed: Seed,
     /// An administrator's token.
     pub(crate) admin: String,
-    pub(crate) folder: Arc<TempDir>,
+    pub(crate) data_dir: Arc<TempDir>,
     router: Router,
 }
 
@@ -38,12 +38,12 @@ pub(crate) struct TestAppBuilder {
     clock: Clock,
     /// The content of the key file; `None` lets the server create it.
     keys: Option<String>,
-    clusters: cluster_access::Options,
+    cluster_access: cluster_access::Options,
     sandbox: Option<Arc<Sandbox>>,
     /// The data directory of an earlier server.
-    folder: Option<Arc<TempDir>>,
+    data_dir: Option<Arc<TempDir>>,
     /// The fixture that is copied to the data directory.
-    data_directory: Option<&'static str>,
+    data_fixture: Option<&'static str>,
     /// Timeout of the next part of a response of Azure.
     read_limit: Duration,
     /// Maximum number of pages of the SQLite file.
@@ -54,25 +54,25 @@ pub(crate) struct TestAppBuilder {
 
 impl TestApp {
     pub(crate) async fn start() -> Self {
-        Self::with().start().await
+        Self::builder().start().await
     }
 
     /// A server that accepts clusters despite review errors that depend on Azure's data.
-    pub(crate) async fn advising() -> Self {
-        Self::with().advise().start().await
+    pub(crate) async fn with_advisory_review() -> Self {
+        Self::builder().advisory_review().start().await
     }
 
     /// Builds a server with settings.
-    pub(crate) fn with() -> TestAppBuilder {
+    pub(crate) fn builder() -> TestAppBuilder {
         TestAppBuilder {
             // Other tests may keep the machine busy.
             settings: BTreeMap::from([("NORMAN_AKS_DATABASE_WAIT_SECONDS".to_owned(), "50".to_owned())]),
             clock: Clock::manual(NOW_MS),
             keys: None,
-            clusters: cluster_access::Options::default(),
+            cluster_access: cluster_access::Options::default(),
             sandbox: None,
-            folder: None,
-            data_directory: None,
+            data_dir: None,
+            data_fixture: None,
             read_limit: azure::Options::default().read_limit,
             max_pages: None,
             images: Vec::new(),
@@ -81,7 +81,7 @@ impl TestApp {
 
     /// A new token of a user, who is created if necessary.
     pub(crate) async fn token(&self, user: &str) -> String {
-        let token = self.app.tokens.create(user, None, None, "").await.unwrap();
+        let token = self.server.tokens.create(user, None, None, "").await.unwrap();
         token.to_bearer().expose_secret().to_owned()
     }
 
@@ -120,7 +120,7 @@ impl TestApp {
     }
 
     /// Stores the credential of the seed account for a user; returns its ID.
-    pub(crate) async fn stored_credential(&self, token: &str) -> String {
+    pub(crate) async fn store_credential(&self, token: &str) -> String {
         let seed = &self.seed;
         let answer = self
             .post("/v3/cloudcredentials")
@@ -139,22 +139,22 @@ impl TestApp {
 
     /// Runs the worker and advances the clock until all operations are complete.
     pub(crate) async fn settle(&self) {
-        self.pass(Duration::from_mins(2)).await;
+        self.advance(Duration::from_mins(2)).await;
     }
 
     /// Runs the worker while advancing the clock by `time`.
-    pub(crate) async fn pass(&self, time: Duration) {
+    pub(crate) async fn advance(&self, time: Duration) {
         let tick = Duration::from_secs(2);
         let stop = tokio_util::sync::CancellationToken::new();
         for _ in 0..time.as_secs() / tick.as_secs() {
-            while self.app.worker.run_due(&stop).await.unwrap() > 0 {}
+            while self.server.worker.run_due(&stop).await.unwrap() > 0 {}
             self.clock.advance(tick);
         }
     }
 
     /// Executes a statement on the SQLite file, for states that the API does not produce.
     pub(crate) async fn execute(&self, statement: &'static str) {
-        let url = norman_aks::store::sqlite_url(&self.folder.path().join("norman-aks.db"));
+        let url = norman_aks::store::sqlite_url(&self.data_dir.path().join("norman-aks.db"));
         let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
         sqlx::query(statement).execute(&pool).await.unwrap();
         pool.close().await;
@@ -162,7 +162,7 @@ impl TestApp {
 
     /// The response to a call while the clock advances, and the time that passed on the clock.
     pub(crate) async fn send_while_time_passes(&self, call: Call<'_>) -> (Answer, Duration) {
-        let begun = self.clock.now_ms();
+        let started_ms = self.clock.now_ms();
         let mut call = std::pin::pin!(call.send());
         let answer = loop {
             tokio::select! {
@@ -170,7 +170,7 @@ impl TestApp {
                 () = tokio::time::sleep(Duration::from_millis(100)) => self.clock.advance(Duration::from_secs(1)),
             }
         };
-        (answer, Duration::from_millis(u64::try_from(self.clock.now_ms() - begun).unwrap()))
+        (answer, Duration::from_millis(u64::try_from(self.clock.now_ms() - started_ms).unwrap()))
     }
 
     /// The router, for a listener of the test.
@@ -179,15 +179,15 @@ impl TestApp {
     }
 
     /// The requests to the sandbox since the last call, as `METHOD path`.
-    pub(crate) fn upstream(&self) -> Vec<String> {
-        let seen = self
+    pub(crate) fn take_azure_requests(&self) -> Vec<String> {
+        let requests = self
             .control
             .requests()
             .into_iter()
             .map(|seen| format!("{} {}", seen.method, seen.path))
             .collect();
         self.control.clear_requests();
-        seen
+        requests
     }
 }
 
@@ -198,15 +198,15 @@ impl TestAppBuilder {
         self
     }
 
-    /// See [`TestApp::advising`].
+    /// See [`TestApp::with_advisory_review`].
     #[must_use]
-    pub(crate) fn advise(self) -> Self {
+    pub(crate) fn advisory_review(self) -> Self {
         self.setting("NORMAN_AKS_CLUSTER_REVIEW", "advise")
     }
 
     /// Uses a database that outlives the server, with the encryption key that its servers share.
     #[must_use]
-    pub(crate) fn on(mut self, db: &TestDb) -> Self {
+    pub(crate) fn database(mut self, db: &TestDb) -> Self {
         self.keys = Some(db.keys.clone());
         self.setting("NORMAN_AKS_DATABASE_URL", &db.url)
     }
@@ -219,20 +219,20 @@ impl TestAppBuilder {
 
     /// Uses the sandbox and the clock of another server.
     #[must_use]
-    pub(crate) fn beside(self, other: &TestApp) -> Self {
+    pub(crate) fn with_azure_of(self, other: &TestApp) -> Self {
         Self { clock: other.clock.clone(), sandbox: Some(Arc::clone(&other.sandbox)), ..self }
     }
 
     /// Continues after another server stopped: with its data directory, sandbox and clock.
     #[must_use]
     pub(crate) fn restart_of(self, other: &TestApp) -> Self {
-        Self { folder: Some(Arc::clone(&other.folder)), ..self.beside(other) }
+        Self { data_dir: Some(Arc::clone(&other.data_dir)), ..self.with_azure_of(other) }
     }
 
     /// Uses a copy of a data directory of an earlier version, with the sandbox's clusters in it.
     #[must_use]
-    pub(crate) fn data_directory(self, fixture: &'static str) -> Self {
-        Self { data_directory: Some(fixture), ..self }
+    pub(crate) fn data_fixture(self, fixture: &'static str) -> Self {
+        Self { data_fixture: Some(fixture), ..self }
     }
 
     /// Sets the timeout of the next part of a response of Azure.
@@ -255,22 +255,22 @@ impl TestAppBuilder {
 
     /// Sets how the server connects to clusters.
     #[must_use]
-    pub(crate) fn clusters(self, clusters: cluster_access::Options) -> Self {
-        Self { clusters, ..self }
+    pub(crate) fn cluster_access(self, cluster_access: cluster_access::Options) -> Self {
+        Self { cluster_access, ..self }
     }
 
     pub(crate) async fn start(mut self) -> TestApp {
-        let folder = self.folder.take().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
-        if let Some(fixture) = self.data_directory {
-            copy_data(fixture, folder.path()).await;
+        let data_dir = self.data_dir.take().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        if let Some(fixture) = self.data_fixture {
+            copy_data(fixture, data_dir.path()).await;
         }
         if let Some(keys) = &self.keys {
-            let file = folder.path().join("keys");
+            let file = data_dir.path().join("keys");
             std::fs::write(&file, keys).unwrap();
             self = self.setting("NORMAN_AKS_ENCRYPTION_KEY_FILE", &file.display().to_string());
         }
-        let data_dir = folder.path().display().to_string();
-        self.settings.insert("NORMAN_AKS_DATA_DIR".to_owned(), data_dir);
+        let data_dir_path = data_dir.path().display().to_string();
+        self.settings.insert("NORMAN_AKS_DATA_DIR".to_owned(), data_dir_path);
         let read = |path: &std::path::Path| std::fs::read_to_string(path);
         let (config, warnings) = Config::load(&Flags::new(), &self.settings, &read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
@@ -278,7 +278,7 @@ impl TestAppBuilder {
         let sandbox = if let Some(sandbox) = self.sandbox {
             sandbox
         } else {
-            let state_dir = self.data_directory.map(|_| folder.path().to_owned());
+            let state_dir = self.data_fixture.map(|_| data_dir.path().to_owned());
             let options = azure_sandbox::Options {
                 clock: clock.clone(),
                 state_dir,
@@ -298,7 +298,7 @@ impl TestAppBuilder {
             }
         };
         let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();
-        let to_azure = azure::Options {
+        let azure = azure::Options {
             clock: clock.clone(),
             resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
             extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
@@ -308,20 +308,20 @@ impl TestAppBuilder {
             ..azure::Options::default()
         };
         // The sandbox's clusters, unless the test provides others.
-        let resolver = self.clusters.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
+        let resolver = self.cluster_access.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
         let connectors =
-            Connectors { azure: to_azure, clusters: cluster_access::Options { resolver, ..self.clusters } };
-        let app = App::build(&config, store, secrets, connectors).await.unwrap();
-        let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
+            Connectors { azure, clusters: cluster_access::Options { resolver, ..self.cluster_access } };
+        let server = App::build(&config, store, secrets, connectors).await.unwrap();
+        let admin = server.tokens.create("admin", Some(true), None, "").await.unwrap();
         TestApp {
-            router: app.router(),
+            router: server.router(),
             control: sandbox.control(),
             seed: Sandbox::seed(),
             admin: admin.to_bearer().expose_secret().to_owned(),
-            app,
+            server,
             sandbox,
             clock,
-            folder,
+            data_dir,
         }
     }
 }

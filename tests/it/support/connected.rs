@@ -14,47 +14,47 @@ use tower::ServiceExt as _;
 
 use super::app::{NOW_MS, TestApp};
 use super::audit;
-use super::kubernetes::{ACCOUNT, FakeCluster, HOST};
+use super::kubernetes::{ACCOUNT_TOKEN, FakeCluster, HOST};
 
 /// The ID of the cluster.
 pub(crate) const ID: &str = "c-abcde";
 
-pub(crate) struct Connected {
+pub(crate) struct ConnectedCluster {
     pub(crate) app: TestApp,
-    pub(crate) cluster: FakeCluster,
+    pub(crate) kubernetes: FakeCluster,
     pub(crate) store: Store,
     /// The token of the cluster's owner.
     pub(crate) ann: String,
     status: ClusterStatus,
 }
 
-impl Connected {
+impl ConnectedCluster {
     pub(crate) async fn start() -> Self {
-        let cluster = FakeCluster::start().await;
-        let app = TestApp::with().clusters(cluster.options()).start().await;
-        Self::of(app, cluster).await
+        let kubernetes = FakeCluster::start().await;
+        let app = TestApp::builder().cluster_access(kubernetes.options()).start().await;
+        Self::new(app, kubernetes).await
     }
 
-    pub(crate) async fn of(app: TestApp, cluster: FakeCluster) -> Self {
-        let file = app.folder.path().join("norman-aks.db");
+    pub(crate) async fn new(app: TestApp, kubernetes: FakeCluster) -> Self {
+        let file = app.data_dir.path().join("norman-aks.db");
         let store = Store::connect(&store::sqlite_url(&file), &store::Options::default()).await.unwrap();
         let ann = app.token("ann").await;
         let status = ClusterStatus {
             api_endpoint: Some(format!("https://{HOST}:443")),
-            ca_cert: Some(BASE64_STANDARD.encode(&cluster.authority)),
+            ca_cert: Some(BASE64_STANDARD.encode(&kubernetes.authority)),
             ..ClusterStatus::default()
         };
-        let connected = Self { app, cluster, store, ann, status };
-        connected.keep(ID, &connected.status, ACCOUNT).await;
+        let connected = Self { app, kubernetes, store, ann, status };
+        connected.insert_cluster(ID, &connected.status, ACCOUNT_TOKEN).await;
         connected
     }
 
-    /// Stores a cluster of Ann's, which the worker does not reconcile.
-    pub(crate) async fn keep(&self, id: &str, status: &ClusterStatus, token: &str) {
+    /// Stores a cluster of Ann, which the worker does not reconcile.
+    pub(crate) async fn insert_cluster(&self, id: &str, status: &ClusterStatus, token: &str) {
         let row = ClusterRow {
             id: id.to_owned(),
             uuid: format!("uuid-{id}"),
-            owner: self.user(&self.ann).await,
+            owner: self.user_id(&self.ann).await,
             name: format!("name of \"{id}\""),
             spec: json!({"aksConfig": {"clusterName": id}}).to_string(),
             credential_id: None,
@@ -76,7 +76,7 @@ impl Connected {
         store::clusters::insert(&self.store, &row, None, &audit()).await.unwrap();
         if !token.is_empty() {
             self.app
-                .app
+                .server
                 .secrets
                 .store_cluster_secret(id, SERVICE_ACCOUNT_TOKEN, &token.into())
                 .await
@@ -90,18 +90,18 @@ impl Connected {
     }
 
     /// The user ID of a token.
-    pub(crate) async fn user(&self, token: &str) -> String {
-        self.app.app.tokens.authenticate(token).await.unwrap().user_id.clone()
+    pub(crate) async fn user_id(&self, token: &str) -> String {
+        self.app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
     }
 
-    /// The token of a new user with a role in the cluster.
-    pub(crate) async fn member(&self, name: &str, role: &str) -> String {
+    /// Adds a new user with a role in the cluster; returns the user's token.
+    pub(crate) async fn add_member(&self, name: &str, role: &str) -> String {
         let token = self.app.token(name).await;
         let row = MemberRow {
             id: format!("crtb-{name}"),
             uuid: format!("uuid-{name}"),
             cluster_id: ID.to_owned(),
-            user_id: self.user(&token).await,
+            user_id: self.user_id(&token).await,
             role: role.to_owned(),
             labels: std::collections::BTreeMap::new(),
             annotations: std::collections::BTreeMap::new(),
@@ -112,7 +112,7 @@ impl Connected {
     }
 
     /// Sends a request into the cluster; returns the response with a body that may still be streaming.
-    pub(crate) async fn inside(&self, method: Method, path: &str, token: &str) -> Response {
+    pub(crate) async fn send_to_cluster(&self, method: Method, path: &str, token: &str) -> Response {
         let request = Request::builder()
             .method(method)
             .uri(format!("/k8s/clusters/{ID}{path}"))

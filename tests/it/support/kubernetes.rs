@@ -24,25 +24,25 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub(crate) const HOST: &str = "fake-5a4d.hcp.westeurope.azmk8s.io";
 
 /// The valid tokens.
-pub(crate) const ADMIN: &str = "admin-token";
-pub(crate) const ACCOUNT: &str = "account-token";
+pub(crate) const ADMIN_TOKEN: &str = "admin-token";
+pub(crate) const ACCOUNT_TOKEN: &str = "account-token";
 
 /// Aborts a stream when sent to it.
-const CUT: &str = "\0";
+const ABORT: &str = "\0";
 
 /// The first event of a watch for JSON.
 pub(crate) const FIRST_EVENT: &str = "{\"type\":\"ADDED\",\"object\":{\"name\":\"first\"}}";
 
 /// A recorded request.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedRequest {
     pub(crate) method: Method,
-    pub(crate) address: String,
+    pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Seen {
+impl RecordedRequest {
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
@@ -57,7 +57,7 @@ pub(crate) struct FakeCluster {
 }
 
 struct Shared {
-    seen: Mutex<Vec<Seen>>,
+    requests: Mutex<Vec<RecordedRequest>>,
     objects: Mutex<BTreeMap<String, Value>>,
     /// The number of open streams, sessions and unanswered requests.
     open: AtomicUsize,
@@ -69,10 +69,10 @@ struct Shared {
 
 impl FakeCluster {
     pub(crate) async fn start() -> Self {
-        Self::with(3, true).await
+        Self::start_with(3, true).await
     }
 
-    pub(crate) async fn with(nodes: usize, has_administrator: bool) -> Self {
+    pub(crate) async fn start_with(nodes: usize, has_administrator: bool) -> Self {
         let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let mut root = CertificateParams::new(Vec::new()).unwrap();
         root.distinguished_name.push(DnType::CommonName, "ca");
@@ -85,7 +85,7 @@ impl FakeCluster {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            seen: Mutex::default(),
+            requests: Mutex::default(),
             objects: Mutex::default(),
             open: AtomicUsize::new(0),
             lines: broadcast::channel(64).0,
@@ -93,7 +93,7 @@ impl FakeCluster {
             has_administrator,
         });
         let stop = CancellationToken::new();
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let app = Router::new().fallback(respond).with_state(Arc::clone(&shared));
         let options = serve::Options::default();
         tokio::spawn(serve::serve(listener, Some(tls.unwrap()), app, stop.clone(), options));
         Self { shared, address, authority, _stop: stop.drop_guard() }
@@ -116,24 +116,24 @@ impl FakeCluster {
     }
 
     /// The requests since the last call.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.shared.seen.lock().unwrap())
+    pub(crate) fn take_requests(&self) -> Vec<RecordedRequest> {
+        std::mem::take(&mut *self.shared.requests.lock().unwrap())
     }
 
     /// Sends a line to every stream.
-    pub(crate) fn say(&self, line: &str) {
-        self.say_piece(&format!("{line}\n"));
+    pub(crate) fn send_line(&self, line: &str) {
+        self.send_part(&format!("{line}\n"));
     }
 
     /// Sends a part of a line to every stream.
-    pub(crate) fn say_piece(&self, piece: &str) {
+    pub(crate) fn send_part(&self, piece: &str) {
         // There may be no stream.
         let _ = self.shared.lines.send(piece.to_owned());
     }
 
     /// Aborts every stream, like a killed process.
-    pub(crate) fn cut(&self) {
-        self.say_piece(CUT);
+    pub(crate) fn abort_streams(&self) {
+        self.send_part(ABORT);
     }
 
     /// Waits until the number of open streams, sessions and requests is `wanted`.
@@ -164,26 +164,26 @@ impl Drop for Open {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, mut request: Request) -> Response {
-    let upgrade = hyper::upgrade::on(&mut request);
-    let (parts, body) = request.into_parts();
-    let address = parts.uri.path_and_query().unwrap().to_string();
+async fn respond(State(shared): State<Arc<Shared>>, mut incoming: Request) -> Response {
+    let upgrade = hyper::upgrade::on(&mut incoming);
+    let (parts, body) = incoming.into_parts();
+    let path_and_query = parts.uri.path_and_query().unwrap().to_string();
     let path = parts.uri.path().to_owned();
     let open = Open::new(&shared);
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
-    let seen = Seen { method: parts.method, address, headers: parts.headers, body };
-    shared.seen.lock().unwrap().push(seen.clone());
-    let known = [ADMIN, ACCOUNT].map(|token| format!("Bearer {token}"));
-    if !seen.header("authorization").iter().any(|value| known.iter().any(|known| known == value)) {
+    let request = RecordedRequest { method: parts.method, path_and_query, headers: parts.headers, body };
+    shared.requests.lock().unwrap().push(request.clone());
+    let known = [ADMIN_TOKEN, ACCOUNT_TOKEN].map(|token| format!("Bearer {token}"));
+    if !request.header("authorization").iter().any(|value| known.iter().any(|known| known == value)) {
         return status(401, "Unauthorized");
     }
-    match (seen.method.as_str(), path.as_str()) {
+    match (request.method.as_str(), path.as_str()) {
         ("GET", "/version") => json(&json!({"major": "1", "minor": "32", "gitVersion": "v1.32.7"})),
         ("GET", "/api/v1/nodes") => json(&nodes(&shared, parts.uri.query().unwrap_or_default())),
-        ("GET", "/api/v1/watched") if seen.headers.contains_key("upgrade") => {
-            websocket(&shared, &seen, open, upgrade)
+        ("GET", "/api/v1/watched") if request.headers.contains_key("upgrade") => {
+            websocket(&shared, &request, open, upgrade)
         }
-        ("GET", "/api/v1/watched") => stream(&shared, open, seen.headers.get("accept")),
+        ("GET", "/api/v1/watched") => stream(&shared, open, request.headers.get("accept")),
         ("POST", "/late") => {
             let line = shared.lines.subscribe().recv().await;
             drop(open);
@@ -208,7 +208,7 @@ async fn answer(State(shared): State<Arc<Shared>>, mut request: Request) -> Resp
             (StatusCode::FOUND, headers).into_response()
         }
         ("POST" | "GET", "/api/v1/namespaces/a/pods/b/exec") => {
-            let protocol = seen.headers["upgrade"].clone();
+            let protocol = request.headers["upgrade"].clone();
             tokio::spawn(async move {
                 let _open = open;
                 let mut connection = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
@@ -224,13 +224,13 @@ async fn answer(State(shared): State<Arc<Shared>>, mut request: Request) -> Resp
             (StatusCode::CREATED, json(&json!({"status": {"allowed": true}}))).into_response()
         }
         (method, path) => {
-            let is_merge = seen.header("content-type") == ["application/merge-patch+json"];
-            object(&shared, method, path, &seen.body, is_merge)
+            let is_merge = request.header("content-type") == ["application/merge-patch+json"];
+            object(&shared, method, path, &request.body, is_merge)
         }
     }
 }
 
-/// A stream with a first line and the lines of [`FakeCluster::say`], in the requested content type.
+/// A stream with a first line and the lines of [`FakeCluster::send_line`], in the requested content type.
 fn stream(shared: &Arc<Shared>, open: Open, accept: Option<&HeaderValue>) -> Response {
     let lines = shared.lines.subscribe();
     let is_json = accept.is_some_and(|accept| accept == "application/json");
@@ -238,7 +238,7 @@ fn stream(shared: &Arc<Shared>, open: Open, accept: Option<&HeaderValue>) -> Res
     let first = futures_util::stream::once(std::future::ready(Ok::<_, io::Error>(first)));
     let later = futures_util::stream::unfold((lines, open), |(mut lines, open)| async move {
         let line = match lines.recv().await.ok()? {
-            line if line == CUT => Err(io::Error::other("cut")),
+            line if line == ABORT => Err(io::Error::other("cut")),
             line => Ok(line),
         };
         Some((line, (lines, open)))
@@ -251,8 +251,13 @@ fn stream(shared: &Arc<Shared>, open: Open, accept: Option<&HeaderValue>) -> Res
 }
 
 /// The same over WebSocket, with a message for each line. Like Kubernetes, it requires an `Origin` header.
-fn websocket(shared: &Arc<Shared>, seen: &Seen, open: Open, upgrade: hyper::upgrade::OnUpgrade) -> Response {
-    if seen.header("origin").first().is_none_or(|origin| !origin.starts_with("https://")) {
+fn websocket(
+    shared: &Arc<Shared>,
+    request: &RecordedRequest,
+    open: Open,
+    upgrade: hyper::upgrade::OnUpgrade,
+) -> Response {
+    if request.header("origin").first().is_none_or(|origin| !origin.starts_with("https://")) {
         return StatusCode::FORBIDDEN.into_response();
     }
     let mut lines = shared.lines.subscribe();
@@ -300,11 +305,11 @@ fn object(shared: &Shared, method: &str, path: &str, body: &[u8], is_merge: bool
     let mut objects = shared.objects.lock().unwrap();
     match method {
         "PATCH" if is_merge => match objects.get(path) {
-            Some(known) => json(known),
+            Some(stored) => json(stored),
             None => status(404, "not found"),
         },
         "DELETE" => match objects.remove(path) {
-            Some(known) => json(&known),
+            Some(stored) => json(&stored),
             None => status(404, "not found"),
         },
         "PATCH" => {
@@ -323,7 +328,7 @@ fn object(shared: &Shared, method: &str, path: &str, body: &[u8], is_merge: bool
                          "metadata": {"name": "cluster-admin"}}))
         }
         _ => match objects.get(path) {
-            Some(known) => json(known),
+            Some(stored) => json(stored),
             None => status(404, "not found"),
         },
     }

@@ -1,4 +1,4 @@
-//! The real executable: one-shot commands ([`printed`], [`command`]) and running servers ([`Server`]), which are killed at the
+//! The real executable: one-shot commands ([`stdout_of`], [`command`]) and running servers ([`Server`]), which are killed at the
 //! end of the test.
 
 use std::io::{BufRead as _, BufReader, Read};
@@ -15,21 +15,21 @@ use serde_json::Value;
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A command in a directory, without environment variables.
-pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_norman-aks"));
-    command.args(arguments).env_clear().current_dir(folder).stdin(Stdio::null());
+    command.args(arguments).env_clear().current_dir(directory).stdin(Stdio::null());
     command
 }
 
 /// The standard output of a command that succeeds.
-pub(crate) fn printed(folder: &Path, arguments: &[&str]) -> String {
-    let output = command(folder, arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", all_of(&output));
+pub(crate) fn stdout_of(directory: &Path, arguments: &[&str]) -> String {
+    let output = command(directory, arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", output_text(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Standard output and standard error of a command.
-pub(crate) fn all_of(output: &Output) -> String {
+pub(crate) fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -63,8 +63,8 @@ impl Reply {
 
 impl Server {
     /// Starts `norman-aks` and waits until it prints its address.
-    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        Self::spawn(&mut command(folder, arguments))
+    pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(&mut command(directory, arguments))
     }
 
     /// Starts a prepared command and waits until it prints the server's address.
@@ -76,9 +76,9 @@ impl Server {
         let mut server = Self { child, stdout, stderr, url: String::new(), http };
         let url = server.wait_for("the address", |server| {
             // The last of the lines.
-            let said = server.said();
-            let last = if said.contains("with a simulated Azure") { "Data directory:" } else { "/docs/" };
-            let (_, address) = said.split_once("listens on ").filter(|_| said.contains(last))?;
+            let stdout = server.stdout();
+            let last = if stdout.contains("with a simulated Azure") { "Data directory:" } else { "/docs/" };
+            let (_, address) = stdout.split_once("listens on ").filter(|_| stdout.contains(last))?;
             Some(address.split([' ', ';', '\n']).next()?.to_owned())
         });
         server.url = url;
@@ -86,33 +86,33 @@ impl Server {
     }
 
     /// Standard output so far.
-    pub(crate) fn said(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         self.stdout.lock().unwrap().clone()
     }
 
     /// Standard error so far.
-    pub(crate) fn logged(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
 
     /// The address of a listener, from the JSON log.
-    pub(crate) fn listener(&mut self, what: &str) -> String {
+    pub(crate) fn listener_address(&mut self, what: &str) -> String {
         let message = format!("listening: {what}");
         self.wait_for(&message, |server| {
-            let line = log_lines(&server.logged()).into_iter().find(|line| line["message"] == *message)?;
+            let line = log_lines(&server.stderr()).into_iter().find(|line| line["message"] == *message)?;
             Some(line["address"].as_str()?.to_owned())
         })
     }
 
-    /// Waits until `look` finds something; fails if the server ends.
-    pub(crate) fn wait_for<T>(&mut self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+    /// Waits until `find` returns a value; fails if the server ends.
+    pub(crate) fn wait_for<T>(&mut self, what: &str, find: impl Fn(&Self) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
-            if let Some(found) = look(self) {
+            if let Some(found) = find(self) {
                 return found;
             }
             let ended = self.child.try_wait().unwrap();
-            let text = || format!("{what}: {ended:?}\n{}\n{}", self.said(), self.logged());
+            let text = || format!("{what}: {ended:?}\n{}\n{}", self.stdout(), self.stderr());
             assert!(ended.is_none() && started.elapsed() < DEADLINE, "{}", text());
             thread::sleep(Duration::from_millis(20));
         }
@@ -130,26 +130,26 @@ impl Server {
     }
 
     /// Waits until the server ends; returns its status and standard error.
-    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait_for_exit(mut self) -> (ExitStatus, String) {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(started.elapsed() < DEADLINE, "still running\n{}", self.logged());
+            assert!(started.elapsed() < DEADLINE, "still running\n{}", self.stderr());
             thread::sleep(Duration::from_millis(20));
         };
         // Wait for the thread that reads standard error.
         while Arc::strong_count(&self.stderr) > 1 && started.elapsed() < DEADLINE {
             thread::sleep(Duration::from_millis(10));
         }
-        (status, self.logged())
+        (status, self.stderr())
     }
 
     /// Stops the server with SIGTERM, which must succeed; returns standard error.
     pub(crate) fn stop(self) -> String {
         self.signal("TERM");
-        let (status, logged) = self.end();
+        let (status, logged) = self.wait_for_exit();
         assert_eq!(status.code(), Some(0), "{logged}");
         logged
     }

@@ -92,14 +92,14 @@ impl Replay {
                 answer.status,
                 answer.text()
             );
-            self.app.pass(POLL_INTERVAL).await;
+            self.app.advance(POLL_INTERVAL).await;
             waited += POLL_INTERVAL;
         }
     }
 }
 
 async fn replay(scenario: &str) {
-    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", super::BASE).start().await;
+    let app = TestApp::builder().setting("NORMAN_AKS_SERVER_URL", super::BASE).start().await;
     app.token("ann").await;
     let mut replay = Replay { app, ids: Replacements::default() };
     let exchanges: Vec<Exchange> = fixtures::json(&format!("terraform/{scenario}.json"));

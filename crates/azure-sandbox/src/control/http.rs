@@ -305,7 +305,7 @@ async fn set_reachable(
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
     let Reachable { reachable } = parse_json(&body)?;
-    saved_if(&control, &fqdn, control.make_reachable(&fqdn, reachable)).await
+    saved_if(&control, &fqdn, control.set_reachable(&fqdn, reachable)).await
 }
 
 /// Whether programs run in pods.

@@ -55,7 +55,7 @@ impl Control {
 
     /// Sets whether the host name of a cluster resolves, as if a network were connected to a private cluster. `false` if
     /// the cluster does not exist.
-    pub fn make_reachable(&self, fqdn: &str, reachable: bool) -> bool {
+    pub fn set_reachable(&self, fqdn: &str, reachable: bool) -> bool {
         let Some(cluster) = self.sandbox.kube.cluster(fqdn) else { return false };
         cluster.state().reachable = Some(reachable);
         cluster.mark_changed();

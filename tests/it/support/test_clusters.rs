@@ -18,7 +18,7 @@ pub(crate) fn body(name: &str, credential: &str) -> Value {
 }
 
 /// The body that imports the cluster of the sandbox's seed data.
-pub(crate) fn import(app: &TestApp, name: &str, credential: &str) -> Value {
+pub(crate) fn import_body(app: &TestApp, name: &str, credential: &str) -> Value {
     json!({"name": name, "aksConfig": {
         "imported": true, "azureCredentialSecret": credential, "clusterName": app.seed.imported_cluster_name,
         "resourceGroup": app.seed.resource_group, "resourceLocation": app.seed.location,
@@ -33,19 +33,19 @@ pub(crate) async fn create(app: &TestApp, token: &str, body: &Value) -> String {
 }
 
 /// Creates a cluster and waits until it is active; returns its ID and that of its credential.
-pub(crate) async fn active(app: &TestApp, token: &str, name: &str) -> (String, String) {
-    let credential = app.stored_credential(token).await;
+pub(crate) async fn create_active(app: &TestApp, token: &str, name: &str) -> (String, String) {
+    let credential = app.store_credential(token).await;
     let id = create(app, token, &body(name, &credential)).await;
-    app.pass(std::time::Duration::from_mins(10)).await;
+    app.advance(std::time::Duration::from_mins(10)).await;
     let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
     assert_eq!(cluster["state"], "active", "{cluster}");
     (id, credential)
 }
 
 /// The token of a new user with a role in the cluster.
-pub(crate) async fn member(app: &TestApp, cluster: &str, name: &str, role: &str) -> String {
+pub(crate) async fn add_member(app: &TestApp, cluster: &str, name: &str, role: &str) -> String {
     let token = app.token(name).await;
-    let user = app.app.tokens.authenticate(&token).await.unwrap().user_id.clone();
+    let user = app.server.tokens.authenticate(&token).await.unwrap().user_id.clone();
     let binding = json!({"clusterId": cluster, "userId": user, "roleTemplateId": role});
     let answer = app.post("/v3/clusterroletemplatebindings").json(&binding).send().await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
@@ -53,7 +53,7 @@ pub(crate) async fn member(app: &TestApp, cluster: &str, name: &str, role: &str)
 }
 
 /// Replaces the secret of a stored credential by one that Azure rejects.
-pub(crate) async fn spoil(app: &TestApp, credential: &str) {
+pub(crate) async fn invalidate_credential(app: &TestApp, credential: &str) {
     let wrong = json!({"azurecredentialConfig": {"clientSecret": "Sandbox~a~secret~that~nobody~knows~0009"}});
     let answer = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&wrong).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());

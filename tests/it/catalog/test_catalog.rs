@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 
-pub(super) struct World {
+pub(super) struct TestCatalog {
     pub(super) app: TestApp,
     pub(super) credential: String,
 }
 
-impl World {
+impl TestCatalog {
     pub(super) async fn start() -> Self {
         let app = TestApp::start().await;
-        let credential = app.stored_credential(&app.admin).await;
+        let credential = app.store_credential(&app.admin).await;
         Self { app, credential }
     }
 
@@ -37,14 +37,14 @@ impl World {
     }
 
     /// Replaces a list of Azure for the subscription of the credential.
-    pub(super) fn play(&self, route: &str, list: &[Value]) {
+    pub(super) fn set_list(&self, route: &str, list: &[Value]) {
         let page = json!({"body": {"value": list}}).to_string();
         let page: Page = serde_json::from_str(&page).unwrap();
         self.app.control.play(self.app.seed.subscription_id, route, vec![page]).unwrap();
     }
 
     /// Replaces the response to a request of Azure by an error.
-    pub(super) fn refuse(&self, route: &str, status: u16, code: &str) {
+    pub(super) fn set_error(&self, route: &str, status: u16, code: &str) {
         let body = json!({"error": {"code": code, "message": format!("{code} for a test")}});
         let page: Page = serde_json::from_str(&json!({"status": status, "body": body}).to_string()).unwrap();
         self.app.control.play(self.app.seed.subscription_id, route, vec![page]).unwrap();

@@ -1,5 +1,5 @@
-//! The parts of each response that the provider reads, and the differences that its next plan would show
-//! (`docs/contract/terraform.md#clean-plans`). Each function returns descriptions of the problems.
+//! Checks of the fields that the provider reads in each response, and of the differences that its next plan would show
+//! (`docs/contract/terraform.md#clean-plans`). Each `check_` function returns descriptions of the problems.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ pub(super) const REPEATED_STRINGS: [&str; 5] = [
     "fleetWorkspaceName",
 ];
 
-/// The attributes of an object that the provider reads, separated by whitespace.
+/// The attributes of an object that the provider reads. Each string is a list, separated by whitespace.
 struct Attributes {
-    /// Without a configured value, the server may choose one.
+    /// The server may choose the value of an attribute that is not configured.
     computed: &'static str,
-    /// Without a configured value, any value is a difference.
+    /// Any value of an attribute that is not configured is a difference.
     configured: &'static str,
 }
 
 /// The attributes of `aksConfig`, except `imported`.
-const CONFIG: Attributes = Attributes {
+const CONFIG_ATTRIBUTES: Attributes = Attributes {
     computed: "clusterName dnsServiceIp dockerBridgeCidr httpApplicationRouting linuxAdminUsername loadBalancerSku
         logAnalyticsWorkspaceGroup logAnalyticsWorkspaceName monitoring networkPolicy nodeResourceGroup podCidr
         privateCluster serviceCidr sshPublicKey subnet tags virtualNetwork virtualNetworkResourceGroup",
@@ -34,16 +34,17 @@ const CONFIG: Attributes = Attributes {
 };
 
 /// The attributes of an imported cluster.
-const IMPORTED: [&str; 4] = ["azureCredentialSecret", "clusterName", "resourceGroup", "resourceLocation"];
+const IMPORTED_ATTRIBUTES: [&str; 4] =
+    ["azureCredentialSecret", "clusterName", "resourceGroup", "resourceLocation"];
 
 /// The attributes of a node pool.
-const POOL: Attributes = Attributes {
+const POOL_ATTRIBUTES: Attributes = Attributes {
     computed: "nodeLabels nodeTaints vmSize",
     configured: "availabilityZones count enableAutoScaling maxCount maxPods maxSurge minCount mode name
         orchestratorVersion osDiskSizeGB osDiskType osType",
 };
 
-pub(super) fn same(what: &str, ours: &Value, expected: &Value) -> Vec<String> {
+pub(super) fn check_equal(what: &str, ours: &Value, expected: &Value) -> Vec<String> {
     if ours == expected { Vec::new() } else { vec![format!("{what} is {ours} instead of {expected}")] }
 }
 
@@ -62,36 +63,36 @@ fn is_https_url(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.starts_with("https://"))
 }
 
-/// The required keys that are not set.
-fn missing(object: &Value, keys: &[&str]) -> Vec<String> {
+/// Checks that these keys are set.
+fn check_required(object: &Value, keys: &[&str]) -> Vec<String> {
     let unset = keys.iter().filter(|key| !is_set(&object[**key]));
     unset.map(|key| format!("{key} is not set: {object}")).collect()
 }
 
-pub(super) fn root(header: &str, base: &str) -> Vec<String> {
-    same("X-API-Schemas", &json!(header), &json!(format!("{base}/v3/schemas")))
+pub(super) fn check_root(header: &str, base: &str) -> Vec<String> {
+    check_equal("X-API-Schemas", &json!(header), &json!(format!("{base}/v3/schemas")))
 }
 
 /// Checks that every type that the provider uses has the same URL and at least the same methods.
-pub(super) fn schemas(ours: &Value, expected: &Value) -> Vec<String> {
+pub(super) fn check_schemas(ours: &Value, expected: &Value) -> Vec<String> {
     let mut problems = Vec::new();
-    for wanted in expected["data"].as_array().unwrap() {
-        let id = &wanted["id"];
+    for expected_schema in expected["data"].as_array().unwrap() {
+        let id = &expected_schema["id"];
         let Some(schema) = ours["data"].as_array().unwrap().iter().find(|schema| schema["id"] == *id) else {
             // Types without a collection are only named in actions.
-            if wanted["links"]["collection"].is_string() {
+            if expected_schema["links"]["collection"].is_string() {
                 problems.push(format!("no schema {id}"));
             }
             continue;
         };
-        problems.extend(same(
+        problems.extend(check_equal(
             &format!("the collection of {id}"),
             &schema["links"]["collection"],
-            &wanted["links"]["collection"],
+            &expected_schema["links"]["collection"],
         ));
         // The provider does not change or delete objects of other types.
         let is_managed = id == "cluster" || id == "cloudCredential";
-        let used = |kind: &str| match (kind, is_managed, id.as_str().unwrap()) {
+        let used_methods = |kind: &str| match (kind, is_managed, id.as_str().unwrap()) {
             ("resourceMethods", true, _) => vec!["GET", "PUT", "DELETE"],
             ("collectionMethods", true, _)
             | ("collectionMethods", _, "token" | "clusterRegistrationToken") => {
@@ -101,11 +102,12 @@ pub(super) fn schemas(ours: &Value, expected: &Value) -> Vec<String> {
         };
         for kind in ["resourceMethods", "collectionMethods"] {
             let offered = schema[kind].as_array().cloned().unwrap_or_default();
-            for method in used(kind) {
+            for method in used_methods(kind) {
                 // Nodes and projects are only listed.
-                let listed = kind == "resourceMethods" && (id == "node" || id == "project");
-                let wanted = wanted[kind].as_array().is_some_and(|all| all.contains(&json!(method)));
-                if wanted && !listed && !offered.contains(&json!(method)) {
+                let is_unused = kind == "resourceMethods" && (id == "node" || id == "project");
+                let is_recorded =
+                    expected_schema[kind].as_array().is_some_and(|methods| methods.contains(&json!(method)));
+                if is_recorded && !is_unused && !offered.contains(&json!(method)) {
                     problems.push(format!("{id} has no {method} in {kind}"));
                 }
             }
@@ -114,8 +116,8 @@ pub(super) fn schemas(ours: &Value, expected: &Value) -> Vec<String> {
     problems
 }
 
-pub(super) fn setting(ours: &Value, expected: &Value) -> Vec<String> {
-    let mut problems = same("id", &ours["id"], &expected["id"]);
+pub(super) fn check_setting(ours: &Value, expected: &Value) -> Vec<String> {
+    let mut problems = check_equal("id", &ours["id"], &expected["id"]);
     let Some(value) = ours["value"].as_str() else { return vec![format!("value is not a string: {ours}")] };
     // Parsed with HashiCorp's go-version, and compared with 2.6.0.
     if ours["id"] == "server-version" {
@@ -128,14 +130,16 @@ pub(super) fn setting(ours: &Value, expected: &Value) -> Vec<String> {
     problems
 }
 
-pub(super) fn node_driver(ours: &Value) -> Vec<String> {
-    [same("id", &ours["id"], &json!("azure")), same("state", &ours["state"], &json!("active"))].concat()
+pub(super) fn check_node_driver(ours: &Value) -> Vec<String> {
+    [check_equal("id", &ours["id"], &json!("azure")), check_equal("state", &ours["state"], &json!("active"))]
+        .concat()
 }
 
-pub(super) fn registration_token(ours: &Value, expected: &Value) -> Vec<String> {
-    let mut problems = missing(ours, &["command", "nodeCommand", "token", "manifestUrl", "insecureCommand"]);
+pub(super) fn check_registration_token(ours: &Value, expected: &Value) -> Vec<String> {
+    let mut problems =
+        check_required(ours, &["command", "nodeCommand", "token", "manifestUrl", "insecureCommand"]);
     for key in ["id", "clusterId", "name", "state"] {
-        problems.extend(same(key, &ours[key], &expected[key]));
+        problems.extend(check_equal(key, &ours[key], &expected[key]));
     }
     let (command, manifest) = (ours["command"].as_str().unwrap(), ours["manifestUrl"].as_str().unwrap());
     if !command.ends_with(manifest) || !is_https_url(&ours["manifestUrl"]) {
@@ -144,21 +148,21 @@ pub(super) fn registration_token(ours: &Value, expected: &Value) -> Vec<String> 
     problems
 }
 
-/// Finds the two projects of a cluster by their labels.
-pub(super) fn projects(ours: &Value, expected: &Value) -> Vec<String> {
+/// Checks the two projects of a cluster, which the provider finds by their labels.
+pub(super) fn check_projects(ours: &Value, expected: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     for label in ["authz.management.cattle.io/default-project", "authz.management.cattle.io/system-project"] {
-        let of = |list: &Value| -> Vec<Value> {
-            let all = list["data"].as_array().unwrap().iter();
-            all.filter(|project| project["labels"][label] == "true").cloned().collect()
+        let with_label = |list: &Value| -> Vec<Value> {
+            let projects = list["data"].as_array().unwrap().iter();
+            projects.filter(|project| project["labels"][label] == "true").cloned().collect()
         };
-        let (found, wanted) = (of(ours), of(expected));
-        if found.len() != wanted.len() {
-            problems.push(format!("{} projects with {label}", found.len()));
+        let (ours, expected) = (with_label(ours), with_label(expected));
+        if ours.len() != expected.len() {
+            problems.push(format!("{} projects with {label}", ours.len()));
         }
-        for (found, wanted) in found.iter().zip(&wanted) {
-            problems.extend(same("clusterId", &found["clusterId"], &wanted["clusterId"]));
-            problems.extend(missing(found, &["id"]));
+        for (ours, expected) in ours.iter().zip(&expected) {
+            problems.extend(check_equal("clusterId", &ours["clusterId"], &expected["clusterId"]));
+            problems.extend(check_required(ours, &["id"]));
         }
     }
     if ours["pagination"]["partial"] == true {
@@ -167,21 +171,21 @@ pub(super) fn projects(ours: &Value, expected: &Value) -> Vec<String> {
     problems
 }
 
-pub(super) fn token(ours: &Value, expected: &Value) -> Vec<String> {
+pub(super) fn check_token(ours: &Value, expected: &Value) -> Vec<String> {
     let keys = ["id", "enabled", "expired"];
-    keys.iter().flat_map(|key| same(key, &ours[*key], &expected[*key])).collect()
+    keys.iter().flat_map(|key| check_equal(key, &ours[*key], &expected[*key])).collect()
 }
 
-pub(super) fn version(ours: &Value) -> Vec<String> {
-    missing(ours, &["gitVersion", "major", "minor"])
+pub(super) fn check_version(ours: &Value) -> Vec<String> {
+    check_required(ours, &["gitVersion", "major", "minor"])
 }
 
-/// Checks labels or annotations: other keys than those written must be keys that the provider ignores.
-fn compare_map(key: &str, ours: &Value, written: &Value) -> Vec<String> {
+/// Checks labels or annotations. Each key must have been written, unless the provider ignores it.
+fn check_map(key: &str, ours: &Value, written: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     let written = written[key].as_object().cloned().unwrap_or_default();
     for (name, value) in &written {
-        problems.extend(same(&format!("{key}.{name}"), &ours[key][name], value));
+        problems.extend(check_equal(&format!("{key}.{name}"), &ours[key][name], value));
     }
     for name in ours[key].as_object().into_iter().flat_map(Map::keys) {
         if !is_ignored_key(name) && !written.contains_key(name) {
@@ -196,10 +200,10 @@ pub(super) fn is_ignored_key(key: &str) -> bool {
     key.contains("cattle.io/") || key.contains("rancher.io/")
 }
 
-pub(super) fn credential(ours: &Value, written: &Value) -> Vec<String> {
-    let mut problems = missing(ours, &["id", "name", "labels", "azurecredentialConfig"]);
-    problems.extend(same("type", &ours["type"], &json!("cloudCredential")));
-    problems.extend(same("name", &ours["name"], &written["name"]));
+pub(super) fn check_credential(ours: &Value, written: &Value) -> Vec<String> {
+    let mut problems = check_required(ours, &["id", "name", "labels", "azurecredentialConfig"]);
+    problems.extend(check_equal("type", &ours["type"], &json!("cloudCredential")));
+    problems.extend(check_equal("name", &ours["name"], &written["name"]));
     let description = ours["description"].as_str().unwrap_or_default();
     if description != written["description"].as_str().unwrap_or_default() {
         problems.push(format!("the description is {description:?}"));
@@ -211,7 +215,7 @@ pub(super) fn credential(ours: &Value, written: &Value) -> Vec<String> {
         problems.push("no link to itself".to_owned());
     }
     for key in ["labels", "annotations"] {
-        problems.extend(compare_map(key, ours, written));
+        problems.extend(check_map(key, ours, written));
     }
     let (config, written) = (&ours["azurecredentialConfig"], &written["azurecredentialConfig"]);
     if config.get("clientSecret").is_some() {
@@ -219,18 +223,18 @@ pub(super) fn credential(ours: &Value, written: &Value) -> Vec<String> {
     }
     for key in ["clientId", "subscriptionId", "tenantId", "environment"] {
         if is_set(&written[key]) {
-            problems.extend(same(key, &config[key], &written[key]));
+            problems.extend(check_equal(key, &config[key], &written[key]));
         }
     }
     problems
 }
 
-pub(super) fn cluster(ours: &Value, written: &Value) -> Vec<String> {
-    let mut problems = missing(ours, &["id", "name", "aksConfig"]);
+pub(super) fn check_cluster(ours: &Value, written: &Value) -> Vec<String> {
+    let mut problems = check_required(ours, &["id", "name", "aksConfig"]);
     problems.extend(go_client::decode_error(ours));
-    problems.extend(same("type", &ours["type"], &json!("cluster")));
-    problems.extend(same("driver", &ours["driver"], &json!("AKS")));
-    problems.extend(same("name", &ours["name"], &written["name"]));
+    problems.extend(check_equal("type", &ours["type"], &json!("cluster")));
+    problems.extend(check_equal("driver", &ours["driver"], &json!("AKS")));
+    problems.extend(check_equal("name", &ours["name"], &written["name"]));
     let description = ours["description"].as_str().unwrap_or_default();
     if description != written["description"].as_str().unwrap_or_default() {
         problems.push(format!("the description is {description:?}"));
@@ -239,86 +243,87 @@ pub(super) fn cluster(ours: &Value, written: &Value) -> Vec<String> {
         problems.push(format!("no links or actions: {} {}", ours["links"], ours["actions"]));
     }
     for key in ["clusterAgentDeploymentCustomization", "fleetAgentDeploymentCustomization"] {
-        problems.extend(same(key, &ours[key], &Value::Null));
+        problems.extend(check_equal(key, &ours[key], &Value::Null));
     }
     if is_set(&ours["agentEnvVars"]) || ours["windowsPreferedCluster"] == true {
         problems.push("agentEnvVars or windowsPreferedCluster was not written".to_owned());
     }
     for key in ["labels", "annotations"] {
-        problems.extend(compare_map(key, ours, written));
+        problems.extend(check_map(key, ours, written));
     }
-    problems.extend(compare_config(&ours["aksConfig"], &written["aksConfig"]));
+    problems.extend(check_config(&ours["aksConfig"], &written["aksConfig"]));
     problems
 }
 
 /// The keys that the provider takes from the response although they are not configured.
 pub(super) fn computed_keys(config: &Value) -> impl Iterator<Item = &'static str> {
-    CONFIG.computed.split_whitespace().filter(|key| is_set(&config[*key]))
+    CONFIG_ATTRIBUTES.computed.split_whitespace().filter(|key| is_set(&config[*key]))
 }
 
 /// Compares `aksConfig` with what was written.
-fn compare_config(ours: &Value, written: &Value) -> Vec<String> {
-    let imported = |config: &Value| config["imported"].as_bool().unwrap_or_default();
-    let mut problems = same("imported", &json!(imported(ours)), &json!(imported(written)));
-    if imported(written) {
-        problems.extend(IMPORTED.iter().flat_map(|key| same(key, &ours[*key], &written[*key])));
+fn check_config(ours: &Value, written: &Value) -> Vec<String> {
+    let is_imported = |config: &Value| config["imported"].as_bool().unwrap_or_default();
+    let mut problems = check_equal("imported", &json!(is_imported(ours)), &json!(is_imported(written)));
+    if is_imported(written) {
+        problems
+            .extend(IMPORTED_ATTRIBUTES.iter().flat_map(|key| check_equal(key, &ours[*key], &written[*key])));
         return problems;
     }
-    problems.extend(compare_attributes("aksConfig", &CONFIG, ours, written));
+    problems.extend(check_attributes("aksConfig", &CONFIG_ATTRIBUTES, ours, written));
     // Pools are compared by position.
     let pools = |config: &Value| config["nodePools"].as_array().cloned().unwrap_or_default();
-    let (ours, written) = (pools(ours), pools(written));
-    if ours.len() != written.len() {
-        problems.push(format!("{} pools instead of {}", ours.len(), written.len()));
+    let (our_pools, written_pools) = (pools(ours), pools(written));
+    if our_pools.len() != written_pools.len() {
+        problems.push(format!("{} pools instead of {}", our_pools.len(), written_pools.len()));
     }
-    for (index, (ours, written)) in ours.iter().zip(&written).enumerate() {
-        problems.extend(compare_attributes(&format!("pool {index}"), &POOL, ours, written));
+    for (index, (ours, written)) in our_pools.iter().zip(&written_pools).enumerate() {
+        problems.extend(check_attributes(&format!("pool {index}"), &POOL_ATTRIBUTES, ours, written));
     }
     problems
 }
 
 /// Compares Azure's state with what was written, once the cluster is active.
-pub(super) fn applied(ours: &Value, written: &Value) -> Vec<String> {
+pub(super) fn check_applied(ours: &Value, written: &Value) -> Vec<String> {
     let (upstream, written) = (&ours["aksStatus"]["upstreamSpec"], &written["aksConfig"]);
-    let mut problems = same("Azure's name", &upstream["clusterName"], &written["clusterName"]);
+    let mut problems = check_equal("Azure's name", &upstream["clusterName"], &written["clusterName"]);
     if written["imported"] == true {
         return problems;
     }
     for key in ["kubernetesVersion", "networkPlugin", "authorizedIpRanges", "tags"] {
         if is_set(&written[key]) {
-            problems.extend(same(&format!("Azure's {key}"), &upstream[key], &written[key]));
+            problems.extend(check_equal(&format!("Azure's {key}"), &upstream[key], &written[key]));
         }
     }
-    let pools = |config: &Value| -> BTreeMap<String, Value> {
-        let all = config["nodePools"].as_array().cloned().unwrap_or_default().into_iter();
-        all.map(|pool| (pool["name"].to_string(), pool)).collect()
+    let pools_by_name = |config: &Value| -> BTreeMap<String, Value> {
+        let pools = config["nodePools"].as_array().cloned().unwrap_or_default().into_iter();
+        pools.map(|pool| (pool["name"].to_string(), pool)).collect()
     };
-    let (upstream, written) = (pools(upstream), pools(written));
-    problems.extend(same(
+    let (upstream_pools, written_pools) = (pools_by_name(upstream), pools_by_name(written));
+    problems.extend(check_equal(
         "Azure's pools",
-        &json!(upstream.keys().collect::<Vec<_>>()),
-        &json!(written.keys().collect::<Vec<_>>()),
+        &json!(upstream_pools.keys().collect::<Vec<_>>()),
+        &json!(written_pools.keys().collect::<Vec<_>>()),
     ));
-    for (name, pool) in &written {
+    for (name, pool) in &written_pools {
         for key in ["count", "maxCount", "vmSize", "orchestratorVersion", "nodeLabels", "nodeTaints"] {
-            if let Some(upstream) = upstream.get(name).filter(|_| is_set(&pool[key])) {
-                problems.extend(same(&format!("Azure's {key} of {name}"), &upstream[key], &pool[key]));
+            if let Some(upstream) = upstream_pools.get(name).filter(|_| is_set(&pool[key])) {
+                problems.extend(check_equal(&format!("Azure's {key} of {name}"), &upstream[key], &pool[key]));
             }
         }
     }
     problems
 }
 
-fn compare_attributes(place: &str, attributes: &Attributes, ours: &Value, written: &Value) -> Vec<String> {
+fn check_attributes(parent: &str, attributes: &Attributes, ours: &Value, written: &Value) -> Vec<String> {
     let computed = attributes.computed.split_whitespace().map(|key| (key, true));
     let configured = attributes.configured.split_whitespace().map(|key| (key, false));
     let mut problems = Vec::new();
     for (key, is_computed) in computed.chain(configured) {
         let (ours, written) = (&ours[key], &written[key]);
-        let name = format!("{place}.{key}");
+        let name = format!("{parent}.{key}");
         if is_set(written) {
-            // Without it, the plan would be empty, but the provider would not notice a change in Azure.
-            problems.extend(same(&name, ours, written));
+            // The provider notices a change in Azure only if a written value is returned.
+            problems.extend(check_equal(&name, ours, written));
         } else if is_set(ours) && !is_computed {
             problems.push(format!("{name} is {ours} and was not written"));
         }
@@ -341,14 +346,14 @@ fn every_kind_of_difference_is_found() {
         },
     });
     let mut answer = written.clone();
-    let around = json!({"id": "c-aaaaa", "type": "cluster", "driver": "AKS", "state": "active",
+    let envelope = json!({"id": "c-aaaaa", "type": "cluster", "driver": "AKS", "state": "active",
         "links": {"self": "https://h/v3/clusters/c-aaaaa"}, "actions": {"generateKubeconfig": "https://h/x"}});
-    answer.as_object_mut().unwrap().extend(around.as_object().unwrap().clone());
+    answer.as_object_mut().unwrap().extend(envelope.as_object().unwrap().clone());
     answer["labels"]["cattle.io/creator"] = json!("norman");
     answer["aksConfig"]["podCidr"] = json!("10.244.0.0/16");
     answer["aksConfig"]["nodePools"][0]["vmSize"] = json!("Standard_DS2_v2");
-    assert_eq!(cluster(&answer, &written), Vec::<String>::new());
-    for (place, value) in [
+    assert_eq!(check_cluster(&answer, &written), Vec::<String>::new());
+    for (pointer, value) in [
         ("/actions", json!({})),
         ("/agentEnvVars", json!([{"name": "A", "value": "b"}])),
         ("/aksConfig/authorizedIpRanges", json!(["10.0.0.0/8"])),
@@ -378,12 +383,12 @@ fn every_kind_of_difference_is_found() {
         ("/version", json!("v1.32.7")),
     ] {
         let mut changed = answer.clone();
-        let (parent, key) = place.rsplit_once('/').unwrap();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
         match changed.pointer_mut(parent).unwrap() {
             Value::Object(map) => drop(map.insert(key.to_owned(), value.clone())),
             Value::Array(list) => list[key.parse::<usize>().unwrap()] = value.clone(),
             other => panic!("{other}"),
         }
-        assert!(!cluster(&changed, &written).is_empty(), "{value} at {place} is not found");
+        assert!(!check_cluster(&changed, &written).is_empty(), "{value} at {pointer} is not found");
     }
 }

@@ -11,9 +11,9 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::app::seed;
-use super::rancher::{self, FakeRancher, Seen};
+use super::rancher::{self, FakeRancher, RecordedRequest};
 
-/// The credential that [`World::new`] has, and its owner's token.
+/// The credential that [`RancherState::new`] has, and its owner's token.
 pub(super) const CREDENTIAL: &str = "cattle-global-data:cc-aaaaa";
 pub(super) const OWNER: &str = "token-owner:key-of-the-owner";
 /// The token of a user without rights.
@@ -24,7 +24,7 @@ pub(super) const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
 
 #[derive(Default)]
-pub(super) struct World(Mutex<Objects>);
+pub(super) struct RancherState(Mutex<Objects>);
 
 #[derive(Default)]
 struct Objects {
@@ -41,19 +41,19 @@ struct Object {
     readers: BTreeSet<String>,
 }
 
-impl World {
+impl RancherState {
     /// Two users, and a credential of the sandbox's account that belongs to one.
     pub(super) fn new() -> Arc<Self> {
-        let world = Self::default();
-        world.add_user("owner", OWNER);
-        world.add_user("other", OTHER);
-        world.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
-        Arc::new(world)
+        let state = Self::default();
+        state.add_user("owner", OWNER);
+        state.add_user("other", OTHER);
+        state.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
+        Arc::new(state)
     }
 
     pub(super) async fn serve(self: &Arc<Self>) -> FakeRancher {
-        let world = Arc::clone(self);
-        FakeRancher::start(move |seen| world.answer(seen)).await
+        let state = Arc::clone(self);
+        FakeRancher::start(move |seen| state.respond(seen)).await
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {
@@ -136,15 +136,15 @@ impl World {
         pem.clone_into(&mut self.objects().cacerts);
     }
 
-    pub(super) fn answer(&self, seen: &Seen) -> Response<Body> {
+    pub(super) fn respond(&self, request: &RecordedRequest) -> Response<Body> {
         let objects = self.objects();
-        let user = token(seen).and_then(|token| objects.users.get(&token));
-        let path = seen.path.split('?').next().unwrap();
+        let user = token(request).and_then(|token| objects.users.get(&token));
+        let path = request.path.split('?').next().unwrap();
         if let Some(id) = path.strip_prefix("/v1/secrets/") {
-            return show(&objects.secrets, id, user);
+            return object_response(&objects.secrets, id, user);
         }
         if let Some(id) = path.strip_prefix("/v1/management.cattle.io.clusters/") {
-            return show(&objects.clusters, id, user);
+            return object_response(&objects.clusters, id, user);
         }
         match path {
             "/rancherversion" => {
@@ -166,7 +166,7 @@ impl World {
     }
 }
 
-fn show(objects: &BTreeMap<String, Object>, id: &str, user: Option<&String>) -> Response<Body> {
+fn object_response(objects: &BTreeMap<String, Object>, id: &str, user: Option<&String>) -> Response<Body> {
     let Some(user) = user else { return rancher::text(401, false, UNAUTHORIZED) };
     match objects.get(id) {
         Some(object) if object.readers.contains(user) => rancher::json(200, true, &object.body),
@@ -179,10 +179,10 @@ fn show(objects: &BTreeMap<String, Object>, id: &str, user: Option<&String>) -> 
 }
 
 /// The token that Rancher uses: of `Authorization` unless it is empty, else of the cookie.
-fn token(seen: &Seen) -> Option<String> {
-    let authorization = seen.header("authorization");
+fn token(request: &RecordedRequest) -> Option<String> {
+    let authorization = request.header("authorization");
     if authorization.is_empty() {
-        let cookies = seen.all("cookie").join("; ");
+        let cookies = request.all("cookie").join("; ");
         let cookie = cookies.split("; ").find_map(|pair| pair.strip_prefix("R_SESS="))?;
         return Some(cookie.to_owned());
     }
