@@ -65,7 +65,7 @@ impl PrivateCluster {
         let app = TestApp::builder().advisory_review().built_in_agent().database(&db).start().await;
         let listener = Listener::start_tls(&app, ANY_PORT).await;
         let mut cluster = Self { app, db, listener, id: String::new() };
-        cluster.put_setting("agent-image", image).await;
+        cluster.app.put_setting("agent-image", image).await;
         let mut body = test_clusters::body("one", &cluster.store_credential_of(account).await);
         body["aksConfig"]["privateCluster"] = json!(true);
         change(&mut body);
@@ -101,12 +101,6 @@ impl PrivateCluster {
 
     async fn wait_until_active(&self) -> Value {
         self.wait_until("active", |object| object["state"] == "active").await
-    }
-
-    async fn put_setting(&self, name: &str, value: &str) {
-        let answer =
-            self.app.put(&format!("/v3/settings/{name}")).json(&json!({"value": value})).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 
     fn path(&self) -> String {

@@ -14,8 +14,8 @@ use tower::ServiceExt as _;
 
 use crate::norman::{NormanError, norman_error};
 use crate::support::app::TestApp;
-use crate::support::audit;
-use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::audit_row;
+use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases;
 
 /// An open event stream.
@@ -117,7 +117,7 @@ async fn import_cluster(app: &TestApp, name: &str) -> String {
 
 /// Adds events to the cluster.
 async fn add_events(connected: &ConnectedCluster, count: i64) {
-    let row = clusters::get(&connected.store, ID).await.unwrap().unwrap();
+    let row = clusters::get(&connected.store, CLUSTER_ID).await.unwrap().unwrap();
     for number in 0..count {
         let event = NewClusterEvent {
             at_ms: number,
@@ -125,7 +125,7 @@ async fn add_events(connected: &ConnectedCluster, count: i64) {
             message: format!("number {number}"),
             data: "{}".to_owned(),
         };
-        assert!(clusters::release(&connected.store, ID, &row.work, 1, 1, &[event]).await.unwrap());
+        assert!(clusters::release(&connected.store, CLUSTER_ID, &row.work, 1, 1, &[event]).await.unwrap());
     }
 }
 
@@ -161,23 +161,24 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
 async fn stream_resumes_after_the_named_event() {
     let connected = ConnectedCluster::start().await;
     add_events(&connected, 5).await;
-    let all = list(&connected.app, ID, "").await;
+    let all = list(&connected.app, CLUSTER_ID, "").await;
     let id = |at: usize| all[at]["id"].as_str().unwrap();
     let query = |at: usize| format!("?after={}", id(at));
-    assert_eq!(list(&connected.app, ID, &query(1)).await, all[2..]);
-    assert_eq!(list(&connected.app, ID, &query(4)).await, Vec::<Value>::new());
-    assert_eq!(list(&connected.app, ID, "?after=").await, all);
-    let mut stream = Stream::open(&connected.app, ID, &connected.ann, Some(id(3))).await;
+    assert_eq!(list(&connected.app, CLUSTER_ID, &query(1)).await, all[2..]);
+    assert_eq!(list(&connected.app, CLUSTER_ID, &query(4)).await, Vec::<Value>::new());
+    assert_eq!(list(&connected.app, CLUSTER_ID, "?after=").await, all);
+    let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.ann, Some(id(3))).await;
     assert_eq!(stream.events(1).await, all[4..]);
     add_events(&connected, 1).await;
     let next = stream.event().await.unwrap();
-    assert_eq!(next, *list(&connected.app, ID, &query(4)).await.first().unwrap());
+    assert_eq!(next, *list(&connected.app, CLUSTER_ID, &query(4)).await.first().unwrap());
     // A client that reconnects automatically keeps the URL, and its header is newer.
-    let listed = connected.app.get(&format!("{}{}", path(ID), query(0))).header("accept", "application/json");
+    let listed =
+        connected.app.get(&format!("{}{}", path(CLUSTER_ID), query(0))).header("accept", "application/json");
     let listed = listed.header("last-event-id", &id(3).to_uppercase()).send().await.json();
     assert_eq!(listed["events"], json!([all[4], next]));
     for (header, query) in [("7", ""), ("", "?after=latest"), ("\u{e9}", "")] {
-        let call = connected.app.get(&format!("{}{query}", path(ID)));
+        let call = connected.app.get(&format!("{}{query}", path(CLUSTER_ID)));
         let call = if header.is_empty() { call } else { call.header("last-event-id", header) };
         let rejected = call.send().await;
         let NormanError { code, field, .. } = norman_error(&rejected);
@@ -200,20 +201,21 @@ async fn only_users_who_see_the_cluster_may_subscribe() {
         connected.add_member("dan", "read-only").await,
     ];
     for token in &tokens {
-        let mut stream = Stream::open(&connected.app, ID, token, None).await;
+        let mut stream = Stream::open(&connected.app, CLUSTER_ID, token, None).await;
         assert_eq!(stream.event().await.unwrap()["message"], "number 0");
     }
     let eve = connected.app.token("eve").await;
     for accept in ["text/event-stream", "application/json"] {
-        let stranger = connected.app.get(&path(ID)).token(&eve).header("accept", accept).send().await;
+        let stranger = connected.app.get(&path(CLUSTER_ID)).token(&eve).header("accept", accept).send().await;
         let missing =
             connected.app.get(&path("c-none")).token(&connected.ann).header("accept", accept).send().await;
-        let anonymous = connected.app.get(&path(ID)).anonymous().header("accept", accept).send().await;
+        let anonymous =
+            connected.app.get(&path(CLUSTER_ID)).anonymous().header("accept", accept).send().await;
         assert_eq!(
             (stranger.status.as_u16(), missing.status.as_u16(), anonymous.status.as_u16()),
             (404, 404, 401)
         );
-        assert_eq!(norman_error(&stranger).message, format!("{ID} not found"));
+        assert_eq!(norman_error(&stranger).message, format!("{CLUSTER_ID} not found"));
     }
 }
 
@@ -225,11 +227,11 @@ async fn stream_ends_with_membership_or_token() {
     let own = connected.app.token("ann").await;
     let mut streams = Vec::new();
     for token in [&dan, &own, &connected.ann] {
-        let mut stream = Stream::open(&connected.app, ID, token, None).await;
+        let mut stream = Stream::open(&connected.app, CLUSTER_ID, token, None).await;
         stream.events(1).await;
         streams.push(stream);
     }
-    assert!(members::delete(&connected.store, "crtb-dan", &audit()).await.unwrap());
+    assert!(members::delete(&connected.store, "crtb-dan", &audit_row()).await.unwrap());
     assert!(connected.app.server.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
     let mut others = streams.split_off(2);
     for stream in streams {
@@ -240,7 +242,7 @@ async fn stream_ends_with_membership_or_token() {
     connected.app.server.end_streams();
     assert_eq!(others.remove(0).rest().await, Vec::<Value>::new());
     assert_eq!(
-        Stream::open(&connected.app, ID, &connected.ann, None).await.rest().await,
+        Stream::open(&connected.app, CLUSTER_ID, &connected.ann, None).await.rest().await,
         Vec::<Value>::new()
     );
 }
@@ -250,15 +252,16 @@ async fn streams_per_user_are_limited() {
     const MAX_PER_USER: usize = 32;
     let connected = ConnectedCluster::start().await;
     let open =
-        join_all((0..MAX_PER_USER).map(|_| Stream::open(&connected.app, ID, &connected.ann, None))).await;
-    let rejected = connected.app.get(&path(ID)).token(&connected.ann).send().await;
+        join_all((0..MAX_PER_USER).map(|_| Stream::open(&connected.app, CLUSTER_ID, &connected.ann, None)))
+            .await;
+    let rejected = connected.app.get(&path(CLUSTER_ID)).token(&connected.ann).send().await;
     assert_eq!((rejected.status.as_u16(), rejected.header("retry-after")), (429, "5"));
     assert!(norman_error(&rejected).message.contains("too many"), "{}", rejected.text());
     // Lists and other users are not affected.
-    assert!(list(&connected.app, ID, "").await.is_empty());
-    Stream::open(&connected.app, ID, &connected.app.admin, None).await;
+    assert!(list(&connected.app, CLUSTER_ID, "").await.is_empty());
+    Stream::open(&connected.app, CLUSTER_ID, &connected.app.admin, None).await;
     drop(open);
-    Stream::open(&connected.app, ID, &connected.ann, None).await;
+    Stream::open(&connected.app, CLUSTER_ID, &connected.ann, None).await;
 }
 
 #[tokio::test]
@@ -282,7 +285,7 @@ async fn stream_sends_events_of_other_servers() {
 async fn old_and_excess_events_are_removed() {
     const MAX_EVENTS: i64 = 1_000;
     let connected = ConnectedCluster::start().await;
-    let row = clusters::get(&connected.store, ID).await.unwrap().unwrap();
+    let row = clusters::get(&connected.store, CLUSTER_ID).await.unwrap().unwrap();
     let now = connected.app.clock.now_ms();
     let event = |number: i64| NewClusterEvent {
         at_ms: if number < 3 { 1 } else { now },
@@ -291,18 +294,18 @@ async fn old_and_excess_events_are_removed() {
         data: "{}".to_owned(),
     };
     let events: Vec<_> = (0..MAX_EVENTS + 10).map(event).collect();
-    assert!(clusters::release(&connected.store, ID, &row.work, 1, 1, &events).await.unwrap());
+    assert!(clusters::release(&connected.store, CLUSTER_ID, &row.work, 1, 1, &events).await.unwrap());
     connected.app.server.cluster_events.sweep().await.unwrap();
-    let left = list(&connected.app, ID, "").await;
+    let left = list(&connected.app, CLUSTER_ID, "").await;
     assert_eq!((left.len(), &left[0]["message"]), (1_000, &json!("10")));
     connected.app.clock.advance(Duration::from_hours(31 * 24));
     assert_eq!(connected.app.server.cluster_events.sweep().await.unwrap(), 1_000);
-    assert!(list(&connected.app, ID, "").await.is_empty());
+    assert!(list(&connected.app, CLUSTER_ID, "").await.is_empty());
 }
 
 #[tokio::test]
 async fn idle_stream_sends_keep_alive_comments() {
     let connected = ConnectedCluster::start().await;
-    let mut stream = Stream::open(&connected.app, ID, &connected.ann, None).await;
+    let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.ann, None).await;
     assert_eq!(stream.block().await.unwrap(), ": nothing new");
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::norman::{NormanError, norman_error};
 use crate::support::app::TestApp;
-use crate::support::audit;
+use crate::support::audit_row;
 use crate::support::test_clusters;
 
 fn path(id: &str) -> String {
@@ -110,7 +110,7 @@ async fn missing_credential_message_names_force_delete() {
     let store = database(&app).await;
     let mut row = clusters::get(&store, &id).await.unwrap().unwrap();
     row.credential_id = None;
-    clusters::update(&store, &row, None, None, &audit()).await.unwrap();
+    clusters::update(&store, &row, None, None, &audit_row()).await.unwrap();
     app.delete(&path(&id)).send().await;
     app.settle().await;
     let stuck = app.get(&path(&id)).send().await.json();

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::norman::norman_error;
 use crate::support::app::TestApp;
-use crate::support::audit;
+use crate::support::audit_row;
 use crate::support::test_clusters;
 
 async fn database(app: &TestApp) -> Store {
@@ -220,7 +220,7 @@ async fn plan_takes_over_newer_values_of_azure() {
     let mut spec: Value = serde_json::from_str(&row.spec).unwrap();
     spec["aksConfig"]["kubernetesVersion"] = json!("1.31.8");
     row.spec = spec.to_string();
-    clusters::update(&database(&app).await, &row, None, None, &audit()).await.unwrap();
+    clusters::update(&database(&app).await, &row, None, None, &audit_row()).await.unwrap();
     let told = plan(&app, &id).await;
     assert_eq!(
         (step(&told), &told["summary"]),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::app::TestApp;
-use crate::support::audit;
+use crate::support::audit_row;
 
 /// A body as the Terraform provider sends it, with the ID of a credential.
 fn terraform(credential: &str) -> Value {
@@ -519,9 +519,13 @@ async fn kev2_operators_setting_disables_aks() {
     let store =
         Store::connect(&sqlite_url(&database(&app)), &norman_aks::store::Options::default()).await.unwrap();
     let value = r#"[{"name":"aks","active":false}]"#.to_owned();
-    settings::put(&store, &SettingRow { name: "kev2-operators".to_owned(), value, updated_ms: 0 }, &audit())
-        .await
-        .unwrap();
+    settings::put(
+        &store,
+        &SettingRow { name: "kev2-operators".to_owned(), value, updated_ms: 0 },
+        &audit_row(),
+    )
+    .await
+    .unwrap();
     app.clock.advance(std::time::Duration::from_secs(10));
     let refused = app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(

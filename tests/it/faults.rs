@@ -178,12 +178,6 @@ impl TestCluster {
         self.path.rsplit('/').next().unwrap()
     }
 
-    async fn put_setting(&self, name: &str, value: &str) {
-        let path = format!("/v3/settings/{name}");
-        let answer = self.app.put(&path).json(&json!({"value": value})).send().await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-    }
-
     /// The token with which agents of the cluster connect.
     async fn registration_token(&self) -> String {
         let path = format!("/v3/clusterregistrationtokens/{}:default-token", self.id());

@@ -10,7 +10,7 @@ use norman_aks::store::events::Filter;
 use secrecy::ExposeSecret as _;
 
 use crate::support::app::{Answer, NOW_MS, TestApp};
-use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::FakeCluster;
 
 const MINUTE_MS: i64 = 60_000;
@@ -63,23 +63,23 @@ fn action(id: &str) -> String {
 #[tokio::test]
 async fn kubeconfig_leads_through_this_server() {
     let connected = over_tls().await;
-    let answer = connected.app.post(&action(ID)).token(&connected.ann).send().await;
+    let answer = connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await;
     assert_eq!(answer.header("cache-control"), "no-store");
     assert!(
         answer.json()["config"].as_str().unwrap().contains("current-context: \"name of \\\"c-abcde\\\"\"")
     );
     let first = said(&answer);
-    assert_eq!(first.server, format!("https://aks.example.org/k8s/clusters/{ID}"));
+    assert_eq!(first.server, format!("https://aks.example.org/k8s/clusters/{CLUSTER_ID}"));
     assert_eq!(first.authority, None);
     assert!(first.token.starts_with("kubeconfig-user-"), "{}", first.token);
-    let version = format!("/k8s/clusters/{ID}/version");
+    let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
     let inside = connected.app.get(&version).token(&first.token).send().await;
     assert_eq!(inside.json()["gitVersion"], "v1.32.7");
     assert_eq!(
         connected.kubernetes.take_requests().remove(0).header("impersonate-user"),
         [connected.user_id(&connected.ann).await]
     );
-    let second = said(&connected.app.post(&action(ID)).token(&connected.ann).send().await);
+    let second = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await);
     assert_ne!(first.token, second.token);
 }
 
@@ -87,16 +87,19 @@ async fn kubeconfig_leads_through_this_server() {
 async fn kubeconfig_token_is_for_its_cluster_only() {
     let connected = over_tls().await;
     connected.insert_cluster("c-other", &connected.status(), "account-token").await;
-    let token = said(&connected.app.post(&action(ID)).token(&connected.ann).send().await).token;
+    let token = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await).token;
     let answer = connected.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
     assert_eq!((answer.status, &answer.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
     let answer = connected.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN, "others' clusters are not revealed");
-    for path in ["/v3/clusters", "/v3/cloudcredentials", &format!("/v3/clusters/{ID}")] {
+    for path in ["/v3/clusters", "/v3/cloudcredentials", &format!("/v3/clusters/{CLUSTER_ID}")] {
         let answer = connected.app.get(path).token(&token).send().await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {}", answer.text());
     }
-    assert_eq!(connected.app.post(&action(ID)).token(&token).send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        connected.app.post(&action(CLUSTER_ID)).token(&token).send().await.status,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
@@ -106,28 +109,31 @@ async fn kubeconfig_exists_in_every_state_for_every_role() {
     said(&connected.app.post(&action("c-new")).token(&connected.ann).send().await);
     for role in ["cluster-owner", "cluster-member", "read-only"] {
         let token = connected.add_member(&format!("of-{role}"), role).await;
-        let made = said(&connected.app.post(&action(ID)).token(&token).send().await);
+        let made = said(&connected.app.post(&action(CLUSTER_ID)).token(&token).send().await);
         assert_eq!(connected.user_id(&made.token).await, connected.user_id(&token).await);
     }
     let eve = connected.app.token("eve").await;
-    assert_eq!(connected.app.post(&action(ID)).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        connected.app.post(&action(CLUSTER_ID)).token(&eve).send().await.status,
+        StatusCode::NOT_FOUND
+    );
     // Rejected requests are recorded with a delay.
     connected.app.server.stop().await;
     let of_kubeconfigs = Filter { action: Some("generateKubeconfig".to_owned()), ..Filter::default() };
     let rows = store::events::list(&connected.store, 100, &of_kubeconfigs).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.outcome == "done").count(), 4);
     let refused: Vec<_> = rows.iter().filter(|row| row.outcome == "refused").collect();
-    assert!(matches!(refused.as_slice(), [row] if row.user_name == "eve" && row.object_id == ID));
+    assert!(matches!(refused.as_slice(), [row] if row.user_name == "eve" && row.object_id == CLUSTER_ID));
 }
 
 #[tokio::test]
 async fn kubeconfig_token_expires_after_thirty_days() {
     let connected = over_tls().await;
-    let token = said(&connected.app.post(&action(ID)).token(&connected.ann).send().await).token;
+    let token = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await).token;
     let (row, _) =
         store::tokens::find(&connected.store, token.split(':').next().unwrap()).await.unwrap().unwrap();
     assert_eq!(row.expires_ms, Some(NOW_MS + 43_200 * MINUTE_MS));
-    assert_eq!(row.cluster_id.as_deref(), Some(ID));
+    assert_eq!(row.cluster_id.as_deref(), Some(CLUSTER_ID));
 }
 
 #[tokio::test]
@@ -135,7 +141,7 @@ async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
     let connected = ConnectedCluster::start().await;
     // A browser session, whose page shows errors.
     let cookies = format!("R_SESS={}; CSRF=proof", connected.ann);
-    let request = connected.app.call(http::Method::POST, &action(ID)).anonymous();
+    let request = connected.app.call(http::Method::POST, &action(CLUSTER_ID)).anonymous();
     let answer = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
     assert_eq!(
@@ -143,7 +149,7 @@ async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
         (&"InvalidState".into(), &"server-url".into())
     );
     // Terraform, which would destroy the new cluster after an error.
-    let empty = connected.app.post(&action(ID)).token(&connected.ann).send().await;
+    let empty = connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await;
     assert_eq!((empty.status, empty.header("cache-control")), (StatusCode::OK, "no-store"));
     assert_eq!(
         (&empty.json()["config"], &empty.json()["type"]),
@@ -160,7 +166,7 @@ async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
         port: 8443,
         authority: authority.clone(),
     });
-    let made = said(&connected.app.post(&action(ID)).token(&connected.ann).send().await);
-    assert_eq!(made.server, format!("https://norman.test:8443/k8s/clusters/{ID}"));
+    let made = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await);
+    assert_eq!(made.server, format!("https://norman.test:8443/k8s/clusters/{CLUSTER_ID}"));
     assert_eq!(made.authority, Some(authority));
 }

@@ -13,8 +13,8 @@ use norman_aks::store::events::Filter;
 use serde_json::json;
 
 use crate::support::app::{Answer, TestApp};
-use crate::support::audit;
-use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::audit_row;
+use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::{ACCOUNT_TOKEN, FakeCluster};
 
 /// Checks that the response is an error in Kubernetes' format.
@@ -40,7 +40,7 @@ async fn piece(body: &mut Body) -> Option<Result<String, axum::Error>> {
 async fn proxy_accepts_http1_and_http2() {
     let connected = ConnectedCluster::start().await;
     for version in [http::Version::HTTP_10, http::Version::HTTP_11, http::Version::HTTP_2] {
-        let path = format!("/k8s/clusters/{ID}/version");
+        let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
         let answer = connected.app.get(&path).token(&connected.ann).version(version).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{version:?}: {}", answer.text());
     }
@@ -49,7 +49,7 @@ async fn proxy_accepts_http1_and_http2() {
 #[tokio::test]
 async fn proxied_requests_have_the_rights_of_their_caller() {
     let connected = ConnectedCluster::start().await;
-    let path = format!("/k8s/clusters/{ID}/api/v1/namespaces?limit=500&labelSelector=a%3Db");
+    let path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces?limit=500&labelSelector=a%3Db");
     let people = [
         (connected.ann.clone(), "cluster-owner"),
         (connected.app.admin.clone(), "cluster-owner"),
@@ -102,7 +102,7 @@ async fn proxy_forwards_every_method_and_audits_changes() {
     let connected = ConnectedCluster::start().await;
     for (method, status) in [("PUT", 404), ("PATCH", 200), ("POST", 201), ("DELETE", 200), ("OPTIONS", 404)] {
         let method: Method = method.parse().unwrap();
-        let path = format!("/k8s/clusters/{ID}/api/v1/things");
+        let path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/things");
         let call = connected
             .app
             .call(method.clone(), &path)
@@ -115,7 +115,13 @@ async fn proxy_forwards_every_method_and_audits_changes() {
         assert_eq!(seen.headers["content-type"], "application/yaml");
     }
     assert_eq!(
-        connected.app.get(&format!("/k8s/clusters/{ID}/version")).token(&connected.ann).send().await.status,
+        connected
+            .app
+            .get(&format!("/k8s/clusters/{CLUSTER_ID}/version"))
+            .token(&connected.ann)
+            .send()
+            .await
+            .status,
         200
     );
     let rows = rows_inside(&connected, 4).await;
@@ -123,14 +129,15 @@ async fn proxy_forwards_every_method_and_audits_changes() {
     outcomes.sort_unstable();
     assert_eq!(outcomes, ["done", "done", "done", "refused"]);
     assert!(
-        rows.iter().all(|row| row.object_id == ID && row.object_type == "cluster" && row.user_name == "ann")
+        rows.iter()
+            .all(|row| row.object_id == CLUSTER_ID && row.object_type == "cluster" && row.user_name == "ann")
     );
 }
 
 #[tokio::test]
 async fn only_a_bearer_token_opens_the_door() {
     let connected = ConnectedCluster::start().await;
-    let path = format!("/k8s/clusters/{ID}/version");
+    let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
     let basic = {
         use base64::Engine as _;
         format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(&connected.ann))
@@ -161,7 +168,7 @@ async fn only_a_bearer_token_opens_the_door() {
 async fn clusters_of_others_do_not_exist() {
     let connected = ConnectedCluster::start().await;
     let eve = connected.app.token("eve").await;
-    for (id, token) in [(ID, &eve), ("c-none", &connected.ann)] {
+    for (id, token) in [(CLUSTER_ID, &eve), ("c-none", &connected.ann)] {
         let answer = connected.app.get(&format!("/k8s/clusters/{id}/version")).token(token).send().await;
         assert_refused(&answer, 404, "NotFound");
     }
@@ -210,7 +217,7 @@ async fn version_responds_within_five_seconds() {
     let started = Instant::now();
     let answer = connected
         .app
-        .get(&format!("/k8s/clusters/{ID}/version?timeout=32s"))
+        .get(&format!("/k8s/clusters/{CLUSTER_ID}/version?timeout=32s"))
         .token(&connected.ann)
         .send()
         .await;
@@ -228,7 +235,7 @@ async fn impersonation_is_forbidden_on_every_surface() {
         ("Impersonate-Extra-Scopes", ""),
     ] {
         let ask = |path: &str| connected.app.get(path).token(&connected.ann).header(name, value).send();
-        let inside = format!("/k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
+        let inside = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         for upgrade in ["", "websocket", "SPDY/3.1"] {
             let call = connected.app.get(&inside).token(&connected.ann).header(name, value);
             let answer = call.header("connection", "Upgrade").header("upgrade", upgrade).send().await;
@@ -242,12 +249,13 @@ async fn impersonation_is_forbidden_on_every_surface() {
         assert_eq!(meta.status, 403);
         assert!(meta.error().contains("Impersonate-"), "{}", meta.text());
         assert_eq!(meta.json()["requestId"], meta.header("x-request-id"));
-        let deleted = connected.app.delete(&format!("/v3/clusters/{ID}")).header(name, value).send().await;
+        let deleted =
+            connected.app.delete(&format!("/v3/clusters/{CLUSTER_ID}")).header(name, value).send().await;
         assert_eq!(deleted.status, 403);
     }
     assert!(connected.kubernetes.take_requests().is_empty());
     assert_eq!(
-        connected.app.get(&format!("/v3/clusters/{ID}")).send().await.status,
+        connected.app.get(&format!("/v3/clusters/{CLUSTER_ID}")).send().await.status,
         200,
         "it was not deleted"
     );
@@ -257,13 +265,17 @@ async fn impersonation_is_forbidden_on_every_surface() {
 async fn ambiguous_paths_are_not_forwarded() {
     let connected = ConnectedCluster::start().await;
     for path in ["/../c-other/api", "/%2e%2e/api", "/api%2fv1", "/a/./b", "/%252e%252e"] {
-        let answer =
-            connected.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&connected.ann).send().await;
+        let answer = connected
+            .app
+            .get(&format!("/k8s/clusters/{CLUSTER_ID}{path}"))
+            .token(&connected.ann)
+            .send()
+            .await;
         assert_refused(&answer, 400, "BadRequest");
     }
     assert!(connected.kubernetes.take_requests().is_empty());
     for path in ["", "/"] {
-        connected.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&connected.ann).send().await;
+        connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}{path}")).token(&connected.ann).send().await;
         assert_eq!(connected.kubernetes.take_requests().remove(0).path_and_query, "/");
     }
 }
@@ -271,24 +283,32 @@ async fn ambiguous_paths_are_not_forwarded() {
 #[tokio::test]
 async fn browser_headers_of_a_cluster_are_removed() {
     let connected = ConnectedCluster::start().await;
-    let answer =
-        connected.app.get(&format!("/k8s/clusters/{ID}/elsewhere")).token(&connected.ann).send().await;
+    let answer = connected
+        .app
+        .get(&format!("/k8s/clusters/{CLUSTER_ID}/elsewhere"))
+        .token(&connected.ann)
+        .send()
+        .await;
     assert_eq!(answer.status, StatusCode::FOUND);
-    assert_eq!(answer.header("location"), format!("/k8s/clusters/{ID}/api/"));
+    assert_eq!(answer.header("location"), format!("/k8s/clusters/{CLUSTER_ID}/api/"));
     assert_eq!(answer.header("warning"), "299 - \"kept\"");
     assert_eq!(answer.header("content-security-policy"), "sandbox");
     for name in ["set-cookie", "access-control-allow-origin", "refresh", "x-accel-redirect"] {
         assert_eq!(answer.headers.get(name), None, "{name}");
     }
-    let refused =
-        connected.app.get(&format!("/k8s/clusters/{ID}/forbidden")).token(&connected.ann).send().await;
+    let refused = connected
+        .app
+        .get(&format!("/k8s/clusters/{CLUSTER_ID}/forbidden"))
+        .token(&connected.ann)
+        .send()
+        .await;
     assert_eq!((refused.status, &refused.json()["message"]), (StatusCode::FORBIDDEN, &json!("you may not")));
 }
 
 #[tokio::test]
 async fn bodies_are_bounded_as_in_kubernetes() {
     let connected = ConnectedCluster::start().await;
-    let path = format!("/k8s/clusters/{ID}/api/v1/things");
+    let path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let largest = vec![b' '; 3 * 1024 * 1024];
     let answer = connected.app.post(&path).token(&connected.ann).body(largest.clone()).send().await;
     assert_eq!(answer.status, 201);
@@ -356,7 +376,7 @@ async fn change_of_a_disconnected_client_is_audited() {
     // One request that ends, and one to a pod that never ends.
     for (path, outcome) in [("/late", "done"), ("/api/v1/namespaces/a/pods/b/proxy/never", "failed")] {
         let connected = ConnectedCluster::start().await;
-        let request = http::Request::post(format!("/k8s/clusters/{ID}{path}"))
+        let request = http::Request::post(format!("/k8s/clusters/{CLUSTER_ID}{path}"))
             .header("authorization", format!("Bearer {}", connected.ann))
             .extension(axum::extract::ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))))
             .body(Body::from("{}"))
@@ -443,7 +463,7 @@ async fn audit_records_verb_resource_and_object() {
         let before = rows(&connected).await.len();
         let call = connected
             .app
-            .call(method.parse().unwrap(), &format!("/k8s/clusters/{ID}{path}"))
+            .call(method.parse().unwrap(), &format!("/k8s/clusters/{CLUSTER_ID}{path}"))
             .token(&connected.ann);
         let call = if upgrade.is_empty() {
             call
@@ -455,7 +475,7 @@ async fn audit_records_verb_resource_and_object() {
         let row = rows_inside(&connected, before + 1).await.pop().unwrap();
         assert_eq!(row.detail, expected);
         assert_eq!(row.outcome, if answer.status.is_client_error() { "refused" } else { "done" }, "{path}");
-        assert_eq!((row.object_type.as_str(), row.object_id.as_str()), ("cluster", ID));
+        assert_eq!((row.object_type.as_str(), row.object_id.as_str()), ("cluster", CLUSTER_ID));
         assert_eq!(row.request_id, answer.header("x-request-id"));
     }
 }
@@ -467,9 +487,9 @@ async fn stream_ends_when_the_caller_loses_access() {
     let mut body =
         connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &ben).await.into_body();
     assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
-    assert!(store::members::delete(&connected.store, "crtb-ben", &audit()).await.unwrap());
+    assert!(store::members::delete(&connected.store, "crtb-ben", &audit_row()).await.unwrap());
     assert!(piece(&mut body).await.is_none());
-    let answer = connected.app.get(&format!("/k8s/clusters/{ID}/version")).token(&ben).send().await;
+    let answer = connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&ben).send().await;
     assert_refused(&answer, 404, "NotFound");
 }
 
@@ -478,12 +498,11 @@ async fn changed_role_counts_at_once_in_this_server() {
     let connected = ConnectedCluster::start().await;
     let ben = connected.app.token("ben").await;
     let members = "/v3/clusterroletemplatebindings";
-    let body =
-        json!({"clusterId": ID, "roleTemplateId": "read-only", "userId": connected.user_id(&ben).await});
+    let body = json!({"clusterId": CLUSTER_ID, "roleTemplateId": "read-only", "userId": connected.user_id(&ben).await});
     let made = connected.app.post(members).json(&body).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     let id = made.json()["id"].as_str().unwrap().to_owned();
-    let path = format!("/k8s/clusters/{ID}/version");
+    let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
     // The server's own requests, which maintain the rights in the cluster, impersonate no user.
     let group = || {
         let seen = connected.kubernetes.take_requests();
@@ -529,7 +548,7 @@ async fn nobody_can_take_all_the_places() {
         .map(|_| connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.ann));
     let open = join_all(opening).await;
     assert!(open.iter().all(|response| response.status() == 200));
-    let version = format!("/k8s/clusters/{ID}/version");
+    let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
     let answer = connected.app.get(&version).token(&connected.ann).send().await;
     assert_refused(&answer, 429, "TooManyRequests");
     assert_eq!(connected.app.get(&version).send().await.status, 200, "other requests have permits");

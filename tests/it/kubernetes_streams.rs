@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::app::TestApp;
-use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::{ACCOUNT_TOKEN, FIRST_EVENT, HOST};
 
 /// A timeout that no test reaches.
@@ -47,7 +47,7 @@ impl Served {
 
     /// A watch over HTTP/1.1 after its first event.
     async fn watch(&self, token: &str, accept: &str) -> Wire<TcpStream> {
-        let path = format!("GET /k8s/clusters/{ID}/api/v1/watched?watch=true");
+        let path = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
         let mut wire = self.send(&path, token, &format!("Accept: {accept}\r\n")).await;
         wire.read_until("first").await;
         wire.read_until("\n\r\n").await;
@@ -60,7 +60,7 @@ impl Served {
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::get(format!("http://x/k8s/clusters/{ID}/api/v1/watched?watch=true"))
+        let request = Request::get(format!("http://x/k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true"))
             .header("authorization", format!("Bearer {token}"))
             .header("accept", "application/json");
         let response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
@@ -234,7 +234,7 @@ async fn restarted_api_aborts_a_watch_inside_an_event() {
 async fn watch_over_websocket_has_an_origin_and_is_closed() {
     let connected = ConnectedCluster::start().await;
     let served = Served::start(&connected.app).await;
-    let watch = format!("GET /k8s/clusters/{ID}/api/v1/watched?watch=true");
+    let watch = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
     let own = connected.app.token("ann").await;
     let mut wire = served.send(&watch, &own, WEBSOCKET).await;
     let mut stopped =
@@ -294,7 +294,7 @@ async fn upgraded_connections_are_bidirectional() {
         ("GET", "websocket", WEBSOCKET),
     ] {
         let own = connected.app.token("ann").await;
-        let path = format!("{method} /k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
+        let path = format!("{method} /k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         let version = "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n";
         let mut wire = served.send(&path, &own, &format!("{headers}{version}")).await;
         wire.read_until("\r\n\r\n").await;
@@ -331,7 +331,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
     const LEN: usize = 8 * 1024 * 1024;
     let connected = ConnectedCluster::start().await;
     let served = Served::start(&connected.app).await;
-    let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
+    let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let body = vec![b' '; LEN];
     for announced in [true, false] {
         let headers = if announced {
@@ -364,7 +364,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
         hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
     tokio::spawn(connection);
     for (len, status) in [(LEN, 413), (3, 201)] {
-        let request = Request::post(format!("http://x/k8s/clusters/{ID}/api/v1/things"))
+        let request = Request::post(format!("http://x/k8s/clusters/{CLUSTER_ID}/api/v1/things"))
             .header("authorization", format!("Bearer {}", connected.ann))
             .body(Full::new(Bytes::from(vec![b' '; len])))
             .unwrap();
@@ -378,7 +378,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
 async fn sender_without_a_token_sees_401() {
     let connected = ConnectedCluster::start().await;
     let served = Served::start(&connected.app).await;
-    let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
+    let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let mut wire = served.send(&path, "none:wrong", "Content-Length: 2000000\r\n").await;
     wire.stream.write_all(&vec![b' '; 2_000_000]).await.unwrap();
     wire.read_until("\"code\":401").await;
@@ -388,7 +388,7 @@ async fn sender_without_a_token_sees_401() {
 async fn client_that_waits_for_100_is_rejected_before_it_sends() {
     let connected = ConnectedCluster::start().await;
     let served = Served::start(&connected.app).await;
-    let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
+    let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let headers = "Content-Length: 8388608\r\nExpect: 100-continue\r\n";
     let mut wire = served.send(&path, &connected.ann, headers).await;
     let response = wire.read_to_end().await;

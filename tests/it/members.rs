@@ -21,7 +21,7 @@ struct TestContext {
 
 impl TestContext {
     async fn start() -> Self {
-        Self::of(
+        Self::new(
             TestApp::builder()
                 .advisory_review()
                 .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
@@ -31,10 +31,10 @@ impl TestContext {
         .await
     }
 
-    async fn of(app: TestApp) -> Self {
+    async fn new(app: TestApp) -> Self {
         let (ann, ben) = (app.token("ann").await, app.token("ben").await);
         let credential = app.store_credential(&ann).await;
-        let cluster = made(&app, &ann, "one", &credential).await;
+        let cluster = register_cluster(&app, &ann, "one", &credential).await;
         Self { app, ann, ben, cluster, credential }
     }
 
@@ -95,8 +95,8 @@ impl TestContext {
     }
 }
 
-/// Creates a cluster that is only registered; returns its ID.
-async fn made(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
+/// Creates a cluster object for an import, without running a step; returns its ID.
+async fn register_cluster(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
     let config = json!({"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
         "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version});
     let made =
@@ -495,7 +495,7 @@ async fn strongest_of_several_roles_counts_until_it_ends() {
 #[tokio::test]
 async fn bindings_are_listed_by_cluster_user_and_role() {
     let context = TestContext::start().await;
-    let other = made(&context.app, &context.ann, "two", &context.credential).await;
+    let other = register_cluster(&context.app, &context.ann, "two", &context.credential).await;
     let binding = context.give("read-only").await;
     let list = async |query: &str| {
         ids(&context.app.get(&format!("{BINDINGS}{query}")).token(&context.ann).send().await)
@@ -517,7 +517,7 @@ async fn bindings_are_listed_by_cluster_user_and_role() {
 #[tokio::test]
 async fn who_got_which_part_from_whom_is_in_the_audit() {
     let db = databases::sqlite().await;
-    let context = TestContext::of(TestApp::builder().advisory_review().database(&db).start().await).await;
+    let context = TestContext::new(TestApp::builder().advisory_review().database(&db).start().await).await;
     let binding = context.give("read-only").await;
     assert_eq!(context.status(Method::DELETE, &at(&binding), &context.ben, &Value::Null).await, 403);
     assert_eq!(

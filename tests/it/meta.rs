@@ -33,7 +33,7 @@ fn hint(answer: &Answer) -> String {
 }
 
 /// The body of a request with the credential of one of the sandbox's accounts.
-fn account(app: &TestApp, name: &str, more: &Value) -> Value {
+fn account_body(app: &TestApp, name: &str, more: &Value) -> Value {
     let accounts = app.control.accounts();
     let account: &Account = accounts.iter().find(|account| account.name == name).unwrap();
     let secret = account.secrets.first().or(account.expired_secrets.first()).unwrap();

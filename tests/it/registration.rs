@@ -26,15 +26,15 @@ struct TestContext {
 
 impl TestContext {
     async fn start() -> Self {
-        Self::of(TestApp::with_advisory_review().await).await
+        Self::new(TestApp::with_advisory_review().await).await
     }
 
-    async fn of(app: TestApp) -> Self {
+    async fn new(app: TestApp) -> Self {
         let ann = app.token("ann").await;
-        set(&app, "server-url", SERVER).await;
-        set(&app, "agent-image", IMAGE).await;
+        app.put_setting("server-url", SERVER).await;
+        app.put_setting("agent-image", IMAGE).await;
         let credential = app.store_credential(&ann).await;
-        let cluster = made(&app, &ann, "one", &credential).await;
+        let cluster = register_cluster(&app, &ann, "one", &credential).await;
         Self { app, ann, cluster, credential }
     }
 
@@ -54,12 +54,7 @@ impl TestContext {
     }
 }
 
-async fn set(app: &TestApp, name: &str, value: &str) {
-    let changed = app.put(&format!("/v3/settings/{name}")).json(&json!({"value": value})).send().await;
-    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
-}
-
-async fn made(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
+async fn register_cluster(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
     let config = json!({"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
         "azureCredentialSecret": credential});
     let made =
@@ -114,7 +109,7 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
         assert_eq!(list.json()["data"], json!([token]), "{path}");
     }
     // Listed before it was first requested by name.
-    let other = made(&context.app, &context.ann, "two", &context.credential).await;
+    let other = register_cluster(&context.app, &context.ann, "two", &context.credential).await;
     assert_eq!(
         ids(&context.app.get(&format!("{TOKENS}?clusterId={other}")).token(&context.ann).send().await).len(),
         1
@@ -276,7 +271,7 @@ async fn manifest_requires_https_and_names_the_remedy() {
     let context = TestContext::start().await;
     let file = format!("{}_{}.yaml", text(&context.default().await, "token"), context.cluster);
     for url in ["", "http://aks.example.org"] {
-        set(&context.app, "server-url", url).await;
+        context.app.put_setting("server-url", url).await;
         let (status, words) = context.manifest(&file).await;
         assert_eq!(status, 400, "{url}: {words}");
         assert!(words.contains("setting server-url") && words.contains("--tls-listen"), "{words}");
@@ -288,7 +283,7 @@ async fn manifest_requires_https_and_names_the_remedy() {
 async fn manifest_uses_the_tls_listener_and_its_authority() {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let context = TestContext::start().await;
-    set(&context.app, "server-url", "").await;
+    context.app.put_setting("server-url", "").await;
     let over_tls = OverTls { host: None, port: 8443, authority: PEM.to_owned() };
     context.app.server.public_address.serve_over_tls(over_tls);
     let token = context.default().await;
@@ -309,7 +304,7 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
 async fn manifest_requires_an_image_and_names_the_setting() {
     let context = TestContext::start().await;
     let file = format!("{}_{}.yaml", text(&context.default().await, "token"), context.cluster);
-    set(&context.app, "agent-image", "").await;
+    context.app.put_setting("agent-image", "").await;
     let (status, words) = context.manifest(&file).await;
     assert!(status == 400 && words.contains("setting agent-image"), "{words}");
     // The image of the cluster is sufficient.
@@ -347,7 +342,7 @@ async fn manifest_names_the_api_server_once_it_is_known() {
 async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
     let context = TestContext::start().await;
     let (secret, id) = (text(&context.default().await, "token"), context.cluster.clone());
-    let other = made(&context.app, &context.ann, "two", &context.credential).await;
+    let other = register_cluster(&context.app, &context.ann, "two", &context.credential).await;
     let format = "invalid filename format, expected {token}_{clusterId}.yaml";
     let unknown = "cluster not found or invalid token";
     for (file, status, words) in [
@@ -383,7 +378,7 @@ async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
 #[tokio::test]
 async fn tokens_lie_sealed_and_are_in_the_audit_by_name() {
     let db = databases::sqlite().await;
-    let context = TestContext::of(TestApp::builder().advisory_review().database(&db).start().await).await;
+    let context = TestContext::new(TestApp::builder().advisory_review().database(&db).start().await).await;
     let secret = text(&context.default().await, "token");
     let made = context
         .app

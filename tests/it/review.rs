@@ -608,7 +608,7 @@ async fn review_lists_all_findings_and_saves_nothing() {
 #[tokio::test]
 async fn unknown_fields_are_reported() {
     let (app, mut body) = start().await;
-    let told = |review: &Value| -> Vec<Value> {
+    let findings_of = |review: &Value| -> Vec<Value> {
         let findings =
             review["findings"].as_array().unwrap().iter().filter(|it| it["rule"] == "unknown-field");
         findings.map(|it| json!([it["severity"], it["field"], it["message"], it["remedy"]])).collect()
@@ -630,20 +630,20 @@ async fn unknown_fields_are_reported() {
         ]),
     ];
     let asked = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
-    assert_eq!(told(&asked), expected, "{asked}");
+    assert_eq!(findings_of(&asked), expected, "{asked}");
     let made = created(&app, &body).await;
-    assert_eq!(told(&made["aksStatus"]["review"]), expected);
+    assert_eq!(findings_of(&made["aksStatus"]["review"]), expected);
     // Responses do not contain them; a change that contains only such a key is reported too.
     let mut again = json!({"name": "shop", "aksConfig": made["aksConfig"]});
     let kept =
         app.put(&own(&made)).json(&json!({"name": "shop", "description": "second"})).send().await.json();
-    assert_eq!(told(&kept["aksStatus"]["review"]), expected, "the reviewed keys are unchanged");
+    assert_eq!(findings_of(&kept["aksStatus"]["review"]), expected, "the reviewed keys are unchanged");
     again["aksConfig"]["tags"]["a"] = json!("b");
     let clean = app.put(&own(&made)).json(&again).send().await.json();
-    assert!(told(&clean["aksStatus"]["review"]).is_empty(), "{clean}");
+    assert!(findings_of(&clean["aksStatus"]["review"]).is_empty(), "{clean}");
     let only = json!({"name": "shop", "aksConfig": {"tgas": {"a": "c"}}});
     let changed = app.put(&own(&made)).json(&only).send().await.json();
-    assert_eq!(told(&changed["aksStatus"]["review"])[0][3], "did you mean tags?", "{changed}");
+    assert_eq!(findings_of(&changed["aksStatus"]["review"])[0][3], "did you mean tags?", "{changed}");
 }
 
 #[tokio::test]

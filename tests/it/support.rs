@@ -24,6 +24,6 @@ pub(crate) mod schema;
 pub(crate) mod test_clusters;
 
 /// An audit record with a unique ID, for changes that a test makes in the store.
-pub(crate) fn audit() -> AuditRow {
+pub(crate) fn audit_row() -> AuditRow {
     AuditRow { id: uuid::Uuid::now_v7().to_string(), ..AuditRow::default() }
 }

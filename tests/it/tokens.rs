@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::norman::norman_error;
 use crate::support::app::{Answer, TestApp};
-use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases;
 
-async fn made(app: &TestApp, token: &str, body: &Value) -> Value {
+async fn create_token(app: &TestApp, token: &str, body: &Value) -> Value {
     let answer = app.post("/v3/tokens").token(token).json(body).send().await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     answer.json()
@@ -39,11 +39,11 @@ async fn no_token_makes_one_that_outlives_it() {
     for (asked, end) in
         [(0, "2026-11-22T12:01:00Z"), (600_000, "2026-11-22T12:01:00Z"), (5_000, "2026-11-22T12:00:05Z")]
     {
-        assert_eq!(made(&connected.app, &short, &json!({"ttl": asked})).await["expiresAt"], end);
+        assert_eq!(create_token(&connected.app, &short, &json!({"ttl": asked})).await["expiresAt"], end);
     }
     let url = json!({"value": "https://norman.test"});
     assert_eq!(connected.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
-    let path = format!("/v3/clusters/{ID}?action=generateKubeconfig");
+    let path = format!("/v3/clusters/{CLUSTER_ID}?action=generateKubeconfig");
     let answer = connected.app.post(&path).token(&short).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     let tokens = connected.app.get("/v3/tokens").token(&short).send().await.json();
@@ -63,7 +63,7 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
     let ann = app.token("ann").await;
     let sent = json!({"links": null, "actions": null, "description": "for scripts", "ttl": 60_000, "labels": null,
         "name": "mine", "userId": "user-other", "enabled": false, "expired": true, "isDerived": false});
-    let mut token = made(&app, &ann, &sent).await;
+    let mut token = create_token(&app, &ann, &sent).await;
     let secret = token.as_object_mut().unwrap().remove("token").unwrap();
     let id = text(&token, "id");
     let whole = secret.as_str().unwrap();
@@ -103,7 +103,7 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
 async fn labels_and_annotations_of_a_token_are_kept() {
     let app = TestApp::start().await;
     let body = json!({"labels": {"example.com/a": "b"}, "annotations": {"example.com/c": "d"}});
-    let token = made(&app, &app.admin, &body).await;
+    let token = create_token(&app, &app.admin, &body).await;
     let read = app.get(&format!("/v3/tokens/{}", text(&token, "id"))).send().await.json();
     for token in [&token, &read] {
         assert_eq!(token["labels"], json!({"example.com/a": "b", "cattle.io/creator": "norman"}));
@@ -117,7 +117,7 @@ async fn labels_and_annotations_of_a_token_are_kept() {
 async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let of_ann = made(&app, &ann, &json!({})).await;
+    let of_ann = create_token(&app, &ann, &json!({})).await;
     let id = text(&of_ann, "id");
     let mut expected = vec![name(&ann), id.clone()];
     expected.sort();
@@ -142,7 +142,7 @@ async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
     assert!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status.is_success());
     // A token for another user cannot be created either.
     let user = text(&of_ann, "userId");
-    let of_bob = made(&app, &bob, &json!({"userId": user})).await;
+    let of_bob = create_token(&app, &bob, &json!({"userId": user})).await;
     assert_ne!(of_bob["userId"], json!(user));
 }
 
@@ -152,7 +152,7 @@ async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
     let ann = app.token("ann").await;
     for delete in [Method::DELETE, Method::POST] {
         let query = if delete == Method::POST { "?_method=DELETE" } else { "" };
-        let token = made(&app, &ann, &json!({})).await;
+        let token = create_token(&app, &ann, &json!({})).await;
         let path = format!("/v3/tokens/{}", text(&token, "id"));
         let whole = text(&token, "token");
         assert!(app.get("/v3/clusters").token(&whole).send().await.status.is_success());
@@ -173,7 +173,7 @@ async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
 async fn an_expired_token_is_not_there_any_more() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
-    let token = made(&app, &ann, &json!({"ttl": "60000"})).await;
+    let token = create_token(&app, &ann, &json!({"ttl": "60000"})).await;
     let (id, whole) = (text(&token, "id"), text(&token, "token"));
     app.clock.advance(Duration::from_millis(59_999));
     assert!(app.get("/v3/tokens").token(&whole).send().await.status.is_success());
@@ -219,10 +219,10 @@ async fn what_cannot_be_is_refused_and_makes_no_token() {
 async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     let connected = ConnectedCluster::start().await;
     connected.insert_cluster("c-other", &connected.status(), "account-token").await;
-    let token = made(&connected.app, &connected.ann, &json!({"clusterId": ID})).await;
-    assert_eq!(token["clusterId"], ID);
+    let token = create_token(&connected.app, &connected.ann, &json!({"clusterId": CLUSTER_ID})).await;
+    assert_eq!(token["clusterId"], CLUSTER_ID);
     let whole = text(&token, "token");
-    let inside = connected.app.get(&format!("/k8s/clusters/{ID}/version")).token(&whole).send().await;
+    let inside = connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&whole).send().await;
     assert_eq!(inside.status, StatusCode::OK, "{}", inside.text());
     let other = connected.app.get("/k8s/clusters/c-other/version").token(&whole).send().await;
     assert_eq!(other.status, StatusCode::FORBIDDEN);
@@ -238,14 +238,16 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     // So it cannot create a token with more rights.
     let more = connected.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await;
     assert_eq!(more.status, StatusCode::UNAUTHORIZED);
-    let list = connected.app.get(&format!("/v3/tokens?clusterId={ID}")).token(&connected.ann).send().await;
+    let list =
+        connected.app.get(&format!("/v3/tokens?clusterId={CLUSTER_ID}")).token(&connected.ann).send().await;
     assert_eq!(ids(&list), [text(&token, "id")]);
     // Another user's cluster is treated as absent.
     let eve = connected.app.token("eve").await;
-    let refused = connected.app.post("/v3/tokens").token(&eve).json(&json!({"clusterId": ID})).send().await;
+    let refused =
+        connected.app.post("/v3/tokens").token(&eve).json(&json!({"clusterId": CLUSTER_ID})).send().await;
     assert_eq!(
         (refused.status, norman_error(&refused).message),
-        (StatusCode::NOT_FOUND, format!("{ID} not found"))
+        (StatusCode::NOT_FOUND, format!("{CLUSTER_ID} not found"))
     );
 }
 
@@ -253,7 +255,7 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
 async fn tokens_are_in_the_audit_by_name() {
     let db = databases::sqlite().await;
     let app = TestApp::builder().advisory_review().database(&db).start().await;
-    let token = made(&app, &app.admin, &json!({"description": "one"})).await;
+    let token = create_token(&app, &app.admin, &json!({"description": "one"})).await;
     let path = format!("/v3/tokens/{}", text(&token, "id"));
     assert!(app.delete(&path).send().await.status.is_success());
     assert_eq!(app.delete(&path).send().await.status, StatusCode::NOT_FOUND);

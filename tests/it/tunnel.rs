@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::agent::{Listener, PARAMS, TestAgent, headers, wait_for};
+use crate::support::agent::{Listener, PARAMS, TestAgent, agent_headers, wait_for};
 use crate::support::app::TestApp;
-use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::FakeCluster;
 
 /// A timeout that no passing test reaches.
@@ -40,7 +40,7 @@ impl PrivateCluster {
         let app = TestApp::builder().cluster_access(nowhere).start().await;
         let connected = ConnectedCluster::new(app, cluster).await;
         let listener = Listener::start(&connected.app).await;
-        let token = token(&connected, ID).await;
+        let token = token(&connected, CLUSTER_ID).await;
         Self { connected, listener, token }
     }
 
@@ -60,11 +60,11 @@ impl PrivateCluster {
             std::mem::forget(far);
             Ok::<_, io::Error>(near)
         };
-        TestAgent::with(self.listener.address, &self.token, dialer).await.unwrap()
+        TestAgent::connect_with(self.listener.address, &self.token, dialer).await.unwrap()
     }
 
     fn usable_sessions(&self) -> usize {
-        self.connected.app.server.cluster_access.sessions().usable(ID).len()
+        self.connected.app.server.cluster_access.sessions().usable(CLUSTER_ID).len()
     }
 
     async fn wait_for_usable(&self, wanted: usize) {
@@ -122,7 +122,7 @@ async fn refusals_have_the_status_and_text_of_rancher() {
     );
     let params = BASE64_STANDARD.encode(PARAMS);
     let why = "websocket: the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header";
-    let twice = format!("{why}Error during upgrade for host [{ID}]: {why}");
+    let twice = format!("{why}Error during upgrade for host [{CLUSTER_ID}]: {why}");
     for method in [Method::GET, Method::POST] {
         assert_eq!(cluster.register(method, &cluster.token, &params).await, (400, twice.clone()));
     }
@@ -179,8 +179,8 @@ async fn agent_that_reaches_nothing_is_never_used_and_is_disconnected() {
     let cluster = PrivateCluster::start().await;
     let (first, second) = (cluster.connect_black_hole().await, cluster.connect_black_hole().await);
     assert_eq!(cluster.usable_sessions(), 0);
-    assert!(first.ended().await.contains("does not answer through this agent"));
-    second.ended().await;
+    assert!(first.close_reason().await.contains("does not answer through this agent"));
+    second.close_reason().await;
     // An agent that works can connect again.
     let _agent = cluster.connect_agent().await;
     assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
@@ -207,7 +207,7 @@ async fn token_of_one_cluster_opens_no_session_of_another() {
         TestAgent::connect(cluster.listener.address, &token, cluster.connected.kubernetes.address).await;
     let sessions = cluster.connected.app.server.cluster_access.sessions().clone();
     wait_for("the other cluster's session", || sessions.has_usable(other)).await;
-    assert!(!sessions.has_usable(ID));
+    assert!(!sessions.has_usable(CLUSTER_ID));
     assert_ne!(cluster.get_inside("/api/v1/nodes").await, 200);
 }
 
@@ -215,10 +215,10 @@ async fn token_of_one_cluster_opens_no_session_of_another() {
 async fn deleting_the_token_ends_its_sessions() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
-    let path = format!("/v3/clusterregistrationtokens/{ID}:default-token");
+    let path = format!("/v3/clusterregistrationtokens/{CLUSTER_ID}:default-token");
     let answer = cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(agent.ended().await.contains("the registration token was deleted"));
+    assert!(agent.close_reason().await.contains("the registration token was deleted"));
     assert_eq!(cluster.register_error(&cluster.token, PARAMS).await, (400, "cluster not found".to_owned()));
 }
 
@@ -229,7 +229,7 @@ async fn session_of_an_embedded_rancher_stays_open_and_unused() {
         let mut headers = http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer stv-cluster-{token}").parse().unwrap());
         let dialer = async |target: Target| -> io::Result<TcpStream> { panic!("{target:?}") };
-        TestAgent::with_headers(cluster.listener.address, headers, dialer).await
+        TestAgent::connect_with_headers(cluster.listener.address, headers, dialer).await
     };
     let rejected = embedded("wrong").await.err().unwrap().to_string();
     assert!(rejected.contains("401") && rejected.contains("failed authentication"), "{rejected}");
@@ -239,19 +239,19 @@ async fn session_of_an_embedded_rancher_stays_open_and_unused() {
     assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
     assert_eq!(cluster.connected.app.server.cluster_access.sessions().count(), (1, 1));
     assert!(!session.session.is_closed());
-    let path = format!("/v3/clusterregistrationtokens/{ID}:default-token");
+    let path = format!("/v3/clusterregistrationtokens/{CLUSTER_ID}:default-token");
     cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await;
-    assert!(session.ended().await.contains("the registration token was deleted"));
+    assert!(session.close_reason().await.contains("the registration token was deleted"));
 }
 
 #[tokio::test]
 async fn removing_the_cluster_ends_its_sessions() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
-    let path = format!("/v3/clusters/{ID}?force=true");
+    let path = format!("/v3/clusters/{CLUSTER_ID}?force=true");
     let answer = cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await;
     assert!(answer.status.is_success(), "{}", answer.text());
-    agent.ended().await;
+    agent.close_reason().await;
     assert_eq!(cluster.register_error(&cluster.token, PARAMS).await, (400, "cluster not found".to_owned()));
 }
 
@@ -260,7 +260,7 @@ async fn stop_of_the_server_is_told_to_the_agents() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     cluster.connected.app.server.agents.stop().await;
-    assert!(agent.ended().await.contains("the server stops"));
+    assert!(agent.close_reason().await.contains("the server stops"));
     let (status, text) = cluster.register_error(&cluster.token, PARAMS).await;
     assert_eq!((status, text.as_str()), (503, "the server stops; connect again"));
 }
@@ -271,7 +271,7 @@ async fn events_tell_when_agents_come_and_go() {
     let agent = cluster.connect_agent().await;
     drop(agent);
     cluster.wait_for_usable(0).await;
-    let path = format!("/api/v1/clusters/{ID}/events");
+    let path = format!("/api/v1/clusters/{CLUSTER_ID}/events");
     let kinds = async || {
         let call = cluster
             .connected
@@ -310,7 +310,7 @@ async fn upgraded_streams_carry_100_mb_each_way() {
     const LEN: usize = 100_000_000;
     let cluster = PrivateCluster::start().await;
     let _agent = cluster.connect_agent().await;
-    let path = format!("/k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
+    let path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
     for (method, upgrade, more) in [("POST", "SPDY/3.1", ""), ("GET", "websocket", key)] {
         let head = format!(
@@ -363,6 +363,6 @@ async fn header_of_an_agent_may_be_large() {
     let response = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/v3/connect", cluster.listener.address);
     let response =
-        response.get(url).headers(headers(&cluster.token, &large.to_string())).send().await.unwrap();
+        response.get(url).headers(agent_headers(&cluster.token, &large.to_string())).send().await.unwrap();
     assert!(response.text().await.unwrap().contains("the client is not using the websocket protocol"));
 }

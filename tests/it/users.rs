@@ -17,9 +17,9 @@ use tower::ServiceExt as _;
 
 use crate::norman::{NormanError, norman_error};
 use crate::support::app::{Answer, TestApp};
-use crate::support::connected::{ConnectedCluster, ID};
+use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases::{self, TestDb};
-use crate::support::{audit, program, test_clusters};
+use crate::support::{audit_row, program, test_clusters};
 
 async fn id_of(app: &TestApp, token: &str) -> String {
     app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
@@ -69,13 +69,13 @@ async fn disabled_user_is_denied_until_enabled_again() {
     let url = json!({"value": "https://norman.test"});
     assert_eq!(connected.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
     let ben = connected.add_member("ben", "cluster-member").await;
-    let path = format!("/v3/clusters/{ID}?action=generateKubeconfig");
+    let path = format!("/v3/clusters/{CLUSTER_ID}?action=generateKubeconfig");
     let kubeconfig =
         connected.app.post(&path).token(&ben).send().await.json()["config"].as_str().unwrap().to_owned();
     let inside = kubeconfig.split("token: \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let basic = format!("Basic {}", BASE64_STANDARD.encode(&ben));
     let cookie = format!("R_SESS={ben}");
-    let version = format!("/k8s/clusters/{ID}/version");
+    let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
     let statuses = async || {
         let get = |path| connected.app.get(path).anonymous();
         let bearer = format!("Bearer {ben}");
@@ -86,7 +86,12 @@ async fn disabled_user_is_denied_until_enabled_again() {
             get(&version).header("authorization", &bearer).send().await.status.as_u16(),
             get(&version).header("authorization", &format!("Bearer {inside}")).send().await.status.as_u16(),
             get("/meta/aksLocations").header("authorization", &bearer).send().await.status.as_u16(),
-            get(&format!("/v3/clusters/{ID}")).header("authorization", &bearer).send().await.status.as_u16(),
+            get(&format!("/v3/clusters/{CLUSTER_ID}"))
+                .header("authorization", &bearer)
+                .send()
+                .await
+                .status
+                .as_u16(),
         ]
     };
     let before = statuses().await;
@@ -114,8 +119,10 @@ async fn open_streams_of_disabled_and_removed_users_end() {
     let connected = ConnectedCluster::start().await;
     let (ben, cid) =
         (connected.add_member("ben", "read-only").await, connected.add_member("cid", "read-only").await);
-    let (watch, events) =
-        (format!("/k8s/clusters/{ID}/api/v1/watched?watch=true"), format!("/api/v1/clusters/{ID}/events"));
+    let (watch, events) = (
+        format!("/k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true"),
+        format!("/api/v1/clusters/{CLUSTER_ID}/events"),
+    );
     let mut streams = Vec::new();
     for token in [&ben, &cid] {
         streams.push(open(&connected.app.server, &watch, token).await);
@@ -280,11 +287,11 @@ async fn only_administrators_manage_users_and_not_themselves() {
 }
 
 /// Runs a command; returns its exit code and its messages.
-fn told(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
-    let folder = app.data_dir.path();
-    let data_dir = folder.display().to_string();
+fn run_command(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
+    let directory = app.data_dir.path();
+    let data_dir = directory.display().to_string();
     let all = [arguments, &["--data-dir", &data_dir]].concat();
-    let output = program::command(folder, &all).output().unwrap();
+    let output = program::command(directory, &all).output().unwrap();
     (
         output.status.code(),
         String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap(),
@@ -302,43 +309,43 @@ async fn commands_manage_users_beside_a_running_server() {
     };
     assert_eq!(status().await, 200);
     assert_eq!(
-        told(&app, &["user", "disable", "ben"]),
+        run_command(&app, &["user", "disable", "ben"]),
         (Some(0), "norman-aks: ben is disabled now\n".to_owned())
     );
     assert_eq!(status().await, 401);
-    let (code, list) = told(&app, &["user", "list"]);
+    let (code, list) = run_command(&app, &["user", "list"]);
     assert_eq!(code, Some(0), "{list}");
     let line = list.lines().find(|line| line.starts_with("ben ")).unwrap();
     assert!(line.contains(" disabled ") && line.contains(&id_of_name(&app, "ben").await), "{list}");
-    let (code, refused) = told(&app, &["token", "create", "--user", "ben"]);
+    let (code, refused) = run_command(&app, &["token", "create", "--user", "ben"]);
     assert!(code == Some(1) && refused.contains("norman-aks user enable ben"), "{refused}");
-    assert!(told(&app, &["token", "list"]).1.contains("user disabled"));
-    assert_eq!(told(&app, &["user", "enable", "ben"]).0, Some(0));
+    assert!(run_command(&app, &["token", "list"]).1.contains("user disabled"));
+    assert_eq!(run_command(&app, &["user", "enable", "ben"]).0, Some(0));
     assert_eq!(status().await, 200);
 
-    let (code, refused) = told(&app, &["user", "remove", "ben"]);
+    let (code, refused) = run_command(&app, &["user", "remove", "ben"]);
     assert!(
         code == Some(1) && refused.contains(&credential) && refused.contains("--hand-over-to"),
         "{refused}"
     );
-    let (code, refused) = told(&app, &["user", "remove", "ben", "--hand-over-to", "eve"]);
+    let (code, refused) = run_command(&app, &["user", "remove", "ben", "--hand-over-to", "eve"]);
     assert!(code == Some(1) && refused.contains("eve"), "{refused}");
     assert_eq!(status().await, 200);
-    let (code, done) = told(&app, &["user", "remove", "ben", "--hand-over-to", "admin"]);
+    let (code, done) = run_command(&app, &["user", "remove", "ben", "--hand-over-to", "admin"]);
     let expected = "norman-aks: removed user ben with 1 token and 0 memberships; admin owns its 0 clusters and 1 cloud \
                     credential now\n";
     assert_eq!((code, done.as_str()), (Some(0), expected));
     assert_eq!(status().await, 401);
     let log = app.get("/api/v1/audit?objectType=user&action=delete").send().await.json();
     assert_eq!(log["data"][0]["userName"], "command line", "{log}");
-    let (code, unknown) = told(&app, &["user", "disable", "ben"]);
+    let (code, unknown) = run_command(&app, &["user", "disable", "ben"]);
     assert!(code == Some(1) && unknown.contains("norman-aks user list"), "{unknown}");
     for arguments in [
         &["user", "disable", "admin"][..],
         &["user", "remove", "admin"],
         &["token", "create", "--user", "admin", "--no-admin"],
     ] {
-        let (code, refused) = told(&app, arguments);
+        let (code, refused) = run_command(&app, arguments);
         assert!(
             code == Some(1) && refused.contains("last enabled administrator"),
             "{arguments:?}: {refused}"
@@ -383,12 +390,12 @@ async fn last_administrator_survives_every_race() {
         for round in 0..6 {
             let ids: Vec<String> = (0..3).map(|number| format!("user-{round}-{number}")).collect();
             for id in &ids {
-                users::ensure(&db.store, &user(id, true), None, |_| audit()).await.unwrap();
+                users::ensure(&db.store, &user(id, true), None, |_| audit_row()).await.unwrap();
             }
             // Users of the previous round must not be successors.
             for earlier in users::list(&db.store).await.unwrap() {
                 if !ids.contains(&earlier.id) {
-                    users::remove(&db.store, &earlier.id, None, |_| vec![audit()]).await.unwrap();
+                    users::remove(&db.store, &earlier.id, None, |_| vec![audit_row()]).await.unwrap();
                 }
             }
             let mut attempts = tokio::task::JoinSet::new();
@@ -397,9 +404,9 @@ async fn last_administrator_survives_every_race() {
                 let id = id.clone();
                 attempts.spawn(async move {
                     let outcome = match number % 4 {
-                        0 | 3 => users::set_enabled(&store, &id, false, |_| audit()).await.map(drop),
-                        1 => users::remove(&store, &id, None, |_| vec![audit()]).await.map(drop),
-                        _ => users::ensure(&store, &user(&id, false), Some(false), |_: &Ensured| audit())
+                        0 | 3 => users::set_enabled(&store, &id, false, |_| audit_row()).await.map(drop),
+                        1 => users::remove(&store, &id, None, |_| vec![audit_row()]).await.map(drop),
+                        _ => users::ensure(&store, &user(&id, false), Some(false), |_: &Ensured| audit_row())
                             .await
                             .map(drop),
                     };
@@ -425,10 +432,10 @@ async fn last_administrator_survives_every_race() {
 async fn no_object_is_left_without_an_owner() {
     for db in both().await {
         let other = Store::connect(&db.url, &Options::default()).await.unwrap();
-        users::ensure(&db.store, &user("user-heir", true), None, |_| audit()).await.unwrap();
+        users::ensure(&db.store, &user("user-heir", true), None, |_| audit_row()).await.unwrap();
         for round in 0..8 {
             let owner = format!("user-{round}");
-            users::ensure(&db.store, &user(&owner, false), None, |_| audit()).await.unwrap();
+            users::ensure(&db.store, &user(&owner, false), None, |_| audit_row()).await.unwrap();
             let mut attempts = tokio::task::JoinSet::new();
             for number in 0..6 {
                 let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
@@ -437,14 +444,16 @@ async fn no_object_is_left_without_an_owner() {
                     let outcome = match number {
                         3 => {
                             let removal =
-                                users::remove(&store, &owner, Some("user-heir"), |_| vec![audit()]).await;
+                                users::remove(&store, &owner, Some("user-heir"), |_| vec![audit_row()]).await;
                             assert!(matches!(removal, Ok(Removal::Done(_))), "{removal:?}");
                             return;
                         }
                         0 | 5 => {
-                            store::credentials::insert(&store, &credential(&name, &owner), &audit()).await
+                            store::credentials::insert(&store, &credential(&name, &owner), &audit_row()).await
                         }
-                        _ => store::clusters::insert(&store, &cluster(&name, &owner), None, &audit()).await,
+                        _ => {
+                            store::clusters::insert(&store, &cluster(&name, &owner), None, &audit_row()).await
+                        }
                     };
                     assert!(matches!(outcome, Ok(()) | Err(Error::NoOwner { .. })), "{outcome:?}");
                 });
@@ -505,24 +514,24 @@ fn credential(name: &str, owner: &str) -> CredentialRow {
 async fn store_switches_and_removes_users_with_their_records() {
     for db in both().await {
         let store = &db.store;
-        users::ensure(store, &user("user-a", true), None, |_| audit()).await.unwrap();
-        users::ensure(store, &user("user-b", false), None, |_| audit()).await.unwrap();
-        assert_eq!(users::set_enabled(store, "user-z", false, |_| audit()).await.unwrap(), None);
-        assert_eq!(users::set_enabled(store, "user\0", false, |_| audit()).await.unwrap(), None);
-        let last = users::set_enabled(store, "user-a", false, |_| audit()).await;
+        users::ensure(store, &user("user-a", true), None, |_| audit_row()).await.unwrap();
+        users::ensure(store, &user("user-b", false), None, |_| audit_row()).await.unwrap();
+        assert_eq!(users::set_enabled(store, "user-z", false, |_| audit_row()).await.unwrap(), None);
+        assert_eq!(users::set_enabled(store, "user\0", false, |_| audit_row()).await.unwrap(), None);
+        let last = users::set_enabled(store, "user-a", false, |_| audit_row()).await;
         assert!(matches!(last, Err(Error::LastAdministrator)), "{last:?}");
         let disabled = UserRow { enabled: false, ..user("user-b", false) };
-        let changed = users::set_enabled(store, "user-b", false, |_| audit()).await.unwrap();
+        let changed = users::set_enabled(store, "user-b", false, |_| audit_row()).await.unwrap();
         assert_eq!(changed, Some(users::Switched::Changed(disabled.clone())));
         let unchanged = users::set_enabled(store, "user-b", false, |_| unreachable!("nothing changed")).await;
         assert_eq!(unchanged.unwrap(), Some(users::Switched::Unchanged(disabled.clone())));
-        let refused = store::clusters::insert(store, &cluster("x", "user-b"), None, &audit()).await;
+        let refused = store::clusters::insert(store, &cluster("x", "user-b"), None, &audit_row()).await;
         assert!(matches!(refused, Err(Error::NoOwner { .. })), "{refused:?}");
-        let refused = users::ensure(store, &user("user-b", false), None, |_: &Ensured| audit()).await;
+        let refused = users::ensure(store, &user("user-b", false), None, |_: &Ensured| audit_row()).await;
         assert!(matches!(refused, Err(Error::Disabled { .. })), "{refused:?}");
-        users::set_enabled(store, "user-b", true, |_| audit()).await.unwrap();
-        store::clusters::insert(store, &cluster("x", "user-b"), None, &audit()).await.unwrap();
-        store::credentials::insert(store, &credential("x", "user-b"), &audit()).await.unwrap();
+        users::set_enabled(store, "user-b", true, |_| audit_row()).await.unwrap();
+        store::clusters::insert(store, &cluster("x", "user-b"), None, &audit_row()).await.unwrap();
+        store::credentials::insert(store, &credential("x", "user-b"), &audit_row()).await.unwrap();
         let owned = users::owned(store, "user-b").await.unwrap();
         assert_eq!((owned.clusters[0].id.as_str(), owned.credentials[0].id.as_str()), ("c-x", "cc-x"));
         let account = users::accounts(store, Some("user-b"), 5).await.unwrap().remove(0);
@@ -535,12 +544,12 @@ async fn store_switches_and_removes_users_with_their_records() {
         }
         assert_eq!(users::remove(store, "user-z", None, none).await.unwrap(), Removal::NoUser);
         // If its audit record cannot be written, the change is rolled back.
-        let twice = audit();
+        let twice = audit_row();
         let failed =
             users::remove(store, "user-b", Some("user-a"), |_| vec![twice.clone(), twice.clone()]).await;
         assert!(failed.is_err());
         assert_eq!(users::owned(store, "user-b").await.unwrap(), owned);
-        let done = users::remove(store, "user-b", Some("user-a"), |_| vec![audit()]).await.unwrap();
+        let done = users::remove(store, "user-b", Some("user-a"), |_| vec![audit_row()]).await.unwrap();
         let Removal::Done(done) = done else { panic!("{done:?}") };
         assert_eq!((done.new_owner, done.properties.clone()), (Some(user("user-a", true)), owned.clone()));
         assert_eq!(users::owned(store, "user-a").await.unwrap(), owned);

@@ -154,12 +154,12 @@ async fn wrong_checksum_is_in_the_log_of_the_agent() {
 #[tokio::test]
 async fn setting_never_deploys_no_agent() {
     let cluster = PrivateCluster::create().await;
-    cluster.put_setting("agent", "never").await;
+    cluster.app.put_setting("agent", "never").await;
     let message = cluster.wait_for_message("is never; change it").await;
     assert_waits(&message, &["the setting agent or the annotation norman-aks.io/agent"]);
     let writes = cluster.app.control.writes();
     assert!(writes.iter().all(|write| !write.path.contains("runCommand")), "{writes:#?}");
-    cluster.put_setting("agent", "auto").await;
+    cluster.app.put_setting("agent", "auto").await;
     cluster.wait_until_active().await;
 }
 
@@ -168,7 +168,7 @@ async fn agent_without_image_is_not_deployed() {
     let cluster = PrivateCluster::start("ready", "", |_| ()).await;
     let message = cluster.wait_for_message("there is no image for the agent").await;
     assert_waits(&message, &["set the setting agent-image"]);
-    cluster.put_setting("agent-image", super::IMAGE).await;
+    cluster.app.put_setting("agent-image", super::IMAGE).await;
     cluster.wait_until_active().await;
 }
 

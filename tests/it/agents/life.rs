@@ -119,7 +119,7 @@ async fn import_and_remove(has_agent: bool) {
     cluster.wait_for_message("there is no image for the agent").await;
     let admin = ClusterAdmin::new(&cluster).await;
     let before = admin.objects().await;
-    cluster.put_setting("agent-image", IMAGE).await;
+    cluster.app.put_setting("agent-image", IMAGE).await;
     cluster.wait_until_active().await;
     assert_eq!(cluster.object().await["aksStatus"]["privateRequiresTunnel"], true);
     assert!(admin.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));

@@ -121,7 +121,7 @@ async fn live(cluster: &PrivateCluster) -> BTreeSet<String> {
     let admin = ClusterAdmin::new(cluster).await;
     let (before, canaries) = (admin.objects().await, canaries(cluster, &admin));
     cluster.app.control.clear_kubernetes_requests();
-    cluster.put_setting("agent-image", super::IMAGE).await;
+    cluster.app.put_setting("agent-image", super::IMAGE).await;
     cluster.wait_until_active().await;
     // Users are added and removed, and an owner opens a namespace.
     cluster.app.server.keep_roles();
@@ -136,7 +136,7 @@ async fn live(cluster: &PrivateCluster) -> BTreeSet<String> {
         .await;
     admin.wait_until_exists("open/rolebindings/norman-aks-namespace-edit").await;
     // The agent is replaced.
-    cluster.put_setting("agent-image", "registry.example/norman-aks:2").await;
+    cluster.app.put_setting("agent-image", "registry.example/norman-aks:2").await;
     let started = Instant::now();
     while cluster.event_messages("agentManifestApplied").await.len() < 2 {
         assert!(started.elapsed() < TEST_TIMEOUT, "{:#?}", cluster.events().await);

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use norman_aks::store::{self, CredentialRow, Store, UserRow};
 
 use super::Program;
-use crate::support::audit;
+use crate::support::audit_row;
 
 const TLS: [&str; 3] = ["--tls-listen=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem"];
 
@@ -132,8 +132,8 @@ fn insert_credential(program: &Program, environment: &str) {
     let url = store::sqlite_url(&program.path().join("norman-aks-data/norman-aks.db"));
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let store = Store::connect(&url, &store::Options::default()).await.unwrap();
-        store::users::ensure(&store, &owner, None, |_| audit()).await.unwrap();
-        store::credentials::insert(&store, &credential, &audit()).await.unwrap();
+        store::users::ensure(&store, &owner, None, |_| audit_row()).await.unwrap();
+        store::credentials::insert(&store, &credential, &audit_row()).await.unwrap();
         store.close().await;
     });
 }

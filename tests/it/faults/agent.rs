@@ -41,8 +41,8 @@ const SERVER: &str = "https://aks.example.org";
 /// A server with its URL and the agent image configured, and one cluster.
 async fn create_configured(database: Database, change: impl FnOnce(&mut Value)) -> TestCluster {
     let cluster = TestCluster::create_with(database, TestApp::builder(), change).await;
-    cluster.put_setting("server-url", SERVER).await;
-    cluster.put_setting("agent-image", "registry.example.org/norman-aks:1").await;
+    cluster.app.put_setting("server-url", SERVER).await;
+    cluster.app.put_setting("agent-image", "registry.example.org/norman-aks:1").await;
     cluster
 }
 
@@ -133,9 +133,9 @@ async fn missing_settings_are_named(database: Database) {
     })
     .await;
     wait_for_message(&cluster, "set the setting server-url to the https URL").await;
-    cluster.put_setting("server-url", "https://localhost:8443").await;
+    cluster.app.put_setting("server-url", "https://localhost:8443").await;
     wait_for_message(&cluster, "https://localhost:8443, which is a loopback address").await;
-    cluster.put_setting("server-url", SERVER).await;
+    cluster.app.put_setting("server-url", SERVER).await;
     wait_for_message(&cluster, "set the setting agent-image").await;
     assert_eq!(agent_changes(&cluster), [""; 0]);
 }
@@ -219,7 +219,7 @@ async fn disabled_run_command_asks_owner_to_apply_manifest(database: Database) {
     cluster.app.control.edit_cluster("one", |object| {
         object["properties"]["apiServerAccessProfile"]["disableRunCommand"] = json!(true);
     });
-    cluster.put_setting("agent-image", "registry.example.org/norman-aks:2").await;
+    cluster.app.put_setting("agent-image", "registry.example.org/norman-aks:2").await;
     let message = wait_for_message(&cluster, "disableRunCommand").await;
     assert!(message.contains("kubectl apply -f https://aks.example.org/v3/import/<token>_c-"), "{message}");
     assert!(!message.contains(&cluster.registration_token().await), "{message}");
@@ -227,7 +227,7 @@ async fn disabled_run_command_asks_owner_to_apply_manifest(database: Database) {
 
 async fn agent_is_not_deployed_if_setting_is_never(database: Database) {
     let cluster = create_private(database).await;
-    cluster.put_setting("agent", "never").await;
+    cluster.app.put_setting("agent", "never").await;
     let message = wait_for_message(&cluster, "the annotation norman-aks.io/agent is never").await;
     assert!(message.contains("connect the server to the network of the cluster"), "{message}");
     cluster.advance_secs(600).await;
@@ -258,7 +258,7 @@ async fn changed_manifest_replaces_the_agent(database: Database) {
     assert_eq!(agent_changes(&cluster), APPLIED);
     cluster.app.control.clear_kubernetes_requests();
     // Another URL requires another secret; the old one is deleted when no pod uses it.
-    cluster.put_setting("server-url", "https://other.example.org").await;
+    cluster.app.put_setting("server-url", "https://other.example.org").await;
     cluster.advance_secs(600).await;
     assert_eq!(agent_changes(&cluster), APPLIED);
     cluster.app.control.clear_kubernetes_requests();
@@ -350,7 +350,7 @@ async fn agent_of_another_server_is_left_alone(database: Database) {
         cluster.wait_until_active().await;
         deploy_foreign_agent(&cluster, labels).await;
         cluster.app.control.clear_kubernetes_requests();
-        cluster.put_setting("agent", "always").await;
+        cluster.app.put_setting("agent", "always").await;
         let has_failed = |object: &Value| agent_error(object).contains("was deployed by another server");
         cluster.wait_until("the error", has_failed).await;
         assert_eq!(
@@ -362,14 +362,14 @@ async fn agent_of_another_server_is_left_alone(database: Database) {
 
 async fn run_command_leaves_the_agent_of_another_server_alone(database: Database) {
     let cluster = create_private(database).await;
-    cluster.put_setting("agent", "never").await;
+    cluster.app.put_setting("agent", "never").await;
     wait_for_message(&cluster, "the annotation norman-aks.io/agent is never").await;
     cluster.app.control.set_reachable(&cluster.api_host("one-"), true);
     cluster.wait_until_active().await;
     deploy_foreign_agent(&cluster, json!({})).await;
     disconnect(&cluster);
     cluster.app.control.clear_kubernetes_requests();
-    cluster.put_setting("agent", "always").await;
+    cluster.app.put_setting("agent", "always").await;
     let is_foreign = |object: &Value| agent_error(object).contains("was deployed by another server");
     let object = cluster.wait_until("the error", is_foreign).await;
     let message = agent_error(&object);
@@ -440,7 +440,7 @@ async fn removing_import_removes_objects_of_failed_attempt(database: Database) {
         effect: Some(error_effect(500, "InternalError", "no")),
         ..Fault::default()
     });
-    cluster.put_setting("agent", "always").await;
+    cluster.app.put_setting("agent", "always").await;
     let has_failed = |object: &Value| agent_error(object).contains("the Kubernetes API failed");
     cluster.wait_until("the failure", has_failed).await;
     cluster.app.control.clear_kubernetes_faults();

@@ -6,7 +6,7 @@ use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
 use super::{Database, Progress, TestCluster, condition};
-use crate::support::agent::{Internal, Listener, TestAgent, wait_for};
+use crate::support::agent::{InternalListener, Listener, TestAgent, wait_for};
 use crate::support::app::{TestApp, TestAppBuilder};
 
 on_both_databases!(
@@ -108,7 +108,8 @@ async fn agent_of_another_server_is_used(database: Database) {
     let cluster = create_private(database, TestApp::builder()).await;
     let other =
         TestApp::builder().advisory_review().database(&cluster.db).with_azure_of(&cluster.app).start().await;
-    let (_own, internal) = (Internal::start(&cluster.app).await, Internal::start(&other).await);
+    let (_own, internal) =
+        (InternalListener::start(&cluster.app).await, InternalListener::start(&other).await);
     let waits = |object: &Value| condition(object, "Waiting")["status"] == "Unknown";
     cluster.wait_until("the wait for an agent", waits).await;
     let (listener, token) = (Listener::start(&other).await, cluster.registration_token().await);

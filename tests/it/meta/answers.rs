@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::account;
+use super::account_body;
 use crate::support::app::TestApp;
 
 /// The keys of the first element, in order: the order is part of the wire.
@@ -108,7 +108,8 @@ async fn clouds_have_own_endpoints() {
         ("us-government", "management.usgovcloudapi.net", "login.microsoftonline.us"),
     ] {
         app.control.clear_requests();
-        let answer = app.post("/meta/aksLocations").json(&account(&app, name, &Value::Null)).send().await;
+        let answer =
+            app.post("/meta/aksLocations").json(&account_body(&app, name, &Value::Null)).send().await;
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
         let hosts: Vec<String> = app.control.requests().into_iter().map(|seen| seen.host).collect();
         assert_eq!(hosts, [login, arm], "{name}");
@@ -133,7 +134,7 @@ async fn lists_are_read_to_their_last_page() {
 async fn empty_subscription_has_empty_lists() {
     let app = TestApp::start().await;
     for action in ["aksClusters", "aksVirtualNetworks"] {
-        let body = account(&app, "empty", &json!({"region": "eastus"}));
+        let body = account_body(&app, "empty", &json!({"region": "eastus"}));
         assert_eq!(app.post(&format!("/meta/{action}")).json(&body).send().await.text(), "[]", "{action}");
     }
 }

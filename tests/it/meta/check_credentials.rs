@@ -3,7 +3,7 @@
 use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
-use super::account;
+use super::account_body;
 use crate::support::app::TestApp;
 
 const PATH: &str = "/meta/aksCheckCredentials";
@@ -53,11 +53,11 @@ async fn errors_have_status_code_and_hint() {
     unknown_tenant["tenantId"] = "00000000-0000-4000-8000-00000000dead".into();
     for (body, code, hint) in [
         (wrong_secret, "AADSTS7000215", "not its id"),
-        (account(&app, "expired-secret", &Value::Null), "AADSTS7000222", "expired"),
-        (account(&app, "disabled-app", &Value::Null), "AADSTS7000112", "disabled"),
+        (account_body(&app, "expired-secret", &Value::Null), "AADSTS7000222", "expired"),
+        (account_body(&app, "disabled-app", &Value::Null), "AADSTS7000112", "disabled"),
         (unknown_client, "AADSTS700016", "clientId"),
         (unknown_tenant, "AADSTS90002", "tenant"),
-        (account(&app, "no-role", &Value::Null), "AuthorizationFailed", "Reader"),
+        (account_body(&app, "no-role", &Value::Null), "AuthorizationFailed", "Reader"),
     ] {
         let answer = app.post(PATH).json(&body).send().await;
         assert_eq!(answer.status, 401, "{code}: {}", answer.text());
@@ -72,7 +72,7 @@ async fn errors_have_status_code_and_hint() {
 #[tokio::test]
 async fn rejected_login_is_explained_on_the_first_line() {
     let app = TestApp::start().await;
-    let body = account(&app, "expired-secret", &Value::Null);
+    let body = account_body(&app, "expired-secret", &Value::Null);
     let error = app.post(PATH).json(&body).send().await.error();
     let (_, json) = error.lines().next().unwrap().split_once("Response body: ").unwrap();
     let described: Value = serde_json::from_str(json).unwrap();
@@ -96,14 +96,14 @@ async fn unknown_subscription_without_tenant_has_a_one_line_error() {
 #[tokio::test]
 async fn transient_error_is_not_a_rejected_credential() {
     let app = TestApp::start().await;
-    let throttled = app.post(PATH).json(&account(&app, "throttled-login", &Value::Null)).send().await;
+    let throttled = app.post(PATH).json(&account_body(&app, "throttled-login", &Value::Null)).send().await;
     assert_eq!(
         (throttled.status.as_u16(), throttled.header("retry-after")),
         (429, "75"),
         "{}",
         throttled.text()
     );
-    let throttled = app.post(PATH).json(&account(&app, "throttled", &Value::Null)).send().await;
+    let throttled = app.post(PATH).json(&account_body(&app, "throttled", &Value::Null)).send().await;
     assert_eq!(
         (throttled.status.as_u16(), throttled.header("retry-after")),
         (429, "75"),
@@ -255,7 +255,7 @@ async fn entra_codes_have_hints() {
 async fn other_cloud_hint_names_the_other_clouds() {
     let app = TestApp::start().await;
     refuses(&app, "played-secret", &[900_382]);
-    let mut body = account(&app, "us-government", &Value::Null);
+    let mut body = account_body(&app, "us-government", &Value::Null);
     body["clientSecret"] = "played-secret".into();
     let answer = app.post(PATH).json(&body).send().await;
     let hint = answer.json()["hint"].as_str().unwrap().to_owned();

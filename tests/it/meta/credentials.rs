@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{LISTINGS, account, hint};
+use super::{LISTINGS, account_body, hint};
 use crate::support::app::TestApp;
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn incomplete_stored_credential_is_rejected() {
 async fn unknown_environment_is_named_in_the_hint() {
     let app = TestApp::with_advisory_review().await;
     let moon = |name: &str, more: Value| {
-        let mut body = account(&app, name, &more);
+        let mut body = account_body(&app, name, &more);
         body["environment"] = json!("moon");
         body
     };
@@ -191,7 +191,7 @@ async fn unknown_environment_is_named_in_the_hint() {
     let answer = app.post("/meta/aksVersions").json(&question).send().await;
     assert_eq!(answer.error(), "region is required");
     assert!(hint(&answer).contains("aksLocations") && !hint(&answer).contains("moon"), "{}", answer.text());
-    let known = account(&app, "expired-secret", &json!({"environment": "AzurePublicCloud"}));
+    let known = account_body(&app, "expired-secret", &json!({"environment": "AzurePublicCloud"}));
     let answer = app.post("/meta/aksLocations").json(&known).send().await;
     assert!(!hint(&answer).contains("unknown"), "{}", answer.text());
 }

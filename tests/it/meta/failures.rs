@@ -5,7 +5,7 @@ use std::time::Duration;
 use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
-use super::{LISTINGS, account};
+use super::{LISTINGS, account_body};
 use crate::support::app::TestApp;
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn missing_role_hint_names_right_and_scope() {
         ("aksLocations", "failed to get locations: "),
         ("aksRegions", "failed to get regions: "),
     ] {
-        let body = account(&app, "no-role", &json!({"region": "eastus"}));
+        let body = account_body(&app, "no-role", &json!({"region": "eastus"}));
         let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
         assert_eq!(answer.status, 400, "{action}");
         let json = answer.json();
@@ -48,7 +48,7 @@ async fn subscription_states_have_hints() {
         ),
         ("expired-secret", "aksVersions", "AADSTS7000222", "expired"),
     ] {
-        let body = account(&app, name, &json!({"region": "eastus"}));
+        let body = account_body(&app, name, &json!({"region": "eastus"}));
         let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
         assert_eq!(
             (answer.status.as_u16(), &answer.json()["code"]),
@@ -114,7 +114,7 @@ async fn transient_errors_have_own_statuses_and_retry_after() {
         app.clock.advance(Duration::from_mins(2));
     }
     for after in ["aksLocations", "aksRegions"] {
-        let body = account(&app, "throttled-login", &Value::Null);
+        let body = account_body(&app, "throttled-login", &Value::Null);
         let answer = app.post(&format!("/meta/{after}")).json(&body).send().await;
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "75"), "{}", answer.text());
     }

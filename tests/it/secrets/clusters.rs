@@ -23,7 +23,7 @@ impl Hunt {
     }
 
     /// Sends a request whose response may contain a secret.
-    async fn told(&mut self, method: Method, path: &str, body: &Value) -> Value {
+    async fn send_json(&mut self, method: Method, path: &str, body: &Value) -> Value {
         let request = self.server.http.request(method, format!("{}{path}", self.server.url));
         let answer = reply(request.bearer_auth(&self.token).body(body.to_string())).await;
         assert!((200..300).contains(&answer.status), "{path}: {}", answer.text);
@@ -60,7 +60,7 @@ async fn cluster(hunt: &mut Hunt, it: &Value) -> String {
     let config = json!({"clusterName": it["imported_cluster_name"], "resourceGroup": it["resource_group"],
         "resourceLocation": it["location"], "imported": true, "azureCredentialSecret": it["credential_id"]});
     let body = json!({"name": "hunted", "aksConfig": config});
-    let made = hunt.told(Method::POST, "/v3/clusters", &body).await;
+    let made = hunt.send_json(Method::POST, "/v3/clusters", &body).await;
     let id = made["id"].as_str().unwrap().to_owned();
     let started = Instant::now();
     loop {
@@ -94,8 +94,8 @@ async fn inside(hunt: &mut Hunt) {
 /// Registration tokens, from creation to deletion, and in every place where one can be put by mistake.
 async fn registration(hunt: &mut Hunt, id: &str) {
     let tokens = "/v3/clusterregistrationtokens";
-    let first = hunt.told(Method::GET, &format!("{tokens}/{id}:default-token"), &Value::Null).await;
-    let more = hunt.told(Method::POST, tokens, &json!({"clusterId": id, "name": "more"})).await;
+    let first = hunt.send_json(Method::GET, &format!("{tokens}/{id}:default-token"), &Value::Null).await;
+    let more = hunt.send_json(Method::POST, tokens, &json!({"clusterId": id, "name": "more"})).await;
     for (token, name) in [(&first, "a registration token"), (&more, "a registration token that is removed")] {
         let secret = token["token"].as_str().unwrap().to_owned();
         hunt.met(name, secret.clone());
@@ -154,7 +154,7 @@ async fn registration(hunt: &mut Hunt, id: &str) {
             assert!(status >= 400, "{text}");
         }
     }
-    let removed = hunt.told(Method::DELETE, &format!("{tokens}/{id}:more"), &Value::Null).await;
+    let removed = hunt.send_json(Method::DELETE, &format!("{tokens}/{id}:more"), &Value::Null).await;
     assert_eq!(removed["id"], more["id"]);
     let gone = format!("/v3/import/{}_{id}.yaml", more["token"].as_str().unwrap());
     assert_eq!(hunt.bare("GET", &gone, false).await, [400, 400]);
@@ -163,16 +163,17 @@ async fn registration(hunt: &mut Hunt, id: &str) {
 /// Tokens of kubeconfigs and users' own: used, read, put in the wrong place, and deleted.
 async fn tokens_of_people(hunt: &mut Hunt, id: &str) {
     let setting = json!({"value": "https://aks.example.org"});
-    hunt.told(Method::PUT, "/v3/settings/server-url", &setting).await;
+    hunt.send_json(Method::PUT, "/v3/settings/server-url", &setting).await;
     let action = format!("/v3/clusters/{id}?action=generateKubeconfig");
-    let made = hunt.told(Method::POST, &action, &Value::Null).await;
+    let made = hunt.send_json(Method::POST, &action, &Value::Null).await;
     let config = made["config"].as_str().unwrap();
     let in_kubeconfig = config.split("token: \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     hunt.met("the token of a kubeconfig", behind(&in_kubeconfig, ':'));
-    let own = hunt.told(Method::POST, "/v3/tokens", &json!({"description": "mine", "ttl": 3_600_000})).await;
+    let own =
+        hunt.send_json(Method::POST, "/v3/tokens", &json!({"description": "mine", "ttl": 3_600_000})).await;
     let own = own["token"].as_str().unwrap().to_owned();
     hunt.met("a token of one's own", behind(&own, ':'));
-    let narrow = hunt.told(Method::POST, "/v3/tokens", &json!({"clusterId": id})).await;
+    let narrow = hunt.send_json(Method::POST, "/v3/tokens", &json!({"clusterId": id})).await;
     let narrow = narrow["token"].as_str().unwrap().to_owned();
     hunt.met("a token of one's own for one cluster", behind(&narrow, ':'));
     for (token, everywhere) in [(&in_kubeconfig, false), (&own, true), (&narrow, false)] {
@@ -247,7 +248,7 @@ async fn hunted(db: Option<&TestDb>) {
         assert_eq!(hunt.ask(Method::GET, path, "").await.0, 200, "{path}");
     }
     let token = hunt
-        .told(Method::GET, &format!("/v3/clusterregistrationtokens/{id}:default-token"), &Value::Null)
+        .send_json(Method::GET, &format!("/v3/clusterregistrationtokens/{id}:default-token"), &Value::Null)
         .await;
     // An API with faulty responses, while the administrator's certificate is used.
     for effect in ["cut_before_answer", "truncated_body", "invalid_json"] {

@@ -19,8 +19,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::app::TestApp;
 
-/// A timeout that no test reaches.
-const LONG: Duration = Duration::from_mins(1);
+/// A timeout that no passing test reaches.
+const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The parameters that the agent of a cluster sends.
 pub(crate) const PARAMS: &str =
@@ -62,12 +62,12 @@ impl Listener {
     }
 }
 
-/// The listener of a server for other servers, which is announced to them.
-pub(crate) struct Internal {
+/// The listener of a server for the other servers of its database, to which it is announced.
+pub(crate) struct InternalListener {
     _stop: DropGuard,
 }
 
-impl Internal {
+impl InternalListener {
     pub(crate) async fn start(app: &TestApp) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         app.server.join_replicas(listener.local_addr().unwrap().to_string());
@@ -80,7 +80,7 @@ impl Internal {
 }
 
 /// The headers of an agent.
-pub(crate) fn headers(token: &str, params: &str) -> HeaderMap {
+pub(crate) fn agent_headers(token: &str, params: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(TOKEN_HEADER, token.parse().unwrap());
     headers.insert(PARAMS_HEADER, HeaderValue::try_from(BASE64_STANDARD.encode(params)).unwrap());
@@ -102,18 +102,18 @@ impl TestAgent {
             assert!(target.address.ends_with(".azmk8s.io:443"), "{target:?}");
             TcpStream::connect(api).await
         };
-        Self::with(server, token, dialer).await.unwrap()
+        Self::connect_with(server, token, dialer).await.unwrap()
     }
 
-    pub(crate) async fn with(
+    pub(crate) async fn connect_with(
         server: SocketAddr,
         token: &str,
         dialer: impl Dialer,
     ) -> Result<Self, ConnectError> {
-        Self::with_headers(server, headers(token, PARAMS), dialer).await
+        Self::connect_with_headers(server, agent_headers(token, PARAMS), dialer).await
     }
 
-    pub(crate) async fn with_headers(
+    pub(crate) async fn connect_with_headers(
         server: SocketAddr,
         headers: HeaderMap,
         dialer: impl Dialer,
@@ -148,16 +148,16 @@ impl TestAgent {
         self.frozen.send_replace(true);
     }
 
-    /// The reason for which the session ended.
-    pub(crate) async fn ended(&self) -> String {
-        timeout(LONG, self.session.closed()).await.expect("the session continues").to_string()
+    /// Waits until the session is closed; returns the reason.
+    pub(crate) async fn close_reason(&self) -> String {
+        timeout(TEST_TIMEOUT, self.session.closed()).await.expect("the session continues").to_string()
     }
 }
 
-/// Waits at most a minute.
-pub(crate) async fn wait_for(what: &str, mut good: impl FnMut() -> bool) {
+/// Waits until a condition is met, at most a minute.
+pub(crate) async fn wait_for(what: &str, mut is_met: impl FnMut() -> bool) {
     for _ in 0..6_000 {
-        if good() {
+        if is_met() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,5 +1,5 @@
-//! A server for one test, with its own SQLite file, sandbox and clock. Start with [`TestApp::start`], or [`TestApp::builder`]
-//! for settings; send requests with `app.get("/v3").token(&ann).send().await`.
+//! A server for one test, with its own SQLite file, sandbox and clock. Start it with [`TestApp::start`], or with
+//! [`TestApp::builder`] for settings; send requests with `app.get("/v3").token(&ann).send().await`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,6 +135,12 @@ impl TestApp {
             .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn put_setting(&self, name: &str, value: &str) {
+        let body = serde_json::json!({"value": value});
+        let answer = self.put(&format!("/v3/settings/{name}")).json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 
     /// Runs the worker and advances the clock until all operations are complete.

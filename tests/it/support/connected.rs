@@ -13,11 +13,11 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::app::{NOW_MS, TestApp};
-use super::audit;
+use super::audit_row;
 use super::kubernetes::{ACCOUNT_TOKEN, FakeCluster, HOST};
 
 /// The ID of the cluster.
-pub(crate) const ID: &str = "c-abcde";
+pub(crate) const CLUSTER_ID: &str = "c-abcde";
 
 pub(crate) struct ConnectedCluster {
     pub(crate) app: TestApp,
@@ -45,7 +45,7 @@ impl ConnectedCluster {
             ..ClusterStatus::default()
         };
         let connected = Self { app, kubernetes, store, ann, status };
-        connected.insert_cluster(ID, &connected.status, ACCOUNT_TOKEN).await;
+        connected.insert_cluster(CLUSTER_ID, &connected.status, ACCOUNT_TOKEN).await;
         connected
     }
 
@@ -73,7 +73,7 @@ impl ConnectedCluster {
                 ..WorkColumns::default()
             },
         };
-        store::clusters::insert(&self.store, &row, None, &audit()).await.unwrap();
+        store::clusters::insert(&self.store, &row, None, &audit_row()).await.unwrap();
         if !token.is_empty() {
             self.app
                 .server
@@ -100,14 +100,14 @@ impl ConnectedCluster {
         let row = MemberRow {
             id: format!("crtb-{name}"),
             uuid: format!("uuid-{name}"),
-            cluster_id: ID.to_owned(),
+            cluster_id: CLUSTER_ID.to_owned(),
             user_id: self.user_id(&token).await,
             role: role.to_owned(),
             labels: std::collections::BTreeMap::new(),
             annotations: std::collections::BTreeMap::new(),
             created_ms: NOW_MS,
         };
-        store::members::insert(&self.store, &row, &audit()).await.unwrap();
+        store::members::insert(&self.store, &row, &audit_row()).await.unwrap();
         token
     }
 
@@ -115,7 +115,7 @@ impl ConnectedCluster {
     pub(crate) async fn send_to_cluster(&self, method: Method, path: &str, token: &str) -> Response {
         let request = Request::builder()
             .method(method)
-            .uri(format!("/k8s/clusters/{ID}{path}"))
+            .uri(format!("/k8s/clusters/{CLUSTER_ID}{path}"))
             .header("authorization", format!("Bearer {token}"));
         let mut request = request.body(Body::empty()).unwrap();
         request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))));

@@ -31,15 +31,15 @@ pub(crate) struct TestDb {
 
 /// Removes the database when dropped.
 enum Owner {
-    Folder { _folder: tempfile::TempDir },
+    Directory { _directory: tempfile::TempDir },
     Server { server: String, database: String },
 }
 
 /// A new SQLite file.
 pub(crate) async fn sqlite() -> TestDb {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let url = sqlite_url(&folder.path().join("norman-aks.db"));
-    TestDb { store: open(&url).await, url, keys: keys(), _owner: Owner::Folder { _folder: folder } }
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let url = sqlite_url(&directory.path().join("norman-aks.db"));
+    TestDb { store: open(&url).await, url, keys: keys(), _owner: Owner::Directory { _directory: directory } }
 }
 
 /// A new database of the PostgreSQL server; `None` without a server.
@@ -177,26 +177,26 @@ fn start_server() -> Result<String, String> {
     if let Some(answer) = watch.stdout.take() {
         BufReader::new(answer).read_line(&mut line).map_err(|error| error.to_string())?;
     }
-    let Some(folder) = line.trim().strip_prefix("ready ") else {
+    let Some(directory) = line.trim().strip_prefix("ready ") else {
         watch.wait().ok();
         return Err(format!("the server of {} does not start: {}", programs.display(), line.trim()));
     };
     WATCHED.get_or_init(|| watch);
-    Ok(format!("postgres://norman@localhost/postgres?host={folder}"))
+    Ok(format!("postgres://norman@localhost/postgres?host={directory}"))
 }
 
 /// The directory of `initdb` and `postgres`: in PATH, or the newest version in Debian's directory.
 fn programs() -> Option<PathBuf> {
-    let usable = |folder: &Path| folder.join("initdb").exists() && folder.join("postgres").exists();
+    let usable = |directory: &Path| directory.join("initdb").exists() && directory.join("postgres").exists();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(folder) = std::env::split_paths(&path).find(|folder| usable(folder)) {
-        return Some(folder);
+    if let Some(directory) = std::env::split_paths(&path).find(|directory| usable(directory)) {
+        return Some(directory);
     }
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let number = |folder: &Path| folder.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let number = |directory: &Path| directory.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     versions
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|folder| usable(&folder.join("bin")))
-        .max_by_key(|folder| number(folder))
-        .map(|folder| folder.join("bin"))
+        .filter(|directory| usable(&directory.join("bin")))
+        .max_by_key(|directory| number(directory))
+        .map(|directory| directory.join("bin"))
 }

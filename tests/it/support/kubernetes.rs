@@ -108,7 +108,7 @@ impl FakeCluster {
 
     pub(crate) fn access(&self, token: &str) -> Access {
         Access {
-            cluster_id: super::connected::ID.to_owned(),
+            cluster_id: super::connected::CLUSTER_ID.to_owned(),
             endpoint: format!("https://{HOST}:443").parse().unwrap(),
             ca: self.authority.clone().into(),
             identity: Identity::Token(token.into()),

@@ -1,5 +1,5 @@
-//! The real executable: one-shot commands ([`stdout_of`], [`command`]) and running servers ([`Server`]), which are killed at the
-//! end of the test.
+//! The real executable: one-shot commands ([`stdout_of`], [`command`]) and running servers ([`Server`]), which are killed
+//! at the end of the test.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
