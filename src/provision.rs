@@ -75,7 +75,7 @@ pub struct Worker {
 impl Worker {
     /// Creates the worker without starting it.
     pub fn new(core: Core) -> Self {
-        let (holder, wake_up) = (core.secrets.replica().into(), core.clusters.work());
+        let (holder, wake_up) = (core.secrets.replica().into(), core.clusters.worker_wake_up());
         for outcome in ["done", "failed"] {
             metrics::counter!("norman_aks_provision_steps_total", "outcome" => outcome).increment(0);
         }
@@ -87,7 +87,7 @@ impl Worker {
         // A SQLite file has one server, so leases of its predecessor are released. If there is another one, the fencing token
         // keeps it from writing.
         if self.core.store.kind() == store::Kind::Sqlite
-            && let Err(error) = store::clusters::free_all(&self.core.store).await
+            && let Err(error) = store::clusters::release_all(&self.core.store).await
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -104,7 +104,7 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.wake_up.notified() => {}
-                Some(ended) = steps.join_next() => log_panic(ended),
+                Some(result) = steps.join_next() => log_panic(result),
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
@@ -140,13 +140,13 @@ impl Worker {
 }
 
 async fn finish_all(mut steps: JoinSet<()>) {
-    while let Some(ended) = steps.join_next().await {
-        log_panic(ended);
+    while let Some(result) = steps.join_next().await {
+        log_panic(result);
     }
 }
 
-fn log_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
+fn log_panic(result: Result<(), JoinError>) {
+    if let Err(error) = result {
         // The lease expires, and the next holder reads Azure first.
         tracing::error!(error = &error as &dyn std::error::Error, "reconcile step panicked");
     }
@@ -168,14 +168,14 @@ async fn run_step(core: &Core, row: ClusterRow) {
     let outcome = timeout(STEP_TIMEOUT + Duration::from_secs(5), execute(core, &mut task, deadline)).await;
     let next = match outcome.unwrap_or_else(|_| Err(StepError::timed_out())) {
         Ok(next) => next,
-        Err(error) if task.phase == Phase::Removing => task.fail(&error.with_forced_removal(&id)),
-        Err(error) => task.fail(&error),
+        Err(error) if task.phase == Phase::Removing => task.record_failure(&error.with_forced_removal(&id)),
+        Err(error) => task.record_failure(&error),
     };
-    let is_gone = next == Next::Forget;
+    let is_deleted = next == Next::Delete;
     match task.release(core, next).await {
         Ok(true) => {
-            if is_gone {
-                core.agents.forget(&id);
+            if is_deleted {
+                core.agents.close_sessions(&id);
             }
             core.notifier.notify(&id);
         }
@@ -191,5 +191,5 @@ async fn execute(core: &Core, task: &mut Task, deadline: Instant) -> Result<Next
     if task.is_idle() {
         return refresh::refresh(core, task, deadline).await;
     }
-    step::step(core, task, deadline).await
+    step::advance(core, task, deadline).await
 }

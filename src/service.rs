@@ -26,6 +26,7 @@ pub mod listings;
 pub mod login_failures;
 pub mod members;
 pub mod metadata;
+pub(crate) mod name_list;
 pub mod nodes;
 pub mod observation;
 pub mod own_tokens;

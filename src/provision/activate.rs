@@ -27,23 +27,23 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     let needs_agent = task.status.private_requires_tunnel == Some(true);
     if !task.was_active() && task.status.failure.is_none() && !needs_agent {
         // The attempt may take a minute, so the status shows it.
-        let what = waits_for_api(task);
-        task.wait(&what, None);
+        let message = api_wait_message(task);
+        task.set_waiting(&message, None);
         task.save(core).await?;
         core.notifier.notify(&task.row.id);
     }
     let connected = connection::connect(core, task, Some(observed)).await;
-    let reached = Reached::by(connected.as_ref().ok().copied().flatten());
+    let reached = Reached::from_path(connected.as_ref().ok().copied().flatten());
     // A cluster that is not private may need an agent too.
     let agent = agent::maintain(core, task, observed, reached).await?;
     if let Err(error) = connected {
         // The running command is polled even though the cluster failed.
-        return Err(error.due_within(agent.next.filter(|_| agent::is_polling(task))));
+        return Err(error.with_due_within(agent.next_step_in.filter(|_| agent::is_polling(task))));
     }
     if reached == Reached::No && !task.was_active() {
-        task.wait(&agent.message, None);
-        task.set_condition("Waiting", Truth::Unknown, agent::WAITING);
-        return Ok(Next::In(agent.next.unwrap_or(agent::RETRY_INTERVAL)));
+        task.set_waiting(&agent.message, None);
+        task.set_condition("Waiting", Truth::Unknown, agent::WAITING_MESSAGE);
+        return Ok(Next::In(agent.next_step_in.unwrap_or(agent::RETRY_INTERVAL)));
     }
     // The specification of an import becomes managed, so it must contain Azure's values.
     if task.is_import() && !task.was_active() && !refresh::adopt_upstream(core, task).await? {
@@ -55,21 +55,21 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
         core.nodes.refresh(&task.row.id, current.access);
     }
     let interval = refresh::interval(core).await;
-    Ok(Next::In(agent.next.map_or(interval, |next| next.min(interval))))
+    Ok(Next::In(agent.next_step_in.map_or(interval, |delay| delay.min(interval))))
 }
 
 /// The message while the Kubernetes API of a new cluster is being tried.
-fn waits_for_api(task: &Task) -> String {
-    let what = "waiting for the Kubernetes API of the cluster to answer";
+fn api_wait_message(task: &Task) -> String {
+    let message = "waiting for the Kubernetes API of the cluster to answer";
     match connection::authorized_ranges(task) {
-        Some(ranges) => format!("{what}; authorizedIpRanges lets in {ranges} only"),
-        None => what.to_owned(),
+        Some(ranges) => format!("{message}; authorizedIpRanges lets in {ranges} only"),
+        None => message.to_owned(),
     }
 }
 
 /// Records that Azure matches the specification.
 fn set_active(task: &mut Task) {
-    task.settle_named();
+    task.prune_named();
     task.work.applied_generation = task.row.generation;
     task.work.applied_spec = serde_json::to_string(task.aks()).ok();
     task.status.waiting = None;
@@ -85,5 +85,5 @@ fn set_active(task: &mut Task) {
     task.set_condition("Provisioned", Truth::True, "");
     task.set_condition("Updated", Truth::True, "");
     task.set_step("active", Progress::Done, "");
-    task.add_event("active", "everything is as it is wanted");
+    task.add_event("active", "Azure matches the desired spec");
 }

@@ -21,8 +21,8 @@ use crate::service::registration::ManifestError;
 use crate::store;
 
 /// Rancher's messages, which clients look for.
-pub(super) const WAITING: &str = "waiting for cluster agent to be deployed";
-const FAILED: &str = "Error while applying agent YAML, it will be retried automatically";
+pub(super) const WAITING_MESSAGE: &str = "waiting for cluster agent to be deployed";
+const FAILED_MESSAGE: &str = "Error while applying agent YAML, it will be retried automatically";
 
 /// The retry interval for a cluster that waits for its agent.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -30,10 +30,10 @@ pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// The maximum number of clusters whose agent is deployed or replaced concurrently.
 const MAX_ROLLOUTS: i64 = 5;
 /// The duration of a rollout whose end is not observed, and of a replacement while the new pod starts.
-const ROLLOUT_LIMIT_MS: i64 = command::RESULT_LIMIT_MS + 5 * 60_000;
+const ROLLOUT_TIMEOUT_MS: i64 = command::RESULT_TIMEOUT_MS + 5 * 60_000;
 const REPLACEMENT_MS: i64 = 60_000;
 
-/// The path by which the Kubernetes API of a cluster is reached.
+/// Whether and how the Kubernetes API of a cluster is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
     /// Without an agent.
@@ -45,7 +45,7 @@ pub(super) enum Reached {
 }
 
 impl Reached {
-    pub(super) fn by(path: Option<Path>) -> Self {
+    pub(super) fn from_path(path: Option<Path>) -> Self {
         match path {
             Some(Path::Direct) => Self::Directly,
             Some(Path::Tunnel) => Self::ThroughAgent,
@@ -60,7 +60,7 @@ pub(super) struct AgentProgress {
     /// The reason why the cluster, which is reachable only through its agent, is waiting; for users.
     pub(super) message: String,
     /// The time until the next step; `None` if there is none.
-    pub(super) next: Option<Duration>,
+    pub(super) next_step_in: Option<Duration>,
 }
 
 /// Deploys or replaces the agent of a cluster, one step at a time. A failure is recorded and retried; it does not fail the step
@@ -81,19 +81,19 @@ pub(super) async fn maintain(
     let is_direct = reached == Reached::Directly || task.status.private_requires_tunnel != Some(true);
     if !mode.wants_agent(is_direct, is_deployed) {
         clear_failure(task);
-        return Ok(unwanted(mode));
+        return Ok(progress_without_agent(mode));
     }
     // An agent that this server did not deploy serves the cluster. It is replaced if the manifest is this server's.
-    let is_served = mode == Mode::Auto && reached == Reached::ThroughAgent && !is_deployed;
+    let has_unmanaged_agent = mode == Mode::Auto && reached == Reached::ThroughAgent && !is_deployed;
     let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
     let manifest = match manifest {
         Ok(manifest) => manifest,
-        Err(ManifestError::Other(error)) => return Err(StepError::registration(error)),
-        Err(_) if is_served => {
+        Err(ManifestError::Other(error)) => return Err(StepError::from_registration(error)),
+        Err(_) if has_unmanaged_agent => {
             clear_failure(task);
-            return Ok(unwanted(mode));
+            return Ok(progress_without_agent(mode));
         }
-        Err(error) => return Ok(not_deployable(task, reached, &error.to_string())),
+        Err(error) => return Ok(record_not_deployable(task, reached, &error.to_string())),
     };
     let has_run_command = observed.cluster.as_ref().is_some_and(has_run_command);
     let input = Input {
@@ -103,13 +103,19 @@ pub(super) async fn maintain(
         has_run_command,
     };
     let step = deployment.next(&input);
-    let context = Context { core, observed, manifest: &manifest, is_reached: input.is_reached, is_served };
+    let context = AgentContext {
+        core,
+        observed,
+        manifest: &manifest,
+        is_reached: input.is_reached,
+        has_unmanaged_agent,
+    };
     let progress = context.run(task, &mut deployment, step).await?;
     // A deployment that was never started leaves no state.
     task.status.agent = (is_deployed || deployment != Deployment::default()).then_some(deployment);
     Ok(AgentProgress {
         message: progress.message,
-        next: progress.next.filter(|_| step != Step::Keep || reached == Reached::No),
+        next_step_in: progress.next_step_in.filter(|_| step != Step::Keep || reached == Reached::No),
     })
 }
 
@@ -128,27 +134,27 @@ pub(super) async fn is_due(core: &Core, task: &Task) -> bool {
     manifest.is_ok_and(|manifest| manifest.revision() != agent.revision) && agent.retry_ms <= task.now_ms
 }
 
-fn unwanted(mode: Mode) -> AgentProgress {
+/// The progress of a cluster that gets no agent.
+fn progress_without_agent(mode: Mode) -> AgentProgress {
     let message = match mode {
         Mode::Never => format!(
-            "{WAITING}: this server cannot reach the API of the cluster, and gets no agent there, because the setting agent or \
-             the annotation norman-aks.io/agent is never; change it, or connect the server to the network of the cluster"
+            "{WAITING_MESSAGE}: this server cannot reach the API of the cluster, and does not deploy an agent, because the setting agent \
+             or the annotation norman-aks.io/agent is never; change it, or connect the server to the network of the cluster"
         ),
         Mode::Auto | Mode::Always => String::new(),
     };
-    AgentProgress { message, next: None }
+    AgentProgress { message, next_step_in: None }
 }
 
 /// Records the reason why the agent cannot be deployed.
-fn not_deployable(task: &mut Task, reached: Reached, reason: &str) -> AgentProgress {
-    let next = (reached == Reached::No).then_some(RETRY_INTERVAL);
-    blocked(task, reason, next)
+fn record_not_deployable(task: &mut Task, reached: Reached, reason: &str) -> AgentProgress {
+    record_blocked(task, reason, (reached == Reached::No).then_some(RETRY_INTERVAL))
 }
 
 /// Records the reason why the agent is not being deployed.
-fn blocked(task: &mut Task, reason: &str, next: Option<Duration>) -> AgentProgress {
-    set_condition(task, Truth::False, &format!("{FAILED}: {reason}"));
-    AgentProgress { message: format!("{WAITING}: {reason}"), next }
+fn record_blocked(task: &mut Task, reason: &str, next_step_in: Option<Duration>) -> AgentProgress {
+    set_condition(task, Truth::False, &format!("{FAILED_MESSAGE}: {reason}"));
+    AgentProgress { message: format!("{WAITING_MESSAGE}: {reason}"), next_step_in }
 }
 
 /// Clears the message of an earlier failure.
@@ -160,22 +166,22 @@ fn clear_failure(task: &mut Task) {
 
 /// Sets the condition. If an agent has connected, it remains true and only the message changes.
 fn set_condition(task: &mut Task, truth: Truth, message: &str) {
-    let known = task.status.condition(AGENT_DEPLOYED).map(|condition| condition.status);
-    let truth = if known == Some(Truth::True) { Truth::True } else { truth };
+    let current = task.status.condition(AGENT_DEPLOYED).map(|condition| condition.status);
+    let truth = if current == Some(Truth::True) { Truth::True } else { truth };
     task.set_condition(AGENT_DEPLOYED, truth, message);
 }
 
 /// The context of one step.
-struct Context<'a> {
+struct AgentContext<'a> {
     core: &'a Core,
     observed: &'a Observed,
     manifest: &'a Manifest,
     is_reached: bool,
     /// Whether an agent that this server did not deploy serves the cluster.
-    is_served: bool,
+    has_unmanaged_agent: bool,
 }
 
-impl Context<'_> {
+impl AgentContext<'_> {
     async fn run(
         &self,
         task: &mut Task,
@@ -185,35 +191,35 @@ impl Context<'_> {
         match step {
             Step::Keep => {
                 self.delete_old_secrets(task, deployment).await;
-                Ok(applied(deployment))
+                Ok(progress_until_connected(deployment))
             }
-            Step::Wait => self.failed(task, deployment).await,
+            Step::Wait => self.progress_until_retry(task, deployment).await,
             Step::AskOwner => {
                 let reason = "this server cannot reach the API of the cluster, and disableRunCommand keeps Azure from executing \
                               commands in it";
                 Ok(self.ask_owner(task, reason).await)
             }
-            Step::LeaveForeign => Ok(self.foreign(task, deployment).await),
+            Step::LeaveForeign => Ok(self.foreign_progress(task, deployment).await),
             Step::Poll => command::poll(self, task, deployment).await,
-            Step::Apply(way) => self.begin(task, deployment, way).await,
+            Step::Apply(way) => self.deploy(task, deployment, way).await,
         }
     }
 
-    async fn begin(
+    async fn deploy(
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
         way: Way,
     ) -> Result<AgentProgress, StepError> {
-        let (id, fence, until_ms) = (&task.row.id, task.work.fence, task.now_ms + ROLLOUT_LIMIT_MS);
-        let times = (task.now_ms, until_ms);
-        if !store::clusters::begin_rollout(&self.core.store, id, fence, times, MAX_ROLLOUTS).await? {
+        let (id, fence, until_ms) = (&task.row.id, task.work.fence, task.now_ms + ROLLOUT_TIMEOUT_MS);
+        let store = &self.core.store;
+        if !store::clusters::begin_rollout(store, id, fence, task.now_ms, until_ms, MAX_ROLLOUTS).await? {
             let message =
-                format!("{WAITING}: the agents of {MAX_ROLLOUTS} other clusters are being deployed");
-            return Ok(AgentProgress { message, next: (!self.is_reached).then_some(RETRY_INTERVAL) });
+                format!("{WAITING_MESSAGE}: the agents of {MAX_ROLLOUTS} other clusters are being deployed");
+            return Ok(AgentProgress { message, next_step_in: (!self.is_reached).then_some(RETRY_INTERVAL) });
         }
-        // The removal must know about an attempt whose result is never observed. A server that lost the lease must not change
-        // anything.
+        // Saved first, because the removal must know about an attempt whose result is never observed, and because a server that
+        // lost the lease must not change anything.
         deployment.attempt(self.manifest.secret_name());
         task.status.agent = Some(deployment.clone());
         task.save(self.core).await?;
@@ -225,32 +231,33 @@ impl Context<'_> {
 
     async fn apply(&self, task: &mut Task, deployment: &mut Deployment) -> Result<AgentProgress, StepError> {
         let current = self.core.access.current(connection::target(task)).await;
-        let current = current.map_err(|error| StepError::access(&error))?;
+        let current = current.map_err(|error| StepError::from_access(&error))?;
         let Some(current) = current else {
-            return self.fail(task, deployment, Way::Api, "the cluster is not connected yet").await;
+            return self.record_failure(task, deployment, Way::Api, "the cluster is not connected yet").await;
         };
         match self.core.cluster_access.apply_manifest(&current.access, self.manifest.objects()).await {
             Ok(()) => {
                 let (revision, secret) = (self.manifest.revision(), self.manifest.secret_name());
-                self.succeed(task, deployment, Way::Api, (revision, secret)).await
+                self.record_success(task, deployment, Way::Api, revision, secret).await
             }
             Err(error @ cluster_access::Error::Foreign { .. }) => {
-                self.leave_foreign(task, deployment, Way::Api, &error.to_string()).await
+                self.record_foreign(task, deployment, Way::Api, &error.to_string()).await
             }
             Err(error) => {
                 let message = self.manifest.redact(&error.to_string());
-                self.fail(task, deployment, Way::Api, &message).await
+                self.record_failure(task, deployment, Way::Api, &message).await
             }
         }
     }
 
     /// Records that a manifest was applied.
-    async fn succeed(
+    async fn record_success(
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
         way: Way,
-        (revision, secret): (&str, &str),
+        revision: &str,
+        secret: &str,
     ) -> Result<AgentProgress, StepError> {
         let is_replacement = !deployment.revision.is_empty();
         deployment.succeed(revision, secret, way, task.now_ms);
@@ -260,11 +267,11 @@ impl Context<'_> {
         set_condition(task, Truth::Unknown, "");
         let until_ms = is_replacement.then(|| task.now_ms + REPLACEMENT_MS);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, until_ms).await?;
-        Ok(applied(deployment))
+        Ok(progress_until_connected(deployment))
     }
 
     /// Records that an attempt failed.
-    async fn fail(
+    async fn record_failure(
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
@@ -278,31 +285,31 @@ impl Context<'_> {
         tracing::warn!(cluster = task.row.id, "cannot deploy the cluster agent: {message}");
         deployment.fail(&message, way, task.now_ms);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, None).await?;
-        self.failed(task, deployment).await
+        self.progress_until_retry(task, deployment).await
     }
 
     /// Records that the cluster has the agent of another server.
-    async fn leave_foreign(
+    async fn record_foreign(
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
         way: Way,
         reason: &str,
     ) -> Result<AgentProgress, StepError> {
-        if !self.is_served && deployment.failure.as_deref() != Some(reason) {
+        if !self.has_unmanaged_agent && deployment.failure.as_deref() != Some(reason) {
             task.add_event("agentManifestFailed", reason);
         }
         tracing::info!(cluster = task.row.id, "the agent of another server is left alone: {reason}");
         deployment.leave_foreign(reason, way, task.now_ms);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, None).await?;
-        Ok(self.foreign(task, deployment).await)
+        Ok(self.foreign_progress(task, deployment).await)
     }
 
     /// The progress of a cluster with the agent of another server.
-    async fn foreign(&self, task: &mut Task, deployment: &Deployment) -> AgentProgress {
-        if self.is_served {
+    async fn foreign_progress(&self, task: &mut Task, deployment: &Deployment) -> AgentProgress {
+        if self.has_unmanaged_agent {
             clear_failure(task);
-            return AgentProgress { message: String::new(), next: None };
+            return AgentProgress { message: String::new(), next_step_in: None };
         }
         let reason = deployment.failure.as_deref().unwrap_or_default();
         let mut message = format!(
@@ -315,17 +322,21 @@ impl Context<'_> {
                 self.owner_command(task).await
             );
         }
-        blocked(task, &message, (!self.is_reached).then_some(RETRY_INTERVAL))
+        record_blocked(task, &message, (!self.is_reached).then_some(RETRY_INTERVAL))
     }
 
     /// The progress of a deployment that will be retried.
-    async fn failed(&self, task: &mut Task, deployment: &Deployment) -> Result<AgentProgress, StepError> {
+    async fn progress_until_retry(
+        &self,
+        task: &mut Task,
+        deployment: &Deployment,
+    ) -> Result<AgentProgress, StepError> {
         let failure = deployment.failure.as_deref().unwrap_or_default();
         let seconds = (deployment.retry_ms - task.now_ms).max(0) / 1_000;
-        let reason = format!("{failure}; it is tried again at {}", time_of_day(deployment.retry_ms));
+        let reason = format!("{failure}; it is tried again at {}", format_time_of_day(deployment.retry_ms));
         let AgentProgress { message, .. } = self.ask_owner(task, &reason).await;
-        let next = Duration::from_secs(u64::try_from(seconds).unwrap_or_default() + 1);
-        Ok(AgentProgress { message, next: Some(next) })
+        let next_step_in = Some(Duration::from_secs(u64::try_from(seconds).unwrap_or_default() + 1));
+        Ok(AgentProgress { message, next_step_in })
     }
 
     /// The progress with instructions for an owner to deploy the agent.
@@ -334,7 +345,7 @@ impl Context<'_> {
             "{reason}; an owner can also deploy it from the network of the cluster: {}",
             self.owner_command(task).await
         );
-        blocked(task, &message, Some(RETRY_INTERVAL))
+        record_blocked(task, &message, Some(RETRY_INTERVAL))
     }
 
     /// The command with which an owner deploys the agent. It has a placeholder for the registration token, because members who
@@ -376,17 +387,17 @@ impl Context<'_> {
 }
 
 /// The progress of an agent that has not connected yet.
-fn applied(deployment: &Deployment) -> AgentProgress {
+fn progress_until_connected(deployment: &Deployment) -> AgentProgress {
     let way = deployment.way.map_or("an owner", Way::as_str);
     let message = format!(
-        "{WAITING}: its manifest was applied by {way}, and the agent has not connected yet; if it does not, see kubectl \
+        "{WAITING_MESSAGE}: its manifest was applied by {way}, and the agent has not connected yet; if it does not, see kubectl \
          --namespace cattle-system describe pods, and logs deployment/cattle-cluster-agent"
     );
-    AgentProgress { message, next: Some(RETRY_INTERVAL) }
+    AgentProgress { message, next_step_in: Some(RETRY_INTERVAL) }
 }
 
-/// `12:34:56 UTC`
-fn time_of_day(at_ms: i64) -> String {
+/// A time as `12:34:56 UTC`.
+fn format_time_of_day(at_ms: i64) -> String {
     let seconds = at_ms.div_euclid(1_000).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }

@@ -19,7 +19,7 @@ pub(super) async fn claim(core: &Core, task: &mut Task, access: &AzureAccess) ->
     let Some(identity) = unclaimed_identity(task, access) else { return Ok(true) };
     let (id, fence, version) = (&task.row.id, task.work.fence, task.row.version);
     match store::clusters::claim_identity(&core.store, id, fence, version, &identity).await {
-        Err(store::Error::Duplicate { what: Unique::ClusterIdentity }) => Err(taken(task)),
+        Err(store::Error::Duplicate { what: Unique::ClusterIdentity }) => Err(taken_error(task)),
         Err(error) => Err(error.into()),
         Ok(false) => Ok(false),
         Ok(true) => {
@@ -34,7 +34,7 @@ pub(super) async fn claim(core: &Core, task: &mut Task, access: &AzureAccess) ->
 pub(super) async fn check(core: &Core, task: &Task, access: &AzureAccess) -> Result<(), StepError> {
     let Some(identity) = unclaimed_identity(task, access) else { return Ok(()) };
     match store::clusters::by_aks_identity(&core.store, &identity).await? {
-        Some(other) if other.id != task.row.id => Err(taken(task)),
+        Some(other) if other.id != task.row.id => Err(taken_error(task)),
         _ => Ok(()),
     }
 }
@@ -49,7 +49,7 @@ fn unclaimed_identity(task: &Task, access: &AzureAccess) -> Option<String> {
     (!is_held).then_some(identity)
 }
 
-fn taken(task: &Task) -> StepError {
+fn taken_error(task: &Task) -> StepError {
     let region = task.aks().resource_location.as_deref().unwrap_or_default();
-    StepError::taken(task.group_and_name().1, region.to_owned())
+    StepError::cluster_taken(task.group_and_name().1, region.to_owned())
 }

@@ -22,7 +22,7 @@ const CONNECTED_ONCE: &str = "SystemAccountCreated";
 pub(super) const AGENT_DEPLOYED: &str = "AgentDeployed";
 
 /// Rancher's message for a cluster that is reachable only through an agent.
-const DISCONNECTED: &str = "Cluster agent is not connected";
+const DISCONNECTED_MESSAGE: &str = "Cluster agent is not connected";
 
 /// The condition of clusters that were connected by an earlier version.
 const ACCOUNT_REMOVED: &str = "ServiceAccountRemoved";
@@ -40,8 +40,9 @@ pub(super) async fn connect(
     observed: Option<&Observed>,
 ) -> Result<Option<Path>, StepError> {
     core.agents.take_change(&task.row.id);
-    let is_known = task.status.condition(AGENT_DEPLOYED).is_some_and(|known| known.status == Truth::True);
-    if !is_known && core.agents.sessions().has_usable(&task.row.id) {
+    let was_deployed =
+        task.status.condition(AGENT_DEPLOYED).is_some_and(|condition| condition.status == Truth::True);
+    if !was_deployed && core.agents.sessions().has_usable(&task.row.id) {
         task.set_condition(AGENT_DEPLOYED, Truth::True, "");
     }
     match open_connection(core, task, observed).await {
@@ -59,14 +60,14 @@ async fn open_connection(
     task: &mut Task,
     observed: Option<&Observed>,
 ) -> Result<Option<Path>, StepError> {
-    let current = core.access.current(target(task)).await.map_err(|error| StepError::access(&error))?;
+    let current = core.access.current(target(task)).await.map_err(|error| StepError::from_access(&error))?;
     let (mut access, mut acquisition_error) = match current {
         Some(CurrentAccess { access, is_service_account: false }) => (access, None),
         current => match acquire(core, task, observed).await {
             Ok(access) => (access, None),
             Err(error) => match current {
                 Some(account) => (account.access, Some(error)),
-                None => return not_acquired(core, task, error),
+                None => return record_not_acquired(core, task, error),
             },
         },
     };
@@ -80,26 +81,26 @@ async fn open_connection(
                 (access, acquisition_error) = (renewed, None);
             }
             Err(error) if matches!(*error, AccessError::StillRejected) => {}
-            Err(error) => return Err(StepError::access(&error)),
+            Err(error) => return Err(StepError::from_access(&error)),
         }
     }
     set_endpoint(task, &access.endpoint, &access.ca);
     let info = match info {
         Ok(info) => info,
-        Err(error) => return set_unreached(core, task, error),
+        Err(error) => return set_unreachable(core, task, error),
     };
     if let Err(error) = create_roles(core, task, &access).await? {
-        return set_unreached(core, task, error);
+        return set_unreachable(core, task, error);
     }
     match acquisition_error {
-        Some(error) => keep_account(task, &error),
+        Some(error) => record_account_kept(task, &error),
         None => retire_account(core, task, &access).await,
     }
     // A concurrent request that failed may have reset the path.
     let needed_tunnel = task.status.private_requires_tunnel == Some(true);
-    let last = if needed_tunnel { Path::Tunnel } else { Path::Direct };
-    let path = core.cluster_access.path(&access).unwrap_or(last);
-    set_reached(task, &info, path);
+    let last_path = if needed_tunnel { Path::Tunnel } else { Path::Direct };
+    let path = core.cluster_access.path(&access).unwrap_or(last_path);
+    set_reachable(task, &info, path);
     Ok(Some(path))
 }
 
@@ -113,11 +114,11 @@ async fn create_roles(
     if task.status.condition(CONNECTED_ONCE).is_some_and(|condition| condition.status == Truth::True) {
         return Ok(Ok(()));
     }
-    let system = roles::system_namespaces(core).await;
-    match Box::pin(roles::correct(core, &task.row.id, access, &system)).await {
+    let namespaces = roles::system_namespaces(core).await;
+    match Box::pin(roles::correct(core, &task.row.id, access, &namespaces)).await {
         Ok(_) => Ok(Ok(())),
         Err(roles::error::Error::Cluster(error)) => Ok(Err(error)),
-        Err(error) => Err(StepError::roles(error)),
+        Err(error) => Err(StepError::from_roles(error)),
     }
 }
 
@@ -134,42 +135,42 @@ async fn acquire(
 ) -> Result<Arc<Access>, AccessError> {
     let cluster = observed.and_then(|observed| observed.cluster.as_ref());
     let disabled = cluster.and_then(|cluster| cluster.pointer("/properties/disableLocalAccounts"));
-    let local_accounts = disabled.and_then(Value::as_bool) != Some(true);
-    let fetched = core.access.fetch(target(task), local_accounts).await?;
+    let has_local_accounts = disabled.and_then(Value::as_bool) != Some(true);
+    let fetched = core.access.fetch(target(task), has_local_accounts).await?;
     set_endpoint(task, &fetched.kubeconfig.endpoint, &fetched.kubeconfig.ca);
     core.access.adopt(target(task), &fetched).await
 }
 
-fn not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<Option<Path>, StepError> {
+fn record_not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<Option<Path>, StepError> {
     match error {
-        AccessError::Cluster(error) => set_unreached(core, task, error),
-        error => Err(StepError::access(&error)),
+        AccessError::Cluster(error) => set_unreachable(core, task, error),
+        error => Err(StepError::from_access(&error)),
     }
 }
 
-/// Records the endpoint and the authority, which are visible to clients.
+/// Records the endpoint and the certificate authority, which clients can see.
 fn set_endpoint(task: &mut Task, endpoint: &url::Url, ca: &[u8]) {
     task.status.api_endpoint = Some(endpoint.as_str().trim_end_matches('/').to_owned());
     task.status.ca_cert = Some(STANDARD.encode(ca));
 }
 
 /// Records the reason why the service account of an earlier version is still used.
-fn keep_account(task: &mut Task, error: &AccessError) {
-    let reason = StepError::access(error).message;
-    let message = format!("the cluster is still entered by the service account {SERVICE_ACCOUNT}: {reason}");
+fn record_account_kept(task: &mut Task, error: &AccessError) {
+    let reason = StepError::from_access(error).message;
+    let message = format!("this server still uses the service account {SERVICE_ACCOUNT}: {reason}");
     task.set_condition(ACCOUNT_REMOVED, Truth::False, &message);
 }
 
 /// Deletes the service account of an earlier version, after other access was verified.
 async fn retire_account(core: &Core, task: &mut Task, access: &Access) {
     let message = format!("removed the service account {SERVICE_ACCOUNT}, which is no longer needed");
-    let event = task.event("serviceAccountRemoved", message);
+    let event = task.new_event("serviceAccountRemoved", message);
     match core.access.retire_service_account(&task.row.id, access, &event).await {
         Ok(Retired::Absent) => {}
         Ok(Retired::StillUsed(replica)) => {
             let message = format!(
-                "the service account {SERVICE_ACCOUNT} is still needed by the server {replica}, which is of an earlier \
-                 version; it is removed when that has stopped"
+                "the service account {SERVICE_ACCOUNT} is still needed by the server {replica} of an earlier version; \
+                 it is removed when that server has stopped"
             );
             task.set_condition(ACCOUNT_REMOVED, Truth::Unknown, &message);
         }
@@ -186,7 +187,7 @@ async fn retire_account(core: &Core, task: &mut Task, access: &Access) {
     }
 }
 
-fn set_reached(task: &mut Task, info: &ClusterInfo, path: Path) {
+fn set_reachable(task: &mut Task, info: &ClusterInfo, path: Path) {
     task.status.version = Some(info.version.clone());
     task.status.node_count = Some(info.node_count);
     task.status.private_requires_tunnel = is_private(task).then_some(path == Path::Tunnel);
@@ -210,7 +211,7 @@ pub(super) fn authorized_ranges(task: &Task) -> Option<String> {
 }
 
 /// Records that the cluster is unreachable, which is expected for a private one.
-fn set_unreached(
+fn set_unreachable(
     core: &Core,
     task: &mut Task,
     error: cluster_access::Error,
@@ -223,7 +224,7 @@ fn set_unreached(
     let has_agent = core.agents.sessions().has_usable(&task.row.id);
     let needs_agent =
         task.status.private_requires_tunnel == Some(true) && !has_agent && error.is_name_unknown();
-    let message = if needs_agent { DISCONNECTED.to_owned() } else { format!("{error}{remedy}") };
+    let message = if needs_agent { DISCONNECTED_MESSAGE.to_owned() } else { format!("{error}{remedy}") };
     set_connected(task, Truth::False, &message);
     if is_private(task) && !has_agent && (error.is_name_unknown() || error.is_timeout()) {
         task.status.private_requires_tunnel = Some(true);
@@ -233,5 +234,5 @@ fn set_unreached(
         // Azure matches the specification; `Ready` shows the failure.
         return Ok(None);
     }
-    Err(StepError::cluster(error, &remedy))
+    Err(StepError::from_cluster(error, &remedy))
 }

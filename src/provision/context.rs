@@ -24,7 +24,7 @@ const RETRY_FAILED_AFTER_MS: i64 = 30 * 60 * 1000;
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
 
 /// The reason why an object can be deleted immediately.
-pub(super) const NOTHING_MADE: &str = "nothing of it was made in Azure by this server";
+pub(super) const NOTHING_CREATED: &str = "this server created nothing for it in Azure";
 
 /// The context of a step that may change something.
 pub(super) struct StepContext<'a> {
@@ -64,10 +64,16 @@ impl Change<'_> {
         task: &mut Task,
         outcome: Result<Option<WriteResponse>, azure::Error>,
     ) -> Result<Next, StepError> {
-        let response = outcome.map_err(|error| StepError::azure(self.error_prefix, error))?;
+        let response = outcome.map_err(|error| StepError::from_azure(self.error_prefix, error))?;
         task.add_event("step", self.done);
         let Some(response) = response else { return Ok(Next::Now) };
-        Ok(operation::start(task, &response, &self.in_progress, self.error_prefix, self.deletes_cluster))
+        Ok(operation::record_start(
+            task,
+            &response,
+            &self.in_progress,
+            self.error_prefix,
+            self.deletes_cluster,
+        ))
     }
 }
 
@@ -79,7 +85,7 @@ pub(super) fn arm(
     error_prefix: &str,
 ) -> Result<Arm, StepError> {
     let arm = core.azure.arm(access.credential(), deadline);
-    Ok(arm.map_err(|error| StepError::azure(error_prefix, error))?.with_max_delay(MAX_RETRY_DELAY))
+    Ok(arm.map_err(|error| StepError::from_azure(error_prefix, error))?.with_max_delay(MAX_RETRY_DELAY))
 }
 
 /// Reads the cluster and its prerequisites from Azure.
@@ -89,7 +95,9 @@ pub(super) async fn observe(
     arm: &Arm,
     phase: Phase,
 ) -> Result<Observed, StepError> {
-    observation::observe(arm, access, task.aks(), phase).await.map_err(|error| StepError::azure("", error))
+    observation::observe(arm, access, task.aks(), phase)
+        .await
+        .map_err(|error| StepError::from_azure("", error))
 }
 
 /// Decides on the next step.
@@ -116,17 +124,17 @@ pub(super) fn plan_input<'a>(task: &'a Task, tried: &'a Tried, observed: &'a Obs
     }
 }
 
-/// Whether a deletion has nothing to do in Azure, because nothing was created there.
-pub(super) fn leaves_nothing(task: &Task) -> bool {
+/// Whether the cluster is being deleted and nothing was created for it in Azure.
+pub(super) fn has_nothing_to_delete(task: &Task) -> bool {
     task.phase == Phase::Removing && (task.is_import() || !task.work.claimed)
 }
 
 /// Fails if the credential is for another subscription. It cannot see the cluster, which must not be mistaken for absence.
 pub(super) fn check_subscription(task: &Task, access: &AzureAccess) -> Result<(), StepError> {
-    let known = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active());
+    let current = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active());
     let subscription = access.credential().subscription_id.as_str();
-    match (known, identity(Some(subscription), task.aks())) {
-        (Some(known), Some(identity)) if identity != *known => {
+    match (current, identity(Some(subscription), task.aks())) {
+        (Some(current), Some(identity)) if identity != *current => {
             Err(StepError::other_subscription(subscription))
         }
         _ => Ok(()),

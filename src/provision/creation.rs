@@ -12,23 +12,24 @@ impl StepContext<'_> {
     /// Checks that the network exists. Azure reports a missing one later and less clearly.
     async fn check_network(&self, task: &Task) -> Result<(), StepError> {
         let aks = task.aks();
-        let (Some(network), Some(subnet)) = (aks.virtual_network.as_deref(), aks.subnet.as_deref()) else {
+        let (Some(name), Some(subnet_name)) = (aks.virtual_network.as_deref(), aks.subnet.as_deref()) else {
             return Ok(());
         };
         let group = aks.network_group().unwrap_or_default();
-        let found = virtual_networks::get(self.arm, group, network).await;
-        let found = found.map_err(|error| StepError::azure("error reading the virtual network: ", error))?;
-        let found = found.ok_or_else(|| StepError::network_missing(network, group))?;
-        let subnets = found.properties.map(|properties| properties.subnets).unwrap_or_default();
-        let mut names = subnets.iter().filter_map(|known| known.name.as_deref());
-        if names.any(|name| name.eq_ignore_ascii_case(subnet)) {
+        let network = virtual_networks::get(self.arm, group, name)
+            .await
+            .map_err(|error| StepError::from_azure("error reading the virtual network: ", error))?
+            .ok_or_else(|| StepError::network_missing(name, group))?;
+        let subnets = network.properties.map(|properties| properties.subnets).unwrap_or_default();
+        let mut names = subnets.iter().filter_map(|subnet| subnet.name.as_deref());
+        if names.any(|name| name.eq_ignore_ascii_case(subnet_name)) {
             Ok(())
         } else {
-            Err(StepError::subnet_missing(network, subnet))
+            Err(StepError::subnet_missing(name, subnet_name))
         }
     }
 
-    /// The body of the request.
+    /// The body of the request, after the network was checked.
     pub(super) async fn creation_body(&self, task: &Task) -> Result<Value, StepError> {
         self.check_network(task).await?;
         manifest::create(task.aks(), self.manifest(task))

@@ -15,13 +15,11 @@ const MAX_DELAY: Duration = Duration::from_mins(5);
 /// The delay while another operation is running in the cluster.
 const BUSY_DELAY: Duration = Duration::from_secs(10);
 
-/// The number of the codes below that also have other meanings.
-const AMBIGUOUS_CODES: usize = 2;
+/// Azure's codes for a cluster with a running operation, which also mean that the cluster is stopped or a quota is exceeded.
+const AMBIGUOUS_BUSY_CODES: [&str; 2] = ["OperationNotAllowed", "Conflict"];
 
 /// Azure's codes for a cluster with a running operation, which are transient.
-const BUSY_CODES: [&str; 7] = [
-    "OperationNotAllowed",
-    "Conflict",
+const BUSY_CODES: [&str; 5] = [
     "EtagMismatch",
     "AnotherOperationInProgress",
     "PutAgentPoolOperationNotAllowed",
@@ -29,11 +27,11 @@ const BUSY_CODES: [&str; 7] = [
     "NotLatestOperation",
 ];
 
-/// Rancher's prefixes.
-const CREDENTIAL: &str = "error getting Azure clients: error getting credentials: ";
-const COMMUNICATION: &str = "failed to communicate with cluster: ";
+/// Rancher's prefixes of error messages.
+const CREDENTIAL_PREFIX: &str = "error getting Azure clients: error getting credentials: ";
+const COMMUNICATION_PREFIX: &str = "failed to communicate with cluster: ";
 
-const SECRET_UNAVAILABLE: &str = "a secret of the cluster cannot be kept or read";
+const SECRET_UNAVAILABLE: &str = "a secret of the cluster cannot be stored or read";
 
 /// The failure of a step.
 #[expect(clippy::struct_excessive_bools, reason = "each is about another decision of the worker")]
@@ -45,7 +43,7 @@ pub(super) struct StepError {
     retry_after: Option<Duration>,
     /// Whether another operation must end first. This is not a failure.
     pub(super) is_busy: bool,
-    /// Whether it is no failure: Azure leaves few requests, and no caller waits for this one.
+    /// Whether the request was postponed because Azure leaves few requests and no caller waits for it. This is not a failure.
     pub(super) is_deferred: bool,
     /// Whether a user must fix it.
     needs_action: bool,
@@ -73,24 +71,24 @@ impl StepError {
     }
 
     /// Rancher's prefix for errors of creating the Azure client.
-    pub(super) const NO_CLIENT: &str =
+    pub(super) const CLIENT_PREFIX: &str =
         "error getting Azure clients: error creating client secret credential: ";
 
     /// The specification contains no credential.
     pub(super) fn no_credential() -> Self {
-        Self::new(format!("{CREDENTIAL}secret name not provided; set aksConfig.azureCredentialSecret"))
+        Self::new(format!("{CREDENTIAL_PREFIX}secret name not provided; set aksConfig.azureCredentialSecret"))
     }
 
     /// The credential is for another subscription than that of the cluster.
     pub(super) fn other_subscription(subscription: &str) -> Self {
         Self::new(format!(
-            "{CREDENTIAL}the cloud credential is for the subscription {subscription} by now, and the cluster is in another \
-             one; correct its subscriptionId"
+            "{CREDENTIAL_PREFIX}the cloud credential is for the subscription {subscription}, but the cluster is in another one; \
+             correct its subscriptionId"
         ))
     }
 
     /// Another object manages the AKS cluster.
-    pub(super) fn taken(name: String, region: String) -> Self {
+    pub(super) fn cluster_taken(name: String, region: String) -> Self {
         let violation = Violation::Taken { name, region };
         Self::new(format!(
             "{violation}: another cluster object manages it; delete this object, which changes nothing in Azure, or the other \
@@ -101,7 +99,7 @@ impl StepError {
     /// The virtual network does not exist.
     pub(super) fn network_missing(network: &str, group: &str) -> Self {
         Self::new(format!(
-            "the virtual network {network} does not exist in resource group {group}: make it, or change \
+            "the virtual network {network} does not exist in resource group {group}: create it, or change \
              aksConfig.virtualNetwork and aksConfig.virtualNetworkResourceGroup"
         ))
     }
@@ -109,11 +107,11 @@ impl StepError {
     /// The virtual network does not contain the subnet.
     pub(super) fn subnet_missing(network: &str, subnet: &str) -> Self {
         Self::new(format!(
-            "the virtual network {network} has no subnet {subnet}: make it, or change aksConfig.subnet"
+            "the virtual network {network} has no subnet {subnet}: create it, or change aksConfig.subnet"
         ))
     }
 
-    /// A long-running operation ended with `status`.
+    /// The message for a long-running operation that ended with `status`.
     pub(super) fn operation_message(prefix: &str, status: &str, error: &azure::ServiceError) -> String {
         let code = error.code.as_deref().unwrap_or(status);
         let message = error.message.as_deref().unwrap_or("Azure does not say why");
@@ -122,19 +120,19 @@ impl StepError {
 
     /// Another server instance has the lease.
     pub(super) fn lease_lost() -> Self {
-        Self::new("another server works on the cluster by now")
+        Self::new("another server has taken over the cluster")
     }
 
     /// The step exceeded its time limit.
     pub(super) fn timed_out() -> Self {
-        Self { needs_action: false, ..Self::new("the step did not end in its time; it is tried again") }
+        Self { needs_action: false, ..Self::new("the step timed out; it is tried again") }
     }
 
     /// Azure rejected a request or failed; `prefix` is Rancher's prefix of the message.
-    pub(super) fn azure(prefix: &str, error: azure::Error) -> Self {
-        let explained = explain::failure(&error);
+    pub(super) fn from_azure(prefix: &str, error: azure::Error) -> Self {
+        let explained = explain::request_error(&error);
         let is_busy = is_busy(&error);
-        let message = format!("{prefix}{}", reason(&error, &explained.text));
+        let message = format!("{prefix}{}", one_line_reason(&error, &explained.text));
         let message = with_hint(message, explained.hint.filter(|_| !is_busy).as_deref());
         let is_about_credential = matches!(error, azure::Error::Login(_)) && !explained.is_foreign;
         Self {
@@ -150,36 +148,36 @@ impl StepError {
     }
 
     /// The cluster cannot be reached, or rejected a request; `remedy` follows the reason.
-    pub(super) fn cluster(error: cluster_access::Error, remedy: &str) -> Self {
-        let message = format!("{COMMUNICATION}{error}{remedy}");
+    pub(super) fn from_cluster(error: cluster_access::Error, remedy: &str) -> Self {
+        let message = format!("{COMMUNICATION_PREFIX}{error}{remedy}");
         Self { source: Some(Box::new(error)), ..Self::new(message) }
     }
 
     /// No access to the cluster is available.
-    pub(super) fn access(error: &server_access::Error) -> Self {
+    pub(super) fn from_access(error: &server_access::Error) -> Self {
         use server_access::Error;
-        const KUBECONFIG: &str = "failed to communicate with cluster: error getting kube config: ";
+        const KUBECONFIG_PREFIX: &str = "failed to communicate with cluster: error getting kube config: ";
         match error {
-            Error::Azure(error) => Self::azure(KUBECONFIG, error.clone()),
+            Error::Azure(error) => Self::from_azure(KUBECONFIG_PREFIX, error.clone()),
             Error::KubeconfigDenied { .. } | Error::Kubeconfig(_) => {
-                Self::new(format!("{KUBECONFIG}{error}"))
+                Self::new(format!("{KUBECONFIG_PREFIX}{error}"))
             }
-            Error::Credential(error) => Self::new(format!("{KUBECONFIG}{error}")),
+            Error::Credential(error) => Self::new(format!("{KUBECONFIG_PREFIX}{error}")),
             Error::Secret(_) | Error::Store(_) => {
                 Self { needs_action: false, ..Self::new(SECRET_UNAVAILABLE) }
             }
-            error => Self::new(format!("{COMMUNICATION}{error}")),
+            error => Self::new(format!("{COMMUNICATION_PREFIX}{error}")),
         }
     }
 
     /// The registration token of the cluster cannot be read.
-    pub(super) fn registration(error: service::Error) -> Self {
+    pub(super) fn from_registration(error: service::Error) -> Self {
         let message = format!("the registration token of the cluster cannot be read: {error}");
         Self { needs_action: false, source: Some(Box::new(error)), ..Self::new(message) }
     }
 
     /// The roles in the cluster cannot be corrected.
-    pub(super) fn roles(error: RolesError) -> Self {
+    pub(super) fn from_roles(error: RolesError) -> Self {
         let message = format!("failed to set up roles inside the cluster: {error}");
         Self { needs_action: false, source: Some(Box::new(error)), ..Self::new(message) }
     }
@@ -195,7 +193,7 @@ impl StepError {
     pub(super) fn with_forced_removal(mut self, cluster_id: &str) -> Self {
         if self.needs_action {
             self.message
-                .push_str("; to remove only the object and leave Azure as it is: DELETE /v3/clusters/");
+                .push_str("; to delete only the object and change nothing in Azure: DELETE /v3/clusters/");
             self.message.push_str(cluster_id);
             self.message.push_str("?force=true");
         }
@@ -208,13 +206,13 @@ impl StepError {
             return self.retry_after.unwrap_or(BUSY_DELAY).clamp(MIN_DELAY, MAX_DELAY);
         }
         let doublings = u32::try_from(failures.clamp(0, 10)).unwrap_or(10);
-        let growing = MIN_DELAY.saturating_mul(1 << doublings).min(MAX_DELAY);
-        let delay = growing.max(self.retry_after.unwrap_or_default().min(Duration::from_hours(1)));
+        let backoff = MIN_DELAY.saturating_mul(1 << doublings).min(MAX_DELAY);
+        let delay = backoff.max(self.retry_after.unwrap_or_default().min(Duration::from_hours(1)));
         self.due_within.map_or(delay, |due| delay.min(due))
     }
 
     /// The same failure, with the next attempt after `due` at the latest.
-    pub(super) fn due_within(self, due: Option<Duration>) -> Self {
+    pub(super) fn with_due_within(self, due: Option<Duration>) -> Self {
         Self { due_within: due, ..self }
     }
 
@@ -225,17 +223,16 @@ impl StepError {
     }
 }
 
-/// Whether another operation must end first. The first two codes also mean that the cluster is stopped or a quota is exceeded.
+/// Whether another operation must end first. The message decides if the code is ambiguous.
 fn is_busy(error: &azure::Error) -> bool {
     let (Some(409), Some(code)) = (error.upstream_status(), error.code()) else { return false };
-    let Some(position) = BUSY_CODES.iter().position(|busy| code.eq_ignore_ascii_case(busy)) else {
-        return false;
-    };
-    let message = || match error {
-        azure::Error::Arm(response) => response.message.clone().unwrap_or_default().to_lowercase(),
-        _ => String::new(),
-    };
-    position >= AMBIGUOUS_CODES || ["progress", "wait", "pending"].iter().any(|word| message().contains(word))
+    let is_one_of = |codes: &[&str]| codes.iter().any(|busy| code.eq_ignore_ascii_case(busy));
+    if !is_one_of(&AMBIGUOUS_BUSY_CODES) {
+        return is_one_of(&BUSY_CODES);
+    }
+    let azure::Error::Arm(response) = error else { return false };
+    let message = response.message.as_deref().unwrap_or_default().to_lowercase();
+    ["progress", "wait", "pending"].iter().any(|word| message.contains(word))
 }
 
 /// Appends a hint to Azure's message.
@@ -249,12 +246,12 @@ fn with_hint(mut message: String, hint: Option<&str>) -> String {
 }
 
 /// Azure's message as one line.
-fn reason(error: &azure::Error, text: &str) -> String {
+fn one_line_reason(error: &azure::Error, text: &str) -> String {
     if error.foreign().is_some() {
-        let to =
+        let service =
             if matches!(error, azure::Error::Login(_)) { azure::Service::Login } else { azure::Service::Arm };
         let status = error.upstream_status().unwrap_or_default();
-        return format!("the request to {to} was answered with status {status}");
+        return format!("the request to {service} was answered with status {status}");
     }
     if let azure::Error::Arm(response) = error {
         let error = response.service_error();
@@ -274,19 +271,19 @@ impl From<AccessError> for StepError {
         let (message, is_transient) = match &error {
             AccessError::NotFound | AccessError::InvalidId(_) => {
                 let reason = "the cloud credential does not exist; name another one in aksConfig.azureCredentialSecret";
-                (format!("{CREDENTIAL}{reason}"), false)
+                (format!("{CREDENTIAL_PREFIX}{reason}"), false)
             }
             AccessError::Unusable { id } => (
                 format!(
-                    "{CREDENTIAL}the secret of {id} cannot be read; save the credential's client secret anew"
+                    "{CREDENTIAL_PREFIX}the secret of {id} cannot be read; save the credential's client secret again"
                 ),
                 false,
             ),
             AccessError::TenantDiscovery { error, .. } => {
-                let explained = explain::stored_discovery(error);
+                let explained = explain::stored_discovery_error(error);
                 let text = explained.text;
                 needs_action = explained.status == 400;
-                (format!("{CREDENTIAL}{text}"), true)
+                (format!("{CREDENTIAL_PREFIX}{text}"), true)
             }
             AccessError::Other(other) => {
                 needs_action = false;
@@ -326,7 +323,7 @@ mod tests {
 
     use super::*;
 
-    fn rejected(status: u16, code: &str, message: &str) -> StepError {
+    fn arm_error(status: u16, code: &str, message: &str) -> StepError {
         let error = azure::ArmError {
             method: Method::PUT,
             url: String::new(),
@@ -340,12 +337,12 @@ mod tests {
             correlation_id: None,
             retry_after: None,
         };
-        StepError::azure("failed: ", azure::Error::Arm(Box::new(error)))
+        StepError::from_azure("failed: ", azure::Error::Arm(Box::new(error)))
     }
 
     #[test]
     fn hint_replaces_the_final_full_stop() {
-        let message = rejected(400, "ErrCode_InsufficientVCPUQuota", "Insufficient quota. ").message;
+        let message = arm_error(400, "ErrCode_InsufficientVCPUQuota", "Insufficient quota. ").message;
         let start = "failed: ErrCode_InsufficientVCPUQuota: Insufficient quota; ask Azure for more quota";
         assert!(message.starts_with(start), "{message}");
     }
@@ -358,7 +355,10 @@ mod tests {
         }
         let requested = StepError { retry_after: Some(Duration::from_secs(700)), ..StepError::new("x") };
         assert_eq!(requested.retry_delay(0), Duration::from_secs(700));
-        assert_eq!(requested.due_within(Some(Duration::from_secs(2))).retry_delay(0), Duration::from_secs(2));
+        assert_eq!(
+            requested.with_due_within(Some(Duration::from_secs(2))).retry_delay(0),
+            Duration::from_secs(2)
+        );
         let busy = StepError { is_busy: true, ..StepError::new("x") };
         assert_eq!(busy.retry_delay(50), BUSY_DELAY);
         let requested =
@@ -377,10 +377,10 @@ mod tests {
             (409, "etagMismatch", "", true),
             (409, "MissingSubscriptionRegistration", "wait", false),
         ] {
-            assert_eq!(rejected(status, code, message).is_busy, busy, "{status} {code} {message}");
+            assert_eq!(arm_error(status, code, message).is_busy, busy, "{status} {code} {message}");
         }
         let hinted =
-            rejected(409, "MissingSubscriptionRegistration", "See https://aka.ms/rps-not-found.").message;
+            arm_error(409, "MissingSubscriptionRegistration", "See https://aka.ms/rps-not-found.").message;
         assert!(hinted.contains("rps-not-found; "), "{hinted}");
     }
 }

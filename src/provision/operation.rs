@@ -6,14 +6,14 @@ use aks::provision::plan::Phase;
 use azure::{Arm, LongRunningOperation, OperationStatus, WriteResponse};
 
 use super::error::StepError;
-use super::task::{Next, Running, Task};
+use super::task::{Next, StoredOperation, Task};
 use crate::service::credentials::AzureAccess;
 
 /// The delay after a completed change, because Azure may still return an older state.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 /// Polls the operation and records the result; `None` if no operation is running.
-pub(super) async fn follow(
+pub(super) async fn poll_and_record(
     task: &mut Task,
     access: &AzureAccess,
     arm: &Arm,
@@ -24,7 +24,7 @@ pub(super) async fn follow(
             Ok(None)
         }
         PollResult::InProgress { what, percent, retry_after, running } => {
-            task.wait(&what, percent);
+            task.set_waiting(&what, percent);
             task.set_running(Some(&running));
             Ok(Some(Next::In(retry_after)))
         }
@@ -38,7 +38,7 @@ pub(super) async fn follow(
         // The resource itself shows the result.
         PollResult::Ended => {
             task.set_running(None);
-            task.recovered();
+            task.record_success();
             Ok(None)
         }
     }
@@ -56,7 +56,7 @@ pub(super) enum PollResult {
         /// The delay that Azure requests.
         retry_after: Duration,
         /// The operation to poll next.
-        running: Running,
+        running: StoredOperation,
     },
     /// The operation failed, with Azure's message.
     Failed(String),
@@ -65,13 +65,13 @@ pub(super) enum PollResult {
 }
 
 /// The relevant operation. A deletion waits only for operations that delete.
-pub(super) fn relevant(task: &Task) -> Option<Running> {
-    task.running().filter(|running| task.phase != Phase::Removing || running.removes)
+pub(super) fn relevant_operation(task: &Task) -> Option<StoredOperation> {
+    task.running().filter(|running| task.phase != Phase::Removing || running.deletes_cluster)
 }
 
 /// Polls the operation without recording the result.
 pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<PollResult, StepError> {
-    let Some(running) = relevant(task) else { return Ok(PollResult::NoOperation) };
+    let Some(running) = relevant_operation(task) else { return Ok(PollResult::NoOperation) };
     let cloud = access.credential().cloud;
     let Ok(operation) = LongRunningOperation::from_text(cloud, &running.operation) else {
         return Ok(PollResult::NoOperation);
@@ -83,10 +83,10 @@ pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result
             tracing::warn!(cluster = task.row.id, error, "cannot poll an operation; reading its resource");
             return Ok(PollResult::Ended);
         }
-        Err(error) => return Err(StepError::azure(&format!("{}: ", running.what), error)),
+        Err(error) => return Err(StepError::from_azure(&format!("{}: ", running.what), error)),
     };
-    let failed = |error: &azure::ServiceError, status: &str| {
-        PollResult::Failed(StepError::operation_message(&running.doing, status, error))
+    let to_failed = |error: &azure::ServiceError, status: &str| {
+        PollResult::Failed(StepError::operation_message(&running.error_prefix, status, error))
     };
     Ok(match status {
         OperationStatus::InProgress(progress) => {
@@ -99,11 +99,11 @@ pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result
             };
             let operation = &progress.operation;
             let (retry_after, operation) = (operation.retry_after(), operation.to_text());
-            let running = Running { operation, ..running };
+            let running = StoredOperation { operation, ..running };
             PollResult::InProgress { what, percent: progress.percent, retry_after, running }
         }
-        OperationStatus::Failed(error) => failed(&error, "Failed"),
-        OperationStatus::Cancelled(error) => failed(&error, "Canceled"),
+        OperationStatus::Failed(error) => to_failed(&error, "Failed"),
+        OperationStatus::Cancelled(error) => to_failed(&error, "Canceled"),
         OperationStatus::Succeeded { .. } | OperationStatus::Gone => PollResult::Ended,
     })
 }
@@ -116,25 +116,25 @@ fn is_permanent(error: &azure::Error) -> bool {
 }
 
 /// Records a change that Azure accepted. Its operation is polled; without one, the resource is read soon.
-pub(super) fn start(
+pub(super) fn record_start(
     task: &mut Task,
     response: &WriteResponse,
     in_progress: &str,
     error_prefix: &str,
-    removes: bool,
+    deletes_cluster: bool,
 ) -> Next {
     metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
     let Some(operation) = &response.operation else {
-        task.recovered();
+        task.record_success();
         return Next::In(SETTLE_TIME);
     };
-    let running = Running {
+    let running = StoredOperation {
         operation: operation.to_text(),
         what: format!("Azure: {in_progress}"),
-        doing: error_prefix.to_owned(),
-        removes,
+        error_prefix: error_prefix.to_owned(),
+        deletes_cluster,
     };
-    task.wait(&running.what, None);
+    task.set_waiting(&running.what, None);
     task.set_running(Some(&running));
     Next::In(operation.retry_after())
 }

@@ -11,49 +11,49 @@ use crate::service::observation::{WORKSPACES, is_unregistered};
 impl StepContext<'_> {
     pub(super) async fn register_provider(&self, task: &mut Task, provider: &str) -> Result<Next, StepError> {
         let error_prefix = format!("error registering the resource provider {provider}: ");
-        let failed = |error| StepError::azure(&error_prefix, error);
-        if !providers::get(self.arm, provider).await.map_err(failed)?.is_registering() {
-            providers::register(self.arm, provider).await.map_err(failed)?;
+        let to_step_error = |error| StepError::from_azure(&error_prefix, error);
+        if !providers::get(self.arm, provider).await.map_err(to_step_error)?.is_registering() {
+            providers::register(self.arm, provider).await.map_err(to_step_error)?;
             task.add_event("step", format!("asked Azure to register the resource provider {provider}"));
         }
-        task.wait(&format!("Azure: the resource provider {provider} is being registered"), None);
+        task.set_waiting(&format!("Azure: the resource provider {provider} is being registered"), None);
         Ok(Next::In(POLL_INTERVAL))
     }
 
     pub(super) async fn create_group(&self, task: &mut Task) -> Result<Next, StepError> {
         let (group, _) = task.group_and_name();
-        let location = task.aks().resource_location.as_deref().unwrap_or_default();
-        let outcome = resource_groups::put(self.arm, &group, location).await;
+        let region = task.aks().resource_location.as_deref().unwrap_or_default();
+        let outcome = resource_groups::put(self.arm, &group, region).await;
         let change = Change {
             error_prefix: &format!("error creating resource group [{group}] with message "),
-            done: format!("made the resource group {group}"),
-            in_progress: format!("the resource group {group} is being made"),
+            done: format!("created resource group {group}"),
+            in_progress: format!("creating resource group {group}"),
             deletes_cluster: false,
         };
         change.record(task, outcome.map(Some))
     }
 
     pub(super) async fn ensure_workspace(&self, task: &mut Task) -> Result<Next, StepError> {
-        let place = workspace::place(&upstream::located(task.aks(), self.observed.upstream.as_ref()));
-        let name = &place.name;
+        let location = workspace::place(&upstream::located(task.aks(), self.observed.upstream.as_ref()));
+        let name = &location.name;
         let error_prefix = "error failed to create cluster: error creating log analytics workspace: ";
-        let found = match workspaces::get(self.arm, &place.group, name).await {
+        let existing = match workspaces::get(self.arm, &location.group, name).await {
             Err(error) if is_unregistered(&error) => return self.register_provider(task, WORKSPACES).await,
-            found => found.map_err(|error| StepError::azure(error_prefix, error))?,
+            result => result.map_err(|error| StepError::from_azure(error_prefix, error))?,
         };
-        let in_progress = format!("the Log Analytics workspace {name} is being made");
-        if let Some(workspace) = found {
+        let in_progress = format!("creating Log Analytics workspace {name}");
+        if let Some(workspace) = existing {
             let state = workspace.view.properties.and_then(|properties| properties.provisioning_state);
             let has_failed = state.is_some_and(|state| {
-                ["Failed", "Canceled"].iter().any(|failed| failed.eq_ignore_ascii_case(&state))
+                ["Failed", "Canceled"].iter().any(|end| end.eq_ignore_ascii_case(&state))
             });
             if !has_failed {
-                task.wait(&format!("Azure: {in_progress}"), None);
+                task.set_waiting(&format!("Azure: {in_progress}"), None);
                 return Ok(Next::In(POLL_INTERVAL));
             }
         }
-        let outcome = workspaces::put(self.arm, &place.group, name, &place.region).await;
-        let done = format!("made the Log Analytics workspace {name}");
+        let outcome = workspaces::put(self.arm, &location.group, name, &location.region).await;
+        let done = format!("created Log Analytics workspace {name}");
         Change { error_prefix, done, in_progress, deletes_cluster: false }.record(task, outcome.map(Some))
     }
 }

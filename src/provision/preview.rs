@@ -8,7 +8,7 @@ use aks::provision::preview::{Azure, Kind, Preview, Unseen, managed};
 use aks::status::Waiting;
 use tokio::time::{Instant, timeout};
 
-use super::context::{self, NOTHING_MADE, StepContext};
+use super::context::{self, NOTHING_CREATED, StepContext};
 use super::error::StepError;
 use super::operation::{self, PollResult};
 use super::task::Task;
@@ -24,51 +24,51 @@ const TIMEOUT: Duration = Duration::from_secs(25);
 
 impl Planner for Worker {
     fn preview_offline(&self, row: &ClusterRow) -> Result<Option<Preview>> {
-        let task = task(&self.core, row.clone())?;
-        let preview = if context::leaves_nothing(&task) {
-            let why = "what was never asked of Azure, or only looked at, leaves nothing behind there";
-            let azure = Azure::NotNeeded(why.to_owned());
-            let reason = format!("its removal was asked for, and {NOTHING_MADE}");
+        let task = load_task(&self.core, row.clone())?;
+        let preview = if context::has_nothing_to_delete(&task) {
+            let reason = "this server changed nothing in Azure for it, so nothing is left there";
+            let azure = Azure::NotNeeded(reason.to_owned());
+            let reason = format!("its removal was requested, and {NOTHING_CREATED}");
             Preview { azure, ..Preview::new(Kind::Forget, "remove the object", reason) }
         } else if task.row.credential_id.is_none() {
             let azure = Azure::Failed("aksConfig names no cloud credential".to_owned());
-            blocked(StepError::no_credential(), &task, azure)
+            blocked_preview(StepError::no_credential(), &task, azure)
         } else {
             return Ok(None);
         };
-        Ok(Some(finished(&task, preview)))
+        Ok(Some(with_managed_keys(&task, preview)))
     }
 
     fn preview_with_azure(&self, row: ClusterRow, access: Arc<AzureAccess>) -> PreviewFuture<'_> {
         Box::pin(async move {
-            let mut task = task(&self.core, row)?;
+            let mut task = load_task(&self.core, row)?;
             let preview = preview(&self.core, &mut task, &access, Instant::now() + TIMEOUT);
             let preview = match timeout(TIMEOUT + Duration::from_secs(1), preview).await {
                 Ok(Ok(preview)) => preview,
                 Ok(Err(error)) => {
                     let azure = Azure::Failed(error.message.clone());
-                    blocked(error, &task, azure)
+                    blocked_preview(error, &task, azure)
                 }
                 Err(_) => {
                     let azure = Azure::Failed(format!("Azure did not answer within {} s", TIMEOUT.as_secs()));
-                    blocked(StepError::timed_out(), &task, azure)
+                    blocked_preview(StepError::timed_out(), &task, azure)
                 }
             };
-            Ok(finished(&task, preview))
+            Ok(with_managed_keys(&task, preview))
         })
     }
 
     fn preview_without_azure(&self, row: &ClusterRow, reason: Azure) -> Result<Preview> {
-        let task = task(&self.core, row.clone())?;
+        let task = load_task(&self.core, row.clone())?;
         let preview = match &reason {
-            Azure::Failed(error) => blocked(StepError::new(error), &task, reason.clone()),
-            _ => from_row(&task, reason),
+            Azure::Failed(error) => blocked_preview(StepError::new(error), &task, reason.clone()),
+            _ => preview_from_row(&task, reason),
         };
-        Ok(finished(&task, preview))
+        Ok(with_managed_keys(&task, preview))
     }
 }
 
-fn task(core: &Core, row: ClusterRow) -> Result<Task> {
+fn load_task(core: &Core, row: ClusterRow) -> Result<Task> {
     let id = row.id.clone();
     Task::new(core, row).map_err(|source| Error::Corrupt { id, source: source.into() })
 }
@@ -80,7 +80,7 @@ async fn preview(
     access: &AzureAccess,
     deadline: Instant,
 ) -> Result<Preview, StepError> {
-    let arm = context::arm(core, access, deadline, StepError::NO_CLIENT)?;
+    let arm = context::arm(core, access, deadline, StepError::CLIENT_PREFIX)?;
     if task.is_idle() {
         let (observed, unusable) = refresh::observe(task, access, &arm).await?;
         let aks = task.aks();
@@ -101,24 +101,24 @@ async fn preview(
     }
     let observed = context::observe(task, access, &arm, task.phase).await?;
     if let Err(error) = claim::check(core, task, access).await {
-        let summary = "write the failure down, and try again";
+        let summary = "record the failure, and try again";
         return Ok(Preview::new(Kind::Blocked, summary, error.message));
     }
-    let mut decided = context::decide(task, &observed);
-    let step = StepContext { core, access, arm: &arm, observed: &observed };
-    match decided {
+    let mut step = context::decide(task, &observed);
+    let context = StepContext { core, access, arm: &arm, observed: &observed };
+    match step {
         // Checked before the request, as in a step.
         Step::CreateCluster => {
-            if let Err(error) = step.creation_body(task).await {
-                decided = Step::Refuse(error.message);
+            if let Err(error) = context.creation_body(task).await {
+                step = Step::Refuse(error.message);
             }
         }
-        Step::GaveUp(what) => decided = Step::GaveUp(task.tried().said.clone().unwrap_or(what)),
+        Step::GaveUp(what) => step = Step::GaveUp(task.tried().said.clone().unwrap_or(what)),
         _ => {}
     }
     let tried = task.tried().clone();
-    let mut preview = Preview::of(&decided, &context::plan_input(task, &tried, &observed));
-    if let Step::Wait(what) = &decided {
+    let mut preview = Preview::of(&step, &context::plan_input(task, &tried, &observed));
+    if let Step::Wait(what) = &step {
         preview.waiting = Some(waiting(task, what, None));
     }
     Ok(preview)
@@ -130,12 +130,12 @@ fn preview_operation(task: &Task, result: PollResult) -> Option<Preview> {
         PollResult::InProgress { what, percent, .. } => {
             let mut preview = Preview::new(Kind::Wait, format!("wait for {what}"), "Azure is at work");
             preview.waiting = Some(waiting(task, &what, percent));
-            let reason = "it is looked at when what Azure works on has ended".to_owned();
+            let reason = "it is read when the operation in Azure has ended".to_owned();
             preview.unseen = vec![Unseen { what: "cluster", reason }];
             Some(preview)
         }
         PollResult::Failed(message) => {
-            let summary = "write down that Azure gave up, and look at the cluster again";
+            let summary = "record that the operation failed, and read the cluster again";
             Some(Preview::new(Kind::GaveUp, summary, message))
         }
         PollResult::NoOperation | PollResult::Ended => None,
@@ -144,37 +144,42 @@ fn preview_operation(task: &Task, result: PollResult) -> Option<Preview> {
 
 /// The operation that the worker waits for, with the start time.
 fn waiting(task: &Task, what: &str, percent: Option<f64>) -> Waiting {
-    let known = task.status.waiting.as_ref().filter(|waiting| waiting.what == what);
-    Waiting { what: what.to_owned(), since_ms: known.map_or(task.now_ms, |known| known.since_ms), percent }
+    let current = task.status.waiting.as_ref().filter(|waiting| waiting.what == what);
+    Waiting {
+        what: what.to_owned(),
+        since_ms: current.map_or(task.now_ms, |waiting| waiting.since_ms),
+        percent,
+    }
 }
 
 /// The preview of a step that would fail with `error`.
-fn blocked(error: StepError, task: &Task, azure: Azure) -> Preview {
+fn blocked_preview(error: StepError, task: &Task, azure: Azure) -> Preview {
     let is_removal = task.phase == Phase::Removing;
     let error = if is_removal { error.with_forced_removal(&task.row.id) } else { error };
     let unseen = match &azure {
-        Azure::Failed(why) => vec![Unseen { what: "azure", reason: why.clone() }],
+        Azure::Failed(reason) => vec![Unseen { what: "azure", reason: reason.clone() }],
         _ => Vec::new(),
     };
-    let summary = "write the failure down, and try again";
+    let summary = "record the failure, and try again";
     Preview { azure, unseen, ..Preview::new(Kind::Blocked, summary, error.message) }
 }
 
 /// A preview from the row only.
-fn from_row(task: &Task, reason: Azure) -> Preview {
+fn preview_from_row(task: &Task, reason: Azure) -> Preview {
     let mut preview = if task.is_idle() {
-        let reason = "nothing new is wanted; whether Azure has other values by now was not looked at";
+        let reason = "the desired spec is applied; whether it still matches Azure was not checked";
         Preview::new(Kind::Nothing, "nothing", reason)
-    } else if let (Some(running), Some(waiting)) = (operation::relevant(task), &task.status.waiting) {
+    } else if let (Some(running), Some(waiting)) = (operation::relevant_operation(task), &task.status.waiting)
+    {
         let preview = Preview::new(
             Kind::Wait,
             format!("wait for {}", running.what),
-            "Azure was at work when it was last looked at",
+            "an operation was in progress when Azure was last read",
         );
         Preview { waiting: Some(waiting.clone()), ..preview }
     } else {
-        let reason = "the step depends on what Azure has";
-        Preview::new(Kind::Unknown, "look at Azure, and decide by what it has", reason)
+        let reason = "the step depends on the observed state";
+        Preview::new(Kind::Unknown, "read Azure, and decide by the observed state", reason)
     };
     if let Azure::NotAllowed(reason) = &reason {
         preview.unseen = vec![Unseen { what: "azure", reason: reason.clone() }];
@@ -183,7 +188,7 @@ fn from_row(task: &Task, reason: Azure) -> Preview {
 }
 
 /// Adds the managed keys.
-fn finished(task: &Task, mut preview: Preview) -> Preview {
+fn with_managed_keys(task: &Task, mut preview: Preview) -> Preview {
     preview.managed = managed(&task.desired);
     if task.is_import() && task.phase != Phase::Removing {
         let note = if preview.managed.is_empty() {

@@ -36,24 +36,28 @@ pub(super) async fn interval(core: &Core) -> Duration {
 pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> Result<Next, StepError> {
     let interval = interval(core).await;
     // The agent's next step is part of a full refresh.
-    if let Some(left) = until_next(task, interval)
+    if let Some(remaining) = until_next(task, interval)
         && core.agents.take_change(&task.row.id)
         && !agent::is_due(core, task).await
     {
         connection::recheck(core, task).await?;
-        return Ok(Next::In(left));
+        return Ok(Next::In(remaining));
     }
-    match read(core, task, deadline).await {
-        Ok((stopped, agent)) => {
+    match read_upstream(core, task, deadline).await {
+        Ok((stopped, agent_delay)) => {
             task.status.recover();
             if let Some(stopped) = stopped {
                 task.status.fail(stopped.message(), task.row.generation);
             }
             task.work.attempts = 0;
-            if task.status.condition("Updated").is_some_and(|it| it.message.contains("[Syncing error")) {
+            if task
+                .status
+                .condition("Updated")
+                .is_some_and(|condition| condition.message.contains("[Syncing error"))
+            {
                 task.set_condition("Updated", Truth::True, "");
             }
-            Ok(Next::In(agent.map_or(interval, |next| next.min(interval))))
+            Ok(Next::In(agent_delay.map_or(interval, |delay| delay.min(interval))))
         }
         Err(error) if error.is_deferred => Ok(Next::In(error.retry_delay(0).min(interval))),
         Err(error) => {
@@ -73,11 +77,13 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
 /// The time until the next refresh; `None` if it is due.
 fn until_next(task: &Task, interval: Duration) -> Option<Duration> {
     let age_ms = task.now_ms - task.work.refreshed_ms?;
-    interval.checked_sub(Duration::from_millis(u64::try_from(age_ms).ok()?)).filter(|left| !left.is_zero())
+    interval
+        .checked_sub(Duration::from_millis(u64::try_from(age_ms).ok()?))
+        .filter(|remaining| !remaining.is_zero())
 }
 
 /// Reads Azure's state. Returns the reason if the cluster is unusable, and the time until the next step of its agent.
-async fn read(
+async fn read_upstream(
     core: &Core,
     task: &mut Task,
     deadline: Instant,
@@ -89,7 +95,7 @@ async fn read(
     let arm = context::arm(core, &access, deadline, "error creating client secret credential: ")?;
     let arm = arm.with_priority(Priority::Speculative);
     let (observed, unusable) = observe(task, &access, &arm).await?;
-    note_unusable(task, unusable.as_ref());
+    record_unusable(task, unusable.as_ref());
     let stopped = match unusable {
         Some(gone @ Unusable::Gone(_)) => {
             task.status.fail(gone.message(), task.row.generation);
@@ -100,17 +106,17 @@ async fn read(
     };
     task.set_upstream(&observed);
     adopt_upstream(core, task).await?;
-    task.settle_named();
+    task.prune_named();
     if stopped.is_some() {
         return Ok((stopped, None));
     }
-    let reached = Reached::by(connection::connect(core, task, Some(&observed)).await?);
+    let reached = Reached::from_path(connection::connect(core, task, Some(&observed)).await?);
     let agent = agent::maintain(core, task, &observed, reached).await?;
-    Ok((None, agent.next))
+    Ok((None, agent.next_step_in))
 }
 
 /// Records that a cluster is unusable because it does not exist in Azure or is stopped. No connection to it is attempted.
-pub(super) fn note_unusable(task: &mut Task, unusable: Option<&Unusable>) {
+pub(super) fn record_unusable(task: &mut Task, unusable: Option<&Unusable>) {
     if let Some(Unusable::Gone(message) | Unusable::Stopped(message)) = unusable {
         task.set_condition("Connected", Truth::False, message);
         task.set_condition("Ready", Truth::False, message);

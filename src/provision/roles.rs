@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::correct::{correct, system_namespaces};
 
-use self::watch::{Shared, Signals};
+use self::watch::{SharedState, Signals};
 use crate::service::core::Core;
 use crate::store::{self, revocations, watches};
 
@@ -43,21 +43,21 @@ const MAX_CONNECTING: usize = 16;
 /// The time limit for running corrections at shutdown.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-const WATCHES: &str = "norman_aks_cluster_watches";
-const PENDING: &str = "norman_aks_cluster_revocations_pending";
+const WATCHES_METRIC: &str = "norman_aks_cluster_watches";
+const PENDING_METRIC: &str = "norman_aks_cluster_revocations_pending";
 
 /// Maintains the rights in the clusters for which this server holds a lease.
 pub struct RoleKeeper {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     holder: String,
-    system: channel::Sender<SystemNamespaces>,
-    running: BTreeMap<String, Running>,
+    namespaces: channel::Sender<SystemNamespaces>,
+    running: BTreeMap<String, RunningWatch>,
     tasks: JoinSet<String>,
-    renewed: Option<Instant>,
+    renewed_at: Option<Instant>,
 }
 
 /// The watch of one cluster.
-struct Running {
+struct RunningWatch {
     pending: Arc<Notify>,
     cancel: CancellationToken,
 }
@@ -66,15 +66,15 @@ impl RoleKeeper {
     /// Creates the keeper without starting it.
     pub fn new(core: Core) -> Self {
         let holder = core.secrets.replica().to_owned();
-        let shared = Shared { core, connecting: Semaphore::new(MAX_CONNECTING) };
-        correct::describe_metrics();
+        let shared = SharedState { core, connect_permits: Semaphore::new(MAX_CONNECTING) };
+        correct::init_metrics();
         Self {
             shared: Arc::new(shared),
             holder,
-            system: channel::Sender::new(SystemNamespaces::parse("")),
+            namespaces: channel::Sender::new(SystemNamespaces::parse("")),
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
-            renewed: None,
+            renewed_at: None,
         }
     }
 
@@ -83,13 +83,13 @@ impl RoleKeeper {
         let store = &self.shared.core.store;
         // A SQLite file has one server, so leases of an earlier process are stale.
         if store.kind() == store::Kind::Sqlite {
-            report("cannot release leases of the previous process", watches::release_all(store).await);
+            warn_on_error("cannot release leases of the previous process", watches::release_all(store).await);
         }
         while !stop.is_cancelled() {
-            report("cannot update cluster watches", self.step().await);
+            warn_on_error("cannot update cluster watches", self.step().await);
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(ended) = self.tasks.join_next() => match ended {
+                Some(result) = self.tasks.join_next() => match result {
                     Ok(id) => drop(self.running.remove(&id)),
                     // The next renewal restarts the watch.
                     Err(error) => {
@@ -104,32 +104,32 @@ impl RoleKeeper {
 
     async fn step(&mut self) -> Result<(), store::Error> {
         let core = &self.shared.core;
-        let system = system_namespaces(core).await;
-        self.system.send_if_modified(|known| {
-            let differs = *known != system;
-            *known = system;
+        let namespaces = system_namespaces(core).await;
+        self.namespaces.send_if_modified(|current| {
+            let differs = *current != namespaces;
+            *current = namespaces;
             differs
         });
         let until = core.clock.now_ms() + LEASE_MS;
-        if self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEWAL_INTERVAL) {
+        if self.renewed_at.is_none_or(|renewed_at| renewed_at.elapsed() >= RENEWAL_INTERVAL) {
             let held = watches::renew(&core.store, &self.holder, until).await?;
-            self.renewed = Some(Instant::now());
+            self.renewed_at = Some(Instant::now());
             self.running.retain(|id, running| {
-                let keeps = held.contains(id);
-                if !keeps {
+                let is_held = held.contains(id);
+                if !is_held {
                     running.cancel.cancel();
                 }
-                keeps
+                is_held
             });
             for id in held {
                 self.start(id);
             }
         }
-        let room = MAX_WATCHES.saturating_sub(self.running.len()).min(CLAIM_LIMIT);
+        let limit = MAX_WATCHES.saturating_sub(self.running.len()).min(CLAIM_LIMIT);
         let core = &self.shared.core;
-        if room > 0 {
-            let (now, room) = (core.clock.now_ms(), u32::try_from(room).unwrap_or_default());
-            for id in watches::claim(&core.store, &self.holder, now, until, room).await? {
+        if limit > 0 {
+            let (now, limit) = (core.clock.now_ms(), u32::try_from(limit).unwrap_or_default());
+            for id in watches::claim(&core.store, &self.holder, now, until, limit).await? {
                 self.start(id);
             }
         }
@@ -144,9 +144,9 @@ impl RoleKeeper {
     }
 
     fn set_gauges(&self, pending: i64) {
-        let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        metrics::gauge!(WATCHES).set(number(self.running.len()));
-        metrics::gauge!(PENDING).set(number(usize::try_from(pending).unwrap_or_default()));
+        let to_f64 = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        metrics::gauge!(WATCHES_METRIC).set(to_f64(self.running.len()));
+        metrics::gauge!(PENDING_METRIC).set(to_f64(usize::try_from(pending).unwrap_or_default()));
     }
 
     /// Starts the watch of a cluster, unless it is running.
@@ -154,8 +154,9 @@ impl RoleKeeper {
         if self.running.contains_key(&id) {
             return;
         }
-        let running = Running { pending: Arc::default(), cancel: CancellationToken::new() };
-        let signals = Signals { pending: Arc::clone(&running.pending), system: self.system.subscribe() };
+        let running = RunningWatch { pending: Arc::default(), cancel: CancellationToken::new() };
+        let signals =
+            Signals { pending: Arc::clone(&running.pending), namespaces: self.namespaces.subscribe() };
         let (shared, cancel) = (Arc::clone(&self.shared), running.cancel.clone());
         self.running.insert(id.clone(), running);
         self.tasks.spawn(async move {
@@ -168,16 +169,16 @@ impl RoleKeeper {
         for running in self.running.values() {
             running.cancel.cancel();
         }
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // The other watches are aborted with the set: the next holder can repeat every correction.
-        drop(tokio::time::timeout(STOP_TIMEOUT, ended).await);
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        // Watches that are still running are aborted with the set: the next holder can repeat every correction.
+        drop(tokio::time::timeout(STOP_TIMEOUT, all_ended).await);
         let store = &self.shared.core.store;
-        report("cannot release cluster watches", watches::release(store, &self.holder).await);
+        warn_on_error("cannot release cluster watches", watches::release(store, &self.holder).await);
     }
 }
 
-fn report<T>(what: &'static str, outcome: Result<T, store::Error>) {
+fn warn_on_error<T>(message: &'static str, outcome: Result<T, store::Error>) {
     if let Err(error) = outcome {
-        tracing::warn!(error = &error as &dyn std::error::Error, "{what}");
+        tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
     }
 }

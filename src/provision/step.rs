@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::activate;
 use super::agent;
 use super::claim;
-use super::context::{self, Change, NOTHING_MADE, POLL_INTERVAL, StepContext};
+use super::context::{self, Change, NOTHING_CREATED, POLL_INTERVAL, StepContext};
 use super::error::StepError;
 use super::operation;
 use super::refresh;
@@ -23,44 +23,45 @@ use crate::service::observation::{self, PROVIDER};
 /// Azure's codes for a change of an immutable property.
 const IMMUTABLE_CODES: [&str; 2] = ["PropertyChangeNotAllowed", "InvalidResourceLocation"];
 
-pub(super) async fn step(core: &Core, task: &mut Task, deadline: Instant) -> Result<Next, StepError> {
+pub(super) async fn advance(core: &Core, task: &mut Task, deadline: Instant) -> Result<Next, StepError> {
     if task.phase == Phase::Removing {
         if task.work.phase != "removing" {
             task.add_event("step", "the cluster is being removed");
             task.set_phase(Phase::Removing);
         }
-        if context::leaves_nothing(task) {
+        if context::has_nothing_to_delete(task) {
             if let Some(next) = agent::remove(core, task).await {
                 return Ok(next);
             }
-            return Ok(forget(task, NOTHING_MADE));
+            return Ok(delete_object(task, NOTHING_CREATED));
         }
     } else if task.status.steps.is_empty() {
         set_initial_conditions(task);
-    } else if task.was_active() && task.status.condition("Updated").is_some_and(|it| it.status == Truth::True)
+    } else if task.was_active()
+        && task.status.condition("Updated").is_some_and(|condition| condition.status == Truth::True)
     {
         task.set_condition("Updated", Truth::Unknown, "");
     }
     task.set_step("credentials", Progress::Running, "");
     let Some(id) = task.row.credential_id.clone() else { return Err(StepError::no_credential()) };
     let access = core.credentials.for_cluster(&id).await?;
-    let arm = context::arm(core, &access, deadline, StepError::NO_CLIENT)?;
+    let arm = context::arm(core, &access, deadline, StepError::CLIENT_PREFIX)?;
     context::check_subscription(task, &access)?;
     task.set_step("azure", Progress::Running, "");
-    if let Some(next) = operation::follow(task, &access, &arm).await? {
+    if let Some(next) = operation::poll_and_record(task, &access, &arm).await? {
         return Ok(next);
     }
     let observed = context::observe(task, &access, &arm, task.phase).await?;
     if !claim::claim(core, task, &access).await? {
         return Ok(Next::Now);
     }
-    let decided = context::decide(task, &observed);
+    let step = context::decide(task, &observed);
     if task.was_active() && task.phase == Phase::Active {
         let unusable = unusable(&context::plan_input(task, &Tried::default(), &observed));
-        refresh::note_unusable(task, unusable.as_ref());
+        refresh::record_unusable(task, unusable.as_ref());
     }
-    tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
-    StepContext { core, access: &access, arm: &arm, observed: &observed }.run(task, decided).await
+    tracing::debug!(cluster = task.row.id, ?step, "decided");
+    StepContext { core, access: &access, arm: &arm, observed: &observed }.run(task, step).await
 }
 
 /// The conditions of a new cluster.
@@ -78,12 +79,12 @@ fn set_initial_conditions(task: &mut Task) {
         task.set_condition("Pending", Truth::Unknown, "");
     }
     task.set_condition("Provisioned", Truth::Unknown, "");
-    task.add_event("step", "the cluster object was made");
+    task.add_event("step", "the cluster object was created");
 }
 
-fn forget(task: &mut Task, why: &str) -> Next {
-    task.add_event(REMOVED, format!("the cluster object is gone: {why}"));
-    Next::Forget
+fn delete_object(task: &mut Task, reason: &str) -> Next {
+    task.add_event(REMOVED, format!("the cluster object is gone: {reason}"));
+    Next::Delete
 }
 
 /// Records that Azure accepted a change.
@@ -122,22 +123,24 @@ impl StepContext<'_> {
     async fn conclude(&self, task: &mut Task, step: Step) -> Result<Next, StepError> {
         match step {
             Step::Refuse(reason) => {
-                self.show_upstream(task);
+                self.publish_upstream(task);
                 Err(StepError::new(reason))
             }
             // Azure's message is more informative than the remaining state.
             Step::GaveUp(what) => Err(StepError::new(task.tried().said.clone().unwrap_or(what))),
             Step::Wait(what) => {
                 if task.phase != Phase::Removing {
-                    self.show_upstream(task);
+                    self.publish_upstream(task);
                 }
-                task.wait(&what, None);
+                task.set_waiting(&what, None);
                 Ok(Next::In(POLL_INTERVAL))
             }
-            Step::Leave(why) => Ok(forget(task, &why)),
+            Step::Leave(reason) => Ok(delete_object(task, &reason)),
             Step::Finish => activate::activate(self.core, task, self.observed).await,
-            Step::Forget => Ok(forget(task, "Azure has nothing left of it that this server made")),
-            // `run` passes these to `change`. No `_`, because a new step must never be treated as `forget`.
+            Step::Forget => {
+                Ok(delete_object(task, "nothing that this server created for it is left in Azure"))
+            }
+            // `run` passes these to `change`. No `_`, because a new step must never be treated as `Forget`.
             Step::RegisterProvider
             | Step::CreateResourceGroup
             | Step::EnsureWorkspace
@@ -166,7 +169,7 @@ impl StepContext<'_> {
     }
 
     /// Publishes Azure's state while Azure is working (`docs/contract/provisioning.md#conditions-while-provisioning`).
-    fn show_upstream(&self, task: &mut Task) {
+    fn publish_upstream(&self, task: &mut Task) {
         if let Some(upstream) = &self.observed.upstream {
             task.status.upstream_spec = Some(upstream.clone());
         }
@@ -188,19 +191,20 @@ impl StepContext<'_> {
             && error.code().is_some_and(|code| IMMUTABLE_CODES.contains(&code))
         {
             // The incomplete cluster of a failed creation is replaced.
-            let event = "what is left of the creation that failed cannot be changed to what is wanted now";
-            task.add_event("step", event);
+            let message =
+                "the cluster of a failed creation cannot be changed to the desired spec, and is deleted";
+            task.add_event("step", message);
             return self.delete_cluster(task).await;
         }
         if let Ok(response) = &outcome {
             let resource = response.resource.as_ref();
             task.status.upstream_spec =
-                resource.and_then(|resource| observation::read(self.access, task.aks(), resource));
+                resource.and_then(|resource| observation::read_spec(self.access, task.aks(), resource));
         }
         let change = Change {
             error_prefix: "error failed to create cluster: ",
-            done: format!("Azure makes the cluster {name}"),
-            in_progress: format!("the cluster {name} is being made"),
+            done: format!("Azure is creating the cluster {name}"),
+            in_progress: format!("creating cluster {name}"),
             deletes_cluster: false,
         };
         change.record(task, outcome.map(Some))
@@ -229,10 +233,7 @@ impl StepContext<'_> {
         let body = manifest::update(&current, &task.desired, self.manifest(task));
         let outcome = managed_clusters::put(self.arm, &group, &name, &body).await;
         let (done, in_progress) = if keys.is_empty() {
-            (
-                "asked Azure to bring the cluster to its state again".to_owned(),
-                "the cluster is being repaired".to_owned(),
-            )
+            ("asked Azure to repair the cluster".to_owned(), "the cluster is being repaired".to_owned())
         } else {
             let keys = keys.join(", ");
             (format!("changed {keys}"), format!("the cluster is being changed ({keys})"))
@@ -254,7 +255,7 @@ impl StepContext<'_> {
         let Some(desired) = desired.cloned() else { return Ok(Next::Now) };
         let current = agent_pools::get(self.arm, &group, &name, pool)
             .await
-            .map_err(|error| StepError::azure(&error_prefix, error))?;
+            .map_err(|error| StepError::from_azure(&error_prefix, error))?;
         if current.is_none() {
             // The intent is saved first, as for the cluster.
             task.status.made_pools.insert(pool.to_owned());
@@ -263,7 +264,7 @@ impl StepContext<'_> {
         let properties = current.as_ref().and_then(|current| current.raw.get("properties"));
         let body = manifest::pool(&desired, properties, task.aks(), self.manifest(task));
         let outcome = agent_pools::put(self.arm, &group, &name, pool, &body).await;
-        let verb = if current.is_some() { "changed" } else { "made" };
+        let verb = if current.is_some() { "changed" } else { "created" };
         let change = Change {
             error_prefix: &error_prefix,
             done: format!("{verb} the node pool {pool}"),
@@ -290,7 +291,7 @@ impl StepContext<'_> {
         let outcome = managed_clusters::delete(self.arm, &group, &name).await;
         let change = Change {
             error_prefix: &format!("error removing cluster [{name}] message "),
-            done: format!("Azure removes the cluster {name}"),
+            done: format!("Azure is deleting the cluster {name}"),
             in_progress: format!("the cluster {name} is being removed"),
             deletes_cluster: true,
         };

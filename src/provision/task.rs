@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::error::StepError;
 use crate::service::core::Core;
-use crate::service::credentials::last_use_by_server;
+use crate::service::credentials::last_use_erasure_by_server;
 use crate::store::{self, ClusterRow, NewClusterEvent, WorkColumns};
 
 /// The names of the steps to an active cluster, in order.
@@ -26,21 +26,22 @@ pub(super) enum Next {
     Now,
     /// After a delay.
     In(Duration),
-    /// Never, because the object is deleted.
-    Forget,
+    /// Never: the object is to be deleted.
+    Delete,
 }
 
 /// A long-running operation of Azure, as stored in the row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Running {
+pub(super) struct StoredOperation {
     /// [`azure::LongRunningOperation::to_text`].
     pub(super) operation: String,
     /// The operation in progress, for users.
     pub(super) what: String,
     /// Rancher's prefix of the error message.
-    pub(super) doing: String,
-    /// Whether it deletes the cluster.
-    pub(super) removes: bool,
+    #[serde(rename = "doing")]
+    pub(super) error_prefix: String,
+    #[serde(rename = "removes")]
+    pub(super) deletes_cluster: bool,
 }
 
 /// A claimed cluster.
@@ -58,7 +59,7 @@ pub(super) struct Task {
     pub(super) owner: String,
     /// The current time in milliseconds since 1970, and in RFC 3339.
     pub(super) now_ms: i64,
-    pub(super) now: String,
+    pub(super) now_rfc3339: String,
     /// The events of this step, by kind.
     events: Vec<(&'static str, String)>,
 }
@@ -86,7 +87,7 @@ impl Task {
             phase,
             owner: format!("{}/{}", core.instance, row.id),
             now_ms: core.clock.now_ms(),
-            now: now.format(&Rfc3339).unwrap_or_default(),
+            now_rfc3339: now.format(&Rfc3339).unwrap_or_default(),
             events: Vec::new(),
             row,
         })
@@ -121,8 +122,8 @@ impl Task {
         self.desired.clone_from(&self.stated);
     }
 
-    /// Removes settled entries from the named ones, after Azure matches the specification.
-    pub(super) fn settle_named(&mut self) {
+    /// Removes entries that no longer need to be named by the user, after Azure matches the specification.
+    pub(super) fn prune_named(&mut self) {
         if let (true, Some(upstream)) = (self.is_import(), &self.status.upstream_spec) {
             self.status.named.settle(&self.stated, upstream);
         }
@@ -130,9 +131,8 @@ impl Task {
 
     /// The resource group and the name in Azure.
     pub(super) fn group_and_name(&self) -> (String, String) {
-        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         let aks = self.aks();
-        (text(aks.resource_group.as_ref()), text(aks.cluster_name.as_ref()))
+        (aks.resource_group.clone().unwrap_or_default(), aks.cluster_name.clone().unwrap_or_default())
     }
 
     /// Records Azure's state of the cluster.
@@ -175,16 +175,16 @@ impl Task {
     }
 
     /// The running operation; `None` if it cannot be parsed, in which case Azure is read instead.
-    pub(super) fn running(&self) -> Option<Running> {
+    pub(super) fn running(&self) -> Option<StoredOperation> {
         serde_json::from_str(self.work.operation.as_deref()?).ok()
     }
 
-    pub(super) fn set_running(&mut self, running: Option<&Running>) {
+    pub(super) fn set_running(&mut self, running: Option<&StoredOperation>) {
         self.work.operation = running.and_then(|running| serde_json::to_string(running).ok());
     }
 
     pub(super) fn set_condition(&mut self, kind: &str, truth: Truth, message: &str) {
-        let now = self.now.clone();
+        let now = self.now_rfc3339.clone();
         self.status.set_condition(kind, truth, "", message, &now);
     }
 
@@ -203,12 +203,12 @@ impl Task {
                 std::cmp::Ordering::Equal => (progress, message),
                 std::cmp::Ordering::Greater => (Progress::Pending, ""),
             };
-            let known = old.iter().find(|known| known.name == *step && known.state == state);
+            let unchanged = old.iter().find(|old| old.name == *step && old.state == state);
             self.status.steps.push(Step {
                 name: (*step).to_owned(),
                 state,
                 message: text.to_owned(),
-                since_ms: known.map_or(self.now_ms, |known| known.since_ms),
+                since_ms: unchanged.map_or(self.now_ms, |old| old.since_ms),
             });
         }
     }
@@ -221,10 +221,10 @@ impl Task {
     }
 
     /// Records what the worker waits for; clears a failure.
-    pub(super) fn wait(&mut self, what: &str, percent: Option<f64>) {
-        let known = self.status.waiting.as_ref().filter(|waiting| waiting.what == what);
-        let since_ms = known.map_or(self.now_ms, |waiting| waiting.since_ms);
-        if known.is_none() {
+    pub(super) fn set_waiting(&mut self, what: &str, percent: Option<f64>) {
+        let current = self.status.waiting.as_ref().filter(|waiting| waiting.what == what);
+        let since_ms = current.map_or(self.now_ms, |waiting| waiting.since_ms);
+        if current.is_none() {
             self.add_event("waiting", what);
         }
         self.status.waiting = Some(Waiting { what: what.to_owned(), since_ms, percent });
@@ -233,7 +233,7 @@ impl Task {
 
     /// Records a success. Starting an operation is not a success: an operation that always fails is started with increasing
     /// delays.
-    pub(super) fn recovered(&mut self) {
+    pub(super) fn record_success(&mut self) {
         self.work.attempts = 0;
         self.clear_failure();
     }
@@ -247,9 +247,9 @@ impl Task {
     }
 
     /// Records a failure in the status and in the log.
-    pub(super) fn fail(&mut self, error: &StepError) -> Next {
+    pub(super) fn record_failure(&mut self, error: &StepError) -> Next {
         if error.is_busy {
-            self.wait(&error.message, None);
+            self.set_waiting(&error.message, None);
             return Next::In(error.retry_delay(0));
         }
         error.log(&self.row.id);
@@ -274,8 +274,10 @@ impl Task {
     /// Saves the progress and keeps the lease. Fails if the lease was lost.
     pub(super) async fn save(&mut self, core: &Core) -> Result<(), StepError> {
         self.work.status = self.status.to_text();
-        let seen = self.row.generation;
-        if store::clusters::record(&core.store, &self.row.id, &self.work, seen, self.now_ms).await? {
+        let seen_generation = self.row.generation;
+        if store::clusters::record(&core.store, &self.row.id, &self.work, seen_generation, self.now_ms)
+            .await?
+        {
             return Ok(());
         }
         Err(StepError::lease_lost())
@@ -286,28 +288,29 @@ impl Task {
         let now = core.clock.now_ms();
         let events = self.take_events(now);
         match next {
-            Next::Forget => {
+            Next::Delete => {
                 let (id, fence) = (&self.row.id, self.work.fence);
-                let erasure = last_use_by_server(&self.row, now);
+                let erasure = last_use_erasure_by_server(&self.row, now);
                 let store = &core.store;
-                let gone =
+                let is_deleted =
                     store::clusters::delete_claimed(store, id, fence, &events, erasure.as_ref()).await?;
                 // Users may no longer use the credential through this cluster.
-                core.credentials.forget_resolved();
-                Ok(gone)
+                core.credentials.invalidate_resolved();
+                Ok(is_deleted)
             }
             Next::Now | Next::In(_) => {
-                let pause = if let Next::In(pause) = next { pause } else { Duration::ZERO };
-                self.work.next_run_ms = Some(now + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2));
+                let delay = if let Next::In(delay) = next { delay } else { Duration::ZERO };
+                self.work.next_run_ms = Some(now + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2));
                 self.work.status = self.status.to_text();
-                let seen = self.row.generation;
-                store::clusters::release(&core.store, &self.row.id, &self.work, seen, now, &events).await
+                let seen_generation = self.row.generation;
+                store::clusters::release(&core.store, &self.row.id, &self.work, seen_generation, now, &events)
+                    .await
             }
         }
     }
 
     /// A row for an event of this cluster.
-    pub(super) fn event(&self, kind: &str, message: impl Into<String>) -> NewClusterEvent {
+    pub(super) fn new_event(&self, kind: &str, message: impl Into<String>) -> NewClusterEvent {
         NewClusterEvent {
             at_ms: self.now_ms,
             kind: kind.to_owned(),

@@ -10,30 +10,32 @@ use super::context::StepContext;
 use super::task::Task;
 
 /// Azure's codes for an upgrade that it does not offer.
-const CODES: [&str; 2] = ["K8sVersionNotSupported", "OperationNotAllowed"];
+const UPGRADE_REJECTED_CODES: [&str; 2] = ["K8sVersionNotSupported", "OperationNotAllowed"];
 
 impl StepContext<'_> {
-    /// How to get to the desired version, if Azure has rejected it because it needs several upgrades. `None` if Azure cannot be
-    /// asked: the error is shown without it.
+    /// The first upgrade towards the desired version, if Azure has rejected that version because it needs several upgrades.
+    /// `None` if the versions cannot be read: the error is shown without it.
     pub(super) async fn upgrade_remedy(&self, task: &Task, error: &azure::Error) -> Option<String> {
         let is_rejected = error.upstream_status() == Some(400)
-            && error.code().is_some_and(|code| CODES.iter().any(|known| known.eq_ignore_ascii_case(code)));
-        let wanted = task.desired.kubernetes_version.as_deref().filter(|_| is_rejected)?;
+            && error.code().is_some_and(|code| {
+                UPGRADE_REJECTED_CODES.iter().any(|rejected| rejected.eq_ignore_ascii_case(code))
+            });
+        let desired = task.desired.kubernetes_version.as_deref().filter(|_| is_rejected)?;
         let details = ClusterDetails::read(self.observed.cluster.as_ref()?);
         let upstream = self.observed.upstream.as_ref()?;
         let running = details.running_version.as_deref();
         let running = versions::running(running, None, [upstream.kubernetes_version.as_deref()])?;
         let region = details.region.as_deref()?;
         let (group, name) = task.group_and_name();
-        let (offered, own) = tokio::join!(
+        let (offered, upgrade_targets) = tokio::join!(
             kubernetes_versions::list(self.arm, region),
             managed_clusters::upgrade_targets(self.arm, &group, &name),
         );
-        let own = own.unwrap_or_default();
-        let start = Start { running: &running, long_term: details.long_term, own: &own };
-        let first = upgrade_path::first_step(&start, &offered.ok()?, wanted)?;
+        let upgrade_targets = upgrade_targets.unwrap_or_default();
+        let start = Start { running: &running, long_term: details.long_term, own: &upgrade_targets };
+        let first = upgrade_path::first_step(&start, &offered.ok()?, desired)?;
         Some(format!(
-            "upgrade to {first} first; GET /api/v1/clusters/{}/upgrade-plan?to={wanted} has the rest",
+            "upgrade to {first} first; GET /api/v1/clusters/{}/upgrade-plan?to={desired} has the rest",
             task.row.id
         ))
     }

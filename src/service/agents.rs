@@ -38,7 +38,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// The time without a message from the agent after which a session is closed.
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The time that a stopping server waits for its sessions to end.
-const STOP_LIMIT: Duration = Duration::from_secs(3);
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The agents. Clones share everything.
 #[derive(Clone)]
@@ -53,11 +53,10 @@ struct Inner {
     /// Sessions of Ranchers embedded in agents. Nothing is sent through them.
     embedded: AgentSessions,
     access: ServerAccess,
-    work: Arc<Notify>,
+    worker_wake_up: Arc<Notify>,
     notifier: ChangeNotifier,
     totals: Arc<Stats>,
-    /// Sessions by the hash of their token.
-    tokens: Mutex<Vec<OpenSession>>,
+    open_sessions: Mutex<Vec<OpenSession>>,
     secrets: Secrets,
     /// Clusters whose sessions are announced to other servers.
     announced: Mutex<HashSet<String>>,
@@ -103,10 +102,10 @@ impl Agents {
                 cluster_access,
                 embedded: AgentSessions::default(),
                 access,
-                work: clusters.work(),
+                worker_wake_up: clusters.worker_wake_up(),
                 notifier: clusters.notifier(),
                 totals: Arc::default(),
-                tokens: Mutex::default(),
+                open_sessions: Mutex::default(),
                 secrets,
                 announced: Mutex::default(),
                 changed: Mutex::default(),
@@ -126,8 +125,8 @@ impl Agents {
         params: &[u8],
         remote: IpAddr,
     ) -> Result<Admission, AgentRefusal> {
-        let admitted = self.try_admit(token, params, remote).await;
-        admitted.inspect_err(|refusal| record_refusal(refusal, remote))
+        let result = self.try_admit(token, params, remote).await;
+        result.inspect_err(|refusal| record_refusal(refusal, remote))
     }
 
     /// Decides whether the Rancher embedded in an agent may open a session. The session carries no requests; it is kept open
@@ -140,14 +139,14 @@ impl Agents {
         token: &SecretString,
         remote: IpAddr,
     ) -> Result<Admission, AgentRefusal> {
-        let admitted = async {
+        let admit = async {
             let (cluster_id, token_hash) =
-                self.cluster_of(token).await?.ok_or(AgentRefusal::UnknownBearer)?;
-            self.check_open()?;
+                self.find_cluster(token).await?.ok_or(AgentRefusal::UnknownBearer)?;
+            self.check_not_stopping()?;
             let slot = self.inner.embedded.reserve(&cluster_id)?;
             Ok(Admission { cluster_id, token_hash, remote, slot, is_embedded: true })
         };
-        admitted.await.inspect_err(|refusal| record_refusal(refusal, remote))
+        admit.await.inspect_err(|refusal| record_refusal(refusal, remote))
     }
 
     async fn try_admit(
@@ -157,22 +156,22 @@ impl Agents {
         remote: IpAddr,
     ) -> Result<Admission, AgentRefusal> {
         let token = token.filter(|token| !token.expose_secret().is_empty()).ok_or(AgentRefusal::NoToken)?;
-        let (cluster_id, token_hash) = self.cluster_of(token).await?.ok_or(AgentRefusal::Unknown)?;
+        let (cluster_id, token_hash) = self.find_cluster(token).await?.ok_or(AgentRefusal::Unknown)?;
         agent_params::check(params)?;
-        self.check_open()?;
+        self.check_not_stopping()?;
         let slot = self.sessions().reserve(&cluster_id)?;
         Ok(Admission { cluster_id, token_hash, remote, slot, is_embedded: false })
     }
 
-    fn check_open(&self) -> Result<(), AgentRefusal> {
+    fn check_not_stopping(&self) -> Result<(), AgentRefusal> {
         if self.inner.closing.is_cancelled() { Err(AgentRefusal::Stopping) } else { Ok(()) }
     }
 
     /// The cluster of a registration token, and the hash of the token.
-    async fn cluster_of(&self, token: &SecretString) -> Result<Option<(String, Vec<u8>)>, store::Error> {
+    async fn find_cluster(&self, token: &SecretString) -> Result<Option<(String, Vec<u8>)>, store::Error> {
         let hash = vault::token_hash(token.expose_secret()).to_vec();
-        let found = store::registration_tokens::find(&self.inner.store, &hash).await?;
-        Ok(found.map(|found| (found.cluster_id, hash)))
+        let row = store::registration_tokens::find(&self.inner.store, &hash).await?;
+        Ok(row.map(|row| (row.cluster_id, hash)))
     }
 
     /// Runs a session after its HTTP upgrade.
@@ -189,7 +188,7 @@ impl Agents {
             match upgraded.await {
                 Ok(stream) => agents.run_session(&admission, stream).await,
                 Err(error) => {
-                    tracing::debug!(cluster = cluster_id, %remote, error = &*error, "an agent went away");
+                    tracing::debug!(cluster = cluster_id, %remote, error = &*error, "agent disconnected before the upgrade");
                 }
             }
         });
@@ -214,21 +213,21 @@ impl Agents {
             token_hash: token_hash.clone(),
             session: session.clone(),
         };
-        self.lock_tokens().push(open);
-        let what = if *is_embedded { "embedded Rancher" } else { "agent" };
-        tracing::info!(cluster = cluster_id, %remote, "{what} connected");
+        self.lock_open_sessions().push(open);
+        let kind = if *is_embedded { "embedded Rancher" } else { "agent" };
+        tracing::info!(cluster = cluster_id, %remote, "{kind} connected");
         let supervision =
             async { !is_embedded && supervision::supervise(&self.inner, admission, &session, &agent).await };
         let (reason, has_worked) = tokio::join!(driver, supervision);
-        self.lock_tokens().retain(|open| !open.session.is_same(&session));
-        tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "{what} disconnected");
+        self.lock_open_sessions().retain(|open| !open.session.is_same(&session));
+        tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "{kind} disconnected");
         if has_worked {
             agent.set_proved(false);
-            self.inner.lost(admission, &reason).await;
+            self.inner.record_disconnected(admission, &reason).await;
         }
     }
 
-    /// The sessions.
+    /// The sessions of agents.
     pub fn sessions(&self) -> &AgentSessions {
         self.inner.cluster_access.sessions()
     }
@@ -239,7 +238,7 @@ impl Agents {
     }
 
     /// Closes the sessions of a removed cluster.
-    pub fn forget(&self, cluster_id: &str) {
+    pub fn close_sessions(&self, cluster_id: &str) {
         for sessions in [self.sessions(), &self.inner.embedded] {
             sessions.close(cluster_id, "the cluster was removed");
         }
@@ -250,12 +249,12 @@ impl Agents {
     /// # Errors
     /// If the database fails.
     pub async fn close_revoked(&self) -> Result<(), store::Error> {
-        if self.lock_tokens().is_empty() {
+        if self.lock_open_sessions().is_empty() {
             return Ok(());
         }
         let valid: HashSet<Vec<u8>> =
             store::registration_tokens::hashes(&self.inner.store).await?.into_iter().collect();
-        for open in self.lock_tokens().iter().filter(|open| !valid.contains(&open.token_hash)) {
+        for open in self.lock_open_sessions().iter().filter(|open| !valid.contains(&open.token_hash)) {
             if !open.session.is_closed() {
                 tracing::info!(cluster = open.cluster_id, "the registration token of an agent was deleted");
                 open.session.close(remotedialer::CloseCode::POLICY, "the registration token was deleted");
@@ -268,34 +267,34 @@ impl Agents {
     pub async fn stop(&self) {
         self.inner.closing.cancel();
         self.inner.tasks.close();
-        let ended = async {
+        let all_ended = async {
             tokio::join!(self.sessions().shut_down(), self.inner.embedded.shut_down());
             self.inner.tasks.wait().await;
         };
-        drop(tokio::time::timeout(STOP_LIMIT, ended).await);
+        drop(tokio::time::timeout(STOP_TIMEOUT, all_ended).await);
     }
 
     /// Updates the metrics of the sessions.
     pub fn set_gauges(&self) {
         let (open, usable) = self.sessions().count();
-        let gauge = |state: &'static str, count: usize| {
+        let set_sessions = |state: &'static str, count: usize| {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             metrics::gauge!("norman_aks_agent_sessions", "state" => state).set(f64::from(count));
         };
-        gauge("usable", usable);
-        gauge("unproved", open.saturating_sub(usable));
+        set_sessions("usable", usable);
+        set_sessions("unproved", open.saturating_sub(usable));
         let totals = self.inner.totals.snapshot();
         let connections = u32::try_from(totals.open()).unwrap_or(u32::MAX);
         metrics::gauge!("norman_aks_tunnel_connections").set(f64::from(connections));
-        let bytes = |direction: &'static str, count: u64| {
+        let set_bytes = |direction: &'static str, count: u64| {
             metrics::counter!("norman_aks_tunnel_bytes_total", "direction" => direction).absolute(count);
         };
-        bytes("sent", totals.bytes_sent);
-        bytes("received", totals.bytes_received);
+        set_bytes("sent", totals.bytes_sent);
+        set_bytes("received", totals.bytes_received);
     }
 
-    fn lock_tokens(&self) -> MutexGuard<'_, Vec<OpenSession>> {
-        self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_open_sessions(&self) -> MutexGuard<'_, Vec<OpenSession>> {
+        self.inner.open_sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

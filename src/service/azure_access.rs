@@ -69,7 +69,7 @@ pub struct InlineCredential {
 
 impl InlineCredential {
     /// Removes characters that pasting can add to IDs, in stored credentials too.
-    fn tidied(mut self) -> Self {
+    fn with_trimmed_ids(mut self) -> Self {
         for id in [&mut self.tenant_id, &mut self.subscription_id, &mut self.client_id] {
             *id = pasted::owned_id(std::mem::take(id));
         }
@@ -81,10 +81,10 @@ impl InlineCredential {
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// The ID has no colon, or an empty half. Contains the ID.
-    #[error("{0:?} is no id of a cloud credential")]
+    #[error("{0:?} is not the ID of a cloud credential")]
     InvalidId(String),
     /// The credential does not exist, or the caller may not see it.
-    #[error("there is no such cloud credential")]
+    #[error("the cloud credential does not exist")]
     NotFound,
     /// Its secret cannot be decrypted; the log has the cause.
     #[error("the secret of cloud credential {id} cannot be read")]
@@ -93,7 +93,7 @@ pub enum AccessError {
         id: String,
     },
     /// The tenant is not set, and its discovery failed.
-    #[error("the tenant in {cloud} cannot be found out")]
+    #[error("the tenant in {cloud} cannot be discovered")]
     TenantDiscovery {
         /// The name of the cloud.
         cloud: String,
@@ -145,26 +145,26 @@ impl Resolver {
         &self,
         inline: InlineCredential,
         credential_id: Option<String>,
-        how: Discovery,
+        discovery: Discovery,
     ) -> Result<Arc<AzureAccess>, UnknownTenant> {
-        let inline = inline.tidied();
+        let inline = inline.with_trimmed_ids();
         let cloud = Cloud::from_environment(&inline.environment);
         let unknown = !inline.environment.is_empty() && inline.environment != cloud.environment();
         let tenant_id = if inline.tenant_id.is_empty() {
             let deadline = Instant::now() + DISCOVERY_LIMIT;
-            let discovered = self.azure.discover_tenant(cloud, &inline.subscription_id, how, deadline);
+            let discover = self.azure.discover_tenant(cloud, &inline.subscription_id, discovery, deadline);
             // Boxed, because this future is large and rarely needed: it would be copied with every request.
-            Box::pin(discovered).await.map_err(|error| {
-                let named =
+            Box::pin(discover).await.map_err(|error| {
+                let cloud_name =
                     if inline.environment.is_empty() { cloud.environment() } else { &inline.environment };
-                UnknownTenant { cloud: named.to_owned(), unknown, error }
+                UnknownTenant { cloud: cloud_name.to_owned(), unknown, error }
             })?
         } else {
             inline.tenant_id
         };
-        let parts =
+        let identity =
             [cloud.environment(), &tenant_id, &inline.client_id, inline.client_secret.expose_secret()];
-        let fingerprint = Fingerprint(self.fingerprinter.fingerprint(&parts.map(str::as_bytes)));
+        let fingerprint = Fingerprint(self.fingerprinter.fingerprint(&identity.map(str::as_bytes)));
         let credential = Arc::new(azure::Credential {
             cloud,
             tenant_id,

@@ -33,24 +33,24 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A part of Azure's data, or the reason why it is unknown.
 type Part<T> = Result<T, String>;
 
-/// A list within [`LIST_TIMEOUT`], so that a slow one does not hold up the others.
-async fn part_in_time<T>(list: impl Future<Output = super::Result<T>>) -> Part<T> {
+/// A list within [`LIST_TIMEOUT`], so that a slow list does not delay the others.
+async fn part_within_timeout<T>(list: impl Future<Output = super::Result<T>>) -> Part<T> {
     match timeout(LIST_TIMEOUT, list).await {
-        Ok(list) => part(list),
+        Ok(list) => to_part(list),
         Err(_) => Err(format!("no answer within {} s", LIST_TIMEOUT.as_secs())),
     }
 }
 
-fn part<T>(list: super::Result<T>) -> Part<T> {
+fn to_part<T>(list: super::Result<T>) -> Part<T> {
     list.map_err(|error| reason(&error))
 }
 
-/// Why a list is unknown: Azure's words, on one line.
+/// The reason why a list is unknown: the first line of Azure's error.
 fn reason(error: &Error) -> String {
     error.source().map_or_else(|| first_line(error), first_line)
 }
 
-/// The first line of an error's text, without the body of the response after it.
+/// The first line of an error's message, without the body of the response after it.
 fn first_line(error: &dyn StdError) -> String {
     error.to_string().lines().next().unwrap_or_default().trim().to_owned()
 }

@@ -12,8 +12,10 @@ mod version;
 
 use std::sync::Arc;
 
-use self::body::{check_texts, convert, convert_config, label, no_aks_config};
-use self::checks::{broken, check_changeable, check_subscription, insert_error, is_renamed, names_seen_by};
+use self::body::{add_creator_label, check_texts, missing_aks_config, parse_config, parse_spec};
+use self::checks::{
+    check_changeable, check_subscription, insert_error, is_renamed, name_scope, violation_error,
+};
 pub use self::review::ReviewInput;
 pub use self::version::ClusterVersion;
 use aks::review::{Review, UnknownField, misplaced};
@@ -28,20 +30,20 @@ use tokio::sync::Notify;
 use super::actor::Actor;
 use super::base::Base;
 use super::cluster_events::ChangeNotifier;
-use super::credentials::{ATTEMPTS, Credentials, last_use};
+use super::credentials::{Credentials, MAX_ATTEMPTS, last_use_erasure};
 use super::error::Reason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 use super::reviews::{AccessWait, Reviews};
 use super::settings::Settings;
 use super::{Caller, Error, Result};
-use crate::store::clusters::Records;
+use crate::store::clusters::UpdateRecords;
 use crate::store::{self, ClusterRow, Store, Wake, WorkColumns};
 
 /// The type of object in the audit log.
 pub(super) const OBJECT: &str = "cluster";
 
-/// A cluster as its owner may see it.
+/// A cluster with everything that its owner may see.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     /// `c-xxxxx`
@@ -134,7 +136,7 @@ struct Inner {
     settings: Settings,
     reviews: Reviews,
     clock: Clock,
-    work: Arc<Notify>,
+    worker_wake_up: Arc<Notify>,
     notifier: ChangeNotifier,
 }
 
@@ -142,15 +144,24 @@ impl Clusters {
     /// The clusters of this database.
     pub fn new(base: &Base, credentials: Credentials, settings: Settings, reviews: Reviews) -> Self {
         let Base { store, events, clock, .. } = base.clone();
-        let (work, notifier) = (Arc::default(), ChangeNotifier::default());
+        let (worker_wake_up, notifier) = (Arc::default(), ChangeNotifier::default());
         Self {
-            inner: Arc::new(Inner { store, credentials, events, settings, reviews, clock, work, notifier }),
+            inner: Arc::new(Inner {
+                store,
+                credentials,
+                events,
+                settings,
+                reviews,
+                clock,
+                worker_wake_up,
+                notifier,
+            }),
         }
     }
 
     /// Notified when the worker of this server has work.
-    pub fn work(&self) -> Arc<Notify> {
-        Arc::clone(&self.inner.work)
+    pub fn worker_wake_up(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.worker_wake_up)
     }
 
     /// Notifies the subscribers to cluster events in this server.
@@ -182,18 +193,18 @@ impl Clusters {
         let caller = &by.caller;
         let name = change.name.unwrap_or_default();
         if !change.body.contains_key(AKS_CONFIG) {
-            return Err(no_aks_config());
+            return Err(missing_aks_config());
         }
         check_texts(&name, &change.body, None)?;
         let mut body = merge::changed(&Object::new(), change.body, Mode::Replace);
-        label(&mut body);
-        let spec = convert(body)?;
+        add_creator_label(&mut body);
+        let spec = parse_spec(body)?;
         self.check_operator().await?;
         let credential = self.credential(caller, spec.aks()).await?;
-        rules::check_request(spec.body(), spec.aks(), None, true).map_err(broken)?;
+        rules::check_request(spec.body(), spec.aks(), None, true).map_err(violation_error)?;
         let identity = credential.identity(spec.aks());
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
-        rules::check_region(spec.aks()).map_err(broken)?;
+        rules::check_region(spec.aks()).map_err(violation_error)?;
         self.check_name(caller, &name, "").await?;
         let admitted = self.admit_new(by, &spec, &change.unknown, self.inner.reviews.access_wait()).await?;
         // Without a response of Azure, the object does not reserve the AKS cluster: anyone who knows the subscription ID could
@@ -225,14 +236,13 @@ impl Clusters {
             let (row, store) = (ClusterRow { id, ..row.clone() }, &self.inner.store);
             let (audit, aks) = (by.audit(Action::Create, OBJECT, &row.id, now), spec.aks());
             async move {
-                store::cluster_events::forget(store, &row.id).await?;
-                let inserted =
-                    store::clusters::insert(store, &row, Some(names_seen_by(caller)), &audit).await;
+                store::cluster_events::delete_orphaned(store, &row.id).await?;
+                let inserted = store::clusters::insert(store, &row, Some(name_scope(caller)), &audit).await;
                 inserted.map(|()| row).map_err(|error| insert_error(error, aks))
             }
         });
         let row = row.await?;
-        self.inner.work.notify_one();
+        self.inner.worker_wake_up.notify_one();
         row.try_into()
     }
 
@@ -243,28 +253,30 @@ impl Clusters {
     /// concurrently in every attempt.
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
         let result = self.replace(by, id, &change, mode).await;
-        self.inner.credentials.forget_resolved();
+        self.inner.credentials.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
 
     async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
         let wait = self.inner.reviews.access_wait();
-        for _ in 0..ATTEMPTS {
-            let mut row = self.own_row(&by.caller, id).await?;
+        for _ in 0..MAX_ATTEMPTS {
+            let mut row = self.changeable_row(&by.caller, id).await?;
             let before = row.clone();
             let aks = self.change_row(by, &mut row, change, mode, wait).await?;
             let now = self.inner.clock.now_ms();
             let audit = by.audit(Action::Update, OBJECT, &row.id, now);
-            let unique = is_renamed(&before.name, &row.name).then(|| names_seen_by(&by.caller));
-            let moves = before.credential_id != row.credential_id;
-            let erasure = moves.then(|| last_use(by, &before, now)).flatten();
-            let records = Records { change: &audit, erasure: erasure.as_ref() };
-            match store::clusters::update(&self.inner.store, &row, Some(Wake(now)), unique, records).await {
+            let unique_name = is_renamed(&before.name, &row.name).then(|| name_scope(&by.caller));
+            let changes_credential = before.credential_id != row.credential_id;
+            let erasure = changes_credential.then(|| last_use_erasure(by, &before, now)).flatten();
+            let records = UpdateRecords { change: &audit, erasure: erasure.as_ref() };
+            match store::clusters::update(&self.inner.store, &row, Some(Wake(now)), unique_name, records)
+                .await
+            {
                 Err(store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(insert_error(error, &aks)),
                 Ok(_) => {
-                    self.inner.work.notify_one();
+                    self.inner.worker_wake_up.notify_one();
                     return row.try_into();
                 }
             }
@@ -284,17 +296,17 @@ impl Clusters {
         let caller = &by.caller;
         let stored = Cluster::try_from(row.clone())?;
         check_changeable(&stored)?;
-        let requested = match change.body.get(AKS_CONFIG) {
+        let requested_config = match change.body.get(AKS_CONFIG) {
             Some(serde_json::Value::Object(config)) => Some(config.clone()),
             None if mode != Mode::Replace => None,
-            _ => return Err(no_aks_config()),
+            _ => return Err(missing_aks_config()),
         };
         let name = change.name.clone().unwrap_or_default();
         check_texts(&name, &change.body, Some((&stored.name, stored.spec.body())))?;
         let mut body = stored.changed(change.body.clone(), mode);
-        label(&mut body);
-        let spec = convert(body)?;
-        let requested = convert_config(requested.unwrap_or_default())?;
+        add_creator_label(&mut body);
+        let spec = parse_spec(body)?;
+        let requested = parse_config(requested_config.unwrap_or_default())?;
         if change.body.contains_key(AKS_CONFIG) {
             self.check_operator().await?;
         }
@@ -308,20 +320,20 @@ impl Clusters {
             self.current_credential(row.credential_id.take()).await?
         };
         let upstream = stored.status.upstream_spec.as_ref();
-        rules::check_request(&change.body, &requested, upstream, false).map_err(broken)?;
+        rules::check_request(&change.body, &requested, upstream, false).map_err(violation_error)?;
         let region = match stored.state {
             State::Provisioning => Region::Open,
             _ => Region::Fixed(stored.status.details.region.as_deref()),
         };
-        rules::check_fixed(stored.spec.body(), &change.body, region).map_err(broken)?;
+        rules::check_fixed(stored.spec.body(), &change.body, region).map_err(violation_error)?;
         let identity = credential.identity(new);
         self.check_identity(identity.as_deref(), &row.id, new).await?;
         check_subscription(row, identity.as_deref())?;
         if name.is_empty() || is_renamed(&row.name, &name) {
             self.check_name(caller, &name, &row.id).await?;
         }
-        let kept = row.review.take();
-        let admitted = self.admit_change(by, &stored, &spec, &change.unknown, kept, wait).await?;
+        let stored_review = row.review.take();
+        let admitted = self.admit_change(by, &stored, &spec, &change.unknown, stored_review, wait).await?;
         credential.set_identity(row, identity, &admitted);
         row.review = admitted.review;
         row.name = name;
@@ -336,8 +348,8 @@ impl Clusters {
         Ok(new.clone())
     }
 
-    /// The version of the database, with which the result of [`Self::with_role`] may change.
-    pub(super) fn version(&self) -> u64 {
+    /// The version of the database; the result of [`Self::with_role`] is unchanged as long as it is.
+    pub(super) fn store_version(&self) -> u64 {
         self.inner.store.version()
     }
 
@@ -353,7 +365,7 @@ impl Clusters {
     }
 
     /// The row of a cluster that the caller may change.
-    async fn own_row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
+    async fn changeable_row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
         match self.row_and_role(caller, id).await? {
             (row, Role::Owner) => Ok(row),
             (row, role) => Err(Error::Forbidden(Reason::ChangeCluster { cluster_id: row.id, role })),
@@ -361,13 +373,13 @@ impl Clusters {
     }
 
     pub(super) async fn row_and_role(&self, caller: &Caller, id: &str) -> Result<(ClusterRow, Role)> {
-        let missing = || Error::NotFound { id: id.to_owned() };
-        let row = store::clusters::get(&self.inner.store, id).await?.ok_or_else(missing)?;
+        let not_found = || Error::NotFound { id: id.to_owned() };
+        let row = store::clusters::get(&self.inner.store, id).await?.ok_or_else(not_found)?;
         if caller.may_see(&row.owner) {
             return Ok((row, Role::Owner));
         }
         let member = store::members::find(&self.inner.store, id, &caller.user_id).await?;
-        let role = member.and_then(|member| Role::of(&member.role)).ok_or_else(missing)?;
+        let role = member.and_then(|member| Role::of(&member.role)).ok_or_else(not_found)?;
         Ok((row, role))
     }
 

@@ -23,7 +23,7 @@ impl ConcurrencyLimit {
 
     /// A permit for a user; `None` if a limit is reached.
     pub(super) fn try_acquire(self: &Arc<Self>, user_id: &str) -> Option<Permit> {
-        let of_total = Arc::clone(&self.total).try_acquire_owned().ok()?;
+        let total_permit = Arc::clone(&self.total).try_acquire_owned().ok()?;
         let mut by_user = self.by_user();
         let in_use = by_user.entry(user_id.to_owned()).or_default();
         if *in_use >= self.max_per_user {
@@ -31,7 +31,7 @@ impl ConcurrencyLimit {
         }
         *in_use += 1;
         drop(by_user);
-        Some(Permit { limit: Arc::clone(self), user_id: user_id.to_owned(), _of_total: of_total })
+        Some(Permit { limit: Arc::clone(self), user_id: user_id.to_owned(), _total: total_permit })
     }
 
     /// The number of permits in use.
@@ -44,26 +44,27 @@ impl ConcurrencyLimit {
     }
 }
 
-/// The maximum number of callers whose permits are stored, and the time after the last one for which they are.
+/// The maximum number of callers whose permits are stored, and the time after their last use for which they are.
 const MAX_CALLERS: u64 = 10_000;
 const CALLER_IDLE_TTL: Duration = Duration::from_mins(10);
 
-/// Permits of which every caller has the same number. Clones share them.
+/// A limit of concurrent requests per caller. Clones share the permits.
 #[derive(Clone)]
 pub(super) struct CallerPermits {
-    each: usize,
+    max_per_caller: usize,
     by_caller: Cache<String, Arc<Semaphore>>,
 }
 
 impl CallerPermits {
-    pub(super) fn new(each: usize) -> Self {
+    pub(super) fn new(max_per_caller: usize) -> Self {
         let by_caller = Cache::builder().max_capacity(MAX_CALLERS).time_to_idle(CALLER_IDLE_TTL).build();
-        Self { each, by_caller }
+        Self { max_per_caller, by_caller }
     }
 
     /// Waits for one of the caller's permits, which is released when it is dropped.
     pub(super) async fn acquire(&self, caller: &str) -> Option<OwnedSemaphorePermit> {
-        let permits = self.by_caller.get_with_by_ref(caller, || Arc::new(Semaphore::new(self.each)));
+        let permits =
+            self.by_caller.get_with_by_ref(caller, || Arc::new(Semaphore::new(self.max_per_caller)));
         // The semaphore is never closed.
         permits.acquire_owned().await.ok()
     }
@@ -73,7 +74,7 @@ impl CallerPermits {
 pub(super) struct Permit {
     limit: Arc<ConcurrencyLimit>,
     user_id: String,
-    _of_total: OwnedSemaphorePermit,
+    _total: OwnedSemaphorePermit,
 }
 
 impl Drop for Permit {

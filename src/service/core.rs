@@ -61,7 +61,7 @@ pub struct Core {
     pub notifier: ChangeNotifier,
     /// [`Options::instance`].
     pub instance: String,
-    /// API tokens and who they belong to.
+    /// API tokens and their users.
     pub tokens: Tokens,
     /// Users.
     pub users: Users,

@@ -16,11 +16,11 @@ use aks::ids;
 use azure::Cloud;
 use clock::Clock;
 
-pub use self::access::Via;
+pub use self::access::CredentialSource;
 use self::change::check_texts;
 pub use self::change::{AzureChange, CredentialChange, Mode};
-pub(super) use self::deletion::last_use;
-pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_by_server};
+pub(super) use self::deletion::last_use_erasure;
+pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_erasure_by_server};
 
 use super::actor::Actor;
 use super::azure_access::Resolver;
@@ -35,7 +35,7 @@ use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, CredentialRow, Store};
 
 /// Maximum number of attempts of an update that conflicts with concurrent ones (`docs/contract/norman-api.md#updates`).
-pub(super) const ATTEMPTS: usize = 5;
+pub(super) const MAX_ATTEMPTS: usize = 5;
 
 /// The object type in audit records.
 pub(super) const OBJECT: &str = "cloudCredential";
@@ -101,7 +101,7 @@ struct Inner {
     resolver: Resolver,
     events: Events,
     clock: Clock,
-    known: access::Known,
+    access_cache: access::ResolvedCache,
     /// Incremented by every change of a credential or cluster through this server; invalidates cached entries.
     epoch: AtomicU64,
 }
@@ -111,8 +111,8 @@ impl Credentials {
     pub fn new(base: &Base) -> Self {
         let Base { store, secrets, azure, events, clock, .. } = base.clone();
         let resolver = Resolver::new(azure, secrets.fingerprinter());
-        let (known, epoch) = (access::known(), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { store, secrets, resolver, events, clock, known, epoch }) }
+        let (access_cache, epoch) = (access::new_cache(), AtomicU64::new(0));
+        Self { inner: Arc::new(Inner { store, secrets, resolver, events, clock, access_cache, epoch }) }
     }
 
     /// Stores a new credential. Sends nothing to Azure.
@@ -127,7 +127,7 @@ impl Credentials {
 
     async fn insert(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
         if change.azure.as_ref().is_none_or(AzureChange::is_empty) {
-            return Err(no_config());
+            return Err(missing_config());
         }
         let now = self.inner.clock.now_ms();
         let mut row = CredentialRow {
@@ -180,7 +180,7 @@ impl Credentials {
         mode: Mode,
     ) -> Result<Credential> {
         let result = self.replace(by, id, &change, mode).await;
-        self.forget_resolved();
+        self.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
@@ -193,18 +193,18 @@ impl Credentials {
         mode: Mode,
     ) -> Result<Credential> {
         if mode == Mode::Replace && change.azure.as_ref().is_none_or(AzureChange::is_empty) {
-            return Err(no_config());
+            return Err(missing_config());
         }
         let mut sealed = None;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             const CONSEQUENCE: &str = "; its subscription and cloud cannot be changed";
             let mut row = self.row(&by.caller, id).await?;
             let (stored, before) = (row.clone(), (row.subscription_id.clone(), cloud(&row)));
             change.apply(&mut row, mode);
             check_texts(&row, Some(&stored))?;
-            let moves = before != (row.subscription_id.clone(), cloud(&row));
-            if moves {
-                self.refuse_while_used(&row.id, CONSEQUENCE).await?;
+            let changes_target = before != (row.subscription_id.clone(), cloud(&row));
+            if changes_target {
+                self.reject_if_used(&row.id, CONSEQUENCE).await?;
             }
             if let Some(secret) = change.secret() {
                 if sealed.is_none() {
@@ -214,10 +214,10 @@ impl Credentials {
             }
             row.updated_ms = self.inner.clock.now_ms();
             let audit = by.audit(Action::Update, OBJECT, id, row.updated_ms);
-            match store::credentials::update(&self.inner.store, &row, moves, &audit).await {
+            match store::credentials::update(&self.inner.store, &row, changes_target, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
                 // A cluster was created since the check.
-                Err(store::Error::InUse { .. }) => self.refuse_while_used(&row.id, CONSEQUENCE).await?,
+                Err(store::Error::InUse { .. }) => self.reject_if_used(&row.id, CONSEQUENCE).await?,
                 outcome => {
                     outcome.map_err(from_store)?;
                     warn_of_closed_cloud(&row);
@@ -228,9 +228,10 @@ impl Credentials {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
-    async fn refuse_while_used(&self, bare_id: &str, consequence: &str) -> Result<()> {
-        let users = store::clusters::using_credential(&self.inner.store, bare_id).await?;
-        let Some(cluster) = users.first() else { return Ok(()) };
+    /// Rejects a change while a cluster uses the credential.
+    async fn reject_if_used(&self, bare_id: &str, consequence: &str) -> Result<()> {
+        let clusters = store::clusters::using_credential(&self.inner.store, bare_id).await?;
+        let Some(cluster) = clusters.first() else { return Ok(()) };
         let message = format!(
             "Cloud credential is currently referenced by provisioning cluster {}{consequence}",
             cluster.name
@@ -246,11 +247,11 @@ impl Credentials {
 
     /// The row of a credential that the caller may see, even if its deletion is pending.
     async fn row_or_pending(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
-        let found = match bare_id(id) {
+        let row = match bare_id(id) {
             Some(bare) => store::credentials::get(&self.inner.store, bare).await?,
             None => None,
         };
-        found.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
+        row.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
     }
 
     /// The resolver for inline credentials.
@@ -259,7 +260,7 @@ impl Credentials {
     }
 
     /// Invalidates all resolved credentials. Must be called after every change of a credential or a cluster.
-    pub fn forget_resolved(&self) {
+    pub fn invalidate_resolved(&self) {
         self.inner.epoch.fetch_add(1, Ordering::AcqRel);
     }
 }
@@ -274,7 +275,7 @@ pub(super) fn full_id(bare: &str) -> String {
     format!("{}:{bare}", ids::CREDENTIAL_NAMESPACE)
 }
 
-fn no_config() -> Error {
+fn missing_config() -> Error {
     let message = "a Config field must be set: send azurecredentialConfig";
     Invalid::field("MissingRequired", "azurecredentialConfig", message).into()
 }

@@ -91,7 +91,7 @@ pub enum Error {
 
 impl Error {
     /// The same error for an object that the input references.
-    pub(super) fn of_reference(self) -> Self {
+    pub(super) fn into_reference_error(self) -> Self {
         match self {
             Self::NotFound { id } => Self::ReferenceNotFound { id },
             error => error,
@@ -131,7 +131,7 @@ pub enum Reason {
     },
     /// Only owners of the cluster may change its members.
     #[error(
-        "only owners of {cluster_id} say who has a part in it{}",
+        "only owners of {cluster_id} may change its members{}",
         role.map(|role| format!("; you are {}", role.name())).unwrap_or_default()
     )]
     ChangeMembers {
@@ -141,7 +141,7 @@ pub enum Reason {
         role: Option<Role>,
     },
     /// Only owners of the cluster may use its registration tokens.
-    #[error("registration tokens are for owners; you are {} of {cluster_id}", role.name())]
+    #[error("only owners may use registration tokens; you are {} of {cluster_id}", role.name())]
     RegistrationTokens {
         /// The cluster.
         cluster_id: String,
@@ -149,7 +149,7 @@ pub enum Reason {
         role: Role,
     },
     /// The membership of a cluster's creator is fixed.
-    #[error("{user_id} made the cluster, and stays its owner")]
+    #[error("{user_id} created the cluster, and stays its owner")]
     CreatorStaysOwner {
         /// The creator.
         user_id: String,

@@ -121,7 +121,7 @@ struct AuditKey {
 }
 
 impl Hash for AuditKey {
-    /// Leaves out what follows from the token or is almost always equal, because every use of a credential is looked up.
+    /// Omits fields that follow from the token or are almost always equal, because every use of a credential computes this hash.
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.caller.token_name, self.action, &self.object_id, self.remote, &self.detail).hash(state);
     }
@@ -305,7 +305,7 @@ impl Events {
     /// Starts the writer task, which runs until [`Events::stop`]. Must be called in a Tokio runtime.
     pub fn start(sink: impl Into<Sink>, clock: Clock, options: &Options) -> Self {
         let sink = sink.into();
-        let (queue, waiting) = mpsc::channel(options.queue.max(1));
+        let (queue, receiver) = mpsc::channel(options.queue.max(1));
         let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
         let write_now = Arc::<Notify>::default();
         let counts = Arc::<Counts>::default();
@@ -313,7 +313,7 @@ impl Events {
             sink: sink.clone(),
             clock: clock.clone(),
             keep: options.keep,
-            waiting,
+            receiver,
             counts: Arc::clone(&counts),
             write_now: Arc::clone(&write_now),
             stopping: stopping.clone(),

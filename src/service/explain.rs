@@ -11,7 +11,7 @@ use aks::json_text;
 use azure::{ArmError, EntraError, Error, Service, ServiceError};
 use http::{Method, StatusCode};
 
-pub use discovery::{checked_discovery, stored_discovery};
+pub use discovery::{check_discovery_error, stored_discovery_error};
 
 /// An explained error of Azure.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,14 +39,14 @@ const TROUBLESHOOT: &str =
     "To troubleshoot, visit https://aka.ms/azsdk/go/identity/troubleshoot#client-secret";
 
 /// Explains a failed request.
-pub fn failure(error: &Error) -> Explained {
+pub fn request_error(error: &Error) -> Explained {
     let status = status_of(error);
     Explained {
         status,
         text: text_of(error),
         code: error.code().map(str::to_owned),
         upstream_status: error.upstream_status(),
-        hint: hints::of(error),
+        hint: hints::for_error(error),
         retry_after: (status != 400).then(|| error.retry_after().unwrap_or(DEFAULT_RETRY_AFTER)),
         is_foreign: error.foreign().is_some(),
     }
@@ -54,7 +54,7 @@ pub fn failure(error: &Error) -> Explained {
 
 /// The hint for a failed long-running operation; `None` if Azure's message suffices.
 pub fn operation_hint(error: &ServiceError) -> Option<String> {
-    hints::of_operation(error)
+    hints::for_operation(error)
 }
 
 fn status_of(error: &Error) -> u16 {

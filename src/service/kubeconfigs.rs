@@ -76,7 +76,7 @@ impl Kubeconfigs {
     /// Generates a kubeconfig with a new token for a cluster that the caller may see, in any state. `request_origin` is the
     /// scheme and host of the request.
     pub async fn generate(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {
-        let generated = self.build(by, cluster_id, request_origin).await;
+        let generated = self.try_generate(by, cluster_id, request_origin).await;
         let action = Action::Call(ACTION);
         match &generated {
             Ok(Generated::Unreachable(invalid)) => {
@@ -88,7 +88,7 @@ impl Kubeconfigs {
         generated
     }
 
-    async fn build(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {
+    async fn try_generate(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {
         let inner = &self.inner;
         let cluster = inner.clusters.get(&by.caller, cluster_id).await?;
         let Some(url) = inner.address.https_url(Some(request_origin)).await else {
@@ -98,7 +98,7 @@ impl Kubeconfigs {
         let minutes = inner.settings.value("kubeconfig-default-token-ttl-minutes").await;
         let spec = TokenSpec {
             prefix: "kubeconfig-user-",
-            ttl: ttl(&minutes),
+            ttl: parse_ttl(&minutes),
             description: "made for a kubeconfig",
             cluster_id: Some(&cluster.id),
             metadata: Metadata::default(),
@@ -108,19 +108,19 @@ impl Kubeconfigs {
             event.detail(&format!("with the token {token}")).into_row(now_ms)
         };
         let token = inner.tokens.create_for_caller(&by.caller, &spec, audit).await?;
-        Ok(Generated::Kubeconfig(yaml(&cluster, &server, &token.to_bearer())))
+        Ok(Generated::Kubeconfig(to_yaml(&cluster, &server, &token.to_bearer())))
     }
 }
 
 /// The TTL of a token; `None` (no expiry) if the setting is 0.
-fn ttl(minutes: &str) -> Option<Duration> {
+fn parse_ttl(minutes: &str) -> Option<Duration> {
     let minutes = minutes.trim().parse().unwrap_or(DEFAULT_TTL_MINUTES);
     (minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(60)))
 }
 
 fn no_https() -> Invalid {
-    let message = "kubeconfigs need an address that begins with https://, because Kubernetes' clients send no token \
-                   over plain HTTP: put it into the setting server-url, or let the server listen with TLS itself \
+    let message = "kubeconfigs need an https URL of this server, because Kubernetes clients send no token over plain HTTP: \
+                   set the setting server-url, or let the server listen with TLS itself \
                    (--tls-listen)";
     Invalid::field("InvalidState", "server-url", message)
 }
@@ -130,7 +130,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretString {
+fn to_yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretString {
     let name = quoted(if cluster.name.is_empty() { &cluster.id } else { &cluster.name });
     let address = quoted(&format!("{}/k8s/clusters/{}", server.url, cluster.id));
     let authority = match server.authorities.trim() {
@@ -162,7 +162,7 @@ mod tests {
             ("60", Some(60)),
             ("0", None),
         ] {
-            assert_eq!(ttl(text), expected.map(|minutes| Duration::from_secs(minutes * 60)), "{text}");
+            assert_eq!(parse_ttl(text), expected.map(|minutes| Duration::from_secs(minutes * 60)), "{text}");
         }
     }
 }

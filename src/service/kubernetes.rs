@@ -80,7 +80,7 @@ pub enum ProxyError {
         #[source]
         renewal: Arc<server_access::Error>,
     },
-    /// The cluster rejected this server's access, which is renewed by now, and the request is too long to be repeated.
+    /// The cluster rejected this server's access, which was then renewed, and the request is too long to be repeated.
     #[error(
         "the access of this server to the cluster was renewed during the request; send the request again"
     )]
@@ -165,8 +165,8 @@ impl Kubernetes {
             return Err(ProxyError::OtherCluster(only.clone()));
         }
         let permit = self.inner.limit.try_acquire(&caller.user_id).ok_or(ProxyError::Busy)?;
-        let found = self.inner.roles.get(&caller, cluster_id).await;
-        let (cluster, role) = found.map_err(|error| match error {
+        let cluster_and_role = self.inner.roles.get(&caller, cluster_id).await;
+        let (cluster, role) = cluster_and_role.map_err(|error| match error {
             Error::NotFound { id } => ProxyError::NotFound(id),
             error => ProxyError::Server(error),
         })?;
@@ -290,13 +290,13 @@ impl ProxyGuard {
     /// Streaming requests also end when the server stops.
     pub async fn ended(&self) -> EndReason {
         let closing = if self.is_endless { &self.inner.closing } else { &CancellationToken::new() };
-        match closing.run_until_cancelled(self.access_lost()).await {
+        match closing.run_until_cancelled(self.wait_until_access_lost()).await {
             Some(()) => EndReason::AccessLost,
             None => EndReason::ServerStopping,
         }
     }
 
-    async fn access_lost(&self) {
+    async fn wait_until_access_lost(&self) {
         let Self { inner, caller, token, cluster_id, role, .. } = self;
         loop {
             tokio::time::sleep(ACCESS_CHECK_INTERVAL).await;
@@ -306,7 +306,7 @@ impl ProxyGuard {
                 return;
             }
             match inner.roles.get(caller, cluster_id).await {
-                Ok((_, now)) if now != *role => return,
+                Ok((_, current_role)) if current_role != *role => return,
                 Err(Error::NotFound { .. }) => return,
                 Ok(_) | Err(_) => {}
             }

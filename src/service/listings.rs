@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
-use self::cache::{Cache, Demand, Failure, Found, TIME_LIMIT};
+use self::cache::{Cache, Demand, Failure, LOAD_TIMEOUT, LookupResult};
 pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
 use self::loaded::{Loaded, TypedList};
@@ -52,7 +52,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(30);
 pub struct Listings {
     azure: Azure,
     cache: Cache,
-    callers: CallerPermits,
+    caller_permits: CallerPermits,
     /// Limits the pages of the catalog that are built at the same time.
     page_builds: Arc<Semaphore>,
 }
@@ -84,9 +84,9 @@ pub struct ListingResponse {
 impl Listings {
     /// A service with a cache of at most `cache_bytes`.
     pub fn new(azure: Azure, cache_bytes: u64, clock: Clock) -> Self {
-        let callers = CallerPermits::new(CONCURRENT_LISTS);
+        let caller_permits = CallerPermits::new(CONCURRENT_LISTS);
         let page_builds = Arc::new(Semaphore::new(CONCURRENT_PAGES));
-        Self { azure, cache: Cache::new(cache_bytes, clock), callers, page_builds }
+        Self { azure, cache: Cache::new(cache_bytes, clock), caller_permits, page_builds }
     }
 
     /// Evicts the lists of clusters, networks and quotas that were read with a credential, after a change there.
@@ -113,7 +113,7 @@ impl Listings {
 
     /// Checks what the credential can do, without the cache.
     pub async fn check_rights(&self, request: CheckRequest<'_>) -> CredentialReport {
-        CredentialReport::load(&self.azure, &self.callers, &request).await
+        CredentialReport::load(&self.azure, &self.caller_permits, &request).await
     }
 
     /// The regions, by name.
@@ -123,11 +123,11 @@ impl Listings {
         render: fn(&[arm::Location]) -> Bytes,
     ) -> Result<ListingResponse> {
         let prefix = "failed to get locations: ";
-        let found = self.find(request, Kind::Locations, Arc::default(), prefix, move |arm| async move {
+        let lookup = self.find(request, Kind::Locations, Arc::default(), prefix, move |arm| async move {
             let list = locations::list(&arm, locations::ApiVersion::Plain2016).await?;
             Ok(Loaded::body(render(&list), TypedList::Unused))
         });
-        to_body(&found.await?)
+        body_response(&lookup.await?)
     }
 
     /// The regions with their zones, by name.
@@ -136,7 +136,7 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[arm::Location]) -> Bytes,
     ) -> Result<ListingResponse> {
-        to_body(&self.find_regions(request, render).await?)
+        body_response(&self.find_regions(request, render).await?)
     }
 
     /// The names of the VM sizes of `region`.
@@ -147,11 +147,17 @@ impl Listings {
         render: fn(&[arm::VmSize]) -> Bytes,
     ) -> Result<ListingResponse> {
         let region = normalize_region(region)?;
-        let found = self.find(request, Kind::VmSizes, Arc::clone(&region), VM_SIZES, move |arm| async move {
-            let list = vm_sizes::list(&arm, &region).await?;
-            Ok(Loaded::body(render(&list), TypedList::Unused))
-        });
-        to_body(&found.await?)
+        let lookup = self.find(
+            request,
+            Kind::VmSizes,
+            Arc::clone(&region),
+            VM_SIZES_ERROR_PREFIX,
+            move |arm| async move {
+                let list = vm_sizes::list(&arm, &region).await?;
+                Ok(Loaded::body(render(&list), TypedList::Unused))
+            },
+        );
+        body_response(&lookup.await?)
     }
 
     /// The VM sizes of `region`, with zones and accelerated networking.
@@ -161,7 +167,7 @@ impl Listings {
         region: &str,
         render: fn(&[arm::VmSku]) -> Bytes,
     ) -> Result<ListingResponse> {
-        to_body(&self.find_vm_skus(request, region, render).await?)
+        body_response(&self.find_vm_skus(request, region, render).await?)
     }
 
     /// The supported Kubernetes versions of `region`, ascending.
@@ -171,10 +177,10 @@ impl Listings {
         region: &str,
         render: fn(&[String]) -> Bytes,
     ) -> Result<ListingResponse> {
-        let found = self.find_versions(request, region, render).await?;
-        match &*found.loaded {
+        let lookup = self.find_versions(request, region, render).await?;
+        match &*lookup.loaded {
             Loaded::Body { list: TypedList::Versions(list), .. } if list.is_empty() => Err(no_versions()),
-            _ => to_body(&found),
+            _ => body_response(&lookup),
         }
     }
 
@@ -199,7 +205,7 @@ impl Listings {
         &self,
         request: ListingRequest<'_>,
         render: fn(&[arm::Location]) -> Bytes,
-    ) -> Result<Found> {
+    ) -> Result<LookupResult> {
         let prefix = "failed to get regions: ";
         self.find(request, Kind::Regions, Arc::default(), prefix, move |arm| async move {
             let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
@@ -213,12 +219,18 @@ impl Listings {
         request: ListingRequest<'_>,
         region: &str,
         render: fn(&[arm::VmSku]) -> Bytes,
-    ) -> Result<Found> {
+    ) -> Result<LookupResult> {
         let region = normalize_region(region)?;
-        self.find(request, Kind::VmSizesV2, Arc::clone(&region), VM_SIZES, move |arm| async move {
-            let list = skus::list(&arm, &region).await?;
-            Ok(Loaded::body(render(&list), TypedList::VmSizes(list)))
-        })
+        self.find(
+            request,
+            Kind::VmSizesV2,
+            Arc::clone(&region),
+            VM_SIZES_ERROR_PREFIX,
+            move |arm| async move {
+                let list = skus::list(&arm, &region).await?;
+                Ok(Loaded::body(render(&list), TypedList::VmSizes(list)))
+            },
+        )
         .await
     }
 
@@ -227,18 +239,24 @@ impl Listings {
         request: ListingRequest<'_>,
         region: &str,
         render: fn(&[String]) -> Bytes,
-    ) -> Result<Found> {
+    ) -> Result<LookupResult> {
         if region.is_empty() {
             return Err(
-                Rejection::EmptyParameter { prefix: KUBERNETES_VERSIONS, parameter: "location" }.into()
+                Rejection::EmptyParameter { prefix: VERSIONS_ERROR_PREFIX, parameter: "location" }.into()
             );
         }
         let region = normalize_region(region)?;
-        self.find(request, Kind::Versions, Arc::clone(&region), KUBERNETES_VERSIONS, move |arm| async move {
-            let list = kubernetes_versions::list(&arm, &region).await?;
-            let body = render(&versions::supported(&list));
-            Ok(Loaded::body(body, TypedList::Versions(list)))
-        })
+        self.find(
+            request,
+            Kind::Versions,
+            Arc::clone(&region),
+            VERSIONS_ERROR_PREFIX,
+            move |arm| async move {
+                let list = kubernetes_versions::list(&arm, &region).await?;
+                let body = render(&versions::supported(&list));
+                Ok(Loaded::body(body, TypedList::Versions(list)))
+            },
+        )
         .await
     }
 
@@ -249,18 +267,19 @@ impl Listings {
         scope: Arc<str>,
         prefix: &'static str,
         load: impl FnOnce(Arm) -> F + Send + 'static,
-    ) -> Result<Found>
+    ) -> Result<LookupResult>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
-        let key = key(request.access, kind, scope);
+        let key = cache_key(request.access, kind, scope);
         let credential = request.access.credential();
-        let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
+        let is_region_list = matches!(kind, Kind::Locations | Kind::Regions);
         let login = async |limit| self.azure.arm(credential, Instant::now() + limit)?.log_in().await;
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
-        let permits =
-            request.is_one_of_many.then(|| (self.callers.clone(), request.access.permit_key(request.caller)));
-        let found = self.cache.get(key, request.fresh, login, move |demand| {
+        let permits = request
+            .is_one_of_many
+            .then(|| (self.caller_permits.clone(), request.access.permit_key(request.caller)));
+        let lookup = self.cache.get(key, request.fresh, login, move |demand| {
             let priority = match demand {
                 Demand::Caller => Priority::Caller(request.caller.budget_id()),
                 Demand::Refresh => Priority::Background,
@@ -270,15 +289,15 @@ impl Listings {
                     Some((permits, caller)) => permits.acquire(&caller).await,
                     None => None,
                 };
-                let arm = azure.arm(&credential, Instant::now() + TIME_LIMIT)?;
+                let arm = azure.arm(&credential, Instant::now() + LOAD_TIMEOUT)?;
                 load(arm.with_priority(priority)).await
             }
         });
-        found.await.map_err(|failure| match failure {
+        lookup.await.map_err(|failure| match failure {
             // Azure's subscriptions client names another parameter
             // (`docs/contract/credentials.md#stored-credentials-in-meta`).
             Failure::Azure(source)
-                if by_subscription && matches!(*source, azure::Error::EmptySubscription) =>
+                if is_region_list && matches!(*source, azure::Error::EmptySubscription) =>
             {
                 Rejection::EmptyParameter { prefix, parameter: "subscriptionID" }.into()
             }
@@ -289,17 +308,17 @@ impl Listings {
                 Error::Azure { prefix: "", source }
             }
             Failure::Azure(source) => Error::Azure { prefix, source },
-            Failure::TimedOut => Error::TimedOut { limit: TIME_LIMIT },
+            Failure::TimedOut => Error::TimedOut { limit: LOAD_TIMEOUT },
         })
     }
 }
 
-const CLUSTERS: &str = "failed to get cluster list: ";
-const VM_SIZES: &str = "failed to get VM sizes: ";
-const KUBERNETES_VERSIONS: &str = "failed to get Kubernetes versions: ";
+const CLUSTERS_ERROR_PREFIX: &str = "failed to get cluster list: ";
+const VM_SIZES_ERROR_PREFIX: &str = "failed to get VM sizes: ";
+const VERSIONS_ERROR_PREFIX: &str = "failed to get Kubernetes versions: ";
 
 /// The key of a list that is read with a credential.
-fn key(access: &AzureAccess, kind: Kind, scope: Arc<str>) -> Key {
+fn cache_key(access: &AzureAccess, kind: Kind, scope: Arc<str>) -> Key {
     let credential = access.credential();
     Key {
         cloud: credential.cloud,
@@ -326,18 +345,18 @@ fn no_versions() -> Error {
 }
 
 /// The response of an action whose body is cached as a whole.
-fn to_body(found: &Found) -> Result<ListingResponse> {
-    match &*found.loaded {
-        Loaded::Body { body, .. } => Ok(to_response(Arc::clone(body), found)),
+fn body_response(lookup: &LookupResult) -> Result<ListingResponse> {
+    match &*lookup.loaded {
+        Loaded::Body { body, .. } => Ok(to_response(Arc::clone(body), lookup)),
         Loaded::Unusable(reason) => Err(Rejection::UnusableResponse(reason).into()),
-        Loaded::Page { .. } | Loaded::UpgradeTargets(_) | Loaded::ByRegion { .. } => Ok(empty_list(found)),
+        Loaded::Page { .. } | Loaded::UpgradeTargets(_) | Loaded::ByRegion { .. } => Ok(empty_list(lookup)),
     }
 }
 
-fn to_response(body: Arc<Encoded>, found: &Found) -> ListingResponse {
-    ListingResponse { body, freshness: found.freshness, age: found.age }
+fn to_response(body: Arc<Encoded>, lookup: &LookupResult) -> ListingResponse {
+    ListingResponse { body, freshness: lookup.freshness, age: lookup.age }
 }
 
-fn empty_list(found: &Found) -> ListingResponse {
-    to_response(Arc::new(Encoded::new(Bytes::from_static(b"[]"))), found)
+fn empty_list(lookup: &LookupResult) -> ListingResponse {
+    to_response(Arc::new(Encoded::new(Bytes::from_static(b"[]"))), lookup)
 }

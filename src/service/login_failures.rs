@@ -8,7 +8,8 @@ use std::time::Duration;
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
-/// The failures without a delay, because users mistype and tokens of running programs expire; then the delays.
+/// The number of failures without a delay, because users mistype and tokens of running programs expire; then the range of
+/// delays.
 const MAX_UNDELAYED: u32 = 5;
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(3);
@@ -38,7 +39,7 @@ impl LoginFailures {
     /// Counts a failed login of a client IP, and waits according to its previous failures.
     pub async fn record(&self, client_ip: IpAddr) {
         metrics::counter!("norman_aks_failed_logins_total").increment(1);
-        let delay = self.count(client_ip);
+        let delay = self.count_failure(client_ip);
         if delay.is_zero() {
             return;
         }
@@ -47,9 +48,10 @@ impl LoginFailures {
         }
     }
 
-    fn count(&self, client_ip: IpAddr) -> Duration {
-        let before = self.failures.get_with(client_ip, Arc::default).fetch_add(1, Ordering::Relaxed);
-        match before.checked_sub(MAX_UNDELAYED) {
+    /// Counts a failure; returns its delay.
+    fn count_failure(&self, client_ip: IpAddr) -> Duration {
+        let previous = self.failures.get_with(client_ip, Arc::default).fetch_add(1, Ordering::Relaxed);
+        match previous.checked_sub(MAX_UNDELAYED) {
             None => Duration::ZERO,
             Some(delayed) => MIN_DELAY.saturating_mul(1 << delayed.min(10)).min(MAX_DELAY),
         }
@@ -64,9 +66,9 @@ mod tests {
     fn sixth_failure_is_delayed_and_later_ones_longer() {
         let failures = LoginFailures::new(1_024);
         let address = IpAddr::from([192, 0, 2, 1]);
-        let delays: Vec<u128> = (0..13).map(|_| failures.count(address).as_millis()).collect();
+        let delays: Vec<u128> = (0..13).map(|_| failures.count_failure(address).as_millis()).collect();
         assert_eq!(delays, [0, 0, 0, 0, 0, 100, 200, 400, 800, 1600, 3000, 3000, 3000]);
-        assert_eq!(failures.count(IpAddr::from([192, 0, 2, 2])), Duration::ZERO);
+        assert_eq!(failures.count_failure(IpAddr::from([192, 0, 2, 2])), Duration::ZERO);
     }
 
     #[test]

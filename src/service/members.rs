@@ -1,5 +1,5 @@
 //! Memberships: roles of users in clusters, Rancher's `clusterRoleTemplateBindings`. The creator's is fixed and has no row;
-//! owners add the others. A user may have several in one cluster: the strongest counts. Roles are defined in `aks::role`.
+//! owners add the others. A user may have several in one cluster: the strongest takes effect. Roles are defined in `aks::role`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Member {
             cluster_id: cluster.id.clone(),
             user_id: cluster.owner.clone(),
             role: Role::Owner,
-            metadata: Metadata::stored(BTreeMap::new(), BTreeMap::new()),
+            metadata: Metadata::from_stored(BTreeMap::new(), BTreeMap::new()),
             created_ms: cluster.created_ms,
             changeable: false,
         }
@@ -76,7 +76,7 @@ impl Member {
             cluster_id: row.cluster_id,
             user_id: row.user_id,
             role,
-            metadata: Metadata::stored(row.labels, row.annotations),
+            metadata: Metadata::from_stored(row.labels, row.annotations),
             created_ms: row.created_ms,
             changeable: caller_role == Role::Owner,
         })
@@ -138,8 +138,7 @@ impl Members {
         let mut members = Vec::new();
         for (cluster, role) in self.inner.clusters.list_with_roles(caller).await? {
             members.push(Member::creator(&cluster));
-            let own = rows.iter().filter(|row| row.cluster_id == cluster.id);
-            for row in own {
+            for row in rows.iter().filter(|row| row.cluster_id == cluster.id) {
                 members.push(Member::from_row(row.clone(), role)?);
             }
         }
@@ -148,7 +147,7 @@ impl Members {
 
     /// A membership by its ID.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Member> {
-        let (cluster, role, name) = self.find(caller, id).await?;
+        let (cluster, role, name) = self.cluster_of(caller, id).await?;
         if name == CREATOR {
             return Ok(Member::creator(&cluster));
         }
@@ -162,29 +161,30 @@ impl Members {
     /// [`Error::Exists`] if the name is taken.
     pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
         let result = self.insert(by, &new).await;
-        self.inner.credentials.forget_resolved();
+        self.inner.credentials.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Create, OBJECT, &new.cluster_id, &result).await;
         result
     }
 
     async fn insert(&self, by: &Actor, new: &NewMember) -> Result<Member> {
-        let role = role(&new.role)?;
+        let role = parse_role(&new.role)?;
         if new.cluster_id.is_empty() {
-            let message = "say which cluster it is a part in";
+            let message = "set clusterId: a membership belongs to one cluster";
             return Err(Invalid::field("MissingRequired", "clusterId", message).into());
         }
         if new.user_id.is_empty() {
-            let message = "say whose part it is: userId, or userPrincipalId as local://<userId>";
+            let message = "set userId, or userPrincipalId as local://<userId>";
             return Err(Invalid::field("MissingRequired", "userId", message).into());
         }
-        let cluster = self.owned(&by.caller, &new.cluster_id).await.map_err(Error::of_reference)?;
+        let cluster =
+            self.owned_cluster(&by.caller, &new.cluster_id).await.map_err(Error::into_reference_error)?;
         if let Some(name) = &new.name {
             check_name(name)?;
         }
         if store::users::get(&self.inner.store, &new.user_id).await?.is_none() {
-            return Err(no_user(&new.user_id));
+            return Err(user_not_found(&new.user_id));
         }
-        let metadata = new.metadata.applied(Metadata::default())?;
+        let metadata = new.metadata.merged_into(Metadata::default())?;
         let row = MemberRow {
             id: String::new(),
             uuid: uuid::Uuid::new_v4().to_string(),
@@ -211,7 +211,7 @@ impl Members {
         match store::members::insert(&self.inner.store, &row, &audit).await {
             Ok(()) => Member::from_row(row, Role::Owner),
             // The user or the cluster was removed concurrently.
-            Err(store::Error::Dangling { .. }) => Err(no_user(&row.user_id)),
+            Err(store::Error::Dangling { .. }) => Err(user_not_found(&row.user_id)),
             Err(error) => Err(error.into()),
         }
     }
@@ -222,13 +222,13 @@ impl Members {
     /// As [`Members::create`]; cluster and user cannot be changed.
     pub async fn update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
         let result = self.change(by, id, change).await;
-        self.inner.credentials.forget_resolved();
+        self.inner.credentials.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
 
     async fn change(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
-        let mut member = self.changeable(&by.caller, id).await?;
+        let mut member = self.changeable_member(&by.caller, id).await?;
         for (field, requested, current) in [
             ("clusterId", change.cluster_id, &member.cluster_id),
             ("userId", change.user_id, &member.user_id),
@@ -239,10 +239,10 @@ impl Members {
                 return Err(Invalid::field("InvalidOption", field, message).into());
             }
         }
-        let new_role = change.role.as_deref().map(role).transpose()?;
+        let new_role = change.role.as_deref().map(parse_role).transpose()?;
         member.role = new_role.unwrap_or(member.role);
         let before = std::mem::take(&mut member.metadata);
-        member.metadata = change.metadata.applied(before.clone())?;
+        member.metadata = change.metadata.merged_into(before.clone())?;
         let (old, new) = (&before, &member.metadata);
         // A role that is removed concurrently must not be restored.
         let update = MemberUpdate {
@@ -263,13 +263,13 @@ impl Members {
     /// [`Error::Forbidden`] unless the caller owns the cluster, and for the creator's membership.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Member> {
         let result = self.remove(by, id).await;
-        self.inner.credentials.forget_resolved();
+        self.inner.credentials.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Member> {
-        let member = self.changeable(&by.caller, id).await?;
+        let member = self.changeable_member(&by.caller, id).await?;
         let audit = by.audit(Action::Delete, OBJECT, id, self.inner.clock.now_ms());
         if store::members::delete(&self.inner.store, id, &audit).await? {
             return Ok(member);
@@ -277,7 +277,7 @@ impl Members {
         Err(Error::NotFound { id: id.to_owned() })
     }
 
-    async fn changeable(&self, caller: &Caller, id: &str) -> Result<Member> {
+    async fn changeable_member(&self, caller: &Caller, id: &str) -> Result<Member> {
         let member = self.get(caller, id).await?;
         if member.changeable {
             return Ok(member);
@@ -290,7 +290,7 @@ impl Members {
     }
 
     /// The cluster of an ID, the caller's role in it, and the name after the colon.
-    async fn find<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
+    async fn cluster_of<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
         let missing = || Error::NotFound { id: id.to_owned() };
         let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
         match self.inner.clusters.with_role(caller, cluster_id).await {
@@ -299,7 +299,7 @@ impl Members {
         }
     }
 
-    async fn owned(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
+    async fn owned_cluster(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
         match self.inner.clusters.with_role(caller, cluster_id).await? {
             (cluster, Role::Owner) => Ok(cluster),
             (cluster, role) => {
@@ -314,7 +314,7 @@ impl Members {
     }
 }
 
-fn role(name: &str) -> Result<Role> {
+fn parse_role(name: &str) -> Result<Role> {
     Role::of(name).ok_or_else(|| {
         let names = Role::ALL.map(Role::name).join(", ");
         Invalid::field("InvalidOption", "roleTemplateId", format!("roleTemplateId must be one of {names}"))
@@ -326,11 +326,12 @@ fn check_name(name: &str) -> Result<()> {
     if ids::is_label(name) && name != CREATOR {
         return Ok(());
     }
-    let message = "a name has at most 63 lower-case letters, digits and hyphens between them";
+    let message = "a name must have at most 63 lower-case letters, digits and hyphens, and no hyphen at its start or \
+                   end";
     Err(Invalid::field("InvalidFormat", "name", message).into())
 }
 
-fn no_user(id: &str) -> Error {
+fn user_not_found(id: &str) -> Error {
     let message = format!("there is no user {id}: userId is the id at /v3/users, such as user-5tb7c");
     Invalid::field("InvalidReference", "userId", message).into()
 }

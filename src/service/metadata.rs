@@ -9,7 +9,7 @@ use aks::spec::merge::{Mode, is_protected};
 const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
 /// Annotations that are top-level fields of the object.
-const TOP_LEVEL: [&str; 3] =
+const TOP_LEVEL_ANNOTATIONS: [&str; 3] =
     ["field.cattle.io/creatorId", "field.cattle.io/description", "field.cattle.io/name"];
 
 /// The change of one field by a request.
@@ -35,7 +35,10 @@ pub struct Metadata {
 
 impl Metadata {
     /// The metadata of a stored object. Adds the creator label, which objects of earlier versions lack.
-    pub(super) fn stored(labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>) -> Self {
+    pub(super) fn from_stored(
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+    ) -> Self {
         let mut metadata = Self { labels, annotations };
         metadata.set_creator();
         metadata
@@ -58,17 +61,17 @@ pub struct MetadataChange {
 impl MetadataChange {
     /// Applies the change.
     pub(super) fn apply(&self, metadata: &mut Metadata, mode: Mode) {
-        metadata.labels = changed_map(std::mem::take(&mut metadata.labels), &self.labels, mode);
+        metadata.labels = apply_to_map(std::mem::take(&mut metadata.labels), &self.labels, mode);
         metadata.set_creator();
         metadata.annotations =
-            changed_map(std::mem::take(&mut metadata.annotations), &self.annotations, mode);
-        for key in TOP_LEVEL {
+            apply_to_map(std::mem::take(&mut metadata.annotations), &self.annotations, mode);
+        for key in TOP_LEVEL_ANNOTATIONS {
             metadata.annotations.remove(key);
         }
     }
 
     /// Applies the change as a merge. Fails if it adds characters that are not allowed in labels and annotations.
-    pub(super) fn applied(&self, before: Metadata) -> Result<Metadata, ForbiddenCharacter> {
+    pub(super) fn merged_into(&self, before: Metadata) -> Result<Metadata, ForbiddenCharacter> {
         let mut check = TextCheck::new(&["annotations."]);
         let stored = before.labels.iter().chain(&before.annotations).flat_map(|(key, text)| [key, text]);
         stored.for_each(|text| check.allow_stored(text));
@@ -80,7 +83,7 @@ impl MetadataChange {
     }
 }
 
-fn changed_map(
+fn apply_to_map(
     old: BTreeMap<String, String>,
     change: &Change<BTreeMap<String, String>>,
     mode: Mode,

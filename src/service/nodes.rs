@@ -24,7 +24,7 @@ const MAX_WAIT: Duration = Duration::from_millis(1_800);
 /// The time for which nodes are fresh.
 const TTL_MS: i64 = 10_000;
 /// The time for which a cluster is not read after a failure.
-const FAILURE_PAUSE_MS: i64 = 15_000;
+const RETRY_DELAY_MS: i64 = 15_000;
 /// The time for which nodes are listed if the cluster no longer responds.
 const MAX_STALENESS_MS: i64 = 3_600_000;
 /// The capacity of the cache in bytes, and the time after which unused nodes are evicted.
@@ -34,8 +34,8 @@ const CACHE_IDLE_TTL: Duration = Duration::from_mins(30);
 const MAX_CONCURRENT_READS: usize = 8;
 const MAX_READS: usize = 1_000;
 
-const READS: &str = "norman_aks_node_reads_total";
-const BYTES: &str = "norman_aks_node_cache_bytes";
+const READS_METRIC: &str = "norman_aks_node_reads_total";
+const BYTES_METRIC: &str = "norman_aks_node_cache_bytes";
 
 /// The nodes of one cluster.
 pub type NodeList = Arc<[Node]>;
@@ -77,7 +77,7 @@ struct Entry {
 impl Entry {
     fn is_fresh(&self, now_ms: i64) -> bool {
         let within = |since: Option<i64>, limit_ms| since.is_some_and(|since| now_ms - since < limit_ms);
-        within(self.failed_ms, FAILURE_PAUSE_MS) || (self.failed_ms.is_none() && within(self.read_ms, TTL_MS))
+        within(self.failed_ms, RETRY_DELAY_MS) || (self.failed_ms.is_none() && within(self.read_ms, TTL_MS))
     }
 
     fn weight(&self) -> u32 {
@@ -90,9 +90,9 @@ impl Nodes {
     /// The nodes of the clusters that `access` reaches.
     pub fn new(base: &Base, access: ServerAccess) -> Self {
         for outcome in ["done", "failed", "skipped"] {
-            metrics::counter!(READS, "outcome" => outcome).increment(0);
+            metrics::counter!(READS_METRIC, "outcome" => outcome).increment(0);
         }
-        metrics::gauge!(BYTES).set(0.0);
+        metrics::gauge!(BYTES_METRIC).set(0.0);
         let cache = Cache::builder()
             .weigher(|id: &String, entry: &Arc<Entry>| {
                 entry.weight().saturating_add(u32::try_from(id.len()).unwrap_or(u32::MAX))
@@ -149,15 +149,20 @@ impl Nodes {
     ) -> Option<SharedTask<()>> {
         let key = cluster_id.to_owned();
         if self.inner.reads.len() >= MAX_READS && self.inner.reads.get(&key).is_none() {
-            metrics::counter!(READS, "outcome" => "skipped").increment(1);
+            metrics::counter!(READS_METRIC, "outcome" => "skipped").increment(1);
             return None;
         }
-        let (inner, finishing, id) = (Arc::clone(&self.inner), Arc::clone(&self.inner), key.clone());
+        let (inner, inner_for_outcome, id) = (Arc::clone(&self.inner), Arc::clone(&self.inner), key.clone());
         let read = async move {
             let _permit = inner.permits.acquire().await;
             read.await
         };
-        Some(self.inner.reads.join(&key, || None, || read, move |outcome, _| finishing.store(&id, outcome)))
+        Some(self.inner.reads.join(
+            &key,
+            || None,
+            || read,
+            move |outcome, _| inner_for_outcome.record_outcome(&id, outcome),
+        ))
     }
 }
 
@@ -174,23 +179,23 @@ impl Inner {
         }
     }
 
-    fn store(&self, cluster_id: &str, outcome: Result<Vec<Node>, Error>) {
+    fn record_outcome(&self, cluster_id: &str, outcome: Result<Vec<Node>, Error>) {
         let now_ms = self.clock.now_ms();
         let (entry, outcome) = match outcome {
             Ok(nodes) => (Entry { nodes: nodes.into(), read_ms: Some(now_ms), failed_ms: None }, "done"),
             Err(error) => {
                 let cause = &error as &dyn std::error::Error;
                 tracing::debug!(cluster = cluster_id, error = cause, "cannot read the nodes of a cluster");
-                let before = self.cache.get(cluster_id);
-                let before = before.map(|entry| (Arc::clone(&entry.nodes), entry.read_ms));
-                let (nodes, read_ms) = before.unwrap_or_default();
+                let cached = self.cache.get(cluster_id);
+                let (nodes, read_ms) =
+                    cached.map(|entry| (Arc::clone(&entry.nodes), entry.read_ms)).unwrap_or_default();
                 (Entry { nodes, read_ms, failed_ms: Some(now_ms) }, "failed")
             }
         };
-        metrics::counter!(READS, "outcome" => outcome).increment(1);
+        metrics::counter!(READS_METRIC, "outcome" => outcome).increment(1);
         self.cache.insert(cluster_id.to_owned(), Arc::new(entry));
         #[expect(clippy::cast_precision_loss, reason = "a cache of 2^53 bytes does not exist")]
-        metrics::gauge!(BYTES).set(self.cache.weighted_size() as f64);
+        metrics::gauge!(BYTES_METRIC).set(self.cache.weighted_size() as f64);
     }
 
     fn cached(&self, cluster_id: &str) -> NodeList {
@@ -218,7 +223,7 @@ mod tests {
             (entry(Some(0), None), TTL_MS - 1, true),
             (entry(Some(0), None), TTL_MS, false),
             (entry(Some(0), Some(0)), TTL_MS, true),
-            (entry(Some(1), Some(0)), FAILURE_PAUSE_MS, false),
+            (entry(Some(1), Some(0)), RETRY_DELAY_MS, false),
         ] {
             assert_eq!(entry.is_fresh(now_ms), expected, "{now_ms}");
         }

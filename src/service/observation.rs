@@ -31,14 +31,14 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let group = spec.resource_group.as_deref().unwrap_or_default();
     let name = spec.cluster_name.as_deref().unwrap_or_default();
-    let is_created = phase != Phase::Removing && spec.imported != Some(true);
+    let may_create = phase != Phase::Removing && spec.imported != Some(true);
     let cluster = match managed_clusters::get(arm, group, name).await {
-        Err(error) if is_created && is_unregistered(&error) => None,
+        Err(error) if may_create && is_unregistered(&error) => None,
         found => found?.map(|cluster| cluster.raw),
     };
-    let upstream = cluster.as_ref().and_then(|cluster| read(access, spec, cluster));
+    let upstream = cluster.as_ref().and_then(|cluster| read_spec(access, spec, cluster));
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
-    if is_created && observed.cluster.is_none() {
+    if may_create && observed.cluster.is_none() {
         observed.provider_registered = match providers::get(arm, PROVIDER).await {
             // A credential with rights in only a resource group may not read the providers, and need not: the request for the
             // cluster fails with the same error code.
@@ -49,8 +49,8 @@ pub async fn observe(
     }
     // An active, monitored cluster keeps its workspace.
     let monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
-    let needs_none = phase == Phase::Removing || (phase == Phase::Active && monitored);
-    if !needs_none && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
+    let needs_no_workspace = phase == Phase::Removing || (phase == Phase::Active && monitored);
+    if !needs_no_workspace && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
         let spec = upstream::located(spec, observed.upstream.as_ref());
         observed.workspace_id = workspace_id(arm, &spec).await?;
     }
@@ -58,7 +58,7 @@ pub async fn observe(
 }
 
 /// The observed spec of a cluster, from Azure's JSON.
-pub fn read(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<AksConfig> {
+pub fn read_spec(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<AksConfig> {
     let cloud = access.credential().cloud;
     let context = Known {
         spec,
@@ -71,11 +71,11 @@ pub fn read(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<A
 /// The ID of the workspace that the specification names, once it is ready.
 async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
     let location = workspace::place(spec);
-    let found = match workspaces::get(arm, &location.group, &location.name).await {
+    let workspace = match workspaces::get(arm, &location.group, &location.name).await {
         Err(error) if is_unregistered(&error) => None,
-        found => found?,
+        result => result?,
     };
-    Ok(found.and_then(|workspace| {
+    Ok(workspace.and_then(|workspace| {
         let state = workspace.view.properties.and_then(|properties| properties.provisioning_state);
         let ready = state.is_none_or(|state| state.eq_ignore_ascii_case("Succeeded"));
         workspace.view.id.filter(|_| ready)

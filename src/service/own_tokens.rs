@@ -47,13 +47,13 @@ impl OwnTokens {
 
     /// The caller's tokens, oldest first.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<TokenInfo>> {
-        self.inner.tokens.of_user(&caller.user_id).await
+        self.inner.tokens.list_valid(&caller.user_id).await
     }
 
     /// A token of the caller by its name.
     pub async fn get(&self, caller: &Caller, name: &str) -> Result<TokenInfo> {
-        let found = self.inner.tokens.find(&caller.user_id, name).await?;
-        found.ok_or_else(|| Error::NotFound { id: without_secret(name).to_owned() })
+        let token = self.inner.tokens.find(&caller.user_id, name).await?;
+        token.ok_or_else(|| Error::NotFound { id: without_secret(name).to_owned() })
     }
 
     /// Creates a token for the caller. Only the result contains its secret.
@@ -62,27 +62,27 @@ impl OwnTokens {
     /// [`Error::Invalid`] for an invalid time to live or description, [`Error::ReferenceNotFound`] for a cluster that the
     /// caller does not see.
     pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
-        let result = self.make(by, token).await;
+        let result = self.insert(by, token).await;
         self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
         result
     }
 
-    async fn make(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
+    async fn insert(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
         let caller = &by.caller;
-        let ttl = ttl(token.ttl_ms)?;
+        let ttl = parse_ttl(token.ttl_ms)?;
         if let Some(id) = &token.cluster_id {
-            self.inner.clusters.get(caller, id).await.map_err(Error::of_reference)?;
+            self.inner.clusters.get(caller, id).await.map_err(Error::into_reference_error)?;
         }
         let spec = TokenSpec {
             prefix: "token-",
             ttl,
             description: &token.description,
             cluster_id: token.cluster_id.as_deref(),
-            metadata: token.metadata.applied(Metadata::default())?,
+            metadata: token.metadata.merged_into(Metadata::default())?,
         };
         let audit = |name: &str, now_ms| by.audit(Action::Create, OBJECT, name, now_ms);
-        let made = self.inner.tokens.create_for_caller(caller, &spec, audit).await?;
-        Ok((self.get(caller, &made.name).await?, made))
+        let created = self.inner.tokens.create_for_caller(caller, &spec, audit).await?;
+        Ok((self.get(caller, &created.name).await?, created))
     }
 
     /// Revokes a token of the caller, which may be the one of this request; returns it.
@@ -106,13 +106,12 @@ fn without_secret(name: &str) -> &str {
     name.split_once(':').map_or(name, |(name, _)| name)
 }
 
-fn ttl(ms: i64) -> Result<Option<Duration>> {
+fn parse_ttl(ms: i64) -> Result<Option<Duration>> {
     match u64::try_from(ms).map(Duration::from_millis) {
         Ok(Duration::ZERO) => Ok(None),
         Ok(ttl) if ttl <= MAX_TTL => Ok(Some(ttl)),
         _ => {
-            let message =
-                "ttl is a number of milliseconds, at most 100 years; 0 makes a token that does not expire";
+            let message = "ttl must be a number of milliseconds, at most 100 years; 0 creates a token that does not expire";
             Err(Invalid::field("InvalidFormat", "ttl", message).into())
         }
     }
@@ -131,7 +130,7 @@ mod tests {
             (3_153_600_000_001, None),
             (-1, None),
         ] {
-            assert_eq!(ttl(ms).ok(), expected, "{ms}");
+            assert_eq!(parse_ttl(ms).ok(), expected, "{ms}");
         }
     }
 }

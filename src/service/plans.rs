@@ -12,7 +12,7 @@ use clock::Clock;
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
 use super::core::Core;
-use super::credentials::{AccessError, AzureAccess, Credentials, Via, full_id};
+use super::credentials::{AccessError, AzureAccess, CredentialSource, Credentials, full_id};
 use super::events::{Action, Events};
 use super::reviews::denial;
 use super::{Result, explain};
@@ -96,7 +96,8 @@ impl Plans {
             return Ok(preview);
         }
         let access =
-            access(&self.inner.credentials, &self.inner.events, by, row, role, Action::Call("plan")).await?;
+            resolve_access(&self.inner.credentials, &self.inner.events, by, row, role, Action::Call("plan"))
+                .await?;
         match access {
             Ok(access) => planner.preview_with_azure(row.clone(), access).await,
             Err(NoAccess { reason, .. }) => planner.preview_without_azure(row, reason),
@@ -113,7 +114,7 @@ pub(super) struct NoAccess {
 }
 
 /// The access to Azure with the credential of a cluster, if the caller may use it. Its use is recorded.
-pub(super) async fn access(
+pub(super) async fn resolve_access(
     credentials: &Credentials,
     events: &Events,
     by: &Actor,
@@ -122,8 +123,8 @@ pub(super) async fn access(
     action: Action,
 ) -> Result<Result<Arc<AzureAccess>, NoAccess>> {
     let id = full_id(row.credential_id.as_deref().unwrap_or_default());
-    let via = Via::OfCluster { id: &id, cluster_id: &row.id };
-    match credentials.resolve(&by.caller, via).await {
+    let source = CredentialSource::OfCluster { id: &id, cluster_id: &row.id };
+    match credentials.resolve(&by.caller, source).await {
         Ok(access) => {
             // Before the request to Azure, because a caller that disconnects has used the credential, too.
             events.record(by.event(action, CREDENTIAL, &id, &Ok(()))).await;
@@ -132,22 +133,23 @@ pub(super) async fn access(
         Err(AccessError::Other(error)) => Err(error),
         Err(AccessError::NotFound) if role != Role::Owner => {
             let reason = format!(
-                "Azure is asked only for those who may use the cluster's credential; you are {} of {}",
+                "Azure is read only for callers who may use the cluster's credential; you are {} of {}",
                 role.name(),
                 row.id
             );
             Ok(Err(NoAccess { reason: Azure::NotAllowed(reason), denial: None }))
         }
-        Err(error) => {
-            Ok(Err(NoAccess { denial: denial::of_access(&error), reason: Azure::Failed(unusable(&error)) }))
-        }
+        Err(error) => Ok(Err(NoAccess {
+            denial: denial::from_access_error(&error),
+            reason: Azure::Failed(unusable_reason(&error)),
+        })),
     }
 }
 
 /// The reason why a credential cannot be used, with Azure's text if there is one.
-fn unusable(error: &AccessError) -> String {
+fn unusable_reason(error: &AccessError) -> String {
     match error {
-        AccessError::TenantDiscovery { error, .. } => explain::stored_discovery(error).text,
+        AccessError::TenantDiscovery { error, .. } => explain::stored_discovery_error(error).text,
         error => error.to_string(),
     }
 }

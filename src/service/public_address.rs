@@ -67,15 +67,15 @@ impl PublicAddress {
 
     /// The https URL, without a trailing slash: the setting `server-url`, else the URL that the caller used, else the TLS
     /// listener.
-    pub async fn https_url(&self, known_as: Option<&str>) -> Option<String> {
-        https_url(&self.settings.value("server-url").await, known_as, self.over_tls.get())
+    pub async fn https_url(&self, request_origin: Option<&str>) -> Option<String> {
+        https_url(&self.settings.value("server-url").await, request_origin, self.over_tls.get())
     }
 
     /// As [`PublicAddress::https_url`], else the plain HTTP URL, for responses with instructions.
-    pub async fn url(&self, known_as: &str) -> String {
+    pub async fn url(&self, request_origin: &str) -> String {
         let configured = self.settings.value("server-url").await;
-        https_url(&configured, Some(known_as), self.over_tls.get()).unwrap_or_else(|| {
-            let plain = if configured.is_empty() { known_as } else { &configured };
+        https_url(&configured, Some(request_origin), self.over_tls.get()).unwrap_or_else(|| {
+            let plain = if configured.is_empty() { request_origin } else { &configured };
             plain.trim_end_matches('/').to_owned()
         })
     }
@@ -88,7 +88,7 @@ impl PublicAddress {
         let missing =
             if self.over_tls.get().is_some() { AgentUrlError::Unknown } else { AgentUrlError::NotHttps };
         let url = self.https_url(None).await.ok_or(missing)?;
-        let is_sandbox = self.over_tls.get().is_some_and(|own| own.host.is_some());
+        let is_sandbox = self.over_tls.get().is_some_and(|over_tls| over_tls.host.is_some());
         if is_loopback(&url) && !is_sandbox { Err(AgentUrlError::Loopback(url)) } else { Ok(url) }
     }
 
@@ -98,16 +98,16 @@ impl PublicAddress {
     }
 }
 
-fn https_url(configured: &str, known_as: Option<&str>, over_tls: Option<&OverTls>) -> Option<String> {
+fn https_url(configured: &str, request_origin: Option<&str>, over_tls: Option<&OverTls>) -> Option<String> {
     let is_https = |url: &&str| url.len() > "https://".len() && url.starts_with("https://");
-    let known = if configured.is_empty() { known_as } else { Some(configured) };
-    if let Some(url) = known.filter(is_https) {
+    let candidate = if configured.is_empty() { request_origin } else { Some(configured) };
+    if let Some(url) = candidate.filter(is_https) {
         return Some(url.trim_end_matches('/').to_owned());
     }
     let over_tls = over_tls?;
     let host = match &over_tls.host {
         Some(host) => host.clone(),
-        None => Url::parse(known?).ok()?.host_str()?.to_owned(),
+        None => Url::parse(candidate?).ok()?.host_str()?.to_owned(),
     };
     Some(format!("https://{host}:{}", over_tls.port))
 }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn setting_precedes_request_and_tls_listener() {
         let (none, plain, fixed) = (None, Some(own(None)), Some(own(Some("127.0.0.1"))));
-        for (configured, known_as, over_tls, expected) in [
+        for (configured, request_origin, over_tls, expected) in [
             ("https://a.example", Some("http://b"), &none, Some("https://a.example")),
             ("https://a.example/p/", Some("http://b"), &none, Some("https://a.example/p")),
             ("", Some("https://b:1"), &none, Some("https://b:1")),
@@ -152,8 +152,8 @@ mod tests {
             ("http://a.example", Some("https://b"), &none, None),
             ("https://", Some("http://b"), &none, None),
         ] {
-            let url = https_url(configured, known_as, over_tls.as_ref());
-            assert_eq!(url.as_deref(), expected, "{configured} {known_as:?}");
+            let url = https_url(configured, request_origin, over_tls.as_ref());
+            assert_eq!(url.as_deref(), expected, "{configured} {request_origin:?}");
         }
     }
 

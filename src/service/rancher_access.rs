@@ -304,7 +304,7 @@ impl RancherAccess {
             Lookup::Unauthenticated => LookupOutcome::Unauthenticated,
             Lookup::Denied | Lookup::Found(Secret::NotCredential) => LookupOutcome::Denied,
             Lookup::Found(Secret::OtherCredential) | Lookup::Unclear => LookupOutcome::Unclear,
-            Lookup::Found(Secret::Azure(fields)) => match self.credential(id, fields, sent_at).await {
+            Lookup::Found(Secret::Azure(fields)) => match self.latest_credential(id, fields, sent_at).await {
                 Ok(credential) => LookupOutcome::Allowed(Decision {
                     sent_at,
                     caller: Self::caller(session),
@@ -316,7 +316,7 @@ impl RancherAccess {
     }
 
     /// The credential in its latest version. Evicts the lists that were read with an older secret.
-    async fn credential(
+    async fn latest_credential(
         &self,
         id: &str,
         fields: CredentialFields,

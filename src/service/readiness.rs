@@ -13,7 +13,7 @@ use crate::store::{self, Store, instance};
 use crate::vault;
 
 /// The time limit of a check; a check that exceeds it has failed.
-const LIMIT: Duration = Duration::from_secs(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The interval between write attempts while the disk is full. `/readyz` needs no authentication, and each attempt writes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,25 +46,25 @@ pub struct Readiness {
 /// The state of the database's disk.
 #[derive(Default)]
 struct Disk {
-    /// The number of errors after which a write succeeded.
-    settled: u64,
+    /// The number of disk-full errors when a write last succeeded.
+    resolved_errors: u64,
     /// The time of the last attempt, if it failed.
-    failed: Option<Instant>,
+    failed_at: Option<Instant>,
 }
 
 impl Readiness {
     /// Checks this database and these keys; `log_is_full` returns whether the log cannot be written.
     pub fn new(store: Store, secrets: Secrets, log_is_full: fn() -> bool) -> Self {
-        let disk = Disk { settled: store::full_errors(), failed: None };
+        let disk = Disk { resolved_errors: store::disk_full_errors(), failed_at: None };
         Self { store, secrets, disk: Arc::new(Mutex::new(disk)), log_is_full }
     }
 
     /// Checks each dependency.
     pub async fn check(&self) -> [Check; 5] {
-        let within = |check| tokio::time::timeout(LIMIT, check);
+        let within = |check| tokio::time::timeout(CHECK_TIMEOUT, check);
         let database = matches!(within(self.store.ping()).await, Ok(Ok(())));
         let migrated = async {
-            let pending = tokio::time::timeout(LIMIT, self.store.pending_migrations()).await;
+            let pending = tokio::time::timeout(CHECK_TIMEOUT, self.store.pending_migrations()).await;
             matches!(pending, Ok(Ok(pending)) if pending.is_empty())
         };
         let migrations = database && migrated.await;
@@ -87,19 +87,19 @@ impl Readiness {
     async fn has_space(&self) -> bool {
         // One attempt at a time.
         let mut disk = self.disk.lock().await;
-        let errors = store::full_errors();
-        if errors == disk.settled {
+        let errors = store::disk_full_errors();
+        if errors == disk.resolved_errors {
             return true;
         }
-        if disk.failed.is_some_and(|failed| failed.elapsed() < PROBE_INTERVAL) {
+        if disk.failed_at.is_some_and(|failed_at| failed_at.elapsed() < PROBE_INTERVAL) {
             return false;
         }
         let filler = STANDARD.encode(vault::random::<PROBE_LEN>());
-        let probe = tokio::time::timeout(LIMIT, instance::probe_space(&self.store, &filler)).await;
+        let probe = tokio::time::timeout(CHECK_TIMEOUT, instance::probe_space(&self.store, &filler)).await;
         let has_space = matches!(probe, Ok(Ok(())));
-        disk.failed = (!has_space).then(Instant::now);
+        disk.failed_at = (!has_space).then(Instant::now);
         if has_space {
-            disk.settled = errors;
+            disk.resolved_errors = errors;
             tracing::info!("the disk of the database has space again");
         }
         has_space

@@ -119,7 +119,7 @@ impl Registration {
         let mut tokens = Vec::new();
         for (cluster, role) in self.inner.clusters.list_with_roles(caller).await? {
             if role == Role::Owner && cluster_id.is_none_or(|id| id == cluster.id) {
-                self.default_of(&cluster.id).await?;
+                self.default_token(&cluster.id).await?;
                 for row in store::registration_tokens::list(&self.inner.store, &cluster.id).await? {
                     tokens.extend(self.decrypt(row).await?);
                 }
@@ -135,12 +135,12 @@ impl Registration {
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<RegistrationToken> {
         let missing = || Error::NotFound { id: id.to_owned() };
         let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
-        let cluster = match self.owned(caller, cluster_id).await {
+        let cluster = match self.owned_cluster(caller, cluster_id).await {
             Err(Error::NotFound { .. }) => return Err(missing()),
             found => found?,
         };
         if name == DEFAULT {
-            return self.default_of(&cluster.id).await;
+            return self.default_token(&cluster.id).await;
         }
         let row = store::registration_tokens::get(&self.inner.store, &cluster.id, name).await?;
         match row {
@@ -166,24 +166,28 @@ impl Registration {
 
     async fn insert(&self, by: &Actor, cluster_id: &str, name: Option<&str>) -> Result<RegistrationToken> {
         if cluster_id.is_empty() {
-            let message = "say which cluster the token is for";
+            let message = "set clusterId: a registration token belongs to one cluster";
             return Err(Invalid::field("MissingRequired", "clusterId", message).into());
         }
-        let cluster = self.owned(&by.caller, cluster_id).await.map_err(Error::of_reference)?;
+        let cluster =
+            self.owned_cluster(&by.caller, cluster_id).await.map_err(Error::into_reference_error)?;
         if let Some(name) = name {
             if !ids::is_label(name) {
-                let message = "a name has at most 63 lower-case letters, digits and hyphens between them";
+                let message = "a name must have at most 63 lower-case letters, digits and hyphens, and no hyphen at its start or \
+                   end";
                 return Err(Invalid::field("InvalidFormat", "name", message).into());
             }
-            let made = self.make(by, &cluster.id, name.to_owned()).await?;
-            return made.ok_or_else(|| Error::Exists { id: format!("{}:{name}", cluster.id) });
+            let token = self.insert_token(by, &cluster.id, name.to_owned()).await?;
+            return token.ok_or_else(|| Error::Exists { id: format!("{}:{name}", cluster.id) });
         }
-        let taken = || store::Error::Duplicate { what: Unique::Other }.into();
-        insert_with_fresh_id("crt-", async |name| self.make(by, &cluster.id, name).await?.ok_or_else(taken))
-            .await
+        let name_taken = || store::Error::Duplicate { what: Unique::Other }.into();
+        insert_with_fresh_id("crt-", async |name| {
+            self.insert_token(by, &cluster.id, name).await?.ok_or_else(name_taken)
+        })
+        .await
     }
 
-    /// Deletes a token; returns it. The default one is created again, with another text, when it is next read.
+    /// Deletes a token; returns it. The default one is created again, with another secret, when it is next read.
     ///
     /// # Errors
     /// As [`Registration::get`].
@@ -200,9 +204,9 @@ impl Registration {
         if store::registration_tokens::delete(&self.inner.store, cluster_id, name, &audit).await? {
             self.inner.agents.close_revoked().await?;
             if name == DEFAULT {
-                // The agent that this server deployed gets the new one.
+                // The worker gives the new token to the agent that this server deployed.
                 store::clusters::wake(&self.inner.store, cluster_id).await?;
-                self.inner.clusters.work().notify_one();
+                self.inner.clusters.worker_wake_up().notify_one();
             }
             return Ok(token);
         }
@@ -213,7 +217,8 @@ impl Registration {
     async fn find_cluster(&self, token: &str, cluster_id: &str) -> Result<Option<store::ClusterRow>> {
         let hash = vault::token_hash(token);
         let rows = store::registration_tokens::list(&self.inner.store, cluster_id).await?;
-        let is_valid = rows.iter().fold(false, |found, row| vault::hashes_equal(&row.hash, &hash) | found);
+        let is_valid =
+            rows.iter().fold(false, |is_valid, row| vault::hashes_equal(&row.hash, &hash) | is_valid);
         if !is_valid {
             return Ok(None);
         }
@@ -240,7 +245,7 @@ impl Registration {
         let body: Object = serde_json::from_str(&row.spec).map_err(corrupt)?;
         let status = ClusterStatus::from_text(&row.work.status).map_err(corrupt)?;
         let url = self.inner.address.https_url(Some(server)).await.ok_or(AgentUrlError::NotHttps)?;
-        Ok(self.build(&url, token, &body, &status).await?.to_yaml())
+        Ok(self.build_manifest(&url, token, &body, &status).await?.to_yaml())
     }
 
     /// The manifest that this server itself applies to a cluster, with the default token.
@@ -251,11 +256,11 @@ impl Registration {
         status: &ClusterStatus,
     ) -> Result<Manifest, ManifestError> {
         let url = self.inner.address.agent_url().await?;
-        let token = self.default_of(cluster_id).await?;
-        self.build(&url, token.token.expose_secret(), body, status).await
+        let token = self.default_token(cluster_id).await?;
+        self.build_manifest(&url, token.token.expose_secret(), body, status).await
     }
 
-    async fn build(
+    async fn build_manifest(
         &self,
         url: &str,
         token: &str,
@@ -287,7 +292,7 @@ impl Registration {
         self.inner.address.url(request_origin).await
     }
 
-    async fn owned(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
+    async fn owned_cluster(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
         match self.inner.clusters.with_role(caller, cluster_id).await? {
             (cluster, Role::Owner) => Ok(cluster),
             (cluster, role) => {
@@ -297,12 +302,12 @@ impl Registration {
     }
 
     /// The default token of a cluster that exists.
-    async fn default_of(&self, cluster_id: &str) -> Result<RegistrationToken> {
+    async fn default_token(&self, cluster_id: &str) -> Result<RegistrationToken> {
         for _ in 0..MAX_READS {
             let row = store::registration_tokens::get(&self.inner.store, cluster_id, DEFAULT).await?;
             let token = match row {
                 Some(row) => self.decrypt(row).await?,
-                None => self.make(&Actor::server(), cluster_id, DEFAULT.to_owned()).await?,
+                None => self.insert_token(&Actor::server(), cluster_id, DEFAULT.to_owned()).await?,
             };
             if let Some(token) = token {
                 return Ok(token);
@@ -312,7 +317,12 @@ impl Registration {
     }
 
     /// Creates a token; `None` if the name is taken.
-    async fn make(&self, by: &Actor, cluster_id: &str, name: String) -> Result<Option<RegistrationToken>> {
+    async fn insert_token(
+        &self,
+        by: &Actor,
+        cluster_id: &str,
+        name: String,
+    ) -> Result<Option<RegistrationToken>> {
         let token = SecretString::from(ids::token_secret(vault::random()));
         let row = RegistrationTokenRow {
             cluster_id: cluster_id.to_owned(),
@@ -335,13 +345,13 @@ impl Registration {
     /// The token of a row, decrypted; `None` if it was deleted concurrently.
     async fn decrypt(&self, row: RegistrationTokenRow) -> Result<Option<RegistrationToken>> {
         let name = store::registration_tokens::secret_name(&row.name);
-        let text =
+        let token =
             self.inner.secrets.cluster_secret(&row.cluster_id, &name).await.map_err(|error| match error {
                 secrets::Error::Store(error) => Error::from(error),
                 secrets::Error::Vault(error) => Error::from(error),
                 other => Error::Corrupt { id: row.cluster_id.clone(), source: other.into() },
             })?;
-        Ok(text.map(|text| to_token(row, text)))
+        Ok(token.map(|token| to_token(row, token)))
     }
 }
 

@@ -24,7 +24,7 @@ use clock::Clock;
 use super::actor::Actor;
 use super::base::Base;
 use super::concurrency::ConcurrencyLimit;
-use super::credentials::{AccessError, AzureAccess, Credentials, InlineCredential, Via};
+use super::credentials::{AccessError, AzureAccess, CredentialSource, Credentials, InlineCredential};
 use super::events::{Action, Events};
 use super::settings::Settings;
 use super::{Error, Invalid, Result};
@@ -120,7 +120,7 @@ impl Reviews {
         wait: AccessWait,
     ) -> Result<(Review, Option<String>)> {
         let context = self.context(request).await?;
-        let subject = subject(request, &context);
+        let subject = to_subject(request, &context);
         // Errors of the specification alone need no request to Azure.
         let offline = reject_errors(review::review(&subject, &AzureData::default()))?;
         if review::needed(&subject).is_empty() {
@@ -129,7 +129,7 @@ impl Reviews {
         let mut verified_subscription = None;
         let azure = match stored_credential(request) {
             None => AzureData::unknown("aksConfig names no cloud credential"),
-            Some(via) => match self.inner.credentials.resolve(&by.caller, via).await {
+            Some(source) => match self.inner.credentials.resolve(&by.caller, source).await {
                 Ok(access) => {
                     let azure = self.read_azure(by, Action::Use, &access, &subject).await;
                     let azure = self.wait_for_access(by, &access, &subject, azure, wait).await;
@@ -137,7 +137,7 @@ impl Reviews {
                         has_verified_access(&azure).then(|| access.credential().subscription_id.clone());
                     azure
                 }
-                Err(error) => unusable(&error),
+                Err(error) => unusable_credential(&error),
             },
         };
         Ok((reject_errors(review::review(&subject, &azure))?, verified_subscription))
@@ -162,8 +162,9 @@ impl Reviews {
             return azure;
         };
         while wait.next_attempt(&self.inner.clock).await {
-            let again = Box::pin(gather::access(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
-            if is_transient(&again) {
+            let rights =
+                Box::pin(gather::rights(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
+            if is_transient(&rights) {
                 continue;
             }
             azure = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
@@ -187,7 +188,7 @@ impl Reviews {
         inline: Option<InlineCredential>,
     ) -> Result<Review> {
         let mut context = self.context(request).await?;
-        let via = match inline {
+        let source = match inline {
             Some(credential) => {
                 context = ReviewContext {
                     subscription_id: Some(credential.subscription_id.clone()),
@@ -195,20 +196,20 @@ impl Reviews {
                     is_inline: true,
                     ..context
                 };
-                Some(Via::Inline(credential))
+                Some(CredentialSource::Inline(credential))
             }
             None => stored_credential(request),
         };
-        let subject = subject(request, &context);
-        let azure = match via {
+        let subject = to_subject(request, &context);
+        let azure = match source {
             None => AzureData::unknown("aksConfig names no cloud credential"),
-            Some(via) => match self.inner.credentials.resolve(&by.caller, via).await {
+            Some(source) => match self.inner.credentials.resolve(&by.caller, source).await {
                 Ok(access) => self.read_azure(by, Action::Call("review"), &access, &subject).await,
                 Err(AccessError::NotFound | AccessError::InvalidId(_)) => {
                     return Err(Error::NoCredential);
                 }
                 Err(AccessError::Other(error)) => return Err(error),
-                Err(error) => unusable(&error),
+                Err(error) => unusable_credential(&error),
             },
         };
         Ok(review::review(&subject, &azure))
@@ -264,7 +265,7 @@ struct ReviewContext {
     is_inline: bool,
 }
 
-fn subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Subject<'a> {
+fn to_subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Subject<'a> {
     let body = request.spec.body();
     let aks = request.spec.aks();
     let purpose = match request.existing {
@@ -274,7 +275,7 @@ fn subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Subje
             upstream: *upstream,
             details,
             named: Some(named),
-            isolation: isolates(stored.body()),
+            isolation: has_network_policy(stored.body()),
         }),
         None if aks.imported == Some(true) => Purpose::Import,
         None => Purpose::Create,
@@ -284,7 +285,7 @@ fn subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Subje
         purpose,
         id: request.existing.map(|existing| existing.id),
         subscription_id: context.subscription_id.as_deref(),
-        isolation: isolates(body),
+        isolation: has_network_policy(body),
         advise: context.advise,
         unknown: request.unknown,
         facts: Facts {
@@ -296,7 +297,7 @@ fn subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Subje
     }
 }
 
-fn isolates(body: &Object) -> bool {
+fn has_network_policy(body: &Object) -> bool {
     body.get("enableNetworkPolicy").and_then(serde_json::Value::as_bool).unwrap_or_default()
 }
 
@@ -306,26 +307,26 @@ pub(super) fn annotation(body: &Object) -> Option<&str> {
 }
 
 /// The stored credential that the specification names.
-fn stored_credential<'a>(request: &ReviewRequest<'a>) -> Option<Via<'a>> {
+fn stored_credential<'a>(request: &ReviewRequest<'a>) -> Option<CredentialSource<'a>> {
     let id = request.spec.aks().azure_credential_secret.as_deref()?;
     Some(match request.existing {
-        Some(existing) => Via::OfCluster { id, cluster_id: existing.id },
-        None => Via::Stored { id, cluster_id: None },
+        Some(existing) => CredentialSource::OfCluster { id, cluster_id: existing.id },
+        None => CredentialSource::Stored { id, cluster_id: None },
     })
 }
 
 /// Whether the data proves that the credential has access to the subscription. A missing group proves nothing: Azure reports it
 /// to any caller.
 fn has_verified_access(azure: &AzureData) -> bool {
-    fn known<T>(part: &Read<T>) -> bool {
+    fn is_known<T>(part: &Read<T>) -> bool {
         matches!(part, Read::Known(_))
     }
-    known(&azure.versions)
-        || known(&azure.sizes)
-        || known(&azure.networks)
-        || known(&azure.usages)
-        || known(&azure.regions)
-        || known(&azure.cluster)
+    is_known(&azure.versions)
+        || is_known(&azure.sizes)
+        || is_known(&azure.networks)
+        || is_known(&azure.usages)
+        || is_known(&azure.regions)
+        || is_known(&azure.cluster)
         || matches!(azure.node_group, Read::Known(true))
 }
 
@@ -339,10 +340,10 @@ fn reject_errors(review: Review) -> Result<Review> {
 }
 
 /// The data for a credential that cannot be used: only the reason, without private details of the credential.
-fn unusable(error: &AccessError) -> AzureData {
+fn unusable_credential(error: &AccessError) -> AzureData {
     let reason = match error {
         AccessError::Other(_) => "the cloud credential cannot be read at the moment".to_owned(),
         error => error.to_string(),
     };
-    AzureData { denial: denial::of_access(error), ..AzureData::unknown(&reason) }
+    AzureData { denial: denial::from_access_error(error), ..AzureData::unknown(&reason) }
 }

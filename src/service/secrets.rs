@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use crate::store::{self, NewClusterEvent, ReplicaRow, SealedColumns, Store};
 use crate::vault::{self, Fingerprinter, ReplicaKey, Sealed, Vault};
 
-use check_values::Missing;
+use check_values::OnMissing;
 pub use keyfile::append_key;
 pub use rotate::Rotation;
 
@@ -40,7 +40,7 @@ const REPLICA_RETENTION_MS: i64 = 24 * 3600 * 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The key file does not exist.
-    #[error("there is no key file {}; make one with `norman-aks key generate --append {}`", path.display(), shell::quoted(&path.display().to_string()))]
+    #[error("the key file {} does not exist; create one with `norman-aks key generate --append {}`", path.display(), shell::quoted(&path.display().to_string()))]
     NoFile {
         /// The path of the key file.
         path: PathBuf,
@@ -175,7 +175,7 @@ impl Secrets {
         store: Store,
         clock: Clock,
     ) -> Result<(Self, Origin), Error> {
-        let (vault, origin) = load(path, may_create, &store, Missing::Write).await?;
+        let (vault, origin) = load(path, may_create, &store, OnMissing::Write).await?;
         let inner = Inner {
             store,
             vault,
@@ -194,7 +194,7 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::open`].
     pub async fn inspect(path: &Path, store: &Store) -> Result<Vec<String>, Error> {
-        Ok(load(path, false, store, Missing::Leave).await?.0.key_ids())
+        Ok(load(path, false, store, OnMissing::Leave).await?.0.key_ids())
     }
 
     /// Encrypts the client secret of a credential (`cc-xxxxx`).
@@ -273,7 +273,7 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::open`].
     pub async fn reload(&self) -> Result<Vec<String>, Error> {
-        let (vault, _) = load(&self.inner.path, false, &self.inner.store, Missing::Write).await?;
+        let (vault, _) = load(&self.inner.path, false, &self.inner.store, OnMissing::Write).await?;
         self.inner.vault.adopt(&vault);
         self.heartbeat().await?;
         Ok(self.key_ids())
@@ -360,7 +360,7 @@ async fn load(
     path: &Path,
     may_create: bool,
     store: &Store,
-    missing: Missing,
+    on_missing: OnMissing,
 ) -> Result<(Vault, Origin), Error> {
     let needed = needed_keys(store).await?;
     let (key_ring, origin) = match keyfile::read(path) {
@@ -374,7 +374,7 @@ async fn load(
     };
     let vault = Vault::new(key_ring);
     check_keys(path, &vault, needed)?;
-    check_values::verify(store, &vault, path, missing).await?;
+    check_values::verify(store, &vault, path, on_missing).await?;
     Ok((vault, origin))
 }
 

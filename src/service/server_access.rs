@@ -44,7 +44,7 @@ const CACHE_CAPACITY: u64 = 10_000;
 const CACHE_IDLE_TTL: Duration = Duration::from_mins(10);
 
 /// The time for which a failed renewal is not repeated.
-const RENEWAL_PAUSE_MS: i64 = 10_000;
+const RENEWAL_RETRY_DELAY_MS: i64 = 10_000;
 
 /// The time before its expiry at which a certificate is renewed, and the interval of attempts: Azure returns the same
 /// certificate until the cluster rotates its certificates.
@@ -109,7 +109,7 @@ impl ServerAccess {
     }
 
     /// Access for checking whether the cluster responds; anonymous if there is none yet.
-    pub async fn for_tunnel(&self, target: Target<'_>) -> Option<Arc<Access>> {
+    pub async fn access_or_anonymous(&self, target: Target<'_>) -> Option<Arc<Access>> {
         if let Ok(Some(current)) = self.current(target).await {
             return Some(current.access);
         }
@@ -123,24 +123,24 @@ impl ServerAccess {
         let inner = &self.inner;
         let slot = inner.slot(target.id);
         let credential_id = target.credential_id();
-        if let Some(current) = slot.fresh(credential_id, inner.clock.now_ms()) {
+        if let Some(current) = slot.get_fresh(credential_id, inner.clock.now_ms()) {
             return Ok(Some(current));
         }
         let cluster = target.to_owned_target();
         let renewal = slot.renewal.lock().await;
-        if let Some(current) = slot.fresh(credential_id, inner.clock.now_ms()) {
+        if let Some(current) = slot.get_fresh(credential_id, inner.clock.now_ms()) {
             return Ok(Some(current));
         }
         let Some(current) = inner.load(&slot, &cluster).await.map_err(Arc::new)? else { return Ok(None) };
         drop(renewal);
         if let Some(expires_ms) = current.access.certificate_expires_ms() {
-            let left_ms = expires_ms - Clock::system().now_ms();
-            if left_ms <= 0 {
+            let remaining_ms = expires_ms - Clock::system().now_ms();
+            if remaining_ms <= 0 {
                 // If it cannot be renewed, let the cluster decide: this server's clock may be wrong.
                 let renewed = self.renew(target, &current.access).await;
                 return Ok(Some(CurrentAccess { access: renewed.unwrap_or(current.access), ..current }));
             }
-            if left_ms <= RENEW_AHEAD_MS {
+            if remaining_ms <= RENEW_AHEAD_MS {
                 let inner = Arc::clone(inner);
                 tokio::spawn(async move { inner.renew_ahead(&cluster).await });
             }
@@ -160,8 +160,8 @@ impl ServerAccess {
     ) -> Result<Arc<Access>, Arc<Error>> {
         let (inner, cluster) = (Arc::clone(&self.inner), target.into().to_owned_target());
         let rejected = Arc::clone(rejected);
-        let renewing = tokio::spawn(async move { inner.renew(&cluster, &rejected).await });
-        renewing.await.unwrap_or_else(|_| Err(Arc::new(Error::Interrupted)))
+        let renewal = tokio::spawn(async move { inner.renew(&cluster, &rejected).await });
+        renewal.await.unwrap_or_else(|_| Err(Arc::new(Error::Interrupted)))
     }
 
     /// Whether the cluster rejects access after a response with status 401, which may be that of an application in the cluster.
@@ -172,7 +172,7 @@ impl ServerAccess {
         let mut probe = slot.probe.lock().await;
         let now_ms = inner.clock.now_ms();
         if let Some(last) = probe.as_ref().filter(|last| last.access.is_same_as(access))
-            && now_ms - last.at_ms < RENEWAL_PAUSE_MS
+            && now_ms - last.at_ms < RENEWAL_RETRY_DELAY_MS
         {
             return last.is_rejected;
         }
@@ -182,13 +182,13 @@ impl ServerAccess {
         is_rejected
     }
 
-    /// Fetches the access to a cluster from Azure, without trying it. If `local_accounts` is false, because they are disabled,
-    /// the request for the admin kubeconfig is omitted.
+    /// Fetches the access to a cluster from Azure, without trying it. If `has_local_accounts` is false, because they are
+    /// disabled, the request for the admin kubeconfig is omitted.
     ///
     /// # Errors
     /// [`Error::Credential`], [`Error::Azure`], [`Error::KubeconfigDenied`], [`Error::Kubeconfig`].
-    pub async fn fetch(&self, target: Target<'_>, local_accounts: bool) -> Result<Fetched, Error> {
-        self.inner.fetch(&target.to_owned_target(), local_accounts).await
+    pub async fn fetch(&self, target: Target<'_>, has_local_accounts: bool) -> Result<Fetched, Error> {
+        self.inner.fetch(&target.to_owned_target(), has_local_accounts).await
     }
 
     /// Tries fetched access, and stores it if the cluster accepts it and grants the rights that this server needs.
@@ -214,7 +214,7 @@ impl Inner {
 
     /// Loads access from the database, with a token from Entra if needed.
     async fn load(&self, slot: &Slot, cluster: &OwnedTarget) -> Result<Option<CurrentAccess>, Error> {
-        if let Some(record) = self.record(cluster).await? {
+        if let Some(record) = self.stored_record(cluster).await? {
             let access = self.identify(cluster, &record.kubeconfig, None).await?;
             return Ok(Some(slot.cache(access, false, cluster, self.clock.now_ms())));
         }
@@ -225,7 +225,7 @@ impl Inner {
         Ok(Some(slot.cache(access, true, cluster, self.clock.now_ms())))
     }
 
-    async fn record(&self, cluster: &OwnedTarget) -> Result<Option<Record>, Error> {
+    async fn stored_record(&self, cluster: &OwnedTarget) -> Result<Option<Record>, Error> {
         let text = self.secrets.cluster_secret(&cluster.id, CLUSTER_ACCESS).await?;
         // An unreadable record is fetched again.
         Ok(text.and_then(|text| Record::from_text(&text)))
@@ -266,7 +266,7 @@ impl Inner {
                 return Err(Arc::clone(error));
             }
         }
-        let outcome = self.replace(&slot, cluster, rejected).await.map_err(Arc::new);
+        let outcome = self.fetch_replacement(&slot, cluster, rejected).await.map_err(Arc::new);
         let label = if outcome.is_ok() { "renewed" } else { "failed" };
         metrics::counter!("norman_aks_cluster_access_renewals_total", "outcome" => label).increment(1);
         match &outcome {
@@ -285,23 +285,24 @@ impl Inner {
                 tracing::warn!(cluster = cluster.id, error = cause, "cannot renew access to the cluster");
             }
         }
-        let failure = outcome.as_ref().err().map(|error| (Arc::clone(error), now_ms + RENEWAL_PAUSE_MS));
+        let failure =
+            outcome.as_ref().err().map(|error| (Arc::clone(error), now_ms + RENEWAL_RETRY_DELAY_MS));
         slot.lock().failure = failure;
         outcome
     }
 
-    async fn replace(
+    async fn fetch_replacement(
         &self,
         slot: &Slot,
         cluster: &OwnedTarget,
         rejected: &Access,
     ) -> Result<Arc<Access>, Error> {
         let now_ms = self.clock.now_ms();
-        if let Some(record) = self.record(cluster).await? {
+        if let Some(record) = self.stored_record(cluster).await? {
             let is_entra = matches!(record.kubeconfig.sign_in, SignIn::Entra { .. });
             // After a second rejection within a short time, a new token does not help.
             let may_replace =
-                slot.lock().token_replaced_ms.is_none_or(|at_ms| now_ms - at_ms >= RENEWAL_PAUSE_MS);
+                slot.lock().token_replaced_ms.is_none_or(|at_ms| now_ms - at_ms >= RENEWAL_RETRY_DELAY_MS);
             if !is_entra || may_replace {
                 let access = self.identify(cluster, &record.kubeconfig, Some(rejected)).await?;
                 if is_entra {
@@ -349,18 +350,18 @@ impl Inner {
     async fn try_renew_ahead(&self, cluster: &OwnedTarget) -> Result<(), Error> {
         let slot = self.slot(&cluster.id);
         let _renewal = slot.renewal.lock().await;
-        let Some(record) = self.record(cluster).await? else { return Ok(()) };
+        let Some(record) = self.stored_record(cluster).await? else { return Ok(()) };
         let now_ms = self.clock.now_ms();
         if now_ms - record.fetched_ms < RENEW_AHEAD_INTERVAL_MS {
             return Ok(());
         }
-        let before = self.identify(cluster, &record.kubeconfig, None).await?;
+        let current = self.identify(cluster, &record.kubeconfig, None).await?;
         // Stored before the request, so that a failing Azure does not get a request per use.
         let attempted = Record { fetched_ms: now_ms, ..record };
         self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS, &attempted.to_text()).await?;
         let fetched = self.fetch(cluster, true).await?;
         let access = self.identify(cluster, &fetched.kubeconfig, None).await?;
-        if !access.is_same_as(&before) {
+        if !access.is_same_as(&current) {
             self.adopt(&slot, cluster, &fetched, access).await?;
             tracing::info!(cluster = cluster.id, "client certificate renewed before its expiry");
         }

@@ -139,7 +139,7 @@ impl Settings {
     /// not administrators, [`Error::Invalid`] for an invalid value.
     pub async fn change(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
         let result = if by.caller.admin {
-            self.set(by, name, value).await
+            self.set_value(by, name, value).await
         } else {
             // Everyone may read settings.
             self.get(name).await.and_then(|_| Err(AdministratorTask::Settings.into()))
@@ -148,7 +148,7 @@ impl Settings {
         result
     }
 
-    async fn set(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
+    async fn set_value(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
         let definition = definition(name).ok_or_else(|| Error::NotFound { id: name.to_owned() })?;
         let (store, now_ms) = (&self.inner.store, self.inner.clock.now_ms());
         let audit = by.audit(Action::Update, OBJECT, name, now_ms);
@@ -268,14 +268,14 @@ mod tests {
         let settings = context.settings(&[]);
         let before = settings.get("server-url").await.expect("get");
         assert_eq!((before.value.as_str(), before.customized, before.updated_ms), ("", false, None));
-        let after = settings.set(&by(), "server-url", "https://aks.example.org").await.expect("set");
+        let after = settings.set_value(&by(), "server-url", "https://aks.example.org").await.expect("set");
         assert_eq!(settings.get("server-url").await.expect("get"), after);
         assert_eq!(settings.value("server-url").await, "https://aks.example.org");
         assert!(after.customized && !after.read_only && after.updated_ms == Some(1_000_000));
         assert_eq!((before.source, after.source), (Source::Default, Source::Database));
-        assert_eq!(settings.set(&by(), "server-url", "").await.expect("reset"), before);
+        assert_eq!(settings.set_value(&by(), "server-url", "").await.expect("reset"), before);
         assert_eq!(settings.value("aks-refresh").await, "300");
-        settings.set(&by(), "aks-refresh", "60").await.expect("set");
+        settings.set_value(&by(), "aks-refresh", "60").await.expect("set");
         assert_eq!(settings.value("aks-refresh").await, "60");
     }
 
@@ -287,15 +287,19 @@ mod tests {
         let before = settings.get("agent-image").await.expect("get");
         assert_eq!((before.value.as_str(), before.default.as_str()), ("norman-aks:1", "norman-aks:1"));
         assert_eq!((before.source, before.customized), (Source::Default, false));
-        settings.set(&by(), "agent-image", "mine/agent:2").await.expect("set");
+        settings.set_value(&by(), "agent-image", "mine/agent:2").await.expect("set");
         assert_eq!(settings.value("agent-image").await, "mine/agent:2");
-        assert_eq!(settings.set(&by(), "agent-image", "").await.expect("reset"), before);
+        assert_eq!(settings.set_value(&by(), "agent-image", "").await.expect("reset"), before);
     }
 
     #[tokio::test]
     async fn setting_fixed_at_start_cannot_be_changed() {
         let context = context().await;
-        context.settings(&[]).set(&by(), "server-url", "https://stored.example.org").await.expect("set");
+        context
+            .settings(&[])
+            .set_value(&by(), "server-url", "https://stored.example.org")
+            .await
+            .expect("set");
         let settings = context.settings(&[
             ("server-url", "https://fixed.example.org"),
             ("install-uuid", "id"),
@@ -306,12 +310,15 @@ mod tests {
         assert_eq!(setting.value, "https://fixed.example.org");
         assert_eq!(settings.value("install-uuid").await, "id");
         for name in ["server-url", "install-uuid", "server-version"] {
-            assert!(matches!(settings.set(&by(), name, "other").await, Err(Error::Forbidden(_))), "{name}");
+            assert!(
+                matches!(settings.set_value(&by(), name, "other").await, Err(Error::Forbidden(_))),
+                "{name}"
+            );
             // Terraform resets a setting before it removes it from its state.
-            let reset = settings.set(&by(), name, "").await.expect("reset");
+            let reset = settings.set_value(&by(), name, "").await.expect("reset");
             assert_eq!(reset.value, settings.value(name).await, "{name}");
         }
-        for outcome in [settings.get("nonsense").await, settings.set(&by(), "nonsense", "").await] {
+        for outcome in [settings.get("nonsense").await, settings.set_value(&by(), "nonsense", "").await] {
             assert!(matches!(outcome, Err(Error::NotFound { .. })));
         }
     }
@@ -320,14 +327,14 @@ mod tests {
     async fn change_by_another_server_takes_effect_within_two_seconds() {
         const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let context = context().await;
-        let (one, two) = (context.settings(&[]), context.settings(&[]));
-        assert_eq!(two.value("cacerts").await, "");
-        one.set(&by(), "cacerts", PEM).await.expect("set");
+        let (first, second) = (context.settings(&[]), context.settings(&[]));
+        assert_eq!(second.value("cacerts").await, "");
+        first.set_value(&by(), "cacerts", PEM).await.expect("set");
         context.clock.advance(Duration::from_secs(2));
-        assert_eq!(two.value("cacerts").await, PEM);
+        assert_eq!(second.value("cacerts").await, PEM);
         context.store.close().await;
         context.clock.advance(Duration::from_secs(2));
-        assert_eq!(two.value("cacerts").await, PEM, "the last cached value, without a database");
-        assert!(two.get("cacerts").await.is_err());
+        assert_eq!(second.value("cacerts").await, PEM, "the last cached value, without a database");
+        assert!(second.get("cacerts").await.is_err());
     }
 }

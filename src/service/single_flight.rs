@@ -61,11 +61,11 @@ where
         let (task, starting) = SharedTask::new();
         flights.insert(key.clone(), task.clone());
         drop(flights);
-        let landing = Landing { flights: self.clone(), key: key.clone(), task: task.clone() };
-        let work = start();
+        let flight = RemoveOnEnd { flights: self.clone(), key: key.clone(), task: task.clone() };
+        let future = start();
         starting.spawn(async move {
-            let output = work.await;
-            landing.land(|is_current| finish(output, is_current))
+            let output = future.await;
+            flight.end(|is_current| finish(output, is_current))
         });
         task
     }
@@ -83,14 +83,14 @@ impl<K, V> Flights<K, V> {
 }
 
 /// Removes a flight when its task ends, even by a panic.
-struct Landing<K: Eq + Hash, V: Clone + Send + Sync + 'static> {
+struct RemoveOnEnd<K: Eq + Hash, V: Clone + Send + Sync + 'static> {
     flights: Flights<K, V>,
     key: K,
     task: SharedTask<V>,
 }
 
-impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Landing<K, V> {
-    fn land<T>(&self, finish: impl FnOnce(bool) -> T) -> T {
+impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> RemoveOnEnd<K, V> {
+    fn end<T>(&self, finish: impl FnOnce(bool) -> T) -> T {
         let mut flights = self.flights.lock();
         let is_current = flights.get(&self.key).is_some_and(|flight| flight.is_same(&self.task));
         let value = finish(is_current);
@@ -101,9 +101,9 @@ impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Landing<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Drop for Landing<K, V> {
+impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Drop for RemoveOnEnd<K, V> {
     fn drop(&mut self) {
-        self.land(|_| ());
+        self.end(|_| ());
     }
 }
 

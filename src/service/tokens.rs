@@ -91,7 +91,7 @@ impl From<(TokenRow, UserRow)> for TokenInfo {
             last_used_ms: token.last_used_ms,
             description: token.description,
             cluster_id: token.cluster_id,
-            metadata: Metadata::stored(token.labels, token.annotations),
+            metadata: Metadata::from_stored(token.labels, token.annotations),
         }
     }
 }
@@ -125,7 +125,7 @@ impl Tokens {
     }
 
     /// The valid tokens of a user (an ID), oldest first.
-    pub(super) async fn of_user(&self, user_id: &str) -> Result<Vec<TokenInfo>> {
+    pub(super) async fn list_valid(&self, user_id: &str) -> Result<Vec<TokenInfo>> {
         let now = self.inner.clock.now_ms();
         let tokens = store::tokens::list(&self.inner.store, Some(user_id)).await?.into_iter();
         Ok(tokens.map(TokenInfo::from).filter(|token| token.is_valid(now)).collect())
@@ -134,14 +134,14 @@ impl Tokens {
     /// A valid token of a user, by its name.
     pub(super) async fn find(&self, user_id: &str, name: &str) -> Result<Option<TokenInfo>> {
         let now = self.inner.clock.now_ms();
-        let found = store::tokens::find(&self.inner.store, name).await?.map(TokenInfo::from);
-        Ok(found.filter(|token| token.user_id == user_id && token.is_valid(now)))
+        let token = store::tokens::find(&self.inner.store, name).await?.map(TokenInfo::from);
+        Ok(token.filter(|token| token.user_id == user_id && token.is_valid(now)))
     }
 
     /// The caller with its current role; `None` if its token is no longer valid.
     pub(super) async fn refresh_caller(&self, caller: &Caller) -> Result<Option<Caller>> {
-        let found = self.find(&caller.user_id, &caller.token_name).await?;
-        Ok(found.map(|token| Caller { admin: token.admin, ..caller.clone() }))
+        let token = self.find(&caller.user_id, &caller.token_name).await?;
+        Ok(token.map(|token| Caller { admin: token.admin, ..caller.clone() }))
     }
 
     /// Revokes a token on behalf of the command line: in this server immediately, in other servers within two seconds. False if
@@ -166,8 +166,8 @@ impl Tokens {
     /// Deletes tokens that expired more than a week ago; returns their number. Until then they are listed.
     pub async fn remove_expired(&self) -> Result<u64> {
         const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
-        let before = self.inner.clock.now_ms().saturating_sub(WEEK_MS);
-        Ok(store::tokens::delete_expired(&self.inner.store, before).await?)
+        let before_ms = self.inner.clock.now_ms().saturating_sub(WEEK_MS);
+        Ok(store::tokens::delete_expired(&self.inner.store, before_ms).await?)
     }
 }
 

@@ -15,8 +15,8 @@ use super::credentials::full_id;
 use super::error::AdministratorTask;
 use super::events::{Action, Events};
 use super::tokens::Tokens;
-use super::{Caller, Error, Invalid, Result};
-use crate::store::users::{Removal, Switched};
+use super::{Caller, Error, Invalid, Result, name_list};
+use crate::store::users::{EnabledChange, Removal};
 use crate::store::{self, Store};
 
 pub use crate::store::UserRow as User;
@@ -70,7 +70,7 @@ impl Users {
         store::users::get(&self.inner.store, id).await?.ok_or_else(missing)
     }
 
-    /// All users with what belongs to them, by name.
+    /// All users with the objects that belong to them, by name.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for all but administrators.
@@ -84,7 +84,7 @@ impl Users {
         Ok(store::users::accounts(&self.inner.store, None, self.inner.clock.now_ms()).await?)
     }
 
-    /// A user with what belongs to it.
+    /// A user with the objects that belong to it.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for all but administrators.
@@ -103,11 +103,11 @@ impl Users {
     /// administrator.
     pub async fn set_enabled(&self, by: &Actor, id: &str, enabled: bool) -> Result<User> {
         let result = async {
-            let user = self.changeable(&by.caller, id).await?;
+            let user = self.changeable_user(&by.caller, id).await?;
             if !enabled && by.caller.user_id == id {
-                return Err(not_oneself("disable"));
+                return Err(own_user_error("disable"));
             }
-            self.switch(by, user, enabled).await
+            self.apply_enabled(by, user, enabled).await
         }
         .await;
         self.record_failure(by, Action::Update, id, &result).await;
@@ -121,9 +121,9 @@ impl Users {
     /// new owner cannot be one.
     pub async fn remove(&self, by: &Actor, id: &str, hand_over_to: Option<&str>) -> Result<Removed> {
         let result = async {
-            let user = self.changeable(&by.caller, id).await?;
+            let user = self.changeable_user(&by.caller, id).await?;
             if by.caller.user_id == id {
-                return Err(not_oneself("remove"));
+                return Err(own_user_error("remove"));
             }
             self.remove_user(by, user, hand_over_to).await
         }
@@ -134,55 +134,55 @@ impl Users {
 
     /// As [`Self::set_enabled`], on behalf of the command line; the user is identified by name or ID.
     pub async fn set_enabled_by_name(&self, name: &str, enabled: bool) -> Result<User> {
-        self.switch(&Actor::command_line(), self.named(name).await?, enabled).await
+        self.apply_enabled(&Actor::command_line(), self.find_by_name_or_id(name).await?, enabled).await
     }
 
     /// As [`Self::remove`], on behalf of the command line; the user is identified by name or ID.
     pub async fn remove_by_name(&self, name: &str, hand_over_to: Option<&str>) -> Result<Removed> {
-        self.remove_user(&Actor::command_line(), self.named(name).await?, hand_over_to).await
+        self.remove_user(&Actor::command_line(), self.find_by_name_or_id(name).await?, hand_over_to).await
     }
 
-    async fn switch(&self, by: &Actor, user: User, enabled: bool) -> Result<User> {
-        let audit = |user: &User| records::switched(by, user, self.inner.clock.now_ms());
-        let switched = store::users::set_enabled(&self.inner.store, &user.id, enabled, audit).await;
+    async fn apply_enabled(&self, by: &Actor, user: User, enabled: bool) -> Result<User> {
+        let audit = |user: &User| records::enabled_record(by, user, self.inner.clock.now_ms());
+        let change = store::users::set_enabled(&self.inner.store, &user.id, enabled, audit).await;
         self.inner.tokens.evict_callers();
-        match switched.map_err(|error| explained(error, &user))? {
-            Some(Switched::Changed(user) | Switched::Unchanged(user)) => Ok(user),
+        match change.map_err(|error| from_store(error, &user))? {
+            Some(EnabledChange::Changed(user) | EnabledChange::Unchanged(user)) => Ok(user),
             None => Err(Error::NotFound { id: user.id }),
         }
     }
 
     async fn remove_user(&self, by: &Actor, user: User, hand_over_to: Option<&str>) -> Result<Removed> {
         let new_owner = match hand_over_to {
-            Some(name) => match self.named(name).await {
-                Err(Error::NotFound { .. }) => return Err(no_new_owner(name)),
+            Some(name) => match self.find_by_name_or_id(name).await {
+                Err(Error::NotFound { .. }) => return Err(invalid_new_owner(name)),
                 found => Some(found?.id),
             },
             None => None,
         };
-        let audit = |removed: &Removed| records::removed(by, removed, self.inner.clock.now_ms());
+        let audit = |removed: &Removed| records::removal_records(by, removed, self.inner.clock.now_ms());
         let removal = store::users::remove(&self.inner.store, &user.id, new_owner.as_deref(), audit).await;
         self.inner.tokens.evict_callers();
-        match removal.map_err(|error| explained(error, &user))? {
+        match removal.map_err(|error| from_store(error, &user))? {
             Removal::Done(removed) => {
                 Ok(Removed { properties: with_full_ids(removed.properties), ..removed })
             }
             Removal::NoUser => Err(Error::NotFound { id: user.id }),
-            Removal::NoNewOwner => Err(no_new_owner(hand_over_to.unwrap_or_default())),
-            Removal::Owns(user, owned) => Err(owns(&user.name, &with_full_ids(owned))),
+            Removal::NoNewOwner => Err(invalid_new_owner(hand_over_to.unwrap_or_default())),
+            Removal::Owns(user, owned) => Err(owns_objects_error(&user.name, &with_full_ids(owned))),
         }
     }
 
     /// A user by its ID, if the caller may change users.
-    async fn changeable(&self, caller: &Caller, id: &str) -> Result<User> {
+    async fn changeable_user(&self, caller: &Caller, id: &str) -> Result<User> {
         let user = self.get(caller, id).await?;
         check_administrator(caller).map(|()| user)
     }
 
     /// A user by its name or ID.
-    async fn named(&self, name: &str) -> Result<User> {
-        let mut found = store::users::find(&self.inner.store, name).await?.into_iter();
-        match (found.next(), found.next()) {
+    async fn find_by_name_or_id(&self, name: &str) -> Result<User> {
+        let mut users = store::users::find(&self.inner.store, name).await?.into_iter();
+        match (users.next(), users.next()) {
             (Some(user), None) => Ok(user),
             (None, _) => Err(Error::NotFound { id: name.to_owned() }),
             (Some(_), Some(_)) => {
@@ -213,13 +213,13 @@ fn check_administrator(caller: &Caller) -> Result<()> {
     Err(AdministratorTask::Users.into())
 }
 
-fn not_oneself(verb: &str) -> Error {
+fn own_user_error(verb: &str) -> Error {
     let message =
         format!("you cannot {verb} yourself: another administrator can, and `norman-aks user {verb}`");
     Invalid::new("InvalidAction", message).into()
 }
 
-fn no_new_owner(name: &str) -> Error {
+fn invalid_new_owner(name: &str) -> Error {
     let message = format!("{name} cannot take over: name another user, who exists and is enabled");
     Invalid::field("InvalidReference", "handOverTo", message).into()
 }
@@ -232,25 +232,21 @@ pub(super) fn last_administrator(name: &str) -> Error {
     Invalid::new("InvalidAction", message).into()
 }
 
-fn explained(error: store::Error, user: &User) -> Error {
+fn from_store(error: store::Error, user: &User) -> Error {
     match error {
         store::Error::LastAdministrator => last_administrator(&user.name),
         error => error.into(),
     }
 }
 
-fn owns(name: &str, properties: &Properties) -> Error {
+fn owns_objects_error(name: &str, properties: &Properties) -> Error {
     let kinds = [("clusters", &properties.clusters), ("cloud credentials", &properties.credentials)];
     let lists = kinds.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| {
-        let named = list.iter().take(MAX_NAMED).map(|object| match object.name.as_str() {
+        let names = list.iter().map(|object| match object.name.as_str() {
             "" => object.id.clone(),
             name => format!("{} ({name})", object.id),
         });
-        let named = named.collect::<Vec<_>>().join(", ");
-        match list.len().saturating_sub(MAX_NAMED) {
-            0 => format!("the {kind} {named}"),
-            more => format!("the {kind} {named} and {more} more"),
-        }
+        format!("the {kind} {}", name_list::join(&names.collect::<Vec<_>>(), MAX_NAMED))
     });
     let message = format!(
         "{name} owns {}: name a user who takes them over (handOverTo of DELETE /api/v1/users/<id>, or --hand-over-to), or \
@@ -271,7 +267,7 @@ mod tests {
 
     #[test]
     fn owned_objects_are_named_up_to_a_limit() {
-        let text = |properties: &Properties| owns("ann", properties).to_string();
+        let text = |properties: &Properties| owns_objects_error("ann", properties).to_string();
         let two = Properties {
             credentials: vec![Property { id: "cattle-global-data:cc-1".to_owned(), name: String::new() }],
             ..properties(2)

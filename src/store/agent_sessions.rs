@@ -28,7 +28,7 @@ pub async fn delete(store: &Store, cluster_id: &str, replica_id: &str) -> Result
 }
 
 /// The sessions of other servers with a heartbeat at `since_ms` or later.
-pub async fn of_others(
+pub async fn list_others(
     store: &Store,
     replica_id: &str,
     since_ms: i64,

@@ -56,8 +56,8 @@ impl Transaction<'_> {
         if events.is_empty() {
             return Ok(());
         }
-        let last = "select max(id) from cluster_events where cluster_id = $1";
-        let mut last: Option<String> = self.fetch_optional(last, args![cluster_id]).await?.flatten();
+        let max_id = "select max(id) from cluster_events where cluster_id = $1";
+        let mut last: Option<String> = self.fetch_optional(max_id, args![cluster_id]).await?.flatten();
         for event in events {
             let id = id_after(last.as_deref());
             let sql = "insert into cluster_events (id, cluster_id, at_ms, kind, message, data)
@@ -116,8 +116,8 @@ pub async fn prune_to(store: &Store, keep: u32, limit: u32) -> Result<u64, Error
     store.execute(sql, args![keep, limit]).await
 }
 
-/// Deletes the events of a deleted cluster. Its ID is random, and a new cluster may get the same one.
-pub async fn forget(store: &Store, cluster_id: &str) -> Result<(), Error> {
+/// Deletes the events of a deleted cluster, because its ID is random and a new cluster may get the same one.
+pub async fn delete_orphaned(store: &Store, cluster_id: &str) -> Result<(), Error> {
     let sql = "delete from cluster_events where cluster_id = $1
                and not exists (select 1 from clusters where id = $1)";
     store.execute(sql, args![cluster_id]).await.map(drop)

@@ -7,26 +7,26 @@ use super::{Error, NewClusterEvent, Store};
 
 impl Record for SealedColumns {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
-        row.of("cluster_secrets", "name").get("secret")
+        row.in_table("cluster_secrets", "name").get("secret")
     }
 }
 
 /// A secret with its cluster and name.
 impl Record for (String, String, SealedColumns) {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
-        let row = row.of("cluster_secrets", "name");
+        let row = row.in_table("cluster_secrets", "name");
         Ok((row.get("cluster_id")?, row.get("name")?, row.get("secret")?))
     }
 }
 
-/// Adds or replaces a secret, with the values of [`values`].
-pub(super) const PUT: &str = "insert into cluster_secrets
+/// Adds or replaces a secret, with the values of [`column_values`].
+pub(super) const UPSERT: &str = "insert into cluster_secrets
     (cluster_id, name, key_id, wrapped_key, ciphertext, created_ms)
     values ($1, $2, $3, $4, $5, $6)
     on conflict (cluster_id, name) do update set key_id = excluded.key_id,
     wrapped_key = excluded.wrapped_key, ciphertext = excluded.ciphertext, created_ms = excluded.created_ms";
 
-pub(super) fn values<'a>(
+pub(super) fn column_values<'a>(
     cluster_id: &'a str,
     name: &'a str,
     secret: &'a SealedColumns,
@@ -47,8 +47,8 @@ pub async fn put(
     secret: &SealedColumns,
     now_ms: i64,
 ) -> Result<(), Error> {
-    let written = store.execute(PUT, &values(cluster_id, name, secret, now_ms)).await;
-    written.map(drop).map_err(|error| error.or_dangling("cluster_secrets", cluster_id))
+    let result = store.execute(UPSERT, &column_values(cluster_id, name, secret, now_ms)).await;
+    result.map(drop).map_err(|error| error.or_dangling("cluster_secrets", cluster_id))
 }
 
 /// A secret by its name.

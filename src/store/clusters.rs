@@ -8,11 +8,11 @@ mod records;
 mod rollouts;
 mod work;
 
-pub use records::{Records, RemovalRecords};
+pub use records::{RemovalRecords, UpdateRecords};
 pub use rollouts::{begin_rollout, end_rollout};
 pub use work::{
-    Wake, WorkColumns, claim, claim_identity, delete_claimed, free_all, record, refresh_spec, release, wake,
-    wake_all,
+    Wake, WorkColumns, claim, claim_identity, delete_claimed, record, refresh_spec, release, release_all,
+    wake, wake_all,
 };
 
 /// A cluster.
@@ -151,7 +151,7 @@ impl Transaction<'_> {
         unique_name: Option<NameScope<'_>>,
     ) -> Result<(), Error> {
         if let Some(scope) = unique_name {
-            self.serialise(&format!("cluster name {}", cluster.name.to_lowercase())).await?;
+            self.lock_name(&format!("cluster name {}", cluster.name.to_lowercase())).await?;
             let others = self.fetch_all(OTHER_NAMES, args![&cluster.id, scope.user_id()]).await?;
             if contains_name(&others, &cluster.name) {
                 return Err(Error::Duplicate { what: Unique::ClusterName });
@@ -211,10 +211,10 @@ pub async fn insert(
     let mut transaction = store.begin().await?;
     transaction.check_owner(&cluster.owner).await?;
     transaction.prepare_cluster(cluster, unique_name).await?;
-    let written = transaction.execute(sql, values).await;
-    written.map_err(|error| error.or_dangling("clusters", &cluster.id))?;
+    let result = transaction.execute(sql, values).await;
+    result.map_err(|error| error.or_dangling("clusters", &cluster.id))?;
     transaction.check_credential(cluster).await?;
-    transaction.commit_with(audit).await
+    transaction.commit_with_audit(audit).await
 }
 
 /// A cluster by its ID.
@@ -245,7 +245,7 @@ pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<Clu
 
 /// Replaces the columns of users in a row that was read as `cluster.version` (ID, UUID, owner, creation time and the worker's
 /// columns are unchanged), and brings the worker's next run forward; returns the new version. If the credential changes,
-/// [`Records::erasure`] names the previous one.
+/// [`UpdateRecords::erasure`] names the previous one.
 ///
 /// # Errors
 /// [`Error::Conflict`] if the stored version differs or the row was deleted; otherwise as [`insert`].
@@ -254,9 +254,9 @@ pub async fn update(
     cluster: &ClusterRow,
     wake: Option<Wake>,
     unique_name: Option<NameScope<'_>>,
-    records: impl Into<Records<'_>>,
+    records: impl Into<UpdateRecords<'_>>,
 ) -> Result<i64, Error> {
-    let Records { change, erasure } = records.into();
+    let UpdateRecords { change, erasure } = records.into();
     let sql =
         "update clusters set name = $3, spec = $4, credential_id = $5, aks_identity = $6, updated_ms = $7,
                generation = $8, removing_ms = $9, review = $10, version = version + 1,
@@ -279,15 +279,15 @@ pub async fn update(
     ];
     let mut transaction = store.begin().await?;
     transaction.prepare_cluster(cluster, unique_name).await?;
-    let written = transaction.execute(sql, values).await;
-    if written.map_err(|error| error.or_dangling("clusters", &cluster.id))? == 0 {
+    let result = transaction.execute(sql, values).await;
+    if result.map_err(|error| error.or_dangling("clusters", &cluster.id))? == 0 {
         return Err(Error::Conflict { table: "clusters", id: cluster.id.clone() });
     }
     if let Some(erasure) = erasure {
         transaction.check_credential(cluster).await?;
         transaction.erase_unused(erasure).await?;
     }
-    transaction.commit_with(change).await?;
+    transaction.commit_with_audit(change).await?;
     Ok(cluster.version + 1)
 }
 
@@ -306,6 +306,6 @@ pub async fn remove<R: Into<RemovalRecords>>(
     if let Some(erasure) = &erasure {
         transaction.erase_unused(erasure).await?;
     }
-    transaction.commit_with(&change).await?;
+    transaction.commit_with_audit(&change).await?;
     Ok(Some(removed))
 }

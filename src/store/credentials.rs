@@ -99,7 +99,7 @@ impl Field for Option<SealedColumns> {
 /// A secret with the ID and the version of its credential.
 impl Record for (String, i64, SealedColumns) {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
-        let row = row.of("credentials", "id");
+        let row = row.in_table("credentials", "id");
         Ok((row.get("id")?, row.get("version")?, row.get("secret")?))
     }
 }
@@ -147,7 +147,7 @@ pub async fn insert(store: &Store, credential: &CredentialRow, audit: &AuditRow)
     let mut transaction = store.begin().await?;
     transaction.check_owner(&credential.owner).await?;
     transaction.execute(sql, values).await?;
-    transaction.commit_with(audit).await
+    transaction.commit_with_audit(audit).await
 }
 
 /// A credential by its ID (without namespace), even if its deletion is pending.
@@ -209,7 +209,7 @@ pub async fn update(
     if transaction.execute(sql, values).await? == 0 {
         return Err(Error::Conflict { table: "credentials", id: id.clone() });
     }
-    transaction.commit_with(audit).await?;
+    transaction.commit_with_audit(audit).await?;
     Ok(credential.version + 1)
 }
 

@@ -89,7 +89,7 @@ impl Store {
         if path.as_os_str().is_empty() || url.ends_with(":memory:") {
             return Err(Error::Url("SQLite needs a file: several connections share it".to_owned()));
         }
-        create_private(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        create_private_file(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
         let file = file
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
@@ -204,7 +204,7 @@ pub fn sqlite_url(path: &Path) -> String {
 }
 
 /// Creates the file with access for its owner only. SQLite gives its `-wal` and `-shm` files the same permissions.
-fn create_private(path: &Path) -> std::io::Result<()> {
+fn create_private_file(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 

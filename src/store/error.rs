@@ -13,7 +13,7 @@ use super::Stamp;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL of the database is malformed or not supported.
-    #[error("the database address cannot be used: {0}")]
+    #[error("the database URL cannot be used: {0}")]
     Url(String),
     /// The SQLite file cannot be created.
     #[error("cannot create the database file {}", path.display())]
@@ -200,7 +200,7 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             _ if is_full(&error) => {
-                FULL_ERRORS.fetch_add(1, Ordering::Relaxed);
+                DISK_FULL_ERRORS.fetch_add(1, Ordering::Relaxed);
                 metrics::counter!("norman_aks_disk_full_errors_total", "of" => "database").increment(1);
                 Self::Full(error)
             }
@@ -232,12 +232,12 @@ impl From<MigrateError> for Error {
 }
 
 /// The number of errors from full disks since the process started, for all databases.
-static FULL_ERRORS: AtomicU64 = AtomicU64::new(0);
+static DISK_FULL_ERRORS: AtomicU64 = AtomicU64::new(0);
 
 /// The number of times that a database of this process had no space left. Only a write can tell whether there is space again
 /// ([`super::instance::probe_space`]).
-pub fn full_errors() -> u64 {
-    FULL_ERRORS.load(Ordering::Relaxed)
+pub fn disk_full_errors() -> u64 {
+    DISK_FULL_ERRORS.load(Ordering::Relaxed)
 }
 
 fn is_full(error: &sqlx::Error) -> bool {
@@ -287,11 +287,11 @@ mod tests {
             assert_eq!(is_full_code(code), full, "{code}");
         }
         let error = |kind: io::ErrorKind| Error::from(sqlx::Error::Io(kind.into()));
-        let before = full_errors();
+        let before = disk_full_errors();
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
             assert!(error(kind).is_full() && error(kind).is_unavailable());
         }
-        assert!(full_errors() >= before + 2);
+        assert!(disk_full_errors() >= before + 2);
         assert!(!error(io::ErrorKind::BrokenPipe).is_full());
     }
 

@@ -135,7 +135,7 @@ impl AuditRow {
 
 /// Inserts the record of a change that wrote no other row.
 pub async fn insert(store: &Store, audit: &AuditRow) -> Result<(), Error> {
-    store.begin().await?.commit_with(audit).await
+    store.begin().await?.commit_with_audit(audit).await
 }
 
 /// A string greater than every ID.

@@ -59,8 +59,8 @@ pub async fn insert(store: &Store, member: &MemberRow, audit: &AuditRow) -> Resu
                values ($1, $2, $3, $4, $5, $6, $7, $8)";
     let MemberRow { id, uuid, cluster_id, user_id, role, labels, annotations, created_ms } = member;
     let values = args![id, uuid, cluster_id, user_id, role, labels, annotations, *created_ms];
-    let written = store.change(sql, values, audit).await;
-    written.map(drop).map_err(|error| error.or_dangling("cluster_members", id))
+    let result = store.execute_audited(sql, values, audit).await;
+    result.map(drop).map_err(|error| error.or_dangling("cluster_members", id))
 }
 
 /// A membership by its ID.
@@ -92,10 +92,10 @@ pub async fn list(
 
 /// Locks the memberships of the user of membership `id` until the transaction ends. If two memberships end concurrently, the
 /// second transaction adds the revocation.
-async fn serialise_user(transaction: &mut Transaction<'_>, id: &str) -> Result<(), Error> {
+async fn lock_memberships(transaction: &mut Transaction<'_>, id: &str) -> Result<(), Error> {
     let sql = "select user_id from cluster_members where id = $1";
     let user_id: Option<String> = transaction.fetch_optional(sql, args![id]).await?;
-    transaction.serialise(&format!("memberships of {}", user_id.unwrap_or_default())).await
+    transaction.lock_name(&format!("memberships of {}", user_id.unwrap_or_default())).await
 }
 
 /// Changes a member; false if it does not exist.
@@ -108,11 +108,11 @@ pub async fn update(
     let sql = "update cluster_members set role = coalesce($2, role), labels = coalesce($3, labels),
                annotations = coalesce($4, annotations) where id = $1";
     let mut transaction = store.begin().await?;
-    serialise_user(&mut transaction, id).await?;
+    lock_memberships(&mut transaction, id).await?;
     let values = args![id, member.role, member.labels, member.annotations];
     let changed = transaction.execute(sql, values).await? > 0;
     if changed {
-        transaction.commit_with(audit).await?;
+        transaction.commit_with_audit(audit).await?;
     }
     Ok(changed)
 }
@@ -120,10 +120,10 @@ pub async fn update(
 /// Deletes a member; false if it does not exist.
 pub async fn delete(store: &Store, id: &str, audit: &AuditRow) -> Result<bool, Error> {
     let mut transaction = store.begin().await?;
-    serialise_user(&mut transaction, id).await?;
+    lock_memberships(&mut transaction, id).await?;
     let deleted = transaction.execute("delete from cluster_members where id = $1", args![id]).await? > 0;
     if deleted {
-        transaction.commit_with(audit).await?;
+        transaction.commit_with_audit(audit).await?;
     }
     Ok(deleted)
 }

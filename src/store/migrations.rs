@@ -8,17 +8,22 @@ use sqlx::{Connection as _, SqlSafeStr as _};
 use super::db::Db;
 use super::{Error, Kind, Store};
 
-/// A migration: number, name, and SQL for SQLite and for PostgreSQL.
-type Step = (i64, &'static str, &'static str, &'static str);
+/// A migration, with its SQL for either database.
+struct Step {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
 
 macro_rules! step {
     ($version:literal, $name:literal, $file:literal) => {
-        (
-            $version,
-            $name,
-            include_str!(concat!("../../migrations/sqlite/", $file)),
-            include_str!(concat!("../../migrations/postgres/", $file)),
-        )
+        Step {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../../migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("../../migrations/postgres/", $file)),
+        }
     };
 }
 
@@ -54,13 +59,13 @@ impl Store {
                 // One transaction holds the write lock from the start: a second process waits, and a failure changes nothing.
                 // Each migration is a savepoint in it.
                 let mut transaction = writer.begin_with("begin immediate").await?;
-                migrator(|step| step.2).run_direct(None, &mut *transaction, false).await?;
+                migrator(|step| step.sqlite).run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }
             Db::Postgres(pool) => {
                 // A failed run holds its advisory lock until its connection is closed, so the pool must not reuse the connection.
                 let mut connection = pool.acquire().await?.detach();
-                let outcome = migrator(|step| step.3).run_direct(None, &mut connection, false).await;
+                let outcome = migrator(|step| step.postgres).run_direct(None, &mut connection, false).await;
                 connection.close().await.ok();
                 outcome?;
             }
@@ -74,8 +79,8 @@ impl Store {
         let applied = self.applied_migrations().await?;
         Ok(STEPS
             .iter()
-            .filter(|(version, ..)| !applied.contains(version))
-            .map(|(version, name, ..)| format!("{version:04}_{name}"))
+            .filter(|step| !applied.contains(&step.version))
+            .map(|step| format!("{:04}_{}", step.version, step.name))
             .collect())
     }
 
@@ -84,8 +89,8 @@ impl Store {
     /// # Errors
     /// [`Error::Newer`] with the first migration that this program does not contain.
     pub async fn reject_newer_schema(&self) -> Result<(), Error> {
-        let known = |version: &i64| STEPS.iter().any(|step| step.0 == *version);
-        let newer = self.applied_migrations().await?.into_iter().find(|version| !known(version));
+        let is_included = |version: &i64| STEPS.iter().any(|step| step.version == *version);
+        let newer = self.applied_migrations().await?.into_iter().find(|version| !is_included(version));
         newer.map_or(Ok(()), |version| Err(Error::Newer(version)))
     }
 
@@ -103,11 +108,12 @@ impl Store {
     }
 }
 
-fn migrator(text: impl Fn(&Step) -> &'static str) -> Migrator {
-    let steps = STEPS.iter().map(|step| {
-        Migration::new(step.0, step.1.into(), MigrationType::Simple, text(step).into_sql_str(), false)
+fn migrator(sql: impl Fn(&Step) -> &'static str) -> Migrator {
+    let migrations = STEPS.iter().map(|step| {
+        let sql = sql(step).into_sql_str();
+        Migration::new(step.version, step.name.into(), MigrationType::Simple, sql, false)
     });
-    Migrator::with_migrations(steps.collect())
+    Migrator::with_migrations(migrations.collect())
 }
 
 #[cfg(test)]
@@ -115,9 +121,9 @@ mod tests {
     use super::*;
 
     fn files(dialect: &str) -> Vec<String> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/").to_owned() + dialect;
-        let mut names: Vec<String> = std::fs::read_dir(folder)
-            .expect("folder")
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/").to_owned() + dialect;
+        let mut names: Vec<String> = std::fs::read_dir(directory)
+            .expect("directory")
             .map(|entry| entry.expect("entry").file_name().into_string().expect("name"))
             .collect();
         names.sort();
@@ -128,14 +134,14 @@ mod tests {
     fn both_databases_have_the_same_files_and_every_file_is_a_step() {
         assert_eq!(files("sqlite"), files("postgres"));
         let steps: Vec<String> =
-            STEPS.iter().map(|(version, name, ..)| format!("{version:04}_{name}.sql")).collect();
+            STEPS.iter().map(|step| format!("{:04}_{}.sql", step.version, step.name)).collect();
         assert_eq!(files("sqlite"), steps);
     }
 
     #[test]
     fn both_databases_have_the_same_tables_and_columns() {
-        fn shape(text: &str) -> Vec<(String, Vec<String>)> {
-            text.split("create table ")
+        fn tables(sql: &str) -> Vec<(String, Vec<String>)> {
+            sql.split("create table ")
                 .skip(1)
                 .map(|table| {
                     let (name, body) = table.split_once(" (\n").expect("body");
@@ -147,18 +153,20 @@ mod tests {
                 })
                 .collect()
         }
-        for (_, name, sqlite, postgres) in STEPS {
+        for step in &STEPS {
             // A table that only SQLite must rebuild has another name during the migration.
-            let mut shape_of_sqlite = shape(sqlite);
-            shape_of_sqlite.retain(|(table, _)| !table.ends_with("_new"));
-            assert_eq!(shape_of_sqlite, shape(postgres), "{name}");
+            let mut sqlite_tables = tables(step.sqlite);
+            sqlite_tables.retain(|(table, _)| !table.ends_with("_new"));
+            assert_eq!(sqlite_tables, tables(step.postgres), "{}", step.name);
         }
-        assert!(shape(STEPS[0].2).iter().any(|(name, columns)| name == "clusters" && columns.len() == 11));
+        assert!(
+            tables(STEPS[0].sqlite).iter().any(|(name, columns)| name == "clusters" && columns.len() == 11)
+        );
     }
 
     #[test]
     fn every_sqlite_table_is_strict() {
-        for (_, name, sqlite, _) in STEPS {
+        for Step { name, sqlite, .. } in &STEPS {
             assert_eq!(sqlite.matches("create table").count(), sqlite.matches(") strict").count(), "{name}");
         }
     }

@@ -51,9 +51,9 @@ pub async fn insert(
     let added = added.map_err(|error| error.or_dangling("registration_tokens", cluster_id))? > 0;
     if added {
         let secret = secret_name(name);
-        let values = cluster_secrets::values(cluster_id, &secret, sealed, *created_ms);
-        transaction.execute(cluster_secrets::PUT, &values).await?;
-        transaction.commit_with(audit).await?;
+        let values = cluster_secrets::column_values(cluster_id, &secret, sealed, *created_ms);
+        transaction.execute(cluster_secrets::UPSERT, &values).await?;
+        transaction.commit_with_audit(audit).await?;
     }
     Ok(added)
 }
@@ -82,12 +82,12 @@ pub async fn list(store: &Store, cluster_id: &str) -> Result<Vec<RegistrationTok
 /// Deletes a token and its encrypted value; false if it does not exist.
 pub async fn delete(store: &Store, cluster_id: &str, name: &str, audit: &AuditRow) -> Result<bool, Error> {
     let mut transaction = store.begin().await?;
-    let token = "delete from registration_tokens where cluster_id = $1 and name = $2";
-    let deleted = transaction.execute(token, args![cluster_id, name]).await? > 0;
+    let delete_token = "delete from registration_tokens where cluster_id = $1 and name = $2";
+    let deleted = transaction.execute(delete_token, args![cluster_id, name]).await? > 0;
     if deleted {
-        let text = "delete from cluster_secrets where cluster_id = $1 and name = $2";
-        transaction.execute(text, args![cluster_id, &secret_name(name)]).await?;
-        transaction.commit_with(audit).await?;
+        let delete_secret = "delete from cluster_secrets where cluster_id = $1 and name = $2";
+        transaction.execute(delete_secret, args![cluster_id, &secret_name(name)]).await?;
+        transaction.commit_with_audit(audit).await?;
     }
     Ok(deleted)
 }

@@ -36,16 +36,17 @@ pub async fn count(store: &Store) -> Result<i64, Error> {
     store.fetch_one("select count(*) from cluster_revocations", args![]).await
 }
 
-/// Records the first search for a revocation; false if the user's rights were revoked again since `mark` was read.
-pub async fn set_scanned(store: &Store, mark: &RevocationRow, now_ms: i64) -> Result<bool, Error> {
+/// Records the first search for a revocation; false if the user's rights were revoked again since `revocation` was read.
+pub async fn set_scanned(store: &Store, revocation: &RevocationRow, now_ms: i64) -> Result<bool, Error> {
     let sql = "update cluster_revocations set scanned_ms = $3
                where cluster_id = $1 and user_id = $2 and scanned_ms is null";
-    Ok(store.execute(sql, args![&mark.cluster_id, &mark.user_id, now_ms]).await? > 0)
+    Ok(store.execute(sql, args![&revocation.cluster_id, &revocation.user_id, now_ms]).await? > 0)
 }
 
-/// Deletes a revocation after its search; false if the user's rights were revoked again since `mark` was read.
-pub async fn delete(store: &Store, mark: &RevocationRow) -> Result<bool, Error> {
+/// Deletes a revocation after its search; false if the user's rights were revoked again since `revocation` was read.
+pub async fn delete(store: &Store, revocation: &RevocationRow) -> Result<bool, Error> {
     let sql = "delete from cluster_revocations where cluster_id = $1 and user_id = $2
                and scanned_ms = cast($3 as bigint)";
-    Ok(store.execute(sql, args![&mark.cluster_id, &mark.user_id, mark.scanned_ms]).await? > 0)
+    Ok(store.execute(sql, args![&revocation.cluster_id, &revocation.user_id, revocation.scanned_ms]).await?
+        > 0)
 }

@@ -32,7 +32,7 @@ impl DbRow<'_> {
 
 impl<'r> DbRow<'r> {
     /// This row with its table and the column that identifies it.
-    pub(super) fn of(self, table: &'static str, key: &'static str) -> TableRow<'r> {
+    pub(super) fn in_table(self, table: &'static str, key: &'static str) -> TableRow<'r> {
         TableRow { row: self, table, key }
     }
 }
@@ -105,7 +105,7 @@ macro_rules! record {
     ($record:ty, $table:literal, $key:ident, $($field:ident),* $(,)?) => {
         impl $crate::store::rows::Record for $record {
             fn read(row: $crate::store::rows::DbRow<'_>) -> Result<Self, $crate::store::Error> {
-                let row = row.of($table, stringify!($key));
+                let row = row.in_table($table, stringify!($key));
                 Ok(Self { $key: row.get(stringify!($key))?, $($field: row.get(stringify!($field))?,)* })
             }
         }

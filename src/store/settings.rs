@@ -19,7 +19,10 @@ record!(SettingRow, "settings", name, value, updated_ms);
 pub async fn put(store: &Store, setting: &SettingRow, audit: &AuditRow) -> Result<(), Error> {
     let sql = "insert into settings (name, value, updated_ms) values ($1, $2, $3)
                on conflict (name) do update set value = excluded.value, updated_ms = excluded.updated_ms";
-    store.change(sql, args![&setting.name, &setting.value, setting.updated_ms], audit).await.map(drop)
+    store
+        .execute_audited(sql, args![&setting.name, &setting.value, setting.updated_ms], audit)
+        .await
+        .map(drop)
 }
 
 /// All values that were set, by name.
@@ -29,5 +32,5 @@ pub async fn list(store: &Store) -> Result<Vec<SettingRow>, Error> {
 
 /// Restores the default; false if no value was set.
 pub async fn delete(store: &Store, name: &str, audit: &AuditRow) -> Result<bool, Error> {
-    store.change("delete from settings where name = $1", args![name], audit).await
+    store.execute_audited("delete from settings where name = $1", args![name], audit).await
 }

@@ -61,7 +61,7 @@ macro_rules! select {
 impl Record for (TokenRow, UserRow) {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
         let token = TokenRow::read(row)?;
-        let row = row.of("tokens", "name");
+        let row = row.in_table("tokens", "name");
         let user = UserRow {
             id: token.user_id.clone(),
             name: row.get("user_name")?,
@@ -140,10 +140,10 @@ async fn write(
         &token.labels,
         &token.annotations,
     ];
-    let written = transaction.execute(sql, values).await;
-    let written = written.map_err(|error| error.or_dangling("tokens", &token.name))? > 0;
+    let result = transaction.execute(sql, values).await;
+    let written = result.map_err(|error| error.or_dangling("tokens", &token.name))? > 0;
     if written {
-        transaction.commit_with(audit).await?;
+        transaction.commit_with_audit(audit).await?;
     }
     Ok(written)
 }
@@ -173,7 +173,7 @@ pub async fn touch(store: &Store, name: &str, at_ms: i64) -> Result<(), Error> {
 
 /// Deletes a token; false if it does not exist.
 pub async fn delete(store: &Store, name: &str, audit: &AuditRow) -> Result<bool, Error> {
-    store.change("delete from tokens where name = $1", args![name], audit).await
+    store.execute_audited("delete from tokens where name = $1", args![name], audit).await
 }
 
 /// Deletes the tokens that have expired at `now_ms`; returns their number.

@@ -1,7 +1,7 @@
 //! Write transactions, and audit records that are written together with their change.
 //!
 //! A store function that changes an object for a caller takes the caller's [`AuditRow`] and ends its transaction with
-//! [`Transaction::commit_with`], so that the change and its record are written together or not at all. The service builds the
+//! [`Transaction::commit_with_audit`], so that the change and its record are written together or not at all. The service builds the
 //! row with `service::actor::Actor::audit`. Attempts that change nothing are recorded afterwards by
 //! `service::events::Events::record_failure`.
 
@@ -11,7 +11,7 @@ use super::statement::{Value, bind, matches_nothing};
 use super::{AuditRow, Error, Store};
 
 /// A write transaction; dropping it rolls it back. On SQLite it holds the write lock from its start, so that data remains valid
-/// between read and write. On PostgreSQL, rules about several rows require [`Transaction::serialise`] first.
+/// between read and write. On PostgreSQL, rules about several rows require [`Transaction::lock_name`] first.
 pub(super) struct Transaction<'a> {
     connection: Connection,
     _counted: CountedChange<'a>,
@@ -40,8 +40,8 @@ impl Store {
         Ok(Transaction { connection, _counted: counted })
     }
 
-    /// Runs one statement for a caller; false if it changed no row, in which case no audit record is written.
-    pub(super) async fn change(
+    /// Runs one statement for a caller, with its audit record; false if it changed no row, in which case no record is written.
+    pub(super) async fn execute_audited(
         &self,
         sql: &'static str,
         values: &[Value<'_>],
@@ -50,7 +50,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         let changed = transaction.execute(sql, values).await? > 0;
         if changed {
-            transaction.commit_with(audit).await?;
+            transaction.commit_with_audit(audit).await?;
         }
         Ok(changed)
     }
@@ -120,7 +120,7 @@ impl Transaction<'_> {
 
     /// Acquires an exclusive lock on `name` until the transaction ends. All servers of the database share the names. The lock
     /// is on a hash of the name; names with equal hashes share a lock, which is harmless.
-    pub(super) async fn serialise(&mut self, name: &str) -> Result<(), Error> {
+    pub(super) async fn lock_name(&mut self, name: &str) -> Result<(), Error> {
         if matches!(self.connection, Connection::Postgres(_)) {
             let sql = "select pg_advisory_xact_lock(hashtextextended('norman-aks ' || $1, 0))";
             self.execute(sql, args![name]).await?;
@@ -128,14 +128,13 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Adds an audit record.
-    pub(super) async fn record(&mut self, audit: &AuditRow) -> Result<(), Error> {
+    pub(super) async fn add_audit_record(&mut self, audit: &AuditRow) -> Result<(), Error> {
         self.execute(super::events::INSERT, &audit.values()).await.map(drop)
     }
 
     /// Adds the audit record of the change and commits both.
-    pub(super) async fn commit_with(mut self, audit: &AuditRow) -> Result<(), Error> {
-        self.record(audit).await?;
+    pub(super) async fn commit_with_audit(mut self, audit: &AuditRow) -> Result<(), Error> {
+        self.add_audit_record(audit).await?;
         self.commit().await
     }
 

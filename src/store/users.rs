@@ -3,7 +3,7 @@
 mod access;
 mod accounts;
 
-pub use self::access::{Owned, OwnedRow, Removal, RemovedUser, Switched, owned, remove, set_enabled};
+pub use self::access::{EnabledChange, Owned, OwnedRow, Removal, RemovedUser, owned, remove, set_enabled};
 pub use self::accounts::{AccountRow, accounts};
 use super::{AuditRow, Error, Store};
 
@@ -72,27 +72,27 @@ pub async fn ensure(
     let select = "select id, name, admin, enabled, created_ms from users where name = $1";
     let mut transaction = store.begin().await?;
     if admin == Some(false) {
-        transaction.serialise_administrators().await?;
+        transaction.lock_administrators().await?;
     }
     let values = args![&user.id, &user.name, admin.unwrap_or(user.admin), user.enabled, user.created_ms];
     let ensured = if let Some(created) = transaction.fetch_optional(insert, values).await? {
         Ensured::Created(created)
     } else {
-        let found: Option<UserRow> = transaction.fetch_optional(select, args![&user.name]).await?;
-        let found = found.ok_or_else(|| Error::Conflict { table: "users", id: user.id.clone() })?;
-        if !found.enabled {
-            return Err(Error::Disabled { id: found.id });
+        let existing: Option<UserRow> = transaction.fetch_optional(select, args![&user.name]).await?;
+        let existing = existing.ok_or_else(|| Error::Conflict { table: "users", id: user.id.clone() })?;
+        if !existing.enabled {
+            return Err(Error::Disabled { id: existing.id });
         }
-        let Some(admin) = admin else { return Ok(Ensured::Unchanged(found)) };
+        let Some(admin) = admin else { return Ok(Ensured::Unchanged(existing)) };
         if !admin {
-            transaction.check_not_last_administrator(&found.id).await?;
+            transaction.check_not_last_administrator(&existing.id).await?;
         }
-        match transaction.fetch_optional(update, args![&found.id, admin]).await? {
+        match transaction.fetch_optional(update, args![&existing.id, admin]).await? {
             Some(changed) => Ensured::Changed(changed),
-            None => return Ok(Ensured::Unchanged(found)),
+            None => return Ok(Ensured::Unchanged(existing)),
         }
     };
-    transaction.commit_with(&audit(&ensured)).await?;
+    transaction.commit_with_audit(&audit(&ensured)).await?;
     Ok(ensured)
 }
 

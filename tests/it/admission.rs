@@ -308,7 +308,7 @@ async fn setting_is_the_default_of_the_annotation() {
     assert_rejected(&post(&app, &enforced).await, CREDENTIAL, &["AADSTS7000222"]);
     let value = json!({"value": "sometimes"});
     let answer = app.put("/v3/settings/cluster-review").json(&value).send().await;
-    assert_rejected(&answer, "value", &["cluster-review is enforce or advise"]);
+    assert_rejected(&answer, "value", &["cluster-review must be enforce or advise"]);
 }
 
 #[tokio::test]

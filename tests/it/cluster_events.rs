@@ -135,7 +135,7 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
     let id = import_cluster(&app, "one").await;
     app.settle().await;
     let before = list(&app, &id, "").await;
-    assert_eq!(before[0]["message"], "the cluster object was made");
+    assert_eq!(before[0]["message"], "the cluster object was created");
     let active = before.last().unwrap();
     assert_eq!(
         (&active["kind"], &active["state"], &active["phase"], &active["generation"], &active["clusterId"]),

@@ -134,7 +134,7 @@ async fn plan_matches_the_steps_of_the_worker() {
 
     let told = plan(&app, &id).await;
     assert_eq!(step(&told), "wait", "{told}");
-    assert_eq!(told["waiting"]["what"], "Azure: the cluster shop is being made");
+    assert_eq!(told["waiting"]["what"], "Azure: creating cluster shop");
     assert_eq!(
         told["waiting"]["since"],
         app.get(&format!("/v3/clusters/{id}")).send().await.json()["aksStatus"]["waiting"]["since"]

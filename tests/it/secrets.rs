@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use norman_aks::config::{Config, Flags};
 use norman_aks::services::Secrets;
-use norman_aks::services::{AzureChange, CredentialChange, InlineCredential, Via};
+use norman_aks::services::{AzureChange, CredentialChange, CredentialSource, InlineCredential};
 use norman_aks::{KeyRing, Vault};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -582,10 +582,10 @@ async fn no_public_type_shows_a_secret_in_its_debug_form() {
         client_secret: secret(),
         environment: String::new(),
     };
-    found.add("InlineCredential", format!("{inline:?} {:?}", Via::Inline(inline.clone())));
+    found.add("InlineCredential", format!("{inline:?} {:?}", CredentialSource::Inline(inline.clone())));
     let caller = app.server.tokens.authenticate(&app.admin).await.unwrap();
     found.add("Caller", format!("{caller:?}"));
-    let access = app.server.credentials.resolve(&caller, Via::Inline(inline)).await.unwrap();
+    let access = app.server.credentials.resolve(&caller, CredentialSource::Inline(inline)).await.unwrap();
     found.add("AzureAccess", format!("{access:?}"));
     let azure = AzureChange { client_secret: Some(secret()), ..AzureChange::default() };
     let change = CredentialChange { azure: Some(azure), ..CredentialChange::default() };

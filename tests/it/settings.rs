@@ -180,7 +180,7 @@ async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() 
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}");
         let NormanError { code, field, message } = norman_error(&refused);
         assert_eq!((code.as_str(), field.as_str()), ("InvalidFormat", "value"));
-        assert!(message.starts_with("aks-refresh is a whole number"), "{message}");
+        assert!(message.starts_with("aks-refresh must be a whole number"), "{message}");
     }
     assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), whole, "nothing was stored");
     let posted = app.post("/v3/settings/aks-refresh?_method=PUT").json(&json!({"value": ""})).send().await;

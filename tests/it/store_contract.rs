@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use norman_aks::store::clusters::{Records, RemovalRecords};
+use norman_aks::store::clusters::{RemovalRecords, UpdateRecords};
 use norman_aks::store::credentials::{Deletion, Erasure, PendingRow, UsingCluster};
 use norman_aks::store::events::{Count, Filter};
 use norman_aks::store::members::MemberUpdate;

@@ -26,7 +26,7 @@ use crate::api::request::RequestContext;
 use crate::api::state::AppState;
 use crate::service::Caller;
 use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential, Resolver};
-use crate::service::credentials::Via;
+use crate::service::credentials::CredentialSource;
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::ListingRequest;
 use crate::service::rancher_access::Session;
@@ -161,7 +161,8 @@ impl AzureCall {
         }
         let access_by = if capital.is_empty() { &small } else { &capital };
         let cluster_id = Some(access_by.as_ref()).filter(|id| !id.is_empty());
-        let access = state.credentials.resolve(&caller, Via::Stored { id: &stored, cluster_id }).await;
+        let access =
+            state.credentials.resolve(&caller, CredentialSource::Stored { id: &stored, cluster_id }).await;
         let access = match access.map_err(Error::from) {
             Ok(access) => access,
             Err(error) => {

@@ -90,7 +90,7 @@ impl Error {
         match error {
             AccessError::TenantDiscovery { cloud, unknown, error } => {
                 let prefix = format!("could not find tenant ID for Azure environment {cloud}: ");
-                Self::explained(&prefix, explain::checked_discovery(&error))
+                Self::explained(&prefix, explain::check_discovery_error(&error))
                     .caused_by(error)
                     .with_unknown_environment(Some(cloud.as_str()).filter(|_| unknown))
             }
@@ -148,7 +148,7 @@ impl From<service::Error> for Error {
     fn from(error: service::Error) -> Self {
         match error {
             service::Error::Azure { prefix, source } => {
-                Self::explained(prefix, explain::failure(&source)).caused_by(source)
+                Self::explained(prefix, explain::request_error(&source)).caused_by(source)
             }
             service::Error::Rejected(rejection) => Self::bad_request(rejection.to_string()),
             service::Error::Invalid(invalid) => {
@@ -190,7 +190,7 @@ impl From<AccessError> for Error {
             ),
             AccessError::Unusable { id } => unprocessable(&format!("error accessing cloud credential {id}")),
             AccessError::TenantDiscovery { cloud, unknown, error } => {
-                Self::explained("", explain::stored_discovery(&error))
+                Self::explained("", explain::stored_discovery_error(&error))
                     .caused_by(error)
                     .with_unknown_environment(Some(cloud.as_str()).filter(|_| unknown))
             }

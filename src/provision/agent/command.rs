@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{AgentProgress, Context, WAITING, set_condition};
+use super::{AgentContext, AgentProgress, WAITING_MESSAGE, set_condition};
 use crate::provision::context;
 use crate::provision::error::StepError;
 use crate::provision::task::Task;
@@ -23,31 +23,31 @@ use crate::service::credentials::AzureAccess;
 /// The first file contains the deployment with the immutable selector of this installation. If the cluster has the agent of
 /// another server, applying it fails and nothing is changed. The field manager is the same as for the Kubernetes API, so that
 /// fields omitted by a later manifest are removed.
-const APPLY: &str = "kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f deployment.yaml && \
+const APPLY_COMMAND: &str = "kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f deployment.yaml && \
                      kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f agent.yaml";
-const GUARD_FILE: &str = "deployment.yaml";
-const FILE: &str = "agent.yaml";
+const DEPLOYMENT_FILE: &str = "deployment.yaml";
+const MANIFEST_FILE: &str = "agent.yaml";
 
-/// Kubernetes' error for another selector.
-const FOREIGN: [&str; 2] = ["spec.selector", "field is immutable"];
+/// Parts of Kubernetes' error for a deployment with another selector.
+const FOREIGN_SELECTOR_ERROR: [&str; 2] = ["spec.selector", "field is immutable"];
 
 /// The time limit of the requests of one step.
-const REQUEST_LIMIT: Duration = Duration::from_secs(40);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 /// The delay after a poll that failed.
-const POLL_RETRY: Duration = Duration::from_secs(10);
+const POLL_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// A result that has not arrived within this time is abandoned.
-pub(super) const RESULT_LIMIT_MS: i64 = 15 * 60_000;
+pub(super) const RESULT_TIMEOUT_MS: i64 = 15 * 60_000;
 /// The output of a failed command is truncated to its last characters.
 const MAX_LOGS_LEN: usize = 500;
 
-/// A client of Azure for one step.
-pub(super) struct Client {
+/// Sends Azure's run commands for one step.
+pub(super) struct CommandClient {
     access: std::sync::Arc<AzureAccess>,
     arm: Arm,
 }
 
 /// The result of a poll.
-pub(super) enum Polled {
+pub(super) enum PollResult {
     /// Poll again after the delay.
     Running(RunningCommand, Duration),
     /// The command succeeded.
@@ -58,12 +58,12 @@ pub(super) enum Polled {
     Foreign,
 }
 
-impl Client {
+impl CommandClient {
     pub(super) async fn new(core: &Core, task: &Task) -> Result<Self, StepError> {
         let Some(id) = task.row.credential_id.clone() else { return Err(StepError::no_credential()) };
         let access = core.credentials.for_cluster(&id).await?;
         context::check_subscription(task, &access)?;
-        let arm = context::arm(core, &access, Instant::now() + REQUEST_LIMIT, StepError::NO_CLIENT)?;
+        let arm = context::arm(core, &access, Instant::now() + REQUEST_TIMEOUT, StepError::CLIENT_PREFIX)?;
         Ok(Self { access, arm })
     }
 
@@ -71,7 +71,7 @@ impl Client {
     pub(super) async fn cluster(&self, task: &Task) -> Result<Option<Value>, StepError> {
         let (group, name) = task.group_and_name();
         let cluster = managed_clusters::get(&self.arm, &group, &name).await;
-        Ok(cluster.map_err(|error| StepError::azure("", error))?.map(|cluster| cluster.raw))
+        Ok(cluster.map_err(|error| StepError::from_azure("", error))?.map(|cluster| cluster.raw))
     }
 
     /// Starts a command on files, each with its name and content.
@@ -80,14 +80,15 @@ impl Client {
         core: &Core,
         task: &Task,
         cluster: Option<&Value>,
-        (command, files): (&str, &[(&str, &str)]),
+        command: &str,
+        files: &[(&str, &str)],
     ) -> Result<Status, StepError> {
         let token = self.cluster_token(core, cluster).await?;
         let context = if files.is_empty() { SecretString::default() } else { run_command::archive(files) };
         let (group, name) = task.group_and_name();
         let command = Command { command, context: &context, cluster_token: token.as_ref() };
-        let started = run_command::start(&self.arm, &group, &name, &command).await;
-        started.map_err(|error| rights(error, "start it", RUN_ACTION))
+        let status = run_command::start(&self.arm, &group, &name, &command).await;
+        status.map_err(|error| explain_denied(error, "start it", RUN_ACTION))
     }
 
     /// The token that a cluster with Microsoft Entra requires.
@@ -100,20 +101,20 @@ impl Client {
         let credential = self.access.credential();
         let tenant = if tenant.is_empty() { &credential.tenant_id } else { tenant };
         let scope = format!("{SERVER_APPLICATION}/.default");
-        let deadline = Instant::now() + REQUEST_LIMIT;
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
         let token = core.azure.entra_token(credential, tenant, &scope, None, deadline).await;
-        token.map(Some).map_err(|error| StepError::azure("no token for the cluster: ", error))
+        token.map(Some).map_err(|error| StepError::from_azure("no token for the cluster: ", error))
     }
 
     /// Polls a command. After an error of the connection to Azure, the command is considered running.
-    pub(super) async fn poll(&self, task: &Task, running: &RunningCommand) -> Polled {
+    pub(super) async fn poll(&self, task: &Task, running: &RunningCommand) -> PollResult {
         let Ok(pending) = PendingResult::from_text(self.access.credential().cloud, &running.result) else {
-            return Polled::Failed("the address of its result is unusable".to_owned());
+            return PollResult::Failed("the URL of its result is invalid".to_owned());
         };
         let status = match run_command::poll(&self.arm, &pending).await {
             Ok(status) => status,
             Err(error) if is_permanent(&error) => {
-                return Polled::Failed(rights(error, "read its result", RESULT_ACTION).message);
+                return PollResult::Failed(explain_denied(error, "read its result", RESULT_ACTION).message);
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -121,57 +122,57 @@ impl Client {
                 Status::Running(pending)
             }
         };
-        let is_late = task.now_ms - running.started_ms >= RESULT_LIMIT_MS;
+        let is_late = task.now_ms - running.started_ms >= RESULT_TIMEOUT_MS;
         match status {
-            Status::Running(_) if is_late => Polled::Failed("it did not end within 15 min".to_owned()),
+            Status::Running(_) if is_late => PollResult::Failed("it did not finish within 15 min".to_owned()),
             Status::Running(pending) => {
                 let next = pending.retry_after().max(if pending.to_text() == running.result {
-                    POLL_RETRY
+                    POLL_RETRY_DELAY
                 } else {
                     Duration::ZERO
                 });
-                Polled::Running(RunningCommand { result: pending.to_text(), ..running.clone() }, next)
+                PollResult::Running(RunningCommand { result: pending.to_text(), ..running.clone() }, next)
             }
-            status => Polled::from_ended(status),
+            status => PollResult::from_status(status),
         }
     }
 }
 
-impl Polled {
-    pub(super) fn from_ended(status: Status) -> Self {
+impl PollResult {
+    pub(super) fn from_status(status: Status) -> Self {
         match status {
             Status::Finished(Outcome::Succeeded) => Self::Succeeded,
             Status::Finished(Outcome::Exited { logs, .. })
-                if FOREIGN.iter().all(|part| logs.contains(part)) =>
+                if FOREIGN_SELECTOR_ERROR.iter().all(|part| logs.contains(part)) =>
             {
                 Self::Foreign
             }
             Status::Finished(Outcome::Exited { code, logs }) => {
-                Self::Failed(format!("kubectl ended with exit code {code}: {}", tail(&logs)))
+                Self::Failed(format!("kubectl exited with code {code}: {}", tail(&logs)))
             }
             Status::Finished(Outcome::Failed { reason }) => Self::Failed(match tail(&reason).as_str() {
                 "" => "Azure does not say why".to_owned(),
                 reason => reason.to_owned(),
             }),
-            Status::Running(_) | Status::Unknown => Self::Failed("Azure does not know its result".to_owned()),
+            Status::Running(_) | Status::Unknown => Self::Failed("its result is unknown to Azure".to_owned()),
         }
     }
 }
 
 /// Starts the command that applies the manifest.
 pub(super) async fn start(
-    agent: &Context<'_>,
+    agent: &AgentContext<'_>,
     task: &mut Task,
     deployment: &mut Deployment,
 ) -> Result<AgentProgress, StepError> {
     let manifest = agent.manifest;
-    let started = async {
-        let client = Client::new(agent.core, task).await?;
+    let start = async {
+        let client = CommandClient::new(agent.core, task).await?;
         let (guard, all) = (manifest.guard_yaml(), manifest.to_yaml());
-        let files = [(GUARD_FILE, guard.as_str()), (FILE, all.as_str())];
-        client.start(agent.core, task, agent.observed.cluster.as_ref(), (APPLY, &files)).await
+        let files = [(DEPLOYMENT_FILE, guard.as_str()), (MANIFEST_FILE, all.as_str())];
+        client.start(agent.core, task, agent.observed.cluster.as_ref(), APPLY_COMMAND, &files).await
     };
-    match started.await {
+    match start.await {
         Ok(Status::Running(pending)) => {
             let next = pending.retry_after();
             deployment.start(RunningCommand {
@@ -183,69 +184,73 @@ pub(super) async fn start(
             });
             Ok(in_progress(task, next))
         }
-        Ok(ended) => {
-            let identity = (manifest.revision().to_owned(), manifest.secret_name().to_owned());
-            finish(agent, task, deployment, Polled::from_ended(ended), identity).await
+        Ok(status) => {
+            let result = PollResult::from_status(status);
+            finish(agent, task, deployment, result, manifest.revision(), manifest.secret_name()).await
         }
         Err(error) => {
             error.log(&task.row.id);
-            agent.fail(task, deployment, Way::RunCommand, &manifest.redact(&error.message)).await
+            agent.record_failure(task, deployment, Way::RunCommand, &manifest.redact(&error.message)).await
         }
     }
 }
 
 /// Polls the running command.
 pub(super) async fn poll(
-    agent: &Context<'_>,
+    agent: &AgentContext<'_>,
     task: &mut Task,
     deployment: &mut Deployment,
 ) -> Result<AgentProgress, StepError> {
-    let Some(running) = deployment.running.clone() else { return Ok(in_progress(task, POLL_RETRY)) };
-    let polled = match Client::new(agent.core, task).await {
+    let Some(running) = deployment.running.clone() else { return Ok(in_progress(task, POLL_RETRY_DELAY)) };
+    let result = match CommandClient::new(agent.core, task).await {
         Ok(client) => client.poll(task, &running).await,
-        Err(error) => Polled::Failed(error.message),
+        Err(error) => PollResult::Failed(error.message),
     };
-    match polled {
-        Polled::Running(running, next) => {
+    match result {
+        PollResult::Running(running, next) => {
             deployment.running = Some(running);
             Ok(in_progress(task, next))
         }
-        ended => finish(agent, task, deployment, ended, (running.revision, running.secret)).await,
+        result => finish(agent, task, deployment, result, &running.revision, &running.secret).await,
     }
 }
 
+/// Records the result of a command that has ended.
 async fn finish(
-    agent: &Context<'_>,
+    agent: &AgentContext<'_>,
     task: &mut Task,
     deployment: &mut Deployment,
-    ended: Polled,
-    (revision, secret): (String, String),
+    result: PollResult,
+    revision: &str,
+    secret: &str,
 ) -> Result<AgentProgress, StepError> {
-    match ended {
-        Polled::Succeeded => agent.succeed(task, deployment, Way::RunCommand, (&revision, &secret)).await,
-        Polled::Failed(reason) => {
-            agent.fail(task, deployment, Way::RunCommand, &agent.manifest.redact(&reason)).await
+    match result {
+        PollResult::Succeeded => {
+            agent.record_success(task, deployment, Way::RunCommand, revision, secret).await
         }
-        Polled::Foreign => {
+        PollResult::Failed(reason) => {
+            agent.record_failure(task, deployment, Way::RunCommand, &agent.manifest.redact(&reason)).await
+        }
+        PollResult::Foreign => {
             let reason = format!(
                 "the deployment {NAMESPACE}/{AGENT} was deployed by another server, and is left alone"
             );
-            agent.leave_foreign(task, deployment, Way::RunCommand, &reason).await
+            agent.record_foreign(task, deployment, Way::RunCommand, &reason).await
         }
-        Polled::Running(..) => Ok(in_progress(task, POLL_RETRY)),
+        PollResult::Running(..) => Ok(in_progress(task, POLL_RETRY_DELAY)),
     }
 }
 
 fn in_progress(task: &mut Task, next: Duration) -> AgentProgress {
     let message = "Azure's run command is applying its manifest in the cluster";
     set_condition(task, Truth::Unknown, message);
-    AgentProgress { message: format!("{WAITING}: {message}"), next: Some(next) }
+    AgentProgress { message: format!("{WAITING_MESSAGE}: {message}"), next_step_in: Some(next) }
 }
 
 /// The error of a request. If it was denied, the message names both permissions, because some roles have only the first.
-fn rights(error: azure::Error, purpose: &str, missing: &str) -> StepError {
+fn explain_denied(error: azure::Error, purpose: &str, missing: &str) -> StepError {
     let is_denied = error.upstream_status() == Some(403) && error.foreign().is_none();
-    let mut error = StepError::azure("", error);
+    let mut error = StepError::from_azure("", error);
     if is_denied {
         error.message = format!(
             "{}; the application may not {purpose}: it lacks {missing}; give it a role on the cluster with {RUN_ACTION} and \
@@ -258,8 +263,8 @@ fn rights(error: azure::Error, purpose: &str, missing: &str) -> StepError {
 
 /// Whether polling again would give the same error.
 fn is_permanent(error: &azure::Error) -> bool {
-    let is_final = |status| matches!(status, 400..=499) && !matches!(status, 401 | 408 | 429);
-    error.foreign().is_none() && error.upstream_status().is_some_and(is_final)
+    let is_permanent_status = |status| matches!(status, 400..=499) && !matches!(status, 401 | 408 | 429);
+    error.foreign().is_none() && error.upstream_status().is_some_and(is_permanent_status)
 }
 
 /// The end of a command's output, which contains the errors, as one line.

@@ -8,15 +8,15 @@ use aks::registration::{INSTALLATION, NAMESPACE, installation};
 use azure::run_command::Status;
 use cluster_access::MANAGED_LABEL;
 
-use super::command::{Client, Polled};
+use super::command::{CommandClient, PollResult};
 use crate::provision::connection;
 use crate::provision::task::{Next, Task};
 use crate::service::core::Core;
 
-/// The maximum time that the deletion of the object waits for that of the agent. It is shorter if only roles are left, because
-/// they affect only requests of this server.
-const AGENT_LIMIT_MS: i64 = 10 * 60_000;
-const ROLES_LIMIT_MS: i64 = 60_000;
+/// The maximum time that the deletion of the cluster object waits for that of the agent. It is shorter if only roles are left,
+/// because they affect only requests of this server.
+const AGENT_TIMEOUT_MS: i64 = 10 * 60_000;
+const ROLES_TIMEOUT_MS: i64 = 60_000;
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Removes the objects of this server, one step at a time; `None` if none are left, or the removal was abandoned.
@@ -28,11 +28,11 @@ pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option
     }
     let install_uuid = core.settings.value("install-uuid").await;
     let since_ms = task.row.removing_ms.unwrap_or(task.now_ms);
-    if task.now_ms - since_ms >= if has_agent { AGENT_LIMIT_MS } else { ROLES_LIMIT_MS } {
+    if task.now_ms - since_ms >= if has_agent { AGENT_TIMEOUT_MS } else { ROLES_TIMEOUT_MS } {
         if has_agent {
             let message = format!(
                 "the cluster agent could not be removed and is left in the cluster; delete it: {}",
-                delete_agent(&installation(&install_uuid))
+                delete_agent_command(&installation(&install_uuid))
             );
             task.add_event("agentLeft", message);
         } else {
@@ -42,11 +42,11 @@ pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option
         return None;
     }
     task.set_step("connection", aks::status::Progress::Running, "");
-    let removed = match deployment.running.clone() {
+    let pending = match deployment.running.clone() {
         Some(running) => poll(core, task, running).await,
-        None => delete(core, task, &installation(&install_uuid)).await,
+        None => start_deletion(core, task, &installation(&install_uuid)).await,
     };
-    let Some((running, next)) = removed else {
+    let Some(Pending { running, next_step_in }) = pending else {
         if has_agent {
             task.add_event("agentRemoved", "removed the cluster agent from the cluster");
         }
@@ -54,8 +54,8 @@ pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option
         return None;
     };
     task.status.agent = Some(Deployment { running, ..deployment });
-    task.wait("the objects of this server are being removed from the cluster", None);
-    Some(Next::In(next))
+    task.set_waiting("the objects of this server are being removed from the cluster", None);
+    Some(Next::In(next_step_in))
 }
 
 /// Whether the cluster may contain an agent, and not only roles that a command is removing.
@@ -64,39 +64,51 @@ fn has_agent(deployment: &Deployment) -> bool {
     Deployment { running, ..deployment.clone() }.may_have_objects()
 }
 
-type Step = Option<(Option<RunningCommand>, Duration)>;
+/// A removal that is not complete.
+struct Pending {
+    /// The command to poll next; `None` to start the deletion again.
+    running: Option<RunningCommand>,
+    next_step_in: Duration,
+}
+
+impl Pending {
+    fn start_again(next_step_in: Duration) -> Self {
+        Self { running: None, next_step_in }
+    }
+}
 
 /// Polls the command. A command that applies the manifest must end before the agent is deleted.
-async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Step {
-    let polled = match Client::new(core, task).await {
+async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Option<Pending> {
+    let result = match CommandClient::new(core, task).await {
         Ok(client) => client.poll(task, &running).await,
-        Err(error) => Polled::Failed(error.message),
+        Err(error) => PollResult::Failed(error.message),
     };
-    match polled {
-        Polled::Running(running, next) => Some((Some(running), next)),
-        Polled::Succeeded if running.removes => None,
-        Polled::Succeeded | Polled::Foreign => Some((None, Duration::ZERO)),
-        Polled::Failed(reason) => {
+    match result {
+        PollResult::Running(running, next) => Some(Pending { running: Some(running), next_step_in: next }),
+        PollResult::Succeeded if running.removes => None,
+        PollResult::Succeeded | PollResult::Foreign => Some(Pending::start_again(Duration::ZERO)),
+        PollResult::Failed(reason) => {
             tracing::warn!(cluster = task.row.id, reason, "cannot remove objects by a run command");
-            Some((None, RETRY_INTERVAL))
+            Some(Pending::start_again(RETRY_INTERVAL))
         }
     }
 }
 
-async fn delete(core: &Core, task: &mut Task, installation: &str) -> Step {
+/// Deletes the objects, directly or with a command; `None` if none are left.
+async fn start_deletion(core: &Core, task: &mut Task, installation: &str) -> Option<Pending> {
     if delete_directly(core, task, installation).await {
         return None;
     }
-    let started = async {
-        let client = Client::new(core, task).await?;
+    let start = async {
+        let client = CommandClient::new(core, task).await?;
         // The objects were deleted together with the cluster.
         let Some(cluster) = client.cluster(task).await? else { return Ok(None) };
-        client.start(core, task, Some(&cluster), (&delete_command(installation), &[])).await.map(Some)
+        client.start(core, task, Some(&cluster), &delete_all_command(installation), &[]).await.map(Some)
     };
-    match started.await {
+    match start.await {
         Ok(None) => None,
         Ok(Some(Status::Running(pending))) => {
-            let next = pending.retry_after();
+            let next_step_in = pending.retry_after();
             let running = RunningCommand {
                 result: pending.to_text(),
                 revision: String::new(),
@@ -104,22 +116,24 @@ async fn delete(core: &Core, task: &mut Task, installation: &str) -> Step {
                 started_ms: task.now_ms,
                 removes: true,
             };
-            Some((Some(running), next))
+            Some(Pending { running: Some(running), next_step_in })
         }
-        Ok(Some(ended)) => match Polled::from_ended(ended) {
-            Polled::Succeeded => None,
-            Polled::Failed(_) | Polled::Foreign | Polled::Running(..) => Some((None, RETRY_INTERVAL)),
+        Ok(Some(status)) => match PollResult::from_status(status) {
+            PollResult::Succeeded => None,
+            PollResult::Failed(_) | PollResult::Foreign | PollResult::Running(..) => {
+                Some(Pending::start_again(RETRY_INTERVAL))
+            }
         },
         Err(error) => {
             error.log(&task.row.id);
-            Some((None, RETRY_INTERVAL))
+            Some(Pending::start_again(RETRY_INTERVAL))
         }
     }
 }
 
-/// The command that deletes only objects with the labels of this server.
-fn delete_command(installation: &str) -> String {
-    let agent = delete_agent(installation);
+/// The command that deletes all objects with the labels of this server, and no others.
+fn delete_all_command(installation: &str) -> String {
+    let agent = delete_agent_command(installation);
     let options = "--ignore-not-found --wait=false";
     let roles = format!("--selector {MANAGED_LABEL} {options}");
     format!(
@@ -128,13 +142,15 @@ fn delete_command(installation: &str) -> String {
     )
 }
 
-fn delete_agent(installation: &str) -> String {
+/// The command that deletes only the agent.
+fn delete_agent_command(installation: &str) -> String {
     format!(
         "kubectl delete deployments,secrets,networkpolicies,serviceaccounts --namespace {NAMESPACE} --selector \
          {INSTALLATION}={installation}"
     )
 }
 
+/// Deletes the objects through the Kubernetes API; false if that failed.
 async fn delete_directly(core: &Core, task: &Task, installation: &str) -> bool {
     let Ok(Some(current)) = core.access.current(connection::target(task)).await else { return false };
     match core.cluster_access.remove_objects(&current.access, installation).await {

@@ -9,18 +9,19 @@ use serde_json::json;
 
 use super::error::Error;
 use crate::service::core::Core;
+use crate::service::name_list;
 use crate::store::{self, NewClusterEvent, watches};
 
 /// The kind of events about rights in a cluster.
 pub(super) const EVENT_KIND: &str = "access";
 /// The maximum number of names in one event.
 const MAX_NAMES: usize = 20;
-const CORRECTIONS: &str = "norman_aks_cluster_role_corrections_total";
+const CORRECTIONS_METRIC: &str = "norman_aks_cluster_role_corrections_total";
 
 /// Initializes the counters.
-pub(super) fn describe_metrics() {
+pub(super) fn init_metrics() {
     for outcome in ["done", "failed"] {
-        metrics::counter!(CORRECTIONS, "outcome" => outcome).increment(0);
+        metrics::counter!(CORRECTIONS_METRIC, "outcome" => outcome).increment(0);
     }
 }
 
@@ -34,28 +35,28 @@ pub(crate) async fn correct(
     core: &Core,
     id: &str,
     access: &Access,
-    system: &SystemNamespaces,
+    namespaces: &SystemNamespaces,
 ) -> Result<RoleState, Error> {
     let state = core.cluster_access.role_state(access).await?;
-    for namespace in state.refused(system) {
+    for namespace in state.refused(namespaces) {
         tracing::info!(cluster = id, namespace, "system namespace stays closed although it is labelled");
     }
-    let changes = state.changes(system);
+    let changes = state.changes(namespaces);
     if changes.is_empty() {
         return Ok(state);
     }
-    // The removal of the cluster has deleted them. It was recorded before that, so this check cannot miss it.
+    // A removed cluster has no roles to correct. Its removal is recorded before they are deleted, so this check cannot miss it.
     let row = store::clusters::get(&core.store, id).await?;
     if row.is_none_or(|row| row.removing_ms.is_some()) {
         return Ok(state);
     }
     if changes.ends_edit_everywhere() {
         // Announced before the change: a server that is killed in between repeats the change, but not the event.
-        announce(core, id).await?;
+        announce_lost_rights(core, id).await?;
     }
     let outcome = core.cluster_access.change_roles(access, &changes).await;
-    let counted = if outcome.is_ok() { "done" } else { "failed" };
-    metrics::counter!(CORRECTIONS, "outcome" => counted).increment(1);
+    let label = if outcome.is_ok() { "done" } else { "failed" };
+    metrics::counter!(CORRECTIONS_METRIC, "outcome" => label).increment(1);
     outcome?;
     tracing::info!(cluster = id, opened = ?changes.opened(), closed = ?changes.closed(), "corrected roles");
     if let Some(event) = namespaces_event(core.clock.now_ms(), &changes) {
@@ -66,12 +67,12 @@ pub(crate) async fn correct(
 }
 
 /// Records, once for each cluster, the members who lose the rights of earlier versions.
-async fn announce(core: &Core, id: &str) -> Result<(), Error> {
+async fn announce_lost_rights(core: &Core, id: &str) -> Result<(), Error> {
     let mut strongest = BTreeMap::<String, Role>::new();
     for member in store::members::list(&core.store, Some(id), None).await? {
         if let Some(role) = Role::of(&member.role) {
-            let known = strongest.entry(member.user_id).or_insert(role);
-            *known = role.max(*known);
+            let current = strongest.entry(member.user_id).or_insert(role);
+            *current = role.max(*current);
         }
     }
     let mut members = Vec::new();
@@ -98,39 +99,35 @@ fn announcement(at_ms: i64, members: &[(String, String)]) -> NewClusterEvent {
         format!(
             "these cluster members no longer read or change objects in namespaces, Secrets included: {}; they still \
              read nodes, namespaces and other objects outside of namespaces; {remedy}",
-            listed(&names)
+            join_names(&names)
         )
     };
     let ids: Vec<_> = members.iter().map(|(id, _)| id).collect();
-    event(at_ms, message, &json!({"change": "memberRights", "members": ids}))
+    access_event(at_ms, message, &json!({"change": "memberRights", "members": ids}))
 }
 
 fn namespaces_event(at_ms: i64, changes: &RoleChanges) -> Option<NewClusterEvent> {
     let (opened, closed) = (changes.opened(), changes.closed());
     let mut sentences = Vec::new();
     if !opened.is_empty() {
-        sentences.push(format!("cluster members may edit in {}", listed(opened)));
+        sentences.push(format!("cluster members may edit in {}", join_names(opened)));
     }
     if !closed.is_empty() {
-        sentences.push(format!("cluster members may no longer edit in {}", listed(closed)));
+        sentences.push(format!("cluster members may no longer edit in {}", join_names(closed)));
     }
-    let first = |names: &[String]| names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>();
-    let data = json!({"change": "namespaces", "opened": first(opened), "closed": first(closed)});
-    (!sentences.is_empty()).then(|| event(at_ms, sentences.join("; "), &data))
+    let truncated = |names: &[String]| names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>();
+    let data = json!({"change": "namespaces", "opened": truncated(opened), "closed": truncated(closed)});
+    (!sentences.is_empty()).then(|| access_event(at_ms, sentences.join("; "), &data))
 }
 
 /// An event about rights in a cluster.
-pub(super) fn event(at_ms: i64, message: String, data: &serde_json::Value) -> NewClusterEvent {
+pub(super) fn access_event(at_ms: i64, message: String, data: &serde_json::Value) -> NewClusterEvent {
     NewClusterEvent { at_ms, kind: EVENT_KIND.to_owned(), message, data: data.to_string() }
 }
 
 /// Names separated by commas, truncated to [`MAX_NAMES`].
-pub(super) fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MAX_NAMES) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+pub(super) fn join_names(names: &[String]) -> String {
+    name_list::join(names, MAX_NAMES)
 }
 
 #[cfg(test)]

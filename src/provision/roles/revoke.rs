@@ -7,49 +7,49 @@ use std::time::Duration;
 use cluster_access::{Access, RemovedUsers};
 use serde_json::json;
 
-use super::correct::{event, listed};
+use super::correct::{access_event, join_names};
 use super::error::Error;
 use crate::service::core::Core;
 use crate::store::{self, NewClusterEvent, RevocationRow, revocations};
 
 /// The delay before the second search. All requests that were running when the rights were revoked have ended by then.
-const SECOND_SEARCH: Duration = Duration::from_secs(15);
-/// The number of users in one search.
+const SECOND_SEARCH_DELAY: Duration = Duration::from_secs(15);
+/// The maximum number of users in one search.
 const MAX_USERS: u32 = 200;
 
 /// Searches a cluster for bindings of users whose search is due.
 pub(super) async fn revoke(core: &Core, id: &str, access: &Access) -> Result<(), Error> {
-    let marks = revocations::list(&core.store, id, MAX_USERS).await?;
+    let rows = revocations::list(&core.store, id, MAX_USERS).await?;
     let now_ms = core.clock.now_ms();
-    let due: Vec<RevocationRow> = marks.into_iter().filter(|mark| is_due(mark, now_ms)).collect();
+    let due: Vec<RevocationRow> = rows.into_iter().filter(|revocation| is_due(revocation, now_ms)).collect();
     if due.is_empty() {
         return Ok(());
     }
-    let users: BTreeSet<String> = due.iter().map(|mark| mark.user_id.clone()).collect();
+    let users: BTreeSet<String> = due.iter().map(|revocation| revocation.user_id.clone()).collect();
     let report = core.cluster_access.remove_users(access, &users).await?;
     let users: Vec<String> = users.into_iter().collect();
-    let is_first = due.iter().any(|mark| mark.scanned_ms.is_none());
+    let is_first = due.iter().any(|revocation| revocation.scanned_ms.is_none());
     if let Some(event) = report_event(now_ms, &users, &report, is_first) {
         tracing::info!(cluster = id, "{}", event.message);
         store::cluster_events::append(&core.store, id, &[event]).await?;
         core.notifier.notify(id);
     }
-    for mark in &due {
-        if mark.scanned_ms.is_none() {
-            revocations::set_scanned(&core.store, mark, now_ms).await?;
+    for revocation in &due {
+        if revocation.scanned_ms.is_none() {
+            revocations::set_scanned(&core.store, revocation, now_ms).await?;
         } else {
-            revocations::delete(&core.store, mark).await?;
+            revocations::delete(&core.store, revocation).await?;
         }
     }
     Ok(())
 }
 
-fn is_due(mark: &RevocationRow, now_ms: i64) -> bool {
-    let pause_ms = i64::try_from(SECOND_SEARCH.as_millis()).unwrap_or(i64::MAX);
-    mark.scanned_ms.is_none_or(|scanned_ms| now_ms.saturating_sub(scanned_ms) >= pause_ms)
+fn is_due(revocation: &RevocationRow, now_ms: i64) -> bool {
+    let delay_ms = i64::try_from(SECOND_SEARCH_DELAY.as_millis()).unwrap_or(i64::MAX);
+    revocation.scanned_ms.is_none_or(|scanned_ms| now_ms.saturating_sub(scanned_ms) >= delay_ms)
 }
 
-/// Records the event of a search. Denied bindings are reported once.
+/// The event of a search; `None` if it changed and denied nothing. Denied bindings are reported once.
 fn report_event(
     at_ms: i64,
     users: &[String],
@@ -61,25 +61,25 @@ fn report_event(
         report.denied.iter().map(|(binding, reason)| format!("{binding} ({reason})")).collect();
     let mut sentences = Vec::new();
     if !removed.is_empty() {
-        sentences.push(format!("removed {} from {}", listed(users), listed(&removed)));
+        sentences.push(format!("removed {} from {}", join_names(users), join_names(&removed)));
     }
     if !denied.is_empty() && is_first {
         sentences.push(format!(
             "{} may still be named in {}: this server may not change that; remove it yourself",
-            listed(users),
-            listed(&denied)
+            join_names(users),
+            join_names(&denied)
         ));
     }
     let bindings: Vec<_> = report.denied.iter().map(|(binding, _)| binding).collect();
     let data = json!({"change": "revoked", "users": users, "removed": removed, "denied": bindings});
-    (!sentences.is_empty()).then(|| event(at_ms, sentences.join("; "), &data))
+    (!sentences.is_empty()).then(|| access_event(at_ms, sentences.join("; "), &data))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn mark(scanned_ms: Option<i64>) -> RevocationRow {
+    fn revocation(scanned_ms: Option<i64>) -> RevocationRow {
         RevocationRow { cluster_id: "c-a".to_owned(), user_id: "user-a".to_owned(), scanned_ms }
     }
 
@@ -88,7 +88,7 @@ mod tests {
         for (scanned_ms, now_ms, expected) in
             [(None, 0, true), (Some(1_000), 15_999, false), (Some(1_000), 16_000, true)]
         {
-            assert_eq!(is_due(&mark(scanned_ms), now_ms), expected, "{scanned_ms:?} {now_ms}");
+            assert_eq!(is_due(&revocation(scanned_ms), now_ms), expected, "{scanned_ms:?} {now_ms}");
         }
     }
 

@@ -32,9 +32,10 @@ const MIN_BACKOFF: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// The state that all watches of a server share.
-pub(super) struct Shared {
+pub(super) struct SharedState {
     pub(super) core: Core,
-    pub(super) connecting: Semaphore,
+    /// Limits the clusters that are read and corrected concurrently.
+    pub(super) connect_permits: Semaphore,
 }
 
 /// Signals to a watch.
@@ -42,17 +43,17 @@ pub(super) struct Signals {
     /// Users lost rights in the cluster.
     pub(super) pending: Arc<Notify>,
     /// The namespaces that stay closed.
-    pub(super) system: channel::Receiver<SystemNamespaces>,
+    pub(super) namespaces: channel::Receiver<SystemNamespaces>,
 }
 
 /// Watches a cluster until `cancel`.
-pub(super) async fn run(shared: &Shared, id: &str, mut signals: Signals, cancel: CancellationToken) {
+pub(super) async fn run(shared: &SharedState, id: &str, mut signals: Signals, cancel: CancellationToken) {
     let (mut failures, mut last_failure) = (0, String::new());
     loop {
-        let Some(outcome) = cancel.run_until_cancelled(session(shared, id, &mut signals)).await else {
+        let Some(outcome) = cancel.run_until_cancelled(run_session(shared, id, &mut signals)).await else {
             return;
         };
-        let pause = match outcome {
+        let delay = match outcome {
             Ok(()) => {
                 (failures, last_failure) = (0, String::new());
                 REOPEN_DELAY
@@ -69,7 +70,7 @@ pub(super) async fn run(shared: &Shared, id: &str, mut signals: Signals, cancel:
                 backoff(failures)
             }
         };
-        if cancel.run_until_cancelled(sleep(with_jitter(pause))).await.is_none() {
+        if cancel.run_until_cancelled(sleep(with_jitter(delay))).await.is_none() {
             return;
         }
     }
@@ -81,20 +82,20 @@ fn backoff(failures: u32) -> Duration {
 }
 
 /// Adds jitter of 20 %, so that clusters that failed together do not retry together.
-fn with_jitter(pause: Duration) -> Duration {
+fn with_jitter(delay: Duration) -> Duration {
     let percent = 80 + u32::try_from(Uuid::new_v4().as_u128() % 41).unwrap_or_default();
-    pause.saturating_mul(percent) / 100
+    delay.saturating_mul(percent) / 100
 }
 
 /// Maintains the rights in a cluster for the duration of one watch.
-async fn session(shared: &Shared, id: &str, signals: &mut Signals) -> Result<(), Error> {
+async fn run_session(shared: &SharedState, id: &str, signals: &mut Signals) -> Result<(), Error> {
     let core = &shared.core;
     let row = store::clusters::get(&core.store, id).await?.ok_or(Error::Gone)?;
     let (spec, status) = (ClusterSpec::from_text(&row.spec)?, ClusterStatus::from_text(&row.work.status)?);
     drop(row);
     let target = Target { id, spec: spec.aks(), status: &status };
     let access = Box::pin(core.access.access(target)).await?;
-    match follow(shared, id, &access, signals).await {
+    match watch_and_correct(shared, id, &access, signals).await {
         // The next session uses the new access.
         Err(Error::Cluster(error)) if error.is_access_rejected() => {
             Box::pin(core.access.renew(target, &access)).await?;
@@ -105,16 +106,21 @@ async fn session(shared: &Shared, id: &str, signals: &mut Signals) -> Result<(),
 }
 
 /// Connects, compares and watches; ends when the watch must be opened again.
-async fn follow(shared: &Shared, id: &str, access: &Access, signals: &mut Signals) -> Result<(), Error> {
+async fn watch_and_correct(
+    shared: &SharedState,
+    id: &str,
+    access: &Access,
+    signals: &mut Signals,
+) -> Result<(), Error> {
     let core = &shared.core;
     let duration = with_jitter(WATCH_DURATION);
     let deadline = Instant::now() + duration + WATCH_GRACE;
     let mut watch = {
         // After startup, many clusters connect at the same time.
-        let _permit = shared.connecting.acquire().await;
-        let system = signals.system.borrow_and_update().clone();
+        let _permit = shared.connect_permits.acquire().await;
+        let namespaces = signals.namespaces.borrow_and_update().clone();
         // Boxed, so that an idle watch needs little memory.
-        let state = Box::pin(correct(core, id, access, &system)).await?;
+        let state = Box::pin(correct(core, id, access, &namespaces)).await?;
         Box::pin(core.cluster_access.watch_roles(access, &state, duration)).await?
     };
     Box::pin(revoke(core, id, access)).await?;
@@ -125,7 +131,7 @@ async fn follow(shared: &Shared, id: &str, access: &Access, signals: &mut Signal
                     return Ok(());
                 }
             }
-            changed = signals.system.changed() => {
+            changed = signals.namespaces.changed() => {
                 // The keeper was dropped; this watch is about to be cancelled.
                 changed.map_err(|_| Error::Ending)?;
             }
@@ -135,14 +141,14 @@ async fn follow(shared: &Shared, id: &str, access: &Access, signals: &mut Signal
             }
             () = sleep_until(deadline) => return Ok(()),
         }
-        if !catch_up(core, id, access, signals, &mut watch).await? {
+        if !correct_after_change(core, id, access, signals, &mut watch).await? {
             return Ok(());
         }
     }
 }
 
 /// Corrects the rights after changes; false if the watch has ended.
-async fn catch_up(
+async fn correct_after_change(
     core: &Core,
     id: &str,
     access: &Access,
@@ -151,8 +157,8 @@ async fn catch_up(
 ) -> Result<bool, Error> {
     sleep(DEBOUNCE).await;
     let is_open = watch.drain()?;
-    let system = signals.system.borrow_and_update().clone();
-    Box::pin(correct(core, id, access, &system)).await?;
+    let namespaces = signals.namespaces.borrow_and_update().clone();
+    Box::pin(correct(core, id, access, &namespaces)).await?;
     Ok(is_open)
 }
 
@@ -166,8 +172,8 @@ mod tests {
         assert_eq!(backoff(3), MIN_BACKOFF * 4);
         assert_eq!(backoff(40), MAX_BACKOFF);
         for _ in 0..100 {
-            let pause = with_jitter(Duration::from_secs(100));
-            assert!((80..=120).contains(&pause.as_secs()), "{pause:?}");
+            let delay = with_jitter(Duration::from_secs(100));
+            assert!((80..=120).contains(&delay.as_secs()), "{delay:?}");
         }
     }
 }

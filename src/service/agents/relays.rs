@@ -43,7 +43,7 @@ impl Agents {
         self.sessions().dial(cluster_id, host).map_err(RelayError::NoSession)
     }
 
-    /// Copies bytes between such a connection and the other server's, until one of them ends.
+    /// Copies bytes between a connection to a cluster and the connection of the other server, until one of them ends.
     pub fn relay<S>(
         &self,
         connection: Connection,
@@ -72,24 +72,24 @@ impl Agents {
             return Ok(());
         }
         let replica = inner.secrets.replica();
-        let own = self.sessions().local_clusters();
+        let own_clusters = self.sessions().local_clusters();
         let announced = inner.lock_announced().clone();
-        for cluster_id in announced.iter().filter(|cluster_id| !own.contains(cluster_id)) {
+        for cluster_id in announced.iter().filter(|cluster_id| !own_clusters.contains(cluster_id)) {
             store::agent_sessions::delete(&inner.store, cluster_id, replica).await?;
             inner.lock_announced().remove(cluster_id);
         }
-        for cluster_id in own.into_iter().filter(|cluster_id| !announced.contains(cluster_id)) {
+        for cluster_id in own_clusters.into_iter().filter(|cluster_id| !announced.contains(cluster_id)) {
             store::agent_sessions::put(&inner.store, &cluster_id, replica).await?;
             inner.lock_announced().insert(cluster_id);
         }
         let since_ms = inner.clock.now_ms() - HEARTBEAT_TIMEOUT_MS;
         let mut servers: HashMap<String, Vec<String>> = HashMap::new();
-        for row in store::agent_sessions::of_others(&inner.store, replica, since_ms).await? {
+        for row in store::agent_sessions::list_others(&inner.store, replica, since_ms).await? {
             servers.entry(row.cluster_id).or_default().push(row.address);
         }
         // An earlier check of such a cluster may have found no connection to it.
         for cluster_id in self.sessions().set_servers(servers) {
-            inner.changed(&cluster_id).await;
+            inner.wake_worker(&cluster_id).await;
         }
         Ok(())
     }

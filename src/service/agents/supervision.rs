@@ -16,7 +16,7 @@ use crate::store::{self, NewClusterEvent};
 /// The interval between two checks of a session's state.
 const TICK: Duration = Duration::from_secs(1);
 /// The time without a response of the API after which a session is closed.
-const PROOF_LIMIT: Duration = Duration::from_secs(30);
+const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
 /// The interval of requests through a session that works.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// The interval of requests through a session after a failure.
@@ -34,7 +34,7 @@ pub(super) async fn supervise(
 ) -> bool {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut last_answer, mut next_check) = (Instant::now(), Instant::now());
+    let (mut last_response, mut next_check) = (Instant::now(), Instant::now());
     let (mut failures, mut has_worked, mut access) = (0, false, None);
     loop {
         tokio::select! {
@@ -49,44 +49,44 @@ pub(super) async fn supervise(
         }
         // Access that works is not read again.
         if access.is_none() {
-            access = inner.known_access(&admission.cluster_id).await;
+            access = inner.load_access(&admission.cluster_id).await;
         }
-        let answers = match &access {
+        let responds = match &access {
             Some(access) => inner.cluster_access.answers_through(agent, access).await,
             None => false,
         };
-        access = access.filter(|_| answers);
-        failures = if answers { 0 } else { failures + 1 };
-        next_check = Instant::now() + if answers { CHECK_INTERVAL } else { RETRY_INTERVAL };
-        if answers {
-            last_answer = Instant::now();
-        } else if last_answer.elapsed() >= PROOF_LIMIT {
+        access = access.filter(|_| responds);
+        failures = if responds { 0 } else { failures + 1 };
+        next_check = Instant::now() + if responds { CHECK_INTERVAL } else { RETRY_INTERVAL };
+        if responds {
+            last_response = Instant::now();
+        } else if last_response.elapsed() >= PROOF_TIMEOUT {
             agent.close(CloseCode::POLICY, "the API of the cluster does not answer through this agent");
         }
         let was_proved = agent.is_proved();
-        let is_proved = answers || (was_proved && failures < MAX_FAILURES);
+        let is_proved = responds || (was_proved && failures < MAX_FAILURES);
         if is_proved == was_proved {
             continue;
         }
         agent.set_proved(is_proved);
-        if answers && !has_worked {
+        if responds && !has_worked {
             has_worked = true;
-            inner.record_gain(admission).await;
+            inner.record_connected(admission).await;
         }
-        inner.changed(&admission.cluster_id).await;
+        inner.wake_worker(&admission.cluster_id).await;
     }
 }
 
 impl Inner {
     /// The access to a cluster; `None` if the server has none yet because the cluster is still being created.
-    async fn known_access(&self, cluster_id: &str) -> Option<Arc<Access>> {
+    async fn load_access(&self, cluster_id: &str) -> Option<Arc<Access>> {
         let row = store::clusters::get(&self.store, cluster_id).await.ok()??;
         let cluster = Cluster::try_from(row).ok()?;
-        self.access.for_tunnel(Target::from(&cluster)).await
+        self.access.access_or_anonymous(Target::from(&cluster)).await
     }
 
     /// Records that a session works.
-    async fn record_gain(&self, admission: &Admission) {
+    async fn record_connected(&self, admission: &Admission) {
         let Admission { cluster_id, remote, .. } = admission;
         tracing::info!(cluster = cluster_id, %remote, "the cluster answers through its agent");
         let message =
@@ -95,7 +95,7 @@ impl Inner {
     }
 
     /// Records that a session that worked has ended.
-    pub(super) async fn lost(&self, admission: &Admission, reason: &SessionError) {
+    pub(super) async fn record_disconnected(&self, admission: &Admission, reason: &SessionError) {
         let Admission { cluster_id, remote, .. } = admission;
         self.record(
             cluster_id,
@@ -103,28 +103,24 @@ impl Inner {
             format!("the agent at {remote} has disconnected: {reason}"),
         )
         .await;
-        self.changed(cluster_id).await;
+        self.wake_worker(cluster_id).await;
     }
 
     /// Wakes the worker, which updates the conditions of the cluster.
-    pub(super) async fn changed(&self, cluster_id: &str) {
+    pub(super) async fn wake_worker(&self, cluster_id: &str) {
         // While a server stops, its agents connect to other servers.
         if self.closing.is_cancelled() {
             return;
         }
         self.lock_changed().insert(cluster_id.to_owned());
         match store::clusters::wake(&self.store, cluster_id).await {
-            Ok(true) => self.work.notify_one(),
+            Ok(true) => self.worker_wake_up.notify_one(),
             Ok(false) => {
                 self.lock_changed().remove(cluster_id);
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(
-                    cluster = cluster_id,
-                    error,
-                    "cannot bring the next look at a cluster forward"
-                );
+                tracing::warn!(cluster = cluster_id, error, "cannot wake the worker for a cluster");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What a credential can do, before anything is created: its login, the subscription, its rights, the resource providers, and
-//! policies. Nothing comes from the cache. The verdict is in `aks::rights`.
+//! Checks what a credential can do, before anything is created: its login, the subscription, its rights, the resource
+//! providers, and policies. Nothing comes from the cache. The verdict is in `aks::rights`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use crate::service::concurrency::CallerPermits;
 use crate::service::reviews::denial;
 use crate::service::{Caller, explain};
 
-/// The time limit of a check: people wait for the response.
-const LIMIT: Duration = Duration::from_secs(10);
+/// The time limit of a check, because a user is waiting.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest delay between two attempts of a request; a longer one leaves its part unknown.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 
-/// The most definitions of policies that are read, and of initiatives.
+/// The maximum numbers of definitions of policies and of initiatives that are read.
 const MAX_DEFINITIONS: usize = 20;
 const MAX_INITIATIVES: usize = 5;
 
-/// Why a part was not read if the caller has no permit.
-const NO_PERMIT: &str = "other requests of the caller took all the time";
+/// The reason for a part that was not read because the caller had no permit.
+const NO_PERMIT: &str = "other requests of the caller were still running";
 
 /// The resource providers that clusters need; the last two for monitoring.
 const PROVIDERS: [&str; 5] = [
@@ -46,14 +46,14 @@ const PROVIDERS: [&str; 5] = [
     "Microsoft.OperationsManagement",
 ];
 
-const LIMITS: &str = "docs/api.md#what-a-credential-can-do";
-const SUBSCRIPTIONS: &str = "Azure: Subscriptions, Get, REST, \
+const LIMITS_SOURCE: &str = "docs/api.md#what-a-credential-can-do";
+const SUBSCRIPTIONS_SOURCE: &str = "Azure: Subscriptions, Get, REST, \
     https://learn.microsoft.com/rest/api/resources/subscriptions/get";
-const STORED: &str = "docs/contract/credentials.md#stored-credentials-in-meta";
+const STORED_SOURCE: &str = "docs/contract/credentials.md#stored-credentials-in-meta";
 
 /// The deadline of a check that starts now.
 pub fn deadline() -> Instant {
-    Instant::now() + LIMIT
+    Instant::now() + CHECK_TIMEOUT
 }
 
 /// A request for a check.
@@ -63,13 +63,13 @@ pub struct CheckRequest<'a> {
     pub access: &'a AzureAccess,
     /// The caller, who gets at most half of the requests that Azure leaves while another waits.
     pub caller: &'a Caller,
-    /// The resource groups in which clusters are to be created; none: the whole subscription.
+    /// The resource groups in which clusters are to be created; if empty, the whole subscription.
     pub groups: &'a [String],
     /// The time at which the check ends.
     pub deadline: Instant,
 }
 
-/// What a credential can do.
+/// The result of a check.
 #[derive(Debug)]
 pub struct CredentialReport {
     /// The login.
@@ -90,16 +90,16 @@ pub enum Login {
 }
 
 impl CredentialReport {
-    /// The report for a credential that cannot even be tried. Other errors are not about the credential.
+    /// The report for a credential that cannot be used for a login.
     ///
     /// # Errors
     /// The error, if it says nothing about the credential.
-    pub fn of_access(error: AccessError) -> Result<Self, AccessError> {
+    pub fn from_access_error(error: AccessError) -> Result<Self, AccessError> {
         let (reason, login) = match &error {
             AccessError::Unusable { .. } => (secret_unreadable(&error), Login::Unknown),
             AccessError::TenantDiscovery { error: discovery, .. } => {
-                let denial = denial::of_access(&error);
-                let hint = explain::stored_discovery(discovery).hint;
+                let denial = denial::from_access_error(&error);
+                let hint = explain::stored_discovery_error(discovery).hint;
                 (tenant_unknown(&error, denial, hint), Login::Unknown)
             }
             AccessError::InvalidId(_) | AccessError::NotFound | AccessError::Other(_) => return Err(error),
@@ -118,20 +118,20 @@ impl CredentialReport {
         let priority = Priority::Caller(caller.budget_id());
         let arm = match azure.arm(access.credential(), deadline) {
             Ok(arm) => arm.with_new_token().with_max_delay(MAX_DELAY).with_priority(priority),
-            Err(error) => return Self::of_login(&error),
+            Err(error) => return Self::from_login_error(&error),
         };
         let reader = Reader { arm, permits, permit_key: access.permit_key(caller), deadline };
         // Alone, so that a rejected login is tried once.
         let subscription = {
-            let Some(_permit) = reader.permit().await else {
+            let Some(_permit) = reader.acquire_permit().await else {
                 return Self { login: Login::Unknown, check: rights::rejected(login_not_tried()) };
             };
             subscriptions::get(&reader.arm).await
         };
         let subscription = match subscription {
             Ok(subscription) => SubscriptionState::Known(subscription),
-            Err(error) if is_about_login(&error) => return Self::of_login(&error),
-            Err(error) => match denial::of_cluster(&error) {
+            Err(error) if is_about_login(&error) => return Self::from_login_error(&error),
+            Err(error) => match denial::from_cluster_error(&error) {
                 Some(Denial { kind: DenialKind::Role, .. }) => SubscriptionState::Denied,
                 Some(denial) => {
                     let check = rights::rejected(subscription_unusable(denial));
@@ -145,12 +145,12 @@ impl CredentialReport {
     }
 
     /// The report for a failed login.
-    fn of_login(error: &Error) -> Self {
+    fn from_login_error(error: &Error) -> Self {
         let aadsts = match error {
             Error::Login(login) => login.aadsts.clone(),
             _ => Vec::new(),
         };
-        let (reason, login) = match denial::of_login(error) {
+        let (reason, login) = match denial::from_login_error(error) {
             Some(denial) => (login_rejected(denial), Login::Rejected(aadsts)),
             None => (login_unavailable(error), Login::Unknown),
         };
@@ -178,29 +178,29 @@ impl Reader<'_> {
     }
 
     /// One of the caller's permits; `None` if there is none before the deadline.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+    async fn acquire_permit(&self) -> Option<OwnedSemaphorePermit> {
         timeout_at(self.deadline, self.permits.acquire(&self.permit_key)).await.ok().flatten()
     }
 
-    /// A request, once the caller has a permit.
-    async fn one<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
-        let _permit = self.permit().await.ok_or(NO_PERMIT)?;
+    /// Runs a request with one of the caller's permits.
+    async fn with_permit<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+        let _permit = self.acquire_permit().await.ok_or(NO_PERMIT)?;
         request.await.map_err(|error| first_line(&error))
     }
 
     async fn scopes(&self, subscription: &str, groups: &[String]) -> Vec<ScopeRights> {
         let names: Vec<Option<&str>> =
             std::iter::once(None).chain(groups.iter().map(|group| Some(group.as_str()))).collect();
-        let lists = names.iter().map(|group| self.one(permissions::list(&self.arm, *group)));
+        let lists = names.iter().map(|group| self.with_permit(permissions::list(&self.arm, *group)));
         let lists = join_all(lists).await;
-        // Without a group, there is always a list.
-        let everywhere: Result<Vec<Permission>, String> =
+        // The first list is that of the subscription.
+        let subscription_roles: Result<Vec<Permission>, String> =
             lists.first().cloned().map_or_else(|| Ok(Vec::new()), |list| list.map(Option::unwrap_or_default));
         let scopes = names.into_iter().zip(lists).map(|(group, list)| {
             let scope = Scope { subscription: subscription.to_owned(), group: group.map(str::to_owned) };
             match list {
                 Ok(Some(roles)) => ScopeRights { scope, exists: true, roles: Ok(roles) },
-                Ok(None) => ScopeRights { scope, exists: false, roles: everywhere.clone() },
+                Ok(None) => ScopeRights { scope, exists: false, roles: subscription_roles.clone() },
                 Err(reason) => ScopeRights { scope, exists: true, roles: Err(reason) },
             }
         });
@@ -208,7 +208,7 @@ impl Reader<'_> {
     }
 
     async fn provider(&self, namespace: &'static str) -> Registration {
-        let provider = self.one(providers::get(&self.arm, namespace)).await;
+        let provider = self.with_permit(providers::get(&self.arm, namespace)).await;
         let state = provider.and_then(|provider| {
             provider.registration_state.ok_or_else(|| "Azure names no registration state".to_owned())
         });
@@ -218,7 +218,7 @@ impl Reader<'_> {
     /// The policies that apply to the subscription and to the groups that exist, and that deny something or are unknown.
     async fn policies(&self, groups: &[String]) -> Result<Vec<AssignedPolicy>, String> {
         let names = std::iter::once(None).chain(groups.iter().map(|group| Some(group.as_str())));
-        let lists = names.map(|group| self.one(policies::list_assignments(&self.arm, group)));
+        let lists = names.map(|group| self.with_permit(policies::list_assignments(&self.arm, group)));
         let mut assignments: BTreeMap<String, PolicyAssignment> = BTreeMap::new();
         for list in join_all(lists).await {
             for assignment in list?.unwrap_or_default() {
@@ -238,10 +238,12 @@ impl Reader<'_> {
     async fn definitions(&self, assignments: &[PolicyAssignment]) -> PolicyDefinitions {
         let mut definitions = PolicyDefinitions::default();
         let ids = PolicyDefinitions::needed_initiatives(assignments, MAX_INITIATIVES);
-        let read = join_all(ids.iter().map(|id| self.one(policies::get_initiative(&self.arm, id)))).await;
+        let read =
+            join_all(ids.iter().map(|id| self.with_permit(policies::get_initiative(&self.arm, id)))).await;
         definitions.initiatives = ids.iter().cloned().zip(read).collect();
         let ids = definitions.needed_policies(assignments, MAX_DEFINITIONS);
-        let read = join_all(ids.iter().map(|id| self.one(policies::get_definition(&self.arm, id)))).await;
+        let read =
+            join_all(ids.iter().map(|id| self.with_permit(policies::get_definition(&self.arm, id)))).await;
         definitions.policies = ids.iter().cloned().zip(read).collect();
         definitions
     }
@@ -252,7 +254,7 @@ fn is_about_login(error: &Error) -> bool {
     match error {
         Error::NoAnswer { to, .. } | Error::TimedOut { to } => *to == Service::Login,
         Error::Login(_) => true,
-        error => denial::of_login(error).is_some(),
+        error => denial::from_login_error(error).is_some(),
     }
 }
 
@@ -267,7 +269,7 @@ fn login_rejected(denial: Denial) -> Reason {
 }
 
 fn login_unavailable(error: &Error) -> Reason {
-    let hint = explain::failure(error).hint;
+    let hint = explain::request_error(error).hint;
     Reason {
         code: "loginUnavailable",
         message: format!("the login cannot be tried: {}", first_line(error)),
@@ -282,7 +284,7 @@ fn login_not_tried() -> Reason {
         code: "loginUnavailable",
         message: format!("the login was not tried: {NO_PERMIT}"),
         remedy: "try again when they are done".to_owned(),
-        source: LIMITS,
+        source: LIMITS_SOURCE,
         verdict: Verdict::Limited,
     }
 }
@@ -292,7 +294,7 @@ fn subscription_unusable(denial: Denial) -> Reason {
         code: "subscriptionUnusable",
         message: format!("the subscription cannot be used with this credential: {}", denial.message),
         remedy: denial.remedy,
-        source: SUBSCRIPTIONS,
+        source: SUBSCRIPTIONS_SOURCE,
         verdict: Verdict::Unusable,
     }
 }
@@ -304,7 +306,7 @@ fn secret_unreadable(error: &AccessError) -> Reason {
         remedy:
             "store the client secret again, or give the server the encryption key that it was stored with"
                 .to_owned(),
-        source: STORED,
+        source: STORED_SOURCE,
         verdict: Verdict::Unusable,
     }
 }
@@ -321,7 +323,7 @@ fn tenant_unknown(error: &AccessError, denial: Option<Denial>, hint: Option<Stri
         code: "tenantUnknown",
         message,
         remedy: remedy.unwrap_or_else(|| "set tenantId, so that it need not be found".to_owned()),
-        source: SUBSCRIPTIONS,
+        source: SUBSCRIPTIONS_SOURCE,
         verdict,
     }
 }

@@ -1,4 +1,4 @@
-//! The regions of a subscription, each with what it lacks for a cluster that someone wants.
+//! The regions of a subscription, each with the reasons why the demanded cluster cannot run there.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use futures_util::stream::{self, Stream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Part, Renderers, part};
+use super::{Part, Renderers, to_part};
 use crate::service::azure_access::AzureAccess;
 use crate::service::listings::{CONCURRENT_LISTS, CachedList, ListingRequest, Listings};
 use crate::service::{Caller, Result};
@@ -23,9 +23,9 @@ pub struct RegionSearch {
     pub access: Arc<AzureAccess>,
     /// Whether to bypass the cache.
     pub fresh: bool,
-    /// Who asks.
+    /// The caller.
     pub caller: Arc<Caller>,
-    /// The cluster that someone wants.
+    /// The cluster to find a region for.
     pub demand: RegionDemand,
     /// The formats of the actions' responses.
     pub renderers: Renderers,
@@ -48,46 +48,47 @@ impl RegionSearch {
         regions: Vec<Location>,
         deadline: Instant,
     ) -> impl Stream<Item = AssessedRegion> + Send + 'static {
-        let (found, stream) = mpsc::channel(regions.len().max(1));
+        let (sender, receiver) = mpsc::channel(regions.len().max(1));
         tokio::spawn(async move {
             let search = Arc::new(self);
-            let aks_regions = Arc::new(part(search.listings.aks_regions(search.request()).await));
+            let aks_regions = Arc::new(to_part(search.listings.aks_regions(search.request()).await));
             let assessments = stream::iter(regions).map(|region| {
                 let (search, aks_regions) = (Arc::clone(&search), Arc::clone(&aks_regions));
-                async move { search.assess_one(&region, &aks_regions).await }
+                async move { search.assess_region(&region, &aks_regions).await }
             });
             let mut assessments = assessments.buffer_unordered(CONCURRENT_LISTS);
             while let Ok(Some(region)) = timeout_at(deadline, assessments.next()).await {
                 // The client is gone.
-                if found.send(region).await.is_err() {
+                if sender.send(region).await.is_err() {
                     break;
                 }
             }
         });
-        stream::unfold(stream, async |mut stream| Some((stream.recv().await?, stream)))
+        stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
     }
 
-    async fn assess_one(
+    async fn assess_region(
         &self,
         location: &Location,
         aks_regions: &Part<CachedList<String>>,
     ) -> AssessedRegion {
         let region = location.name.as_deref().unwrap_or_default();
         let (request, renderers) = (self.request(), self.renderers);
+        // Lists that the demand does not need stay `None`.
         let (mut sizes, mut usages, mut versions) = (None, None, None);
         if self.demand.vm_size.is_some() {
-            sizes = Some(part(self.listings.vm_skus(request, region, renderers.vm_sizes).await));
-            usages = Some(part(self.listings.usages(request, region).await));
+            sizes = Some(to_part(self.listings.vm_skus(request, region, renderers.vm_sizes).await));
+            usages = Some(to_part(self.listings.usages(request, region).await));
         }
         if self.demand.version.is_some() {
-            versions = Some(part(self.listings.version_list(request, region, renderers.versions).await));
+            versions = Some(to_part(self.listings.version_list(request, region, renderers.versions).await));
         }
         let facts = RegionFacts {
             location,
-            aks_regions: known(Some(aks_regions)),
-            sizes: known(sizes.as_ref()),
-            usages: known(usages.as_ref()),
-            versions: known(versions.as_ref()),
+            aks_regions: to_slice(Some(aks_regions)),
+            sizes: to_slice(sizes.as_ref()),
+            usages: to_slice(usages.as_ref()),
+            versions: to_slice(versions.as_ref()),
         };
         assess(&facts, &self.demand, self.listings.now_ms())
     }
@@ -97,7 +98,8 @@ impl RegionSearch {
     }
 }
 
-fn known<T>(part: Option<&Part<CachedList<T>>>) -> Result<&[T], &str> {
+/// The elements of a list; none if it was not needed.
+fn to_slice<T>(part: Option<&Part<CachedList<T>>>) -> Result<&[T], &str> {
     match part {
         None => Ok(&[]),
         Some(Ok(list)) => Ok(list),

@@ -1,5 +1,5 @@
 //! The plan of an upgrade as a use case: reads a cluster, its upgrades, and the versions, sizes and quotas of its region from
-//! Azure. If Azure cannot be asked, the plan rests on what is stored. `aks::upgrade_plan` makes it.
+//! Azure. If Azure cannot be read, the plan is based on the stored state. `aks::upgrade_plan` computes it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aks::arm::{KubernetesVersion, UpgradeProfile, Usage, VmSku};
 use aks::cluster_details::ClusterDetails;
-use aks::provision::preview::{Azure as Asked, Unseen};
+use aks::provision::preview::{Azure as AzureQuery, Unseen};
 use aks::provision::upstream::{self, Known};
 use aks::spec::{AKS_CONFIG, AksConfig};
 use aks::status::State;
@@ -20,7 +20,7 @@ use clock::Clock;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use super::{Part, Renderers, first_line, part_in_time};
+use super::{Part, Renderers, first_line, part_within_timeout};
 use crate::service::actor::Actor;
 use crate::service::base::Base;
 use crate::service::clusters::{Cluster, Clusters};
@@ -46,7 +46,7 @@ pub struct ClusterUpgradePlan {
     /// The hops.
     pub plan: UpgradePlan,
     /// Whether Azure was asked.
-    pub azure: Asked,
+    pub azure: AzureQuery,
     /// What was not read.
     pub unseen: Vec<Unseen>,
     /// The current time, in milliseconds since 1970.
@@ -90,7 +90,7 @@ impl UpgradePlans {
         let inner = &*self.inner;
         let (row, role) = inner.clusters.row_and_role(&by.caller, id).await?;
         let action = Action::Call("upgradePlan");
-        let access = plans::access(&inner.credentials, &inner.events, by, &row, role, action).await?;
+        let access = plans::resolve_access(&inner.credentials, &inner.events, by, &row, role, action).await?;
         let cluster = Cluster::try_from(row)?;
         if cluster.state == State::Removing {
             return Err(invalid_state("the cluster is being removed"));
@@ -103,11 +103,11 @@ impl UpgradePlans {
                     fresh: false,
                     is_one_of_many: false,
                 };
-                Box::pin(inner.read(&cluster, request, renderers)).await?
+                Box::pin(inner.read_facts(&cluster, request, renderers)).await?
             }
             Err(NoAccess { reason, denial }) => {
                 let blocks = denial.as_ref().map(upgrade_plan::rejected_access);
-                Facts::stored(&cluster, reason, blocks.into_iter().collect())
+                PlanFacts::from_stored(&cluster, reason, blocks.into_iter().collect())
             }
         };
         let plan = facts.plan(&cluster, wanted)?;
@@ -130,61 +130,68 @@ struct Lists {
     usages: Part<CachedList<Usage>>,
 }
 
-/// The cluster as Azure has it, with its upgrades.
-struct Found {
+/// A cluster as Azure returns it, with its upgrades.
+struct ObservedCluster {
     cluster: Value,
     profile: Part<UpgradeProfile>,
 }
 
 impl Inner {
-    async fn read(
+    async fn read_facts(
         &self,
         cluster: &Cluster,
         request: ListingRequest<'_>,
         renderers: Renderers,
-    ) -> Result<Facts> {
+    ) -> Result<PlanFacts> {
         let arm = match self.azure.arm(request.access.credential(), Instant::now() + TIMEOUT) {
             Ok(arm) => arm,
-            Err(error) => return Ok(Facts::failed(cluster, &error)),
+            Err(error) => return Ok(PlanFacts::from_error(cluster, &error)),
         };
-        let stored = Facts::stored(cluster, Asked::Asked, Vec::new());
-        let parts = async {
-            tokio::join!(self.cluster(&arm, cluster), self.lists(request, &stored.region, renderers))
+        let stored = PlanFacts::from_stored(cluster, AzureQuery::Asked, Vec::new());
+        let reads = async {
+            tokio::join!(
+                self.read_cluster(&arm, cluster),
+                self.read_lists(request, &stored.region, renderers)
+            )
         };
-        let Ok((found, lists)) = timeout(TIMEOUT, parts).await else {
+        let Ok((cluster_read, lists)) = timeout(TIMEOUT, reads).await else {
             let reason = format!("Azure did not answer within {} s", TIMEOUT.as_secs());
-            return Ok(Facts::stored(cluster, Asked::Failed(reason), Vec::new()));
+            return Ok(PlanFacts::from_stored(cluster, AzureQuery::Failed(reason), Vec::new()));
         };
-        let facts = match found {
-            Ok(Some(found)) => Facts::found(cluster, found).ok_or_else(|| {
+        let facts = match cluster_read {
+            Ok(Some(observed)) => PlanFacts::from_observed(cluster, observed).ok_or_else(|| {
                 invalid_state("Azure does not report the version of the cluster; try again in a moment")
             })?,
             Ok(None) => {
                 return Err(invalid_state("the cluster is not in Azure, so there is nothing to upgrade"));
             }
-            Err(error) => Facts::failed(cluster, &error),
+            Err(error) => PlanFacts::from_error(cluster, &error),
         };
         Ok(facts.with_lists(lists))
     }
 
     /// The cluster and then its upgrades; `None` if it does not exist.
-    async fn cluster(&self, arm: &Arm, cluster: &Cluster) -> Result<Option<Found>, azure::Error> {
+    async fn read_cluster(
+        &self,
+        arm: &Arm,
+        cluster: &Cluster,
+    ) -> Result<Option<ObservedCluster>, azure::Error> {
         let spec = cluster.spec.aks();
         let group = spec.resource_group.as_deref().unwrap_or_default();
         let name = spec.cluster_name.as_deref().unwrap_or_default();
         let Some(found) = managed_clusters::get(arm, group, name).await? else { return Ok(None) };
         let profile = managed_clusters::upgrade_profile(arm, group, name).await;
         let profile = profile.map(Option::unwrap_or_default).map_err(|error| error.to_string());
-        Ok(Some(Found { cluster: found.raw, profile }))
+        Ok(Some(ObservedCluster { cluster: found.raw, profile }))
     }
 
-    /// The lists of the region. Quotas are read anew, because every node changes them.
-    async fn lists(&self, cached: ListingRequest<'_>, region: &str, renderers: Renderers) -> Lists {
+    /// The lists of the region. Quotas bypass the cache, because every node changes them.
+    async fn read_lists(&self, cached: ListingRequest<'_>, region: &str, renderers: Renderers) -> Lists {
         let fresh = ListingRequest { fresh: true, ..cached };
         let (versions, sizes, usages) = tokio::join!(
-            part_in_time(self.listings.version_list(cached, region, renderers.versions)),
-            part_in_time(self.listings.vm_skus(cached, region, renderers.vm_sizes)),
-            part_in_time(self.listings.usages(fresh, region)),
+            part_within_timeout(self.listings.version_list(cached, region, renderers.versions)),
+            part_within_timeout(self.listings.vm_skus(cached, region, renderers.vm_sizes)),
+            part_within_timeout(self.listings.usages(fresh, region)),
         );
         Lists { versions, sizes, usages }
     }
@@ -194,8 +201,8 @@ fn invalid_state(message: &str) -> Error {
     Invalid::field("InvalidState", "state", message).into()
 }
 
-/// What a plan is made from.
-struct Facts {
+/// The facts that a plan is based on.
+struct PlanFacts {
     details: ClusterDetails,
     running: Option<String>,
     region: String,
@@ -203,41 +210,41 @@ struct Facts {
     profile: UpgradeProfile,
     lists: Option<Lists>,
     blocks: Vec<Block>,
-    azure: Asked,
+    azure: AzureQuery,
     unseen: Vec<Unseen>,
 }
 
-impl Facts {
-    /// What was last observed.
-    fn stored(cluster: &Cluster, azure: Asked, blocks: Vec<Block>) -> Self {
+impl PlanFacts {
+    /// The last observed facts.
+    fn from_stored(cluster: &Cluster, azure: AzureQuery, blocks: Vec<Block>) -> Self {
         let details = cluster.status.details.clone();
         let upstream = cluster.status.upstream_spec.clone().unwrap_or_else(|| cluster.spec.aks().clone());
         let running = cluster.status.upstream_spec.as_ref().and_then(|_| cluster.running_version());
         let unseen = match &azure {
-            Asked::NotAllowed(reason) | Asked::Failed(reason) => vec![unseen("azure", reason)],
-            Asked::Asked | Asked::NotNeeded(_) => Vec::new(),
+            AzureQuery::NotAllowed(reason) | AzureQuery::Failed(reason) => vec![unseen("azure", reason)],
+            AzureQuery::Asked | AzureQuery::NotNeeded(_) => Vec::new(),
         };
         Self { running, blocks, azure, unseen, ..Self::new(&upstream, details, None) }
     }
 
-    /// The same after an error of Azure.
-    fn failed(cluster: &Cluster, error: &azure::Error) -> Self {
-        let blocks = denial::of_cluster(error).as_ref().map(upgrade_plan::rejected_access);
-        Self::stored(cluster, Asked::Failed(first_line(error)), blocks.into_iter().collect())
+    /// The last observed facts, after an error of Azure.
+    fn from_error(cluster: &Cluster, error: &azure::Error) -> Self {
+        let blocks = denial::from_cluster_error(error).as_ref().map(upgrade_plan::rejected_access);
+        Self::from_stored(cluster, AzureQuery::Failed(first_line(error)), blocks.into_iter().collect())
     }
 
-    /// What Azure has; `None` if its response is incomplete.
-    fn found(cluster: &Cluster, found: Found) -> Option<Self> {
+    /// The facts in Azure; `None` if its response is incomplete.
+    fn from_observed(cluster: &Cluster, observed: ObservedCluster) -> Option<Self> {
         // Without the specification, counts are Azure's.
         let spec = AksConfig::default();
         let known = Known { spec: &spec, base_url: "", auth_base_url: "" };
-        let upstream = upstream::read(&found.cluster, known).ok()?;
-        let details = ClusterDetails::read(&found.cluster);
+        let upstream = upstream::read(&observed.cluster, known).ok()?;
+        let details = ClusterDetails::read(&observed.cluster);
         let current = details.running_version.as_deref();
         let running = versions::running(current, None, [upstream.kubernetes_version.as_deref()]);
-        let blocks = upgrade_plan::present(&found.cluster, cluster.spec.aks());
-        let facts = Self { running, blocks, ..Self::new(&upstream, details, Some(&found.cluster)) };
-        Some(match found.profile {
+        let blocks = upgrade_plan::present(&observed.cluster, cluster.spec.aks());
+        let facts = Self { running, blocks, ..Self::new(&upstream, details, Some(&observed.cluster)) };
+        Some(match observed.profile {
             Ok(profile) => Self { profile, ..facts },
             Err(reason) => Self { unseen: vec![unseen("upgradeProfile", &reason)], ..facts },
         })
@@ -253,7 +260,7 @@ impl Facts {
             profile: UpgradeProfile::default(),
             lists: None,
             blocks: Vec::new(),
-            azure: Asked::Asked,
+            azure: AzureQuery::Asked,
             unseen: Vec::new(),
         }
     }
@@ -279,7 +286,7 @@ impl Facts {
         };
         let targets = self.profile.targets();
         let lists = self.lists.as_ref();
-        let stated =
+        let stated_pools =
             cluster.spec.body().get(AKS_CONFIG).and_then(|config| config.get("nodePools")?.as_array());
         let pool_targets: BTreeMap<String, Vec<String>> = self.profile.pool_targets();
         Ok(upgrade_plan::plan(&PlanInput {
@@ -291,7 +298,7 @@ impl Facts {
             pool_targets: &pool_targets,
             sizes: lists.and_then(|lists| lists.sizes.as_deref().ok()),
             usages: lists.and_then(|lists| lists.usages.as_deref().ok()),
-            stated_pools: stated.map_or(&[], Vec::as_slice),
+            stated_pools: stated_pools.map_or(&[], Vec::as_slice),
             present: &self.blocks,
         }))
     }

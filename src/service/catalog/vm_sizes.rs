@@ -5,7 +5,7 @@ use std::time::Duration;
 use aks::arm::{Usage, VmSku};
 use aks::catalog::vm_sizes::{AssessedSize, Demand, assess};
 
-use super::{Part, Renderers, part_in_time};
+use super::{Part, Renderers, part_within_timeout};
 use crate::service::Result;
 use crate::service::error::Rejection;
 use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings, Source};
@@ -31,7 +31,7 @@ impl RegionSizes {
     ) -> Result<Self> {
         let (sizes, usages) = tokio::join!(
             listings.vm_skus(request, region, renderers.vm_sizes),
-            part_in_time(listings.usages(request, region)),
+            part_within_timeout(listings.usages(request, region)),
         );
         let (sizes, region) = (sizes?, aks::regions::normalised(region));
         if sizes.is_empty() {

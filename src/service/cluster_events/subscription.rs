@@ -74,7 +74,7 @@ impl Subscription {
     /// see it, or the server is shutting down.
     pub async fn next(&mut self) -> Option<StreamItem> {
         loop {
-            if self.inner.closing.is_cancelled() || !self.check_access().await {
+            if self.inner.closing.is_cancelled() || !self.may_continue().await {
                 return None;
             }
             if let Some(event) = self.unsent.pop_front() {
@@ -85,7 +85,7 @@ impl Subscription {
             if self.is_ending {
                 return None;
             }
-            if !self.read_batch().await && self.wait().await {
+            if !self.read_batch().await && self.wait_for_keep_alive().await {
                 self.last_item_at = Instant::now();
                 return Some(StreamItem::KeepAlive);
             }
@@ -94,8 +94,8 @@ impl Subscription {
 
     /// Reads the next events; `false` if there are none or the database failed, after which the next poll tries again.
     async fn read_batch(&mut self) -> bool {
-        let list = store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.after, BATCH_SIZE);
-        match list.await {
+        let query = store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.after, BATCH_SIZE);
+        match query.await {
             Ok(rows) => {
                 if let Some(last) = rows.last() {
                     self.after.clone_from(&last.id);
@@ -110,8 +110,8 @@ impl Subscription {
         !self.unsent.is_empty()
     }
 
-    /// Waits until a poll (`false`) or a keep-alive (`true`) is due.
-    async fn wait(&mut self) -> bool {
+    /// Waits until a keep-alive is due; false if a poll is due before.
+    async fn wait_for_keep_alive(&mut self) -> bool {
         let intervals = self.inner.intervals;
         tokio::select! {
             () = self.inner.closing.cancelled() => false,
@@ -122,7 +122,7 @@ impl Subscription {
     }
 
     /// Checks, once per poll interval, whether the caller may still see the cluster.
-    async fn check_access(&mut self) -> bool {
+    async fn may_continue(&mut self) -> bool {
         if self.access_checked_at.elapsed() < self.inner.intervals.poll {
             return true;
         }

@@ -6,10 +6,11 @@ use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use super::Result;
 use crate::service::{Error, Invalid};
 
-/// Set on every object that is created through Norman.
+/// The label of objects that are created through Norman.
 const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
-pub(super) fn label(body: &mut Object) {
+/// Adds the label of objects that are created through Norman.
+pub(super) fn add_creator_label(body: &mut Object) {
     let labels = body.entry("labels").or_insert_with(|| Object::new().into());
     if let Some(labels) = labels.as_object_mut() {
         labels.insert(CREATOR.0.to_owned(), CREATOR.1.into());
@@ -17,13 +18,13 @@ pub(super) fn label(body: &mut Object) {
 }
 
 /// Rejects characters that are not allowed in the name or the body of a cluster that is to be saved. Text that is already
-/// `stored` passes.
+/// `stored` is accepted.
 pub(super) fn check_texts(
     name: &str,
     body: &Object,
     stored: Option<(&str, &Object)>,
 ) -> Result<(), ForbiddenCharacter> {
-    /// Documents, or text that programs of the user read.
+    /// Fields with documents, or with text for the user's programs, which may contain any character.
     const DOCUMENTS: &[&str] = &[
         "agentEnvVars[",
         "annotations.",
@@ -41,7 +42,7 @@ pub(super) fn check_texts(
 }
 
 /// Parses a body as a specification.
-pub(super) fn convert(body: Object) -> Result<ClusterSpec> {
+pub(super) fn parse_spec(body: Object) -> Result<ClusterSpec> {
     ClusterSpec::new(body).map_err(|error| {
         let message = format!(
             "Cluster spec conversion error: {error}: send the keys and kinds that /v3/schemas/cluster lists"
@@ -50,11 +51,11 @@ pub(super) fn convert(body: Object) -> Result<ClusterSpec> {
     })
 }
 
-pub(super) fn convert_config(config: Object) -> Result<AksConfig> {
-    Ok(convert(Object::from_iter([(AKS_CONFIG.to_owned(), config.into())]))?.aks().clone())
+pub(super) fn parse_config(config: Object) -> Result<AksConfig> {
+    Ok(parse_spec(Object::from_iter([(AKS_CONFIG.to_owned(), config.into())]))?.aks().clone())
 }
 
-pub(super) fn no_aks_config() -> Error {
+pub(super) fn missing_aks_config() -> Error {
     let message = "aksConfig must be set: only AKS clusters are kept here";
     Invalid::field("MissingRequired", AKS_CONFIG, message).into()
 }

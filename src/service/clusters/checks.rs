@@ -18,7 +18,7 @@ impl Clusters {
     /// Rejects clusters while the setting `kev2-operators` disables AKS.
     pub(super) async fn check_operator(&self) -> Result<()> {
         let setting = self.inner.settings.value("kev2-operators").await;
-        if rules::is_operator_active(&setting) { Ok(()) } else { Err(broken(Violation::Inactive)) }
+        if rules::is_operator_active(&setting) { Ok(()) } else { Err(violation_error(Violation::Inactive)) }
     }
 
     /// The credential that the configuration names, which the caller must be allowed to use.
@@ -49,7 +49,7 @@ impl Clusters {
     ) -> Result<()> {
         let Some(identity) = identity else { return Ok(()) };
         match store::clusters::by_aks_identity(&self.inner.store, identity).await? {
-            Some(other) if other.id != own_id => Err(broken(taken(aks))),
+            Some(other) if other.id != own_id => Err(violation_error(taken_violation(aks))),
             _ => Ok(()),
         }
     }
@@ -63,14 +63,14 @@ impl Clusters {
             };
             return Err(Invalid::field("MissingRequired", NAME, message).into());
         }
-        let taken =
-            store::clusters::is_name_taken(&self.inner.store, name, own_id, names_seen_by(caller)).await;
-        if taken.map_err(from_store)? { Err(name_taken()) } else { Ok(()) }
+        let is_taken =
+            store::clusters::is_name_taken(&self.inner.store, name, own_id, name_scope(caller)).await;
+        if is_taken.map_err(from_store)? { Err(name_taken()) } else { Ok(()) }
     }
 }
 
 /// The scope in which the names of a caller's clusters are unique.
-pub(super) fn names_seen_by(caller: &Caller) -> NameScope<'_> {
+pub(super) fn name_scope(caller: &Caller) -> NameScope<'_> {
     if caller.admin { NameScope::All } else { NameScope::VisibleTo(&caller.user_id) }
 }
 
@@ -94,14 +94,14 @@ fn name_taken() -> Error {
     Invalid::field("NotUnique", NAME, message).into()
 }
 
-/// Rejects a credential for another subscription while the cluster exists in Azure: it would not be found there, and seem to
-/// be deleted.
+/// Rejects a credential for another subscription while the cluster exists in Azure: the cluster would not be found there, and
+/// would seem to be deleted.
 pub(super) fn check_subscription(row: &ClusterRow, identity: Option<&str>) -> Result<()> {
     let exists = row.work.claimed || row.work.activated_ms.is_some();
     match (row.aks_identity.as_deref(), identity) {
         (Some(old), Some(new)) if exists && old != new => {
-            let message = "azureCredentialSecret is for another subscription than the one that the cluster is in: use a cloud \
-                           credential of that subscription";
+            let message = "azureCredentialSecret is for another subscription than that of the cluster: use a cloud credential \
+                           of the cluster's subscription";
             Err(Invalid::field("InvalidOption", "aksConfig.azureCredentialSecret", message).into())
         }
         _ => Ok(()),
@@ -139,12 +139,14 @@ impl UsedCredential {
     }
 }
 
-fn taken(aks: &AksConfig) -> Violation {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    Violation::Taken { name: text(&aks.cluster_name), region: text(&aks.resource_location) }
+fn taken_violation(aks: &AksConfig) -> Violation {
+    Violation::Taken {
+        name: aks.cluster_name.clone().unwrap_or_default(),
+        region: aks.resource_location.clone().unwrap_or_default(),
+    }
 }
 
-pub(super) fn broken(violation: Violation) -> Error {
+pub(super) fn violation_error(violation: Violation) -> Error {
     let message = format!("{violation}: {}", violation.remedy());
     Invalid::field("InvalidBodyContent", violation.field(), message).into()
 }
@@ -152,7 +154,7 @@ pub(super) fn broken(violation: Violation) -> Error {
 /// The error of a write that a concurrent change has made invalid after the checks.
 pub(super) fn insert_error(error: store::Error, aks: &AksConfig) -> Error {
     match error {
-        store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),
+        store::Error::Duplicate { what: Unique::ClusterIdentity } => violation_error(taken_violation(aks)),
         store::Error::Duplicate { what: Unique::ClusterName } => name_taken(),
         store::Error::Dangling { .. } => Error::NoCredential,
         error => from_store(error),

@@ -9,7 +9,7 @@ use super::{Cluster, Clusters, OBJECT, Result};
 use crate::service::Error;
 use crate::service::actor::Actor;
 use crate::service::cluster_events::REMOVED;
-use crate::service::credentials::{ATTEMPTS, last_use};
+use crate::service::credentials::{MAX_ATTEMPTS, last_use_erasure};
 use crate::service::events::Action;
 use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
 use crate::store::clusters::RemovalRecords;
@@ -20,14 +20,14 @@ impl Clusters {
     /// the object. Repetitions change nothing.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(by, id).await;
-        self.inner.credentials.forget_resolved();
+        self.inner.credentials.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Cluster> {
-        for _ in 0..ATTEMPTS {
-            let mut row = self.own_row(&by.caller, id).await?;
+        for _ in 0..MAX_ATTEMPTS {
+            let mut row = self.changeable_row(&by.caller, id).await?;
             let now = self.inner.clock.now_ms();
             let audit = by.audit(Action::Delete, OBJECT, id, now);
             if row.removing_ms.is_some() {
@@ -41,7 +41,7 @@ impl Clusters {
                 Err(store::Error::Conflict { .. }) => {}
                 outcome => {
                     outcome?;
-                    self.inner.work.notify_one();
+                    self.inner.worker_wake_up.notify_one();
                     return row.try_into();
                 }
             }
@@ -53,7 +53,7 @@ impl Clusters {
     /// Azure.
     pub async fn abandon(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
         let result = self.remove_object(by, id).await;
-        self.inner.credentials.forget_resolved();
+        self.inner.credentials.invalidate_resolved();
         if result.is_ok() {
             self.inner.notifier.notify(id);
         }
@@ -62,37 +62,41 @@ impl Clusters {
     }
 
     async fn remove_object(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
-        let row = self.own_row(&by.caller, id).await?;
+        let row = self.changeable_row(&by.caller, id).await?;
         let credential = self.current_credential(row.credential_id).await?;
         let now_ms = self.inner.clock.now_ms();
         let token = store::cluster_secrets::get(&self.inner.store, id, SERVICE_ACCOUNT_TOKEN).await?;
-        let account = token.map(|_| cluster_access::SERVICE_ACCOUNT);
-        let mut left = LeftBehind::default();
+        let service_account = token.map(|_| cluster_access::SERVICE_ACCOUNT);
+        let mut left_behind = LeftBehind::default();
         // From the latest row, which the worker may have changed since.
         let removed = store::clusters::remove(&self.inner.store, id, |row| {
-            left = left_by(row, credential.subscription_id.as_deref(), account);
+            left_behind = left_behind_by(row, credential.subscription_id.as_deref(), service_account);
             let data = serde_json::json!({
-                "forced": true, "generation": row.generation, "leftBehind": left, "phase": row.work.phase,
+                "forced": true, "generation": row.generation, "leftBehind": left_behind, "phase": row.work.phase,
                 "state": "removing",
             });
             let event = NewClusterEvent {
                 at_ms: now_ms,
                 kind: REMOVED.to_owned(),
-                message: left.message.clone(),
+                message: left_behind.message.clone(),
                 data: data.to_string(),
             };
-            let audit = by.event(Action::Delete, OBJECT, id, &Ok(())).detail(&left.message);
-            let erasure = last_use(by, row, now_ms);
+            let audit = by.event(Action::Delete, OBJECT, id, &Ok(())).detail(&left_behind.message);
+            let erasure = last_use_erasure(by, row, now_ms);
             RemovalRecords { event, change: audit.into_row(now_ms), erasure }
         });
         let mut removed = removed.await?.ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
-        tracing::warn!(cluster = id, "only the object was removed: {}", left.message);
+        tracing::warn!(cluster = id, "only the object was removed: {}", left_behind.message);
         removed.removing_ms = removed.removing_ms.or(Some(now_ms));
-        Ok((to_cluster(removed)?, left))
+        Ok((to_cluster(removed)?, left_behind))
     }
 }
 
-fn left_by(row: &ClusterRow, subscription_id: Option<&str>, account: Option<&str>) -> LeftBehind {
+fn left_behind_by(
+    row: &ClusterRow,
+    subscription_id: Option<&str>,
+    service_account: Option<&str>,
+) -> LeftBehind {
     let spec = ClusterSpec::from_text(&row.spec).map(|spec| spec.aks().clone()).unwrap_or_default();
     let status = ClusterStatus::from_text(&row.work.status).unwrap_or_default();
     // The identity starts with the subscription ID, in lower case.
@@ -106,12 +110,12 @@ fn left_by(row: &ClusterRow, subscription_id: Option<&str>, account: Option<&str
         claimed: row.work.claimed,
         was_active: row.work.activated_ms.is_some(),
         working_on: operation.as_ref().and_then(|operation| operation.get("what")?.as_str()),
-        account,
+        account: service_account,
         roles_label: cluster_access::MANAGED_LABEL,
     })
 }
 
-/// The removed row as a cluster. An unreadable one becomes an empty one, because it cannot be removed in another way.
+/// Converts the removed row. An unreadable one becomes an empty cluster, because there is no other way to remove it.
 fn to_cluster(row: ClusterRow) -> Result<Cluster> {
     Cluster::try_from(row.clone()).or_else(|error| {
         tracing::warn!(

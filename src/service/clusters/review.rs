@@ -6,7 +6,7 @@ use aks::spec::merge::{self, Mode};
 use aks::spec::{AKS_CONFIG, ClusterSpec, Object};
 use aks::status::State;
 
-use super::body::{convert, no_aks_config};
+use super::body::{missing_aks_config, parse_spec};
 use super::{Cluster, Clusters, Result};
 use crate::service::Error;
 use crate::service::actor::Actor;
@@ -41,30 +41,30 @@ impl Clusters {
     /// If the caller may not change the cluster, or not use the credential.
     pub async fn review(&self, by: &Actor, input: ReviewInput) -> Result<Review> {
         let stored = match input.cluster_id.as_deref() {
-            Some(id) => Some(Cluster::try_from(self.own_row(&by.caller, id).await?)?),
+            Some(id) => Some(Cluster::try_from(self.changeable_row(&by.caller, id).await?)?),
             None => None,
         };
         let body = match &stored {
             Some(stored) => stored.changed(input.body, Mode::Merge),
             None => merge::changed(&Object::new(), input.body, Mode::Replace),
         };
-        let spec = convert(body)?;
+        let spec = parse_spec(body)?;
         if !spec.body().contains_key(AKS_CONFIG) {
-            return Err(no_aks_config());
+            return Err(missing_aks_config());
         }
-        let existing = stored.as_ref().map(existing);
+        let existing = stored.as_ref().map(to_existing);
         let request = ReviewRequest { spec: &spec, existing: existing.as_ref(), unknown: &input.unknown };
         let is_inline = input.credential.is_some();
         let mut review = self.inner.reviews.review(by, &request, input.credential).await?;
         if !is_inline {
             let own_id = stored.as_ref().map_or("", |stored| stored.id.as_str());
-            review.findings.splice(..0, self.taken(by, own_id, &spec).await?);
+            review.findings.splice(..0, self.taken_finding(by, own_id, &spec).await?);
         }
         Ok(review)
     }
 
     /// The finding for an AKS cluster that another object already manages.
-    async fn taken(&self, by: &Actor, own_id: &str, spec: &ClusterSpec) -> Result<Option<Finding>> {
+    async fn taken_finding(&self, by: &Actor, own_id: &str, spec: &ClusterSpec) -> Result<Option<Finding>> {
         let credential = match self.credential(&by.caller, spec.aks()).await {
             Ok(credential) => credential,
             // A caller who may use a credential only through a cluster cannot create another cluster with it.
@@ -96,48 +96,48 @@ impl Clusters {
     ) -> Result<Admitted> {
         let request = ReviewRequest { spec, existing: None, unknown };
         let (review, verified_subscription) = self.inner.reviews.admit(by, &request, wait).await?;
-        Ok(Admitted { review: Some(text(&review)), verified_subscription })
+        Ok(Admitted { review: Some(to_json(&review)), verified_subscription })
     }
 
-    /// Admits a changed specification. `kept` is the stored review, which stays if no reviewed field changes.
+    /// Admits a changed specification. `stored_review` is kept if no reviewed field changes.
     pub(super) async fn admit_change(
         &self,
         by: &Actor,
         stored: &Cluster,
         spec: &ClusterSpec,
         unknown: &[UnknownField],
-        kept: Option<String>,
+        stored_review: Option<String>,
         wait: AccessWait,
     ) -> Result<Admitted> {
-        let same =
+        let is_unchanged =
             stored.spec.aks() == spec.aks() && annotation(stored.spec.body()) == annotation(spec.body());
-        if same && unknown.is_empty() && kept.is_some() {
-            return Ok(Admitted { review: kept, verified_subscription: None });
+        if is_unchanged && unknown.is_empty() && stored_review.is_some() {
+            return Ok(Admitted { review: stored_review, verified_subscription: None });
         }
-        let existing = existing(stored);
+        let existing = to_existing(stored);
         let request = ReviewRequest { spec, existing: Some(&existing), unknown };
         let (review, verified_subscription) = self.inner.reviews.admit(by, &request, wait).await?;
-        Ok(Admitted { review: Some(text(&review)), verified_subscription })
+        Ok(Admitted { review: Some(to_json(&review)), verified_subscription })
     }
 }
 
 /// The cluster before the change. A cluster that was never active is reviewed without its observed state: the remaining part
 /// of a failed creation may be created differently.
-fn existing(stored: &Cluster) -> Existing<'_> {
-    let complete = stored.state != State::Provisioning;
+fn to_existing(stored: &Cluster) -> Existing<'_> {
+    let is_complete = stored.state != State::Provisioning;
     let mut details = stored.status.details.clone();
     details.running_version = stored.running_version();
     Existing {
         id: &stored.id,
         stored: &stored.spec,
         applied: stored.applied.as_ref(),
-        upstream: stored.status.upstream_spec.as_ref().filter(|_| complete),
-        details: if complete { details } else { ClusterDetails::default() },
+        upstream: stored.status.upstream_spec.as_ref().filter(|_| is_complete),
+        details: if is_complete { details } else { ClusterDetails::default() },
         named: &stored.status.named,
         created_ms: stored.created_ms,
     }
 }
 
-fn text(review: &Review) -> String {
+fn to_json(review: &Review) -> String {
     serde_json::json!(review).to_string()
 }

@@ -15,18 +15,18 @@ impl Clusters {
         if caller.admin {
             return Ok(clusters.into_iter().map(|cluster| (cluster, Role::Owner)).collect());
         }
-        let own = store::members::list(&self.inner.store, None, Some(&caller.user_id)).await?;
+        let memberships = store::members::list(&self.inner.store, None, Some(&caller.user_id)).await?;
         let mut roles = BTreeMap::<String, Role>::new();
-        for row in own {
+        for row in memberships {
             if let Some(role) = Role::of(&row.role) {
                 let strongest = roles.entry(row.cluster_id).or_insert(role);
                 *strongest = role.max(*strongest);
             }
         }
-        let role = |cluster: &Cluster| {
+        let role_in = |cluster: &Cluster| {
             if cluster.owner == caller.user_id { Some(Role::Owner) } else { roles.get(&cluster.id).copied() }
         };
         // Without a role if the membership was deleted between the two queries.
-        Ok(clusters.into_iter().filter_map(|cluster| role(&cluster).map(|role| (cluster, role))).collect())
+        Ok(clusters.into_iter().filter_map(|cluster| role_in(&cluster).map(|role| (cluster, role))).collect())
     }
 }

@@ -32,7 +32,7 @@ impl Cluster {
     /// `aksConfig` for responses: the user's values, and Azure's values for keys that the user left unset.
     pub fn shown_config(&self) -> Option<Object> {
         let mut config = self.spec.body().get(AKS_CONFIG)?.as_object()?.clone();
-        if let Some(azure) = self.in_azure() {
+        if let Some(azure) = self.azure_defaults() {
             defaults::fill(&mut config, &azure);
         }
         Some(config)
@@ -40,14 +40,14 @@ impl Cluster {
 
     /// The object after a change of its body. Values that only repeat those of a response remain unset.
     pub(super) fn changed(&self, mut change: Object, mode: Mode) -> Object {
-        if let Some(azure) = self.in_azure() {
+        if let Some(azure) = self.azure_defaults() {
             defaults::drop_repeated(self.spec.body(), &mut change, &azure);
         }
         merge::changed(self.spec.body(), change, mode)
     }
 
     /// The observed values for unset keys. An imported cluster has none: only the keys that its user sets are managed.
-    fn in_azure(&self) -> Option<defaults::Azure<'_>> {
+    fn azure_defaults(&self) -> Option<defaults::Azure<'_>> {
         let upstream =
             self.status.upstream_spec.as_ref().filter(|_| self.spec.aks().imported != Some(true))?;
         let node_resource_group = self.status.details.node_resource_group.as_ref();
@@ -56,12 +56,13 @@ impl Cluster {
 
     /// The running version, if it is known; upgrades start from it.
     pub fn running_version(&self) -> Option<String> {
-        let git = self.status.version.as_ref().and_then(|version| version.get("gitVersion")?.as_str());
+        let git_version =
+            self.status.version.as_ref().and_then(|version| version.get("gitVersion")?.as_str());
         let upstream = self.status.upstream_spec.as_ref();
         let stated = [upstream, Some(self.spec.aks())];
         versions::running(
             self.status.details.running_version.as_deref(),
-            git,
+            git_version,
             stated.map(|config| config?.kubernetes_version.as_deref()),
         )
     }
@@ -75,14 +76,13 @@ impl Clusters {
     pub async fn kubernetes_version(&self, caller: &Caller, id: &str) -> Result<ClusterVersion> {
         let cluster = match self.get(caller, id).await {
             Err(Error::NotFound { .. }) => return Err(Rejection::UnknownCluster.into()),
-            found => found?,
+            result => result?,
         };
-        let wanted = cluster.spec.aks();
+        let spec = cluster.spec.aks();
         let upstream = cluster.status.upstream_spec.as_ref();
-        let stated = wanted.kubernetes_version.as_deref().or_else(|| upstream?.kubernetes_version.as_deref());
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let stated = spec.kubernetes_version.as_deref().or_else(|| upstream?.kubernetes_version.as_deref());
         let details = &cluster.status.details;
-        let stated_region = wanted.resource_location.as_deref();
+        let stated_region = spec.resource_location.as_deref();
         let region = details.region.as_deref().or(stated_region);
         Ok(ClusterVersion {
             stated: stated.map(str::to_owned),
@@ -90,8 +90,8 @@ impl Clusters {
             long_term: details.long_term,
             region: region.map(str::to_owned),
             stated_region: stated_region.map(str::to_owned),
-            group: text(&wanted.resource_group),
-            name: text(&wanted.cluster_name),
+            group: spec.resource_group.clone().unwrap_or_default(),
+            name: spec.cluster_name.clone().unwrap_or_default(),
         })
     }
 }

@@ -17,14 +17,14 @@ use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential};
 use crate::store::{self, CredentialRow};
 
 /// The TTL of a resolved credential. A change through another server takes effect after at most this time.
-const MEMORY: Duration = Duration::from_secs(1);
+const RESOLVED_TTL: Duration = Duration::from_secs(1);
 
 /// Maximum number of cached credentials. An entry is about 1 KB.
-const REMEMBERED: u64 = 10_000;
+const CACHE_CAPACITY: u64 = 10_000;
 
 /// The source of a credential.
 #[derive(Debug)]
-pub enum Via<'a> {
+pub enum CredentialSource<'a> {
     /// A stored credential.
     Stored {
         /// Its ID as the caller wrote it.
@@ -53,25 +53,33 @@ enum Accept {
 }
 
 /// Resolved credentials with the epoch in which they were resolved.
-pub(super) type Known = Cache<String, (u64, Arc<AzureAccess>)>;
+pub(super) type ResolvedCache = Cache<String, (u64, Arc<AzureAccess>)>;
 
-pub(super) fn known() -> Known {
-    Cache::builder().max_capacity(REMEMBERED).time_to_live(MEMORY).build()
+pub(super) fn new_cache() -> ResolvedCache {
+    Cache::builder().max_capacity(CACHE_CAPACITY).time_to_live(RESOLVED_TTL).build()
 }
 
 impl Credentials {
     /// Resolves a credential for this caller. Stored credentials are cached for one second.
-    pub async fn resolve(&self, caller: &Caller, via: Via<'_>) -> Result<Arc<AzureAccess>, AccessError> {
-        match via {
-            Via::Stored { id, cluster_id } => self.stored(caller, id, cluster_id, Accept::Existing).await,
-            Via::OfCluster { id, cluster_id } => {
-                self.stored(caller, id, Some(cluster_id), Accept::Pending).await
+    pub async fn resolve(
+        &self,
+        caller: &Caller,
+        source: CredentialSource<'_>,
+    ) -> Result<Arc<AzureAccess>, AccessError> {
+        match source {
+            CredentialSource::Stored { id, cluster_id } => {
+                self.resolve_stored(caller, id, cluster_id, Accept::Existing).await
             }
-            Via::Inline(inline) => Ok(self.inner.resolver.resolve(inline, None, Discovery::Stored).await?),
+            CredentialSource::OfCluster { id, cluster_id } => {
+                self.resolve_stored(caller, id, Some(cluster_id), Accept::Pending).await
+            }
+            CredentialSource::Inline(inline) => {
+                Ok(self.inner.resolver.resolve(inline, None, Discovery::Stored).await?)
+            }
         }
     }
 
-    async fn stored(
+    async fn resolve_stored(
         &self,
         caller: &Caller,
         id: &str,
@@ -83,25 +91,25 @@ impl Credentials {
         }
         // Read the epoch before the database: a change during the query invalidates the entry.
         let epoch = self.inner.epoch.load(Ordering::Acquire);
-        let key = key(caller, id, cluster_id, accept);
-        if let Some((seen, access)) = self.inner.known.get(&key)
-            && seen == epoch
+        let key = cache_key(caller, id, cluster_id, accept);
+        if let Some((cached_epoch, access)) = self.inner.access_cache.get(&key)
+            && cached_epoch == epoch
         {
             return Ok(access);
         }
-        let row = Box::pin(self.usable(caller, id, cluster_id, accept)).await?;
+        let row = Box::pin(self.usable_row(caller, id, cluster_id, accept)).await?;
         let access = self
             .inner
             .resolver
-            .resolve(self.opened(row, id)?, Some(id.to_owned()), Discovery::Stored)
+            .resolve(self.decrypt(row, id)?, Some(id.to_owned()), Discovery::Stored)
             .await?;
-        self.inner.known.insert(key, (epoch, Arc::clone(&access)));
+        self.inner.access_cache.insert(key, (epoch, Arc::clone(&access)));
         Ok(access)
     }
 
     /// The row, if the caller may use it: as its owner, as an administrator, or through a cluster of which the caller is an
     /// owner.
-    async fn usable(
+    async fn usable_row(
         &self,
         caller: &Caller,
         id: &str,
@@ -135,10 +143,10 @@ impl Credentials {
     pub async fn for_cluster(&self, bare_id: &str) -> Result<Arc<AzureAccess>, AccessError> {
         let id = full_id(bare_id);
         let row = store::credentials::get(&self.inner.store, bare_id).await?.ok_or(AccessError::NotFound)?;
-        Ok(self.inner.resolver.resolve(self.opened(row, &id)?, Some(id), Discovery::Stored).await?)
+        Ok(self.inner.resolver.resolve(self.decrypt(row, &id)?, Some(id), Discovery::Stored).await?)
     }
 
-    fn opened(&self, row: CredentialRow, id: &str) -> Result<InlineCredential, AccessError> {
+    fn decrypt(&self, row: CredentialRow, id: &str) -> Result<InlineCredential, AccessError> {
         let client_secret = match &row.secret {
             None => SecretString::default(),
             Some(sealed) => self.inner.secrets.unseal(&row.id, sealed).map_err(|error| {
@@ -158,7 +166,7 @@ impl Credentials {
 }
 
 /// The cache key. IDs contain no NUL, so keys are unique.
-fn key(caller: &Caller, id: &str, cluster_id: Option<&str>, accept: Accept) -> String {
+fn cache_key(caller: &Caller, id: &str, cluster_id: Option<&str>, accept: Accept) -> String {
     let role = if caller.admin { "admin" } else { "" };
     let accept = if accept == Accept::Pending { "pending" } else { "" };
     [role, &caller.user_id, id, cluster_id.unwrap_or_default(), accept].join("\0")

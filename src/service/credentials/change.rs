@@ -56,9 +56,9 @@ impl CredentialChange {
 
     /// Applies everything except the secret to `row`.
     pub(super) fn apply(&self, row: &mut CredentialRow, mode: Mode) {
-        let name = changed(Some(std::mem::take(&mut row.name)), &self.name, mode);
+        let name = apply_change(Some(std::mem::take(&mut row.name)), &self.name, mode);
         row.name = name.unwrap_or_default();
-        row.description = changed(row.description.take(), &self.description, mode);
+        row.description = apply_change(row.description.take(), &self.description, mode);
         let mut metadata = Metadata {
             labels: std::mem::take(&mut row.labels),
             annotations: std::mem::take(&mut row.annotations),
@@ -66,10 +66,10 @@ impl CredentialChange {
         self.metadata.apply(&mut metadata, mode);
         (row.labels, row.annotations) = (metadata.labels, metadata.annotations);
         if let Some(azure) = &self.azure {
-            row.tenant_id = changed(row.tenant_id.take(), &azure.tenant_id, mode);
-            row.subscription_id = changed(row.subscription_id.take(), &azure.subscription_id, mode);
-            row.client_id = changed(row.client_id.take(), &azure.client_id, mode);
-            row.environment = changed(row.environment.take(), &azure.environment, mode);
+            row.tenant_id = apply_change(row.tenant_id.take(), &azure.tenant_id, mode);
+            row.subscription_id = apply_change(row.subscription_id.take(), &azure.subscription_id, mode);
+            row.client_id = apply_change(row.client_id.take(), &azure.client_id, mode);
+            row.environment = apply_change(row.environment.take(), &azure.environment, mode);
         }
     }
 }
@@ -102,7 +102,7 @@ pub(super) fn check_texts(
     check.map("annotations", &row.annotations)
 }
 
-fn changed(old: Option<String>, change: &Change<String>, mode: Mode) -> Option<String> {
+fn apply_change(old: Option<String>, change: &Change<String>, mode: Mode) -> Option<String> {
     let new = match (change, mode) {
         (Change::Set(text), _) => Some(text.clone()),
         (Change::Keep, Mode::Merge) => old,
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_stays_and_null_and_empty_texts_clear() {
+    fn merge_keeps_absent_fields_and_clears_null_and_empty_ones() {
         let mut merged = row();
         CredentialChange::default().apply(&mut merged, Mode::Merge);
         assert_eq!(merged, row());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_clears_what_is_not_said() {
+    fn replace_clears_absent_fields() {
         let mut replaced = row();
         let azure = AzureChange { client_id: set("new"), ..AzureChange::default() };
         CredentialChange { azure: Some(azure), ..Default::default() }.apply(&mut replaced, Mode::Replace);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_systems_labels_stay_and_the_creator_cannot_be_changed() {
+    fn system_labels_stay_and_the_creator_is_fixed() {
         let mut merged = row();
         let metadata = MetadataChange {
             labels: Change::Set(map(&[("cattle.io/creator", "me"), ("yours", "2")])),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_secret_is_none_and_debug_shows_no_other() {
+    fn empty_secret_is_unset_and_debug_shows_no_secret() {
         let azure = |secret: &str| AzureChange {
             client_secret: Some(SecretString::from(secret)),
             ..AzureChange::default()

@@ -2,11 +2,11 @@
 //! another credential to the clusters. Callers no longer see the credential; its clusters use it until the last of them uses
 //! another credential or is deleted. That transaction also erases the credential.
 
-use super::{ATTEMPTS, Credential, Credentials, OBJECT, from_store, full_id};
+use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store, full_id};
 use crate::service::actor::Actor;
 use crate::service::error::AdministratorTask;
 use crate::service::events::Action;
-use crate::service::{Caller, Error, Result};
+use crate::service::{Caller, Error, Result, name_list};
 pub use crate::store::credentials::UsingCluster as ClusterName;
 use crate::store::credentials::{Deletion, Erasure};
 use crate::store::{self, ClusterRow};
@@ -42,22 +42,22 @@ pub struct PendingDeletion {
 impl Credentials {
     /// Deletes a credential: immediately if no cluster uses it, otherwise after its last use.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Deleted> {
-        let result = self.remove(by, id).await;
-        self.forget_resolved();
+        let result = self.delete_or_mark(by, id).await;
+        self.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
-    async fn remove(&self, by: &Actor, id: &str) -> Result<Deleted> {
+    async fn delete_or_mark(&self, by: &Actor, id: &str) -> Result<Deleted> {
         let now_ms = self.inner.clock.now_ms();
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let row = self.row(&by.caller, id).await?;
             let audit = |deletion: &Deletion| {
                 let event = by.event(Action::Delete, OBJECT, id, &Ok(()));
                 match deletion {
                     Deletion::Erased => event.into_row(now_ms),
                     Deletion::Pending(clusters) => {
-                        let detail = format!("pending: its secret is kept for {}", listed(clusters));
+                        let detail = format!("pending: its secret is kept for {}", join_names(clusters));
                         event.detail(&detail).into_row(now_ms)
                     }
                 }
@@ -70,29 +70,29 @@ impl Credentials {
                 Ok(Some(Deletion::Erased)) => Vec::new(),
                 Ok(Some(Deletion::Pending(clusters))) => clusters,
             };
-            let all = clusters.len();
-            let clusters = self.visible(&by.caller, clusters).await?;
-            let others = all.saturating_sub(clusters.len());
+            let total = clusters.len();
+            let clusters = self.retain_visible(&by.caller, clusters).await?;
+            let others = total.saturating_sub(clusters.len());
             return Ok(Deleted { credential: row.into(), clusters, others });
         }
         Err(Error::Conflict { id: id.to_owned() })
     }
 
     /// The clusters that the caller may see.
-    async fn visible(&self, caller: &Caller, clusters: Vec<ClusterName>) -> Result<Vec<ClusterName>> {
-        let mut seen = clusters;
-        if !caller.admin && !seen.is_empty() {
-            let own = store::clusters::list(&self.inner.store, Some(&caller.user_id)).await?;
-            seen.retain(|cluster| own.iter().any(|row| row.id == cluster.id));
+    async fn retain_visible(&self, caller: &Caller, clusters: Vec<ClusterName>) -> Result<Vec<ClusterName>> {
+        let mut visible = clusters;
+        if !caller.admin && !visible.is_empty() {
+            let rows = store::clusters::list(&self.inner.store, Some(&caller.user_id)).await?;
+            visible.retain(|cluster| rows.iter().any(|row| row.id == cluster.id));
         }
-        Ok(seen)
+        Ok(visible)
     }
 
     /// Erases a credential immediately, even if its deletion is pending or clusters use it: those clusters then have no
     /// credential.
     pub async fn erase(&self, by: &Actor, id: &str) -> Result<Credential> {
         let result = self.erase_now(by, id).await;
-        self.forget_resolved();
+        self.invalidate_resolved();
         self.inner.events.record_failure(by, ERASE, OBJECT, id, &result).await;
         result
     }
@@ -100,12 +100,12 @@ impl Credentials {
     async fn erase_now(&self, by: &Actor, id: &str) -> Result<Credential> {
         let row = self.row_or_pending(&by.caller, id).await?;
         let now_ms = self.inner.clock.now_ms();
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let audit = |clusters: &[ClusterName]| {
                 let event = by.event(ERASE, OBJECT, id, &Ok(()));
                 let event = match clusters {
                     [] => event,
-                    clusters => event.detail(&format!("taken from {}", listed(clusters))),
+                    clusters => event.detail(&format!("taken from {}", join_names(clusters))),
                 };
                 event.into_row(now_ms)
             };
@@ -154,14 +154,14 @@ impl Credentials {
 
 /// The erasure of the credential that an updated or deleted cluster used, unless another cluster uses it. `before` is the row
 /// as it was read.
-pub(in crate::service) fn last_use(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
+pub(in crate::service) fn last_use_erasure(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
     let detail = format!("the cluster {} was the last that used it", before.id);
     Some(erasure(by, before.credential_id.clone()?, &detail, now_ms))
 }
 
-/// As [`last_use`], for a cluster that the worker deletes.
-pub fn last_use_by_server(before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
-    last_use(&Actor::server(), before, now_ms)
+/// As [`last_use_erasure`], for a cluster that the worker deletes.
+pub fn last_use_erasure_by_server(before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
+    last_use_erasure(&Actor::server(), before, now_ms)
 }
 
 fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Erasure {
@@ -170,12 +170,7 @@ fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Eras
 }
 
 /// The names and IDs of clusters, truncated to [`MAX_NAMED`].
-fn listed(clusters: &[ClusterName]) -> String {
-    let names: Vec<_> =
-        clusters.iter().take(MAX_NAMED).map(|it| format!("{} ({})", it.name, it.id)).collect();
-    let names = names.join(", ");
-    match clusters.len().saturating_sub(MAX_NAMED) {
-        0 => names,
-        more => format!("{names} and {more} more"),
-    }
+fn join_names(clusters: &[ClusterName]) -> String {
+    let names: Vec<_> = clusters.iter().map(|cluster| format!("{} ({})", cluster.name, cluster.id)).collect();
+    name_list::join(&names, MAX_NAMED)
 }

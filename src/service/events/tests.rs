@@ -9,17 +9,17 @@ use crate::store;
 use crate::store::events::Filter;
 
 struct TestContext {
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     store: Store,
     clock: Clock,
 }
 
 async fn context() -> TestContext {
-    let folder = tempfile::tempdir().expect("folder");
-    let url = store::sqlite_url(&folder.path().join("aks.db"));
+    let directory = tempfile::tempdir().expect("directory");
+    let url = store::sqlite_url(&directory.path().join("aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.expect("open");
     store.migrate().await.expect("migrate");
-    TestContext { _folder: folder, store, clock: Clock::manual(1_787_220_672_123) }
+    TestContext { _directory: directory, store, clock: Clock::manual(1_787_220_672_123) }
 }
 
 impl TestContext {
@@ -133,35 +133,41 @@ async fn counted_events_have_one_record_per_minute() {
     let counts = async || {
         events.flush().await;
         let rows = context.stored().await.into_iter();
-        rows.map(|row| (row.object_id, row.counted.map(|it| (it.count, it.last_ms - start_ms))))
-            .collect::<Vec<_>>()
+        rows.map(|row| {
+            (row.object_id, row.counted.map(|counted| (counted.count, counted.last_ms - start_ms)))
+        })
+        .collect::<Vec<_>>()
     };
-    let one = || event("cc-a").request(&"r".into(), None).counted();
+    let counted_use = || event("cc-a").request(&"r".into(), None).counted();
     for _ in 0..3 {
-        events.record(one()).await;
+        events.record(counted_use()).await;
     }
     context.clock.advance(Duration::from_secs(2));
-    events.record(one()).await;
-    events.record(one().outcome(Outcome::Refused)).await;
+    events.record(counted_use()).await;
+    events.record(counted_use().outcome(Outcome::Refused)).await;
     let row = ("cc-a".to_owned(), Some((4, 2_000)));
     let refused = ("cc-a".to_owned(), None);
     assert_eq!(counts().await, [refused.clone(), row.clone()]);
     events.record(event("cc-b").counted()).await;
     context.clock.advance(Duration::from_secs(3));
-    events.record(one()).await;
+    events.record(counted_use()).await;
     let row = ("cc-a".to_owned(), Some((5, 5_000)));
     let other = ("cc-b".to_owned(), Some((1, 2_000)));
     assert_eq!(counts().await, [other.clone(), refused.clone(), row.clone()]);
-    // What was counted before the minute ended and not written is written with the next one.
-    events.record(one()).await;
+    // Counts of an ended minute that were not written yet are written with those of the next one.
+    events.record(counted_use()).await;
     context.clock.advance(Duration::from_mins(1));
-    events.record(one()).await;
+    events.record(counted_use()).await;
     let row = ("cc-a".to_owned(), Some((6, 5_000)));
     let next = ("cc-a".to_owned(), Some((1, 65_000)));
     assert_eq!(counts().await, [next.clone(), other.clone(), refused.clone(), row.clone()]);
-    events.record(one()).await;
+    events.record(counted_use()).await;
     events.stop(Duration::from_secs(5)).await;
-    assert_eq!(context.stored().await[0].counted.map(|it| it.count), Some(2), "a stop writes the counts");
+    assert_eq!(
+        context.stored().await[0].counted.map(|counted| counted.count),
+        Some(2),
+        "a stop writes the counts"
+    );
 }
 
 #[tokio::test]
@@ -177,7 +183,7 @@ async fn each_use_has_a_record_if_configured() {
 }
 
 #[tokio::test]
-async fn old_events_go_and_young_ones_stay() {
+async fn old_events_are_pruned_unless_kept_forever() {
     let context = context().await;
     let hour = Duration::from_hours(1);
     for keep in [hour, Duration::ZERO] {
@@ -189,18 +195,19 @@ async fn old_events_go_and_young_ones_stay() {
         let events = context.events(&Options { keep, ..Options::default() });
         events.record(event("young")).await;
         events.flush().await;
-        let left = async || context.stored().await.into_iter().map(|row| row.object_id).collect::<Vec<_>>();
+        let remaining =
+            async || context.stored().await.into_iter().map(|row| row.object_id).collect::<Vec<_>>();
         if keep.is_zero() {
-            assert_eq!(left().await, ["young", "old", "young"], "kept for ever");
+            assert_eq!(remaining().await, ["young", "old", "young"], "kept for ever");
         } else {
-            // The start looks for old ones, beside the writing.
+            // Pruning runs in the background at startup.
             let pruned = async {
-                while left().await.len() > 1 {
+                while remaining().await.len() > 1 {
                     tokio::task::yield_now().await;
                 }
             };
             tokio::time::timeout(Duration::from_secs(5), pruned).await.expect("pruned");
-            assert_eq!(left().await, ["young"]);
+            assert_eq!(remaining().await, ["young"]);
         }
         events.stop(Duration::from_secs(5)).await;
     }

@@ -36,7 +36,7 @@ pub(super) struct Writer {
     pub(super) sink: Sink,
     pub(super) clock: Clock,
     pub(super) keep: Duration,
-    pub(super) waiting: mpsc::Receiver<Message>,
+    pub(super) receiver: mpsc::Receiver<Message>,
     pub(super) counts: Arc<Counts>,
     /// Notified when a caller waits for the queue to be written.
     pub(super) write_now: Arc<Notify>,
@@ -56,7 +56,7 @@ impl Writer {
                 biased;
                 () = self.stopping.cancelled() => break,
                 _ = counts.tick() => self.write_counts().await,
-                received = self.waiting.recv_many(&mut messages, BATCH_SIZE) => {
+                received = self.receiver.recv_many(&mut messages, BATCH_SIZE) => {
                     if received == 0 {
                         return;
                     }
@@ -67,9 +67,9 @@ impl Writer {
             }
         }
         // Write what was queued and counted, and accept no more.
-        self.waiting.close();
+        self.receiver.close();
         self.counts.close();
-        while self.waiting.recv_many(&mut messages, BATCH_SIZE).await > 0 {
+        while self.receiver.recv_many(&mut messages, BATCH_SIZE).await > 0 {
             self.write(&mut messages).await;
         }
         self.write_counts().await;
@@ -87,7 +87,7 @@ impl Writer {
             () = self.stopping.cancelled() => {}
         }
         while messages.len() < BATCH_SIZE
-            && let Ok(message) = self.waiting.try_recv()
+            && let Ok(message) = self.receiver.try_recv()
         {
             messages.push(message);
         }
@@ -141,7 +141,7 @@ impl Writer {
         let before_ms = self.clock.now_ms().saturating_sub(keep_ms);
         let mut removed = 0;
         // A filling queue has priority; the next run continues.
-        while self.waiting.len() < BATCH_SIZE && !self.stopping.is_cancelled() {
+        while self.receiver.len() < BATCH_SIZE && !self.stopping.is_cancelled() {
             match store::events::prune(store, before_ms, PRUNE_BATCH).await {
                 Ok(0) => break,
                 Ok(deleted) => removed += deleted,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{DEFAULT_RETRY_AFTER, Explained, hints, status_of, status_of_upstream, text_of};
 
 /// Explains an error for `aksCheckCredentials`; the caller adds the prefix with the cloud's name.
-pub fn checked_discovery(error: &DiscoveryError) -> Explained {
+pub fn check_discovery_error(error: &DiscoveryError) -> Explained {
     let text = match error {
         DiscoveryError::NoAnswer(error) => format!("Request failed: {}", text_of(error)),
         DiscoveryError::Unexpected(error) => {
@@ -25,7 +25,7 @@ pub fn checked_discovery(error: &DiscoveryError) -> Explained {
 }
 
 /// Explains an error for stored credentials.
-pub fn stored_discovery(error: &DiscoveryError) -> Explained {
+pub fn stored_discovery_error(error: &DiscoveryError) -> Explained {
     let text = match error {
         DiscoveryError::NoAnswer(error) => format!("cannot get subscription id: {}", text_of(error)),
         // Rancher prints a nil error here; scripts may match it.
@@ -58,7 +58,7 @@ fn explained(error: &DiscoveryError, text: String) -> Explained {
         text,
         code: arm.and_then(|arm| arm.code.clone()),
         upstream_status: arm.map(|arm| arm.status),
-        hint: hints::of_discovery(error),
+        hint: hints::for_discovery(error),
         retry_after: (status != 400).then(|| retry_after.unwrap_or(DEFAULT_RETRY_AFTER)),
         is_foreign: match error {
             DiscoveryError::NoAnswer(error) => error.foreign().is_some(),

@@ -7,13 +7,13 @@ mod roles;
 use azure::{ArmError, DiscoveryError, Error, ServiceError};
 
 /// The hint for a failed request; `None` if Azure's message suffices.
-pub(super) fn of(error: &Error) -> Option<String> {
+pub(super) fn for_error(error: &Error) -> Option<String> {
     match error {
         Error::Login(login) if login.foreign.is_none() => {
-            login::hint(login).or_else(|| of_status(login.status))
+            login::hint(login).or_else(|| for_status(login.status))
         }
-        Error::Login(login) => login.foreign.as_deref().map(of_foreign_response),
-        Error::Arm(arm) => of_arm_error(arm),
+        Error::Login(login) => login.foreign.as_deref().map(for_foreign_response),
+        Error::Arm(arm) => for_arm_error(arm),
         Error::NoAnswer { to, .. } => Some(format!(
             "{to} could not be reached: check the server's network, proxy (HTTPS_PROXY) and DNS"
         )),
@@ -26,7 +26,7 @@ pub(super) fn of(error: &Error) -> Option<String> {
             "the response is not one of Azure's: look for a proxy or a portal between the server and Azure (HTTPS_PROXY), and try again"
                 .to_owned(),
         ),
-        Error::BudgetExhausted { .. } | Error::Deferred { .. } => of_status(429),
+        Error::BudgetExhausted { .. } | Error::Deferred { .. } => for_status(429),
         Error::EmptySecret => Some("store the clientSecret in the cloud credential".to_owned()),
         _ => None,
     }
@@ -36,24 +36,24 @@ pub(super) fn of(error: &Error) -> Option<String> {
 const ID_FORM: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The hint for a failed tenant discovery.
-pub(super) fn of_discovery(error: &DiscoveryError) -> Option<String> {
+pub(super) fn for_discovery(error: &DiscoveryError) -> Option<String> {
     match error {
-        DiscoveryError::NoAnswer(error) => of(error),
-        DiscoveryError::Unexpected(arm) => of_arm_error(arm),
+        DiscoveryError::NoAnswer(error) => for_error(error),
+        DiscoveryError::Unexpected(arm) => for_arm_error(arm),
         DiscoveryError::HeaderMissing | DiscoveryError::NoMatch { .. } => {
-            Some("name the tenantId, so that it need not be found".to_owned())
+            Some("set tenantId, so that it need not be discovered".to_owned())
         }
     }
 }
 
 /// The hint for a failed long-running operation.
-pub(super) fn of_operation(error: &ServiceError) -> Option<String> {
+pub(super) fn for_operation(error: &ServiceError) -> Option<String> {
     arm::hint(error, None)
 }
 
-fn of_arm_error(arm: &ArmError) -> Option<String> {
+fn for_arm_error(arm: &ArmError) -> Option<String> {
     if let Some(kind) = &arm.foreign {
-        return Some(of_foreign_response(kind));
+        return Some(for_foreign_response(kind));
     }
     // The code may be in a header only.
     let body = arm.service_error();
@@ -62,21 +62,21 @@ fn of_arm_error(arm: &ArmError) -> Option<String> {
         message: arm.message.clone().or(body.message),
         ..body
     };
-    arm::hint(&error, Some(&arm.url)).or_else(|| of_status(arm.status))
+    arm::hint(&error, Some(&arm.url)).or_else(|| for_status(arm.status))
 }
 
 /// The hint for a response of a proxy; `kind` is its content type.
-fn of_foreign_response(kind: &str) -> String {
+fn for_foreign_response(kind: &str) -> String {
     format!(
         "this is not Azure's answer ({kind}): a proxy or firewall on the way answered; check HTTPS_PROXY, NO_PROXY and, where \
-         TLS is opened on the way, SSL_CERT_FILE of the server, and let the hosts of Azure pass"
+         a proxy intercepts TLS, SSL_CERT_FILE of the server, and let the hosts of Azure pass"
     )
 }
 
-fn of_status(status: u16) -> Option<String> {
+fn for_status(status: u16) -> Option<String> {
     let hint = match status {
         429 => "Azure throttles this subscription or application: wait as long as Retry-After says",
-        408 | 500..=599 => "Azure has a problem of its own; try again shortly (status.azure.com tells more)",
+        408 | 500..=599 => "Azure has a problem of its own; try again shortly (see status.azure.com)",
         401 => "Azure did not accept the login: check the credential and its environment",
         403 => "the application may not do this: check its role assignments on the subscription",
         _ => return None,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::*;
 
-fn refusal(status: u16, code: Option<&str>, message: Option<&str>, body: &str) -> ArmError {
+fn arm_error(status: u16, code: Option<&str>, message: Option<&str>, body: &str) -> ArmError {
     ArmError {
         method: Method::GET,
         url: "https://management.azure.com/subscriptions/s".to_owned(),
@@ -43,8 +43,8 @@ fn login(code: &str, body: &str) -> Error {
 fn arm_error_text_matches_the_go_library() {
     let body = r#"{"error":{"code":"AuthorizationFailed","message":"may not perform action 'a/read' over scope '/s'."}}"#;
     let message = "may not perform action 'a/read' over scope '/s'.";
-    let error = Error::Arm(Box::new(refusal(403, Some("AuthorizationFailed"), Some(message), body)));
-    let explained = failure(&error);
+    let error = Error::Arm(Box::new(arm_error(403, Some("AuthorizationFailed"), Some(message), body)));
+    let explained = request_error(&error);
     let line = "-".repeat(80);
     assert_eq!(
         explained.text,
@@ -60,7 +60,7 @@ fn arm_error_text_matches_the_go_library() {
 
 #[test]
 fn bodies_that_are_empty_or_no_json_are_shown_as_they_are() {
-    let text = |body| failure(&Error::Arm(Box::new(refusal(400, None, None, body)))).text;
+    let text = |body| request_error(&Error::Arm(Box::new(arm_error(400, None, None, body)))).text;
     assert!(
         text("").contains("ERROR CODE UNAVAILABLE\n") && text("").contains("\nResponse contained no body\n")
     );
@@ -71,7 +71,7 @@ fn bodies_that_are_empty_or_no_json_are_shown_as_they_are() {
 fn login_error_text_has_the_body_on_its_first_line() {
     let body =
         "{\"error\": \"invalid_client\",\r\n \"error_description\": \"AADSTS7000222: expired\\r\\nTrace\"}";
-    let explained = failure(&login("AADSTS7000222", body));
+    let explained = request_error(&login("AADSTS7000222", body));
     let first = explained.text.lines().next().unwrap();
     assert_eq!(
         first,
@@ -84,13 +84,13 @@ fn login_error_text_has_the_body_on_its_first_line() {
     );
     assert!(!explained.text.contains("ERROR CODE"));
     assert!(explained.hint.unwrap().contains("expired"));
-    let html = failure(&login("x", "<html>")).text;
+    let html = request_error(&login("x", "<html>")).text;
     assert!(html.starts_with("ClientSecretCredential authentication failed. \nPOST https://"), "{html}");
 }
 
 #[test]
 fn transient_errors_have_a_status_and_retry_after() {
-    for (upstream, status, again) in [
+    for (upstream, status, retry_after) in [
         (400, 400, None),
         (404, 400, None),
         (408, 504, Some(DEFAULT_RETRY_AFTER)),
@@ -98,12 +98,12 @@ fn transient_errors_have_a_status_and_retry_after() {
         (500, 503, Some(DEFAULT_RETRY_AFTER)),
         (503, 503, Some(DEFAULT_RETRY_AFTER)),
     ] {
-        let explained = failure(&Error::Arm(Box::new(refusal(upstream, None, None, ""))));
-        assert_eq!((explained.status, explained.retry_after), (status, again), "{upstream}");
+        let explained = request_error(&Error::Arm(Box::new(arm_error(upstream, None, None, ""))));
+        assert_eq!((explained.status, explained.retry_after), (status, retry_after), "{upstream}");
     }
-    let asked = ArmError { retry_after: Some(Duration::from_secs(17)), ..refusal(429, None, None, "") };
-    assert_eq!(failure(&Error::Arm(Box::new(asked))).retry_after, Some(Duration::from_secs(17)));
-    assert_eq!(failure(&Error::TimedOut { to: Service::Arm }).status, 504);
+    let requested = ArmError { retry_after: Some(Duration::from_secs(17)), ..arm_error(429, None, None, "") };
+    assert_eq!(request_error(&Error::Arm(Box::new(requested))).retry_after, Some(Duration::from_secs(17)));
+    assert_eq!(request_error(&Error::TimedOut { to: Service::Arm }).status, 504);
 }
 
 #[test]
@@ -111,17 +111,21 @@ fn tenant_discovery_error_is_one_line() {
     let body =
         r#"{"error":{"code":"SubscriptionNotFound","message":"The subscription 's' could not be found."}}"#;
     let message = "The subscription 's' could not be found.";
-    let error =
-        DiscoveryError::Unexpected(Box::new(refusal(404, Some("SubscriptionNotFound"), Some(message), body)));
+    let error = DiscoveryError::Unexpected(Box::new(arm_error(
+        404,
+        Some("SubscriptionNotFound"),
+        Some(message),
+        body,
+    )));
     assert_eq!(
-        checked_discovery(&error).text,
+        check_discovery_error(&error).text,
         "Unexpected response from Get Subscription: subscriptions.Client#Get: Failure responding to request: StatusCode=404 -- Original Error: autorest/azure: Service returned an error. Status=404 Code=\"SubscriptionNotFound\" Message=\"The subscription 's' could not be found.\""
     );
-    assert_eq!(stored_discovery(&error).text, "unexpected response from Get Subscription: <nil>");
-    assert_eq!(stored_discovery(&error).status, 400);
+    assert_eq!(stored_discovery_error(&error).text, "unexpected response from Get Subscription: <nil>");
+    assert_eq!(stored_discovery_error(&error).status, 400);
     let header = DiscoveryError::NoMatch { header: "Bearer \"x\"".to_owned() };
     assert_eq!(
-        checked_discovery(&header).text,
+        check_discovery_error(&header).text,
         r#"Could not find the tenant ID in header: WWW-Authenticate "Bearer \"x\"""#
     );
 }
@@ -129,8 +133,8 @@ fn tenant_discovery_error_is_one_line() {
 /// The hint for an error of Resource Manager in its usual form.
 fn hint_for(status: u16, code: &str, message: &str, url: &str) -> String {
     let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
-    let refusal = ArmError { url: url.to_owned(), ..refusal(status, Some(code), Some(message), &body) };
-    failure(&Error::Arm(Box::new(refusal))).hint.unwrap_or_default()
+    let error = ArmError { url: url.to_owned(), ..arm_error(status, Some(code), Some(message), &body) };
+    request_error(&Error::Arm(Box::new(error))).hint.unwrap_or_default()
 }
 
 const URL: &str = "https://management.azure.com/subscriptions/s/resourceGroups/g/providers/x";
@@ -199,7 +203,7 @@ fn linked_authorization_errors_name_the_missing_role() {
 }
 
 #[test]
-fn linked_refusals_across_tenants_name_no_role() {
+fn linked_errors_across_tenants_name_no_role() {
     let message = "The client has permission to perform action 'Microsoft.Network/virtualNetworks/subnets/join/action' on scope \
                    '/A', however the current tenant 'T' is not authorized to access linked subscription 'S'.";
     let hint = hint_for(403, "LinkedAuthorizationFailed", message, URL);
@@ -210,7 +214,7 @@ fn linked_refusals_across_tenants_name_no_role() {
 }
 
 #[test]
-fn missing_roles_are_given_where_they_can_be() {
+fn hints_name_a_role_and_a_scope_where_it_can_be_assigned() {
     let denied = |action: &str, scope: &str| {
         let message = format!(
             "The client 'a' with object id 'b' does not have authorization to perform action '{action}' over scope '{scope}' or \
@@ -269,7 +273,7 @@ fn groups_policies_and_nested_errors_have_their_own_hints() {
             "RequestDisallowedByPolicy",
             policy(&["Require a tag on resource groups", "B"]),
             group,
-            "(Require a tag on resource groups, B) forbids to make the resource group new",
+            "(Require a tag on resource groups, B) forbids creating the resource group new",
         ),
         (
             "RequestDisallowedByPolicy",

@@ -65,7 +65,7 @@ impl Roles {
     pub(super) async fn get(&self, caller: &Caller, cluster_id: &str) -> Result<(Arc<Cluster>, Role)> {
         let key =
             Key { cluster_id: cluster_id.to_owned(), user_id: caller.user_id.clone(), admin: caller.admin };
-        let version = self.clusters.version();
+        let version = self.clusters.store_version();
         let cached = self.entries.get(&key).filter(|entry| entry.is_usable(version, Instant::now()));
         if let Some(entry) = cached {
             return Ok((Arc::clone(&entry.cluster), entry.role));

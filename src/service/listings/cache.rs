@@ -13,20 +13,20 @@ use azure::{Fingerprint, SharedTask};
 use clock::Clock;
 use metrics::Counter;
 use moka::Expiry;
-use moka::sync::Cache as Memory;
+use moka::sync::Cache as MokaCache;
 use tokio::time::{timeout, timeout_at};
 
 pub(super) use self::freshness::Demand;
 pub use self::freshness::Freshness;
 use self::freshness::Reason;
-use self::restored::Login;
+use self::restored::LoginState;
 use super::encoded::Encoded;
 use super::kind::{Key, Kind};
 use super::loaded::Loaded;
 use crate::service::single_flight::Flights;
 
 /// The time limit of a load, with retries and pages.
-pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);
+pub(super) const LOAD_TIMEOUT: Duration = Duration::from_secs(55);
 /// The time after its TTL for which an entry may be served, if Azure fails or is slow.
 const MAX_STALENESS: Duration = Duration::from_hours(24);
 /// The duration of a load after which callers get a stale entry, if there is one.
@@ -42,17 +42,17 @@ struct Entry {
     /// Whether a load that should have replaced it timed out.
     reload_timed_out: AtomicBool,
     /// Whether the credential can still log in, for an entry of an earlier process.
-    login: Login,
+    login: LoginState,
 }
 
 impl Entry {
-    fn new(loaded: Loaded, at_ms: i64, login: Login) -> Self {
+    fn new(loaded: Loaded, at_ms: i64, login: LoginState) -> Self {
         Self { loaded: Arc::new(loaded), at_ms, reload_timed_out: AtomicBool::new(false), login }
     }
 
     /// The reason to serve it past its TTL without waiting for the load; `None` if callers wait.
-    fn served_at_once(&self, kind: Kind) -> Option<Reason> {
-        if kind.served_while_loading() {
+    fn reason_to_serve_now(&self, kind: Kind) -> Option<Reason> {
+        if kind.is_served_while_loading() {
             return Some(Reason::Refreshing);
         }
         self.reload_timed_out.load(Ordering::Acquire).then_some(Reason::TimedOut)
@@ -61,7 +61,7 @@ impl Entry {
 
 /// A list with its age.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct LookupResult {
     pub(super) loaded: Arc<Loaded>,
     pub(super) freshness: Freshness,
     pub(super) age: Duration,
@@ -87,7 +87,7 @@ struct Limits {
 #[derive(Clone)]
 pub(super) struct Cache {
     limits: Limits,
-    entries: Memory<Key, Arc<Entry>>,
+    entries: MokaCache<Key, Arc<Entry>>,
     loads: Flights<Key, Outcome>,
     clock: Clock,
     /// Counts changes of entries that are saved for the next process.
@@ -106,13 +106,13 @@ impl Cache {
             u32::try_from(size).unwrap_or(u32::MAX)
         };
         Self {
-            entries: Memory::builder()
+            entries: MokaCache::builder()
                 .max_capacity(bytes)
                 .weigher(weigh)
-                .expire_after(ByKind)
+                .expire_after(ExpiryByKind)
                 .support_invalidation_closures()
                 .build(),
-            limits: Limits { load: TIME_LIMIT, stale_after: STALE_AFTER },
+            limits: Limits { load: LOAD_TIMEOUT, stale_after: STALE_AFTER },
             loads: Flights::default(),
             clock,
             changes: Arc::default(),
@@ -133,7 +133,7 @@ impl Cache {
         fresh: bool,
         login: impl FnOnce(Duration) -> L,
         load: impl FnOnce(Demand) -> F,
-    ) -> Result<Found, Failure>
+    ) -> Result<LookupResult, Failure>
     where
         L: Future<Output = Result<(), azure::Error>>,
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
@@ -141,7 +141,7 @@ impl Cache {
         let kind = key.kind;
         let cached = self.entries.get(&key).map(|entry| (self.age_of(&entry), entry));
         if let (Some((_, entry)), false) = (&cached, fresh)
-            && let Some(limit) = entry.login.wait(self.limits.stale_after)
+            && let Some(limit) = entry.login.wait_limit(self.limits.stale_after)
         {
             // Boxed, because it is rare and large.
             Box::pin(self.require_login(&key, entry, login(limit))).await?;
@@ -149,55 +149,55 @@ impl Cache {
         if let (Some((age, entry)), false) = (&cached, fresh)
             && *age <= kind.time_to_live()
         {
-            return Ok(self.found(kind, entry, *age, Freshness::Hit));
+            return Ok(self.lookup_result(kind, entry, *age, Freshness::Hit));
         }
         // Boxed, because it is large and a fresh entry does not need it.
         Box::pin(self.load_or_wait(key, cached, fresh, load)).await
     }
 
-    /// The rest of [`Self::get`]: there is no fresh entry, or the cache is bypassed.
+    /// The second part of [`Self::get`]: there is no fresh entry, or the cache is bypassed.
     async fn load_or_wait<F>(
         &self,
         key: Key,
         cached: Option<(Duration, Arc<Entry>)>,
         fresh: bool,
         load: impl FnOnce(Demand) -> F,
-    ) -> Result<Found, Failure>
+    ) -> Result<LookupResult, Failure>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
         let kind = key.kind;
-        let seen = cached.as_ref().map(|(_, entry)| Arc::clone(entry));
+        let previous = cached.as_ref().map(|(_, entry)| Arc::clone(entry));
         let usable = cached.filter(|(age, _)| !fresh && *age <= max_age(kind));
-        let at_once = usable.as_ref().and_then(|(_, entry)| entry.served_at_once(kind));
-        let demand = if at_once.is_some() { Demand::Refresh } else { Demand::Caller };
-        let running = self.join(&key, seen.as_ref(), || load(demand));
+        let serve_now = usable.as_ref().and_then(|(_, entry)| entry.reason_to_serve_now(kind));
+        let demand = if serve_now.is_some() { Demand::Refresh } else { Demand::Caller };
+        let running = self.join_load(&key, previous.as_ref(), || load(demand));
         let Some((age, entry)) = usable else {
-            let entry = outcome(&running).await?;
-            return Ok(self.found(kind, &entry, Duration::ZERO, Freshness::Miss));
+            let entry = wait_for_outcome(&running).await?;
+            return Ok(self.lookup_result(kind, &entry, Duration::ZERO, Freshness::Miss));
         };
-        let stale = |reason| Ok(self.stale(kind, &entry, age, reason));
-        if let Some(reason) = at_once {
+        let stale = |reason| Ok(self.stale_result(kind, &entry, age, reason));
+        if let Some(reason) = serve_now {
             return stale(reason);
         }
         // Counted from the start of the load, which may be older than this request.
-        match timeout_at(running.deadline(self.limits.stale_after), outcome(&running)).await {
-            Ok(Ok(entry)) => Ok(self.found(kind, &entry, Duration::ZERO, Freshness::Miss)),
+        match timeout_at(running.deadline(self.limits.stale_after), wait_for_outcome(&running)).await {
+            Ok(Ok(entry)) => Ok(self.lookup_result(kind, &entry, Duration::ZERO, Freshness::Miss)),
             Ok(Err(failure)) if failure.allows_stale() => stale(Reason::Failed),
             Ok(Err(failure)) => Err(failure),
             Err(_) => stale(Reason::Slow),
         }
     }
 
-    fn found(&self, kind: Kind, entry: &Entry, age: Duration, freshness: Freshness) -> Found {
+    fn lookup_result(&self, kind: Kind, entry: &Entry, age: Duration, freshness: Freshness) -> LookupResult {
         self.count(kind, freshness);
-        Found { loaded: Arc::clone(&entry.loaded), freshness, age }
+        LookupResult { loaded: Arc::clone(&entry.loaded), freshness, age }
     }
 
-    fn stale(&self, kind: Kind, entry: &Entry, age: Duration, reason: Reason) -> Found {
+    fn stale_result(&self, kind: Kind, entry: &Entry, age: Duration, reason: Reason) -> LookupResult {
         metrics::counter!("norman_aks_stale_responses_total", "kind" => kind.name(), "reason" => reason.name())
             .increment(1);
-        self.found(kind, entry, age, Freshness::Stale)
+        self.lookup_result(kind, entry, age, Freshness::Stale)
     }
 
     fn age_of(&self, entry: &Entry) -> Duration {
@@ -228,14 +228,19 @@ impl Cache {
     }
 
     /// The load in flight for `key`, started if there is none. A load that has ended since the caller read the entry
-    /// `seen` counts as in flight.
-    fn join<F>(&self, key: &Key, seen: Option<&Arc<Entry>>, load: impl FnOnce() -> F) -> SharedTask<Outcome>
+    /// `previous` counts as in flight.
+    fn join_load<F>(
+        &self,
+        key: &Key,
+        previous: Option<&Arc<Entry>>,
+        load: impl FnOnce() -> F,
+    ) -> SharedTask<Outcome>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
-        let landed = || {
-            let now = self.entries.get(key);
-            now.filter(|now| seen.is_none_or(|seen| !Arc::ptr_eq(seen, now))).map(Ok)
+        let new_entry = || {
+            let entry = self.entries.get(key);
+            entry.filter(|entry| previous.is_none_or(|previous| !Arc::ptr_eq(previous, entry))).map(Ok)
         };
         let start = || {
             let (load, limit) = (load(), self.limits.load);
@@ -247,13 +252,13 @@ impl Cache {
                 }
             }
         };
-        let (cache, settled) = (self.clone(), key.clone());
-        let settle = move |outcome, is_current| cache.settle(&settled, outcome, is_current);
-        self.loads.join(key, landed, start, settle)
+        let (cache, load_key) = (self.clone(), key.clone());
+        let finish = move |outcome, is_current| cache.apply_outcome(&load_key, outcome, is_current);
+        self.loads.join(key, new_entry, start, finish)
     }
 
     /// Applies the outcome of a load to the entries, and counts it.
-    fn settle(&self, key: &Key, outcome: Result<Loaded, Failure>, is_current: bool) -> Outcome {
+    fn apply_outcome(&self, key: &Key, outcome: Result<Loaded, Failure>, is_current: bool) -> Outcome {
         let label = match &outcome {
             Ok(_) => "success",
             Err(failure) if failure.is_deferred() => "deferred",
@@ -265,7 +270,7 @@ impl Cache {
             .increment(1);
         match outcome {
             Ok(loaded) => {
-                let entry = Arc::new(Entry::new(loaded, self.clock.now_ms(), Login::done()));
+                let entry = Arc::new(Entry::new(loaded, self.clock.now_ms(), LoginState::done()));
                 if is_current {
                     self.entries.insert(key.clone(), Arc::clone(&entry));
                     self.count_change(key.kind.is_saved());
@@ -287,20 +292,20 @@ impl Cache {
         }
     }
 
-    /// The page of `key`, if it was computed from these very lists.
+    /// The page of `key`, if it was computed from these lists in their current form.
     pub(super) fn page(&self, key: &Key, sources: &[&Arc<Loaded>]) -> Option<Arc<Encoded>> {
         let entry = self.entries.get(key)?;
         let Loaded::Page { body, sources: own } = &*entry.loaded else { return None };
-        let is_of =
+        let is_source =
             |(own, source): (&Weak<Loaded>, &&Arc<Loaded>)| std::ptr::eq(own.as_ptr(), Arc::as_ptr(source));
-        let is_current = own.len() == sources.len() && own.iter().zip(sources).all(is_of);
+        let is_current = own.len() == sources.len() && own.iter().zip(sources).all(is_source);
         is_current.then(|| Arc::clone(body))
     }
 
     /// Caches a page that was computed from these lists.
     pub(super) fn insert_page(&self, key: Key, sources: &[&Arc<Loaded>], body: Arc<Encoded>) {
         let sources = sources.iter().map(|source| Arc::downgrade(source)).collect();
-        let entry = Entry::new(Loaded::Page { body, sources }, self.clock.now_ms(), Login::done());
+        let entry = Entry::new(Loaded::Page { body, sources }, self.clock.now_ms(), LoginState::done());
         self.entries.insert(key, Arc::new(entry));
     }
 
@@ -313,8 +318,8 @@ impl Cache {
         let _ = self.entries.invalidate_entries_if(move |key, _| is_evicted(key));
     }
 
-    /// Evicts what an error denies: all lists of the credential if its login is rejected, this list if it is denied or
-    /// no longer exists.
+    /// Evicts the lists that an error concerns: all of the credential if its login is rejected, this one if it is denied or no
+    /// longer exists.
     fn evict_denied(&self, key: &Key, error: &azure::Error) {
         if error.is_login_refusal() {
             let fingerprint = key.fingerprint;
@@ -333,9 +338,9 @@ fn max_age(kind: Kind) -> Duration {
 }
 
 /// Entries are evicted when they may not be served any more; moka's own clock only bounds memory.
-struct ByKind;
+struct ExpiryByKind;
 
-impl Expiry<Key, Arc<Entry>> for ByKind {
+impl Expiry<Key, Arc<Entry>> for ExpiryByKind {
     fn expire_after_create(&self, key: &Key, _: &Arc<Entry>, _: std::time::Instant) -> Option<Duration> {
         // A page is useless after the reload of its lists.
         Some(if key.kind == Kind::Page { PAGE_TTL } else { max_age(key.kind) })
@@ -353,9 +358,9 @@ impl Expiry<Key, Arc<Entry>> for ByKind {
 }
 
 /// Waits for the outcome of a load.
-async fn outcome(load: &SharedTask<Outcome>) -> Outcome {
+async fn wait_for_outcome(load: &SharedTask<Outcome>) -> Outcome {
     // A load that panicked has no outcome; the panic itself is logged elsewhere.
-    timeout(TIME_LIMIT, load.outcome()).await.ok().flatten().unwrap_or(Err(Failure::TimedOut))
+    timeout(LOAD_TIMEOUT, load.outcome()).await.ok().flatten().unwrap_or(Err(Failure::TimedOut))
 }
 
 impl Failure {

@@ -89,8 +89,8 @@ impl Kind {
     }
 
     /// Whether a stale entry is served while a load is in progress. Not for lists of objects that users create, which would
-    /// miss new ones, nor for what these use of quotas.
-    pub(super) fn served_while_loading(self) -> bool {
+    /// miss new ones, nor for the quotas that these objects use.
+    pub(super) fn is_served_while_loading(self) -> bool {
         !matches!(self, Self::Networks | Self::Clusters | Self::Usages)
     }
 }
@@ -109,7 +109,7 @@ pub(super) struct Key {
 }
 
 impl Hash for Key {
-    /// Leaves out the cloud, of which the fingerprint is made too.
+    /// Omits the cloud, because it is part of the fingerprint.
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.fingerprint, &self.subscription, self.kind, &self.scope).hash(state);
     }

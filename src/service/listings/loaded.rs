@@ -45,7 +45,7 @@ pub(super) struct Element {
 }
 
 impl Element {
-    fn parts(&self) -> [&[u8]; 2] {
+    fn hashed_parts(&self) -> [&[u8]; 2] {
         let content: &[u8] = match &self.json {
             Ok(json) => json,
             Err(reason) => reason.as_bytes(),
@@ -62,7 +62,7 @@ impl Loaded {
 
     /// Elements with their regions.
     pub(super) fn by_region(elements: Vec<Element>) -> Self {
-        let hashed: Vec<&[u8]> = elements.iter().flat_map(Element::parts).collect();
+        let hashed: Vec<&[u8]> = elements.iter().flat_map(Element::hashed_parts).collect();
         let tag = tag(&hashed);
         Self::ByRegion { elements, tag }
     }
@@ -75,7 +75,7 @@ impl Loaded {
             Self::Unusable(_) => 0,
             Self::UpgradeTargets(targets) => targets.len() * 32,
             Self::ByRegion { elements, .. } => {
-                elements.iter().map(|e| 96 + e.json.as_ref().map_or(0, Bytes::len)).sum()
+                elements.iter().map(|element| 96 + element.json.as_ref().map_or(0, Bytes::len)).sum()
             }
         }
     }

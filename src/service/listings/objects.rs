@@ -12,7 +12,9 @@ use bytes::Bytes;
 use super::encoded::Encoded;
 use super::kind::Kind;
 use super::loaded::{Element, Loaded, TypedList};
-use super::{CLUSTERS, ListingRequest, ListingResponse, Listings, empty_list, to_body, to_response};
+use super::{
+    CLUSTERS_ERROR_PREFIX, ListingRequest, ListingResponse, Listings, body_response, empty_list, to_response,
+};
 use crate::service::error::Rejection;
 use crate::service::{Error, Result};
 
@@ -24,7 +26,7 @@ impl Listings {
         region: &str,
         render: fn(&Network<'_>) -> Bytes,
     ) -> Result<ListingResponse> {
-        let found = self
+        let lookup = self
             .find(
                 request,
                 Kind::Networks,
@@ -36,11 +38,11 @@ impl Listings {
                 },
             )
             .await?;
-        let Loaded::ByRegion { elements, tag } = &*found.loaded else { return Ok(empty_list(&found)) };
+        let Loaded::ByRegion { elements, tag } = &*lookup.loaded else { return Ok(empty_list(&lookup)) };
         let region = regions::normalised(region);
         let selected = elements.iter().filter(|element| region.is_empty() || element.region == region);
         let body = Encoded::uncompressed(json_array(selected)?, &[tag, region.as_bytes()]);
-        Ok(to_response(Arc::new(body), &found))
+        Ok(to_response(Arc::new(body), &lookup))
     }
 
     /// The AKS clusters of the subscription.
@@ -49,13 +51,19 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[ListedCluster<'_>]) -> Bytes,
     ) -> Result<ListingResponse> {
-        let found = self.find(request, Kind::Clusters, Arc::default(), CLUSTERS, move |arm| async move {
-            let list = managed_clusters::list(&arm).await?;
-            let read: Result<Vec<_>, _> = list.iter().map(ListedCluster::read).collect();
-            let json = read.map(|clusters| render(&clusters));
-            Ok(json.map_or_else(Loaded::Unusable, |json| Loaded::body(json, TypedList::Unused)))
-        });
-        to_body(&found.await?)
+        let lookup = self.find(
+            request,
+            Kind::Clusters,
+            Arc::default(),
+            CLUSTERS_ERROR_PREFIX,
+            move |arm| async move {
+                let list = managed_clusters::list(&arm).await?;
+                let clusters: Result<Vec<_>, _> = list.iter().map(ListedCluster::read).collect();
+                let json = clusters.map(|clusters| render(&clusters));
+                Ok(json.map_or_else(Loaded::Unusable, |json| Loaded::body(json, TypedList::Unused)))
+            },
+        );
+        body_response(&lookup.await?)
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::encoded::Encoded;
 use super::kind::Kind;
 use super::typed::Source;
-use super::{Listings, key};
+use super::{Listings, cache_key};
 use crate::service::credentials::AzureAccess;
 
 impl Listings {
@@ -23,7 +23,7 @@ impl Listings {
         sources: &[Source<'_>],
         build: impl FnOnce() -> Result<Bytes, E>,
     ) -> Result<Arc<Encoded>, E> {
-        let key = key(access, Kind::Page, url.into());
+        let key = cache_key(access, Kind::Page, url.into());
         let sources: Vec<_> = sources.iter().map(|source| source.0).collect();
         if let Some(page) = self.cache.page(&key, &sources) {
             return Ok(page);

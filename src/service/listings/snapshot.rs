@@ -74,7 +74,7 @@ impl Listings {
 fn encode(entries: &[(Key, i64, Arc<Loaded>)]) -> Vec<u8> {
     let saved: Vec<_> = entries.iter().filter_map(saved_entry).collect();
     let index: Vec<_> = saved.iter().map(|(entry, _)| entry).collect();
-    // Strings and numbers only, which can always be written.
+    // Serializing strings and numbers cannot fail.
     let index = serde_json::to_vec(&index).unwrap_or_default();
     let bodies = saved.iter().flat_map(|(_, bodies)| bodies).flatten();
     let length = PREFIX_LEN + index.len() + bodies.clone().map(|body| body.len()).sum::<usize>();
@@ -85,7 +85,7 @@ fn encode(entries: &[(Key, i64, Arc<Loaded>)]) -> Vec<u8> {
     bytes
 }
 
-/// Room for what encryption in place adds, so that it need not copy the snapshot.
+/// Spare capacity for encryption in place, so that it need not copy the snapshot.
 const SEAL_OVERHEAD: usize = 64;
 
 type Bodies<'a> = [Option<&'a Bytes>; 3];
@@ -118,7 +118,7 @@ fn restore(cache: &Cache, snapshot: &[u8]) -> Result<Restored, InvalidSnapshot> 
         .into_iter()
         .filter_map(|(key, at_ms, loaded)| cache.restore(key, at_ms, loaded).then_some(()));
     let lists = restored.count();
-    cache.settle_bytes();
+    cache.update_size();
     Ok(Restored { lists, expired: total - lists })
 }
 
@@ -138,14 +138,14 @@ fn restored_entry(
     let (Some(cloud), Some(kind)) = (cloud, Kind::from_name(&entry.kind)) else {
         return Err(InvalidSnapshot::UnknownList);
     };
-    let mut next = |length: usize| {
+    let mut next_body = |length: usize| {
         let (body, rest) = bodies.split_at_checked(length).ok_or(InvalidSnapshot::Incomplete)?;
         *bodies = rest;
         // Copied, so that an entry does not keep the whole snapshot in memory.
         Ok::<_, InvalidSnapshot>(Bytes::copy_from_slice(body))
     };
     let [body, gzip, zstd] = entry.lengths;
-    let (body, gzip, zstd) = (next(body)?, next(gzip)?, next(zstd)?);
+    let (body, gzip, zstd) = (next_body(body)?, next_body(gzip)?, next_body(zstd)?);
     let [gzip, zstd] = [gzip, zstd].map(|form| Some(form).filter(|form| !form.is_empty()));
     let key = Key {
         cloud,
@@ -246,8 +246,8 @@ mod tests {
             assert!(restore(&cache, &snapshot[..length]).is_err(), "{length}");
         }
         let mut unknown = snapshot.clone();
-        let at = unknown.windows(8).position(|bytes| bytes == b"vm_sizes").unwrap();
-        unknown[at] = b'x';
+        let position = unknown.windows(8).position(|bytes| bytes == b"vm_sizes").unwrap();
+        unknown[position] = b'x';
         assert!(matches!(restore(&cache, &unknown), Err(InvalidSnapshot::UnknownList)));
         unknown[PREFIX_LEN] = b'{';
         assert!(matches!(restore(&cache, &unknown), Err(InvalidSnapshot::Index(_))));

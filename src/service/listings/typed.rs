@@ -8,7 +8,7 @@ use aks::arm::{KubernetesVersion, Location, Usage, VmSku};
 use azure::resources::{providers, usages};
 use bytes::Bytes;
 
-use super::cache::{Found, Freshness};
+use super::cache::{Freshness, LookupResult};
 use super::encoded::Encoded;
 use super::kind::Kind;
 use super::loaded::{Loaded, TypedList};
@@ -32,8 +32,8 @@ pub struct CachedList<T> {
 }
 
 impl<T> CachedList<T> {
-    fn new(found: Found, select: fn(&TypedList) -> Option<&[T]>) -> Self {
-        Self { loaded: found.loaded, select, freshness: found.freshness, age: found.age }
+    fn new(lookup: LookupResult, select: fn(&TypedList) -> Option<&[T]>) -> Self {
+        Self { loaded: lookup.loaded, select, freshness: lookup.freshness, age: lookup.age }
     }
 
     /// The list, as what a page was computed from.
@@ -66,8 +66,8 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[Location]) -> Bytes,
     ) -> Result<CachedList<Location>> {
-        let found = self.find_regions(request, render).await?;
-        Ok(CachedList::new(found, |list| match list {
+        let lookup = self.find_regions(request, render).await?;
+        Ok(CachedList::new(lookup, |list| match list {
             TypedList::Regions(list) => Some(list),
             _ => None,
         }))
@@ -76,12 +76,12 @@ impl Listings {
     /// The normalized names of the regions that have AKS.
     pub async fn aks_regions(&self, request: ListingRequest<'_>) -> Result<CachedList<String>> {
         let prefix = "failed to get the regions of AKS: ";
-        let found = self.find(request, Kind::AksRegions, Arc::default(), prefix, move |arm| async move {
+        let lookup = self.find(request, Kind::AksRegions, Arc::default(), prefix, move |arm| async move {
             let provider = providers::get(&arm, PROVIDER).await?;
             let regions = provider.regions_of("managedClusters");
             Ok(Loaded::body(Bytes::new(), TypedList::AksRegions(regions)))
         });
-        Ok(CachedList::new(found.await?, |list| match list {
+        Ok(CachedList::new(lookup.await?, |list| match list {
             TypedList::AksRegions(list) => Some(list),
             _ => None,
         }))
@@ -94,8 +94,8 @@ impl Listings {
         region: &str,
         render: fn(&[VmSku]) -> Bytes,
     ) -> Result<CachedList<VmSku>> {
-        let found = self.find_vm_skus(request, region, render).await?;
-        Ok(CachedList::new(found, |list| match list {
+        let lookup = self.find_vm_skus(request, region, render).await?;
+        Ok(CachedList::new(lookup, |list| match list {
             TypedList::VmSizes(list) => Some(list),
             _ => None,
         }))
@@ -108,8 +108,8 @@ impl Listings {
         region: &str,
         render: fn(&[String]) -> Bytes,
     ) -> Result<CachedList<KubernetesVersion>> {
-        let found = self.find_versions(request, region, render).await?;
-        Ok(CachedList::new(found, |list| match list {
+        let lookup = self.find_versions(request, region, render).await?;
+        Ok(CachedList::new(lookup, |list| match list {
             TypedList::Versions(list) => Some(list),
             _ => None,
         }))
@@ -119,11 +119,11 @@ impl Listings {
     pub async fn usages(&self, request: ListingRequest<'_>, region: &str) -> Result<CachedList<Usage>> {
         let region = normalize_region(region)?;
         let prefix = "failed to get quotas: ";
-        let found = self.find(request, Kind::Usages, Arc::clone(&region), prefix, move |arm| async move {
+        let lookup = self.find(request, Kind::Usages, Arc::clone(&region), prefix, move |arm| async move {
             let list = usages::list(&arm, &region).await?;
             Ok(Loaded::body(Bytes::new(), TypedList::Usages(list)))
         });
-        Ok(CachedList::new(found.await?, |list| match list {
+        Ok(CachedList::new(lookup.await?, |list| match list {
             TypedList::Usages(list) => Some(list),
             _ => None,
         }))

@@ -12,7 +12,7 @@ use super::loaded::Loaded;
 use super::{ListingRequest, ListingResponse, Listings, no_versions};
 use crate::service::{Error, Result};
 
-const UPGRADE_PROFILE: &str = "failed to get upgrade profile: ";
+const PROFILE_ERROR_PREFIX: &str = "failed to get upgrade profile: ";
 
 /// The cluster to list the upgrades of.
 #[derive(Clone, Copy, Debug)]
@@ -41,27 +41,26 @@ pub struct Upgrades {
 }
 
 impl Listings {
-    /// The versions to which a cluster can be upgraded. `versions` formats the versions of the region, which are cached too.
+    /// The versions to which a cluster can be upgraded. `render_versions` formats the versions of the region, which are cached too.
     pub async fn upgrades(
         &self,
         request: ListingRequest<'_>,
         cluster: &UpgradeTarget<'_>,
-        versions: fn(&[String]) -> Bytes,
+        render_versions: fn(&[String]) -> Bytes,
         render: fn(&Upgrades) -> Bytes,
     ) -> Result<ListingResponse> {
-        let found = self.version_list(request, cluster.region, versions).await?;
-        let list = &*found;
-        if list.is_empty() {
+        let versions = self.version_list(request, cluster.region, render_versions).await?;
+        if versions.is_empty() {
             return Err(no_versions());
         }
         let UpgradeTarget { running, long_term, .. } = *cluster;
-        let own = if upgrades::needs_own_targets(running, long_term, list) {
+        let own_targets = if upgrades::needs_own_targets(running, long_term, &versions) {
             self.own_targets(request, cluster).await
         } else {
             Vec::new()
         };
-        let targets = upgrades::targets(&Start { running, long_term, own: &own }, list);
-        Ok(found.response(render(&Upgrades { current: cluster.current.to_owned(), targets })))
+        let targets = upgrades::targets(&Start { running, long_term, own: &own_targets }, &versions);
+        Ok(versions.response(render(&Upgrades { current: cluster.current.to_owned(), targets })))
     }
 
     /// The versions in the cluster's upgrade profile; empty if it cannot be read, because the versions of the region suffice.
@@ -71,22 +70,23 @@ impl Listings {
             return Vec::new();
         }
         let scope: Arc<str> = format!("{group}/{name}").to_lowercase().into();
-        let found = self.find(request, Kind::UpgradeProfile, scope, UPGRADE_PROFILE, move |arm| async move {
-            Ok(Loaded::UpgradeTargets(managed_clusters::upgrade_targets(&arm, &group, &name).await?))
-        });
-        match found.await {
-            Ok(found) => match &*found.loaded {
+        let lookup =
+            self.find(request, Kind::UpgradeProfile, scope, PROFILE_ERROR_PREFIX, move |arm| async move {
+                Ok(Loaded::UpgradeTargets(managed_clusters::upgrade_targets(&arm, &group, &name).await?))
+            });
+        match lookup.await {
+            Ok(lookup) => match &*lookup.loaded {
                 Loaded::UpgradeTargets(targets) => targets.clone(),
                 _ => Vec::new(),
             },
             Err(error) => {
-                log(&error);
+                log_profile_error(&error);
                 Vec::new()
             }
         }
     }
 }
 
-fn log(error: &Error) {
+fn log_profile_error(error: &Error) {
     tracing::info!(error = error as &dyn std::error::Error, "cannot read the upgrade profile of a cluster");
 }

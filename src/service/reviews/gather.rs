@@ -33,7 +33,7 @@ pub(super) async fn all(
     let arm = match azure.arm(access.credential(), Instant::now() + limit) {
         Ok(arm) => arm.with_priority(Priority::Caller(by.caller.budget_id())),
         Err(error) => {
-            let denial = denial::of_login(&error);
+            let denial = denial::from_login_error(&error);
             return AzureData { denial, ..AzureData::unknown(&error.to_string()) };
         }
     };
@@ -42,19 +42,19 @@ pub(super) async fn all(
     let networks = review::networks(subject);
     let arm = &reader.arm;
     let (versions, sizes, networks, usages, regions, node_group, cluster, rights) = tokio::join!(
-        reader.part(Block::Versions, kubernetes_versions::list(arm, &region)),
-        reader.part(Block::Sizes, reader.sizes(&region)),
+        reader.read_part(Block::Versions, kubernetes_versions::list(arm, &region)),
+        reader.read_part(Block::Sizes, reader.sizes(&region)),
         reader.networks(networks.into_iter().collect()),
-        reader.part(Block::Usages, usages::list(arm, &region)),
-        reader.part(Block::Regions, locations::list(arm, locations::ApiVersion::Zones2022)),
-        reader.part(Block::NodeGroup, reader.node_group()),
-        reader.part(Block::Cluster, reader.cluster()),
+        reader.read_part(Block::Usages, usages::list(arm, &region)),
+        reader.read_part(Block::Regions, locations::list(arm, locations::ApiVersion::Zones2022)),
+        reader.read_part(Block::NodeGroup, reader.node_group()),
+        reader.read_part(Block::Cluster, reader.cluster()),
         reader.rights(),
     );
     let (subscription, permissions, provider) = rights;
     let mut data = AzureData::default();
     let mut denial = match &cluster {
-        Some(Err(Failure::Azure(error))) => denial::of_cluster(error),
+        Some(Err(Failure::Azure(error))) => denial::from_cluster_error(error),
         _ => None,
     };
     data.versions = into_read(versions, &mut denial);
@@ -73,7 +73,7 @@ pub(super) async fn all(
 }
 
 /// Reads only the permissions of the credential, with a new token, because they may have changed since the last one.
-pub(super) async fn access(
+pub(super) async fn rights(
     azure: &Azure,
     access: &AzureAccess,
     by: &Actor,
@@ -86,11 +86,11 @@ pub(super) async fn access(
     let arm = arm.with_new_token().with_priority(Priority::Caller(by.caller.budget_id()));
     let reader = Reader { arm, needed, spec: subject.spec };
     // Sequential, so that a failing login is tried once.
-    match reader.part(Block::Cluster, reader.cluster()).await {
-        Some(Err(Failure::Azure(error))) => data.denial = denial::of_cluster(&error),
+    match reader.read_part(Block::Cluster, reader.cluster()).await {
+        Some(Err(Failure::Azure(error))) => data.denial = denial::from_cluster_error(&error),
         _ => {
             data.permissions =
-                into_read(reader.part(Block::Permissions, reader.permissions()).await, &mut None);
+                into_read(reader.read_part(Block::Permissions, reader.permissions()).await, &mut None);
         }
     }
     data
@@ -112,7 +112,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn part<T>(&self, block: Block, read: impl Future<Output = Result<T, azure::Error>>) -> Part<T> {
+    async fn read_part<T>(
+        &self,
+        block: Block,
+        read: impl Future<Output = Result<T, azure::Error>>,
+    ) -> Part<T> {
         if !self.needed.contains(&block) {
             return None;
         }
@@ -150,6 +154,14 @@ impl Reader<'_> {
         Some(Ok(read))
     }
 
+    /// The resource group and the name of the cluster.
+    fn group_and_name(&self) -> (&str, &str) {
+        (
+            self.spec.resource_group.as_deref().unwrap_or_default(),
+            self.spec.cluster_name.as_deref().unwrap_or_default(),
+        )
+    }
+
     async fn node_group(&self) -> Result<bool, azure::Error> {
         let group = self.spec.node_resource_group.as_deref().unwrap_or_default();
         resource_groups::exists(&self.arm, group).await
@@ -158,12 +170,11 @@ impl Reader<'_> {
     /// The upgrade targets of this cluster, if the versions of the region do not suffice. If they cannot be read, the versions
     /// of the region decide.
     async fn own_upgrades(&self, subject: &Subject<'_>, data: &AzureData) -> Vec<String> {
-        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
-        let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
+        let (group, name) = self.group_and_name();
         if !review::needs_own_upgrades(subject, data) || group.is_empty() || name.is_empty() {
             return Vec::new();
         }
-        match managed_clusters::upgrade_targets(&self.arm, &group, &name).await {
+        match managed_clusters::upgrade_targets(&self.arm, group, name).await {
             Ok(targets) => targets,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
@@ -174,21 +185,20 @@ impl Reader<'_> {
     }
 
     async fn cluster(&self) -> Result<Option<ExistingCluster>, azure::Error> {
-        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
-        let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
-        match managed_clusters::get(&self.arm, &group, &name).await {
+        let (group, name) = self.group_and_name();
+        match managed_clusters::get(&self.arm, group, name).await {
             // A subscription without the provider has no clusters.
             Err(error) if is_unregistered(&error) => Ok(None),
-            found => Ok(found?.map(|found| existing(&found, self.spec))),
+            cluster => Ok(cluster?.map(|cluster| to_existing(&cluster, self.spec))),
         }
     }
 
     /// The state of the subscription, and the permissions of the credential.
     async fn rights(&self) -> (Part<Subscription>, Part<Permissions>, Part<ProviderState>) {
         tokio::join!(
-            self.part(Block::Subscription, subscriptions::get(&self.arm)),
-            self.part(Block::Permissions, self.permissions()),
-            self.part(Block::Provider, self.provider()),
+            self.read_part(Block::Subscription, subscriptions::get(&self.arm)),
+            self.read_part(Block::Permissions, self.permissions()),
+            self.read_part(Block::Provider, self.provider()),
         )
     }
 
@@ -212,13 +222,14 @@ impl Reader<'_> {
     }
 }
 
-fn existing(found: &Resource<ManagedCluster>, spec: &AksConfig) -> ExistingCluster {
-    let properties = found.view.properties.as_ref();
+fn to_existing(cluster: &Resource<ManagedCluster>, spec: &AksConfig) -> ExistingCluster {
+    let properties = cluster.view.properties.as_ref();
     let state =
         properties.and_then(|properties| properties.provisioning_state.as_deref()).unwrap_or_default();
     ExistingCluster {
-        spec: upstream::read(&found.raw, Known { spec, base_url: "", auth_base_url: "" }).unwrap_or_default(),
-        details: ClusterDetails::read(&found.raw),
+        spec: upstream::read(&cluster.raw, Known { spec, base_url: "", auth_base_url: "" })
+            .unwrap_or_default(),
+        details: ClusterDetails::read(&cluster.raw),
         failed: ["Failed", "Canceled"].iter().any(|word| word.eq_ignore_ascii_case(state)),
         local_accounts_disabled: properties.and_then(|properties| properties.disable_local_accounts)
             == Some(true),
@@ -231,12 +242,12 @@ fn into_read<T>(part: Part<T>, denial: &mut Option<Denial>) -> Read<T> {
         None => Read::NotAsked,
         Some(Ok(data)) => Read::Known(data),
         Some(Err(Failure::OtherSubscription(network))) => Read::Unknown(format!(
-            "the network {} lies in another subscription than the cloud credential's",
+            "the network {} is in another subscription than the cloud credential",
             network.name
         )),
         Some(Err(Failure::Azure(error))) => {
             if denial.is_none() {
-                *denial = denial::of_login(&error);
+                *denial = denial::from_login_error(&error);
             }
             Read::Unknown(error.to_string())
         }

@@ -22,7 +22,7 @@ const MAX_SAMPLES: u32 = 20;
 
 /// The handling of missing check values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(super) enum OnMissing {
     /// Write them.
     Write,
     /// Do not change the database.
@@ -33,18 +33,24 @@ pub(super) enum Missing {
 ///
 /// # Errors
 /// [`Error::WrongKey`], [`Error::Store`].
-pub(super) async fn verify(store: &Store, vault: &Vault, path: &Path, missing: Missing) -> Result<(), Error> {
+pub(super) async fn verify(
+    store: &Store,
+    vault: &Vault,
+    path: &Path,
+    on_missing: OnMissing,
+) -> Result<(), Error> {
     for id in vault.key_ids() {
-        let mut stored = instance::get(store, &row_name(&id)).await?;
-        if stored.is_none() {
+        let mut check_value = instance::get(store, &row_name(&id)).await?;
+        if check_value.is_none() {
             verify_by_rows(store, vault, &id, path).await?;
-            if missing == Missing::Write {
+            if on_missing == OnMissing::Write {
                 let sealed = vault.seal_by(&id, &row_context(&id), &SecretString::from(KNOWN_TEXT))?;
                 // Of several servers that start at the same time, one writes the value and all check their key against it.
-                stored = Some(instance::insert_if_absent(store, &row_name(&id), &to_text(&sealed)).await?);
+                check_value =
+                    Some(instance::insert_if_absent(store, &row_name(&id), &to_text(&sealed)).await?);
             }
         }
-        if let Some(text) = stored {
+        if let Some(text) = check_value {
             let sealed = from_text(&id, &text)?;
             vault.open(&row_context(&id), &sealed).map_err(|_| wrong_key(&id, path))?;
         }
@@ -61,8 +67,8 @@ async fn verify_by_rows(store: &Store, vault: &Vault, id: &str, path: &Path) -> 
     for (cluster, name, sealed) in store::cluster_secrets::sealed_by(store, id, MAX_SAMPLES).await? {
         samples.push((cluster_context(&cluster, &name), sealed));
     }
-    let opens = samples.iter().any(|(context, sealed)| vault.unwraps(context, &Sealed::from(sealed)));
-    if samples.is_empty() || opens { Ok(()) } else { Err(wrong_key(id, path)) }
+    let unwraps = samples.iter().any(|(context, sealed)| vault.unwraps(context, &Sealed::from(sealed)));
+    if samples.is_empty() || unwraps { Ok(()) } else { Err(wrong_key(id, path)) }
 }
 
 fn wrong_key(id: &str, path: &Path) -> Error {

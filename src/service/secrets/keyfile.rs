@@ -13,12 +13,12 @@ use crate::vault::KeyRing;
 
 /// Reads the file; warns if other users of this machine may read or change it.
 pub(super) fn read(path: &Path) -> Result<KeyRing, Error> {
-    let failed = |source: std::io::Error| match source.kind() {
+    let to_error = |source: std::io::Error| match source.kind() {
         ErrorKind::NotFound => Error::NoFile { path: path.to_owned() },
         _ => Error::File { path: path.to_owned(), source },
     };
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(to_error)?);
+    let mode = fs::metadata(path).map_err(to_error)?.permissions().mode();
     // The group may read, because Kubernetes mounts secrets with the group of the pod.
     if mode & 0o027 != 0 {
         tracing::warn!(
@@ -44,25 +44,25 @@ pub(super) fn create(path: &Path) -> Result<KeyRing, Error> {
 /// # Errors
 /// [`Error::File`]; [`Error::Keys`] if the existing file is not a key file.
 pub fn append_key(path: &Path) -> Result<String, Error> {
-    let failed = |source| Error::File { path: path.to_owned(), source };
+    let to_error = |source| Error::File { path: path.to_owned(), source };
     let line = KeyRing::generate();
     let old = match fs::read_to_string(path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::new(String::new()),
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(to_error(error)),
     };
     let text = Zeroizing::new(format!("{}\n{}", line.expose_secret(), *old));
     let key_ring = KeyRing::parse(&text).map_err(|source| Error::Keys { path: path.to_owned(), source })?;
     if old.is_empty() && !path.exists() {
-        write_new(path, line.expose_secret()).map_err(failed)?;
+        write_new(path, line.expose_secret()).map_err(to_error)?;
     } else {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".new");
         let temporary = Path::new(&temporary);
         // A file left by an interrupted attempt was never used.
         fs::remove_file(temporary).ok();
-        write_new(temporary, text.trim_end()).map_err(failed)?;
-        fs::rename(temporary, path).map_err(failed)?;
+        write_new(temporary, text.trim_end()).map_err(to_error)?;
+        fs::rename(temporary, path).map_err(to_error)?;
     }
     Ok(key_ring.ids().next().unwrap_or_default().to_owned())
 }

@@ -11,14 +11,14 @@ use crate::store::{AuditRow, CredentialRow, UserRow};
 use crate::vault::KeyRing;
 
 struct TestContext {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     store: Store,
     clock: Clock,
 }
 
 async fn context() -> TestContext {
-    let folder = tempfile::tempdir().expect("folder");
-    let url = store::sqlite_url(&folder.path().join("aks.db"));
+    let directory = tempfile::tempdir().expect("directory");
+    let url = store::sqlite_url(&directory.path().join("aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.expect("open");
     store.migrate().await.expect("migrate");
     let owner = UserRow {
@@ -29,7 +29,7 @@ async fn context() -> TestContext {
         created_ms: 0,
     };
     store::users::ensure(&store, &owner, None, |_| audit()).await.expect("owner");
-    TestContext { folder, store, clock: Clock::manual(1_000_000_000) }
+    TestContext { directory, store, clock: Clock::manual(1_000_000_000) }
 }
 
 fn audit() -> AuditRow {
@@ -38,7 +38,7 @@ fn audit() -> AuditRow {
 
 impl TestContext {
     fn path(&self) -> PathBuf {
-        self.folder.path().join("encryption.key")
+        self.directory.path().join("encryption.key")
     }
 
     async fn open(&self, may_create: bool) -> Result<(Secrets, Origin), Error> {
@@ -74,7 +74,7 @@ impl TestContext {
 
     /// A statement beside the store.
     async fn execute(&self, statement: &'static str) {
-        let url = store::sqlite_url(&self.folder.path().join("aks.db"));
+        let url = store::sqlite_url(&self.directory.path().join("aks.db"));
         let pool = sqlx::SqlitePool::connect(&url).await.expect("open");
         sqlx::query(statement).execute(&pool).await.expect(statement);
         pool.close().await;
@@ -84,7 +84,7 @@ impl TestContext {
         store::credentials::get(&self.store, id).await.expect("get").expect("row")
     }
 
-    async fn opened(&self, secrets: &Secrets, id: &str) -> String {
+    async fn decrypt(&self, secrets: &Secrets, id: &str) -> String {
         let sealed = self.row(id).await.secret.expect("secret");
         secrets.unseal(id, &sealed).expect("open").expose_secret().to_owned()
     }
@@ -101,7 +101,7 @@ async fn first_start_creates_a_private_key_file() {
     let (again, origin) = context.open(false).await.expect("open");
     assert_eq!(origin, Origin::Found);
     assert_eq!(again.key_ids(), secrets.key_ids());
-    assert_eq!(context.opened(&again, "cc-a").await, "secret");
+    assert_eq!(context.decrypt(&again, "cc-a").await, "secret");
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn rotation_re_encrypts_all_secrets_with_the_new_key() {
         fs::read_to_string(context.path()).expect("read").lines().next().expect("line").to_owned();
     fs::write(context.path(), first_line).expect("write");
     secrets.reload().await.expect("the old key is no longer needed");
-    assert_eq!(context.opened(&secrets, "cc-249").await, "secret 249");
+    assert_eq!(context.decrypt(&secrets, "cc-249").await, "secret 249");
     assert_eq!(secrets.key_ids(), [new]);
 }
 
@@ -177,13 +177,16 @@ async fn rotation_requires_that_all_servers_have_the_new_key() {
         matches!(&error, Error::ReplicaBehind { replica, key_id, .. } if replica == server.replica() && *key_id == new),
         "{error}"
     );
-    let said = error.to_string();
-    assert!(said.contains("last seen 30 s ago") && said.contains("again in half a minute"), "{said}");
+    let message = error.to_string();
+    assert!(
+        message.contains("last seen 30 s ago") && message.contains("again in half a minute"),
+        "{message}"
+    );
     assert_eq!(context.row("cc-a").await.version, 1, "nothing was changed");
 
     server.reload().await.expect("a reload notifies the others immediately");
     assert_eq!(command.rotate().await.expect("rotate").rewrapped, 1);
-    assert_eq!(context.opened(&server, "cc-a").await, "secret");
+    assert_eq!(context.decrypt(&server, "cc-a").await, "secret");
 }
 
 #[tokio::test]
@@ -196,7 +199,7 @@ async fn stopped_server_does_not_block_a_rotation() {
     append_key(&context.path()).expect("append");
     let command = context.secrets().await;
     assert!(matches!(command.rotate().await, Err(Error::ReplicaBehind { .. })), "still running");
-    stopped.delete_heartbeat().await.expect("farewell");
+    stopped.delete_heartbeat().await.expect("delete the heartbeat");
     command.rotate().await.expect("rotate");
 }
 
@@ -213,7 +216,7 @@ async fn unusable_key_file_changes_nothing_on_reload() {
     fs::remove_file(context.path()).expect("remove");
     assert!(matches!(secrets.reload().await, Err(Error::NoFile { .. } | Error::MissingKeys { .. })));
     assert_eq!(secrets.key_ids(), keys);
-    assert_eq!(context.opened(&secrets, "cc-a").await, "secret");
+    assert_eq!(context.decrypt(&secrets, "cc-a").await, "secret");
 }
 
 /// Puts another key under the name of each key in the file.
@@ -252,10 +255,10 @@ async fn wrong_key_of_the_right_name_is_rejected() {
     assert_wrong_key(Secrets::inspect(&context.path(), &context.store).await, &id);
     assert_wrong_key(secrets.reload().await, &id);
     context.insert(&secrets, "cc-a", "secret").await;
-    assert_eq!(context.opened(&secrets, "cc-a").await, "secret", "the key in use stays");
+    assert_eq!(context.decrypt(&secrets, "cc-a").await, "secret", "the key in use stays");
     fs::write(context.path(), right).expect("write");
     let again = context.secrets().await;
-    assert_eq!(context.opened(&again, "cc-a").await, "secret");
+    assert_eq!(context.decrypt(&again, "cc-a").await, "secret");
     secrets.reload().await.expect("the right key again");
 }
 
@@ -280,9 +283,10 @@ async fn database_without_check_values_is_verified_by_its_rows() {
             context.insert(&secrets, "cc-a", "secret").await;
         }
         let name = format!("encryption-key/{id}");
-        let forget = async || context.execute("delete from instance where key like 'encryption-key/%'").await;
+        let delete_check_value =
+            async || context.execute("delete from instance where key like 'encryption-key/%'").await;
         let check_value = async || store::instance::get(&context.store, &name).await.expect("get");
-        forget().await;
+        delete_check_value().await;
         Secrets::inspect(&context.path(), &context.store).await.expect("inspect");
         assert_eq!(check_value().await, None, "reading writes nothing");
         let right = fs::read_to_string(context.path()).expect("read");
@@ -309,7 +313,7 @@ async fn one_corrupt_secret_does_not_reject_the_key() {
 #[tokio::test]
 async fn first_of_two_servers_defines_the_key_of_an_id() {
     let context = context().await;
-    let paths = ["one", "two"].map(|name| context.folder.path().join(name));
+    let paths = ["one", "two"].map(|name| context.directory.path().join(name));
     for path in &paths {
         fs::write(path, KeyRing::generate().expose_secret()).expect("write");
         let text = fs::read_to_string(path).expect("read");
@@ -367,19 +371,19 @@ async fn stored_secret_is_not_in_the_database_files() {
     row.secret = Some(secrets.seal("cc-a", &SecretString::from(CANARY)).expect("seal"));
     store::credentials::update(&context.store, &row, false, &audit()).await.expect("update");
     let mut seen = 0;
-    for entry in fs::read_dir(context.folder.path()).expect("list") {
+    for entry in fs::read_dir(context.directory.path()).expect("list") {
         let bytes = fs::read(entry.expect("entry").path()).expect("read");
         seen += usize::from(bytes.windows(6).any(|window| window == b"user-a"));
         assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
     }
     assert!(seen > 0, "the row was found, so its secret would have been too");
-    assert_eq!(context.opened(&secrets, "cc-a").await, CANARY);
+    assert_eq!(context.decrypt(&secrets, "cc-a").await, CANARY);
 }
 
 #[test]
 fn new_key_is_inserted_first_and_other_files_are_kept() {
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("keys");
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("keys");
     let first = append_key(&path).expect("new file");
     let second = append_key(&path).expect("append");
     let ring = KeyRing::parse(&fs::read_to_string(&path).expect("read")).expect("ring");
@@ -387,5 +391,5 @@ fn new_key_is_inserted_first_and_other_files_are_kept() {
     fs::write(&path, "nonsense").expect("write");
     assert!(matches!(append_key(&path), Err(Error::Keys { .. })));
     assert_eq!(fs::read_to_string(&path).expect("read"), "nonsense");
-    assert!(matches!(append_key(Path::new("/nonexistent-folder/keys")), Err(Error::File { .. })));
+    assert!(matches!(append_key(Path::new("/nonexistent-directory/keys")), Err(Error::File { .. })));
 }

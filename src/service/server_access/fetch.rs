@@ -39,13 +39,17 @@ impl Fetched {
 
 impl Inner {
     /// The admin kubeconfig; the user kubeconfig where local accounts are disabled, or the admin one is denied.
-    pub(super) async fn fetch(&self, cluster: &OwnedTarget, local_accounts: bool) -> Result<Fetched, Error> {
+    pub(super) async fn fetch(
+        &self,
+        cluster: &OwnedTarget,
+        has_local_accounts: bool,
+    ) -> Result<Fetched, Error> {
         let access = self.azure_access(cluster).await?;
         let arm = self.arm(&access)?;
         let (group, name) = (cluster.group.as_str(), cluster.name.as_str());
-        let admin = if local_accounts {
+        let admin_error = if has_local_accounts {
             match managed_clusters::list_admin_credential(&arm, group, name).await {
-                Ok(text) => return fetched(&text, &access, false),
+                Ok(text) => return parse_fetched(&text, &access, false),
                 // Azure responds with 400 if local accounts are disabled.
                 Err(error) if matches!(error.upstream_status(), Some(400 | 403)) => Some(error),
                 Err(error) => return Err(Error::Azure(error)),
@@ -53,11 +57,11 @@ impl Inner {
         } else {
             None
         };
-        let admin = admin.filter(is_denied);
+        let admin_error = admin_error.filter(is_denied);
         match managed_clusters::list_user_credential(&arm, group, name, UserFormat::Azure).await {
-            Ok(text) => fetched(&text, &access, admin.is_some()),
-            Err(error) => Err(match admin {
-                Some(source) => Error::KubeconfigDenied { application: application(&access), source },
+            Ok(text) => parse_fetched(&text, &access, admin_error.is_some()),
+            Err(error) => Err(match admin_error {
+                Some(source) => Error::KubeconfigDenied { application: client_id(&access), source },
                 None => Error::Azure(error),
             }),
         }
@@ -88,12 +92,12 @@ impl Inner {
     }
 }
 
-fn fetched(text: &SecretString, access: &AzureAccess, admin_denied: bool) -> Result<Fetched, Error> {
+fn parse_fetched(text: &SecretString, access: &AzureAccess, admin_denied: bool) -> Result<Fetched, Error> {
     let kubeconfig = Kubeconfig::parse(text).map_err(Error::Kubeconfig)?;
-    Ok(Fetched { kubeconfig, application: application(access), admin_denied })
+    Ok(Fetched { kubeconfig, application: client_id(access), admin_denied })
 }
 
-fn application(access: &AzureAccess) -> String {
+fn client_id(access: &AzureAccess) -> String {
     access.credential().client_id.clone()
 }
 

@@ -49,7 +49,7 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn fresh(&self, credential_id: Option<&str>, now_ms: i64) -> Option<CurrentAccess> {
+    pub(super) fn get_fresh(&self, credential_id: Option<&str>, now_ms: i64) -> Option<CurrentAccess> {
         let state = self.lock();
         let cached = state.cached.as_ref()?;
         (cached.until_ms > now_ms && cached.credential_id.as_deref() == credential_id)
@@ -65,8 +65,9 @@ impl Slot {
         now_ms: i64,
     ) -> CurrentAccess {
         let mut state = self.lock();
-        let before = state.cached.take().map(|cached| cached.current.access);
-        let access = before.filter(|before| before.is_same_as(&access)).unwrap_or_else(|| Arc::new(access));
+        let previous = state.cached.take().map(|cached| cached.current.access);
+        let access =
+            previous.filter(|previous| previous.is_same_as(&access)).unwrap_or_else(|| Arc::new(access));
         let current = CurrentAccess { access, is_service_account };
         let recheck_ms = if is_service_account { ACCOUNT_RECHECK_MS } else { RECHECK_MS };
         state.cached = Some(CachedAccess {

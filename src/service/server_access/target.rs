@@ -27,14 +27,14 @@ impl<'a> From<&'a Cluster> for Target<'a> {
 
 impl Target<'_> {
     pub(super) fn to_owned_target(self) -> OwnedTarget {
-        let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+        let or_empty = |value: Option<&String>| value.cloned().unwrap_or_default();
         let endpoint = self.status.api_endpoint.as_deref().and_then(|endpoint| endpoint.parse().ok());
         let ca = self.status.ca_cert.as_deref().and_then(|ca| BASE64_STANDARD.decode(ca).ok());
         OwnedTarget {
             id: self.id.to_owned(),
             credential_id: self.credential_id().map(str::to_owned),
-            group: text(self.spec.resource_group.as_ref()),
-            name: text(self.spec.cluster_name.as_ref()),
+            group: or_empty(self.spec.resource_group.as_ref()),
+            name: or_empty(self.spec.cluster_name.as_ref()),
             endpoint: endpoint.zip(ca),
         }
     }

@@ -100,7 +100,7 @@ impl Definition {
     pub(super) fn check(&self, value: &str) -> Result<()> {
         let reject = |message: String| Err(Invalid::field("InvalidFormat", "value", message).into());
         if value.len() > MAX_VALUE_LEN {
-            return reject(format!("a value has at most {MAX_VALUE_LEN} bytes"));
+            return reject(format!("a value must have at most {MAX_VALUE_LEN} bytes"));
         }
         let lines = match self.kind {
             Kind::Certificates | Kind::Operators => Lines::Many,
@@ -113,35 +113,37 @@ impl Definition {
             Kind::Fixed => reject(format!("{name} cannot be changed")),
             Kind::Url if is_server_url(value) => Ok(()),
             Kind::Url => reject(format!(
-                "{name} is an address such as https://aks.example.org, without user, query or fragment"
+                "{name} must be a URL such as https://aks.example.org, without user, query or fragment"
             )),
             Kind::Certificates if are_certificates(value) => Ok(()),
-            Kind::Certificates => reject(format!("{name} holds certificates in PEM, and nothing else")),
+            Kind::Certificates => {
+                reject(format!("{name} must contain certificates in PEM, and nothing else"))
+            }
             Kind::Agent if value.parse::<agent::Mode>().is_ok() => Ok(()),
             Kind::Agent => reject(format!("{name} must be auto, always or never")),
             Kind::Image => {
-                image::check(value).or_else(|error| reject(format!("{name} is an image: {error}")))
+                image::check(value).or_else(|error| reject(format!("{name} must be an image: {error}")))
             }
             Kind::Number(min, max) => match value.parse::<u64>() {
                 Ok(number) if (min..=max).contains(&number) && !value.starts_with('+') => Ok(()),
-                _ => reject(format!("{name} is a whole number from {min} to {max}")),
+                _ => reject(format!("{name} must be a whole number from {min} to {max}")),
             },
             Kind::Namespaces => match system_namespaces::invalid_name(value) {
                 None => Ok(()),
                 Some(invalid) => reject(format!(
-                    "{name} has {invalid:?}, which is not the name of a namespace; use lower-case letters, digits and \
+                    "{name} contains {invalid:?}, which is not the name of a namespace; use lower-case letters, digits and \
                      hyphens, with commas between the names"
                 )),
             },
             Kind::Operators if are_operators(value) => Ok(()),
             Kind::Operators => {
-                reject(format!(r#"{name} is a list such as [{{"name":"aks","active":true}}], or {{}}"#))
+                reject(format!(r#"{name} must be a list such as [{{"name":"aks","active":true}}], or {{}}"#))
             }
             Kind::Review if ["enforce", "advise"].contains(&value) => Ok(()),
-            Kind::Review => reject(format!("{name} is enforce or advise")),
+            Kind::Review => reject(format!("{name} must be enforce or advise")),
             Kind::VersionRange if is_range(value) => Ok(()),
             Kind::VersionRange => {
-                reject(format!("{name} is a range of versions such as >=v1.30.x <=v1.34.x"))
+                reject(format!("{name} must be a range of versions such as >=v1.30.x <=v1.34.x"))
             }
         }
     }

@@ -53,15 +53,15 @@ pub(super) struct CachedToken {
     caller: Arc<Caller>,
     expires_ms: i64,
     checked_ms: i64,
-    renewing: AtomicBool,
+    is_refreshing: AtomicBool,
 }
 
 impl CachedToken {
     /// Whether it is accepted at `now_ms` without a query. Once it is no longer fresh, the first request reads it again.
-    fn serves(&self, now_ms: i64) -> bool {
+    fn is_accepted(&self, now_ms: i64) -> bool {
         match now_ms - self.checked_ms {
             0..FRESH_MS => true,
-            FRESH_MS..MAX_AGE_MS => self.renewing.swap(true, Ordering::Relaxed),
+            FRESH_MS..MAX_AGE_MS => self.is_refreshing.swap(true, Ordering::Relaxed),
             // Also if the clock was set back.
             _ => false,
         }
@@ -85,20 +85,20 @@ pub(super) async fn authenticate(inner: &Inner, presented: &str) -> Result<Arc<C
     let fingerprint = vault::token_hash(presented);
     let cached = inner.cache.get(&fingerprint);
     if let Some(cached) = &cached
-        && cached.serves(now_ms)
+        && cached.is_accepted(now_ms)
     {
         return cached.caller(now_ms);
     }
-    // Only now, because a token in the cache is well-formed, and its halves need not be copied.
+    // Parsed only now, because a cached token is well-formed, and its halves need not be copied.
     let token = PlainToken::parse(presented).ok_or(AuthError::Malformed)?;
     match Box::pin(look_up(inner, &token, now_ms)).await {
-        Ok(found) => {
-            let found = Arc::new(found);
-            inner.cache.insert(fingerprint, Arc::clone(&found));
-            found.caller(now_ms)
+        Ok(token) => {
+            let token = Arc::new(token);
+            inner.cache.insert(fingerprint, Arc::clone(&token));
+            token.caller(now_ms)
         }
         Err(AuthError::Store(error)) => match cached.filter(|cached| cached.is_usable(now_ms)) {
-            // The request that reads it again is treated like the others.
+            // Also for the request that should have refreshed it.
             Some(cached) => cached.caller(now_ms),
             None => Err(AuthError::Store(error)),
         },
@@ -110,8 +110,8 @@ pub(super) async fn authenticate(inner: &Inner, presented: &str) -> Result<Arc<C
 }
 
 async fn look_up(inner: &Inner, presented: &PlainToken, now_ms: i64) -> Result<CachedToken, AuthError> {
-    let found = store::tokens::find(&inner.store, &presented.name).await?;
-    let (token, user) = found.ok_or_else(|| AuthError::Unknown(presented.name.clone()))?;
+    let row = store::tokens::find(&inner.store, &presented.name).await?;
+    let (token, user) = row.ok_or_else(|| AuthError::Unknown(presented.name.clone()))?;
     if !vault::hashes_equal(&presented.hash(), &token.hash) {
         return Err(AuthError::WrongSecret(token.name));
     }
@@ -125,7 +125,7 @@ async fn look_up(inner: &Inner, presented: &PlainToken, now_ms: i64) -> Result<C
     let UserRow { id: user_id, name: user_name, admin, .. } = user;
     let caller =
         Arc::new(Caller { user_id, user_name, admin, token_name: token.name, cluster_id: token.cluster_id });
-    Ok(CachedToken { caller, expires_ms, checked_ms: now_ms, renewing: AtomicBool::new(false) })
+    Ok(CachedToken { caller, expires_ms, checked_ms: now_ms, is_refreshing: AtomicBool::new(false) })
 }
 
 /// Records the use in the background; the request neither waits for it nor fails with it.
@@ -162,12 +162,12 @@ mod tests {
             caller: Arc::new(caller),
             expires_ms: i64::MAX,
             checked_ms: 10_000,
-            renewing: AtomicBool::new(false),
+            is_refreshing: AtomicBool::new(false),
         };
-        assert!(cached.serves(10_000) && cached.serves(10_799));
-        assert!(!cached.serves(10_800), "the first caller reads it again");
-        assert!(cached.serves(10_801) && cached.serves(11_599), "the others do not wait");
-        assert!(!cached.serves(11_600) && !cached.serves(11_601), "too old");
-        assert!(!cached.serves(9_999), "the clock was set back");
+        assert!(cached.is_accepted(10_000) && cached.is_accepted(10_799));
+        assert!(!cached.is_accepted(10_800), "the first caller reads it again");
+        assert!(cached.is_accepted(10_801) && cached.is_accepted(11_599), "the others do not wait");
+        assert!(!cached.is_accepted(11_600) && !cached.is_accepted(11_601), "too old");
+        assert!(!cached.is_accepted(9_999), "the clock was set back");
     }
 }

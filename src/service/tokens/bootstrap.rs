@@ -11,8 +11,8 @@ use crate::store::{self, TokenRow, instance};
 use crate::vault;
 
 impl Tokens {
-    /// Makes `<name>:<secret>` an administrator's token that does not expire, replacing any existing token of that name. A
-    /// bootstrap token of another name from an earlier start is revoked.
+    /// Sets the bootstrap token `<name>:<secret>`: an administrator's token that does not expire. It replaces an existing token
+    /// with this name; a bootstrap token with another name from an earlier start is revoked.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the token is malformed; the error never contains it.

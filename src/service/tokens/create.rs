@@ -86,12 +86,13 @@ impl Tokens {
         spec: &TokenSpec<'_>,
         audit: impl Fn(&str, i64) -> AuditRow,
     ) -> Result<PlainToken> {
-        let own = self.find(&caller.user_id, &caller.token_name).await?;
-        let own = own.ok_or(Error::Forbidden(Reason::TokenEnded))?;
-        let left = own.expires_ms.map(|end| end.saturating_sub(self.inner.clock.now_ms()));
-        let left = left.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
-        let ttl = [left, spec.ttl].into_iter().flatten().min();
-        self.insert(&caller.user_id, &TokenSpec { ttl, ..spec.clone() }, Some(&own.name), audit).await
+        let own_token = self.find(&caller.user_id, &caller.token_name).await?;
+        let own_token = own_token.ok_or(Error::Forbidden(Reason::TokenEnded))?;
+        let remaining_ms =
+            own_token.expires_ms.map(|expires_ms| expires_ms.saturating_sub(self.inner.clock.now_ms()));
+        let remaining = remaining_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
+        let ttl = [remaining, spec.ttl].into_iter().flatten().min();
+        self.insert(&caller.user_id, &TokenSpec { ttl, ..spec.clone() }, Some(&own_token.name), audit).await
     }
 
     /// Stores a new token, as long as the token `created_with` exists.
@@ -149,7 +150,7 @@ impl Tokens {
                 ensured.map(Ensured::into_user).map_err(|error| match error {
                     // The user was removed concurrently, and can be created now.
                     store::Error::Conflict { .. } => store::Error::Duplicate { what: Unique::UserId }.into(),
-                    store::Error::Disabled { .. } => disabled(name),
+                    store::Error::Disabled { .. } => user_disabled(name),
                     store::Error::LastAdministrator => last_administrator(name),
                     error => error.into(),
                 })
@@ -159,7 +160,7 @@ impl Tokens {
     }
 }
 
-fn disabled(name: &str) -> Error {
+fn user_disabled(name: &str) -> Error {
     let message = format!("{name} is disabled; enable the user first with `norman-aks user enable {name}`");
     Invalid::field("InvalidState", "user", message).into()
 }

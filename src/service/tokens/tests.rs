@@ -15,16 +15,16 @@ struct TestContext {
     tokens: Tokens,
     store: Store,
     clock: Clock,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 async fn context() -> TestContext {
-    let folder = tempfile::tempdir().expect("folder");
-    let url = store::sqlite_url(&folder.path().join("aks.db"));
+    let directory = tempfile::tempdir().expect("directory");
+    let url = store::sqlite_url(&directory.path().join("aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.expect("open");
     store.migrate().await.expect("migrate");
     let clock = Clock::manual(START_MS);
-    TestContext { tokens: Tokens::new(store.clone(), clock.clone()), store, clock, _folder: folder }
+    TestContext { tokens: Tokens::new(store.clone(), clock.clone()), store, clock, _directory: directory }
 }
 
 impl TestContext {
@@ -57,17 +57,22 @@ async fn new_token_belongs_to_its_user_and_only_its_hash_is_stored() {
 }
 
 #[tokio::test]
-async fn every_kind_of_wrong_token_is_refused() {
+async fn invalid_tokens_are_rejected_with_the_reason() {
     let context = context().await;
     let token = context.tokens.create("ann", None, Some(Duration::from_mins(1)), "").await.expect("create");
     let secret = token.secret.expose_secret();
-    let refusal = async |text: String| context.tokens.authenticate(&text).await.expect_err("refused");
+    let auth_error = async |text: String| context.tokens.authenticate(&text).await.expect_err("refused");
 
-    assert!(matches!(refusal("nonsense".to_owned()).await, AuthError::Malformed));
-    assert!(matches!(refusal(format!("other:{secret}")).await, AuthError::Unknown(name) if name == "other"));
-    assert!(matches!(refusal(format!("{}:x{secret}", token.name)).await, AuthError::WrongSecret(_)));
-    assert!(matches!(refusal(format!("{}:{}", token.name, &secret[1..])).await, AuthError::WrongSecret(_)));
-    for error in [AuthError::Malformed, refusal(format!("{}:x", token.name)).await] {
+    assert!(matches!(auth_error("nonsense".to_owned()).await, AuthError::Malformed));
+    assert!(
+        matches!(auth_error(format!("other:{secret}")).await, AuthError::Unknown(name) if name == "other")
+    );
+    assert!(matches!(auth_error(format!("{}:x{secret}", token.name)).await, AuthError::WrongSecret(_)));
+    assert!(matches!(
+        auth_error(format!("{}:{}", token.name, &secret[1..])).await,
+        AuthError::WrongSecret(_)
+    ));
+    for error in [AuthError::Malformed, auth_error(format!("{}:x", token.name)).await] {
         assert!(error.is_refusal() && !format!("{error} {error:?}").contains(secret));
     }
 
@@ -198,7 +203,7 @@ async fn list_has_the_last_use_and_expired_tokens_are_deleted() {
         last_used_ms: Some(START_MS),
         description: "words".to_owned(),
         cluster_id: None,
-        metadata: Metadata::stored(BTreeMap::new(), BTreeMap::new()),
+        metadata: Metadata::from_stored(BTreeMap::new(), BTreeMap::new()),
     };
     assert_eq!(list, [expected]);
 
@@ -209,7 +214,7 @@ async fn list_has_the_last_use_and_expired_tokens_are_deleted() {
 }
 
 #[tokio::test]
-async fn unusable_names_are_refused() {
+async fn invalid_names_are_rejected() {
     let context = context().await;
     for name in ["", " ", "ann ", "a\nb", &"x".repeat(129)] {
         let error = context.tokens.create(name, None, None, "").await.expect_err(name);

@@ -15,7 +15,7 @@ pub fn parse_ttl(text: &str) -> Result<Duration, InvalidTtl> {
     let invalid = || InvalidTtl(text.to_owned());
     let unit_at = text.len().checked_sub(1).ok_or_else(invalid)?;
     let (number, unit) = text.split_at_checked(unit_at).ok_or_else(invalid)?;
-    let seconds: u64 = match unit {
+    let unit_seconds: u64 = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3_600,
@@ -26,7 +26,7 @@ pub fn parse_ttl(text: &str) -> Result<Duration, InvalidTtl> {
     if !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid());
     }
-    let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+    let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_seconds));
     total.filter(|total| (1..=MAX_SECONDS).contains(total)).map(Duration::from_secs).ok_or_else(invalid)
 }
 

@@ -21,13 +21,13 @@ fn record(
 }
 
 /// The record of a user who was enabled or disabled.
-pub(super) fn switched(by: &Actor, user: &UserRow, now_ms: i64) -> AuditRow {
+pub(super) fn enabled_record(by: &Actor, user: &UserRow, now_ms: i64) -> AuditRow {
     let state = if user.enabled { "enabled" } else { "disabled" };
     record(by, Action::Update, OBJECT, &user.id, &format!("{} is {state}", user.name), now_ms)
 }
 
 /// The records of a removal.
-pub(super) fn removed(by: &Actor, removed: &RemovedUser, now_ms: i64) -> Vec<AuditRow> {
+pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) -> Vec<AuditRow> {
     let RemovedUser { user, new_owner, properties: owned, memberships, tokens } = removed;
     let mut records = Vec::new();
     if let Some(new_owner) = new_owner {
@@ -43,9 +43,10 @@ pub(super) fn removed(by: &Actor, removed: &RemovedUser, now_ms: i64) -> Vec<Aud
     for id in memberships {
         records.push(record(by, Action::Delete, members::OBJECT, id, &detail, now_ms));
     }
-    let to = new_owner.as_ref().map_or_else(String::new, |to| format!(" handed over to {}", to.name));
+    let handed_over =
+        new_owner.as_ref().map_or_else(String::new, |owner| format!(" handed over to {}", owner.name));
     let detail = format!(
-        "{}: {tokens} tokens and {} memberships ended, {} clusters and {} cloud credentials{to}",
+        "{}: {tokens} tokens and {} memberships ended, {} clusters and {} cloud credentials{handed_over}",
         user.name,
         memberships.len(),
         owned.clusters.len(),

@@ -5,14 +5,14 @@ use crate::store::{AuditRow, NewClusterEvent};
 
 /// The audit records of an updated cluster.
 #[derive(Clone, Copy, Debug)]
-pub struct Records<'a> {
+pub struct UpdateRecords<'a> {
     /// The record of the change itself.
     pub change: &'a AuditRow,
     /// The credential that the change replaces.
     pub erasure: Option<&'a Erasure>,
 }
 
-impl<'a> From<&'a AuditRow> for Records<'a> {
+impl<'a> From<&'a AuditRow> for UpdateRecords<'a> {
     fn from(change: &'a AuditRow) -> Self {
         Self { change, erasure: None }
     }

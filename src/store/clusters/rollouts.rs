@@ -2,25 +2,26 @@
 
 use crate::store::{Error, Store};
 
-/// Starts the rollout of a cluster until `until_ms`, under the lease `fence`. False if `max` other clusters have a rollout at
-/// `now_ms`, or the lease was lost.
+/// Starts the rollout of a cluster until `until_ms`, under the lease `fence`. False if `max_rollouts` other clusters have a
+/// rollout at `now_ms`, or the lease was lost.
 pub async fn begin_rollout(
     store: &Store,
     id: &str,
     fence: i64,
-    (now_ms, until_ms): (i64, i64),
-    max: i64,
+    now_ms: i64,
+    until_ms: i64,
+    max_rollouts: i64,
 ) -> Result<bool, Error> {
-    let count = "select count(*) from clusters where id <> $1 and agent_rollout_until_ms > $2";
+    let count_others = "select count(*) from clusters where id <> $1 and agent_rollout_until_ms > $2";
     let mut transaction = store.begin().await?;
-    transaction.serialise("agent rollouts").await?;
-    let others: Vec<i64> = transaction.fetch_all(count, args![id, now_ms]).await?;
-    if others.iter().any(|others| *others >= max) {
+    transaction.lock_name("agent rollouts").await?;
+    let others: Vec<i64> = transaction.fetch_all(count_others, args![id, now_ms]).await?;
+    if others.iter().any(|others| *others >= max_rollouts) {
         return Ok(false);
     }
-    let begun = transaction.execute(SET_ROLLOUT, args![id, fence, Some(until_ms)]).await? > 0;
+    let is_started = transaction.execute(SET_ROLLOUT, args![id, fence, Some(until_ms)]).await? > 0;
     transaction.commit().await?;
-    Ok(begun)
+    Ok(is_started)
 }
 
 /// Ends the rollout of a cluster, now or at `until_ms`.

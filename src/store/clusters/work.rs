@@ -92,7 +92,7 @@ pub async fn record(
     seen_generation: i64,
     now_ms: i64,
 ) -> Result<bool, Error> {
-    write_work(store, id, work, (seen_generation, now_ms), None, &[]).await
+    write_work(store, id, work, seen_generation, now_ms, None, &[]).await
 }
 
 /// As [`record()`], and also releases the lease and adds events, in one transaction.
@@ -104,14 +104,15 @@ pub async fn release(
     now_ms: i64,
     events: &[NewClusterEvent],
 ) -> Result<bool, Error> {
-    write_work(store, id, work, (seen_generation, now_ms), Some(0), events).await
+    write_work(store, id, work, seen_generation, now_ms, Some(0), events).await
 }
 
 async fn write_work(
     store: &Store,
     id: &str,
     work: &WorkColumns,
-    (seen_generation, now_ms): (i64, i64),
+    seen_generation: i64,
+    now_ms: i64,
     lease_until_ms: Option<i64>,
     events: &[NewClusterEvent],
 ) -> Result<bool, Error> {
@@ -182,8 +183,8 @@ pub async fn refresh_spec(
     Ok(store.execute(sql, args![id, fence, version, spec]).await? > 0)
 }
 
-/// Releases all leases. For a server that runs alone: the holders no longer run. Returns their number.
-pub async fn free_all(store: &Store) -> Result<u64, Error> {
+/// Releases all leases, for a server that runs alone; returns their number.
+pub async fn release_all(store: &Store) -> Result<u64, Error> {
     store.execute("update clusters set lease_until_ms = 0 where lease_until_ms <> 0", args![]).await
 }
 

@@ -25,7 +25,7 @@ record!(UsingCluster, "clusters", id, name);
 /// A cluster with the credential that it uses.
 impl Record for (String, UsingCluster) {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
-        Ok((row.of("clusters", "id").get("credential_id")?, UsingCluster::read(row)?))
+        Ok((row.in_table("clusters", "id").get("credential_id")?, UsingCluster::read(row)?))
     }
 }
 
@@ -83,11 +83,11 @@ pub async fn delete(
         deleted.map_err(|error| error.or_in_use("credentials", id))?;
         Deletion::Erased
     } else {
-        let mark = "update credentials set deleted_ms = $2, version = version + 1 where id = $1";
-        transaction.execute(mark, args![id, now_ms]).await?;
+        let set_deleted = "update credentials set deleted_ms = $2, version = version + 1 where id = $1";
+        transaction.execute(set_deleted, args![id, now_ms]).await?;
         Deletion::Pending(clusters)
     };
-    transaction.commit_with(&audit(&deletion)).await?;
+    transaction.commit_with_audit(&audit(&deletion)).await?;
     Ok(Some(deletion))
 }
 
@@ -113,7 +113,7 @@ pub async fn erase(
     if deleted.map_err(|error| error.or_in_use("credentials", id))? == 0 {
         return Ok(None);
     }
-    transaction.commit_with(&audit(&clusters)).await?;
+    transaction.commit_with_audit(&audit(&clusters)).await?;
     Ok(Some(clusters))
 }
 
@@ -163,7 +163,7 @@ impl Transaction<'_> {
         if self.execute(unused, args![id]).await? == 0 {
             return Ok(false);
         }
-        self.record(&erasure.audit).await?;
+        self.add_audit_record(&erasure.audit).await?;
         Ok(true)
     }
 

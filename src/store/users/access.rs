@@ -32,7 +32,7 @@ impl Owned {
 
 /// The result of [`set_enabled`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Switched {
+pub enum EnabledChange {
     /// The user was enabled or disabled.
     Changed(UserRow),
     /// The user was already in that state.
@@ -89,24 +89,24 @@ pub async fn set_enabled(
     id: &str,
     enabled: bool,
     audit: impl FnOnce(&UserRow) -> AuditRow,
-) -> Result<Option<Switched>, Error> {
+) -> Result<Option<EnabledChange>, Error> {
     let update = "update users set enabled = $2 where id = $1 and enabled <> $2
                   returning id, name, admin, enabled, created_ms";
     let mut transaction = store.begin().await?;
     if !enabled {
         transaction.check_not_last_administrator(id).await?;
-        transaction.serialise(&ownership(id)).await?;
+        transaction.lock_name(&owner_lock(id)).await?;
     }
-    let found: Option<UserRow> = transaction.fetch_optional(GET, args![id]).await?;
-    if found.is_none() {
+    let user: Option<UserRow> = transaction.fetch_optional(GET, args![id]).await?;
+    if user.is_none() {
         return Ok(None);
     }
     let Some(changed) = transaction.fetch_optional(update, args![id, enabled]).await? else {
         // Read again, because the user may have changed since.
-        return Ok(transaction.fetch_optional(GET, args![id]).await?.map(Switched::Unchanged));
+        return Ok(transaction.fetch_optional(GET, args![id]).await?.map(EnabledChange::Unchanged));
     };
-    transaction.commit_with(&audit(&changed)).await?;
-    Ok(Some(Switched::Changed(changed)))
+    transaction.commit_with_audit(&audit(&changed)).await?;
+    Ok(Some(EnabledChange::Changed(changed)))
 }
 
 /// Deletes a user with its tokens and memberships, and hands its clusters and credentials over to `new_owner` (an ID). `audit`
@@ -122,13 +122,13 @@ pub async fn remove(
 ) -> Result<Removal, Error> {
     let mut transaction = store.begin().await?;
     transaction.check_not_last_administrator(id).await?;
-    transaction.serialise(&ownership(id)).await?;
+    transaction.lock_name(&owner_lock(id)).await?;
     let user: Option<UserRow> = transaction.fetch_optional(GET, args![id]).await?;
     let Some(user) = user else { return Ok(Removal::NoUser) };
     let mut successor = None;
     if let Some(new_owner) = new_owner {
-        let found: Option<UserRow> = transaction.fetch_optional(GET, args![new_owner]).await?;
-        successor = found.filter(|found| found.enabled && found.id != user.id);
+        let candidate: Option<UserRow> = transaction.fetch_optional(GET, args![new_owner]).await?;
+        successor = candidate.filter(|candidate| candidate.enabled && candidate.id != user.id);
         if successor.is_none() {
             return Ok(Removal::NoNewOwner);
         }
@@ -153,27 +153,27 @@ pub async fn remove(
     transaction.execute("delete from users where id = $1", args![id]).await?;
     let removed = RemovedUser { user, new_owner: successor, properties: owned, memberships, tokens };
     for record in &audit(&removed) {
-        transaction.record(record).await?;
+        transaction.add_audit_record(record).await?;
     }
     transaction.commit().await?;
     Ok(Removal::Done(removed))
 }
 
 /// The lock name for changes of a user's ownership.
-fn ownership(user_id: &str) -> String {
+fn owner_lock(user_id: &str) -> String {
     format!("owner {user_id}")
 }
 
 /// Checks of users that hold until the transaction ends.
 impl Transaction<'_> {
     /// Serializes transactions that could disable, demote or delete administrators.
-    pub(super) async fn serialise_administrators(&mut self) -> Result<(), Error> {
-        self.serialise("administrators").await
+    pub(super) async fn lock_administrators(&mut self) -> Result<(), Error> {
+        self.lock_name("administrators").await
     }
 
     /// Fails if this user is the only enabled administrator.
     pub(super) async fn check_not_last_administrator(&mut self, user_id: &str) -> Result<(), Error> {
-        self.serialise_administrators().await?;
+        self.lock_administrators().await?;
         let sql = "select id from users where id = $1 and admin and enabled and not exists
                    (select 1 from users o where o.id <> $1 and o.admin and o.enabled)";
         if self.exists(sql, args![user_id]).await? { Err(Error::LastAdministrator) } else { Ok(()) }
@@ -182,9 +182,9 @@ impl Transaction<'_> {
     /// Fails unless the owner of a new object exists and is enabled. Prevents the deletion of the user until the transaction
     /// ends, so that no object lacks an owner.
     pub(in crate::store) async fn check_owner(&mut self, user_id: &str) -> Result<(), Error> {
-        self.serialise(&ownership(user_id)).await?;
+        self.lock_name(&owner_lock(user_id)).await?;
         let sql = "select id from users where id = $1 and enabled";
-        let found = self.exists(sql, args![user_id]).await?;
-        if found { Ok(()) } else { Err(Error::NoOwner { id: user_id.to_owned() }) }
+        let is_enabled = self.exists(sql, args![user_id]).await?;
+        if is_enabled { Ok(()) } else { Err(Error::NoOwner { id: user_id.to_owned() }) }
     }
 }

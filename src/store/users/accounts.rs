@@ -24,7 +24,7 @@ pub struct AccountRow {
 impl Record for AccountRow {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
         let user = UserRow::read(row)?;
-        let row = row.of("users", "id");
+        let row = row.in_table("users", "id");
         Ok(Self {
             user,
             tokens: row.get("tokens")?,

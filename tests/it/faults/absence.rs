@@ -130,7 +130,7 @@ async fn running_creation_is_not_repeated_if_unreadable(database: Database) {
     let cluster = TestCluster::create(database).await;
     cluster.app.control.set_timing(Timing { create_cluster: 3_000_000, ..Timing::default() }).unwrap();
     cluster
-        .wait_until("the PUT", |object| super::progress_of(object).message.contains("is being made"))
+        .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
     // From now on, only the cluster itself shows its state.
     cluster.add_fault_once(

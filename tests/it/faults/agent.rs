@@ -204,7 +204,7 @@ async fn failed_run_command_is_retried(database: Database) {
         effect: Some(error_effect(403, "Forbidden", "no")),
         ..Fault::default()
     });
-    let message = wait_for_message(&cluster, "kubectl ended with exit code 1").await;
+    let message = wait_for_message(&cluster, "kubectl exited with code 1").await;
     assert!(!message.contains(&cluster.registration_token().await), "{message}");
     cluster.advance_secs(600).await;
     let attempts = cluster.request_count(Operation::RunCommand, "POST");

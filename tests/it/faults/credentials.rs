@@ -33,7 +33,7 @@ async fn change_credential(cluster: &TestCluster, change: Value) {
 async fn secret_expiring_during_creation_can_be_replaced(database: Database) {
     let cluster = TestCluster::create(database).await;
     cluster
-        .wait_until("the PUT", |object| super::progress_of(object).message.contains("is being made"))
+        .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
     expire(&cluster, cluster.app.seed.client_secret);
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;

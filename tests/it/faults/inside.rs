@@ -64,7 +64,7 @@ async fn silent_cluster_does_not_delay_others(database: Database) {
     // The first attempt takes as long as a step may, with the limits of every server.
     let cluster = TestCluster::create(database).await;
     cluster
-        .wait_until("the PUT", |object| super::progress_of(object).message.contains("is being made"))
+        .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
     let never = Fault { latency_ms: 3_600_000, ..Fault::default() };
     cluster.app.control.add_kubernetes_fault(Fault { times: Some(1), ..never });

@@ -158,7 +158,7 @@ async fn killed_before_the_creation_response() {
 async fn killed_during_the_creation() {
     let (before, after) = killed_at(None, async |run, path| {
         run.requested("longOperation", "GET").await
-            && text(&run.cluster(path).await, "transitioningMessage").contains("is being made")
+            && text(&run.cluster(path).await, "transitioningMessage").contains("creating cluster")
     })
     .await;
     assert_eq!((before, after), (vec![json!(201)], vec![]));

@@ -28,7 +28,7 @@ fn system() -> Value {
 async fn change_during_creation_is_applied(database: Database) {
     let cluster = TestCluster::create(database).await;
     cluster
-        .wait_until("the PUT", |object| super::progress_of(object).message.contains("is being made"))
+        .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
     let changed = cluster.update(json!({"tags": {"a": "b"}, "nodePools": [system(), pool("more", 2)]})).await;
     assert_eq!(changed["state"], "provisioning", "until all of it is there");
@@ -63,7 +63,7 @@ async fn removal_during_creation_does_not_wait(database: Database) {
     // During the creation.
     let cluster = TestCluster::create(database).await;
     cluster
-        .wait_until("the PUT", |object| super::progress_of(object).message.contains("is being made"))
+        .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
     cluster.delete().await;
     cluster.advance_secs(2).await;

@@ -83,7 +83,7 @@ async fn creation_survives_throttling_of_any_request(database: Database) {
         assert!(message.contains("throttles"), "the remedy: {context}");
         assert!(!has_words || message.contains("TooManyRequests"), "{context}");
         if operation == Operation::LongOperation {
-            assert!(message.contains("the cluster one is being made"), "the pending operation: {context}");
+            assert!(message.contains("creating cluster one"), "the pending operation: {context}");
         }
         if waits && operation != Operation::Token {
             assert_eq!((asked, again), (1, 1), "no request for 40 s: {context}");

@@ -72,7 +72,7 @@ async fn crash_before_the_request_is_recovered(database: Database) {
 async fn crash_after_the_request_is_recovered(database: Database) {
     let cluster = TestCluster::create(database).await;
     cluster
-        .wait_until("the PUT", |object| super::progress_of(object).message.contains("is being made"))
+        .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
     // The operation that the PUT started was not recorded.
     let row = die_for_a_lease(&cluster).await;

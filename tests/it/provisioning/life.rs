@@ -30,7 +30,7 @@ async fn all_steps_to_active_are_shown() {
             status(
                 "provisioning",
                 "yes",
-                "Azure: the cluster one is being made",
+                "Azure: creating cluster one",
                 "azure running",
                 "Provisioned=Unknown"
             ),
@@ -71,7 +71,7 @@ async fn waiting_shows_its_start() {
     assert_eq!(status["upstreamSpec"]["nodePools"][0]["name"], "system", "as far as Azure says it already");
     assert_eq!(
         (&status["waiting"]["what"], &status["waiting"]["since"]),
-        (&json!("Azure: the cluster one is being made"), &json!("2026-11-22T12:00:00Z"))
+        (&json!("Azure: creating cluster one"), &json!("2026-11-22T12:00:00Z"))
     );
     case.app.settle().await;
     assert!(case.get(&id).await["aksStatus"].get("waiting").is_none());

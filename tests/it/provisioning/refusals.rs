@@ -268,7 +268,7 @@ async fn error_that_azure_recovers_from_is_no_failure() {
     let id = case.post(&case.small()).await;
     let statuses = case.record_statuses(&id, 40).await;
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
-    let told = "Azure: the cluster one is being made (Azure tries again after: the name is late)";
+    let told = "Azure: creating cluster one (Azure tries again after: the name is late)";
     assert!(statuses.iter().any(|status| status.message == told), "{statuses:?}");
     case.expect_active(&id).await;
 }
@@ -407,8 +407,8 @@ async fn group_policy_suggests_creating_the_group() {
     case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "RequestDisallowedByPolicy", message)));
     let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
     let told = case.expect_failure(&id, "provisioning").await;
-    let remedy = "a policy (Require a tag on resource groups) forbids to make the resource group newgroup like this: create the \
-                  resource group yourself, as the policy wants it and with its tags; it is then used as it is";
+    let remedy = "a policy (Require a tag on resource groups) forbids creating the resource group newgroup like this: create it \
+                  yourself, with the tags that the policy requires; the server then uses it unchanged";
     assert!(told.ends_with(remedy), "{told}");
 }
 

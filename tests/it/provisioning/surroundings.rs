@@ -130,7 +130,7 @@ async fn missing_provider_is_registered() {
         messages,
         [
             "Azure: the resource provider Microsoft.ContainerService is being registered",
-            "Azure: the cluster one is being made",
+            "Azure: creating cluster one",
             ""
         ]
     );

@@ -20,7 +20,7 @@ async fn free_all_releases_leases_of_dead_workers(db: &TestDb) {
         add_due_cluster(store, id, Some(10)).await;
     }
     let held = clusters::claim(store, "dead", 100, 1_000, 1).await.unwrap();
-    assert_eq!(clusters::free_all(store).await.unwrap(), 1, "one was claimed");
+    assert_eq!(clusters::release_all(store).await.unwrap(), 1, "one was claimed");
     let claimed = clusters::claim(store, "new", 101, 1_000, 10).await.unwrap();
     assert_eq!(claimed.len(), 2);
     let late = &held[0];
@@ -82,9 +82,8 @@ async fn agent_rollouts_are_limited(db: &TestDb) {
         add_due_cluster(store, id, Some(10)).await;
     }
     let fence = clusters::claim(store, "a", 10, 1_000, 10).await.unwrap()[0].work.fence;
-    let begin = async |id, now_ms| {
-        clusters::begin_rollout(store, id, fence, (now_ms, now_ms + 100), 2).await.unwrap()
-    };
+    let begin =
+        async |id, now_ms| clusters::begin_rollout(store, id, fence, now_ms, now_ms + 100, 2).await.unwrap();
     assert!(begin("c-1", 10).await && begin("c-2", 20).await);
     assert!(!begin("c-3", 30).await, "two others have one");
     assert!(begin("c-1", 30).await, "the cluster has one itself");
@@ -94,7 +93,7 @@ async fn agent_rollouts_are_limited(db: &TestDb) {
     clusters::end_rollout(store, "c-1", fence, None).await.unwrap();
     assert!(begin("c-2", 121).await);
     // Without the lease, no rollout can start.
-    assert!(!clusters::begin_rollout(store, "c-1", fence - 1, (500, 600), 2).await.unwrap());
+    assert!(!clusters::begin_rollout(store, "c-1", fence - 1, 500, 600, 2).await.unwrap());
 }
 
 async fn user_change_and_work_do_not_overwrite_each_other(db: &TestDb) {
@@ -173,7 +172,7 @@ async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     let work = WorkColumns { fence: 1, ..work };
     assert!(clusters::release(store, "c-b", &work, 1, 1, &[happened(6)]).await.unwrap());
     for id in ["c-a", "c-b"] {
-        cluster_events::forget(store, id).await.unwrap();
+        cluster_events::delete_orphaned(store, id).await.unwrap();
     }
     assert!(list("c-a", "", 10).await.is_empty(), "no cluster has this ID");
     assert_eq!(times(&list("c-b", "", 10).await), [6]);
@@ -277,7 +276,7 @@ async fn sessions_of_agents_are_those_of_other_running_servers(db: &TestDb) {
         agent_sessions::put(store, cluster_id, replica_id).await.unwrap();
     }
     let found = async || -> Vec<(String, String)> {
-        let rows = agent_sessions::of_others(store, "own", 50).await.unwrap().into_iter();
+        let rows = agent_sessions::list_others(store, "own", 50).await.unwrap().into_iter();
         rows.map(|row| (row.cluster_id, row.address)).collect()
     };
     let pair = |id: &str, address: &str| (id.to_owned(), address.to_owned());

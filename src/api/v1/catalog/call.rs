@@ -22,7 +22,7 @@ use crate::api::request::RequestContext;
 use crate::service::azure_access::{AccessError, AzureAccess};
 use crate::service::catalog::Renderers;
 use crate::service::catalog::regions::RegionSearch;
-use crate::service::credentials::Via;
+use crate::service::credentials::CredentialSource;
 use crate::service::events::Outcome;
 use crate::service::listings::{Encoded, Freshness, ListingRequest, Listings, Source};
 use crate::service::rancher_access::{Access, Failure, Session};
@@ -109,7 +109,8 @@ pub(super) async fn authorize(
         MetaState::Own(own) => {
             let Authenticated(caller) = Authenticated::from_request_parts(parts, own).await?;
             let id = id?;
-            let access = own.credentials.resolve(&caller, Via::Stored { id, cluster_id: None }).await;
+            let access =
+                own.credentials.resolve(&caller, CredentialSource::Stored { id, cluster_id: None }).await;
             if access.is_err() {
                 audit.record_outcome(&own.events, &caller, id, Outcome::Refused).await;
             }

@@ -184,7 +184,7 @@ fn inline_credential(body: Object) -> Result<InlineCredential, Invalid> {
 
 /// The report about a credential that cannot be tried; an error if it is not about the credential.
 fn of_access(error: AccessError, id: &str) -> Result<CredentialReport, Error> {
-    CredentialReport::of_access(error).map_err(|error| match error {
+    CredentialReport::from_access_error(error).map_err(|error| match error {
         AccessError::InvalidId(_) => Error::not_found(id),
         error => rejected(error, id),
     })

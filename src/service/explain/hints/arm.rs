@@ -5,21 +5,21 @@ use azure::ServiceError;
 use serde_json::Value;
 
 use super::ID_FORM;
-use super::roles::{linked, missing, quoted_after, unparsed_linked};
+use super::roles::{linked_hint, missing_right_hint, quoted_after, unparsed_linked_hint};
 
 /// The hint for an error; `url` is that of the failed request, `None` for an operation.
 pub(super) fn hint(error: &ServiceError, url: Option<&str>) -> Option<String> {
     let code = error.code.as_deref().unwrap_or_default();
     let message = error.message.as_deref().unwrap_or_default();
     // Services report this error under their own codes if an identity of the cluster lacks the right.
-    if let Some(hint) = linked(message, code == "LinkedAuthorizationFailed") {
+    if let Some(hint) = linked_hint(message, code == "LinkedAuthorizationFailed") {
         return Some(hint);
     }
-    of_code(code, message, url).or_else(|| of_details(error, url))
+    for_code(code, message, url).or_else(|| for_details(error, url))
 }
 
 /// The hint for the first nested error that has one.
-fn of_details(error: &ServiceError, url: Option<&str>) -> Option<String> {
+fn for_details(error: &ServiceError, url: Option<&str>) -> Option<String> {
     error.details.as_ref()?.as_array()?.iter().find_map(|detail| {
         let text = |key: &str| detail.get(key).and_then(Value::as_str).map(str::to_owned);
         let detail = ServiceError { code: text("code"), message: text("message"), ..ServiceError::default() };
@@ -27,10 +27,10 @@ fn of_details(error: &ServiceError, url: Option<&str>) -> Option<String> {
     })
 }
 
-fn of_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
+fn for_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
     let hint = match code {
-        "AuthorizationFailed" => return Some(missing(message)),
-        "LinkedAuthorizationFailed" => return Some(unparsed_linked()),
+        "AuthorizationFailed" => return Some(missing_right_hint(message)),
+        "LinkedAuthorizationFailed" => return Some(unparsed_linked_hint()),
         "SubscriptionNotFound" => {
             "the subscription does not exist for this login: check subscriptionId, that it belongs to the tenant, and environment"
         }
@@ -83,12 +83,12 @@ fn denied_by_policy(message: &str, url: Option<&str>) -> String {
     let named = if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) };
     if let Some(group) = url.and_then(resource_group) {
         return format!(
-            "a policy{named} forbids to make the resource group {group} like this: create the resource group yourself, as the \
-             policy wants it and with its tags; it is then used as it is"
+            "a policy{named} forbids creating the resource group {group} like this: create it yourself, with the tags that the \
+             policy requires; the server then uses it unchanged"
         );
     }
-    let of_cluster = url.is_some_and(|url| url.to_ascii_lowercase().contains("/managedclusters/"));
-    if of_cluster && policies.iter().any(|policy| policy.to_ascii_lowercase().contains("tag")) {
+    let is_cluster = url.is_some_and(|url| url.to_ascii_lowercase().contains("/managedclusters/"));
+    if is_cluster && policies.iter().any(|policy| policy.to_ascii_lowercase().contains("tag")) {
         return format!("a policy{named} asks for tags: set them in aksConfig.tags");
     }
     format!(

@@ -9,10 +9,10 @@ const RESOURCE_MANAGER_APP: &str = "797f4846-ba00-4fd7-ba43-dac1f8f63013";
 
 /// The hint for the first number that has one: some errors have a general number before the specific one.
 pub(super) fn hint(error: &EntraError) -> Option<String> {
-    error.aadsts.iter().find_map(|number| of_number(*number, error))
+    error.aadsts.iter().find_map(|number| for_number(*number, error))
 }
 
-fn of_number(number: u64, error: &EntraError) -> Option<String> {
+fn for_number(number: u64, error: &EntraError) -> Option<String> {
     let fixed = match number {
         7_000_215 | 70_002 | 50_012 => {
             "the client secret is wrong: use the value of the secret, not its id, and update the cloud credential"
@@ -94,9 +94,9 @@ fn of_number(number: u64, error: &EntraError) -> Option<String> {
 }
 
 /// A command for the application that logs in, in parentheses; empty if the application is unknown.
-fn with_client(error: &EntraError, words: &[&str]) -> String {
+fn with_client(error: &EntraError, command: &[&str]) -> String {
     match error.client_id.as_deref().filter(|id| !id.is_empty()) {
-        Some(id) => format!(" ({} {})", shell::command(words), shell::quoted(id)),
+        Some(id) => format!(" ({} {})", shell::command(command), shell::quoted(id)),
         None => String::new(),
     }
 }

@@ -11,43 +11,46 @@ const LINKED: &str = "linked scope";
 
 /// The hint for a denied action on another resource that the request refers to; `None` for other messages. `by_caller` is true
 /// if the application itself was denied, not an identity of the cluster.
-pub(super) fn linked(message: &str, by_caller: bool) -> Option<String> {
+pub(super) fn linked_hint(message: &str, by_caller: bool) -> Option<String> {
     if let Some((_, rest)) = message.split_once("not authorized to access linked subscription") {
-        return Some(of_other_tenant(message, first_word(rest)));
+        return Some(other_tenant_hint(message, first_word(rest)));
     }
     // The allowed action comes first.
     let denied = ["does not have permission", "does not have authorization"];
     let (_, denied) = denied.iter().find_map(|words| message.split_once(words))?;
     let (actions, scopes) = denied.split_once(LINKED)?;
     let actions = actions.split_once("action").map_or(actions, |(_, rest)| rest);
-    let actions = items(actions.trim_start_matches("(s)").trim_end().trim_end_matches("on the"));
+    let actions = parse_list(actions.trim_start_matches("(s)").trim_end().trim_end_matches("on the"));
     let end = ["(respectively)", " or the linked scope", " or linked scope"];
     let end = end.iter().filter_map(|words| scopes.find(words)).min().unwrap_or(scopes.len());
-    let scopes = items(scopes.get(..end)?.trim_start_matches("(s)"));
-    let pairs = pairs(&actions, &scopes);
+    let scopes = parse_list(scopes.get(..end)?.trim_start_matches("(s)"));
+    let pairs = pair_up(&actions, &scopes);
     if pairs.is_empty() {
         return None;
     }
-    let who = quoted_after(message, "client").filter(|_| !by_caller);
-    let who = who.map_or_else(|| "the application".to_owned(), |id| format!("the identity {id}"));
+    let principal = quoted_after(message, "client").filter(|_| !by_caller);
+    let principal = principal.map_or_else(|| "the application".to_owned(), |id| format!("the identity {id}"));
     let assignee = quoted_after(message, "client");
     let rights = pairs.iter().take(MAX_PAIRS).map(|(action, scope)| {
         let role = role_for(action);
-        format!("{action} on {scope}: give it the role {role} there ({})", assign(assignee, role, scope))
+        format!(
+            "{action} on {scope}: give it the role {role} there ({})",
+            assign_command(assignee, role, scope)
+        )
     });
     let list = rights.collect::<Vec<_>>().join("; and ");
-    Some(format!("{who} lacks the right {list}; a new role takes a few minutes to work"))
+    Some(format!("{principal} lacks the right {list}; a new role takes a few minutes to work"))
 }
 
 /// The hint for a denied action on another resource, if the message cannot be parsed.
-pub(super) fn unparsed_linked() -> String {
+pub(super) fn unparsed_linked_hint() -> String {
     "the application lacks a right on a resource that the request points to, such as a network, an identity or a DNS zone: the \
      message names it"
         .to_owned()
 }
 
 /// The hint for a resource of another tenant, on which no role can be assigned.
-fn of_other_tenant(message: &str, subscription: Option<&str>) -> String {
+fn other_tenant_hint(message: &str, subscription: Option<&str>) -> String {
     let subscription = subscription.map(|id| format!(" {id}")).unwrap_or_default();
     let tenant = quoted_after(message, "tenant").map(|id| format!(" {id}")).unwrap_or_default();
     let action = quoted_after(message, "action").map(|action| format!(" ({action})")).unwrap_or_default();
@@ -58,14 +61,14 @@ fn of_other_tenant(message: &str, subscription: Option<&str>) -> String {
 }
 
 /// The hint for a message with the denied action and its scope.
-pub(super) fn missing(message: &str) -> String {
+pub(super) fn missing_right_hint(message: &str) -> String {
     let action = quoted_after(message, "action");
     let scope = quoted_after(message, "scope");
     let assignee = quoted_after(message, "client");
     if let (Some(action), Some(scope)) = (action, scope)
-        && let Some(group) = missing_group(action, scope, assignee)
+        && let Some(hint) = missing_group_hint(action, scope, assignee)
     {
-        return group;
+        return hint;
     }
     let role = action.map_or("Contributor", role_for);
     let roles = if role == "Reader" { "Reader (to look) or Contributor (to create clusters)" } else { role };
@@ -76,7 +79,7 @@ pub(super) fn missing(message: &str) -> String {
             format!(
                 "the application lacks {lacks} on {scope}: give it the role {roles} on {role_scope} ({}); a new role takes a few \
                  minutes to work",
-                assign(assignee, role, role_scope)
+                assign_command(assignee, role, role_scope)
             )
         }
         None => format!(
@@ -86,7 +89,7 @@ pub(super) fn missing(message: &str) -> String {
 }
 
 /// The hint for a resource group that does not exist, on which no role can be assigned.
-fn missing_group(action: &str, scope: &str, assignee: Option<&str>) -> Option<String> {
+fn missing_group_hint(action: &str, scope: &str, assignee: Option<&str>) -> Option<String> {
     if !action.eq_ignore_ascii_case("Microsoft.Resources/subscriptions/resourceGroups/write") {
         return None;
     }
@@ -97,7 +100,7 @@ fn missing_group(action: &str, scope: &str, assignee: Option<&str>) -> Option<St
         "the application lacks the right {action}, so it cannot make the resource group {group}: create the resource group first \
          and give the application the role Contributor on it, or give the application the role Contributor on the subscription \
          {subscription} ({})",
-        assign(assignee, "Contributor", subscription)
+        assign_command(assignee, "Contributor", subscription)
     ))
 }
 
@@ -130,15 +133,15 @@ fn role_for(action: &str) -> &'static str {
 }
 
 /// The command that assigns a role.
-fn assign(assignee: Option<&str>, role: &str, scope: &str) -> String {
-    let mut words = vec!["az", "role", "assignment", "create"];
-    words.extend(assignee.into_iter().flat_map(|id| ["--assignee", id]));
-    words.extend(["--role", role, "--scope", scope]);
-    shell::command(&words)
+fn assign_command(assignee: Option<&str>, role: &str, scope: &str) -> String {
+    let mut args = vec!["az", "role", "assignment", "create"];
+    args.extend(assignee.into_iter().flat_map(|id| ["--assignee", id]));
+    args.extend(["--role", role, "--scope", scope]);
+    shell::command(&args)
 }
 
 /// Pairs of actions and scopes: in order if their numbers are equal, else all combinations.
-fn pairs<'a>(actions: &[&'a str], scopes: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+fn pair_up<'a>(actions: &[&'a str], scopes: &[&'a str]) -> Vec<(&'a str, &'a str)> {
     if actions.len() == scopes.len() {
         return actions.iter().copied().zip(scopes.iter().copied()).collect();
     }
@@ -147,7 +150,7 @@ fn pairs<'a>(actions: &[&'a str], scopes: &[&'a str]) -> Vec<(&'a str, &'a str)>
 }
 
 /// The parts of a list, which Azure quotes as a whole, part by part, only at the start, or not at all.
-fn items(text: &str) -> Vec<&str> {
+fn parse_list(text: &str) -> Vec<&str> {
     let parts = text.split(',').map(|part| {
         part.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\\' | '.' | ';'))
     });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Cache, Entry, Failure, Loaded, max_age};
 use crate::service::listings::kind::Key;
 
-/// The difference between clocks that an entry may be ahead of this one.
+/// The maximum time by which an entry may be ahead of this server's clock.
 const MAX_CLOCK_SKEW_MS: i64 = 60_000;
 
 const REQUIRED: u8 = 0;
@@ -16,9 +16,9 @@ const DONE: u8 = 2;
 
 /// Whether the credential of an entry has logged in in this process.
 #[derive(Debug)]
-pub(super) struct Login(AtomicU8);
+pub(super) struct LoginState(AtomicU8);
 
-impl Login {
+impl LoginState {
     /// For an entry that was loaded in this process, with a token.
     pub(super) fn done() -> Self {
         Self(AtomicU8::new(DONE))
@@ -28,9 +28,9 @@ impl Login {
         Self(AtomicU8::new(REQUIRED))
     }
 
-    /// How long to wait for the login before the entry is served; `None` if there was one. Only the first request waits for a
-    /// login service that does not respond.
-    pub(super) fn wait(&self, limit: Duration) -> Option<Duration> {
+    /// The maximum wait for the login before the entry is served; `None` if the credential has logged in. Only the first request
+    /// waits for a login service that does not respond.
+    pub(super) fn wait_limit(&self, limit: Duration) -> Option<Duration> {
         match self.0.load(Ordering::Acquire) {
             DONE => None,
             SLOW => Some(Duration::ZERO),
@@ -75,7 +75,7 @@ impl Cache {
 
     /// Inserts an entry of an earlier process, unless a newer one exists. `false` if it is too old, or from the future.
     pub(in crate::service::listings) fn restore(&self, key: Key, at_ms: i64, loaded: Loaded) -> bool {
-        let entry = Entry::new(loaded, at_ms, Login::required());
+        let entry = Entry::new(loaded, at_ms, LoginState::required());
         let is_usable = key.kind.is_saved()
             && at_ms <= self.clock.now_ms() + MAX_CLOCK_SKEW_MS
             && self.age_of(&entry) <= max_age(key.kind);
@@ -86,7 +86,7 @@ impl Cache {
     }
 
     /// Makes [`Cache::bytes`] exact after many entries were restored.
-    pub(in crate::service::listings) fn settle_bytes(&self) {
+    pub(in crate::service::listings) fn update_size(&self) {
         self.entries.run_pending_tasks();
     }
 }

@@ -1,4 +1,4 @@
-//! Slow, hanging and failing loads, and what is served meanwhile.
+//! Slow, hanging and failing loads, and the entries that are served meanwhile.
 
 use std::future::{self, Ready};
 
@@ -28,10 +28,10 @@ fn key(kind: Kind) -> Key {
     }
 }
 
-/// A list, and a clock by which it is too old to be served as new.
+/// Caches a list, and advances the clock past its TTL.
 async fn warm(cache: &Cache, clock: &Clock, kind: Kind) {
-    let found = cache.get(key(kind), false, no_login, |_| ready("old")).await.unwrap();
-    assert_eq!(found.freshness, Freshness::Miss);
+    let lookup = cache.get(key(kind), false, no_login, |_| ready("old")).await.unwrap();
+    assert_eq!(lookup.freshness, Freshness::Miss);
     clock.advance(kind.time_to_live() + Duration::from_secs(1));
 }
 
@@ -39,17 +39,17 @@ fn ready(text: &'static str) -> Ready<Result<Loaded, azure::Error>> {
     future::ready(Ok(Loaded::body(Bytes::from_static(text.as_bytes()), TypedList::Unused)))
 }
 
-/// The login of entries that were loaded here, which needs no other one.
+/// The login for entries of this process, which must not be called.
 fn no_login(_: Duration) -> Ready<Result<(), azure::Error>> {
     panic!("a login for an entry of this process")
 }
 
-fn fails(error: azure::Error) -> Ready<Result<Loaded, azure::Error>> {
+fn failed(error: azure::Error) -> Ready<Result<Loaded, azure::Error>> {
     future::ready(Err(error))
 }
 
-fn text(found: &Found) -> &[u8] {
-    let Loaded::Body { body, .. } = &*found.loaded else { panic!("{found:?}") };
+fn text(lookup: &LookupResult) -> &[u8] {
+    let Loaded::Body { body, .. } = &*lookup.loaded else { panic!("{lookup:?}") };
     &body.identity().body
 }
 
@@ -65,16 +65,16 @@ async fn slow_load_serves_the_stale_entry_and_caches_its_result() {
         let _ = held.await;
         ready("new").await
     };
-    let found = cache.get(key(Kind::Networks), false, no_login, slow).await.unwrap();
-    assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
+    let lookup = cache.get(key(Kind::Networks), false, no_login, slow).await.unwrap();
+    assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Stale, &b"old"[..]));
     // The second caller finds the load in flight: it does not start one of its own.
-    let found = cache.get(key(Kind::Networks), false, no_login, |_| fails(timeout())).await.unwrap();
-    assert_eq!(found.freshness, Freshness::Stale);
+    let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timeout())).await.unwrap();
+    assert_eq!(lookup.freshness, Freshness::Stale);
     let running = cache.loads.get(&key(Kind::Networks)).unwrap();
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
-    let found = cache.get(key(Kind::Networks), false, no_login, |_| fails(timeout())).await.unwrap();
-    assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"new"[..]));
+    let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timeout())).await.unwrap();
+    assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Hit, &b"new"[..]));
     let metrics = recorder.handle().render();
     for line in [
         r#"norman_aks_stale_responses_total{kind="virtual_networks",reason="slow"} 2"#,
@@ -96,23 +96,23 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
     // A caller that waited would wait for an hour.
     let cache = cache(&clock, Duration::from_millis(1), NEVER);
     warm(&cache, &clock, Kind::Clusters).await;
-    let found = cache.get(key(Kind::Clusters), false, no_login, |_| future::pending()).await.unwrap();
-    assert_eq!(found.freshness, Freshness::Stale);
+    let lookup = cache.get(key(Kind::Clusters), false, no_login, |_| future::pending()).await.unwrap();
+    assert_eq!(lookup.freshness, Freshness::Stale);
     let cache = Cache { limits: Limits { load: NEVER, stale_after: NEVER }, ..cache };
     let (release, held) = oneshot::channel::<()>();
     let slow = |_| async {
         let _ = held.await;
         ready("new").await
     };
-    let found = cache.get(key(Kind::Clusters), false, no_login, slow).await.unwrap();
-    assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
+    let lookup = cache.get(key(Kind::Clusters), false, no_login, slow).await.unwrap();
+    assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Stale, &b"old"[..]));
     // Until a load succeeds; then the next one is waited for again.
     let running = cache.loads.get(&key(Kind::Clusters)).unwrap();
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
     clock.advance(Duration::from_secs(31));
-    let found = cache.get(key(Kind::Clusters), false, no_login, |_| ready("newer")).await.unwrap();
-    assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"newer"[..]));
+    let lookup = cache.get(key(Kind::Clusters), false, no_login, |_| ready("newer")).await.unwrap();
+    assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Miss, &b"newer"[..]));
     let metrics = recorder.handle().render();
     for line in [
         r#"norman_aks_stale_responses_total{kind="clusters",reason="failed"} 1"#,
@@ -134,21 +134,21 @@ async fn fresh_request_never_gets_a_stale_entry() {
         ready("new").await
     };
     let fresh = cache.get(key(Kind::Networks), true, no_login, slow);
-    let patient = async {
-        let found = cache.get(key(Kind::Networks), false, no_login, |_| fails(timeout())).await.unwrap();
+    let waiting = async {
+        let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timeout())).await.unwrap();
         release.send(()).unwrap();
-        found.freshness
+        lookup.freshness
     };
-    let (fresh, patient) = tokio::join!(fresh, patient);
+    let (fresh, waiting) = tokio::join!(fresh, waiting);
     let fresh = fresh.unwrap();
-    assert_eq!((fresh.freshness, text(&fresh), patient), (Freshness::Miss, &b"new"[..], Freshness::Stale));
-    cache.get(key(Kind::Networks), true, no_login, |_| fails(timeout())).await.unwrap_err();
+    assert_eq!((fresh.freshness, text(&fresh), waiting), (Freshness::Miss, &b"new"[..], Freshness::Stale));
+    cache.get(key(Kind::Networks), true, no_login, |_| failed(timeout())).await.unwrap_err();
 }
 
 #[tokio::test]
 async fn only_transient_errors_allow_a_stale_entry() {
     let unusable = azure::Error::ForeignLink { host: "elsewhere".to_owned() };
-    for (error, served) in [
+    for (error, allowed) in [
         (timeout(), true),
         (unusable, true),
         (azure::Error::Endless { pages: 3 }, true),
@@ -158,8 +158,8 @@ async fn only_transient_errors_allow_a_stale_entry() {
         let clock = Clock::manual(1_000_000);
         let cache = cache(&clock, NEVER, NEVER);
         warm(&cache, &clock, Kind::Networks).await;
-        let found = cache.get(key(Kind::Networks), false, no_login, |_| fails(error.clone())).await;
-        assert_eq!(found.is_ok_and(|found| found.freshness == Freshness::Stale), served, "{error}");
+        let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(error.clone())).await;
+        assert_eq!(lookup.is_ok_and(|lookup| lookup.freshness == Freshness::Stale), allowed, "{error}");
     }
 }
 
@@ -170,10 +170,10 @@ async fn entry_is_served_for_a_day_after_its_ttl() {
         let cache = cache(&clock, NEVER, NEVER);
         warm(&cache, &clock, kind).await;
         clock.advance(MAX_STALENESS.checked_sub(Duration::from_secs(1)).unwrap());
-        let found = cache.get(key(kind), false, no_login, |_| fails(timeout())).await.unwrap();
-        assert_eq!(found.freshness, Freshness::Stale, "{kind:?}");
+        let lookup = cache.get(key(kind), false, no_login, |_| failed(timeout())).await.unwrap();
+        assert_eq!(lookup.freshness, Freshness::Stale, "{kind:?}");
         clock.advance(Duration::from_secs(1));
-        cache.get(key(kind), false, no_login, |_| fails(timeout())).await.unwrap_err();
+        cache.get(key(kind), false, no_login, |_| failed(timeout())).await.unwrap_err();
     }
 }
 
@@ -189,14 +189,14 @@ async fn load_from_before_a_change_is_not_cached() {
     let waiting = cache.get(key(Kind::Clusters), false, no_login, slow);
     let changing = async {
         cache.evict(Fingerprint([7; 32]), &[Kind::Clusters]);
-        let found = cache.get(key(Kind::Clusters), false, no_login, |_| ready("after")).await.unwrap();
-        assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"after"[..]));
+        let lookup = cache.get(key(Kind::Clusters), false, no_login, |_| ready("after")).await.unwrap();
+        assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Miss, &b"after"[..]));
         release.send(()).unwrap();
     };
     let (waited, ()) = tokio::join!(waiting, changing);
     assert_eq!(text(&waited.unwrap()), b"before");
-    let found = cache.get(key(Kind::Clusters), false, no_login, |_| fails(timeout())).await.unwrap();
-    assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"after"[..]));
+    let lookup = cache.get(key(Kind::Clusters), false, no_login, |_| failed(timeout())).await.unwrap();
+    assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Hit, &b"after"[..]));
 }
 
 #[tokio::test]
@@ -209,9 +209,9 @@ async fn loads_know_whether_a_caller_waits() {
         (Kind::Networks, false, Demand::Caller),
     ] {
         warm(&cache, &clock, kind).await;
-        let (told, demand) = oneshot::channel();
+        let (sender, demand) = oneshot::channel();
         let load = |demand| {
-            told.send(demand).unwrap();
+            sender.send(demand).unwrap();
             ready("new")
         };
         cache.get(key(kind), fresh, no_login, load).await.unwrap();
@@ -229,8 +229,8 @@ async fn deferred_refresh_leaves_the_stale_entry() {
     warm(&cache, &clock, Kind::Versions).await;
     let deferred = || azure::Error::Deferred { retry_after: Duration::from_secs(1) };
     for _ in 0..2 {
-        let found = cache.get(key(Kind::Versions), false, no_login, |_| fails(deferred())).await.unwrap();
-        assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
+        let lookup = cache.get(key(Kind::Versions), false, no_login, |_| failed(deferred())).await.unwrap();
+        assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Stale, &b"old"[..]));
         if let Some(running) = cache.loads.get(&key(Kind::Versions)) {
             running.outcome().await.unwrap().unwrap_err();
         }
