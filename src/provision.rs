@@ -58,9 +58,9 @@ use crate::store::{self, ClusterRow};
 /// The time limit of a step, with all its requests.
 const STEP_TIMEOUT: Duration = Duration::from_secs(110);
 /// The duration of a lease: longer than any step, so that no step is executed twice.
-const LEASE_MS: i64 = 150_000;
-/// The number of concurrent steps of one server.
-const MAX_STEPS: u32 = 16;
+const LEASE_DURATION_MS: i64 = 150_000;
+/// The maximum number of concurrent steps of one server.
+const MAX_CONCURRENT_STEPS: u32 = 16;
 /// The interval of queries for due clusters without a wake-up, because other server instances create work too.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -124,12 +124,15 @@ impl Worker {
 
     /// Starts a step for every cluster that is due, within the limit of concurrent steps.
     async fn start_due(&self, steps: &mut JoinSet<()>) -> Result<usize, store::Error> {
-        let free = MAX_STEPS.saturating_sub(u32::try_from(steps.len()).unwrap_or(MAX_STEPS));
-        if free == 0 {
+        let free_slots =
+            MAX_CONCURRENT_STEPS.saturating_sub(u32::try_from(steps.len()).unwrap_or(MAX_CONCURRENT_STEPS));
+        if free_slots == 0 {
             return Ok(0);
         }
         let now = self.core.clock.now_ms();
-        let due = store::clusters::claim(&self.core.store, &self.holder, now, now + LEASE_MS, free).await?;
+        let due =
+            store::clusters::claim(&self.core.store, &self.holder, now, now + LEASE_DURATION_MS, free_slots)
+                .await?;
         let count = due.len();
         for row in due {
             let core = Arc::clone(&self.core);

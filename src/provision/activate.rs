@@ -51,7 +51,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     }
     set_active(task);
     // Clients list the nodes as soon as the cluster is active.
-    if let Ok(Some(current)) = core.access.current(connection::target(task)).await {
+    if let Ok(Some(current)) = core.server_access.current(connection::target(task)).await {
         core.nodes.refresh(&task.row.id, current.access);
     }
     let interval = refresh::interval(core).await;

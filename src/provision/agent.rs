@@ -83,7 +83,7 @@ pub(super) async fn maintain(
         clear_failure(task);
         return Ok(progress_without_agent(mode));
     }
-    // An agent that this server did not deploy serves the cluster. It is replaced if the manifest is this server's.
+    // An agent that this server did not deploy serves the cluster. It is kept if this server has no manifest to replace it with.
     let has_unmanaged_agent = mode == Mode::Auto && reached == Reached::ThroughAgent && !is_deployed;
     let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
     let manifest = match manifest {
@@ -230,7 +230,7 @@ impl AgentContext<'_> {
     }
 
     async fn apply(&self, task: &mut Task, deployment: &mut Deployment) -> Result<AgentProgress, StepError> {
-        let current = self.core.access.current(connection::target(task)).await;
+        let current = self.core.server_access.current(connection::target(task)).await;
         let current = current.map_err(|error| StepError::from_access(&error))?;
         let Some(current) = current else {
             return self.record_failure(task, deployment, Way::Api, "the cluster is not connected yet").await;
@@ -371,7 +371,9 @@ impl AgentContext<'_> {
         if names.is_empty() || !self.is_reached {
             return;
         }
-        let Ok(Some(current)) = self.core.access.current(connection::target(task)).await else { return };
+        let Ok(Some(current)) = self.core.server_access.current(connection::target(task)).await else {
+            return;
+        };
         match self.core.cluster_access.delete_agent_secrets(&current.access, &names).await {
             Ok(()) => deployment.old_secrets.clear(),
             Err(error) => {

@@ -60,7 +60,8 @@ async fn open_connection(
     task: &mut Task,
     observed: Option<&Observed>,
 ) -> Result<Option<Path>, StepError> {
-    let current = core.access.current(target(task)).await.map_err(|error| StepError::from_access(&error))?;
+    let current =
+        core.server_access.current(target(task)).await.map_err(|error| StepError::from_access(&error))?;
     let (mut access, mut acquisition_error) = match current {
         Some(CurrentAccess { access, is_service_account: false }) => (access, None),
         current => match acquire(core, task, observed).await {
@@ -75,7 +76,7 @@ async fn open_connection(
     if let Err(rejected) = &info
         && rejected.is_access_rejected()
     {
-        match core.access.renew(target(task), &access).await {
+        match core.server_access.renew(target(task), &access).await {
             Ok(renewed) => {
                 info = core.cluster_access.info(&renewed).await;
                 (access, acquisition_error) = (renewed, None);
@@ -136,9 +137,9 @@ async fn acquire(
     let cluster = observed.and_then(|observed| observed.cluster.as_ref());
     let disabled = cluster.and_then(|cluster| cluster.pointer("/properties/disableLocalAccounts"));
     let has_local_accounts = disabled.and_then(Value::as_bool) != Some(true);
-    let fetched = core.access.fetch(target(task), has_local_accounts).await?;
+    let fetched = core.server_access.fetch(target(task), has_local_accounts).await?;
     set_endpoint(task, &fetched.kubeconfig.endpoint, &fetched.kubeconfig.ca);
-    core.access.adopt(target(task), &fetched).await
+    core.server_access.adopt(target(task), &fetched).await
 }
 
 fn record_not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<Option<Path>, StepError> {
@@ -165,7 +166,7 @@ fn record_account_kept(task: &mut Task, error: &AccessError) {
 async fn retire_account(core: &Core, task: &mut Task, access: &Access) {
     let message = format!("removed the service account {SERVICE_ACCOUNT}, which is no longer needed");
     let event = task.new_event("serviceAccountRemoved", message);
-    match core.access.retire_service_account(&task.row.id, access, &event).await {
+    match core.server_access.retire_service_account(&task.row.id, access, &event).await {
         Ok(Retired::Absent) => {}
         Ok(Retired::StillUsed(replica)) => {
             let message = format!(

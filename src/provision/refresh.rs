@@ -44,10 +44,10 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
         return Ok(Next::In(remaining));
     }
     match read_upstream(core, task, deadline).await {
-        Ok((stopped, agent_delay)) => {
+        Ok((unusable, agent_delay)) => {
             task.status.recover();
-            if let Some(stopped) = stopped {
-                task.status.fail(stopped.message(), task.row.generation);
+            if let Some(unusable) = unusable {
+                task.status.fail(unusable.message(), task.row.generation);
             }
             task.work.attempts = 0;
             if task
@@ -96,19 +96,20 @@ async fn read_upstream(
     let arm = arm.with_priority(Priority::Speculative);
     let (observed, unusable) = observe(task, &access, &arm).await?;
     record_unusable(task, unusable.as_ref());
-    let stopped = match unusable {
+    let unusable = match unusable {
         Some(gone @ Unusable::Gone(_)) => {
             task.status.fail(gone.message(), task.row.generation);
             return Err(StepError::new(gone.message()));
         }
         Some(Unusable::Unreadable(message)) => return Err(StepError::new(message)),
-        stopped => stopped,
+        // Azure can be read, although the cluster is stopped.
+        unusable => unusable,
     };
     task.set_upstream(&observed);
     adopt_upstream(core, task).await?;
     task.prune_named();
-    if stopped.is_some() {
-        return Ok((stopped, None));
+    if unusable.is_some() {
+        return Ok((unusable, None));
     }
     let reached = Reached::from_path(connection::connect(core, task, Some(&observed)).await?);
     let agent = agent::maintain(core, task, &observed, reached).await?;

@@ -30,7 +30,7 @@ use crate::service::core::Core;
 use crate::store::{self, revocations, watches};
 
 /// The duration of a lease without renewal, and the renewal interval.
-const LEASE_MS: i64 = 30_000;
+const LEASE_DURATION_MS: i64 = 30_000;
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// The interval of queries for clusters without a lease, new revocations, and changed settings.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -110,7 +110,7 @@ impl RoleKeeper {
             *current = namespaces;
             differs
         });
-        let until = core.clock.now_ms() + LEASE_MS;
+        let until = core.clock.now_ms() + LEASE_DURATION_MS;
         if self.renewed_at.is_none_or(|renewed_at| renewed_at.elapsed() >= RENEWAL_INTERVAL) {
             let held = watches::renew(&core.store, &self.holder, until).await?;
             self.renewed_at = Some(Instant::now());

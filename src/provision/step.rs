@@ -88,7 +88,7 @@ fn delete_object(task: &mut Task, reason: &str) -> Next {
 }
 
 /// Records that Azure accepted a change.
-fn record_attempt(task: &mut Task, part: Option<String>) {
+fn record_accepted_change(task: &mut Task, part: Option<String>) {
     let now_ms = task.now_ms;
     let tried = task.tried();
     tried.last_ms = now_ms;
@@ -113,7 +113,7 @@ impl StepContext<'_> {
         let part = part(&step);
         let next = self.change(task, step).await;
         if next.is_ok() {
-            record_attempt(task, part);
+            record_accepted_change(task, part);
         }
         self.core.listings.evict_changed(self.access);
         next

@@ -52,7 +52,7 @@ struct Inner {
     cluster_access: ClusterAccess,
     /// Sessions of Ranchers embedded in agents. Nothing is sent through them.
     embedded: AgentSessions,
-    access: ServerAccess,
+    server_access: ServerAccess,
     worker_wake_up: Arc<Notify>,
     notifier: ChangeNotifier,
     totals: Arc<Stats>,
@@ -90,7 +90,7 @@ impl Admission {
 
 impl Agents {
     /// The agents of the clusters of this database.
-    pub fn new(base: &Base, clusters: &Clusters, access: ServerAccess) -> Self {
+    pub fn new(base: &Base, clusters: &Clusters, server_access: ServerAccess) -> Self {
         for reason in AgentRefusal::REASONS {
             metrics::counter!("norman_aks_agent_refusals_total", "reason" => reason).increment(0);
         }
@@ -101,7 +101,7 @@ impl Agents {
                 clock,
                 cluster_access,
                 embedded: AgentSessions::default(),
-                access,
+                server_access,
                 worker_wake_up: clusters.worker_wake_up(),
                 notifier: clusters.notifier(),
                 totals: Arc::default(),

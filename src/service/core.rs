@@ -84,7 +84,7 @@ pub struct Core {
     /// The tokens of callers themselves.
     pub own_tokens: OwnTokens,
     /// The server's own access to clusters.
-    pub access: ServerAccess,
+    pub server_access: ServerAccess,
     /// The agents inside clusters.
     pub agents: Agents,
     /// Requests of callers to clusters.
@@ -111,8 +111,8 @@ impl Core {
         let reviews = Reviews::new(&base, credentials.clone(), settings.clone());
         let clusters = Clusters::new(&base, credentials.clone(), settings.clone(), reviews);
         let listings = Listings::new(base.azure.clone(), options.cache_bytes, clock.clone());
-        let access = ServerAccess::new(&base, credentials.clone());
-        let agents = Agents::new(&base, &clusters, access.clone());
+        let server_access = ServerAccess::new(&base, credentials.clone());
+        let agents = Agents::new(&base, &clusters, server_access.clone());
         let kubeconfigs = Kubeconfigs::new(
             clusters.clone(),
             tokens.clone(),
@@ -134,10 +134,10 @@ impl Core {
                 agents.clone(),
             ),
             own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), events.clone()),
-            kubernetes: Kubernetes::new(&base, clusters.clone(), tokens.clone(), access.clone()),
+            kubernetes: Kubernetes::new(&base, clusters.clone(), tokens.clone(), server_access.clone()),
             kubeconfigs,
             public_address,
-            nodes: Nodes::new(&base, access.clone()),
+            nodes: Nodes::new(&base, server_access.clone()),
             readiness: Readiness::new(store.clone(), base.secrets.clone(), options.log_is_full),
             notifier: clusters.notifier(),
             instance: options.instance,
@@ -152,7 +152,7 @@ impl Core {
             settings,
             credentials,
             clusters,
-            access,
+            server_access,
         }
     }
 }

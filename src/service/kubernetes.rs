@@ -126,7 +126,7 @@ pub struct Kubernetes {
 struct Inner {
     roles: Roles,
     tokens: Tokens,
-    access: ServerAccess,
+    server_access: ServerAccess,
     cluster_access: ClusterAccess,
     limit: Arc<ConcurrencyLimit>,
     closing: CancellationToken,
@@ -135,12 +135,12 @@ struct Inner {
 
 impl Kubernetes {
     /// A proxy to `clusters`.
-    pub fn new(base: &Base, clusters: Clusters, tokens: Tokens, access: ServerAccess) -> Self {
+    pub fn new(base: &Base, clusters: Clusters, tokens: Tokens, server_access: ServerAccess) -> Self {
         Self {
             inner: Arc::new(Inner {
                 roles: Roles::new(clusters),
                 tokens,
-                access,
+                server_access,
                 cluster_access: base.cluster_access.clone(),
                 limit: ConcurrencyLimit::new(MAX_REQUESTS, MAX_REQUESTS_PER_USER),
                 closing: CancellationToken::new(),
@@ -170,7 +170,7 @@ impl Kubernetes {
             Error::NotFound { id } => ProxyError::NotFound(id),
             error => ProxyError::Server(error),
         })?;
-        let access = self.inner.access.access(&*cluster).await?;
+        let access = self.inner.server_access.access(&*cluster).await?;
         let guard = ProxyGuard {
             inner: Arc::clone(&self.inner),
             caller,
@@ -248,14 +248,14 @@ impl ProxyCall {
             Err(error) if error.is_access_rejected() => Some(error),
             Ok(response) => {
                 let is_401 = response.response.status() == StatusCode::UNAUTHORIZED;
-                if !(is_401 && inner.access.is_rejected(&cluster.id, access).await) {
+                if !(is_401 && inner.server_access.is_rejected(&cluster.id, access).await) {
                     return Ok(response);
                 }
                 None
             }
             Err(error) => return Err(error.into()),
         };
-        let renewed = match inner.access.renew(&**cluster, access).await {
+        let renewed = match inner.server_access.renew(&**cluster, access).await {
             Ok(renewed) => renewed,
             Err(renewal) => return Err(renewal_error(rejected, renewal)),
         };

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
-use self::cache::{Cache, Demand, Failure, LOAD_TIMEOUT, LookupResult};
+use self::cache::{Cache, Failure, LOAD_TIMEOUT, LoadReason, LookupResult};
 pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
 use self::loaded::{Loaded, TypedList};
@@ -38,10 +38,10 @@ use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
 use crate::service::{Caller, Error, Result};
 
-/// The most pages of the catalog that are built at the same time: a long one takes milliseconds of CPU time.
+/// The maximum number of pages of the catalog that are built concurrently: a long page takes milliseconds of CPU time.
 const CONCURRENT_PAGES: usize = 2;
 
-/// The most lists that are read at the same time for one request that needs many, and for one caller.
+/// The maximum number of lists that are read concurrently for one request that needs many, and for one caller.
 pub const CONCURRENT_LISTS: usize = 4;
 
 /// The time limit of `aksCheckCredentials` (`docs/contract/meta-actions.md#akscheckcredentials`).
@@ -62,7 +62,7 @@ pub struct Listings {
 pub struct ListingRequest<'a> {
     /// The credential for Azure.
     pub access: &'a AzureAccess,
-    /// The caller, who gets at most half of the requests that Azure leaves while another waits.
+    /// The caller. While other callers wait, it gets at most half of the remaining requests to Azure.
     pub caller: &'a Caller,
     /// Whether to bypass the cache (`Cache-Control: no-cache`).
     pub fresh: bool,
@@ -279,10 +279,10 @@ impl Listings {
         let permits = request
             .is_one_of_many
             .then(|| (self.caller_permits.clone(), request.access.permit_key(request.caller)));
-        let lookup = self.cache.get(key, request.fresh, login, move |demand| {
-            let priority = match demand {
-                Demand::Caller => Priority::Caller(request.caller.budget_id()),
-                Demand::Refresh => Priority::Background,
+        let lookup = self.cache.get(key, request.fresh, login, move |load_reason| {
+            let priority = match load_reason {
+                LoadReason::Caller => Priority::Caller(request.caller.budget_id()),
+                LoadReason::Refresh => Priority::Background,
             };
             async move {
                 let _permit = match permits {

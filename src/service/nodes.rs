@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::base::Base;
 use super::clusters::Cluster;
 use super::server_access::{self, ServerAccess};
-use super::single_flight::Flights;
+use super::single_flight::InFlightTasks;
 
 /// The longest wait of a caller, so that a request takes less than two seconds.
 const MAX_WAIT: Duration = Duration::from_millis(1_800);
@@ -55,12 +55,12 @@ pub struct Nodes {
 }
 
 struct Inner {
-    access: ServerAccess,
+    server_access: ServerAccess,
     cluster_access: ClusterAccess,
     clock: Clock,
     cache: Cache<String, Arc<Entry>>,
     /// The clusters that are being read.
-    reads: Flights<String, ()>,
+    reads: InFlightTasks<String, ()>,
     permits: Semaphore,
 }
 
@@ -75,7 +75,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn is_fresh(&self, now_ms: i64) -> bool {
+    /// Whether the nodes are fresh, or a failed read must not be repeated yet.
+    fn needs_no_read(&self, now_ms: i64) -> bool {
         let within = |since: Option<i64>, limit_ms| since.is_some_and(|since| now_ms - since < limit_ms);
         within(self.failed_ms, RETRY_DELAY_MS) || (self.failed_ms.is_none() && within(self.read_ms, TTL_MS))
     }
@@ -87,8 +88,8 @@ impl Entry {
 }
 
 impl Nodes {
-    /// The nodes of the clusters that `access` reaches.
-    pub fn new(base: &Base, access: ServerAccess) -> Self {
+    /// The nodes of the clusters that `server_access` reaches.
+    pub fn new(base: &Base, server_access: ServerAccess) -> Self {
         for outcome in ["done", "failed", "skipped"] {
             metrics::counter!(READS_METRIC, "outcome" => outcome).increment(0);
         }
@@ -101,11 +102,11 @@ impl Nodes {
             .time_to_idle(CACHE_IDLE_TTL)
             .build();
         let inner = Inner {
-            access,
+            server_access,
             cluster_access: base.cluster_access.clone(),
             clock: base.clock.clone(),
             cache,
-            reads: Flights::default(),
+            reads: InFlightTasks::default(),
             permits: Semaphore::new(MAX_CONCURRENT_READS),
         };
         Self { inner: Arc::new(inner) }
@@ -114,7 +115,7 @@ impl Nodes {
     /// The nodes of each of these clusters. Waits for those that are not fresh, for [`MAX_WAIT`] in all.
     pub async fn list(&self, clusters: &[Cluster]) -> Vec<NodeList> {
         let deadline = Instant::now() + MAX_WAIT;
-        let reads: Vec<_> = clusters.iter().filter_map(|cluster| self.start_stale(cluster)).collect();
+        let reads: Vec<_> = clusters.iter().filter_map(|cluster| self.start_read_if_stale(cluster)).collect();
         for read in reads {
             timeout_at(deadline, read.outcome()).await.ok();
         }
@@ -124,25 +125,25 @@ impl Nodes {
     /// Reads the nodes of a cluster that has just changed, with access that works. Returns immediately.
     pub fn refresh(&self, cluster_id: &str, access: Arc<Access>) {
         let cluster_access = self.inner.cluster_access.clone();
-        drop(self.start(cluster_id, async move { Ok(cluster_access.nodes(&access).await?) }));
+        drop(self.start_read(cluster_id, async move { Ok(cluster_access.nodes(&access).await?) }));
     }
 
     /// Starts to read the nodes of a cluster, or joins a read; `None` if they are fresh, or nothing can be read.
-    fn start_stale(&self, cluster: &Cluster) -> Option<SharedTask<()>> {
+    fn start_read_if_stale(&self, cluster: &Cluster) -> Option<SharedTask<()>> {
         let inner = &self.inner;
         // A cluster that was never connected has no nodes that could be read.
         cluster.status.api_endpoint.as_ref()?;
-        if inner.cache.get(&cluster.id).is_some_and(|entry| entry.is_fresh(inner.clock.now_ms())) {
+        if inner.cache.get(&cluster.id).is_some_and(|entry| entry.needs_no_read(inner.clock.now_ms())) {
             return None;
         }
         if let Some(read) = inner.reads.get(&cluster.id) {
             return Some(read);
         }
         let (inner, target) = (Arc::clone(inner), cluster.clone());
-        self.start(&cluster.id, async move { inner.read(&target).await })
+        self.start_read(&cluster.id, async move { inner.read(&target).await })
     }
 
-    fn start(
+    fn start_read(
         &self,
         cluster_id: &str,
         read: impl Future<Output = Result<Vec<Node>, Error>> + Send + 'static,
@@ -169,10 +170,10 @@ impl Nodes {
 impl Inner {
     /// Reads the nodes, and repeats the request with renewed access if the cluster rejects this server's.
     async fn read(&self, cluster: &Cluster) -> Result<Vec<Node>, Error> {
-        let access = self.access.access(cluster).await?;
+        let access = self.server_access.access(cluster).await?;
         match self.cluster_access.nodes(&access).await {
             Err(error) if error.is_access_rejected() => {
-                let renewed = self.access.renew(cluster, &access).await?;
+                let renewed = self.server_access.renew(cluster, &access).await?;
                 Ok(self.cluster_access.nodes(&renewed).await?)
             }
             outcome => Ok(outcome?),
@@ -225,7 +226,7 @@ mod tests {
             (entry(Some(0), Some(0)), TTL_MS, true),
             (entry(Some(1), Some(0)), RETRY_DELAY_MS, false),
         ] {
-            assert_eq!(entry.is_fresh(now_ms), expected, "{now_ms}");
+            assert_eq!(entry.needs_no_read(now_ms), expected, "{now_ms}");
         }
     }
 

@@ -133,7 +133,7 @@ pub(super) async fn resolve_access(
         Err(AccessError::Other(error)) => Err(error),
         Err(AccessError::NotFound) if role != Role::Owner => {
             let reason = format!(
-                "Azure is read only for callers who may use the cluster's credential; you are {} of {}",
+                "the state in Azure is shown only to callers who may use the cluster's credential; you are {} of {}",
                 role.name(),
                 row.id
             );

@@ -18,7 +18,7 @@ use super::Caller;
 use super::azure_access::{AccessError, AzureAccess, InlineCredential, Resolver, UnknownTenant};
 use super::clusters::ClusterVersion;
 use super::listings::Listings;
-use super::single_flight::Flights;
+use super::single_flight::InFlightTasks;
 use crate::rancher::{Cluster, CredentialFields, ForwardedResponse, LOOKUP_TIMEOUT, Lookup, Rancher, Secret};
 pub use crate::rancher::{Error as RancherError, LOOP_REMEDY, Session, is_own_via};
 use crate::vault::Fingerprinter;
@@ -42,7 +42,7 @@ struct Inner {
     validity: Duration,
     fingerprinter: Fingerprinter,
     decisions: Cache<Key, Decision>,
-    lookups: Flights<Key, Result<LookupOutcome, Arc<RancherError>>>,
+    lookups: InFlightTasks<Key, Result<LookupOutcome, Arc<RancherError>>>,
     credentials: Cache<Arc<str>, CredentialState>,
     counters: Counters,
 }
@@ -133,7 +133,7 @@ impl RancherAccess {
             // Only frees memory: the age of a decision counts from the request to Rancher.
             decisions: Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(validity).build(),
             validity,
-            lookups: Flights::default(),
+            lookups: InFlightTasks::default(),
             credentials: Cache::builder()
                 .max_capacity(MAX_CREDENTIALS)
                 .time_to_idle(CREDENTIAL_IDLE_TTL)
@@ -257,8 +257,8 @@ impl RancherAccess {
         id: Option<&str>,
     ) -> Result<Access, Failure> {
         let lookup = {
-            let (access, session, id) = (self.clone(), session.clone(), id.map(str::to_owned));
-            move || async move { access.look_up(&session, id.as_deref()).await }
+            let (rancher_access, session, id) = (self.clone(), session.clone(), id.map(str::to_owned));
+            move || async move { rancher_access.look_up(&session, id.as_deref()).await }
         };
         // A request that joins a lookup gets a decision that may be as old as the timeout of the lookup. That is allowed only if a
         // cached decision may be as old.
@@ -267,13 +267,13 @@ impl RancherAccess {
         } else {
             let cached = || self.cached(&key).map(|decision| Ok(LookupOutcome::Allowed(decision)));
             let decisions = self.0.decisions.clone();
-            let flight = self.0.lookups.join(&key, cached, lookup, move |outcome, _| {
+            let task = self.0.lookups.join(&key, cached, lookup, move |outcome, _| {
                 if let Ok(LookupOutcome::Allowed(decision)) = &outcome {
                     decisions.insert(key, decision.clone());
                 }
                 outcome
             });
-            flight.outcome().await.unwrap_or_else(|| Err(Arc::new(RancherError::Interrupted)))
+            task.outcome().await.unwrap_or_else(|| Err(Arc::new(RancherError::Interrupted)))
         };
         Ok(match outcome? {
             LookupOutcome::Unauthenticated => Access::Unauthenticated,

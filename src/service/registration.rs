@@ -33,7 +33,7 @@ use crate::vault;
 const OBJECT: &str = "clusterRegistrationToken";
 
 /// The token that every cluster has.
-pub const DEFAULT: &str = "default-token";
+pub const DEFAULT_TOKEN: &str = "default-token";
 
 /// Attempts to read the default token, which may be deleted between two reads.
 const MAX_READS: usize = 5;
@@ -139,7 +139,7 @@ impl Registration {
             Err(Error::NotFound { .. }) => return Err(missing()),
             found => found?,
         };
-        if name == DEFAULT {
+        if name == DEFAULT_TOKEN {
             return self.default_token(&cluster.id).await;
         }
         let row = store::registration_tokens::get(&self.inner.store, &cluster.id, name).await?;
@@ -203,7 +203,7 @@ impl Registration {
         let (cluster_id, name) = (&token.cluster_id, &token.name);
         if store::registration_tokens::delete(&self.inner.store, cluster_id, name, &audit).await? {
             self.inner.agents.close_revoked().await?;
-            if name == DEFAULT {
+            if name == DEFAULT_TOKEN {
                 // The worker gives the new token to the agent that this server deployed.
                 store::clusters::wake(&self.inner.store, cluster_id).await?;
                 self.inner.clusters.worker_wake_up().notify_one();
@@ -304,16 +304,16 @@ impl Registration {
     /// The default token of a cluster that exists.
     async fn default_token(&self, cluster_id: &str) -> Result<RegistrationToken> {
         for _ in 0..MAX_READS {
-            let row = store::registration_tokens::get(&self.inner.store, cluster_id, DEFAULT).await?;
+            let row = store::registration_tokens::get(&self.inner.store, cluster_id, DEFAULT_TOKEN).await?;
             let token = match row {
                 Some(row) => self.decrypt(row).await?,
-                None => self.insert_token(&Actor::server(), cluster_id, DEFAULT.to_owned()).await?,
+                None => self.insert_token(&Actor::server(), cluster_id, DEFAULT_TOKEN.to_owned()).await?,
             };
             if let Some(token) = token {
                 return Ok(token);
             }
         }
-        Err(Error::Conflict { id: format!("{cluster_id}:{DEFAULT}") })
+        Err(Error::Conflict { id: format!("{cluster_id}:{DEFAULT_TOKEN}") })
     }
 
     /// Creates a token; `None` if the name is taken.

@@ -44,7 +44,7 @@ impl Transaction<'_> {
     /// Locks the row of a cluster until the transaction ends; false if it does not exist.
     pub(super) async fn lock_cluster(&mut self, cluster_id: &str) -> Result<bool, Error> {
         let sql = locking!("select id from clusters where id = $1", " for no key update");
-        Ok(self.lock::<String>(sql, cluster_id).await?.is_some())
+        Ok(self.lock_row::<String>(sql, cluster_id).await?.is_some())
     }
 
     /// Adds events to a cluster whose row this transaction has locked. Replaces NUL in their strings, so that no event is lost.

@@ -166,7 +166,7 @@ impl Transaction<'_> {
     /// Fails if clusters may not start to use the credential of the row.
     async fn check_credential(&mut self, cluster: &ClusterRow) -> Result<(), Error> {
         match &cluster.credential_id {
-            Some(id) if !self.is_usable(id).await? => {
+            Some(id) if !self.is_credential_usable(id).await? => {
                 Err(Error::Dangling { table: "clusters", id: cluster.id.clone() })
             }
             _ => Ok(()),

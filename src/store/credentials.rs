@@ -179,7 +179,7 @@ pub async fn update(
     if only_unused {
         // A transaction that adds a cluster holds a weaker lock on its credential, so each of the two waits for the other.
         let lock = locking!("select id from credentials where id = $1", " for update");
-        transaction.lock::<String>(lock, id).await?;
+        transaction.lock_row::<String>(lock, id).await?;
         if transaction.exists("select id from clusters where credential_id = $1 limit 1", args![id]).await? {
             return Err(Error::InUse { table: "credentials", id: id.clone() });
         }

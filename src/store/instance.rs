@@ -15,7 +15,7 @@ pub enum Stamp {
 }
 
 impl Stamp {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Azure => "azure",
             Self::Sandbox => "sandbox",
@@ -25,7 +25,7 @@ impl Stamp {
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -35,8 +35,8 @@ impl Store {
     /// # Errors
     /// [`Error::WrongKind`] if it belongs to the other kind.
     pub async fn stamp(&self, kind: Stamp) -> Result<(), Error> {
-        let found = insert_if_absent(self, "stamp", kind.word()).await?;
-        if found == kind.word() { Ok(()) } else { Err(Error::WrongKind { found, expected: kind }) }
+        let found = insert_if_absent(self, "stamp", kind.as_str()).await?;
+        if found == kind.as_str() { Ok(()) } else { Err(Error::WrongKind { found, expected: kind }) }
     }
 }
 

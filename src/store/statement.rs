@@ -89,7 +89,7 @@ where
 ///
 /// # Errors
 /// [`Error::Nul`] if the statement would write the value.
-pub(super) fn matches_nothing(sql: &str, values: &[Value<'_>]) -> Result<bool, Error> {
+pub(super) fn has_no_effect(sql: &str, values: &[Value<'_>]) -> Result<bool, Error> {
     let has_nul = |value: &Value<'_>| matches!(value, Value::Text(Some(text)) if text.contains('\0'));
     match values.iter().any(has_nul) {
         true if sql.starts_with("select") || sql.starts_with("delete") => Ok(true),
@@ -121,7 +121,7 @@ impl Store {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<T>, Error> {
-        if matches_nothing(sql, values)? {
+        if has_no_effect(sql, values)? {
             return Ok(Vec::new());
         }
         on_reader!(self, |pool, as_row| {
@@ -135,7 +135,7 @@ impl Store {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Option<T>, Error> {
-        if matches_nothing(sql, values)? {
+        if has_no_effect(sql, values)? {
             return Ok(None);
         }
         on_reader!(self, |pool, as_row| {
@@ -156,7 +156,7 @@ impl Store {
     /// Runs a statement in its own transaction; returns the number of changed rows.
     pub(super) async fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Error> {
         let _counted = self.count_change();
-        if matches_nothing(sql, values)? {
+        if has_no_effect(sql, values)? {
             return Ok(0);
         }
         Ok(match &self.db {

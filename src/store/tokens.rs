@@ -124,7 +124,7 @@ async fn write(
     let mut transaction = store.begin().await?;
     if let Some(name) = created_with {
         let sql = locking!("select name from tokens where name = $1", " for key share");
-        if transaction.lock::<String>(sql, name).await?.is_none() {
+        if transaction.lock_row::<String>(sql, name).await?.is_none() {
             return Err(Error::Conflict { table: "tokens", id: name.to_owned() });
         }
     }

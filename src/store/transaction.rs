@@ -7,7 +7,7 @@
 
 use super::db::{CountedChange, Db};
 use super::rows::{DbRow, Record};
-use super::statement::{Value, bind, matches_nothing};
+use super::statement::{Value, bind, has_no_effect};
 use super::{AuditRow, Error, Store};
 
 /// A write transaction; dropping it rolls it back. On SQLite it holds the write lock from its start, so that data remains valid
@@ -63,7 +63,7 @@ impl Transaction<'_> {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<T>, Error> {
-        if matches_nothing(sql, values)? {
+        if has_no_effect(sql, values)? {
             return Ok(Vec::new());
         }
         match &mut self.connection {
@@ -89,7 +89,7 @@ impl Transaction<'_> {
 
     /// Runs a statement; returns the number of rows that it changed.
     pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Error> {
-        if matches_nothing(sql, values)? {
+        if has_no_effect(sql, values)? {
             return Ok(0);
         }
         Ok(match &mut self.connection {
@@ -103,7 +103,7 @@ impl Transaction<'_> {
     }
 
     /// The first column of the row with this ID. The row is locked until the transaction ends. `sql` comes from `locking!`.
-    pub(super) async fn lock<T: Record>(
+    pub(super) async fn lock_row<T: Record>(
         &mut self,
         sql: [&'static str; 2],
         id: &str,

@@ -84,7 +84,7 @@ impl V3Type for Clusters {
     async fn delete(call: &Call, id: &str) -> Result<Deleted, Error> {
         let clusters = &call.state.clusters;
         if call.query.is_forced()? {
-            let (cluster, left) = clusters.abandon(&call.actor, id).await?;
+            let (cluster, left) = clusters.delete_object_only(&call.actor, id).await?;
             return Ok(abandoned(&cluster, &left, &call.links).into());
         }
         let cluster = clusters.delete(&call.actor, id).await?;

@@ -152,7 +152,7 @@ fn delete_agent_command(installation: &str) -> String {
 
 /// Deletes the objects through the Kubernetes API; false if that failed.
 async fn delete_directly(core: &Core, task: &Task, installation: &str) -> bool {
-    let Ok(Some(current)) = core.access.current(connection::target(task)).await else { return false };
+    let Ok(Some(current)) = core.server_access.current(connection::target(task)).await else { return false };
     match core.cluster_access.remove_objects(&current.access, installation).await {
         Ok(()) => true,
         Err(error) => {

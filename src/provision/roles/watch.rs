@@ -94,11 +94,11 @@ async fn run_session(shared: &SharedState, id: &str, signals: &mut Signals) -> R
     let (spec, status) = (ClusterSpec::from_text(&row.spec)?, ClusterStatus::from_text(&row.work.status)?);
     drop(row);
     let target = Target { id, spec: spec.aks(), status: &status };
-    let access = Box::pin(core.access.access(target)).await?;
+    let access = Box::pin(core.server_access.access(target)).await?;
     match watch_and_correct(shared, id, &access, signals).await {
         // The next session uses the new access.
         Err(Error::Cluster(error)) if error.is_access_rejected() => {
-            Box::pin(core.access.renew(target, &access)).await?;
+            Box::pin(core.server_access.renew(target, &access)).await?;
             Ok(())
         }
         outcome => outcome,

@@ -82,7 +82,7 @@ impl Inner {
     async fn load_access(&self, cluster_id: &str) -> Option<Arc<Access>> {
         let row = store::clusters::get(&self.store, cluster_id).await.ok()??;
         let cluster = Cluster::try_from(row).ok()?;
-        self.access.access_or_anonymous(Target::from(&cluster)).await
+        self.server_access.access_or_anonymous(Target::from(&cluster)).await
     }
 
     /// Records that a session works.

@@ -27,7 +27,7 @@ use crate::service::{Caller, explain};
 /// The time limit of a check, because a user is waiting.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest delay between two attempts of a request; a longer one leaves its part unknown.
+/// The longest delay between two attempts of a request. If Azure requests a longer one, the part stays unknown.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 
 /// The maximum numbers of definitions of policies and of initiatives that are read.
@@ -61,7 +61,7 @@ pub fn deadline() -> Instant {
 pub struct CheckRequest<'a> {
     /// The credential.
     pub access: &'a AzureAccess,
-    /// The caller, who gets at most half of the requests that Azure leaves while another waits.
+    /// The caller. While other callers wait, it gets at most half of the remaining requests to Azure.
     pub caller: &'a Caller,
     /// The resource groups in which clusters are to be created; if empty, the whole subscription.
     pub groups: &'a [String],

@@ -58,7 +58,7 @@ impl RegionSearch {
             });
             let mut assessments = assessments.buffer_unordered(CONCURRENT_LISTS);
             while let Ok(Some(region)) = timeout_at(deadline, assessments.next()).await {
-                // The client is gone.
+                // The client has disconnected.
                 if sender.send(region).await.is_err() {
                     break;
                 }

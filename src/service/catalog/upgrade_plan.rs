@@ -45,7 +45,7 @@ pub struct ClusterUpgradePlan {
     pub long_term: bool,
     /// The hops.
     pub plan: UpgradePlan,
-    /// Whether Azure was asked.
+    /// Whether Azure was read.
     pub azure: AzureQuery,
     /// What was not read.
     pub unseen: Vec<Unseen>,
@@ -75,7 +75,7 @@ impl UpgradePlans {
         Self { inner: Arc::new(Inner { azure, clusters, credentials, listings, events, clock }) }
     }
 
-    /// The plan of an upgrade to `wanted`, or to the newest stable version, for a cluster that the caller may see. Azure is asked
+    /// The plan of an upgrade to `wanted`, or to the newest stable version, for a cluster that the caller may see. Azure is read
     /// if the caller may use the cluster's credential.
     ///
     /// # Errors

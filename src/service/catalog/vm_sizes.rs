@@ -55,7 +55,7 @@ impl RegionSizes {
         Some([self.sizes.source(), self.usages.as_ref().ok()?.source()])
     }
 
-    /// Whether the lists came from the cache; of the staler one.
+    /// Whether the lists came from the cache; that of the staler list.
     pub fn freshness(&self) -> Freshness {
         let usages = self.usages.as_ref().map_or(self.sizes.freshness, |usages| usages.freshness);
         usages.max(self.sizes.freshness)

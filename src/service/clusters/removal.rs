@@ -51,7 +51,7 @@ impl Clusters {
 
     /// Removes only the object, immediately, even if the worker holds its lease; returns it, with the resources that remain in
     /// Azure.
-    pub async fn abandon(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
+    pub async fn delete_object_only(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
         let result = self.remove_object(by, id).await;
         self.inner.credentials.invalidate_resolved();
         if result.is_ok() {

@@ -30,7 +30,7 @@ pub struct ClusterVersion {
 
 impl Cluster {
     /// `aksConfig` for responses: the user's values, and Azure's values for keys that the user left unset.
-    pub fn shown_config(&self) -> Option<Object> {
+    pub fn response_config(&self) -> Option<Object> {
         let mut config = self.spec.body().get(AKS_CONFIG)?.as_object()?.clone();
         if let Some(azure) = self.azure_defaults() {
             defaults::fill(&mut config, &azure);

@@ -16,14 +16,14 @@ use moka::Expiry;
 use moka::sync::Cache as MokaCache;
 use tokio::time::{timeout, timeout_at};
 
-pub(super) use self::freshness::Demand;
 pub use self::freshness::Freshness;
-use self::freshness::Reason;
+pub(super) use self::freshness::LoadReason;
+use self::freshness::StaleReason;
 use self::restored::LoginState;
 use super::encoded::Encoded;
 use super::kind::{Key, Kind};
 use super::loaded::Loaded;
-use crate::service::single_flight::Flights;
+use crate::service::single_flight::InFlightTasks;
 
 /// The time limit of a load, with retries and pages.
 pub(super) const LOAD_TIMEOUT: Duration = Duration::from_secs(55);
@@ -51,11 +51,11 @@ impl Entry {
     }
 
     /// The reason to serve it past its TTL without waiting for the load; `None` if callers wait.
-    fn reason_to_serve_now(&self, kind: Kind) -> Option<Reason> {
+    fn stale_reason(&self, kind: Kind) -> Option<StaleReason> {
         if kind.is_served_while_loading() {
-            return Some(Reason::Refreshing);
+            return Some(StaleReason::Refreshing);
         }
-        self.reload_timed_out.load(Ordering::Acquire).then_some(Reason::TimedOut)
+        self.reload_timed_out.load(Ordering::Acquire).then_some(StaleReason::TimedOut)
     }
 }
 
@@ -88,7 +88,7 @@ struct Limits {
 pub(super) struct Cache {
     limits: Limits,
     entries: MokaCache<Key, Arc<Entry>>,
-    loads: Flights<Key, Outcome>,
+    loads: InFlightTasks<Key, Outcome>,
     clock: Clock,
     /// Counts changes of entries that are saved for the next process.
     changes: Arc<AtomicU64>,
@@ -113,7 +113,7 @@ impl Cache {
                 .support_invalidation_closures()
                 .build(),
             limits: Limits { load: LOAD_TIMEOUT, stale_after: STALE_AFTER },
-            loads: Flights::default(),
+            loads: InFlightTasks::default(),
             clock,
             changes: Arc::default(),
             counters: Arc::new(counters),
@@ -132,7 +132,7 @@ impl Cache {
         key: Key,
         fresh: bool,
         login: impl FnOnce(Duration) -> L,
-        load: impl FnOnce(Demand) -> F,
+        load: impl FnOnce(LoadReason) -> F,
     ) -> Result<LookupResult, Failure>
     where
         L: Future<Output = Result<(), azure::Error>>,
@@ -161,7 +161,7 @@ impl Cache {
         key: Key,
         cached: Option<(Duration, Arc<Entry>)>,
         fresh: bool,
-        load: impl FnOnce(Demand) -> F,
+        load: impl FnOnce(LoadReason) -> F,
     ) -> Result<LookupResult, Failure>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
@@ -169,23 +169,23 @@ impl Cache {
         let kind = key.kind;
         let previous = cached.as_ref().map(|(_, entry)| Arc::clone(entry));
         let usable = cached.filter(|(age, _)| !fresh && *age <= max_age(kind));
-        let serve_now = usable.as_ref().and_then(|(_, entry)| entry.reason_to_serve_now(kind));
-        let demand = if serve_now.is_some() { Demand::Refresh } else { Demand::Caller };
-        let running = self.join_load(&key, previous.as_ref(), || load(demand));
+        let stale_reason = usable.as_ref().and_then(|(_, entry)| entry.stale_reason(kind));
+        let load_reason = if stale_reason.is_some() { LoadReason::Refresh } else { LoadReason::Caller };
+        let running = self.join_load(&key, previous.as_ref(), || load(load_reason));
         let Some((age, entry)) = usable else {
             let entry = wait_for_outcome(&running).await?;
             return Ok(self.lookup_result(kind, &entry, Duration::ZERO, Freshness::Miss));
         };
         let stale = |reason| Ok(self.stale_result(kind, &entry, age, reason));
-        if let Some(reason) = serve_now {
+        if let Some(reason) = stale_reason {
             return stale(reason);
         }
         // Counted from the start of the load, which may be older than this request.
         match timeout_at(running.deadline(self.limits.stale_after), wait_for_outcome(&running)).await {
             Ok(Ok(entry)) => Ok(self.lookup_result(kind, &entry, Duration::ZERO, Freshness::Miss)),
-            Ok(Err(failure)) if failure.allows_stale() => stale(Reason::Failed),
+            Ok(Err(failure)) if failure.allows_stale() => stale(StaleReason::Failed),
             Ok(Err(failure)) => Err(failure),
-            Err(_) => stale(Reason::Slow),
+            Err(_) => stale(StaleReason::Slow),
         }
     }
 
@@ -194,7 +194,7 @@ impl Cache {
         LookupResult { loaded: Arc::clone(&entry.loaded), freshness, age }
     }
 
-    fn stale_result(&self, kind: Kind, entry: &Entry, age: Duration, reason: Reason) -> LookupResult {
+    fn stale_result(&self, kind: Kind, entry: &Entry, age: Duration, reason: StaleReason) -> LookupResult {
         metrics::counter!("norman_aks_stale_responses_total", "kind" => kind.name(), "reason" => reason.name())
             .increment(1);
         self.lookup_result(kind, entry, age, Freshness::Stale)

@@ -72,7 +72,7 @@ impl TestContext {
         secrets.store_cluster_secret("c-a", SERVICE_ACCOUNT_TOKEN, &plain).await.expect("keep");
     }
 
-    /// A statement beside the store.
+    /// Executes a statement outside of the store.
     async fn execute(&self, statement: &'static str) {
         let url = store::sqlite_url(&self.directory.path().join("aks.db"));
         let pool = sqlx::SqlitePool::connect(&url).await.expect("open");
@@ -249,7 +249,7 @@ async fn wrong_key_of_the_right_name_is_rejected() {
     let secrets = context.secrets().await;
     let id = secrets.key_ids().remove(0);
     let right = fs::read_to_string(context.path()).expect("read");
-    // Nothing has been sealed yet: only the check value shows it.
+    // Nothing has been encrypted yet: only the check value reveals the wrong key.
     replace_keys(&context.path());
     assert_wrong_key(context.open(true).await, &id);
     assert_wrong_key(Secrets::inspect(&context.path(), &context.store).await, &id);

@@ -74,7 +74,7 @@ pub async fn delete(
 ) -> Result<Option<Deletion>, Error> {
     let mut transaction = store.begin().await?;
     let lock = locking!("select id from credentials where id = $1 and deleted_ms is null", " for update");
-    if transaction.lock::<String>(lock, id).await?.is_none() {
+    if transaction.lock_row::<String>(lock, id).await?.is_none() {
         return Ok(None);
     }
     let clusters: Vec<UsingCluster> = transaction.fetch_all(USING, args![id]).await?;
@@ -152,12 +152,12 @@ impl Transaction<'_> {
         // Only one transaction at a time passes this lock, so the second of two last uses sees that the first has ended. The lock
         // does not block transactions that add uses, so clusters that swap credentials do not wait for each other.
         let wait = locking!("select deleted_ms from credentials where id = $1", " for no key update");
-        if self.lock::<Option<i64>>(wait, id).await?.flatten().is_none() {
+        if self.lock_row::<Option<i64>>(wait, id).await?.flatten().is_none() {
             return Ok(false);
         }
         // After this lock, uses that were being added before the deletion are committed or rolled back.
         let lock = locking!("select id from credentials where id = $1", " for update");
-        self.lock::<String>(lock, id).await?;
+        self.lock_row::<String>(lock, id).await?;
         let unused = "delete from credentials where id = $1
                       and not exists (select 1 from clusters where credential_id = $1)";
         if self.execute(unused, args![id]).await? == 0 {
@@ -168,9 +168,12 @@ impl Transaction<'_> {
     }
 
     /// Whether clusters may start to use a credential; prevents its erasure until the transaction ends.
-    pub(in crate::store) async fn is_usable(&mut self, credential_id: &str) -> Result<bool, Error> {
+    pub(in crate::store) async fn is_credential_usable(
+        &mut self,
+        credential_id: &str,
+    ) -> Result<bool, Error> {
         let sql =
             locking!("select id from credentials where id = $1 and deleted_ms is null", " for key share");
-        Ok(self.lock::<String>(sql, credential_id).await?.is_some())
+        Ok(self.lock_row::<String>(sql, credential_id).await?.is_some())
     }
 }

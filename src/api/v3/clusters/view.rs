@@ -24,7 +24,7 @@ pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
     ] {
         fields.entry(key).or_insert(value);
     }
-    if let Some(mut config) = cluster.shown_config() {
+    if let Some(mut config) = cluster.response_config() {
         add_types(&mut config);
         fields.insert("aksConfig".to_owned(), config.into());
     }

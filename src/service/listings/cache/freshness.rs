@@ -24,7 +24,7 @@ impl Freshness {
 
 /// The reason for serving a stale entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum StaleReason {
     /// Entries of this kind are served while a load is in progress.
     Refreshing,
     /// The load runs for longer than `STALE_AFTER`.
@@ -35,7 +35,7 @@ pub(super) enum Reason {
     Failed,
 }
 
-impl Reason {
+impl StaleReason {
     /// The value of the label `reason` in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Reason {
 
 /// The reason for a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::service::listings) enum Demand {
+pub(in crate::service::listings) enum LoadReason {
     /// A caller waits for it.
     Caller,
     /// A stale entry is served meanwhile.

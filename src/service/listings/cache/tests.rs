@@ -106,7 +106,7 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
     };
     let lookup = cache.get(key(Kind::Clusters), false, no_login, slow).await.unwrap();
     assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Stale, &b"old"[..]));
-    // Until a load succeeds; then the next one is waited for again.
+    // After a load has succeeded, callers wait for the next load again.
     let running = cache.loads.get(&key(Kind::Clusters)).unwrap();
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
@@ -204,18 +204,18 @@ async fn loads_know_whether_a_caller_waits() {
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, Duration::from_millis(1));
     for (kind, fresh, expected) in [
-        (Kind::Versions, false, Demand::Refresh),
-        (Kind::Versions, true, Demand::Caller),
-        (Kind::Networks, false, Demand::Caller),
+        (Kind::Versions, false, LoadReason::Refresh),
+        (Kind::Versions, true, LoadReason::Caller),
+        (Kind::Networks, false, LoadReason::Caller),
     ] {
         warm(&cache, &clock, kind).await;
-        let (sender, demand) = oneshot::channel();
-        let load = |demand| {
-            sender.send(demand).unwrap();
+        let (sender, load_reason) = oneshot::channel();
+        let load = |load_reason| {
+            sender.send(load_reason).unwrap();
             ready("new")
         };
         cache.get(key(kind), fresh, no_login, load).await.unwrap();
-        assert_eq!(demand.await.unwrap(), expected, "{kind:?} {fresh}");
+        assert_eq!(load_reason.await.unwrap(), expected, "{kind:?} {fresh}");
         cache.entries.invalidate_all();
     }
 }
