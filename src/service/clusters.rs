@@ -31,7 +31,7 @@ use super::actor::Actor;
 use super::base::Base;
 use super::cluster_events::ChangeNotifier;
 use super::credentials::{Credentials, MAX_ATTEMPTS, last_use_erasure};
-use super::error::Reason;
+use super::error::ForbiddenReason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 use super::reviews::{AccessWait, Reviews};
@@ -368,7 +368,7 @@ impl Clusters {
     async fn changeable_row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
         match self.row_and_role(caller, id).await? {
             (row, Role::Owner) => Ok(row),
-            (row, role) => Err(Error::Forbidden(Reason::ChangeCluster { cluster_id: row.id, role })),
+            (row, role) => Err(Error::Forbidden(ForbiddenReason::ChangeCluster { cluster_id: row.id, role })),
         }
     }
 

@@ -26,7 +26,7 @@ use super::actor::Actor;
 use super::azure_access::Resolver;
 pub use super::azure_access::{AccessError, AzureAccess, InlineCredential};
 use super::base::Base;
-use super::error::Reason;
+use super::error::ForbiddenReason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 pub use super::metadata::Change;
@@ -289,7 +289,7 @@ pub(super) fn from_store(error: store::Error) -> Error {
     match error {
         store::Error::Nul => Invalid::new("InvalidCharacters", "the character NUL cannot be stored").into(),
         // Disabled or deleted during the request.
-        store::Error::NoOwner { .. } => Error::Forbidden(Reason::UserDisabled),
+        store::Error::NoOwner { .. } => Error::Forbidden(ForbiddenReason::UserDisabled),
         error => error.into(),
     }
 }

@@ -28,7 +28,7 @@ pub enum Error {
         /// The ID as the caller wrote it.
         id: String,
     },
-    /// The cloud credential of a cluster does not exist or is not visible. Rancher's text first.
+    /// The cloud credential of a cluster does not exist or is not visible. The message starts with Rancher's.
     #[error(
         "error accessing cloud credential: you have none of this id; name one that /v3/cloudcredentials lists, as \
          cattle-global-data:cc-…"
@@ -36,7 +36,7 @@ pub enum Error {
     NoCredential,
     /// The caller may see the object, but not do this.
     #[error("forbidden: {0}")]
-    Forbidden(Reason),
+    Forbidden(ForbiddenReason),
     /// The input violates a rule; nothing was changed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -111,7 +111,7 @@ impl Error {
 
 /// The reason why an action is forbidden.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
+pub enum ForbiddenReason {
     /// The caller's token expired or was revoked during the request.
     #[error("the token of this request has ended; log in again")]
     TokenEnded,
@@ -187,7 +187,7 @@ pub enum AdministratorTask {
 
 impl From<AdministratorTask> for Error {
     fn from(task: AdministratorTask) -> Self {
-        Self::Forbidden(Reason::AdministratorsOnly(task))
+        Self::Forbidden(ForbiddenReason::AdministratorsOnly(task))
     }
 }
 

@@ -126,21 +126,21 @@ fn no_https() -> Invalid {
 }
 
 /// Quotes a string: JSON strings are valid YAML.
-fn quoted(text: &str) -> String {
+fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 fn to_yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretString {
-    let name = quoted(if cluster.name.is_empty() { &cluster.id } else { &cluster.name });
-    let address = quoted(&format!("{}/k8s/clusters/{}", server.url, cluster.id));
+    let name = quote(if cluster.name.is_empty() { &cluster.id } else { &cluster.name });
+    let address = quote(&format!("{}/k8s/clusters/{}", server.url, cluster.id));
     let authority = match server.authorities.trim() {
         "" => String::new(),
         pem => format!(
             "    certificate-authority-data: {}\n",
-            quoted(&BASE64_STANDARD.encode(format!("{pem}\n")))
+            quote(&BASE64_STANDARD.encode(format!("{pem}\n")))
         ),
     };
-    let token = quoted(token.expose_secret());
+    let token = quote(token.expose_secret());
     SecretString::from(format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: {address}\n{authority}\
          users:\n- name: {name}\n  user:\n    token: {token}\n\

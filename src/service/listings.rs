@@ -25,12 +25,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
-use self::cache::{Cache, Failure, LOAD_TIMEOUT, LoadReason, LookupResult};
+use self::cache::{Cache, LOAD_TIMEOUT, LoadError, LoadReason, LookupResult};
 pub use self::encoded::{Coding, Encoded, Representation};
 use self::kind::{Key, Kind};
 use self::loaded::{Loaded, TypedList};
 pub use self::snapshot::{InvalidSnapshot, Restored};
-pub use self::typed::{CachedList, Source};
+pub use self::typed::{CachedList, PageSource};
 pub use self::upgrades::{UpgradeTarget, Upgrades};
 use crate::service::catalog::credential_check::{CheckRequest, CredentialReport};
 use crate::service::concurrency::CallerPermits;
@@ -296,19 +296,19 @@ impl Listings {
         lookup.await.map_err(|failure| match failure {
             // Azure's subscriptions client names another parameter
             // (`docs/contract/credentials.md#stored-credentials-in-meta`).
-            Failure::Azure(source)
+            LoadError::Azure(source)
                 if is_region_list && matches!(*source, azure::Error::EmptySubscription) =>
             {
                 Rejection::EmptyParameter { prefix, parameter: "subscriptionID" }.into()
             }
             // The error of creating the client has no prefix.
-            Failure::Azure(source)
+            LoadError::Azure(source)
                 if matches!(*source, azure::Error::InvalidTenant | azure::Error::EmptySecret) =>
             {
                 Error::Azure { prefix: "", source }
             }
-            Failure::Azure(source) => Error::Azure { prefix, source },
-            Failure::TimedOut => Error::TimedOut { limit: LOAD_TIMEOUT },
+            LoadError::Azure(source) => Error::Azure { prefix, source },
+            LoadError::TimedOut => Error::TimedOut { limit: LOAD_TIMEOUT },
         })
     }
 }

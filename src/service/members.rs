@@ -12,7 +12,7 @@ use super::actor::Actor;
 use super::base::Base;
 use super::clusters::{Cluster, Clusters};
 use super::credentials::Credentials;
-use super::error::Reason;
+use super::error::ForbiddenReason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 use super::metadata::{Metadata, MetadataChange};
@@ -283,9 +283,9 @@ impl Members {
             return Ok(member);
         }
         Err(Error::Forbidden(if member.name() == CREATOR {
-            Reason::CreatorStaysOwner { user_id: member.user_id }
+            ForbiddenReason::CreatorStaysOwner { user_id: member.user_id }
         } else {
-            Reason::ChangeMembers { cluster_id: member.cluster_id, role: None }
+            ForbiddenReason::ChangeMembers { cluster_id: member.cluster_id, role: None }
         }))
     }
 
@@ -302,9 +302,10 @@ impl Members {
     async fn owned_cluster(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
         match self.inner.clusters.with_role(caller, cluster_id).await? {
             (cluster, Role::Owner) => Ok(cluster),
-            (cluster, role) => {
-                Err(Error::Forbidden(Reason::ChangeMembers { cluster_id: cluster.id, role: Some(role) }))
-            }
+            (cluster, role) => Err(Error::Forbidden(ForbiddenReason::ChangeMembers {
+                cluster_id: cluster.id,
+                role: Some(role),
+            })),
         }
     }
 

@@ -19,7 +19,7 @@ use super::actor::Actor;
 use super::agents::Agents;
 use super::base::Base;
 use super::clusters::{Cluster, Clusters};
-use super::error::Reason;
+use super::error::ForbiddenReason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 use super::public_address::{AgentUrlError, PublicAddress};
@@ -296,7 +296,7 @@ impl Registration {
         match self.inner.clusters.with_role(caller, cluster_id).await? {
             (cluster, Role::Owner) => Ok(cluster),
             (cluster, role) => {
-                Err(Error::Forbidden(Reason::RegistrationTokens { cluster_id: cluster.id, role }))
+                Err(Error::Forbidden(ForbiddenReason::RegistrationTokens { cluster_id: cluster.id, role }))
             }
         }
     }

@@ -127,20 +127,20 @@ impl Reviews {
             return Ok((offline, None));
         }
         let mut verified_subscription = None;
-        let azure = match stored_credential(request) {
+        let data = match stored_credential(request) {
             None => AzureData::unknown("aksConfig names no cloud credential"),
             Some(source) => match self.inner.credentials.resolve(&by.caller, source).await {
                 Ok(access) => {
-                    let azure = self.read_azure(by, Action::Use, &access, &subject).await;
-                    let azure = self.wait_for_access(by, &access, &subject, azure, wait).await;
+                    let data = self.read_azure(by, Action::Use, &access, &subject).await;
+                    let data = self.wait_for_access(by, &access, &subject, data, wait).await;
                     verified_subscription =
-                        has_verified_access(&azure).then(|| access.credential().subscription_id.clone());
-                    azure
+                        has_verified_access(&data).then(|| access.credential().subscription_id.clone());
+                    data
                 }
                 Err(error) => unusable_credential(&error),
             },
         };
-        Ok((reject_errors(review::review(&subject, &azure))?, verified_subscription))
+        Ok((reject_errors(review::review(&subject, &data))?, verified_subscription))
     }
 
     /// Reads again while the only errors are missing rights that Azure may not have propagated yet.
@@ -149,17 +149,16 @@ impl Reviews {
         by: &Actor,
         access: &AzureAccess,
         subject: &Subject<'_>,
-        mut azure: AzureData,
+        mut data: AzureData,
         mut wait: AccessWait,
     ) -> AzureData {
-        let is_transient =
-            |azure: &AzureData| review::may_pass(&review::review(subject, azure), subject, azure);
-        if !is_transient(&azure) {
-            return azure;
+        let is_transient = |data: &AzureData| review::may_pass(&review::review(subject, data), subject, data);
+        if !is_transient(&data) {
+            return data;
         }
         let Some(_permit) = self.inner.waiting.try_acquire(&by.caller.user_id) else {
             count_wait("limited");
-            return azure;
+            return data;
         };
         while wait.next_attempt(&self.inner.clock).await {
             let rights =
@@ -167,14 +166,14 @@ impl Reviews {
             if is_transient(&rights) {
                 continue;
             }
-            azure = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
-            if !is_transient(&azure) {
+            data = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
+            if !is_transient(&data) {
                 count_wait("ended");
-                return azure;
+                return data;
             }
         }
         count_wait("timed_out");
-        azure
+        data
     }
 
     /// The complete review, on request. An inline credential is used instead of the stored one.
@@ -201,7 +200,7 @@ impl Reviews {
             None => stored_credential(request),
         };
         let subject = to_subject(request, &context);
-        let azure = match source {
+        let data = match source {
             None => AzureData::unknown("aksConfig names no cloud credential"),
             Some(source) => match self.inner.credentials.resolve(&by.caller, source).await {
                 Ok(access) => self.read_azure(by, Action::Call("review"), &access, &subject).await,
@@ -212,7 +211,7 @@ impl Reviews {
                 Err(error) => unusable_credential(&error),
             },
         };
-        Ok(review::review(&subject, &azure))
+        Ok(review::review(&subject, &data))
     }
 
     /// Reads the data that the review needs, and records the use of a stored credential.
@@ -223,11 +222,11 @@ impl Reviews {
         access: &AzureAccess,
         subject: &Subject<'_>,
     ) -> AzureData {
-        let azure = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
+        let data = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
         if let Some(id) = access.credential_id() {
             self.inner.events.record(by.event(action, CREDENTIAL, id, &Ok(()))).await;
         }
-        azure
+        data
     }
 
     /// The data of the review that is neither in the specification nor in Azure.
@@ -317,17 +316,17 @@ fn stored_credential<'a>(request: &ReviewRequest<'a>) -> Option<CredentialSource
 
 /// Whether the data proves that the credential has access to the subscription. A missing group proves nothing: Azure reports it
 /// to any caller.
-fn has_verified_access(azure: &AzureData) -> bool {
+fn has_verified_access(data: &AzureData) -> bool {
     fn is_known<T>(part: &Read<T>) -> bool {
         matches!(part, Read::Known(_))
     }
-    is_known(&azure.versions)
-        || is_known(&azure.sizes)
-        || is_known(&azure.networks)
-        || is_known(&azure.usages)
-        || is_known(&azure.regions)
-        || is_known(&azure.cluster)
-        || matches!(azure.node_group, Read::Known(true))
+    is_known(&data.versions)
+        || is_known(&data.sizes)
+        || is_known(&data.networks)
+        || is_known(&data.usages)
+        || is_known(&data.regions)
+        || is_known(&data.cluster)
+        || matches!(data.node_group, Read::Known(true))
 }
 
 fn reject_errors(review: Review) -> Result<Review> {

@@ -30,7 +30,7 @@ use moka::sync::Cache;
 
 pub use self::error::Error;
 pub use self::fetch::Fetched;
-use self::record::Record;
+use self::record::StoredAccess;
 pub use self::retire::Retired;
 use self::slot::{Probe, Slot};
 use self::target::OwnedTarget;
@@ -214,7 +214,7 @@ impl Inner {
 
     /// Loads access from the database, with a token from Entra if needed.
     async fn load(&self, slot: &Slot, cluster: &OwnedTarget) -> Result<Option<CurrentAccess>, Error> {
-        if let Some(record) = self.stored_record(cluster).await? {
+        if let Some(record) = self.stored_access(cluster).await? {
             let access = self.identify(cluster, &record.kubeconfig, None).await?;
             return Ok(Some(slot.cache(access, false, cluster, self.clock.now_ms())));
         }
@@ -225,10 +225,10 @@ impl Inner {
         Ok(Some(slot.cache(access, true, cluster, self.clock.now_ms())))
     }
 
-    async fn stored_record(&self, cluster: &OwnedTarget) -> Result<Option<Record>, Error> {
+    async fn stored_access(&self, cluster: &OwnedTarget) -> Result<Option<StoredAccess>, Error> {
         let text = self.secrets.cluster_secret(&cluster.id, CLUSTER_ACCESS).await?;
         // An unreadable record is fetched again.
-        Ok(text.and_then(|text| Record::from_text(&text)))
+        Ok(text.and_then(|text| StoredAccess::from_text(&text)))
     }
 
     /// Access with the identity of a kubeconfig, and a token other than that of `rejected`.
@@ -272,7 +272,7 @@ impl Inner {
         match &outcome {
             Ok(_) => tracing::info!(cluster = cluster.id, "access to the cluster renewed"),
             // The state of the cluster and the log of its agent already report this.
-            Err(error) if error.is_unreached() => {
+            Err(error) if error.is_unreachable() => {
                 let cause: &dyn std::error::Error = &**error;
                 tracing::debug!(
                     cluster = cluster.id,
@@ -298,7 +298,7 @@ impl Inner {
         rejected: &Access,
     ) -> Result<Arc<Access>, Error> {
         let now_ms = self.clock.now_ms();
-        if let Some(record) = self.stored_record(cluster).await? {
+        if let Some(record) = self.stored_access(cluster).await? {
             let is_entra = matches!(record.kubeconfig.sign_in, SignIn::Entra { .. });
             // After a second rejection within a short time, a new token does not help.
             let may_replace =
@@ -330,7 +330,7 @@ impl Inner {
     ) -> Result<CurrentAccess, Error> {
         self.cluster_access.check_rights(&access).await.map_err(|error| fetched.rejection(error))?;
         let now_ms = self.clock.now_ms();
-        let record = Record { kubeconfig: fetched.kubeconfig.clone(), fetched_ms: now_ms };
+        let record = StoredAccess { kubeconfig: fetched.kubeconfig.clone(), fetched_ms: now_ms };
         self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS, &record.to_text()).await?;
         Ok(slot.cache(access, false, cluster, now_ms))
     }
@@ -350,14 +350,14 @@ impl Inner {
     async fn try_renew_ahead(&self, cluster: &OwnedTarget) -> Result<(), Error> {
         let slot = self.slot(&cluster.id);
         let _renewal = slot.renewal.lock().await;
-        let Some(record) = self.stored_record(cluster).await? else { return Ok(()) };
+        let Some(record) = self.stored_access(cluster).await? else { return Ok(()) };
         let now_ms = self.clock.now_ms();
         if now_ms - record.fetched_ms < RENEW_AHEAD_INTERVAL_MS {
             return Ok(());
         }
         let current = self.identify(cluster, &record.kubeconfig, None).await?;
         // Stored before the request, so that a failing Azure does not get a request per use.
-        let attempted = Record { fetched_ms: now_ms, ..record };
+        let attempted = StoredAccess { fetched_ms: now_ms, ..record };
         self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS, &attempted.to_text()).await?;
         let fetched = self.fetch(cluster, true).await?;
         let access = self.identify(cluster, &fetched.kubeconfig, None).await?;

@@ -11,7 +11,7 @@ use clock::Clock;
 
 use self::definitions::{DEFINITIONS, Definition, definition};
 use super::actor::Actor;
-use super::error::{AdministratorTask, Reason};
+use super::error::{AdministratorTask, ForbiddenReason};
 use super::events::{Action, Events};
 use super::{Error, Result};
 use crate::store::{self, SettingRow, Store};
@@ -180,12 +180,12 @@ impl Settings {
     }
 
     /// The reason why a setting cannot be changed; `None` if it can.
-    fn fixed_reason(&self, definition: &Definition) -> Option<Reason> {
+    fn fixed_reason(&self, definition: &Definition) -> Option<ForbiddenReason> {
         let name = definition.name;
         if !definition.is_changeable() {
-            return Some(Reason::FixedSetting { name });
+            return Some(ForbiddenReason::FixedSetting { name });
         }
-        self.inner.fixed.contains_key(name).then_some(Reason::SettingFixedAtStart { name })
+        self.inner.fixed.contains_key(name).then_some(ForbiddenReason::SettingFixedAtStart { name })
     }
 
     fn setting(&self, definition: &Definition, rows: Option<&BTreeMap<String, SettingRow>>) -> Setting {
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    fn by() -> Actor {
+    fn server() -> Actor {
         Actor::server()
     }
 
@@ -268,14 +268,15 @@ mod tests {
         let settings = context.settings(&[]);
         let before = settings.get("server-url").await.expect("get");
         assert_eq!((before.value.as_str(), before.customized, before.updated_ms), ("", false, None));
-        let after = settings.set_value(&by(), "server-url", "https://aks.example.org").await.expect("set");
+        let after =
+            settings.set_value(&server(), "server-url", "https://aks.example.org").await.expect("set");
         assert_eq!(settings.get("server-url").await.expect("get"), after);
         assert_eq!(settings.value("server-url").await, "https://aks.example.org");
         assert!(after.customized && !after.read_only && after.updated_ms == Some(1_000_000));
         assert_eq!((before.source, after.source), (Source::Default, Source::Database));
-        assert_eq!(settings.set_value(&by(), "server-url", "").await.expect("reset"), before);
+        assert_eq!(settings.set_value(&server(), "server-url", "").await.expect("reset"), before);
         assert_eq!(settings.value("aks-refresh").await, "300");
-        settings.set_value(&by(), "aks-refresh", "60").await.expect("set");
+        settings.set_value(&server(), "aks-refresh", "60").await.expect("set");
         assert_eq!(settings.value("aks-refresh").await, "60");
     }
 
@@ -287,9 +288,9 @@ mod tests {
         let before = settings.get("agent-image").await.expect("get");
         assert_eq!((before.value.as_str(), before.default.as_str()), ("norman-aks:1", "norman-aks:1"));
         assert_eq!((before.source, before.customized), (Source::Default, false));
-        settings.set_value(&by(), "agent-image", "mine/agent:2").await.expect("set");
+        settings.set_value(&server(), "agent-image", "mine/agent:2").await.expect("set");
         assert_eq!(settings.value("agent-image").await, "mine/agent:2");
-        assert_eq!(settings.set_value(&by(), "agent-image", "").await.expect("reset"), before);
+        assert_eq!(settings.set_value(&server(), "agent-image", "").await.expect("reset"), before);
     }
 
     #[tokio::test]
@@ -297,7 +298,7 @@ mod tests {
         let context = context().await;
         context
             .settings(&[])
-            .set_value(&by(), "server-url", "https://stored.example.org")
+            .set_value(&server(), "server-url", "https://stored.example.org")
             .await
             .expect("set");
         let settings = context.settings(&[
@@ -311,14 +312,14 @@ mod tests {
         assert_eq!(settings.value("install-uuid").await, "id");
         for name in ["server-url", "install-uuid", "server-version"] {
             assert!(
-                matches!(settings.set_value(&by(), name, "other").await, Err(Error::Forbidden(_))),
+                matches!(settings.set_value(&server(), name, "other").await, Err(Error::Forbidden(_))),
                 "{name}"
             );
             // Terraform resets a setting before it removes it from its state.
-            let reset = settings.set_value(&by(), name, "").await.expect("reset");
+            let reset = settings.set_value(&server(), name, "").await.expect("reset");
             assert_eq!(reset.value, settings.value(name).await, "{name}");
         }
-        for outcome in [settings.get("nonsense").await, settings.set_value(&by(), "nonsense", "").await] {
+        for outcome in [settings.get("nonsense").await, settings.set_value(&server(), "nonsense", "").await] {
             assert!(matches!(outcome, Err(Error::NotFound { .. })));
         }
     }
@@ -329,7 +330,7 @@ mod tests {
         let context = context().await;
         let (first, second) = (context.settings(&[]), context.settings(&[]));
         assert_eq!(second.value("cacerts").await, "");
-        first.set_value(&by(), "cacerts", PEM).await.expect("set");
+        first.set_value(&server(), "cacerts", PEM).await.expect("set");
         context.clock.advance(Duration::from_secs(2));
         assert_eq!(second.value("cacerts").await, PEM);
         context.store.close().await;

@@ -8,7 +8,7 @@ use aks::catalog::vm_sizes::{AssessedSize, Demand, assess};
 use super::{Part, Renderers, part_within_timeout};
 use crate::service::Result;
 use crate::service::error::Rejection;
-use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings, Source};
+use crate::service::listings::{CachedList, Freshness, ListingRequest, Listings, PageSource};
 
 /// The VM sizes of a region, with the quotas if they can be read.
 pub struct RegionSizes {
@@ -51,7 +51,7 @@ impl RegionSizes {
     }
 
     /// The lists from which pages are computed; `None` if the quotas are unknown, which may change at any time.
-    pub fn sources(&self) -> Option<[Source<'_>; 2]> {
+    pub fn sources(&self) -> Option<[PageSource<'_>; 2]> {
         Some([self.sizes.source(), self.usages.as_ref().ok()?.source()])
     }
 

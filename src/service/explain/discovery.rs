@@ -21,7 +21,7 @@ pub fn check_discovery_error(error: &DiscoveryError) -> Explained {
             format!("Could not find the tenant ID in header: WWW-Authenticate {header:?}")
         }
     };
-    explained(error, text)
+    to_explained(error, text)
 }
 
 /// Explains an error for stored credentials.
@@ -37,10 +37,10 @@ pub fn stored_discovery_error(error: &DiscoveryError) -> Explained {
             format!("could not find the tenant ID in header: WWW-Authenticate {header:?}")
         }
     };
-    explained(error, text)
+    to_explained(error, text)
 }
 
-fn explained(error: &DiscoveryError, text: String) -> Explained {
+fn to_explained(error: &DiscoveryError, text: String) -> Explained {
     let arm = match error {
         DiscoveryError::Unexpected(arm) => Some(&**arm),
         _ => None,

@@ -69,12 +69,12 @@ pub(super) struct LookupResult {
 
 /// The error of a load.
 #[derive(Clone, Debug)]
-pub(super) enum Failure {
+pub(super) enum LoadError {
     Azure(Arc<azure::Error>),
     TimedOut,
 }
 
-type Outcome = Result<Arc<Entry>, Failure>;
+type Outcome = Result<Arc<Entry>, LoadError>;
 
 /// The time limits.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +133,7 @@ impl Cache {
         fresh: bool,
         login: impl FnOnce(Duration) -> L,
         load: impl FnOnce(LoadReason) -> F,
-    ) -> Result<LookupResult, Failure>
+    ) -> Result<LookupResult, LoadError>
     where
         L: Future<Output = Result<(), azure::Error>>,
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
@@ -162,7 +162,7 @@ impl Cache {
         cached: Option<(Duration, Arc<Entry>)>,
         fresh: bool,
         load: impl FnOnce(LoadReason) -> F,
-    ) -> Result<LookupResult, Failure>
+    ) -> Result<LookupResult, LoadError>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
@@ -247,8 +247,8 @@ impl Cache {
             async move {
                 match timeout(limit, load).await {
                     Ok(Ok(loaded)) => Ok(loaded),
-                    Ok(Err(error)) => Err(Failure::Azure(Arc::new(error))),
-                    Err(_) => Err(Failure::TimedOut),
+                    Ok(Err(error)) => Err(LoadError::Azure(Arc::new(error))),
+                    Err(_) => Err(LoadError::TimedOut),
                 }
             }
         };
@@ -258,7 +258,7 @@ impl Cache {
     }
 
     /// Applies the outcome of a load to the entries, and counts it.
-    fn apply_outcome(&self, key: &Key, outcome: Result<Loaded, Failure>, is_current: bool) -> Outcome {
+    fn apply_outcome(&self, key: &Key, outcome: Result<Loaded, LoadError>, is_current: bool) -> Outcome {
         let label = match &outcome {
             Ok(_) => "success",
             Err(failure) if failure.is_deferred() => "deferred",
@@ -278,7 +278,7 @@ impl Cache {
                 Ok(entry)
             }
             Err(failure) => {
-                if let Failure::Azure(error) = &failure {
+                if let LoadError::Azure(error) = &failure {
                     self.evict_denied(key, error);
                 }
                 if failure.is_timeout()
@@ -360,10 +360,10 @@ impl Expiry<Key, Arc<Entry>> for ExpiryByKind {
 /// Waits for the outcome of a load.
 async fn wait_for_outcome(load: &SharedTask<Outcome>) -> Outcome {
     // A load that panicked has no outcome; the panic itself is logged elsewhere.
-    timeout(LOAD_TIMEOUT, load.outcome()).await.ok().flatten().unwrap_or(Err(Failure::TimedOut))
+    timeout(LOAD_TIMEOUT, load.outcome()).await.ok().flatten().unwrap_or(Err(LoadError::TimedOut))
 }
 
-impl Failure {
+impl LoadError {
     /// Whether a stale entry is served instead: for a transient error, or an unusable response.
     fn allows_stale(&self) -> bool {
         match self {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::encoded::Encoded;
 use super::kind::Kind;
-use super::typed::Source;
+use super::typed::PageSource;
 use super::{Listings, cache_key};
 use crate::service::credentials::AzureAccess;
 
@@ -20,7 +20,7 @@ impl Listings {
         &self,
         access: &AzureAccess,
         url: &str,
-        sources: &[Source<'_>],
+        sources: &[PageSource<'_>],
         build: impl FnOnce() -> Result<Bytes, E>,
     ) -> Result<Arc<Encoded>, E> {
         let key = cache_key(access, Kind::Page, url.into());

@@ -18,7 +18,7 @@ use crate::service::observation::PROVIDER;
 
 /// A cached list from which a page is computed.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a>(pub(super) &'a Arc<Loaded>);
+pub struct PageSource<'a>(pub(super) &'a Arc<Loaded>);
 
 /// A list in the cache.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ impl<T> CachedList<T> {
     }
 
     /// The list, as what a page was computed from.
-    pub fn source(&self) -> Source<'_> {
-        Source(&self.loaded)
+    pub fn source(&self) -> PageSource<'_> {
+        PageSource(&self.loaded)
     }
 
     /// A response that was computed from this list.

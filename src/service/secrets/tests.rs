@@ -244,7 +244,7 @@ fn assert_wrong_key<T>(outcome: Result<T, Error>, expected: &str) {
 }
 
 #[tokio::test]
-async fn wrong_key_of_the_right_name_is_rejected() {
+async fn different_key_with_a_known_id_is_rejected() {
     let context = context().await;
     let secrets = context.secrets().await;
     let id = secrets.key_ids().remove(0);
@@ -263,7 +263,7 @@ async fn wrong_key_of_the_right_name_is_rejected() {
 }
 
 #[tokio::test]
-async fn wrong_key_below_the_active_one_is_rejected() {
+async fn different_inactive_key_is_rejected() {
     let context = context().await;
     let old = context.secrets().await.key_ids().remove(0);
     replace_keys(&context.path());

@@ -71,7 +71,7 @@ pub enum Error {
 
 impl Error {
     /// Whether the cluster does not respond, for example because its agent is not connected. Other access would not help then.
-    pub(super) fn is_unreached(&self) -> bool {
+    pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Cluster(error) if error.is_name_unknown() || error.is_unanswered())
     }
 }
@@ -90,15 +90,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unreached_cluster_is_not_one_that_rejects_access() {
+    fn unreachable_is_distinguished_from_rejected() {
         let host = || "one.privatelink.eastus.azmk8s.io".to_owned();
         for (error, expected) in [
             (cluster_access::Error::NameUnknown { host: host() }, true),
             (cluster_access::Error::Unreachable { host: host(), reason: "no route".to_owned() }, true),
             (cluster_access::Error::Tls { host: host(), reason: "expired".to_owned() }, false),
         ] {
-            assert_eq!(Error::Cluster(error).is_unreached(), expected);
+            assert_eq!(Error::Cluster(error).is_unreachable(), expected);
         }
-        assert!(!Error::StillRejected.is_unreached());
+        assert!(!Error::StillRejected.is_unreachable());
     }
 }

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 /// Stored access to a cluster. For a sign-in with Entra, it has the tenant and the server ID, never a token.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct StoredAccess {
     pub(super) kubeconfig: Kubeconfig,
     /// The time of the last fetch from Azure, in milliseconds since 1970.
     pub(super) fetched_ms: i64,
 }
 
-impl Record {
+impl StoredAccess {
     pub(super) fn to_text(&self) -> SecretString {
         let Kubeconfig { endpoint, ca, sign_in } = &self.kubeconfig;
         let sign_in = match sign_in {
@@ -33,7 +33,7 @@ impl Record {
         record.to_string().into()
     }
 
-    /// Parses the output of [`Record::to_text`]; `None` for anything else.
+    /// Parses the output of [`StoredAccess::to_text`]; `None` for anything else.
     pub(super) fn from_text(text: &SecretString) -> Option<Self> {
         let record: Value = serde_json::from_str(text.expose_secret()).ok()?;
         let text = |key: &str| record.pointer(key).and_then(Value::as_str);
@@ -65,10 +65,10 @@ mod tests {
         for sign_in in [SignIn::Identity(certificate), entra, token] {
             let endpoint = "https://a.hcp.eastus.azmk8s.io:443".parse().unwrap();
             let kubeconfig = Kubeconfig { endpoint, ca: b"CA".to_vec(), sign_in };
-            let record = Record { kubeconfig, fetched_ms: 7 };
+            let record = StoredAccess { kubeconfig, fetched_ms: 7 };
             assert!(!format!("{record:?}").contains("canary"));
             let text = record.to_text();
-            let again = Record::from_text(&text).unwrap();
+            let again = StoredAccess::from_text(&text).unwrap();
             assert_eq!(again.to_text().expose_secret(), text.expose_secret());
             assert_eq!(again.fetched_ms, 7);
         }
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn unreadable_record_is_none() {
         for text in ["", "{}", "[]", r#"{"endpoint":"x","ca":"","signIn":{"token":"t"},"fetchedMs":1}"#] {
-            assert!(Record::from_text(&text.into()).is_none(), "{text}");
+            assert!(StoredAccess::from_text(&text.into()).is_none(), "{text}");
         }
     }
 }

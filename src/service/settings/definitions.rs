@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn no_setting_takes_control_characters() {
+    fn settings_reject_control_characters() {
         for (name, value) in [
             ("agent-image", "mine/agent:1\n"),
             ("cacerts", &format!("{PEM}\u{1b}")),

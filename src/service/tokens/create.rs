@@ -6,7 +6,7 @@ use aks::plain_text::{self, Lines};
 
 use super::{OBJECT, PlainToken, Tokens};
 use crate::service::actor::Actor;
-use crate::service::error::Reason;
+use crate::service::error::ForbiddenReason;
 use crate::service::events::Action;
 use crate::service::fresh_id::insert_with_fresh_id;
 use crate::service::metadata::Metadata;
@@ -87,7 +87,7 @@ impl Tokens {
         audit: impl Fn(&str, i64) -> AuditRow,
     ) -> Result<PlainToken> {
         let own_token = self.find(&caller.user_id, &caller.token_name).await?;
-        let own_token = own_token.ok_or(Error::Forbidden(Reason::TokenEnded))?;
+        let own_token = own_token.ok_or(Error::Forbidden(ForbiddenReason::TokenEnded))?;
         let remaining_ms =
             own_token.expires_ms.map(|expires_ms| expires_ms.saturating_sub(self.inner.clock.now_ms()));
         let remaining = remaining_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
@@ -124,7 +124,7 @@ impl Tokens {
             async move {
                 match store::tokens::insert(&self.inner.store, &row, created_with, &audit).await {
                     Ok(()) => Ok(token),
-                    Err(store::Error::Conflict { .. }) => Err(Error::Forbidden(Reason::TokenEnded)),
+                    Err(store::Error::Conflict { .. }) => Err(Error::Forbidden(ForbiddenReason::TokenEnded)),
                     Err(error) => Err(error.into()),
                 }
             }

@@ -24,7 +24,7 @@ use crate::service::catalog::Renderers;
 use crate::service::catalog::regions::RegionSearch;
 use crate::service::credentials::CredentialSource;
 use crate::service::events::Outcome;
-use crate::service::listings::{Encoded, Freshness, ListingRequest, Listings, Source};
+use crate::service::listings::{Encoded, Freshness, ListingRequest, Listings, PageSource};
 use crate::service::rancher_access::{Access, Failure, Session};
 use crate::service::{self, Caller, Invalid};
 
@@ -239,7 +239,7 @@ impl CatalogCall {
     /// The response with a page that `build` computes from `sources`, unless it is cached; without sources, it is not cached.
     pub(super) async fn respond(
         &self,
-        sources: Option<&[Source<'_>]>,
+        sources: Option<&[PageSource<'_>]>,
         freshness: Freshness,
         age: Duration,
         build: impl FnOnce() -> Result<Bytes, Invalid>,

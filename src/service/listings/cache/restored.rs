@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::{Cache, Entry, Failure, Loaded, max_age};
+use super::{Cache, Entry, LoadError, Loaded, max_age};
 use crate::service::listings::kind::Key;
 
 /// The maximum time by which an entry may be ahead of this server's clock.
@@ -51,7 +51,7 @@ impl Cache {
         key: &Key,
         entry: &Entry,
         login: impl Future<Output = Result<(), azure::Error>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), LoadError> {
         let Err(error) = login.await else {
             entry.login.set(DONE);
             return Ok(());
@@ -60,7 +60,7 @@ impl Cache {
             entry.login.set(SLOW);
         }
         self.evict_denied(key, &error);
-        let failure = Failure::Azure(error.into());
+        let failure = LoadError::Azure(error.into());
         if failure.allows_stale() { Ok(()) } else { Err(failure) }
     }
 
