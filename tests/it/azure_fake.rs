@@ -126,7 +126,7 @@ impl FakeAzure {
             resolve: hosts().map(|host| (host.to_owned(), self.address)).collect(),
             extra_roots_pem: Some(self.roots_pem.clone()),
             use_proxy: false,
-            retry_pause: Duration::from_millis(2),
+            retry_base_delay: Duration::from_millis(2),
             ..Options::default()
         }
     }

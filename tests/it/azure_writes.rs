@@ -144,7 +144,7 @@ async fn write_that_azure_may_have_accepted_is_not_repeated() {
         let fake = answering_in_turn(vec![first, || answer(200, &in_state("Succeeded"))]).await;
         let azure = fake.azure();
         let error = put(&arm(&azure)).await.unwrap_err();
-        assert!(error.may_have_been_taken() && error.is_transient(), "{error:?}");
+        assert!(error.may_have_been_accepted() && error.is_transient(), "{error:?}");
         assert_eq!(fake.reads().len(), 1, "{error:?}");
     }
 }
@@ -166,7 +166,7 @@ async fn throttled_write_is_repeated() {
     .await;
     let error = put(&fake.arm()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_hours(1)));
-    assert!(!error.may_have_been_taken());
+    assert!(!error.may_have_been_accepted());
     assert_eq!(fake.reads().len(), 1, "no hour-long delay");
 }
 
@@ -180,7 +180,7 @@ async fn rejected_token_is_replaced_once_before_a_write() {
     assert_eq!((fake.reads().len(), fake.logins()), (2, 2));
     let fake = answering_in_turn(vec![|| error_response(401, "InvalidAuthenticationToken")]).await;
     let error = put(&fake.arm()).await.unwrap_err();
-    assert_eq!((error.upstream_status(), error.may_have_been_taken()), (Some(401), false));
+    assert_eq!((error.upstream_status(), error.may_have_been_accepted()), (Some(401), false));
     assert_eq!(fake.reads().len(), 2);
 }
 
@@ -194,7 +194,7 @@ async fn unsent_write_cannot_have_been_accepted() {
     let short = azure.arm(&credential(), Instant::now() + Duration::from_millis(300)).unwrap();
     let error = put(&short).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { to: Service::Arm }), "{error:?}");
-    assert!(error.may_have_been_taken());
+    assert!(error.may_have_been_accepted());
     assert_eq!(fake.reads().len(), 1);
 
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -208,7 +208,7 @@ async fn unsent_write_cannot_have_been_accepted() {
     let half = Azure::new(half).unwrap();
     let error = put(&arm(&half)).await.unwrap_err();
     assert!(matches!(error, Error::NoAnswer { to: Service::Arm, .. }), "{error:?}");
-    assert!(!error.may_have_been_taken() && error.is_transient());
+    assert!(!error.may_have_been_accepted() && error.is_transient());
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn rejected_writes_keep_azures_code() {
             agent_pools::put(&arm(&azure), "g", "n", "p", &json!({})).await.unwrap_err(),
         ] {
             assert_eq!((error.upstream_status(), error.code()), (Some(status), Some(code)));
-            assert!(!error.may_have_been_taken() && !error.is_transient());
+            assert!(!error.may_have_been_accepted() && !error.is_transient());
         }
         assert_eq!(fake.reads().len(), 2);
     }
@@ -641,7 +641,7 @@ async fn invalid_response_is_not_an_absence() {
         assert!(error.is_unusable_response() && !error.is_absence(), "{body}: {error:?}");
         let is_looked_at = match put(&arm(&azure)).await {
             Ok(written) => written.resource.is_none() && written.operation.is_some(),
-            Err(error) => error.may_have_been_taken(),
+            Err(error) => error.may_have_been_accepted(),
         };
         assert!(is_looked_at, "accepted, read the resource: {body}");
     }

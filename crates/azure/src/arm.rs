@@ -37,7 +37,7 @@ const MAX_BUDGET_WAIT: Duration = Duration::from_secs(2);
 pub struct Arm {
     transport: Transport,
     credential: Arc<Credential>,
-    source: Arc<TokenSource>,
+    token_source: Arc<TokenSource>,
     budget: Arc<Budget>,
     priority: Priority,
     /// Whether the first request was sent. Work that has begun is finished, whatever its priority.
@@ -45,7 +45,7 @@ pub struct Arm {
     deadline: Instant,
     /// The longest delay between two attempts.
     max_delay: Duration,
-    /// The token of this use case, if it must not be a cached one.
+    /// The token of this use case if cached ones are ignored; empty until it is fetched.
     own_token: Option<Arc<Mutex<Option<Token>>>>,
 }
 
@@ -53,14 +53,14 @@ impl Arm {
     pub(super) fn new(
         transport: Transport,
         credential: &Arc<Credential>,
-        source: Arc<TokenSource>,
+        token_source: Arc<TokenSource>,
         budget: Arc<Budget>,
         deadline: Instant,
     ) -> Self {
         Self {
             transport,
             credential: Arc::clone(credential),
-            source,
+            token_source,
             budget,
             priority: Priority::Caller(CallerId::SERVER),
             is_started: Arc::default(),
@@ -143,13 +143,13 @@ impl Arm {
     pub(super) async fn send(&self, request: &ArmRequest<'_>) -> Result<Response, Error> {
         // Only an authenticated caller learns what Azure said about the requests of others.
         let token = self.token().await?;
-        let mut admitted = Some(self.admit(request).await?);
-        let mut failed = 0;
-        match self.send_with(request, &token, &mut admitted, &mut failed).await {
+        let mut reservation = Some(self.admit(request).await?);
+        let mut failed_attempts = 0;
+        match self.send_with(request, &token, &mut reservation, &mut failed_attempts).await {
             // A request that is not authenticated changes nothing.
             Err(error) if error.upstream_status() == Some(401) => {
                 let token = self.replace_token(&token).await?;
-                self.send_with(request, &token, &mut None, &mut failed).await
+                self.send_with(request, &token, &mut None, &mut failed_attempts).await
             }
             outcome => outcome,
         }
@@ -162,7 +162,7 @@ impl Arm {
         if self.own_token.is_some() && !self.is_started.swap(true, Ordering::AcqRel) {
             return Ok(self.budget.reserve(self.priority(), &kind));
         }
-        let last = (Instant::now() + MAX_BUDGET_WAIT.min(self.max_delay)).min(self.deadline);
+        let latest_start = (Instant::now() + MAX_BUDGET_WAIT.min(self.max_delay)).min(self.deadline);
         let mut attempts = 0;
         loop {
             let priority = self.priority();
@@ -174,8 +174,8 @@ impl Arm {
                 Err(deferral) => deferral,
             };
             attempts += 1;
-            let is_waiting = matches!(priority, Priority::Caller(_)) && attempts < MAX_ATTEMPTS;
-            if !is_waiting || Instant::now() + deferral.delay() > last {
+            let may_wait = matches!(priority, Priority::Caller(_)) && attempts < MAX_ATTEMPTS;
+            if !may_wait || Instant::now() + deferral.delay() > latest_start {
                 return Err(deferral.into_error());
             }
             sleep(deferral.delay()).await;
@@ -195,25 +195,25 @@ impl Arm {
         &self,
         request: &ArmRequest<'_>,
         token: &Token,
-        admitted: &mut Option<Reservation>,
-        failed: &mut u32,
+        reservation: &mut Option<Reservation>,
+        failed_attempts: &mut u32,
     ) -> Result<Response, Error> {
         let retry = RetryPolicy {
             max_attempts: MAX_ATTEMPTS,
-            unit: self.transport.retry_unit,
+            base_delay: self.transport.retry_base_delay,
             max_delay: self.max_delay,
             deadline: self.deadline,
         };
         let is_retryable = |error: &Error| {
-            is_retryable(error) && (request.changes_nothing() || !error.may_have_been_taken())
+            is_retryable(error) && (request.changes_nothing() || !error.may_have_been_accepted())
         };
         let attempt = || {
-            let reservation = admitted.take();
+            let reservation = reservation.take();
             let reservation =
                 reservation.unwrap_or_else(|| self.budget.reserve(self.priority(), &request_kind(request)));
             self.attempt(request, token, reservation)
         };
-        retry.run_after(failed, attempt, is_retryable).await
+        retry.run_after(failed_attempts, attempt, is_retryable).await
     }
 
     async fn attempt(
@@ -222,9 +222,9 @@ impl Arm {
         token: &Token,
         mut reservation: Reservation,
     ) -> Result<Response, Error> {
-        let mut sent = request.to_http();
-        sent.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
-        let exchange = self.transport.exchange(Service::Arm, request.operation(), sent);
+        let mut http_request = request.to_http();
+        http_request.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
+        let exchange = self.transport.exchange(Service::Arm, request.operation(), http_request);
         let response =
             timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
         reservation.observe(&response.headers);
@@ -242,23 +242,23 @@ impl Arm {
     }
 
     async fn token(&self) -> Result<Token, Error> {
-        let Some(own) = &self.own_token else { return self.source.token(self.deadline).await };
-        let mut own = own.lock().await;
-        if let Some(token) = &*own {
+        let Some(own_token) = &self.own_token else { return self.token_source.token(self.deadline).await };
+        let mut own_token = own_token.lock().await;
+        if let Some(token) = &*own_token {
             return Ok(token.clone());
         }
-        let token = self.source.fetch_new(self.deadline).await?;
-        Ok(own.insert(token).clone())
+        let token = self.token_source.fetch_new(self.deadline).await?;
+        Ok(own_token.insert(token).clone())
     }
 
     async fn replace_token(&self, rejected: &Token) -> Result<Token, Error> {
-        let Some(own) = &self.own_token else {
-            self.source.evict(rejected.as_str());
-            return self.source.token(self.deadline).await;
+        let Some(own_token) = &self.own_token else {
+            self.token_source.evict(rejected.as_str());
+            return self.token_source.token(self.deadline).await;
         };
-        let mut own = own.lock().await;
-        let token = self.source.fetch_new(self.deadline).await?;
-        Ok(own.insert(token).clone())
+        let mut own_token = own_token.lock().await;
+        let token = self.token_source.fetch_new(self.deadline).await?;
+        Ok(own_token.insert(token).clone())
     }
 }
 

@@ -17,8 +17,8 @@ use http::{HeaderMap, Method};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use self::headers::{ARM_CODE, ArmLimit, GLOBAL_FACTOR, remaining, remaining_of_compute};
-use self::pool::{Pool, Reason, Refusal};
+use self::headers::{ARM_THROTTLED_CODE, ArmLimit, GLOBAL_FACTOR, remaining, remaining_of_compute};
+use self::pool::{DeferralReason, Pool, Rejection};
 use crate::cloud::Cloud;
 use crate::credential::Credential;
 use crate::error::Error;
@@ -140,20 +140,20 @@ struct State {
     arm: [[Pool; 2]; 3],
     /// Limits of resource providers, by method and URL without its query: they depend on operation and region.
     by_url: HashMap<String, Pool>,
-    callers: HashMap<CallerId, Presence>,
+    callers: HashMap<CallerId, CallerActivity>,
 }
 
-/// The requests of a caller.
+/// The requests of a caller that are in flight or wait.
 #[derive(Debug, Default)]
-struct Presence {
+struct CallerActivity {
     in_flight: u32,
     /// The time until which a request that was not sent counts as waiting.
     waiting_until_ms: i64,
 }
 
-/// A request as the budget sees it.
+/// The limits and the caller for which a request counts.
 #[derive(Clone, Debug)]
-struct Draw {
+struct Charge {
     limit: ArmLimit,
     url: String,
     is_compute: bool,
@@ -163,8 +163,9 @@ struct Draw {
 impl Budget {
     fn new(clock: Clock) -> Self {
         let arm = ArmLimit::ALL.map(|limit| {
-            let of = limit.documented();
-            [1, GLOBAL_FACTOR].map(|factor| Pool::new(of.bucket * factor, of.refill_per_second * factor))
+            let documented = limit.documented();
+            [1, GLOBAL_FACTOR]
+                .map(|factor| Pool::new(documented.bucket * factor, documented.refill_per_second * factor))
         });
         Self { clock, state: Mutex::new(State { arm, by_url: HashMap::new(), callers: HashMap::new() }) }
     }
@@ -175,34 +176,34 @@ impl Budget {
         priority: Priority,
         request: &RequestKind<'_>,
     ) -> Result<Reservation, Deferral> {
-        let draw = Draw::new(priority.caller(), request);
+        let charge = Charge::new(priority.caller(), request);
         let now_ms = self.clock.now_ms();
         let mut state = self.lock();
-        match state.check(priority, &draw, now_ms) {
+        match state.check(priority, &charge, now_ms) {
             Ok(()) => {
-                state.start(&draw, now_ms);
+                state.start(&charge, now_ms);
                 drop(state);
-                Ok(self.reservation(draw))
+                Ok(self.reservation(charge))
             }
-            Err(refusal) => {
+            Err(rejection) => {
                 if matches!(priority, Priority::Caller(_)) {
-                    let presence = state.callers.entry(draw.caller).or_default();
-                    presence.waiting_until_ms = now_ms + WAITING_MS;
+                    let activity = state.callers.entry(charge.caller).or_default();
+                    activity.waiting_until_ms = now_ms + WAITING_MS;
                 }
-                Err(Deferral { priority, refusal })
+                Err(Deferral { priority, rejection })
             }
         }
     }
 
     /// Counts a request that is sent in any case.
     pub(super) fn reserve(self: &Arc<Self>, priority: Priority, request: &RequestKind<'_>) -> Reservation {
-        let draw = Draw::new(priority.caller(), request);
-        self.lock().start(&draw, self.clock.now_ms());
-        self.reservation(draw)
+        let charge = Charge::new(priority.caller(), request);
+        self.lock().start(&charge, self.clock.now_ms());
+        self.reservation(charge)
     }
 
-    fn reservation(self: &Arc<Self>, draw: Draw) -> Reservation {
-        Reservation { budget: Arc::clone(self), draw, left: Left::default() }
+    fn reservation(self: &Arc<Self>, charge: Charge) -> Reservation {
+        Reservation { budget: Arc::clone(self), charge, left: Remaining::default() }
     }
 
     /// What is left, by the value of the label `kind`.
@@ -230,7 +231,7 @@ pub(super) struct RequestKind<'a> {
     pub(super) url: &'a str,
 }
 
-impl Draw {
+impl Charge {
     fn new(caller: CallerId, request: &RequestKind<'_>) -> Self {
         let RequestKind { operation, method, url } = request;
         let is_compute =
@@ -239,7 +240,7 @@ impl Draw {
     }
 }
 
-impl Draw {
+impl Charge {
     /// Whether an error is that of the same request.
     fn is_for(&self, error: &ArmError) -> bool {
         self.url == request_key(&error.method, &error.url)
@@ -252,45 +253,49 @@ fn request_key(method: &Method, url: &str) -> String {
 }
 
 impl State {
-    fn pools(&self, draw: &Draw) -> impl Iterator<Item = &Pool> {
-        self.arm.get(draw.limit as usize).into_iter().flatten().chain(self.by_url.get(&draw.url))
+    fn pools(&self, charge: &Charge) -> impl Iterator<Item = &Pool> {
+        self.arm.get(charge.limit as usize).into_iter().flatten().chain(self.by_url.get(&charge.url))
     }
 
-    fn check(&self, priority: Priority, draw: &Draw, now_ms: i64) -> Result<(), Refusal> {
-        let contended = self.callers.iter().any(|(caller, presence)| {
-            *caller != draw.caller && (presence.in_flight > 0 || presence.waiting_until_ms > now_ms)
+    fn check(&self, priority: Priority, charge: &Charge, now_ms: i64) -> Result<(), Rejection> {
+        let others_wait = self.callers.iter().any(|(caller, activity)| {
+            *caller != charge.caller && (activity.in_flight > 0 || activity.waiting_until_ms > now_ms)
         });
-        let checked = self.pools(draw).try_for_each(|pool| pool.check(priority, contended, now_ms));
+        let checked = self.pools(charge).try_for_each(|pool| pool.check(priority, others_wait, now_ms));
         // The error of another request names what another caller requested.
-        checked
-            .map_err(|refusal| Refusal { error: refusal.error.filter(|error| draw.is_for(error)), ..refusal })
+        checked.map_err(|rejection| Rejection {
+            error: rejection.error.filter(|error| charge.is_for(error)),
+            ..rejection
+        })
     }
 
-    fn start(&mut self, draw: &Draw, now_ms: i64) {
-        if draw.is_compute {
-            self.add_url(&draw.url, now_ms);
+    fn start(&mut self, charge: &Charge, now_ms: i64) {
+        if charge.is_compute {
+            self.add_url(&charge.url, now_ms);
         }
         let Self { arm, by_url, callers } = self;
-        for pool in arm.get_mut(draw.limit as usize).into_iter().flatten().chain(by_url.get_mut(&draw.url)) {
-            pool.start(draw.caller, now_ms);
+        for pool in
+            arm.get_mut(charge.limit as usize).into_iter().flatten().chain(by_url.get_mut(&charge.url))
+        {
+            pool.start(charge.caller, now_ms);
         }
-        callers.entry(draw.caller).or_default().in_flight += 1;
+        callers.entry(charge.caller).or_default().in_flight += 1;
     }
 
-    fn finish(&mut self, draw: &Draw, left: Left, now_ms: i64) {
+    fn finish(&mut self, charge: &Charge, left: Remaining, now_ms: i64) {
         let Self { arm, by_url, callers } = self;
-        if let Some(arm) = arm.get_mut(draw.limit as usize) {
+        if let Some(arm) = arm.get_mut(charge.limit as usize) {
             for (pool, left) in arm.iter_mut().zip(left.arm) {
                 pool.finish(left, now_ms);
             }
         }
-        if let Some(pool) = by_url.get_mut(&draw.url) {
+        if let Some(pool) = by_url.get_mut(&charge.url) {
             pool.finish(left.compute, now_ms);
         }
-        if let Some(presence) = callers.get_mut(&draw.caller) {
-            presence.in_flight = presence.in_flight.saturating_sub(1);
+        if let Some(activity) = callers.get_mut(&charge.caller) {
+            activity.in_flight = activity.in_flight.saturating_sub(1);
         }
-        callers.retain(|_, presence| presence.in_flight > 0 || presence.waiting_until_ms > now_ms);
+        callers.retain(|_, activity| activity.in_flight > 0 || activity.waiting_until_ms > now_ms);
     }
 
     /// Adds the limit of a URL if there is room.
@@ -308,13 +313,13 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Arc<Budget>,
-    draw: Draw,
-    left: Left,
+    charge: Charge,
+    left: Remaining,
 }
 
 /// What Azure says is left after a request.
 #[derive(Clone, Copy, Debug, Default)]
-struct Left {
+struct Remaining {
     /// Of the application, and of all applications.
     arm: [Option<u32>; 2],
     compute: Option<u32>,
@@ -323,9 +328,9 @@ struct Left {
 impl Reservation {
     /// Reads what is left from the headers of the response.
     pub(super) fn observe(&mut self, headers: &HeaderMap) {
-        let of = self.draw.limit.documented();
-        self.left = Left {
-            arm: [of.header, of.global_header].map(|name| remaining(headers, name)),
+        let documented = self.charge.limit.documented();
+        self.left = Remaining {
+            arm: [documented.header, documented.global_header].map(|name| remaining(headers, name)),
             compute: remaining_of_compute(headers),
         };
     }
@@ -335,14 +340,14 @@ impl Reservation {
     pub(super) fn throttle(&self, error: &ArmError) {
         let now_ms = self.budget.clock.now_ms();
         let mut state = self.budget.lock();
-        if error.code.as_deref() == Some(ARM_CODE) {
-            if let Some([pool, _]) = state.arm.get_mut(self.draw.limit as usize) {
+        if error.code.as_deref() == Some(ARM_THROTTLED_CODE) {
+            if let Some([pool, _]) = state.arm.get_mut(self.charge.limit as usize) {
                 pool.throttle(error, now_ms);
             }
             return;
         }
-        state.add_url(&self.draw.url, now_ms);
-        if let Some(pool) = state.by_url.get_mut(&self.draw.url) {
+        state.add_url(&self.charge.url, now_ms);
+        if let Some(pool) = state.by_url.get_mut(&self.charge.url) {
             pool.throttle(error, now_ms);
         }
     }
@@ -350,7 +355,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.lock().finish(&self.draw, self.left, self.budget.clock.now_ms());
+        self.budget.lock().finish(&self.charge, self.left, self.budget.clock.now_ms());
     }
 }
 
@@ -358,18 +363,18 @@ impl Drop for Reservation {
 #[derive(Debug)]
 pub(super) struct Deferral {
     priority: Priority,
-    refusal: Refusal,
+    rejection: Rejection,
 }
 
 impl Deferral {
     /// The time after which it may be sent.
     pub(super) fn delay(&self) -> Duration {
-        self.refusal.delay
+        self.rejection.delay
     }
 
     /// Counts it, and turns it into an error: Azure's own if Azure has throttled such requests.
     pub(super) fn into_error(self) -> Error {
-        let Self { priority, refusal: Refusal { reason, delay, error } } = self;
+        let Self { priority, rejection: Rejection { reason, delay, error } } = self;
         metrics::counter!("norman_aks_azure_deferred_requests_total", "reason" => reason.name()).increment(1);
         let retry_after = whole_seconds(delay);
         match (priority, error) {
@@ -378,7 +383,7 @@ impl Deferral {
                 Error::Arm(Box::new(ArmError { retry_after: Some(retry_after), ..*error }))
             }
             (Priority::Caller(_), None) => {
-                Error::BudgetExhausted { retry_after, shared: reason == Reason::Share }
+                Error::BudgetExhausted { retry_after, shared: reason == DeferralReason::Share }
             }
         }
     }

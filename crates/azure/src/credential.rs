@@ -27,7 +27,7 @@ pub struct Credential {
 impl Credential {
     /// Checks that need no request, in the order of Azure's Go libraries (`docs/contract/azure.md#tokens`).
     pub(super) fn check(&self) -> Result<(), Error> {
-        if !is_tenant(&self.tenant_id) {
+        if !is_valid_tenant(&self.tenant_id) {
             return Err(Error::InvalidTenant);
         }
         if self.client_secret.expose_secret().is_empty() {
@@ -45,7 +45,7 @@ impl Credential {
 
 /// ASCII letters, digits, dots and hyphens, but not only dots: those would be resolved as path segments in the URL of the
 /// token endpoint.
-fn is_tenant(text: &str) -> bool {
+fn is_valid_tenant(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
         && text.bytes().any(|byte| byte != b'.')
 }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_values_are_checked_in_the_order_of_azures_libraries() {
+    fn missing_values_are_checked_in_azures_order() {
         let mut bad = credential();
         assert!(bad.check().is_ok());
         bad.subscription_id.clear();
@@ -94,10 +94,10 @@ mod tests {
     #[test]
     fn tenant_has_letters_digits_dots_and_hyphens() {
         for good in ["72f988bf-86f1-41af-91ab-2d7cd011db47", "contoso.onmicrosoft.com", "A-1.z", "-"] {
-            assert!(is_tenant(good), "{good}");
+            assert!(is_valid_tenant(good), "{good}");
         }
         for bad in ["", ".", "..", "...", "a/b", "a b", "ä", "a%2fb", "a_b", "a\n"] {
-            assert!(!is_tenant(bad), "{bad:?}");
+            assert!(!is_valid_tenant(bad), "{bad:?}");
         }
     }
 

@@ -28,7 +28,7 @@ use crate::transport::Transport as HttpTransport;
 use crate::url::without_query;
 
 /// A token usually lives an hour and at most a day; a longer lifetime than this is invalid.
-const MAX_LIFE_S: i64 = 30 * 24 * 60 * 60;
+const MAX_LIFETIME_S: i64 = 30 * 24 * 60 * 60;
 
 /// A bearer token as an `Authorization` header. `Debug` does not print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) struct Token {
     pub(super) authorization: HeaderValue,
     pub(super) expires_ms: i64,
     /// The lifetime at the time of issue.
-    pub(super) life_ms: i64,
+    pub(super) lifetime_ms: i64,
 }
 
 impl Token {
@@ -63,13 +63,13 @@ pub(super) async fn fetch(
         transport: transport.clone(),
         client_id: credential.client_id.clone(),
         client_secret: credential.client_secret.clone(),
-        life_ms: OnceLock::new(),
+        lifetime_ms: OnceLock::new(),
         failure: OnceLock::new(),
     });
-    let shared: Arc<dyn HttpClient> = Arc::<EntraTransport>::clone(&transport);
+    let http_client: Arc<dyn HttpClient> = Arc::<EntraTransport>::clone(&transport);
     let client_options = ClientOptions {
         cloud: Some(Arc::new(configuration(credential.cloud))),
-        transport: Some(Transport::new(shared)),
+        transport: Some(Transport::new(http_client)),
         retry: RetryOptions::none(),
         ..ClientOptions::default()
     };
@@ -80,18 +80,18 @@ pub(super) async fn fetch(
         Secret::new(credential.client_secret.expose_secret().to_owned()),
         Some(ClientSecretCredentialOptions { client_options }),
     ) {
-        Ok(source) => source.get_token(&[scope], None).await,
+        Ok(credential) => credential.get_token(&[scope], None).await,
         Err(error) => Err(error),
     };
-    match (outcome, transport.life_ms.get().copied()) {
-        (Ok(token), Some(life_ms)) => {
+    match (outcome, transport.lifetime_ms.get().copied()) {
+        (Ok(token), Some(lifetime_ms)) => {
             let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.token.secret()))
                 .map_err(|_| not_a_token(credential))?;
             if authorization.to_str().is_err() {
                 return Err(not_a_token(credential));
             }
             authorization.set_sensitive(true);
-            Ok(Token { authorization, expires_ms: requested_ms + life_ms, life_ms })
+            Ok(Token { authorization, expires_ms: requested_ms + lifetime_ms, lifetime_ms })
         }
         _ => Err(transport.failure.get().cloned().unwrap_or_else(|| not_a_token(credential))),
     }
@@ -107,7 +107,7 @@ fn configuration(cloud: Cloud) -> CloudConfiguration {
 
 /// Replaces the parser's error, which could quote the token.
 #[derive(Debug, thiserror::Error)]
-#[error("it holds no token, or none that can be used")]
+#[error("the response contains no usable token")]
 struct NotAToken;
 
 fn not_a_token(credential: &Credential) -> Error {
@@ -121,7 +121,7 @@ struct EntraTransport {
     client_id: String,
     /// For redaction.
     client_secret: SecretString,
-    life_ms: OnceLock<i64>,
+    lifetime_ms: OnceLock<i64>,
     failure: OnceLock<Error>,
 }
 
@@ -147,18 +147,18 @@ impl HttpClient for EntraTransport {
             return Err(azure_core::Error::with_message(ErrorKind::Other, "a form was expected"));
         };
         let url = request.url().clone();
-        let mut sent = reqwest::Request::new(Method::POST, url.clone());
+        let mut http_request = reqwest::Request::new(Method::POST, url.clone());
         for (name, value) in request.headers().iter() {
             // The client sets its own user agent.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
                 && name != http::header::USER_AGENT
             {
-                sent.headers_mut().insert(name, value);
+                http_request.headers_mut().insert(name, value);
             }
         }
-        *sent.body_mut() = Some(body.into());
-        let response = self.transport.exchange(Service::Login, Operation::Token, sent).await;
+        *http_request.body_mut() = Some(body.into());
+        let response = self.transport.exchange(Service::Login, Operation::Token, http_request).await;
         let response = response.map_err(|error| self.fail(error))?;
         if response.status != 200 || foreign::content_type(&response).is_some() {
             let response = redact::redact(response, &[self.client_secret.expose_secret()]);
@@ -168,9 +168,10 @@ impl HttpClient for EntraTransport {
             return Err(self.fail(Error::Login(Box::new(error))));
         }
         // The crate adds this to the current time, without a check for overflow.
-        let life = serde_json::from_slice::<Life>(&response.body).ok().map(|life| life.expires_in);
-        if let Some(life) = life.filter(|life| (1..=MAX_LIFE_S).contains(life)) {
-            let _ = self.life_ms.set(life * 1_000);
+        let lifetime =
+            serde_json::from_slice::<TokenLifetime>(&response.body).ok().map(|lifetime| lifetime.expires_in);
+        if let Some(lifetime) = lifetime.filter(|lifetime| (1..=MAX_LIFETIME_S).contains(lifetime)) {
+            let _ = self.lifetime_ms.set(lifetime * 1_000);
             return Ok(AsyncRawResponse::from_bytes(response.status.into(), Headers::new(), response.body));
         }
         Err(azure_core::Error::with_message(ErrorKind::Credential, "no token"))
@@ -178,6 +179,6 @@ impl HttpClient for EntraTransport {
 }
 
 #[derive(Deserialize)]
-struct Life {
+struct TokenLifetime {
     expires_in: i64,
 }

@@ -45,7 +45,7 @@ pub enum Error {
         source: Cause,
     },
     /// The caller's deadline passed.
-    #[error("no answer from {to} in the time that was given")]
+    #[error("no answer from {to} before the deadline")]
     TimedOut {
         /// The service.
         to: Service,
@@ -85,10 +85,10 @@ pub enum Error {
     #[error("parameter location cannot be empty")]
     EmptyRegion,
     /// A string that cannot be part of a URL.
-    #[error("{0:?} cannot be part of an address of Azure")]
+    #[error("{0:?} cannot be part of an Azure URL")]
     BadUrl(String),
     /// A link to the next page or to an operation that leads away from Resource Manager, and was not followed.
-    #[error("Azure names an address at {host:?}, which is not Azure Resource Manager")]
+    #[error("Azure returned a link to {host:?}, which is not Azure Resource Manager")]
     ForeignLink {
         /// The host of the link; empty if it is not a URL.
         host: String,
@@ -154,8 +154,8 @@ impl Error {
         }
     }
 
-    /// Whether the response is unusable: a success in another format, too large, endless or with a foreign link, or a response of
-    /// a proxy or portal instead of Azure. It contains no information about the resource.
+    /// Whether the response is unusable: a success in another format, too large, endless or with a link away from Azure, or
+    /// a response of a proxy or portal instead of Azure. It contains no information about the resource.
     pub fn is_unusable_response(&self) -> bool {
         let is_unreadable = matches!(
             self,
@@ -192,7 +192,7 @@ impl Error {
     }
 
     /// Whether Azure may have accepted the request despite the error. `false` is certain. After `true`, read the resource.
-    pub fn may_have_been_taken(&self) -> bool {
+    pub fn may_have_been_accepted(&self) -> bool {
         match self {
             // A proxy may have replaced Azure's response.
             Self::Arm(error) if error.foreign.is_some() => true,

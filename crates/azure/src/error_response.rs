@@ -123,7 +123,7 @@ impl EntraError {
             .map(|codes| codes.iter().filter_map(Value::as_u64).collect())
             .unwrap_or_default();
         if aadsts.is_empty() {
-            aadsts.extend(description.as_deref().and_then(aadsts_in));
+            aadsts.extend(description.as_deref().and_then(parse_aadsts));
         }
         let code = aadsts.first().map(|number| format!("AADSTS{number}")).or_else(|| error.clone());
         Self {
@@ -198,8 +198,8 @@ pub(super) fn get_any_case<'a>(object: &'a Value, name: &str) -> Option<&'a Valu
 
 /// The object with `code` and `message`: in `error`, in `odata.error`, or the body itself.
 fn envelope(body: &Value) -> Option<&Value> {
-    let whole = body.as_object()?;
-    match whole.get("error").or_else(|| whole.get("odata.error")) {
+    let object = body.as_object()?;
+    match object.get("error").or_else(|| object.get("odata.error")) {
         Some(inner) => inner.is_object().then_some(inner),
         None => Some(body),
     }
@@ -210,7 +210,7 @@ fn is_json(body: &[u8]) -> bool {
 }
 
 /// The number after `AADSTS` in a description.
-fn aadsts_in(description: &str) -> Option<u64> {
+fn parse_aadsts(description: &str) -> Option<u64> {
     let (_, rest) = description.split_once("AADSTS")?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest.get(..end)?.parse().ok()
@@ -225,7 +225,7 @@ mod tests {
         ArmError::new(Method::GET, "https://h/p", response(403, headers, body), &Clock::manual(0))
     }
 
-    fn login(body: &str) -> EntraError {
+    fn entra_error(body: &str) -> EntraError {
         EntraError::new(Method::POST, "https://h/p", response(401, &[], body), &Clock::manual(0))
     }
 
@@ -351,12 +351,12 @@ mod tests {
             ("<html>", None, vec![], None),
             ("", None, vec![], None),
         ] {
-            let error = login(body);
+            let error = entra_error(body);
             assert_eq!(error.code.as_deref(), code, "{body}");
             assert_eq!(error.aadsts, aadsts, "{body}");
             assert_eq!(error.error.as_deref(), oauth_error, "{body}");
         }
-        let description = login(r#"{"error_description":"a\r\nb"}"#).description;
+        let description = entra_error(r#"{"error_description":"a\r\nb"}"#).description;
         assert_eq!(description.as_deref(), Some("a\r\nb"));
     }
 }

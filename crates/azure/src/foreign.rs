@@ -34,10 +34,11 @@ pub(super) fn content_type(response: &Response) -> Option<String> {
 /// Whether the body is HTML, regardless of its content type.
 fn is_html(content_type: &str, body: &[u8]) -> bool {
     let body = without_byte_order_mark(body).trim_ascii_start();
-    let starts = |tag: &[u8]| body.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
+    let starts_with_tag =
+        |tag: &[u8]| body.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
     matches!(content_type, "text/html" | "application/xhtml+xml")
-        || starts(b"<!doctype html")
-        || starts(b"<html")
+        || starts_with_tag(b"<!doctype html")
+        || starts_with_tag(b"<html")
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ pub struct Progress {
 impl LongRunningOperation {
     /// The operation that a write of `resource` started; `None` if the write is complete. A URL that is not on Resource Manager
     /// is replaced by that of the resource.
-    pub(super) fn started(
+    pub(super) fn from_response(
         arm: &Arm,
         resource: &Url,
         purpose: Purpose,
@@ -165,12 +165,12 @@ impl LongRunningOperation {
             Outcome::Cancelled => OperationStatus::Cancelled(error.unwrap_or_default()),
             Outcome::InProgress(status) => {
                 // A result may have moved to another URL on Resource Manager.
-                let moved = match self.target {
+                let new_url = match self.target {
                     PollTarget::Location => url_in_header(arm, response, "location"),
                     PollTarget::Status | PollTarget::Resource => None,
                 };
-                let url = moved.unwrap_or_else(|| self.url.clone());
-                let percent = body.as_ref().and_then(percent_in);
+                let url = new_url.unwrap_or_else(|| self.url.clone());
+                let percent = body.as_ref().and_then(percent_complete);
                 let operation = Self { url, interval: interval(arm, response), ..self.clone() };
                 OperationStatus::InProgress(Box::new(Progress { operation, status, percent, error }))
             }
@@ -283,7 +283,7 @@ fn provisioning_state(body: &Value) -> Option<&str> {
     body.get("properties")?.get("provisioningState")?.as_str()
 }
 
-fn percent_in(body: &Value) -> Option<f64> {
+fn percent_complete(body: &Value) -> Option<f64> {
     let percent = body.get("percentComplete")?.as_f64()?;
     Some(percent.clamp(0.0, 100.0))
 }
@@ -295,18 +295,18 @@ fn error_in(body: &Value) -> Option<ServiceError> {
 
 fn non_empty_error(object: &Value) -> Option<ServiceError> {
     let mut error = ServiceError::read(object);
-    for text in [&mut error.code, &mut error.message, &mut error.target] {
-        text.take_if(|text| text.is_empty());
+    for field in [&mut error.code, &mut error.message, &mut error.target] {
+        field.take_if(|value| value.is_empty());
     }
     (error != ServiceError::default()).then_some(error)
 }
 
 fn name_of<T: PartialEq>(names: &[(T, &'static str)], value: T) -> &'static str {
-    names.iter().find(|(known, _)| *known == value).map_or("", |(_, name)| name)
+    names.iter().find(|(candidate, _)| *candidate == value).map_or("", |(_, name)| name)
 }
 
 fn parse_name<T: Copy>(names: &[(T, &'static str)], name: &str) -> Option<T> {
-    names.iter().find(|(_, known)| *known == name).map(|(value, _)| *value)
+    names.iter().find(|(_, candidate)| *candidate == name).map(|(value, _)| *value)
 }
 
 #[cfg(test)]
@@ -461,7 +461,7 @@ mod tests {
             (json!("50"), None),
             (json!(null), None),
         ] {
-            assert_eq!(percent_in(&json!({"percentComplete": percent})), expected, "{percent}");
+            assert_eq!(percent_complete(&json!({"percentComplete": percent})), expected, "{percent}");
         }
     }
 

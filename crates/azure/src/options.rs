@@ -16,14 +16,14 @@ pub struct Options {
     pub extra_roots_pem: Option<String>,
     /// Whether to use the proxy of the environment.
     pub use_proxy: bool,
-    /// The header `User-Agent`.
+    /// The value of the header `User-Agent`.
     pub user_agent: String,
     /// The time limit for opening a connection.
-    pub connect_limit: Duration,
+    pub connect_timeout: Duration,
     /// The time limit for the next part of a response.
-    pub read_limit: Duration,
-    /// The unit of the increasing delay between attempts.
-    pub retry_pause: Duration,
+    pub read_timeout: Duration,
+    /// The delay before the first retry; later ones grow from it.
+    pub retry_base_delay: Duration,
 }
 
 impl Default for Options {
@@ -34,9 +34,9 @@ impl Default for Options {
             extra_roots_pem: None,
             use_proxy: true,
             user_agent: concat!("norman-aks/", env!("CARGO_PKG_VERSION")).to_owned(),
-            connect_limit: Duration::from_secs(10),
-            read_limit: Duration::from_secs(30),
-            retry_pause: Duration::from_millis(800),
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+            retry_base_delay: Duration::from_millis(800),
         }
     }
 }
@@ -44,7 +44,7 @@ impl Default for Options {
 /// The client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The extra certificate authorities are missing or invalid.
+    /// `extra_roots_pem` contains no certificate (`None`) or an invalid one.
     #[error("the extra certificate authorities are not certificates in PEM form")]
     Roots(#[source] Option<reqwest::Error>),
     /// The HTTP client rejects its options, or the system's certificate authorities cannot be read.

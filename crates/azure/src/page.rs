@@ -31,18 +31,18 @@ struct Page<T> {
     next_link: Option<String>,
 }
 
-/// All elements of the list whose first page is at `first`.
-pub(super) async fn read_all<T>(arm: &Arm, operation: Operation, first: Url) -> Result<Vec<T>, Error>
+/// All elements of the list whose first page is at `first_url`.
+pub(super) async fn read_all<T>(arm: &Arm, operation: Operation, first_url: Url) -> Result<Vec<T>, Error>
 where
     Element<T>: for<'de> Deserialize<'de>,
     T: Send + 'static,
 {
     let mut elements = Vec::new();
-    let mut seen = HashSet::new();
-    let mut next = Some(first);
+    let mut read_urls = HashSet::new();
+    let mut next = Some(first_url);
     while let Some(url) = next {
-        if seen.len() >= MAX_PAGES || seen.contains(&url) {
-            return Err(Error::Endless { pages: seen.len() });
+        if read_urls.len() >= MAX_PAGES || read_urls.contains(&url) {
+            return Err(Error::Endless { pages: read_urls.len() });
         }
         let response = arm.get(operation, &url).await?;
         let page: Page<T> = parse(response, &url).await?;
@@ -54,7 +54,7 @@ where
             None | Some("") => None,
             Some(link) => Some(arm.link(link)?),
         };
-        seen.insert(url);
+        read_urls.insert(url);
     }
     Ok(elements)
 }
@@ -66,14 +66,16 @@ where
 {
     let body = response.body;
     let parsed = if body.len() > MAX_INLINE_PARSE_LEN {
-        tokio::task::spawn_blocking(move || read(&body)).await.unwrap_or_else(|error| Err(Arc::new(error)))
+        tokio::task::spawn_blocking(move || parse_page(&body))
+            .await
+            .unwrap_or_else(|error| Err(Arc::new(error)))
     } else {
-        read(&body)
+        parse_page(&body)
     };
     parsed.map_err(|source| Error::Decode { method: Method::GET, url: without_query(url).to_owned(), source })
 }
 
-fn read<T>(body: &[u8]) -> Result<Page<T>, Cause>
+fn parse_page<T>(body: &[u8]) -> Result<Page<T>, Cause>
 where
     Element<T>: for<'de> Deserialize<'de>,
 {

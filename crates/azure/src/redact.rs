@@ -58,8 +58,8 @@ impl Needles {
             first_bytes.extend(format!("{first:02x}{first:02X}").bytes().step_by(2));
         }
         for byte in first_bytes {
-            if let Some(may_begin) = needles.first_bytes.get_mut(usize::from(byte)) {
-                *may_begin = true;
+            if let Some(may_start) = needles.first_bytes.get_mut(usize::from(byte)) {
+                *may_start = true;
             }
         }
         needles
@@ -68,10 +68,10 @@ impl Needles {
     /// Masks all needles in a text; `None` if it contains none.
     fn mask(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut masked = Vec::new();
-        let (mut rest, mut found) = (text, false);
+        let (mut rest, mut any_match) = (text, false);
         while let Some((first, others)) = rest.split_first() {
             if let Some(length) = self.match_len(*first, rest) {
-                found = true;
+                any_match = true;
                 masked.extend_from_slice(MASK);
                 rest = rest.get(length..).unwrap_or_default();
             } else {
@@ -79,7 +79,7 @@ impl Needles {
                 rest = others;
             }
         }
-        found.then_some(masked)
+        any_match.then_some(masked)
     }
 
     /// The length of the longest needle at the start of `text`.
@@ -96,7 +96,7 @@ impl Needles {
 /// The base64 of the secret, and the invariant part of the base64 of a longer text that contains it, such as `client:secret` in
 /// Basic authentication. That part depends on the secret's position modulo three.
 fn base64_forms(secret: &[u8]) -> impl Iterator<Item = String> {
-    let around = [0, 1, 2].into_iter().map(|before: usize| {
+    let embedded = [0, 1, 2].into_iter().map(|before: usize| {
         let text = [vec![0; before].as_slice(), secret].concat();
         let encoded = STANDARD_NO_PAD.encode(&text);
         // The first and last characters also depend on the bytes around the secret.
@@ -104,7 +104,7 @@ fn base64_forms(secret: &[u8]) -> impl Iterator<Item = String> {
         let end = text.len() * 4 / 3;
         encoded.get(begin..end).unwrap_or_default().to_owned()
     });
-    let forms: Vec<String> = around.chain([STANDARD_NO_PAD.encode(secret)]).collect();
+    let forms: Vec<String> = embedded.chain([STANDARD_NO_PAD.encode(secret)]).collect();
     let url_safe: Vec<String> = forms.iter().map(|form| form.replace('+', "-").replace('/', "_")).collect();
     forms.into_iter().chain(url_safe)
 }
@@ -118,17 +118,17 @@ fn letter_cases(character: char) -> impl Iterator<Item = char> {
 /// form, a URL or HTML. A text that ends within the needle matches, because long bodies are truncated.
 fn match_escaped(text: &[u8], needle: &str) -> Option<usize> {
     // The secret itself may look like an escape sequence.
-    match_with(text, needle, plain).or_else(|| match_with(text, needle, escaped))
+    match_chars(text, needle, plain_len).or_else(|| match_chars(text, needle, escaped_len))
 }
 
-/// Matches with `read`, which returns the length of a character at the start of a text.
-fn match_with(text: &[u8], needle: &str, read: fn(&[u8], char) -> Option<usize>) -> Option<usize> {
+/// Matches with `char_len`, which returns the length of a character at the start of a text.
+fn match_chars(text: &[u8], needle: &str, char_len: fn(&[u8], char) -> Option<usize>) -> Option<usize> {
     let mut rest = text;
     for (number, character) in needle.chars().enumerate() {
         if rest.is_empty() {
             return (number >= MIN_SECRET_LEN).then_some(text.len());
         }
-        let length = letter_cases(character).find_map(|character| read(rest, character))?;
+        let length = letter_cases(character).find_map(|character| char_len(rest, character))?;
         rest = rest.get(length..)?;
     }
     Some(text.len() - rest.len())
@@ -137,17 +137,17 @@ fn match_with(text: &[u8], needle: &str, read: fn(&[u8], char) -> Option<usize>)
 /// The number of bytes at the start of `text` that are the hexadecimal digits of `needle`, with or without separators
 /// (`38:51`, `38 51`, `0x38,0x51`, `\x38\x51`).
 fn match_hexadecimal(text: &[u8], needle: &[u8]) -> Option<usize> {
-    let without_any = |rest: &'_ [u8], prefixes: &[&[u8]]| {
+    let prefix_len = |rest: &'_ [u8], prefixes: &[&[u8]]| {
         prefixes.iter().find(|prefix| rest.starts_with(prefix)).map_or(0, |prefix| prefix.len())
     };
     let mut rest = text;
     for (number, byte) in needle.iter().enumerate() {
         if number > 0 {
-            rest = rest.get(without_any(rest, &[b", ", b" ", b":", b"-", b","])..)?;
+            rest = rest.get(prefix_len(rest, &[b", ", b" ", b":", b"-", b","])..)?;
         }
-        rest = rest.get(without_any(rest, &[b"0x", b"0X", b"\\x"])..)?;
+        rest = rest.get(prefix_len(rest, &[b"0x", b"0X", b"\\x"])..)?;
         let Some(digits) = rest.get(..2) else { return (number >= MIN_SECRET_LEN).then_some(text.len()) };
-        if hexadecimal(digits)? != u32::from(*byte) {
+        if parse_hexadecimal(digits)? != u32::from(*byte) {
             return None;
         }
         rest = rest.get(2..)?;
@@ -156,64 +156,64 @@ fn match_hexadecimal(text: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 /// The length of an unescaped character at the start of `text`.
-fn plain(text: &[u8], character: char) -> Option<usize> {
+fn plain_len(text: &[u8], character: char) -> Option<usize> {
     let mut utf8 = [0; 4];
     let plain = character.encode_utf8(&mut utf8).as_bytes();
     text.starts_with(plain).then_some(plain.len())
 }
 
 /// The length of a character at the start of `text`, with any escaping.
-fn escaped(text: &[u8], character: char) -> Option<usize> {
+fn escaped_len(text: &[u8], character: char) -> Option<usize> {
     let mut utf8 = [0; 4];
     let plain = character.encode_utf8(&mut utf8).as_bytes();
     match text.first()? {
-        b'%' => percent(text, plain),
-        b'\\' => backslash(text, character),
-        b'&' => html(text, character),
+        b'%' => percent_escape_len(text, plain),
+        b'\\' => backslash_escape_len(text, character),
+        b'&' => html_escape_len(text, character),
         b'+' if character == ' ' => Some(1),
         _ => None,
     }
-    .or_else(|| self::plain(text, character))
+    .or_else(|| plain_len(text, character))
 }
 
-fn percent(text: &[u8], plain: &[u8]) -> Option<usize> {
+fn percent_escape_len(text: &[u8], plain: &[u8]) -> Option<usize> {
     let mut rest = text;
     for byte in plain {
         // Gateways may encode twice: `%2538`.
         let length = [b"%2525".as_slice(), b"%25", b"%"].into_iter().find_map(|prefix| {
             let digits = rest.strip_prefix(prefix)?.get(..2)?;
-            (hexadecimal(digits)? == u32::from(*byte)).then_some(prefix.len() + 2)
+            (parse_hexadecimal(digits)? == u32::from(*byte)).then_some(prefix.len() + 2)
         })?;
         rest = rest.get(length..)?;
     }
     Some(text.len() - rest.len())
 }
 
-fn backslash(text: &[u8], character: char) -> Option<usize> {
+fn backslash_escape_len(text: &[u8], character: char) -> Option<usize> {
     match text.get(1)? {
-        b'u' => json(text, character),
+        b'u' => json_escape_len(text, character),
         b'x' => {
             let digits = text.get(2..4)?;
-            (character.is_ascii() && hexadecimal(digits)? == u32::from(character)).then_some(4)
+            (character.is_ascii() && parse_hexadecimal(digits)? == u32::from(character)).then_some(4)
         }
         _ => None,
     }
     .or_else(|| (text.get(1).map(|byte| char::from(*byte)) == Some(character)).then_some(2))
 }
 
-fn json(text: &[u8], character: char) -> Option<usize> {
+fn json_escape_len(text: &[u8], character: char) -> Option<usize> {
     let mut utf16 = [0; 2];
     let units = character.encode_utf16(&mut utf16);
     for (index, unit) in units.iter().enumerate() {
         let digits = text.get(6 * index..)?.strip_prefix(b"\\u")?.get(..4)?;
-        if hexadecimal(digits)? != u32::from(*unit) {
+        if parse_hexadecimal(digits)? != u32::from(*unit) {
             return None;
         }
     }
     Some(6 * units.len())
 }
 
-fn html(text: &[u8], character: char) -> Option<usize> {
+fn html_escape_len(text: &[u8], character: char) -> Option<usize> {
     /// The length of `&#x10ffff;`.
     const MAX_LEN: usize = 10;
     let end = text.iter().take(MAX_LEN).position(|byte| *byte == b';')?;
@@ -236,7 +236,7 @@ fn html(text: &[u8], character: char) -> Option<usize> {
     (unescaped == Some(character)).then_some(end + 1)
 }
 
-fn hexadecimal(digits: &[u8]) -> Option<u32> {
+fn parse_hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
 }
 
@@ -258,7 +258,7 @@ mod tests {
         SECRET.bytes().map(|byte| format!("{prefix}{byte:02x}")).collect::<Vec<_>>().join(between)
     }
 
-    fn in_utf16(text: &str) -> String {
+    fn escape_utf16(text: &str) -> String {
         text.encode_utf16().fold(String::new(), |all, unit| all + &format!("\\u{unit:04X}"))
     }
 
@@ -272,8 +272,8 @@ mod tests {
             SECRET.to_owned(),
             serde_json::to_string(SECRET).unwrap().trim_matches('"').to_owned(),
             serde_json::to_string(SECRET).unwrap().trim_matches('"').replace('/', "\\/"),
-            in_utf16(SECRET),
-            in_utf16(SECRET).to_lowercase().replace("\\u0038\\u0051", "8Q"),
+            escape_utf16(SECRET),
+            escape_utf16(SECRET).to_lowercase().replace("\\u0038\\u0051", "8Q"),
             percent.to_lowercase().replacen("8q", "8Q", 1),
             percent,
             form,
@@ -288,7 +288,7 @@ mod tests {
             SECRET.to_uppercase(),
             SECRET.to_lowercase(),
             percent_twice,
-            in_utf16(&SECRET.to_uppercase()),
+            escape_utf16(&SECRET.to_uppercase()),
             hexadecimal_of("", ""),
             hexadecimal_of("", "").to_uppercase(),
             hexadecimal_of("", ":"),

@@ -18,7 +18,7 @@ pub(super) struct ArmRequest<'a> {
     method: Method,
     url: &'a Url,
     body: Option<Bytes>,
-    success: RangeInclusive<u16>,
+    success_statuses: RangeInclusive<u16>,
     changes_nothing: bool,
 }
 
@@ -29,19 +29,19 @@ impl<'a> ArmRequest<'a> {
 
     /// A request that changes nothing and succeeds with 200. It may be repeated after any transient failure.
     pub(super) fn read(operation: Operation, method: Method, url: &'a Url) -> Self {
-        Self { operation, method, url, body: None, success: 200..=200, changes_nothing: true }
+        Self { operation, method, url, body: None, success_statuses: 200..=200, changes_nothing: true }
     }
 
     /// A request that changes something; any 2xx is a success. It is repeated only if Azure cannot have accepted it. The same is
     /// true of requests that the transport repeats itself: refused streams, and connections that were closed before use.
     pub(super) fn write(operation: Operation, method: Method, url: &'a Url, body: Option<&Value>) -> Self {
         let body = body.map(|body| Bytes::from(body.to_string()));
-        Self { operation, method, url, body, success: 200..=299, changes_nothing: false }
+        Self { operation, method, url, body, success_statuses: 200..=299, changes_nothing: false }
     }
 
     /// Accepts any 2xx as a success.
     pub(super) fn any_success(self) -> Self {
-        Self { success: 200..=299, ..self }
+        Self { success_statuses: 200..=299, ..self }
     }
 
     pub(super) fn operation(&self) -> Operation {
@@ -61,7 +61,7 @@ impl<'a> ArmRequest<'a> {
     }
 
     pub(super) fn is_success(&self, status: u16) -> bool {
-        self.success.contains(&status)
+        self.success_statuses.contains(&status)
     }
 
     pub(super) fn to_http(&self) -> Request {

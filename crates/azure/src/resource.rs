@@ -15,7 +15,7 @@ use crate::url::without_query;
 
 /// A successful response without the expected content.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no {0} in it")]
+#[error("the response contains no {0}")]
 struct Missing(&'static str);
 
 /// Gets a resource; `None` only if Azure reports that it does not exist ([`Error::is_absence`]).

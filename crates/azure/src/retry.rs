@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// (`docs/contract/azure.md#retries`).
 const MAX_DELAY: Duration = Duration::from_mins(1);
 
-/// The longest `Retry-After` that is believed.
+/// Longer values of `Retry-After` are cut to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// An error that may say when to retry.
@@ -23,8 +23,8 @@ pub(super) trait RetryAfter {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryPolicy {
     pub(super) max_attempts: u32,
-    /// The unit of the growing delay.
-    pub(super) unit: Duration,
+    /// The delay before the first retry; later ones grow from it.
+    pub(super) base_delay: Duration,
     /// The longest delay that the caller accepts.
     pub(super) max_delay: Duration,
     pub(super) deadline: Instant,
@@ -44,10 +44,10 @@ impl RetryPolicy {
         self.run_after(&mut 0, attempt, is_retryable).await
     }
 
-    /// The same after `failed` earlier attempts, which count; updates their number.
+    /// The same after `failed_attempts` earlier attempts, which count; updates their number.
     pub(super) async fn run_after<T, E, F>(
         self,
-        failed: &mut u32,
+        failed_attempts: &mut u32,
         mut attempt: impl FnMut() -> F,
         is_retryable: impl Fn(&E) -> bool,
     ) -> Result<T, E>
@@ -60,10 +60,10 @@ impl RetryPolicy {
                 Err(error) if is_retryable(&error) => error,
                 outcome => return outcome,
             };
-            *failed += 1;
+            *failed_attempts += 1;
             let left = self.deadline.saturating_duration_since(Instant::now()).min(self.max_delay);
-            match delay(*failed, error.retry_after(), left, self.unit, jitter()) {
-                Some(delay) if *failed < self.max_attempts => sleep(delay).await,
+            match delay(*failed_attempts, error.retry_after(), left, self.base_delay, jitter()) {
+                Some(delay) if *failed_attempts < self.max_attempts => sleep(delay).await,
                 _ => return Err(error),
             }
         }
@@ -74,39 +74,40 @@ impl RetryPolicy {
 /// or as a date. `None` without a valid header, or if the date has passed.
 pub(super) fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
     let header = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let millis = |name: &str| number(header(name)?).map(Duration::from_millis);
-    let requested = millis("x-ms-retry-after-ms").or_else(|| millis("retry-after-ms")).or_else(|| {
-        let value = header("retry-after")?;
-        if let Some(seconds) = number(value) {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?;
-        let now = Duration::from_millis(u64::try_from(clock.now_ms()).ok()?);
-        date.checked_sub(now)
-    });
+    let parse_millis = |name: &str| parse_saturating(header(name)?).map(Duration::from_millis);
+    let requested =
+        parse_millis("x-ms-retry-after-ms").or_else(|| parse_millis("retry-after-ms")).or_else(|| {
+            let value = header("retry-after")?;
+            if let Some(seconds) = parse_saturating(value) {
+                return Some(Duration::from_secs(seconds));
+            }
+            let date = httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            let now = Duration::from_millis(u64::try_from(clock.now_ms()).ok()?);
+            date.checked_sub(now)
+        });
     requested.map(|requested| requested.min(MAX_RETRY_AFTER))
 }
 
-/// A number of any length, capped at the largest one.
-fn number(digits: &str) -> Option<u64> {
+/// A number of any length, capped at the largest `u64`.
+fn parse_saturating(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// The delay after the `failed`th attempt (1 is the first), or `None` if it would be longer than a minute or than the time
-/// `left`. `unit` is multiplied by 1, 3, 7, … and by `jitter`.
+/// The delay after this many failed attempts, or `None` if it would be longer than a minute or than the time
+/// `left`. It is the one that Azure requested, or `base_delay` times 1, 3, 7, … times `jitter`.
 fn delay(
-    failed: u32,
+    failed_attempts: u32,
     requested: Option<Duration>,
     left: Duration,
-    unit: Duration,
+    base_delay: Duration,
     jitter: f64,
 ) -> Option<Duration> {
     let delay = match requested {
         Some(requested) if !requested.is_zero() => requested,
         _ => {
-            let factor = 2_u32.saturating_pow(failed).saturating_sub(1);
-            unit.saturating_mul(factor).min(MAX_DELAY).mul_f64(jitter).min(MAX_DELAY)
+            let factor = 2_u32.saturating_pow(failed_attempts).saturating_sub(1);
+            base_delay.saturating_mul(factor).min(MAX_DELAY).mul_f64(jitter).min(MAX_DELAY)
         }
     };
     (delay <= MAX_DELAY && delay < left).then_some(delay)
@@ -136,14 +137,14 @@ mod tests {
         }
         let deadline = Instant::now() + Duration::from_hours(1);
         let policy =
-            RetryPolicy { max_attempts: 4, unit: Duration::ZERO, max_delay: Duration::MAX, deadline };
-        let (mut failed, mut attempts) = (2, 0);
+            RetryPolicy { max_attempts: 4, base_delay: Duration::ZERO, max_delay: Duration::MAX, deadline };
+        let (mut failed_attempts, mut attempts) = (2, 0);
         let attempt = || {
             attempts += 1;
             async { Err::<(), _>(Failure) }
         };
-        assert!(policy.run_after(&mut failed, attempt, |_| true).await.is_err());
-        assert_eq!((attempts, failed), (2, 4));
+        assert!(policy.run_after(&mut failed_attempts, attempt, |_| true).await.is_err());
+        assert_eq!((attempts, failed_attempts), (2, 4));
     }
 
     #[test]
@@ -181,9 +182,9 @@ mod tests {
     #[test]
     fn delays_grow_unless_azure_requests_one() {
         let ms = Duration::from_millis;
-        let unit = ms(800);
+        let base_delay = ms(800);
         let hour = Duration::from_hours(1);
-        for (failed, requested, left, expected) in [
+        for (failed_attempts, requested, left, expected) in [
             (1, None, hour, Some(ms(800))),
             (2, None, hour, Some(ms(2_400))),
             (3, None, hour, Some(ms(5_600))),
@@ -196,12 +197,12 @@ mod tests {
             (1, None, ms(700), None),
         ] {
             assert_eq!(
-                delay(failed, requested, left, unit, 1.0),
+                delay(failed_attempts, requested, left, base_delay, 1.0),
                 expected,
-                "{failed} {requested:?} {left:?}"
+                "{failed_attempts} {requested:?} {left:?}"
             );
         }
-        assert_eq!(delay(2, None, hour, unit, 1.25), Some(ms(3_000)));
+        assert_eq!(delay(2, None, hour, base_delay, 1.25), Some(ms(3_000)));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Discovery {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// No response, or none within the time limit; or the subscription cannot be part of a URL.
-    #[error("the tenant of the subscription could not be asked for")]
+    #[error("cannot request the tenant of the subscription")]
     NoAnswer(#[source] Error),
     /// A response other than the expected 401, for example 404 for an unknown subscription.
     #[error("the request for the tenant of the subscription was answered {0}")]
@@ -127,7 +127,7 @@ struct Entry {
 #[derive(Debug)]
 struct CachedTenant {
     tenant: String,
-    since_ms: i64,
+    confirmed_ms: i64,
 }
 
 /// The result of a cache lookup.
@@ -185,7 +185,7 @@ impl TenantCache {
         let now = self.transport.clock.now_ms();
         let shared = self.entries.get_with(key.clone(), Arc::default);
         let mut entry = lock(&shared);
-        let age_ms = entry.cached.as_ref().map(|cached| now - cached.since_ms);
+        let age_ms = entry.cached.as_ref().map(|cached| now - cached.confirmed_ms);
         let tenant = entry.cached.as_ref().map(|cached| cached.tenant.clone());
         if let (Some(tenant), Some(..TTL_MS)) = (&tenant, age_ms) {
             return Lookup::Cached(tenant.clone());
@@ -215,7 +215,7 @@ async fn request_and_cache(transport: &Transport, entry: &Mutex<Entry>, url: &Ur
     entry.request = None;
     match &outcome {
         Ok(tenant) => {
-            let cached = CachedTenant { tenant: tenant.clone(), since_ms: transport.clock.now_ms() };
+            let cached = CachedTenant { tenant: tenant.clone(), confirmed_ms: transport.clock.now_ms() };
             *entry = Entry { cached: Some(cached), ..Entry::default() };
         }
         Err(error) if error.allows_stale() => {
@@ -234,7 +234,7 @@ async fn request_tenant(
 ) -> Outcome {
     let retry = RetryPolicy {
         max_attempts: discovery.max_attempts(),
-        unit: transport.retry_unit,
+        base_delay: transport.retry_base_delay,
         max_delay: Duration::MAX,
         deadline,
     };
@@ -272,10 +272,10 @@ fn timed_out() -> Outcome {
 /// The last path segment of `authorization_uri`: lower-case hexadecimal digits and hyphens.
 fn tenant_in(header: &str) -> Option<&str> {
     let (_, rest) = header.split_once("authorization_uri=\"")?;
-    let (address, _) = rest.split_once('"')?;
-    let (_, tenant) = address.rsplit_once('/')?;
-    let fits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
-    (!tenant.is_empty() && tenant.bytes().all(fits)).then_some(tenant)
+    let (uri, _) = rest.split_once('"')?;
+    let (_, tenant) = uri.rsplit_once('/')?;
+    let is_allowed = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+    (!tenant.is_empty() && tenant.bytes().all(is_allowed)).then_some(tenant)
 }
 
 #[cfg(test)]
@@ -284,7 +284,7 @@ mod tests {
     use crate::options::Options;
 
     #[tokio::test]
-    async fn only_confirmed_tenants_take_room() {
+    async fn only_confirmed_tenants_are_cached() {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let resolve = vec![("management.azure.com".to_owned(), closed)];
         let options = Options { resolve, use_proxy: false, ..Options::default() };

@@ -152,7 +152,7 @@ impl TokenSource {
         let left_ms = |token: &Token| token.expires_ms - now;
         let valid = state.token.clone().filter(|token| left_ms(token) > 0);
         if let Some(token) = &valid
-            && left_ms(token) > RENEWAL_MS.min(token.life_ms / 4)
+            && left_ms(token) > RENEWAL_MS.min(token.lifetime_ms / 4)
         {
             return Lookup::Cached(Ok(token.clone()));
         }
@@ -164,7 +164,7 @@ impl TokenSource {
             async move { source.fetch_and_cache().await }
         });
         match valid {
-            Some(token) if left_ms(&token) > MIN_LIFETIME_MS.min(token.life_ms / 10) => {
+            Some(token) if left_ms(&token) > MIN_LIFETIME_MS.min(token.lifetime_ms / 10) => {
                 Lookup::Cached(Ok(token))
             }
             expiring => Lookup::Wait { request, expiring },
@@ -196,14 +196,14 @@ impl TokenSource {
         let deadline = Instant::now() + FETCH_TIMEOUT;
         let retry = RetryPolicy {
             max_attempts: MAX_ATTEMPTS,
-            unit: self.transport.retry_unit,
+            base_delay: self.transport.retry_base_delay,
             max_delay: Duration::MAX,
             deadline,
         };
         let attempt = || async move {
-            let limit = ATTEMPT_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
-            let fetching = entra::fetch(&self.transport, &self.credential, &self.scope);
-            timeout(limit, fetching).await.unwrap_or_else(|_| timed_out())
+            let attempt_timeout = ATTEMPT_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
+            let fetch = entra::fetch(&self.transport, &self.credential, &self.scope);
+            timeout(attempt_timeout, fetch).await.unwrap_or_else(|_| timed_out())
         };
         let outcome = retry.run(attempt, Error::is_transient).await;
         let label = match &outcome {

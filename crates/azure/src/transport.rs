@@ -26,8 +26,8 @@ const MAX_BODY_LEN: usize = 32 * 1024 * 1024;
 pub(super) struct Transport {
     client: Client,
     pub(super) clock: Clock,
-    /// The unit of the increasing delay between attempts.
-    pub(super) retry_unit: Duration,
+    /// The delay before the first retry; later ones grow from it.
+    pub(super) retry_base_delay: Duration,
 }
 
 impl Transport {
@@ -39,8 +39,8 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .https_only(true)
             .gzip(true)
-            .connect_timeout(options.connect_limit)
-            .read_timeout(options.read_limit)
+            .connect_timeout(options.connect_timeout)
+            .read_timeout(options.read_timeout)
             .pool_idle_timeout(Duration::from_secs(90))
             .tcp_keepalive(Duration::from_mins(1))
             .http2_adaptive_window(true)
@@ -61,7 +61,7 @@ impl Transport {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(BuildError::Client)?;
-        Ok(Self { client, clock: options.clock, retry_unit: options.retry_pause })
+        Ok(Self { client, clock: options.clock, retry_base_delay: options.retry_base_delay })
     }
 
     /// Sends the request and reads the response, of any status. An unsuccessful body is truncated to 64 KiB.
@@ -73,10 +73,10 @@ impl Transport {
     ) -> Result<Response, Error> {
         let method = request.method().clone();
         let url = without_query(request.url()).to_owned();
-        let mut record = Record::new(operation);
+        let mut record = RequestRecord::new(operation);
         match self.receive(request, &mut record).await {
             Ok(response) => {
-                record.answered(&response);
+                record.log_response(&response);
                 Ok(response)
             }
             Err(failure) => {
@@ -85,12 +85,12 @@ impl Transport {
                         to,
                         method,
                         url,
-                        reason: reason(&error),
+                        reason: failure_reason(&error),
                         source: Arc::new(error.without_url()),
                     },
                     None => Error::TooLarge { method, url, limit: MAX_BODY_LEN },
                 };
-                record.failed(&error);
+                record.log_failure(&error);
                 Err(error)
             }
         }
@@ -100,7 +100,7 @@ impl Transport {
     async fn receive(
         &self,
         request: Request,
-        record: &mut Record,
+        record: &mut RequestRecord,
     ) -> Result<Response, Option<reqwest::Error>> {
         let response = self.client.execute(request).await.map_err(Some)?;
         let status = response.status().as_u16();
@@ -108,7 +108,7 @@ impl Transport {
         let headers = response.headers().clone();
         let is_success = (200..=299).contains(&status);
         let limit = if is_success { MAX_BODY_LEN } else { MAX_ERROR_BODY_LEN };
-        let (body, is_complete) = read(response, limit).await.map_err(Some)?;
+        let (body, is_complete) = read_body(response, limit).await.map_err(Some)?;
         if is_success && !is_complete {
             return Err(None);
         }
@@ -117,9 +117,10 @@ impl Transport {
 }
 
 /// Reads the body up to `limit`; returns whether it is complete.
-async fn read(mut response: reqwest::Response, limit: usize) -> Result<(Bytes, bool), reqwest::Error> {
-    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    let mut body = Vec::with_capacity(announced.min(limit));
+async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<(Bytes, bool), reqwest::Error> {
+    let announced_len =
+        response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut body = Vec::with_capacity(announced_len.min(limit));
     while let Some(chunk) = response.chunk().await? {
         let (fitting, rest) = chunk.split_at(chunk.len().min(limit - body.len()));
         body.extend_from_slice(fitting);
@@ -131,7 +132,7 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<(Bytes, b
 }
 
 /// The reason for a missing response, from the error of the transport and its sources.
-fn reason(error: &reqwest::Error) -> Reason {
+fn failure_reason(error: &reqwest::Error) -> Reason {
     if error.is_timeout() {
         return Reason::Timeout;
     }
@@ -149,7 +150,7 @@ fn reason(error: &reqwest::Error) -> Reason {
         // These types are private, but their messages are fixed. The last one is an HTTP/2 stream that ended too early.
         match error.to_string().as_str() {
             "dns error" => return Reason::Dns,
-            text if text == "http2 error" || text.starts_with("stream error received") => {
+            message if message == "http2 error" || message.starts_with("stream error received") => {
                 return Reason::Reset;
             }
             _ => {}
@@ -185,19 +186,19 @@ fn io_reason(error: &std::io::Error) -> Option<Reason> {
 }
 
 /// Counts and logs one request, even if its future is dropped.
-struct Record {
+struct RequestRecord {
     operation: &'static str,
     started: Instant,
     status: Option<u16>,
-    ended: bool,
+    is_counted: bool,
 }
 
-impl Record {
+impl RequestRecord {
     fn new(operation: Operation) -> Self {
-        Self { operation: operation.as_str(), started: Instant::now(), status: None, ended: false }
+        Self { operation: operation.as_str(), started: Instant::now(), status: None, is_counted: false }
     }
 
-    fn answered(&mut self, response: &Response) {
+    fn log_response(&mut self, response: &Response) {
         tracing::debug!(
             azure.operation = self.operation,
             azure.status = response.status,
@@ -207,10 +208,10 @@ impl Record {
             bytes = response.body.len(),
             "Azure answered"
         );
-        self.end(response.status.to_string());
+        self.count(response.status.to_string());
     }
 
-    fn failed(&mut self, error: &Error) {
+    fn log_failure(&mut self, error: &Error) {
         tracing::debug!(
             azure.operation = self.operation,
             azure.status = self.status,
@@ -218,15 +219,15 @@ impl Record {
             error = error as &dyn std::error::Error,
             "Azure did not answer"
         );
-        self.end("none".to_owned());
+        self.count("none".to_owned());
     }
 
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn end(&mut self, status: String) {
-        self.ended = true;
+    fn count(&mut self, status: String) {
+        self.is_counted = true;
         metrics::counter!(
             "norman_aks_upstream_requests_total", "operation" => self.operation, "status" => status
         )
@@ -236,15 +237,15 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.is_counted {
             tracing::debug!(
                 azure.operation = self.operation,
                 duration_ms = self.elapsed_ms(),
                 "request to Azure cancelled"
             );
-            self.end("cancelled".to_owned());
+            self.count("cancelled".to_owned());
         }
     }
 }

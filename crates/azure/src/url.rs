@@ -33,21 +33,21 @@ const MAX_DECODINGS: usize = 8;
 /// for a segment that is empty, contains a control character, or contains `.` or `..` (which would be resolved to another
 /// resource), however often percent-encoded.
 pub(super) fn arm(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
-    let mut built = cloud.arm_origin().to_owned();
+    let mut url_text = cloud.arm_origin().to_owned();
     for segment in segments {
-        check(segment)?;
-        built.push('/');
-        built.extend(utf8_percent_encode(segment, SEGMENT));
+        check_segment(segment)?;
+        url_text.push('/');
+        url_text.extend(utf8_percent_encode(segment, SEGMENT));
     }
     for (position, (name, value)) in query.iter().enumerate() {
-        built.push(if position == 0 { '?' } else { '&' });
-        built.extend(utf8_percent_encode(name, QUERY));
-        built.push('=');
-        built.extend(utf8_percent_encode(value, QUERY));
+        url_text.push(if position == 0 { '?' } else { '&' });
+        url_text.extend(utf8_percent_encode(name, QUERY));
+        url_text.push('=');
+        url_text.extend(utf8_percent_encode(value, QUERY));
     }
-    let url = Url::parse(&built).map_err(|_| Error::BadUrl(built.clone()))?;
+    let url = Url::parse(&url_text).map_err(|_| Error::BadUrl(url_text.clone()))?;
     // The parser must not have resolved or rewritten anything.
-    if url.as_str() == built { Ok(url) } else { Err(Error::BadUrl(built)) }
+    if url.as_str() == url_text { Ok(url) } else { Err(Error::BadUrl(url_text)) }
 }
 
 /// A URL from a response of Azure. [`Error::ForeignLink`] if it is not on Resource Manager of `cloud`, because the bearer token
@@ -73,7 +73,7 @@ pub(super) fn odata_string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-fn check(segment: &str) -> Result<(), Error> {
+fn check_segment(segment: &str) -> Result<(), Error> {
     let rejected = || Error::BadUrl(segment.to_owned());
     if segment.is_empty() {
         return Err(rejected());
@@ -155,7 +155,7 @@ mod tests {
         ] {
             assert!(link(Cloud::Public, good).is_ok(), "{good}");
         }
-        for (bad, named) in [
+        for (bad, expected_host) in [
             ("http://management.azure.com/", "management.azure.com"),
             ("https://management.azure.com:8443/", "management.azure.com"),
             ("https://management.azure.com.evil.example/", "management.azure.com.evil.example"),
@@ -167,10 +167,10 @@ mod tests {
             ("", ""),
             ("file:///etc/passwd", ""),
         ] {
-            let refused = link(Cloud::Public, bad);
+            let rejected = link(Cloud::Public, bad);
             assert!(
-                matches!(&refused, Err(Error::ForeignLink { host }) if host == named),
-                "{bad}: {refused:?}"
+                matches!(&rejected, Err(Error::ForeignLink { host }) if host == expected_host),
+                "{bad}: {rejected:?}"
             );
         }
     }

@@ -53,7 +53,7 @@ impl Arm {
         body: &Value,
     ) -> Result<WriteResponse, Error> {
         let response = self.send(&ArmRequest::write(operation, method, url, Some(body))).await?;
-        Ok(self.written(url, Purpose::Change, &response))
+        Ok(self.write_response(url, Purpose::Change, &response))
     }
 
     /// Deletes the resource; `None` if it does not exist.
@@ -66,13 +66,13 @@ impl Arm {
         let response = none_if_absent(self.send(&request).await)?;
         // Resource Manager answers 204 if there was nothing to delete.
         let response = response.filter(|response| response.status != 204);
-        Ok(response.map(|response| self.written(url, Purpose::Delete, &response)))
+        Ok(response.map(|response| self.write_response(url, Purpose::Delete, &response)))
     }
 
     /// Reads the response to a change. Azure accepted the change, so an unreadable part is not an error; the operation is polled.
-    fn written(&self, url: &Url, purpose: Purpose, response: &Response) -> WriteResponse {
+    fn write_response(&self, url: &Url, purpose: Purpose, response: &Response) -> WriteResponse {
         let resource = response.json_object();
-        let operation = LongRunningOperation::started(self, url, purpose, response, resource.as_ref());
+        let operation = LongRunningOperation::from_response(self, url, purpose, response, resource.as_ref());
         let request_id = response.header("x-ms-request-id").map(str::to_owned);
         WriteResponse { resource, operation, request_id }
     }

@@ -18,18 +18,18 @@ pub struct Clock(Option<Arc<Manual>>);
 #[derive(Debug)]
 struct Manual {
     now_ms: AtomicI64,
-    moved: Notify,
+    advanced: Notify,
 }
 
 impl Clock {
-    /// The clock of the system.
+    /// The system's clock.
     pub fn system() -> Self {
         Self(None)
     }
 
     /// A clock that stays at `now_ms` (milliseconds since 1970, UTC) until [`Clock::advance`].
     pub fn manual(now_ms: i64) -> Self {
-        Self(Some(Arc::new(Manual { now_ms: AtomicI64::new(now_ms), moved: Notify::new() })))
+        Self(Some(Arc::new(Manual { now_ms: AtomicI64::new(now_ms), advanced: Notify::new() })))
     }
 
     /// Milliseconds since 1970, UTC.
@@ -54,7 +54,7 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         if let Some(manual) = &self.0 {
             manual.now_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
-            manual.moved.notify_waiters();
+            manual.advanced.notify_waiters();
         }
     }
 
@@ -63,13 +63,13 @@ impl Clock {
         let Some(manual) = &self.0 else { return tokio::time::sleep(duration).await };
         let wake_ms = self.now_ms().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
         loop {
-            let mut moved = std::pin::pin!(manual.moved.notified());
+            let mut advanced = std::pin::pin!(manual.advanced.notified());
             // Registers before reading the clock, so that no advance is missed.
-            moved.as_mut().enable();
+            advanced.as_mut().enable();
             if self.now_ms() >= wake_ms {
                 return;
             }
-            moved.await;
+            advanced.await;
         }
     }
 }

@@ -139,7 +139,7 @@ impl BesideBuilder {
             resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
             extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
             use_proxy: false,
-            retry_pause: Duration::from_millis(5),
+            retry_base_delay: Duration::from_millis(5),
             ..azure::Options::default()
         };
         let connectors = Connectors { azure, ..Connectors::default() };

@@ -73,7 +73,7 @@ impl TestApp {
             sandbox: None,
             data_dir: None,
             data_fixture: None,
-            read_limit: azure::Options::default().read_limit,
+            read_limit: azure::Options::default().read_timeout,
             max_pages: None,
             images: Vec::new(),
         }
@@ -309,8 +309,8 @@ impl TestAppBuilder {
             resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
             extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
             use_proxy: false,
-            retry_pause: Duration::from_millis(5),
-            read_limit: self.read_limit,
+            retry_base_delay: Duration::from_millis(5),
+            read_timeout: self.read_limit,
             ..azure::Options::default()
         };
         // The sandbox's clusters, unless the test provides others.

@@ -6,9 +6,9 @@
 use http::{HeaderMap, Method};
 
 /// The code of Resource Manager's own 429. Other codes are those of a resource provider.
-pub(super) const ARM_CODE: &str = "SubscriptionRequestsThrottled";
+pub(super) const ARM_THROTTLED_CODE: &str = "SubscriptionRequestsThrottled";
 
-const COMPUTE: &str = "x-ms-ratelimit-remaining-resource";
+const COMPUTE_HEADER: &str = "x-ms-ratelimit-remaining-resource";
 
 /// The limit of Resource Manager that a request counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum ArmLimit {
 /// A limit of Resource Manager: the size of the bucket, the tokens that it gets each second, and the headers with what is
 /// left for the application and for all applications together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Documented {
+pub(super) struct DocumentedLimit {
     pub(super) bucket: u32,
     pub(super) refill_per_second: u32,
     pub(super) header: &'static str,
@@ -51,7 +51,7 @@ impl ArmLimit {
         }
     }
 
-    pub(super) fn documented(self) -> Documented {
+    pub(super) fn documented(self) -> DocumentedLimit {
         let (bucket, refill_per_second) = match self {
             Self::Reads => (250, 25),
             Self::Writes | Self::Deletes => (200, 10),
@@ -70,7 +70,7 @@ impl ArmLimit {
                 "x-ms-ratelimit-remaining-subscription-global-deletes",
             ),
         };
-        Documented { bucket, refill_per_second, header, global_header }
+        DocumentedLimit { bucket, refill_per_second, header, global_header }
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn remaining(headers: &HeaderMap, name: &str) -> Option<u32> {
 /// The least of what the policies of a resource provider leave for requests like this one: the header has
 /// `<policy>;<number>` for each, for example `Microsoft.Compute/HighCostGet3Min;107`, in one line or in several.
 pub(super) fn remaining_of_compute(headers: &HeaderMap) -> Option<u32> {
-    let lines = headers.get_all(COMPUTE).iter().filter_map(|line| line.to_str().ok());
+    let lines = headers.get_all(COMPUTE_HEADER).iter().filter_map(|line| line.to_str().ok());
     let policies = lines.flat_map(|line| line.split(','));
     policies.filter_map(|policy| policy.rsplit_once(';')?.1.trim().parse().ok()).min()
 }
@@ -133,8 +133,9 @@ mod tests {
             (&["Microsoft.Compute/HighCostGet3Min;x"], None),
             (&[], None),
         ] {
-            let headers =
-                lines.iter().map(|line| (http::HeaderName::from_static(COMPUTE), line.parse().unwrap()));
+            let headers = lines
+                .iter()
+                .map(|line| (http::HeaderName::from_static(COMPUTE_HEADER), line.parse().unwrap()));
             let mut map = HeaderMap::new();
             for (name, value) in headers {
                 map.append(name, value);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::{CallerId, Priority};
 use crate::error_response::ArmError;
 
-/// The time in milliseconds for which a number of Azure counts. The buckets of Resource Manager are full again after
+/// The time in milliseconds for which a report of Azure counts. The buckets of Resource Manager are full again after
 /// 20 s, and those of Compute get new tokens each minute.
 const MAX_AGE_MS: i64 = 60_000;
 
-/// Background refreshes stop if less than this share of the largest number seen is left, or less than this number.
+/// Background refreshes stop if less than this share of the largest reported number is left, or less than this number.
 const BACKGROUND_FLOOR: (f64, f64) = (0.2, 10.0);
 
 /// The same for speculative requests.
@@ -25,22 +25,22 @@ pub(super) struct Pool {
     /// The documented size of the bucket, and the tokens that it gets each second; both 0 if they are unknown.
     bucket: f64,
     refill_per_second: f64,
-    seen: Option<Seen>,
-    /// The largest number seen.
-    largest: f64,
+    report: Option<Report>,
+    /// The largest number that Azure reported.
+    largest_reported: f64,
     in_flight: u32,
     throttled: Option<Throttled>,
     shares: HashMap<CallerId, Share>,
 }
 
-/// What Azure said was left, less what was spent since.
+/// The requests that Azure reported as left, less those sent since.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct Report {
     left: f64,
-    /// The time of `left`.
+    /// The time for which `left` was computed.
     at_ms: i64,
-    /// The time of Azure's response.
-    heard_ms: i64,
+    /// The time when Azure reported it.
+    received_ms: i64,
 }
 
 /// A 429 of Azure.
@@ -53,13 +53,13 @@ struct Throttled {
 /// The requests of a caller, less those that the refill has made up for.
 #[derive(Clone, Copy, Debug)]
 struct Share {
-    taken: f64,
+    used: f64,
     at_ms: i64,
 }
 
 /// The reason why a request must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum DeferralReason {
     /// Little is left, which is for callers and speculative requests.
     Background,
     /// Little is left, which is for callers.
@@ -72,7 +72,7 @@ pub(super) enum Reason {
     Share,
 }
 
-impl Reason {
+impl DeferralReason {
     /// The value of the label `reason` in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -87,8 +87,8 @@ impl Reason {
 
 /// A request that must not be sent now.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) reason: Reason,
+pub(super) struct Rejection {
+    pub(super) reason: DeferralReason,
     /// The time until it may be sent.
     pub(super) delay: Duration,
     /// Azure's response, if it has throttled such requests.
@@ -108,9 +108,9 @@ impl Pool {
 
     /// The same with the requests in flight.
     fn left(&self, now_ms: i64) -> Option<f64> {
-        let seen = self.seen.filter(|seen| now_ms - seen.heard_ms < MAX_AGE_MS)?;
-        let refilled = seen.left + self.refill_per_second * seconds(now_ms - seen.at_ms);
-        Some(refilled.min(self.bucket.max(self.largest)))
+        let report = self.report.filter(|report| now_ms - report.received_ms < MAX_AGE_MS)?;
+        let refilled = report.left + self.refill_per_second * seconds(now_ms - report.at_ms);
+        Some(refilled.min(self.bucket.max(self.largest_reported)))
     }
 
     /// Whether nothing is known that would limit a request.
@@ -124,23 +124,23 @@ impl Pool {
         Some((Duration::from_millis(left), error))
     }
 
-    /// Whether a request may be sent. `contended` is whether another caller waits.
-    pub(super) fn check(&self, priority: Priority, contended: bool, now_ms: i64) -> Result<(), Refusal> {
+    /// Whether a request may be sent. `others_wait`: whether another caller waits.
+    pub(super) fn check(&self, priority: Priority, others_wait: bool, now_ms: i64) -> Result<(), Rejection> {
         if let Some((delay, error)) = self.throttled_for(now_ms) {
             let error = Some(Box::new(ArmError { retry_after: Some(delay), ..error.clone() }));
-            return Err(Refusal { reason: Reason::Throttled, delay, error });
+            return Err(Rejection { reason: DeferralReason::Throttled, delay, error });
         }
         let Some(available) = self.available(now_ms) else { return Ok(()) };
         let (reason, needed) = match priority {
-            Priority::Background => (Reason::Background, self.floor(BACKGROUND_FLOOR)),
-            Priority::Speculative => (Reason::Speculative, self.floor(SPECULATIVE_FLOOR)),
-            Priority::Caller(_) if available < 1.0 => (Reason::Exhausted, 1.0),
-            Priority::Caller(caller) if contended => {
-                let taken = self.taken(caller, now_ms);
+            Priority::Background => (DeferralReason::Background, self.floor(BACKGROUND_FLOOR)),
+            Priority::Speculative => (DeferralReason::Speculative, self.floor(SPECULATIVE_FLOOR)),
+            Priority::Caller(_) if available < 1.0 => (DeferralReason::Exhausted, 1.0),
+            Priority::Caller(caller) if others_wait => {
+                let used = self.used(caller, now_ms);
                 // Each caller may have one request.
-                if taken + 1.0 > f64::midpoint(available, taken).max(1.0) {
+                if used + 1.0 > f64::midpoint(available, used).max(1.0) {
                     // One more token gives the caller half of it.
-                    (Reason::Share, available + 2.0)
+                    (DeferralReason::Share, available + 2.0)
                 } else {
                     return Ok(());
                 }
@@ -150,16 +150,16 @@ impl Pool {
         if available >= needed {
             return Ok(());
         }
-        Err(Refusal { reason, delay: self.delay(needed - available, now_ms), error: None })
+        Err(Rejection { reason, delay: self.delay(needed - available, now_ms), error: None })
     }
 
     fn floor(&self, (share, number): (f64, f64)) -> f64 {
-        (share * self.largest).max(number)
+        (share * self.largest_reported).max(number)
     }
 
     /// The time in which this many tokens are refilled; without a known rate, the time for which the number counts.
     fn delay(&self, missing: f64, now_ms: i64) -> Duration {
-        let expires_ms = self.seen.map_or(0, |seen| seen.heard_ms + MAX_AGE_MS - now_ms);
+        let expires_ms = self.report.map_or(0, |report| report.received_ms + MAX_AGE_MS - now_ms);
         let expires = Duration::from_millis(u64::try_from(expires_ms).unwrap_or(0));
         // Fails for a rate of 0.
         let refilled = Duration::try_from_secs_f64(missing / self.refill_per_second);
@@ -168,29 +168,29 @@ impl Pool {
 
     /// The requests of a caller that count for its share. The refill makes up for half of its rate, because the other half
     /// is for others.
-    fn taken(&self, caller: CallerId, now_ms: i64) -> f64 {
+    fn used(&self, caller: CallerId, now_ms: i64) -> f64 {
         let Some(share) = self.shares.get(&caller).filter(|share| now_ms - share.at_ms < MAX_AGE_MS) else {
             return 0.0;
         };
-        (share.taken - self.refill_per_second / 2.0 * seconds(now_ms - share.at_ms)).max(0.0)
+        (share.used - self.refill_per_second / 2.0 * seconds(now_ms - share.at_ms)).max(0.0)
     }
 
     /// Counts a request that is about to be sent.
     pub(super) fn start(&mut self, caller: CallerId, now_ms: i64) {
         self.in_flight += 1;
-        let taken = self.taken(caller, now_ms) + 1.0;
+        let used = self.used(caller, now_ms) + 1.0;
         self.shares.retain(|_, share| now_ms - share.at_ms < MAX_AGE_MS);
-        self.shares.insert(caller, Share { taken, at_ms: now_ms });
+        self.shares.insert(caller, Share { used, at_ms: now_ms });
     }
 
     /// Counts the end of a request. `left` is what Azure says is left after it.
     pub(super) fn finish(&mut self, left: Option<u32>, now_ms: i64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(left) = left.map(f64::from) {
-            self.seen = Some(Seen { left, at_ms: now_ms, heard_ms: now_ms });
-            self.largest = self.largest.max(left);
-        } else if let (Some(left), Some(seen)) = (self.left(now_ms), &mut self.seen) {
-            (seen.left, seen.at_ms) = (left - 1.0, now_ms);
+            self.report = Some(Report { left, at_ms: now_ms, received_ms: now_ms });
+            self.largest_reported = self.largest_reported.max(left);
+        } else if let (Some(left), Some(report)) = (self.left(now_ms), &mut self.report) {
+            (report.left, report.at_ms) = (left - 1.0, now_ms);
         }
     }
 

@@ -22,19 +22,19 @@ impl TestBudget {
         Self { budget: Arc::new(Budget::new(clock.clone())), clock }
     }
 
-    /// One after a response with these headers.
-    fn after(headers: &[(&'static str, &str)]) -> Self {
-        let new = Self::new();
-        new.answer(SKUS, headers);
-        new
+    /// A budget after a response with these headers.
+    fn with_headers(headers: &[(&'static str, &str)]) -> Self {
+        let budget = Self::new();
+        budget.respond(SKUS, headers);
+        budget
     }
 
-    fn answer(&self, (operation, method, url): Asked, headers: &[(&'static str, &str)]) {
+    fn respond(&self, (operation, method, url): TestRequest, headers: &[(&'static str, &str)]) {
         let kind = RequestKind { operation, method: &method, url };
         self.budget.reserve(BOB, &kind).observe(&response(200, headers, "").headers);
     }
 
-    fn throttle(&self, (operation, method, url): Asked, code: &str, retry_after: &'static str) {
+    fn throttle(&self, (operation, method, url): TestRequest, code: &str, retry_after: &'static str) {
         let body = format!(r#"{{"error":{{"code":"{code}"}}}}"#);
         let response = response(429, &[("retry-after", retry_after)], &body);
         let error = ArmError::new(method.clone(), url, response, &self.clock);
@@ -42,13 +42,17 @@ impl TestBudget {
         self.budget.reserve(BOB, &kind).throttle(&error);
     }
 
-    fn admit(&self, priority: Priority, (operation, method, url): Asked) -> Result<Reservation, Deferral> {
+    fn admit(
+        &self,
+        priority: Priority,
+        (operation, method, url): TestRequest,
+    ) -> Result<Reservation, Deferral> {
         self.budget.admit(priority, &RequestKind { operation, method: &method, url })
     }
 
     /// The reason for which a request is not admitted.
-    fn refusal(&self, priority: Priority, asked: Asked) -> Option<Reason> {
-        self.admit(priority, asked).err().map(|deferral| deferral.refusal.reason)
+    fn rejection(&self, priority: Priority, request: TestRequest) -> Option<DeferralReason> {
+        self.admit(priority, request).err().map(|deferral| deferral.rejection.reason)
     }
 
     fn advance(&self, ms: u64) {
@@ -56,27 +60,33 @@ impl TestBudget {
     }
 }
 
-type Asked = (Operation, Method, &'static str);
+type TestRequest = (Operation, Method, &'static str);
 
-const SKUS: Asked = (Operation::ListSkus, Method::GET, "https://management.azure.com/skus");
-const SIZES: Asked = (Operation::ListVmSizes, Method::GET, "https://management.azure.com/eastus/vmSizes");
-const VERSIONS: Asked =
+const SKUS: TestRequest = (Operation::ListSkus, Method::GET, "https://management.azure.com/skus");
+const SIZES: TestRequest =
+    (Operation::ListVmSizes, Method::GET, "https://management.azure.com/eastus/vmSizes");
+const VERSIONS: TestRequest =
     (Operation::ListKubernetesVersions, Method::GET, "https://management.azure.com/versions");
-const PUT: Asked = (Operation::PutManagedCluster, Method::PUT, "https://management.azure.com/one");
-const DELETE: Asked = (Operation::DeleteManagedCluster, Method::DELETE, "https://management.azure.com/one");
+const PUT: TestRequest = (Operation::PutManagedCluster, Method::PUT, "https://management.azure.com/one");
+const DELETE: TestRequest =
+    (Operation::DeleteManagedCluster, Method::DELETE, "https://management.azure.com/one");
 
 #[test]
 fn nothing_is_limited_without_headers() {
-    let budget = TestBudget::after(&[]);
+    let budget = TestBudget::with_headers(&[]);
     let held: Vec<_> = (0..1_000).map(|_| budget.admit(Priority::Background, VERSIONS).unwrap()).collect();
     assert_eq!(held.len(), 1_000);
     budget.throttle(VERSIONS, "TooManyRequests", "soon");
-    assert_eq!(budget.refusal(Priority::Background, VERSIONS), None, "a 429 that does not say when to retry");
+    assert_eq!(
+        budget.rejection(Priority::Background, VERSIONS),
+        None,
+        "a 429 that does not say when to retry"
+    );
 }
 
 #[test]
 fn background_stops_first_and_callers_last() {
-    use Reason::{Background, Exhausted, Speculative};
+    use DeferralReason::{Background, Exhausted, Speculative};
     for (left, background, speculative, caller) in [
         ("249", None, None, None),
         ("51", None, None, None),
@@ -86,89 +96,93 @@ fn background_stops_first_and_callers_last() {
         ("1", Some(Background), Some(Speculative), None),
         ("0", Some(Background), Some(Speculative), Some(Exhausted)),
     ] {
-        let budget = TestBudget::after(&[(READS, "249")]);
-        budget.answer(VERSIONS, &[(READS, left)]);
-        let refusals = [Priority::Background, Priority::Speculative, ANN].map(|priority| {
-            let refusal = budget.refusal(priority, VERSIONS);
+        let budget = TestBudget::with_headers(&[(READS, "249")]);
+        budget.respond(VERSIONS, &[(READS, left)]);
+        let rejections = [Priority::Background, Priority::Speculative, ANN].map(|priority| {
+            let rejection = budget.rejection(priority, VERSIONS);
             // What was admitted counts as spent: say again what is left.
-            budget.answer(VERSIONS, &[(READS, left)]);
-            refusal
+            budget.respond(VERSIONS, &[(READS, left)]);
+            rejection
         });
-        assert_eq!(refusals, [background, speculative, caller], "{left}");
+        assert_eq!(rejections, [background, speculative, caller], "{left}");
     }
 }
 
 #[test]
 fn small_budget_has_an_absolute_floor() {
-    let budget = TestBudget::after(&[(READS, "9")]);
-    assert_eq!(budget.refusal(Priority::Background, VERSIONS), Some(Reason::Background));
-    assert_eq!(budget.refusal(Priority::Speculative, VERSIONS), None);
-    budget.answer(VERSIONS, &[(READS, "4")]);
-    assert_eq!(budget.refusal(Priority::Speculative, VERSIONS), Some(Reason::Speculative));
-    assert_eq!(budget.refusal(ANN, VERSIONS), None);
+    let budget = TestBudget::with_headers(&[(READS, "9")]);
+    assert_eq!(budget.rejection(Priority::Background, VERSIONS), Some(DeferralReason::Background));
+    assert_eq!(budget.rejection(Priority::Speculative, VERSIONS), None);
+    budget.respond(VERSIONS, &[(READS, "4")]);
+    assert_eq!(budget.rejection(Priority::Speculative, VERSIONS), Some(DeferralReason::Speculative));
+    assert_eq!(budget.rejection(ANN, VERSIONS), None);
 }
 
 #[test]
 fn limits_of_operations_are_separate() {
-    let budget = TestBudget::after(&[(READS, "0"), (WRITES, "7")]);
-    budget.answer(PUT, &[(WRITES, "0")]);
-    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted));
-    assert_eq!(budget.refusal(ANN, PUT), Some(Reason::Exhausted));
-    assert_eq!(budget.refusal(ANN, DELETE), None);
+    let budget = TestBudget::with_headers(&[(READS, "0"), (WRITES, "7")]);
+    budget.respond(PUT, &[(WRITES, "0")]);
+    assert_eq!(budget.rejection(ANN, VERSIONS), Some(DeferralReason::Exhausted));
+    assert_eq!(budget.rejection(ANN, PUT), Some(DeferralReason::Exhausted));
+    assert_eq!(budget.rejection(ANN, DELETE), None);
 }
 
 #[test]
 fn limit_of_all_applications_counts_too() {
-    let budget = TestBudget::after(&[(READS, "249"), (GLOBAL_READS, "0")]);
-    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted));
+    let budget = TestBudget::with_headers(&[(READS, "249"), (GLOBAL_READS, "0")]);
+    assert_eq!(budget.rejection(ANN, VERSIONS), Some(DeferralReason::Exhausted));
 }
 
 #[test]
 fn compute_limits_the_same_url_only() {
-    let budget = TestBudget::after(&[(READS, "249"), (RESOURCE, "Microsoft.Compute/HighCostGet3Min;0")]);
+    let budget =
+        TestBudget::with_headers(&[(READS, "249"), (RESOURCE, "Microsoft.Compute/HighCostGet3Min;0")]);
     let deferral = budget.admit(ANN, SKUS).unwrap_err();
-    assert_eq!((deferral.refusal.reason, deferral.delay()), (Reason::Exhausted, Duration::from_mins(1)));
-    assert_eq!(budget.refusal(ANN, SIZES), None);
+    assert_eq!(
+        (deferral.rejection.reason, deferral.delay()),
+        (DeferralReason::Exhausted, Duration::from_mins(1))
+    );
+    assert_eq!(budget.rejection(ANN, SIZES), None);
     budget.advance(60_000);
-    assert_eq!(budget.refusal(ANN, SKUS), None, "the number is forgotten");
+    assert_eq!(budget.rejection(ANN, SKUS), None, "the number has expired");
 }
 
 #[test]
 fn tokens_are_refilled_at_the_documented_rate() {
-    let budget = TestBudget::after(&[(READS, "0")]);
+    let budget = TestBudget::with_headers(&[(READS, "0")]);
     let deferral = budget.admit(ANN, VERSIONS).unwrap_err();
     assert_eq!(deferral.delay(), Duration::from_millis(40));
     budget.advance(39);
-    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted));
+    assert_eq!(budget.rejection(ANN, VERSIONS), Some(DeferralReason::Exhausted));
     budget.advance(1);
-    assert_eq!(budget.refusal(ANN, VERSIONS), None);
-    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted), "the token is spent");
+    assert_eq!(budget.rejection(ANN, VERSIONS), None);
+    assert_eq!(budget.rejection(ANN, VERSIONS), Some(DeferralReason::Exhausted), "the token is spent");
     budget.advance(400);
-    assert_eq!(budget.refusal(Priority::Background, VERSIONS), None, "ten tokens");
+    assert_eq!(budget.rejection(Priority::Background, VERSIONS), None, "ten tokens");
 }
 
 #[test]
 fn requests_in_flight_count() {
-    let budget = TestBudget::after(&[(READS, "2")]);
+    let budget = TestBudget::with_headers(&[(READS, "2")]);
     let held = [budget.admit(ANN, VERSIONS).unwrap(), budget.admit(ANN, VERSIONS).unwrap()];
-    assert_eq!(budget.refusal(ANN, VERSIONS), Some(Reason::Exhausted));
+    assert_eq!(budget.rejection(ANN, VERSIONS), Some(DeferralReason::Exhausted));
     drop(held);
     assert_eq!(
-        budget.refusal(ANN, VERSIONS),
-        Some(Reason::Exhausted),
+        budget.rejection(ANN, VERSIONS),
+        Some(DeferralReason::Exhausted),
         "they were sent, and nothing was heard"
     );
-    budget.answer(VERSIONS, &[(READS, "2")]);
-    assert_eq!(budget.refusal(ANN, VERSIONS), None);
+    budget.respond(VERSIONS, &[(READS, "2")]);
+    assert_eq!(budget.rejection(ANN, VERSIONS), None);
 }
 
 #[test]
 fn caller_gets_half_of_what_is_left_while_another_waits() {
     for (left, alone, contended) in [("8", 8, 4), ("7", 7, 3), ("3", 3, 1), ("1", 1, 1)] {
         let count = |others_wait: bool| {
-            let budget = TestBudget::after(&[(READS, left)]);
+            let budget = TestBudget::with_headers(&[(READS, left)]);
             let other = others_wait.then(|| budget.admit(BOB, PUT).unwrap());
-            let admitted = (0..20).take_while(|_| budget.refusal(ANN, VERSIONS).is_none()).count();
+            let admitted = (0..20).take_while(|_| budget.rejection(ANN, VERSIONS).is_none()).count();
             drop(other);
             admitted
         };
@@ -178,13 +192,13 @@ fn caller_gets_half_of_what_is_left_while_another_waits() {
 
 #[test]
 fn callers_do_not_starve_each_other() {
-    let budget = TestBudget::after(&[(READS, "8")]);
+    let budget = TestBudget::with_headers(&[(READS, "8")]);
     let _ann = budget.admit(ANN, PUT).unwrap();
     let _bob = budget.admit(BOB, PUT).unwrap();
     let mut admitted = [0, 0];
     for _ in 0..20 {
         for (count, caller) in admitted.iter_mut().zip([ANN, BOB]) {
-            *count += usize::from(budget.refusal(caller, VERSIONS).is_none());
+            *count += usize::from(budget.rejection(caller, VERSIONS).is_none());
         }
     }
     assert_eq!(admitted, [3, 2], "half of 8 less what the other got by then");
@@ -192,60 +206,61 @@ fn callers_do_not_starve_each_other() {
 
 #[test]
 fn rejected_caller_counts_as_waiting() {
-    let budget = TestBudget::after(&[(READS, "0")]);
-    assert_eq!(budget.refusal(BOB, VERSIONS), Some(Reason::Exhausted));
+    let budget = TestBudget::with_headers(&[(READS, "0")]);
+    assert_eq!(budget.rejection(BOB, VERSIONS), Some(DeferralReason::Exhausted));
     budget.advance(160);
-    let admitted = (0..20).take_while(|_| budget.refusal(ANN, VERSIONS).is_none()).count();
+    let admitted = (0..20).take_while(|_| budget.rejection(ANN, VERSIONS).is_none()).count();
     assert_eq!(admitted, 2, "half of the four that were refilled");
-    assert_eq!(budget.refusal(BOB, VERSIONS), None);
+    assert_eq!(budget.rejection(BOB, VERSIONS), None);
     budget.advance(WAITING_MS.unsigned_abs());
-    budget.answer(VERSIONS, &[(READS, "4")]);
-    let admitted = (0..20).take_while(|_| budget.refusal(ANN, VERSIONS).is_none()).count();
+    budget.respond(VERSIONS, &[(READS, "4")]);
+    let admitted = (0..20).take_while(|_| budget.rejection(ANN, VERSIONS).is_none()).count();
     assert_eq!(admitted, 4, "no other caller waits any more");
 }
 
 #[test]
 fn throttling_of_resource_manager_stops_all_such_requests() {
     let budget = TestBudget::new();
-    budget.throttle(VERSIONS, ARM_CODE, "17");
+    budget.throttle(VERSIONS, ARM_THROTTLED_CODE, "17");
     for priority in [Priority::Background, Priority::Speculative, ANN] {
-        assert_eq!(budget.refusal(priority, SKUS), Some(Reason::Throttled), "{priority:?}");
+        assert_eq!(budget.rejection(priority, SKUS), Some(DeferralReason::Throttled), "{priority:?}");
     }
-    assert_eq!(budget.refusal(ANN, PUT), None);
+    assert_eq!(budget.rejection(ANN, PUT), None);
     budget.advance(10_500);
     let error = budget.admit(ANN, VERSIONS).unwrap_err().into_error();
-    assert_eq!((error.upstream_status(), error.code()), (Some(429), Some(ARM_CODE)));
+    assert_eq!((error.upstream_status(), error.code()), (Some(429), Some(ARM_THROTTLED_CODE)));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)), "rounded up");
     // Another request does not show the URL of the first.
     let other = budget.admit(ANN, SKUS).unwrap_err().into_error();
     assert!(matches!(other, Error::BudgetExhausted { .. }), "{other}");
     assert_eq!(other.retry_after(), Some(Duration::from_secs(7)));
     budget.advance(6_500);
-    assert_eq!(budget.refusal(Priority::Background, SKUS), None);
+    assert_eq!(budget.rejection(Priority::Background, SKUS), None);
 }
 
 #[test]
 fn throttling_of_a_provider_stops_the_same_request_only() {
     let budget = TestBudget::new();
     budget.throttle(PUT, "TooManyRequests", "17");
-    assert_eq!(budget.refusal(ANN, PUT), Some(Reason::Throttled));
-    assert_eq!(budget.refusal(ANN, DELETE), None);
+    assert_eq!(budget.rejection(ANN, PUT), Some(DeferralReason::Throttled));
+    assert_eq!(budget.rejection(ANN, DELETE), None);
     assert_eq!(
-        budget.refusal(ANN, (Operation::PutManagedCluster, Method::PUT, "https://management.azure.com/two")),
+        budget
+            .rejection(ANN, (Operation::PutManagedCluster, Method::PUT, "https://management.azure.com/two")),
         None
     );
     budget.advance(17_000);
-    assert_eq!(budget.refusal(ANN, PUT), None);
+    assert_eq!(budget.rejection(ANN, PUT), None);
 }
 
 #[test]
 fn errors_say_when_to_retry() {
-    let budget = TestBudget::after(&[(READS, "0")]);
+    let budget = TestBudget::with_headers(&[(READS, "0")]);
     let error = |priority| budget.admit(priority, VERSIONS).unwrap_err().into_error();
     for (priority, deferred) in [(Priority::Background, true), (Priority::Speculative, true), (ANN, false)] {
         let error = error(priority);
         assert_eq!(error.is_deferred(), deferred, "{priority:?}");
-        assert!(error.is_transient() && !error.may_have_been_taken(), "{priority:?}");
+        assert!(error.is_transient() && !error.may_have_been_accepted(), "{priority:?}");
         assert_eq!(error.retry_after(), Some(Duration::from_secs(1)), "{priority:?}");
     }
 }
@@ -278,7 +293,7 @@ fn urls_are_bounded() {
     }
     assert_eq!(budget.budget.lock().by_url.len(), MAX_URLS);
     budget.advance(60_000);
-    budget.answer(SKUS, &[(RESOURCE, "Microsoft.Compute/HighCostGet3Min;9")]);
+    budget.respond(SKUS, &[(RESOURCE, "Microsoft.Compute/HighCostGet3Min;9")]);
     assert_eq!(budget.budget.lock().by_url.len(), 1);
 }
 
@@ -295,14 +310,14 @@ fn gauges_show_the_least_of_all_budgets() {
         let kind = RequestKind { operation, method: &method, url };
         budget.reserve(ANN, &kind).observe(&response(200, &[(READS, left)], "").headers);
     }
-    let shown = || {
+    let render = || {
         metrics::with_local_recorder(&recorder, || budgets.set_gauges());
         recorder.handle().render()
     };
-    let text = shown();
+    let text = render();
     for line in [r#"remaining{kind="reads"} 30"#, r#"remaining{kind="writes"} NaN"#] {
         assert!(text.contains(line), "{line}\n{text}");
     }
     clock.advance(Duration::from_mins(2));
-    assert!(shown().contains(r#"remaining{kind="reads"} NaN"#));
+    assert!(render().contains(r#"remaining{kind="reads"} NaN"#));
 }

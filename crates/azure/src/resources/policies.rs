@@ -49,10 +49,10 @@ pub async fn get_initiative(arm: &Arm, id: &str) -> Result<Initiative, Error> {
 /// The URL of a definition of this kind.
 fn definition_url(arm: &Arm, id: &str, kind: &str) -> Result<Url, Error> {
     let segments: Vec<&str> = id.trim_matches('/').split('/').collect();
-    let is_definition = matches!(segments.as_slice(), [.., providers, namespace, found, _]
+    let is_definition = matches!(segments.as_slice(), [.., providers, namespace, id_kind, _]
         if providers.eq_ignore_ascii_case("providers")
             && namespace.eq_ignore_ascii_case("Microsoft.Authorization")
-            && found.eq_ignore_ascii_case(kind));
+            && id_kind.eq_ignore_ascii_case(kind));
     if !is_definition {
         return Err(Error::BadUrl(id.to_owned()));
     }

@@ -101,7 +101,7 @@ pub async fn start(arm: &Arm, group: &str, name: &str, command: &Command<'_>) ->
         "clusterToken": token,
     });
     let request = ArmRequest::write(Operation::RunCommand, Method::POST, &url, Some(&body));
-    read(arm, Method::POST, &url, &arm.send(&request).await?)
+    read_status(arm, Method::POST, &url, &arm.send(&request).await?)
 }
 
 /// Polls once (REST: Managed Clusters - Get Command Result). The credential of `arm` must be in the command's cloud.
@@ -109,7 +109,7 @@ pub async fn poll(arm: &Arm, pending: &PendingResult) -> Result<Status, Error> {
     let url = arm.link(pending.url.as_str())?;
     let request = ArmRequest::get(Operation::CommandResult, &url).any_success();
     match arm.send(&request).await {
-        Ok(response) => match read(arm, Method::GET, &url, &response)? {
+        Ok(response) => match read_status(arm, Method::GET, &url, &response)? {
             // Without a new URL, the old one remains valid.
             Status::Unknown if response.status == 202 => {
                 Ok(Status::Running(PendingResult { interval: interval(arm, &response), url }))
@@ -141,7 +141,7 @@ impl PendingResult {
     }
 }
 
-fn read(arm: &Arm, method: Method, url: &Url, response: &Response) -> Result<Status, Error> {
+fn read_status(arm: &Arm, method: Method, url: &Url, response: &Response) -> Result<Status, Error> {
     if response.status == 202 {
         let url = url_in_header(arm, response, "location");
         let interval = interval(arm, response);

@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::operation::Operation;
 use crate::page::read_all;
 
-/// Lists the subscription's quotas in a region, in Azure's order (REST: Usage - List). [`Error::EmptyRegion`] without a region.
+/// Lists the subscription's quotas in a region, in Azure's order (REST: Usage - List). [`Error::EmptyRegion`] if the region
+/// is empty.
 pub async fn list(arm: &Arm, region: &str) -> Result<Vec<Usage>, Error> {
     let url = arm.regional_url("Microsoft.Compute", region, "usages", "2024-03-01")?;
     read_all(arm, Operation::ListUsages, url).await

@@ -6,6 +6,10 @@ use secrecy::SecretString;
 
 /// Version 1.0 of the format: stored files, no directories.
 const VERSION: u16 = 10;
+/// The signatures before a file, before its entry in the directory, and after the directory.
+const FILE_SIGNATURE: u32 = 0x0403_4b50;
+const ENTRY_SIGNATURE: u32 = 0x0201_4b50;
+const END_SIGNATURE: u32 = 0x0605_4b50;
 /// 1980-01-01, the first date of the format.
 const DATE: u16 = 0x0021;
 
@@ -13,12 +17,12 @@ const DATE: u16 = 0x0021;
 pub fn archive(files: &[(&str, &str)]) -> SecretString {
     let (mut content, mut directory) = (Vec::new(), Vec::new());
     for (name, text) in files {
-        let offset = length(content.len());
-        content.extend(0x0403_4b50_u32.to_le_bytes());
+        let offset = to_u32(content.len());
+        content.extend(FILE_SIGNATURE.to_le_bytes());
         add_header(&mut content, name, text);
         content.extend(name.as_bytes());
         content.extend(text.as_bytes());
-        directory.extend(0x0201_4b50_u32.to_le_bytes());
+        directory.extend(ENTRY_SIGNATURE.to_le_bytes());
         directory.extend(VERSION.to_le_bytes());
         add_header(&mut directory, name, text);
         // No comment, disk 0, no attributes.
@@ -27,9 +31,9 @@ pub fn archive(files: &[(&str, &str)]) -> SecretString {
         directory.extend(name.as_bytes());
     }
     let count = u16::try_from(files.len()).unwrap_or(u16::MAX).to_le_bytes();
-    let (offset, size) = (length(content.len()), length(directory.len()));
+    let (offset, size) = (to_u32(content.len()), to_u32(directory.len()));
     content.extend(directory);
-    content.extend(0x0605_4b50_u32.to_le_bytes());
+    content.extend(END_SIGNATURE.to_le_bytes());
     content.extend([0; 4]);
     content.extend(count);
     content.extend(count);
@@ -40,22 +44,22 @@ pub fn archive(files: &[(&str, &str)]) -> SecretString {
 }
 
 /// The fields that both headers of a file share.
-fn add_header(to: &mut Vec<u8>, name: &str, text: &str) {
-    let size = length(text.len());
+fn add_header(output: &mut Vec<u8>, name: &str, text: &str) {
+    let size = to_u32(text.len());
     // No flags, stored, midnight.
-    to.extend(VERSION.to_le_bytes());
-    to.extend([0; 6]);
-    to.extend(DATE.to_le_bytes());
-    to.extend(crc32fast::hash(text.as_bytes()).to_le_bytes());
-    to.extend(size.to_le_bytes());
-    to.extend(size.to_le_bytes());
-    to.extend(u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
+    output.extend(VERSION.to_le_bytes());
+    output.extend([0; 6]);
+    output.extend(DATE.to_le_bytes());
+    output.extend(crc32fast::hash(text.as_bytes()).to_le_bytes());
+    output.extend(size.to_le_bytes());
+    output.extend(size.to_le_bytes());
+    output.extend(u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
     // No extra field.
-    to.extend([0; 2]);
+    output.extend([0; 2]);
 }
 
 /// Converts a length. Manifests are far smaller than 4 GiB.
-fn length(length: usize) -> u32 {
+fn to_u32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
