@@ -51,8 +51,8 @@ pub(crate) fn with_common_headers(
         return response;
     }
     let id = Uuid::new_v4().to_string();
-    if let Some(given) = request.header("x-ms-client-request-id") {
-        response.set("x-ms-client-request-id", given);
+    if let Some(client_request_id) = request.header("x-ms-client-request-id") {
+        response.set("x-ms-client-request-id", client_request_id);
     }
     let correlation = request.header("x-ms-correlation-request-id").unwrap_or(&id).to_owned();
     let now = sandbox.clock.now().format(&Rfc3339).unwrap_or_default();
@@ -91,20 +91,20 @@ fn authenticate_and_dispatch(
     }
     let mut state = sandbox.state();
     sandbox.advance(&mut state);
-    let subscription = find(&state, request, &target)?;
+    let subscription = find_subscription(&state, request, &target)?;
     let token = authenticate(sandbox, &state, request, subscription)?;
     if let Some(seconds) = subscription.retry_after {
-        return Err(throttling::error(&subscription.id, seconds.into()));
+        return Err(throttling::throttled(&subscription.id, seconds.into()));
     }
-    throttling::count(sandbox, &mut state, request, &target, &token, remaining)?;
-    let subscription = find(&state, request, &target)?;
+    throttling::count_request(sandbox, &mut state, request, &target, &token, remaining)?;
+    let subscription = find_subscription(&state, request, &target)?;
     if let Some(pages) = subscription.recordings.get(&target.route.operation()) {
-        return pages::recorded(pages, request);
+        return pages::recorded_page(pages, request);
     }
     check_version(sandbox, &target, &version)?;
     authorize(subscription, request, &target, &token)?;
     check_provider(subscription, &target)?;
-    if !target.route.has(&request.method) {
+    if !target.route.supports(&request.method) {
         let text = format!("The sandbox does not support '{}' on '{}'.", request.method, target.route.kind());
         return Err(ArmError::new(StatusCode::METHOD_NOT_ALLOWED, "HttpMethodNotSupported", text));
     }
@@ -136,10 +136,10 @@ fn respond_locked(
     let Some(subscription) = subscriptions.get_mut(&target.subscription.to_ascii_lowercase()) else {
         return Err(ArmError::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", "It is gone."));
     };
-    let everything: Vec<RoleAssignment> = Role::Contributor.assign(None).into_iter().collect();
+    let full_access: Vec<RoleAssignment> = Role::Contributor.assign(None).into_iter().collect();
     let roles = match &subscription.roles {
         Some(roles) => roles.get(client_id).map(Vec::as_slice).unwrap_or_default(),
-        None => &everything,
+        None => &full_access,
     };
     let mut call = Call {
         sandbox,
@@ -221,7 +221,11 @@ fn check_group(call: &Call<'_>) -> Result<(), ArmError> {
     Ok(())
 }
 
-fn find<'a>(state: &'a State, request: &AzureRequest, target: &Target) -> Result<&'a Subscription, ArmError> {
+fn find_subscription<'a>(
+    state: &'a State,
+    request: &AzureRequest,
+    target: &Target,
+) -> Result<&'a Subscription, ArmError> {
     let id = target.subscription.to_ascii_lowercase();
     let is_in_cloud =
         |subscription: &&Subscription| subscription.cloud.is_none_or(|cloud| cloud == request.cloud);
@@ -238,15 +242,15 @@ fn authenticate(
     request: &AzureRequest,
     subscription: &Subscription,
 ) -> Result<Token, ArmError> {
-    let rejected = |code, text: &str, why: &str| {
+    let unauthorized = |code, text: &str, why: &str| {
         let authority = format!("https://{}/{}", request.cloud.challenge_host(), subscription.tenant);
         let challenge = format!(
             "Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{why}\""
         );
-        ArmError::new(StatusCode::UNAUTHORIZED, code, text).with("www-authenticate", challenge)
+        ArmError::new(StatusCode::UNAUTHORIZED, code, text).with_header("www-authenticate", challenge)
     };
     let Some(header) = request.header("authorization") else {
-        return Err(rejected(
+        return Err(unauthorized(
             "AuthenticationFailed",
             "Authentication failed. The 'Authorization' header is missing.",
             "The authentication failed because of missing 'Authorization' header.",
@@ -256,14 +260,14 @@ fn authenticate(
     let token = bearer.and_then(|(_, text)| state.tokens.get(text.trim()));
     let Some(token) = token.filter(|token| token.cloud == request.cloud) else {
         let text = "The access token is invalid.";
-        return Err(rejected("InvalidAuthenticationToken", text, text));
+        return Err(unauthorized("InvalidAuthenticationToken", text, text));
     };
     if let Audience::Application(audience) = &token.audience {
         let allowed = request.cloud.audiences().map(|audience| format!("'{audience}/'")).join(",");
         let text = format!(
             "The access token is for the audience '{audience}'. It must be for one of the allowed audiences {allowed}."
         );
-        return Err(rejected("InvalidAuthenticationTokenAudience", &text, &text));
+        return Err(unauthorized("InvalidAuthenticationTokenAudience", &text, &text));
     }
     let now = sandbox.clock.now();
     if token.expires_ms <= sandbox.clock.now_ms() {
@@ -273,7 +277,7 @@ fn authenticate(
             format_us(expiry),
             format_us(now)
         );
-        return Err(rejected("ExpiredAuthenticationToken", &text, "The access token has expired."));
+        return Err(unauthorized("ExpiredAuthenticationToken", &text, "The access token has expired."));
     }
     if token.tenant != subscription.tenant {
         let issuer = request.cloud.issuer_host();
@@ -282,7 +286,7 @@ fn authenticate(
              'https://{issuer}/{}/' of this subscription.",
             token.tenant, subscription.tenant
         );
-        return Err(rejected("InvalidAuthenticationTokenTenant", &text, &text));
+        return Err(unauthorized("InvalidAuthenticationTokenTenant", &text, &text));
     }
     Ok(token.clone())
 }
@@ -307,7 +311,7 @@ fn check_version(sandbox: &SandboxState, target: &Target, version: &str) -> Resu
     let kind = target.route.kind();
     let versions = sandbox.catalog.api_versions.get(&kind.to_ascii_lowercase());
     let versions = versions.map(Vec::as_slice).unwrap_or_default();
-    if versions.iter().any(|known| known.eq_ignore_ascii_case(version)) {
+    if versions.iter().any(|candidate| candidate.eq_ignore_ascii_case(version)) {
         return Ok(());
     }
     let supported = versions.join(", ");
@@ -318,9 +322,9 @@ fn check_version(sandbox: &SandboxState, target: &Target, version: &str) -> Resu
             ArmError::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text)
         }
         Some(provider) => {
-            let short = kind.strip_prefix(provider).unwrap_or(kind).trim_start_matches('/');
+            let type_name = kind.strip_prefix(provider).unwrap_or(kind).trim_start_matches('/');
             let text = format!(
-                "No registered resource provider found for API version '{version}' and type '{short}'. The \
+                "No registered resource provider found for API version '{version}' and type '{type_name}'. The \
                  supported api-versions are '{supported}'."
             );
             ArmError::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)
@@ -351,10 +355,10 @@ fn authorize(
         return Ok(());
     }
     // In Azure, the object ID is independent of the client ID.
-    let object =
+    let object_id =
         Uuid::try_parse(&token.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
     let text = format!(
-        "The client '{}' with object id '{object}' does not have authorization to perform action '{}' over scope \
+        "The client '{}' with object id '{object_id}' does not have authorization to perform action '{}' over scope \
          '{}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
         token.client_id,
         action,

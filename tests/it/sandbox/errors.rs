@@ -49,7 +49,11 @@ async fn invalid_clusters_get_azures_codes() {
             "InvalidParameter",
             "dnsServiceIP",
         ),
-        (network(json!({"outboundType": "userDefinedRouting"})), "InvalidParameter", "network of one's own"),
+        (
+            network(json!({"outboundType": "userDefinedRouting"})),
+            "InvalidParameter",
+            "custom virtual network",
+        ),
         (
             with(small(), "/properties/nodeResourceGroup", json!("rancher")),
             "InvalidParameter",

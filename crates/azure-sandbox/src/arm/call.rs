@@ -58,13 +58,13 @@ impl Call<'_> {
     }
 
     /// The name of the resource group in the URL, in the spelling of its creation.
-    pub(crate) fn group(&self) -> String {
+    pub(crate) fn group_name(&self) -> String {
         let name = self.target.group.as_deref().unwrap_or_default();
         self.resources.group(name).map_or_else(|| name.to_owned(), |group| group.name.clone())
     }
 
     /// The body, which must be an object.
-    pub(crate) fn object(&self) -> Result<Value, ArmError> {
+    pub(crate) fn body_object(&self) -> Result<Value, ArmError> {
         serde_json::from_slice::<Value>(self.body).ok().filter(Value::is_object).ok_or_else(|| {
             let text = "The request content was invalid and could not be deserialized: it is no JSON object.";
             ArmError::new(StatusCode::BAD_REQUEST, "InvalidRequestContent", text)
@@ -72,7 +72,7 @@ impl Call<'_> {
     }
 
     /// The name of the region in the body.
-    pub(crate) fn location(&self, body: &Value, kind: &str) -> Result<String, ArmError> {
+    pub(crate) fn parse_location(&self, body: &Value, kind: &str) -> Result<String, ArmError> {
         let location = body.get("location").and_then(Value::as_str).unwrap_or_default();
         if location.is_empty() {
             let text = "The location property is required for this definition.";
@@ -95,9 +95,9 @@ impl Call<'_> {
     /// The tags in the body.
     pub(crate) fn tags(body: &Value) -> Option<Value> {
         let tags = body.get("tags")?.as_object()?;
-        let texts: Map<String, Value> =
+        let string_tags: Map<String, Value> =
             tags.iter().filter(|(_, value)| value.is_string()).map(|(k, v)| (k.clone(), v.clone())).collect();
-        Some(Value::Object(texts))
+        Some(Value::Object(string_tags))
     }
 
     /// Starts a long-running operation, with its scripted outcome if there is one.
@@ -142,14 +142,14 @@ impl Call<'_> {
         }
     }
 
-    fn operation_url(&self, operation: &LongOperation, what: &str) -> String {
+    fn operation_url(&self, operation: &LongOperation, collection: &str) -> String {
         let host = self.request.cloud.management_host();
         let (provider, region) = (operation.kind.provider(), &operation.region);
         let version = if provider == "Microsoft.Network" { self.version } else { OPERATIONS_VERSION };
         let (certificate, signature) =
             operation.signature.split_at_checked(32).unwrap_or(("", &operation.signature));
         format!(
-            "https://{host}/subscriptions/{}/providers/{provider}/locations/{region}/{what}/{}?api-version={version}&t={}&c={certificate}&s={signature}&h=sandbox",
+            "https://{host}/subscriptions/{}/providers/{provider}/locations/{region}/{collection}/{}?api-version={version}&t={}&c={certificate}&s={signature}&h=sandbox",
             self.subscription,
             operation.id,
             operation.started_ms * 10_000,

@@ -47,8 +47,8 @@ pub(crate) fn handle_action(
     action: ClusterAction,
 ) -> Result<SandboxResponse, ArmError> {
     match action {
-        ClusterAction::Start => power(call, name, true),
-        ClusterAction::Stop => power(call, name, false),
+        ClusterAction::Start => set_power(call, name, true),
+        ClusterAction::Stop => set_power(call, name, false),
         ClusterAction::Abort => abort(call, name),
         ClusterAction::RunCommand => run_command::start(call, name),
         _ => credential::list(call, name, action),
@@ -57,7 +57,7 @@ pub(crate) fn handle_action(
 
 /// PATCH changes only tags.
 fn patch(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
-    let body = call.object()?;
+    let body = call.body_object()?;
     let cluster = get(call, name)?;
     ensure_idle(cluster)?;
     check_precondition(call, json::text(&cluster.body, "/eTag"))?;
@@ -80,10 +80,10 @@ fn patch(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
 fn delete(call: &mut Call<'_>, name: &str) -> SandboxResponse {
     let Ok(cluster) = get(call, name) else { return SandboxResponse::empty(StatusCode::NO_CONTENT) };
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
-    let is_same = |operation: &&LongOperation| {
+    let is_deletion = |operation: &&LongOperation| {
         operation.kind == OperationKind::DeleteCluster && operation.target.is_within(&group, &name)
     };
-    let running = call.resources.running().find(is_same).cloned();
+    let running = call.resources.running().find(is_deletion).cloned();
     let operation = running.unwrap_or_else(|| {
         let now_ms = call.now_ms;
         call.resources.preempt(now_ms, |operation| {
@@ -108,7 +108,7 @@ fn start(
     call.start(LongOperation::new(kind, Target::resource(group, name), region))
 }
 
-fn power(call: &mut Call<'_>, name: &str, on: bool) -> Result<SandboxResponse, ArmError> {
+fn set_power(call: &mut Call<'_>, name: &str, on: bool) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
     ensure_idle(cluster)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
@@ -122,7 +122,7 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
     let now_ms = call.now_ms;
-    let mut any = false;
+    let mut is_any_stopped = false;
     let operations = call.resources.operations.iter_mut().filter(|operation| {
         operation.ended_ms.is_none()
             && operation.kind.is_on_cluster()
@@ -133,9 +133,9 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     for operation in operations {
         let text = "The operation was stopped by a request to abort it.";
         operation.interrupt(now_ms, FinalStatus::Canceled, "OperationPreempted", text);
-        any = true;
+        is_any_stopped = true;
     }
-    if !any {
+    if !is_any_stopped {
         let text = "Operation is not allowed: there is no operation in progress that could be aborted.";
         return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
     }
@@ -147,7 +147,7 @@ pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<SandboxResp
     let cluster = get(call, name)?;
     let offers = call.sandbox.catalog.offers(call.request.cloud);
     let long_term = is_long_term(&cluster.body);
-    let targets = |from: &str| -> Vec<Value> {
+    let upgrades_from = |from: &str| -> Vec<Value> {
         offers
             .upgrades_for(from, long_term)
             .into_iter()
@@ -168,7 +168,7 @@ pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<SandboxResp
             let version = json::text(pool, "/currentOrchestratorVersion").unwrap_or_default();
             json!({
                 "name": pool.get("name"), "kubernetesVersion": version, "osType": pool.get("osType"),
-                "upgrades": targets(version),
+                "upgrades": upgrades_from(version),
             })
         })
         .collect();
@@ -181,7 +181,7 @@ pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<SandboxResp
             "type": "Microsoft.ContainerService/managedClusters/upgradeprofiles",
             "properties": {
                 "controlPlaneProfile": {
-                    "kubernetesVersion": current, "osType": "Linux", "upgrades": targets(current),
+                    "kubernetesVersion": current, "osType": "Linux", "upgrades": upgrades_from(current),
                 },
                 "agentPoolProfiles": pools,
             },

@@ -102,7 +102,7 @@ impl ArmError {
     }
 
     #[must_use]
-    pub(crate) fn with(self, name: &'static str, value: String) -> Self {
+    pub(crate) fn with_header(self, name: &'static str, value: String) -> Self {
         Self { header: Some(Box::new((name, value))), ..self }
     }
 

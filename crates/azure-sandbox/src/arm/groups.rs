@@ -31,8 +31,8 @@ pub(crate) fn handle_group(call: &mut Call<'_>) -> Result<SandboxResponse, ArmEr
 }
 
 fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
-    let body = call.object()?;
-    let location = call.location(&body, "Microsoft.Resources/resourceGroups")?;
+    let body = call.body_object()?;
+    let location = call.parse_location(&body, "Microsoft.Resources/resourceGroups")?;
     let allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
     if name.chars().count() > MAX_NAME_LEN || name.ends_with('.') || !name.chars().all(allowed) {
         let text = format!(
@@ -69,15 +69,15 @@ fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
 }
 
 fn delete(call: &mut Call<'_>, group: &Group) -> SandboxResponse {
-    let is_same = |operation: &&LongOperation| {
+    let is_deletion = |operation: &&LongOperation| {
         operation.kind == OperationKind::DeleteGroup && operation.target.is_in_group(&group.name)
     };
-    let running = call.resources.running().find(is_same).cloned();
+    let running = call.resources.running().find(is_deletion).cloned();
     let operation = running.unwrap_or_else(|| {
         call.resources.mark_deleting(&group.name, call.now_ms);
         let target = Target::group(&group.name);
         call.start(LongOperation::new(OperationKind::DeleteGroup, target, &group.location))
     });
-    let location = operations::group_result(call, &operation);
+    let location = operations::group_result_url(call, &operation);
     call.with_retry_after(SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &location))
 }

@@ -97,7 +97,7 @@ impl Route {
         if let Self::RegisterProvider { namespace } = self {
             return format!("{namespace}/register/action");
         }
-        let (below, verb) = match (self, method.as_str()) {
+        let (suffix, verb) = match (self, method.as_str()) {
             (Self::ClusterAction { action, .. }, _) => (action.path(), "action"),
             (Self::CommandResult { .. }, _) => ("/commandResults", "read"),
             (Self::UpgradeProfile { .. } | Self::PoolUpgradeProfile { .. }, _) => {
@@ -108,11 +108,11 @@ impl Route {
             (_, "POST") => ("", "action"),
             _ => ("", "read"),
         };
-        format!("{resources}{}{below}/{verb}", self.kind())
+        format!("{resources}{}{suffix}/{verb}", self.kind())
     }
 
     /// Whether the route supports the method.
-    pub(crate) fn has(&self, method: &Method) -> bool {
+    pub(crate) fn supports(&self, method: &Method) -> bool {
         let methods: &[&str] = match self {
             Self::ResourceGroup => &["GET", "HEAD", "PUT", "DELETE"],
             Self::ManagedCluster { .. } => &["GET", "PUT", "PATCH", "DELETE"],
@@ -163,8 +163,8 @@ impl Target {
             Route::Subnet { network: parent, name }
             | Route::AgentPool { cluster: parent, name }
             | Route::PoolUpgradeProfile { cluster: parent, name } => {
-                let (above, last) = kind.rsplit_once('/').unwrap_or((kind, ""));
-                format!("{scope}/providers/{above}/{parent}/{last}/{name}")
+                let (parent_kind, last) = kind.rsplit_once('/').unwrap_or((kind, ""));
+                format!("{scope}/providers/{parent_kind}/{parent}/{last}/{name}")
             }
             _ => scope,
         }
@@ -235,9 +235,13 @@ mod tests {
     #[test]
     fn kinds_reject_other_methods() {
         let list = target("/subscriptions/s/providers/Microsoft.ContainerService/managedClusters").route;
-        assert!(list.has(&Method::GET) && !list.has(&Method::PUT) && !list.has(&Method::HEAD));
+        assert!(list.supports(&Method::GET) && !list.supports(&Method::PUT) && !list.supports(&Method::HEAD));
         let group = target("/subscriptions/s/resourceGroups/g").route;
-        assert!(group.has(&Method::HEAD) && group.has(&Method::DELETE) && !group.has(&Method::POST));
+        assert!(
+            group.supports(&Method::HEAD)
+                && group.supports(&Method::DELETE)
+                && !group.supports(&Method::POST)
+        );
         assert_eq!(list.provider(), Some("Microsoft.ContainerService"));
         assert_eq!(group.provider(), None);
     }

@@ -61,7 +61,7 @@ pub(crate) fn respond(
         Route::VmSizes { location } => {
             let listing =
                 sandbox.skus(request.cloud, location).ok_or_else(|| no_region(target, location, version))?;
-            Ok(pages::value([&*listing.vm_sizes], None))
+            Ok(pages::list_response([&*listing.vm_sizes], None))
         }
         Route::Skus => skus(sandbox, request, info.page_size),
         Route::KubernetesVersions { location } => {
@@ -111,15 +111,15 @@ fn subscription(info: &SubscriptionInfo, version: &str) -> SandboxResponse {
         spending_limit: &'a str,
     }
     // Older api-versions omit the tenant.
-    let newer = version >= "2019-06-01";
+    let has_tenant = version >= "2019-06-01";
     SandboxResponse::json(
         StatusCode::OK,
         &Body {
             id: format!("/subscriptions/{}", info.id),
             authorization_source: "RoleBased",
-            managed_by_tenants: newer.then_some([]),
+            managed_by_tenants: has_tenant.then_some([]),
             subscription_id: &info.id,
-            tenant_id: newer.then_some(&info.tenant),
+            tenant_id: has_tenant.then_some(&info.tenant),
             display_name: &info.display_name,
             state: &info.state,
             subscription_policies: Policies {
@@ -176,7 +176,7 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
             "pairedRegion": region.paired.iter().map(|name| json!({"name": name, "id": id(name)})).collect::<Vec<_>>(),
         })
     };
-    let regional = if region.logical {
+    let regional_name = if region.logical {
         region.display_name.clone()
     } else {
         format!("({}) {}", region.group, region.display_name)
@@ -185,7 +185,7 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
         "id": id(&region.name),
         "name": region.name,
         "displayName": region.display_name,
-        "regionalDisplayName": regional,
+        "regionalDisplayName": regional_name,
         "metadata": metadata,
     });
     if let Some(entry) = entry.as_object_mut().filter(|_| zones) {
@@ -193,8 +193,8 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
         // Logical zones of a subscription differ from physical ones.
         let mappings: Vec<_> = (1..=region.zones)
             .map(|zone| {
-                let building = region.zones - zone + 1;
-                json!({"logicalZone": zone.to_string(), "physicalZone": format!("{}-az{building}", region.name)})
+                let physical_zone = region.zones - zone + 1;
+                json!({"logicalZone": zone.to_string(), "physicalZone": format!("{}-az{physical_zone}", region.name)})
             })
             .collect();
         if !mappings.is_empty() {
@@ -222,13 +222,13 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<S
                 ArmError::new(StatusCode::BAD_REQUEST, "InvalidFilterInQueryString", text)
             })?;
             // Unlike in paths, the name must not contain spaces.
-            let spelt = sandbox.catalog.places(request.cloud).any(|region| region.name == location);
-            spelt.then(|| sandbox.skus(request.cloud, &location)).flatten().into_iter().collect()
+            let is_exact = sandbox.catalog.places(request.cloud).any(|region| region.name == location);
+            is_exact.then(|| sandbox.skus(request.cloud, &location)).flatten().into_iter().collect()
         }
     };
     // A single page is copied as a whole.
     if size == usize::MAX && request.page_start() == Some(0) {
-        return Ok(pages::value(listings.iter().map(|listing| &*listing.skus), None));
+        return Ok(pages::list_response(listings.iter().map(|listing| &*listing.skus), None));
     }
     let items: Vec<&[u8]> = listings
         .iter()
@@ -245,8 +245,8 @@ fn filtered_location(filter: &str) -> Option<String> {
         return None;
     }
     let text = text.trim().strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "\u{0}");
-    let alone = !text.contains('\'');
-    alone.then(|| text.replace('\u{0}', "'").to_ascii_lowercase())
+    let is_single_literal = !text.contains('\'');
+    is_single_literal.then(|| text.replace('\u{0}', "'").to_ascii_lowercase())
 }
 
 fn kubernetes_versions(sandbox: &SandboxState, request: &AzureRequest) -> SandboxResponse {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::call::Call;
 use super::clusters::network::addresses_in;
 use super::error::ArmError;
-use super::ranges::{overlap, parse_ranges, prefixes};
+use super::ranges::{overlaps, parse_ranges, prefixes};
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target};
 use crate::response::SandboxResponse;
@@ -20,7 +20,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
 }
 
 pub(crate) fn handle_network(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
-    let group = call.group();
+    let group = call.group_name();
     match call.request.method {
         Method::PUT => put(call, &group, name),
         Method::DELETE => delete(call, &group, name),
@@ -43,7 +43,7 @@ pub(crate) fn handle_subnet(
     network: &str,
     name: &str,
 ) -> Result<SandboxResponse, ArmError> {
-    let (group, network) = (call.group(), parent(call, network)?.name.clone());
+    let (group, network) = (call.group_name(), parent(call, network)?.name.clone());
     match call.request.method {
         Method::PUT => put_subnet(call, &group, &network, name),
         Method::DELETE => delete_subnet(call, &group, &network, name),
@@ -89,7 +89,7 @@ fn with_addresses(call: &Call<'_>, network: &Value) -> Value {
     network
 }
 
-fn id_of(call: &Call<'_>, group: &str, name: &str) -> String {
+fn network_id(call: &Call<'_>, group: &str, name: &str) -> String {
     format!(
         "/subscriptions/{}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{name}",
         call.subscription
@@ -100,8 +100,8 @@ fn id_of(call: &Call<'_>, group: &str, name: &str) -> String {
 fn check_name(name: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<(), ArmError> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let allowed = |c: char| is_word(c) || c == '.' || c == '-';
-    let ends = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.ends_with(is_word);
-    if lengths.contains(&name.len()) && ends && name.chars().all(allowed) {
+    let has_valid_ends = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.ends_with(is_word);
+    if lengths.contains(&name.len()) && has_valid_ends && name.chars().all(allowed) {
         return Ok(());
     }
     let text = format!(
@@ -114,26 +114,24 @@ fn check_name(name: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<()
 
 fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
     check_name(name, 2..=64)?;
-    let mut body = call.object()?;
-    let location = call.location(&body, KIND)?;
+    let mut body = call.body_object()?;
+    let location = call.parse_location(&body, KIND)?;
     let old = find(&call.resources.networks, group, name);
     if let Some(old) = old.filter(|old| old.location() != location) {
         return Err(ArmError::location_conflict(name, old.location(), &location, group));
     }
     let spaces = json::texts(&body, "/properties/addressSpace/addressPrefixes");
     let spaces = parse_ranges(&spaces, "addressSpace")?;
-    let id = id_of(call, group, name);
+    let id = network_id(call, group, name);
     let etag = format!("W/\"{}\"", Uuid::new_v4());
     let subnets: Vec<Value> = json::list(&body, "/properties/subnets").to_vec();
-    let mut taken = Vec::new();
-    let mut made = Vec::new();
+    let mut new_subnets = Vec::new();
     for subnet in subnets {
-        let subnet = filled_subnet(subnet, &id, &etag)?;
-        check_subnet(&subnet, &spaces, &taken)?;
-        taken.push(subnet.clone());
-        made.push(subnet);
+        let subnet = subnet_with_defaults(subnet, &id, &etag)?;
+        check_subnet(&subnet, &spaces, &new_subnets)?;
+        new_subnets.push(subnet);
     }
-    in_use(call, old, &made)?;
+    check_removed_subnets(call, old, &new_subnets)?;
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let guid = old.and_then(|old| json::text(&old.body, "/properties/resourceGuid"));
     let guid = guid.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
@@ -142,7 +140,7 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, 
     {
         json::set(&mut body, &format!("/{key}"), value);
     }
-    json::set(&mut body, "/properties/subnets", made);
+    json::set(&mut body, "/properties/subnets", new_subnets);
     json::set(&mut body, "/properties/provisioningState", "Updating");
     json::set(&mut body, "/properties/resourceGuid", guid);
     for (key, value) in [
@@ -164,18 +162,18 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, 
 }
 
 /// Checks that no removed subnet is in use.
-fn in_use(call: &Call<'_>, old: Option<&Resource>, new: &[Value]) -> Result<(), ArmError> {
+fn check_removed_subnets(call: &Call<'_>, old: Option<&Resource>, new: &[Value]) -> Result<(), ArmError> {
     let before = old.map(|old| json::list(&old.body, "/properties/subnets")).unwrap_or_default();
     for subnet in before {
         let name = json::text(subnet, "/name").unwrap_or_default();
         if !new.iter().any(|subnet| is_named(subnet, name)) {
-            not_in_use(call, subnet)?;
+            check_unused(call, subnet)?;
         }
     }
     Ok(())
 }
 
-fn not_in_use(call: &Call<'_>, subnet: &Value) -> Result<(), ArmError> {
+fn check_unused(call: &Call<'_>, subnet: &Value) -> Result<(), ArmError> {
     let (id, name) = (json::text(subnet, "/id").unwrap_or_default(), json::text(subnet, "/name"));
     let used = addresses_in(call.resources, id);
     let Some(first) = used.first() else { return Ok(()) };
@@ -192,7 +190,7 @@ fn delete(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxRespons
         return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT));
     };
     for subnet in json::list(&network.body, "/properties/subnets") {
-        not_in_use(call, subnet)?;
+        check_unused(call, subnet)?;
     }
     let (name, location) = (network.name.clone(), network.location().to_owned());
     if let Some(network) = find_mut(&mut call.resources.networks, group, &name) {
@@ -212,7 +210,7 @@ fn put_subnet(
     network: &str,
     name: &str,
 ) -> Result<SandboxResponse, ArmError> {
-    let mut body = call.object()?;
+    let mut body = call.body_object()?;
     let Some(parent) = find(&call.resources.networks, group, network) else {
         return Err(ArmError::no_parent(network));
     };
@@ -223,18 +221,18 @@ fn put_subnet(
     let location = parent.location().to_owned();
     let id = json::text(&parent.body, "/id").unwrap_or_default();
     json::set(&mut body, "/name", name);
-    let subnet = filled_subnet(body, id, &format!("W/\"{}\"", Uuid::new_v4()))?;
+    let subnet = subnet_with_defaults(body, id, &format!("W/\"{}\"", Uuid::new_v4()))?;
     let spaces =
         parse_ranges(&json::texts(&parent.body, "/properties/addressSpace/addressPrefixes"), "addressSpace")?;
     let mut others = json::list(&parent.body, "/properties/subnets").to_vec();
-    let place = others.iter().position(|subnet| is_named(subnet, name));
-    if let Some(place) = place {
-        others.remove(place);
+    let index = others.iter().position(|subnet| is_named(subnet, name));
+    if let Some(index) = index {
+        others.remove(index);
     }
     check_subnet(&subnet, &spaces, &others)?;
     let response =
-        SandboxResponse::json(if place.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &subnet);
-    others.insert(place.unwrap_or(others.len()), subnet);
+        SandboxResponse::json(if index.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &subnet);
+    others.insert(index.unwrap_or(others.len()), subnet);
     if let Some(parent) = find_mut(&mut call.resources.networks, group, network) {
         json::set(&mut parent.body, "/properties/subnets", others);
     }
@@ -255,7 +253,7 @@ fn delete_subnet(
     let parent = parent(call, network)?;
     let subnet = json::list(&parent.body, "/properties/subnets").iter().find(|subnet| is_named(subnet, name));
     let Some(subnet) = subnet else { return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT)) };
-    not_in_use(call, subnet)?;
+    check_unused(call, subnet)?;
     let location = parent.location().to_owned();
     let name = json::text(subnet, "/name").unwrap_or_default().to_owned();
     let operation = call.start(LongOperation::new(
@@ -267,17 +265,17 @@ fn delete_subnet(
 }
 
 /// The subnet with Azure's defaults.
-fn filled_subnet(mut subnet: Value, network: &str, etag: &str) -> Result<Value, ArmError> {
+fn subnet_with_defaults(mut subnet: Value, network: &str, etag: &str) -> Result<Value, ArmError> {
     let name = json::text(&subnet, "/name").unwrap_or_default().to_owned();
-    let given = json::text(&subnet, "/properties/addressPrefix").map(str::to_owned);
-    let all: Vec<String> =
-        given.into_iter().chain(json::texts(&subnet, "/properties/addressPrefixes")).collect();
-    if name.is_empty() || all.is_empty() {
+    let single_prefix = json::text(&subnet, "/properties/addressPrefix").map(str::to_owned);
+    let all_prefixes: Vec<String> =
+        single_prefix.into_iter().chain(json::texts(&subnet, "/properties/addressPrefixes")).collect();
+    if name.is_empty() || all_prefixes.is_empty() {
         let text = format!("The subnet '{name}' needs a name and an address prefix.");
         return Err(ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidRequestFormat", text));
     }
     check_name(&name, 1..=80)?;
-    parse_ranges(&all, "addressPrefix")?;
+    parse_ranges(&all_prefixes, "addressPrefix")?;
     json::set(&mut subnet, "/id", format!("{network}/subnets/{name}"));
     json::set(&mut subnet, "/etag", etag);
     json::set(&mut subnet, "/type", "Microsoft.Network/virtualNetworks/subnets");
@@ -303,7 +301,7 @@ fn check_subnet(subnet: &Value, spaces: &[ipnet::IpNet], others: &[Value]) -> Re
             );
             return Err(ArmError::by_service(StatusCode::BAD_REQUEST, "NetcfgInvalidSubnet", text));
         }
-        let clash = others.iter().find(|other| prefixes(other).iter().any(|other| overlap(other, &range)));
+        let clash = others.iter().find(|other| prefixes(other).iter().any(|other| overlaps(other, &range)));
         if let Some(other) = clash {
             let text = format!(
                 "Subnet '{name}' is not valid: {range} overlaps with subnet '{}'.",

@@ -12,7 +12,7 @@ use crate::operation::{FinalStatus, LongOperation};
 use crate::response::SandboxResponse;
 
 /// The `Location` of the deletion of a resource group.
-pub(crate) fn group_result(call: &Call<'_>, operation: &LongOperation) -> String {
+pub(crate) fn group_result_url(call: &Call<'_>, operation: &LongOperation) -> String {
     let job = json!({"jobId": operation.id, "jobLocation": operation.region}).to_string();
     format!(
         "https://{}/subscriptions/{}/operationresults/{}?api-version={}",
@@ -25,7 +25,7 @@ pub(crate) fn group_result(call: &Call<'_>, operation: &LongOperation) -> String
 
 /// The response at the `Azure-AsyncOperation` URL, always with status 200.
 pub(crate) fn status(call: &Call<'_>, id: &str) -> Result<SandboxResponse, ArmError> {
-    let operation = signed(call, id)?;
+    let operation = find_signed(call, id)?;
     let response = SandboxResponse::json(StatusCode::OK, &operation.status_body());
     Ok(if operation.ended_ms.is_none() { call.with_retry_after(response) } else { response })
 }
@@ -33,27 +33,27 @@ pub(crate) fn status(call: &Call<'_>, id: &str) -> Result<SandboxResponse, ArmEr
 /// The response at the `Location` URL, with status 202 while the operation is running.
 pub(crate) fn result(call: &Call<'_>, provider: Provider, id: &str) -> Result<SandboxResponse, ArmError> {
     if provider == Provider::Resources {
-        return result_of_group(call, id);
+        return group_deletion_result(call, id);
     }
-    let operation = signed(call, id)?;
+    let operation = find_signed(call, id)?;
     Ok(match operation.final_status() {
         None => {
             let response = SandboxResponse::json(StatusCode::ACCEPTED, &operation.status_body());
-            call.with_retry_after(response.with("location", &own_address(call)))
+            call.with_retry_after(response.with("location", &own_url(call)))
         }
         Some(FinalStatus::Succeeded) => SandboxResponse::empty(StatusCode::NO_CONTENT),
         Some(_) => SandboxResponse::json(StatusCode::CONFLICT, &json!({"error": operation.error()})),
     })
 }
 
-fn result_of_group(call: &Call<'_>, id: &str) -> Result<SandboxResponse, ArmError> {
+fn group_deletion_result(call: &Call<'_>, id: &str) -> Result<SandboxResponse, ArmError> {
     let job = BASE64_URL_SAFE_NO_PAD.decode(id).ok();
     let job = job.and_then(|job| serde_json::from_slice::<serde_json::Value>(&job).ok());
     let id = job.as_ref().and_then(|job| job.get("jobId")?.as_str()).unwrap_or_default();
-    let operation = find(call, id)?;
+    let operation = find_operation(call, id)?;
     Ok(match (operation.final_status(), operation.error()) {
         (None, _) => {
-            let response = SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &own_address(call));
+            let response = SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &own_url(call));
             call.with_retry_after(response)
         }
         (Some(FinalStatus::Succeeded), _) => SandboxResponse::empty(StatusCode::OK),
@@ -70,11 +70,11 @@ fn result_of_group(call: &Call<'_>, id: &str) -> Result<SandboxResponse, ArmErro
 }
 
 /// The URL of the request itself.
-fn own_address(call: &Call<'_>) -> String {
+fn own_url(call: &Call<'_>) -> String {
     format!("https://{}{}?{}", call.request.cloud.management_host(), call.request.path, call.request.query)
 }
 
-fn find<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {
+fn find_operation<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {
     let operation = call.resources.operations.iter().find(|operation| operation.id.eq_ignore_ascii_case(id));
     operation.ok_or_else(|| {
         ArmError::by_service(StatusCode::NOT_FOUND, "NotFound", format!("The entity '{id}' was not found."))
@@ -82,8 +82,8 @@ fn find<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError>
 }
 
 /// The operation, if the signature in the URL is valid.
-fn signed<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {
-    let operation = find(call, id)?;
+fn find_signed<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {
+    let operation = find_operation(call, id)?;
     let part = |name| call.request.parameter(name).unwrap_or_default();
     if format!("{}{}", part("c"), part("s")) == operation.signature {
         return Ok(operation);

@@ -7,12 +7,15 @@ use crate::recordings::Page;
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
 
-fn bad_page() -> ArmError {
+fn invalid_skip_token() -> ArmError {
     ArmError::new(StatusCode::BAD_REQUEST, "InvalidSkipToken", "The skip token of the request is invalid.")
 }
 
 /// `{"value":[…],"nextLink":…}` around items of JSON.
-pub(crate) fn value<'a>(items: impl IntoIterator<Item = &'a [u8]>, next: Option<&str>) -> SandboxResponse {
+pub(crate) fn list_response<'a>(
+    items: impl IntoIterator<Item = &'a [u8]>,
+    next: Option<&str>,
+) -> SandboxResponse {
     let mut body = b"{\"value\":[".to_vec();
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
@@ -35,17 +38,17 @@ pub(crate) fn page(
     request: &AzureRequest,
     size: usize,
 ) -> Result<SandboxResponse, ArmError> {
-    let start = request.page_start().ok_or_else(bad_page)?;
-    let rest = items.get(start..).ok_or_else(bad_page)?;
+    let start = request.page_start().ok_or_else(invalid_skip_token)?;
+    let rest = items.get(start..).ok_or_else(invalid_skip_token)?;
     let page = rest.get(..size).unwrap_or(rest);
     let next = (page.len() < rest.len()).then(|| request.next_link(start + page.len()));
-    Ok(value(page.iter().copied(), next.as_deref()))
+    Ok(list_response(page.iter().copied(), next.as_deref()))
 }
 
 /// The requested page of a recording.
-pub(crate) fn recorded(pages: &[Page], request: &AzureRequest) -> Result<SandboxResponse, ArmError> {
-    let start = request.page_start().ok_or_else(bad_page)?;
-    let page = pages.get(start).ok_or_else(bad_page)?;
+pub(crate) fn recorded_page(pages: &[Page], request: &AzureRequest) -> Result<SandboxResponse, ArmError> {
+    let start = request.page_start().ok_or_else(invalid_skip_token)?;
+    let page = pages.get(start).ok_or_else(invalid_skip_token)?;
     let next = (start + 1 < pages.len()).then(|| request.next_link(start + 1));
     Ok(page.to_response(next.as_deref()))
 }

@@ -53,7 +53,7 @@ pub(crate) fn get_built_in(
     name: &str,
 ) -> Result<SandboxResponse, ArmError> {
     let versions = sandbox.catalog.api_versions.get("microsoft.authorization/policydefinitions");
-    if !versions.is_some_and(|versions| versions.iter().any(|known| known == version)) {
+    if !versions.is_some_and(|versions| versions.iter().any(|supported| supported == version)) {
         let text = format!("The api-version '{version}' is invalid for the type 'policyDefinitions'.");
         return Err(ArmError::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text));
     }

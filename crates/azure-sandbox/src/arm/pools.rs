@@ -57,7 +57,7 @@ pub(crate) fn upgrade_profile(
     Ok(SandboxResponse::json(
         StatusCode::OK,
         &json!({
-            "id": format!("{}/upgradeProfiles/default", id_of(cluster, text("/name"))),
+            "id": format!("{}/upgradeProfiles/default", pool_id(cluster, text("/name"))),
             "name": "default",
             "type": "Microsoft.ContainerService/managedClusters/agentPools/upgradeProfiles",
             "properties": {
@@ -83,7 +83,7 @@ fn no_pool(name: &str, cluster: &Resource) -> ArmError {
     ArmError::by_aks(StatusCode::NOT_FOUND, "NotFound", text)
 }
 
-fn id_of(cluster: &Resource, pool: &str) -> String {
+fn pool_id(cluster: &Resource, pool: &str) -> String {
     format!("{}/agentPools/{pool}", json::text(&cluster.body, "/id").unwrap_or_default())
 }
 
@@ -96,7 +96,7 @@ fn representation(call: &Call<'_>, cluster: &Resource, profile: &Value) -> Value
     let mut properties = properties.unwrap_or_default();
     json::remove(&mut properties, "/name");
     json!({
-        "id": id_of(cluster, name),
+        "id": pool_id(cluster, name),
         "name": name,
         "type": "Microsoft.ContainerService/managedClusters/agentPools",
         "properties": properties,
@@ -104,7 +104,7 @@ fn representation(call: &Call<'_>, cluster: &Resource, profile: &Value) -> Value
 }
 
 fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxResponse, ArmError> {
-    let body = call.object()?;
+    let body = call.body_object()?;
     let mut sent = body.get("properties").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
     defaults::remove_read_only(&mut sent);
     ensure_idle(cluster)?;
@@ -129,8 +129,8 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxRes
         }
         Some(old) => {
             check_immutable(old, &sent, "properties")?;
-            let before = json::text(old, "/currentOrchestratorVersion");
-            let version = upgrade_of_pool(offers, before, &requested, current, long_term)?;
+            let old_version = json::text(old, "/currentOrchestratorVersion");
+            let version = upgrade_of_pool(offers, old_version, &requested, current, long_term)?;
             let mut new = old.clone();
             merge_pool(&mut new, &sent);
             defaults::normalize_pool(&mut new);
@@ -142,15 +142,15 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxRes
     let after = with_pool(cluster, &pool);
     check_system_pool(json::list(&after, "/properties/agentPoolProfiles"))?;
     check_availability(call, &after, Some(&cluster.body), cluster.location())?;
-    Ok(begin(call, cluster, kind, pool, version))
+    Ok(start_operation(call, cluster, kind, pool, version))
 }
 
 /// The kind of operation that a change of a pool is.
 fn operation_kind(old: &Value, new: &Value, upgrade: bool) -> OperationKind {
-    let scaled = ["count", "minCount", "maxCount", "enableAutoScaling"];
+    let scaling_keys = ["count", "minCount", "maxCount", "enableAutoScaling"];
     if upgrade {
         OperationKind::UpgradePool
-    } else if scaled.iter().any(|key| old.get(key) != new.get(key)) {
+    } else if scaling_keys.iter().any(|key| old.get(key) != new.get(key)) {
         OperationKind::ScalePool
     } else {
         OperationKind::UpdatePool
@@ -162,13 +162,13 @@ fn with_pool(cluster: &Resource, pool: &Value) -> Value {
     let mut cluster = cluster.clone();
     let name = json::text(pool, "/name").unwrap_or_default();
     match cluster.pool_mut(name) {
-        Some(known) => *known = pool.clone(),
+        Some(existing) => *existing = pool.clone(),
         None => cluster.pools_mut().into_iter().for_each(|pools| pools.push(pool.clone())),
     }
     cluster.body
 }
 
-fn begin(
+fn start_operation(
     call: &mut Call<'_>,
     cluster: &Resource,
     kind: OperationKind,
@@ -200,10 +200,10 @@ fn delete(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<Sandbox
     let Some(pool) = cluster.pool(name) else { return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT)) };
     let name = json::text(pool, "/name").unwrap_or_default();
     let target = Target::child(&cluster.group, &cluster.name, name);
-    let is_same = |operation: &&LongOperation| {
+    let is_deletion = |operation: &&LongOperation| {
         operation.kind == OperationKind::DeletePool && operation.target == target
     };
-    let running = call.resources.running().find(is_same).cloned();
+    let running = call.resources.running().find(is_deletion).cloned();
     if let Some(operation) = running {
         return Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation));
     }

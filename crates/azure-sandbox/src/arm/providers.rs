@@ -11,7 +11,7 @@ use crate::operation::{LongOperation, OperationKind, Target};
 use crate::response::SandboxResponse;
 
 /// The supported resource providers in Azure's spelling.
-const KNOWN: [&str; 8] = [
+const PROVIDERS: [&str; 8] = [
     "Microsoft.Compute",
     "Microsoft.ContainerService",
     "Microsoft.ManagedIdentity",
@@ -24,35 +24,35 @@ const KNOWN: [&str; 8] = [
 
 pub(crate) fn get(call: &Call<'_>, namespace: &str) -> Result<SandboxResponse, ArmError> {
     let provider = find_provider(namespace)?;
-    Ok(SandboxResponse::json(StatusCode::OK, &body(call, provider)))
+    Ok(SandboxResponse::json(StatusCode::OK, &provider_body(call, provider)))
 }
 
 pub(crate) fn register(call: &mut Call<'_>, namespace: &str) -> Result<SandboxResponse, ArmError> {
     let provider = find_provider(namespace)?;
-    if !call.resources.is_registered(provider) && !is_under_way(call, provider) {
+    if !call.resources.is_registered(provider) && !is_registering(call, provider) {
         call.start(LongOperation::new(OperationKind::RegisterProvider, Target::provider(provider), ""));
     }
-    Ok(SandboxResponse::json(StatusCode::OK, &body(call, provider)))
+    Ok(SandboxResponse::json(StatusCode::OK, &provider_body(call, provider)))
 }
 
 fn find_provider(namespace: &str) -> Result<&'static str, ArmError> {
-    let provider = KNOWN.into_iter().find(|provider| provider.eq_ignore_ascii_case(namespace));
+    let provider = PROVIDERS.into_iter().find(|provider| provider.eq_ignore_ascii_case(namespace));
     provider.ok_or_else(|| {
         let text = format!("The resource namespace '{namespace}' is invalid.");
         ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceNamespace", text)
     })
 }
 
-fn is_under_way(call: &Call<'_>, provider: &str) -> bool {
+fn is_registering(call: &Call<'_>, provider: &str) -> bool {
     call.resources.running().any(|operation| {
         operation.kind == OperationKind::RegisterProvider && operation.target.name() == provider
     })
 }
 
-fn body(call: &Call<'_>, provider: &str) -> Value {
+fn provider_body(call: &Call<'_>, provider: &str) -> Value {
     let state = if call.resources.is_registered(provider) {
         "Registered"
-    } else if is_under_way(call, provider) {
+    } else if is_registering(call, provider) {
         "Registering"
     } else {
         "NotRegistered"
@@ -72,8 +72,8 @@ fn body(call: &Call<'_>, provider: &str) -> Value {
     let types: Vec<Value> = types
         .into_iter()
         .map(|(kind, versions)| {
-            let newest: Vec<&String> = versions.iter().rev().collect();
-            json!({"resourceType": kind, "locations": places, "apiVersions": newest, "capabilities": "None"})
+            let newest_first: Vec<&String> = versions.iter().rev().collect();
+            json!({"resourceType": kind, "locations": places, "apiVersions": newest_first, "capabilities": "None"})
         })
         .collect();
     json!({

@@ -15,17 +15,17 @@ pub(crate) fn prefixes(subnet: &Value) -> Vec<IpNet> {
 }
 
 /// Parses ranges in CIDR notation.
-pub(crate) fn parse_ranges(texts: &[String], what: &str) -> Result<Vec<IpNet>, ArmError> {
-    let read = |text: &String| {
+pub(crate) fn parse_ranges(texts: &[String], field: &str) -> Result<Vec<IpNet>, ArmError> {
+    let parse = |text: &String| {
         text.parse::<IpNet>().ok().filter(|range| range.trunc() == *range).ok_or_else(|| {
-            let text = format!("The {what} '{text}' is not a valid range in CIDR form.");
+            let text = format!("The {field} '{text}' is not a valid range in CIDR form.");
             ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidCIDRNotation", text)
         })
     };
-    texts.iter().map(read).collect()
+    texts.iter().map(parse).collect()
 }
 
 /// Whether two ranges have an address in common.
-pub(crate) fn overlap(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
+pub(crate) fn overlaps(range: &IpNet, other: &IpNet) -> bool {
+    range.contains(other) || other.contains(range)
 }

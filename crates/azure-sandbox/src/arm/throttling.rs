@@ -9,7 +9,7 @@ use crate::request::AzureRequest;
 use crate::state::{SandboxState, State, Token};
 
 /// Counts the request for the budget of the subscription; `remaining` gets the headers of the response.
-pub(super) fn count(
+pub(super) fn count_request(
     sandbox: &SandboxState,
     state: &mut State,
     request: &AzureRequest,
@@ -27,17 +27,17 @@ pub(super) fn count(
         if is_compute {
             let text = "The server rejected the request because too many requests have been received for this subscription.";
             let error = ArmError::by_service(StatusCode::TOO_MANY_REQUESTS, "OperationNotAllowed", text);
-            return error.with("retry-after", retry_after_seconds.to_string());
+            return error.with_header("retry-after", retry_after_seconds.to_string());
         }
-        error(&subscription.id, retry_after_seconds)
+        throttled(&subscription.id, retry_after_seconds)
     })
 }
 
 /// The 429 of Resource Manager.
-pub(super) fn error(subscription: &str, seconds: u64) -> ArmError {
+pub(super) fn throttled(subscription: &str, seconds: u64) -> ArmError {
     let text = format!(
         "Number of requests for subscription '{subscription}' exceeded the limit. Try again after '{seconds}' seconds."
     );
     let error = ArmError::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
-    error.with("retry-after", seconds.to_string())
+    error.with_header("retry-after", seconds.to_string())
 }

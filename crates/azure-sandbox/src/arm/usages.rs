@@ -14,9 +14,9 @@ use crate::skus::Listing;
 use crate::subscription::{Resource, SubscriptionState};
 
 /// The default limit of a quota.
-const USUAL: u32 = 100;
+const DEFAULT_LIMIT: u32 = 100;
 /// The default limit of the vCPUs of a region.
-pub(crate) const USUAL_CORES: u32 = 350;
+pub(crate) const DEFAULT_CORES_LIMIT: u32 = 350;
 
 pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<SandboxResponse, ArmError> {
     let cloud = call.request.cloud;
@@ -24,7 +24,7 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<SandboxResponse, A
     let region = region.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
     let listing = call.sandbox.skus(cloud, location);
     let listing = listing.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
-    let used = used(&call.resources.clusters, &region.name, &listing);
+    let used = current_usage(&call.resources.clusters, &region.name, &listing);
     let entry = |name: &str, title: &str, current: u32, limit: u32| {
         json!({
             "limit": limit, "unit": "Count", "currentValue": current,
@@ -38,19 +38,19 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<SandboxResponse, A
         entry("cores", "Total Regional vCPUs", cores, limit(call.resources, &region.name, "cores")),
         entry("virtualMachines", "Virtual Machines", machines, 25_000),
         entry("virtualMachineScaleSets", "Virtual Machine Scale Sets", 0, 2_500),
-        entry("lowPriorityCores", "Total Regional Low-priority vCPUs", 0, USUAL),
+        entry("lowPriorityCores", "Total Regional Low-priority vCPUs", 0, DEFAULT_LIMIT),
     ];
     let families: std::collections::BTreeSet<&str> =
         listing.offers.values().map(|offer| offer.family.as_str()).collect();
     all.extend(families.into_iter().map(|family| {
         let current = used.get(family).copied().unwrap_or_default();
-        entry(family, &title(family), current, limit(call.resources, &region.name, family))
+        entry(family, &quota_display_name(family), current, limit(call.resources, &region.name, family))
     }));
     Ok(SandboxResponse::json(StatusCode::OK, &json!({"value": all})))
 }
 
 /// The display name of a quota: `Standard DSv5 Family vCPUs` for `standardDSv5Family`.
-fn title(family: &str) -> String {
+fn quota_display_name(family: &str) -> String {
     let lower = family.to_ascii_lowercase();
     let word = ["standard", "basic"].into_iter().find(|word| lower.starts_with(word)).unwrap_or_default();
     let rest = family.get(word.len()..).unwrap_or_default();
@@ -60,25 +60,25 @@ fn title(family: &str) -> String {
 }
 
 pub(crate) fn limit(resources: &SubscriptionState, region: &str, quota: &str) -> u32 {
-    let changed = resources.quotas.get(region).and_then(|quotas| quotas.get(quota)).copied();
-    changed.unwrap_or(if quota == "cores" { USUAL_CORES } else { USUAL })
+    let configured = resources.quotas.get(region).and_then(|quotas| quotas.get(quota)).copied();
+    configured.unwrap_or(if quota == "cores" { DEFAULT_CORES_LIMIT } else { DEFAULT_LIMIT })
 }
 
 /// The usage in a region by quota: `cores`, `virtualMachines` and the families.
-pub(crate) fn used(clusters: &[Resource], region: &str, listing: &Listing) -> BTreeMap<String, u32> {
+pub(crate) fn current_usage(clusters: &[Resource], region: &str, listing: &Listing) -> BTreeMap<String, u32> {
     let mut used = BTreeMap::new();
     let running = clusters.iter().filter(|cluster| {
         cluster.location() == region
             && json::text(&cluster.body, "/properties/powerState/code") != Some("Stopped")
     });
     for pool in running.flat_map(Resource::pools) {
-        take(pool, listing, &mut used);
+        add_usage(pool, listing, &mut used);
     }
     used
 }
 
 /// Adds the usage of a pool.
-pub(crate) fn take(pool: &Value, listing: &Listing, used: &mut BTreeMap<String, u32>) {
+pub(crate) fn add_usage(pool: &Value, listing: &Listing, used: &mut BTreeMap<String, u32>) {
     let count = json::number(pool, "/count").unwrap_or_default();
     let size = json::text(pool, "/vmSize").unwrap_or_default().to_ascii_lowercase();
     let Some(offer) = listing.offers.get(&size) else { return };
@@ -101,7 +101,7 @@ mod tests {
             ("basicAFamily", "Basic A Family vCPUs"),
             ("Standard NCASv3_T4 Family", "Standard NCASv3_T4 Family vCPUs"),
         ] {
-            assert_eq!(title(family), expected, "{family}");
+            assert_eq!(quota_display_name(family), expected, "{family}");
         }
     }
 }

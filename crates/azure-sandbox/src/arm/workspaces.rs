@@ -27,7 +27,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
 }
 
 pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
-    let group = call.group();
+    let group = call.group_name();
     match call.request.method {
         Method::PUT => put(call, &group, name),
         Method::DELETE => {
@@ -48,8 +48,8 @@ pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<Sandbo
 }
 
 fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
-    let body = call.object()?;
-    let location = call.location(&body, KIND)?;
+    let body = call.body_object()?;
+    let location = call.parse_location(&body, KIND)?;
     let plan = plan(&body)?;
     check_name(name)?;
     match find_mut(&mut call.resources.workspaces, group, name) {

@@ -25,23 +25,23 @@ pub(crate) fn check_availability(
         let why = format!("there is no region '{region}'");
         return Err(ArmError::invalid("location", &why));
     };
-    let old = |name: &str| {
+    let old_pool = |name: &str| {
         let pools =
             before.map(|before| json::list(before, "/properties/agentPoolProfiles")).unwrap_or_default();
         pools.iter().find(|pool| json::text(pool, "/name") == Some(name))
     };
     for pool in json::list(body, "/properties/agentPoolProfiles") {
-        if old(json::text(pool, "/name").unwrap_or_default()).is_none() {
-            let offer = size(call, pool, region, &listing)?;
-            zones(pool, region, offer)?;
+        if old_pool(json::text(pool, "/name").unwrap_or_default()).is_none() {
+            let offer = check_size(call, pool, region, &listing)?;
+            check_zones(pool, region, offer)?;
         }
     }
-    quotas(call, body, before, region, &listing)?;
+    check_quotas(call, body, before, region, &listing)?;
     network::check_subnets(call, body, region, before.is_none())?;
-    workspace(call, body)
+    check_workspace(call, body)
 }
 
-fn size<'a>(
+fn check_size<'a>(
     call: &Call<'_>,
     pool: &Value,
     region: &str,
@@ -58,7 +58,7 @@ fn size<'a>(
         .filter(|(_, offer)| offer.is_for_nodes())
         .map(|(name, _)| name.as_str())
         .collect();
-    let (code, what) = if offer.is_some_and(|offer| offer.restricted) {
+    let (code, problem) = if offer.is_some_and(|offer| offer.restricted) {
         (
             "BadRequest",
             format!("The VM size of {size} is not allowed in your subscription in location '{region}'."),
@@ -73,13 +73,13 @@ fn size<'a>(
         )
     };
     let text = format!(
-        "{what} The available VM sizes are '{}'. For more details, please visit https://aka.ms/aks/quotas-skus-regions",
+        "{problem} The available VM sizes are '{}'. For more details, please visit https://aka.ms/aks/quotas-skus-regions",
         available.join(",")
     );
     Err(ArmError::property(code, text, "agentPoolProfile.vmSize"))
 }
 
-fn zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), ArmError> {
+fn check_zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), ArmError> {
     let requested = json::texts(pool, "/availabilityZones");
     let missing: Vec<&str> =
         requested.iter().filter(|zone| !offer.zones.contains(zone)).map(String::as_str).collect();
@@ -97,37 +97,37 @@ fn zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), ArmError> {
     Err(ArmError::property("AvailabilityZoneNotSupported", text, "agentPoolProfile.availabilityZones"))
 }
 
-fn quotas(
+fn check_quotas(
     call: &Call<'_>,
     body: &Value,
     before: Option<&Value>,
     region: &str,
     listing: &Listing,
 ) -> Result<(), ArmError> {
-    let sum = |body: Option<&Value>| {
-        let mut taken = BTreeMap::new();
+    let usage_of = |body: Option<&Value>| {
+        let mut usage = BTreeMap::new();
         for pool in body.map(|body| json::list(body, "/properties/agentPoolProfiles")).unwrap_or_default() {
-            usages::take(pool, listing, &mut taken);
+            usages::add_usage(pool, listing, &mut usage);
         }
-        taken
+        usage
     };
-    let used = usages::used(&call.resources.clusters, region, listing);
-    let (old, new) = (sum(before), sum(Some(body)));
-    for (name, wanted) in new.iter().filter(|(name, _)| *name != "virtualMachines") {
-        let more = wanted.saturating_sub(old.get(name).copied().unwrap_or_default());
+    let used = usages::current_usage(&call.resources.clusters, region, listing);
+    let (old, new) = (usage_of(before), usage_of(Some(body)));
+    for (name, requested) in new.iter().filter(|(name, _)| *name != "virtualMachines") {
+        let additional = requested.saturating_sub(old.get(name).copied().unwrap_or_default());
         let limit = usages::limit(call.resources, region, name);
         let left = limit.saturating_sub(used.get(name).copied().unwrap_or_default());
-        if more <= left {
+        if additional <= left {
             continue;
         }
         let text = if name == "cores" {
             format!(
                 "Insufficient regional vcpu quota left for location {region}. left regional vcpu quota {left}, \
-                 requested quota {more}"
+                 requested quota {additional}"
             )
         } else {
             format!(
-                "Insufficient vcpu quota requested {more}, remaining {left} for family {name} for region {region}."
+                "Insufficient vcpu quota requested {additional}, remaining {left} for family {name} for region {region}."
             )
         };
         return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "ErrCode_InsufficientVCPUQuota", text));
@@ -136,7 +136,7 @@ fn quotas(
 }
 
 /// Checks the workspace of the monitoring add-on, if it is in this subscription.
-fn workspace(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
+fn check_workspace(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     let addons = body.pointer("/properties/addonProfiles").and_then(Value::as_object);
     let monitoring = addons
         .into_iter()

@@ -63,8 +63,8 @@ fn not_allowed(target: &str) -> ArmError {
 /// Checks the immutable properties of a cluster.
 pub(crate) fn check_cluster(old: &Value, new: &Value) -> Result<(), ArmError> {
     for path in IMMUTABLE {
-        let at = format!("/properties/{path}");
-        if differs(old.pointer(&at), new.pointer(&at)) {
+        let pointer = format!("/properties/{path}");
+        if differs(old.pointer(&pointer), new.pointer(&pointer)) {
             return Err(not_allowed(&path.replace('/', ".")));
         }
     }
@@ -80,8 +80,8 @@ pub(crate) fn check_cluster(old: &Value, new: &Value) -> Result<(), ArmError> {
 /// Checks the immutable properties of a pool; `prefix` precedes the name of the property in errors.
 pub(crate) fn check_pool(old: &Value, new: &Value, prefix: &str) -> Result<(), ArmError> {
     for key in IMMUTABLE_IN_POOLS {
-        let unset = key == "osDiskSizeGB" && json::number(new, "/osDiskSizeGB") == Some(0);
-        if !unset && differs(old.get(key), new.get(key)) {
+        let is_default = key == "osDiskSizeGB" && json::number(new, "/osDiskSizeGB") == Some(0);
+        if !is_default && differs(old.get(key), new.get(key)) {
             return Err(not_allowed(&format!("{prefix}.{key}")));
         }
     }
@@ -90,8 +90,8 @@ pub(crate) fn check_pool(old: &Value, new: &Value, prefix: &str) -> Result<(), A
 
 /// The full version of a new cluster.
 pub(crate) fn initial_version(offers: &Offers, requested: &str, long_term: bool) -> Result<String, ArmError> {
-    let found = offers.resolve(requested).filter(|version| long_term || !offers.is_long_term_only(version));
-    found.map(str::to_owned).ok_or_else(|| not_supported("K8sVersionNotSupported", requested))
+    let version = offers.resolve(requested).filter(|version| long_term || !offers.is_long_term_only(version));
+    version.map(str::to_owned).ok_or_else(|| not_supported("K8sVersionNotSupported", requested))
 }
 
 fn not_supported(code: &'static str, version: &str) -> ArmError {
@@ -146,8 +146,8 @@ pub(crate) fn upgrade_of_pool(
         return Ok(None);
     }
     let resolved = offers.resolve_within(requested, cluster).or_else(|| offers.resolve(requested));
-    let allowed = |version: &&str| long_term || *version == cluster || !offers.is_long_term_only(version);
-    let Some(target) = resolved.filter(allowed) else {
+    let is_allowed = |version: &&str| long_term || *version == cluster || !offers.is_long_term_only(version);
+    let Some(target) = resolved.filter(is_allowed) else {
         // The version of the cluster may no longer be offered.
         return if requested == cluster {
             Ok(Some(requested.to_owned()))
@@ -235,27 +235,27 @@ mod tests {
     fn clusters_follow_upgrade_paths() {
         let catalog = Catalog::load().unwrap();
         let offers = catalog.offers(Cloud::Public);
-        let to = |current: &str, requested: &str| {
+        let upgrade = |current: &str, requested: &str| {
             upgrade_of_cluster(offers, current, requested, false).map_err(|error| format!("{error:?}"))
         };
-        assert_eq!(to("1.32.7", "1.32.7"), Ok(None));
-        assert_eq!(to("1.32.7", "1.32"), Ok(None));
-        assert_eq!(to("1.32.7", ""), Ok(None));
-        assert_eq!(to("1.32.7", "1.33.3"), Ok(Some("1.33.3".to_owned())));
-        assert_eq!(to("1.32.7", "1.33"), Ok(Some("1.33.6".to_owned())));
-        assert!(to("1.32.7", "1.34.1").unwrap_err().contains("Available upgrades: [1.32.10"));
+        assert_eq!(upgrade("1.32.7", "1.32.7"), Ok(None));
+        assert_eq!(upgrade("1.32.7", "1.32"), Ok(None));
+        assert_eq!(upgrade("1.32.7", ""), Ok(None));
+        assert_eq!(upgrade("1.32.7", "1.33.3"), Ok(Some("1.33.3".to_owned())));
+        assert_eq!(upgrade("1.32.7", "1.33"), Ok(Some("1.33.6".to_owned())));
+        assert!(upgrade("1.32.7", "1.34.1").unwrap_err().contains("Available upgrades: [1.32.10"));
         assert!(
-            to("1.32.7", "1.32.1").unwrap_err().contains("OperationNotAllowed"),
+            upgrade("1.32.7", "1.32.1").unwrap_err().contains("OperationNotAllowed"),
             "downgrades are rejected"
         );
-        assert!(to("1.32.7", "1.99").unwrap_err().contains("K8sVersionNotSupported"));
+        assert!(upgrade("1.32.7", "1.99").unwrap_err().contains("K8sVersionNotSupported"));
         assert!(initial_version(offers, "1.99", false).is_err());
         assert!(
             initial_version(offers, "1.31.11", false).is_err()
                 && initial_version(offers, "1.31.11", true).is_ok()
         );
         assert!(
-            to("1.30.14", "1.31.11").unwrap_err().contains("K8sVersionNotSupported"),
+            upgrade("1.30.14", "1.31.11").unwrap_err().contains("K8sVersionNotSupported"),
             "only with long-term support"
         );
         let target = upgrade_of_cluster(offers, "1.30.14", "1.31.11", true);
@@ -267,17 +267,21 @@ mod tests {
     fn pools_follow_the_version_of_their_cluster() {
         let catalog = Catalog::load().unwrap();
         let offers = catalog.offers(Cloud::Public);
-        let to = |current: Option<&str>, requested: &str, cluster: &str| {
+        let upgrade = |current: Option<&str>, requested: &str, cluster: &str| {
             upgrade_of_pool(offers, current, requested, cluster, false).map_err(|error| format!("{error:?}"))
         };
-        assert_eq!(to(Some("1.32.7"), "1.32.7", "1.33.3"), Ok(None));
-        assert_eq!(to(Some("1.32.7"), "1.33.3", "1.33.3"), Ok(Some("1.33.3".to_owned())));
-        assert_eq!(to(None, "1.32", "1.32.7"), Ok(Some("1.32.7".to_owned())));
-        assert_eq!(to(Some("9.9.9"), "9.9.8", "9.9.8"), Ok(Some("9.9.8".to_owned())), "no longer offered");
-        assert!(to(None, "1.33.3", "1.32.7").unwrap_err().contains("NodePoolMcVersionIncompatible"));
-        assert!(to(Some("1.33.3"), "1.32.7", "1.33.3").unwrap_err().contains("Downgrading"));
+        assert_eq!(upgrade(Some("1.32.7"), "1.32.7", "1.33.3"), Ok(None));
+        assert_eq!(upgrade(Some("1.32.7"), "1.33.3", "1.33.3"), Ok(Some("1.33.3".to_owned())));
+        assert_eq!(upgrade(None, "1.32", "1.32.7"), Ok(Some("1.32.7".to_owned())));
+        assert_eq!(
+            upgrade(Some("9.9.9"), "9.9.8", "9.9.8"),
+            Ok(Some("9.9.8".to_owned())),
+            "no longer offered"
+        );
+        assert!(upgrade(None, "1.33.3", "1.32.7").unwrap_err().contains("NodePoolMcVersionIncompatible"));
+        assert!(upgrade(Some("1.33.3"), "1.32.7", "1.33.3").unwrap_err().contains("Downgrading"));
         for unsupported in ["1.99.1", "1.31.11"] {
-            let error = to(None, unsupported, "1.33.3").unwrap_err();
+            let error = upgrade(None, unsupported, "1.33.3").unwrap_err();
             assert!(error.contains("AgentPoolK8sVersionNotSupported"), "{error}");
         }
     }

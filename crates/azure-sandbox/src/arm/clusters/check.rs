@@ -12,8 +12,8 @@ const MAX_NODES: u32 = 1_000;
 
 /// Checks the name of a cluster.
 pub(crate) fn check_name(name: &str) -> Result<(), ArmError> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !(1..=63).contains(&name.len()) || !name.chars().all(allowed) || !has_alphanumeric_edges(name) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !(1..=63).contains(&name.len()) || !name.chars().all(is_allowed) || !has_alphanumeric_edges(name) {
         let why = "a name has 1 to 63 letters, digits, hyphens and underscores, and begins and ends with a letter or digit";
         return Err(ArmError::invalid("name", why));
     }
@@ -28,8 +28,9 @@ fn has_alphanumeric_edges(text: &str) -> bool {
 /// Checks a cluster with its defaults.
 pub(crate) fn check_cluster(body: &Value) -> Result<(), ArmError> {
     let prefix = json::text(body, "/properties/dnsPrefix").unwrap_or_default();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if !(1..=54).contains(&prefix.len()) || !prefix.chars().all(allowed) || !has_alphanumeric_edges(prefix) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !(1..=54).contains(&prefix.len()) || !prefix.chars().all(is_allowed) || !has_alphanumeric_edges(prefix)
+    {
         let why = "it has 1 to 54 letters, digits and hyphens, and begins and ends with a letter or digit";
         return Err(ArmError::invalid("dnsPrefix", why));
     }
@@ -56,8 +57,8 @@ pub(crate) fn check_cluster(body: &Value) -> Result<(), ArmError> {
 /// Checks the name of the node resource group.
 fn check_node_group(body: &Value) -> Result<(), ArmError> {
     let Some(name) = json::text(body, "/properties/nodeResourceGroup") else { return Ok(()) };
-    let allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
-    if (1..=80).contains(&name.chars().count()) && !name.ends_with('.') && name.chars().all(allowed) {
+    let is_allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
+    if (1..=80).contains(&name.chars().count()) && !name.ends_with('.') && name.chars().all(is_allowed) {
         return Ok(());
     }
     let why = "it has up to 80 letters, digits, hyphens, underscores, periods and parentheses, and does not end with a period";
@@ -97,19 +98,19 @@ fn check_identity(body: &Value) -> Result<(), ArmError> {
 
 fn check_network_profile(body: &Value) -> Result<(), ArmError> {
     let text = |key: &str| json::text(body, &format!("/properties/networkProfile/{key}"));
-    let one_of = |key: &str, known: &[&str]| match text(key) {
-        Some(value) if !known.contains(&value) => {
-            let why = format!("'{value}' is none of: {}", known.join(", "));
+    let check_one_of = |key: &str, allowed_values: &[&str]| match text(key) {
+        Some(value) if !allowed_values.contains(&value) => {
+            let why = format!("'{value}' must be one of: {}", allowed_values.join(", "));
             Err(ArmError::invalid(&format!("networkProfile.{key}"), &why))
         }
         _ => Ok(()),
     };
-    one_of("networkPlugin", &["azure", "kubenet", "none"])?;
-    one_of("networkPolicy", &["azure", "calico", "cilium", "none"])?;
-    one_of("loadBalancerSku", &["standard", "basic"])?;
+    check_one_of("networkPlugin", &["azure", "kubenet", "none"])?;
+    check_one_of("networkPolicy", &["azure", "calico", "cilium", "none"])?;
+    check_one_of("loadBalancerSku", &["standard", "basic"])?;
     let outbound =
         ["loadBalancer", "userDefinedRouting", "managedNATGateway", "userAssignedNATGateway", "none"];
-    one_of("outboundType", &outbound)?;
+    check_one_of("outboundType", &outbound)?;
     if text("networkPolicy") == Some("azure") && text("networkPlugin") != Some("azure") {
         let why = "network policy azure needs network plugin azure";
         return Err(ArmError::invalid("networkProfile.networkPolicy", why));
@@ -130,8 +131,8 @@ fn check_network_profile(body: &Value) -> Result<(), ArmError> {
 }
 
 fn check_access(body: &Value) -> Result<(), ArmError> {
-    let at = "/properties/apiServerAccessProfile";
-    let ranges = json::texts(body, &format!("{at}/authorizedIPRanges"));
+    let profile = "/properties/apiServerAccessProfile";
+    let ranges = json::texts(body, &format!("{profile}/authorizedIPRanges"));
     let target = "apiServerAccessProfile.authorizedIPRanges";
     let is_range =
         |text: &String| text.parse::<std::net::Ipv4Addr>().is_ok() || text.parse::<IpNet>().is_ok();
@@ -141,11 +142,11 @@ fn check_access(body: &Value) -> Result<(), ArmError> {
             &format!("'{bad}' is neither an address nor a range in CIDR form"),
         ));
     }
-    let private = json::is_true(body, &format!("{at}/enablePrivateCluster"));
+    let private = json::is_true(body, &format!("{profile}/enablePrivateCluster"));
     if private && !ranges.is_empty() {
         return Err(ArmError::invalid(target, "a private cluster has no authorized IP ranges"));
     }
-    let zone = json::text(body, &format!("{at}/privateDNSZone"));
+    let zone = json::text(body, &format!("{profile}/privateDNSZone"));
     if let Some(zone) = zone {
         let id = zone.to_ascii_lowercase();
         let valid =
@@ -172,9 +173,9 @@ pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
     let name = text("name");
     let windows = text("osType") == "Windows";
     let max_len = if windows { 6 } else { 12 };
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if !(1..=max_len).contains(&name.len())
-        || !name.chars().all(allowed)
+        || !name.chars().all(is_allowed)
         || !name.starts_with(|c: char| c.is_ascii_lowercase())
     {
         return invalid("name", "it has up to 12 (Windows: 6) small letters and digits, a letter first");
@@ -182,14 +183,14 @@ pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
     if text("vmSize").is_empty() {
         return invalid("vmSize", "it is missing");
     }
-    for (key, known) in [
+    for (key, allowed_values) in [
         ("mode", ["System", "User"]),
         ("osType", ["Linux", "Windows"]),
         ("osDiskType", ["Managed", "Ephemeral"]),
         ("type", ["VirtualMachineScaleSets", "AvailabilitySet"]),
     ] {
-        if !known.contains(&text(key)) {
-            return invalid(key, &format!("'{}' is none of: {}", text(key), known.join(", ")));
+        if !allowed_values.contains(&text(key)) {
+            return invalid(key, &format!("'{}' must be one of: {}", text(key), allowed_values.join(", ")));
         }
     }
     let system = text("mode") == "System";
@@ -199,13 +200,13 @@ pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
     let number = |key: &str| json::number(pool, &format!("/{key}"));
     let min_count = u32::from(system);
     if number("count").is_none_or(|count| !(min_count..=MAX_NODES).contains(&count)) {
-        return invalid("count", &format!("it is a number from {min_count} to {MAX_NODES}"));
+        return invalid("count", &format!("it must be a number from {min_count} to {MAX_NODES}"));
     }
     if number("maxPods").is_none_or(|pods| !(10..=250).contains(&pods)) {
-        return invalid("maxPods", "it is a number from 10 to 250");
+        return invalid("maxPods", "it must be a number from 10 to 250");
     }
     if number("osDiskSizeGB").is_none_or(|size| !(30..=2_048).contains(&size)) {
-        return invalid("osDiskSizeGB", "it is 0 or a number from 30 to 2048");
+        return invalid("osDiskSizeGB", "it must be 0 or a number from 30 to 2048");
     }
     check_autoscaling(pool, min_count)?;
     check_taints_labels_surge(pool)
@@ -233,8 +234,8 @@ fn check_autoscaling(pool: &Value, min_count: u32) -> Result<(), ArmError> {
 
 fn check_taints_labels_surge(pool: &Value) -> Result<(), ArmError> {
     for taint in json::texts(pool, "/nodeTaints") {
-        let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        let spec = taint.rsplit_once(':').filter(|(_, effect)| effects.contains(effect));
+        let allowed_effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+        let spec = taint.rsplit_once(':').filter(|(_, effect)| allowed_effects.contains(effect));
         let pair = spec.and_then(|(pair, _)| pair.split_once('=')).filter(|(_, value)| !value.contains('='));
         let Some((key, _)) = pair else {
             let why = format!("invalid taint spec: {taint}");
@@ -248,12 +249,12 @@ fn check_taints_labels_surge(pool: &Value) -> Result<(), ArmError> {
     let labels = pool.pointer("/nodeLabels").and_then(Value::as_object);
     for (key, value) in labels.into_iter().flatten() {
         let value = value.as_str().unwrap_or("?");
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let is_valid = value.len() <= 63
-            && value.chars().all(allowed)
+            && value.chars().all(is_allowed)
             && (value.is_empty() || has_alphanumeric_edges(value));
         if !is_key(key) || !is_valid {
-            let why = format!("'{key}: {value}' is no label");
+            let why = format!("'{key}: {value}' is not a valid label");
             return Err(ArmError::invalid("agentPoolProfile.nodeLabels", &why));
         }
     }
@@ -268,9 +269,9 @@ fn check_taints_labels_surge(pool: &Value) -> Result<(), ArmError> {
 /// Whether a string is a valid key of a label or taint: a name, with an optional domain before a slash.
 fn is_key(key: &str) -> bool {
     let (domain, name) = key.rsplit_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let is_valid = |text: &str, max_len: usize| {
-        text.len() <= max_len && text.chars().all(allowed) && has_alphanumeric_edges(text)
+        text.len() <= max_len && text.chars().all(is_allowed) && has_alphanumeric_edges(text)
     };
     is_valid(name, 63) && domain.is_none_or(|domain| is_valid(domain, 253) && !domain.contains('_'))
 }
@@ -281,7 +282,7 @@ mod tests {
 
     use super::*;
 
-    fn whole_pool() -> Value {
+    fn valid_pool() -> Value {
         json!({
             "name": "system", "count": 1, "vmSize": "Standard_D2s_v3", "mode": "System", "osType": "Linux",
             "osDiskType": "Managed", "osDiskSizeGB": 128, "maxPods": 30, "type": "VirtualMachineScaleSets",
@@ -289,11 +290,11 @@ mod tests {
         })
     }
 
-    fn whole() -> Value {
+    fn valid_cluster() -> Value {
         json!({
             "id": "/x", "identity": {"type": "SystemAssigned"},
             "properties": {
-                "dnsPrefix": "mine", "agentPoolProfiles": [whole_pool()],
+                "dnsPrefix": "mine", "agentPoolProfiles": [valid_pool()],
                 "networkProfile": {
                     "networkPlugin": "azure", "serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
                     "loadBalancerSku": "standard", "outboundType": "loadBalancer",
@@ -318,7 +319,7 @@ mod tests {
 
     #[test]
     fn pool_errors_name_the_invalid_property() {
-        assert!(check_pool(&whole_pool()).is_ok());
+        assert!(check_pool(&valid_pool()).is_ok());
         for (key, value, target) in [
             ("/name", json!("Upper"), "name"),
             ("/name", json!("1a"), "name"),
@@ -338,17 +339,17 @@ mod tests {
             ("/nodeLabels", json!({"a": "-c"}), "nodeLabels"),
             ("/upgradeSettings", json!({"maxSurge": "many"}), "maxSurge"),
         ] {
-            let mut wrong = whole_pool();
-            json::set(&mut wrong, key, value);
-            let error = format!("{:?}", check_pool(&wrong).unwrap_err());
+            let mut invalid = valid_pool();
+            json::set(&mut invalid, key, value);
+            let error = format!("{:?}", check_pool(&invalid).unwrap_err());
             assert!(error.contains(target), "{key}: {error}");
         }
     }
 
     #[test]
     fn invalid_clusters_are_rejected() {
-        assert!(check_cluster(&whole()).is_ok());
-        for (path, value, words) in [
+        assert!(check_cluster(&valid_cluster()).is_ok());
+        for (path, value, expected_text) in [
             ("/properties/dnsPrefix", json!("-x"), "dnsPrefix"),
             ("/properties/nodeResourceGroup", json!("MC_rancher_display_East US"), "nodeResourceGroupName"),
             ("/properties/nodeResourceGroup", json!("ends."), "nodeResourceGroupName"),
@@ -357,7 +358,7 @@ mod tests {
             ("/identity", json!(null), "servicePrincipalProfile is missing"),
             ("/identity", json!({"type": "UserAssigned"}), "exactly one"),
             ("/properties/agentPoolProfiles", json!([]), "at least one agent pool"),
-            ("/properties/agentPoolProfiles", json!([whole_pool(), whole_pool()]), "used twice"),
+            ("/properties/agentPoolProfiles", json!([valid_pool(), valid_pool()]), "used twice"),
             ("/properties/networkProfile/networkPlugin", json!("own"), "networkPlugin"),
             ("/properties/networkProfile/outboundType", json!("UserDefinedRouting"), "outboundType"),
             ("/properties/networkProfile/serviceCidr", json!("10.0.0.1/16"), "CidrStringParseError"),
@@ -369,23 +370,23 @@ mod tests {
             ("/properties/apiServerAccessProfile/privateDNSZone", json!("system"), "privateDNSZone"),
             ("/properties/disableLocalAccounts", json!(true), "disableLocalAccounts"),
         ] {
-            let mut wrong = whole();
-            json::set(&mut wrong, path, value);
-            let error = format!("{:?}", check_cluster(&wrong).unwrap_err());
-            assert!(error.contains(words), "{path}: {error}");
+            let mut invalid = valid_cluster();
+            json::set(&mut invalid, path, value);
+            let error = format!("{:?}", check_cluster(&invalid).unwrap_err());
+            assert!(error.contains(expected_text), "{path}: {error}");
         }
-        let mut kubenet = whole();
+        let mut kubenet = valid_cluster();
         json::set(&mut kubenet, "/properties/networkProfile/networkPlugin", "kubenet");
         json::set(&mut kubenet, "/properties/networkProfile/networkPolicy", "azure");
         assert!(check_cluster(&kubenet).is_err());
-        let mut basic = whole();
+        let mut basic = valid_cluster();
         json::set(&mut basic, "/properties/networkProfile/loadBalancerSku", "basic");
         assert!(check_cluster(&basic).is_ok());
-        let mut pool = whole_pool();
+        let mut pool = valid_pool();
         json::set(&mut pool, "/availabilityZones", json!(["1"]));
         json::set(&mut basic, "/properties/agentPoolProfiles", json!([pool]));
         assert!(format!("{:?}", check_cluster(&basic).unwrap_err()).contains("Standard Load Balancer"));
-        let mut private = whole();
+        let mut private = valid_cluster();
         json::set(&mut private, "/properties/apiServerAccessProfile/enablePrivateCluster", true);
         assert!(check_cluster(&private).is_ok());
         json::set(&mut private, "/properties/apiServerAccessProfile/authorizedIPRanges", json!(["1.2.3.4"]));

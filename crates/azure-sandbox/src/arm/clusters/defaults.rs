@@ -69,14 +69,14 @@ pub(crate) fn apply_to_pool(pool: &mut Value, cluster: PoolDefaults<'_>) {
     if json::text(pool, "/orchestratorVersion").is_none() {
         set(pool, "/orchestratorVersion", cluster.version);
     }
-    let pods = match (cluster.flat, cluster.overlay) {
+    let max_pods = match (cluster.flat, cluster.overlay) {
         (true, _) => 30,
         (_, true) => 250,
         _ => 110,
     };
     for (key, value) in [
         ("count", json!(1)),
-        ("maxPods", json!(pods)),
+        ("maxPods", json!(max_pods)),
         ("mode", json!("User")),
         ("type", json!("VirtualMachineScaleSets")),
         ("osType", json!("Linux")),
@@ -99,8 +99,9 @@ pub(crate) fn apply_to_pool(pool: &mut Value, cluster: PoolDefaults<'_>) {
     set(pool, "/powerState", json!({"code": "Running"}));
     set(pool, "/provisioningState", "Creating");
     let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
-    let full = cluster.offers.resolve_within(requested, cluster.current).unwrap_or(requested).to_owned();
-    set(pool, "/currentOrchestratorVersion", full);
+    let full_version =
+        cluster.offers.resolve_within(requested, cluster.current).unwrap_or(requested).to_owned();
+    set(pool, "/currentOrchestratorVersion", full_version);
     normalize_pool(pool);
 }
 
@@ -113,11 +114,11 @@ pub(crate) fn normalize_pool(pool: &mut Value) {
     }
     if json::is_true(pool, "/enableAutoScaling") {
         let count = json::number(pool, "/count").unwrap_or_default();
-        let (least, most) = (json::number(pool, "/minCount"), json::number(pool, "/maxCount"));
-        if let (Some(least), Some(most)) = (least, most)
-            && least <= most
+        let (min, max) = (json::number(pool, "/minCount"), json::number(pool, "/maxCount"));
+        if let (Some(min), Some(max)) = (min, max)
+            && min <= max
         {
-            set(pool, "/count", count.clamp(least, most));
+            set(pool, "/count", count.clamp(min, max));
         }
     }
 }
@@ -142,10 +143,10 @@ pub(crate) fn apply_to_cluster(call: &Call<'_>, body: &mut Value, group: &str, n
     ] {
         set(body, path, value);
     }
-    let nodes: String = format!("MC_{group}_{name}_{location}").chars().take(80).collect();
+    let node_group: String = format!("MC_{group}_{name}_{location}").chars().take(80).collect();
     for (path, value) in [
         ("/sku", json!({"name": "Base", "tier": "Free"})),
-        ("/properties/nodeResourceGroup", json!(nodes)),
+        ("/properties/nodeResourceGroup", json!(node_group)),
         ("/properties/enableRBAC", json!(true)),
         ("/properties/supportPlan", json!("KubernetesOfficial")),
         ("/properties/disableLocalAccounts", json!(false)),
@@ -166,9 +167,9 @@ pub(crate) fn apply_to_cluster(call: &Call<'_>, body: &mut Value, group: &str, n
     ] {
         default(body, path, value);
     }
-    network(body);
-    hosts(call, body, location);
-    identity(call, body);
+    apply_to_network(body);
+    set_hosts(call, body, location);
+    set_identity(call, body);
     apply_to_addons(body);
     if json::is_true(body, "/properties/aadProfile/managed") {
         default(body, "/properties/aadProfile/tenantID", call.tenant);
@@ -179,62 +180,62 @@ pub(crate) fn apply_to_cluster(call: &Call<'_>, body: &mut Value, group: &str, n
     }
 }
 
-fn network(body: &mut Value) {
-    let at = |key: &str| format!("/properties/networkProfile/{key}");
-    default(body, &at("networkPlugin"), "kubenet");
-    default(body, &at("networkPolicy"), "none");
-    default(body, &at("serviceCidr"), "10.0.0.0/16");
-    default(body, &at("dnsServiceIP"), "10.0.0.10");
-    default(body, &at("outboundType"), "loadBalancer");
-    default(body, &at("loadBalancerSku"), "standard");
-    default(body, &at("ipFamilies"), json!(["IPv4"]));
-    let text = |body: &Value, key: &str| json::text(body, &at(key)).unwrap_or_default().to_owned();
+fn apply_to_network(body: &mut Value) {
+    let pointer = |key: &str| format!("/properties/networkProfile/{key}");
+    default(body, &pointer("networkPlugin"), "kubenet");
+    default(body, &pointer("networkPolicy"), "none");
+    default(body, &pointer("serviceCidr"), "10.0.0.0/16");
+    default(body, &pointer("dnsServiceIP"), "10.0.0.10");
+    default(body, &pointer("outboundType"), "loadBalancer");
+    default(body, &pointer("loadBalancerSku"), "standard");
+    default(body, &pointer("ipFamilies"), json!(["IPv4"]));
+    let text = |body: &Value, key: &str| json::text(body, &pointer(key)).unwrap_or_default().to_owned();
     let sku = text(body, "loadBalancerSku").to_ascii_lowercase();
     let overlay = text(body, "networkPluginMode").eq_ignore_ascii_case("overlay");
     if text(body, "networkPlugin") == "kubenet" || overlay {
-        default(body, &at("podCidr"), "10.244.0.0/16");
+        default(body, &pointer("podCidr"), "10.244.0.0/16");
         let pods = text(body, "podCidr");
-        default(body, &at("podCidrs"), json!([pods]));
+        default(body, &pointer("podCidrs"), json!([pods]));
     }
     if text(body, "networkPlugin") == "azure" {
-        default(body, &at("networkDataplane"), "azure");
+        default(body, &pointer("networkDataplane"), "azure");
     }
     let services = text(body, "serviceCidr");
-    default(body, &at("serviceCidrs"), json!([services]));
+    default(body, &pointer("serviceCidrs"), json!([services]));
     if sku == "standard" && text(body, "outboundType") == "loadBalancer" {
-        default(body, &at("loadBalancerProfile/managedOutboundIPs"), json!({"count": 1}));
-        default(body, &at("loadBalancerProfile/backendPoolType"), "nodeIPConfiguration");
+        default(body, &pointer("loadBalancerProfile/managedOutboundIPs"), json!({"count": 1}));
+        default(body, &pointer("loadBalancerProfile/backendPoolType"), "nodeIPConfiguration");
     }
-    set(body, &at("loadBalancerSku"), sku);
+    set(body, &pointer("loadBalancerSku"), sku);
 }
 
 /// Sets the host names of the API.
-fn hosts(call: &Call<'_>, body: &mut Value, location: &str) {
+fn set_hosts(call: &Call<'_>, body: &mut Value, location: &str) {
     let Some(prefix) = json::text(body, "/properties/dnsPrefix").map(str::to_ascii_lowercase) else { return };
     let unique = Uuid::new_v4().simple().to_string();
     let host = format!("{prefix}-{}", unique.get(..8).unwrap_or_default());
     let suffix = call.request.cloud.cluster_suffix();
-    let at = |key: &str| format!("/properties/apiServerAccessProfile/{key}");
-    let private = json::is_true(body, &at("enablePrivateCluster"));
+    let pointer = |key: &str| format!("/properties/apiServerAccessProfile/{key}");
+    let private = json::is_true(body, &pointer("enablePrivateCluster"));
     if private {
-        default(body, &at("privateDNSZone"), "system");
-        default(body, &at("enablePrivateClusterPublicFQDN"), true);
-        let zone = json::text(body, &at("privateDNSZone")).unwrap_or_default().to_owned();
+        default(body, &pointer("privateDNSZone"), "system");
+        default(body, &pointer("enablePrivateClusterPublicFQDN"), true);
+        let zone = json::text(body, &pointer("privateDNSZone")).unwrap_or_default().to_owned();
         if zone.eq_ignore_ascii_case("system") {
-            set(body, &at("privateDNSZone"), "system");
-            let link = format!("{host}.{}.privatelink.{location}.{suffix}", Uuid::new_v4());
-            set(body, "/properties/privateFQDN", link);
+            set(body, &pointer("privateDNSZone"), "system");
+            let private_host = format!("{host}.{}.privatelink.{location}.{suffix}", Uuid::new_v4());
+            set(body, "/properties/privateFQDN", private_host);
         } else if let Some((_, zone)) = zone.rsplit_once('/') {
             set(body, "/properties/privateFQDN", format!("{host}.{zone}"));
         }
     }
-    if !private || json::is_true(body, &at("enablePrivateClusterPublicFQDN")) {
+    if !private || json::is_true(body, &pointer("enablePrivateClusterPublicFQDN")) {
         set(body, "/properties/fqdn", format!("{host}.hcp.{location}.{suffix}"));
     }
     set(body, "/properties/azurePortalFQDN", format!("{host}.portal.hcp.{location}.{suffix}"));
 }
 
-pub(crate) fn identity(call: &Call<'_>, body: &mut Value) {
+fn set_identity(call: &Call<'_>, body: &mut Value) {
     match json::text(body, "/identity/type") {
         Some("SystemAssigned") => {
             set(body, "/identity/principalId", Uuid::new_v4().to_string());

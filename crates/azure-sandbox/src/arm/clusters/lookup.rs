@@ -34,10 +34,11 @@ pub(crate) fn representation(call: &Call<'_>, cluster: &Value) -> Value {
 
 /// Checks `If-Match` and `If-None-Match` against the ETag of a resource; `None` if the resource does not exist.
 pub(crate) fn check_precondition(call: &Call<'_>, etag: Option<&str>) -> Result<(), ArmError> {
-    let wanted = call.request.header("if-match").map(|wanted| wanted.trim().trim_matches('"'));
-    let unwanted = call.request.header("if-none-match").map(str::trim);
-    let matches = wanted.is_none_or(|wanted| etag.is_some_and(|etag| wanted == "*" || wanted == etag));
-    let is_new = unwanted.is_none_or(|unwanted| unwanted != "*" || etag.is_none());
+    let if_match = call.request.header("if-match").map(|if_match| if_match.trim().trim_matches('"'));
+    let if_none_match = call.request.header("if-none-match").map(str::trim);
+    let matches =
+        if_match.is_none_or(|if_match| etag.is_some_and(|etag| if_match == "*" || if_match == etag));
+    let is_new = if_none_match.is_none_or(|if_none_match| if_none_match != "*" || etag.is_none());
     if matches && is_new {
         return Ok(());
     }
@@ -56,21 +57,21 @@ pub(crate) fn is_long_term(cluster: &Value) -> bool {
 
 /// Checks that no operation is running in the cluster.
 pub(crate) fn ensure_idle(cluster: &Resource) -> Result<(), ArmError> {
-    let pending = |what: String| {
+    let conflict = |description: String| {
         let text = format!(
-            "Operation is not allowed: Another {what} is in progress, please wait for it to finish before starting a \
+            "Operation is not allowed: Another {description} is in progress, please wait for it to finish before starting a \
              new operation. See https://aka.ms/aks-pending-operation for more details"
         );
         Err(ArmError::by_aks(StatusCode::CONFLICT, "OperationNotAllowed", text))
     };
     if !is_terminal(cluster.state()) {
-        return pending(format!("operation ({})", cluster.state()));
+        return conflict(format!("operation ({})", cluster.state()));
     }
     for pool in cluster.pools() {
         let state = json::text(pool, "/provisioningState").unwrap_or_default();
         if !is_terminal(state) {
             let name = json::text(pool, "/name").unwrap_or_default();
-            return pending(format!("agentpool operation ({name} - {state})"));
+            return conflict(format!("agentpool operation ({name} - {state})"));
         }
     }
     Ok(())

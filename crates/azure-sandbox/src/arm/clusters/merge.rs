@@ -10,22 +10,22 @@ pub(crate) const POOLS: &str = "/properties/agentPoolProfiles";
 
 /// The stored body of a cluster, updated with that of a PUT: pools are merged by name, add-ons by name in any letter case,
 /// and tags are replaced.
-pub(crate) fn merged(old: &Value, body: &Value) -> Value {
+pub(crate) fn merge_cluster(old: &Value, body: &Value) -> Value {
     let mut new = old.clone();
-    let mut sent = body.clone();
-    json::remove(&mut sent, "/location");
-    json::remove(&mut sent, "/properties/servicePrincipalProfile");
-    let tags = sent.get("tags").cloned();
-    let pools: Vec<Value> = json::list(&sent, POOLS).to_vec();
-    json::remove(&mut sent, POOLS);
-    let addons = sent.pointer("/properties/addonProfiles").and_then(Value::as_object).cloned();
-    json::remove(&mut sent, "/properties/addonProfiles");
-    if json::text(&sent, "/properties/networkProfile/loadBalancerSku").is_some() {
+    let mut changes = body.clone();
+    json::remove(&mut changes, "/location");
+    json::remove(&mut changes, "/properties/servicePrincipalProfile");
+    let tags = changes.get("tags").cloned();
+    let pools: Vec<Value> = json::list(&changes, POOLS).to_vec();
+    json::remove(&mut changes, POOLS);
+    let addons = changes.pointer("/properties/addonProfiles").and_then(Value::as_object).cloned();
+    json::remove(&mut changes, "/properties/addonProfiles");
+    if json::text(&changes, "/properties/networkProfile/loadBalancerSku").is_some() {
         let path = "/properties/networkProfile/loadBalancerSku";
-        let sku = json::text(&sent, path).unwrap_or_default().to_ascii_lowercase();
-        json::set(&mut sent, path, sku);
+        let sku = json::text(&changes, path).unwrap_or_default().to_ascii_lowercase();
+        json::set(&mut changes, path, sku);
     }
-    json::overlay(&mut new, &sent);
+    json::overlay(&mut new, &changes);
     match Call::tags(&json!({ "tags": tags })) {
         Some(tags) => json::set(&mut new, "/tags", tags),
         None => json::remove(&mut new, "/tags"),
@@ -35,11 +35,11 @@ pub(crate) fn merged(old: &Value, body: &Value) -> Value {
     }
     json::default(&mut new, POOLS, json!([]));
     for pool in pools {
-        let stored = new.pointer_mut(POOLS).and_then(Value::as_array_mut);
-        let Some(stored) = stored else { break };
-        match stored.iter_mut().find(|stored| stored.get("name") == pool.get("name")) {
+        let stored_pools = new.pointer_mut(POOLS).and_then(Value::as_array_mut);
+        let Some(stored_pools) = stored_pools else { break };
+        match stored_pools.iter_mut().find(|stored| stored.get("name") == pool.get("name")) {
             Some(stored) => merge_pool(stored, &pool),
-            None => stored.push(pool),
+            None => stored_pools.push(pool),
         }
     }
     new
@@ -50,35 +50,35 @@ fn merge_addons(new: &mut Value, addons: Map<String, Value>) {
     let stored = new.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
     let Some(stored) = stored else { return };
     for (key, addon) in addons {
-        let same = stored.keys().find(|stored| stored.eq_ignore_ascii_case(&key)).cloned();
+        let existing_key = stored.keys().find(|stored| stored.eq_ignore_ascii_case(&key)).cloned();
         // A disabled add-on loses its configuration.
         if json::is_true(&addon, "/enabled") {
-            json::overlay(stored.entry(same.unwrap_or(key)).or_insert_with(|| json!({})), &addon);
+            json::overlay(stored.entry(existing_key.unwrap_or(key)).or_insert_with(|| json!({})), &addon);
         } else {
-            stored.insert(same.unwrap_or(key), json!({"enabled": false, "config": null}));
+            stored.insert(existing_key.unwrap_or(key), json!({"enabled": false, "config": null}));
         }
     }
 }
 
 /// Updates the profile of a pool; labels, taints and zones are replaced.
-pub(crate) fn merge_pool(pool: &mut Value, sent: &Value) {
-    let mut sent = sent.clone();
-    if json::number(&sent, "/osDiskSizeGB") == Some(0) {
-        json::remove(&mut sent, "/osDiskSizeGB");
+pub(crate) fn merge_pool(pool: &mut Value, changes: &Value) {
+    let mut changes = changes.clone();
+    if json::number(&changes, "/osDiskSizeGB") == Some(0) {
+        json::remove(&mut changes, "/osDiskSizeGB");
     }
-    if json::text(&sent, "/orchestratorVersion").is_none() {
-        json::remove(&mut sent, "/orchestratorVersion");
+    if json::text(&changes, "/orchestratorVersion").is_none() {
+        json::remove(&mut changes, "/orchestratorVersion");
     }
-    for whole in ["nodeLabels", "tags"] {
-        if sent.get(whole).is_some_and(Value::is_object) {
-            json::remove(pool, &format!("/{whole}"));
+    for key in ["nodeLabels", "tags"] {
+        if changes.get(key).is_some_and(Value::is_object) {
+            json::remove(pool, &format!("/{key}"));
         }
     }
-    json::overlay(pool, &sent);
+    json::overlay(pool, &changes);
     if !json::is_true(pool, "/enableAutoScaling") {
         // The validation rejects limits in the request; stored ones are removed with the autoscaler.
         for key in ["minCount", "maxCount"] {
-            if sent.get(key).is_none_or(Value::is_null) {
+            if changes.get(key).is_none_or(Value::is_null) {
                 json::remove(pool, &format!("/{key}"));
             }
         }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn put_merges_and_replace_removes_missing_fields() {
+    fn put_merges_pools_and_addons_and_replaces_tags() {
         let old = json!({
             "tags": {"a": "1"},
             "properties": {
@@ -102,7 +102,7 @@ mod tests {
                 ],
             },
         });
-        let new = merged(
+        let new = merge_cluster(
             &old,
             &json!({
                 "location": "eastus",
@@ -134,7 +134,7 @@ mod tests {
                 },
             })
         );
-        let without_tags = merged(&old, &json!({"properties": {}}));
+        let without_tags = merge_cluster(&old, &json!({"properties": {}}));
         assert!(without_tags.get("tags").is_none(), "a PUT without tags leaves none");
     }
 }

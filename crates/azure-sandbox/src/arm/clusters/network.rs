@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::arm::call::Call;
 use crate::arm::error::ArmError;
-use crate::arm::ranges::{overlap, prefixes};
+use crate::arm::ranges::{overlaps, prefixes};
 use crate::json;
 use crate::subscription::{Resource, SubscriptionState, find, is_named};
 
@@ -40,9 +40,9 @@ pub(crate) fn addresses_in(resources: &SubscriptionState, subnet: &str) -> Vec<S
         let subscription = id.split('/').nth(2).unwrap_or_default();
         for pool in pools_in_subnet(&cluster.body, subnet) {
             let name = json::text(pool, "/name").unwrap_or_default();
-            let each = addresses_of_node(&cluster.body, pool);
+            let addresses_per_node = addresses_of_node(&cluster.body, pool);
             for node in 0..json::number(pool, "/count").unwrap_or_default() {
-                for address in 1..=each {
+                for address in 1..=addresses_per_node {
                     ids.push(format!(
                         "/subscriptions/{subscription}/resourceGroups/{nodes}/providers/Microsoft.Compute/virtualMachineScaleSets/aks-{name}-vmss/virtualMachines/{node}/networkInterfaces/aks-{name}-nic/ipConfigurations/ipconfig{address}"
                     ));
@@ -64,8 +64,8 @@ fn addresses_of_node(cluster: &Value, pool: &Value) -> u64 {
 /// The maximum number of addresses of a pool, including the surge nodes of an upgrade.
 fn addresses_of_pool(cluster: &Value, pool: &Value) -> u64 {
     let scaling = json::is_true(pool, "/enableAutoScaling");
-    let most = if scaling { json::number(pool, "/maxCount") } else { json::number(pool, "/count") };
-    let nodes = u64::from(most.unwrap_or_default());
+    let max_nodes = if scaling { json::number(pool, "/maxCount") } else { json::number(pool, "/count") };
+    let nodes = u64::from(max_nodes.unwrap_or_default());
     let surge = json::text(pool, "/upgradeSettings/maxSurge").unwrap_or("1");
     let surge = match surge.strip_suffix('%') {
         Some(share) => (nodes * share.parse::<u64>().unwrap_or_default()).div_ceil(100),
@@ -76,9 +76,9 @@ fn addresses_of_pool(cluster: &Value, pool: &Value) -> u64 {
 
 /// Checks the ranges of the cluster.
 pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
-    let at = |key: &str| format!("/properties/networkProfile/{key}");
+    let pointer = |key: &str| format!("/properties/networkProfile/{key}");
     let range = |key: &str, target: &str| -> Result<Option<IpNet>, ArmError> {
-        let Some(text) = json::text(cluster, &at(key)) else { return Ok(None) };
+        let Some(text) = json::text(cluster, &pointer(key)) else { return Ok(None) };
         let range = text.parse::<IpNet>().ok().filter(|range| range.trunc() == *range);
         range.map(Some).ok_or_else(|| ArmError::property("CidrStringParseError", "Cidr is invalid", target))
     };
@@ -86,14 +86,14 @@ pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
     let pods = range("podCidr", "networkProfile.podCIDR")?;
     for (range, target) in [(services, "networkProfile.serviceCIDR"), (pods, "networkProfile.podCIDR")] {
         let reserved = RESERVED_RANGES.iter().filter_map(|text| text.parse::<IpNet>().ok());
-        if let Some((range, reserved)) = range
-            .and_then(|range| Some((range, reserved.into_iter().find(|reserved| overlap(reserved, &range))?)))
-        {
+        if let Some((range, reserved)) = range.and_then(|range| {
+            Some((range, reserved.into_iter().find(|reserved| overlaps(reserved, &range))?))
+        }) {
             let why = format!("{range} overlaps with the reserved range {reserved}");
             return Err(ArmError::invalid(target, &why));
         }
     }
-    let dns = json::text(cluster, &at("dnsServiceIP")).unwrap_or_default();
+    let dns = json::text(cluster, &pointer("dnsServiceIP")).unwrap_or_default();
     if let Some(services) = services {
         if matches!(services, IpNet::V4(range) if range.prefix_len() < 12) {
             let why = format!("the service range {services} has to be smaller than /12");
@@ -105,7 +105,7 @@ pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
             let why = format!("{dns} is not an address in {services} behind the first one");
             return Err(ArmError::invalid("networkProfile.dnsServiceIP", &why));
         }
-        if let Some(pods) = pods.filter(|pods| overlap(pods, &services)) {
+        if let Some(pods) = pods.filter(|pods| overlaps(pods, &services)) {
             let text =
                 format!("The specified service CIDR {services} is conflicted with the pod CIDR {pods}");
             return Err(ArmError::property("ServiceCidrOverlapPodCidr", text, "networkProfile.serviceCIDR"));
@@ -131,21 +131,22 @@ pub(crate) fn check_subnets(
         }
     }
     if ids.is_empty() {
-        let own = json::text(cluster, "/properties/networkProfile/outboundType").unwrap_or_default();
-        if ["userDefinedRouting", "userAssignedNATGateway"].contains(&own) {
-            let why = format!("the outbound type {own} needs a network of one's own");
+        let outbound_type =
+            json::text(cluster, "/properties/networkProfile/outboundType").unwrap_or_default();
+        if ["userDefinedRouting", "userAssignedNATGateway"].contains(&outbound_type) {
+            let why = format!("the outbound type {outbound_type} needs a custom virtual network");
             return Err(ArmError::invalid("networkProfile.outboundType", &why));
         }
         return Ok(());
     }
-    if let Some(without) = pools.iter().find(|pool| json::text(pool, "/vnetSubnetID").is_none()) {
-        let name = json::text(without, "/name").unwrap_or_default();
+    if let Some(pool_without_subnet) = pools.iter().find(|pool| json::text(pool, "/vnetSubnetID").is_none()) {
+        let name = json::text(pool_without_subnet, "/name").unwrap_or_default();
         let why = format!("The Agentpool {name} does not have subnet defined: all or none may have one");
         return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
     }
     let mut networks: Vec<&str> = Vec::new();
     for id in ids {
-        let (network, subnet) = subnet_of(call, id)?;
+        let (network, subnet) = find_subnet(call, id)?;
         if network.location() != region {
             let why = format!("the virtual network {} is in {}", network.name, network.location());
             return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
@@ -205,7 +206,7 @@ fn check_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmErro
     }
 }
 
-fn subnet_of<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Value), ArmError> {
+fn find_subnet<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Value), ArmError> {
     let parts: Vec<&str> = id.split('/').collect();
     let [_, _, subscription, _, group, _, _, _, network, _, subnet] = parts.as_slice() else {
         let why = format!("'{id}' is not the id of a subnet");
@@ -230,7 +231,7 @@ fn check_service_range(cluster: &Value, network: &Resource) -> Result<(), ArmErr
     let Some(services) = services.and_then(|text| text.parse::<IpNet>().ok()) else { return Ok(()) };
     let ranges = json::list(&network.body, "/properties/subnets").iter().flat_map(prefixes);
     for range in ranges {
-        if overlap(&range, &services) {
+        if overlaps(&range, &services) {
             let text = format!(
                 "The specified service CIDR {services} is conflicted with an existing subnet CIDR {range}"
             );
@@ -246,15 +247,15 @@ fn check_free_addresses(call: &Call<'_>, cluster: &Value, id: &str, subnet: &Val
         let why = format!("the subnet {id} has no IPv4 range");
         return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
     };
-    let all = 1_u64.checked_shl(u32::from(32 - range.prefix_len())).unwrap_or_default();
-    let own = json::text(cluster, "/id").unwrap_or_default();
+    let address_count = 1_u64.checked_shl(u32::from(32 - range.prefix_len())).unwrap_or_default();
+    let own_id = json::text(cluster, "/id").unwrap_or_default();
     let others = call.resources.clusters.iter().map(|cluster| &cluster.body);
-    let others = others.filter(|other| json::text(other, "/id") != Some(own));
+    let others = others.filter(|other| json::text(other, "/id") != Some(own_id));
     let needed: u64 = others
         .chain([cluster])
         .flat_map(|cluster| pools_in_subnet(cluster, id).map(move |pool| addresses_of_pool(cluster, pool)))
         .sum();
-    let free = all.saturating_sub(RESERVED_ADDRESSES);
+    let free = address_count.saturating_sub(RESERVED_ADDRESSES);
     if needed <= free {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use super::availability::check_availability;
 use super::lookup::{
     KIND, check_precondition, ensure_idle, ensure_running, is_long_term, new_etag, representation,
 };
-use super::merge::{POOLS, merged};
+use super::merge::{POOLS, merge_cluster};
 use super::{change, check, defaults};
 use crate::arm::call::Call;
 use crate::arm::error::ArmError;
@@ -19,13 +19,13 @@ use crate::subscription::{Resource, find, find_mut};
 use crate::templates::node_group;
 
 pub(crate) fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
-    let mut body = call.object()?;
-    let location = call.location(&body, KIND)?;
+    let mut body = call.body_object()?;
+    let location = call.parse_location(&body, KIND)?;
     check_subnets(call, &body)?;
     check_policy(call, name, &body)?;
     defaults::remove_read_only_of_cluster(&mut body);
     json::default(&mut body, "/properties", json!({}));
-    let group = call.group();
+    let group = call.group_name();
     match find(&call.resources.clusters, &group, name).cloned() {
         Some(old) if old.location() != location => {
             Err(ArmError::location_conflict(name, old.location(), &location, &group))
@@ -172,7 +172,7 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxRes
     let current = target.as_deref().unwrap_or(current);
     let mut versions = TargetVersions { cluster: target.clone(), ..TargetVersions::default() };
 
-    let mut new = merged(&old.body, body);
+    let mut new = merge_cluster(&old.body, body);
     let pool_defaults = defaults::PoolDefaults {
         offers,
         version: json::text(body, "/properties/kubernetesVersion").unwrap_or(current),
@@ -183,10 +183,10 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxRes
     for pool in new.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let name = json::text(pool, "/name").unwrap_or_default().to_owned();
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
-        let before =
+        let old_version =
             old.pool(&name).map(|old| json::text(old, "/currentOrchestratorVersion").unwrap_or_default());
-        let upgrade = change::upgrade_of_pool(offers, before, requested, current, long_term)?;
-        if before.is_none() {
+        let upgrade = change::upgrade_of_pool(offers, old_version, requested, current, long_term)?;
+        if old_version.is_none() {
             defaults::apply_to_pool(pool, pool_defaults);
             continue;
         }

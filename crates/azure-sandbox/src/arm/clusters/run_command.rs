@@ -14,7 +14,7 @@ use crate::run_command::{Command, Request};
 /// Starts a command; its result has a separate URL.
 pub(super) fn start(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let request: Request =
-        serde_json::from_value(call.object()?).map_err(|error| invalid(&error.to_string()))?;
+        serde_json::from_value(call.body_object()?).map_err(|error| invalid(&error.to_string()))?;
     if request.command.trim().is_empty() {
         return Err(ArmError::invalid("command", "it is empty"));
     }
@@ -49,19 +49,21 @@ pub(super) fn start(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, 
 /// The result of a command, with status 202 while it runs.
 pub(crate) fn result(call: &Call<'_>, name: &str, id: &str) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
-    let is_same = |operation: &&LongOperation| {
+    let is_requested = |operation: &&LongOperation| {
         operation.kind == OperationKind::RunCommand
             && operation.target.is_within(&cluster.group, &cluster.name)
             && operation.id.replace('-', "").eq_ignore_ascii_case(id)
     };
-    let operation = call.resources.operations.iter().find(is_same).ok_or_else(|| {
+    let operation = call.resources.operations.iter().find(is_requested).ok_or_else(|| {
         let text = format!("Command result '{id}' was not found.");
         ArmError::by_aks(StatusCode::NOT_FOUND, "NotFound", text)
     })?;
     if operation.ended_ms.is_none() {
         let host = call.request.cloud.management_host();
-        let own = format!("https://{host}{}?{}", call.request.path, call.request.query);
-        return Ok(call.with_retry_after(SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &own)));
+        let own_url = format!("https://{host}{}?{}", call.request.path, call.request.query);
+        return Ok(
+            call.with_retry_after(SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &own_url))
+        );
     }
     Ok(SandboxResponse::json(StatusCode::OK, &json!({"id": id, "properties": properties(operation)})))
 }
