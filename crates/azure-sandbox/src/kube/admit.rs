@@ -20,7 +20,7 @@ pub(crate) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
 pub(crate) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
 /// Validates the name of an object.
-pub(crate) fn name(resource: &Resource, object: &Value) -> Result<(), StatusError> {
+pub(crate) fn check_name(resource: &Resource, object: &Value) -> Result<(), StatusError> {
     let name = text(object, "/metadata/name");
     if name.is_empty() {
         let cause = Cause::required("metadata.name", "name or generateName is required");
@@ -64,29 +64,29 @@ pub(crate) fn admit(
 ) -> Result<(), StatusError> {
     let is = |other: &Resource| resource.is(other);
     let causes = if is(&NAMESPACES) {
-        namespace(object);
+        apply_namespace_defaults(object);
         Vec::new()
     } else if is(&SECRETS) {
-        secret(old, object)?
+        admit_secret(old, object)?
     } else if is(&CONFIG_MAPS) {
-        frozen(old, object, &["data", "binaryData"])
+        check_immutable(old, object, &["data", "binaryData"])
     } else if is(&PODS) {
         let causes = podspec::admit_pod(old, object, now);
         if old.is_none() {
-            account_of_pod(state, object)?;
+            check_service_account(state, object)?;
         }
         causes
     } else if is(&DEPLOYMENTS) {
-        deployment(old, object)
+        admit_deployment(old, object)
     } else if is(&ROLE_BINDINGS) || is(&CLUSTER_ROLE_BINDINGS) {
-        binding(object);
-        rules::check(resource, old, object)
+        apply_binding_defaults(object);
+        rules::validate(resource, old, object)
     } else if is(&ROLES) || is(&CLUSTER_ROLES) {
-        rules::check(resource, old, object)
+        rules::validate(resource, old, object)
     } else {
         Vec::new()
     };
-    let causes: Vec<_> = labels(object).into_iter().chain(causes).collect();
+    let causes: Vec<_> = check_labels(object).into_iter().chain(causes).collect();
     if causes.is_empty() {
         return Ok(());
     }
@@ -94,7 +94,7 @@ pub(crate) fn admit(
 }
 
 /// Validates labels and annotations.
-fn labels(object: &Value) -> Vec<Cause> {
+fn check_labels(object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     for key in ["labels", "annotations"] {
         for (name, value) in at(object, &["metadata", key]).as_object().into_iter().flatten() {
@@ -114,7 +114,7 @@ fn labels(object: &Value) -> Vec<Cause> {
 }
 
 /// Checks that the service account of a pod exists.
-fn account_of_pod(state: &State, pod: &Value) -> Result<(), StatusError> {
+fn check_service_account(state: &State, pod: &Value) -> Result<(), StatusError> {
     let (namespace, account) = (text(pod, "/metadata/namespace"), text(pod, "/spec/serviceAccountName"));
     if state.get(&SERVICE_ACCOUNTS, namespace, account).is_some() {
         return Ok(());
@@ -125,7 +125,7 @@ fn account_of_pod(state: &State, pod: &Value) -> Result<(), StatusError> {
     Err(StatusError::forbidden(&PODS, text(pod, "/metadata/name"), &why))
 }
 
-fn namespace(object: &mut Value) {
+fn apply_namespace_defaults(object: &mut Value) {
     let name = text(object, "/metadata/name").to_owned();
     set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
     if at(object, &["metadata", "deletionTimestamp"]).is_null() {
@@ -134,9 +134,9 @@ fn namespace(object: &mut Value) {
     default(object, &["status", "phase"], "Active");
 }
 
-fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, StatusError> {
-    if let Some(plain) = object.as_object_mut().and_then(|object| object.remove("stringData")) {
-        for (key, value) in plain.as_object().into_iter().flatten() {
+fn admit_secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, StatusError> {
+    if let Some(string_data) = object.as_object_mut().and_then(|object| object.remove("stringData")) {
+        for (key, value) in string_data.as_object().into_iter().flatten() {
             let encoded = BASE64_STANDARD.encode(value.as_str().unwrap_or_default());
             set(object, &["data", key], encoded);
         }
@@ -150,7 +150,7 @@ fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, StatusE
         }
     }
     default(object, &["type"], "Opaque");
-    let mut causes = frozen(old, object, &["data"]);
+    let mut causes = check_immutable(old, object, &["data"]);
     if old.is_some_and(|old| old["type"] != object["type"]) {
         causes.push(Cause::invalid("type", &object["type"], "field is immutable"));
     }
@@ -171,7 +171,7 @@ fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, StatusE
 }
 
 /// Checks that an immutable object is unchanged.
-fn frozen(old: Option<&Value>, object: &Value, keys: &[&str]) -> Vec<Cause> {
+fn check_immutable(old: Option<&Value>, object: &Value, keys: &[&str]) -> Vec<Cause> {
     let Some(old) = old.filter(|old| old["immutable"] == true) else { return Vec::new() };
     let why = "field is immutable when `immutable` is set";
     let mut changed: Vec<&str> = keys.iter().copied().filter(|key| old[*key] != object[*key]).collect();
@@ -188,7 +188,7 @@ fn frozen(old: Option<&Value>, object: &Value, keys: &[&str]) -> Vec<Cause> {
         .collect()
 }
 
-fn binding(object: &mut Value) {
+fn apply_binding_defaults(object: &mut Value) {
     default(object, &["roleRef", "apiGroup"], RBAC);
     for subject in each(object, "/subjects") {
         let group = if text(subject, "/kind") == "ServiceAccount" { "" } else { RBAC };
@@ -198,7 +198,7 @@ fn binding(object: &mut Value) {
     }
 }
 
-fn deployment(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
+fn admit_deployment(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
     default(object, &["spec", "replicas"], 1);
     default(object, &["spec", "revisionHistoryLimit"], 10);
     default(object, &["spec", "progressDeadlineSeconds"], 600);
@@ -213,13 +213,13 @@ fn deployment(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
         causes.push(Cause::invalid("spec.replicas", at(object, &["spec", "replicas"]), why));
     }
     let selector = at(object, &["spec", "selector"]);
-    let labels = Labels::of_object(selector);
+    let labels = Labels::from_selector(selector);
     if labels.is_empty() {
         causes.push(Cause::required("spec.selector", ""));
-    } else if !labels.fit(at(object, &["spec", "template"])) {
-        let found = at(object, &["spec", "template", "metadata", "labels"]);
+    } else if !labels.matches(at(object, &["spec", "template"])) {
+        let template_labels = at(object, &["spec", "template", "metadata", "labels"]);
         let why = "`selector` does not match template `labels`";
-        causes.push(Cause::invalid("spec.template.metadata.labels", found, why));
+        causes.push(Cause::invalid("spec.template.metadata.labels", template_labels, why));
     }
     if old.is_some_and(|old| at(old, &["spec", "selector"]) != selector) {
         causes.push(Cause::invalid("spec.selector", selector, "field is immutable"));
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::kube::declared::Declared;
 
-    fn admitted(
+    fn admit_object(
         resource: &'static Resource,
         old: Option<&Value>,
         mut object: Value,
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn names_are_validated_by_type() {
         let named =
-            |resource, name: &str| super::name(resource, &json!({"metadata": {"name": name}})).is_ok();
+            |resource, name: &str| super::check_name(resource, &json!({"metadata": {"name": name}})).is_ok();
         for (resource, name, expected) in [
             (&PODS, "a.b-c", true),
             (&PODS, "A", false),
@@ -267,21 +267,21 @@ mod tests {
 
     #[test]
     fn secrets_are_encoded_and_their_type_is_immutable() {
-        let secret = admitted(&SECRETS, None, json!({"stringData": {"a": "b"}})).unwrap();
+        let secret = admit_object(&SECRETS, None, json!({"stringData": {"a": "b"}})).unwrap();
         assert_eq!(secret, json!({"data": {"a": "Yg=="}, "type": "Opaque"}));
         let other = json!({"type": "other", "data": {}});
-        assert_eq!(admitted(&SECRETS, Some(&secret), other).unwrap_err().code, 422);
-        assert_eq!(admitted(&SECRETS, None, json!({"data": {"a": "?"}})).unwrap_err().code, 400);
-        let token = admitted(&SECRETS, None, json!({"type": ACCOUNT_TOKEN})).unwrap_err();
+        assert_eq!(admit_object(&SECRETS, Some(&secret), other).unwrap_err().code, 422);
+        assert_eq!(admit_object(&SECRETS, None, json!({"data": {"a": "?"}})).unwrap_err().code, 400);
+        let token = admit_object(&SECRETS, None, json!({"type": ACCOUNT_TOKEN})).unwrap_err();
         assert!(token.message.contains("metadata.annotations[kubernetes.io/service-account.name]"));
     }
 
     #[test]
     fn immutable_objects_reject_changes() {
         let old = json!({"data": {"a": "1"}, "immutable": true});
-        assert!(admitted(&CONFIG_MAPS, Some(&old), old.clone()).is_ok());
+        assert!(admit_object(&CONFIG_MAPS, Some(&old), old.clone()).is_ok());
         for new in [json!({"data": {"a": "2"}, "immutable": true}), json!({"data": {"a": "1"}})] {
-            assert_eq!(admitted(&CONFIG_MAPS, Some(&old), new).unwrap_err().code, 422);
+            assert_eq!(admit_object(&CONFIG_MAPS, Some(&old), new).unwrap_err().code, 422);
         }
     }
 
@@ -291,14 +291,14 @@ mod tests {
             json!({"spec": {"selector": {"matchLabels": {"a": "b"}},
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
         };
-        let good = admitted(&DEPLOYMENTS, None, deployment(json!({"a": "b"}))).unwrap();
+        let good = admit_object(&DEPLOYMENTS, None, deployment(json!({"a": "b"}))).unwrap();
         assert_eq!(good["spec"]["replicas"], 1);
         assert_eq!(good["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Always");
-        let wrong = admitted(&DEPLOYMENTS, None, deployment(json!({"a": "c"}))).unwrap_err();
+        let wrong = admit_object(&DEPLOYMENTS, None, deployment(json!({"a": "c"}))).unwrap_err();
         assert!(wrong.message.contains("does not match template"), "{}", wrong.message);
         let mut other = good.clone();
         other["spec"]["selector"] = json!({"matchLabels": {"x": "y"}});
         other["spec"]["template"]["metadata"]["labels"] = json!({"x": "y"});
-        assert!(admitted(&DEPLOYMENTS, Some(&good), other).unwrap_err().message.contains("immutable"));
+        assert!(admit_object(&DEPLOYMENTS, Some(&good), other).unwrap_err().message.contains("immutable"));
     }
 }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::authz::{Attributes, authorize};
 use super::cluster::Cluster;
 use super::clusters::KubeClusters;
-use super::delete::{self, Options};
+use super::delete::{self, DeleteOptions};
 use super::list::{self, Filter, Shape};
-use super::request::{KubeRequest, Place, Target, object, parsed};
+use super::request::{KubeRequest, ResourcePath, Target, parse_body, parse_object};
 use super::resources::{NAMESPACES, PODS, Resource};
 use super::status::StatusError;
 use super::user::User;
@@ -21,7 +21,7 @@ use super::{discovery, logs, openapi, reviews, watch};
 use crate::response::SandboxResponse;
 
 /// A response.
-pub(crate) enum Reply {
+pub(crate) enum KubeResponse {
     Full(SandboxResponse),
     /// A stream, with its content type.
     Stream(&'static str, Body),
@@ -36,14 +36,14 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
 }
 
-pub(crate) fn respond(call: &Call<'_>) -> Result<Reply, StatusError> {
+pub(crate) fn respond(call: &Call<'_>) -> Result<KubeResponse, StatusError> {
     {
         let state = call.cluster.state();
-        authorize(&state, call.user, &Attributes::of(call.request))?;
+        authorize(&state, call.user, &Attributes::from_request(call.request))?;
     }
     match &call.request.target {
-        Target::Path => path(call).map(Reply::Full),
-        Target::Objects(place) => objects(call, place),
+        Target::Path => respond_to_path(call).map(KubeResponse::Full),
+        Target::Objects(path) => respond_to_objects(call, path),
     }
 }
 
@@ -54,7 +54,7 @@ fn json_response(status: StatusCode, body: &Value) -> SandboxResponse {
 }
 
 /// Responds to paths outside of objects.
-fn path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
+fn respond_to_path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
     let request = call.request;
     if request.method != Method::GET && request.method != Method::HEAD {
         return Err(StatusError::method_not_allowed());
@@ -98,117 +98,126 @@ fn version_info(version: &str) -> Value {
     })
 }
 
-fn objects(call: &Call<'_>, place: &Place) -> Result<Reply, StatusError> {
-    let resource = place.resource().ok_or_else(StatusError::no_such_path)?;
-    if !place.subresource.is_empty() {
-        return subresource(call, resource, place);
+fn respond_to_objects(call: &Call<'_>, path: &ResourcePath) -> Result<KubeResponse, StatusError> {
+    let resource = path.resource().ok_or_else(StatusError::no_such_path)?;
+    if !path.subresource.is_empty() {
+        return subresource(call, resource, path);
     }
-    if resource.namespaced && place.namespace.is_empty() && !["list", "watch"].contains(&call.request.verb) {
+    if resource.namespaced && path.namespace.is_empty() && !["list", "watch"].contains(&call.request.verb) {
         return Err(StatusError::method_not_allowed());
     }
-    if !resource.namespaced && !place.namespace.is_empty() && !resource.is(&NAMESPACES) {
+    if !resource.namespaced && !path.namespace.is_empty() && !resource.is(&NAMESPACES) {
         return Err(StatusError::no_such_path());
     }
     if !resource.verbs().contains(&call.request.verb) {
         return Err(StatusError::method_not_allowed());
     }
     if !resource.stored {
-        let review = object(call.request.content_type(), call.body, &resource.api_version(), resource.kind)?;
+        let review =
+            parse_object(call.request.content_type(), call.body, &resource.api_version(), resource.kind)?;
         let review = reviews::respond(&call.cluster.state(), resource, call.user, review)?;
-        return Ok(Reply::Full(json_response(StatusCode::CREATED, &review)));
+        return Ok(KubeResponse::Full(json_response(StatusCode::CREATED, &review)));
     }
     match call.request.verb {
-        "get" => get(call, resource, place).map(Reply::Full),
+        "get" => get(call, resource, path).map(KubeResponse::Full),
         "list" => {
-            let filter = Filter::of(resource, place, call.request)?;
-            let listed = list::list(&call.cluster.state(), &filter, call.request, &call.kube.now())?;
-            Ok(Reply::Full(json_response(StatusCode::OK, &listed)))
+            let filter = Filter::new(resource, path, call.request)?;
+            let objects = list::list(&call.cluster.state(), &filter, call.request, &call.kube.now())?;
+            Ok(KubeResponse::Full(json_response(StatusCode::OK, &objects)))
         }
         "watch" => {
-            let filter = Filter::of(resource, place, call.request)?;
-            Ok(Reply::Stream(
+            let filter = Filter::new(resource, path, call.request)?;
+            Ok(KubeResponse::Stream(
                 "application/json",
                 watch::respond(call.kube, call.cluster, filter, call.request)?,
             ))
         }
-        _ => change(call, resource, place).map(Reply::Full),
+        _ => respond_to_write(call, resource, path).map(KubeResponse::Full),
     }
 }
 
 /// The namespace of stored objects of the type.
-fn storage_namespace<'a>(resource: &Resource, place: &'a Place) -> &'a str {
-    if resource.namespaced { &place.namespace } else { "" }
+fn storage_namespace<'a>(resource: &Resource, path: &'a ResourcePath) -> &'a str {
+    if resource.namespaced { &path.namespace } else { "" }
 }
 
-fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<SandboxResponse, StatusError> {
-    let shape = Shape::of(call.request)?;
+fn get(
+    call: &Call<'_>,
+    resource: &'static Resource,
+    path: &ResourcePath,
+) -> Result<SandboxResponse, StatusError> {
+    let shape = Shape::from_request(call.request)?;
     let state = call.cluster.state();
     list::check_version(&state, call.request)?;
-    let found = state.get(resource, storage_namespace(resource, place), &place.name);
-    let found = Arc::clone(found.ok_or_else(|| StatusError::not_found(resource, &place.name))?);
+    let object = state.get(resource, storage_namespace(resource, path), &path.name);
+    let object = Arc::clone(object.ok_or_else(|| StatusError::not_found(resource, &path.name))?);
     drop(state);
-    Ok(json_response(StatusCode::OK, &shape.render(resource, &found, &call.kube.now(), true)))
+    Ok(json_response(StatusCode::OK, &shape.render(resource, &object, &call.kube.now(), true)))
 }
 
 /// Responds to requests for subresources.
-fn subresource(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, StatusError> {
+fn subresource(
+    call: &Call<'_>,
+    resource: &'static Resource,
+    path: &ResourcePath,
+) -> Result<KubeResponse, StatusError> {
     let subresources = resource.subresources();
     let subresource = subresources
         .iter()
-        .find(|subresource| subresource.name == place.subresource)
+        .find(|subresource| subresource.name == path.subresource)
         .ok_or_else(StatusError::no_such_path)?;
-    if !place.rest.is_empty() {
+    if !path.rest.is_empty() {
         return Err(StatusError::no_such_path());
     }
     if !subresource.verbs.contains(&call.request.verb) {
         return Err(StatusError::method_not_allowed());
     }
     if resource.is(&PODS) && subresource.name == "log" {
-        let body = logs::respond(call.kube, call.cluster, call.request, (&place.namespace, &place.name))?;
-        return Ok(Reply::Stream("text/plain", body));
+        let body = logs::respond(call.kube, call.cluster, call.request, (&path.namespace, &path.name))?;
+        return Ok(KubeResponse::Stream("text/plain", body));
     }
     if call.request.verb == "get" && subresource.name == "scale" {
         let state = call.cluster.state();
-        let found = state.get(resource, &place.namespace, &place.name);
-        let found = found.ok_or_else(|| StatusError::not_found(resource, &place.name))?;
-        return Ok(Reply::Full(json_response(StatusCode::OK, &list::scale(found))));
+        let object = state.get(resource, &path.namespace, &path.name);
+        let object = object.ok_or_else(|| StatusError::not_found(resource, &path.name))?;
+        return Ok(KubeResponse::Full(json_response(StatusCode::OK, &list::scale(object))));
     }
     if call.request.verb == "get" {
-        return get(call, resource, place).map(Reply::Full);
+        return get(call, resource, path).map(KubeResponse::Full);
     }
-    change(call, resource, place).map(Reply::Full)
+    respond_to_write(call, resource, path).map(KubeResponse::Full)
 }
 
 /// Responds to writes.
-fn change(
+fn respond_to_write(
     call: &Call<'_>,
     resource: &'static Resource,
-    place: &Place,
+    path: &ResourcePath,
 ) -> Result<SandboxResponse, StatusError> {
     let (request, now) = (call.request, call.kube.now());
-    let shape = Shape::of(request)?;
+    let shape = Shape::from_request(request)?;
     let context = Context { user: call.user, now: &now, dry_run: request.dry_run()? };
     let target = ObjectRef {
         resource,
-        namespace: storage_namespace(resource, place),
-        name: &place.name,
-        subresource: &place.subresource,
+        namespace: storage_namespace(resource, path),
+        name: &path.name,
+        subresource: &path.subresource,
     };
-    let kind = request.content_type();
-    let (made, object) = match request.verb {
+    let content_type = request.content_type();
+    let (is_new, object) = match request.verb {
         "create" => {
-            let object = object(kind, call.body, &resource.api_version(), resource.kind)?;
+            let object = parse_object(content_type, call.body, &resource.api_version(), resource.kind)?;
             (true, call.cluster.change(&now, |state| write::create(state, &context, &target, object))?)
         }
         "update" => {
             let scale = ("autoscaling/v1".to_owned(), "Scale");
             let own = (resource.api_version(), resource.kind);
-            let (version, name) = if place.subresource == "scale" { scale } else { own };
-            let object = object(kind, call.body, &version, name)?;
+            let (version, name) = if path.subresource == "scale" { scale } else { own };
+            let object = parse_object(content_type, call.body, &version, name)?;
             (false, call.cluster.change(&now, |state| write::update(state, &context, &target, object))?)
         }
         "patch" => {
-            let (kind, body) = patch(call, &resource.api_version(), resource.kind)?;
+            let (kind, body) = parse_patch(call, &resource.api_version(), resource.kind)?;
             if kind == PatchKind::Apply && request.parameter("fieldManager").is_none() {
                 return Err(StatusError::bad_request(
                     "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
@@ -216,25 +225,25 @@ fn change(
             }
             call.cluster.change(&now, |state| write::patch(state, &context, &target, kind, body))?
         }
-        _ => return remove(call, resource, place, &now),
+        _ => return delete_objects(call, resource, path, &now),
     };
-    let status = if made { StatusCode::CREATED } else { StatusCode::OK };
-    let shown = if place.subresource == "scale" {
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let body = if path.subresource == "scale" {
         list::scale(&object)
     } else {
         shape.render(resource, &object, &now, true)
     };
-    Ok(json_response(status, &shown))
+    Ok(json_response(status, &body))
 }
 
-fn patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(PatchKind, Value), StatusError> {
+fn parse_patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(PatchKind, Value), StatusError> {
     const JSON: &str = "application/json";
     match call.request.content_type() {
-        "application/json-patch+json" => Ok((PatchKind::Json, parsed(JSON, call.body)?)),
-        "application/merge-patch+json" => Ok((PatchKind::Merge, parsed(JSON, call.body)?)),
-        "application/strategic-merge-patch+json" => Ok((PatchKind::Strategic, parsed(JSON, call.body)?)),
+        "application/json-patch+json" => Ok((PatchKind::Json, parse_body(JSON, call.body)?)),
+        "application/merge-patch+json" => Ok((PatchKind::Merge, parse_body(JSON, call.body)?)),
+        "application/strategic-merge-patch+json" => Ok((PatchKind::Strategic, parse_body(JSON, call.body)?)),
         apply @ "application/apply-patch+yaml" => {
-            Ok((PatchKind::Apply, object(apply, call.body, api_version, kind)?))
+            Ok((PatchKind::Apply, parse_object(apply, call.body, api_version, kind)?))
         }
         _ => Err(StatusError::unsupported(
             "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
@@ -243,43 +252,44 @@ fn patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(PatchKind, V
     }
 }
 
-fn remove(
+fn delete_objects(
     call: &Call<'_>,
     resource: &'static Resource,
-    place: &Place,
+    path: &ResourcePath,
     now: &Now,
 ) -> Result<SandboxResponse, StatusError> {
     let request = call.request;
     let body: Value =
-        if call.body.is_empty() { json!({}) } else { parsed(request.content_type(), call.body)? };
-    let mut options = Options::of(&body);
+        if call.body.is_empty() { json!({}) } else { parse_body(request.content_type(), call.body)? };
+    let mut options = DeleteOptions::from_body(&body);
     options.grace = options.grace.or(request.number("gracePeriodSeconds")?);
     options.dry_run |= request.dry_run()?;
     if let Some(policy) = request.parameter("propagationPolicy") {
         policy.clone_into(&mut options.policy);
     }
-    let namespace = storage_namespace(resource, place);
+    let namespace = storage_namespace(resource, path);
     if request.verb == "delete" {
-        let named = (namespace, place.name.as_str());
-        let left = call.cluster.change(now, |state| delete::delete(state, resource, named, &options, now))?;
-        return Ok(json_response(StatusCode::OK, &left));
+        let object_name = (namespace, path.name.as_str());
+        let remaining =
+            call.cluster.change(now, |state| delete::delete(state, resource, object_name, &options, now))?;
+        return Ok(json_response(StatusCode::OK, &remaining));
     }
-    let filter = Filter::of(resource, place, request)?;
-    let gone: Vec<_> = call.cluster.change(now, |state| {
-        let chosen: Vec<_> = state
+    let filter = Filter::new(resource, path, request)?;
+    let deleted: Vec<_> = call.cluster.change(now, |state| {
+        let matching: Vec<_> = state
             .list(resource, filter.namespace.as_deref(), None)
-            .filter(|object| filter.fits(object))
+            .filter(|object| filter.matches(object))
             .cloned()
             .collect();
-        chosen
+        matching
             .into_iter()
             .filter(|object| {
-                let named = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
-                delete::delete(state, resource, named, &options, now).is_ok()
+                let object_name = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+                delete::delete(state, resource, object_name, &options, now).is_ok()
             })
             .collect()
     });
-    let items: Vec<_> = gone.iter().map(|object| (**object).clone()).collect();
+    let items: Vec<_> = deleted.iter().map(|object| (**object).clone()).collect();
     Ok(json_response(
         StatusCode::OK,
         &json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),

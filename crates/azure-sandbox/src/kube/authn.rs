@@ -23,23 +23,27 @@ pub(crate) fn authenticate(
     credentials: &Credentials<'_>,
     entra: &dyn Fn(&str) -> Option<EntraCaller>,
 ) -> Result<User, StatusError> {
-    let local = cluster.state().declared.local_accounts;
-    if local && cluster.authority().is_administrator(credentials.certificates) {
+    let has_local_accounts = cluster.state().declared.local_accounts;
+    if has_local_accounts && cluster.authority().is_administrator(credentials.certificates) {
         return Ok(User::administrator());
     }
     let bearer = credentials.authorization.and_then(|header| header.split_once(' '));
     let token =
         bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    let user = token.filter(|token| !token.is_empty()).and_then(|token| by_token(cluster, token, entra));
+    let user = token.filter(|token| !token.is_empty()).and_then(|token| user_by_token(cluster, token, entra));
     user.ok_or_else(StatusError::unauthorized)
 }
 
-fn by_token(cluster: &Cluster, token: &str, entra: &dyn Fn(&str) -> Option<EntraCaller>) -> Option<User> {
+fn user_by_token(
+    cluster: &Cluster,
+    token: &str,
+    entra: &dyn Fn(&str) -> Option<EntraCaller>,
+) -> Option<User> {
     let (state, authority) = (cluster.state(), cluster.authority());
     if state.declared.local_accounts && token == authority.stored.token {
         return Some(User::administrator());
     }
-    tokens::user(&authority, &state, token).or_else(|| by_entra(&state, &entra(token)?))
+    tokens::user(&authority, &state, token).or_else(|| user_by_entra(&state, &entra(token)?))
 }
 
 /// The user of a command that Azure runs inside the cluster. In a cluster with Entra, a token determines the user; without
@@ -55,13 +59,13 @@ pub(crate) fn user_of_command(
     };
     if has_entra && !token.is_empty() {
         let caller = entra(token).ok_or_else(StatusError::unauthorized)?;
-        return by_entra(&cluster.state(), &caller).ok_or_else(StatusError::unauthorized);
+        return user_by_entra(&cluster.state(), &caller).ok_or_else(StatusError::unauthorized);
     }
     Ok(if has_local_accounts || !has_entra { User::administrator() } else { User::anonymous() })
 }
 
 /// Entra tokens are valid in Entra-enabled clusters, from the cluster's tenant and for its application.
-fn by_entra(state: &State, caller: &EntraCaller) -> Option<User> {
+fn user_by_entra(state: &State, caller: &EntraCaller) -> Option<User> {
     let entra = state.declared.entra.as_ref()?;
     let matches = entra.tenant_id.eq_ignore_ascii_case(&caller.tenant)
         && entra.server_app_id.eq_ignore_ascii_case(&caller.audience);
@@ -89,7 +93,7 @@ mod tests {
                 audience: audience.to_owned(),
                 has_role: true,
             };
-            let user = by_entra(&State::new(Declared { entra, ..Declared::default() }), &caller);
+            let user = user_by_entra(&State::new(Declared { entra, ..Declared::default() }), &caller);
             assert_eq!(user.is_some_and(|user| user.name == "object"), expected, "{tenant} {audience}");
         }
     }

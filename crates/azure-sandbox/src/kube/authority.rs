@@ -53,7 +53,7 @@ impl StoredAuthority {
     /// A new authority for the API at `host`.
     pub(crate) fn generate(host: &str) -> Result<Self, Error> {
         let key = KeyPair::generate()?;
-        let certificate = authority(host)?.self_signed(&key)?;
+        let certificate = authority_params(host)?.self_signed(&key)?;
         let text = key.serialize_pem();
         let mut stored = Self {
             certificate: certificate.pem(),
@@ -69,7 +69,7 @@ impl StoredAuthority {
 
     /// Issues another client certificate. The old one stays valid until it expires.
     pub(crate) fn renew_client(&mut self, host: &str, days: u32) -> Result<(), Error> {
-        let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&self.key)?);
+        let issuer = Issuer::new(authority_params(host)?, KeyPair::from_pem(&self.key)?);
         let client_key = KeyPair::generate()?;
         let mut client = CertificateParams::new(Vec::new())?;
         let (name, group) = ADMINISTRATOR;
@@ -78,7 +78,7 @@ impl StoredAuthority {
         client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         client.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         client.use_authority_key_identifier_extension = true;
-        (client.not_before, client.not_after) = span(days);
+        (client.not_before, client.not_after) = validity(days);
         self.client_certificate = client.signed_by(&client_key, &issuer)?.pem();
         self.client_key = client_key.serialize_pem();
         Ok(())
@@ -87,12 +87,12 @@ impl StoredAuthority {
 
 impl Authority {
     /// A stored authority. As in AKS, a client certificate is replaced after four fifths of its validity.
-    pub(crate) fn restored(mut stored: StoredAuthority, host: &str) -> Result<Self, Error> {
+    pub(crate) fn restore(mut stored: StoredAuthority, host: &str) -> Result<Self, Error> {
         let authority = Self::new(stored.clone(), host)?;
-        let soon = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();
-        let client = read(&stored.client_certificate)?;
-        let soon = UnixTime::since_unix_epoch(Duration::from_secs(soon));
-        if authority.clients.verify_client_cert(&client, &[], soon).is_ok() {
+        let renewal_time = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();
+        let client = parse_certificate(&stored.client_certificate)?;
+        let renewal_time = UnixTime::since_unix_epoch(Duration::from_secs(renewal_time));
+        if authority.clients.verify_client_cert(&client, &[], renewal_time).is_ok() {
             return Ok(authority);
         }
         stored.renew_client(host, CLIENT_DAYS)?;
@@ -101,21 +101,21 @@ impl Authority {
 
     /// Issues a new server certificate, which is not stored.
     pub(crate) fn new(stored: StoredAuthority, host: &str) -> Result<Self, Error> {
-        let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&stored.key)?);
+        let issuer = Issuer::new(authority_params(host)?, KeyPair::from_pem(&stored.key)?);
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![host.to_owned()])?;
-        params.distinguished_name = named("apiserver");
+        params.distinguished_name = common_name("apiserver");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        (params.not_before, params.not_after) = span(365);
+        (params.not_before, params.not_after) = validity(365);
         let leaf = params.signed_by(&key, &issuer)?;
         let provider = provider();
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let key = provider.key_provider.load_private_key(key.into())?;
 
         let mut roots = RootCertStore::empty();
-        roots.add(read(&stored.certificate)?)?;
+        roots.add(parse_certificate(&stored.certificate)?)?;
         let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build();
         let clients = clients.map_err(|error| rustls::Error::General(error.to_string()))?;
         Ok(Self {
@@ -139,14 +139,14 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn read(pem: &str) -> Result<CertificateDer<'static>, Error> {
+fn parse_certificate(pem: &str) -> Result<CertificateDer<'static>, Error> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(Error::Unreadable)
 }
 
 /// An authority that is constrained to its host.
-fn authority(host: &str) -> Result<CertificateParams, Error> {
+fn authority_params(host: &str) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name = named("ca");
+    params.distinguished_name = common_name("ca");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let permitted_subtrees = vec![GeneralSubtree::DnsName(host.to_owned())];
@@ -156,14 +156,14 @@ fn authority(host: &str) -> Result<CertificateParams, Error> {
     Ok(params)
 }
 
-fn named(name: &str) -> DistinguishedName {
+fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
 }
 
 /// The validity from yesterday, on the machine's clock.
-fn span(days: u32) -> (time::OffsetDateTime, time::OffsetDateTime) {
+fn validity(days: u32) -> (time::OffsetDateTime, time::OffsetDateTime) {
     let now = Clock::system().now();
     (now - DAY, now + DAY * days)
 }
@@ -176,11 +176,11 @@ mod tests {
     fn client_certificate_is_replaced_before_it_ends() {
         let host = "a.hcp.eastus.azmk8s.io";
         let mut stored = StoredAuthority::generate(host).unwrap();
-        let restored = |stored: &StoredAuthority| Authority::restored(stored.clone(), host).unwrap();
-        assert_eq!(restored(&stored).stored.client_certificate, stored.client_certificate);
-        let before = vec![read(&stored.client_certificate).unwrap()];
+        let restore = |stored: &StoredAuthority| Authority::restore(stored.clone(), host).unwrap();
+        assert_eq!(restore(&stored).stored.client_certificate, stored.client_certificate);
+        let before = vec![parse_certificate(&stored.client_certificate).unwrap()];
         stored.renew_client(host, CLIENT_DAYS / 6).unwrap();
-        let again = restored(&stored);
+        let again = restore(&stored);
         assert_ne!(again.stored.client_certificate, stored.client_certificate);
         assert_eq!(again.stored.certificate, stored.certificate, "the authority is unchanged");
         assert!(again.is_administrator(&before), "older certificates are valid until they expire");
@@ -191,11 +191,14 @@ mod tests {
         let host = "a.hcp.eastus.azmk8s.io";
         let (ours, theirs) =
             (StoredAuthority::generate(host).unwrap(), StoredAuthority::generate(host).unwrap());
-        let chain = |stored: &StoredAuthority| vec![read(&stored.client_certificate).unwrap()];
+        let chain = |stored: &StoredAuthority| vec![parse_certificate(&stored.client_certificate).unwrap()];
         let authority = Authority::new(ours.clone(), host).unwrap();
         assert!(authority.is_administrator(&chain(&ours)));
         assert!(!authority.is_administrator(&chain(&theirs)), "an authority with the same name");
-        assert!(!authority.is_administrator(&[read(&ours.certificate).unwrap()]), "the authority itself");
+        assert!(
+            !authority.is_administrator(&[parse_certificate(&ours.certificate).unwrap()]),
+            "the authority itself"
+        );
         assert!(!authority.is_administrator(&[]));
         let again =
             Authority::new(serde_json::from_value(serde_json::to_value(&ours).unwrap()).unwrap(), host);

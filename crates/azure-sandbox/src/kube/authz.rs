@@ -30,7 +30,7 @@ pub(crate) struct Decision {
 }
 
 impl<'a> Attributes<'a> {
-    pub(crate) fn of(request: &'a KubeRequest) -> Self {
+    pub(crate) fn from_request(request: &'a KubeRequest) -> Self {
         match &request.target {
             Target::Path => Self { verb: request.verb, path: Some(&request.path), ..Self::default() },
             Target::Objects(place) => Self {
@@ -56,42 +56,43 @@ impl<'a> Attributes<'a> {
 }
 
 /// Authorizes a request; the error has Kubernetes' message.
-pub(crate) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> Result<(), StatusError> {
-    let decision = decide(state, user, wanted);
+pub(crate) fn authorize(state: &State, user: &User, attributes: &Attributes<'_>) -> Result<(), StatusError> {
+    let decision = decide(state, user, attributes);
     if decision.allowed {
         return Ok(());
     }
     let name = &user.name;
-    let verb = wanted.verb;
+    let verb = attributes.verb;
     let why = if decision.reason.is_empty() { String::new() } else { format!(": {}", decision.reason) };
-    if let Some(path) = wanted.path {
+    if let Some(path) = attributes.path {
         let message = format!("forbidden: User {name:?} cannot {verb} path {path:?}{why}");
         return Err(StatusError::new(403, "Forbidden", message));
     }
-    let place = if wanted.namespace.is_empty() {
+    let place = if attributes.namespace.is_empty() {
         "at the cluster scope".to_owned()
     } else {
-        format!("in the namespace {:?}", wanted.namespace)
+        format!("in the namespace {:?}", attributes.namespace)
     };
-    let Attributes { group, resource, .. } = wanted;
+    let Attributes { group, resource, .. } = attributes;
     let qualified = if group.is_empty() { (*resource).to_owned() } else { format!("{resource}.{group}") };
-    let object = if wanted.name.is_empty() { qualified } else { format!("{qualified} {:?}", wanted.name) };
+    let object =
+        if attributes.name.is_empty() { qualified } else { format!("{qualified} {:?}", attributes.name) };
     let message = format!(
         "{object} is forbidden: User {name:?} cannot {verb} resource {:?} in API group {group:?} {place}{why}",
-        wanted.full_resource()
+        attributes.full_resource()
     );
-    Err(StatusError::new(403, "Forbidden", message).about(group, resource, wanted.name))
+    Err(StatusError::new(403, "Forbidden", message).with_details(group, resource, attributes.name))
 }
 
-pub(crate) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Decision {
+pub(crate) fn decide(state: &State, user: &User, attributes: &Attributes<'_>) -> Decision {
     if user.is_in(MASTERS) || user.azure_role == Some(true) {
         return Decision { allowed: true, reason: String::new() };
     }
     let mut missing = Vec::new();
-    for granted in grants(state, user, wanted.namespace) {
-        let Granted { binding, rules } = granted;
+    for grant in grants(state, user, attributes.namespace) {
+        let Grant { binding, rules } = grant;
         match rules {
-            Ok(rules) if rules.iter().any(|rule| allows(rule, wanted)) => {
+            Ok(rules) if rules.iter().any(|rule| allows(rule, attributes)) => {
                 return Decision { allowed: true, reason: binding };
             }
             Ok(_) => {}
@@ -107,7 +108,7 @@ pub(crate) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Dec
 }
 
 /// The rules of a binding for a user.
-pub(crate) struct Granted {
+pub(crate) struct Grant {
     /// The reason in a decision.
     binding: String,
     /// The rules, or the message that the role does not exist.
@@ -115,41 +116,42 @@ pub(crate) struct Granted {
 }
 
 /// The rules of all bindings for `user` in the cluster and in a namespace.
-pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Granted> {
-    let everywhere = state.list(&CLUSTER_ROLE_BINDINGS, None, None);
+pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Grant> {
+    let cluster_bindings = state.list(&CLUSTER_ROLE_BINDINGS, None, None);
     let in_namespace = state.list(&ROLE_BINDINGS, Some(namespace), None).filter(|_| !namespace.is_empty());
     let mut granted = Vec::new();
-    for binding in everywhere.chain(in_namespace) {
-        let within = text(binding, "/metadata/namespace");
-        let subject = list(binding, "/subjects").iter().find(|subject| is_subject(user, subject, within));
+    for binding in cluster_bindings.chain(in_namespace) {
+        let binding_namespace = text(binding, "/metadata/namespace");
+        let subject =
+            list(binding, "/subjects").iter().find(|subject| is_subject(user, subject, binding_namespace));
         let Some(subject) = subject else { continue };
         let (kind, role) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
-        let (found, missing) = if kind == "ClusterRole" {
+        let (role_object, missing) = if kind == "ClusterRole" {
             (state.get(&CLUSTER_ROLES, "", role), format!("clusterrole.{RBAC} {role:?} not found"))
         } else {
-            (state.get(&ROLES, within, role), format!("role.{RBAC} {role:?} not found"))
+            (state.get(&ROLES, binding_namespace, role), format!("role.{RBAC} {role:?} not found"))
         };
-        let of = format!("{}/{}", text(subject, "/kind"), text(subject, "/name"));
+        let subject_name = format!("{}/{}", text(subject, "/kind"), text(subject, "/name"));
         let name = text(binding, "/metadata/name");
-        granted.push(Granted {
+        granted.push(Grant {
             binding: format!(
-                "RBAC: allowed by {} {name:?} of {kind} {role:?} to {of:?}",
+                "RBAC: allowed by {} {name:?} of {kind} {role:?} to {subject_name:?}",
                 text(binding, "/kind")
             ),
-            rules: found.map(|role| list(role, "/rules").to_vec()).ok_or(missing),
+            rules: role_object.map(|role| list(role, "/rules").to_vec()).ok_or(missing),
         });
     }
     granted
 }
 
-fn is_subject(user: &User, subject: &Value, within: &str) -> bool {
+fn is_subject(user: &User, subject: &Value, binding_namespace: &str) -> bool {
     let name = text(subject, "/name");
     match text(subject, "/kind") {
         "User" => user.name == name,
         "Group" => user.is_in(name),
         "ServiceAccount" => {
             let namespace = match text(subject, "/namespace") {
-                "" => within,
+                "" => binding_namespace,
                 namespace => namespace,
             };
             user.name == super::user::service_account_name(namespace, name)
@@ -159,27 +161,28 @@ fn is_subject(user: &User, subject: &Value, within: &str) -> bool {
 }
 
 /// Whether a rule allows a request.
-pub(crate) fn allows(rule: &Value, wanted: &Attributes<'_>) -> bool {
+pub(crate) fn allows(rule: &Value, attributes: &Attributes<'_>) -> bool {
     let has = |pointer: &str, value: &str| texts(rule, pointer).any(|own| own == "*" || own == value);
-    if !has("/verbs", wanted.verb) {
+    if !has("/verbs", attributes.verb) {
         return false;
     }
-    if let Some(path) = wanted.path {
+    if let Some(path) = attributes.path {
         return texts(rule, "/nonResourceURLs")
             .any(|own| own == path || own.strip_suffix('*').is_some_and(|start| path.starts_with(start)));
     }
     let resource = texts(rule, "/resources").any(|own| {
         own == "*"
-            || (wanted.subresource.is_empty() && own == wanted.resource)
-            || (!wanted.subresource.is_empty()
+            || (attributes.subresource.is_empty() && own == attributes.resource)
+            || (!attributes.subresource.is_empty()
                 && own.split_once('/').is_some_and(|(resource, subresource)| {
-                    (resource == "*" || resource == wanted.resource) && subresource == wanted.subresource
+                    (resource == "*" || resource == attributes.resource)
+                        && subresource == attributes.subresource
                 }))
     });
     let names = list(rule, "/resourceNames");
     resource
-        && has("/apiGroups", wanted.group)
-        && (names.is_empty() || names.iter().any(|name| name == wanted.name))
+        && has("/apiGroups", attributes.group)
+        && (names.is_empty() || names.iter().any(|name| name == attributes.name))
 }
 
 #[cfg(test)]
@@ -193,34 +196,39 @@ mod tests {
         json!({"verbs": verbs, "apiGroups": groups, "resources": resources})
     }
 
-    fn wanted<'a>(verb: &'a str, group: &'a str, resource: &'a str, subresource: &'a str) -> Attributes<'a> {
+    fn attributes<'a>(
+        verb: &'a str,
+        group: &'a str,
+        resource: &'a str,
+        subresource: &'a str,
+    ) -> Attributes<'a> {
         Attributes { verb, group, resource, subresource, name: "x", ..Attributes::default() }
     }
 
     #[test]
     fn rules_allow_only_what_they_name() {
         let reader = rule(&["get", "list"], &[""], &["pods"]);
-        for (rule, wanted, expected) in [
-            (&reader, wanted("get", "", "pods", ""), true),
-            (&reader, wanted("watch", "", "pods", ""), false),
-            (&reader, wanted("get", "apps", "pods", ""), false),
-            (&reader, wanted("get", "", "pods", "log"), false),
-            (&rule(&["get"], &[""], &["pods/log"]), wanted("get", "", "pods", "log"), true),
-            (&rule(&["get"], &[""], &["*/log"]), wanted("get", "", "pods", "log"), true),
-            (&rule(&["*"], &["*"], &["*"]), wanted("delete", "apps", "deployments", "scale"), true),
+        for (rule, attributes, expected) in [
+            (&reader, attributes("get", "", "pods", ""), true),
+            (&reader, attributes("watch", "", "pods", ""), false),
+            (&reader, attributes("get", "apps", "pods", ""), false),
+            (&reader, attributes("get", "", "pods", "log"), false),
+            (&rule(&["get"], &[""], &["pods/log"]), attributes("get", "", "pods", "log"), true),
+            (&rule(&["get"], &[""], &["*/log"]), attributes("get", "", "pods", "log"), true),
+            (&rule(&["*"], &["*"], &["*"]), attributes("delete", "apps", "deployments", "scale"), true),
         ] {
-            assert_eq!(allows(rule, &wanted), expected, "{rule} {wanted:?}");
+            assert_eq!(allows(rule, &attributes), expected, "{rule} {attributes:?}");
         }
         let mut named = reader.clone();
         named["resourceNames"] = json!(["x"]);
-        assert!(allows(&named, &wanted("get", "", "pods", "")));
-        assert!(!allows(&named, &Attributes { name: "", ..wanted("get", "", "pods", "") }));
+        assert!(allows(&named, &attributes("get", "", "pods", "")));
+        assert!(!allows(&named, &Attributes { name: "", ..attributes("get", "", "pods", "") }));
         let paths = json!({"verbs": ["get"], "nonResourceURLs": ["/healthz", "/api/*"]});
         for (path, expected) in
             [("/healthz", true), ("/healthz/x", false), ("/api/v1", true), ("/apis", false)]
         {
-            let wanted = Attributes { verb: "get", path: Some(path), ..Attributes::default() };
-            assert_eq!(allows(&paths, &wanted), expected, "{path}");
+            let attributes = Attributes { verb: "get", path: Some(path), ..Attributes::default() };
+            assert_eq!(allows(&paths, &attributes), expected, "{path}");
         }
     }
 
@@ -242,16 +250,16 @@ mod tests {
         state.put(&ROLE_BINDINGS, bind("RoleBinding", "n", ("ClusterRole", "pods"), account));
         let group = json!({"kind": "Group", "name": "devs"});
         state.put(&CLUSTER_ROLE_BINDINGS, bind("ClusterRoleBinding", "", ("ClusterRole", "pods"), group));
-        let in_namespace = |namespace| Attributes { namespace, ..wanted("get", "", "pods", "") };
+        let in_namespace = |namespace| Attributes { namespace, ..attributes("get", "", "pods", "") };
         let account = user("system:serviceaccount:n:a", &[]);
         let allowed = |user: &User, namespace| decide(&state, user, &in_namespace(namespace)).allowed;
         assert!(allowed(&account, "n") && !allowed(&account, "m") && !allowed(&account, ""));
         let dev = user("eve", &["devs"]);
         assert!(allowed(&dev, "n") && allowed(&dev, ""));
         assert!(allowed(&user("x", &[MASTERS]), "n") && !allowed(&user("x", &[]), "n"));
-        let refused = authorize(&state, &account, &in_namespace("m")).unwrap_err();
+        let error = authorize(&state, &account, &in_namespace("m")).unwrap_err();
         assert_eq!(
-            refused.message,
+            error.message,
             "pods \"x\" is forbidden: User \"system:serviceaccount:n:a\" cannot get resource \"pods\" in API group \"\" \
              in the namespace \"m\""
         );
@@ -260,9 +268,9 @@ mod tests {
     #[test]
     fn entra_user_without_a_role_gets_azures_message() {
         let state = State::new(Declared::default());
-        let of = |role| User { azure_role: Some(role), ..user("object", &[]) };
-        assert!(authorize(&state, &of(true), &wanted("get", "", "pods", "")).is_ok());
-        let refused = authorize(&state, &of(false), &wanted("get", "", "pods", "")).unwrap_err();
-        assert!(refused.message.ends_with("Update role assignment to allow access."), "{}", refused.message);
+        let entra_user = |role| User { azure_role: Some(role), ..user("object", &[]) };
+        assert!(authorize(&state, &entra_user(true), &attributes("get", "", "pods", "")).is_ok());
+        let error = authorize(&state, &entra_user(false), &attributes("get", "", "pods", "")).unwrap_err();
+        assert!(error.message.ends_with("Update role assignment to allow access."), "{}", error.message);
     }
 }

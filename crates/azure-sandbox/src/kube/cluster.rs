@@ -85,7 +85,7 @@ impl Cluster {
 
     pub(crate) fn restored(stored: StoredCluster, signals: Arc<Signals>) -> Result<Self, Error> {
         let host = stored.declared.fqdn.clone();
-        let authority = Authority::restored(stored.authority, &host)?;
+        let authority = Authority::restore(stored.authority, &host)?;
         let objects = stored.objects.into_iter().map(Arc::unwrap_or_clone).collect();
         let state = State::restored(stored.declared, stored.reachable, stored.revision, objects);
         // Pods may be starting.
@@ -107,7 +107,7 @@ impl Cluster {
             reachable: state.reachable,
             authority: self.authority().stored.clone(),
             revision: state.revision,
-            objects: state.everything().cloned().collect(),
+            objects: state.objects().cloned().collect(),
         }
     }
 

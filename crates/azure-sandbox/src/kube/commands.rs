@@ -20,7 +20,7 @@ use super::write::{self, Context, ObjectRef};
 const NAMESPACE: &str = "aks-command";
 const IMAGE: &str = "mcr.microsoft.com/aks/command/runtime:master.240227.1";
 /// The maximum length of the output, as in Azure.
-const MAX_LOGS: usize = 512 << 10;
+const MAX_LOGS_LEN: usize = 512 << 10;
 
 /// The result of an executed command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl KubeClusters {
         };
         let client = Client { kube: self.clone(), cluster: Arc::clone(&cluster), user };
         let mut output = kubectl::run(&client, &job.files, job.command);
-        let end = output.logs.floor_char_boundary(MAX_LOGS);
+        let end = output.logs.floor_char_boundary(MAX_LOGS_LEN);
         output.logs.truncate(end);
         Ok(output)
     }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::pods::condition;
+use super::pods::set_condition;
 use super::value::{Keyed as _, Now, at, each, list, number, set, text};
 
-/// The reason of a container whose program returned.
-const CRASHED: &str = "CrashLoopBackOff";
+/// The reason of a container whose program has returned.
+const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// Changes the status of a container, then conditions and phase of its pod.
 pub(crate) fn update(pod: &mut Value, container: &str, change: impl FnOnce(&mut Value), now: &Now) {
@@ -24,26 +24,26 @@ pub(crate) fn set_conditions(pod: &mut Value, now: &Now) {
         .filter(|status| status["ready"] != true)
         .map(|status| text(status, "/name"))
         .collect();
-    let runs = statuses.iter().any(is_running);
+    let is_any_running = statuses.iter().any(is_running);
     let message = format!("containers with unready status: [{}]", unready.join(" "));
     let reason = if unready.is_empty() { ("", "") } else { ("ContainersNotReady", message.as_str()) };
     let ready = unready.is_empty();
-    if runs && text(pod, "/status/phase") == "Pending" {
+    if is_any_running && text(pod, "/status/phase") == "Pending" {
         set(pod, &["status", "phase"], "Running");
     }
     for kind in ["Ready", "ContainersReady"] {
-        condition(pod, kind, ready, reason, now);
+        set_condition(pod, kind, ready, reason, now);
     }
 }
 
-/// The container runs from now on, and is not ready yet.
+/// Marks the container as running, but not ready.
 pub(crate) fn set_running(status: &mut Value, now: &Now) {
-    let ran = is_running(status);
-    if ran || text(status, "/state/waiting/reason") == CRASHED {
+    let was_running = is_running(status);
+    if was_running || text(status, "/state/waiting/reason") == CRASH_LOOP {
         let restarts = number(status, "/restartCount").unwrap_or_default() + 1;
         *status.slot("restartCount") = restarts.into();
     }
-    if ran {
+    if was_running {
         // It ran in an earlier process, or was stopped.
         set_terminated(status, 137, now);
     }
@@ -52,13 +52,13 @@ pub(crate) fn set_running(status: &mut Value, now: &Now) {
     *status.slot("started") = true.into();
 }
 
-/// The container waits for a restart.
+/// Marks the container as waiting for a restart.
 pub(crate) fn set_crashed(status: &mut Value, message: &str, now: &Now) {
     set_terminated(status, 1, now);
-    set_waiting(status, CRASHED, message);
+    set_waiting(status, CRASH_LOOP, message);
 }
 
-/// The container waits for something.
+/// Marks the container as waiting.
 pub(crate) fn set_waiting(status: &mut Value, reason: &str, message: &str) {
     *status.slot("state") = json!({"waiting": {"reason": reason, "message": message}});
     *status.slot("ready") = false.into();
@@ -75,7 +75,7 @@ pub(crate) fn is_running(status: &Value) -> bool {
     !at(status, &["state", "running"]).is_null()
 }
 
-/// The container waits for its image, which cannot be pulled.
+/// Marks the container as waiting for an image that cannot be pulled.
 pub(crate) fn set_unpullable(status: &mut Value, image: &str) {
     match text(status, "/state/waiting/reason") {
         "ErrImagePull" | "ImagePullBackOff" => {
@@ -110,7 +110,7 @@ mod tests {
         update(&mut pod, "a", |status| set_crashed(status, "back-off", &at(1_000)), &at(1_000));
         let status = &pod["status"]["containerStatuses"][0];
         assert_eq!(status["lastState"]["terminated"]["finishedAt"], "1970-01-01T00:00:01Z");
-        assert_eq!((&status["state"]["waiting"]["reason"], is_ready(&pod)), (&json!(CRASHED), false));
+        assert_eq!((&status["state"]["waiting"]["reason"], is_ready(&pod)), (&json!(CRASH_LOOP), false));
         update(&mut pod, "a", |status| set_running(status, &at(2_000)), &at(2_000));
         assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 1);
         assert_eq!(pod["status"]["phase"], "Running");

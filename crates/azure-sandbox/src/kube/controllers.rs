@@ -15,16 +15,16 @@ use super::{delete, deployments, pods, rules, tokens};
 /// More rounds than the controllers ever need.
 const MAX_ROUNDS: usize = 24;
 const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
-const ROOT: &str = "kube-root-ca.crt";
+const ROOT_CERTIFICATE: &str = "kube-root-ca.crt";
 
 /// Runs the controllers until they change nothing more.
 pub(crate) fn reconcile(state: &mut State, authority: &Authority, now: &Now) {
     for _ in 0..MAX_ROUNDS {
         let before = state.revision;
         rules::aggregate(state);
-        namespaces(state, authority, now);
-        secrets(state, authority);
-        delete::collect(state, now);
+        reconcile_namespaces(state, authority, now);
+        reconcile_token_secrets(state, authority);
+        delete::collect_garbage(state, now);
         deployments::reconcile(state, now);
         pods::schedule(state, now);
         if state.revision == before {
@@ -37,39 +37,41 @@ pub(crate) fn reconcile(state: &mut State, authority: &Authority, now: &Now) {
 pub(crate) fn advance(state: &mut State, image: &dyn Fn(&str) -> Image, now: &Now) {
     pods::advance(state, image, now);
     for namespace in state.all(&NAMESPACES) {
-        if pods::is_ending(&namespace) {
-            empty(state, &namespace, now);
+        if pods::is_terminating(&namespace) {
+            delete_content(state, &namespace, now);
         }
     }
 }
 
 /// Deletes the objects in a namespace, then the namespace.
-fn empty(state: &mut State, namespace: &Value, now: &Now) {
+fn delete_content(state: &mut State, namespace: &Value, now: &Now) {
     let name = text(namespace, "/metadata/name");
-    let content = state.inside(name);
+    let content = state.objects_in(name);
     for (resource, object) in &content {
-        delete::end(state, resource, (name, text(object, "/metadata/name")), Some(0), now);
+        delete::start_deletion(state, resource, (name, text(object, "/metadata/name")), Some(0), now);
     }
     if content.is_empty() && texts(namespace, "/spec/finalizers").eq(["kubernetes"]) {
-        let mut free = namespace.clone();
-        super::value::remove(&mut free, "/spec", "finalizers");
-        let free = state.put(&NAMESPACES, free);
-        delete::finish(state, &NAMESPACES, &free);
+        let mut finalized = namespace.clone();
+        super::value::remove(&mut finalized, "/spec", "finalizers");
+        let finalized = state.put(&NAMESPACES, finalized);
+        delete::complete_deletion(state, &NAMESPACES, &finalized);
     }
 }
 
 /// Creates the default service account and the CA certificate in every namespace.
-fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
-    for namespace in state.all(&NAMESPACES).into_iter().filter(|namespace| !pods::is_ending(namespace)) {
+fn reconcile_namespaces(state: &mut State, authority: &Authority, now: &Now) {
+    for namespace in state.all(&NAMESPACES).into_iter().filter(|namespace| !pods::is_terminating(namespace)) {
         let name = text(&namespace, "/metadata/name");
         if state.get(&SERVICE_ACCOUNTS, name, "default").is_none() {
-            state.put(&SERVICE_ACCOUNTS, SERVICE_ACCOUNTS.fresh(name, "default", now));
+            state.put(&SERVICE_ACCOUNTS, SERVICE_ACCOUNTS.new_object(name, "default", now));
         }
-        let existing = state.get(&CONFIG_MAPS, name, ROOT);
+        let existing = state.get(&CONFIG_MAPS, name, ROOT_CERTIFICATE);
         let certificate = authority.stored.certificate.as_str();
         if existing.is_none_or(|existing| at(existing, &["data", "ca.crt"]) != certificate) {
-            let mut root =
-                existing.map_or_else(|| CONFIG_MAPS.fresh(name, ROOT, now), |existing| (**existing).clone());
+            let mut root = existing.map_or_else(
+                || CONFIG_MAPS.new_object(name, ROOT_CERTIFICATE, now),
+                |existing| (**existing).clone(),
+            );
             set(&mut root, &["data", "ca.crt"], certificate);
             state.put(&CONFIG_MAPS, root);
         }
@@ -77,7 +79,7 @@ fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
 }
 
 /// Issues tokens for secrets of service accounts, and deletes those of deleted accounts.
-fn secrets(state: &mut State, authority: &Authority) {
+fn reconcile_token_secrets(state: &mut State, authority: &Authority) {
     for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
         let (namespace, name) = (text(&secret, "/metadata/namespace"), text(&secret, "/metadata/name"));
         let annotations = at(&secret, &["metadata", "annotations"]);
@@ -91,13 +93,13 @@ fn secrets(state: &mut State, authority: &Authority) {
             }
             continue;
         };
-        let filled =
+        let is_complete =
             ["token", "ca.crt", "namespace"].iter().all(|key| !at(&secret, &["data", *key]).is_null());
-        if filled && annotations[ACCOUNT_UID] == uid {
+        if is_complete && annotations[ACCOUNT_UID] == uid {
             continue;
         }
         let mut secret = (*secret).clone();
-        let token = tokens::of_secret(authority, account, text(&secret, "/metadata/name"));
+        let token = tokens::issue_for_secret(authority, account, text(&secret, "/metadata/name"));
         set(&mut secret, &["metadata", "annotations", ACCOUNT_UID], uid);
         let certificate = authority.stored.certificate.as_str();
         let namespace = text(account, "/metadata/namespace");

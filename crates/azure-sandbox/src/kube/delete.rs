@@ -13,11 +13,11 @@ use super::value::{Now, at, elements, list, moment, number, set, text, texts};
 /// The finalizer that keeps an object until its dependents are deleted.
 const FOREGROUND: &str = "foregroundDeletion";
 /// The namespaces that cannot be deleted.
-const LASTING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+const PERMANENT_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// `DeleteOptions`, from the body or the query.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
+pub(crate) struct DeleteOptions {
     pub(crate) grace: Option<i64>,
     pub(crate) uid: String,
     pub(crate) version: String,
@@ -25,8 +25,8 @@ pub(crate) struct Options {
     pub(crate) dry_run: bool,
 }
 
-impl Options {
-    pub(crate) fn of(body: &Value) -> Self {
+impl DeleteOptions {
+    pub(crate) fn from_body(body: &Value) -> Self {
         let orphan = body["orphanDependents"].as_bool() == Some(true);
         Self {
             grace: number(body, "/gracePeriodSeconds"),
@@ -43,46 +43,46 @@ pub(crate) fn delete(
     state: &mut State,
     resource: &'static Resource,
     (namespace, name): (&str, &str),
-    options: &Options,
+    options: &DeleteOptions,
     now: &Now,
 ) -> Result<Arc<Value>, StatusError> {
     let object = state.get(resource, namespace, name).cloned();
     let object = object.ok_or_else(|| StatusError::not_found(resource, name))?;
-    for (kind, wanted, pointer) in [
+    for (kind, required, pointer) in [
         ("UID", &options.uid, "/metadata/uid"),
         ("ResourceVersion", &options.version, "/metadata/resourceVersion"),
     ] {
         let found = text(&object, pointer);
-        if !wanted.is_empty() && wanted != found {
+        if !required.is_empty() && required != found {
             let why = format!(
-                "Precondition failed: {kind} in precondition: {wanted}, {kind} in object meta: {found}"
+                "Precondition failed: {kind} in precondition: {required}, {kind} in object meta: {found}"
             );
             return Err(StatusError::conflict(resource, name, &why));
         }
     }
-    if resource.is(&NAMESPACES) && LASTING.contains(&name) {
+    if resource.is(&NAMESPACES) && PERMANENT_NAMESPACES.contains(&name) {
         return Err(StatusError::forbidden(resource, name, "this namespace may not be deleted"));
     }
     if options.dry_run {
-        return Ok(gone(resource, &object));
+        return Ok(deletion_response(resource, &object));
     }
     match options.policy.as_str() {
         "Orphan" => orphan(state, text(&object, "/metadata/uid")),
         "Foreground" if at(&object, &["metadata", "deletionTimestamp"]).is_null() => {
-            let mut held = (*object).clone();
-            if let Some(finalizers) = elements(&mut held, &["metadata", "finalizers"]) {
+            let mut kept = (*object).clone();
+            if let Some(finalizers) = elements(&mut kept, &["metadata", "finalizers"]) {
                 finalizers.push(FOREGROUND.into());
             }
-            state.put(resource, held);
+            state.put(resource, kept);
         }
         _ => {}
     }
-    let left = end(state, resource, (namespace, name), options.grace, now);
-    Ok(left.unwrap_or_else(|| gone(resource, &object)))
+    let remaining = start_deletion(state, resource, (namespace, name), options.grace, now);
+    Ok(remaining.unwrap_or_else(|| deletion_response(resource, &object)))
 }
 
 /// Starts the deletion of an object; `None` if it is deleted immediately.
-pub(crate) fn end(
+pub(crate) fn start_deletion(
     state: &mut State,
     resource: &'static Resource,
     (namespace, name): (&str, &str),
@@ -90,13 +90,13 @@ pub(crate) fn end(
     now: &Now,
 ) -> Option<Arc<Value>> {
     let mut object = (**state.get(resource, namespace, name)?).clone();
-    let usual = number(&object, "/spec/terminationGracePeriodSeconds").unwrap_or(30);
-    let mut grace = if resource.is(&PODS) { grace.unwrap_or(usual).max(0) } else { 0 };
+    let default_grace = number(&object, "/spec/terminationGracePeriodSeconds").unwrap_or(30);
+    let mut grace = if resource.is(&PODS) { grace.unwrap_or(default_grace).max(0) } else { 0 };
     if text(&object, "/spec/nodeName").is_empty() {
         grace = 0;
     }
-    let held = !list(&object, "/metadata/finalizers").is_empty() || resource.is(&NAMESPACES);
-    if grace == 0 && !held {
+    let has_finalizers = !list(&object, "/metadata/finalizers").is_empty() || resource.is(&NAMESPACES);
+    if grace == 0 && !has_finalizers {
         state.remove(resource, namespace, name);
         return None;
     }
@@ -113,19 +113,19 @@ pub(crate) fn end(
 }
 
 /// Deletes an object that is being deleted and has no finalizers left.
-pub(crate) fn finish(state: &mut State, resource: &'static Resource, object: &Value) {
+pub(crate) fn complete_deletion(state: &mut State, resource: &'static Resource, object: &Value) {
     let ending = !at(object, &["metadata", "deletionTimestamp"]).is_null();
-    let held = !list(object, "/metadata/finalizers").is_empty()
+    let has_finalizers = !list(object, "/metadata/finalizers").is_empty()
         || (resource.is(&NAMESPACES) && !list(object, "/spec/finalizers").is_empty())
         // The node completes the deletion of a pod.
         || (resource.is(&PODS) && number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default() > 0);
-    if ending && !held {
+    if ending && !has_finalizers {
         state.remove(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"));
     }
 }
 
 /// The response to a completed deletion.
-fn gone(resource: &Resource, object: &Value) -> Arc<Value> {
+fn deletion_response(resource: &Resource, object: &Value) -> Arc<Value> {
     if resource.is(&PODS) {
         return Arc::new(object.clone());
     }
@@ -144,62 +144,62 @@ fn gone(resource: &Resource, object: &Value) -> Arc<Value> {
 
 /// Removes the owner from its dependents.
 fn orphan(state: &mut State, owner: &str) {
-    let all: Vec<_> = state.everything().filter(|object| belongs(object, owner)).cloned().collect();
+    let all: Vec<_> = state.objects().filter(|object| is_owned_by(object, owner)).cloned().collect();
     for object in all {
         let mut object = (*object).clone();
         if let Some(owners) = elements(&mut object, &["metadata", "ownerReferences"]) {
             owners.retain(|reference| text(reference, "/uid") != owner);
         }
-        if let Some(resource) = resources::of_object(&object) {
+        if let Some(resource) = resources::for_object(&object) {
             state.put(resource, object);
         }
     }
 }
 
-fn belongs(object: &Value, owner: &str) -> bool {
+fn is_owned_by(object: &Value, owner: &str) -> bool {
     list(object, "/metadata/ownerReferences").iter().any(|reference| text(reference, "/uid") == owner)
 }
 
 /// Deletes dependents of deleted owners, and completes foreground deletions without dependents.
-pub(crate) fn collect(state: &mut State, now: &Now) {
+pub(crate) fn collect_garbage(state: &mut State, now: &Now) {
     let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
     let ending = |object: &Value| !at(object, &["metadata", "deletionTimestamp"]).is_null();
-    let mut living = std::collections::HashSet::new();
+    let mut live_uids = std::collections::HashSet::new();
     let mut waiting = Vec::new();
-    for object in state.everything() {
+    for object in state.objects() {
         if ending(object) && holds(object) {
             waiting.push(Arc::clone(object));
         } else {
-            living.insert(text(object, "/metadata/uid").to_owned());
+            live_uids.insert(text(object, "/metadata/uid").to_owned());
         }
     }
-    let lost: Vec<_> = state
-        .everything()
+    let orphans: Vec<_> = state
+        .objects()
         .filter(|object| {
             let owners = list(object, "/metadata/ownerReferences");
-            let has_living_owner = owners.iter().any(|owner| living.contains(text(owner, "/uid")));
+            let has_living_owner = owners.iter().any(|owner| live_uids.contains(text(owner, "/uid")));
             !owners.is_empty() && !has_living_owner && !ending(object)
         })
         .cloned()
         .collect();
-    for object in lost {
-        if let Some(resource) = resources::of_object(&object) {
-            let place = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
-            end(state, resource, place, None, now);
+    for object in orphans {
+        if let Some(resource) = resources::for_object(&object) {
+            let key = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+            start_deletion(state, resource, key, None, now);
         }
     }
     for owner in waiting {
         let uid = text(&owner, "/metadata/uid");
-        if state.everything().any(|object| belongs(object, uid)) {
+        if state.objects().any(|object| is_owned_by(object, uid)) {
             continue;
         }
         let mut owner = (*owner).clone();
         if let Some(finalizers) = elements(&mut owner, &["metadata", "finalizers"]) {
             finalizers.retain(|word| word != FOREGROUND);
         }
-        if let Some(resource) = resources::of_object(&owner) {
+        if let Some(resource) = resources::for_object(&owner) {
             let stored = state.put(resource, owner);
-            finish(state, resource, &stored);
+            complete_deletion(state, resource, &stored);
         }
     }
 }
@@ -228,12 +228,12 @@ mod tests {
         put(&mut state, "a", None);
         put(&mut state, "b", Some("a"));
         put(&mut state, "c", Some("b"));
-        let options = Options { policy: policy.to_owned(), ..Options::default() };
+        let options = DeleteOptions { policy: policy.to_owned(), ..DeleteOptions::default() };
         delete(&mut state, &CONFIG_MAPS, ("n", "a"), &options, &now()).unwrap();
         for _ in 0..4 {
-            collect(&mut state, &now());
+            collect_garbage(&mut state, &now());
         }
-        state.everything().map(|object| text(object, "/metadata/name").to_owned()).collect()
+        state.objects().map(|object| text(object, "/metadata/name").to_owned()).collect()
     }
 
     #[test]
@@ -250,12 +250,13 @@ mod tests {
         let mut held = (**state.get(&CONFIG_MAPS, "n", "a").unwrap()).clone();
         held["metadata"]["finalizers"] = json!(["x/y"]);
         state.put(&CONFIG_MAPS, held);
-        let left = delete(&mut state, &CONFIG_MAPS, ("n", "a"), &Options::default(), &now()).unwrap();
-        assert_eq!(left["metadata"]["deletionTimestamp"], "1970-01-01T00:00:00Z");
-        let mut free = (*left).clone();
+        let remaining =
+            delete(&mut state, &CONFIG_MAPS, ("n", "a"), &DeleteOptions::default(), &now()).unwrap();
+        assert_eq!(remaining["metadata"]["deletionTimestamp"], "1970-01-01T00:00:00Z");
+        let mut free = (*remaining).clone();
         free["metadata"]["finalizers"] = json!([]);
         let free = state.put(&CONFIG_MAPS, free);
-        finish(&mut state, &CONFIG_MAPS, &free);
+        complete_deletion(&mut state, &CONFIG_MAPS, &free);
         assert!(state.get(&CONFIG_MAPS, "n", "a").is_none());
     }
 
@@ -263,8 +264,8 @@ mod tests {
     fn preconditions_are_checked() {
         let mut state = State::new(Declared::default());
         put(&mut state, "a", None);
-        let options = Options { uid: "other".to_owned(), ..Options::default() };
-        let refused = delete(&mut state, &CONFIG_MAPS, ("n", "a"), &options, &now()).unwrap_err();
-        assert_eq!((refused.code, refused.reason), (409, "Conflict"));
+        let options = DeleteOptions { uid: "other".to_owned(), ..DeleteOptions::default() };
+        let error = delete(&mut state, &CONFIG_MAPS, ("n", "a"), &options, &now()).unwrap_err();
+        assert_eq!((error.code, error.reason), (409, "Conflict"));
     }
 }

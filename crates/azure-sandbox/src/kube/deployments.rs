@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::delete::end;
-use super::pods::{self, condition, is_ending, is_ready};
+use super::pods::{self, is_ready, is_terminating, set_condition};
 use super::resources::{DEPLOYMENTS, PODS};
 use super::storage::State;
 use super::value::{Now, at, hash, letters, number, remove, set, text};
@@ -36,7 +36,7 @@ struct Rollout {
 
 /// Takes one step of every rollout and updates the status of every deployment.
 pub(crate) fn reconcile(state: &mut State, now: &Now) {
-    for deployment in state.all(&DEPLOYMENTS).into_iter().filter(|deployment| !is_ending(deployment)) {
+    for deployment in state.all(&DEPLOYMENTS).into_iter().filter(|deployment| !is_terminating(deployment)) {
         let template_hash = letters(hash(&at(&deployment, &["spec", "template"]).to_string()), 10);
         let rollout = Rollout::read(state, Arc::clone(&deployment), template_hash.clone());
         if at(&deployment, &["spec", "paused"]) != true {
@@ -120,7 +120,7 @@ impl Rollout {
         } else {
             ("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
         };
-        condition(&mut deployment, "Available", available, reason, now);
+        set_condition(&mut deployment, "Available", available, reason, now);
         if at(&deployment, &["spec", "paused"]) != true {
             let complete = [self.current.len(), total, ready] == [self.desired; 3];
             let (reason, verb) = if complete {
@@ -131,7 +131,7 @@ impl Rollout {
             // Kubernetes' messages, which clients match.
             let name = format!("{}-{}", text(&deployment, "/metadata/name"), self.template_hash);
             let message = format!("ReplicaSet {name:?} {verb}.");
-            condition(&mut deployment, "Progressing", true, (reason, &message), now);
+            set_condition(&mut deployment, "Progressing", true, (reason, &message), now);
         }
         deployment
     }
@@ -202,7 +202,7 @@ mod tests {
 
     fn started(strategy: &Value) -> State {
         let mut state = State::new(Declared::default());
-        state.put(&NODES, NODES.fresh("", "node", &now(0)));
+        state.put(&NODES, NODES.new_object("", "node", &now(0)));
         state.put(&DEPLOYMENTS, deployment("a", strategy));
         step(&mut state, 0);
         assert_eq!(step(&mut state, 1_000), (vec!["a".to_owned(); 4], 4));

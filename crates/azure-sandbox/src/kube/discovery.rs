@@ -38,9 +38,9 @@ fn group(name: &str) -> Value {
 
 /// The types of a group.
 fn types(group: &str) -> Value {
-    let mut all = Vec::new();
+    let mut entries = Vec::new();
     let mut version = VERSION.to_owned();
-    for resource in resources::of_group(group) {
+    for resource in resources::in_group(group) {
         version = resource.api_version();
         let mut entry = json!({
             "name": resource.plural,
@@ -49,13 +49,13 @@ fn types(group: &str) -> Value {
             "kind": resource.kind,
             "verbs": resource.verbs(),
         });
-        if !resource.short.is_empty() {
-            *entry.slot("shortNames") = json!(resource.short);
+        if !resource.short_names.is_empty() {
+            *entry.slot("shortNames") = json!(resource.short_names);
         }
         if resource.all {
             *entry.slot("categories") = json!(["all"]);
         }
-        all.push(entry);
+        entries.push(entry);
         for part in resource.subresources() {
             let (group, version, kind) = part.shows;
             let mut entry = json!({
@@ -69,8 +69,8 @@ fn types(group: &str) -> Value {
                 *entry.slot("group") = group.into();
                 *entry.slot("version") = version.into();
             }
-            all.push(entry);
+            entries.push(entry);
         }
     }
-    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": all})
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": entries})
 }

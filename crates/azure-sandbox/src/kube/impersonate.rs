@@ -13,19 +13,20 @@ const EXTRA: &str = "impersonate-extra-";
 const ANONYMOUS: &str = "system:anonymous";
 
 /// The user with whose rights the request is authorized.
-pub(crate) fn effective(state: &State, user: User, request: &KubeRequest) -> Result<User, StatusError> {
-    let all = |name: &str| -> Vec<String> {
+pub(crate) fn effective_user(state: &State, user: User, request: &KubeRequest) -> Result<User, StatusError> {
+    let header_values = |name: &str| -> Vec<String> {
         let values = request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.map(str::to_owned).collect()
     };
     let name = request.header("impersonate-user").unwrap_or_default().to_owned();
-    let (groups, uid) = (all("impersonate-group"), request.header("impersonate-uid").unwrap_or_default());
+    let (groups, uid) =
+        (header_values("impersonate-group"), request.header("impersonate-uid").unwrap_or_default());
     let extras: Vec<(String, Vec<String>)> = request
         .headers
         .keys()
         .filter_map(|key| {
             let name = key.as_str().strip_prefix(EXTRA)?;
-            Some((percent_decode_str(name).decode_utf8_lossy().into_owned(), all(key.as_str())))
+            Some((percent_decode_str(name).decode_utf8_lossy().into_owned(), header_values(key.as_str())))
         })
         .collect();
     if name.is_empty() {
@@ -34,7 +35,7 @@ pub(crate) fn effective(state: &State, user: User, request: &KubeRequest) -> Res
         }
         return Err(StatusError::internal("groups, extra or uid are to be impersonated without a user"));
     }
-    let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+    let check = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let attributes = Attributes {
             verb: "impersonate",
             group,
@@ -48,17 +49,17 @@ pub(crate) fn effective(state: &State, user: User, request: &KubeRequest) -> Res
     };
     let account = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
     match account {
-        Some((namespace, account)) => may("", "serviceaccounts", "", namespace, account)?,
-        None => may("", "users", "", "", &name)?,
+        Some((namespace, account)) => check("", "serviceaccounts", "", namespace, account)?,
+        None => check("", "users", "", "", &name)?,
     }
     for group in &groups {
-        may("", "groups", "", "", group)?;
+        check("", "groups", "", "", group)?;
     }
     for (key, value) in extras.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value))) {
-        may("authentication.k8s.io", "userextras", key, "", value)?;
+        check("authentication.k8s.io", "userextras", key, "", value)?;
     }
     if !uid.is_empty() {
-        may("authentication.k8s.io", "uids", "", "", uid)?;
+        check("authentication.k8s.io", "uids", "", "", uid)?;
     }
     let has_groups = !groups.is_empty();
     let mut groups = groups;

@@ -20,13 +20,13 @@ const CLIENT_APP: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
 /// The kubeconfig with the administrator's certificate and token.
 pub(crate) fn admin(cluster: &Cluster, name: &str) -> String {
     let server = format!("server: https://{}:443", cluster.host);
-    written(cluster, &server, name, "clusterAdmin", &certificate(cluster))
+    render(cluster, &server, name, "clusterAdmin", &certificate_credentials(cluster))
 }
 
 /// The administrator's kubeconfig, with the address of the sandbox instead of the host name.
 pub(crate) fn direct(cluster: &Cluster, address: std::net::SocketAddr, name: &str) -> String {
     let server = format!("server: https://{address}\n    tls-server-name: {}", cluster.host);
-    written(cluster, &server, name, "clusterAdmin", &certificate(cluster))
+    render(cluster, &server, name, "clusterAdmin", &certificate_credentials(cluster))
 }
 
 /// A user's kubeconfig: for Entra, or with the administrator's credentials in a cluster without Entra, as in AKS.
@@ -34,19 +34,19 @@ pub(crate) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String 
     let server = format!("server: https://{}:443", cluster.host);
     let entra = cluster.state().declared.entra.clone();
     let user = match entra {
-        None => certificate(cluster),
+        None => certificate_credentials(cluster),
         Some(entra) => {
             let (cloud, app, tenant) = (cloud(&cluster.host), &entra.server_app_id, &entra.tenant_id);
             match format {
-                UserFormat::Azure => provider(cloud, app, tenant),
+                UserFormat::Azure => auth_provider(cloud, app, tenant),
                 UserFormat::Exec => exec(cloud, app, tenant),
             }
         }
     };
-    written(cluster, &server, name, "clusterUser", &user)
+    render(cluster, &server, name, "clusterUser", &user)
 }
 
-fn written(cluster: &Cluster, server: &str, name: &str, user: &str, credentials: &str) -> String {
+fn render(cluster: &Cluster, server: &str, name: &str, user: &str, credentials: &str) -> String {
     let authority = BASE64_STANDARD.encode(&cluster.authority().stored.certificate);
     let user = format!("{user}_{name}");
     format!(
@@ -71,7 +71,7 @@ users:
     )
 }
 
-fn certificate(cluster: &Cluster) -> String {
+fn certificate_credentials(cluster: &Cluster) -> String {
     let authority = cluster.authority();
     let stored = &authority.stored;
     let [certificate, key] =
@@ -85,7 +85,7 @@ fn certificate(cluster: &Cluster) -> String {
     )
 }
 
-fn provider(cloud: &str, app: &str, tenant: &str) -> String {
+fn auth_provider(cloud: &str, app: &str, tenant: &str) -> String {
     format!(
         "    auth-provider:
       config:

@@ -19,7 +19,7 @@ pub(crate) use client::Client;
 /// The exit code of the shell for unknown programs.
 const NOT_FOUND: i32 = 127;
 
-const UNDERSTOOD: &str = "The sandbox understands: kubectl apply [--server-side] -f FILE, kubectl delete -f FILE, \
+const USAGE: &str = "The sandbox understands: kubectl apply [--server-side] -f FILE, kubectl delete -f FILE, \
     kubectl delete TYPE/NAME, kubectl delete TYPE[,TYPE] -l SELECTOR, kubectl get TYPE[/NAME], joined by &&";
 
 /// A running command: its client, its files, and its output so far.
@@ -44,7 +44,7 @@ pub(crate) fn run(client: &Client, files: &BTreeMap<String, Vec<u8>>, line: &str
             }
         }
         Err(text) => {
-            session.print(&format!("sh: syntax error: {text} is not supported\n{UNDERSTOOD}"));
+            session.print(&format!("sh: syntax error: {text} is not supported\n{USAGE}"));
             NOT_FOUND
         }
     };
@@ -63,12 +63,12 @@ impl Session<'_> {
         let (verb, rest) = match words.as_slice() {
             ["kubectl", verb @ ("apply" | "delete" | "get"), rest @ ..] => (*verb, rest),
             ["kubectl", verb, ..] => {
-                self.print(&format!("error: unknown command {verb:?} for \"kubectl\"\n{UNDERSTOOD}"));
+                self.print(&format!("error: unknown command {verb:?} for \"kubectl\"\n{USAGE}"));
                 return NOT_FOUND;
             }
             words => {
                 let program = words.first().copied().unwrap_or_default();
-                self.print(&format!("sh: {program}: command not found\n{UNDERSTOOD}"));
+                self.print(&format!("sh: {program}: command not found\n{USAGE}"));
                 return NOT_FOUND;
             }
         };
@@ -102,7 +102,7 @@ impl Failure {
 }
 
 /// `deployment.apps`, `pod`.
-fn singular(resource: &Resource) -> String {
+fn qualified_singular(resource: &Resource) -> String {
     if resource.group.is_empty() {
         resource.singular.to_owned()
     } else {
@@ -260,9 +260,9 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
     }
 
     #[test]
-    fn unknown_commands_say_what_is_understood() {
+    fn unknown_commands_print_usage() {
         let client = client(User::administrator());
-        for (line, code, words) in [
+        for (line, code, expected_text) in [
             ("helm install x", 127, "helm: command not found"),
             ("kubectl exec x", 127, "unknown command \"exec\""),
             ("kubectl get ns | wc", 127, "'|' is not supported"),
@@ -272,7 +272,7 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
             ("kubectl get nothing", 1, "the server doesn't have a resource type \"nothing\""),
         ] {
             let (found, logs) = run_with(&client, "kind: Nothing\napiVersion: v1\nmetadata: {name: x}", line);
-            assert!(found == code && logs.contains(words), "{line}: {found} {logs}");
+            assert!(found == code && logs.contains(expected_text), "{line}: {found} {logs}");
             assert_eq!(logs.contains("The sandbox understands"), code == 127, "{line}");
         }
     }

@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 
-use super::request::{Form, KubeRequest, Place};
+use super::request::{Form, KubeRequest, ResourcePath};
 use super::resources::Resource;
 use super::select::{Fields, Labels};
 use super::status::StatusError;
 use super::storage::{Key, State};
-use super::tables::{self, Include, metadata};
+use super::tables::{self, Include, partial_metadata};
 use super::value::{Now, at, text};
 
 /// A filter of the objects of a type.
@@ -25,20 +25,20 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    pub(crate) fn of(
+    pub(crate) fn new(
         resource: &'static Resource,
-        place: &Place,
+        path: &ResourcePath,
         request: &KubeRequest,
     ) -> Result<Self, StatusError> {
-        let namespace = place.scope().filter(|_| resource.namespaced).map(str::to_owned);
+        let namespace = path.scope().filter(|_| resource.namespaced).map(str::to_owned);
         let labels = Labels::parse(request.parameter("labelSelector").unwrap_or_default())?;
         let fields = Fields::parse(resource, request.parameter("fieldSelector").unwrap_or_default())?;
         Ok(Self { resource, namespace, labels, fields })
     }
 
     /// Whether an object of the type and namespace matches the selectors.
-    pub(crate) fn fits(&self, object: &Value) -> bool {
-        self.labels.fit(object) && self.fields.fit(object)
+    pub(crate) fn matches(&self, object: &Value) -> bool {
+        self.labels.matches(object) && self.fields.matches(object)
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub(crate) fn of(request: &KubeRequest) -> Result<Self, StatusError> {
+    pub(crate) fn from_request(request: &KubeRequest) -> Result<Self, StatusError> {
         let form = request.form().ok_or_else(|| StatusError::not_acceptable("application/json"))?;
         let include = match request.parameter("includeObject") {
             Some("None") => Include::Nothing,
@@ -76,7 +76,7 @@ impl Shape {
                     &json!({"resourceVersion": version}),
                 )
             }
-            Form::Metadata => metadata(object),
+            Form::Metadata => partial_metadata(object),
             Form::Objects => object.clone(),
         }
     }
@@ -87,18 +87,20 @@ impl Shape {
             Form::Table => return tables::table(resource, objects, self.include, now, true, meta),
             Form::Metadata => {
                 let kind = "PartialObjectMetadataList".to_owned();
-                (kind, "meta.k8s.io/v1".to_owned(), objects.map(metadata).collect::<Vec<_>>())
+                (kind, "meta.k8s.io/v1".to_owned(), objects.map(partial_metadata).collect::<Vec<_>>())
             }
-            Form::Objects => {
-                (format!("{}List", resource.kind), resource.api_version(), objects.map(untyped).collect())
-            }
+            Form::Objects => (
+                format!("{}List", resource.kind),
+                resource.api_version(),
+                objects.map(without_type).collect(),
+            ),
         };
         json!({"kind": kind, "apiVersion": version, "metadata": meta, "items": items})
     }
 }
 
 /// An item of a list, which omits its type.
-fn untyped(object: &Value) -> Value {
+fn without_type(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(object) = object.as_object_mut() {
         object.remove("apiVersion");
@@ -127,15 +129,15 @@ pub(crate) fn scale(object: &Value) -> Value {
 
 /// Rejects resource versions of the future, as after a restart without stored state.
 pub(crate) fn check_version(state: &State, request: &KubeRequest) -> Result<(), StatusError> {
-    let wanted = request.number::<u64>("resourceVersion")?.unwrap_or_default();
-    if wanted <= state.revision {
+    let requested = request.number::<u64>("resourceVersion")?.unwrap_or_default();
+    if requested <= state.revision {
         return Ok(());
     }
-    let text = format!("Too large resource version: {wanted}, current: {}", state.revision);
-    let mut refused = StatusError::new(504, "Timeout", text);
-    refused.details = json!({"retryAfterSeconds": 1, "causes": [
+    let text = format!("Too large resource version: {requested}, current: {}", state.revision);
+    let mut error = StatusError::new(504, "Timeout", text);
+    error.details = json!({"retryAfterSeconds": 1, "causes": [
         {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]});
-    Err(refused)
+    Err(error)
 }
 
 /// A list, or a page of one.
@@ -145,29 +147,29 @@ pub(crate) fn list(
     request: &KubeRequest,
     now: &Now,
 ) -> Result<Value, StatusError> {
-    let shape = Shape::of(request)?;
+    let shape = Shape::from_request(request)?;
     check_version(state, request)?;
     let limit = request.number::<usize>("limit")?.filter(|limit| *limit > 0);
-    let after = request.parameter("continue").map(|token| start(filter.resource, token)).transpose()?;
-    let listed = state.list(filter.resource, filter.namespace.as_deref(), after.as_ref());
-    let mut objects: Vec<_> = listed.filter(|object| filter.fits(object)).cloned().collect();
-    let mut about = json!({"resourceVersion": state.revision.to_string()});
-    let left = limit.map(|limit| objects.len().saturating_sub(limit)).unwrap_or_default();
-    if left > 0 {
-        objects.truncate(objects.len() - left);
+    let after = request.parameter("continue").map(|token| key_after(filter.resource, token)).transpose()?;
+    let in_scope = state.list(filter.resource, filter.namespace.as_deref(), after.as_ref());
+    let mut objects: Vec<_> = in_scope.filter(|object| filter.matches(object)).cloned().collect();
+    let mut meta = json!({"resourceVersion": state.revision.to_string()});
+    let remaining = limit.map(|limit| objects.len().saturating_sub(limit)).unwrap_or_default();
+    if remaining > 0 {
+        objects.truncate(objects.len() - remaining);
         if let Some(last) = objects.last() {
-            let place = [text(last, "/metadata/namespace"), text(last, "/metadata/name")];
-            *about.slot("continue") = BASE64.encode(json!(place).to_string()).into();
-            *about.slot("remainingItemCount") = left.into();
+            let key = [text(last, "/metadata/namespace"), text(last, "/metadata/name")];
+            *meta.slot("continue") = BASE64.encode(json!(key).to_string()).into();
+            *meta.slot("remainingItemCount") = remaining.into();
         }
     }
-    Ok(shape.render_list(filter.resource, &objects, &about, now))
+    Ok(shape.render_list(filter.resource, &objects, &meta, now))
 }
 
 /// The key in a `continue` token.
-fn start(resource: &'static Resource, token: &str) -> Result<Key, StatusError> {
-    let place = BASE64.decode(token).ok().and_then(|text| serde_json::from_slice::<[String; 2]>(&text).ok());
-    let [namespace, name] = place.ok_or_else(|| {
+fn key_after(resource: &'static Resource, token: &str) -> Result<Key, StatusError> {
+    let key = BASE64.decode(token).ok().and_then(|text| serde_json::from_slice::<[String; 2]>(&text).ok());
+    let [namespace, name] = key.ok_or_else(|| {
         StatusError::bad_request("continue key is not valid: it is not a token that this server gave out")
     })?;
     Ok(Key::new(resource, &namespace, &name))

@@ -21,15 +21,15 @@ use super::status::StatusError;
 use super::value::{at, fine_moment, list, ms_of, text};
 
 /// The interval of lines.
-const PAUSE_MS: i64 = 1_000;
+const LINE_INTERVAL_MS: i64 = 1_000;
 /// Number of lines before the rotation.
-const KEPT: i64 = 10_000;
+const MAX_LINES: i64 = 10_000;
 /// The polling interval of followers.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The log of a container.
 #[derive(Clone, Debug)]
-struct Log {
+struct GeneratedLog {
     container: String,
     image: String,
     node: String,
@@ -38,8 +38,8 @@ struct Log {
 
 /// The origin of a log.
 #[derive(Clone, Debug)]
-enum Source {
-    Generated(Log),
+enum LogSource {
+    Generated(GeneratedLog),
     Program(Arc<ProgramLog>),
 }
 
@@ -53,42 +53,42 @@ struct LogOptions {
     limit: Option<usize>,
 }
 
-impl Log {
+impl GeneratedLog {
     /// The number of lines at a time.
-    fn count(&self, now_ms: i64) -> i64 {
-        if now_ms < self.started_ms { 0 } else { 1 + (now_ms - self.started_ms) / PAUSE_MS }
+    fn line_count(&self, now_ms: i64) -> i64 {
+        if now_ms < self.started_ms { 0 } else { 1 + (now_ms - self.started_ms) / LINE_INTERVAL_MS }
     }
 
     fn line(&self, number: i64, timestamps: bool) -> String {
-        let said = if number == 0 {
+        let message = if number == 0 {
             format!("{} ({}) started on {}", self.container, self.image, self.node)
         } else {
             format!("{} is at work since {number} s", self.container)
         };
         if timestamps {
-            let at = fine_moment(self.started_ms + number * PAUSE_MS);
-            let at = at.trim_end_matches('Z');
-            return format!("{at}000Z {said}\n");
+            let timestamp = fine_moment(self.started_ms + number * LINE_INTERVAL_MS);
+            let timestamp = timestamp.trim_end_matches('Z');
+            return format!("{timestamp}000Z {message}\n");
         }
-        format!("{said}\n")
+        format!("{message}\n")
     }
 
     /// The numbers of the existing lines since a time.
-    fn since(&self, since_ms: Option<i64>, now_ms: i64) -> Range<i64> {
-        let end = self.count(now_ms);
-        let start = (end - KEPT).max(0);
+    fn numbers_since(&self, since_ms: Option<i64>, now_ms: i64) -> Range<i64> {
+        let end = self.line_count(now_ms);
+        let start = (end - MAX_LINES).max(0);
         let since = since_ms
-            .map(|since| (since - self.started_ms + PAUSE_MS - 1).div_euclid(PAUSE_MS))
+            .map(|since| (since - self.started_ms + LINE_INTERVAL_MS - 1).div_euclid(LINE_INTERVAL_MS))
             .unwrap_or_default();
         start.max(since).min(end)..end
     }
 }
 
-impl Source {
+impl LogSource {
     /// The numbers of the existing lines that match the options.
-    fn past(&self, options: &LogOptions, now_ms: i64) -> Range<i64> {
+    fn existing_lines(&self, options: &LogOptions, now_ms: i64) -> Range<i64> {
         let lines = match self {
-            Self::Generated(log) => log.since(options.since_ms, now_ms),
+            Self::Generated(log) => log.numbers_since(options.since_ms, now_ms),
             Self::Program(log) => log.numbers_since(options.since_ms),
         };
         let start = options.tail.map_or(lines.start, |tail| lines.start.max(lines.end - tail));
@@ -122,12 +122,12 @@ pub(crate) fn respond(
     request: &KubeRequest,
     (namespace, name): (&str, &str),
 ) -> Result<Body, StatusError> {
-    let options = LogOptions::of(request, kube.now().ms)?;
-    let log = find(kube, cluster, request, (namespace, name))?;
+    let options = LogOptions::from_request(request, kube.now().ms)?;
+    let log = find_log(kube, cluster, request, (namespace, name))?;
     let now = kube.now();
-    let past = log.past(&options, now.ms);
-    let next = past.end;
-    let mut text: String = past.map(|number| log.line(number, options.timestamps)).collect();
+    let existing_lines = log.existing_lines(&options, now.ms);
+    let next = existing_lines.end;
+    let mut text: String = existing_lines.map(|number| log.line(number, options.timestamps)).collect();
     if let Some(limit) = options.limit {
         text.truncate(limit);
     }
@@ -137,8 +137,8 @@ pub(crate) fn respond(
     let follower = Follower {
         kube: kube.clone(),
         cluster: Arc::clone(cluster),
-        place: (namespace.to_owned(), name.to_owned()),
-        left: options.limit.map(|limit| limit.saturating_sub(text.len())),
+        pod: (namespace.to_owned(), name.to_owned()),
+        remaining_bytes: options.limit.map(|limit| limit.saturating_sub(text.len())),
         log,
         options,
         next,
@@ -148,13 +148,13 @@ pub(crate) fn respond(
         if let Some(first) = first.filter(|first| !first.is_empty()) {
             return Some((Ok::<_, io::Error>(first), (None, follower)));
         }
-        let more = follower.more().await?;
-        Some((Ok(more), (None, follower)))
+        let next_lines = follower.next_lines().await?;
+        Some((Ok(next_lines), (None, follower)))
     })))
 }
 
 impl LogOptions {
-    fn of(request: &KubeRequest, now_ms: i64) -> Result<Self, StatusError> {
+    fn from_request(request: &KubeRequest, now_ms: i64) -> Result<Self, StatusError> {
         let number = |name: &str| request.number::<i64>(name);
         let tail = number("tailLines")?;
         if tail.is_some_and(|tail| tail < 0) {
@@ -176,28 +176,29 @@ impl LogOptions {
     }
 }
 
-fn find(
+fn find_log(
     kube: &KubeClusters,
     cluster: &Cluster,
     request: &KubeRequest,
     (namespace, name): (&str, &str),
-) -> Result<Source, StatusError> {
+) -> Result<LogSource, StatusError> {
     let state = cluster.state();
     let pod = state.get(&PODS, namespace, name).ok_or_else(|| StatusError::not_found(&PODS, name))?;
     let containers: Vec<&Value> =
         ["/spec/containers", "/spec/initContainers"].iter().flat_map(|kind| list(pod, kind)).collect();
     let names = || -> Vec<&str> { containers.iter().map(|container| text(container, "/name")).collect() };
-    let marked = at(pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
-    let only = if list(pod, "/spec/containers").len() == 1 { names().first().copied() } else { marked };
-    let Some(container) = request.parameter("container").or(only) else {
+    let annotated = at(pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
+    let default_container =
+        if list(pod, "/spec/containers").len() == 1 { names().first().copied() } else { annotated };
+    let Some(container) = request.parameter("container").or(default_container) else {
         let text = format!(
             "a container name must be specified for pod {name}, choose one of: [{}]",
             names().join(" ")
         );
         return Err(StatusError::bad_request(text));
     };
-    let found = containers.iter().find(|known| text(known, "/name") == container);
-    let found = found.ok_or_else(|| {
+    let spec = containers.iter().find(|candidate| text(candidate, "/name") == container);
+    let spec = spec.ok_or_else(|| {
         StatusError::bad_request(format!("container {container} is not valid for pod {name}"))
     })?;
     let previous = request.flag("previous");
@@ -209,17 +210,17 @@ fn find(
         container: container.to_owned(),
     };
     if let Some(log) = kube.runtime().program_log(&key, previous) {
-        return Ok(Source::Program(log));
+        return Ok(LogSource::Program(log));
     }
     if previous {
         let text = format!("previous terminated container {container:?} in pod {name:?} not found");
         return Err(StatusError::bad_request(text));
     }
-    generated(pod, found).map(Source::Generated)
+    generate_log(pod, spec).map(LogSource::Generated)
 }
 
 /// The generated log of a container that has started.
-fn generated(pod: &Value, container: &Value) -> Result<Log, StatusError> {
+fn generate_log(pod: &Value, container: &Value) -> Result<GeneratedLog, StatusError> {
     let name = text(container, "/name");
     let statuses = ["/status/containerStatuses", "/status/initContainerStatuses"];
     let mut statuses = statuses.iter().flat_map(|kind| list(pod, kind));
@@ -235,7 +236,7 @@ fn generated(pod: &Value, container: &Value) -> Result<Log, StatusError> {
         let pod = text(pod, "/metadata/name");
         StatusError::bad_request(format!("container {name:?} in pod {pod:?} is waiting to start: {reason}"))
     })?;
-    Ok(Log {
+    Ok(GeneratedLog {
         container: name.to_owned(),
         image: text(container, "/image").to_owned(),
         node: text(pod, "/spec/nodeName").to_owned(),
@@ -247,31 +248,31 @@ fn generated(pod: &Value, container: &Value) -> Result<Log, StatusError> {
 struct Follower {
     kube: KubeClusters,
     cluster: Arc<Cluster>,
-    place: (String, String),
-    log: Source,
+    pod: (String, String),
+    log: LogSource,
     options: LogOptions,
     next: i64,
-    /// The remaining number of bytes.
-    left: Option<usize>,
+    /// The number of bytes that may still be sent.
+    remaining_bytes: Option<usize>,
 }
 
 impl Follower {
     /// The next lines; `None` at the end.
-    async fn more(&mut self) -> Option<Bytes> {
+    async fn next_lines(&mut self) -> Option<Bytes> {
         let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
-        while self.left != Some(0) {
-            let (namespace, name) = &self.place;
+        while self.remaining_bytes != Some(0) {
+            let (namespace, name) = &self.pod;
             self.cluster.state().get(&PODS, namespace, name)?;
             // In this order, so that the last lines are not missed.
             let closed = self.log.is_closed();
-            let end = self.log.past(&LogOptions::default(), self.kube.now().ms).end;
+            let end = self.log.existing_lines(&LogOptions::default(), self.kube.now().ms).end;
             if end > self.next {
                 let mut text: String =
                     (self.next..end).map(|number| self.log.line(number, self.options.timestamps)).collect();
                 self.next = end;
-                if let Some(left) = &mut self.left {
-                    text.truncate(*left);
-                    *left -= text.len();
+                if let Some(remaining_bytes) = &mut self.remaining_bytes {
+                    text.truncate(*remaining_bytes);
+                    *remaining_bytes -= text.len();
                 }
                 return Some(text.into());
             }
@@ -279,7 +280,7 @@ impl Follower {
                 return None;
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = stop.cancelled() => return None,
                 () = ended.cancelled() => return None,
             }
@@ -292,20 +293,27 @@ impl Follower {
 mod tests {
     use super::*;
 
-    fn log() -> Log {
+    fn log() -> GeneratedLog {
         let text = |text: &str| text.to_owned();
-        Log { container: text("web"), image: text("nginx:1"), node: text("n"), started_ms: 10_000 }
+        GeneratedLog { container: text("web"), image: text("nginx:1"), node: text("n"), started_ms: 10_000 }
     }
 
     #[test]
     fn log_has_a_line_per_second_and_drops_old_ones() {
-        let past = |options: LogOptions, now_ms| Source::Generated(log()).past(&options, now_ms);
-        assert_eq!(past(LogOptions::default(), 9_999), 0..0);
-        assert_eq!(past(LogOptions::default(), 12_500), 0..3);
-        assert_eq!(past(LogOptions { tail: Some(1), ..LogOptions::default() }, 12_500), 2..3);
-        assert_eq!(past(LogOptions { since_ms: Some(11_500), ..LogOptions::default() }, 12_500), 2..3);
-        assert_eq!(past(LogOptions { since_ms: Some(99_000), ..LogOptions::default() }, 12_500), 3..3);
-        assert_eq!(past(LogOptions::default(), 100_010_000), 90_001..100_001);
+        let existing_lines =
+            |options: LogOptions, now_ms| LogSource::Generated(log()).existing_lines(&options, now_ms);
+        assert_eq!(existing_lines(LogOptions::default(), 9_999), 0..0);
+        assert_eq!(existing_lines(LogOptions::default(), 12_500), 0..3);
+        assert_eq!(existing_lines(LogOptions { tail: Some(1), ..LogOptions::default() }, 12_500), 2..3);
+        assert_eq!(
+            existing_lines(LogOptions { since_ms: Some(11_500), ..LogOptions::default() }, 12_500),
+            2..3
+        );
+        assert_eq!(
+            existing_lines(LogOptions { since_ms: Some(99_000), ..LogOptions::default() }, 12_500),
+            3..3
+        );
+        assert_eq!(existing_lines(LogOptions::default(), 100_010_000), 90_001..100_001);
     }
 
     #[test]

@@ -15,22 +15,22 @@ const POOL: &str = "kubernetes.azure.com/agentpool";
 
 /// Stores the declaration of a cluster, and creates, updates and deletes nodes accordingly.
 pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
-    let before = std::mem::replace(&mut state.declared, declared);
+    let old = std::mem::replace(&mut state.declared, declared);
     let declared = state.declared.clone();
     let mut names = BTreeSet::new();
     for pool in &declared.pools {
         for index in 0..pool.count {
-            let name = name(&declared.fqdn, &pool.name, index);
+            let name = node_name(&declared.fqdn, &pool.name, index);
             let existing = state.get(&NODES, "", &name).map(|node| (**node).clone());
-            let labels_before = before.pools.iter().find(|old| old.name == pool.name).map(|old| &old.labels);
-            let mut node = existing.unwrap_or_else(|| NODES.fresh("", &name, now));
+            let labels_before = old.pools.iter().find(|old| old.name == pool.name).map(|old| &old.labels);
+            let mut node = existing.unwrap_or_else(|| NODES.new_object("", &name, now));
             for key in labels_before.into_iter().flat_map(|labels| labels.keys()) {
                 remove(&mut node, "/metadata/labels", key);
             }
             set_spec(&mut node, &declared, pool, index);
             set_status(&mut node, &declared, pool, sizes, now);
             if at(&node, &["status", "addresses"]).is_null() {
-                let address = address(state);
+                let address = free_address(state);
                 let addresses = json!([{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]);
                 set(&mut node, &["status", "addresses"], addresses);
             }
@@ -47,7 +47,7 @@ pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<Stri
 }
 
 /// `aks-<pool>-<eight digits>-vmss00000n`, the name of a scale set instance; n is in base 36.
-fn name(fqdn: &str, pool: &str, index: u32) -> String {
+fn node_name(fqdn: &str, pool: &str, index: u32) -> String {
     let digits = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let (mut rest, mut number) = (index, String::new());
     for _ in 0..6 {
@@ -69,7 +69,7 @@ fn region(fqdn: &str) -> &str {
 }
 
 /// Sets labels, taints and the provider ID.
-fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, at: u32) {
+fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, index: u32) {
     let region = region(&declared.fqdn);
     let zone = match pool.zones.len() {
         0 => "0".to_owned(),
@@ -193,7 +193,7 @@ fn kibibytes(gibibytes: f64) -> u64 {
 }
 
 /// The next free address of 10.224.0.0/16.
-fn address(state: &State) -> String {
+fn free_address(state: &State) -> String {
     let taken: BTreeSet<&str> =
         state.list(&NODES, None, None).map(|node| text(node, "/status/addresses/0/address")).collect();
     let all = (4..65_000_u32).map(|at| format!("10.224.{}.{}", at / 256, at % 256));
@@ -254,7 +254,10 @@ mod tests {
 
     #[test]
     fn machine_names_are_base_36() {
-        assert!(name(HOST, "np", 35).ends_with("vmss00000z") && name(HOST, "np", 36).ends_with("vmss000010"));
+        assert!(
+            node_name(HOST, "np", 35).ends_with("vmss00000z")
+                && node_name(HOST, "np", 36).ends_with("vmss000010")
+        );
         assert_eq!(region("a.b.privatelink.eastus2.azmk8s.io"), "eastus2");
         assert_eq!(region("a.hcp.chinanorth3.cx.prod.service.azk8s.cn"), "chinanorth3");
     }

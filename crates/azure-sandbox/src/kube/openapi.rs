@@ -27,23 +27,23 @@ pub(crate) fn respond(request: &KubeRequest, version: &str) -> Option<SandboxRes
 fn index() -> Value {
     let mut paths = Map::new();
     for group in std::iter::once("").chain(resources::groups()) {
-        let name = base(group).trim_start_matches('/').to_owned();
+        let name = base_path(group).trim_start_matches('/').to_owned();
         paths.insert(name.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{name}")}));
     }
     json!({"paths": paths})
 }
 
-fn base(group: &str) -> String {
+fn base_path(group: &str) -> String {
     if group.is_empty() { format!("/api/{VERSION}") } else { format!("/apis/{group}/{VERSION}") }
 }
 
-fn name(resource: &Resource) -> String {
+fn schema_name(resource: &Resource) -> String {
     let group =
         if resource.group.is_empty() { "core" } else { resource.group.split('.').next().unwrap_or_default() };
     format!("io.k8s.api.{group}.{VERSION}.{}", resource.kind)
 }
 
-fn identity(resource: &Resource) -> Value {
+fn group_version_kind(resource: &Resource) -> Value {
     json!({"group": resource.group, "version": VERSION, "kind": resource.kind})
 }
 
@@ -53,7 +53,7 @@ fn schema(resource: &Resource) -> Value {
         "description": format!("{} of the sandbox.", resource.kind),
         "type": "object",
         "properties": {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}},
-        "x-kubernetes-group-version-kind": [identity(resource)],
+        "x-kubernetes-group-version-kind": [group_version_kind(resource)],
         "x-kubernetes-preserve-unknown-fields": true,
     })
 }
@@ -63,15 +63,15 @@ fn document(group: &str, version: &str) -> Value {
     let parameters = ["dryRun", "fieldManager", "fieldValidation"]
         .map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}}));
     let (mut paths, mut schemas) = (Map::new(), Map::new());
-    for resource in resources::of_group(group) {
+    for resource in resources::in_group(group) {
         let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
         let patch = json!({"parameters": parameters, "responses": {"200": {"description": "OK"}},
-            "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": identity(resource)});
+            "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": group_version_kind(resource)});
         paths.insert(
-            format!("{}{scope}/{}/{{name}}", base(group), resource.plural),
+            format!("{}{scope}/{}/{{name}}", base_path(group), resource.plural),
             json!({ "patch": patch }),
         );
-        schemas.insert(name(resource), schema(resource));
+        schemas.insert(schema_name(resource), schema(resource));
     }
     json!({
         "openapi": "3.0.0",

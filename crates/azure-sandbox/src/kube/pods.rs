@@ -19,7 +19,7 @@ const RANGE: u32 = 0x0af4_0000;
 /// A new pod from the template of `owner`.
 pub(crate) fn from_template(owner: &Value, resource: &Resource, label: (&str, &str), now: &Now) -> Value {
     let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
-    let mut pod = PODS.fresh(namespace, &format!("{name}-{}-{}", label.1, suffix()), now);
+    let mut pod = PODS.new_object(namespace, &format!("{name}-{}-{}", label.1, suffix()), now);
     let template = at(owner, &["spec", "template"]);
     for key in ["labels", "annotations"] {
         if at(template, &["metadata", key]).is_object() {
@@ -48,7 +48,7 @@ fn owner_reference(owner: &Value, resource: &Resource) -> Value {
 }
 
 /// The uid of an object's controller.
-fn controller(object: &Value) -> &str {
+fn controller_uid(object: &Value) -> &str {
     let owners = list(object, "/metadata/ownerReferences");
     owners.iter().find(|owner| owner["controller"] == true).map_or("", |owner| text(owner, "/uid"))
 }
@@ -56,15 +56,15 @@ fn controller(object: &Value) -> &str {
 pub(crate) fn is_ready(pod: &Value) -> bool {
     list(pod, "/status/conditions")
         .iter()
-        .any(|one| text(one, "/type") == "Ready" && text(one, "/status") == "True")
+        .any(|condition| text(condition, "/type") == "Ready" && text(condition, "/status") == "True")
 }
 
-pub(crate) fn is_ending(object: &Value) -> bool {
+pub(crate) fn is_terminating(object: &Value) -> bool {
     !at(object, &["metadata", "deletionTimestamp"]).is_null()
 }
 
 /// Whether the node matches the pod's node selector and tolerations.
-pub(crate) fn fits(node: &Value, spec: &Value) -> bool {
+pub(crate) fn can_schedule(node: &Value, spec: &Value) -> bool {
     let node_selector = spec["nodeSelector"].as_object().into_iter().flatten();
     let labels = at(node, &["metadata", "labels"]);
     let selected = node_selector.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
@@ -89,42 +89,44 @@ pub(crate) fn schedule(state: &mut State, now: &Now) {
     for pod in state.all(&PODS) {
         let node = text(&pod, "/spec/nodeName");
         if !node.is_empty() {
-            if nodes.iter().all(|known| text(known, "/metadata/name") != node) {
+            if nodes.iter().all(|existing| text(existing, "/metadata/name") != node) {
                 state.remove(&PODS, text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
             } else if at(&pod, &["status", "conditions"]).is_null() {
-                state.put(&PODS, placed((*pod).clone(), now));
+                state.put(&PODS, mark_assigned((*pod).clone(), now));
             }
             continue;
         }
-        if is_ending(&pod) {
+        if is_terminating(&pod) {
             continue;
         }
         let load = |node: &str| {
             state.list(&PODS, None, None).filter(|pod| text(pod, "/spec/nodeName") == node).count()
         };
-        let best = nodes
+        let node = nodes
             .iter()
-            .filter(|node| at(node, &["spec", "unschedulable"]) != true && fits(node, pod.part("spec")))
+            .filter(|node| {
+                at(node, &["spec", "unschedulable"]) != true && can_schedule(node, pod.part("spec"))
+            })
             .map(|node| text(node, "/metadata/name"))
             .min_by_key(|name| (load(name), *name));
         let mut pod = (*pod).clone();
-        if let Some(node) = best {
+        if let Some(node) = node {
             set(&mut pod, &["spec", "nodeName"], node);
-            pod = placed(pod, now);
+            pod = mark_assigned(pod, now);
         } else {
             let why = format!(
                 "0/{} nodes are available: none fits the pod's node selector and tolerations.",
                 nodes.len()
             );
-            condition(&mut pod, "PodScheduled", false, ("Unschedulable", &why), now);
+            set_condition(&mut pod, "PodScheduled", false, ("Unschedulable", &why), now);
         }
         state.put(&PODS, pod);
     }
 }
 
 /// The pod after its assignment to a node: its containers are being created.
-fn placed(mut pod: Value, now: &Now) -> Value {
-    condition(&mut pod, "PodScheduled", true, ("", ""), now);
+fn mark_assigned(mut pod: Value, now: &Now) -> Value {
+    set_condition(&mut pod, "PodScheduled", true, ("", ""), now);
     let waiting = |container: &Value| {
         json!({"name": container["name"], "image": container["image"], "imageID": "", "ready": false,
             "started": false, "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}})
@@ -139,7 +141,7 @@ fn placed(mut pod: Value, now: &Now) -> Value {
 pub(crate) fn advance(state: &mut State, image: &dyn Fn(&str) -> Image, now: &Now) {
     for pod in state.all(&PODS) {
         let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
-        if is_ending(&pod) {
+        if is_terminating(&pod) {
             if list(&pod, "/metadata/finalizers").is_empty() {
                 state.remove(&PODS, namespace, name);
             }
@@ -151,8 +153,8 @@ pub(crate) fn advance(state: &mut State, image: &dyn Fn(&str) -> Image, now: &No
             let unpullable = |container: &&Value| image(text(container, "/image")) == Image::Unpullable;
             let kinds = ["/spec/initContainers", "/spec/containers"];
             let next = match kinds.iter().flat_map(|kind| list(&pod, kind)).find(unpullable) {
-                Some(container) => without_image((*pod).clone(), container, now),
-                None => started(state, (*pod).clone(), image, now),
+                Some(container) => with_unpullable_image((*pod).clone(), container, now),
+                None => mark_started(state, (*pod).clone(), image, now),
             };
             state.put(&PODS, next);
         }
@@ -160,24 +162,27 @@ pub(crate) fn advance(state: &mut State, image: &dyn Fn(&str) -> Image, now: &No
 }
 
 /// The pod while the image of a container cannot be pulled.
-fn without_image(mut pod: Value, container: &Value, now: &Now) -> Value {
+fn with_unpullable_image(mut pod: Value, container: &Value, now: &Now) -> Value {
     let (name, image) = (text(container, "/name"), text(container, "/image"));
     // The failure of an init container shows in the first container.
-    let own = list(&pod, "/status/containerStatuses").iter().find(|status| text(status, "/name") == name);
+    let own_status =
+        list(&pod, "/status/containerStatuses").iter().find(|status| text(status, "/name") == name);
     let first = list(&pod, "/status/containerStatuses").first();
-    let shown = own.or(first).map(|status| text(status, "/name").to_owned()).unwrap_or_default();
-    containers::update(&mut pod, &shown, |status| containers::set_unpullable(status, image), now);
+    let status_name = own_status.or(first).map(|status| text(status, "/name").to_owned()).unwrap_or_default();
+    containers::update(&mut pod, &status_name, |status| containers::set_unpullable(status, image), now);
     pod
 }
 
-fn started(state: &State, mut pod: Value, image: &dyn Fn(&str) -> Image, now: &Now) -> Value {
-    let host = state.get(&NODES, "", text(&pod, "/spec/nodeName"));
-    let host = host.map(|node| text(node, "/status/addresses/0/address").to_owned()).unwrap_or_default();
-    let own = if at(&pod, &["spec", "hostNetwork"]) == true { host.clone() } else { address(state) };
-    set(&mut pod, &["status", "hostIP"], host.clone());
-    set(&mut pod, &["status", "hostIPs"], json!([{"ip": host}]));
-    set(&mut pod, &["status", "podIP"], own.clone());
-    set(&mut pod, &["status", "podIPs"], json!([{"ip": own}]));
+fn mark_started(state: &State, mut pod: Value, image: &dyn Fn(&str) -> Image, now: &Now) -> Value {
+    let host_ip = state.get(&NODES, "", text(&pod, "/spec/nodeName"));
+    let host_ip =
+        host_ip.map(|node| text(node, "/status/addresses/0/address").to_owned()).unwrap_or_default();
+    let pod_ip =
+        if at(&pod, &["spec", "hostNetwork"]) == true { host_ip.clone() } else { free_address(state) };
+    set(&mut pod, &["status", "hostIP"], host_ip.clone());
+    set(&mut pod, &["status", "hostIPs"], json!([{"ip": host_ip}]));
+    set(&mut pod, &["status", "podIP"], pod_ip.clone());
+    set(&mut pod, &["status", "podIPs"], json!([{"ip": pod_ip}]));
     let uid = text(&pod, "/metadata/uid").to_owned();
     let status = |container: &Value, state: Value, ready: bool| {
         let image = text(container, "/image");
@@ -195,24 +200,24 @@ fn started(state: &State, mut pod: Value, image: &dyn Fn(&str) -> Image, now: &N
             _ => status(container, running.clone(), true),
         })
         .collect();
-    let done = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now.text, "finishedAt": now.text}});
-    let before: Vec<_> = list(&pod, "/spec/initContainers")
+    let completed = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now.text, "finishedAt": now.text}});
+    let init_statuses: Vec<_> = list(&pod, "/spec/initContainers")
         .iter()
-        .map(|container| status(container, done.clone(), false))
+        .map(|container| status(container, completed.clone(), false))
         .collect();
     set(&mut pod, &["status", "containerStatuses"], statuses);
-    if !before.is_empty() {
-        set(&mut pod, &["status", "initContainerStatuses"], before);
+    if !init_statuses.is_empty() {
+        set(&mut pod, &["status", "initContainerStatuses"], init_statuses);
     }
     for kind in ["PodReadyToStartContainers", "Initialized"] {
-        condition(&mut pod, kind, true, ("", ""), now);
+        set_condition(&mut pod, kind, true, ("", ""), now);
     }
     containers::set_conditions(&mut pod, now);
     pod
 }
 
 /// An unused address.
-fn address(state: &State) -> String {
+fn free_address(state: &State) -> String {
     let taken: std::collections::HashSet<&str> =
         state.list(&PODS, None, None).map(|pod| text(pod, "/status/podIP")).collect();
     let all = (4..65_000).map(|at| Ipv4Addr::from(RANGE + at).to_string());
@@ -220,7 +225,7 @@ fn address(state: &State) -> String {
 }
 
 /// Sets a condition. Its transition time changes only with its status.
-pub(crate) fn condition(
+pub(crate) fn set_condition(
     object: &mut Value,
     kind: &str,
     holds: bool,
@@ -229,7 +234,7 @@ pub(crate) fn condition(
 ) {
     let status = if holds { "True" } else { "False" };
     let mut new = json!({"type": kind, "status": status, "lastTransitionTime": now.text});
-    if super::resources::of_object(object).is_some_and(|resource| resource.is(&PODS)) {
+    if super::resources::for_object(object).is_some_and(|resource| resource.is(&PODS)) {
         *new.slot("lastProbeTime") = Value::Null;
     } else {
         *new.slot("lastUpdateTime") = now.text.clone().into();
@@ -240,17 +245,18 @@ pub(crate) fn condition(
         }
     }
     let Some(all) = super::value::elements(object, &["status", "conditions"]) else { return };
-    match all.iter_mut().find(|one| text(one, "/type") == kind) {
+    match all.iter_mut().find(|condition| text(condition, "/type") == kind) {
         None => all.push(new),
-        Some(known) => {
-            if known.part("status") == new.part("status") {
-                *new.slot("lastTransitionTime") = known["lastTransitionTime"].clone();
-                if known.part("reason") == new.part("reason") && known.part("message") == new.part("message")
+        Some(existing) => {
+            if existing.part("status") == new.part("status") {
+                *new.slot("lastTransitionTime") = existing["lastTransitionTime"].clone();
+                if existing.part("reason") == new.part("reason")
+                    && existing.part("message") == new.part("message")
                 {
-                    new = known.clone();
+                    new = existing.clone();
                 }
             }
-            *known = new;
+            *existing = new;
         }
     }
 }
@@ -260,7 +266,7 @@ pub(crate) fn owned_by(state: &State, owner: &Value) -> Vec<std::sync::Arc<Value
     let (namespace, uid) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/uid"));
     state
         .list(&PODS, Some(namespace), None)
-        .filter(|pod| controller(pod) == uid && !is_ending(pod))
+        .filter(|pod| controller_uid(pod) == uid && !is_terminating(pod))
         .filter(|pod| !["Failed", "Succeeded"].contains(&text(pod, "/status/phase")))
         .cloned()
         .collect()
@@ -285,7 +291,7 @@ mod tests {
             (&node, json!({"tolerations": [{"operator": "Exists"}]}), true),
             (&node, json!({"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]}), false),
         ] {
-            assert_eq!(fits(node, &spec), expected, "{spec}");
+            assert_eq!(can_schedule(node, &spec), expected, "{spec}");
         }
     }
 
@@ -293,10 +299,10 @@ mod tests {
     fn unchanged_condition_keeps_its_transition_time() {
         let at = |text: &str| Now { ms: 0, text: text.to_owned() };
         let mut pod = json!({"apiVersion": "v1", "kind": "Pod"});
-        condition(&mut pod, "Ready", false, ("A", ""), &at("1"));
-        condition(&mut pod, "Ready", false, ("B", ""), &at("2"));
+        set_condition(&mut pod, "Ready", false, ("A", ""), &at("1"));
+        set_condition(&mut pod, "Ready", false, ("B", ""), &at("2"));
         assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "1");
-        condition(&mut pod, "Ready", true, ("", ""), &at("3"));
+        set_condition(&mut pod, "Ready", true, ("", ""), &at("3"));
         assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "3");
         assert!(is_ready(&pod));
     }

@@ -26,8 +26,8 @@ pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for kind in ["initContainers", "containers", "ephemeralContainers"] {
-        for (at, container) in each(spec, &format!("/{kind}")).enumerate() {
-            let field = format!("{field}.{kind}[{at}]");
+        for (index, container) in each(spec, &format!("/{kind}")).enumerate() {
+            let field = format!("{field}.{kind}[{index}]");
             let name = text(container, "/name").to_owned();
             if name.is_empty() {
                 causes.push(Cause::required(&format!("{field}.name"), ""));
@@ -42,17 +42,17 @@ pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
                 causes.push(Cause::required(&format!("{field}.image"), ""));
             }
             names.push(name);
-            fill(container);
+            apply_container_defaults(container);
         }
     }
     causes
 }
 
-fn fill(container: &mut Value) {
+fn apply_container_defaults(container: &mut Value) {
     let image = text(container, "/image");
-    let newest =
+    let is_latest =
         image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or_default().contains([':', '@']);
-    let pull = if newest { "Always" } else { "IfNotPresent" };
+    let pull = if is_latest { "Always" } else { "IfNotPresent" };
     for (key, value) in [
         ("imagePullPolicy", json!(pull)),
         ("resources", json!({})),
@@ -88,8 +88,8 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
         set(pod, &["status", "phase"], "Pending");
         default(pod, &["metadata", "creationTimestamp"], now.text.clone());
     }
-    let fixed = old.is_some_and(|old| essence(old) != essence(pod));
-    if fixed {
+    let is_changed = old.is_some_and(|old| immutable_spec(old) != immutable_spec(pod));
+    if is_changed {
         let why = "Forbidden: pod updates may not change fields other than `spec.containers[*].image`, \
                    `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to \
                    existing tolerations), `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was \
@@ -122,7 +122,7 @@ pub(crate) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) 
 }
 
 /// The immutable part of a pod's spec.
-fn essence(pod: &Value) -> Value {
+fn immutable_spec(pod: &Value) -> Value {
     let mut spec = pod["spec"].clone();
     for kind in ["/initContainers", "/containers"] {
         for container in each(&mut spec, kind) {

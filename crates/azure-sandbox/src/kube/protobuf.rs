@@ -19,14 +19,15 @@ const MAGIC: &[u8] = b"k8s\0";
 const FIELDS: &str = include_str!("../data/kubernetes-fields.txt");
 
 /// The fields of every message, by name and number.
-static MESSAGES: LazyLock<HashMap<&str, HashMap<u64, Field>>> =
-    LazyLock::new(|| FIELDS.lines().filter(|line| !line.starts_with('#')).filter_map(message).collect());
+static MESSAGES: LazyLock<HashMap<&str, HashMap<u64, Field>>> = LazyLock::new(|| {
+    FIELDS.lines().filter(|line| !line.starts_with('#')).filter_map(parse_message).collect()
+});
 
 #[derive(Clone, Copy, Debug)]
 struct Field {
     /// Its name in JSON; `<` if its fields belong to the enclosing message.
     name: &'static str,
-    many: Many,
+    cardinality: Cardinality,
     /// Present in JSON even if it is zero or empty.
     optional: bool,
     /// `s`, `b`, `i`, `y`, or the name of a message.
@@ -34,38 +35,38 @@ struct Field {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Many {
+enum Cardinality {
     One,
     List,
     Map,
 }
 
-fn message(line: &'static str) -> Option<(&'static str, HashMap<u64, Field>)> {
+fn parse_message(line: &'static str) -> Option<(&'static str, HashMap<u64, Field>)> {
     let mut words = line.split(' ');
     let name = words.next()?;
     let fields = words.filter_map(|word| {
         let mut parts = word.split(':');
         let (name, number, kind) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
-        let (many, kind) = match (kind.strip_prefix("[]"), kind.strip_prefix("{}")) {
-            (Some(kind), _) => (Many::List, kind),
-            (_, Some(kind)) => (Many::Map, kind),
-            _ => (Many::One, kind),
+        let (cardinality, kind) = match (kind.strip_prefix("[]"), kind.strip_prefix("{}")) {
+            (Some(kind), _) => (Cardinality::List, kind),
+            (_, Some(kind)) => (Cardinality::Map, kind),
+            _ => (Cardinality::One, kind),
         };
         let optional = kind.starts_with('*');
-        Some((number, Field { name, many, optional, kind: kind.trim_start_matches('*') }))
+        Some((number, Field { name, cardinality, optional, kind: kind.trim_start_matches('*') }))
     });
     Some((name, fields.collect()))
 }
 
 /// Parses a body.
-pub(crate) fn read(body: &[u8]) -> Result<Value, String> {
+pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
     let envelope = body.strip_prefix(MAGIC).ok_or("the body does not begin as Kubernetes' protobuf does")?;
-    let broken = || "the body ends too early".to_owned();
+    let truncated = || "the body ends too early".to_owned();
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
-    for (number, value) in entries(envelope).ok_or_else(broken)? {
+    for (number, value) in decode_fields(envelope).ok_or_else(truncated)? {
         match (number, value) {
             (1, Wire::Bytes(meta)) => {
-                for (number, value) in entries(meta).ok_or_else(broken)? {
+                for (number, value) in decode_fields(meta).ok_or_else(truncated)? {
                     match number {
                         1 => api_version = value.text(),
                         2 => kind = value.text(),
@@ -78,7 +79,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Value, String> {
         }
     }
     let fields = MESSAGES.get(kind.as_str()).ok_or_else(|| format!("there is no message {kind:?} here"))?;
-    let mut object = object(fields, raw).ok_or_else(broken)?;
+    let mut object = decode_message(fields, raw).ok_or_else(truncated)?;
     object.insert("apiVersion".to_owned(), api_version.into());
     object.insert("kind".to_owned(), kind.into());
     Ok(Value::Object(object))
@@ -115,15 +116,15 @@ impl Wire<'_> {
 }
 
 /// The field numbers and values of a message; `None` if it is malformed.
-fn entries(mut bytes: &[u8]) -> Option<Vec<(u64, Wire<'_>)>> {
+fn decode_fields(mut bytes: &[u8]) -> Option<Vec<(u64, Wire<'_>)>> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
-        let key = varint(&mut bytes)?;
+        let key = read_varint(&mut bytes)?;
         let value = match key & 7 {
-            0 => Wire::Number(varint(&mut bytes)?),
+            0 => Wire::Number(read_varint(&mut bytes)?),
             1 => Wire::Bytes(take(&mut bytes, 8)?),
             2 => {
-                let length = usize::try_from(varint(&mut bytes)?).ok()?;
+                let length = usize::try_from(read_varint(&mut bytes)?).ok()?;
                 Wire::Bytes(take(&mut bytes, length)?)
             }
             5 => Wire::Bytes(take(&mut bytes, 4)?),
@@ -134,7 +135,7 @@ fn entries(mut bytes: &[u8]) -> Option<Vec<(u64, Wire<'_>)>> {
     Some(all)
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
+fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let byte = *take(bytes, 1)?.first()?;
@@ -152,27 +153,27 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn object(fields: &HashMap<u64, Field>, bytes: &[u8]) -> Option<Map<String, Value>> {
+fn decode_message(fields: &HashMap<u64, Field>, bytes: &[u8]) -> Option<Map<String, Value>> {
     let mut object = Map::new();
-    for (number, wire) in entries(bytes)? {
+    for (number, wire) in decode_fields(bytes)? {
         // Unknown fields are ignored, as by an older server.
         let Some(field) = fields.get(&number) else { continue };
-        if field.many == Many::Map {
+        if field.cardinality == Cardinality::Map {
             let (mut key, mut inner) = (String::new(), Wire::Bytes(&[]));
-            for (number, value) in entries(wire.bytes())? {
+            for (number, value) in decode_fields(wire.bytes())? {
                 if number == 1 {
                     key = value.text();
                 } else {
                     inner = value;
                 }
             }
-            let inner = value(field.kind, inner)?;
+            let inner = decode_value(field.kind, inner)?;
             super::value::set(object.entry(field.name).or_insert(json!({})), &[&key], inner);
             continue;
         }
-        let value = value(field.kind, wire)?;
-        match (field.many, field.name, value) {
-            (Many::List, name, value) => {
+        let value = decode_value(field.kind, wire)?;
+        match (field.cardinality, field.name, value) {
+            (Cardinality::List, name, value) => {
                 if let Value::Array(list) = object.entry(name).or_insert(json!([])) {
                     list.push(value);
                 }
@@ -199,12 +200,16 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-fn value(kind: &str, wire: Wire<'_>) -> Option<Value> {
-    let inner = |wanted: u64| -> Option<Wire<'_>> {
+fn decode_value(kind: &str, wire: Wire<'_>) -> Option<Value> {
+    let inner = |field_number: u64| -> Option<Wire<'_>> {
         let Wire::Bytes(bytes) = wire else { return None };
-        entries(bytes)?.into_iter().rev().find(|(number, _)| *number == wanted).map(|(_, value)| value)
+        decode_fields(bytes)?
+            .into_iter()
+            .rev()
+            .find(|(number, _)| *number == field_number)
+            .map(|(_, value)| value)
     };
-    let number = |wanted: u64| inner(wanted).map(Wire::number).unwrap_or_default();
+    let number = |field_number: u64| inner(field_number).map(Wire::number).unwrap_or_default();
     let ms = || number(1) * 1_000 + number(2) / 1_000_000;
     Some(match kind {
         "s" => wire.text().into(),
@@ -219,8 +224,8 @@ fn value(kind: &str, wire: Wire<'_>) -> Option<Value> {
         "IntOrString" if number(1) == 0 => number(2).into(),
         "IntOrString" => inner(3).map(Wire::text).unwrap_or_default().into(),
         "FieldsV1" => serde_json::from_str(&inner(1).map(Wire::text).unwrap_or_default()).ok()?,
-        "ExtraValue" => entries(wire.bytes())?.into_iter().map(|(_, value)| value.text()).collect(),
-        _ => Value::Object(object(MESSAGES.get(kind)?, wire.bytes())?),
+        "ExtraValue" => decode_fields(wire.bytes())?.into_iter().map(|(_, value)| value.text()).collect(),
+        _ => Value::Object(decode_message(MESSAGES.get(kind)?, wire.bytes())?),
     })
 }
 
@@ -266,7 +271,7 @@ mod tests {
         let spec = [vec![1 << 3, 0], field(4, &strategy), vec![7 << 3, 0]].concat();
         let raw = [field(1, &meta), field(2, &spec), field(3, b"")].concat();
         assert_eq!(
-            read(&body("apps/v1", "Deployment", &raw)).unwrap(),
+            decode(&body("apps/v1", "Deployment", &raw)).unwrap(),
             json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"a": "b"}},
                 "spec": {"replicas": 0, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}}}})
         );
@@ -276,23 +281,23 @@ mod tests {
     fn secrets_volumes_and_times_are_decoded() {
         let data = [field(1, b"k"), field(2, b"v")].concat();
         let meta = [field(1, b"x"), field(8, &[1 << 3, 1])].concat();
-        let secret = read(&body("v1", "Secret", &[field(1, &meta), field(2, &data)].concat())).unwrap();
+        let secret = decode(&body("v1", "Secret", &[field(1, &meta), field(2, &data)].concat())).unwrap();
         assert_eq!(secret["data"], json!({"k": "dg=="}));
         assert_eq!(secret["metadata"]["creationTimestamp"], "1970-01-01T00:00:01Z");
         let volume = [field(1, b"v"), field(2, &field(2, b""))].concat();
-        let pod = read(&body("v1", "Pod", &field(2, &field(1, &volume)))).unwrap();
+        let pod = decode(&body("v1", "Pod", &field(2, &field(1, &volume)))).unwrap();
         assert_eq!(pod["spec"]["volumes"], json!([{"name": "v", "emptyDir": {}}]));
     }
 
     #[test]
     fn truncated_or_unknown_messages_are_rejected() {
-        let whole = body("v1", "Secret", &field(3, b"type"));
+        let message = body("v1", "Secret", &field(3, b"type"));
         // Cuts within the first and the second field, but not between them.
         for end in (MAGIC.len() + 1..18).chain(19..26) {
-            assert!(read(&whole[..end]).is_err(), "{end}");
+            assert!(decode(&message[..end]).is_err(), "{end}");
         }
-        assert!(read(&whole).is_ok());
-        assert!(read(b"{}").is_err());
-        assert!(read(&body("v1", "Unheard", b"")).is_err());
+        assert!(decode(&message).is_ok());
+        assert!(decode(b"{}").is_err());
+        assert!(decode(&body("v1", "Unheard", b"")).is_err());
     }
 }

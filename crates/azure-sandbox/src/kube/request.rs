@@ -34,13 +34,13 @@ pub(crate) enum Form {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// Objects of a type, which may be unknown.
-    Objects(Place),
+    Objects(ResourcePath),
     /// Another path.
     Path,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ResourcePath {
     pub(crate) group: String,
     pub(crate) version: String,
     pub(crate) plural: String,
@@ -58,15 +58,15 @@ impl KubeRequest {
             url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-        let mut target = target(&path);
-        let verb = verb(&parts.method, &target, &query);
-        if let Target::Objects(place) = &mut target
-            && place.name.is_empty()
+        let mut target = parse_target(&path);
+        let verb = verb_of(&parts.method, &target, &query);
+        if let Target::Objects(resource_path) = &mut target
+            && resource_path.name.is_empty()
             && ["list", "watch"].contains(&verb)
         {
             // The right to get an object includes to list and watch it by name.
             let selector = query.iter().find(|(key, _)| key == "fieldSelector").map(|(_, value)| &**value);
-            selector.and_then(Fields::name).unwrap_or_default().clone_into(&mut place.name);
+            selector.and_then(Fields::name).unwrap_or_default().clone_into(&mut resource_path.name);
         }
         Self { method: parts.method, path, query, headers: parts.headers, verb, target }
     }
@@ -86,7 +86,7 @@ impl KubeRequest {
     /// A numeric query parameter.
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, StatusError> {
         let parsed = self.parameter(name).map(str::parse).transpose();
-        parsed.map_err(|_| StatusError::bad_request(format!("the parameter '{name}' is no number")))
+        parsed.map_err(|_| StatusError::bad_request(format!("the parameter '{name}' must be a number")))
     }
 
     /// A header, if it is valid text.
@@ -135,13 +135,13 @@ impl KubeRequest {
 
     /// The media type of the body, without its parameters.
     pub(crate) fn content_type(&self) -> &str {
-        let kind = self.header("content-type").unwrap_or("application/json");
-        kind.split(';').next().unwrap_or_default().trim()
+        let content_type = self.header("content-type").unwrap_or("application/json");
+        content_type.split(';').next().unwrap_or_default().trim()
     }
 }
 
 /// Parses a body of JSON, YAML or protobuf.
-pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, StatusError> {
+pub(crate) fn parse_body(content_type: &str, body: &[u8]) -> Result<Value, StatusError> {
     let failed = |error: String| {
         StatusError::bad_request(format!(
             "the object provided is unrecognized (must be of type Object): {error}"
@@ -159,7 +159,7 @@ pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, StatusErr
             let text = std::str::from_utf8(body).map_err(|error| failed(error.to_string()))?;
             serde_saphyr::from_str(text).map_err(|error| failed(error.to_string()))
         }
-        protobuf::MEDIA_TYPE => protobuf::read(body).map_err(failed),
+        protobuf::MEDIA_TYPE => protobuf::decode(body).map_err(failed),
         _ => Err(StatusError::unsupported(&format!(
             "application/json, application/yaml, {}",
             protobuf::MEDIA_TYPE
@@ -168,29 +168,29 @@ pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, StatusErr
 }
 
 /// Parses an object; a missing `apiVersion` or `kind` is set from the URL.
-pub(crate) fn object(
+pub(crate) fn parse_object(
     content_type: &str,
     body: &[u8],
     api_version: &str,
     kind: &str,
 ) -> Result<Value, StatusError> {
-    let mut object: Value = parsed(content_type, body)?;
+    let mut object: Value = parse_body(content_type, body)?;
     if !object.is_object() {
-        return Err(StatusError::bad_request("the body of the request is no object"));
+        return Err(StatusError::bad_request("the body of the request must be an object"));
     }
-    for (key, wanted) in [("apiVersion", api_version), ("kind", kind)] {
+    for (key, expected) in [("apiVersion", api_version), ("kind", kind)] {
         let found = object.part(key).as_str().unwrap_or_default();
         if found.is_empty() {
-            *object.slot(key) = wanted.into();
-        } else if found != wanted {
-            let text = format!("{key} in the data ({found}) does not match the expected {key} ({wanted})");
+            *object.slot(key) = expected.into();
+        } else if found != expected {
+            let text = format!("{key} in the data ({found}) does not match the expected {key} ({expected})");
             return Err(StatusError::bad_request(text));
         }
     }
     Ok(object)
 }
 
-fn target(path: &str) -> Target {
+fn parse_target(path: &str) -> Target {
     let parts: Vec<String> = path
         .trim_matches('/')
         .split('/')
@@ -202,29 +202,30 @@ fn target(path: &str) -> Target {
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
         _ => return Target::Path,
     };
-    let mut place = Place { group: group.to_owned(), version: version.to_owned(), ..Place::default() };
-    let own = |text: &&str| (*text).to_owned();
+    let mut resource_path =
+        ResourcePath { group: group.to_owned(), version: version.to_owned(), ..ResourcePath::default() };
+    let to_owned = |text: &&str| (*text).to_owned();
     let rest = match rest {
         // Subresources of a namespace, not types within it.
         ["namespaces", namespace, "status" | "finalize"] | ["namespaces", namespace] => {
-            place.namespace = own(namespace);
+            resource_path.namespace = to_owned(namespace);
             rest
         }
         ["namespaces", namespace, rest @ ..] if !rest.is_empty() => {
-            place.namespace = own(namespace);
+            resource_path.namespace = to_owned(namespace);
             rest
         }
         _ => rest,
     };
-    place.plural = rest.first().map(own).unwrap_or_default();
-    place.name = rest.get(1).map(own).unwrap_or_default();
-    place.subresource = rest.get(2).map(own).unwrap_or_default();
-    place.rest = rest.get(3..).unwrap_or_default().join("/");
-    Target::Objects(place)
+    resource_path.plural = rest.first().map(to_owned).unwrap_or_default();
+    resource_path.name = rest.get(1).map(to_owned).unwrap_or_default();
+    resource_path.subresource = rest.get(2).map(to_owned).unwrap_or_default();
+    resource_path.rest = rest.get(3..).unwrap_or_default().join("/");
+    Target::Objects(resource_path)
 }
 
-fn verb(method: &http::Method, target: &Target, query: &[(String, String)]) -> &'static str {
-    let Target::Objects(place) = target else {
+fn verb_of(method: &http::Method, target: &Target, query: &[(String, String)]) -> &'static str {
+    let Target::Objects(resource_path) = target else {
         return match *method {
             http::Method::POST => "post",
             http::Method::PUT => "put",
@@ -235,21 +236,21 @@ fn verb(method: &http::Method, target: &Target, query: &[(String, String)]) -> &
             _ => "get",
         };
     };
-    let watched =
+    let is_watch =
         query.iter().any(|(key, value)| key == "watch" && ["1", "true", ""].contains(&value.as_str()));
     match *method {
         http::Method::POST => "create",
         http::Method::PUT => "update",
         http::Method::PATCH => "patch",
-        http::Method::DELETE if place.name.is_empty() => "deletecollection",
+        http::Method::DELETE if resource_path.name.is_empty() => "deletecollection",
         http::Method::DELETE => "delete",
-        _ if watched => "watch",
-        _ if place.name.is_empty() => "list",
+        _ if is_watch => "watch",
+        _ if resource_path.name.is_empty() => "list",
         _ => "get",
     }
 }
 
-impl Place {
+impl ResourcePath {
     pub(crate) fn resource(&self) -> Option<&'static Resource> {
         if self.version == resources::VERSION { resources::find(&self.group, &self.plural) } else { None }
     }
@@ -286,8 +287,8 @@ mod tests {
             ("GET", "/api/v1/nodes/n/proxy/logs/a", "get  nodes  n proxy"),
         ] {
             let request = request(method, uri);
-            let Target::Objects(place) = &request.target else { panic!("{uri}") };
-            let Place { group, plural, namespace, name, subresource, .. } = place;
+            let Target::Objects(resource_path) = &request.target else { panic!("{uri}") };
+            let ResourcePath { group, plural, namespace, name, subresource, .. } = resource_path;
             assert_eq!(
                 format!("{} {group} {plural} {namespace} {name} {subresource}", request.verb),
                 expected,
@@ -321,14 +322,14 @@ mod tests {
     #[test]
     fn unknown_body_types_are_rejected() {
         let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  a: \"1\"\n";
-        let read = object("application/apply-patch+yaml", yaml, "v1", "ConfigMap").unwrap();
-        assert_eq!(read["data"]["a"], "1");
-        assert_eq!(object("application/json", yaml, "v1", "ConfigMap").unwrap_err().code, 400);
-        assert_eq!(object(protobuf::MEDIA_TYPE, b"k8s", "v1", "ConfigMap").unwrap_err().code, 400);
-        assert_eq!(object("application/cbor", b"", "v1", "ConfigMap").unwrap_err().code, 415);
-        assert_eq!(object("application/json", b"[]", "v1", "ConfigMap").unwrap_err().code, 400);
-        assert_eq!(object("application/json", b"{}", "v1", "Pod").unwrap()["kind"], "Pod");
-        let other = object("application/json", br#"{"kind":"Secret"}"#, "v1", "Pod").unwrap_err();
+        let configmap = parse_object("application/apply-patch+yaml", yaml, "v1", "ConfigMap").unwrap();
+        assert_eq!(configmap["data"]["a"], "1");
+        assert_eq!(parse_object("application/json", yaml, "v1", "ConfigMap").unwrap_err().code, 400);
+        assert_eq!(parse_object(protobuf::MEDIA_TYPE, b"k8s", "v1", "ConfigMap").unwrap_err().code, 400);
+        assert_eq!(parse_object("application/cbor", b"", "v1", "ConfigMap").unwrap_err().code, 415);
+        assert_eq!(parse_object("application/json", b"[]", "v1", "ConfigMap").unwrap_err().code, 400);
+        assert_eq!(parse_object("application/json", b"{}", "v1", "Pod").unwrap()["kind"], "Pod");
+        let other = parse_object("application/json", br#"{"kind":"Secret"}"#, "v1", "Pod").unwrap_err();
         assert!(other.message.contains("does not match"), "{}", other.message);
     }
 }

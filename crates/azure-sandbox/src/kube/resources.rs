@@ -9,7 +9,7 @@ pub(crate) struct Resource {
     pub(crate) plural: &'static str,
     pub(crate) singular: &'static str,
     pub(crate) kind: &'static str,
-    pub(crate) short: &'static [&'static str],
+    pub(crate) short_names: &'static [&'static str],
     pub(crate) namespaced: bool,
     /// Whether objects are stored; reviews are not.
     pub(crate) stored: bool,
@@ -42,7 +42,7 @@ const PLAIN: Resource = Resource {
     plural: "",
     singular: "",
     kind: "",
-    short: &[],
+    short_names: &[],
     namespaced: true,
     stored: true,
     status: false,
@@ -50,15 +50,20 @@ const PLAIN: Resource = Resource {
     all: false,
 };
 
-pub(crate) static CONFIG_MAPS: Resource =
-    Resource { plural: "configmaps", singular: "configmap", kind: "ConfigMap", short: &["cm"], ..PLAIN };
+pub(crate) static CONFIG_MAPS: Resource = Resource {
+    plural: "configmaps",
+    singular: "configmap",
+    kind: "ConfigMap",
+    short_names: &["cm"],
+    ..PLAIN
+};
 pub(crate) static EVENTS: Resource =
-    Resource { plural: "events", singular: "event", kind: "Event", short: &["ev"], ..PLAIN };
+    Resource { plural: "events", singular: "event", kind: "Event", short_names: &["ev"], ..PLAIN };
 pub(crate) static NAMESPACES: Resource = Resource {
     plural: "namespaces",
     singular: "namespace",
     kind: "Namespace",
-    short: &["ns"],
+    short_names: &["ns"],
     namespaced: false,
     status: true,
     ..PLAIN
@@ -67,7 +72,7 @@ pub(crate) static NODES: Resource = Resource {
     plural: "nodes",
     singular: "node",
     kind: "Node",
-    short: &["no"],
+    short_names: &["no"],
     namespaced: false,
     status: true,
     ..PLAIN
@@ -76,7 +81,7 @@ pub(crate) static PODS: Resource = Resource {
     plural: "pods",
     singular: "pod",
     kind: "Pod",
-    short: &["po"],
+    short_names: &["po"],
     status: true,
     all: true,
     ..PLAIN
@@ -87,7 +92,7 @@ pub(crate) static SERVICE_ACCOUNTS: Resource = Resource {
     plural: "serviceaccounts",
     singular: "serviceaccount",
     kind: "ServiceAccount",
-    short: &["sa"],
+    short_names: &["sa"],
     ..PLAIN
 };
 pub(crate) static DEPLOYMENTS: Resource = Resource {
@@ -95,7 +100,7 @@ pub(crate) static DEPLOYMENTS: Resource = Resource {
     plural: "deployments",
     singular: "deployment",
     kind: "Deployment",
-    short: &["deploy"],
+    short_names: &["deploy"],
     status: true,
     scale: true,
     all: true,
@@ -106,7 +111,7 @@ pub(crate) static NETWORK_POLICIES: Resource = Resource {
     plural: "networkpolicies",
     singular: "networkpolicy",
     kind: "NetworkPolicy",
-    short: &["netpol"],
+    short_names: &["netpol"],
     ..PLAIN
 };
 pub(crate) static DISRUPTION_BUDGETS: Resource = Resource {
@@ -114,7 +119,7 @@ pub(crate) static DISRUPTION_BUDGETS: Resource = Resource {
     plural: "poddisruptionbudgets",
     singular: "poddisruptionbudget",
     kind: "PodDisruptionBudget",
-    short: &["pdb"],
+    short_names: &["pdb"],
     status: true,
     ..PLAIN
 };
@@ -197,7 +202,7 @@ pub(crate) fn find(group: &str, plural: &str) -> Option<&'static Resource> {
 }
 
 /// The type of an object by its `apiVersion` and `kind`.
-pub(crate) fn of_object(object: &serde_json::Value) -> Option<&'static Resource> {
+pub(crate) fn for_object(object: &serde_json::Value) -> Option<&'static Resource> {
     let (version, kind) = (super::value::text(object, "/apiVersion"), super::value::text(object, "/kind"));
     ALL.into_iter().find(|resource| resource.kind == kind && resource.api_version() == version)
 }
@@ -211,7 +216,7 @@ pub(crate) fn groups() -> Vec<&'static str> {
 }
 
 /// The types of a group.
-pub(crate) fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
+pub(crate) fn in_group(group: &str) -> impl Iterator<Item = &'static Resource> {
     ALL.into_iter().filter(move |resource| resource.group == group)
 }
 
@@ -236,7 +241,12 @@ impl Resource {
     }
 
     /// A new object of this type, with metadata only.
-    pub(crate) fn fresh(&self, namespace: &str, name: &str, now: &super::value::Now) -> serde_json::Value {
+    pub(crate) fn new_object(
+        &self,
+        namespace: &str,
+        name: &str,
+        now: &super::value::Now,
+    ) -> serde_json::Value {
         let mut object = serde_json::json!({
             "apiVersion": self.api_version(),
             "kind": self.kind,
@@ -291,7 +301,7 @@ mod tests {
         for resource in ALL {
             assert!(find(resource.group, resource.plural).unwrap().is(resource));
             let object = serde_json::json!({"apiVersion": resource.api_version(), "kind": resource.kind});
-            assert!(of_object(&object).unwrap().is(resource));
+            assert!(for_object(&object).unwrap().is(resource));
         }
         assert!(find("apps", "pods").is_none());
         assert_eq!(groups().len(), 6);

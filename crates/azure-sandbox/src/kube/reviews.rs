@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::authz::{Attributes, Decision, decide, grants};
 use super::resources::{Resource, SELF_RULES_REVIEWS, SELF_SUBJECT_REVIEWS};
+use super::rules::full_access_rules;
 use super::status::{Cause, StatusError};
 use super::storage::State;
 use super::user::User;
@@ -40,14 +41,14 @@ fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'
     let spec = &review["spec"];
     match (spec["resourceAttributes"].is_object(), spec["nonResourceAttributes"].is_object()) {
         (true, false) => {
-            let of = |pointer| text(spec, pointer);
+            let attribute = |pointer| text(spec, pointer);
             Ok(Attributes {
-                verb: of("/resourceAttributes/verb"),
-                group: of("/resourceAttributes/group"),
-                resource: of("/resourceAttributes/resource"),
-                subresource: of("/resourceAttributes/subresource"),
-                namespace: of("/resourceAttributes/namespace"),
-                name: of("/resourceAttributes/name"),
+                verb: attribute("/resourceAttributes/verb"),
+                group: attribute("/resourceAttributes/group"),
+                resource: attribute("/resourceAttributes/resource"),
+                subresource: attribute("/resourceAttributes/subresource"),
+                namespace: attribute("/resourceAttributes/namespace"),
+                name: attribute("/resourceAttributes/name"),
                 path: None,
             })
         }
@@ -78,8 +79,7 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusErr
     if decide(state, user, &Attributes { verb: "*", group: "*", resource: "*", ..Attributes::default() })
         .allowed
     {
-        rules.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
-        rules.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
+        rules.extend(full_access_rules());
     }
     for rule in rules {
         let mut reviewed = json!({"verbs": rule.part("verbs")});
@@ -89,9 +89,9 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusErr
         for key in keys.iter().filter(|key| rule.part(key).is_array()) {
             *reviewed.slot(key) = rule.part(key).clone();
         }
-        let list = if paths { &mut path_rules } else { &mut resource_rules };
-        if !list.contains(&reviewed) {
-            list.push(reviewed);
+        let target = if paths { &mut path_rules } else { &mut resource_rules };
+        if !target.contains(&reviewed) {
+            target.push(reviewed);
         }
     }
     Ok(json!({"incomplete": false, "resourceRules": resource_rules, "nonResourceRules": path_rules}))

@@ -11,7 +11,7 @@ use super::user::{MASTERS, User};
 use super::value::{at, list, remove, set, text, texts};
 
 /// Rejects a role or binding that grants more than `user` has.
-pub(crate) fn no_more_than_own(
+pub(crate) fn check_escalation(
     state: &State,
     user: &User,
     resource: &Resource,
@@ -23,46 +23,47 @@ pub(crate) fn no_more_than_own(
     if !role && !binding || user.is_in(MASTERS) || user.azure_role == Some(true) {
         return Ok(());
     }
-    if old.is_some_and(|old| differs_for_the_collector_only(old, object)) {
+    if old.is_some_and(|old| is_collector_change(old, object)) {
         return Ok(());
     }
     let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
     let aggregated =
         |role: &Value| role.get("aggregationRule").is_some_and(|aggregation| !aggregation.is_null());
     let aggregated = role && (aggregated(object) || old.is_some_and(aggregated));
-    let (verb, subject, mut rules) = if role {
+    let (verb, (plural, role_name), mut rules) = if role {
         ("escalate", (resource.plural, name), list(object, "/rules").to_vec())
     } else {
         let role = text(object, "/roleRef/name");
-        let (known, within) = match text(object, "/roleRef/kind") {
+        let (role_type, within) = match text(object, "/roleRef/kind") {
             "ClusterRole" => (&CLUSTER_ROLES, ""),
             _ => (&ROLES, namespace),
         };
-        let found = state.get(known, within, role).ok_or_else(|| StatusError::not_found(known, role))?;
-        ("bind", (known.plural, role), list(found, "/rules").to_vec())
+        let found =
+            state.get(role_type, within, role).ok_or_else(|| StatusError::not_found(role_type, role))?;
+        ("bind", (role_type.plural, role), list(found, "/rules").to_vec())
     };
     if aggregated {
         // The aggregation may add any rule.
-        rules.extend(everything());
+        rules.extend(full_access_rules());
     }
-    let special = Attributes {
+    let permission = Attributes {
         verb,
         group: RBAC,
-        resource: subject.0,
+        resource: plural,
         namespace,
-        name: subject.1,
+        name: role_name,
         ..Attributes::default()
     };
-    if decide(state, user, &special).allowed {
+    if decide(state, user, &permission).allowed {
         return Ok(());
     }
-    let own: Vec<Value> = grants(state, user, namespace)
+    let own_rules: Vec<Value> = grants(state, user, namespace)
         .into_iter()
         .filter_map(|granted| granted.rules.ok())
         .flatten()
         .collect();
-    let lacking: Vec<String> = rules.iter().filter(|rule| !covers(&own, rule)).map(described).collect();
-    if lacking.is_empty() {
+    let missing: Vec<String> = rules.iter().filter(|rule| !covers(&own_rules, rule)).map(describe).collect();
+    if missing.is_empty() {
         return Ok(());
     }
     if aggregated {
@@ -73,13 +74,13 @@ pub(crate) fn no_more_than_own(
         "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
         user.name,
         user.groups,
-        lacking.join("\n")
+        missing.join("\n")
     );
     Err(StatusError::forbidden(resource, name, &why))
 }
 
 /// Whether an update changes only owners and finalizers, for the garbage collector.
-fn differs_for_the_collector_only(old: &Value, new: &Value) -> bool {
+fn is_collector_change(old: &Value, new: &Value) -> bool {
     let plain = |object: &Value| {
         let mut object = object.clone();
         for key in ["ownerReferences", "finalizers", "managedFields", "resourceVersion", "generation"] {
@@ -91,7 +92,7 @@ fn differs_for_the_collector_only(old: &Value, new: &Value) -> bool {
 }
 
 /// Rules that allow everything.
-fn everything() -> [Value; 2] {
+pub(crate) fn full_access_rules() -> [Value; 2] {
     [
         json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
         json!({"verbs": ["*"], "nonResourceURLs": ["*"]}),
@@ -99,8 +100,8 @@ fn everything() -> [Value; 2] {
 }
 
 /// Whether the user's rules allow everything that `rule` allows. Only a wildcard covers a wildcard.
-fn covers(own: &[Value], rule: &Value) -> bool {
-    let any = |attributes: Attributes<'_>| own.iter().any(|own| allows(own, &attributes));
+fn covers(own_rules: &[Value], rule: &Value) -> bool {
+    let any = |attributes: Attributes<'_>| own_rules.iter().any(|own_rule| allows(own_rule, &attributes));
     texts(rule, "/verbs").all(|verb| {
         let paths = texts(rule, "/nonResourceURLs")
             .all(|path| any(Attributes { verb, path: Some(path), ..Attributes::default() }));
@@ -119,7 +120,7 @@ fn covers(own: &[Value], rule: &Value) -> bool {
 }
 
 /// A rule in the form of Kubernetes' messages.
-fn described(rule: &Value) -> String {
+fn describe(rule: &Value) -> String {
     let parts = [
         ("APIGroups", "/apiGroups"),
         ("Resources", "/resources"),
@@ -133,16 +134,16 @@ fn described(rule: &Value) -> String {
 }
 
 /// Validates a role or binding.
-pub(crate) fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Cause> {
+pub(crate) fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     if resource.is(&CLUSTER_ROLES) || resource.is(&ROLES) {
-        for (at, rule) in list(object, "/rules").iter().enumerate() {
+        for (index, rule) in list(object, "/rules").iter().enumerate() {
             if list(rule, "/verbs").is_empty() {
-                let field = format!("rules[{at}].verbs");
+                let field = format!("rules[{index}].verbs");
                 causes.push(Cause::required(&field, "verbs must contain at least one value"));
             }
             if list(rule, "/nonResourceURLs").is_empty() && list(rule, "/resources").is_empty() {
-                let field = format!("rules[{at}].resources");
+                let field = format!("rules[{index}].resources");
                 causes.push(Cause::required(&field, "resource rules must supply at least one resource"));
             }
         }
@@ -161,13 +162,13 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, object: &Value) ->
         let why = format!("supported values: {kinds:?}");
         causes.push(Cause::invalid("roleRef.kind", at(object, &["roleRef", "kind"]), &why));
     }
-    for (at, subject) in list(object, "/subjects").iter().enumerate() {
+    for (index, subject) in list(object, "/subjects").iter().enumerate() {
         if text(subject, "/name").is_empty() {
-            causes.push(Cause::required(&format!("subjects[{at}].name"), ""));
+            causes.push(Cause::required(&format!("subjects[{index}].name"), ""));
         }
         let account = text(subject, "/kind") == "ServiceAccount";
         if account && resource.is(&CLUSTER_ROLE_BINDINGS) && text(subject, "/namespace").is_empty() {
-            causes.push(Cause::required(&format!("subjects[{at}].namespace"), ""));
+            causes.push(Cause::required(&format!("subjects[{index}].namespace"), ""));
         }
     }
     causes
@@ -180,10 +181,10 @@ pub(crate) fn aggregate(state: &mut State) {
         if selectors.is_empty() {
             continue;
         }
-        let selectors: Vec<_> = selectors.iter().map(Labels::of_object).collect();
+        let selectors: Vec<_> = selectors.iter().map(Labels::from_selector).collect();
         let mut rules: Vec<Value> = Vec::new();
         for other in state.list(&CLUSTER_ROLES, None, None) {
-            let chosen = selectors.iter().any(|selector| selector.fit(other));
+            let chosen = selectors.iter().any(|selector| selector.matches(other));
             if chosen && text(other, "/metadata/name") != text(&role, "/metadata/name") {
                 for rule in list(other, "/rules") {
                     if !rules.contains(rule) {
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn several_rules_can_cover_one() {
-        let own = [
+        let own_rules = [
             json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]}),
             json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]}),
         ];
@@ -221,7 +222,7 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(covers(&own, &rule), expected, "{rule}");
+            assert_eq!(covers(&own_rules, &rule), expected, "{rule}");
         }
     }
 
@@ -240,7 +241,7 @@ mod tests {
         );
         let eve = User { name: "eve".to_owned(), ..User::default() };
         let write = |old: Option<&Value>, new: &Value| {
-            no_more_than_own(&state, &eve, &CLUSTER_ROLES, old, new).is_ok()
+            check_escalation(&state, &eve, &CLUSTER_ROLES, old, new).is_ok()
         };
         let pods = role(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]));
         assert!(write(None, &pods));
@@ -261,12 +262,12 @@ mod tests {
     #[test]
     fn roles_and_bindings_are_validated() {
         let role = json!({"rules": [{"verbs": [], "resources": ["pods"]}]});
-        assert_eq!(check(&ROLES, None, &role)[0].field, "rules[0].verbs");
+        assert_eq!(validate(&ROLES, None, &role)[0].field, "rules[0].verbs");
         let binding = |role: &str| json!({"roleRef": {"kind": "ClusterRole", "name": role}, "subjects": []});
-        assert!(check(&ROLE_BINDINGS, None, &binding("a")).is_empty());
-        assert_eq!(check(&ROLE_BINDINGS, Some(&binding("a")), &binding("b"))[0].field, "roleRef");
+        assert!(validate(&ROLE_BINDINGS, None, &binding("a")).is_empty());
+        assert_eq!(validate(&ROLE_BINDINGS, Some(&binding("a")), &binding("b"))[0].field, "roleRef");
         let account = json!({"roleRef": {"kind": "ClusterRole", "name": "a"},
             "subjects": [{"kind": "ServiceAccount", "name": "x"}]});
-        assert_eq!(check(&CLUSTER_ROLE_BINDINGS, None, &account)[0].field, "subjects[0].namespace");
+        assert_eq!(validate(&CLUSTER_ROLE_BINDINGS, None, &account)[0].field, "subjects[0].namespace");
     }
 }

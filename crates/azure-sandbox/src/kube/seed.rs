@@ -22,9 +22,9 @@ pub(crate) fn populate(
 ) {
     let objects: Vec<Value> = serde_json::from_str(DATA).unwrap_or_default();
     for object in objects {
-        let Some(resource) = resources::of_object(&object) else { continue };
+        let Some(resource) = resources::for_object(&object) else { continue };
         let (namespace, name) = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
-        let mut fresh = resource.fresh(namespace, name, now);
+        let mut fresh = resource.new_object(namespace, name, now);
         super::patch::merge(&mut fresh, &object);
         if resource.is(&DEPLOYMENTS) {
             set(&mut fresh, &["metadata", "generation"], 1);
@@ -47,11 +47,11 @@ mod tests {
         let now = Now { ms: 0, text: "1970-01-01T00:00:00Z".to_owned() };
         let state = State::new(Declared::default());
         for mut object in objects {
-            let resource = resources::of_object(&object).unwrap_or_else(|| panic!("{object}"));
+            let resource = resources::for_object(&object).unwrap_or_else(|| panic!("{object}"));
             assert_eq!(resource.namespaced, !text(&object, "/metadata/namespace").is_empty(), "{object}");
-            admit::name(resource, &object).unwrap();
+            admit::check_name(resource, &object).unwrap();
             admit::admit(&state, resource, None, &mut object, &now)
-                .unwrap_or_else(|refused| panic!("{}", refused.message));
+                .unwrap_or_else(|error| panic!("{}", error.message));
         }
     }
 }

@@ -13,11 +13,11 @@ pub(crate) struct Labels(Vec<Requirement>);
 #[derive(Clone, Debug)]
 struct Requirement {
     key: String,
-    test: Test,
+    condition: Condition,
 }
 
 #[derive(Clone, Debug)]
-enum Test {
+enum Condition {
     Exists,
     Missing,
     In(Vec<String>),
@@ -31,36 +31,36 @@ pub(crate) struct Fields(Vec<(String, String, bool)>);
 impl Labels {
     /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
     pub(crate) fn parse(selector: &str) -> Result<Self, StatusError> {
-        let parts = split(selector).map_err(|()| unreadable(selector))?;
+        let parts = split_requirements(selector).map_err(|()| unparseable(selector))?;
         let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
         parts
-            .map(|part| requirement(part.trim()).ok_or_else(|| unreadable(selector)))
+            .map(|part| parse_requirement(part.trim()).ok_or_else(|| unparseable(selector)))
             .collect::<Result<_, _>>()
             .map(Self)
     }
 
     /// A `LabelSelector`: `matchLabels` and `matchExpressions`.
-    pub(crate) fn of_object(selector: &Value) -> Self {
-        let mut all = Self::of_map(&selector["matchLabels"]).0;
+    pub(crate) fn from_selector(selector: &Value) -> Self {
+        let mut all = Self::from_labels(&selector["matchLabels"]).0;
         for expression in list(selector, "/matchExpressions") {
             let values = || texts(expression, "/values").map(str::to_owned).collect();
-            let test = match text(expression, "/operator") {
-                "In" => Test::In(values()),
-                "NotIn" => Test::NotIn(values()),
-                "Exists" => Test::Exists,
-                _ => Test::Missing,
+            let condition = match text(expression, "/operator") {
+                "In" => Condition::In(values()),
+                "NotIn" => Condition::NotIn(values()),
+                "Exists" => Condition::Exists,
+                _ => Condition::Missing,
             };
-            all.push(Requirement { key: text(expression, "/key").to_owned(), test });
+            all.push(Requirement { key: text(expression, "/key").to_owned(), condition });
         }
         Self(all)
     }
 
     /// A selector for equal labels.
-    pub(crate) fn of_map(labels: &Value) -> Self {
+    pub(crate) fn from_labels(labels: &Value) -> Self {
         let labels = labels.as_object().into_iter().flatten();
         let equal = |(key, value): (&String, &Value)| Requirement {
             key: key.clone(),
-            test: Test::In(vec![value.as_str().unwrap_or_default().to_owned()]),
+            condition: Condition::In(vec![value.as_str().unwrap_or_default().to_owned()]),
         };
         Self(labels.map(equal).collect())
     }
@@ -70,18 +70,20 @@ impl Labels {
     }
 
     /// Whether the labels of `object` match.
-    pub(crate) fn fit(&self, object: &Value) -> bool {
-        self.fit_map(at(object, &["metadata", "labels"]))
+    pub(crate) fn matches(&self, object: &Value) -> bool {
+        self.matches_labels(at(object, &["metadata", "labels"]))
     }
 
-    pub(crate) fn fit_map(&self, labels: &Value) -> bool {
+    pub(crate) fn matches_labels(&self, labels: &Value) -> bool {
         self.0.iter().all(|requirement| {
             let value = labels[requirement.key.as_str()].as_str();
-            match &requirement.test {
-                Test::Exists => value.is_some(),
-                Test::Missing => value.is_none(),
-                Test::In(values) => value.is_some_and(|value| values.iter().any(|wanted| wanted == value)),
-                Test::NotIn(values) => {
+            match &requirement.condition {
+                Condition::Exists => value.is_some(),
+                Condition::Missing => value.is_none(),
+                Condition::In(values) => {
+                    value.is_some_and(|value| values.iter().any(|wanted| wanted == value))
+                }
+                Condition::NotIn(values) => {
                     value.is_none_or(|value| values.iter().all(|unwanted| unwanted != value))
                 }
             }
@@ -90,7 +92,7 @@ impl Labels {
 }
 
 /// Splits at commas outside parentheses.
-fn split(selector: &str) -> Result<Vec<&str>, ()> {
+fn split_requirements(selector: &str) -> Result<Vec<&str>, ()> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_i32);
     for (at, c) in selector.char_indices() {
         match c {
@@ -107,39 +109,39 @@ fn split(selector: &str) -> Result<Vec<&str>, ()> {
     if depth == 0 { Ok(parts) } else { Err(()) }
 }
 
-fn requirement(part: &str) -> Option<Requirement> {
+fn parse_requirement(part: &str) -> Option<Requirement> {
     let single = |value: &str| vec![value.trim().to_owned()];
-    let (key, test) = if let Some(key) = part.strip_prefix('!') {
-        (key, Test::Missing)
+    let (key, condition) = if let Some(key) = part.strip_prefix('!') {
+        (key, Condition::Missing)
     } else if let Some((key, value)) = part.split_once("!=") {
-        (key, Test::NotIn(single(value)))
+        (key, Condition::NotIn(single(value)))
     } else if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        (key, Test::In(single(value)))
+        (key, Condition::In(single(value)))
     } else if let Some((key, values)) = part.split_once('(') {
         let values = values.strip_suffix(')')?.split(',').map(|value| value.trim().to_owned()).collect();
         let (key, word) = key.trim().rsplit_once(' ')?;
         match word {
-            "in" => (key, Test::In(values)),
-            "notin" => (key, Test::NotIn(values)),
+            "in" => (key, Condition::In(values)),
+            "notin" => (key, Condition::NotIn(values)),
             _ => return None,
         }
     } else {
-        (part, Test::Exists)
+        (part, Condition::Exists)
     };
     let key = key.trim();
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    (!key.is_empty() && key.chars().all(fits)).then(|| Requirement { key: key.to_owned(), test })
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    (!key.is_empty() && key.chars().all(is_allowed)).then(|| Requirement { key: key.to_owned(), condition })
 }
 
-fn unreadable(selector: &str) -> StatusError {
+fn unparseable(selector: &str) -> StatusError {
     StatusError::bad_request(format!(
         "unable to parse requirement: found '{selector}', expected a label selector"
     ))
 }
 
 /// The JSON pointer of a field that a selector of the type may use.
-fn selectable(resource: &Resource, path: &str) -> Option<&'static str> {
-    let more: &[(&str, &str)] = if resource.is(&resources::PODS) {
+fn selectable_pointer(resource: &Resource, path: &str) -> Option<&'static str> {
+    let extra_fields: &[(&str, &str)] = if resource.is(&resources::PODS) {
         &[("spec.nodeName", "/spec/nodeName"), ("status.phase", "/status/phase")]
     } else if resource.is(&resources::EVENTS) {
         &[
@@ -163,7 +165,7 @@ fn selectable(resource: &Resource, path: &str) -> Option<&'static str> {
     match path {
         "metadata.name" => Some("/metadata/name"),
         "metadata.namespace" => Some("/metadata/namespace"),
-        _ => more.iter().find(|(name, _)| *name == path).map(|(_, pointer)| *pointer),
+        _ => extra_fields.iter().find(|(name, _)| *name == path).map(|(_, pointer)| *pointer),
     }
 }
 
@@ -180,7 +182,7 @@ impl Fields {
                 let text = format!("invalid selector: '{selector}'; can't understand '{part}'");
                 return Err(StatusError::bad_request(text));
             };
-            let pointer = selectable(resource, path)
+            let pointer = selectable_pointer(resource, path)
                 .ok_or_else(|| StatusError::bad_request(format!("field label not supported: {path}")))?;
             all.push((pointer.to_owned(), value.to_owned(), equal));
         }
@@ -194,7 +196,7 @@ impl Fields {
             .find_map(|part| part.strip_prefix("metadata.name=").map(|name| name.trim_start_matches('=')))
     }
 
-    pub(crate) fn fit(&self, object: &Value) -> bool {
+    pub(crate) fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|(pointer, wanted, equal)| {
             let found = match object.pointer(pointer) {
                 Some(Value::String(text)) => text.clone(),
@@ -231,7 +233,7 @@ mod tests {
             ("example.com/x=", true),
             ("app in (web),tier in (back)", false),
         ] {
-            assert_eq!(Labels::parse(selector).unwrap().fit(&object), expected, "{selector}");
+            assert_eq!(Labels::parse(selector).unwrap().matches(&object), expected, "{selector}");
         }
         for wrong in ["app in (web", "a b", "=x", "app of (x)"] {
             assert_eq!(Labels::parse(wrong).unwrap_err().code, 400, "{wrong}");
@@ -242,10 +244,10 @@ mod tests {
     fn object_selectors_match() {
         let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
             {"key": "tier", "operator": "In", "values": ["front"]}, {"key": "old", "operator": "DoesNotExist"}]});
-        let labels = Labels::of_object(&selector);
-        assert!(labels.fit_map(&json!({"app": "web", "tier": "front"})));
-        assert!(!labels.fit_map(&json!({"app": "web", "tier": "front", "old": ""})));
-        assert!(!labels.fit_map(&json!({"app": "web"})));
+        let labels = Labels::from_selector(&selector);
+        assert!(labels.matches_labels(&json!({"app": "web", "tier": "front"})));
+        assert!(!labels.matches_labels(&json!({"app": "web", "tier": "front", "old": ""})));
+        assert!(!labels.matches_labels(&json!({"app": "web"})));
     }
 
     #[test]
@@ -257,7 +259,11 @@ mod tests {
             ("metadata.namespace==n,status.phase!=Failed", true),
             ("spec.nodeName=", true),
         ] {
-            assert_eq!(Fields::parse(&resources::PODS, selector).unwrap().fit(&pod), expected, "{selector}");
+            assert_eq!(
+                Fields::parse(&resources::PODS, selector).unwrap().matches(&pod),
+                expected,
+                "{selector}"
+            );
         }
         assert!(
             Fields::parse(&resources::SECRETS, "status.phase=x")

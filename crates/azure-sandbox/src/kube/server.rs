@@ -15,7 +15,7 @@ use serve::{Cut, TlsPeer};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::api::{self, Call, Reply};
+use super::api::{self, Call, KubeResponse};
 use super::authn::{self, Credentials};
 use super::cluster::Cluster;
 use super::clusters::KubeClusters;
@@ -53,7 +53,7 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     let Some(cluster) = kube.cluster(&host).filter(|cluster| cluster.state().declared.running) else {
         return cut();
     };
-    let record = record(kube, &host, &parts);
+    let record = new_record(kube, &host, &parts);
     let (number, fault) = {
         let mut traffic = kube.traffic();
         let fault = traffic.faults.match_request(&record);
@@ -65,26 +65,26 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
         record_body(kube, number, &request, body);
     }
     sleep(fault.latency).await;
-    let reply = match (&fault.effect, body) {
+    let response = match (&fault.effect, body) {
         (Some(Effect::CutBeforeAnswer | Effect::RefuseConnections), _) => return cut(),
-        (Some(Effect::Status(refusal)), _) => Reply::Full(scripted_error(refusal)),
+        (Some(Effect::Status(refusal)), _) => KubeResponse::Full(scripted_error(refusal)),
         (_, Err(_)) => {
             let text = format!("Request entity too large: limit is {BODY_LIMIT}");
-            Reply::Full(StatusError::new(413, "RequestEntityTooLarge", text).to_response())
+            KubeResponse::Full(StatusError::new(413, "RequestEntityTooLarge", text).to_response())
         }
         (_, Ok(body)) => {
-            let reply = respond(&server, &cluster, &peer, &request, &body);
-            reply.unwrap_or_else(|error| Reply::Full(error.to_response()))
+            let response = respond(&server, &cluster, &peer, &request, &body);
+            response.unwrap_or_else(|error| KubeResponse::Full(error.to_response()))
         }
     };
     if request.method != Method::GET {
         kube.saved().await;
     }
-    let mut response = match reply {
-        Reply::Full(response) => apply_effect(response, fault.effect),
-        Reply::Stream(kind, body) => match handshake.filter(|_| request.verb == "watch") {
+    let mut response = match response {
+        KubeResponse::Full(response) => apply_effect(response, fault.effect),
+        KubeResponse::Stream(kind, body) => match handshake.filter(|_| request.verb == "watch") {
             Some(handshake) => handshake.serve(body),
-            None => streamed(kind, body, fault.effect.as_ref()),
+            None => stream_response(kind, body, fault.effect.as_ref()),
         },
     };
     kube.traffic().log.set_status(number, response.status().as_u16());
@@ -96,7 +96,7 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     response
 }
 
-pub(crate) fn record(kube: &KubeClusters, host: &str, parts: &http::request::Parts) -> RecordedRequest {
+pub(crate) fn new_record(kube: &KubeClusters, host: &str, parts: &http::request::Parts) -> RecordedRequest {
     RecordedRequest {
         operation: Operation::Kubernetes,
         method: parts.method.to_string(),
@@ -124,11 +124,11 @@ fn respond(
     peer: &TlsPeer,
     request: &KubeRequest,
     body: &[u8],
-) -> Result<Reply, StatusError> {
+) -> Result<KubeResponse, StatusError> {
     let credentials =
         Credentials { certificates: &peer.certificates, authorization: request.header("authorization") };
     let user = authn::authenticate(cluster, &credentials, &*server.entra)?;
-    let user = impersonate::effective(&cluster.state(), user, request)?;
+    let user = impersonate::effective_user(&cluster.state(), user, request)?;
     api::respond(&Call { kube: &server.kube, cluster, user: &user, request, body })
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn scripted_error(refusal: &Refusal) -> SandboxResponse {
 }
 
 /// A stream; a fault cuts it after its first piece.
-fn streamed(kind: &'static str, body: Body, effect: Option<&Effect>) -> Response {
+fn stream_response(kind: &'static str, body: Body, effect: Option<&Effect>) -> Response {
     let body = match effect {
         Some(Effect::CutInBody | Effect::TruncatedBody) => {
             let end = matches!(effect, Some(Effect::CutInBody));

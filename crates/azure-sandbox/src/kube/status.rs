@@ -51,18 +51,18 @@ impl StatusError {
 
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", resource.qualified());
-        Self::new(404, "NotFound", message).about(resource.group, resource.plural, name)
+        Self::new(404, "NotFound", message).with_details(resource.group, resource.plural, name)
     }
 
-    pub(crate) fn exists(resource: &Resource, name: &str) -> Self {
+    pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", resource.qualified());
-        Self::new(409, "AlreadyExists", message).about(resource.group, resource.plural, name)
+        Self::new(409, "AlreadyExists", message).with_details(resource.group, resource.plural, name)
     }
 
     /// A concurrent change, or a failed precondition.
     pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
-        Self::new(409, "Conflict", message).about(resource.group, resource.plural, name)
+        Self::new(409, "Conflict", message).with_details(resource.group, resource.plural, name)
     }
 
     pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
@@ -73,19 +73,20 @@ impl StatusError {
 
     pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("{} \"{name}\" is forbidden: {why}", resource.qualified());
-        Self::new(403, "Forbidden", message).about(resource.group, resource.plural, name)
+        Self::new(403, "Forbidden", message).with_details(resource.group, resource.plural, name)
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: Vec<Cause>) -> Self {
-        let all: Vec<_> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
-        let all = match all.as_slice() {
+        let messages: Vec<_> =
+            causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+        let messages = match messages.as_slice() {
             [one] => one.clone(),
             several => format!("[{}]", several.join(", ")),
         };
         let kind = resource.qualified_kind();
-        let message = format!("{kind} \"{name}\" is invalid: {all}");
-        let refused = Self::new(422, "Invalid", message).about(resource.group, resource.kind, name);
-        refused.because(causes)
+        let message = format!("{kind} \"{name}\" is invalid: {messages}");
+        let error = Self::new(422, "Invalid", message).with_details(resource.group, resource.kind, name);
+        error.with_causes(causes)
     }
 
     pub(crate) fn method_not_allowed() -> Self {
@@ -109,7 +110,7 @@ impl StatusError {
     }
 
     #[must_use]
-    pub(crate) fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
+    pub(crate) fn with_details(mut self, group: &str, kind: &str, name: &str) -> Self {
         let mut details = json!({});
         for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
             if !value.is_empty() {
@@ -121,7 +122,7 @@ impl StatusError {
     }
 
     #[must_use]
-    pub(crate) fn because(mut self, causes: Vec<Cause>) -> Self {
+    pub(crate) fn with_causes(mut self, causes: Vec<Cause>) -> Self {
         let causes: Vec<_> = causes
             .into_iter()
             .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))

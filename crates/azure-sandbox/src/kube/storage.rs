@@ -11,7 +11,7 @@ use super::resources::{self, Resource};
 use super::value::{set, text};
 
 /// Number of changes that watches can resume from.
-const HISTORY: usize = 4_096;
+const HISTORY_CAPACITY: usize = 4_096;
 
 /// The key of an object, in the order of lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ pub(crate) struct State {
     objects: BTreeMap<Key, Arc<Value>>,
     history: VecDeque<Change>,
     /// The revision before the first one in `history`.
-    forgotten: u64,
+    compacted: u64,
 }
 
 impl Key {
@@ -54,11 +54,11 @@ impl Key {
         }
     }
 
-    fn of(resource: &'static Resource, object: &Value) -> Self {
+    fn for_object(resource: &'static Resource, object: &Value) -> Self {
         Self::new(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"))
     }
 
-    pub(crate) fn is_of(&self, resource: &Resource) -> bool {
+    pub(crate) fn has_type(&self, resource: &Resource) -> bool {
         self.group == resource.group && self.plural == resource.plural
     }
 }
@@ -71,7 +71,7 @@ impl State {
             revision: 1,
             objects: BTreeMap::new(),
             history: VecDeque::new(),
-            forgotten: 1,
+            compacted: 1,
         }
     }
 
@@ -83,19 +83,19 @@ impl State {
         objects: Vec<Value>,
     ) -> Self {
         let keyed = objects.into_iter().filter_map(|object| {
-            let resource = resources::of_object(&object)?;
-            Some((Key::of(resource, &object), Arc::new(object)))
+            let resource = resources::for_object(&object)?;
+            Some((Key::for_object(resource, &object), Arc::new(object)))
         });
         let objects = keyed.collect();
-        Self { declared, reachable, revision, objects, history: VecDeque::new(), forgotten: revision }
+        Self { declared, reachable, revision, objects, history: VecDeque::new(), compacted: revision }
     }
 
-    pub(crate) fn everything(&self) -> impl Iterator<Item = &Arc<Value>> {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Arc<Value>> {
         self.objects.values()
     }
 
     /// The objects in a namespace.
-    pub(crate) fn inside(&self, namespace: &str) -> Vec<(&'static Resource, Arc<Value>)> {
+    pub(crate) fn objects_in(&self, namespace: &str) -> Vec<(&'static Resource, Arc<Value>)> {
         let within = self.objects.iter().filter(|(key, _)| key.namespace == namespace);
         let resource = |key: &Key| resources::find(key.group, key.plural);
         within.filter_map(|(key, object)| Some((resource(key)?, Arc::clone(object)))).collect()
@@ -118,12 +118,12 @@ impl State {
         after: Option<&Key>,
     ) -> impl Iterator<Item = &Arc<Value>> {
         let first = Key::new(resource, namespace.unwrap_or_default(), "");
-        let start = after.filter(|after| after.is_of(resource)).unwrap_or(&first).clone();
+        let start = after.filter(|after| after.has_type(resource)).unwrap_or(&first).clone();
         let namespace = namespace.map(str::to_owned);
         self.objects
             .range((std::ops::Bound::Excluded(start), std::ops::Bound::Unbounded))
             .take_while(move |(key, _)| {
-                key.is_of(resource) && namespace.as_deref().is_none_or(|wanted| key.namespace == wanted)
+                key.has_type(resource) && namespace.as_deref().is_none_or(|wanted| key.namespace == wanted)
             })
             .map(|(_, object)| object)
     }
@@ -135,7 +135,7 @@ impl State {
 
     /// Stores an object with a new revision, unless it is unchanged.
     pub(crate) fn put(&mut self, resource: &'static Resource, mut object: Value) -> Arc<Value> {
-        let key = Key::of(resource, &object);
+        let key = Key::for_object(resource, &object);
         let before = self.objects.get(&key).cloned();
         if let Some(before) = &before {
             let version = text(before, "/metadata/resourceVersion").to_owned();
@@ -148,7 +148,7 @@ impl State {
         set(&mut object, &["metadata", "resourceVersion"], revision.to_string());
         let object = Arc::new(object);
         self.objects.insert(key.clone(), Arc::clone(&object));
-        self.remember(Change { revision, key, before, after: Some(Arc::clone(&object)) });
+        self.record(Change { revision, key, before, after: Some(Arc::clone(&object)) });
         object
     }
 
@@ -164,22 +164,22 @@ impl State {
         let revision = self.revision + 1;
         // Watches report a deletion with its own revision.
         set(Arc::make_mut(&mut last), &["metadata", "resourceVersion"], revision.to_string());
-        self.remember(Change { revision, key, before: Some(Arc::clone(&last)), after: None });
+        self.record(Change { revision, key, before: Some(Arc::clone(&last)), after: None });
         Some(last)
     }
 
-    fn remember(&mut self, change: Change) {
+    fn record(&mut self, change: Change) {
         self.revision = change.revision;
         self.history.push_back(change);
-        if self.history.len() > HISTORY {
-            self.forgotten = self.history.pop_front().map_or(self.forgotten, |change| change.revision);
+        if self.history.len() > HISTORY_CAPACITY {
+            self.compacted = self.history.pop_front().map_or(self.compacted, |change| change.revision);
         }
     }
 
     /// The changes after `revision`; `Err` with the oldest available revision.
-    pub(crate) fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, u64> {
-        if revision < self.forgotten {
-            return Err(self.forgotten);
+    pub(crate) fn changes_since(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, u64> {
+        if revision < self.compacted {
+            return Err(self.compacted);
         }
         let start = self.history.partition_point(|change| change.revision <= revision);
         Ok(self.history.range(start..))
@@ -213,9 +213,9 @@ mod tests {
         let last = state.remove(&CONFIG_MAPS, "a", "x").unwrap();
         assert_eq!(last["metadata"]["resourceVersion"], "4");
         assert!(state.remove(&CONFIG_MAPS, "a", "x").is_none());
-        let changes: Vec<_> = state.since(2).unwrap().map(|change| change.revision).collect();
+        let changes: Vec<_> = state.changes_since(2).unwrap().map(|change| change.revision).collect();
         assert_eq!(changes, [3, 4]);
-        assert!(state.since(0).is_err_and(|oldest| oldest == 1));
+        assert!(state.changes_since(0).is_err_and(|oldest| oldest == 1));
     }
 
     #[test]
@@ -225,8 +225,8 @@ mod tests {
             state.put(&CONFIG_MAPS, map(namespace, name, ""));
         }
         let names = |namespace: Option<&str>, after: Option<&Key>| -> Vec<String> {
-            let of = |object: &Arc<Value>| text(object, "/metadata/name").to_owned();
-            state.list(&CONFIG_MAPS, namespace, after).map(of).collect()
+            let name = |object: &Arc<Value>| text(object, "/metadata/name").to_owned();
+            state.list(&CONFIG_MAPS, namespace, after).map(name).collect()
         };
         assert_eq!(names(None, None), ["y", "z", "w", "x"]);
         assert_eq!(names(Some("a"), None), ["y", "z"]);
@@ -237,10 +237,10 @@ mod tests {
     #[test]
     fn history_is_bounded() {
         let mut state = state();
-        for n in 0..HISTORY + 10 {
+        for n in 0..HISTORY_CAPACITY + 10 {
             state.put(&CONFIG_MAPS, map("a", "x", &n.to_string()));
         }
-        assert_eq!(state.since(5).err(), Some(11));
-        assert_eq!(state.since(11).unwrap().count(), HISTORY);
+        assert_eq!(state.changes_since(5).err(), Some(11));
+        assert_eq!(state.changes_since(11).unwrap().count(), HISTORY_CAPACITY);
     }
 }

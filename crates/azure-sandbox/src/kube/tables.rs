@@ -17,7 +17,7 @@ pub(crate) enum Include {
 }
 
 /// An object without anything but its metadata.
-pub(crate) fn metadata(object: &Value) -> Value {
+pub(crate) fn partial_metadata(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn table<'a>(
             match include {
                 Include::Nothing => {}
                 Include::Metadata => {
-                    *row.slot("object") = metadata(object);
+                    *row.slot("object") = partial_metadata(object);
                 }
                 Include::Object => *row.slot("object") = object.clone(),
             }

@@ -18,25 +18,25 @@ use crate::authority::Error;
 
 pub(crate) fn config(kube: &KubeClusters) -> Result<Arc<rustls::ServerConfig>, Error> {
     let provider = provider();
-    let anybody = Anybody(provider.signature_verification_algorithms);
+    let verifier = AnyClientVerifier(provider.signature_verification_algorithms);
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(Arc::new(anybody))
-        .with_cert_resolver(Arc::new(ByName(kube.clone())));
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(Arc::new(CertificateByName(kube.clone())));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
 /// Selects the certificate by server name; without one, the handshake fails.
-struct ByName(KubeClusters);
+struct CertificateByName(KubeClusters);
 
-impl fmt::Debug for ByName {
+impl fmt::Debug for CertificateByName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("ByName")
+        formatter.write_str("CertificateByName")
     }
 }
 
-impl ResolvesServerCert for ByName {
+impl ResolvesServerCert for CertificateByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.certificate(hello.server_name()?)
     }
@@ -44,9 +44,9 @@ impl ResolvesServerCert for ByName {
 
 /// Accepts every client certificate. As in Kubernetes, an unknown one does not fail the handshake and authenticates no user.
 #[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
+struct AnyClientVerifier(WebPkiSupportedAlgorithms);
 
-impl ClientCertVerifier for Anybody {
+impl ClientCertVerifier for AnyClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         false
     }

@@ -18,7 +18,7 @@ use super::value::text;
 const ISSUER: &str = "kubernetes.io/serviceaccount";
 
 /// A signed token: `header.claims.signature`.
-fn signed(authority: &Authority, claims: &Value) -> String {
+fn sign(authority: &Authority, claims: &Value) -> String {
     let header = json!({"alg": "EdDSA", "kid": "sandbox", "typ": "JWT"});
     let body = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
     // Signing with a key of this kind cannot fail.
@@ -27,18 +27,18 @@ fn signed(authority: &Authority, claims: &Value) -> String {
 }
 
 /// The token of an account for a secret; it does not expire.
-pub(crate) fn of_secret(authority: &Authority, account: &Value, secret: &str) -> String {
+pub(crate) fn issue_for_secret(authority: &Authority, account: &Value, secret: &str) -> String {
     let (namespace, name) = (text(account, "/metadata/namespace"), text(account, "/metadata/name"));
     let mut claims = json!({"iss": ISSUER, "sub": service_account_name(namespace, name)});
     *claims.slot(&format!("{ISSUER}/namespace")) = namespace.into();
     *claims.slot(&format!("{ISSUER}/secret.name")) = secret.into();
     *claims.slot(&format!("{ISSUER}/service-account.name")) = name.into();
     *claims.slot(&format!("{ISSUER}/service-account.uid")) = text(account, "/metadata/uid").into();
-    signed(authority, &claims)
+    sign(authority, &claims)
 }
 
 /// The claims of a token that this cluster signed.
-fn claims(authority: &Authority, token: &str) -> Option<Value> {
+fn verify(authority: &Authority, token: &str) -> Option<Value> {
     let (body, signature) = token.rsplit_once('.')?;
     let signature = BASE64.decode(signature).ok()?;
     let algorithms = provider().signature_verification_algorithms;
@@ -52,7 +52,7 @@ fn claims(authority: &Authority, token: &str) -> Option<Value> {
 
 /// The user of a token; `None` if this cluster did not sign it, or its secret or account was deleted or replaced.
 pub(crate) fn user(authority: &Authority, state: &State, token: &str) -> Option<User> {
-    let claims = claims(authority, token)?;
+    let claims = verify(authority, token)?;
     let claim = |key: &str| claims.part(&format!("{ISSUER}/{key}")).as_str().unwrap_or_default();
     let namespace = claim("namespace");
     let stored = text(state.get(&SECRETS, namespace, claim("secret.name"))?, "/data/token");
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn token_is_valid_while_its_secret_and_account_exist() {
         let (authority, (mut state, owner)) = (authority(), state());
-        let token = of_secret(&authority, &owner, "s");
+        let token = issue_for_secret(&authority, &owner, "s");
         let secret = |token: &str| json!({"metadata": {"namespace": "n", "name": "s"}, "data": {"token": BASE64_STANDARD.encode(token)}});
         assert!(user(&authority, &state, &token).is_none(), "no secret yet");
         state.put(&SECRETS, secret("another"));

@@ -55,7 +55,7 @@ pub(crate) fn respond(
         // Clients list and watch instead; they would wait for the end of the initial events.
         return Err(StatusError::new(422, "Invalid", NO_WATCH_LIST));
     }
-    let shape = Shape::of(request)?;
+    let shape = Shape::from_request(request)?;
     let timeout = request.number::<u64>("timeoutSeconds")?.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let since = request.number::<u64>("resourceVersion")?.unwrap_or_default();
     let start = Instant::now();
@@ -83,7 +83,7 @@ pub(crate) fn respond(
         if !first.is_empty() {
             return Some((Ok::<_, io::Error>(first), (Bytes::new(), watch)));
         }
-        let more = watch.more().await?;
+        let more = watch.next_events().await?;
         Some((Ok(more), (Bytes::new(), watch)))
     })))
 }
@@ -98,7 +98,7 @@ impl Watch {
     fn add_existing(&mut self, state: &State, lines: &mut Vec<u8>) {
         let namespace = self.filter.namespace.clone();
         for object in state.list(self.filter.resource, namespace.as_deref(), None) {
-            if self.filter.fits(object) {
+            if self.filter.matches(object) {
                 write_line(lines, &self.event("ADDED", object));
             }
         }
@@ -112,7 +112,7 @@ impl Watch {
     }
 
     /// The next events; `None` at the end.
-    async fn more(&mut self) -> Option<Bytes> {
+    async fn next_events(&mut self) -> Option<Bytes> {
         let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
         let mut changes = self.cluster.follow();
         while !self.failed {
@@ -142,7 +142,7 @@ impl Watch {
         let cluster = Arc::clone(&self.cluster);
         let state = cluster.state();
         let mut lines = Vec::new();
-        match state.since(self.since) {
+        match state.changes_since(self.since) {
             Err(oldest) => {
                 self.failed = true;
                 let status = StatusError::expired(self.since, oldest).status();
@@ -181,11 +181,11 @@ impl Watch {
 /// The event for a change, as seen through a filter.
 fn watch_event(filter: &Filter, change: &Change) -> Option<(&'static str, Arc<Value>)> {
     let in_namespace = filter.namespace.as_deref().is_none_or(|namespace| change.key.namespace == namespace);
-    if !in_namespace || !change.key.is_of(filter.resource) {
+    if !in_namespace || !change.key.has_type(filter.resource) {
         return None;
     }
-    let before = change.before.as_ref().filter(|before| filter.fits(before));
-    let after = change.after.as_ref().filter(|after| filter.fits(after));
+    let before = change.before.as_ref().filter(|before| filter.matches(before));
+    let after = change.after.as_ref().filter(|after| filter.matches(after));
     match (before, after) {
         (None, Some(after)) => Some(("ADDED", Arc::clone(after))),
         (Some(_), Some(after)) => Some(("MODIFIED", Arc::clone(after))),

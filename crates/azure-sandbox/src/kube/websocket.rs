@@ -16,11 +16,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt as _, copy, sink, split};
 
 /// The suffix of the client's key in RFC 6455.
-const SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Starts of final frames: a text message, and a normal closure (1000).
-const TEXT: u8 = 0x81;
-const CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xe8];
+/// The first byte of a text message, and a complete frame of normal closure (1000).
+const TEXT_START: u8 = 0x81;
+const CLOSE_FRAME: [u8; 4] = [0x88, 2, 0x03, 0xe8];
 
 /// A WebSocket handshake.
 pub(crate) struct Handshake {
@@ -33,7 +33,7 @@ impl Handshake {
     /// The handshake in a request, if it has one.
     pub(crate) fn take(request: &mut Request) -> Option<Self> {
         let headers = request.headers();
-        let has = |name: &HeaderName, word: &str| has_word(headers, name, word);
+        let has = |name: &HeaderName, token: &str| has_token(headers, name, token);
         if !has(&CONNECTION, "upgrade") || !has(&UPGRADE, "websocket") {
             return None;
         }
@@ -56,7 +56,7 @@ impl Handshake {
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        if let Ok(accept) = HeaderValue::try_from(accept(self.key.as_bytes())) {
+        if let Ok(accept) = HeaderValue::try_from(accept_value(self.key.as_bytes())) {
             headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
         tokio::spawn(async move {
@@ -66,11 +66,11 @@ impl Handshake {
                 let mut pieces = body.into_data_stream();
                 while let Some(Ok(piece)) = pieces.next().await {
                     for line in piece.split_inclusive(|byte| *byte == b'\n') {
-                        writer.write_all(&message(line)).await?;
+                        writer.write_all(&text_frame(line)).await?;
                     }
                     writer.flush().await?;
                 }
-                writer.write_all(&CLOSE).await?;
+                writer.write_all(&CLOSE_FRAME).await?;
                 writer.shutdown().await
             };
             let mut ignored = sink();
@@ -83,21 +83,21 @@ impl Handshake {
     }
 }
 
-fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
 /// The `Sec-WebSocket-Accept` for a key.
-fn accept(key: &[u8]) -> String {
+fn accept_value(key: &[u8]) -> String {
     use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
-    BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, SUFFIX.as_bytes()].concat()))
+    BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, KEY_SUFFIX.as_bytes()].concat()))
 }
 
 /// A frame with a text message.
-fn message(text: &[u8]) -> Vec<u8> {
-    let mut frame = vec![TEXT];
+fn text_frame(text: &[u8]) -> Vec<u8> {
+    let mut frame = vec![TEXT_START];
     match (u8::try_from(text.len()), u16::try_from(text.len())) {
         (Ok(length @ ..126), _) => frame.push(length),
         (_, Ok(length)) => {
@@ -119,13 +119,13 @@ mod tests {
 
     #[test]
     fn accept_header_matches_the_rfc() {
-        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accept_value(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]
     fn frames_start_with_their_length() {
-        assert_eq!(message(b"hi"), [TEXT, 2, b'h', b'i']);
-        assert_eq!(message(&[0; 300])[..4], [TEXT, 126, 1, 44]);
-        assert_eq!(message(&vec![0; 70_000])[..10], [TEXT, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]);
+        assert_eq!(text_frame(b"hi"), [TEXT_START, 2, b'h', b'i']);
+        assert_eq!(text_frame(&[0; 300])[..4], [TEXT_START, 126, 1, 44]);
+        assert_eq!(text_frame(&vec![0; 70_000])[..10], [TEXT_START, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]);
     }
 }

@@ -63,12 +63,12 @@ pub(crate) fn create(
         object.as_object_mut().and_then(|object| object.remove("status"));
     }
     let name = text(&object, "/metadata/name").to_owned();
-    admit::name(resource, &object)?;
+    admit::check_name(resource, &object)?;
     if !target.namespace.is_empty() {
         check_namespace(state, resource, target.namespace, &name)?;
     }
     if state.get(resource, target.namespace, &name).is_some() {
-        return Err(StatusError::exists(resource, &name));
+        return Err(StatusError::already_exists(resource, &name));
     }
     for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"] {
         remove(&mut object, "/metadata", key);
@@ -79,7 +79,7 @@ pub(crate) fn create(
         set(&mut object, &["metadata", "generation"], 1);
     }
     admit::admit(state, resource, None, &mut object, context.now)?;
-    rules::no_more_than_own(state, context.user, resource, None, &object)?;
+    rules::check_escalation(state, context.user, resource, None, &object)?;
     if context.dry_run {
         return Ok(Arc::new(object));
     }
@@ -96,7 +96,7 @@ pub(crate) fn update(
     remove_nulls(&mut object);
     if target.subresource == "scale" {
         let count = number(&object, "/spec/replicas").unwrap_or_default();
-        return scale(state, context, target, count, text(&object, "/metadata/resourceVersion"));
+        return set_scale(state, context, target, count, text(&object, "/metadata/resourceVersion"));
     }
     set_namespace(target, &mut object)?;
     check_name(target, &object)?;
@@ -134,7 +134,7 @@ pub(crate) fn patch(
         let changed = apply_patch(kind, super::list::scale(&live), &body)?;
         let count = number(&changed, "/spec/replicas").unwrap_or_default();
         let version = text(&body, "/metadata/resourceVersion");
-        return Ok((false, scale(state, context, target, count, version)?));
+        return Ok((false, set_scale(state, context, target, count, version)?));
     }
     let mut object = apply_patch(kind, (*live).clone(), &body)?;
     remove_nulls(&mut object);
@@ -197,7 +197,7 @@ fn replace(
     {
         return Err(StatusError::invalid(resource, target.name, vec![cause]));
     }
-    rules::no_more_than_own(state, context.user, resource, Some(&live), &object)?;
+    rules::check_escalation(state, context.user, resource, Some(&live), &object)?;
     if resource.is(&DEPLOYMENTS) && live.part("spec") != object.part("spec") {
         let generation = number(&live, "/metadata/generation").unwrap_or_default() + 1;
         set(&mut object, &["metadata", "generation"], generation);
@@ -206,7 +206,7 @@ fn replace(
         return Ok(Arc::new(object));
     }
     let stored = state.put(resource, object);
-    super::delete::finish(state, resource, &stored);
+    super::delete::complete_deletion(state, resource, &stored);
     Ok(stored)
 }
 
@@ -231,7 +231,7 @@ fn restrict_to_part(target: &ObjectRef<'_>, live: &Value, object: &mut Value) {
     *object = merged;
 }
 
-fn scale(
+fn set_scale(
     state: &mut State,
     context: &Context<'_>,
     target: &ObjectRef<'_>,
@@ -294,13 +294,13 @@ fn check_namespace(
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-    let refused = StatusError::forbidden(resource, name, &why);
+    let error = StatusError::forbidden(resource, name, &why);
     let cause = super::status::Cause {
         reason: "NamespaceTerminating",
         message: format!("namespace {namespace} is being terminated"),
         field: "metadata.namespace".to_owned(),
     };
-    Err(refused.because(vec![cause]))
+    Err(error.with_causes(vec![cause]))
 }
 
 /// Removes fields that are null, which equal unset ones.

@@ -4,8 +4,8 @@ use http::Method;
 use serde_json::Value;
 
 use super::args::Args;
-use super::manifest::{Item, encode, named, path};
-use super::{Failure, Session, singular};
+use super::manifest::{Item, encode, find_resource, object_url};
+use super::{Failure, Session, qualified_singular};
 use crate::kube::patch::removals;
 use crate::kube::resources::Resource;
 use crate::kube::value::{at, list, set, text};
@@ -22,12 +22,13 @@ impl Session<'_> {
         let mut failed = false;
         for item in self.items(args)? {
             let result = item.and_then(|item| {
-                let done = if args.server_side {
+                let outcome = if args.server_side {
                     self.apply_on_server(&item, args)
                 } else {
-                    self.apply_here(&item, args)
+                    self.apply_on_client(&item, args)
                 };
-                done.map(|done| format!("{}/{} {done}", singular(item.resource), item.name))
+                outcome
+                    .map(|outcome| format!("{}/{} {outcome}", qualified_singular(item.resource), item.name))
             });
             failed |= result.is_err();
             let (Ok(line) | Err(line)) = result;
@@ -38,7 +39,7 @@ impl Session<'_> {
 
     fn apply_on_server(&self, item: &Item, args: &Args) -> Result<&'static str, String> {
         let manager = encode(args.field_manager.as_deref().unwrap_or("kubectl"));
-        let url = path(item.resource, &item.namespace, &item.name);
+        let url = object_url(item.resource, &item.namespace, &item.name);
         let url = format!("{url}?fieldManager={manager}&force={}", args.force_conflicts);
         match self.client.send(Method::PATCH, &url, APPLY, &item.object) {
             Ok(_) => Ok("serverside-applied"),
@@ -47,15 +48,16 @@ impl Session<'_> {
     }
 
     /// Creates the object, or patches the differences from the manifest and removes fields that only the last manifest had.
-    fn apply_here(&self, item: &Item, args: &Args) -> Result<&'static str, String> {
+    fn apply_on_client(&self, item: &Item, args: &Args) -> Result<&'static str, String> {
         let manager = encode(args.field_manager.as_deref().unwrap_or("kubectl-client-side-apply"));
-        let url = path(item.resource, &item.namespace, &item.name);
+        let url = object_url(item.resource, &item.namespace, &item.name);
         let mut manifest = item.object.clone();
         set(&mut manifest, &["metadata", "annotations", LAST_APPLIED], format!("{}\n", item.object));
         let live = match self.client.send(Method::GET, &url, PLAIN, &Value::Null) {
             Ok(live) => live,
             Err(error) if error.code == 404 => {
-                let all = format!("{}?fieldManager={manager}", path(item.resource, &item.namespace, ""));
+                let all =
+                    format!("{}?fieldManager={manager}", object_url(item.resource, &item.namespace, ""));
                 return match self.client.send(Method::POST, &all, PLAIN, &manifest) {
                     Ok(_) => Ok("created"),
                     Err(error) => Err(error.print(&format!("error when creating {:?}: ", item.file))),
@@ -90,7 +92,7 @@ impl Session<'_> {
     pub(super) fn delete(&mut self, args: &Args) -> Result<(), Failure> {
         let mut failed = false;
         let items: Vec<_> = if let Some(selector) = &args.selector {
-            self.selected(args, selector)?
+            self.select_targets(args, selector)?
         } else if args.files.is_empty() {
             let named = named_objects(&args.positional)?;
             let namespace = args.namespace.as_deref().unwrap_or("default");
@@ -107,11 +109,11 @@ impl Session<'_> {
             let result = item.and_then(|(resource, namespace, name, context)| {
                 match self.client.send(
                     Method::DELETE,
-                    &path(resource, &namespace, &name),
+                    &object_url(resource, &namespace, &name),
                     PLAIN,
                     &Value::Null,
                 ) {
-                    Ok(_) => Ok(Some(format!("{} {name:?} deleted", singular(resource)))),
+                    Ok(_) => Ok(Some(format!("{} {name:?} deleted", qualified_singular(resource)))),
                     Err(error) if error.code == 404 && args.ignore_not_found => Ok(None),
                     Err(error) => Err(error.print(&context)),
                 }
@@ -130,15 +132,15 @@ type Target = Result<(&'static Resource, String, String, String), String>;
 
 impl Session<'_> {
     /// The objects of `deployments,secrets --selector a=b`.
-    fn selected(&self, args: &Args, selector: &str) -> Result<Vec<Target>, Failure> {
+    fn select_targets(&self, args: &Args, selector: &str) -> Result<Vec<Target>, Failure> {
         let [types] = args.positional.as_slice() else {
             return Err(Failure::error("name cannot be provided when a selector is specified"));
         };
         let namespace = if args.all_namespaces { "" } else { args.namespace.as_deref().unwrap_or("default") };
         let mut targets = Vec::new();
         for word in types.split(',') {
-            let resource = named(word).ok_or_else(|| unknown_type(word))?;
-            let url = format!("{}?labelSelector={}", path(resource, namespace, ""), encode(selector));
+            let resource = find_resource(word).ok_or_else(|| unknown_type(word))?;
+            let url = format!("{}?labelSelector={}", object_url(resource, namespace, ""), encode(selector));
             match self.client.send(Method::GET, &url, PLAIN, &Value::Null) {
                 Ok(found) => targets.extend(list(&found, "/items").iter().map(|object| {
                     let [name, namespace] =
@@ -166,11 +168,11 @@ pub(super) fn named_objects(words: &[String]) -> Result<Vec<(&'static Resource, 
             let (kind, name) = word.split_once('/').ok_or_else(|| {
                 Failure::error("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form")
             })?;
-            Ok((named(kind).ok_or_else(|| unknown_type(kind))?, name.to_owned()))
+            Ok((find_resource(kind).ok_or_else(|| unknown_type(kind))?, name.to_owned()))
         });
         return parts.collect();
     }
-    let resource = named(first).ok_or_else(|| unknown_type(first))?;
+    let resource = find_resource(first).ok_or_else(|| unknown_type(first))?;
     if rest.is_empty() {
         return Err(Failure::error("resource(s) were provided, but no name was specified"));
     }

@@ -6,11 +6,11 @@ use http::Method;
 use serde_json::Value;
 
 use crate::faults::Effect;
-use crate::kube::api::{self, Call, Reply};
+use crate::kube::api::{self, Call, KubeResponse};
 use crate::kube::cluster::Cluster;
 use crate::kube::clusters::KubeClusters;
 use crate::kube::request::KubeRequest;
-use crate::kube::server::{record, record_body, scripted_error};
+use crate::kube::server::{new_record, record_body, scripted_error};
 use crate::kube::user::User;
 use crate::kube::value::text;
 
@@ -47,7 +47,7 @@ impl Client {
             .body(())
             .map_err(|error| ServerError::new(400, "BadRequest", &error.to_string()))?;
         let (parts, ()) = request.into_parts();
-        let record = record(&self.kube, &self.cluster.host, &parts);
+        let record = new_record(&self.kube, &self.cluster.host, &parts);
         let (number, fault) = {
             let mut traffic = self.kube.traffic();
             let fault = traffic.faults.match_request(&record);
@@ -65,8 +65,8 @@ impl Client {
         let response = match fault.effect {
             Some(Effect::Status(refusal)) => scripted_error(&refusal),
             _ => match api::respond(&call) {
-                Ok(Reply::Full(response)) => response,
-                Ok(Reply::Stream(..)) => {
+                Ok(KubeResponse::Full(response)) => response,
+                Ok(KubeResponse::Stream(..)) => {
                     return Err(ServerError::new(400, "BadRequest", "the response is a stream"));
                 }
                 Err(error) => error.to_response(),

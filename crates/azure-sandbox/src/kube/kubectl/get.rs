@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::apply::named_objects;
 use super::args::Args;
-use super::manifest::{named, path};
-use super::{Failure, Session, singular};
+use super::manifest::{find_resource, object_url};
+use super::{Failure, Session, qualified_singular};
 use crate::kube::resources::Resource;
 use crate::kube::value::{list, number, text};
 
@@ -26,15 +26,16 @@ impl Session<'_> {
         let targets = match args.positional.as_slice() {
             [only] if !only.contains('/') => {
                 let unknown = || Failure::error(format!("the server doesn't have a resource type {only:?}"));
-                vec![(named(only).ok_or_else(unknown)?, String::new())]
+                vec![(find_resource(only).ok_or_else(unknown)?, String::new())]
             }
             words => named_objects(words)?,
         };
         let (mut failed, mut rows, mut found) = (false, Vec::new(), Vec::new());
         for (resource, name) in targets {
-            let form = if ["", "wide"].contains(&output) { TABLE } else { PLAIN };
-            match self.client.send(Method::GET, &path(resource, namespace, &name), form, &Value::Null) {
-                Ok(table) if form == TABLE => add_rows(&mut rows, &table, output == "wide"),
+            let accept = if ["", "wide"].contains(&output) { TABLE } else { PLAIN };
+            match self.client.send(Method::GET, &object_url(resource, namespace, &name), accept, &Value::Null)
+            {
+                Ok(table) if accept == TABLE => add_rows(&mut rows, &table, output == "wide"),
                 Ok(object) => found.extend(objects(resource, object)),
                 Err(error) if error.code == 404 && args.ignore_not_found => {}
                 Err(error) => {
@@ -46,7 +47,11 @@ impl Session<'_> {
         match output {
             "name" => {
                 for (resource, object) in &found {
-                    self.print(&format!("{}/{}", singular(resource), text(object, "/metadata/name")));
+                    self.print(&format!(
+                        "{}/{}",
+                        qualified_singular(resource),
+                        text(object, "/metadata/name")
+                    ));
                 }
             }
             "json" => {
@@ -100,13 +105,13 @@ fn add_rows(rows: &mut Vec<Vec<String>>, table: &Value, wide: bool) {
     if rows.is_empty() {
         let names =
             list(table, "/columnDefinitions").iter().map(|column| text(column, "/name").to_uppercase());
-        rows.push(names.zip(&columns).filter(|(_, shown)| **shown).map(|(name, _)| name).collect());
+        rows.push(names.zip(&columns).filter(|(_, is_shown)| **is_shown).map(|(name, _)| name).collect());
     }
     for row in list(table, "/rows") {
         let cells = list(row, "/cells").iter().map(|cell| match cell {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         });
-        rows.push(cells.zip(&columns).filter(|(_, shown)| **shown).map(|(cell, _)| cell).collect());
+        rows.push(cells.zip(&columns).filter(|(_, is_shown)| **is_shown).map(|(cell, _)| cell).collect());
     }
 }

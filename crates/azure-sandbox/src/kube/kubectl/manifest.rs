@@ -35,9 +35,9 @@ impl Session<'_> {
             for document in documents.into_iter().filter(|document| !document.is_null()) {
                 if text(&document, "/kind") == "List" {
                     let elements = list(&document, "/items").iter().cloned();
-                    items.extend(elements.map(|object| item(file, object, args)));
+                    items.extend(elements.map(|object| parse_item(file, object, args)));
                 } else {
-                    items.push(item(file, document, args));
+                    items.push(parse_item(file, document, args));
                 }
             }
         }
@@ -48,26 +48,26 @@ impl Session<'_> {
     }
 }
 
-fn item(file: &str, mut object: Value, args: &Args) -> Result<Item, String> {
+fn parse_item(file: &str, mut object: Value, args: &Args) -> Result<Item, String> {
     let (kind, version) = (text(&object, "/kind").to_owned(), text(&object, "/apiVersion").to_owned());
     let name = text(&object, "/metadata/name").to_owned();
-    let own = text(&object, "/metadata/namespace").to_owned();
-    let Some(resource) = resources::of_object(&object).filter(|resource| resource.stored) else {
+    let object_namespace = text(&object, "/metadata/namespace").to_owned();
+    let Some(resource) = resources::for_object(&object).filter(|resource| resource.stored) else {
         return Err(format!(
-            "error: resource mapping not found for name: {name:?} namespace: {own:?} from {file:?}: no matches for \
+            "error: resource mapping not found for name: {name:?} namespace: {object_namespace:?} from {file:?}: no matches for \
              kind {kind:?} in version {version:?}\nensure CRDs are installed first"
         ));
     };
     let mut namespace = String::new();
     if resource.namespaced {
-        let wanted = args.namespace.as_deref().unwrap_or_default();
-        if !own.is_empty() && !wanted.is_empty() && own != wanted {
+        let requested = args.namespace.as_deref().unwrap_or_default();
+        if !object_namespace.is_empty() && !requested.is_empty() && object_namespace != requested {
             return Err(format!(
-                "error: the namespace from the provided object {own:?} does not match the namespace {wanted:?}. You \
-                 must pass '--namespace={own}' to perform this operation."
+                "error: the namespace from the provided object {object_namespace:?} does not match the namespace {requested:?}. You \
+                 must pass '--namespace={object_namespace}' to perform this operation."
             ));
         }
-        let mut names = [own.as_str(), wanted, "default"].into_iter();
+        let mut names = [object_namespace.as_str(), requested, "default"].into_iter();
         names.find(|name| !name.is_empty()).unwrap_or_default().clone_into(&mut namespace);
         set(&mut object, &["metadata", "namespace"], namespace.as_str());
     }
@@ -75,7 +75,7 @@ fn item(file: &str, mut object: Value, args: &Args) -> Result<Item, String> {
 }
 
 /// The URL of an object; of its list, for an empty name.
-pub(super) fn path(resource: &Resource, namespace: &str, name: &str) -> String {
+pub(super) fn object_url(resource: &Resource, namespace: &str, name: &str) -> String {
     let version = resources::VERSION;
     let base = if resource.group.is_empty() {
         format!("/api/{version}")
@@ -100,12 +100,13 @@ pub(super) fn encode(part: &str) -> percent_encoding::PercentEncode<'_> {
 }
 
 /// The type with a name as in `kubectl get`: plural, singular, short, or with its group.
-pub(super) fn named(word: &str) -> Option<&'static Resource> {
+pub(super) fn find_resource(word: &str) -> Option<&'static Resource> {
     let word = word.to_ascii_lowercase();
     let (name, group) =
         word.split_once('.').map_or((word.as_str(), None), |(name, group)| (name, Some(group)));
     resources::ALL.into_iter().filter(|resource| resource.stored).find(|resource| {
-        let is_named = resource.plural == name || resource.singular == name || resource.short.contains(&name);
+        let is_named =
+            resource.plural == name || resource.singular == name || resource.short_names.contains(&name);
         is_named && group.is_none_or(|group| group == resource.group)
     })
 }

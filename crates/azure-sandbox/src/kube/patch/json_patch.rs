@@ -14,8 +14,9 @@ pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), String
 }
 
 fn apply(target: &mut Value, step: &Value) -> Result<(), String> {
-    let word = |key: &str| step[key].as_str().ok_or_else(|| format!("an operation lacks {key:?}: {step}"));
-    let (op, path) = (word("op")?, word("path")?);
+    let string_field =
+        |key: &str| step[key].as_str().ok_or_else(|| format!("an operation lacks {key:?}: {step}"));
+    let (op, path) = (string_field("op")?, string_field("path")?);
     let value = || step.get("value").cloned().ok_or_else(|| format!("an operation lacks \"value\": {step}"));
     let missing = |path: &str| format!("{op} operation does not apply: there is nothing at {path:?}");
     match op {
@@ -27,7 +28,7 @@ fn apply(target: &mut Value, step: &Value) -> Result<(), String> {
             Ok(())
         }
         "move" => {
-            let from = word("from")?;
+            let from = string_field("from")?;
             if path.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
                 return Err("move operation does not apply: the target lies inside of the source".to_owned());
             }
@@ -35,7 +36,7 @@ fn apply(target: &mut Value, step: &Value) -> Result<(), String> {
             add(target, path, value)
         }
         "copy" => {
-            let from = word("from")?;
+            let from = string_field("from")?;
             let value = target.pointer(from).cloned().ok_or_else(|| missing(from))?;
             add(target, path, value)
         }
@@ -53,7 +54,7 @@ fn apply(target: &mut Value, step: &Value) -> Result<(), String> {
 }
 
 /// The parent's path and the last name, unescaped.
-fn split(path: &str) -> Option<(&str, String)> {
+fn split_pointer(path: &str) -> Option<(&str, String)> {
     let (parent, name) = path.rsplit_once('/')?;
     Some((parent, name.replace("~1", "/").replace("~0", "~")))
 }
@@ -64,17 +65,17 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), String> {
         return Ok(());
     }
     let missing = || format!("add operation does not apply: there is no place {path:?}");
-    let (parent, name) = split(path).ok_or_else(missing)?;
+    let (parent, name) = split_pointer(path).ok_or_else(missing)?;
     match target.pointer_mut(parent) {
         Some(Value::Object(object)) => {
             object.insert(name, value);
         }
         Some(Value::Array(list)) => {
-            let at = if name == "-" { list.len() } else { name.parse().map_err(|_| missing())? };
-            if at > list.len() {
+            let index = if name == "-" { list.len() } else { name.parse().map_err(|_| missing())? };
+            if index > list.len() {
                 return Err(missing());
             }
-            list.insert(at, value);
+            list.insert(index, value);
         }
         _ => return Err(missing()),
     }
@@ -82,12 +83,12 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), String> {
 }
 
 fn remove(target: &mut Value, path: &str) -> Option<Value> {
-    let (parent, name) = split(path)?;
+    let (parent, name) = split_pointer(path)?;
     match target.pointer_mut(parent)? {
         Value::Object(object) => object.remove(&name),
         Value::Array(list) => {
-            let at: usize = name.parse().ok()?;
-            (at < list.len()).then(|| list.remove(at))
+            let index: usize = name.parse().ok()?;
+            (index < list.len()).then(|| list.remove(index))
         }
         _ => None,
     }

@@ -23,10 +23,10 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
 /// Applies a strategic merge patch: like [`merge`], but keyed lists are merged by element. Supports `$patch`,
 /// `$retainKeys`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…`.
 pub(crate) fn strategic(target: &mut Value, patch: &Value) {
-    object(target, patch, &mut Vec::new());
+    merge_object(target, patch, &mut Vec::new());
 }
 
-fn object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a str>) {
+fn merge_object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a str>) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
         return;
@@ -36,9 +36,9 @@ fn object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a str>) {
     }
     for (key, value) in patch {
         if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
-            let unwanted = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            let removed = value.as_array().map(Vec::as_slice).unwrap_or_default();
             if let Some(elements) = target.get_mut(list).and_then(Value::as_array_mut) {
-                elements.retain(|element| !unwanted.contains(element));
+                elements.retain(|element| !removed.contains(element));
             }
         }
         if key.starts_with('$') {
@@ -50,8 +50,8 @@ fn object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a str>) {
             Value::Object(inner) if inner.get("$patch").is_some_and(|word| word == "delete") => {
                 target.as_object_mut().and_then(|target| target.remove(key));
             }
-            Value::Object(_) => object(&mut target[key], value, fields),
-            Value::Array(elements) => self::elements(&mut target[key], elements, fields),
+            Value::Object(_) => merge_object(&mut target[key], value, fields),
+            Value::Array(elements) => merge_elements(&mut target[key], elements, fields),
             _ => target[key] = value.clone(),
         }
         fields.pop();
@@ -59,7 +59,7 @@ fn object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a str>) {
     for (key, order) in patch {
         if let (Some(name), Some(order)) = (key.strip_prefix("$setElementOrder/"), order.as_array()) {
             fields.push(name);
-            sort(target.get_mut(name), order, fields);
+            sort_elements(target.get_mut(name), order, fields);
             fields.pop();
         }
     }
@@ -70,7 +70,7 @@ fn object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a str>) {
     }
 }
 
-fn elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&'a str>) {
+fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&'a str>) {
     let Some(key) = merge_key(fields) else {
         let whole = Value::Array(patch.to_vec());
         match (is_set(fields), target.as_array_mut()) {
@@ -94,16 +94,16 @@ fn elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&'a str
     let Some(target) = target.as_array_mut() else { return };
     for element in patch.iter().filter(|element| !(element["$patch"] == "replace" && element[key].is_null()))
     {
-        let same = |kept: &Value| kept[key] == element[key];
+        let has_same_key = |kept: &Value| kept[key] == element[key];
         if element["$patch"] == "delete" {
-            target.retain(|kept| !same(kept));
+            target.retain(|kept| !has_same_key(kept));
             continue;
         }
-        if let Some(kept) = target.iter_mut().find(|kept| same(kept)) {
-            object(kept, element, fields);
+        if let Some(kept) = target.iter_mut().find(|kept| has_same_key(kept)) {
+            merge_object(kept, element, fields);
         } else {
             let mut new = Value::Null;
-            object(&mut new, element, fields);
+            merge_object(&mut new, element, fields);
             target.push(new);
         }
     }
@@ -111,10 +111,10 @@ fn elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&'a str
 
 /// Extends a strategic merge patch, which sets the fields of `after`, by the removal of those that only `before` has.
 pub(crate) fn removals(before: &Value, after: &Value, patch: &mut Value) {
-    removed(before, after, patch, &mut Vec::new());
+    add_removals(before, after, patch, &mut Vec::new());
 }
 
-fn removed<'a>(before: &'a Value, after: &Value, patch: &mut Value, fields: &mut Vec<&'a str>) {
+fn add_removals<'a>(before: &'a Value, after: &Value, patch: &mut Value, fields: &mut Vec<&'a str>) {
     for (key, old) in before.as_object().into_iter().flatten() {
         let Some(new) = after.get(key) else {
             patch[key] = Value::Null;
@@ -122,37 +122,42 @@ fn removed<'a>(before: &'a Value, after: &Value, patch: &mut Value, fields: &mut
         };
         fields.push(key);
         match (old.as_array(), new.as_array()) {
-            (Some(old), Some(new)) => removed_elements(old, new, &mut patch[key], fields),
-            _ if old.is_object() && new.is_object() => removed(old, new, &mut patch[key], fields),
+            (Some(old), Some(new)) => add_element_removals(old, new, &mut patch[key], fields),
+            _ if old.is_object() && new.is_object() => add_removals(old, new, &mut patch[key], fields),
             _ => {}
         }
         fields.pop();
     }
 }
 
-fn removed_elements<'a>(before: &'a [Value], after: &[Value], patch: &mut Value, fields: &mut Vec<&'a str>) {
+fn add_element_removals<'a>(
+    before: &'a [Value],
+    after: &[Value],
+    patch: &mut Value,
+    fields: &mut Vec<&'a str>,
+) {
     let (Some(key), Some(patch)) = (merge_key(fields), patch.as_array_mut()) else { return };
     for old in before {
-        let same = |element: &&Value| element[key] == old[key];
-        match (after.iter().find(same), patch.iter_mut().find(|element| element[key] == old[key])) {
-            (Some(new), Some(element)) => removed(old, new, element, fields),
+        let has_same_key = |element: &&Value| element[key] == old[key];
+        match (after.iter().find(has_same_key), patch.iter_mut().find(|element| element[key] == old[key])) {
+            (Some(new), Some(element)) => add_removals(old, new, element, fields),
             _ => patch.push(serde_json::json!({"$patch": "delete", key: old[key]})),
         }
     }
 }
 
 /// Sorts elements by `order`; the others follow.
-fn sort(target: Option<&mut Value>, order: &[Value], fields: &[&str]) {
+fn sort_elements(target: Option<&mut Value>, order: &[Value], fields: &[&str]) {
     let Some(elements) = target.and_then(Value::as_array_mut) else { return };
     let key = merge_key(fields);
-    let place = |element: &Value| {
-        let at = order.iter().position(|wanted| match key {
-            Some(key) => wanted[key] == element[key],
-            None => wanted == element,
+    let position = |element: &Value| {
+        let index = order.iter().position(|ordered| match key {
+            Some(key) => ordered[key] == element[key],
+            None => ordered == element,
         });
-        at.unwrap_or(usize::MAX)
+        index.unwrap_or(usize::MAX)
     };
-    elements.sort_by_key(place);
+    elements.sort_by_key(position);
 }
 
 /// The key by which the elements of a list are merged, from the names of the fields above it.

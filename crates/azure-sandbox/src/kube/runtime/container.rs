@@ -31,7 +31,7 @@ pub(super) fn environment(state: &State, pod: &Value, container: &Value) -> Resu
         for (resource, reference) in [(&SECRETS, "secretRef"), (&CONFIG_MAPS, "configMapRef")] {
             let reference = source.part(reference);
             if !reference.is_null() {
-                let data = data(state, resource, namespace, reference)?;
+                let data = referenced_data(state, resource, namespace, reference)?;
                 let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
                 environment
                     .extend(data.into_iter().map(|(key, value)| (format!("{prefix}{key}"), text(value))));
@@ -40,7 +40,7 @@ pub(super) fn environment(state: &State, pod: &Value, container: &Value) -> Resu
     }
     for variable in list(container, "/env") {
         let name = text(variable, "/name").to_owned();
-        if let Some(value) = value(state, pod, variable)? {
+        if let Some(value) = variable_value(state, pod, variable)? {
             environment.insert(name, value);
         }
     }
@@ -48,7 +48,7 @@ pub(super) fn environment(state: &State, pod: &Value, container: &Value) -> Resu
 }
 
 /// The value of a variable; `None` if its source is optional and missing.
-fn value(state: &State, pod: &Value, variable: &Value) -> Result<Option<String>, String> {
+fn variable_value(state: &State, pod: &Value, variable: &Value) -> Result<Option<String>, String> {
     let source = variable.part("valueFrom");
     if source.is_null() {
         return Ok(Some(text(variable, "/value").to_owned()));
@@ -60,7 +60,7 @@ fn value(state: &State, pod: &Value, variable: &Value) -> Result<Option<String>,
             continue;
         }
         let (name, key) = (text(reference, "/name"), text(reference, "/key"));
-        let mut data = data(state, resource, namespace, reference)?;
+        let mut data = referenced_data(state, resource, namespace, reference)?;
         return match data.remove(key) {
             Some(value) => Ok(Some(String::from_utf8_lossy(&value).into_owned())),
             None if reference.part("optional") == true => Ok(None),
@@ -72,7 +72,7 @@ fn value(state: &State, pod: &Value, variable: &Value) -> Result<Option<String>,
 }
 
 /// The data of a secret or config map; empty if it is optional and missing.
-fn data(
+fn referenced_data(
     state: &State,
     resource: &'static Resource,
     namespace: &str,
@@ -111,21 +111,24 @@ pub(super) fn files(state: &State, pod: &Value, container: &Value) -> Result<Fil
         let volumes = list(pod, "/spec/volumes");
         let Some(volume) = volumes.iter().find(|volume| text(volume, "/name") == name) else { continue };
         let sources = std::iter::once(volume).chain(list(volume, "/projected/sources"));
-        let (directory, inner) = (text(mount, "/mountPath").trim_end_matches('/'), text(mount, "/subPath"));
+        let (directory, sub_path) =
+            (text(mount, "/mountPath").trim_end_matches('/'), text(mount, "/subPath"));
         for source in sources {
             for (resource, kind) in [(&SECRETS, "secret"), (&CONFIG_MAPS, "configMap")] {
                 let reference = source.part(kind);
                 if reference.is_null() {
                     continue;
                 }
-                let data = data(state, resource, namespace, reference)
+                let data = referenced_data(state, resource, namespace, reference)
                     .map_err(|error| format!("MountVolume.SetUp failed for volume {name:?} : {error}"))?;
-                for (path, content) in selected(data, reference) {
-                    if inner.is_empty() {
+                for (path, content) in select_items(data, reference) {
+                    if sub_path.is_empty() {
                         files.insert(format!("{directory}/{path}"), content);
-                    } else if path == inner {
+                    } else if path == sub_path {
                         files.insert(directory.to_owned(), content);
-                    } else if let Some(rest) = path.strip_prefix(inner).filter(|rest| rest.starts_with('/')) {
+                    } else if let Some(rest) =
+                        path.strip_prefix(sub_path).filter(|rest| rest.starts_with('/'))
+                    {
                         files.insert(format!("{directory}{rest}"), content);
                     }
                 }
@@ -136,7 +139,7 @@ pub(super) fn files(state: &State, pod: &Value, container: &Value) -> Result<Fil
 }
 
 /// The entries that a volume selects, by relative path.
-fn selected(mut data: Files, reference: &Value) -> Files {
+fn select_items(mut data: Files, reference: &Value) -> Files {
     let items = list(reference, "/items");
     if items.is_empty() {
         return data;

@@ -50,16 +50,16 @@ pub(crate) struct Network {
 }
 
 /// Counts an open connection.
-struct Open(Arc<Network>);
+struct OpenConnection(Arc<Network>);
 
-impl Open {
+impl OpenConnection {
     fn new(network: &Arc<Network>) -> Self {
         network.connections.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(network))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -128,13 +128,13 @@ impl PodNetwork {
         let peer = remote.peer_addr()?;
         let is_loopback = peer.ip().to_canonical().is_loopback();
         let is_kubernetes = kubernetes.is_some_and(|address| is_loopback && address.port() == peer.port());
-        let (near, far) = pair().await?;
-        let own = is_kubernetes.then(|| self.host.clone());
-        let (cut, ended, open) = (network.cut_token(), self.ended.clone(), Open::new(network));
+        let (near, far) = loopback_pair().await?;
+        let server_name = is_kubernetes.then(|| self.host.clone());
+        let (cut, ended, open) = (network.cut_token(), self.ended.clone(), OpenConnection::new(network));
         tokio::spawn(async move {
             let (mut far, mut remote) = (far, remote);
             tokio::select! {
-                _ = relay(&mut far, &mut remote, own.as_deref(), &open.0) => {}
+                _ = relay(&mut far, &mut remote, server_name.as_deref(), &open.0) => {}
                 () = ended.cancelled() => {}
                 () = cut.cancelled() => {
                     // Both ends see a reset, not an orderly end.
@@ -156,19 +156,19 @@ impl PodNetwork {
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
         let name = name.trim_start_matches('[').trim_end_matches(']');
-        let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{name} does not resolve"));
+        let mut last_error = io::Error::new(io::ErrorKind::NotFound, format!("{name} does not resolve"));
         for address in lookup_host((name, port)).await? {
             if is_forbidden(address.ip()) {
                 let text = format!("pods of the sandbox do not reach {}", address.ip());
-                last = io::Error::new(io::ErrorKind::ConnectionRefused, text);
+                last_error = io::Error::new(io::ErrorKind::ConnectionRefused, text);
                 continue;
             }
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
+                Err(error) => last_error = error,
             }
         }
-        Err(last)
+        Err(last_error)
     }
 }
 
@@ -176,36 +176,37 @@ impl PodNetwork {
 fn is_forbidden(address: IpAddr) -> bool {
     let address = address.to_canonical();
     match address {
-        IpAddr::V4(own) => own.is_link_local() || address == WIRE_SERVER,
-        IpAddr::V6(own) => own.is_unicast_link_local(),
+        IpAddr::V4(v4) => v4.is_link_local() || address == WIRE_SERVER,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }
 
 /// The two ends of a connection over the loopback interface.
-async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+async fn loopback_pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let near = TcpStream::connect(listener.local_addr()?).await?;
-    let own = near.local_addr()?;
+    let near_address = near.local_addr()?;
     loop {
         let (far, peer) = listener.accept().await?;
         // Another process may have been faster.
-        if peer == own {
+        if peer == near_address {
             return Ok((near, far));
         }
     }
 }
 
-/// Copies both directions until both end. A connection to the Kubernetes APIs has to start with a TLS handshake for `own`.
+/// Copies both directions until both end. A connection to the Kubernetes APIs has to start with a TLS handshake for
+/// `server_name`.
 async fn relay(
     near: &mut TcpStream,
     remote: &mut TcpStream,
-    own: Option<&str>,
+    server_name: Option<&str>,
     network: &Network,
 ) -> io::Result<()> {
     let _ = (near.set_nodelay(true), remote.set_nodelay(true));
-    if let Some(own) = own {
+    if let Some(server_name) = server_name {
         let (hello, name) = client_hello(near).await?;
-        if !name.is_some_and(|name| name.eq_ignore_ascii_case(own)) {
+        if !name.is_some_and(|name| name.eq_ignore_ascii_case(server_name)) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         remote.write_all(&hello).await?;
@@ -216,10 +217,10 @@ async fn relay(
     Ok(())
 }
 
-async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, limited: Option<&Network>) -> io::Result<()> {
+async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, rate_limit: Option<&Network>) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_SIZE];
     loop {
-        let rate = limited.and_then(Network::read_rate);
+        let rate = rate_limit.and_then(Network::read_rate);
         let size = rate.map_or(BUFFER_SIZE, |rate| usize::try_from(rate / SLOW_READS).unwrap_or(BUFFER_SIZE));
         let space = buffer.get_mut(..size.clamp(1, BUFFER_SIZE)).unwrap_or_default();
         let count = from.read(space).await?;
@@ -280,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_without_tls_are_rejected() {
-        let (mut near, mut far) = pair().await.unwrap();
+        let (mut near, mut far) = loopback_pair().await.unwrap();
         near.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         assert!(client_hello(&mut far).await.is_err());
     }

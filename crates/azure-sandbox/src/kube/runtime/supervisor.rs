@@ -16,7 +16,7 @@ use super::{ContainerKey, container};
 use crate::kube::cluster::Cluster;
 use crate::kube::clusters::KubeClusters;
 use crate::kube::containers;
-use crate::kube::pods::is_ending;
+use crate::kube::pods::is_terminating;
 use crate::kube::resources::PODS;
 use crate::kube::value::{Keyed as _, Now, list, text};
 use crate::program::{Container, Program};
@@ -25,11 +25,11 @@ use crate::program::{Container, Program};
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// The time without a restart after which the backoff is reset.
-const STABLE: Duration = Duration::from_mins(1);
+const BACKOFF_RESET_AFTER: Duration = Duration::from_mins(1);
 /// The time between the request to stop and the abort of a program.
-const GRACE: Duration = Duration::from_secs(5);
+const STOP_GRACE: Duration = Duration::from_secs(5);
 /// The time that the stopping sandbox waits for programs.
-const DRAIN: Duration = Duration::from_secs(1);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// A supervised container.
 struct Supervised {
@@ -39,23 +39,23 @@ struct Supervised {
 
 /// Runs until the sandbox stops.
 pub(crate) async fn run(kube: KubeClusters) {
-    let (mut running, mut ending) = (HashMap::<ContainerKey, Supervised>::new(), HashMap::new());
+    let (mut running, mut stopping) = (HashMap::<ContainerKey, Supervised>::new(), HashMap::new());
     let (tasks, stop) = (TaskTracker::new(), kube.stop().clone());
     let mut changes = kube.signals().changes.subscribe();
     loop {
         changes.borrow_and_update();
-        let Found { wanted, existing } = find(&kube);
+        let Containers { to_run, existing } = find_containers(&kube);
         kube.runtime().retain_outputs(|key| existing.contains(key));
-        ending.retain(|_, task: &mut JoinHandle<()>| !task.is_finished());
-        for (key, Supervised { stop, task }) in running.extract_if(|key, _| !wanted.contains_key(key)) {
+        stopping.retain(|_, task: &mut JoinHandle<()>| !task.is_finished());
+        for (key, Supervised { stop, task }) in running.extract_if(|key, _| !to_run.contains_key(key)) {
             stop.cancel();
-            ending.insert(key, task);
+            stopping.insert(key, task);
         }
-        for (key, (cluster, program)) in wanted {
+        for (key, (cluster, program)) in to_run {
             if running.contains_key(&key) {
                 continue;
             }
-            let (previous, stop) = (ending.remove(&key), stop.child_token());
+            let (previous, stop) = (stopping.remove(&key), stop.child_token());
             let supervisor =
                 Supervisor { kube: kube.clone(), cluster, key: key.clone(), program, stop: stop.clone() };
             let task = tasks.spawn(async move {
@@ -75,24 +75,25 @@ pub(crate) async fn run(kube: KubeClusters) {
     }
     tasks.close();
     // A program that does not end is aborted after its grace period.
-    let _ = timeout(DRAIN, tasks.wait()).await;
+    let _ = timeout(SHUTDOWN_GRACE, tasks.wait()).await;
 }
 
-struct Found {
+struct Containers {
     /// The containers whose programs should run.
-    wanted: HashMap<ContainerKey, (Arc<Cluster>, Program)>,
+    to_run: HashMap<ContainerKey, (Arc<Cluster>, Program)>,
     /// All containers with the image of a program.
     existing: HashSet<ContainerKey>,
 }
 
-fn find(kube: &KubeClusters) -> Found {
-    let mut found = Found { wanted: HashMap::new(), existing: HashSet::new() };
+fn find_containers(kube: &KubeClusters) -> Containers {
+    let mut found = Containers { to_run: HashMap::new(), existing: HashSet::new() };
     let enabled = kube.runtime().is_enabled();
     for cluster in kube.started() {
         let state = cluster.state();
         for pod in state.list(&PODS, None, None) {
             // Pods without an address are not started yet.
-            let runs = state.declared.running && !is_ending(pod) && !text(pod, "/status/podIP").is_empty();
+            let runs =
+                state.declared.running && !is_terminating(pod) && !text(pod, "/status/podIP").is_empty();
             for container in list(pod, "/spec/containers") {
                 let Some(program) = kube.runtime().program(text(container, "/image")) else { continue };
                 let key = ContainerKey {
@@ -104,7 +105,7 @@ fn find(kube: &KubeClusters) -> Found {
                 };
                 found.existing.insert(key.clone());
                 if runs && enabled {
-                    found.wanted.insert(key, (Arc::clone(&cluster), Arc::clone(program)));
+                    found.to_run.insert(key, (Arc::clone(&cluster), Arc::clone(program)));
                 }
             }
         }
@@ -146,7 +147,7 @@ impl Supervisor {
             if self.stop.is_cancelled() {
                 return;
             }
-            if started.elapsed() > STABLE {
+            if started.elapsed() > BACKOFF_RESET_AFTER {
                 backoff = MIN_BACKOFF;
             }
             let message = format!(
@@ -180,7 +181,7 @@ impl Supervisor {
         let (ended, stop) = (CancellationToken::new(), self.stop.child_token());
         let network =
             PodNetwork { kube: self.kube.clone(), host: self.key.host.clone(), ended: ended.clone() };
-        let (supervisor, alive) = (self.clone(), stop.clone());
+        let (supervisor, container_stop) = (self.clone(), stop.clone());
         let container = Container {
             namespace: self.key.namespace.clone(),
             pod: self.key.pod.clone(),
@@ -190,7 +191,7 @@ impl Supervisor {
             connect: network.connector(),
             log: Arc::new(move |line| lines.push(line, clock.now().ms)),
             ready: Arc::new(move |ready| {
-                if !alive.is_cancelled() {
+                if !container_stop.is_cancelled() {
                     supervisor.set_ready(ready);
                 }
             }),
@@ -205,7 +206,7 @@ impl Supervisor {
             },
             () = self.stop.cancelled() => {
                 self.set_ready(false);
-                if timeout(GRACE, &mut task).await.is_err() {
+                if timeout(STOP_GRACE, &mut task).await.is_err() {
                     task.abort();
                 }
             }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::kube::pods::is_ending;
+use crate::kube::pods::is_terminating;
 use crate::kube::resources::{self, Resource};
 use crate::kube::value::{Now, at, list, ms_of, number, text};
 
@@ -46,7 +46,7 @@ static PODS: [Column; 9] = [
     string("Status", |pod, _| pod_status(pod).into()),
     string("Restarts", |pod, _| {
         let statuses = list(pod, "/status/containerStatuses").iter();
-        statuses.map(|status| count(status, "/restartCount")).sum::<i64>().to_string().into()
+        statuses.map(|status| integer_or_zero(status, "/restartCount")).sum::<i64>().to_string().into()
     }),
     AGE,
     wide("IP", |pod, _| or_none(text(pod, "/status/podIP"))),
@@ -78,11 +78,15 @@ static NAMESPACES: [Column; 3] =
 static DEPLOYMENTS: [Column; 8] = [
     NAME,
     string("Ready", |deployment, _| {
-        format!("{}/{}", count(deployment, "/status/readyReplicas"), count(deployment, "/spec/replicas"))
-            .into()
+        format!(
+            "{}/{}",
+            integer_or_zero(deployment, "/status/readyReplicas"),
+            integer_or_zero(deployment, "/spec/replicas")
+        )
+        .into()
     }),
-    integer("Up-to-date", |deployment, _| count(deployment, "/status/updatedReplicas").into()),
-    integer("Available", |deployment, _| count(deployment, "/status/availableReplicas").into()),
+    integer("Up-to-date", |deployment, _| integer_or_zero(deployment, "/status/updatedReplicas").into()),
+    integer("Available", |deployment, _| integer_or_zero(deployment, "/status/availableReplicas").into()),
     AGE,
     wide("Containers", |deployment, _| containers(deployment, "/name")),
     wide("Images", |deployment, _| containers(deployment, "/image")),
@@ -114,12 +118,15 @@ static EVENTS: [Column; 9] = [
 static SECRETS: [Column; 4] = [
     NAME,
     string("Type", |secret, _| text(secret, "/type").into()),
-    integer("Data", |secret, _| entries(&secret["data"]).into()),
+    integer("Data", |secret, _| entry_count(&secret["data"]).into()),
     AGE,
 ];
 
-static CONFIG_MAPS: [Column; 3] =
-    [NAME, integer("Data", |map, _| (entries(&map["data"]) + entries(&map["binaryData"])).into()), AGE];
+static CONFIG_MAPS: [Column; 3] = [
+    NAME,
+    integer("Data", |map, _| (entry_count(&map["data"]) + entry_count(&map["binaryData"])).into()),
+    AGE,
+];
 
 static SERVICE_ACCOUNTS: [Column; 3] =
     [NAME, integer("Secrets", |account, _| list(account, "/secrets").len().into()), AGE];
@@ -160,7 +167,7 @@ pub(crate) fn columns(resource: &Resource) -> &'static [Column] {
         (&resources::ROLES, &ROLES),
         (&resources::CLUSTER_ROLES, &ROLES),
     ];
-    types.into_iter().find(|(known, _)| resource.is(known)).map_or(&PLAIN, |(_, columns)| columns)
+    types.into_iter().find(|(column_type, _)| resource.is(column_type)).map_or(&PLAIN, |(_, columns)| columns)
 }
 
 fn since(timestamp: &str, now: &Now) -> Value {
@@ -169,14 +176,15 @@ fn since(timestamp: &str, now: &Now) -> Value {
         .into()
 }
 
-/// A duration with at most two units, as kubectl prints it.
+/// A duration as kubectl prints it (`duration.HumanDuration`).
 fn human_duration(seconds: i64) -> String {
-    let seconds = seconds.max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     let pair = |large: i64, unit: char, small: i64, small_unit: char| {
         if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit}{small}{small_unit}") }
     };
     match seconds {
+        ..-1 => "<invalid>".to_owned(),
+        -1 => "0s".to_owned(),
         0..120 => format!("{seconds}s"),
         120..600 => pair(minutes, 'm', seconds % 60, 's'),
         600..10_800 => format!("{minutes}m"),
@@ -184,7 +192,8 @@ fn human_duration(seconds: i64) -> String {
         28_800..172_800 => format!("{hours}h"),
         172_800..691_200 => pair(days, 'd', hours % 24, 'h'),
         691_200..63_072_000 => format!("{days}d"),
-        _ => pair(days / 365, 'y', days % 365, 'd'),
+        63_072_000..252_288_000 => pair(days / 365, 'y', days % 365, 'd'),
+        _ => format!("{}y", days / 365),
     }
 }
 
@@ -192,16 +201,16 @@ fn or_none(value: &str) -> Value {
     if value.is_empty() { NONE.into() } else { value.into() }
 }
 
-fn count(object: &Value, pointer: &str) -> i64 {
+fn integer_or_zero(object: &Value, pointer: &str) -> i64 {
     number(object, pointer).unwrap_or_default()
 }
 
-fn entries(value: &Value) -> usize {
+fn entry_count(value: &Value) -> usize {
     value.as_object().map(serde_json::Map::len).unwrap_or_default()
 }
 
 fn pod_status(pod: &Value) -> &str {
-    if is_ending(pod) {
+    if is_terminating(pod) {
         return "Terminating";
     }
     let statuses = list(pod, "/status/containerStatuses").iter();
@@ -211,7 +220,7 @@ fn pod_status(pod: &Value) -> &str {
 
 fn node_status(node: &Value) -> String {
     let mut conditions = list(node, "/status/conditions").iter();
-    let ready = conditions.rfind(|condition| text(condition, "/type") == "Ready");
+    let ready = conditions.find(|condition| text(condition, "/type") == "Ready");
     let status = match ready.map(|condition| text(condition, "/status")) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
@@ -257,7 +266,8 @@ mod tests {
     #[test]
     fn durations_are_formatted_as_in_kubectl() {
         for (seconds, expected) in [
-            (-5, "0s"),
+            (-5, "<invalid>"),
+            (-1, "0s"),
             (119, "119s"),
             (120, "2m"),
             (185, "3m5s"),
@@ -267,6 +277,8 @@ mod tests {
             (180_000, "2d2h"),
             (8_640_000, "100d"),
             (63_072_000, "2y"),
+            (252_201_600, "7y364d"),
+            (253_152_000, "8y"),
         ] {
             assert_eq!(human_duration(seconds), expected, "{seconds}");
         }
