@@ -58,14 +58,14 @@ const KEY_FILE: &str = "sandbox-ca.key";
 
 impl StoredAuthority {
     /// The file of the certificate, for clients that trust it.
-    pub(crate) fn certificate_file(folder: &Path) -> PathBuf {
-        folder.join(CERTIFICATE_FILE)
+    pub(crate) fn certificate_file(directory: &Path) -> PathBuf {
+        directory.join(CERTIFICATE_FILE)
     }
 
-    /// Reads the authority in `folder`, if there is one.
-    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, Error> {
+    /// Reads the authority in `directory`, if there is one.
+    pub(crate) fn read(directory: &Path) -> Result<Option<Self>, Error> {
         let read = |name: &str| {
-            let path = folder.join(name);
+            let path = directory.join(name);
             let content = files::read(&path).map_err(|source| Error::File { path, source })?;
             Ok::<_, Error>(content.map(|content| String::from_utf8_lossy(&content).into_owned()))
         };
@@ -74,10 +74,10 @@ impl StoredAuthority {
         Ok(Some(Self { certificate, key: key.into() }))
     }
 
-    /// Stores the authority in `folder`.
-    pub(crate) fn write(&self, folder: &Path) -> Result<(), Error> {
+    /// Stores the authority in `directory`.
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), Error> {
         for (name, content) in [(KEY_FILE, self.key.expose_secret()), (CERTIFICATE_FILE, &self.certificate)] {
-            let path = folder.join(name);
+            let path = directory.join(name);
             files::replace(&path, content.as_bytes()).map_err(|source| Error::File { path, source })?;
         }
         Ok(())
@@ -85,50 +85,50 @@ impl StoredAuthority {
 
     pub(crate) fn generate() -> Result<Self, Error> {
         let key = KeyPair::generate()?;
-        let certificate = authority()?.self_signed(&key)?;
+        let certificate = authority_params()?.self_signed(&key)?;
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
     }
 
     /// Replaces the certificate of an older version, which lacks `localhost`, with one of the same key and name.
-    pub(crate) fn renewed(self) -> Result<Self, Error> {
+    pub(crate) fn renew(self) -> Result<Self, Error> {
         let certificate =
             CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
         if certificate.windows(LOCALHOST.len()).any(|window| window == LOCALHOST.as_bytes()) {
             return Ok(self);
         }
         let key = KeyPair::from_pem(self.key.expose_secret())?;
-        Ok(Self { certificate: authority()?.self_signed(&key)?.pem(), key: self.key })
+        Ok(Self { certificate: authority_params()?.self_signed(&key)?.pem(), key: self.key })
     }
 
     /// TLS for the host names of the sandbox.
     pub(crate) fn server(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
-        self.serving(HOSTS.map(str::to_owned).to_vec())
+        self.server_config(HOSTS.map(str::to_owned).to_vec())
     }
 
     /// TLS for loopback.
     pub(crate) fn loopback(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         let addresses = LOOPBACK.iter().map(ToString::to_string);
-        self.serving(addresses.chain([LOCALHOST.to_owned()]).collect())
+        self.server_config(addresses.chain([LOCALHOST.to_owned()]).collect())
     }
 
-    fn serving(&self, names: Vec<String>) -> Result<Arc<rustls::ServerConfig>, Error> {
+    fn server_config(&self, names: Vec<String>) -> Result<Arc<rustls::ServerConfig>, Error> {
         let key = KeyPair::from_pem(self.key.expose_secret())?;
         let certificate =
             CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
-        let public = key.subject_public_key_info();
-        if !certificate.windows(public.len()).any(|window| window == public) {
+        let public_key = key.subject_public_key_info();
+        if !certificate.windows(public_key.len()).any(|window| window == public_key) {
             return Err(Error::Mismatch);
         }
-        let (leaf, leaf_key) = leaf(names, &Issuer::new(authority()?, key))?;
+        let (leaf, leaf_key) = issue_leaf(names, &Issuer::new(authority_params()?, key))?;
         let leaf_key = PrivatePkcs8KeyDer::from(leaf_key.serialize_der());
         Ok(serve::tls(vec![leaf.der().clone()], leaf_key.into())?)
     }
 }
 
-fn leaf(names: Vec<String>, issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate, KeyPair), Error> {
+fn issue_leaf(names: Vec<String>, issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate, KeyPair), Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(names)?;
-    params.distinguished_name = named("norman-aks sandbox");
+    params.distinguished_name = common_name("norman-aks sandbox");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
@@ -139,9 +139,9 @@ fn leaf(names: Vec<String>, issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate
     Ok((params.signed_by(&key, issuer)?, key))
 }
 
-fn authority() -> Result<CertificateParams, Error> {
+fn authority_params() -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name = named(NAME);
+    params.distinguished_name = common_name(NAME);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let names = HOSTS.into_iter().chain([LOCALHOST]).map(|host| GeneralSubtree::DnsName(host.to_owned()));
@@ -156,7 +156,7 @@ fn authority() -> Result<CertificateParams, Error> {
     Ok(params)
 }
 
-fn named(name: &str) -> DistinguishedName {
+fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
@@ -181,12 +181,12 @@ mod tests {
     #[test]
     fn outdated_authority_is_renewed_with_the_same_key() {
         let stored = StoredAuthority::generate().unwrap();
-        assert_eq!(stored.clone().renewed().unwrap().certificate, stored.certificate);
+        assert_eq!(stored.clone().renew().unwrap().certificate, stored.certificate);
         let key = KeyPair::from_pem(stored.key.expose_secret()).unwrap();
-        let mut older = authority().unwrap();
+        let mut older = authority_params().unwrap();
         older.name_constraints = None;
         let older = StoredAuthority { certificate: older.self_signed(&key).unwrap().pem(), key: stored.key };
-        let renewed = older.clone().renewed().unwrap();
+        let renewed = older.clone().renew().unwrap();
         assert_ne!(renewed.certificate, older.certificate);
         assert!(renewed.loopback().is_ok(), "the key still matches");
     }

@@ -10,7 +10,7 @@ use crate::response::SandboxResponse;
 /// One token, in the unit of a bucket's level: so that a refill each minute is a whole number each millisecond.
 const TOKEN: u64 = 60_000;
 /// `Retry-After` in seconds of an empty bucket that is not refilled.
-const NEVER_SECONDS: u64 = 3_600;
+const NO_REFILL_RETRY_SECONDS: u64 = 3_600;
 /// The limits for all applications together are those of one, this many times.
 const GLOBAL_FACTOR: u64 = 15;
 
@@ -109,9 +109,9 @@ impl BudgetState {
         };
         let mut remaining = Remaining::default();
         for limit in [limit, Limit::Compute].into_iter().take(if is_compute { 2 } else { 1 }) {
-            let taken = self.take(client_id, limit, now_ms);
-            remaining.0.extend(limit.headers(*taken.as_ref().unwrap_or(&0)));
-            if let Err(retry_after_seconds) = taken {
+            let result = self.take(client_id, limit, now_ms);
+            remaining.0.extend(limit.headers(*result.as_ref().unwrap_or(&0)));
+            if let Err(retry_after_seconds) = result {
                 let is_compute = limit == Limit::Compute;
                 return (remaining, Err(Throttled { is_compute, retry_after_seconds }));
             }
@@ -130,11 +130,11 @@ impl BudgetState {
         level.units = full.min(level.units.saturating_add(refill.saturating_mul(elapsed_ms)));
         level.at_ms = now_ms;
         match level.units.checked_sub(TOKEN) {
-            Some(left) => {
-                level.units = left;
-                Ok(left / TOKEN)
+            Some(remaining) => {
+                level.units = remaining;
+                Ok(remaining / TOKEN)
             }
-            None if refill == 0 => Err(NEVER_SECONDS),
+            None if refill == 0 => Err(NO_REFILL_RETRY_SECONDS),
             None => Err((TOKEN - level.units).div_ceil(refill).div_ceil(1_000)),
         }
     }
@@ -159,26 +159,26 @@ impl Limit {
         }
     }
 
-    fn headers(self, left: u64) -> Vec<(&'static str, String)> {
+    fn headers(self, remaining: u64) -> Vec<(&'static str, String)> {
         let global = (GLOBAL_FACTOR * self.documented_size() - 1).to_string();
-        let left = left.to_string();
+        let remaining = remaining.to_string();
         match self {
             Self::Reads => vec![
-                ("x-ms-ratelimit-remaining-subscription-reads", left),
+                ("x-ms-ratelimit-remaining-subscription-reads", remaining),
                 ("x-ms-ratelimit-remaining-subscription-global-reads", global),
             ],
             Self::Writes => vec![
-                ("x-ms-ratelimit-remaining-subscription-writes", left),
+                ("x-ms-ratelimit-remaining-subscription-writes", remaining),
                 ("x-ms-ratelimit-remaining-subscription-global-writes", global),
             ],
             Self::Deletes => vec![
-                ("x-ms-ratelimit-remaining-subscription-deletes", left),
+                ("x-ms-ratelimit-remaining-subscription-deletes", remaining),
                 ("x-ms-ratelimit-remaining-subscription-global-deletes", global),
             ],
             Self::Compute => {
                 vec![(
                     "x-ms-ratelimit-remaining-resource",
-                    format!("Microsoft.Compute/GetSubscriptionInfo3Min;{left}"),
+                    format!("Microsoft.Compute/GetSubscriptionInfo3Min;{remaining}"),
                 )]
             }
         }
@@ -189,7 +189,7 @@ impl Limit {
 mod tests {
     use super::*;
 
-    fn numbers(state: &mut BudgetState, client: &str, now_ms: i64) -> Result<String, u64> {
+    fn remaining_reads(state: &mut BudgetState, client: &str, now_ms: i64) -> Result<String, u64> {
         let (remaining, outcome) = state.count(client, &Method::GET, false, now_ms);
         outcome.map_err(|throttled| throttled.retry_after_seconds)?;
         Ok(remaining.0.into_iter().next().unwrap().1)
@@ -202,20 +202,20 @@ mod tests {
             reads: Some(Bucket { size: 2, refill_per_minute: 30 }),
             ..RequestBudget::default()
         });
-        assert_eq!(numbers(&mut state, "a", 0), Ok("1".to_owned()));
-        assert_eq!(numbers(&mut state, "a", 0), Ok("0".to_owned()));
-        assert_eq!(numbers(&mut state, "a", 0), Err(2));
-        assert_eq!(numbers(&mut state, "a", 1_001), Err(1));
-        assert_eq!(numbers(&mut state, "b", 0), Ok("1".to_owned()));
-        assert_eq!(numbers(&mut state, "a", 2_000), Ok("0".to_owned()));
-        assert_eq!(numbers(&mut state, "a", 100_000), Ok("1".to_owned()), "at most the size");
+        assert_eq!(remaining_reads(&mut state, "a", 0), Ok("1".to_owned()));
+        assert_eq!(remaining_reads(&mut state, "a", 0), Ok("0".to_owned()));
+        assert_eq!(remaining_reads(&mut state, "a", 0), Err(2));
+        assert_eq!(remaining_reads(&mut state, "a", 1_001), Err(1));
+        assert_eq!(remaining_reads(&mut state, "b", 0), Ok("1".to_owned()));
+        assert_eq!(remaining_reads(&mut state, "a", 2_000), Ok("0".to_owned()));
+        assert_eq!(remaining_reads(&mut state, "a", 100_000), Ok("1".to_owned()), "at most the size");
     }
 
     #[test]
     fn unset_limits_are_never_reached() {
         let mut state = BudgetState::default();
         for _ in 0..1_000 {
-            assert_eq!(numbers(&mut state, "a", 0), Ok("249".to_owned()));
+            assert_eq!(remaining_reads(&mut state, "a", 0), Ok("249".to_owned()));
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
         assert!(state.count("a", &Method::GET, true, 0).1.is_ok());
         let (remaining, outcome) = state.count("a", &Method::GET, true, 0);
         let throttled = outcome.err().unwrap();
-        assert!(throttled.is_compute && throttled.retry_after_seconds == NEVER_SECONDS);
+        assert!(throttled.is_compute && throttled.retry_after_seconds == NO_REFILL_RETRY_SECONDS);
         assert!(remaining.0.iter().any(|(name, value)| *name == "x-ms-ratelimit-remaining-resource"
             && value == "Microsoft.Compute/GetSubscriptionInfo3Min;0"));
         assert!(state.count("a", &Method::GET, false, 0).1.is_ok());

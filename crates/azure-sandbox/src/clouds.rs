@@ -18,7 +18,7 @@ pub enum Cloud {
 
 /// A service of a cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Service {
     /// Azure Resource Manager.
     Management,
     /// Microsoft Entra.
@@ -38,14 +38,14 @@ pub(crate) const HOSTS: [&str; 8] = [
 ];
 
 /// The cloud and service of a host name.
-pub(crate) fn resolve(host: &str) -> Option<(Cloud, Side)> {
+pub(crate) fn resolve(host: &str) -> Option<(Cloud, Service)> {
     Some(match host.to_ascii_lowercase().as_str() {
-        "management.azure.com" => (Cloud::Public, Side::Management),
-        "login.microsoftonline.com" | "login.windows.net" => (Cloud::Public, Side::Login),
-        "management.chinacloudapi.cn" => (Cloud::China, Side::Management),
-        "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => (Cloud::China, Side::Login),
-        "management.usgovcloudapi.net" => (Cloud::UsGovernment, Side::Management),
-        "login.microsoftonline.us" => (Cloud::UsGovernment, Side::Login),
+        "management.azure.com" => (Cloud::Public, Service::Management),
+        "login.microsoftonline.com" | "login.windows.net" => (Cloud::Public, Service::Login),
+        "management.chinacloudapi.cn" => (Cloud::China, Service::Management),
+        "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => (Cloud::China, Service::Login),
+        "management.usgovcloudapi.net" => (Cloud::UsGovernment, Service::Management),
+        "login.microsoftonline.us" => (Cloud::UsGovernment, Service::Login),
         _ => return None,
     })
 }
@@ -134,11 +134,11 @@ mod tests {
             assert!(resolve(host).is_some(), "{host}");
         }
         for cloud in [Cloud::Public, Cloud::China, Cloud::UsGovernment] {
-            assert_eq!(resolve(cloud.management_host()), Some((cloud, Side::Management)));
-            assert_eq!(resolve(cloud.login_host()), Some((cloud, Side::Login)));
-            assert_eq!(resolve(cloud.challenge_host()), Some((cloud, Side::Login)));
+            assert_eq!(resolve(cloud.management_host()), Some((cloud, Service::Management)));
+            assert_eq!(resolve(cloud.login_host()), Some((cloud, Service::Login)));
+            assert_eq!(resolve(cloud.challenge_host()), Some((cloud, Service::Login)));
         }
-        assert_eq!(resolve("MANAGEMENT.azure.com"), Some((Cloud::Public, Side::Management)));
+        assert_eq!(resolve("MANAGEMENT.azure.com"), Some((Cloud::Public, Service::Management)));
         assert_eq!(resolve("example.com"), None);
     }
 }

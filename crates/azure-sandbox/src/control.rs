@@ -127,8 +127,8 @@ impl Control {
     /// The changed quotas of a subscription.
     pub fn quotas(&self, subscription: &str) -> Vec<Quota> {
         let state = self.sandbox.state();
-        let found = state.subscriptions.get(&subscription.to_ascii_lowercase());
-        let regions = found.map(|found| &found.resources.quotas).into_iter().flatten();
+        let existing = state.subscriptions.get(&subscription.to_ascii_lowercase());
+        let regions = existing.map(|existing| &existing.resources.quotas).into_iter().flatten();
         let all = regions.flat_map(|(region, quotas)| quotas.iter().map(move |quota| (region, quota)));
         all.map(|(region, (name, limit))| Quota { region: region.clone(), name: name.clone(), limit: *limit })
             .collect()
@@ -150,8 +150,8 @@ impl Control {
     /// The roles of an application in a subscription and its resource groups.
     pub fn roles(&self, subscription: &str, client_id: &str) -> Vec<RoleAssignment> {
         let state = self.sandbox.state();
-        let found = state.subscriptions.get(&subscription.to_ascii_lowercase());
-        let roles = found.and_then(|found| found.roles.as_ref()?.get(client_id));
+        let existing = state.subscriptions.get(&subscription.to_ascii_lowercase());
+        let roles = existing.and_then(|existing| existing.roles.as_ref()?.get(client_id));
         roles.cloned().unwrap_or_default()
     }
 
@@ -166,8 +166,8 @@ impl Control {
     /// The request budget of a subscription.
     pub fn budget(&self, subscription: &str) -> RequestBudget {
         let state = self.sandbox.state();
-        let found = state.subscriptions.get(&subscription.to_ascii_lowercase());
-        found.map(|found| found.budget.budget().clone()).unwrap_or_default()
+        let existing = state.subscriptions.get(&subscription.to_ascii_lowercase());
+        existing.map(|existing| existing.budget.budget().clone()).unwrap_or_default()
     }
 
     /// Sets the request budget of a subscription; its buckets are full. An unknown subscription is created as by
@@ -216,7 +216,7 @@ impl Control {
             return Ok(());
         }
         let operation = serde_json::from_value::<Operation>(route.into()).ok();
-        let operation = operation.filter(|operation| operation.is_of_resource_manager());
+        let operation = operation.filter(|operation| operation.is_resource_manager());
         let operation = operation.ok_or_else(|| InvalidRecording::Route(route.to_owned()))?;
         let mut state = self.sandbox.state();
         let recordings = &mut state.subscription_or_new(subscription, PLAYED_TENANT).recordings;

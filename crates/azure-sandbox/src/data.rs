@@ -74,15 +74,15 @@ pub(crate) struct Region {
 fn cloud<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Cloud, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "kebab-case")]
-    enum Short {
+    enum ShortName {
         Public,
         China,
         UsGovernment,
     }
-    Ok(match Short::deserialize(deserializer)? {
-        Short::Public => Cloud::Public,
-        Short::China => Cloud::China,
-        Short::UsGovernment => Cloud::UsGovernment,
+    Ok(match ShortName::deserialize(deserializer)? {
+        ShortName::Public => Cloud::Public,
+        ShortName::China => Cloud::China,
+        ShortName::UsGovernment => Cloud::UsGovernment,
     })
 }
 
@@ -97,10 +97,10 @@ impl Catalog {
     pub(crate) fn load() -> Result<Self, Error> {
         let api_versions: HashMap<String, Vec<String>> = read!("api-versions.json")?;
         let versions: Versions = read!("kubernetes-versions.json")?;
-        let offered =
-            |list| Offers::read(list).map_err(|source| Error { file: "kubernetes-versions.json", source });
+        let parse_offers =
+            |list| Offers::parse(list).map_err(|source| Error { file: "kubernetes-versions.json", source });
         Ok(Self {
-            offers: [offered(&versions.public)?, offered(&versions.national)?],
+            offers: [parse_offers(&versions.public)?, parse_offers(&versions.national)?],
             regions: read!("regions.json")?,
             families: read!("vm-families.json")?,
             versions,
@@ -118,7 +118,7 @@ impl Catalog {
     /// The physical region with a name such as `East US` or `eastus`.
     pub(crate) fn region(&self, cloud: Cloud, name: &str) -> Option<&Region> {
         let name: String = name.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_lowercase()).collect();
-        self.places(cloud).find(|region| region.name == name)
+        self.physical_regions(cloud).find(|region| region.name == name)
     }
 
     /// The Kubernetes versions of a cloud.
@@ -128,7 +128,7 @@ impl Catalog {
     }
 
     /// The physical regions of a cloud.
-    pub(crate) fn places(&self, cloud: Cloud) -> impl Iterator<Item = &Region> {
+    pub(crate) fn physical_regions(&self, cloud: Cloud) -> impl Iterator<Item = &Region> {
         self.regions.iter().filter(move |region| region.cloud == cloud && !region.logical)
     }
 }
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn built_in_data_covers_all_clouds() {
         let catalog = Catalog::load().unwrap();
-        for (cloud, least) in [(Cloud::Public, 40), (Cloud::China, 4), (Cloud::UsGovernment, 4)] {
-            assert!(catalog.places(cloud).count() >= least, "{cloud:?}");
+        for (cloud, min_count) in [(Cloud::Public, 40), (Cloud::China, 4), (Cloud::UsGovernment, 4)] {
+            assert!(catalog.physical_regions(cloud).count() >= min_count, "{cloud:?}");
         }
         assert!(catalog.region(Cloud::Public, "East US").is_some());
         assert!(catalog.region(Cloud::China, "eastus").is_none());

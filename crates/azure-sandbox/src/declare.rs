@@ -16,12 +16,12 @@ const SERVER_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 /// at the end of the creation.
 pub(crate) fn declare(kube: &KubeClusters, cluster: &Resource, tenant: &str) {
     let is_created = cluster.body.pointer("/properties/identityProfile").is_some();
-    if let Some(declared) = is_created.then(|| declared(cluster, tenant)).flatten() {
+    if let Some(declared) = is_created.then(|| to_declared(cluster, tenant)).flatten() {
         kube.declare(declared);
     }
 }
 
-fn declared(cluster: &Resource, tenant: &str) -> Option<Declared> {
+fn to_declared(cluster: &Resource, tenant: &str) -> Option<Declared> {
     let body = &cluster.body;
     let entra = json::is_true(body, "/properties/aadProfile/managed").then(|| Entra {
         server_app_id: SERVER_APP.to_owned(),
@@ -31,7 +31,7 @@ fn declared(cluster: &Resource, tenant: &str) -> Option<Declared> {
         fqdn: cluster.api_host()?,
         name: cluster.name.clone(),
         kubernetes_version: json::text(body, "/properties/currentKubernetesVersion")?.to_owned(),
-        pools: cluster.pools().iter().filter_map(pool).collect(),
+        pools: cluster.pools().iter().filter_map(declared_pool).collect(),
         local_accounts: !json::is_true(body, "/properties/disableLocalAccounts"),
         entra,
         private: json::is_true(body, "/properties/apiServerAccessProfile/enablePrivateCluster"),
@@ -39,9 +39,9 @@ fn declared(cluster: &Resource, tenant: &str) -> Option<Declared> {
     })
 }
 
-fn pool(profile: &Value) -> Option<DeclaredPool> {
+fn declared_pool(profile: &Value) -> Option<DeclaredPool> {
     // Nodes exist once the pool is created.
-    let creating = json::text(profile, "/provisioningState") == Some("Creating");
+    let is_creating = json::text(profile, "/provisioningState") == Some("Creating");
     let text = |pointer| json::text(profile, pointer).map(str::to_owned);
     let labels = profile.pointer("/nodeLabels").and_then(Value::as_object);
     let labels = labels.into_iter().flatten();
@@ -49,7 +49,7 @@ fn pool(profile: &Value) -> Option<DeclaredPool> {
         labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
     Some(DeclaredPool {
         name: text("/name")?,
-        count: if creating { 0 } else { json::number(profile, "/count").unwrap_or_default() },
+        count: if is_creating { 0 } else { json::number(profile, "/count").unwrap_or_default() },
         vm_size: text("/vmSize")?,
         mode: text("/mode").unwrap_or_else(|| "User".to_owned()),
         version: text("/currentOrchestratorVersion")?,

@@ -17,7 +17,7 @@ use crate::roles::Role;
 use crate::state::{App, Audience, SandboxState, State, Subscription, Token, Tokens};
 
 /// The validity of tokens in seconds.
-const LIFETIME: i64 = 3_599;
+const TOKEN_LIFETIME_S: i64 = 3_599;
 
 /// The application of the Kubernetes APIs of clusters, in every tenant and cloud.
 const KUBERNETES_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
@@ -70,19 +70,19 @@ struct EntraError {
     status: StatusCode,
     error: &'static str,
     code: u32,
-    text: String,
+    message: String,
     /// Whether lines end with CR LF.
-    lines: bool,
+    has_crlf: bool,
     retry_after: Option<u32>,
 }
 
 impl EntraError {
-    fn new(status: StatusCode, error: &'static str, code: u32, text: impl Into<String>) -> Self {
-        Self { status, error, code, text: text.into(), lines: false, retry_after: None }
+    fn new(status: StatusCode, error: &'static str, code: u32, message: impl Into<String>) -> Self {
+        Self { status, error, code, message: message.into(), has_crlf: false, retry_after: None }
     }
 
-    fn request(code: u32, text: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_request", code, text)
+    fn request(code: u32, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", code, message)
     }
 
     fn missing(parameter: &str) -> Self {
@@ -108,12 +108,12 @@ impl EntraError {
             .or_else(|| request.header("x-ms-client-request-id"))
             .filter(|id| Uuid::try_parse(id).is_ok())
             .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-        let end = if self.lines { "\r\n" } else { " " };
+        let end = if self.has_crlf { "\r\n" } else { " " };
         let body = Body {
             error: self.error,
             error_description: format!(
                 "AADSTS{}: {}{end}Trace ID: {trace_id}{end}Correlation ID: {correlation_id}{end}Timestamp: {timestamp}",
-                self.code, self.text
+                self.code, self.message
             ),
             error_codes: [self.code],
             timestamp: &timestamp,
@@ -134,17 +134,17 @@ fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<
     let field = |name: &str| {
         form.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     };
-    let tenant = tenant(request)?;
+    let tenant = tenant_in_path(request)?;
     let grant = field("grant_type").ok_or_else(|| EntraError::missing("grant_type"))?;
     if grant != "client_credentials" {
-        let text = format!("The sandbox does not support the grant type '{grant}'.");
-        return Err(EntraError::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, text));
+        let message = format!("The sandbox does not support the grant type '{grant}'.");
+        return Err(EntraError::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, message));
     }
     let client_id = field("client_id").ok_or_else(|| EntraError::missing("client_id"))?;
     let scope = field("scope").ok_or_else(|| EntraError::missing("scope"))?;
     let secret = field("client_secret").ok_or_else(|| {
-        let text = "The request body must contain 'client_assertion' or 'client_secret'.";
-        EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_218, text)
+        let message = "The request body must contain 'client_assertion' or 'client_secret'.";
+        EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_218, message)
     })?;
     let mut state = sandbox.state();
     let login = state.logins.iter().find(|login| {
@@ -162,17 +162,17 @@ fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<
                     && app.tenant == tenant
                     && app.client_id.eq_ignore_ascii_case(client_id)
             });
-            check(app, client_id, secret, &tenant)?;
+            check_secret(app, client_id, secret, &tenant)?;
         }
     }
     let audience = audience(request.cloud, scope, &tenant)?;
-    let expires_ms = sandbox.clock.now_ms() + LIFETIME * 1_000;
+    let expires_ms = sandbox.clock.now_ms() + TOKEN_LIFETIME_S * 1_000;
     let client_id = client_id.to_ascii_lowercase();
-    Ok(issue(&mut state, Token { cloud: request.cloud, tenant, client_id, audience, expires_ms }))
+    Ok(issue_token(&mut state, Token { cloud: request.cloud, tenant, client_id, audience, expires_ms }))
 }
 
 /// The lower-case tenant in the path.
-fn tenant(request: &AzureRequest) -> Result<String, EntraError> {
+fn tenant_in_path(request: &AzureRequest) -> Result<String, EntraError> {
     let tenant = request.segments.first().map(|tenant| tenant.to_ascii_lowercase()).unwrap_or_default();
     if Uuid::try_parse(&tenant).is_ok() || tenant.contains('.') || tenant == "common" {
         return Ok(tenant);
@@ -181,41 +181,42 @@ fn tenant(request: &AzureRequest) -> Result<String, EntraError> {
 }
 
 fn unknown_tenant(tenant: &str, error: &'static str) -> EntraError {
-    let text =
+    let message =
         format!("Tenant '{tenant}' not found. Check that this is the right tenant and the right cloud.");
-    EntraError::new(StatusCode::BAD_REQUEST, error, 90_002, text)
+    EntraError::new(StatusCode::BAD_REQUEST, error, 90_002, message)
 }
 
-fn check(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Result<(), EntraError> {
+fn check_secret(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Result<(), EntraError> {
     let Some(app) = app else {
-        let text = format!(
+        let message = format!(
             "Application with identifier '{client_id}' was not found in the directory '{tenant}'. It may not be \
              installed there, or the request went to the wrong tenant."
         );
-        let error = EntraError::new(StatusCode::BAD_REQUEST, "unauthorized_client", 700_016, text);
-        return Err(EntraError { lines: true, ..error });
+        let error = EntraError::new(StatusCode::BAD_REQUEST, "unauthorized_client", 700_016, message);
+        return Err(EntraError { has_crlf: true, ..error });
     };
     if let Some(seconds) = app.retry_after {
-        let text = "Too many requests; wait before the next one.";
-        let error = EntraError::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", 90_055, text);
+        let message = "Too many requests; wait before the next one.";
+        let error =
+            EntraError::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", 90_055, message);
         return Err(EntraError { retry_after: Some(seconds), ..error });
     }
     if app.disabled {
-        let text = format!("Application '{client_id}' ({}) is disabled.", app.name);
-        return Err(EntraError::new(StatusCode::BAD_REQUEST, "unauthorized_client", 7_000_112, text));
+        let message = format!("Application '{client_id}' ({}) is disabled.", app.name);
+        return Err(EntraError::new(StatusCode::BAD_REQUEST, "unauthorized_client", 7_000_112, message));
     }
     if app.expired_secrets.iter().any(|expired| expired == secret) {
-        let text = format!("The secrets of the application '{client_id}' have expired; make a new one.");
-        let error = EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_222, text);
-        return Err(EntraError { lines: true, ..error });
+        let message = format!("The secrets of the application '{client_id}' have expired; make a new one.");
+        let error = EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_222, message);
+        return Err(EntraError { has_crlf: true, ..error });
     }
-    if app.secrets.iter().any(|known| known == secret) {
+    if app.secrets.iter().any(|accepted| accepted == secret) {
         return Ok(());
     }
-    let text = format!(
+    let message = format!(
         "Invalid client secret. Send the value of the secret and not its id, for a secret of the app '{client_id}'."
     );
-    Err(EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, text))
+    Err(EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, message))
 }
 
 /// The audience in a scope of the form `<audience>/.default`; OpenID scopes are ignored.
@@ -223,25 +224,25 @@ fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, EntraEr
     let mut resources =
         scope.split(' ').filter(|part| !["", "openid", "profile", "offline_access", "email"].contains(part));
     let (Some(resource), None) = (resources.next(), resources.next()) else {
-        let text = format!("The scope '{scope}' must name exactly one resource.");
-        return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 70_011, text));
+        let message = format!("The scope '{scope}' must name exactly one resource.");
+        return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 70_011, message));
     };
     let Some(audience) = resource.strip_suffix("/.default") else {
-        let text = format!("The scope '{scope}' is not valid here: it has to end with '/.default'.");
-        return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 1_002_012, text));
+        let message = format!("The scope '{scope}' is not valid here: it has to end with '/.default'.");
+        return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 1_002_012, message));
     };
     let audience = audience.strip_suffix('/').unwrap_or(audience);
-    if cloud.audiences().iter().any(|known| known.eq_ignore_ascii_case(audience)) {
+    if cloud.audiences().iter().any(|accepted| accepted.eq_ignore_ascii_case(audience)) {
         return Ok(Audience::Management);
     }
     if audience.eq_ignore_ascii_case(KUBERNETES_APP) {
         return Ok(Audience::Application(KUBERNETES_APP.to_owned()));
     }
-    let text = format!("The resource '{audience}' was not found in the tenant '{tenant}'.");
-    Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, text))
+    let message = format!("The resource '{audience}' was not found in the tenant '{tenant}'.");
+    Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, message))
 }
 
-fn issue(state: &mut State, token: Token) -> SandboxResponse {
+fn issue_token(state: &mut State, token: Token) -> SandboxResponse {
     #[derive(Serialize)]
     struct Body<'a> {
         token_type: &'a str,
@@ -249,12 +250,17 @@ fn issue(state: &mut State, token: Token) -> SandboxResponse {
         ext_expires_in: i64,
         access_token: &'a str,
     }
-    let text = format!("sandbox.{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let access_token = format!("sandbox.{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
     let response = SandboxResponse::json(
         StatusCode::OK,
-        &Body { token_type: "Bearer", expires_in: LIFETIME, ext_expires_in: LIFETIME, access_token: &text },
+        &Body {
+            token_type: "Bearer",
+            expires_in: TOKEN_LIFETIME_S,
+            ext_expires_in: TOKEN_LIFETIME_S,
+            access_token: &access_token,
+        },
     );
-    state.tokens.insert(text, token);
+    state.tokens.insert(access_token, token);
     response
 }
 
@@ -262,7 +268,7 @@ fn openid_configuration(
     sandbox: &SandboxState,
     request: &AzureRequest,
 ) -> Result<SandboxResponse, EntraError> {
-    let tenant = tenant(request)?;
+    let tenant = tenant_in_path(request)?;
     let exists = tenant == "common" || {
         let state = sandbox.state();
         let matches = |subscription: &Subscription| {
@@ -304,8 +310,8 @@ fn instance_discovery(request: &AzureRequest) -> Result<SandboxResponse, EntraEr
     let url = url::Url::parse(&endpoint).ok();
     let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
     if resolve(host).is_none() {
-        let text = format!("Unknown or invalid instance '{host}'.");
-        return Err(EntraError::request(50_049, text));
+        let message = format!("Unknown or invalid instance '{host}'.");
+        return Err(EntraError::request(50_049, message));
     }
     let tenant = url.as_ref().and_then(|url| url.path_segments()?.next()).unwrap_or("common");
     let network = |name: &str, aliases: &[&str]| serde_json::json!({"preferred_network": name, "preferred_cache": aliases.get(1).unwrap_or(&name), "aliases": aliases});
@@ -325,17 +331,17 @@ fn instance_discovery(request: &AzureRequest) -> Result<SandboxResponse, EntraEr
 
 /// The caller of a valid token for an application, such as the one of the Kubernetes APIs.
 pub(crate) fn caller(sandbox: &SandboxState, tokens: &Tokens, token: &str) -> Option<EntraCaller> {
-    let found = tokens.get(token).cloned()?;
-    let Audience::Application(audience) = found.audience else { return None };
-    if found.expires_ms <= sandbox.clock.now_ms() {
+    let token = tokens.get(token).cloned()?;
+    let Audience::Application(audience) = token.audience else { return None };
+    if token.expires_ms <= sandbox.clock.now_ms() {
         return None;
     }
     // In Azure, the object ID is independent of the client ID.
-    let object =
-        Uuid::try_parse(&found.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
+    let object_id =
+        Uuid::try_parse(&token.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
     let has_role = sandbox.catalog.accounts.iter().any(|account| {
-        account.role == Role::Contributor && account.client_id.eq_ignore_ascii_case(&found.client_id)
+        account.role == Role::Contributor && account.client_id.eq_ignore_ascii_case(&token.client_id)
     });
-    let (tenant, client_id) = (found.tenant, found.client_id);
-    Some(EntraCaller { tenant, client_id, object_id: object.to_string(), audience, has_role })
+    let (tenant, client_id) = (token.tenant, token.client_id);
+    Some(EntraCaller { tenant, client_id, object_id: object_id.to_string(), audience, has_role })
 }

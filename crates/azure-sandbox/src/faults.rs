@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clouds::Side;
+use crate::clouds::Service;
 use crate::log::RecordedRequest;
 use crate::recordings::Operation;
 use crate::response::SandboxResponse;
@@ -105,7 +105,7 @@ impl Script<Fault> {
     pub(crate) fn refuses_connections(&self, host: &str) -> bool {
         self.all().iter().any(|fault| {
             fault.effect == Some(Effect::RefuseConnections)
-                && fault.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
+                && fault.host.as_ref().is_none_or(|fault_host| fault_host.eq_ignore_ascii_case(host))
         })
     }
 
@@ -140,15 +140,15 @@ impl Rule for Fault {
 
 impl Refusal {
     /// The response in the form of a service.
-    pub(crate) fn to_response(&self, side: Side) -> SandboxResponse {
+    pub(crate) fn to_response(&self, service: Service) -> SandboxResponse {
         let status = self.status.and_then(|status| http::StatusCode::from_u16(status).ok());
         let status = status.unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         let code = self.code.as_deref().unwrap_or("InternalServerError");
         let message = self.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
-        self.dress(match (&self.body, side) {
+        self.with_headers(match (&self.body, service) {
             (Some(body), _) => SandboxResponse::text(status, body.clone()),
-            (None, Side::Management) => SandboxResponse::arm_error(status, code, message),
-            (None, Side::Login) => SandboxResponse::json(
+            (None, Service::Management) => SandboxResponse::arm_error(status, code, message),
+            (None, Service::Login) => SandboxResponse::json(
                 status,
                 &serde_json::json!({"error": code, "error_description": message}),
             ),
@@ -156,7 +156,7 @@ impl Refusal {
     }
 
     /// Adds the headers.
-    pub(crate) fn dress(&self, mut response: SandboxResponse) -> SandboxResponse {
+    pub(crate) fn with_headers(&self, mut response: SandboxResponse) -> SandboxResponse {
         if let Some(seconds) = &self.retry_after {
             response.set("retry-after", seconds);
         }
@@ -199,14 +199,14 @@ mod tests {
             ..Fault::default()
         });
         let networks = request("/x/virtualNetworks", Operation::VirtualNetworks);
-        let met: Vec<bool> = (0..4).map(|_| faults.match_request(&networks).effect.is_some()).collect();
-        assert_eq!(met, [false, true, true, false]);
+        let affected: Vec<bool> = (0..4).map(|_| faults.match_request(&networks).effect.is_some()).collect();
+        assert_eq!(affected, [false, true, true, false]);
         assert!(faults.all().is_empty(), "used up");
     }
 
     #[test]
     fn all_conditions_must_match() {
-        let fits = |json: &str| {
+        let is_affected = |json: &str| {
             let mut faults = Faults::default();
             faults.add(serde_json::from_str(json).unwrap());
             faults.match_request(&request("/a", Operation::Skus)).effect.is_some()
@@ -223,7 +223,7 @@ mod tests {
             (r#"{"path":"/b","effect":{"status":{"status":503}}}"#, false),
             (r#"{"times":0,"effect":"cut_in_body"}"#, false),
         ] {
-            assert_eq!(fits(json), expected, "{json}");
+            assert_eq!(is_affected(json), expected, "{json}");
         }
         assert!(serde_json::from_str::<Fault>(r#"{"opertaion":"skus"}"#).is_err(), "a misspelled key");
     }

@@ -29,15 +29,15 @@ pub(crate) fn texts(value: &Value, pointer: &str) -> Vec<String> {
 
 /// Sets the value at a path such as `/a/b`; missing objects are created.
 pub(crate) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
-    let mut place = value;
+    let mut target = value;
     for key in path.split('/').skip(1) {
-        if !place.is_object() {
-            *place = Value::Object(Map::new());
+        if !target.is_object() {
+            *target = Value::Object(Map::new());
         }
-        let Some(object) = place.as_object_mut() else { return };
-        place = object.entry(key).or_insert(Value::Null);
+        let Some(object) = target.as_object_mut() else { return };
+        target = object.entry(key).or_insert(Value::Null);
     }
-    *place = new.into();
+    *target = new.into();
 }
 
 /// Sets the value at a path if it is missing or null.
@@ -49,8 +49,8 @@ pub(crate) fn default(value: &mut Value, path: &str, new: impl Into<Value>) {
 
 /// Removes the value at a path.
 pub(crate) fn remove(value: &mut Value, path: &str) {
-    let Some((before, key)) = path.rsplit_once('/') else { return };
-    if let Some(object) = value.pointer_mut(before).and_then(Value::as_object_mut) {
+    let Some((parent, key)) = path.rsplit_once('/') else { return };
+    if let Some(object) = value.pointer_mut(parent).and_then(Value::as_object_mut) {
         object.remove(key);
     }
 }

@@ -88,7 +88,7 @@ const AZURE_FILE: &str = "sandbox-azure.json";
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The grace period for running requests at the stop.
-const DRAIN: Duration = Duration::from_secs(1);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// The interval at which running operations are advanced without requests.
 const ADVANCE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -174,7 +174,7 @@ impl Sandbox {
         let catalog = data::Catalog::load()?;
         let directory = options.state_dir.as_deref();
         let stored = directory.map(StoredAuthority::read).transpose()?.flatten();
-        let authority = stored.map_or_else(StoredAuthority::generate, StoredAuthority::renewed)?;
+        let authority = stored.map_or_else(StoredAuthority::generate, StoredAuthority::renew)?;
         if let Some(directory) = directory {
             authority.write(directory)?;
         }
@@ -199,13 +199,19 @@ impl Sandbox {
         kube.runtime().network.set_kubernetes_address(kubernetes_address);
         let closed = Arc::new(closed_port()?);
         let tasks = TaskTracker::new();
-        let limits = serve::Options { drain: DRAIN, ..serve::Options::default() };
+        let limits = serve::Options { drain: SHUTDOWN_GRACE, ..serve::Options::default() };
         let azure = server::router(Arc::clone(&sandbox));
         tasks.spawn(log_failure(serve::serve(listener, Some(tls), azure, stop.clone(), limits.clone())));
         let lookup = Arc::clone(&sandbox);
         let entra = Arc::new(move |token: &str| entra::caller(&lookup, &lookup.state().tokens, token));
-        let (tls, inside) = (kube::tls::config(&kube)?, kube::server::router(kube.clone(), entra));
-        tasks.spawn(log_failure(serve::serve(kubernetes, Some(tls), inside, stop.clone(), limits.clone())));
+        let (tls, kubernetes_router) = (kube::tls::config(&kube)?, kube::server::router(kube.clone(), entra));
+        tasks.spawn(log_failure(serve::serve(
+            kubernetes,
+            Some(tls),
+            kubernetes_router,
+            stop.clone(),
+            limits.clone(),
+        )));
         tasks.spawn(kube::background::run(kube));
         let control_address = control_listener.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = control_listener {
@@ -289,13 +295,13 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
 
 /// A port on which connections are refused while the socket exists.
 fn closed_port() -> Result<(TcpSocket, SocketAddr), Error> {
-    let taken = || {
+    let bind_socket = || {
         let socket = TcpSocket::new_v4()?;
         socket.bind(ANY_PORT)?;
         let address = socket.local_addr()?;
         Ok((socket, address))
     };
-    taken().map_err(|source| Error::Listen { address: ANY_PORT, source })
+    bind_socket().map_err(|source| Error::Listen { address: ANY_PORT, source })
 }
 
 /// Advances running operations without requests, so that the Kubernetes APIs are updated.

@@ -36,47 +36,47 @@ pub struct RecordedRequest {
 
 #[derive(Default)]
 pub(crate) struct Log {
-    seen: VecDeque<RecordedRequest>,
+    requests: VecDeque<RecordedRequest>,
     /// The number of the first request.
-    first: u64,
+    first_number: u64,
 }
 
 impl Log {
     /// Adds a request, and returns its number.
-    pub(crate) fn push(&mut self, seen: RecordedRequest) -> u64 {
-        if self.seen.len() >= CAPACITY {
-            self.seen.pop_front();
-            self.first += 1;
+    pub(crate) fn push(&mut self, request: RecordedRequest) -> u64 {
+        if self.requests.len() >= CAPACITY {
+            self.requests.pop_front();
+            self.first_number += 1;
         }
-        self.seen.push_back(seen);
-        self.first + self.seen.len() as u64 - 1
+        self.requests.push_back(request);
+        self.first_number + self.requests.len() as u64 - 1
     }
 
     pub(crate) fn set_body(&mut self, number: u64, body: String) {
-        if let Some(seen) = self.get_mut(number) {
-            seen.body = Some(body);
+        if let Some(request) = self.get_mut(number) {
+            request.body = Some(body);
         }
     }
 
     pub(crate) fn set_status(&mut self, number: u64, status: u16) {
-        if let Some(seen) = self.get_mut(number) {
-            seen.status = Some(status);
+        if let Some(request) = self.get_mut(number) {
+            request.status = Some(status);
         }
     }
 
     fn get_mut(&mut self, number: u64) -> Option<&mut RecordedRequest> {
-        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())?;
-        self.seen.get_mut(index)
+        let index = number.checked_sub(self.first_number).and_then(|index| usize::try_from(index).ok())?;
+        self.requests.get_mut(index)
     }
 
     pub(crate) fn all(&self) -> Vec<RecordedRequest> {
-        self.seen.iter().cloned().collect()
+        self.requests.iter().cloned().collect()
     }
 
     pub(crate) fn clear(&mut self) {
         // Numbers are never reused.
-        self.first += self.seen.len() as u64;
-        self.seen.clear();
+        self.first_number += self.requests.len() as u64;
+        self.requests.clear();
     }
 }
 
@@ -84,7 +84,7 @@ impl Log {
 mod tests {
     use super::*;
 
-    fn seen(path: &str) -> RecordedRequest {
+    fn recorded(path: &str) -> RecordedRequest {
         RecordedRequest {
             operation: Operation::Unknown,
             method: "GET".to_owned(),
@@ -101,22 +101,22 @@ mod tests {
     #[test]
     fn log_is_bounded() {
         let mut log = Log::default();
-        let first = log.push(seen("/first"));
+        let first_number = log.push(recorded("/first"));
         for n in 1..CAPACITY {
-            log.push(seen(&n.to_string()));
+            log.push(recorded(&n.to_string()));
         }
-        log.set_status(first, 200);
+        log.set_status(first_number, 200);
         assert_eq!(log.all()[0].status, Some(200));
-        let last = log.push(seen("/last"));
+        let last_number = log.push(recorded("/last"));
         assert_eq!((log.all().len(), &*log.all()[0].path), (CAPACITY, "1"));
-        log.set_status(first, 500);
-        log.set_status(last, 404);
+        log.set_status(first_number, 500);
+        log.set_status(last_number, 404);
         assert_eq!(log.all().last().unwrap().status, Some(404));
         log.clear();
-        let again = log.push(seen("/again"));
-        log.set_status(last, 500);
+        let next_number = log.push(recorded("/again"));
+        log.set_status(last_number, 500);
         assert_eq!(log.all()[0].status, None, "a response from before the clearing");
-        log.set_status(again, 200);
+        log.set_status(next_number, 200);
         assert_eq!(log.all()[0].status, Some(200));
     }
 }

@@ -187,12 +187,13 @@ impl Target {
     }
 
     pub(crate) fn is_in_group(&self, group: &str) -> bool {
-        self.group_name().is_some_and(|own| own.eq_ignore_ascii_case(group))
+        self.group_name().is_some_and(|target_name| target_name.eq_ignore_ascii_case(group))
     }
 
     /// Whether the target is the resource, or a child of it.
     pub(crate) fn is_within(&self, group: &str, name: &str) -> bool {
-        self.is_in_group(group) && self.resource_name().is_some_and(|own| own.eq_ignore_ascii_case(name))
+        self.is_in_group(group)
+            && self.resource_name().is_some_and(|target_name| target_name.eq_ignore_ascii_case(name))
     }
 }
 

@@ -57,21 +57,21 @@ impl fmt::Debug for BuiltInImage {
 impl fmt::Debug for Container {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { namespace, pod, fqdn, .. } = self;
-        let mut shown = formatter.debug_struct("Container");
-        shown.field("namespace", namespace).field("pod", pod).field("fqdn", fqdn).finish_non_exhaustive()
+        let mut debug = formatter.debug_struct("Container");
+        debug.field("namespace", namespace).field("pod", pod).field("fqdn", fqdn).finish_non_exhaustive()
     }
 }
 
-/// Whether an image reference is of the image `wanted`: the same repository, regardless of the registry, and the tag of
-/// `wanted` if it has one.
-pub(crate) fn is_image(reference: &str, wanted: &str) -> bool {
-    let (repository, tag) = split(reference);
-    let (wanted, wanted_tag) = split(wanted);
-    repository == wanted && wanted_tag.is_none_or(|wanted| wanted == tag.unwrap_or("latest"))
+/// Whether an image reference is of `image`: the same repository, regardless of the registry, and the tag of
+/// `image` if it has one.
+pub(crate) fn is_image(reference: &str, image: &str) -> bool {
+    let (repository, tag) = split_reference(reference);
+    let (image, image_tag) = split_reference(image);
+    repository == image && image_tag.is_none_or(|image_tag| image_tag == tag.unwrap_or("latest"))
 }
 
 /// The repository without its registry, and the tag. A digest is ignored.
-fn split(reference: &str) -> (&str, Option<&str>) {
+fn split_reference(reference: &str) -> (&str, Option<&str>) {
     let reference = reference.split_once('@').map_or(reference, |(reference, _)| reference);
     let reference = match reference.split_once('/') {
         Some((host, rest)) if host == "localhost" || host.contains(['.', ':']) => rest,
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn images_are_compared_without_registry_and_digest() {
-        for (reference, wanted, expected) in [
+        for (reference, image, expected) in [
             ("norman-aks/agent", "norman-aks/agent", true),
             ("ghcr.io/norman-aks/agent:1.2", "norman-aks/agent", true),
             ("localhost:5000/norman-aks/agent:1.2@sha256:00", "norman-aks/agent:1.2", true),
@@ -98,7 +98,7 @@ mod tests {
             ("norman-aks/agents", "norman-aks/agent", false),
             ("other/norman-aks/agent", "norman-aks/agent", false),
         ] {
-            assert_eq!(is_image(reference, wanted), expected, "{reference} {wanted}");
+            assert_eq!(is_image(reference, image), expected, "{reference} {image}");
         }
     }
 }

@@ -94,7 +94,7 @@ impl Operation {
         matches!(self, Self::Token | Self::OpenidConfiguration | Self::InstanceDiscovery)
     }
 
-    pub(crate) fn is_of_resource_manager(self) -> bool {
+    pub(crate) fn is_resource_manager(self) -> bool {
         !self.is_login() && !matches!(self, Self::Kubernetes | Self::Unknown)
     }
 }
@@ -104,7 +104,7 @@ impl Operation {
 #[serde(deny_unknown_fields)]
 pub struct Page {
     /// The status; 200 by default.
-    #[serde(default = "ok")]
+    #[serde(default = "default_status")]
     pub status: u16,
     /// Headers; `Content-Type` defaults to JSON.
     #[serde(default)]
@@ -139,7 +139,7 @@ pub enum Outcome {
     Answer(Page),
 }
 
-fn ok() -> u16 {
+fn default_status() -> u16 {
     200
 }
 
@@ -160,7 +160,7 @@ impl Page {
 
     /// The response; `next_link` replaces that of an object, and is ignored for other bodies.
     pub(crate) fn to_response(&self, next_link: Option<&str>) -> SandboxResponse {
-        let body = linked(self.body.get(), next_link).unwrap_or_else(|| self.text());
+        let body = with_next_link(self.body.get(), next_link).unwrap_or_else(|| self.text());
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let mut response = SandboxResponse::text(status, body);
         for (name, value) in &self.headers {
@@ -172,22 +172,22 @@ impl Page {
 }
 
 /// The entries of an object in their order, with unparsed values.
-struct Entries(Vec<(String, Box<RawValue>)>);
+struct OrderedObject(Vec<(String, Box<RawValue>)>);
 
 /// The object `text` with `link` as its `nextLink`, or without one; `None` if nothing changes, or `text` is not an object.
-pub(crate) fn linked(text: &str, link: Option<&str>) -> Option<String> {
-    let mut entries: Entries = serde_json::from_str(text).ok()?;
-    let before = entries.0.len();
+pub(crate) fn with_next_link(text: &str, link: Option<&str>) -> Option<String> {
+    let mut entries: OrderedObject = serde_json::from_str(text).ok()?;
+    let entry_count = entries.0.len();
     entries.0.retain(|(key, _)| key != "nextLink");
     match link {
         Some(link) => entries.0.push(("nextLink".to_owned(), serde_json::value::to_raw_value(link).ok()?)),
-        None if entries.0.len() == before => return None,
+        None if entries.0.len() == entry_count => return None,
         None => {}
     }
     serde_json::to_string(&entries).ok()
 }
 
-impl Serialize for Entries {
+impl Serialize for OrderedObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in &self.0 {
@@ -197,25 +197,25 @@ impl Serialize for Entries {
     }
 }
 
-impl<'de> Deserialize<'de> for Entries {
+impl<'de> Deserialize<'de> for OrderedObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> serde::de::Visitor<'de> for InOrder {
-            type Value = Entries;
+        struct ObjectVisitor;
+        impl<'de> serde::de::Visitor<'de> for ObjectVisitor {
+            type Value = OrderedObject;
 
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 formatter.write_str("an object")
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<OrderedObject, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
-                Ok(Entries(entries))
+                Ok(OrderedObject(entries))
             }
         }
-        deserializer.deserialize_map(InOrder)
+        deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
@@ -223,7 +223,7 @@ impl<'de> Deserialize<'de> for Entries {
 mod tests {
     use super::*;
 
-    fn sent(page: &str, link: Option<&str>) -> String {
+    fn body_of(page: &str, link: Option<&str>) -> String {
         let page: Page = serde_json::from_str(page).unwrap();
         String::from_utf8(page.to_response(link).body.to_vec()).unwrap()
     }
@@ -242,7 +242,7 @@ mod tests {
                 r#"{"value":[1],"nextLink":"https://x/"}"#,
             ),
         ] {
-            assert_eq!(sent(page, link), expected, "{page}");
+            assert_eq!(body_of(page, link), expected, "{page}");
         }
     }
 

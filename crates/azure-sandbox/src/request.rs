@@ -4,11 +4,11 @@ use http::HeaderMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use crate::clouds::{Cloud, Side, resolve};
+use crate::clouds::{Cloud, Service, resolve};
 
 pub(crate) struct AzureRequest {
     pub(crate) cloud: Cloud,
-    pub(crate) side: Side,
+    pub(crate) service: Service,
     /// Without the port.
     pub(crate) host: String,
     pub(crate) method: http::Method,
@@ -24,10 +24,11 @@ pub(crate) struct AzureRequest {
 impl AzureRequest {
     /// Parses a request; `Err` with the host name if it is unknown.
     pub(crate) fn new(parts: Parts) -> Result<Self, String> {
-        let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-        let host = parts.uri.host().or_else(|| named.and_then(|named| named.split(':').next()));
+        let host_header = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let host =
+            parts.uri.host().or_else(|| host_header.and_then(|host_header| host_header.split(':').next()));
         let host = host.unwrap_or_default().to_ascii_lowercase();
-        let (cloud, side) = resolve(&host).ok_or_else(|| host.clone())?;
+        let (cloud, service) = resolve(&host).ok_or_else(|| host.clone())?;
         let path = parts.uri.path().to_owned();
         let inner = path.trim_matches('/');
         let segments = if inner.is_empty() {
@@ -36,7 +37,7 @@ impl AzureRequest {
             inner.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
         };
         let query = parts.uri.query().unwrap_or_default().to_owned();
-        Ok(Self { cloud, side, host, method: parts.method, path, query, segments, headers: parts.headers })
+        Ok(Self { cloud, service, host, method: parts.method, path, query, segments, headers: parts.headers })
     }
 
     /// Whether the method is other than GET and HEAD.

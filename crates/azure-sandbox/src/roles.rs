@@ -71,11 +71,11 @@ impl Role {
                 ],
             ),
         };
-        let text = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
+        let to_owned = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
         Some(RoleAssignment {
             resource_group: resource_group.map(str::to_owned),
-            actions: text(actions),
-            not_actions: text(not_actions),
+            actions: to_owned(actions),
+            not_actions: to_owned(not_actions),
         })
     }
 }
@@ -100,23 +100,25 @@ impl RoleAssignment {
 
 /// Whether a pattern with `*` covers a text. After a mismatch, the last `*` takes one more character.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut position) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(byte) = text.get(position) {
-        match pattern.get(at) {
+    let (mut pattern_index, mut text_index) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while let Some(byte) = text.get(text_index) {
+        match pattern.get(pattern_index) {
             Some(b'*') => {
-                star = Some((at, position));
-                at += 1;
+                last_star = Some((pattern_index, text_index));
+                pattern_index += 1;
             }
-            Some(expected) if expected == byte => (at, position) = (at + 1, position + 1),
+            Some(expected) if expected == byte => {
+                (pattern_index, text_index) = (pattern_index + 1, text_index + 1);
+            }
             _ => {
-                let Some((star_at, taken)) = star else { return false };
-                star = Some((star_at, taken + 1));
-                (at, position) = (star_at + 1, taken + 1);
+                let Some((star_at, covered)) = last_star else { return false };
+                last_star = Some((star_at, covered + 1));
+                (pattern_index, text_index) = (star_at + 1, covered + 1);
             }
         }
     }
-    pattern.get(at..).is_none_or(|rest| rest.iter().all(|byte| *byte == b'*'))
+    pattern.get(pattern_index..).is_none_or(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 #[cfg(test)]

@@ -72,17 +72,17 @@ impl Request {
         if archive.len() > MAX_FILES {
             return Err(ContextError::TooLarge);
         }
-        let mut left = MAX_UNPACKED;
+        let mut remaining = MAX_UNPACKED;
         for index in 0..archive.len() {
             let file = archive.by_index(index).map_err(failed)?;
             // Paths that leave the directory do not exist for the command.
             let Some(path) = file.enclosed_name().filter(|_| file.is_file()) else { continue };
             let mut content = Vec::new();
             // The size in the archive's directory may be wrong.
-            let read = file.take(left + 1).read_to_end(&mut content);
+            let read = file.take(remaining + 1).read_to_end(&mut content);
             read.map_err(|error| ContextError::Archive(error.to_string()))?;
             let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
-            left = left.checked_sub(size).ok_or(ContextError::TooLarge)?;
+            remaining = remaining.checked_sub(size).ok_or(ContextError::TooLarge)?;
             files.insert(path.to_string_lossy().into_owned(), content);
         }
         Ok(files)

@@ -36,7 +36,7 @@ impl<R: Rule> Script<R> {
 
     /// The rule that applies to `subject`; counts down its `skip` or `times`, and removes it if it is used up.
     pub(crate) fn next_match(&mut self, subject: &R::Subject) -> Option<R> {
-        let mut found = None;
+        let mut applied = None;
         for rule in self.0.iter_mut().filter(|rule| rule.matches(subject)) {
             let (skip, times) = rule.counters();
             if *skip > 0 {
@@ -46,10 +46,10 @@ impl<R: Rule> Script<R> {
             if let Some(times) = times {
                 *times -= 1;
             }
-            found = Some(rule.clone());
+            applied = Some(rule.clone());
             break;
         }
         self.0.retain_mut(|rule| *rule.counters().1 != Some(0));
-        found
+        applied
     }
 }

@@ -95,10 +95,10 @@ pub struct Account {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub group_roles: BTreeMap<String, Role>,
     /// Whether the subscription has resources.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub resources: bool,
     /// `state` of the subscription.
-    #[serde(default = "enabled")]
+    #[serde(default = "default_subscription_state")]
     pub subscription_state: String,
     /// Resource providers that the subscription has not registered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -114,11 +114,11 @@ pub struct Account {
     pub retry_after: Option<u32>,
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
-fn enabled() -> String {
+fn default_subscription_state() -> String {
     "Enabled".to_owned()
 }
 
@@ -142,11 +142,11 @@ mod tests {
         assert_eq!(ready.client_id, SEED.client_id);
         assert_eq!(ready.secrets, [SEED.client_secret, SEED.client_secret_2]);
         assert_eq!((&*ready.tenant_id, &*ready.subscription_id), (SEED.tenant_id, SEED.subscription_id));
-        let reachable = catalog.versions.public.iter().any(|minor| {
+        let has_upgrade = catalog.versions.public.iter().any(|minor| {
             let minor: serde_json::Value = serde_json::from_str(minor.get()).unwrap();
             let upgrades = &minor["patchVersions"][SEED.kubernetes_version]["upgrades"];
             upgrades.as_array().is_some_and(|all| all.contains(&SEED.kubernetes_version_2.into()))
         });
-        assert!(reachable);
+        assert!(has_upgrade);
     }
 }

@@ -17,10 +17,10 @@ use serve::Cut;
 use tokio::time::{sleep, timeout};
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
-use crate::clouds::{HOSTS, Side};
+use crate::clouds::{HOSTS, Service};
 use crate::faults::Effect;
 use crate::log::{MAX_RECORDED_BODY, RecordedRequest};
-use crate::recordings::linked;
+use crate::recordings::with_next_link;
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
 use crate::state::SandboxState;
@@ -31,7 +31,7 @@ const BODY_LIMIT: usize = 1 << 20;
 /// Number of parts of a slow body.
 const SLOW_BODY_PARTS: usize = 10;
 /// Delay between half of a body and the cut, so that the half is sent.
-const CUT_PAUSE: Duration = Duration::from_millis(30);
+const CUT_DELAY: Duration = Duration::from_millis(30);
 
 pub(crate) fn router(sandbox: Arc<SandboxState>) -> Router {
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
@@ -42,12 +42,12 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
     let (parts, body) = request.into_parts();
     let request = match AzureRequest::new(parts) {
         Ok(request) => request,
-        Err(host) => return misdirected(&host).into_response(Body::from),
+        Err(host) => return unknown_host(&host).into_response(Body::from),
     };
     let mut faults_cleared = sandbox.faults_cleared.subscribe();
     let (number, fault) = {
         let mut state = sandbox.state();
-        let record = record(&sandbox, &request);
+        let record = new_record(&sandbox, &request);
         let fault = state.faults.match_request(&record);
         (state.log.push(record), fault)
     };
@@ -56,7 +56,9 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
         sandbox.state().log.set_status(number, response.status.as_u16());
         return response.into_response(Body::from);
     };
-    if request.side == Side::Management && request.is_write() && (1..=MAX_RECORDED_BODY).contains(&body.len())
+    if request.service == Service::Management
+        && request.is_write()
+        && (1..=MAX_RECORDED_BODY).contains(&body.len())
     {
         let text = String::from_utf8_lossy(&body).into_owned();
         sandbox.state().log.set_body(number, text);
@@ -66,14 +68,14 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
     if matches!(fault.effect, Some(Effect::CutBeforeAnswer | Effect::RefuseConnections)) {
         return cut();
     }
-    let response = match (&fault.effect, request.side) {
-        (Some(Effect::Status(refusal)), side) => refusal.to_response(side),
-        (_, Side::Management) => arm::respond(&sandbox, &request, &body),
-        (_, Side::Login) => entra::respond(&sandbox, &request, &body),
+    let response = match (&fault.effect, request.service) {
+        (Some(Effect::Status(refusal)), service) => refusal.to_response(service),
+        (_, Service::Management) => arm::respond(&sandbox, &request, &body),
+        (_, Service::Login) => entra::respond(&sandbox, &request, &body),
     };
-    let response = match request.side {
-        Side::Management => arm::with_common_headers(&sandbox, &request, response),
-        Side::Login => entra::with_common_headers(response),
+    let response = match request.service {
+        Service::Management => arm::with_common_headers(&sandbox, &request, response),
+        Service::Login => entra::with_common_headers(response),
     };
     if fault.effect == Some(Effect::CutAfterTaken) {
         return cut();
@@ -83,10 +85,10 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
     apply_effect(response, fault.effect)
 }
 
-fn record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest {
-    let operation = match request.side {
-        Side::Login => entra::operation(&request.segments),
-        Side::Management => arm::route::operation(&request.segments),
+fn new_record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest {
+    let operation = match request.service {
+        Service::Login => entra::operation(&request.segments),
+        Service::Management => arm::route::operation(&request.segments),
     };
     RecordedRequest {
         operation,
@@ -101,7 +103,7 @@ fn record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest {
     }
 }
 
-fn misdirected(host: &str) -> SandboxResponse {
+fn unknown_host(host: &str) -> SandboxResponse {
     let text = format!("The sandbox does not stand in for '{host}', only for: {}.", HOSTS.join(", "));
     SandboxResponse::arm_error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
 }
@@ -120,18 +122,18 @@ pub(crate) fn apply_effect(mut response: SandboxResponse, effect: Option<Effect>
         Some(Effect::InvalidJson) => response.body = Bytes::from_static(b"{\"value\": [}"),
         Some(Effect::ForeignNextLink(link)) => {
             let text = String::from_utf8_lossy(&response.body);
-            response.body = linked(&text, Some(&link)).map_or(response.body.clone(), Bytes::from);
+            response.body = with_next_link(&text, Some(&link)).map_or(response.body.clone(), Bytes::from);
         }
         Some(Effect::SlowBody(milliseconds)) => {
             return uncompressed(
-                response.into_response(|body| slow(body, Duration::from_millis(milliseconds))),
+                response.into_response(|body| slow_body(body, Duration::from_millis(milliseconds))),
             );
         }
         Some(Effect::CutInBody) => {
             let length = response.body.len().max(1);
-            let mut broken = uncompressed(response.into_response(|body| broken(body.slice(..half))));
-            broken.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-            return broken;
+            let mut cut_response = uncompressed(response.into_response(|body| cut_body(body.slice(..half))));
+            cut_response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            return cut_response;
         }
         Some(
             Effect::Status(_) | Effect::CutBeforeAnswer | Effect::CutAfterTaken | Effect::RefuseConnections,
@@ -147,26 +149,26 @@ fn uncompressed(mut response: Response) -> Response {
     response
 }
 
-fn slow(body: Bytes, all: Duration) -> Body {
+fn slow_body(body: Bytes, total: Duration) -> Body {
     let size = body.len().div_ceil(SLOW_BODY_PARTS).max(1);
-    let pause = all / u32::try_from(SLOW_BODY_PARTS).unwrap_or(1);
+    let interval = total / u32::try_from(SLOW_BODY_PARTS).unwrap_or(1);
     Body::from_stream(stream::unfold(body, move |mut rest| async move {
         if rest.is_empty() {
             return None;
         }
-        sleep(pause).await;
+        sleep(interval).await;
         let piece = rest.split_to(size.min(rest.len()));
         Some((Ok::<_, io::Error>(piece), rest))
     }))
 }
 
 /// A body that ends with an aborted connection.
-fn broken(first: Bytes) -> Body {
+fn cut_body(first: Bytes) -> Body {
     Body::from_stream(stream::unfold(Some(first), |first| async move {
         if let Some(piece) = first {
             return Some((Ok(piece), None));
         }
-        sleep(CUT_PAUSE).await;
+        sleep(CUT_DELAY).await;
         Some((Err(io::Error::other(Cut)), None))
     }))
 }

@@ -20,16 +20,16 @@ use crate::data::Region;
 /// The OS disk of every size, in MiB.
 const OS_DISK_MIB: u32 = 1_047_552;
 /// Sizes in examples and forms: available in every zone, without restrictions.
-const EVERYDAY: [&str; 5] = ["D2s_v3", "D2as_v5", "D4s_v5", "D8s_v5", "DS2_v2"];
+const COMMON_SIZES: [&str; 5] = ["D2s_v3", "D2as_v5", "D4s_v5", "D8s_v5", "DS2_v2"];
 /// The lot that results in every zone and no restriction.
-const LUCKY: u64 = 40;
+const UNRESTRICTED_LOT: u64 = 40;
 
 /// The VM sizes of a region, as JSON.
 pub(crate) struct Listing {
     /// The entries of `skus`, joined by commas.
     pub(crate) skus: Bytes,
     /// The ranges of the entries in `skus`.
-    pub(crate) places: Vec<Range<usize>>,
+    pub(crate) ranges: Vec<Range<usize>>,
     /// The entries of `vmSizes`, joined by commas.
     pub(crate) vm_sizes: Bytes,
     /// By lower-case name.
@@ -41,22 +41,23 @@ pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
     let mut skus = List::default();
     let mut vm_sizes = List::default();
     let mut offers = BTreeMap::new();
-    for sku in others(region) {
+    for sku in other_skus(region) {
         skus.push(&sku);
     }
     for family in families {
         // The main region of each cloud has every size.
-        if !first(region) && hash(&[&region.name, &family.title]) % 100 >= family.reach {
+        if !is_main_region(region) && hash(&[&region.name, &family.title]) % 100 >= family.reach {
             continue;
         }
         for size in family.sizes() {
             let tier = if family.is("basic") { "Basic" } else { "Standard" };
-            let full = if family.is("basic") { size.name.clone() } else { format!("Standard_{}", size.name) };
-            let sku = sku(family, &size, tier, &full, region);
-            offers.insert(full.to_ascii_lowercase(), offer(&sku, size.cores));
+            let full_name =
+                if family.is("basic") { size.name.clone() } else { format!("Standard_{}", size.name) };
+            let sku = sku(family, &size, tier, &full_name, region);
+            offers.insert(full_name.to_ascii_lowercase(), offer(&sku, size.cores));
             skus.push(&sku);
             vm_sizes.push(&VmSize {
-                name: &full,
+                name: &full_name,
                 number_of_cores: size.cores,
                 os_disk: OS_DISK_MIB,
                 temp_disk: family.temp * u64::from(size.cores),
@@ -65,27 +66,27 @@ pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
             });
         }
     }
-    Listing { skus: skus.text.into(), places: skus.places, vm_sizes: vm_sizes.text.into(), offers }
+    Listing { skus: skus.text.into(), ranges: skus.ranges, vm_sizes: vm_sizes.text.into(), offers }
 }
 
 /// The availability of a size for AKS.
 fn offer(sku: &Sku<'_>, cores: u32) -> Offer {
-    let closed = |kind: &str| sku.restrictions.iter().find(|restriction| restriction.r#type == kind);
+    let restricted_by = |kind: &str| sku.restrictions.iter().find(|restriction| restriction.r#type == kind);
     let closed_zones =
-        closed("Zone").map(|restriction| restriction.info.zones.as_slice()).unwrap_or_default();
+        restricted_by("Zone").map(|restriction| restriction.info.zones.as_slice()).unwrap_or_default();
     let zones = sku.location_info.iter().flat_map(|info| &info.zones);
     Offer {
         family: sku.family.to_owned(),
         cores,
         zones: zones.filter(|zone| !closed_zones.contains(zone)).cloned().collect(),
-        restricted: closed("Location").is_some(),
+        restricted: restricted_by("Location").is_some(),
     }
 }
 
 #[derive(Default)]
 struct List {
     text: Vec<u8>,
-    places: Vec<Range<usize>>,
+    ranges: Vec<Range<usize>>,
 }
 
 impl List {
@@ -96,22 +97,22 @@ impl List {
         let start = self.text.len();
         // Serializing plain structs to memory cannot fail.
         if serde_json::to_writer(&mut self.text, entry).is_ok() {
-            self.places.push(start..self.text.len());
+            self.ranges.push(start..self.text.len());
         }
     }
 }
 
-fn first(region: &Region) -> bool {
+fn is_main_region(region: &Region) -> bool {
     ["eastus", "chinanorth3", "usgovvirginia"].contains(&&*region.name)
 }
 
 fn sku<'a>(family: &'a Family, size: &'a Size, tier: &'a str, name: &'a str, region: &'a Region) -> Sku<'a> {
-    let everyday = EVERYDAY.contains(&&*size.name);
-    let lot = if everyday { LUCKY } else { hash(&[&region.name, name]) };
+    let is_common = COMMON_SIZES.contains(&&*size.name);
+    let lot = if is_common { UNRESTRICTED_LOT } else { hash(&[&region.name, name]) };
     let zones = zones(region, family, lot);
     let zone_details = if family.is("premium") && zones.len() == 3 && lot.is_multiple_of(3) {
         let capabilities = vec![Capability { name: "UltraSSDAvailable", value: "True".to_owned() }];
-        vec![ZoneDetails { name: order(region.zones, lot / 7), capabilities }]
+        vec![ZoneDetails { name: shuffled_zones(region.zones, lot / 7), capabilities }]
     } else {
         Vec::new()
     };
@@ -133,7 +134,7 @@ fn zones(region: &Region, family: &Family, lot: u64) -> Vec<String> {
     if region.zones == 0 || family.is("old") {
         return Vec::new();
     }
-    let mut zones = order(region.zones, lot);
+    let mut zones = shuffled_zones(region.zones, lot);
     // A third of the sizes is not available in every zone, some in none.
     match lot % 12 {
         0 => zones.truncate(1),
@@ -145,12 +146,12 @@ fn zones(region: &Region, family: &Family, lot: u64) -> Vec<String> {
 }
 
 /// The numbers 1 to `count` in an order derived from `lot`.
-fn order(count: u8, mut lot: u64) -> Vec<String> {
-    let mut left: Vec<u8> = (1..=count).collect();
-    let mut zones = Vec::with_capacity(left.len());
-    while !left.is_empty() {
-        let len = left.len() as u64;
-        zones.push(left.remove(usize::try_from(lot % len).unwrap_or(0)).to_string());
+fn shuffled_zones(count: u8, mut lot: u64) -> Vec<String> {
+    let mut remaining: Vec<u8> = (1..=count).collect();
+    let mut zones = Vec::with_capacity(remaining.len());
+    while !remaining.is_empty() {
+        let len = remaining.len() as u64;
+        zones.push(remaining.remove(usize::try_from(lot % len).unwrap_or(0)).to_string());
         lot /= len;
     }
     zones
@@ -163,19 +164,19 @@ fn restrictions<'a>(region: &'a Region, family: &Family, zones: &[String], lot: 
         info: RestrictionInfo { locations: [&region.name], zones },
         reason_code: "NotAvailableForSubscription",
     };
-    let scarce = family.reach < 50 || family.is("old");
+    let is_scarce = family.reach < 50 || family.is("old");
     let mut restrictions = Vec::new();
-    let everywhere = lot % 100 < if scarce { 35 } else { 3 };
-    if everywhere {
+    let in_whole_region = lot % 100 < if is_scarce { 35 } else { 3 };
+    if in_whole_region {
         restrictions.push(restriction("Location", Vec::new()));
     }
-    if !zones.is_empty() && (everywhere || lot.is_multiple_of(9)) {
-        let mut closed = zones.to_vec();
-        closed.sort();
-        if !everywhere {
-            closed.truncate(1);
+    if !zones.is_empty() && (in_whole_region || lot.is_multiple_of(9)) {
+        let mut closed_zones = zones.to_vec();
+        closed_zones.sort();
+        if !in_whole_region {
+            closed_zones.truncate(1);
         }
-        restrictions.push(restriction("Zone", closed));
+        restrictions.push(restriction("Zone", closed_zones));
     }
     restrictions
 }
@@ -208,7 +209,7 @@ impl Capabilities {
     fn machine(&mut self, family: &Family, size: &Size) {
         let (premium, arm, burst) = (family.is("premium"), family.is("arm"), family.is("burst"));
         self.number("vCPUs", u64::from(size.cores));
-        self.number("vCPUsAvailable", u64::from(size.used));
+        self.number("vCPUsAvailable", u64::from(size.active_cores));
         let single = arm || burst || family.is("rdma") || size.cores == 1;
         self.number("vCPUsPerCore", if single { 1 } else { 2 });
         if !family.is("nvme") {
@@ -281,8 +282,8 @@ fn mebibytes(gibibytes: f64) -> u64 {
 }
 
 /// The entries of `skus` other than VM sizes.
-fn others(region: &Region) -> Vec<Sku<'_>> {
-    let plain = |resource_type, name, tier, size, family, zones| Sku {
+fn other_skus(region: &Region) -> Vec<Sku<'_>> {
+    let new_sku = |resource_type, name, tier, size, family, zones| Sku {
         resource_type,
         name,
         tier,
@@ -296,7 +297,7 @@ fn others(region: &Region) -> Vec<Sku<'_>> {
     let capability = |name, value: &str| Capability { name, value: value.to_owned() };
     let mut all = Vec::new();
     for (name, faults) in [("Classic", "3"), ("Aligned", "3")] {
-        let mut sku = plain("availabilitySets", name, "", "", "", Vec::new());
+        let mut sku = new_sku("availabilitySets", name, "", "", "", Vec::new());
         sku.capabilities.push(capability("MaximumPlatformFaultDomainCount", faults));
         all.push(sku);
     }
@@ -306,17 +307,18 @@ fn others(region: &Region) -> Vec<Sku<'_>> {
         ("Premium_LRS", "Premium", ["P4", "P10", "P30"]),
     ] {
         for (size, gibibytes) in sizes.into_iter().zip(["32", "128", "1024"]) {
-            let mut sku = plain("disks", name, tier, size, "", order(region.zones, hash(&[size])));
+            let mut sku = new_sku("disks", name, tier, size, "", shuffled_zones(region.zones, hash(&[size])));
             sku.capabilities.push(capability("MaxSizeGiB", gibibytes));
             sku.capabilities.push(capability("MaxIOps", "500"));
             all.push(sku);
         }
     }
     for name in ["Standard_LRS", "Standard_ZRS"] {
-        all.push(plain("snapshots", name, "Standard", "", "", Vec::new()));
+        all.push(new_sku("snapshots", name, "Standard", "", "", Vec::new()));
     }
     for (name, family) in [("DSv3-Type4", "standardDSv3Family"), ("ESv5-Type1", "standardESv5Family")] {
-        let mut sku = plain("hostGroups/hosts", name, "", "", family, order(region.zones, hash(&[name])));
+        let mut sku =
+            new_sku("hostGroups/hosts", name, "", "", family, shuffled_zones(region.zones, hash(&[name])));
         sku.capabilities.push(capability("vCPUs", "119"));
         all.push(sku);
     }
@@ -350,17 +352,17 @@ mod tests {
         assert!((1_400_000..2_200_000).contains(&listing.skus.len()), "{}", listing.skus.len());
         let all: Vec<serde_json::Value> =
             serde_json::from_str(&format!("[{}]", std::str::from_utf8(&listing.skus).unwrap())).unwrap();
-        assert_eq!(all.len(), listing.places.len());
+        assert_eq!(all.len(), listing.ranges.len());
         let machines: Vec<_> = all.iter().filter(|sku| sku["resourceType"] == "virtualMachines").collect();
         assert!((1_000..1_200).contains(&machines.len()), "{}", machines.len());
         let names: std::collections::HashSet<_> =
             machines.iter().map(|sku| sku["name"].as_str().unwrap()).collect();
         assert_eq!(names.len(), machines.len(), "no duplicate sizes");
         assert!(names.contains("Standard_E96-48ads_v5"), "constrained sizes");
-        for wanted in EVERYDAY {
-            let sku = machines.iter().find(|sku| sku["size"] == wanted).unwrap();
-            assert_eq!(sku["restrictions"], serde_json::json!([]), "{wanted}");
-            assert_eq!(sku["locationInfo"][0]["zones"].as_array().unwrap().len(), 3, "{wanted}");
+        for size in COMMON_SIZES {
+            let sku = machines.iter().find(|sku| sku["size"] == size).unwrap();
+            assert_eq!(sku["restrictions"], serde_json::json!([]), "{size}");
+            assert_eq!(sku["locationInfo"][0]["zones"].as_array().unwrap().len(), 3, "{size}");
         }
         let sorted = |sku: &&&serde_json::Value| {
             sku["locationInfo"][0]["zones"].as_array().unwrap().is_sorted_by_key(serde_json::Value::to_string)
@@ -377,9 +379,12 @@ mod tests {
     #[test]
     fn regions_differ_deterministically() {
         let catalog = Catalog::load().unwrap();
-        let of = |name| listing(&catalog.families, catalog.region(Cloud::Public, name).unwrap());
-        assert!(of("westus").skus.len() < of("eastus").skus.len());
-        assert_eq!(of("westus").skus, of("westus").skus);
-        assert!(!of("westus").skus.windows(12).any(|w| w == b"\"zones\":[\"1\""), "no zones in that region");
+        let listing_of = |name| listing(&catalog.families, catalog.region(Cloud::Public, name).unwrap());
+        assert!(listing_of("westus").skus.len() < listing_of("eastus").skus.len());
+        assert_eq!(listing_of("westus").skus, listing_of("westus").skus);
+        assert!(
+            !listing_of("westus").skus.windows(12).any(|w| w == b"\"zones\":[\"1\""),
+            "no zones in that region"
+        );
     }
 }

@@ -99,7 +99,7 @@ pub(crate) enum Audience {
 
 #[derive(Default)]
 pub(crate) struct Tokens {
-    by_text: HashMap<String, Token>,
+    by_value: HashMap<String, Token>,
     order: VecDeque<String>,
 }
 
@@ -150,7 +150,7 @@ impl SandboxState {
             page_size: None,
         };
         for account in &catalog.accounts {
-            state.add(account, &catalog);
+            state.add_account(account, &catalog);
         }
         for (id, resources) in stored.subscriptions {
             if let Some(subscription) = state.subscriptions.get_mut(&id) {
@@ -186,7 +186,7 @@ impl SandboxState {
         let now_ms = self.clock.now_ms();
         let State { subscriptions, tokens, timing, .. } = state;
         let scale = timing.scale;
-        let (mut running, mut executed) = (false, false);
+        let (mut any_running, mut any_executed) = (false, false);
         for Subscription { resources, tenant, .. } in subscriptions.values_mut() {
             let changes = resources.advance_to(now_ms, scale);
             for (group, name) in &changes.changed {
@@ -199,15 +199,15 @@ impl SandboxState {
             }
             for id in &changes.commands {
                 self.run_command(resources, tokens, id);
-                executed = true;
+                any_executed = true;
             }
-            running |= resources.running().next().is_some();
+            any_running |= resources.running().next().is_some();
         }
-        if executed {
+        if any_executed {
             // A restart must not execute a command again.
             self.save(state);
         }
-        running
+        any_running
     }
 
     /// Executes the command of a long-running operation.
@@ -263,7 +263,7 @@ impl SandboxState {
 }
 
 impl State {
-    fn add(&mut self, account: &Account, catalog: &Catalog) {
+    fn add_account(&mut self, account: &Account, catalog: &Catalog) {
         let cloud = account.environment;
         self.tenants.insert((cloud, account.tenant_id.clone()));
         self.apps.push(App {
@@ -289,7 +289,7 @@ impl State {
                 required_tag: account.required_tag.clone(),
                 retry_after: account.retry_after,
                 budget: BudgetState::default(),
-                resources: templates::seeded(account, catalog),
+                resources: templates::seed_subscription(account, catalog),
                 recordings: HashMap::new(),
             });
         if let Some(roles) = &mut subscription.roles {
@@ -322,19 +322,19 @@ impl Tokens {
         if self.order.len() >= MAX_TOKENS
             && let Some(oldest) = self.order.pop_front()
         {
-            self.by_text.remove(&oldest);
+            self.by_value.remove(&oldest);
         }
         self.order.push_back(text.clone());
-        self.by_text.insert(text, token);
+        self.by_value.insert(text, token);
     }
 
     pub(crate) fn get(&self, text: &str) -> Option<&Token> {
-        self.by_text.get(text)
+        self.by_value.get(text)
     }
 
     /// Invalidates all tokens.
     pub(crate) fn clear(&mut self) {
-        self.by_text.clear();
+        self.by_value.clear();
         self.order.clear();
     }
 }

@@ -119,7 +119,7 @@ impl Resource {
 
 /// Whether a pool or subnet has the name.
 pub(crate) fn is_named(child: &Value, name: &str) -> bool {
-    json::text(child, "/name").is_some_and(|own| own.eq_ignore_ascii_case(name))
+    json::text(child, "/name").is_some_and(|child_name| child_name.eq_ignore_ascii_case(name))
 }
 
 /// Whether a `provisioningState` is final: no operation is running.

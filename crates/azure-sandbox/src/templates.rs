@@ -12,11 +12,11 @@ use crate::skus::hash;
 use crate::subscription::{Group, Resource, SubscriptionState};
 
 /// The initial state of an account's subscription.
-pub(crate) fn seeded(account: &Account, catalog: &Catalog) -> SubscriptionState {
+pub(crate) fn seed_subscription(account: &Account, catalog: &Catalog) -> SubscriptionState {
     let mut resources =
         SubscriptionState { unregistered: account.unregistered.clone(), ..SubscriptionState::default() };
     if let Some(cores) = account.cores {
-        for region in catalog.places(account.environment) {
+        for region in catalog.physical_regions(account.environment) {
             resources.quotas.entry(region.name.clone()).or_default().insert("cores".to_owned(), cores);
         }
     }
@@ -28,7 +28,7 @@ pub(crate) fn seeded(account: &Account, catalog: &Catalog) -> SubscriptionState 
     };
     resources.networks = fill_in(&catalog.networks);
     resources.clusters = fill_in(&catalog.clusters);
-    let groups = catalog.groups.iter().filter_map(|template| filled(template, "", account));
+    let groups = catalog.groups.iter().filter_map(|template| fill_template(template, "", account));
     resources.groups.extend(groups.filter_map(|group| serde_json::from_value(group).ok()));
     resources.groups.extend(resources.clusters.iter().filter_map(node_group));
     resources
@@ -55,13 +55,13 @@ fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
     }
     let Id { id, name } = serde_json::from_str(template.get()).ok()?;
     let group = id.split('/').nth(4)?.to_owned();
-    let body = filled(template, &name, account)?;
+    let body = fill_template(template, &name, account)?;
     Some(Resource { group, name, body })
 }
 
 /// A template with the account's subscription, tenant and regions, and unique host names.
-fn filled(template: &RawValue, name: &str, account: &Account) -> Option<Value> {
-    let (here, elsewhere) = match account.environment {
+fn fill_template(template: &RawValue, name: &str, account: &Account) -> Option<Value> {
+    let (location, other_location) = match account.environment {
         Cloud::Public => ("eastus", "westeurope"),
         Cloud::China => ("chinanorth3", "chinaeast2"),
         Cloud::UsGovernment => ("usgovvirginia", "usgovarizona"),
@@ -73,8 +73,8 @@ fn filled(template: &RawValue, name: &str, account: &Account) -> Option<Value> {
         .get()
         .replace("{subscription}", &account.subscription_id)
         .replace("{tenant}", &account.tenant_id)
-        .replace("{location}", here)
-        .replace("{other_location}", elsewhere)
+        .replace("{location}", location)
+        .replace("{other_location}", other_location)
         .replace("{suffix}", account.environment.cluster_suffix())
         .replace("{host}", &host)
         .replace("{link}", &link);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The maximum number of minor versions between control plane and nodes.
-const SKEW: u32 = 3;
+const MAX_MINOR_SKEW: u32 = 3;
 
 /// All versions of a cloud.
 #[derive(Debug, Default)]
@@ -36,20 +36,21 @@ struct Patch {
 }
 
 /// Parses a version into major, minor and patch, which defaults to 0.
-pub(crate) fn parts(version: &str) -> Option<(u32, u32, u32)> {
+pub(crate) fn parse_version(version: &str) -> Option<(u32, u32, u32)> {
     let mut numbers = version.splitn(3, '.').map(str::parse::<u32>);
     let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
     Some((major, minor, numbers.next().map_or(Some(0), Result::ok)?))
 }
 
 /// Whether a cluster of the version `cluster` supports nodes of the version `pool`.
-pub(crate) fn fit(pool: &str, cluster: &str) -> bool {
-    let (Some(pool), Some(cluster)) = (parts(pool), parts(cluster)) else { return false };
-    pool <= cluster && pool.0 == cluster.0 && cluster.1 - pool.1 <= SKEW
+pub(crate) fn is_compatible(pool: &str, cluster: &str) -> bool {
+    let (Some(pool), Some(cluster)) = (parse_version(pool), parse_version(cluster)) else { return false };
+    let ((pool_major, pool_minor, _), (major, minor, _)) = (pool, cluster);
+    pool <= cluster && pool_major == major && minor - pool_minor <= MAX_MINOR_SKEW
 }
 
 impl Offers {
-    pub(crate) fn read(minors: &[Box<RawValue>]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(minors: &[Box<RawValue>]) -> Result<Self, serde_json::Error> {
         minors.iter().map(|minor| serde_json::from_str(minor.get())).collect::<Result<_, _>>().map(Self)
     }
 
@@ -59,23 +60,26 @@ impl Offers {
 
     /// The full version for a requested one: the newest patch of a minor version, or of the default one if it is empty. `None`
     /// if it does not exist.
-    pub(crate) fn resolve(&self, asked: &str) -> Option<&str> {
-        if let Some((patch, _)) = self.0.iter().find_map(|minor| minor.patch_versions.get_key_value(asked)) {
+    pub(crate) fn resolve(&self, requested: &str) -> Option<&str> {
+        if let Some((patch, _)) =
+            self.0.iter().find_map(|minor| minor.patch_versions.get_key_value(requested))
+        {
             return Some(patch);
         }
         let minor = self
             .0
             .iter()
-            .find(|minor| if asked.is_empty() { minor.is_default } else { minor.version == asked })?;
-        minor.patch_versions.keys().max_by_key(|patch| parts(patch)).map(String::as_str)
+            .find(|minor| if requested.is_empty() { minor.is_default } else { minor.version == requested })?;
+        minor.patch_versions.keys().max_by_key(|patch| parse_version(patch)).map(String::as_str)
     }
 
-    /// The newest patch of a requested minor version up to `max`.
-    pub(crate) fn resolve_within(&self, asked: &str, most: &str) -> Option<&str> {
-        let minor = self.0.iter().find(|minor| minor.version == asked);
-        let Some(minor) = minor else { return self.resolve(asked) };
-        let within = minor.patch_versions.keys().filter(|patch| parts(patch) <= parts(most));
-        within.max_by_key(|patch| parts(patch)).map(String::as_str)
+    /// The newest patch of a requested minor version, up to the version `max`.
+    pub(crate) fn resolve_within(&self, requested: &str, max: &str) -> Option<&str> {
+        let minor = self.0.iter().find(|minor| minor.version == requested);
+        let Some(minor) = minor else { return self.resolve(requested) };
+        let candidates =
+            minor.patch_versions.keys().filter(|patch| parse_version(patch) <= parse_version(max));
+        candidates.max_by_key(|patch| parse_version(patch)).map(String::as_str)
     }
 
     /// The upgrades from a version, in Azure's order; empty if it is no longer offered.
@@ -115,7 +119,7 @@ mod tests {
     fn short_versions_resolve_to_the_newest_patch() {
         let catalog = Catalog::load().unwrap();
         let offers = catalog.offers(Cloud::Public);
-        for (asked, expected) in [
+        for (requested, expected) in [
             ("1.32.7", Some("1.32.7")),
             ("1.32", Some("1.32.10")),
             ("", Some("1.33.6")),
@@ -123,7 +127,7 @@ mod tests {
             ("1.9", None),
             ("nonsense", None),
         ] {
-            assert_eq!(offers.resolve(asked), expected, "{asked}");
+            assert_eq!(offers.resolve(requested), expected, "{requested}");
         }
         assert_eq!(offers.resolve_within("1.32", "1.32.7"), Some("1.32.7"));
         assert_eq!(offers.resolve_within("1.32", "1.33.1"), Some("1.32.10"));
@@ -144,7 +148,7 @@ mod tests {
             ("1.32.8", "1.32.7", false),
             ("x", "1.32.7", false),
         ] {
-            assert_eq!(fit(pool, cluster), expected, "{pool} in {cluster}");
+            assert_eq!(is_compatible(pool, cluster), expected, "{pool} in {cluster}");
         }
     }
 }

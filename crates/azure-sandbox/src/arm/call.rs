@@ -81,7 +81,7 @@ impl Call<'_> {
         let region = self.sandbox.catalog.region(self.request.cloud, location);
         region.map(|region| region.name.clone()).ok_or_else(|| {
             let mut names: Vec<&str> =
-                self.sandbox.catalog.places(self.request.cloud).map(|region| region.name.as_str()).collect();
+                self.sandbox.catalog.physical_regions(self.request.cloud).map(|region| region.name.as_str()).collect();
             names.sort_unstable();
             let text = format!(
                 "The provided location '{location}' is not available for resource type '{kind}'. List of available \

@@ -212,7 +212,7 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<S
             let families = &sandbox.catalog.families;
             sandbox
                 .catalog
-                .places(request.cloud)
+                .physical_regions(request.cloud)
                 .map(|region| Arc::new(skus::listing(families, region)))
                 .collect()
         }
@@ -222,7 +222,8 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<S
                 ArmError::new(StatusCode::BAD_REQUEST, "InvalidFilterInQueryString", text)
             })?;
             // Unlike in paths, the name must not contain spaces.
-            let is_exact = sandbox.catalog.places(request.cloud).any(|region| region.name == location);
+            let is_exact =
+                sandbox.catalog.physical_regions(request.cloud).any(|region| region.name == location);
             is_exact.then(|| sandbox.skus(request.cloud, &location)).flatten().into_iter().collect()
         }
     };
@@ -232,7 +233,7 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<S
     }
     let items: Vec<&[u8]> = listings
         .iter()
-        .flat_map(|listing| listing.places.iter().filter_map(|place| listing.skus.get(place.clone())))
+        .flat_map(|listing| listing.ranges.iter().filter_map(|range| listing.skus.get(range.clone())))
         .collect();
     pages::page(&items, request, size)
 }

@@ -51,7 +51,7 @@ pub(crate) fn upgrade_profile(
     let upgrades: Vec<Value> = offers
         .upgrades_for(current, is_long_term(&cluster.body))
         .into_iter()
-        .filter(|version| crate::versions::fit(version, max_version))
+        .filter(|version| crate::versions::is_compatible(version, max_version))
         .map(|version| json!({ "kubernetesVersion": version }))
         .collect();
     Ok(SandboxResponse::json(

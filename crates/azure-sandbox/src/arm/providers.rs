@@ -57,8 +57,12 @@ fn provider_body(call: &Call<'_>, provider: &str) -> Value {
     } else {
         "NotRegistered"
     };
-    let places: Vec<&str> =
-        call.sandbox.catalog.places(call.request.cloud).map(|region| region.display_name.as_str()).collect();
+    let places: Vec<&str> = call
+        .sandbox
+        .catalog
+        .physical_regions(call.request.cloud)
+        .map(|region| region.display_name.as_str())
+        .collect();
     let types: BTreeMap<&str, &Vec<String>> = call
         .sandbox
         .catalog

@@ -31,12 +31,12 @@ pub(super) async fn edit_cluster(
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
     let ClusterEdit { properties, pools } = parse_json(&body)?;
-    let found = AtomicBool::new(false);
+    let is_found = AtomicBool::new(false);
     control.edit_cluster(&name, |cluster| {
-        found.store(true, Ordering::Relaxed);
-        let Some(own) = cluster.get_mut("properties") else { return };
-        json::overlay(own, &Value::Object(properties.clone()));
-        let profiles = own.get_mut("agentPoolProfiles").and_then(Value::as_array_mut);
+        is_found.store(true, Ordering::Relaxed);
+        let Some(cluster_properties) = cluster.get_mut("properties") else { return };
+        json::overlay(cluster_properties, &Value::Object(properties.clone()));
+        let profiles = cluster_properties.get_mut("agentPoolProfiles").and_then(Value::as_array_mut);
         for profile in profiles.into_iter().flatten() {
             let change = profile.get("name").and_then(Value::as_str).and_then(|name| pools.get(name));
             if let Some(change) = change.cloned() {
@@ -44,5 +44,5 @@ pub(super) async fn edit_cluster(
             }
         }
     });
-    if found.into_inner() { Ok(StatusCode::NO_CONTENT) } else { Err(ControlError::no_cluster(&name)) }
+    if is_found.into_inner() { Ok(StatusCode::NO_CONTENT) } else { Err(ControlError::no_cluster(&name)) }
 }

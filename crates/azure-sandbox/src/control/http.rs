@@ -23,29 +23,31 @@ use crate::timing::Timing;
 
 pub(crate) fn router(control: Control) -> Router {
     Router::new()
-        .route("/requests", get(show(Control::requests)).delete(call(Control::clear_requests)))
-        .route("/writes", get(show(Control::writes)))
-        .route("/times", get(show(Control::timing)).put(set_timing))
+        .route("/requests", get(return_json(Control::requests)).delete(run(Control::clear_requests)))
+        .route("/writes", get(return_json(Control::writes)))
+        .route("/times", get(return_json(Control::timing)).put(set_timing))
         .route(
             "/outcomes",
-            get(show(Control::outcomes))
-                .post(add(Control::add_outcome))
-                .delete(call(Control::clear_outcomes)),
+            get(return_json(Control::outcomes))
+                .post(add_item(Control::add_outcome))
+                .delete(run(Control::clear_outcomes)),
         )
         .route("/quotas/{subscription}", get(quotas).put(set_quota))
         .route("/budgets/{subscription}", get(budget).put(set_budget))
         .route(
             "/faults",
-            get(show(Control::faults)).post(add(Control::add_fault)).delete(call(Control::clear_faults)),
+            get(return_json(Control::faults))
+                .post(add_item(Control::add_fault))
+                .delete(run(Control::clear_faults)),
         )
-        .route("/accounts", get(show(|control| control.accounts().to_vec())))
+        .route("/accounts", get(return_json(|control| control.accounts().to_vec())))
         .route("/roles/{subscription}/{client}", get(roles).put(set_roles))
         .route("/clusters/{name}", put(super::clusters::edit_cluster))
-        .route("/paging", get(show(|control| Paging { items: control.page_size() })).put(set_paging))
+        .route("/paging", get(return_json(|control| Paging { items: control.page_size() })).put(set_paging))
         .route("/plays/{subscription}", put(play_all))
         .route("/plays/{subscription}/{route}", put(play))
         .route("/logins", post(login))
-        .route("/tokens", delete(call(Control::forget_tokens)))
+        .route("/tokens", delete(run(Control::forget_tokens)))
         .merge(kubernetes_router())
         .fallback(async || {
             let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, \
@@ -58,37 +60,37 @@ pub(crate) fn router(control: Control) -> Router {
         .method_not_allowed_fallback(async || {
             error_response(StatusCode::METHOD_NOT_ALLOWED, "this path does not support the method")
         })
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn(reject_other_origins))
         .with_state(control)
 }
 
 /// The part for the Kubernetes APIs of clusters.
 fn kubernetes_router() -> Router<Control> {
     Router::new()
-        .route("/kubernetes/clusters", get(show(Control::cluster_views)))
+        .route("/kubernetes/clusters", get(return_json(Control::cluster_views)))
         .route("/kubernetes/clusters/{fqdn}", put(declare_cluster).delete(delete_cluster))
         .route("/kubernetes/clusters/{fqdn}/kubeconfig", get(kubeconfig))
         .route("/kubernetes/clusters/{fqdn}/reachable", put(set_reachable))
         .route("/kubernetes/clusters/{fqdn}/certificates", post(replace_certificates))
         .route(
             "/kubernetes/agents",
-            get(show(|control| Agents { enabled: control.agents_enabled() })).put(set_agents),
+            get(return_json(|control| Agents { enabled: control.agents_enabled() })).put(set_agents),
         )
         .route(
             "/kubernetes/images",
-            get(show(|control| Images { unpullable: control.unpullable_images() })).put(set_images),
+            get(return_json(|control| Images { unpullable: control.unpullable_images() })).put(set_images),
         )
-        .route("/kubernetes/network", get(show(Control::pod_network)).put(set_network))
-        .route("/kubernetes/network/connections", delete(call(Control::cut_pod_connections)))
+        .route("/kubernetes/network", get(return_json(Control::pod_network)).put(set_network))
+        .route("/kubernetes/network/connections", delete(run(Control::cut_pod_connections)))
         .route(
             "/kubernetes/faults",
-            get(show(Control::kubernetes_faults))
-                .post(add(Control::add_kubernetes_fault))
-                .delete(call(Control::clear_kubernetes_faults)),
+            get(return_json(Control::kubernetes_faults))
+                .post(add_item(Control::add_kubernetes_fault))
+                .delete(run(Control::clear_kubernetes_faults)),
         )
         .route(
             "/kubernetes/requests",
-            get(show(Control::kubernetes_requests)).delete(call(Control::clear_kubernetes_requests)),
+            get(return_json(Control::kubernetes_requests)).delete(run(Control::clear_kubernetes_requests)),
         )
 }
 
@@ -123,14 +125,14 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Control
 }
 
 /// A handler that returns a value as JSON.
-fn show<T: Serialize>(
+fn return_json<T: Serialize>(
     read: impl Fn(&Control) -> T + Clone,
 ) -> impl Fn(State<Control>) -> Ready<Response> + Clone {
     move |State(control)| ready(json_response(StatusCode::OK, &read(&control)))
 }
 
 /// A handler that calls a method without parameters.
-fn call(method: fn(&Control)) -> impl Fn(State<Control>) -> Ready<StatusCode> + Clone {
+fn run(method: fn(&Control)) -> impl Fn(State<Control>) -> Ready<StatusCode> + Clone {
     move |State(control)| {
         method(&control);
         ready(StatusCode::NO_CONTENT)
@@ -138,7 +140,7 @@ fn call(method: fn(&Control)) -> impl Fn(State<Control>) -> Ready<StatusCode> + 
 }
 
 /// A handler that adds an item and returns it.
-fn add<T: Clone + DeserializeOwned + Serialize>(
+fn add_item<T: Clone + DeserializeOwned + Serialize>(
     method: fn(&Control, T),
 ) -> impl Fn(State<Control>, Bytes) -> Ready<Result<Response, ControlError>> + Clone {
     move |State(control), body| {
@@ -151,7 +153,7 @@ fn add<T: Clone + DeserializeOwned + Serialize>(
 
 /// Protects the port against web pages of other origins: a browser sends its own host name, and cannot send JSON to
 /// another origin without a preflight.
-async fn guard(request: Request, next: Next) -> Response {
+async fn reject_other_origins(request: Request, next: Next) -> Response {
     if !is_loopback(request.headers()) {
         return error_response(StatusCode::FORBIDDEN, "the Host header must name the loopback interface");
     }
@@ -305,7 +307,7 @@ async fn set_reachable(
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
     let Reachable { reachable } = parse_json(&body)?;
-    saved_if(&control, &fqdn, control.set_reachable(&fqdn, reachable)).await
+    wait_saved_if(&control, &fqdn, control.set_reachable(&fqdn, reachable)).await
 }
 
 /// Whether programs run in pods.
@@ -361,15 +363,15 @@ async fn replace_certificates(
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
     let Certificates { client_days } = parse_json(&body)?;
-    let replaced = match client_days {
+    let is_replaced = match client_days {
         Some(days) => control.renew_client_certificate(&fqdn, days),
         None => control.rotate_certificates(&fqdn),
     };
-    saved_if(&control, &fqdn, replaced).await
+    wait_saved_if(&control, &fqdn, is_replaced).await
 }
 
 /// Waits until a change of a cluster is saved; an error if the cluster does not exist.
-async fn saved_if(control: &Control, fqdn: &str, changed: bool) -> Result<StatusCode, ControlError> {
+async fn wait_saved_if(control: &Control, fqdn: &str, changed: bool) -> Result<StatusCode, ControlError> {
     if !changed {
         return Err(ControlError::no_cluster(fqdn));
     }

@@ -100,7 +100,7 @@ impl KubeClusters {
         for cluster in stored.unstarted {
             clusters.insert(cluster.declared.fqdn.clone(), Entry::Unstarted(cluster));
         }
-        let sizes = crate::skus::family::machines(families);
+        let sizes = crate::skus::family::machine_sizes(families);
         let (traffic, writing, runtime) = (Mutex::default(), Mutex::default(), Runtime::new(images));
         let clusters = RwLock::new(clusters);
         Ok(Self(Arc::new(Inner { clock, clusters, sizes, runtime, traffic, signals, file, writing, stop })))

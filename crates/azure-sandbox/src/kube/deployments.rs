@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::delete::end;
+use super::delete::start_deletion;
 use super::pods::{self, is_ready, is_terminating, set_condition};
 use super::resources::{DEPLOYMENTS, PODS};
 use super::storage::State;
@@ -143,7 +143,7 @@ fn delete_pods(state: &mut State, pods: &[Arc<Value>], count: usize, now: &Now) 
     pods.sort_by_key(|pod| (is_ready(pod), Reverse(text(pod, "/metadata/creationTimestamp"))));
     for pod in pods.into_iter().take(count) {
         let name = (text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
-        end(state, &PODS, name, None, now);
+        start_deletion(state, &PODS, name, None, now);
     }
 }
 

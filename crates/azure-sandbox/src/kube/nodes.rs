@@ -74,7 +74,7 @@ fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, index: u
     let zone = match pool.zones.len() {
         0 => "0".to_owned(),
         count => {
-            let zone = usize::try_from(at).ok().and_then(|at| pool.zones.get(at % count));
+            let zone = usize::try_from(index).ok().and_then(|index| pool.zones.get(index % count));
             format!("{region}-{}", zone.map(String::as_str).unwrap_or_default())
         }
     };
@@ -116,7 +116,7 @@ fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, index: u
         set(node, &["spec", "taints"], taints);
     }
     let machine = format!(
-        "azure:///virtualMachineScaleSets/{}/virtualMachines/{at}",
+        "azure:///virtualMachineScaleSets/{}/virtualMachines/{index}",
         scale_set(&declared.fqdn, &pool.name)
     );
     set(node, &["spec", "providerID"], machine);

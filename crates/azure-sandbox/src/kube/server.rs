@@ -148,7 +148,7 @@ pub(crate) fn scripted_error(refusal: &Refusal) -> SandboxResponse {
     };
     let message = refusal.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
     let response = StatusError::new(code, reason, message).to_response();
-    refusal.dress(match &refusal.body {
+    refusal.with_headers(match &refusal.body {
         Some(body) => SandboxResponse::text(response.status, body.clone()),
         None => response,
     })

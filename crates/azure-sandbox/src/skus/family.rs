@@ -40,12 +40,18 @@ pub(crate) struct Family {
 
 impl Family {
     pub(crate) fn is(&self, flag: &str) -> bool {
-        self.flags.iter().any(|have| have == flag)
+        self.flags.iter().any(|own| own == flag)
     }
 
     /// The sizes of the family.
     pub(crate) fn sizes(&self) -> Vec<Size> {
-        let size = |name: String, cores, used, memory, gpus| Size { name, cores, used, memory, gpus };
+        let size = |name: String, cores, active_cores, memory, gpus| Size {
+            name,
+            cores,
+            active_cores,
+            memory,
+            gpus,
+        };
         if !self.sizes.is_empty() {
             let gpus = self.gpus.iter().copied().map(Some).chain(std::iter::repeat(None));
             return self
@@ -60,8 +66,15 @@ impl Family {
         for cores in self.cores.iter().copied() {
             let memory = f64::from(cores) * self.memory;
             if self.is("constrained") {
-                for (_, used) in CONSTRAINED.into_iter().filter(|(whole, _)| *whole == cores) {
-                    all.push(size(named(&format!("{cores}-{used}")), cores, used, memory, None));
+                for (_, active_cores) in CONSTRAINED.into_iter().filter(|(all_cores, _)| *all_cores == cores)
+                {
+                    all.push(size(
+                        named(&format!("{cores}-{active_cores}")),
+                        cores,
+                        active_cores,
+                        memory,
+                        None,
+                    ));
                 }
             }
             all.push(size(named(&cores.to_string()), cores, cores, memory, None));
@@ -75,16 +88,18 @@ pub(crate) struct Size {
     pub(crate) name: String,
     pub(crate) cores: u32,
     /// Active vCPUs.
-    pub(crate) used: u32,
+    pub(crate) active_cores: u32,
     /// GiB.
     pub(crate) memory: f64,
     pub(crate) gpus: Option<u32>,
 }
 
 /// vCPUs and memory (GiB) by lower-case VM size.
-pub(crate) fn machines(families: &[Family]) -> HashMap<String, (u32, f64)> {
+pub(crate) fn machine_sizes(families: &[Family]) -> HashMap<String, (u32, f64)> {
     let sizes = families.iter().flat_map(Family::sizes);
     sizes
-        .map(|size| (format!("standard_{}", size.name).to_ascii_lowercase(), (size.used, size.memory)))
+        .map(|size| {
+            (format!("standard_{}", size.name).to_ascii_lowercase(), (size.active_cores, size.memory))
+        })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! Availability of VM sizes for AKS.
 
 /// The minimum number of vCPUs of a node.
-const LEAST_CORES: u32 = 2;
+const MIN_CORES: u32 = 2;
 
 /// A VM size in a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,6 @@ pub(crate) struct Offer {
 impl Offer {
     /// Whether AKS supports the size for nodes.
     pub(crate) fn is_for_nodes(&self) -> bool {
-        !self.restricted && self.cores >= LEAST_CORES && !self.family.starts_with("basic")
+        !self.restricted && self.cores >= MIN_CORES && !self.family.starts_with("basic")
     }
 }

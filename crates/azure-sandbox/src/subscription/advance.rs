@@ -178,31 +178,31 @@ fn set_power(cluster: &mut Resource, code: &str) {
 fn add_created_properties(cluster: &mut Resource, id: &str) {
     let subscription =
         json::text(&cluster.body, "/id").and_then(|id| id.split('/').nth(2)).unwrap_or_default();
-    let nodes = json::text(&cluster.body, "/properties/nodeResourceGroup").unwrap_or_default();
-    let base = format!("/subscriptions/{subscription}/resourceGroups/{nodes}/providers");
+    let node_group = json::text(&cluster.body, "/properties/nodeResourceGroup").unwrap_or_default();
+    let base = format!("/subscriptions/{subscription}/resourceGroups/{node_group}/providers");
     let id = Uuid::try_parse(id).unwrap_or_default().as_u128();
     let derived = |n: u128| Uuid::from_u128(id.wrapping_add(n)).to_string();
     let (name, region) = (cluster.name.clone(), cluster.location().to_owned());
-    let identity = |of: &str, n: u128| {
+    let identity = |identity_name: &str, n: u128| {
         json!({
-            "resourceId": format!("{base}/Microsoft.ManagedIdentity/userAssignedIdentities/{of}"),
+            "resourceId": format!("{base}/Microsoft.ManagedIdentity/userAssignedIdentities/{identity_name}"),
             "clientId": derived(n),
             "objectId": derived(n + 1),
         })
     };
     let kubelet = identity(&format!("{name}-agentpool"), 1);
     let agent = identity(&format!("omsagent-{name}"), 3);
-    let balanced =
+    let has_load_balancer =
         json::text(&cluster.body, "/properties/networkProfile/outboundType") == Some("loadBalancer");
     let outbound = format!("{base}/Microsoft.Network/publicIPAddresses/{}", derived(5));
-    let link = format!(
+    let private_link_service = format!(
         "/subscriptions/{}/resourceGroups/hcp-underlay-{region}/providers/Microsoft.Network/privateLinkServices/{}",
         derived(6),
         derived(7).replace('-', "")
     );
     let body = &mut cluster.body;
     json::default(body, "/properties/identityProfile/kubeletidentity", kubelet);
-    if balanced {
+    if has_load_balancer {
         let path = "/properties/networkProfile/loadBalancerProfile/effectiveOutboundIPs";
         json::default(body, path, json!([{"id": outbound}]));
     }
@@ -212,7 +212,7 @@ fn add_created_properties(cluster: &mut Resource, id: &str) {
             "type": "Microsoft.ContainerService/managedClusters/privateLinkResources",
             "groupId": "management",
             "requiredMembers": ["management"],
-            "privateLinkServiceID": link,
+            "privateLinkServiceID": private_link_service,
         }]);
         json::default(body, "/properties/privateLinkResources", resource);
     }

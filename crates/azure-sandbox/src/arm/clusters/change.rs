@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::arm::error::ArmError;
 use crate::json;
-use crate::versions::{Offers, fit, parts};
+use crate::versions::{Offers, is_compatible, parse_version};
 
 /// Immutable properties of a cluster, below `properties`.
 const IMMUTABLE: [&str; 11] = [
@@ -117,7 +117,7 @@ pub(crate) fn upgrade_of_cluster(
     let is_requested =
         |version: &&&String| version.as_str() == requested || version.starts_with(&format!("{requested}."));
     let reachable = upgrades.iter().filter(is_requested);
-    if let Some(target) = reachable.max_by_key(|version| parts(version)) {
+    if let Some(target) = reachable.max_by_key(|version| parse_version(version)) {
         return Ok(Some((*target).clone()));
     }
     if offers.resolve(requested).is_none_or(|version| !long_term && offers.is_long_term_only(version)) {
@@ -155,9 +155,9 @@ pub(crate) fn upgrade_of_pool(
             Err(not_supported("AgentPoolK8sVersionNotSupported", requested))
         };
     };
-    if !fit(target, cluster) {
-        let minor = |version: &str| parts(version).map_or(0, |(_, minor, _)| minor);
-        let why = if parts(target) > parts(cluster) {
+    if !is_compatible(target, cluster) {
+        let minor = |version: &str| parse_version(version).map_or(0, |(_, minor, _)| minor);
+        let why = if parse_version(target) > parse_version(cluster) {
             format!(
                 "Minor version of node pool version {} is bigger than control plane version {}",
                 minor(target),
@@ -173,7 +173,7 @@ pub(crate) fn upgrade_of_pool(
         return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "NodePoolMcVersionIncompatible", text));
     }
     match current {
-        Some(current) if parts(target) < parts(current) => {
+        Some(current) if parse_version(target) < parse_version(current) => {
             let text =
                 format!("Downgrading the node pool from version {current} to {target} is not allowed.");
             Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
