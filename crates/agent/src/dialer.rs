@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use crate::event::{Event, shorten};
 use crate::network::Network;
 use crate::run::Observer;
-use crate::settings::{Endpoint, Settings, endpoint};
+use crate::settings::{Endpoint, Settings, parse_endpoint};
 
 /// The minimum interval between events of one kind, which a server could otherwise cause thousands of times per second.
 const EVENT_INTERVAL: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ struct Inner {
     allowed: Option<Endpoint>,
     network: Network,
     observer: Observer,
-    draining: AtomicBool,
+    is_draining: AtomicBool,
     denied: RateLimit,
     unreachable: RateLimit,
 }
@@ -50,7 +50,7 @@ impl ApiServerDialer {
             allowed: settings.allowed.clone(),
             network,
             observer,
-            draining: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
             denied: RateLimit::default(),
             unreachable: RateLimit::default(),
         }))
@@ -58,7 +58,7 @@ impl ApiServerDialer {
 
     /// Denies all further connections.
     pub(crate) fn drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.is_draining.store(true, Ordering::Relaxed);
     }
 }
 
@@ -67,10 +67,10 @@ impl Dialer for ApiServerDialer {
 
     async fn dial(&self, target: Target) -> io::Result<TcpStream> {
         let inner = &self.0;
-        if inner.draining.load(Ordering::Relaxed) {
+        if inner.is_draining.load(Ordering::Relaxed) {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the agent is stopping"));
         }
-        if let Err(reason) = check(&target, inner.allowed.as_ref()) {
+        if let Err(reason) = check_target(&target, inner.allowed.as_ref()) {
             inner.denied.report(|count| {
                 let (network, address) = (shorten(&target.network), shorten(&target.address));
                 (inner.observer)(&Event::DialDenied { network, address, reason, count });
@@ -89,11 +89,11 @@ impl Dialer for ApiServerDialer {
 }
 
 /// Checks whether the server may request `target`. The error is the reason.
-fn check(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'static str> {
+fn check_target(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'static str> {
     if target.network != "tcp" {
         return Err("only tcp connections to the cluster's API server are allowed");
     }
-    let Some(address) = endpoint(&target.address) else { return Err("the address is not host:port") };
+    let Some(address) = parse_endpoint(&target.address) else { return Err("the address is not host:port") };
     match allowed {
         Some(allowed) if address == *allowed => Ok(()),
         Some(_) => Err("only the address in NORMAN_AKS_API_SERVER is allowed"),
@@ -107,12 +107,12 @@ fn check(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'static str
 struct RateLimit(Mutex<(Option<Instant>, u64)>);
 
 impl RateLimit {
-    /// Calls `report` with the number of events since its last call, unless that call was too recent.
+    /// Counts an event. Calls `report` with the number of events since its last call, unless that call was too recent.
     fn report(&self, report: impl FnOnce(u64)) {
-        self.report_at(Instant::now(), report);
+        self.report_as_of(Instant::now(), report);
     }
 
-    fn report_at(&self, now: Instant, report: impl FnOnce(u64)) {
+    fn report_as_of(&self, now: Instant, report: impl FnOnce(u64)) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, count) = &mut *state;
         *count += 1;
@@ -132,11 +132,11 @@ mod tests {
 
     fn is_allowed(network: &str, address: &str, allowed: Option<&str>) -> bool {
         let target = Target { network: network.to_owned(), address: address.to_owned() };
-        check(&target, allowed.map(|allowed| endpoint(allowed).unwrap()).as_ref()).is_ok()
+        check_target(&target, allowed.map(|allowed| parse_endpoint(allowed).unwrap()).as_ref()).is_ok()
     }
 
     #[test]
-    fn without_a_known_name_every_host_with_port_443_is_the_api_server() {
+    fn without_allowed_address_any_host_with_port_443_is_allowed() {
         for (network, address, expected) in [
             ("tcp", "name.privatelink.westeurope.azmk8s.io:443", true),
             ("tcp", "10.0.0.1:443", true),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn known_name_is_the_only_one() {
+    fn only_the_allowed_address_is_accepted() {
         let allowed = Some("Name.azmk8s.io:443");
         assert!(is_allowed("tcp", "name.AZMK8S.io:443", allowed));
         for address in ["other.azmk8s.io:443", "name.azmk8s.io:6443", "10.0.0.1:443", "name.azmk8s.io.:443"] {
@@ -168,12 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn events_are_limited_and_counted() {
+    fn frequent_events_are_suppressed_and_counted() {
         let limit = RateLimit::default();
         let mut reported = Vec::new();
         let start = Instant::now();
         for seconds in [0, 1, 2, 9, 10, 19, 20] {
-            limit.report_at(start + Duration::from_secs(seconds), |count| reported.push(count));
+            limit.report_as_of(start + Duration::from_secs(seconds), |count| reported.push(count));
         }
         assert_eq!(reported, [1, 4, 2]);
     }

@@ -253,7 +253,7 @@ impl Event {
                 "CATTLE_CA_CHECKSUM is {expected}, but the server publishes no certificate authority; set `cacerts` there, \
                  or apply the cluster's import manifest again if the server's certificate is now from a public authority"
             ),
-            // The callers write the others.
+            // The callers write the other events.
             _ => Ok(()),
         }
     }
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_others_are_short_and_one_line() {
+    fn reported_texts_are_short_and_have_one_line() {
         assert_eq!(shorten(" a\r\nb\n"), "a  b");
         assert_eq!(shorten(&"x".repeat(1000)).len(), MAX_REPORTED_LEN);
     }

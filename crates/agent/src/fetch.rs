@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use serde::Deserialize;
 
-use crate::connection::{open, tls};
+use crate::connection::{open, start_tls};
 use crate::event::Event;
 use crate::network::Network;
 use crate::settings::Settings;
@@ -21,24 +21,24 @@ use crate::trust::with_causes;
 /// The size limit of the response. A bundle of all public authorities has a quarter of it.
 const MAX_BODY_LEN: usize = 1024 * 1024;
 
-/// The setting of the server; other fields are ignored.
+/// The server's setting `cacerts`; other fields are ignored.
 #[derive(Deserialize)]
 struct Setting {
     value: Option<String>,
 }
 
-/// Certificate authorities in PEM that have the SHA-256 `checksum`.
-pub(crate) async fn authorities(
+/// Reads the server's certificate authorities, PEM, and checks that their SHA-256 is `checksum`.
+pub(crate) async fn fetch_authorities(
     settings: &Settings,
     network: &Network,
     unverified: Arc<ClientConfig>,
     checksum: &str,
 ) -> Result<String, Event> {
     let stream = open(settings, network).await?;
-    let stream = tls(stream, &settings.server, unverified).await?;
+    let stream = start_tls(stream, &settings.server, unverified).await?;
     let unavailable = |reason| Event::AuthoritiesUnavailable { reason };
     let io = TokioIo::new(stream);
-    let body = get(io, &settings.authority()).await.map_err(unavailable)?;
+    let body = request_cacerts(io, &settings.authority()).await.map_err(unavailable)?;
     let setting: Setting = serde_json::from_slice(&body)
         .map_err(|error| unavailable(format!("the response is not the JSON of a setting: {error}")))?;
     let value = setting.value.unwrap_or_default();
@@ -55,21 +55,21 @@ pub(crate) async fn authorities(
     Err(Event::ChecksumMismatch { expected: checksum.to_owned(), actual: Some(actual) })
 }
 
-async fn get<I>(io: I, authority: &str) -> Result<Bytes, String>
+async fn request_cacerts<I>(io: I, authority: &str) -> Result<Bytes, String>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let failed = |error: hyper::Error| with_causes(&error);
+    let to_reason = |error: hyper::Error| with_causes(&error);
     let request = Request::get("/v3/settings/cacerts")
         .header(HOST, authority)
         .header(USER_AGENT, concat!("norman-aks-agent/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "application/json")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(failed)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(to_reason)?;
     // Ends when the sender is dropped.
     tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(failed)?;
+    let response = sender.send_request(request).await.map_err(to_reason)?;
     if response.status() != StatusCode::OK {
         return Err(format!("the response has the status {}", response.status()));
     }

@@ -30,7 +30,7 @@ struct ClusterParams {
 /// Rancher's agents send the API server's address, its certificate authority and a cluster administrator's token, and servers
 /// reject an agent without one of them. For AKS clusters, servers check only that they are present: the address and the authority
 /// come from Azure. This agent has no token, so it sends placeholders.
-pub(crate) fn header(api_server: &Endpoint) -> String {
+pub(crate) fn header_value(api_server: &Endpoint) -> String {
     let cluster = ClusterParams {
         address: api_server.to_string(),
         ca_cert: BASE64_STANDARD.encode(NO_CA),
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn params_have_the_three_required_fields() {
-        let header = header(&Endpoint { host: "fd00::1".to_owned(), port: 443 });
+        let header = header_value(&Endpoint { host: "fd00::1".to_owned(), port: 443 });
         let json: serde_json::Value =
             serde_json::from_slice(&BASE64_STANDARD.decode(header).unwrap()).unwrap();
         let cluster = &json["cluster"];

@@ -54,24 +54,24 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let dialer = ApiServerDialer::new(&settings, network.clone(), Arc::clone(&observer));
-    let mut agent = Agent { settings, network, observer, dialer, registered: false, tls: None };
+    let mut agent = Agent { settings, network, observer, dialer, has_connected: false, tls_config: None };
     agent.check_request()?;
     let mut backoff = Backoff::default();
-    while let Some(connected) = stop.run_until_cancelled(agent.connect()).await {
-        match connected {
+    while let Some(outcome) = stop.run_until_cancelled(agent.connect()).await {
+        match outcome {
             Ok((session, driver)) => {
-                agent.registered = true;
+                agent.has_connected = true;
                 agent.report(&Event::Connected { server: agent.settings.server() });
                 let started = Instant::now();
-                agent.hold(session, driver, &stop).await;
-                backoff.session_lasted(started.elapsed());
+                agent.run_session(session, driver, &stop).await;
+                backoff.record_session(started.elapsed());
             }
-            Err(failure) => {
-                if matches!(failure, Event::NotTrusted { .. }) {
+            Err(event) => {
+                if matches!(event, Event::NotTrusted { .. }) {
                     // The authorities may have been replaced: read them again.
-                    agent.tls = None;
+                    agent.tls_config = None;
                 }
-                agent.report(&failure);
+                agent.report(&event);
             }
         }
         if stop.run_until_cancelled(sleep(backoff.next_delay())).await.is_none() {
@@ -88,9 +88,9 @@ struct Agent {
     observer: Observer,
     dialer: ApiServerDialer,
     /// Whether this process has been connected before.
-    registered: bool,
-    /// The authorities that are trusted, once they are read.
-    tls: Option<Arc<ClientConfig>>,
+    has_connected: bool,
+    /// The TLS configuration for the trusted authorities, once they are read.
+    tls_config: Option<Arc<ClientConfig>>,
 }
 
 impl Agent {
@@ -103,25 +103,25 @@ impl Agent {
         request.map(|_| ()).ok_or_else(|| RunError::Request { server: self.settings.server() })
     }
 
-    /// One attempt. The error is the event to report.
+    /// Attempts once to connect. The error is the event to report.
     async fn connect(&mut self) -> Result<(Session, SessionDriver<ClientStream>), Event> {
         let (server, proxy) = (self.settings.server(), self.settings.proxy());
         self.report(&Event::Connecting { server, proxy });
-        let tls = match &self.tls {
-            Some(tls) => Arc::clone(tls),
-            None => Arc::clone(self.tls.insert(self.trusted().await?)),
+        let tls_config = match &self.tls_config {
+            Some(tls_config) => Arc::clone(tls_config),
+            None => Arc::clone(self.tls_config.insert(self.load_trusted_authorities().await?)),
         };
         let Some(request) = self.request() else {
             return Err(Event::HandshakeFailed { reason: "the request cannot be built".to_owned() });
         };
-        let stream = limited(connection::open(&self.settings, &self.network)).await?;
-        let connected =
-            connect_over(stream, &request, tls, SessionConfig::client(), self.dialer.clone()).await;
-        connected.map_err(|error| self.failure(&error))
+        let stream = with_timeout(connection::open(&self.settings, &self.network)).await?;
+        let outcome =
+            connect_over(stream, &request, tls_config, SessionConfig::client(), self.dialer.clone()).await;
+        outcome.map_err(|error| self.connect_error_event(&error))
     }
 
-    /// The authorities that the settings trust.
-    async fn trusted(&self) -> Result<Arc<ClientConfig>, Event> {
+    /// The TLS configuration for the authorities that the settings trust.
+    async fn load_trusted_authorities(&self) -> Result<Arc<ClientConfig>, Event> {
         let unavailable = |reason| Event::AuthoritiesUnavailable { reason };
         let Some(checksum) = &self.settings.checksum else {
             return trust::system().map_err(|reason| Event::NotTrusted {
@@ -131,18 +131,18 @@ impl Agent {
             });
         };
         let unverified = trust::unverified().map_err(unavailable)?;
-        let pem = fetch::authorities(&self.settings, &self.network, unverified, checksum);
-        trust::pinned(&limited(pem).await?).map_err(unavailable)
+        let pem = fetch::fetch_authorities(&self.settings, &self.network, unverified, checksum);
+        trust::pinned(&with_timeout(pem).await?).map_err(unavailable)
     }
 
     /// The upgrade request, with the token.
     fn request(&self) -> Option<ClientRequest> {
-        let path = if self.registered { "/v3/connect" } else { "/v3/connect/register" };
+        let path = if self.has_connected { "/v3/connect" } else { "/v3/connect/register" };
         let url = format!("wss://{}{path}", self.settings.authority());
         let mut headers = HeaderMap::new();
         for (name, value) in [
             (upgrade::TOKEN_HEADER, self.settings.token.expose_secret().to_owned()),
-            (upgrade::PARAMS_HEADER, params::header(&self.settings.api_server)),
+            (upgrade::PARAMS_HEADER, params::header_value(&self.settings.api_server)),
         ] {
             let mut value = HeaderValue::try_from(value).ok()?;
             value.set_sensitive(true);
@@ -152,50 +152,54 @@ impl Agent {
     }
 
     /// Runs a session until it ends, or until `stop` is cancelled and the session is drained and closed.
-    async fn hold(&self, session: Session, driver: SessionDriver<ClientStream>, stop: &CancellationToken) {
+    async fn run_session(
+        &self,
+        session: Session,
+        driver: SessionDriver<ClientStream>,
+        stop: &CancellationToken,
+    ) {
         let mut driver = pin!(driver);
         tokio::select! {
-            reason = driver.as_mut() => return self.report(&self.disconnected(&reason)),
+            reason = driver.as_mut() => return self.report(&self.disconnected_event(&reason)),
             () = stop.cancelled() => {}
         }
         self.dialer.drain();
         self.report(&Event::Draining { connections: session.connections() });
-        let drained = timeout(self.settings.drain, drain::drained(&session, self.settings.drain_idle));
+        let drain = timeout(self.settings.drain, drain::wait_until_idle(&session, self.settings.drain_idle));
         tokio::select! {
-            reason = driver.as_mut() => return self.report(&self.disconnected(&reason)),
-            // When the time is over, the rest is cut.
-            _ = drained => {}
+            reason = driver.as_mut() => return self.report(&self.disconnected_event(&reason)),
+            // After the time limit, the remaining connections are closed with the session.
+            _ = drain => {}
         }
         session.close(CloseCode::GOING_AWAY, "the agent is stopping");
         driver.await;
     }
 
-    fn disconnected(&self, reason: &SessionError) -> Event {
-        Event::Disconnected { reason: self.clean(&reason.to_string()) }
+    fn disconnected_event(&self, reason: &SessionError) -> Event {
+        Event::Disconnected { reason: self.sanitize(&reason.to_string()) }
     }
 
-    fn failure(&self, error: &ConnectError) -> Event {
-        let reason = |error: &ConnectError| self.clean(&trust::with_causes(error));
+    fn connect_error_event(&self, error: &ConnectError) -> Event {
         match error {
             ConnectError::Tls { source, .. } => {
                 trust::tls_event(&self.settings.server, source, self.settings.checksum.is_some())
             }
             ConnectError::Rejected { status, body } => {
-                Event::Rejected { status: status.as_u16(), text: self.clean(body) }
+                Event::Rejected { status: status.as_u16(), text: self.sanitize(body) }
             }
             ConnectError::Timeout => Event::TimedOut { after: CONNECT_TIMEOUT },
-            error => Event::HandshakeFailed { reason: reason(error) },
+            error => Event::HandshakeFailed { reason: self.sanitize(&trust::with_causes(error)) },
         }
     }
 
     /// The start of a text that may come from the server, without the token.
-    fn clean(&self, text: &str) -> String {
+    fn sanitize(&self, text: &str) -> String {
         shorten(&self.settings.redact(text))
     }
 }
 
-/// Limits one part of an attempt.
-async fn limited<T>(attempt: impl Future<Output = Result<T, Event>>) -> Result<T, Event> {
+/// Limits the duration of one part of an attempt.
+async fn with_timeout<T>(attempt: impl Future<Output = Result<T, Event>>) -> Result<T, Event> {
     let after = CONNECT_TIMEOUT;
     timeout(after, attempt).await.unwrap_or(Err(Event::TimedOut { after }))
 }

@@ -10,8 +10,8 @@ use hyper_util::client::proxy::matcher::Intercept;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::error::SettingsError;
-use self::parse::Source;
-pub(crate) use self::parse::endpoint;
+use self::parse::Environment;
+pub(crate) use self::parse::parse_endpoint;
 
 const SERVER: &str = "CATTLE_SERVER";
 const TOKEN: &str = "CATTLE_TOKEN";
@@ -28,9 +28,9 @@ const SERVER_FILE: &str = "/cattle-credentials/url";
 const TOKEN_FILE: &str = "/cattle-credentials/token";
 
 /// The time in which running connections may finish after the stop signal. Less than the 30 s after which Kubernetes kills a pod.
-const DRAIN: Duration = Duration::from_secs(10);
-/// The server keeps idle connections for later requests; the agent need not wait for them.
-const DRAIN_IDLE: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this time without traffic, the agent does not wait for a connection: the server keeps idle ones for later requests.
+const DRAIN_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,20 +80,26 @@ impl Settings {
         variable: impl Fn(&str) -> Option<String>,
         file: impl Fn(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, SettingsError> {
-        let source = Source { variable: &variable, file: &file };
-        let server = source.file_or_variable(SERVER_FILE, SERVER)?.ok_or(SettingsError::NoServer)?;
-        let server = parse::server(&server)?;
-        let token = source.file_or_variable(TOKEN_FILE, TOKEN)?.ok_or(SettingsError::NoToken)?;
-        let checksum = source.variable(CA_CHECKSUM).map(|value| parse::checksum(&value.text)).transpose()?;
-        let host = source.variable(KUBERNETES_HOST).ok_or(SettingsError::NotInCluster(KUBERNETES_HOST))?;
-        let port = source.variable(KUBERNETES_PORT).ok_or(SettingsError::NotInCluster(KUBERNETES_PORT))?;
-        let api_server = parse::in_cluster(&host.text, &port.text)?;
-        let allowed = source.variable(API_SERVER).map(|value| parse::api_server(&value.text)).transpose()?;
-        let proxy = source.first_variable(HTTPS_PROXY);
-        let no_proxy = source.first_variable(NO_PROXY).map(|value| value.text).unwrap_or_default();
-        let proxy = proxy.map(|proxy| parse::proxy(&proxy, no_proxy, &server)).transpose()?.flatten();
-        let token = parse::token(token)?;
-        let (drain, drain_idle) = (DRAIN, DRAIN_IDLE);
+        let environment = Environment { variable: &variable, file: &file };
+        let server = environment.file_or_variable(SERVER_FILE, SERVER)?.ok_or(SettingsError::NoServer)?;
+        let server = parse::parse_server(&server)?;
+        let token = environment.file_or_variable(TOKEN_FILE, TOKEN)?.ok_or(SettingsError::NoToken)?;
+        let checksum =
+            environment.variable(CA_CHECKSUM).map(|value| parse::parse_checksum(&value.text)).transpose()?;
+        let host =
+            environment.variable(KUBERNETES_HOST).ok_or(SettingsError::NotInCluster(KUBERNETES_HOST))?;
+        let port =
+            environment.variable(KUBERNETES_PORT).ok_or(SettingsError::NotInCluster(KUBERNETES_PORT))?;
+        let api_server = parse::parse_in_cluster_address(&host.text, &port.text)?;
+        let allowed = environment
+            .variable(API_SERVER)
+            .map(|value| parse::parse_allowed_address(&value.text))
+            .transpose()?;
+        let proxy = environment.first_variable(HTTPS_PROXY);
+        let no_proxy = environment.first_variable(NO_PROXY).map(|value| value.text).unwrap_or_default();
+        let proxy = proxy.map(|proxy| parse::parse_proxy(&proxy, no_proxy, &server)).transpose()?.flatten();
+        let token = parse::parse_token(token)?;
+        let (drain, drain_idle) = (DRAIN_TIMEOUT, DRAIN_IDLE_TIME);
         Ok(Self { server, token, checksum, api_server, allowed, proxy, drain, drain_idle })
     }
 
@@ -133,8 +139,8 @@ impl Settings {
 
     /// The host and port as in a URL, without the default port.
     pub(crate) fn authority(&self) -> String {
-        let full = self.server.to_string();
-        full.strip_suffix(":443").map(str::to_owned).unwrap_or(full)
+        let host_and_port = self.server.to_string();
+        host_and_port.strip_suffix(":443").map(str::to_owned).unwrap_or(host_and_port)
     }
 
     /// Removes the token from a text of the server, which may echo the request.

@@ -53,7 +53,7 @@ impl Status {
     }
 
     /// Waits until a session is open.
-    pub async fn ready(&self) {
+    pub async fn wait_until_ready(&self) {
         // The sender lives in `self`.
         let _ = self.0.subscribe().wait_for(|state| *state == State::Ready).await;
     }

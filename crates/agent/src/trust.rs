@@ -15,18 +15,18 @@ use rustls::{
     WantsVerifier,
 };
 
-use self::pinned::{Published, is_authority_as_server};
+use self::pinned::{PublishedAuthorities, is_authority_as_server};
 use crate::event::{Event, shorten};
 use crate::settings::Endpoint;
 
-/// The certificate authorities of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// Trusts the certificate authorities of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 pub(crate) fn system() -> Result<Arc<ClientConfig>, String> {
-    let found = rustls_native_certs::load_native_certs();
+    let loaded = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     // Systems have certificates that rustls cannot parse; the others are used.
-    let (added, _) = roots.add_parsable_certificates(found.certs);
+    let (added, _) = roots.add_parsable_certificates(loaded.certs);
     if added == 0 {
-        let reason = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+        let reason = loaded.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
         return Err(format!("the system has no certificate authorities{reason}"));
     }
     Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
@@ -39,7 +39,7 @@ pub(crate) fn pinned(pem: &str) -> Result<Arc<ClientConfig>, String> {
     if certificates.is_empty() {
         return Err("cacerts contains no certificate".to_owned());
     }
-    with_verifier(Trust::Published(Published::new(certificates, provider())?))
+    with_verifier(Trust::Published(PublishedAuthorities::new(certificates, provider())?))
 }
 
 /// A configuration that accepts every certificate. Only for reading `cacerts`, which the checksum verifies.
@@ -66,7 +66,7 @@ fn provider() -> Arc<CryptoProvider> {
 #[derive(Debug)]
 enum Trust {
     All,
-    Published(Published),
+    Published(PublishedAuthorities),
 }
 
 /// Accepts a server by its certificate, and always verifies that it has the key.
@@ -116,31 +116,33 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The event for a failed TLS handshake with `to`. `pinned` is whether only the server's own authorities were trusted.
-pub(crate) fn tls_event(to: &Endpoint, error: &io::Error, pinned: bool) -> Event {
-    let address = to.to_string();
+/// The event for a failed TLS handshake with `endpoint`. `pinned` is whether only the server's own authorities were trusted.
+pub(crate) fn tls_event(endpoint: &Endpoint, error: &io::Error, pinned: bool) -> Event {
+    let address = endpoint.to_string();
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            Event::NotTrusted { address, reason: reason(why, pinned), remedy: remedy(why, pinned) }
-        }
+        Some(rustls::Error::InvalidCertificate(error)) => Event::NotTrusted {
+            address,
+            reason: untrusted_reason(error, pinned),
+            remedy: untrusted_remedy(error, pinned),
+        },
         _ => Event::TlsFailed { address, reason: error.to_string() },
     }
 }
 
-fn reason(error: &CertificateError, pinned: bool) -> String {
+fn untrusted_reason(error: &CertificateError, pinned: bool) -> String {
     match error {
         CertificateError::UnknownIssuer => "it was issued by another authority".to_owned(),
         error if is_authority_as_server(error) && pinned => {
             "it is self-signed, and is not one of the server's cacerts".to_owned()
         }
         error if is_authority_as_server(error) => "it is a certificate authority".to_owned(),
-        // It may contain all names in the certificate.
+        // The text may contain all names in the certificate.
         error => shorten(&error.to_string()),
     }
 }
 
-fn remedy(error: &CertificateError, pinned: bool) -> &'static str {
+fn untrusted_remedy(error: &CertificateError, pinned: bool) -> &'static str {
     use CertificateError as E;
     match error {
         E::Expired | E::ExpiredContext { .. } => "renew the certificate, or correct the clock of this node",

@@ -9,7 +9,7 @@ const MIN_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// A session that lasted this long was healthy: the next failure is a new one.
-const STABLE: Duration = Duration::from_secs(30);
+const HEALTHY_SESSION: Duration = Duration::from_secs(30);
 
 /// Delays that double with each attempt. Each is chosen at random from the upper half of its limit, so that the agents of a
 /// restarting server do not reconnect in the same second.
@@ -25,9 +25,9 @@ impl Backoff {
         limit.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// Resets the delay, unless the session ended soon after its start.
-    pub(super) fn session_lasted(&mut self, duration: Duration) {
-        if duration >= STABLE {
+    /// Records the duration of a session: resets the delay if it was healthy.
+    pub(super) fn record_session(&mut self, duration: Duration) {
+        if duration >= HEALTHY_SESSION {
             self.attempts = 0;
         }
     }
@@ -49,11 +49,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_session_that_lasted_resets_the_delay() {
+    fn only_a_healthy_session_resets_the_delay() {
         let mut backoff = Backoff { attempts: 5 };
-        backoff.session_lasted(Duration::from_secs(1));
+        backoff.record_session(Duration::from_secs(1));
         assert!(backoff.next_delay() > Duration::from_secs(10));
-        backoff.session_lasted(STABLE);
+        backoff.record_session(HEALTHY_SESSION);
         assert!(backoff.next_delay() <= MIN_DELAY);
     }
 }

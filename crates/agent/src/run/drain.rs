@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep};
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits until no connection is open, or none has carried a byte for `idle`.
-pub(super) async fn drained(session: &Session, idle: Duration) {
-    let mut traffic = Traffic { bytes: 0, changed: Instant::now() };
+pub(super) async fn wait_until_idle(session: &Session, idle: Duration) {
+    let mut traffic = Traffic { bytes: 0, changed_at: Instant::now() };
     while session.connections() > 0 {
         let stats = session.stats();
         let bytes = stats.bytes_received + stats.bytes_sent;
-        let waiting = session.buffered() + session.queued();
-        if traffic.idle_time(bytes, waiting, Instant::now()) >= idle {
+        let pending = session.buffered() + session.queued();
+        if traffic.idle_time(bytes, pending, Instant::now()) >= idle {
             break;
         }
         sleep(POLL_INTERVAL).await;
@@ -26,16 +26,16 @@ pub(super) async fn drained(session: &Session, idle: Duration) {
 struct Traffic {
     /// The sum of all bytes so far.
     bytes: u64,
-    changed: Instant,
+    changed_at: Instant,
 }
 
 impl Traffic {
-    /// The time since the last byte. Bytes that wait for a slow reader are traffic.
-    fn idle_time(&mut self, bytes: u64, waiting: usize, now: Instant) -> Duration {
-        if bytes != self.bytes || waiting > 0 {
-            *self = Self { bytes, changed: now };
+    /// The time since the last byte. `pending` bytes, which wait for a slow reader, are traffic too.
+    fn idle_time(&mut self, bytes: u64, pending: usize, now: Instant) -> Duration {
+        if bytes != self.bytes || pending > 0 {
+            *self = Self { bytes, changed_at: now };
         }
-        now.duration_since(self.changed)
+        now.duration_since(self.changed_at)
     }
 }
 
@@ -44,14 +44,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_and_waiting_bytes_are_traffic() {
+    fn new_and_pending_bytes_are_traffic() {
         let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut traffic = Traffic { bytes: 0, changed: start };
-        for (second, bytes, waiting, expected) in
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut traffic = Traffic { bytes: 0, changed_at: start };
+        for (second, bytes, pending, expected) in
             [(0, 7, 0, 0), (2, 7, 0, 2), (3, 8, 0, 0), (5, 8, 1, 0), (6, 8, 0, 1), (9, 8, 0, 4)]
         {
-            let idle = traffic.idle_time(bytes, waiting, at(second));
+            let idle = traffic.idle_time(bytes, pending, after(second));
             assert_eq!(idle, Duration::from_secs(expected), "second {second}");
         }
     }

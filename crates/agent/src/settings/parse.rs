@@ -15,13 +15,13 @@ pub(super) struct Value {
 }
 
 /// The environment of the process.
-pub(super) struct Source<'a> {
+pub(super) struct Environment<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
     pub(super) file: &'a dyn Fn(&str) -> Option<Vec<u8>>,
 }
 
-impl Source<'_> {
-    /// A variable without surrounding whitespace. An empty one is unset, because manifests set all variables.
+impl Environment<'_> {
+    /// The trimmed value of a variable. An empty one counts as unset, because manifests set all variables.
     pub(super) fn variable(&self, name: &str) -> Option<Value> {
         let text = (self.variable)(name)?;
         let text = text.trim();
@@ -32,7 +32,7 @@ impl Source<'_> {
         names.into_iter().find_map(|name| self.variable(name))
     }
 
-    /// The content of a file, else of a variable.
+    /// The trimmed content of a file; the variable if the file is missing or empty.
     pub(super) fn file_or_variable(
         &self,
         path: &'static str,
@@ -48,7 +48,7 @@ impl Source<'_> {
 }
 
 /// The host and port of the server's URL. The tunnel is only at the root, so a path is ignored, as in Rancher's agent.
-pub(super) fn server(value: &Value) -> Result<Endpoint, SettingsError> {
+pub(super) fn parse_server(value: &Value) -> Result<Endpoint, SettingsError> {
     let invalid = || SettingsError::InvalidServer { origin: value.origin.clone() };
     let url = Url::parse(&value.text).map_err(|_| invalid())?;
     match url.scheme() {
@@ -67,14 +67,14 @@ pub(super) fn server(value: &Value) -> Result<Endpoint, SettingsError> {
     uri.map(|_| endpoint).map_err(|_| invalid())
 }
 
-pub(super) fn token(value: Value) -> Result<SecretString, SettingsError> {
+pub(super) fn parse_token(value: Value) -> Result<SecretString, SettingsError> {
     match HeaderValue::from_str(&value.text) {
         Ok(_) => Ok(value.text.into()),
         Err(_) => Err(SettingsError::InvalidToken { origin: value.origin }),
     }
 }
 
-pub(super) fn checksum(text: &str) -> Result<String, SettingsError> {
+pub(super) fn parse_checksum(text: &str) -> Result<String, SettingsError> {
     let is_sha256 = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_sha256 {
         Ok(text.to_ascii_lowercase())
@@ -84,27 +84,27 @@ pub(super) fn checksum(text: &str) -> Result<String, SettingsError> {
 }
 
 /// The address of the API server for pods.
-pub(super) fn in_cluster(host: &str, port: &str) -> Result<Endpoint, SettingsError> {
-    let number = port.parse().ok().filter(|port| *port != 0);
-    let port = number.ok_or_else(|| SettingsError::InvalidPort(port.to_owned()))?;
+pub(super) fn parse_in_cluster_address(host: &str, port: &str) -> Result<Endpoint, SettingsError> {
+    let parsed = port.parse().ok().filter(|port| *port != 0);
+    let port = parsed.ok_or_else(|| SettingsError::InvalidPort(port.to_owned()))?;
     Ok(Endpoint { host: without_brackets(host).to_owned(), port })
 }
 
-pub(super) fn api_server(text: &str) -> Result<Endpoint, SettingsError> {
-    endpoint(text).ok_or_else(|| SettingsError::InvalidApiServer(text.to_owned()))
+pub(super) fn parse_allowed_address(text: &str) -> Result<Endpoint, SettingsError> {
+    parse_endpoint(text).ok_or_else(|| SettingsError::InvalidApiServer(text.to_owned()))
 }
 
 /// Parses `host:port` or `[ip]:port`, and converts the host to lower case.
-pub(crate) fn endpoint(text: &str) -> Option<Endpoint> {
+pub(crate) fn parse_endpoint(text: &str) -> Option<Endpoint> {
     let (host, port) = text.rsplit_once(':')?;
-    let bare = without_brackets(host);
+    let unbracketed = without_brackets(host);
     // An IPv6 address requires brackets; other hosts must not have them.
-    let is_valid = !bare.is_empty()
-        && bare.contains(':') == (bare.len() != host.len())
-        && !bare.contains(['/', '@', '[', ']'])
-        && !bare.contains(char::is_whitespace);
+    let is_valid = !unbracketed.is_empty()
+        && unbracketed.contains(':') == (unbracketed.len() != host.len())
+        && !unbracketed.contains(['/', '@', '[', ']'])
+        && !unbracketed.contains(char::is_whitespace);
     let port = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())??;
-    is_valid.then(|| Endpoint { host: bare.to_ascii_lowercase(), port })
+    is_valid.then(|| Endpoint { host: unbracketed.to_ascii_lowercase(), port })
 }
 
 fn without_brackets(host: &str) -> &str {
@@ -112,19 +112,20 @@ fn without_brackets(host: &str) -> &str {
 }
 
 /// The proxy for `server`; `None` if `no_proxy` exempts the server.
-pub(super) fn proxy(
+pub(super) fn parse_proxy(
     value: &Value,
     no_proxy: String,
     server: &Endpoint,
 ) -> Result<Option<Intercept>, SettingsError> {
     let invalid = || SettingsError::InvalidProxy { origin: value.origin.clone() };
     let uri: Uri = format!("https://{server}/").parse().map_err(|_| invalid())?;
-    let find = |no_proxy| Matcher::builder().https(value.text.clone()).no(no_proxy).build().intercept(&uri);
+    let proxy_unless =
+        |no_proxy| Matcher::builder().https(value.text.clone()).no(no_proxy).build().intercept(&uri);
     // The matcher ignores a proxy that it cannot parse; the agent would then bypass the proxy.
-    let proxy = find(String::new()).ok_or_else(invalid)?;
+    let proxy = proxy_unless(String::new()).ok_or_else(invalid)?;
     let has_host = proxy.uri().host().is_some_and(|host| !host.is_empty());
     if !has_host || !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
         return Err(invalid());
     }
-    Ok(find(no_proxy))
+    Ok(proxy_unless(no_proxy))
 }

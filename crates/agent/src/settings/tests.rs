@@ -17,20 +17,20 @@ fn variables(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
     manifest.iter().chain(changes).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn read(changes: &[(&str, &str)], files: &[(&str, &[u8])]) -> Result<Settings, SettingsError> {
+fn read_settings(changes: &[(&str, &str)], files: &[(&str, &[u8])]) -> Result<Settings, SettingsError> {
     let variables = variables(changes);
     let file = |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, content)| content.to_vec());
     Settings::from_environment(|name| variables.get(name).cloned(), file)
 }
 
 /// The message for invalid settings.
-fn error(changes: &[(&str, &str)]) -> String {
-    read(changes, &[]).unwrap_err().to_string()
+fn error_message(changes: &[(&str, &str)]) -> String {
+    read_settings(changes, &[]).unwrap_err().to_string()
 }
 
 #[test]
 fn manifest_variables_are_read() {
-    let settings = read(
+    let settings = read_settings(
         &[
             (CA_CHECKSUM, CHECKSUM),
             (API_SERVER, "Name.azmk8s.io:443"),
@@ -52,13 +52,13 @@ fn manifest_variables_are_read() {
 fn files_of_the_mounted_secret_override_variables() {
     let files: [(&str, &[u8]); 2] =
         [(SERVER_FILE, b"https://other.example.com:8443\n"), (TOKEN_FILE, b"new\n")];
-    let settings = read(&[], &files).unwrap();
+    let settings = read_settings(&[], &files).unwrap();
     assert_eq!(settings.server(), "https://other.example.com:8443");
     assert_eq!(settings.token.expose_secret(), "new");
 
-    let settings = read(&[], &[(SERVER_FILE, b"\n"), (TOKEN_FILE, b"")]).unwrap();
+    let settings = read_settings(&[], &[(SERVER_FILE, b"\n"), (TOKEN_FILE, b"")]).unwrap();
     assert_eq!(settings.server(), "https://rancher.example.com", "an empty file counts as unset");
-    let error = read(&[], &[(TOKEN_FILE, b"\xff")]).unwrap_err();
+    let error = read_settings(&[], &[(TOKEN_FILE, b"\xff")]).unwrap_err();
     assert_eq!(error, SettingsError::NotText(TOKEN_FILE));
 }
 
@@ -71,25 +71,25 @@ fn path_of_the_server_is_ignored() {
         ("https://[fd00::2]/", "https://[fd00::2]"),
         ("https://10.1.2.3:1", "https://10.1.2.3:1"),
     ] {
-        assert_eq!(read(&[(SERVER, url)], &[]).unwrap().server(), server);
+        assert_eq!(read_settings(&[(SERVER, url)], &[]).unwrap().server(), server);
     }
 }
 
 #[test]
 fn http_address_is_rejected_with_remedy() {
-    let error = error(&[(SERVER, "http://rancher.example.com")]);
+    let error = error_message(&[(SERVER, "http://rancher.example.com")]);
     assert!(
         error.starts_with("CATTLE_SERVER is an http:// address") && error.contains("`server-url`"),
         "{error}"
     );
     let file: [(&str, &[u8]); 1] = [(SERVER_FILE, b"http://a")];
-    let error = read(&[], &file).unwrap_err().to_string();
+    let error = read_settings(&[], &file).unwrap_err().to_string();
     assert!(error.starts_with("/cattle-credentials/url is an http:// address"), "{error}");
 }
 
 #[test]
 fn missing_and_invalid_values_are_named_with_remedy() {
-    for (name, value, part) in [
+    for (name, value, expected) in [
         (SERVER, "", "neither CATTLE_SERVER nor /cattle-credentials/url"),
         (SERVER, "rancher.example.com", "CATTLE_SERVER is not the address of a server; use https://host"),
         (SERVER, "rancher.example.com:443", "CATTLE_SERVER is not the address"),
@@ -105,19 +105,19 @@ fn missing_and_invalid_values_are_named_with_remedy() {
         (API_SERVER, "name.azmk8s.io", "NORMAN_AKS_API_SERVER is \"name.azmk8s.io\", which is not host:port"),
         (API_SERVER, "https://name.azmk8s.io:443", "NORMAN_AKS_API_SERVER is"),
     ] {
-        let error = error(&[(name, value)]);
-        assert!(error.contains(part), "{name}={value}: {error}");
+        let error = error_message(&[(name, value)]);
+        assert!(error.contains(expected), "{name}={value}: {error}");
     }
 }
 
 #[test]
 fn proxy_is_used_unless_the_server_is_exempt() {
-    let proxy = |changes: &[(&str, &str)]| read(changes, &[]).unwrap().proxy();
-    assert_eq!(proxy(&[("HTTPS_PROXY", "http://u:p@proxy:3128")]).as_deref(), Some("http://proxy:3128"));
-    assert_eq!(proxy(&[("https_proxy", "https://proxy")]).as_deref(), Some("https://proxy"));
-    assert_eq!(proxy(&[("HTTPS_PROXY", "proxy:3128")]).as_deref(), Some("http://proxy:3128"));
-    let both = [("HTTPS_PROXY", "http://upper:1"), ("https_proxy", "http://lower:1")];
-    assert_eq!(proxy(&both).as_deref(), Some("http://upper:1"));
+    let proxy_of = |changes: &[(&str, &str)]| read_settings(changes, &[]).unwrap().proxy();
+    assert_eq!(proxy_of(&[("HTTPS_PROXY", "http://u:p@proxy:3128")]).as_deref(), Some("http://proxy:3128"));
+    assert_eq!(proxy_of(&[("https_proxy", "https://proxy")]).as_deref(), Some("https://proxy"));
+    assert_eq!(proxy_of(&[("HTTPS_PROXY", "proxy:3128")]).as_deref(), Some("http://proxy:3128"));
+    let upper_and_lower = [("HTTPS_PROXY", "http://upper:1"), ("https_proxy", "http://lower:1")];
+    assert_eq!(proxy_of(&upper_and_lower).as_deref(), Some("http://upper:1"));
     for (server, exempt, is_used) in [
         ("rancher.example.com", ".svc,example.com", false),
         ("rancher.example.com", ".example.com", false),
@@ -132,16 +132,16 @@ fn proxy_is_used_unless_the_server_is_exempt() {
         let url = format!("https://{server}");
         for name in NO_PROXY {
             let changes = [(SERVER, &*url), ("HTTPS_PROXY", "http://proxy:3128"), (name, exempt)];
-            assert_eq!(proxy(&changes).is_some(), is_used, "{server} {name}={exempt}");
+            assert_eq!(proxy_of(&changes).is_some(), is_used, "{server} {name}={exempt}");
         }
     }
 }
 
 #[test]
-fn unusable_proxy_is_rejected_instead_of_bypassed() {
+fn invalid_proxy_is_rejected_instead_of_bypassed() {
     for value in ["socks5://canary@proxy:1080", "http://u:canary@", "http://canary/ /", "ftp://canary"] {
         for name in HTTPS_PROXY {
-            let error = error(&[(name, value)]);
+            let error = error_message(&[(name, value)]);
             assert!(
                 error.starts_with(&format!("{name} is not the address of an HTTP proxy; use")),
                 "{error}"
@@ -153,8 +153,8 @@ fn unusable_proxy_is_rejected_instead_of_bypassed() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let settings = read(&[("HTTPS_PROXY", "http://user:canary-proxy@proxy:3128")], &[]).unwrap();
-    let shown = format!("{settings:?} {settings:#?}");
-    assert!(shown.contains("http://proxy:3128") && !shown.contains("canary"), "{shown}");
+    let settings = read_settings(&[("HTTPS_PROXY", "http://user:canary-proxy@proxy:3128")], &[]).unwrap();
+    let printed = format!("{settings:?} {settings:#?}");
+    assert!(printed.contains("http://proxy:3128") && !printed.contains("canary"), "{printed}");
     assert_eq!(settings.redact("x canary-token y"), "x **** y");
 }

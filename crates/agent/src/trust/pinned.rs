@@ -14,23 +14,23 @@ use rustls::{CertificateError, Error, RootCertStore};
 /// The second part is for servers with a self-signed certificate, as created by `openssl req -x509`: it is marked as an
 /// authority, and webpki rejects authorities as server certificates. Rancher's agents accept them.
 #[derive(Debug)]
-pub(super) struct Published {
+pub(super) struct PublishedAuthorities {
     certificates: Vec<CertificateDer<'static>>,
-    inner: Arc<WebPkiServerVerifier>,
+    verifier: Arc<WebPkiServerVerifier>,
 }
 
-impl Published {
+impl PublishedAuthorities {
     pub(super) fn new(
         certificates: Vec<CertificateDer<'static>>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         for certificate in &certificates {
-            let added = roots.add(certificate.clone());
-            added.map_err(|error| format!("cacerts has an invalid certificate: {error}"))?;
+            let outcome = roots.add(certificate.clone());
+            outcome.map_err(|error| format!("cacerts has an invalid certificate: {error}"))?;
         }
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        Ok(Self { certificates, inner: inner.map_err(|error| error.to_string())? })
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Self { certificates, verifier: verifier.map_err(|error| error.to_string())? })
     }
 
     pub(super) fn verify(
@@ -41,9 +41,9 @@ impl Published {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
+        let outcome =
+            self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match outcome {
             // webpki has already checked the validity period, but not the name.
             Err(Error::InvalidCertificate(error))
                 if is_authority_as_server(&error) && self.certificates.contains(end_entity) =>
@@ -51,7 +51,7 @@ impl Published {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
-            verified => verified,
+            outcome => outcome,
         }
     }
 }
@@ -81,19 +81,21 @@ mod tests {
 
     fn verify(
         published: &CertificateDer<'static>,
-        shown: &CertificateDer<'_>,
+        presented: &CertificateDer<'_>,
         name: &str,
         year: u64,
     ) -> String {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = Published::new(vec![published.clone()], provider).unwrap();
+        let verifier = PublishedAuthorities::new(vec![published.clone()], provider).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_hours((year - 1970) * 365 * 24 + 24 * 30));
         let name = ServerName::try_from(name).unwrap();
-        verifier.verify(shown, &[], &name, &[], now).map_or_else(|error| error.to_string(), |_| String::new())
+        verifier
+            .verify(presented, &[], &name, &[], now)
+            .map_or_else(|error| error.to_string(), |_| String::new())
     }
 
     #[test]
-    fn published_self_signed_certificate_is_trusted_for_its_name_and_time() {
+    fn published_self_signed_certificate_is_trusted_for_its_name_and_validity_period() {
         let (published, other) = (self_signed(), self_signed());
         assert_eq!(verify(&published, &published, NAME, 2025), "");
         let error = verify(&published, &published, "other.test", 2025);

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use crate::support::within_limit;
 
 /// The address that servers request.
-pub(crate) const ASKED: &str = "name.privatelink.azmk8s.io:443";
+pub(crate) const REQUESTED_ADDRESS: &str = "name.privatelink.azmk8s.io:443";
 
 pub(crate) struct ApiServer {
     pub(crate) address: SocketAddr,
@@ -23,10 +23,10 @@ impl ApiServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepted = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&accepted);
+        let counter = Arc::clone(&accepted);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::Relaxed);
+                counter.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
                     let (mut reader, mut writer) = stream.split();
                     let _ = tokio::io::copy(&mut reader, &mut writer).await;
@@ -37,7 +37,7 @@ impl ApiServer {
     }
 
     /// Number of connections so far.
-    pub(crate) fn accepted(&self) -> usize {
+    pub(crate) fn accepted_count(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }
 }

@@ -6,20 +6,20 @@ use agent::Event;
 use base64::Engine as _;
 use remotedialer::CloseCode;
 
-use crate::api_server::{ASKED, ApiServer, echo};
+use crate::api_server::{ApiServer, REQUESTED_ADDRESS, echo};
 use crate::server::{NAME, Server, URL};
-use crate::support::{Agent, TOKEN, network, settings, with_checksum, within_limit};
+use crate::support::{Agent, TOKEN, network, settings, variables_with_checksum, within_limit};
 
 #[tokio::test]
 async fn server_reaches_the_api_server_through_the_agent() {
     let (mut server, api_server) = (Server::start().await, ApiServer::start().await);
-    let mut agent = Agent::of(&server, vec![("10.0.0.1", api_server.address)]);
-    let session = server.session().await;
-    agent.connected().await;
-    let mut connection = session.dial("tcp", ASKED).unwrap();
+    let mut agent = Agent::for_server(&server, vec![("10.0.0.1", api_server.address)]);
+    let session = server.next_session().await;
+    agent.wait_until_connected().await;
+    let mut connection = session.dial("tcp", REQUESTED_ADDRESS).unwrap();
     assert_eq!(echo(&mut connection).await.unwrap(), "hello");
     assert!(agent.status.is_ready() && agent.status.reason().is_none());
-    within_limit(agent.status.ready()).await;
+    within_limit(agent.status.wait_until_ready()).await;
     let expected = [
         Event::Connecting { server: URL.to_owned(), proxy: None },
         Event::Connected { server: URL.to_owned() },
@@ -30,8 +30,8 @@ async fn server_reaches_the_api_server_through_the_agent() {
 #[tokio::test]
 async fn request_has_token_and_parameters() {
     let mut server = Server::start().await;
-    let _agent = Agent::of(&server, Vec::new());
-    server.session().await;
+    let _agent = Agent::for_server(&server, Vec::new());
+    server.next_session().await;
     assert_eq!(server.paths(), ["/v3/settings/cacerts", "/v3/connect/register"]);
     let state = server.state.lock().unwrap();
     let (_, cacerts) = &state.requests[0];
@@ -50,9 +50,9 @@ async fn request_has_token_and_parameters() {
 #[tokio::test]
 async fn agent_connects_again_after_the_server_closed() {
     let mut server = Server::start().await;
-    let mut agent = Agent::of(&server, Vec::new());
-    server.session().await.close(CloseCode::GOING_AWAY, "restart");
-    let second = server.session().await;
+    let mut agent = Agent::for_server(&server, Vec::new());
+    server.next_session().await.close(CloseCode::GOING_AWAY, "restart");
+    let second = server.next_session().await;
     assert!(!second.is_closed());
     // The authorities are read once, and only the first session registers.
     assert_eq!(server.paths(), ["/v3/settings/cacerts", "/v3/connect/register", "/v3/connect"]);
@@ -74,9 +74,9 @@ async fn rejection_is_reported_with_text_and_remedy() {
         (503, "later", "its log has the reason"),
     ] {
         let server = Server::start().await;
-        server.set(|state| state.rejection = Some((status, body.to_owned())));
-        let mut agent = Agent::of(&server, Vec::new());
-        let failure = agent.failed().await;
+        server.update_state(|state| state.rejection = Some((status, body.to_owned())));
+        let mut agent = Agent::for_server(&server, Vec::new());
+        let failure = agent.wait_for_failure().await;
         assert_eq!(failure, Event::Rejected { status, text: body.to_owned() });
         let text = failure.to_string();
         assert!(text.contains(&status.to_string()) && text.contains(body) && text.contains(remedy), "{text}");
@@ -88,12 +88,12 @@ async fn rejection_is_reported_with_text_and_remedy() {
 #[tokio::test]
 async fn rejected_agent_tries_again_and_registers() {
     let mut server = Server::start().await;
-    server.set(|state| state.rejection = Some((400, "cluster not found".to_owned())));
-    let mut agent = Agent::of(&server, Vec::new());
-    agent.failed().await;
-    server.set(|state| state.rejection = None);
-    server.session().await;
-    agent.connected().await;
+    server.update_state(|state| state.rejection = Some((400, "cluster not found".to_owned())));
+    let mut agent = Agent::for_server(&server, Vec::new());
+    agent.wait_for_failure().await;
+    server.update_state(|state| state.rejection = None);
+    server.next_session().await;
+    agent.wait_until_connected().await;
     let paths = server.paths();
     assert_eq!(paths.last().unwrap(), "/v3/connect/register", "{paths:?}");
     assert!(agent.status.is_ready());
@@ -104,8 +104,8 @@ async fn unreachable_server_is_named_with_the_reason() {
     let server = Server::start().await;
     let closed: SocketAddr = "127.0.0.1:1".parse().unwrap();
     for (hosts, reason) in [(vec![(NAME, closed)], "refused"), (Vec::new(), "server.test is unknown")] {
-        let mut agent = Agent::start(settings(&with_checksum(&server)), network(hosts));
-        let failure = agent.failed().await;
+        let mut agent = Agent::start(settings(&variables_with_checksum(&server)), network(hosts));
+        let failure = agent.wait_for_failure().await;
         assert!(matches!(failure, Event::Unreachable { .. }), "{failure:?}");
         let text = failure.to_string();
         assert!(text.starts_with("cannot connect to server.test:443: ") && text.contains(reason), "{text}");
@@ -113,12 +113,12 @@ async fn unreachable_server_is_named_with_the_reason() {
 }
 
 #[tokio::test]
-async fn newer_failure_replaces_readiness() {
+async fn failure_after_a_session_ends_readiness() {
     let mut server = Server::start().await;
-    let mut agent = Agent::of(&server, Vec::new());
-    let session = server.session().await;
-    agent.connected().await;
-    server.set(|state| state.rejection = Some((400, "cluster not found".to_owned())));
+    let mut agent = Agent::for_server(&server, Vec::new());
+    let session = server.next_session().await;
+    agent.wait_until_connected().await;
+    server.update_state(|state| state.rejection = Some((400, "cluster not found".to_owned())));
     session.close(CloseCode::POLICY, "token was replaced");
     agent.wait_for(|event| matches!(event, Event::Rejected { .. }).then_some(())).await;
     assert!(agent.status.reason().unwrap().contains("cluster not found"));

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::server::{Authority, NAME, Server, URL};
-use crate::support::{Agent, network, settings, with_checksum};
+use crate::support::{Agent, network, settings, variables_with_checksum};
 
 /// A proxy that connects every request to `target`, or responds with another status.
 pub(crate) struct Proxy {
@@ -22,16 +22,16 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heads = Arc::<Mutex<Vec<String>>>::default();
-        let list = Arc::clone(&heads);
+        let recorded = Arc::clone(&heads);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (tls, list) = (tls.clone(), Arc::clone(&list));
+                let (tls, recorded) = (tls.clone(), Arc::clone(&recorded));
                 tokio::spawn(async move {
                     match tls {
-                        None => serve(stream, target, status, &list).await,
+                        None => serve(stream, target, status, &recorded).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
-                                serve(stream, target, status, &list).await;
+                                serve(stream, target, status, &recorded).await;
                             }
                         }
                     }
@@ -67,7 +67,7 @@ where
 
 /// An agent of `server` behind a proxy, which is the only host it reaches.
 fn agent_behind(server: &Server, proxy: SocketAddr, changes: &[(&'static str, &str)]) -> Agent {
-    let mut variables = with_checksum(server);
+    let mut variables = variables_with_checksum(server);
     variables.insert("HTTPS_PROXY", "http://user:canary@proxy.test:3128".to_owned());
     variables.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
     Agent::start(settings(&variables), network(vec![("proxy.test", proxy)]))
@@ -78,7 +78,7 @@ async fn both_connections_go_through_the_proxy() {
     let mut server = Server::start().await;
     let proxy = Proxy::start(server.address, "200 Connection established", None).await;
     let agent = agent_behind(&server, proxy.address, &[]);
-    server.session().await;
+    server.next_session().await;
     let heads = proxy.heads();
     assert_eq!(heads.len(), 2, "{heads:?}");
     for head in heads {
@@ -96,12 +96,12 @@ async fn both_connections_go_through_the_proxy() {
 async fn exempt_server_is_reached_directly() {
     let mut server = Server::start().await;
     let proxy = Proxy::start(server.address, "200 OK", None).await;
-    let mut variables = with_checksum(&server);
+    let mut variables = variables_with_checksum(&server);
     variables.insert("HTTPS_PROXY", "http://proxy.test:3128".to_owned());
     variables.insert("NO_PROXY", "10.0.0.0/8,.test".to_owned());
     let hosts = vec![("proxy.test", proxy.address), (NAME, server.address)];
     let _agent = Agent::start(settings(&variables), network(hosts));
-    server.session().await;
+    server.next_session().await;
     assert_eq!(proxy.heads(), [""; 0]);
 }
 
@@ -115,7 +115,7 @@ async fn failing_proxy_is_reported_with_remedy() {
     ] {
         let proxy = Proxy::start(server.address, status, None).await;
         let mut agent = agent_behind(&server, proxy.address, &[]);
-        let failure = agent.failed().await;
+        let failure = agent.wait_for_failure().await;
         assert!(matches!(failure, Event::ProxyFailed { status: Some(_), .. }), "{failure:?}");
         let text = failure.to_string();
         assert!(text.starts_with("the proxy http://proxy.test:3128 does not connect"), "{text}");
@@ -129,7 +129,7 @@ async fn failing_proxy_is_reported_with_remedy() {
 async fn unreachable_proxy_is_reported() {
     let server = Server::start().await;
     let mut agent = agent_behind(&server, "127.0.0.1:1".parse().unwrap(), &[]);
-    let failure = agent.failed().await;
+    let failure = agent.wait_for_failure().await;
     assert!(matches!(failure, Event::ProxyFailed { status: None, .. }), "{failure:?}");
     let text = failure.to_string();
     assert!(text.contains("cannot connect to proxy.test:3128") && text.contains("HTTPS_PROXY"), "{text}");
@@ -142,7 +142,7 @@ async fn https_proxy_with_an_unknown_authority_gets_no_credential() {
     let proxy = Proxy::start(server.address, "200 OK", Some(tls)).await;
     let changes = [("HTTPS_PROXY", "https://user:canary@proxy.test:3129")];
     let mut agent = agent_behind(&server, proxy.address, &changes);
-    let failure = agent.failed().await;
+    let failure = agent.wait_for_failure().await;
     assert!(matches!(failure, Event::NotTrusted { .. }), "{failure:?}");
     let text = failure.to_string();
     assert!(text.contains("proxy.test:3129") && text.contains("the authority of the proxy"), "{text}");

@@ -38,7 +38,7 @@ impl Authority {
         let issuer = rcgen::Issuer::new(root, root_key);
         let leaf = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
         let leaf = leaf.signed_by(&key, &issuer).unwrap();
-        Self { pem, tls: tls(leaf.der().to_vec(), &key) }
+        Self { pem, tls: server_config(leaf.der().to_vec(), &key) }
     }
 
     /// A certificate that is its own authority, as created by `openssl req -x509`.
@@ -47,11 +47,11 @@ impl Authority {
         let mut root = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
         root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let certificate = root.self_signed(&key).unwrap();
-        Self { pem: certificate.pem(), tls: tls(certificate.der().to_vec(), &key) }
+        Self { pem: certificate.pem(), tls: server_config(certificate.der().to_vec(), &key) }
     }
 }
 
-fn tls(certificate: Vec<u8>, key: &rcgen::KeyPair) -> Arc<ServerConfig> {
+fn server_config(certificate: Vec<u8>, key: &rcgen::KeyPair) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -102,13 +102,13 @@ impl Server {
         Self { address, state, sessions }
     }
 
-    pub(crate) fn set(&self, change: impl FnOnce(&mut State)) {
+    pub(crate) fn update_state(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
     }
 
     /// Replaces authority and certificate.
     pub(crate) fn replace_authority(&self, authority: &Authority) {
-        self.set(|state| {
+        self.update_state(|state| {
             state.cacerts = (200, cacerts(&authority.pem));
             state.tls = Arc::clone(&authority.tls);
         });
@@ -132,7 +132,7 @@ impl Server {
     }
 
     /// The next session of an agent.
-    pub(crate) async fn session(&mut self) -> Session {
+    pub(crate) async fn next_session(&mut self) -> Session {
         within_limit(self.sessions.recv()).await.unwrap()
     }
 }
@@ -162,16 +162,16 @@ fn respond(
 ) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     state.requests.push((path.clone(), request.headers().clone()));
-    let text = |(status, body): (u16, String)| {
+    let text_response = |(status, body): (u16, String)| {
         let mut response = Response::new(Full::from(body));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         response
     };
     match path.as_str() {
-        "/v3/settings/cacerts" => text(state.cacerts.clone()),
+        "/v3/settings/cacerts" => text_response(state.cacerts.clone()),
         "/v3/connect" | "/v3/connect/register" => {
             if let Some(rejection) = &state.rejection {
-                return text(rejection.clone());
+                return text_response(rejection.clone());
             }
             let response = upgrade::response(request.method(), request.headers()).unwrap();
             let upgraded = hyper::upgrade::on(&mut request);
@@ -184,6 +184,6 @@ fn respond(
             });
             response.map(|()| Full::default())
         }
-        _ => text((404, "not found".to_owned())),
+        _ => text_response((404, "not found".to_owned())),
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::{self, Server};
 
 /// The time after which a test that waits fails.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) const TOKEN: &str = "canary-registration-token";
 
@@ -33,7 +33,7 @@ pub(crate) fn variables(server: &str) -> BTreeMap<&'static str, String> {
 }
 
 /// Variables of an agent of `server` that trusts its certificate authority.
-pub(crate) fn with_checksum(server: &Server) -> BTreeMap<&'static str, String> {
+pub(crate) fn variables_with_checksum(server: &Server) -> BTreeMap<&'static str, String> {
     let mut variables = variables(server::URL);
     variables.insert("CATTLE_CA_CHECKSUM", server.checksum());
     variables
@@ -59,67 +59,67 @@ pub(crate) struct Agent {
     pub(crate) status: Status,
     pub(crate) stop: CancellationToken,
     events: Arc<Mutex<Vec<Event>>>,
-    count: watch::Receiver<usize>,
+    event_count: watch::Receiver<usize>,
     task: JoinHandle<Result<(), RunError>>,
 }
 
 impl Agent {
     pub(crate) fn start(settings: Settings, network: Network) -> Self {
         let (status, stop) = (Status::new(), CancellationToken::new());
-        let (counter, count) = watch::channel(0);
+        let (event_counter, event_count) = watch::channel(0);
         let events = Arc::<Mutex<Vec<Event>>>::default();
-        let (recorder, list) = (status.clone(), Arc::clone(&events));
+        let (recording_status, event_log) = (status.clone(), Arc::clone(&events));
         let observer = Arc::new(move |event: &Event| {
-            recorder.record(event);
-            list.lock().unwrap().push(event.clone());
-            counter.send_modify(|count| *count += 1);
+            recording_status.record(event);
+            event_log.lock().unwrap().push(event.clone());
+            event_counter.send_modify(|event_count| *event_count += 1);
         });
         let task = tokio::spawn(agent::run(settings, network, observer, stop.clone()));
-        Self { status, stop, events, count, task }
+        Self { status, stop, events, event_count, task }
     }
 
     /// An agent of `server` that trusts its certificate authority and reaches `hosts` too.
-    pub(crate) fn of(server: &Server, mut hosts: Hosts) -> Self {
+    pub(crate) fn for_server(server: &Server, mut hosts: Hosts) -> Self {
         hosts.push((server::NAME, server.address));
-        Self::start(settings(&with_checksum(server)), network(hosts))
+        Self::start(settings(&variables_with_checksum(server)), network(hosts))
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
         self.events.lock().unwrap().clone()
     }
 
-    /// Waits for an event from which `find` returns something.
+    /// Waits for an event for which `find` returns a value, and returns it.
     pub(crate) async fn wait_for<T>(&mut self, find: impl Fn(&Event) -> Option<T>) -> T {
         let waiting = async {
             loop {
-                self.count.borrow_and_update();
-                if let Some(found) = self.events().iter().find_map(&find) {
-                    return found;
+                self.event_count.borrow_and_update();
+                if let Some(outcome) = self.events().iter().find_map(&find) {
+                    return outcome;
                 }
-                self.count.changed().await.unwrap();
+                self.event_count.changed().await.unwrap();
             }
         };
-        let found = tokio::time::timeout(LIMIT, waiting).await;
-        found.unwrap_or_else(|_| panic!("no such event: {:#?}", self.events.lock().unwrap()))
+        let outcome = tokio::time::timeout(TIMEOUT, waiting).await;
+        outcome.unwrap_or_else(|_| panic!("no such event: {:#?}", self.events.lock().unwrap()))
     }
 
-    pub(crate) async fn connected(&mut self) {
+    pub(crate) async fn wait_until_connected(&mut self) {
         self.wait_for(|event| matches!(event, Event::Connected { .. }).then_some(())).await;
     }
 
     /// Waits for the first failure, and returns its event.
-    pub(crate) async fn failed(&mut self) -> Event {
+    pub(crate) async fn wait_for_failure(&mut self) -> Event {
         self.wait_for(|event| event.is_failure().then(|| event.clone())).await
     }
 
-    /// Waits until the agent has stopped after its signal.
-    pub(crate) async fn stopped(self) -> Vec<Event> {
-        tokio::time::timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
+    /// Waits until the agent has stopped; returns all events.
+    pub(crate) async fn wait_until_stopped(self) -> Vec<Event> {
+        tokio::time::timeout(TIMEOUT, self.task).await.unwrap().unwrap().unwrap();
         self.events.lock().unwrap().clone()
     }
 }
 
 /// Fails the test if `work` takes too long.
 pub(crate) async fn within_limit<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, work).await.expect("took too long")
+    tokio::time::timeout(TIMEOUT, work).await.expect("took too long")
 }

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use crate::server::{Authority, NAME, Server, URL, cacerts};
-use crate::support::{Agent, network, settings, variables, with_checksum};
+use crate::support::{Agent, network, settings, variables, variables_with_checksum};
 
 /// Asserts that the agent never sent its token.
 fn assert_not_connected(server: &Server) {
@@ -16,10 +16,10 @@ fn assert_not_connected(server: &Server) {
 
 /// The first failure of an agent whose checksum is that of `server` before `change`.
 async fn failure_after(server: &Server, change: impl FnOnce(&Server)) -> Event {
-    let settings = settings(&with_checksum(server));
+    let settings = settings(&variables_with_checksum(server));
     change(server);
     let mut agent = Agent::start(settings, network(vec![(NAME, server.address)]));
-    let failure = agent.failed().await;
+    let failure = agent.wait_for_failure().await;
     assert_eq!(agent.status.reason(), Some(failure.to_string()));
     assert_not_connected(server);
     failure
@@ -42,14 +42,14 @@ async fn wrong_checksum_is_reported_and_the_token_is_not_sent() {
 #[tokio::test]
 async fn checksum_covers_the_trimmed_value_and_a_line_break() {
     let mut server = Server::start().await;
-    let settings = settings(&with_checksum(&server));
-    server.set(|state| {
+    let settings = settings(&variables_with_checksum(&server));
+    server.update_state(|state| {
         let mut json: serde_json::Value = serde_json::from_str(&state.cacerts.1).unwrap();
         json["value"] = format!("\n{} \n\n", json["value"].as_str().unwrap()).into();
         state.cacerts.1 = json.to_string();
     });
     let _agent = Agent::start(settings, network(vec![(NAME, server.address)]));
-    server.session().await;
+    server.next_session().await;
 }
 
 #[tokio::test]
@@ -59,9 +59,9 @@ async fn missing_authorities_are_reported() {
         let expected = Server::start().await.checksum();
         let mut variables = variables(URL);
         variables.insert("CATTLE_CA_CHECKSUM", expected.clone());
-        server.set(|state| state.cacerts = (200, body));
+        server.update_state(|state| state.cacerts = (200, body));
         let mut agent = Agent::start(settings(&variables), network(vec![(NAME, server.address)]));
-        let failure = agent.failed().await;
+        let failure = agent.wait_for_failure().await;
         assert_eq!(failure, Event::ChecksumMismatch { expected, actual: None });
         assert!(failure.to_string().contains("set `cacerts` there"), "{failure}");
         assert_not_connected(&server);
@@ -70,24 +70,25 @@ async fn missing_authorities_are_reported() {
 
 #[tokio::test]
 async fn unreadable_authorities_are_reported() {
-    for (cacerts, part) in [
+    for (cacerts, expected) in [
         ((401, "must authenticate".to_owned()), "status 401"),
         ((302, String::new()), "status 302"),
         ((200, "<html>".to_owned()), "not the JSON of a setting"),
         ((200, " ".repeat(2 << 20)), "length limit exceeded"),
     ] {
         let server = Server::start().await;
-        let failure = failure_after(&server, |server| server.set(|state| state.cacerts = cacerts)).await;
+        let failure =
+            failure_after(&server, |server| server.update_state(|state| state.cacerts = cacerts)).await;
         let text = failure.to_string();
         assert!(matches!(failure, Event::AuthoritiesUnavailable { .. }), "{failure:?}");
-        assert!(text.contains(part) && text.contains("GET /v3/settings/cacerts"), "{text}");
+        assert!(text.contains(expected) && text.contains("GET /v3/settings/cacerts"), "{text}");
     }
 }
 
 #[tokio::test]
 async fn authorities_that_are_no_certificates_are_reported() {
     let server = Server::start().await;
-    server.set(|state| state.cacerts = (200, cacerts("no certificate")));
+    server.update_state(|state| state.cacerts = (200, cacerts("no certificate")));
     let failure = failure_after(&server, |_| ()).await;
     assert!(failure.to_string().contains("cacerts contains no certificate"), "{failure}");
 }
@@ -96,7 +97,7 @@ async fn authorities_that_are_no_certificates_are_reported() {
 async fn certificate_of_another_authority_is_not_trusted() {
     let server = Server::start().await;
     let other = Authority::new(NAME);
-    let failure = failure_after(&server, |server| server.set(|state| state.tls = other.tls)).await;
+    let failure = failure_after(&server, |server| server.update_state(|state| state.tls = other.tls)).await;
     assert!(matches!(failure, Event::NotTrusted { .. }), "{failure:?}");
     let text = failure.to_string();
     assert!(text.starts_with("the certificate of server.test:443 is not trusted: "), "{text}");
@@ -115,16 +116,16 @@ async fn certificate_of_another_name_is_not_trusted() {
 #[tokio::test]
 async fn published_self_signed_certificate_is_trusted() {
     let mut server = Server::with_authority(&Authority::self_signed(NAME)).await;
-    let mut agent = Agent::of(&server, Vec::new());
-    server.session().await;
-    agent.connected().await;
+    let mut agent = Agent::for_server(&server, Vec::new());
+    server.next_session().await;
+    agent.wait_until_connected().await;
 }
 
 #[tokio::test]
 async fn another_self_signed_certificate_is_not_trusted() {
     let server = Server::with_authority(&Authority::self_signed(NAME)).await;
     let other = Authority::self_signed(NAME);
-    let failure = failure_after(&server, |server| server.set(|state| state.tls = other.tls)).await;
+    let failure = failure_after(&server, |server| server.update_state(|state| state.tls = other.tls)).await;
     let text = failure.to_string();
     assert!(text.contains("not one of the server's cacerts") && text.contains("set `cacerts`"), "{text}");
 }
@@ -133,12 +134,12 @@ async fn another_self_signed_certificate_is_not_trusted() {
 async fn authorities_are_read_again_after_a_failure_of_trust() {
     let authority = Authority::new(NAME);
     let mut server = Server::with_authority(&authority).await;
-    server.set(|state| state.tls = Authority::new(NAME).tls);
-    let mut agent = Agent::of(&server, Vec::new());
-    assert!(matches!(agent.failed().await, Event::NotTrusted { .. }));
-    server.set(|state| state.tls = authority.tls);
-    server.session().await;
-    agent.connected().await;
+    server.update_state(|state| state.tls = Authority::new(NAME).tls);
+    let mut agent = Agent::for_server(&server, Vec::new());
+    assert!(matches!(agent.wait_for_failure().await, Event::NotTrusted { .. }));
+    server.update_state(|state| state.tls = authority.tls);
+    server.next_session().await;
+    agent.wait_until_connected().await;
     let reads = server.paths().iter().filter(|path| *path == "/v3/settings/cacerts").count();
     assert!(reads >= 2, "{:?}", server.paths());
 }
@@ -146,8 +147,8 @@ async fn authorities_are_read_again_after_a_failure_of_trust() {
 #[tokio::test]
 async fn replaced_authority_ends_in_a_checksum_mismatch() {
     let mut server = Server::start().await;
-    let mut agent = Agent::of(&server, Vec::new());
-    let session = server.session().await;
+    let mut agent = Agent::for_server(&server, Vec::new());
+    let session = server.next_session().await;
     server.replace_authority(&Authority::new(NAME));
     session.close(CloseCode::GOING_AWAY, "restart");
     agent.wait_for(|event| matches!(event, Event::NotTrusted { .. }).then_some(())).await;
@@ -160,7 +161,7 @@ async fn replaced_authority_ends_in_a_checksum_mismatch() {
 async fn without_a_checksum_private_authorities_are_not_trusted() {
     let server = Server::start().await;
     let mut agent = Agent::start(settings(&variables(URL)), network(vec![(NAME, server.address)]));
-    let failure = agent.failed().await;
+    let failure = agent.wait_for_failure().await;
     assert!(matches!(failure, Event::NotTrusted { .. }), "{failure:?}");
     assert!(failure.to_string().contains("SSL_CERT_FILE"), "{failure}");
     assert_eq!(server.paths(), [""; 0]);
@@ -176,8 +177,8 @@ async fn port_without_tls_is_reported() {
         }
     });
     let server = Server::start().await;
-    let mut agent = Agent::start(settings(&with_checksum(&server)), network(vec![(NAME, address)]));
-    let failure = agent.failed().await;
+    let mut agent = Agent::start(settings(&variables_with_checksum(&server)), network(vec![(NAME, address)]));
+    let failure = agent.wait_for_failure().await;
     assert!(matches!(failure, Event::TlsFailed { .. }), "{failure:?}");
     assert!(failure.to_string().contains("check that it is the port for HTTPS"), "{failure}");
 }
