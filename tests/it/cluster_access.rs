@@ -47,8 +47,8 @@ async fn removal_of_the_service_account_may_be_repeated() {
 async fn missing_name_and_silent_cluster_differ() {
     let cluster = FakeCluster::start().await;
     let limits = Options {
-        connect_limit: Duration::from_millis(300),
-        facts_limit: Duration::from_millis(600),
+        connect_timeout: Duration::from_millis(300),
+        info_timeout: Duration::from_millis(600),
         ..cluster.options()
     };
     let cluster_access = ClusterAccess::new(limits.clone());
@@ -146,6 +146,6 @@ async fn invalid_client_certificate_sends_nothing() {
     let (cluster, cluster_access) = start().await;
     let identity = Identity::Certificate { certificate: b"-".to_vec(), key: "-".into() };
     let error = cluster_access.info(&Access { identity, ..cluster.access(ADMIN_TOKEN) }).await.unwrap_err();
-    assert!(matches!(error, Error::Material(_)), "{error:?}");
+    assert!(matches!(error, Error::InvalidInput(_)), "{error:?}");
     assert!(cluster.take_requests().is_empty());
 }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::kube_client::KubeClient;
 
 /// Verb, API group and resource of each right.
-const REQUIRED: [(&str, &str, &str); 3] = [
+const REQUIRED_RIGHTS: [(&str, &str, &str); 3] = [
     ("impersonate", "", "users"),
     ("impersonate", "", "groups"),
     ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
@@ -15,7 +15,7 @@ const REQUIRED: [(&str, &str, &str); 3] = [
 
 /// Checks each right with a review in the cluster.
 pub(super) async fn check(kube: &KubeClient) -> Result<(), Error> {
-    for (verb, group, resource) in REQUIRED {
+    for (verb, group, resource) in REQUIRED_RIGHTS {
         let attributes = json!({"verb": verb, "group": group, "resource": resource});
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes}});
@@ -27,7 +27,7 @@ pub(super) async fn check(kube: &KubeClient) -> Result<(), Error> {
             Some(true) => {}
             Some(false) => {
                 let message = format!("this server may not {verb} {resource}");
-                return Err(Error::Refused {
+                return Err(Error::ErrorResponse {
                     host: kube.host.clone(),
                     status: StatusCode::FORBIDDEN,
                     message,

@@ -27,10 +27,10 @@ const FIRST_PROOF_TIMEOUT: Duration = Duration::from_secs(3);
 /// A session whose peer is silent for longer is used last. Agents send a ping every 5 s.
 const MAX_SILENCE: Duration = Duration::from_secs(7);
 /// A session is used last for this time after a request through it failed.
-const PENALTY: Duration = Duration::from_secs(30);
+const FAILURE_PENALTY: Duration = Duration::from_secs(30);
 
 /// Another server is used last for this time after a request through it failed.
-const SERVER_PENALTY: Duration = Duration::from_secs(10);
+const SERVER_FAILURE_PENALTY: Duration = Duration::from_secs(10);
 
 /// The sessions of agents, by cluster. Clones share them.
 #[derive(Clone, Default)]
@@ -52,7 +52,7 @@ struct RemoteSessions {
     /// The addresses of the servers that have a session, by cluster.
     servers: HashMap<String, Vec<String>>,
     /// Times of the latest failures, by address of the server and ID of the cluster.
-    failed: HashMap<(String, String), Instant>,
+    failures: HashMap<(String, String), Instant>,
 }
 
 /// A session of an agent.
@@ -62,7 +62,7 @@ pub struct AgentSession {
     /// Unset while the upgrade is in progress.
     session: OnceLock<Session>,
     proved: AtomicBool,
-    failed: Mutex<Option<Instant>>,
+    last_failure: Mutex<Option<Instant>>,
 }
 
 /// The limit of sessions of a cluster is reached.
@@ -92,7 +92,7 @@ impl AgentSessions {
     /// # Errors
     /// If the cluster has too many sessions.
     pub fn reserve(&self, cluster_id: &str) -> Result<SessionSlot, TooManySessions> {
-        let mut clusters = self.lock();
+        let mut clusters = self.lock_clusters();
         let sessions = clusters.entry(cluster_id.to_owned()).or_default();
         let proved = sessions.iter().filter(|session| session.is_proved()).count();
         if proved >= MAX_PROVED {
@@ -114,7 +114,7 @@ impl AgentSessions {
             reserved_at: Instant::now(),
             session: OnceLock::new(),
             proved: AtomicBool::new(false),
-            failed: Mutex::default(),
+            last_failure: Mutex::default(),
         });
         sessions.push(Arc::clone(&session));
         Ok(SessionSlot { sessions: self.clone(), cluster_id: cluster_id.to_owned(), session })
@@ -125,7 +125,7 @@ impl AgentSessions {
         let mut sessions = self.open_sessions(cluster_id);
         sessions.retain(|session| session.is_proved());
         // Newer sessions first: an agent that reconnected may have left an old session open.
-        sessions.sort_by_key(|session| (session.is_doubtful(), std::cmp::Reverse(session.id)));
+        sessions.sort_by_key(|session| (session.is_unreliable(), std::cmp::Reverse(session.id)));
         sessions
     }
 
@@ -141,7 +141,7 @@ impl AgentSessions {
 
     /// The clusters with a session of this server that can be used.
     pub fn local_clusters(&self) -> Vec<String> {
-        let clusters = self.lock();
+        let clusters = self.lock_clusters();
         let is_usable = |session: &Arc<AgentSession>| session.is_open() && session.is_proved();
         let usable = clusters.iter().filter(|(_, sessions)| sessions.iter().any(is_usable));
         usable.map(|(cluster_id, _)| cluster_id.clone()).collect()
@@ -155,12 +155,12 @@ impl AgentSessions {
     /// Sets the addresses of the other servers that have sessions, by cluster. Returns the clusters that gained their first
     /// or lost their last one.
     pub fn set_servers(&self, servers: HashMap<String, Vec<String>>) -> Vec<String> {
-        let mut remote = self.lock_remote();
-        let before = std::mem::replace(&mut remote.servers, servers);
+        let mut remote = self.lock_remote_sessions();
+        let previous = std::mem::replace(&mut remote.servers, servers);
         let is_changed = |cluster_id: &&String| {
-            before.contains_key(*cluster_id) != remote.servers.contains_key(*cluster_id)
+            previous.contains_key(*cluster_id) != remote.servers.contains_key(*cluster_id)
         };
-        before.keys().chain(remote.servers.keys()).filter(is_changed).cloned().collect()
+        previous.keys().chain(remote.servers.keys()).filter(is_changed).cloned().collect()
     }
 
     /// The addresses of other servers with a session of a cluster.
@@ -168,11 +168,11 @@ impl AgentSessions {
         if self.shared.relay.get().is_none() {
             return Vec::new();
         }
-        let remote = self.lock_remote();
+        let remote = self.lock_remote_sessions();
         let mut servers = remote.servers.get(cluster_id).cloned().unwrap_or_default();
         servers.sort_by_cached_key(|server| {
-            let failed = remote.failed.get(&(server.clone(), cluster_id.to_owned()));
-            failed.is_some_and(|at| at.elapsed() < SERVER_PENALTY)
+            let last_failure = remote.failures.get(&(server.clone(), cluster_id.to_owned()));
+            last_failure.is_some_and(|failed_at| failed_at.elapsed() < SERVER_FAILURE_PENALTY)
         });
         servers
     }
@@ -182,13 +182,13 @@ impl AgentSessions {
     }
 
     /// Records that a server could not be used for a cluster.
-    pub(crate) fn note_server_failure(&self, server: &str, cluster_id: &str) {
-        let mut remote = self.lock_remote();
-        remote.failed.retain(|_, at| at.elapsed() < SERVER_PENALTY);
-        remote.failed.insert((server.to_owned(), cluster_id.to_owned()), Instant::now());
+    pub(crate) fn record_server_failure(&self, server: &str, cluster_id: &str) {
+        let mut remote = self.lock_remote_sessions();
+        remote.failures.retain(|_, failed_at| failed_at.elapsed() < SERVER_FAILURE_PENALTY);
+        remote.failures.insert((server.to_owned(), cluster_id.to_owned()), Instant::now());
     }
 
-    fn lock_remote(&self) -> MutexGuard<'_, RemoteSessions> {
+    fn lock_remote_sessions(&self) -> MutexGuard<'_, RemoteSessions> {
         self.shared.remote.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -215,7 +215,7 @@ impl AgentSessions {
 
     /// Closes all sessions and waits until they have ended. Their drivers must be running.
     pub async fn shut_down(&self) {
-        let clusters: Vec<_> = self.lock().keys().cloned().collect();
+        let clusters: Vec<_> = self.lock_clusters().keys().cloned().collect();
         let sessions: Vec<_> =
             clusters.iter().flat_map(|cluster_id| self.open_sessions(cluster_id)).collect();
         for session in &sessions {
@@ -228,18 +228,18 @@ impl AgentSessions {
 
     /// The number of open sessions of all clusters, and of those that can be used.
     pub fn count(&self) -> (usize, usize) {
-        let clusters = self.lock();
+        let clusters = self.lock_clusters();
         let open = clusters.values().flatten().filter(|session| session.is_open());
         open.fold((0, 0), |(open, usable), session| (open + 1, usable + usize::from(session.is_proved())))
     }
 
     fn open_sessions(&self, cluster_id: &str) -> Vec<Arc<AgentSession>> {
-        let clusters = self.lock();
+        let clusters = self.lock_clusters();
         let sessions = clusters.get(cluster_id).into_iter().flatten();
         sessions.filter(|session| session.is_open()).cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<AgentSession>>>> {
+    fn lock_clusters(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<AgentSession>>>> {
         self.shared.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -255,16 +255,16 @@ impl AgentSession {
         self.session.get()
     }
 
-    /// Whether the session is proved: the cluster's API has answered through it.
+    /// Whether the session is proved: the cluster's API has responded through it.
     pub fn is_proved(&self) -> bool {
         self.proved.load(Ordering::Relaxed)
     }
 
-    /// Records whether the cluster's API has answered through it.
+    /// Records whether the cluster's API has responded through this session.
     pub fn set_proved(&self, proved: bool) {
         self.proved.store(proved, Ordering::Relaxed);
         if proved {
-            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
@@ -279,14 +279,14 @@ impl AgentSession {
     }
 
     /// Whether another session is preferred.
-    fn is_doubtful(&self) -> bool {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_some_and(|at| at.elapsed() < PENALTY) || self.is_silent()
+    fn is_unreliable(&self) -> bool {
+        let last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        last_failure.is_some_and(|failed_at| failed_at.elapsed() < FAILURE_PENALTY) || self.is_silent()
     }
 
     /// Records that a request failed.
-    pub(crate) fn note_failure(&self) {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    pub(crate) fn record_failure(&self) {
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Closes the session. `reason` is shown in the log of the agent.
@@ -308,13 +308,13 @@ impl SessionSlot {
     /// Whether the cluster has another session that works.
     pub fn has_replacement(&self) -> bool {
         let usable = self.sessions.usable(&self.cluster_id);
-        usable.iter().any(|other| other.id != self.session.id && !other.is_doubtful())
+        usable.iter().any(|other| other.id != self.session.id && !other.is_unreliable())
     }
 }
 
 impl Drop for SessionSlot {
     fn drop(&mut self) {
-        let mut clusters = self.sessions.lock();
+        let mut clusters = self.sessions.lock_clusters();
         let Some(sessions) = clusters.get_mut(&self.cluster_id) else { return };
         sessions.retain(|session| session.id != self.session.id);
         if sessions.is_empty() {
@@ -353,10 +353,10 @@ mod tests {
     use super::*;
 
     fn session() -> (Session, tokio::io::DuplexStream) {
-        let (near, far) = tokio::io::duplex(1024);
-        let (session, driver) = Session::server(near, SessionConfig::server());
+        let (stream, peer) = tokio::io::duplex(1024);
+        let (session, driver) = Session::server(stream, SessionConfig::server());
         tokio::spawn(driver);
-        (session, far)
+        (session, peer)
     }
 
     #[tokio::test]
@@ -373,7 +373,7 @@ mod tests {
             sessions.usable("c").iter().map(|session| session.id()).collect()
         };
         assert_eq!(order(&sessions), [second.id(), first.id()]);
-        second.note_failure();
+        second.record_failure();
         assert_eq!(order(&sessions), [first.id(), second.id()]);
         assert!(new.has_replacement() && !old.has_replacement());
         second.set_proved(true);
@@ -381,7 +381,7 @@ mod tests {
         drop(new);
         assert_eq!(order(&sessions), [first.id()]);
         drop(old);
-        assert!(sessions.lock().is_empty());
+        assert!(sessions.lock_clusters().is_empty());
     }
 
     #[tokio::test]
@@ -429,17 +429,17 @@ mod tests {
             }
         }
         let sessions = AgentSessions::default();
-        let both = || vec!["one:1".to_owned(), "two:1".to_owned()];
-        let servers = HashMap::from([("c".to_owned(), both()), ("d".to_owned(), both())]);
+        let both_servers = || vec!["one:1".to_owned(), "two:1".to_owned()];
+        let servers = HashMap::from([("c".to_owned(), both_servers()), ("d".to_owned(), both_servers())]);
         let mut gained = sessions.set_servers(servers.clone());
         gained.sort();
         assert_eq!(gained, ["c", "d"]);
         assert!(!sessions.has_usable("c"), "there is no relay");
         sessions.set_relay(Arc::new(UnreachableRelay));
         assert!(sessions.has_usable("c") && !sessions.has_usable("e"));
-        sessions.note_server_failure("one:1", "c");
+        sessions.record_server_failure("one:1", "c");
         assert_eq!(sessions.servers("c"), ["two:1", "one:1"]);
-        assert_eq!(sessions.servers("d"), both());
+        assert_eq!(sessions.servers("d"), both_servers());
         assert_eq!(sessions.set_servers(servers), Vec::<String>::new());
         let mut lost = sessions.set_servers(HashMap::new());
         lost.sort();
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_ends_the_sessions_of_one_cluster() {
+    async fn close_ends_only_the_sessions_of_its_cluster() {
         let sessions = AgentSessions::default();
         let ((first, _first), (second, _second)) = (session(), session());
         let slots = [sessions.reserve("c").unwrap(), sessions.reserve("d").unwrap()];

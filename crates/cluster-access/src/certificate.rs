@@ -12,7 +12,7 @@ use rustls::{CertificateError, RootCertStore};
 /// rustls has no function for it, but the error of a verification in the far future contains it.
 pub(super) fn expires_ms(chain: &[u8], ca: &[u8]) -> Option<i64> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().ok()?;
-    let (first, rest) = chain.split_first()?;
+    let (certificate, intermediates) = chain.split_first()?;
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(ca) {
         roots.add(root.ok()?).ok()?;
@@ -20,7 +20,7 @@ pub(super) fn expires_ms(chain: &[u8], ca: &[u8]) -> Option<i64> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().ok()?;
     let end_of_time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::MAX));
-    match verifier.verify_client_cert(first, rest, end_of_time) {
+    match verifier.verify_client_cert(certificate, intermediates, end_of_time) {
         Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
             i64::try_from(not_after.as_secs()).ok()?.checked_mul(1_000)
         }

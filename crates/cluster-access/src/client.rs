@@ -34,12 +34,12 @@ use crate::hosts;
 use crate::kube_client::KubeClient;
 use crate::options::Options;
 use crate::replay::ReplayableRequest;
-use crate::routes::{Path, Route, Routes, Secure};
+use crate::routes::{OpenTunnel, Path, Route, Routes};
 
 /// The body of a request to a cluster.
 pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
-/// Connections to a cluster by one route.
+/// A pool of connections to a cluster by one route.
 pub(super) type Channel = BoxCloneSyncService<Request<Body>, Response<Incoming>, legacy::Error>;
 
 /// Limits of a cluster's idle connections.
@@ -47,7 +47,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_IDLE_CONNECTIONS: usize = 16;
 
 /// The time limit for opening a connection through an agent, and for the first response.
-const TUNNEL_LIMIT: Duration = Duration::from_secs(8);
+const TUNNEL_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The delay after which a repeatable request is also sent through another session.
 const HEDGE_DELAY: Duration = Duration::from_secs(3);
@@ -61,15 +61,15 @@ pub(super) struct Connectors {
     /// The proxies of the environment; `None` if a resolver replaces DNS.
     proxies: Option<Matcher>,
     /// For DNS, connection and TLS together.
-    connect_limit: Duration,
+    connect_timeout: Duration,
     sessions: AgentSessions,
 }
 
 impl Connectors {
     pub(super) fn new(options: Options) -> Self {
         let proxies = options.resolver.is_none().then(Matcher::from_system);
-        let Options { resolver, connect_limit, sessions, .. } = options;
-        Self { direct: Connector::new(resolver), proxies, connect_limit, sessions }
+        let Options { resolver, connect_timeout, sessions, .. } = options;
+        Self { direct: Connector::new(resolver), proxies, connect_timeout, sessions }
     }
 }
 
@@ -89,25 +89,29 @@ struct Inner {
 impl ClusterClient {
     /// Creates a client without sending a request.
     pub(super) fn new(connectors: &Connectors, access: &Access) -> Result<Self, Error> {
-        hosts::check(&access.endpoint).map_err(|why| Error::endpoint(&access.endpoint, why))?;
-        let (host, authority) = authority(&access.endpoint)?;
-        let base =
+        hosts::check_endpoint(&access.endpoint)
+            .map_err(|reason| Error::endpoint(&access.endpoint, reason))?;
+        let (host, authority) = host_and_authority(&access.endpoint)?;
+        let base_uri =
             Uri::builder().scheme(Scheme::HTTPS).authority(authority.clone()).path_and_query("/").build();
-        let base = base.map_err(|_| Error::Endpoint { host: host.clone(), why: "it is no address" })?;
-        let config = tls(&base, access)?;
+        let base_uri = base_uri
+            .map_err(|_| Error::Endpoint { host: host.clone(), reason: "it is not a valid address" })?;
+        let config = kube_config(&base_uri, access)?;
         let authorization = match &access.identity {
-            Identity::Token(token) => Some(bearer(token)?),
+            Identity::Token(token) => Some(bearer_header(token)?),
             Identity::Certificate { .. } | Identity::Anonymous => None,
         };
-        let proxy = connectors.proxies.as_ref().and_then(|proxies| proxies.intercept(&base));
-        let limit = connectors.connect_limit;
+        let proxy = connectors.proxies.as_ref().and_then(|proxies| proxies.intercept(&base_uri));
+        let connect_timeout = connectors.connect_timeout;
         let direct = match proxy {
-            None => channel(&config, connectors.direct.clone(), limit)?,
-            Some(proxy) => proxied(&config, &host, &proxy, limit)?,
+            None => secure_channel(&config, connectors.direct.clone(), connect_timeout)?,
+            Some(proxy) => proxied_channel(&config, &host, &proxy, connect_timeout)?,
         };
-        let secure: Secure = Box::new(move |connector| channel(&config, connector, TUNNEL_LIMIT.min(limit)));
+        let open_tunnel: OpenTunnel = Box::new(move |connector| {
+            secure_channel(&config, connector, TUNNEL_TIMEOUT.min(connect_timeout))
+        });
         let sessions = connectors.sessions.clone();
-        let routes = Routes::new(&access.cluster_id, authority.clone(), sessions, direct, secure);
+        let routes = Routes::new(&access.cluster_id, authority.clone(), sessions, direct, open_tunnel);
         Ok(Self { inner: Arc::new(Inner { host, authority, authorization, routes }) })
     }
 
@@ -118,7 +122,7 @@ impl ClusterClient {
 
     /// The path of the last successful request.
     pub(super) fn path(&self) -> Option<Path> {
-        self.inner.routes.preferred()
+        self.inner.routes.preferred_path()
     }
 
     /// Sends a request whose URI has only path and query, with this client's identity, and waits for the head of the response.
@@ -144,34 +148,34 @@ impl ClusterClient {
         let routes = &self.inner.routes;
         let route = routes.choose(|route| self.probe(route)).await;
         // If the caller gives up, the route was too slow: the next request compares the routes again.
-        let unanswered = Unanswered { routes, route: Some(&route), started: Instant::now() };
+        let unanswered_request = UnansweredRequest { routes, route: Some(&route), started: Instant::now() };
         let first = self.send_on(&route, request, headers);
-        let (outcome, is_second) = match routes.other_tunnel(&route) {
-            Some(other) if !route.is_direct() && request.is_harmless() => {
-                hedged(first, || self.send_on(&other, request, headers)).await
+        let (outcome, is_second) = match routes.alternative_tunnel(&route) {
+            Some(other) if !route.is_direct() && request.may_be_sent_twice() => {
+                hedge(first, || self.send_on(&other, request, headers)).await
             }
             _ => (first.await, false),
         };
-        unanswered.settle();
+        unanswered_request.settle();
         let error = match outcome {
             Ok(response) => {
                 if is_second {
-                    route.was_overtaken();
+                    route.record_overtaken();
                 }
-                routes.worked(&route);
+                routes.record_success(&route);
                 return Ok(response);
             }
             Err(error) => error,
         };
-        if is_of_client(&error) {
+        if is_client_failure(&error) {
             return Err(error);
         }
-        routes.failed(&route);
-        let may_repeat = request.can_repeat() && (error.is_connect() || request.is_harmless());
-        let Some(other) = routes.other(&route).filter(|_| may_repeat) else { return Err(error) };
+        routes.record_failure(&route);
+        let may_repeat = request.can_repeat() && (error.is_connect() || request.may_be_sent_twice());
+        let Some(other) = routes.alternative(&route).filter(|_| may_repeat) else { return Err(error) };
         match self.send_on(&other, request, headers).await {
             Ok(response) => {
-                routes.worked(&other);
+                routes.record_success(&other);
                 Ok(response)
             }
             // The error of the direct route to a private cluster is expected.
@@ -189,8 +193,8 @@ impl ClusterClient {
 
     /// Whether the cluster's API responds through a session.
     pub(super) async fn probe_session(&self, session: &Arc<AgentSession>) -> bool {
-        match self.inner.routes.through(session) {
-            Some(route) => timeout(TUNNEL_LIMIT, self.probe(route)).await.unwrap_or(false),
+        match self.inner.routes.route_through(session) {
+            Some(route) => timeout(TUNNEL_TIMEOUT, self.probe(route)).await.unwrap_or(false),
             None => false,
         }
     }
@@ -201,7 +205,7 @@ impl ClusterClient {
         request: &ReplayableRequest,
         headers: &HeaderMap,
     ) -> BoxFuture<Response<Incoming>, legacy::Error> {
-        let mut request = request.attempt();
+        let mut request = request.new_attempt();
         request.headers_mut().clone_from(headers);
         let path_and_query = request.uri().path_and_query().cloned();
         let mut parts = http::uri::Parts::default();
@@ -234,28 +238,28 @@ impl ClusterClient {
 }
 
 /// Marks a route as failed if the request is dropped after a while without a response.
-struct Unanswered<'a> {
+struct UnansweredRequest<'a> {
     routes: &'a Routes,
     route: Option<&'a Route>,
     started: Instant,
 }
 
-impl Unanswered<'_> {
+impl UnansweredRequest<'_> {
     fn settle(mut self) {
         self.route = None;
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for UnansweredRequest<'_> {
     fn drop(&mut self) {
-        if let Some(route) = self.route.filter(|_| self.started.elapsed() >= TUNNEL_LIMIT) {
-            self.routes.failed(route);
+        if let Some(route) = self.route.filter(|_| self.started.elapsed() >= TUNNEL_TIMEOUT) {
+            self.routes.record_failure(route);
         }
     }
 }
 
 /// Whether a request failed because of its client: its body was aborted or is too large.
-fn is_of_client(error: &legacy::Error) -> bool {
+fn is_client_failure(error: &legacy::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
@@ -268,7 +272,7 @@ fn is_of_client(error: &legacy::Error) -> bool {
 
 /// The outcome of `first`. If it is slow, `second` starts too, and the first success is returned, with whether it is that of
 /// `second`.
-async fn hedged<T, E, S>(
+async fn hedge<T, E, S>(
     mut first: impl Future<Output = Result<T, E>> + Unpin,
     second: impl FnOnce() -> S,
 ) -> (Result<T, E>, bool)
@@ -290,7 +294,7 @@ where
     }
 }
 
-fn authority(endpoint: &Url) -> Result<(String, Authority), Error> {
+fn host_and_authority(endpoint: &Url) -> Result<(String, Authority), Error> {
     let host = endpoint.host_str().unwrap_or_default().to_owned();
     let text = match endpoint.port() {
         Some(port) => format!("{host}:{port}"),
@@ -298,29 +302,29 @@ fn authority(endpoint: &Url) -> Result<(String, Authority), Error> {
     };
     match text.parse() {
         Ok(authority) => Ok((host, authority)),
-        Err(_) => Err(Error::Endpoint { host, why: "it is no address" }),
+        Err(_) => Err(Error::Endpoint { host, reason: "it is not a valid address" }),
     }
 }
 
-fn bearer(token: &SecretString) -> Result<HeaderValue, Error> {
+fn bearer_header(token: &SecretString) -> Result<HeaderValue, Error> {
     let value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
-    let mut value = value.map_err(|_| Error::Material("the token"))?;
+    let mut value = value.map_err(|_| Error::InvalidInput("the token"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// kube's TLS configuration: the authority, and the client certificate if there is one.
-fn tls(base: &Uri, access: &Access) -> Result<kube::Config, Error> {
+/// kube's configuration of TLS: the authority, and the client certificate if there is one.
+fn kube_config(base_uri: &Uri, access: &Access) -> Result<kube::Config, Error> {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
 
     // Fails if a provider is already installed.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let roots: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&access.ca).map(|found| found.map(|der| der.to_vec())).collect();
+        CertificateDer::pem_slice_iter(&access.ca).map(|root| root.map(|der| der.to_vec())).collect();
     let roots = roots.ok().filter(|roots| !roots.is_empty());
-    let mut config = kube::Config::new(base.clone());
-    config.root_cert = Some(roots.ok_or(Error::Material("the certificate authority"))?);
+    let mut config = kube::Config::new(base_uri.clone());
+    config.root_cert = Some(roots.ok_or(Error::InvalidInput("the certificate authority"))?);
     if let Identity::Certificate { certificate, key } = &access.identity {
         config.auth_info.client_certificate_data = Some(BASE64_STANDARD.encode(certificate));
         config.auth_info.client_key_data = Some(BASE64_STANDARD.encode(key.expose_secret()).into());
@@ -329,7 +333,7 @@ fn tls(base: &Uri, access: &Access) -> Result<kube::Config, Error> {
 }
 
 /// A connection pool with TLS over `connector`, and a time limit for connecting.
-fn channel<C>(config: &kube::Config, connector: C, limit: Duration) -> Result<Channel, Error>
+fn secure_channel<C>(config: &kube::Config, connector: C, connect_timeout: Duration) -> Result<Channel, Error>
 where
     C: tower::Service<Uri> + Clone + Send + Sync + 'static,
     C::Response: hyper_util::client::legacy::connect::Connection
@@ -341,14 +345,14 @@ where
     C::Future: Send + 'static,
     C::Error: Into<BoxError>,
 {
-    let secure = config.rustls_https_connector_with_connector(connector);
+    let secure_connector = config.rustls_https_connector_with_connector(connector);
     // kube's error could show the key.
-    let secure =
-        secure.map_err(|_| Error::Material("the certificate authority or the client certificate"))?;
-    Ok(pooled(TimeLimited::new(secure, limit)))
+    let secure_connector = secure_connector
+        .map_err(|_| Error::InvalidInput("the certificate authority or the client certificate"))?;
+    Ok(pooled_channel(TimeLimited::new(secure_connector, connect_timeout)))
 }
 
-fn pooled<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> Channel {
+fn pooled_channel<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> Channel {
     let client: Client<C, Body> = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
@@ -358,22 +362,27 @@ fn pooled<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> Channel {
 }
 
 /// A channel through a proxy of the environment. The proxy resolves the host name, which was already checked.
-fn proxied(config: &kube::Config, host: &str, proxy: &Intercept, limit: Duration) -> Result<Channel, Error> {
+fn proxied_channel(
+    config: &kube::Config,
+    host: &str,
+    proxy: &Intercept,
+    connect_timeout: Duration,
+) -> Result<Channel, Error> {
     let uri = proxy.uri();
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         let reason = "the proxy of the environment is neither http nor https".to_owned();
         return Err(Error::Unreachable { host: host.to_owned(), reason });
     }
     // For the proxy, the system's authorities are trusted.
-    let to_proxy = kube::Config::new(uri.clone())
+    let proxy_connector = kube::Config::new(uri.clone())
         .rustls_https_connector_with_connector(configure(HttpConnector::new()))
-        .map_err(|_| Error::Material("the system's certificate authorities, for the proxy,"))?;
-    let tunnel = Tunnel::new(uri.clone(), to_proxy);
+        .map_err(|_| Error::InvalidInput("the system's certificate authorities, for the proxy,"))?;
+    let tunnel = Tunnel::new(uri.clone(), proxy_connector);
     let tunnel = match proxy.basic_auth() {
         Some(authorization) => tunnel.with_auth(authorization.clone()),
         None => tunnel,
     };
-    channel(config, tunnel, limit)
+    secure_channel(config, tunnel, connect_timeout)
 }
 
 #[cfg(test)]
@@ -396,19 +405,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn early_failure_does_not_wait_for_the_second_attempt() {
+    async fn early_failure_is_returned_without_a_second_attempt() {
         let started = Instant::now();
         let second = || -> Ready<Result<u8, u8>> { panic!("it must not start") };
-        assert_eq!(hedged(ready(Err(1)), second).await, (Err(1), false));
+        assert_eq!(hedge(ready(Err(1)), second).await, (Err(1), false));
         assert_eq!(started.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn second_attempt_replaces_one_that_takes_long() {
-        assert_eq!(hedged(never(), || after(1, Ok(2))).await, (Ok(2), true));
-        assert_eq!(hedged(after(5, Err(1)), || after(3, Ok(2))).await, (Ok(2), true));
-        assert_eq!(hedged(after(4, Ok(1)), || after(3, Ok(2))).await, (Ok(1), false));
-        assert_eq!(hedged(after(5, Ok(1)), || after(1, Err(2))).await, (Ok(1), false));
-        assert_eq!(hedged(after(4, Err(1)), || after(3, Err(2))).await, (Err(1), false));
+    async fn second_attempt_starts_if_the_first_is_slow() {
+        assert_eq!(hedge(never(), || after(1, Ok(2))).await, (Ok(2), true));
+        assert_eq!(hedge(after(5, Err(1)), || after(3, Ok(2))).await, (Ok(2), true));
+        assert_eq!(hedge(after(4, Ok(1)), || after(3, Ok(2))).await, (Ok(1), false));
+        assert_eq!(hedge(after(5, Ok(1)), || after(1, Err(2))).await, (Ok(1), false));
+        assert_eq!(hedge(after(4, Err(1)), || after(3, Err(2))).await, (Err(1), false));
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct ClientPool {
     connectors: Connectors,
     clients: Cache<Url, Arc<(Access, ClusterClient)>>,
     /// Held while a client is created, so that concurrent requests share it.
-    making: Mutex<()>,
+    creating: Mutex<()>,
 }
 
 impl ClientPool {
@@ -31,17 +31,17 @@ impl ClientPool {
             .time_to_idle(IDLE_TIMEOUT)
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { connectors: Connectors::new(options), clients, making: Mutex::default() }
+        Self { connectors: Connectors::new(options), clients, creating: Mutex::default() }
     }
 
     /// The client for this access. Replaces a client with another authority or secret: a cluster has two identities only while a
     /// new one is being tried.
     pub(super) fn get(&self, access: &Access) -> Result<ClusterClient, Error> {
-        if let Some(client) = self.cached(access) {
+        if let Some(client) = self.cached_client(access) {
             return Ok(client);
         }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = self.cached(access) {
+        let _creating = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = self.cached_client(access) {
             return Ok(client);
         }
         let client = ClusterClient::new(&self.connectors, access)?;
@@ -49,9 +49,10 @@ impl ClientPool {
         Ok(client)
     }
 
-    fn cached(&self, access: &Access) -> Option<ClusterClient> {
+    fn cached_client(&self, access: &Access) -> Option<ClusterClient> {
         let entry = self.clients.get(&access.endpoint)?;
-        entry.0.is_same_as(access).then(|| entry.1.clone())
+        let (client_access, client) = &*entry;
+        client_access.is_same_as(access).then(|| client.clone())
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
             Access { cluster_id: "another object".to_owned(), ..access("a", &other_ca, "other") },
         ] {
             pool.get(&current).unwrap();
-            assert!(pool.cached(&current).is_some());
+            assert!(pool.cached_client(&current).is_some());
         }
         assert!(pool.clients.contains_key(&other.endpoint));
         pool.clients.run_pending_tasks();
@@ -113,14 +114,14 @@ mod tests {
     async fn invalid_credentials_are_named_but_not_printed() {
         let ca = authority();
         let identity = Identity::Certificate { certificate: b"canary".to_vec(), key: "canary".into() };
-        for (access, named) in [
+        for (access, expected) in [
             (access("a", "no PEM", "t"), "certificate authority"),
             (access("a", &ca, "canary\n"), "token"),
             (Access { identity, ..access("a", &ca, "t") }, "client certificate"),
         ] {
             let error = pool().get(&access).err().unwrap();
             let text = format!("{error} {error:?}");
-            assert!(text.contains(named) && !text.contains("canary"), "{text}");
+            assert!(text.contains(expected) && !text.contains("canary"), "{text}");
         }
     }
 }

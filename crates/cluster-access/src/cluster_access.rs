@@ -72,26 +72,26 @@ pub struct ClusterAccess {
 struct Inner {
     clients: ClientPool,
     sessions: AgentSessions,
-    facts_limit: Duration,
-    account_limit: Duration,
-    roles_limit: Duration,
-    nodes_limit: Duration,
+    info_timeout: Duration,
+    setup_timeout: Duration,
+    roles_timeout: Duration,
+    nodes_timeout: Duration,
 }
 
 impl ClusterAccess {
     /// Creates the clients without sending a request. Reads the proxies of the environment, as the client of Azure does.
     pub fn new(options: Options) -> Self {
-        let Options { facts_limit, account_limit, roles_limit, nodes_limit, .. } = options;
+        let Options { info_timeout, setup_timeout, roles_timeout, nodes_timeout, .. } = options;
         let sessions = options.sessions.clone();
         let clients = ClientPool::new(options);
         Self {
             inner: Arc::new(Inner {
                 clients,
                 sessions,
-                facts_limit,
-                account_limit,
-                roles_limit,
-                nodes_limit,
+                info_timeout,
+                setup_timeout,
+                roles_timeout,
+                nodes_timeout,
             }),
         }
     }
@@ -107,7 +107,7 @@ impl ClusterAccess {
     }
 
     /// Whether the cluster's API responds through this session of an agent.
-    pub async fn answers_through(&self, session: &Arc<AgentSession>, access: &Access) -> bool {
+    pub async fn responds_through(&self, session: &Arc<AgentSession>, access: &Access) -> bool {
         match self.inner.clients.get(access) {
             Ok(client) => client.probe_session(session).await,
             Err(_) => false,
@@ -129,13 +129,13 @@ impl ClusterAccess {
             }
             Ok(ClusterInfo { version, node_count: nodes::count(&kube).await? })
         };
-        kube.within(self.inner.facts_limit, reading).await
+        kube.with_timeout(self.inner.info_timeout, reading).await
     }
 
     /// The nodes of a cluster, by name.
     pub async fn nodes(&self, access: &Access) -> Result<Vec<Node>, Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.nodes_limit, nodes::list(&kube)).await
+        kube.with_timeout(self.inner.nodes_timeout, nodes::list(&kube)).await
     }
 
     /// Checks that the cluster accepts this identity and grants the rights that this server needs: to impersonate users, and
@@ -145,13 +145,13 @@ impl ClusterAccess {
     /// [`Error::is_forbidden`] if a right is missing.
     pub async fn check_rights(&self, access: &Access) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.facts_limit, access_review::check(&kube)).await
+        kube.with_timeout(self.inner.info_timeout, access_review::check(&kube)).await
     }
 
     /// Deletes the service account that earlier versions used, with its token and binding. Idempotent.
     pub async fn remove_service_account(&self, access: &Access) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.account_limit, service_account::remove(&kube)).await
+        kube.with_timeout(self.inner.setup_timeout, service_account::remove(&kube)).await
     }
 
     /// Applies the objects of the cluster agent's manifest. Takes over fields of other field managers.
@@ -160,14 +160,14 @@ impl ClusterAccess {
     /// [`Error::Foreign`] if another server deployed the cluster's agent: nothing is changed then.
     pub async fn apply_manifest(&self, access: &Access, objects: &[Value]) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.account_limit, manifest::apply(&kube, objects)).await
+        kube.with_timeout(self.inner.setup_timeout, manifest::apply(&kube, objects)).await
     }
 
     /// Deletes the objects that this server created in a cluster: the roles and bindings that it maintains, then the agent of an
     /// installation, through which the requests may pass. The agent's namespace remains. Idempotent.
     pub async fn remove_objects(&self, access: &Access, installation: &str) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.roles_limit, async {
+        kube.with_timeout(self.inner.roles_timeout, async {
             let roles = state::read(&kube).await?.removal();
             change::apply_changes(&kube, &roles).await?;
             manifest::delete(&kube, installation).await
@@ -178,20 +178,20 @@ impl ClusterAccess {
     /// Deletes secrets in the namespace of the cluster agent. Idempotent.
     pub async fn delete_agent_secrets(&self, access: &Access, names: &[String]) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.account_limit, manifest::delete_secrets(&kube, names)).await
+        kube.with_timeout(self.inner.setup_timeout, manifest::delete_secrets(&kube, names)).await
     }
 
     /// Reads the rights in a cluster.
     pub async fn role_state(&self, access: &Access) -> Result<RoleState, Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.roles_limit, state::read(&kube)).await
+        kube.with_timeout(self.inner.roles_timeout, state::read(&kube)).await
     }
 
     /// Changes the rights in a cluster: deletes stale objects, then creates or corrects others. Continues after the failure of
     /// one object, and returns the first failure.
     pub async fn change_roles(&self, access: &Access, changes: &RoleChanges) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.roles_limit, change::apply_changes(&kube, changes)).await
+        kube.with_timeout(self.inner.roles_timeout, change::apply_changes(&kube, changes)).await
     }
 
     /// Watches the rights in a cluster, starting at `state`, for about `duration`.
@@ -202,7 +202,7 @@ impl ClusterAccess {
         duration: Duration,
     ) -> Result<RoleWatch, Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.roles_limit, watch::open(&kube, state, duration)).await
+        kube.with_timeout(self.inner.roles_timeout, watch::open(&kube, state, duration)).await
     }
 
     /// Removes users from all bindings of a cluster; a binding without other subjects is deleted. Bindings of groups and service
@@ -213,7 +213,7 @@ impl ClusterAccess {
         users: &BTreeSet<String>,
     ) -> Result<RemovedUsers, Error> {
         let kube = self.kube(access)?;
-        kube.within(self.inner.roles_limit, users::remove(&kube, users)).await
+        kube.with_timeout(self.inner.roles_timeout, users::remove(&kube, users)).await
     }
 
     /// Forwards a request as `user`; returns head and body of the response as they arrive. Headers that are not for the
@@ -233,30 +233,36 @@ impl ClusterAccess {
     ) -> Result<ProxyResponse, Error> {
         let client = self.inner.clients.get(access)?;
         let host = client.host();
-        let mut sent = request.headers().clone();
-        headers::to_cluster(&mut sent, host);
-        impersonate(&mut sent, user)?;
-        let mut response = client.send_within(options.limit, request, &sent).await?;
+        let mut cluster_headers = request.headers().clone();
+        headers::filter_request(&mut cluster_headers, host);
+        add_impersonation(&mut cluster_headers, user)?;
+        let mut response = client.send_within(options.limit, request, &cluster_headers).await?;
         if response.status() == StatusCode::UNAUTHORIZED && !options.leads_inside {
             let message = "it rejects this server's access".to_owned();
-            return Err(Error::Refused { host: host.to_owned(), status: StatusCode::UNAUTHORIZED, message });
+            return Err(Error::ErrorResponse {
+                host: host.to_owned(),
+                status: StatusCode::UNAUTHORIZED,
+                message,
+            });
         }
         let mut tunnel = None;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let what = "it changes the protocol unasked";
-            let (protocol, near) =
-                request.near.take().ok_or_else(|| Error::Unreadable { host: host.to_owned(), what })?;
-            tunnel = Some(Tunnel { near, far: hyper::upgrade::on(&mut response), protocol });
+            let what = "it changes the protocol although the client did not request it";
+            let (protocol, client) = request
+                .client_upgrade
+                .take()
+                .ok_or_else(|| Error::Unreadable { host: host.to_owned(), what })?;
+            tunnel = Some(Tunnel { client, cluster: hyper::upgrade::on(&mut response), protocol });
         }
-        headers::to_client(response.headers_mut(), host, request.uri(), options.leads_inside);
+        headers::filter_response(response.headers_mut(), host, request.uri(), options.leads_inside);
         Ok(ProxyResponse { response, tunnel })
     }
 }
 
-fn impersonate(headers: &mut http::HeaderMap, user: ImpersonatedUser<'_>) -> Result<(), Error> {
-    let value = |text: &str, what| HeaderValue::try_from(text).map_err(|_| Error::Material(what));
-    headers.insert(IMPERSONATE_USER, value(user.user, "the name of the user")?);
+fn add_impersonation(headers: &mut http::HeaderMap, user: ImpersonatedUser<'_>) -> Result<(), Error> {
+    let header_value = |text: &str, what| HeaderValue::try_from(text).map_err(|_| Error::InvalidInput(what));
+    headers.insert(IMPERSONATE_USER, header_value(user.user, "the name of the user")?);
     headers.insert(IMPERSONATE_GROUP, HeaderValue::from_static(AUTHENTICATED));
-    headers.append(IMPERSONATE_GROUP, value(user.group, "the group of the user")?);
+    headers.append(IMPERSONATE_GROUP, header_value(user.group, "the group of the user")?);
     Ok(())
 }

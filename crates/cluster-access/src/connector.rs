@@ -36,7 +36,7 @@ pub type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The time limit for the first bytes from a cluster through an agent.
-const TUNNEL_RESPONSE_LIMIT: Duration = Duration::from_secs(10);
+const TUNNEL_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// rustls reads 4 KiB at a time, which without a buffer is a system call each.
 const READ_BUFFER_LEN: usize = 32 * 1024;
@@ -146,16 +146,16 @@ impl Service<Uri> for Connector {
         self.direct.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let host = to.host().unwrap_or_default();
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let host = uri.host().unwrap_or_default();
         if !hosts::is_aks(host) {
             return Box::pin(std::future::ready(Err(ConnectError::ForeignHost.into())));
         }
-        if to.port_u16().is_some_and(|port| port != hosts::PORT) {
+        if uri.port_u16().is_some_and(|port| port != hosts::PORT) {
             return Box::pin(std::future::ready(Err(ConnectError::Port.into())));
         }
         let Some(resolver) = &self.resolver else {
-            let connecting = self.direct.call(to);
+            let connecting = self.direct.call(uri);
             return Box::pin(async move { Ok(BufferedTcp::buffered(connecting.await?.into_inner())) });
         };
         let address = resolver(host).ok_or(ConnectError::NameUnknown);
@@ -206,7 +206,7 @@ impl Service<Uri> for TunnelConnector {
             Self::Session { session, address } => {
                 let mut options = session.dial_options();
                 // TLS is inside the tunnel, where the cluster responds immediately.
-                options.response_timeout = Some(TUNNEL_RESPONSE_LIMIT);
+                options.response_timeout = Some(TUNNEL_RESPONSE_TIMEOUT);
                 let dialed = session.dial_with("tcp", address, options);
                 Box::pin(std::future::ready(dialed.map(Tunneled::boxed).map_err(Into::into)))
             }
@@ -234,13 +234,13 @@ impl Service<Name> for CheckedDns {
     fn call(&mut self, name: Name) -> Self::Future {
         Box::pin(async move {
             let addresses = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let addresses: Vec<_> = addresses.map_err(lookup_error)?.collect();
-            allowed(addresses).map(Vec::into_iter)
+            let addresses: Vec<_> = addresses.map_err(to_lookup_error)?.collect();
+            allowed_addresses(addresses).map(Vec::into_iter)
         })
     }
 }
 
-fn allowed(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
+fn allowed_addresses(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
     let first = addresses.first().ok_or(ConnectError::NameUnknown)?.ip();
     let allowed: Vec<_> =
         addresses.into_iter().filter(|address| hosts::is_allowed_address(address.ip())).collect();
@@ -248,7 +248,7 @@ fn allowed(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> 
 }
 
 /// Converts a DNS error. The standard library reports its kind only in the message of the C library, which is not localized.
-fn lookup_error(error: io::Error) -> ConnectError {
+fn to_lookup_error(error: io::Error) -> ConnectError {
     const NO_SUCH_NAME: [&str; 5] = [
         "Name or service not known",
         "No address associated with hostname",
@@ -257,7 +257,7 @@ fn lookup_error(error: io::Error) -> ConnectError {
         "Name has no usable address",
     ];
     let text = error.to_string();
-    if NO_SUCH_NAME.iter().any(|known| text.contains(known)) {
+    if NO_SUCH_NAME.iter().any(|message| text.contains(message)) {
         ConnectError::NameUnknown
     } else {
         ConnectError::NameLookup(error)
@@ -297,8 +297,8 @@ where
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let (connecting, limit) = (self.inner.call(to), self.limit);
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, limit) = (self.inner.call(uri), self.limit);
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
                 Ok(connected) => connected.map_err(Into::into),
@@ -313,8 +313,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_names_differ_from_dns_failures() {
-        for (text, unknown) in [
+    fn missing_name_differs_from_dns_failure() {
+        for (text, is_unknown) in [
             ("failed to lookup address information: Name or service not known", true),
             ("failed to lookup address information: No address associated with hostname", true),
             ("failed to lookup address information: Name does not resolve", true),
@@ -322,19 +322,21 @@ mod tests {
             ("failed to lookup address information: Try again", false),
             ("Too many open files (os error 24)", false),
         ] {
-            let error = lookup_error(io::Error::other(text));
-            assert_eq!(matches!(error, ConnectError::NameUnknown), unknown, "{text}");
-            assert_eq!(error.to_error("h").is_name_unknown(), unknown, "{text}");
+            let error = to_lookup_error(io::Error::other(text));
+            assert_eq!(matches!(error, ConnectError::NameUnknown), is_unknown, "{text}");
+            assert_eq!(error.to_error("h").is_name_unknown(), is_unknown, "{text}");
         }
     }
 
     #[test]
-    fn forbidden_addresses_are_skipped_or_named() {
+    fn disallowed_addresses_are_skipped_or_reported() {
         let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
-        let (own, other) = (address("127.0.0.1"), address("20.0.0.1"));
-        assert_eq!(allowed(vec![own, other]).unwrap(), [other]);
-        assert!(matches!(allowed(vec![own]), Err(ConnectError::AddressRejected(ip)) if ip == own.ip()));
-        assert!(matches!(allowed(vec![]), Err(ConnectError::NameUnknown)));
+        let (loopback, public) = (address("127.0.0.1"), address("20.0.0.1"));
+        assert_eq!(allowed_addresses(vec![loopback, public]).unwrap(), [public]);
+        assert!(
+            matches!(allowed_addresses(vec![loopback]), Err(ConnectError::AddressRejected(ip)) if ip == loopback.ip())
+        );
+        assert!(matches!(allowed_addresses(vec![]), Err(ConnectError::NameUnknown)));
     }
 
     #[tokio::test]
@@ -348,8 +350,8 @@ mod tests {
     #[tokio::test]
     async fn other_port_is_rejected() {
         let resolver: Resolver = std::sync::Arc::new(|_| panic!("resolved a host with another port"));
-        let to = Uri::from_static("https://a.hcp.westeurope.azmk8s.io:8443");
-        let error = Connector::new(Some(resolver)).call(to).await.unwrap_err();
+        let uri = Uri::from_static("https://a.hcp.westeurope.azmk8s.io:8443");
+        let error = Connector::new(Some(resolver)).call(uri).await.unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(ConnectError::Port)));
     }
 

@@ -17,16 +17,16 @@ pub enum Error {
     #[error("the kubeconfig {0}")]
     Kubeconfig(&'static str),
     /// The URL is not that of a Kubernetes API of AKS.
-    #[error("the address of the cluster is not used: {host:?}: {why}")]
+    #[error("the address of the cluster is not used: {host:?}: {reason}")]
     Endpoint {
         /// The host of the URL.
         host: String,
         /// The reason.
-        why: &'static str,
+        reason: &'static str,
     },
     /// The named authority, certificate, key or token is invalid.
     #[error("{0} of the cluster cannot be used")]
-    Material(&'static str),
+    InvalidInput(&'static str),
     /// The host name does not exist. Names of private clusters exist only in their own network.
     #[error("the host name {host} cannot be resolved")]
     NameUnknown {
@@ -79,7 +79,7 @@ pub enum Error {
     BodyTooLarge,
     /// An unsuccessful response of the cluster.
     #[error("{host} answers {status}: {message}")]
-    Refused {
+    ErrorResponse {
         /// The host.
         host: String,
         /// The HTTP status.
@@ -111,8 +111,8 @@ pub enum Error {
 pub struct BodyTooLarge;
 
 impl Error {
-    pub(super) fn endpoint(url: &Url, why: &'static str) -> Self {
-        Self::Endpoint { host: url.host_str().unwrap_or_default().to_owned(), why }
+    pub(super) fn endpoint(url: &Url, reason: &'static str) -> Self {
+        Self::Endpoint { host: url.host_str().unwrap_or_default().to_owned(), reason }
     }
 
     /// Whether the host name does not exist.
@@ -137,12 +137,12 @@ impl Error {
 
     /// Whether the cluster denies the request.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Refused { status: StatusCode::FORBIDDEN, .. })
+        matches!(self, Self::ErrorResponse { status: StatusCode::FORBIDDEN, .. })
     }
 
     /// Whether the cluster rejects the identity.
     pub fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED, .. })
+        matches!(self, Self::ErrorResponse { status: StatusCode::UNAUTHORIZED, .. })
     }
 
     /// Whether the cluster rejects this server's access, or is another cluster, so that new access may help. The request was not
@@ -195,7 +195,7 @@ pub(super) enum ConnectError {
     NameUnknown,
     #[error("the name cannot be looked up")]
     NameLookup(#[source] io::Error),
-    #[error("the address {0} is not dialled")]
+    #[error("connections to the address {0} are not allowed")]
     AddressRejected(IpAddr),
     #[error("no connection within {} s", .0.as_secs())]
     TooSlow(Duration),
@@ -205,8 +205,8 @@ impl ConnectError {
     pub(super) fn to_error(&self, host: &str) -> Error {
         let host = host.to_owned();
         match self {
-            Self::ForeignHost => Error::Endpoint { host, why: NOT_AN_AKS_HOST },
-            Self::Port => Error::Endpoint { host, why: NOT_THE_PORT },
+            Self::ForeignHost => Error::Endpoint { host, reason: NOT_AN_AKS_HOST },
+            Self::Port => Error::Endpoint { host, reason: NOT_THE_PORT },
             Self::NameUnknown => Error::NameUnknown { host },
             // The original error stays in the chain in which it was found.
             Self::NameLookup(source) => {

@@ -86,26 +86,27 @@ const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream
 const TOKEN_AS_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// The protocols to which a connection may change: those of `exec`, `attach`, `cp` and `port-forward`.
-const UPGRADES: [(Protocol, &str); 2] = [(Protocol::WebSocket, "websocket"), (Protocol::Spdy, "SPDY/3.1")];
+const SUPPORTED_UPGRADES: [(Protocol, &str); 2] =
+    [(Protocol::WebSocket, "websocket"), (Protocol::Spdy, "SPDY/3.1")];
 
-/// The protocol to which a request or response changes, if it is one of [`UPGRADES`].
+/// The protocol to which a request or response changes, if it is one of [`SUPPORTED_UPGRADES`].
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<Protocol> {
     let requested = headers.get(UPGRADE)?.to_str().ok()?.trim();
-    let is_upgrade = words(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
-    let mut known = UPGRADES.into_iter().filter(|_| is_upgrade);
-    known.find(|(_, name)| name.eq_ignore_ascii_case(requested)).map(|(protocol, _)| protocol)
+    let is_upgrade = list_elements(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
+    let mut protocols = SUPPORTED_UPGRADES.into_iter().filter(|_| is_upgrade);
+    protocols.find(|(_, name)| name.eq_ignore_ascii_case(requested)).map(|(protocol, _)| protocol)
 }
 
 /// Filters the headers of a request to the cluster at `host`. Kubernetes rejects a watch over WebSocket without an origin,
 /// and applications may require their own: the request gets the origin of the cluster.
-pub(super) fn to_cluster(headers: &mut HeaderMap, host: &str) {
+pub(super) fn filter_request(headers: &mut HeaderMap, host: &str) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
     for name in &DROPPED {
         headers.remove(name);
     }
     drop_prefixed(headers, &DROPPED_PREFIXES);
-    hide_tokens(headers);
+    remove_tokens(headers);
     set_upgrade(headers, upgrade);
     if upgrade == Some(Protocol::WebSocket)
         && let Ok(origin) = HeaderValue::try_from(format!("https://{host}"))
@@ -115,11 +116,11 @@ pub(super) fn to_cluster(headers: &mut HeaderMap, host: &str) {
 }
 
 /// Filters the headers of a response of the cluster at `host` to a request for `path`.
-pub(super) fn to_client(headers: &mut HeaderMap, host: &str, path: &Uri, leads_inside: bool) {
+pub(super) fn filter_response(headers: &mut HeaderMap, host: &str, path: &Uri, leads_inside: bool) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
-    let passes = |name: &HeaderName| RESPONSE_HEADERS.contains(name) || *name == ACCEPTED_VERSIONS;
-    let dropped: Vec<_> = headers.keys().filter(|name| !passes(name)).cloned().collect();
+    let is_forwarded = |name: &HeaderName| RESPONSE_HEADERS.contains(name) || *name == ACCEPTED_VERSIONS;
+    let dropped: Vec<_> = headers.keys().filter(|name| !is_forwarded(name)).cloned().collect();
     for name in dropped {
         headers.remove(name);
     }
@@ -128,53 +129,58 @@ pub(super) fn to_client(headers: &mut HeaderMap, host: &str, path: &Uri, leads_i
         headers.remove(EXPIRES);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }
-    keep_inside(headers, host, path);
+    rewrite_location(headers, host, path);
     set_upgrade(headers, upgrade);
 }
 
 /// Makes `Location` an absolute path in the cluster, or drops it if it leads elsewhere.
-fn keep_inside(headers: &mut HeaderMap, host: &str, path: &Uri) {
+fn rewrite_location(headers: &mut HeaderMap, host: &str, path: &Uri) {
     let Some(location) = headers.remove(LOCATION) else { return };
-    let inside = Url::parse(&format!("https://{host}{path}")).ok();
-    let target =
-        inside.as_ref().zip(location.to_str().ok()).and_then(|(inside, location)| inside.join(location).ok());
-    let target = target.filter(|target| inside.is_some_and(|inside| inside.origin() == target.origin()));
+    let request_url = Url::parse(&format!("https://{host}{path}")).ok();
+    let target = request_url
+        .as_ref()
+        .zip(location.to_str().ok())
+        .and_then(|(request_url, location)| request_url.join(location).ok());
+    let target = target
+        .filter(|target| request_url.is_some_and(|request_url| request_url.origin() == target.origin()));
     if let Some(Ok(path)) = target.map(|target| HeaderValue::try_from(&target[Position::BeforePath..])) {
         headers.insert(LOCATION, path);
     }
 }
 
 fn set_upgrade(headers: &mut HeaderMap, upgrade: Option<Protocol>) {
-    let named = UPGRADES.into_iter().find(|(protocol, _)| Some(*protocol) == upgrade);
-    if let Some((_, name)) = named {
+    let protocol = SUPPORTED_UPGRADES.into_iter().find(|(protocol, _)| Some(*protocol) == upgrade);
+    if let Some((_, name)) = protocol {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static(name));
     }
 }
 
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = words(headers, &CONNECTION).filter_map(|name| name.parse().ok()).collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    let listed: Vec<HeaderName> =
+        list_elements(headers, &CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    for name in listed.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
 }
 
 fn drop_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
-    let dropped = |name: &&HeaderName| prefixes.iter().any(|prefix| name.as_str().starts_with(prefix));
-    let names: Vec<_> = headers.keys().filter(dropped).cloned().collect();
+    let is_dropped = |name: &&HeaderName| prefixes.iter().any(|prefix| name.as_str().starts_with(prefix));
+    let names: Vec<_> = headers.keys().filter(is_dropped).cloned().collect();
     for name in names {
         headers.remove(name);
     }
 }
 
 /// Removes tokens: browsers send this server's token as a protocol, and the cluster must not get it.
-fn hide_tokens(headers: &mut HeaderMap) {
+fn remove_tokens(headers: &mut HeaderMap) {
     let is_text = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().all(|value| value.to_str().is_ok());
-    let hidden = words(headers, &SEC_WEBSOCKET_PROTOCOL).any(|word| word.starts_with(TOKEN_AS_PROTOCOL));
-    if is_text && !hidden {
+    let has_token =
+        list_elements(headers, &SEC_WEBSOCKET_PROTOCOL).any(|word| word.starts_with(TOKEN_AS_PROTOCOL));
+    if is_text && !has_token {
         return;
     }
-    let kept: Vec<_> = words(headers, &SEC_WEBSOCKET_PROTOCOL)
+    let kept: Vec<_> = list_elements(headers, &SEC_WEBSOCKET_PROTOCOL)
         .filter(|word| !word.starts_with(TOKEN_AS_PROTOCOL))
         .map(str::to_owned)
         .collect();
@@ -187,7 +193,7 @@ fn hide_tokens(headers: &mut HeaderMap) {
 }
 
 /// The elements of comma-separated headers, without values that are not ASCII.
-fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+fn list_elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|word| !word.is_empty())
 }
@@ -250,28 +256,28 @@ mod tests {
             ("x-mine", "a"),
             ("upgrade", "h2c"),
         ]);
-        to_cluster(&mut headers, HOST);
+        filter_request(&mut headers, HOST);
         assert_eq!(names(&headers), ["accept", "content-type", "kubectl-command", "user-agent"]);
     }
 
     #[test]
-    fn only_upgrades_of_kubernetes_pass() {
-        for (connection, wanted, passes) in [
+    fn only_upgrades_of_kubernetes_are_forwarded() {
+        for (connection, requested, expected) in [
             ("Upgrade", "websocket", Some("websocket")),
             ("keep-alive, Upgrade", "WebSocket", Some("websocket")),
             ("upgrade", "SPDY/3.1", Some("SPDY/3.1")),
             ("Upgrade", "h2c", None),
             ("close", "websocket", None),
         ] {
-            let to_cluster = |headers: &mut HeaderMap| to_cluster(headers, HOST);
-            for pass in
-                [&to_cluster as &dyn Fn(&mut HeaderMap), &|headers| to_client(headers, HOST, &PATH, false)]
-            {
-                let mut headers = map(&[("connection", connection), ("upgrade", wanted)]);
-                pass(&mut headers);
-                let left = headers.get("upgrade").map(|value| value.to_str().unwrap());
-                assert_eq!(left, passes, "{connection} {wanted}");
-                assert_eq!(headers.contains_key("connection"), passes.is_some());
+            let filter_request = |headers: &mut HeaderMap| filter_request(headers, HOST);
+            for filter in [&filter_request as &dyn Fn(&mut HeaderMap), &|headers| {
+                filter_response(headers, HOST, &PATH, false);
+            }] {
+                let mut headers = map(&[("connection", connection), ("upgrade", requested)]);
+                filter(&mut headers);
+                let actual = headers.get("upgrade").map(|value| value.to_str().unwrap());
+                assert_eq!(actual, expected, "{connection} {requested}");
+                assert_eq!(headers.contains_key("connection"), expected.is_some());
             }
         }
     }
@@ -282,12 +288,12 @@ mod tests {
             ("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io"),
             ("sec-websocket-key", "a"),
         ]);
-        to_cluster(&mut headers, HOST);
+        filter_request(&mut headers, HOST);
         assert_eq!(headers["sec-websocket-protocol"], "v5.channel.k8s.io");
         assert!(headers.contains_key("sec-websocket-key"));
         let mut headers =
             map(&[("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.c2VjcmV0")]);
-        to_cluster(&mut headers, HOST);
+        filter_request(&mut headers, HOST);
         assert!(headers.is_empty());
     }
 
@@ -296,13 +302,13 @@ mod tests {
         for (protocol, expected) in [("websocket", Some("https://a.azmk8s.io")), ("SPDY/3.1", None)] {
             let mut headers =
                 map(&[("connection", "Upgrade"), ("upgrade", protocol), ("origin", "https://evil")]);
-            to_cluster(&mut headers, HOST);
+            filter_request(&mut headers, HOST);
             assert_eq!(headers.get("origin").map(|value| value.to_str().unwrap()), expected, "{protocol}");
         }
     }
 
     #[test]
-    fn response_headers_pass_by_allow_list() {
+    fn only_listed_response_headers_are_forwarded() {
         let passing = [
             ("audit-id", "a"),
             ("cache-control", "no-cache"),
@@ -350,7 +356,7 @@ mod tests {
             ("x-sendfile", "/etc/passwd"),
         ];
         let mut headers = map(&[passing.as_slice(), &dropped].concat());
-        to_client(&mut headers, HOST, &PATH, false);
+        filter_response(&mut headers, HOST, &PATH, false);
         assert_eq!(names(&headers), passing.map(|(name, _)| name));
     }
 
@@ -358,7 +364,7 @@ mod tests {
     fn responses_of_applications_are_private() {
         for value in ["public, max-age=3600", "no-store"] {
             let mut headers = map(&[("cache-control", value), ("expires", "Thu, 01 Dec 2044 16:00:00 GMT")]);
-            to_client(&mut headers, HOST, &PATH, true);
+            filter_response(&mut headers, HOST, &PATH, true);
             assert_eq!(names(&headers), ["cache-control"]);
             assert_eq!(headers["cache-control"], "no-cache, private");
         }
@@ -382,7 +388,7 @@ mod tests {
             ("javascript:alert(1)", None),
         ] {
             let mut headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static(location))]);
-            to_client(&mut headers, HOST, &PATH, false);
+            filter_response(&mut headers, HOST, &PATH, false);
             assert_eq!(headers.get(LOCATION).map(|value| value.to_str().unwrap()), expected, "{location}");
         }
     }

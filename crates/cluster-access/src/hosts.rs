@@ -21,16 +21,16 @@ pub(super) const PORT: u16 = 443;
 
 /// Checks that a URL is that of a Kubernetes API: `https`, a host of AKS, port 443, and nothing else. The error is the
 /// reason.
-pub(super) fn check(endpoint: &Url) -> Result<(), &'static str> {
+pub(super) fn check_endpoint(endpoint: &Url) -> Result<(), &'static str> {
     if endpoint.scheme() != "https" {
         return Err("it is not https");
     }
-    let bare = endpoint.username().is_empty()
+    let is_bare = endpoint.username().is_empty()
         && endpoint.password().is_none()
         && matches!(endpoint.path(), "" | "/")
         && endpoint.query().is_none()
         && endpoint.fragment().is_none();
-    if !bare {
+    if !is_bare {
         return Err("it has more than a host and a port");
     }
     if endpoint.port_or_known_default() != Some(PORT) {
@@ -46,15 +46,15 @@ pub(super) fn is_aks(name: &str) -> bool {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     let name = name.to_ascii_lowercase();
-    let before = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
-    before.is_some_and(|before| before.split('.').all(is_label))
+    let prefix = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
+    prefix.is_some_and(|prefix| prefix.split('.').all(is_label))
 }
 
 /// Whether connections to an address from DNS are allowed. Private clusters have private addresses.
 pub(super) fn is_allowed_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_allowed_v4(address),
-        IpAddr::V6(address) => match embedded(address) {
+        IpAddr::V6(address) => match embedded_ipv4(address) {
             Some(address) => is_allowed_v4(address),
             None => {
                 !(address.is_loopback()
@@ -77,7 +77,7 @@ fn is_allowed_v4(address: Ipv4Addr) -> bool {
 }
 
 /// The IPv4 address in a mapped or NAT64 IPv6 address.
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn endpoints_are_https_urls_of_aks_hosts() {
-        for good in [
+        for allowed in [
             "https://aks-1.hcp.westeurope.azmk8s.io",
             "https://aks-1.hcp.westeurope.azmk8s.io:443",
             "https://AKS-1.hcp.westeurope.azmk8s.io:443/",
@@ -101,9 +101,9 @@ mod tests {
             "https://a.hcp.chinaeast2.cx.prod.service.azk8s.cn",
             "https://a.hcp.usgovvirginia.cx.aks.containerservice.azure.us",
         ] {
-            assert!(check(&Url::parse(good).unwrap()).is_ok(), "{good}");
+            assert!(check_endpoint(&Url::parse(allowed).unwrap()).is_ok(), "{allowed}");
         }
-        for bad in [
+        for rejected in [
             "http://aks.hcp.westeurope.azmk8s.io",
             "https://azmk8s.io",
             "https://.azmk8s.io",
@@ -123,19 +123,19 @@ mod tests {
             "https://a_b.azmk8s.io",
             "https://azk8s.cn",
         ] {
-            let Ok(url) = Url::parse(bad) else { continue };
-            assert!(check(&url).is_err(), "{bad}");
+            let Ok(url) = Url::parse(rejected) else { continue };
+            assert!(check_endpoint(&url).is_err(), "{rejected}");
         }
     }
 
     #[test]
     fn addresses_of_machine_and_platform_are_rejected() {
-        for good in
+        for allowed in
             ["20.1.2.3", "10.0.0.4", "172.16.0.1", "192.168.0.1", "2603::1", "fd00::1", "64:ff9b::1402:304"]
         {
-            assert!(is_allowed_address(good.parse().unwrap()), "{good}");
+            assert!(is_allowed_address(allowed.parse().unwrap()), "{allowed}");
         }
-        for bad in [
+        for rejected in [
             "127.0.0.1",
             "127.8.8.8",
             "0.0.0.0",
@@ -152,7 +152,7 @@ mod tests {
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
         ] {
-            assert!(!is_allowed_address(bad.parse().unwrap()), "{bad}");
+            assert!(!is_allowed_address(rejected.parse().unwrap()), "{rejected}");
         }
     }
 }

@@ -29,29 +29,29 @@ impl KubeClient {
         &self,
         request: Result<Request<Vec<u8>>, E>,
     ) -> Result<String, Error> {
-        let request = request.map_err(|_| Error::Material("the address"))?;
+        let request = request.map_err(|_| Error::InvalidInput("the address"))?;
         self.client.request_text(request).await.map_err(|error| self.error(error))
     }
 
     /// Runs `work` with a time limit.
-    pub(super) async fn within<T>(
+    pub(super) async fn with_timeout<T>(
         &self,
         limit: Duration,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let late = Err(Error::TimedOut { host: self.host.clone(), after: limit });
-        timeout(limit, work).await.unwrap_or(late)
+        let timed_out = Err(Error::TimedOut { host: self.host.clone(), after: limit });
+        timeout(limit, work).await.unwrap_or(timed_out)
     }
 
     pub(super) fn error(&self, error: kube::Error) -> Error {
         let host = self.host.clone();
         match error {
             kube::Error::Api(status) => {
-                let clean = |c: char| if c.is_control() { ' ' } else { c };
-                Error::Refused {
+                let without_control = |c: char| if c.is_control() { ' ' } else { c };
+                Error::ErrorResponse {
                     host,
                     status: StatusCode::from_u16(status.code).unwrap_or(StatusCode::BAD_GATEWAY),
-                    message: status.message.chars().take(MAX_MESSAGE_LEN).map(clean).collect(),
+                    message: status.message.chars().take(MAX_MESSAGE_LEN).map(without_control).collect(),
                 }
             }
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
@@ -63,5 +63,13 @@ impl KubeClient {
 
     pub(super) fn unreadable(&self, what: &'static str) -> Error {
         Error::Unreadable { host: self.host.clone(), what }
+    }
+}
+
+/// Converts the error of a missing object to `None`.
+pub(super) fn none_if_not_found<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
+    match outcome {
+        Err(Error::ErrorResponse { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+        outcome => outcome.map(Some),
     }
 }

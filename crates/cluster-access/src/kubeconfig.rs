@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use kube::config as form;
+use kube::config as kube_config;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
@@ -44,8 +44,8 @@ impl Kubeconfig {
     /// [`Error::Kubeconfig`] names the missing part and quotes nothing. [`Error::Endpoint`] if the host is not one of AKS.
     pub fn parse(text: &SecretString) -> Result<Self, Error> {
         // The parser's error could quote a secret.
-        let config =
-            form::Kubeconfig::from_yaml(text.expose_secret()).map_err(|_| invalid("cannot be read"))?;
+        let config = kube_config::Kubeconfig::from_yaml(text.expose_secret())
+            .map_err(|_| invalid("cannot be read"))?;
         let context = config.current_context.as_deref().unwrap_or_default();
         let context = config.contexts.iter().find(|named| named.name == context);
         let context =
@@ -59,9 +59,9 @@ impl Kubeconfig {
 
         let server = cluster.server.as_deref().unwrap_or_default();
         let endpoint = Url::parse(server).map_err(|_| invalid("has no address of the cluster"))?;
-        hosts::check(&endpoint).map_err(|why| Error::endpoint(&endpoint, why))?;
+        hosts::check_endpoint(&endpoint).map_err(|reason| Error::endpoint(&endpoint, reason))?;
         let ca = cluster.certificate_authority_data.as_deref().unwrap_or_default();
-        let ca = decode(ca).ok_or(invalid("has no certificate authority"))?;
+        let ca = decode_base64(ca).ok_or(invalid("has no certificate authority"))?;
         Ok(Self { endpoint, ca, sign_in: sign_in(user)? })
     }
 
@@ -80,16 +80,17 @@ fn invalid(reason: &'static str) -> Error {
     Error::Kubeconfig(reason)
 }
 
-fn decode(text: &str) -> Option<Vec<u8>> {
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text.trim()).ok().filter(|bytes| !bytes.is_empty())
 }
 
 /// The sign-in of a user. A certificate is preferred to a token, because its expiry can be read. Kubeconfigs of
 /// administrators contain both.
-fn sign_in(user: &form::AuthInfo) -> Result<SignIn, Error> {
+fn sign_in(user: &kube_config::AuthInfo) -> Result<SignIn, Error> {
     if let Some(certificate) = user.client_certificate_data.as_deref().filter(|text| !text.is_empty()) {
-        let certificate = decode(certificate).ok_or(invalid("has an unreadable client certificate"))?;
-        let key = user.client_key_data.as_ref().and_then(|key| decode(key.expose_secret()));
+        let certificate =
+            decode_base64(certificate).ok_or(invalid("has an unreadable client certificate"))?;
+        let key = user.client_key_data.as_ref().and_then(|key| decode_base64(key.expose_secret()));
         let key = key.and_then(|key| String::from_utf8(key).ok()).map(SecretString::from);
         let key = key.ok_or(invalid("has no key for its client certificate"))?;
         return Ok(SignIn::Identity(Identity::Certificate { certificate, key }));
@@ -98,27 +99,30 @@ fn sign_in(user: &form::AuthInfo) -> Result<SignIn, Error> {
         return Ok(SignIn::Identity(Identity::Token(token.clone())));
     }
     if let Some(provider) = user.auth_provider.as_ref().filter(|provider| provider.name == "azure") {
-        let get = |key| provider.config.get(key).map(String::as_str);
-        return entra(get("apiserver-id"), get("tenant-id"));
+        let parameter = |key| provider.config.get(key).map(String::as_str);
+        return entra_sign_in(parameter("apiserver-id"), parameter("tenant-id"));
     }
     if let Some(exec) = user.exec.as_ref().filter(|exec| is_kubelogin(exec)) {
         let arguments = exec.args.as_deref().unwrap_or_default();
-        return entra(argument(arguments, "--server-id"), argument(arguments, "--tenant-id"));
+        return entra_sign_in(
+            argument_value(arguments, "--server-id"),
+            argument_value(arguments, "--tenant-id"),
+        );
     }
-    Err(invalid("has no sign-in that is known here"))
+    Err(invalid("has no supported sign-in"))
 }
 
-fn is_kubelogin(exec: &form::ExecConfig) -> bool {
+fn is_kubelogin(exec: &kube_config::ExecConfig) -> bool {
     let command = exec.command.as_deref().unwrap_or_default();
     command.rsplit(['/', '\\']).next().is_some_and(|name| matches!(name, "kubelogin" | "kubelogin.exe"))
 }
 
 /// The value of an argument, in the form `--name=value` or `--name value`.
-fn argument<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
-    let mut rest = arguments.iter().map(String::as_str);
-    while let Some(word) = rest.next() {
-        match word.strip_prefix(name) {
-            Some("") => return rest.next(),
+fn argument_value<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    let mut remaining = arguments.iter().map(String::as_str);
+    while let Some(argument) = remaining.next() {
+        match argument.strip_prefix(name) {
+            Some("") => return remaining.next(),
             Some(value) if value.starts_with('=') => return value.get(1..),
             _ => {}
         }
@@ -126,15 +130,15 @@ fn argument<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
     None
 }
 
-fn entra(server_id: Option<&str>, tenant_id: Option<&str>) -> Result<SignIn, Error> {
-    let id = |text: Option<&str>| {
-        let usable = |text: &&str| {
+fn entra_sign_in(server_id: Option<&str>, tenant_id: Option<&str>) -> Result<SignIn, Error> {
+    let valid_id = |text: Option<&str>| {
+        let is_valid = |text: &&str| {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
         };
-        text.filter(usable).map(str::to_owned)
+        text.filter(is_valid).map(str::to_owned)
     };
-    let server_id = id(server_id).ok_or(invalid("names no server application to get a token for"))?;
-    let tenant_id = id(tenant_id).ok_or(invalid("names no tenant to get a token from"))?;
+    let server_id = valid_id(server_id).ok_or(invalid("names no server application to get a token for"))?;
+    let tenant_id = valid_id(tenant_id).ok_or(invalid("names no tenant to get a token from"))?;
     Ok(SignIn::Entra { server_id, tenant_id })
 }
 
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn certificate_of_an_administrator_comes_before_the_token() {
+    fn certificate_is_preferred_to_the_token() {
         let both = "client-certificate-data: Q0VSVA==\nclient-key-data: S0VZ\ntoken: abc";
         let Ok(SignIn::Identity(Identity::Certificate { certificate, key })) = sign_in(both) else {
             panic!()
@@ -194,37 +198,39 @@ mod tests {
              - --environment\n  - AzurePublicCloud\n  - --server-id\n  - {SERVER}\n  - --client-id\n  - c\n  \
              - --tenant-id\n  - t-1\n  - --login\n  - devicecode\n  env: null\n  provideClusterInfo: false"
         );
-        let one_word = format!(
+        let joined_arguments = format!(
             "exec:\n  command: /usr/local/bin/kubelogin\n  args: [get-token, --server-id={SERVER}, --tenant-id=t-1]"
         );
-        for user in [provider, exec, one_word] {
-            let found = sign_in(&user).unwrap();
-            let SignIn::Entra { server_id, tenant_id } = found else { panic!("{user}") };
+        for user in [provider, exec, joined_arguments] {
+            let SignIn::Entra { server_id, tenant_id } = sign_in(&user).unwrap() else { panic!("{user}") };
             assert_eq!((server_id.as_str(), tenant_id.as_str()), (SERVER, "t-1"));
         }
     }
 
     #[test]
-    fn what_is_missing_is_named_and_nothing_is_quoted() {
-        for (user, named) in [
-            ("username: canary\npassword: canary", "no sign-in"),
-            ("tokenFile: /etc/canary", "no sign-in"),
-            ("exec:\n  command: /bin/canary\n  args: [--server-id, a, --tenant-id, b]", "no sign-in"),
+    fn errors_name_the_missing_part_and_quote_nothing() {
+        for (user, expected) in [
+            ("username: canary\npassword: canary", "no supported sign-in"),
+            ("tokenFile: /etc/canary", "no supported sign-in"),
+            (
+                "exec:\n  command: /bin/canary\n  args: [--server-id, a, --tenant-id, b]",
+                "no supported sign-in",
+            ),
             ("exec:\n  command: kubelogin\n  args: [--tenant-id, b]", "server application"),
             ("exec:\n  command: kubelogin\n  args: [--server-id, a]", "tenant"),
             (
                 "exec:\n  command: kubelogin\n  args: [--server-id, \"a/canary\", --tenant-id, b]",
                 "server application",
             ),
-            ("auth-provider:\n  name: gcp\n  config: {}", "no sign-in"),
+            ("auth-provider:\n  name: gcp\n  config: {}", "no supported sign-in"),
             ("client-certificate-data: canary!", "client certificate"),
             ("client-certificate-data: Q0VSVA==", "no key"),
             ("canary: [", "cannot be read"),
         ] {
             let text = sign_in(user).map_err(|error| format!("{error} {error:?}")).unwrap_err();
-            assert!(text.contains(named) && !text.contains("canary"), "{user}: {text}");
+            assert!(text.contains(expected) && !text.contains("canary"), "{user}: {text}");
         }
-        for (from, to, named) in [
+        for (from, to, expected) in [
             ("current-context: a", "current-context: b", "current context"),
             ("    cluster: a", "    cluster: b", "no cluster"),
             ("    user: clusterUser_g_a", "    user: b", "no user"),
@@ -235,7 +241,7 @@ mod tests {
         ] {
             let text = kubeconfig("token: canary").expose_secret().replace(from, to).into();
             let text = Kubeconfig::parse(&text).map_err(|error| format!("{error} {error:?}")).unwrap_err();
-            assert!(text.contains(named) && !text.contains("canary"), "{to}: {text}");
+            assert!(text.contains(expected) && !text.contains("canary"), "{to}: {text}");
         }
     }
 }

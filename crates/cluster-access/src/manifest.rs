@@ -1,13 +1,12 @@
 //! Applies and deletes the objects of the cluster agent's manifest. Supports only the kinds of that manifest.
 
 use aks::registration::{INSTALLATION, NAMESPACE};
-use http::StatusCode;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::Request;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::kube_client::KubeClient;
+use crate::kube_client::{KubeClient, none_if_not_found};
 
 const FIELD_MANAGER: &str = "norman-aks";
 
@@ -17,16 +16,16 @@ const NAMESPACE_KIND: &str = "Namespace";
 
 /// The kinds of the objects in the namespace, in the order of their deletion. The deployment is last, because the requests may
 /// pass through the agent itself.
-const DELETED: [&str; 4] = ["Secret", "NetworkPolicy", "ServiceAccount", DEPLOYMENT];
+const DELETED_KINDS: [&str; 4] = ["Secret", "NetworkPolicy", "ServiceAccount", DEPLOYMENT];
 
 /// Applies the objects in their order with server-side apply. Takes over fields of other field managers.
 ///
 /// # Errors
 /// [`Error::Foreign`] if the cluster has an agent that another server deployed; nothing is changed then.
 pub(super) async fn apply(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
-    check_owner(kube, objects).await?;
+    check_installation(kube, objects).await?;
     for object in objects {
-        let (collection, name) = (collection(kube, kind(object))?, name(object));
+        let (collection, name) = (collection_path(kube, kind(object))?, name(object));
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let request = Request::new(collection).patch(name, &params, &Patch::Apply(object));
         kube.request_text(request).await?;
@@ -37,14 +36,14 @@ pub(super) async fn apply(kube: &KubeClient, objects: &[Value]) -> Result<(), Er
 /// Deletes the objects of an installation, by their label. The namespace remains: other programs use it too, and Kubernetes has
 /// no request that deletes a namespace only if it is empty.
 pub(super) async fn delete(kube: &KubeClient, installation: &str) -> Result<(), Error> {
-    let labeled = ListParams::default().labels(&format!("{INSTALLATION}={installation}"));
-    for kind in DELETED {
-        let collection = collection(kube, kind)?;
+    let by_installation = ListParams::default().labels(&format!("{INSTALLATION}={installation}"));
+    for kind in DELETED_KINDS {
+        let collection = collection_path(kube, kind)?;
         // Without the content of secrets.
-        let request = Request::new(collection.as_str()).list_metadata(&labeled);
+        let request = Request::new(collection.as_str()).list_metadata(&by_installation);
         let text = kube.request_text(request).await?;
-        let found: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("a list"))?;
-        for object in found.get("items").and_then(Value::as_array).into_iter().flatten() {
+        let list: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("a list"))?;
+        for object in list.get("items").and_then(Value::as_array).into_iter().flatten() {
             delete_object(kube, collection.clone(), name(object)).await?;
         }
     }
@@ -60,13 +59,15 @@ pub(super) async fn delete_secrets(kube: &KubeClient, names: &[String]) -> Resul
 }
 
 /// Fails if the cluster has the deployment without the label of this server.
-async fn check_owner(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
+async fn check_installation(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
     for object in objects.iter().filter(|object| kind(object) == DEPLOYMENT) {
-        let (collection, name) = (collection(kube, kind(object))?, name(object));
+        let (collection, name) = (collection_path(kube, kind(object))?, name(object));
         let request = Request::new(collection).get(name, &kube::api::GetParams::default());
         let Some(text) = none_if_not_found(kube.request_text(request).await)? else { continue };
-        let live: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("its deployment"))?;
-        if installation(&live).is_none() || installation(&live) != installation(object) {
+        let existing: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("its deployment"))?;
+        if installation_label(&existing).is_none()
+            || installation_label(&existing) != installation_label(object)
+        {
             let object = format!("deployment {NAMESPACE}/{name}");
             return Err(Error::Foreign { host: kube.host.clone(), object });
         }
@@ -79,7 +80,7 @@ async fn delete_object(kube: &KubeClient, collection: String, name: &str) -> Res
     none_if_not_found(kube.request_text(request).await).map(drop)
 }
 
-fn installation(object: &Value) -> Option<&str> {
+fn installation_label(object: &Value) -> Option<&str> {
     object.pointer("/metadata/labels")?.get(INSTALLATION)?.as_str()
 }
 
@@ -92,7 +93,7 @@ fn name(object: &Value) -> &str {
 }
 
 /// The path of the collection of a kind.
-fn collection(kube: &KubeClient, kind: &str) -> Result<String, Error> {
+fn collection_path(kube: &KubeClient, kind: &str) -> Result<String, Error> {
     Ok(match kind {
         NAMESPACE_KIND => "/api/v1/namespaces".to_owned(),
         "ServiceAccount" => format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"),
@@ -101,11 +102,4 @@ fn collection(kube: &KubeClient, kind: &str) -> Result<String, Error> {
         DEPLOYMENT => format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments"),
         _ => return Err(kube.unreadable("an object of an unknown kind")),
     })
-}
-
-fn none_if_not_found(outcome: Result<String, Error>) -> Result<Option<String>, Error> {
-    match outcome {
-        Err(Error::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
-        outcome => outcome.map(Some),
-    }
 }

@@ -10,11 +10,11 @@ use crate::error::Error;
 use crate::kube_client::KubeClient;
 
 /// The page size for counting, and the maximum number of pages: AKS has at most 5,000 nodes.
-const COUNTED_PAGE: u32 = 500;
-const MAX_COUNTED_PAGES: usize = 20;
+const COUNT_PAGE_SIZE: u32 = 500;
+const MAX_COUNT_PAGES: usize = 20;
 /// Complete nodes contain lists of images, so their pages are shorter.
-const PAGE: u32 = 100;
-const MAX_PAGES: usize = 100;
+const LIST_PAGE_SIZE: u32 = 100;
+const MAX_LIST_PAGES: usize = 100;
 
 /// Longer values of labels and annotations are omitted.
 const MAX_VALUE_LEN: usize = 4_096;
@@ -26,11 +26,11 @@ const ENDLESS: &str = "a list of nodes without an end";
 pub(super) async fn count(kube: &KubeClient) -> Result<i64, Error> {
     let api = kube.api::<KubernetesNode>();
     let mut count = 0;
-    let mut params = ListParams::default().limit(COUNTED_PAGE);
-    for _ in 0..MAX_COUNTED_PAGES {
+    let mut params = ListParams::default().limit(COUNT_PAGE_SIZE);
+    for _ in 0..MAX_COUNT_PAGES {
         let page = api.list_metadata(&params).await.map_err(|error| kube.error(error))?;
         count += i64::try_from(page.items.len()).unwrap_or_default();
-        match next_page(page.metadata) {
+        match next_page_token(page.metadata) {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(count),
         }
@@ -42,11 +42,11 @@ pub(super) async fn count(kube: &KubeClient) -> Result<i64, Error> {
 pub(super) async fn list(kube: &KubeClient) -> Result<Vec<Node>, Error> {
     let api = kube.api::<KubernetesNode>();
     let mut nodes = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
-    for _ in 0..MAX_PAGES {
+    let mut params = ListParams::default().limit(LIST_PAGE_SIZE);
+    for _ in 0..MAX_LIST_PAGES {
         let page = api.list(&params).await.map_err(|error| kube.error(error))?;
-        nodes.extend(page.items.into_iter().map(read));
-        let Some(token) = next_page(page.metadata) else {
+        nodes.extend(page.items.into_iter().map(convert_node));
+        let Some(token) = next_page_token(page.metadata) else {
             nodes.sort_by(|a: &Node, b| a.name.cmp(&b.name));
             return Ok(nodes);
         };
@@ -55,11 +55,11 @@ pub(super) async fn list(kube: &KubeClient) -> Result<Vec<Node>, Error> {
     Err(kube.unreadable(ENDLESS))
 }
 
-fn next_page(meta: ListMeta) -> Option<String> {
+fn next_page_token(meta: ListMeta) -> Option<String> {
     meta.continue_.filter(|token| !token.is_empty())
 }
 
-fn read(node: KubernetesNode) -> Node {
+fn convert_node(node: KubernetesNode) -> Node {
     let meta = node.metadata;
     let (spec, status) = (node.spec.unwrap_or_default(), node.status.unwrap_or_default());
     let addresses = status.addresses.unwrap_or_default();
@@ -88,8 +88,8 @@ fn read(node: KubernetesNode) -> Node {
         name: meta.name.unwrap_or_default(),
         uid: meta.uid.unwrap_or_default(),
         created_ms: meta.creation_timestamp.map(|time| time.0.as_millisecond()),
-        labels: texts(meta.labels),
-        annotations: texts(meta.annotations),
+        labels: short_values(meta.labels),
+        annotations: short_values(meta.annotations),
         hostname: address("Hostname"),
         internal_ip: address("InternalIP"),
         external_ip: address("ExternalIP"),
@@ -103,10 +103,10 @@ fn read(node: KubernetesNode) -> Node {
     }
 }
 
-fn texts(map: Option<Texts>) -> Texts {
-    let mut texts = map.unwrap_or_default();
-    texts.retain(|_, value| value.len() <= MAX_VALUE_LEN);
-    texts
+fn short_values(map: Option<Texts>) -> Texts {
+    let mut short_values = map.unwrap_or_default();
+    short_values.retain(|_, value| value.len() <= MAX_VALUE_LEN);
+    short_values
 }
 
 fn quantities(map: Option<std::collections::BTreeMap<String, Quantity>>) -> Texts {
@@ -120,15 +120,15 @@ mod tests {
     use super::*;
     use aks::nodes::NodeState;
 
-    fn node(mut object: Value) -> Node {
+    fn parse_node(mut object: Value) -> Node {
         object["apiVersion"] = json!("v1");
         object["kind"] = json!("Node");
-        read(serde_json::from_value(object).unwrap())
+        convert_node(serde_json::from_value(object).unwrap())
     }
 
     #[test]
-    fn node_is_read_completely() {
-        let node = node(json!({
+    fn all_fields_of_a_node_are_converted() {
+        let node = parse_node(json!({
             "metadata": {"name": "aks-a-1-vmss000000", "uid": "u", "creationTimestamp": "2026-08-20T10:11:12Z",
                 "labels": {"agentpool": "a"}, "annotations": {"short": "s", "long": "x".repeat(5_000)}},
             "spec": {"podCIDR": "10.244.0.0/24", "providerID": "azure:///a", "unschedulable": true},
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn node_without_status_is_unavailable() {
-        let node = node(json!({"metadata": {"name": "a"}}));
+        let node = parse_node(json!({"metadata": {"name": "a"}}));
         assert_eq!((node.state(), node.info), (NodeState::Unavailable, None));
         assert_eq!(node.not_ready.as_deref(), Some("the node does not report whether it is ready"));
     }

@@ -17,15 +17,15 @@ pub struct Options {
     /// The sessions of agents.
     pub sessions: AgentSessions,
     /// The time limit for opening a connection, with DNS and TLS.
-    pub connect_limit: Duration,
+    pub connect_timeout: Duration,
     /// The time limit for reading version and number of nodes.
-    pub facts_limit: Duration,
+    pub info_timeout: Duration,
     /// The time limit for removing the service account, and for applying or deleting the agent's manifest.
-    pub account_limit: Duration,
+    pub setup_timeout: Duration,
     /// The time limit for reading or changing the rights in a cluster.
-    pub roles_limit: Duration,
+    pub roles_timeout: Duration,
     /// The time limit for listing nodes.
-    pub nodes_limit: Duration,
+    pub nodes_timeout: Duration,
 }
 
 impl Default for Options {
@@ -33,11 +33,11 @@ impl Default for Options {
         Self {
             resolver: None,
             sessions: AgentSessions::default(),
-            connect_limit: Duration::from_secs(30),
-            facts_limit: Duration::from_secs(40),
-            account_limit: Duration::from_mins(1),
-            roles_limit: Duration::from_mins(1),
-            nodes_limit: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(30),
+            info_timeout: Duration::from_secs(40),
+            setup_timeout: Duration::from_mins(1),
+            roles_timeout: Duration::from_mins(1),
+            nodes_timeout: Duration::from_secs(20),
         }
     }
 }

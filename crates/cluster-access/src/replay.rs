@@ -22,8 +22,8 @@ const MAX_REPLAY_LEN: usize = 256 * 1024;
 pub struct ReplayableRequest {
     head: Request<()>,
     /// The client's connection, if the protocol changes.
-    pub(super) near: Option<(Protocol, OnUpgrade)>,
-    source: Arc<Mutex<Source>>,
+    pub(super) client_upgrade: Option<(Protocol, OnUpgrade)>,
+    shared: Arc<Mutex<SharedBody>>,
 }
 
 impl ReplayableRequest {
@@ -33,27 +33,33 @@ impl ReplayableRequest {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let near =
+        let client_upgrade =
             headers::upgrade(request.headers()).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         request.extensions_mut().clear();
         // The connection to the cluster determines the version.
         *request.version_mut() = Version::default();
         let (head, body) = request.into_parts();
         let body: BoxedBody = body.map_err(Into::into).boxed_unsync();
-        let source =
-            Source { total: body.size_hint(), body, seen: Vec::new(), seen_len: 0, lost: false, attempt: 0 };
-        Self { head: Request::from_parts(head, ()), near, source: Arc::new(Mutex::new(source)) }
+        let shared = SharedBody {
+            total_size: body.size_hint(),
+            body,
+            buffered: Vec::new(),
+            buffered_len: 0,
+            is_buffer_incomplete: false,
+            attempt: 0,
+        };
+        Self { head: Request::from_parts(head, ()), client_upgrade, shared: Arc::new(Mutex::new(shared)) }
     }
 
     /// Whether the request can be repeated.
     pub fn can_repeat(&self) -> bool {
-        !lock(&self.source).lost
+        !lock(&self.shared).is_buffer_incomplete
     }
 
     /// Whether the request may be sent twice at the same time.
-    pub(super) fn is_harmless(&self) -> bool {
-        let is_empty = lock(&self.source).total.exact() == Some(0);
-        is_empty && self.near.is_none() && matches!(*self.head.method(), Method::GET | Method::HEAD)
+    pub(super) fn may_be_sent_twice(&self) -> bool {
+        let is_empty = lock(&self.shared).total_size.exact() == Some(0);
+        is_empty && self.client_upgrade.is_none() && matches!(*self.head.method(), Method::GET | Method::HEAD)
     }
 
     /// The headers of the client.
@@ -66,56 +72,56 @@ impl ReplayableRequest {
         self.head.uri()
     }
 
-    /// The request from its beginning. Aborts earlier attempts.
-    pub(super) fn attempt(&self) -> Request<BoxedBody> {
+    /// The request from its beginning, for another attempt. Aborts earlier attempts.
+    pub(super) fn new_attempt(&self) -> Request<BoxedBody> {
         let attempt = {
-            let mut source = lock(&self.source);
-            source.attempt += 1;
-            source.attempt
+            let mut shared = lock(&self.shared);
+            shared.attempt += 1;
+            shared.attempt
         };
-        let body = AttemptBody { source: Arc::clone(&self.source), attempt, next: 0, sent: 0 };
+        let body = AttemptBody { shared: Arc::clone(&self.shared), attempt, next_frame: 0, sent_len: 0 };
         self.head.clone().map(|()| body.boxed_unsync())
     }
 }
 
-struct Source {
+struct SharedBody {
     body: BoxedBody,
     /// The size of the whole body.
-    total: SizeHint,
-    seen: Vec<Bytes>,
-    seen_len: usize,
-    /// Whether data was read that `seen` does not contain.
-    lost: bool,
+    total_size: SizeHint,
+    buffered: Vec<Bytes>,
+    buffered_len: usize,
+    /// Whether data was read that `buffered` does not contain.
+    is_buffer_incomplete: bool,
     /// The number of the latest attempt.
     attempt: u32,
 }
 
-impl Source {
-    fn keep(&mut self, frame: &Frame<Bytes>) {
+impl SharedBody {
+    fn record(&mut self, frame: &Frame<Bytes>) {
         match frame.data_ref() {
-            Some(data) if !self.lost && self.seen_len + data.len() <= MAX_REPLAY_LEN => {
-                self.seen_len += data.len();
-                self.seen.push(data.clone());
+            Some(data) if !self.is_buffer_incomplete && self.buffered_len + data.len() <= MAX_REPLAY_LEN => {
+                self.buffered_len += data.len();
+                self.buffered.push(data.clone());
             }
             _ => {
-                self.lost = true;
-                self.seen = Vec::new();
+                self.is_buffer_incomplete = true;
+                self.buffered = Vec::new();
             }
         }
     }
 }
 
-fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
-    source.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(shared: &Mutex<SharedBody>) -> MutexGuard<'_, SharedBody> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The body of one attempt: the buffered frames, then the rest.
 struct AttemptBody {
-    source: Arc<Mutex<Source>>,
+    shared: Arc<Mutex<SharedBody>>,
     attempt: u32,
     /// The index of the next buffered frame.
-    next: usize,
-    sent: u64,
+    next_frame: usize,
+    sent_len: u64,
 }
 
 impl Body for AttemptBody {
@@ -127,38 +133,38 @@ impl Body for AttemptBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let mut source = lock(&this.source);
+        let mut shared = lock(&this.shared);
         // Only one attempt may read from the client. Earlier attempts already have a response.
-        if source.attempt != this.attempt {
+        if shared.attempt != this.attempt {
             return Poll::Ready(Some(Err("the request is sent again".into())));
         }
-        let frame = if let Some(data) = source.seen.get(this.next) {
+        let frame = if let Some(data) = shared.buffered.get(this.next_frame) {
             Frame::data(data.clone())
         } else {
-            let polled = Pin::new(&mut source.body).poll_frame(context);
+            let polled = Pin::new(&mut shared.body).poll_frame(context);
             let Poll::Ready(Some(Ok(frame))) = polled else { return polled };
-            source.keep(&frame);
+            shared.record(&frame);
             frame
         };
-        this.next += 1;
+        this.next_frame += 1;
         let len = frame.data_ref().map_or(0, Bytes::len);
-        this.sent += u64::try_from(len).unwrap_or(u64::MAX);
+        this.sent_len += u64::try_from(len).unwrap_or(u64::MAX);
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        let source = lock(&self.source);
-        self.next >= source.seen.len() && source.body.is_end_stream()
+        let shared = lock(&self.shared);
+        self.next_frame >= shared.buffered.len() && shared.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let total = &lock(&self.source).total;
-        let mut left = SizeHint::new();
-        left.set_lower(total.lower().saturating_sub(self.sent));
-        if let Some(upper) = total.upper() {
-            left.set_upper(upper.saturating_sub(self.sent));
+        let total_size = &lock(&self.shared).total_size;
+        let mut remaining = SizeHint::new();
+        remaining.set_lower(total_size.lower().saturating_sub(self.sent_len));
+        if let Some(upper) = total_size.upper() {
+            remaining.set_upper(upper.saturating_sub(self.sent_len));
         }
-        left
+        remaining
     }
 }
 
@@ -169,35 +175,35 @@ mod tests {
 
     use super::*;
 
-    fn pieces(count: usize, len: usize) -> ReplayableRequest {
+    fn request_in_pieces(count: usize, len: usize) -> ReplayableRequest {
         let piece = move |_| Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'x'; len])));
         let body = StreamBody::new(stream::iter((0..count).map(piece)));
         ReplayableRequest::new(Request::post("/x").body(body).unwrap())
     }
 
-    async fn len(request: Request<BoxedBody>) -> Result<usize, String> {
+    async fn body_len(request: Request<BoxedBody>) -> Result<usize, String> {
         let body = request.into_body().collect().await.map_err(|error| error.to_string())?;
         Ok(body.to_bytes().len())
     }
 
     #[tokio::test]
     async fn second_attempt_sends_the_whole_body() {
-        let request = pieces(5, 1_000);
-        let mut first = request.attempt().into_body();
+        let request = request_in_pieces(5, 1_000);
+        let mut first = request.new_attempt().into_body();
         for _ in 0..2 {
             first.frame().await.unwrap().unwrap();
         }
         assert!(request.can_repeat());
-        let second = request.attempt();
+        let second = request.new_attempt();
         assert!(first.frame().await.unwrap().is_err(), "the first attempt has ended");
-        assert_eq!(len(second).await, Ok(5_000));
-        assert_eq!(len(request.attempt()).await, Ok(5_000), "a third attempt, all from the buffer");
+        assert_eq!(body_len(second).await, Ok(5_000));
+        assert_eq!(body_len(request.new_attempt()).await, Ok(5_000), "a third attempt, all from the buffer");
     }
 
     #[tokio::test]
     async fn long_body_cannot_be_repeated() {
-        let request = pieces(300, 1_024);
-        assert_eq!(len(request.attempt()).await, Ok(300 * 1_024));
+        let request = request_in_pieces(300, 1_024);
+        assert_eq!(body_len(request.new_attempt()).await, Ok(300 * 1_024));
         assert!(!request.can_repeat());
     }
 
@@ -206,7 +212,7 @@ mod tests {
         let request =
             ReplayableRequest::new(Request::post("/x").body(Full::new(Bytes::from_static(b"abc"))).unwrap());
         for _ in 0..2 {
-            let mut body = request.attempt().into_body();
+            let mut body = request.new_attempt().into_body();
             assert_eq!(body.size_hint().exact(), Some(3));
             assert!(!body.is_end_stream());
             body.frame().await.unwrap().unwrap();
@@ -214,6 +220,6 @@ mod tests {
             assert!(body.is_end_stream());
         }
         let empty = ReplayableRequest::new(Request::get("/x").body(Full::new(Bytes::new())).unwrap());
-        assert!(empty.attempt().into_body().is_end_stream());
+        assert!(empty.new_attempt().into_body().is_end_stream());
     }
 }

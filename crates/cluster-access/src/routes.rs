@@ -23,7 +23,7 @@ const HEAD_START: Duration = Duration::from_secs(1);
 /// The time for which a comparison in which no route worked is not repeated.
 const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
 /// The time limit of an attempt to find out whether a route works.
-const PROBE_LIMIT: Duration = Duration::from_secs(8);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The path to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) struct Route {
 /// The part of a route between this server and the cluster.
 #[derive(Clone)]
 enum Via {
-    Nothing,
+    Direct,
     Session(Arc<AgentSession>),
     /// The address of another server, which has a session.
     Server(String),
@@ -52,18 +52,18 @@ enum Via {
 
 /// Identifies a [`Via`].
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Nothing,
+enum ViaKey {
+    Direct,
     Session(u64),
     Server(String),
 }
 
 impl Via {
-    fn key(&self) -> Key {
+    fn key(&self) -> ViaKey {
         match self {
-            Self::Nothing => Key::Nothing,
-            Self::Session(session) => Key::Session(session.id()),
-            Self::Server(server) => Key::Server(server.clone()),
+            Self::Direct => ViaKey::Direct,
+            Self::Session(session) => ViaKey::Session(session.id()),
+            Self::Server(server) => ViaKey::Server(server.clone()),
         }
     }
 }
@@ -74,23 +74,23 @@ impl Route {
     }
 
     pub(super) fn is_direct(&self) -> bool {
-        matches!(self.via, Via::Nothing)
+        matches!(self.via, Via::Direct)
     }
 
     /// Records that another route was faster, although its attempt started later.
-    pub(super) fn was_overtaken(&self) {
+    pub(super) fn record_overtaken(&self) {
         if let Via::Session(session) = &self.via {
-            session.note_failure();
+            session.record_failure();
         }
     }
 
-    fn is(&self, other: &Self) -> bool {
+    fn is_same_as(&self, other: &Self) -> bool {
         self.via.key() == other.via.key()
     }
 }
 
 /// Creates the connections of a route through a session.
-pub(super) type Secure = Box<dyn Fn(TunnelConnector) -> Result<Channel, Error> + Send + Sync>;
+pub(super) type OpenTunnel = Box<dyn Fn(TunnelConnector) -> Result<Channel, Error> + Send + Sync>;
 
 /// The routes to one cluster.
 pub(super) struct Routes {
@@ -98,12 +98,12 @@ pub(super) struct Routes {
     authority: Authority,
     sessions: AgentSessions,
     direct: Channel,
-    secure: Secure,
+    open_tunnel: OpenTunnel,
     /// The connections through each session and server.
-    tunnels: Mutex<HashMap<Key, Channel>>,
-    preferred: Mutex<Option<Path>>,
-    /// Held while the routes are compared: when none of them worked.
-    comparing: AsyncMutex<Option<Instant>>,
+    tunnels: Mutex<HashMap<ViaKey, Channel>>,
+    preferred_path: Mutex<Option<Path>>,
+    /// The time of the last comparison in which no route worked. Locked while the routes are compared.
+    failed_comparison: AsyncMutex<Option<Instant>>,
 }
 
 impl Routes {
@@ -112,17 +112,17 @@ impl Routes {
         authority: Authority,
         sessions: AgentSessions,
         direct: Channel,
-        secure: Secure,
+        open_tunnel: OpenTunnel,
     ) -> Self {
         Self {
             cluster_id: cluster_id.to_owned(),
             authority,
             sessions,
             direct,
-            secure,
+            open_tunnel,
             tunnels: Mutex::default(),
-            preferred: Mutex::default(),
-            comparing: AsyncMutex::default(),
+            preferred_path: Mutex::default(),
+            failed_comparison: AsyncMutex::default(),
         }
     }
 
@@ -131,17 +131,17 @@ impl Routes {
     where
         F: Future<Output = bool> + Send,
     {
-        if let Some(route) = self.known() {
+        if let Some(route) = self.known_route() {
             return route;
         }
-        let mut failed_at = self.comparing.lock().await;
-        if let Some(route) = self.known() {
+        let mut failed_at = self.failed_comparison.lock().await;
+        if let Some(route) = self.known_route() {
             return route;
         }
-        let has_just_failed = failed_at.is_some_and(|at| at.elapsed() < COMPARISON_PAUSE);
-        let found = if has_just_failed { None } else { self.compare(probe).await };
-        if let Some(route) = found {
-            *lock(&self.preferred) = Some(route.path());
+        let has_just_failed = failed_at.is_some_and(|failed_at| failed_at.elapsed() < COMPARISON_PAUSE);
+        let working_route = if has_just_failed { None } else { self.first_working_route(probe).await };
+        if let Some(route) = working_route {
+            *lock(&self.preferred_path) = Some(route.path());
             return route;
         }
         if !has_just_failed {
@@ -152,58 +152,58 @@ impl Routes {
     }
 
     /// The path that worked last.
-    pub(super) fn preferred(&self) -> Option<Path> {
-        *lock(&self.preferred)
+    pub(super) fn preferred_path(&self) -> Option<Path> {
+        *lock(&self.preferred_path)
     }
 
     /// Records that the cluster has responded.
-    pub(super) fn worked(&self, route: &Route) {
-        let mut preferred = lock(&self.preferred);
-        if preferred.is_none() {
-            *preferred = Some(route.path());
+    pub(super) fn record_success(&self, route: &Route) {
+        let mut preferred_path = lock(&self.preferred_path);
+        if preferred_path.is_none() {
+            *preferred_path = Some(route.path());
         }
     }
 
     /// Records that a request did not reach the cluster, or got no response.
-    pub(super) fn failed(&self, route: &Route) {
+    pub(super) fn record_failure(&self, route: &Route) {
         match &route.via {
-            Via::Nothing => {}
-            Via::Session(session) => session.note_failure(),
-            Via::Server(server) => self.sessions.note_server_failure(server, &self.cluster_id),
+            Via::Direct => {}
+            Via::Session(session) => session.record_failure(),
+            Via::Server(server) => self.sessions.record_server_failure(server, &self.cluster_id),
         }
-        *lock(&self.preferred) = None;
+        *lock(&self.preferred_path) = None;
     }
 
     /// A route other than `failed`, for another attempt: a tunnel if there is one, else the direct route.
-    pub(super) fn other(&self, failed: &Route) -> Option<Route> {
-        self.tunnels().into_iter().chain([self.direct()]).find(|route| !route.is(failed))
+    pub(super) fn alternative(&self, failed: &Route) -> Option<Route> {
+        self.tunnels().into_iter().chain([self.direct()]).find(|route| !route.is_same_as(failed))
     }
 
-    /// Another tunnel than `slow`.
-    pub(super) fn other_tunnel(&self, slow: &Route) -> Option<Route> {
-        self.tunnels().into_iter().find(|route| !route.is(slow))
+    /// A tunnel other than `slow`.
+    pub(super) fn alternative_tunnel(&self, slow: &Route) -> Option<Route> {
+        self.tunnels().into_iter().find(|route| !route.is_same_as(slow))
     }
 
     /// The route through one session, which may be unproved.
-    pub(super) fn through(&self, session: &Arc<AgentSession>) -> Option<Route> {
+    pub(super) fn route_through(&self, session: &Arc<AgentSession>) -> Option<Route> {
         self.route(Via::Session(Arc::clone(session)))
     }
 
-    fn known(&self) -> Option<Route> {
-        let preferred = self.preferred();
-        if preferred == Some(Path::Direct) {
+    fn known_route(&self) -> Option<Route> {
+        let preferred_path = self.preferred_path();
+        if preferred_path == Some(Path::Direct) {
             return Some(self.direct());
         }
         let vias = self.vias();
         match vias.first() {
             None => Some(self.direct()),
-            Some(via) if preferred == Some(Path::Tunnel) => self.route(via.clone()),
+            Some(via) if preferred_path == Some(Path::Tunnel) => self.route(via.clone()),
             Some(_) => None,
         }
     }
 
     fn direct(&self) -> Route {
-        Route { channel: self.direct.clone(), via: Via::Nothing }
+        Route { channel: self.direct.clone(), via: Via::Direct }
     }
 
     fn tunnels(&self) -> Vec<Route> {
@@ -217,14 +217,14 @@ impl Routes {
     }
 
     fn route(&self, via: Via) -> Option<Route> {
-        let known = lock(&self.tunnels).get(&via.key()).cloned();
-        let channel = known.or_else(|| self.open(&via))?;
+        let open_channel = lock(&self.tunnels).get(&via.key()).cloned();
+        let channel = open_channel.or_else(|| self.open_channel(&via))?;
         Some(Route { channel, via })
     }
 
-    fn open(&self, via: &Via) -> Option<Channel> {
+    fn open_channel(&self, via: &Via) -> Option<Channel> {
         let connector = match via {
-            Via::Nothing => return Some(self.direct.clone()),
+            Via::Direct => return Some(self.direct.clone()),
             Via::Session(session) => {
                 TunnelConnector::through_session(session.tunnel()?.clone(), &self.authority)
             }
@@ -234,23 +234,23 @@ impl Routes {
                 cluster_id: self.cluster_id.clone(),
             },
         };
-        let made = (self.secure)(connector).inspect_err(|error| {
+        let channel = (self.open_tunnel)(connector).inspect_err(|error| {
             let error: &dyn std::error::Error = error;
             tracing::warn!(cluster = self.cluster_id, error, "cannot use the session of an agent");
         });
-        let live: Vec<_> = self.vias().iter().map(Via::key).collect();
+        let usable_keys: Vec<_> = self.vias().iter().map(Via::key).collect();
         let mut tunnels = lock(&self.tunnels);
-        tunnels.retain(|key, _| live.contains(key));
-        Some(tunnels.entry(via.key()).or_insert(made.ok()?).clone())
+        tunnels.retain(|key, _| usable_keys.contains(key));
+        Some(tunnels.entry(via.key()).or_insert(channel.ok()?).clone())
     }
 
     /// The first route that works.
-    async fn compare<F>(&self, probe: impl Fn(Route) -> F + Sync) -> Option<Route>
+    async fn first_working_route<F>(&self, probe: impl Fn(Route) -> F + Sync) -> Option<Route>
     where
         F: Future<Output = bool> + Send,
     {
         let attempt = |route: Route| {
-            let probe = timeout(PROBE_LIMIT, probe(route.clone()));
+            let probe = timeout(PROBE_TIMEOUT, probe(route.clone()));
             Box::pin(async move { probe.await.is_ok_and(|works| works).then_some(route) })
         };
         let tunnels = async {

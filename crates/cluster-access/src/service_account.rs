@@ -4,7 +4,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::kube_client::KubeClient;
+use crate::kube_client::{KubeClient, none_if_not_found};
 
 /// The service account of earlier versions, `<namespace>/<name>`.
 pub const SERVICE_ACCOUNT: &str = "cattle-system/kontainer-engine";
@@ -19,7 +19,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 /// Removes the binding, the token and the account. The namespace is shared and remains.
 pub(super) async fn remove(kube: &KubeClient) -> Result<(), Error> {
     let bindings = format!("/apis/{RBAC}/v1/clusterrolebindings");
-    if is_ours(kube, &format!("{bindings}/{BINDING}")).await? {
+    if is_binding_of_account(kube, &format!("{bindings}/{BINDING}")).await? {
         remove_object(kube, &bindings, BINDING).await?;
     }
     let namespace = format!("/api/v1/namespaces/{NAMESPACE}");
@@ -28,14 +28,14 @@ pub(super) async fn remove(kube: &KubeClient) -> Result<(), Error> {
 }
 
 /// Whether a binding is for the account. Its name is Rancher's, which had other accounts.
-async fn is_ours(kube: &KubeClient, path: &str) -> Result<bool, Error> {
+async fn is_binding_of_account(kube: &KubeClient, path: &str) -> Result<bool, Error> {
     let request = http::Request::get(path).body(Vec::new());
     let Some(binding) = none_if_not_found(kube.request_text(request).await)? else { return Ok(false) };
     let binding: Value = serde_json::from_str(&binding).unwrap_or_default();
     let subjects = binding.get("subjects").and_then(Value::as_array);
     Ok(subjects.into_iter().flatten().any(|subject| {
-        let is = |key: &str, value: &str| subject.get(key).and_then(Value::as_str) == Some(value);
-        is("kind", "ServiceAccount") && is("namespace", NAMESPACE) && is("name", ACCOUNT)
+        let has = |key: &str, value: &str| subject.get(key).and_then(Value::as_str) == Some(value);
+        has("kind", "ServiceAccount") && has("namespace", NAMESPACE) && has("name", ACCOUNT)
     }))
 }
 
@@ -45,19 +45,12 @@ async fn is_ours(kube: &KubeClient, path: &str) -> Result<bool, Error> {
 async fn remove_object(kube: &KubeClient, path: &str, name: &str) -> Result<(), Error> {
     let objects = kube::core::Request::new(path);
     let without_finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    let removal = objects.patch(name, &PatchParams::default(), &without_finalizers);
-    if none_if_not_found(kube.request_text(removal).await)?.is_some() {
+    let request = objects.patch(name, &PatchParams::default(), &without_finalizers);
+    if none_if_not_found(kube.request_text(request).await)?.is_some() {
         let delete = objects.delete(name, &DeleteParams::default());
         none_if_not_found(kube.request_text(delete).await)?;
     }
     Ok(())
-}
-
-fn none_if_not_found(outcome: Result<String, Error>) -> Result<Option<String>, Error> {
-    match outcome {
-        Err(Error::Refused { status: http::StatusCode::NOT_FOUND, .. }) => Ok(None),
-        outcome => outcome.map(Some),
-    }
 }
 
 #[cfg(test)]

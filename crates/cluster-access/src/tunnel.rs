@@ -23,8 +23,8 @@ const BUFFER_LEN: usize = 16 * 1024;
 /// Two connections with the same protocol.
 #[derive(Debug)]
 pub struct Tunnel {
-    pub(super) near: OnUpgrade,
-    pub(super) far: OnUpgrade,
+    pub(super) client: OnUpgrade,
+    pub(super) cluster: OnUpgrade,
     pub(super) protocol: Protocol,
 }
 
@@ -32,35 +32,36 @@ impl Tunnel {
     /// Joins the connections until one end closes or fails, or until `closing` completes. Starts when the client has the head
     /// of the response. Dropping the future aborts both connections.
     pub async fn join(self, closing: impl Future<Output = Closing>) -> io::Result<()> {
-        let Self { near, far, protocol } = self;
-        let (near, far) = tokio::try_join!(near, far).map_err(io::Error::other)?;
-        let (mut near_reader, mut near_writer) = split(TokioIo::new(near));
-        let (mut far_reader, mut far_writer) = split(TokioIo::new(far));
-        let mut down = Pump { frames: Frames::new(protocol), buffer: vec![0; BUFFER_LEN], waiting: 0..0 };
+        let Self { client, cluster, protocol } = self;
+        let (client, cluster) = tokio::try_join!(client, cluster).map_err(io::Error::other)?;
+        let (mut client_reader, mut client_writer) = split(TokioIo::new(client));
+        let (mut cluster_reader, mut cluster_writer) = split(TokioIo::new(cluster));
+        let mut to_client_pump =
+            Pump { frames: Frames::new(protocol), buffer: vec![0; BUFFER_LEN], unwritten: 0..0 };
         let closing = {
-            let to_far = async {
-                copy(&mut near_reader, &mut far_writer).await?;
-                far_writer.shutdown().await
+            let to_cluster = async {
+                copy(&mut client_reader, &mut cluster_writer).await?;
+                cluster_writer.shutdown().await
             };
-            let to_near = async {
-                down.run(&mut far_reader, &mut near_writer).await?;
-                near_writer.shutdown().await
+            let to_client = async {
+                to_client_pump.forward_all(&mut cluster_reader, &mut client_writer).await?;
+                client_writer.shutdown().await
             };
             tokio::select! {
-                joined = async { tokio::try_join!(to_far, to_near) } => return joined.map(drop),
+                joined = async { tokio::try_join!(to_cluster, to_client) } => return joined.map(drop),
                 closing = closing => closing,
             }
         };
         let close = async {
-            down.finish_frame(&mut far_reader, &mut near_writer).await?;
-            near_writer.write_all(&down.frames.closing(&closing)).await?;
-            near_writer.shutdown().await?;
+            to_client_pump.finish_frame(&mut cluster_reader, &mut client_writer).await?;
+            client_writer.write_all(&to_client_pump.frames.closing_frames(&closing)).await?;
+            client_writer.shutdown().await?;
             // A connection with unread bytes would be reset, and the reset could overtake the closing frame.
-            copy(&mut near_reader, &mut sink()).await.map(drop)
+            copy(&mut client_reader, &mut sink()).await.map(drop)
         };
         let closed = timeout(CLOSE_TIMEOUT, close).await;
-        // The TLS close alert shows the far end that nothing was truncated.
-        drop(timeout(CLOSE_TIMEOUT, far_writer.shutdown()).await);
+        // The TLS close alert shows the cluster that nothing was truncated.
+        drop(timeout(CLOSE_TIMEOUT, cluster_writer.shutdown()).await);
         closed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -71,25 +72,25 @@ struct Pump {
     frames: Frames,
     buffer: Vec<u8>,
     /// The part of `buffer` that is not written yet.
-    waiting: std::ops::Range<usize>,
+    unwritten: std::ops::Range<usize>,
 }
 
 impl Pump {
     /// Forwards everything until the sender closes.
-    async fn run(
+    async fn forward_all(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
     ) -> io::Result<()> {
         while self.fill(from).await? {
-            while !self.waiting.is_empty() {
-                let waiting = self.buffer.get(self.waiting.clone()).unwrap_or_default();
-                let written = to.write(waiting).await?;
+            while !self.unwritten.is_empty() {
+                let unwritten = self.buffer.get(self.unwritten.clone()).unwrap_or_default();
+                let written = to.write(unwritten).await?;
                 if written == 0 {
                     return Err(io::ErrorKind::WriteZero.into());
                 }
-                self.frames.pass(waiting.get(..written).unwrap_or_default());
-                self.waiting.start += written;
+                self.frames.record(unwritten.get(..written).unwrap_or_default());
+                self.unwritten.start += written;
             }
             to.flush().await?;
         }
@@ -102,23 +103,23 @@ impl Pump {
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
     ) -> io::Result<()> {
-        while !self.frames.is_between() {
+        while !self.frames.is_at_boundary() {
             if !self.fill(from).await? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let waiting = self.buffer.get(self.waiting.clone()).unwrap_or_default();
-            let rest = self.frames.pass_to_boundary(waiting);
-            to.write_all(waiting.get(..rest).unwrap_or_default()).await?;
-            self.waiting.start += rest;
+            let unwritten = self.buffer.get(self.unwritten.clone()).unwrap_or_default();
+            let rest_len = self.frames.record_to_boundary(unwritten);
+            to.write_all(unwritten.get(..rest_len).unwrap_or_default()).await?;
+            self.unwritten.start += rest_len;
         }
         to.flush().await
     }
 
     /// Reads if nothing is waiting; false if the sender has closed.
     async fn fill(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
-        if self.waiting.is_empty() {
-            self.waiting = 0..from.read(&mut self.buffer).await?;
+        if self.unwritten.is_empty() {
+            self.unwritten = 0..from.read(&mut self.buffer).await?;
         }
-        Ok(!self.waiting.is_empty())
+        Ok(!self.unwritten.is_empty())
     }
 }

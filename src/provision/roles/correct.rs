@@ -38,7 +38,7 @@ pub(crate) async fn correct(
     namespaces: &SystemNamespaces,
 ) -> Result<RoleState, Error> {
     let state = core.cluster_access.role_state(access).await?;
-    for namespace in state.refused(namespaces) {
+    for namespace in state.labeled_system_namespaces(namespaces) {
         tracing::info!(cluster = id, namespace, "system namespace stays closed although it is labelled");
     }
     let changes = state.changes(namespaces);

@@ -52,7 +52,7 @@ pub(super) async fn supervise(
             access = inner.load_access(&admission.cluster_id).await;
         }
         let responds = match &access {
-            Some(access) => inner.cluster_access.answers_through(agent, access).await,
+            Some(access) => inner.cluster_access.responds_through(agent, access).await,
             None => false,
         };
         access = access.filter(|_| responds);

@@ -99,8 +99,8 @@ async fn silent_cluster_does_not_delay_others(database: Database) {
     running.abort();
 
     let limits = cluster_access::Options {
-        facts_limit: Duration::from_secs(1),
-        account_limit: Duration::from_secs(1),
+        info_timeout: Duration::from_secs(1),
+        setup_timeout: Duration::from_secs(1),
         ..cluster_access::Options::default()
     };
     let cluster = TestCluster::create_with(database, TestApp::builder().cluster_access(limits), |_| ()).await;

@@ -146,8 +146,8 @@ async fn agent_of_another_server_is_used(database: Database) {
 
 async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
     let limits = cluster_access::Options {
-        facts_limit: Duration::from_secs(1),
-        account_limit: Duration::from_secs(1),
+        info_timeout: Duration::from_secs(1),
+        setup_timeout: Duration::from_secs(1),
         ..cluster_access::Options::default()
     };
     for (effect, latency_ms, decision) in [

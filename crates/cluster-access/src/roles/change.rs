@@ -22,18 +22,18 @@ pub(crate) async fn apply_changes(kube: &KubeClient, changes: &RoleChanges) -> R
     let plan = &changes.0;
     // Stale rights are removed first, so that no caller has them together with the new ones.
     let removals: Vec<_> = plan.removals.iter().map(|removal| remove(kube, removal)).collect();
-    let mut outcome = run_all(removals).await;
-    let is_namespaced = |object: &&Object| matches!(object, Object::Binding(_));
-    for object in plan.objects.iter().filter(|object| !is_namespaced(object)) {
+    let mut outcome = run_concurrently(removals).await;
+    let is_namespace_binding = |object: &&Object| matches!(object, Object::Binding(_));
+    for object in plan.objects.iter().filter(|object| !is_namespace_binding(object)) {
         outcome = outcome.and(apply_object(kube, object).await);
     }
-    let bindings = plan.objects.iter().filter(is_namespaced);
+    let bindings = plan.objects.iter().filter(is_namespace_binding);
     let bindings: Vec<_> = bindings.map(|object| apply_object(kube, object)).collect();
-    outcome.and(run_all(bindings).await)
+    outcome.and(run_concurrently(bindings).await)
 }
 
 /// Runs requests concurrently; the first failure is the outcome.
-async fn run_all(requests: Vec<impl Future<Output = Result<(), Error>>>) -> Result<(), Error> {
+async fn run_concurrently(requests: Vec<impl Future<Output = Result<(), Error>>>) -> Result<(), Error> {
     let outcomes: Vec<_> = stream::iter(requests).buffer_unordered(CONCURRENCY).collect().await;
     outcomes.into_iter().collect()
 }
@@ -50,13 +50,15 @@ async fn remove(kube: &KubeClient, removal: &Removal) -> Result<(), Error> {
 
 async fn apply_object(kube: &KubeClient, object: &Object) -> Result<(), Error> {
     match object {
-        Object::ClusterRole(role) => apply(kube, &kube.api(), name(&role.metadata), role).await,
-        Object::ClusterBinding(binding) => apply(kube, &kube.api(), name(&binding.metadata), binding).await,
+        Object::ClusterRole(role) => apply_forced(kube, &kube.api(), name(&role.metadata), role).await,
+        Object::ClusterBinding(binding) => {
+            apply_forced(kube, &kube.api(), name(&binding.metadata), binding).await
+        }
         Object::Binding(binding) => {
             let api = bindings_in_namespace(kube, &binding.metadata);
-            match apply(kube, &api, name(&binding.metadata), binding).await {
+            match apply_forced(kube, &api, name(&binding.metadata), binding).await {
                 // The namespace was deleted.
-                Err(Error::Refused { status: http::StatusCode::NOT_FOUND, .. }) => Ok(()),
+                Err(Error::ErrorResponse { status: http::StatusCode::NOT_FOUND, .. }) => Ok(()),
                 outcome => outcome,
             }
         }
@@ -64,7 +66,7 @@ async fn apply_object(kube: &KubeClient, object: &Object) -> Result<(), Error> {
 }
 
 /// Server-side apply that takes fields over from other managers.
-async fn apply<K>(kube: &KubeClient, api: &Api<K>, name: &str, object: &K) -> Result<(), Error>
+async fn apply_forced<K>(kube: &KubeClient, api: &Api<K>, name: &str, object: &K) -> Result<(), Error>
 where
     K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
 {

@@ -21,7 +21,7 @@ pub(super) const MEMBER: &str = "norman-aks-member";
 pub(super) const NAMESPACE_EDIT: &str = "norman-aks-namespace-edit";
 /// The binding of earlier versions, which let members edit in all namespaces.
 pub(super) const FORMER_MEMBER: &str = "norman-aks-cluster-member";
-const FORMER_ROLE: &str = "edit";
+const FORMER_MEMBER_ROLE: &str = "edit";
 
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "norman-aks");
 
@@ -102,21 +102,22 @@ pub(super) struct Plan {
 /// Compares the current objects with the desired ones.
 pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan {
     let mut plan = Plan::default();
-    if let Some(former) = current.cluster_bindings.iter().find(|binding| is_former(binding)) {
-        plan.ends_edit_everywhere = former.role_ref.name == FORMER_ROLE;
+    if let Some(former) = current.cluster_bindings.iter().find(|binding| is_former_member_binding(binding)) {
+        plan.ends_edit_everywhere = former.role_ref.name == FORMER_MEMBER_ROLE;
         plan.remove(Kind::ClusterBinding, &former.metadata);
     }
-    plan.namespaces(current, system);
-    plan.cluster_roles(current);
+    plan.add_namespace_bindings(current, system);
+    plan.add_cluster_roles(current);
     for role in Role::ALL {
         let desired = cluster_binding(role);
         let name = desired.metadata.name.as_deref();
-        let known = current.cluster_bindings.iter().find(|known| known.metadata.name.as_deref() == name);
-        match known {
-            Some(known) if is_same_binding(known, &desired) => continue,
+        let existing =
+            current.cluster_bindings.iter().find(|existing| existing.metadata.name.as_deref() == name);
+        match existing {
+            Some(existing) if is_same_binding(existing, &desired) => continue,
             // The role of a binding is immutable.
-            Some(known) if !is_same_role(&known.role_ref, &desired.role_ref) => {
-                plan.remove(Kind::ClusterBinding, &known.metadata);
+            Some(existing) if !is_same_role(&existing.role_ref, &desired.role_ref) => {
+                plan.remove(Kind::ClusterBinding, &existing.metadata);
             }
             _ => {}
         }
@@ -132,7 +133,7 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
 }
 
 /// The removal of all rights whose objects have the label of this server.
-pub(super) fn removal(current: &CurrentObjects) -> Plan {
+pub(super) fn removal_plan(current: &CurrentObjects) -> Plan {
     let mut plan = Plan::default();
     let bindings = current.namespace_bindings.iter().map(|binding| (Kind::Binding, &binding.metadata));
     let cluster_bindings =
@@ -154,14 +155,14 @@ impl Plan {
         self.removals.push(Removal { kind, meta: meta.clone() });
     }
 
-    fn namespaces(&mut self, current: &CurrentObjects, system: &SystemNamespaces) {
-        let open: BTreeSet<&str> =
+    fn add_namespace_bindings(&mut self, current: &CurrentObjects, system: &SystemNamespaces) {
+        let opened: BTreeSet<&str> =
             current.labeled.iter().map(String::as_str).filter(|name| !system.contains(name)).collect();
         let mut bound = BTreeSet::new();
         for binding in &current.namespace_bindings {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
             let desired = namespace_binding(namespace);
-            if !open.contains(namespace) {
+            if !opened.contains(namespace) {
                 self.remove(Kind::Binding, &binding.metadata);
                 self.closed.push(namespace.to_owned());
             } else if are_same_subjects(binding.subjects.as_deref(), desired.subjects.as_deref())
@@ -173,29 +174,32 @@ impl Plan {
                 self.remove(Kind::Binding, &binding.metadata);
             }
         }
-        for namespace in open.difference(&bound) {
+        for namespace in opened.difference(&bound) {
             self.objects.push(Object::Binding(namespace_binding(namespace)));
             self.opened.push((*namespace).to_owned());
         }
     }
 
-    fn cluster_roles(&mut self, current: &CurrentObjects) {
-        let known = |name: &str| {
+    fn add_cluster_roles(&mut self, current: &CurrentObjects) {
+        let existing = |name: &str| {
             current.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some(name))
         };
         // An existing role of Kubernetes is left unchanged.
-        if known(ADMINISTRATOR).is_none() {
-            self.objects.push(Object::ClusterRole(administrator()));
+        if existing(ADMINISTRATOR).is_none() {
+            self.objects.push(Object::ClusterRole(administrator_role()));
         }
-        for desired in
-            [cluster_role(MEMBER, rules::cluster()), cluster_role(NAMESPACE_EDIT, rules::namespace())]
-        {
-            match known(desired.metadata.name.as_deref().unwrap_or_default()) {
-                Some(known) if known.aggregation_rule.is_some() => {
+        for desired in [
+            cluster_role(MEMBER, rules::cluster_rules()),
+            cluster_role(NAMESPACE_EDIT, rules::namespace_rules()),
+        ] {
+            match existing(desired.metadata.name.as_deref().unwrap_or_default()) {
+                Some(existing) if existing.aggregation_rule.is_some() => {
                     // A controller overwrites the rules of an aggregated role.
-                    self.remove(Kind::ClusterRole, &known.metadata);
+                    self.remove(Kind::ClusterRole, &existing.metadata);
                 }
-                Some(known) if known.rules == desired.rules && is_labeled(&known.metadata) => continue,
+                Some(existing) if existing.rules == desired.rules && is_labeled(&existing.metadata) => {
+                    continue;
+                }
                 _ => {}
             }
             self.objects.push(Object::ClusterRole(desired));
@@ -203,13 +207,13 @@ impl Plan {
     }
 }
 
-fn is_former(binding: &ClusterRoleBinding) -> bool {
-    let ours = || {
+fn is_former_member_binding(binding: &ClusterRoleBinding) -> bool {
+    let is_for_members = || {
         let group = Role::Member.group();
         binding.subjects.iter().flatten().any(|subject| subject.kind == "Group" && subject.name == group)
     };
     binding.metadata.name.as_deref() == Some(FORMER_MEMBER)
-        && (binding.role_ref.name == FORMER_ROLE || ours())
+        && (binding.role_ref.name == FORMER_MEMBER_ROLE || is_for_members())
 }
 
 fn is_same_binding(known: &ClusterRoleBinding, desired: &ClusterRoleBinding) -> bool {
@@ -223,13 +227,13 @@ fn is_same_role(one: &RoleRef, other: &RoleRef) -> bool {
 }
 
 fn are_same_subjects(one: Option<&[Subject]>, other: Option<&[Subject]>) -> bool {
-    let plain = |subjects: Option<&[Subject]>| -> Vec<(String, String, Option<String>)> {
+    let identities = |subjects: Option<&[Subject]>| -> Vec<(String, String, Option<String>)> {
         let subjects = subjects.unwrap_or_default().iter();
         subjects
             .map(|subject| (subject.kind.clone(), subject.name.clone(), subject.namespace.clone()))
             .collect()
     };
-    plain(one) == plain(other)
+    identities(one) == identities(other)
 }
 
 fn is_labeled(meta: &ObjectMeta) -> bool {
@@ -237,7 +241,7 @@ fn is_labeled(meta: &ObjectMeta) -> bool {
     meta.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|known| known == value)
 }
 
-fn meta(name: &str, namespace: Option<&str>) -> ObjectMeta {
+fn labeled_meta(name: &str, namespace: Option<&str>) -> ObjectMeta {
     let (key, value) = MANAGED_BY;
     ObjectMeta {
         name: Some(name.to_owned()),
@@ -251,7 +255,7 @@ fn role_ref(name: &str) -> RoleRef {
     RoleRef { api_group: RBAC.to_owned(), kind: "ClusterRole".to_owned(), name: name.to_owned() }
 }
 
-fn group(role: Role) -> Vec<Subject> {
+fn group_subjects(role: Role) -> Vec<Subject> {
     vec![Subject {
         api_group: Some(RBAC.to_owned()),
         kind: "Group".to_owned(),
@@ -262,33 +266,38 @@ fn group(role: Role) -> Vec<Subject> {
 
 fn cluster_binding(role: Role) -> ClusterRoleBinding {
     ClusterRoleBinding {
-        metadata: meta(cluster_binding_name(role), None),
+        metadata: labeled_meta(cluster_binding_name(role), None),
         role_ref: role_ref(cluster_role_name(role)),
-        subjects: Some(group(role)),
+        subjects: Some(group_subjects(role)),
     }
 }
 
 fn namespace_binding(namespace: &str) -> RoleBinding {
     RoleBinding {
-        metadata: meta(NAMESPACE_EDIT, Some(namespace)),
+        metadata: labeled_meta(NAMESPACE_EDIT, Some(namespace)),
         role_ref: role_ref(NAMESPACE_EDIT),
-        subjects: Some(group(Role::Member)),
+        subjects: Some(group_subjects(Role::Member)),
     }
 }
 
 fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
-    ClusterRole { metadata: meta(name, None), rules: Some(rules), aggregation_rule: None }
+    ClusterRole { metadata: labeled_meta(name, None), rules: Some(rules), aggregation_rule: None }
 }
 
 /// Kubernetes' role for administrators, for a cluster that lacks it.
-fn administrator() -> ClusterRole {
-    let all = || vec!["*".to_owned()];
-    let everything =
-        PolicyRule { api_groups: Some(all()), resources: Some(all()), verbs: all(), ..PolicyRule::default() };
-    let paths = PolicyRule { non_resource_urls: Some(all()), verbs: all(), ..PolicyRule::default() };
+fn administrator_role() -> ClusterRole {
+    let wildcard = || vec!["*".to_owned()];
+    let resources_rule = PolicyRule {
+        api_groups: Some(wildcard()),
+        resources: Some(wildcard()),
+        verbs: wildcard(),
+        ..PolicyRule::default()
+    };
+    let paths_rule =
+        PolicyRule { non_resource_urls: Some(wildcard()), verbs: wildcard(), ..PolicyRule::default() };
     ClusterRole {
         metadata: ObjectMeta { name: Some(ADMINISTRATOR.to_owned()), ..ObjectMeta::default() },
-        rules: Some(vec![everything, paths]),
+        rules: Some(vec![resources_rule, paths_rule]),
         aggregation_rule: None,
     }
 }
@@ -299,7 +308,7 @@ mod tests {
 
     use super::*;
 
-    fn system() -> SystemNamespaces {
+    fn default_system_namespaces() -> SystemNamespaces {
         SystemNamespaces::parse("")
     }
 
@@ -317,15 +326,15 @@ mod tests {
         objects.iter().map(name).collect()
     }
 
-    fn removed(plan: &Plan) -> Vec<String> {
+    fn removed_names(plan: &Plan) -> Vec<String> {
         plan.removals.iter().map(|removal| full_name(&removal.meta)).collect()
     }
 
     /// A correct cluster with one opened namespace.
-    fn correct() -> CurrentObjects {
+    fn correct_objects() -> CurrentObjects {
         let empty = CurrentObjects { labeled: vec!["shop".to_owned()], ..CurrentObjects::default() };
         let mut current = empty.clone();
-        for object in plan(&empty, &system()).objects {
+        for object in plan(&empty, &default_system_namespaces()).objects {
             match object {
                 Object::ClusterRole(role) => current.cluster_roles.push(role),
                 Object::ClusterBinding(binding) => current.cluster_bindings.push(binding),
@@ -335,11 +344,11 @@ mod tests {
         current
     }
 
-    fn former() -> ClusterRoleBinding {
+    fn former_member_binding() -> ClusterRoleBinding {
         ClusterRoleBinding {
             metadata: ObjectMeta { name: Some(FORMER_MEMBER.to_owned()), ..ObjectMeta::default() },
-            role_ref: role_ref(FORMER_ROLE),
-            subjects: Some(group(Role::Member)),
+            role_ref: role_ref(FORMER_MEMBER_ROLE),
+            subjects: Some(group_subjects(Role::Member)),
         }
     }
 
@@ -347,7 +356,7 @@ mod tests {
     fn roles_precede_their_bindings() {
         let plan = plan(
             &CurrentObjects { labeled: vec!["shop".to_owned()], ..CurrentObjects::default() },
-            &system(),
+            &default_system_namespaces(),
         );
         assert_eq!(
             names(&plan.objects),
@@ -367,34 +376,35 @@ mod tests {
 
     #[test]
     fn correct_cluster_has_no_changes() {
-        assert!(plan(&correct(), &system()).is_empty());
+        assert!(plan(&correct_objects(), &default_system_namespaces()).is_empty());
     }
 
     #[test]
     fn binding_of_earlier_versions_is_removed() {
-        let mut current = correct();
-        current.cluster_bindings.push(former());
-        let plan = plan(&current, &system());
-        assert_eq!((removed(&plan), plan.objects.len()), (vec![FORMER_MEMBER.to_owned()], 0));
+        let mut current = correct_objects();
+        current.cluster_bindings.push(former_member_binding());
+        let plan = plan(&current, &default_system_namespaces());
+        assert_eq!((removed_names(&plan), plan.objects.len()), (vec![FORMER_MEMBER.to_owned()], 0));
         assert!(plan.ends_edit_everywhere);
     }
 
     #[test]
     fn foreign_binding_with_the_former_name_is_kept() {
-        let mut current = correct();
-        let other = ClusterRoleBinding { role_ref: role_ref("view"), subjects: None, ..former() };
+        let mut current = correct_objects();
+        let other =
+            ClusterRoleBinding { role_ref: role_ref("view"), subjects: None, ..former_member_binding() };
         current.cluster_bindings.push(other);
-        assert!(plan(&current, &system()).is_empty());
+        assert!(plan(&current, &default_system_namespaces()).is_empty());
     }
 
     #[test]
-    fn removal_takes_only_objects_with_the_label() {
-        let mut current = correct();
-        current.cluster_bindings.push(former());
+    fn only_objects_with_the_label_are_removed() {
+        let mut current = correct_objects();
+        current.cluster_bindings.push(former_member_binding());
         current.cluster_roles[2].metadata.labels = None;
-        let plan = removal(&current);
+        let plan = removal_plan(&current);
         assert_eq!(
-            removed(&plan),
+            removed_names(&plan),
             [
                 "shop/norman-aks-namespace-edit",
                 "norman-aks-read-only",
@@ -408,30 +418,30 @@ mod tests {
 
     #[test]
     fn namespace_without_label_is_closed() {
-        let mut current = correct();
+        let mut current = correct_objects();
         current.labeled.clear();
-        let plan = plan(&current, &system());
-        assert_eq!(removed(&plan), ["shop/norman-aks-namespace-edit"]);
+        let plan = plan(&current, &default_system_namespaces());
+        assert_eq!(removed_names(&plan), ["shop/norman-aks-namespace-edit"]);
         assert_eq!((plan.closed.as_slice(), plan.objects.len()), (["shop".to_owned()].as_slice(), 0));
     }
 
     #[test]
     fn system_namespace_is_never_open() {
-        let mut current = correct();
+        let mut current = correct_objects();
         current.labeled.push("kube-system".to_owned());
-        assert!(plan(&current, &system()).is_empty());
+        assert!(plan(&current, &default_system_namespaces()).is_empty());
         let plan = plan(&current, &SystemNamespaces::parse("shop"));
-        assert_eq!(removed(&plan), ["shop/norman-aks-namespace-edit"]);
+        assert_eq!(removed_names(&plan), ["shop/norman-aks-namespace-edit"]);
         assert!(plan.objects.is_empty());
     }
 
     #[test]
     fn binding_to_another_role_is_replaced() {
-        let mut current = correct();
+        let mut current = correct_objects();
         current.cluster_bindings[0].role_ref.name = "edit".to_owned();
         current.namespace_bindings[0].role_ref.name = "admin".to_owned();
-        let plan = plan(&current, &system());
-        assert_eq!(removed(&plan), ["shop/norman-aks-namespace-edit", "norman-aks-read-only"]);
+        let plan = plan(&current, &default_system_namespaces());
+        assert_eq!(removed_names(&plan), ["shop/norman-aks-namespace-edit", "norman-aks-read-only"]);
         assert_eq!(
             names(&plan.objects),
             ["binding norman-aks-read-only", "binding shop/norman-aks-namespace-edit"]
@@ -440,11 +450,11 @@ mod tests {
 
     #[test]
     fn changed_subjects_rules_and_labels_are_corrected() {
-        let mut current = correct();
-        current.cluster_bindings[1].subjects.as_mut().unwrap().push(group(Role::ReadOnly).remove(0));
+        let mut current = correct_objects();
+        current.cluster_bindings[1].subjects.as_mut().unwrap().push(group_subjects(Role::ReadOnly).remove(0));
         current.cluster_roles[1].rules.as_mut().unwrap()[0].verbs.push("delete".to_owned());
         current.cluster_roles[2].metadata.labels = None;
-        let plan = plan(&current, &system());
+        let plan = plan(&current, &default_system_namespaces());
         assert!(plan.removals.is_empty());
         assert_eq!(
             names(&plan.objects),
@@ -454,10 +464,10 @@ mod tests {
 
     #[test]
     fn aggregated_role_is_recreated() {
-        let mut current = correct();
+        let mut current = correct_objects();
         current.cluster_roles[2].aggregation_rule = Some(AggregationRule::default());
-        let plan = plan(&current, &system());
-        assert_eq!(removed(&plan), [NAMESPACE_EDIT]);
+        let plan = plan(&current, &default_system_namespaces());
+        assert_eq!(removed_names(&plan), [NAMESPACE_EDIT]);
         assert_eq!(names(&plan.objects), ["role norman-aks-namespace-edit"]);
     }
 }

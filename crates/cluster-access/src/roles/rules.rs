@@ -10,7 +10,7 @@ const READ: &[&str] = &["get", "list", "watch"];
 const EDIT: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
 /// In the whole cluster: reads objects outside of namespaces. None of them contains secrets.
-const CLUSTER: [Rule; 10] = [
+const CLUSTER_RULES: [Rule; 10] = [
     ("", &["namespaces", "nodes", "persistentvolumes"], READ),
     ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
     ("apiregistration.k8s.io", &["apiservices"], READ),
@@ -25,7 +25,7 @@ const CLUSTER: [Rule; 10] = [
 
 /// In a namespace that an owner opened: Kubernetes' `edit`, without impersonation and token requests for service accounts, and
 /// with ephemeral containers for debugging and read access to roles and bindings.
-const NAMESPACE: [Rule; 19] = [
+const NAMESPACE_RULES: [Rule; 19] = [
     (
         "",
         &[
@@ -107,21 +107,21 @@ const NAMESPACE: [Rule; 19] = [
 ];
 
 /// The rules of the role in the whole cluster.
-pub(super) fn cluster() -> Vec<PolicyRule> {
-    CLUSTER.iter().map(policy_rule).collect()
+pub(super) fn cluster_rules() -> Vec<PolicyRule> {
+    CLUSTER_RULES.iter().map(policy_rule).collect()
 }
 
 /// The rules of the role in opened namespaces.
-pub(super) fn namespace() -> Vec<PolicyRule> {
-    NAMESPACE.iter().map(policy_rule).collect()
+pub(super) fn namespace_rules() -> Vec<PolicyRule> {
+    NAMESPACE_RULES.iter().map(policy_rule).collect()
 }
 
 fn policy_rule((group, resources, verbs): &Rule) -> PolicyRule {
-    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let to_strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     PolicyRule {
         api_groups: Some(vec![(*group).to_owned()]),
-        resources: Some(owned(resources)),
-        verbs: owned(verbs),
+        resources: Some(to_strings(resources)),
+        verbs: to_strings(verbs),
         ..PolicyRule::default()
     }
 }
@@ -131,14 +131,14 @@ mod tests {
     use super::*;
 
     fn allows(rules: &[Rule], verb: &str, group: &str, resource: &str) -> bool {
-        rules.iter().any(|(own, resources, verbs)| {
-            *own == group && resources.contains(&resource) && verbs.contains(&verb)
+        rules.iter().any(|(rule_group, resources, verbs)| {
+            *rule_group == group && resources.contains(&resource) && verbs.contains(&verb)
         })
     }
 
     #[test]
     fn rules_have_no_wildcards_and_no_escalating_verbs() {
-        for (group, resources, verbs) in CLUSTER.iter().chain(&NAMESPACE) {
+        for (group, resources, verbs) in CLUSTER_RULES.iter().chain(&NAMESPACE_RULES) {
             for word in resources.iter().chain(*verbs).chain([group]) {
                 assert!(!word.contains('*'), "{group} {resources:?} {verbs:?}");
                 assert!(!["impersonate", "bind", "escalate", "approve", "sign"].contains(word), "{word}");
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn cluster_rules_only_read_objects_without_secrets() {
-        for (group, resources, verbs) in CLUSTER {
+        for (group, resources, verbs) in CLUSTER_RULES {
             assert_eq!(verbs, READ, "{group} {resources:?}");
             for resource in resources {
                 assert!(!resource.contains('/'), "{resource} leads on");
@@ -175,7 +175,7 @@ mod tests {
             ("create", "", "serviceaccounts/token", false),
             ("impersonate", "", "serviceaccounts", false),
         ] {
-            assert_eq!(allows(&NAMESPACE, verb, group, resource), expected, "{verb} {resource}");
+            assert_eq!(allows(&NAMESPACE_RULES, verb, group, resource), expected, "{verb} {resource}");
         }
     }
 }

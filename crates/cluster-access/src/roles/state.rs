@@ -42,11 +42,14 @@ impl RoleState {
 
     /// The changes that remove everything that this server maintains.
     pub(crate) fn removal(&self) -> RoleChanges {
-        RoleChanges(desired::removal(&self.objects))
+        RoleChanges(desired::removal_plan(&self.objects))
     }
 
     /// System namespaces that an owner labeled for members; they stay closed.
-    pub fn refused<'a>(&'a self, system: &'a SystemNamespaces) -> impl Iterator<Item = &'a str> {
+    pub fn labeled_system_namespaces<'a>(
+        &'a self,
+        system: &'a SystemNamespaces,
+    ) -> impl Iterator<Item = &'a str> {
         self.objects.labeled.iter().map(String::as_str).filter(|name| system.contains(name))
     }
 }
@@ -77,8 +80,8 @@ impl RoleChanges {
 pub(crate) async fn read(kube: &KubeClient) -> Result<RoleState, Error> {
     // The version is read before the objects, so that no change between the two is missed.
     let roles = kube.api::<ClusterRole>();
-    let first = roles.list_metadata(&ListParams::default().limit(1)).await;
-    let cluster_roles_version = version(&first.map_err(|error| kube.error(error))?);
+    let first_page = roles.list_metadata(&ListParams::default().limit(1)).await;
+    let cluster_roles_version = version(&first_page.map_err(|error| kube.error(error))?);
     let mut cluster_roles = Vec::new();
     for name in CLUSTER_ROLES {
         cluster_roles.extend(roles.get_opt(name).await.map_err(|error| kube.error(error))?);
@@ -87,11 +90,11 @@ pub(crate) async fn read(kube: &KubeClient) -> Result<RoleState, Error> {
     let (mut cluster_bindings, cluster_bindings_version) =
         list(kube, &kube.api::<ClusterRoleBinding>(), all).await?;
     cluster_bindings.retain(|binding| desired::is_cluster_binding(name(&binding.metadata)));
-    let named = ListParams::default().fields(&format!("metadata.name={NAMESPACE_EDIT}"));
+    let by_name = ListParams::default().fields(&format!("metadata.name={NAMESPACE_EDIT}"));
     let (namespace_bindings, namespace_bindings_version) =
-        list(kube, &kube.api::<RoleBinding>(), named).await?;
-    let labeled = ListParams::default().labels(MEMBERS_LABEL);
-    let (namespaces, namespaces_version) = list(kube, &kube.api::<Namespace>(), labeled).await?;
+        list(kube, &kube.api::<RoleBinding>(), by_name).await?;
+    let by_label = ListParams::default().labels(MEMBERS_LABEL);
+    let (namespaces, namespaces_version) = list(kube, &kube.api::<Namespace>(), by_label).await?;
     let labeled = namespaces
         .into_iter()
         .filter(|namespace| namespace.metadata.deletion_timestamp.is_none())

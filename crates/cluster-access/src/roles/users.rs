@@ -29,15 +29,15 @@ pub struct RemovedUsers {
 /// A cluster role binding or a role binding.
 trait Binding: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug {
     fn subjects(&mut self) -> &mut Option<Vec<Subject>>;
-    /// The bindings among which one with this metadata is.
-    fn siblings(kube: &KubeClient, meta: &ObjectMeta) -> Api<Self>;
+    /// The API of the bindings in the scope of one with this metadata: its namespace, or the cluster.
+    fn api_for(kube: &KubeClient, meta: &ObjectMeta) -> Api<Self>;
 }
 
 impl Binding for ClusterRoleBinding {
     fn subjects(&mut self) -> &mut Option<Vec<Subject>> {
         &mut self.subjects
     }
-    fn siblings(kube: &KubeClient, _: &ObjectMeta) -> Api<Self> {
+    fn api_for(kube: &KubeClient, _: &ObjectMeta) -> Api<Self> {
         kube.api()
     }
 }
@@ -46,7 +46,7 @@ impl Binding for RoleBinding {
     fn subjects(&mut self) -> &mut Option<Vec<Subject>> {
         &mut self.subjects
     }
-    fn siblings(kube: &KubeClient, meta: &ObjectMeta) -> Api<Self> {
+    fn api_for(kube: &KubeClient, meta: &ObjectMeta) -> Api<Self> {
         bindings_in_namespace(kube, meta)
     }
 }
@@ -67,11 +67,11 @@ async fn remove_from_all<B: Binding>(
     let mut denied: Vec<(String, String)> = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let (mut bindings, _) = list(kube, &kube.api::<B>(), ListParams::default()).await?;
-        bindings.retain_mut(|binding| names_any(binding.subjects().as_deref(), users));
+        bindings.retain_mut(|binding| has_user(binding.subjects().as_deref(), users));
         let mut has_conflict = false;
         for binding in bindings {
-            let label = label(&binding);
-            if denied.iter().any(|(known, _)| *known == label) {
+            let label = binding_label(&binding);
+            if denied.iter().any(|(denied_label, _)| *denied_label == label) {
                 continue;
             }
             match remove_from(kube, users, binding).await {
@@ -89,7 +89,7 @@ async fn remove_from_all<B: Binding>(
     Err(kube.unreadable("its bindings change all the time"))
 }
 
-fn label<B: Binding>(binding: &B) -> String {
+fn binding_label<B: Binding>(binding: &B) -> String {
     let (kind, meta) = (B::kind(&()), binding.meta());
     match &meta.namespace {
         Some(namespace) => format!("{kind} {namespace}/{}", name(meta)),
@@ -97,12 +97,12 @@ fn label<B: Binding>(binding: &B) -> String {
     }
 }
 
-fn names(subject: &Subject, users: &BTreeSet<String>) -> bool {
+fn is_one_of(subject: &Subject, users: &BTreeSet<String>) -> bool {
     subject.kind == "User" && users.contains(&subject.name)
 }
 
-fn names_any(subjects: Option<&[Subject]>, users: &BTreeSet<String>) -> bool {
-    subjects.unwrap_or_default().iter().any(|subject| names(subject, users))
+fn has_user(subjects: Option<&[Subject]>, users: &BTreeSet<String>) -> bool {
+    subjects.unwrap_or_default().iter().any(|subject| is_one_of(subject, users))
 }
 
 /// Removes the users from a binding; false if the binding was changed since it was read.
@@ -112,9 +112,9 @@ async fn remove_from<B: Binding>(
     mut binding: B,
 ) -> Result<bool, Error> {
     let subjects = binding.subjects().get_or_insert_default();
-    subjects.retain(|subject| !names(subject, users));
+    subjects.retain(|subject| !is_one_of(subject, users));
     let has_no_subject = subjects.is_empty();
-    let api = B::siblings(kube, binding.meta());
+    let api = B::api_for(kube, binding.meta());
     if has_no_subject {
         return delete(kube, &api, binding.meta()).await;
     }
@@ -125,7 +125,7 @@ async fn remove_from<B: Binding>(
 
 /// Whether the cluster denies the change, so that a retry is useless.
 fn is_denial(error: &Error) -> bool {
-    matches!(error, Error::Refused { status, .. } if matches!(status.as_u16(), 400 | 403 | 405 | 422))
+    matches!(error, Error::ErrorResponse { status, .. } if matches!(status.as_u16(), 400 | 403 | 405 | 422))
 }
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ mod tests {
             (subject("Group", "user-abc"), false),
             (subject("ServiceAccount", "user-abc"), false),
         ] {
-            assert_eq!(names(&subject, &users), expected, "{subject:?}");
+            assert_eq!(is_one_of(&subject, &users), expected, "{subject:?}");
         }
     }
 }

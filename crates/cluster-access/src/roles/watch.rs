@@ -61,16 +61,16 @@ pub(crate) async fn open(
 ) -> Result<RoleWatch, Error> {
     let seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     let params = || WatchParams { bookmarks: false, ..WatchParams::default() }.timeout(seconds);
-    let named = params().fields(&format!("metadata.name={NAMESPACE_EDIT}"));
-    let labeled = params().labels(MEMBERS_LABEL);
+    let by_name = params().fields(&format!("metadata.name={NAMESPACE_EDIT}"));
+    let by_label = params().labels(MEMBERS_LABEL);
     let is_role = |name: &str| CLUSTER_ROLES.contains(&name);
     let is_binding = desired::is_cluster_binding;
     let versions = &state.versions;
     let signals = [
         watch::<ClusterRole>(kube, &params(), &versions.cluster_roles, is_role).await?,
         watch::<ClusterRoleBinding>(kube, &params(), &versions.cluster_bindings, is_binding).await?,
-        watch::<RoleBinding>(kube, &named, &versions.namespace_bindings, |_| true).await?,
-        watch::<Namespace>(kube, &labeled, &versions.namespaces, |_| true).await?,
+        watch::<RoleBinding>(kube, &by_name, &versions.namespace_bindings, |_| true).await?,
+        watch::<Namespace>(kube, &by_label, &versions.namespaces, |_| true).await?,
     ];
     Ok(RoleWatch { signals: stream::select_all(signals) })
 }
@@ -87,11 +87,11 @@ where
     let events = kube.api::<K>().watch_metadata(params, version).await.map_err(|error| kube.error(error))?;
     let kube = kube.clone();
     let signals =
-        events.filter_map(move |event| std::future::ready(signal(event, is_relevant, &kube).transpose()));
+        events.filter_map(move |event| std::future::ready(to_signal(event, is_relevant, &kube).transpose()));
     Ok(signals.chain(stream::once(std::future::ready(Ok(Signal::Ended)))).boxed())
 }
 
-fn signal<K>(
+fn to_signal<K>(
     event: kube::Result<WatchEvent<PartialObjectMeta<K>>>,
     is_relevant: fn(&str) -> bool,
     kube: &KubeClient,

@@ -61,42 +61,42 @@ impl Frames {
     }
 
     /// Whether the last frame is complete and the next one has not started.
-    pub(super) fn is_between(&self) -> bool {
+    pub(super) fn is_at_boundary(&self) -> bool {
         self.head_len == 0 && self.content_left == 0
     }
 
     /// Records bytes that were forwarded.
-    pub(super) fn pass(&mut self, mut bytes: &[u8]) {
+    pub(super) fn record(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let passed = self.pass_to_boundary(bytes);
-            bytes = bytes.get(passed..).unwrap_or_default();
+            let recorded = self.record_to_boundary(bytes);
+            bytes = bytes.get(recorded..).unwrap_or_default();
         }
     }
 
     /// Records bytes up to the end of the current frame; returns their number.
-    pub(super) fn pass_to_boundary(&mut self, bytes: &[u8]) -> usize {
-        let mut passed = 0;
+    pub(super) fn record_to_boundary(&mut self, bytes: &[u8]) -> usize {
+        let mut recorded = 0;
         while self.content_left == 0 {
-            let Some(byte) = bytes.get(passed) else { return passed };
-            passed += 1;
+            let Some(byte) = bytes.get(recorded) else { return recorded };
+            recorded += 1;
             if let Some(slot) = self.head.get_mut(self.head_len) {
                 *slot = *byte;
             }
             self.head_len += 1;
             let Some(length) = self.content_len() else { continue };
-            self.begin(length);
+            self.start_content(length);
             if length == 0 {
-                return passed;
+                return recorded;
             }
         }
-        let available = bytes.len() - passed;
+        let available = bytes.len() - recorded;
         let content = usize::try_from(self.content_left).map_or(available, |left| left.min(available));
         self.content_left -= content as u64;
-        passed + content
+        recorded + content
     }
 
-    /// The head is complete.
-    fn begin(&mut self, content_len: u64) {
+    /// Applies the complete head of a frame, whose content follows.
+    fn start_content(&mut self, content_len: u64) {
         self.head_len = 0;
         self.content_left = content_len;
         if self.protocol == Protocol::Spdy {
@@ -117,14 +117,14 @@ impl Frames {
     /// The length of the content; `None` while the head is incomplete.
     fn content_len(&self) -> Option<u64> {
         let head = self.head.get(..self.head_len)?;
-        let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let big_endian = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         if self.protocol == Protocol::Spdy {
-            return head.get(5..8).map(number);
+            return head.get(5..8).map(big_endian);
         }
         let second = *head.get(1)?;
         let (length_end, length) = match second & 0x7f {
-            126 => (4, number(head.get(2..4)?)),
-            127 => (10, number(head.get(2..10)?)),
+            126 => (4, big_endian(head.get(2..4)?)),
+            127 => (10, big_endian(head.get(2..10)?)),
             length => (2, u64::from(length)),
         };
         let mask_len = if second & 0x80 == 0 { 0 } else { 4 };
@@ -132,10 +132,10 @@ impl Frames {
     }
 
     /// The frames that close the stream, to be sent between two frames.
-    pub(super) fn closing(&self, closing: &Closing) -> Vec<u8> {
+    pub(super) fn closing_frames(&self, closing: &Closing) -> Vec<u8> {
         match self.protocol {
             Protocol::Spdy => GO_AWAY.to_vec(),
-            // The far end has closed already.
+            // The cluster has already sent a close frame.
             Protocol::WebSocket if self.is_closed => Vec::new(),
             Protocol::WebSocket => {
                 let mut bytes = Vec::new();
@@ -175,25 +175,25 @@ mod tests {
     use super::*;
 
     /// The boundaries of frames, for chunks of every length.
-    fn boundaries(protocol: Protocol, bytes: &[u8]) -> Vec<usize> {
-        let mut found = Vec::new();
-        for piece in 1..=bytes.len() {
+    fn frame_boundaries(protocol: Protocol, bytes: &[u8]) -> Vec<usize> {
+        let mut expected = Vec::new();
+        for chunk_len in 1..=bytes.len() {
             let mut frames = Frames::new(protocol);
-            let (mut here, mut at) = (Vec::new(), 0);
-            for mut part in bytes.chunks(piece) {
+            let (mut boundaries, mut position) = (Vec::new(), 0);
+            for mut part in bytes.chunks(chunk_len) {
                 while !part.is_empty() {
-                    let passed = frames.pass_to_boundary(part);
-                    at += passed;
-                    part = &part[passed..];
-                    if frames.is_between() {
-                        here.push(at);
+                    let recorded = frames.record_to_boundary(part);
+                    position += recorded;
+                    part = &part[recorded..];
+                    if frames.is_at_boundary() {
+                        boundaries.push(position);
                     }
                 }
             }
-            assert!(found.is_empty() || found == here, "chunks of {piece}");
-            found = here;
+            assert!(expected.is_empty() || expected == boundaries, "chunks of {chunk_len}");
+            expected = boundaries;
         }
-        found
+        expected
     }
 
     #[test]
@@ -204,11 +204,11 @@ mod tests {
         push_frame(&mut bytes, OPCODE_TEXT, &vec![b'x'; 70_000]);
         let ends = [4, 6, 15, 15 + 4 + 126, 15 + 4 + 126 + 10 + 70_000];
         let mut frames = Frames::new(Protocol::WebSocket);
-        frames.pass(&bytes);
-        assert!(frames.is_between());
-        assert_eq!(boundaries(Protocol::WebSocket, &bytes[..ends[3]]), ends[..4]);
-        frames.pass(&bytes[..5]);
-        assert!(!frames.is_between());
+        frames.record(&bytes);
+        assert!(frames.is_at_boundary());
+        assert_eq!(frame_boundaries(Protocol::WebSocket, &bytes[..ends[3]]), ends[..4]);
+        frames.record(&bytes[..5]);
+        assert!(!frames.is_at_boundary());
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         bytes.extend([0, 0, 0, 1, 0, 0, 1, 0]);
         bytes.extend([7; 256]);
         bytes.extend(GO_AWAY);
-        assert_eq!(boundaries(Protocol::Spdy, &bytes), [18, 18 + 264, 18 + 264 + 16]);
+        assert_eq!(frame_boundaries(Protocol::Spdy, &bytes), [18, 18 + 264, 18 + 264 + 16]);
     }
 
     #[test]
@@ -227,21 +227,21 @@ mod tests {
             Closing { code: 1008, reason: "gone".to_owned(), last_message: Some("last".to_owned()) };
         let mut frames = Frames::new(Protocol::WebSocket);
         let close = [&[0x88, 6][..], &1008_u16.to_be_bytes(), b"gone"].concat();
-        assert_eq!(frames.closing(&closing), close, "no text message before");
-        frames.pass(&[0x81, 1, b'x']);
+        assert_eq!(frames.closing_frames(&closing), close, "no text message before");
+        frames.record(&[0x81, 1, b'x']);
         let last = [&[0x81, 4][..], b"last", &close].concat();
-        assert_eq!(frames.closing(&closing), last);
-        frames.pass(&[0x01, 1, b'x']);
-        assert_eq!(frames.closing(&closing), close, "not inside a message");
-        frames.pass(&[0x80, 1, b'x', 0x88, 0]);
-        assert!(frames.closing(&closing).is_empty(), "it is already closed");
-        assert_eq!(Frames::new(Protocol::Spdy).closing(&closing), GO_AWAY);
+        assert_eq!(frames.closing_frames(&closing), last);
+        frames.record(&[0x01, 1, b'x']);
+        assert_eq!(frames.closing_frames(&closing), close, "not inside a message");
+        frames.record(&[0x80, 1, b'x', 0x88, 0]);
+        assert!(frames.closing_frames(&closing).is_empty(), "it is already closed");
+        assert_eq!(Frames::new(Protocol::Spdy).closing_frames(&closing), GO_AWAY);
     }
 
     #[test]
     fn close_reason_is_cut_between_characters() {
         let closing = Closing { code: 1001, reason: "ü".repeat(100), last_message: None };
-        let frame = Frames::new(Protocol::WebSocket).closing(&closing);
+        let frame = Frames::new(Protocol::WebSocket).closing_frames(&closing);
         assert_eq!((frame[1], frame.len()), (124, 126));
         assert!(std::str::from_utf8(&frame[4..]).is_ok());
     }
