@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     headers.insert(upgrade::TOKEN_HEADER, token);
     headers.insert(upgrade::PARAMS_HEADER, HeaderValue::from_static(PARAMS));
     let request = ClientRequest::new(url)?.with_headers(headers);
-    let tls = Arc::new(tls()?);
+    let tls = Arc::new(tls_config()?);
     let mut backoff = Duration::from_secs(1);
     loop {
         let dialer = TcpDialer::new(targets.iter().cloned());
@@ -59,7 +59,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-fn tls() -> Result<ClientConfig, Box<dyn std::error::Error>> {
+fn tls_config() -> Result<ClientConfig, Box<dyn std::error::Error>> {
     let mut roots = RootCertStore::empty();
     if let Some(file) = std::env::var_os("SSL_CERT_FILE") {
         for certificate in CertificateDer::pem_file_iter(file)? {

@@ -70,11 +70,11 @@ fn accept(mut request: Request<Incoming>, token: &str, latest: &Latest) -> Respo
     // A server with several tokens looks them up by a hash, in constant time.
     let is_known = request.headers().get(upgrade::TOKEN_HEADER).is_some_and(|value| value == token);
     if !is_known {
-        return rejected(StatusCode::UNAUTHORIZED, "failed authentication");
+        return error_response(StatusCode::UNAUTHORIZED, "failed authentication");
     }
     let response = match upgrade::response(request.method(), request.headers()) {
         Ok(response) => response,
-        Err(error) => return rejected(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return error_response(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let (upgraded, latest) = (hyper::upgrade::on(&mut request), latest.clone());
     tokio::spawn(async move {
@@ -87,7 +87,7 @@ fn accept(mut request: Request<Incoming>, token: &str, latest: &Latest) -> Respo
     response.map(|()| Bytes::new())
 }
 
-fn rejected(status: StatusCode, text: &str) -> Response<Bytes> {
+fn error_response(status: StatusCode, text: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::copy_from_slice(text.as_bytes()));
     *response.status_mut() = status;
     response

@@ -18,7 +18,7 @@ use buffers::{Receiving, Sending};
 const CROSSING_WINDOW: Duration = Duration::from_secs(2);
 
 /// Time after which such a Pause is ignored.
-const DOUBTFUL_PAUSE: Duration = Duration::from_secs(1);
+const DOUBTFUL_PAUSE_DURATION: Duration = Duration::from_secs(1);
 
 /// The number of bytes sent while such a Pause is ignored. The original buffers fewer before it sends Pause again.
 const DOUBTFUL_CREDIT: usize = 4 * 1024 * 1024;
@@ -56,8 +56,8 @@ struct State {
     receiving: Receiving,
     sending: Sending,
     /// The time at which the handle was dropped.
-    detached: Option<Instant>,
-    connect_sent: Option<Instant>,
+    detached_at: Option<Instant>,
+    connect_sent_at: Option<Instant>,
 }
 
 /// The outcome of receiving data.
@@ -74,8 +74,8 @@ pub(crate) enum ReceiveOutcome {
 /// The next frame of a channel in the ready list.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// Send this Data. `more` is whether the channel remains in the ready list.
-    Data { frame: FrameBuffer, more: bool },
+    /// Send this Data. `has_more` is whether the channel remains in the ready list.
+    Data { frame: FrameBuffer, has_more: bool },
     /// Send an Error with this text and remove the connection.
     Close(Bytes),
     /// Send nothing now.
@@ -86,7 +86,7 @@ pub(crate) enum Outgoing {
 #[derive(Debug, Default)]
 pub(crate) struct FlowOutcome {
     /// Whether the channel must be added to the ready list.
-    pub(crate) ready: bool,
+    pub(crate) must_schedule: bool,
     /// Whether Pause (true) or Resume (false) must be sent.
     pub(crate) answer: Option<bool>,
 }
@@ -113,18 +113,18 @@ impl Channel {
         &self,
         data: &[u8],
         config: &SessionConfig,
-        session_is_full: bool,
+        is_session_full: bool,
     ) -> ReceiveOutcome {
         let mut state = self.lock();
-        state.receiving.heard = true;
-        if state.detached.is_some() || state.receiving.end.is_some() {
+        state.receiving.has_received = true;
+        if state.detached_at.is_some() || state.receiving.end.is_some() {
             return ReceiveOutcome::Dropped;
         }
         if state.receiving.len + data.len() > config.max_connection_buffer {
             return ReceiveOutcome::Overflow;
         }
         state.receiving.push(data);
-        let threshold = if session_is_full { config.resume_threshold } else { config.pause_threshold };
+        let threshold = if is_session_full { config.resume_threshold } else { config.pause_threshold };
         let pause = !state.receiving.pause_sent && state.receiving.len > threshold;
         state.receiving.pause_sent |= pause;
         let waker = state.receiving.waker.take();
@@ -138,17 +138,17 @@ impl Channel {
         &self,
         cx: &mut Context<'_>,
         config: &SessionConfig,
-        spent: &mut Vec<u8>,
+        used_chunk: &mut Vec<u8>,
     ) -> Poll<Result<Option<Chunk>, ConnectionError>> {
-        let spent = std::mem::take(spent);
+        let used_chunk = std::mem::take(used_chunk);
         let mut state = self.lock();
-        state.receiving.recycle(spent);
+        state.receiving.recycle(used_chunk);
         let Some(bytes) = state.receiving.chunks.pop_front() else {
             return match &state.receiving.end {
                 Some(End::Eof) => Poll::Ready(Ok(None)),
                 Some(End::Failed(error)) => Poll::Ready(Err(error.clone())),
                 None => {
-                    register(&mut state.receiving.waker, cx);
+                    store_waker(&mut state.receiving.waker, cx);
                     Poll::Pending
                 }
             };
@@ -159,7 +159,7 @@ impl Channel {
             && state.receiving.end.is_none();
         state.receiving.pause_sent &= !resume;
         if resume {
-            state.receiving.resume_sent = Some(Instant::now());
+            state.receiving.resume_sent_at = Some(Instant::now());
         }
         Poll::Ready(Ok(Some(Chunk { bytes, resume })))
     }
@@ -180,7 +180,7 @@ impl Channel {
         if state.receiving.end.is_some() {
             return Poll::Ready(());
         }
-        register(&mut state.receiving.waker, cx);
+        store_waker(&mut state.receiving.waker, cx);
         Poll::Pending
     }
 
@@ -194,13 +194,13 @@ impl Channel {
         match &state.receiving.end {
             Some(End::Failed(error)) => return Poll::Ready(Err(error.clone())),
             Some(End::Eof) => return Poll::Ready(Err(ConnectionError::Closed)),
-            None if state.sending.closed => return Poll::Ready(Err(ConnectionError::Closed)),
+            None if state.sending.is_closed => return Poll::Ready(Err(ConnectionError::Closed)),
             None => {}
         }
         if state.sending.len < limit {
             return Poll::Ready(Ok(limit - state.sending.len));
         }
-        register(&mut state.sending.waker, cx);
+        store_waker(&mut state.sending.waker, cx);
         Poll::Pending
     }
 
@@ -221,8 +221,8 @@ impl Channel {
             };
             data = data.get(taken..).unwrap_or_default();
         }
-        if state.sending.first_write.is_none() && self.timeouts.response.is_some() {
-            state.sending.first_write = Some(Instant::now());
+        if state.sending.first_write_at.is_none() && self.timeouts.response.is_some() {
+            state.sending.first_write_at = Some(Instant::now());
         }
         Some(state.sending.schedule())
     }
@@ -231,23 +231,23 @@ impl Channel {
     pub(crate) fn take_outgoing(&self, send_buffer: usize) -> Outgoing {
         let mut state = self.lock();
         if state.sending.paused && !state.sending.frames.is_empty() {
-            state.sending.scheduled = false;
+            state.sending.is_scheduled = false;
             return Outgoing::Idle;
         }
         let Some(frame) = state.sending.frames.pop_front() else {
-            state.sending.scheduled = false;
+            state.sending.is_scheduled = false;
             return state.sending.closing.take().map_or(Outgoing::Idle, Outgoing::Close);
         };
         state.sending.len -= frame.body_len();
-        state.sending.spend(frame.body_len());
+        state.sending.use_credit(frame.body_len());
         state.sending.stalled_since = None;
-        let more = !state.sending.frames.is_empty() || state.sending.closing.is_some();
-        state.sending.scheduled = more;
+        let has_more = !state.sending.frames.is_empty() || state.sending.closing.is_some();
+        state.sending.is_scheduled = has_more;
         // Waking when the buffer is half full halves the wake-ups of a fast writer.
         let waker = if state.sending.len <= send_buffer / 2 { state.sending.waker.take() } else { None };
         drop(state);
         wake(waker);
-        Outgoing::Data { frame, more }
+        Outgoing::Data { frame, has_more }
     }
 
     /// Applies a Pause or Resume of the peer.
@@ -262,22 +262,24 @@ impl Channel {
         sending.workaround.credit = None;
         sending.stalled_since = None;
         if paused {
-            let may_have_crossed = |sent: Instant| now.duration_since(sent) < CROSSING_WINDOW;
-            sending.workaround.doubtful_pause =
-                receiving.resume_sent.filter(|sent| may_have_crossed(*sent)).map(|_| now);
-            return FlowOutcome { ready: false, answer: None };
+            let may_have_crossed = |sent_at: Instant| now.duration_since(sent_at) < CROSSING_WINDOW;
+            sending.workaround.doubtful_pause_at =
+                receiving.resume_sent_at.filter(|sent_at| may_have_crossed(*sent_at)).map(|_| now);
+            return FlowOutcome { must_schedule: false, answer: None };
         }
-        sending.workaround.doubtful_pause = None;
+        sending.workaround.doubtful_pause_at = None;
         let is_answered = receiving.end.is_none() && (was_paused || receiving.pause_sent);
         let answer = is_answered.then_some(receiving.pause_sent);
         // The responses to a peer that sends only Pause and Resume are rate-limited.
-        let is_early =
-            sending.workaround.answered.is_some_and(|at| now.duration_since(at) < MIN_ANSWER_INTERVAL);
+        let is_early = sending
+            .workaround
+            .answered_at
+            .is_some_and(|answered_at| now.duration_since(answered_at) < MIN_ANSWER_INTERVAL);
         sending.workaround.owes_answer = is_answered && is_early;
         if is_answered && !is_early {
-            sending.workaround.answered = Some(now);
+            sending.workaround.answered_at = Some(now);
         }
-        FlowOutcome { ready: sending.schedule_rest(), answer: answer.filter(|_| !is_early) }
+        FlowOutcome { must_schedule: sending.schedule_if_pending(), answer: answer.filter(|_| !is_early) }
     }
 
     /// Applies changes that are due: a doubtful Pause is ignored for a while, and a delayed response is sent.
@@ -285,14 +287,14 @@ impl Channel {
         let mut guard = self.lock();
         let State { receiving, sending, .. } = &mut *guard;
         let answer = std::mem::take(&mut sending.workaround.owes_answer).then_some(receiving.pause_sent);
-        let is_over = |at: Instant| now.duration_since(at) >= DOUBTFUL_PAUSE;
-        let ready = sending.workaround.doubtful_pause.is_some_and(is_over) && sending.paused;
-        if ready {
-            sending.workaround.doubtful_pause = None;
+        let is_expired = |at: Instant| now.duration_since(at) >= DOUBTFUL_PAUSE_DURATION;
+        let is_resumed = sending.workaround.doubtful_pause_at.is_some_and(is_expired) && sending.paused;
+        if is_resumed {
+            sending.workaround.doubtful_pause_at = None;
             sending.paused = false;
             sending.workaround.credit = Some(DOUBTFUL_CREDIT);
         }
-        FlowOutcome { ready: ready && sending.schedule_rest(), answer }
+        FlowOutcome { must_schedule: is_resumed && sending.schedule_if_pending(), answer }
     }
 
     /// Ends the connection. Received data remains readable, unsent data is dropped. Returns the number of unsent bytes.
@@ -319,14 +321,14 @@ impl Channel {
 
     /// Closes the connection for writing.
     pub(crate) fn close_write(&self) {
-        self.lock().sending.closed = true;
+        self.lock().sending.is_closed = true;
     }
 
     /// Records that the handle was dropped: `text` is sent as Error after the queued data. Returns whether the channel must be
     /// added to the ready list.
     pub(crate) fn detach(&self, text: Bytes) -> bool {
         let mut state = self.lock();
-        state.detached = Some(Instant::now());
+        state.detached_at = Some(Instant::now());
         if state.receiving.end.is_some() {
             return false;
         }
@@ -336,13 +338,14 @@ impl Channel {
 
     /// Records that Connect was passed to the socket.
     pub(crate) fn set_connect_sent(&self, now: Instant) {
-        self.lock().connect_sent = Some(now);
+        self.lock().connect_sent_at = Some(now);
     }
 
     /// Whether the peer must list the connection by now. If it does not, the connection no longer exists there.
     pub(crate) fn must_be_listed(&self, now: Instant, grace: Duration) -> bool {
         let state = self.lock();
-        state.receiving.heard || state.connect_sent.is_some_and(|sent| now.duration_since(sent) > grace)
+        state.receiving.has_received
+            || state.connect_sent_at.is_some_and(|sent_at| now.duration_since(sent_at) > grace)
     }
 
     /// The error of an expired timeout, if any.
@@ -351,13 +354,13 @@ impl Channel {
         if state.sending.paused && !state.sending.frames.is_empty() && state.sending.stalled_since.is_none() {
             state.sending.stalled_since = Some(now);
         }
-        let passed = |since: Option<Instant>, limit: Option<Duration>| {
+        let is_expired = |since: Option<Instant>, limit: Option<Duration>| {
             since.zip(limit).is_some_and(|(since, limit)| now.duration_since(since) >= limit)
         };
-        if !state.receiving.heard && passed(state.sending.first_write, self.timeouts.response) {
+        if !state.receiving.has_received && is_expired(state.sending.first_write_at, self.timeouts.response) {
             Some(ConnectionError::ResponseTimeout)
-        } else if passed(state.sending.stalled_since, self.timeouts.stall)
-            || passed(state.detached, Some(linger))
+        } else if is_expired(state.sending.stalled_since, self.timeouts.stall)
+            || is_expired(state.detached_at, Some(linger))
         {
             Some(ConnectionError::Stalled)
         } else {
@@ -366,7 +369,7 @@ impl Channel {
     }
 }
 
-fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+fn store_waker(slot: &mut Option<Waker>, cx: &Context<'_>) {
     match slot {
         Some(waker) => waker.clone_from(cx.waker()),
         None => *slot = Some(cx.waker().clone()),

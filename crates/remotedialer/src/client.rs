@@ -117,7 +117,7 @@ impl ClientRequest {
         self.url.scheme_str() == Some("wss")
     }
 
-    fn to_http(&self) -> Result<Request<()>, tungstenite::Error> {
+    fn to_http_request(&self) -> Result<Request<()>, tungstenite::Error> {
         let mut request = self.url.clone().into_client_request()?;
         let protected = request.headers().clone();
         request.headers_mut().extend(self.headers.clone());
@@ -180,31 +180,35 @@ async fn handshake<S: ClientIo + 'static>(
 ) -> Result<(ClientStream, bytes::Bytes), ConnectError> {
     let stream: ClientStream = if request.is_tls() {
         let host = request.host().to_owned();
-        let name = ServerName::try_from(host.clone())
+        let server_name = ServerName::try_from(host.clone())
             .map_err(|_| ConnectError::InvalidUrl(request.url.to_string()))?;
-        let stream = TlsConnector::from(tls).connect(name, stream).await;
+        let stream = TlsConnector::from(tls).connect(server_name, stream).await;
         Box::new(stream.map_err(|source| ConnectError::Tls { host, source })?)
     } else {
         Box::new(stream)
     };
     let mut head = HeadStream::new(stream);
-    let http = request.to_http().map_err(|error| ConnectError::Handshake(Box::new(error)))?;
-    match tokio_tungstenite::client_async(http, &mut head).await {
+    let http_request = request.to_http_request().map_err(|error| ConnectError::Handshake(Box::new(error)))?;
+    match tokio_tungstenite::client_async(http_request, &mut head).await {
         Ok(_) => {
             let (stream, rest) = head.into_parts();
             Ok((stream, rest.freeze()))
         }
         Err(tungstenite::Error::Http(response)) => {
-            Err(rejected(response.status(), response.headers(), head).await)
+            Err(rejection_error(response.status(), response.headers(), head).await)
         }
         Err(error) => Err(ConnectError::Handshake(Box::new(error))),
     }
 }
 
 /// The error for a response other than 101, with the start of its body.
-async fn rejected(status: StatusCode, headers: &HeaderMap, head: HeadStream<ClientStream>) -> ConnectError {
-    let announced = headers.get("content-length").and_then(|len| len.to_str().ok()?.parse().ok());
-    let limit = announced.unwrap_or(MAX_BODY_LEN).min(MAX_BODY_LEN);
+async fn rejection_error(
+    status: StatusCode,
+    headers: &HeaderMap,
+    head: HeadStream<ClientStream>,
+) -> ConnectError {
+    let content_length = headers.get("content-length").and_then(|len| len.to_str().ok()?.parse().ok());
+    let limit = content_length.unwrap_or(MAX_BODY_LEN).min(MAX_BODY_LEN);
     let (stream, rest) = head.into_parts();
     let mut body = Vec::new();
     let mut reader = io::Cursor::new(rest).chain(stream).take(limit as u64);

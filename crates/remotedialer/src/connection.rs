@@ -45,8 +45,8 @@ impl Connection {
     /// Closes the connection after the written data, and sends `text` to the peer as the reason. The text is truncated to 100
     /// bytes.
     pub fn close_with_error(mut self, text: &str) {
-        let cut = text.floor_char_boundary(MAX_ERROR_LEN);
-        self.close_text = Bytes::copy_from_slice(text.as_bytes().get(..cut).unwrap_or_default());
+        let len = text.floor_char_boundary(MAX_ERROR_LEN);
+        self.close_text = Bytes::copy_from_slice(text.as_bytes().get(..len).unwrap_or_default());
     }
 
     /// Waits until the peer ends the connection, or the session ends. Received data remains readable.
@@ -105,7 +105,7 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
+        let filled_before = buf.filled().len();
         while buf.remaining() > 0 {
             match this.poll_current(cx) {
                 Poll::Ready(Ok(())) if this.unread().is_empty() => break,
@@ -115,7 +115,7 @@ impl AsyncRead for Connection {
                     this.position += len;
                 }
                 // The copied bytes are returned first.
-                _ if buf.filled().len() > before => break,
+                _ if buf.filled().len() > filled_before => break,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -159,9 +159,9 @@ impl AsyncWrite for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let text = std::mem::take(&mut self.close_text);
-        let schedule = self.channel.detach(text);
+        let must_schedule = self.channel.detach(text);
         self.shared.sub_received(self.channel.drop_received());
-        if schedule {
+        if must_schedule {
             self.shared.push_ready(Arc::clone(&self.channel));
         }
     }

@@ -89,9 +89,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<SessionError> {
         let now = Instant::now();
         for _ in 0..MAX_ROUNDS {
-            self.accept_close_request(now);
-            let mut progress = match self.read(cx, now) {
-                Ok(progress) => progress,
+            self.apply_close_request(now);
+            let mut has_progress = match self.read(cx, now) {
+                Ok(has_progress) => has_progress,
                 Err(SessionError::Protocol(error)) => {
                     self.begin_close(
                         error.close_code(),
@@ -102,20 +102,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
                     self.discard_input();
                     true
                 }
-                Err(error) => return Poll::Ready(self.reason_or(error)),
+                Err(error) => return Poll::Ready(self.close_reason_or(error)),
             };
             if let Err(error) = self.check_timers(cx, now) {
-                return Poll::Ready(self.reason_or(error));
+                return Poll::Ready(self.close_reason_or(error));
             }
             match self.write(cx, now) {
-                Ok(written) => progress |= written,
-                Err(error) => return Poll::Ready(self.reason_or(error)),
+                Ok(written) => has_progress |= written,
+                Err(error) => return Poll::Ready(self.close_reason_or(error)),
             }
             while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
             if self.is_close_complete() {
                 return self.poll_shutdown(cx);
             }
-            if !progress {
+            if !has_progress {
                 return Poll::Pending;
             }
         }
@@ -123,11 +123,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         Poll::Pending
     }
 
-    fn accept_close_request(&mut self, now: Instant) {
+    fn apply_close_request(&mut self, now: Instant) {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        let request = self.shared.lock().close.clone();
+        let request = self.shared.lock().close_request.clone();
         if let Some((code, reason)) = request {
             let error = SessionError::ClosedLocally { code, reason: reason.clone() };
             self.begin_close(code, &reason, error, now);
@@ -155,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
     /// Ends all connections with `tunnel disconnect`. With `announce`, notifies the peer.
     fn end_connections(&mut self, announce: bool) {
         let mut state = self.shared.lock();
-        state.ended = true;
+        state.has_ended = true;
         let connections = std::mem::take(&mut state.connections);
         state.control.clear();
         state.ready.clear();
@@ -184,13 +184,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<SessionError> {
         // The close frames were exchanged, so a failure has no effect.
         match Pin::new(&mut self.stream).poll_shutdown(cx) {
-            Poll::Ready(_) => Poll::Ready(self.reason_or(SessionError::Disconnected)),
+            Poll::Ready(_) => Poll::Ready(self.close_reason_or(SessionError::Disconnected)),
             Poll::Pending => Poll::Pending,
         }
     }
 
     /// The reason of the close in progress, else `error`.
-    fn reason_or(&mut self, error: SessionError) -> SessionError {
+    fn close_reason_or(&mut self, error: SessionError) -> SessionError {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Closing { reason, .. } => reason,
             _ => error,
@@ -204,7 +204,7 @@ impl<S> SessionDriver<S> {
         self.phase = Phase::Ended;
         self.tasks.abort_all();
         let mut state = self.shared.lock();
-        state.ended = true;
+        state.has_ended = true;
         let connections = std::mem::take(&mut state.connections);
         state.control = std::collections::VecDeque::new();
         state.ready = std::collections::VecDeque::new();

@@ -222,8 +222,8 @@ fn kind_of_text(text: &str) -> io::ErrorKind {
         ("no such host", io::ErrorKind::NotFound),
         ("not allowed", io::ErrorKind::PermissionDenied),
     ];
-    let found = KINDS.iter().find(|(part, _)| text.contains(part));
-    found.map_or(io::ErrorKind::ConnectionReset, |(_, kind)| *kind)
+    let known_kind = KINDS.iter().find(|(part, _)| text.contains(part));
+    known_kind.map_or(io::ErrorKind::ConnectionReset, |(_, kind)| *kind)
 }
 
 #[cfg(test)]

@@ -30,24 +30,24 @@ pub(crate) fn acceptor<D: Dialer>(dialer: D, dial_timeout: Duration) -> Acceptor
 }
 
 async fn serve<D: Dialer>(dialer: &D, target: Target, connection: Connection, dial_timeout: Duration) {
-    let asked = target.clone();
+    let requested = target.clone();
     let result = tokio::select! {
         biased;
         () = connection.closed() => return,
         result = tokio::time::timeout(dial_timeout, dialer.dial(target)) => result,
     };
     match result {
-        Ok(Ok(stream)) => copy(connection, stream).await,
-        Ok(Err(error)) => connection.close_with_error(&dial_failure(&asked, &dial_error_text(&error))),
-        Err(_) => connection.close_with_error(&dial_failure(&asked, "i/o timeout")),
+        Ok(Ok(stream)) => copy_to_target(connection, stream).await,
+        Ok(Err(error)) => connection.close_with_error(&dial_failure(&requested, &dial_error_text(&error))),
+        Err(_) => connection.close_with_error(&dial_failure(&requested, "i/o timeout")),
     }
 }
 
 /// The text of a failed dial. If it would be truncated, the address is omitted, because the peer knows it: the private host name
 /// of a cluster alone almost reaches the limit.
 fn dial_failure(target: &Target, reason: &str) -> String {
-    let full = format!("dial {} {}: {reason}", target.network, target.address);
-    if full.len() <= MAX_ERROR_LEN { full } else { format!("dial {}: {reason}", target.network) }
+    let full_text = format!("dial {} {}: {reason}", target.network, target.address);
+    if full_text.len() <= MAX_ERROR_LEN { full_text } else { format!("dial {}: {reason}", target.network) }
 }
 
 /// The message of Go's `net` package for this error, because servers look for parts of it.
@@ -74,9 +74,9 @@ fn dial_error_text(error: &io::Error) -> String {
 /// ```
 pub async fn join<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection, stream: S) -> io::Result<()> {
     let mut forward = Forward::new(connection, stream, AtEof::KeepReading);
-    let ended = std::future::poll_fn(|cx| forward.poll(cx)).await;
+    let end = std::future::poll_fn(|cx| forward.poll(cx)).await;
     let Forward { connection, mut stream, .. } = forward;
-    match ended {
+    match end {
         ForwardEnd::Stream => Ok(()),
         ForwardEnd::StreamFailed(error) => {
             connection.close_with_error(&error.to_string());
@@ -91,11 +91,11 @@ pub async fn join<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection, str
 }
 
 /// Copies until the target or the server ends the connection.
-async fn copy<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection, target: S) {
+async fn copy_to_target<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection, target: S) {
     let mut forward = Forward::new(connection, target, AtEof::Close);
-    let ended = std::future::poll_fn(|cx| forward.poll(cx)).await;
+    let end = std::future::poll_fn(|cx| forward.poll(cx)).await;
     let Forward { connection, mut stream, .. } = forward;
-    match ended {
+    match end {
         // Dropping the connection sends the queued data and then `EOF`.
         ForwardEnd::Stream => {}
         ForwardEnd::StreamFailed(error) => connection.close_with_error(&error.to_string()),
@@ -140,10 +140,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Forward<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ForwardEnd> {
         if !self.read_closed
-            && let Poll::Ready(ended) = self.poll_from_stream(cx)
+            && let Poll::Ready(end) = self.poll_from_stream(cx)
         {
-            if self.at_eof == AtEof::Close || self.write_closed || !matches!(ended, ForwardEnd::Stream) {
-                return Poll::Ready(ended);
+            if self.at_eof == AtEof::Close || self.write_closed || !matches!(end, ForwardEnd::Stream) {
+                return Poll::Ready(end);
             }
             self.read_closed = true;
         }
@@ -187,8 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Forward<S> {
                     // Data that the peer sent before it ended the connection must still be delivered.
                     return Poll::Pending;
                 };
-                let take = capacity.min(scratch.len());
-                let mut buf = ReadBuf::uninit(scratch.get_mut(..take).unwrap_or_default());
+                let len = capacity.min(scratch.len());
+                let mut buf = ReadBuf::uninit(scratch.get_mut(..len).unwrap_or_default());
                 match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
                     Ok(()) if buf.filled().is_empty() => return Poll::Ready(ForwardEnd::Stream),
                     Ok(()) => self.connection.queue(buf.filled()),
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reason_of_a_failed_dial_is_never_cut() {
+    fn reason_of_a_failed_dial_is_never_truncated() {
         let target = |address: &str| Target { network: "tcp".to_owned(), address: address.to_owned() };
         let reason = "connect: connection refused";
         assert_eq!(

@@ -15,7 +15,7 @@ pub(crate) struct DataPiece<'a> {
     pub(crate) connection: i64,
     pub(crate) bytes: &'a [u8],
     /// Whether this is the first piece of its message.
-    pub(crate) first: bool,
+    pub(crate) is_first: bool,
 }
 
 /// Decodes one message at a time from the pieces in which it arrives.
@@ -51,15 +51,16 @@ impl Header {
     /// Reads a header from the start of `input`. Returns it with its length, or `None` if `input` ends first.
     fn read(input: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let mut position = 0;
-        let mut next = || {
+        let mut next_varint = || {
             let value = varint::read(input.get(position..).unwrap_or_default())?;
             position += value.map_or(0, |(_, len)| len);
             Ok(value.map(|(value, _)| value))
         };
-        let (Some(id), Some(connection), Some(kind)) = (next()?, next()?, next()?) else {
+        let (Some(id), Some(connection), Some(kind)) = (next_varint()?, next_varint()?, next_varint()?)
+        else {
             return Ok(None);
         };
-        if message::has_deadline(kind) && next()?.is_none() {
+        if message::has_deadline(kind) && next_varint()?.is_none() {
             return Ok(None);
         }
         Ok(Some((Self { id, connection, kind }, position)))
@@ -82,9 +83,9 @@ impl MessageParser {
             },
         };
         if header.kind == kind::DATA {
-            let first = !self.data_started;
+            let is_first = !self.data_started;
             self.data_started = true;
-            return Ok(Some(DataPiece { connection: header.connection, bytes: body, first }));
+            return Ok(Some(DataPiece { connection: header.connection, bytes: body, is_first }));
         }
         let limit = match header.kind {
             kind::CONNECT => MAX_TARGET_LEN,
@@ -94,8 +95,8 @@ impl MessageParser {
             kind::SYNC_CONNECTIONS => usize::MAX,
             _ => 0,
         };
-        let room = limit.saturating_sub(self.body.len()).min(body.len());
-        self.body.extend_from_slice(body.get(..room).unwrap_or_default());
+        let taken = limit.saturating_sub(self.body.len()).min(body.len());
+        self.body.extend_from_slice(body.get(..taken).unwrap_or_default());
         Ok(None)
     }
 
@@ -132,8 +133,8 @@ impl MessageParser {
             kind::DATA => return Ok(None),
             kind::CONNECT => Payload::Connect(Target::parse(&body)?),
             kind::ERROR => Payload::Error(Bytes::from(body)),
-            kind::ADD_CLIENT => Payload::AddClient(client(body)?),
-            kind::REMOVE_CLIENT => Payload::RemoveClient(client(body)?),
+            kind::ADD_CLIENT => Payload::AddClient(checked_announcement(body)?),
+            kind::REMOVE_CLIENT => Payload::RemoveClient(checked_announcement(body)?),
             kind::PAUSE => Payload::Pause,
             kind::RESUME => Payload::Resume,
             kind::SYNC_CONNECTIONS => Payload::SyncConnections(connection_ids(&body)?),
@@ -144,7 +145,7 @@ impl MessageParser {
 }
 
 /// Checks that an announcement is `client/<number>`.
-fn client(body: Vec<u8>) -> Result<Bytes, ProtocolError> {
+fn checked_announcement(body: Vec<u8>) -> Result<Bytes, ProtocolError> {
     let text = String::from_utf8_lossy(&body);
     let number = text.split_once('/').map(|(_, number)| number.parse::<i64>());
     match number {
@@ -170,7 +171,7 @@ mod tests {
     const DATA: [u8; 9] = [0, 4, 2, 0xb0, 0xea, 0x01, b'a', b'b', b'c'];
 
     #[test]
-    fn byte_by_byte_equals_whole() {
+    fn message_is_parsed_byte_by_byte() {
         let mut parser = MessageParser::default();
         let mut body = Vec::new();
         for byte in DATA {
@@ -188,11 +189,11 @@ mod tests {
         let mut parser = MessageParser::default();
         parser.push(&[0]).unwrap();
         assert_eq!(parser.finish(), Err(ProtocolError::TruncatedHeader));
-        assert!(parser.push(&DATA).unwrap().is_some_and(|piece| piece.first));
+        assert!(parser.push(&DATA).unwrap().is_some_and(|piece| piece.is_first));
     }
 
     #[test]
-    fn long_bodies_are_cut() {
+    fn long_bodies_are_truncated() {
         let mut parser = MessageParser::default();
         let mut message = vec![0, 4, 6];
         message.extend([b'x'; 5000]);

@@ -102,7 +102,7 @@ impl Session {
             return Err(DialError::InvalidTarget(text));
         }
         let timeouts = Timeouts { response: options.response_timeout, stall: options.stall_timeout };
-        let channel = Arc::new(Channel::new(self.shared.next_connection(), timeouts));
+        let channel = Arc::new(Channel::new(self.shared.next_connection_id(), timeouts));
         self.shared.open(&channel, Bytes::from(text))?;
         Ok(Connection::new(Arc::clone(&self.shared), channel))
     }
@@ -117,7 +117,7 @@ impl Session {
     /// `code` and `reason` is sent. [`Session::closed`] waits for the end.
     pub fn close(&self, code: CloseCode, reason: &str) {
         let mut state = self.shared.lock();
-        state.close.get_or_insert_with(|| (code, reason.to_owned()));
+        state.close_request.get_or_insert_with(|| (code, reason.to_owned()));
         drop(state);
         self.shared.driver.wake();
     }
@@ -132,7 +132,7 @@ impl Session {
     /// Whether the session has ended or is closing.
     pub fn is_closed(&self) -> bool {
         let state = self.shared.lock();
-        state.ended || state.close.is_some()
+        state.has_ended || state.close_request.is_some()
     }
 
     /// The time at which the last frame of the peer arrived; the start of the session if there was none.

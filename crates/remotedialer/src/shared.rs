@@ -24,7 +24,7 @@ const MAX_CONTROL_MESSAGES: usize = 16_384;
 const MAX_IDLE_CAPACITY: usize = 64;
 
 /// The first ID of a connection, as in the original.
-const FIRST_CONNECTION: i64 = 2;
+const FIRST_CONNECTION_ID: i64 = 2;
 
 /// State of a session.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     /// Milliseconds from the start to the last frame of the peer.
     last_heard_ms: AtomicU64,
-    next_connection: AtomicI64,
+    next_connection_id: AtomicI64,
     received: AtomicUsize,
     outgoing: AtomicUsize,
     state: Mutex<SessionState>,
@@ -50,8 +50,8 @@ pub(crate) struct SessionState {
     pub(crate) connections: HashMap<i64, Arc<Channel>>,
     pub(crate) control: VecDeque<ControlMessage>,
     pub(crate) ready: VecDeque<Arc<Channel>>,
-    pub(crate) close: Option<(CloseCode, String)>,
-    pub(crate) ended: bool,
+    pub(crate) close_request: Option<(CloseCode, String)>,
+    pub(crate) has_ended: bool,
 }
 
 impl SessionState {
@@ -86,7 +86,7 @@ impl Shared {
             end: watch::Sender::new(None),
             started: Instant::now(),
             last_heard_ms: AtomicU64::new(0),
-            next_connection: AtomicI64::new(FIRST_CONNECTION),
+            next_connection_id: AtomicI64::new(FIRST_CONNECTION_ID),
             received: AtomicUsize::new(0),
             outgoing: AtomicUsize::new(0),
             state: Mutex::default(),
@@ -99,17 +99,17 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn count(&self, count: StatsEvent) {
-        self.stats.add(count);
+    pub(crate) fn count(&self, event: StatsEvent) {
+        self.stats.add(event);
         if let Some(totals) = &self.config.totals {
-            totals.add(count);
+            totals.add(event);
         }
     }
 
     /// Registers a new connection and queues its Connect message.
     pub(crate) fn open(&self, channel: &Arc<Channel>, connect: Bytes) -> Result<(), DialError> {
         let mut state = self.lock();
-        if state.ended || state.close.is_some() {
+        if state.has_ended || state.close_request.is_some() {
             return Err(DialError::SessionEnded);
         }
         if state.connections.len() >= self.config.max_connections {
@@ -130,14 +130,14 @@ impl Shared {
         Ok(())
     }
 
-    pub(crate) fn next_connection(&self) -> i64 {
-        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    pub(crate) fn next_connection_id(&self) -> i64 {
+        self.next_connection_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Queues a control message. It fails the session if the peer reads none of them.
     pub(crate) fn push_control(&self, message: ControlMessage) -> Result<(), SessionError> {
         let mut state = self.lock();
-        if state.ended {
+        if state.has_ended {
             return Ok(());
         }
         if state.control.len() >= MAX_CONTROL_MESSAGES {
@@ -152,7 +152,7 @@ impl Shared {
     /// Adds a channel that has something to send to the ready list.
     pub(crate) fn push_ready(&self, channel: Arc<Channel>) {
         let mut state = self.lock();
-        if state.ended {
+        if state.has_ended {
             return;
         }
         state.ready.push_back(channel);
@@ -202,8 +202,8 @@ impl Shared {
 
     /// Bytes that a connection may queue for sending.
     pub(crate) fn send_limit(&self) -> usize {
-        let congested = self.outgoing() > self.config.session_send_buffer;
-        if congested {
+        let is_congested = self.outgoing() > self.config.session_send_buffer;
+        if is_congested {
             self.config.send_buffer.min(crate::channel::MAX_DATA_LEN)
         } else {
             self.config.send_buffer

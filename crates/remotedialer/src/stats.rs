@@ -69,23 +69,23 @@ pub(crate) enum StatsEvent {
 impl Stats {
     /// Reads the counters.
     pub fn snapshot(&self) -> StatsSnapshot {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StatsSnapshot {
             // Closed before opened, so that the difference is never negative.
-            closed: read(&self.closed),
-            opened: read(&self.opened),
-            bytes_received: read(&self.bytes_received),
-            bytes_sent: read(&self.bytes_sent),
-            failed: read(&self.failed),
-            pauses_sent: read(&self.pauses_sent),
-            pauses_received: read(&self.pauses_received),
-            sessions_ended: read(&self.sessions_ended),
-            sessions_started: read(&self.sessions_started),
+            closed: load(&self.closed),
+            opened: load(&self.opened),
+            bytes_received: load(&self.bytes_received),
+            bytes_sent: load(&self.bytes_sent),
+            failed: load(&self.failed),
+            pauses_sent: load(&self.pauses_sent),
+            pauses_received: load(&self.pauses_received),
+            sessions_ended: load(&self.sessions_ended),
+            sessions_started: load(&self.sessions_started),
         }
     }
 
-    pub(crate) fn add(&self, count: StatsEvent) {
-        let (counter, amount) = match count {
+    pub(crate) fn add(&self, event: StatsEvent) {
+        let (counter, amount) = match event {
             StatsEvent::Received(bytes) => (&self.bytes_received, bytes as u64),
             StatsEvent::Sent(bytes) => (&self.bytes_sent, bytes as u64),
             StatsEvent::Opened => (&self.opened, 1),

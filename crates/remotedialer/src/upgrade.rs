@@ -72,11 +72,11 @@ pub fn response(method: &Method, headers: &HeaderMap) -> Result<Response<()>, Up
     let key = check(method, headers)?;
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let accept = HeaderValue::try_from(accept_key(key.as_bytes())).map_err(|_| UpgradeError::Key)?;
+    let accept_value = HeaderValue::try_from(accept_key(key.as_bytes())).map_err(|_| UpgradeError::Key)?;
     let headers = response.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept_value);
     Ok(response)
 }
 
@@ -97,7 +97,7 @@ pub fn check<'a>(method: &Method, headers: &'a HeaderMap) -> Result<&'a HeaderVa
     if headers.contains_key(ORIGIN) {
         return Err(UpgradeError::Origin);
     }
-    headers.get(SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes())).ok_or(UpgradeError::Key)
+    headers.get(SEC_WEBSOCKET_KEY).filter(|key| is_valid_key(key.as_bytes())).ok_or(UpgradeError::Key)
 }
 
 /// Whether a comma-separated header contains `token` in any letter case.
@@ -107,7 +107,7 @@ fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool 
 }
 
 /// Whether `key` is 16 bytes in base64: 22 characters and two padding characters.
-fn is_key(key: &[u8]) -> bool {
+fn is_valid_key(key: &[u8]) -> bool {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.len() == 24 && key.ends_with(b"==") && key.iter().take(22).all(is_base64)
 }

@@ -7,12 +7,12 @@ pub(crate) const MAX_LEN: usize = 10;
 
 /// Appends `value` to `out`.
 pub(crate) fn write(out: &mut impl Extend<u8>, value: i64) {
-    let mut rest = (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned();
-    while rest >= 0x80 {
-        out.extend([low_bits(rest) | 0x80]);
-        rest >>= 7;
+    let mut remaining = (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned();
+    while remaining >= 0x80 {
+        out.extend([low_bits(remaining) | 0x80]);
+        remaining >>= 7;
     }
-    out.extend([low_bits(rest)]);
+    out.extend([low_bits(remaining)]);
 }
 
 /// Reads a value from the start of `input`. Returns it with its encoded length, or `None` if `input` ends first.

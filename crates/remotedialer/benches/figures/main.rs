@@ -55,17 +55,17 @@ async fn run(options: &[&str]) -> Outcome<()> {
     }
     let mut gib = 1;
     let mut options = options.iter();
-    let mut must_meet = true;
+    let mut fail_on_missed_target = true;
     while let Some(option) = options.next() {
         match *option {
             "--bench" => {}
-            "--no-fail" => must_meet = false,
+            "--no-fail" => fail_on_missed_target = false,
             "--gib" => gib = options.next().ok_or("--gib needs a number")?.parse()?,
             _ => return Err("usage: cargo bench -p remotedialer -- [--gib N] [--no-fail]".into()),
         }
     }
     let targets = measure(gib).await?;
-    if must_meet && targets.is_missed() { Err("a target is missed".into()) } else { Ok(()) }
+    if fail_on_missed_target && targets.is_missed() { Err("a target is missed".into()) } else { Ok(()) }
 }
 
 async fn measure(gib: u64) -> Outcome<Targets> {
@@ -73,51 +73,51 @@ async fn measure(gib: u64) -> Outcome<Targets> {
     let target = Target::start(gib << 30).await?;
     println!("{gib} GiB in each direction");
     println!("{:<34}{:>12}{:>12}{:>10}{:>14}", "", "CPU s/GiB", "wall s/GiB", "ratio", "peak MB");
-    let mut plain = [0.0; 2];
+    let mut plain_cpu = [0.0; 2];
     for buffer in ["8192", "65536"] {
         let proxy = Child::start(&["proxy", &target.address, buffer])?;
-        for (upload, reference) in [false, true].into_iter().zip(&mut plain) {
-            let figures = transfer(&proxy, &proxy.address, upload, gib).await?;
+        for (is_upload, reference) in [false, true].into_iter().zip(&mut plain_cpu) {
+            let figures = measure_transfer(&proxy, &proxy.address, is_upload, gib).await?;
             *reference = figures.cpu;
             print_transfer(
-                &format!("plain copy, {buffer} bytes, {}", direction(upload)),
+                &format!("plain copy, {buffer} bytes, {}", direction(is_upload)),
                 &figures,
                 figures.cpu,
             );
         }
     }
     let server = Child::start(&["server", &target.address])?;
-    let tunnel = server.line()?;
+    let tunnel = server.read_line()?;
     let client = Child::start(&["client", &tunnel, &target.address, "1"])?;
-    for (upload, reference) in [false, true].into_iter().zip(plain) {
-        let before = client.cpu()?;
-        let figures = transfer(&server, &server.address, upload, gib).await?;
-        let client_cpu = (client.cpu()? - before) / traffic::to_f64(gib);
-        let name = format!("tunnel, server, {}", direction(upload));
+    for (is_upload, reference) in [false, true].into_iter().zip(plain_cpu) {
+        let cpu_before = client.cpu_seconds()?;
+        let figures = measure_transfer(&server, &server.address, is_upload, gib).await?;
+        let client_cpu = (client.cpu_seconds()? - cpu_before) / traffic::to_f64(gib);
+        let name = format!("tunnel, server, {}", direction(is_upload));
         print_transfer(&name, &figures, reference);
-        targets.at_most(
+        targets.require_at_most(
             &format!("{name}: CPU relative to a plain copy"),
             figures.cpu / reference,
             2.0,
             "times",
         );
-        targets.at_most(&format!("{name}: peak memory above rest"), figures.peak, MAX_PEAK_MB, "MB");
+        targets.require_at_most(&format!("{name}: peak memory above rest"), figures.peak, MAX_PEAK_MB, "MB");
         println!(
             "{:<34}{client_cpu:>12.2}{:>22.2}",
             "tunnel, client (the same transfer)",
             client_cpu / reference
         );
     }
-    stopped_reader(&server, &mut targets).await?;
-    requests(&target, &server).await?;
+    measure_stopped_reader(&server, &mut targets).await?;
+    measure_requests(&target, &server).await?;
     drop(client);
-    idle_sessions(&target, &mut targets).await?;
+    measure_idle_sessions(&target, &mut targets).await?;
     targets.print();
     Ok(targets)
 }
 
-fn direction(upload: bool) -> &'static str {
-    if upload { "upload" } else { "download" }
+fn direction(is_upload: bool) -> &'static str {
+    if is_upload { "upload" } else { "download" }
 }
 
 /// Figures of one transfer.
@@ -130,18 +130,18 @@ struct Transfer {
     peak: f64,
 }
 
-async fn transfer(child: &Child, address: &str, upload: bool, gib: u64) -> Outcome<Transfer> {
-    let rest = child.reset_peak()?;
-    let before = child.cpu()?;
+async fn measure_transfer(child: &Child, address: &str, is_upload: bool, gib: u64) -> Outcome<Transfer> {
+    let baseline = child.reset_peak()?;
+    let cpu_before = child.cpu_seconds()?;
     let started = std::time::Instant::now();
-    if upload {
+    if is_upload {
         traffic::upload(address, gib << 30).await?;
     } else {
         traffic::download(address).await?;
     }
     let size = traffic::to_f64(gib);
     let wall = started.elapsed().as_secs_f64() / size;
-    Ok(Transfer { cpu: (child.cpu()? - before) / size, wall, peak: child.peak()? - rest })
+    Ok(Transfer { cpu: (child.cpu_seconds()? - cpu_before) / size, wall, peak: child.peak_mb()? - baseline })
 }
 
 fn print_transfer(name: &str, figures: &Transfer, reference: f64) {
@@ -150,32 +150,37 @@ fn print_transfer(name: &str, figures: &Transfer, reference: f64) {
 }
 
 /// Reads a little, waits until no more data is in transit, and reads the rest.
-async fn stopped_reader(server: &Child, targets: &mut Targets) -> Outcome<()> {
-    let rest = server.reset_peak()?;
+async fn measure_stopped_reader(server: &Child, targets: &mut Targets) -> Outcome<()> {
+    let baseline = server.reset_peak()?;
     let mut download = traffic::Download::start(&server.address).await?;
     download.read(1 << 20).await?;
-    let mut peak = server.peak()?;
+    let mut peak = server.peak_mb()?;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = server.peak()?;
-        if now <= peak {
+        let current = server.peak_mb()?;
+        if current <= peak {
             break;
         }
-        peak = now;
+        peak = current;
     }
-    targets.at_most("reader that stops: memory above rest", peak - rest, MAX_PEAK_MB, "MB");
+    targets.require_at_most("reader that stops: memory above rest", peak - baseline, MAX_PEAK_MB, "MB");
     download.finish().await?;
-    targets.at_most("after it has read the rest: peak above rest", server.peak()? - rest, MAX_PEAK_MB, "MB");
+    targets.require_at_most(
+        "after it has read the rest: peak above rest",
+        server.peak_mb()? - baseline,
+        MAX_PEAK_MB,
+        "MB",
+    );
     Ok(())
 }
 
-async fn requests(target: &Target, server: &Child) -> Outcome<()> {
+async fn measure_requests(target: &Target, server: &Child) -> Outcome<()> {
     let proxy = Child::start(&["proxy", &target.address, "8192"])?;
     for (name, child) in [("plain copy", &proxy), ("tunnel", server)] {
-        let before = child.cpu()?;
-        let rate = traffic::requests(&child.address, REQUESTS, 32).await?;
-        let cpu = (child.cpu()? - before) / f64::from(REQUESTS) * 1e3;
-        let latency = traffic::latency(&child.address, 2000).await?;
+        let cpu_before = child.cpu_seconds()?;
+        let rate = traffic::send_requests(&child.address, REQUESTS, 32).await?;
+        let cpu = (child.cpu_seconds()? - cpu_before) / f64::from(REQUESTS) * 1e3;
+        let latency = traffic::median_latency(&child.address, 2000).await?;
         println!(
             "connect + 100 bytes there and back, {name}: {rate:.0}/s with 32 at a time, {cpu:.3} ms CPU each, median {latency:.2} ms one at a time"
         );
@@ -183,25 +188,25 @@ async fn requests(target: &Target, server: &Child) -> Outcome<()> {
     Ok(())
 }
 
-async fn idle_sessions(target: &Target, targets: &mut Targets) -> Outcome<()> {
+async fn measure_idle_sessions(target: &Target, targets: &mut Targets) -> Outcome<()> {
     let server = Child::start(&["server", &target.address])?;
-    let tunnel = server.line()?;
-    let warm = Child::start(&["client", &tunnel, &target.address, "1"])?;
-    traffic::requests(&server.address, 100, 1).await?;
-    drop(warm);
+    let tunnel = server.read_line()?;
+    let warm_up_client = Child::start(&["client", &tunnel, &target.address, "1"])?;
+    traffic::send_requests(&server.address, 100, 1).await?;
+    drop(warm_up_client);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let rest = server.resident()?;
+    let baseline = server.resident_mb()?;
     let _client = Child::start(&["client", &tunnel, &target.address, &IDLE_SESSIONS.to_string()])?;
-    let idle = server.resident()?;
-    traffic::requests(&server.address, 5000, 32).await?;
+    let idle = server.resident_mb()?;
+    traffic::send_requests(&server.address, 5000, 32).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let used = server.resident()?;
-    let before = server.cpu()?;
+    let after_requests = server.resident_mb()?;
+    let cpu_before = server.cpu_seconds()?;
     tokio::time::sleep(IDLE_TIME).await;
-    let cpu = (server.cpu()? - before) / IDLE_TIME.as_secs_f64() / traffic::to_f64(IDLE_SESSIONS);
-    let each = |memory: f64| (memory - rest) * 1024.0 / traffic::to_f64(IDLE_SESSIONS);
-    targets.at_most("idle session, of 1,000: memory", each(idle), 40.0, "kB");
-    targets.at_most("the same after 5 requests", each(used), 40.0, "kB");
+    let cpu = (server.cpu_seconds()? - cpu_before) / IDLE_TIME.as_secs_f64() / traffic::to_f64(IDLE_SESSIONS);
+    let kb_per_session = |memory: f64| (memory - baseline) * 1024.0 / traffic::to_f64(IDLE_SESSIONS);
+    targets.require_at_most("idle session, of 1,000: memory", kb_per_session(idle), 40.0, "kB");
+    targets.require_at_most("the same after 5 requests", kb_per_session(after_requests), 40.0, "kB");
     println!("CPU of an idle session: {:.3} ms a minute", cpu * 60e3);
     Ok(())
 }

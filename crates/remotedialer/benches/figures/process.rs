@@ -22,50 +22,50 @@ impl Child {
         let output = process.stdout.take().ok_or("the child has no output")?;
         let mut child =
             Self { process, output: RefCell::new(BufReader::new(output)), address: String::new() };
-        child.address = child.line()?;
+        child.address = child.read_line()?;
         Ok(child)
     }
 
     /// The next line that the child prints.
-    pub(crate) fn line(&self) -> Outcome<String> {
+    pub(crate) fn read_line(&self) -> Outcome<String> {
         let mut line = String::new();
         self.output.borrow_mut().read_line(&mut line)?;
         Ok(line.trim().to_owned())
     }
 
-    fn file(&self, name: &str) -> Outcome<String> {
+    fn read_proc_file(&self, name: &str) -> Outcome<String> {
         Ok(std::fs::read_to_string(format!("/proc/{}/{name}", self.process.id()))?)
     }
 
     /// CPU seconds so far. The kernel counts in hundredths.
-    pub(crate) fn cpu(&self) -> Outcome<f64> {
-        let stat = self.file("stat")?;
+    pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
+        let stat = self.read_proc_file("stat")?;
         let (_, fields) = stat.rsplit_once(')').ok_or("unexpected format of stat")?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
         Ok(f64::from(ticks.sum::<Result<u32, _>>()?) / 100.0)
     }
 
-    fn memory(&self, name: &str) -> Outcome<f64> {
-        let status = self.file("status")?;
+    fn memory_mb(&self, name: &str) -> Outcome<f64> {
+        let status = self.read_proc_file("status")?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such value")?;
         let kilobytes: u32 = line.split_whitespace().nth(1).ok_or("no such value")?.parse()?;
         Ok(f64::from(kilobytes) / 1024.0)
     }
 
     /// Resident memory in MB.
-    pub(crate) fn resident(&self) -> Outcome<f64> {
-        self.memory("VmRSS")
+    pub(crate) fn resident_mb(&self) -> Outcome<f64> {
+        self.memory_mb("VmRSS")
     }
 
     /// Peak of resident memory in MB since [`Child::reset_peak`].
-    pub(crate) fn peak(&self) -> Outcome<f64> {
-        self.memory("VmHWM")
+    pub(crate) fn peak_mb(&self) -> Outcome<f64> {
+        self.memory_mb("VmHWM")
     }
 
     /// Starts a new peak. Returns the resident memory in MB.
     pub(crate) fn reset_peak(&self) -> Outcome<f64> {
         std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5")?;
-        self.resident()
+        self.resident_mb()
     }
 }
 

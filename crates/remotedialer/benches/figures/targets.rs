@@ -14,7 +14,7 @@ pub(crate) struct Targets(Vec<Measured>);
 
 impl Targets {
     /// Adds a value that must not exceed `limit`.
-    pub(crate) fn at_most(&mut self, name: &str, value: f64, limit: f64, unit: &'static str) {
+    pub(crate) fn require_at_most(&mut self, name: &str, value: f64, limit: f64, unit: &'static str) {
         self.0.push(Measured { name: name.to_owned(), value, limit, unit });
     }
 

@@ -41,8 +41,8 @@ async fn serve(mut stream: TcpStream, len: u64) -> std::io::Result<()> {
     match stream.read_u8().await? {
         DOWNLOAD => send_pattern(&mut stream, len).await,
         UPLOAD => {
-            let intact = receive_pattern(&mut stream, len).await?;
-            stream.write_all(&[u8::from(intact)]).await
+            let is_intact = receive_pattern(&mut stream, len).await?;
+            stream.write_all(&[u8::from(is_intact)]).await
         }
         _ => {
             let mut request = [0; REQUEST_LEN - 1];
@@ -62,9 +62,9 @@ fn pattern() -> Vec<u8> {
 async fn send_pattern(stream: &mut TcpStream, mut len: u64) -> std::io::Result<()> {
     let pattern = pattern();
     while len > 0 {
-        let take = usize::try_from(len).unwrap_or(usize::MAX).min(pattern.len());
-        stream.write_all(pattern.get(..take).unwrap_or_default()).await?;
-        len -= take as u64;
+        let chunk_len = usize::try_from(len).unwrap_or(usize::MAX).min(pattern.len());
+        stream.write_all(pattern.get(..chunk_len).unwrap_or_default()).await?;
+        len -= chunk_len as u64;
     }
     Ok(())
 }
@@ -72,15 +72,15 @@ async fn send_pattern(stream: &mut TcpStream, mut len: u64) -> std::io::Result<(
 async fn receive_pattern(stream: &mut TcpStream, mut len: u64) -> std::io::Result<bool> {
     let pattern = pattern();
     let mut buffer = vec![0; pattern.len()];
-    let mut intact = true;
+    let mut is_intact = true;
     while len > 0 {
-        let take = usize::try_from(len).unwrap_or(usize::MAX).min(pattern.len());
-        let part = buffer.get_mut(..take).unwrap_or_default();
-        stream.read_exact(part).await?;
-        intact &= pattern.starts_with(part);
-        len -= take as u64;
+        let chunk_len = usize::try_from(len).unwrap_or(usize::MAX).min(pattern.len());
+        let chunk = buffer.get_mut(..chunk_len).unwrap_or_default();
+        stream.read_exact(chunk).await?;
+        is_intact &= pattern.starts_with(chunk);
+        len -= chunk_len as u64;
     }
-    Ok(intact)
+    Ok(is_intact)
 }
 
 /// Receives all data that the target behind `address` sends.
@@ -115,8 +115,8 @@ impl Download {
         while !bytes.is_empty() {
             let expected = self.pattern.get(self.position..).unwrap_or_default();
             let len = expected.len().min(bytes.len());
-            let (part, rest) = bytes.split_at(len);
-            if !expected.starts_with(part) {
+            let (chunk, rest) = bytes.split_at(len);
+            if !expected.starts_with(chunk) {
                 return Err("received bytes differ from those sent".into());
             }
             self.position = (self.position + len) % self.pattern.len();
@@ -149,7 +149,7 @@ pub(crate) async fn upload(address: &str, len: u64) -> Outcome<()> {
     }
 }
 
-async fn request(address: &str) -> Outcome<()> {
+async fn send_request(address: &str) -> Outcome<()> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     stream.write_all(&[ECHO; REQUEST_LEN]).await?;
@@ -159,14 +159,14 @@ async fn request(address: &str) -> Outcome<()> {
 }
 
 /// Sends small requests, each on its own connection. Returns the number per second.
-pub(crate) async fn requests(address: &str, count: u32, at_a_time: u32) -> Outcome<f64> {
+pub(crate) async fn send_requests(address: &str, count: u32, concurrency: u32) -> Outcome<f64> {
     let started = Instant::now();
     let mut callers = tokio::task::JoinSet::new();
-    for _ in 0..at_a_time {
+    for _ in 0..concurrency {
         let address = address.to_owned();
         callers.spawn(async move {
-            for _ in 0..count / at_a_time {
-                request(&address).await?;
+            for _ in 0..count / concurrency {
+                send_request(&address).await?;
             }
             Outcome::Ok(())
         });
@@ -178,11 +178,11 @@ pub(crate) async fn requests(address: &str, count: u32, at_a_time: u32) -> Outco
 }
 
 /// Median duration of small requests, one at a time, in milliseconds.
-pub(crate) async fn latency(address: &str, count: usize) -> Outcome<f64> {
+pub(crate) async fn median_latency(address: &str, count: usize) -> Outcome<f64> {
     let mut durations = Vec::with_capacity(count);
     for _ in 0..count {
         let started = Instant::now();
-        request(address).await?;
+        send_request(address).await?;
         durations.push(started.elapsed());
     }
     durations.sort_unstable();

@@ -27,9 +27,9 @@ pub(super) struct Receiving {
     /// Whether a Pause was sent to the peer.
     pub(super) pause_sent: bool,
     /// The time of the last Resume sent to the peer.
-    pub(super) resume_sent: Option<Instant>,
+    pub(super) resume_sent_at: Option<Instant>,
     /// Whether the peer has sent data.
-    pub(super) heard: bool,
+    pub(super) has_received: bool,
     pub(super) waker: Option<Waker>,
 }
 
@@ -44,11 +44,11 @@ pub(super) struct Sending {
     /// The time since which data has been waiting for the peer's Resume.
     pub(super) stalled_since: Option<Instant>,
     /// Whether the channel is in the session's ready list.
-    pub(super) scheduled: bool,
-    pub(super) closed: bool,
+    pub(super) is_scheduled: bool,
+    pub(super) is_closed: bool,
     /// The text of the Error message to send after the data.
     pub(super) closing: Option<Bytes>,
-    pub(super) first_write: Option<Instant>,
+    pub(super) first_write_at: Option<Instant>,
     pub(super) waker: Option<Waker>,
 }
 
@@ -56,11 +56,11 @@ pub(super) struct Sending {
 #[derive(Debug, Default)]
 pub(super) struct Workaround {
     /// The time of the peer's Pause, if it may have crossed this side's Resume.
-    pub(super) doubtful_pause: Option<Instant>,
+    pub(super) doubtful_pause_at: Option<Instant>,
     /// The number of bytes that may still be sent despite a doubtful Pause.
     pub(super) credit: Option<usize>,
     /// The time of the last response to a Resume of the peer.
-    pub(super) answered: Option<Instant>,
+    pub(super) answered_at: Option<Instant>,
     /// Whether a Resume of the peer must still be answered.
     pub(super) owes_answer: bool,
 }
@@ -102,17 +102,17 @@ impl Sending {
     /// Marks the channel as scheduled. Returns false if it already was.
     pub(super) fn schedule(&mut self) -> bool {
         // A paused channel with data is scheduled by Resume.
-        let blocked = self.paused && !self.frames.is_empty();
-        !blocked && !std::mem::replace(&mut self.scheduled, true)
+        let is_blocked = self.paused && !self.frames.is_empty();
+        !is_blocked && !std::mem::replace(&mut self.is_scheduled, true)
     }
 
     /// As [`Self::schedule`], if there is anything to send.
-    pub(super) fn schedule_rest(&mut self) -> bool {
+    pub(super) fn schedule_if_pending(&mut self) -> bool {
         (!self.frames.is_empty() || self.closing.is_some()) && self.schedule()
     }
 
     /// Uses the credit of a doubtful Pause. When it is used up, the Pause takes effect.
-    pub(super) fn spend(&mut self, bytes: usize) {
+    pub(super) fn use_credit(&mut self, bytes: usize) {
         if let Some(credit) = self.workaround.credit {
             self.workaround.credit = credit.checked_sub(bytes);
             self.paused = self.workaround.credit.is_none();

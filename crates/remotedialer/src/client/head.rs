@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that end the head.
-const END: &[u8] = b"\r\n\r\n";
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// Returns only the head of a response to its reader, and stores the bytes after it, which the handshake would otherwise
 /// consume: a server may send its first frame together with the response.
@@ -16,7 +16,7 @@ pub(super) struct HeadStream<S> {
     inner: S,
     /// Bytes that were read from the stream but not returned.
     pending: BytesMut,
-    /// The number of bytes of [`END`] at the end of the returned data.
+    /// The number of bytes of [`HEAD_END`] at the end of the returned data.
     matched: usize,
 }
 
@@ -34,11 +34,11 @@ impl<S> HeadStream<S> {
     fn head_len(&mut self, limit: usize) -> usize {
         let mut len = 0;
         for &byte in self.pending.iter().take(limit) {
-            if self.matched == END.len() {
+            if self.matched == HEAD_END.len() {
                 break;
             }
             len += 1;
-            self.matched = match END.get(self.matched) {
+            self.matched = match HEAD_END.get(self.matched) {
                 Some(&expected) if expected == byte => self.matched + 1,
                 _ => usize::from(byte == b'\r'),
             };
@@ -50,7 +50,7 @@ impl<S> HeadStream<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.matched == END.len() {
+        if this.matched == HEAD_END.len() {
             return Poll::Ready(Ok(()));
         }
         if this.pending.is_empty() {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn bytes_behind_the_head_are_kept() {
+    async fn bytes_after_the_head_are_kept() {
         let mut stream = HeadStream::new(&b"HTTP/1.1 101\r\r\nA: b\r\n\r\n\x82\x00"[..]);
         let mut head = Vec::new();
         stream.read_to_end(&mut head).await.unwrap();

@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         if !matches!(self.phase, Phase::Open) {
             return Ok(());
         }
-        if piece.first {
+        if piece.is_first {
             self.current = self.shared.lock().connections.get(&piece.connection).cloned();
             if self.current.is_none() {
                 return self.answer_not_found(piece.connection);
@@ -104,8 +104,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         let config = &self.shared.config;
         // Counted before the reader can take it.
         self.shared.add_received(len);
-        let session_is_full = self.shared.received() > config.max_session_buffer / 2;
-        match channel.receive(piece.bytes, config, session_is_full) {
+        let is_session_full = self.shared.received() > config.max_session_buffer / 2;
+        match channel.receive(piece.bytes, config, is_session_full) {
             ReceiveOutcome::Buffered { pause } => {
                 self.shared.count(StatsEvent::Received(len));
                 if pause {
@@ -121,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             ReceiveOutcome::Overflow => {
                 self.shared.sub_received(len);
                 self.current = None;
-                self.fail(&channel, ConnectionError::BufferLimit)
+                self.fail_connection(&channel, ConnectionError::BufferLimit)
             }
         }
     }
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         let largest = state.connections.values().max_by_key(|channel| channel.received_len()).cloned();
         drop(state);
         match largest {
-            Some(channel) => self.fail(&channel, ConnectionError::BufferLimit),
+            Some(channel) => self.fail_connection(&channel, ConnectionError::BufferLimit),
             None => Ok(()),
         }
     }
@@ -226,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         channel: &Arc<Channel>,
         outcome: &FlowOutcome,
     ) -> Result<(), SessionError> {
-        if outcome.ready {
+        if outcome.must_schedule {
             self.shared.push_ready(Arc::clone(channel));
         }
         match outcome.answer {
@@ -248,12 +248,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         ids.sort_unstable();
         let grace = self.shared.config.sync_grace;
         let mut state = self.shared.lock();
-        let dead: Vec<_> = state
+        let missing: Vec<_> = state
             .connections
             .extract_if(|id, channel| ids.binary_search(id).is_err() && channel.must_be_listed(now, grace))
             .collect();
         drop(state);
-        for (_, channel) in dead {
+        for (_, channel) in missing {
             self.shared.sub_outgoing(channel.end(End::Failed(ConnectionError::Forgotten)));
             self.shared.count(StatsEvent::Closed);
             self.shared.count(StatsEvent::Failed);
@@ -261,7 +261,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
     }
 
     /// Fails a connection on this side and notifies the peer.
-    pub(super) fn fail(&mut self, channel: &Channel, error: ConnectionError) -> Result<(), SessionError> {
+    pub(super) fn fail_connection(
+        &mut self,
+        channel: &Channel,
+        error: ConnectionError,
+    ) -> Result<(), SessionError> {
         if self.shared.remove(channel.id).is_none() {
             return Ok(());
         }

@@ -35,7 +35,7 @@ pub(super) struct Outbound {
     front_started: bool,
     pong: Option<Bytes>,
     needs_flush: bool,
-    next_message: i64,
+    next_message_id: i64,
 }
 
 impl Outbound {
@@ -46,7 +46,7 @@ impl Outbound {
             front_started: false,
             pong: None,
             needs_flush: false,
-            next_message: random_id(),
+            next_message_id: random_id(),
         }
     }
 
@@ -74,8 +74,8 @@ impl Outbound {
     }
 
     fn seal_and_push(&mut self, mut frame: FrameBuffer, role: Role, connection: i64, kind: i64) {
-        frame.seal(role, self.next_message, connection, kind);
-        self.next_message = self.next_message.wrapping_add(1);
+        frame.seal(role, self.next_message_id, connection, kind);
+        self.next_message_id = self.next_message_id.wrapping_add(1);
         self.push(frame);
     }
 
@@ -121,31 +121,31 @@ impl Outbound {
         for (slice, frame) in slices.iter_mut().zip(&self.frames) {
             *slice = IoSlice::new(frame.as_slice());
         }
-        let used = self.frames.len().min(MAX_SLICES);
-        stream.poll_write_vectored(cx, slices.get(..used).unwrap_or_default())
+        let slice_count = self.frames.len().min(MAX_SLICES);
+        stream.poll_write_vectored(cx, slices.get(..slice_count).unwrap_or_default())
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
     /// Writes to the socket. Returns whether it accepted bytes.
     pub(super) fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, SessionError> {
-        let mut progress = false;
+        let mut has_progress = false;
         for _ in 0..WRITES_PER_ROUND {
-            self.collect(now);
+            self.collect_frames(now);
             if self.outbound.frames.is_empty() {
                 break;
             }
             match self.outbound.poll_write(&mut self.stream, cx) {
                 Poll::Pending => {
                     self.timers.set_blocked(now);
-                    return Ok(progress);
+                    return Ok(has_progress);
                 }
                 Poll::Ready(Ok(0)) => return Err(SessionError::Disconnected),
                 Poll::Ready(Ok(written)) => {
                     self.outbound.consume(written);
                     self.outbound.needs_flush = true;
                     self.timers.set_unblocked();
-                    progress = true;
+                    has_progress = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error.into()),
             }
@@ -160,11 +160,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
                 Poll::Ready(Err(error)) => return Err(error.into()),
             }
         }
-        Ok(progress)
+        Ok(has_progress)
     }
 
     /// Collects frames: first a pong, then control messages, then one Data message of each connection in turn.
-    fn collect(&mut self, now: Instant) {
+    fn collect_frames(&mut self, now: Instant) {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
@@ -190,17 +190,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             let Some(channel) = state.ready.pop_front() else { break };
             drop(state);
             let outgoing = channel.take_outgoing(shared.config.send_buffer);
-            let keep = matches!(outgoing, Outgoing::Data { more: true, .. });
-            self.send(channel.id, outgoing, &shared);
+            let stays_ready = matches!(outgoing, Outgoing::Data { has_more: true, .. });
+            self.push_outgoing(channel.id, outgoing, &shared);
             state = shared.lock();
-            if keep {
+            if stays_ready {
                 state.ready.push_back(channel);
             }
         }
         state.shrink_queues();
     }
 
-    fn send(&mut self, connection: i64, outgoing: Outgoing, shared: &Shared) {
+    fn push_outgoing(&mut self, connection: i64, outgoing: Outgoing, shared: &Shared) {
         match outgoing {
             Outgoing::Data { frame, .. } => {
                 shared.sub_outgoing(frame.body_len());

@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             let channels: Vec<_> = self.shared.lock().connections.values().map(Arc::clone).collect();
             for channel in channels {
                 if let Some(error) = channel.check_timeouts(now, linger) {
-                    self.fail(&channel, error)?;
+                    self.fail_connection(&channel, error)?;
                 } else {
                     let outcome = channel.check_flow(now);
                     self.apply_flow(&channel, &outcome)?;

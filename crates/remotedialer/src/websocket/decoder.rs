@@ -83,20 +83,20 @@ impl FrameDecoder {
                 self.push_header(*byte)?;
                 continue;
             };
-            let rest = usize::try_from(frame.len - frame.position).unwrap_or(usize::MAX);
-            if rest == 0 {
+            let remaining_len = usize::try_from(frame.len - frame.position).unwrap_or(usize::MAX);
+            if remaining_len == 0 {
                 self.frame = None;
                 match self.end_frame(frame) {
                     Some(event) => return Ok((Some(event), input)),
                     None => continue,
                 }
             }
-            let take = rest.min(input.len());
-            let (payload, after) = input.split_at_mut(take);
+            let payload_len = remaining_len.min(input.len());
+            let (payload, rest) = input.split_at_mut(payload_len);
             if payload.is_empty() {
-                return Ok((None, after));
+                return Ok((None, rest));
             }
-            input = after;
+            input = rest;
             mask::apply(payload, frame.mask, frame.position);
             let position = frame.position + payload.len() as u64;
             self.frame = Some(Frame { position, ..frame });
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn violations_are_rejected() {
+    fn protocol_violations_are_rejected() {
         let cases = [
             (vec![0x82, 0], ProtocolError::UnmaskedFrame),
             (vec![0xc2, 0x80, 0, 0, 0, 0], ProtocolError::ReservedBits),

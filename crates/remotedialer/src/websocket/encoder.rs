@@ -83,7 +83,7 @@ impl FrameBuffer {
 /// Encodes a control frame.
 pub(crate) fn control_frame(role: Role, control: &Control) -> FrameBuffer {
     let mut payload = Vec::new();
-    let code = match control {
+    let frame_opcode = match control {
         Control::Ping => opcode::PING,
         Control::Pong(data) => {
             payload.extend_from_slice(data);
@@ -92,8 +92,8 @@ pub(crate) fn control_frame(role: Role, control: &Control) -> FrameBuffer {
         Control::Close { code, reason } => {
             if code.is_sendable() {
                 payload.extend_from_slice(&code.0.to_be_bytes());
-                let cut = reason.floor_char_boundary(MAX_CONTROL_LEN - payload.len());
-                payload.extend_from_slice(reason.as_bytes().get(..cut).unwrap_or_default());
+                let reason_len = reason.floor_char_boundary(MAX_CONTROL_LEN - payload.len());
+                payload.extend_from_slice(reason.as_bytes().get(..reason_len).unwrap_or_default());
             }
             opcode::CLOSE
         }
@@ -103,14 +103,14 @@ pub(crate) fn control_frame(role: Role, control: &Control) -> FrameBuffer {
         mask::apply(&mut payload, key, 0);
     }
     let mut frame = FrameBuffer::with_body(&payload);
-    frame.prepend(frame_header(code, payload.len(), key).as_slice());
+    frame.prepend(frame_header(frame_opcode, payload.len(), key).as_slice());
     frame
 }
 
-fn frame_header(code: u8, len: usize, key: Option<[u8; 4]>) -> HeaderBytes {
+fn frame_header(frame_opcode: u8, len: usize, key: Option<[u8; 4]>) -> HeaderBytes {
     let mut header = HeaderBytes::default();
     let mask_bit = if key.is_some() { 0x80 } else { 0 };
-    header.extend([0x80 | code]);
+    header.extend([0x80 | frame_opcode]);
     match (u8::try_from(len), u16::try_from(len)) {
         (Ok(len @ ..LEN_IN_2_BYTES), _) => header.extend([mask_bit | len]),
         (_, Ok(len)) => {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_every_length_class_decode() {
+    fn frames_with_each_length_encoding_are_decoded() {
         for role in [Role::Client, Role::Server] {
             let peer = if role == Role::Client { Role::Server } else { Role::Client };
             for len in [0, 1, 119, 120, 125, 126, 65_000, 70_000] {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn close_frame_is_cut_at_a_character() {
+    fn close_reason_is_truncated_between_characters() {
         let control = Control::Close { code: CloseCode::POLICY, reason: "ä".repeat(100) };
         let frame = control_frame(Role::Server, &control);
         let reason = "ä".repeat(61);

@@ -57,7 +57,7 @@ async fn malformed_messages_end_the_session() {
         let (client, mut peer) = client_with(SessionConfig::client(), echo());
         peer.send_frame(first, payload).await;
         assert_eq!(peer.receive_close().await, code);
-        assert!(matches!(client.end().await, SessionError::Protocol(_)));
+        assert!(matches!(client.wait_for_end().await, SessionError::Protocol(_)));
     }
 }
 
@@ -66,7 +66,7 @@ async fn masked_frame_of_the_server_ends_the_session() {
     let (client, mut peer) = client_with(SessionConfig::client(), echo());
     peer.send_raw(&[BINARY, 0x80, 1, 2, 3, 4]).await;
     assert_eq!(peer.receive_close().await, 1002);
-    assert_eq!(client.end().await, SessionError::Protocol(ProtocolError::MaskedFrame));
+    assert_eq!(client.wait_for_end().await, SessionError::Protocol(ProtocolError::MaskedFrame));
 }
 
 #[tokio::test]
@@ -74,25 +74,25 @@ async fn unknown_types_and_announcements_are_ignored() {
     let (_client, mut peer) = client_with(SessionConfig::client(), echo());
     peer.send(message(0, Payload::Unknown(99))).await;
     peer.send(message(0, Payload::AddClient(Bytes::from("c-aaaaa/1")))).await;
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
 }
 
 #[tokio::test]
-async fn list_of_the_server_is_obeyed() {
+async fn connections_missing_in_the_list_of_the_server_are_ended() {
     let (client, mut peer) = client_with(SessionConfig::client(), echo());
     peer.send(connect_message(2, "a:1")).await;
     peer.send(data(2, "x")).await;
     peer.receive().await;
     peer.send(message(0, Payload::SyncConnections(Vec::new()))).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     assert_eq!(client.session.connections(), 0);
 }
 
 #[tokio::test]
-async fn long_target_is_cut() {
-    let (seen, mut targets) = tokio::sync::mpsc::unbounded_channel();
+async fn long_target_is_truncated() {
+    let (target_sender, mut targets) = tokio::sync::mpsc::unbounded_channel();
     let dialer = move |target: Target| {
-        seen.send(target.address).unwrap();
+        target_sender.send(target.address).unwrap();
         async { Err::<DuplexStream, _>(io::Error::other("no")) }
     };
     let (_client, mut peer) = client_with(SessionConfig::client(), dialer);
@@ -146,7 +146,7 @@ async fn tcp_dialer_reaches_its_list_only() {
 }
 
 #[tokio::test]
-async fn refused_target_has_the_text_of_go() {
+async fn refused_dial_has_the_error_text_of_go() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -244,7 +244,7 @@ async fn urls_are_checked() {
 }
 
 #[tokio::test]
-async fn unreachable_server_is_named() {
+async fn error_names_the_unreachable_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

@@ -171,7 +171,7 @@ async fn join_delivers_the_response_after_the_caller_stopped_sending() {
     caller.shutdown().await.unwrap();
     peer.receive().await;
     peer.receive().await;
-    assert_eq!(peer.ping().await, [], "Error would truncate the response");
+    assert_eq!(peer.receive_pending().await, [], "Error would truncate the response");
     peer.send(data(2, "response")).await;
     peer.send(error(2, "EOF")).await;
     let mut response = String::new();

@@ -32,10 +32,10 @@ async fn connections_take_turns() {
     let (server, mut peer) = server();
     let mut first = dial(&server.session);
     let mut second = dial(&server.session);
-    peer.ping().await;
+    peer.receive_pending().await;
     peer.send(message(2, Payload::Pause)).await;
     peer.send(message(3, Payload::Pause)).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     first.write_all(&vec![1; 100_000]).await.unwrap();
     second.write_all(&vec![2; 100_000]).await.unwrap();
     peer.send(message(2, Payload::Resume)).await;
@@ -61,16 +61,16 @@ async fn control_messages_and_pongs_pass_waiting_data() {
         tokio::task::yield_now().await;
     }
     peer.send_frame(PING, b"now").await;
-    let mut before = 0;
+    let mut bytes_before = 0;
     loop {
         let frame = peer.receive_frame().await.unwrap();
-        if frame.first == PONG {
+        if frame.first_byte == PONG {
             break;
         }
-        before += frame.payload.len();
+        bytes_before += frame.payload.len();
     }
     // The pipe and the frames collected for it.
-    assert!(before <= (64 + 128 + 64 + 33) * 1024, "{before} bytes came before the pong");
+    assert!(bytes_before <= (64 + 128 + 64 + 33) * 1024, "{bytes_before} bytes came before the pong");
     writer.abort();
 }
 
@@ -103,7 +103,7 @@ async fn shutdown_keeps_the_other_direction_open() {
     connection.shutdown().await.unwrap();
     peer.receive().await;
     peer.receive().await;
-    assert_eq!(peer.ping().await, [], "Error would truncate the response");
+    assert_eq!(peer.receive_pending().await, [], "Error would truncate the response");
     assert!(connection.write_all(b"more").await.is_err());
     peer.send(data(2, "response")).await;
     peer.send(error(2, "EOF")).await;

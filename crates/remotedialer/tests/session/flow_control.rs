@@ -19,7 +19,7 @@ async fn slow_reader_pauses_and_resumes_the_peer() {
     let paused_at = loop {
         peer.send(data(2, vec![5; 32_768])).await;
         sent += 32_768;
-        if let Some(message) = peer.ping().await.pop() {
+        if let Some(message) = peer.receive_pending().await.pop() {
             assert_eq!(message.payload, Payload::Pause);
             break sent;
         }
@@ -31,15 +31,15 @@ async fn slow_reader_pauses_and_resumes_the_peer() {
         peer.send(data(2, vec![5; 32_768])).await;
         sent += 32_768;
     }
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
     assert_eq!(server.session.buffered(), sent);
 
     let mut body = vec![0; sent - 256 * 1024];
     connection.read_exact(&mut body).await.unwrap();
-    assert_eq!(peer.ping().await, [], "exactly the threshold is left");
+    assert_eq!(peer.receive_pending().await, [], "exactly the threshold is left");
     let mut byte = [0];
     connection.read_exact(&mut byte).await.unwrap();
-    let resumed = peer.ping().await;
+    let resumed = peer.receive_pending().await;
     assert_eq!(resumed.iter().map(|m| &m.payload).collect::<Vec<_>>(), [&Payload::Resume]);
     assert!(body.iter().all(|byte| *byte == 5));
 }
@@ -51,7 +51,7 @@ async fn paused_connection_sends_nothing_until_resume() {
     peer.receive().await;
     peer.send(message(2, Payload::Pause)).await;
     peer.send(message(2, Payload::Pause)).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     let body: Vec<u8> = (0..MIB).map(|i| u8::try_from(i % 251).unwrap()).collect();
     let expected = body.clone();
     let writer = tokio::spawn(async move {
@@ -60,7 +60,7 @@ async fn paused_connection_sends_nothing_until_resume() {
     });
     // The writer fills its send buffer and then waits.
     tokio::task::yield_now().await;
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
     assert!(!writer.is_finished());
 
     peer.send(message(2, Payload::Resume)).await;
@@ -81,7 +81,7 @@ async fn resume_is_answered_with_the_state_of_this_side() {
     let mut connection = dial(&server.session);
     peer.receive().await;
     // This side sends Pause; the original's own Resume would clear it there.
-    while peer.ping().await.is_empty() {
+    while peer.receive_pending().await.is_empty() {
         peer.send(message(2, Payload::Data(Bytes::from(vec![1; 32 * 1024])))).await;
     }
     for _ in 0..2 {
@@ -93,7 +93,7 @@ async fn resume_is_answered_with_the_state_of_this_side() {
     connection.read_exact(&mut buffer).await.unwrap();
     assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
     peer.send(message(2, Payload::Resume)).await;
-    assert_eq!(peer.ping().await, [], "neither side pauses the other");
+    assert_eq!(peer.receive_pending().await, [], "neither side pauses the other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,30 +101,30 @@ async fn pause_that_crossed_a_resume_is_ignored_for_a_while() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;
-    while peer.ping().await.is_empty() {
+    while peer.receive_pending().await.is_empty() {
         peer.send(message(2, Payload::Data(Bytes::from(vec![1; 32 * 1024])))).await;
     }
     let mut buffer = vec![0; MIB];
     connection.read_exact(&mut buffer).await.unwrap();
     assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
     peer.send(message(2, Payload::Pause)).await;
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
     let writer = tokio::spawn(async move {
         connection.write_all(&vec![2; 8 * MIB]).await.unwrap();
         connection
     });
     // The original has forgotten this Pause and will not send Resume. At most 4 MiB are sent despite it.
     let mut received = 0;
-    let mut data = async |peer: &mut Peer, len: usize| {
+    let mut receive_data = async |peer: &mut Peer, len: usize| {
         while received < len {
             let (_, Payload::Data(bytes)) = peer.receive_payload().await else { panic!("only data") };
             received += bytes.len();
         }
     };
-    data(&mut peer, 4 * MIB).await;
+    receive_data(&mut peer, 4 * MIB).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let late = peer.ping().await.len();
-    assert!(late <= 1 && !writer.is_finished(), "{late}");
+    let unexpected = peer.receive_pending().await.len();
+    assert!(unexpected <= 1 && !writer.is_finished(), "{unexpected}");
     peer.send(message(2, Payload::Resume)).await;
     assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
     writer.abort();
@@ -136,10 +136,10 @@ async fn dropped_connection_sends_its_data_after_resume() {
     let mut connection = dial(&server.session);
     peer.receive().await;
     peer.send(message(2, Payload::Pause)).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     connection.write_all(b"last words").await.unwrap();
     drop(connection);
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
     peer.send(message(2, Payload::Resume)).await;
     assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
     assert_eq!(peer.receive_payload().await, (2, Payload::Data(Bytes::from("last words"))));
@@ -153,7 +153,7 @@ async fn dropped_connection_does_not_wait_for_resume_for_ever() {
     let mut connection = dial(&server.session);
     peer.receive().await;
     peer.send(message(2, Payload::Pause)).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     connection.write_all(b"never sent").await.unwrap();
     drop(connection);
     let (id, payload) = peer.receive_payload().await;
@@ -211,12 +211,12 @@ async fn reader_that_is_slower_than_its_peer_gets_every_byte() {
         write
     });
     let mut expected = (0..65_521_u32).map(|i| i.to_be_bytes()[3]).cycle();
-    let mut rest = 200 * 65_521;
+    let mut remaining = 200 * 65_521;
     let mut buffer = vec![0; 1777];
-    while rest > 0 {
+    while remaining > 0 {
         let len = read.read(&mut buffer).await.unwrap();
         assert!(buffer[..len].iter().all(|byte| Some(*byte) == expected.next()));
-        rest -= len;
+        remaining -= len;
         tokio::task::yield_now().await;
     }
     writer.await.unwrap();

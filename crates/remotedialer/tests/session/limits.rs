@@ -28,7 +28,7 @@ async fn frame_of_2_to_the_62_closes_at_its_header() {
     header.extend([0; 4]);
     peer.send_raw(&header).await;
     assert_eq!(peer.receive_close().await, 1009);
-    assert!(matches!(server.end().await, SessionError::Protocol(_)));
+    assert!(matches!(server.wait_for_end().await, SessionError::Protocol(_)));
 }
 
 #[tokio::test]
@@ -63,12 +63,12 @@ async fn sender_that_ignores_pause_fails_its_connection_only() {
     let (server, mut peer) = server();
     let mut slow = dial(&server.session);
     let mut healthy = dial(&server.session);
-    peer.ping().await;
+    peer.receive_pending().await;
     let mut largest = 0;
     let mut messages = Vec::new();
     for _ in 0..128 * MIB / 32_768 {
         peer.send(data(2, vec![1; 32_768])).await;
-        messages.extend(peer.ping().await);
+        messages.extend(peer.receive_pending().await);
         largest = largest.max(server.session.buffered());
         if messages.iter().any(|message| matches!(&message.payload, Payload::Error(_))) {
             break;
@@ -93,7 +93,7 @@ async fn full_session_fails_the_largest_buffer() {
     let config = SessionConfig { max_session_buffer: 3 * MIB, ..SessionConfig::server() };
     let (server, mut peer) = server_with(config);
     let connections: Vec<_> = (0..20).map(|_| dial(&server.session)).collect();
-    peer.ping().await;
+    peer.receive_pending().await;
     for _ in 0..70 {
         peer.send(data(2, vec![0; 32_768])).await;
     }
@@ -102,7 +102,7 @@ async fn full_session_fails_the_largest_buffer() {
         for _ in 0..5 {
             peer.send(data(id, vec![0; 32_768])).await;
         }
-        let errors = peer.ping().await;
+        let errors = peer.receive_pending().await;
         failed.extend(errors.iter().filter(|m| matches!(m.payload, Payload::Error(_))).map(|m| m.connection));
     }
     assert_eq!(failed, [2]);
@@ -118,7 +118,7 @@ async fn one_byte_messages_share_memory() {
     for _ in 0..5000 {
         peer.send(data(2, "x")).await;
     }
-    peer.ping().await;
+    peer.receive_pending().await;
     assert_eq!(server.session.buffered(), 5000);
     let mut body = vec![0; 5000];
     connection.read_exact(&mut body).await.unwrap();
@@ -143,7 +143,7 @@ async fn peer_that_does_not_read_answers_is_disconnected() {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
     });
-    assert_eq!(server.end().await, SessionError::WriteTimeout);
+    assert_eq!(server.wait_for_end().await, SessionError::WriteTimeout);
     flood.await.unwrap();
 }
 
@@ -196,7 +196,7 @@ async fn five_thousand_short_sessions_leave_nothing() {
         let (server, peer) = server_with(config);
         let connection = dial(&server.session);
         drop(peer);
-        assert_eq!(server.end().await, SessionError::Disconnected);
+        assert_eq!(server.wait_for_end().await, SessionError::Disconnected);
         drop(connection);
     }
     let totals = totals.snapshot();

@@ -17,7 +17,7 @@ fn connection_error(result: std::io::Result<()>) -> ConnectionError {
 async fn silent_peer_times_out() {
     let started = Instant::now();
     let (server, _peer) = server();
-    assert_eq!(server.end().await, SessionError::PeerTimeout);
+    assert_eq!(server.wait_for_end().await, SessionError::PeerTimeout);
     assert_eq!(started.elapsed().as_secs(), 30);
 }
 
@@ -39,7 +39,7 @@ async fn server_pings_every_ten_seconds() {
     let started = Instant::now();
     for round in 1..6 {
         let frame = peer.receive_frame().await.unwrap();
-        assert_eq!((frame.first, frame.payload), (PING, Vec::new()));
+        assert_eq!((frame.first_byte, frame.payload), (PING, Vec::new()));
         assert_eq!(started.elapsed().as_secs(), round * 10);
         peer.send_frame(PONG, b"").await;
     }
@@ -55,7 +55,7 @@ async fn client_pings_every_five_seconds_and_lists_its_connections() {
     let mut pings = 0;
     let list = loop {
         let frame = peer.receive_frame().await.unwrap();
-        if frame.first == BINARY {
+        if frame.first_byte == BINARY {
             break remotedialer::Message::decode(&frame.payload).unwrap();
         }
         pings += 1;
@@ -70,7 +70,7 @@ async fn newest_ping_is_answered_with_its_payload() {
     let (_server, mut peer) = server();
     peer.send_frame(PING, b"payload").await;
     let frame = peer.receive_frame().await.unwrap();
-    assert_eq!((frame.first, frame.payload), (PONG, b"payload".to_vec()));
+    assert_eq!((frame.first_byte, frame.payload), (PONG, b"payload".to_vec()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +100,7 @@ async fn endless_pause_times_out() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.send(message(2, Payload::Pause)).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     connection.write_all(b"client hello").await.unwrap();
     tokio::spawn(async move { while peer.receive_payload().await.0 == 2 {} });
     let started = Instant::now();
@@ -120,7 +120,7 @@ async fn answered_connection_may_be_quiet_for_an_hour() {
     let peer = tokio::spawn(async move {
         loop {
             let frame = peer.receive_frame().await.unwrap();
-            match frame.first {
+            match frame.first_byte {
                 PING => peer.send_frame(PONG, b"").await,
                 BINARY => {}
                 _ => return,
@@ -134,12 +134,12 @@ async fn answered_connection_may_be_quiet_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn list_without_a_new_connection_does_not_end_it() {
+async fn list_does_not_end_a_connection_that_may_be_newer() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;
     peer.send(message(0, Payload::SyncConnections(Vec::new()))).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     assert_eq!(server.session.connections(), 1, "its Connect may have crossed the list");
 
     tokio::time::sleep(Duration::from_secs(11)).await;
@@ -147,7 +147,7 @@ async fn list_without_a_new_connection_does_not_end_it() {
     let (_, result) = read_all(&mut connection).await;
     assert_eq!(connection_error(result), ConnectionError::Forgotten);
     // The end is local, because the peer already knows it.
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn close_ends_connections_and_sends_a_close_frame() {
     assert_eq!(connection_error(result), ConnectionError::SessionEnded);
     let end = SessionError::ClosedLocally { code: CloseCode::GOING_AWAY, reason: "restart".to_owned() };
     assert_eq!(server.session.closed().await, end);
-    assert_eq!(server.end().await, end);
+    assert_eq!(server.wait_for_end().await, end);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +184,7 @@ async fn close_does_not_wait_for_a_dead_peer() {
     let (server, _peer) = server();
     server.session.close(CloseCode::GOING_AWAY, "restart");
     let started = Instant::now();
-    assert!(matches!(server.end().await, SessionError::ClosedLocally { .. }));
+    assert!(matches!(server.wait_for_end().await, SessionError::ClosedLocally { .. }));
     assert_eq!(started.elapsed().as_secs(), 2);
 }
 
@@ -199,7 +199,7 @@ async fn dropped_driver_ends_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_gives_up_dialing_after_its_limit() {
+async fn client_dial_times_out() {
     let dialer = |_: remotedialer::Target| std::future::pending::<std::io::Result<DuplexStream>>();
     let (server, _client) = pair(SessionConfig::server(), SessionConfig::client(), dialer);
     let mut connection = dial(&server.session);

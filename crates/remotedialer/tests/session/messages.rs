@@ -26,11 +26,11 @@ async fn answers_to_unknown_connections_are_limited() {
     for _ in 0..1000 {
         peer.send(data(9, "x")).await;
     }
-    assert_eq!(peer.ping().await.len(), 100);
+    assert_eq!(peer.receive_pending().await.len(), 100);
     tokio::time::advance(std::time::Duration::from_secs(1)).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     peer.send(data(9, "x")).await;
-    assert_eq!(peer.ping().await.len(), 1);
+    assert_eq!(peer.receive_pending().await.len(), 1);
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn errors_and_pauses_of_unknown_connections_are_ignored() {
     peer.send(error(3, "EOF")).await;
     peer.send(message(3, Payload::Pause)).await;
     peer.send(message(3, Payload::Resume)).await;
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn connect_from_the_client_closes_with_policy_code() {
     let target = Target { network: "tcp".to_owned(), address: "169.254.169.254:80".to_owned() };
     peer.send(message(1, Payload::Connect(target))).await;
     assert_eq!(peer.receive_close().await, 1008);
-    assert_eq!(server.end().await, SessionError::Protocol(ProtocolError::ConnectNotAllowed));
+    assert_eq!(server.wait_for_end().await, SessionError::Protocol(ProtocolError::ConnectNotAllowed));
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn unknown_types_are_ignored() {
     for kind in [0, 9, -1, i64::MAX] {
         peer.send(message(1, Payload::Unknown(kind))).await;
     }
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn announcements_are_ignored() {
     let (_server, mut peer) = server();
     peer.send(message(0, Payload::AddClient(Bytes::from("c-bbbbb/17")))).await;
     peer.send(message(0, Payload::RemoveClient(Bytes::from("c-bbbbb/17")))).await;
-    assert_eq!(peer.ping().await, []);
+    assert_eq!(peer.receive_pending().await, []);
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn malformed_messages_close_with_protocol_code() {
         let (server, mut peer) = server();
         peer.send_frame(BINARY, bytes).await;
         assert_eq!(peer.receive_close().await, 1002, "{case}");
-        assert!(matches!(server.end().await, SessionError::Protocol(_)), "{case}");
+        assert!(matches!(server.wait_for_end().await, SessionError::Protocol(_)), "{case}");
     }
 }
 
@@ -122,7 +122,7 @@ async fn thousand_fragments_with_pings_are_one_message() {
         let fin = if index + 1 == parts.len() { 0x80 } else { 0 };
         peer.send_frame(fin | opcode, part).await;
         if index % 100 == 0 {
-            peer.ping().await;
+            peer.receive_pending().await;
         }
     }
     let mut body = vec![0; 2000];
@@ -136,11 +136,11 @@ async fn close_frame_is_answered_with_its_code() {
     peer.send_frame(CLOSE, &[&1001_u16.to_be_bytes()[..], b"bye"].concat()).await;
     assert_eq!(peer.receive_close().await, 1001);
     let end = SessionError::ClosedByPeer { code: CloseCode::GOING_AWAY, reason: "bye".to_owned() };
-    assert_eq!(server.end().await, end);
+    assert_eq!(server.wait_for_end().await, end);
 }
 
 #[tokio::test]
-async fn dial_error_reaches_the_reader_cleaned() {
+async fn dial_error_is_returned_without_control_characters() {
     let cases: [(&'static str, &str); 3] = [
         (
             "dial tcp 10.0.0.1:443: connect: connection refused",
@@ -160,7 +160,7 @@ async fn dial_error_reaches_the_reader_cleaned() {
         assert_eq!(ConnectionError::from_io(&failure), Some(&ConnectionError::Peer(expected.to_owned())));
         // The same text goes back, once.
         assert_eq!(peer.receive_payload().await, (2, Payload::Error(Bytes::from(text))));
-        assert_eq!(peer.ping().await, []);
+        assert_eq!(peer.receive_pending().await, []);
     }
 }
 
@@ -175,7 +175,7 @@ async fn invalid_utf8_in_error_text_is_replaced() {
 }
 
 #[tokio::test]
-async fn eof_answer_to_a_dial_is_end_of_file() {
+async fn eof_error_is_read_as_end_of_file() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;
@@ -193,21 +193,21 @@ async fn data_before_the_error_is_delivered_first() {
     peer.receive().await;
     peer.send(data(2, "last words")).await;
     peer.send(error(2, "EOF")).await;
-    peer.ping().await;
+    peer.receive_pending().await;
     let (bytes, result) = read_all(&mut connection).await;
     assert_eq!(bytes, b"last words");
     result.unwrap();
 }
 
 #[tokio::test]
-async fn data_after_the_error_is_not_found() {
+async fn data_after_an_error_gets_connection_not_found() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;
     peer.send(error(2, "first")).await;
     peer.send(data(2, "late")).await;
     peer.send(error(2, "second")).await;
-    let answers = peer.ping().await;
+    let answers = peer.receive_pending().await;
     assert_eq!(answers.len(), 2, "{answers:?}");
     assert_eq!(answers[0].payload, Payload::Error(Bytes::from("first")));
     let Payload::Error(text) = &answers[1].payload else { panic!("{answers:?}") };

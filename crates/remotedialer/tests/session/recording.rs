@@ -22,7 +22,7 @@ fn events(chapter: &str) -> Vec<Value> {
 
 fn payload(event: &Value) -> Vec<u8> {
     let hex = event["hex"].as_str().unwrap();
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    (0..hex.len()).step_by(2).map(|index| u8::from_str_radix(&hex[index..index + 2], 16).unwrap()).collect()
 }
 
 fn is_from_client(event: &Value) -> bool {
@@ -45,9 +45,9 @@ fn every_complete_message_encodes_to_the_same_bytes() {
         assert_eq!(message.connection, event["conn"].as_i64().unwrap_or(0));
         let kind = event["type"].as_str().unwrap().to_owned();
         // Long error texts are truncated by design, long data by the recorder.
-        let is_cut =
+        let is_truncated =
             matches!(&message.payload, Payload::Error(text) if text.len() == remotedialer::MAX_ERROR_LEN);
-        if event["length"] == bytes.len() && !is_cut {
+        if event["length"] == bytes.len() && !is_truncated {
             assert_eq!(encode(&message), bytes, "{event}");
             *kinds.entry(kind).or_insert(0) += 1;
         }
@@ -115,7 +115,7 @@ async fn replay(chapter: &str, first_connection: i64) {
         let sent = peer.receive().await;
         assert_eq!((sent.connection, sent.payload), (expected.connection, expected.payload), "{event}");
     }
-    peer.ping().await;
+    peer.receive_pending().await;
     assert!(!server.session.is_closed());
 }
 
@@ -145,7 +145,7 @@ async fn http_exchange_replays() {
     let (bytes, result) = read_all(&mut connection).await;
     result.unwrap();
     assert_eq!(bytes, b"HTTP/1.1 200 OK\r\n", "the recording keeps the first 32 bytes of the message");
-    assert_eq!(peer.ping().await.len(), 1, "one response to the two errors");
+    assert_eq!(peer.receive_pending().await.len(), 1, "one response to the two errors");
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn leaving_agent_replays() {
     let skipped: Vec<_> = (2..9).map(|_| dial(&server.session)).collect();
     let mut connection = dial(&server.session);
     assert_eq!(connection.id(), 9);
-    peer.ping().await;
+    peer.receive_pending().await;
     for event in events("agent-leaves").iter().take(1) {
         peer.send_frame(BINARY, &payload(event)).await;
     }
@@ -171,6 +171,6 @@ async fn client_half_of_a_peer_session_replays() {
     for event in events("peers").iter().filter(|e| e["frame"] == "binary" && is_from_client(e)) {
         peer.send_frame(BINARY, &payload(event)).await;
     }
-    peer.ping().await;
+    peer.receive_pending().await;
     assert!(!server.session.is_closed());
 }

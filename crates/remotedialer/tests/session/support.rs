@@ -19,13 +19,13 @@ const PIPE_LEN: usize = 64 * 1024;
 pub(crate) struct Peer {
     pub(crate) stream: DuplexStream,
     /// Whether this side masks its frames, as clients do.
-    masks: bool,
+    masks_frames: bool,
 }
 
 /// A frame received by the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
-    pub(crate) first: u8,
+    pub(crate) first_byte: u8,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Waits for the end of the session.
-    pub(crate) async fn end(self) -> SessionError {
+    pub(crate) async fn wait_for_end(self) -> SessionError {
         self.driver.await.unwrap()
     }
 }
@@ -46,7 +46,7 @@ impl Running {
 pub(crate) fn server_with(config: SessionConfig) -> (Running, Peer) {
     let (near, far) = duplex(PIPE_LEN);
     let (session, driver) = Session::server(near, config);
-    (Running { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks: true })
+    (Running { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks_frames: true })
 }
 
 pub(crate) fn server() -> (Running, Peer) {
@@ -57,7 +57,7 @@ pub(crate) fn server() -> (Running, Peer) {
 pub(crate) fn client_with(config: SessionConfig, dialer: impl Dialer) -> (Running, Peer) {
     let (near, far) = duplex(PIPE_LEN);
     let (session, driver) = Session::client(near, config, dialer);
-    (Running { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks: false })
+    (Running { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks_frames: false })
 }
 
 /// A connected pair of a server session and a client session.
@@ -115,7 +115,7 @@ impl Peer {
 
     /// Encodes a frame as required for this side.
     pub(crate) fn frame(&self, first: u8, payload: &[u8]) -> Vec<u8> {
-        let mask_bit = if self.masks { 0x80 } else { 0 };
+        let mask_bit = if self.masks_frames { 0x80 } else { 0 };
         let mut bytes = vec![first];
         match payload.len() {
             len @ 0..126 => bytes.push(mask_bit | u8::try_from(len).unwrap()),
@@ -128,7 +128,7 @@ impl Peer {
                 bytes.extend((len as u64).to_be_bytes());
             }
         }
-        if self.masks {
+        if self.masks_frames {
             let key = [0x12, 0x34, 0x56, 0x78];
             bytes.extend(key);
             bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ key[index % 4]));
@@ -142,14 +142,14 @@ impl Peer {
     pub(crate) async fn receive_frame(&mut self) -> Option<Frame> {
         let first = self.stream.read_u8().await.ok()?;
         let second = self.stream.read_u8().await.ok()?;
-        assert_eq!(second & 0x80 != 0, !self.masks, "only clients mask their frames");
+        assert_eq!(second & 0x80 != 0, !self.masks_frames, "only clients mask their frames");
         let len = match second & 0x7f {
             126 => u64::from(self.stream.read_u16().await.ok()?),
             127 => self.stream.read_u64().await.ok()?,
             len => u64::from(len),
         };
         let mut key = [0; 4];
-        if !self.masks {
+        if !self.masks_frames {
             self.stream.read_exact(&mut key).await.ok()?;
         }
         let mut payload = vec![0; usize::try_from(len).unwrap()];
@@ -157,14 +157,14 @@ impl Peer {
         for (index, byte) in payload.iter_mut().enumerate() {
             *byte ^= key[index % 4];
         }
-        Some(Frame { first, payload })
+        Some(Frame { first_byte: first, payload })
     }
 
     /// Receives the next tunnel message. Pings are answered, pongs are skipped.
     pub(crate) async fn receive(&mut self) -> Message {
         loop {
             let frame = self.receive_frame().await.expect("the session is open");
-            match frame.first {
+            match frame.first_byte {
                 BINARY => return Message::decode(&frame.payload).unwrap(),
                 PING => self.send_frame(PONG, &frame.payload).await,
                 PONG => {}
@@ -183,7 +183,7 @@ impl Peer {
     pub(crate) async fn receive_close(&mut self) -> u16 {
         loop {
             let frame = self.receive_frame().await.expect("a close frame comes before the end");
-            if frame.first == CLOSE {
+            if frame.first_byte == CLOSE {
                 let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
                 let answer = self.frame(CLOSE, &frame.payload);
                 // A session that the peer closed has ended by now.
@@ -196,14 +196,14 @@ impl Peer {
     }
 
     /// Waits until everything sent before was processed, and returns the messages received until then.
-    pub(crate) async fn ping(&mut self) -> Vec<Message> {
+    pub(crate) async fn receive_pending(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         // A pong overtakes queued messages, so those of the first round arrive before the second pong.
         for round in [b"1", b"2"] {
             self.send_frame(PING, round).await;
             loop {
                 let frame = self.receive_frame().await.expect("the session is open");
-                match frame.first {
+                match frame.first_byte {
                     PONG if frame.payload == round => break,
                     BINARY => messages.push(Message::decode(&frame.payload).unwrap()),
                     _ => {}
