@@ -87,8 +87,8 @@ impl Connections {
     /// end when `close` is cancelled.
     pub(super) async fn admit(&self, peer: IpAddr, close: CancellationToken) -> Admission {
         let shared = &self.0;
-        let guarded = shared.limits.unauthenticated.is_some() && !shared.is_trusted(peer);
-        if guarded
+        let is_limited = shared.limits.unauthenticated.is_some() && !shared.is_trusted(peer);
+        if is_limited
             && shared.limits.unauthenticated.is_some_and(|limit| shared.registry().len() >= limit.max(1))
         {
             shared.close_one("limit", false);
@@ -100,22 +100,22 @@ impl Connections {
             // The semaphore is never closed.
             Arc::clone(&shared.permits).acquire_owned().await.ok()
         };
-        let address = counted_address(peer);
-        let id = guarded.then(|| shared.registry().insert(address, close.clone()));
-        let gauge = if guarded { &shared.unauthenticated } else { &shared.admitted };
+        let address = address_key(peer);
+        let id = is_limited.then(|| shared.registry().insert(address, close.clone()));
+        let gauge = if is_limited { &shared.unauthenticated } else { &shared.admitted };
         gauge.increment(1.0);
         let inner = Inner {
             shared: Arc::clone(shared),
             address,
             id,
-            authenticated: AtomicBool::new(!guarded),
+            authenticated: AtomicBool::new(!is_limited),
             has_request: AtomicBool::new(false),
         };
         Admission { connection: Connection(Arc::new(inner)), close, _permit: permit }
     }
 
     /// Closes connections without an authenticated request, to free file descriptors; returns their number.
-    pub(super) fn close_for_descriptors(&self) -> usize {
+    pub(super) fn close_to_free_descriptors(&self) -> usize {
         (0..MAX_CLOSED_FOR_DESCRIPTORS).take_while(|_| self.0.close_one("descriptors", false)).count()
     }
 }
@@ -145,7 +145,7 @@ pub(super) fn count_closed(reason: &'static str) {
 }
 
 /// The key for counting peers: an IPv4 address, or the /64 network of an IPv6 address, which belongs to one customer.
-fn counted_address(peer: IpAddr) -> IpAddr {
+fn address_key(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() & (u128::MAX << 64);
@@ -168,7 +168,7 @@ impl Admission {
     }
 
     /// Cancelled when the connection must end.
-    pub(super) fn closing(&self) -> CancellationToken {
+    pub(super) fn close_token(&self) -> CancellationToken {
         self.close.clone()
     }
 }
@@ -227,19 +227,19 @@ impl Connection {
     }
 
     /// Starts a request. The connection is not idle until the guard is dropped.
-    pub(super) fn begin_request(&self) -> RequestGuard {
+    pub(super) fn start_request(&self) -> RequestGuard {
         self.0.has_request.store(true, Ordering::Relaxed);
         if !self.is_counted() {
             return RequestGuard(None);
         }
         if let Some(id) = self.0.id {
-            self.0.shared.registry().begin_request(self.0.address, id);
+            self.0.shared.registry().start_request(self.0.address, id);
         }
         RequestGuard(Some(self.clone()))
     }
 
     /// Checks a silent connection, with a limit for connections without a request.
-    pub(super) fn silence(&self, limit: Duration) -> Silence {
+    pub(super) fn check_silence(&self, limit: Duration) -> Silence {
         let now = Instant::now();
         if !self.0.has_request.load(Ordering::Relaxed) {
             return Silence::TooLong;
@@ -267,9 +267,9 @@ pub(super) struct RequestGuard(Option<Connection>);
 
 impl RequestGuard {
     /// Extends the request until the body of its response has been sent.
-    pub(super) fn hold(self, response: Response<Body>) -> Response<Body> {
+    pub(super) fn hold_until_sent(self, response: Response<Body>) -> Response<Body> {
         if self.0.as_ref().is_some_and(Connection::is_counted) && !response.body().is_end_stream() {
-            return response.map(|body| Body::new(HeldBody { body, _request: self }));
+            return response.map(|body| Body::new(GuardedBody { body, _request: self }));
         }
         response
     }
@@ -277,18 +277,20 @@ impl RequestGuard {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        if let Some(Inner { shared, address, id: Some(id), .. }) = self.0.as_ref().map(|it| &*it.0) {
+        if let Some(Inner { shared, address, id: Some(id), .. }) =
+            self.0.as_ref().map(|connection| &*connection.0)
+        {
             shared.registry().end_request(*address, *id);
         }
     }
 }
 
-struct HeldBody {
+struct GuardedBody {
     body: Body,
     _request: RequestGuard,
 }
 
-impl hyper::body::Body for HeldBody {
+impl hyper::body::Body for GuardedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -321,7 +323,7 @@ mod tests {
         connections.admit(peer.parse().unwrap(), CancellationToken::new()).await
     }
 
-    fn closed(admissions: &[Admission]) -> Vec<bool> {
+    fn closed_flags(admissions: &[Admission]) -> Vec<bool> {
         admissions.iter().map(|admission| admission.close.is_cancelled()).collect()
     }
 
@@ -334,25 +336,25 @@ mod tests {
             ("2001:db8:1:2::", "2001:db8:1:2::"),
             ("2001:db8:1:3::1", "2001:db8:1:3::"),
         ] {
-            assert_eq!(counted_address(peer.parse().unwrap()).to_string(), expected, "{peer}");
+            assert_eq!(address_key(peer.parse().unwrap()).to_string(), expected, "{peer}");
         }
     }
 
     #[tokio::test]
-    async fn oldest_idle_of_busiest_address_is_closed() {
+    async fn oldest_idle_of_busiest_address_is_closed_flags() {
         let connections = connections(100, 4, &[]);
         let mut open = Vec::new();
         for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {
             open.push(admit(&connections, peer).await);
         }
         // The oldest connection of the address with the most connections has a request in progress.
-        let request = open[1].connection().begin_request();
+        let request = open[1].connection().start_request();
         open.push(admit(&connections, "192.0.2.2").await);
-        assert_eq!(closed(&open), [false, false, true, false, false]);
+        assert_eq!(closed_flags(&open), [false, false, true, false, false]);
         drop(request);
         // It has been idle for less time than the other one.
         open.push(admit(&connections, "192.0.2.3").await);
-        assert_eq!(closed(&open), [false, false, true, true, false, false]);
+        assert_eq!(closed_flags(&open), [false, false, true, true, false, false]);
     }
 
     #[tokio::test]
@@ -366,7 +368,7 @@ mod tests {
         for _ in 0..3 {
             open.push(admit(&connections, "192.0.2.9").await);
         }
-        assert_eq!(closed(&open), [false, false, false, false, false, false, true, false, false]);
+        assert_eq!(closed_flags(&open), [false, false, false, false, false, false, true, false, false]);
     }
 
     #[tokio::test]
@@ -376,9 +378,10 @@ mod tests {
         for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {
             open.push(admit(&connections, peer).await);
         }
-        let _requests: Vec<_> = open[1..].iter().map(|it| it.connection().begin_request()).collect();
+        let _requests: Vec<_> =
+            open[1..].iter().map(|admission| admission.connection().start_request()).collect();
         open.push(admit(&connections, "192.0.2.2").await);
-        assert_eq!(closed(&open), [false, true, false, false, false]);
+        assert_eq!(closed_flags(&open), [false, true, false, false, false]);
     }
 
     #[tokio::test]
@@ -387,9 +390,9 @@ mod tests {
         let idle = admit(&connections, "192.0.2.9").await;
         let _trusted = admit(&connections, "10.0.0.1").await;
         let newcomer = admit(&connections, "10.0.0.2");
-        let closing = idle.closing();
+        let close_token = idle.close_token();
         let ending = async move {
-            closing.cancelled().await;
+            close_token.cancelled().await;
             drop(idle);
         };
         tokio::join!(newcomer, ending);
@@ -402,49 +405,50 @@ mod tests {
         for _ in 0..20 {
             open.push(admit(&connections, "192.0.2.9").await);
         }
-        assert_eq!(connections.close_for_descriptors(), 16);
-        assert_eq!(connections.close_for_descriptors(), 4);
-        assert_eq!(connections.close_for_descriptors(), 0);
-        assert!(closed(&open).into_iter().all(|closed| closed));
+        assert_eq!(connections.close_to_free_descriptors(), 16);
+        assert_eq!(connections.close_to_free_descriptors(), 4);
+        assert_eq!(connections.close_to_free_descriptors(), 0);
+        assert!(closed_flags(&open).into_iter().all(|closed| closed));
     }
 
     #[tokio::test]
     async fn silence_is_allowed_after_authentication_only() {
         const HOUR: Duration = Duration::from_hours(1);
         let connections = connections(100, 50, &["10.0.0.0/8"]);
-        let (unknown, known) =
+        let (unauthenticated, authenticated) =
             (admit(&connections, "192.0.2.9").await, admit(&connections, "192.0.2.9").await);
         let trusted = admit(&connections, "10.0.0.1").await;
-        for admission in [&unknown, &known, &trusted] {
-            assert_eq!(admission.connection().silence(HOUR), Silence::TooLong, "it sent no request");
+        for admission in [&unauthenticated, &authenticated, &trusted] {
+            assert_eq!(admission.connection().check_silence(HOUR), Silence::TooLong, "it sent no request");
         }
-        let request = unknown.connection().begin_request();
+        let request = unauthenticated.connection().start_request();
         assert!(
-            matches!(unknown.connection().silence(Duration::ZERO), Silence::Until(_)),
+            matches!(unauthenticated.connection().check_silence(Duration::ZERO), Silence::Until(_)),
             "it has a request in progress"
         );
         drop(request);
-        assert!(matches!(unknown.connection().silence(HOUR), Silence::Until(_)));
-        assert_eq!(unknown.connection().silence(Duration::ZERO), Silence::TooLong);
-        drop(known.connection().begin_request());
-        known.connection().mark_authenticated();
-        drop(trusted.connection().begin_request());
-        for admission in [&known, &trusted] {
-            assert_eq!(admission.connection().silence(Duration::ZERO), Silence::Allowed);
+        assert!(matches!(unauthenticated.connection().check_silence(HOUR), Silence::Until(_)));
+        assert_eq!(unauthenticated.connection().check_silence(Duration::ZERO), Silence::TooLong);
+        drop(authenticated.connection().start_request());
+        authenticated.connection().mark_authenticated();
+        drop(trusted.connection().start_request());
+        for admission in [&authenticated, &trusted] {
+            assert_eq!(admission.connection().check_silence(Duration::ZERO), Silence::Allowed);
         }
     }
 
     #[tokio::test]
-    async fn connection_is_at_work_until_its_response_is_sent() {
+    async fn connection_is_busy_until_its_response_is_sent() {
         let connections = connections(100, 50, &[]);
         let admission = admit(&connections, "192.0.2.9").await;
-        let at_work = || matches!(admission.connection().silence(Duration::ZERO), Silence::Until(_));
-        let response = admission.connection().begin_request().hold(Response::new(Body::from("text")));
-        assert!(at_work());
+        let is_busy = || matches!(admission.connection().check_silence(Duration::ZERO), Silence::Until(_));
+        let response =
+            admission.connection().start_request().hold_until_sent(Response::new(Body::from("text")));
+        assert!(is_busy());
         assert_eq!(axum::body::to_bytes(response.into_body(), 10).await.unwrap(), "text");
-        assert!(!at_work());
-        let empty = admission.connection().begin_request().hold(Response::new(Body::empty()));
-        assert!(!at_work());
+        assert!(!is_busy());
+        let empty = admission.connection().start_request().hold_until_sent(Response::new(Body::empty()));
+        assert!(!is_busy());
         drop(empty);
     }
 }

@@ -24,8 +24,10 @@ pub fn raise_descriptor_limit() -> u64 {
 
 /// Whether the process or the system has run out of file descriptors, or of memory for them.
 pub(super) fn is_exhausted(error: &io::Error) -> bool {
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+    let exhaustion_errors = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|code| exhaustion_errors.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 #[cfg(test)]
@@ -33,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limit_is_raised_to_the_hard_one() {
+    fn limit_is_raised_to_the_hard_limit() {
         let raised = raise_descriptor_limit();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current.unwrap_or(MAX_DESCRIPTORS), raised);
@@ -42,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_lack_of_descriptors_counts() {
+    fn only_errors_for_missing_resources_are_exhaustion() {
         assert!(is_exhausted(&io::Error::from_raw_os_error(Errno::MFILE.raw_os_error())));
         assert!(is_exhausted(&io::Error::from_raw_os_error(Errno::NFILE.raw_os_error())));
         assert!(!is_exhausted(&io::Error::from_raw_os_error(Errno::CONNABORTED.raw_os_error())));

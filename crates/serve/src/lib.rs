@@ -36,7 +36,7 @@ use self::connections::{Silence, count_closed};
 pub use self::descriptors::raise_descriptor_limit;
 
 /// The delay after a failure to accept, if no connection could be closed.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The delay after connections were closed for their descriptors.
 const CLOSE_DELAY: Duration = Duration::from_millis(5);
 /// The minimum interval of warnings about accept failures.
@@ -128,11 +128,11 @@ pub async fn serve(
     options: Options,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let kill = CancellationToken::new();
+    let abort = CancellationToken::new();
     // No connection outlives the loop, even if this future is dropped.
-    let _kill_on_drop = kill.clone().drop_guard();
+    let _abort_on_drop = abort.clone().drop_guard();
     let shared = Arc::new(Listener {
-        http: http(options.header_timeout),
+        http: http_builder(options.header_timeout),
         tls: tls.map(TlsAcceptor::from),
         app,
         stop: stop.clone(),
@@ -142,19 +142,19 @@ pub async fn serve(
     let tasks = TaskTracker::new();
     loop {
         let Some((stream, peer)) = accept(&listener, connections, &stop).await else { break };
-        let admission = connections.admit(peer.ip(), kill.child_token());
+        let admission = connections.admit(peer.ip(), abort.child_token());
         let Some(admission) = stop.run_until_cancelled(admission).await else { break };
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
-            let served = shared.connection(stream, peer, admission.connection());
-            admission.closing().run_until_cancelled(served).await;
+            let serving = shared.serve_connection(stream, peer, admission.connection());
+            admission.close_token().run_until_cancelled(serving).await;
         });
     }
     drop(listener);
     tasks.close();
     if tokio::time::timeout(shared.options.drain, tasks.wait()).await.is_err() {
         warn!(%address, open = tasks.len(), "requests still running after the drain limit are cut");
-        kill.cancel();
+        abort.cancel();
         tasks.wait().await;
     }
     Ok(())
@@ -178,7 +178,7 @@ async fn accept(
     connections: &Connections,
     stop: &CancellationToken,
 ) -> Option<(TcpStream, SocketAddr)> {
-    let mut warned: Option<Instant> = None;
+    let mut warned_at: Option<Instant> = None;
     loop {
         let error = match stop.run_until_cancelled(listener.accept()).await? {
             Ok(accepted) => return Some(accepted),
@@ -194,17 +194,18 @@ async fn accept(
             debug!(%error, "a connection ended before it was accepted");
             continue;
         }
-        let closed = if descriptors::is_exhausted(&error) { connections.close_for_descriptors() } else { 0 };
-        if warned.is_none_or(|warned| warned.elapsed() >= ACCEPT_WARNING_INTERVAL) {
-            warned = Some(Instant::now());
+        let closed =
+            if descriptors::is_exhausted(&error) { connections.close_to_free_descriptors() } else { 0 };
+        if warned_at.is_none_or(|warned_at| warned_at.elapsed() >= ACCEPT_WARNING_INTERVAL) {
+            warned_at = Some(Instant::now());
             warn!(%error, closed, "cannot accept connections; trying again");
         }
-        let pause = if closed > 0 { CLOSE_DELAY } else { ACCEPT_PAUSE };
-        stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
+        let delay = if closed > 0 { CLOSE_DELAY } else { ACCEPT_RETRY_DELAY };
+        stop.run_until_cancelled(tokio::time::sleep(delay)).await?;
     }
 }
 
-fn http(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+fn http_builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
     builder
@@ -226,20 +227,20 @@ struct Listener {
 }
 
 impl Listener {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, connection: &Connection) {
+    async fn serve_connection(&self, stream: TcpStream, peer: SocketAddr, connection: &Connection) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%peer, %error, "cannot set TCP_NODELAY");
         }
-        let Some(tls) = &self.tls else { return self.requests(stream, peer, connection, None).await };
+        let Some(tls) = &self.tls else { return self.serve_requests(stream, peer, connection, None).await };
         let handshake = tokio::time::timeout(self.options.handshake_timeout, tls.accept(stream));
         match self.stop.run_until_cancelled(handshake).await {
             Some(Ok(Ok(stream))) => {
                 let (_, session) = stream.get_ref();
-                let shown = TlsPeer {
+                let tls_peer = TlsPeer {
                     server_name: session.server_name().map(str::to_owned),
                     certificates: session.peer_certificates().unwrap_or_default().to_vec(),
                 };
-                self.requests(stream, peer, connection, Some(Arc::new(shown))).await;
+                self.serve_requests(stream, peer, connection, Some(Arc::new(tls_peer))).await;
             }
             Some(Ok(Err(error))) => debug!(%peer, %error, "TLS handshake failed"),
             Some(Err(_)) => {
@@ -250,51 +251,51 @@ impl Listener {
         }
     }
 
-    async fn requests<S>(
+    async fn serve_requests<S>(
         &self,
         stream: S,
         peer: SocketAddr,
         connection: &Connection,
-        shown: Option<Arc<TlsPeer>>,
+        tls_peer: Option<Arc<TlsPeer>>,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let own = connection.clone();
+        let request_connection = connection.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let in_progress = own.begin_request();
+            let in_progress = request_connection.start_request();
             request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(own.clone());
-            if let Some(shown) = &shown {
-                request.extensions_mut().insert(Arc::clone(shown));
+            request.extensions_mut().insert(request_connection.clone());
+            if let Some(tls_peer) = &tls_peer {
+                request.extensions_mut().insert(Arc::clone(tls_peer));
             }
-            let answer = self.app.clone().call(request);
+            let response = self.app.clone().call(request);
             async move {
-                let Ok(response) = answer.await;
+                let Ok(response) = response.await;
                 let cut = response.extensions().get::<Cut>().copied();
-                cut.map_or_else(|| Ok(in_progress.hold(response)), Err)
+                cut.map_or_else(|| Ok(in_progress.hold_until_sent(response)), Err)
             }
         });
-        let mut served = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let mut serving = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
         // hyper's limit starts with the first bytes of HTTP/1. This one covers the silence before them, and HTTP/2 connections
         // without requests.
-        let mut silence = pin!(tokio::time::sleep(self.options.header_timeout));
-        let (mut stopping, mut settled) = (false, false);
+        let mut silence_timer = pin!(tokio::time::sleep(self.options.header_timeout));
+        let (mut is_stopping, mut may_stay_silent) = (false, false);
         loop {
             tokio::select! {
-                ended = served.as_mut() => {
-                    if let Err(error) = ended {
+                result = serving.as_mut() => {
+                    if let Err(error) = result {
                         debug!(%peer, error = &*error, "connection ended early");
                     }
                     return;
                 }
-                () = self.stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    served.as_mut().graceful_shutdown();
+                () = self.stop.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    serving.as_mut().graceful_shutdown();
                 }
-                () = silence.as_mut(), if !settled => {
-                    match connection.silence(self.options.header_timeout) {
-                        Silence::Allowed => settled = true,
-                        Silence::Until(time) => silence.as_mut().reset(time),
+                () = silence_timer.as_mut(), if !may_stay_silent => {
+                    match connection.check_silence(self.options.header_timeout) {
+                        Silence::Allowed => may_stay_silent = true,
+                        Silence::Until(time) => silence_timer.as_mut().reset(time),
                         Silence::TooLong => {
                             debug!(%peer, "no request in time");
                             count_closed("silent");
@@ -319,18 +320,22 @@ mod tests {
 
     use super::*;
 
-    struct Served {
+    struct TestServer {
         address: SocketAddr,
         stop: CancellationToken,
         task: JoinHandle<io::Result<()>>,
     }
 
-    async fn served(app: Router, options: Options, tls: Option<Arc<rustls::ServerConfig>>) -> Served {
+    async fn start_server(
+        app: Router,
+        options: Options,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(serve(listener, tls, app, stop.clone(), options));
-        Served { address, stop, task }
+        TestServer { address, stop, task }
     }
 
     /// `/held` responds after it is released.
@@ -354,30 +359,30 @@ mod tests {
     }
 
     /// A server with a request to `/held` in progress, and its pending response.
-    async fn with_held_request(options: Options) -> (Served, Held, JoinHandle<String>) {
+    async fn with_held_request(options: Options) -> (TestServer, Held, JoinHandle<String>) {
         let held = Held::default();
-        let served = served(app(&held), options, None).await;
-        let address = served.address;
-        let running = tokio::spawn(async move { exchange(address, &request("/held")).await });
+        let server = start_server(app(&held), options, None).await;
+        let address = server.address;
+        let pending_response = tokio::spawn(async move { send_request(address, &request("/held")).await });
         held.started.notified().await;
-        (served, held, running)
+        (server, held, pending_response)
     }
 
     /// Sends a request and reads until the server closes the connection.
-    async fn exchange(address: SocketAddr, request: &str) -> String {
+    async fn send_request(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
+        let mut response = String::new();
         // A reset after the response is treated as a close.
-        let _ = stream.read_to_string(&mut answer).await;
-        answer
+        let _ = stream.read_to_string(&mut response).await;
+        response
     }
 
     fn request(path: &str) -> String {
         format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     }
 
-    fn short(header: u64, drain: u64) -> Options {
+    fn short_limits(header: u64, drain: u64) -> Options {
         Options {
             header_timeout: Duration::from_millis(header),
             drain: Duration::from_millis(drain),
@@ -387,39 +392,39 @@ mod tests {
 
     #[tokio::test]
     async fn requests_carry_the_address_of_the_peer() {
-        let served = served(app(&Held::default()), Options::default(), None).await;
-        let answer = exchange(served.address, &request("/peer")).await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
-        served.stop.cancel();
-        served.task.await.unwrap().unwrap();
+        let server = start_server(app(&Held::default()), Options::default(), None).await;
+        let response = send_request(server.address, &request("/peer")).await;
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+        assert!(response.ends_with("\r\n\r\n127.0.0.1"), "{response}");
+        server.stop.cancel();
+        server.task.await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn stop_finishes_running_requests_and_accepts_no_new_ones() {
-        let (served, held, running) = with_held_request(Options::default()).await;
-        served.stop.cancel();
+        let (server, held, pending_response) = with_held_request(Options::default()).await;
+        server.stop.cancel();
         held.released.notify_one();
-        assert!(running.await.unwrap().ends_with("done"));
-        served.task.await.unwrap().unwrap();
-        assert!(TcpStream::connect(served.address).await.is_err());
+        assert!(pending_response.await.unwrap().ends_with("done"));
+        server.task.await.unwrap().unwrap();
+        assert!(TcpStream::connect(server.address).await.is_err());
     }
 
     #[tokio::test]
-    async fn drain_limit_aborts_long_requests() {
-        let (served, _held, running) = with_held_request(short(5_000, 20)).await;
-        served.stop.cancel();
-        served.task.await.unwrap().unwrap();
-        assert_eq!(running.await.unwrap(), "");
+    async fn requests_longer_than_the_drain_limit_are_aborted() {
+        let (server, _held, pending_response) = with_held_request(short_limits(5_000, 20)).await;
+        server.stop.cancel();
+        server.task.await.unwrap().unwrap();
+        assert_eq!(pending_response.await.unwrap(), "");
     }
 
     #[tokio::test]
     async fn idle_connection_does_not_delay_the_stop() {
-        let served = served(app(&Held::default()), Options::default(), None).await;
-        let mut idle = TcpStream::connect(served.address).await.unwrap();
+        let server = start_server(app(&Held::default()), Options::default(), None).await;
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
         request_and_keep(&mut idle).await;
-        served.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(2), served.task).await.unwrap().unwrap().unwrap();
+        server.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(2), server.task).await.unwrap().unwrap().unwrap();
     }
 
     /// Sends a request on a connection that remains open.
@@ -433,55 +438,56 @@ mod tests {
 
     #[tokio::test]
     async fn silent_connections_are_closed_after_the_header_limit() {
-        let served = served(app(&Held::default()), short(150, 1_000), None).await;
-        for sent in ["", "GET /pe", "PRI * HTTP/2.0\r\n"] {
-            let closed = tokio::time::timeout(Duration::from_secs(3), exchange(served.address, sent)).await;
-            assert!(closed.is_ok(), "still open after {sent:?}");
+        let server = start_server(app(&Held::default()), short_limits(150, 1_000), None).await;
+        for bytes in ["", "GET /pe", "PRI * HTTP/2.0\r\n"] {
+            let closed =
+                tokio::time::timeout(Duration::from_secs(3), send_request(server.address, bytes)).await;
+            assert!(closed.is_ok(), "still open after {bytes:?}");
         }
-        served.stop.cancel();
+        server.stop.cancel();
     }
 
     #[tokio::test]
     async fn running_request_is_not_silent() {
-        let (served, held, running) = with_held_request(short(20, 1_000)).await;
-        let silent = exchange(served.address, "").await;
+        let (server, held, pending_response) = with_held_request(short_limits(20, 1_000)).await;
+        let silent = send_request(server.address, "").await;
         assert_eq!(silent, "", "closed after the header limit");
         held.released.notify_one();
-        assert!(running.await.unwrap().ends_with("done"));
-        served.stop.cancel();
+        assert!(pending_response.await.unwrap().ends_with("done"));
+        server.stop.cancel();
     }
 
     #[tokio::test]
     async fn connection_above_the_limit_waits() {
         let limits = ConnectionLimits { total: 1, ..ConnectionLimits::default() };
         let options = Options { connections: Connections::new(limits), ..Options::default() };
-        let served = served(app(&Held::default()), options, None).await;
-        let mut holder = TcpStream::connect(served.address).await.unwrap();
+        let server = start_server(app(&Held::default()), options, None).await;
+        let mut holder = TcpStream::connect(server.address).await.unwrap();
         request_and_keep(&mut holder).await;
-        let mut waiting = TcpStream::connect(served.address).await.unwrap();
+        let mut waiting = TcpStream::connect(server.address).await.unwrap();
         waiting.write_all(request("/peer").as_bytes()).await.unwrap();
         request_and_keep(&mut holder).await;
         let unanswered = waiting.try_read(&mut [0]).unwrap_err();
         assert_eq!(unanswered.kind(), io::ErrorKind::WouldBlock);
         drop(holder);
-        let mut answer = String::new();
-        waiting.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.ends_with("127.0.0.1"), "{answer}");
-        served.stop.cancel();
+        let mut response = String::new();
+        waiting.read_to_string(&mut response).await.unwrap();
+        assert!(response.ends_with("127.0.0.1"), "{response}");
+        server.stop.cancel();
     }
 
     #[tokio::test]
-    async fn cut_ends_the_connection_without_a_byte() {
-        let served = served(app(&Held::default()), Options::default(), None).await;
-        assert_eq!(exchange(served.address, &request("/cut")).await, "");
-        served.stop.cancel();
+    async fn cut_ends_the_connection_without_a_response() {
+        let server = start_server(app(&Held::default()), Options::default(), None).await;
+        assert_eq!(send_request(server.address, &request("/cut")).await, "");
+        server.stop.cancel();
     }
 
     #[tokio::test]
     async fn dropping_the_loop_ends_its_connections() {
-        let (served, _held, running) = with_held_request(Options::default()).await;
-        served.task.abort();
-        assert_eq!(running.await.unwrap(), "");
+        let (server, _held, pending_response) = with_held_request(Options::default()).await;
+        server.task.abort();
+        assert_eq!(pending_response.await.unwrap(), "");
     }
 
     #[tokio::test]
@@ -489,23 +495,23 @@ mod tests {
         let certified = rcgen::generate_simple_self_signed(["sandbox.test".to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
         let tls = tls(vec![certified.cert.der().clone()], key.into()).unwrap();
-        let served = served(app(&Held::default()), Options::default(), Some(tls)).await;
+        let server = start_server(app(&Held::default()), Options::default(), Some(tls)).await;
         let client = |http1: bool| {
             let builder = reqwest::Client::builder()
                 .no_proxy()
                 .tls_certs_only([reqwest::Certificate::from_der(certified.cert.der()).unwrap()])
-                .resolve("sandbox.test", served.address);
+                .resolve("sandbox.test", server.address);
             if http1 { builder.http1_only() } else { builder }.build().unwrap()
         };
         for (http1, version) in [(false, http::Version::HTTP_2), (true, http::Version::HTTP_11)] {
-            let url = format!("https://sandbox.test:{}/peer", served.address.port());
-            let answer = client(http1).get(url).send().await.unwrap();
-            assert_eq!((answer.status(), answer.version()), (StatusCode::OK, version));
-            assert_eq!(answer.text().await.unwrap(), "127.0.0.1");
+            let url = format!("https://sandbox.test:{}/peer", server.address.port());
+            let response = client(http1).get(url).send().await.unwrap();
+            assert_eq!((response.status(), response.version()), (StatusCode::OK, version));
+            assert_eq!(response.text().await.unwrap(), "127.0.0.1");
         }
-        let silent = TcpStream::connect(served.address).await.unwrap();
-        served.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(2), served.task).await.unwrap().unwrap().unwrap();
+        let silent = TcpStream::connect(server.address).await.unwrap();
+        server.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(2), server.task).await.unwrap().unwrap().unwrap();
         drop(silent);
     }
 }

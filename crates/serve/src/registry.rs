@@ -13,14 +13,14 @@ pub(super) struct Registry {
     /// Incremented by each new connection and each end of a request.
     sequence: u64,
     len: usize,
-    addresses: HashMap<IpAddr, Peers>,
+    addresses: HashMap<IpAddr, PeerConnections>,
     /// The addresses by the number of their connections.
     by_size: BTreeSet<(usize, IpAddr)>,
 }
 
 /// The connections of one address.
 #[derive(Default)]
-struct Peers {
+struct PeerConnections {
     /// By ID, which is also their age.
     open: BTreeMap<u64, Entry>,
     /// The IDs of idle ones, in the order in which they became idle.
@@ -30,7 +30,7 @@ struct Peers {
 struct Entry {
     close: CancellationToken,
     requests: usize,
-    /// The key in [`Peers::idle`], and the time; `None` while there are requests.
+    /// The key in [`PeerConnections::idle`], and the time; `None` while there are requests.
     idle: Option<(u64, Instant)>,
 }
 
@@ -42,57 +42,57 @@ impl Registry {
 
     /// Adds an idle connection; returns its id.
     pub(super) fn insert(&mut self, address: IpAddr, close: CancellationToken) -> u64 {
-        let id = self.next();
-        let peers = self.addresses.entry(address).or_default();
-        self.by_size.remove(&(peers.open.len(), address));
-        peers.idle.insert(id, id);
-        peers.open.insert(id, Entry { close, requests: 0, idle: Some((id, Instant::now())) });
-        self.by_size.insert((peers.open.len(), address));
+        let id = self.next_sequence();
+        let connections = self.addresses.entry(address).or_default();
+        self.by_size.remove(&(connections.open.len(), address));
+        connections.idle.insert(id, id);
+        connections.open.insert(id, Entry { close, requests: 0, idle: Some((id, Instant::now())) });
+        self.by_size.insert((connections.open.len(), address));
         self.len += 1;
         id
     }
 
     /// Removes a connection; false if it is not registered.
     pub(super) fn remove(&mut self, address: IpAddr, id: u64) -> bool {
-        self.take(address, id).is_some()
+        self.take_connection(address, id).is_some()
     }
 
-    fn take(&mut self, address: IpAddr, id: u64) -> Option<CancellationToken> {
-        let peers = self.addresses.get_mut(&address)?;
-        let entry = peers.open.remove(&id)?;
+    fn take_connection(&mut self, address: IpAddr, id: u64) -> Option<CancellationToken> {
+        let connections = self.addresses.get_mut(&address)?;
+        let entry = connections.open.remove(&id)?;
         if let Some((key, _)) = entry.idle {
-            peers.idle.remove(&key);
+            connections.idle.remove(&key);
         }
-        let left = peers.open.len();
-        self.by_size.remove(&(left + 1, address));
-        if left == 0 {
+        let remaining = connections.open.len();
+        self.by_size.remove(&(remaining + 1, address));
+        if remaining == 0 {
             self.addresses.remove(&address);
         } else {
-            self.by_size.insert((left, address));
+            self.by_size.insert((remaining, address));
         }
         self.len -= 1;
         Some(entry.close)
     }
 
     /// Records the start of a request.
-    pub(super) fn begin_request(&mut self, address: IpAddr, id: u64) {
-        let Some(peers) = self.addresses.get_mut(&address) else { return };
-        let Some(entry) = peers.open.get_mut(&id) else { return };
+    pub(super) fn start_request(&mut self, address: IpAddr, id: u64) {
+        let Some(connections) = self.addresses.get_mut(&address) else { return };
+        let Some(entry) = connections.open.get_mut(&id) else { return };
         entry.requests += 1;
         if let Some((key, _)) = entry.idle.take() {
-            peers.idle.remove(&key);
+            connections.idle.remove(&key);
         }
     }
 
     /// Records the end of a request.
     pub(super) fn end_request(&mut self, address: IpAddr, id: u64) {
-        let key = self.next();
-        let Some(peers) = self.addresses.get_mut(&address) else { return };
-        let Some(entry) = peers.open.get_mut(&id) else { return };
+        let key = self.next_sequence();
+        let Some(connections) = self.addresses.get_mut(&address) else { return };
+        let Some(entry) = connections.open.get_mut(&id) else { return };
         entry.requests = entry.requests.saturating_sub(1);
         if entry.requests == 0 && entry.idle.is_none() {
             entry.idle = Some((key, Instant::now()));
-            peers.idle.insert(key, id);
+            connections.idle.insert(key, id);
         }
     }
 
@@ -104,8 +104,8 @@ impl Registry {
     /// Removes the connection to close first: the longest idle one of the address with most connections. If addresses with at
     /// least half as many have no idle one, the oldest connection of the busiest address, unless `only_idle`.
     pub(super) fn take_first(&mut self, only_idle: bool) -> Option<CancellationToken> {
-        let (most, busiest) = *self.by_size.last()?;
-        let is_busy_enough = |size: usize| only_idle || size * 2 >= most;
+        let (largest_size, busiest) = *self.by_size.last()?;
+        let is_busy_enough = |size: usize| only_idle || size * 2 >= largest_size;
         let idle = self.by_size.iter().rev().take_while(|(size, _)| is_busy_enough(*size)).find_map(
             |(_, address)| {
                 let (_, id) = self.addresses.get(address)?.idle.first_key_value()?;
@@ -117,10 +117,10 @@ impl Registry {
             (!only_idle).then_some((busiest, *id))
         };
         let (address, id) = idle.or_else(busy)?;
-        self.take(address, id)
+        self.take_connection(address, id)
     }
 
-    fn next(&mut self) -> u64 {
+    fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
     }
@@ -131,6 +131,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// An open connection in the list with which the registry is compared.
+    #[derive(Clone, Debug)]
+    struct Expected {
+        address: IpAddr,
+        id: u64,
+        requests: usize,
+        /// The step after which the connection became idle.
+        idle_since: usize,
+        close: CancellationToken,
+    }
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -156,54 +167,53 @@ mod tests {
         #[test]
         fn registry_matches_a_plain_list(steps in prop::collection::vec(step(), 1..80)) {
             let mut registry = Registry::default();
-            // Address, id, requests, when it became idle, and what closes it.
-            let mut open: Vec<(IpAddr, u64, usize, usize, CancellationToken)> = Vec::new();
+            let mut open: Vec<Expected> = Vec::new();
             for (time, step) in steps.into_iter().enumerate() {
-                let chosen = |number: usize| (!open.is_empty()).then(|| number % open.len());
+                let index_of = |number: usize| (!open.is_empty()).then(|| number % open.len());
                 match step {
                     Step::Insert(last) => {
                         let (address, close) = (IpAddr::from([192, 0, 2, last]), CancellationToken::new());
                         let id = registry.insert(address, close.clone());
-                        open.push((address, id, 0, time, close));
+                        open.push(Expected { address, id, requests: 0, idle_since: time, close });
                     }
-                    Step::Remove(number) => if let Some(at) = chosen(number) {
-                        let (address, id, ..) = open.remove(at);
+                    Step::Remove(number) => if let Some(index) = index_of(number) {
+                        let Expected { address, id, .. } = open.remove(index);
                         prop_assert!(registry.remove(address, id));
                         prop_assert!(!registry.remove(address, id));
                     },
-                    Step::Begin(number) => if let Some(at) = chosen(number) {
-                        registry.begin_request(open[at].0, open[at].1);
-                        open[at].2 += 1;
+                    Step::Begin(number) => if let Some(index) = index_of(number) {
+                        registry.start_request(open[index].address, open[index].id);
+                        open[index].requests += 1;
                     },
-                    Step::End(number) => if let Some(at) = chosen(number).filter(|at| open[*at].2 > 0) {
-                        registry.end_request(open[at].0, open[at].1);
-                        open[at].2 -= 1;
-                        open[at].3 = time;
+                    Step::End(number) => if let Some(index) = index_of(number).filter(|index| open[*index].requests > 0) {
+                        registry.end_request(open[index].address, open[index].id);
+                        open[index].requests -= 1;
+                        open[index].idle_since = time;
                     },
                     Step::TakeFirst(only_idle) => {
-                        let size = |address| open.iter().filter(|it| it.0 == address).count();
-                        let most = open.iter().map(|it| size(it.0)).max().unwrap_or_default();
-                        let has_idle = open.iter().any(|it| it.2 == 0);
+                        let size = |address| open.iter().filter(|connection| connection.address == address).count();
+                        let largest_size = open.iter().map(|connection| size(connection.address)).max().unwrap_or_default();
+                        let has_idle = open.iter().any(|connection| connection.requests == 0);
                         match registry.take_first(only_idle) {
                             None => prop_assert!(open.is_empty() || only_idle && !has_idle),
                             Some(close) => {
                                 close.cancel();
-                                let at = open.iter().position(|it| it.4.is_cancelled()).unwrap();
-                                let (address, _, requests, since, _) = open[at].clone();
-                                let others = open.iter().filter(|it| it.0 == address && it.2 == 0);
+                                let index = open.iter().position(|connection| connection.close.is_cancelled()).unwrap();
+                                let Expected { address, requests, idle_since, .. } = open[index].clone();
+                                let others = open.iter().filter(|connection| connection.address == address && connection.requests == 0);
                                 if requests == 0 {
-                                    prop_assert_eq!(others.map(|it| it.3).min(), Some(since), "the longest idle");
-                                    prop_assert!(only_idle || size(address) * 2 >= most);
+                                    prop_assert_eq!(others.map(|connection| connection.idle_since).min(), Some(idle_since), "the longest idle");
+                                    prop_assert!(only_idle || size(address) * 2 >= largest_size);
                                 } else {
-                                    prop_assert!(!only_idle && size(address) == most && others.count() == 0);
+                                    prop_assert!(!only_idle && size(address) == largest_size && others.count() == 0);
                                 }
-                                open.remove(at);
+                                open.remove(index);
                             }
                         }
                     }
                 }
                 prop_assert_eq!(registry.len(), open.len());
-                for (address, id, requests, ..) in &open {
+                for Expected { address, id, requests, .. } in &open {
                     prop_assert_eq!(registry.idle_since(*address, *id).is_some(), *requests == 0);
                 }
                 let sizes: usize = registry.by_size.iter().map(|(size, _)| size).sum();
