@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn oldest_idle_of_busiest_address_is_closed_flags() {
+    async fn oldest_idle_of_busiest_address_is_closed() {
         let connections = connections(100, 4, &[]);
         let mut open = Vec::new();
         for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {

@@ -185,14 +185,14 @@ mod tests {
                         registry.start_request(open[index].address, open[index].id);
                         open[index].requests += 1;
                     },
-                    Step::End(number) => if let Some(index) = index_of(number).filter(|index| open[*index].requests > 0) {
+                    Step::End(number) => if let Some(index) = index_of(number).filter(|at| open[*at].requests > 0) {
                         registry.end_request(open[index].address, open[index].id);
                         open[index].requests -= 1;
                         open[index].idle_since = time;
                     },
                     Step::TakeFirst(only_idle) => {
                         let size = |address| open.iter().filter(|connection| connection.address == address).count();
-                        let largest_size = open.iter().map(|connection| size(connection.address)).max().unwrap_or_default();
+                        let largest_size = open.iter().map(|other| size(other.address)).max().unwrap_or_default();
                         let has_idle = open.iter().any(|connection| connection.requests == 0);
                         match registry.take_first(only_idle) {
                             None => prop_assert!(open.is_empty() || only_idle && !has_idle),
@@ -200,12 +200,13 @@ mod tests {
                                 close.cancel();
                                 let index = open.iter().position(|connection| connection.close.is_cancelled()).unwrap();
                                 let Expected { address, requests, idle_since, .. } = open[index].clone();
-                                let others = open.iter().filter(|connection| connection.address == address && connection.requests == 0);
+                                let idle = open.iter().filter(|other| other.address == address && other.requests == 0);
                                 if requests == 0 {
-                                    prop_assert_eq!(others.map(|connection| connection.idle_since).min(), Some(idle_since), "the longest idle");
+                                    let oldest = idle.map(|other| other.idle_since).min();
+                                    prop_assert_eq!(oldest, Some(idle_since), "the longest idle");
                                     prop_assert!(only_idle || size(address) * 2 >= largest_size);
                                 } else {
-                                    prop_assert!(!only_idle && size(address) == largest_size && others.count() == 0);
+                                    prop_assert!(!only_idle && size(address) == largest_size && idle.count() == 0);
                                 }
                                 open.remove(index);
                             }

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn published_self_signed_certificate_is_trusted_for_its_name_and_validity_period() {
+    fn published_self_signed_certificate_is_trusted_for_its_name_and_time() {
         let (published, other) = (self_signed(), self_signed());
         assert_eq!(verify(&published, &published, NAME, 2025), "");
         let error = verify(&published, &published, "other.test", 2025);
