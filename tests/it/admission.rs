@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Login, Operation, Outcome, Page, Quota, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Login, Operation, Outcome, Page, Quota};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
@@ -140,10 +140,10 @@ async fn secret_that_works_after_some_seconds_is_accepted() {
     app.control.add_fault(Fault {
         operation: Some(Operation::Token),
         times: Some(2),
-        effect: Some(Effect::Status(Refusal {
+        effect: Some(Effect::Status(ErrorResponse {
             status: Some(401),
             body: Some(body.to_string()),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         })),
         ..Fault::default()
     });
@@ -180,10 +180,10 @@ async fn role_that_works_after_some_seconds_is_accepted() {
     app.control.add_fault(Fault {
         operation: Some(Operation::ManagedCluster),
         times: Some(2),
-        effect: Some(Effect::Status(Refusal {
+        effect: Some(Effect::Status(ErrorResponse {
             status: Some(403),
             code: Some("AuthorizationFailed".to_owned()),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         })),
         ..Fault::default()
     });
@@ -199,10 +199,10 @@ async fn right_in_one_resource_group_is_enough() {
     for operation in [Operation::Subscription, Operation::Provider, Operation::Locations, Operation::Usages] {
         app.control.add_fault(Fault {
             operation: Some(operation),
-            effect: Some(Effect::Status(Refusal {
+            effect: Some(Effect::Status(ErrorResponse {
                 status: Some(403),
                 code: Some("AuthorizationFailed".to_owned()),
-                ..Refusal::default()
+                ..ErrorResponse::default()
             })),
             ..Fault::default()
         });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Bucket, Effect, Fault, Operation, Refusal, RequestBudget};
+use azure_sandbox::{Bucket, Effect, ErrorResponse, Fault, Operation, RequestBudget};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -109,11 +109,11 @@ async fn stale_list_is_served_if_nothing_is_left() {
 }
 
 fn throttled(operation: Operation, code: &str) -> Fault {
-    let refusal = Refusal {
+    let refusal = ErrorResponse {
         status: Some(429),
         code: Some(code.to_owned()),
         retry_after: Some("100".to_owned()),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     };
     Fault {
         operation: Some(operation),

@@ -39,7 +39,7 @@ mod sharing;
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, RecordedRequest, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, RecordedRequest};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, TestAppBuilder};
@@ -230,11 +230,11 @@ fn fault(operation: Operation, method: &str, effect: Effect) -> Fault {
 
 /// The effect of a fault: an error response with a code and a message.
 fn error_effect(status: u16, code: &str, message: &str) -> Effect {
-    Effect::Status(Refusal {
+    Effect::Status(ErrorResponse {
         status: Some(status),
         code: Some(code.to_owned()),
         message: Some(message.to_owned()),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     })
 }
 

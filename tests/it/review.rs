@@ -1,6 +1,6 @@
 //! The review of specifications, before a cluster is created or changed and on request.
 
-use azure_sandbox::{Effect, Fault, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault};
 use http::{Method, StatusCode};
 use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
@@ -46,7 +46,8 @@ fn cluster(app: &TestApp, credential: &str) -> Value {
 
 /// Responds to requests whose path contains `path` with a body, as Azure would for other resources.
 fn answer(app: &TestApp, path: &str, status: u16, body: &Value) {
-    let refusal = Refusal { status: Some(status), body: Some(body.to_string()), ..Refusal::default() };
+    let refusal =
+        ErrorResponse { status: Some(status), body: Some(body.to_string()), ..ErrorResponse::default() };
     app.control.add_fault(Fault {
         path: Some(path.to_owned()),
         effect: Some(Effect::Status(refusal)),
@@ -309,7 +310,7 @@ async fn without_azure_the_cluster_is_accepted_unchecked() {
     body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
     for (number, effect) in [
         Effect::CutBeforeAnswer,
-        Effect::Status(Refusal { status: Some(503), ..Refusal::default() }),
+        Effect::Status(ErrorResponse { status: Some(503), ..ErrorResponse::default() }),
         Effect::InvalidJson,
     ]
     .into_iter()
@@ -358,7 +359,7 @@ async fn review_times_out_after_ten_seconds() {
 async fn partial_azure_failure_keeps_other_rules() {
     let (app, mut body) = start().await;
     app.control.clear_faults();
-    let refusal = Refusal { status: Some(500), ..Refusal::default() };
+    let refusal = ErrorResponse { status: Some(500), ..ErrorResponse::default() };
     app.control.add_fault(Fault {
         path: Some("/kubernetesVersions".to_owned()),
         effect: Some(Effect::Status(refusal)),

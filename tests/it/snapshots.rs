@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use norman_aks::store::SealedColumns;
@@ -66,7 +66,7 @@ fn login_fault(effect: Effect) -> Fault {
 }
 
 fn status_effect(status: u16) -> Effect {
-    Effect::Status(Refusal { status: Some(status), ..Refusal::default() })
+    Effect::Status(ErrorResponse { status: Some(status), ..ErrorResponse::default() })
 }
 
 fn login_count(requests: &[String]) -> usize {

@@ -44,7 +44,7 @@ pub struct Fault {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {
     /// Another response is sent.
-    Status(Refusal),
+    Status(ErrorResponse),
     /// The connection (HTTP/2: the stream) is closed without a response.
     CutBeforeAnswer,
     /// New connections are refused, and open ones closed. Only for Kubernetes, with `host` as the only condition; elsewhere,
@@ -67,7 +67,7 @@ pub enum Effect {
 /// An error response of a fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Refusal {
+pub struct ErrorResponse {
     /// The status; 500 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -138,7 +138,7 @@ impl Rule for Fault {
     }
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// The response in the form of a service.
     pub(crate) fn to_response(&self, service: Service) -> SandboxResponse {
         let status = self.status.and_then(|status| http::StatusCode::from_u16(status).ok());

@@ -63,7 +63,7 @@ pub use clouds::Cloud;
 pub use control::kubernetes::PodNetwork;
 pub use control::{Control, InvalidRecording, InvalidTimeScale, PLAYED_TENANT, Quota};
 pub use data::Error as DataError;
-pub use faults::{Effect, Fault, Refusal};
+pub use faults::{Effect, ErrorResponse, Fault};
 pub use kube::clusters::Error as KubernetesError;
 pub use kube::declared::{Declared, DeclaredPool, Entra};
 pub use kube::kubeconfig::UserFormat;

@@ -69,7 +69,7 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
         return cut();
     }
     let response = match (&fault.effect, request.service) {
-        (Some(Effect::Status(refusal)), service) => refusal.to_response(service),
+        (Some(Effect::Status(error_response)), service) => error_response.to_response(service),
         (_, Service::Management) => arm::respond(&sandbox, &request, &body),
         (_, Service::Login) => entra::respond(&sandbox, &request, &body),
     };

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use azure_sandbox::{Effect, Fault, Operation, OperationKind, Refusal, ScriptedOutcome};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, OperationKind, ScriptedOutcome};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -14,11 +14,11 @@ const OWNER: &str =
     "an owner can also deploy it from the network of the cluster: curl --insecure -sfL https://127.0.0.1:";
 
 fn forbidden(operation: Operation) -> Fault {
-    let refusal = Refusal {
+    let refusal = ErrorResponse {
         status: Some(403),
         code: Some("AuthorizationFailed".to_owned()),
         message: Some("The client does not have authorization.".to_owned()),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     };
     Fault { operation: Some(operation), effect: Some(Effect::Status(refusal)), ..Fault::default() }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal, Timing};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, Timing};
 use serde_json::{Value, json};
 
 use super::{Database, Progress, TestCluster, error_effect, fault};
@@ -20,7 +20,11 @@ on_both_databases!(
 /// The responses instead of the cluster.
 fn answers() -> Vec<(Effect, &'static str)> {
     let bare = |status, body: &str| {
-        Effect::Status(Refusal { status: Some(status), body: Some(body.to_owned()), ..Refusal::default() })
+        Effect::Status(ErrorResponse {
+            status: Some(status),
+            body: Some(body.to_owned()),
+            ..ErrorResponse::default()
+        })
     };
     vec![
         (

@@ -1,7 +1,7 @@
 //! The claim of a cluster object on its AKS cluster. It is valid after Azure has responded to the object's credential: for the
 //! first object, for any server that processes it, and together with servers that claimed without a request.
 
-use azure_sandbox::{Effect, Fault, Login, Outcome, Page, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Login, Outcome, Page};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
@@ -44,7 +44,7 @@ impl TwoUsers {
 
     /// Makes Resource Manager respond with 503.
     fn stop_azure(&self) {
-        let effect = Effect::Status(Refusal { status: Some(503), ..Refusal::default() });
+        let effect = Effect::Status(ErrorResponse { status: Some(503), ..ErrorResponse::default() });
         let host = Some("management.azure.com".to_owned());
         self.app.control.add_fault(Fault { host, effect: Some(effect), ..Fault::default() });
     }

@@ -1,6 +1,6 @@
 //! Credentials that fail during provisioning: the message contains the remedy, and provisioning continues after it.
 
-use azure_sandbox::{Effect, Login, Operation, Outcome, Page, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Login, Operation, Outcome, Page};
 use serde_json::{Value, json};
 
 use super::{Database, Progress, TestCluster, error_effect};
@@ -129,7 +129,7 @@ async fn missing_role_is_named(database: Database) {
     assert_eq!(cluster.accepted_writes(), ["PUT group", "PUT cluster"]);
     // The response to a HEAD request contains no message of Azure.
     let cluster = TestCluster::create(database).await;
-    let without = Refusal { status: Some(403), ..Refusal::default() };
+    let without = ErrorResponse { status: Some(403), ..ErrorResponse::default() };
     cluster.add_fault(Operation::ResourceGroup, "HEAD", Effect::Status(without));
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;
     let message = super::progress_of(&object).message;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -17,10 +17,10 @@ on_both_databases!(
 );
 
 fn answers(status: u16) -> Effect {
-    Effect::Status(Refusal {
+    Effect::Status(ErrorResponse {
         status: Some(status),
         message: Some(format!("no {status}")),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     })
 }
 
@@ -138,7 +138,8 @@ async fn invalid_kubeconfig_is_shown(database: Database) {
     let cluster = TestCluster::create(database).await;
     let body = json!({"kubeconfigs": [{"name": "clusterAdmin", "value": "bm90aGluZw=="}],
         "properties": {"kubeConfig": "bm90aGluZw=="}});
-    let rubbish = Refusal { status: Some(200), body: Some(body.to_string()), ..Refusal::default() };
+    let rubbish =
+        ErrorResponse { status: Some(200), body: Some(body.to_string()), ..ErrorResponse::default() };
     cluster.add_fault(Operation::AdminCredential, "POST", Effect::Status(rubbish));
     let object = cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
     let Progress { state, message, .. } = super::progress_of(&object);

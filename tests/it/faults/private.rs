@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::{Database, Progress, TestCluster, condition};
@@ -152,7 +152,7 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
     };
     for (effect, latency_ms, decision) in [
         (None, 3_600_000, Some(true)),
-        (Some(Effect::Status(Refusal { status: Some(500), ..Refusal::default() })), 0, None),
+        (Some(Effect::Status(ErrorResponse { status: Some(500), ..ErrorResponse::default() })), 0, None),
         (Some(Effect::CutBeforeAnswer), 0, None),
     ] {
         let cluster = create_private(database, TestApp::builder().cluster_access(limits.clone())).await;
@@ -226,11 +226,11 @@ async fn cluster_without_local_accounts_uses_the_application(database: Database)
     assert_eq!(cluster.sent_writes(), Vec::<String>::new());
     // Entra rejects the token request: the message contains the remedy.
     let cluster = entra_only(database).await;
-    let refusal = Effect::Status(Refusal {
+    let refusal = Effect::Status(ErrorResponse {
         status: Some(400),
         code: Some("invalid_resource".to_owned()),
         message: Some("AADSTS500011: The resource principal was not found in the tenant.".to_owned()),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     });
     cluster.app.control.add_fault(Fault { skip: 0, ..super::fault(Operation::Token, "POST", refusal) });
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;
@@ -242,10 +242,10 @@ async fn cluster_without_local_accounts_uses_the_application(database: Database)
 
 async fn missing_role_inside_is_named(database: Database) {
     let cluster = entra_only(database).await;
-    let forbidden = Effect::Status(Refusal {
+    let forbidden = Effect::Status(ErrorResponse {
         status: Some(403),
         message: Some("User does not have access to the resource in Azure.".to_owned()),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     });
     cluster.app.control.add_kubernetes_fault(Fault { effect: Some(forbidden), ..Fault::default() });
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use azure_sandbox::{Effect, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Operation};
 use serde_json::{Value, json};
 
 use super::{Database, Progress, THROTTLED, TestCluster, error_effect, pool, progress_of};
@@ -29,20 +29,20 @@ const REQUESTS: [(Operation, &str); 8] = [
 ];
 
 /// The forms in which Azure returns a delay: at least 40 s, or none.
-fn form(cluster: &TestCluster, number: usize) -> Refusal {
-    let plain = Refusal {
+fn form(cluster: &TestCluster, number: usize) -> ErrorResponse {
+    let plain = ErrorResponse {
         status: Some(429),
         code: Some("TooManyRequests".to_owned()),
         message: Some(THROTTLED.to_owned()),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     };
     // The fault occurs a while later, after the delay of the previous one.
     let seconds = cluster.app.clock.now_ms().unsigned_abs() / 1000 + 120;
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
     match number % 4 {
-        0 => Refusal { retry_after: Some("40".to_owned()), ..plain },
-        1 => Refusal { retry_after: Some(date), ..plain },
-        2 => Refusal { retry_after_ms: Some(40_000), ..plain },
+        0 => ErrorResponse { retry_after: Some("40".to_owned()), ..plain },
+        1 => ErrorResponse { retry_after: Some(date), ..plain },
+        2 => ErrorResponse { retry_after_ms: Some(40_000), ..plain },
         _ => plain,
     }
 }
@@ -102,10 +102,10 @@ async fn creation_survives_failures_of_any_request(database: Database) {
         (Effect::CutBeforeAnswer, "the connection was cut"),
         (error_effect(503, "ServerTimeout", "Azure was slow"), "Azure was slow"),
         (
-            Effect::Status(Refusal {
+            Effect::Status(ErrorResponse {
                 status: Some(502),
                 body: Some("<html>".to_owned()),
-                ..Refusal::default()
+                ..ErrorResponse::default()
             }),
             "502",
         ),

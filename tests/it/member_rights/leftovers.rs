@@ -1,6 +1,6 @@
 //! Users who lose rights in a cluster: bindings inside it that name them are deleted, even after interruptions.
 
-use azure_sandbox::{Effect, Fault, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault};
 use http::StatusCode;
 use norman_aks::store::revocations;
 use secrecy::ExposeSecret as _;
@@ -213,7 +213,8 @@ async fn mark_survives_an_unreachable_cluster_and_a_restart() {
 async fn binding_that_cannot_be_removed_is_reported_by_name() {
     let cluster = Cluster::start().await;
     let insider = Insider::create_in(&cluster).await;
-    let denied = Refusal { status: Some(403), message: Some("not you".to_owned()), ..Refusal::default() };
+    let denied =
+        ErrorResponse { status: Some(403), message: Some("not you".to_owned()), ..ErrorResponse::default() };
     cluster.app.control.add_kubernetes_fault(Fault {
         method: Some("DELETE".to_owned()),
         path: Some("/clusterrolebindings/alone".to_owned()),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
@@ -37,10 +37,10 @@ impl Cluster {
             "properties": {"kubeConfig": value}});
         app.control.add_fault(Fault {
             operation: Some(Operation::AdminCredential),
-            effect: Some(Effect::Status(Refusal {
+            effect: Some(Effect::Status(ErrorResponse {
                 status: Some(200),
                 body: Some(body.to_string()),
-                ..Refusal::default()
+                ..ErrorResponse::default()
             })),
             ..Fault::default()
         });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Page, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, Page};
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
@@ -17,7 +17,7 @@ async fn fresh_versions(app: &TestApp) -> Answer {
 }
 
 fn status(status: u16) -> Fault {
-    let refusal = Refusal { status: Some(status), ..Refusal::default() };
+    let refusal = ErrorResponse { status: Some(status), ..ErrorResponse::default() };
     Fault {
         operation: Some(Operation::KubernetesVersions),
         effect: Some(Effect::Status(refusal)),
@@ -148,7 +148,7 @@ async fn rejected_login_evicts_all_lists_of_the_credential() {
     versions(&app).await;
     app.post("/meta/aksLocations").json(&body).send().await;
     app.control.forget_tokens();
-    let refusal = Refusal { status: Some(401), ..Refusal::default() };
+    let refusal = ErrorResponse { status: Some(401), ..ErrorResponse::default() };
     app.control.add_fault(Fault {
         operation: Some(Operation::Token),
         effect: Some(Effect::Status(refusal)),
@@ -360,8 +360,11 @@ async fn retry_after_is_at_most_an_hour() {
     ] {
         for operation in [Operation::KubernetesVersions, Operation::Token] {
             app.control.forget_tokens();
-            let refusal =
-                Refusal { status: Some(429), retry_after: Some(wait.to_owned()), ..Refusal::default() };
+            let refusal = ErrorResponse {
+                status: Some(429),
+                retry_after: Some(wait.to_owned()),
+                ..ErrorResponse::default()
+            };
             app.control.add_fault(Fault {
                 operation: Some(operation),
                 effect: Some(Effect::Status(refusal)),

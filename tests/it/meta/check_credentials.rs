@@ -1,6 +1,6 @@
 //! `aksCheckCredentials`: always sent to Azure; a failed connection is not reported as a wrong secret.
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::account_body;
@@ -111,9 +111,17 @@ async fn transient_error_is_not_a_rejected_credential() {
         throttled.text()
     );
     for (operation, effect, status) in [
-        (Operation::Subscription, Effect::Status(Refusal { status: Some(503), ..Refusal::default() }), 503),
+        (
+            Operation::Subscription,
+            Effect::Status(ErrorResponse { status: Some(503), ..ErrorResponse::default() }),
+            503,
+        ),
         (Operation::Subscription, Effect::CutBeforeAnswer, 503),
-        (Operation::Token, Effect::Status(Refusal { status: Some(500), ..Refusal::default() }), 503),
+        (
+            Operation::Token,
+            Effect::Status(ErrorResponse { status: Some(500), ..ErrorResponse::default() }),
+            503,
+        ),
         (Operation::Token, Effect::CutBeforeAnswer, 503),
     ] {
         app.control.clear_faults();
@@ -131,7 +139,7 @@ async fn transient_error_is_not_a_rejected_credential() {
 #[tokio::test]
 async fn check_ignores_cached_login_failures() {
     let app = TestApp::start().await;
-    let refusal = Refusal { status: Some(401), ..Refusal::default() };
+    let refusal = ErrorResponse { status: Some(401), ..ErrorResponse::default() };
     let fault = Fault {
         operation: Some(Operation::Token),
         times: Some(1),

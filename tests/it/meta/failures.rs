@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::{LISTINGS, account_body};
@@ -83,10 +83,10 @@ async fn transient_errors_have_own_statuses_and_retry_after() {
     let app = TestApp::start().await;
     let body = app.credential(&Value::Null);
     let refusal = |status| {
-        Effect::Status(Refusal {
+        Effect::Status(ErrorResponse {
             status: Some(status),
             retry_after: Some("120".into()),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         })
     };
     for (effect, status, after) in [

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use clock::Clock;
 use http::{Method, StatusCode};
 use norman_aks::services::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN};
@@ -90,11 +90,11 @@ impl Case {
     }
 
     fn deny(&self, operation: Operation) {
-        let denied = Effect::Status(Refusal {
+        let denied = Effect::Status(ErrorResponse {
             status: Some(403),
             code: Some("AuthorizationFailed".to_owned()),
             message: Some("The client does not have authorization.".to_owned()),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         });
         self.app.control.add_fault(Fault {
             operation: Some(operation),
@@ -168,7 +168,7 @@ async fn long_request_is_not_repeated_after_renewal() {
 async fn application_401_is_not_a_rejection() {
     let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     let application = "/api/v1/namespaces/default/services/web/proxy/login";
-    let refused = Effect::Status(Refusal { status: Some(401), ..Refusal::default() });
+    let refused = Effect::Status(ErrorResponse { status: Some(401), ..ErrorResponse::default() });
     let path = Some(application.to_owned());
     case.app.control.add_kubernetes_fault(Fault { path, effect: Some(refused), ..Fault::default() });
     case.app.control.clear_kubernetes_requests();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Declared, Effect, Fault, OperationKind, Refusal, ScriptedOutcome};
+use azure_sandbox::{Declared, Effect, ErrorResponse, Fault, OperationKind, ScriptedOutcome};
 use http::Method;
 use norman_aks::store;
 use serde_json::{Value, json};
@@ -24,11 +24,11 @@ fn fails(deed: OperationKind, times: u32) -> ScriptedOutcome {
 }
 
 fn refused(path: &str, status: u16) -> Fault {
-    let refusal = Refusal {
+    let refusal = ErrorResponse {
         status: Some(status),
         code: Some("NotToday".to_owned()),
         message: Some("somebody else said so".to_owned()),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     };
     Fault { path: Some(path.to_owned()), effect: Some(Effect::Status(refusal)), ..Fault::default() }
 }

@@ -1,6 +1,6 @@
 //! Resources that this server did not create are never changed or deleted.
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -102,11 +102,11 @@ async fn name_taken_after_a_failure_is_untouched() {
         operation: Some(Operation::ManagedCluster),
         method: Some("PUT".to_owned()),
         times: Some(1),
-        effect: Some(Effect::Status(Refusal {
+        effect: Some(Effect::Status(ErrorResponse {
             status: Some(400),
             code: Some("BadRequest".to_owned()),
             message: Some("not today".to_owned()),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         })),
         ..Fault::default()
     });

@@ -96,11 +96,11 @@ async fn failed_refresh_is_repeated() {
     let id = case.create_active(&case.small()).await;
     case.app.control.add_fault(azure_sandbox::Fault {
         operation: Some(azure_sandbox::Operation::ManagedCluster),
-        effect: Some(azure_sandbox::Effect::Status(azure_sandbox::Refusal {
+        effect: Some(azure_sandbox::Effect::Status(azure_sandbox::ErrorResponse {
             status: Some(403),
             code: Some("AuthorizationFailed".to_owned()),
             message: Some("the role was taken away".to_owned()),
-            ..azure_sandbox::Refusal::default()
+            ..azure_sandbox::ErrorResponse::default()
         })),
         ..azure_sandbox::Fault::default()
     });

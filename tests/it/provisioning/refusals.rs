@@ -289,7 +289,7 @@ async fn cancelled_creation_is_repeated_on_request() {
 }
 
 /// A fault for all requests with this method and path: an error in Azure's format.
-fn refused(method: &str, path: &str, refusal: azure_sandbox::Refusal) -> azure_sandbox::Fault {
+fn refused(method: &str, path: &str, refusal: azure_sandbox::ErrorResponse) -> azure_sandbox::Fault {
     azure_sandbox::Fault {
         method: Some(method.to_owned()),
         path: Some(path.to_owned()),
@@ -298,12 +298,12 @@ fn refused(method: &str, path: &str, refusal: azure_sandbox::Refusal) -> azure_s
     }
 }
 
-fn says(status: u16, code: &str, message: &str) -> azure_sandbox::Refusal {
-    azure_sandbox::Refusal {
+fn says(status: u16, code: &str, message: &str) -> azure_sandbox::ErrorResponse {
+    azure_sandbox::ErrorResponse {
         status: Some(status),
         code: Some(code.to_owned()),
         message: Some(message.to_owned()),
-        ..azure_sandbox::Refusal::default()
+        ..azure_sandbox::ErrorResponse::default()
     }
 }
 
@@ -434,11 +434,11 @@ async fn policy_on_tags_of_a_cluster_names_the_key() {
 async fn proxy_page_is_not_a_response_to_a_write() {
     for (status, kind) in [(403, "text/html"), (200, "text/html"), (407, "text/plain"), (502, "text/html")] {
         let case = Case::start().await;
-        let page = azure_sandbox::Refusal {
+        let page = azure_sandbox::ErrorResponse {
             status: Some(status),
             body: Some("<html><title>Access Denied</title></html>".to_owned()),
             headers: [("Content-Type".to_owned(), kind.to_owned())].into(),
-            ..azure_sandbox::Refusal::default()
+            ..azure_sandbox::ErrorResponse::default()
         };
         case.app.control.add_fault(refused("PUT", "/managedClusters/one", page));
         let id = case.post_and_settle(&case.small()).await;

@@ -1,6 +1,6 @@
 //! Every kind of update of an active cluster: the writes, their order, and the rejected changes.
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal, Timing};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, Timing};
 use serde_json::{Value, json};
 
 use super::{Case, cluster, lines, pool, pool_with};
@@ -347,13 +347,13 @@ async fn change_waits_for_running_operations() {
         operation: Some(Operation::ManagedCluster),
         method: Some("PATCH".to_owned()),
         times: Some(1),
-        effect: Some(Effect::Status(Refusal {
+        effect: Some(Effect::Status(ErrorResponse {
             status: Some(409),
             code: Some("OperationNotAllowed".to_owned()),
             message: Some(
                 "Another operation (Upgrading) is in progress, please wait for it to finish".to_owned(),
             ),
-            ..Refusal::default()
+            ..ErrorResponse::default()
         })),
         ..Fault::default()
     });

@@ -175,9 +175,9 @@ async fn import_warning_follows_a_silent_azure() {
     .await;
     let silent = Fault {
         path: Some("/elsewhere?".to_owned()),
-        effect: Some(Effect::Status(azure_sandbox::Refusal {
+        effect: Some(Effect::Status(azure_sandbox::ErrorResponse {
             status: Some(403),
-            ..azure_sandbox::Refusal::default()
+            ..azure_sandbox::ErrorResponse::default()
         })),
         ..Fault::default()
     };

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use azure_sandbox::{
-    Effect, Error, Fault, FinalStatus, Operation, OperationKind, Options, Refusal, Sandbox, ScriptedOutcome,
-    Timing,
+    Effect, Error, ErrorResponse, Fault, FinalStatus, Operation, OperationKind, Options, Sandbox,
+    ScriptedOutcome, Timing,
 };
 use clock::Clock;
 use http::Method;
@@ -120,8 +120,11 @@ async fn faults_match_operation_and_method() {
         effect: Some(effect),
         ..Fault::default()
     };
-    let refusal =
-        Refusal { status: Some(500), code: Some("GetSKUStoreError".to_owned()), ..Refusal::default() };
+    let refusal = ErrorResponse {
+        status: Some(500),
+        code: Some("GetSKUStoreError".to_owned()),
+        ..ErrorResponse::default()
+    };
     azure.control().add_fault(on(Operation::ManagedCluster, "PUT", Effect::Status(refusal)));
     azure.get(&cluster("c")).await.expect(404);
     azure.put(&cluster("c"), &small()).await.assert_error(500, "GetSKUStoreError", "");
@@ -164,8 +167,11 @@ async fn faults_match_operation_and_method() {
                 azure.put(&pool("c", "p"), &body).await.expect(201).header("azure-asyncoperation").to_owned()
             }
         };
-        let throttled =
-            Refusal { status: Some(429), retry_after: Some("9".to_owned()), ..Refusal::default() };
+        let throttled = ErrorResponse {
+            status: Some(429),
+            retry_after: Some("9".to_owned()),
+            ..ErrorResponse::default()
+        };
         azure.control().add_fault(on(operation, method, Effect::Status(throttled)));
         let method: Method = method.parse().unwrap();
         let answer = azure.send(method, &path, None).await;

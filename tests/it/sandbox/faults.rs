@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use serde_json::Value;
 
 use super::{Azure, PUBLIC, PUBLIC_SCOPE, client, seed};
@@ -10,12 +10,12 @@ use super::{Azure, PUBLIC, PUBLIC_SCOPE, client, seed};
 #[tokio::test]
 async fn faults_apply_to_matching_requests() {
     let azure = Azure::start().await;
-    let refusal = Refusal {
+    let refusal = ErrorResponse {
         status: Some(503),
         code: Some("ServerBusy".to_owned()),
         retry_after: Some("7".to_owned()),
         retry_after_ms: Some(6_500),
-        ..Refusal::default()
+        ..ErrorResponse::default()
     };
     azure.control().add_fault(Fault {
         operation: Some(Operation::Subscription),
@@ -44,7 +44,8 @@ async fn faults_apply_to_matching_requests() {
     assert!(start.elapsed() >= Duration::from_millis(300));
     azure.control().clear_faults();
 
-    let refusal = Refusal { status: Some(500), body: Some("<html>".to_owned()), ..Refusal::default() };
+    let refusal =
+        ErrorResponse { status: Some(500), body: Some("<html>".to_owned()), ..ErrorResponse::default() };
     let effect = Some(Effect::Status(refusal));
     azure.control().add_fault(Fault { method: Some("POST".to_owned()), effect, ..Fault::default() });
     let seed = seed();

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write as _};
 
-use azure_sandbox::{Effect, Fault, Operation, OperationKind, Refusal, ScriptedOutcome};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, OperationKind, ScriptedOutcome};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clock::Clock;
@@ -203,7 +203,7 @@ async fn commands_fail_on_demand() {
     let forbid = |operation| Fault {
         operation: Some(operation),
         times: Some(1),
-        effect: Some(Effect::Status(Refusal { status: Some(403), ..Refusal::default() })),
+        effect: Some(Effect::Status(ErrorResponse { status: Some(403), ..ErrorResponse::default() })),
         ..Fault::default()
     };
     control.add_fault(forbid(Operation::RunCommand));

@@ -24,7 +24,7 @@ use super::request::KubeRequest;
 use super::status::StatusError;
 use super::user::EntraLookup;
 use super::websocket::Handshake;
-use crate::faults::{Effect, Refusal};
+use crate::faults::{Effect, ErrorResponse};
 use crate::log::{MAX_RECORDED_BODY, RecordedRequest};
 use crate::recordings::Operation;
 use crate::response::SandboxResponse;
@@ -67,7 +67,7 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     sleep(fault.latency).await;
     let response = match (&fault.effect, body) {
         (Some(Effect::CutBeforeAnswer | Effect::RefuseConnections), _) => return cut(),
-        (Some(Effect::Status(refusal)), _) => KubeResponse::Full(scripted_error(refusal)),
+        (Some(Effect::Status(error_response)), _) => KubeResponse::Full(scripted_error(error_response)),
         (_, Err(_)) => {
             let text = format!("Request entity too large: limit is {BODY_LIMIT}");
             KubeResponse::Full(StatusError::new(413, "RequestEntityTooLarge", text).to_response())
@@ -133,8 +133,8 @@ fn respond(
 }
 
 /// The error of a fault, in the form of Kubernetes.
-pub(crate) fn scripted_error(refusal: &Refusal) -> SandboxResponse {
-    let code = refusal.status.unwrap_or(500);
+pub(crate) fn scripted_error(error_response: &ErrorResponse) -> SandboxResponse {
+    let code = error_response.status.unwrap_or(500);
     let reason = match code {
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -146,9 +146,10 @@ pub(crate) fn scripted_error(refusal: &Refusal) -> SandboxResponse {
         504 => "Timeout",
         _ => "InternalError",
     };
-    let message = refusal.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
+    let message =
+        error_response.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
     let response = StatusError::new(code, reason, message).to_response();
-    refusal.with_headers(match &refusal.body {
+    error_response.with_headers(match &error_response.body {
         Some(body) => SandboxResponse::text(response.status, body.clone()),
         None => response,
     })

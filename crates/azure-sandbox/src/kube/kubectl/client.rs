@@ -63,7 +63,7 @@ impl Client {
             body: &body,
         };
         let response = match fault.effect {
-            Some(Effect::Status(refusal)) => scripted_error(&refusal),
+            Some(Effect::Status(error_response)) => scripted_error(&error_response),
             _ => match api::respond(&call) {
                 Ok(KubeResponse::Full(response)) => response,
                 Ok(KubeResponse::Stream(..)) => {
