@@ -48,7 +48,7 @@ pub(crate) async fn open(
     request_connection(stream, settings, proxy).await.map_err(|(status, reason)| proxy_failed(status, reason))
 }
 
-/// Sends the CONNECT request. Returns the stream after the response; the error has the status, if there is a response, and the reason.
+/// Sends the CONNECT request. Returns the stream after the response; the error has the status, if any, and the reason.
 async fn request_connection(
     stream: ClientStream,
     settings: &Settings,

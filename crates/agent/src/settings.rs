@@ -29,7 +29,7 @@ const TOKEN_FILE: &str = "/cattle-credentials/token";
 
 /// The time in which running connections may finish after the stop signal. Less than the 30 s after which Kubernetes kills a pod.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// After this time without traffic, the agent does not wait for a connection: the server keeps idle ones for later requests.
+/// The agent does not wait for connections without traffic for this time: the server keeps idle ones for later requests.
 const DRAIN_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// A host and a port.

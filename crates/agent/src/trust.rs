@@ -116,7 +116,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The event for a failed TLS handshake with `endpoint`. `pinned` is whether only the server's own authorities were trusted.
+/// The event for a failed TLS handshake. `pinned` is whether only the server's own authorities were trusted.
 pub(crate) fn tls_event(endpoint: &Endpoint, error: &io::Error, pinned: bool) -> Event {
     let address = endpoint.to_string();
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());

@@ -154,8 +154,7 @@ pub struct Sandbox {
     address: SocketAddr,
     control_address: Option<SocketAddr>,
     kubernetes_address: SocketAddr,
-    /// A bound port without a listener: connections to it are refused.
-    closed: Arc<(TcpSocket, SocketAddr)>,
+    closed_port: Arc<ClosedPort>,
     authority: StoredAuthority,
     control: Control,
     tasks: TaskTracker,
@@ -197,7 +196,7 @@ impl Sandbox {
         };
         let (kubernetes, kubernetes_address) = bind(ANY_PORT).await?;
         kube.runtime().network.set_kubernetes_address(kubernetes_address);
-        let closed = Arc::new(closed_port()?);
+        let closed_port = Arc::new(ClosedPort::bind()?);
         let tasks = TaskTracker::new();
         let limits = serve::Options { drain: SHUTDOWN_GRACE, ..serve::Options::default() };
         let azure = server::router(Arc::clone(&sandbox));
@@ -221,7 +220,16 @@ impl Sandbox {
         tasks.spawn(advance_operations(Arc::clone(&control.sandbox), stop.clone()));
         tasks.close();
         let stop = stop.drop_guard();
-        Ok(Self { address, control_address, kubernetes_address, closed, authority, control, tasks, stop })
+        Ok(Self {
+            address,
+            control_address,
+            kubernetes_address,
+            closed_port,
+            authority,
+            control,
+            tasks,
+            stop,
+        })
     }
 
     /// The TLS address of all host names of [`Sandbox::hosts`].
@@ -241,9 +249,9 @@ impl Sandbox {
 
     /// A resolver of cluster host names. Those of unknown, stopped and private clusters do not resolve.
     pub fn kubernetes_resolver(&self) -> Resolver {
-        let (served, closed) = (self.kubernetes_address, Arc::clone(&self.closed));
+        let (kubernetes_address, closed_port) = (self.kubernetes_address, Arc::clone(&self.closed_port));
         let kube = self.control.sandbox.kube.clone();
-        Arc::new(move |host| kube.resolve(host, served, closed.1))
+        Arc::new(move |host| kube.resolve(host, kubernetes_address, closed_port.address))
     }
 
     /// The certificate authority that clients must trust, PEM.
@@ -293,15 +301,21 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((listener, bound))
 }
 
-/// A port on which connections are refused while the socket exists.
-fn closed_port() -> Result<(TcpSocket, SocketAddr), Error> {
-    let bind_socket = || {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind(ANY_PORT)?;
-        let address = socket.local_addr()?;
-        Ok((socket, address))
-    };
-    bind_socket().map_err(|source| Error::Listen { address: ANY_PORT, source })
+/// A bound port without a listener: connections to it are refused while the socket exists.
+struct ClosedPort {
+    address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl ClosedPort {
+    fn bind() -> Result<Self, Error> {
+        let bind_socket = || {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(ANY_PORT)?;
+            Ok(Self { address: socket.local_addr()?, _socket: socket })
+        };
+        bind_socket().map_err(|source| Error::Listen { address: ANY_PORT, source })
+    }
 }
 
 /// Advances running operations without requests, so that the Kubernetes APIs are updated.

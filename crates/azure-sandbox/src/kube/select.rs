@@ -24,9 +24,17 @@ enum Condition {
     NotIn(Vec<String>),
 }
 
-/// A field selector: pointer, value, and whether they must be equal.
+/// A field selector.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fields(Vec<(String, String, bool)>);
+pub(crate) struct Fields(Vec<FieldRequirement>);
+
+#[derive(Clone, Debug)]
+struct FieldRequirement {
+    pointer: String,
+    value: String,
+    /// Whether the field must equal the value, or differ from it.
+    must_equal: bool,
+}
 
 impl Labels {
     /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
@@ -172,9 +180,9 @@ fn selectable_pointer(resource: &Resource, path: &str) -> Option<&'static str> {
 impl Fields {
     /// `metadata.name=x,status.phase!=Failed`.
     pub(crate) fn parse(resource: &Resource, selector: &str) -> Result<Self, StatusError> {
-        let mut all = Vec::new();
+        let mut requirements = Vec::new();
         for part in selector.split(',').filter(|part| !part.is_empty()) {
-            let (path, value, equal) = if let Some((path, value)) = part.split_once("!=") {
+            let (path, value, must_equal) = if let Some((path, value)) = part.split_once("!=") {
                 (path, value, false)
             } else if let Some((path, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
                 (path, value, true)
@@ -184,9 +192,13 @@ impl Fields {
             };
             let pointer = selectable_pointer(resource, path)
                 .ok_or_else(|| StatusError::bad_request(format!("field label not supported: {path}")))?;
-            all.push((pointer.to_owned(), value.to_owned(), equal));
+            requirements.push(FieldRequirement {
+                pointer: pointer.to_owned(),
+                value: value.to_owned(),
+                must_equal,
+            });
         }
-        Ok(Self(all))
+        Ok(Self(requirements))
     }
 
     /// The name in a selector for `metadata.name`.
@@ -197,14 +209,14 @@ impl Fields {
     }
 
     pub(crate) fn matches(&self, object: &Value) -> bool {
-        self.0.iter().all(|(pointer, wanted, equal)| {
-            let found = match object.pointer(pointer) {
+        self.0.iter().all(|FieldRequirement { pointer, value, must_equal }| {
+            let actual = match object.pointer(pointer) {
                 Some(Value::String(text)) => text.clone(),
                 None | Some(Value::Null) if pointer == "/spec/unschedulable" => "false".to_owned(),
                 None | Some(Value::Null) => String::new(),
                 Some(other) => other.to_string(),
             };
-            (found == *wanted) == *equal
+            (actual == *value) == *must_equal
         })
     }
 }

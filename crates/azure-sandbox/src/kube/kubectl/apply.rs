@@ -91,22 +91,24 @@ impl Session<'_> {
 
     pub(super) fn delete(&mut self, args: &Args) -> Result<(), Failure> {
         let mut failed = false;
-        let items: Vec<_> = if let Some(selector) = &args.selector {
+        let targets: Vec<_> = if let Some(selector) = &args.selector {
             self.select_targets(args, selector)?
         } else if args.files.is_empty() {
             let named = named_objects(&args.positional)?;
             let namespace = args.namespace.as_deref().unwrap_or("default");
-            let target = |(resource, name)| Ok((resource, namespace.to_owned(), name, String::new()));
+            let target = |(resource, name)| {
+                Ok(Target { resource, namespace: namespace.to_owned(), name, context: String::new() })
+            };
             named.into_iter().map(target).collect()
         } else {
             let target = |item: Item| {
                 let context = format!("error when deleting {:?}: ", item.file);
-                (item.resource, item.namespace, item.name, context)
+                Target { resource: item.resource, namespace: item.namespace, name: item.name, context }
             };
             self.items(args)?.into_iter().map(|item| item.map(target)).collect()
         };
-        for item in items {
-            let result = item.and_then(|(resource, namespace, name, context)| {
+        for target in targets {
+            let result = target.and_then(|Target { resource, namespace, name, context }| {
                 match self.client.send(
                     Method::DELETE,
                     &object_url(resource, &namespace, &name),
@@ -127,12 +129,18 @@ impl Session<'_> {
     }
 }
 
-/// A resource, namespace, name, and the context of errors; or the message of an error.
-type Target = Result<(&'static Resource, String, String, String), String>;
+/// An object to delete.
+struct Target {
+    resource: &'static Resource,
+    namespace: String,
+    name: String,
+    /// The start of the message of an error.
+    context: String,
+}
 
 impl Session<'_> {
     /// The objects of `deployments,secrets --selector a=b`.
-    fn select_targets(&self, args: &Args, selector: &str) -> Result<Vec<Target>, Failure> {
+    fn select_targets(&self, args: &Args, selector: &str) -> Result<Vec<Result<Target, String>>, Failure> {
         let [types] = args.positional.as_slice() else {
             return Err(Failure::error("name cannot be provided when a selector is specified"));
         };
@@ -145,7 +153,7 @@ impl Session<'_> {
                 Ok(found) => targets.extend(list(&found, "/items").iter().map(|object| {
                     let [name, namespace] =
                         ["/metadata/name", "/metadata/namespace"].map(|key| text(object, key).to_owned());
-                    Ok((resource, namespace, name, String::new()))
+                    Ok(Target { resource, namespace, name, context: String::new() })
                 })),
                 Err(error) => targets.push(Err(error.print(""))),
             }
