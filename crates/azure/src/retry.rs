@@ -61,8 +61,8 @@ impl RetryPolicy {
                 outcome => return outcome,
             };
             *failed_attempts += 1;
-            let left = self.deadline.saturating_duration_since(Instant::now()).min(self.max_delay);
-            match delay(*failed_attempts, error.retry_after(), left, self.base_delay, jitter()) {
+            let max_delay = self.deadline.saturating_duration_since(Instant::now()).min(self.max_delay);
+            match delay(*failed_attempts, error.retry_after(), max_delay, self.base_delay, jitter()) {
                 Some(delay) if *failed_attempts < self.max_attempts => sleep(delay).await,
                 _ => return Err(error),
             }
@@ -95,11 +95,11 @@ fn parse_saturating(digits: &str) -> Option<u64> {
 }
 
 /// The delay after this many failed attempts, or `None` if it would be longer than a minute or than the time
-/// `left`. It is the one that Azure requested, or `base_delay` times 1, 3, 7, … times `jitter`.
+/// `max_delay`. It is the one that Azure requested, or `base_delay` times 1, 3, 7, … times `jitter`.
 fn delay(
     failed_attempts: u32,
     requested: Option<Duration>,
-    left: Duration,
+    max_delay: Duration,
     base_delay: Duration,
     jitter: f64,
 ) -> Option<Duration> {
@@ -110,7 +110,7 @@ fn delay(
             base_delay.saturating_mul(factor).min(MAX_DELAY).mul_f64(jitter).min(MAX_DELAY)
         }
     };
-    (delay <= MAX_DELAY && delay < left).then_some(delay)
+    (delay <= MAX_DELAY && delay < max_delay).then_some(delay)
 }
 
 /// A random factor between 0.8 and 1.3, so that callers that failed together do not retry together.
@@ -184,7 +184,7 @@ mod tests {
         let ms = Duration::from_millis;
         let base_delay = ms(800);
         let hour = Duration::from_hours(1);
-        for (failed_attempts, requested, left, expected) in [
+        for (failed_attempts, requested, max_delay, expected) in [
             (1, None, hour, Some(ms(800))),
             (2, None, hour, Some(ms(2_400))),
             (3, None, hour, Some(ms(5_600))),
@@ -197,9 +197,9 @@ mod tests {
             (1, None, ms(700), None),
         ] {
             assert_eq!(
-                delay(failed_attempts, requested, left, base_delay, 1.0),
+                delay(failed_attempts, requested, max_delay, base_delay, 1.0),
                 expected,
-                "{failed_attempts} {requested:?} {left:?}"
+                "{failed_attempts} {requested:?} {max_delay:?}"
             );
         }
         assert_eq!(delay(2, None, hour, base_delay, 1.25), Some(ms(3_000)));

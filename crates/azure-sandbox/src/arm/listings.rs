@@ -240,8 +240,8 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<S
 
 /// The lower-case name in a filter `location eq '<name>'`.
 fn filtered_location(filter: &str) -> Option<String> {
-    let mut words = filter.trim().splitn(3, ' ');
-    let (field, operator, text) = (words.next()?, words.next()?, words.next()?);
+    let mut parts = filter.trim().splitn(3, ' ');
+    let (field, operator, text) = (parts.next()?, parts.next()?, parts.next()?);
     if !field.eq_ignore_ascii_case("location") || !operator.eq_ignore_ascii_case("eq") {
         return None;
     }

@@ -138,16 +138,16 @@ pub(crate) fn parse(segments: &[String]) -> Option<Target> {
         }
         _ => (None, rest),
     };
-    let lower: Vec<String> = rest.iter().map(|part| part.to_ascii_lowercase()).collect();
-    let words: Vec<&str> = lower.iter().map(String::as_str).collect();
-    let route = match (group.is_some(), words.as_slice()) {
-        (has_group, ["providers", "microsoft.containerservice", words @ ..]) => {
-            parse_aks(has_group, words, rest.get(2..).unwrap_or_default())
+    let lower_case: Vec<String> = rest.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+    let lower_case: Vec<&str> = lower_case.iter().map(String::as_str).collect();
+    let route = match (group.is_some(), lower_case.as_slice()) {
+        (has_group, ["providers", "microsoft.containerservice", path @ ..]) => {
+            parse_aks(has_group, path, rest.get(2..).unwrap_or_default())
         }
-        (has_group, ["providers", "microsoft.network", words @ ..]) => {
-            parse_network(has_group, words, rest.get(2..).unwrap_or_default())
+        (has_group, ["providers", "microsoft.network", path @ ..]) => {
+            parse_network(has_group, path, rest.get(2..).unwrap_or_default())
         }
-        (has_group, words) => parse_other(has_group, words, rest),
+        (has_group, path) => parse_other(has_group, path, rest),
     };
     let route = route.unwrap_or_else(|| unknown_route(rest));
     Some(Target { subscription: subscription.clone(), group, route })

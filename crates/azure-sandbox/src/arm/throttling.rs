@@ -21,8 +21,9 @@ pub(super) fn count_request(
     let Some(subscription) = state.subscriptions.get_mut(&id) else { return Ok(()) };
     let is_compute = target.route.provider() == Some("Microsoft.Compute");
     let now_ms = sandbox.clock.now_ms();
-    let (left, outcome) = subscription.budget.count(&token.client_id, &request.method, is_compute, now_ms);
-    *remaining = left;
+    let (remaining_requests, outcome) =
+        subscription.budget.count(&token.client_id, &request.method, is_compute, now_ms);
+    *remaining = remaining_requests;
     outcome.map_err(|Throttled { is_compute, retry_after_seconds }| {
         if is_compute {
             let text = "The server rejected the request because too many requests have been received for this subscription.";

@@ -52,11 +52,11 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<SandboxResponse, A
 /// The display name of a quota: `Standard DSv5 Family vCPUs` for `standardDSv5Family`.
 fn quota_display_name(family: &str) -> String {
     let lower = family.to_ascii_lowercase();
-    let word = ["standard", "basic"].into_iter().find(|word| lower.starts_with(word)).unwrap_or_default();
-    let rest = family.get(word.len()..).unwrap_or_default();
-    let rest = rest.strip_suffix("Family").unwrap_or(rest).trim();
-    let word = if word == "basic" { "Basic" } else { "Standard" };
-    format!("{word} {rest} Family vCPUs")
+    let tier = ["standard", "basic"].into_iter().find(|tier| lower.starts_with(tier)).unwrap_or_default();
+    let series = family.get(tier.len()..).unwrap_or_default();
+    let series = series.strip_suffix("Family").unwrap_or(series).trim();
+    let tier = if tier == "basic" { "Basic" } else { "Standard" };
+    format!("{tier} {series} Family vCPUs")
 }
 
 pub(crate) fn limit(resources: &SubscriptionState, region: &str, quota: &str) -> u32 {

@@ -211,8 +211,8 @@ fn respond_to_write(
         }
         "update" => {
             let scale = ("autoscaling/v1".to_owned(), "Scale");
-            let own = (resource.api_version(), resource.kind);
-            let (version, name) = if path.subresource == "scale" { scale } else { own };
+            let main_resource = (resource.api_version(), resource.kind);
+            let (version, name) = if path.subresource == "scale" { scale } else { main_resource };
             let object = parse_object(content_type, call.body, &version, name)?;
             (false, call.cluster.change(&now, |state| write::update(state, &context, &target, object))?)
         }

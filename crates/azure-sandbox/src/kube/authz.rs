@@ -33,13 +33,13 @@ impl<'a> Attributes<'a> {
     pub(crate) fn from_request(request: &'a KubeRequest) -> Self {
         match &request.target {
             Target::Path => Self { verb: request.verb, path: Some(&request.path), ..Self::default() },
-            Target::Objects(place) => Self {
+            Target::Objects(objects) => Self {
                 verb: request.verb,
-                group: &place.group,
-                resource: &place.plural,
-                subresource: &place.subresource,
-                namespace: &place.namespace,
-                name: &place.name,
+                group: &objects.group,
+                resource: &objects.plural,
+                subresource: &objects.subresource,
+                namespace: &objects.namespace,
+                name: &objects.name,
                 path: None,
             },
         }
@@ -63,12 +63,12 @@ pub(crate) fn authorize(state: &State, user: &User, attributes: &Attributes<'_>)
     }
     let name = &user.name;
     let verb = attributes.verb;
-    let why = if decision.reason.is_empty() { String::new() } else { format!(": {}", decision.reason) };
+    let reason = if decision.reason.is_empty() { String::new() } else { format!(": {}", decision.reason) };
     if let Some(path) = attributes.path {
-        let message = format!("forbidden: User {name:?} cannot {verb} path {path:?}{why}");
+        let message = format!("forbidden: User {name:?} cannot {verb} path {path:?}{reason}");
         return Err(StatusError::new(403, "Forbidden", message));
     }
-    let place = if attributes.namespace.is_empty() {
+    let scope = if attributes.namespace.is_empty() {
         "at the cluster scope".to_owned()
     } else {
         format!("in the namespace {:?}", attributes.namespace)
@@ -78,7 +78,7 @@ pub(crate) fn authorize(state: &State, user: &User, attributes: &Attributes<'_>)
     let object =
         if attributes.name.is_empty() { qualified } else { format!("{qualified} {:?}", attributes.name) };
     let message = format!(
-        "{object} is forbidden: User {name:?} cannot {verb} resource {:?} in API group {group:?} {place}{why}",
+        "{object} is forbidden: User {name:?} cannot {verb} resource {:?} in API group {group:?} {scope}{reason}",
         attributes.full_resource()
     );
     Err(StatusError::new(403, "Forbidden", message).with_details(group, resource, attributes.name))
@@ -162,19 +162,21 @@ fn is_subject(user: &User, subject: &Value, binding_namespace: &str) -> bool {
 
 /// Whether a rule allows a request.
 pub(crate) fn allows(rule: &Value, attributes: &Attributes<'_>) -> bool {
-    let has = |pointer: &str, value: &str| texts(rule, pointer).any(|own| own == "*" || own == value);
+    let has =
+        |pointer: &str, value: &str| texts(rule, pointer).any(|allowed| allowed == "*" || allowed == value);
     if !has("/verbs", attributes.verb) {
         return false;
     }
     if let Some(path) = attributes.path {
-        return texts(rule, "/nonResourceURLs")
-            .any(|own| own == path || own.strip_suffix('*').is_some_and(|start| path.starts_with(start)));
+        return texts(rule, "/nonResourceURLs").any(|allowed| {
+            allowed == path || allowed.strip_suffix('*').is_some_and(|start| path.starts_with(start))
+        });
     }
-    let resource = texts(rule, "/resources").any(|own| {
-        own == "*"
-            || (attributes.subresource.is_empty() && own == attributes.resource)
+    let resource = texts(rule, "/resources").any(|allowed| {
+        allowed == "*"
+            || (attributes.subresource.is_empty() && allowed == attributes.resource)
             || (!attributes.subresource.is_empty()
-                && own.split_once('/').is_some_and(|(resource, subresource)| {
+                && allowed.split_once('/').is_some_and(|(resource, subresource)| {
                     (resource == "*" || resource == attributes.resource)
                         && subresource == attributes.subresource
                 }))

@@ -52,10 +52,10 @@ pub(crate) fn delete(
         ("UID", &options.uid, "/metadata/uid"),
         ("ResourceVersion", &options.version, "/metadata/resourceVersion"),
     ] {
-        let found = text(&object, pointer);
-        if !required.is_empty() && required != found {
+        let actual = text(&object, pointer);
+        if !required.is_empty() && required != actual {
             let why = format!(
-                "Precondition failed: {kind} in precondition: {required}, {kind} in object meta: {found}"
+                "Precondition failed: {kind} in precondition: {required}, {kind} in object meta: {actual}"
             );
             return Err(StatusError::conflict(resource, name, &why));
         }

@@ -49,11 +49,12 @@ pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<Stri
 /// `aks-<pool>-<eight digits>-vmss00000n`, the name of a scale set instance; n is in base 36.
 fn node_name(fqdn: &str, pool: &str, index: u32) -> String {
     let digits = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let (mut rest, mut number) = (index, String::new());
+    let (mut remaining, mut number) = (index, String::new());
     for _ in 0..6 {
-        let digit = usize::try_from(rest % 36).ok().and_then(|at| digits.get(at)).copied().unwrap_or(b'0');
+        let digit =
+            usize::try_from(remaining % 36).ok().and_then(|at| digits.get(at)).copied().unwrap_or(b'0');
         number.insert(0, digit.into());
-        rest /= 36;
+        remaining /= 36;
     }
     format!("{}{number}", scale_set(fqdn, pool))
 }

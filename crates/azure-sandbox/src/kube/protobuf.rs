@@ -252,8 +252,8 @@ mod tests {
             ["s", "b", "i", "y", "Time", "MicroTime", "Quantity", "IntOrString", "FieldsV1", "ExtraValue"];
         for (name, fields) in MESSAGES.iter() {
             for field in fields.values() {
-                let known = special.contains(&field.kind) || MESSAGES.contains_key(field.kind);
-                assert!(known, "{name}.{}: {}", field.name, field.kind);
+                let is_known = special.contains(&field.kind) || MESSAGES.contains_key(field.kind);
+                assert!(is_known, "{name}.{}: {}", field.name, field.kind);
             }
         }
         for resource in resources::ALL {

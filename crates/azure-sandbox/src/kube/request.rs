@@ -179,11 +179,11 @@ pub(crate) fn parse_object(
         return Err(StatusError::bad_request("the body of the request must be an object"));
     }
     for (key, expected) in [("apiVersion", api_version), ("kind", kind)] {
-        let found = object.part(key).as_str().unwrap_or_default();
-        if found.is_empty() {
+        let actual = object.part(key).as_str().unwrap_or_default();
+        if actual.is_empty() {
             *object.slot(key) = expected.into();
-        } else if found != expected {
-            let text = format!("{key} in the data ({found}) does not match the expected {key} ({expected})");
+        } else if actual != expected {
+            let text = format!("{key} in the data ({actual}) does not match the expected {key} ({expected})");
             return Err(StatusError::bad_request(text));
         }
     }

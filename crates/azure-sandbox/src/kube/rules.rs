@@ -18,31 +18,32 @@ pub(crate) fn check_escalation(
     old: Option<&Value>,
     object: &Value,
 ) -> Result<(), StatusError> {
-    let role = [&CLUSTER_ROLES, &ROLES].into_iter().any(|known| resource.is(known));
-    let binding = [&CLUSTER_ROLE_BINDINGS, &ROLE_BINDINGS].into_iter().any(|known| resource.is(known));
-    if !role && !binding || user.is_in(MASTERS) || user.azure_role == Some(true) {
+    let is_role = [&CLUSTER_ROLES, &ROLES].into_iter().any(|kind| resource.is(kind));
+    let is_binding = [&CLUSTER_ROLE_BINDINGS, &ROLE_BINDINGS].into_iter().any(|kind| resource.is(kind));
+    if !is_role && !is_binding || user.is_in(MASTERS) || user.azure_role == Some(true) {
         return Ok(());
     }
     if old.is_some_and(|old| is_collector_change(old, object)) {
         return Ok(());
     }
     let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
-    let aggregated =
+    let has_aggregation =
         |role: &Value| role.get("aggregationRule").is_some_and(|aggregation| !aggregation.is_null());
-    let aggregated = role && (aggregated(object) || old.is_some_and(aggregated));
-    let (verb, (plural, role_name), mut rules) = if role {
+    let is_aggregated = is_role && (has_aggregation(object) || old.is_some_and(has_aggregation));
+    let (verb, (plural, role_name), mut rules) = if is_role {
         ("escalate", (resource.plural, name), list(object, "/rules").to_vec())
     } else {
         let role = text(object, "/roleRef/name");
-        let (role_type, within) = match text(object, "/roleRef/kind") {
+        let (role_type, role_namespace) = match text(object, "/roleRef/kind") {
             "ClusterRole" => (&CLUSTER_ROLES, ""),
             _ => (&ROLES, namespace),
         };
-        let found =
-            state.get(role_type, within, role).ok_or_else(|| StatusError::not_found(role_type, role))?;
-        ("bind", (role_type.plural, role), list(found, "/rules").to_vec())
+        let bound_role = state
+            .get(role_type, role_namespace, role)
+            .ok_or_else(|| StatusError::not_found(role_type, role))?;
+        ("bind", (role_type.plural, role), list(bound_role, "/rules").to_vec())
     };
-    if aggregated {
+    if is_aggregated {
         // The aggregation may add any rule.
         rules.extend(full_access_rules());
     }
@@ -66,7 +67,7 @@ pub(crate) fn check_escalation(
     if missing.is_empty() {
         return Ok(());
     }
-    if aggregated {
+    if is_aggregated {
         let why = "must have cluster-admin privileges to use an aggregationRule";
         return Err(StatusError::forbidden(resource, name, why));
     }

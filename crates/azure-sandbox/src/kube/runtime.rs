@@ -119,8 +119,8 @@ impl Runtime {
     /// The log of a container: the current one, or the one before its last restart.
     pub(crate) fn program_log(&self, key: &ContainerKey, previous: bool) -> Option<Arc<ProgramLog>> {
         let outputs = self.outputs();
-        let found = outputs.get(key)?;
-        if previous { found.previous.clone() } else { Some(Arc::clone(&found.current)) }
+        let logs = outputs.get(key)?;
+        if previous { logs.previous.clone() } else { Some(Arc::clone(&logs.current)) }
     }
 
     /// Starts a new log for a container that starts.

@@ -93,8 +93,8 @@ mod tests {
         state.put(&SECRETS, secret("another"));
         assert!(user(&authority, &state, &token).is_none(), "another token in the secret");
         state.put(&SECRETS, secret(&token));
-        let found = user(&authority, &state, &token).unwrap();
-        assert_eq!((&*found.name, &*found.uid), ("system:serviceaccount:n:a", "1"));
+        let account = user(&authority, &state, &token).unwrap();
+        assert_eq!((&*account.name, &*account.uid), ("system:serviceaccount:n:a", "1"));
         assert!(user(&self::authority(), &state, &token).is_none(), "another cluster's token");
         let mut other = owner.clone();
         other["metadata"]["uid"] = "2".into();

@@ -267,9 +267,9 @@ fn check_name(target: &ObjectRef<'_>, object: &Value) -> Result<(), StatusError>
 
 /// Sets the namespace of the URL in the object.
 fn set_namespace(target: &ObjectRef<'_>, object: &mut Value) -> Result<(), StatusError> {
-    let found = text(object, "/metadata/namespace");
+    let namespace = text(object, "/metadata/namespace");
     if target.resource.namespaced {
-        if !found.is_empty() && found != target.namespace {
+        if !namespace.is_empty() && namespace != target.namespace {
             let text =
                 "the namespace of the provided object does not match the namespace sent on the request";
             return Err(StatusError::bad_request(text));
@@ -288,9 +288,9 @@ fn check_namespace(
     namespace: &str,
     name: &str,
 ) -> Result<(), StatusError> {
-    let found = state.get(&NAMESPACES, "", namespace);
-    let found = found.ok_or_else(|| StatusError::not_found(&NAMESPACES, namespace))?;
-    if at(found, &["metadata", "deletionTimestamp"]).is_null() {
+    let object = state.get(&NAMESPACES, "", namespace);
+    let object = object.ok_or_else(|| StatusError::not_found(&NAMESPACES, namespace))?;
+    if at(object, &["metadata", "deletionTimestamp"]).is_null() {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");

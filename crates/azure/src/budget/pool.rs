@@ -120,8 +120,8 @@ impl Pool {
 
     fn throttled_for(&self, now_ms: i64) -> Option<(Duration, &ArmError)> {
         let Throttled { until_ms, error } = self.throttled.as_ref()?;
-        let left = u64::try_from(until_ms - now_ms).ok().filter(|left| *left > 0)?;
-        Some((Duration::from_millis(left), error))
+        let remaining_ms = u64::try_from(until_ms - now_ms).ok().filter(|ms| *ms > 0)?;
+        Some((Duration::from_millis(remaining_ms), error))
     }
 
     /// Whether a request may be sent. `others_wait`: whether another caller waits.

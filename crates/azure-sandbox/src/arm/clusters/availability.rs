@@ -116,18 +116,18 @@ fn check_quotas(
     for (name, requested) in new.iter().filter(|(name, _)| *name != "virtualMachines") {
         let additional = requested.saturating_sub(old.get(name).copied().unwrap_or_default());
         let limit = usages::limit(call.resources, region, name);
-        let left = limit.saturating_sub(used.get(name).copied().unwrap_or_default());
-        if additional <= left {
+        let remaining = limit.saturating_sub(used.get(name).copied().unwrap_or_default());
+        if additional <= remaining {
             continue;
         }
         let text = if name == "cores" {
             format!(
-                "Insufficient regional vcpu quota left for location {region}. left regional vcpu quota {left}, \
+                "Insufficient regional vcpu quota left for location {region}. left regional vcpu quota {remaining}, \
                  requested quota {additional}"
             )
         } else {
             format!(
-                "Insufficient vcpu quota requested {additional}, remaining {left} for family {name} for region {region}."
+                "Insufficient vcpu quota requested {additional}, remaining {remaining} for family {name} for region {region}."
             )
         };
         return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "ErrCode_InsufficientVCPUQuota", text));

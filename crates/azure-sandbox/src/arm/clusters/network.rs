@@ -209,16 +209,16 @@ fn check_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmErro
 fn find_subnet<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Value), ArmError> {
     let parts: Vec<&str> = id.split('/').collect();
     let [_, _, subscription, _, group, _, _, _, network, _, subnet] = parts.as_slice() else {
-        let why = format!("'{id}' is not the id of a subnet");
-        return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
+        let reason = format!("'{id}' is not the id of a subnet");
+        return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &reason));
     };
     let same_subscription = subscription.eq_ignore_ascii_case(call.subscription);
     let parent = find(&call.resources.networks, group, network).filter(|_| same_subscription);
-    let found = parent.and_then(|parent| {
+    let network_and_subnet = parent.and_then(|parent| {
         let subnets = json::list(&parent.body, "/properties/subnets");
         Some((parent, subnets.iter().find(|child| is_named(child, subnet))?))
     });
-    found.ok_or_else(|| {
+    network_and_subnet.ok_or_else(|| {
         let text = format!(
             "Could not find subnet {subnet} in vnet {network} from resource group {group} of subscription {subscription}."
         );

@@ -41,9 +41,9 @@ fn apply(target: &mut Value, step: &Value) -> Result<(), String> {
             add(target, path, value)
         }
         "test" => {
-            let (found, value) = (target.pointer(path).cloned(), value()?);
+            let (actual, expected) = (target.pointer(path).cloned(), value()?);
             // A missing value equals null.
-            if found.unwrap_or_default() == value {
+            if actual.unwrap_or_default() == expected {
                 Ok(())
             } else {
                 Err(format!("testing value {path} failed"))

@@ -72,7 +72,7 @@ fn merge_object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a s
 
 fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&'a str>) {
     let Some(key) = merge_key(fields) else {
-        let whole = Value::Array(patch.to_vec());
+        let patch_value = Value::Array(patch.to_vec());
         match (is_set(fields), target.as_array_mut()) {
             (true, Some(kept)) => {
                 for element in patch {
@@ -81,7 +81,7 @@ fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&
                     }
                 }
             }
-            _ => *target = whole,
+            _ => *target = patch_value,
         }
         return;
     };

@@ -128,21 +128,21 @@ impl PodNetwork {
         let peer = remote.peer_addr()?;
         let is_loopback = peer.ip().to_canonical().is_loopback();
         let is_kubernetes = kubernetes.is_some_and(|address| is_loopback && address.port() == peer.port());
-        let (near, far) = loopback_pair().await?;
+        let (program_end, network_end) = loopback_pair().await?;
         let server_name = is_kubernetes.then(|| self.host.clone());
         let (cut, ended, open) = (network.cut_token(), self.ended.clone(), OpenConnection::new(network));
         tokio::spawn(async move {
-            let (mut far, mut remote) = (far, remote);
+            let (mut network_end, mut remote) = (network_end, remote);
             tokio::select! {
-                _ = relay(&mut far, &mut remote, server_name.as_deref(), &open.0) => {}
+                _ = relay(&mut network_end, &mut remote, server_name.as_deref(), &open.0) => {}
                 () = ended.cancelled() => {}
                 () = cut.cancelled() => {
                     // Both ends see a reset, not an orderly end.
-                    let _ = (far.set_zero_linger(), remote.set_zero_linger());
+                    let _ = (network_end.set_zero_linger(), remote.set_zero_linger());
                 }
             }
         });
-        Ok(near)
+        Ok(program_end)
     }
 
     fn is_own_api(&self, name: &str) -> bool {
@@ -184,13 +184,13 @@ fn is_forbidden(address: IpAddr) -> bool {
 /// The two ends of a connection over the loopback interface.
 async fn loopback_pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let near = TcpStream::connect(listener.local_addr()?).await?;
-    let near_address = near.local_addr()?;
+    let program_end = TcpStream::connect(listener.local_addr()?).await?;
+    let program_address = program_end.local_addr()?;
     loop {
-        let (far, peer) = listener.accept().await?;
+        let (network_end, peer) = listener.accept().await?;
         // Another process may have been faster.
-        if peer == near_address {
-            return Ok((near, far));
+        if peer == program_address {
+            return Ok((program_end, network_end));
         }
     }
 }
@@ -198,22 +198,22 @@ async fn loopback_pair() -> io::Result<(TcpStream, TcpStream)> {
 /// Copies both directions until both end. A connection to the Kubernetes APIs has to start with a TLS handshake for
 /// `server_name`.
 async fn relay(
-    near: &mut TcpStream,
+    local: &mut TcpStream,
     remote: &mut TcpStream,
     server_name: Option<&str>,
     network: &Network,
 ) -> io::Result<()> {
-    let _ = (near.set_nodelay(true), remote.set_nodelay(true));
+    let _ = (local.set_nodelay(true), remote.set_nodelay(true));
     if let Some(server_name) = server_name {
-        let (hello, name) = client_hello(near).await?;
+        let (hello, name) = client_hello(local).await?;
         if !name.is_some_and(|name| name.eq_ignore_ascii_case(server_name)) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         remote.write_all(&hello).await?;
     }
-    let (near_read, near_write) = near.split();
+    let (local_read, local_write) = local.split();
     let (remote_read, remote_write) = remote.split();
-    tokio::try_join!(copy(near_read, remote_write, None), copy(remote_read, near_write, Some(network)))?;
+    tokio::try_join!(copy(local_read, remote_write, None), copy(remote_read, local_write, Some(network)))?;
     Ok(())
 }
 
@@ -281,8 +281,8 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_without_tls_are_rejected() {
-        let (mut near, mut far) = loopback_pair().await.unwrap();
-        near.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        assert!(client_hello(&mut far).await.is_err());
+        let (mut program_end, mut network_end) = loopback_pair().await.unwrap();
+        program_end.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert!(client_hello(&mut network_end).await.is_err());
     }
 }

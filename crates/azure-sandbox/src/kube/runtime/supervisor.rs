@@ -86,7 +86,7 @@ struct Containers {
 }
 
 fn find_containers(kube: &KubeClusters) -> Containers {
-    let mut found = Containers { to_run: HashMap::new(), existing: HashSet::new() };
+    let mut containers = Containers { to_run: HashMap::new(), existing: HashSet::new() };
     let enabled = kube.runtime().is_enabled();
     for cluster in kube.started() {
         let state = cluster.state();
@@ -103,14 +103,14 @@ fn find_containers(kube: &KubeClusters) -> Containers {
                     uid: text(pod, "/metadata/uid").to_owned(),
                     container: text(container, "/name").to_owned(),
                 };
-                found.existing.insert(key.clone());
+                containers.existing.insert(key.clone());
                 if runs && enabled {
-                    found.to_run.insert(key, (Arc::clone(&cluster), Arc::clone(program)));
+                    containers.to_run.insert(key, (Arc::clone(&cluster), Arc::clone(program)));
                 }
             }
         }
     }
-    found
+    containers
 }
 
 /// The supervisor of one container.
@@ -234,11 +234,11 @@ impl Supervisor {
         let now = self.kube.now();
         let ContainerKey { namespace, pod, uid, container, .. } = &self.key;
         self.cluster.change(&now, |state| {
-            let Some(found) = state.get(&PODS, namespace, pod) else { return };
-            if text(found, "/metadata/uid") == uid {
-                let mut found = (**found).clone();
-                containers::update(&mut found, container, |status| change(status, &now), &now);
-                state.put(&PODS, found);
+            let Some(current) = state.get(&PODS, namespace, pod) else { return };
+            if text(current, "/metadata/uid") == uid {
+                let mut updated = (**current).clone();
+                containers::update(&mut updated, container, |status| change(status, &now), &now);
+                state.put(&PODS, updated);
             }
         });
     }
