@@ -7,10 +7,10 @@ use percent_encoding::percent_decode_str;
 
 /// A raw query string.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Query<'a>(&'a str);
+pub(crate) struct RawQuery<'a>(&'a str);
 
-impl<'a> Query<'a> {
-    pub(crate) fn of(uri: &'a http::Uri) -> Self {
+impl<'a> RawQuery<'a> {
+    pub(crate) fn from_uri(uri: &'a http::Uri) -> Self {
         Self(uri.query().unwrap_or_default())
     }
 
@@ -18,10 +18,10 @@ impl<'a> Query<'a> {
     pub(crate) fn first<const N: usize>(self, names: [&str; N]) -> [Cow<'a, str>; N] {
         let mut values = [const { None }; N];
         for (key, raw) in self.raw_pairs() {
-            let Some(key) = decoded(key) else { continue };
+            let Some(key) = decode(key) else { continue };
             for (name, value) in names.iter().zip(&mut values) {
                 if value.is_none() && key == *name {
-                    *value = decoded(raw);
+                    *value = decode(raw);
                 }
             }
         }
@@ -30,14 +30,14 @@ impl<'a> Query<'a> {
 
     /// All well-formed pairs, in order.
     pub(crate) fn pairs(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
-        self.raw_pairs().filter_map(|(name, value)| Some((decoded(name)?, decoded(value)?)))
+        self.raw_pairs().filter_map(|(name, value)| Some((decode(name)?, decode(value)?)))
     }
 
     fn raw_pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let mut rest = Some(self.0);
         let pairs = std::iter::from_fn(move || {
-            let (pair, others) = split(rest?, b'&');
-            rest = others;
+            let (pair, after) = split(rest?, b'&');
+            rest = after;
             Some(pair)
         });
         pairs.filter(|pair| !pair.is_empty() && !pair.bytes().any(|b| b == b';')).map(|pair| {
@@ -55,14 +55,14 @@ fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
         .unwrap_or((text, None))
 }
 
-/// Whether a string contains no escapes.
-fn is_plain(text: &str) -> bool {
+/// Whether a string contains neither percent-escapes nor `+`.
+fn has_no_escapes(text: &str) -> bool {
     !text.bytes().any(|b| matches!(b, b'%' | b'+'))
 }
 
-/// `None` for an invalid escape; invalid UTF-8 becomes U+FFFD.
-fn decoded(text: &str) -> Option<Cow<'_, str>> {
-    if is_plain(text) {
+/// The decoded string; `None` if an escape is invalid. Invalid UTF-8 becomes U+FFFD.
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if has_no_escapes(text) {
         return Some(Cow::Borrowed(text));
     }
     let mut rest = text;
@@ -95,14 +95,14 @@ mod tests {
             ("a=%ff", "a", "\u{fffd}"),
             ("", "a", ""),
         ] {
-            assert_eq!(Query(query).first(["other", name, name]), ["", expected, expected], "{query}");
+            assert_eq!(RawQuery(query).first(["other", name, name]), ["", expected, expected], "{query}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn parsing_never_panics(query: String) {
-            let _ = Query(&query).pairs().count();
+            let _ = RawQuery(&query).pairs().count();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 
 use http::Method;
 
-use crate::api::query::Query;
+use crate::api::query::RawQuery;
 
 /// The maximum length of a name in Kubernetes.
 const MAX_NAME_LEN: usize = 253;
@@ -30,7 +30,7 @@ pub(super) struct Attributes<'a> {
 
 impl<'a> Attributes<'a> {
     /// Parses the decoded segments of a path. A path that is not one of objects has only a verb: the method.
-    pub(super) fn new(method: &Method, segments: &[&'a str], query: Query<'a>) -> Self {
+    pub(super) fn new(method: &Method, segments: &[&'a str], query: RawQuery<'a>) -> Self {
         let mut verb = match method.as_str() {
             "GET" | "HEAD" => "get",
             "POST" => "create",
@@ -98,13 +98,13 @@ impl<'a> Attributes<'a> {
 }
 
 /// Whether a parameter is on. Kubernetes accepts every value except `0` and `false`.
-pub(super) fn is_on(query: Query<'_>, name: &str) -> bool {
+pub(super) fn is_on(query: RawQuery<'_>, name: &str) -> bool {
     let mut values = query.pairs().filter(|(key, _)| key == name);
     values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
 }
 
 /// The object to which a list or watch is limited.
-fn selected_name(query: Query<'_>) -> Option<Cow<'_, str>> {
+fn selected_name(query: RawQuery<'_>) -> Option<Cow<'_, str>> {
     let (_, selector) = query.pairs().find(|(key, _)| key == "fieldSelector")?;
     let mut terms = selector.split(',').filter_map(|term| term.split_once('='));
     let (_, name) = terms.find(|(field, _)| *field == "metadata.name")?;
@@ -157,7 +157,7 @@ mod tests {
     fn audit(method: &str, uri: &str) -> (String, bool) {
         let uri: Uri = uri.parse().unwrap();
         let segments: Vec<_> = uri.path().trim_matches('/').split('/').collect();
-        let attributes = Attributes::new(&method.parse().unwrap(), &segments, Query::of(&uri));
+        let attributes = Attributes::new(&method.parse().unwrap(), &segments, RawQuery::from_uri(&uri));
         (attributes.to_string(), attributes.is_audited())
     }
 
@@ -213,8 +213,11 @@ mod tests {
         ] {
             assert_eq!(audit(method, uri).0, expected, "{method} {uri}");
         }
-        let forged =
-            Attributes::new(&Method::DELETE, &["api", "v1", "pods", "x\nverb=get name=y"], Query::default());
+        let forged = Attributes::new(
+            &Method::DELETE,
+            &["api", "v1", "pods", "x\nverb=get name=y"],
+            RawQuery::default(),
+        );
         assert_eq!(
             forged.to_string(),
             "verb=delete resource=pods name=x\\u{a}verb\\u{3d}get\\u{20}name\\u{3d}y"
@@ -237,7 +240,7 @@ mod tests {
             let uri: Uri = uri.parse().unwrap();
             let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let attributes = Attributes::new(&method, &segments, Query::of(&uri));
+            let attributes = Attributes::new(&method, &segments, RawQuery::from_uri(&uri));
             assert_eq!(attributes.is_heartbeat(), expected, "{method} {uri}");
         }
     }

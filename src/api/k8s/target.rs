@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use super::attributes::{Attributes, is_on};
 use super::status::Status;
-use crate::api::query::Query;
+use crate::api::query::RawQuery;
 
 /// A segment with more levels of encoding is an attack. Without a limit, decoding a long one would take quadratic time.
 const MAX_DECODINGS: usize = 8;
@@ -72,7 +72,7 @@ impl Target {
         let path = if path.is_empty() { "/" } else { path };
         let decoded = percent_decode_str(path).decode_utf8_lossy();
         let segments: Vec<&str> = decoded.trim_matches('/').split('/').collect();
-        let query = Query::of(uri);
+        let query = RawQuery::from_uri(uri);
         let kind = if leads_inside(&segments) {
             Kind::Inside
         } else if is_watch(method, &segments, query) {
@@ -115,13 +115,13 @@ fn is_ambiguous(segment: &str) -> bool {
     true
 }
 
-fn is_watch(method: &Method, segments: &[&str], query: Query<'_>) -> bool {
+fn is_watch(method: &Method, segments: &[&str], query: RawQuery<'_>) -> bool {
     let group = usize::from(segments.first() == Some(&"apis"));
     let old_watch = segments.get(2 + group) == Some(&"watch");
     *method == Method::GET && (is_on(query, "watch") || old_watch)
 }
 
-fn is_followed_log(segments: &[&str], query: Query<'_>) -> bool {
+fn is_followed_log(segments: &[&str], query: RawQuery<'_>) -> bool {
     segments.last() == Some(&"log") && is_on(query, "follow")
 }
 

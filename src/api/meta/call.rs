@@ -21,7 +21,7 @@ use super::body::Capabilities;
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::auth::{AuthError, Authenticated};
-use crate::api::query::Query;
+use crate::api::query::RawQuery;
 use crate::api::request::RequestContext;
 use crate::api::state::AppState;
 use crate::service::Caller;
@@ -73,7 +73,7 @@ pub(super) struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     pub(super) fn read(uri: &'a Uri) -> Self {
         let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
-        let [credential_id, capital_cluster_id, cluster_id, region] = Query::of(uri).first(names);
+        let [credential_id, capital_cluster_id, cluster_id, region] = RawQuery::from_uri(uri).first(names);
         let region = pasted::trimmed_cow(region);
         Self { credential_id, capital_cluster_id, cluster_id, region }
     }

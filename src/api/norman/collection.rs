@@ -197,7 +197,7 @@ mod tests {
     fn page(query: &str) -> Result<Value, Error> {
         let objects = json!([{"id": "b", "name": "x"}, {"id": "a", "name": "x"}, {"id": "c", "name": "y"}]);
         let links = Links::new("https://h".to_owned());
-        let query = Query::of(&format!("/?{query}").parse().unwrap());
+        let query = Query::from_uri(&format!("/?{query}").parse().unwrap());
         Collection::page(&THING, &links, "/v3/things", &query, serde_json::from_value(objects).unwrap())
             .map(|page| serde_json::to_value(page).unwrap())
     }

@@ -25,8 +25,8 @@ pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Decodes the query of a URI.
-    pub fn of(uri: &Uri) -> Self {
-        let pairs = query::Query::of(uri).pairs();
+    pub fn from_uri(uri: &Uri) -> Self {
+        let pairs = query::RawQuery::from_uri(uri).pairs();
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
@@ -43,6 +43,16 @@ impl Query {
     /// The names of the parameters, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Rejects parameters that are not in `known`: a misspelled filter must not list everything.
+    ///
+    /// # Errors
+    /// `InvalidOption` for the first unknown parameter.
+    pub fn reject_unknown(&self, known: &[&str]) -> Result<(), Invalid> {
+        let Some(name) = self.names().find(|name| !known.contains(name)) else { return Ok(()) };
+        let message = format!("unknown parameter `{name}`; use {}", known.join(", "));
+        Err(Invalid::field("InvalidOption", name, message))
     }
 
     /// Whether a switch such as `_replace` is on.
@@ -70,19 +80,19 @@ impl Query {
 
     /// The parameters that apply to a list of this type. Links omit all others, which may contain a token by mistake.
     #[must_use]
-    pub fn known_to(&self, schema: &Schema) -> Self {
-        let known = |name: &str, value: &str| {
+    pub fn applicable_to(&self, schema: &Schema) -> Self {
+        let applies = |name: &str, value: &str| {
             ["limit", "marker", "order", "reverse", "sort"].contains(&name)
-                || condition(schema, name, value).is_some()
+                || parse_condition(schema, name, value).is_some()
         };
-        Self(self.0.iter().filter(|(name, value)| known(name, value)).cloned().collect())
+        Self(self.0.iter().filter(|(name, value)| applies(name, value)).cloned().collect())
     }
 
     /// The query with `name` set to `value`, percent-encoded and without `?`.
-    pub fn with(&self, name: &str, value: &str) -> String {
-        let kept = self.0.iter().filter(|(key, _)| key != name);
+    pub fn to_query_with(&self, name: &str, value: &str) -> String {
+        let others = self.0.iter().filter(|(key, _)| key != name);
         url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(kept.map(|(key, value)| (key.as_str(), value.as_str())))
+            .extend_pairs(others.map(|(key, value)| (key.as_str(), value.as_str())))
             .append_pair(name, value)
             .finish()
     }
@@ -92,7 +102,7 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.uri))
+        Ok(Self::from_uri(&parts.uri))
     }
 }
 
@@ -116,7 +126,7 @@ impl Condition {
         let equals = |expected: &str| match value {
             Value::String(text) => text == expected,
             Value::Null => expected.is_empty(),
-            Value::Bool(truth) => expected == if *truth { "true" } else { "false" },
+            Value::Bool(value) => expected == if *value { "true" } else { "false" },
             Value::Number(number) => expected.parse().ok() == number.as_i64(),
             Value::Array(_) | Value::Object(_) => false,
         };
@@ -157,15 +167,19 @@ impl ListOptions {
             Some(text) => match text.parse::<u64>() {
                 Ok(number) if number > 0 => usize::try_from(number).unwrap_or(MAX_LIMIT).min(MAX_LIMIT),
                 _ => {
-                    let message = format!("limit must be a whole number between 1 and {MAX_LIMIT}");
+                    let message = format!("limit must be a whole number from 1 to {MAX_LIMIT}, not `{text}`");
                     return Err(Invalid::field("InvalidFormat", "limit", message));
                 }
             },
         };
         let descending = query.first("order").is_some_and(|order| order.eq_ignore_ascii_case("desc"));
         Ok(Self {
-            conditions: query.0.iter().filter_map(|(name, value)| condition(schema, name, value)).collect(),
-            sort: query.first("sort").and_then(|name| filterable(schema, name)),
+            conditions: query
+                .0
+                .iter()
+                .filter_map(|(name, value)| parse_condition(schema, name, value))
+                .collect(),
+            sort: query.first("sort").and_then(|name| filterable_field(schema, name)),
             descending: descending != query.is_on("reverse"),
             limit,
             marker: query.first("marker").filter(|marker| !marker.is_empty()).map(str::to_owned),
@@ -182,28 +196,28 @@ impl ListOptions {
     pub fn select(&self, mut objects: Vec<Object>) -> Vec<Object> {
         objects.retain(|object| self.conditions.iter().all(|condition| condition.holds(object)));
         objects.sort_by(|a, b| {
-            let by_field = self.sort.map_or(Ordering::Equal, |field| compared(a.get(field), b.get(field)));
-            let order = by_field.then_with(|| compared(a.get("id"), b.get("id")));
+            let by_field = self.sort.map_or(Ordering::Equal, |field| compare(a.get(field), b.get(field)));
+            let order = by_field.then_with(|| compare(a.get("id"), b.get("id")));
             if self.descending { order.reverse() } else { order }
         });
         objects
     }
 }
 
-fn filterable(schema: &Schema, name: &str) -> Option<&'static str> {
+fn filterable_field(schema: &Schema, name: &str) -> Option<&'static str> {
     schema.filterable().map(|field| field.name).find(|field| *field == name)
 }
 
-fn condition(schema: &Schema, name: &str, value: &str) -> Option<Condition> {
-    let parsed = filterable(schema, name).map(|field| (field, "eq")).or_else(|| {
+fn parse_condition(schema: &Schema, name: &str, value: &str) -> Option<Condition> {
+    let parsed = filterable_field(schema, name).map(|field| (field, "eq")).or_else(|| {
         let (field, modifier) = name.rsplit_once('_')?;
-        let modifier = MODIFIERS.into_iter().find(|known| *known == modifier)?;
-        Some((filterable(schema, field)?, modifier))
+        let modifier = MODIFIERS.into_iter().find(|name| *name == modifier)?;
+        Some((filterable_field(schema, field)?, modifier))
     });
     parsed.map(|(field, modifier)| Condition { field, modifier, value: value.to_owned() })
 }
 
-fn compared(a: Option<&Value>, b: Option<&Value>) -> Ordering {
+fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     match (a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null)) {
         (Value::String(a), Value::String(b)) => a.cmp(b),
         (Value::Number(a), Value::Number(b)) => a.as_i64().cmp(&b.as_i64()),
@@ -235,8 +249,8 @@ mod tests {
         ],
     );
 
-    fn parsed(query: &str) -> Query {
-        Query::of(&format!("/?{query}").parse().unwrap())
+    fn parse_query(query: &str) -> Query {
+        Query::from_uri(&format!("/?{query}").parse().unwrap())
     }
 
     fn ids(query: &str) -> String {
@@ -246,7 +260,7 @@ mod tests {
             {"id": "b", "name": "x y"},
         ]);
         let objects = serde_json::from_value(objects).unwrap();
-        let options = ListOptions::parse(&THING, &parsed(query)).unwrap();
+        let options = ListOptions::parse(&THING, &parse_query(query)).unwrap();
         options.select(objects).iter().map(|object| object["id"].as_str().unwrap()).collect()
     }
 
@@ -283,7 +297,7 @@ mod tests {
 
     #[test]
     fn limits_are_bounded_and_must_be_numbers() {
-        let limit = |query| ListOptions::parse(&THING, &parsed(query)).map(|options| options.limit);
+        let limit = |query| ListOptions::parse(&THING, &parse_query(query)).map(|options| options.limit);
         for (query, expected) in [
             ("", 1_000),
             ("limit=", 1_000),
@@ -300,11 +314,11 @@ mod tests {
 
     #[test]
     fn query_is_rewritten_with_one_value_changed() {
-        let query = parsed("name=a+b&limit=2&marker=x");
-        assert_eq!(query.with("marker", "c:d"), "name=a+b&limit=2&marker=c%3Ad");
-        assert_eq!(query.without("marker").with("limit", "3"), "name=a+b&limit=3");
-        assert_eq!(parsed("a=1&a=2").first("a"), Some("1"));
-        let known = parsed("access_token=x&name=a&size_ne=1&labels=v&limit=2&x").known_to(&THING);
-        assert_eq!(known.with("sort", "id"), "name=a&size_ne=1&limit=2&sort=id");
+        let query = parse_query("name=a+b&limit=2&marker=x");
+        assert_eq!(query.to_query_with("marker", "c:d"), "name=a+b&limit=2&marker=c%3Ad");
+        assert_eq!(query.without("marker").to_query_with("limit", "3"), "name=a+b&limit=3");
+        assert_eq!(parse_query("a=1&a=2").first("a"), Some("1"));
+        let query = parse_query("access_token=x&name=a&size_ne=1&labels=v&limit=2&x").applicable_to(&THING);
+        assert_eq!(query.to_query_with("sort", "id"), "name=a&size_ne=1&limit=2&sort=id");
     }
 }

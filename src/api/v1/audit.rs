@@ -160,43 +160,40 @@ async fn list_audit(
     let (filter, limit) = parse(&query)?;
     let page = state.events.page(&caller, &filter, limit).await?;
     let next = page.next.map(|next| {
-        let query = query.with("after", &audit::format_cursor(&next));
+        let query = query.to_query_with("after", &audit::format_cursor(&next));
         links.url(&format!("{PATH}?{query}"))
     });
     let data = page.rows.into_iter().map(AuditRecord::from).collect();
     Ok(reply::json(StatusCode::OK, &AuditList { data, next }))
 }
 
+/// The filter and the number of records on a page.
 fn parse(query: &Query) -> Result<(Filter, u32), Invalid> {
-    // A misspelled filter must not list everything.
-    if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
-        let message = format!("this list has no parameter of this name; use {}", PARAMETERS.join(", "));
-        return Err(Invalid::field("InvalidOption", name, message));
-    }
-    let text = |name: &str| query.first(name).filter(|text| !text.is_empty());
-    let time = |name: &str| {
+    query.reject_unknown(&PARAMETERS)?;
+    let non_empty = |name: &str| query.first(name).filter(|value| !value.is_empty());
+    let parse_time = |name: &str| {
         let parse = |text: &str| {
-            let message = format!("{name} is not a time; write it as 2026-08-20T10:11:12Z");
+            let message = format!("{name} must be a time such as 2026-08-20T10:11:12Z, not `{text}`");
             audit::parse_time(text).ok_or_else(|| Invalid::field("InvalidFormat", name, message))
         };
-        text(name).map(parse).transpose()
+        non_empty(name).map(parse).transpose()
     };
-    let limit = match text("limit").map(str::parse) {
+    let limit = match non_empty("limit").map(str::parse) {
         None => DEFAULT_LIMIT,
         Some(Ok(limit @ 1..=MAX_PAGE)) => limit,
         Some(_) => {
-            let message = format!("limit is a number from 1 to {MAX_PAGE}");
+            let message = format!("limit must be a whole number from 1 to {MAX_PAGE}");
             return Err(Invalid::field("InvalidFormat", "limit", message));
         }
     };
     let filter = Filter {
-        since_ms: time("since")?,
-        until_ms: time("until")?,
-        user: text("user").map(str::to_owned),
-        object_type: text("objectType").map(str::to_owned),
-        object_id: text("object").map(str::to_owned),
-        action: text("action").map(str::to_owned),
-        before: text("after").map(|text| audit::parse_cursor("after", text)).transpose()?,
+        since_ms: parse_time("since")?,
+        until_ms: parse_time("until")?,
+        user: non_empty("user").map(str::to_owned),
+        object_type: non_empty("objectType").map(str::to_owned),
+        object_id: non_empty("object").map(str::to_owned),
+        action: non_empty("action").map(str::to_owned),
+        before: non_empty("after").map(|text| audit::parse_cursor("after", text)).transpose()?,
     };
     Ok((filter, limit))
 }

@@ -55,7 +55,7 @@ impl From<Verdict> for CatalogVerdict {
     }
 }
 
-/// A reason of a verdict.
+/// A reason for a verdict.
 #[derive(Serialize, ToSchema)]
 struct CatalogReason {
     /// Stable, for programs.
@@ -68,7 +68,7 @@ struct CatalogReason {
     /// How to fix it.
     #[schema(example = "use 1, 2, or another size")]
     remedy: String,
-    /// The document that says so.
+    /// The document that states the rule.
     #[schema(
         example = "Azure: List resource SKUs, https://learn.microsoft.com/rest/api/compute/resource-skus/list"
     )]

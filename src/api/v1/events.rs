@@ -32,7 +32,7 @@ use crate::service::cluster_events::{self, StreamItem, Subscription};
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Turns off buffering in nginx and similar proxies.
-const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The delay before clients reconnect.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -83,7 +83,7 @@ struct ClusterEventList {
 }
 
 impl ClusterEvent {
-    fn of(event: cluster_events::ClusterEvent, cluster_id: &str) -> Self {
+    fn new(event: cluster_events::ClusterEvent, cluster_id: &str) -> Self {
         let text = |key: &str| event.data.get(key).and_then(|value| value.as_str()).map(str::to_owned);
         Self {
             state: text("state"),
@@ -150,16 +150,16 @@ async fn list_cluster_events(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
-    let after = last.or_else(|| query.first("after")).unwrap_or_default();
+    let last_event_id = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
+    let after = last_event_id.or_else(|| query.first("after")).unwrap_or_default();
     if wants_list(&headers) {
         let events = state.cluster_events.list(&caller, &id, after).await?;
-        let events = events.into_iter().map(|event| ClusterEvent::of(event, &id)).collect();
+        let events = events.into_iter().map(|event| ClusterEvent::new(event, &id)).collect();
         return Ok(reply::json(StatusCode::OK, &ClusterEventList { events }));
     }
     let subscription = state.cluster_events.subscribe(&caller, &id, after).await?;
     let mut response = Sse::new(stream(subscription, id)).into_response();
-    for (name, value) in [(CACHE_CONTROL, "no-store"), (BUFFERING, "no")] {
+    for (name, value) in [(CACHE_CONTROL, "no-store"), (ACCEL_BUFFERING, "no")] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
@@ -171,38 +171,39 @@ fn wants_list(headers: &HeaderMap) -> bool {
         .get_all(ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|v| v.split(','))
+        .flat_map(|value| value.split(','))
         .collect();
-    let has = |kind: &str| {
+    let accepts = |media_type: &str| {
         accepted
             .iter()
-            .any(|kinds| kinds.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind)))
+            .filter_map(|element| element.split(';').next())
+            .any(|name| name.trim().eq_ignore_ascii_case(media_type))
     };
-    has("application/json") && !has("text/event-stream")
+    accepts("application/json") && !accepts("text/event-stream")
 }
 
 fn stream(subscription: Subscription, cluster_id: String) -> impl Stream<Item = Result<Event, Infallible>> {
     // The first block is sent immediately, so that the client knows that it is connected.
-    let first = Event::default().retry(RETRY_DELAY).comment(format!("the events of {cluster_id}"));
-    let rest = stream::unfold(subscription, move |mut subscription| {
+    let greeting = Event::default().retry(RETRY_DELAY).comment(format!("the events of {cluster_id}"));
+    let events = stream::unfold(subscription, move |mut subscription| {
         let cluster_id = cluster_id.clone();
         async move {
             let item = subscription.next().await?;
-            Some((Ok(to_sse(item, &cluster_id)), subscription))
+            Some((Ok(to_sse_event(item, &cluster_id)), subscription))
         }
     });
-    stream::once(std::future::ready(Ok(first))).chain(rest)
+    stream::once(std::future::ready(Ok(greeting))).chain(events)
 }
 
-fn to_sse(item: StreamItem, cluster_id: &str) -> Event {
+fn to_sse_event(item: StreamItem, cluster_id: &str) -> Event {
     let event = match item {
         StreamItem::KeepAlive => return Event::default().comment("nothing new"),
-        StreamItem::Event(event) => ClusterEvent::of(event, cluster_id),
+        StreamItem::Event(event) => ClusterEvent::new(event, cluster_id),
     };
-    // A field of the protocol ends at the end of its line.
-    let field = |text: &str| text.chars().filter(char::is_ascii_graphic).collect::<String>();
+    // A line break would end the field of the protocol.
+    let one_line = |text: &str| text.chars().filter(char::is_ascii_graphic).collect::<String>();
     let data = json::to_bytes(&event);
-    Event::default().id(field(&event.id)).event(field(&event.kind)).data(String::from_utf8_lossy(&data))
+    Event::default().id(one_line(&event.id)).event(one_line(&event.kind)).data(String::from_utf8_lossy(&data))
 }
 
 #[cfg(test)]
@@ -222,7 +223,7 @@ mod tests {
             message: "one\n\ndata: two\u{2028}".to_owned(),
             data: data.as_object().unwrap().clone(),
         };
-        let event = to_sse(StreamItem::Event(event), "c-1");
+        let event = to_sse_event(StreamItem::Event(event), "c-1");
         let response = Sse::new(stream::iter([Ok::<_, Infallible>(event)])).into_response();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let text = std::str::from_utf8(&body).unwrap();

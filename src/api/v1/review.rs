@@ -26,20 +26,21 @@ use crate::service::clusters::ReviewInput;
 use crate::service::credentials::InlineCredential;
 
 /// The request.
-static QUESTION: Schema = Schema::nested(
+static REVIEW_REQUEST: Schema = Schema::nested(
     "reviewRequest",
     "ReviewRequest",
-    "A specification to be reviewed. Azure is asked with the credential that is sent along, else with the one that \
+    "A specification to be reviewed. Azure is read with the credential in the request, else with the one that \
      `azureCredentialSecret` names.",
     "reviewRequests",
     &[
-        Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "What the AKS cluster is to be.").required(),
+        Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "The specification of the AKS cluster.")
+            .required(),
         Field::new(
             "annotations",
             Kind::TextMap,
-            "With `norman-aks.io/review: advise`, what rests on Azure's answers only warns.",
+            "With `norman-aks.io/review: advise`, errors that rest on Azure's responses become warnings.",
         ),
-        Field::new("clientId", Kind::Text, "The application of a credential that is sent along."),
+        Field::new("clientId", Kind::Text, "The application (client) ID of a credential in the request."),
         Field::new("clientSecret", Kind::Password, "Its secret."),
         Field::new(
             "clusterId",
@@ -50,14 +51,14 @@ static QUESTION: Schema = Schema::nested(
         Field::new(
             "environment",
             Kind::Text,
-            "`AzurePublicCloud` (also meant by anything else), `AzureChinaCloud` or `AzureUSGovernmentCloud`.",
+            "`AzurePublicCloud` (also for any other value), `AzureChinaCloud` or `AzureUSGovernmentCloud`.",
         ),
-        Field::new("subscriptionId", Kind::Text, "The subscription of a credential that is sent along."),
-        Field::new("tenantId", Kind::Text, "Its directory; found by the subscription when left out."),
+        Field::new("subscriptionId", Kind::Text, "The subscription of a credential in the request."),
+        Field::new("tenantId", Kind::Text, "Its directory; found from the subscription if it is missing."),
     ],
 );
 
-documented!(ReviewRequest, &QUESTION, Form::Input);
+documented!(ReviewRequest, &REVIEW_REQUEST, Form::Input);
 
 /// The result of a review.
 #[derive(Serialize, ToSchema)]
@@ -123,7 +124,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
     operation_id = "reviewCluster",
     tag = "Review",
     request_body = ReviewRequest,
-    responses((status = 200, description = "What was found; nothing was saved", body = ReviewResult), ReviewFailures),
+    responses((status = 200, description = "The findings; nothing was saved", body = ReviewResult), ReviewFailures),
 )]
 async fn review_cluster(
     State(state): State<AppState>,
@@ -139,7 +140,7 @@ fn review_input(body: Object) -> Result<ReviewInput, Error> {
     // Only a change of a cluster clears a field with `null`.
     let input_for = if body.contains_key("clusterId") { InputFor::Update } else { InputFor::Create };
     let unknown = unknown_fields(&body);
-    let mut body = input::convert(&QUESTION, body, input_for)?;
+    let mut body = input::convert(&REVIEW_REQUEST, body, input_for)?;
     let cluster_id = input::take_text(&mut body, "clusterId");
     let mut text = |key: &str| input::take_text(&mut body, key).unwrap_or_default();
     let (client_id, secret, subscription_id) =
@@ -148,10 +149,10 @@ fn review_input(body: Object) -> Result<ReviewInput, Error> {
     let credential = if client_id.is_empty() && secret.is_empty() && subscription_id.is_empty() {
         None
     } else {
-        let parts =
+        let required =
             [("subscriptionId", &subscription_id), ("clientId", &client_id), ("clientSecret", &secret)];
-        if let Some((key, _)) = parts.into_iter().find(|(_, text)| text.is_empty()) {
-            let message = format!("{key} is missing from the credential that is sent along");
+        if let Some((key, _)) = required.into_iter().find(|(_, value)| value.is_empty()) {
+            let message = format!("{key} is missing from the credential in the request");
             return Err(Invalid::field("MissingRequired", key, message).into());
         }
         let client_secret = SecretString::from(secret);

@@ -1,4 +1,4 @@
-//! `GET /api/v1/clusters/{id}/upgrade-plan`: the hops to a Kubernetes version, what blocks them, and the changes that make them.
+//! `GET /api/v1/clusters/{id}/upgrade-plan`: the upgrades (hops) to a Kubernetes version, what blocks them, and the changes for them.
 
 use aks::pasted;
 use aks::upgrade_plan::{Block, Hop, Part};
@@ -24,14 +24,14 @@ use crate::service::Invalid;
 use crate::service::actor::Actor;
 use crate::service::catalog::upgrade_plan::ClusterUpgradePlan;
 
-/// The way of a cluster to a Kubernetes version. Nothing is changed by asking.
+/// The upgrades that bring a cluster to a Kubernetes version. The request changes nothing.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UpgradePlan {
     /// The cluster.
     #[schema(example = "c-x7k9z")]
     cluster_id: String,
-    /// When this was found out.
+    /// The time of the plan.
     #[schema(format = DateTime)]
     at: String,
     /// The region of the cluster.
@@ -47,10 +47,10 @@ struct UpgradePlan {
     long_term_support: bool,
     /// Whether no hop is blocked, as far as is known.
     possible: bool,
-    /// The upgrades, in the order in which they have to be made; none if control plane and node pools have the version.
+    /// The upgrades, in the required order; none if the control plane and the node pools have the version.
     hops: Vec<UpgradeHop>,
     azure: PlanAzure,
-    /// What was not looked at, and why. What it would block is not among the hops.
+    /// The parts of the state that were not read, with the reasons. They may block hops without being listed there.
     not_looked_at: Vec<PlanUnseen>,
 }
 
@@ -69,14 +69,14 @@ struct UpgradeHop {
     /// The version after. A minor version alone if Azure chooses the patch.
     #[schema(example = "1.33.6")]
     to: String,
-    /// The nodes that are added while the upgrade of a pool lasts.
+    /// The nodes that are added during the upgrade of a pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     surge: Option<UpgradeSurge>,
-    /// What blocks it; empty if nothing does, as far as is known. What blocks every change at the moment is at the first hop.
+    /// The known obstacles. Those that block every change at the moment are listed at the first hop only.
     blocked_by: Vec<UpgradeBlock>,
-    /// The change that makes it, for a PUT to `/v3/clusters/{id}` together with `name`. Keys that it does not have stay as they
-    /// are; `nodePools` is a complete list, with the versions of the hops before.
+    /// The change for it, to be sent with a PUT to `/v3/clusters/{id}` together with `name`. Missing keys keep their values;
+    /// `nodePools` is a complete list, with the versions after the previous hops.
     #[schema(value_type = Object)]
     aks_config: Value,
 }
@@ -89,7 +89,7 @@ enum UpgradePart {
     NodePool,
 }
 
-/// Nodes that are added for a while.
+/// The nodes that are added during an upgrade.
 #[derive(Serialize, ToSchema)]
 struct UpgradeSurge {
     /// The number of nodes.
@@ -98,7 +98,7 @@ struct UpgradeSurge {
     vcpus: Option<i64>,
 }
 
-/// What blocks a hop.
+/// An obstacle to a hop.
 #[derive(Serialize, ToSchema)]
 struct UpgradeBlock {
     /// `downgrade`, `versionNotOffered`, `needsLongTermSupport`, `upgradeNotOffered`, `previewOnly`, `poolTooOld`, `quotaShort`,
@@ -107,9 +107,9 @@ struct UpgradeBlock {
     code: &'static str,
     /// One sentence, for people.
     message: String,
-    /// What to do about it.
+    /// The remedy.
     remedy: String,
-    /// The document that says so.
+    /// The document that states the rule.
     source: &'static str,
 }
 
@@ -117,12 +117,12 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
     DocumentedRouter::new().route(reject_others(routes!(get_upgrade_plan)))
 }
 
-/// The upgrades that bring a cluster to a Kubernetes version, what blocks them, and the changes that make them.
+/// The upgrades that bring a cluster to a Kubernetes version, what blocks them, and the changes for them.
 ///
-/// The control plane goes one minor version at a time where Azure allows it, and node pools follow at the end, or before if they
-/// would be too far behind. What Azure lists for this cluster wins over the list of the region. Whoever may see the cluster may
-/// ask. Azure is asked with the cluster's credential when the caller may use it; otherwise the answer says so, and rests on what
-/// is known here.
+/// The control plane goes one minor version at a time where Azure allows it, and node pools follow at the end, or earlier if they
+/// would be too far behind. The upgrades that Azure lists for this cluster take precedence over the list of the region. Every
+/// caller who may see the cluster may request it. Azure is read with the cluster's credential if the caller may use it; otherwise
+/// the response says so and is based on the stored state.
 #[utoipa::path(
     get,
     path = "/api/v1/clusters/{id}/upgrade-plan",
@@ -132,7 +132,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
         ("id" = String, Path, description = "The id", example = "c-x7k9z"),
         (
             "to" = Option<String>, Query, example = "1.34.3",
-            description = "The version to go to, or a minor version for its newest patch; without it, the newest stable version",
+            description = "The target version, or a minor version for its newest patch; without it, the newest stable version",
         ),
     ),
     responses(
@@ -146,28 +146,25 @@ async fn get_upgrade_plan(
     Path(id): Path<String>,
     query: Query,
 ) -> Result<Response, Error> {
-    let wanted = wanted(&query)?;
-    let plan = state.upgrade_plans.get(&actor, &id, wanted, RENDERERS).await?;
+    let version = requested_version(&query)?;
+    let plan = state.upgrade_plans.get(&actor, &id, version, RENDERERS).await?;
     Ok(reply::json(StatusCode::OK, &UpgradePlan::from(plan)))
 }
 
-/// The requested version.
-fn wanted(query: &Query) -> Result<Option<&str>, Invalid> {
-    let wanted = query.first("to").map(pasted::trimmed).filter(|text| !text.is_empty());
-    if let Some(name) = query.names().find(|name| *name != "to") {
-        let message = "there is no parameter of this name; use to";
-        return Err(Invalid::field("InvalidOption", name, message));
-    }
-    if wanted.is_some_and(|text| Version::parse(text).is_none()) {
+/// The parameter `to`, which must be a version.
+fn requested_version(query: &Query) -> Result<Option<&str>, Invalid> {
+    query.reject_unknown(&["to"])?;
+    let version = query.first("to").map(pasted::trimmed).filter(|text| !text.is_empty());
+    if version.is_some_and(|text| Version::parse(text).is_none()) {
         let message = "to must be a version of Kubernetes, for example 1.34.3 or 1.34";
         return Err(Invalid::field("InvalidFormat", "to", message));
     }
-    Ok(wanted)
+    Ok(version)
 }
 
 impl From<ClusterUpgradePlan> for UpgradePlan {
-    fn from(found: ClusterUpgradePlan) -> Self {
-        let ClusterUpgradePlan { cluster_id, region, long_term, plan, azure, unseen, at_ms } = found;
+    fn from(cluster_plan: ClusterUpgradePlan) -> Self {
+        let ClusterUpgradePlan { cluster_id, region, long_term, plan, azure, unseen, at_ms } = cluster_plan;
         Self {
             cluster_id,
             at: date(at_ms),

@@ -133,7 +133,7 @@ impl From<User> for UserName {
     }
 }
 
-fn owned(properties: Vec<Property>) -> Vec<OwnedObject> {
+fn to_owned_objects(properties: Vec<Property>) -> Vec<OwnedObject> {
     properties.into_iter().map(|Property { id, name }| OwnedObject { id, name }).collect()
 }
 
@@ -142,8 +142,8 @@ impl From<Removed> for RemovedUser {
         Self {
             user: removed.user.into(),
             handed_over_to: removed.new_owner.map(UserName::from),
-            clusters: owned(removed.properties.clusters),
-            cloud_credentials: owned(removed.properties.credentials),
+            clusters: to_owned_objects(removed.properties.clusters),
+            cloud_credentials: to_owned_objects(removed.properties.credentials),
             memberships: removed.memberships,
             tokens: removed.tokens,
         }
@@ -200,8 +200,8 @@ async fn get_user_account(
     let (account, properties) = state.users.account(&caller, &id).await?;
     let details = UserDetails {
         user: account.into(),
-        clusters: owned(properties.clusters),
-        cloud_credentials: owned(properties.credentials),
+        clusters: to_owned_objects(properties.clusters),
+        cloud_credentials: to_owned_objects(properties.credentials),
     };
     Ok(reply::json(StatusCode::OK, &details))
 }
@@ -217,7 +217,7 @@ async fn get_user_account(
     operation_id = "deleteUserAccount",
     tag = "Users and tokens",
     params(("id" = String, Path, description = "The id", example = "user-gxwms"), HandOverQuery),
-    responses((status = 200, description = "The user as it was, and what became of the rest", body = RemovedUser), ChangeFailures),
+    responses((status = 200, description = "The deleted user, and its handed over and deleted objects", body = RemovedUser), ChangeFailures),
 )]
 async fn delete_user_account(
     State(state): State<AppState>,

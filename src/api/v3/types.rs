@@ -111,7 +111,7 @@ impl FromRequestParts<AppState> for Call {
             actor: Actor::from_request_parts(parts, state).await?,
             state: state.clone(),
             links: Links::new(state.base_url(parts)),
-            query: Query::of(&parts.uri),
+            query: Query::from_uri(&parts.uri),
             is_browser_session: auth::is_browser_session(&parts.headers),
         })
     }

@@ -188,7 +188,7 @@ fn errors_of_the_server_have_messages_and_remedies() {
             &[][..],
             &["cc-none not found (status 404)", "list your credentials"][..],
         ),
-        (&["sizes", "--zones=x"], &[], &["zones are the numbers of zones", "(status 422)"]),
+        (&["sizes", "--zones=x"], &[], &["zones must be zone numbers from 1 to 9", "(status 422)"]),
         (&["regions", "--region=nowhere"], &[], &["the subscription has no region nowhere"]),
     ] {
         let finished = sandbox.run(arguments, env);

@@ -1,4 +1,4 @@
-//! A request of the catalog: who asks, with which stored credential, and about what.
+//! A request to the catalog: its caller, stored credential and parameters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +29,9 @@ use crate::service::rancher_access::{Access, Failure, Session};
 use crate::service::{self, Caller, Invalid};
 
 /// The parameters that every resource has.
-const COMMON: [&str; 2] = ["cloudCredentialId", "region"];
+const COMMON_PARAMETERS: [&str; 2] = ["cloudCredentialId", "region"];
 
-/// A request that may use its credential; an extractor.
+/// A request whose caller may use its credential; an extractor.
 pub(super) struct CatalogCall {
     pub(super) caller: Arc<Caller>,
     pub(super) access: Arc<AzureAccess>,
@@ -41,8 +41,8 @@ pub(super) struct CatalogCall {
     audit: AuditContext,
     fresh: bool,
     conditions: Conditions,
-    started: Instant,
-    /// That of the request, with the host that the client used.
+    arrived_at: Instant,
+    /// The URL of the request, with the host that the client used.
     url: String,
 }
 
@@ -54,19 +54,18 @@ where
     type Rejection = CatalogRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CatalogRejection> {
-        let started = Instant::now();
+        let arrived_at = Instant::now();
         let state = MetaState::from_ref(state);
-        let parameters = Parameters::of(&parts.uri);
+        let parameters = Parameters::from_uri(&parts.uri);
         let audit = AuditContext::new("catalog", RequestContext::of(parts).map_err(AuthError::from)?);
         let fresh = is_fresh(&parts.headers);
-        let id = credential_id(&parameters);
-        let authorized = authorize(parts, &state, &audit, id).await?;
-        let id = parameters.text("cloudCredentialId").unwrap_or_default();
-        let (caller, access) = authorized.map_err(|error| rejected(error, id))?;
+        let authorized = authorize(parts, &state, &audit, credential_id(&parameters)).await?;
+        let id = parameters.get("cloudCredentialId").unwrap_or_default();
+        let (caller, access) = authorized.map_err(|error| unusable_credential(error, id))?;
         let links = Links::new(state.http().forwarded.base_url(parts));
         let url = links.url(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
         let conditions = Conditions::new(&parts.method, &parts.headers);
-        Ok(Self { caller, access, parameters, links, state, audit, fresh, conditions, started, url })
+        Ok(Self { caller, access, parameters, links, state, audit, fresh, conditions, arrived_at, url })
     }
 }
 
@@ -86,19 +85,20 @@ where
                 let Authenticated(caller) = Authenticated::from_request_parts(parts, &own).await?;
                 Ok(Self(caller))
             }
-            MetaState::Rancher(beside) => {
-                let access = beside.access.authenticate(&bearer_session(parts)?).await;
+            MetaState::Rancher(rancher) => {
+                let access = rancher.access.authenticate(&bearer_session(parts)?).await;
                 mark_token(parts, &access)?;
                 match access {
                     Ok(Access::Authenticated(caller)) => Ok(Self(caller)),
-                    other => Err(refused(other, "")),
+                    other => Err(rancher_rejection(other, "")),
                 }
             }
         }
     }
 }
 
-/// Authenticates the caller, and decides whether they may use the stored credential. `id` is examined after the authentication.
+/// Authenticates the caller, and resolves the stored credential if they may use it. An error in `id` is returned only to an
+/// authenticated caller. The inner result has the errors of the credential itself.
 pub(super) async fn authorize(
     parts: &mut Parts,
     state: &MetaState,
@@ -116,28 +116,28 @@ pub(super) async fn authorize(
             }
             Ok(access.map(|access| (caller, access)))
         }
-        MetaState::Rancher(beside) => {
+        MetaState::Rancher(rancher) => {
             let session = bearer_session(parts)?;
             let id = id?;
-            let access = beside.access.authorize_stored(&session, id).await;
+            let access = rancher.access.authorize_stored(&session, id).await;
             mark_token(parts, &access)?;
             match access {
                 Ok(Access::Allowed(caller, access)) => Ok(Ok((caller, access))),
                 Err(Failure::Credential(error)) => Ok(Err(error)),
-                other => Err(refused(other, id)),
+                other => Err(rancher_rejection(other, id)),
             }
         }
     }
 }
 
-/// What identifies the caller to the Rancher beside this server. Only bearer tokens count: the session cookie of Rancher's host
-/// belongs to that host.
+/// The caller's credentials for the Rancher beside this server. Only bearer tokens are accepted: the session cookie of Rancher's
+/// host belongs to that host.
 fn bearer_session(parts: &Parts) -> Result<Session, AuthError> {
     auth::bearer_token(&parts.headers).ok_or(AuthError::Unauthorized)?;
     Ok(auth::session(&parts.headers))
 }
 
-/// Records whether Rancher accepts the token, if it said so.
+/// Records whether Rancher accepts the token, if it decided about it.
 fn mark_token(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), AuthError> {
     let is_valid = match access {
         Ok(Access::Undecided) | Err(Failure::Rancher(_)) => return Ok(()),
@@ -148,19 +148,19 @@ fn mark_token(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), Aut
     Ok(())
 }
 
-/// The response to a request that Rancher does not allow, or about which there is no decision.
-fn refused(access: Result<Access, Failure>, id: &str) -> CatalogRejection {
+/// The response to a request that Rancher denies or does not decide about.
+fn rancher_rejection(access: Result<Access, Failure>, id: &str) -> CatalogRejection {
     match access {
         Ok(Access::Unauthenticated) => AuthError::Unauthorized.into(),
         Ok(Access::Undecided) if ids::split_namespaced(id).is_none() && !id.is_empty() => {
-            rejected(AccessError::InvalidId(id.to_owned()), id).into()
+            unusable_credential(AccessError::InvalidId(id.to_owned()), id).into()
         }
         Ok(Access::Undecided) => {
             let message = "Rancher's response does not say whether you may use the credential; try again";
             Error::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, 2).into()
         }
         Ok(_) => Error::not_found(id).into(),
-        Err(Failure::Credential(error)) => rejected(error, id).into(),
+        Err(Failure::Credential(error)) => unusable_credential(error, id).into(),
         Err(Failure::Rancher(error)) => {
             let error: &dyn std::error::Error = &*error;
             tracing::warn!(error, "Rancher does not answer");
@@ -172,11 +172,11 @@ fn refused(access: Result<Access, Failure>, id: &str) -> CatalogRejection {
 fn credential_id(parameters: &Parameters) -> Result<&str, Error> {
     let message = "cloudCredentialId is required: name a stored credential, as cattle-global-data:cc-…";
     let missing = || Invalid::field("MissingRequired", "cloudCredentialId", message).into();
-    parameters.text("cloudCredentialId").ok_or_else(missing)
+    parameters.get("cloudCredentialId").ok_or_else(missing)
 }
 
 /// The response to a request whose credential cannot be used.
-pub(super) fn rejected(error: AccessError, id: &str) -> Error {
+pub(super) fn unusable_credential(error: AccessError, id: &str) -> Error {
     match error {
         AccessError::InvalidId(_) => {
             Invalid::field("InvalidFormat", "cloudCredentialId", error.to_string()).into()
@@ -190,15 +190,15 @@ pub(super) fn rejected(error: AccessError, id: &str) -> Error {
 }
 
 impl CatalogCall {
-    /// Rejects parameters that are neither common to the catalog nor in `known`: a misspelt filter must not list everything.
+    /// Rejects parameters that are neither common to the catalog nor in `known`.
     pub(super) fn reject_unknown(&self, known: &[&str]) -> Result<(), Invalid> {
-        self.parameters.reject_unknown(&[&COMMON[..], known].concat())
+        self.parameters.reject_unknown(&[&COMMON_PARAMETERS[..], known].concat())
     }
 
     /// The region, which is required.
     pub(super) fn region(&self) -> Result<&str, Invalid> {
         let message = "region is required, for example eastus; aksLocations lists those of the subscription";
-        self.parameters.text("region").ok_or_else(|| Invalid::field("MissingRequired", "region", message))
+        self.parameters.get("region").ok_or_else(|| Invalid::field("MissingRequired", "region", message))
     }
 
     pub(super) fn listings(&self) -> &Listings {
@@ -215,8 +215,8 @@ impl CatalogCall {
     }
 
     /// When the request arrived.
-    pub(super) fn started(&self) -> Instant {
-        self.started
+    pub(super) fn arrived_at(&self) -> Instant {
+        self.arrived_at
     }
 
     /// The response with a body that was computed for this request alone.
@@ -252,7 +252,7 @@ impl CatalogCall {
     }
 
     /// Records the use of the credential.
-    pub(super) async fn record<T>(&self, outcome: &service::Result<T>) {
+    pub(super) async fn record_use<T>(&self, outcome: &service::Result<T>) {
         if let Some(id) = self.access.credential_id() {
             let outcome = if outcome.is_ok() { Outcome::Done } else { Outcome::Failed };
             self.audit.record_outcome(self.state.events(), &self.caller, id, outcome).await;
@@ -260,7 +260,7 @@ impl CatalogCall {
     }
 }
 
-/// A request that is not answered.
+/// A rejected request.
 pub(super) enum CatalogRejection {
     Unauthenticated(AuthError),
     Invalid(Error),

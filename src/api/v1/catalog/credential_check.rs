@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use utoipa::IntoParams;
 
 use self::result::CredentialCheckResult;
-use super::call::{CatalogCaller, CatalogRejection, authorize, rejected};
+use super::call::{CatalogCaller, CatalogRejection, authorize, unusable_credential};
 use super::parameters::Parameters;
 use crate::api::auth::AuthError;
 use crate::api::documented::{DocumentedRouter, routes};
@@ -33,8 +33,8 @@ use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential};
 use crate::service::catalog::credential_check::{CheckRequest, CredentialReport, Login, deadline};
 use crate::service::events::Outcome;
 
-/// The most resource groups in a request.
-const MAX_GROUPS: usize = 10;
+/// The maximum number of resource groups in a request.
+const MAX_RESOURCE_GROUPS: usize = 10;
 
 /// A credential in a body.
 static CREDENTIAL: Schema = Schema::nested(
@@ -48,10 +48,10 @@ static CREDENTIAL: Schema = Schema::nested(
         Field::new(
             "environment",
             Kind::Text,
-            "`AzurePublicCloud` (also meant by anything else), `AzureChinaCloud` or `AzureUSGovernmentCloud`.",
+            "`AzurePublicCloud` (also for any other value), `AzureChinaCloud` or `AzureUSGovernmentCloud`.",
         ),
         Field::new("subscriptionId", Kind::Text, "The subscription.").required(),
-        Field::new("tenantId", Kind::Text, "Its directory; found by the subscription when left out."),
+        Field::new("tenantId", Kind::Text, "Its directory; found from the subscription if it is missing."),
     ],
 );
 
@@ -59,7 +59,7 @@ documented!(CredentialCheckRequest, &CREDENTIAL, Form::Input);
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(dead_code, reason = "only the document is made of it; `groups` reads the values")]
+#[expect(dead_code, reason = "describes the query, which `resource_groups` reads")]
 struct CheckQuery {
     /// A resource group for clusters; up to ten. Without it, rights are checked on the subscription.
     #[param(rename = "resourceGroup", example = json!(["rancher"]))]
@@ -76,9 +76,9 @@ where
         .route(reject_others_of::<CatalogCaller, _>(routes!(check_credential)))
 }
 
-/// What a stored credential can do: its login, the subscription, the rights that this server needs, resource providers and policies.
+/// Checks a stored credential: its login, the subscription, the rights that this server needs, resource providers and policies.
 ///
-/// Azure is always asked, with a new token, for at most ten seconds, and by at most four requests at once for one caller. A
+/// Always sends requests to Azure, with a new token, for at most ten seconds, and at most four at once for one caller. A
 /// rejected credential is a verdict, not an error.
 #[utoipa::path(
     get,
@@ -89,7 +89,7 @@ where
         ("id" = String, Path, description = "The ID of the cloud credential, with or without its namespace", example = "cattle-global-data:cc-q2w4x"),
         CheckQuery,
     ),
-    responses((status = 200, description = "What it can do", body = CredentialCheckResult), CatalogFailures),
+    responses((status = 200, description = "The result of the check", body = CredentialCheckResult), CatalogFailures),
 )]
 async fn check_stored_credential(
     State(state): State<MetaState>,
@@ -100,14 +100,14 @@ async fn check_stored_credential(
     let (mut parts, _) = request.into_parts();
     let audit = AuditContext::new("checkCredential", RequestContext::of(&parts).map_err(AuthError::from)?);
     let id = if id.contains(':') { id } else { format!("{CREDENTIAL_NAMESPACE}:{id}") };
-    let (groups, target) = match groups(&parts.uri) {
+    let (groups, checked_id) = match resource_groups(&parts.uri) {
         Ok(groups) => (groups, Ok(&*id)),
         // Reported to authenticated callers only.
         Err(invalid) => (Vec::new(), Err(invalid.into())),
     };
-    let (caller, access) = match authorize(&mut parts, &state, &audit, target).await? {
+    let (caller, access) = match authorize(&mut parts, &state, &audit, checked_id).await? {
         Ok(authorized) => authorized,
-        Err(error) => return Ok(respond(None, of_access(error, &id)?)),
+        Err(error) => return Ok(respond(None, report_unusable(error, &id)?)),
     };
     let request = CheckRequest { access: &access, caller: &caller, groups: &groups, deadline };
     let report = state.listings().check_rights(request).await;
@@ -116,7 +116,7 @@ async fn check_stored_credential(
     Ok(respond(Some(&access), report))
 }
 
-/// The same for a credential in the body, which is not stored.
+/// Checks the credential in the body in the same way, without storing it.
 #[utoipa::path(
     post,
     path = "/api/v1/credentials/check",
@@ -124,7 +124,7 @@ async fn check_stored_credential(
     tag = "Catalog",
     params(CheckQuery),
     request_body = CredentialCheckRequest,
-    responses((status = 200, description = "What it can do", body = CredentialCheckResult), CatalogFailures),
+    responses((status = 200, description = "The result of the check", body = CredentialCheckResult), CatalogFailures),
 )]
 async fn check_credential(
     CatalogCaller(caller): CatalogCaller,
@@ -133,7 +133,7 @@ async fn check_credential(
     Body(body): Body,
 ) -> Result<Response, Error> {
     let deadline = deadline();
-    let groups = groups(&uri)?;
+    let groups = resource_groups(&uri)?;
     let access = state.resolver().resolve(inline_credential(body)?, None, Discovery::Check).await;
     match access {
         Ok(access) => {
@@ -141,20 +141,22 @@ async fn check_credential(
             let report = state.listings().check_rights(request).await;
             Ok(respond(Some(&access), report))
         }
-        Err(tenant) => Ok(respond(None, of_access(tenant.into(), "")?)),
+        Err(tenant) => Ok(respond(None, report_unusable(tenant.into(), "")?)),
     }
 }
 
 /// The resource groups of the query, each once.
-fn groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
-    let parameters = Parameters::of(uri);
+fn resource_groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
+    let parameters = Parameters::from_uri(uri);
     parameters.reject_unknown(&["resourceGroup"])?;
-    if parameters.all("resourceGroup").nth(MAX_GROUPS).is_some() {
-        let message = format!("at most {MAX_GROUPS} resource groups are checked at once; send more requests");
+    if parameters.get_all("resourceGroup").nth(MAX_RESOURCE_GROUPS).is_some() {
+        let message = format!(
+            "a request checks at most {MAX_RESOURCE_GROUPS} resource groups; split them over several requests"
+        );
         return Err(Invalid::field("InvalidOption", "resourceGroup", message));
     }
     let mut groups: Vec<String> = Vec::new();
-    for name in parameters.all("resourceGroup") {
+    for name in parameters.get_all("resourceGroup") {
         if !resource_group::is_valid_name(name) {
             let message = format!(
                 "resourceGroup {name:?} is not a valid name in Azure; use 1 to {} {}",
@@ -183,10 +185,10 @@ fn inline_credential(body: Object) -> Result<InlineCredential, Invalid> {
 }
 
 /// The report about a credential that cannot be tried; an error if it is not about the credential.
-fn of_access(error: AccessError, id: &str) -> Result<CredentialReport, Error> {
+fn report_unusable(error: AccessError, id: &str) -> Result<CredentialReport, Error> {
     CredentialReport::from_access_error(error).map_err(|error| match error {
         AccessError::InvalidId(_) => Error::not_found(id),
-        error => rejected(error, id),
+        error => unusable_credential(error, id),
     })
 }
 

@@ -24,9 +24,9 @@ const PATH: &str = "/api/v1/kubernetes-versions";
 /// A page of minor versions.
 #[derive(Serialize, ToSchema)]
 struct KubernetesVersionList {
-    /// Ascending.
+    /// The versions, ascending.
     data: Vec<CatalogKubernetesVersion>,
-    /// The address of the next page; `null` on the last one.
+    /// The URL of the next page; `null` on the last page.
     next: Option<String>,
 }
 
@@ -44,7 +44,7 @@ struct CatalogKubernetesVersion {
     /// `KubernetesOfficial`, `AKSLongTermSupport` or both.
     #[schema(example = json!(["AKSLongTermSupport", "KubernetesOfficial"]))]
     support_plans: Vec<String>,
-    /// Whether only clusters with long-term support can have it.
+    /// Whether only clusters with long-term support can use it.
     needs_long_term_support: bool,
     /// The patches, ascending.
     patches: Vec<CatalogPatchVersion>,
@@ -72,15 +72,15 @@ struct KubernetesVersionQuery {
     /// The region.
     #[param(example = "eastus")]
     region: String,
-    /// Only previews, or only versions that are none.
+    /// Only previews, or only other versions.
     preview: Option<bool>,
     /// Only versions with this support plan: `KubernetesOfficial` or `AKSLongTermSupport`.
     #[param(example = "KubernetesOfficial")]
     support_plan: Option<String>,
-    /// Entries on a page.
+    /// The number of entries on a page.
     #[param(minimum = 1, maximum = 5000, default = 5000)]
     limit: Option<u32>,
-    /// The place where the page starts; clients take it from `next`.
+    /// The start of the page; use the value in `next`.
     marker: Option<String>,
 }
 
@@ -96,8 +96,8 @@ where
 
 /// The Kubernetes versions of a region, with patches, support plans and possible upgrades.
 ///
-/// Unlike aksVersions, previews and versions with long-term support only are listed, and marked. The plan of an upgrade of a
-/// cluster is at `/api/v1/clusters/{id}/upgrade-plan`.
+/// Unlike aksVersions, the list includes previews and versions that have only long-term support, and marks them. The upgrade
+/// plan of a cluster is at `/api/v1/clusters/{id}/upgrade-plan`.
 #[utoipa::path(
     get,
     path = "/api/v1/kubernetes-versions",
@@ -109,18 +109,18 @@ where
 async fn list_kubernetes_versions(call: CatalogCall) -> Result<Response, Error> {
     call.reject_unknown(&PARAMETERS)?;
     let region = call.region()?;
-    let preview = call.parameters.flag("preview")?;
-    let plans = [("KubernetesOfficial", "KubernetesOfficial"), ("AKSLongTermSupport", "AKSLongTermSupport")];
+    let preview = call.parameters.boolean("preview")?;
+    let plans = ["KubernetesOfficial", "AKSLongTermSupport"].map(|plan| (plan, plan));
     let plan = call.parameters.one_of("supportPlan", &plans)?;
-    let found = kubernetes_versions::load(call.listings(), call.request(), region, RENDERERS).await;
-    call.record(&found).await;
-    let found = found?;
-    let build = || page(&call, &found, preview, plan);
-    call.respond(Some(&[found.source()]), found.freshness, found.age, build).await
+    let versions = kubernetes_versions::load(call.listings(), call.request(), region, RENDERERS).await;
+    call.record_use(&versions).await;
+    let versions = versions?;
+    let build = || render_page(&call, &versions, preview, plan);
+    call.respond(Some(&[versions.source()]), versions.freshness, versions.age, build).await
 }
 
 /// The body of a page.
-fn page(
+fn render_page(
     call: &CatalogCall,
     versions: &[KubernetesVersion],
     preview: Option<bool>,
@@ -129,7 +129,7 @@ fn page(
     let mut minors = minor_versions(versions);
     minors.retain(|minor| {
         preview.is_none_or(|preview| preview == minor.is_preview)
-            && plan.is_none_or(|plan| minor.support_plans.iter().any(|own| own == plan))
+            && plan.is_none_or(|plan| minor.support_plans.iter().any(|supported| supported == plan))
     });
     let page = Page::cut(minors, call, PATH, |minor: &MinorVersion| &minor.version)?;
     let data = page.data.into_iter().map(CatalogKubernetesVersion::from).collect();

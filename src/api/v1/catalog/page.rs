@@ -3,7 +3,7 @@
 use super::call::CatalogCall;
 use crate::service::Invalid;
 
-/// The most entries on a page, and their number when the client names none: more than Azure has in any list.
+/// The maximum and default number of entries on a page: more than any list of Azure has.
 const MAX_LIMIT: i64 = 5_000;
 
 /// A page of a list.
@@ -14,7 +14,7 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Cuts the page that the request asks for out of `entries`, which are in their final order.
+    /// The requested page of `entries`, which are in their final order.
     pub(super) fn cut(
         mut entries: Vec<T>,
         call: &CatalogCall,
@@ -23,18 +23,20 @@ impl<T> Page<T> {
     ) -> Result<Self, Invalid> {
         let limit = call.parameters.number("limit", 1..=MAX_LIMIT)?;
         let limit = usize::try_from(limit.unwrap_or(MAX_LIMIT)).unwrap_or(usize::MAX);
-        if let Some(marker) = call.parameters.text("marker") {
-            let Some(last) = entries.iter().position(|entry| name(entry) == marker) else {
-                let message = "the list has no entry of this name any more; start again without marker";
+        if let Some(marker) = call.parameters.get("marker") {
+            let Some(index) = entries.iter().position(|entry| name(entry) == marker) else {
+                let message = format!("the list no longer contains `{marker}`; start again without marker");
                 return Err(Invalid::field("InvalidOption", "marker", message));
             };
-            entries.drain(..=last);
+            entries.drain(..=index);
         }
         let has_more = entries.len() > limit;
         entries.truncate(limit);
         let last = entries.last().filter(|_| has_more);
-        let next = last
-            .map(|last| call.links.url(&format!("{path}?{}", call.parameters.with("marker", name(last)))));
+        let next = last.map(|last| {
+            let query = call.parameters.to_query_with("marker", name(last));
+            call.links.url(&format!("{path}?{query}"))
+        });
         Ok(Self { data: entries, next })
     }
 }

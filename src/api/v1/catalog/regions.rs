@@ -1,4 +1,4 @@
-//! `GET /api/v1/regions`: the regions of the subscription with what they lack for a wanted cluster, as one list or line by line.
+//! `GET /api/v1/regions`: the regions of the subscription with what they lack for a wanted cluster, as a list or a stream of lines.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::call::{CatalogCall, CatalogCaller};
 use super::parameters::Parameters;
-use super::vm_sizes::demand as node_demand;
+use super::vm_sizes::parse_node_demand;
 use super::{CatalogReason, CatalogVerdict};
 use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::{MetaState, RENDERERS};
@@ -28,15 +28,15 @@ use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
 use crate::service::Invalid;
 
-/// One region per line, as soon as it is known.
-const LINES: &str = "application/x-ndjson";
-/// All regions.
-const LIST: &str = "application/json";
+/// The media type of a stream with one line per region, sent as soon as the region is assessed.
+const NDJSON: &str = "application/x-ndjson";
+/// The media type of a list of all regions.
+const JSON: &str = "application/json";
 
-/// The time after which a whole list is sent with what is known: the middleware ends requests after 60 s.
-const WHOLE_LIMIT: Duration = Duration::from_secs(45);
-/// The time after which lines end.
-const LINES_LIMIT: Duration = Duration::from_mins(5);
+/// The time after which the list is sent with the regions assessed so far; the middleware ends requests after 60 s.
+const LIST_TIMEOUT: Duration = Duration::from_secs(45);
+/// The time after which a stream ends.
+const STREAM_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Regions, the best first.
 #[derive(Serialize, ToSchema)]
@@ -44,19 +44,19 @@ struct RegionList {
     data: Vec<CatalogRegion>,
     /// Always `null`: there is one page.
     next: Option<String>,
-    /// How many regions are in the list, of how many that the subscription has. Fewer if Azure was too slow; what was read is kept
-    /// for the next request.
+    /// The number of regions in the list, and in the subscription. The list is incomplete if Azure was too slow; what was read
+    /// is cached for the next request.
     progress: RegionProgress,
 }
 
-/// A line of the stream: a region, and how many are known with it.
+/// A line of the stream: a region, and the progress including it.
 #[derive(Serialize, ToSchema)]
 struct RegionLine {
     region: CatalogRegion,
     progress: RegionProgress,
 }
 
-/// How many regions are known.
+/// The number of assessed regions, and of all regions.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 struct RegionProgress {
     #[schema(example = 12)]
@@ -65,7 +65,7 @@ struct RegionProgress {
     total: usize,
 }
 
-/// A region, and whether the wanted cluster can be had there.
+/// A region, and whether the wanted cluster can be created there.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CatalogRegion {
@@ -73,14 +73,14 @@ struct CatalogRegion {
     name: String,
     #[schema(example = "East US")]
     display_name: String,
-    /// The zones that can be used: by the VM size if one is wanted, else those of the region.
+    /// The usable zones: those of the VM size if one is wanted, else those of the region.
     #[schema(example = json!(["1", "2", "3"]))]
     zones: Vec<String>,
-    /// How many nodes of the VM size still fit into the quotas; `null` if it is unknown.
+    /// The number of nodes of the VM size that still fit into the quotas; `null` if it is unknown.
     #[schema(example = 50)]
     nodes: Option<i64>,
     verdict: CatalogVerdict,
-    /// The worst first.
+    /// The reasons, the worst first.
     reasons: Vec<CatalogReason>,
 }
 
@@ -97,7 +97,7 @@ impl From<AssessedRegion> for CatalogRegion {
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which the handler reads")]
 struct RegionQuery {
-    /// The stored credential to ask with.
+    /// The stored credential for the requests to Azure.
     #[param(example = "cattle-global-data:cc-q2w4x")]
     cloud_credential_id: String,
     /// Only this region, or these, separated by commas.
@@ -124,9 +124,9 @@ struct RegionQuery {
     ephemeral_os_disk_gib: Option<i64>,
 }
 
-/// The parameters about the nodes, which need a VM size.
-const OF_NODES: [&str; 4] = ["count", "mode", "osType", "ephemeralOsDiskGiB"];
-const OTHERS: [&str; 3] = ["vmSize", "kubernetesVersion", "zones"];
+/// The parameters of the nodes, which require a VM size.
+const NODE_PARAMETERS: [&str; 4] = ["count", "mode", "osType", "ephemeralOsDiskGiB"];
+const OTHER_PARAMETERS: [&str; 3] = ["vmSize", "kubernetesVersion", "zones"];
 
 pub(super) fn router<S>() -> DocumentedRouter<S>
 where
@@ -138,8 +138,8 @@ where
 
 /// The regions of the subscription, each with what it lacks for the wanted cluster, the best first.
 ///
-/// With `Accept: application/x-ndjson`, and without `application/json` in it, one line for each region as soon as it is known. Azure is asked for at most four lists at
-/// once for one caller.
+/// If `Accept` contains `application/x-ndjson` and not `application/json`, the response is a stream with one line for each region
+/// as soon as it is assessed. At most four lists are requested from Azure at once for one caller.
 #[utoipa::path(
     get,
     path = "/api/v1/regions",
@@ -147,7 +147,7 @@ where
     tag = "Catalog",
     params(RegionQuery),
     responses(
-        (status = 200, description = "All regions, or lines", content(
+        (status = 200, description = "All regions, or a stream of lines", content(
             (RegionList = "application/json"),
             (RegionLine = "application/x-ndjson"),
         )),
@@ -155,61 +155,61 @@ where
     ),
 )]
 async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Result<Response, Error> {
-    call.reject_unknown(&[&OF_NODES[..], &OTHERS].concat())?;
-    let demand = demand(&call.parameters)?;
-    let only: Vec<String> = call.parameters.list("region").map(aks::regions::normalised).collect();
+    call.reject_unknown(&[&NODE_PARAMETERS[..], &OTHER_PARAMETERS].concat())?;
+    let demand = parse_demand(&call.parameters)?;
+    let requested: Vec<String> = call.parameters.list("region").map(aks::regions::normalised).collect();
     let search = call.region_search(demand, RENDERERS);
-    let regions = search.regions(&only).await;
-    call.record(&regions).await;
+    let regions = search.regions(&requested).await;
+    call.record_use(&regions).await;
     let regions = regions?;
     let names = regions.iter().filter_map(|region| region.name.as_deref()).map(aks::regions::normalised);
     let names: Vec<String> = names.collect();
-    if let Some(unknown) = only.iter().find(|name| !names.contains(name)) {
+    if let Some(unknown) = requested.iter().find(|name| !names.contains(name)) {
         let message = format!("the subscription has no region {unknown}; aksLocations lists its regions");
         return Err(Invalid::field("InvalidOption", "region", message).into());
     }
     let total = regions.len();
     if accepts_lines(&headers) {
-        let assessed = search.assess(regions, Instant::now() + LINES_LIMIT);
-        return Ok(respond_with_lines(assessed, total));
+        let assessed = search.assess(regions, Instant::now() + STREAM_TIMEOUT);
+        return Ok(stream_lines(assessed, total));
     }
-    let assessed = search.assess(regions, call.started() + WHOLE_LIMIT);
-    let list = list(assessed, total).await;
+    let assessed = search.assess(regions, call.arrived_at() + LIST_TIMEOUT);
+    let list = collect_list(assessed, total).await;
     Ok(call.respond_uncached(json::to_bytes_line(&list)))
 }
 
 /// The wanted cluster.
-fn demand(parameters: &Parameters) -> Result<RegionDemand, Invalid> {
+fn parse_demand(parameters: &Parameters) -> Result<RegionDemand, Invalid> {
     let zones = parameters.number("zones", 0..=9)?.and_then(|zones| usize::try_from(zones).ok());
-    let nodes = node_demand(parameters, false)?;
-    let vm_size = parameters.text("vmSize").map(|size| (size.to_owned(), nodes));
+    let nodes = parse_node_demand(parameters, false)?;
+    let vm_size = parameters.get("vmSize").map(|size| (size.to_owned(), nodes));
     if vm_size.is_none()
-        && let Some(name) = OF_NODES.into_iter().find(|name| parameters.text(name).is_some())
+        && let Some(name) = NODE_PARAMETERS.into_iter().find(|name| parameters.get(name).is_some())
     {
-        let message = format!("{name} is about the nodes of a VM size; name it in vmSize");
+        let message = format!("{name} applies to the nodes of a VM size; set vmSize too");
         return Err(Invalid::field("InvalidOption", name, message));
     }
-    let version = parameters.text("kubernetesVersion").map(str::to_owned);
+    let version = parameters.get("kubernetesVersion").map(str::to_owned);
     Ok(RegionDemand { vm_size, version, zones: zones.unwrap_or_default() })
 }
 
-/// Whether the client wants lines. Generated clients name all types of the document, and get the list.
+/// Whether the client wants a stream of lines. Generated clients accept all types of the document, and receive the list.
 fn accepts_lines(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-    let kinds: Vec<&str> = values.flat_map(|accept| accept.split(',')).filter_map(accepted_kind).collect();
-    let accepts = |wanted: &str| kinds.iter().any(|kind| kind.eq_ignore_ascii_case(wanted));
-    accepts(LINES) && !accepts(LIST)
+    let types: Vec<&str> = values.flat_map(|accept| accept.split(',')).filter_map(accepted_type).collect();
+    let accepts = |media_type: &str| types.iter().any(|accepted| accepted.eq_ignore_ascii_case(media_type));
+    accepts(NDJSON) && !accepts(JSON)
 }
 
-/// The type in an element of `Accept`, unless it is refused.
-fn accepted_kind(element: &str) -> Option<&str> {
-    let (kind, parameters) = element.split_once(';').unwrap_or((element, ""));
-    let is_refused =
-        parameters.split(';').any(|it| matches!(it.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-    (!is_refused).then(|| kind.trim())
+/// The media type in an element of `Accept`, unless its quality is 0.
+fn accepted_type(element: &str) -> Option<&str> {
+    let (media_type, parameters) = element.split_once(';').unwrap_or((element, ""));
+    let mut parameters = parameters.split(';').map(str::trim);
+    let is_excluded = parameters.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+    (!is_excluded).then(|| media_type.trim())
 }
 
-async fn list(assessed: impl Stream<Item = AssessedRegion> + Send, total: usize) -> RegionList {
+async fn collect_list(assessed: impl Stream<Item = AssessedRegion> + Send, total: usize) -> RegionList {
     let mut regions: Vec<AssessedRegion> = assessed.collect().await;
     regions.sort_by(|a, b| a.verdict.cmp(&b.verdict).then_with(|| a.name.cmp(&b.name)));
     let progress = RegionProgress { done: regions.len(), total };
@@ -217,17 +217,14 @@ async fn list(assessed: impl Stream<Item = AssessedRegion> + Send, total: usize)
     RegionList { data, next: None, progress }
 }
 
-fn respond_with_lines(
-    assessed: impl Stream<Item = AssessedRegion> + Send + 'static,
-    total: usize,
-) -> Response {
+fn stream_lines(assessed: impl Stream<Item = AssessedRegion> + Send + 'static, total: usize) -> Response {
     let lines = assessed.enumerate().map(move |(index, region)| {
         let progress = RegionProgress { done: index + 1, total };
         Ok::<Bytes, Infallible>(json::to_bytes_line(&RegionLine { region: region.into(), progress }))
     });
     let mut response = Body::from_stream(lines).into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(LINES));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
     // Turns off buffering in nginx and similar proxies.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

@@ -27,18 +27,18 @@ use crate::service::catalog::vm_sizes::RegionSizes;
 
 const PATH: &str = "/api/v1/vm-sizes";
 
-/// The most nodes of a pool.
+/// The maximum number of nodes in a pool.
 const MAX_NODES: i64 = 1_000;
 
 /// A page of VM sizes.
 #[derive(Serialize, ToSchema)]
 struct VmSizeList<'a> {
     data: Vec<CatalogVmSize<'a>>,
-    /// The address of the next page; `null` on the last one.
+    /// The URL of the next page; `null` on the last page.
     next: Option<String>,
 }
 
-/// A VM size, and whether its nodes can be had.
+/// A VM size, and whether nodes of it can be created.
 #[expect(clippy::struct_excessive_bools, reason = "each is a property of the size")]
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -48,24 +48,24 @@ struct CatalogVmSize<'a> {
     /// The name of its quota.
     #[schema(example = "standardDSv5Family")]
     family: Option<&'a str>,
-    /// Those that can be used.
+    /// The usable vCPUs.
     #[schema(example = 2)]
     vcpus: Option<i64>,
     #[serde(rename = "memoryGiB")]
     #[schema(example = 8.0)]
     memory_gib: Option<f64>,
-    /// `x64` or `Arm64`; `null` if Azure does not say it.
+    /// `x64` or `Arm64`; `null` if Azure does not return it.
     #[schema(example = "x64")]
     architecture: Option<&'a str>,
     gpus: i64,
-    /// The most data disks.
+    /// The maximum number of data disks.
     #[schema(example = 4)]
     data_disks: i64,
-    /// The temporary disk; 0 for none.
+    /// The size of the temporary disk; 0 without one.
     #[serde(rename = "temporaryDiskGiB")]
     #[schema(example = 0)]
     temporary_disk_gib: i64,
-    /// The largest ephemeral OS disk; `null` if it supports none.
+    /// The maximum size of an ephemeral OS disk; `null` if it supports none.
     #[serde(rename = "ephemeralOsDiskGiB")]
     ephemeral_os_disk_gib: Option<i64>,
     /// The zones in which this subscription can use it, ascending.
@@ -82,18 +82,18 @@ struct CatalogVmSize<'a> {
     retirement: Option<String>,
     quota: VmSizeQuota<'a>,
     verdict: CatalogVerdict,
-    /// The worst first.
+    /// The reasons, the worst first.
     reasons: Vec<CatalogReason>,
 }
 
-/// The quotas that limit a VM size; `null` for what is unknown.
+/// The quotas that limit a VM size; `null` for unknown ones.
 #[derive(Serialize, ToSchema)]
 struct VmSizeQuota<'a> {
-    /// That of its family.
+    /// The quota of its family.
     family: Option<CatalogQuota<'a>>,
-    /// That of all vCPUs of the region.
+    /// The quota of all vCPUs in the region.
     regional: Option<CatalogQuota<'a>>,
-    /// How many nodes of this size still fit into both.
+    /// The number of nodes of this size that still fit into both.
     #[schema(example = 50)]
     nodes: Option<i64>,
 }
@@ -124,7 +124,7 @@ impl<'a> From<AssessedSize<'a>> for CatalogVmSize<'a> {
         let mut zones: Vec<&str> = size.usable_zones().map(String::as_str).collect();
         zones.sort_unstable();
         Self {
-            name: name(size),
+            name: size_name(size),
             family: size.family.as_deref(),
             vcpus: capabilities.vcpus,
             memory_gib: capabilities.memory_gib(),
@@ -151,12 +151,12 @@ impl<'a> From<AssessedSize<'a>> for CatalogVmSize<'a> {
     }
 }
 
-/// Which sizes to list, and the nodes that are wanted.
+/// The sizes to list, and the wanted nodes.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which the handler reads")]
 struct VmSizeQuery {
-    /// The stored credential to ask with.
+    /// The stored credential for the requests to Azure.
     #[param(example = "cattle-global-data:cc-q2w4x")]
     cloud_credential_id: String,
     /// The region.
@@ -175,11 +175,11 @@ struct VmSizeQuery {
     /// The wanted number of nodes.
     #[param(minimum = 1, maximum = 1000, default = 1)]
     count: Option<i64>,
-    /// Only sizes with at least so many vCPUs.
+    /// Only sizes with at least this many vCPUs.
     min_vcpus: Option<i64>,
-    /// Only sizes with at most so many vCPUs.
+    /// Only sizes with at most this many vCPUs.
     max_vcpus: Option<i64>,
-    /// Only sizes with at least so much memory.
+    /// Only sizes with at least this much memory.
     #[param(rename = "minMemoryGiB")]
     min_memory_gib: Option<i64>,
     /// Only sizes with processors of this kind: `x64` or `Arm64`.
@@ -199,10 +199,10 @@ struct VmSizeQuery {
     /// the order of names.
     #[param(example = "-nodes")]
     sort: Option<String>,
-    /// Entries on a page.
+    /// The number of entries on a page.
     #[param(minimum = 1, maximum = 5000, default = 5000)]
     limit: Option<u32>,
-    /// The place where the page starts; clients take it from `next`.
+    /// The start of the page; use the value in `next`.
     marker: Option<String>,
 }
 
@@ -233,10 +233,10 @@ where
     DocumentedRouter::new().route(reject_others_of::<CatalogCaller, _>(routes!(list_vm_sizes)))
 }
 
-/// The VM sizes of a region, with the quota that is left and a verdict for the wanted nodes.
+/// The VM sizes of a region, with the remaining quota and a verdict for the wanted nodes.
 ///
-/// What is wanted (`mode`, `osType`, `zones`, `ephemeralOsDiskGiB`, `count`) decides about verdicts; the other parameters select
-/// entries. What is `usable` passes the review of a cluster, what is `unusable` does not; what is `limited` passes with the mode
+/// The wanted nodes (`mode`, `osType`, `zones`, `ephemeralOsDiskGiB`, `count`) determine the verdicts; the other parameters select
+/// entries. A `usable` size passes the review of a cluster, an `unusable` one does not; a `limited` one passes with the mode
 /// `User`, and its reasons say what else to consider.
 #[utoipa::path(
     get,
@@ -248,20 +248,19 @@ where
 )]
 async fn list_vm_sizes(call: CatalogCall) -> Result<Response, Error> {
     call.reject_unknown(&PARAMETERS)?;
-    let (region, demand) = (call.region()?, demand(&call.parameters, true)?);
-    let (filter, order) = (Filter::parse(&call.parameters)?, order(&call.parameters)?);
+    let (region, demand) = (call.region()?, parse_node_demand(&call.parameters, true)?);
+    let (filter, order) = (Filter::parse(&call.parameters)?, parse_order(&call.parameters)?);
     let sizes = RegionSizes::load(call.listings(), call.request(), region, RENDERERS).await;
-    call.record(&sizes).await;
+    call.record_use(&sizes).await;
     let sizes = sizes?;
     let sources = sizes.sources();
     let sources = sources.as_ref().map(<[_; 2]>::as_slice);
-    let respond = call
-        .respond(sources, sizes.freshness(), sizes.age(), || page(&call, &sizes, &demand, &filter, order));
-    respond.await
+    let build = || render_page(&call, &sizes, &demand, &filter, order);
+    call.respond(sources, sizes.freshness(), sizes.age(), build).await
 }
 
 /// The body of a page.
-fn page(
+fn render_page(
     call: &CatalogCall,
     sizes: &RegionSizes,
     demand: &Demand,
@@ -271,21 +270,21 @@ fn page(
     let mut assessed = sizes.assess(demand, |size| filter.admits(size));
     assessed.retain(|size| filter.verdicts.is_empty() || filter.verdicts.contains(&size.verdict));
     sort(&mut assessed, order);
-    let page = Page::cut(assessed, call, PATH, |assessed: &AssessedSize<'_>| name(assessed.size))?;
+    let page = Page::cut(assessed, call, PATH, |assessed: &AssessedSize<'_>| size_name(assessed.size))?;
     let data = page.data.into_iter().map(CatalogVmSize::from).collect();
     Ok(json::to_bytes_line(&VmSizeList { data, next: page.next }))
 }
 
-fn name(size: &VmSku) -> &str {
+fn size_name(size: &VmSku) -> &str {
     size.name.as_deref().unwrap_or_default()
 }
 
-/// The wanted nodes. `by_zones` is false if `zones` is not about single zones.
-pub(super) fn demand(parameters: &Parameters, by_zones: bool) -> Result<Demand, Invalid> {
+/// The wanted nodes. `with_zones`: `zones` is a list of zones, and not their number as for regions.
+pub(super) fn parse_node_demand(parameters: &Parameters, with_zones: bool) -> Result<Demand, Invalid> {
     Ok(Demand {
         mode: parameters.one_of("mode", &[("System", Mode::System), ("User", Mode::User)])?,
         is_windows: parameters.one_of("osType", &[("Linux", false), ("Windows", true)])?.unwrap_or_default(),
-        zones: if by_zones { parameters.zones("zones")? } else { Vec::new() },
+        zones: if with_zones { parameters.zones("zones")? } else { Vec::new() },
         ephemeral_disk_gib: parameters.number("ephemeralOsDiskGiB", 30..=MAX_EPHEMERAL_GIB)?,
         nodes: parameters.number("count", 1..=MAX_NODES)?.unwrap_or(1),
     })
@@ -300,23 +299,23 @@ struct Filter {
     has_gpu: Option<bool>,
     /// In lower case.
     family: Option<String>,
-    /// In lower case.
-    text: Option<String>,
+    /// A part of the name or family, in lower case.
+    search: Option<String>,
     verdicts: Vec<Verdict>,
 }
 
 impl Filter {
     fn parse(parameters: &Parameters) -> Result<Self, Invalid> {
-        let lower = |name: &str| parameters.text(name).map(str::to_lowercase);
+        let lower = |name: &str| parameters.get(name).map(str::to_lowercase);
         Ok(Self {
             min_vcpus: parameters.number("minVcpus", 0..=10_000)?,
             max_vcpus: parameters.number("maxVcpus", 0..=10_000)?,
             min_memory_gib: parameters.number("minMemoryGiB", 0..=1_000_000)?,
             architecture: parameters.one_of("arch", &[("x64", "x64"), ("Arm64", "Arm64")])?,
-            has_gpu: parameters.flag("gpu")?,
+            has_gpu: parameters.boolean("gpu")?,
             family: lower("family"),
-            text: lower("q"),
-            verdicts: verdicts(parameters)?,
+            search: lower("q"),
+            verdicts: parse_verdicts(parameters)?,
         })
     }
 
@@ -325,7 +324,7 @@ impl Filter {
         let family = size.family.as_deref().unwrap_or_default().to_lowercase();
         let vcpus = capabilities.vcpus.unwrap_or_default();
         let memory = capabilities.memory_mib.unwrap_or_default();
-        // Azure names the architecture only where there can be another than x64.
+        // Azure returns the architecture only where it can be another than x64.
         let architecture = capabilities.architecture.as_deref().unwrap_or("x64");
         self.min_vcpus.is_none_or(|min| vcpus >= min)
             && self.max_vcpus.is_none_or(|max| vcpus <= max)
@@ -333,35 +332,36 @@ impl Filter {
             && self.architecture.is_none_or(|wanted| wanted.eq_ignore_ascii_case(architecture))
             && self.has_gpu.is_none_or(|wanted| wanted == (capabilities.gpus > 0))
             && self.family.as_ref().is_none_or(|wanted| *wanted == family)
-            && self.text.as_ref().is_none_or(|text| {
-                family.contains(text.as_str()) || name(size).to_lowercase().contains(text.as_str())
+            && self.search.as_ref().is_none_or(|search| {
+                family.contains(search.as_str()) || size_name(size).to_lowercase().contains(search.as_str())
             })
     }
 }
 
-fn verdicts(parameters: &Parameters) -> Result<Vec<Verdict>, Invalid> {
+fn parse_verdicts(parameters: &Parameters) -> Result<Vec<Verdict>, Invalid> {
     let parse = |word: &str| match word.to_ascii_lowercase().as_str() {
         "usable" => Ok(Verdict::Usable),
         "limited" => Ok(Verdict::Limited),
         "unusable" => Ok(Verdict::Unusable),
         _ => {
-            let message = "verdict is a list of usable, limited and unusable, separated by commas";
+            let message =
+                "verdict must be usable, limited or unusable, or several of them, separated by commas";
             Err(Invalid::field("InvalidOption", "verdict", message))
         }
     };
     parameters.list("verdict").map(parse).collect()
 }
 
-/// The key of an order, and whether it is descending.
+/// A sort order.
 #[derive(Clone, Copy)]
 struct Order {
-    /// `None` for the name.
+    /// The sort key; `None` for the name.
     key: Option<fn(&AssessedSize<'_>) -> i64>,
     descending: bool,
 }
 
-fn order(parameters: &Parameters) -> Result<Order, Invalid> {
-    let text = parameters.text("sort").unwrap_or("name");
+fn parse_order(parameters: &Parameters) -> Result<Order, Invalid> {
+    let text = parameters.get("sort").unwrap_or("name");
     let (field, descending) = text.strip_prefix('-').map_or((text, false), |field| (field, true));
     let key: Option<fn(&AssessedSize<'_>) -> i64> = match field {
         "name" => None,
@@ -370,7 +370,7 @@ fn order(parameters: &Parameters) -> Result<Order, Invalid> {
         "nodes" => Some(|assessed| assessed.quota.nodes.unwrap_or_default()),
         "verdict" => Some(|assessed| assessed.verdict as i64),
         _ => {
-            let message = "sort is name, vcpus, memoryGiB, nodes or verdict; with - before it, descending";
+            let message = "sort must be name, vcpus, memoryGiB, nodes or verdict, with - before it for descending order";
             return Err(Invalid::field("InvalidOption", "sort", message));
         }
     };
@@ -378,7 +378,7 @@ fn order(parameters: &Parameters) -> Result<Order, Invalid> {
 }
 
 fn sort(sizes: &mut [AssessedSize<'_>], Order { key, descending }: Order) {
-    sizes.sort_by(|a, b| name(a.size).cmp(name(b.size)));
+    sizes.sort_by(|a, b| size_name(a.size).cmp(size_name(b.size)));
     match (key, descending) {
         (None, false) => {}
         (None, true) => sizes.reverse(),

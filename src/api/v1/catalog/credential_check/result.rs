@@ -11,7 +11,7 @@ use super::super::{CatalogReason, CatalogVerdict};
 use crate::service::azure_access::AzureAccess;
 use crate::service::catalog::credential_check::{CredentialReport, Login};
 
-/// What a credential can do.
+/// The rights of a credential, and what they lack for clusters.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CredentialCheckResult {
@@ -70,13 +70,13 @@ struct CheckedOperation {
     /// The case in which it is needed: `newResourceGroup`, `unregisteredProvider`, `ownNetwork`, `monitoring`,
     /// `localAccounts`, `localAccountsDisabled` or `privateCluster`; `null` if it is always needed.
     condition: Option<&'static str>,
-    /// Whether it is needed as things are.
+    /// Whether it is needed in the current state.
     needed: bool,
     /// The resource ID of the subscription or resource group.
     #[schema(example = "/subscriptions/9d1f3c52-0d2b-4e6a-8c1e-000000000001/resourceGroups/rancher")]
     scope: String,
     status: OperationStatus,
-    /// Why it is unknown.
+    /// The reason if it is unknown.
     reason: Option<String>,
     /// The page of Azure's documentation that describes it.
     source: &'static str,
@@ -124,7 +124,7 @@ struct CheckedProvider {
     /// Azure's word; `null` if unknown.
     #[schema(example = "Registered")]
     state: Option<String>,
-    /// Why it is unknown.
+    /// The reason if it is unknown.
     reason: Option<String>,
 }
 
@@ -138,7 +138,7 @@ struct CheckedPolicy {
     /// The resource ID of the scope of the assignment.
     scope: String,
     effect: PolicyEffectName,
-    /// Why it is unknown.
+    /// The reason if it is unknown.
     reason: Option<String>,
 }
 
@@ -157,9 +157,9 @@ struct UncheckedPart {
     /// `subscription`, `permissions`, `providers` or `policies`.
     #[schema(example = "permissions")]
     part: &'static str,
-    /// What could not be read: a resource ID or a namespace.
+    /// The resource ID or namespace that could not be read.
     subject: String,
-    /// Why not.
+    /// The reason.
     reason: String,
 }
 
