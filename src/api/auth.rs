@@ -54,12 +54,12 @@ impl FromRequestParts<AppState> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, AuthError> {
         let Some(token) = token(&parts.headers) else {
-            RequestContext::of(parts)?.auth_outcome.set(false);
+            RequestContext::from_parts(parts)?.auth_outcome.set(false);
             return Err(AuthError::Unauthorized);
         };
         let caller = authenticate(parts, state, token.as_str()).await?;
         // A token for one cluster does not authenticate its holder on this surface.
-        RequestContext::of(parts)?.auth_outcome.set(caller.cluster_id.is_none());
+        RequestContext::from_parts(parts)?.auth_outcome.set(caller.cluster_id.is_none());
         if let Some(cluster_id) = &caller.cluster_id {
             return Err(AuthError::OtherCluster(cluster_id.clone()));
         }
@@ -73,7 +73,7 @@ impl FromRequestParts<AppState> for Actor {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, AuthError> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, state).await?;
-        let context = RequestContext::of(parts)?;
+        let context = RequestContext::from_parts(parts)?;
         Ok(Self { caller, request_id: Arc::clone(&context.id), remote: Some(context.client_ip) })
     }
 }
@@ -84,7 +84,7 @@ pub(super) async fn authenticate(
     state: &AppState,
     token: &str,
 ) -> Result<Arc<Caller>, AuthError> {
-    let context = RequestContext::of(parts)?;
+    let context = RequestContext::from_parts(parts)?;
     match state.tokens.authenticate(token).await {
         Ok(caller) => {
             mark_authenticated(parts);
@@ -128,7 +128,7 @@ pub(super) fn is_browser_session(headers: &HeaderMap) -> bool {
     matches!(token(headers), Some(Token::Cookie(_)))
 }
 
-/// A token and its form.
+/// A token in one of the forms that a request can have.
 enum Token<'a> {
     Bearer(&'a str),
     Basic(String),
@@ -136,7 +136,7 @@ enum Token<'a> {
 }
 
 impl Token<'_> {
-    /// Whether browsers add it to the requests of any page. Other headers require a preflight.
+    /// Whether browsers add the token automatically, to requests of any page. Other headers require a preflight.
     fn is_ambient(&self) -> bool {
         matches!(self, Self::Basic(_) | Self::Cookie(_))
     }
@@ -190,19 +190,19 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Rejects requests that a page of another site may have caused a browser to send.
 fn reject_other_sites(parts: &Parts, state: &AppState, token: &Token<'_>) -> Result<(), AuthError> {
-    const CSRF: HeaderName = HeaderName::from_static("x-api-csrf");
-    let surface = RequestContext::of(parts)?.surface;
+    const X_API_CSRF: HeaderName = HeaderName::from_static("x-api-csrf");
+    let surface = RequestContext::from_parts(parts)?.surface;
     let rejects_all = surface.cross_site == CrossSite::RejectAll;
     let is_change = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if (rejects_all || is_change) && is_cross_site(parts, state, token, rejects_all) {
-        count_rejected("origin");
+        count_rejection("origin");
         return Err(AuthError::CrossSite(surface));
     }
     if is_change && !rejects_all && matches!(token, Token::Cookie(_)) {
-        let sent = parts.headers.get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let sent = parts.headers.get(X_API_CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let expected = cookie(&parts.headers, "CSRF").unwrap_or_default();
         if expected.is_empty() || sent != expected {
-            count_rejected("csrf");
+            count_rejection("csrf");
             return Err(AuthError::MissingCsrfToken);
         }
     }
@@ -212,12 +212,12 @@ fn reject_other_sites(parts: &Parts, state: &AppState, token: &Token<'_>) -> Res
 /// Whether the request is from a page whose origin is neither this server nor in `cors-origins`. `is_strict` includes requests
 /// with tokens that browsers do not add automatically.
 fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: bool) -> bool {
-    const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let origins = || parts.headers.get_all(ORIGIN).iter();
     if parts.headers.contains_key(ORIGIN) && origins().all(|origin| state.http().allows_origin(origin)) {
         return false;
     }
-    match parts.headers.get(SITE).map(HeaderValue::as_bytes) {
+    match parts.headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
         Some(b"same-origin" | b"none") => false,
         // Another port or scheme of the same host is same-site, but may belong to another program.
         Some(b"cross-site" | b"same-site") => is_strict || token.is_ambient(),
@@ -231,11 +231,11 @@ fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: 
     }
 }
 
-fn count_rejected(reason: &'static str) {
+fn count_rejection(reason: &'static str) {
     metrics::counter!("norman_aks_rejected_requests_total", "reason" => reason).increment(1);
 }
 
-const CROSS_SITE: &str = "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask";
+const CROSS_SITE: &str = "requests from pages of other sites are rejected; the server's setting cors-origins lists the origins that are allowed";
 
 const UNAVAILABLE: &str =
     "the token cannot be checked, because the server's database does not answer; try again";

@@ -116,7 +116,7 @@ async fn pass(
         return Err(ProxyError::TooLarge.into());
     }
     let RequestContext { id: request_id, client_ip, .. } =
-        RequestContext::of(&parts).map_err(|_| Status::failed())?.clone();
+        RequestContext::from_parts(&parts).map_err(|_| Status::failed())?.clone();
     let call = state
         .kubernetes
         .authorize(Arc::clone(&caller), token, &target.cluster_id, target.kind.is_endless())
@@ -196,7 +196,7 @@ async fn authenticate(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, S
     let token = auth::bearer_token(&parts.headers).ok_or_else(Status::unauthorized)?;
     match auth::authenticate(parts, state, token).await {
         Ok(caller) => {
-            RequestContext::of(parts).map_err(|_| Status::failed())?.auth_outcome.set(true);
+            RequestContext::from_parts(parts).map_err(|_| Status::failed())?.auth_outcome.set(true);
             Ok((caller, token.into()))
         }
         Err(AuthError::Unavailable(_)) => Err(Status::unavailable(

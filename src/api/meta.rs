@@ -2,7 +2,6 @@
 //! formats errors.
 
 mod action;
-mod beside;
 mod body;
 mod call;
 mod check_credentials;
@@ -11,6 +10,7 @@ mod docs;
 mod error;
 mod go_json;
 mod locations;
+mod rancher;
 mod regions;
 mod source;
 mod upgrades;
@@ -26,11 +26,11 @@ use axum::routing::any;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-pub(in crate::api) use self::beside::RANCHER_UNAVAILABLE;
 pub(in crate::api) use self::call::{AuditContext, is_fresh};
 use self::call::{AzureCall, Rejection};
 use self::error::Error;
 pub(crate) use self::error::MetaError;
+pub(in crate::api) use self::rancher::RANCHER_UNAVAILABLE;
 pub(in crate::api) use self::source::MetaState;
 pub use self::source::RancherState;
 use super::documented::{DocumentedRouter, routes};
@@ -80,20 +80,20 @@ where
 
 /// The nine actions beside a Rancher, which serves all other paths below `/meta`.
 pub(super) fn rancher_router() -> Router<RancherState> {
-    let others = ["/meta/{resource}/", "/meta/{resource}/{*rest}"];
+    let other_paths = ["/meta/{resource}/", "/meta/{resource}/{*rest}"];
     let actions = Router::from(router::<RancherState>());
-    others.into_iter().fold(actions, |router, path| router.route(path, any(unknown)))
+    other_paths.into_iter().fold(actions, |router, path| router.route(path, any(unknown)))
 }
 
 /// The response to all other paths beside a Rancher.
 pub(super) async fn beside_rancher(State(state): State<RancherState>, request: Request) -> Response {
-    beside::fallback(request, &state).await.into_response()
+    rancher::fallback(request, &state).await.into_response()
 }
 
 /// An unknown action. Errors of the credential take precedence (`docs/contract/meta-actions.md#order-of-checks`).
 async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
-    if let MetaState::Rancher(beside) = &state {
-        return Err(beside::fallback(request, beside).await);
+    if let MetaState::Rancher(state) = &state {
+        return Err(rancher::fallback(request, state).await);
     }
     let path = request.uri().path();
     let resource = path.rsplit('/').next().unwrap_or_default();

@@ -53,7 +53,7 @@ impl IntoResponse for MissingContext {
 
 impl RequestContext {
     /// The context of the request with these parts.
-    pub(super) fn of(parts: &Parts) -> Result<&Self, MissingContext> {
+    pub(super) fn from_parts(parts: &Parts) -> Result<&Self, MissingContext> {
         parts.extensions.get().ok_or(MissingContext)
     }
 }
@@ -62,7 +62,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     type Rejection = MissingContext;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingContext> {
-        Self::of(parts).cloned()
+        Self::from_parts(parts).cloned()
     }
 }
 

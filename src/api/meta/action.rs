@@ -45,8 +45,8 @@ async fn serve<T: ListingAction>(
 ) -> Result<Response, Rejection> {
     let conditions = Conditions::new(request.method(), request.headers());
     let call = AzureCall::read(request, &state, T::NAME).await?;
-    let listed = T::load(&state, &call).await;
-    call.record(&state, listed.as_ref().err()).await;
-    let listed = listed.map_err(|error| error.with_unknown_environment(call.unknown_environment()))?;
-    Ok(conditions.respond_cached(&listed.body, listed.freshness, listed.age))
+    let listing = T::load(&state, &call).await;
+    call.record_use(&state, listing.as_ref().err()).await;
+    let listing = listing.map_err(|error| error.with_unknown_environment(call.unknown_environment()))?;
+    Ok(conditions.respond_cached(&listing.body, listing.freshness, listing.age))
 }

@@ -49,7 +49,7 @@ impl Capabilities {
                 return Err(format!("json: cannot unmarshal {kind} into Go value of type aks.Capabilities"));
             }
         };
-        let mut read = Self::default();
+        let mut capabilities = Self::default();
         let mut first_error = None;
         for (name, member) in members {
             let Some(key) = KEYS
@@ -60,7 +60,7 @@ impl Capabilities {
                 continue;
             };
             match member {
-                go_json::Member::Text(text) => read.set(key, text),
+                go_json::Member::Text(text) => capabilities.set(key, text),
                 go_json::Member::Other(Kind::Null) => {}
                 go_json::Member::Other(kind) => {
                     first_error.get_or_insert_with(|| {
@@ -69,10 +69,10 @@ impl Capabilities {
                 }
             }
         }
-        first_error.map_or(Ok(read), Err)
+        first_error.map_or(Ok(capabilities), Err)
     }
 
-    /// The same without whitespace and invisible characters around the values, which pasting adds.
+    /// Trims whitespace and invisible characters, which pasting adds.
     pub(super) fn trimmed(mut self) -> Self {
         for text in [
             &mut self.tenant_id,
@@ -82,9 +82,9 @@ impl Capabilities {
             &mut self.environment,
             &mut self.cluster_id,
         ] {
-            let inner = pasted::trimmed(text);
-            if inner.len() != text.len() {
-                *text = inner.to_owned();
+            let trimmed = pasted::trimmed(text);
+            if trimmed.len() != text.len() {
+                *text = trimmed.to_owned();
             }
         }
         let secret = pasted::trimmed(self.client_secret.expose_secret());
@@ -114,22 +114,22 @@ mod tests {
 
     #[test]
     fn bodies_are_parsed_as_in_go() {
-        let read = Capabilities::parse(
+        let capabilities = Capabilities::parse(
             br#" {"SUBSCRIPTIONID":"a","subscriptionId":"b","x":[1,{"y":null}],"clientId":null,"region":"E\u0061st \ud83d\ude00\ud800","clientSecret":"s","baseUrl":"http://x"} "#,
         )
         .unwrap();
-        assert_eq!(read.subscription_id, "b");
-        assert_eq!(read.client_id, "");
-        assert_eq!(read.region, "East \u{1f600}\u{fffd}");
-        assert_eq!(read.client_secret.expose_secret(), "s");
+        assert_eq!(capabilities.subscription_id, "b");
+        assert_eq!(capabilities.client_id, "");
+        assert_eq!(capabilities.region, "East \u{1f600}\u{fffd}");
+        assert_eq!(capabilities.client_secret.expose_secret(), "s");
         assert!(Capabilities::parse(b"null").unwrap().tenant_id.is_empty());
-        assert!(!format!("{read:?}").contains("\"s\""));
+        assert!(!format!("{capabilities:?}").contains("\"s\""));
     }
 
     #[test]
     fn byte_order_mark_is_skipped_and_utf16_is_reported() {
-        let read = Capabilities::parse(b"\xef\xbb\xbf{\"clientId\":\"c\"}").unwrap();
-        assert_eq!(read.client_id, "c");
+        let capabilities = Capabilities::parse(b"\xef\xbb\xbf{\"clientId\":\"c\"}").unwrap();
+        assert_eq!(capabilities.client_id, "c");
         for (body, start) in [
             (&b"\xff\xfe{\0}\0"[..], "invalid character 'ÿ' looking for beginning of value: "),
             (b"\xfe\xff\0{\0}", "invalid character 'þ' looking for beginning of value: "),
@@ -142,13 +142,13 @@ mod tests {
 
     #[test]
     fn values_are_trimmed() {
-        let read = Capabilities::parse(
+        let capabilities = Capabilities::parse(
             "{\"tenantId\":\"\\n t \",\"clientSecret\":\"\u{a0}s s~\\r\\n\",\"environment\":\" \"}"
                 .as_bytes(),
         );
-        let read = read.unwrap().trimmed();
-        assert_eq!((read.tenant_id.as_str(), read.environment.as_str()), ("t", ""));
-        assert_eq!(read.client_secret.expose_secret(), "s s~");
+        let capabilities = capabilities.unwrap().trimmed();
+        assert_eq!((capabilities.tenant_id.as_str(), capabilities.environment.as_str()), ("t", ""));
+        assert_eq!(capabilities.client_secret.expose_secret(), "s s~");
     }
 
     #[test]
@@ -197,24 +197,22 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_and_does_not_overflow_the_stack() {
+    fn deep_nesting_is_rejected_without_stack_overflow() {
         let deep = "[".repeat(1_000_000);
         assert_eq!(Capabilities::parse(deep.as_bytes()).unwrap_err(), "exceeded max depth");
     }
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused_without_a_panic(body: Vec<u8>) {
+        fn parsing_never_panics(body: Vec<u8>) {
             let _ = Capabilities::parse(&body);
         }
 
         #[test]
-        fn whatever_serde_json_accepts_is_accepted_and_the_other_way_round(body in r#"[\[\]{}",:0-9a-z\\. eE+-]{0,24}"#) {
-            let theirs = serde_json::from_str::<serde_json::Value>(&body).is_ok();
-            let ours = go_json::parse(body.as_bytes()).is_ok();
-            // serde_json rejects numbers that do not fit and lone surrogates; Go accepts both.
-            if theirs {
-                assert!(ours, "{body}");
+        fn json_accepted_by_serde_is_accepted(body in r#"[\[\]{}",:0-9a-z\\. eE+-]{0,24}"#) {
+            // The converse is false: serde_json rejects numbers that do not fit and lone surrogates, which Go accepts.
+            if serde_json::from_str::<serde_json::Value>(&body).is_ok() {
+                assert!(go_json::parse(body.as_bytes()).is_ok(), "{body}");
             }
         }
     }

@@ -16,9 +16,9 @@ use http::{HeaderMap, Method, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use secrecy::ExposeSecret as _;
 
-use super::beside;
 use super::body::Capabilities;
 use super::error::Error;
+use super::rancher;
 use super::source::MetaState;
 use crate::api::auth::{AuthError, Authenticated};
 use crate::api::query::RawQuery;
@@ -31,7 +31,7 @@ use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::ListingRequest;
 use crate::service::rancher_access::Session;
 
-/// A request of a listing action, with the right to use its credential.
+/// An authorized request of a listing action.
 #[derive(Debug)]
 pub(super) struct AzureCall {
     pub(super) sender: Sender,
@@ -71,7 +71,7 @@ pub(super) struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    pub(super) fn read(uri: &'a Uri) -> Self {
+    pub(super) fn from_uri(uri: &'a Uri) -> Self {
         let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
         let [credential_id, capital_cluster_id, cluster_id, region] = RawQuery::from_uri(uri).first(names);
         let region = pasted::trimmed_cow(region);
@@ -106,7 +106,7 @@ impl AuditContext {
             credential_id,
             match error {
                 None => Outcome::Done,
-                Some(error) if error.is_refusal() => Outcome::Refused,
+                Some(error) if error.is_rejection() => Outcome::Refused,
                 Some(_) => Outcome::Failed,
             },
         )
@@ -140,43 +140,44 @@ impl AzureCall {
         action: &'static str,
     ) -> Result<Self, Rejection> {
         match state {
-            MetaState::Own(own) => Self::read_own(request, own, action).await,
-            MetaState::Rancher(beside) => beside::read(request, beside, action).await,
+            MetaState::Own(state) => Self::read_own(request, state, action).await,
+            MetaState::Rancher(state) => rancher::read(request, state, action).await,
         }
     }
 
     async fn read_own(request: Request, state: &AppState, action: &'static str) -> Result<Self, Rejection> {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
-        let audit = AuditContext::new(action, RequestContext::of(&parts).map_err(AuthError::from)?);
+        let audit = AuditContext::new(action, RequestContext::from_parts(&parts).map_err(AuthError::from)?);
         let fresh = is_fresh(&parts.headers);
-        let parameters = Parameters::read(&parts.uri);
-        let [stored, capital, small] =
+        let parameters = Parameters::from_uri(&parts.uri);
+        let [credential_id, capital_cluster_id, cluster_id] =
             [parameters.credential_id, parameters.capital_cluster_id, parameters.cluster_id]
                 .map(pasted::trimmed_cow);
-        if stored.is_empty() {
+        if credential_id.is_empty() {
             let body = inline_credential(&parts.method, body, state.http().body_limit).await?;
             let sender = Sender::Own(caller);
-            return Self::with_inline(body, state.credentials.resolver(), sender, fresh, audit).await;
+            return Self::from_inline_credential(body, state.credentials.resolver(), sender, fresh, audit)
+                .await;
         }
-        let access_by = if capital.is_empty() { &small } else { &capital };
-        let cluster_id = Some(access_by.as_ref()).filter(|id| !id.is_empty());
-        let access =
-            state.credentials.resolve(&caller, CredentialSource::Stored { id: &stored, cluster_id }).await;
+        let checked_id = if capital_cluster_id.is_empty() { &cluster_id } else { &capital_cluster_id };
+        let checked_id = Some(checked_id.as_ref()).filter(|id| !id.is_empty());
+        let source = CredentialSource::Stored { id: &credential_id, cluster_id: checked_id };
+        let access = state.credentials.resolve(&caller, source).await;
         let access = match access.map_err(Error::from) {
             Ok(access) => access,
             Err(error) => {
-                audit.record(&state.events, &caller, &stored, Some(&error)).await;
+                audit.record(&state.events, &caller, &credential_id, Some(&error)).await;
                 return Err(error.into());
             }
         };
-        let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
+        let cluster_id = if cluster_id.is_empty() { capital_cluster_id } else { cluster_id }.into_owned();
         let (sender, region) = (Sender::Own(caller), parameters.region.into_owned());
         Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }
 
     /// A request with the credential in its body.
-    pub(super) async fn with_inline(
+    pub(super) async fn from_inline_credential(
         body: Capabilities,
         resolver: &Resolver,
         sender: Sender,
@@ -218,7 +219,7 @@ impl AzureCall {
     }
 
     /// Records the use of a stored credential.
-    pub(super) async fn record(&self, state: &MetaState, error: Option<&Error>) {
+    pub(super) async fn record_use(&self, state: &MetaState, error: Option<&Error>) {
         if let Some(id) = self.access.credential_id() {
             self.audit.record(state.events(), self.sender.caller(), id, error).await;
         }
@@ -266,11 +267,11 @@ impl From<Capabilities> for InlineCredential {
     }
 }
 
-/// Reads the credential in a body. The error for a missing field is `complaint` and its name, in Rancher's order.
+/// Reads the credential in a body. The error for the first missing field, in Rancher's order, is `error_prefix` and its name.
 pub(super) async fn read_credential(
     body: Body,
     limit: usize,
-    complaint: &str,
+    error_prefix: &str,
 ) -> Result<Capabilities, Error> {
     let body = Capabilities::parse(&read_body(body, limit).await?)
         .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?
@@ -281,7 +282,7 @@ pub(super) async fn read_credential(
         ("clientSecret", body.client_secret.expose_secret()),
     ];
     match required.iter().find(|(_, value)| value.is_empty()) {
-        Some((field, _)) => Err(Error::bad_request(format!("{complaint} {field}"))),
+        Some((field, _)) => Err(Error::bad_request(format!("{error_prefix} {field}"))),
         None => Ok(body),
     }
 }
@@ -298,8 +299,8 @@ pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Error> 
 }
 
 impl From<AuthError> for Rejection {
-    fn from(refused: AuthError) -> Self {
-        Self::Unauthenticated(refused)
+    fn from(error: AuthError) -> Self {
+        Self::Unauthenticated(error)
     }
 }
 
@@ -312,7 +313,7 @@ impl From<Error> for Rejection {
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         match self {
-            Self::Unauthenticated(refused) => refused.into_response(),
+            Self::Unauthenticated(error) => error.into_response(),
             Self::Invalid(error) => error.into_response(),
             Self::Complete(response) => *response,
         }

@@ -6,16 +6,16 @@ use azure::Discovery;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 
-use super::beside::PendingRequest;
 use super::call::{Rejection, read_credential};
 use super::docs::CredentialBody;
 use super::error::Error;
+use super::rancher::PendingRequest;
 use super::source::MetaState;
 use crate::api::auth::Authenticated;
 use crate::api::openapi::failures::CheckFailures;
 use crate::service;
 
-/// Whether a credential can log in and read its subscription.
+/// Checks that a credential can log in and read its subscription.
 ///
 /// Always sends a request to Azure, with a new token. A success does not prove the right to create anything.
 #[utoipa::path(
@@ -24,18 +24,17 @@ use crate::service;
     operation_id = "postAksCheckCredentials",
     tag = "AKS actions",
     request_body = CredentialBody,
-    responses((status = 200, description = "The credential is good; the body is empty"), CheckFailures),
+    responses((status = 200, description = "The credential is valid; the body is empty"), CheckFailures),
 )]
 pub(super) async fn check(State(state): State<MetaState>, request: Request) -> Result<Response, Rejection> {
-    let request = authenticated(request, &state).await?;
+    let request = authenticate(request, &state).await?;
     if request.method() != Method::POST {
         return Err(Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint").into());
     }
     let body = read_credential(request.into_body(), state.http().body_limit, "must provide").await?;
     let access = state.resolver().resolve(body.into(), None, Discovery::Check).await;
-    let access = access.map_err(|tenant| Error::of_check(tenant.into()))?;
-    let checked = state.listings().check(&access).await;
-    checked.map_err(|error| {
+    let access = access.map_err(|tenant| Error::from_credential_check(tenant.into()))?;
+    state.listings().check(&access).await.map_err(|error| {
         // A response that did not come from Azure says nothing about the credential.
         let status = match &error {
             service::Error::Azure { source, .. } if source.is_unusable_response() => StatusCode::BAD_REQUEST,
@@ -49,7 +48,7 @@ pub(super) async fn check(State(state): State<MetaState>, request: Request) -> R
 }
 
 /// Returns the request if its caller is authenticated.
-async fn authenticated(request: Request, state: &MetaState) -> Result<Request, Rejection> {
+async fn authenticate(request: Request, state: &MetaState) -> Result<Request, Rejection> {
     match state {
         MetaState::Own(state) => {
             let (mut parts, body) = request.into_parts();

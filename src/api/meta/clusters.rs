@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{ActionDocs, LIST, Scope, list_of};
+use super::docs::{ActionDocs, LIST_DESCRIPTION, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
@@ -22,7 +22,7 @@ impl ListingAction for AksClusters {
         summary: "The AKS clusters of the subscription.",
         description: ("", ""),
         scope: Scope::Subscription,
-        response: LIST,
+        response: LIST_DESCRIPTION,
         schema: list_of::<AksCluster<'static>>,
     };
 
@@ -49,7 +49,7 @@ pub(super) struct AksCluster<'a> {
 }
 
 fn render(clusters: &[ListedCluster<'_>]) -> Bytes {
-    let shown: Vec<_> = clusters
+    let aks_clusters: Vec<_> = clusters
         .iter()
         .map(|cluster| AksCluster {
             resource_group: cluster.resource_group,
@@ -58,5 +58,5 @@ fn render(clusters: &[ListedCluster<'_>]) -> Bytes {
             location: cluster.location,
         })
         .collect();
-    json::to_bytes(&shown)
+    json::to_bytes(&aks_clusters)
 }

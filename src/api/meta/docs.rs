@@ -36,7 +36,7 @@ pub(super) enum Scope {
 }
 
 /// The description of most responses.
-pub(super) const LIST: &str = "The list; empty when there is nothing";
+pub(super) const LIST_DESCRIPTION: &str = "The list; may be empty";
 
 /// A list of `T`.
 pub(super) fn list_of<T: ToSchema>(components: &mut Components) -> RefOr<Schema> {
@@ -48,7 +48,7 @@ pub(super) fn list_of_names(_: &mut Components) -> RefOr<Schema> {
     ArrayBuilder::new().items(String::schema()).into()
 }
 
-/// A reference to the component `T`.
+/// Adds the component `T`, and returns a reference to it.
 pub(super) fn component<T: ToSchema>(components: &mut Components) -> RefOr<Schema> {
     components.push((T::name().into_owned(), T::schema()));
     T::schemas(components);
@@ -59,7 +59,7 @@ pub(super) fn path<T: ListingAction>() -> String {
     format!("/meta/{}", T::NAME)
 }
 
-/// GET and POST of an action, with their components.
+/// The operations GET and POST of an action, with their components.
 pub(super) fn paths<T: ListingAction>() -> (Components, Paths) {
     let path = path::<T>();
     let (mut components, mut paths) = (Components::new(), Paths::new());
@@ -100,14 +100,14 @@ fn operation<T: ListingAction>(
 }
 
 fn parameters(scope: Scope) -> Vec<Parameter> {
-    fn of<P: IntoParams>() -> Vec<Parameter> {
+    fn query<P: IntoParams>() -> Vec<Parameter> {
         P::into_params(|| Some(ParameterIn::Query))
     }
     match scope {
-        Scope::Subscription => of::<StoredCredential>(),
-        Scope::Region => [of::<StoredCredential>(), of::<Region>()].concat(),
-        Scope::OptionalRegion => [of::<StoredCredential>(), of::<OptionalRegion>()].concat(),
-        Scope::Cluster => [of::<StoredCredentialAndCluster>(), of::<OptionalRegion>()].concat(),
+        Scope::Subscription => query::<StoredCredential>(),
+        Scope::Region => [query::<StoredCredential>(), query::<Region>()].concat(),
+        Scope::OptionalRegion => [query::<StoredCredential>(), query::<OptionalRegion>()].concat(),
+        Scope::Cluster => [query::<StoredCredentialAndCluster>(), query::<OptionalRegion>()].concat(),
     }
 }
 
@@ -116,7 +116,7 @@ fn parameters(scope: Scope) -> Vec<Parameter> {
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which call.rs reads")]
 struct StoredCredential {
-    /// The id of a stored cloud credential.
+    /// The ID of a stored cloud credential.
     #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
     cloud_credential_id: Option<String>,
     /// A cluster that uses the credential and that the caller may update: lets a caller who does not own the credential use
@@ -129,7 +129,7 @@ struct StoredCredential {
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which call.rs reads")]
 struct StoredCredentialAndCluster {
-    /// The id of a stored cloud credential.
+    /// The ID of a stored cloud credential.
     #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
     cloud_credential_id: Option<String>,
     /// The Rancher ID of the cluster. A caller who may update it may use its credential without owning it.
@@ -168,7 +168,7 @@ struct OptionalRegion {
 pub(super) struct CredentialBody {
     /// The subscription.
     subscription_id: String,
-    /// The application (client) id of the service principal.
+    /// The application (client) ID of the service principal.
     client_id: String,
     /// The value of its secret.
     #[schema(format = "password")]

@@ -86,11 +86,11 @@ impl Error {
     }
 
     /// The error of `aksCheckCredentials` if the tenant cannot be found (`docs/contract/azure.md#texts-of-tenant-discovery`).
-    pub(crate) fn of_check(error: AccessError) -> Self {
+    pub(crate) fn from_credential_check(error: AccessError) -> Self {
         match error {
             AccessError::TenantDiscovery { cloud, unknown, error } => {
                 let prefix = format!("could not find tenant ID for Azure environment {cloud}: ");
-                Self::explained(&prefix, explain::check_discovery_error(&error))
+                Self::from_explanation(&prefix, explain::check_discovery_error(&error))
                     .caused_by(error)
                     .with_unknown_environment(Some(cloud.as_str()).filter(|_| unknown))
             }
@@ -99,7 +99,7 @@ impl Error {
     }
 
     /// Whether the request was rejected or denied, as opposed to a failure.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(super) fn is_rejection(&self) -> bool {
         self.status.is_client_error() && self.retry_after.is_none()
     }
 
@@ -111,9 +111,9 @@ impl Error {
                 "environment {environment} is unknown, so AzurePublicCloud was asked; \
                  the others are AzureChinaCloud and AzureUSGovernmentCloud"
             );
-            if let Some(further) = &self.hint {
+            if let Some(previous_hint) = &self.hint {
                 hint.push_str("; ");
-                hint.push_str(further);
+                hint.push_str(previous_hint);
             }
             self.hint = Some(hint);
         }
@@ -125,7 +125,7 @@ impl Error {
         self
     }
 
-    fn explained(prefix: &str, explained: explain::Explained) -> Self {
+    fn from_explanation(prefix: &str, explained: explain::Explained) -> Self {
         let status = StatusCode::from_u16(explained.status).unwrap_or(StatusCode::BAD_REQUEST);
         Self {
             code: explained.code,
@@ -148,7 +148,7 @@ impl From<service::Error> for Error {
     fn from(error: service::Error) -> Self {
         match error {
             service::Error::Azure { prefix, source } => {
-                Self::explained(prefix, explain::request_error(&source)).caused_by(source)
+                Self::from_explanation(prefix, explain::request_error(&source)).caused_by(source)
             }
             service::Error::Rejected(rejection) => Self::bad_request(rejection.to_string()),
             service::Error::Invalid(invalid) => {
@@ -190,7 +190,7 @@ impl From<AccessError> for Error {
             ),
             AccessError::Unusable { id } => unprocessable(&format!("error accessing cloud credential {id}")),
             AccessError::TenantDiscovery { cloud, unknown, error } => {
-                Self::explained("", explain::stored_discovery_error(&error))
+                Self::from_explanation("", explain::stored_discovery_error(&error))
                     .caused_by(error)
                     .with_unknown_environment(Some(cloud.as_str()).filter(|_| unknown))
             }

@@ -41,17 +41,26 @@ pub(super) enum Member {
     Other(Kind),
 }
 
-/// The deepest nesting, as in Go. The parser does not recurse.
+impl Member {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Text(_) => Kind::Text,
+            Self::Other(kind) => *kind,
+        }
+    }
+}
+
+/// The maximum depth, as in Go. The parser does not recurse.
 const MAX_DEPTH: usize = 10_000;
 
 /// Parses a whole document; the error is Go's text.
 pub(super) fn parse(input: &[u8]) -> Result<Value, String> {
-    let mut reader = Reader { input, at: 0 };
+    let mut reader = Reader { input, position: 0 };
     reader.skip_space();
     let value = if reader.peek() == Some(b'{') {
         Value::Object(reader.members()?)
     } else {
-        Value::Other(reader.value()?.0)
+        Value::Other(reader.value()?.kind())
     };
     reader.skip_space();
     match reader.peek() {
@@ -62,17 +71,17 @@ pub(super) fn parse(input: &[u8]) -> Result<Value, String> {
 
 struct Reader<'a> {
     input: &'a [u8],
-    at: usize,
+    position: usize,
 }
 
 impl Reader<'_> {
     fn peek(&self) -> Option<u8> {
-        self.input.get(self.at).copied()
+        self.input.get(self.position).copied()
     }
 
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            self.at += 1;
+            self.position += 1;
         }
     }
 
@@ -81,13 +90,13 @@ impl Reader<'_> {
         match self.peek() {
             None => "unexpected end of JSON input".to_owned(),
             Some(b'\'') => format!("invalid character '\\'' {context}"),
-            Some(byte) => format!("invalid character '{}' {context}", quoted(byte)),
+            Some(byte) => format!("invalid character '{}' {context}", quote(byte)),
         }
     }
 
     fn expect(&mut self, byte: u8, context: &str) -> Result<(), String> {
         if self.peek() == Some(byte) {
-            self.at += 1;
+            self.position += 1;
             return Ok(());
         }
         Err(self.unexpected(context))
@@ -96,21 +105,20 @@ impl Reader<'_> {
     /// The members of the current object.
     fn members(&mut self) -> Result<Vec<(String, Member)>, String> {
         let mut members = Vec::new();
-        self.at += 1;
+        self.position += 1;
         self.skip_space();
         if self.peek() == Some(b'}') {
-            self.at += 1;
+            self.position += 1;
             return Ok(members);
         }
         loop {
             let name = self.key()?;
-            let (kind, text) = self.value()?;
-            members.push((name, text.map_or(Member::Other(kind), Member::Text)));
+            members.push((name, self.value()?));
             self.skip_space();
             match self.peek() {
-                Some(b',') => self.at += 1,
+                Some(b',') => self.position += 1,
                 Some(b'}') => {
-                    self.at += 1;
+                    self.position += 1;
                     return Ok(members);
                 }
                 _ => return Err(self.unexpected("after object key:value pair")),
@@ -124,15 +132,15 @@ impl Reader<'_> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("looking for beginning of object key string"));
         }
-        let name = self.text()?;
+        let name = self.string()?;
         self.skip_space();
         self.expect(b':', "after object key")?;
         self.skip_space();
         Ok(name)
     }
 
-    /// Validates a value of any type without recursion, and returns its text if it is a string.
-    fn value(&mut self) -> Result<(Kind, Option<String>), String> {
+    /// Validates a value of any type without recursion, and returns it without nested values.
+    fn value(&mut self) -> Result<Member, String> {
         let first = self.peek();
         if !matches!(first, Some(b'{' | b'[')) {
             return self.scalar();
@@ -143,14 +151,14 @@ impl Reader<'_> {
             self.skip_space();
             match self.peek() {
                 Some(bracket @ (b'{' | b'[')) => {
-                    self.at += 1;
+                    self.position += 1;
                     if open.len() >= MAX_DEPTH {
                         return Err("exceeded max depth".to_owned());
                     }
                     self.skip_space();
                     let close = if bracket == b'{' { b'}' } else { b']' };
                     if self.peek() == Some(close) {
-                        self.at += 1;
+                        self.position += 1;
                     } else {
                         open.push(bracket);
                         if bracket == b'{' {
@@ -167,21 +175,21 @@ impl Reader<'_> {
             loop {
                 let Some(bracket) = open.last().copied() else {
                     let kind = if first == Some(b'{') { Kind::Object } else { Kind::Array };
-                    return Ok((kind, None));
+                    return Ok(Member::Other(kind));
                 };
                 self.skip_space();
                 match (bracket, self.peek()) {
                     (b'{', Some(b',')) => {
-                        self.at += 1;
+                        self.position += 1;
                         self.key()?;
                         break;
                     }
                     (b'[', Some(b',')) => {
-                        self.at += 1;
+                        self.position += 1;
                         break;
                     }
                     (b'{', Some(b'}')) | (b'[', Some(b']')) => {
-                        self.at += 1;
+                        self.position += 1;
                         open.pop();
                     }
                     (b'{', _) => return Err(self.unexpected("after object key:value pair")),
@@ -191,9 +199,9 @@ impl Reader<'_> {
         }
     }
 
-    fn scalar(&mut self) -> Result<(Kind, Option<String>), String> {
+    fn scalar(&mut self) -> Result<Member, String> {
         match self.peek() {
-            Some(b'"') => Ok((Kind::Text, Some(self.text()?))),
+            Some(b'"') => Ok(Member::Text(self.string()?)),
             Some(b't') => self.literal("true", Kind::Bool),
             Some(b'f') => self.literal("false", Kind::Bool),
             Some(b'n') => self.literal("null", Kind::Null),
@@ -202,72 +210,73 @@ impl Reader<'_> {
         }
     }
 
-    fn literal(&mut self, word: &str, kind: Kind) -> Result<(Kind, Option<String>), String> {
+    fn literal(&mut self, word: &str, kind: Kind) -> Result<Member, String> {
         for expected in word.bytes() {
             if self.peek() != Some(expected) {
                 return Err(
                     self.unexpected(&format!("in literal {word} (expecting '{}')", char::from(expected)))
                 );
             }
-            self.at += 1;
+            self.position += 1;
         }
-        Ok((kind, None))
+        Ok(Member::Other(kind))
     }
 
-    fn digits(&mut self) -> bool {
-        let start = self.at;
+    /// Skips digits; `false` if there are none.
+    fn skip_digits(&mut self) -> bool {
+        let start = self.position;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
+            self.position += 1;
         }
-        self.at > start
+        self.position > start
     }
 
-    fn number(&mut self) -> Result<(Kind, Option<String>), String> {
+    fn number(&mut self) -> Result<Member, String> {
         if self.peek() == Some(b'-') {
-            self.at += 1;
+            self.position += 1;
         }
         // No digit may follow a leading zero; the caller checks the rest.
         if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else if !self.digits() {
+            self.position += 1;
+        } else if !self.skip_digits() {
             return Err(self.unexpected("in numeric literal"));
         }
         if self.peek() == Some(b'.') {
-            self.at += 1;
-            if !self.digits() {
+            self.position += 1;
+            if !self.skip_digits() {
                 return Err(self.unexpected("after decimal point in numeric literal"));
             }
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
+            self.position += 1;
             if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
+                self.position += 1;
             }
-            if !self.digits() {
+            if !self.skip_digits() {
                 return Err(self.unexpected("in exponent of numeric literal"));
             }
         }
-        Ok((Kind::Number, None))
+        Ok(Member::Other(Kind::Number))
     }
 
     /// The current string; invalid UTF-8 and unpaired surrogates become U+FFFD.
-    fn text(&mut self) -> Result<String, String> {
-        self.at += 1;
+    fn string(&mut self) -> Result<String, String> {
+        self.position += 1;
         let mut bytes = Vec::new();
         loop {
             match self.peek() {
                 None | Some(0..=0x1f) => return Err(self.unexpected("in string literal")),
                 Some(b'"') => {
-                    self.at += 1;
+                    self.position += 1;
                     return Ok(String::from_utf8_lossy(&bytes).into_owned());
                 }
                 Some(b'\\') => {
-                    self.at += 1;
+                    self.position += 1;
                     let c = self.escape()?;
                     bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 Some(byte) => {
-                    self.at += 1;
+                    self.position += 1;
                     bytes.push(byte);
                 }
             }
@@ -284,51 +293,51 @@ impl Reader<'_> {
             b'r' => '\r',
             b't' => '\t',
             b'u' => {
-                self.at += 1;
-                return self.unicode();
+                self.position += 1;
+                return self.unicode_escape();
             }
             _ => return Err(self.unexpected("in string escape code")),
         };
-        self.at += 1;
+        self.position += 1;
         Ok(c)
     }
 
-    fn unicode(&mut self) -> Result<char, String> {
-        let unit = self.hex4()?;
-        if !(0xd800..=0xdfff).contains(&unit) {
-            return Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+    fn unicode_escape(&mut self) -> Result<char, String> {
+        let code_unit = self.hex4()?;
+        if !(0xd800..=0xdfff).contains(&code_unit) {
+            return Ok(char::from_u32(code_unit).unwrap_or(char::REPLACEMENT_CHARACTER));
         }
         // A high surrogate is decoded together with the low one that follows; any other text after it is decoded separately.
-        let rest = self.input.get(self.at..self.at + 2);
-        if unit < 0xdc00 && rest == Some(b"\\u") {
-            let mark = self.at;
-            self.at += 2;
+        let next_two = self.input.get(self.position..self.position + 2);
+        if code_unit < 0xdc00 && next_two == Some(b"\\u") {
+            let after_high = self.position;
+            self.position += 2;
             let low = self.hex4()?;
             if (0xdc00..=0xdfff).contains(&low) {
-                let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                let code = 0x10000 + ((code_unit - 0xd800) << 10) + (low - 0xdc00);
                 return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
-            self.at = mark;
+            self.position = after_high;
         }
         Ok(char::REPLACEMENT_CHARACTER)
     }
 
     fn hex4(&mut self) -> Result<u32, String> {
-        let mut unit = 0;
+        let mut code_unit = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
             let Some(digit) = digit else {
                 return Err(self.unexpected("in \\u hexadecimal character escape"));
             };
-            unit = unit * 16 + digit;
-            self.at += 1;
+            code_unit = code_unit * 16 + digit;
+            self.position += 1;
         }
-        Ok(unit)
+        Ok(code_unit)
     }
 }
 
 /// A byte as Go prints it in error texts, between single quotes.
-fn quoted(byte: u8) -> String {
+fn quote(byte: u8) -> String {
     match byte {
         b'\\' => "\\\\".to_owned(),
         0x07 => "\\a".to_owned(),

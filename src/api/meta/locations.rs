@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{ActionDocs, LIST, Scope, list_of};
+use super::docs::{ActionDocs, LIST_DESCRIPTION, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
@@ -19,10 +19,10 @@ pub(super) struct AksLocations;
 impl ListingAction for AksLocations {
     const NAME: &'static str = "aksLocations";
     const DOCS: ActionDocs = ActionDocs {
-        summary: "The regions that the subscription may name.",
+        summary: "The regions of the subscription.",
         description: ("", ""),
         scope: Scope::Subscription,
-        response: LIST,
+        response: LIST_DESCRIPTION,
         schema: list_of::<AksLocation<'static>>,
     };
 
@@ -38,18 +38,18 @@ pub(super) struct AksLocation<'a> {
     /// The name that other actions take as `region`.
     #[schema(example = "eastus")]
     name: &'a str,
-    /// The name for people.
+    /// The display name.
     #[schema(example = "East US")]
     display_name: &'a str,
 }
 
 fn render(locations: &[Location]) -> Bytes {
-    let shown: Vec<_> = locations
+    let aks_locations: Vec<_> = locations
         .iter()
         .map(|location| AksLocation {
             name: location.name.as_deref().unwrap_or_default(),
             display_name: location.display_name.as_deref().unwrap_or_default(),
         })
         .collect();
-    json::to_bytes(&shown)
+    json::to_bytes(&aks_locations)
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{ActionDocs, LIST, Scope, list_of};
+use super::docs::{ActionDocs, LIST_DESCRIPTION, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
@@ -19,10 +19,10 @@ pub(super) struct AksRegions;
 impl ListingAction for AksRegions {
     const NAME: &'static str = "aksRegions";
     const DOCS: ActionDocs = ActionDocs {
-        summary: "The regions that the subscription may name, and whether they have availability zones.",
+        summary: "The regions of the subscription, and whether they have availability zones.",
         description: ("", ""),
         scope: Scope::Subscription,
-        response: LIST,
+        response: LIST_DESCRIPTION,
         schema: list_of::<AksRegion<'static>>,
     };
 
@@ -46,7 +46,7 @@ pub(super) struct AksRegion<'a> {
 }
 
 pub(super) fn render(locations: &[Location]) -> Bytes {
-    let shown: Vec<_> = locations
+    let aks_regions: Vec<_> = locations
         .iter()
         .map(|location| AksRegion {
             name: location.name.as_deref().unwrap_or_default(),
@@ -54,5 +54,5 @@ pub(super) fn render(locations: &[Location]) -> Bytes {
             availability_zones: !location.availability_zone_mappings.is_empty(),
         })
         .collect();
-    json::to_bytes(&shown)
+    json::to_bytes(&aks_regions)
 }

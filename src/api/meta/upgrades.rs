@@ -7,10 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::action::ListingAction;
-use super::beside;
 use super::call::{AzureCall, Sender};
 use super::docs::{ActionDocs, Scope, component};
 use super::error::Error;
+use super::rancher;
 use super::source::MetaState;
 use super::versions::render as render_names;
 use crate::api::norman::json;
@@ -42,7 +42,7 @@ pub(super) struct AksUpgrade<'a> {
 }
 
 impl<'a> AksUpgrade<'a> {
-    fn of(target: &'a Upgrade) -> Self {
+    fn new(target: &'a Upgrade) -> Self {
         Self { version: &target.version, enabled: target.reachable }
     }
 }
@@ -50,7 +50,7 @@ impl<'a> AksUpgrade<'a> {
 fn render(upgrades: &Upgrades) -> Bytes {
     json::to_bytes(&AvailableUpgrades {
         current_version: &upgrades.current,
-        upgrades: upgrades.targets.iter().map(AksUpgrade::of).collect(),
+        upgrades: upgrades.targets.iter().map(AksUpgrade::new).collect(),
     })
 }
 
@@ -63,7 +63,7 @@ impl ListingAction for AksUpgrades {
         summary: "The Kubernetes versions that a cluster may be upgraded to.",
         description: (
             "",
-            "The cluster is named by its Rancher id; the region is the cluster's when it is not named.",
+            "The cluster is given by its Rancher ID; without a region, the cluster's own is used.",
         ),
         scope: Scope::Cluster,
         response: "The version of the cluster and the newer ones",
@@ -71,37 +71,37 @@ impl ListingAction for AksUpgrades {
     };
 
     async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
-        let versions = cluster_versions(state, call).await?;
-        let (Some(current), Some(running)) = (&versions.stated, &versions.running) else {
+        let cluster = cluster_version(state, call).await?;
+        let (Some(current), Some(running)) = (&cluster.stated, &cluster.running) else {
             return Err(Error::bad_request("kubernetes version of the cluster cannot be determined"));
         };
         // Clients send the region of the specification, which may be wrong for an imported cluster; the cluster's own region
         // replaces it.
         let requested = normalised(call.region());
-        let is_stated = versions.stated_region.as_ref().is_some_and(|stated| normalised(stated) == requested);
-        let region = match &versions.region {
+        let is_stated = cluster.stated_region.as_ref().is_some_and(|stated| normalised(stated) == requested);
+        let region = match &cluster.region {
             Some(own) if requested.is_empty() || is_stated => own,
             _ => call.region(),
         };
-        let ClusterVersion { long_term, group, name, .. } = &versions;
-        let cluster = UpgradeTarget { region, current, running, long_term: *long_term, group, name };
-        Ok(state.listings().upgrades(call.listing_request(), &cluster, render_names, render).await?)
+        let ClusterVersion { long_term, group, name, .. } = &cluster;
+        let target = UpgradeTarget { region, current, running, long_term: *long_term, group, name };
+        Ok(state.listings().upgrades(call.listing_request(), &target, render_names, render).await?)
     }
 }
 
-async fn cluster_versions(state: &MetaState, call: &AzureCall) -> Result<ClusterVersion, Error> {
+async fn cluster_version(state: &MetaState, call: &AzureCall) -> Result<ClusterVersion, Error> {
     let id = &call.cluster_id;
-    let versions = match (state, &call.sender) {
+    let version = match (state, &call.sender) {
         (MetaState::Own(state), Sender::Own(caller)) => state.clusters.kubernetes_version(caller, id).await,
         (MetaState::Rancher(state), Sender::Rancher(_, session)) => {
             let version = state.access.cluster_version(session, call.access.credential_id(), id).await;
-            version.map_err(beside::unavailable)?.ok_or_else(|| Rejection::UnknownCluster.into())
+            version.map_err(rancher::unavailable)?.ok_or_else(|| Rejection::UnknownCluster.into())
         }
         _ => Err(Rejection::UnknownCluster.into()),
     };
-    versions.map_err(|error| match error {
+    version.map_err(|error| match error {
         error @ service::Error::Rejected(_) => Error::from(error).with_hint(
-            "clusterId is the id of a cluster that you see at /v3/clusters, such as c-x7k9z; the name in AKS is none",
+            "clusterId must be the ID of a cluster at /v3/clusters, such as c-x7k9z, and not its name in AKS",
         ),
         error => error.into(),
     })

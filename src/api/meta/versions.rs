@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{ActionDocs, LIST, Scope, list_of_names};
+use super::docs::{ActionDocs, LIST_DESCRIPTION, Scope, list_of_names};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
@@ -17,9 +17,9 @@ impl ListingAction for AksVersions {
     const NAME: &'static str = "aksVersions";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The Kubernetes versions that a region offers for new clusters.",
-        description: ("Ascending; versions with long-term support only are left out.", ""),
+        description: ("In ascending order, without versions that have only long-term support.", ""),
         scope: Scope::Region,
-        response: LIST,
+        response: LIST_DESCRIPTION,
         schema: list_of_names,
     };
 

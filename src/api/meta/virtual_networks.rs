@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{ActionDocs, LIST, Scope, list_of};
+use super::docs::{ActionDocs, LIST_DESCRIPTION, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
@@ -20,9 +20,9 @@ impl ListingAction for AksVirtualNetworks {
     const NAME: &'static str = "aksVirtualNetworks";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The virtual networks of the subscription with their subnets.",
-        description: ("With a region, those that lie there.", ""),
+        description: ("With a region, only those in it.", ""),
         scope: Scope::OptionalRegion,
-        response: LIST,
+        response: LIST_DESCRIPTION,
         schema: list_of::<AksVirtualNetwork<'static>>,
     };
 
@@ -41,7 +41,7 @@ pub(super) struct AksVirtualNetwork<'a> {
     /// The resource group of the virtual network.
     #[schema(example = "network")]
     resource_group: &'a str,
-    /// Its subnets; null when there is none.
+    /// Its subnets; `null` if there are none.
     subnets: Option<Vec<AksSubnet<'a>>>,
     /// Its region.
     #[schema(example = "eastus")]
@@ -60,14 +60,17 @@ pub(super) struct AksSubnet<'a> {
     address_range: &'a str,
 }
 
+impl<'a> From<&Subnet<'a>> for AksSubnet<'a> {
+    fn from(subnet: &Subnet<'a>) -> Self {
+        Self { name: subnet.name, address_range: subnet.address_range }
+    }
+}
+
 fn render(network: &Network<'_>) -> Bytes {
-    let shown = |list: &Vec<_>| {
-        list.iter().map(|s: &Subnet<'_>| AksSubnet { name: s.name, address_range: s.address_range }).collect()
-    };
     json::to_bytes(&AksVirtualNetwork {
         name: network.name,
         resource_group: network.resource_group,
-        subnets: network.subnets.as_ref().map(shown),
+        subnets: network.subnets.as_ref().map(|subnets| subnets.iter().map(AksSubnet::from).collect()),
         location: network.location,
     })
 }

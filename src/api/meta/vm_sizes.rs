@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{ActionDocs, LIST, Scope, list_of_names};
+use super::docs::{ActionDocs, LIST_DESCRIPTION, Scope, list_of_names};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
@@ -17,10 +17,10 @@ pub(super) struct AksVmSizes;
 impl ListingAction for AksVmSizes {
     const NAME: &'static str = "aksVMSizes";
     const DOCS: ActionDocs = ActionDocs {
-        summary: "The names of the machine sizes that Azure knows in a region.",
-        description: ("Whether or not the subscription may use them.", ""),
+        summary: "The names of the VM sizes of a region.",
+        description: ("Includes sizes that the subscription cannot use.", ""),
         scope: Scope::Region,
-        response: LIST,
+        response: LIST_DESCRIPTION,
         schema: list_of_names,
     };
 

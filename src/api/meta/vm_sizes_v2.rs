@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{ActionDocs, LIST, Scope, list_of};
+use super::docs::{ActionDocs, LIST_DESCRIPTION, Scope, list_of};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::norman::json;
@@ -19,10 +19,10 @@ pub(super) struct AksVmSizesV2;
 impl ListingAction for AksVmSizesV2 {
     const NAME: &'static str = "aksVMSizesV2";
     const DOCS: ActionDocs = ActionDocs {
-        summary: "The machine sizes of a region with accelerated networking and availability zones.",
+        summary: "The VM sizes of a region, with accelerated networking and availability zones.",
         description: ("", ""),
         scope: Scope::Region,
-        response: LIST,
+        response: LIST_DESCRIPTION,
         schema: list_of::<AksVmSize<'static>>,
     };
 
@@ -31,14 +31,14 @@ impl ListingAction for AksVmSizesV2 {
     }
 }
 
-/// A machine size.
+/// A VM size.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct AksVmSize<'a> {
     /// Its name.
     #[schema(example = "Standard_D2s_v5")]
     name: &'a str,
-    /// Whether its network card can pass by the host.
+    /// Whether it supports accelerated networking.
     accelerated_networking_supported: bool,
     /// The zones of the region that have it, in Azure's order.
     #[schema(example = json!(["1", "3", "2"]))]
@@ -46,7 +46,7 @@ pub(super) struct AksVmSize<'a> {
 }
 
 pub(super) fn render(sizes: &[VmSku]) -> Bytes {
-    let shown: Vec<_> = sizes
+    let aks_sizes: Vec<_> = sizes
         .iter()
         .map(|size| AksVmSize {
             name: size.name.as_deref().unwrap_or_default(),
@@ -54,5 +54,5 @@ pub(super) fn render(sizes: &[VmSku]) -> Bytes {
             availability_zones: &size.zones,
         })
         .collect();
-    json::to_bytes(&shown)
+    json::to_bytes(&aks_sizes)
 }

@@ -173,7 +173,7 @@ fn parse(query: &Query) -> Result<(Filter, u32), Invalid> {
     let non_empty = |name: &str| query.first(name).filter(|value| !value.is_empty());
     let parse_time = |name: &str| {
         let parse = |text: &str| {
-            let message = format!("{name} must be a time such as 2026-08-20T10:11:12Z, not `{text}`");
+            let message = format!("{name} must be a time such as 2026-08-20T10:11:12Z");
             audit::parse_time(text).ok_or_else(|| Invalid::field("InvalidFormat", name, message))
         };
         non_empty(name).map(parse).transpose()

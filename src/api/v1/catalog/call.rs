@@ -57,7 +57,7 @@ where
         let arrived_at = Instant::now();
         let state = MetaState::from_ref(state);
         let parameters = Parameters::from_uri(&parts.uri);
-        let audit = AuditContext::new("catalog", RequestContext::of(parts).map_err(AuthError::from)?);
+        let audit = AuditContext::new("catalog", RequestContext::from_parts(parts).map_err(AuthError::from)?);
         let fresh = is_fresh(&parts.headers);
         let authorized = authorize(parts, &state, &audit, credential_id(&parameters)).await?;
         let id = parameters.get("cloudCredentialId").unwrap_or_default();
@@ -144,7 +144,7 @@ fn mark_token(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), Aut
         Ok(Access::Unauthenticated) => false,
         Ok(_) | Err(Failure::Credential(_)) => true,
     };
-    auth::mark_token(parts, RequestContext::of(parts)?, is_valid);
+    auth::mark_token(parts, RequestContext::from_parts(parts)?, is_valid);
     Ok(())
 }
 

@@ -98,7 +98,8 @@ async fn check_stored_credential(
 ) -> Result<Response, CatalogRejection> {
     let deadline = deadline();
     let (mut parts, _) = request.into_parts();
-    let audit = AuditContext::new("checkCredential", RequestContext::of(&parts).map_err(AuthError::from)?);
+    let audit =
+        AuditContext::new("checkCredential", RequestContext::from_parts(&parts).map_err(AuthError::from)?);
     let id = if id.contains(':') { id } else { format!("{CREDENTIAL_NAMESPACE}:{id}") };
     let (groups, checked_id) = match resource_groups(&parts.uri) {
         Ok(groups) => (groups, Ok(&*id)),

@@ -1,5 +1,7 @@
 //! Pages of the lists of the catalog. The marker of a page is the name of the last entry before it.
 
+use aks::mask::mask;
+
 use super::call::CatalogCall;
 use crate::service::Invalid;
 
@@ -25,7 +27,8 @@ impl<T> Page<T> {
         let limit = usize::try_from(limit.unwrap_or(MAX_LIMIT)).unwrap_or(usize::MAX);
         if let Some(marker) = call.parameters.get("marker") {
             let Some(index) = entries.iter().position(|entry| name(entry) == marker) else {
-                let message = format!("the list no longer contains `{marker}`; start again without marker");
+                let message =
+                    format!("the list no longer contains `{}`; start again without marker", mask(marker));
                 return Err(Invalid::field("InvalidOption", "marker", message));
             };
             entries.drain(..=index);

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use aks::mask::mask;
 use aks::pasted;
 use http::Uri;
 
@@ -43,7 +44,8 @@ impl Parameters {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             _ => {
                 let (min, max) = (range.start(), range.end());
-                let message = format!("{name} must be a whole number from {min} to {max}, not `{text}`");
+                let message =
+                    format!("{name} must be a whole number from {min} to {max}, not `{}`", mask(text));
                 Err(Invalid::field("InvalidFormat", name, message))
             }
         }
@@ -61,7 +63,7 @@ impl Parameters {
             return Ok(Some(*value));
         }
         let allowed = options.iter().map(|(option, _)| *option).collect::<Vec<_>>().join(", ");
-        let message = format!("{name} must be one of {allowed}, not `{text}`");
+        let message = format!("{name} must be one of {allowed}, not `{}`", mask(text));
         Err(Invalid::field("InvalidOption", name, message))
     }
 

@@ -24,7 +24,7 @@ use crate::service::rancher_access::{
 };
 
 /// Response header: `rancher` if Rancher wrote the response, `loop` if this server detected a loop.
-const ANSWERED_VIA: HeaderName = HeaderName::from_static("x-norman-aks-via");
+const RESPONSE_SOURCE: HeaderName = HeaderName::from_static("x-norman-aks-via");
 /// The message if Rancher does not decide about a request.
 pub(in crate::api) const RANCHER_UNAVAILABLE: &str =
     "Rancher does not answer, so the request cannot be authorized; try again";
@@ -34,7 +34,7 @@ const BODY_TOO_SLOW: &str = "the body did not arrive within 10 s";
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// A request whose caller is not known yet.
+/// A request whose caller is not authenticated yet.
 pub(super) struct PendingRequest {
     pub(super) parts: Parts,
     pub(super) body: Body,
@@ -53,13 +53,13 @@ pub(super) async fn read(
     let audit = AuditContext::new(action, &pending.context);
     let fresh = call::is_fresh(&pending.parts.headers);
     let uri = pending.parts.uri.clone();
-    let Parameters { credential_id, capital_cluster_id, cluster_id, region } = Parameters::read(&uri);
+    let Parameters { credential_id, capital_cluster_id, cluster_id, region } = Parameters::from_uri(&uri);
     if credential_id.is_empty() {
         let (caller, pending) = pending.authenticate(state).await?;
         let PendingRequest { parts, body, session, .. } = pending;
         let body = call::inline_credential(&parts.method, body, state.http.body_limit).await?;
         let sender = Sender::Rancher(caller, session);
-        return AzureCall::with_inline(body, state.access.resolver(), sender, fresh, audit).await;
+        return AzureCall::from_inline_credential(body, state.access.resolver(), sender, fresh, audit).await;
     }
     let (caller, access) = match state.access.authorize_stored(&pending.session, &credential_id).await {
         Ok(Access::Allowed(caller, access)) => (caller, access),
@@ -67,17 +67,17 @@ pub(super) async fn read(
         Ok(Access::Denied) if !capital_cluster_id.is_empty() => return Err(pending.forward(state).await),
         Ok(Access::Denied) => {
             pending.mark_token(true);
-            let error = denied();
+            let error = credential_denied();
             let caller = RancherAccess::caller(&pending.session);
             audit.record(&state.events, &caller, &credential_id, Some(&error)).await;
             return Err(error.into());
         }
-        other => {
-            if let Err(Failure::Credential(_)) = &other {
+        undecided => {
+            if let Err(Failure::Credential(_)) = &undecided {
                 let caller = RancherAccess::caller(&pending.session);
                 audit.record_failure(&state.events, &caller, &credential_id).await;
             }
-            return Err(pending.reject_or_forward(other, state).await);
+            return Err(pending.reject_or_forward(undecided, state).await);
         }
     };
     pending.mark_token(true);
@@ -97,11 +97,7 @@ pub(super) async fn fallback(request: Request, state: &RancherState) -> Rejectio
     if !request.uri().path().starts_with("/meta/") {
         // A lookup of this server that came back through the ingress.
         let is_loop = is_own_via(request.headers());
-        return if is_loop {
-            Rejection::Complete(loop_detected().into())
-        } else {
-            belongs_to_rancher().into()
-        };
+        return if is_loop { Rejection::Complete(loop_response().into()) } else { path_of_rancher().into() };
     }
     match PendingRequest::new(request, state).await {
         Ok(pending) => pending.forward(state).await,
@@ -113,19 +109,19 @@ impl PendingRequest {
     /// Runs the checks that Rancher runs before it checks the token, and forwards requests that only Rancher can answer.
     pub(super) async fn new(request: Request, state: &RancherState) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
-        let context = RequestContext::of(&parts).map_err(AuthError::from)?.clone();
+        let context = RequestContext::from_parts(&parts).map_err(AuthError::from)?.clone();
         if is_own_via(&parts.headers) {
-            return Err(Rejection::Complete(loop_detected().into()));
+            return Err(Rejection::Complete(loop_response().into()));
         }
         if state.http.forwarded.is_plain_at_proxy(&parts) {
-            return Err(Rejection::Complete(use_https(&parts, state).into()));
+            return Err(Rejection::Complete(https_redirect(&parts, state).into()));
         }
         let session = auth::session(&parts.headers);
-        let is_undecidable = impersonation::is_requested(&parts.headers)
+        let needs_rancher = impersonation::is_requested(&parts.headers)
             || parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some()
             || session.is_jwt();
         let pending = Self { parts, body, session, context };
-        if is_undecidable {
+        if needs_rancher {
             return Err(pending.forward(state).await);
         }
         Ok(pending)
@@ -136,7 +132,7 @@ impl PendingRequest {
         if self.session.is_empty() { Err(AuthError::Unauthorized.into()) } else { Ok(()) }
     }
 
-    /// The caller, if the token is valid.
+    /// Authenticates the caller, or forwards the request.
     pub(super) async fn authenticate(self, state: &RancherState) -> Result<(Arc<Caller>, Self), Rejection> {
         self.require_token()?;
         match state.access.authenticate(&self.session).await {
@@ -179,10 +175,10 @@ impl PendingRequest {
         match Box::pin(state.access.forward(&parts, headers, body)).await {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
-                head.headers.insert(ANSWERED_VIA, HeaderValue::from_static("rancher"));
+                head.headers.insert(RESPONSE_SOURCE, HeaderValue::from_static("rancher"));
                 Rejection::Complete(Response::from_parts(head, Body::new(body)).into())
             }
-            Err(RancherError::Loop) => Rejection::Complete(loop_detected().into()),
+            Err(RancherError::Loop) => Rejection::Complete(loop_response().into()),
             Err(error @ RancherError::Path) => Error::new(StatusCode::NOT_FOUND, error.to_string()).into(),
             Err(error) => unavailable(Arc::new(error)).into(),
         }
@@ -213,14 +209,14 @@ fn loop_error() -> Error {
 }
 
 /// The response to a request that this server sent.
-fn loop_detected() -> Response {
+fn loop_response() -> Response {
     let mut response = loop_error().into_response();
-    response.headers_mut().insert(ANSWERED_VIA, HeaderValue::from_static("loop"));
+    response.headers_mut().insert(RESPONSE_SOURCE, HeaderValue::from_static("loop"));
     response
 }
 
-/// Rancher's response to a request without TLS.
-fn use_https(parts: &Parts, state: &RancherState) -> Response {
+/// Rancher's response to a request without TLS: a redirect, or 400 for methods other than GET and HEAD.
+fn https_redirect(parts: &Parts, state: &RancherState) -> Response {
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return (StatusCode::BAD_REQUEST, "Use HTTPS\n").into_response();
     }
@@ -237,17 +233,18 @@ fn use_https(parts: &Parts, state: &RancherState) -> Response {
     (StatusCode::FOUND, headers, body).into_response()
 }
 
-/// The host with the HTTPS port to which Rancher's listener redirects: the thousands of the port, plus 443 (8080 to 8443).
+/// The host with the port to which Rancher's listener redirects: the thousands of its port plus 443, for example 8443 for 8080.
 fn https_host(host: &str) -> String {
-    let port = host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
-    match port.map(|(name, port)| (name, port / 1_000 * 1_000 + 443)) {
+    let name_and_port =
+        host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+    match name_and_port.map(|(name, port)| (name, port / 1_000 * 1_000 + 443)) {
         Some((name, 443)) => name.to_owned(),
         Some((name, port)) => format!("{name}:{port}"),
         None => host.to_owned(),
     }
 }
 
-fn denied() -> Error {
+fn credential_denied() -> Error {
     Error::from(AccessError::NotFound).with_hint(
         "the credential does not exist, or Rancher does not let you read it: use one of your own, or add clusterID \
          with the ID of a cluster that you may update",
@@ -255,12 +252,12 @@ fn denied() -> Error {
 }
 
 /// The error for a path that the ingress should send to Rancher.
-fn belongs_to_rancher() -> Error {
+fn path_of_rancher() -> Error {
     Error::new(StatusCode::NOT_FOUND, "norman-aks serves only the actions /meta/aks… beside a Rancher")
         .with_hint("send all other paths to Rancher; docs/rancher.md has the paths of the ingress")
 }
 
-/// Never 401, which would log the dashboard's user out.
+/// The error if Rancher is unavailable. Never 401, which would log the dashboard's user out.
 pub(super) fn unavailable(error: Arc<RancherError>) -> Error {
     if matches!(*error, RancherError::Loop) {
         return loop_error();
