@@ -23,5 +23,5 @@ where
 }
 
 async fn unsupported<A>(_: A, method: Method) -> Error {
-    Error::method(&method)
+    Error::method_not_allowed(&method)
 }

@@ -122,7 +122,7 @@ async fn other_credential_types_are_rejected() {
             (
                 "InvalidFormat",
                 "azurecredentialConfig",
-                "azurecredentialConfig must be an object, but it is a text",
+                "azurecredentialConfig must be an object, but it is a string",
             ),
         ),
         (
@@ -523,7 +523,7 @@ async fn post_with_method_parameter_updates_and_deletes() {
         (action.status, norman_error(&action).code.as_str()),
         (StatusCode::NOT_FOUND, "ActionNotAvailable")
     );
-    assert_eq!(norman_error(&action).message, "there is no action \"shake\" here, nor any other");
+    assert_eq!(norman_error(&action).message, "type cloudCredential has no actions");
     assert_eq!(app.post(&own).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(app.post(&format!("{own}?_method=DELETE")).send().await.status, StatusCode::OK);
     assert_eq!(app.get(&own).send().await.status, StatusCode::NOT_FOUND);

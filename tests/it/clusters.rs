@@ -179,7 +179,7 @@ async fn create_validation_matches_rancher() {
     for (body, expected) in [
         (
             body(|b| b["aksConfig"]["nodePools"][0]["count"] = json!("many")),
-            (422, "InvalidFormat", "count", "count must be a whole number, but it is a text"),
+            (422, "InvalidFormat", "count", "count must be a whole number, but it is a string"),
         ),
         (
             body(|b| drop(b.as_object_mut().unwrap().remove("name"))),
@@ -488,7 +488,10 @@ async fn unsupported_actions_return_404() {
         (unknown.status, norman_error(&unknown).code.as_str()),
         (StatusCode::NOT_FOUND, "ActionNotAvailable")
     );
-    assert_eq!(norman_error(&unknown).message, "there is no action \"shake\" here, only generateKubeconfig");
+    assert_eq!(
+        norman_error(&unknown).message,
+        "type cluster has no action \"shake\"; use generateKubeconfig"
+    );
     let none = app.post(&path(&cluster)).send().await;
     assert_eq!(norman_error(&none).message, "Method POST not supported");
 }

@@ -28,7 +28,7 @@ where
                 Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "InvalidBodyContent", message))
             }
             Err(_) => {
-                let message = "Failed to parse body: the connection ended before it was there";
+                let message = "Failed to parse body: the connection ended before the whole body arrived";
                 Err(Error::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidBodyContent", message))
             }
         }

@@ -79,28 +79,28 @@ impl Collection<Object> {
         query: &Query,
         objects: Vec<Object>,
     ) -> Result<Self, Error> {
-        let query = &query.known_to(schema);
+        let query = &query.applicable_to(schema);
         let options = ListOptions::parse(schema, query)?;
         let mut data = options.select(objects);
         let total = data.len();
         if let Some(marker) = &options.marker {
-            let last = data.iter().position(|object| is(object, marker)).ok_or_else(|| {
-                let message = "the object that marker names is gone; read the list from its start";
+            let index = data.iter().position(|object| has_id(object, marker)).ok_or_else(|| {
+                let message = "marker must be the ID of an object in the list; start again without marker";
                 crate::service::Invalid::field("InvalidOption", "marker", message)
             })?;
-            data.drain(..=last);
+            data.drain(..=index);
         }
         let partial = data.len() > options.limit;
         data.truncate(options.limit);
-        let own = links.url(path);
+        let url = links.url(path);
         let next = data
             .last()
             .and_then(|object| object.get("id")?.as_str())
             .filter(|_| partial)
-            .map(|last| format!("{own}?{}", query.with("marker", last)));
+            .map(|last_id| format!("{url}?{}", query.to_query_with("marker", last_id)));
         Ok(Self {
             r#type: "collection",
-            links: BTreeMap::from([("self", own.clone())]),
+            links: BTreeMap::from([("self", url.clone())]),
             create_types: schema
                 .collection
                 .filter(|_| schema.collection_methods.contains(&"POST"))
@@ -109,7 +109,7 @@ impl Collection<Object> {
                 .collect(),
             actions: BTreeMap::new(),
             pagination: Pagination { limit: options.limit, next, partial: partial.then_some(true), total },
-            sort: sort(schema, &own, query, &options),
+            sort: sort(schema, &url, query, &options),
             filters: filters(schema, &options),
             resource_type: schema.id,
             data,
@@ -118,8 +118,8 @@ impl Collection<Object> {
 }
 
 impl<T> Collection<T> {
-    /// A list without filters and pages.
-    pub fn whole(resource_type: &'static str, own: String, data: Vec<T>) -> Self {
+    /// A list on a single page, without filters.
+    pub fn single_page(resource_type: &'static str, url: String, data: Vec<T>) -> Self {
         let pagination =
             Pagination { limit: super::filters::DEFAULT_LIMIT, next: None, partial: None, total: data.len() };
         Self {
@@ -127,10 +127,10 @@ impl<T> Collection<T> {
             sort: Sort {
                 name: None,
                 order: "asc",
-                reverse: format!("{own}?order=desc"),
+                reverse: format!("{url}?order=desc"),
                 links: BTreeMap::new(),
             },
-            links: BTreeMap::from([("self", own)]),
+            links: BTreeMap::from([("self", url)]),
             create_types: BTreeMap::new(),
             actions: BTreeMap::new(),
             pagination,
@@ -141,27 +141,27 @@ impl<T> Collection<T> {
     }
 }
 
-fn is(object: &Object, id: &str) -> bool {
+fn has_id(object: &Object, id: &str) -> bool {
     object.get("id").and_then(|value| value.as_str()) == Some(id)
 }
 
-fn sort(schema: &Schema, own: &str, query: &Query, options: &ListOptions) -> Sort {
+fn sort(schema: &Schema, url: &str, query: &Query, options: &ListOptions) -> Sort {
     let (order, opposite) = if options.descending { ("desc", "asc") } else { ("asc", "desc") };
     let query = query.without("reverse").without("marker");
     Sort {
         name: options.sort,
         order,
-        reverse: format!("{own}?{}", query.with("order", opposite)),
+        reverse: format!("{url}?{}", query.to_query_with("order", opposite)),
         links: schema
-            .filterable()
-            .map(|field| (field.name, format!("{own}?{}", query.with("sort", field.name))))
+            .filterable_fields()
+            .map(|field| (field.name, format!("{url}?{}", query.to_query_with("sort", field.name))))
             .collect(),
     }
 }
 
 fn filters(schema: &Schema, options: &ListOptions) -> BTreeMap<&'static str, Option<Vec<Filter>>> {
     let mut filters: BTreeMap<_, Option<Vec<Filter>>> =
-        schema.filterable().map(|field| (field.name, None)).collect();
+        schema.filterable_fields().map(|field| (field.name, None)).collect();
     for condition in &options.conditions {
         let filter = Filter { modifier: condition.modifier, value: condition.value.clone() };
         filters.entry(condition.field).or_default().get_or_insert_default().push(filter);
@@ -236,7 +236,11 @@ mod tests {
             assert_eq!(page["pagination"]["total"], 3);
             assert_eq!(page["pagination"]["partial"].as_bool().unwrap_or(false), expected_more);
             seen.extend(
-                page["data"].as_array().unwrap().iter().map(|o| o["id"].as_str().unwrap().to_owned()),
+                page["data"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|object| object["id"].as_str().unwrap().to_owned()),
             );
             if let Some(next) = page["pagination"]["next"].as_str() {
                 query = next.split_once('?').unwrap().1.to_owned();

@@ -46,18 +46,18 @@ impl Error {
     }
 
     /// The type has no such action.
-    pub fn no_action(action: &str, schema: &Schema) -> Self {
+    pub fn unknown_action(action: &str, schema: &Schema) -> Self {
         let known: Vec<_> = schema.actions.iter().map(|(name, _)| *name).collect();
-        let others = match known.as_slice() {
-            [] => "nor any other".to_owned(),
-            known => format!("only {}", known.join(", ")),
+        let message = if known.is_empty() {
+            format!("type {} has no actions", schema.id)
+        } else {
+            format!("type {} has no action {:?}; use {}", schema.id, mask(action), known.join(", "))
         };
-        let message = format!("there is no action {:?} here, {others}", mask(action));
         Self::new(StatusCode::NOT_FOUND, "ActionNotAvailable", message)
     }
 
     /// The path does not support the method.
-    pub fn method(method: &Method) -> Self {
+    pub fn method_not_allowed(method: &Method) -> Self {
         // Rancher's spelling of the code.
         let message = format!("Method {method} not supported");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow", message)
@@ -241,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    async fn text(error: Error) -> (u16, String) {
+    async fn render(error: Error) -> (u16, String) {
         let response = error.into_response();
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         let status = response.status().as_u16();
@@ -252,7 +252,7 @@ mod tests {
     #[tokio::test]
     async fn body_is_equal_to_normans() {
         let invalid = Invalid::field("InvalidFormat", "count", "a < b");
-        let (status, body) = text(invalid.into()).await;
+        let (status, body) = render(invalid.into()).await;
         assert_eq!(status, 422);
         let expected = concat!(
             r#"{"baseType":"error","code":"InvalidFormat","fieldName":"count","#,
@@ -260,7 +260,7 @@ mod tests {
             "\n"
         );
         assert_eq!(body, expected);
-        let (_, body) = text(Error::method(&Method::PATCH)).await;
+        let (_, body) = render(Error::method_not_allowed(&Method::PATCH)).await;
         let expected = concat!(
             r#"{"baseType":"error","code":"MethodNotAllow","#,
             r#""message":"Method PATCH not supported","status":405,"type":"error"}"#,
@@ -272,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn internal_causes_are_not_sent() {
         let source = "row 7 is broken".into();
-        let (status, body) = text(service::Error::Corrupt { id: "c-1".to_owned(), source }.into()).await;
+        let (status, body) = render(service::Error::Corrupt { id: "c-1".to_owned(), source }.into()).await;
         assert_eq!(status, 500);
         assert!(!body.contains("row 7"), "{body}");
     }
@@ -289,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn missing_objects_are_named() {
-        let (status, body) = text(service::Error::NotFound { id: "x:y".to_owned() }.into()).await;
+        let (status, body) = render(service::Error::NotFound { id: "x:y".to_owned() }.into()).await;
         assert_eq!(status, 404);
         assert!(body.contains(r#""code":"NotFound","message":"x:y not found""#), "{body}");
     }

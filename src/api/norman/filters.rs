@@ -205,7 +205,7 @@ impl ListOptions {
 }
 
 fn filterable_field(schema: &Schema, name: &str) -> Option<&'static str> {
-    schema.filterable().map(|field| field.name).find(|field| *field == name)
+    schema.filterable_fields().map(|field| field.name).find(|field| *field == name)
 }
 
 fn parse_condition(schema: &Schema, name: &str, value: &str) -> Option<Condition> {

@@ -23,16 +23,16 @@ pub enum InputFor {
 
 /// Parses a body. Anything except a single JSON object is `InvalidBodyContent`.
 pub fn parse(body: &[u8]) -> Result<Object, Invalid> {
-    let unreadable = |reason: &str| {
+    let invalid_body = |reason: &str| {
         Invalid::new("InvalidBodyContent", format!("Failed to parse body: {reason}; send one JSON object"))
     };
     let body = pasted::utf8(body)
         .map_err(|utf16| Invalid::new("InvalidBodyContent", format!("Failed to parse body: {utf16}")))?;
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(unreadable(&format!("it is {}", noun(&other)))),
-        Err(_) if body.is_empty() => Err(unreadable("it is empty")),
-        Err(error) => Err(unreadable(&error.to_string())),
+        Ok(other) => Err(invalid_body(&format!("it is {}", type_name(&other)))),
+        Err(_) if body.is_empty() => Err(invalid_body("it is empty")),
+        Err(error) => Err(invalid_body(&error.to_string())),
     }
 }
 
@@ -42,13 +42,13 @@ pub fn parse(body: &[u8]) -> Result<Object, Invalid> {
 /// # Errors
 /// `InvalidFormat`, `InvalidCharacters`, `NotNullable`, `MissingRequired`, each with the field.
 pub fn convert(schema: &Schema, mut body: Object, input_for: InputFor) -> Result<Object, Invalid> {
-    let mut out = Object::new();
+    let mut converted = Object::new();
     for field in schema.fields {
-        let counts = match input_for {
+        let is_accepted = match input_for {
             InputFor::Create => field.create,
             InputFor::Update => field.update,
         };
-        if !counts {
+        if !is_accepted {
             continue;
         }
         match body.remove(field.name) {
@@ -60,11 +60,11 @@ pub fn convert(schema: &Schema, mut body: Object, input_for: InputFor) -> Result
             None => {}
             Some(Value::Null) if input_for == InputFor::Create && !field.required => {}
             Some(value) => {
-                out.insert(field.name.to_owned(), value_of(field, &field.kind, value, input_for)?);
+                converted.insert(field.name.to_owned(), convert_value(field, &field.kind, value, input_for)?);
             }
         }
     }
-    Ok(out)
+    Ok(converted)
 }
 
 /// A key that is not in its schema; [`convert`] drops it.
@@ -81,27 +81,27 @@ pub struct UnknownKey<'a> {
 /// The keys of an object and its nested objects that are not in their schemas. Ignores `null`, and keys that start with an
 /// underscore, which clients use internally.
 pub fn unknown_keys<'a>(schema: &'static Schema, object: &'a Object, path: &str) -> Vec<UnknownKey<'a>> {
-    let mut found = Vec::new();
+    let mut unknown = Vec::new();
     for (key, value) in object.iter().filter(|(key, value)| !value.is_null() && !key.starts_with('_')) {
         let Some(field) = schema.field(key) else {
-            found.push(UnknownKey { parent: path.to_owned(), key, schema });
+            unknown.push(UnknownKey { parent: path.to_owned(), key, schema });
             continue;
         };
         let path = format!("{path}.{key}");
         match (&field.kind, value) {
             (Kind::Object(schema), Value::Object(object)) => {
-                found.extend(unknown_keys(schema, object, &path));
+                unknown.extend(unknown_keys(schema, object, &path));
             }
             (Kind::List(Kind::Object(schema)), Value::Array(values)) => {
                 let objects = values.iter().map(Value::as_object).enumerate();
                 for (index, object) in objects.filter_map(|(index, object)| Some((index, object?))) {
-                    found.extend(unknown_keys(schema, object, &format!("{path}[{index}]")));
+                    unknown.extend(unknown_keys(schema, object, &format!("{path}[{index}]")));
                 }
             }
             _ => {}
         }
     }
-    found
+    unknown
 }
 
 /// Removes a string from converted input; `None` if it is absent or empty, because clients send `""` for unset fields.
@@ -112,41 +112,41 @@ pub fn take_text(input: &mut Object, key: &str) -> Option<String> {
     }
 }
 
-fn value_of(field: &Field, kind: &Kind, value: Value, input_for: InputFor) -> Result<Value, Invalid> {
+fn convert_value(field: &Field, kind: &Kind, value: Value, input_for: InputFor) -> Result<Value, Invalid> {
     if value.is_null() {
         return Ok(Value::Null);
     }
     match kind {
-        Kind::Text | Kind::Password | Kind::Date => text(field, value).map(Value::String),
-        Kind::Int => int(field, value).map(Value::Number),
-        Kind::Bool => bool(field, value).map(Value::Bool),
+        Kind::Text | Kind::Password | Kind::Date => convert_text(field, value).map(Value::String),
+        Kind::Int => convert_int(field, value).map(Value::Number),
+        Kind::Bool => convert_bool(field, value).map(Value::Bool),
         Kind::Json => Ok(value),
-        Kind::TextMap => text_map(field, value).map(Value::Object),
-        Kind::List(element) => list(field, element, value, input_for).map(Value::Array),
-        Kind::Object(schema) => match single(value) {
+        Kind::TextMap => convert_text_map(field, value).map(Value::Object),
+        Kind::List(element) => convert_list(field, element, value, input_for).map(Value::Array),
+        Kind::Object(schema) => match unwrap_single(value) {
             Value::Object(object) => convert(schema, object, input_for).map(Value::Object),
-            other => Err(wrong_kind(field, "an object", &other)),
+            other => Err(wrong_type(field, "an object", &other)),
         },
     }
 }
 
-fn text(field: &Field, value: Value) -> Result<String, Invalid> {
-    match single(value) {
+fn convert_text(field: &Field, value: Value) -> Result<String, Invalid> {
+    match unwrap_single(value) {
         // PostgreSQL cannot store NUL, and no valid value contains it.
         Value::String(text) if text.contains('\0') => {
             let message = format!("{} must not contain the character NUL", field.name);
             Err(Invalid::field("InvalidCharacters", field.name, message))
         }
-        Value::String(text) => Ok(trimmed(text)),
+        Value::String(text) => Ok(trim(text)),
         Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(truth) => Ok(truth.to_string()),
+        Value::Bool(value) => Ok(value.to_string()),
         Value::Null => Ok(String::new()),
-        other => Err(wrong_kind(field, "a text", &other)),
+        other => Err(wrong_type(field, "a string", &other)),
     }
 }
 
-fn int(field: &Field, value: Value) -> Result<Number, Invalid> {
-    let value = single(value);
+fn convert_int(field: &Field, value: Value) -> Result<Number, Invalid> {
+    let value = unwrap_single(value);
     let number = match &value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(truncate)),
         Value::String(text) => {
@@ -155,7 +155,7 @@ fn int(field: &Field, value: Value) -> Result<Number, Invalid> {
         }
         _ => None,
     };
-    number.map(Number::from).ok_or_else(|| wrong_kind(field, "a whole number", &value))
+    number.map(Number::from).ok_or_else(|| wrong_type(field, "a whole number", &value))
 }
 
 /// Truncates a fraction; `None` if the result is not a 64-bit number.
@@ -165,33 +165,40 @@ fn truncate(number: f64) -> Option<i64> {
     (-LIMIT..LIMIT).contains(&number).then_some(number as i64)
 }
 
-fn bool(field: &Field, value: Value) -> Result<bool, Invalid> {
-    match single(value) {
-        Value::Bool(truth) => Ok(truth),
+fn convert_bool(field: &Field, value: Value) -> Result<bool, Invalid> {
+    match unwrap_single(value) {
+        Value::Bool(value) => Ok(value),
         Value::String(text) => {
             let text = text.trim();
             Ok(["true", "t", "yes", "y"].iter().any(|word| word.eq_ignore_ascii_case(text)))
         }
         Value::Number(_) | Value::Null => Ok(false),
-        other => Err(wrong_kind(field, "true or false", &other)),
+        other => Err(wrong_type(field, "true or false", &other)),
     }
 }
 
 /// Drops keys with the value `null`, which Kubernetes does not allow in labels and tags.
-fn text_map(field: &Field, value: Value) -> Result<Object, Invalid> {
-    match single(value) {
+fn convert_text_map(field: &Field, value: Value) -> Result<Object, Invalid> {
+    match unwrap_single(value) {
         Value::Object(object) => object
             .into_iter()
             .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| Ok((text(field, Value::String(key))?, Value::String(text(field, value)?))))
+            .map(|(key, value)| {
+                Ok((convert_text(field, Value::String(key))?, Value::String(convert_text(field, value)?)))
+            })
             .collect(),
-        other => Err(wrong_kind(field, "an object of texts", &other)),
+        other => Err(wrong_type(field, "an object of strings", &other)),
     }
 }
 
-fn list(field: &Field, element: &Kind, value: Value, input_for: InputFor) -> Result<Vec<Value>, Invalid> {
+fn convert_list(
+    field: &Field,
+    element: &Kind,
+    value: Value,
+    input_for: InputFor,
+) -> Result<Vec<Value>, Invalid> {
     let Value::Array(values) = value else {
-        return Err(wrong_kind(field, "a list", &value));
+        return Err(wrong_type(field, "a list", &value));
     };
     values
         .into_iter()
@@ -201,39 +208,40 @@ fn list(field: &Field, element: &Kind, value: Value, input_for: InputFor) -> Res
                     format!("Individual array values can not be null: leave null out of {}", field.name);
                 Err(Invalid::field("NotNullable", field.name, message))
             }
-            value => value_of(field, element, value, input_for),
+            value => convert_value(field, element, value, input_for),
         })
         .collect()
 }
 
-/// Unwraps a list with one element, as Norman does.
-fn single(value: Value) -> Value {
+/// The element of a list with one element, as in Norman; any other value unchanged.
+fn unwrap_single(value: Value) -> Value {
     match value {
         Value::Array(mut values) if values.len() == 1 => values.pop().unwrap_or(Value::Null),
         value => value,
     }
 }
 
-fn trimmed(text: String) -> String {
-    let inner = pasted::trimmed(&text);
-    if inner.len() == text.len() { text } else { inner.to_owned() }
+/// Trims whitespace and invisible characters.
+fn trim(text: String) -> String {
+    let trimmed = pasted::trimmed(&text);
+    if trimmed.len() == text.len() { text } else { trimmed.to_owned() }
 }
 
-fn wrong_kind(field: &Field, due: &str, found: &Value) -> Invalid {
+fn wrong_type(field: &Field, expected: &str, actual: &Value) -> Invalid {
     Invalid::field(
         "InvalidFormat",
         field.name,
-        format!("{} must be {due}, but it is {}", field.name, noun(found)),
+        format!("{} must be {expected}, but it is {}", field.name, type_name(actual)),
     )
 }
 
 /// The type of a value, for messages. They omit its content, which may be a secret in the wrong field.
-fn noun(value: &Value) -> &'static str {
+fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
-        Value::Bool(_) => "a truth value",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
@@ -260,24 +268,24 @@ mod tests {
         "outers",
         &[
             Field::new("any", Kind::Json, ""),
-            Field::new("fixed", Kind::Text, "").fixed(),
+            Field::new("fixed", Kind::Text, "").immutable(),
             Field::new("inner", Kind::Object(&INNER), ""),
             Field::new("inners", Kind::List(&Kind::Object(&INNER)), ""),
             Field::new("map", Kind::TextMap, ""),
             Field::new("name", Kind::Text, "").required(),
             Field::new("secret", Kind::Password, ""),
             Field::new("seen", Kind::Text, "").read_only(),
-            Field::new("truth", Kind::Bool, ""),
+            Field::new("flag", Kind::Bool, ""),
             Field::new("words", Kind::List(&Kind::Text), ""),
         ],
     );
 
-    fn converted(body: Value, input_for: InputFor) -> Result<Value, Invalid> {
+    fn convert_outer(body: Value, input_for: InputFor) -> Result<Value, Invalid> {
         convert(&OUTER, body.as_object().unwrap().clone(), input_for).map(Value::Object)
     }
 
-    fn updated(body: Value) -> Value {
-        converted(body, InputFor::Update).unwrap()
+    fn convert_update(body: Value) -> Value {
+        convert_outer(body, InputFor::Update).unwrap()
     }
 
     #[test]
@@ -297,7 +305,7 @@ mod tests {
             (&b""[..], "it is empty"),
             (b"null", "it is null"),
             (b"[]", "it is a list"),
-            (b"\"x\"", "it is a text"),
+            (b"\"x\"", "it is a string"),
             (b"{\"a\":", "EOF while parsing a value at line 1 column 5"),
             (b"{} x", "trailing characters at line 1 column 4"),
             (b"\xff", "expected value at line 1 column 1"),
@@ -312,7 +320,7 @@ mod tests {
 
     #[test]
     fn values_are_converted_to_their_kind() {
-        for (given, expected) in [
+        for (input, expected) in [
             (json!({"name": "  a b \n"}), json!({"name": "a b"})),
             (json!({"name": "\u{feff}a b\u{a0}\u{200b}"}), json!({"name": "a b"})),
             (json!({"name": 1.5}), json!({"name": "1.5"})),
@@ -322,23 +330,23 @@ mod tests {
             (json!({"inner": {"count": " -3.9 "}}), json!({"inner": {"count": -3}})),
             (json!({"inner": {"count": 7.0}}), json!({"inner": {"count": 7}})),
             (json!({"inner": {"count": [4]}}), json!({"inner": {"count": 4}})),
-            (json!({"truth": "YES"}), json!({"truth": true})),
-            (json!({"truth": "t "}), json!({"truth": true})),
-            (json!({"truth": "on"}), json!({"truth": false})),
-            (json!({"truth": 1}), json!({"truth": false})),
+            (json!({"flag": "YES"}), json!({"flag": true})),
+            (json!({"flag": "t "}), json!({"flag": true})),
+            (json!({"flag": "on"}), json!({"flag": false})),
+            (json!({"flag": 1}), json!({"flag": false})),
             (json!({"map": {"a": 1, "b": " x ", "c": null}}), json!({"map": {"a": "1", "b": "x"}})),
             (json!({"words": ["a", 1, false]}), json!({"words": ["a", "1", "false"]})),
             (json!({"words": []}), json!({"words": []})),
             (json!({"inners": [{"count": "1", "_id": 3}]}), json!({"inners": [{"count": 1}]})),
             (json!({"any": {"x": [null]}}), json!({"any": {"x": [null]}})),
         ] {
-            assert_eq!(updated(given.clone()), expected, "{given}");
+            assert_eq!(convert_update(input.clone()), expected, "{input}");
         }
     }
 
     #[test]
     fn errors_name_the_field_but_not_the_value() {
-        for (given, field) in [
+        for (input, field) in [
             (json!({"inner": {"count": "many-secret"}}), "count"),
             (json!({"inner": {"count": true}}), "count"),
             (json!({"inner": {"count": 1e300}}), "count"),
@@ -349,27 +357,27 @@ mod tests {
             (json!({"name": {"x": "x-secret"}}), "name"),
             (json!({"name": ["a", "b"]}), "name"),
             (json!({"words": "x-secret"}), "words"),
-            (json!({"truth": {}}), "truth"),
+            (json!({"flag": {}}), "flag"),
             (json!({"inners": ["x-secret"]}), "inners"),
         ] {
-            let error = converted(given.clone(), InputFor::Update).unwrap_err();
-            assert_eq!((error.code, error.field.as_deref()), ("InvalidFormat", Some(field)), "{given}");
+            let error = convert_outer(input.clone(), InputFor::Update).unwrap_err();
+            assert_eq!((error.code, error.field.as_deref()), ("InvalidFormat", Some(field)), "{input}");
             assert!(!error.message.contains("secret"), "{}", error.message);
         }
     }
 
     #[test]
     fn nul_is_rejected_everywhere() {
-        for given in [json!({"name": "a\0"}), json!({"map": {"\0": "x"}}), json!({"words": ["\0"]})] {
-            assert_eq!(converted(given, InputFor::Update).unwrap_err().code, "InvalidCharacters");
+        for input in [json!({"name": "a\0"}), json!({"map": {"\0": "x"}}), json!({"words": ["\0"]})] {
+            assert_eq!(convert_outer(input, InputFor::Update).unwrap_err().code, "InvalidCharacters");
         }
     }
 
     #[test]
     fn null_in_a_list_is_rejected() {
-        for (given, key) in [(json!({"words": ["a", null]}), "words"), (json!({"inners": [null]}), "inners")]
+        for (input, key) in [(json!({"words": ["a", null]}), "words"), (json!({"inners": [null]}), "inners")]
         {
-            let error = converted(given, InputFor::Update).unwrap_err();
+            let error = convert_outer(input, InputFor::Update).unwrap_err();
             assert_eq!(error.code, "NotNullable");
             assert_eq!(error.field.as_deref(), Some(key));
             assert_eq!(
@@ -381,41 +389,41 @@ mod tests {
 
     #[test]
     fn null_clears_in_updates_and_is_absent_in_creates() {
-        let given = json!({"name": "n", "truth": null, "inner": null, "words": null});
-        assert_eq!(updated(given.clone()), given);
-        assert_eq!(converted(given, InputFor::Create).unwrap(), json!({"name": "n"}));
+        let input = json!({"name": "n", "flag": null, "inner": null, "words": null});
+        assert_eq!(convert_update(input.clone()), input);
+        assert_eq!(convert_outer(input, InputFor::Create).unwrap(), json!({"name": "n"}));
     }
 
     #[test]
     fn read_only_and_unknown_fields_are_dropped() {
-        let given = json!({"name": "n", "fixed": "f", "seen": "s", "unknown": 1, "inner": {"type": "t"}});
+        let input = json!({"name": "n", "fixed": "f", "seen": "s", "unknown": 1, "inner": {"type": "t"}});
         assert_eq!(
-            converted(given.clone(), InputFor::Create).unwrap(),
+            convert_outer(input.clone(), InputFor::Create).unwrap(),
             json!({"name": "n", "fixed": "f", "inner": {}})
         );
-        assert_eq!(updated(given), json!({"name": "n", "inner": {}}));
+        assert_eq!(convert_update(input), json!({"name": "n", "inner": {}}));
     }
 
     #[test]
     fn missing_required_field_is_named_only_in_creates() {
-        let error = converted(json!({}), InputFor::Create).unwrap_err();
+        let error = convert_outer(json!({}), InputFor::Create).unwrap_err();
         assert_eq!((error.code, error.field.as_deref()), ("MissingRequired", Some("name")));
         assert_eq!(error.message, "send name: it is required");
-        assert_eq!(updated(json!({})), json!({}));
+        assert_eq!(convert_update(json!({})), json!({}));
     }
 
     #[test]
     fn unknown_keys_are_found_at_any_depth() {
-        let given = json!({
+        let input = json!({
             "name": "n", "nmae": "x", "seen": 1, "nothing": null, "_id": 7, "map": {"any": "key"}, "any": {"x": 1},
             "inner": {"cuont": 1, "count": 2}, "inners": [{"count": 1}, {"Count": 1}, "text"],
         });
-        let object = given.as_object().unwrap();
-        let found = unknown_keys(&OUTER, object, "outer");
-        let found: Vec<_> =
-            found.iter().map(|found| (found.parent.as_str(), found.key, found.schema.id)).collect();
+        let object = input.as_object().unwrap();
+        let unknown = unknown_keys(&OUTER, object, "outer");
+        let unknown: Vec<_> =
+            unknown.iter().map(|key| (key.parent.as_str(), key.key, key.schema.id)).collect();
         assert_eq!(
-            found,
+            unknown,
             [
                 ("outer.inner", "cuont", INNER.id),
                 ("outer.inners[1]", "Count", INNER.id),
@@ -433,7 +441,7 @@ mod tests {
             ".{0,8}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {
-            let key = prop_oneof!["name|map|words|inner|inners|truth|count|any|fixed", ".{0,4}"];
+            let key = prop_oneof!["name|map|words|inner|inners|flag|count|any|fixed", ".{0,4}"];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
                 prop::collection::btree_map(key, inner, 0..4).prop_map(|map| map.into_iter().collect()),

@@ -12,20 +12,20 @@ use serde_json::ser::Formatter;
 /// Writing to memory cannot fail. A value that has no representation in JSON (a map with keys that are not strings) is a bug in
 /// a type of this server; it is logged and becomes `null`.
 pub fn to_bytes(value: &(impl Serialize + ?Sized)) -> Bytes {
-    Bytes::from(written(value))
+    Bytes::from(serialize(value))
 }
 
 /// Like [`to_bytes`], with a final newline, as written by Go's `Encoder`.
 pub fn to_bytes_line(value: &(impl Serialize + ?Sized)) -> Bytes {
-    let mut out = written(value);
+    let mut out = serialize(value);
     out.push(b'\n');
     Bytes::from(out)
 }
 
-fn written(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
+fn serialize(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     if let Err(error) = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, GoFormat)) {
-        tracing::error!(%error, "a value has no form in JSON");
+        tracing::error!(%error, "cannot serialize a value as JSON");
         out.clear();
         out.extend_from_slice(b"null");
     }
@@ -54,13 +54,13 @@ impl Formatter for GoFormat {
     }
 }
 
-/// Writes `text`, in which JSON's own escapes are done, with Go's additional escapes.
+/// Writes `text`, which already has JSON's own escapes, with Go's additional ones.
 fn escape<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {
-        let (before, found) = rest.split_at(at);
+        let (before, special) = rest.split_at(at);
         out.write_all(before)?;
-        let (escaped, length): (&[u8], usize) = match found {
+        let (escaped, length): (&[u8], usize) = match special {
             [b'<', ..] => (b"\\u003c", 1),
             [b'>', ..] => (b"\\u003e", 1),
             [b'&', ..] => (b"\\u0026", 1),
@@ -69,7 +69,7 @@ fn escape<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
             _ => (b"\xE2", 1),
         };
         out.write_all(escaped)?;
-        rest = found.get(length..).unwrap_or_default();
+        rest = special.get(length..).unwrap_or_default();
     }
     out.write_all(rest)
 }

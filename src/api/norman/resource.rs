@@ -54,15 +54,15 @@ impl<'a> Resource<'a> {
         Self { schema, id, uuid: None, creator: None, created_ms: None, rights }
     }
 
-    /// The whole object: `fields` and the common part.
-    pub fn object(&self, links: &Links, fields: Object) -> Object {
-        let own = links.url(&format!("/v3/{}/{}", self.schema.plural, self.id));
+    /// The complete object: `fields` and the common part.
+    pub fn to_object(self, links: &Links, fields: Object) -> Object {
+        let url = links.url(&format!("/v3/{}/{}", self.schema.plural, self.id));
         let actions: BTreeMap<_, _> =
-            self.schema.actions.iter().map(|(name, _)| (*name, format!("{own}?action={name}"))).collect();
-        let mut own_links = Object::from_iter([("self".to_owned(), json!(own))]);
+            self.schema.actions.iter().map(|(name, _)| (*name, format!("{url}?action={name}"))).collect();
+        let mut own_links = Object::from_iter([("self".to_owned(), json!(url))]);
         for (name, allowed) in [("update", self.rights.update), ("remove", self.rights.remove)] {
             if allowed {
-                own_links.insert(name.to_owned(), json!(own));
+                own_links.insert(name.to_owned(), json!(url));
             }
         }
         let mut object = fields;
@@ -75,8 +75,8 @@ impl<'a> Resource<'a> {
         ] {
             object.insert(key.to_owned(), value);
         }
-        put_text(&mut object, "creatorId", self.creator.map(str::to_owned));
-        put_text(&mut object, "uuid", self.uuid.map(str::to_owned));
+        insert_non_empty(&mut object, "creatorId", self.creator.map(str::to_owned));
+        insert_non_empty(&mut object, "uuid", self.uuid.map(str::to_owned));
         if let Some(created_ms) = self.created_ms {
             // Rancher uses whole seconds in both fields.
             let created_ms = created_ms.div_euclid(1_000) * 1_000;
@@ -88,8 +88,8 @@ impl<'a> Resource<'a> {
 }
 
 /// The fields of an object.
-pub fn fields<const N: usize>(fields: [(&str, Value); N]) -> Object {
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+pub fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Object {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// A timestamp in Norman's format: RFC 3339, UTC, whole seconds.
@@ -107,7 +107,7 @@ pub fn add_links(object: &mut Object, added: impl IntoIterator<Item = (&'static 
 }
 
 /// Adds a string to an object unless it is empty or missing.
-pub fn put_text(object: &mut Object, key: &str, text: Option<String>) {
+pub fn insert_non_empty(object: &mut Object, key: &str, text: Option<String>) {
     if let Some(text) = text.filter(|text| !text.is_empty()) {
         object.insert(key.to_owned(), Value::String(text));
     }
@@ -141,9 +141,9 @@ mod tests {
             rights: Rights::ALL,
         };
         let fields = Object::from_iter([("name".to_owned(), json!("n"))]);
-        let own = "https://h/v3/things/a:b";
+        let url = "https://h/v3/things/a:b";
         assert_eq!(
-            Value::Object(resource.object(&Links::new("https://h".to_owned()), fields)),
+            Value::Object(resource.to_object(&Links::new("https://h".to_owned()), fields)),
             json!({
                 "actions": {"shake": "https://h/v3/things/a:b?action=shake"},
                 "baseType": "thing",
@@ -151,7 +151,7 @@ mod tests {
                 "createdTS": 1_787_220_672_000_i64,
                 "creatorId": "user-1",
                 "id": "a:b",
-                "links": {"remove": own, "self": own, "update": own},
+                "links": {"remove": url, "self": url, "update": url},
                 "name": "n",
                 "type": "thing",
                 "uuid": "u",
@@ -162,12 +162,12 @@ mod tests {
     #[test]
     fn links_follow_rights_and_unknown_fields_are_omitted() {
         let resource = Resource::new(&THING, "a", Rights { update: true, remove: false });
-        let mut object = resource.object(&Links::new("https://h".to_owned()), Object::new());
+        let mut object = resource.to_object(&Links::new("https://h".to_owned()), Object::new());
         add_links(&mut object, [("parts", "https://h/v3/parts".to_owned())]);
-        let own = "https://h/v3/things/a";
+        let url = "https://h/v3/things/a";
         assert_eq!(
             object.get("links"),
-            Some(&json!({"self": own, "update": own, "parts": "https://h/v3/parts"}))
+            Some(&json!({"self": url, "update": url, "parts": "https://h/v3/parts"}))
         );
         for key in ["uuid", "creatorId", "created", "createdTS"] {
             assert!(!object.contains_key(key), "{key}");

@@ -78,7 +78,7 @@ impl Field {
 
     /// A field of every response, which requests cannot set.
     pub const fn output(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self::new(name, kind, doc).read_only().set()
+        Self::new(name, kind, doc).read_only().non_null()
     }
 
     /// Makes a field read-only; its value in requests is dropped.
@@ -89,13 +89,13 @@ impl Field {
 
     /// Makes a field immutable: it is accepted only when an object is created.
     #[must_use]
-    pub const fn fixed(self) -> Self {
+    pub const fn immutable(self) -> Self {
         Self { update: false, ..self }
     }
 
     /// Makes a field non-nullable.
     #[must_use]
-    pub const fn set(self) -> Self {
+    pub const fn non_null(self) -> Self {
         Self { nullable: false, ..self }
     }
 
@@ -157,7 +157,7 @@ impl Schema {
     }
 
     /// The fields by which lists can be filtered and sorted: those with a plain value in responses.
-    pub fn filterable(&self) -> impl Iterator<Item = &'static Field> {
+    pub fn filterable_fields(&self) -> impl Iterator<Item = &'static Field> {
         self.fields
             .iter()
             .filter(|field| matches!(field.kind, Kind::Text | Kind::Int | Kind::Bool | Kind::Date))
@@ -165,25 +165,27 @@ impl Schema {
 
     /// The type as `/v3/schemas/<id>` returns it.
     pub fn view(&'static self, links: &Links) -> SchemaView {
-        let mut addresses = BTreeMap::from([("self", links.url(&format!("/v3/schemas/{}", self.id)))]);
-        addresses.extend(self.collection.map(|path| ("collection", links.url(path))));
+        let mut urls = BTreeMap::from([("self", links.url(&format!("/v3/schemas/{}", self.id)))]);
+        urls.extend(self.collection.map(|path| ("collection", links.url(path))));
         SchemaView {
             base_type: "schema",
             collection_filters: if self.collection.is_some() {
-                self.filterable().map(|field| (field.name, FilterView { modifiers: &MODIFIERS })).collect()
+                self.filterable_fields()
+                    .map(|field| (field.name, FilterView { modifiers: &MODIFIERS }))
+                    .collect()
             } else {
                 BTreeMap::new()
             },
             collection_methods: self.collection_methods,
             id: self.id,
-            links: addresses,
+            links: urls,
             plural_name: self.plural,
             resource_actions: self
                 .actions
                 .iter()
                 .map(|(name, output)| (*name, ActionView { output }))
                 .collect(),
-            resource_fields: self.fields.iter().map(|field| (field.name, FieldView::of(field))).collect(),
+            resource_fields: self.fields.iter().map(|field| (field.name, FieldView::new(field))).collect(),
             resource_methods: self.resource_methods,
             r#type: "schema",
             version: VersionView { group: "management.cattle.io", path: "/v3", version: "v3" },
@@ -250,7 +252,7 @@ struct FieldView {
 }
 
 impl FieldView {
-    fn of(field: &Field) -> Self {
+    fn new(field: &Field) -> Self {
         Self {
             create: field.create,
             description: field.doc,
@@ -292,7 +294,7 @@ mod tests {
             actions: &[("shake", "noise")],
             fields: &[
                 Field::new("labels", Kind::TextMap, ""),
-                Field::new("name", Kind::Text, "The name.").required().fixed(),
+                Field::new("name", Kind::Text, "The name.").required().immutable(),
                 Field::new("secret", Kind::Password, ""),
             ],
         };

@@ -12,7 +12,7 @@ use super::types::{self, Call, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
 use crate::api::norman::input::{self, InputFor, Object};
 use crate::api::norman::links::Links;
-use crate::api::norman::resource::{Resource, Rights, fields, put_text};
+use crate::api::norman::resource::{Resource, Rights, fields, insert_non_empty};
 use crate::api::norman::schemas::Schema;
 use crate::service::Invalid;
 use crate::service::credentials::{AzureChange, Change, Credential, CredentialChange, Deleted, Mode};
@@ -119,17 +119,17 @@ fn deletion_warning(deleted: &Deleted) -> Option<HeaderValue> {
 /// The credential on the wire, without its secret, which is not loaded.
 fn view(credential: Credential, links: &Links) -> Object {
     let mut config = Object::new();
-    put_text(&mut config, "clientId", credential.client_id);
-    put_text(&mut config, "environment", credential.environment);
-    put_text(&mut config, "subscriptionId", credential.subscription_id);
-    put_text(&mut config, "tenantId", credential.tenant_id);
+    insert_non_empty(&mut config, "clientId", credential.client_id);
+    insert_non_empty(&mut config, "environment", credential.environment);
+    insert_non_empty(&mut config, "subscriptionId", credential.subscription_id);
+    insert_non_empty(&mut config, "tenantId", credential.tenant_id);
     let mut fields = fields([
         ("annotations", json!(credential.annotations)),
         (CONFIG, Value::Object(config)),
         ("labels", json!(credential.labels)),
         ("name", Value::String(credential.name)),
     ]);
-    put_text(&mut fields, "description", credential.description);
+    insert_non_empty(&mut fields, "description", credential.description);
     let resource = Resource {
         uuid: Some(&credential.uuid),
         creator: Some(&credential.owner),
@@ -137,7 +137,7 @@ fn view(credential: Credential, links: &Links) -> Object {
         // Callers who see a credential may change it.
         ..Resource::new(&CLOUD_CREDENTIAL, &credential.id, Rights::ALL)
     };
-    resource.object(links, fields)
+    resource.to_object(links, fields)
 }
 
 /// Converts the body.

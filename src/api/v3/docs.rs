@@ -133,14 +133,14 @@ fn responses(schema: &Schema, operation: &Operation) -> BTreeMap<String, RefOr<R
 pub(super) fn components<T: V3Type>(operations: &[&Operation]) -> Components {
     let schema = T::SCHEMA;
     let has = |verbs: &[Verb]| operations.iter().any(|operation| verbs.contains(&operation.verb));
-    let mut all = vec![(schema.title.to_owned(), openapi::object(schema, Form::Response))];
-    openapi::components(schema, &mut all);
+    let mut all = vec![(schema.title.to_owned(), openapi::object_schema(schema, Form::Response))];
+    openapi::add_components(schema, &mut all);
     if has(&[Verb::Create, Verb::CreateOfCluster, Verb::Update]) {
-        all.push((format!("{}Input", schema.title), openapi::object(schema, Form::Input)));
+        all.push((format!("{}Input", schema.title), openapi::object_schema(schema, Form::Input)));
     }
     if has(&[Verb::List, Verb::ListOfCluster]) {
-        all.push((format!("{}Collection", schema.title), openapi::collection(schema.title)));
-        openapi::collection_components(&mut all);
+        all.push((format!("{}Collection", schema.title), openapi::collection_schema(schema.title)));
+        openapi::add_collection_components(&mut all);
     }
     T::components(&mut all);
     all

@@ -39,7 +39,7 @@ impl V3Type for NodeDrivers {
             ("state", json!("active")),
             ("transitioning", json!("no")),
         ]);
-        Ok(vec![Resource::new(&NODE_DRIVER, AZURE, Rights::NONE).object(&call.links, fields)])
+        Ok(vec![Resource::new(&NODE_DRIVER, AZURE, Rights::NONE).to_object(&call.links, fields)])
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
@@ -69,7 +69,7 @@ impl V3Type for KontainerDrivers {
             ("state", json!(if active { "active" } else { "inactive" })),
             ("transitioning", json!("no")),
         ]);
-        Ok(vec![Resource::new(&KONTAINER_DRIVER, AKS, Rights::NONE).object(&call.links, fields)])
+        Ok(vec![Resource::new(&KONTAINER_DRIVER, AKS, Rights::NONE).to_object(&call.links, fields)])
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {

@@ -99,7 +99,7 @@ fn view(member: &Member, links: &Links) -> Object {
     metadata::put(&mut fields, &member.metadata);
     let resource = Resource::new(&SCHEMA, &member.id, Rights::all_if(member.changeable));
     let resource = Resource { uuid: member.uuid.as_deref(), created_ms: Some(member.created_ms), ..resource };
-    resource.object(links, fields)
+    resource.to_object(links, fields)
 }
 
 /// The user, by ID or by principal.

@@ -12,7 +12,7 @@ use crate::api::norman::error::Error;
 use crate::api::norman::filters::ListOptions;
 use crate::api::norman::input::Object;
 use crate::api::norman::links::Links;
-use crate::api::norman::resource::{Resource, Rights, fields, put_text};
+use crate::api::norman::resource::{Resource, Rights, fields, insert_non_empty};
 use crate::api::norman::schemas::Schema;
 use crate::service::clusters::Cluster;
 
@@ -80,16 +80,16 @@ fn view(cluster: &Cluster, node: &Node, links: &Links) -> Object {
         ("unschedulable", json!(node.unschedulable)),
         ("worker", json!(node.is_worker())),
     ]);
-    put_text(&mut fields, "ipAddress", node.internal_ip.clone());
-    put_text(&mut fields, "externalIpAddress", node.external_ip.clone());
-    put_text(&mut fields, "providerId", node.provider_id.clone());
-    put_text(&mut fields, "podCidr", node.pod_cidr.clone());
+    insert_non_empty(&mut fields, "ipAddress", node.internal_ip.clone());
+    insert_non_empty(&mut fields, "externalIpAddress", node.external_ip.clone());
+    insert_non_empty(&mut fields, "providerId", node.provider_id.clone());
+    insert_non_empty(&mut fields, "podCidr", node.pod_cidr.clone());
     if let Some(info) = &node.info {
         fields.insert("info".to_owned(), info_view(info));
     }
     let id = format!("{}:{}", cluster.id, node.name);
     let resource = Resource::new(&NODE, &id, Rights::NONE);
-    Resource { uuid: Some(&node.uid), created_ms: node.created_ms, ..resource }.object(links, fields)
+    Resource { uuid: Some(&node.uid), created_ms: node.created_ms, ..resource }.to_object(links, fields)
 }
 
 /// All parts: Terraform's provider fails on an `info` without `kubernetes` or `os`.

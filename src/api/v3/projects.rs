@@ -62,5 +62,5 @@ fn view(cluster: &Cluster, project: Project, links: &Links) -> Object {
     ]);
     let id = format!("{}:{}", cluster.id, project.name);
     let resource = Resource::new(&PROJECT, &id, Rights::NONE);
-    Resource { created_ms: Some(cluster.created_ms), ..resource }.object(links, fields)
+    Resource { created_ms: Some(cluster.created_ms), ..resource }.to_object(links, fields)
 }

@@ -105,5 +105,6 @@ fn view(token: &RegistrationToken, server_url: &str, links: &Links) -> Object {
     ]);
     let id = token.id();
     let resource = Resource::new(&SCHEMA, &id, Rights { update: false, remove: true });
-    Resource { uuid: Some(&token.uuid), created_ms: Some(token.created_ms), ..resource }.object(links, fields)
+    Resource { uuid: Some(&token.uuid), created_ms: Some(token.created_ms), ..resource }
+        .to_object(links, fields)
 }

@@ -51,5 +51,5 @@ fn view(role: Role, links: &Links) -> Object {
         ("name", json!(name)),
         ("state", json!("active")),
     ]);
-    Resource::new(&ROLE_TEMPLATE, role.name(), Rights::NONE).object(links, fields)
+    Resource::new(&ROLE_TEMPLATE, role.name(), Rights::NONE).to_object(links, fields)
 }

@@ -27,13 +27,13 @@ struct SchemaCollection;
 
 impl PartialSchema for SchemaCollection {
     fn schema() -> RefOr<Schema> {
-        openapi::collection(&SchemaView::name())
+        openapi::collection_schema(&SchemaView::name())
     }
 }
 
 impl ToSchema for SchemaCollection {
     fn schemas(out: &mut Components) {
-        openapi::collection_components(out);
+        openapi::add_collection_components(out);
         out.push((SchemaView::name().into_owned(), SchemaView::schema()));
         SchemaView::schemas(out);
     }
@@ -96,7 +96,7 @@ async fn get_root(_: Authenticated, links: Links) -> Response {
 )]
 async fn list_schemas(_: Authenticated, links: Links) -> Response {
     let types: Vec<SchemaView> = schemas::ALL.iter().map(|schema| schema.view(&links)).collect();
-    Collection::whole("schema", links.url("/v3/schemas"), types).into_response()
+    Collection::single_page("schema", links.url("/v3/schemas"), types).into_response()
 }
 
 /// One type below `/v3`.

@@ -179,5 +179,8 @@ async fn post<T: V3Type>(
         return Ok(response);
     }
     T::get(&call, &id).await?;
-    Err(action.map_or_else(|| Error::method(&Method::POST), |action| Error::no_action(action, T::SCHEMA)))
+    Err(action.map_or_else(
+        || Error::method_not_allowed(&Method::POST),
+        |action| Error::unknown_action(action, T::SCHEMA),
+    ))
 }

@@ -80,5 +80,5 @@ fn view(setting: Setting, is_administrator: bool, links: &Links) -> Object {
         ("value", json!(setting.value)),
     ]);
     let rights = Rights { update: is_administrator && !setting.read_only, remove: false };
-    Resource::new(&SETTING, setting.name, rights).object(links, fields)
+    Resource::new(&SETTING, setting.name, rights).to_object(links, fields)
 }

@@ -9,7 +9,7 @@ use super::schemas::TOKEN;
 use super::types::{Call, Deleted, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
 use crate::api::norman::input::{self, InputFor, Object, take_text};
-use crate::api::norman::resource::{Resource, Rights, date, fields, put_text};
+use crate::api::norman::resource::{Resource, Rights, date, fields, insert_non_empty};
 use crate::api::norman::schemas::Schema;
 use crate::service::own_tokens::OwnToken;
 use crate::service::tokens::TokenInfo;
@@ -54,7 +54,7 @@ impl V3Type for Tokens {
         };
         let (info, secret) = call.state.own_tokens.create(&call.actor, token).await?;
         let mut object = view(info, call);
-        put_text(&mut object, "token", Some(secret.to_bearer().expose_secret().to_owned()));
+        insert_non_empty(&mut object, "token", Some(secret.to_bearer().expose_secret().to_owned()));
         Ok(object)
     }
 
@@ -80,8 +80,8 @@ fn view(token: TokenInfo, call: &Call) -> Object {
         ("userId", json!(token.user_id)),
     ]);
     metadata::put(&mut fields, &token.metadata);
-    put_text(&mut fields, "clusterId", token.cluster_id);
-    put_text(&mut fields, "lastUsedAt", token.last_used_ms.map(date));
+    insert_non_empty(&mut fields, "clusterId", token.cluster_id);
+    insert_non_empty(&mut fields, "lastUsedAt", token.last_used_ms.map(date));
     let resource = Resource::new(&TOKEN, &token.name, Rights { update: false, remove: true });
-    Resource { created_ms: Some(token.created_ms), ..resource }.object(&call.links, fields)
+    Resource { created_ms: Some(token.created_ms), ..resource }.to_object(&call.links, fields)
 }

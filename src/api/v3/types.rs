@@ -38,22 +38,22 @@ pub(super) trait V3Type: Send + Sync + 'static {
 
     /// Returns the objects of a cluster that the caller may see.
     fn list_of_cluster(_: &Call, _: Cluster) -> impl Future<Output = Result<Vec<Object>, Error>> + Send {
-        async { Err(Error::method(&Method::GET)) }
+        async { Err(Error::method_not_allowed(&Method::GET)) }
     }
 
     /// Creates an object.
     fn create(_: &Call, _: Object) -> impl Future<Output = Result<Object, Error>> + Send {
-        async { Err(Error::method(&Method::POST)) }
+        async { Err(Error::method_not_allowed(&Method::POST)) }
     }
 
     /// Changes an object.
     fn update(_: &Call, _: &str, _: Object) -> impl Future<Output = Result<Object, Error>> + Send {
-        async { Err(Error::method(&Method::PUT)) }
+        async { Err(Error::method_not_allowed(&Method::PUT)) }
     }
 
     /// Deletes an object, and returns its last state.
     fn delete(_: &Call, _: &str) -> impl Future<Output = Result<Deleted, Error>> + Send {
-        async { Err(Error::method(&Method::DELETE)) }
+        async { Err(Error::method_not_allowed(&Method::DELETE)) }
     }
 
     /// Runs an action of an object; `None` if the type has no such action.

@@ -84,5 +84,5 @@ fn view(user: User, call: &Call) -> Object {
     ]);
     let rights = Rights { update: caller.admin, remove: caller.admin && !is_caller };
     let resource = Resource::new(&USER, &user.id, rights);
-    Resource { created_ms: Some(user.created_ms), ..resource }.object(&call.links, fields)
+    Resource { created_ms: Some(user.created_ms), ..resource }.to_object(&call.links, fields)
 }

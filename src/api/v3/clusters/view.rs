@@ -48,7 +48,7 @@ pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
         created_ms: Some(cluster.created_ms),
         ..Resource::new(&CLUSTER, &cluster.id, Rights::all_if(role == Role::Owner))
     };
-    let mut object = resource.object(links, fields);
+    let mut object = resource.to_object(links, fields);
     add_links(&mut object, part_links(&cluster.id, role, links));
     object
 }

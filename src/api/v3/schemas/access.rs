@@ -15,14 +15,15 @@ pub static USER: Schema = Schema {
     fields: &[
         Field::output("created", Kind::Date, "When his first token was made."),
         Field::output("createdTS", Kind::Int, "The same in milliseconds since 1970."),
-        Field::new("enabled", Kind::Bool, "Whether its tokens are accepted. Administrators change it.").set(),
+        Field::new("enabled", Kind::Bool, "Whether its tokens are accepted. Administrators change it.")
+            .non_null(),
         Field::output("id", Kind::Text, "`user-xxxxx`"),
         Field::output("me", Kind::Bool, "Whether it is the caller."),
-        Field::new("name", Kind::Text, "The name that people see; cannot be changed.").set(),
+        Field::new("name", Kind::Text, "The name that people see; cannot be changed.").non_null(),
         Field::output("principalIds", Kind::List(&Kind::Text), "`local://user-xxxxx`"),
         Field::output("state", Kind::Text, "`active`, or `inactive` when it is disabled."),
         Field::output("transitioning", Kind::Text, "`no`"),
-        Field::new("username", Kind::Text, "The same name; cannot be changed.").set(),
+        Field::new("username", Kind::Text, "The same name; cannot be changed.").non_null(),
     ],
 };
 
@@ -37,23 +38,26 @@ pub static TOKEN: Schema = Schema {
     collection_methods: &["GET", "POST"],
     actions: &[],
     fields: &[
-        Field::new("annotations", Kind::TextMap, "Annotations.").fixed().set(),
+        Field::new("annotations", Kind::TextMap, "Annotations.").immutable().non_null(),
         Field::output("authProvider", Kind::Text, "`local`"),
-        Field::new("clusterId", Kind::Text, "The one cluster that it is good for, and nothing else.").fixed(),
+        Field::new("clusterId", Kind::Text, "The one cluster that it is good for, and nothing else.")
+            .immutable(),
         Field::output("created", Kind::Date, "When it was made."),
         Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
         Field::output("current", Kind::Bool, "Whether the caller presented it."),
-        Field::new("description", Kind::Text, "Words about it.").fixed(),
+        Field::new("description", Kind::Text, "Words about it.").immutable(),
         Field::output("enabled", Kind::Bool, "True."),
         Field::output("expired", Kind::Bool, "False: a token that expired is not shown."),
         Field::output("expiresAt", Kind::Text, "When it expires, RFC 3339; empty for never."),
         Field::output("id", Kind::Text, "The public half, `token-xxxxx`."),
         Field::output("isDerived", Kind::Bool, "True: it is no session of a browser."),
-        Field::new("labels", Kind::TextMap, "Labels, and `cattle.io/creator`.").fixed().set(),
+        Field::new("labels", Kind::TextMap, "Labels, and `cattle.io/creator`.").immutable().non_null(),
         Field::new("lastUsedAt", Kind::Date, "When it was last used, to the minute.").read_only(),
         Field::output("name", Kind::Text, "The same as the id."),
         Field::new("token", Kind::Text, "`<name>:<secret>`, only in the answer that makes it.").read_only(),
-        Field::new("ttl", Kind::Int, "Milliseconds from making to expiring; 0 for ever.").fixed().set(),
+        Field::new("ttl", Kind::Int, "Milliseconds from making to expiring; 0 for ever.")
+            .immutable()
+            .non_null(),
         Field::output("userId", Kind::Text, "Whose it is."),
     ],
 };
@@ -70,21 +74,23 @@ pub static CLUSTER_ROLE_TEMPLATE_BINDING: Schema = Schema {
     actions: &[],
     fields: &[
         Field::new("annotations", Kind::TextMap, "Annotations; those of `cattle.io/` stay when left out.")
-            .set(),
+            .non_null(),
         Field::new("clusterId", Kind::Text, "The cluster; cannot be changed.").required(),
         Field::output("created", Kind::Date, "When it was made."),
         Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
         Field::new("groupId", Kind::Text, "There are no groups: only empty."),
         Field::new("groupPrincipalId", Kind::Text, "There are no groups: only empty."),
         Field::output("id", Kind::Text, "`c-xxxxx:crtb-xxxxx`"),
-        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
-        Field::new("name", Kind::Text, "Behind the colon of the id; drawn when not given.").fixed().set(),
+        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").non_null(),
+        Field::new("name", Kind::Text, "Behind the colon of the id; drawn when not given.")
+            .immutable()
+            .non_null(),
         Field::new("roleTemplateId", Kind::Text, "`cluster-owner`, `cluster-member` or `read-only`.")
             .required(),
         Field::output("state", Kind::Text, "`active`"),
         Field::output("transitioning", Kind::Text, "`no`"),
-        Field::new("userId", Kind::Text, "The user; cannot be changed.").set(),
-        Field::new("userPrincipalId", Kind::Text, "The same as `local://user-xxxxx`.").set(),
+        Field::new("userId", Kind::Text, "The user; cannot be changed.").non_null(),
+        Field::new("userPrincipalId", Kind::Text, "The same as `local://user-xxxxx`.").non_null(),
         Field::new("uuid", Kind::Text, "Never given to another object.").read_only(),
     ],
 };

@@ -17,14 +17,14 @@ pub static CLUSTER: Schema = Schema {
     actions: &[("generateKubeconfig", "generateKubeConfigOutput")],
     fields: &[
         Field::new("agentEnvVars", Kind::List(&Kind::Object(&ENV_VAR)), "Environment of the agent."),
-        Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "What the AKS cluster is to be.").set(),
+        Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "What the AKS cluster is to be.").non_null(),
         Field::output("aksStatus", Kind::Object(&AKS_STATUS), "What is known about the AKS cluster."),
         Field::new(
             "annotations",
             Kind::TextMap,
             "Notes for programs; those of `cattle.io/` stay when left out.",
         )
-        .set(),
+        .non_null(),
         Field::new("apiEndpoint", Kind::Text, "The address of its Kubernetes API.").read_only(),
         Field::new("appliedSpec", Kind::Object(&CLUSTER_SPEC), "What was last brought about in full.")
             .read_only(),
@@ -47,9 +47,9 @@ pub static CLUSTER: Schema = Schema {
         Field::new("description", Kind::Text, "Words about it."),
         Field::new("desiredAgentImage", Kind::Text, "The image of the agent, when not the usual one."),
         Field::new("desiredAuthImage", Kind::Text, "Kept, without effect."),
-        Field::new("dockerRootDir", Kind::Text, "`/var/lib/docker` when not given.").set(),
+        Field::new("dockerRootDir", Kind::Text, "`/var/lib/docker` when not given.").non_null(),
         Field::output("driver", Kind::Text, "`AKS`"),
-        Field::new("enableNetworkPolicy", Kind::Bool, "Project network isolation.").set(),
+        Field::new("enableNetworkPolicy", Kind::Bool, "Project network isolation.").non_null(),
         Field::new("fleetAgentDeploymentCustomization", Kind::Json, "Kept, without effect."),
         Field::new("fleetWorkspaceName", Kind::Text, "Kept, without effect."),
         Field::output("id", Kind::Text, "`c-xxxxx`"),
@@ -60,7 +60,7 @@ pub static CLUSTER: Schema = Schema {
         ),
         Field::output("internal", Kind::Bool, "False."),
         Field::new("istioEnabled", Kind::Bool, "Kept, without effect."),
-        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
+        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").non_null(),
         Field::new(
             "localClusterAuthEndpoint",
             Kind::Object(&LOCAL_CLUSTER_AUTH_ENDPOINT),

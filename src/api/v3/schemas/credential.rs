@@ -18,16 +18,16 @@ pub static CLOUD_CREDENTIAL: Schema = Schema {
             Kind::TextMap,
             "Notes for programs; those of `cattle.io/` stay when left out.",
         )
-        .set(),
+        .non_null(),
         Field::new("azurecredentialConfig", Kind::Object(&AZURE_CREDENTIAL_CONFIG), "The service principal.")
-            .set(),
+            .non_null(),
         Field::output("created", Kind::Date, "When it was made."),
         Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
         Field::output("creatorId", Kind::Text, "The id of the user who made it."),
         Field::new("description", Kind::Text, "Words about it."),
         Field::output("id", Kind::Text, "`cattle-global-data:cc-xxxxx`"),
-        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
-        Field::new("name", Kind::Text, "The name that people see; the id when none is given.").set(),
+        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").non_null(),
+        Field::new("name", Kind::Text, "The name that people see; the id when none is given.").non_null(),
         Field::output("uuid", Kind::Text, "Never given to another object."),
     ],
 };

@@ -14,7 +14,7 @@ pub static CLUSTER_REGISTRATION_TOKEN: Schema = Schema {
     actions: &[],
     fields: &[
         Field::output("annotations", Kind::TextMap, "None."),
-        Field::new("clusterId", Kind::Text, "The cluster.").required().fixed(),
+        Field::new("clusterId", Kind::Text, "The cluster.").required().immutable(),
         Field::output("command", Kind::Text, "Registers the cluster, for people who have kubectl."),
         Field::output("created", Kind::Date, "When it was made."),
         Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
@@ -24,7 +24,9 @@ pub static CLUSTER_REGISTRATION_TOKEN: Schema = Schema {
         Field::output("insecureWindowsNodeCommand", Kind::Text, "As `nodeCommand`."),
         Field::output("labels", Kind::TextMap, "`cattle.io/creator`"),
         Field::output("manifestUrl", Kind::Text, "Where the manifest is; the address holds the token."),
-        Field::new("name", Kind::Text, "Behind the colon of the id; drawn when not given.").fixed().set(),
+        Field::new("name", Kind::Text, "Behind the colon of the id; drawn when not given.")
+            .immutable()
+            .non_null(),
         Field::output("namespaceId", Kind::Text, "The cluster."),
         Field::output("nodeCommand", Kind::Text, "A comment: nodes of AKS clusters come with their pools."),
         Field::output("state", Kind::Text, "`active`"),

@@ -23,7 +23,7 @@ pub static SETTING: Schema = Schema {
             Kind::Text,
             "`default`, `db`, or `env` when the start of the server fixed it.",
         ),
-        Field::new("value", Kind::Text, "What holds; an empty text goes back to the default.").set(),
+        Field::new("value", Kind::Text, "What holds; an empty text goes back to the default.").non_null(),
     ],
 };
 
