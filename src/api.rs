@@ -100,9 +100,9 @@ pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router
     let http = state.http();
     let actions = with_middleware(http, &meta::RANCHER_SURFACE, false, meta::rancher_router());
     let health = with_middleware(http, &health::SURFACE, false, health::router_without_store());
-    let others = Router::new().fallback(any(meta::beside_rancher));
-    let others = with_middleware(http, &meta::RANCHER_SURFACE, true, others);
-    let router = others.merge(actions).merge(health);
+    let fallback = Router::new().fallback(any(meta::beside_rancher));
+    let fallback = with_middleware(http, &meta::RANCHER_SURFACE, true, fallback);
+    let router = fallback.merge(actions).merge(health);
     let router = match catalog_host {
         None => router,
         Some(host) => router.merge(with_middleware(http, &v1::CATALOG_SURFACE, false, catalog(&state, host))),
@@ -110,10 +110,10 @@ pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router
     router.with_state(state)
 }
 
-/// The routes of the catalog, for requests to one host only: at Rancher's own, the path is the API of Kubernetes.
+/// The routes of the catalog, for requests to one host only: at Rancher's own host, the path belongs to Kubernetes' API.
 fn catalog(state: &RancherState, host: &str) -> Router<RancherState> {
     let (state, host) = (state.clone(), Arc::<str>::from(host));
-    let at_host = move |request: Request, next: Next| {
+    let only_at_host = move |request: Request, next: Next| {
         let (state, host) = (state.clone(), Arc::clone(&host));
         async move {
             let (parts, body) = request.into_parts();
@@ -126,7 +126,7 @@ fn catalog(state: &RancherState, host: &str) -> Router<RancherState> {
             }
         }
     };
-    Router::from(v1::catalog_router::<RancherState>()).layer(from_fn(at_host))
+    Router::from(v1::catalog_router::<RancherState>()).layer(from_fn(only_at_host))
 }
 
 /// The health checks of a server beside a Rancher, without middleware.
@@ -162,9 +162,10 @@ fn surface(
     http: &HttpState,
     surface: &'static Surface,
     routes: Router<AppState>,
-    unknown: &[&str],
+    unknown_paths: &[&str],
 ) -> Router<AppState> {
-    let fallback = unknown.iter().fold(Router::new(), |router, path| router.route(path, not_found(surface)));
+    let fallback =
+        unknown_paths.iter().fold(Router::new(), |router, path| router.route(path, not_found(surface)));
     with_middleware(http, surface, false, routes).merge(with_middleware(http, surface, true, fallback))
 }
 
@@ -180,8 +181,7 @@ fn with_middleware<S: Clone + Send + Sync + 'static>(
 fn not_found<S: Clone + Send + Sync + 'static>(surface: &'static Surface) -> MethodRouter<S> {
     any(async move |method: Method, uri: Uri| {
         let path = (surface.redact_path)(uri.path());
-        let message =
-            format!("nothing is served at {path}; {method} /v3 lists what there is, /docs shows it");
+        let message = format!("{method} {path} is not served; GET /v3 lists the API, /docs describes it");
         (surface.format_error)(&SurfaceError {
             status: StatusCode::NOT_FOUND,
             code: "NotFound",

@@ -225,7 +225,8 @@ fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: 
         _ => {
             token.is_ambient()
                 && origins().any(|origin| {
-                    !state.http().allows_origin(origin) && !state.http().forwarded.is_own(parts, origin)
+                    !state.http().allows_origin(origin)
+                        && !state.http().forwarded.is_own_origin(parts, origin)
                 })
         }
     }

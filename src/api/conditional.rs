@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 use crate::service::listings::{Coding, Encoded, Freshness, Representation};
 
 /// Response header: whether a list came from the cache.
-const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
+const X_NORMAN_AKS_CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
 
 /// The codings of a response, in order of preference.
 const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Identity];
@@ -51,27 +51,27 @@ impl Conditions {
         headers: [(HeaderName, HeaderValue); N],
     ) -> Response {
         let (coding, Representation { body, etag }) = self.select(list);
-        let is_modified = !self.none_match.iter().filter_map(to_str).any(|tags| matches(tags, etag));
+        let is_modified = !self.none_match.iter().filter_map(to_str).any(|tags| matches_etag(tags, etag));
         let length = body.len();
         let body = if is_modified { Body::from(body.clone()) } else { Body::empty() };
         let mut response = Response::new(body);
-        let map = response.headers_mut();
+        let response_headers = response.headers_mut();
         // Growing the map in steps takes longer than filling it. With those of the middleware there are at most eleven headers,
         // without CORS; twelve fit into the 16 slots of the map.
-        map.reserve(12);
+        response_headers.reserve(12);
         if is_modified {
-            map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             if coding != Coding::Identity {
-                map.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+                response_headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
             }
         }
-        map.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        map.insert(VARY, HeaderValue::from_static("Authorization, Cookie, Accept-Encoding"));
+        response_headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        response_headers.insert(VARY, HeaderValue::from_static("Authorization, Cookie, Accept-Encoding"));
         if let Ok(etag) = HeaderValue::from_maybe_shared(etag.clone()) {
-            map.insert(ETAG, etag);
+            response_headers.insert(ETAG, etag);
         }
         for (name, value) in headers {
-            map.insert(name, value);
+            response_headers.insert(name, value);
         }
         if !is_modified {
             // Otherwise a length of 0 would be added (RFC 9110, section 8.6).
@@ -84,23 +84,23 @@ impl Conditions {
     /// The response with a list from the cache of listings.
     pub(super) fn respond_cached(&self, list: &Encoded, freshness: Freshness, age: Duration) -> Response {
         let freshness = HeaderValue::from_static(freshness.name());
-        self.respond(list, [(AGE, HeaderValue::from(age.as_secs())), (CACHE, freshness)])
+        self.respond(list, [(AGE, HeaderValue::from(age.as_secs())), (X_NORMAN_AKS_CACHE, freshness)])
     }
 
     /// The available representation that the client prefers. A client that accepts none of them gets plain JSON, which RFC 9110
     /// (section 12.5.3) allows.
     fn select<'a>(&self, list: &'a Encoded) -> (Coding, &'a Representation) {
         let Some(accepted) = &self.accepted else { return (Coding::Identity, list.identity()) };
-        let mut selected = (0, (Coding::Identity, list.identity()));
+        let (mut best_quality, mut best) = (0, (Coding::Identity, list.identity()));
         for coding in CODINGS {
             let quality = accepted.quality(coding);
             if let Some(representation) = list.get(coding)
-                && quality > selected.0
+                && quality > best_quality
             {
-                selected = (quality, (coding, representation));
+                (best_quality, best) = (quality, (coding, representation));
             }
         }
-        selected.1
+        best
     }
 }
 
@@ -118,7 +118,7 @@ impl Accepted {
         let mut accepted = Self::default();
         for element in values.flat_map(|value| value.split(',')) {
             let (name, parameters) = element.split_once(';').unwrap_or((element, ""));
-            let named = match name.trim() {
+            let coding_quality = match name.trim() {
                 name if name.eq_ignore_ascii_case("zstd") => &mut accepted.zstd,
                 name if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => {
                     &mut accepted.gzip
@@ -127,24 +127,24 @@ impl Accepted {
                 "*" => &mut accepted.any,
                 _ => continue,
             };
-            *named = Some(quality(parameters));
+            *coding_quality = Some(parse_quality(parameters));
         }
         accepted
     }
 
-    /// The quality of a coding; 0 if it is not acceptable. If plain JSON is not listed, it comes after all listed codings.
+    /// The quality of a coding; 0 if it is not listed or not acceptable.
     fn quality(&self, coding: Coding) -> u16 {
-        let named = match coding {
+        let listed = match coding {
             Coding::Zstd => self.zstd,
             Coding::Gzip => self.gzip,
             Coding::Identity => self.identity,
         };
-        named.or(self.any).unwrap_or(0)
+        listed.or(self.any).unwrap_or(0)
     }
 }
 
 /// The parameter `q` in thousandths, with at most three decimals. An invalid value makes the coding unacceptable.
-fn quality(parameters: &str) -> u16 {
+fn parse_quality(parameters: &str) -> u16 {
     if parameters.trim().is_empty() {
         return MAX_QUALITY;
     }
@@ -164,7 +164,7 @@ fn quality(parameters: &str) -> u16 {
 }
 
 /// Whether one of the entity tags equals `etag` by weak comparison, or is `*`.
-fn matches(tags: &str, etag: &[u8]) -> bool {
+fn matches_etag(tags: &str, etag: &[u8]) -> bool {
     // Our tags contain no comma, so the parts of a foreign tag with commas cannot match.
     let mut listed = tags.split(',').map(str::trim);
     tags.trim() == "*" || listed.any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
@@ -178,7 +178,7 @@ fn to_str(value: &HeaderValue) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn accepted(value: &str) -> [u16; 3] {
+    fn qualities(value: &str) -> [u16; 3] {
         let accepted = Accepted::parse([value].into_iter());
         CODINGS.map(|coding| accepted.quality(coding))
     }
@@ -199,17 +199,17 @@ mod tests {
             ("gzip;level=9, zstd;q=1.5", [0, 0, 0]),
             ("gzip;q=1.0;x=y,,;,=", [0, 0, 0]),
         ] {
-            assert_eq!(accepted(value), [zstd, gzip, identity], "{value:?}");
+            assert_eq!(qualities(value), [zstd, gzip, identity], "{value:?}");
         }
     }
 
     #[test]
     fn entity_tags_are_compared_weakly() {
         for tags in ["\"a\"", "W/\"a\"", "\"b\" , \"a\"", "*", "\"x,y\", W/\"a\""] {
-            assert!(matches(tags, b"\"a\""), "{tags}");
+            assert!(matches_etag(tags, b"\"a\""), "{tags}");
         }
         for tags in ["", "a", "\"A\"", "w/\"a\"", "\"a", "\"b\", \"c\"", "\"a-gzip\"", "\"b,*,c\""] {
-            assert!(!matches(tags, b"\"a\""), "{tags}");
+            assert!(!matches_etag(tags, b"\"a\""), "{tags}");
         }
     }
 }

@@ -18,29 +18,29 @@ use super::state::HttpState;
 #[derive(Debug)]
 pub(super) struct CrossOrigin {
     origin: HeaderValue,
-    allowed: bool,
-    preflight: bool,
+    is_allowed: bool,
+    is_preflight: bool,
 }
 
 impl CrossOrigin {
     /// `None` for a request without `Origin`.
     pub(super) fn from_parts(http: &HttpState, request: &Parts) -> Option<Self> {
         let origin = request.headers.get(ORIGIN)?.clone();
-        let allowed = http.allows_origin(&origin);
-        let preflight =
+        let is_allowed = http.allows_origin(&origin);
+        let is_preflight =
             request.method == Method::OPTIONS && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        Some(Self { origin, allowed, preflight })
+        Some(Self { origin, is_allowed, is_preflight })
     }
 
     /// The response to a preflight, which requires no token; `None` for any other request.
-    pub(super) fn preflight(&self) -> Option<Response> {
-        self.preflight.then(|| preflight_response(self.allowed))
+    pub(super) fn preflight_response(&self) -> Option<Response> {
+        self.is_preflight.then(|| respond_to_preflight(self.is_allowed))
     }
 
     /// Adds the headers of CORS to a response.
     pub(super) fn add_headers(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
-        if self.allowed {
+        if self.is_allowed {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             let exposed = HeaderValue::from_static(
@@ -51,8 +51,8 @@ impl CrossOrigin {
     }
 }
 
-fn preflight_response(allowed: bool) -> Response {
-    if !allowed {
+fn respond_to_preflight(is_allowed: bool) -> Response {
+    if !is_allowed {
         return StatusCode::NO_CONTENT.into_response();
     }
     let headers = [

@@ -15,7 +15,7 @@ use utoipa_swagger_ui::Config;
 use super::state::AppState;
 
 /// Swagger UI requires inline styles and images in `data:` URLs; scripts are allowed only from this server.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page; its other files are those of Swagger UI.
@@ -48,7 +48,7 @@ async fn page() -> impl IntoResponse {
     (
         [
             (CONTENT_TYPE, "text/html; charset=utf-8"),
-            (CONTENT_SECURITY_POLICY, POLICY),
+            (CONTENT_SECURITY_POLICY, CSP),
             (CACHE_CONTROL, "no-cache"),
         ],
         PAGE,
@@ -62,17 +62,17 @@ fn asset(name: &str, config: Arc<Config<'static>>) -> Response {
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => {
             // The settings change with this program, the other files only with Swagger UI.
-            let keep = if name == SETTINGS { "no-cache" } else { "public, max-age=86400" };
+            let cache_control = if name == SETTINGS { "no-cache" } else { "public, max-age=86400" };
             let headers = [
                 (CONTENT_TYPE, file.content_type),
-                (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
-                (CACHE_CONTROL, keep.to_owned()),
+                (CONTENT_SECURITY_POLICY, CSP.to_owned()),
+                (CACHE_CONTROL, cache_control.to_owned()),
             ];
             (headers, file.bytes.into_owned()).into_response()
         }
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
-            tracing::error!(error, "a part of the API page cannot be read");
+            tracing::error!(error, "cannot read a file of the API page");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

@@ -7,13 +7,13 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 /// Builds the documentation of a route.
-type Document<S> = Box<dyn FnOnce() -> UtoipaMethodRouter<S>>;
+type BuildDocument<S> = Box<dyn FnOnce() -> UtoipaMethodRouter<S>>;
 
 /// A path with its methods and their documentation.
 pub(super) struct DocumentedRoute<S> {
     path: String,
     methods: MethodRouter<S>,
-    document: Document<S>,
+    document: BuildDocument<S>,
 }
 
 impl<S> DocumentedRoute<S> {
@@ -67,7 +67,7 @@ pub(super) use routes;
 /// Routes, documented or not.
 pub(crate) struct DocumentedRouter<S> {
     router: Router<S>,
-    documents: Vec<Document<S>>,
+    documents: Vec<BuildDocument<S>>,
 }
 
 impl<S: Clone + Send + Sync + 'static> DocumentedRouter<S> {

@@ -49,12 +49,12 @@ impl ForwardedConfig {
     pub(super) fn is_plain_at_proxy(&self, request: &Parts) -> bool {
         let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));
         is_trusted
-            && first(request, &FORWARDED_PROTO).is_some_and(|scheme| !matches!(scheme, "https" | "wss"))
+            && first_value(request, &FORWARDED_PROTO).is_some_and(|scheme| !matches!(scheme, "https" | "wss"))
     }
 
     /// Whether the header `Origin` is this server, according to `server-url` or the URL of the request. Scheme, host and port
     /// must be equal.
-    pub(super) fn is_own(&self, request: &Parts, origin: &HeaderValue) -> bool {
+    pub(super) fn is_own_origin(&self, request: &Parts, origin: &HeaderValue) -> bool {
         let parse = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
         let Some(origin) = origin.to_str().ok().and_then(parse) else { return false };
         let request_url = self.request_url(request);
@@ -65,13 +65,13 @@ impl ForwardedConfig {
     /// `https://host[:port]` of the request.
     fn request_url(&self, request: &Parts) -> String {
         let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));
-        let forwarded = |name: &HeaderName| if is_trusted { first(request, name) } else { None };
+        let forwarded = |name: &HeaderName| if is_trusted { first_value(request, name) } else { None };
         let scheme = forwarded(&FORWARDED_PROTO)
             .filter(|scheme| matches!(*scheme, "http" | "https"))
             .unwrap_or(if request.extensions.get::<OverTls>().is_some() { "https" } else { "http" });
         let host = [
             forwarded(&API_HOST).or_else(|| forwarded(&FORWARDED_HOST)),
-            first(request, &HOST),
+            first_value(request, &HOST),
             request.uri.authority().map(Authority::as_str),
         ];
         let host = host.into_iter().flatten().find(|host| is_host(host)).unwrap_or("localhost");
@@ -86,7 +86,7 @@ impl ForwardedConfig {
         let mut chain = reported.flat_map(|value| value.split(',')).map(str::trim).rev();
         while self.is_trusted(client) {
             match chain.next().and_then(|address| address.parse().ok()) {
-                Some(before) => client = before,
+                Some(previous) => client = previous,
                 None => break,
             }
         }
@@ -104,7 +104,7 @@ fn peer(request: &Parts) -> Option<IpAddr> {
 }
 
 /// The first value of a list to which proxies append.
-fn first<'a>(request: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+fn first_value<'a>(request: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     let values = request.headers.get(name)?.to_str().ok()?;
     values.split(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
@@ -141,17 +141,17 @@ mod tests {
         assert_eq!(config().base_url(&request("192.0.2.1", &headers)), "http://a:8080");
         assert_eq!(config().base_url(&request("10.1.1.1", &headers)), "https://b");
         assert_eq!(config().base_url(&request("::ffff:10.1.1.1", &headers)), "https://b");
-        let known = ForwardedConfig { server_url: Some("https://known".to_owned()), ..config() };
-        assert_eq!(known.base_url(&request("10.1.1.1", &headers)), "https://known");
+        let with_server_url = ForwardedConfig { server_url: Some("https://known".to_owned()), ..config() };
+        assert_eq!(with_server_url.base_url(&request("10.1.1.1", &headers)), "https://known");
     }
 
     #[test]
     fn own_origin_has_the_same_scheme_host_and_port() {
         let headers =
             [("host", "aks.example:8080"), ("x-forwarded-host", "b.example"), ("x-forwarded-proto", "https")];
-        let is_own = |server_url: Option<&str>, peer: &str, value: &str| {
+        let is_own_origin = |server_url: Option<&str>, peer: &str, value: &str| {
             let config = ForwardedConfig { server_url: server_url.map(str::to_owned), ..config() };
-            config.is_own(&request(peer, &headers), &HeaderValue::from_str(value).unwrap())
+            config.is_own_origin(&request(peer, &headers), &HeaderValue::from_str(value).unwrap())
         };
         for (value, expected) in [
             ("http://aks.example:8080", true),
@@ -166,12 +166,12 @@ mod tests {
             ("file://", false),
             ("data:text/html,x", false),
         ] {
-            assert_eq!(is_own(None, "192.0.2.1", value), expected, "{value:?}");
+            assert_eq!(is_own_origin(None, "192.0.2.1", value), expected, "{value:?}");
         }
-        assert!(is_own(Some("https://known.example/path"), "192.0.2.1", "https://known.example"));
-        assert!(is_own(Some("https://known.example:443"), "192.0.2.1", "https://known.example"));
-        assert!(is_own(None, "10.1.1.1", "https://b.example"), "a trusted proxy says so");
-        assert!(!is_own(None, "192.0.2.1", "https://b.example"));
+        assert!(is_own_origin(Some("https://known.example/path"), "192.0.2.1", "https://known.example"));
+        assert!(is_own_origin(Some("https://known.example:443"), "192.0.2.1", "https://known.example"));
+        assert!(is_own_origin(None, "10.1.1.1", "https://b.example"), "reported by a trusted proxy");
+        assert!(!is_own_origin(None, "192.0.2.1", "https://b.example"));
     }
 
     #[test]

@@ -57,7 +57,7 @@ async fn ping() -> &'static str {
     operation_id = "getLivez",
     tag = "Health",
     security(()),
-    responses((status = 200, description = "It is", body = String, content_type = "text/plain", example = "ok")),
+    responses((status = 200, description = "The process is alive", body = String, content_type = "text/plain", example = "ok")),
 )]
 async fn livez() -> &'static str {
     "ok"
@@ -70,7 +70,7 @@ async fn livez() -> &'static str {
     operation_id = "getHealthz",
     tag = "Health",
     security(()),
-    responses((status = 200, description = "It is", body = String, content_type = "text/plain", example = "ok")),
+    responses((status = 200, description = "The process is alive", body = String, content_type = "text/plain", example = "ok")),
 )]
 async fn healthz() -> &'static str {
     "ok"
@@ -109,7 +109,7 @@ struct ReadyCheck {
     security(()),
     responses(
         (status = 200, description = "Requests can be served", body = Ready),
-        (status = 503, description = "Something is missing", body = Ready),
+        (status = 503, description = "A dependency is unavailable", body = Ready),
     ),
 )]
 async fn readyz(State(state): State<AppState>) -> Response {

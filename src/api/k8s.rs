@@ -41,8 +41,8 @@ use crate::service::kubernetes::{ForwardOptions, ProxyError};
 /// The time limit of a response's head. Kubernetes cancels its own requests after a minute.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 
-/// The time limit for the head of a response from a container, and of a session.
-const LATE_HEAD_TIMEOUT: Duration = Duration::from_mins(10);
+/// The time limit for the head of a response that may be endless or start late.
+const ENDLESS_HEAD_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Clients use `/version` to check whether a cluster is reachable, and Terraform waits without a limit
 /// (`docs/contract/terraform.md#kubeconfig`).
@@ -52,7 +52,7 @@ const VERSION_TIMEOUT: Duration = Duration::from_millis(4_500);
 const MAX_VERSION_LEN: usize = 64 * 1024;
 
 /// The object type in the audit log.
-const OBJECT: &str = "cluster";
+const OBJECT_TYPE: &str = "cluster";
 
 /// The ID of a request in the cluster's audit log.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -80,29 +80,30 @@ async fn serve(State(state): State<AppState>, request: Request) -> Response {
     let body = RequestBody::new(body, &parts.headers);
     let mut response = match Target::parse(&parts.method, &parts.uri) {
         Ok(target) if target.kind == target::Kind::Version => {
-            let whole = async { buffer(pass(&state, &target, parts, body).await?).await };
-            let answered = tokio::time::timeout(VERSION_TIMEOUT, whole).await;
-            answered.unwrap_or_else(|_| Err(Status::timed_out("the cluster did not answer within 4.5 s")))
+            let buffered = async { buffer(forward(&state, &target, parts, body).await?).await };
+            let result = tokio::time::timeout(VERSION_TIMEOUT, buffered).await;
+            result.unwrap_or_else(|_| Err(Status::timed_out("the cluster did not answer within 4.5 s")))
         }
         // The audit record of a change is written even if the client disconnects.
-        Ok(target) if changes(&parts.method) && !target.kind.is_endless() => {
-            let passing = async move { pass(&state, &target, parts, body).await };
-            let done = tokio::spawn(with_current_id(current_id(), passing)).await;
-            done.unwrap_or_else(|error| {
+        Ok(target) if is_change(&parts.method) && !target.kind.is_endless() => {
+            let forwarding = async move { forward(&state, &target, parts, body).await };
+            let result = tokio::spawn(with_current_id(current_id(), forwarding)).await;
+            result.unwrap_or_else(|error| {
                 let request_id = current_id();
                 tracing::error!(%request_id, error = &error as &dyn std::error::Error, "a request ended in a panic");
-                Err(Status::failed())
+                Err(Status::internal_error())
             })
         }
-        Ok(target) => pass(&state, &target, parts, body).await,
-        Err(refused) => Err(refused),
+        Ok(target) => forward(&state, &target, parts, body).await,
+        Err(status) => Err(status),
     }
     .unwrap_or_else(Status::into_response);
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, SANDBOX);
     response
 }
 
-async fn pass(
+/// Authorizes a request and forwards it to its cluster.
+async fn forward(
     state: &AppState,
     target: &Target,
     parts: Parts,
@@ -116,56 +117,57 @@ async fn pass(
         return Err(ProxyError::TooLarge.into());
     }
     let RequestContext { id: request_id, client_ip, .. } =
-        RequestContext::from_parts(&parts).map_err(|_| Status::failed())?.clone();
+        RequestContext::from_parts(&parts).map_err(|_| Status::internal_error())?.clone();
     let call = state
         .kubernetes
         .authorize(Arc::clone(&caller), token, &target.cluster_id, target.kind.is_endless())
         .await?;
     let options = ForwardOptions {
-        limit: if target.kind.is_endless() { LATE_HEAD_TIMEOUT } else { HEAD_TIMEOUT },
+        limit: if target.kind.is_endless() { ENDLESS_HEAD_TIMEOUT } else { HEAD_TIMEOUT },
         leads_inside: target.kind == target::Kind::Inside,
     };
     let mut record = PendingRecord {
         unwritten: target.audit.as_ref().map(|audit| {
-            let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT, &target.cluster_id);
+            let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT_TYPE, &target.cluster_id);
             let event = if audit.is_counted { event.counted() } else { event };
             (event.request(&request_id, Some(client_ip)), audit.detail.clone())
         }),
         events: state.events.clone(),
     };
     let request = cluster_request(parts, body, target, &request_id)?;
-    let passed = call.forward(request, options).await;
-    record
-        .write(passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status())))
-        .await;
-    let (answer, guard) = passed?;
-    let mut response = answer.response.map(Body::new);
+    let result = call.forward(request, options).await;
+    let outcome =
+        result.as_ref().map_or(Outcome::Failed, |(proxied, _)| outcome_of(proxied.response.status()));
+    record.write(outcome).await;
+    let (proxied, guard) = result?;
+    let mut response = proxied.response.map(Body::new);
     rewrite_location(response.headers_mut(), &target.cluster_id);
     let is_watch = target.kind == target::Kind::Watch;
-    if let Some(tunnel) = answer.tunnel {
+    if let Some(tunnel) = proxied.tunnel {
         state.kubernetes.run_session(stream::join(tunnel, guard, is_watch));
         return Ok(response);
     }
     // Applies to every body, because the path does not prove that a response ends.
-    let kind = stream::Kind::new(is_watch && response.status() == StatusCode::OK, response.headers());
-    Ok(response.map(|body| stream::until(body, kind, async move { guard.ended().await })))
+    let kind = stream::BodyKind::new(is_watch && response.status() == StatusCode::OK, response.headers());
+    Ok(response.map(|body| stream::end_when(body, kind, async move { guard.ended().await })))
 }
 
 /// The audit record of a request that changes something, enters a container, or reads secrets.
 struct PendingRecord {
-    /// `None` if the request is not audited, or the record was written.
+    /// The event and its detail; `None` if the request is not audited, or the record was written.
     unwritten: Option<(Event, String)>,
     events: Events,
 }
 
 impl PendingRecord {
     async fn write(&mut self, outcome: Outcome) {
-        if let Some(event) = self.finished(outcome) {
+        if let Some(event) = self.take_event(outcome) {
             self.events.record(event).await;
         }
     }
 
-    fn finished(&mut self, outcome: Outcome) -> Option<Event> {
+    /// The event with its outcome; `None` if it was written.
+    fn take_event(&mut self, outcome: Outcome) -> Option<Event> {
         let (event, detail) = self.unwritten.take()?;
         // A name that does not exist in the cluster may be a secret in the wrong place.
         let detail = if outcome == Outcome::Done { detail.into() } else { mask(&detail) };
@@ -176,7 +178,7 @@ impl PendingRecord {
 impl Drop for PendingRecord {
     /// The client disconnected; the outcome in the cluster is unknown.
     fn drop(&mut self) {
-        if let Some(event) = self.finished(Outcome::Failed) {
+        if let Some(event) = self.take_event(Outcome::Failed) {
             let events = self.events.clone();
             tokio::spawn(async move { events.record(event).await });
         }
@@ -186,8 +188,8 @@ impl Drop for PendingRecord {
 /// Reads a complete response.
 async fn buffer(response: Response) -> Result<Response, Status> {
     let (head, body) = response.into_parts();
-    let read = Limited::new(body, MAX_VERSION_LEN).collect().await;
-    let body = read.map_err(|_| Status::unavailable("the answer of the cluster broke off"))?;
+    let body = Limited::new(body, MAX_VERSION_LEN).collect().await;
+    let body = body.map_err(|_| Status::unavailable("the cluster's response was cut off"))?;
     Ok(Response::from_parts(head, Body::from(body.to_bytes())))
 }
 
@@ -196,13 +198,13 @@ async fn authenticate(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, S
     let token = auth::bearer_token(&parts.headers).ok_or_else(Status::unauthorized)?;
     match auth::authenticate(parts, state, token).await {
         Ok(caller) => {
-            RequestContext::from_parts(parts).map_err(|_| Status::failed())?.auth_outcome.set(true);
+            RequestContext::from_parts(parts).map_err(|_| Status::internal_error())?.auth_outcome.set(true);
             Ok((caller, token.into()))
         }
         Err(AuthError::Unavailable(_)) => Err(Status::unavailable(
             "the token cannot be checked, because the server's database does not answer",
         )),
-        Err(AuthError::MissingContext) => Err(Status::failed()),
+        Err(AuthError::MissingContext) => Err(Status::internal_error()),
         Err(_) => Err(Status::unauthorized()),
     }
 }
@@ -214,8 +216,10 @@ fn cluster_request(
     target: &Target,
     request_id: &str,
 ) -> Result<http::Request<RequestBody>, Status> {
-    parts.uri =
-        target.path_and_query.parse().map_err(|_| Status::bad_request("the path cannot be passed on"))?;
+    parts.uri = target
+        .path_and_query
+        .parse()
+        .map_err(|_| Status::bad_request("the path and query are not a valid URI"))?;
     if let Ok(id) = HeaderValue::from_str(request_id) {
         parts.headers.insert(AUDIT_ID, id);
     }
@@ -226,11 +230,11 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn changes(method: &Method) -> bool {
+fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-fn outcome(status: StatusCode) -> Outcome {
+fn outcome_of(status: StatusCode) -> Outcome {
     match status.as_u16() {
         ..400 => Outcome::Done,
         400..500 => Outcome::Refused,
@@ -254,9 +258,9 @@ mod tests {
 
     #[test]
     fn outcome_follows_the_status() {
-        assert_eq!(outcome(StatusCode::SWITCHING_PROTOCOLS), Outcome::Done);
-        assert_eq!(outcome(StatusCode::CREATED), Outcome::Done);
-        assert_eq!(outcome(StatusCode::FORBIDDEN), Outcome::Refused);
-        assert_eq!(outcome(StatusCode::BAD_GATEWAY), Outcome::Failed);
+        assert_eq!(outcome_of(StatusCode::SWITCHING_PROTOCOLS), Outcome::Done);
+        assert_eq!(outcome_of(StatusCode::CREATED), Outcome::Done);
+        assert_eq!(outcome_of(StatusCode::FORBIDDEN), Outcome::Refused);
+        assert_eq!(outcome_of(StatusCode::BAD_GATEWAY), Outcome::Failed);
     }
 }

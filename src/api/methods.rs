@@ -19,9 +19,9 @@ where
     A: FromRequestParts<S> + Send + 'static,
     S: Clone + Send + Sync + 'static,
 {
-    routes.map(|methods| methods.fallback(unsupported::<A>))
+    routes.map(|methods| methods.fallback(method_not_allowed::<A>))
 }
 
-async fn unsupported<A>(_: A, method: Method) -> Error {
+async fn method_not_allowed<A>(_: A, method: Method) -> Error {
     Error::method_not_allowed(&method)
 }

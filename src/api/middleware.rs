@@ -145,13 +145,13 @@ impl InFlight {
         }
     }
 
-    /// Adds the context for the handler, or responds without it.
+    /// Adds the context for the handler, or responds without calling the handler.
     fn admit(&self, parts: &mut Parts) -> ControlFlow<Response> {
         let Some(client_ip) = self.http.forwarded.client_ip(parts) else {
             tracing::error!(request_id = %self.request_id, "request has no peer address");
             return ControlFlow::Break(self.error(StatusCode::INTERNAL_SERVER_ERROR));
         };
-        if let Some(response) = self.cross_origin.as_ref().and_then(CrossOrigin::preflight) {
+        if let Some(response) = self.cross_origin.as_ref().and_then(CrossOrigin::preflight_response) {
             return ControlFlow::Break(response);
         }
         let rejects_impersonation = self.surface.impersonation == Impersonation::Rejected;
@@ -181,19 +181,20 @@ impl InFlight {
         } else {
             None
         };
-        let handler = AssertUnwindSafe(with_current_id(Arc::clone(request_id), handler)).catch_unwind();
+        let caught = AssertUnwindSafe(with_current_id(Arc::clone(request_id), handler)).catch_unwind();
         let timeout = surface.timeout.unwrap_or(Duration::MAX);
-        let handler = async move {
-            let result = tokio::time::timeout(timeout, handler).await;
+        let limited = async move {
+            let result = tokio::time::timeout(timeout, caught).await;
             drop(permit);
             result
         };
         let result = if surface.completes_changes && is_change(&self.method) {
-            tokio::spawn(handler).await.unwrap_or_else(|error| Ok(Err(Box::new(error))))
+            tokio::spawn(limited).await.unwrap_or_else(|error| Ok(Err(Box::new(error))))
         } else {
-            handler.await
+            limited.await
         };
         let path = || (surface.redact_path)(&self.path);
+        // From the outside: the timeout, a panic, and the handler, which cannot fail.
         match result {
             Ok(Ok(Ok(response))) => response,
             Ok(Err(_)) => {
@@ -248,9 +249,7 @@ impl InFlight {
             StatusCode::SERVICE_UNAVAILABLE => {
                 ("ServerError", "too many requests at once; try again in a moment")
             }
-            StatusCode::GATEWAY_TIMEOUT => {
-                ("ServerError", "the request took longer than 60 s and was given up")
-            }
+            StatusCode::GATEWAY_TIMEOUT => ("ServerError", "the request timed out after 60 s"),
             _ => ("ServerError", "the server failed; its log has the cause under the id of this request"),
         };
         let is_transient = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
@@ -275,8 +274,8 @@ fn request_id(surface: &Surface, headers: &HeaderMap) -> Arc<str> {
         (8..=64).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    let chosen = headers.get(REQUEST_ID).filter(|_| surface.accepts_request_ids);
-    chosen.and_then(|id| id.to_str().ok()).filter(is_well_formed).map_or_else(
+    let client_id = headers.get(REQUEST_ID).filter(|_| surface.accepts_request_ids);
+    client_id.and_then(|id| id.to_str().ok()).filter(is_well_formed).map_or_else(
         || Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()).into(),
         Arc::from,
     )

@@ -24,11 +24,11 @@ pub(super) fn base() -> OpenApi {
         .title("norman-aks")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Rancher's AKS actions, Azure cloud credentials and AKS clusters. The wire is Rancher's; \
+            "Rancher's AKS actions, Azure cloud credentials and AKS clusters, compatible with Rancher's API; \
              docs/compatibility.md of the project lists every difference.\n\n\
-             Everything but health needs a token: give one under *Authorize*. With `norman-aks serve --sandbox`, \
-             `sandbox.json` in the data folder has a token and the id of a stored credential, and the credential \
-             in the examples is one that the built-in Azure knows.",
+             Everything except the health checks requires a token: enter one under *Authorize*. With \
+             `norman-aks serve --sandbox`, `sandbox.json` in the data directory contains a token and the ID of a stored \
+             credential, and the sandbox accepts the credential in the examples.",
         ))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
     let bearer = HttpBuilder::new()
@@ -37,7 +37,7 @@ pub(super) fn base() -> OpenApi {
         .build();
     let basic = HttpBuilder::new()
         .scheme(HttpAuthScheme::Basic)
-        .description(Some("The two halves of a token as user name and password."))
+        .description(Some("The name and the secret of a token as user name and password."))
         .build();
     let cookie = ApiKeyValue::with_description("R_SESS", "A token in a browser's cookie.");
     let mut components = ComponentsBuilder::new()
@@ -52,54 +52,57 @@ pub(super) fn base() -> OpenApi {
     for (name, header) in headers::components() {
         components = components.header(name, header);
     }
-    let any_of =
+    let schemes =
         ["bearer", "basic", "cookie"].map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
     let tag = |name: &str, text: &str| TagBuilder::new().name(name).description(Some(text)).build();
     OpenApiBuilder::new()
         .info(info.build())
         .servers(Some([ServerBuilder::new().url("/").description(Some("This server")).build()]))
         .components(Some(components.build()))
-        .security(Some(any_of))
+        .security(Some(schemes))
         .tags(Some([
-            tag("Catalog", "What can be used in Azure, why not, and what to do about it"),
-            tag("AKS actions", "What Azure offers to a credential: the nine actions of Rancher."),
-            tag("Cloud credentials", "Azure credentials, stored under encryption."),
+            tag(
+                "Catalog",
+                "The resources that are usable in Azure, with reasons and remedies for the others.",
+            ),
+            tag("AKS actions", "Rancher's nine actions, which list Azure resources for a credential."),
+            tag("Cloud credentials", "Azure credentials, stored encrypted."),
             tag("Clusters", "AKS clusters as Rancher's objects."),
-            tag("Members of clusters", "Who may see and change a cluster."),
-            tag("Parts of clusters", "What belongs to a cluster: registration tokens, projects, nodes."),
+            tag("Members of clusters", "The users who may see and change a cluster."),
+            tag("Parts of clusters", "The objects of a cluster: registration tokens, projects, nodes."),
             tag(
                 "Settings",
-                "What administrators may change while the server runs, and the drivers that there are.",
+                "The settings that administrators may change while the server runs, and the drivers.",
             ),
-            tag("Users and tokens", "Who calls, and with what."),
-            tag("Review", "What would become of a cluster, said beforehand."),
-            tag("Audit", "What callers did, for administrators."),
-            tag("Schemas", "What there is under /v3."),
-            tag("Health", "Whether the server works; needs no token."),
+            tag("Users and tokens", "The callers and their tokens."),
+            tag("Review", "Reviews of clusters before they are created or changed."),
+            tag("Audit", "The audit log, for administrators."),
+            tag("Schemas", "The types under /v3."),
+            tag("Health", "Health checks; they need no token."),
         ]))
         .build()
 }
 
-/// Adds examples and common headers.
-fn complete(operation: &mut Operation) {
-    let examples = examples::of(operation.operation_id.as_deref().unwrap_or_default());
+/// Adds the examples of an operation, and the headers of its responses.
+fn add_examples_and_headers(operation: &mut Operation) {
+    let examples = examples::for_operation(operation.operation_id.as_deref().unwrap_or_default());
     if let Some(RefOr::T(request)) = &mut operation.request_body {
         set_example(request.content.get_mut("application/json"), examples.request);
     }
-    let listing = operation.tags.iter().flatten().any(|tag| tag == "AKS actions")
+    let is_listing = operation.tags.iter().flatten().any(|tag| tag == "AKS actions")
         && operation.responses.responses.contains_key("429");
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         add_header(response, headers::REQUEST_ID);
         match status.as_str() {
             "200" | "201" => {
-                if listing && !response.content.is_empty() {
+                if is_listing && !response.content.is_empty() {
                     add_header(response, headers::CACHE);
                     add_header(response, headers::AGE);
                 }
                 for (kind, content) in &mut response.content {
-                    let streamed = matches!(kind.as_str(), "text/event-stream" | "application/x-ndjson");
-                    let example = if streamed { examples.stream.clone() } else { examples.response.clone() };
+                    let is_stream = matches!(kind.as_str(), "text/event-stream" | "application/x-ndjson");
+                    let example = if is_stream { examples.stream.clone() } else { examples.response.clone() };
                     set_example(Some(content), example);
                 }
             }
@@ -125,7 +128,7 @@ fn add_header(response: &mut Response, name: &str) {
 pub(super) fn to_json(mut document: OpenApi) -> String {
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
-        operations.into_iter().flatten().for_each(complete);
+        operations.into_iter().flatten().for_each(add_examples_and_headers);
     }
     match document.to_pretty_json() {
         Ok(json) => json + "\n",
@@ -162,13 +165,13 @@ mod tests {
     }
 
     /// All values of the key in the document.
-    fn all<'a>(value: &'a Value, key: &str, out: &mut Vec<&'a Value>) {
+    fn collect_values<'a>(value: &'a Value, key: &str, out: &mut Vec<&'a Value>) {
         match value {
             Value::Object(object) => {
                 out.extend(object.get(key));
-                object.values().for_each(|value| all(value, key, out));
+                object.values().for_each(|value| collect_values(value, key, out));
             }
-            Value::Array(list) => list.iter().for_each(|value| all(value, key, out)),
+            Value::Array(list) => list.iter().for_each(|value| collect_values(value, key, out)),
             _ => {}
         }
     }
@@ -177,17 +180,17 @@ mod tests {
     #[test]
     fn committed_document_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
-        let made = crate::api::openapi_json();
+        let generated = crate::api::openapi_json();
         #[expect(
             clippy::disallowed_methods,
             reason = "a switch for developers, not a setting of the program"
         )]
         if std::env::var("UPDATE_OPENAPI").is_ok() {
-            std::fs::write(path, &made).unwrap();
+            std::fs::write(path, &generated).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
-            made == committed,
+            generated == committed,
             "openapi/openapi.json is stale: UPDATE_OPENAPI=1 cargo test --lib openapi"
         );
     }
@@ -196,7 +199,7 @@ mod tests {
     fn references_resolve_and_components_are_used() {
         let document = document();
         let mut references = Vec::new();
-        all(&document, "$ref", &mut references);
+        collect_values(&document, "$ref", &mut references);
         let used: BTreeSet<&str> = references.iter().map(|reference| reference.as_str().unwrap()).collect();
         for reference in &used {
             assert!(document.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference}");
@@ -214,7 +217,7 @@ mod tests {
         let actions: BTreeSet<String> = operations(&document)
             .filter_map(|(method, path, _)| Some(format!("{method} {}", path.strip_prefix("/meta/")?)))
             .collect();
-        let both = [
+        let listing_actions = [
             "aksClusters",
             "aksLocations",
             "aksRegions",
@@ -225,7 +228,7 @@ mod tests {
             "aksVirtualNetworks",
         ];
         let mut expected: BTreeSet<String> =
-            both.iter().flat_map(|name| [format!("get {name}"), format!("post {name}")]).collect();
+            listing_actions.iter().flat_map(|name| [format!("get {name}"), format!("post {name}")]).collect();
         expected.insert("post aksCheckCredentials".to_owned());
         assert_eq!(actions, expected);
     }
@@ -251,8 +254,8 @@ mod tests {
                 assert!(response["headers"].get("X-Request-Id").is_some(), "{method} {path} {status}");
                 let Some(content) = response.get("content") else { continue };
                 let content = content.as_object().unwrap().values().next().unwrap();
-                let shown = !content["example"].is_null() || content["examples"].is_object();
-                assert!(shown, "{method} {path} {status} has no example");
+                let has_example = !content["example"].is_null() || content["examples"].is_object();
+                assert!(has_example, "{method} {path} {status} has no example");
             }
         }
         assert!(names.len() > 30, "{names:?}");
@@ -276,12 +279,12 @@ mod tests {
     #[test]
     fn only_health_is_open() {
         let document = document();
-        assert!(document["security"].as_array().is_some_and(|any_of| any_of.len() == 3));
+        assert!(document["security"].as_array().is_some_and(|schemes| schemes.len() == 3));
         for (_, path, operation) in operations(&document) {
-            let open = operation["security"] == serde_json::json!([{}]);
-            let closed = ["/meta/", "/v3", "/api/"].iter().any(|start| path.starts_with(start));
-            assert_eq!(open, !closed, "{path}");
-            assert_eq!(operation["responses"].get("401").is_none(), open, "{path}");
+            let is_open = operation["security"] == serde_json::json!([{}]);
+            let needs_token = ["/meta/", "/v3", "/api/"].iter().any(|start| path.starts_with(start));
+            assert_eq!(is_open, !needs_token, "{path}");
+            assert_eq!(operation["responses"].get("401").is_none(), is_open, "{path}");
         }
     }
 }

@@ -6,26 +6,26 @@ use aks::mask::{COVER, mask};
 use percent_encoding::percent_decode_str;
 
 /// The prefix of paths that end with a registration token.
-const IMPORT: &str = "/v3/import/";
+const IMPORT_PREFIX: &str = "/v3/import/";
 
 /// The prefix of paths that end with the name of a token. Clients that mistake the whole token for its name append a colon and
 /// its secret.
-const TOKENS: &str = "/v3/tokens/";
+const TOKENS_PREFIX: &str = "/v3/tokens/";
 
 /// The path without registration tokens and other tokens.
 pub(super) fn redact(path: &str) -> Cow<'_, str> {
-    if path.len() > IMPORT.len() && path.starts_with(IMPORT) {
-        return format!("{IMPORT}{COVER}").into();
+    if path.len() > IMPORT_PREFIX.len() && path.starts_with(IMPORT_PREFIX) {
+        return format!("{IMPORT_PREFIX}{COVER}").into();
     }
-    if let Some(token) = path.strip_prefix(TOKENS) {
+    if let Some(token) = path.strip_prefix(TOKENS_PREFIX) {
         let name = token.split([':', '%']).next().unwrap_or_default();
         if name.len() < token.len() {
-            return format!("{TOKENS}{}:{COVER}", mask(name)).into();
+            return format!("{TOKENS_PREFIX}{}:{COVER}", mask(name)).into();
         }
     }
     // Another spelling is not routed, but contains the same token.
-    let decoded = decoded(path);
-    if path != IMPORT && contains_import(&decoded) {
+    let decoded = decode(path);
+    if path != IMPORT_PREFIX && contains_import(&decoded) {
         return format!("/{COVER}").into();
     }
     redact_decoded(path, &decoded)
@@ -33,7 +33,7 @@ pub(super) fn redact(path: &str) -> Cow<'_, str> {
 
 /// The path without tokens, for paths in clusters, which may contain any name.
 pub(super) fn redact_tokens(path: &str) -> Cow<'_, str> {
-    redact_decoded(path, &decoded(path))
+    redact_decoded(path, &decode(path))
 }
 
 fn redact_decoded<'a>(path: &'a str, decoded: &str) -> Cow<'a, str> {
@@ -45,7 +45,7 @@ fn redact_decoded<'a>(path: &'a str, decoded: &str) -> Cow<'a, str> {
     }
 }
 
-fn decoded(path: &str) -> Cow<'_, str> {
+fn decode(path: &str) -> Cow<'_, str> {
     // Checked first, because decoding takes as long as the rest of the redaction.
     if path.contains('%') { percent_decode_str(path).decode_utf8_lossy() } else { path.into() }
 }

@@ -30,8 +30,8 @@ async fn connect(
     if !state.agents.is_relay_token(token.strip_prefix(b"Bearer ").unwrap_or_default()) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let wants = request.headers().get(UPGRADE).is_some_and(|protocol| protocol == PROTOCOL);
-    if !wants {
+    let requests_upgrade = request.headers().get(UPGRADE).is_some_and(|protocol| protocol == PROTOCOL);
+    if !requests_upgrade {
         return StatusCode::BAD_REQUEST.into_response();
     }
     let connection = match state.agents.dial(&cluster_id).await {

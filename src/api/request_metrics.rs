@@ -45,7 +45,7 @@ impl RequestMetrics {
         responses.record(duration);
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         let route = routes.entry(route.to_owned()).or_default();
-        // Another request may have added it since.
+        // Another request may have added them in the meantime.
         if route.iter().all(|responses| !matches(&responses)) {
             route.push(responses);
         }
@@ -62,5 +62,5 @@ impl Responses {
 /// The label of a method. Clients can invent methods, and labels are never removed.
 fn label(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
-    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+    KNOWN.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }

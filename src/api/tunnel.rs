@@ -18,11 +18,11 @@ use super::{auth, norman};
 use crate::service::agents::AgentRefusal;
 
 /// Without TLS, the token would be sent in the clear.
-const NOT_TLS: &str = "agents connect over https only: use the https address of this server, or let the proxy in front \
+const NOT_TLS: &str = "agents connect over https only: use the https URL of this server, or let the proxy in front \
      of it send X-Forwarded-Proto";
 
 /// The prefix of the registration token in the header `Authorization` of an embedded Rancher.
-const EMBEDDED: &str = "Bearer stv-cluster-";
+const EMBEDDED_PREFIX: &str = "Bearer stv-cluster-";
 
 /// The rules for tunnels. They need no permit, because they have their own limits.
 pub(super) static SURFACE: Surface = Surface {
@@ -51,11 +51,11 @@ async fn connect(
     let header = |name: &'static str| parts.headers.get(HeaderName::from_static(name));
     let token = header(upgrade::TOKEN_HEADER).and_then(|token| token.to_str().ok()).map(SecretString::from);
     let params = header(upgrade::PARAMS_HEADER).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    let admitted = match embedded_token(&parts.headers).filter(|_| token.is_none()) {
+    let result = match embedded_token(&parts.headers).filter(|_| token.is_none()) {
         Some(token) => state.agents.admit_embedded(&token, context.client_ip).await,
         None => state.agents.admit(token.as_ref(), params, context.client_ip).await,
     };
-    let admission = match admitted {
+    let admission = match result {
         Ok(admission) => admission,
         Err(refusal) => {
             if matches!(refusal, AgentRefusal::Unknown | AgentRefusal::UnknownBearer) {
@@ -80,7 +80,7 @@ async fn connect(
 /// The registration token with which a Rancher embedded in an agent opens a session.
 fn embedded_token(headers: &http::HeaderMap) -> Option<SecretString> {
     let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
-    value.strip_prefix(EMBEDDED).filter(|token| !token.is_empty()).map(SecretString::from)
+    value.strip_prefix(EMBEDDED_PREFIX).filter(|token| !token.is_empty()).map(SecretString::from)
 }
 
 fn status(refusal: &AgentRefusal) -> StatusCode {

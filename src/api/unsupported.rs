@@ -15,16 +15,16 @@ pub(super) const STEVE: &str = "Steve, Rancher's API under /v1, is not supported
 pub(super) fn router() -> Router<AppState> {
     let steve = ["/v1", "/v1/", "/v1/{*rest}"];
     let login = ["/v1-public/login", "/v3-public/localProviders/{id}", "/v3-public/localproviders/{id}"];
-    let router = steve.into_iter().fold(Router::new(), |router, path| router.route(path, any(no_steve)));
-    login.into_iter().fold(router, |router, path| router.route(path, post(no_login)))
+    let router = steve.into_iter().fold(Router::new(), |router, path| router.route(path, any(reject_steve)));
+    login.into_iter().fold(router, |router, path| router.route(path, post(reject_login)))
 }
 
-async fn no_steve(_: Authenticated) -> Error {
+async fn reject_steve(_: Authenticated) -> Error {
     Error::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", STEVE)
 }
 
 /// Terraform shows only the code, after its own timeout.
-async fn no_login() -> Error {
+async fn reject_login() -> Error {
     let message = "there are no passwords, and nothing to bootstrap: create a token with `norman-aks token create` and use it as \
                    the provider's token_key";
     Error::new(StatusCode::NOT_IMPLEMENTED, "PasswordLoginNotSupported", message)

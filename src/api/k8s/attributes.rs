@@ -12,7 +12,7 @@ use crate::api::query::RawQuery;
 const MAX_NAME_LEN: usize = 253;
 
 /// Subresources that connect to a container, pod, service or node, with any method.
-const CONNECTING: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
+pub(super) const CONNECTING_SUBRESOURCES: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
 
 /// API groups whose reviews are created but change nothing.
 const REVIEW_GROUPS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
@@ -44,25 +44,25 @@ impl<'a> Attributes<'a> {
             ["apis", group, _, rest @ ..] => (*group, rest),
             _ => return Self { verb, ..Self::default() },
         };
-        let old_watch = rest.first() == Some(&"watch");
-        if old_watch {
+        let is_watch_path = rest.first() == Some(&"watch");
+        if is_watch_path {
             rest = rest.get(1..).unwrap_or_default();
         }
         let mut namespace = "";
         // `namespaces/<name>/status` and `…/finalize` are subresources of the namespace.
-        if let ["namespaces", within, inside @ ..] = rest
-            && !inside.is_empty()
-            && !matches!(inside, ["status" | "finalize"])
+        if let ["namespaces", namespace_name, after_namespace @ ..] = rest
+            && !after_namespace.is_empty()
+            && !matches!(after_namespace, ["status" | "finalize"])
         {
-            (namespace, rest) = (within, inside);
-        } else if let ["namespaces", within, ..] = rest {
-            namespace = within;
+            (namespace, rest) = (namespace_name, after_namespace);
+        } else if let ["namespaces", namespace_name, ..] = rest {
+            namespace = namespace_name;
         }
-        let text = |at: usize| rest.get(at).copied().unwrap_or_default();
-        let (resource, mut name, subresource) = (text(0), Cow::from(text(1)), text(2));
+        let segment = |index: usize| rest.get(index).copied().unwrap_or_default();
+        let (resource, mut name, subresource) = (segment(0), Cow::from(segment(1)), segment(2));
         if name.is_empty() {
             verb = match verb {
-                "get" if old_watch || is_on(query, "watch") => "watch",
+                "get" if is_watch_path || is_enabled(query, "watch") => "watch",
                 "get" => "list",
                 "delete" => "deletecollection",
                 verb => verb,
@@ -70,7 +70,7 @@ impl<'a> Attributes<'a> {
             if let Some(selected) = selected_name(query) {
                 name = selected;
             }
-        } else if verb == "get" && (old_watch || is_on(query, "watch")) {
+        } else if verb == "get" && (is_watch_path || is_enabled(query, "watch")) {
             verb = "watch";
         }
         Self { verb, group, resource, subresource, namespace, name }
@@ -78,32 +78,34 @@ impl<'a> Attributes<'a> {
 
     /// Whether the request changes something, connects to a container, pod, service or node, or reads secrets.
     pub(super) fn is_audited(&self) -> bool {
-        let changes = !matches!(self.verb, "get" | "list" | "watch" | "other");
+        let is_change = !matches!(self.verb, "get" | "list" | "watch" | "other");
         let is_review = self.verb == "create"
             && REVIEW_GROUPS.contains(&self.group)
             && self.resource.ends_with("reviews");
         let reads_secrets = self.group.is_empty() && self.resource == "secrets";
-        changes && !is_review || CONNECTING.contains(&self.subresource) || reads_secrets && !changes
+        is_change && !is_review
+            || CONNECTING_SUBRESOURCES.contains(&self.subresource)
+            || reads_secrets && !is_change
     }
 
     /// Whether the request is a frequent change by a controller: of a lease, an event or the status of an object.
     pub(super) fn is_heartbeat(&self) -> bool {
         let writes = matches!(self.verb, "create" | "update" | "patch");
-        let of_controllers = match (self.group, self.resource) {
+        let is_controller_object = match (self.group, self.resource) {
             ("coordination.k8s.io", "leases") | ("" | "events.k8s.io", "events") => true,
             _ => self.subresource == "status",
         };
-        writes && of_controllers
+        writes && is_controller_object
     }
 }
 
-/// Whether a parameter is on. Kubernetes accepts every value except `0` and `false`.
-pub(super) fn is_on(query: RawQuery<'_>, name: &str) -> bool {
+/// Whether a boolean parameter is true. Kubernetes accepts every value except `0` and `false`.
+pub(super) fn is_enabled(query: RawQuery<'_>, name: &str) -> bool {
     let mut values = query.pairs().filter(|(key, _)| key == name);
     values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
 }
 
-/// The object to which a list or watch is limited.
+/// The object to which `fieldSelector` limits a list or watch.
 fn selected_name(query: RawQuery<'_>) -> Option<Cow<'_, str>> {
     let (_, selector) = query.pairs().find(|(key, _)| key == "fieldSelector")?;
     let mut terms = selector.split(',').filter_map(|term| term.split_once('='));
@@ -117,18 +119,18 @@ impl fmt::Display for Attributes<'_> {
         write!(f, "verb={}", self.verb)?;
         if !self.resource.is_empty() {
             f.write_str(" resource=")?;
-            write_word(f, self.resource)?;
-            for (mark, part) in [('.', self.group), ('/', self.subresource)] {
+            write_escaped(f, self.resource)?;
+            for (separator, part) in [('.', self.group), ('/', self.subresource)] {
                 if !part.is_empty() {
-                    f.write_char(mark)?;
-                    write_word(f, part)?;
+                    f.write_char(separator)?;
+                    write_escaped(f, part)?;
                 }
             }
         }
         for (key, part) in [("namespace", self.namespace), ("name", &self.name)] {
             if !part.is_empty() {
                 write!(f, " {key}=")?;
-                write_word(f, part)?;
+                write_escaped(f, part)?;
             }
         }
         Ok(())
@@ -136,7 +138,7 @@ impl fmt::Display for Attributes<'_> {
 }
 
 /// Escapes all characters that cannot be part of a Kubernetes name, so that a name cannot imitate another part or line.
-fn write_word(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for character in text.chars().take(MAX_NAME_LEN) {
         if character.is_ascii_alphanumeric() || "-._:".contains(character) {
             f.write_char(character)?;
@@ -213,13 +215,13 @@ mod tests {
         ] {
             assert_eq!(audit(method, uri).0, expected, "{method} {uri}");
         }
-        let forged = Attributes::new(
+        let attributes = Attributes::new(
             &Method::DELETE,
             &["api", "v1", "pods", "x\nverb=get name=y"],
             RawQuery::default(),
         );
         assert_eq!(
-            forged.to_string(),
+            attributes.to_string(),
             "verb=delete resource=pods name=x\\u{a}verb\\u{3d}get\\u{20}name\\u{3d}y"
         );
     }

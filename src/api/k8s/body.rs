@@ -25,14 +25,15 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct RequestBody {
     /// `None` at its end, or after a task has taken the rest.
     inner: Option<Body>,
-    left: usize,
+    /// The number of bytes that may still be read.
+    remaining: usize,
     /// Whether the client waits for `100 Continue`, which the first poll of the body sends.
-    is_held_back: bool,
+    awaits_continue: bool,
 }
 
 impl RequestBody {
     pub(super) fn new(body: Body, headers: &http::HeaderMap) -> Self {
-        Self { inner: Some(body), left: MAX_BODY_LEN, is_held_back: headers.contains_key(EXPECT) }
+        Self { inner: Some(body), remaining: MAX_BODY_LEN, awaits_continue: headers.contains_key(EXPECT) }
     }
 
     fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
@@ -51,7 +52,7 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        this.is_held_back = false;
+        this.awaits_continue = false;
         let data = match std::task::ready!(Pin::new(inner).poll_frame(context)) {
             Some(Ok(frame)) => frame.into_data(),
             Some(Err(error)) => {
@@ -61,11 +62,11 @@ impl HttpBody for RequestBody {
             None => return this.end(),
         };
         let Ok(data) = data else { return this.end() };
-        if let Some(left) = this.left.checked_sub(data.len()) {
-            this.left = left;
+        if let Some(remaining) = this.remaining.checked_sub(data.len()) {
+            this.remaining = remaining;
             Poll::Ready(Some(Ok(Frame::data(data))))
         } else {
-            this.discard();
+            this.spawn_discard();
             Poll::Ready(Some(Err(axum::Error::new(BodyTooLarge))))
         }
     }
@@ -81,8 +82,9 @@ impl HttpBody for RequestBody {
 
 impl RequestBody {
     /// Spawns a task that reads the rest. It ends no later than the connection.
-    fn discard(&mut self) {
-        let Some(body) = self.inner.take().filter(|body| !self.is_held_back && !body.is_end_stream()) else {
+    fn spawn_discard(&mut self) {
+        let Some(body) = self.inner.take().filter(|body| !self.awaits_continue && !body.is_end_stream())
+        else {
             return;
         };
         if let Ok(runtime) = Handle::try_current() {
@@ -93,16 +95,17 @@ impl RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.discard();
+        self.spawn_discard();
     }
 }
 
+/// Reads the rest of a body, up to a limit.
 async fn discard(mut body: Body) {
-    let mut left = MAX_DISCARDED_LEN;
+    let mut remaining = MAX_DISCARDED_LEN;
     while let Some(Ok(frame)) = body.frame().await {
         let len = frame.data_ref().map_or(0, Bytes::len);
-        let Some(rest) = left.checked_sub(len) else { return };
-        left = rest;
+        let Some(rest) = remaining.checked_sub(len) else { return };
+        remaining = rest;
     }
 }
 
@@ -118,24 +121,24 @@ mod tests {
 
     /// A body of `count` pieces of 1 MiB, and the number of pieces read.
     fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
-        let taken = Arc::<AtomicUsize>::default();
-        let counter = Arc::clone(&taken);
+        let read_count = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&read_count);
         let pieces = (0..count).map(move |_| {
             counter.fetch_add(1, Ordering::SeqCst);
             Ok::<_, std::io::Error>(Bytes::from(vec![0; 1024 * 1024]))
         });
-        (Body::from_stream(stream::iter(pieces)), taken)
+        (Body::from_stream(stream::iter(pieces)), read_count)
     }
 
     /// Runs spawned tasks until `expected` pieces are read.
-    async fn settle(taken: &AtomicUsize, expected: usize) {
+    async fn wait_until_read(read_count: &AtomicUsize, expected: usize) {
         for _ in 0..10_000 {
-            if taken.load(Ordering::SeqCst) >= expected {
+            if read_count.load(Ordering::SeqCst) >= expected {
                 break;
             }
             tokio::task::yield_now().await;
         }
-        assert_eq!(taken.load(Ordering::SeqCst), expected);
+        assert_eq!(read_count.load(Ordering::SeqCst), expected);
     }
 
     #[tokio::test]
@@ -143,28 +146,28 @@ mod tests {
         let (body, _) = pieces(3);
         let read = RequestBody::new(body, &HeaderMap::new()).collect().await.unwrap();
         assert_eq!(read.to_bytes().len(), MAX_BODY_LEN);
-        let (body, taken) = pieces(10);
+        let (body, read_count) = pieces(10);
         let error = RequestBody::new(body, &HeaderMap::new()).collect().await.unwrap_err();
         assert!(error.into_inner().is::<BodyTooLarge>());
-        settle(&taken, 10).await;
+        wait_until_read(&read_count, 10).await;
     }
 
     #[tokio::test]
     async fn dropped_body_is_read_up_to_a_limit() {
-        let (body, taken) = pieces(10);
+        let (body, read_count) = pieces(10);
         drop(RequestBody::new(body, &HeaderMap::new()));
-        settle(&taken, 10).await;
-        let (body, taken) = pieces(100);
+        wait_until_read(&read_count, 10).await;
+        let (body, read_count) = pieces(100);
         drop(RequestBody::new(body, &HeaderMap::new()));
-        settle(&taken, MAX_DISCARDED_LEN / 1024 / 1024 + 1).await;
+        wait_until_read(&read_count, MAX_DISCARDED_LEN / 1024 / 1024 + 1).await;
     }
 
     #[tokio::test]
     async fn body_that_waits_for_100_continue_is_not_read() {
-        let (body, taken) = pieces(10);
+        let (body, read_count) = pieces(10);
         let headers = HeaderMap::from_iter([(EXPECT, HeaderValue::from_static("100-continue"))]);
         drop(RequestBody::new(body, &headers));
         tokio::task::yield_now().await;
-        assert_eq!(taken.load(Ordering::SeqCst), 0);
+        assert_eq!(read_count.load(Ordering::SeqCst), 0);
     }
 }

@@ -12,10 +12,10 @@ pub(super) enum Framing {
     /// Each event is preceded by its length in four bytes (big endian).
     Protobuf {
         /// The received bytes of the length.
-        head: [u8; 4],
-        head_len: usize,
+        length_bytes: [u8; 4],
+        length_read: usize,
         /// The missing bytes of the event.
-        left: usize,
+        remaining: usize,
     },
     /// Compressed, or of an unknown type.
     Unknown,
@@ -24,41 +24,44 @@ pub(super) enum Framing {
 impl Framing {
     /// The framing of a response with these headers.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let mut parts = text(CONTENT_TYPE).split(';').map(str::trim);
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut parts = header(CONTENT_TYPE).split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default();
         match media_type {
             // Nothing can be appended to a body with a declared length.
-            _ if !text(CONTENT_ENCODING).is_empty() || headers.contains_key(CONTENT_LENGTH) => Self::Unknown,
+            _ if !header(CONTENT_ENCODING).is_empty() || headers.contains_key(CONTENT_LENGTH) => {
+                Self::Unknown
+            }
+            // The start of the body is like the end of an event.
             "application/json" => Self::Json(*b"a}\n"),
             "application/vnd.kubernetes.protobuf" if parts.any(|part| part == "stream=watch") => {
-                Self::Protobuf { head: [0; 4], head_len: 0, left: 0 }
+                Self::Protobuf { length_bytes: [0; 4], length_read: 0, remaining: 0 }
             }
             _ => Self::Unknown,
         }
     }
 
     /// Whether the last event is complete and no other has started; `None` if unknown.
-    pub(super) fn is_between(&self) -> Option<bool> {
+    pub(super) fn is_between_events(&self) -> Option<bool> {
         match self {
-            Self::Json(last) => Some(ends_event(*last)),
-            Self::Protobuf { head_len, left, .. } => Some(*head_len == 0 && *left == 0),
+            Self::Json(last_bytes) => Some(ends_event(*last_bytes)),
+            Self::Protobuf { length_read, remaining, .. } => Some(*length_read == 0 && *remaining == 0),
             Self::Unknown => None,
         }
     }
 
     /// Advances by a chunk of the body.
-    pub(super) fn pass(&mut self, bytes: &[u8]) {
+    pub(super) fn advance(&mut self, bytes: &[u8]) {
         match self {
-            Self::Json(last) => {
+            Self::Json(last_bytes) => {
                 for byte in bytes.get(bytes.len().saturating_sub(3)..).unwrap_or_default() {
-                    push(last, *byte);
+                    shift_in(last_bytes, *byte);
                 }
             }
             Self::Protobuf { .. } => {
                 let mut rest = bytes;
                 while !rest.is_empty() {
-                    rest = rest.get(self.pass_to_boundary(rest)..).unwrap_or_default();
+                    rest = rest.get(self.advance_to_boundary(rest)..).unwrap_or_default();
                 }
             }
             Self::Unknown => {}
@@ -67,40 +70,42 @@ impl Framing {
 
     /// Advances to the end of the current event, and returns the part of `bytes` that belongs to it.
     pub(super) fn finish_event(&mut self, mut bytes: Bytes) -> Bytes {
-        let len = self.pass_to_boundary(&bytes);
+        let len = self.advance_to_boundary(&bytes);
         bytes.truncate(len);
         bytes
     }
 
-    fn pass_to_boundary(&mut self, bytes: &[u8]) -> usize {
+    /// Advances to the end of the current event or of `bytes`, and returns the number of bytes before it.
+    fn advance_to_boundary(&mut self, bytes: &[u8]) -> usize {
         match self {
-            Self::Json(last) => {
-                let ended = bytes.iter().position(|byte| {
-                    push(last, *byte);
-                    ends_event(*last)
+            Self::Json(last_bytes) => {
+                let end = bytes.iter().position(|byte| {
+                    shift_in(last_bytes, *byte);
+                    ends_event(*last_bytes)
                 });
-                ended.map_or(bytes.len(), |at| at + 1)
+                end.map_or(bytes.len(), |index| index + 1)
             }
-            Self::Protobuf { head, head_len, left } => {
-                let mut passed = 0;
-                while *left == 0 {
-                    let (Some(byte), Some(slot)) = (bytes.get(passed), head.get_mut(*head_len)) else {
-                        return passed;
+            Self::Protobuf { length_bytes, length_read, remaining } => {
+                let mut consumed = 0;
+                while *remaining == 0 {
+                    let (Some(byte), Some(slot)) = (bytes.get(consumed), length_bytes.get_mut(*length_read))
+                    else {
+                        return consumed;
                     };
                     *slot = *byte;
-                    *head_len += 1;
-                    passed += 1;
-                    if *head_len == head.len() {
-                        *head_len = 0;
-                        *left = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
-                        if *left == 0 {
-                            return passed;
+                    *length_read += 1;
+                    consumed += 1;
+                    if *length_read == length_bytes.len() {
+                        *length_read = 0;
+                        *remaining = usize::try_from(u32::from_be_bytes(*length_bytes)).unwrap_or(usize::MAX);
+                        if *remaining == 0 {
+                            return consumed;
                         }
                     }
                 }
-                let content = (*left).min(bytes.len() - passed);
-                *left -= content;
-                passed + content
+                let content = (*remaining).min(bytes.len() - consumed);
+                *remaining -= content;
+                consumed + content
             }
             Self::Unknown => bytes.len(),
         }
@@ -109,14 +114,14 @@ impl Framing {
 
 /// Kubernetes writes an event without line breaks, and a line break after it. In indented JSON, a brace before a line break
 /// follows whitespace or belongs to an empty object, so it is not mistaken for the end of an event.
-fn ends_event(last: [u8; 3]) -> bool {
-    let [before, brace, line_break] = last;
+fn ends_event(last_bytes: [u8; 3]) -> bool {
+    let [before, brace, line_break] = last_bytes;
     brace == b'}' && line_break == b'\n' && before != b'{' && !before.is_ascii_whitespace()
 }
 
-fn push(last: &mut [u8; 3], byte: u8) {
-    let [_, second, third] = *last;
-    *last = [second, third, byte];
+fn shift_in(last_bytes: &mut [u8; 3], byte: u8) {
+    let [_, second, third] = *last_bytes;
+    *last_bytes = [second, third, byte];
 }
 
 #[cfg(test)]
@@ -133,34 +138,37 @@ mod tests {
 
     /// The positions between two events, for chunks of every length.
     fn boundaries(content_type: &'static str, bytes: &[u8]) -> Vec<usize> {
-        let mut found: Option<Vec<usize>> = None;
-        for piece in 1..=bytes.len() {
-            let (mut framing, mut whole) = (framing(content_type), framing(content_type));
-            let (mut here, mut at) = (Vec::new(), 0);
-            for part in bytes.chunks(piece) {
-                whole.pass(part);
-                let mut part = Bytes::copy_from_slice(part);
-                while !part.is_empty() {
-                    let passed = framing.finish_event(part.clone()).len();
-                    at += passed;
-                    part = part.slice(passed..);
-                    if framing.is_between() == Some(true) {
-                        here.push(at);
+        let mut expected: Option<Vec<usize>> = None;
+        for chunk_len in 1..=bytes.len() {
+            let (mut framing, mut by_chunk) = (framing(content_type), framing(content_type));
+            let (mut boundaries, mut position) = (Vec::new(), 0);
+            for chunk in bytes.chunks(chunk_len) {
+                by_chunk.advance(chunk);
+                let mut chunk = Bytes::copy_from_slice(chunk);
+                while !chunk.is_empty() {
+                    let consumed = framing.finish_event(chunk.clone()).len();
+                    position += consumed;
+                    chunk = chunk.slice(consumed..);
+                    if framing.is_between_events() == Some(true) {
+                        boundaries.push(position);
                     }
                 }
-                assert_eq!(framing, whole);
+                assert_eq!(framing, by_chunk);
             }
-            assert!(found.as_ref().is_none_or(|found| *found == here), "chunks of {piece}");
-            found = Some(here);
+            assert!(
+                expected.as_ref().is_none_or(|expected| *expected == boundaries),
+                "chunks of {chunk_len}"
+            );
+            expected = Some(boundaries);
         }
-        found.unwrap_or_default()
+        expected.unwrap_or_default()
     }
 
     #[test]
     fn json_events_end_with_their_line() {
-        let one = "{\"type\":\"ADDED\",\"object\":{\"a\":\"}\\n\"}}\n";
-        let bytes = [one, one, "{\"type\""].concat();
-        assert_eq!(boundaries("application/json", bytes.as_bytes()), [one.len(), one.len() * 2]);
+        let event = "{\"type\":\"ADDED\",\"object\":{\"a\":\"}\\n\"}}\n";
+        let bytes = [event, event, "{\"type\""].concat();
+        assert_eq!(boundaries("application/json", bytes.as_bytes()), [event.len(), event.len() * 2]);
         let indented = "{\n  \"type\": {},\n  \"object\": {\n    \"a\": {}\n  }\n}\n";
         assert!(boundaries("application/json", indented.as_bytes()).is_empty());
     }
@@ -174,7 +182,7 @@ mod tests {
     #[test]
     fn framing_follows_from_the_headers() {
         for content_type in ["application/json", "application/json;as=Table;v=v1;g=meta.k8s.io"] {
-            assert_eq!(framing(content_type).is_between(), Some(true), "{content_type}");
+            assert_eq!(framing(content_type).is_between_events(), Some(true), "{content_type}");
         }
         for content_type in ["application/vnd.kubernetes.protobuf", "application/cbor-seq", "text/plain", ""]
         {

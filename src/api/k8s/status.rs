@@ -54,7 +54,7 @@ impl Status {
     }
 
     /// An internal error, which is logged.
-    pub(super) fn failed() -> Self {
+    pub(super) fn internal_error() -> Self {
         let message = "the request failed inside the server; its log has the cause";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
     }
@@ -134,7 +134,7 @@ impl From<ProxyError> for Status {
             }
             ProxyError::Server(_) => {
                 log(&error);
-                Self::failed()
+                Self::internal_error()
             }
         }
     }
@@ -142,7 +142,7 @@ impl From<ProxyError> for Status {
 
 fn log(error: &(dyn std::error::Error + 'static)) {
     let request_id = request::current_id();
-    tracing::warn!(%request_id, error, "a request did not get into a cluster");
+    tracing::warn!(%request_id, error, "proxied request failed");
 }
 
 /// Formats an error of the middleware.

@@ -27,22 +27,23 @@ const POLICY_VIOLATION: u16 = 1008;
 /// Joins two connections until they end, or until the caller loses access.
 pub(super) async fn join(tunnel: Tunnel, guard: ProxyGuard, is_watch: bool) {
     // The guard holds the permit until the connection ends.
-    let ending = async {
-        let ending = guard.ended().await;
-        let code = match ending {
+    let closing = async {
+        let reason = guard.ended().await;
+        let code = match reason {
             EndReason::ServerStopping => GOING_AWAY,
             EndReason::AccessLost => POLICY_VIOLATION,
         };
-        let last_message = (is_watch && ending == EndReason::AccessLost).then(|| last_event().to_string());
-        Closing { code, reason: ending.to_string(), last_message }
+        let last_message =
+            (is_watch && reason == EndReason::AccessLost).then(|| access_lost_event().to_string());
+        Closing { code, reason: reason.to_string(), last_message }
     };
-    if let Err(error) = tunnel.join(ending).await {
+    if let Err(error) = tunnel.join(closing).await {
         tracing::debug!(%error, "joined connection failed");
     }
 }
 
 /// The last event of a watch whose caller has lost access.
-fn last_event() -> Value {
+fn access_lost_event() -> Value {
     json!({"type": "ERROR", "object": {
         "kind": "Status",
         "apiVersion": "v1",
@@ -56,14 +57,14 @@ fn last_event() -> Value {
 
 /// The kind of a body, which determines how it can be ended.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum BodyKind {
     /// A watch, which has no end.
     Watch(Framing),
     /// A body with an end for which its client waits.
     Other,
 }
 
-impl Kind {
+impl BodyKind {
     /// The kind of a response with these headers.
     pub(super) fn new(is_watch: bool, headers: &HeaderMap) -> Self {
         if is_watch { Self::Watch(Framing::from_headers(headers)) } else { Self::Other }
@@ -71,46 +72,51 @@ impl Kind {
 }
 
 /// A body that ends when `ended` completes. Trailers are dropped.
-pub(super) fn until(body: Body, kind: Kind, ended: impl Future<Output = EndReason> + Send + 'static) -> Body {
-    Body::new(Until { body: Some(body), kind, ended: ended.boxed().fuse(), ending: None })
+pub(super) fn end_when(
+    body: Body,
+    kind: BodyKind,
+    ended: impl Future<Output = EndReason> + Send + 'static,
+) -> Body {
+    Body::new(AbortableBody { body: Some(body), kind, ended: ended.boxed().fuse(), ending: None })
 }
 
-struct Until {
+/// A body that can end or be aborted before its end.
+struct AbortableBody {
     /// `None` at the end. Dropping the body ends the proxied request.
     body: Option<Body>,
-    kind: Kind,
+    kind: BodyKind,
     ended: Fuse<BoxFuture<'static, EndReason>>,
     /// The reason for the end, and the deadline of the current event.
     ending: Option<(EndReason, Pin<Box<Sleep>>)>,
 }
 
-type Polled = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
+type PollFrame = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
 
-impl Until {
-    fn end(&mut self) -> Polled {
+impl AbortableBody {
+    fn end(&mut self) -> PollFrame {
         self.body = None;
         Poll::Ready(None)
     }
 
-    fn abort(&mut self, cause: impl Into<axum::BoxError>) -> Polled {
+    fn abort(&mut self, cause: impl Into<axum::BoxError>) -> PollFrame {
         self.body = None;
         Poll::Ready(Some(Err(axum::Error::new(cause))))
     }
 
     /// The next chunk before the end.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Polled {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> PollFrame {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         match ready!(Pin::new(body).poll_frame(context)) {
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { return self.end() };
-                if let Kind::Watch(framing) = &mut self.kind {
-                    framing.pass(&data);
+                if let BodyKind::Watch(framing) = &mut self.kind {
+                    framing.advance(&data);
                 }
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Some(Err(error)) => match &self.kind {
                 // The API server was stopped or restarted. All events are complete, and the client will watch again.
-                Kind::Watch(framing) if framing.is_between() == Some(true) => self.end(),
+                BodyKind::Watch(framing) if framing.is_between_events() == Some(true) => self.end(),
                 _ => self.abort(error),
             },
             None => self.end(),
@@ -118,8 +124,10 @@ impl Until {
     }
 
     /// The rest of the current event.
-    fn poll_rest(&mut self, context: &mut Context<'_>) -> Polled {
-        let (Some(body), Kind::Watch(framing)) = (&mut self.body, &mut self.kind) else { return self.end() };
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> PollFrame {
+        let (Some(body), BodyKind::Watch(framing)) = (&mut self.body, &mut self.kind) else {
+            return self.end();
+        };
         match ready!(Pin::new(body).poll_frame(context)) {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => Poll::Ready(Some(Ok(Frame::data(framing.finish_event(data))))),
@@ -131,30 +139,30 @@ impl Until {
     }
 }
 
-impl HttpBody for Until {
+impl HttpBody for AbortableBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> PollFrame {
         let this = self.get_mut();
         if this.body.is_none() {
             return Poll::Ready(None);
         }
         if this.ending.is_none()
-            && let Poll::Ready(ending) = this.ended.poll_unpin(context)
+            && let Poll::Ready(reason) = this.ended.poll_unpin(context)
         {
-            this.ending = Some((ending, Box::pin(tokio::time::sleep(EVENT_TIMEOUT))));
+            this.ending = Some((reason, Box::pin(tokio::time::sleep(EVENT_TIMEOUT))));
         }
-        let Some((ending, timeout)) = &mut this.ending else { return this.poll_next(context) };
-        let ending = *ending;
+        let Some((reason, timeout)) = &mut this.ending else { return this.poll_next(context) };
+        let reason = *reason;
         let framing = match &this.kind {
-            Kind::Watch(framing) => framing,
-            Kind::Other => return this.abort(io::Error::other(ending)),
+            BodyKind::Watch(framing) => framing,
+            BodyKind::Other => return this.abort(io::Error::other(reason)),
         };
-        match framing.is_between() {
-            Some(true) if ending == EndReason::AccessLost && matches!(framing, Framing::Json(_)) => {
+        match framing.is_between_events() {
+            Some(true) if reason == EndReason::AccessLost && matches!(framing, Framing::Json(_)) => {
                 this.body = None;
-                Poll::Ready(Some(Ok(Frame::data(format!("{}\n", last_event()).into()))))
+                Poll::Ready(Some(Ok(Frame::data(format!("{}\n", access_lost_event()).into()))))
             }
             Some(true) | None => this.end(),
             Some(false) if timeout.poll_unpin(context).is_ready() => {
@@ -170,7 +178,7 @@ impl HttpBody for Until {
 
     fn size_hint(&self) -> SizeHint {
         match (&self.kind, &self.body) {
-            (Kind::Other, Some(body)) => body.size_hint(),
+            (BodyKind::Other, Some(body)) => body.size_hint(),
             _ => SizeHint::default(),
         }
     }
@@ -191,33 +199,33 @@ mod tests {
     const EVENT: &str = "{\"type\":\"ADDED\",\"object\":{}}\n";
     const GZIP: &str = "application/gzip";
 
-    fn watch(content_type: &'static str) -> Kind {
+    fn watch(content_type: &'static str) -> BodyKind {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-        Kind::new(true, &headers)
+        BodyKind::new(true, &headers)
     }
 
-    fn json() -> Kind {
+    fn json() -> BodyKind {
         watch("application/json")
     }
 
     /// A body of `pieces` that remains open or fails after them.
-    fn body<const N: usize>(pieces: [&'static str; N], breaks: bool) -> Body {
+    fn body<const N: usize>(pieces: [&'static str; N], fails: bool) -> Body {
         let pieces = stream::iter(pieces.map(|piece| Ok::<_, io::Error>(Bytes::from(piece))));
-        let then = if breaks {
+        let end = if fails {
             stream::once(async { Err(io::Error::other("reset")) }).boxed()
         } else {
             stream::pending().boxed()
         };
-        Body::from_stream(pieces.chain(then))
+        Body::from_stream(pieces.chain(end))
     }
 
-    /// Completes after the body was polled `polls` times.
-    fn after(polls: usize, ending: EndReason) -> impl Future<Output = EndReason> + Send + 'static {
+    /// Completes after `polls` polls.
+    fn end_after(polls: usize, reason: EndReason) -> impl Future<Output = EndReason> + Send + 'static {
         let mut left = polls;
         std::future::poll_fn(move |context| match left.checked_sub(1) {
-            None => Poll::Ready(ending),
-            Some(fewer) => {
-                left = fewer;
+            None => Poll::Ready(reason),
+            Some(remaining) => {
+                left = remaining;
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -230,63 +238,68 @@ mod tests {
 
     #[tokio::test]
     async fn other_bodies_are_aborted() {
-        let whole = until(Body::from("abc"), Kind::Other, pending());
-        assert_eq!(whole.size_hint().exact(), Some(3));
-        assert_eq!(read(whole).await.unwrap(), "abc");
-        for ending in [EndReason::AccessLost, EndReason::ServerStopping] {
-            assert!(read(until(Body::from("abc"), Kind::Other, ready(ending))).await.is_err());
+        let complete = end_when(Body::from("abc"), BodyKind::Other, pending());
+        assert_eq!(complete.size_hint().exact(), Some(3));
+        assert_eq!(read(complete).await.unwrap(), "abc");
+        for reason in [EndReason::AccessLost, EndReason::ServerStopping] {
+            assert!(read(end_when(Body::from("abc"), BodyKind::Other, ready(reason))).await.is_err());
         }
-        assert!(read(until(body(["abc"], true), Kind::Other, pending())).await.is_err());
+        assert!(read(end_when(body(["abc"], true), BodyKind::Other, pending())).await.is_err());
     }
 
     #[tokio::test]
     async fn watch_ends_cleanly_when_the_server_stops() {
         for kind in [json(), watch(GZIP)] {
-            let stopped = until(body([EVENT], false), kind, after(1, EndReason::ServerStopping));
+            let stopped = end_when(body([EVENT], false), kind, end_after(1, EndReason::ServerStopping));
             assert_eq!(read(stopped).await.unwrap(), EVENT);
         }
     }
 
     #[tokio::test]
     async fn lost_rights_are_the_last_event_of_json() {
-        let ended = read(until(body([EVENT], false), json(), after(1, EndReason::AccessLost))).await.unwrap();
+        let ended =
+            read(end_when(body([EVENT], false), json(), end_after(1, EndReason::AccessLost))).await.unwrap();
         let last: Value = serde_json::from_str(ended.strip_prefix(EVENT).unwrap()).unwrap();
         assert_eq!((&last["type"], &last["object"]["code"]), (&json!("ERROR"), &json!(403)));
         assert_eq!(
             (&last["object"]["kind"], &last["object"]["reason"]),
             (&json!("Status"), &json!("Forbidden"))
         );
-        let other = until(body([EVENT], false), watch(GZIP), after(1, EndReason::AccessLost));
+        let other = end_when(body([EVENT], false), watch(GZIP), end_after(1, EndReason::AccessLost));
         assert_eq!(read(other).await.unwrap(), EVENT);
     }
 
     #[tokio::test]
     async fn current_event_is_completed_and_no_other_starts() {
-        let (begun, rest) = EVENT.split_at(9);
+        let (start, rest) = EVENT.split_at(9);
         let next = "{\"type\":\"ADDED\",\"object\":{\"secret\":1}}\n";
         let rest: &'static str = format!("{rest}{next}").leak();
-        let text =
-            read(until(body([begun, rest], false), json(), after(1, EndReason::AccessLost))).await.unwrap();
+        let text = read(end_when(body([start, rest], false), json(), end_after(1, EndReason::AccessLost)))
+            .await
+            .unwrap();
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some(EVENT.trim_end()));
         assert!(lines.next().unwrap().contains("ERROR") && lines.next().is_none(), "{text}");
-        let text = read(until(body([begun, rest], false), json(), after(1, EndReason::ServerStopping)))
-            .await
-            .unwrap();
+        let text =
+            read(end_when(body([start, rest], false), json(), end_after(1, EndReason::ServerStopping)))
+                .await
+                .unwrap();
         assert_eq!(text, EVENT);
     }
 
     #[tokio::test]
     async fn incomplete_event_is_aborted_after_the_timeout() {
-        let begun = &EVENT[..9];
-        assert!(read(until(body([begun], false), json(), after(1, EndReason::AccessLost))).await.is_err());
+        let start = &EVENT[..9];
+        assert!(
+            read(end_when(body([start], false), json(), end_after(1, EndReason::AccessLost))).await.is_err()
+        );
     }
 
     #[tokio::test]
     async fn failure_between_events_ends_the_watch() {
-        assert_eq!(read(until(body([EVENT], true), json(), pending())).await.unwrap(), EVENT);
-        assert!(read(until(body([EVENT, "{"], true), json(), pending())).await.is_err());
-        assert!(read(until(body(["abc"], true), watch(GZIP), pending())).await.is_err());
+        assert_eq!(read(end_when(body([EVENT], true), json(), pending())).await.unwrap(), EVENT);
+        assert!(read(end_when(body([EVENT, "{"], true), json(), pending())).await.is_err());
+        assert!(read(end_when(body(["abc"], true), watch(GZIP), pending())).await.is_err());
     }
 
     #[tokio::test]
@@ -298,7 +311,7 @@ mod tests {
             drop(holding);
             EndReason::ServerStopping
         };
-        let mut body = until(Body::from("abc"), Kind::Other, ended);
+        let mut body = end_when(Body::from("abc"), BodyKind::Other, ended);
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
         assert_eq!(Arc::strong_count(&held), 2);
         drop(body);

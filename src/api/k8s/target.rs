@@ -3,7 +3,7 @@
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::attributes::{Attributes, is_on};
+use super::attributes::{Attributes, CONNECTING_SUBRESOURCES, is_enabled};
 use super::status::Status;
 use crate::api::query::RawQuery;
 
@@ -60,13 +60,13 @@ impl Target {
     /// If the path is ambiguous: it has dot segments or encoded slashes.
     pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Self, Status> {
         let rest = uri.path().strip_prefix("/k8s/clusters/").unwrap_or_default();
-        let (id, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (id, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         let cluster_id = percent_decode_str(id).decode_utf8();
         let cluster_id =
-            cluster_id.map_err(|_| Status::bad_request("the id of the cluster is no text"))?.into_owned();
-        if [id, path].iter().any(|path| path.split('/').any(is_ambiguous)) {
+            cluster_id.map_err(|_| Status::bad_request("the cluster ID is not valid UTF-8"))?.into_owned();
+        if [id, path].iter().any(|part| part.split('/').any(is_ambiguous)) {
             return Err(Status::bad_request(
-                "a path with segments of dots, or with slashes or backslashes that are encoded, is not passed on",
+                "the path must not contain dot segments or encoded slashes or backslashes",
             ));
         }
         let path = if path.is_empty() { "/" } else { path };
@@ -117,19 +117,18 @@ fn is_ambiguous(segment: &str) -> bool {
 
 fn is_watch(method: &Method, segments: &[&str], query: RawQuery<'_>) -> bool {
     let group = usize::from(segments.first() == Some(&"apis"));
-    let old_watch = segments.get(2 + group) == Some(&"watch");
-    *method == Method::GET && (is_on(query, "watch") || old_watch)
+    let is_watch_path = segments.get(2 + group) == Some(&"watch");
+    *method == Method::GET && (is_enabled(query, "watch") || is_watch_path)
 }
 
 fn is_followed_log(segments: &[&str], query: RawQuery<'_>) -> bool {
-    segments.last() == Some(&"log") && is_on(query, "follow")
+    segments.last() == Some(&"log") && is_enabled(query, "follow")
 }
 
 /// Whether the path leads into a pod, service or node: `/api/v1/namespaces/<namespace>/pods/<pod>/exec`,
 /// `/api/v1/nodes/<node>/proxy/…`
 fn leads_inside(segments: &[&str]) -> bool {
-    const INTO: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
-    segments.iter().skip(4).any(|segment| INTO.contains(segment))
+    segments.iter().skip(4).any(|segment| CONNECTING_SUBRESOURCES.contains(segment))
 }
 
 #[cfg(test)]

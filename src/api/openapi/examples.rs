@@ -34,14 +34,14 @@ static FILE: LazyLock<File> = LazyLock::new(|| {
 });
 
 /// The examples of an operation, by its ID.
-pub(super) fn of(operation: &str) -> Examples {
+pub(super) fn for_operation(operation: &str) -> Examples {
     if let Some(examples) = FILE.operations.get(operation) {
         return examples.clone();
     }
-    of_type(operation).unwrap_or_default()
+    examples_of_type(operation).unwrap_or_default()
 }
 
-fn of_type(operation: &str) -> Option<Examples> {
+fn examples_of_type(operation: &str) -> Option<Examples> {
     let verbs = ["list", "get", "create", "update", "post", "delete"];
     let (verb, name) = verbs.into_iter().find_map(|verb| Some((verb, operation.strip_prefix(verb)?)))?;
     let name = name.strip_suffix("OfCluster").unwrap_or(name);

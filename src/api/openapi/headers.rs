@@ -21,22 +21,25 @@ pub(super) fn reference(name: &str) -> Ref {
 /// All components, by name.
 pub(super) fn components() -> BTreeMap<String, RefOr<Header>> {
     let seconds = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let string = || ObjectBuilder::new().schema_type(Type::String);
     let header = |schema: ObjectBuilder, description: &str| {
         HeaderBuilder::new().schema(Some(schema.build())).description(Some(description)).build().into()
     };
-    let caches = text().enum_values(Some(["hit", "miss", "stale"]));
+    let caches = string().enum_values(Some(["hit", "miss", "stale"]));
     BTreeMap::from([
-        (REQUEST_ID.to_owned(), header(text(), "The id under which the server's log tells of the request.")),
-        (RETRY_AFTER.to_owned(), header(seconds(), "After how many seconds it may be tried again.")),
+        (REQUEST_ID.to_owned(), header(string(), "The ID of the request in the server's log.")),
+        (
+            RETRY_AFTER.to_owned(),
+            header(seconds(), "The number of seconds after which the request can be retried."),
+        ),
         (
             CACHE.to_owned(),
             header(
                 caches,
-                "`miss`: Azure was asked for this answer. `hit`: it was kept from before. `stale`: so it was, \
-                 and it is older than it should be, because Azure fails or is just being asked.",
+                "`miss`: the list was requested from Azure. `hit`: it is from the cache. `stale`: it is from the cache and out \
+                 of date, because Azure fails or the request to Azure is in progress.",
             ),
         ),
-        (AGE.to_owned(), header(seconds(), "How many seconds ago Azure was asked.")),
+        (AGE.to_owned(), header(seconds(), "The number of seconds since Azure returned the list.")),
     ])
 }
