@@ -114,7 +114,7 @@ async fn other_credential_types_are_rejected() {
             (
                 "InvalidOption",
                 "amazonec2credentialConfig",
-                "only Azure credentials are kept here: send azurecredentialConfig instead of amazonec2credentialConfig",
+                "only Azure credentials are supported: send azurecredentialConfig instead of amazonec2credentialConfig",
             ),
         ),
         (

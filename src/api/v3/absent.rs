@@ -19,7 +19,7 @@ impl V3Type for Features {
     const ID: IdParameter = IdParameter { description: "The name", example: "multi-cluster-management" };
     const OPERATIONS: &'static [Operation] = &[
         Operation::list("Always empty: there are no feature flags."),
-        Operation::get("Never there: there are no feature flags.", "Not sent"),
+        Operation::get("Always 404: there are no feature flags.", "Not sent"),
     ];
 
     async fn list(_: &Call) -> Result<Vec<Object>, Error> {
@@ -40,7 +40,7 @@ impl V3Type for RkeK8sSystemImages {
     const SCHEMA: &'static Schema = &RKE_SYSTEM_IMAGE;
     const TAG: &'static str = "Settings";
     const ID: IdParameter = IdParameter { description: "The version", example: "v1.32.7-rancher1-1" };
-    const OPERATIONS: &'static [Operation] = &[Operation::list("Always empty: there is no RKE.")];
+    const OPERATIONS: &'static [Operation] = &[Operation::list("Always empty: RKE is not supported.")];
 
     async fn list(_: &Call) -> Result<Vec<Object>, Error> {
         Ok(Vec::new())

@@ -21,7 +21,7 @@ use crate::service::credentials::{AzureChange, Change, Credential, CredentialCha
 const MAX_NAMED_CLUSTERS: usize = 10;
 
 /// The key of the only supported configuration.
-const CONFIG: &str = "azurecredentialConfig";
+const CONFIG_KEY: &str = "azurecredentialConfig";
 
 /// The stored Azure credentials.
 pub(super) struct CloudCredentials;
@@ -29,27 +29,27 @@ pub(super) struct CloudCredentials;
 impl V3Type for CloudCredentials {
     const SCHEMA: &'static Schema = &CLOUD_CREDENTIAL;
     const TAG: &'static str = "Cloud credentials";
-    const ID: IdParameter = IdParameter { description: "The id", example: "cattle-global-data:cc-q2w4x" };
+    const ID: IdParameter = IdParameter { description: "The ID", example: "cattle-global-data:cc-q2w4x" };
     const OPERATIONS: &'static [Operation] = &[
-        Operation::list("The cloud credentials of the caller; those of everybody for administrators."),
+        Operation::list("The cloud credentials of the caller; for administrators, all of them."),
         Operation::create(
-            "Stores a credential. Azure is not asked; aksCheckCredentials does that.",
-            "The credential as it is stored",
+            "Stores a credential without sending a request to Azure; aksCheckCredentials checks it.",
+            "The stored credential",
         ),
         Operation::get("One cloud credential.", "The credential"),
         Operation::update(
-            "Changes a cloud credential. A client secret that is not sent stays.",
-            "The credential as it is stored",
+            "Changes a cloud credential. A missing client secret is kept.",
+            "The stored credential",
         )
         .with_query::<ChangeQuery>(),
         Operation::delete(
             "Deletes a cloud credential.\n\n\
-             One that clusters use is kept for them, and does not exist for callers any more: a `Warning` header names the clusters. Its\n\
-             secret is erased when the last of them uses another credential or is gone.",
-            "The credential as it was",
+             If clusters use it, it is kept for them, but no longer exists for callers: a `Warning` header names the clusters. Its\n\
+             secret is erased when the last of them uses another credential or is removed.",
+            "The deleted credential",
         )
         .with_query::<ErasureQuery>(),
-        Operation::post("Changes or removes a cloud credential, for clients that can only POST."),
+        Operation::post("Changes or deletes a cloud credential, for clients that can only POST."),
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
@@ -94,7 +94,7 @@ fn deletion_warning(deleted: &Deleted) -> Option<HeaderValue> {
     match deleted.clusters.len().saturating_sub(MAX_NAMED_CLUSTERS) + deleted.others {
         0 => {}
         1 => names.push("1 more cluster".to_owned()),
-        more => names.push(format!("{more} more clusters")),
+        count => names.push(format!("{count} more clusters")),
     }
     if names.is_empty() {
         return None;
@@ -104,12 +104,12 @@ fn deletion_warning(deleted: &Deleted) -> Option<HeaderValue> {
          removed; DELETE with force=true erases it at once",
         names.join(", ")
     );
-    // Headers are ASCII, and the text stands between quotation marks.
+    // Headers are ASCII, and the text is enclosed in quotation marks.
     let text: String = text
         .chars()
-        .map(|c| match c {
+        .map(|character| match character {
             '"' | '\\' => '\'',
-            ' '..='~' => c,
+            ' '..='~' => character,
             _ => '?',
         })
         .collect();
@@ -125,7 +125,7 @@ fn view(credential: Credential, links: &Links) -> Object {
     insert_non_empty(&mut config, "tenantId", credential.tenant_id);
     let mut fields = fields([
         ("annotations", json!(credential.annotations)),
-        (CONFIG, Value::Object(config)),
+        (CONFIG_KEY, Value::Object(config)),
         ("labels", json!(credential.labels)),
         ("name", Value::String(credential.name)),
     ]);
@@ -145,8 +145,8 @@ fn parse_change(body: Object, input_for: InputFor) -> Result<CredentialChange, E
     reject_other_drivers(&body)?;
     reject_other_namespaces(&body)?;
     let mut input = input::convert(&CLOUD_CREDENTIAL, body, input_for)?;
-    let azure = match input.remove(CONFIG) {
-        Some(Value::Object(config)) => Some(azure_change(config)),
+    let azure = match input.remove(CONFIG_KEY) {
+        Some(Value::Object(config)) => Some(parse_azure_change(config)),
         _ => None,
     };
     Ok(CredentialChange {
@@ -157,7 +157,7 @@ fn parse_change(body: Object, input_for: InputFor) -> Result<CredentialChange, E
     })
 }
 
-fn azure_change(mut config: Object) -> AzureChange {
+fn parse_azure_change(mut config: Object) -> AzureChange {
     let client_secret = match config.remove("clientSecret") {
         Some(Value::String(secret)) => Some(SecretString::from(secret)),
         _ => None,
@@ -173,14 +173,14 @@ fn azure_change(mut config: Object) -> AzureChange {
 
 /// Rancher stores the first configuration of any driver; this server stores Azure's only.
 fn reject_other_drivers(body: &Object) -> Result<(), Invalid> {
-    if body.get(CONFIG).is_some_and(|config| !config.is_null()) {
+    if body.get(CONFIG_KEY).is_some_and(|config| !config.is_null()) {
         return Ok(());
     }
     let other = body.iter().find(|(key, value)| key.ends_with("Config") && !value.is_null());
-    match other.filter(|(key, _)| key.as_str() != CONFIG) {
+    match other.filter(|(key, _)| key.as_str() != CONFIG_KEY) {
         None => Ok(()),
         Some((key, _)) => {
-            let message = format!("only Azure credentials are kept here: send {CONFIG} instead of {key}");
+            let message = format!("only Azure credentials are supported: send {CONFIG_KEY} instead of {key}");
             Err(Invalid::field("InvalidOption", key, message))
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::openapi::{OneOfBuilder, Ref};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
-use self::view::{abandoned, view};
+use self::view::{abandoned_view, view};
 use super::docs::{ChangeQuery, RemovalQuery};
 use super::kubeconfig::{self, Kubeconfig};
 use super::schemas::CLUSTER;
@@ -31,31 +31,31 @@ pub(super) struct Clusters;
 impl V3Type for Clusters {
     const SCHEMA: &'static Schema = &CLUSTER;
     const TAG: &'static str = "Clusters";
-    const ID: IdParameter = IdParameter { description: "The id", example: "c-x7k9z" };
+    const ID: IdParameter = IdParameter { description: "The ID", example: "c-x7k9z" };
     const OPERATIONS: &'static [Operation] = &[
-        Operation::list("The clusters of the caller; those of everybody for administrators."),
+        Operation::list("The clusters that the caller may see; for administrators, all of them."),
         Operation::create(
-            "Makes a cluster, or registers one that exists. It is kept at once and provisioned afterwards.",
-            "The cluster as it is kept",
+            "Creates a cluster, or registers an existing one. The object is saved immediately, and the cluster is provisioned afterwards.",
+            "The saved cluster",
         ),
         Operation::get("One cluster.", "The cluster"),
         Operation::update(
-            "Changes a cluster. What the body does not name stays, except as the query says.",
-            "The cluster as it is kept",
+            "Changes a cluster. Fields that are not in the body are kept, unless the query has `_replace=true`.",
+            "The saved cluster",
         )
         .with_query::<ChangeQuery>(),
         Operation::delete(
-            "Removes a cluster: in Azure too, when it was made here, unless the query says otherwise.",
-            "The cluster as it was",
+            "Deletes a cluster; in Azure too if this server created it, unless the query has `force=true`.",
+            "The cluster that is deleted",
         )
         .with_query::<RemovalQuery>(),
         Operation::post(
-            "An action of a cluster; or changes or removes it, for clients that can only POST.\n\n\
-             generateKubeconfig answers in every state of the cluster, with a token that is good for it only. It needs an address of\n\
-             the server that begins with `https://`. Without one, a browser session gets a 422, and any other caller an empty `config` with\n\
-             the reason in `message`.",
+            "Runs an action of a cluster; or changes or deletes it, for clients that can only POST.\n\n\
+             generateKubeconfig works in every state of the cluster, and returns a token that is valid for this cluster only. It needs a\n\
+             URL of the server that starts with `https://`. Without one, a browser session gets a 422, and any other caller an empty\n\
+             `config` with the reason in `message`.",
         )
-        .returning("What the action made; or as for the method that is meant", POST_RESPONSE),
+        .returning("The output of the action; or the response to the other method", POST_RESPONSE),
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
@@ -84,14 +84,14 @@ impl V3Type for Clusters {
     async fn delete(call: &Call, id: &str) -> Result<Deleted, Error> {
         let clusters = &call.state.clusters;
         if call.query.is_forced()? {
-            let (cluster, left) = clusters.delete_object_only(&call.actor, id).await?;
-            return Ok(abandoned(&cluster, &left, &call.links).into());
+            let (cluster, left_behind) = clusters.delete_object_only(&call.actor, id).await?;
+            return Ok(abandoned_view(&cluster, &left_behind, &call.links).into());
         }
         let cluster = clusters.delete(&call.actor, id).await?;
         Ok(view(&cluster, Role::Owner, &call.links).into())
     }
 
-    async fn act(call: &Call, id: &str, action: &str) -> Result<Option<Response>, Error> {
+    async fn run_action(call: &Call, id: &str, action: &str) -> Result<Option<Response>, Error> {
         if action != kubeconfigs::ACTION {
             return Ok(None);
         }
@@ -103,16 +103,16 @@ impl V3Type for Clusters {
     }
 
     fn components(all: &mut Components) {
-        let item = |name: &str, description: &str| {
+        let alternative = |name: &str, description: &str| {
             let reference = Ref::from_schema_name(name).ref_location;
             Ref::builder().ref_location(reference).description(Some(description)).build()
         };
         let response = OneOfBuilder::new()
             .description(Some(
-                "What comes back for the POST of a cluster: the cluster, or what the action made.",
+                "The response to a POST of a cluster: the cluster, or the output of the action.",
             ))
-            .item(item(CLUSTER.title, "For another method."))
-            .item(item(&Kubeconfig::name(), "For generateKubeconfig."));
+            .item(alternative(CLUSTER.title, "The response to another method."))
+            .item(alternative(&Kubeconfig::name(), "The output of generateKubeconfig."));
         all.push((POST_RESPONSE.to_owned(), response.into()));
         all.push((Kubeconfig::name().into_owned(), Kubeconfig::schema()));
     }

@@ -43,7 +43,7 @@ pub(super) fn operation<T: V3Type>(operation: &Operation) -> path::Operation {
         .operation_id(Some(operation_id(T::SCHEMA, operation.verb)))
         .request_body(request_body::<T>(operation.verb))
         .responses(ResponsesBuilder::new().responses_from_iter(responses(T::SCHEMA, operation)));
-    for parameter in all_parameters::<T>(operation) {
+    for parameter in operation_parameters::<T>(operation) {
         builder = builder.parameter(parameter);
     }
     builder.build()
@@ -68,7 +68,7 @@ fn operation_id(schema: &Schema, verb: Verb) -> String {
     }
 }
 
-fn all_parameters<T: V3Type>(operation: &Operation) -> Vec<Parameter> {
+fn operation_parameters<T: V3Type>(operation: &Operation) -> Vec<Parameter> {
     let id = match operation.verb {
         Verb::List | Verb::Create => None,
         Verb::ListOfCluster | Verb::CreateOfCluster => Some(CLUSTER_ID),
@@ -132,13 +132,13 @@ fn responses(schema: &Schema, operation: &Operation) -> BTreeMap<String, RefOr<R
 /// The components that the operations of a type refer to.
 pub(super) fn components<T: V3Type>(operations: &[&Operation]) -> Components {
     let schema = T::SCHEMA;
-    let has = |verbs: &[Verb]| operations.iter().any(|operation| verbs.contains(&operation.verb));
+    let has_any = |verbs: &[Verb]| operations.iter().any(|operation| verbs.contains(&operation.verb));
     let mut all = vec![(schema.title.to_owned(), openapi::object_schema(schema, Form::Response))];
     openapi::add_components(schema, &mut all);
-    if has(&[Verb::Create, Verb::CreateOfCluster, Verb::Update]) {
+    if has_any(&[Verb::Create, Verb::CreateOfCluster, Verb::Update]) {
         all.push((format!("{}Input", schema.title), openapi::object_schema(schema, Form::Input)));
     }
-    if has(&[Verb::List, Verb::ListOfCluster]) {
+    if has_any(&[Verb::List, Verb::ListOfCluster]) {
         all.push((format!("{}Collection", schema.title), openapi::collection_schema(schema.title)));
         openapi::add_collection_components(&mut all);
     }

@@ -1,6 +1,6 @@
 //! `/v3/nodedrivers` and `/v3/kontainerdrivers`, read by clients before they create a credential
 //! (`docs/contract/terraform.md#cloud-credentials`) or offer clusters. The drivers are built in; only AKS as a whole
-//! can be switched off, by a setting.
+//! can be disabled, by a setting.
 
 use aks::spec::rules::is_operator_active;
 use serde_json::json;
@@ -12,23 +12,23 @@ use crate::api::norman::input::Object;
 use crate::api::norman::resource::{Resource, Rights, fields};
 use crate::api::norman::schemas::Schema;
 
-/// The cloud that credentials can be stored for.
+/// The cloud for which credentials can be stored.
 const AZURE: &str = "azure";
 
 /// The kind of hosted clusters: its ID in Rancher, and its name.
 const AKS: &str = "azurekubernetesservice";
 const AKS_NAME: &str = "azureKubernetesService";
 
-/// The clouds that credentials can be stored for.
+/// The clouds for which credentials can be stored.
 pub(super) struct NodeDrivers;
 
 impl V3Type for NodeDrivers {
     const SCHEMA: &'static Schema = &NODE_DRIVER;
     const TAG: &'static str = "Settings";
-    const ID: IdParameter = IdParameter { description: "The id", example: AZURE };
+    const ID: IdParameter = IdParameter { description: "The ID", example: AZURE };
     const OPERATIONS: &'static [Operation] = &[
-        Operation::list("The kinds of clouds that credentials can be stored for."),
-        Operation::get("One kind of cloud.", "The driver"),
+        Operation::list("The clouds for which credentials can be stored."),
+        Operation::get("One cloud.", "The driver"),
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
@@ -54,7 +54,7 @@ pub(super) struct KontainerDrivers;
 impl V3Type for KontainerDrivers {
     const SCHEMA: &'static Schema = &KONTAINER_DRIVER;
     const TAG: &'static str = "Settings";
-    const ID: IdParameter = IdParameter { description: "The id, in any letter case", example: AKS };
+    const ID: IdParameter = IdParameter { description: "The ID, in any letter case", example: AKS };
     const OPERATIONS: &'static [Operation] = &[
         Operation::list("The kinds of hosted clusters."),
         Operation::get("One kind of hosted clusters.", "The driver"),

@@ -16,7 +16,7 @@ use crate::service::clusters::Cluster;
 use crate::service::members::{Member, MemberChange, NewMember};
 
 /// The prefix of a user's ID in the ID of a principal.
-const PRINCIPAL: &str = "local://";
+const PRINCIPAL_PREFIX: &str = "local://";
 
 /// The members of clusters.
 pub(super) struct ClusterRoleTemplateBindings;
@@ -24,21 +24,15 @@ pub(super) struct ClusterRoleTemplateBindings;
 impl V3Type for ClusterRoleTemplateBindings {
     const SCHEMA: &'static Schema = &SCHEMA;
     const TAG: &'static str = "Members of clusters";
-    const ID: IdParameter = IdParameter { description: "The id", example: "c-x7k9z:crtb-q2w4x" };
+    const ID: IdParameter = IdParameter { description: "The ID", example: "c-x7k9z:crtb-q2w4x" };
     const OPERATIONS: &'static [Operation] = &[
-        Operation::list("The parts in every cluster that the caller sees.").with_query::<PartQuery>(),
-        Operation::create(
-            "Gives a user a part in a cluster, as one of its owners.",
-            "The part as it is kept",
-        ),
-        Operation::get("One part in a cluster.", "The part"),
-        Operation::update(
-            "Gives a member another role, as one of the cluster's owners.",
-            "The part as it is kept",
-        ),
-        Operation::delete("Ends a part in a cluster, as one of the cluster's owners.", "The part as it was"),
-        Operation::post("Changes or ends a part in a cluster, for clients that can only POST."),
-        Operation::list_of_cluster("The parts in one cluster."),
+        Operation::list("The members of the clusters that the caller may see.").with_query::<PartQuery>(),
+        Operation::create("Gives a user a role in a cluster; for its owners.", "The saved membership"),
+        Operation::get("One member of a cluster.", "The membership"),
+        Operation::update("Gives a member another role; for owners of the cluster.", "The saved membership"),
+        Operation::delete("Deletes a membership; for owners of the cluster.", "The deleted membership"),
+        Operation::post("Changes or deletes a membership, for clients that can only POST."),
+        Operation::list_of_cluster("The members of one cluster."),
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
@@ -59,14 +53,14 @@ impl V3Type for ClusterRoleTemplateBindings {
     async fn create(call: &Call, body: Object) -> Result<Object, Error> {
         let mut input = input::convert(&SCHEMA, body, InputFor::Create)?;
         reject_groups(&mut input)?;
-        let new = NewMember {
+        let member = NewMember {
             user_id: take_user(&mut input)?.unwrap_or_default(),
             cluster_id: take_text(&mut input, "clusterId").unwrap_or_default(),
             role: take_text(&mut input, "roleTemplateId").unwrap_or_default(),
             name: take_text(&mut input, "name"),
             metadata: metadata::take(&mut input),
         };
-        Ok(view(&call.state.members.create(&call.actor, new).await?, &call.links))
+        Ok(view(&call.state.members.create(&call.actor, member).await?, &call.links))
     }
 
     async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {
@@ -94,9 +88,9 @@ fn view(member: &Member, links: &Links) -> Object {
         ("state", json!("active")),
         ("transitioning", json!("no")),
         ("userId", json!(member.user_id)),
-        ("userPrincipalId", json!(format!("{PRINCIPAL}{}", member.user_id))),
+        ("userPrincipalId", json!(format!("{PRINCIPAL_PREFIX}{}", member.user_id))),
     ]);
-    metadata::put(&mut fields, &member.metadata);
+    metadata::insert(&mut fields, &member.metadata);
     let resource = Resource::new(&SCHEMA, &member.id, Rights::all_if(member.changeable));
     let resource = Resource { uuid: member.uuid.as_deref(), created_ms: Some(member.created_ms), ..resource };
     resource.to_object(links, fields)
@@ -107,17 +101,19 @@ fn take_user(input: &mut Object) -> Result<Option<String>, Invalid> {
     let reject = |message: &str| Err(Invalid::field("InvalidReference", "userPrincipalId", message));
     let (id, principal) = (take_text(input, "userId"), take_text(input, "userPrincipalId"));
     let Some(principal) = principal else { return Ok(id) };
-    match (principal.strip_prefix(PRINCIPAL), id) {
-        (None, _) => reject("principals are written local://<userId> here"),
-        (Some(named), Some(id)) if named != id => reject("userId and userPrincipalId name different users"),
-        (Some(named), _) => Ok(Some(named.to_owned())),
+    match (principal.strip_prefix(PRINCIPAL_PREFIX), id) {
+        (None, _) => reject("userPrincipalId must have the form local://<userId>"),
+        (Some(principal_id), Some(id)) if principal_id != id => {
+            reject("userId and userPrincipalId must be the same user")
+        }
+        (Some(principal_id), _) => Ok(Some(principal_id.to_owned())),
     }
 }
 
 fn reject_groups(input: &mut Object) -> Result<(), Invalid> {
     for key in ["groupId", "groupPrincipalId"] {
         if take_text(input, key).is_some() {
-            let message = format!("there are no groups here: send userId instead of {key}");
+            let message = format!("groups are not supported: send userId instead of {key}");
             return Err(Invalid::field("InvalidOption", key, message));
         }
     }

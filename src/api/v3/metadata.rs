@@ -9,10 +9,10 @@ use crate::service::metadata::{Change, Metadata, MetadataChange};
 
 /// Removes labels and annotations from converted input.
 pub(super) fn take(input: &mut Object) -> MetadataChange {
-    MetadataChange { labels: texts(input, "labels"), annotations: texts(input, "annotations") }
+    MetadataChange { labels: take_change(input, "labels"), annotations: take_change(input, "annotations") }
 }
 
-fn texts(input: &mut Object, key: &str) -> Change<BTreeMap<String, String>> {
+fn take_change(input: &mut Object, key: &str) -> Change<BTreeMap<String, String>> {
     match input.remove(key) {
         None => Change::Keep,
         Some(value @ Value::Object(_)) => serde_json::from_value(value).map_or(Change::Clear, Change::Set),
@@ -21,7 +21,7 @@ fn texts(input: &mut Object, key: &str) -> Change<BTreeMap<String, String>> {
 }
 
 /// Adds labels and annotations to the fields of a response.
-pub(super) fn put(fields: &mut Object, metadata: &Metadata) {
+pub(super) fn insert(fields: &mut Object, metadata: &Metadata) {
     fields.insert("annotations".to_owned(), json!(metadata.annotations));
     fields.insert("labels".to_owned(), json!(metadata.labels));
 }

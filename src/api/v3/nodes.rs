@@ -5,7 +5,7 @@ use aks::nodes::{Node, NodeInfo, NodeState};
 use serde_json::{Value, json};
 
 use super::docs::PartQuery;
-use super::part::cluster_of;
+use super::part::cluster_of_part;
 use super::schemas::NODE;
 use super::types::{Call, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
@@ -26,8 +26,8 @@ impl V3Type for Nodes {
         IdParameter { description: "The ID", example: "c-x7k9z:aks-system-12345678-vmss000000" };
     const OPERATIONS: &'static [Operation] = &[
         Operation::list(
-            "The nodes of the clusters that the caller sees. Waits at most two seconds for clusters; what did not come by then is\n\
-             listed as it was read last.",
+            "The nodes of the clusters that the caller may see. Waits at most two seconds for clusters; for those that do not respond in\n\
+             time, the nodes that were read last are listed.",
         )
         .with_query::<PartQuery>(),
         Operation::get("One node.", "The node"),
@@ -46,10 +46,10 @@ impl V3Type for Nodes {
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let (cluster, name) = cluster_of(call, id).await?;
+        let (cluster, name) = cluster_of_part(call, id).await?;
         let lists = call.state.nodes.list(std::slice::from_ref(&cluster)).await;
-        let found = lists.iter().flat_map(|nodes| nodes.iter()).find(|node| node.name == name);
-        found.map(|node| view(&cluster, node, &call.links)).ok_or_else(|| Error::not_found(id))
+        let node = lists.iter().flat_map(|nodes| nodes.iter()).find(|node| node.name == name);
+        node.map(|node| view(&cluster, node, &call.links)).ok_or_else(|| Error::not_found(id))
     }
 }
 
@@ -92,7 +92,7 @@ fn view(cluster: &Cluster, node: &Node, links: &Links) -> Object {
     Resource { uuid: Some(&node.uid), created_ms: node.created_ms, ..resource }.to_object(links, fields)
 }
 
-/// All parts: Terraform's provider fails on an `info` without `kubernetes` or `os`.
+/// The software and size of a node, complete: Terraform's provider fails on an `info` without `kubernetes` or `os`.
 fn info_view(info: &NodeInfo) -> Value {
     json!({
         "cpu": {"count": info.cpus},

@@ -5,7 +5,7 @@ use aks::status::State;
 use serde_json::json;
 
 use super::docs::PartQuery;
-use super::part::cluster_of;
+use super::part::cluster_of_part;
 use super::schemas::PROJECT;
 use super::types::{Call, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
@@ -21,9 +21,9 @@ pub(super) struct Projects;
 impl V3Type for Projects {
     const SCHEMA: &'static Schema = &PROJECT;
     const TAG: &'static str = "Parts of clusters";
-    const ID: IdParameter = IdParameter { description: "The id", example: "c-x7k9z:p-q2w4x" };
+    const ID: IdParameter = IdParameter { description: "The ID", example: "c-x7k9z:p-q2w4x" };
     const OPERATIONS: &'static [Operation] = &[
-        Operation::list("The projects of the clusters that the caller sees.").with_query::<PartQuery>(),
+        Operation::list("The projects of the clusters that the caller may see.").with_query::<PartQuery>(),
         Operation::get("One project.", "The project"),
         Operation::list_of_cluster("The projects of one cluster."),
     ];
@@ -38,9 +38,10 @@ impl V3Type for Projects {
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let (cluster, _) = cluster_of(call, id).await?;
-        let found = views(&cluster, &call.links).find(|object| object.get("id").is_some_and(|own| own == id));
-        found.ok_or_else(|| Error::not_found(id))
+        let (cluster, _) = cluster_of_part(call, id).await?;
+        let project =
+            views(&cluster, &call.links).find(|object| object.get("id").is_some_and(|value| value == id));
+        project.ok_or_else(|| Error::not_found(id))
     }
 }
 

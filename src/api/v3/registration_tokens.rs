@@ -22,25 +22,22 @@ pub(super) struct ClusterRegistrationTokens;
 impl V3Type for ClusterRegistrationTokens {
     const SCHEMA: &'static Schema = &SCHEMA;
     const TAG: &'static str = "Parts of clusters";
-    const ID: IdParameter = IdParameter { description: "The id", example: "c-x7k9z:default-token" };
+    const ID: IdParameter = IdParameter { description: "The ID", example: "c-x7k9z:default-token" };
     const OPERATIONS: &'static [Operation] = &[
         Operation::list("The registration tokens of the clusters that the caller owns.")
             .with_query::<PartQuery>(),
-        Operation::create(
-            "Makes another registration token for a cluster, as one of its owners.",
-            "The token",
-        ),
-        Operation::get("One registration token. `default-token` is there for every cluster.", "The token"),
+        Operation::create("Creates a registration token for a cluster; for its owners.", "The token"),
+        Operation::get("One registration token. Every cluster has `default-token`.", "The token"),
         Operation::delete(
-            "Removes a registration token: nothing can be registered with it any more. `default-token` comes back with another text.",
-            "The token as it was",
+            "Deletes a registration token, which can then no longer register a cluster. `default-token` is created again with a new secret.",
+            "The deleted token",
         ),
-        Operation::post("Removes a registration token, for clients that can only POST."),
+        Operation::post("Deletes a registration token, for clients that can only POST."),
         Operation::list_of_cluster(
-            "The registration tokens of one cluster; none for members who are no owners.",
+            "The registration tokens of one cluster; empty for members who are not owners.",
         ),
         Operation::create_of_cluster(
-            "Makes another registration token for the cluster of the address, as one of its owners.",
+            "Creates a registration token for the cluster in the path; for its owners.",
             "The token",
         ),
     ];
@@ -78,7 +75,7 @@ async fn views(call: &Call, cluster_id: Option<&str>) -> Result<Vec<Object>, Err
     Ok(tokens.iter().map(|token| view(token, &server_url, &call.links)).collect())
 }
 
-/// The URL of this server in commands that people run later.
+/// The URL of this server in the commands that users run later.
 async fn server_url(call: &Call) -> String {
     call.state.registration.server(&call.links.url("")).await
 }

@@ -17,7 +17,7 @@ pub(super) struct RoleTemplates;
 impl V3Type for RoleTemplates {
     const SCHEMA: &'static Schema = &ROLE_TEMPLATE;
     const TAG: &'static str = "Members of clusters";
-    const ID: IdParameter = IdParameter { description: "The id", example: "cluster-member" };
+    const ID: IdParameter = IdParameter { description: "The ID", example: "cluster-member" };
     const OPERATIONS: &'static [Operation] = &[
         Operation::list("The roles that a user can have in a cluster."),
         Operation::get("One role.", "The role"),

@@ -42,8 +42,8 @@ impl ToSchema for SchemaCollection {
 pub(super) fn router() -> DocumentedRouter<AppState> {
     let routes = [routes!(get_root), routes!(list_schemas), routes!(get_schema)];
     routes.into_iter().map(reject_others).fold(DocumentedRouter::new(), |router, route| {
-        let (slashed, methods) = (format!("{}/", route.path()), route.methods().clone());
-        router.route(route).undocumented(&slashed, methods)
+        let (path_with_slash, methods) = (format!("{}/", route.path()), route.methods().clone());
+        router.route(route).undocumented(&path_with_slash, methods)
     })
 }
 
@@ -66,21 +66,21 @@ struct ApiVersion {
     version: &'static str,
 }
 
-/// The links to everything below `/v3`.
+/// The URLs of the collections below `/v3`.
 #[utoipa::path(
     get,
     path = "/v3",
     operation_id = "getApiRoot",
     tag = "Schemas",
-    responses((status = 200, description = "The addresses of the collections", body = ApiRoot), ReadFailures),
+    responses((status = 200, description = "The URLs of the collections", body = ApiRoot), ReadFailures),
 )]
 async fn get_root(_: Authenticated, links: Links) -> Response {
     let collections = schemas::ALL.iter().filter_map(|schema| Some((schema.plural, schema.collection?)));
-    let own = [("root", "/v3"), ("schemas", "/v3/schemas"), ("self", "/v3")];
+    let root_links = [("root", "/v3"), ("schemas", "/v3/schemas"), ("self", "/v3")];
     let root = ApiRoot {
         api_version: ApiVersion { group: "management.cattle.io", path: "/v3", version: "v3" },
         base_type: "apiRoot",
-        links: collections.chain(own).map(|(name, path)| (name, links.url(path))).collect(),
+        links: collections.chain(root_links).map(|(name, path)| (name, links.url(path))).collect(),
         r#type: "apiRoot",
     };
     reply::json(StatusCode::OK, &root)
@@ -92,7 +92,7 @@ async fn get_root(_: Authenticated, links: Links) -> Response {
     path = "/v3/schemas",
     operation_id = "listSchemas",
     tag = "Schemas",
-    responses((status = 200, description = "Every type", body = SchemaCollection), ReadFailures),
+    responses((status = 200, description = "All types", body = SchemaCollection), ReadFailures),
 )]
 async fn list_schemas(_: Authenticated, links: Links) -> Response {
     let types: Vec<SchemaView> = schemas::ALL.iter().map(|schema| schema.view(&links)).collect();
@@ -105,7 +105,7 @@ async fn list_schemas(_: Authenticated, links: Links) -> Response {
     path = "/v3/schemas/{id}",
     operation_id = "getSchema",
     tag = "Schemas",
-    params(("id" = String, Path, description = "The id of the type, in any letter case", example = "cloudCredential")),
+    params(("id" = String, Path, description = "The ID of the type, in any letter case", example = "cloudCredential")),
     responses((status = 200, description = "The type", body = SchemaView), ReadFailures),
 )]
 async fn get_schema(_: Authenticated, Path(id): Path<String>, links: Links) -> Result<Response, Error> {

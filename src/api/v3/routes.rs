@@ -33,7 +33,7 @@ enum Target {
 }
 
 impl Target {
-    fn of(verb: Verb) -> Self {
+    fn from_verb(verb: Verb) -> Self {
         match verb {
             Verb::List | Verb::Create => Self::Collection,
             Verb::Get | Verb::Update | Verb::Delete | Verb::Post => Self::Object,
@@ -60,21 +60,21 @@ pub(super) fn router<T: V3Type>() -> DocumentedRouter<AppState> {
     let targets = [Target::Collection, Target::Object, Target::OfCluster];
     targets.into_iter().fold(DocumentedRouter::new(), |router, target| {
         let operations: Vec<_> =
-            T::OPERATIONS.iter().filter(|operation| Target::of(operation.verb) == target).collect();
-        if operations.is_empty() { router } else { add::<T>(router, target, operations) }
+            T::OPERATIONS.iter().filter(|operation| Target::from_verb(operation.verb) == target).collect();
+        if operations.is_empty() { router } else { add_path::<T>(router, target, operations) }
     })
 }
 
-fn add<T: V3Type>(
+fn add_path<T: V3Type>(
     router: DocumentedRouter<AppState>,
     target: Target,
     operations: Vec<&'static Operation>,
 ) -> DocumentedRouter<AppState> {
     let paths = target.paths(T::SCHEMA);
-    let Some((documented, others)) = paths.split_first() else { return router };
+    let Some((documented, spellings)) = paths.split_first() else { return router };
     let methods = operations
         .iter()
-        .fold(MethodRouter::new(), |methods, operation| handle::<T>(methods, operation.verb));
+        .fold(MethodRouter::new(), |methods, operation| add_handler::<T>(methods, operation.verb));
     let path = documented.clone();
     let document = move || {
         let mut paths = Paths::new();
@@ -86,10 +86,10 @@ fn add<T: V3Type>(
     };
     let route = reject_others(DocumentedRoute::new(documented.clone(), methods, document));
     let methods = route.methods().clone();
-    others.iter().fold(router.route(route), |router, path| router.undocumented(path, methods.clone()))
+    spellings.iter().fold(router.route(route), |router, path| router.undocumented(path, methods.clone()))
 }
 
-fn handle<T: V3Type>(methods: MethodRouter<AppState>, verb: Verb) -> MethodRouter<AppState> {
+fn add_handler<T: V3Type>(methods: MethodRouter<AppState>, verb: Verb) -> MethodRouter<AppState> {
     match verb {
         Verb::List => methods.get(list::<T>),
         Verb::Create => methods.post(create::<T>),
@@ -166,15 +166,15 @@ async fn post<T: V3Type>(
     Path(id): Path<String>,
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
-    let has = |verb| T::OPERATIONS.iter().any(|operation| operation.verb == verb);
+    let supports = |verb| T::OPERATIONS.iter().any(|operation| operation.verb == verb);
     match call.query.first("_method") {
-        Some("PUT") if has(Verb::Update) => return update::<T>(call, Path(id), body?).await,
-        Some("DELETE") if has(Verb::Delete) => return delete::<T>(call, Path(id)).await,
+        Some("PUT") if supports(Verb::Update) => return update::<T>(call, Path(id), body?).await,
+        Some("DELETE") if supports(Verb::Delete) => return delete::<T>(call, Path(id)).await,
         _ => {}
     }
     let action = call.query.first("action");
     if let Some(action) = action
-        && let Some(response) = T::act(&call, &id, action).await?
+        && let Some(response) = T::run_action(&call, &id, action).await?
     {
         return Ok(response);
     }

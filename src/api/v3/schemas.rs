@@ -17,7 +17,7 @@ pub use server::{FEATURE, KONTAINER_DRIVER, NODE_DRIVER, RKE_SYSTEM_IMAGE, SETTI
 
 use crate::api::norman::schemas::Schema;
 
-/// Every type, in alphabetical order of ids.
+/// All types, in alphabetical order of their IDs.
 pub static ALL: [&Schema; 34] = [
     &cluster::AKS_CONFIG,
     &cluster::AKS_NODE_POOL,
@@ -89,20 +89,20 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_sent_is_what_the_domain_knows() {
+    fn input_fields_are_those_of_the_domain() {
         for (schema, keys) in
             [(&cluster::AKS_CONFIG, AksConfig::KEYS), (&cluster::AKS_NODE_POOL, NodePool::KEYS)]
         {
-            let taken: BTreeSet<_> =
+            let accepted: BTreeSet<_> =
                 schema.fields.iter().filter(|field| field.create).map(|field| field.name).collect();
-            assert_eq!(taken, keys.iter().copied().collect(), "{}", schema.id);
+            assert_eq!(accepted, keys.iter().copied().collect(), "{}", schema.id);
         }
     }
 
     #[test]
-    fn the_kinds_are_those_that_the_domain_reads() {
+    fn converted_input_parses_as_domain_types() {
         use crate::api::norman::input::{InputFor, convert};
-        let any = |schema: &Schema| -> serde_json::Value {
+        let any_value = |schema: &Schema| -> serde_json::Value {
             let value = |kind: &Kind| match kind {
                 Kind::Int => serde_json::json!("1"),
                 Kind::Bool => serde_json::json!("true"),
@@ -114,8 +114,8 @@ mod tests {
             schema.fields.iter().map(|field| (field.name.to_owned(), value(&field.kind))).collect()
         };
         let converted = |schema: &Schema| {
-            let given = any(schema).as_object().unwrap().clone();
-            serde_json::Value::Object(convert(schema, given, InputFor::Create).unwrap())
+            let input = any_value(schema).as_object().unwrap().clone();
+            serde_json::Value::Object(convert(schema, input, InputFor::Create).unwrap())
         };
         let config: AksConfig = serde_json::from_value(converted(&cluster::AKS_CONFIG)).unwrap();
         assert_eq!(config.kubernetes_version.as_deref(), Some("1"));

@@ -13,7 +13,7 @@ use crate::api::state::AppState;
 use crate::service::settings::{Setting, Source};
 
 /// The only setting that needs no token: the authorities that sign the server's certificate.
-const PUBLIC: &str = "cacerts";
+const PUBLIC_SETTING: &str = "cacerts";
 
 /// The named settings.
 pub(super) struct Settings;
@@ -23,14 +23,14 @@ impl V3Type for Settings {
     const TAG: &'static str = "Settings";
     const ID: IdParameter = IdParameter { description: "The name", example: "server-url" };
     const OPERATIONS: &'static [Operation] = &[
-        Operation::list("Every setting."),
+        Operation::list("All settings."),
         Operation::get(
-            "One setting. `cacerts` is answered without a token too: whoever is to trust the server cannot log in before.",
+            "One setting. `cacerts` requires no token: clients need it before they can trust the server.",
             "The setting",
         ),
         Operation::update(
-            "Changes a setting, as an administrator. Every server of the database works with it within two seconds.",
-            "The setting as it stands",
+            "Changes a setting; for administrators. Every server of the database uses it within two seconds.",
+            "The changed setting",
         ),
         Operation::post("Changes a setting, for clients that can only POST."),
     ];
@@ -46,7 +46,7 @@ impl V3Type for Settings {
     }
 
     async fn get_public(state: &AppState, links: &Links, id: &str) -> Option<Result<Object, Error>> {
-        if id != PUBLIC {
+        if id != PUBLIC_SETTING {
             return None;
         }
         let setting = state.settings.get(id).await.map_err(Error::from);

@@ -20,17 +20,17 @@ pub(super) struct Tokens;
 impl V3Type for Tokens {
     const SCHEMA: &'static Schema = &TOKEN;
     const TAG: &'static str = "Users and tokens";
-    const ID: IdParameter = IdParameter { description: "The public half", example: "token-q2w4x" };
+    const ID: IdParameter = IdParameter { description: "The public part", example: "token-q2w4x" };
     const OPERATIONS: &'static [Operation] = &[
         Operation::list("The caller's tokens, without their secrets."),
         Operation::create(
-            "Makes a token for the caller. Only this answer has its secret.",
+            "Creates a token for the caller. Only this response contains its secret.",
             "The token with its secret",
         ),
         Operation::get("One token of the caller, without its secret.", "The token"),
         Operation::delete(
             "Revokes a token of the caller, everywhere within two seconds.",
-            "The token as it was",
+            "The revoked token",
         ),
         Operation::post("Revokes a token of the caller, for clients that can only POST."),
     ];
@@ -79,7 +79,7 @@ fn view(token: TokenInfo, call: &Call) -> Object {
         ("ttl", json!(ttl)),
         ("userId", json!(token.user_id)),
     ]);
-    metadata::put(&mut fields, &token.metadata);
+    metadata::insert(&mut fields, &token.metadata);
     insert_non_empty(&mut fields, "clusterId", token.cluster_id);
     insert_non_empty(&mut fields, "lastUsedAt", token.last_used_ms.map(date));
     let resource = Resource::new(&TOKEN, &token.name, Rights { update: false, remove: true });

@@ -19,7 +19,7 @@ use crate::service::Caller;
 use crate::service::actor::Actor;
 use crate::service::clusters::Cluster;
 
-/// A type with its own collection. Only the calls that [`V3Type::OPERATIONS`] lists are routed.
+/// A type with its own collection. Only the operations in [`V3Type::OPERATIONS`] are routed.
 pub(super) trait V3Type: Send + Sync + 'static {
     /// The fields, and the names in paths.
     const SCHEMA: &'static Schema;
@@ -57,7 +57,11 @@ pub(super) trait V3Type: Send + Sync + 'static {
     }
 
     /// Runs an action of an object; `None` if the type has no such action.
-    fn act(_: &Call, _: &str, _: &str) -> impl Future<Output = Result<Option<Response>, Error>> + Send {
+    fn run_action(
+        _: &Call,
+        _: &str,
+        _: &str,
+    ) -> impl Future<Output = Result<Option<Response>, Error>> + Send {
         async { Ok(None) }
     }
 
@@ -70,7 +74,7 @@ pub(super) trait V3Type: Send + Sync + 'static {
         async { None }
     }
 
-    /// Adds components of the API document that the schema does not name.
+    /// Adds components of the API document that are not in the schema.
     fn components(_: &mut Components) {}
 }
 
@@ -176,7 +180,7 @@ impl Operation {
     }
 
     pub(super) const fn post(doc: &'static str) -> Self {
-        Self::new(Verb::Post, doc, "As for the method that is meant")
+        Self::new(Verb::Post, doc, "The same as for the other method")
     }
 
     pub(super) const fn list_of_cluster(doc: &'static str) -> Self {

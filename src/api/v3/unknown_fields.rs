@@ -1,4 +1,4 @@
-//! Keys of `aksConfig` that no field has.
+//! Keys of `aksConfig` that are not fields.
 
 use aks::review::UnknownField;
 use aks::spec::AKS_CONFIG;

@@ -1,5 +1,5 @@
-//! `/v3/users`: the users that the caller may see; administrators enable, disable and remove them. `/api/v1/users` has what
-//! Rancher's type has no fields for.
+//! `/v3/users`: the users that the caller may see; administrators enable, disable and delete them. `/api/v1/users` returns
+//! what Rancher's type has no fields for.
 
 use serde_json::{Value, json};
 
@@ -19,23 +19,23 @@ pub(super) struct Users;
 impl V3Type for Users {
     const SCHEMA: &'static Schema = &USER;
     const TAG: &'static str = "Users and tokens";
-    const ID: IdParameter = IdParameter { description: "The id", example: "user-gxwms" };
+    const ID: IdParameter = IdParameter { description: "The ID", example: "user-gxwms" };
     const OPERATIONS: &'static [Operation] = &[
-        Operation::list("The caller; everybody for administrators.").with_query::<UserQuery>(),
-        Operation::get("One user: the caller, or anybody for administrators.", "The user"),
+        Operation::list("The caller; for administrators, all users.").with_query::<UserQuery>(),
+        Operation::get("One user: the caller, or any user for administrators.", "The user"),
         Operation::update(
-            "Enables or disables a user, as an administrator.\n\n\
-             A disabled user has no access in any server within two seconds: its tokens are refused, its open streams end. What it\n\
-             owns, its tokens and its memberships stay, and count again when it is enabled.",
-            "The user as it is now",
+            "Enables or disables a user; for administrators.\n\n\
+             Within two seconds, every server rejects the tokens of a disabled user and ends its open streams. Its objects, tokens and\n\
+             memberships are kept, and become valid again when it is enabled.",
+            "The changed user",
         ),
         Operation::delete(
-            "Removes a user who owns nothing, as an administrator.\n\n\
-             Its tokens, memberships and open streams end in every server within two seconds. The removal of a user who owns clusters\n\
-             or cloud credentials is refused with a list of them; `DELETE /api/v1/users/{id}` hands them over.",
-            "The user as it was",
+            "Deletes a user who owns nothing; for administrators.\n\n\
+             Its tokens, memberships and open streams end in every server within two seconds. The deletion of a user who owns clusters\n\
+             or cloud credentials is rejected with a list of them; `DELETE /api/v1/users/{id}` hands them over.",
+            "The deleted user",
         ),
-        Operation::post("Changes or removes a user, for clients that can only POST."),
+        Operation::post("Changes or deletes a user, for clients that can only POST."),
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {

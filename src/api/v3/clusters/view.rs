@@ -41,7 +41,7 @@ pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
     ] {
         fields.insert(key.to_owned(), value);
     }
-    put_known(&mut fields, cluster);
+    insert_known_fields(&mut fields, cluster);
     let resource = Resource {
         uuid: Some(&cluster.uuid),
         creator: Some(&cluster.owner),
@@ -54,38 +54,38 @@ pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
 }
 
 /// A cluster that was deleted without its Azure resources, with a list of them.
-pub(super) fn abandoned(cluster: &Cluster, left: &LeftBehind, links: &Links) -> Object {
+pub(super) fn abandoned_view(cluster: &Cluster, left_behind: &LeftBehind, links: &Links) -> Object {
     let mut object = view(cluster, Role::Owner, links);
     if let Some(status) = object.get_mut("aksStatus").and_then(Value::as_object_mut) {
-        status.insert("leftBehind".to_owned(), json!(left));
+        status.insert("leftBehind".to_owned(), json!(left_behind));
     }
     object.insert("transitioning".to_owned(), json!("no"));
-    object.insert("transitioningMessage".to_owned(), json!(left.message));
+    object.insert("transitioningMessage".to_owned(), json!(left_behind.message));
     object
 }
 
 /// Links to the objects that belong to the cluster.
 fn part_links(id: &str, role: Role, links: &Links) -> Vec<(&'static str, String)> {
-    let of_owners = [("clusterRegistrationTokens", "clusterregistrationtokens")];
-    let of_all = [
+    let owner_parts = [("clusterRegistrationTokens", "clusterregistrationtokens")];
+    let common_parts = [
         ("clusterRoleTemplateBindings", "clusterroletemplatebindings"),
         ("nodes", "nodes"),
         ("projects", "projects"),
     ];
-    let of_owners = of_owners.into_iter().filter(|_| role == Role::Owner);
-    of_owners
-        .chain(of_all)
+    let owner_parts = owner_parts.into_iter().filter(|_| role == Role::Owner);
+    owner_parts
+        .chain(common_parts)
         .map(|(name, part)| (name, links.url(&format!("/v3/clusters/{id}/{part}"))))
         .collect()
 }
 
-/// Adds the fields that are omitted while unknown.
-fn put_known(fields: &mut Object, cluster: &Cluster) {
+/// Adds the fields whose values are known.
+fn insert_known_fields(fields: &mut Object, cluster: &Cluster) {
     let status = &cluster.status;
     let applied = cluster
         .applied
         .as_ref()
-        .map(|applied| json!({"aksConfig": config(applied), "type": "/v3/schemas/clusterSpec"}));
+        .map(|applied| json!({"aksConfig": config_view(applied), "type": "/v3/schemas/clusterSpec"}));
     let provider = status.upstream_spec.as_ref().map(|_| json!("aks"));
     for (key, value) in [
         ("apiEndpoint", status.api_endpoint.as_ref().map(|endpoint| json!(endpoint))),
@@ -115,14 +115,14 @@ fn transition(cluster: &Cluster) -> (&'static str, String) {
 fn aks_status(cluster: &Cluster) -> Value {
     let status = &cluster.status;
     let mut view = fields([("type", json!("/v3/schemas/aksStatus"))]);
-    let steps = (!status.steps.is_empty()).then(|| status.steps.iter().map(step).collect());
+    let steps = (!status.steps.is_empty()).then(|| status.steps.iter().map(step_view).collect());
     for (key, value) in [
         ("privateRequiresTunnel", status.private_requires_tunnel.map(Value::from)),
         ("rbacEnabled", status.rbac_enabled.map(Value::from)),
         ("review", cluster.review.as_ref().map(|review| json!(review))),
         ("steps", steps),
-        ("upstreamSpec", status.upstream_spec.as_ref().map(config)),
-        ("waiting", status.waiting.as_ref().map(waiting)),
+        ("upstreamSpec", status.upstream_spec.as_ref().map(config_view)),
+        ("waiting", status.waiting.as_ref().map(waiting_view)),
     ] {
         if let Some(value) = value {
             view.insert(key.to_owned(), value);
@@ -131,11 +131,11 @@ fn aks_status(cluster: &Cluster) -> Value {
     Value::Object(view)
 }
 
-fn step(step: &Step) -> Value {
+fn step_view(step: &Step) -> Value {
     json!({"message": step.message, "name": step.name, "since": date(step.since_ms), "state": step.state})
 }
 
-fn waiting(waiting: &Waiting) -> Value {
+fn waiting_view(waiting: &Waiting) -> Value {
     let mut view = json!({"since": date(waiting.since_ms), "what": waiting.what});
     if let (Some(view), Some(percent)) = (view.as_object_mut(), waiting.percent) {
         #[expect(clippy::cast_possible_truncation, reason = "within a hundred")]
@@ -146,7 +146,7 @@ fn waiting(waiting: &Waiting) -> Value {
 }
 
 /// A configuration with Norman's `type` in every object.
-fn config(config: &AksConfig) -> Value {
+fn config_view(config: &AksConfig) -> Value {
     let mut config = json!(config);
     if let Some(config) = config.as_object_mut() {
         add_types(config);

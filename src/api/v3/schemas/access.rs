@@ -13,15 +13,15 @@ pub static USER: Schema = Schema {
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::output("created", Kind::Date, "When his first token was made."),
+        Field::output("created", Kind::Date, "The creation time of the first token."),
         Field::output("createdTS", Kind::Int, "The same in milliseconds since 1970."),
         Field::new("enabled", Kind::Bool, "Whether its tokens are accepted. Administrators change it.")
             .non_null(),
         Field::output("id", Kind::Text, "`user-xxxxx`"),
         Field::output("me", Kind::Bool, "Whether it is the caller."),
-        Field::new("name", Kind::Text, "The name that people see; cannot be changed.").non_null(),
+        Field::new("name", Kind::Text, "The display name; cannot be changed.").non_null(),
         Field::output("principalIds", Kind::List(&Kind::Text), "`local://user-xxxxx`"),
-        Field::output("state", Kind::Text, "`active`, or `inactive` when it is disabled."),
+        Field::output("state", Kind::Text, "`active`, or `inactive` if the user is disabled."),
         Field::output("transitioning", Kind::Text, "`no`"),
         Field::new("username", Kind::Text, "The same name; cannot be changed.").non_null(),
     ],
@@ -31,7 +31,7 @@ pub static USER: Schema = Schema {
 pub static TOKEN: Schema = Schema {
     id: "token",
     title: "Token",
-    doc: "A token of the caller. Its secret is given once, in the answer that makes it.",
+    doc: "A token of the caller. Only the response to its creation contains its secret.",
     plural: "tokens",
     collection: Some("/v3/tokens"),
     resource_methods: &["GET", "DELETE"],
@@ -40,25 +40,30 @@ pub static TOKEN: Schema = Schema {
     fields: &[
         Field::new("annotations", Kind::TextMap, "Annotations.").immutable().non_null(),
         Field::output("authProvider", Kind::Text, "`local`"),
-        Field::new("clusterId", Kind::Text, "The one cluster that it is good for, and nothing else.")
-            .immutable(),
-        Field::output("created", Kind::Date, "When it was made."),
-        Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
-        Field::output("current", Kind::Bool, "Whether the caller presented it."),
-        Field::new("description", Kind::Text, "Words about it.").immutable(),
-        Field::output("enabled", Kind::Bool, "True."),
-        Field::output("expired", Kind::Bool, "False: a token that expired is not shown."),
-        Field::output("expiresAt", Kind::Text, "When it expires, RFC 3339; empty for never."),
-        Field::output("id", Kind::Text, "The public half, `token-xxxxx`."),
-        Field::output("isDerived", Kind::Bool, "True: it is no session of a browser."),
+        Field::new(
+            "clusterId",
+            Kind::Text,
+            "The only cluster for which it is valid; empty for all of the API.",
+        )
+        .immutable(),
+        Field::output("created", Kind::Date, "The creation time."),
+        Field::output("createdTS", Kind::Int, "The creation time in milliseconds since 1970."),
+        Field::output("current", Kind::Bool, "Whether it authenticates this request."),
+        Field::new("description", Kind::Text, "A description.").immutable(),
+        Field::output("enabled", Kind::Bool, "Always `true`."),
+        Field::output("expired", Kind::Bool, "Always `false`: expired tokens are not returned."),
+        Field::output("expiresAt", Kind::Text, "The expiry time (RFC 3339); empty if it never expires."),
+        Field::output("id", Kind::Text, "The public part, `token-xxxxx`."),
+        Field::output("isDerived", Kind::Bool, "Always `true`: it is not a browser session."),
         Field::new("labels", Kind::TextMap, "Labels, and `cattle.io/creator`.").immutable().non_null(),
-        Field::new("lastUsedAt", Kind::Date, "When it was last used, to the minute.").read_only(),
-        Field::output("name", Kind::Text, "The same as the id."),
-        Field::new("token", Kind::Text, "`<name>:<secret>`, only in the answer that makes it.").read_only(),
-        Field::new("ttl", Kind::Int, "Milliseconds from making to expiring; 0 for ever.")
+        Field::new("lastUsedAt", Kind::Date, "The time of the last use, to the minute.").read_only(),
+        Field::output("name", Kind::Text, "The same as the ID."),
+        Field::new("token", Kind::Text, "`<name>:<secret>`; only in the response to its creation.")
+            .read_only(),
+        Field::new("ttl", Kind::Int, "The lifetime in milliseconds; 0 if it never expires.")
             .immutable()
             .non_null(),
-        Field::output("userId", Kind::Text, "Whose it is."),
+        Field::output("userId", Kind::Text, "The ID of its user."),
     ],
 };
 
@@ -66,23 +71,23 @@ pub static TOKEN: Schema = Schema {
 pub static CLUSTER_ROLE_TEMPLATE_BINDING: Schema = Schema {
     id: "clusterRoleTemplateBinding",
     title: "ClusterRoleTemplateBinding",
-    doc: "A user's part in a cluster. Owners make, change and remove them; the creator's stays.",
+    doc: "A user's role in a cluster. Owners create, change and delete roles, except the creator's.",
     plural: "clusterRoleTemplateBindings",
     collection: Some("/v3/clusterroletemplatebindings"),
     resource_methods: &["GET", "PUT", "DELETE"],
     collection_methods: &["GET", "POST"],
     actions: &[],
     fields: &[
-        Field::new("annotations", Kind::TextMap, "Annotations; those of `cattle.io/` stay when left out.")
+        Field::new("annotations", Kind::TextMap, "Annotations; missing ones of `cattle.io/` are kept.")
             .non_null(),
         Field::new("clusterId", Kind::Text, "The cluster; cannot be changed.").required(),
-        Field::output("created", Kind::Date, "When it was made."),
-        Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
-        Field::new("groupId", Kind::Text, "There are no groups: only empty."),
-        Field::new("groupPrincipalId", Kind::Text, "There are no groups: only empty."),
+        Field::output("created", Kind::Date, "The creation time."),
+        Field::output("createdTS", Kind::Int, "The creation time in milliseconds since 1970."),
+        Field::new("groupId", Kind::Text, "Must be empty: groups are not supported."),
+        Field::new("groupPrincipalId", Kind::Text, "Must be empty: groups are not supported."),
         Field::output("id", Kind::Text, "`c-xxxxx:crtb-xxxxx`"),
-        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").non_null(),
-        Field::new("name", Kind::Text, "Behind the colon of the id; drawn when not given.")
+        Field::new("labels", Kind::TextMap, "Labels; missing ones of `cattle.io/` are kept.").non_null(),
+        Field::new("name", Kind::Text, "The part of the ID after the colon; generated if it is missing.")
             .immutable()
             .non_null(),
         Field::new("roleTemplateId", Kind::Text, "`cluster-owner`, `cluster-member` or `read-only`.")
@@ -91,7 +96,7 @@ pub static CLUSTER_ROLE_TEMPLATE_BINDING: Schema = Schema {
         Field::output("transitioning", Kind::Text, "`no`"),
         Field::new("userId", Kind::Text, "The user; cannot be changed.").non_null(),
         Field::new("userPrincipalId", Kind::Text, "The same as `local://user-xxxxx`.").non_null(),
-        Field::new("uuid", Kind::Text, "Never given to another object.").read_only(),
+        Field::new("uuid", Kind::Text, "The UUID, unique among all objects.").read_only(),
     ],
 };
 
@@ -99,20 +104,20 @@ pub static CLUSTER_ROLE_TEMPLATE_BINDING: Schema = Schema {
 pub static ROLE_TEMPLATE: Schema = Schema {
     id: "roleTemplate",
     title: "RoleTemplate",
-    doc: "A role that a user can have in a cluster. There are three, and they stay as they are.",
+    doc: "A role that a user can have in a cluster. There are three built-in roles.",
     plural: "roleTemplates",
     collection: Some("/v3/roletemplates"),
     resource_methods: &["GET"],
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::output("builtin", Kind::Bool, "True."),
-        Field::output("clusterCreatorDefault", Kind::Bool, "Whether the creator of a cluster has it."),
+        Field::output("builtin", Kind::Bool, "Always `true`."),
+        Field::output("clusterCreatorDefault", Kind::Bool, "Whether the creator of a cluster has this role."),
         Field::output("context", Kind::Text, "`cluster`"),
-        Field::output("description", Kind::Text, "What it allows."),
+        Field::output("description", Kind::Text, "The rights of the role."),
         Field::output("id", Kind::Text, "`cluster-owner`, `cluster-member` or `read-only`."),
-        Field::output("locked", Kind::Bool, "False: it can be given."),
-        Field::output("name", Kind::Text, "The name that people see."),
+        Field::output("locked", Kind::Bool, "Always `false`: the role can be assigned."),
+        Field::output("name", Kind::Text, "The display name."),
         Field::output("state", Kind::Text, "`active`"),
     ],
 };

@@ -2,43 +2,47 @@
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 
-/// A machine of a cluster.
+/// A node of a cluster.
 pub static NODE: Schema = Schema {
     id: "node",
     title: "Node",
-    doc: "A machine of a cluster, as this server read it from the cluster's Kubernetes API a moment ago.",
+    doc: "A node of a cluster, as last read from the cluster's Kubernetes API.",
     plural: "nodes",
     collection: Some("/v3/nodes"),
     resource_methods: &["GET"],
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::output("allocatable", Kind::TextMap, "What of `capacity` pods may use."),
+        Field::output("allocatable", Kind::TextMap, "The part of `capacity` that pods may use."),
         Field::output("annotations", Kind::TextMap, "Its annotations, without those over 4 KiB."),
-        Field::output("capacity", Kind::TextMap, "Its resources, as quantities of Kubernetes."),
+        Field::output("capacity", Kind::TextMap, "Its resources, as Kubernetes quantities."),
         Field::output("clusterId", Kind::Text, "The cluster."),
-        Field::output("controlPlane", Kind::Bool, "Whether it runs the control plane; in AKS, Azure does."),
-        Field::new("created", Kind::Date, "When it joined the cluster.").read_only(),
+        Field::output(
+            "controlPlane",
+            Kind::Bool,
+            "Whether it runs the control plane; in AKS, Azure runs it.",
+        ),
+        Field::new("created", Kind::Date, "The time when it joined the cluster.").read_only(),
         Field::new("createdTS", Kind::Int, "The same in milliseconds since 1970.").read_only(),
-        Field::output("etcd", Kind::Bool, "Whether it runs etcd; in AKS, Azure does."),
-        Field::new("externalIpAddress", Kind::Text, "Its public address, where it has one.").read_only(),
+        Field::output("etcd", Kind::Bool, "Whether it runs etcd; in AKS, Azure runs it."),
+        Field::new("externalIpAddress", Kind::Text, "Its public IP address, if it has one.").read_only(),
         Field::output("hostname", Kind::Text, "Its host name."),
         Field::output("id", Kind::Text, "`c-xxxxx:<name>`"),
-        Field::output("imported", Kind::Bool, "True: Azure makes the machines, not this server."),
-        Field::new("info", Kind::Object(&NODE_INFO), "What runs on it, and its size: complete or absent.")
+        Field::output("imported", Kind::Bool, "Always `true`: Azure creates the nodes, not this server."),
+        Field::new("info", Kind::Object(&NODE_INFO), "Its software and size; complete or absent.")
             .read_only(),
-        Field::new("ipAddress", Kind::Text, "Its address inside the network.").read_only(),
+        Field::new("ipAddress", Kind::Text, "Its IP address inside the network.").read_only(),
         Field::output("labels", Kind::TextMap, "Its labels."),
         Field::output("name", Kind::Text, "The name, unique in the cluster."),
-        Field::output("nodeName", Kind::Text, "As `name`."),
+        Field::output("nodeName", Kind::Text, "The same as `name`."),
         Field::new("podCidr", Kind::Text, "The addresses of its pods.").read_only(),
-        Field::new("providerId", Kind::Text, "The machine in Azure.").read_only(),
-        Field::output("requestedHostname", Kind::Text, "As `name`."),
+        Field::new("providerId", Kind::Text, "The ID of the VM in Azure.").read_only(),
+        Field::output("requestedHostname", Kind::Text, "The same as `name`."),
         Field::output("state", Kind::Text, "`active`, `cordoned` or `unavailable`."),
-        Field::output("transitioning", Kind::Text, "`no`, or `error` when it is not ready."),
-        Field::output("transitioningMessage", Kind::Text, "Why it is not ready."),
-        Field::output("unschedulable", Kind::Bool, "Whether new pods are kept off it."),
-        Field::output("uuid", Kind::Text, "Never given to another node."),
+        Field::output("transitioning", Kind::Text, "`no`, or `error` if it is not ready."),
+        Field::output("transitioningMessage", Kind::Text, "The reason why it is not ready."),
+        Field::output("unschedulable", Kind::Bool, "Whether new pods are not scheduled on it."),
+        Field::output("uuid", Kind::Text, "The UUID, unique among all nodes."),
         Field::output("worker", Kind::Bool, "Whether it runs workloads."),
     ],
 };
@@ -47,7 +51,7 @@ pub static NODE: Schema = Schema {
 pub(super) static NODE_INFO: Schema = Schema::nested(
     "nodeInfo",
     "NodeInfo",
-    "What runs on a node, and its size.",
+    "The software and size of a node.",
     "nodeInfos",
     &[
         Field::output("cpu", Kind::Object(&CPU_INFO), "Its processors."),
@@ -63,7 +67,7 @@ pub(super) static CPU_INFO: Schema = Schema::nested(
     "CpuInfo",
     "The processors of a node.",
     "cpuInfos",
-    &[Field::output("count", Kind::Int, "Whole processors.")],
+    &[Field::output("count", Kind::Int, "The number of processors.")],
 );
 
 /// The versions of Kubernetes on a node.
@@ -74,7 +78,7 @@ pub(super) static KUBERNETES_INFO: Schema = Schema::nested(
     "kubernetesInfos",
     &[
         Field::output("kubeletVersion", Kind::Text, "`v1.32.7`"),
-        Field::output("kubeProxyVersion", Kind::Text, "Empty where Kubernetes no longer reports it."),
+        Field::output("kubeProxyVersion", Kind::Text, "Empty if Kubernetes no longer reports it."),
     ],
 );
 
@@ -84,7 +88,7 @@ pub(super) static MEMORY_INFO: Schema = Schema::nested(
     "MemoryInfo",
     "The memory of a node.",
     "memoryInfos",
-    &[Field::output("memTotalKiB", Kind::Int, "All of it, in KiB.")],
+    &[Field::output("memTotalKiB", Kind::Int, "The total memory in KiB.")],
 );
 
 /// The operating system of a node.

@@ -1,4 +1,4 @@
-//! The types of objects that belong to a cluster: `clusterRegistrationToken`, `node`, `project`.
+//! The types of objects that belong to a cluster: `clusterRegistrationToken`, `project`. `node` has its own file.
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 
@@ -6,34 +6,42 @@ use crate::api::norman::schemas::{Field, Kind, Schema};
 pub static CLUSTER_REGISTRATION_TOKEN: Schema = Schema {
     id: "clusterRegistrationToken",
     title: "ClusterRegistrationToken",
-    doc: "With it an agent says which cluster it belongs to. Every cluster has `default-token`; only owners see tokens.",
+    doc: "A token with which an agent registers its cluster. Every cluster has `default-token`; only owners see tokens.",
     plural: "clusterRegistrationTokens",
     collection: Some("/v3/clusterregistrationtokens"),
     resource_methods: &["GET", "DELETE"],
     collection_methods: &["GET", "POST"],
     actions: &[],
     fields: &[
-        Field::output("annotations", Kind::TextMap, "None."),
+        Field::output("annotations", Kind::TextMap, "Always empty."),
         Field::new("clusterId", Kind::Text, "The cluster.").required().immutable(),
-        Field::output("command", Kind::Text, "Registers the cluster, for people who have kubectl."),
-        Field::output("created", Kind::Date, "When it was made."),
-        Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
+        Field::output("command", Kind::Text, "The kubectl command that registers the cluster."),
+        Field::output("created", Kind::Date, "The creation time."),
+        Field::output("createdTS", Kind::Int, "The creation time in milliseconds since 1970."),
         Field::output("id", Kind::Text, "`c-xxxxx:default-token`"),
-        Field::output("insecureCommand", Kind::Text, "The same without checking the server's certificate."),
-        Field::output("insecureNodeCommand", Kind::Text, "As `nodeCommand`."),
-        Field::output("insecureWindowsNodeCommand", Kind::Text, "As `nodeCommand`."),
+        Field::output(
+            "insecureCommand",
+            Kind::Text,
+            "The same without verification of the server's certificate.",
+        ),
+        Field::output("insecureNodeCommand", Kind::Text, "The same as `nodeCommand`."),
+        Field::output("insecureWindowsNodeCommand", Kind::Text, "The same as `nodeCommand`."),
         Field::output("labels", Kind::TextMap, "`cattle.io/creator`"),
-        Field::output("manifestUrl", Kind::Text, "Where the manifest is; the address holds the token."),
-        Field::new("name", Kind::Text, "Behind the colon of the id; drawn when not given.")
+        Field::output("manifestUrl", Kind::Text, "The URL of the manifest; contains the token."),
+        Field::new("name", Kind::Text, "The part of the ID after the colon; generated if it is missing.")
             .immutable()
             .non_null(),
         Field::output("namespaceId", Kind::Text, "The cluster."),
-        Field::output("nodeCommand", Kind::Text, "A comment: nodes of AKS clusters come with their pools."),
+        Field::output(
+            "nodeCommand",
+            Kind::Text,
+            "Only a shell comment: node pools create the nodes of AKS clusters.",
+        ),
         Field::output("state", Kind::Text, "`active`"),
         Field::output("token", Kind::Text, "The token."),
         Field::output("transitioning", Kind::Text, "`no`"),
-        Field::output("uuid", Kind::Text, "Never given to another object."),
-        Field::output("windowsNodeCommand", Kind::Text, "As `nodeCommand`."),
+        Field::output("uuid", Kind::Text, "The UUID, unique among all objects."),
+        Field::output("windowsNodeCommand", Kind::Text, "The same as `nodeCommand`."),
     ],
 };
 
@@ -41,7 +49,7 @@ pub static CLUSTER_REGISTRATION_TOKEN: Schema = Schema {
 pub static PROJECT: Schema = Schema {
     id: "project",
     title: "Project",
-    doc: "One of the two projects that every cluster has once it was active.",
+    doc: "One of the two projects of every cluster that has been active.",
     plural: "projects",
     collection: Some("/v3/projects"),
     resource_methods: &["GET"],
@@ -49,9 +57,9 @@ pub static PROJECT: Schema = Schema {
     actions: &[],
     fields: &[
         Field::output("clusterId", Kind::Text, "The cluster."),
-        Field::output("created", Kind::Date, "When the cluster was made."),
+        Field::output("created", Kind::Date, "The creation time of the cluster."),
         Field::output("createdTS", Kind::Int, "The same in milliseconds since 1970."),
-        Field::output("description", Kind::Text, "Words about it."),
+        Field::output("description", Kind::Text, "A description."),
         Field::output("id", Kind::Text, "`c-xxxxx:p-xxxxx`"),
         Field::output(
             "labels",
