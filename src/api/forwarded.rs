@@ -58,8 +58,8 @@ impl ForwardedConfig {
         let parse = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
         let Some(origin) = origin.to_str().ok().and_then(parse) else { return false };
         let request_url = self.request_url(request);
-        let own = [self.server_url.as_deref(), Some(request_url.as_str())];
-        own.into_iter().flatten().filter_map(parse).any(|own| own == origin)
+        let own_urls = [self.server_url.as_deref(), Some(request_url.as_str())];
+        own_urls.into_iter().flatten().filter_map(parse).any(|own_origin| own_origin == origin)
     }
 
     /// `https://host[:port]` of the request.

@@ -46,7 +46,7 @@ async fn connect(
 ) -> Response {
     let (parts, _) = request.into_parts();
     if !context.client_ip.is_loopback() && !state.http().forwarded.is_https(&parts) {
-        return plain(StatusCode::BAD_REQUEST, NOT_TLS);
+        return plain_text(StatusCode::BAD_REQUEST, NOT_TLS);
     }
     let header = |name: &'static str| parts.headers.get(HeaderName::from_static(name));
     let token = header(upgrade::TOKEN_HEADER).and_then(|token| token.to_str().ok()).map(SecretString::from);
@@ -61,14 +61,14 @@ async fn connect(
             if matches!(refusal, AgentRefusal::Unknown | AgentRefusal::UnknownBearer) {
                 state.login_failures().record(context.client_ip).await;
             }
-            return plain(status(&refusal), &refusal.to_string());
+            return plain_text(status(&refusal), &refusal.to_string());
         }
     };
     let response = match upgrade::response(&parts.method, &parts.headers) {
         Ok(response) => response,
         Err(error) => {
             let text = format!("{error}Error during upgrade for host [{}]: {error}", admission.cluster_id());
-            return plain(StatusCode::BAD_REQUEST, &text);
+            return plain_text(StatusCode::BAD_REQUEST, &text);
         }
     };
     auth::mark_authenticated(&parts);
@@ -93,9 +93,9 @@ fn status(refusal: &AgentRefusal) -> StatusCode {
 }
 
 fn format(error: &SurfaceError<'_>) -> Response {
-    plain(error.status, error.message)
+    plain_text(error.status, error.message)
 }
 
-fn plain(status: StatusCode, text: &str) -> Response {
+fn plain_text(status: StatusCode, text: &str) -> Response {
     (status, text.to_owned()).into_response()
 }

@@ -25,7 +25,7 @@ async fn reject_steve(_: Authenticated) -> Error {
 
 /// Terraform shows only the code, after its own timeout.
 async fn reject_login() -> Error {
-    let message = "there are no passwords, and nothing to bootstrap: create a token with `norman-aks token create` and use it as \
+    let message = "password login and bootstrapping are not supported: create a token with `norman-aks token create` and use it as \
                    the provider's token_key";
     Error::new(StatusCode::NOT_IMPLEMENTED, "PasswordLoginNotSupported", message)
 }

@@ -20,7 +20,7 @@ impl ListingAction for AksClusters {
     const NAME: &'static str = "aksClusters";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The AKS clusters of the subscription.",
-        description: ("", ""),
+        description: "",
         scope: Scope::Subscription,
         response: LIST_DESCRIPTION,
         schema: list_of::<AksCluster<'static>>,

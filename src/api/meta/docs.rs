@@ -17,8 +17,8 @@ const JSON: &str = "application/json";
 /// The documentation of a listing action.
 pub(super) struct ActionDocs {
     pub(super) summary: &'static str,
-    /// The description, before and after the sentence about the credential.
-    pub(super) description: (&'static str, &'static str),
+    /// The description, without the sentence about the credential.
+    pub(super) description: &'static str,
     pub(super) scope: Scope,
     pub(super) response: &'static str,
     /// The schema of the response, whose components are added to the list.
@@ -83,8 +83,7 @@ fn operation<T: ListingAction>(
     components: &mut Components,
 ) -> OperationBuilder {
     let docs = &T::DOCS;
-    let (before, after) = docs.description;
-    let description = [before, credential, after].into_iter().filter(|text| !text.is_empty());
+    let description = [docs.description, credential].into_iter().filter(|text| !text.is_empty());
     let content = Content::new(Some((docs.schema)(components)));
     let response = ResponseBuilder::new().description(docs.response).content(JSON, content);
     let responses = failures::references(failures::META).into_iter();

@@ -20,7 +20,7 @@ impl ListingAction for AksLocations {
     const NAME: &'static str = "aksLocations";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The regions of the subscription.",
-        description: ("", ""),
+        description: "",
         scope: Scope::Subscription,
         response: LIST_DESCRIPTION,
         schema: list_of::<AksLocation<'static>>,

@@ -72,12 +72,12 @@ pub(super) async fn read(
             audit.record(&state.events, &caller, &credential_id, Some(&error)).await;
             return Err(error.into());
         }
-        undecided => {
-            if let Err(Failure::Credential(_)) = &undecided {
+        other => {
+            if let Err(Failure::Credential(_)) = &other {
                 let caller = RancherAccess::caller(&pending.session);
                 audit.record_failure(&state.events, &caller, &credential_id).await;
             }
-            return Err(pending.reject_or_forward(undecided, state).await);
+            return Err(pending.reject_or_forward(other, state).await);
         }
     };
     pending.mark_token(true);

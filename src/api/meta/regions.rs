@@ -20,7 +20,7 @@ impl ListingAction for AksRegions {
     const NAME: &'static str = "aksRegions";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The regions of the subscription, and whether they have availability zones.",
-        description: ("", ""),
+        description: "",
         scope: Scope::Subscription,
         response: LIST_DESCRIPTION,
         schema: list_of::<AksRegion<'static>>,

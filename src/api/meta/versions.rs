@@ -17,7 +17,7 @@ impl ListingAction for AksVersions {
     const NAME: &'static str = "aksVersions";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The Kubernetes versions that a region offers for new clusters.",
-        description: ("In ascending order, without versions that have only long-term support.", ""),
+        description: "In ascending order, without versions that have only long-term support.",
         scope: Scope::Region,
         response: LIST_DESCRIPTION,
         schema: list_of_names,

@@ -20,7 +20,7 @@ impl ListingAction for AksVirtualNetworks {
     const NAME: &'static str = "aksVirtualNetworks";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The virtual networks of the subscription with their subnets.",
-        description: ("With a region, only those in it.", ""),
+        description: "With a region, only those in it.",
         scope: Scope::OptionalRegion,
         response: LIST_DESCRIPTION,
         schema: list_of::<AksVirtualNetwork<'static>>,

@@ -18,7 +18,7 @@ impl ListingAction for AksVmSizes {
     const NAME: &'static str = "aksVMSizes";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The names of the VM sizes of a region.",
-        description: ("Includes sizes that the subscription cannot use.", ""),
+        description: "Includes sizes that the subscription cannot use.",
         scope: Scope::Region,
         response: LIST_DESCRIPTION,
         schema: list_of_names,

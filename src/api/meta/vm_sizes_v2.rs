@@ -20,7 +20,7 @@ impl ListingAction for AksVmSizesV2 {
     const NAME: &'static str = "aksVMSizesV2";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The VM sizes of a region, with accelerated networking and availability zones.",
-        description: ("", ""),
+        description: "",
         scope: Scope::Region,
         response: LIST_DESCRIPTION,
         schema: list_of::<AksVmSize<'static>>,

@@ -47,11 +47,11 @@ impl Error {
 
     /// The type has no such action.
     pub fn unknown_action(action: &str, schema: &Schema) -> Self {
-        let known: Vec<_> = schema.actions.iter().map(|(name, _)| *name).collect();
-        let message = if known.is_empty() {
+        let names: Vec<_> = schema.actions.iter().map(|(name, _)| *name).collect();
+        let message = if names.is_empty() {
             format!("type {} has no actions", schema.id)
         } else {
-            format!("type {} has no action {:?}; use {}", schema.id, mask(action), known.join(", "))
+            format!("type {} has no action {:?}; use {}", schema.id, mask(action), names.join(", "))
         };
         Self::new(StatusCode::NOT_FOUND, "ActionNotAvailable", message)
     }

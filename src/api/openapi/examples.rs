@@ -51,13 +51,13 @@ fn examples_of_type(operation: &str) -> Option<Examples> {
     let response = examples.get("response").cloned();
     Some(Examples {
         request: request.cloned(),
-        response: if verb == "list" { Some(page(name, response?)) } else { response },
+        response: if verb == "list" { Some(list_of_one(name, response?)) } else { response },
         ..Examples::default()
     })
 }
 
 /// A list with one element.
-fn page(title: &str, element: Value) -> Value {
+fn list_of_one(title: &str, element: Value) -> Value {
     let (first, rest) = title.split_at(1);
     let id = format!("{}{rest}", first.to_ascii_lowercase());
     let url = format!("https://norman.example.com/v3/{}s", title.to_ascii_lowercase());

@@ -142,10 +142,10 @@ fn review_input(body: Object) -> Result<ReviewInput, Error> {
     let unknown = unknown_fields(&body);
     let mut body = input::convert(&REVIEW_REQUEST, body, input_for)?;
     let cluster_id = input::take_text(&mut body, "clusterId");
-    let mut text = |key: &str| input::take_text(&mut body, key).unwrap_or_default();
+    let mut take = |key: &str| input::take_text(&mut body, key).unwrap_or_default();
     let (client_id, secret, subscription_id) =
-        (text("clientId"), text("clientSecret"), text("subscriptionId"));
-    let (tenant_id, environment) = (text("tenantId"), text("environment"));
+        (take("clientId"), take("clientSecret"), take("subscriptionId"));
+    let (tenant_id, environment) = (take("tenantId"), take("environment"));
     let credential = if client_id.is_empty() && secret.is_empty() && subscription_id.is_empty() {
         None
     } else {

@@ -1,4 +1,5 @@
-//! `GET /api/v1/clusters/{id}/upgrade-plan`: the upgrades (hops) to a Kubernetes version, what blocks them, and the changes for them.
+//! `GET /api/v1/clusters/{id}/upgrade-plan`: the upgrades (hops) to a Kubernetes version, what blocks them, and the changes
+//! for them.
 
 use aks::pasted;
 use aks::upgrade_plan::{Block, Hop, Part};

@@ -41,24 +41,24 @@ async fn get_manifest(
         ManifestName::Of { token, cluster_id } => (token, cluster_id),
         ManifestName::Unsplit => {
             let text = "invalid filename format, expected {token}_{clusterId}.yaml";
-            return plain(StatusCode::BAD_REQUEST, text.to_owned());
+            return plain_text(StatusCode::BAD_REQUEST, text.to_owned());
         }
-        ManifestName::Other => return plain(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
+        ManifestName::Other => return plain_text(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
     };
     let auth_image = query.auth_image.as_deref();
     match state.registration.manifest(token, cluster_id, auth_image, &links.url("")).await {
-        Ok(manifest) => plain(StatusCode::OK, manifest),
+        Ok(manifest) => plain_text(StatusCode::OK, manifest),
         Err(ManifestError::Other(error)) => Error::from(error).into_response(),
         Err(error) => {
             if matches!(error, ManifestError::Unknown) {
                 state.login_failures().record(context.client_ip).await;
             }
-            plain(StatusCode::BAD_REQUEST, error.to_string())
+            plain_text(StatusCode::BAD_REQUEST, error.to_string())
         }
     }
 }
 
-fn plain(status: StatusCode, text: String) -> Response {
+fn plain_text(status: StatusCode, text: String) -> Response {
     let text = if text.ends_with('\n') { text } else { text + "\n" };
     let mut response = (status, text).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

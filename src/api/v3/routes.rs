@@ -29,6 +29,7 @@ use crate::api::state::AppState;
 enum Target {
     Collection,
     Object,
+    /// The collection below a cluster.
     OfCluster,
 }
 

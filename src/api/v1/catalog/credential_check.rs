@@ -175,13 +175,13 @@ fn resource_groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
 
 fn inline_credential(body: Object) -> Result<InlineCredential, Invalid> {
     let mut body = input::convert(&CREDENTIAL, body, InputFor::Create)?;
-    let mut text = |key: &str| input::take_text(&mut body, key).unwrap_or_default();
+    let mut take = |key: &str| input::take_text(&mut body, key).unwrap_or_default();
     Ok(InlineCredential {
-        tenant_id: text("tenantId"),
-        subscription_id: text("subscriptionId"),
-        client_id: text("clientId"),
-        client_secret: SecretString::from(text("clientSecret")),
-        environment: text("environment"),
+        tenant_id: take("tenantId"),
+        subscription_id: take("subscriptionId"),
+        client_id: take("clientId"),
+        client_secret: SecretString::from(take("clientSecret")),
+        environment: take("environment"),
     })
 }
 

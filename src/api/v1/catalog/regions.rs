@@ -1,4 +1,5 @@
-//! `GET /api/v1/regions`: the regions of the subscription with what they lack for a wanted cluster, as a list or a stream of lines.
+//! `GET /api/v1/regions`: the regions of the subscription with what they lack for a wanted cluster, as a list or a stream
+//! of lines.
 
 use std::convert::Infallible;
 use std::time::Duration;
