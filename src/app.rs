@@ -1,4 +1,4 @@
-//! Composition root: assembles all modules into the server, and runs it. [`App`] in `app/server.rs` is the server without
+//! Assembles all modules into the server, and runs it. [`App`] in `app/server.rs` is the server without
 //! listeners, which tests build with a sandbox and their own clock; `app/run.rs` listens and stops.
 
 mod agent;

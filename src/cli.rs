@@ -1,4 +1,4 @@
-//! The command-line interface. The work is done in `app` and `service`.
+//! The command-line interface. `app` and `service` implement the commands.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure, 2 an invalid command
 //! line or invalid settings.
@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Ignore a closed stdout or stderr.
+            // A closed standard output or standard error is ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn agent_accepts_flags_of_listeners_and_log_only() {
+    fn agent_accepts_only_flags_of_listeners_and_log() {
         let parse = |flag: &str| Cli::try_parse_from(["norman-aks", "agent", flag]).map(|_| ());
         for flag in ["--listen=127.0.0.1:0", "--health-listen=127.0.0.1:0", "--log-format=json", "--config=x"]
         {

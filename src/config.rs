@@ -1,8 +1,8 @@
-//! The settings of the process: the only reader of flags, environment and settings file.
+//! The settings of the process. No other module reads flags, environment or settings file.
 //!
 //! Flags override the environment (`NORMAN_AKS_*`), which overrides the TOML file, which overrides the defaults.
-//! [`settings`] has the table of all settings; help texts, `check` and docs/settings.md are generated from it. Using the
-//! settings (binding addresses, reading keys) is up to `app`.
+//! [`settings`] has the table of all settings; help texts, `check` and docs/settings.md are generated from it. `app` uses
+//! the settings: it binds addresses and reads keys.
 
 mod client;
 mod error;
@@ -49,26 +49,26 @@ pub struct Config {
     pub health_listen: Option<SocketAddr>,
     /// The listener for connections of other servers.
     pub internal_listen: Option<SocketAddr>,
-    /// The same as other servers see it, `host:port`.
+    /// The address at which other servers reach that listener, `host:port`.
     pub internal_address: Option<String>,
-    /// URL at which clients reach the server: `https://host[:port][/path]` without a trailing slash. `None`: links are
-    /// built from each request.
+    /// The URL at which clients reach the server: `https://host[:port][/path]` without a trailing slash. `None`: links
+    /// are built from each request.
     pub server_url: Option<String>,
     pub data_dir: PathBuf,
     pub database: Database,
     /// The file of encryption keys: lines of `id:base64`, the first one active. It need not exist yet.
     pub encryption_key_file: PathBuf,
-    /// An administrator's token, `token-<name>:<secret>`, set at each start.
+    /// An administrator's token, `token-<name>:<secret>`, stored at each start.
     pub bootstrap_token: Option<SecretString>,
     pub trusted_proxies: Vec<IpNet>,
-    /// Origins (`scheme://host[:port]`, lower case) whose pages may call the server.
+    /// Origins (`scheme://host[:port]`, in lower case) whose pages may call the server.
     pub cors_origins: Vec<String>,
     /// `enforce` or `advise`; `None` uses the setting in the database.
     pub cluster_review: Option<String>,
     pub limits: Limits,
-    /// Retention of audit records; `None` keeps them forever.
+    /// The retention time of audit records; `None` keeps them forever.
     pub audit_retention: Option<Duration>,
-    /// Whether uses that could be counted have an audit record each.
+    /// Whether uses have an audit record each, instead of being counted.
     pub audit_each_use: bool,
     pub log: Log,
     /// The Rancher that this server runs beside.
@@ -105,7 +105,7 @@ pub struct Limits {
     /// Maximum size of a request body in bytes; larger ones return 413, or 400 under `/meta` as in Rancher.
     pub body_bytes: usize,
     pub cache_bytes: u64,
-    /// Time that running requests have to finish after the signal to stop.
+    /// The time that running requests have to finish after the signal to stop.
     pub drain: Duration,
 }
 
@@ -152,7 +152,7 @@ impl Config {
         layers.read(&s::DATABASE_URL, parse::database_url)?;
         layers.read(&s::BOOTSTRAP_TOKEN, parse::bootstrap_token)?;
         let config = Self {
-            listen: required(&layers, &s::LISTEN, parse::address)?,
+            listen: read_with_default(&layers, &s::LISTEN, parse::address)?,
             tls: tls(&layers, flags.sandbox())?,
             metrics_listen: layers.read(&s::METRICS_LISTEN, parse::address_or_off)?.flatten(),
             health_listen: layers.read(&s::HEALTH_LISTEN, parse::address_or_off)?.flatten(),
@@ -166,10 +166,10 @@ impl Config {
             cors_origins: layers.read(&s::CORS_ORIGINS, parse::origins)?.unwrap_or_default(),
             cluster_review: layers.read(&s::CLUSTER_REVIEW, parse::cluster_review)?,
             limits: limits(&layers)?,
-            audit_retention: required(&layers, &s::AUDIT_DAYS, parse::days)?,
-            audit_each_use: required(&layers, &s::AUDIT_USES, parse::audit_uses)?,
+            audit_retention: read_with_default(&layers, &s::AUDIT_DAYS, parse::days)?,
+            audit_each_use: read_with_default(&layers, &s::AUDIT_USES, parse::audit_uses)?,
             log: Log {
-                format: required(&layers, &s::LOG_FORMAT, parse::log_format)?,
+                format: read_with_default(&layers, &s::LOG_FORMAT, parse::log_format)?,
                 filter: env.get("RUST_LOG").filter(|filter| !filter.is_empty()).cloned(),
             },
             rancher: Rancher::read(&layers)?,
@@ -180,8 +180,7 @@ impl Config {
         Ok((config, warnings(&layers, env)))
     }
 
-    /// All settings that apply, with their values (secrets masked) and origins, then the variables that are read by
-    /// libraries.
+    /// All settings that apply, with their values (secrets masked) and origins, then the variables that libraries read.
     pub fn describe(&self) -> &[EffectiveSetting] {
         &self.effective
     }
@@ -193,7 +192,7 @@ impl Config {
         Some(percent_decode_str(path).decode_utf8_lossy().into_owned().into())
     }
 
-    /// The database for messages: its file, or its URL without the password.
+    /// The name of the database for messages: its file, or its URL without the password.
     pub fn database_name(&self) -> String {
         match self.sqlite_file() {
             Some(file) => file.display().to_string(),
@@ -223,13 +222,13 @@ pub fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Warnings about the environment for [`ClientConfig`].
+/// Warnings about the environment of [`ClientConfig`].
 pub fn client_warnings(env: &BTreeMap<String, String>) -> Vec<Warning> {
     layers::unknown_variables(env)
 }
 
-/// The value of a setting that has a default.
-fn required<T>(
+/// Parses the value of a setting that has a default.
+fn read_with_default<T>(
     layers: &Layers,
     setting: &'static settings::Setting,
     parse: impl Fn(&str) -> Result<T, &'static str>,
@@ -246,7 +245,7 @@ fn required<T>(
     }
 }
 
-/// The listener for other servers, which cannot connect to an unspecified address.
+/// The address of the listener for other servers. If it is unspecified, `internal-address` is required.
 fn internal_listen(layers: &Layers) -> Result<Option<SocketAddr>, ConfigError> {
     use settings::{INTERNAL_ADDRESS, INTERNAL_LISTEN};
 
@@ -292,30 +291,30 @@ fn database(layers: &Layers) -> Result<Database, ConfigError> {
     use settings as s;
     Ok(Database {
         url: layers.text(&s::DATABASE_URL).into(),
-        pool: required(layers, &s::DATABASE_POOL, |text| {
+        pool: read_with_default(layers, &s::DATABASE_POOL, |text| {
             parse::number(text, 1..=1_000, "a number from 1 to 1000")
         })?,
-        wait: required(layers, &s::DATABASE_WAIT_SECONDS, |text| {
+        wait: read_with_default(layers, &s::DATABASE_WAIT_SECONDS, |text| {
             parse::seconds(text, 1..=50, "a number of seconds from 1 to 50")
         })?,
-        migrate: !required(layers, &s::NO_MIGRATE, parse::switch)?,
+        migrate: !read_with_default(layers, &s::NO_MIGRATE, parse::switch)?,
     })
 }
 
 fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
     use settings as s;
-    let requests = required(layers, &s::REQUEST_LIMIT, |text| {
+    let requests = read_with_default(layers, &s::REQUEST_LIMIT, |text| {
         parse::number(text, 1..=1_000_000, "a number from 1 to 1000000")
     })?;
-    let connections = required(layers, &s::CONNECTION_LIMIT, |text| {
+    let connections = read_with_default(layers, &s::CONNECTION_LIMIT, |text| {
         parse::number(text, 16..=1_000_000, "a number from 16 to 1000000")
     })?;
     Ok(Limits {
         requests: usize::try_from(requests).unwrap_or(usize::MAX),
         connections: usize::try_from(connections).unwrap_or(usize::MAX),
-        body_bytes: required(layers, &s::BODY_LIMIT, parse::body_bytes)?,
-        cache_bytes: required(layers, &s::CACHE_BYTES, parse::bytes)?,
-        drain: required(layers, &s::DRAIN_SECONDS, |text| {
+        body_bytes: read_with_default(layers, &s::BODY_LIMIT, parse::body_bytes)?,
+        cache_bytes: read_with_default(layers, &s::CACHE_BYTES, parse::bytes)?,
+        drain: read_with_default(layers, &s::DRAIN_SECONDS, |text| {
             parse::seconds(text, 0..=3_600, "a number of seconds from 0 to 3600")
         })?,
     })
@@ -324,19 +323,19 @@ fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
 fn sandbox(layers: &Layers, enabled: bool) -> Result<Option<Sandbox>, ConfigError> {
     use settings::{LISTEN, SANDBOX_CONTROL_LISTEN, SANDBOX_LISTEN, TLS_LISTEN};
     if enabled {
-        let default = SocketAddr::new(required(layers, &LISTEN, parse::address)?.ip(), 0);
+        let default = SocketAddr::new(read_with_default(layers, &LISTEN, parse::address)?.ip(), 0);
         let tls_listen = layers.read(&TLS_LISTEN, parse::address_or_off)?.unwrap_or(Some(default));
         return Ok(Some(Sandbox {
-            listen: required(layers, &SANDBOX_LISTEN, parse::address)?,
+            listen: read_with_default(layers, &SANDBOX_LISTEN, parse::address)?,
             control_listen: layers.read(&SANDBOX_CONTROL_LISTEN, parse::loopback_or_off)?.flatten(),
             tls_listen,
         }));
     }
-    let unusable = [&SANDBOX_LISTEN, &SANDBOX_CONTROL_LISTEN].into_iter().find_map(|setting| {
+    let configured = [&SANDBOX_LISTEN, &SANDBOX_CONTROL_LISTEN].into_iter().find_map(|setting| {
         let origin = &layers.get(setting)?.origin;
         (*origin != Origin::Default).then(|| (setting.name, origin.clone()))
     });
-    match unusable {
+    match configured {
         Some((setting, origin)) => Err(ConfigError::SandboxOnly { setting, origin }),
         None => Ok(None),
     }

@@ -6,9 +6,9 @@
 //! | [`service`] | the use cases, with the permissions of callers |
 //! | [`provision`] | the worker that reconciles clusters |
 //! | [`store`] | the database, with all SQL |
-//! | [`rancher`] | the client of a Rancher beside which this server runs |
+//! | [`rancher`] | the client of the Rancher that this server runs beside |
 //! | [`vault`] | encryption of stored secrets |
-//! | [`app`] | the assembly of the server; [`cli`], [`config`] and [`telemetry`] support it |
+//! | [`app`] | assembles the server; uses [`config`] and [`telemetry`], and is started by [`cli`] |
 //!
 //! Code that is independent of the server is in its own crates: `aks` (rules and decisions, pure), `azure` (the client of
 //! Azure), `cluster-access` (the Kubernetes APIs of clusters), `agent` and `remotedialer` (the tunnel into private clusters),
@@ -32,7 +32,7 @@ pub use self::api::openapi_json;
 pub use self::cli::main;
 pub use self::vault::{KeyRing, Vault};
 
-/// The services for tests and benchmarks. Everything else is private, so that the compiler reports dead code.
+/// Services that tests and benchmarks use. Everything else is private, so that the compiler reports dead code.
 pub mod services {
     pub use crate::service::Caller;
     pub use crate::service::actor::Actor;

@@ -1,4 +1,4 @@
-//! The executable: hands over to [`norman_aks::main`] and turns its result into an exit code.
+//! The executable: calls [`norman_aks::main`].
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! The client of a Rancher that this server runs beside (`docs/contract/beside-rancher.md`). Its requests carry the caller's
-//! own token or cookie, so it reads nothing that the caller could not read, and has no rights itself.
+//! The client of the Rancher that this server runs beside (`docs/contract/beside-rancher.md`). It sends the caller's
+//! own token or cookie and has no rights itself, so it can only read what the caller can read.
 //!
-//! `client` sends requests, `session` is the token or cookie of a caller, `secret` and `cluster` read two kinds of Rancher's
-//! objects, `breaker` stops requests to a Rancher that does not respond.
+//! `client` sends requests, `session` contains the token or cookie of a caller, `secret` and `cluster` parse two kinds
+//! of Rancher's objects, `breaker` suspends requests to a Rancher that does not respond.
 
 mod breaker;
 mod client;
@@ -12,7 +12,7 @@ mod secret;
 mod session;
 mod trust;
 
-pub use self::client::{ForwardedResponse, LOOKUP_TIMEOUT, Lookup, Options, Rancher, is_own_via};
+pub use self::client::{ForwardedResponse, LOOKUP_TIMEOUT, Lookup, Options, Rancher, has_own_via};
 pub use self::cluster::Cluster;
 pub use self::error::{BuildError, Error, LOOP_REMEDY};
 pub use self::secret::{CredentialFields, Secret};

@@ -1,7 +1,8 @@
-//! Formats and output of log lines and metrics.
+//! Log lines and metrics.
 //!
-//! Lines go to standard error through a writer that never blocks a request ([`writer`]). In JSON, each line is one object
-//! with the fields of the event and of its spans at the top level, so that `request_id` is always in the same place.
+//! Lines are written to standard error by a writer that never blocks a request ([`writer`]). In JSON, each line is one
+//! object with the fields of the event and of its spans at the top level, so that `request_id` is always in the same
+//! place.
 
 mod error;
 mod escape;
@@ -24,17 +25,17 @@ use tracing_subscriber::{Layer, Registry};
 pub use self::error::Error;
 pub use self::writer::Guard;
 
-/// The default filter, to which the directives of `RUST_LOG` are appended. Libraries that log every statement or frame are
-/// quiet unless they are named.
+/// The default filter, to which the directives of `RUST_LOG` are appended. Libraries that log every statement or frame
+/// log only warnings, unless a directive specifies another level.
 const BASE_FILTER: &str = "info,azure_core=warn,azure_identity=warn,h2=warn,hyper=warn,hyper_util=warn,\
     reqwest=warn,rustls=warn,sqlx=warn,tower=warn,tower_http=warn,typespec_client_core=warn";
 
-/// The server's crate, whose directives apply to its other crates too.
+/// The server's crate, whose directives also apply to [`CRATES`].
 const SERVER: &str = "norman_aks";
 const CRATES: [&str; 7] =
     ["aks", "azure", "azure_sandbox", "clock", "cluster_access", "remotedialer", "serve"];
 
-/// Format of a log line.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Text { ansi: bool },
@@ -91,7 +92,7 @@ fn expand_to_all_crates(directives: &str) -> String {
         if let Some(level) =
             directive.strip_prefix(SERVER).filter(|level| level.is_empty() || level.starts_with('='))
         {
-            // First, so that a directive for one crate overrides it.
+            // Inserted before the others, so that a directive for one crate overrides it.
             for name in CRATES {
                 all.insert_str(0, &format!("{name}{level},"));
             }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_quiet_unless_named() {
+    fn libraries_log_only_warnings_by_default() {
         let act = || {
             tracing::debug!(target: "norman_aks::x", "ours-debug");
             tracing::info!(target: "sqlx::query", "sqlx-info");

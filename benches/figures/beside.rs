@@ -30,27 +30,29 @@ use crate::table::{Table, Target, median};
 
 const CALLERS: usize = 100;
 const STARTS: usize = 5;
-/// Time between startup and reading the memory.
+/// The time between startup and reading the memory.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
-const SMALL_TIMES_BARE: Target = Target::AtMost(1.5);
+const SMALL_CPU_RATIO: Target = Target::AtMost(1.5);
 
-/// A Rancher that lets every caller use every credential. The name of a credential is its client secret.
+/// A Rancher in which every caller may use every credential. The name of a credential is its client secret.
 pub(crate) fn rancher() -> Router {
-    let asked = Arc::<AtomicU32>::default();
+    let request_count = Arc::<AtomicU32>::default();
     Router::new()
         .route("/v1/secrets/{namespace}/{name}", get(secret))
         .route(
-            "/asked",
-            get(async |State(asked): State<Arc<AtomicU32>>| asked.swap(0, Ordering::Relaxed).to_string()),
+            "/request-count",
+            get(async |State(request_count): State<Arc<AtomicU32>>| {
+                request_count.swap(0, Ordering::Relaxed).to_string()
+            }),
         )
-        .with_state(asked)
+        .with_state(request_count)
 }
 
 async fn secret(
-    State(asked): State<Arc<AtomicU32>>,
+    State(request_count): State<Arc<AtomicU32>>,
     Segments((_, name)): Segments<(String, String)>,
 ) -> impl IntoResponse {
-    asked.fetch_add(1, Ordering::Relaxed);
+    request_count.fetch_add(1, Ordering::Relaxed);
     let Seed { tenant_id, subscription_id, client_id, .. } = azure_sandbox::Sandbox::seed();
     let fields = [
         ("tenantId", tenant_id),
@@ -87,7 +89,7 @@ pub(crate) async fn measure(
     idle(table, directory).await
 }
 
-/// Requests to Rancher and to Azure.
+/// Counts requests to Rancher and to Azure.
 async fn requests(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Result<()> {
     table.section("Beside a Rancher: requests to Rancher, tokens and lists of Azure");
     sandbox.accept("beside").await?;
@@ -102,9 +104,10 @@ async fn requests(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Resu
         if let Some(failed) = responses.iter().find(|response| response.status != 200) {
             return Err(format!("status {}: {}", failed.status, failed.text()).into());
         }
-        let asked = call(server.ready.rancher, &crate::client::request("GET", "/asked", None, "")).await?;
+        let request_count =
+            call(server.ready.rancher, &crate::client::request("GET", "/request-count", None, "")).await?;
         let (tokens, lists) = sandbox.take_requests().await?;
-        let measured = [asked.text().parse()?, tokens, lists];
+        let measured = [request_count.text().parse()?, tokens, lists];
         for ((what, expected), measured) in ["Rancher", "tokens", "lists"].iter().zip(expected).zip(measured)
         {
             table.target(&format!("{name}: {what}"), "", Target::Exactly(expected), measured);
@@ -118,7 +121,7 @@ async fn warm(table: &mut Table, server: &Server) -> Result<()> {
         "Beside a Rancher: cached responses, with audit, log (a file) and metrics, beside a bare axum route (32 connections)",
     );
     for (action, length, path, target) in [
-        (SMALL, server.ready.small, "/small", Some(SMALL_TIMES_BARE)),
+        (SMALL, server.ready.small, "/small", Some(SMALL_CPU_RATIO)),
         (LARGE, server.ready.large, "/large", None),
     ] {
         let load = |address, request| Rc::new(Load { address, request, body_length: length });

@@ -1,5 +1,5 @@
 //! Cached pages of the catalog, compared with a route of the same process that only returns the same bytes, and responses to
-//! clients that have the list already.
+//! clients that already have the list.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
     for ((name, query), length) in PAGES.into_iter().zip(server.ready.pages) {
         let load = |address, request| Rc::new(Load { address, request, body_length: length });
         let bare = load(server.ready.bare, request("GET", &format!("/page-{name}"), None, ""));
-        let path = server.page(query);
+        let path = server.page_path(query);
         let page = load(server.ready.api, request("GET", &path, token, ""));
         let [bare, page] = rounds(server, [bare, page]).await?;
         let label = |what: &str| format!("{name} page ({} kB), {what}", length.div_ceil(1024));
@@ -36,10 +36,10 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
     conditional(table, server).await
 }
 
-/// A list that the client has, and a list that it accepts compressed.
+/// Measures a list that the client already has, and compressed lists.
 async fn conditional(table: &mut Table, server: &Server) -> Result<()> {
     let token = Some(server.ready.token.as_str());
-    let path = server.stored(LARGE);
+    let path = server.path_with_stored_credential(LARGE);
     let whole = call(server.ready.api, &request("GET", &path, token, "")).await?;
     let etag = whole.header("etag").ok_or("the list has no entity tag")?;
     let mut connection = Connection::open(server.ready.api).await?;

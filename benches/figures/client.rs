@@ -17,7 +17,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The value of a header, whose name is in lower case.
+    /// The value of a header; `name` is in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let pairs = self.head.lines().filter_map(|line| line.split_once(": "));
         pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -110,7 +110,7 @@ fn head(head: &[u8]) -> Result<(u16, usize)> {
     }
 }
 
-/// A request with the length of the expected response.
+/// A request, and the length of the expected response.
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) request: Vec<u8>,

@@ -6,11 +6,11 @@ use crate::sandbox::Sandbox;
 use crate::server::{LARGE, Server};
 use crate::table::{Table, Target, median};
 
-/// Sequential calls. CPU time has a resolution of 10 ms, so there must be many.
+/// The number of sequential calls. CPU time has a resolution of 10 ms, so there must be many.
 const CALLS: u32 = 100;
-/// Concurrent calls.
+/// The number of concurrent calls.
 const CALLERS: u32 = 32;
-/// Calls before CPU time is measured, because they also open connections and grow the heap.
+/// The number of calls before CPU time is measured. They also open connections and enlarge the heap.
 const FIRST_CALLS: u32 = 8;
 
 const CPU_MS: Target = Target::AtMost(15.0);
@@ -50,7 +50,7 @@ pub(crate) async fn measure(table: &mut Table, sandbox: &Sandbox, server: &Serve
     Ok(())
 }
 
-/// The peak memory of concurrent calls, one for each secret, above the memory before.
+/// The difference between the peak memory during concurrent calls, one for each secret, and the memory before.
 async fn extra_peak_mb(server: &Server, secrets: &[String]) -> Result<Option<f64>> {
     let before = server.process.reset_peak().and_then(|()| server.process.resident_mb());
     let secrets = secrets.iter().map(String::as_str);

@@ -1,4 +1,4 @@
 //! The result of a measurement.
 
-/// Errors are printed as text.
+/// A result whose error is only printed.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,5 +1,5 @@
-//! A flood of idle HTTP/2 connections from one address without a token, against `norman-aks serve` as it is built, and a
-//! legitimate client of another address. Connections that the server closes are reopened after a pause.
+//! A flood of idle HTTP/2 connections from one address without a token, and a legitimate client with another address.
+//! The server is the built `norman-aks serve`. Connections that the server closes are reopened after a pause.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,9 +20,9 @@ use crate::table::{Table, Target};
 
 const CONNECTIONS: usize = 4_200;
 const DURATION: Duration = Duration::from_mins(1);
-/// Time until a closed connection is reopened.
+/// The time until a closed connection is reopened.
 const REOPEN_DELAY: Duration = Duration::from_secs(2);
-/// Interval between two requests of the client.
+/// The interval between two requests of the client.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -124,7 +124,7 @@ impl Flood {
                     let counter = Arc::clone(&counter);
                     tokio::spawn(async move {
                         loop {
-                            // Reopened whether it failed or was closed.
+                            // Reopened after any error or when it is closed.
                             let _ = hold(address, &counter).await;
                             tokio::time::sleep(REOPEN_DELAY).await;
                         }

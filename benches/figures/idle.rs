@@ -1,4 +1,4 @@
-//! `norman-aks serve` as it is built, on a new data directory.
+//! The built `norman-aks serve` without requests, with a new data directory.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::process::Process;
 use crate::table::{Table, Target, median};
 
 const STARTS: usize = 5;
-/// Time between startup and reading the memory.
+/// The time between startup and reading the memory.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 pub(crate) async fn measure(table: &mut Table, directory: &Path) -> Result<()> {

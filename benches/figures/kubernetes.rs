@@ -1,5 +1,5 @@
-//! A Kubernetes API in a child process, which serves two objects of fixed length; its cluster and member in the server
-//! under test; and a bare route that only forwards requests.
+//! A Kubernetes API in a child process, which serves two objects of fixed length; its cluster and member in the
+//! measured server; and a bare route that only forwards requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ use crate::process::{Process, wait_for_parent};
 /// The first argument of the child process.
 pub(crate) const ARGUMENT: &str = "the-kubernetes-api";
 
-/// The ID of the cluster in the server under test.
+/// The ID of the cluster in the measured server.
 pub(crate) const CLUSTER: &str = "c-figure";
 
 /// Paths and sizes of an object and of a list.
@@ -143,7 +143,7 @@ impl Ready {
             review: None,
             work: WorkColumns {
                 phase: "active".to_owned(),
-                status: status.to_text(),
+                status: status.to_json(),
                 next_run_ms: None,
                 ..WorkColumns::default()
             },

@@ -1,9 +1,10 @@
 //! Benchmarks of the targets in docs/operations.md: `cargo bench`.
 //!
-//! `cargo bench -- [upstream] [cold] [warm] [catalog] [proxied] [beside] [idle] [flood] [--no-fail]` runs only the named ones. Exit codes: 0 all
-//! targets are met (or `--no-fail`), 1 a target is missed, 2 a benchmark failed.
+//! `cargo bench -- [upstream] [cold] [warm] [catalog] [proxied] [beside] [idle] [flood] [--no-fail]` runs only the
+//! named ones. Exit codes: 0 if all targets are met (or with `--no-fail`), 1 if a target is missed, 2 if a benchmark
+//! failed.
 //!
-//! Up to four processes take part, so that each figure is that of one process: this one sends requests and measures, its
+//! There are up to four processes, so that each figure concerns one process: this one sends requests and measures, its
 //! children are the server, the sandbox, and the Kubernetes API of a cluster.
 
 mod beside;

@@ -1,4 +1,4 @@
-//! Child processes, with their CPU time and memory from `/proc`; `None` on systems other than Linux.
+//! Child processes, with their CPU time and memory from `/proc`, which are `None` on systems other than Linux.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::error::Result;
 
-/// The built program.
+/// The path of the built program.
 const NORMAN_AKS: &str = env!("CARGO_BIN_EXE_norman-aks");
 
 /// The unit of CPU times under `/proc`: a hundredth of a second on every Linux that Rust runs on.
@@ -54,7 +54,7 @@ impl Process {
         Ok(Self { child, output: BufReader::new(output) })
     }
 
-    /// The next line of its output.
+    /// Reads the next line of its output.
     pub(crate) fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         match self.output.read_line(&mut line)? {
@@ -63,7 +63,7 @@ impl Process {
         }
     }
 
-    /// The word after `words` in the first line that contains them.
+    /// Reads to the first line that contains `words`, and returns the next word.
     pub(crate) fn word_after(&mut self, words: &str) -> Result<String> {
         loop {
             if let Some((_, rest)) = self.line()?.split_once(words) {

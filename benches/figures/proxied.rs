@@ -11,7 +11,7 @@ use crate::table::{Table, Target, median};
 
 const SMALL_CPU_MS: Target = Target::AtMost(0.4);
 /// The cost per MB depends on the machine: most of it is TLS and the kernel's TCP.
-const LARGE_TIMES_BARE: Target = Target::AtMost(1.3);
+const LARGE_CPU_RATIO: Target = Target::AtMost(1.3);
 
 pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
     table.section(
@@ -37,7 +37,7 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
                 table.info(&multiple, "", proxied / bare);
             } else {
                 table.info(&cpu, unit, proxied);
-                table.target(&multiple, "", LARGE_TIMES_BARE, proxied / bare);
+                table.target(&multiple, "", LARGE_CPU_RATIO, proxied / bare);
             }
         }
         table.info(

@@ -1,5 +1,5 @@
-//! Compares kinds of requests in short rounds that alternate, forwards and backwards, and takes the median over the rounds,
-//! so that all kinds are measured under the same conditions.
+//! Compares kinds of requests in short alternating rounds, whose order is reversed each time, and calculates the median
+//! of the rounds, so that all kinds are measured under the same conditions.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::table::median;
 
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 31;
-const ROUND: Duration = Duration::from_millis(200);
+const ROUND_TIME: Duration = Duration::from_millis(200);
 
 /// The rounds of one kind of request.
 #[derive(Default)]
@@ -45,11 +45,11 @@ pub(crate) async fn rounds<const N: usize>(server: &Server, loads: [Rc<Load>; N]
         }
         for (load, rounds) in pairs {
             let before = server.process.cpu_ms();
-            let per_second = load.round(CONNECTIONS, ROUND).await?;
+            let per_second = load.round(CONNECTIONS, ROUND_TIME).await?;
             if let Some((before, after)) = before.zip(server.process.cpu_ms()) {
                 *rounds.cpu_ms.get_or_insert_default() += after - before;
             }
-            rounds.responses += per_second * ROUND.as_secs_f64();
+            rounds.responses += per_second * ROUND_TIME.as_secs_f64();
             rounds.per_second.push(per_second);
         }
     }

@@ -1,4 +1,4 @@
-//! The sandbox in a process of its own, and its control API.
+//! The sandbox in a separate process, and its control API.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

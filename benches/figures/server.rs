@@ -1,5 +1,5 @@
-//! The server under test in a child process: the app as `serve` builds it, with log, metrics and audit, and a sandbox in
-//! another process. Next to it, with the same accept loop, are routes that only return the same bytes.
+//! The measured server in a child process: the app that `serve` builds, with log, metrics and audit, and a sandbox in
+//! another process. In the same process and with the same accept loop, bare routes only return the same bytes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,8 +40,8 @@ use crate::sandbox;
 /// The first argument of the child process.
 pub(crate) const ARGUMENT: &str = "the-server-itself";
 
-/// The interval of `serve`.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// The interval that `serve` has.
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The two listings that are measured.
 pub(crate) const SMALL: &str = "aksVersions";
@@ -94,16 +94,16 @@ impl Server {
     }
 
     /// The path of a listing action with the stored credential.
-    pub(crate) fn stored(&self, action: &str) -> String {
+    pub(crate) fn path_with_stored_credential(&self, action: &str) -> String {
         listing_path(action, &self.ready.credential)
     }
 
     /// The path of a page of VM sizes.
-    pub(crate) fn page(&self, query: &str) -> String {
+    pub(crate) fn page_path(&self, query: &str) -> String {
         page_path(query, &self.ready.credential)
     }
 
-    /// Sends concurrent requests, one for each client secret; fails if a response is not expected.
+    /// Sends concurrent requests, one for each client secret; fails if a response is unexpected.
     pub(crate) async fn call_concurrently<'a>(
         &self,
         action: &str,
@@ -153,7 +153,7 @@ async fn serve(
     let metrics = Metrics::install()?;
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(METRICS_UPKEEP).await;
+            tokio::time::sleep(METRICS_UPKEEP_INTERVAL).await;
             metrics.run_upkeep();
         }
     });

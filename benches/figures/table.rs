@@ -1,4 +1,4 @@
-//! The output: one line for each figure, with its target if there is one.
+//! The output: a line for each figure, with its target if it has one.
 
 use std::thread::available_parallelism;
 

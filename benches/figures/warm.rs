@@ -11,7 +11,7 @@ use crate::sandbox::credential;
 use crate::server::{LARGE, SMALL, Server};
 use crate::table::{Table, Target, median};
 
-/// The least share of the bare route's responses, in percent, and the most of its CPU time, as a ratio.
+/// The minimum share of the bare route's responses per second, in percent, and the maximum ratio to its CPU time.
 const SMALL_TARGETS: [Target; 2] = [Target::AtLeast(75.0), Target::AtMost(1.5)];
 const LARGE_TARGETS: [Target; 2] = [Target::AtLeast(90.0), Target::AtMost(1.2)];
 
@@ -26,7 +26,8 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         let token = Some(server.ready.token.as_str());
         let load = |address, request| Rc::new(Load { address, request, body_length: length });
         let bare = load(server.ready.bare, request("GET", path, None, ""));
-        let stored = load(server.ready.api, request("GET", &server.stored(action), token, ""));
+        let stored =
+            load(server.ready.api, request("GET", &server.path_with_stored_credential(action), token, ""));
         let body = credential(Sandbox::seed().client_secret);
         let inline = load(server.ready.api, request("POST", &format!("/meta/{action}"), token, &body));
         let [bare, stored, inline] = rounds(server, [bare, stored, inline]).await?;
@@ -57,7 +58,7 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
             }
         }
     }
-    // What every request costs: middleware, log line and metrics, without token, credential, list and audit.
+    // The cost of every request: middleware, log line and metrics, without token, credential, list and audit.
     let check = request("GET", "/livez", None, "");
     let length = call(server.ready.api, &check).await?.body.len();
     let [check] =

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use aks::mask::{COVER, mask};
+use aks::mask::{MASK, mask};
 use percent_encoding::percent_decode_str;
 
 /// The prefix of paths that end with a registration token.
@@ -15,18 +15,18 @@ const TOKENS_PREFIX: &str = "/v3/tokens/";
 /// The path without registration tokens and other tokens.
 pub(super) fn redact(path: &str) -> Cow<'_, str> {
     if path.len() > IMPORT_PREFIX.len() && path.starts_with(IMPORT_PREFIX) {
-        return format!("{IMPORT_PREFIX}{COVER}").into();
+        return format!("{IMPORT_PREFIX}{MASK}").into();
     }
     if let Some(token) = path.strip_prefix(TOKENS_PREFIX) {
         let name = token.split([':', '%']).next().unwrap_or_default();
         if name.len() < token.len() {
-            return format!("{TOKENS_PREFIX}{}:{COVER}", mask(name)).into();
+            return format!("{TOKENS_PREFIX}{}:{MASK}", mask(name)).into();
         }
     }
     // Another spelling is not routed, but contains the same token.
     let decoded = decode(path);
     if path != IMPORT_PREFIX && contains_import(&decoded) {
-        return format!("/{COVER}").into();
+        return format!("/{MASK}").into();
     }
     redact_decoded(path, &decoded)
 }
@@ -41,7 +41,7 @@ fn redact_decoded<'a>(path: &'a str, decoded: &str) -> Cow<'a, str> {
         Cow::Borrowed(_) => path.into(),
         Cow::Owned(masked) if decoded == path => masked.into(),
         // A decoded path may contain line breaks.
-        Cow::Owned(_) => format!("/{COVER}").into(),
+        Cow::Owned(_) => format!("/{MASK}").into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The agent as a program: its environment, its log and its health checks. No part of the server runs.
+//! The command `agent`: the agent's environment, log and health checks, without the server.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use super::run::{internal_options, log_warnings, stop_signal};
 use super::tls::bind;
 use crate::config::{Config, Warning};
 
-/// Runs the agent until a shutdown signal. `environment` has the variables of the process.
+/// Runs the agent until a shutdown signal. `environment` contains the variables of the process.
 pub async fn run_agent(
     config: Config,
     warnings: Vec<Warning>,
@@ -35,7 +35,7 @@ pub async fn run_agent(
     let status = Status::new();
     let (listener, address) = bind(config.health_listen.unwrap_or(config.listen))?;
     tracing::info!(%address, "listening: health checks");
-    // Probes see that the agent is stopping, so this listener stops last.
+    // This listener stops last, so that probes see that the agent is stopping.
     let stop_health = CancellationToken::new();
     let (router, options) = (health_router(status.clone()), internal_options(&config));
     let health = tokio::spawn(serve::serve(listener, None, router, stop_health.clone(), options));

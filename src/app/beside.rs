@@ -1,4 +1,4 @@
-//! The server beside a Rancher: the nine actions for its users, without a database.
+//! The server beside a Rancher: serves the nine actions to Rancher's users, without a database.
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ use crate::service::events::{self, Events, Sink};
 use crate::service::listings::Listings;
 use crate::service::rancher_access::RancherAccess;
 
-/// Time to write pending audit records to the log at shutdown.
+/// The time limit for writing pending audit records to the log at shutdown.
 const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Interval of updating gauges.
+/// The interval of updating gauges.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The interval of requests that check whether Rancher responds.
@@ -68,7 +68,8 @@ impl BesideRancher {
         api::rancher_router(self.state.clone(), self.catalog_host.as_deref())
     }
 
-    /// Sends a request to Rancher at the start and at intervals, and logs changes. Requests are served in any case.
+    /// Sends a request to Rancher at the start and at intervals, and logs changes. Requests are served whether it
+    /// responds or not.
     fn watch_rancher(&self) {
         let (rancher, stop) = (self.rancher.clone(), self.stop.clone());
         self.background.spawn(async move {
@@ -112,8 +113,8 @@ impl BesideRancher {
 pub fn client(settings: &config::Rancher) -> Result<Rancher, Error> {
     let trust = match (&settings.ca_file, &settings.ca_checksum) {
         (Some(path), _) => {
-            let read = std::fs::read_to_string(path);
-            Trust::Pem(read.map_err(|source| Error::File { path: path.clone(), source })?)
+            let content = std::fs::read_to_string(path);
+            Trust::Pem(content.map_err(|source| Error::File { path: path.clone(), source })?)
         }
         (None, Some(checksum)) => Trust::Checksum(checksum.clone()),
         (None, None) => Trust::System,
@@ -151,7 +152,7 @@ pub(super) async fn serve(
     listeners.start_internal(config, api::rancher_health_router(), startup.metrics.take())?;
     app.watch_rancher();
 
-    startup.stopped().await;
+    startup.wait_for_stop().await;
     let result = listeners.join().await;
     app.stop().await;
     if let Some(sandbox) = sandbox {

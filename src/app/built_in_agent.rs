@@ -1,12 +1,12 @@
-//! The agent as a program of the sandbox: a Deployment of it in a simulated cluster runs the code of `norman-aks agent`, with
-//! the environment, the mounted files and the network of its pod.
+//! The agent in the sandbox: its Deployment in a simulated cluster runs the code of `norman-aks agent`, with the
+//! environment, the mounted files and the network of its pod.
 
 use std::sync::Arc;
 
 use agent::{Event, Network, Settings, Status};
 use azure_sandbox::{BuiltInImage, Container};
 
-/// The repository of the image, in any registry and with any tag.
+/// The name of the image, which may be in any registry and have any tag.
 const IMAGE: &str = "norman-aks";
 
 /// The image of the agent, for the options of a sandbox.

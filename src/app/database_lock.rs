@@ -1,5 +1,5 @@
 //! Prevents two servers from using one SQLite database: an advisory lock on a file next to it, which the kernel releases
-//! when the process ends. Commands that only use the database (`token`, `key`, `check`, …) do not lock it.
+//! when the process exits. Commands that only use the database (`token`, `key`, `check`, …) do not lock it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use super::error::Error;
 use super::files;
 
-/// Time that a starting server waits for the previous one to end.
+/// The time for which a starting server waits for the previous one to stop.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Maximum size of the holder in a lock file, in bytes.
+/// The maximum length of the description of the holder in a lock file, in bytes.
 const MAX_HOLDER_LEN: u64 = 512;
 
 /// The lock, released when dropped.
@@ -29,7 +29,7 @@ pub(super) struct DatabaseLock {
 }
 
 impl DatabaseLock {
-    /// Locks the database file `database`, which need not exist yet; its directory must.
+    /// Locks the database file `database`, which need not exist yet. Its directory must exist.
     ///
     /// # Errors
     /// [`Error::DatabaseInUse`] if another server holds the lock until the timeout; [`Error::DatabaseLock`] if the file
@@ -40,11 +40,11 @@ impl DatabaseLock {
         let mut waiting = false;
         loop {
             match try_lock(&path, clock).map_err(|source| lock_error(&path, source))? {
-                Attempt::Locked(file) => return Ok(Self { _file: file }),
-                Attempt::Held { holder } if Instant::now() >= deadline => {
+                LockAttempt::Locked(file) => return Ok(Self { _file: file }),
+                LockAttempt::Held { holder } if Instant::now() >= deadline => {
                     return Err(Error::DatabaseInUse { database: database.to_owned(), holder });
                 }
-                Attempt::Held { holder } if !waiting => {
+                LockAttempt::Held { holder } if !waiting => {
                     waiting = true;
                     tracing::warn!(
                         database = %database.display(),
@@ -52,7 +52,7 @@ impl DatabaseLock {
                         "database in use by another server; waiting for it to stop"
                     );
                 }
-                Attempt::Held { .. } => {}
+                LockAttempt::Held { .. } => {}
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
         }
@@ -63,7 +63,7 @@ fn lock_error(path: &Path, source: io::Error) -> Error {
     Error::DatabaseLock { path: path.to_owned(), source }
 }
 
-/// The lock file of a database, the same for every path and symbolic link.
+/// The path of the lock file of a database. It is the same for every path and symbolic link to the database.
 fn lock_path(database: &Path) -> io::Result<PathBuf> {
     let database = match database.canonicalize() {
         Ok(database) => database,
@@ -79,12 +79,16 @@ fn lock_path(database: &Path) -> io::Result<PathBuf> {
     Ok(path.into())
 }
 
-enum Attempt {
+/// The result of an attempt to lock.
+enum LockAttempt {
     Locked(File),
-    Held { holder: String },
+    /// Another process holds the lock.
+    Held {
+        holder: String,
+    },
 }
 
-fn try_lock(path: &Path, clock: &Clock) -> io::Result<Attempt> {
+fn try_lock(path: &Path, clock: &Clock) -> io::Result<LockAttempt> {
     loop {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -93,7 +97,7 @@ fn try_lock(path: &Path, clock: &Clock) -> io::Result<Attempt> {
                 let mut holder = String::new();
                 file.take(MAX_HOLDER_LEN).read_to_string(&mut holder).ok();
                 let holder = holder.lines().next().filter(|line| !line.is_empty());
-                return Ok(Attempt::Held { holder: holder.unwrap_or("an unknown process").to_owned() });
+                return Ok(LockAttempt::Held { holder: holder.unwrap_or("an unknown process").to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(error),
             // The file was removed concurrently; another server would lock a new one.
@@ -107,18 +111,18 @@ fn try_lock(path: &Path, clock: &Clock) -> io::Result<Attempt> {
                         "cannot write the lock file"
                     );
                 }
-                return Ok(Attempt::Locked(file));
+                return Ok(LockAttempt::Locked(file));
             }
         }
     }
 }
 
 fn is_same_file(file: &File, path: &Path) -> bool {
-    let (Ok(open), Ok(named)) = (file.metadata(), path.metadata()) else { return false };
-    (open.dev(), open.ino()) == (named.dev(), named.ino())
+    let (Ok(open), Ok(at_path)) = (file.metadata(), path.metadata()) else { return false };
+    (open.dev(), open.ino()) == (at_path.dev(), at_path.ino())
 }
 
-/// Writes host, process ID and start time, for the error message of another server.
+/// Writes host name, process ID and start time, which the error message of another server contains.
 fn write_holder(file: &mut File, clock: &Clock) -> io::Result<()> {
     let host = rustix::system::uname();
     let now = OffsetDateTime::from_unix_timestamp(clock.now_ms().div_euclid(1_000)).ok();
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn missing_directory_is_named() {
+    async fn error_contains_the_missing_directory() {
         let error = acquire(Path::new("/nonexistent-folder/aks.db")).await.unwrap_err();
         assert!(error.to_string().contains("/nonexistent-folder/aks.db"), "{error}");
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::{service, store};
 
-/// An error that keeps the server or the agent from starting, or stops it.
+/// An error that prevents the server or the agent from starting, or stops it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot create directory {}", path.display())]
@@ -17,7 +17,7 @@ pub enum Error {
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot use TLS certificate {} or its key", path.display())]
     Tls { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("cannot make the certificate of the listener for other servers (--internal-listen)")]
+    #[error("cannot create the certificate of the listener for other servers (--internal-listen)")]
     InternalTls,
     #[error(
         "database {} is in use by another server ({holder}); stop it first, or use PostgreSQL for several servers",

@@ -34,7 +34,7 @@ pub(super) fn write_private_parts(path: &Path, parts: &[&[u8]]) -> Result<(), Er
         std::fs::rename(&temporary, path)
     };
     write().map_err(|source| {
-        // It may be long, on a full disk.
+        // On a full disk, the incomplete file would occupy space.
         let _ = std::fs::remove_file(&temporary);
         Error::File { path: path.to_owned(), source }
     })

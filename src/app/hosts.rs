@@ -17,11 +17,11 @@ pub struct HostCheck {
     /// The environment of the host, for example `AzurePublicCloud`.
     pub environment: &'static str,
     pub host: String,
-    /// The time to a response of any status.
+    /// The time until a response with any status.
     pub outcome: Result<Duration, azure::Error>,
 }
 
-/// The environments of stored credentials; the public one if there are none.
+/// The environments of stored credentials; the public one if no credential is stored.
 pub async fn used_environments(store: &Store) -> Result<BTreeSet<&'static str>, Error> {
     let stored = store::credentials::list(store, None).await?;
     let mut used: BTreeSet<_> = stored

@@ -14,7 +14,7 @@ use crate::config::Config;
 /// Never constructed.
 pub(super) struct RunningSandbox(Infallible);
 
-#[expect(clippy::unused_async, reason = "the signatures of the other build")]
+#[expect(clippy::unused_async, reason = "the signatures of the build with the sandbox")]
 impl RunningSandbox {
     pub(super) async fn start(config: &Config, _: &Clock) -> Result<Option<Self>, Error> {
         check_features(config).map(|()| None)

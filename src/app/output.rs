@@ -1,4 +1,4 @@
-//! Lines on standard output, for the person who started the program.
+//! Lines on standard output, for the user who started the program.
 
 use std::io::{self, Write as _};
 

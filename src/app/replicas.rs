@@ -1,6 +1,6 @@
-//! Connections between the servers of one installation, for the sessions of agents. Only the servers know the encryption
-//! keys: from the active key, each derives the same TLS key and the same token. A server proves itself by the
-//! TLS key, a client by the token.
+//! Connections between the servers of one installation, which use each other's sessions of agents. Only the servers
+//! have the encryption keys: each derives the same TLS key and the same token from the active one. A server
+//! authenticates with the TLS key, a client with the token.
 
 use std::fmt;
 use std::io;
@@ -31,10 +31,10 @@ use crate::api::RELAY_PROTOCOL;
 use crate::service::secrets::Secrets;
 use crate::vault::ReplicaKey;
 
-/// The name in the certificates. Servers are recognized by their key.
-const NAME: &str = "norman-aks.internal";
+/// The name in the certificates. Clients verify only the key of a server.
+const SERVER_NAME: &str = "norman-aks.internal";
 /// The time limit for connecting to another server.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The TLS configuration of the internal listener.
 pub(super) fn server_tls(secrets: &Secrets) -> Result<Arc<rustls::ServerConfig>, Error> {
@@ -42,41 +42,42 @@ pub(super) fn server_tls(secrets: &Secrets) -> Result<Arc<rustls::ServerConfig>,
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|_| Error::InternalTls)?;
-    let certificates = ActiveKey { secrets: secrets.clone(), provider, last: Mutex::default() };
-    // Fails here rather than at the first connection.
+    let certificates = ActiveCertificate { secrets: secrets.clone(), provider, cached: Mutex::default() };
+    // So that an error occurs at the start, not at the first connection.
     certificates.current().ok_or(Error::InternalTls)?;
     Ok(Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(certificates))))
 }
 
-/// Presents a certificate with the key of the active encryption key, which may change while the server runs.
-struct ActiveKey {
+/// Presents a certificate with the TLS key of the active encryption key, which can be replaced while the server runs.
+struct ActiveCertificate {
     secrets: Secrets,
     provider: Arc<CryptoProvider>,
-    /// The last certificate, with the seed of its key.
-    last: Mutex<Option<(ReplicaKey, Arc<CertifiedKey>)>>,
+    /// The last certificate, with the keys that it was created from.
+    cached: Mutex<Option<(ReplicaKey, Arc<CertifiedKey>)>>,
 }
 
-impl fmt::Debug for ActiveKey {
+impl fmt::Debug for ActiveCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ActiveKey")
+        f.write_str("ActiveCertificate")
     }
 }
 
-impl ActiveKey {
+impl ActiveCertificate {
     fn current(&self) -> Option<Arc<CertifiedKey>> {
         let key = self.secrets.replica_keys().into_iter().next()?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, certificate)) = last.as_ref().filter(|(known, _)| known.seed() == key.seed()) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, certificate)) = cached.as_ref().filter(|(cached, _)| cached.seed() == key.seed()) {
             return Some(Arc::clone(certificate));
         }
         let certificate = Arc::new(self.issue(&key).ok()?);
-        *last = Some((key, Arc::clone(&certificate)));
+        *cached = Some((key, Arc::clone(&certificate)));
         Some(certificate)
     }
 
     fn issue(&self, key: &ReplicaKey) -> Result<CertifiedKey, Error> {
         let pair = key_pair(key.seed())?;
-        let mut params = CertificateParams::new(vec![NAME.to_owned()]).map_err(|_| Error::InternalTls)?;
+        let mut params =
+            CertificateParams::new(vec![SERVER_NAME.to_owned()]).map_err(|_| Error::InternalTls)?;
         params.not_after = rcgen::date_time_ymd(4096, 1, 1);
         let certificate = params.self_signed(&pair).map_err(|_| Error::InternalTls)?;
         let key = PrivatePkcs8KeyDer::from(pair.serialize_der()).into();
@@ -85,7 +86,7 @@ impl ActiveKey {
     }
 }
 
-impl ResolvesServerCert for ActiveKey {
+impl ResolvesServerCert for ActiveCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current()
     }
@@ -114,7 +115,7 @@ impl Relay for ReplicaRelay {
             (self.secrets.clone(), address.to_owned(), cluster_id.to_owned());
         Box::pin(async move {
             let connecting = connect(&secrets, &address, &cluster_id);
-            let connected = tokio::time::timeout(CONNECT_LIMIT, connecting).await;
+            let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
             connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|error| {
                 io::Error::other(format!("the server at {address}, which has the cluster's agent: {error}"))
             })
@@ -124,11 +125,13 @@ impl Relay for ReplicaRelay {
 
 async fn connect(secrets: &Secrets, address: &str, cluster_id: &str) -> io::Result<Box<dyn RelayStream>> {
     let keys = secrets.replica_keys();
-    let token = keys.first().map(ReplicaKey::token).ok_or_else(|| io::Error::other("there is no key"))?;
-    let accepted = keys.iter().map(|key| key_pair(key.seed()).map(|pair| pair.public_key_raw().to_vec()));
-    let accepted = accepted.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+    let token =
+        keys.first().map(ReplicaKey::token).ok_or_else(|| io::Error::other("there is no encryption key"))?;
+    let accepted_keys =
+        keys.iter().map(|key| key_pair(key.seed()).map(|pair| pair.public_key_raw().to_vec()));
+    let accepted_keys = accepted_keys.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
     let provider = serve::crypto_provider();
-    let verifier = KnownKeys::new(accepted, &provider);
+    let verifier = ReplicaKeyVerifier::new(accepted_keys, &provider);
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(io::Error::other)?
@@ -137,39 +140,39 @@ async fn connect(secrets: &Secrets, address: &str, cluster_id: &str) -> io::Resu
         .with_no_client_auth();
     let stream = TcpStream::connect(address).await?;
     remotedialer::tune_socket(&stream)?;
-    let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
+    let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     tokio::spawn(connection.with_upgrades());
     let request = Request::get(format!("/internal/clusters/{cluster_id}/connect"))
-        .header(HOST, NAME)
+        .header(HOST, SERVER_NAME)
         .header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()))
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, RELAY_PROTOCOL)
         .body(Empty::<Bytes>::new());
     let response = sender.send_request(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(io::Error::other(format!("it answers {}", response.status())));
+        return Err(io::Error::other(format!("it responded with status {}", response.status())));
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(io::Error::other)?;
     Ok(Box::new(TokioIo::new(upgraded)))
 }
 
-/// Accepts servers by their public key.
+/// Accepts servers whose certificate has one of the public keys.
 #[derive(Debug)]
-struct KnownKeys {
+struct ReplicaKeyVerifier {
     keys: Vec<Vec<u8>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl KnownKeys {
+impl ReplicaKeyVerifier {
     fn new(keys: Vec<Vec<u8>>, provider: &CryptoProvider) -> Self {
         Self { keys, algorithms: provider.signature_verification_algorithms }
     }
 }
 
-impl ServerCertVerifier for KnownKeys {
+impl ServerCertVerifier for ReplicaKeyVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -178,8 +181,8 @@ impl ServerCertVerifier for KnownKeys {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // An Ed25519 key is the end of the public key info, and no certificate of another key contains it there: the
-        // handshake's signature, which is checked below, is by the key that the certificate names.
+        // An Ed25519 key is at the end of the public key info. A certificate with another key cannot contain it there:
+        // the signature of the handshake, which is verified below, is made with the key in the certificate.
         let parsed = rustls::server::ParsedCertificate::try_from(certificate)?;
         let info = parsed.subject_public_key_info();
         if self.keys.iter().any(|key| info.ends_with(key)) {

@@ -1,4 +1,4 @@
-//! Listening, signals and stopping: the server, and the sandbox alone.
+//! Runs the server, or only the sandbox: listeners, signals and the shutdown.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use super::tls::{self, TlsListener, bind};
 use crate::config::{Config, Warning};
 use crate::telemetry::metrics::Metrics;
 
-/// Maximum number of connections of the metrics listener, and of the health listener.
+/// The maximum number of connections of the metrics listener, and of the health listener.
 const MAX_INTERNAL_CONNECTIONS: usize = 32;
-/// Interval of aggregating histogram samples.
+/// The interval of aggregating histogram samples.
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Whether this build can do what the settings request.
+/// Checks whether this build has the features that the settings require.
 ///
 /// # Errors
 /// [`Error::NoSandbox`].
@@ -39,13 +39,13 @@ pub fn check_features(config: &Config) -> Result<(), Error> {
     if config.sandbox.is_some() && !cfg!(feature = "sandbox") { Err(Error::NoSandbox) } else { Ok(()) }
 }
 
-/// The state of every server before it opens a listener or the database.
+/// What every server sets up before it opens a listener or the database.
 pub(super) struct Startup {
     pub(super) stop: CancellationToken,
-    /// The maximum number of files that the process may open.
+    /// The maximum number of file descriptors of the process.
     pub(super) descriptors: u64,
     pub(super) metrics: Option<Metrics>,
-    /// Warnings that are not worth the first line of the log.
+    /// Warnings that are logged after the start, because they are less important.
     late_warnings: Vec<Warning>,
 }
 
@@ -63,28 +63,29 @@ impl Startup {
     }
 
     /// Waits for the signal to stop.
-    pub(super) async fn stopped(&self) {
+    pub(super) async fn wait_for_stop(&self) {
         log_warnings(&self.late_warnings);
         self.stop.cancelled().await;
         tracing::info!("stopping: running requests may finish");
     }
 }
 
-/// Runs the server until a shutdown signal.
+/// Runs the server until a shutdown signal, beside a Rancher or with its own database.
 pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> {
     let startup = Startup::begin(&config, warnings)?;
     match &config.rancher {
         Some(rancher) => beside::serve(&config, rancher, startup).await?,
-        None => serve_alone(&config, startup).await?,
+        None => serve_with_database(&config, startup).await?,
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn serve_alone(config: &Config, mut startup: Startup) -> Result<(), Error> {
+/// Runs the server with its own database.
+async fn serve_with_database(config: &Config, mut startup: Startup) -> Result<(), Error> {
     let clock = Clock::system();
     files::create_directory(&config.data_dir)?;
-    // Before reading or writing anything that another server may use.
+    // Locked before anything is read or written that another server may use.
     let file = config.sqlite_file();
     let lock = tokio::select! {
         lock = lock_database(file.as_deref(), &clock) => lock?,
@@ -111,7 +112,7 @@ async fn serve_alone(config: &Config, mut startup: Startup) -> Result<(), Error>
     listeners.start_internal(config, app.health_router(), startup.metrics.take())?;
     listeners.start_relay(config, &app)?;
 
-    startup.stopped().await;
+    startup.wait_for_stop().await;
     app.end_streams();
     let result = listeners.join().await;
     app.stop().await;
@@ -122,7 +123,7 @@ async fn serve_alone(config: &Config, mut startup: Startup) -> Result<(), Error>
     result.map_err(Error::Serve)
 }
 
-/// Runs the sandbox alone until a shutdown signal.
+/// Runs only the sandbox until a shutdown signal.
 pub async fn sandbox(config: Config) -> Result<(), Error> {
     check_features(&config)?;
     files::create_directory(&config.data_dir)?;
@@ -162,6 +163,7 @@ async fn bind_tls(
     Ok(tls)
 }
 
+/// The running listeners.
 pub(super) struct Listeners {
     running: JoinSet<io::Result<()>>,
     stop: CancellationToken,
@@ -172,7 +174,7 @@ impl Listeners {
         Self { running: JoinSet::new(), stop: stop.clone() }
     }
 
-    /// Starts the listeners for clients: plain HTTP and, if there is one, TLS. They share their connections.
+    /// Starts the listeners for clients: plain HTTP and, if there is one, TLS. They share the connection limits.
     pub(super) fn start_client(
         &mut self,
         config: &Config,
@@ -231,7 +233,7 @@ impl Listeners {
         }
         let stop = self.stop.clone();
         self.running.spawn(async move {
-            // A listener that ends for any reason stops the others.
+            // When a listener ends for any reason, the others stop too.
             let _stop = stop.clone().drop_guard();
             serve::serve(listener, tls, router, stop, options).await
         });
@@ -240,15 +242,15 @@ impl Listeners {
     /// Waits for all listeners, and returns the first error.
     pub(super) async fn join(mut self) -> io::Result<()> {
         let mut result = Ok(());
-        while let Some(ended) = self.running.join_next().await {
-            result = result.and(ended.map_err(io::Error::other).flatten());
+        while let Some(finished) = self.running.join_next().await {
+            result = result.and(finished.map_err(io::Error::other).flatten());
         }
         result
     }
 }
 
-/// Options of the client listeners, which share their connections: at most half of the file descriptors. The other half is
-/// for the database, Azure and clusters.
+/// Options of the client listeners, which share their limits: connections use at most half of the file descriptors. The
+/// other half is for the database, Azure and clusters.
 fn client_options(config: &Config, descriptors: u64) -> serve::Options {
     let wanted = config.limits.connections;
     let total = wanted.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX));
@@ -263,13 +265,13 @@ fn client_options(config: &Config, descriptors: u64) -> serve::Options {
     listener_options(config, total, total / 4, config.trusted_proxies.clone())
 }
 
-/// Options of a listener for collectors or probes. Its connections are never authenticated: the oldest idle one is closed
-/// for a new one.
+/// Options of a listener for collectors or probes. Its connections are never authenticated: if there are too many, the
+/// oldest idle one is closed.
 pub(super) fn internal_options(config: &Config) -> serve::Options {
     listener_options(config, 2 * MAX_INTERNAL_CONNECTIONS, MAX_INTERNAL_CONNECTIONS, Vec::new())
 }
 
-/// Options of the listener for other servers: one connection for each connection to a cluster.
+/// Options of the listener for other servers, which open one connection for each connection to a cluster.
 fn relay_options(config: &Config) -> serve::Options {
     listener_options(config, config.limits.connections, config.limits.connections, Vec::new())
 }
@@ -338,7 +340,7 @@ pub(super) fn stop_signal() -> Result<CancellationToken, Error> {
     Ok(stop)
 }
 
-/// Exits without an abort, whose core file would contain the keys.
+/// Exits without aborting, because a core dump would contain the keys.
 #[expect(clippy::disallowed_methods, reason = "after the second signal, no destructor may wait")]
 fn exit_immediately() {
     std::process::exit(1);

@@ -21,7 +21,7 @@ use crate::service::actor::Actor;
 use crate::service::credentials::{AzureChange, Change, CredentialChange};
 use crate::service::public_address::OverTls;
 
-/// Name of the file for scripts.
+/// The name of the file for scripts.
 const SCRIPT_FILE: &str = "sandbox.json";
 
 /// The running sandbox.
@@ -42,7 +42,7 @@ impl RunningSandbox {
         Ok(Some(Self(Sandbox::start(options).await?)))
     }
 
-    /// Resolves Azure's host names to the sandbox, and trusts its authority.
+    /// Connectors that resolve Azure's host names to the sandbox, and trust its authority.
     pub(super) fn connectors(&self, clock: Clock) -> Connectors {
         let Self(sandbox) = self;
         let azure = azure::Options {
@@ -112,16 +112,16 @@ impl RunningSandbox {
         };
         let json = serde_json::to_string_pretty(&content).unwrap_or_default();
         files::write_private(&file, &(json + "\n"))?;
-        print_line(&examples(&content, &absolute(&file), &absolute(&config.data_dir)));
+        print_line(&example_commands(&content, &absolute(&file), &absolute(&config.data_dir)));
         Ok(())
     }
 
-    /// Instructions for using the sandbox without the server.
+    /// The instructions for using the sandbox without the server.
     pub(super) fn instructions(&self, config: &Config) -> String {
         self.0.instructions(&config.data_dir)
     }
 
-    /// The cloud credential to create in a Rancher that this server runs beside.
+    /// Instructions for creating the cloud credential in the Rancher that this server runs beside.
     #[expect(clippy::unused_self, reason = "the credential is that of a running sandbox")]
     pub(super) fn credential(&self) -> String {
         let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
@@ -131,7 +131,7 @@ impl RunningSandbox {
         )
     }
 
-    /// Stops after the requests in flight.
+    /// Waits for the requests in flight, and stops.
     pub(super) async fn stop(self) {
         self.0.stop().await;
     }
@@ -152,7 +152,7 @@ struct ScriptFile<'a> {
     control_url: Option<String>,
 }
 
-/// The part of the file for scripts that the next start reuses.
+/// The part of the file for scripts that is used again at the next start.
 #[derive(Deserialize)]
 struct SavedState {
     token_key: String,
@@ -167,7 +167,7 @@ impl SavedState {
     }
 }
 
-/// The ID of the stored credential, which is created if it does not exist.
+/// Returns the ID of the stored credential, and creates the credential if it does not exist.
 async fn ensure_credential(
     app: &App,
     token: &SecretString,
@@ -207,7 +207,8 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-fn examples(content: &ScriptFile<'_>, file: &str, directory: &str) -> String {
+/// The output of a start: example commands, URLs and paths.
+fn example_commands(content: &ScriptFile<'_>, file: &str, directory: &str) -> String {
     let ScriptFile { api_url, token_key, credential_id, seed, .. } = content;
     let Seed { subscription_id, client_id, client_secret, location, .. } = seed;
     let mut text = format!(
@@ -222,8 +223,8 @@ fn examples(content: &ScriptFile<'_>, file: &str, directory: &str) -> String {
          For scripts:    {file}\n\
          Data directory: {directory}\n"
     );
-    // Writing to a string cannot fail.
     if let Some(url) = &content.api_url_tls {
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "HTTPS:          {url} (trust {})", content.ca_file);
     }
     if let Some(control) = &content.control_url {

@@ -29,15 +29,15 @@ use crate::service::secrets::Secrets;
 use crate::store::Store;
 use crate::telemetry;
 
-/// Interval of removing expired data.
+/// The interval of removing expired data.
 const CLEANUP_INTERVAL: Duration = Duration::from_hours(1);
 /// The interval at which this server records that it is running, and the IDs of its keys.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
-/// Interval of looking for deleted registration tokens, on whichever server they were deleted.
+/// The interval of looking for registration tokens that this or another server deleted.
 const REVOCATION_INTERVAL: Duration = Duration::from_secs(2);
-/// Time to write pending audit records at shutdown; the rest is logged.
+/// The time limit for writing pending audit records at shutdown. The rest is logged.
 const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Interval of updating gauges.
+/// The interval of updating gauges.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The server and its background tasks.
@@ -59,16 +59,16 @@ impl Deref for App {
     }
 }
 
-/// Access to external systems. The default is the real Azure and its clusters.
+/// Options for connecting to external systems. The default connects to the real Azure and its clusters.
 #[derive(Clone, Default)]
 pub struct Connectors {
-    /// Entra and Resource Manager; also the clock of the whole server.
+    /// Connections to Entra and Resource Manager, and the clock of the whole server.
     pub azure: azure::Options,
-    /// The Kubernetes APIs of clusters.
+    /// Connections to the Kubernetes APIs of clusters.
     pub clusters: cluster_access::Options,
 }
 
-/// Connections to Azure, or to the sandbox.
+/// The connectors for Azure, or for the sandbox.
 pub(super) fn connectors(sandbox: Option<&RunningSandbox>, clock: Clock) -> Connectors {
     match sandbox {
         Some(sandbox) => sandbox.connectors(clock),
@@ -128,12 +128,12 @@ impl App {
         replicas::server_tls(&self.secrets)
     }
 
-    /// Connections for other servers, for a listener that clients do not reach.
+    /// The routes for other servers, for a listener that clients do not reach.
     pub fn relay_router(&self) -> axum::Router {
         api::relay_router(self.state.clone())
     }
 
-    /// The health checks alone, for a listener that clients do not reach.
+    /// The routes of the health checks, for a listener that clients do not reach.
     pub fn health_router(&self) -> axum::Router {
         api::health_router(self.state.clone())
     }
@@ -149,19 +149,20 @@ impl App {
         self.background.spawn(RoleKeeper::new(self.core.clone()).run(self.stop.clone()));
     }
 
-    /// Announces that other servers can connect to this one at `address`, and uses their sessions of agents.
+    /// Publishes the address at which other servers connect to this one, and uses the sessions of agents on those
+    /// servers.
     pub fn join_replicas(&self, address: String) {
         self.secrets.set_address(address);
         self.agents.sessions().set_relay(Arc::new(ReplicaRelay::new(self.secrets.clone())));
     }
 
-    /// Closes streams and sessions, which do not end by themselves, when the server begins to stop.
+    /// Closes streams and sessions when a shutdown begins, because they would not end by themselves.
     pub fn end_streams(&self) {
         self.kubernetes.close();
         self.cluster_events.close();
     }
 
-    /// Writes the snapshot of cached lists if they have changed, as the server does from time to time.
+    /// Writes the snapshot of cached lists if they have changed, which the server also does at intervals.
     pub async fn save_lists(&self) {
         self.snapshots.save().await;
     }
@@ -170,7 +171,7 @@ impl App {
     pub async fn stop(self) {
         self.kubernetes.close();
         self.kubernetes.closed().await;
-        // Before the agents, so that no step starts because their sessions end.
+        // Cancelled before the agents stop, so that no step starts because their sessions end.
         self.stop.cancel();
         self.agents.stop().await;
         self.background.close();
@@ -182,49 +183,55 @@ impl App {
     }
 
     fn start_periodic_tasks(&self) {
-        self.every(HEARTBEAT_INTERVAL, "cannot write the heartbeat", &self.secrets, |secrets| async move {
-            secrets.heartbeat().await
-        });
+        self.run_every(
+            HEARTBEAT_INTERVAL,
+            "cannot write the heartbeat",
+            &self.secrets,
+            |secrets| async move { secrets.heartbeat().await },
+        );
         let message = "cannot check the registration tokens of agents";
-        self.every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move {
+        self.run_every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move {
             agents.close_revoked().await
         });
         let message = "cannot exchange the sessions of agents with other servers";
-        self.every(
-            REVOCATION_INTERVAL,
-            message,
-            &self.agents,
-            |agents| async move { agents.exchange().await },
-        );
-        self.every(CLEANUP_INTERVAL, "cannot remove expired tokens", &self.tokens, |tokens| async move {
+        self.run_every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move {
+            agents.exchange().await
+        });
+        self.run_every(CLEANUP_INTERVAL, "cannot remove expired tokens", &self.tokens, |tokens| async move {
             tokens.remove_expired().await
         });
-        self.every(
+        self.run_every(
             CLEANUP_INTERVAL,
             "cannot erase deleted cloud credentials",
             &self.credentials,
             |credentials| async move { credentials.erase_unused().await },
         );
-        self.every(
+        self.run_every(
             CLEANUP_INTERVAL,
             "cannot remove old cluster events",
             &self.cluster_events,
             |events| async move { events.sweep().await },
         );
         let message = "cannot save cached lists";
-        self.every(snapshots::SAVE_INTERVAL, message, &self.snapshots, |snapshots| async move {
+        self.run_every(snapshots::SAVE_INTERVAL, message, &self.snapshots, |snapshots| async move {
             snapshots.save().await;
             Ok::<_, Infallible>(())
         });
         let state_and_store = (self.state.clone(), self.store.clone());
-        self.every(GAUGE_INTERVAL, "cannot update gauges", &state_and_store, |(state, store)| async move {
-            set_gauges(&state, &store);
-            Ok::<_, Infallible>(())
-        });
+        self.run_every(
+            GAUGE_INTERVAL,
+            "cannot update gauges",
+            &state_and_store,
+            |(state, store)| async move {
+                set_gauges(&state, &store);
+                Ok::<_, Infallible>(())
+            },
+        );
     }
 
-    /// Runs `action` on clones of `service` in an interval, until the app stops. Failures are logged.
-    fn every<S, F, T, E>(
+    /// Runs `action` on clones of `service` at an interval, until the app stops. Failures are logged with the message
+    /// `failure`.
+    fn run_every<S, F, T, E>(
         &self,
         interval: Duration,
         failure: &'static str,

@@ -1,5 +1,5 @@
 //! The file with the snapshot of cached lists, which is encrypted with the active key of the vault: written while the server
-//! runs and when it stops, and read at its start. `service/listings` knows what it contains.
+//! runs and when it stops, and read at its start. `service/listings` defines its content.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -19,17 +19,17 @@ use crate::vault;
 
 /// The name of the file in the data directory.
 const FILE: &str = "lists.snapshot";
-/// The first word of the file. Its number changes with the format of the header.
+/// The first word of the file. Its number is increased when the format of the header changes.
 const MAGIC: &str = "norman-aks-snapshot-1";
-/// The snapshots of other versions of the program are not read: they may format lists in another way.
+/// The version of the program. Snapshots of other versions are not read, because their format of lists may differ.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The longest first line: magic word, version and key ID.
+/// The maximum length of the first line: magic word, version and key ID.
 const MAX_HEADER_LEN: usize = 256;
 /// The length of the encrypted data key.
 const WRAPPED_KEY_LEN: usize = 60;
-/// The time for which a start waits for the lists. They arrive a little later if there are many.
+/// The maximum time for which the start waits for the lists. Restoring many lists continues after it.
 const RESTORE_TIMEOUT: Duration = Duration::from_millis(80);
-/// Interval of saving changes.
+/// The interval of saving changes.
 pub(super) const SAVE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The snapshot of one server. Clones share it.
@@ -38,7 +38,8 @@ pub(super) struct Snapshots(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    /// The key from which this process derives fingerprints. Lists with these are useless after a restart with another one.
+    /// The key from which this process derives fingerprints. After a restart with another key, saved lists are useless,
+    /// because fingerprints differ.
     key_id: String,
     secrets: Secrets,
     listings: Listings,
@@ -48,17 +49,17 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// The changes of the lists that the file contains; `None` if it has to be written anyway.
+    /// The number of changes of the lists when the file was written; `None` if it must be written in any case.
     saved_changes: Option<u64>,
     /// Whether the active key has changed, so that nothing is saved until the next start.
     is_suspended: bool,
-    /// Whether the last write failed, which is logged once.
+    /// Whether the last write failed. Only the first failure is logged.
     is_failing: bool,
 }
 
-/// Why a snapshot is not used.
+/// The reason why a snapshot is discarded.
 #[derive(Debug, thiserror::Error)]
-enum Discarded {
+enum DiscardReason {
     #[error("it cannot be read")]
     Unreadable(#[from] io::Error),
     #[error("it is larger than {0} bytes, twice the cache")]
@@ -104,17 +105,17 @@ impl Snapshots {
 
 impl Inner {
     fn restore(&self) {
-        // Held while the lists are restored, so that they are not overwritten before.
+        // Locked until the lists are restored, so that the file is not overwritten before.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.path.display();
         match self.read() {
             Ok(None) => {}
             Ok(Some(Restored { lists, expired })) => {
-                count("restored");
+                count_outcome("restored");
                 tracing::info!(%file, lists, expired, "snapshot of cached lists restored");
             }
             Err(reason) => {
-                count("discarded");
+                count_outcome("discarded");
                 state.saved_changes = None;
                 let error = &reason as &dyn std::error::Error;
                 tracing::warn!(%file, error, "snapshot of cached lists discarded");
@@ -122,22 +123,22 @@ impl Inner {
         }
     }
 
-    /// `None` if there is no file.
-    fn read(&self) -> Result<Option<Restored>, Discarded> {
+    /// Reads the file; `None` if there is none.
+    fn read(&self) -> Result<Option<Restored>, DiscardReason> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
         let length = file.metadata()?.len();
         if length > self.max_bytes {
-            return Err(Discarded::TooLarge(self.max_bytes));
+            return Err(DiscardReason::TooLarge(self.max_bytes));
         }
         let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         file.take(self.max_bytes).read_to_end(&mut content)?;
         let sealed = parse(content, &self.key_id)?;
-        let plain = self.secrets.open_snapshot(VERSION, sealed).map_err(Discarded::Damaged)?;
+        let plain = self.secrets.open_snapshot(VERSION, sealed).map_err(DiscardReason::Damaged)?;
         match self.listings.restore(&plain)? {
-            Restored { lists: 0, expired } if expired > 0 => Err(Discarded::Expired(expired)),
+            Restored { lists: 0, expired } if expired > 0 => Err(DiscardReason::Expired(expired)),
             restored => Ok(Some(restored)),
         }
     }
@@ -161,7 +162,7 @@ impl Inner {
         match result {
             Ok(()) => state.saved_changes = Some(changes),
             Err(error) => {
-                count("failed");
+                count_outcome("failed");
                 if !state.is_failing {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "cannot write the snapshot of cached lists; trying again");
@@ -180,34 +181,34 @@ impl Inner {
             &self.path,
             &[header.as_bytes(), &sealed.wrapped_key, &sealed.ciphertext],
         )?;
-        count("written");
+        count_outcome("written");
         Ok(())
     }
 }
 
 /// The encrypted lists of a file, if this version wrote it with the active key.
-fn parse(mut content: Vec<u8>, active_key: &str) -> Result<SealedColumns, Discarded> {
+fn parse(mut content: Vec<u8>, active_key: &str) -> Result<SealedColumns, DiscardReason> {
     let end = content.iter().take(MAX_HEADER_LEN).position(|byte| *byte == b'\n');
     let header = end.and_then(|end| content.get(..end)).and_then(|header| str::from_utf8(header).ok());
     let words: Vec<_> = header.unwrap_or_default().split(' ').map(str::to_owned).collect();
     let (Ok([magic, version, key_id]), Some(end)) = (<[String; 3]>::try_from(words), end) else {
-        return Err(Discarded::Header);
+        return Err(DiscardReason::Header);
     };
     if magic != MAGIC {
-        return Err(Discarded::Header);
+        return Err(DiscardReason::Header);
     }
     if version != VERSION {
-        return Err(Discarded::Version(version));
+        return Err(DiscardReason::Version(version));
     }
     if key_id != active_key {
-        return Err(Discarded::Key(key_id));
+        return Err(DiscardReason::Key(key_id));
     }
     content.drain(..=end);
     let ciphertext = content.split_off(content.len().min(WRAPPED_KEY_LEN));
     Ok(SealedColumns { key_id, wrapped_key: content, ciphertext })
 }
 
-fn count(outcome: &'static str) {
+fn count_outcome(outcome: &'static str) {
     metrics::counter!("norman_aks_snapshots_total", "outcome" => outcome).increment(1);
 }
 

@@ -1,4 +1,4 @@
-//! Database and encryption keys of the settings.
+//! Opens the database and the encryption keys that the settings specify.
 
 use std::path::Path;
 
@@ -39,14 +39,14 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
     Ok(store)
 }
 
-/// The kind of server that a database belongs to.
+/// The kind of server that may use the database.
 pub fn stamp(config: &Config) -> store::Stamp {
     if config.sandbox.is_some() { store::Stamp::Sandbox } else { store::Stamp::Azure }
 }
 
 /// Reads the encryption keys. With SQLite, a missing key file is created.
 pub async fn open_secrets(config: &Config, store: &Store, clock: &Clock) -> Result<Secrets, Error> {
-    // Servers that share a PostgreSQL database must share a key; if each created one, secrets would be lost.
+    // Servers that share a PostgreSQL database must use the same key; if each created one, secrets would be lost.
     let may_create = store.kind() == store::Kind::Sqlite;
     let file = &config.encryption_key_file;
     let (secrets, origin) = Secrets::open(file, may_create, store.clone(), clock.clone()).await?;

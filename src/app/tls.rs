@@ -16,13 +16,13 @@ use crate::service::public_address::OverTls;
 pub(super) struct TlsListener {
     pub(super) listener: TcpListener,
     pub(super) config: Arc<rustls::ServerConfig>,
-    /// The server in kubeconfigs.
+    /// The address and authority in kubeconfigs.
     pub(super) advertised: OverTls,
     /// The remedy if kubeconfigs do not contain the authority.
     pub(super) remedy: Option<String>,
 }
 
-/// Binds the listener of the settings.
+/// Binds the listener that the settings specify.
 pub(super) fn listen(tls: &Tls) -> Result<TlsListener, Error> {
     let config = server_config(tls)?;
     let authority = authority(tls)?;
@@ -50,11 +50,11 @@ fn authority(tls: &Tls) -> Result<Authority, Error> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// A private authority: kubeconfigs contain this certificate (PEM).
-    Own(String),
+    Private(String),
     /// An authority that systems trust.
     System,
-    /// Unknown: the chain is only the server certificate.
-    Missing,
+    /// The file contains only the server certificate.
+    Unknown,
 }
 
 impl Authority {
@@ -62,17 +62,17 @@ impl Authority {
         let certificates: Vec<_> =
             CertificateDer::pem_slice_iter(chain.as_bytes()).filter_map(Result::ok).collect();
         let Some(names) = certificates.last().and_then(|last| Names::from_der(last)) else {
-            return Self::Missing;
+            return Self::Unknown;
         };
-        // A public chain ends below its root. If the chain ends in a root, or in an intermediate whose issuer the system does
-        // not trust, clients need that last certificate.
+        // A chain of a public authority does not contain the root. If the chain ends with a root, or with an
+        // intermediate whose issuer the system does not trust, clients need that last certificate.
         let is_root = names.issuer == names.subject;
         match certificates.len() {
-            1 if !is_root => Self::Missing,
+            1 if !is_root => Self::Unknown,
             _ if is_root || !system().iter().any(|subject| subject == names.issuer) => {
                 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
                 let last = chain.rfind(BEGIN).and_then(|at| chain.get(at..)).unwrap_or_default();
-                Self::Own(format!("{}\n", last.trim_end()))
+                Self::Private(format!("{}\n", last.trim_end()))
             }
             _ => Self::System,
         }
@@ -80,15 +80,15 @@ impl Authority {
 
     fn pem(&self) -> &str {
         match self {
-            Self::Own(pem) => pem,
-            Self::System | Self::Missing => "",
+            Self::Private(pem) => pem,
+            Self::System | Self::Unknown => "",
         }
     }
 
     /// The remedy if kubeconfigs do not contain the authority.
     pub fn remedy(&self, tls: &Tls) -> Option<String> {
         let file = tls.certificate.display();
-        (*self == Self::Missing).then(|| {
+        (*self == Self::Unknown).then(|| {
             format!(
                 "{file} contains only the server certificate, so kubeconfigs do not contain its authority; append the \
                  certificates of the authority to the file, or store them in the setting cacerts"
@@ -119,7 +119,7 @@ fn server_config(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
     read().map_err(|source| Error::Tls { path: tls.certificate.clone(), source })
 }
 
-/// Issuer and subject of a certificate in DER.
+/// The issuer and the subject of a certificate, in DER.
 struct Names<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
@@ -182,15 +182,15 @@ mod tests {
         let alone = params("alone", no_ca).self_signed(&key).unwrap().pem();
         let subject = Names::from_der(root.der()).unwrap().subject.to_vec();
         let root = root.pem();
-        let own = |pem: &str| Authority::Own(format!("{}\n", pem.trim()).replace("\r\n", "\n"));
+        let private = |pem: &str| Authority::Private(format!("{}\n", pem.trim()).replace("\r\n", "\n"));
         for (chain, in_system, expected) in [
-            (format!("{leaf}{middle}{root}"), false, own(&root)),
-            (format!("{leaf}{middle}{root}"), true, own(&root)),
-            (format!("{leaf}{middle}"), false, own(&middle)),
+            (format!("{leaf}{middle}{root}"), false, private(&root)),
+            (format!("{leaf}{middle}{root}"), true, private(&root)),
+            (format!("{leaf}{middle}"), false, private(&middle)),
             (format!("{leaf}{middle}"), true, Authority::System),
-            (alone.clone(), false, own(&alone)),
-            (leaf.clone(), false, Authority::Missing),
-            ("no PEM".to_owned(), false, Authority::Missing),
+            (alone.clone(), false, private(&alone)),
+            (leaf.clone(), false, Authority::Unknown),
+            ("no PEM".to_owned(), false, Authority::Unknown),
         ] {
             let system = || if in_system { vec![subject.clone()] } else { Vec::new() };
             assert_eq!(Authority::from_chain(&chain.replace("\r\n", "\n"), &system), expected, "{chain}");

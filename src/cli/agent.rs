@@ -1,11 +1,11 @@
-//! `agent`: the tunnel's end inside a private cluster.
+//! `agent`: runs the agent in a private cluster, the end of the tunnel from the server.
 
 use super::error::Error;
 use super::runtime::{load, run_agent};
 use crate::app;
 use crate::config::{self, Flags};
 
-/// The end of `--help`: the environment of a pod.
+/// The text after the flags in `--help`: the environment of a pod.
 pub(super) const HELP: &str = "\
 In the environment, as an import manifest sets it:
   CATTLE_SERVER  the server, https://host[:port]; or the file /cattle-credentials/url

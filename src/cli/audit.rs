@@ -74,7 +74,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
     run_on_database(settings, async |_, store| print_records(store, filter, limit, format).await)
 }
 
-/// Prints page by page, so that memory does not grow with the number of records.
+/// Prints page by page, so that memory use does not depend on the number of records.
 async fn print_records(
     store: &Store,
     mut filter: Filter,
@@ -84,7 +84,8 @@ async fn print_records(
     while limit > 0 {
         let page = audit::page(store, &filter, limit.min(MAX_PAGE)).await?;
         limit = limit.saturating_sub(u32::try_from(page.rows.len()).unwrap_or(u32::MAX));
-        let lines = page.rows.into_iter().fold(String::new(), |lines, row| lines + &line(row, format) + "\n");
+        let lines =
+            page.rows.into_iter().fold(String::new(), |lines, row| lines + &format_row(row, format) + "\n");
         if !lines.is_empty() {
             print(&lines)?;
         }
@@ -96,7 +97,7 @@ async fn print_records(
     Ok(())
 }
 
-fn line(row: AuditRow, format: Format) -> String {
+fn format_row(row: AuditRow, format: Format) -> String {
     match format {
         Format::Json => json_line(row),
         Format::Text => text_line(&row),
@@ -113,7 +114,7 @@ fn text_line(row: &AuditRow) -> String {
     let mut line = audit::format_time(row.at_ms);
     for text in [&user, &row.action, &format!("{}/{}", row.object_type, row.object_id), &row.outcome] {
         line.push(' ');
-        line.push_str(&quoted(text));
+        line.push_str(&quote(text));
     }
     for (name, text) in [
         ("user_id", &row.user_id),
@@ -124,7 +125,7 @@ fn text_line(row: &AuditRow) -> String {
     ] {
         if !text.is_empty() {
             // Writing to a string cannot fail.
-            let _ = write!(line, " {name}={}", quoted(text));
+            let _ = write!(line, " {name}={}", quote(text));
         }
     }
     if let Some(counted) = row.counted {
@@ -133,9 +134,9 @@ fn text_line(row: &AuditRow) -> String {
     line
 }
 
-/// A value as one word: unchanged if it has only letters, digits and visible ASCII characters, otherwise quoted and
-/// escaped, so that it cannot forge a field or a line or control the terminal.
-fn quoted(text: &str) -> Cow<'_, str> {
+/// Formats a value as one word: unchanged if it contains only letters, digits and visible ASCII characters, otherwise
+/// quoted and escaped, so that it cannot forge a field or a line or control the terminal.
+fn quote(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '='));
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.into();
@@ -160,8 +161,8 @@ fn quoted(text: &str) -> Cow<'_, str> {
 fn parse_time(text: &str) -> Result<i64, Invalid> {
     let message = "not a time; write it as 2026-08-20T10:11:12Z, or 24h for a day ago";
     let before_now = || {
-        let ago = parse_ttl(text).ok()?;
-        i64::try_from(ago.as_millis()).ok().map(|ago| Clock::system().now_ms() - ago)
+        let duration = parse_ttl(text).ok()?;
+        i64::try_from(duration.as_millis()).ok().map(|duration| Clock::system().now_ms() - duration)
     };
     audit::parse_time(text).or_else(before_now).ok_or_else(|| Invalid::new("InvalidFormat", message))
 }
@@ -232,10 +233,10 @@ mod tests {
             ("\u{1b}[2J\u{7f}\u{85}\0", r#""\u{1b}[2J\u{7f}\u{85}\u{0}""#),
             ("a\u{2028}b\u{202e}c\u{200b}", r#""a\u{2028}b\u{202e}c\u{200b}""#),
         ] {
-            assert_eq!(quoted(text), expected, "{text:?}");
+            assert_eq!(quote(text), expected, "{text:?}");
             let record = AuditRow { object_id: text.to_owned(), detail: text.to_owned(), ..row() };
             for format in [Format::Text, Format::Json] {
-                assert!(!line(record.clone(), format).chars().any(char::is_control), "{text:?}");
+                assert!(!format_row(record.clone(), format).chars().any(char::is_control), "{text:?}");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! `sizes`, `versions`, `regions` and `check --credential`: the catalog of a running server in a terminal. They use its API, because
-//! the server locks its database.
+//! `sizes`, `versions`, `regions` and `check --credential` print parts of the catalog of a running server. They use its
+//! API, because the server locks its database.
 
 mod check;
 mod client;
@@ -26,7 +26,7 @@ use super::error::Error;
 use super::output::{eprint_message, escape_controls, print};
 use crate::config::{self, ClientConfig, ClientFlags};
 
-/// The end of `--help`.
+/// The text after the flags in `--help`.
 const HELP: &str = "The token is read from NORMAN_AKS_TOKEN or a file, because other users can see command lines. Without a token \
 and a server, the file sandbox.json of a sandbox in the data directory names server, token, credential and region.\n\n\
 In a terminal, tables fit its width and verdicts have colors, unless NO_COLOR is set. Otherwise, lines are as long as needed; \
@@ -54,14 +54,14 @@ enum Output {
     Json,
 }
 
-/// Whether something can be used.
+/// Whether an entry can be used.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 enum Verdict {
     Usable,
     Limited,
     Unusable,
-    /// A word of a newer server.
+    /// A value of a newer server.
     #[serde(other)]
     Unknown,
 }
@@ -87,7 +87,7 @@ impl Verdict {
     }
 }
 
-/// A reason of a verdict.
+/// A reason for a verdict.
 #[derive(Clone, Debug, Deserialize)]
 struct Reason {
     code: String,
@@ -103,7 +103,7 @@ impl Reason {
     }
 }
 
-/// The message of the first reason without the name of the entry, and the number of the others.
+/// The message of the first reason without the name of the entry, and the number of other reasons.
 fn first_reason(name: &str, reasons: &[Reason]) -> String {
     let Some((first, others)) = reasons.split_first() else { return String::new() };
     let message = first.message.strip_prefix(name).unwrap_or(&first.message).trim_start();
@@ -120,19 +120,19 @@ fn summary(noun: &str, verdicts: impl Iterator<Item = Verdict>) -> String {
     format!("{}: {}", super::output::count(verdicts.len() as u64, noun), parts.join(", "))
 }
 
-/// Prints a message for people, not for programs that read a pipe.
-fn eprint_for_people(text: &str) {
+/// Prints a message to standard error if standard output is a terminal, not a pipe to another program.
+fn eprint_if_terminal(text: &str) {
     if io::stdout().is_terminal() {
         eprint_message(text);
     }
 }
 
-/// Prints JSON of a server unchanged, except for characters that control terminals.
+/// Prints a server's JSON unchanged, except for characters that control terminals.
 fn print_json(json: &str) -> Result<(), Error> {
     print(&escape_controls(json.trim_end()))
 }
 
-/// Numbers of zones, such as `1 2 3`.
+/// The numbers of zones as text, such as `1 2 3`.
 fn zones(zones: &[String]) -> String {
     zones.join(" ")
 }
@@ -142,7 +142,7 @@ fn number_or_unknown(number: Option<i64>) -> String {
     number.map_or_else(|| "?".to_owned(), |number| number.to_string())
 }
 
-/// The settings of a command, whose warnings are printed, and whether they come from a sandbox.
+/// Loads the settings of a command. Prints warnings, and the sandbox if the settings come from one.
 fn load(
     flags: &ClientFlags,
     credential: Option<String>,
@@ -177,7 +177,7 @@ fn run<T>(config: &ClientConfig, work: impl AsyncFnOnce(&Client) -> Result<T, Er
     super::runtime::block_on(async { work(&Client::new(config)?).await })
 }
 
-/// The parameters of a request; those without a value are left out.
+/// The query parameters of a request, without those that have no value.
 #[derive(Clone, Debug, Default)]
 struct Query(Vec<(&'static str, String)>);
 

@@ -19,10 +19,11 @@ use crate::vault::KeyRing;
 /// A success or failure message.
 type Outcome = Result<String, String>;
 
+/// A test and its outcome.
 struct Test {
     name: String,
     outcome: Outcome,
-    /// Whether a failure fails the command.
+    /// Whether the command fails if this test fails.
     required: bool,
 }
 
@@ -44,7 +45,7 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
     };
     let mut failed = 0;
     for Test { name, outcome, required } in tests {
-        let (mark, message) = match outcome {
+        let (label, message) = match outcome {
             Ok(message) => ("ok    ", message),
             Err(message) if required => {
                 failed += 1;
@@ -52,7 +53,7 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
             }
             Err(message) => ("note  ", message),
         };
-        print(&format!("{mark}  {name}: {message}"))?;
+        print(&format!("{label}  {name}: {message}"))?;
     }
     if failed > 0 { Err(Error::Check(failed)) } else { Ok(()) }
 }
@@ -66,7 +67,8 @@ async fn tests(config: &Config) -> Vec<Test> {
     tests
 }
 
-/// Beside a Rancher there is no database; checks that requests to Rancher do not return to this server.
+/// The tests beside a Rancher, where there is no database. They include that requests to Rancher do not come back to this
+/// server.
 async fn tests_beside_rancher(config: &Config, settings: &config::Rancher) -> Vec<Test> {
     let started = Instant::now();
     let outcome = match app::rancher_client(settings) {
@@ -104,12 +106,12 @@ struct DatabaseReport {
 impl DatabaseReport {
     async fn read(config: &Config) -> Self {
         match config.sqlite_file() {
-            // Connecting would create it.
+            // Connecting would create the file.
             Some(file) if !file.exists() => Self::without_data(config, Ok(created_at_first_start(&file))),
             _ => {
                 let started = Instant::now();
                 match app::connect_store(config).await {
-                    Ok(store) => Self::of_store(config, store, started).await,
+                    Ok(store) => Self::from_store(config, store, started).await,
                     Err(error) => Self::without_data(config, Err(chain(&error))),
                 }
             }
@@ -120,7 +122,7 @@ impl DatabaseReport {
         Self { database, encryption_key: key_file(config), environments: None, cacerts: None }
     }
 
-    async fn of_store(config: &Config, store: Store, started: Instant) -> Self {
+    async fn from_store(config: &Config, store: Store, started: Instant) -> Self {
         let schema = Schema::read(config, &store).await;
         let database = match &schema {
             Ok(schema) => schema.outcome(config),
@@ -139,12 +141,12 @@ impl DatabaseReport {
     }
 }
 
-/// The schema of a database.
+/// The state of the schema of a database.
 enum Schema {
     Current,
     /// Names of the migrations that are not applied.
     Pending(Vec<String>),
-    /// The kind of server that the database belongs to.
+    /// The database belongs to another kind of server, which this text names.
     Foreign(String),
 }
 
@@ -181,7 +183,7 @@ fn created_at_first_start(file: &std::path::Path) -> String {
     format!("{} will be created at the first start", file.display())
 }
 
-/// Compares the key file with the keys that the database needs.
+/// Checks that the key file contains all keys that the database requires.
 async fn encryption_key(config: &Config, store: &Store) -> Outcome {
     match Secrets::inspect(&config.encryption_key_file, store).await {
         Ok(ids) => Ok(format!("{} is active, no key is missing", ids.first().map_or("", String::as_str))),
@@ -190,7 +192,7 @@ async fn encryption_key(config: &Config, store: &Store) -> Outcome {
     }
 }
 
-/// Checks the key file alone.
+/// Checks the key file without the database.
 fn key_file(config: &Config) -> Outcome {
     let path = &config.encryption_key_file;
     let text = match std::fs::read_to_string(path) {
@@ -202,7 +204,7 @@ fn key_file(config: &Config) -> Outcome {
             return Err(format!(
                 "{}: {error}; create one with `norman-aks key generate --append {}`",
                 path.display(),
-                shell::quoted(&path.display().to_string())
+                shell::quote(&path.display().to_string())
             ));
         }
     };
@@ -212,7 +214,7 @@ fn key_file(config: &Config) -> Outcome {
     }
 }
 
-/// The server certificate, and whether kubeconfigs contain its authority.
+/// Tests the server certificate, and whether kubeconfigs contain its authority.
 fn certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
     let tls = config.tls.as_ref()?;
     let test = |outcome| Test::new("TLS certificate", outcome);
@@ -223,13 +225,14 @@ fn certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
         }
         Ok(authority) => match (authority.remedy(tls), authority) {
             (Some(remedy), _) => Test { required: false, ..test(Err(remedy)) },
-            (None, app::Authority::Own(_)) => test(Ok("kubeconfigs contain its authority".to_owned())),
+            (None, app::Authority::Private(_)) => test(Ok("kubeconfigs contain its authority".to_owned())),
             (None, _) => test(Ok("issued by an authority that the system trusts".to_owned())),
         },
     })
 }
 
-/// The hosts of Azure. Only clouds of stored credentials are required; if these are unknown, the public cloud.
+/// Tests the connections to Azure. Only the clouds of stored credentials are required; if those are unknown, the public
+/// cloud.
 async fn connectivity(config: &Config, environments: Option<&BTreeSet<&'static str>>) -> Vec<Test> {
     if config.sandbox.is_some() {
         let simulated = app::check_features(config).map(|()| "simulated".to_owned());
@@ -259,7 +262,7 @@ async fn connectivity(config: &Config, environments: Option<&BTreeSet<&'static s
     tests.collect()
 }
 
-/// An error and its innermost cause, which is the system's, on one line.
+/// An error and its innermost cause, which is an error of the system, on one line.
 fn first_and_last_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -96,7 +96,7 @@ impl Error {
     }
 }
 
-/// The message of an error with its causes, each on a line.
+/// The message of an error and those of its causes, each on its own line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chain_names_every_cause_once() {
+    fn chain_contains_every_cause_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("{text}")]
         struct Layer {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn only_invalid_settings_are_usage_errors() {
+    fn only_invalid_settings_have_exit_code_2() {
         let invalid = ConfigError::Invalid {
             setting: "listen",
             shown: "\"x\"".to_owned(),

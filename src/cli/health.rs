@@ -10,7 +10,7 @@ use super::error::Error;
 use super::runtime::load;
 use crate::config::{ServeScope, SettingFlags};
 
-/// Shorter than the timeout of any container engine.
+/// The timeout, which is shorter than that of any container engine.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
@@ -62,14 +62,14 @@ fn get_readyz(address: &str) -> io::Result<String> {
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut response = Vec::new();
-    // It may be another server.
+    // The length is limited, because it may be another server.
     stream.take(64 << 10).read_to_end(&mut response)?;
     Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
-/// Connects to the first address of the name that accepts.
+/// Connects to the first address of the name that accepts the connection.
 fn connect(address: &str) -> io::Result<TcpStream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no IP address");
     for candidate in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&candidate, TIMEOUT) {
             Ok(stream) => return Ok(stream),
@@ -86,10 +86,10 @@ mod tests {
 
     use super::*;
 
-    /// The outcome of a check whose server sends `response`.
+    /// Checks a server that sends `response`.
     fn check_response(response: &'static str) -> Result<(), Error> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // By a name, which may have an address of IPv6 too.
+        // A name, which may also have an IPv6 address.
         let address = format!("localhost:{}", listener.local_addr().unwrap().port());
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();

@@ -18,12 +18,12 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
         .map_err(Error::Output)
 }
 
-/// A text of another program on one line, without characters that control terminals.
+/// Replaces characters that break a line or control terminals by spaces, for text from other programs.
 pub(super) fn one_line(text: &str) -> String {
     text.replace(plain_text::is_forbidden, " ")
 }
 
-/// JSON without the control characters that `serde_json` does not escape (DEL and C1), which terminals interpret.
+/// Escapes the control characters in JSON that `serde_json` does not escape (DEL and C1), which terminals interpret.
 pub(super) fn escape_controls(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -42,7 +42,7 @@ pub(super) fn eprint_message(text: &str) {
     let _ = writeln!(io::stderr(), "norman-aks: {text}");
 }
 
-/// Aligned columns, two spaces apart. Control characters become spaces, so that each row is one line.
+/// Formats aligned columns, separated by two spaces. Control characters become spaces, so that each row is one line.
 pub(super) fn columns<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<_> = rows.map(|row| row.map(|cell| one_line(&cell))).collect();
     let mut widths = [0; N];

@@ -13,8 +13,8 @@ use crate::config::{self, Config, DatabaseScope, Flags, LogFormat, SettingFlags,
 use crate::store::Store;
 use crate::telemetry;
 
-/// Grace period for blocking tasks at shutdown.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// The time limit for blocking tasks at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The settings of this process.
 pub(super) struct Loaded {
@@ -58,7 +58,7 @@ pub(super) fn run_command<T>(
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(work);
-    runtime.shutdown_timeout(SHUTDOWN_GRACE);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result
 }
 
@@ -113,7 +113,7 @@ where
     let format = config.log.format;
     let runtime = builder.enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(work(config)).map_err(Error::from);
-    runtime.shutdown_timeout(SHUTDOWN_GRACE);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     if let (Err(error), LogFormat::Json) = (&result, format) {
         // Log collectors read only JSON lines.
         tracing::error!(error = error::chain(error), "stopped");

@@ -98,7 +98,7 @@ async fn create(config: &Config, options: &Create) -> Result<(), Error> {
     print(token.to_bearer().expose_secret())
 }
 
-/// The change of an existing user's role, which affects all of its tokens.
+/// A message if the role of an existing user changes, which affects all of the user's tokens.
 fn role_change(user: &str, was_admin: Option<bool>, admin: Option<bool>) -> Option<String> {
     match (was_admin, admin) {
         (Some(false), Some(true)) => {
@@ -111,7 +111,7 @@ fn role_change(user: &str, was_admin: Option<bool>, admin: Option<bool>) -> Opti
     }
 }
 
-/// Names the database of the token: servers of other databases reject it.
+/// A message with the database of the token, because servers of other databases reject the token.
 fn database_note(config: &Config, is_new: bool) -> String {
     let name = config.database_name();
     if !is_new {
@@ -124,7 +124,7 @@ fn database_note(config: &Config, is_new: bool) -> String {
     format!("the token is valid for servers of the new database {name}{sandbox}")
 }
 
-/// The description is the last column, as it may contain spaces.
+/// The table of tokens. The description is the last column, because it may contain spaces.
 fn tokens_table(tokens: &[TokenInfo], now_ms: i64) -> String {
     let heading = ["NAME", "USER", "ADMIN", "CREATED", "EXPIRES", "LAST USED", "DESCRIPTION"];
     let rows = tokens.iter().map(|token| {

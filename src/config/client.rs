@@ -1,5 +1,5 @@
-//! The settings of commands that ask a running server: its URL, the token, and the credential to ask with. Without a token, those
-//! of the sandbox in the data directory are used.
+//! The settings of commands that send requests to a running server: its URL, the token, and the credential to use.
+//! Without a token, those of the sandbox in the data directory are used.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::layers::ReadFile;
 use super::{SANDBOX_DATA_DIR, parse, settings};
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
-/// The file of a sandbox for scripts.
+/// The name of a sandbox's file for scripts.
 const SANDBOX_FILE: &str = "sandbox.json";
 
 const SERVER: &str = "NORMAN_AKS_SERVER";
@@ -25,7 +25,7 @@ const CA_FILE: &str = "NORMAN_AKS_CA_FILE";
 /// The variables that only these commands read.
 pub const CLIENT_VARIABLES: [&str; 5] = [SERVER, TOKEN, TOKEN_FILE, CREDENTIAL, CA_FILE];
 
-/// The flags about the server. There is none for the token itself: other users could read it in the list of processes.
+/// The flags for the server. There is none for the token itself, because other users can read the list of processes.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Server")]
 pub struct ClientFlags {
@@ -40,7 +40,7 @@ pub struct ClientFlags {
     pub ca_file: Option<PathBuf>,
 }
 
-/// A server, and the credential to ask with.
+/// A server, and the credential to use.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// `https://host[:port][/path]` without a trailing slash.
@@ -52,11 +52,11 @@ pub struct ClientConfig {
     pub region: Option<String>,
     /// Certificate authorities in PEM; `None`: those of the system.
     pub authorities: Option<String>,
-    /// The file of the sandbox that these settings come from.
+    /// The file of the sandbox from which these settings were read.
     pub sandbox_file: Option<PathBuf>,
 }
 
-/// The part of the file of a sandbox that is used here.
+/// The part of a sandbox's file that is used here.
 #[derive(Deserialize)]
 struct SandboxFile {
     api_url: String,
@@ -78,14 +78,14 @@ impl ClientConfig {
         env: &BTreeMap<String, String>,
         read_file: ReadFile<'_>,
     ) -> Result<Self, ConfigError> {
-        let source = Source { env, read_file };
-        let server = source.value(flags.server.as_deref(), "server", SERVER);
-        let token = source.token(flags)?;
-        let credential = credential.or_else(|| source.variable(CREDENTIAL).map(|(value, _)| value));
-        let authorities = source.content(flags.ca_file.as_deref(), "ca-file", CA_FILE)?;
+        let sources = ValueSources { env, read_file };
+        let server = sources.value(flags.server.as_deref(), "server", SERVER);
+        let token = sources.token(flags)?;
+        let credential = credential.or_else(|| sources.variable(CREDENTIAL).map(|(value, _)| value));
+        let authorities = sources.read_named_file(flags.ca_file.as_deref(), "ca-file", CA_FILE)?;
         let Some(token) = token else {
-            let file = source.data_dir(data_dir).join(SANDBOX_FILE);
-            return match source.sandbox(&file)? {
+            let file = sources.data_dir(data_dir).join(SANDBOX_FILE);
+            return match sources.sandbox(&file)? {
                 Some(sandbox) if server.is_none() => Ok(Self {
                     server: sandbox.api_url,
                     token: sandbox.token_key.into(),
@@ -108,30 +108,30 @@ impl ClientConfig {
         Ok(Self { server, token, credential, region: None, authorities, sandbox_file: None })
     }
 
-    /// The credential to ask with.
+    /// The ID of the credential to use.
     ///
     /// # Errors
-    /// If none is named.
+    /// If none is specified.
     pub fn credential(&self) -> Result<&str, ConfigError> {
         self.credential.as_deref().ok_or(ConfigError::NoCredential)
     }
 
-    /// The region, which is required: that of the flag, or of the sandbox.
+    /// The region of the flag, otherwise that of the sandbox.
     ///
     /// # Errors
-    /// If none is named.
+    /// If none is specified.
     pub fn region(&self, flag: Option<String>) -> Result<String, ConfigError> {
         flag.or_else(|| self.region.clone()).ok_or(ConfigError::NoRegion)
     }
 }
 
-/// Where values come from.
-struct Source<'a> {
+/// The sources of values.
+struct ValueSources<'a> {
     env: &'a BTreeMap<String, String>,
     read_file: ReadFile<'a>,
 }
 
-impl Source<'_> {
+impl ValueSources<'_> {
     fn variable(&self, name: &str) -> Option<(String, Origin)> {
         let value = self.env.get(name).filter(|value| !value.is_empty())?;
         Some((value.clone(), Origin::Variable(name.to_owned())))
@@ -142,8 +142,8 @@ impl Source<'_> {
         from_flag.or_else(|| self.variable(variable))
     }
 
-    /// The content of the file that a flag or variable names.
-    fn content(
+    /// Reads the file that a flag or variable specifies.
+    fn read_named_file(
         &self,
         flag: Option<&Path>,
         name: &str,
@@ -160,11 +160,11 @@ impl Source<'_> {
     fn token(&self, flags: &ClientFlags) -> Result<Option<SecretString>, ConfigError> {
         let direct = self.variable(TOKEN).filter(|_| flags.token_file.is_none());
         if let (Some((_, direct)), Some((_, file))) = (&direct, self.variable(TOKEN_FILE)) {
-            return Err(ConfigError::GivenTwice { setting: "token", direct: direct.clone(), file });
+            return Err(ConfigError::SetTwice { setting: "token", direct: direct.clone(), file });
         }
         let text = match direct {
             Some((text, _)) => Some(text),
-            None => self.content(flags.token_file.as_deref(), "token-file", TOKEN_FILE)?,
+            None => self.read_named_file(flags.token_file.as_deref(), "token-file", TOKEN_FILE)?,
         };
         // Editors and `echo` append a line break.
         let token = text.map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])));
@@ -228,7 +228,7 @@ mod tests {
         }
         let config = load(&none, &[("NORMAN_AKS_CREDENTIAL", "cc-mine")]).unwrap();
         assert_eq!(config.credential().unwrap(), "cc-mine");
-        // The token of the sandbox is not for another server.
+        // The token of the sandbox is not used for another server.
         let error = load(&none, &[("NORMAN_AKS_SERVER", "https://aks.example.org")]).unwrap_err();
         assert!(matches!(error, ConfigError::NoToken { .. }), "{error}");
         let error = load(&none, &[("NORMAN_AKS_DATA_DIR", "nowhere")]).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::settings::Setting;
 
-/// The source of a value.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Flag(String),
@@ -31,8 +31,8 @@ impl fmt::Display for Origin {
 /// Invalid settings.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{} has an unknown key \"{key}\"{}", path.display(), did_you_mean(near.as_deref()))]
-    UnknownKey { key: String, path: PathBuf, near: Option<String> },
+    #[error("{} has an unknown key \"{key}\"{}", path.display(), did_you_mean(suggestion.as_deref()))]
+    UnknownKey { key: String, path: PathBuf, suggestion: Option<String> },
     #[error(
         "{key} in {} is a {kind}; write a string, a whole number, true, false or a list of strings",
         path.display()
@@ -43,7 +43,7 @@ pub enum ConfigError {
         /// The TOML type of the value.
         kind: &'static str,
     },
-    /// A file that is not TOML. The line is not printed: it may contain a secret.
+    /// A file that is not TOML. The message does not contain the line, which may contain a secret.
     #[error("{} is not valid TOML at line {line}: {problem}", path.display())]
     Syntax { path: PathBuf, line: usize, problem: String },
     #[error("cannot read {}, named by {origin}; check the name and the permissions", path.display())]
@@ -51,14 +51,14 @@ pub enum ConfigError {
     #[error("{setting} cannot be {shown} ({origin}); it must be {expected}")]
     Invalid {
         setting: &'static str,
-        /// The value in quotes, or a placeholder for a secret.
+        /// The value in quotes, or a placeholder if it may be secret.
         shown: String,
         origin: Origin,
-        /// The valid values, completing "it must be …".
+        /// A description of the valid values, which completes "it must be …".
         expected: &'static str,
     },
     #[error("{setting} is set twice, by {direct} and by {file}; remove one of them")]
-    GivenTwice { setting: &'static str, direct: Origin, file: Origin },
+    SetTwice { setting: &'static str, direct: Origin, file: Origin },
     #[error(
         "{setting} ({origin}) requires {}; set --{} or {}",
         missing.name, missing.name, missing.variable()
@@ -86,7 +86,7 @@ pub enum ConfigError {
     NoCredential,
     #[error("no region; name one with --region, such as eastus")]
     NoRegion,
-    /// The content is not printed: it contains a token.
+    /// The message does not contain the content of the file, which includes a token.
     #[error(
         "{} is not the file of a sandbox; start `norman-aks serve --sandbox`, which replaces it",
         path.display()
@@ -99,7 +99,7 @@ pub enum ConfigError {
 /// A probable mistake that does not stop the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    UnknownVariable { name: String, near: Option<String> },
+    UnknownVariable { name: String, suggestion: Option<String> },
     PasswordOnCommandLine,
     ShortBootstrapToken { origin: Origin },
     Backtraces,
@@ -108,8 +108,8 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownVariable { name, near } => {
-                write!(f, "unknown variable {name} is ignored{}", did_you_mean(near.as_deref()))
+            Self::UnknownVariable { name, suggestion } => {
+                write!(f, "unknown variable {name} is ignored{}", did_you_mean(suggestion.as_deref()))
             }
             Self::PasswordOnCommandLine => f.write_str(
                 "the database password on the command line is visible to every user of this machine; \
@@ -128,9 +128,9 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Minimum length of a secret that does not cause a warning, in characters.
+/// The minimum length of a secret, in characters. A shorter one causes a warning.
 pub(super) const MIN_SECRET_LEN: usize = 20;
 
-fn did_you_mean(near: Option<&str>) -> String {
-    near.map_or_else(String::new, |near| format!("; did you mean {near}?"))
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |suggestion| format!("; did you mean {suggestion}?"))
 }

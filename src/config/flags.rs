@@ -1,4 +1,4 @@
-//! The settings as command-line flags, generated for clap from the table. Parsing values is in `parse.rs`.
+//! The settings as command-line flags, generated for clap from the table. `parse.rs` parses the values.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -53,15 +53,19 @@ pub trait Scope {
     const SANDBOX: Option<bool> = None;
 }
 
+/// The command `serve`, which accepts all settings.
 #[derive(Clone)]
 pub enum ServeScope {}
 
+/// Commands that only use database and keys.
 #[derive(Clone)]
 pub enum DatabaseScope {}
 
+/// The command `sandbox`.
 #[derive(Clone)]
 pub enum SandboxScope {}
 
+/// The command `agent`.
 #[derive(Clone)]
 pub enum AgentScope {}
 
@@ -155,7 +159,7 @@ fn arg(setting: &'static Setting) -> Arg {
     }
 }
 
-/// The end of `--help`: settings without a flag.
+/// The text after the flags in `--help`: the settings without a flag.
 pub fn help_after_flags() -> String {
     let mut text = String::from("Only in the environment or the settings file:\n");
     for setting in settings::ALL.iter().filter(|setting| !setting.on_command_line) {

@@ -1,4 +1,4 @@
-//! The sources of settings, in order of precedence. Parsing values is in `parse.rs`.
+//! The sources of settings, in order of precedence. `parse.rs` parses the values.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::client::CLIENT_VARIABLES;
 use super::error::{ConfigError, Origin, Warning};
 use super::flags::Flags;
-use super::settings::{self, DefaultValue, Secrecy, Setting, VARIABLE_PREFIX, nearest};
+use super::settings::{self, DefaultValue, Secrecy, Setting, VARIABLE_PREFIX, most_similar};
 
 /// The unparsed value of a setting and its origin.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub(super) struct SettingValue {
 /// The effective value of every setting that has one.
 pub(super) struct Layers(BTreeMap<&'static str, SettingValue>);
 
-/// Reads a file; tests replace it.
+/// A function that reads a file, which tests replace.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 impl Layers {
@@ -93,11 +93,11 @@ impl Layers {
         for (key, value) in table {
             let known = settings::ALL.iter().find(|setting| setting.key().as_ref() == Some(&key));
             let Some(setting) = known else {
-                let near = nearest(&key, settings::ALL.iter().filter_map(|setting| setting.key()));
-                return Err(ConfigError::UnknownKey { key, path: path.to_owned(), near });
+                let suggestion = most_similar(&key, settings::ALL.iter().filter_map(|setting| setting.key()));
+                return Err(ConfigError::UnknownKey { key, path: path.to_owned(), suggestion });
             };
             let kind = value.type_str();
-            let Some(text) = text_of(value) else {
+            let Some(text) = toml_to_text(value) else {
                 return Err(ConfigError::Kind { key, path: path.to_owned(), kind });
             };
             let origin = Origin::File { key, path: path.to_owned() };
@@ -106,40 +106,41 @@ impl Layers {
         Ok(())
     }
 
-    /// Reads a secret from the file that a setting names.
+    /// Reads a secret from the file that the setting `file` specifies.
     fn read_secret(
         &mut self,
         direct: &'static Setting,
         file: &'static Setting,
         read_file: ReadFile<'_>,
     ) -> Result<(), ConfigError> {
-        let Some(named) = self.get(file).cloned() else { return Ok(()) };
+        let Some(file_setting) = self.get(file).cloned() else { return Ok(()) };
         if let Some(value) = self.get(direct) {
-            return Err(ConfigError::GivenTwice {
+            return Err(ConfigError::SetTwice {
                 setting: direct.name,
                 direct: value.origin.clone(),
-                file: named.origin,
+                file: file_setting.origin,
             });
         }
-        let path = PathBuf::from(named.text);
-        let text = read_text(&path, &named.origin, read_file)?;
+        let path = PathBuf::from(file_setting.text);
+        let text = read_text(&path, &file_setting.origin, read_file)?;
         // Editors and `echo` append a line break.
         let text = text.trim_end_matches(['\r', '\n']).to_owned();
-        let origin = Origin::Content { path, named_by: Box::new(named.origin) };
+        let origin = Origin::Content { path, named_by: Box::new(file_setting.origin) };
         self.0.insert(direct.name, SettingValue { text, origin });
         Ok(())
     }
 }
 
-/// Variables with our prefix that the agent reads.
+/// The variables with our prefix that the agent reads.
 const AGENT_VARIABLES: [&str; 1] = ["NORMAN_AKS_API_SERVER"];
 
 /// Warnings about variables with our prefix that no setting reads.
 pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
     let known: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
     // The common prefix would make all names similar.
-    let own = |name: &str| name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_owned();
-    let near = |name: &str| nearest(&own(name), known.iter().map(|known| own(known)));
+    let without_prefix = |name: &str| name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_owned();
+    let suggest =
+        |name: &str| most_similar(&without_prefix(name), known.iter().map(|known| without_prefix(known)));
     env.iter()
         .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !known.contains(name))
         .filter(|(name, _)| !AGENT_VARIABLES.contains(&name.as_str()))
@@ -147,15 +148,15 @@ pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> 
         .filter(|(name, value)| !is_injected(name, value))
         .map(|(name, _)| Warning::UnknownVariable {
             name: name.clone(),
-            near: near(name).map(|near| format!("{VARIABLE_PREFIX}{near}")),
+            suggestion: suggest(name).map(|suggestion| format!("{VARIABLE_PREFIX}{suggestion}")),
         })
         .collect()
 }
 
-/// Whether Kubernetes (or a Docker link) injected this variable for a Service whose name starts with ours:
+/// Whether Kubernetes (or a Docker link) set this variable for a Service whose name starts with ours:
 /// `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT=tcp://…`, `…_PORT_8080_TCP[_ADDR|_PORT|_PROTO]`.
 fn is_injected(name: &str, value: &str) -> bool {
-    // The rest starts with an underscore, for the Service `norman-aks` as for `norman-aks-metrics`.
+    // The rest starts with an underscore, for the Service `norman-aks` and for others such as `norman-aks-metrics`.
     let Some(rest) = name.strip_prefix(VARIABLE_PREFIX.trim_end_matches('_')) else { return false };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_link = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
@@ -196,8 +197,8 @@ fn read_text(path: &Path, origin: &Origin, read_file: ReadFile<'_>) -> Result<St
     })
 }
 
-/// A TOML value in the form of a flag's value.
-fn text_of(value: toml::Value) -> Option<String> {
+/// Converts a TOML value to the text that a flag would have.
+fn toml_to_text(value: toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text),
         toml::Value::Integer(number) => Some(number.to_string()),

@@ -1,4 +1,4 @@
-//! Parsers of single values. The error of each completes the sentence "it must be …".
+//! Parsers of single values. The error of a parser completes the sentence "it must be …".
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A value, or the description of valid values.
+/// A value, or a description of the valid values.
 pub(super) type Parsed<T> = Result<T, &'static str>;
 
 /// An IP address and a port; `localhost` means 127.0.0.1.
@@ -84,7 +84,7 @@ pub(super) fn bytes(text: &str) -> Parsed<u64> {
     digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or(EXPECTED)
 }
 
-/// [`bytes()`] from 1 KiB to 1 GiB, which have to fit in memory.
+/// [`bytes()`] from 1 KiB to 1 GiB, because a body must fit in memory.
 pub(super) fn body_bytes(text: &str) -> Parsed<usize> {
     let bytes = bytes(text)?;
     usize::try_from(bytes)
@@ -93,7 +93,7 @@ pub(super) fn body_bytes(text: &str) -> Parsed<usize> {
         .ok_or("a size from 1KiB to 1GiB, for example 1MiB")
 }
 
-/// The value of the keyword `text`.
+/// Looks up the value of the keyword `text`.
 fn keyword<T: Clone>(text: &str, keywords: &[(&str, T)], expected: &'static str) -> Parsed<T> {
     let found = keywords.iter().find(|(keyword, _)| *keyword == text);
     found.map(|(_, value)| value.clone()).ok_or(expected)
@@ -173,9 +173,9 @@ pub(super) fn database_url(text: &str) -> Parsed<()> {
 pub(super) fn bootstrap_token(text: &str) -> Parsed<()> {
     let is_valid =
         text.strip_prefix("token-").and_then(|rest| rest.split_once(':')).is_some_and(|(name, secret)| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+            let is_name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
             !name.is_empty()
-                && name.chars().all(plain)
+                && name.chars().all(is_name_char)
                 && !secret.is_empty()
                 && secret.chars().all(|c| c.is_ascii_graphic())
         });
@@ -199,7 +199,7 @@ fn web_url(text: &str) -> Option<Url> {
     })
 }
 
-/// The comma-separated entries, `None` if one is invalid; surrounding whitespace and empty entries are ignored.
+/// Parses comma-separated entries; `None` if one is invalid. Surrounding whitespace and empty entries are ignored.
 fn list<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(read).collect()
 }
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn server_url_loses_its_trailing_slash() {
+    fn trailing_slash_is_removed_from_server_url() {
         assert_eq!(server_url("https://Aks.Example.org/").unwrap(), "https://aks.example.org");
         assert_eq!(server_url("http://h:8080/a/b/").unwrap(), "http://h:8080/a/b");
         for text in "aks.example.org ftp://h https://u:p@h https://h/?q https://h/#f https://".split(' ') {

@@ -8,10 +8,10 @@ use url::Url;
 use super::error::{ConfigError, Origin};
 use super::layers::Layers;
 use super::settings::{self as s, Setting};
-use super::{parse, required};
+use super::{parse, read_with_default};
 
-/// Settings of a server that stores something.
-const STORING: [&Setting; 8] = [
+/// The settings that only a server with a database uses.
+const STORAGE_SETTINGS: [&Setting; 8] = [
     &s::DATABASE_URL,
     &s::NO_MIGRATE,
     &s::ENCRYPTION_KEY_FILE,
@@ -26,25 +26,25 @@ const STORING: [&Setting; 8] = [
 #[derive(Clone, Debug)]
 pub struct Rancher {
     pub url: Url,
-    /// Its public name, if the URL has another one.
+    /// Its public host name, if it differs from that of the URL.
     pub host: Option<String>,
     pub ca_file: Option<PathBuf>,
-    /// SHA-256 of the authorities that it publishes.
+    /// The SHA-256 of the certificate authorities that it publishes.
     pub ca_checksum: Option<String>,
     /// The time for which a positive decision is valid.
     pub decision: Duration,
-    /// The host name under which the catalog is served; `None` for nowhere.
+    /// The host name under which the catalog is served; `None`: it is not served.
     pub catalog_host: Option<String>,
 }
 
 impl Rancher {
-    /// `None` without `rancher-url`, which the other settings need.
+    /// Reads the settings; `None` without `rancher-url`, which the other settings require.
     pub(super) fn read(layers: &Layers) -> Result<Option<Self>, ConfigError> {
         let url = layers.read(&s::RANCHER_URL, parse::rancher_url)?;
         let host = layers.read(&s::RANCHER_HOST, parse::host_name)?;
         let ca_file = layers.get(&s::RANCHER_CA_FILE).map(|value| PathBuf::from(&value.text));
         let ca_checksum = layers.read(&s::RANCHER_CA_CHECKSUM, parse::sha256)?;
-        let decision = required(layers, &s::RANCHER_DECISION_SECONDS, |text| {
+        let decision = read_with_default(layers, &s::RANCHER_DECISION_SECONDS, |text| {
             parse::seconds(text, 0..=60, "a number of seconds from 0 to 60")
         })?;
         let catalog_host = layers.read(&s::CATALOG_HOST, parse::host_name)?;
@@ -63,7 +63,7 @@ impl Rancher {
                 None => Ok(None),
             };
         };
-        for setting in STORING {
+        for setting in STORAGE_SETTINGS {
             if let Some((_, origin)) = configured(layers, setting) {
                 return Err(ConfigError::NotBesideRancher { setting: setting.name, origin });
             }
@@ -87,7 +87,7 @@ impl Rancher {
     }
 }
 
-/// Name and origin of a setting that does not have its default.
+/// The name and origin of a setting whose value is not the default.
 fn configured(layers: &Layers, setting: &'static Setting) -> Option<(&'static str, Origin)> {
     let value = layers.get(setting).filter(|value| value.origin != Origin::Default)?;
     Some((setting.name, value.origin.clone()))

@@ -1,7 +1,7 @@
 //! The table of settings.
 //!
 //! Flag, variable and TOML key of a setting follow from its name: `data-dir` is `--data-dir`,
-//! `NORMAN_AKS_DATA_DIR` and `data_dir`. Parsing values is in `parse.rs`.
+//! `NORMAN_AKS_DATA_DIR` and `data_dir`. `parse.rs` parses the values.
 
 /// The definition of one setting.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct Setting {
     pub default: DefaultValue,
     /// The secret parts of the value.
     pub secrecy: Secrecy,
-    /// Whether a flag exists. Secrets have none: other users could read it in the list of processes.
+    /// Whether a flag exists. Secrets have none, because other users can read the list of processes.
     pub on_command_line: bool,
     /// Whether commands that only use database and keys (`token`, `key`, `migrate`) accept it.
     pub for_database_commands: bool,
@@ -237,8 +237,8 @@ settings! {
         "Address of the sandbox's control API (faults, recorded requests); must be loopback");
 }
 
-/// The name most similar to `wrong`, for suggestions.
-pub(super) fn nearest(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
+/// The name that is most similar to `wrong`, for suggestions.
+pub(super) fn most_similar(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
     names
         .map(|name| (strsim::jaro_winkler(wrong, &name), name))
         .filter(|(similarity, _)| *similarity > 0.8)
@@ -289,7 +289,7 @@ mod tests {
             ("encryption_key", Some("encryption_key_file")),
             ("zzz", None),
         ] {
-            assert_eq!(nearest(wrong, names()).as_deref(), expected, "{wrong}");
+            assert_eq!(most_similar(wrong, names()).as_deref(), expected, "{wrong}");
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct EffectiveSetting {
     pub origin: Origin,
 }
 
-/// Variables that libraries read.
+/// The variables that libraries read.
 const LIBRARY_VARIABLES: [&str; 9] = [
     "RUST_LOG",
     "HTTPS_PROXY",
@@ -37,14 +37,14 @@ pub(super) fn effective_settings(
     sandbox: bool,
 ) -> Vec<EffectiveSetting> {
     let settings = settings::ALL.iter().filter(|setting| sandbox || setting.section != Section::Sandbox);
-    let of_libraries = LIBRARY_VARIABLES.into_iter().filter_map(|name| {
+    let library_variables = LIBRARY_VARIABLES.into_iter().filter_map(|name| {
         let value = mask_url(env.get(name).filter(|value| !value.is_empty())?);
         Some(EffectiveSetting { name: name.to_owned(), value, origin: Origin::Variable(name.to_owned()) })
     });
-    settings.map(|setting| effective(setting, layers)).chain(of_libraries).collect()
+    settings.map(|setting| effective_setting(setting, layers)).chain(library_variables).collect()
 }
 
-fn effective(setting: &Setting, layers: &Layers) -> EffectiveSetting {
+fn effective_setting(setting: &Setting, layers: &Layers) -> EffectiveSetting {
     let name = setting.name.to_owned();
     let Some(configured) = layers.get(setting) else {
         return EffectiveSetting {
@@ -84,7 +84,7 @@ pub(super) fn mask_url(text: &str) -> String {
             .extend_pairs(pairs.iter().map(|(key, value)| (key, if is_secret(key) { MASK } else { value })));
         changed = true;
     }
-    // Without a password the spelling is unchanged: `sqlite:./a b.db` would be encoded.
+    // The text of a URL without secrets is returned unchanged, because `Url` would encode `sqlite:./a b.db`.
     if changed { url.into() } else { text.to_owned() }
 }
 

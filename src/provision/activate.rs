@@ -2,7 +2,7 @@
 //! (`docs/contract/provisioning.md#conditions-while-provisioning`).
 
 use aks::provision::plan::{Observed, Phase};
-use aks::status::{Progress, Truth};
+use aks::status::{ConditionStatus, Progress};
 
 use super::agent::{self, Reached};
 use super::connection;
@@ -15,10 +15,10 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     task.set_step("status", Progress::Running, "");
     task.set_upstream(observed);
     if task.is_import() {
-        task.set_condition("Pending", Truth::True, "");
+        task.set_condition("Pending", ConditionStatus::True, "");
     }
     if !task.was_active() {
-        task.set_condition("Provisioned", Truth::True, "");
+        task.set_condition("Provisioned", ConditionStatus::True, "");
     }
     if task.phase != Phase::Active {
         task.set_phase(Phase::Active);
@@ -42,7 +42,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     }
     if reached == Reached::No && !task.was_active() {
         task.set_waiting(&agent.message, None);
-        task.set_condition("Waiting", Truth::Unknown, agent::WAITING_MESSAGE);
+        task.set_condition("Waiting", ConditionStatus::Unknown, agent::WAITING_MESSAGE);
         return Ok(Next::In(agent.next_step_in.unwrap_or(agent::RETRY_INTERVAL)));
     }
     // The specification of an import becomes managed, so it must contain Azure's values.
@@ -80,10 +80,10 @@ fn set_active(task: &mut Task) {
         task.work.activated_ms = Some(task.now_ms);
     }
     if task.status.condition("Waiting").is_some() {
-        task.set_condition("Waiting", Truth::True, "");
+        task.set_condition("Waiting", ConditionStatus::True, "");
     }
-    task.set_condition("Provisioned", Truth::True, "");
-    task.set_condition("Updated", Truth::True, "");
+    task.set_condition("Provisioned", ConditionStatus::True, "");
+    task.set_condition("Updated", ConditionStatus::True, "");
     task.set_step("active", Progress::Done, "");
     task.add_event("active", "Azure matches the desired spec");
 }

@@ -6,10 +6,10 @@ mod removal;
 
 use std::time::Duration;
 
-use aks::provision::agent::{Deployment, Input, Mode, Step, Way, has_run_command};
+use aks::provision::agent::{ApplyMethod, Deployment, Input, Mode, Step, has_run_command};
 use aks::provision::plan::Observed;
 use aks::registration::{Manifest, ca_checksum};
-use aks::status::Truth;
+use aks::status::ConditionStatus;
 use cluster_access::Path;
 
 pub(super) use self::removal::remove;
@@ -153,21 +153,21 @@ fn record_not_deployable(task: &mut Task, reached: Reached, reason: &str) -> Age
 
 /// Records the reason why the agent is not being deployed.
 fn record_blocked(task: &mut Task, reason: &str, next_step_in: Option<Duration>) -> AgentProgress {
-    set_condition(task, Truth::False, &format!("{FAILED_MESSAGE}: {reason}"));
+    set_condition(task, ConditionStatus::False, &format!("{FAILED_MESSAGE}: {reason}"));
     AgentProgress { message: format!("{WAITING_MESSAGE}: {reason}"), next_step_in }
 }
 
 /// Clears the message of an earlier failure.
 fn clear_failure(task: &mut Task) {
     if task.status.condition(AGENT_DEPLOYED).is_some_and(|condition| !condition.message.is_empty()) {
-        set_condition(task, Truth::Unknown, "");
+        set_condition(task, ConditionStatus::Unknown, "");
     }
 }
 
 /// Sets the condition. If an agent has connected, it remains true and only the message changes.
-fn set_condition(task: &mut Task, truth: Truth, message: &str) {
+fn set_condition(task: &mut Task, truth: ConditionStatus, message: &str) {
     let current = task.status.condition(AGENT_DEPLOYED).map(|condition| condition.status);
-    let truth = if current == Some(Truth::True) { Truth::True } else { truth };
+    let truth = if current == Some(ConditionStatus::True) { ConditionStatus::True } else { truth };
     task.set_condition(AGENT_DEPLOYED, truth, message);
 }
 
@@ -209,7 +209,7 @@ impl AgentContext<'_> {
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
-        way: Way,
+        way: ApplyMethod,
     ) -> Result<AgentProgress, StepError> {
         let (id, fence, until_ms) = (&task.row.id, task.work.fence, task.now_ms + ROLLOUT_TIMEOUT_MS);
         let store = &self.core.store;
@@ -220,12 +220,12 @@ impl AgentContext<'_> {
         }
         // Saved first, because the removal must know about an attempt whose result is never observed, and because a server that
         // lost the lease must not change anything.
-        deployment.attempt(self.manifest.secret_name());
+        deployment.record_attempt(self.manifest.secret_name());
         task.status.agent = Some(deployment.clone());
         task.save(self.core).await?;
         match way {
-            Way::Api => self.apply(task, deployment).await,
-            Way::RunCommand => command::start(self, task, deployment).await,
+            ApplyMethod::Api => self.apply(task, deployment).await,
+            ApplyMethod::RunCommand => command::start(self, task, deployment).await,
         }
     }
 
@@ -233,19 +233,21 @@ impl AgentContext<'_> {
         let current = self.core.server_access.current(connection::target(task)).await;
         let current = current.map_err(|error| StepError::from_access(&error))?;
         let Some(current) = current else {
-            return self.record_failure(task, deployment, Way::Api, "the cluster is not connected yet").await;
+            return self
+                .record_failure(task, deployment, ApplyMethod::Api, "the cluster is not connected yet")
+                .await;
         };
         match self.core.cluster_access.apply_manifest(&current.access, self.manifest.objects()).await {
             Ok(()) => {
                 let (revision, secret) = (self.manifest.revision(), self.manifest.secret_name());
-                self.record_success(task, deployment, Way::Api, revision, secret).await
+                self.record_success(task, deployment, ApplyMethod::Api, revision, secret).await
             }
             Err(error @ cluster_access::Error::Foreign { .. }) => {
-                self.record_foreign(task, deployment, Way::Api, &error.to_string()).await
+                self.record_foreign(task, deployment, ApplyMethod::Api, &error.to_string()).await
             }
             Err(error) => {
                 let message = self.manifest.redact(&error.to_string());
-                self.record_failure(task, deployment, Way::Api, &message).await
+                self.record_failure(task, deployment, ApplyMethod::Api, &message).await
             }
         }
     }
@@ -255,7 +257,7 @@ impl AgentContext<'_> {
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
-        way: Way,
+        way: ApplyMethod,
         revision: &str,
         secret: &str,
     ) -> Result<AgentProgress, StepError> {
@@ -264,7 +266,7 @@ impl AgentContext<'_> {
         let verb = if is_replacement { "replaced" } else { "deployed" };
         let message = format!("{verb} the cluster agent by {} (manifest {revision})", way.as_str());
         task.add_event("agentManifestApplied", message);
-        set_condition(task, Truth::Unknown, "");
+        set_condition(task, ConditionStatus::Unknown, "");
         let until_ms = is_replacement.then(|| task.now_ms + REPLACEMENT_MS);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, until_ms).await?;
         Ok(progress_until_connected(deployment))
@@ -275,7 +277,7 @@ impl AgentContext<'_> {
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
-        way: Way,
+        way: ApplyMethod,
         reason: &str,
     ) -> Result<AgentProgress, StepError> {
         let message = format!("{} failed: {reason}", way.as_str());
@@ -293,7 +295,7 @@ impl AgentContext<'_> {
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
-        way: Way,
+        way: ApplyMethod,
         reason: &str,
     ) -> Result<AgentProgress, StepError> {
         if !self.has_unmanaged_agent && deployment.failure.as_deref() != Some(reason) {
@@ -390,7 +392,7 @@ impl AgentContext<'_> {
 
 /// The progress of an agent that has not connected yet.
 fn progress_until_connected(deployment: &Deployment) -> AgentProgress {
-    let way = deployment.way.map_or("an owner", Way::as_str);
+    let way = deployment.method.map_or("an owner", ApplyMethod::as_str);
     let message = format!(
         "{WAITING_MESSAGE}: its manifest was applied by {way}, and the agent has not connected yet; if it does not, see kubectl \
          --namespace cattle-system describe pods, and logs deployment/cattle-cluster-agent"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aks::provision::plan::Observed;
-use aks::status::Truth;
+use aks::status::ConditionStatus;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cluster_access::{Access, ClusterInfo, Path, SERVICE_ACCOUNT};
@@ -40,15 +40,17 @@ pub(super) async fn connect(
     observed: Option<&Observed>,
 ) -> Result<Option<Path>, StepError> {
     core.agents.take_change(&task.row.id);
-    let was_deployed =
-        task.status.condition(AGENT_DEPLOYED).is_some_and(|condition| condition.status == Truth::True);
+    let was_deployed = task
+        .status
+        .condition(AGENT_DEPLOYED)
+        .is_some_and(|condition| condition.status == ConditionStatus::True);
     if !was_deployed && core.agents.sessions().has_usable(&task.row.id) {
-        task.set_condition(AGENT_DEPLOYED, Truth::True, "");
+        task.set_condition(AGENT_DEPLOYED, ConditionStatus::True, "");
     }
     match open_connection(core, task, observed).await {
         Err(error) if task.was_active() => {
             error.log(&task.row.id);
-            set_connected(task, Truth::False, &error.message);
+            set_connected(task, ConditionStatus::False, &error.message);
             Ok(None)
         }
         outcome => outcome,
@@ -112,7 +114,11 @@ async fn create_roles(
     task: &Task,
     access: &Access,
 ) -> Result<Result<(), cluster_access::Error>, StepError> {
-    if task.status.condition(CONNECTED_ONCE).is_some_and(|condition| condition.status == Truth::True) {
+    if task
+        .status
+        .condition(CONNECTED_ONCE)
+        .is_some_and(|condition| condition.status == ConditionStatus::True)
+    {
         return Ok(Ok(()));
     }
     let namespaces = roles::system_namespaces(core).await;
@@ -159,7 +165,7 @@ fn set_endpoint(task: &mut Task, endpoint: &url::Url, ca: &[u8]) {
 fn record_account_kept(task: &mut Task, error: &AccessError) {
     let reason = StepError::from_access(error).message;
     let message = format!("this server still uses the service account {SERVICE_ACCOUNT}: {reason}");
-    task.set_condition(ACCOUNT_REMOVED, Truth::False, &message);
+    task.set_condition(ACCOUNT_REMOVED, ConditionStatus::False, &message);
 }
 
 /// Deletes the service account of an earlier version, after other access was verified.
@@ -173,17 +179,17 @@ async fn retire_account(core: &Core, task: &mut Task, access: &Access) {
                 "the service account {SERVICE_ACCOUNT} is still needed by the server {replica} of an earlier version; \
                  it is removed when that server has stopped"
             );
-            task.set_condition(ACCOUNT_REMOVED, Truth::Unknown, &message);
+            task.set_condition(ACCOUNT_REMOVED, ConditionStatus::Unknown, &message);
         }
         Ok(Retired::Removed) => {
             tracing::info!(cluster = task.row.id, "service account of an earlier version removed");
-            task.set_condition(ACCOUNT_REMOVED, Truth::True, "");
+            task.set_condition(ACCOUNT_REMOVED, ConditionStatus::True, "");
         }
         Err(error) => {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(cluster = task.row.id, error = cause, "cannot remove the service account");
             let message = format!("the service account {SERVICE_ACCOUNT} cannot be removed: {error}");
-            task.set_condition(ACCOUNT_REMOVED, Truth::False, &message);
+            task.set_condition(ACCOUNT_REMOVED, ConditionStatus::False, &message);
         }
     }
 }
@@ -192,15 +198,15 @@ fn set_reachable(task: &mut Task, info: &ClusterInfo, path: Path) {
     task.status.version = Some(info.version.clone());
     task.status.node_count = Some(info.node_count);
     task.status.private_requires_tunnel = is_private(task).then_some(path == Path::Tunnel);
-    task.set_condition(CONNECTED_ONCE, Truth::True, "");
-    set_connected(task, Truth::True, "");
+    task.set_condition(CONNECTED_ONCE, ConditionStatus::True, "");
+    set_connected(task, ConditionStatus::True, "");
 }
 
 fn is_private(task: &Task) -> bool {
     task.status.upstream_spec.as_ref().is_some_and(|upstream| upstream.private_cluster == Some(true))
 }
 
-fn set_connected(task: &mut Task, truth: Truth, message: &str) {
+fn set_connected(task: &mut Task, truth: ConditionStatus, message: &str) {
     task.set_condition("Connected", truth, message);
     task.set_condition("Ready", truth, message);
 }
@@ -226,7 +232,7 @@ fn set_unreachable(
     let needs_agent =
         task.status.private_requires_tunnel == Some(true) && !has_agent && error.is_name_unknown();
     let message = if needs_agent { DISCONNECTED_MESSAGE.to_owned() } else { format!("{error}{remedy}") };
-    set_connected(task, Truth::False, &message);
+    set_connected(task, ConditionStatus::False, &message);
     if is_private(task) && !has_agent && (error.is_name_unknown() || error.is_timeout()) {
         task.status.private_requires_tunnel = Some(true);
         return Ok(None);

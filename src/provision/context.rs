@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use aks::provision::manifest::Context;
-use aks::provision::plan::{Observed, Phase, Situation, Step, plan};
+use aks::provision::plan::{Observed, Phase, PlanInput, Step, plan};
 use aks::spec::identity;
-use aks::status::Tried;
+use aks::status::UpdateAttempts;
 use azure::{Arm, WriteResponse};
 use tokio::time::Instant;
 
@@ -103,23 +103,27 @@ pub(super) async fn observe(
 /// Decides on the next step.
 pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
     task.merge(observed);
-    let tried = task.tried().clone();
-    plan(&plan_input(task, &tried, observed))
+    let attempts = task.attempts().clone();
+    plan(&plan_input(task, &attempts, observed))
 }
 
 /// The input of the decision.
-pub(super) fn plan_input<'a>(task: &'a Task, tried: &'a Tried, observed: &'a Observed) -> Situation<'a> {
-    Situation {
+pub(super) fn plan_input<'a>(
+    task: &'a Task,
+    attempts: &'a UpdateAttempts,
+    observed: &'a Observed,
+) -> PlanInput<'a> {
+    PlanInput {
         spec: &task.desired,
-        stated: &task.stated,
+        user_spec: &task.stated,
         applied: task.applied.as_ref(),
         phase: task.phase,
-        claimed: task.work.claimed,
+        creation_recorded: task.work.claimed,
         owner: &task.owner,
         endpoint: task.status.api_endpoint.as_deref(),
-        tried,
-        rested: task.now_ms - tried.last_ms >= RETRY_FAILED_AFTER_MS,
-        made: &task.status.made_pools,
+        attempts,
+        may_retry: task.now_ms - attempts.last_ms >= RETRY_FAILED_AFTER_MS,
+        created_pools: &task.status.made_pools,
         observed,
     }
 }

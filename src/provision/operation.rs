@@ -30,9 +30,9 @@ pub(super) async fn poll_and_record(
         }
         PollResult::Failed(message) => {
             task.set_running(None);
-            let tried = task.tried();
-            tried.said = Some(message.clone());
-            tried.failed.extend(tried.last.clone());
+            let attempts = task.attempts();
+            attempts.error_message = Some(message.clone());
+            attempts.failed.extend(attempts.last.clone());
             Err(StepError::new(message))
         }
         // The resource itself shows the result.

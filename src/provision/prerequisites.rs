@@ -34,7 +34,8 @@ impl StepContext<'_> {
     }
 
     pub(super) async fn ensure_workspace(&self, task: &mut Task) -> Result<Next, StepError> {
-        let location = workspace::place(&upstream::located(task.aks(), self.observed.upstream.as_ref()));
+        let location =
+            workspace::location(&upstream::with_actual_region(task.aks(), self.observed.upstream.as_ref()));
         let name = &location.name;
         let error_prefix = "error failed to create cluster: error creating log analytics workspace: ";
         let existing = match workspaces::get(self.arm, &location.group, name).await {

@@ -113,11 +113,11 @@ async fn preview(
                 step = Step::Refuse(error.message);
             }
         }
-        Step::GaveUp(what) => step = Step::GaveUp(task.tried().said.clone().unwrap_or(what)),
+        Step::GaveUp(what) => step = Step::GaveUp(task.attempts().error_message.clone().unwrap_or(what)),
         _ => {}
     }
-    let tried = task.tried().clone();
-    let mut preview = Preview::of(&step, &context::plan_input(task, &tried, &observed));
+    let attempts = task.attempts().clone();
+    let mut preview = Preview::from_step(&step, &context::plan_input(task, &attempts, &observed));
     if let Step::Wait(what) = &step {
         preview.waiting = Some(waiting(task, what, None));
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aks::provision::plan::{Observed, Phase};
-use aks::provision::refresh::{taken_over, write_changes};
+use aks::provision::refresh::{changes_from_azure, write_changes};
 use aks::provision::usable::{Unusable, unusable};
 use aks::spec::{AKS_CONFIG, ClusterSpec};
-use aks::status::{Tried, Truth};
+use aks::status::{ConditionStatus, UpdateAttempts};
 use azure::{Arm, Priority};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
                 .condition("Updated")
                 .is_some_and(|condition| condition.message.contains("[Syncing error"))
             {
-                task.set_condition("Updated", Truth::True, "");
+                task.set_condition("Updated", ConditionStatus::True, "");
             }
             Ok(Next::In(agent_delay.map_or(interval, |delay| delay.min(interval))))
         }
@@ -65,7 +65,7 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
             error.log(&task.row.id);
             task.set_condition(
                 "Updated",
-                Truth::False,
+                ConditionStatus::False,
                 &format!("[Syncing error: syncing failed] {}", error.message),
             );
             task.work.attempts += 1;
@@ -119,8 +119,8 @@ async fn read_upstream(
 /// Records that a cluster is unusable because it does not exist in Azure or is stopped. No connection to it is attempted.
 pub(super) fn record_unusable(task: &mut Task, unusable: Option<&Unusable>) {
     if let Some(Unusable::Gone(message) | Unusable::Stopped(message)) = unusable {
-        task.set_condition("Connected", Truth::False, message);
-        task.set_condition("Ready", Truth::False, message);
+        task.set_condition("Connected", ConditionStatus::False, message);
+        task.set_condition("Ready", ConditionStatus::False, message);
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn observe(
     arm: &Arm,
 ) -> Result<(Observed, Option<Unusable>), StepError> {
     let observed = context::observe(task, access, arm, Phase::Removing).await?;
-    let unusable = unusable(&context::plan_input(task, &Tried::default(), &observed));
+    let unusable = unusable(&context::plan_input(task, &UpdateAttempts::default(), &observed));
     Ok((observed, unusable))
 }
 
@@ -142,7 +142,7 @@ pub(super) async fn adopt_upstream(core: &Core, task: &mut Task) -> Result<bool,
     let upstream = task.status.details.with_running_versions(upstream);
     let mut body = task.spec.body().clone();
     let Some(config) = body.get_mut(AKS_CONFIG).and_then(Value::as_object_mut) else { return Ok(true) };
-    let changes = taken_over(task.aks(), &upstream);
+    let changes = changes_from_azure(task.aks(), &upstream);
     if changes.is_empty() {
         return Ok(true);
     }

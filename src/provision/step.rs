@@ -1,10 +1,10 @@
 //! One step towards the desired spec: polls the running operation, or reads Azure, decides, and makes one change.
 
 use aks::provision::manifest;
-use aks::provision::plan::{Phase, Step, part};
+use aks::provision::plan::{Phase, Step, written_part};
 use aks::provision::upstream;
 use aks::provision::usable::unusable;
-use aks::status::{Progress, Tried, Truth};
+use aks::status::{ConditionStatus, Progress, UpdateAttempts};
 use azure::resources::{agent_pools, managed_clusters};
 use tokio::time::Instant;
 
@@ -38,9 +38,9 @@ pub(super) async fn advance(core: &Core, task: &mut Task, deadline: Instant) -> 
     } else if task.status.steps.is_empty() {
         set_initial_conditions(task);
     } else if task.was_active()
-        && task.status.condition("Updated").is_some_and(|condition| condition.status == Truth::True)
+        && task.status.condition("Updated").is_some_and(|condition| condition.status == ConditionStatus::True)
     {
-        task.set_condition("Updated", Truth::Unknown, "");
+        task.set_condition("Updated", ConditionStatus::Unknown, "");
     }
     task.set_step("credentials", Progress::Running, "");
     let Some(id) = task.row.credential_id.clone() else { return Err(StepError::no_credential()) };
@@ -57,7 +57,7 @@ pub(super) async fn advance(core: &Core, task: &mut Task, deadline: Instant) -> 
     }
     let step = context::decide(task, &observed);
     if task.was_active() && task.phase == Phase::Active {
-        let unusable = unusable(&context::plan_input(task, &Tried::default(), &observed));
+        let unusable = unusable(&context::plan_input(task, &UpdateAttempts::default(), &observed));
         refresh::record_unusable(task, unusable.as_ref());
     }
     tracing::debug!(cluster = task.row.id, ?step, "decided");
@@ -73,12 +73,12 @@ fn set_initial_conditions(task: &mut Task) {
         "InitialRolesPopulated",
         "CreatorMadeOwner",
     ] {
-        task.set_condition(condition, Truth::True, "");
+        task.set_condition(condition, ConditionStatus::True, "");
     }
     if task.is_import() {
-        task.set_condition("Pending", Truth::Unknown, "");
+        task.set_condition("Pending", ConditionStatus::Unknown, "");
     }
-    task.set_condition("Provisioned", Truth::Unknown, "");
+    task.set_condition("Provisioned", ConditionStatus::Unknown, "");
     task.add_event("step", "the cluster object was created");
 }
 
@@ -90,12 +90,12 @@ fn delete_object(task: &mut Task, reason: &str) -> Next {
 /// Records that Azure accepted a change.
 fn record_accepted_change(task: &mut Task, part: Option<String>) {
     let now_ms = task.now_ms;
-    let tried = task.tried();
-    tried.last_ms = now_ms;
-    tried.last.clone_from(&part);
+    let attempts = task.attempts();
+    attempts.last_ms = now_ms;
+    attempts.last.clone_from(&part);
     if let Some(part) = part {
-        tried.failed.remove(&part);
-        *tried.written.entry(part).or_default() += 1;
+        attempts.failed.remove(&part);
+        *attempts.accepted_writes.entry(part).or_default() += 1;
     }
 }
 
@@ -110,7 +110,7 @@ impl StepContext<'_> {
         }
         // A server that lost the lease must not change anything.
         task.save(self.core).await?;
-        let part = part(&step);
+        let part = written_part(&step);
         let next = self.change(task, step).await;
         if next.is_ok() {
             record_accepted_change(task, part);
@@ -127,7 +127,7 @@ impl StepContext<'_> {
                 Err(StepError::new(reason))
             }
             // Azure's message is more informative than the remaining state.
-            Step::GaveUp(what) => Err(StepError::new(task.tried().said.clone().unwrap_or(what))),
+            Step::GaveUp(what) => Err(StepError::new(task.attempts().error_message.clone().unwrap_or(what))),
             Step::Wait(what) => {
                 if task.phase != Phase::Removing {
                     self.publish_upstream(task);

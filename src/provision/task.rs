@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use aks::cluster_details::ClusterDetails;
-use aks::provision::imported::merged;
+use aks::provision::imported::merge_entries;
 use aks::provision::plan::{self, Observed, Phase};
 use aks::spec::{AksConfig, ClusterSpec};
-use aks::status::{ClusterStatus, Progress, State, Step, Tried, Truth, Waiting};
+use aks::status::{ClusterStatus, ConditionStatus, Progress, State, Step, UpdateAttempts, Waiting};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
@@ -76,13 +76,13 @@ impl Task {
         let spec = ClusterSpec::from_text(&row.spec)?;
         let applied: Option<AksConfig> =
             row.work.applied_spec.as_deref().map(serde_json::from_str).transpose()?;
-        let stated = plan::stated(spec.aks(), applied.as_ref()).into_owned();
+        let stated = plan::user_spec(spec.aks(), applied.as_ref()).into_owned();
         Ok(Self {
             desired: stated.clone(),
             stated,
             spec,
             applied,
-            status: ClusterStatus::from_text(&row.work.status)?.as_of(row.generation),
+            status: ClusterStatus::from_json(&row.work.status)?.as_of(row.generation),
             work: row.work.clone(),
             phase,
             owner: format!("{}/{}", core.instance, row.id),
@@ -98,34 +98,34 @@ impl Task {
     }
 
     /// The attempts for the current generation.
-    pub(super) fn tried(&mut self) -> &mut Tried {
+    pub(super) fn attempts(&mut self) -> &mut UpdateAttempts {
         let generation = self.row.generation;
-        let tried = self.status.tried.get_or_insert_default();
-        if tried.generation != generation {
-            *tried = Tried { generation, ..Tried::default() };
+        let attempts = self.status.attempts.get_or_insert_default();
+        if attempts.generation != generation {
+            *attempts = UpdateAttempts { generation, ..UpdateAttempts::default() };
         }
-        tried
+        attempts
     }
 
     /// Merges an import with Azure's state. Entries of lists and maps that differ are managed by the user from now on; all others
     /// are unchanged.
     pub(super) fn merge(&mut self, observed: &Observed) {
         let Some(upstream) = observed.upstream.as_ref().filter(|_| self.is_import()) else { return };
-        self.status.named.note(&self.stated, upstream);
-        self.desired = merged(&self.stated, upstream, &self.status.named);
+        self.status.user_entries.record(&self.stated, upstream);
+        self.desired = merge_entries(&self.stated, upstream, &self.status.user_entries);
     }
 
     /// Sets a specification that the server itself has changed.
     pub(super) fn replace_spec(&mut self, spec: ClusterSpec) {
         self.spec = spec;
-        self.stated = plan::stated(self.spec.aks(), self.applied.as_ref()).into_owned();
+        self.stated = plan::user_spec(self.spec.aks(), self.applied.as_ref()).into_owned();
         self.desired.clone_from(&self.stated);
     }
 
     /// Removes entries that no longer need to be named by the user, after Azure matches the specification.
     pub(super) fn prune_named(&mut self) {
         if let (true, Some(upstream)) = (self.is_import(), &self.status.upstream_spec) {
-            self.status.named.settle(&self.stated, upstream);
+            self.status.user_entries.prune(&self.stated, upstream);
         }
     }
 
@@ -183,7 +183,7 @@ impl Task {
         self.work.operation = running.and_then(|running| serde_json::to_string(running).ok());
     }
 
-    pub(super) fn set_condition(&mut self, kind: &str, truth: Truth, message: &str) {
+    pub(super) fn set_condition(&mut self, kind: &str, truth: ConditionStatus, message: &str) {
         let now = self.now_rfc3339.clone();
         self.status.set_condition(kind, truth, "", message, &now);
     }
@@ -241,8 +241,8 @@ impl Task {
     fn clear_failure(&mut self) {
         self.status.recover();
         let kind = self.progress_condition();
-        if self.status.condition(kind).is_some_and(|condition| condition.status == Truth::False) {
-            self.set_condition(kind, Truth::Unknown, "");
+        if self.status.condition(kind).is_some_and(|condition| condition.status == ConditionStatus::False) {
+            self.set_condition(kind, ConditionStatus::Unknown, "");
         }
     }
 
@@ -261,7 +261,7 @@ impl Task {
         self.status.fail(&error.message, self.row.generation);
         self.status.waiting = None;
         let kind = self.progress_condition();
-        self.set_condition(kind, Truth::False, &error.message);
+        self.set_condition(kind, ConditionStatus::False, &error.message);
         let running = self.status.steps.iter().find(|step| step.state == Progress::Running);
         if let Some(step) = running.map(|step| step.name.clone()) {
             let step = if error.is_about_credential { "credentials" } else { &step };
@@ -273,7 +273,7 @@ impl Task {
 
     /// Saves the progress and keeps the lease. Fails if the lease was lost.
     pub(super) async fn save(&mut self, core: &Core) -> Result<(), StepError> {
-        self.work.status = self.status.to_text();
+        self.work.status = self.status.to_json();
         let seen_generation = self.row.generation;
         if store::clusters::record(&core.store, &self.row.id, &self.work, seen_generation, self.now_ms)
             .await?
@@ -301,7 +301,7 @@ impl Task {
             Next::Now | Next::In(_) => {
                 let delay = if let Next::In(delay) = next { delay } else { Duration::ZERO };
                 self.work.next_run_ms = Some(now + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2));
-                self.work.status = self.status.to_text();
+                self.work.status = self.status.to_json();
                 let seen_generation = self.row.generation;
                 store::clusters::release(&core.store, &self.row.id, &self.work, seen_generation, now, &events)
                     .await
@@ -320,7 +320,7 @@ impl Task {
     }
 
     fn event_data(&self) -> String {
-        let state = State::of(
+        let state = State::new(
             self.row.removing_ms.is_some(),
             self.was_active(),
             self.row.generation,

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Consecutive failures that suspend requests.
+/// The number of consecutive failures after which requests are suspended.
 const MAX_FAILURES: u32 = 3;
-/// The duration of a suspension; then one request is admitted as a trial.
+/// The duration of a suspension. After it, one request is admitted to check whether Rancher responds.
 const SUSPENSION: Duration = Duration::from_secs(2);
 
+/// Counts failures, and suspends requests after too many.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<State>);
 
@@ -40,9 +41,9 @@ impl Breaker {
     }
 
     /// Records whether Rancher responded to a request.
-    pub(super) fn record(&self, has_answered: bool) {
+    pub(super) fn record(&self, has_responded: bool) {
         let mut state = self.lock();
-        if has_answered {
+        if has_responded {
             *state = State::default();
         } else {
             state.failures = state.failures.saturating_add(1);
@@ -50,7 +51,7 @@ impl Breaker {
                 state.suspended_until = Some(Instant::now() + SUSPENSION);
             }
         }
-        metrics::gauge!("norman_aks_rancher_up").set(if has_answered { 1.0 } else { 0.0 });
+        metrics::gauge!("norman_aks_rancher_up").set(if has_responded { 1.0 } else { 0.0 });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -71,11 +72,11 @@ mod tests {
         }
         assert!(!breaker.admits());
         tokio::time::advance(SUSPENSION).await;
-        assert!(breaker.admits(), "one request is tried");
-        assert!(!breaker.admits(), "the others wait for it");
+        assert!(breaker.admits(), "one request is admitted");
+        assert!(!breaker.admits(), "the others stay suspended");
         breaker.record(true);
         assert!(breaker.admits() && breaker.admits());
         breaker.record(false);
-        assert!(breaker.admits(), "a single failure does not open the breaker");
+        assert!(breaker.admits(), "a single failure does not suspend requests");
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to Rancher: lookups, which this server makes on behalf of a caller, and requests that are forwarded.
+//! Requests to Rancher: lookups, which this server sends for a caller, and forwarded requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,20 +23,20 @@ use super::secret::Secret;
 use super::session::Session;
 use super::trust::{self, Trust};
 
-/// The time limit of a lookup. Rancher hangs when its Kubernetes API does.
+/// The time limit of a lookup. Rancher does not respond while its Kubernetes API does not.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time limit for the headers of the response to a forwarded request. Rancher itself has no limit.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(55);
 const MAX_LOOKUPS: usize = 256;
 const MAX_FORWARDS: usize = 64;
-/// The maximum length of the response to a lookup. A Secret has at most 1 MiB, which base64 and JSON enlarge.
+/// The maximum length of the response to a lookup. A Secret has at most 1 MiB, and base64 and JSON make it longer.
 const MAX_BODY_LEN: usize = 4 * 1024 * 1024;
 
-/// Rancher adds this header to every response: `true` if the token of the request is valid.
+/// The header that Rancher adds to every response: `true` if the token of the request is valid.
 const CATTLE_AUTH: HeaderName = HeaderName::from_static("x-api-cattle-auth");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// The name of this server in `Via`, the same in all its instances.
+/// The name in `Via` of all instances of this server.
 const PSEUDONYM: &str = "norman-aks";
 const OWN_VIA: HeaderValue = HeaderValue::from_static("1.1 norman-aks");
 
@@ -75,7 +75,7 @@ struct Inner {
     options: Options,
     /// [`Options::url`], with the host of [`Options::host`] if it is set.
     base: Url,
-    /// Set at the first request if the certificates have to be read first.
+    /// Set at the first request if the certificates must be read from Rancher.
     client: OnceCell<Client>,
     breaker: Breaker,
     lookups: Semaphore,
@@ -90,11 +90,11 @@ pub enum Lookup<T> {
     /// The token is valid, but there is no such object, or the caller may not read it.
     Denied,
     Found(T),
-    /// Any other complete response. The request must be forwarded to Rancher.
+    /// Any other complete response. The caller's request must be forwarded to Rancher.
     Unclear,
 }
 
-/// A response of Rancher with a body that is streamed.
+/// A response of Rancher whose body is streamed.
 pub type ForwardedResponse = http::Response<reqwest::Body>;
 
 /// A response whose body was read.
@@ -114,13 +114,14 @@ impl Rancher {
         }
         let client = match options.trust {
             Trust::Checksum(_) => OnceCell::new(),
-            _ => OnceCell::new_with(Some(build(&options)?)),
+            _ => OnceCell::new_with(Some(build_client(&options)?)),
         };
         let (lookups, forwards) = (Semaphore::new(MAX_LOOKUPS), Semaphore::new(MAX_FORWARDS));
         Ok(Self(Arc::new(Inner { options, base, client, breaker: Breaker::default(), lookups, forwards })))
     }
 
-    /// Checks whether the token of the session is valid for Rancher's own API, with a public path that requires no rights.
+    /// Checks whether the token of the session is valid for Rancher's own API, by requesting a path that requires no
+    /// rights.
     pub async fn check_session(&self, session: &Session) -> Result<Lookup<()>, Error> {
         let response = self.look_up("/rancherversion", Some(session)).await?;
         Ok(match (response.status, response.is_authenticated) {
@@ -148,7 +149,8 @@ impl Rancher {
         Ok(self.look_up(&path, Some(session)).await?.into_lookup(Cluster::parse))
     }
 
-    /// Requests an action without a token, to check that Rancher responds and that the request does not return to this server.
+    /// Requests an action without a token, to check that Rancher responds and that the request does not come back to this
+    /// server.
     pub async fn probe(&self) -> Result<(), Error> {
         match self.look_up("/meta/aksVersions", None).await?.status {
             StatusCode::UNAUTHORIZED => Ok(()),
@@ -160,7 +162,7 @@ impl Rancher {
     /// `X-Forwarded-*` headers; they overwrite those of the client.
     ///
     /// # Errors
-    /// If Rancher does not respond within the time limit, or the request came back to this server.
+    /// If Rancher does not respond within the time limit, or the request comes back to this server.
     pub async fn forward(
         &self,
         parts: &Parts,
@@ -199,7 +201,7 @@ impl Rancher {
             read_cattle_auth(&response).map(|_| response)
         };
         let is_outage = |error: &Error| error.is_outage() && !matches!(error, Error::TimedOut { .. });
-        self.observe(FORWARD_TIMEOUT, is_outage, exchange).await
+        self.run_with_timeout(FORWARD_TIMEOUT, is_outage, exchange).await
     }
 
     /// Sends a GET request with the session of a caller, and reads the whole response.
@@ -221,11 +223,11 @@ impl Rancher {
             let response = self.client().await?.execute(request).await.map_err(Error::from_transport)?;
             read_body(response).await
         };
-        self.observe(LOOKUP_TIMEOUT, Error::is_outage, exchange).await
+        self.run_with_timeout(LOOKUP_TIMEOUT, Error::is_outage, exchange).await
     }
 
     /// Sends a request within a time limit, and records whether Rancher responds.
-    async fn observe<T>(
+    async fn run_with_timeout<T>(
         &self,
         limit: Duration,
         is_outage: impl Fn(&Error) -> bool,
@@ -244,28 +246,28 @@ impl Rancher {
     fn url(&self, path: &str) -> Result<Url, Error> {
         let base = self.0.base.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}{path}")).map_err(|_| Error::Path)?;
-        // Parsing resolves dot segments; the request would go to another path.
+        // Parsing resolves dot segments, so that the request would go to another path.
         let raw = path.split('?').next().unwrap_or_default();
         if url.path() == raw { Ok(url) } else { Err(Error::Path) }
     }
 
-    /// The HTTP client, after reading the certificates if they are pinned.
+    /// The HTTP client. If the certificates are pinned, the first call reads them.
     async fn client(&self) -> Result<&Client, Error> {
         let Inner { options, client, .. } = &*self.0;
         let init = async || {
-            let Trust::Checksum(checksum) = &options.trust else { return Ok(build(options)?) };
+            let Trust::Checksum(checksum) = &options.trust else { return Ok(build_client(options)?) };
             let limit = LOOKUP_TIMEOUT;
             let roots = timeout(limit, self.published_roots(checksum)).await;
             let roots = roots.unwrap_or(Err(Error::TimedOut { limit }))?;
-            builder(options).tls_certs_only(roots).build().map_err(Error::from_transport)
+            client_builder(options).tls_certs_only(roots).build().map_err(Error::from_transport)
         };
         client.get_or_try_init(init).await
     }
 
-    /// Reads the certificates that Rancher publishes, over an unverified connection and without a session. The checksum
-    /// decides whether they are trusted.
+    /// Reads the certificates that Rancher publishes, over an unverified connection and without a session. They are
+    /// trusted if they have the checksum.
     async fn published_roots(&self, checksum: &str) -> Result<Vec<reqwest::Certificate>, Error> {
-        let unverified = builder(&self.0.options).tls_danger_accept_invalid_certs(true);
+        let unverified = client_builder(&self.0.options).tls_danger_accept_invalid_certs(true);
         let unverified = unverified.build().map_err(Error::from_transport)?;
         let mut request = Request::new(Method::GET, self.url("/v3/settings/cacerts")?);
         request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
@@ -274,15 +276,15 @@ impl Rancher {
     }
 }
 
-fn build(options: &Options) -> Result<Client, BuildError> {
-    options.trust.apply(builder(options))?.build().map_err(BuildError::Client)
+fn build_client(options: &Options) -> Result<Client, BuildError> {
+    options.trust.apply(client_builder(options))?.build().map_err(BuildError::Client)
 }
 
-fn builder(options: &Options) -> reqwest::ClientBuilder {
+fn client_builder(options: &Options) -> reqwest::ClientBuilder {
     let mut builder = Client::builder()
         .user_agent(concat!("norman-aks/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        // Responses are forwarded unchanged, in the encoding that the client asked for.
+        // Responses are forwarded unchanged, in the encoding that the client accepts.
         .gzip(false)
         // A proxy must not see the sessions of callers.
         .no_proxy()
@@ -315,8 +317,8 @@ impl Resolve for FixedTarget {
     }
 }
 
-/// Whether a request came through this server before.
-pub fn is_own_via(headers: &HeaderMap) -> bool {
+/// Whether a request was already forwarded by this server.
+pub fn has_own_via(headers: &HeaderMap) -> bool {
     let entries =
         headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
     entries.filter_map(|entry| entry.split_whitespace().nth(1)).any(|by| by == PSEUDONYM)
@@ -325,11 +327,13 @@ pub fn is_own_via(headers: &HeaderMap) -> bool {
 /// The headers without those that apply to one connection only.
 fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     const SENSITIVE: [HeaderName; 3] = [AUTHORIZATION, COOKIE, SET_COOKIE];
-    let listed = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let listed: Vec<String> =
-        listed.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
+    let per_connection = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let per_connection: Vec<String> = per_connection
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
     let is_kept = move |name: &HeaderName| {
-        !HOP_BY_HOP.contains(name) && !listed.iter().any(|listed| listed == name.as_str())
+        !HOP_BY_HOP.contains(name) && !per_connection.iter().any(|other| other == name.as_str())
     };
     headers.iter().filter(move |(name, _)| is_kept(name)).map(|(name, value)| {
         let mut value = value.clone();
@@ -341,7 +345,7 @@ fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderVa
 /// Whether Rancher accepted the token of the request.
 ///
 /// # Errors
-/// If Rancher did not write the response.
+/// If the response is not Rancher's.
 fn read_cattle_auth(response: &Response) -> Result<bool, Error> {
     let (status, headers) = (response.status(), response.headers());
     if status == StatusCode::LOOP_DETECTED && headers.contains_key("x-norman-aks-via") {
@@ -354,7 +358,7 @@ fn read_cattle_auth(response: &Response) -> Result<bool, Error> {
     }
 }
 
-/// Reads the body of a response, if Rancher wrote it.
+/// Reads the body of a response of Rancher.
 async fn read_body(response: Response) -> Result<CompleteResponse, Error> {
     let is_authenticated = read_cattle_auth(&response)?;
     let status = response.status();

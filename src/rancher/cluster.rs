@@ -1,4 +1,4 @@
-//! A cluster object of Rancher's Kubernetes API, with the fields that `aksUpgrades` needs.
+//! A cluster object of Rancher's Kubernetes API, with the fields that `aksUpgrades` uses.
 
 use aks::versions;
 use serde::Deserialize;
@@ -62,7 +62,7 @@ impl Cluster {
         values.into_iter().find(|value| !value.is_empty())
     }
 
-    /// The version of the specification, else the one that Azure reported.
+    /// The version in the specification, otherwise the one that Azure reported.
     pub fn stated_version(&self) -> Option<String> {
         self.first_non_empty(|config| &config.kubernetes_version)
     }
@@ -75,13 +75,13 @@ impl Cluster {
         versions::running(None, git, configured)
     }
 
-    /// The region: Azure's, else that of the specification.
+    /// The region that Azure reported, otherwise the one in the specification.
     pub fn region(&self) -> Option<String> {
         let [_, upstream] = self.configs();
         upstream.and_then(|upstream| upstream.resource_location.clone()).or_else(|| self.stated_region())
     }
 
-    /// The region that the specification names.
+    /// The region in the specification.
     pub fn stated_region(&self) -> Option<String> {
         let [stated, _] = self.configs();
         stated?.resource_location.clone()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-/// The remedy for requests that come back.
+/// The remedy for requests that come back to this server.
 pub const LOOP_REMEDY: &str = "rancher-url leads through the ingress that sends the nine actions here; set it to the Service of \
      Rancher (https://rancher.cattle-system.svc), and rancher-host to the public name";
 
@@ -21,7 +21,7 @@ pub enum BuildError {
     Client(#[source] reqwest::Error),
 }
 
-/// A request to Rancher without a usable response.
+/// An error of a request to Rancher.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("Rancher did not answer within {} s", limit.as_secs())]
@@ -30,7 +30,7 @@ pub enum Error {
     NoAnswer(#[source] reqwest::Error),
     #[error("the response is larger than {limit} bytes")]
     TooLarge { limit: usize },
-    /// A proxy or another program wrote the response.
+    /// The response was sent by a proxy or another program.
     #[error(
         "a response with status {status} is not Rancher's; rancher-url must be the URL of Rancher's Service"
     )]
@@ -47,12 +47,12 @@ pub enum Error {
     Busy,
     #[error("the session ended during the request")]
     SessionEnded,
-    /// [`Lookup::Unclear`](super::Lookup::Unclear) where the request can no longer be forwarded.
+    /// [`Lookup::Unclear`](super::Lookup::Unclear) when the request can no longer be forwarded.
     #[error("the response of Rancher cannot be interpreted")]
     Unclear,
     #[error("the request was interrupted")]
     Interrupted,
-    /// The path would change when the URL is parsed, for example because of `..`.
+    /// Parsing the URL would change the path, for example because of `..`.
     #[error("the path cannot be forwarded unchanged")]
     Path,
     #[error(transparent)]

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// Prefix of the keys of an Azure credential.
+/// The prefix of the keys of an Azure credential.
 const AZURE_PREFIX: &str = "azurecredentialConfig-";
-/// Annotation in which Rancher stores a tenant that it discovered.
+/// The annotation in which Rancher stores a tenant ID that it found.
 const TENANT_ANNOTATION: &str = "cluster.management.cattle.io/azure-tenant-id";
 
 /// A Secret that the caller may read.
@@ -25,7 +25,7 @@ pub enum Secret {
 
 /// The fields of an Azure credential. An unset field is empty.
 pub struct CredentialFields {
-    /// The `resourceVersion` of the Secret, which is another one after each change.
+    /// The `resourceVersion` of the Secret, which changes with each update.
     pub version: String,
     pub tenant_id: String,
     pub subscription_id: String,

@@ -21,8 +21,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// `authorization` is the value of the header, `cookie` that of the cookie `R_SESS`. `token` is the token in the one that
-    /// Rancher uses, if its format is known.
+    /// `authorization` is the value of the header, `cookie` that of the cookie `R_SESS`. `token` is the token in the
+    /// one of them that Rancher uses, if its format is known.
     pub fn new(authorization: Option<&HeaderValue>, cookie: Option<&str>, token: Option<&str>) -> Self {
         let cookie = cookie.and_then(|value| HeaderValue::try_from(format!("R_SESS={value}")).ok());
         let (mut authorization, mut cookie) = (authorization.cloned(), cookie);
@@ -64,11 +64,11 @@ impl Session {
     }
 }
 
-/// The name of a token `<name>:<secret>`, if it can be written to a log.
+/// The name of a token `<name>:<secret>`, if it can be logged.
 fn public_name(token: &str) -> Option<&str> {
     let (name, _) = token.split_once(':')?;
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'/' | b'_');
-    (name.len() <= 128 && name.bytes().all(is_plain)).then_some(name)
+    let is_loggable = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'/' | b'_');
+    (name.len() <= 128 && name.bytes().all(is_loggable)).then_some(name)
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_header_is_no_session() {
+    fn session_with_an_empty_header_is_empty() {
         assert!(Session::new(None, None, None).is_empty());
         assert!(Session::new(Some(&HeaderValue::from_static("")), None, None).is_empty());
         assert!(!Session::new(None, Some("a:b"), Some("a:b")).is_empty());

@@ -21,7 +21,7 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Adds the authorities of the file. Those of Rancher are read at the first request.
+    /// Adds the authorities of the file. Those that Rancher publishes are added at the first request.
     pub(super) fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder, BuildError> {
         let Self::Pem(pem) = self else { return Ok(builder) };
         let roots = Certificate::from_pem_bundle(pem.as_bytes()).map_err(BuildError::Certificate)?;
@@ -29,7 +29,7 @@ impl Trust {
     }
 }
 
-/// Rancher's setting; other fields are ignored.
+/// A setting of Rancher. Other fields are ignored.
 #[derive(Deserialize)]
 struct Setting {
     value: Option<String>,

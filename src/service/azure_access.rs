@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aks::pasted;
+use aks::input;
 use azure::{Azure, Cloud, Discovery, DiscoveryError, Fingerprint};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
@@ -71,7 +71,7 @@ impl InlineCredential {
     /// Removes characters that pasting can add to IDs, in stored credentials too.
     fn with_trimmed_ids(mut self) -> Self {
         for id in [&mut self.tenant_id, &mut self.subscription_id, &mut self.client_id] {
-            *id = pasted::owned_id(std::mem::take(id));
+            *id = input::trim_owned_id(std::mem::take(id));
         }
         self
     }

@@ -18,7 +18,7 @@ use self::checks::{
 };
 pub use self::review::ReviewInput;
 pub use self::version::ClusterVersion;
-use aks::review::{Review, UnknownField, misplaced};
+use aks::review::{Review, UnknownField, region_mismatch};
 use aks::role::Role;
 use aks::spec::merge::{self, Mode};
 use aks::spec::rules::{self, Region};
@@ -77,17 +77,17 @@ impl TryFrom<ClusterRow> for Cluster {
         let corrupt =
             |source: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: source.into() };
         let spec = ClusterSpec::from_text(&row.spec).map_err(corrupt)?;
-        let status = ClusterStatus::from_text(&row.work.status).map_err(corrupt)?.as_of(row.generation);
+        let status = ClusterStatus::from_json(&row.work.status).map_err(corrupt)?.as_of(row.generation);
         let mut review: Option<Review> =
             row.review.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?;
         // The observed state may be newer than the review.
         let upstream = status.upstream_spec.as_ref();
-        if let Some(found) = upstream.and_then(|upstream| misplaced(spec.aks(), upstream)) {
+        if let Some(found) = upstream.and_then(|upstream| region_mismatch(spec.aks(), upstream)) {
             review.get_or_insert_default().add(found);
         }
         Ok(Self {
             spec,
-            state: State::of(
+            state: State::new(
                 row.removing_ms.is_some(),
                 row.work.activated_ms.is_some(),
                 row.generation,
@@ -196,7 +196,7 @@ impl Clusters {
             return Err(missing_aks_config());
         }
         check_texts(&name, &change.body, None)?;
-        let mut body = merge::changed(&Object::new(), change.body, Mode::Replace);
+        let mut body = merge::apply_change(&Object::new(), change.body, Mode::Replace);
         add_creator_label(&mut body);
         let spec = parse_spec(body)?;
         self.check_operator().await?;
@@ -226,7 +226,7 @@ impl Clusters {
             review: admitted.review,
             work: WorkColumns {
                 phase: "new".to_owned(),
-                status: ClusterStatus::default().to_text(),
+                status: ClusterStatus::default().to_json(),
                 next_run_ms: Some(now),
                 ..WorkColumns::default()
             },
@@ -379,7 +379,7 @@ impl Clusters {
             return Ok((row, Role::Owner));
         }
         let member = store::members::find(&self.inner.store, id, &caller.user_id).await?;
-        let role = member.and_then(|member| Role::of(&member.role)).ok_or_else(not_found)?;
+        let role = member.and_then(|member| Role::from_name(&member.role)).ok_or_else(not_found)?;
         Ok((row, role))
     }
 

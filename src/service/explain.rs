@@ -143,7 +143,7 @@ fn body_between_lines(text: &mut String, body: &[u8], is_json: bool) {
     let body = String::from_utf8_lossy(body);
     let content = match (body.is_empty(), is_json) {
         (true, _) => "Response contained no body".to_owned(),
-        (_, true) => json_text::indented(&body),
+        (_, true) => json_text::indent(&body),
         _ => body.into_owned(),
     };
     let _ = write!(text, "{LINE}\n{content}\n{LINE}\n");

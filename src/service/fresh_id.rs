@@ -16,7 +16,7 @@ where
 {
     let mut attempts = 1;
     loop {
-        match insert(ids::generated(prefix, vault::random())).await {
+        match insert(ids::generate_name(prefix, vault::random())).await {
             Err(Error::Store(store::Error::Duplicate { what }))
                 if attempts < MAX_ID_ATTEMPTS
                     && !matches!(what, Unique::ClusterName | Unique::ClusterIdentity) =>

@@ -332,10 +332,10 @@ fn cache_key(access: &AzureAccess, kind: Kind, scope: Arc<str>) -> Key {
 /// Normalizes a region, or rejects it.
 fn normalize_region(region: &str) -> Result<Arc<str>> {
     // Most clients send the normalized name, which need not be copied.
-    let is_normalised = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let normalised: Arc<str> = if is_normalised { region.into() } else { regions::normalised(region).into() };
-    if regions::is_plausible(&normalised) {
-        return Ok(normalised);
+    let is_normalized = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let normalized: Arc<str> = if is_normalized { region.into() } else { regions::normalize(region).into() };
+    if regions::is_valid_name(&normalized) {
+        return Ok(normalized);
     }
     Err(Rejection::InvalidRegion(region.to_owned()).into())
 }

@@ -68,7 +68,7 @@ impl Member {
 
     fn from_row(row: MemberRow, caller_role: Role) -> Result<Self> {
         let unknown = || format!("there is no role {}", row.role);
-        let role = Role::of(&row.role)
+        let role = Role::from_name(&row.role)
             .ok_or_else(|| Error::Corrupt { id: row.id.clone(), source: unknown().into() })?;
         Ok(Self {
             id: row.id,
@@ -316,7 +316,7 @@ impl Members {
 }
 
 fn parse_role(name: &str) -> Result<Role> {
-    Role::of(name).ok_or_else(|| {
+    Role::from_name(name).ok_or_else(|| {
         let names = Role::ALL.map(Role::name).join(", ");
         Invalid::field("InvalidOption", "roleTemplateId", format!("roleTemplateId must be one of {names}"))
             .into()
@@ -324,7 +324,7 @@ fn parse_role(name: &str) -> Result<Role> {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    if ids::is_label(name) && name != CREATOR {
+    if ids::is_dns_label(name) && name != CREATOR {
         return Ok(());
     }
     let message = "a name must have at most 63 lower-case letters, digits and hyphens, and no hyphen at its start or \

@@ -1,7 +1,7 @@
 //! Reads the observed state of one cluster from Azure, as far as `aks::provision::plan` needs it.
 
 use aks::provision::plan::{Observed, Phase};
-use aks::provision::upstream::{self, Known};
+use aks::provision::upstream::{self, ReadContext};
 use aks::provision::workspace;
 use aks::spec::AksConfig;
 use azure::resources::{managed_clusters, providers, resource_groups, workspaces};
@@ -51,7 +51,7 @@ pub async fn observe(
     let monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
     let needs_no_workspace = phase == Phase::Removing || (phase == Phase::Active && monitored);
     if !needs_no_workspace && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
-        let spec = upstream::located(spec, observed.upstream.as_ref());
+        let spec = upstream::with_actual_region(spec, observed.upstream.as_ref());
         observed.workspace_id = workspace_id(arm, &spec).await?;
     }
     Ok(observed)
@@ -60,7 +60,7 @@ pub async fn observe(
 /// The observed spec of a cluster, from Azure's JSON.
 pub fn read_spec(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<AksConfig> {
     let cloud = access.credential().cloud;
-    let context = Known {
+    let context = ReadContext {
         spec,
         base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
         auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
@@ -70,7 +70,7 @@ pub fn read_spec(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Opt
 
 /// The ID of the workspace that the specification names, once it is ready.
 async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
-    let location = workspace::place(spec);
+    let location = workspace::location(spec);
     let workspace = match workspaces::get(arm, &location.group, &location.name).await {
         Err(error) if is_unregistered(&error) => None,
         result => result?,

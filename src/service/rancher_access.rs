@@ -20,7 +20,7 @@ use super::clusters::ClusterVersion;
 use super::listings::Listings;
 use super::single_flight::InFlightTasks;
 use crate::rancher::{Cluster, CredentialFields, ForwardedResponse, LOOKUP_TIMEOUT, Lookup, Rancher, Secret};
-pub use crate::rancher::{Error as RancherError, LOOP_REMEDY, Session, is_own_via};
+pub use crate::rancher::{Error as RancherError, LOOP_REMEDY, Session, has_own_via};
 use crate::vault::Fingerprinter;
 
 /// Maximum number of decisions. One is about a kilobyte.
@@ -202,7 +202,7 @@ impl RancherAccess {
         credential_id: Option<&str>,
         id: &str,
     ) -> Result<Option<ClusterVersion>, Arc<RancherError>> {
-        if !ids::is_label(id) {
+        if !ids::is_dns_label(id) {
             return Ok(None);
         }
         match self.0.rancher.cluster(session, id).await? {
@@ -361,7 +361,8 @@ impl From<Decision> for Access {
 
 /// The namespace and name of an ID, if both are valid Kubernetes names.
 fn parse_id(id: &str) -> Option<(&str, &str)> {
-    ids::split_namespaced(id).filter(|(namespace, name)| ids::is_label(namespace) && ids::is_label(name))
+    ids::split_namespaced(id)
+        .filter(|(namespace, name)| ids::is_dns_label(namespace) && ids::is_dns_label(name))
 }
 
 fn cluster_version(cluster: &Cluster) -> ClusterVersion {

@@ -68,7 +68,7 @@ pub enum ManifestError {
     Unknown,
     /// The image name of the request is invalid.
     #[error("invalid authImage - {0}")]
-    AuthImage(image::BadImage),
+    AuthImage(image::InvalidImage),
     /// No URL for agents.
     #[error(transparent)]
     Url(#[from] AgentUrlError),
@@ -172,7 +172,7 @@ impl Registration {
         let cluster =
             self.owned_cluster(&by.caller, cluster_id).await.map_err(Error::into_reference_error)?;
         if let Some(name) = name {
-            if !ids::is_label(name) {
+            if !ids::is_dns_label(name) {
                 let message = "a name must have at most 63 lower-case letters, digits and hyphens, and no hyphen at its start or \
                    end";
                 return Err(Invalid::field("InvalidFormat", "name", message).into());
@@ -243,7 +243,7 @@ impl Registration {
         }
         let corrupt = |error: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: error.into() };
         let body: Object = serde_json::from_str(&row.spec).map_err(corrupt)?;
-        let status = ClusterStatus::from_text(&row.work.status).map_err(corrupt)?;
+        let status = ClusterStatus::from_json(&row.work.status).map_err(corrupt)?;
         let url = self.inner.address.https_url(Some(server)).await.ok_or(AgentUrlError::NotHttps)?;
         Ok(self.build_manifest(&url, token, &body, &status).await?.to_yaml())
     }

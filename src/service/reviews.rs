@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::cluster_details::ClusterDetails;
-use aks::provision::imported::Named;
+use aks::provision::imported::UserEntries;
 use aks::review::{self, AzureData, Before, Facts, Purpose, Read, Review, Subject, UnknownField};
 use aks::spec::{AksConfig, ClusterSpec, Object};
-use aks::{ids, pasted};
+use aks::{ids, input};
 use azure::Azure;
 use clock::Clock;
 
@@ -91,7 +91,7 @@ pub struct Existing<'a> {
     /// Other observed details, with the running version.
     pub details: ClusterDetails,
     /// Entries of lists and maps of an imported cluster that the user has set.
-    pub named: &'a Named,
+    pub user_entries: &'a UserEntries,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -123,7 +123,7 @@ impl Reviews {
         let subject = to_subject(request, &context);
         // Errors of the specification alone need no request to Azure.
         let offline = reject_errors(review::review(&subject, &AzureData::default()))?;
-        if review::needed(&subject).is_empty() {
+        if review::needed_data(&subject).is_empty() {
             return Ok((offline, None));
         }
         let mut verified_subscription = None;
@@ -152,7 +152,8 @@ impl Reviews {
         mut data: AzureData,
         mut wait: AccessWait,
     ) -> AzureData {
-        let is_transient = |data: &AzureData| review::may_pass(&review::review(subject, data), subject, data);
+        let is_transient =
+            |data: &AzureData| review::may_be_transient(&review::review(subject, data), subject, data);
         if !is_transient(&data) {
             return data;
         }
@@ -245,7 +246,7 @@ impl Reviews {
             advise,
             now_ms: self.inner.clock.now_ms(),
             credential_changed_ms: row.as_ref().map(|row| row.updated_ms),
-            subscription_id: row.and_then(|row| row.subscription_id).map(pasted::owned_id),
+            subscription_id: row.and_then(|row| row.subscription_id).map(input::trim_owned_id),
             is_inline: false,
         })
     }
@@ -268,12 +269,12 @@ fn to_subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Su
     let body = request.spec.body();
     let aks = request.spec.aks();
     let purpose = match request.existing {
-        Some(Existing { stored, applied, upstream, details, named, .. }) => Purpose::Update(Before {
+        Some(Existing { stored, applied, upstream, details, user_entries, .. }) => Purpose::Update(Before {
             stored: stored.aks(),
             applied: *applied,
             upstream: *upstream,
             details,
-            named: Some(named),
+            user_entries: Some(user_entries),
             isolation: has_network_policy(stored.body()),
         }),
         None if aks.imported == Some(true) => Purpose::Import,
@@ -286,7 +287,7 @@ fn to_subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Su
         subscription_id: context.subscription_id.as_deref(),
         isolation: has_network_policy(body),
         advise: context.advise,
-        unknown: request.unknown,
+        unknown_fields: request.unknown,
         facts: Facts {
             now_ms: context.now_ms,
             credential_changed_ms: context.credential_changed_ms,

@@ -40,7 +40,7 @@ const REPLICA_RETENTION_MS: i64 = 24 * 3600 * 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The key file does not exist.
-    #[error("the key file {} does not exist; create one with `norman-aks key generate --append {}`", path.display(), shell::quoted(&path.display().to_string()))]
+    #[error("the key file {} does not exist; create one with `norman-aks key generate --append {}`", path.display(), shell::quote(&path.display().to_string()))]
     NoFile {
         /// The path of the key file.
         path: PathBuf,
@@ -183,7 +183,7 @@ impl Secrets {
             address: OnceLock::new(),
             clock,
             path: path.to_owned(),
-            replica: ids::generated("replica-", vault::random()),
+            replica: ids::generate_name("replica-", vault::random()),
         };
         Ok((Self { inner: Arc::new(inner) }, origin))
     }
@@ -200,7 +200,7 @@ impl Secrets {
     /// Encrypts the client secret of a credential (`cc-xxxxx`).
     ///
     /// # Errors
-    /// [`vault::Error::Broken`] only.
+    /// [`vault::Error::Encryption`] only.
     pub fn seal(&self, credential_id: &str, plain: &SecretString) -> Result<SealedColumns, vault::Error> {
         self.inner.vault.seal(&context(credential_id), plain).map(SealedColumns::from)
     }
@@ -216,7 +216,7 @@ impl Secrets {
     /// Encrypts the named secret of a cluster (`c-xxxxx`) without storing it.
     ///
     /// # Errors
-    /// [`vault::Error::Broken`] only.
+    /// [`vault::Error::Encryption`] only.
     pub fn seal_cluster_secret(
         &self,
         cluster_id: &str,
@@ -274,7 +274,7 @@ impl Secrets {
     /// As [`Secrets::open`].
     pub async fn reload(&self) -> Result<Vec<String>, Error> {
         let (vault, _) = load(&self.inner.path, false, &self.inner.store, OnMissing::Write).await?;
-        self.inner.vault.adopt(&vault);
+        self.inner.vault.use_keys_of(&vault);
         self.heartbeat().await?;
         Ok(self.key_ids())
     }
@@ -286,7 +286,7 @@ impl Secrets {
 
     /// The ID of the key that encrypts.
     pub fn active_key(&self) -> String {
-        self.inner.vault.active_id()
+        self.inner.vault.active_key_id()
     }
 
     /// The fingerprints of credentials, which are the same after a restart with the same active key.

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::filter::ParseError;
 
-/// Log or metrics cannot be set up.
+/// An error of setting up the log or the metrics.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("RUST_LOG is not a list of directives such as `info` or `norman_aks=debug,sqlx=info`")]

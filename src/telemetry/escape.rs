@@ -6,14 +6,14 @@ use std::io;
 
 use serde_json::ser::Formatter;
 
-/// Whether the character needs no escape. Quotes and backslashes do not, although `escape_debug` escapes them.
+/// Whether the character is not escaped. Quotes and backslashes are not, although `escape_debug` escapes them.
 fn is_plain(character: char) -> bool {
     matches!(character, ' '..='~') || character.escape_debug().eq([character])
 }
 
 /// The text before the first character that needs an escape, that character, and the rest.
 fn split_at_escape(text: &str) -> Option<(&str, char, &str)> {
-    // Most text needs no escape. Reading all of it is faster than looking for the first character that does.
+    // Most text needs no escape. Checking all bytes is faster than searching for the first character that needs one.
     if text.bytes().fold(true, |all_plain, byte| all_plain & matches!(byte, b' '..=b'~')) {
         return None;
     }
@@ -22,7 +22,7 @@ fn split_at_escape(text: &str) -> Option<(&str, char, &str)> {
     Some((plain, rest.next()?, rest.as_str()))
 }
 
-/// Writes text with all other characters escaped.
+/// Writes text with every character escaped that is not plain.
 pub(super) struct Escaped<W>(pub(super) W);
 
 impl<W: Write> Write for Escaped<W> {

@@ -1,5 +1,5 @@
 //! Log events as JSON objects, one per line. The JSON format of tracing-subscriber nests the fields of spans, so that
-//! `request_id` would not always be in the same place.
+//! `request_id` would not always be at the top level.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -43,6 +43,7 @@ impl Fields {
         }
     }
 
+    /// Adds fields whose names do not occur yet.
     fn add_missing(&mut self, others: impl IntoIterator<Item = (&'static str, Value)>) {
         for (name, value) in others {
             if !self.0.iter().any(|(known, _)| *known == name) {
@@ -108,7 +109,7 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
         let mut time = String::with_capacity(32);
-        // An unformatted time must not lose the line.
+        // The line is written even if the time cannot be formatted.
         let _ = Timestamp.format_time(&mut Writer::new(&mut time));
         let mut fields = Fields::default();
         event.record(&mut fields);
@@ -119,7 +120,7 @@ where
             ("target", metadata.target().into()),
         ]);
         members.add_missing(fields.0);
-        // The innermost span first, because its value of a field overrides the others.
+        // Starts with the innermost span, whose values override those of the others.
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<Fields>() {
                 members.add_missing(fields.0.iter().cloned());
@@ -129,7 +130,7 @@ where
         // Writing to a Vec cannot fail, and all keys are strings.
         let _ = Serializer::with_formatter(&mut line, EscapedJson).collect_map(members.0);
         line.push(b'\n');
-        // There is nowhere to report that the log cannot be written.
+        // An error of writing the log cannot be logged.
         let _ = self.writer.make_writer_for(metadata).write_all(&line);
     }
 }

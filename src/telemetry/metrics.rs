@@ -23,11 +23,11 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// From a cache hit (under a millisecond) to the timeout of an action (55 s).
+/// The buckets of requests: from a cache hit (under a millisecond) to the timeout of an action (55 s).
 const REQUEST_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// From a near region to the timeout of requests to Azure.
+/// The buckets of requests to Azure: from a near region to the timeout.
 const UPSTREAM_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 macro_rules! metrics {
@@ -120,8 +120,8 @@ const fn histogram(name: &'static str, buckets: &'static [f64], help: &'static s
     Metric { name, kind: Kind::Histogram(buckets), unit: Unit::Seconds, help }
 }
 
-/// The recorder of this process. Without [`Metrics::install`], recording is free and does nothing; install it only if the
-/// metrics are served.
+/// The recorder of this process. Without [`Metrics::install`], recording has no effect and no cost. It is only
+/// installed if the metrics are served.
 #[derive(Clone, Debug)]
 pub struct Metrics(PrometheusHandle);
 
@@ -144,7 +144,7 @@ impl Metrics {
         self.0.render()
     }
 
-    /// Aggregates the newest samples of histograms, which take memory until then.
+    /// Aggregates the newest samples of histograms, which occupy memory until then.
     pub fn run_upkeep(&self) {
         self.0.run_upkeep();
     }
@@ -159,7 +159,8 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     })
 }
 
-/// Counters of rare events, with a label and its values. They start at zero, so that an alert sees the first increase.
+/// Counters of rare events, with a label and its values. They start at zero, so that an alert recognizes the first
+/// increase.
 const FROM_ZERO: [(&str, &str, &[&str]); 5] = [
     (
         "norman_aks_azure_deferred_requests_total",
@@ -237,12 +238,12 @@ mod tests {
 
     #[test]
     fn every_metric_in_the_sources_is_in_the_table() {
-        let mut named = BTreeSet::new();
+        let mut used = BTreeSet::new();
         for directory in ["src", "crates"] {
-            collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut named);
+            collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut used);
         }
-        let known: BTreeSet<String> = ALL.iter().map(|metric| metric.name.to_owned()).collect();
-        assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new());
+        let in_table: BTreeSet<String> = ALL.iter().map(|metric| metric.name.to_owned()).collect();
+        assert_eq!(used.difference(&in_table).collect::<Vec<_>>(), Vec::<&String>::new());
     }
 
     /// Collects literals such as `"norman_aks_cache_bytes"` in the Rust files of a directory.

@@ -1,5 +1,5 @@
-//! Log events as text, in the format of tracing-subscriber with every value escaped, so that an event is always one line.
-//! The line of a request is formatted here, because the general formatter would be its largest cost.
+//! Log events as text, in the format of tracing-subscriber. Every value is escaped, so that an event is always one line.
+//! The lines of requests are formatted here, because the general formatter is slow.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write as _};
@@ -17,7 +17,7 @@ use super::timestamp::Timestamp;
 
 /// The target of request lines.
 const REQUEST_TARGET: &str = "norman_aks::request";
-/// The capacity for a request line; few are longer.
+/// The initial capacity for a request line; few are longer.
 const REQUEST_LEN: usize = 256;
 
 const ITALIC: &str = "\u{1b}[3m";
@@ -46,11 +46,11 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        let is_plain = metadata.target() == REQUEST_TARGET && !writer.has_ansi_escapes();
-        if !is_plain || context.lookup_current().is_some() {
+        let is_request = metadata.target() == REQUEST_TARGET && !writer.has_ansi_escapes();
+        if !is_request || context.lookup_current().is_some() {
             return self.general.format_event(context, writer, event);
         }
-        // Written in one piece: a call of the writer takes longer than formatting a short field.
+        // Written with one call, because a call of the writer takes longer than formatting a short field.
         let mut line = String::with_capacity(REQUEST_LEN);
         Timestamp.format_time(&mut Writer::new(&mut line))?;
         write!(line, " {:>5} {REQUEST_TARGET}: ", metadata.level().as_str())?;
@@ -74,6 +74,7 @@ impl<'w> FormatFields<'w> for EscapedFields {
     }
 }
 
+/// Writes fields, and stops at the first error.
 struct Fields<W> {
     writer: W,
     ansi: bool,
@@ -123,7 +124,7 @@ impl<W: fmt::Write> Visit for Fields<W> {
             return self.record_debug(field, &format_args!("{value}"));
         }
         self.write_field(field.name(), "", |writer| {
-            // `Debug` would not escape it either, but is slow in finding that out.
+            // `Debug` would write the same, but is slower.
             if value.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\') {
                 writer.write_char('"')?;
                 writer.write_str(value)?;
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_look_like_those_of_tracing_subscriber() {
+    fn lines_equal_those_of_tracing_subscriber() {
         for ansi in [false, true] {
             let [ours, theirs] = [true, false].map(|ours| {
                 let text = capture(ours, ansi, log);
@@ -238,8 +239,8 @@ mod tests {
             assert_eq!(text.lines().count(), 3, "{text}");
             let plain =
                 if ansi { text.replace("\u{1b}[", "").replace('\n', "") } else { text.replace('\n', "") };
-            let own = plain.chars().filter(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}'));
-            assert_eq!(own.count(), 0, "{text:?}");
+            let unescaped = plain.chars().filter(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}'));
+            assert_eq!(unescaped.count(), 0, "{text:?}");
             assert!(!ansi || !text.contains("\u{1b}[2K"), "{text:?}");
         }
     }

@@ -18,7 +18,7 @@ impl FormatTime for Timestamp {
     }
 }
 
-/// Writes a time. Before 1970 and after 9999, the date is 1970-01-01.
+/// Writes a time. The date of a time before 1970 or after 9999 is 1970-01-01.
 fn write(writer: &mut impl fmt::Write, time: SystemTime) -> fmt::Result {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let time =
@@ -31,7 +31,7 @@ fn write(writer: &mut impl fmt::Write, time: SystemTime) -> fmt::Result {
     let small = [second, minute, hour, day, month.into()].map(u32::from);
     let mut numbers = [since.subsec_micros()].into_iter().chain(small).chain(u32::try_from(year));
     let mut text = *b"0000-00-00T00:00:00.000000Z";
-    // From the end; each separator starts the next number.
+    // Written from the end. At each separator, the next number begins.
     let mut number = 0;
     for byte in text.iter_mut().rev() {
         if *byte == b'0' {
@@ -52,29 +52,29 @@ mod tests {
 
     use super::*;
 
-    fn written(time: SystemTime) -> String {
+    fn format(time: SystemTime) -> String {
         let mut text = String::new();
         write(&mut text, time).unwrap();
         text
     }
 
     #[test]
-    fn every_number_has_its_digits() {
+    fn numbers_are_padded_with_zeros() {
         for (micros, expected) in [
             (0, "1970-01-01T00:00:00.000000Z"),
             (951_825_599_000_001, "2000-02-29T11:59:59.000001Z"),
             (1_796_083_384_120_000, "2026-12-01T00:03:04.120000Z"),
         ] {
-            assert_eq!(written(UNIX_EPOCH + Duration::from_micros(micros)), expected);
+            assert_eq!(format(UNIX_EPOCH + Duration::from_micros(micros)), expected);
         }
-        assert_eq!(written(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(format(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000000Z");
     }
 
     proptest::proptest! {
         #[test]
         fn time_is_parsed_as_rfc_3339(micros in 0..253_402_300_800_000_000_u64) {
             let time = UNIX_EPOCH + Duration::from_micros(micros);
-            let parsed = OffsetDateTime::parse(&written(time), &Rfc3339).unwrap();
+            let parsed = OffsetDateTime::parse(&format(time), &Rfc3339).unwrap();
             proptest::prop_assert_eq!(SystemTime::from(parsed), time);
         }
     }

@@ -1,7 +1,8 @@
-//! A log writer that never blocks the threads that log: lines go into a buffer, which one thread writes in batches.
+//! A log writer that never blocks the threads that log: lines are appended to a buffer, which one thread writes in
+//! batches.
 //!
-//! If standard error is read too slowly and the buffer is full, lines below `WARN` are dropped and counted; warnings and
-//! errors may fill the buffer to twice that size.
+//! If standard error is read too slowly and the buffer is full, lines below `WARN` are dropped and counted. For
+//! warnings and errors, the capacity is twice as large.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -14,15 +15,15 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Capacity of the buffer for lines below `WARN`, in bytes.
+/// The capacity of the buffer for lines below `WARN`, in bytes.
 const CAPACITY: usize = 4 << 20;
-/// Capacity of the same buffer for warnings and errors, in bytes.
+/// The capacity of the same buffer for warnings and errors, in bytes.
 const URGENT_CAPACITY: usize = 2 * CAPACITY;
-/// Interval between two batches. Waking the thread for each line would cost more than the line itself.
+/// The interval between two batches. Waking the thread for each line would take longer than writing the line.
 const BATCH_INTERVAL: Duration = Duration::from_millis(20);
-/// Size of a batch that is written without waiting for the interval, in bytes.
+/// The size at which a batch is written without waiting for the interval, in bytes.
 const MAX_BATCH_SIZE: usize = CAPACITY / 4;
-/// Timeout of [`Guard::flush`].
+/// The timeout of [`Guard::flush`].
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The lines that are not written yet.
@@ -62,7 +63,7 @@ impl Buffer {
             return;
         }
         pending.lines.extend_from_slice(line);
-        // The process may end soon after a warning or an error.
+        // The process may exit soon after a warning or an error.
         let urgent = capacity == URGENT_CAPACITY || pending.lines.len() >= MAX_BATCH_SIZE;
         self.wake_up(pending, urgent);
     }
@@ -77,7 +78,7 @@ impl Buffer {
         }
     }
 
-    /// Writes batches for the rest of the process.
+    /// Writes batches until the process exits.
     fn write_batches(&self, out: impl Write) {
         let mut output = Output::new(out, &DISK_FULL);
         let mut buffer = Vec::new();
@@ -97,12 +98,12 @@ impl Buffer {
             buffer = batch.lines;
             buffer.clear();
             buffer.shrink_to(CAPACITY / 16);
-            // Waiting after the batch, not before it, so that a single line is written at once.
+            // Waits after the batch, not before it, so that a single line is written at once.
             drop(self.wake.wait_timeout_while(self.lock(), BATCH_INTERVAL, |pending| !pending.urgent));
         }
     }
 
-    /// Waits for pending lines, and takes them in exchange for an empty buffer.
+    /// Waits for pending lines, and replaces them by an empty buffer.
     fn take(&self, buffer: Vec<u8>) -> Pending {
         let mut pending = self.lock();
         pending.idle = true;
@@ -120,7 +121,7 @@ pub(super) fn is_disk_full() -> bool {
     DISK_FULL.load(Ordering::Relaxed)
 }
 
-/// Standard error, with the number of lines that it did not take and the next write reports.
+/// Standard error, with the number of lines that could not be written. The next write reports it.
 struct Output<W> {
     out: W,
     lost: u64,
@@ -152,7 +153,7 @@ impl<W: Write> Output<W> {
         count_lost(if is_full { "full" } else { "error" }, lost);
     }
 
-    /// Reports lost lines, on a new line, because the last one may be incomplete.
+    /// Reports lost lines. The report starts with a line break, because the last line may be incomplete.
     fn report_lost(&mut self) -> io::Result<()> {
         if self.lost > 0 {
             let (lost, reason) = (self.lost, &self.reason);
@@ -175,7 +176,7 @@ fn count_lost(reason: &'static str, lines: u64) {
 #[derive(Clone)]
 pub(super) struct MakeLineWriter(Arc<Buffer>);
 
-/// Appends to the buffer. Each call of `write` passes one whole line.
+/// Appends lines to the buffer. Each call of `write` receives one complete line.
 pub(super) struct LineWriter<'a> {
     buffer: &'a Buffer,
     capacity: usize,
@@ -212,12 +213,12 @@ pub struct Guard(Arc<Buffer>);
 impl Guard {
     /// Waits until everything that was logged is written, at most 5 s.
     pub fn flush(&self) {
-        let (done, written) = mpsc::channel();
+        let (done, finished) = mpsc::channel();
         let mut pending = self.0.lock();
         pending.flushes.push(done);
         self.0.wake_up(pending, true);
-        // Ends when the thread drops the sender.
-        let _ = written.recv_timeout(FLUSH_TIMEOUT);
+        // Returns when the thread drops the sender.
+        let _ = finished.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn concurrent_lines_stay_whole_and_none_is_lost() {
+    fn concurrent_lines_are_complete_and_none_is_lost() {
         let (lines, guard, open, written) = start_on_gate();
         drop(open);
         thread::scope(|scope| {
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_reader_costs_only_lines_below_warn() {
+    fn slow_reader_loses_only_lines_below_warn() {
         let (lines, guard, open, written) = start_on_gate();
         let small = [b"i".repeat(1023), b"\n".to_vec()].concat();
         // Three times the capacity, while nothing can be written.

@@ -4,12 +4,12 @@ use std::fmt;
 
 use aws_lc_rs::{constant_time, digest, hmac, rand};
 
-/// SHA-256 of the secret half of a token. Tokens are long and random, so that no slow password hash is needed.
+/// SHA-256 of the secret of a token. Tokens are long and random, so a slow password hash is not necessary.
 pub fn token_hash(secret: &str) -> [u8; 32] {
     to_array(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
 }
 
-/// SHA-256 over the parts, each with its length before it, as two halves. For names of public content: it has no key.
+/// SHA-256 of the parts, each preceded by its length, as two halves. It has no key, so it is for public content only.
 pub fn content_hash(parts: &[&[u8]]) -> [[u8; 16]; 2] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
@@ -24,15 +24,15 @@ pub fn content_hash(parts: &[&[u8]]) -> [[u8; 16]; 2] {
     halves
 }
 
-/// Whether two hashes are equal, in a time that does not tell where they differ.
+/// Compares two hashes in constant time.
 pub fn hashes_equal(one: &[u8], other: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(one, other).is_ok()
 }
 
-/// `N` bytes that nobody can guess.
+/// `N` cryptographically secure random bytes.
 ///
 /// # Panics
-/// Never: AWS-LC ends the process rather than return weak randomness.
+/// Never: AWS-LC aborts the process if it has no secure random bytes.
 #[expect(clippy::expect_used, reason = "cannot fail, see above")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -40,8 +40,8 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Names a list of texts by 32 bytes from which the texts cannot be found, and which mean nothing without its key. For cache
-/// keys that depend on a secret. Clones give the same names.
+/// Computes fingerprints of 32 bytes for lists of texts, for cache keys that depend on a secret. Without the key, the
+/// texts cannot be found by trying. Clones compute the same fingerprints.
 #[derive(Clone)]
 pub struct Fingerprinter {
     key: hmac::Key,
@@ -60,19 +60,19 @@ impl Default for Fingerprinter {
 }
 
 impl Fingerprinter {
-    /// With a new random key: the names mean nothing to another process.
+    /// Creates one with a new random key, whose fingerprints differ in every process.
     pub fn new() -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()) }
     }
 
-    /// With a key derived from an encryption key: the names are the same in every process that has it.
+    /// Creates one with a key derived from an encryption key: every process with that key computes the same fingerprints.
     pub(super) fn derive(key: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let derived = hmac::sign(&key, b"norman-aks credential fingerprint");
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()) }
     }
 
-    /// HMAC-SHA-256 over the parts, each with its length before it: `["ab", "c"]` and `["a", "bc"]` differ.
+    /// HMAC-SHA-256 of the parts, each preceded by its length: `["ab", "c"]` and `["a", "bc"]` differ.
     pub fn fingerprint(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
@@ -83,7 +83,7 @@ impl Fingerprinter {
     }
 }
 
-/// Both algorithms give exactly 32 bytes.
+/// Copies a digest; both algorithms return exactly 32 bytes.
 fn to_array(bytes: &[u8]) -> [u8; 32] {
     let mut array = [0; 32];
     for (to, from) in array.iter_mut().zip(bytes) {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_of_a_token_is_sha_256() {
+    fn token_hash_is_sha_256() {
         let hex = token_hash("abc").iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert!(hashes_equal(&token_hash("abc"), &token_hash("abc")));
@@ -106,26 +106,30 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_depends_on_every_part_and_on_where_parts_end() {
+    fn fingerprint_depends_on_each_part_and_its_length() {
         let one = Fingerprinter::new();
-        let print = one.fingerprint(&[b"ab", b"c"]);
-        assert_eq!(print, one.clone().fingerprint(&[b"ab", b"c"]));
+        let fingerprint = one.fingerprint(&[b"ab", b"c"]);
+        assert_eq!(fingerprint, one.clone().fingerprint(&[b"ab", b"c"]));
         for other in
             [&[b"a".as_slice(), b"bc"] as &[&[u8]], &[b"abc"], &[b"ab", b"c", b""], &[b"ab", b"d"], &[]]
         {
-            assert_ne!(print, one.fingerprint(other));
+            assert_ne!(fingerprint, one.fingerprint(other));
         }
-        assert_ne!(print, Fingerprinter::new().fingerprint(&[b"ab", b"c"]), "another process, another name");
+        assert_ne!(
+            fingerprint,
+            Fingerprinter::new().fingerprint(&[b"ab", b"c"]),
+            "another process has another fingerprint"
+        );
     }
 
     #[test]
-    fn derived_fingerprints_depend_on_the_encryption_key_alone() {
-        let print = |key: u8| Fingerprinter::derive(&[key; 32]).fingerprint(&[b"a"]);
-        assert_eq!(print(1), print(1));
-        assert_ne!(print(1), print(2));
+    fn derived_fingerprints_depend_only_on_the_encryption_key() {
+        let fingerprint = |key: u8| Fingerprinter::derive(&[key; 32]).fingerprint(&[b"a"]);
+        assert_eq!(fingerprint(1), fingerprint(1));
+        assert_ne!(fingerprint(1), fingerprint(2));
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
         let direct = Fingerprinter { key }.fingerprint(&[b"a"]);
-        assert_ne!(print(1), direct, "the encryption key itself is not used");
+        assert_ne!(fingerprint(1), direct, "the encryption key itself is not used");
     }
 
     #[test]

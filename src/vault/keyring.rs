@@ -1,4 +1,5 @@
-//! The keys of a key file: lines `id:base64`, the first is the active one. Files themselves are not touched here.
+//! The keys of a key file with lines `id:base64`, the first of which is the active one. `service::secrets` reads the
+//! file.
 
 use std::fmt;
 
@@ -11,10 +12,10 @@ use zeroize::Zeroizing;
 use super::replica_key::ReplicaKey;
 use super::{Error, Fingerprinter, KEY_LEN, random};
 
-/// The longest name of a key, in characters.
-const LONGEST_ID: usize = 64;
+/// The maximum length of the name of a key, in characters.
+const MAX_ID_LEN: usize = 64;
 
-/// Named keys, at least one; the first seals, all open.
+/// At least one named key. The first one seals; all open.
 pub struct KeyRing {
     active: Key,
     others: Vec<Key>,
@@ -33,41 +34,41 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// What is wrong with a line of a key file. Never shows what may be a key.
+/// The reason why a line of a key file is invalid. The message never contains a part of the line, which may be a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyLine {
-    /// No colon: it must be `id:base64`.
+pub enum KeyLineProblem {
+    /// The line has no colon: it must be `id:base64`.
     NoColon,
-    /// The id is empty, too long, or has other characters than letters, digits, `.`, `_` and `-`.
-    Id,
-    /// The id stands in an earlier line too.
-    Twice,
-    /// What follows the colon is no base64.
-    NoBase64,
+    /// The id is empty, too long, or contains other characters than letters, digits, `.`, `_` and `-`.
+    InvalidId,
+    /// An earlier line has the same id.
+    DuplicateId,
+    /// The text after the colon is not base64.
+    InvalidBase64,
     /// The decoded key has this many bytes instead of 32.
-    Length(usize),
+    InvalidLength(usize),
 }
 
-impl fmt::Display for KeyLine {
+impl fmt::Display for KeyLineProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoColon => f.write_str("has no colon; it must be id:base64-of-32-bytes"),
-            Self::Id => write!(
+            Self::InvalidId => write!(
                 f,
-                "has an unusable id before the colon: 1 to {LONGEST_ID} letters, digits, dots, dashes or underscores"
+                "has an invalid id before the colon: 1 to {MAX_ID_LEN} letters, digits, dots, dashes or underscores"
             ),
-            Self::Twice => f.write_str("repeats the id of an earlier line"),
-            Self::NoBase64 => f.write_str("has no valid base64 after the colon"),
-            Self::Length(bytes) => write!(f, "has a key of {bytes} bytes; it must have {KEY_LEN}"),
+            Self::DuplicateId => f.write_str("repeats the id of an earlier line"),
+            Self::InvalidBase64 => f.write_str("has no valid base64 after the colon"),
+            Self::InvalidLength(bytes) => write!(f, "has a key of {bytes} bytes; it must have {KEY_LEN}"),
         }
     }
 }
 
 impl KeyRing {
-    /// Reads the text of a key file. Empty lines and lines that begin with `#` do not count.
+    /// Parses the text of a key file. Empty lines and lines that start with `#` are ignored.
     ///
     /// # Errors
-    /// [`Error::KeyLine`] for the first unusable line, [`Error::NoKey`] when no line is left.
+    /// [`Error::KeyLine`] for the first invalid line, [`Error::NoKey`] if there is no key.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut keys: Vec<Key> = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -76,8 +77,8 @@ impl KeyRing {
                 continue;
             }
             let key = Key::parse(line).and_then(|key| {
-                let known = keys.iter().any(|other| other.id == key.id);
-                if known { Err(KeyLine::Twice) } else { Ok(key) }
+                let is_duplicate = keys.iter().any(|other| other.id == key.id);
+                if is_duplicate { Err(KeyLineProblem::DuplicateId) } else { Ok(key) }
             });
             keys.push(key.map_err(|problem| Error::KeyLine { line: number + 1, problem })?);
         }
@@ -85,7 +86,7 @@ impl KeyRing {
         Ok(Self { active: keys.next().ok_or(Error::NoKey)?, others: keys.collect() })
     }
 
-    /// A line with a new key under a new name, without a line break.
+    /// A line with a new key and a new name, without a line break.
     pub fn generate() -> SecretString {
         let key = Zeroizing::new(random::<KEY_LEN>());
         let encoded = Zeroizing::new(STANDARD.encode(key.as_ref()));
@@ -116,16 +117,17 @@ impl KeyRing {
 }
 
 impl Key {
-    fn parse(line: &str) -> Result<Self, KeyLine> {
-        let (id, encoded) = line.split_once(':').ok_or(KeyLine::NoColon)?;
+    fn parse(line: &str) -> Result<Self, KeyLineProblem> {
+        let (id, encoded) = line.split_once(':').ok_or(KeyLineProblem::NoColon)?;
         let id = id.trim_end();
-        let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if id.is_empty() || id.len() > LONGEST_ID || !id.chars().all(usable) {
-            return Err(KeyLine::Id);
+        let is_id_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if id.is_empty() || id.len() > MAX_ID_LEN || !id.chars().all(is_id_char) {
+            return Err(KeyLineProblem::InvalidId);
         }
-        let bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| KeyLine::NoBase64)?);
-        let cipher =
-            RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| KeyLine::Length(bytes.len()))?;
+        let bytes =
+            Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| KeyLineProblem::InvalidBase64)?);
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &bytes)
+            .map_err(|_| KeyLineProblem::InvalidLength(bytes.len()))?;
         let replica = ReplicaKey::derive(&bytes);
         let fingerprinter = Fingerprinter::derive(&bytes);
         Ok(Self { id: id.to_owned(), cipher, replica, fingerprinter })
@@ -141,7 +143,7 @@ mod tests {
     const KEY: &str = "Q0FOQVJZLUNBTkFSWS1DQU5BUlktQ0FOQVJZLUNBTkE=";
 
     #[test]
-    fn the_first_line_that_counts_is_the_active_key() {
+    fn first_key_is_the_active_one() {
         let text = format!("# keys\n\n new : {KEY} \r\nold:{KEY}\n#gone:{KEY}\n");
         let ring = KeyRing::parse(&text).expect("ring");
         assert_eq!(ring.ids().collect::<Vec<_>>(), ["new", "old"]);
@@ -151,16 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_line_is_named_by_number_and_never_shown() {
+    fn error_contains_the_line_number_and_no_key() {
         for (text, line, problem) in [
-            (KEY.to_owned(), 1, KeyLine::NoColon),
-            (format!("a:{KEY}\n\n# x\n:{KEY}"), 4, KeyLine::Id),
-            (format!("a b:{KEY}"), 1, KeyLine::Id),
-            (format!("{}:{KEY}", "a".repeat(65)), 1, KeyLine::Id),
-            (format!("a:{KEY}\na:{KEY}"), 2, KeyLine::Twice),
-            ("a:CANARY!".to_owned(), 1, KeyLine::NoBase64),
-            ("a:Q0FOQVJZ".to_owned(), 1, KeyLine::Length(6)),
-            ("a:".to_owned(), 1, KeyLine::Length(0)),
+            (KEY.to_owned(), 1, KeyLineProblem::NoColon),
+            (format!("a:{KEY}\n\n# x\n:{KEY}"), 4, KeyLineProblem::InvalidId),
+            (format!("a b:{KEY}"), 1, KeyLineProblem::InvalidId),
+            (format!("{}:{KEY}", "a".repeat(65)), 1, KeyLineProblem::InvalidId),
+            (format!("a:{KEY}\na:{KEY}"), 2, KeyLineProblem::DuplicateId),
+            ("a:CANARY!".to_owned(), 1, KeyLineProblem::InvalidBase64),
+            ("a:Q0FOQVJZ".to_owned(), 1, KeyLineProblem::InvalidLength(6)),
+            ("a:".to_owned(), 1, KeyLineProblem::InvalidLength(0)),
         ] {
             let error = KeyRing::parse(&text).expect_err(&text);
             assert!(
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn generated_keys_are_usable_and_differ() {
+    fn generated_keys_are_valid_and_differ() {
         let (one, two) = (KeyRing::generate(), KeyRing::generate());
         assert_ne!(one.expose_secret(), two.expose_secret());
         let ring =

@@ -1,4 +1,5 @@
-//! Keys by which the servers of one installation recognize each other, derived from an encryption key. They do not reveal it.
+//! Keys with which the servers of one installation authenticate to each other. They are derived from an encryption key,
+//! which cannot be computed from them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::Error;
 /// A TLS key and a token, derived from one encryption key.
 #[derive(Clone)]
 pub struct ReplicaKey {
-    /// HMAC-SHA-256 of two labels, by the encryption key.
+    /// Seed and token are the HMAC-SHA-256 of two labels, with the encryption key.
     seed: Arc<Zeroizing<[u8; 32]>>,
     token: Arc<Zeroizing<String>>,
 }
@@ -30,14 +31,14 @@ impl fmt::Debug for ReplicaKey {
 impl ReplicaKey {
     pub(super) fn derive(key: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        let derived = |label: &str| {
+        let derive_bytes = |label: &str| {
             let mut bytes = Zeroizing::new([0; 32]);
             let tag = hmac::sign(&key, label.as_bytes());
             bytes.iter_mut().zip(tag.as_ref()).for_each(|(byte, derived)| *byte = *derived);
             bytes
         };
-        let token = Zeroizing::new(STANDARD.encode(derived("norman-aks replica token").as_ref()));
-        Self { seed: Arc::new(derived("norman-aks replica tls")), token: Arc::new(token) }
+        let token = Zeroizing::new(STANDARD.encode(derive_bytes("norman-aks replica token").as_ref()));
+        Self { seed: Arc::new(derive_bytes("norman-aks replica tls")), token: Arc::new(token) }
     }
 
     /// The seed of the Ed25519 key for TLS.
@@ -45,24 +46,24 @@ impl ReplicaKey {
         &self.seed
     }
 
-    /// The token of a client.
+    /// The token with which a client authenticates.
     pub fn token(&self) -> SecretString {
         SecretString::from(self.token.as_str())
     }
 
-    /// Whether this is the token, in a time that does not tell where they differ.
+    /// Compares the token in constant time.
     pub fn is_token(&self, token: &[u8]) -> bool {
         constant_time::verify_slices_are_equal(self.token.as_bytes(), token).is_ok()
     }
 }
 
-/// The Ed25519 key with this seed, as PKCS #8.
+/// The Ed25519 key with this seed, in PKCS #8.
 ///
 /// # Errors
-/// [`Error::Broken`] only.
+/// [`Error::Encryption`] only.
 pub fn ed25519_pkcs8(seed: &[u8; 32]) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Error::Broken)?;
-    let document: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| Error::Broken)?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Error::Encryption)?;
+    let document: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| Error::Encryption)?;
     Ok(Zeroizing::new(document.as_ref().to_vec()))
 }
 
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_derived_from_the_encryption_key_alone_and_not_printed() {
+    fn keys_depend_only_on_the_encryption_key_and_are_not_printed() {
         let (one, same, other) =
             (ReplicaKey::derive(&[1; 32]), ReplicaKey::derive(&[1; 32]), ReplicaKey::derive(&[2; 32]));
         let token = one.token();

@@ -1,4 +1,4 @@
-//! Seal, open, rewrap: the round trips, and everything that must be refused.
+//! Tests of sealing, opening and rewrapping, and of everything that must be rejected.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ fn ring(ids: &[&str]) -> KeyRing {
     KeyRing::parse(&lines.join("\n")).expect("ring")
 }
 
-/// The same id always has the same key here.
+/// A key that depends only on the ID.
 fn key_of(id: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(token_hash(id))
@@ -19,37 +19,37 @@ fn secret(text: &str) -> SecretString {
     SecretString::from(text)
 }
 
-fn is_tampered<T>(outcome: Result<T, Error>) -> bool {
-    matches!(outcome, Err(Error::Tampered { .. }))
+fn is_tampered<T>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Tampered { .. }))
 }
 
-fn is_missing<T>(outcome: Result<T, Error>, id: &str) -> bool {
-    matches!(outcome, Err(Error::MissingKey(missing)) if missing == id)
+fn is_missing<T>(result: Result<T, Error>, id: &str) -> bool {
+    matches!(result, Err(Error::MissingKey(missing)) if missing == id)
 }
 
-fn opened(vault: &Vault, context: &str, sealed: &Sealed) -> String {
+fn open(vault: &Vault, context: &str, sealed: &Sealed) -> String {
     vault.open(context, sealed).expect("open").expose_secret().to_owned()
 }
 
 proptest! {
     #[test]
-    fn what_was_sealed_opens_again_also_under_a_new_key(context in ".{0,40}", text in "(?s).{0,200}") {
+    fn sealed_secret_can_be_opened_before_and_after_rewrapping(context in ".{0,40}", text in "(?s).{0,200}") {
         let vault = Vault::new(ring(&["old"]));
         let sealed = vault.seal(&context, &secret(&text)).expect("seal");
-        prop_assert_eq!(opened(&vault, &context, &sealed), text.as_str());
+        prop_assert_eq!(open(&vault, &context, &sealed), text.as_str());
 
-        vault.adopt(&Vault::new(ring(&["new", "old"])));
+        vault.use_keys_of(&Vault::new(ring(&["new", "old"])));
         let rewrapped = vault.rewrap(&context, &sealed).expect("rewrap");
         prop_assert_eq!(&rewrapped.key_id, "new");
         prop_assert_eq!(&rewrapped.ciphertext, &sealed.ciphertext);
-        vault.adopt(&Vault::new(ring(&["new"])));
-        prop_assert_eq!(opened(&vault, &context, &rewrapped), text.as_str());
+        vault.use_keys_of(&Vault::new(ring(&["new"])));
+        prop_assert_eq!(open(&vault, &context, &rewrapped), text.as_str());
         prop_assert!(is_missing(vault.open(&context, &sealed), "old"));
         prop_assert!(is_missing(vault.rewrap(&context, &sealed), "old"));
     }
 
     #[test]
-    fn another_place_is_refused(context in ".{0,20}", other in ".{0,20}") {
+    fn another_context_is_rejected(context in ".{0,20}", other in ".{0,20}") {
         prop_assume!(context != other);
         let vault = Vault::new(ring(&["a"]));
         let sealed = vault.seal(&context, &secret("s")).expect("seal");
@@ -58,22 +58,22 @@ proptest! {
     }
 
     #[test]
-    fn any_flipped_bit_is_refused(text in ".{0,50}", bit in any::<prop::sample::Index>()) {
+    fn any_flipped_bit_is_rejected(text in ".{0,50}", bit in any::<prop::sample::Index>()) {
         let vault = Vault::new(ring(&["a"]));
         let sealed = vault.seal("c", &secret(&text)).expect("seal");
-        let mut bent = sealed.clone();
+        let mut altered = sealed.clone();
         let bits = (sealed.wrapped_key.len() + sealed.ciphertext.len()) * 8;
         let at = bit.index(bits);
         let (byte, mask) = (at / 8, 1_u8 << (at % 8));
-        match bent.wrapped_key.get_mut(byte) {
+        match altered.wrapped_key.get_mut(byte) {
             Some(target) => *target ^= mask,
-            None => bent.ciphertext[byte - sealed.wrapped_key.len()] ^= mask,
+            None => altered.ciphertext[byte - sealed.wrapped_key.len()] ^= mask,
         }
-        prop_assert!(is_tampered(vault.open("c", &bent)));
+        prop_assert!(is_tampered(vault.open("c", &altered)));
     }
 
     #[test]
-    fn any_shortened_secret_is_refused(keep in 0_usize..60) {
+    fn any_shortened_secret_is_rejected(keep in 0_usize..60) {
         let vault = Vault::new(ring(&["a"]));
         let sealed = vault.seal("c", &secret("0123456789012345678901234567890123456789")).expect("seal");
         let mut short = sealed.clone();
@@ -97,7 +97,7 @@ fn parts_of_two_secrets_cannot_be_mixed() {
 }
 
 #[test]
-fn another_key_of_the_same_name_is_refused() {
+fn another_key_of_the_same_name_is_rejected() {
     let sealed = Vault::new(ring(&["a"])).seal("c", &secret("s")).expect("seal");
     let line = KeyRing::generate();
     let (_, key) = line.expose_secret().split_once(':').expect("line");
@@ -106,7 +106,7 @@ fn another_key_of_the_same_name_is_refused() {
 }
 
 #[test]
-fn the_same_secret_never_seals_to_the_same_bytes_and_nothing_prints_it() {
+fn sealed_bytes_always_differ_and_secrets_are_not_printed() {
     let vault = Vault::new(ring(&["a"]));
     let one = vault.seal("c", &secret("canary-secret")).expect("seal");
     let two = vault.seal("c", &secret("canary-secret")).expect("seal");
@@ -115,12 +115,12 @@ fn the_same_secret_never_seals_to_the_same_bytes_and_nothing_prints_it() {
     assert_eq!((one.wrapped_key.len(), one.ciphertext.len()), (60, 13 + 28));
     let printed = format!("{one:?} {vault:?} {:?}", vault.open("c", &one));
     assert!(!printed.contains("canary") && !printed.contains(&key_of("a")), "{printed}");
-    assert_eq!(vault.active_id(), "a");
+    assert_eq!(vault.active_key_id(), "a");
     assert_eq!(vault.key_ids(), ["a"]);
 }
 
 #[test]
-fn bytes_are_sealed_in_place_and_bound_to_key_and_context() {
+fn sealed_bytes_depend_on_key_and_context() {
     let vault = Vault::new(ring(&["a"]));
     for plain in [&b""[..], b"x", &[0xff; 5_000]] {
         let sealed = vault.seal_bytes("here", plain.to_vec()).expect("seal");
@@ -142,12 +142,12 @@ fn bytes_are_sealed_in_place_and_bound_to_key_and_context() {
 }
 
 #[test]
-fn fingerprints_follow_the_active_key_but_not_its_replacement() {
+fn fingerprints_depend_on_the_key_that_was_active_at_creation() {
     let vault = Vault::new(ring(&["a", "b"]));
-    let print = |vault: &Vault| vault.fingerprinter().fingerprint(&[b"x"]);
+    let fingerprint_of_x = |vault: &Vault| vault.fingerprinter().fingerprint(&[b"x"]);
     let before = vault.fingerprinter();
-    assert_eq!(print(&vault), print(&Vault::new(ring(&["a"]))));
-    vault.adopt(&Vault::new(ring(&["b", "a"])));
-    assert_ne!(before.fingerprint(&[b"x"]), print(&vault));
-    assert_eq!(print(&vault), print(&Vault::new(ring(&["b"]))));
+    assert_eq!(fingerprint_of_x(&vault), fingerprint_of_x(&Vault::new(ring(&["a"]))));
+    vault.use_keys_of(&Vault::new(ring(&["b", "a"])));
+    assert_ne!(before.fingerprint(&[b"x"]), fingerprint_of_x(&vault));
+    assert_eq!(fingerprint_of_x(&vault), fingerprint_of_x(&Vault::new(ring(&["b"]))));
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The reason why parameters are rejected. The messages are Rancher's; agents log them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidParams {
-    /// The parameters are missing, or the JSON ends too early.
+    /// The parameters are empty, or the JSON is truncated.
     #[error("unexpected end of JSON input")]
     Incomplete,
     /// A byte is not valid in base64.
@@ -37,8 +37,9 @@ pub enum InvalidParams {
 /// # Errors
 /// Rancher's message.
 pub fn check(header: &[u8]) -> Result<(), InvalidParams> {
-    let text = BASE64_STANDARD.decode(header).map_err(|_| InvalidParams::Base64(first_illegal(header)))?;
-    let params: Value = serde_json::from_slice(&text).map_err(|error| reason(&text, &error))?;
+    let json =
+        BASE64_STANDARD.decode(header).map_err(|_| InvalidParams::Base64(first_illegal_position(header)))?;
+    let params: Value = serde_json::from_slice(&json).map_err(|error| to_json_error(&json, &error))?;
     let Some(cluster) = params.get("cluster").filter(|cluster| !cluster.is_null()) else {
         let is_node = params.get("node").is_some_and(|node| !node.is_null());
         return Err(if is_node { InvalidParams::Node } else { InvalidParams::NoCluster });
@@ -51,17 +52,17 @@ pub fn check(header: &[u8]) -> Result<(), InvalidParams> {
 }
 
 /// The position that Go reports: that of the first byte outside the alphabet, else the end.
-fn first_illegal(header: &[u8]) -> usize {
+fn first_illegal_position(header: &[u8]) -> usize {
     let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     header.iter().position(|byte| !is_legal(byte)).unwrap_or(header.len())
 }
 
-fn reason(text: &[u8], error: &serde_json::Error) -> InvalidParams {
+fn to_json_error(json: &[u8], error: &serde_json::Error) -> InvalidParams {
     if error.is_eof() {
         return InvalidParams::Incomplete;
     }
-    let text = String::from_utf8_lossy(text);
-    match text.trim_start().chars().next() {
+    let json = String::from_utf8_lossy(json);
+    match json.trim_start().chars().next() {
         Some(first) if !matches!(first, '{' | '[' | '"' | '-' | '0'..='9' | 't' | 'f' | 'n') => {
             InvalidParams::Character(format!("'{}'", first.escape_default()))
         }
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_checked_with_the_texts_of_rancher() {
+    fn invalid_parameters_have_the_messages_of_rancher() {
         let encoded = |text: &str| BASE64_STANDARD.encode(text);
         let good = r#"{"cluster":{"address":"10.0.0.1:443","caCert":"Q0E=","token":"canary"}}"#;
         assert_eq!(check(encoded(good).as_bytes()), Ok(()));

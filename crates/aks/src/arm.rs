@@ -54,7 +54,7 @@ mod tests {
 
     /// Any JSON, with known names in expected and unexpected positions.
     fn any_json() -> impl Strategy<Value = Value> {
-        let name = prop::sample::select(vec![
+        let field = prop::sample::select(vec![
             "name",
             "id",
             "location",
@@ -103,7 +103,7 @@ mod tests {
             Just(Value::from("virtualMachines")),
         ];
         leaf.prop_recursive(5, 60, 6, move |inner| {
-            let entry = (name.clone().prop_map(str::to_owned).boxed(), inner.clone());
+            let entry = (field.clone().prop_map(str::to_owned).boxed(), inner.clone());
             prop_oneof![
                 prop::collection::vec(inner, 0..5).prop_map(Value::from),
                 prop::collection::vec(entry, 0..6)
@@ -112,11 +112,11 @@ mod tests {
         })
     }
 
-    fn objects(list: &Value) -> usize {
+    fn object_count(list: &Value) -> usize {
         list.as_array().map_or(0, |list| list.iter().filter(|element| element.is_object()).count())
     }
 
-    fn read<T>(json: &str) -> Result<usize, TestCaseError>
+    fn read_len<T>(json: &str) -> Result<usize, TestCaseError>
     where
         Maybe<Vec<T>>: for<'de> serde::Deserialize<'de>,
     {
@@ -127,21 +127,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_read_with_all_its_objects(
+        fn every_object_of_any_json_list_is_read(
             list in prop_oneof![prop::collection::vec(any_json(), 0..6).prop_map(Value::from), any_json()]
         ) {
             let json = list.to_string();
-            prop_assert_eq!(read::<Location>(&json)?, objects(&list));
-            prop_assert_eq!(read::<KubernetesVersion>(&json)?, objects(&list));
-            prop_assert_eq!(read::<ManagedCluster>(&json)?, objects(&list));
-            prop_assert_eq!(read::<VirtualNetwork>(&json)?, objects(&list));
-            prop_assert_eq!(read::<VmSize>(&json)?, objects(&list));
-            prop_assert_eq!(read::<AgentPool>(&json)?, objects(&list));
-            prop_assert_eq!(read::<UpgradeProfile>(&json)?, objects(&list));
-            prop_assert_eq!(read::<Usage>(&json)?, objects(&list));
-            prop_assert_eq!(read::<Provider>(&json)?, objects(&list));
-            prop_assert_eq!(read::<Workspace>(&json)?, objects(&list));
-            prop_assert!(read::<VmSku>(&json)? <= objects(&list));
+            prop_assert_eq!(read_len::<Location>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<KubernetesVersion>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<ManagedCluster>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<VirtualNetwork>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<VmSize>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<AgentPool>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<UpgradeProfile>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<Usage>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<Provider>(&json)?, object_count(&list));
+            prop_assert_eq!(read_len::<Workspace>(&json)?, object_count(&list));
+            prop_assert!(read_len::<VmSku>(&json)? <= object_count(&list));
         }
     }
 }

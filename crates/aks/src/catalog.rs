@@ -1,5 +1,5 @@
-//! The catalog: what can be used, why not, and what to do about it. Verdicts come from the functions that the review of a
-//! cluster uses.
+//! The catalog: Azure's regions, VM sizes and Kubernetes versions, with a verdict whether they can be used, its reasons and
+//! remedies. Verdicts come from the functions that the review of a cluster uses.
 
 pub mod kubernetes_versions;
 pub mod regions;
@@ -10,28 +10,28 @@ pub mod vm_sizes;
 pub enum Verdict {
     /// It can be used.
     Usable,
-    /// It can be used, but something about it is restricted or unknown.
+    /// It can be used with restrictions, or its restrictions are unknown.
     Limited,
     /// Azure, Rancher or this server rejects it.
     Unusable,
 }
 
-/// A reason of a verdict.
+/// A reason for a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// Stable, in camel case.
     pub code: &'static str,
     /// One sentence without a full stop.
     pub message: String,
-    /// How to fix it.
+    /// The remedy.
     pub remedy: String,
     /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
     pub source: &'static str,
-    /// The verdict that it leads to.
+    /// The resulting verdict.
     pub verdict: Verdict,
 }
 
-/// The verdict of all reasons together.
+/// The verdict that follows from all reasons: the worst.
 pub fn verdict(reasons: &[Reason]) -> Verdict {
     reasons.iter().map(|reason| reason.verdict).max().unwrap_or(Verdict::Usable)
 }

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::provision::upstream::{at, text};
+use super::provision::upstream::{string_at, value_at};
 use super::regions;
 use super::spec::AksConfig;
 
 /// `supportPlan` of a cluster with long-term support.
-const LONG_TERM: &str = "AKSLongTermSupport";
+const LONG_TERM_SUPPORT_PLAN: &str = "AKSLongTermSupport";
 
-/// Properties of a cluster in Azure; each may be missing.
+/// Properties of a cluster in Azure. Each may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClusterDetails {
@@ -48,20 +48,25 @@ impl ClusterDetails {
 
     /// Reads Azure's response to a GET of the cluster.
     pub fn read(cluster: &Value) -> Self {
-        let property = |key: &'static str| text(cluster, &["properties", key]);
-        let is = |value: Option<String>, word: &str| value.is_some_and(|it| it.eq_ignore_ascii_case(word));
-        let profiles = at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array);
+        let property = |key: &'static str| string_at(cluster, &["properties", key]);
+        let equals = |value: Option<String>, expected: &str| {
+            value.is_some_and(|value| value.eq_ignore_ascii_case(expected))
+        };
+        let profiles = value_at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array);
         let pools = |key: &'static str| {
             let pools = profiles.into_iter().flatten();
-            pools.filter_map(move |pool| Some((text(pool, &["name"])?, text(pool, &[key])?)))
+            pools.filter_map(move |pool| Some((string_at(pool, &["name"])?, string_at(pool, &[key])?)))
         };
         Self {
             running_version: property("currentKubernetesVersion"),
             pool_versions: pools("currentOrchestratorVersion").collect(),
-            long_term: is(property("supportPlan"), LONG_TERM),
-            overlay: is(text(cluster, &["properties", "networkProfile", "networkPluginMode"]), "overlay"),
+            long_term: equals(property("supportPlan"), LONG_TERM_SUPPORT_PLAN),
+            overlay: equals(
+                string_at(cluster, &["properties", "networkProfile", "networkPluginMode"]),
+                "overlay",
+            ),
             pod_subnet_pools: pools("podSubnetID").map(|(name, _)| name).collect(),
-            region: text(cluster, &["location"]).map(|region| regions::normalised(&region)),
+            region: string_at(cluster, &["location"]).map(|region| regions::normalize(&region)),
             node_resource_group: property("nodeResourceGroup"),
         }
     }

@@ -7,17 +7,17 @@ pub const CREDENTIAL_NAMESPACE: &str = "cattle-global-data";
 /// (`docs/contract/credentials.md#the-type-cloudcredential`).
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// `prefix` followed by five characters drawn from `random`, as Rancher names its objects.
-pub fn generated(prefix: &str, random: [u8; 5]) -> String {
-    spelled(prefix, &random)
+/// A name like those of Rancher's objects: `prefix` and five characters from `random`.
+pub fn generate_name(prefix: &str, random: [u8; 5]) -> String {
+    encode(prefix, &random)
 }
 
-/// The secret half of a token: 54 characters of the same alphabet, as Rancher's, which is over 250 bits.
+/// The secret part of a token, as in Rancher: 54 characters of the same alphabet, which have over 250 bits of entropy.
 pub fn token_secret(random: [u8; 54]) -> String {
-    spelled("", &random)
+    encode("", &random)
 }
 
-fn spelled(prefix: &str, random: &[u8]) -> String {
+fn encode(prefix: &str, random: &[u8]) -> String {
     let mut text = String::with_capacity(prefix.len() + random.len());
     text.push_str(prefix);
     // 256 is not a multiple of 27: the first 13 characters are slightly more frequent, with 10 of 256 values instead of 9.
@@ -33,9 +33,9 @@ pub fn split_namespaced(id: &str) -> Option<(&str, &str)> {
     id.split_once(':').filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
 }
 
-/// Whether a text can be the name of an object in Kubernetes (a DNS label): at most 63 lower-case letters, digits, and
+/// Whether `text` is a DNS label, as names of Kubernetes objects must be: at most 63 lower-case letters, digits, and
 /// hyphens between them.
-pub fn is_label(text: &str) -> bool {
+pub fn is_dns_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_what_kubernetes_takes_as_names() {
+    fn dns_labels_follow_the_rules_of_kubernetes() {
         for (text, expected) in [
             ("a", true),
             ("crtb-x7k9z", true),
@@ -60,13 +60,13 @@ mod tests {
             ("a.b", false),
             ("a:b", false),
         ] {
-            assert_eq!(is_label(text), expected, "{text}");
+            assert_eq!(is_dns_label(text), expected, "{text}");
         }
     }
 
     #[test]
     fn generated_names_use_only_ranchers_alphabet() {
-        let name = generated("cc-", [0, 26, 27, 128, 255]);
+        let name = generate_name("cc-", [0, 26, 27, 128, 255]);
         assert_eq!(name, "cc-b9b2q");
     }
 

@@ -2,16 +2,16 @@
 //! image exists.
 
 /// The maximum length of a reference, in bytes.
-const LONGEST: usize = 512;
+const MAX_LEN: usize = 512;
 
 /// The reason why an image reference is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadImage {
+pub enum InvalidImage {
     /// The reference is empty.
     #[error("the name is empty")]
     Empty,
     /// The reference is too long.
-    #[error("the name has more than {LONGEST} characters")]
+    #[error("the name has more than {MAX_LEN} characters")]
     TooLong,
     /// The registry before the first slash is invalid.
     #[error("the registry must be a host name, with :port or without")]
@@ -31,30 +31,31 @@ pub enum BadImage {
 ///
 /// # Errors
 /// The invalid part.
-pub fn check(text: &str) -> Result<(), BadImage> {
+pub fn check(text: &str) -> Result<(), InvalidImage> {
     if text.is_empty() {
-        return Err(BadImage::Empty);
+        return Err(InvalidImage::Empty);
     }
-    if text.len() > LONGEST {
-        return Err(BadImage::TooLong);
+    if text.len() > MAX_LEN {
+        return Err(InvalidImage::TooLong);
     }
-    let (name, digest) = split(text, '@');
+    let (name, digest) = split_optional(text, '@');
     if digest.is_some_and(|digest| !is_digest(digest)) {
-        return Err(BadImage::Digest);
+        return Err(InvalidImage::Digest);
     }
     let (registry, rest) = split_registry(name);
     if registry.is_some_and(|registry| !is_registry(registry)) {
-        return Err(BadImage::Registry);
+        return Err(InvalidImage::Registry);
     }
-    let (path, tag) = split(rest, ':');
+    let (path, tag) = split_optional(rest, ':');
     if tag.is_some_and(|tag| !is_tag(tag)) {
-        return Err(BadImage::Tag);
+        return Err(InvalidImage::Tag);
     }
-    if path.split('/').all(is_component) { Ok(()) } else { Err(BadImage::Path) }
+    if path.split('/').all(is_component) { Ok(()) } else { Err(InvalidImage::Path) }
 }
 
-fn split(text: &str, at: char) -> (&str, Option<&str>) {
-    text.split_once(at).map_or((text, None), |(before, behind)| (before, Some(behind)))
+/// Splits at the first `separator`; the second part is `None` without one.
+fn split_optional(text: &str, separator: char) -> (&str, Option<&str>) {
+    text.split_once(separator).map_or((text, None), |(before, after)| (before, Some(after)))
 }
 
 /// The registry of an image; `None` if the reference has none.
@@ -71,7 +72,7 @@ fn split_registry(name: &str) -> (Option<&str>, &str) {
 }
 
 fn is_registry(text: &str) -> bool {
-    let (host, port) = split(text, ':');
+    let (host, port) = split_optional(text, ':');
     let is_label = |label: &str| {
         !label.is_empty()
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -82,10 +83,10 @@ fn is_registry(text: &str) -> bool {
 }
 
 fn is_component(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    text.bytes().next().is_some_and(plain)
-        && text.bytes().last().is_some_and(plain)
-        && text.bytes().all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'))
+    let is_alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.bytes().next().is_some_and(is_alphanumeric)
+        && text.bytes().last().is_some_and(is_alphanumeric)
+        && text.bytes().all(|b| is_alphanumeric(b) || matches!(b, b'.' | b'_' | b'-'))
 }
 
 fn is_tag(text: &str) -> bool {
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_told_from_other_texts() {
+    fn only_valid_references_are_accepted() {
         let digest = format!("a@sha256:{}", "0f".repeat(32));
         for (text, expected) in [
             ("norman-aks", Ok(())),
@@ -114,23 +115,23 @@ mod tests {
             ("localhost/a", Ok(())),
             ("registry.example.com:5000/a/b_c/d--e:T.1_x", Ok(())),
             (&digest, Ok(())),
-            ("", Err(BadImage::Empty)),
-            (&"a".repeat(513), Err(BadImage::TooLong)),
-            ("a@sha256:12", Err(BadImage::Digest)),
-            ("a@", Err(BadImage::Digest)),
-            ("regis_try.example.com/a", Err(BadImage::Registry)),
-            ("example.com:99999/a", Err(BadImage::Registry)),
-            ("a:", Err(BadImage::Tag)),
-            ("a:-x", Err(BadImage::Tag)),
-            ("a:b:c", Err(BadImage::Tag)),
-            ("a:b c", Err(BadImage::Tag)),
-            ("A/b", Err(BadImage::Path)),
-            ("a//b", Err(BadImage::Path)),
-            ("/a", Err(BadImage::Path)),
-            ("a/", Err(BadImage::Path)),
-            ("a\nb", Err(BadImage::Path)),
-            ("$(id)", Err(BadImage::Path)),
-            ("-a", Err(BadImage::Path)),
+            ("", Err(InvalidImage::Empty)),
+            (&"a".repeat(513), Err(InvalidImage::TooLong)),
+            ("a@sha256:12", Err(InvalidImage::Digest)),
+            ("a@", Err(InvalidImage::Digest)),
+            ("regis_try.example.com/a", Err(InvalidImage::Registry)),
+            ("example.com:99999/a", Err(InvalidImage::Registry)),
+            ("a:", Err(InvalidImage::Tag)),
+            ("a:-x", Err(InvalidImage::Tag)),
+            ("a:b:c", Err(InvalidImage::Tag)),
+            ("a:b c", Err(InvalidImage::Tag)),
+            ("A/b", Err(InvalidImage::Path)),
+            ("a//b", Err(InvalidImage::Path)),
+            ("/a", Err(InvalidImage::Path)),
+            ("a/", Err(InvalidImage::Path)),
+            ("a\nb", Err(InvalidImage::Path)),
+            ("$(id)", Err(InvalidImage::Path)),
+            ("-a", Err(InvalidImage::Path)),
         ] {
             assert_eq!(check(text), expected, "{text:?}");
         }

@@ -1,29 +1,29 @@
 //! Reformats JSON text without parsing its values: keys keep their order, numbers their digits.
 
-/// Indented by two spaces, as Go's `json.Indent` does it. The input must be valid JSON.
-pub fn indented(json: &str) -> String {
+/// Indents by two spaces, like Go's `json.Indent`. The input must be valid JSON.
+pub fn indent(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
     // After an opening bracket, the next character determines whether a line break follows.
-    let mut opened = false;
-    for c in tokens(json) {
-        let closes = matches!(c, Token::Mark('}' | ']'));
-        if opened && !closes {
+    let mut after_opening = false;
+    for token in tokens(json) {
+        let is_closing = matches!(token, Token::Mark('}' | ']'));
+        if after_opening && !is_closing {
             depth += 1;
-            new_line(&mut out, depth);
+            push_new_line(&mut out, depth);
         }
-        match c {
+        match token {
             Token::Mark(mark @ ('{' | '[')) => out.push(mark),
             Token::Mark(mark @ ('}' | ']')) => {
-                if !opened {
+                if !after_opening {
                     depth = depth.saturating_sub(1);
-                    new_line(&mut out, depth);
+                    push_new_line(&mut out, depth);
                 }
                 out.push(mark);
             }
             Token::Mark(',') => {
                 out.push(',');
-                new_line(&mut out, depth);
+                push_new_line(&mut out, depth);
             }
             Token::Mark(mark) => {
                 out.push(mark);
@@ -31,12 +31,12 @@ pub fn indented(json: &str) -> String {
             }
             Token::Other(c) => out.push(c),
         }
-        opened = matches!(c, Token::Mark('{' | '['));
+        after_opening = matches!(token, Token::Mark('{' | '['));
     }
     out
 }
 
-/// Without any white space between its parts. The input must be valid JSON.
+/// Removes the whitespace outside of strings. The input must be valid JSON.
 pub fn compact(json: &str) -> String {
     tokens(json)
         .map(|token| match token {
@@ -49,11 +49,11 @@ pub fn compact(json: &str) -> String {
 enum Token {
     /// One of `{ } [ ] , :` outside of strings.
     Mark(char),
-    /// Any other character that counts.
+    /// Any other character; never whitespace outside of strings.
     Other(char),
 }
 
-/// The characters of the text without the white space between its parts.
+/// The characters of the text without whitespace outside of strings.
 fn tokens(json: &str) -> impl Iterator<Item = Token> {
     let (mut in_string, mut escaped) = (false, false);
     json.chars().filter_map(move |c| {
@@ -71,7 +71,7 @@ fn tokens(json: &str) -> impl Iterator<Item = Token> {
     })
 }
 
-fn new_line(out: &mut String, depth: usize) {
+fn push_new_line(out: &mut String, depth: usize) {
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth));
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_indented_as_go_indents_it() {
+    fn json_is_indented_as_in_go() {
         for (json, expected) in [
             ("{}", "{}"),
             ("[ ]", "[]"),
@@ -93,7 +93,7 @@ mod tests {
             (r#"{"a\\":"\\"}"#, "{\n  \"a\\\\\": \"\\\\\"\n}"),
             (" 1.50e3 ", "1.50e3"),
         ] {
-            assert_eq!(indented(json), expected, "{json}");
+            assert_eq!(indent(json), expected, "{json}");
         }
     }
 
@@ -104,11 +104,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_meaning_stays(text: String, number: i64, list: Vec<bool>) {
+        fn reformatted_json_has_the_same_value(text: String, number: i64, list: Vec<bool>) {
             let json = serde_json::json!({"t": text, "n": number, "l": list, "o": {"t": {}}}).to_string();
             let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-            assert_eq!(parse(&indented(&json)), parse(&json));
-            assert_eq!(compact(&indented(&json)), json);
+            assert_eq!(parse(&indent(&json)), parse(&json));
+            assert_eq!(compact(&indent(&json)), json);
         }
     }
 }

@@ -9,23 +9,23 @@ use super::registration::{AGENT, NAMESPACE};
 use super::spec::AksConfig;
 use super::status::{ClusterStatus, Progress};
 
-/// The known facts about the cluster.
+/// The facts about a cluster from which the remaining resources are derived.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct ClusterFacts<'a> {
     /// The specification.
     pub spec: &'a AksConfig,
     /// The status.
     pub status: &'a ClusterStatus,
     /// The subscription of its credential, if it is known.
     pub subscription_id: Option<&'a str>,
-    /// Whether its creation was requested.
-    pub claimed: bool,
-    /// Whether it was active once.
+    /// Whether its creation in Azure was requested.
+    pub creation_requested: bool,
+    /// Whether it has ever been active.
     pub was_active: bool,
-    /// The running operation of Azure.
-    pub working_on: Option<&'a str>,
+    /// A description of Azure's running operation.
+    pub running_operation: Option<&'a str>,
     /// The service account that an earlier version created in the cluster, `<namespace>/<name>`, if it still exists.
-    pub account: Option<&'a str>,
+    pub service_account: Option<&'a str>,
     /// The label of the roles and bindings inside the cluster.
     pub roles_label: &'a str,
 }
@@ -54,23 +54,25 @@ pub struct LeftResource {
 }
 
 /// Lists the remaining resources.
-pub fn left_behind(facts: &Facts<'_>) -> LeftBehind {
+pub fn left_behind(facts: &ClusterFacts<'_>) -> LeftBehind {
     let resources = resources(facts);
     let mut message = if resources.is_empty() {
-        "only the object was removed; Azure was asked to make nothing for it".to_owned()
+        "only the object was removed; nothing was created for it in Azure".to_owned()
     } else {
-        let named: Vec<_> = resources.iter().map(|left| format!("{} ({})", left.id, left.note)).collect();
-        format!("only the object was removed; these stay as they are: {}", named.join("; "))
+        let list: Vec<_> =
+            resources.iter().map(|resource| format!("{} ({})", resource.id, resource.note)).collect();
+        format!("only the object was removed; these stay as they are: {}", list.join("; "))
     };
-    if let Some(what) = facts.working_on {
-        message.push_str("; Azure may still be at work: ");
-        message.push_str(what);
+    if let Some(operation) = facts.running_operation {
+        message.push_str("; Azure may still execute this operation: ");
+        message.push_str(operation);
     }
     LeftBehind { message, resources }
 }
 
-fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
-    let Facts { spec, status, .. } = *facts;
+/// The resources that remain in Azure.
+fn resources(facts: &ClusterFacts<'_>) -> Vec<LeftResource> {
+    let ClusterFacts { spec, status, .. } = *facts;
     let imported = spec.is_import();
     let subscription = facts.subscription_id.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
     let in_group = |group: &str| format!("{subscription}/resourceGroups/{group}");
@@ -79,46 +81,46 @@ fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
     let cluster =
         || format!("{}/providers/Microsoft.ContainerService/managedClusters/{name}", in_group(group));
     let mut left = Vec::new();
-    let mut stays = |kind, id, note| left.push(LeftResource { kind, id, note });
+    let mut add = |kind, id, note| left.push(LeftResource { kind, id, note });
     if imported {
-        stays("cluster", cluster(), "imported, so it would have stayed anyway");
-    } else if facts.claimed {
+        add("cluster", cluster(), "imported, so it would have stayed anyway");
+    } else if facts.creation_requested {
         let note = if facts.was_active || status.upstream_spec.is_some() {
             "the cluster, made by this server"
         } else {
             "the cluster, which this server asked Azure to make"
         };
-        stays("cluster", cluster(), note);
-        let told = status.upstream_spec.as_ref().and_then(|upstream| upstream.node_resource_group.as_deref());
-        let machines = told.map_or_else(|| node_resource_group(spec), str::to_owned);
-        stays("nodeResourceGroup", in_group(&machines), "its machines, disks and addresses");
+        add("cluster", cluster(), note);
+        let observed_group =
+            status.upstream_spec.as_ref().and_then(|upstream| upstream.node_resource_group.as_deref());
+        let node_group = observed_group.map_or_else(|| node_resource_group(spec), str::to_owned);
+        add("nodeResourceGroup", in_group(&node_group), "its machines, disks and addresses");
     }
     // Prerequisites may exist although the creation of the cluster was never requested.
-    let begun = status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
-    if !imported && (facts.claimed || begun) {
-        stays("resourceGroup", in_group(group), "its resource group, perhaps made by this server");
+    let is_started = status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
+    if !imported && (facts.creation_requested || is_started) {
+        add("resourceGroup", in_group(group), "its resource group, perhaps made by this server");
         if spec.monitoring == Some(true) {
-            let place = workspace::place(spec);
+            let location = workspace::location(spec);
             let id = format!(
                 "{}/providers/Microsoft.OperationalInsights/workspaces/{}",
-                in_group(&place.group),
-                place.name
+                in_group(&location.group),
+                location.name
             );
-            stays("workspace", id, "the workspace of its monitoring, perhaps made by this server");
+            add("workspace", id, "the workspace of its monitoring, perhaps made by this server");
         }
     }
-    if let Some(account) = facts.account {
-        let note =
-            "inside the cluster, the account of this server, whose token is good until it is removed there";
-        stays("serviceAccount", account.to_owned(), note);
+    if let Some(service_account) = facts.service_account {
+        let note = "inside the cluster, the account of this server, whose token is valid until the account is deleted there";
+        add("serviceAccount", service_account.to_owned(), note);
     }
     if status.agent.as_ref().is_some_and(Deployment::may_have_objects) {
         let note = "inside the cluster, the agent of this server: a deployment, a secret, a network policy and a service account";
-        stays("clusterAgent", format!("{NAMESPACE}/{AGENT}"), note);
+        add("clusterAgent", format!("{NAMESPACE}/{AGENT}"), note);
     }
     if facts.was_active {
         let note = "inside the cluster, the roles and bindings of this server, which have this label";
-        stays("clusterRoles", facts.roles_label.to_owned(), note);
+        add("clusterRoles", facts.roles_label.to_owned(), note);
     }
     left
 }
@@ -131,19 +133,19 @@ mod tests {
     use crate::status::Step;
     use crate::testing::{config, extended};
 
-    fn ids(spec: Value, status: &ClusterStatus, change: impl FnOnce(&mut Facts<'_>)) -> Vec<String> {
+    fn ids(spec: Value, status: &ClusterStatus, change: impl FnOnce(&mut ClusterFacts<'_>)) -> Vec<String> {
         let spec = config(extended(
             json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"}),
             spec,
         ));
-        let mut facts = Facts {
+        let mut facts = ClusterFacts {
             spec: &spec,
             status,
             subscription_id: Some("s"),
-            claimed: true,
+            creation_requested: true,
             was_active: false,
-            working_on: None,
-            account: None,
+            running_operation: None,
+            service_account: None,
             roles_label: "label",
         };
         change(&mut facts);
@@ -151,7 +153,7 @@ mod tests {
         for resource in &left.resources {
             assert!(left.message.contains(&resource.id), "{}", left.message);
         }
-        left.resources.into_iter().map(|left| format!("{} {}", left.kind, left.id)).collect()
+        left.resources.into_iter().map(|resource| format!("{} {}", resource.kind, resource.id)).collect()
     }
 
     const CLUSTER: &str =
@@ -161,17 +163,18 @@ mod tests {
     #[test]
     fn cluster_leaves_its_nodes_and_prerequisites() {
         let mut status = ClusterStatus::default();
-        let machines = "nodeResourceGroup /subscriptions/s/resourceGroups/MC_g_n_eastus";
-        assert_eq!(ids(json!({}), &status, |_| {}), [CLUSTER, machines, GROUP]);
-        let told = AksConfig { node_resource_group: Some("told".to_owned()), ..AksConfig::default() };
-        status.upstream_spec = Some(told);
+        let node_group = "nodeResourceGroup /subscriptions/s/resourceGroups/MC_g_n_eastus";
+        assert_eq!(ids(json!({}), &status, |_| {}), [CLUSTER, node_group, GROUP]);
+        let observed_group =
+            AksConfig { node_resource_group: Some("observed".to_owned()), ..AksConfig::default() };
+        status.upstream_spec = Some(observed_group);
         assert_eq!(
             ids(json!({"monitoring": true, "nodeResourceGroup": "wanted"}), &status, |facts| {
-                facts.account = Some("ns/account");
+                facts.service_account = Some("ns/account");
             }),
             [
                 CLUSTER,
-                "nodeResourceGroup /subscriptions/s/resourceGroups/told",
+                "nodeResourceGroup /subscriptions/s/resourceGroups/observed",
                 GROUP,
                 "workspace /subscriptions/s/resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/g-EUS",
                 "serviceAccount ns/account",
@@ -206,23 +209,23 @@ mod tests {
     #[test]
     fn cluster_that_was_never_requested_leaves_at_most_its_group() {
         let mut status = ClusterStatus::default();
-        assert!(ids(json!({}), &status, |facts| facts.claimed = false).is_empty());
+        assert!(ids(json!({}), &status, |facts| facts.creation_requested = false).is_empty());
         let step = |state| Step { name: "azure".to_owned(), state, message: String::new(), since_ms: 0 };
         status.steps = vec![step(Progress::Failed)];
-        assert_eq!(ids(json!({}), &status, |facts| facts.claimed = false), [GROUP]);
-        let left = left_behind(&Facts {
+        assert_eq!(ids(json!({}), &status, |facts| facts.creation_requested = false), [GROUP]);
+        let left = left_behind(&ClusterFacts {
             spec: &AksConfig::default(),
             status: &ClusterStatus::default(),
             subscription_id: None,
-            claimed: false,
+            creation_requested: false,
             was_active: false,
-            working_on: Some("Azure: w"),
-            account: None,
+            running_operation: Some("Azure: w"),
+            service_account: None,
             roles_label: "label",
         });
         assert_eq!(
             left.message,
-            "only the object was removed; Azure was asked to make nothing for it; Azure may still be at work: Azure: w"
+            "only the object was removed; nothing was created for it in Azure; Azure may still execute this operation: Azure: w"
         );
     }
 }

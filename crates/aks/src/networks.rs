@@ -7,15 +7,15 @@ use super::{arm, resource_group};
 pub struct Network<'a> {
     /// The network's name.
     pub name: &'a str,
-    /// Taken from the resource id.
+    /// Taken from the resource ID.
     pub resource_group: &'a str,
-    /// `None` if none has a name: the dashboard hides such networks.
+    /// `None` if no subnet has a name: the dashboard hides such networks.
     pub subnets: Option<Vec<Subnet<'a>>>,
     /// As Azure spells it.
     pub location: &'a str,
 }
 
-/// A subnet and its first address range, in CIDR notation; empty when Azure names none.
+/// A subnet and its first address range, in CIDR notation; empty if Azure lists none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subnet<'a> {
     /// The subnet's name.
@@ -25,22 +25,23 @@ pub struct Subnet<'a> {
 }
 
 /// Reads one network of Azure's list; the error is Rancher's text.
-pub fn read(network: &arm::VirtualNetwork) -> Result<Network<'_>, &'static str> {
+pub fn from_arm(network: &arm::VirtualNetwork) -> Result<Network<'_>, &'static str> {
     let id = network.id.as_deref().ok_or("no ID on virtual network")?;
-    let resource_group = resource_group::of(id).ok_or("could not parse virtual network ID")?;
+    let resource_group = resource_group::from_id(id).ok_or("could not parse virtual network ID")?;
     let name = network.name.as_deref().ok_or("no name on virtual network")?;
     let location = network.location.as_deref().unwrap_or_default();
-    let subnets = network.properties.iter().flat_map(|it| &it.subnets);
-    let subnets: Vec<Subnet<'_>> = subnets.filter_map(subnet).collect();
+    let subnets = network.properties.iter().flat_map(|properties| &properties.subnets);
+    let subnets: Vec<Subnet<'_>> = subnets.filter_map(named_subnet).collect();
     Ok(Network { name, resource_group, subnets: Some(subnets).filter(|list| !list.is_empty()), location })
 }
 
-fn subnet(subnet: &arm::Subnet) -> Option<Subnet<'_>> {
-    let ranges =
+/// A subnet with its range; `None` if it has no name.
+fn named_subnet(subnet: &arm::Subnet) -> Option<Subnet<'_>> {
+    let range =
         subnet.properties.as_ref().and_then(|it| it.address_prefix.as_ref().or(it.address_prefixes.first()));
     Some(Subnet {
         name: subnet.name.as_deref()?,
-        address_range: ranges.map(String::as_str).unwrap_or_default(),
+        address_range: range.map(String::as_str).unwrap_or_default(),
     })
 }
 
@@ -60,14 +61,14 @@ mod tests {
                 {"name":"b","properties":{"addressPrefixes":["10.0.1.0/24","fd00::/64"]}},
                 {"name":"c"}, {"properties":{"addressPrefix":"10.0.2.0/24"}}]}}"#,
         );
-        let read = read(&network).unwrap();
-        let subnets: Vec<_> = read.subnets.unwrap().iter().map(|s| (s.name, s.address_range)).collect();
+        let listed = from_arm(&network).unwrap();
+        let subnets: Vec<_> = listed.subnets.unwrap().iter().map(|s| (s.name, s.address_range)).collect();
         assert_eq!(subnets, [("a", "10.0.0.0/24"), ("b", "10.0.1.0/24"), ("c", "")]);
-        assert_eq!((read.resource_group, read.location), ("g", "East US"));
+        assert_eq!((listed.resource_group, listed.location), ("g", "East US"));
     }
 
     #[test]
-    fn what_cannot_be_shown_is_said_in_ranchers_words() {
+    fn errors_have_ranchers_messages() {
         let id = r#""id":"/subscriptions/s/resourceGroups/g/x""#;
         for (json, expected) in [
             ("{}".to_owned(), Err("no ID on virtual network")),
@@ -76,7 +77,7 @@ mod tests {
             (format!(r#"{{{id},"name":"n"}}"#), Ok(None)),
             (format!(r#"{{{id},"name":"n","properties":{{"subnets":[]}}}}"#), Ok(None)),
         ] {
-            assert_eq!(read(&network(&json)).map(|network| network.subnets), expected, "{json}");
+            assert_eq!(from_arm(&network(&json)).map(|network| network.subnets), expected, "{json}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The nodes of a cluster with the properties that are displayed. Pure: `cluster_access` reads them from clusters.
+//! The nodes of a cluster with the properties that are displayed. The crate `cluster-access` reads them from clusters.
 
 use std::collections::BTreeMap;
 
 /// Strings by name.
-pub type Texts = BTreeMap<String, String>;
+pub type Strings = BTreeMap<String, String>;
 
 /// A node of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub struct Node {
     /// The time at which it joined, in milliseconds since 1970.
     pub created_ms: Option<i64>,
     /// The labels.
-    pub labels: Texts,
+    pub labels: Strings,
     /// The annotations, without long ones.
-    pub annotations: Texts,
+    pub annotations: Strings,
     /// Its host name.
     pub hostname: Option<String>,
     /// Its address in the virtual network.
@@ -33,10 +33,10 @@ pub struct Node {
     /// The reason why it is not ready; `None` if it is.
     pub not_ready: Option<String>,
     /// Quantities of Kubernetes by resource.
-    pub capacity: Texts,
+    pub capacity: Strings,
     /// The part of the capacity that pods may use.
-    pub allocatable: Texts,
-    /// Complete information, or none.
+    pub allocatable: Strings,
+    /// `None` if the information is incomplete.
     pub info: Option<NodeInfo>,
 }
 
@@ -62,12 +62,12 @@ pub struct NodeInfo {
 impl NodeInfo {
     /// Adds the sizes from `capacity`; `None` if the information is incomplete.
     #[must_use]
-    pub fn complete(mut self, capacity: &Texts) -> Option<Self> {
+    pub fn with_sizes(mut self, capacity: &Strings) -> Option<Self> {
         self.cpus = whole_cpus(capacity.get("cpu")?)?;
         self.memory_kib = kibibytes(capacity.get("memory")?)?;
-        let texts =
+        let strings =
             [&self.kubelet_version, &self.container_runtime_version, &self.kernel_version, &self.os_image];
-        texts.iter().all(|text| !text.is_empty()).then_some(self)
+        strings.iter().all(|text| !text.is_empty()).then_some(self)
     }
 }
 
@@ -127,8 +127,8 @@ impl Node {
     /// The approximate size in memory, in bytes.
     pub fn weight(&self) -> usize {
         let maps = [&self.labels, &self.annotations, &self.capacity, &self.allocatable];
-        let texts = maps.into_iter().flatten().map(|(key, value)| 64 + key.len() + value.len());
-        1_024 + self.not_ready.as_ref().map_or(0, String::len) + texts.sum::<usize>()
+        let strings = maps.into_iter().flatten().map(|(key, value)| 64 + key.len() + value.len());
+        1_024 + self.not_ready.as_ref().map_or(0, String::len) + strings.sum::<usize>()
     }
 }
 
@@ -154,12 +154,12 @@ fn kibibytes(quantity: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn texts(pairs: &[(&str, &str)]) -> Texts {
+    fn strings(pairs: &[(&str, &str)]) -> Strings {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
-    fn quantities_are_read_as_kubernetes_writes_them() {
+    fn quantities_of_kubernetes_are_parsed_and_rounded_down() {
         for (text, expected) in [("2", Some(2)), ("1930m", Some(1)), ("x", None), ("", None)] {
             assert_eq!(whole_cpus(text), expected, "{text}");
         }
@@ -184,29 +184,29 @@ mod tests {
             os_image: "Ubuntu".to_owned(),
             ..NodeInfo::default()
         };
-        let capacity = texts(&[("cpu", "2"), ("memory", "4Gi")]);
-        let complete = info.clone().complete(&capacity).unwrap();
+        let capacity = strings(&[("cpu", "2"), ("memory", "4Gi")]);
+        let complete = info.clone().with_sizes(&capacity).unwrap();
         assert_eq!((complete.cpus, complete.memory_kib), (2, 4_194_304));
-        assert!(info.clone().complete(&Texts::new()).is_none());
-        assert!(info.clone().complete(&texts(&[("cpu", "2"), ("memory", "?")])).is_none());
+        assert!(info.clone().with_sizes(&Strings::new()).is_none());
+        assert!(info.clone().with_sizes(&strings(&[("cpu", "2"), ("memory", "?")])).is_none());
         for broken in [
             NodeInfo { kubelet_version: String::new(), ..info.clone() },
             NodeInfo { container_runtime_version: String::new(), ..info.clone() },
             NodeInfo { kernel_version: String::new(), ..info.clone() },
             NodeInfo { os_image: String::new(), ..info },
         ] {
-            assert!(broken.clone().complete(&capacity).is_none(), "{broken:?}");
+            assert!(broken.clone().with_sizes(&capacity).is_none(), "{broken:?}");
         }
     }
 
     #[test]
     fn nodes_without_a_role_are_workers() {
         for (labels, expected) in [
-            (texts(&[("node-role.kubernetes.io/agent", "")]), (false, false, true)),
-            (texts(&[]), (false, false, true)),
-            (texts(&[("node-role.kubernetes.io/control-plane", "")]), (true, false, false)),
+            (strings(&[("node-role.kubernetes.io/agent", "")]), (false, false, true)),
+            (strings(&[]), (false, false, true)),
+            (strings(&[("node-role.kubernetes.io/control-plane", "")]), (true, false, false)),
             (
-                texts(&[
+                strings(&[
                     ("node-role.kubernetes.io/etcd", "true"),
                     ("node-role.kubernetes.io/worker", "true"),
                 ]),

@@ -1,6 +1,5 @@
-//! Rejects characters that do not belong in names and other strings for people and programs: they break lines of logs and tables,
-//! control terminals, or make a string look different from its content. Strings are checked when they are saved; stored ones are
-//! not changed.
+//! Rejects characters that do not belong in names and other strings: they break lines of logs and tables, control terminals, or
+//! make a string look different from its content. Strings are checked when they are saved; stored ones are not changed.
 
 use std::collections::BTreeSet;
 
@@ -89,7 +88,7 @@ impl TextCheck {
     pub fn text(&self, field: &str, text: &str) -> Result<(), ForbiddenCharacter> {
         let is_document = self.documents.iter().any(|document| field.starts_with(document));
         let lines = if is_document { Lines::Many } else { Lines::One };
-        check(field, text, lines).or_else(|found| self.pass_if_stored(text, found))
+        check(field, text, lines).or_else(|error| self.accept_if_stored(text, error))
     }
 
     /// Checks the keys and strings of a map.
@@ -102,7 +101,7 @@ impl TextCheck {
         entries: impl IntoIterator<Item = (&'m String, &'m String)>,
     ) -> Result<(), ForbiddenCharacter> {
         entries.into_iter().try_for_each(|(key, text)| {
-            self.key(field, key)?;
+            self.check_key(field, key)?;
             self.text(&format!("{field}.{key}"), text)
         })
     }
@@ -119,20 +118,20 @@ impl TextCheck {
                 .enumerate()
                 .try_for_each(|(index, value)| self.value(&format!("{field}[{index}]"), value)),
             Value::Object(object) => object.iter().try_for_each(|(key, value)| {
-                self.key(field, key)?;
-                let below = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
-                self.value(&below, value)
+                self.check_key(field, key)?;
+                let inner_field = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+                self.value(&inner_field, value)
             }),
             _ => Ok(()),
         }
     }
 
-    fn key(&self, field: &str, key: &str) -> Result<(), ForbiddenCharacter> {
-        check(field, key, Lines::One).or_else(|found| self.pass_if_stored(key, found))
+    fn check_key(&self, field: &str, key: &str) -> Result<(), ForbiddenCharacter> {
+        check(field, key, Lines::One).or_else(|error| self.accept_if_stored(key, error))
     }
 
-    fn pass_if_stored(&self, text: &str, found: ForbiddenCharacter) -> Result<(), ForbiddenCharacter> {
-        if self.stored.contains(text) { Ok(()) } else { Err(found) }
+    fn accept_if_stored(&self, text: &str, error: ForbiddenCharacter) -> Result<(), ForbiddenCharacter> {
+        if self.stored.contains(text) { Ok(()) } else { Err(error) }
     }
 }
 
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_may_have_lines_and_nothing_else() {
+    fn documents_may_have_line_breaks_but_no_other_controls() {
         assert!(check("cacerts", "a\r\n\tb", Lines::Many).is_ok());
         assert!(check("cacerts", "a\u{1b}[2J", Lines::Many).is_err());
         let texts = TextCheck::new(&["annotations."]);
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_named_wherever_they_are() {
+    fn errors_name_nested_fields() {
         let texts = TextCheck::default();
         for (value, field) in [
             (json!({"a": {"b": [{"c": "x"}, {"c": "\n"}]}}), "a.b[1].c"),
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_stored_already_pass() {
+    fn stored_texts_are_accepted() {
         let mut texts = TextCheck::default();
         texts.allow_stored_value(&json!({"tags": {"old\nkey": "old\tvalue"}, "fine": "fine"}));
         assert!(texts.value("", &json!({"tags": {"old\nkey": "old\tvalue"}})).is_ok());

@@ -3,7 +3,7 @@
 /// A project of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
-    /// `p-xxxxx`; the same as long as the cluster lives.
+    /// `p-xxxxx`; stable while the cluster exists.
     pub name: String,
     /// The name that people see.
     pub title: &'static str,
@@ -13,17 +13,17 @@ pub struct Project {
     pub label: &'static str,
 }
 
-/// The projects of the cluster with this UUID, the default one first. Their names are derived from it and need not be
+/// The projects of the cluster with this UUID, the default project first. Their names are derived from the UUID and need not be
 /// stored.
 pub fn of_cluster(uuid: &str) -> [Project; 2] {
-    let name = |from: usize| {
+    let name = |skipped: usize| {
         // FNV-1a over the UUID, which is random itself; two offsets give two names.
-        let digits = uuid.bytes().skip(from).filter(u8::is_ascii_hexdigit);
+        let digits = uuid.bytes().skip(skipped).filter(u8::is_ascii_hexdigit);
         let hash = digits.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let bytes = hash.to_be_bytes();
-        super::ids::generated(
+        super::ids::generate_name(
             "p-",
             std::array::from_fn(|index| bytes.get(index).copied().unwrap_or_default()),
         )

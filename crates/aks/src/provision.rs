@@ -1,5 +1,5 @@
 //! Provisioning as pure decisions: Azure's response as a specification ([`upstream`]), request bodies ([`manifest`]),
-//! differences ([`difference`]), the next step ([`plan`]) and the deployment of the agent ([`agent`]). Requests to Azure are not here.
+//! differences ([`difference`]), the next step ([`plan`]) and the deployment of the agent ([`agent`]). The server sends the requests to Azure.
 
 pub mod agent;
 pub mod difference;
@@ -7,9 +7,9 @@ pub mod imported;
 pub mod manifest;
 pub(crate) mod message;
 pub mod plan;
+pub(crate) mod plan_input;
 pub mod preview;
 pub mod refresh;
-pub(crate) mod situation;
 pub mod upstream;
 pub mod usable;
 pub mod workspace;

@@ -1,19 +1,19 @@
-//! Names of Azure's regions, however they are written.
+//! Names of Azure's regions in their different spellings.
 
-/// The normalised name of a region: `eastus` for `East US`, `EastUS`, `east-us` and `(US) East US`, as the portal shows it.
-pub fn normalised(region: &str) -> String {
+/// Normalizes the name of a region: `East US`, `EastUS`, `east-us` and the portal's `(US) East US` become `eastus`.
+pub fn normalize(region: &str) -> String {
     let trimmed = region.trim();
-    let name =
-        trimmed.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(trimmed, |(_, name)| name);
+    let in_parentheses = trimmed.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+    let name = in_parentheses.map_or(trimmed, |(_geography, name)| name);
     name.chars()
         .filter(|c| !c.is_whitespace() && *c != '-' && *c != '_')
         .flat_map(char::to_lowercase)
         .collect()
 }
 
-/// Whether a region's name could be one: letters and digits only, once normalised.
-pub fn is_plausible(normalised: &str) -> bool {
-    !normalised.is_empty() && normalised.len() <= 64 && normalised.bytes().all(|b| b.is_ascii_alphanumeric())
+/// Whether a normalized name can be that of a region: 1 to 64 ASCII letters and digits.
+pub fn is_valid_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -21,15 +21,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_a_region_is_the_same_region() {
+    fn all_spellings_of_a_region_are_normalized() {
         for spelling in
             ["eastus", "EastUS", "East US", " east us ", "EAST-US", "east_us", "(US) East US", "East\u{a0}US"]
         {
-            assert_eq!(normalised(spelling), "eastus", "{spelling}");
+            assert_eq!(normalize(spelling), "eastus", "{spelling}");
         }
-        assert!(is_plausible("eastus2euap"));
+        assert!(is_valid_name("eastus2euap"));
         for bad in ["", "east'us", "east/us", "östlich", &"x".repeat(65)] {
-            assert!(!is_plausible(bad), "{bad}");
+            assert!(!is_valid_name(bad), "{bad}");
         }
     }
 }

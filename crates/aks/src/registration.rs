@@ -1,5 +1,5 @@
 //! The commands that register a cluster's agent, and the manifest that they apply
-//! (`docs/contract/registration.md#registration-tokens`). `service::registration` creates and checks tokens.
+//! (`docs/contract/registration.md#registration-tokens`). The server's `service::registration` creates and checks tokens.
 
 mod manifest;
 mod network;
@@ -19,26 +19,26 @@ pub const NODE_COMMAND: &str =
 /// The name of a manifest: `<token>_<clusterId>.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestName<'a> {
-    /// The parts of the name.
-    Of {
+    /// A name with both parts.
+    Valid {
         /// The token.
         token: &'a str,
         /// The cluster, `c-xxxxx`.
         cluster_id: &'a str,
     },
-    /// It has the form, but one half is empty.
-    Unsplit,
+    /// It has this form, but the token or the cluster ID is empty.
+    Incomplete,
     /// Any other name.
     Other,
 }
 
 impl<'a> ManifestName<'a> {
-    /// Takes a file name apart, at its first underscore.
+    /// Splits a file name at its first underscore.
     pub fn parse(file: &'a str) -> Self {
         match file.strip_suffix(".yaml").and_then(|name| name.split_once('_')) {
             None => Self::Other,
-            Some(("", _) | (_, "")) => Self::Unsplit,
-            Some((token, cluster_id)) => Self::Of { token, cluster_id },
+            Some(("", _) | (_, "")) => Self::Incomplete,
+            Some((token, cluster_id)) => Self::Valid { token, cluster_id },
         }
     }
 }
@@ -70,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_manifests_split_at_their_first_underscore() {
+    fn manifest_names_split_at_the_first_underscore() {
         use ManifestName as N;
         for (file, expected) in [
-            ("tok_c-1.yaml", N::Of { token: "tok", cluster_id: "c-1" }),
-            ("tok_c_1.yaml", N::Of { token: "tok", cluster_id: "c_1" }),
-            ("_c-1.yaml", N::Unsplit),
-            ("tok_.yaml", N::Unsplit),
-            ("_.yaml", N::Unsplit),
+            ("tok_c-1.yaml", N::Valid { token: "tok", cluster_id: "c-1" }),
+            ("tok_c_1.yaml", N::Valid { token: "tok", cluster_id: "c_1" }),
+            ("_c-1.yaml", N::Incomplete),
+            ("tok_.yaml", N::Incomplete),
+            ("_.yaml", N::Incomplete),
             ("tok.yaml", N::Other),
             ("tok_c-1", N::Other),
             ("tok_c-1.yml", N::Other),

@@ -23,7 +23,7 @@ pub fn is_valid_name(name: &str) -> bool {
 /// `resourcegroups` and, in a few places, other mixtures.
 ///
 /// `None` if there is no such part, if it is empty, or if nothing follows it.
-pub fn of(resource_id: &str) -> Option<&str> {
+pub fn from_id(resource_id: &str) -> Option<&str> {
     const KEYWORD: &str = "/resourcegroups/";
     // ASCII lower-casing keeps byte positions.
     let at = resource_id.to_ascii_lowercase().find(KEYWORD)?;
@@ -72,7 +72,7 @@ mod tests {
             ("/subscriptions/ß/resourceGroups/ü/x", Some("ü")),
             ("", None),
         ] {
-            assert_eq!(of(id), expected, "{id}");
+            assert_eq!(from_id(id), expected, "{id}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The review of a specification before anything is created: what Azure would reject, and what could be improved.
+//! The review of a specification before anything is created: errors that Azure would return, and possible improvements.
 //!
 //! A rule is a function ([`rule`]). Each file contains the rules of one subject, and [`rules()`] is the table of all. Rules read
 //! the specification, its state before a change, and Azure's responses ([`AzureData`]); they send no requests. Rules whose data
@@ -18,7 +18,7 @@
 //! | `access` | login and permissions of the credential |
 //! | `existing` | clusters and groups that must, or must not, exist |
 //! | `changes` | fields that cannot be changed in an existing cluster |
-//! | `imports` | the region of imports, and entries that others set |
+//! | `imports` | the region of imports, and entries that were not set through this server |
 //! | `unknown` | unknown keys |
 //! | `advice` | possible improvements |
 
@@ -61,20 +61,20 @@ pub use azure::{
 };
 pub use case::{Before, Facts, Purpose, Subject};
 pub use finding::{Finding, Review, Severity, Unchecked};
-pub use imports::misplaced;
+pub use imports::region_mismatch;
 pub use rule::Rule;
 pub use rules::rules;
 pub use sources::CODES as LOGIN_ERRORS;
 pub use unknown_field::UnknownField;
 
-pub(crate) use pool::surge;
+pub(crate) use pool::surge_nodes;
 
 use case::Case;
 
 use crate::regions;
 
 /// The Azure data that this review needs.
-pub fn needed(subject: &Subject<'_>) -> BTreeSet<Block> {
+pub fn needed_data(subject: &Subject<'_>) -> BTreeSet<Block> {
     needs::needed(&Case::new(subject, &AzureData::default()))
 }
 
@@ -90,7 +90,7 @@ pub fn networks(subject: &Subject<'_>) -> BTreeSet<NetworkRef> {
 
 /// The normalized region for requests to Azure: that of the cluster once Azure has reported it.
 pub fn region(subject: &Subject<'_>) -> String {
-    regions::normalised(Case::new(subject, &AzureData::default()).region())
+    regions::normalize(Case::new(subject, &AzureData::default()).region())
 }
 
 /// Reviews a specification.
@@ -104,14 +104,14 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     let mut review = check(&Case::new(subject, azure));
     if let Purpose::Update(before) = subject.purpose {
         let stored = Subject { spec: before.stored, isolation: before.isolation, ..*subject };
-        let known = check(&Case::new(&stored, azure));
-        review.downgrade_errors(|finding| known.has(finding) && !is_access(finding));
-        drop_running(&mut review, subject, before, azure);
+        let stored_review = check(&Case::new(&stored, azure));
+        review.downgrade_errors(|finding| stored_review.has(finding) && !is_access(finding));
+        drop_findings_of_running_cluster(&mut review, subject, before, azure);
     }
     if subject.spec.is_import() {
         let blocking = [required::FIELDS, existing::IMPORT_EXISTS, sizes::QUOTA, sizes::QUOTA_OF_UPGRADE];
         let is_blocking = |rule: &str| {
-            blocking.contains(&rule) || changes::RULES.iter().any(|changing| changing.name == rule)
+            blocking.contains(&rule) || changes::RULES.iter().any(|change_rule| change_rule.name == rule)
         };
         review.downgrade_errors(|finding| !is_access(finding) && !is_blocking(&finding.rule));
     }
@@ -132,9 +132,9 @@ fn is_access(finding: &Finding) -> bool {
 
 /// Whether all errors are about permissions and credentials and may be transient: Azure may take some minutes to replicate a new
 /// secret, application or role.
-pub fn may_pass(review: &Review, subject: &Subject<'_>, azure: &AzureData) -> bool {
+pub fn may_be_transient(review: &Review, subject: &Subject<'_>, azure: &AzureData) -> bool {
     let mut errors = review.errors().peekable();
-    errors.peek().is_some() && errors.all(is_access) && access::may_pass(&Case::new(subject, azure))
+    errors.peek().is_some() && errors.all(is_access) && access::may_be_transient(&Case::new(subject, azure))
 }
 
 /// Applies all rules.
@@ -142,10 +142,10 @@ fn check(case: &Case<'_>) -> Review {
     let needed = needs::needed(case);
     let mut review = Review::default();
     for rule in rules() {
-        if !rule.scope.holds(case) || !rule.needs.iter().all(|block| needed.contains(block)) {
+        if !rule.scope.applies_to(case) || !rule.needs.iter().all(|block| needed.contains(block)) {
             continue;
         }
-        match rule.needs.iter().find_map(|block| case.azure.missing(*block)) {
+        match rule.needs.iter().find_map(|block| case.azure.unknown_reason(*block)) {
             Some(reason) => {
                 review.unchecked.push(Unchecked { rule: rule.name.to_owned(), reason: reason.to_owned() });
             }
@@ -155,17 +155,23 @@ fn check(case: &Case<'_>) -> Review {
     review
 }
 
-/// Rules about features of running clusters that Azure has retired.
-const LASTING: [&str; 2] = ["http-routing-retired", "load-balancer-basic-retired"];
+/// Rules about retired features: their findings are kept even if the running cluster has the feature.
+const RETIRED_FEATURES: [&str; 2] = ["http-routing-retired", "load-balancer-basic-retired"];
 
 /// Drops findings that also apply to the running cluster, because Azure has accepted it.
-fn drop_running(review: &mut Review, subject: &Subject<'_>, before: Before<'_>, azure: &AzureData) {
+fn drop_findings_of_running_cluster(
+    review: &mut Review,
+    subject: &Subject<'_>,
+    before: Before<'_>,
+    azure: &AzureData,
+) {
     let Some(current) = Case::new(subject, azure).current else { return };
-    let running = Subject { spec: current, isolation: before.isolation, unknown: &[], ..*subject };
-    let running = check(&Case::new(&running, azure));
+    let running = Subject { spec: current, isolation: before.isolation, unknown_fields: &[], ..*subject };
+    let running_review = check(&Case::new(&running, azure));
     review.findings.retain(|finding| {
-        let lasts = LASTING.contains(&finding.rule.as_str());
-        let stays = finding.severity == Severity::Advice || finding.rests_on_azure || lasts;
-        stays || !running.has(finding)
+        let is_retired_feature = RETIRED_FEATURES.contains(&finding.rule.as_str());
+        let is_independent =
+            finding.severity == Severity::Advice || finding.rests_on_azure || is_retired_feature;
+        is_independent || !running_review.has(finding)
     });
 }

@@ -1,5 +1,5 @@
 //! The rights of an application in Azure: the operations that this server needs, which of them its roles allow, and the
-//! smallest role assignments that add the missing ones. Pure: the service reads the roles.
+//! smallest role assignments that add the missing ones. The server's service reads the roles.
 //!
 //! Only role assignments are evaluated, as `Microsoft.Authorization/permissions` lists them. Deny assignments and conditions
 //! of role assignments are not part of that list.
@@ -26,7 +26,7 @@ pub enum Decision {
     Allowed,
     /// Azure lists roles, and none of them grants it.
     Denied,
-    /// Not known, for this reason.
+    /// Unknown, for this reason.
     Unknown(String),
 }
 
@@ -34,7 +34,7 @@ pub enum Decision {
 const NO_ROLES: &str = "Azure lists no roles of the application here";
 
 /// Whether one of the roles grants the action. Each role is evaluated by itself: an exception (`notActions`) of one does not
-/// take away what another one grants. An empty list means nothing: an application without any role may not read it.
+/// restrict another. An empty list proves nothing, because an application without any role may not read its roles.
 pub fn decide(roles: &[Permission], action: &str) -> Decision {
     if roles.is_empty() {
         Decision::Unknown(NO_ROLES.to_owned())
@@ -82,12 +82,12 @@ mod tests {
     use super::*;
 
     fn role(actions: &[&str], not_actions: &[&str]) -> Permission {
-        let text = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
-        Permission { actions: text(actions), not_actions: text(not_actions) }
+        let strings = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
+        Permission { actions: strings(actions), not_actions: strings(not_actions) }
     }
 
     #[test]
-    fn any_role_allows_and_an_exception_holds_for_its_own_role_only() {
+    fn exceptions_of_one_role_do_not_limit_another() {
         const DELETE: &str = "Microsoft.ContainerService/managedClusters/delete";
         let unknown = Decision::Unknown(NO_ROLES.to_owned());
         for (roles, expected) in [

@@ -34,7 +34,7 @@ impl Role {
     }
 
     /// The role with this name.
-    pub fn of(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 }
@@ -47,9 +47,9 @@ mod tests {
     fn roles_are_ordered_and_found_by_name() {
         assert!(Role::ReadOnly < Role::Member && Role::Member < Role::Owner);
         for role in Role::ALL {
-            assert_eq!(Role::of(role.name()), Some(role));
+            assert_eq!(Role::from_name(role.name()), Some(role));
             assert_eq!(role.group(), format!("norman-aks:{}", role.name()));
         }
-        assert_eq!(Role::of("owner"), None);
+        assert_eq!(Role::from_name("owner"), None);
     }
 }

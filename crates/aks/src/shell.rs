@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-/// The command with these words, in order.
+/// Joins words to a command, each quoted if necessary.
 pub fn command(words: &[&str]) -> String {
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// The word, in single quotes where a shell would read it in another way.
-pub fn quoted(word: &str) -> Cow<'_, str> {
+/// Puts `word` in single quotes if it contains characters that are special in a shell.
+pub fn quote(word: &str) -> Cow<'_, str> {
     // `=` and `~` are special only at the start of a word, but a word is quoted as a whole anyway.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@,+%".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_only_where_a_shell_needs_it() {
+    fn only_words_with_special_characters_are_quoted() {
         for (word, expected) in [
             ("rancher", "rancher"),
             ("MC_rancher_one-2.eastus", "MC_rancher_one-2.eastus"),
@@ -39,7 +39,7 @@ mod tests {
             ("a=b", "'a=b'"),
             ("größe", "'größe'"),
         ] {
-            assert_eq!(quoted(word), expected, "{word:?}");
+            assert_eq!(quote(word), expected, "{word:?}");
         }
         assert_eq!(command(&["az", "aks", "start", "--name", "a b"]), "az aks start --name 'a b'");
     }

@@ -12,7 +12,7 @@ pub use config::{AksConfig, NodePool};
 
 use serde_json::{Map, Value};
 
-use crate::pasted;
+use crate::input;
 
 /// A JSON object with its keys in alphabetical order.
 pub type Object = Map<String, Value>;
@@ -35,7 +35,7 @@ impl ClusterSpec {
     pub fn new(body: Object) -> Result<Self, serde_json::Error> {
         let config = body.get(AKS_CONFIG).cloned().unwrap_or_default();
         let aks: AksConfig = serde_json::from_value(config)?;
-        Ok(Self { aks: aks.normalised(), body })
+        Ok(Self { aks: aks.normalized(), body })
     }
 
     /// Parses the output of [`ClusterSpec::to_text`].
@@ -53,7 +53,7 @@ impl ClusterSpec {
         &self.body
     }
 
-    /// The typed and normalised `aksConfig` ([`AksConfig::normalised`]), on which decisions and requests to Azure are based.
+    /// The typed and normalized `aksConfig` ([`AksConfig::normalized`]), on which decisions and requests to Azure are based.
     pub fn aks(&self) -> &AksConfig {
         &self.aks
     }
@@ -62,11 +62,11 @@ impl ClusterSpec {
 /// The case-insensitive key of an AKS cluster: subscription, resource group and name in lower case, separated by `/`. `None` if
 /// one of them is unknown.
 pub fn identity(subscription_id: Option<&str>, aks: &AksConfig) -> Option<String> {
-    let subscription_id = subscription_id.map(pasted::id);
+    let subscription_id = subscription_id.map(input::trim_id);
     let parts = [subscription_id, aks.resource_group.as_deref(), aks.cluster_name.as_deref()];
-    let known: Option<Vec<String>> =
+    let parts: Option<Vec<String>> =
         parts.into_iter().map(|part| part.filter(|text| !text.is_empty()).map(str::to_lowercase)).collect();
-    known.map(|parts| parts.join("/"))
+    parts.map(|parts| parts.join("/"))
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_and_versions_are_normalised_in_the_typed_view() {
+    fn typed_view_has_normalized_regions_and_versions() {
         let aks = json!({"resourceLocation": " East-US_2", "kubernetesVersion": "v1.33.5 ",
             "nodePools": [{"orchestratorVersion": " 1.33"}, {"orchestratorVersion": "latest "}, {}]});
         let spec = ClusterSpec::new(object(json!({"aksConfig": aks}))).unwrap();

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cluster_details::ClusterDetails;
 use super::provision::agent::Deployment;
-use super::provision::imported::Named;
+use super::provision::imported::UserEntries;
 use super::spec::AksConfig;
 
 /// The status of a cluster; each field may be missing.
@@ -55,30 +55,31 @@ pub struct ClusterStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_generation: Option<i64>,
     /// The changes requested from Azure for the current specification.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tried: Option<Tried>,
+    #[serde(rename = "tried", skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<UpdateAttempts>,
     /// Names of node pools whose creation this server requested since the specification was last fully applied.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub made_pools: BTreeSet<String>,
-    /// The entries of lists and maps of an import that belong to its user.
-    #[serde(skip_serializing_if = "Named::is_empty")]
-    pub named: Named,
+    /// The entries of lists and maps of an imported cluster that its user manages.
+    #[serde(rename = "named", skip_serializing_if = "UserEntries::is_empty")]
+    pub user_entries: UserEntries,
     /// The deployment of the cluster agent; not for users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<Deployment>,
 }
 
-/// The changes requested from Azure for one specification, so that none is repeated indefinitely.
+/// The changes requested from Azure for one specification. They are counted, so that none is repeated indefinitely.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Tried {
+pub struct UpdateAttempts {
     /// The generation of the specification.
     pub generation: i64,
     /// The number of accepted changes by part.
-    pub written: BTreeMap<String, u32>,
+    #[serde(rename = "written")]
+    pub accepted_writes: BTreeMap<String, u32>,
     /// Azure's message, if an operation failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub said: Option<String>,
+    #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
     /// The part of the last change, if it changed a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
@@ -94,10 +95,10 @@ pub struct Tried {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// `Provisioned`, `Ready` and so on.
+    /// For example `Provisioned` or `Ready`.
     pub r#type: String,
     /// Whether the condition is met.
-    pub status: Truth,
+    pub status: ConditionStatus,
     /// The message; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -112,7 +113,7 @@ pub struct Condition {
 
 /// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Truth {
+pub enum ConditionStatus {
     /// The condition is met.
     True,
     /// The condition is not met.
@@ -125,7 +126,7 @@ pub enum Truth {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
-    /// The identifier: `credentials`, `resourceGroup` and so on.
+    /// The identifier, for example `credentials` or `resourceGroup`.
     pub name: String,
     /// The progress.
     pub state: Progress,
@@ -167,13 +168,13 @@ pub struct Waiting {
 const WORK_CONDITIONS: [&str; 2] = ["Provisioned", "Updated"];
 
 impl ClusterStatus {
-    /// Parses the output of [`ClusterStatus::to_text`].
-    pub fn from_text(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    /// Parses the output of [`ClusterStatus::to_json`].
+    pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(json)
     }
 
     /// Serializes the status to JSON for storage.
-    pub fn to_text(&self) -> String {
+    pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
 
@@ -198,9 +199,9 @@ impl ClusterStatus {
         }
         self.recover();
         for condition in &mut self.conditions {
-            let of_work = WORK_CONDITIONS.contains(&condition.r#type.as_str());
-            if of_work && condition.status == Truth::False {
-                condition.status = Truth::Unknown;
+            let is_work_condition = WORK_CONDITIONS.contains(&condition.r#type.as_str());
+            if is_work_condition && condition.status == ConditionStatus::False {
+                condition.status = ConditionStatus::Unknown;
                 condition.message.clear();
             }
         }
@@ -217,9 +218,16 @@ impl ClusterStatus {
     }
 
     /// Sets a condition; `now` is RFC 3339. The times of an unchanged condition are not updated.
-    pub fn set_condition(&mut self, r#type: &str, status: Truth, reason: &str, message: &str, now: &str) {
+    pub fn set_condition(
+        &mut self,
+        r#type: &str,
+        status: ConditionStatus,
+        reason: &str,
+        message: &str,
+        now: &str,
+    ) {
         let position = self.conditions.iter().position(|condition| condition.r#type == r#type);
-        let Some(known) = position.and_then(|position| self.conditions.get_mut(position)) else {
+        let Some(condition) = position.and_then(|position| self.conditions.get_mut(position)) else {
             self.conditions.push(Condition {
                 r#type: r#type.to_owned(),
                 status,
@@ -230,16 +238,18 @@ impl ClusterStatus {
             });
             return;
         };
-        if (known.status, known.reason.as_str(), known.message.as_str()) == (status, reason, message) {
+        if (condition.status, condition.reason.as_str(), condition.message.as_str())
+            == (status, reason, message)
+        {
             return;
         }
-        if known.status != status {
-            now.clone_into(&mut known.last_transition_time);
+        if condition.status != status {
+            now.clone_into(&mut condition.last_transition_time);
         }
-        known.status = status;
-        reason.clone_into(&mut known.reason);
-        message.clone_into(&mut known.message);
-        now.clone_into(&mut known.last_update_time);
+        condition.status = status;
+        reason.clone_into(&mut condition.reason);
+        message.clone_into(&mut condition.message);
+        now.clone_into(&mut condition.last_update_time);
     }
 }
 
@@ -257,8 +267,8 @@ pub enum State {
 }
 
 impl State {
-    /// The state by generation and progress.
-    pub fn of(removing: bool, was_active: bool, generation: i64, applied_generation: i64) -> Self {
+    /// The state that follows from the generations of the desired and the applied specification.
+    pub fn new(removing: bool, was_active: bool, generation: i64, applied_generation: i64) -> Self {
         if removing {
             Self::Removing
         } else if !was_active {
@@ -291,30 +301,34 @@ mod tests {
             Some(AksConfig { kubernetes_version: Some("1.31.8".to_owned()), ..Default::default() });
         let mut status =
             ClusterStatus { upstream_spec, rbac_enabled: Some(true), ..ClusterStatus::default() };
-        status.set_condition("Ready", Truth::True, "", "", "2026-11-22T12:00:00Z");
+        status.set_condition("Ready", ConditionStatus::True, "", "", "2026-11-22T12:00:00Z");
         status.waiting = Some(Waiting { what: "w".to_owned(), since_ms: 7, percent: Some(12.5) });
-        assert_eq!(ClusterStatus::from_text(&status.to_text()).unwrap(), status);
-        assert_eq!(ClusterStatus::default().to_text(), "{}");
+        assert_eq!(ClusterStatus::from_json(&status.to_json()).unwrap(), status);
+        assert_eq!(ClusterStatus::default().to_json(), "{}");
     }
 
     #[test]
     fn failure_is_shown_only_for_its_generation() {
         let mut status = ClusterStatus::default();
-        status.set_condition("Updated", Truth::False, "", "old words", "1");
-        status.set_condition("Ready", Truth::False, "", "no answer", "1");
+        status.set_condition("Updated", ConditionStatus::False, "", "old failure", "1");
+        status.set_condition("Ready", ConditionStatus::False, "", "no answer", "1");
         let step = |state, message: &str| Step {
             name: "azure".to_owned(),
             state,
             message: message.to_owned(),
             since_ms: 0,
         };
-        status.steps = vec![step(Progress::Failed, "old words")];
-        status.fail("old words", 3);
+        status.steps = vec![step(Progress::Failed, "old failure")];
+        status.fail("old failure", 3);
         assert_eq!(status.clone().as_of(3), status);
         let later = status.clone().as_of(4);
-        assert!(!later.to_text().contains("old words"), "{}", later.to_text());
-        assert_eq!(later.condition("Updated").unwrap().status, Truth::Unknown);
-        assert_eq!(later.condition("Ready").unwrap().message, "no answer", "no word about the work");
+        assert!(!later.to_json().contains("old failure"), "{}", later.to_json());
+        assert_eq!(later.condition("Updated").unwrap().status, ConditionStatus::Unknown);
+        assert_eq!(
+            later.condition("Ready").unwrap().message,
+            "no answer",
+            "not a condition about the specification"
+        );
         assert_eq!(later.steps, [step(Progress::Pending, "")]);
         // A row written by an older version does not contain the generation.
         status.failed_generation = None;
@@ -328,12 +342,12 @@ mod tests {
             let condition = status.condition("Updated").unwrap();
             (condition.last_update_time.clone(), condition.last_transition_time.clone())
         };
-        status.set_condition("Updated", Truth::Unknown, "", "", "1");
-        status.set_condition("Updated", Truth::Unknown, "", "", "2");
+        status.set_condition("Updated", ConditionStatus::Unknown, "", "", "1");
+        status.set_condition("Updated", ConditionStatus::Unknown, "", "", "2");
         assert_eq!(times(&status), ("1".to_owned(), "1".to_owned()));
-        status.set_condition("Updated", Truth::Unknown, "", "why", "3");
+        status.set_condition("Updated", ConditionStatus::Unknown, "", "why", "3");
         assert_eq!(times(&status), ("3".to_owned(), "1".to_owned()));
-        status.set_condition("Updated", Truth::True, "", "", "4");
+        status.set_condition("Updated", ConditionStatus::True, "", "", "4");
         assert_eq!(times(&status), ("4".to_owned(), "4".to_owned()));
         assert_eq!(status.conditions.len(), 1);
     }
@@ -348,7 +362,7 @@ mod tests {
             (true, false, 1, 0, "removing"),
             (true, true, 2, 1, "removing"),
         ] {
-            assert_eq!(State::of(removing, was_active, generation, applied).name(), expected);
+            assert_eq!(State::new(removing, was_active, generation, applied).name(), expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ids::is_label;
+use super::ids::is_dns_label;
 
 /// The default of the setting: Rancher's, and the namespaces of AKS add-ons and extensions.
 pub const DEFAULT: &str = "kube-system,kube-public,kube-node-lease,cattle-system,cattle-alerting,cattle-logging,\
@@ -23,7 +23,7 @@ pub struct SystemNamespaces(BTreeSet<String>);
 impl SystemNamespaces {
     /// Parses the value of the setting. Names that no namespace can have match nothing.
     pub fn parse(setting: &str) -> Self {
-        Self(names(setting).chain(ALWAYS).map(str::to_owned).collect())
+        Self(split_names(setting).chain(ALWAYS).map(str::to_owned).collect())
     }
 
     /// Whether the named namespace is a system namespace.
@@ -34,10 +34,10 @@ impl SystemNamespaces {
 
 /// The first name in a value of the setting that no namespace can have.
 pub fn invalid_name(setting: &str) -> Option<&str> {
-    names(setting).find(|name| !is_label(name))
+    split_names(setting).find(|name| !is_dns_label(name))
 }
 
-fn names(setting: &str) -> impl Iterator<Item = &str> {
+fn split_names(setting: &str) -> impl Iterator<Item = &str> {
     setting.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
@@ -48,8 +48,8 @@ mod tests {
     #[test]
     fn default_names_are_valid_and_unique() {
         assert_eq!(invalid_name(DEFAULT), None);
-        let unique: BTreeSet<&str> = names(DEFAULT).collect();
-        assert_eq!(unique.len(), names(DEFAULT).count());
+        let unique: BTreeSet<&str> = split_names(DEFAULT).collect();
+        assert_eq!(unique.len(), split_names(DEFAULT).count());
         for name in ALWAYS {
             assert!(unique.contains(name), "{name}");
         }

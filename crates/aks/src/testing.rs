@@ -10,16 +10,16 @@ pub(crate) fn object(value: Value) -> Object {
 }
 
 /// Parses JSON.
-pub(crate) fn read<T: for<'de> serde::Deserialize<'de>>(value: Value) -> T {
+pub(crate) fn from_json<T: for<'de> serde::Deserialize<'de>>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
 /// Parses `aksConfig`.
 pub(crate) fn config(value: Value) -> AksConfig {
-    read(value)
+    from_json(value)
 }
 
-/// The object `base` with the keys of `more`.
+/// Adds the keys of `more` to the object `base`.
 pub(crate) fn extended(mut base: Value, more: Value) -> Value {
     base.as_object_mut().unwrap().extend(object(more));
     base

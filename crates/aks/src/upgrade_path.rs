@@ -8,7 +8,7 @@ use super::arm::KubernetesVersion;
 use super::upgrades::{self, Start, Unavailable};
 use super::versions::{self, Version, canonical, is_preview};
 
-/// The kinds of versions at which a path may stop, in addition to generally available ones.
+/// The versions at which a path may stop, in addition to generally available ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// Previews.
@@ -18,7 +18,7 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// From what every cluster may use to what Azure rejects or does not support.
+    /// From versions that every cluster may use to those that Azure rejects or does not support.
     const TIERS: [Self; 4] = [
         Self { previews: false, long_term: false },
         Self { previews: true, long_term: false },
@@ -27,16 +27,16 @@ impl Allowed {
     ];
 }
 
-/// The versions on the path from the running version to `wanted`, which is the last one; for a minor version, it is its newest
-/// reachable patch. If Azure lists no path, the result ends before `wanted` or is empty.
-pub fn path(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Vec<String> {
-    let targets = candidates(start, offered, wanted);
+/// The versions on the path from the running version to `requested`, which is the last one; for a minor version, it is its newest
+/// reachable patch. If Azure lists no path, the result ends before `requested` or is empty.
+pub fn path(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Vec<String> {
+    let targets = candidates(start, offered, requested);
     for allowed in Allowed::TIERS {
         if let Some(found) = targets.iter().find_map(|target| route(start, offered, target, allowed)) {
             return found;
         }
     }
-    let below = Version::parse(wanted).and_then(|wanted| newest(start, offered, Some(wanted)));
+    let below = Version::parse(requested).and_then(|requested| newest(start, offered, Some(requested)));
     below.and_then(|version| route(start, offered, &version, Allowed::default())).unwrap_or_default()
 }
 
@@ -45,22 +45,23 @@ pub fn newest_stable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Option
     newest(start, offered, None)
 }
 
-/// The first of several upgrades to `wanted`; `None` if one is enough, or Azure lists no path that this cluster may use.
-pub fn first_step(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Option<String> {
-    let targets = candidates(start, offered, wanted);
+/// The first of several upgrades to `requested`; `None` if one is enough, or Azure lists no path that this cluster may use.
+pub fn first_step(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Option<String> {
+    let targets = candidates(start, offered, requested);
     let route = targets.iter().find_map(|target| route(start, offered, target, Allowed::default()))?;
     let [first, _, ..] = route.as_slice() else { return None };
     Some(first.clone())
 }
 
-/// The full versions that match `wanted`, newest first.
-fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Vec<String> {
-    let Some(version) = Version::parse(wanted) else { return Vec::new() };
+/// The full versions that match `requested`, newest first.
+fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Vec<String> {
+    let Some(version) = Version::parse(requested) else { return Vec::new() };
     if version.patch.is_some() {
-        return vec![canonical(wanted)];
+        return vec![canonical(requested)];
     }
-    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own);
-    let mut patches: Vec<String> = known.filter(|patch| versions::is_same(patch, wanted)).cloned().collect();
+    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own_targets);
+    let mut patches: Vec<String> =
+        known.filter(|patch| versions::is_same(patch, requested)).cloned().collect();
     versions::sort(&mut patches);
     patches.reverse();
     patches
@@ -77,18 +78,18 @@ fn steps(
     let mut steps = if upgrades::has_targets(&start, offered) {
         upgrades::reachable(&start, offered)
     } else {
-        assumed(&start, offered)
+        assumed_upgrades(&start, offered)
     };
-    if allowed.long_term && !start.own.is_empty() {
-        steps.extend(upgrades::reachable(&Start { own: &[], ..start }, offered));
+    if allowed.long_term && !start.own_targets.is_empty() {
+        steps.extend(upgrades::reachable(&Start { own_targets: &[], ..start }, offered));
     }
     let may_stop = |version: &String| version == target || allowed.previews || !is_preview(offered, version);
     steps.into_iter().filter(|version| may_stop(version)).collect()
 }
 
-/// The upgrades from a retired version, for which Azure lists none: those to the same and the next minor version. The review
-/// does not reject them either.
-fn assumed(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
+/// The upgrades that are assumed for a retired version, for which Azure lists none: those within its minor version and to the
+/// next one. The review does not reject them either.
+fn assumed_upgrades(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
     let Some(from) = Version::parse(start.running) else { return Vec::new() };
     let is_near = |version: &&String| {
         Version::parse(version).is_some_and(|to| {
@@ -103,11 +104,12 @@ fn assumed(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
 }
 
 /// The minor versions that a step skips.
-fn skips(from: &str, to: &str) -> u32 {
+fn skipped_minors(from: &str, to: &str) -> u32 {
     let minors = Version::parse(from).zip(Version::parse(to));
     minors.map_or(0, |(from, to)| to.minor.saturating_sub(from.minor).saturating_sub(1))
 }
 
+/// Whether a version is higher than `from` and lower than `to`.
 fn is_between(version: &str, from: &str, to: Option<Version>) -> bool {
     Version::parse(version).zip(Version::parse(from)).is_some_and(|(version, from)| {
         from.is_lower_than(version) && to.is_none_or(|to| version.is_lower_than(to))
@@ -116,10 +118,12 @@ fn is_between(version: &str, from: &str, to: Option<Version>) -> bool {
 
 /// The rest of a route from a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Rest {
-    /// The skipped minor versions.
+struct RemainingRoute {
+    /// The number of skipped minor versions.
     skipped: u32,
+    /// The number of upgrades.
     hops: u32,
+    /// The next version; `None` at the target.
     next: Option<String>,
 }
 
@@ -132,36 +136,37 @@ fn route(
     allowed: Allowed,
 ) -> Option<Vec<String>> {
     let goal = Version::parse(target)?;
-    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own);
+    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own_targets);
     let mut stops: Vec<String> =
         known.filter(|version| is_between(version, start.running, Some(goal))).cloned().collect();
     versions::sort(&mut stops);
-    let mut rests = BTreeMap::from([(target.to_owned(), Rest { skipped: 0, hops: 0, next: None })]);
-    let best = |from: &Start<'_>, rests: &BTreeMap<String, Rest>| {
-        let rests = steps(from, offered, target, allowed).into_iter().filter_map(|next| {
-            let rest = rests.get(&next)?;
-            let skipped = rest.skipped.saturating_add(skips(from.running, &next));
-            Some(Rest { skipped, hops: rest.hops.saturating_add(1), next: Some(next) })
+    let mut routes =
+        BTreeMap::from([(target.to_owned(), RemainingRoute { skipped: 0, hops: 0, next: None })]);
+    let best = |from: &Start<'_>, routes: &BTreeMap<String, RemainingRoute>| {
+        let candidates = steps(from, offered, target, allowed).into_iter().filter_map(|next| {
+            let route = routes.get(&next)?;
+            let skipped = route.skipped.saturating_add(skipped_minors(from.running, &next));
+            Some(RemainingRoute { skipped, hops: route.hops.saturating_add(1), next: Some(next) })
         });
-        rests.min_by(compare)
+        candidates.min_by(compare_routes)
     };
     // Each step leads to a higher version, so the highest stops are processed first.
     for stop in stops.iter().rev() {
-        if let Some(rest) = best(&Start { running: stop, own: &[], ..*start }, &rests) {
-            rests.insert(stop.clone(), rest);
+        if let Some(route) = best(&Start { running: stop, own_targets: &[], ..*start }, &routes) {
+            routes.insert(stop.clone(), route);
         }
     }
-    let mut next = best(start, &rests)?.next;
+    let mut next = best(start, &routes)?.next;
     let mut route = Vec::new();
     while let Some(stop) = next {
-        next = rests.get(&stop).and_then(|rest| rest.next.clone());
+        next = routes.get(&stop).and_then(|route| route.next.clone());
         route.push(stop);
     }
     Some(route)
 }
 
-fn compare(one: &Rest, other: &Rest) -> Ordering {
-    let version = |rest: &Rest| Reverse(rest.next.as_deref().and_then(Version::parse));
+fn compare_routes(one: &RemainingRoute, other: &RemainingRoute) -> Ordering {
+    let version = |route: &RemainingRoute| Reverse(route.next.as_deref().and_then(Version::parse));
     (one.skipped, one.hops, version(one)).cmp(&(other.skipped, other.hops, version(other)))
 }
 
@@ -170,8 +175,8 @@ fn newest(start: &Start<'_>, offered: &[KubernetesVersion], limit: Option<Versio
     let mut found: BTreeSet<String> = BTreeSet::new();
     let mut open = vec![start.running.to_owned()];
     while let Some(version) = open.pop() {
-        let own = if version == start.running { start.own } else { &[] };
-        let from = Start { running: &version, own, ..*start };
+        let own_targets = if version == start.running { start.own_targets } else { &[] };
+        let from = Start { running: &version, own_targets, ..*start };
         for next in steps(&from, offered, "", Allowed::default()) {
             if is_between(&next, &version, limit) && found.insert(next.clone()) {
                 open.push(next);
@@ -201,14 +206,14 @@ mod tests {
         serde_json::from_str(&json).unwrap()
     }
 
-    fn go(running: &str, long_term: bool, own: &[&str], wanted: &str) -> String {
-        let own: Vec<String> = own.iter().map(|version| (*version).to_owned()).collect();
-        path(&Start { running, long_term, own: &own }, &offered(), wanted).join(" ")
+    fn path_from(running: &str, long_term: bool, own: &[&str], requested: &str) -> String {
+        let own_targets: Vec<String> = own.iter().map(|version| (*version).to_owned()).collect();
+        path(&Start { running, long_term, own_targets: &own_targets }, &offered(), requested).join(" ")
     }
 
     #[test]
     fn path_follows_azures_upgrades_one_minor_at_a_time() {
-        for (running, long_term, own, wanted, expected) in [
+        for (running, long_term, own, requested, expected) in [
             ("1.32.9", false, &[][..], "1.33.6", "1.33.6"),
             // The newest patch of the next minor version from which the target is reachable.
             ("1.32.9", false, &[], "1.34.1", "1.33.6 1.34.1"),
@@ -237,20 +242,24 @@ mod tests {
             ("1.33.6", false, &[], "1.35", "1.34.1 1.35.0"),
             ("1.33.6", false, &[], "nonsense", ""),
         ] {
-            assert_eq!(go(running, long_term, own, wanted), expected, "{running} {own:?} {wanted}");
+            assert_eq!(
+                path_from(running, long_term, own, requested),
+                expected,
+                "{running} {own:?} {requested}"
+            );
         }
     }
 
     #[test]
     fn first_step_and_newest_stable_version() {
-        let start = |running| Start { running, long_term: false, own: &[] };
-        for (running, wanted, expected) in [
+        let start = |running| Start { running, long_term: false, own_targets: &[] };
+        for (running, requested, expected) in [
             ("1.32.9", "1.34.1", Some("1.33.6")),
             ("1.32.9", "1.33.6", None),
             ("1.32.9", "1.36.0", None),
             ("1.33.9", "1.34.1", None),
         ] {
-            assert_eq!(first_step(&start(running), &offered(), wanted).as_deref(), expected, "{running}");
+            assert_eq!(first_step(&start(running), &offered(), requested).as_deref(), expected, "{running}");
         }
         for (running, expected) in
             [("1.32.7", Some("1.34.1")), ("1.34.1", None), ("1.33.9", None), ("1.31.1", Some("1.34.1"))]

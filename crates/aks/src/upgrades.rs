@@ -23,7 +23,7 @@ pub struct Start<'a> {
     /// Whether it has long-term support (`supportPlan` is `AKSLongTermSupport`).
     pub long_term: bool,
     /// The targets in the cluster's own upgrade profile, if it was read. They replace those of the region's list.
-    pub own: &'a [String],
+    pub own_targets: &'a [String],
 }
 
 /// The reason why a version is unavailable to a cluster, in one step or in several.
@@ -46,14 +46,14 @@ pub fn needs_own_targets(running: &str, long_term: bool, offered: &[KubernetesVe
 /// The versions to which Azure can upgrade in one step: those of the cluster's own profile, else those of the region's list
 /// that the cluster's support plan allows. Ascending.
 pub fn reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
-    let mut reachable: Vec<String> = if start.own.is_empty() {
+    let mut reachable: Vec<String> = if start.own_targets.is_empty() {
         let listed = offered.iter().find_map(|minor| minor.patch_versions.get(start.running));
         let allowed = |version: &&String| {
             unavailable(start, offered, version) != Some(Unavailable::NeedsLongTermSupport)
         };
         listed.into_iter().flat_map(|patch| &patch.upgrades).filter(allowed).cloned().collect()
     } else {
-        start.own.to_vec()
+        start.own_targets.to_vec()
     };
     versions::sort(&mut reachable);
     reachable
@@ -62,18 +62,18 @@ pub fn reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String
 /// Whether Azure lists upgrades of the running version. For a retired version, only the cluster's own profile may list some.
 pub fn has_targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> bool {
     let is_listed = || offered.iter().any(|minor| minor.patch_versions.contains_key(start.running));
-    !start.own.is_empty() || is_listed()
+    !start.own_targets.is_empty() || is_listed()
 }
 
-/// Whether the targets contain `wanted`, or one of its patches if it is a minor version.
-pub fn is_target(targets: &[String], wanted: &str) -> bool {
-    targets.iter().any(|target| versions::is_same(target, wanted))
+/// Whether the targets contain `requested`, or one of its patches if it is a minor version.
+pub fn is_target(targets: &[String], requested: &str) -> bool {
+    targets.iter().any(|target| versions::is_same(target, requested))
 }
 
 /// The reason why a version is unavailable; `None` if it is available, or is in the cluster's own profile.
 pub fn unavailable(start: &Start<'_>, offered: &[KubernetesVersion], version: &str) -> Option<Unavailable> {
     match versions::find(offered, version) {
-        _ if is_target(start.own, version) => None,
+        _ if is_target(start.own_targets, version) => None,
         None => Some(Unavailable::NotOffered),
         Some(minor) if !versions::is_official(minor) && !start.long_term => {
             Some(Unavailable::NeedsLongTermSupport)
@@ -82,75 +82,79 @@ pub fn unavailable(start: &Start<'_>, offered: &[KubernetesVersion], version: &s
     }
 }
 
-/// The minor version after the running one, if `wanted` skips it and Azure does not list that upgrade. With long-term support,
+/// The minor version after the running one, if `requested` skips it and Azure does not list that upgrade. With long-term support,
 /// and from retired versions, Azure offers more distant targets.
-pub fn skipped_minor(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> Option<String> {
-    let (to, from) = Version::parse(wanted).zip(Version::parse(start.running))?;
+pub fn skipped_minor(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Option<String> {
+    let (to, from) = Version::parse(requested).zip(Version::parse(start.running))?;
     let next = from.minor.saturating_add(1);
-    let skips = to.major == from.major && to.minor > next && !is_target(&reachable(start, offered), wanted);
+    let skips =
+        to.major == from.major && to.minor > next && !is_target(&reachable(start, offered), requested);
     skips.then(|| format!("{}.{next}", from.major))
 }
 
-/// Whether `wanted` is higher than the running version and Azure lists upgrades without it.
-pub fn is_unlisted(start: &Start<'_>, offered: &[KubernetesVersion], wanted: &str) -> bool {
-    let is_higher = Version::parse(wanted)
+/// Whether `requested` is higher than the running version and Azure lists upgrades without it.
+pub fn is_unlisted(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> bool {
+    let is_higher = Version::parse(requested)
         .zip(Version::parse(start.running))
         .is_some_and(|(to, from)| !to.is_lower_than(from));
-    is_higher && has_targets(start, offered) && !is_target(&reachable(start, offered), wanted)
+    is_higher && has_targets(start, offered) && !is_target(&reachable(start, offered), requested)
 }
 
 /// All versions higher than the running one, ascending, each with whether it is reachable. As in Rancher, versions that require
-/// long-term support are included. If only the minor version of the cluster is known, its first patch is not marked as reachable.
+/// long-term support are included. If only the minor version of the cluster is known, its first patch is not marked as
+/// reachable.
 pub fn targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Upgrade> {
     let reachable = reachable(start, offered);
-    let known: HashSet<&str> =
+    let offered_versions: HashSet<&str> =
         offered.iter().flat_map(|minor| minor.patch_versions.keys()).map(String::as_str).collect();
-    let named = reachable
-        .iter()
-        .map(String::as_str)
-        .filter(|version| known.contains(version) || start.own.iter().any(|own| own == version));
-    let named: HashSet<&str> = named.collect();
-    let above = known.union(&named).copied().filter(|version| {
+    let reachable_versions = reachable.iter().map(String::as_str).filter(|version| {
+        offered_versions.contains(version) || start.own_targets.iter().any(|target| target == version)
+    });
+    let reachable_versions: HashSet<&str> = reachable_versions.collect();
+    let higher = offered_versions.union(&reachable_versions).copied().filter(|version| {
         *version != start.running && versions::compare(version, start.running) != Ordering::Less
     });
-    let mut targets: Vec<Upgrade> = above
-        .map(|version| Upgrade { version: version.to_owned(), reachable: named.contains(version) })
+    let mut targets: Vec<Upgrade> = higher
+        .map(|version| Upgrade {
+            version: version.to_owned(),
+            reachable: reachable_versions.contains(version),
+        })
         .collect();
     targets.sort_by(|a, b| versions::compare(&a.version, &b.version).then_with(|| a.version.cmp(&b.version)));
     targets
 }
 
 /// The remedy for an unreachable version: names only versions that are reachable in one step.
-pub(crate) fn use_reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> String {
+pub(crate) fn reachable_remedy(start: &Start<'_>, offered: &[KubernetesVersion]) -> String {
     let all = reachable(start, offered);
     let stable: Vec<String> =
         all.iter().filter(|version| !versions::is_preview(offered, version)).cloned().collect();
-    let named = if stable.is_empty() { all } else { stable };
-    if named.is_empty() {
+    let shown = if stable.is_empty() { all } else { stable };
+    if shown.is_empty() {
         return format!("leave it at {}, from which Azure offers no upgrade at the moment", start.running);
     }
-    format!("use one of {}", named.join(", "))
+    format!("use one of {}", shown.join(", "))
 }
 
 /// The message about a version lower than the running one.
-pub(crate) fn lowered(from: &str, to: &str) -> String {
+pub(crate) fn downgrade_message(from: &str, to: &str) -> String {
     format!("kubernetesVersion cannot go from {from} down to {to}")
 }
 
 /// The message about a version that skips a minor version.
-pub(crate) fn skipping(from: &str, to: &str) -> String {
+pub(crate) fn skipped_minor_message(from: &str, to: &str) -> String {
     format!(
         "kubernetesVersion cannot go from {from} to {to} at once, because minor versions cannot be skipped"
     )
 }
 
 /// The message about an upgrade that Azure does not list.
-pub(crate) fn unlisted(from: &str, to: &str) -> String {
+pub(crate) fn unlisted_message(from: &str, to: &str) -> String {
     format!("kubernetesVersion cannot go from {from} to {to}, because Azure does not offer this upgrade")
 }
 
 /// The message about a preview.
-pub(crate) fn preview(version: &str, region: &str) -> String {
+pub(crate) fn preview_message(version: &str, region: &str) -> String {
     format!("kubernetesVersion {version} is a preview in {region}, without support by Azure")
 }
 
@@ -175,10 +179,10 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    fn shown(current: &str, json: &str) -> Vec<String> {
+    fn mark_targets(current: &str, json: &str) -> Vec<String> {
         let mark =
             |upgrade: Upgrade| format!("{}{}", upgrade.version, if upgrade.reachable { "+" } else { "" });
-        let start = Start { running: current, long_term: true, own: &[] };
+        let start = Start { running: current, long_term: true, own_targets: &[] };
         targets(&start, &offered(json)).into_iter().map(mark).collect()
     }
 
@@ -190,7 +194,7 @@ mod tests {
         {"patchVersions":null}]"#;
 
     #[test]
-    fn only_targets_that_azure_names_are_reachable() {
+    fn only_targets_that_azure_lists_are_reachable() {
         for (current, expected) in [
             ("1.31.9", vec!["1.31.10+", "1.32.1+"]),
             ("1.30.5", vec!["1.31.9+", "1.31.10", "1.32.1"]),
@@ -201,17 +205,18 @@ mod tests {
             ("1.32", vec!["1.32.1"]),
         ] {
             let json = OFFERED.replace("\n        null,", "");
-            assert_eq!(shown(current, &json), expected, "{current}");
+            assert_eq!(mark_targets(current, &json), expected, "{current}");
         }
     }
 
     #[test]
     fn own_targets_are_added_and_support_plans_count() {
         let offered = offered(OFFERED_PLANS);
-        let to = |running, long_term, own: &[&str]| {
-            let own: Vec<String> = own.iter().map(|version| (*version).to_owned()).collect();
-            let start = Start { running, long_term, own: &own };
-            let mark = |it: Upgrade| format!("{}{}", it.version, if it.reachable { "+" } else { "" });
+        let to = |running, long_term, own_targets: &[&str]| {
+            let own_targets: Vec<String> = own_targets.iter().map(|version| (*version).to_owned()).collect();
+            let start = Start { running, long_term, own_targets: &own_targets };
+            let mark =
+                |upgrade: Upgrade| format!("{}{}", upgrade.version, if upgrade.reachable { "+" } else { "" });
             targets(&start, &offered).into_iter().map(mark).collect::<Vec<_>>().join(" ")
         };
         // Retired: only the cluster's own profile lists targets, which may be newer than those of the region.
@@ -235,8 +240,8 @@ mod tests {
         {"version":"1.30","capabilities":{"supportPlan":["AKSLongTermSupport"]},"patchVersions":{"1.30.5":{"upgrades":["1.31.9","1.32.0"]}}}]"#;
 
     #[test]
-    fn a_minor_alone_equals_its_first_patch_in_weight_but_not_in_text() {
+    fn minor_version_without_patch_lists_all_its_patches() {
         let json = r#"[{"patchVersions":{"1.31.0":{"upgrades":["1.31.1"]},"1.31.1":{}}}]"#;
-        assert_eq!(shown("1.31", json), ["1.31.0", "1.31.1"]);
+        assert_eq!(mark_targets("1.31", json), ["1.31.0", "1.31.1"]);
     }
 }

@@ -8,7 +8,7 @@ use std::iter;
 use super::arm::KubernetesVersion;
 
 /// The support plan that is included for all clusters; the other one is paid.
-const OFFICIAL: &str = "KubernetesOfficial";
+const OFFICIAL_PLAN: &str = "KubernetesOfficial";
 
 /// A Kubernetes version: `1.33.5`, or `1.33`, a minor version without a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ impl Version {
         }
     }
 
-    /// Whether both have the same minor version.
+    /// Whether both versions have the same major and minor number.
     pub fn is_same_minor(self, other: Self) -> bool {
         (self.major, self.minor) == (other.major, other.minor)
     }
@@ -75,13 +75,13 @@ pub fn is_same(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether a cluster or pool with the version `running` must change to get to `wanted`. A lower version never requires a change:
+/// Whether a cluster or pool with the version `running` must change to get to `requested`. A lower version never requires a change:
 /// the cluster has been upgraded in Azure since.
-pub fn differs(wanted: &str, running: &str) -> bool {
-    let lower = Version::parse(wanted)
+pub fn differs(requested: &str, running: &str) -> bool {
+    let lower = Version::parse(requested)
         .zip(Version::parse(running))
-        .is_some_and(|(wanted, running)| wanted.is_lower_than(running));
-    !lower && !is_same(wanted, running)
+        .is_some_and(|(requested, running)| requested.is_lower_than(running));
+    !lower && !is_same(requested, running)
 }
 
 /// The running version of a cluster: Azure's value (`currentKubernetesVersion`), else that of its Kubernetes API
@@ -94,8 +94,9 @@ pub fn running<'a>(
     let version = |text: &str| Version::parse(text).map(|version| version.to_string());
     // Builds with long-term support have a suffix: v1.30.100-akslts.
     let git = git.and_then(|text| text.split(['-', '+']).next());
-    let stated = || specifications.into_iter().flatten().find(|text| !text.trim().is_empty()).map(canonical);
-    current.and_then(version).or_else(|| git.and_then(version)).or_else(stated)
+    let specified =
+        || specifications.into_iter().flatten().find(|text| !text.trim().is_empty()).map(canonical);
+    current.and_then(version).or_else(|| git.and_then(version)).or_else(specified)
 }
 
 /// Whether nodes with the version `pool` are too old for a control plane with the version `plane`.
@@ -115,7 +116,11 @@ pub fn is_preview(offered: &[KubernetesVersion], version: &str) -> bool {
 
 /// Whether a minor version is available without long-term support.
 pub fn is_official(minor: &KubernetesVersion) -> bool {
-    minor.capabilities.iter().flat_map(|it| &it.support_plan).any(|plan| plan == OFFICIAL)
+    minor
+        .capabilities
+        .iter()
+        .flat_map(|capabilities| &capabilities.support_plan)
+        .any(|plan| plan == OFFICIAL_PLAN)
 }
 
 /// The entry of the list for a version, with or without a patch.
@@ -146,7 +151,7 @@ pub fn compare(left: &str, right: &str) -> Ordering {
         }
         match weight(&left).cmp(&weight(&right)) {
             Ordering::Equal => {}
-            decided => return decided,
+            different => return different,
         }
     }
     Ordering::Equal
@@ -162,16 +167,16 @@ pub fn sort(versions: &mut Vec<String>) {
 /// neither digits nor dots is surrounded by dots; consecutive dots are one separator.
 fn parts(version: &str) -> Vec<String> {
     let mut dotted = String::with_capacity(version.len() + 4);
-    let mut inside = false;
+    let mut in_word = false;
     for c in version.chars().map(|c| if matches!(c, '_' | '-' | '+') { '.' } else { c }) {
-        let wordy = c != '.' && !c.is_ascii_digit();
-        if wordy != inside {
+        let is_letter = c != '.' && !c.is_ascii_digit();
+        if is_letter != in_word {
             push_dot(&mut dotted);
         }
-        inside = wordy;
+        in_word = is_letter;
         if c == '.' { push_dot(&mut dotted) } else { dotted.push(c) }
     }
-    if inside {
+    if in_word {
         push_dot(&mut dotted);
     }
     dotted.split('.').map(str::to_owned).collect()
@@ -204,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_a_version_is_the_same_version() {
+    fn spellings_of_a_version_are_equal() {
         for text in ["1.33.5", "v1.33.5", "V1.33.5", " 1.33.5 ", "\u{a0}v1.33.5\n"] {
             assert_eq!(canonical(text), "1.33.5", "{text:?}");
             assert!(is_same(text, "1.33.5") && is_same("1.33", text), "{text:?}");
@@ -220,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_to_change_towards_a_lower_version() {
-        for (wanted, running, expected) in [
+    fn lower_version_requires_no_change() {
+        for (requested, running, expected) in [
             ("1.33", "1.33.6", false),
             ("1.33.6", "1.33", false),
             ("1.33.3", "1.33.6", false),
@@ -230,7 +235,7 @@ mod tests {
             ("1.34", "1.33.6", true),
             ("1.33.10", "1.33.9", true),
         ] {
-            assert_eq!(differs(wanted, running), expected, "{wanted} {running}");
+            assert_eq!(differs(requested, running), expected, "{requested} {running}");
         }
     }
 

@@ -47,7 +47,7 @@ pub enum Obstacle {
     NotInRegion,
     /// The subscription may not use it in the region.
     NotForSubscription,
-    /// AKS does not support it for nodes, because it has one vCPU.
+    /// AKS does not support it for nodes, because it has too few vCPUs.
     TooFewVcpus,
     /// AKS does not support it for nodes, because its tier is `Basic`.
     BasicTier,
@@ -195,52 +195,52 @@ impl Obstacle {
 /// The remedy for a quota that is too small.
 pub(crate) const QUOTA_REMEDY: &str = "ask Azure for more quota, or use fewer or smaller nodes";
 
-/// The obstacles between a size and a pool, without quotas.
+/// The obstacles to using a size for a pool, except quotas.
 pub fn obstacles(size: &VmSku, required: &Requirements<'_>) -> Vec<Obstacle> {
     let VmSku { name, capabilities, .. } = size;
-    let mut found = Vec::new();
+    let mut obstacles = Vec::new();
     if size.restricted {
-        found.push(Obstacle::NotForSubscription);
+        obstacles.push(Obstacle::NotForSubscription);
     }
     let is_basic = name.as_deref().is_some_and(|name| name.to_ascii_lowercase().starts_with("basic_"));
     if is_basic {
-        found.push(Obstacle::BasicTier);
+        obstacles.push(Obstacle::BasicTier);
     } else if capabilities.vcpus.is_some_and(|vcpus| vcpus < MIN_VCPUS) {
-        found.push(Obstacle::TooFewVcpus);
+        obstacles.push(Obstacle::TooFewVcpus);
     }
     if let Some(memory) =
         capabilities.memory_mib.filter(|memory| required.is_system && *memory < MIN_SYSTEM_MIB)
     {
-        found.push(Obstacle::TooSmallForSystemPool(memory));
+        obstacles.push(Obstacle::TooSmallForSystemPool(memory));
     }
-    let is_arm = capabilities.architecture.as_deref().is_some_and(|it| it.eq_ignore_ascii_case("Arm64"));
+    let is_arm = capabilities.architecture.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("Arm64"));
     if required.is_windows && is_arm {
-        found.push(Obstacle::Architecture);
+        obstacles.push(Obstacle::Architecture);
     }
-    found.extend(ephemeral_disk(size, required));
-    found.extend(zones(size, required.zones));
-    found.extend(capabilities.retirement.map(|date| {
+    obstacles.extend(ephemeral_disk_obstacle(size, required));
+    obstacles.extend(zone_obstacle(size, required.zones));
+    obstacles.extend(capabilities.retirement.map(|date| {
         let is_past = date.start_ms() <= required.now_ms;
         if is_past { Obstacle::Retired(date) } else { Obstacle::Retires(date) }
     }));
-    found
+    obstacles
 }
 
-/// Why Azure advises against a size for pools of mode `System`.
+/// A reason why Azure advises against a size for pools of mode `System`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Weakness {
     /// The CPUs of the B series are throttled under load.
     #[error("may be throttled")]
     Burstable,
-    /// Fewer vCPUs than the add-ons of AKS need with room to spare.
+    /// Too few vCPUs to leave a reserve besides the add-ons of AKS.
     #[error("has fewer than 4 vCPUs")]
     FewVcpus,
 }
 
-/// How to get rid of a [`Weakness`].
+/// The remedy for a [`Weakness`].
 pub(crate) const WEAKNESS_REMEDY: &str = "use a size with at least 4 vCPUs that is not of the B series";
 
-/// The weakness of a size as that of a pool of mode `System`.
+/// The weakness of a size in a pool of mode `System`, if it has one.
 pub fn weakness(size: &VmSku) -> Option<Weakness> {
     let family = size.family.as_deref().unwrap_or_default().to_ascii_lowercase();
     if family.starts_with("standardb") {
@@ -249,7 +249,7 @@ pub fn weakness(size: &VmSku) -> Option<Weakness> {
     size.capabilities.vcpus.is_some_and(|vcpus| vcpus < 4).then_some(Weakness::FewVcpus)
 }
 
-fn ephemeral_disk(size: &VmSku, required: &Requirements<'_>) -> Option<Obstacle> {
+fn ephemeral_disk_obstacle(size: &VmSku, required: &Requirements<'_>) -> Option<Obstacle> {
     if !required.ephemeral_disk {
         return None;
     }
@@ -262,7 +262,7 @@ fn ephemeral_disk(size: &VmSku, required: &Requirements<'_>) -> Option<Obstacle>
 }
 
 /// The obstacle if the subscription cannot use the size in all of these zones.
-pub fn zones(size: &VmSku, zones: &[String]) -> Option<Obstacle> {
+pub fn zone_obstacle(size: &VmSku, zones: &[String]) -> Option<Obstacle> {
     let mut usable: Vec<String> = size.usable_zones().cloned().collect();
     usable.sort_unstable();
     let mut missing: Vec<String> = zones.iter().filter(|zone| !usable.contains(zone)).cloned().collect();

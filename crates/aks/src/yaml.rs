@@ -1,64 +1,64 @@
-//! JSON values as YAML that people can read and every parser takes: block style, every text in double quotes with JSON's
-//! escapes, so that no content can become structure. Reading YAML is not here.
+//! Writes JSON values as YAML that is readable and portable: block style, with every string in double quotes and JSON's
+//! escapes, so that no content can become structure.
 
 use serde_json::Value;
 
-/// `value` as one YAML document, with a line break at the end.
+/// Writes `value` as one YAML document that ends with a line break.
 pub fn document(value: &Value) -> String {
     let mut out = String::new();
     match value {
-        Value::Object(_) | Value::Array(_) if !is_empty(value) => block(value, 0, &mut out),
-        plain => {
-            out.push_str(&plain.to_string());
+        Value::Object(_) | Value::Array(_) if !is_empty(value) => write_block(value, 0, &mut out),
+        inline => {
+            out.push_str(&inline.to_string());
             out.push('\n');
         }
     }
     out
 }
 
-/// An object or list that is not empty, each line indented by `depth` steps.
-fn block(value: &Value, depth: usize, out: &mut String) {
+/// Writes a non-empty object or list, each line indented by `depth` levels.
+fn write_block(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::Object(object) => {
             for (name, value) in object {
                 indent(depth, out);
-                out.push_str(&key(name));
+                out.push_str(&quote_key_if_needed(name));
                 out.push(':');
-                behind_key(value, depth, out);
+                write_after_key(value, depth, out);
             }
         }
-        Value::Array(list) => list.iter().for_each(|element| self::element(element, depth, out)),
+        Value::Array(list) => list.iter().for_each(|element| write_element(element, depth, out)),
         _ => {}
     }
 }
 
-fn behind_key(value: &Value, depth: usize, out: &mut String) {
-    if is_plain(value) {
+fn write_after_key(value: &Value, depth: usize, out: &mut String) {
+    if is_inline(value) {
         out.push(' ');
         out.push_str(&value.to_string());
         out.push('\n');
     } else {
         out.push('\n');
-        block(value, depth + 1, out);
+        write_block(value, depth + 1, out);
     }
 }
 
-/// The dash takes the place of the last step of the indentation.
-fn element(value: &Value, depth: usize, out: &mut String) {
+/// Writes an element of a list. `- ` has the width of one level, so the element's first line needs no further indentation.
+fn write_element(value: &Value, depth: usize, out: &mut String) {
     indent(depth, out);
     out.push_str("- ");
-    if is_plain(value) {
+    if is_inline(value) {
         out.push_str(&value.to_string());
         out.push('\n');
     } else {
         let mut inner = String::new();
-        block(value, depth + 1, &mut inner);
+        write_block(value, depth + 1, &mut inner);
         out.push_str(inner.trim_start_matches(' '));
     }
 }
 
-/// Whether it stands on the line of its key or dash.
-fn is_plain(value: &Value) -> bool {
+/// Whether a value is written on the line of its key or dash.
+fn is_inline(value: &Value) -> bool {
     !matches!(value, Value::Object(_) | Value::Array(_)) || is_empty(value)
 }
 
@@ -76,14 +76,14 @@ fn indent(depth: usize, out: &mut String) {
     }
 }
 
-/// Names as Kubernetes has them stand as they are, unless YAML reads a word or a number in them.
-fn key(name: &str) -> String {
-    const WORDS: [&str; 10] = ["true", "false", "yes", "no", "on", "off", "null", "nan", "inf", "y"];
-    let tame = name.starts_with(|c: char| c.is_ascii_alphabetic())
+/// Quotes a key unless it is a plain name as in Kubernetes that YAML parses as a string.
+fn quote_key_if_needed(name: &str) -> String {
+    const RESERVED: [&str; 10] = ["true", "false", "yes", "no", "on", "off", "null", "nan", "inf", "y"];
+    let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/'))
-        && !WORDS.iter().any(|word| name.eq_ignore_ascii_case(word))
+        && !RESERVED.iter().any(|word| name.eq_ignore_ascii_case(word))
         && !name.eq_ignore_ascii_case("n");
-    if tame { name.to_owned() } else { Value::from(name).to_string() }
+    if is_plain { name.to_owned() } else { Value::from(name).to_string() }
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_blocks_with_quoted_texts() {
+    fn documents_have_block_style_and_quoted_strings() {
         let value = json!({
             "kind": "Thing",
             "count": 3,

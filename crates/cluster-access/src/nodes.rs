@@ -1,6 +1,6 @@
 //! Counts and lists the nodes of a cluster.
 
-use aks::nodes::{Node, NodeInfo, Texts};
+use aks::nodes::{Node, NodeInfo, Strings};
 use k8s_openapi::api::core::v1::Node as KubernetesNode;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
@@ -97,19 +97,19 @@ fn convert_node(node: KubernetesNode) -> Node {
         pod_cidr: spec.pod_cidr.filter(|cidr| !cidr.is_empty()),
         unschedulable: spec.unschedulable.unwrap_or(false),
         not_ready,
-        info: info.and_then(|info| info.complete(&capacity)),
+        info: info.and_then(|info| info.with_sizes(&capacity)),
         capacity,
         allocatable: quantities(status.allocatable),
     }
 }
 
-fn short_values(map: Option<Texts>) -> Texts {
+fn short_values(map: Option<Strings>) -> Strings {
     let mut short_values = map.unwrap_or_default();
     short_values.retain(|_, value| value.len() <= MAX_VALUE_LEN);
     short_values
 }
 
-fn quantities(map: Option<std::collections::BTreeMap<String, Quantity>>) -> Texts {
+fn quantities(map: Option<std::collections::BTreeMap<String, Quantity>>) -> Strings {
     map.unwrap_or_default().into_iter().map(|(resource, Quantity(amount))| (resource, amount)).collect()
 }
 

@@ -2,7 +2,7 @@
 //! unknown keys are skipped, the last duplicate wins, `null` leaves a field empty, and errors have Go's messages
 //! (`docs/contract/credentials.md#request-body`).
 
-use aks::pasted;
+use aks::input;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::go_json::{self, Kind};
@@ -37,7 +37,7 @@ impl Capabilities {
     /// Parses a body; the error is Go's text without a prefix.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
         // Go rejects a byte order mark, which editors add.
-        let text = pasted::utf8(body).map_err(|utf16| match go_json::parse(body) {
+        let text = input::strip_bom(body).map_err(|utf16| match go_json::parse(body) {
             Ok(_) => utf16.to_string(),
             Err(reason) => format!("{reason}: {utf16}"),
         })?;
@@ -82,12 +82,12 @@ impl Capabilities {
             &mut self.environment,
             &mut self.cluster_id,
         ] {
-            let trimmed = pasted::trimmed(text);
+            let trimmed = input::trim(text);
             if trimmed.len() != text.len() {
                 *text = trimmed.to_owned();
             }
         }
-        let secret = pasted::trimmed(self.client_secret.expose_secret());
+        let secret = input::trim(self.client_secret.expose_secret());
         if secret.len() != self.client_secret.expose_secret().len() {
             self.client_secret = SecretString::from(secret);
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aks::pasted;
+use aks::input;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request};
 use axum::response::{IntoResponse, Response};
@@ -74,7 +74,7 @@ impl<'a> Parameters<'a> {
     pub(super) fn from_uri(uri: &'a Uri) -> Self {
         let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
         let [credential_id, capital_cluster_id, cluster_id, region] = RawQuery::from_uri(uri).first(names);
-        let region = pasted::trimmed_cow(region);
+        let region = input::trim_cow(region);
         Self { credential_id, capital_cluster_id, cluster_id, region }
     }
 }
@@ -153,7 +153,7 @@ impl AzureCall {
         let parameters = Parameters::from_uri(&parts.uri);
         let [credential_id, capital_cluster_id, cluster_id] =
             [parameters.credential_id, parameters.capital_cluster_id, parameters.cluster_id]
-                .map(pasted::trimmed_cow);
+                .map(input::trim_cow);
         if credential_id.is_empty() {
             let body = inline_credential(&parts.method, body, state.http().body_limit).await?;
             let sender = Sender::Own(caller);

@@ -20,7 +20,7 @@ use crate::api::request::RequestContext;
 use crate::service::Caller;
 use crate::service::azure_access::AccessError;
 use crate::service::rancher_access::{
-    Access, Failure, LOOP_REMEDY, RancherAccess, RancherError, Session, is_own_via,
+    Access, Failure, LOOP_REMEDY, RancherAccess, RancherError, Session, has_own_via,
 };
 
 /// Response header: `rancher` if Rancher wrote the response, `loop` if this server detected a loop.
@@ -96,7 +96,7 @@ pub(super) async fn read(
 pub(super) async fn fallback(request: Request, state: &RancherState) -> Rejection {
     if !request.uri().path().starts_with("/meta/") {
         // A lookup of this server that came back through the ingress.
-        let is_loop = is_own_via(request.headers());
+        let is_loop = has_own_via(request.headers());
         return if is_loop { Rejection::Complete(loop_response().into()) } else { path_of_rancher().into() };
     }
     match PendingRequest::new(request, state).await {
@@ -110,7 +110,7 @@ impl PendingRequest {
     pub(super) async fn new(request: Request, state: &RancherState) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
         let context = RequestContext::from_parts(&parts).map_err(AuthError::from)?.clone();
-        if is_own_via(&parts.headers) {
+        if has_own_via(&parts.headers) {
             return Err(Rejection::Complete(loop_response().into()));
         }
         if state.http.forwarded.is_plain_at_proxy(&parts) {

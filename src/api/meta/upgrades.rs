@@ -1,6 +1,6 @@
 //! `aksUpgrades` (`docs/contract/meta-actions.md#aksupgrades`).
 
-use aks::regions::normalised;
+use aks::regions::normalize;
 use aks::upgrades::Upgrade;
 use bytes::Bytes;
 use serde::Serialize;
@@ -74,8 +74,8 @@ impl ListingAction for AksUpgrades {
         };
         // Clients send the region of the specification, which may be wrong for an imported cluster; the cluster's own region
         // replaces it.
-        let requested = normalised(call.region());
-        let is_stated = cluster.stated_region.as_ref().is_some_and(|stated| normalised(stated) == requested);
+        let requested = normalize(call.region());
+        let is_stated = cluster.stated_region.as_ref().is_some_and(|stated| normalize(stated) == requested);
         let region = match &cluster.region {
             Some(own) if requested.is_empty() || is_stated => own,
             _ => call.region(),

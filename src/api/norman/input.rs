@@ -3,7 +3,7 @@
 //!
 //! Bodies are JSON objects. Their size is limited by their reader, their depth by the parser (128).
 
-use aks::pasted;
+use aks::input;
 use serde_json::{Map, Number, Value};
 
 use super::schemas::{Field, Kind, Schema};
@@ -26,7 +26,7 @@ pub fn parse(body: &[u8]) -> Result<Object, Invalid> {
     let invalid_body = |reason: &str| {
         Invalid::new("InvalidBodyContent", format!("Failed to parse body: {reason}; send one JSON object"))
     };
-    let body = pasted::utf8(body)
+    let body = input::strip_bom(body)
         .map_err(|utf16| Invalid::new("InvalidBodyContent", format!("Failed to parse body: {utf16}")))?;
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),
@@ -223,7 +223,7 @@ fn unwrap_single(value: Value) -> Value {
 
 /// Trims whitespace and invisible characters.
 fn trim(text: String) -> String {
-    let trimmed = pasted::trimmed(&text);
+    let trimmed = input::trim(&text);
     if trimmed.len() == text.len() { text } else { trimmed.to_owned() }
 }
 

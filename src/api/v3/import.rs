@@ -38,8 +38,8 @@ async fn get_manifest(
     links: Links,
 ) -> Response {
     let (token, cluster_id) = match ManifestName::parse(&file) {
-        ManifestName::Of { token, cluster_id } => (token, cluster_id),
-        ManifestName::Unsplit => {
+        ManifestName::Valid { token, cluster_id } => (token, cluster_id),
+        ManifestName::Incomplete => {
             let text = "invalid filename format, expected {token}_{clusterId}.yaml";
             return plain_text(StatusCode::BAD_REQUEST, text.to_owned());
         }

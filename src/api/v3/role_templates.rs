@@ -28,7 +28,7 @@ impl V3Type for RoleTemplates {
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let role = Role::of(id).ok_or_else(|| Error::not_found(id))?;
+        let role = Role::from_name(id).ok_or_else(|| Error::not_found(id))?;
         Ok(view(role, &call.links))
     }
 }

@@ -1,4 +1,5 @@
-//! `check --credential`: what a stored credential can do, as a server finds out. `cli/check.rs` tests this machine's settings.
+//! `check --credential`: requests the check of a stored credential from a running server, and prints the result.
+//! `cli/check.rs` tests the settings of this machine.
 
 use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -114,7 +115,8 @@ pub(in crate::cli) fn run(command: Check) -> Result<(), Error> {
     })
 }
 
-/// Sections: the verdict and its reasons, what works, what is missing, and how to add it. The JSON has all operations.
+/// The report as text: the verdict and its reasons, the uses, the missing operations, and the commands that add them.
+/// The JSON contains all operations.
 fn render(id: &str, report: &Report, terminal: Terminal) -> String {
     let mut sections = vec![heading(id, report, terminal)];
     if !report.operations.is_empty() {
@@ -130,7 +132,7 @@ fn render(id: &str, report: &Report, terminal: Terminal) -> String {
     if !report.assignments.is_empty() {
         let mut lines = vec!["Commands that add what is missing:".to_owned()];
         for Assignment { condition, command } in &report.assignments {
-            // Commands stay whole, so that they can be copied.
+            // Commands are not wrapped, so that they can be copied.
             let case = condition.as_ref().map_or_else(String::new, |case| format!("  # only for {case}"));
             lines.push(one_line(&format!("  {command}{case}")));
         }
@@ -142,15 +144,15 @@ fn render(id: &str, report: &Report, terminal: Terminal) -> String {
 fn heading(id: &str, report: &Report, terminal: Terminal) -> String {
     let verdict = terminal.paint(Some(report.verdict.color()), report.verdict.as_str());
     let codes: Vec<_> = report.login.aadsts.iter().map(|number| format!(" AADSTS{number}")).collect();
-    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    let facts = [
+    let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
+    let properties = [
         ("login", format!("{}{}", report.login.status, codes.concat())),
-        ("application", known(&report.client_id)),
-        ("subscription", known(&report.subscription_id)),
-        ("state", known(&report.subscription_state)),
+        ("application", or_unknown(&report.client_id)),
+        ("subscription", or_unknown(&report.subscription_id)),
+        ("state", or_unknown(&report.subscription_state)),
     ];
     let mut lines = vec![format!("{:<14}{}  {verdict}", "credential", one_line(id))];
-    lines.extend(facts.iter().map(|(name, fact)| format!("{name:<14}{}", one_line(fact))));
+    lines.extend(properties.iter().map(|(name, value)| format!("{name:<14}{}", one_line(value))));
     for reason in &report.reasons {
         lines.extend(wrap(&reason.note(), terminal.width, 2, 4));
     }
@@ -179,7 +181,7 @@ struct Use<'a> {
     operations: Vec<&'a Operation>,
 }
 
-/// The uses of a credential. Operations that are only needed in some cases are a use of their own.
+/// The uses of a credential. Operations that are only needed in some cases are separate uses.
 fn uses(report: &Report) -> Vec<Use<'_>> {
     let subscription = report.subscription_id.as_deref().unwrap_or_default();
     let mut uses: Vec<Use<'_>> = Vec::new();
@@ -189,17 +191,17 @@ fn uses(report: &Report) -> Vec<Use<'_>> {
         let scope = scope(&operation.scope, subscription);
         for name in names {
             match uses.iter_mut().find(|other| other.name == name && other.scope == scope) {
-                Some(found) => found.operations.push(operation),
+                Some(existing) => existing.operations.push(operation),
                 None => uses.push(Use { name, scope, operations: vec![operation] }),
             }
         }
     }
-    // What is only for some clusters comes last.
-    uses.sort_by_key(|found| found.name.starts_with("only for "));
+    // Uses that only some clusters need are last.
+    uses.sort_by_key(|entry| entry.name.starts_with("only for "));
     uses
 }
 
-/// Each use with the worst status of its operations.
+/// A row for each use, with the worst status of its operations.
 fn table_of_uses(uses: &[Use<'_>]) -> Table {
     let rows = uses.iter().map(|Use { name, scope, operations }| {
         let allowed = operations.iter().filter(|operation| operation.is_allowed()).count();

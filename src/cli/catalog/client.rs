@@ -1,4 +1,4 @@
-//! Requests to a running server. The token is only sent to the server that the settings name.
+//! Requests to a running server. The token is only sent to the server in the settings.
 
 use std::time::Duration;
 
@@ -16,13 +16,14 @@ use crate::cli::error::{Error, ServerError};
 use crate::config::ClientConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest time without a byte: servers end requests after 60 s, and a line of a stream can wait for Azure.
+/// The maximum time between two received bytes. Servers end requests after 60 s, and a line of a stream may depend on
+/// Azure.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
-/// Larger responses are rejected: it may be another server.
+/// The maximum length of a response, because it may be another server.
 const MAX_BODY_LEN: usize = 64 << 20;
 
 const JSON: &str = "application/json";
-/// One JSON object per line.
+/// The media type of a stream with one JSON object per line.
 const LINES: &str = "application/x-ndjson";
 
 /// A client of one server.
@@ -31,7 +32,7 @@ pub(super) struct Client {
     http: reqwest::Client,
 }
 
-/// A list whose entries are read by the caller.
+/// A page of a list, with unparsed entries.
 #[derive(Deserialize)]
 struct RawPage {
     data: Vec<Box<RawValue>>,
@@ -79,7 +80,7 @@ impl Client {
         self.read(&mut response).await
     }
 
-    /// All pages of a list as one JSON text. With a `limit` in the query, only the first.
+    /// All pages of a list as one JSON text. If the query contains `limit`, only the first page.
     pub(super) async fn list(&self, path: &str, query: &Query) -> Result<String, Error> {
         let is_limited = query.0.iter().any(|(name, _)| *name == "limit");
         let first = self.get(path, query).await?;
@@ -88,7 +89,7 @@ impl Client {
         let mut entries = page.data;
         loop {
             let mut url = self.url(path, &Query::default())?;
-            // The server may know itself by another name; the token is not sent there.
+            // The server may name another host in the link; the token is not sent there.
             url.set_query(Url::parse(&next).ok().as_ref().and_then(Url::query));
             let mut response = self.send(url, JSON).await?;
             let page: RawPage = self.parse(&self.read(&mut response).await?)?;
@@ -103,31 +104,31 @@ impl Client {
         Ok(format!("{{\"data\":[{}],\"next\":null}}", entries.join(",")))
     }
 
-    /// Reads a stream of lines, each as soon as it arrives.
+    /// Reads a stream of lines, and calls `handle_line` as soon as each arrives.
     pub(super) async fn lines<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &Query,
-        mut each: impl FnMut(T),
+        mut handle_line: impl FnMut(T),
     ) -> Result<(), Error> {
         let mut response = self.send(self.url(path, query)?, LINES).await?;
         let mut pending = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_response_error(error))? {
             pending.extend_from_slice(&chunk);
             while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = pending.drain(..=end).collect();
-                each(self.parse(&String::from_utf8_lossy(&line))?);
+                handle_line(self.parse(&String::from_utf8_lossy(&line))?);
             }
             if pending.len() > MAX_BODY_LEN {
-                return Err(self.unexpected("a line is too long"));
+                return Err(self.unexpected_error("a line is too long"));
             }
         }
-        if pending.is_empty() { Ok(()) } else { Err(self.unexpected("the last line is incomplete")) }
+        if pending.is_empty() { Ok(()) } else { Err(self.unexpected_error("the last line is incomplete")) }
     }
 
-    /// Reads JSON of the server.
+    /// Parses JSON of the server.
     pub(super) fn parse<T: DeserializeOwned>(&self, json: &str) -> Result<T, Error> {
-        serde_json::from_str(json).map_err(|error| self.unexpected(error.to_string()))
+        serde_json::from_str(json).map_err(|error| self.unexpected_error(error.to_string()))
     }
 
     fn url(&self, path: &str, query: &Query) -> Result<Url, Error> {
@@ -142,26 +143,26 @@ impl Client {
     /// Sends a GET request. Responses other than 200 are errors.
     async fn send(&self, url: Url, accept: &'static str) -> Result<Response, Error> {
         let request = self.http.get(url).header(ACCEPT, accept);
-        let mut response = request.send().await.map_err(|error| self.no_answer(error))?;
+        let mut response = request.send().await.map_err(|error| self.no_response_error(error))?;
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
         let body = self.read(&mut response).await.unwrap_or_default();
-        Err(self.rejected(response.status(), response.headers(), &body).into())
+        Err(self.rejection(response.status(), response.headers(), &body).into())
     }
 
     async fn read(&self, response: &mut Response) -> Result<String, Error> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_response_error(error))? {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_BODY_LEN {
-                return Err(self.unexpected("the response is too large"));
+                return Err(self.unexpected_error("the response is too large"));
             }
         }
-        String::from_utf8(body).map_err(|_| self.unexpected("the response is not UTF-8"))
+        String::from_utf8(body).map_err(|_| self.unexpected_error("the response is not UTF-8"))
     }
 
-    fn rejected(&self, status: StatusCode, headers: &HeaderMap, body: &str) -> ServerError {
+    fn rejection(&self, status: StatusCode, headers: &HeaderMap, body: &str) -> ServerError {
         if let Some(location) = headers.get(LOCATION).filter(|_| status.is_redirection()) {
             let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
             return ServerError::Redirect { server: self.name(), location };
@@ -178,19 +179,19 @@ impl Client {
         ServerError::Rejected { status: status.as_u16(), message, remedy }
     }
 
-    fn no_answer(&self, error: reqwest::Error) -> Error {
-        // Over TLS, an untrusted certificate is likelier.
+    fn no_response_error(&self, error: reqwest::Error) -> Error {
+        // Over TLS, an untrusted certificate is more likely.
         let is_down = error.is_connect() && self.base.scheme() == "http" && is_loopback(&self.base);
         let remedy = if is_down {
             "start it with `norman-aks serve` (or `serve --sandbox`), or name another one with --server"
         } else {
             "check --server, and --ca-file if its certificate has a private authority"
         };
-        // The URL has the ID of the credential, which makes the message long.
+        // The URL contains the ID of the credential, which would make the message long.
         ServerError::NoResponse { server: self.name(), remedy, source: error.without_url() }.into()
     }
 
-    fn unexpected(&self, reason: impl Into<String>) -> Error {
+    fn unexpected_error(&self, reason: impl Into<String>) -> Error {
         ServerError::Unexpected { server: self.name(), reason: reason.into() }.into()
     }
 
@@ -199,7 +200,7 @@ impl Client {
     }
 }
 
-/// The remedy for statuses whose messages have none.
+/// The remedy for a status whose message contains none.
 fn remedy(status: StatusCode, message: &str, retry_after: Option<&str>) -> String {
     match (status, retry_after) {
         (StatusCode::UNAUTHORIZED, _) => {
@@ -215,7 +216,7 @@ fn remedy(status: StatusCode, message: &str, retry_after: Option<&str>) -> Strin
     }
 }
 
-/// Whether the URL names this machine. Proxies do not reach it.
+/// Whether the URL leads to this machine, which a proxy cannot reach.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

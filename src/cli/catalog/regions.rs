@@ -1,4 +1,4 @@
-//! `regions`: the regions of the subscription for a wanted cluster, with progress while Azure is asked.
+//! `regions`: the regions of the subscription for a wanted cluster. Shows the progress of the requests to Azure.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::table::{Cell, Column, Row, Table};
 use super::terminal::Terminal;
 use super::{
-    HELP, ListFlags, Output, Query, Reason, Verdict, eprint_for_people, first_reason, print_json,
+    HELP, ListFlags, Output, Query, Reason, Verdict, eprint_if_terminal, first_reason, print_json,
     run as run_client, summary, zones,
 };
 use crate::cli::error::Error;
@@ -92,10 +92,10 @@ pub(in crate::cli) fn run(command: Regions) -> Result<(), Error> {
         let outcome = read.await;
         bar.clear();
         outcome?;
-        // As in the list of the server.
+        // The order of the list of the server.
         regions.sort_by(|a, b| a.verdict.cmp(&b.verdict).then_with(|| a.name.cmp(&b.name)));
         print(&table(&regions).render(Terminal::stdout(&config::environment()), command.reasons))?;
-        eprint_for_people(&summary("region", regions.iter().map(|region| region.verdict)));
+        eprint_if_terminal(&summary("region", regions.iter().map(|region| region.verdict)));
         if last.done < last.total {
             eprint_message(&format!(
                 "only {} of {} regions: Azure was too slow; what was read is kept, so try again",
@@ -121,7 +121,7 @@ impl Regions {
     }
 }
 
-/// One line on standard error, if that is a terminal, which is overwritten.
+/// The progress on one line of standard error, which is overwritten. Only if standard error is a terminal.
 struct ProgressLine {
     is_terminal: bool,
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::table::{Cell, Column, Row, Table};
 use super::terminal::Terminal;
 use super::{
-    HELP, ListFlags, Output, Query, Reason, Verdict, eprint_for_people, first_reason, number_or_unknown,
+    HELP, ListFlags, Output, Query, Reason, Verdict, eprint_if_terminal, first_reason, number_or_unknown,
     print_json, run as run_client, summary, zones,
 };
 use crate::cli::error::Error;
@@ -28,17 +28,17 @@ pub(in crate::cli) struct Sizes {
     #[arg(long)]
     reasons: bool,
     #[command(flatten)]
-    wanted: Wanted,
+    wanted: Requirements,
     #[command(flatten)]
     filter: Filter,
     #[command(flatten)]
     list: ListFlags,
 }
 
-/// The wanted nodes, which decide about verdicts.
+/// The wanted nodes, on which the verdicts depend.
 #[derive(Args)]
 #[command(next_help_heading = "Wanted nodes")]
-struct Wanted {
+struct Requirements {
     /// Number of nodes, for the quota [default: 1]
     #[arg(long, value_name = "NUMBER")]
     count: Option<u32>,
@@ -137,11 +137,11 @@ pub(in crate::cli) fn run(command: Sizes) -> Result<(), Error> {
         }
         let SizeList { data } = client.parse(&json)?;
         if data.is_empty() {
-            eprint_for_people("no size matches");
+            eprint_if_terminal("no size matches");
             return Ok(());
         }
         print(&table(&data).render(Terminal::stdout(&config::environment()), command.reasons))?;
-        eprint_for_people(&summary("size", data.iter().map(|size| size.verdict)));
+        eprint_if_terminal(&summary("size", data.iter().map(|size| size.verdict)));
         Ok(())
     })
 }
@@ -171,7 +171,7 @@ impl Sizes {
     }
 }
 
-/// What people look for first is kept the longest: whether and how many nodes can be had, then why not.
+/// The most important columns are dropped last: the verdict, the possible number of nodes, and the reason.
 fn table(sizes: &[Size]) -> Table {
     let columns = vec![
         Column::text("NAME", 0),
@@ -210,7 +210,7 @@ fn row(size: &Size) -> Row {
     Row { cells, notes: size.reasons.iter().map(Reason::note).collect() }
 }
 
-/// At most one digit after the point: Azure has sizes with 27.9999 GiB.
+/// Formats a size with at most one decimal, because Azure has sizes such as 27.9999 GiB.
 fn gib(memory: f64) -> String {
     let text = format!("{memory:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)

@@ -1,11 +1,12 @@
-//! Tables that fit a width: columns are shortened, then dropped, the least important first. Widths are counted in characters.
+//! Tables of a limited width: columns are shortened, then dropped, the least important first. Widths are numbers of
+//! characters.
 
 use super::terminal::{Color, Terminal};
 use crate::cli::output::one_line;
 
 /// The spaces between columns.
 const GAP: usize = 2;
-/// Columns that are always shown are shortened to this width if nothing else helps.
+/// The width to which remaining columns are shortened after all others were dropped.
 const MIN_WIDTH: usize = 6;
 /// The width of wrapped lines if there is no limit.
 const MAX_NOTE_WIDTH: usize = 100;
@@ -16,16 +17,16 @@ pub(super) struct Column {
     heading: &'static str,
     /// Numbers are aligned to the right.
     is_number: bool,
-    /// The columns with the highest rank are dropped first; 0 is never dropped.
+    /// Columns with the highest rank are dropped first. A column with rank 0 is never dropped.
     rank: u8,
-    /// The width to which texts are shortened before a column is dropped.
-    shortest: Option<usize>,
+    /// The width to which texts may be shortened before a column is dropped.
+    min_width: Option<usize>,
 }
 
 impl Column {
-    /// A column of texts. `rank` is its order of being dropped, the highest first; 0 is never dropped.
+    /// A column of texts. Columns with the highest `rank` are dropped first; 0 is never dropped.
     pub(super) const fn text(heading: &'static str, rank: u8) -> Self {
-        Self { heading, is_number: false, rank, shortest: None }
+        Self { heading, is_number: false, rank, min_width: None }
     }
 
     /// A column of numbers.
@@ -33,9 +34,9 @@ impl Column {
         Self { is_number: true, ..Self::text(heading, rank) }
     }
 
-    /// The column, with texts that may be shortened to `width`.
+    /// Allows that texts are shortened to `width`.
     pub(super) const fn shortened_to(self, width: usize) -> Self {
-        Self { shortest: Some(width), ..self }
+        Self { min_width: Some(width), ..self }
     }
 }
 
@@ -58,7 +59,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A row, and texts about it that can be shown below.
+/// A row, and notes about it that can be shown below it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
@@ -70,41 +71,41 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Row>,
-    /// The heading of a column that is left out where notes are shown, because they contain it.
+    /// The heading of a column that is omitted if notes are shown, because they contain its text.
     pub(super) summary_of_notes: &'static str,
 }
 
-/// The place of a column.
-struct Fit {
+/// The layout of a column.
+struct ColumnLayout {
     column: Column,
-    /// The width that all of its texts need.
+    /// The width of its longest text.
     natural: usize,
     /// 0 if the column is dropped.
     width: usize,
 }
 
-impl Fit {
-    fn shortest(&self) -> usize {
-        self.column.shortest.map_or(self.natural, |width| width.min(self.natural))
+impl ColumnLayout {
+    fn min_width(&self) -> usize {
+        self.column.min_width.map_or(self.natural, |width| width.min(self.natural))
     }
 }
 
 impl Table {
-    /// The lines of the table. Notes are shown on demand, and in a terminal if all lines fit its height.
+    /// Formats the table. Notes are shown if `with_notes`, or if all lines fit the height of the terminal.
     pub(super) fn render(&self, terminal: Terminal, with_notes: bool) -> String {
-        let with = self.lines(terminal, true);
-        // The prompt and a message need lines too.
-        let fits = terminal.height.is_some_and(|height| with.len() + 3 <= height);
-        let lines = if with_notes || fits { with } else { self.lines(terminal, false) };
+        let lines_with_notes = self.lines(terminal, true);
+        // Three lines are reserved for messages and the prompt.
+        let fits_height = terminal.height.is_some_and(|height| lines_with_notes.len() + 3 <= height);
+        let lines = if with_notes || fits_height { lines_with_notes } else { self.lines(terminal, false) };
         lines.join("\n")
     }
 
     fn lines(&self, terminal: Terminal, with_notes: bool) -> Vec<String> {
-        let fits = self.fit(terminal.width, with_notes);
+        let layouts = self.layout(terminal.width, with_notes);
         let headings: Vec<Cell> = self.columns.iter().map(|column| column.heading.into()).collect();
-        let mut lines = vec![line(&fits, &headings, Terminal { colors: false, ..terminal })];
+        let mut lines = vec![line(&layouts, &headings, Terminal { colors: false, ..terminal })];
         for row in &self.rows {
-            lines.push(line(&fits, &row.cells, terminal));
+            lines.push(line(&layouts, &row.cells, terminal));
             if with_notes {
                 lines.extend(row.notes.iter().flat_map(|note| wrap(note, terminal.width, 4, 6)));
             }
@@ -113,67 +114,67 @@ impl Table {
     }
 
     /// The widths of the columns.
-    fn fit(&self, width: Option<usize>, with_notes: bool) -> Vec<Fit> {
-        let mut fits = Vec::with_capacity(self.columns.len());
+    fn layout(&self, width: Option<usize>, with_notes: bool) -> Vec<ColumnLayout> {
+        let mut layouts = Vec::with_capacity(self.columns.len());
         for (index, column) in self.columns.iter().enumerate() {
             let cells = self.rows.iter().filter_map(|row| row.cells.get(index));
             let content = cells.map(|cell| cell.text.chars().count()).max().unwrap_or_default();
             let is_redundant = with_notes && column.heading == self.summary_of_notes;
             let is_shown = column.rank == 0 || (content > 0 && !is_redundant);
             let natural = if is_shown { content.max(column.heading.chars().count()) } else { 0 };
-            fits.push(Fit { column: *column, natural, width: natural });
+            layouts.push(ColumnLayout { column: *column, natural, width: natural });
         }
         if let Some(width) = width {
-            shorten_columns(&mut fits, width);
+            shorten_columns(&mut layouts, width);
         }
-        fits
+        layouts
     }
 }
 
-/// The width of all columns that are shown.
-fn total(fits: &[Fit]) -> usize {
-    let widths = fits.iter().map(|fit| fit.width).filter(|width| *width > 0);
+/// The total width of all columns that are shown.
+fn total(layouts: &[ColumnLayout]) -> usize {
+    let widths = layouts.iter().map(|layout| layout.width).filter(|width| *width > 0);
     let (sum, count) = widths.fold((0, 0), |(sum, count), width| (sum + width, count + 1));
     sum + GAP * usize::saturating_sub(count, 1)
 }
 
-fn shorten_columns(fits: &mut [Fit], width: usize) {
-    if total(fits) <= width {
+fn shorten_columns(layouts: &mut [ColumnLayout], width: usize) {
+    if total(layouts) <= width {
         return;
     }
-    for fit in fits.iter_mut() {
-        fit.width = fit.shortest();
+    for layout in layouts.iter_mut() {
+        layout.width = layout.min_width();
     }
-    while total(fits) > width {
-        let droppable = fits.iter_mut().filter(|fit| fit.width > 0 && fit.column.rank > 0);
-        let Some(dropped) = droppable.max_by_key(|fit| fit.column.rank) else { break };
+    while total(layouts) > width {
+        let droppable = layouts.iter_mut().filter(|layout| layout.width > 0 && layout.column.rank > 0);
+        let Some(dropped) = droppable.max_by_key(|layout| layout.column.rank) else { break };
         dropped.width = 0;
     }
-    while total(fits) > width {
-        let Some(widest) = fits.iter_mut().max_by_key(|fit| fit.width) else { break };
+    while total(layouts) > width {
+        let Some(widest) = layouts.iter_mut().max_by_key(|layout| layout.width) else { break };
         if widest.width <= MIN_WIDTH {
             break;
         }
         widest.width -= 1;
     }
-    // The rest of the place, to the most important columns first.
-    let mut spare = width.saturating_sub(total(fits));
-    let mut growing: Vec<&mut Fit> = fits.iter_mut().filter(|fit| fit.width > 0).collect();
-    growing.sort_by_key(|fit| fit.column.rank);
-    for fit in growing {
-        let more = fit.natural.saturating_sub(fit.width).min(spare);
-        fit.width += more;
-        spare -= more;
+    // The remaining width is given to the most important columns first.
+    let mut spare = width.saturating_sub(total(layouts));
+    let mut growing: Vec<&mut ColumnLayout> = layouts.iter_mut().filter(|layout| layout.width > 0).collect();
+    growing.sort_by_key(|layout| layout.column.rank);
+    for layout in growing {
+        let added = layout.natural.saturating_sub(layout.width).min(spare);
+        layout.width += added;
+        spare -= added;
     }
 }
 
-fn line(fits: &[Fit], cells: &[Cell], terminal: Terminal) -> String {
+fn line(layouts: &[ColumnLayout], cells: &[Cell], terminal: Terminal) -> String {
     let mut line = String::new();
     let mut pending = 0;
-    for (fit, cell) in fits.iter().zip(cells).filter(|(fit, _)| fit.width > 0) {
-        let text = shorten(&cell.text, fit.width);
-        let missing = fit.width - text.chars().count();
-        let (before, after) = if fit.column.is_number { (missing, 0) } else { (0, missing) };
+    for (layout, cell) in layouts.iter().zip(cells).filter(|(layout, _)| layout.width > 0) {
+        let text = shorten(&cell.text, layout.width);
+        let missing = layout.width - text.chars().count();
+        let (before, after) = if layout.column.is_number { (missing, 0) } else { (0, missing) };
         if text.is_empty() {
             pending += missing + GAP;
             continue;
@@ -186,7 +187,7 @@ fn line(fits: &[Fit], cells: &[Cell], terminal: Terminal) -> String {
     line
 }
 
-/// The text on one line, with an ellipsis in place of what does not fit.
+/// The text on one line. If it is too long, it ends with an ellipsis.
 fn shorten(text: &str, width: usize) -> String {
     let plain = one_line(text);
     if plain.chars().count() <= width {
@@ -198,8 +199,8 @@ fn shorten(text: &str, width: usize) -> String {
     short
 }
 
-/// Lines of words with an indentation, which further lines have deeper. A word that is longer than a line stays whole, so that it can
-/// be copied.
+/// Wraps a text into lines. `first` and `further` are the indentations of the first and of further lines. A word that
+/// is longer than a line is not split, so that it can be copied.
 pub(super) fn wrap(text: &str, width: Option<usize>, first: usize, further: usize) -> Vec<String> {
     let width = width.unwrap_or(MAX_NOTE_WIDTH);
     let plain = one_line(text);
@@ -207,17 +208,17 @@ pub(super) fn wrap(text: &str, width: Option<usize>, first: usize, further: usiz
     let mut line = " ".repeat(first);
     let mut length = first;
     for word in plain.split_whitespace() {
-        let added = word.chars().count();
+        let word_length = word.chars().count();
         let is_empty = line.trim_start().is_empty();
-        if !is_empty && length + 1 + added > width {
+        if !is_empty && length + 1 + word_length > width {
             lines.push(line);
             line = " ".repeat(further) + word;
-            length = further + added;
+            length = further + word_length;
         } else {
             let gap = usize::from(!is_empty);
             line.push_str(if is_empty { "" } else { " " });
             line.push_str(word);
-            length += gap + added;
+            length += gap + word_length;
         }
     }
     lines.push(line);
@@ -320,7 +321,7 @@ mod tests {
                         \x20   quotaShort: too short; ask for\n\
                         \x20     more";
         assert_eq!(table().render(terminal, true), expected);
-        // In a terminal with room for them, without being asked.
+        // In a terminal that is high enough, notes are always shown.
         assert_eq!(table().render(Terminal { height: Some(8), ..terminal }, false), expected);
         let low = table().render(Terminal { height: Some(7), ..terminal }, false);
         assert!(!low.contains("quotaShort"), "{low}");
@@ -357,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn long_words_stay_whole() {
+    fn long_words_are_not_split() {
         let lines = wrap("run az role assignment create --scope /subscriptions/9d1f3c52", Some(20), 2, 4);
         assert_eq!(
             lines,

@@ -1,21 +1,21 @@
-//! The terminal that a table is written to: its size, and whether it has colors.
+//! Size and colors of the terminal that a table is written to.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 
 use rustix::termios::tcgetwinsize;
 
-/// The place that a table has.
+/// The size and colors that are available to a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Terminal {
-    /// In columns; `None` is unlimited.
+    /// The width in columns; `None`: unlimited.
     pub(super) width: Option<usize>,
-    /// In lines; `None` if standard output is no terminal.
+    /// The height in lines; `None` if standard output is not a terminal.
     pub(super) height: Option<usize>,
     pub(super) colors: bool,
 }
 
-/// Colors of verdicts, as terminals number them.
+/// Colors of verdicts, with their numbers in escape sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Color {
     Red = 31,
@@ -44,7 +44,7 @@ impl Terminal {
         }
     }
 
-    /// The text in a color.
+    /// Adds a color to a text, if colors are available.
     pub(super) fn paint(self, color: Option<Color>, text: &str) -> String {
         match color.filter(|_| self.colors) {
             Some(color) => format!("\u{1b}[{}m{text}\u{1b}[0m", color as u8),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::table::{Cell, Column, Row, Table};
 use super::terminal::{Color, Terminal};
-use super::{HELP, ListFlags, Output, Query, eprint_for_people, print_json, run as run_client};
+use super::{HELP, ListFlags, Output, Query, eprint_if_terminal, print_json, run as run_client};
 use crate::cli::error::Error;
 use crate::cli::output::print;
 use crate::config;
@@ -66,14 +66,14 @@ pub(in crate::cli) fn run(command: Versions) -> Result<(), Error> {
         }
         let VersionList { data } = client.parse(&json)?;
         if data.is_empty() {
-            eprint_for_people("no version matches");
+            eprint_if_terminal("no version matches");
             return Ok(());
         }
         print(&table(&data).render(Terminal::stdout(&config::environment()), false))
     })
 }
 
-/// The newest first, because that is what people look for.
+/// The table of versions, with the newest first.
 fn table(minors: &[Minor]) -> Table {
     let columns = vec![
         Column::text("VERSION", 0),
@@ -112,7 +112,7 @@ fn status(minor: &Minor) -> Cell {
     }
 }
 
-/// The support plans in words.
+/// A short name of a support plan.
 fn short_plan(plan: &str) -> &str {
     match plan {
         "KubernetesOfficial" => "community",

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aks::provision::agent::{Deployment, RunningCommand, Way, token_tenant};
+use aks::provision::agent::{ApplyMethod, Deployment, RunningCommand, token_tenant};
 use aks::registration::{AGENT, NAMESPACE};
-use aks::status::Truth;
+use aks::status::ConditionStatus;
 use azure::run_command::{
     self, Command, Outcome, PendingResult, RESULT_ACTION, RUN_ACTION, SERVER_APPLICATION, Status,
 };
@@ -190,7 +190,9 @@ pub(super) async fn start(
         }
         Err(error) => {
             error.log(&task.row.id);
-            agent.record_failure(task, deployment, Way::RunCommand, &manifest.redact(&error.message)).await
+            agent
+                .record_failure(task, deployment, ApplyMethod::RunCommand, &manifest.redact(&error.message))
+                .await
         }
     }
 }
@@ -226,16 +228,18 @@ async fn finish(
 ) -> Result<AgentProgress, StepError> {
     match result {
         PollResult::Succeeded => {
-            agent.record_success(task, deployment, Way::RunCommand, revision, secret).await
+            agent.record_success(task, deployment, ApplyMethod::RunCommand, revision, secret).await
         }
         PollResult::Failed(reason) => {
-            agent.record_failure(task, deployment, Way::RunCommand, &agent.manifest.redact(&reason)).await
+            agent
+                .record_failure(task, deployment, ApplyMethod::RunCommand, &agent.manifest.redact(&reason))
+                .await
         }
         PollResult::Foreign => {
             let reason = format!(
                 "the deployment {NAMESPACE}/{AGENT} was deployed by another server, and is left alone"
             );
-            agent.record_foreign(task, deployment, Way::RunCommand, &reason).await
+            agent.record_foreign(task, deployment, ApplyMethod::RunCommand, &reason).await
         }
         PollResult::Running(..) => Ok(in_progress(task, POLL_RETRY_DELAY)),
     }
@@ -243,7 +247,7 @@ async fn finish(
 
 fn in_progress(task: &mut Task, next: Duration) -> AgentProgress {
     let message = "Azure's run command is applying its manifest in the cluster";
-    set_condition(task, Truth::Unknown, message);
+    set_condition(task, ConditionStatus::Unknown, message);
     AgentProgress { message: format!("{WAITING_MESSAGE}: {message}"), next_step_in: Some(next) }
 }
 

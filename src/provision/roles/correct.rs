@@ -70,7 +70,7 @@ pub(crate) async fn correct(
 async fn announce_lost_rights(core: &Core, id: &str) -> Result<(), Error> {
     let mut strongest = BTreeMap::<String, Role>::new();
     for member in store::members::list(&core.store, Some(id), None).await? {
-        if let Some(role) = Role::of(&member.role) {
+        if let Some(role) = Role::from_name(&member.role) {
             let current = strongest.entry(member.user_id).or_insert(role);
             *current = role.max(*current);
         }

@@ -91,7 +91,7 @@ fn with_jitter(delay: Duration) -> Duration {
 async fn run_session(shared: &SharedState, id: &str, signals: &mut Signals) -> Result<(), Error> {
     let core = &shared.core;
     let row = store::clusters::get(&core.store, id).await?.ok_or(Error::Gone)?;
-    let (spec, status) = (ClusterSpec::from_text(&row.spec)?, ClusterStatus::from_text(&row.work.status)?);
+    let (spec, status) = (ClusterSpec::from_text(&row.spec)?, ClusterStatus::from_json(&row.work.status)?);
     drop(row);
     let target = Target { id, spec: spec.aks(), status: &status };
     let access = Box::pin(core.server_access.access(target)).await?;

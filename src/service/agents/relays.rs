@@ -37,7 +37,7 @@ impl Agents {
     /// See [`RelayError`].
     pub async fn dial(&self, cluster_id: &str) -> Result<Connection, RelayError> {
         let row = store::clusters::get(&self.inner.store, cluster_id).await?;
-        let status = row.and_then(|row| ClusterStatus::from_text(&row.work.status).ok()).unwrap_or_default();
+        let status = row.and_then(|row| ClusterStatus::from_json(&row.work.status).ok()).unwrap_or_default();
         let endpoint = status.api_endpoint.and_then(|endpoint| endpoint.parse::<Url>().ok());
         let host = endpoint.as_ref().and_then(Url::host_str).unwrap_or_default();
         self.sessions().dial(cluster_id, host).map_err(RelayError::NoSession)

@@ -36,7 +36,7 @@ impl RegionSearch {
     pub async fn regions(&self, only: &[String]) -> Result<Vec<Location>> {
         let list = self.listings.region_list(self.request(), self.renderers.regions).await?;
         let is_wanted = |location: &&Location| {
-            let name = location.name.as_deref().map(aks::regions::normalised).unwrap_or_default();
+            let name = location.name.as_deref().map(aks::regions::normalize).unwrap_or_default();
             is_physical(location) && (only.is_empty() || only.contains(&name))
         };
         Ok(list.iter().filter(is_wanted).cloned().collect())

@@ -8,10 +8,10 @@ use std::time::Duration;
 use aks::arm::{KubernetesVersion, UpgradeProfile, Usage, VmSku};
 use aks::cluster_details::ClusterDetails;
 use aks::provision::preview::{Azure as AzureQuery, Unseen};
-use aks::provision::upstream::{self, Known};
+use aks::provision::upstream::{self, ReadContext};
 use aks::spec::{AKS_CONFIG, AksConfig};
 use aks::status::State;
-use aks::upgrade_plan::{self, Block, PlanInput, PoolState, UpgradePlan};
+use aks::upgrade_plan::{self, Block, PoolState, UpgradePlan, UpgradePlanInput};
 use aks::upgrades::Start;
 use aks::versions;
 use azure::resources::managed_clusters;
@@ -106,7 +106,7 @@ impl UpgradePlans {
                 Box::pin(inner.read_facts(&cluster, request, renderers)).await?
             }
             Err(NoAccess { reason, denial }) => {
-                let blocks = denial.as_ref().map(upgrade_plan::rejected_access);
+                let blocks = denial.as_ref().map(upgrade_plan::access_block);
                 PlanFacts::from_stored(&cluster, reason, blocks.into_iter().collect())
             }
         };
@@ -229,7 +229,7 @@ impl PlanFacts {
 
     /// The last observed facts, after an error of Azure.
     fn from_error(cluster: &Cluster, error: &azure::Error) -> Self {
-        let blocks = denial::from_cluster_error(error).as_ref().map(upgrade_plan::rejected_access);
+        let blocks = denial::from_cluster_error(error).as_ref().map(upgrade_plan::access_block);
         Self::from_stored(cluster, AzureQuery::Failed(first_line(error)), blocks.into_iter().collect())
     }
 
@@ -237,12 +237,12 @@ impl PlanFacts {
     fn from_observed(cluster: &Cluster, observed: ObservedCluster) -> Option<Self> {
         // Without the specification, counts are Azure's.
         let spec = AksConfig::default();
-        let known = Known { spec: &spec, base_url: "", auth_base_url: "" };
+        let known = ReadContext { spec: &spec, base_url: "", auth_base_url: "" };
         let upstream = upstream::read(&observed.cluster, known).ok()?;
         let details = ClusterDetails::read(&observed.cluster);
         let current = details.running_version.as_deref();
         let running = versions::running(current, None, [upstream.kubernetes_version.as_deref()]);
-        let blocks = upgrade_plan::present(&observed.cluster, cluster.spec.aks());
+        let blocks = upgrade_plan::state_blocks(&observed.cluster, cluster.spec.aks());
         let facts = Self { running, blocks, ..Self::new(&upstream, details, Some(&observed.cluster)) };
         Some(match observed.profile {
             Ok(profile) => Self { profile, ..facts },
@@ -289,9 +289,9 @@ impl PlanFacts {
         let stated_pools =
             cluster.spec.body().get(AKS_CONFIG).and_then(|config| config.get("nodePools")?.as_array());
         let pool_targets: BTreeMap<String, Vec<String>> = self.profile.pool_targets();
-        Ok(upgrade_plan::plan(&PlanInput {
-            start: Start { running, long_term: self.details.long_term, own: &targets },
-            wanted,
+        Ok(upgrade_plan::plan(&UpgradePlanInput {
+            start: Start { running, long_term: self.details.long_term, own_targets: &targets },
+            requested: wanted,
             region: &self.region,
             offered: lists.and_then(|lists| lists.versions.as_deref().ok()),
             pools: &self.pools,
@@ -299,7 +299,7 @@ impl PlanFacts {
             sizes: lists.and_then(|lists| lists.sizes.as_deref().ok()),
             usages: lists.and_then(|lists| lists.usages.as_deref().ok()),
             stated_pools: stated_pools.map_or(&[], Vec::as_slice),
-            present: &self.blocks,
+            current_blocks: &self.blocks,
         }))
     }
 }

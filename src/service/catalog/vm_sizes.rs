@@ -33,7 +33,7 @@ impl RegionSizes {
             listings.vm_skus(request, region, renderers.vm_sizes),
             part_within_timeout(listings.usages(request, region)),
         );
-        let (sizes, region) = (sizes?, aks::regions::normalised(region));
+        let (sizes, region) = (sizes?, aks::regions::normalize(region));
         if sizes.is_empty() {
             return Err(Rejection::NoVmSizes(region).into());
         }

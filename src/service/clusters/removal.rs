@@ -1,7 +1,7 @@
 //! Removes clusters: in Azure too, by the worker; or only the object, if its credential is deleted or Azure denies the removal.
 //! Then the objects in Azure remain, and the response lists them.
 
-use aks::left_behind::{Facts, LeftBehind, left_behind};
+use aks::left_behind::{ClusterFacts, LeftBehind, left_behind};
 use aks::spec::{AKS_CONFIG, ClusterSpec, Object};
 use aks::status::ClusterStatus;
 
@@ -98,19 +98,19 @@ fn left_behind_by(
     service_account: Option<&str>,
 ) -> LeftBehind {
     let spec = ClusterSpec::from_text(&row.spec).map(|spec| spec.aks().clone()).unwrap_or_default();
-    let status = ClusterStatus::from_text(&row.work.status).unwrap_or_default();
+    let status = ClusterStatus::from_json(&row.work.status).unwrap_or_default();
     // The identity starts with the subscription ID, in lower case.
     let from_identity = row.aks_identity.as_deref().and_then(|identity| identity.split('/').next());
     let operation: Option<serde_json::Value> =
         row.work.operation.as_deref().and_then(|operation| serde_json::from_str(operation).ok());
-    left_behind(&Facts {
+    left_behind(&ClusterFacts {
         spec: &spec,
         status: &status,
         subscription_id: subscription_id.or(from_identity),
-        claimed: row.work.claimed,
+        creation_requested: row.work.claimed,
         was_active: row.work.activated_ms.is_some(),
-        working_on: operation.as_ref().and_then(|operation| operation.get("what")?.as_str()),
-        account: service_account,
+        running_operation: operation.as_ref().and_then(|operation| operation.get("what")?.as_str()),
+        service_account,
         roles_label: cluster_access::MANAGED_LABEL,
     })
 }
@@ -126,7 +126,7 @@ fn to_cluster(row: ClusterRow) -> Result<Cluster> {
         let empty = Object::from_iter([(AKS_CONFIG.to_owned(), Object::new().into())]);
         let spec = serde_json::Value::Object(empty).to_string();
         let mut row = ClusterRow { spec, review: None, ..row };
-        row.work.status = ClusterStatus::default().to_text();
+        row.work.status = ClusterStatus::default().to_json();
         row.work.applied_spec = None;
         row.try_into()
     })

@@ -46,7 +46,7 @@ impl Clusters {
         };
         let body = match &stored {
             Some(stored) => stored.changed(input.body, Mode::Merge),
-            None => merge::changed(&Object::new(), input.body, Mode::Replace),
+            None => merge::apply_change(&Object::new(), input.body, Mode::Replace),
         };
         let spec = parse_spec(body)?;
         if !spec.body().contains_key(AKS_CONFIG) {
@@ -133,7 +133,7 @@ fn to_existing(stored: &Cluster) -> Existing<'_> {
         applied: stored.applied.as_ref(),
         upstream: stored.status.upstream_spec.as_ref().filter(|_| is_complete),
         details: if is_complete { details } else { ClusterDetails::default() },
-        named: &stored.status.named,
+        user_entries: &stored.status.user_entries,
         created_ms: stored.created_ms,
     }
 }

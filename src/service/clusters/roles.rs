@@ -18,7 +18,7 @@ impl Clusters {
         let memberships = store::members::list(&self.inner.store, None, Some(&caller.user_id)).await?;
         let mut roles = BTreeMap::<String, Role>::new();
         for row in memberships {
-            if let Some(role) = Role::of(&row.role) {
+            if let Some(role) = Role::from_name(&row.role) {
                 let strongest = roles.entry(row.cluster_id).or_insert(role);
                 *strongest = role.max(*strongest);
             }

@@ -32,26 +32,26 @@ impl Cluster {
     /// `aksConfig` for responses: the user's values, and Azure's values for keys that the user left unset.
     pub fn response_config(&self) -> Option<Object> {
         let mut config = self.spec.body().get(AKS_CONFIG)?.as_object()?.clone();
-        if let Some(azure) = self.azure_defaults() {
-            defaults::fill(&mut config, &azure);
+        if let Some(observed) = self.observed_state() {
+            defaults::add_observed_values(&mut config, &observed);
         }
         Some(config)
     }
 
     /// The object after a change of its body. Values that only repeat those of a response remain unset.
     pub(super) fn changed(&self, mut change: Object, mode: Mode) -> Object {
-        if let Some(azure) = self.azure_defaults() {
-            defaults::drop_repeated(self.spec.body(), &mut change, &azure);
+        if let Some(observed) = self.observed_state() {
+            defaults::remove_repeated_values(self.spec.body(), &mut change, &observed);
         }
-        merge::changed(self.spec.body(), change, mode)
+        merge::apply_change(self.spec.body(), change, mode)
     }
 
     /// The observed values for unset keys. An imported cluster has none: only the keys that its user sets are managed.
-    fn azure_defaults(&self) -> Option<defaults::Azure<'_>> {
+    fn observed_state(&self) -> Option<defaults::ObservedState<'_>> {
         let upstream =
             self.status.upstream_spec.as_ref().filter(|_| self.spec.aks().imported != Some(true))?;
         let node_resource_group = self.status.details.node_resource_group.as_ref();
-        Some(defaults::Azure { upstream, node_resource_group })
+        Some(defaults::ObservedState { upstream, node_resource_group })
     }
 
     /// The running version, if it is known; upgrades start from it.

@@ -134,7 +134,7 @@ impl Credentials {
             return Ok(row);
         }
         let member = store::members::find(&self.inner.store, &cluster.id, &caller.user_id).await?;
-        let role = member.and_then(|member| Role::of(&member.role));
+        let role = member.and_then(|member| Role::from_name(&member.role));
         if role == Some(Role::Owner) { Ok(row) } else { Err(AccessError::NotFound) }
     }
 

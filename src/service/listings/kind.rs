@@ -103,7 +103,7 @@ pub(super) struct Key {
     pub(super) subscription: String,
     pub(super) fingerprint: Fingerprint,
     pub(super) kind: Kind,
-    /// The region, normalised, or `<resource group>/<cluster>` in lower case; of a page, its URL; empty for kinds that depend on
+    /// The normalized region, or `<resource group>/<cluster>` in lower case; of a page, its URL; empty for kinds that depend on
     /// nothing.
     pub(super) scope: Arc<str>,
 }

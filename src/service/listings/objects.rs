@@ -39,7 +39,7 @@ impl Listings {
             )
             .await?;
         let Loaded::ByRegion { elements, tag } = &*lookup.loaded else { return Ok(empty_list(&lookup)) };
-        let region = regions::normalised(region);
+        let region = regions::normalize(region);
         let selected = elements.iter().filter(|element| region.is_empty() || element.region == region);
         let body = Encoded::uncompressed(json_array(selected)?, &[tag, region.as_bytes()]);
         Ok(to_response(Arc::new(body), &lookup))
@@ -68,8 +68,8 @@ impl Listings {
 }
 
 fn element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> Element {
-    let region = regions::normalised(network.location.as_deref().unwrap_or_default());
-    Element { region, json: networks::read(network).map(|network| render(&network)) }
+    let region = regions::normalize(network.location.as_deref().unwrap_or_default());
+    Element { region, json: networks::from_arm(network).map(|network| render(&network)) }
 }
 
 /// A JSON array of the elements; fails with the first element that has no JSON.

@@ -59,7 +59,7 @@ impl Listings {
         } else {
             Vec::new()
         };
-        let targets = upgrades::targets(&Start { running, long_term, own: &own_targets }, &versions);
+        let targets = upgrades::targets(&Start { running, long_term, own_targets: &own_targets }, &versions);
         Ok(versions.response(render(&Upgrades { current: cluster.current.to_owned(), targets })))
     }
 

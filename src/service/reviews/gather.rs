@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aks::arm::{ManagedCluster, Resource, Subscription, VmSku};
 use aks::cluster_details::ClusterDetails;
-use aks::provision::upstream::{self, Known};
+use aks::provision::upstream::{self, ReadContext};
 use aks::review::{
     self, AzureData, Block, Denial, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
     ReadNetwork, Subject,
@@ -37,7 +37,8 @@ pub(super) async fn all(
             return AzureData { denial, ..AzureData::unknown(&error.to_string()) };
         }
     };
-    let reader = Reader { arm, needed: review::needed(subject).into_iter().collect(), spec: subject.spec };
+    let reader =
+        Reader { arm, needed: review::needed_data(subject).into_iter().collect(), spec: subject.spec };
     let region = review::region(subject);
     let networks = review::networks(subject);
     let arm = &reader.arm;
@@ -81,7 +82,7 @@ pub(super) async fn rights(
     limit: Duration,
 ) -> AzureData {
     let mut data = AzureData::default();
-    let needed = review::needed(subject).into_iter().collect();
+    let needed = review::needed_data(subject).into_iter().collect();
     let Ok(arm) = azure.arm(access.credential(), Instant::now() + limit) else { return data };
     let arm = arm.with_new_token().with_priority(Priority::Caller(by.caller.budget_id()));
     let reader = Reader { arm, needed, spec: subject.spec };
@@ -227,7 +228,7 @@ fn to_existing(cluster: &Resource<ManagedCluster>, spec: &AksConfig) -> Existing
     let state =
         properties.and_then(|properties| properties.provisioning_state.as_deref()).unwrap_or_default();
     ExistingCluster {
-        spec: upstream::read(&cluster.raw, Known { spec, base_url: "", auth_base_url: "" })
+        spec: upstream::read(&cluster.raw, ReadContext { spec, base_url: "", auth_base_url: "" })
             .unwrap_or_default(),
         details: ClusterDetails::read(&cluster.raw),
         failed: ["Failed", "Canceled"].iter().any(|word| word.eq_ignore_ascii_case(state)),
@@ -239,7 +240,7 @@ fn to_existing(cluster: &Resource<ManagedCluster>, spec: &AksConfig) -> Existing
 /// Converts a part, with the message of a failure; keeps the first denial.
 fn into_read<T>(part: Part<T>, denial: &mut Option<Denial>) -> Read<T> {
     match part {
-        None => Read::NotAsked,
+        None => Read::NotRequested,
         Some(Ok(data)) => Read::Known(data),
         Some(Err(Failure::OtherSubscription(network))) => Read::Unknown(format!(
             "the network {} is in another subscription than the cloud credential",

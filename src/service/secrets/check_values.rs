@@ -44,7 +44,7 @@ pub(super) async fn verify(
         if check_value.is_none() {
             verify_by_rows(store, vault, &id, path).await?;
             if on_missing == OnMissing::Write {
-                let sealed = vault.seal_by(&id, &row_context(&id), &SecretString::from(KNOWN_TEXT))?;
+                let sealed = vault.seal_with_key(&id, &row_context(&id), &SecretString::from(KNOWN_TEXT))?;
                 // Of several servers that start at the same time, one writes the value and all check their key against it.
                 check_value =
                     Some(instance::insert_if_absent(store, &row_name(&id), &to_text(&sealed)).await?);
@@ -67,8 +67,8 @@ async fn verify_by_rows(store: &Store, vault: &Vault, id: &str, path: &Path) -> 
     for (cluster, name, sealed) in store::cluster_secrets::sealed_by(store, id, MAX_SAMPLES).await? {
         samples.push((cluster_context(&cluster, &name), sealed));
     }
-    let unwraps = samples.iter().any(|(context, sealed)| vault.unwraps(context, &Sealed::from(sealed)));
-    if samples.is_empty() || unwraps { Ok(()) } else { Err(wrong_key(id, path)) }
+    let can_unwrap = samples.iter().any(|(context, sealed)| vault.can_unwrap(context, &Sealed::from(sealed)));
+    if samples.is_empty() || can_unwrap { Ok(()) } else { Err(wrong_key(id, path)) }
 }
 
 fn wrong_key(id: &str, path: &Path) -> Error {

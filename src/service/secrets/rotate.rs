@@ -27,7 +27,7 @@ pub struct Rotation {
 }
 
 pub(super) async fn rotate(inner: &Inner) -> Result<Rotation, Error> {
-    let key_id = inner.vault.active_id();
+    let key_id = inner.vault.active_key_id();
     let now_ms = inner.clock.now_ms();
     let alive = store::replicas::seen_since(&inner.store, now_ms - HEARTBEAT_TIMEOUT_MS).await?;
     if let Some(behind) = alive.into_iter().find(|replica| !replica.key_ids.contains(&key_id)) {

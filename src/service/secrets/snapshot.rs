@@ -13,7 +13,7 @@ impl Secrets {
     /// Encrypts a snapshot of cached lists for a version of its format.
     ///
     /// # Errors
-    /// [`vault::Error::Broken`] only.
+    /// [`vault::Error::Encryption`] only.
     pub fn seal_snapshot(&self, version: &str, plain: Vec<u8>) -> Result<SealedColumns, vault::Error> {
         self.inner.vault.seal_bytes(&snapshot_context(version), plain).map(SealedColumns::from)
     }

@@ -56,7 +56,7 @@ impl Tokens {
         if store::tokens::exists_for_administrator(store).await? {
             return Ok(None);
         }
-        let claim = ids::generated("", vault::random());
+        let claim = ids::generate_name("", vault::random());
         if instance::insert_if_absent(store, "first-token", &claim).await? != claim {
             return Ok(None);
         }

@@ -68,7 +68,7 @@ impl ConnectedCluster {
             review: None,
             work: WorkColumns {
                 phase: "active".to_owned(),
-                status: status.to_text(),
+                status: status.to_json(),
                 next_run_ms: None,
                 ..WorkColumns::default()
             },

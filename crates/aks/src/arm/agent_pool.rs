@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// A node pool as `managedClusters/<cluster>/agentPools` shows it.
     AgentPool {
         /// The resource ID.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// A minor version of Kubernetes with its patches.
     #[derive(serde::Serialize)]
     KubernetesVersion {

@@ -12,20 +12,20 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maybe<T>(pub Option<T>);
 
-/// The conversion from each JSON type; by default, a value of that type is skipped.
-pub trait Kind<'de>: Sized {
+/// Conversions from each JSON type; by default, a value of that type is skipped.
+pub trait FromJson<'de>: Sized {
     /// Converts a string.
-    fn from_text(_: &str) -> Option<Self> {
+    fn from_str(_: &str) -> Option<Self> {
         None
     }
 
     /// Converts a string without escapes, borrowed from the input.
-    fn from_borrowed_text(text: &'de str) -> Option<Self> {
-        Self::from_text(text)
+    fn from_borrowed_str(text: &'de str) -> Option<Self> {
+        Self::from_str(text)
     }
 
     /// Converts a boolean.
-    fn from_flag(_: bool) -> Option<Self> {
+    fn from_bool(_: bool) -> Option<Self> {
         None
     }
 
@@ -47,9 +47,9 @@ pub trait Kind<'de>: Sized {
     }
 }
 
-impl<'de, T: Kind<'de>> Deserialize<'de> for Maybe<T> {
+impl<'de, T: FromJson<'de>> Deserialize<'de> for Maybe<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(AnyKind(PhantomData)).map(Maybe)
+        from.deserialize_any(JsonVisitor(PhantomData)).map(Maybe)
     }
 }
 
@@ -62,7 +62,7 @@ pub enum Element<T> {
     Object(Option<T>),
 }
 
-impl<'de, T: Kind<'de>> Deserialize<'de> for Element<T> {
+impl<'de, T: FromJson<'de>> Deserialize<'de> for Element<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(ObjectOrNull(PhantomData))
     }
@@ -70,7 +70,7 @@ impl<'de, T: Kind<'de>> Deserialize<'de> for Element<T> {
 
 struct ObjectOrNull<T>(PhantomData<T>);
 
-impl<'de, T: Kind<'de>> Visitor<'de> for ObjectOrNull<T> {
+impl<'de, T: FromJson<'de>> Visitor<'de> for ObjectOrNull<T> {
     type Value = Element<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,18 +87,20 @@ impl<'de, T: Kind<'de>> Visitor<'de> for ObjectOrNull<T> {
 }
 
 /// For `#[serde(deserialize_with)]` of an optional field.
-pub(super) fn maybe<'de, D: Deserializer<'de>, T: Kind<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn maybe<'de, D: Deserializer<'de>, T: FromJson<'de>>(from: D) -> Result<Option<T>, D::Error> {
     Maybe::deserialize(from).map(|value| value.0)
 }
 
 /// For `#[serde(deserialize_with)]` of a field whose absence equals its default.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Kind<'de> + Default>(from: D) -> Result<T, D::Error> {
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: FromJson<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
     maybe(from).map(Option::unwrap_or_default)
 }
 
-struct AnyKind<T>(PhantomData<T>);
+struct JsonVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Kind<'de>> Visitor<'de> for AnyKind<T> {
+impl<'de, T: FromJson<'de>> Visitor<'de> for JsonVisitor<T> {
     type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +112,7 @@ impl<'de, T: Kind<'de>> Visitor<'de> for AnyKind<T> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Option<T>, E> {
-        Ok(T::from_flag(value))
+        Ok(T::from_bool(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Option<T>, E> {
@@ -126,11 +128,11 @@ impl<'de, T: Kind<'de>> Visitor<'de> for AnyKind<T> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Option<T>, E> {
-        Ok(T::from_text(value))
+        Ok(T::from_str(value))
     }
 
     fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Option<T>, E> {
-        Ok(T::from_borrowed_text(value))
+        Ok(T::from_borrowed_str(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Option<T>, A::Error> {
@@ -142,18 +144,18 @@ impl<'de, T: Kind<'de>> Visitor<'de> for AnyKind<T> {
     }
 }
 
-/// An optional field. `null` and values of another kind become `None`.
-impl<'de, T: Kind<'de>> Kind<'de> for Option<T> {
-    fn from_text(text: &str) -> Option<Self> {
-        Some(T::from_text(text))
+/// An optional field. `null` and values of another type become `None`.
+impl<'de, T: FromJson<'de>> FromJson<'de> for Option<T> {
+    fn from_str(text: &str) -> Option<Self> {
+        Some(T::from_str(text))
     }
 
-    fn from_borrowed_text(text: &'de str) -> Option<Self> {
-        Some(T::from_borrowed_text(text))
+    fn from_borrowed_str(text: &'de str) -> Option<Self> {
+        Some(T::from_borrowed_str(text))
     }
 
-    fn from_flag(flag: bool) -> Option<Self> {
-        Some(T::from_flag(flag))
+    fn from_bool(flag: bool) -> Option<Self> {
+        Some(T::from_bool(flag))
     }
 
     fn from_integer(integer: i64) -> Option<Self> {
@@ -169,29 +171,29 @@ impl<'de, T: Kind<'de>> Kind<'de> for Option<T> {
     }
 }
 
-impl Kind<'_> for String {
-    fn from_text(text: &str) -> Option<Self> {
+impl FromJson<'_> for String {
+    fn from_str(text: &str) -> Option<Self> {
         Some(text.to_owned())
     }
 }
 
-impl<'de> Kind<'de> for Cow<'de, str> {
-    fn from_text(text: &str) -> Option<Self> {
+impl<'de> FromJson<'de> for Cow<'de, str> {
+    fn from_str(text: &str) -> Option<Self> {
         Some(Cow::Owned(text.to_owned()))
     }
 
-    fn from_borrowed_text(text: &'de str) -> Option<Self> {
+    fn from_borrowed_str(text: &'de str) -> Option<Self> {
         Some(Cow::Borrowed(text))
     }
 }
 
-impl Kind<'_> for bool {
-    fn from_flag(flag: bool) -> Option<Self> {
+impl FromJson<'_> for bool {
+    fn from_bool(flag: bool) -> Option<Self> {
         Some(flag)
     }
 }
 
-impl Kind<'_> for i64 {
+impl FromJson<'_> for i64 {
     fn from_integer(integer: i64) -> Option<Self> {
         Some(integer)
     }
@@ -201,7 +203,7 @@ impl Kind<'_> for i64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Length(pub(super) usize);
 
-impl<'de> Kind<'de> for Length {
+impl<'de> FromJson<'de> for Length {
     fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
         let mut length = 0;
         while array.next_element::<IgnoredAny>()?.is_some() {
@@ -216,7 +218,7 @@ pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Err
     or_default::<D, Length>(from).map(|length| length.0)
 }
 
-impl<'de, T: Kind<'de>> Kind<'de> for Vec<T> {
+impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
     fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
         let mut elements = Vec::new();
         while let Some(Maybe(element)) = array.next_element()? {
@@ -227,7 +229,7 @@ impl<'de, T: Kind<'de>> Kind<'de> for Vec<T> {
 }
 
 /// Values that are `null` or of the wrong type become the default, so that their keys are preserved.
-impl<'de, T: Kind<'de> + Default> Kind<'de> for BTreeMap<String, T> {
+impl<'de, T: FromJson<'de> + Default> FromJson<'de> for BTreeMap<String, T> {
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         let mut entries = BTreeMap::new();
         while let Some((key, Maybe(value))) = object.next_entry()? {
@@ -238,16 +240,18 @@ impl<'de, T: Kind<'de> + Default> Kind<'de> for BTreeMap<String, T> {
 }
 
 /// Reads a JSON object into a struct that derives `Deserialize`.
-pub(super) fn object<'de, A: MapAccess<'de>, T: Deserialize<'de>>(object: A) -> Result<Option<T>, A::Error> {
+pub(super) fn read_object<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+    object: A,
+) -> Result<Option<T>, A::Error> {
     T::deserialize(MapAccessDeserializer::new(object)).map(Some)
 }
 
-/// Implements [`Kind`] for a struct that derives `Deserialize`, from a JSON object.
+/// Implements [`FromJson`] for a struct that derives `Deserialize`, from a JSON object.
 macro_rules! read_from_object {
     ($($name:ty),+) => {$(
-        impl<'de> $crate::arm::lenient::Kind<'de> for $name {
+        impl<'de> $crate::arm::lenient::FromJson<'de> for $name {
             fn from_object<A: serde::de::MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-                $crate::arm::lenient::object(object)
+                $crate::arm::lenient::read_object(object)
             }
         }
     )+};
@@ -255,7 +259,7 @@ macro_rules! read_from_object {
 pub(super) use read_from_object;
 
 /// Declares structs of JSON objects whose fields are read leniently.
-macro_rules! objects {
+macro_rules! lenient_structs {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* })+) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -266,7 +270,7 @@ macro_rules! objects {
         $crate::arm::lenient::read_from_object!($name);
     )+};
 }
-pub(super) use objects;
+pub(super) use lenient_structs;
 
 #[cfg(test)]
 mod tests {
@@ -284,7 +288,7 @@ mod tests {
         #[serde(deserialize_with = "maybe")]
         number: Option<i64>,
         #[serde(deserialize_with = "length")]
-        long: usize,
+        list_len: usize,
         #[serde(deserialize_with = "or_default")]
         list: Vec<String>,
         #[serde(deserialize_with = "or_default")]
@@ -294,19 +298,19 @@ mod tests {
     }
     read_from_object!(Thing);
 
-    impl<'de> Kind<'de> for Box<Thing> {
-        fn from_object<A: MapAccess<'de>>(from: A) -> Result<Option<Self>, A::Error> {
-            object(from)
+    impl<'de> FromJson<'de> for Box<Thing> {
+        fn from_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+            read_object(object)
         }
     }
 
-    const EVERY_KIND: [&str; 9] =
+    const EVERY_JSON_TYPE: [&str; 9] =
         ["null", "true", "1", "-1", "1.5", "\"a\\u0041\"", "[]", "[[{}],null,1]", "{\"x\":{\"y\":[1]}}"];
 
     #[test]
-    fn field_of_any_type_leaves_its_neighbours_readable() {
-        for field in ["text", "flag", "number", "long", "list", "map", "inner", "unknown"] {
-            for value in EVERY_KIND {
+    fn wrong_type_of_one_field_does_not_affect_the_others() {
+        for field in ["text", "flag", "number", "list_len", "list", "map", "inner", "unknown"] {
+            for value in EVERY_JSON_TYPE {
                 let json = format!(r#"{{"{field}":{value},"unknown2":{{}}}}"#);
                 let thing: Maybe<Thing> =
                     serde_json::from_str(&json).unwrap_or_else(|e| panic!("{json}: {e}"));
@@ -320,7 +324,7 @@ mod tests {
 
     #[test]
     fn fields_of_the_right_type_are_read_and_null_elements_skipped() {
-        let json = r#"[null, 7, {"text":"t","flag":false,"number":-7,"long":[{},null,[1]],"list":["a",null,3,"b"],
+        let json = r#"[null, 7, {"text":"t","flag":false,"number":-7,"list_len":[{},null,[1]],"list":["a",null,3,"b"],
             "map":{"k":["v"],"nothing":null},"inner":{"text":"deep"}}]"#;
         let Maybe(Some(list)) = serde_json::from_str::<Maybe<Vec<Thing>>>(json).unwrap() else {
             panic!("not a list")
@@ -328,7 +332,7 @@ mod tests {
         let [thing] = list.as_slice() else { panic!("{list:?}") };
         assert_eq!(thing.text.as_deref(), Some("t"));
         assert_eq!(thing.flag, Some(false));
-        assert_eq!((thing.number, thing.long), (Some(-7), 3));
+        assert_eq!((thing.number, thing.list_len), (Some(-7), 3));
         assert_eq!(thing.list, ["a", "b"]);
         assert_eq!(thing.map["k"], ["v"]);
         assert!(thing.map["nothing"].is_empty());

@@ -1,8 +1,8 @@
 //! A region of `/subscriptions/<s>/locations`.
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// A region. The fields depend on the api-version: zones since `2022-12-01`.
     #[derive(serde::Serialize)]
     Location {
@@ -34,7 +34,7 @@ objects! {
 }
 
 impl Location {
-    /// Whether it can have clusters: it is physical, or Azure does not say.
+    /// Whether it can have clusters: it is physical, or Azure does not report its type.
     pub fn is_physical(&self) -> bool {
         let kind = self.metadata.as_ref().and_then(|metadata| metadata.region_type.as_deref());
         kind.is_none_or(|kind| kind.eq_ignore_ascii_case("Physical"))

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::agent_pool::{AgentPoolProperties, PowerState};
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// An AKS cluster.
     ManagedCluster {
         /// The resource ID; ARM often writes `resourcegroups` in it in lower case.

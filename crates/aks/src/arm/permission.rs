@@ -1,8 +1,8 @@
 //! The permissions of the caller at a scope (`Microsoft.Authorization/permissions`).
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// The actions that one role of the caller grants.
     Permission {
         /// The granted actions; `*` matches any string.

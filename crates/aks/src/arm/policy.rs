@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::de::SeqAccess;
 
-use super::lenient::{Kind, objects};
+use super::lenient::{FromJson, lenient_structs};
 
-objects! {
+lenient_structs! {
     /// The assignment of a policy or initiative.
     PolicyAssignment {
         /// Its resource ID.
@@ -121,8 +121,8 @@ pub enum PolicyValue {
     List(Vec<String>),
 }
 
-impl<'de> Kind<'de> for PolicyValue {
-    fn from_text(text: &str) -> Option<Self> {
+impl<'de> FromJson<'de> for PolicyValue {
+    fn from_str(text: &str) -> Option<Self> {
         Some(Self::Text(text.to_owned()))
     }
 

@@ -1,9 +1,9 @@
 //! A resource provider and its registration in a subscription.
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 use crate::regions;
 
-objects! {
+lenient_structs! {
     /// A resource provider.
     Provider {
         /// For example `Microsoft.ContainerService`.
@@ -26,25 +26,25 @@ objects! {
 impl Provider {
     /// Whether the subscription can use it.
     pub fn is_registered(&self) -> bool {
-        self.is("Registered")
+        self.has_state("Registered")
     }
 
     /// Whether its registration is running.
     pub fn is_registering(&self) -> bool {
-        self.is("Registering")
+        self.has_state("Registering")
     }
 
     /// The normalized names of the regions that have a resource type; none if the type is not listed.
     pub fn regions_of(&self, resource_type: &str) -> Vec<String> {
-        let is_wanted = |kind: &&ResourceType| {
+        let is_requested = |kind: &&ResourceType| {
             kind.resource_type.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(resource_type))
         };
-        let locations = self.resource_types.iter().filter(is_wanted).flat_map(|kind| &kind.locations);
-        locations.map(|location| regions::normalised(location)).collect()
+        let locations = self.resource_types.iter().filter(is_requested).flat_map(|kind| &kind.locations);
+        locations.map(|location| regions::normalize(location)).collect()
     }
 
-    fn is(&self, word: &str) -> bool {
-        self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(word))
+    fn has_state(&self, expected: &str) -> bool {
+        self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(expected))
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_registered_counts_as_registered() {
+    fn only_the_state_registered_is_registered() {
         for (json, expected) in [
             (r#"{"registrationState":"Registered"}"#, true),
             (r#"{"registrationState":"registered"}"#, true),

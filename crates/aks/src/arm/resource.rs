@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use super::lenient::Maybe;
 
-/// A resource in Azure's response. A change sends [`Resource::raw`] back with only the changed keys replaced, so that unknown
-/// keys survive.
+/// A resource in Azure's response. An update sends [`Resource::raw`] back with only the changed keys replaced, so that keys
+/// unknown to this program are preserved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource<T> {
     /// The complete JSON object.
     pub raw: Value,
-    /// The fields that are read here.
+    /// The fields of `raw` that this program uses.
     pub view: T,
 }
 
@@ -20,12 +20,12 @@ where
     T: Default,
     Maybe<T>: for<'de> Deserialize<'de>,
 {
-    /// `None` when `raw` is not a JSON object.
+    /// Reads the view from `raw`; `None` if `raw` is not a JSON object.
     pub fn new(raw: Value) -> Option<Self> {
         if !raw.is_object() {
             return None;
         }
-        let view = Maybe::<T>::deserialize(&raw).ok().and_then(|read| read.0).unwrap_or_default();
+        let view = Maybe::<T>::deserialize(&raw).ok().and_then(|maybe| maybe.0).unwrap_or_default();
         Some(Self { raw, view })
     }
 }
@@ -38,7 +38,7 @@ mod tests {
     use crate::arm::ManagedCluster;
 
     #[test]
-    fn unknown_keys_are_kept() {
+    fn unknown_keys_are_preserved() {
         let raw =
             json!({"name": "n", "location": 7, "properties": {"fqdn": "f", "unknown": [null, 1.5]}, "x": {}});
         let cluster = Resource::<ManagedCluster>::new(raw.clone()).unwrap();

@@ -1,8 +1,8 @@
 //! A subscription and its state.
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// A subscription.
     Subscription {
         /// `Enabled`, `Warned`, `PastDue`, `Disabled` or `Deleted`.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// The upgrades of a cluster.
     UpgradeProfile {
         /// The profiles.

@@ -1,8 +1,8 @@
 //! An entry of `Microsoft.Compute/locations/<region>/usages`: the usage of a quota.
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// The usage of a quota.
     #[derive(serde::Serialize)]
     Usage {

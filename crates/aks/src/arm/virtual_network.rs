@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::lenient::{length, maybe, objects, or_default, read_from_object};
+use super::lenient::{length, lenient_structs, maybe, or_default, read_from_object};
 
-objects! {
+lenient_structs! {
     /// A virtual network.
     VirtualNetwork {
         /// The resource ID, which contains the resource group.
@@ -66,7 +66,7 @@ pub struct SubnetProperties {
     pub route_table: Option<Reference>,
 }
 
-objects! {
+lenient_structs! {
     /// A service to which a subnet is delegated.
     Delegation {
         /// The properties.

@@ -1,8 +1,8 @@
 //! A size of `Microsoft.Compute/locations/<region>/vmSizes`, the older of Azure's two lists.
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// A size that exists in a region, whether or not the subscription may use it.
     VmSize {
         /// For example `Standard_D2s_v5`.

@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use serde::{Deserialize, Serialize};
 
-use super::lenient::{Kind, Maybe, maybe, object, or_default, read_from_object};
+use super::lenient::{FromJson, Maybe, maybe, or_default, read_from_object, read_object};
 
 /// The resource type of VM sizes; the list also contains disks and other resources.
 const RESOURCE_TYPE: &str = "virtualMachines";
 
 /// A VM size that Azure offers in a region. Entries with another `resourceType` are skipped.
-/// Azure's lists are read through the lenient [`Kind`]; `Serialize` and `Deserialize` are for copies that this program saves.
+/// Azure's lists are read through the lenient [`FromJson`]; `Serialize` and `Deserialize` are for copies that this program saves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct VmSku {
     /// For example `Standard_D2s_v5`.
@@ -123,41 +123,41 @@ impl VmSku {
 
     /// The approximate size in memory, in bytes.
     pub fn weight(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let zones = (self.zones.len() + self.restricted_zones.len()) * (size_of::<String>() + 8);
-        size_of::<Self>() + text(&self.name) + text(&self.family) + zones
+        size_of::<Self>() + len(&self.name) + len(&self.family) + zones
     }
 }
 
-impl<'de> Kind<'de> for VmSku {
-    fn from_object<A: MapAccess<'de>>(mut entry: A) -> Result<Option<Self>, A::Error> {
+impl<'de> FromJson<'de> for VmSku {
+    fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         let mut sku = Self::default();
         let mut is_size = false;
-        while let Some(key) = entry.next_key()? {
+        while let Some(key) = object.next_key()? {
             match key {
                 Key::ResourceType => {
-                    let Maybe(kind) = entry.next_value::<Maybe<Cow<'_, str>>>()?;
+                    let Maybe(kind) = object.next_value::<Maybe<Cow<'_, str>>>()?;
                     is_size = kind.as_deref() == Some(RESOURCE_TYPE);
                     if !is_size {
                         // Azure sends this key first, so other resources are skipped without further parsing.
-                        while entry.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                         return Ok(None);
                     }
                 }
-                Key::Name => sku.name = entry.next_value::<Maybe<String>>()?.0,
-                Key::Family => sku.family = entry.next_value::<Maybe<String>>()?.0,
+                Key::Name => sku.name = object.next_value::<Maybe<String>>()?.0,
+                Key::Family => sku.family = object.next_value::<Maybe<String>>()?.0,
                 Key::LocationInfo => {
-                    sku.zones = entry.next_value::<Maybe<FirstPlace>>()?.0.unwrap_or_default().0.zones;
+                    sku.zones = object.next_value::<Maybe<FirstLocation>>()?.0.unwrap_or_default().0.zones;
                 }
                 Key::Restrictions => {
-                    let restrictions = entry.next_value::<Maybe<Vec<Restriction<'_>>>>()?.0;
+                    let restrictions = object.next_value::<Maybe<Vec<Restriction<'_>>>>()?.0;
                     sku.add_restrictions(restrictions.unwrap_or_default());
                 }
                 Key::Capabilities => {
-                    sku.capabilities = entry.next_value::<Maybe<VmCapabilities>>()?.0.unwrap_or_default();
+                    sku.capabilities = object.next_value::<Maybe<VmCapabilities>>()?.0.unwrap_or_default();
                 }
                 Key::Other => {
-                    entry.next_value::<IgnoredAny>()?;
+                    object.next_value::<IgnoredAny>()?;
                 }
             }
         }
@@ -168,11 +168,10 @@ impl<'de> Kind<'de> for VmSku {
 impl VmSku {
     fn add_restrictions(&mut self, restrictions: Vec<Restriction<'_>>) {
         for restriction in restrictions {
-            let is =
-                |kind: &str| restriction.r#type.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(kind));
-            if is("Location") {
+            let r#type = restriction.r#type.as_deref().unwrap_or_default();
+            if r#type.eq_ignore_ascii_case("Location") {
                 self.restricted = true;
-            } else if is("Zone") {
+            } else if r#type.eq_ignore_ascii_case("Zone") {
                 self.restricted_zones.extend(restriction.restriction_info.zones);
             }
         }
@@ -194,23 +193,23 @@ enum Key {
 
 /// The first entry of `locationInfo`.
 #[derive(Default)]
-struct FirstPlace(Place);
+struct FirstLocation(LocationInfo);
 
-impl<'de> Kind<'de> for FirstPlace {
-    fn from_array<A: SeqAccess<'de>>(mut places: A) -> Result<Option<Self>, A::Error> {
-        let first = places.next_element::<Maybe<Place>>()?.and_then(|first| first.0);
-        while places.next_element::<IgnoredAny>()?.is_some() {}
+impl<'de> FromJson<'de> for FirstLocation {
+    fn from_array<A: SeqAccess<'de>>(mut locations: A) -> Result<Option<Self>, A::Error> {
+        let first = locations.next_element::<Maybe<LocationInfo>>()?.and_then(|first| first.0);
+        while locations.next_element::<IgnoredAny>()?.is_some() {}
         Ok(first.map(Self))
     }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Place {
+struct LocationInfo {
     #[serde(deserialize_with = "or_default")]
     zones: Vec<String>,
 }
-read_from_object!(Place);
+read_from_object!(LocationInfo);
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -218,60 +217,65 @@ struct Restriction<'a> {
     #[serde(borrow, deserialize_with = "maybe")]
     r#type: Option<Cow<'a, str>>,
     #[serde(deserialize_with = "or_default")]
-    restriction_info: Place,
+    restriction_info: LocationInfo,
 }
 
-impl<'de> Kind<'de> for Restriction<'de> {
-    fn from_object<A: MapAccess<'de>>(from: A) -> Result<Option<Self>, A::Error> {
-        object(from)
+impl<'de> FromJson<'de> for Restriction<'de> {
+    fn from_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+        read_object(object)
     }
 }
 
 /// The largest ephemeral OS disk of any size.
 pub const MAX_EPHEMERAL_GIB: i64 = 2_040;
-const BYTES_OF_A_GIB: i64 = 1 << 30;
-const MIB_OF_A_GIB: i64 = 1_024;
+const BYTES_PER_GIB: i64 = 1 << 30;
+const MIB_PER_GIB: i64 = 1_024;
 
-impl<'de> Kind<'de> for VmCapabilities {
+impl<'de> FromJson<'de> for VmCapabilities {
     fn from_array<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
-        let mut found = Self::default();
+        let mut capabilities = Self::default();
         let (mut available, mut nvme_gib, mut is_on_nvme) = (None, 0, false);
         while let Some(Maybe(capability)) = list.next_element::<Maybe<Capability<'de>>>()? {
             let Some(Capability { name: Some(name), value: Some(value) }) = capability else { continue };
             let number = || value.parse::<i64>().ok();
-            let gib = |unit: i64| number().unwrap_or_default() / unit;
+            let gib = |units_per_gib: i64| number().unwrap_or_default() / units_per_gib;
             let is_true = || value.eq_ignore_ascii_case("true");
             match &*name {
-                "AcceleratedNetworkingEnabled" => found.accelerated_networking |= value == "True",
-                "CachedDiskBytes" => found.ephemeral_gib = found.ephemeral_gib.max(gib(BYTES_OF_A_GIB)),
-                "ConfidentialComputingType" => found.confidential = Some(value.into_owned()),
-                "CpuArchitectureType" => found.architecture = Some(value.into_owned()),
-                "EncryptionAtHostSupported" => found.encryption_at_host = is_true(),
-                "EphemeralOSDiskSupported" => found.ephemeral_disk = is_true(),
-                "GPUs" => found.gpus = number().unwrap_or_default(),
-                "LowPriorityCapable" => found.spot = is_true(),
-                "MaxDataDiskCount" => found.data_disks = number().unwrap_or_default(),
-                "MaxResourceVolumeMB" => found.temporary_disk_gib = gib(MIB_OF_A_GIB),
-                "MemoryGB" => found.memory_mib = mib(&value),
-                "NvmeDiskSizeInMiB" => nvme_gib = gib(MIB_OF_A_GIB),
-                "PremiumIO" => found.premium_storage = is_true(),
-                "RetirementDateUtc" => found.retirement = CalendarDate::parse(&value),
+                "AcceleratedNetworkingEnabled" => capabilities.accelerated_networking |= value == "True",
+                "CachedDiskBytes" => {
+                    capabilities.ephemeral_gib = capabilities.ephemeral_gib.max(gib(BYTES_PER_GIB));
+                }
+                "ConfidentialComputingType" => capabilities.confidential = Some(value.into_owned()),
+                "CpuArchitectureType" => capabilities.architecture = Some(value.into_owned()),
+                "EncryptionAtHostSupported" => capabilities.encryption_at_host = is_true(),
+                "EphemeralOSDiskSupported" => capabilities.ephemeral_disk = is_true(),
+                "GPUs" => capabilities.gpus = number().unwrap_or_default(),
+                "LowPriorityCapable" => capabilities.spot = is_true(),
+                "MaxDataDiskCount" => capabilities.data_disks = number().unwrap_or_default(),
+                "MaxResourceVolumeMB" => capabilities.temporary_disk_gib = gib(MIB_PER_GIB),
+                "MemoryGB" => capabilities.memory_mib = parse_mib(&value),
+                "NvmeDiskSizeInMiB" => nvme_gib = gib(MIB_PER_GIB),
+                "PremiumIO" => capabilities.premium_storage = is_true(),
+                "RetirementDateUtc" => capabilities.retirement = CalendarDate::parse(&value),
                 "SupportedEphemeralOSDiskPlacements" => {
                     is_on_nvme = value.split(',').any(|place| place.trim().eq_ignore_ascii_case("NvmeDisk"));
                 }
-                "vCPUs" => found.quota_vcpus = number(),
+                "vCPUs" => capabilities.quota_vcpus = number(),
                 "vCPUsAvailable" => available = number(),
                 _ => {}
             }
         }
-        found.vcpus = available.or(found.quota_vcpus);
+        capabilities.vcpus = available.or(capabilities.quota_vcpus);
         let on_nvme = if is_on_nvme { nvme_gib } else { 0 };
-        found.ephemeral_gib =
-            found.ephemeral_gib.max(found.temporary_disk_gib).max(on_nvme).min(MAX_EPHEMERAL_GIB);
-        if found.temporary_disk_gib == 0 {
-            found.temporary_disk_gib = nvme_gib;
+        capabilities.ephemeral_gib = capabilities
+            .ephemeral_gib
+            .max(capabilities.temporary_disk_gib)
+            .max(on_nvme)
+            .min(MAX_EPHEMERAL_GIB);
+        if capabilities.temporary_disk_gib == 0 {
+            capabilities.temporary_disk_gib = nvme_gib;
         }
-        Ok(Some(found))
+        Ok(Some(capabilities))
     }
 }
 
@@ -285,15 +289,15 @@ struct Capability<'a> {
     value: Option<Cow<'a, str>>,
 }
 
-impl<'de> Kind<'de> for Capability<'de> {
-    fn from_object<A: MapAccess<'de>>(from: A) -> Result<Option<Self>, A::Error> {
-        object(from)
+impl<'de> FromJson<'de> for Capability<'de> {
+    fn from_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+        read_object(object)
     }
 }
 
-/// Converts GiB such as `3.5` to MiB.
+/// Parses a number of GiB such as `3.5` and converts it to MiB.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
-fn mib(gib: &str) -> Option<i64> {
+fn parse_mib(gib: &str) -> Option<i64> {
     let gib: f64 = gib.parse().ok()?;
     (0.0..1e9).contains(&gib).then(|| (gib * 1_024.0).round() as i64)
 }
@@ -307,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn only_virtual_machines_are_kept_wherever_the_type_stands() {
+    fn only_virtual_machines_are_read_wherever_their_type_is() {
         let names: Vec<_> = read(
             r#"[{"resourceType":"disks","name":"d","capabilities":[{"name":"x","value":"y"}]},
                 {"name":"late","locationInfo":[],"resourceType":"virtualMachines"},
@@ -323,8 +327,8 @@ mod tests {
     }
 
     #[test]
-    fn zones_are_those_of_the_first_place_in_azures_order() {
-        for (places, zones) in [
+    fn zones_are_those_of_the_first_location_in_azures_order() {
+        for (locations, zones) in [
             (
                 r#"[{"location":"eastus","zones":["3","1","2"],"zoneDetails":[{"Name":["1"]}]}]"#,
                 vec!["3", "1", "2"],
@@ -337,13 +341,13 @@ mod tests {
             ("null", vec![]),
             ("{}", vec![]),
         ] {
-            let list = read(&format!(r#"[{{"resourceType":"virtualMachines","locationInfo":{places}}}]"#));
-            assert_eq!(list[0].zones, zones, "{places}");
+            let list = read(&format!(r#"[{{"resourceType":"virtualMachines","locationInfo":{locations}}}]"#));
+            assert_eq!(list[0].zones, zones, "{locations}");
         }
     }
 
     #[test]
-    fn accelerated_networking_needs_name_and_value_to_the_letter() {
+    fn accelerated_networking_is_case_sensitive() {
         for (capabilities, expected) in [
             (
                 r#"[{"name":"vCPUs","value":"2"},{"name":"AcceleratedNetworkingEnabled","value":"True"}]"#,
@@ -365,8 +369,8 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_read_with_what_the_subscription_may_not_use_of_it() {
-        let read = read(
+    fn size_is_read_with_its_restrictions() {
+        let sizes = read(
             r#"[{"resourceType":"disks","name":"P10"}, null, {"name":"no type"},
             {"name":"Standard_D2ds_v5","resourceType":"virtualMachines","family":"standardDDSv5Family","locations":["eastus"],
              "locationInfo":[{"location":"eastus","zones":["3","1"],"zoneDetails":[{"Name":["1"]}]}],
@@ -392,21 +396,21 @@ mod tests {
                 ..VmCapabilities::default()
             },
         };
-        assert_eq!(read, [expected]);
+        assert_eq!(sizes, [expected]);
     }
 
     #[test]
-    fn what_azure_leaves_out_or_garbles_is_unknown() {
-        let read = read(
+    fn missing_or_invalid_properties_are_unset() {
+        let sizes = read(
             r#"[{"resourceType":"virtualMachines","locationInfo":null,"restrictions":[{}],"capabilities":
             [{"name":"vCPUs","value":"many"},{"name":"MemoryGB","value":"NaN"},{"name":"MaxResourceVolumeMB"}]}]"#,
         );
-        assert_eq!(read, [VmSku::default()]);
+        assert_eq!(sizes, [VmSku::default()]);
     }
 
     #[test]
     fn catalog_properties_are_read() {
-        let read = read(
+        let sizes = read(
             r#"[{"resourceType":"virtualMachines","capabilities":[{"name":"CpuArchitectureType","value":"Arm64"},
             {"name":"GPUs","value":"1"},{"name":"MaxDataDiskCount","value":"8"},{"name":"PremiumIO","value":"True"},
             {"name":"EncryptionAtHostSupported","value":"False"},{"name":"ConfidentialComputingType","value":"SNP"},
@@ -425,7 +429,7 @@ mod tests {
             retirement: Some(CalendarDate { year: 2024, month: 9, day: 3 }),
             ..VmCapabilities::default()
         };
-        assert_eq!(read[0].capabilities, expected);
+        assert_eq!(sizes[0].capabilities, expected);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A Log Analytics workspace of `Microsoft.OperationalInsights/workspaces`.
 
-use super::lenient::objects;
+use super::lenient::lenient_structs;
 
-objects! {
+lenient_structs! {
     /// A workspace.
     Workspace {
         /// The resource ID; its letter case varies.

@@ -1,5 +1,5 @@
 //! The Kubernetes versions of a region for `/api/v1/kubernetes-versions`: minor versions with their patches, support plans and
-//! upgrades. Unlike aksVersions, previews and versions with long-term support only are listed and marked.
+//! upgrades. Unlike `aksVersions`, it includes previews and versions that need long-term support, and marks them.
 
 use crate::arm::KubernetesVersion;
 use crate::versions;
@@ -13,9 +13,9 @@ pub struct MinorVersion {
     pub is_preview: bool,
     /// Whether new clusters get it by default; not every region has a default.
     pub is_default: bool,
-    /// The support plans as Azure names them: `KubernetesOfficial`, `AKSLongTermSupport`. Sorted.
+    /// The support plans, as in Azure: `KubernetesOfficial`, `AKSLongTermSupport`. Sorted.
     pub support_plans: Vec<String>,
-    /// Whether only clusters with long-term support can have it.
+    /// Whether only clusters with long-term support can use it.
     pub needs_long_term_support: bool,
     /// Ascending.
     pub patches: Vec<PatchVersion>,
@@ -30,7 +30,7 @@ pub struct PatchVersion {
     pub upgrades: Vec<String>,
 }
 
-/// The versions of a region, ascending. Minor versions without a name or without patches are left out.
+/// The versions of a region, ascending. Minor versions without a name or without patches are omitted.
 pub fn minor_versions(offered: &[KubernetesVersion]) -> Vec<MinorVersion> {
     let mut minors: Vec<MinorVersion> = offered.iter().filter_map(minor_version).collect();
     minors.sort_by(|one, other| versions::compare(&one.version, &other.version));
@@ -75,10 +75,10 @@ mod tests {
                 "patchVersions":{"1.9.10":{"upgrades":["1.34.0","1.10.2","1.10.10"]},"1.9.9":{"upgrades":["1.9.10"]}}},
             {"version":"1.10","capabilities":{"supportPlan":["AKSLongTermSupport"]},"patchVersions":{"1.10.2":{}}},
             {"version":"1.11"}, {"patchVersions":{"1.12.1":{}}}]"#;
-        let found = minor_versions(&serde_json::from_str::<Vec<KubernetesVersion>>(json).unwrap());
-        let names: Vec<_> = found.iter().map(|minor| minor.version.as_str()).collect();
+        let minors = minor_versions(&serde_json::from_str::<Vec<KubernetesVersion>>(json).unwrap());
+        let names: Vec<_> = minors.iter().map(|minor| minor.version.as_str()).collect();
         assert_eq!(names, ["1.9", "1.10", "1.34"]);
-        let [old, long, preview] = found.as_slice() else { panic!("{found:?}") };
+        let [old, long, preview] = minors.as_slice() else { panic!("{minors:?}") };
         assert_eq!(old.support_plans, ["AKSLongTermSupport", "KubernetesOfficial"]);
         assert!(old.is_default && !old.is_preview && !old.needs_long_term_support);
         let patches: Vec<_> = old.patches.iter().map(|patch| patch.version.as_str()).collect();

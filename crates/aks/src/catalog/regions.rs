@@ -1,6 +1,6 @@
-//! The regions of a subscription, with verdicts for a cluster that someone wants there.
+//! The regions of a subscription, with verdicts for a requested cluster.
 
-use super::vm_sizes::{Demand, assess as assess_size, not_in_region};
+use super::vm_sizes::{Demand, assess as assess_size, not_in_region_reason};
 use super::{Reason, Verdict, verdict};
 use crate::arm::{KubernetesVersion, Location, Usage, VmSku};
 use crate::regions;
@@ -10,10 +10,10 @@ use crate::versions::{self, is_official};
 const PROVIDERS: &str = learn!("Providers, Get", "rest/api/resources/providers/get");
 const REGIONS: &str = learn!("List Azure regions", "rest/api/resources/subscriptions/list-locations");
 
-/// The cluster that someone wants.
+/// The requested cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegionDemand {
-    /// The size of its nodes, and how they are to be.
+    /// The VM size of its nodes, and its other requirements for them.
     pub vm_size: Option<(String, Demand)>,
     /// The Kubernetes version: a patch, or a minor version alone.
     pub version: Option<String>,
@@ -21,7 +21,7 @@ pub struct RegionDemand {
     pub zones: usize,
 }
 
-/// What is known about a region; the error is the reason why a part is unknown.
+/// The known facts about a region; an error is the reason why a part is unknown.
 #[derive(Clone, Copy, Debug)]
 pub struct RegionFacts<'a> {
     /// The region.
@@ -43,11 +43,11 @@ pub struct AssessedRegion {
     pub name: String,
     /// For example `East US`.
     pub display_name: String,
-    /// The zones that can be used: of the size if there is one, else of the region. Ascending.
+    /// The usable zones of the requested size, else of the region. Ascending.
     pub zones: Vec<String>,
-    /// How many nodes of the size still fit into the quotas.
+    /// The number of nodes of the size that still fit into the quotas.
     pub nodes: Option<i64>,
-    /// Whether the cluster can be had there.
+    /// Whether the cluster can be created there.
     pub verdict: Verdict,
     /// The reasons, the worst first.
     pub reasons: Vec<Reason>,
@@ -80,7 +80,7 @@ pub fn assess(facts: &RegionFacts<'_>, demand: &RegionDemand, now_ms: i64) -> As
     }
     region.zones.sort_unstable();
     if region.zones.len() < demand.zones {
-        region.reasons.push(too_few_zones(demand.zones, &region));
+        region.reasons.push(too_few_zones_reason(demand.zones, &region));
     }
     region.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
     region.verdict = verdict(&region.reasons);
@@ -99,22 +99,22 @@ impl AssessedRegion {
         let sizes = match facts.sizes {
             Ok(sizes) => sizes,
             Err(cause) => {
-                self.reasons.push(unknown_part("sizesUnknown", "its VM sizes", &self.name, cause));
+                self.reasons.push(unknown_part_reason("sizesUnknown", "its VM sizes", &self.name, cause));
                 return;
             }
         };
         let Some(size) = sizes.iter().find(|size| size.is_named(name)) else {
             self.zones.clear();
-            self.reasons.push(not_in_region(name, &self.name));
+            self.reasons.push(not_in_region_reason(name, &self.name));
             return;
         };
         let assessed = assess_size(size, facts.usages, nodes, &self.name, now_ms);
         self.zones = size.usable_zones().cloned().collect();
         self.nodes = assessed.quota.nodes;
-        // A closed zone does not matter where enough others are open.
+        // A restricted zone does not matter if enough other zones are usable.
         let is_enough = demand.zones > 0 && self.zones.len() >= demand.zones;
-        let matters = |reason: &Reason| !(is_enough && reason.code == "zonesRestricted");
-        self.reasons.extend(assessed.reasons.into_iter().filter(matters));
+        let is_relevant = |reason: &Reason| !(is_enough && reason.code == "zonesRestricted");
+        self.reasons.extend(assessed.reasons.into_iter().filter(is_relevant));
     }
 }
 
@@ -122,9 +122,11 @@ impl AssessedRegion {
 fn aks_reason(aks_regions: Result<&[String], &str>, region: &str) -> Option<Reason> {
     let aks_regions = match aks_regions {
         Ok(aks_regions) => aks_regions,
-        Err(cause) => return Some(unknown_part("aksUnknown", "whether AKS is offered", region, cause)),
+        Err(cause) => {
+            return Some(unknown_part_reason("aksUnknown", "whether AKS is offered", region, cause));
+        }
     };
-    (!aks_regions.contains(&regions::normalised(region))).then(|| Reason {
+    (!aks_regions.contains(&regions::normalize(region))).then(|| Reason {
         code: "aksNotInRegion",
         message: format!("Azure does not offer AKS to this subscription in {region}"),
         remedy: "use another region".to_owned(),
@@ -141,7 +143,9 @@ fn version_reason(
 ) -> Option<Reason> {
     let offered = match offered {
         Ok(offered) => offered,
-        Err(cause) => return Some(unknown_part("versionsUnknown", "its Kubernetes versions", region, cause)),
+        Err(cause) => {
+            return Some(unknown_part_reason("versionsUnknown", "its Kubernetes versions", region, cause));
+        }
     };
     let (code, message, verdict) = match versions::find(offered, version) {
         None => (
@@ -167,7 +171,7 @@ fn version_reason(
     Some(Reason { code, message, remedy, source: SUPPORTED, verdict })
 }
 
-fn too_few_zones(wanted: usize, region: &AssessedRegion) -> Reason {
+fn too_few_zones_reason(wanted: usize, region: &AssessedRegion) -> Reason {
     let (name, usable) = (&region.name, region.zones.len());
     Reason {
         code: "tooFewZones",
@@ -178,10 +182,10 @@ fn too_few_zones(wanted: usize, region: &AssessedRegion) -> Reason {
     }
 }
 
-fn unknown_part(code: &'static str, what: &str, region: &str, cause: &str) -> Reason {
+fn unknown_part_reason(code: &'static str, part: &str, region: &str, cause: &str) -> Reason {
     Reason {
         code,
-        message: format!("{what} in {region} could not be read: {cause}"),
+        message: format!("{part} in {region} could not be read: {cause}"),
         remedy: "try again, or look into the Azure portal".to_owned(),
         source: REGIONS,
         verdict: Verdict::Limited,
@@ -190,30 +194,27 @@ fn unknown_part(code: &'static str, what: &str, region: &str, cause: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::arm::Maybe;
-
-    fn read<T: DeserializeOwned>(value: Value) -> T {
-        serde_json::from_value(value).unwrap()
-    }
+    use crate::testing::from_json;
 
     fn summary(
         demand: &RegionDemand,
         change: impl FnOnce(&mut RegionFacts<'_>),
     ) -> (Verdict, String, Option<i64>) {
-        let location: Location = read(json!({"name": "eastus", "displayName": "East US",
+        let location: Location = from_json(json!({"name": "eastus", "displayName": "East US",
             "availabilityZoneMappings": [{"logicalZone": "2"}, {"logicalZone": "1"}, {"logicalZone": "3"}]}));
         let sizes: Maybe<Vec<VmSku>> =
-            read(json!([{"resourceType": "virtualMachines", "name": "Standard_D4s_v3",
+            from_json(json!([{"resourceType": "virtualMachines", "name": "Standard_D4s_v3",
             "family": "fam", "locationInfo": [{"zones": ["1", "2", "3"]}],
             "capabilities": [{"name": "vCPUs", "value": "4"}, {"name": "MemoryGB", "value": "16"}],
             "restrictions": [{"type": "Zone", "restrictionInfo": {"zones": ["3"]}}]}]));
-        let usages: Vec<Usage> = read(json!([{"name": {"value": "cores"}, "currentValue": 0, "limit": 100},
+        let usages: Vec<Usage> =
+            from_json(json!([{"name": {"value": "cores"}, "currentValue": 0, "limit": 100},
             {"name": {"value": "fam"}, "currentValue": 0, "limit": 10}]));
-        let versions: Vec<KubernetesVersion> = read(json!([
+        let versions: Vec<KubernetesVersion> = from_json(json!([
             {"version": "1.34", "isPreview": true, "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.34.1": {}}},
             {"version": "1.33", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.33.3": {}}},
             {"version": "1.30", "capabilities": {"supportPlan": ["AKSLongTermSupport"]}, "patchVersions": {"1.30.101": {}}}]));
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn region_lacks_what_the_demand_names() {
+    fn region_is_assessed_against_the_demand() {
         use Verdict::{Limited, Unusable, Usable};
         let size = |name: &str, nodes| Some((name.to_owned(), Demand { nodes, ..Demand::default() }));
         let demand = |vm_size, version: Option<&str>, zones| RegionDemand {
@@ -274,22 +275,22 @@ mod tests {
             version: Some("1.33".to_owned()),
             zones: 2,
         };
-        let found = summary(&demand, |facts| {
+        let assessed = summary(&demand, |facts| {
             facts.sizes = Err("no answer");
             facts.versions = Err("no answer");
         });
-        assert_eq!(found, (Verdict::Limited, "sizesUnknown versionsUnknown".to_owned(), None));
-        let found = summary(&RegionDemand::default(), |facts| facts.aks_regions = Ok(&[]));
-        assert_eq!(found, (Verdict::Unusable, "aksNotInRegion".to_owned(), None));
-        let found = summary(&RegionDemand::default(), |facts| facts.aks_regions = Err("no answer"));
-        assert_eq!(found, (Verdict::Limited, "aksUnknown".to_owned(), None));
-        let found = summary(&demand, |facts| facts.usages = Err("403"));
-        assert_eq!(found, (Verdict::Limited, "quotaUnknown".to_owned(), None));
+        assert_eq!(assessed, (Verdict::Limited, "sizesUnknown versionsUnknown".to_owned(), None));
+        let assessed = summary(&RegionDemand::default(), |facts| facts.aks_regions = Ok(&[]));
+        assert_eq!(assessed, (Verdict::Unusable, "aksNotInRegion".to_owned(), None));
+        let assessed = summary(&RegionDemand::default(), |facts| facts.aks_regions = Err("no answer"));
+        assert_eq!(assessed, (Verdict::Limited, "aksUnknown".to_owned(), None));
+        let assessed = summary(&demand, |facts| facts.usages = Err("403"));
+        assert_eq!(assessed, (Verdict::Limited, "quotaUnknown".to_owned(), None));
     }
 
     #[test]
-    fn logical_regions_are_no_regions() {
-        let is_physical = |value: Value| super::is_physical(&read(value));
+    fn logical_regions_are_excluded() {
+        let is_physical = |value: Value| super::is_physical(&from_json(value));
         assert!(is_physical(json!({"name": "eastus", "metadata": {"regionType": "Physical"}})));
         assert!(is_physical(json!({"name": "eastus"})));
         assert!(!is_physical(json!({"name": "europe", "metadata": {"regionType": "Logical"}})));

@@ -1,17 +1,17 @@
-//! The VM sizes of a region, with verdicts for the nodes that someone wants.
+//! The VM sizes of a region, with verdicts for requested nodes.
 
 use super::{Reason, Verdict, verdict};
 use crate::arm::{Usage, VmSku};
 use crate::vm_size::{self, Obstacle, QUOTAS, Quota, REGIONAL_QUOTA, Requirements};
 
-/// The nodes that someone wants.
+/// The requested nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// The mode of the pool; `None` if it is open.
+    /// The mode of the pool; `None` for either.
     pub mode: Option<Mode>,
     /// Whether the nodes run Windows.
     pub is_windows: bool,
-    /// The zones of the nodes; empty for none in particular.
+    /// The required zones of the nodes.
     pub zones: Vec<String>,
     /// The size of the ephemeral OS disk in GiB; `None` for a managed disk.
     pub ephemeral_disk_gib: Option<i64>,
@@ -44,11 +44,11 @@ pub struct AssessedSize<'a> {
 /// The quotas that limit a VM size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SizeQuota<'a> {
-    /// That of its family.
+    /// The quota of its family.
     pub family: Option<Quota<'a>>,
-    /// That of all vCPUs of the region.
+    /// The quota of all vCPUs of the region.
     pub regional: Option<Quota<'a>>,
-    /// How many nodes of this size still fit into both; `None` if a quota or the number of vCPUs is unknown.
+    /// The number of nodes of this size that still fit into both; `None` if a quota or the number of vCPUs is unknown.
     pub nodes: Option<i64>,
 }
 
@@ -73,7 +73,7 @@ pub fn assess<'a>(
     let name = size.name.as_deref().unwrap_or_default();
     let required = Requirements {
         zones: &demand.zones,
-        // An open mode is assessed as `System`, with a milder verdict.
+        // Without a mode, the size is assessed for `System`, with a milder verdict.
         is_system: demand.mode != Some(Mode::User),
         is_windows: demand.is_windows,
         ephemeral_disk: demand.ephemeral_disk_gib.is_some(),
@@ -93,31 +93,31 @@ pub fn assess<'a>(
     obstacles.extend(quotas.filter_map(|quota| quota.shortage(need)).map(Obstacle::Quota));
     let mut reasons: Vec<Reason> = obstacles
         .iter()
-        .map(|obstacle| reason(obstacle, name, region, obstacle_verdict(obstacle, demand)))
+        .map(|obstacle| to_reason(obstacle, name, region, obstacle_verdict(obstacle, demand)))
         .collect();
     if demand.zones.is_empty()
-        && let Some(closed) = vm_size::zones(size, &size.zones)
+        && let Some(restriction) = vm_size::zone_obstacle(size, &size.zones)
     {
-        reasons.push(reason(&closed, name, region, Verdict::Limited));
+        reasons.push(to_reason(&restriction, name, region, Verdict::Limited));
     }
     if quota.nodes.is_none() {
-        reasons.push(unknown_quota(name, region, usages.err()));
+        reasons.push(unknown_quota_reason(name, region, usages.err()));
     }
-    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
+    reasons.sort_by_key(|to_reason| std::cmp::Reverse(to_reason.verdict));
     AssessedSize { size, quota, verdict: verdict(&reasons), reasons }
 }
 
 /// The reason for a size that the region does not have.
-pub fn not_in_region(name: &str, region: &str) -> Reason {
-    reason(&Obstacle::NotInRegion, name, region, Verdict::Unusable)
+pub fn not_in_region_reason(name: &str, region: &str) -> Reason {
+    to_reason(&Obstacle::NotInRegion, name, region, Verdict::Unusable)
 }
 
 fn obstacle_verdict(obstacle: &Obstacle, demand: &Demand) -> Verdict {
-    let is_open = demand.mode.is_none() && matches!(obstacle, Obstacle::TooSmallForSystemPool(_));
-    if is_open || !obstacle.blocks() { Verdict::Limited } else { Verdict::Unusable }
+    let is_mode_unknown = demand.mode.is_none() && matches!(obstacle, Obstacle::TooSmallForSystemPool(_));
+    if is_mode_unknown || !obstacle.blocks() { Verdict::Limited } else { Verdict::Unusable }
 }
 
-fn reason(obstacle: &Obstacle, name: &str, region: &str, verdict: Verdict) -> Reason {
+fn to_reason(obstacle: &Obstacle, name: &str, region: &str, verdict: Verdict) -> Reason {
     Reason {
         code: obstacle.code(),
         message: obstacle.message(name, region),
@@ -127,8 +127,8 @@ fn reason(obstacle: &Obstacle, name: &str, region: &str, verdict: Verdict) -> Re
     }
 }
 
-/// The reason if the quotas could not be read because of `cause`, or Azure does not list that of the size.
-fn unknown_quota(name: &str, region: &str, cause: Option<&str>) -> Reason {
+/// The reason if the quotas could not be read because of `cause`, or Azure does not list the quota of the size.
+fn unknown_quota_reason(name: &str, region: &str, cause: Option<&str>) -> Reason {
     let (cause, remedy) = match cause {
         Some(cause) => (
             cause,

@@ -51,7 +51,7 @@ impl FromStr for Mode {
 }
 
 impl Mode {
-    /// The mode of a cluster: its annotation, else the setting. Unknown values are ignored.
+    /// The mode of a cluster: that of its annotation, otherwise that of the setting. Unknown values are ignored.
     pub fn new(body: &Object, setting: &str) -> Self {
         let annotation =
             body.get("annotations").and_then(|annotations| annotations.get(ANNOTATION)?.as_str());
@@ -72,14 +72,14 @@ impl Mode {
 /// A method for applying the agent's objects to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Way {
+pub enum ApplyMethod {
     /// The Kubernetes API, directly or through the tunnel of an earlier agent.
     Api,
     /// Azure's run command.
     RunCommand,
 }
 
-impl Way {
+impl ApplyMethod {
     /// The description for users.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -116,8 +116,8 @@ pub struct Deployment {
     /// The time at which it was applied, in milliseconds since 1970.
     pub applied_ms: i64,
     /// The method by which it was applied.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub way: Option<Way>,
+    #[serde(rename = "way", skip_serializing_if = "Option::is_none")]
+    pub method: Option<ApplyMethod>,
     /// Whether an attempt was made. Even a failed one may have left objects in the cluster.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub attempted: bool,
@@ -131,8 +131,8 @@ pub struct Deployment {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<RunningCommand>,
     /// The method of the last attempt, if it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failed_way: Option<Way>,
+    #[serde(rename = "failedWay", skip_serializing_if = "Option::is_none")]
+    pub failed_method: Option<ApplyMethod>,
     /// The number of consecutive failures.
     pub failures: u32,
     /// The message of the last attempt, if it failed.
@@ -155,8 +155,8 @@ pub enum Step {
     /// Wait until [`Deployment::retry_ms`].
     Wait,
     /// Apply the manifest.
-    Apply(Way),
-    /// This server cannot apply the manifest: an owner must.
+    Apply(ApplyMethod),
+    /// This server cannot apply the manifest, so an owner of the cluster must.
     AskOwner,
     /// Do not change the agent of another server.
     LeaveForeign,
@@ -187,7 +187,7 @@ impl Deployment {
     }
 
     /// Records that an attempt is about to be made.
-    pub fn attempt(&mut self, secret: &str) {
+    pub fn record_attempt(&mut self, secret: &str) {
         self.attempted = true;
         if self.secret.is_empty() {
             secret.clone_into(&mut self.secret);
@@ -210,12 +210,13 @@ impl Deployment {
             return Step::LeaveForeign;
         }
         // A newly available method is tried immediately.
-        if input.now_ms < self.retry_ms && !(input.is_reached && self.failed_way != Some(Way::Api)) {
+        if input.now_ms < self.retry_ms && !(input.is_reached && self.failed_method != Some(ApplyMethod::Api))
+        {
             return Step::Wait;
         }
         match (input.is_reached, input.has_run_command) {
-            (true, _) => Step::Apply(Way::Api),
-            (false, true) => Step::Apply(Way::RunCommand),
+            (true, _) => Step::Apply(ApplyMethod::Api),
+            (false, true) => Step::Apply(ApplyMethod::RunCommand),
             (false, false) => Step::AskOwner,
         }
     }
@@ -227,31 +228,31 @@ impl Deployment {
     }
 
     /// Records that a manifest was applied.
-    pub fn succeed(&mut self, revision: &str, secret: &str, way: Way, now_ms: i64) {
-        let before = std::mem::replace(&mut self.secret, secret.to_owned());
-        if !before.is_empty() {
-            self.old_secrets.insert(before);
+    pub fn succeed(&mut self, revision: &str, secret: &str, method: ApplyMethod, now_ms: i64) {
+        let old_secret = std::mem::replace(&mut self.secret, secret.to_owned());
+        if !old_secret.is_empty() {
+            self.old_secrets.insert(old_secret);
         }
         self.old_secrets.remove(secret);
         revision.clone_into(&mut self.revision);
-        (self.applied_ms, self.way, self.running) = (now_ms, Some(way), None);
+        (self.applied_ms, self.method, self.running) = (now_ms, Some(method), None);
         (self.failures, self.failure, self.retry_ms) = (0, None, 0);
-        (self.failed_way, self.foreign) = (None, false);
+        (self.failed_method, self.foreign) = (None, false);
     }
 
     /// Records a failed attempt.
-    pub fn fail(&mut self, message: &str, way: Way, now_ms: i64) {
+    pub fn fail(&mut self, message: &str, method: ApplyMethod, now_ms: i64) {
         let delay_ms = MIN_RETRY_MS.saturating_mul(1 << self.failures.min(16)).min(MAX_RETRY_MS);
         self.failures = self.failures.saturating_add(1);
         self.failure = Some(message.to_owned());
         (self.running, self.retry_ms) = (None, now_ms.saturating_add(delay_ms));
         self.foreign = false;
-        self.failed_way = Some(way);
+        self.failed_method = Some(method);
     }
 
     /// Records an attempt that found the agent of another server.
-    pub fn leave_foreign(&mut self, message: &str, way: Way, now_ms: i64) {
-        self.fail(message, way, now_ms);
+    pub fn leave_foreign(&mut self, message: &str, method: ApplyMethod, now_ms: i64) {
+        self.fail(message, method, now_ms);
         self.foreign = true;
     }
 
@@ -320,22 +321,26 @@ mod tests {
     #[test]
     fn api_precedes_run_command_and_owner() {
         let none = Deployment::default();
-        assert_eq!(none.next(&input(true, true)), Step::Apply(Way::Api));
-        assert_eq!(none.next(&input(true, false)), Step::Apply(Way::Api));
-        assert_eq!(none.next(&input(false, true)), Step::Apply(Way::RunCommand));
+        assert_eq!(none.next(&input(true, true)), Step::Apply(ApplyMethod::Api));
+        assert_eq!(none.next(&input(true, false)), Step::Apply(ApplyMethod::Api));
+        assert_eq!(none.next(&input(false, true)), Step::Apply(ApplyMethod::RunCommand));
         assert_eq!(none.next(&input(false, false)), Step::AskOwner);
     }
 
     #[test]
     fn only_a_changed_manifest_is_applied_again() {
         let mut deployment = Deployment::default();
-        deployment.succeed("new", "s", Way::RunCommand, 9_999_000);
+        deployment.succeed("new", "s", ApplyMethod::RunCommand, 9_999_000);
         assert_eq!(deployment.next(&input(false, true)), Step::Keep);
         deployment.applied_ms = 0;
         assert_eq!(deployment.next(&input(true, true)), Step::Keep);
-        assert_eq!(deployment.next(&input(false, true)), Step::Apply(Way::RunCommand), "still unreachable");
-        deployment.succeed("old", "s", Way::RunCommand, 9_999_000);
-        assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api));
+        assert_eq!(
+            deployment.next(&input(false, true)),
+            Step::Apply(ApplyMethod::RunCommand),
+            "still unreachable"
+        );
+        deployment.succeed("old", "s", ApplyMethod::RunCommand, 9_999_000);
+        assert_eq!(deployment.next(&input(true, true)), Step::Apply(ApplyMethod::Api));
     }
 
     #[test]
@@ -350,13 +355,13 @@ mod tests {
         };
         deployment.start(running);
         assert_eq!(deployment.next(&input(true, true)), Step::Poll);
-        deployment.fail("no", Way::RunCommand, 9_990_000);
+        deployment.fail("no", ApplyMethod::RunCommand, 9_990_000);
         assert_eq!(deployment.next(&input(false, true)), Step::Wait);
-        assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api), "another method");
+        assert_eq!(deployment.next(&input(true, true)), Step::Apply(ApplyMethod::Api), "another method");
         deployment.retry_ms = 10_000_000;
-        assert_eq!(deployment.next(&input(false, true)), Step::Apply(Way::RunCommand));
+        assert_eq!(deployment.next(&input(false, true)), Step::Apply(ApplyMethod::RunCommand));
         for _ in 0..40 {
-            deployment.fail("no", Way::RunCommand, 0);
+            deployment.fail("no", ApplyMethod::RunCommand, 0);
         }
         assert_eq!(deployment.retry_ms, MAX_RETRY_MS);
     }
@@ -365,43 +370,43 @@ mod tests {
     fn failed_attempt_may_have_left_objects() {
         let mut deployment = Deployment::default();
         assert!(!deployment.may_have_objects());
-        deployment.attempt("a");
-        deployment.fail("no", Way::Api, 0);
-        deployment.attempt("b");
-        deployment.fail("no", Way::Api, 0);
+        deployment.record_attempt("a");
+        deployment.fail("no", ApplyMethod::Api, 0);
+        deployment.record_attempt("b");
+        deployment.fail("no", ApplyMethod::Api, 0);
         assert!(deployment.may_have_objects() && !deployment.is_deployed());
         assert_eq!((deployment.secret.as_str(), deployment.old_secrets.len()), ("a", 1));
-        deployment.succeed("new", "b", Way::Api, 0);
+        deployment.succeed("new", "b", ApplyMethod::Api, 0);
         assert_eq!(
             (deployment.secret.as_str(), deployment.old_secrets.first().unwrap().as_str()),
             ("b", "a")
         );
         let mut foreign = Deployment::default();
-        foreign.attempt("a");
-        foreign.leave_foreign("foreign", Way::Api, 0);
+        foreign.record_attempt("a");
+        foreign.leave_foreign("foreign", ApplyMethod::Api, 0);
         assert!(!foreign.may_have_objects());
     }
 
     #[test]
     fn failed_api_delays_after_a_run_command_succeeded() {
         let mut deployment = Deployment::default();
-        deployment.succeed("old", "s", Way::RunCommand, 0);
-        deployment.fail("no", Way::Api, 9_990_000);
+        deployment.succeed("old", "s", ApplyMethod::RunCommand, 0);
+        deployment.fail("no", ApplyMethod::Api, 9_990_000);
         assert_eq!(deployment.next(&input(true, true)), Step::Wait);
     }
 
     #[test]
-    fn foreign_agent_is_left_alone_until_the_api_shows_its_end() {
-        for way in [Way::Api, Way::RunCommand] {
+    fn foreign_agent_is_left_until_the_api_shows_its_deletion() {
+        for method in [ApplyMethod::Api, ApplyMethod::RunCommand] {
             let mut deployment = Deployment::default();
-            deployment.leave_foreign("foreign", way, 9_990_000);
+            deployment.leave_foreign("foreign", method, 9_990_000);
             for is_reached in [true, false] {
-                assert_eq!(deployment.next(&input(is_reached, true)), Step::LeaveForeign, "{way:?}");
+                assert_eq!(deployment.next(&input(is_reached, true)), Step::LeaveForeign, "{method:?}");
             }
             deployment.retry_ms = 10_000_000;
             assert_eq!(deployment.next(&input(false, true)), Step::LeaveForeign, "no run command");
-            assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api));
-            deployment.succeed("new", "s", Way::Api, 10_000_000);
+            assert_eq!(deployment.next(&input(true, true)), Step::Apply(ApplyMethod::Api));
+            deployment.succeed("new", "s", ApplyMethod::Api, 10_000_000);
             assert!(!deployment.foreign);
         }
     }
@@ -409,17 +414,17 @@ mod tests {
     #[test]
     fn old_secrets_are_disposable_after_an_hour() {
         let mut deployment = Deployment::default();
-        deployment.succeed("a", "secret-a", Way::Api, 0);
-        deployment.succeed("b", "secret-b", Way::Api, 0);
-        deployment.succeed("c", "secret-b", Way::Api, 0);
+        deployment.succeed("a", "secret-a", ApplyMethod::Api, 0);
+        deployment.succeed("b", "secret-b", ApplyMethod::Api, 0);
+        deployment.succeed("c", "secret-b", ApplyMethod::Api, 0);
         assert_eq!(deployment.disposable_secrets(OLD_SECRETS_TTL_MS - 1), Vec::<String>::new());
         assert_eq!(deployment.disposable_secrets(OLD_SECRETS_TTL_MS), ["secret-a"]);
-        deployment.succeed("d", "secret-a", Way::Api, 0);
+        deployment.succeed("d", "secret-a", ApplyMethod::Api, 0);
         assert_eq!(deployment.disposable_secrets(OLD_SECRETS_TTL_MS), ["secret-b"]);
     }
 
     #[test]
-    fn azure_tells_what_a_run_command_needs() {
+    fn requirements_of_run_commands_are_read() {
         let disabled = json!({"properties": {"apiServerAccessProfile": {"disableRunCommand": true}}});
         assert!(!has_run_command(&disabled) && has_run_command(&json!({"properties": {}})));
         for (properties, expected) in [
@@ -435,7 +440,7 @@ mod tests {
     #[test]
     fn stored_deployment_round_trips() {
         let mut deployment = Deployment::default();
-        deployment.succeed("a", "s", Way::Api, 7);
+        deployment.succeed("a", "s", ApplyMethod::Api, 7);
         let text = serde_json::to_string(&deployment).unwrap();
         assert_eq!(serde_json::from_str::<Deployment>(&text).unwrap(), deployment);
         assert_eq!(serde_json::from_str::<Deployment>("{}").unwrap(), Deployment::default());

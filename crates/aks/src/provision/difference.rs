@@ -19,101 +19,103 @@ pub struct Differences {
     /// Pools to create or update, in the user's order.
     pub pools: Vec<String>,
     /// Pools of this server to delete, in Azure's order.
-    pub removed: Vec<String>,
+    pub deleted_pools: Vec<String>,
 }
 
 /// Compares the desired state with the observed one, in which versions are the running ones
-/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)). Call it after [`merged`](super::imported::merged) for an
-/// import. `applied` is the last fully applied specification, and `made` are the pools created since then: only pools in one of
+/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)). Call it after [`merged`](super::imported::merge_entries) for an
+/// import. `applied` is the last fully applied specification, and `created` are the pools created since then: only pools in one of
 /// them may be deleted.
 ///
 /// # Errors
 /// The first violation that prevents the update.
 pub fn between(
-    wanted: &AksConfig,
+    desired: &AksConfig,
     azure: &AksConfig,
     applied: Option<&AksConfig>,
-    made: &BTreeSet<String>,
+    created: &BTreeSet<String>,
 ) -> Result<Differences, Violation> {
-    let cluster = || wanted.cluster_name.clone().unwrap_or_default();
+    let cluster = || desired.cluster_name.clone().unwrap_or_default();
     let mut differences = Differences {
-        tags: tags_differ(wanted.tags.as_ref(), azure.tags.as_ref()),
-        cluster: changed_keys(wanted, azure),
+        tags: tags_differ(desired.tags.as_ref(), azure.tags.as_ref()),
+        cluster: changed_keys(desired, azure),
         ..Differences::default()
     };
-    if wanted.pools().is_empty() {
+    if desired.pools().is_empty() {
         return Ok(differences);
     }
-    let mut seen = BTreeSet::new();
-    for (name, pool) in named(wanted) {
-        if !seen.insert(name) {
+    let mut desired_names = BTreeSet::new();
+    for (name, pool) in pools_by_name(desired) {
+        if !desired_names.insert(name) {
             return Err(Violation::DuplicatePool { cluster: cluster(), pool: name.to_owned() });
         }
         let differs = match azure.pool(name) {
-            Some(found) => pool_differs(pool, found, cluster, name)?,
+            Some(azure_pool) => pool_differs(pool, azure_pool, cluster, name)?,
             None => true,
         };
         if differs {
             differences.pools.push(name.to_owned());
         }
     }
-    let applied = applied.into_iter().flat_map(named).map(|(name, _)| name);
-    let ours: BTreeSet<&str> = applied.chain(made.iter().map(String::as_str)).collect();
-    let is_removed = |name: &str| ours.contains(name) && !seen.contains(name);
-    let removed: Vec<(&str, &NodePool)> = named(azure).filter(|(name, _)| is_removed(name)).collect();
+    let applied = applied.into_iter().flat_map(pools_by_name).map(|(name, _)| name);
+    let own_pools: BTreeSet<&str> = applied.chain(created.iter().map(String::as_str)).collect();
+    let is_deleted = |name: &str| own_pools.contains(name) && !desired_names.contains(name);
+    let pools_to_delete: Vec<(&str, &NodePool)> =
+        pools_by_name(azure).filter(|(name, _)| is_deleted(name)).collect();
     // Pools are created and updated before any is deleted.
     let remains_system = |(name, pool): (&str, &NodePool)| {
-        let becomes = wanted.pool(name).filter(|wanted| wanted.mode.is_some()).unwrap_or(pool);
-        !is_removed(name) && becomes.is_system()
+        let after_change = desired.pool(name).filter(|desired| desired.mode.is_some()).unwrap_or(pool);
+        !is_deleted(name) && after_change.is_system()
     };
-    let remains = named(azure).any(remains_system) || wanted.pools().iter().any(NodePool::is_system);
-    if let (false, Some((last, _))) = (remains, removed.iter().find(|(_, pool)| pool.is_system())) {
+    let remains = pools_by_name(azure).any(remains_system) || desired.pools().iter().any(NodePool::is_system);
+    if let (false, Some((last, _))) = (remains, pools_to_delete.iter().find(|(_, pool)| pool.is_system())) {
         return Err(Violation::LastSystemPool { cluster: cluster(), pool: (*last).to_owned() });
     }
-    differences.removed = removed.into_iter().map(|(name, _)| name.to_owned()).collect();
+    differences.deleted_pools = pools_to_delete.into_iter().map(|(name, _)| name.to_owned()).collect();
     // Azure does not change the mode of the last System pool, so new ones come first.
-    differences.pools.sort_by_key(|name| !wanted.pool(name).is_some_and(NodePool::is_system));
+    differences.pools.sort_by_key(|name| !desired.pool(name).is_some_and(NodePool::is_system));
     Ok(differences)
 }
 
-fn named(config: &AksConfig) -> impl Iterator<Item = (&str, &NodePool)> {
+/// The pools that have a name, with their names.
+fn pools_by_name(config: &AksConfig) -> impl Iterator<Item = (&str, &NodePool)> {
     config.pools().iter().filter_map(|pool| Some((pool.name.as_deref()?, pool)))
 }
 
 /// Whether set tags differ from Azure's. Azure ignores the letter case of their names.
-pub(super) fn tags_differ(wanted: Option<&Tags>, azure: Option<&Tags>) -> bool {
-    let plain = |tags: &Tags| -> Tags {
+pub(super) fn tags_differ(desired: Option<&Tags>, azure: Option<&Tags>) -> bool {
+    let canonical = |tags: &Tags| -> Tags {
         let pairs = tags.iter().map(|(key, value)| (key.to_lowercase(), value.clone()));
         pairs.filter(|(key, _)| key != super::OWNER_TAG).collect()
     };
-    wanted.is_some_and(|tags| plain(tags) != azure.map(plain).unwrap_or_default())
+    desired.is_some_and(|tags| canonical(tags) != azure.map(canonical).unwrap_or_default())
 }
 
-/// The canonical form of a range: a single address is a range with only that address.
-pub(super) fn plain_range(text: &str) -> String {
+/// The canonical form of a range: `192.0.2.1` for `192.0.2.1/32`, in lower case and trimmed.
+pub(super) fn canonical_range(text: &str) -> String {
     let text = text.trim().to_ascii_lowercase();
     text.strip_suffix("/32").map(str::to_owned).unwrap_or(text)
 }
 
 /// The canonical forms of ranges.
 pub(super) fn ranges(list: &[String]) -> BTreeSet<String> {
-    list.iter().map(|text| plain_range(text)).collect()
+    list.iter().map(|text| canonical_range(text)).collect()
 }
 
-fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
+fn changed_keys(desired: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
     let mut keys = Vec::new();
-    if version_differs(wanted.kubernetes_version.as_ref(), azure.kubernetes_version.as_ref()) {
+    if version_differs(desired.kubernetes_version.as_ref(), azure.kubernetes_version.as_ref()) {
         keys.push("kubernetesVersion");
     }
-    let open = ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default());
-    if wanted.authorized_ip_ranges.as_ref().is_some_and(|list| ranges(list) != open) {
+    let current_ranges = ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default());
+    if desired.authorized_ip_ranges.as_ref().is_some_and(|list| ranges(list) != current_ranges) {
         keys.push("authorizedIpRanges");
     }
-    for (key, wanted, azure) in [
-        ("httpApplicationRouting", wanted.http_routing(), azure.http_application_routing),
-        ("monitoring", wanted.monitoring, azure.monitoring),
+    for (key, desired, azure) in [
+        ("httpApplicationRouting", desired.http_routing(), azure.http_application_routing),
+        ("monitoring", desired.monitoring, azure.monitoring),
     ] {
-        if wanted.is_some_and(|wanted| wanted != azure.unwrap_or(false)) {
+        if desired.is_some_and(|desired| desired != azure.unwrap_or(false)) {
             keys.push(key);
         }
     }
@@ -121,55 +123,55 @@ fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
 }
 
 fn pool_differs(
-    wanted: &NodePool,
+    desired: &NodePool,
     azure: &NodePool,
     cluster: impl Fn() -> String,
     name: &str,
 ) -> Result<bool, Violation> {
-    let scales = azure.is_autoscaled();
-    let scaling = match wanted.enable_auto_scaling {
+    let is_autoscaled = azure.is_autoscaled();
+    let scaling = match desired.enable_auto_scaling {
         Some(true) => {
-            let limits = [(wanted.min_count, azure.min_count), (wanted.max_count, azure.max_count)];
-            !scales || limits.into_iter().any(|(wanted, azure)| set_and_other(wanted, azure))
+            let limits = [(desired.min_count, azure.min_count), (desired.max_count, azure.max_count)];
+            !is_autoscaled || limits.into_iter().any(|(desired, azure)| is_set_and_different(desired, azure))
         }
-        Some(false) if wanted.min_count.is_some() && wanted.max_count.is_some() => {
+        Some(false) if desired.min_count.is_some() && desired.max_count.is_some() => {
             return Err(Violation::CountsWithoutAutoscaling { cluster: cluster(), pool: name.to_owned() });
         }
-        Some(false) => scales || set_and_other(wanted.count, azure.count),
-        None => !scales && set_and_other(wanted.count, azure.count),
+        Some(false) => is_autoscaled || is_set_and_different(desired.count, azure.count),
+        None => !is_autoscaled && is_set_and_different(desired.count, azure.count),
     };
     let zones = |pool: &NodePool| Some(pool.zones()?.iter().cloned().collect::<BTreeSet<_>>());
-    if let (Some(wanted), Some(azure)) = (zones(wanted), zones(azure))
-        && wanted != azure
+    if let (Some(desired), Some(azure)) = (zones(desired), zones(azure))
+        && desired != azure
     {
         return Err(Violation::ZonesChanged { cluster: cluster(), pool: name.to_owned() });
     }
-    let other = |wanted: &Option<String>, azure: &Option<String>| {
+    let differs = |desired: &Option<String>, azure: &Option<String>| {
         let azure = azure.as_deref().unwrap_or_default();
-        wanted.as_ref().is_some_and(|wanted| !azure.eq_ignore_ascii_case(wanted))
+        desired.as_ref().is_some_and(|desired| !azure.eq_ignore_ascii_case(desired))
     };
-    let labels = wanted
+    let labels = desired
         .node_labels
         .as_ref()
         .is_some_and(|labels| !labels.iter().eq(azure.node_labels.iter().flatten()));
-    let taints = wanted.node_taints.as_ref().is_some_and(|taints| {
+    let taints = desired.node_taints.as_ref().is_some_and(|taints| {
         taints.iter().collect::<BTreeSet<_>>() != azure.node_taints.iter().flatten().collect()
     });
     Ok(scaling
-        || version_differs(wanted.orchestrator_version.as_ref(), azure.orchestrator_version.as_ref())
-        || other(&wanted.max_surge, &azure.max_surge)
-        || other(&wanted.mode, &azure.mode)
+        || version_differs(desired.orchestrator_version.as_ref(), azure.orchestrator_version.as_ref())
+        || differs(&desired.max_surge, &azure.max_surge)
+        || differs(&desired.mode, &azure.mode)
         || labels
         || taints)
 }
 
-/// Whether a set version is not yet running.
-fn version_differs(wanted: Option<&String>, running: Option<&String>) -> bool {
-    wanted.is_some_and(|wanted| running.is_none_or(|running| versions::differs(wanted, running)))
+/// Whether a set version is not running yet.
+fn version_differs(desired: Option<&String>, running: Option<&String>) -> bool {
+    desired.is_some_and(|desired| running.is_none_or(|running| versions::differs(desired, running)))
 }
 
-fn set_and_other(wanted: Option<i64>, azure: Option<i64>) -> bool {
-    wanted.is_some() && wanted != azure
+fn is_set_and_different(desired: Option<i64>, azure: Option<i64>) -> bool {
+    desired.is_some() && desired != azure
 }
 
 #[cfg(test)]
@@ -183,24 +185,29 @@ mod tests {
         config(extended(json!({"clusterName": "n"}), value))
     }
 
-    /// The differences, such as `tags kubernetesVersion +changed -removed`.
-    fn compare(wanted: Value, azure: Value) -> String {
+    /// The differences, such as `tags kubernetesVersion +changed -deleted_pools`.
+    fn compare(desired: Value, azure: Value) -> String {
         let applied = spec(json!({"nodePools": [{"name": "a"}, {"name": "b"}, {"name": "ours"}]}));
-        match between(&spec(wanted), &spec(azure), Some(&applied), &BTreeSet::new()) {
+        match between(&spec(desired), &spec(azure), Some(&applied), &BTreeSet::new()) {
             Err(violation) => violation.to_string(),
-            Ok(found) => {
-                let tags = found.tags.then(|| "tags".to_owned());
-                let cluster = found.cluster.iter().map(|key| (*key).to_owned());
-                let pools = found.pools.iter().map(|pool| format!("+{pool}"));
-                let removed = found.removed.iter().map(|pool| format!("-{pool}"));
-                tags.into_iter().chain(cluster).chain(pools).chain(removed).collect::<Vec<_>>().join(" ")
+            Ok(differences) => {
+                let tags = differences.tags.then(|| "tags".to_owned());
+                let cluster = differences.cluster.iter().map(|key| (*key).to_owned());
+                let pools = differences.pools.iter().map(|pool| format!("+{pool}"));
+                let deleted_pools = differences.deleted_pools.iter().map(|pool| format!("-{pool}"));
+                tags.into_iter()
+                    .chain(cluster)
+                    .chain(pools)
+                    .chain(deleted_pools)
+                    .collect::<Vec<_>>()
+                    .join(" ")
             }
         }
     }
 
     #[test]
     fn only_set_keys_with_another_meaning_differ() {
-        for (wanted, azure, expected) in cases! {
+        for (desired, azure, expected) in cases! {
             {}, {"kubernetesVersion": "1.31.8", "tags": {"a": "b"}, "monitoring": true, "nodePools": [{"name": "x"}]} => "";
             {"kubernetesVersion": ""}, {"kubernetesVersion": "1.31.8"} => "";
             {"kubernetesVersion": "1.32.1"}, {"kubernetesVersion": "1.31.8"} => "kubernetesVersion";
@@ -219,7 +226,7 @@ mod tests {
             {"tags": {"Team": "a"}}, {"tags": {"team": "a"}} => "";
             {"tags": {"Team": "A"}}, {"tags": {"team": "a"}} => "tags";
         } {
-            assert_eq!(compare(wanted.clone(), azure), expected, "{wanted}");
+            assert_eq!(compare(desired.clone(), azure), expected, "{desired}");
         }
     }
 
@@ -227,7 +234,7 @@ mod tests {
     fn pools_are_compared_key_by_key() {
         let counts = "min and max node count must be nil for node pool [a] for cluster [n], because autoscaling is disabled";
         let zones = "changing availability zones for node pool [a] in cluster [n] is not permitted";
-        for (wanted, azure, expected) in cases! {
+        for (desired, azure, expected) in cases! {
             {"count": 2}, {"count": 2} => "";
             {"count": 3}, {"count": 2} => "+a";
             {"count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
@@ -254,7 +261,7 @@ mod tests {
         } {
             let pool =
                 |more: Value| json!({"nodePools": [extended(json!({"name": "a", "mode": "System"}), more)]});
-            assert_eq!(compare(pool(wanted.clone()), pool(azure)), expected, "{wanted}");
+            assert_eq!(compare(pool(desired.clone()), pool(azure)), expected, "{desired}");
         }
     }
 
@@ -263,7 +270,7 @@ mod tests {
         let azure = json!([{"name": "ours", "mode": "User"}, {"name": "theirs", "mode": "User"}, {"name": "a", "mode": "System"}]);
         let two = json!([{"name": "a", "mode": "System"}, {"name": "b", "mode": "User"}]);
         let last = "cannot remove node pool [a] with mode System from cluster [n]";
-        for (wanted, azure, expected) in [
+        for (desired, azure, expected) in [
             (json!([{"name": "z"}, {"name": "a"}, {"name": "b"}]), &azure, "+z +b -ours"),
             // No pools: they are not managed.
             (json!([]), &azure, ""),
@@ -280,22 +287,22 @@ mod tests {
             (json!([{"name": "b", "mode": "User"}]), &two, last),
         ] {
             assert_eq!(
-                compare(json!({"nodePools": wanted}), json!({"nodePools": azure})),
+                compare(json!({"nodePools": desired}), json!({"nodePools": azure})),
                 expected,
-                "{wanted}"
+                "{desired}"
             );
         }
     }
 
     #[test]
     fn pool_that_was_neither_applied_nor_created_is_not_deleted() {
-        let wanted = spec(json!({"nodePools": [{"name": "a"}]}));
+        let desired = spec(json!({"nodePools": [{"name": "a"}]}));
         let azure = spec(json!({"nodePools": [{"name": "a"}, {"name": "ours"}]}));
-        let removed = |made: &[&str]| {
-            let made = made.iter().map(|name| (*name).to_owned()).collect();
-            between(&wanted, &azure, None, &made).unwrap().removed
+        let deleted_pools = |created: &[&str]| {
+            let created = created.iter().map(|name| (*name).to_owned()).collect();
+            between(&desired, &azure, None, &created).unwrap().deleted_pools
         };
-        assert_eq!(removed(&["a"]), [""; 0]);
-        assert_eq!(removed(&["a", "ours"]), ["ours"]);
+        assert_eq!(deleted_pools(&["a"]), [""; 0]);
+        assert_eq!(deleted_pools(&["a", "ours"]), ["ours"]);
     }
 }

@@ -15,12 +15,12 @@ use serde_json::{Map, Value, json};
 pub use self::pools::pool;
 use self::pools::pool_in_cluster;
 use super::OWNER_TAG;
-use super::difference::plain_range;
+use super::difference::canonical_range;
 use super::upstream::{self, addon};
 use crate::spec::AksConfig;
 use crate::versions;
 
-/// The input of a body in addition to the specification.
+/// The input of a body besides the specification.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The subscription of the credential.
@@ -35,7 +35,7 @@ pub struct Context<'a> {
 
 /// A specification for which there is no valid body; the messages are Rancher's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Impossible {
+pub enum SpecError {
     /// Contains the policy.
     #[error("networkPolicy '{0}' is not supported")]
     Policy(String),
@@ -55,7 +55,7 @@ fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Va
     entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
-/// As [`object`], but `None` if no entry has a value.
+/// Like [`object`], but `None` if no entry has a value.
 fn profile<const N: usize>(entries: [(&str, Option<Value>); N]) -> Option<Value> {
     Some(object(entries)).filter(|profile| !profile.is_empty()).map(Value::from)
 }
@@ -80,13 +80,13 @@ pub fn tags(spec: &AksConfig, owner: Option<&str>) -> BTreeMap<String, String> {
 /// The body of the PUT that creates the cluster.
 ///
 /// # Errors
-/// [`Impossible`] for networks that Azure does not support.
-pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, Impossible> {
+/// [`SpecError`] for networks that Azure does not support.
+pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, SpecError> {
     let pools = spec.pools().iter().map(|pool| pool_in_cluster(pool, spec, context));
     let properties = object([
         ("kubernetesVersion", version(spec.kubernetes_version.as_ref())),
         ("nodeResourceGroup", Some(node_resource_group(spec).into())),
-        ("dnsPrefix", text(spec.dns_prefix.as_ref())),
+        ("dnsPrefix", to_json(spec.dns_prefix.as_ref())),
         ("networkProfile", Some(network_profile(spec)?)),
         ("agentPoolProfiles", Some(pools.collect())),
         ("linuxProfile", linux_profile(spec)),
@@ -107,12 +107,12 @@ pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, Impossibl
 pub fn update(current: &Value, spec: &AksConfig, context: Context<'_>) -> Value {
     let mut body = current.clone();
     let Some(properties) = body.get_mut("properties").and_then(Value::as_object_mut) else { return body };
-    let running = upstream::text(current, &["properties", "currentKubernetesVersion"]);
+    let running = upstream::string_at(current, &["properties", "currentKubernetesVersion"]);
     replace_version(properties, "kubernetesVersion", spec.kubernetes_version.as_ref(), running);
     if let Some(ranges) = &spec.authorized_ip_ranges
         && let Some(profile) = object_at(properties, "apiServerAccessProfile")
     {
-        profile.insert("authorizedIPRanges".to_owned(), distinct(ranges));
+        profile.insert("authorizedIPRanges".to_owned(), distinct_ranges(ranges));
     }
     if let Some(addons) = addons(spec, context, current)
         && let Some(profiles) = object_at(properties, "addonProfiles")
@@ -123,17 +123,17 @@ pub fn update(current: &Value, spec: &AksConfig, context: Context<'_>) -> Value 
 }
 
 /// The ranges without duplicates.
-fn distinct(ranges: &[String]) -> Value {
-    let mut distinct: Vec<&str> = Vec::new();
+fn distinct_ranges(ranges: &[String]) -> Value {
+    let mut distinct_ranges: Vec<&str> = Vec::new();
     for range in ranges {
-        if !distinct.iter().any(|known| plain_range(known) == plain_range(range)) {
-            distinct.push(range);
+        if !distinct_ranges.iter().any(|other| canonical_range(other) == canonical_range(range)) {
+            distinct_ranges.push(range);
         }
     }
-    distinct.into()
+    distinct_ranges.into()
 }
 
-fn text(value: Option<&String>) -> Option<Value> {
+fn to_json(value: Option<&String>) -> Option<Value> {
     value.map(|text| text.as_str().into())
 }
 
@@ -147,19 +147,19 @@ fn version(value: Option<&String>) -> Option<Value> {
 fn replace_version(
     properties: &mut Map<String, Value>,
     key: &str,
-    wanted: Option<&String>,
+    desired: Option<&String>,
     running: Option<String>,
 ) {
-    let Some(wanted) = wanted else { return };
+    let Some(desired) = desired else { return };
     let requested =
         properties.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let running = running.or_else(|| requested.clone());
     let is_running =
         |version: &str| running.as_deref().is_some_and(|running| versions::is_same(version, running));
-    let runs = is_running(wanted) && requested.as_deref().is_some_and(is_running);
-    let is_below = running.as_deref().is_some_and(|running| !versions::differs(wanted, running));
-    if !runs && (is_running(wanted) || !is_below) {
-        properties.insert(key.to_owned(), versions::canonical(wanted).into());
+    let is_unchanged = is_running(desired) && requested.as_deref().is_some_and(is_running);
+    let is_below = running.as_deref().is_some_and(|running| !versions::differs(desired, running));
+    if !is_unchanged && (is_running(desired) || !is_below) {
+        properties.insert(key.to_owned(), versions::canonical(desired).into());
     }
 }
 
@@ -172,18 +172,18 @@ pub fn node_resource_group(spec: &AksConfig) -> String {
     })
 }
 
-fn network_profile(spec: &AksConfig) -> Result<Value, Impossible> {
+fn network_profile(spec: &AksConfig) -> Result<Value, SpecError> {
     let lower = |value: &Option<String>| value.as_deref().map(str::to_ascii_lowercase);
     let plugin = lower(&spec.network_plugin).unwrap_or_else(|| "kubenet".to_owned());
     if !matches!(plugin.as_str(), "azure" | "kubenet") {
-        return Err(Impossible::Plugin(spec.network_plugin.clone().unwrap_or_default()));
+        return Err(SpecError::Plugin(spec.network_plugin.clone().unwrap_or_default()));
     }
     let policy = lower(&spec.network_policy);
     match policy.as_deref() {
         None | Some("calico") => {}
         Some("azure") if plugin == "azure" => {}
-        Some("azure") => return Err(Impossible::KubenetWithAzurePolicy),
-        Some(_) => return Err(Impossible::Policy(spec.network_policy.clone().unwrap_or_default())),
+        Some("azure") => return Err(SpecError::KubenetWithAzurePolicy),
+        Some(_) => return Err(SpecError::Policy(spec.network_policy.clone().unwrap_or_default())),
     }
     let outbound = match lower(&spec.outbound_type).as_deref() {
         Some("userdefinedrouting") => "userDefinedRouting",
@@ -192,17 +192,18 @@ fn network_profile(spec: &AksConfig) -> Result<Value, Impossible> {
         _ => "loadBalancer",
     };
     // With the user's own routes, outgoing traffic does not use Azure's load balancer.
-    let balancer = match lower(&spec.load_balancer_sku).as_deref() {
+    let load_balancer = match lower(&spec.load_balancer_sku).as_deref() {
         _ if outbound == "userDefinedRouting" => None,
         Some("basic") => Some("Basic"),
         _ => Some("Standard"),
     };
-    let with_plugin = |value: &Option<String>| text(value.as_ref().filter(|_| spec.network_plugin.is_some()));
+    let with_plugin =
+        |value: &Option<String>| to_json(value.as_ref().filter(|_| spec.network_plugin.is_some()));
     let profile = object([
         ("networkPlugin", Some(plugin.into())),
         ("networkPolicy", policy.map(Value::from)),
         ("outboundType", Some(outbound.into())),
-        ("loadBalancerSku", balancer.map(Value::from)),
+        ("loadBalancerSku", load_balancer.map(Value::from)),
         ("dnsServiceIP", with_plugin(&spec.dns_service_ip)),
         ("serviceCidr", with_plugin(&spec.service_cidr)),
         ("podCidr", with_plugin(&spec.pod_cidr)),
@@ -215,28 +216,33 @@ fn linux_profile(spec: &AksConfig) -> Option<Value> {
     Some(json!({"adminUsername": user, "ssh": {"publicKeys": [{"keyData": key}]}}))
 }
 
-/// The add-ons that the specification sets, with the names in `current`. The settings of an add-on that already has the desired
+/// The add-ons that the specification sets, with the spelling of their names in `current`. The settings of an add-on that already has the desired
 /// state are preserved.
 fn addons(spec: &AksConfig, context: Context<'_>, current: &Value) -> Option<Map<String, Value>> {
     let mut addons = Map::new();
-    let stays = |name: &str, wanted: bool| {
+    let has_state = |name: &str, desired: bool| {
         let enabled = addon(current, name).and_then(|(_, addon)| addon.get("enabled")?.as_bool());
-        !current.is_null() && enabled.unwrap_or(false) == wanted
+        !current.is_null() && enabled.unwrap_or(false) == desired
     };
-    let mut put = |name: &str, value: Value| {
-        let known = addon(current, name).map(|(key, _)| key);
-        addons.insert(known.unwrap_or(name).to_owned(), value);
+    let mut insert_addon = |name: &str, value: Value| {
+        let existing_key = addon(current, name).map(|(key, _)| key);
+        addons.insert(existing_key.unwrap_or(name).to_owned(), value);
     };
-    if let Some(enabled) = spec.http_routing().filter(|enabled| !stays("httpApplicationRouting", *enabled)) {
-        put("httpApplicationRouting", json!({"enabled": enabled}));
+    if let Some(enabled) =
+        spec.http_routing().filter(|enabled| !has_state("httpApplicationRouting", *enabled))
+    {
+        insert_addon("httpApplicationRouting", json!({"enabled": enabled}));
     }
-    let monitoring = spec.monitoring.filter(|enabled| !stays("omsAgent", *enabled));
+    let monitoring = spec.monitoring.filter(|enabled| !has_state("omsAgent", *enabled));
     match (monitoring, context.workspace_id) {
         (Some(true), Some(workspace)) => {
             let id = format!("/{}", workspace.trim_matches('/'));
-            put("omsAgent", json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}}));
+            insert_addon(
+                "omsAgent",
+                json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}}),
+            );
         }
-        (Some(false), _) => put("omsAgent", json!({"enabled": false})),
+        (Some(false), _) => insert_addon("omsAgent", json!({"enabled": false})),
         _ => {}
     }
     Some(addons).filter(|addons| !addons.is_empty())
@@ -249,7 +255,7 @@ fn access_profile(spec: &AksConfig) -> Option<Value> {
     profile([
         ("authorizedIPRanges", ranges.map(Value::from)),
         ("enablePrivateCluster", private.map(Value::from)),
-        ("privateDNSZone", text(zone)),
+        ("privateDNSZone", to_json(zone)),
     ])
 }
 

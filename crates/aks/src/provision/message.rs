@@ -1,6 +1,6 @@
 //! Messages for users about steps that cannot be taken.
 
-use super::upstream::Unreadable;
+use super::upstream::IncompleteCluster;
 use crate::shell;
 use crate::spec::AksConfig;
 
@@ -10,7 +10,7 @@ pub(crate) fn name(spec: &AksConfig) -> &str {
 }
 
 /// An existing cluster no longer exists.
-pub(super) fn missing(spec: &AksConfig) -> String {
+pub(super) fn missing_cluster(spec: &AksConfig) -> String {
     format!("{} no longer exists in Azure: remove the object, or restore the cluster", name(spec))
 }
 
@@ -20,13 +20,13 @@ pub(super) fn not_importable(spec: &AksConfig) -> String {
 }
 
 /// Another cluster has the name of the one to create.
-pub(super) fn taken(spec: &AksConfig) -> String {
+pub(super) fn name_taken(spec: &AksConfig) -> String {
     let name = name(spec);
     format!("cluster [{name}] already exists in AKS. Update configuration or import the existing one")
 }
 
 /// Another cluster has replaced ours.
-pub(super) fn foreign(spec: &AksConfig) -> String {
+pub(super) fn foreign_cluster(spec: &AksConfig) -> String {
     format!(
         "{} in Azure is not the cluster that was made here, and is left alone: remove the object, and import the cluster if it \
          is to be managed",
@@ -35,8 +35,8 @@ pub(super) fn foreign(spec: &AksConfig) -> String {
 }
 
 /// Azure's response lacks the version.
-pub(super) fn unreadable(spec: &AksConfig) -> String {
-    Unreadable::NoVersion(name(spec).to_owned()).to_string()
+pub(super) fn incomplete_cluster(spec: &AksConfig) -> String {
+    IncompleteCluster::NoVersion(name(spec).to_owned()).to_string()
 }
 
 /// The command that starts the cluster.

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-pub use super::situation::{Observed, Phase, Situation};
+pub use super::plan_input::{Observed, Phase, PlanInput};
 
-use super::situation::{failed_pools, failed_state, is_deleting, is_ours, is_stopped, running_operation};
+use super::plan_input::{failed_pools, failed_state, is_deleting, is_ours, is_stopped, running_operation};
 use super::{difference, message};
 use crate::spec::AksConfig;
 
@@ -22,7 +22,7 @@ pub enum Step {
     EnsureWorkspace,
     /// Create the cluster.
     CreateCluster,
-    /// Wait; contains a description of what for.
+    /// Wait; contains a description of the awaited event.
     Wait(String),
     /// Write the tags.
     UpdateTags,
@@ -49,8 +49,8 @@ pub enum Step {
 /// The maximum number of writes of a part for one specification, if Azure accepts each one but still returns another state.
 const MAX_WRITES: u32 = 3;
 
-/// The part of the cluster that a step writes. The key of [`Tried::written`](crate::status::Tried::written).
-pub fn part(step: &Step) -> Option<String> {
+/// The part of the cluster that a step writes. The key of [`UpdateAttempts::accepted_writes`](crate::status::UpdateAttempts::accepted_writes).
+pub fn written_part(step: &Step) -> Option<String> {
     match step {
         Step::CreateCluster | Step::UpdateCluster(_) => Some("cluster".to_owned()),
         Step::UpdateTags => Some("tags".to_owned()),
@@ -59,9 +59,9 @@ pub fn part(step: &Step) -> Option<String> {
     }
 }
 
-/// The part of a specification that is applied. For an import, clients send empty values for unset keys; these must not change a
+/// The user's specification as far as it is applied. For an import, clients send empty values for unset keys; these must not change a
 /// cluster that was never observed. Address ranges that the user no longer sets are removed from a managed cluster.
-pub fn stated<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, AksConfig> {
+pub fn user_spec<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, AksConfig> {
     if !spec.is_import() {
         let before = applied.and_then(|applied| applied.authorized_ip_ranges.as_ref());
         if spec.authorized_ip_ranges.is_none() && before.is_some_and(|ranges| !ranges.is_empty()) {
@@ -81,22 +81,22 @@ pub fn stated<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, A
 }
 
 /// Decides the next step.
-pub fn plan(situation: &Situation<'_>) -> Step {
-    let Situation { spec, phase, observed, .. } = *situation;
-    let is_foreign = |cluster| !spec.is_import() && !is_ours(situation, cluster);
+pub fn plan(input: &PlanInput<'_>) -> Step {
+    let PlanInput { spec, phase, observed, .. } = *input;
+    let is_foreign = |cluster| !spec.is_import() && !is_ours(input, cluster);
     match (phase, &observed.cluster) {
-        (Phase::Removing, found) => remove(situation, found.as_ref()),
-        (Phase::Active, None) => Step::Refuse(message::missing(spec)),
+        (Phase::Removing, cluster) => removal_step(input, cluster.as_ref()),
+        (Phase::Active, None) => Step::Refuse(message::missing_cluster(spec)),
         (_, None) if spec.is_import() => Step::Refuse(message::not_importable(spec)),
-        (_, None) => create(situation),
-        (Phase::Active, Some(cluster)) if is_foreign(cluster) => Step::Refuse(message::foreign(spec)),
-        (_, Some(cluster)) if is_foreign(cluster) => Step::Refuse(message::taken(spec)),
-        (_, Some(cluster)) => update(situation, cluster),
+        (_, None) => creation_step(input),
+        (Phase::Active, Some(cluster)) if is_foreign(cluster) => Step::Refuse(message::foreign_cluster(spec)),
+        (_, Some(cluster)) if is_foreign(cluster) => Step::Refuse(message::name_taken(spec)),
+        (_, Some(cluster)) => update_step(input, cluster),
     }
 }
 
-fn create(situation: &Situation<'_>) -> Step {
-    let (spec, observed) = (situation.spec, situation.observed);
+fn creation_step(input: &PlanInput<'_>) -> Step {
+    let (spec, observed) = (input.spec, input.observed);
     if observed.provider_registered == Some(false) {
         return Step::RegisterProvider;
     }
@@ -109,10 +109,10 @@ fn create(situation: &Situation<'_>) -> Step {
     Step::CreateCluster
 }
 
-fn update(situation: &Situation<'_>, cluster: &Value) -> Step {
-    let Situation { spec, phase, observed, applied, tried, .. } = *situation;
-    if let Some(what) = running_operation(cluster) {
-        return Step::Wait(what);
+fn update_step(input: &PlanInput<'_>, cluster: &Value) -> Step {
+    let PlanInput { spec, phase, observed, applied, attempts, .. } = *input;
+    if let Some(operation) = running_operation(cluster) {
+        return Step::Wait(operation);
     }
     if is_stopped(cluster) {
         return Step::Refuse(message::stopped(spec));
@@ -121,97 +121,99 @@ fn update(situation: &Situation<'_>, cluster: &Value) -> Step {
         (failed_state(cluster), phase, spec.is_import())
     {
         // A changed specification is a new attempt.
-        let is_tried = tried.written.contains_key("cluster");
-        return if is_tried {
+        let is_attempted = attempts.accepted_writes.contains_key("cluster");
+        return if is_attempted {
             Step::GaveUp(message::creation_failed(spec, &state))
         } else {
-            create(situation)
+            creation_step(input)
         };
     }
-    let Some(upstream) = &observed.compared() else { return Step::Refuse(message::unreadable(spec)) };
+    let Some(upstream) = &observed.compared() else { return Step::Refuse(message::incomplete_cluster(spec)) };
     // Every cluster has a pool, so this response does not contain the pools.
     if !spec.pools().is_empty() && upstream.pools().is_empty() {
-        return Step::Wait("Azure to tell of the node pools".to_owned());
+        return Step::Wait("Azure to report the node pools".to_owned());
     }
-    let found = match difference::between(spec, upstream, applied, situation.made) {
+    let differences = match difference::between(spec, upstream, applied, input.created_pools) {
         Err(violation) => return Step::Refuse(violation.to_string()),
-        Ok(found) => found,
+        Ok(differences) => differences,
     };
     // If an Azure policy requires other tags, they are not written again.
-    if found.tags && (!tried.written.contains_key("tags") || tried.failed.contains("tags")) {
-        return bounded(Step::UpdateTags, situation);
+    if differences.tags
+        && (!attempts.accepted_writes.contains_key("tags") || attempts.failed.contains("tags"))
+    {
+        return unless_repeated_too_often(Step::UpdateTags, input);
     }
-    if !found.cluster.is_empty() {
-        let needs_workspace = found.cluster.contains(&"monitoring") && spec.monitoring == Some(true);
+    if !differences.cluster.is_empty() {
+        let needs_workspace = differences.cluster.contains(&"monitoring") && spec.monitoring == Some(true);
         if needs_workspace && observed.workspace_id.is_none() {
             return Step::EnsureWorkspace;
         }
-        return bounded(Step::UpdateCluster(found.cluster), situation);
+        return unless_repeated_too_often(Step::UpdateCluster(differences.cluster), input);
     }
-    if let Some(step) = repair_cluster(situation, cluster) {
+    if let Some(step) = repair_cluster(input, cluster) {
         return step;
     }
-    if let Some(pool) = found.pools.into_iter().next() {
-        return bounded(Step::PutPool(pool), situation);
+    if let Some(pool) = differences.pools.into_iter().next() {
+        return unless_repeated_too_often(Step::PutPool(pool), input);
     }
-    if let Some(step) = repair_pool(situation, cluster) {
+    if let Some(step) = repair_pool(input, cluster) {
         return step;
     }
-    match found.removed.into_iter().next() {
-        Some(pool) => bounded(Step::DeletePool(pool), situation),
+    match differences.deleted_pools.into_iter().next() {
+        Some(pool) => unless_repeated_too_often(Step::DeletePool(pool), input),
         None => Step::Finish,
     }
 }
 
 /// Whether the user changed the specification. Otherwise others started the failed operation, and it is not repaired.
-fn has_changes(situation: &Situation<'_>) -> bool {
-    let is_unmanaged = situation.spec.is_import() && situation.applied.is_none();
-    situation.applied != Some(situation.stated) && !is_unmanaged
+fn has_changes(input: &PlanInput<'_>) -> bool {
+    let is_unmanaged = input.spec.is_import() && input.applied.is_none();
+    input.applied != Some(input.user_spec) && !is_unmanaged
 }
 
 /// The step for a cluster whose last operation failed.
-fn repair_cluster(situation: &Situation<'_>, cluster: &Value) -> Option<Step> {
-    let state = failed_state(cluster).filter(|_| has_changes(situation))?;
-    let tried = situation.tried;
-    let is_tried = tried.written.contains_key("cluster") || tried.failed.contains("tags");
-    if is_tried && !situation.rested {
-        return Some(Step::GaveUp(message::update_failed(situation.spec, &state)));
+fn repair_cluster(input: &PlanInput<'_>, cluster: &Value) -> Option<Step> {
+    let state = failed_state(cluster).filter(|_| has_changes(input))?;
+    let attempts = input.attempts;
+    let is_attempted = attempts.accepted_writes.contains_key("cluster") || attempts.failed.contains("tags");
+    if is_attempted && !input.may_retry {
+        return Some(Step::GaveUp(message::update_failed(input.spec, &state)));
     }
     Some(Step::UpdateCluster(Vec::new()))
 }
 
 /// The step for node pools whose last operation failed.
-fn repair_pool(situation: &Situation<'_>, cluster: &Value) -> Option<Step> {
-    let spec = situation.spec;
+fn repair_pool(input: &PlanInput<'_>, cluster: &Value) -> Option<Step> {
+    let spec = input.spec;
     let failed = failed_pools(cluster).into_iter().filter(|pool| spec.pool(pool).is_some());
-    let failed: Vec<String> = failed.filter(|_| has_changes(situation)).collect();
-    let is_tried = |pool: &String| {
-        let part = part(&Step::PutPool(pool.clone()));
-        part.is_some_and(|part| situation.tried.written.contains_key(&part))
+    let failed: Vec<String> = failed.filter(|_| has_changes(input)).collect();
+    let is_attempted = |pool: &String| {
+        let part = written_part(&Step::PutPool(pool.clone()));
+        part.is_some_and(|part| input.attempts.accepted_writes.contains_key(&part))
     };
-    if let Some(pool) = failed.iter().find(|pool| situation.rested || !is_tried(pool)) {
+    if let Some(pool) = failed.iter().find(|pool| input.may_retry || !is_attempted(pool)) {
         return Some(Step::PutPool(pool.clone()));
     }
     failed.first().map(|pool| Step::GaveUp(message::pool_failed(spec, pool)))
 }
 
 /// The step, unless Azure accepted it too often without applying it; it is then repeated only after a delay.
-fn bounded(step: Step, situation: &Situation<'_>) -> Step {
-    let part = part(&step).unwrap_or_default();
-    match situation.tried.written.get(&part) {
-        Some(times) if *times >= MAX_WRITES && !situation.rested => {
+fn unless_repeated_too_often(step: Step, input: &PlanInput<'_>) -> Step {
+    let part = written_part(&step).unwrap_or_default();
+    match input.attempts.accepted_writes.get(&part) {
+        Some(times) if *times >= MAX_WRITES && !input.may_retry => {
             Step::GaveUp(message::not_applied(&part, *times))
         }
         _ => step,
     }
 }
 
-fn remove(situation: &Situation<'_>, found: Option<&Value>) -> Step {
-    match found {
+fn removal_step(input: &PlanInput<'_>, cluster: Option<&Value>) -> Step {
+    match cluster {
         // An imported cluster remains in Azure.
-        Some(_) if situation.spec.is_import() => Step::Forget,
+        Some(_) if input.spec.is_import() => Step::Forget,
         None => Step::Forget,
-        Some(cluster) if !is_ours(situation, cluster) => Step::Leave(message::foreign(situation.spec)),
+        Some(cluster) if !is_ours(input, cluster) => Step::Leave(message::foreign_cluster(input.spec)),
         Some(cluster) if is_deleting(cluster) => Step::Wait("Azure: the cluster is Deleting".to_owned()),
         Some(_) => Step::DeleteCluster,
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::difference;
-use super::plan::{Phase, Situation, Step};
-use super::refresh::taken_over;
+use super::plan::{Phase, PlanInput, Step};
+use super::refresh::changes_from_azure;
 use super::workspace;
 use crate::spec::{AksConfig, NodePool};
 use crate::status::Waiting;
@@ -126,32 +126,36 @@ impl Preview {
     }
 
     /// The preview of a step.
-    pub fn of(step: &Step, situation: &Situation<'_>) -> Self {
-        let Situation { spec, observed, .. } = *situation;
+    pub fn from_step(step: &Step, input: &PlanInput<'_>) -> Self {
+        let PlanInput { spec, observed, .. } = *input;
         let name = spec.cluster_name.as_deref().unwrap_or_default();
-        let (kind, summary, reason) = words(step, situation, name);
+        let (kind, summary, reason) = describe_step(step, input, name);
         let pool = match step {
             Step::PutPool(pool) | Step::DeletePool(pool) => Some(pool.clone()),
             _ => None,
         };
         let differences = match &observed.compared() {
-            Some(upstream) if situation.phase != Phase::Removing => {
-                differences(spec, upstream, situation.applied, situation.made)
+            Some(upstream) if input.phase != Phase::Removing => {
+                differences(spec, upstream, input.applied, input.created_pools)
             }
             _ => Vec::new(),
         };
-        Self { pool, differences, unseen: unseen(step, situation), ..Self::new(kind, summary, reason) }
+        Self { pool, differences, unseen: unseen(step, input), ..Self::new(kind, summary, reason) }
     }
 
     /// The preview for a cluster that has its desired state.
     pub fn idle(spec: &AksConfig, upstream: &AksConfig) -> Self {
-        let (own, changes) = (json!(spec), taken_over(spec, upstream));
+        let (own, changes) = (json!(spec), changes_from_azure(spec, upstream));
         let mut preview = if changes.is_empty() {
-            Self::new(Kind::Nothing, "nothing", "Azure has everything as it is wanted")
+            Self::new(Kind::Nothing, "nothing", "Azure matches the specification")
         } else {
             let keys: Vec<_> = changes.keys().map(String::as_str).collect();
             let summary = format!("take over from Azure: {}", keys.join(", "));
-            Self::new(Kind::TakeOver, summary, "nothing new is wanted, and Azure has other values by now")
+            Self::new(
+                Kind::TakeOver,
+                summary,
+                "the specification is unchanged, but Azure has other values now",
+            )
         };
         preview.differences = changes
             .into_iter()
@@ -161,19 +165,19 @@ impl Preview {
                 found,
             })
             .collect();
-        preview.unseen = vec![inside()];
+        preview.unseen = vec![unseen_inside()];
         preview
     }
 }
 
-fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, String) {
-    let Situation { spec, .. } = *situation;
+fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, String, String) {
+    let PlanInput { spec, .. } = *input;
     let group = spec.resource_group.as_deref().unwrap_or_default();
     let (kind, summary, reason) = match step {
         Step::RegisterProvider => (
             Kind::RegisterProvider,
             "register the resource provider Microsoft.ContainerService in the subscription".to_owned(),
-            "it is not registered, and without it Azure has no clusters".to_owned(),
+            "it is not registered, but Azure requires it for clusters".to_owned(),
         ),
         Step::CreateResourceGroup => (
             Kind::CreateResourceGroup,
@@ -181,10 +185,10 @@ fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, S
             "it does not exist".to_owned(),
         ),
         Step::EnsureWorkspace => {
-            let place = workspace::place(spec);
+            let workspace = workspace::location(spec);
             let summary = format!(
                 "make the Log Analytics workspace {} in resource group {}, or wait for it",
-                place.name, place.group
+                workspace.name, workspace.group
             );
             (
                 Kind::EnsureWorkspace,
@@ -195,14 +199,14 @@ fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, S
         Step::CreateCluster => (
             Kind::CreateCluster,
             format!("ask Azure to make the cluster {name}"),
-            "what it stands on is there, and it is not".to_owned(),
+            "its prerequisites exist, but the cluster does not".to_owned(),
         ),
         Step::UpdateTags => {
             (Kind::UpdateTags, "write the tags".to_owned(), "the tags in Azure are others".to_owned())
         }
         Step::UpdateCluster(keys) if keys.is_empty() => (
             Kind::UpdateCluster,
-            format!("ask Azure to bring the cluster {name} to its state again"),
+            format!("ask Azure to reconcile the cluster {name}"),
             "its last operation failed".to_owned(),
         ),
         Step::UpdateCluster(keys) => (
@@ -210,7 +214,7 @@ fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, S
             format!("change the cluster {name}: {}", keys.join(", ")),
             "Azure has other values".to_owned(),
         ),
-        Step::PutPool(pool) => return put_pool(pool, situation),
+        Step::PutPool(pool) => return put_pool(pool, input),
         Step::DeletePool(pool) => (
             Kind::DeletePool,
             format!("remove the node pool {pool}"),
@@ -221,32 +225,32 @@ fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, S
             format!("ask Azure to remove the cluster {name}"),
             "its removal was asked for, and this server made it".to_owned(),
         ),
-        Step::Wait(what) => (Kind::Wait, format!("wait for {what}"), "Azure is at work".to_owned()),
+        Step::Wait(event) => (Kind::Wait, format!("wait for {event}"), "Azure is at work".to_owned()),
         Step::Finish => (
             Kind::Connect,
-            "go into the cluster, make sure of the way, and call it active".to_owned(),
-            "Azure has everything as it is wanted".to_owned(),
+            "connect to the cluster, and mark it active".to_owned(),
+            "Azure matches the specification".to_owned(),
         ),
-        Step::Forget => (Kind::Forget, "remove the object".to_owned(), forget(situation)),
-        Step::Leave(why) => (
+        Step::Forget => (Kind::Forget, "remove the object".to_owned(), forget_reason(input)),
+        Step::Leave(reason) => (
             Kind::Forget,
             "remove the object, and leave the cluster in Azure alone".to_owned(),
-            format!("its removal was asked for; {why}"),
+            format!("its removal was asked for; {reason}"),
         ),
-        Step::Refuse(why) => {
-            (Kind::Refuse, "nothing, until somebody changes something".to_owned(), why.clone())
+        Step::Refuse(reason) => {
+            (Kind::Refuse, "nothing, until the user resolves the problem".to_owned(), reason.clone())
         }
-        Step::GaveUp(what) => (
+        Step::GaveUp(message) => (
             Kind::GaveUp,
-            "nothing, until aksConfig or Azure changes: Azure gave up what it was asked for".to_owned(),
-            what.clone(),
+            "nothing, until aksConfig or Azure changes: an operation of Azure failed".to_owned(),
+            message.clone(),
         ),
     };
     (kind, summary, reason)
 }
 
-fn put_pool(pool: &str, situation: &Situation<'_>) -> (Kind, String, String) {
-    let exists = situation.observed.upstream.as_ref().is_some_and(|upstream| upstream.pool(pool).is_some());
+fn put_pool(pool: &str, input: &PlanInput<'_>) -> (Kind, String, String) {
+    let exists = input.observed.upstream.as_ref().is_some_and(|upstream| upstream.pool(pool).is_some());
     let (verb, reason) = if exists {
         ("change", "Azure has other values, or its last operation failed")
     } else {
@@ -255,51 +259,53 @@ fn put_pool(pool: &str, situation: &Situation<'_>) -> (Kind, String, String) {
     (Kind::PutPool, format!("{verb} the node pool {pool}"), reason.to_owned())
 }
 
-fn forget(situation: &Situation<'_>) -> String {
-    let why = if situation.spec.is_import() {
+fn forget_reason(input: &PlanInput<'_>) -> String {
+    let reason = if input.spec.is_import() {
         "its removal was asked for; an imported cluster stays in Azure"
     } else {
         "its removal was asked for, and nothing of it is left in Azure that this server made"
     };
-    why.to_owned()
+    reason.to_owned()
 }
 
-fn inside() -> Unseen {
-    Unseen { what: "inside", reason: "only the worker goes into the cluster".to_owned() }
+/// The content of the cluster, which no preview reads.
+fn unseen_inside() -> Unseen {
+    Unseen { what: "inside", reason: "only the worker connects to the cluster".to_owned() }
 }
 
-fn unseen(step: &Step, situation: &Situation<'_>) -> Vec<Unseen> {
-    let Situation { spec, phase, observed, .. } = *situation;
-    let why = |rest: &str| {
+/// The parts of the state that this preview did not read, with the reasons.
+fn unseen(step: &Step, input: &PlanInput<'_>) -> Vec<Unseen> {
+    let PlanInput { spec, phase, observed, .. } = *input;
+    let reason = |otherwise: &str| {
         let reason = if phase == Phase::Removing {
-            "a removal needs to know only of the cluster"
+            "a removal reads only the cluster"
         } else if observed.cluster.is_some() || spec.is_import() {
-            "only a cluster that is to be made needs it"
+            "only the creation of a cluster needs it"
         } else {
-            rest
+            otherwise
         };
         reason.to_owned()
     };
     let mut unseen = Vec::new();
-    for (what, seen) in [
+    for (what, is_read) in [
         ("provider", observed.provider_registered.is_some()),
         ("resourceGroup", observed.resource_group.is_some()),
     ] {
-        if !seen {
-            unseen.push(Unseen { what, reason: why("another step comes first") });
+        if !is_read {
+            unseen.push(Unseen { what, reason: reason("another step comes first") });
         }
     }
     if spec.monitoring != Some(true) {
         unseen.push(Unseen { what: "workspace", reason: "monitoring is not wanted".to_owned() });
     } else if phase == Phase::Active
-        && observed.upstream.as_ref().is_some_and(|it| it.monitoring == Some(true))
+        && observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true))
     {
         unseen.push(Unseen { what: "workspace", reason: "the cluster is monitored already".to_owned() });
     } else if phase == Phase::Removing || observed.resource_group == Some(false) {
-        unseen.push(Unseen { what: "workspace", reason: why("the resource group is not there yet") });
+        unseen.push(Unseen { what: "workspace", reason: reason("the resource group is not there yet") });
     }
     if matches!(step, Step::Finish) {
-        unseen.push(inside());
+        unseen.push(unseen_inside());
     }
     unseen
 }
@@ -319,15 +325,17 @@ pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
 
 /// The differences by field, according to the plan.
 fn differences(
-    wanted: &AksConfig,
+    desired: &AksConfig,
     azure: &AksConfig,
     applied: Option<&AksConfig>,
-    made: &BTreeSet<String>,
+    created_pools: &BTreeSet<String>,
 ) -> Vec<Difference> {
-    let Ok(found) = difference::between(wanted, azure, applied, made) else { return Vec::new() };
-    let (own, theirs) = (json!(wanted), json!(azure));
-    let value = |of: &Value, key: &str| of.get(key).cloned().unwrap_or_default();
-    let keys = found.tags.then_some("tags").into_iter().chain(found.cluster);
+    let Ok(differing) = difference::between(desired, azure, applied, created_pools) else {
+        return Vec::new();
+    };
+    let (own, theirs) = (json!(desired), json!(azure));
+    let value = |config: &Value, key: &str| config.get(key).cloned().unwrap_or_default();
+    let keys = differing.tags.then_some("tags").into_iter().chain(differing.cluster);
     let mut differences: Vec<_> = keys
         .map(|key| Difference {
             field: format!("aksConfig.{key}"),
@@ -335,17 +343,17 @@ fn differences(
             found: value(&theirs, key),
         })
         .collect();
-    let pools = wanted.node_pools.iter().flatten().enumerate();
+    let pools = desired.node_pools.iter().flatten().enumerate();
     for (index, pool) in
-        pools.filter(|(_, pool)| pool.name.as_ref().is_some_and(|name| found.pools.contains(name)))
+        pools.filter(|(_, pool)| pool.name.as_ref().is_some_and(|name| differing.pools.contains(name)))
     {
         let field = format!("aksConfig.nodePools[{index}]");
         match pool.name.as_ref().and_then(|name| azure.pool(name)) {
-            Some(theirs) => differences.extend(in_pool(&field, pool, theirs)),
+            Some(theirs) => differences.extend(pool_differences(&field, pool, theirs)),
             None => differences.push(Difference { field, wanted: json!(pool), found: Value::Null }),
         }
     }
-    for name in &found.removed {
+    for name in &differing.deleted_pools {
         differences.push(Difference {
             field: "aksConfig.nodePools".to_owned(),
             wanted: Value::Null,
@@ -359,7 +367,7 @@ fn differences(
 const SCALING: [&str; 4] = ["count", "enableAutoScaling", "maxCount", "minCount"];
 
 /// The differences of a pool. [`difference::between`] compares each key separately, so that there is only one comparison.
-fn in_pool(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
+fn pool_differences(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
     let (own, other) = (json!(pool), json!(theirs));
     let (Some(keys), Some(name)) = (own.as_object(), own.get("name")) else { return Vec::new() };
     let differs = |keys: &[&str]| {
@@ -369,9 +377,9 @@ fn in_pool(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
             .chain([("name".to_owned(), name.clone())])
             .collect();
         let config = |pool: Value| serde_json::from_value(json!({"nodePools": [pool]})).unwrap_or_default();
-        let (wanted, azure): (AksConfig, AksConfig) = (config(only.into()), config(other.clone()));
-        difference::between(&wanted, &azure, None, &BTreeSet::new())
-            .is_ok_and(|found| !found.pools.is_empty())
+        let (desired, azure): (AksConfig, AksConfig) = (config(only.into()), config(other.clone()));
+        difference::between(&desired, &azure, None, &BTreeSet::new())
+            .is_ok_and(|differing| !differing.pools.is_empty())
     };
     let scaling = differs(&SCALING);
     let differing = keys.keys().filter(|key| {

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::difference::{ranges, tags_differ};
-use super::imported::own_part;
+use super::imported::without_foreign_entries;
 use crate::spec::{AksConfig, NodePool, Object};
 use crate::versions;
 
 /// Keys that identify the cluster. Their observed values are copied from the specification.
-const OURS: [&str; 7] = [
+const COPIED_KEYS: [&str; 7] = [
     "azureCredentialSecret",
     "authBaseUrl",
     "baseUrl",
@@ -22,10 +22,10 @@ const OURS: [&str; 7] = [
 ];
 
 /// The keys of `aksConfig` to overwrite, with their new values. Versions in `azure` are the running ones.
-pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
-    let part = (wanted.is_import()).then(|| own_part(wanted, azure));
-    let azure = part.as_ref().unwrap_or(azure);
-    let (wanted_keys, azure_keys) = (json!(wanted), json!(azure));
+pub fn changes_from_azure(desired: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
+    let own_state = (desired.is_import()).then(|| without_foreign_entries(desired, azure));
+    let azure = own_state.as_ref().unwrap_or(azure);
+    let (wanted_keys, azure_keys) = (json!(desired), json!(azure));
     let mut changes = Map::new();
     let (Some(wanted_keys), Some(azure_keys)) = (wanted_keys.as_object(), azure_keys.as_object()) else {
         return changes;
@@ -33,31 +33,36 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     for (key, value) in wanted_keys {
         let key = key.as_str();
         // Every cluster has an identity.
-        let identity = key == "managedIdentity" && *value == false;
-        let no_addon = key == "httpApplicationRouting" && wanted.http_routing().is_none();
-        if OURS.contains(&key) || key == "nodePools" || identity || no_addon || is_unset(value) {
+        let is_default_identity = key == "managedIdentity" && *value == false;
+        let no_addon = key == "httpApplicationRouting" && desired.http_routing().is_none();
+        if COPIED_KEYS.contains(&key)
+            || key == "nodePools"
+            || is_default_identity
+            || no_addon
+            || is_unset(value)
+        {
             continue;
         }
-        let same = |found: &Value| match key {
-            "tags" => !tags_differ(wanted.tags.as_ref(), azure.tags.as_ref()),
+        let is_equal = |azure_value: &Value| match key {
+            "tags" => !tags_differ(desired.tags.as_ref(), azure.tags.as_ref()),
             "authorizedIpRanges" => {
-                wanted.authorized_ip_ranges.as_deref().map(ranges)
+                desired.authorized_ip_ranges.as_deref().map(ranges)
                     == azure.authorized_ip_ranges.as_deref().map(ranges)
             }
-            _ => means_the_same(key, value, found),
+            _ => is_equivalent(key, value, azure_value),
         };
         // An add-on that is missing in Azure's response is off.
-        let off = Value::Bool(false);
-        let addon = matches!(key, "httpApplicationRouting" | "monitoring");
-        let found = azure_keys.get(key).or(Some(&off).filter(|_| addon));
-        if let Some(found) = found.filter(|found| !same(found)) {
-            changes.insert(key.to_owned(), found.clone());
+        let disabled = Value::Bool(false);
+        let is_addon = matches!(key, "httpApplicationRouting" | "monitoring");
+        let azure_value = azure_keys.get(key).or(Some(&disabled).filter(|_| is_addon));
+        if let Some(azure_value) = azure_value.filter(|azure_value| !is_equal(azure_value)) {
+            changes.insert(key.to_owned(), azure_value.clone());
         }
     }
-    if let (Some(wanted), Some(azure)) = (&wanted.node_pools, &azure.node_pools) {
-        let pools = pools(wanted, azure);
+    if let (Some(desired), Some(azure)) = (&desired.node_pools, &azure.node_pools) {
+        let pools = updated_pools(desired, azure);
         // Every cluster has a pool, so this response does not contain the pools.
-        if !azure.is_empty() && !wanted.is_empty() && pools != *wanted {
+        if !azure.is_empty() && !desired.is_empty() && pools != *desired {
             changes.insert("nodePools".to_owned(), json!(pools));
         }
     }
@@ -69,9 +74,9 @@ pub fn write_changes(config: &mut Object, mut changes: Object) {
     let stored = config.get("nodePools").and_then(Value::as_array).cloned().unwrap_or_default();
     let pools = changes.get_mut("nodePools").and_then(Value::as_array_mut).into_iter().flatten();
     for pool in pools.filter_map(Value::as_object_mut) {
-        let known = stored.iter().find(|known| known.get("name") == pool.get("name"));
-        let known = known.and_then(Value::as_object).into_iter().flatten();
-        for (key, value) in known.filter(|(_, value)| **value == "") {
+        let stored_pool = stored.iter().find(|other| other.get("name") == pool.get("name"));
+        let entries = stored_pool.and_then(Value::as_object).into_iter().flatten();
+        for (key, value) in entries.filter(|(_, value)| **value == "") {
             pool.entry(key.clone()).or_insert_with(|| value.clone());
         }
     }
@@ -83,38 +88,41 @@ fn is_unset(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty)
 }
 
-fn means_the_same(key: &str, wanted: &Value, azure: &Value) -> bool {
-    match (wanted, azure) {
-        (Value::String(wanted), Value::String(azure))
+/// Whether the values of a key have the same meaning, despite differences in spelling and order.
+fn is_equivalent(key: &str, desired: &Value, azure: &Value) -> bool {
+    match (desired, azure) {
+        (Value::String(desired), Value::String(azure))
             if matches!(key, "kubernetesVersion" | "orchestratorVersion") =>
         {
-            versions::is_same(wanted, azure)
+            versions::is_same(desired, azure)
         }
-        (Value::String(wanted), Value::String(azure)) => wanted.trim().eq_ignore_ascii_case(azure.trim()),
-        (Value::Array(wanted), Value::Array(azure)) => texts(wanted) == texts(azure),
+        (Value::String(desired), Value::String(azure)) => desired.trim().eq_ignore_ascii_case(azure.trim()),
+        (Value::Array(desired), Value::Array(azure)) => {
+            lowercase_strings(desired) == lowercase_strings(azure)
+        }
         // Off and unset are equal.
         (Value::Bool(false), Value::Null) => true,
-        _ => wanted == azure,
+        _ => desired == azure,
     }
 }
 
-fn texts(list: &[Value]) -> BTreeSet<String> {
+fn lowercase_strings(list: &[Value]) -> BTreeSet<String> {
     list.iter().map(|value| value.as_str().unwrap_or_default().to_ascii_lowercase()).collect()
 }
 
 /// The pools in the user's order and spelling, except keys with a different meaning in Azure. Pools that Azure no longer has are
 /// removed, and pools that others created in Azure are not added.
-fn pools(wanted: &[NodePool], azure: &[NodePool]) -> Vec<NodePool> {
-    wanted
+fn updated_pools(desired: &[NodePool], azure: &[NodePool]) -> Vec<NodePool> {
+    desired
         .iter()
         .filter_map(|pool| {
-            let found = azure.iter().find(|found| found.name == pool.name)?;
-            Some(merged(pool, found))
+            let azure_pool = azure.iter().find(|other| other.name == pool.name)?;
+            Some(updated_pool(pool, azure_pool))
         })
         .collect()
 }
 
-fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
+fn updated_pool(pool: &NodePool, azure: &NodePool) -> NodePool {
     let scales = azure.enable_auto_scaling == Some(true);
     let (mine, theirs) = (json!(pool), json!(azure));
     let mut result = mine.clone();
@@ -129,15 +137,15 @@ fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
                 || (key == "osDiskSizeGB" && *value == 0)
                 || is_unset(value);
             match theirs.get(key) {
-                Some(found) if !ignored && !means_the_same(key, value, found) => {
-                    result.insert(key.clone(), found.clone());
+                Some(azure_value) if !ignored && !is_equivalent(key, value, azure_value) => {
+                    result.insert(key.clone(), azure_value.clone());
                 }
                 _ => {}
             }
         }
         // The limits are set only if the autoscaler is on.
-        let switched = pool.enable_auto_scaling.is_some_and(|mine| mine != scales);
-        for key in ["minCount", "maxCount"].into_iter().filter(|_| switched) {
+        let scaling_changed = pool.enable_auto_scaling.is_some_and(|mine| mine != scales);
+        for key in ["minCount", "maxCount"].into_iter().filter(|_| scaling_changed) {
             match theirs.get(key).filter(|_| scales) {
                 Some(limit) => result.insert(key.to_owned(), limit.clone()),
                 None => result.remove(key),
@@ -154,7 +162,7 @@ mod tests {
 
     #[test]
     fn only_managed_keys_with_another_meaning_follow_azure() {
-        for (wanted, azure, expected) in cases! {
+        for (desired, azure, expected) in cases! {
             {}, {"kubernetesVersion": "1.32.1", "tags": {"a": "b"}} => json!({});
             {"kubernetesVersion": "1.31.8"}, {"kubernetesVersion": "1.32.1"} => json!({"kubernetesVersion": "1.32.1"});
             {"kubernetesVersion": "1.32"}, {"kubernetesVersion": "1.32.1"} => json!({});
@@ -182,34 +190,38 @@ mod tests {
             {"imported": true, "tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["1.1.1.1"]},
                 {"tags": {"a": "3", "c": "4"}, "authorizedIpRanges": ["9.9.9.9/32"]} => json!({"tags": {"a": "3"}, "authorizedIpRanges": []});
         } {
-            assert_eq!(json!(taken_over(&config(wanted.clone()), &config(azure))), expected, "{wanted}");
+            assert_eq!(
+                json!(changes_from_azure(&config(desired.clone()), &config(azure))),
+                expected,
+                "{desired}"
+            );
         }
     }
 
     #[test]
     fn pools_keep_the_users_order_and_spelling() {
         let pools = |pools: Value| config(json!({"nodePools": pools}));
-        let wanted = json!([
+        let desired = json!([
             {"name": "b", "count": 2, "mode": "system", "availabilityZones": ["2", "1"], "orchestratorVersion": ""},
             {"name": "a", "count": 1, "enableAutoScaling": true, "minCount": 1, "maxCount": 3},
             {"name": "gone", "count": 1},
         ]);
-        let same = json!([
+        let equal_in_azure = json!([
             {"name": "a", "count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "vmSize": "x"},
             {"name": "made-in-azure", "count": 1},
             {"name": "b", "count": 2, "mode": "System", "availabilityZones": ["1", "2"], "orchestratorVersion": "1.31.8"},
             {"name": "gone", "count": 1},
         ]);
-        assert!(taken_over(&pools(wanted.clone()), &pools(same)).is_empty());
+        assert!(changes_from_azure(&pools(desired.clone()), &pools(equal_in_azure)).is_empty());
         let (zero, chosen) =
             (json!([{"name": "a", "osDiskSizeGB": 0}]), json!([{"name": "a", "osDiskSizeGB": 128}]));
-        assert!(taken_over(&pools(zero), &pools(chosen)).is_empty());
+        assert!(changes_from_azure(&pools(zero), &pools(chosen)).is_empty());
         let other = json!([
             {"name": "a", "count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
             {"name": "b", "count": 4, "mode": "System", "availabilityZones": ["1", "2"]},
         ]);
-        let mut stored = object(json!({"nodePools": wanted}));
-        write_changes(&mut stored, taken_over(&pools(wanted), &pools(other)));
+        let mut stored = object(json!({"nodePools": desired}));
+        write_changes(&mut stored, changes_from_azure(&pools(desired), &pools(other)));
         let expected = json!([
             {"name": "b", "count": 4, "mode": "system", "availabilityZones": ["2", "1"], "orchestratorVersion": ""},
             {"name": "a", "count": 1, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
@@ -220,9 +232,9 @@ mod tests {
     #[test]
     fn limits_of_a_pool_follow_the_autoscaler() {
         let on = json!({"nodePools": [{"name": "a", "count": 2, "enableAutoScaling": true, "minCount": 1, "maxCount": 5}]});
-        let off = json!({"nodePools": [{"name": "a", "count": 2, "enableAutoScaling": false}]});
-        for (mine, azure) in [(&on, &off), (&off, &on)] {
-            assert_eq!(json!(taken_over(&config(mine.clone()), &config(azure.clone()))), *azure);
+        let disabled = json!({"nodePools": [{"name": "a", "count": 2, "enableAutoScaling": false}]});
+        for (mine, azure) in [(&on, &disabled), (&disabled, &on)] {
+            assert_eq!(json!(changes_from_azure(&config(mine.clone()), &config(azure.clone()))), *azure);
         }
     }
 }

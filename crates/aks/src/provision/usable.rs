@@ -1,7 +1,7 @@
-//! Whether a complete cluster can be used: it exists, it is the created or imported one, and it is running.
+//! Checks whether a complete cluster can be used: it exists, it is the created or imported one, and it is running.
 
 use super::message;
-use super::situation::{Situation, is_ours, is_stopped};
+use super::plan_input::{PlanInput, is_ours, is_stopped};
 
 /// The reason why a complete cluster cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +24,16 @@ impl Unusable {
 }
 
 /// The reason why a complete cluster cannot be used; `None` if it can.
-pub fn unusable(situation: &Situation<'_>) -> Option<Unusable> {
-    let Situation { spec, observed, .. } = *situation;
+pub fn unusable(input: &PlanInput<'_>) -> Option<Unusable> {
+    let PlanInput { spec, observed, .. } = *input;
     match &observed.cluster {
-        None => Some(Unusable::Gone(message::missing(spec))),
-        Some(cluster) if !spec.is_import() && !is_ours(situation, cluster) => {
-            Some(Unusable::Gone(message::foreign(spec)))
+        None => Some(Unusable::Gone(message::missing_cluster(spec))),
+        Some(cluster) if !spec.is_import() && !is_ours(input, cluster) => {
+            Some(Unusable::Gone(message::foreign_cluster(spec)))
         }
-        Some(_) if observed.upstream.is_none() => Some(Unusable::Unreadable(message::unreadable(spec))),
+        Some(_) if observed.upstream.is_none() => {
+            Some(Unusable::Unreadable(message::incomplete_cluster(spec)))
+        }
         Some(cluster) if is_stopped(cluster) => Some(Unusable::Stopped(message::stopped(spec))),
         Some(_) => None,
     }

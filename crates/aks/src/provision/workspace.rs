@@ -6,7 +6,7 @@ use crate::spec::AksConfig;
 
 /// The location of an existing or new workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct WorkspaceLocation {
     /// Its resource group.
     pub group: String,
     /// Its name.
@@ -53,25 +53,25 @@ const REGIONS: [(&str, &str, &[&str]); 33] = [
 ];
 
 /// The maximum length of the name of a workspace.
-const LONGEST_NAME: usize = 63;
+const MAX_NAME_LEN: usize = 63;
 
 /// The location of the workspace in the specification, or the default one next to the cluster.
-pub fn place(spec: &AksConfig) -> Place {
+pub fn location(spec: &AksConfig) -> WorkspaceLocation {
     let cluster_group = spec.resource_group.as_deref().unwrap_or_default();
-    let location = spec.resource_location.as_deref().unwrap_or_default();
-    let plain = regions::normalised(location);
-    let known = REGIONS.iter().find(|(_, _, regions)| regions.contains(&plain.as_str()));
-    let (region, code) = known.map_or((plain.clone(), plain.to_ascii_uppercase()), |(region, code, _)| {
-        ((*region).to_owned(), (*code).to_owned())
-    });
-    let named = spec.log_analytics_workspace_name.as_deref().map(str::to_owned);
-    let name = named.unwrap_or_else(|| {
-        let room = LONGEST_NAME.saturating_sub(code.chars().count() + 1);
-        let start: String = cluster_group.chars().take(room).collect();
-        format!("{start}-{code}")
+    let normalized = regions::normalize(spec.resource_location.as_deref().unwrap_or_default());
+    let entry = REGIONS.iter().find(|(_, _, regions)| regions.contains(&normalized.as_str()));
+    let (region, code) = entry
+        .map_or((normalized.clone(), normalized.to_ascii_uppercase()), |(region, code, _)| {
+            ((*region).to_owned(), (*code).to_owned())
+        });
+    let specified = spec.log_analytics_workspace_name.clone();
+    let name = specified.unwrap_or_else(|| {
+        let max_prefix_len = MAX_NAME_LEN.saturating_sub(code.chars().count() + 1);
+        let prefix: String = cluster_group.chars().take(max_prefix_len).collect();
+        format!("{prefix}-{code}")
     });
     let group = spec.log_analytics_workspace_group.as_deref().unwrap_or(cluster_group).to_owned();
-    Place { group, name, region }
+    WorkspaceLocation { group, name, region }
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_workspace_is_the_named_one_or_one_beside_the_cluster() {
+    fn workspace_is_the_specified_or_the_default_one() {
         let spec = |location: &str, group: Option<&str>, name: Option<&str>| AksConfig {
             resource_group: Some("g".to_owned()),
             resource_location: Some(location.to_owned()),
@@ -93,19 +93,19 @@ mod tests {
             (spec("canadaeast", Some("logs"), Some("w")), ("logs", "w", "canadacentral")),
             (spec("swedencentral", None, None), ("g", "g-SWEDENCENTRAL", "swedencentral")),
         ] {
-            let place = place(&spec);
-            assert_eq!((place.group.as_str(), place.name.as_str(), place.region.as_str()), expected);
+            let location = location(&spec);
+            assert_eq!((location.group.as_str(), location.name.as_str(), location.region.as_str()), expected);
         }
     }
 
     #[test]
-    fn a_name_never_gets_too_long() {
+    fn name_is_truncated_to_the_maximum_length() {
         let group = Some("g".repeat(90));
         let spec = AksConfig {
             resource_group: group,
             resource_location: Some("eastus".into()),
             ..AksConfig::default()
         };
-        assert_eq!(place(&spec).name.chars().count(), LONGEST_NAME);
+        assert_eq!(location(&spec).name.chars().count(), MAX_NAME_LEN);
     }
 }

@@ -1,5 +1,5 @@
-//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for; the others
-//! have different names, because kubectl applies them even if Kubernetes rejects the deployment. Unlike Rancher's, the agent
+//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for. The other objects
+//! have names of their own, because kubectl applies them even if Kubernetes rejects the deployment. Unlike Rancher's, the agent
 //! has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
 
 use std::fmt;
@@ -30,7 +30,7 @@ pub const INSTALLATION: &str = "norman-aks.io/installation";
 /// The `namespace` of the credentials: empty, as in Rancher's import manifest.
 const CREDENTIALS_NAMESPACE: &str = "";
 
-/// Input of the manifest.
+/// The input of a manifest.
 #[derive(Clone, Copy)]
 pub struct Agent<'a> {
     /// The URL of this server, without a slash at the end.
@@ -66,7 +66,7 @@ impl Agent<'_> {
     /// Rancher's name of the secret: it changes with server and token, so that the pod is replaced.
     pub(super) fn secret_name(&self) -> String {
         let content = format!("{}.{}.{CREDENTIALS_NAMESPACE}", self.server, self.token);
-        format!("cattle-credentials-{}", short(&sha256(&content)))
+        format!("cattle-credentials-{}", short_hash(&sha256(&content)))
     }
 }
 
@@ -85,7 +85,7 @@ impl fmt::Debug for Manifest {
 }
 
 impl Manifest {
-    /// The manifest of an agent.
+    /// Builds the manifest of an agent.
     pub fn new(agent: &Agent<'_>) -> Self {
         let secret_name = agent.secret_name();
         let mut objects = vec![
@@ -96,7 +96,7 @@ impl Manifest {
             secret(agent, &secret_name),
             pod::deployment(agent, &secret_name),
         ];
-        let revision = short(&sha256(&Value::from(objects.clone()).to_string()));
+        let revision = short_hash(&sha256(&Value::from(objects.clone()).to_string()));
         if let Some(annotations) = objects.last_mut().and_then(|object| {
             object
                 .pointer_mut("/metadata")?
@@ -115,7 +115,7 @@ impl Manifest {
         &self.objects
     }
 
-    /// Changes with any of the objects.
+    /// A short hash of all objects.
     pub fn revision(&self) -> &str {
         &self.revision
     }
@@ -137,7 +137,7 @@ impl Manifest {
         to_yaml(&self.objects.iter().filter(is_guard).cloned().collect::<Vec<_>>())
     }
 
-    /// The text without the registration token, for messages.
+    /// Masks the registration token in a text, for messages.
     pub fn redact(&self, text: &str) -> String {
         let secrets = self.objects.iter().filter(|object| kind(object) == "Secret");
         let encoded = secrets.filter_map(|secret| secret.pointer("/data/token")?.as_str());
@@ -152,7 +152,7 @@ impl Manifest {
 
 /// The value of [`INSTALLATION`] for the setting `install-uuid`.
 pub fn installation(install_uuid: &str) -> String {
-    short(&sha256(install_uuid))
+    short_hash(&sha256(install_uuid))
 }
 
 /// The metadata of an object in the namespace.
@@ -178,16 +178,16 @@ fn kind(object: &Value) -> &str {
 }
 
 fn secret(agent: &Agent<'_>, name: &str) -> Value {
-    let encoded = |text: &str| STANDARD.encode(text);
+    let encode = |text: &str| STANDARD.encode(text);
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata(agent, name),
         "type": "Opaque",
         "data": {
-            "namespace": encoded(CREDENTIALS_NAMESPACE),
-            "token": encoded(agent.token),
-            "url": encoded(agent.server),
+            "namespace": encode(CREDENTIALS_NAMESPACE),
+            "token": encode(agent.token),
+            "url": encode(agent.server),
         },
     })
 }
@@ -203,7 +203,7 @@ fn sha256(text: &str) -> String {
 }
 
 /// The first ten digits of a hash.
-fn short(hash: &str) -> String {
+fn short_hash(hash: &str) -> String {
     hash.chars().take(10).collect()
 }
 

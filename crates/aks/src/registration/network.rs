@@ -9,16 +9,17 @@ const HTTPS: u16 = 443;
 const DNS: u16 = 53;
 
 /// Variables that name a proxy.
-const PROXIES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
+const PROXY_VARIABLES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
 
+/// Builds the network policy.
 pub(super) fn policy(agent: &Agent<'_>) -> Value {
     let mut ports: Vec<u16> = vec![HTTPS];
     let proxies = pod::user_variables(agent.body)
         .into_iter()
-        .filter(|(name, _)| PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)));
+        .filter(|(name, _)| PROXY_VARIABLES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)));
     let addresses = [Some(agent.server), agent.api_server].into_iter().flatten();
     let addresses = addresses.chain(proxies.map(|(_, address)| address));
-    for port in addresses.filter_map(port) {
+    for port in addresses.filter_map(port_of) {
         if !ports.contains(&port) {
             ports.push(port);
         }
@@ -40,20 +41,20 @@ pub(super) fn policy(agent: &Agent<'_>) -> Value {
 }
 
 /// The port of `[scheme://][user@]host[:port][/path]`.
-fn port(address: &str) -> Option<u16> {
+fn port_of(address: &str) -> Option<u16> {
     let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let behind_host = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
-    let standard = match scheme.to_ascii_lowercase().as_str() {
+    let after_host = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
         "https" => HTTPS,
         "http" => 80,
-        // SOCKS, in all its spellings.
+        // SOCKS: `socks5`, `socks5h` and so on.
         _ => 1080,
     };
-    match behind_host.rsplit_once(':') {
+    match after_host.rsplit_once(':') {
         Some((_, port)) => port.parse().ok().filter(|port| *port > 0),
-        None => (!host.is_empty()).then_some(standard),
+        None => (!host.is_empty()).then_some(default_port),
     }
 }
 
@@ -111,7 +112,7 @@ mod tests {
             ("https://h:0", None),
             ("", None),
         ] {
-            assert_eq!(port(address), expected, "{address}");
+            assert_eq!(port_of(address), expected, "{address}");
         }
     }
 }

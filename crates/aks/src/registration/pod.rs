@@ -6,7 +6,7 @@ use super::manifest::{AGENT, Agent, INSTALLATION, NAMESPACE, ca_checksum};
 use crate::image;
 use crate::spec::Object;
 
-/// The container, by Rancher's name.
+/// The name of the container, as in Rancher.
 const CONTAINER: &str = "cluster-register";
 
 /// The volume with the credentials.
@@ -26,6 +26,7 @@ pub(super) fn labels(agent: &Agent<'_>) -> Value {
     json!({"app": AGENT, INSTALLATION: agent.installation()})
 }
 
+/// Builds the deployment.
 pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
     let labels = labels(agent);
     json!({
@@ -33,7 +34,7 @@ pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
         "kind": "Deployment",
         "metadata": {"name": AGENT, "namespace": NAMESPACE, "labels": labels},
         "spec": {
-            // No replicas: applying the manifest again must not undo a scaling.
+            // `replicas` is omitted: applying the manifest again must not undo a scaling.
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {"metadata": {"labels": labels}, "spec": pod(agent, secret_name)},
@@ -43,16 +44,17 @@ pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
 
 fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
     let body = agent.body;
-    let custom = |key: &str| {
-        let custom = body.get("clusterAgentDeploymentCustomization");
-        custom.and_then(|custom| custom.get(key)).filter(|value| !value.is_null())
+    let customization = |key: &str| {
+        let all = body.get("clusterAgentDeploymentCustomization");
+        all.and_then(|all| all.get(key)).filter(|value| !value.is_null())
     };
     let mut tolerations = vec![
         json!({"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}),
         // The taint of AKS pools that are reserved for system pods.
         json!({"key": "CriticalAddonsOnly", "operator": "Exists"}),
     ];
-    tolerations.extend(custom("appendTolerations").and_then(Value::as_array).into_iter().flatten().cloned());
+    tolerations
+        .extend(customization("appendTolerations").and_then(Value::as_array).into_iter().flatten().cloned());
     let mut pod = json!({
         "serviceAccountName": agent.own_name(),
         "automountServiceAccountToken": false,
@@ -65,11 +67,11 @@ fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
         },
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": tolerations,
-        "containers": [container(agent, custom("overrideResourceRequirements"))],
+        "containers": [container(agent, customization("overrideResourceRequirements"))],
         "volumes": [{"name": CREDENTIALS, "secret": {"secretName": secret_name, "defaultMode": SECRET_MODE}}],
     });
     if let Some(pod) = pod.as_object_mut() {
-        if let Some(affinity) = custom("overrideAffinity") {
+        if let Some(affinity) = customization("overrideAffinity") {
             pod.insert("affinity".to_owned(), affinity.clone());
         }
         let secrets = pull_secrets(body);
@@ -119,13 +121,13 @@ fn private_registry(body: &Object) -> Option<&str> {
     Some(registry.trim_end_matches('/')).filter(|registry| !registry.is_empty())
 }
 
-/// The variables, each name once, because Kubernetes rejects a repeated one; the user's values win.
+/// The environment variables. Each name occurs once, because Kubernetes rejects repetitions; the user's values take precedence.
 fn environment(agent: &Agent<'_>) -> Vec<Value> {
     let checksum = ca_checksum(agent.authorities);
     // Rancher's agent exits if it may trust only a given authority and there is none.
     let strict = if checksum.is_empty() { "false" } else { "true" };
     let secret_name = agent.secret_name();
-    let own = [
+    let ours = [
         ("CATTLE_SERVER", agent.server),
         ("CATTLE_CA_CHECKSUM", &checksum),
         ("CATTLE_CLUSTER", "true"),
@@ -136,10 +138,10 @@ fn environment(agent: &Agent<'_>) -> Vec<Value> {
         ("CATTLE_SYSTEM_DEFAULT_REGISTRY", private_registry(agent.body).unwrap_or_default()),
         ("STRICT_VERIFY", strict),
     ];
-    let own = own.into_iter().chain(agent.api_server.map(|address| ("NORMAN_AKS_API_SERVER", address)));
+    let ours = ours.into_iter().chain(agent.api_server.map(|address| ("NORMAN_AKS_API_SERVER", address)));
     let users = user_variables(agent.body);
-    let own = own.filter(|(name, _)| users.iter().all(|(user, _)| user != name));
-    own.chain(users.iter().copied()).map(|(name, value)| json!({"name": name, "value": value})).collect()
+    let ours = ours.filter(|(name, _)| users.iter().all(|(user, _)| user != name));
+    ours.chain(users.iter().copied()).map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
 /// `agentEnvVars`, in their order; of a repeated name, the last one.
@@ -147,10 +149,10 @@ pub(super) fn user_variables(body: &Object) -> Vec<(&str, &str)> {
     let mut variables: Vec<(&str, &str)> = Vec::new();
     let listed = body.get("agentEnvVars").and_then(Value::as_array);
     for variable in listed.into_iter().flatten() {
-        let text = |key: &str| variable.get(key).and_then(Value::as_str);
-        if let Some(name) = text("name").filter(|name| !name.is_empty()) {
-            variables.retain(|(known, _)| *known != name);
-            variables.push((name, text("value").unwrap_or_default()));
+        let string = |key: &str| variable.get(key).and_then(Value::as_str);
+        if let Some(name) = string("name").filter(|name| !name.is_empty()) {
+            variables.retain(|(earlier, _)| *earlier != name);
+            variables.push((name, string("value").unwrap_or_default()));
         }
     }
     variables
@@ -180,7 +182,7 @@ mod tests {
         }
     }
 
-    fn deployed(agent: &Agent<'_>) -> Value {
+    fn deployment_of(agent: &Agent<'_>) -> Value {
         Manifest::new(agent).objects().last().unwrap().clone()
     }
 
@@ -190,12 +192,15 @@ mod tests {
 
     fn variable<'a>(deployment: &'a Value, name: &str) -> Vec<&'a str> {
         let variables = container_of(deployment)["env"].as_array().unwrap().iter();
-        variables.filter(|it| it["name"] == name).map(|it| it["value"].as_str().unwrap()).collect()
+        variables
+            .filter(|variable| variable["name"] == name)
+            .map(|variable| variable["value"].as_str().unwrap())
+            .collect()
     }
 
     #[test]
     fn pod_meets_the_restricted_level() {
-        let deployment = deployed(&agent(&Object::new()));
+        let deployment = deployment_of(&agent(&Object::new()));
         let pod = &deployment["spec"]["template"]["spec"];
         let context = &pod["securityContext"];
         assert_eq!((&context["runAsNonRoot"], &context["runAsUser"]), (&json!(true), &json!(65532)));
@@ -209,7 +214,7 @@ mod tests {
 
     #[test]
     fn secret_is_readable_for_the_user_of_the_pod() {
-        let deployment = deployed(&agent(&Object::new()));
+        let deployment = deployment_of(&agent(&Object::new()));
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["volumes"][0]["secret"]["defaultMode"], 0o440);
         assert_eq!(pod["securityContext"]["fsGroup"], pod["securityContext"]["runAsGroup"]);
@@ -218,7 +223,7 @@ mod tests {
 
     #[test]
     fn deployment_has_ranchers_names_and_no_replicas() {
-        let deployment = deployed(&agent(&Object::new()));
+        let deployment = deployment_of(&agent(&Object::new()));
         assert_eq!(deployment["metadata"]["namespace"], "cattle-system");
         assert_eq!(deployment["metadata"]["name"], "cattle-cluster-agent");
         assert_eq!(deployment["spec"]["selector"]["matchLabels"]["app"], "cattle-cluster-agent");
@@ -237,7 +242,7 @@ mod tests {
     #[test]
     fn environment_has_ranchers_variables() {
         let body = Object::new();
-        let deployment = deployed(&Agent { authorities: "PEM", ..agent(&body) });
+        let deployment = deployment_of(&Agent { authorities: "PEM", ..agent(&body) });
         for (name, expected) in [
             ("CATTLE_SERVER", "https://h"),
             ("CATTLE_CA_CHECKSUM", &ca_checksum("PEM")),
@@ -252,7 +257,7 @@ mod tests {
         ] {
             assert_eq!(variable(&deployment, name), [expected], "{name}");
         }
-        let deployment = deployed(&Agent { api_server: None, ..agent(&body) });
+        let deployment = deployment_of(&Agent { api_server: None, ..agent(&body) });
         assert_eq!(variable(&deployment, "STRICT_VERIFY"), ["false"], "without an authority");
         assert_eq!(variable(&deployment, "CATTLE_CA_CHECKSUM"), [""]);
         assert!(variable(&deployment, "NORMAN_AKS_API_SERVER").is_empty());
@@ -264,13 +269,13 @@ mod tests {
             {"name": "HTTP_PROXY", "value": "x\"\nprivileged: true"}, {"name": "EMPTY"}, {"value": "lost"},
             {"name": "A", "value": "2"}]});
         let agent = agent(body.as_object().unwrap());
-        let deployment = deployed(&agent);
+        let deployment = deployment_of(&agent);
         for (name, expected) in [("STRICT_VERIFY", "no"), ("A", "2"), ("EMPTY", "")] {
             assert_eq!(variable(&deployment, name), [expected], "{name}");
         }
         assert_eq!(container_of(&deployment)["env"].as_array().unwrap().last().unwrap()["name"], "A");
-        let text = Manifest::new(&agent).to_yaml();
-        assert!(text.contains("value: \"x\\\"\\nprivileged: true\"") && !text.contains("lost"), "{text}");
+        let yaml = Manifest::new(&agent).to_yaml();
+        assert!(yaml.contains("value: \"x\\\"\\nprivileged: true\"") && !yaml.contains("lost"), "{yaml}");
     }
 
     #[test]
@@ -285,10 +290,10 @@ mod tests {
         ] {
             let body =
                 json!({"desiredAgentImage": desired, "importedConfig": {"privateRegistryURL": registry}});
-            let deployment = deployed(&agent(body.as_object().unwrap()));
+            let deployment = deployment_of(&agent(body.as_object().unwrap()));
             assert_eq!(container_of(&deployment)["image"], expected, "{desired} {registry}");
-            let shown = variable(&deployment, "CATTLE_SYSTEM_DEFAULT_REGISTRY");
-            assert_eq!(shown, [registry.trim_end_matches('/')]);
+            let default_registry = variable(&deployment, "CATTLE_SYSTEM_DEFAULT_REGISTRY");
+            assert_eq!(default_registry, [registry.trim_end_matches('/')]);
         }
     }
 
@@ -302,7 +307,7 @@ mod tests {
                 "overrideResourceRequirements": {"limits": {"cpu": "1"}},
             },
         });
-        let deployment = deployed(&agent(body.as_object().unwrap()));
+        let deployment = deployment_of(&agent(body.as_object().unwrap()));
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["tolerations"][2]["key"], "dedicated");
         assert_eq!(pod["affinity"], json!({"nodeAffinity": {}}));

@@ -11,35 +11,35 @@ use crate::shell;
 const KEY: &str = "azureCredentialSecret";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("credential-refused", CODES, credential).about(Scope::Any).resting_on_azure(),
-    Rule::error("subscription-usable", STATES, subscription).about(Scope::Any).resting_on_azure(),
-    Rule::error("role-assigned", ROLES, role).about(Scope::Any).resting_on_azure(),
-    Rule::error("provider-registered", PROVIDERS, provider).about(Scope::New).needs(&[Block::Provider]),
+    Rule::error("credential-refused", CODES, credential).scope(Scope::Any).resting_on_azure(),
+    Rule::error("subscription-usable", STATES, subscription).scope(Scope::Any).resting_on_azure(),
+    Rule::error("role-assigned", ROLES, role).scope(Scope::Any).resting_on_azure(),
+    Rule::error("provider-registered", PROVIDERS, provider).scope(Scope::New).needs(&[Block::Provider]),
 ];
 
 /// Appended if Azure may need some minutes to replicate new objects.
-const RECENT: &str = "if it was created a few minutes ago, apply again";
+const RETRY_NOTE: &str = "if it was created a few minutes ago, apply again";
 
 const CREATE_CLUSTER: &str = "Microsoft.ContainerService/managedClusters/write";
 const CREATE_GROUP: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
 const REGISTER: &str = "Microsoft.ContainerService/register/action";
 
 /// Adds the denial of this kind; false if there is none.
-fn add_denial(case: &Case<'_>, faults: &mut Faults, kind: DenialKind, what: &str) -> bool {
+fn add_denial(case: &Case<'_>, faults: &mut Faults, kind: DenialKind, summary: &str) -> bool {
     let Some(denial) = case.azure.denial.as_ref().filter(|denial| denial.kind == kind) else { return false };
-    let recent = if denial.may_be_recent { format!("; {RECENT}") } else { String::new() };
-    faults.add(KEY, format!("{what}: {}", denial.message), format!("{}{recent}", denial.remedy));
+    let recent = if denial.may_be_recent { format!("; {RETRY_NOTE}") } else { String::new() };
+    faults.add(KEY, format!("{summary}: {}", denial.message), format!("{}{recent}", denial.remedy));
     true
 }
 
 fn credential(case: &Case<'_>, faults: &mut Faults) {
-    let what = "the cloud credential of azureCredentialSecret is rejected";
-    add_denial(case, faults, DenialKind::Credential, what);
+    let summary = "the cloud credential of azureCredentialSecret is rejected";
+    add_denial(case, faults, DenialKind::Credential, summary);
 }
 
 fn subscription(case: &Case<'_>, faults: &mut Faults) {
-    let what = "the subscription of azureCredentialSecret cannot be used";
-    if add_denial(case, faults, DenialKind::Subscription, what) {
+    let summary = "the subscription of azureCredentialSecret cannot be used";
+    if add_denial(case, faults, DenialKind::Subscription, summary) {
         return;
     }
     if let Some(state) =
@@ -55,8 +55,8 @@ fn subscription(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn role(case: &Case<'_>, faults: &mut Faults) {
-    let what = "the application of azureCredentialSecret may not do this in Azure";
-    if add_denial(case, faults, DenialKind::Role, what) {
+    let summary = "the application of azureCredentialSecret may not do this in Azure";
+    if add_denial(case, faults, DenialKind::Role, summary) {
         return;
     }
     if let (Some(action), Some(permissions)) = (missing_permission(case), case.azure.permissions.known()) {
@@ -67,7 +67,7 @@ fn role(case: &Case<'_>, faults: &mut Faults) {
         faults.add(
             KEY,
             format!("the application of azureCredentialSecret lacks the right {action} on {scope}"),
-            format!("give it the role Contributor there ({command}); {RECENT}"),
+            format!("give it the role Contributor there ({command}); {RETRY_NOTE}"),
         );
     }
 }
@@ -98,7 +98,7 @@ fn provider(case: &Case<'_>, faults: &mut Faults) {
 }
 
 /// Whether the error is transient: it may disappear after some minutes.
-pub(super) fn may_pass(case: &Case<'_>) -> bool {
+pub(super) fn may_be_transient(case: &Case<'_>) -> bool {
     case.azure
         .denial
         .as_ref()

@@ -1,9 +1,9 @@
-//! Whether the address ranges are large enough for all nodes and pods.
+//! Rules about address ranges that are too small for all nodes and pods.
 
 use super::azure::Block;
 use super::case::Case;
 use super::cidr;
-use super::pool::{Pool, max_nodes, surge};
+use super::pool::{Pool, max_nodes, surge_nodes};
 use super::rule::{Faults, Rule};
 use super::sources::{PLANNING, learn};
 use super::subnets::{prefixes, used_subnets};
@@ -23,28 +23,31 @@ const RESERVED: i64 = 5;
 const DEFAULT_PODS: i64 = 30;
 
 /// The maximum number of nodes of a pool during an upgrade.
-fn nodes(pool: &NodePool) -> i64 {
+fn max_nodes_in_upgrade(pool: &NodePool) -> i64 {
     let nodes = max_nodes(pool);
-    nodes + surge(pool, nodes)
+    nodes + surge_nodes(pool, nodes)
 }
 
 /// The addresses of the subnet that a pool may need: one for each node, and one for each pod if pods use the same subnet.
-fn addresses(case: &Case<'_>, pool: &NodePool) -> i64 {
+fn needed_addresses(case: &Case<'_>, pool: &NodePool) -> i64 {
     let pods = pool.max_pods.unwrap_or(DEFAULT_PODS).clamp(0, 1_000);
-    nodes(pool) * if case.pods_in_node_subnet(pool) { pods + 1 } else { 1 }
+    max_nodes_in_upgrade(pool) * if case.pods_in_node_subnet(pool) { pods + 1 } else { 1 }
 }
 
 fn subnet_fits(case: &Case<'_>, faults: &mut Faults) {
     for used in used_subnets(case) {
         let Some(subnet) = used.properties() else { continue };
-        let size: i64 = prefixes(subnet).into_iter().filter_map(cidr::v4).map(cidr::size).sum();
-        let need: i64 = used.pools.iter().map(|pool| addresses(case, pool.spec)).sum();
+        let size: i64 =
+            prefixes(subnet).into_iter().filter_map(cidr::parse_v4).map(cidr::address_count).sum();
+        let need: i64 = used.pools.iter().map(|pool| needed_addresses(case, pool.spec)).sum();
         // The used addresses include those of the cluster's existing nodes.
         let in_subnet = |pool: &&NodePool| case.subnet_of(pool).as_ref() == Some(&used.subnet);
-        let own: i64 = case.current_pools().iter().filter(in_subnet).map(|pool| addresses(case, pool)).sum();
-        let taken = i64::try_from(subnet.used_addresses).unwrap_or(i64::MAX).saturating_sub(own).max(0);
-        let left = size.saturating_sub(taken).saturating_sub(RESERVED).max(0);
-        if size == 0 || (case.current.is_some() && need <= own) || need <= left {
+        let used_by_cluster: i64 =
+            case.current_pools().iter().filter(in_subnet).map(|pool| needed_addresses(case, pool)).sum();
+        let used_by_others =
+            i64::try_from(subnet.used_addresses).unwrap_or(i64::MAX).saturating_sub(used_by_cluster).max(0);
+        let left = size.saturating_sub(used_by_others).saturating_sub(RESERVED).max(0);
+        if size == 0 || (case.current.is_some() && need <= used_by_cluster) || need <= left {
             continue;
         }
         let pools: Vec<&str> = used.pools.iter().map(Pool::name).collect();
@@ -61,15 +64,15 @@ fn subnet_fits(case: &Case<'_>, faults: &mut Faults) {
 
 /// Kubenet and Azure CNI Overlay give each node 256 addresses for pods; kubenet has routes for at most 400 nodes.
 fn pod_range_fits(case: &Case<'_>, faults: &mut Faults) {
-    let limit = match case.plugin().as_str() {
+    let limit = match case.network_plugin().as_str() {
         "kubenet" => 400,
-        "azure" if case.overlay() => 5_000,
+        "azure" if case.is_overlay() => 5_000,
         _ => return,
     };
-    let text = case.spec.pod_cidr.as_deref().unwrap_or("10.244.0.0/16");
-    let Some(range) = cidr::v4(text) else { return };
-    let capacity = (cidr::size(range) / 256).min(limit);
-    let need: i64 = case.spec.pools().iter().map(nodes).sum();
+    let pod_cidr = case.spec.pod_cidr.as_deref().unwrap_or("10.244.0.0/16");
+    let Some(range) = cidr::parse_v4(pod_cidr) else { return };
+    let capacity = (cidr::address_count(range) / 256).min(limit);
+    let need: i64 = case.spec.pools().iter().map(max_nodes_in_upgrade).sum();
     if need > capacity {
         let message =
             format!("podCidr {range} has addresses for {capacity} nodes, but the node pools may have {need}");

@@ -4,7 +4,7 @@ use super::azure::Block;
 use super::case::Case;
 use super::pool::Pool;
 use super::rule::{Faults, Rule, Scope};
-use super::sizes::each_new;
+use super::sizes::for_each_new_pool;
 use super::sources::{AUTHORIZED_RANGES, AUTOSCALER, CNI, IDENTITIES, MONITOR, SSH, ZONES, learn};
 use crate::vm_size;
 
@@ -23,12 +23,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule::advice("advice-monitoring", MONITOR, monitoring),
     Rule::advice("advice-size", POOLS, system_size).needs(&[Block::Sizes]),
     Rule::advice("advice-spot", SPOT, spot).needs(&[Block::Sizes]),
-    Rule::advice("advice-secret-age", SECRETS, secret_age).about(Scope::Any),
+    Rule::advice("advice-secret-age", SECRETS, secret_age).scope(Scope::Any),
     Rule::advice("advice-ssh-key-age", SSH, ssh_key_age),
 ];
 
 fn azure_cni(case: &Case<'_>, faults: &mut Faults) {
-    if case.plugin() == "kubenet" {
+    if case.network_plugin() == "kubenet" {
         let message = "networkPlugin kubenet will be retired by Azure on 31 March 2028";
         faults.add("networkPlugin", message, "use networkPlugin azure for new clusters");
     }
@@ -64,7 +64,7 @@ fn autoscaling(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn zones(case: &Case<'_>, faults: &mut Faults) {
-    each_new(case, |pool, offer, _| {
+    for_each_new_pool(case, |pool, offer, _| {
         if pool.spec.zones().is_none() && offer.usable_zones().next().is_some() {
             let name = pool.name();
             let message = format!(
@@ -96,7 +96,7 @@ fn monitoring(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn system_size(case: &Case<'_>, faults: &mut Faults) {
-    each_new(case, |pool, offer, size| {
+    for_each_new_pool(case, |pool, offer, size| {
         if let Some(weakness) = vm_size::weakness(offer).filter(|_| pool.is_system()) {
             let message = format!("{size}, a pool of mode System, {weakness}");
             faults.add(pool.key("vmSize"), message, vm_size::WEAKNESS_REMEDY);
@@ -106,9 +106,9 @@ fn system_size(case: &Case<'_>, faults: &mut Faults) {
 
 fn spot(case: &Case<'_>, faults: &mut Faults) {
     // Workloads that scale from zero are likely to tolerate interruptions.
-    each_new(case, |pool, offer, size| {
-        let from_zero = pool.is_autoscaled() && pool.spec.min_count == Some(0);
-        if !pool.is_system() && from_zero && offer.capabilities.spot {
+    for_each_new_pool(case, |pool, offer, size| {
+        let scales_from_zero = pool.is_autoscaled() && pool.spec.min_count == Some(0);
+        if !pool.is_system() && scales_from_zero && offer.capabilities.spot {
             let message = format!("{size}, which scales from 0 nodes, costs much less as spot capacity");
             let remedy = "if its workload tolerates interruptions, add a spot pool in Azure: pools created there are left alone";
             faults.add(pool.key("vmSize"), message, remedy);

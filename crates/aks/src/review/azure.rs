@@ -9,7 +9,7 @@ use crate::spec::AksConfig;
 pub enum Read<T> {
     /// It was not requested.
     #[default]
-    NotAsked,
+    NotRequested,
     /// The request failed; contains the reason.
     Unknown(String),
     /// The data.
@@ -21,7 +21,7 @@ impl<T> Read<T> {
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(data) => Some(data),
-            Self::NotAsked | Self::Unknown(_) => None,
+            Self::NotRequested | Self::Unknown(_) => None,
         }
     }
 }
@@ -101,7 +101,7 @@ pub struct ProviderState {
     pub subscription_roles: Option<Vec<Permission>>,
 }
 
-/// A part of [`AzureData`] that is read in one piece.
+/// A part of [`AzureData`] that is read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Block {
     /// [`AzureData::cluster`]
@@ -161,45 +161,45 @@ pub struct ExistingCluster {
 
 impl AzureData {
     /// The reason why a block is unknown; `None` if it is known.
-    pub(super) fn missing(&self, block: Block) -> Option<&str> {
-        fn of<T>(read: &Read<T>) -> Option<&str> {
+    pub(super) fn unknown_reason(&self, block: Block) -> Option<&str> {
+        fn reason<T>(read: &Read<T>) -> Option<&str> {
             match read {
                 Read::Known(_) => None,
                 Read::Unknown(reason) => Some(reason),
-                Read::NotAsked => Some("not requested from Azure"),
+                Read::NotRequested => Some("not requested from Azure"),
             }
         }
         match block {
-            Block::Cluster => of(&self.cluster),
-            Block::Networks => of(&self.networks),
-            Block::NodeGroup => of(&self.node_group),
-            Block::Permissions => of(&self.permissions),
-            Block::Provider => of(&self.provider),
-            Block::Subscription => of(&self.subscription),
-            Block::Regions => of(&self.regions),
-            Block::Sizes => of(&self.sizes),
-            Block::Usages => of(&self.usages),
-            Block::Versions => of(&self.versions),
+            Block::Cluster => reason(&self.cluster),
+            Block::Networks => reason(&self.networks),
+            Block::NodeGroup => reason(&self.node_group),
+            Block::Permissions => reason(&self.permissions),
+            Block::Provider => reason(&self.provider),
+            Block::Subscription => reason(&self.subscription),
+            Block::Regions => reason(&self.regions),
+            Block::Sizes => reason(&self.sizes),
+            Block::Usages => reason(&self.usages),
+            Block::Versions => reason(&self.versions),
         }
     }
 
     /// Data in which all blocks are unknown for the same reason.
     pub fn unknown(reason: &str) -> Self {
-        fn none<T>(reason: &str) -> Read<T> {
+        fn unknown_part<T>(reason: &str) -> Read<T> {
             Read::Unknown(reason.to_owned())
         }
         Self {
-            versions: none(reason),
+            versions: unknown_part(reason),
             own_upgrades: Vec::new(),
-            sizes: none(reason),
-            networks: none(reason),
-            usages: none(reason),
-            regions: none(reason),
-            node_group: none(reason),
-            cluster: none(reason),
-            subscription: none(reason),
-            permissions: none(reason),
-            provider: none(reason),
+            sizes: unknown_part(reason),
+            networks: unknown_part(reason),
+            usages: unknown_part(reason),
+            regions: unknown_part(reason),
+            node_group: unknown_part(reason),
+            cluster: unknown_part(reason),
+            subscription: unknown_part(reason),
+            permissions: unknown_part(reason),
+            provider: unknown_part(reason),
             denial: None,
         }
     }

@@ -8,7 +8,7 @@ use super::azure::{AzureData, NetworkRef};
 use super::pool::Pool;
 use super::unknown_field::UnknownField;
 use crate::cluster_details::ClusterDetails;
-use crate::provision::imported::Named;
+use crate::provision::imported::UserEntries;
 use crate::spec::{AksConfig, NodePool};
 use crate::versions;
 
@@ -28,8 +28,8 @@ pub struct Subject<'a> {
     /// Whether errors that depend on Azure's responses become warnings.
     pub advise: bool,
     /// Unknown keys in the request.
-    pub unknown: &'a [UnknownField],
-    /// Additional facts.
+    pub unknown_fields: &'a [UnknownField],
+    /// Times and other facts.
     pub facts: Facts,
 }
 
@@ -55,8 +55,8 @@ pub struct Before<'a> {
     pub upstream: Option<&'a AksConfig>,
     /// The other observed properties.
     pub details: &'a ClusterDetails,
-    /// The entries of lists and maps of an import that belong to its user.
-    pub named: Option<&'a Named>,
+    /// The entries of lists and maps of an imported cluster that its user manages.
+    pub user_entries: Option<&'a UserEntries>,
     /// Whether project network isolation was requested.
     pub isolation: bool,
 }
@@ -82,13 +82,13 @@ pub(super) struct Case<'a> {
     pub(super) requested: &'a AksConfig,
     /// The cluster in Azure, if it exists.
     pub(super) current: Option<&'a AksConfig>,
-    /// Other properties of the cluster in Azure, read for this request or else in the last observation.
+    /// Other properties of the cluster in Azure, read for this request or, if they could not be read, in the last observation.
     details: Option<&'a ClusterDetails>,
     pub(super) purpose: Purpose<'a>,
     pub(super) id: Option<&'a str>,
     subscription_id: Option<&'a str>,
     pub(super) isolation: bool,
-    pub(super) unknown: &'a [UnknownField],
+    pub(super) unknown_fields: &'a [UnknownField],
     pub(super) facts: Facts,
     pub(super) azure: &'a AzureData,
 }
@@ -98,19 +98,20 @@ impl<'a> Case<'a> {
         let current = match subject.purpose {
             Purpose::Create | Purpose::Import => None,
             Purpose::Update(before) => before.upstream.or(before.applied).or_else(|| {
-                let found = azure.cluster.known()?.as_ref()?;
-                (!found.failed).then_some(&found.spec)
+                let existing = azure.cluster.known()?.as_ref()?;
+                (!existing.failed).then_some(&existing.spec)
             }),
         };
-        let found = azure.cluster.known().and_then(Option::as_ref).map(|found| &found.details);
+        let read_details = azure.cluster.known().and_then(Option::as_ref).map(|existing| &existing.details);
         let details = match subject.purpose {
             Purpose::Create | Purpose::Import => None,
-            Purpose::Update(before) => Some(found.unwrap_or(before.details)),
+            Purpose::Update(before) => Some(read_details.unwrap_or(before.details)),
         };
-        let mut spec = current.map_or_else(|| subject.spec.clone(), |current| filled(subject.spec, current));
+        let mut spec = current
+            .map_or_else(|| subject.spec.clone(), |current| with_current_values(subject.spec, current));
         // The region of an existing cluster cannot change.
-        if let Some(own) = current.and_then(|current| current.resource_location.clone()) {
-            spec.resource_location = Some(own);
+        if let Some(region) = current.and_then(|current| current.resource_location.clone()) {
+            spec.resource_location = Some(region);
         }
         Self {
             details: details.filter(|_| current.is_some()),
@@ -121,14 +122,14 @@ impl<'a> Case<'a> {
             id: subject.id,
             subscription_id: subject.subscription_id,
             isolation: subject.isolation,
-            unknown: subject.unknown,
+            unknown_fields: subject.unknown_fields,
             facts: subject.facts,
             azure,
         }
     }
 
     /// The running version of the cluster.
-    pub(super) fn running(&self) -> Option<&'a str> {
+    pub(super) fn running_version(&self) -> Option<&'a str> {
         let running = self.details.and_then(|details| details.running_version.as_deref());
         running.or_else(|| self.current?.kubernetes_version.as_deref())
     }
@@ -139,7 +140,7 @@ impl<'a> Case<'a> {
     }
 
     /// Whether pods of the cluster have addresses from their own range instead of the subnet's.
-    pub(super) fn overlay(&self) -> bool {
+    pub(super) fn is_overlay(&self) -> bool {
         self.details.is_some_and(|details| details.overlay)
     }
 
@@ -147,11 +148,12 @@ impl<'a> Case<'a> {
     /// their own subnet. A new pool is treated like the other pools.
     pub(super) fn pods_in_node_subnet(&self, pool: &NodePool) -> bool {
         let exists = |name: &&String| self.current.is_some_and(|current| current.pool(name).is_some());
-        let elsewhere = self.details.is_some_and(|details| match pool.name.as_ref().filter(exists) {
-            Some(name) => details.pod_subnet_pools.contains(name),
-            None => !details.pod_subnet_pools.is_empty(),
-        });
-        self.plugin() == "azure" && !self.overlay() && !elsewhere
+        let have_separate_subnet =
+            self.details.is_some_and(|details| match pool.name.as_ref().filter(exists) {
+                Some(name) => details.pod_subnet_pools.contains(name),
+                None => !details.pod_subnet_pools.is_empty(),
+            });
+        self.network_plugin() == "azure" && !self.is_overlay() && !have_separate_subnet
     }
 
     /// The stored specification.
@@ -173,16 +175,16 @@ impl<'a> Case<'a> {
         self.id.map_or_else(|| name.to_owned(), |id| format!("{name} (id: {id})"))
     }
 
-    /// The region; that of Azure if the cluster exists.
+    /// The region; Azure's value if the cluster exists.
     pub(super) fn region(&self) -> &str {
         self.azure_region().or(self.spec.resource_location.as_deref()).unwrap_or_default()
     }
 
     /// The region of the cluster in Azure.
     pub(super) fn azure_region(&self) -> Option<&str> {
-        let found = self.azure.cluster.known().and_then(Option::as_ref).map(|found| &found.details);
-        let found = found.filter(|_| !matches!(self.purpose, Purpose::Create));
-        found.or(self.details).and_then(|details| details.region.as_deref())
+        let details = self.azure.cluster.known().and_then(Option::as_ref).map(|existing| &existing.details);
+        let details = details.filter(|_| !matches!(self.purpose, Purpose::Create));
+        details.or(self.details).and_then(|details| details.region.as_deref())
     }
 
     /// The resource group of the nodes in Azure.
@@ -190,6 +192,7 @@ impl<'a> Case<'a> {
         self.details.and_then(|details| details.node_resource_group.as_deref())
     }
 
+    /// The pools of the effective specification, with their other states.
     pub(super) fn pools(&self) -> Vec<Pool<'_>> {
         let find = |config: Option<&'a AksConfig>, pool: &NodePool| config?.pool(pool.name.as_deref()?);
         let pools = self.spec.pools().iter().enumerate();
@@ -213,10 +216,11 @@ impl<'a> Case<'a> {
     }
 
     /// The network plugin in lower case.
-    pub(super) fn plugin(&self) -> String {
+    pub(super) fn network_plugin(&self) -> String {
         self.spec.network_plugin.as_deref().unwrap_or("kubenet").to_ascii_lowercase()
     }
 
+    /// The route of outgoing traffic in the effective specification.
     pub(super) fn outbound(&self) -> Outbound {
         match self.spec.outbound_type.as_deref().map(str::to_ascii_lowercase).as_deref() {
             None | Some("loadbalancer") => Outbound::LoadBalancer,
@@ -228,7 +232,7 @@ impl<'a> Case<'a> {
     }
 
     /// Whether the cluster is in the user's own network.
-    pub(super) fn own_network(&self) -> bool {
+    pub(super) fn has_own_network(&self) -> bool {
         let mut pools = self.spec.pools().iter().chain(self.current_pools());
         pools.any(|pool| pool.vnet_subnet_id.is_some())
             || subnet_of_cluster(self.current.unwrap_or(&self.spec)).is_some()
@@ -247,17 +251,19 @@ impl<'a> Case<'a> {
         if pool.name.as_ref().is_some_and(|name| current.pool(name).is_some()) {
             return None;
         }
-        let in_known_network = subnet_of_cluster(&self.spec).filter(|own| {
-            ids().filter_map(|(_, id)| self.subnet_by_id(id)).any(|other| other.network == own.network)
+        let in_same_network = subnet_of_cluster(&self.spec).filter(|subnet| {
+            ids().filter_map(|(_, id)| self.subnet_by_id(id)).any(|other| other.network == subnet.network)
         });
         let system = ids().find(|(other, _)| other.is_system()).map_or(first, |(_, id)| id);
-        in_known_network.or_else(|| self.subnet_by_id(system))
+        in_same_network.or_else(|| self.subnet_by_id(system))
     }
 
+    /// Parses a subnet ID. The subscription is omitted if it is that of the cluster.
     fn subnet_by_id(&self, id: &str) -> Option<SubnetRef> {
         let mut subnet = SubnetRef::parse(id)?;
-        let own = self.subscription_id.map(str::to_lowercase);
-        subnet.network.subscription = subnet.network.subscription.filter(|id| Some(id) != own.as_ref());
+        let subscription_id = self.subscription_id.map(str::to_lowercase);
+        subnet.network.subscription =
+            subnet.network.subscription.filter(|id| Some(id) != subscription_id.as_ref());
         Some(subnet)
     }
 
@@ -267,13 +273,13 @@ impl<'a> Case<'a> {
         subnets.map(|subnet| subnet.network).collect()
     }
 
-    /// Whether a requested version is not running.
-    pub(super) fn versions_change(&self) -> bool {
-        let changes = |wanted: Option<&str>, running: Option<&str>| {
-            wanted.is_some_and(|wanted| running.is_none_or(|running| !versions::is_same(wanted, running)))
+    /// Whether a requested version differs from the running one.
+    pub(super) fn has_version_change(&self) -> bool {
+        let changes = |desired: Option<&str>, running: Option<&str>| {
+            desired.is_some_and(|desired| running.is_none_or(|running| !versions::is_same(desired, running)))
         };
-        changes(self.spec.kubernetes_version.as_deref(), self.running())
-            || self.pools().iter().any(|pool| changes(pool.version(), pool.running()))
+        changes(self.spec.kubernetes_version.as_deref(), self.running_version())
+            || self.pools().iter().any(|pool| changes(pool.version(), pool.running_version()))
     }
 }
 
@@ -315,8 +321,8 @@ impl SubnetRef {
         else {
             return None;
         };
-        let named = [*subscription, *group, *network, *subnet].iter().all(|part| !part.is_empty());
-        named.then(|| Self {
+        let is_complete = [*subscription, *group, *network, *subnet].iter().all(|part| !part.is_empty());
+        is_complete.then(|| Self {
             network: NetworkRef {
                 subscription: Some((*subscription).to_owned()),
                 group: (*group).to_owned(),
@@ -327,7 +333,7 @@ impl SubnetRef {
     }
 }
 
-/// The subnet given by `virtualNetwork` and `subnet`.
+/// The subnet that `virtualNetwork` and `subnet` name.
 fn subnet_of_cluster(config: &AksConfig) -> Option<SubnetRef> {
     let (group, network) = (config.network_group()?, config.virtual_network.as_ref()?);
     Some(SubnetRef {
@@ -336,21 +342,21 @@ fn subnet_of_cluster(config: &AksConfig) -> Option<SubnetRef> {
     })
 }
 
-/// `requested` with the values of `current` for unset keys; pools by name.
-fn filled(requested: &AksConfig, current: &AksConfig) -> AksConfig {
+/// Adds the values of `current` for unset keys to `requested`; pools are matched by name.
+fn with_current_values(requested: &AksConfig, current: &AksConfig) -> AksConfig {
     let (mut spec, current) = (json!(requested), json!(current));
-    let known = current.get("nodePools").and_then(Value::as_array).cloned().unwrap_or_default();
+    let current_pools = current.get("nodePools").and_then(Value::as_array).cloned().unwrap_or_default();
     for pool in spec.get_mut("nodePools").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some(same) = known.iter().find(|other| other.get("name") == pool.get("name")) {
-            fill(pool, same);
+        if let Some(current_pool) = current_pools.iter().find(|other| other.get("name") == pool.get("name")) {
+            add_missing_values(pool, current_pool);
         }
     }
-    fill(&mut spec, &current);
+    add_missing_values(&mut spec, &current);
     // Both were serialized from this type.
     serde_json::from_value(spec).unwrap_or_default()
 }
 
-fn fill(spec: &mut Value, current: &Value) {
+fn add_missing_values(spec: &mut Value, current: &Value) {
     let (Some(spec), Some(current)) = (spec.as_object_mut(), current.as_object()) else { return };
     for (key, value) in current {
         if spec.get(key).is_none_or(|value| value.as_array().is_some_and(Vec::is_empty)) {

@@ -26,129 +26,136 @@ const IDENTITY: &str =
     learn!("Use a user-assigned managed identity in AKS", "azure/aks/user-assigned-managed-identity");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("fixed-in-azure", MANAGED_CLUSTERS, fixed).about(Scope::Existing),
-    Rule::error("fixed-in-azure-pool", CREATE_POOLS, fixed_pool).about(Scope::Existing),
-    Rule::error("fixed-zones", ZONES, fixed_zones).about(Scope::Existing),
-    Rule::error("not-managed", MANAGED_CLUSTERS, not_managed).about(Scope::Existing),
-    Rule::error("set-too-late", MANAGED_CLUSTERS, set_too_late).about(Scope::Existing),
-    Rule::warning("without-effect", MANAGED_CLUSTERS, without_effect).about(Scope::Existing),
-    Rule::error("fixed-identity", "docs/contract/aks-config.md#kinds-of-fields", identity).about(Scope::Any),
+    Rule::error("fixed-in-azure", MANAGED_CLUSTERS, fixed).scope(Scope::Existing),
+    Rule::error("fixed-in-azure-pool", CREATE_POOLS, fixed_pool).scope(Scope::Existing),
+    Rule::error("fixed-zones", ZONES, fixed_zones).scope(Scope::Existing),
+    Rule::error("not-managed", MANAGED_CLUSTERS, not_managed).scope(Scope::Existing),
+    Rule::error("set-too-late", MANAGED_CLUSTERS, set_too_late).scope(Scope::Existing),
+    Rule::warning("without-effect", MANAGED_CLUSTERS, without_effect).scope(Scope::Existing),
+    Rule::error("fixed-identity", "docs/contract/aks-config.md#kinds-of-fields", identity).scope(Scope::Any),
 ];
 
-type Read = fn(&AksConfig) -> Option<&String>;
+type ReadString = fn(&AksConfig) -> Option<&String>;
 
 /// A key whose value is fixed when the cluster is created.
-struct Key {
+struct FixedKey {
     name: &'static str,
     source: &'static str,
     /// The option of `az aks update` that changes it, if there is one. This server does not support it.
     option: Option<&'static str>,
-    read: Read,
+    read: ReadString,
 }
 
-const fn key(name: &'static str, source: &'static str, option: Option<&'static str>, read: Read) -> Key {
-    Key { name, source, option, read }
+const fn fixed_key(
+    name: &'static str,
+    source: &'static str,
+    option: Option<&'static str>,
+    read: ReadString,
+) -> FixedKey {
+    FixedKey { name, source, option, read }
 }
 
 #[rustfmt::skip]
-const KEYS: [Key; 16] = [
-    key("dnsPrefix", MANAGED_CLUSTERS, None, |spec| spec.dns_prefix.as_ref()),
-    key("dnsServiceIp", RANGES, None, |spec| spec.dns_service_ip.as_ref()),
-    key("networkPlugin", IPAM, None, |spec| spec.network_plugin.as_ref()),
-    key("nodeResourceGroup", NODE_GROUP, None, |spec| spec.node_resource_group.as_ref()),
-    key("podCidr", RANGES, None, |spec| spec.pod_cidr.as_ref()),
-    key("serviceCidr", RANGES, None, |spec| spec.service_cidr.as_ref()),
-    key("subnet", CREATE_POOLS, None, |spec| spec.subnet.as_ref()),
-    key("virtualNetwork", CREATE_POOLS, None, |spec| spec.virtual_network.as_ref()),
-    key("virtualNetworkResourceGroup", CREATE_POOLS, None, |spec| spec.virtual_network_resource_group.as_ref()),
-    key("linuxAdminUsername", MANAGED_CLUSTERS, None, |spec| spec.linux_admin_username.as_ref()),
-    key("loadBalancerSku", BALANCER, Some("--load-balancer-sku"), |spec| spec.load_balancer_sku.as_ref()),
-    key("networkPolicy", POLICY, Some("--network-policy"), |spec| spec.network_policy.as_ref()),
-    key("outboundType", OUTBOUND, Some("--outbound-type"), |spec| spec.outbound_type.as_ref()),
-    key("privateDnsZone", PRIVATE_CLUSTERS, Some("--private-dns-zone"), |spec| spec.private_dns_zone.as_ref()),
-    key("sshPublicKey", SSH, Some("--ssh-key-value"), |spec| spec.ssh_public_key.as_ref()),
-    key("userAssignedIdentity", IDENTITY, Some("--assign-identity"), |spec| spec.user_assigned_identity.as_ref()),
+const KEYS: [FixedKey; 16] = [
+    fixed_key("dnsPrefix", MANAGED_CLUSTERS, None, |spec| spec.dns_prefix.as_ref()),
+    fixed_key("dnsServiceIp", RANGES, None, |spec| spec.dns_service_ip.as_ref()),
+    fixed_key("networkPlugin", IPAM, None, |spec| spec.network_plugin.as_ref()),
+    fixed_key("nodeResourceGroup", NODE_GROUP, None, |spec| spec.node_resource_group.as_ref()),
+    fixed_key("podCidr", RANGES, None, |spec| spec.pod_cidr.as_ref()),
+    fixed_key("serviceCidr", RANGES, None, |spec| spec.service_cidr.as_ref()),
+    fixed_key("subnet", CREATE_POOLS, None, |spec| spec.subnet.as_ref()),
+    fixed_key("virtualNetwork", CREATE_POOLS, None, |spec| spec.virtual_network.as_ref()),
+    fixed_key("virtualNetworkResourceGroup", CREATE_POOLS, None, |spec| spec.virtual_network_resource_group.as_ref()),
+    fixed_key("linuxAdminUsername", MANAGED_CLUSTERS, None, |spec| spec.linux_admin_username.as_ref()),
+    fixed_key("loadBalancerSku", BALANCER, Some("--load-balancer-sku"), |spec| spec.load_balancer_sku.as_ref()),
+    fixed_key("networkPolicy", POLICY, Some("--network-policy"), |spec| spec.network_policy.as_ref()),
+    fixed_key("outboundType", OUTBOUND, Some("--outbound-type"), |spec| spec.outbound_type.as_ref()),
+    fixed_key("privateDnsZone", PRIVATE_CLUSTERS, Some("--private-dns-zone"), |spec| spec.private_dns_zone.as_ref()),
+    fixed_key("sshPublicKey", SSH, Some("--ssh-key-value"), |spec| spec.ssh_public_key.as_ref()),
+    fixed_key("userAssignedIdentity", IDENTITY, Some("--assign-identity"), |spec| spec.user_assigned_identity.as_ref()),
 ];
 
 /// The value of a key in Azure.
-enum InAzure<'a> {
-    /// Not read, or not known yet.
+enum AzureValue<'a> {
+    /// Not read, or unknown.
     Unknown,
     /// The cluster was created without it.
-    Nothing,
-    /// One of these, because node pools may be in several subnets. Never empty.
+    Unset,
+    /// Any of these, because node pools may be in several subnets. Never empty.
     Values(Vec<Cow<'a, str>>),
 }
 
-fn same(one: &str, other: &str) -> bool {
+fn eq_ignoring_case(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
 /// Whether a value means that there is no network policy, as Azure and some users write it.
-fn is_no_policy(key: &Key, value: &str) -> bool {
-    key.name == "networkPolicy" && same(value, "none")
+fn is_no_policy(key: &FixedKey, value: &str) -> bool {
+    key.name == "networkPolicy" && eq_ignoring_case(value, "none")
 }
 
 /// The value of a key of the cluster in Azure.
-fn in_azure<'a>(case: &'a Case<'_>, key: &Key) -> InAzure<'a> {
-    let Some(current) = case.current else { return InAzure::Unknown };
+fn azure_value<'a>(case: &'a Case<'_>, key: &FixedKey) -> AzureValue<'a> {
+    let Some(current) = case.current else { return AzureValue::Unknown };
     if let Some(value) = (key.read)(current).filter(|value| !is_no_policy(key, value)) {
-        return InAzure::Values(vec![value.into()]);
+        return AzureValue::Values(vec![value.into()]);
     }
     let subnets = || current.pools().iter().filter_map(|pool| case.subnet_of(pool));
     let values: Vec<Cow<'a, str>> = match key.name {
         "nodeResourceGroup" => match case.node_resource_group() {
             Some(group) => vec![group.into()],
-            None => return InAzure::Unknown,
+            None => return AzureValue::Unknown,
         },
         "virtualNetwork" => subnets().map(|subnet| subnet.network.name.into()).collect(),
         "virtualNetworkResourceGroup" => subnets().map(|subnet| subnet.network.group.into()).collect(),
         "subnet" => subnets().map(|subnet| subnet.subnet.into()).collect(),
         _ => Vec::new(),
     };
-    if values.is_empty() { InAzure::Nothing } else { InAzure::Values(values) }
+    if values.is_empty() { AzureValue::Unset } else { AzureValue::Values(values) }
 }
 
 /// The effect of a request on a key that cannot be changed.
 enum Change<'a> {
-    /// Replaces this value.
+    /// The request replaces this value.
     From(Cow<'a, str>),
-    /// Sets a value although there was none.
-    FromNothing,
-    /// Repeats a stored value that Azure does not have; contains Azure's value.
+    /// The request sets a value although there was none.
+    FromUnset,
+    /// The request repeats a stored value that Azure does not have; contains Azure's value.
     Repeated(Option<Cow<'a, str>>),
 }
 
 /// Compares a requested value with the stored one and with Azure's.
-fn compare<'a>(requested: &str, stored: Option<&'a str>, azure: InAzure<'a>) -> Option<Change<'a>> {
+fn compare<'a>(requested: &str, stored: Option<&'a str>, azure: AzureValue<'a>) -> Option<Change<'a>> {
     let (first, is_known) = match azure {
-        InAzure::Values(values) if values.iter().any(|value| same(value, requested)) => return None,
-        InAzure::Values(values) => (values.into_iter().next(), true),
-        InAzure::Nothing => (None, true),
-        InAzure::Unknown => (None, false),
+        AzureValue::Values(values) if values.iter().any(|value| eq_ignoring_case(value, requested)) => {
+            return None;
+        }
+        AzureValue::Values(values) => (values.into_iter().next(), true),
+        AzureValue::Unset => (None, true),
+        AzureValue::Unknown => (None, false),
     };
     match stored {
-        Some(stored) if same(stored, requested) => is_known.then_some(Change::Repeated(first)),
+        Some(stored) if eq_ignoring_case(stored, requested) => is_known.then_some(Change::Repeated(first)),
         Some(stored) => Some(Change::From(stored.into())),
-        None => Some(first.map_or(Change::FromNothing, Change::From)),
+        None => Some(first.map_or(Change::FromUnset, Change::From)),
     }
 }
 
 /// The keys of the cluster that the request changes, or repeats without effect, with their values.
-fn changes<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'static Key, &'a str, Change<'a>)> {
+fn changes<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'static FixedKey, &'a str, Change<'a>)> {
     KEYS.iter().filter_map(|key| {
         let requested = (key.read)(case.requested)?;
         let stored = case.stored().and_then(key.read).map(String::as_str);
-        let azure = in_azure(case, key);
-        if is_no_policy(key, requested) && matches!(azure, InAzure::Nothing) {
+        let azure = azure_value(case, key);
+        if is_no_policy(key, requested) && matches!(azure, AzureValue::Unset) {
             return None;
         }
         Some((key, requested.as_str(), compare(requested, stored, azure)?))
     })
 }
 
-/// The old and new value of a switch that the request changes. Clients send `false` for unset switches.
-fn switched(case: &Case<'_>, read: fn(&AksConfig) -> Option<bool>) -> Option<(bool, bool)> {
+/// The old and new value of a boolean that the request changes. Clients send `false` for unset ones.
+fn changed_flag(case: &Case<'_>, read: fn(&AksConfig) -> Option<bool>) -> Option<(bool, bool)> {
     let stored = case.stored().and_then(read);
     let azure = read(case.current?);
     let new = read(case.requested).filter(|new| Some(*new) != azure)?;
@@ -161,47 +168,51 @@ fn fixed(case: &Case<'_>, faults: &mut Faults) {
         let message = format!(
             "{key} is {old:?} and cannot become {new:?}, because Azure cannot change it in an existing cluster"
         );
-        faults.add(key, message, format!("leave {key} as it is, or create another cluster")).sourced(source);
+        faults
+            .add(key, message, format!("leave {key} as it is, or create another cluster"))
+            .set_source(source);
     };
     for (key, requested, change) in changes(case) {
         if let (Change::From(old), None) = (change, key.option) {
             add(key.name, key.source, &old, &requested);
         }
     }
-    if let Some((old, new)) = switched(case, |spec| spec.private_cluster) {
+    if let Some((old, new)) = changed_flag(case, |spec| spec.private_cluster) {
         add("privateCluster", PRIVATE_CLUSTERS, &old, &new);
     }
 }
 
 fn not_managed(case: &Case<'_>, faults: &mut Faults) {
-    let mut add = |key: &str, source, old: &dyn Debug, new: &dyn Debug, how: &str| {
+    let mut add = |key: &str, source, old: &dyn Debug, new: &dyn Debug, method: &str| {
         let message =
             format!("{key} is {old:?} and will not become {new:?}: changing it is not managed here");
-        let remedy = format!("leave {key} as it is, or change it in Azure {how}");
-        faults.add(key, message, remedy).sourced(source);
+        let remedy = format!("leave {key} as it is, or change it in Azure {method}");
+        faults.add(key, message, remedy).set_source(source);
     };
     for (key, requested, change) in changes(case) {
         if let (Change::From(old), Some(option)) = (change, key.option) {
             add(key.name, key.source, &old, &requested, &format!("with az aks update {option}"));
         }
     }
-    if let Some((old, new)) = switched(case, |spec| spec.managed_identity) {
+    if let Some((old, new)) = changed_flag(case, |spec| spec.managed_identity) {
         add("managedIdentity", IDENTITY, &old, &new, "with az aks update --enable-managed-identity");
     }
     // The workspace is used only when monitoring is turned on.
-    let monitoring =
-        case.stored().and_then(|spec| spec.monitoring).or(case.current.and_then(|it| it.monitoring));
+    let monitoring = case
+        .stored()
+        .and_then(|spec| spec.monitoring)
+        .or(case.current.and_then(|current| current.monitoring));
     if monitoring != Some(true) || case.requested.monitoring != Some(true) {
         return;
     }
-    let workspace: [(&str, Read); 2] = [
+    let workspace: [(&str, ReadString); 2] = [
         ("logAnalyticsWorkspaceGroup", |spec| spec.log_analytics_workspace_group.as_ref()),
         ("logAnalyticsWorkspaceName", |spec| spec.log_analytics_workspace_name.as_ref()),
     ];
     for (key, read) in workspace {
         let old = case.stored().and_then(read).or(case.current.and_then(read));
         if let (Some(old), Some(new)) = (old, read(case.requested))
-            && !same(old, new)
+            && !eq_ignoring_case(old, new)
         {
             add(key, MONITOR, old, new, "by switching monitoring off and on again");
         }
@@ -209,9 +220,9 @@ fn not_managed(case: &Case<'_>, faults: &mut Faults) {
 }
 
 /// The value of a key of a pool, as a string.
-type ReadPool = fn(&NodePool) -> Option<String>;
+type ReadPoolValue = fn(&NodePool) -> Option<String>;
 
-const POOL_KEYS: [(&str, &str, ReadPool); 7] = [
+const POOL_KEYS: [(&str, &str, ReadPoolValue); 7] = [
     ("maxPods", CREATE_POOLS, |pool| pool.max_pods.map(|pods| pods.to_string())),
     ("osDiskSizeGB", AGENT_POOLS, |pool| {
         pool.os_disk_size_gb.filter(|size| *size != 0).map(|size| size.to_string())
@@ -227,13 +238,13 @@ const POOL_KEYS: [(&str, &str, ReadPool); 7] = [
 ];
 
 /// The requested value of a key of an existing pool, and the effect of the request on the key.
-fn pool_change(pool: &Pool<'_>, read: ReadPool) -> Option<(String, Change<'static>)> {
+fn pool_change(pool: &Pool<'_>, read: ReadPoolValue) -> Option<(String, Change<'static>)> {
     let (current, requested) = (pool.current?, read(pool.requested?)?);
-    let azure = read(current).map_or(InAzure::Nothing, |value| InAzure::Values(vec![value.into()]));
+    let azure = read(current).map_or(AzureValue::Unset, |value| AzureValue::Values(vec![value.into()]));
     let stored = pool.stored.and_then(read);
     let change = match compare(&requested, stored.as_deref(), azure)? {
         Change::From(old) => Change::From(old.into_owned().into()),
-        Change::FromNothing => Change::FromNothing,
+        Change::FromUnset => Change::FromUnset,
         Change::Repeated(azure) => Change::Repeated(azure.map(|value| value.into_owned().into())),
     };
     Some((requested, change))
@@ -258,19 +269,19 @@ fn fixed_pool(case: &Case<'_>, faults: &mut Faults) {
                 "{key} of node pool {} is {old} and cannot become {new}, because Azure cannot change it in an existing pool",
                 pool.name()
             );
-            faults.add(pool.key(key), message, REPLACE).sourced(source);
+            faults.add(pool.key(key), message, REPLACE_POOL).set_source(source);
         }
     }
 }
 
-const REPLACE: &str = "add a pool with another name and remove this one";
+const REPLACE_POOL: &str = "add a pool with another name and remove this one";
 
 fn fixed_zones(case: &Case<'_>, faults: &mut Faults) {
     for (pool, key, _, _, change) in pool_changes(&case.pools()) {
         if key == "availabilityZones" && matches!(change, Change::From(_)) {
             let cluster = case.spec.cluster_name.clone().unwrap_or_default();
             let violation = Violation::ZonesChanged { cluster, pool: pool.name().to_owned() };
-            faults.add(pool.key(key), violation.to_string(), REPLACE);
+            faults.add(pool.key(key), violation.to_string(), REPLACE_POOL);
         }
     }
 }
@@ -283,36 +294,37 @@ fn set_too_late(case: &Case<'_>, faults: &mut Faults) {
             None => format!("leave {key} out, or create another cluster with it"),
             Some(option) => format!("leave {key} out, or set it in Azure with az aks update {option}"),
         };
-        faults.add(key, message, remedy).sourced(source);
+        faults.add(key, message, remedy).set_source(source);
     };
     for (key, _, change) in changes(case) {
-        if matches!(change, Change::FromNothing) {
+        if matches!(change, Change::FromUnset) {
             add(key.name, key.source, key.option);
         }
     }
     let identity = |spec: &AksConfig| spec.managed_identity;
-    let had = case.stored().and_then(identity).or(case.current.and_then(identity));
-    if had.is_none() && case.requested.managed_identity == Some(true) {
+    let identity_before = case.stored().and_then(identity).or(case.current.and_then(identity));
+    if identity_before.is_none() && case.requested.managed_identity == Some(true) {
         add("managedIdentity", IDENTITY, Some("--enable-managed-identity"));
     }
     for (pool, key, source, _, change) in pool_changes(&case.pools()) {
-        if matches!(change, Change::FromNothing) {
+        if matches!(change, Change::FromUnset) {
             let name = pool.name();
             let message =
                 format!("node pool {name} was created without {key}, which cannot be set afterwards");
             let remedy =
                 format!("leave {key} out, or add a pool with another name that has it and remove this one");
-            faults.add(pool.key(key), message, remedy).sourced(source);
+            faults.add(pool.key(key), message, remedy).set_source(source);
         }
     }
 }
 
 /// Reports stored values that Azure does not have.
 fn without_effect(case: &Case<'_>, faults: &mut Faults) {
-    let mut add = |path: String, key: &str, source, what: &str, azure: Option<Cow<'_, str>>| {
+    let mut add = |path: String, key: &str, source, value: &str, azure: Option<Cow<'_, str>>| {
         let azure = azure.map_or_else(|| "has no value".to_owned(), |value| format!("has {value}"));
-        let message = format!("{what} has no effect: it cannot be changed after creation, and Azure {azure}");
-        faults.add(path, message, format!("leave {key} out, or set it to Azure's value")).sourced(source);
+        let message =
+            format!("{value} has no effect: it cannot be changed after creation, and Azure {azure}");
+        faults.add(path, message, format!("leave {key} out, or set it to Azure's value")).set_source(source);
     };
     for (key, value, change) in changes(case) {
         if let Change::Repeated(azure) = change {

@@ -1,4 +1,4 @@
-//! Network plugin, network policy, outbound type, load balancer and network, where they do not fit together.
+//! Combinations of network plugin, network policy, outbound type, load balancer and network that Azure or Rancher rejects.
 
 use super::case::{Case, Outbound};
 use super::rule::{Faults, Rule};
@@ -16,7 +16,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("routing-subnet", OPERATOR, routing_subnet),
     Rule::error("own-network-complete", "docs/contract/provisioning.md#pool-body", own_network),
     Rule::error("nat-gateway-network", OUTBOUND, nat_gateway),
-    Rule::error("load-balancer-sku", FIELDS, balancer),
+    Rule::error("load-balancer-sku", FIELDS, load_balancer_sku),
     Rule::error("load-balancer-standard", BALANCER, needs_standard),
     Rule::warning("load-balancer-basic-retired", BALANCER, basic_retired),
     Rule::warning("pod-range-plugin", CNI, pod_range),
@@ -46,7 +46,7 @@ fn policy(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn azure_policy(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.network_policy.as_deref() == Some("azure") && case.plugin() != "azure" {
+    if case.spec.network_policy.as_deref() == Some("azure") && case.network_plugin() != "azure" {
         let message = format!(
             "azure network policy can be used only with Azure CNI network plugin for [{}] cluster",
             case.display_name()
@@ -65,7 +65,7 @@ fn outbound_type(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn routing_plugin(case: &Case<'_>, faults: &mut Faults) {
-    if case.outbound() == Outbound::UserDefinedRouting && case.plugin() != "azure" {
+    if case.outbound() == Outbound::UserDefinedRouting && case.network_plugin() != "azure" {
         let message = format!(
             "user defined routing can be used only with Azure CNI network plugin for [{}] cluster",
             case.display_name()
@@ -75,7 +75,7 @@ fn routing_plugin(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn routing_subnet(case: &Case<'_>, faults: &mut Faults) {
-    if case.outbound() == Outbound::UserDefinedRouting && !case.own_network() {
+    if case.outbound() == Outbound::UserDefinedRouting && !case.has_own_network() {
         let message = format!(
             "subnet must be provided for cluster [{}] config when user defined routing is used",
             case.display_name()
@@ -86,11 +86,11 @@ fn routing_subnet(case: &Case<'_>, faults: &mut Faults) {
 
 fn own_network(case: &Case<'_>, faults: &mut Faults) {
     let spec = &case.spec;
-    let group = spec.virtual_network_resource_group.is_some();
+    let has_group = spec.virtual_network_resource_group.is_some();
     let (missing, present) = match (spec.virtual_network.is_some(), spec.subnet.is_some()) {
         (true, false) => ("subnet", "virtualNetwork"),
         (false, true) => ("virtualNetwork", "subnet"),
-        (false, false) if group => ("virtualNetwork", "virtualNetworkResourceGroup"),
+        (false, false) if has_group => ("virtualNetwork", "virtualNetworkResourceGroup"),
         _ => return,
     };
     let message =
@@ -99,7 +99,7 @@ fn own_network(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn nat_gateway(case: &Case<'_>, faults: &mut Faults) {
-    let (message, remedy) = match (case.outbound(), case.own_network()) {
+    let (message, remedy) = match (case.outbound(), case.has_own_network()) {
         (Outbound::ManagedNatGateway, true) => (
             "outboundType managedNATGateway cannot be used in a virtual network of your own",
             "set outboundType to userAssignedNATGateway, or leave virtualNetwork and subnet out",
@@ -113,9 +113,9 @@ fn nat_gateway(case: &Case<'_>, faults: &mut Faults) {
     faults.add("outboundType", message, remedy);
 }
 
-fn balancer(case: &Case<'_>, faults: &mut Faults) {
+fn load_balancer_sku(case: &Case<'_>, faults: &mut Faults) {
     if let Some(sku) = &case.spec.load_balancer_sku
-        && !["Basic", "Standard"].iter().any(|known| known.eq_ignore_ascii_case(sku))
+        && !["Basic", "Standard"].iter().any(|supported| supported.eq_ignore_ascii_case(sku))
     {
         faults.add("loadBalancerSku", format!("loadBalancerSku {sku:?} is not supported"), USE_STANDARD);
     }
@@ -130,7 +130,7 @@ fn is_basic(case: &Case<'_>) -> bool {
 fn needs_standard(case: &Case<'_>, faults: &mut Faults) {
     let spec = &case.spec;
     let pools = spec.pools();
-    for (applies, with) in [
+    for (applies, feature) in [
         (case.outbound() != Outbound::LoadBalancer, "with another outboundType than loadBalancer"),
         (spec.private_cluster == Some(true), "with privateCluster"),
         (spec.authorized_ip_ranges.iter().any(|ranges| !ranges.is_empty()), "with authorizedIpRanges"),
@@ -140,7 +140,7 @@ fn needs_standard(case: &Case<'_>, faults: &mut Faults) {
         if applies && is_basic(case) {
             faults.add(
                 "loadBalancerSku",
-                format!("loadBalancerSku Basic cannot be used {with}"),
+                format!("loadBalancerSku Basic cannot be used {feature}"),
                 USE_STANDARD,
             );
         }
@@ -155,7 +155,7 @@ fn basic_retired(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn pod_range(case: &Case<'_>, faults: &mut Faults) {
-    if case.plugin() == "azure" && case.requested.pod_cidr.is_some() {
+    if case.network_plugin() == "azure" && case.requested.pod_cidr.is_some() {
         let message = "podCidr has no effect with networkPlugin azure: pods get addresses of the subnet, and Azure may reject it";
         faults.add("podCidr", message, "leave podCidr out, or set networkPlugin to kubenet");
     }

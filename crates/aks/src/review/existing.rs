@@ -11,22 +11,22 @@ pub(super) const IMPORT_EXISTS: &str = "import-exists";
 pub(super) const RULES: &[Rule] = &[
     Rule::error("cluster-new", "docs/contract/provisioning.md#creation", cluster_new)
         .needs(&[Block::Cluster])
-        .about(Scope::New),
+        .scope(Scope::New),
     Rule::error("node-resource-group-new", NODE_GROUP, node_group_new)
         .needs(&[Block::NodeGroup])
-        .about(Scope::New),
-    Rule::error(IMPORT_EXISTS, IMPORT, import_exists).needs(&[Block::Cluster]).about(Scope::Imports),
+        .scope(Scope::New),
+    Rule::error(IMPORT_EXISTS, IMPORT, import_exists).needs(&[Block::Cluster]).scope(Scope::Imports),
     Rule::warning("import-local-accounts", "docs/contract/provisioning.md#limits-of-imports", local_accounts)
         .needs(&[Block::Cluster])
-        .about(Scope::Imports),
+        .scope(Scope::Imports),
 ];
 
-fn found<'a>(case: &'a Case<'_>) -> Option<&'a ExistingCluster> {
+fn existing_cluster<'a>(case: &'a Case<'_>) -> Option<&'a ExistingCluster> {
     case.azure.cluster.known()?.as_ref()
 }
 
 fn cluster_new(case: &Case<'_>, faults: &mut Faults) {
-    if matches!(case.purpose, Purpose::Create) && found(case).is_some() {
+    if matches!(case.purpose, Purpose::Create) && existing_cluster(case).is_some() {
         let message = format!(
             "cluster [{}] already exists in AKS. Update configuration or import the existing one",
             case.display_name()
@@ -47,7 +47,7 @@ fn node_group_new(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn import_exists(case: &Case<'_>, faults: &mut Faults) {
-    if found(case).is_none() {
+    if existing_cluster(case).is_none() {
         let name = case.display_name();
         let message = format!("clusterName {name} does not exist in resourceGroup, so it cannot be imported");
         faults.add("clusterName", message, "use a name and a group that aksClusters lists");
@@ -55,7 +55,7 @@ fn import_exists(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn local_accounts(case: &Case<'_>, faults: &mut Faults) {
-    if found(case).is_some_and(|found| found.local_accounts_disabled) {
+    if existing_cluster(case).is_some_and(|cluster| cluster.local_accounts_disabled) {
         let message = format!(
             "clusterName {} has local accounts disabled, so it is accessed with the rights of the cloud credential",
             case.display_name()

@@ -13,36 +13,38 @@ const REGIONS: &str =
     learn!("List locations of a subscription", "rest/api/resources/subscriptions/list-locations");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("cluster-name", NAMING, |case, faults| check(case, faults, &CLUSTER)).about(Scope::Any),
-    Rule::error("resource-group-name", NAMING, |case, faults| check(case, faults, &GROUPS)).about(Scope::Any),
-    Rule::error("node-resource-group-name", NODE_GROUP, |case, faults| check(case, faults, &NODES)),
+    Rule::error("cluster-name", NAMING, |case, faults| check_formats(case, faults, &CLUSTER))
+        .scope(Scope::Any),
+    Rule::error("resource-group-name", NAMING, |case, faults| check_formats(case, faults, &GROUPS))
+        .scope(Scope::Any),
+    Rule::error("node-resource-group-name", NODE_GROUP, |case, faults| check_formats(case, faults, &NODES)),
     Rule::error("node-resource-group-own", NODE_GROUP, node_group_own),
-    Rule::error("dns-prefix", NAMING, |case, faults| check(case, faults, &DNS_PREFIX)),
+    Rule::error("dns-prefix", NAMING, |case, faults| check_formats(case, faults, &DNS_PREFIX)),
     Rule::error("pool-name", SYSTEM_POOLS, pools),
-    Rule::error("network-name", NAMING, |case, faults| check(case, faults, &NETWORKS)),
+    Rule::error("network-name", NAMING, |case, faults| check_formats(case, faults, &NETWORKS)),
     Rule::error("subnet-id", NAMING, subnet_ids),
-    Rule::error("workspace-name", NAMING, |case, faults| check(case, faults, &WORKSPACE)),
-    Rule::error("region-name", REGIONS, region).about(Scope::Any),
-    Rule::error("region-exists", REGIONS, region_exists).needs(&[Block::Regions]).about(Scope::New),
+    Rule::error("workspace-name", NAMING, |case, faults| check_formats(case, faults, &WORKSPACE)),
+    Rule::error("region-name", REGIONS, region).scope(Scope::Any),
+    Rule::error("region-exists", REGIONS, region_exists).needs(&[Block::Regions]).scope(Scope::New),
 ];
 
 /// The format of the name in a key.
-struct Form {
+struct NameFormat {
     key: &'static str,
     read: fn(&AksConfig) -> Option<&String>,
     length: std::ops::RangeInclusive<usize>,
-    /// The allowed characters.
-    alphabet: &'static str,
+    /// A description of the allowed characters.
+    allowed_characters: &'static str,
     matches: fn(&str) -> bool,
 }
 
-const fn form(
+const fn name_format(
     key: &'static str,
     length: std::ops::RangeInclusive<usize>,
-    (alphabet, matches): (&'static str, fn(&str) -> bool),
+    (allowed_characters, matches): (&'static str, fn(&str) -> bool),
     read: fn(&AksConfig) -> Option<&String>,
-) -> Form {
-    Form { key, read, length, alphabet, matches }
+) -> NameFormat {
+    NameFormat { key, read, length, allowed_characters, matches }
 }
 
 const CLUSTER_NAME: (&str, fn(&str) -> bool) =
@@ -66,25 +68,28 @@ const NETWORK_NAME: (&str, fn(&str) -> bool) = (
 
 const GROUP_LENGTH: std::ops::RangeInclusive<usize> = 1..=resource_group::MAX_NAME_LEN;
 
-const CLUSTER: [Form; 1] = [form("clusterName", 1..=63, CLUSTER_NAME, |spec| spec.cluster_name.as_ref())];
-const GROUPS: [Form; 3] = [
-    form("resourceGroup", GROUP_LENGTH, GROUP_NAME, |spec| spec.resource_group.as_ref()),
-    form("virtualNetworkResourceGroup", GROUP_LENGTH, GROUP_NAME, |spec| {
+const CLUSTER: [NameFormat; 1] =
+    [name_format("clusterName", 1..=63, CLUSTER_NAME, |spec| spec.cluster_name.as_ref())];
+const GROUPS: [NameFormat; 3] = [
+    name_format("resourceGroup", GROUP_LENGTH, GROUP_NAME, |spec| spec.resource_group.as_ref()),
+    name_format("virtualNetworkResourceGroup", GROUP_LENGTH, GROUP_NAME, |spec| {
         spec.virtual_network_resource_group.as_ref()
     }),
-    form("logAnalyticsWorkspaceGroup", GROUP_LENGTH, GROUP_NAME, |spec| {
+    name_format("logAnalyticsWorkspaceGroup", GROUP_LENGTH, GROUP_NAME, |spec| {
         spec.log_analytics_workspace_group.as_ref()
     }),
 ];
-const NODES: [Form; 1] =
-    [form("nodeResourceGroup", 1..=80, GROUP_NAME, |spec| spec.node_resource_group.as_ref())];
-const DNS_PREFIX: [Form; 1] = [form("dnsPrefix", 1..=54, DNS_NAME, |spec| spec.dns_prefix.as_ref())];
-const NETWORKS: [Form; 2] = [
-    form("virtualNetwork", 2..=64, NETWORK_NAME, |spec| spec.virtual_network.as_ref()),
-    form("subnet", 1..=80, NETWORK_NAME, |spec| spec.subnet.as_ref()),
+const NODES: [NameFormat; 1] =
+    [name_format("nodeResourceGroup", 1..=80, GROUP_NAME, |spec| spec.node_resource_group.as_ref())];
+const DNS_PREFIX: [NameFormat; 1] =
+    [name_format("dnsPrefix", 1..=54, DNS_NAME, |spec| spec.dns_prefix.as_ref())];
+const NETWORKS: [NameFormat; 2] = [
+    name_format("virtualNetwork", 2..=64, NETWORK_NAME, |spec| spec.virtual_network.as_ref()),
+    name_format("subnet", 1..=80, NETWORK_NAME, |spec| spec.subnet.as_ref()),
 ];
-const WORKSPACE: [Form; 1] =
-    [form("logAnalyticsWorkspaceName", 4..=63, DNS_NAME, |spec| spec.log_analytics_workspace_name.as_ref())];
+const WORKSPACE: [NameFormat; 1] = [name_format("logAnalyticsWorkspaceName", 4..=63, DNS_NAME, |spec| {
+    spec.log_analytics_workspace_name.as_ref()
+})];
 
 /// Whether a string starts and ends with a letter or digit.
 fn has_plain_ends(text: &str) -> bool {
@@ -92,13 +97,14 @@ fn has_plain_ends(text: &str) -> bool {
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-fn check(case: &Case<'_>, faults: &mut Faults, forms: &[Form]) {
-    for form in forms {
-        let Some(text) = (form.read)(&case.spec) else { continue };
-        if !form.length.contains(&text.chars().count()) || !(form.matches)(text) {
-            let (min, max) = (form.length.start(), form.length.end());
-            let message = format!("{} {text:?} is not a valid name in Azure", form.key);
-            faults.add(form.key, message, format!("use {min} to {max} {}", form.alphabet));
+/// Checks the names with these formats.
+fn check_formats(case: &Case<'_>, faults: &mut Faults, formats: &[NameFormat]) {
+    for format in formats {
+        let Some(text) = (format.read)(&case.spec) else { continue };
+        if !format.length.contains(&text.chars().count()) || !(format.matches)(text) {
+            let (min, max) = (format.length.start(), format.length.end());
+            let message = format!("{} {text:?} is not a valid name in Azure", format.key);
+            faults.add(format.key, message, format!("use {min} to {max} {}", format.allowed_characters));
         }
     }
 }
@@ -147,16 +153,16 @@ fn subnet_ids(case: &Case<'_>, faults: &mut Faults) {
 
 fn region(case: &Case<'_>, faults: &mut Faults) {
     let region = case.region();
-    if !region.is_empty() && !regions::is_plausible(&regions::normalised(region)) {
+    if !region.is_empty() && !regions::is_valid_name(&regions::normalize(region)) {
         let message = format!("resourceLocation {region:?} is not a valid name of a region");
         faults.add("resourceLocation", message, "use letters and digits only, for example eastus");
     }
 }
 
 fn region_exists(case: &Case<'_>, faults: &mut Faults) {
-    let wanted = regions::normalised(case.region());
+    let requested = regions::normalize(case.region());
     let exists = list(&case.azure.regions).iter().any(|region| {
-        region.is_physical() && region.name.as_deref().map(regions::normalised).as_deref() == Some(&wanted)
+        region.is_physical() && region.name.as_deref().map(regions::normalize).as_deref() == Some(&requested)
     });
     if !exists {
         let region = case.region();

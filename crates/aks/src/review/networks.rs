@@ -1,4 +1,4 @@
-//! Address ranges of services and pods. The network of the cluster is in `subnets`.
+//! Address ranges of services and pods. The rules about the cluster's network are in `subnets`.
 
 use std::net::Ipv4Addr;
 
@@ -10,21 +10,21 @@ use super::rule::{Faults, Rule};
 use super::sources::{CNI_PREREQUISITES, PLANNING, SERVICE_OVERLAP};
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("range-form", PLANNING, form),
+    Rule::error("range-form", PLANNING, range_format),
     Rule::error("service-range-size", PLANNING, service_size),
-    Rule::error("ranges-reserved", CNI_PREREQUISITES, reserved),
-    Rule::error("ranges-apart", PLANNING, apart),
+    Rule::error("ranges-reserved", CNI_PREREQUISITES, reserved_ranges),
+    Rule::error("ranges-apart", PLANNING, ranges_overlap),
     Rule::error("dns-address", PLANNING, dns_address),
     Rule::warning("managed-network-apart", SERVICE_OVERLAP, managed_network),
 ];
 
-/// The defaults of Azure.
-const SERVICES: &str = "10.0.0.0/16";
-const DNS: &str = "10.0.0.10";
-const PODS: &str = "10.244.0.0/16";
+/// Azure's defaults.
+const DEFAULT_SERVICES: &str = "10.0.0.0/16";
+const DEFAULT_DNS: &str = "10.0.0.10";
+const DEFAULT_PODS: &str = "10.244.0.0/16";
 
 /// Marks a default in messages.
-const DEFAULT: &str = " (Azure's default)";
+const DEFAULT_NOTE: &str = " (Azure's default)";
 
 /// An effective range.
 pub(super) struct Range {
@@ -35,35 +35,35 @@ pub(super) struct Range {
 
 impl Range {
     fn new(key: &'static str, text: Option<&str>, default: &str) -> Option<Self> {
-        Some(Self { key, is_set: text.is_some(), net: cidr::v4(text.unwrap_or(default))? })
+        Some(Self { key, is_set: text.is_some(), net: cidr::parse_v4(text.unwrap_or(default))? })
     }
 }
 
 impl std::fmt::Display for Range {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}{}", self.key, self.net, if self.is_set { "" } else { DEFAULT })
+        write!(f, "{} {}{}", self.key, self.net, if self.is_set { "" } else { DEFAULT_NOTE })
     }
 }
 
-fn services(case: &Case<'_>) -> Option<Range> {
-    Range::new("serviceCidr", case.spec.service_cidr.as_deref(), SERVICES)
+fn service_range(case: &Case<'_>) -> Option<Range> {
+    Range::new("serviceCidr", case.spec.service_cidr.as_deref(), DEFAULT_SERVICES)
 }
 
 /// The range of pods, which exists with kubenet and in an overlay.
 fn pod_range(case: &Case<'_>) -> Option<Range> {
-    let range = Range::new("podCidr", case.spec.pod_cidr.as_deref(), PODS);
-    range.filter(|range| range.is_set || case.plugin() == "kubenet" || case.overlay())
+    let range = Range::new("podCidr", case.spec.pod_cidr.as_deref(), DEFAULT_PODS);
+    range.filter(|range| range.is_set || case.network_plugin() == "kubenet" || case.is_overlay())
 }
 
 pub(super) fn ranges(case: &Case<'_>) -> impl Iterator<Item = Range> {
-    [services(case), pod_range(case)].into_iter().flatten()
+    [service_range(case), pod_range(case)].into_iter().flatten()
 }
 
-fn form(case: &Case<'_>, faults: &mut Faults) {
+fn range_format(case: &Case<'_>, faults: &mut Faults) {
     let spec = &case.spec;
     for (key, text) in [("serviceCidr", &spec.service_cidr), ("podCidr", &spec.pod_cidr)] {
-        let Some(text) = text.as_deref().filter(|text| cidr::v4(text).is_none()) else { continue };
-        let message = if cidr::any(text).is_some() {
+        let Some(text) = text.as_deref().filter(|text| cidr::parse_v4(text).is_none()) else { continue };
+        let message = if cidr::parse(text).is_some() {
             format!("{key} {text} is an IPv6 range, which is not managed here")
         } else {
             format!("{key} {text:?} is not an address range")
@@ -79,23 +79,23 @@ fn form(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn service_size(case: &Case<'_>, faults: &mut Faults) {
-    if let Some(range) = services(case).filter(|range| range.net.prefix_len() <= 12) {
+    if let Some(range) = service_range(case).filter(|range| range.net.prefix_len() <= 12) {
         let message = format!("serviceCidr {} is too large: it must be smaller than /12", range.net);
         faults.add("serviceCidr", message, "use a longer prefix, for example /16");
     }
 }
 
-fn reserved(case: &Case<'_>, faults: &mut Faults) {
+fn reserved_ranges(case: &Case<'_>, faults: &mut Faults) {
     for range in ranges(case) {
-        if let Some(reserved) = cidr::reserved(&range.net.into()) {
+        if let Some(reserved) = cidr::reserved_overlap(&range.net.into()) {
             let message = format!("{range} overlaps with {reserved}, which AKS reserves");
             faults.add(range.key, message, "use another range");
         }
     }
 }
 
-fn apart(case: &Case<'_>, faults: &mut Faults) {
-    if let (Some(services), Some(pods)) = (services(case), pod_range(case))
+fn ranges_overlap(case: &Case<'_>, faults: &mut Faults) {
+    if let (Some(services), Some(pods)) = (service_range(case), pod_range(case))
         && cidr::overlap(&services.net.into(), &pods.net.into())
     {
         let key = if services.is_set { services.key } else { pods.key };
@@ -109,10 +109,11 @@ fn apart(case: &Case<'_>, faults: &mut Faults) {
 
 fn dns_address(case: &Case<'_>, faults: &mut Faults) {
     let text = case.spec.dns_service_ip.as_deref();
-    let (Some(range), Ok(address)) = (services(case), text.unwrap_or(DNS).parse::<Ipv4Addr>()) else {
+    let (Some(range), Ok(address)) = (service_range(case), text.unwrap_or(DEFAULT_DNS).parse::<Ipv4Addr>())
+    else {
         return;
     };
-    let default = if text.is_some() { "" } else { DEFAULT };
+    let default = if text.is_some() { "" } else { DEFAULT_NOTE };
     let (first, dns) = (u32::from(range.net.network()), u32::from(address));
     let problem = if !range.net.contains(&address) {
         "is not within"
@@ -133,7 +134,7 @@ fn dns_address(case: &Case<'_>, faults: &mut Faults) {
 fn managed_network(case: &Case<'_>, faults: &mut Faults) {
     let managed: IpNet = cidr::MANAGED_NETWORK.into();
     for range in ranges(case) {
-        if !case.own_network() && cidr::overlap(&managed, &range.net.into()) {
+        if !case.has_own_network() && cidr::overlap(&managed, &range.net.into()) {
             let message =
                 format!("{range} overlaps with {managed}, in which Azure creates the network of the cluster");
             faults.add(range.key, message, "use another range, or a virtual network of your own");

@@ -29,7 +29,7 @@ impl Pool<'_> {
     }
 
     /// The running version of its nodes, if they exist.
-    pub(super) fn running(&self) -> Option<&str> {
+    pub(super) fn running_version(&self) -> Option<&str> {
         let current = self.current?;
         self.reported_version.map(String::as_str).or(current.orchestrator_version.as_deref())
     }
@@ -51,7 +51,9 @@ impl Pool<'_> {
 
     /// Whether its nodes must change to the desired version.
     pub(super) fn is_upgraded(&self) -> bool {
-        self.version().zip(self.running()).is_some_and(|(wanted, running)| versions::differs(wanted, running))
+        self.version()
+            .zip(self.running_version())
+            .is_some_and(|(desired, running)| versions::differs(desired, running))
     }
 
     pub(super) fn is_system(&self) -> bool {
@@ -64,25 +66,25 @@ impl Pool<'_> {
 
     /// The nodes that Azure must add immediately; negative if it removes some. The autoscaler controls the count of an autoscaled
     /// pool within its limits.
-    pub(super) fn added(&self) -> i64 {
-        let clamped = |count: Option<i64>| count.unwrap_or_default().clamp(0, MAX_NODES);
+    pub(super) fn added_nodes(&self) -> i64 {
+        let clamp = |count: Option<i64>| count.unwrap_or_default().clamp(0, MAX_NODES);
         let minimum = self.spec.min_count.filter(|_| self.is_autoscaled());
-        let Some(current) = self.current else { return clamped(self.spec.count.max(minimum)) };
-        let running = clamped(current.count);
+        let Some(current) = self.current else { return clamp(self.spec.count.max(minimum)) };
+        let running = clamp(current.count);
         if self.is_autoscaled() {
-            return clamped(minimum).saturating_sub(running).max(0);
+            return clamp(minimum).saturating_sub(running).max(0);
         }
-        clamped(self.spec.count) - running
+        clamp(self.spec.count) - running
     }
 
     /// The maximum number of nodes to be added, compared with the current and the stored pool.
-    pub(super) fn growth(&self) -> i64 {
+    pub(super) fn max_growth(&self) -> i64 {
         let stored = self.stored.filter(|_| !self.is_new());
         max_nodes(self.spec) - self.current.map_or(0, max_nodes).max(stored.map_or(0, max_nodes))
     }
 }
 
-/// Far above the size of any pool; limits sums of unrealistic numbers.
+/// A limit far above the size of any pool, so that sums of unrealistic numbers cannot overflow.
 const MAX_NODES: i64 = 1_000_000;
 
 /// The maximum number of nodes of a pool, without surge nodes.
@@ -92,13 +94,14 @@ pub(super) fn max_nodes(pool: &NodePool) -> i64 {
 }
 
 /// The number of surge nodes for an upgrade of `nodes` nodes, rounded up. The default of AKS is 10 %.
-pub(crate) fn surge(pool: &NodePool, nodes: i64) -> i64 {
+pub(crate) fn surge_nodes(pool: &NodePool, nodes: i64) -> i64 {
     let nodes = nodes.clamp(0, MAX_NODES);
-    let share = |percent: i64| (nodes * percent).div_euclid(100) + i64::from((nodes * percent) % 100 != 0);
+    let percentage =
+        |percent: i64| (nodes * percent).div_euclid(100) + i64::from((nodes * percent) % 100 != 0);
     match pool.max_surge.as_deref() {
-        None => share(10),
+        None => percentage(10),
         Some(text) => match text.strip_suffix('%') {
-            Some(percent) => share(percent.parse::<i64>().unwrap_or(10).clamp(0, 100)),
+            Some(percent) => percentage(percent.parse::<i64>().unwrap_or(10).clamp(0, 100)),
             None => text.parse::<i64>().unwrap_or(1).clamp(0, MAX_NODES),
         },
     }

@@ -37,8 +37,8 @@ fn add(
 
 const OUT_OF_RANGE: &str = "is out of range";
 
-fn is_one_of(text: &str, known: [&str; 2]) -> bool {
-    known.iter().any(|known| known.eq_ignore_ascii_case(text))
+fn is_one_of(text: &str, supported: [&str; 2]) -> bool {
+    supported.iter().any(|name| name.eq_ignore_ascii_case(text))
 }
 
 fn mode(case: &Case<'_>, faults: &mut Faults) {
@@ -60,13 +60,13 @@ fn mode(case: &Case<'_>, faults: &mut Faults) {
 }
 
 /// The minimum and maximum number of nodes of a pool.
-fn bounds(pool: &Pool<'_>) -> (i64, i64) {
+fn count_limits(pool: &Pool<'_>) -> (i64, i64) {
     (i64::from(pool.is_system()), 1_000)
 }
 
 fn count(case: &Case<'_>, faults: &mut Faults) {
     for pool in case.pools() {
-        let (min, max) = bounds(&pool);
+        let (min, max) = count_limits(&pool);
         let Some(count) = pool.spec.count.filter(|_| !pool.is_autoscaled()) else { continue };
         if !(min..=max).contains(&count) {
             let mode = if pool.is_system() { "System" } else { "User" };
@@ -78,7 +78,7 @@ fn count(case: &Case<'_>, faults: &mut Faults) {
 
 fn scaling(case: &Case<'_>, faults: &mut Faults) {
     for pool in case.pools().iter().filter(|pool| pool.is_autoscaled()) {
-        let (floor, ceiling) = bounds(pool);
+        let (lower_limit, upper_limit) = count_limits(pool);
         // Clients send 0 for unset limits.
         let (min, max) = (pool.spec.min_count, pool.spec.max_count.filter(|max| *max != 0));
         let (Some(min), Some(max)) = (min, max) else {
@@ -88,28 +88,28 @@ fn scaling(case: &Case<'_>, faults: &mut Faults) {
             faults.add(
                 pool.key(key),
                 message,
-                format!("set minCount and maxCount, for example {floor} and 3"),
+                format!("set minCount and maxCount, for example {lower_limit} and 3"),
             );
             continue;
         };
-        let lowest = floor.max(1);
-        if (floor..=ceiling).contains(&max) && (min < floor || min > max) {
-            let remedy = format!("use {floor} up to maxCount, which is {max}");
+        let min_max_count = lower_limit.max(1);
+        if (lower_limit..=upper_limit).contains(&max) && (min < lower_limit || min > max) {
+            let remedy = format!("use {lower_limit} up to maxCount, which is {max}");
             add(faults, pool, "minCount", &min.to_string(), OUT_OF_RANGE, remedy);
-        } else if !(lowest..=ceiling).contains(&max) {
+        } else if !(min_max_count..=upper_limit).contains(&max) {
             add(
                 faults,
                 pool,
                 "maxCount",
                 &max.to_string(),
                 OUT_OF_RANGE,
-                format!("use {lowest} to {ceiling}"),
+                format!("use {min_max_count} to {upper_limit}"),
             );
         } else if let Some(count) = pool.spec.count
             && pool.is_new()
             && !(min..=max).contains(&count)
         {
-            // The count of an existing pool belongs to the autoscaler.
+            // The autoscaler controls the count of an existing pool.
             let problem = format!("is not between minCount {min} and maxCount {max}");
             add(faults, pool, "count", &count.to_string(), &problem, "use a number between the two");
         }

@@ -1,4 +1,4 @@
-//! Required fields, in Rancher's order and words (`docs/contract/provisioning.md#validation-by-the-operator`). The rules of
+//! Required fields, in Rancher's order and with its messages (`docs/contract/provisioning.md#validation-by-the-operator`). The rules of
 //! `docs/contract/clusters.md#validation-on-save` reject a request before its review ([`crate::spec::rules`]); they are repeated
 //! here so that a separate review is complete.
 
@@ -18,8 +18,8 @@ pub(super) const FIELDS: &str = "fields-given";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("network-isolation", POLICIES, network_isolation),
-    Rule::error("region-given", SAVING, region).about(Scope::Any),
-    Rule::error(FIELDS, OPERATOR, fields).about(Scope::Any),
+    Rule::error("region-given", SAVING, region).scope(Scope::Any),
+    Rule::error(FIELDS, OPERATOR, fields).scope(Scope::Any),
     Rule::error("version-given", OPERATOR, version),
     Rule::error("dns-prefix-given", OPERATOR, dns_prefix),
     Rule::error("pools-given", SAVING, pools),
@@ -67,20 +67,20 @@ fn dns_prefix(case: &Case<'_>, faults: &mut Faults) {
     require(case, faults, "dnsPrefix", case.spec.dns_prefix.is_some());
 }
 
-/// Adds the violations of the save rules about node pools for which `which` returns true.
-fn saving(case: &Case<'_>, faults: &mut Faults, which: fn(&Violation) -> bool) {
-    let running = case.current.map_or(&[][..], |current| current.pools());
-    for violation in pool_violations(case.spec.node_pools.as_deref(), running).filter(which) {
+/// Adds the violations of the rules on save about node pools that `is_selected` accepts.
+fn add_save_violations(case: &Case<'_>, faults: &mut Faults, is_selected: fn(&Violation) -> bool) {
+    let existing = case.current.map_or(&[][..], |current| current.pools());
+    for violation in pool_violations(case.spec.node_pools.as_deref(), existing).filter(is_selected) {
         faults.add_violation(&violation);
     }
 }
 
 fn pools(case: &Case<'_>, faults: &mut Faults) {
-    saving(case, faults, |violation| matches!(violation, Violation::NoNodePool));
+    add_save_violations(case, faults, |violation| matches!(violation, Violation::NoNodePool));
 }
 
 fn pool_names(case: &Case<'_>, faults: &mut Faults) {
-    saving(case, faults, |violation| matches!(violation, Violation::UnnamedNodePool { .. }));
+    add_save_violations(case, faults, |violation| matches!(violation, Violation::UnnamedNodePool { .. }));
 }
 
 fn unique_pool_names(case: &Case<'_>, faults: &mut Faults) {
@@ -122,13 +122,13 @@ fn pool_fields(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn linux_pools(case: &Case<'_>, faults: &mut Faults) {
-    saving(case, faults, |violation| matches!(violation, Violation::WindowsNodePool { .. }));
+    add_save_violations(case, faults, |violation| matches!(violation, Violation::WindowsNodePool { .. }));
     for pool in case.pools().iter().filter(|pool| pool.is_new()) {
-        let Some(system) = pool.spec.os_type.as_deref() else { continue };
-        // `saving` reports Windows, with and without surrounding whitespace.
-        let is_windows = system.trim().eq_ignore_ascii_case("Windows");
-        if !is_windows && !system.eq_ignore_ascii_case("Linux") {
-            let message = format!("osType {system:?} of node pool {} is not supported", pool.name());
+        let Some(os) = pool.spec.os_type.as_deref() else { continue };
+        // `add_save_violations` reports Windows, with and without surrounding whitespace.
+        let is_windows = os.trim().eq_ignore_ascii_case("Windows");
+        if !is_windows && !os.eq_ignore_ascii_case("Linux") {
+            let message = format!("osType {os:?} of node pool {} is not supported", pool.name());
             faults.add(pool.key("osType"), message, "set osType to Linux");
         }
     }

@@ -8,7 +8,7 @@ use crate::spec::rules::Violation;
 /// A rule. Its name is part of the API: it is stored, and users search for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Lower case with hyphens.
+    /// The name, in lower case with hyphens.
     pub name: &'static str,
     /// The severity of its findings.
     pub severity: Severity,
@@ -29,7 +29,7 @@ type Check = fn(&Case<'_>, &mut Faults);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// All managed clusters.
-    Own,
+    Managed,
     /// All managed clusters, and imports without any known state.
     Any,
     /// Only imports without any known state.
@@ -41,9 +41,9 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    pub(super) fn holds(self, case: &Case<'_>) -> bool {
+    pub(super) fn applies_to(self, case: &Case<'_>) -> bool {
         match self {
-            Self::Own => !case.is_import(),
+            Self::Managed => !case.is_import(),
             Self::Any => true,
             Self::Imports => case.is_import(),
             Self::New => !case.is_import() && case.current.is_none(),
@@ -76,7 +76,7 @@ impl Faults {
         self.add_at(format!("aksConfig.{}", key.as_ref()), message, remedy)
     }
 
-    /// As [`Self::add`], with a complete path.
+    /// Like [`Self::add`], but with a complete path.
     pub(super) fn add_at(
         &mut self,
         field: String,
@@ -88,7 +88,7 @@ impl Faults {
     }
 
     /// Replaces the source of the last added fault.
-    pub(super) fn sourced(&mut self, source: &'static str) {
+    pub(super) fn set_source(&mut self, source: &'static str) {
         if let Some(fault) = self.0.last_mut() {
             fault.source = Some(source);
         }
@@ -101,23 +101,23 @@ impl Faults {
 }
 
 impl Rule {
-    /// A rule about only the specification, whose findings block.
+    /// A rule that reads only the specification, and whose findings are errors.
     pub(super) const fn error(name: &'static str, source: &'static str, check: Check) -> Self {
         Self::new(name, Severity::Error, source, check)
     }
 
-    /// As [`Self::error`], with warnings.
+    /// Like [`Self::error`], but its findings are warnings.
     pub(super) const fn warning(name: &'static str, source: &'static str, check: Check) -> Self {
         Self::new(name, Severity::Warning, source, check)
     }
 
-    /// As [`Self::error`], with advice.
+    /// Like [`Self::error`], but its findings are advice.
     pub(super) const fn advice(name: &'static str, source: &'static str, check: Check) -> Self {
         Self::new(name, Severity::Advice, source, check)
     }
 
     const fn new(name: &'static str, severity: Severity, source: &'static str, check: Check) -> Self {
-        Self { name, severity, source, needs: &[], rests_on_azure: false, scope: Scope::Own, check }
+        Self { name, severity, source, needs: &[], rests_on_azure: false, scope: Scope::Managed, check }
     }
 
     /// Sets the Azure data that the rule reads.
@@ -126,7 +126,7 @@ impl Rule {
         Self { needs, rests_on_azure: true, ..self }
     }
 
-    /// Marks a rule whose errors any request to Azure may return.
+    /// Marks a rule whose errors depend on Azure's responses to any request.
     #[must_use]
     pub(super) const fn resting_on_azure(self) -> Self {
         Self { rests_on_azure: true, ..self }
@@ -134,7 +134,7 @@ impl Rule {
 
     /// Sets the clusters to which the rule applies.
     #[must_use]
-    pub(super) const fn about(self, scope: Scope) -> Self {
+    pub(super) const fn scope(self, scope: Scope) -> Self {
         Self { scope, ..self }
     }
 

@@ -28,17 +28,17 @@ pub(super) const RULES: &[Rule] = &[
     Rule::warning("http-routing-retired", ROUTING, http_routing),
 ];
 
-fn authorized<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a String> {
+fn authorized_ranges<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a String> {
     case.spec.authorized_ip_ranges.iter().flatten()
 }
 
 /// Parses a range or a single address.
-fn range(text: &str) -> Option<ipnet::Ipv4Net> {
-    cidr::v4(text).or_else(|| text.parse::<std::net::Ipv4Addr>().ok().map(ipnet::Ipv4Net::from))
+fn parse_range(text: &str) -> Option<ipnet::Ipv4Net> {
+    cidr::parse_v4(text).or_else(|| text.parse::<std::net::Ipv4Addr>().ok().map(ipnet::Ipv4Net::from))
 }
 
 fn ranges(case: &Case<'_>, faults: &mut Faults) {
-    for text in authorized(case).filter(|text| range(text).is_none()) {
+    for text in authorized_ranges(case).filter(|text| parse_range(text).is_none()) {
         let message = format!("{text:?} in authorizedIpRanges is not an IPv4 range");
         let remedy = "use CIDR notation, for example 203.0.113.0/24 or 203.0.113.7/32";
         faults.add("authorizedIpRanges", message, remedy);
@@ -47,7 +47,7 @@ fn ranges(case: &Case<'_>, faults: &mut Faults) {
 
 fn range_count(case: &Case<'_>, faults: &mut Faults) {
     const MAX_RANGES: usize = 200;
-    let count = authorized(case).count();
+    let count = authorized_ranges(case).count();
     if count > MAX_RANGES {
         let message = format!("authorizedIpRanges has {count} ranges, but AKS accepts {MAX_RANGES}");
         faults.add("authorizedIpRanges", message, "join adjacent ranges");
@@ -55,8 +55,8 @@ fn range_count(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn private_ranges(case: &Case<'_>, faults: &mut Faults) {
-    for text in authorized(case) {
-        if range(text).is_some_and(|range| range.network().is_private()) {
+    for text in authorized_ranges(case) {
+        if parse_range(text).is_some_and(|range| range.network().is_private()) {
             let message = format!(
                 "{text} in authorizedIpRanges is a private range, which cannot reach the public API server"
             );
@@ -66,7 +66,7 @@ fn private_ranges(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn ranges_of_private(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.private_cluster == Some(true) && authorized(case).next().is_some() {
+    if case.spec.private_cluster == Some(true) && authorized_ranges(case).next().is_some() {
         let message =
             "authorizedIpRanges cannot be used with privateCluster, whose API server has no public address";
         faults.add("authorizedIpRanges", message, "leave one of the two out");
@@ -94,15 +94,15 @@ fn zone_name(region: &str) -> String {
 /// Whether a name is that of a zone for a region, or of a zone below it.
 fn is_zone_of(name: &str, region: &str) -> bool {
     let zone = zone_name(region);
-    let private = zone.replacen("privatelink", "private", 1);
-    [private, zone].iter().any(|zone| {
+    let alternative = zone.replacen("privatelink", "private", 1);
+    [alternative, zone].iter().any(|zone| {
         name.strip_suffix(zone.as_str()).is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
     })
 }
 
 fn dns_zone(case: &Case<'_>, faults: &mut Faults) {
     let Some(zone) = custom_zone(case) else { return };
-    let region = regions::normalised(case.region());
+    let region = regions::normalize(case.region());
     let lower = zone.to_lowercase();
     let name = lower.starts_with("/subscriptions/").then(|| lower.split_once("/privatednszones/")).flatten();
     if name.is_none_or(|(_, name)| !is_zone_of(name, &region)) {
@@ -165,7 +165,7 @@ fn admin_name(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The type of a key in OpenSSH's one-line format, which both the first word and the data contain.
+/// The type of a key in OpenSSH's one-line format, if the first word and the data agree on it.
 fn key_type(key: &str) -> Option<&str> {
     let mut words = key.trim().split(' ').filter(|word| !word.is_empty());
     let (kind, data) = (words.next()?, words.next()?);

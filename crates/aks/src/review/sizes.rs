@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::azure::{Block, list};
 use super::case::Case;
-use super::pool::{Pool, surge};
+use super::pool::{Pool, surge_nodes};
 use super::rule::{Faults, Rule, Scope};
 use super::sources::{LIMITS, SYSTEM_POOLS, ZONES};
 use crate::arm::VmSku;
@@ -21,10 +21,10 @@ pub(super) const QUOTA_OF_UPGRADE: &str = "quota-of-upgrade";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("zone-form", ZONES, zone_form),
-    Rule::error("size-exists", SKUS, exists).needs(&[Block::Sizes]),
-    Rule::error("size-usable", SKUS, usable).needs(&[Block::Sizes]),
-    Rule::error("size-of-nodes", LIMITS, of_nodes).needs(&[Block::Sizes]),
-    Rule::error("size-of-system-nodes", SYSTEM_POOLS, of_system_nodes).needs(&[Block::Sizes]),
+    Rule::error("size-exists", SKUS, size_exists).needs(&[Block::Sizes]),
+    Rule::error("size-usable", SKUS, size_usable).needs(&[Block::Sizes]),
+    Rule::error("size-of-nodes", LIMITS, node_size).needs(&[Block::Sizes]),
+    Rule::error("size-of-system-nodes", SYSTEM_POOLS, system_node_size).needs(&[Block::Sizes]),
     Rule::error("ephemeral-disk-fits", EPHEMERAL, ephemeral_disk).needs(&[Block::Sizes]),
     Rule::error("zone-offered", ZONES, zones).needs(&[Block::Sizes]),
     Rule::error("size-architecture", ARM, architecture).needs(&[Block::Sizes]),
@@ -33,26 +33,26 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error(QUOTA, QUOTAS, quota).needs(&[Block::Sizes, Block::Usages]),
     Rule::error(QUOTA_OF_UPGRADE, QUOTAS, quota_of_upgrade)
         .needs(&[Block::Sizes, Block::Usages])
-        .about(Scope::Existing),
+        .scope(Scope::Existing),
     Rule::warning("quota-of-autoscaling", QUOTAS, quota_of_autoscaling).needs(&[Block::Sizes, Block::Usages]),
 ];
 
 /// Azure's offer for the size of a pool.
-pub(super) fn offer<'a>(case: &'a Case<'_>, pool: &Pool<'_>) -> Option<&'a VmSku> {
+pub(super) fn find_offer<'a>(case: &'a Case<'_>, pool: &Pool<'_>) -> Option<&'a VmSku> {
     let size = pool.spec.vm_size.as_deref()?;
     list(&case.azure.sizes).iter().find(|offer| offer.is_named(size))
 }
 
 /// Calls `check` for each new pool, with Azure's offer for its size and `vmSize <size> of node pool <name>`.
-pub(super) fn each_new(case: &Case<'_>, mut check: impl FnMut(&Pool<'_>, &VmSku, &str)) {
+pub(super) fn for_each_new_pool(case: &Case<'_>, mut check: impl FnMut(&Pool<'_>, &VmSku, &str)) {
     for pool in case.pools().iter().filter(|pool| pool.is_new()) {
-        if let Some(offer) = offer(case, pool) {
-            check(pool, offer, &named(pool));
+        if let Some(offer) = find_offer(case, pool) {
+            check(pool, offer, &describe_size(pool));
         }
     }
 }
 
-fn named(pool: &Pool<'_>) -> String {
+fn describe_size(pool: &Pool<'_>) -> String {
     format!("vmSize {} of node pool {}", pool.size(), pool.name())
 }
 
@@ -73,103 +73,103 @@ fn zone_form(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-fn exists(case: &Case<'_>, faults: &mut Faults) {
+fn size_exists(case: &Case<'_>, faults: &mut Faults) {
     for pool in case.pools() {
-        if pool.is_new() && pool.spec.vm_size.is_some() && offer(case, &pool).is_none() {
-            add(case, faults, &pool, &Obstacle::NotInRegion);
+        if pool.is_new() && pool.spec.vm_size.is_some() && find_offer(case, &pool).is_none() {
+            add_obstacle(case, faults, &pool, &Obstacle::NotInRegion);
         }
     }
 }
 
-fn add(case: &Case<'_>, faults: &mut Faults, pool: &Pool<'_>, obstacle: &Obstacle) {
-    let message = obstacle.message(&named(pool), case.region());
+fn add_obstacle(case: &Case<'_>, faults: &mut Faults, pool: &Pool<'_>, obstacle: &Obstacle) {
+    let message = obstacle.message(&describe_size(pool), case.region());
     faults.add(pool.key(obstacle.key()), message, obstacle.remedy());
 }
 
 /// Adds the obstacles of one kind to each new pool.
 fn add_obstacles(case: &Case<'_>, faults: &mut Faults, is_of_kind: fn(&Obstacle) -> bool) {
-    each_new(case, |pool, offer, _| {
-        let is = |value: &Option<String>, word: &str| {
-            value.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(word))
+    for_each_new_pool(case, |pool, offer, _| {
+        let equals = |value: &Option<String>, expected: &str| {
+            value.as_deref().is_some_and(|value| value.eq_ignore_ascii_case(expected))
         };
         let required = Requirements {
             zones: pool.spec.zones().unwrap_or_default(),
             is_system: pool.is_system(),
-            is_windows: is(&pool.spec.os_type, "Windows"),
-            ephemeral_disk: is(&pool.spec.os_disk_type, "Ephemeral"),
+            is_windows: equals(&pool.spec.os_type, "Windows"),
+            ephemeral_disk: equals(&pool.spec.os_disk_type, "Ephemeral"),
             disk_gib: pool.spec.os_disk_size_gb,
             now_ms: case.facts.now_ms,
         };
-        for obstacle in vm_size::obstacles(offer, &required).iter().filter(|it| is_of_kind(it)) {
-            add(case, faults, pool, obstacle);
+        for obstacle in vm_size::obstacles(offer, &required).iter().filter(|obstacle| is_of_kind(obstacle)) {
+            add_obstacle(case, faults, pool, obstacle);
         }
     });
 }
 
-fn usable(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| matches!(it, Obstacle::NotForSubscription));
+fn size_usable(case: &Case<'_>, faults: &mut Faults) {
+    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::NotForSubscription));
 }
 
-fn of_nodes(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| matches!(it, Obstacle::TooFewVcpus | Obstacle::BasicTier));
+fn node_size(case: &Case<'_>, faults: &mut Faults) {
+    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::TooFewVcpus | Obstacle::BasicTier));
 }
 
-fn of_system_nodes(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| matches!(it, Obstacle::TooSmallForSystemPool(_)));
+fn system_node_size(case: &Case<'_>, faults: &mut Faults) {
+    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::TooSmallForSystemPool(_)));
 }
 
 fn architecture(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| matches!(it, Obstacle::Architecture));
+    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::Architecture));
 }
 
 fn ephemeral_disk(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| {
-        matches!(it, Obstacle::NoEphemeralDisk | Obstacle::EphemeralDiskTooLarge { .. })
+    add_obstacles(case, faults, |obstacle| {
+        matches!(obstacle, Obstacle::NoEphemeralDisk | Obstacle::EphemeralDiskTooLarge { .. })
     });
 }
 
 fn zones(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| matches!(it, Obstacle::Zones { .. }));
+    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::Zones { .. }));
 }
 
 fn retired(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| matches!(it, Obstacle::Retired(_)));
+    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::Retired(_)));
 }
 
 fn retires(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |it| matches!(it, Obstacle::Retires(_)));
+    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::Retires(_)));
 }
 
-/// The nodes that this request adds.
+/// Checks the quotas for the nodes that this request adds.
 fn quota(case: &Case<'_>, faults: &mut Faults) {
-    for shortage in shortages(case, added) {
+    for shortage in shortages(case, added_nodes) {
         add_shortage(case, faults, &shortage, "need");
     }
 }
 
-/// The nodes that autoscaling may add later.
+/// Checks the quotas for the nodes that autoscaling may add later.
 fn quota_of_autoscaling(case: &Case<'_>, faults: &mut Faults) {
-    if shortages(case, added).is_empty() {
-        for shortage in shortages(case, growth) {
+    if shortages(case, added_nodes).is_empty() {
+        for shortage in shortages(case, max_growth) {
             add_shortage(case, faults, &shortage, "may need");
         }
     }
 }
 
-// Methods are not general over the lifetime of a pool.
-fn added(pool: &Pool<'_>) -> i64 {
-    pool.added()
+// Function pointers to the methods would not be general over the lifetime of a pool.
+fn added_nodes(pool: &Pool<'_>) -> i64 {
+    pool.added_nodes()
 }
 
-fn growth(pool: &Pool<'_>) -> i64 {
-    pool.growth()
+fn max_growth(pool: &Pool<'_>) -> i64 {
+    pool.max_growth()
 }
 
-/// The nodes that the upgrade of a pool adds. The worker upgrades the pools one after the other.
+/// Checks the quotas for surge nodes, for each pool by itself: the worker upgrades one pool after the other.
 fn quota_of_upgrade(case: &Case<'_>, faults: &mut Faults) {
     for pool in case.pools().iter().filter(|pool| pool.is_upgraded()) {
-        let (Some(offer), Some(current)) = (offer(case, pool), pool.current) else { continue };
-        let nodes = surge(pool.spec, current.count.unwrap_or_default());
+        let (Some(offer), Some(current)) = (find_offer(case, pool), pool.current) else { continue };
+        let nodes = surge_nodes(pool.spec, current.count.unwrap_or_default());
         let usages = list(&case.azure.usages);
         for message in vm_size::surge_shortages(pool.name(), offer, nodes, usages, case.region()) {
             faults.add(pool.key("orchestratorVersion"), message, SURGE_REMEDY);
@@ -189,7 +189,7 @@ fn add_shortage(case: &Case<'_>, faults: &mut Faults, shortage: &Shortage, verb:
 fn shortages(case: &Case<'_>, nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage> {
     let mut needs: BTreeMap<String, i64> = BTreeMap::new();
     for pool in case.pools() {
-        let Some(offer) = offer(case, &pool) else { continue };
+        let Some(offer) = find_offer(case, &pool) else { continue };
         let more = offer.capabilities.quota_vcpus.unwrap_or_default() * nodes(&pool);
         for name in [Some(REGIONAL_QUOTA), offer.family.as_deref()].into_iter().flatten() {
             *needs.entry(name.to_ascii_lowercase()).or_default() += more;

@@ -27,10 +27,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("network-region", PLANNING, region).needs(&[Block::Networks]),
     Rule::error("network-reserved", CNI_PREREQUISITES, network_reserved).needs(&[Block::Networks]),
     Rule::error("network-apart", SERVICE_OVERLAP, network_apart).needs(&[Block::Networks]),
-    Rule::warning("network-space-apart", PLANNING, space_apart).needs(&[Block::Networks]).about(Scope::New),
+    Rule::warning("network-space-apart", PLANNING, space_apart).needs(&[Block::Networks]).scope(Scope::New),
     Rule::error("subnet-delegated", CNI_PREREQUISITES, delegated).needs(&[Block::Networks]),
     Rule::error("subnet-way-out", OUTBOUND, outbound).needs(&[Block::Networks]),
-    Rule::error("subnet-route-table", ROUTES, route_table).needs(&[Block::Networks]).about(Scope::New),
+    Rule::error("subnet-route-table", ROUTES, route_table).needs(&[Block::Networks]).scope(Scope::New),
 ];
 
 /// A subnet with the pools in it.
@@ -48,14 +48,14 @@ impl UsedSubnet<'_> {
         own.map_or_else(|| "subnet".to_owned(), |pool| pool.key("vnetSubnetID"))
     }
 
-    fn found(&self) -> Option<&Subnet> {
+    fn find_subnet(&self) -> Option<&Subnet> {
         let name = |subnet: &Subnet| subnet.name.as_deref().map(str::to_lowercase);
         subnets(self.network?).find(|subnet| name(subnet).as_ref() == Some(&self.subnet.subnet))
     }
 
     /// Its properties, if it exists.
     pub(super) fn properties(&self) -> Option<&SubnetProperties> {
-        self.found()?.properties.as_ref()
+        self.find_subnet()?.properties.as_ref()
     }
 }
 
@@ -71,8 +71,8 @@ pub(super) fn used_subnets<'a>(case: &'a Case<'_>) -> Vec<UsedSubnet<'a>> {
     let mut used: Vec<UsedSubnet<'a>> = Vec::new();
     for pool in case.pools() {
         let Some(subnet) = case.subnet_of(pool.spec) else { continue };
-        if let Some(known) = used.iter_mut().find(|used| used.subnet == subnet) {
-            known.pools.push(pool);
+        if let Some(same_subnet) = used.iter_mut().find(|used| used.subnet == subnet) {
+            same_subnet.pools.push(pool);
             continue;
         }
         let read = list(&case.azure.networks).iter().find(|read| read.reference == subnet.network);
@@ -90,7 +90,7 @@ fn subnets(network: &VirtualNetwork) -> impl Iterator<Item = &Subnet> {
 }
 
 fn exists(case: &Case<'_>, faults: &mut Faults) {
-    for used in used_subnets(case).iter().filter(|used| used.found().is_none()) {
+    for used in used_subnets(case).iter().filter(|used| used.find_subnet().is_none()) {
         let network = &used.subnet.network;
         let (name, group) = (&network.name, &network.group);
         let (key, message) = match used.network {
@@ -109,21 +109,23 @@ fn exists(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn region(case: &Case<'_>, faults: &mut Faults) {
-    let wanted = regions::normalised(case.region());
+    let cluster_region = regions::normalize(case.region());
     for used in used_subnets(case) {
-        let region = used.network.and_then(|network| network.location.as_deref()).map(regions::normalised);
-        if let Some(region) = region.filter(|region| *region != wanted && !wanted.is_empty()) {
+        let region = used.network.and_then(|network| network.location.as_deref()).map(regions::normalize);
+        if let Some(region) = region.filter(|region| *region != cluster_region && !cluster_region.is_empty())
+        {
             let name = &used.subnet.network.name;
-            let message = format!("virtualNetwork {name} is in {region}, but the cluster is in {wanted}");
+            let message =
+                format!("virtualNetwork {name} is in {region}, but the cluster is in {cluster_region}");
             faults.add(used.key(), message, "use a network of the cluster's region");
         }
     }
 }
 
 /// The address space of a network.
-fn space(network: &VirtualNetwork) -> Vec<IpNet> {
+fn address_space(network: &VirtualNetwork) -> Vec<IpNet> {
     let spaces = network.properties.iter().filter_map(|properties| properties.address_space.as_ref());
-    spaces.flat_map(|space| &space.address_prefixes).filter_map(|prefix| cidr::any(prefix)).collect()
+    spaces.flat_map(|space| &space.address_prefixes).filter_map(|prefix| cidr::parse(prefix)).collect()
 }
 
 /// The networks of the cluster, each once, with the key that names one of its subnets.
@@ -135,8 +137,8 @@ fn networks<'a>(case: &'a Case<'_>) -> Vec<(String, String, &'a VirtualNetwork)>
 
 fn network_reserved(case: &Case<'_>, faults: &mut Faults) {
     for (key, name, network) in networks(case) {
-        for range in space(network) {
-            if let Some(reserved) = cidr::reserved(&range) {
+        for range in address_space(network) {
+            if let Some(reserved) = cidr::reserved_overlap(&range) {
                 let message = format!(
                     "virtualNetwork {name} has the range {range}, which overlaps with {reserved} that AKS reserves"
                 );
@@ -146,10 +148,10 @@ fn network_reserved(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The ranges of all subnets of a network. Azure rejects what overlaps with one of them, even if the cluster does not use it.
+/// The ranges of all subnets of a network. Azure rejects ranges that overlap with one of them, even if the cluster does not use it.
 fn subnet_ranges(network: &VirtualNetwork) -> Vec<IpNet> {
     let properties = subnets(network).filter_map(|subnet| subnet.properties.as_ref());
-    properties.flat_map(prefixes).filter_map(cidr::any).collect()
+    properties.flat_map(prefixes).filter_map(cidr::parse).collect()
 }
 
 fn overlapping<'r>(range: &Range, taken: &'r [IpNet]) -> Option<&'r IpNet> {
@@ -160,8 +162,8 @@ fn network_apart(case: &Case<'_>, faults: &mut Faults) {
     for (_, name, network) in networks(case) {
         let taken = subnet_ranges(network);
         for range in ranges(case) {
-            if let Some(hit) = overlapping(&range, &taken) {
-                let message = format!("{range} overlaps with the subnet {hit} of virtualNetwork {name}");
+            if let Some(overlap) = overlapping(&range, &taken) {
+                let message = format!("{range} overlaps with the subnet {overlap} of virtualNetwork {name}");
                 faults.add(
                     range.key,
                     message,
@@ -175,11 +177,11 @@ fn network_apart(case: &Case<'_>, faults: &mut Faults) {
 /// A range inside the address space of the network works as long as no subnet is created there.
 fn space_apart(case: &Case<'_>, faults: &mut Faults) {
     for (_, name, network) in networks(case) {
-        let (taken, space) = (subnet_ranges(network), space(network));
+        let (taken, space) = (subnet_ranges(network), address_space(network));
         for range in ranges(case).filter(|range| overlapping(range, &taken).is_none()) {
-            if let Some(hit) = overlapping(&range, &space) {
+            if let Some(overlap) = overlapping(&range, &space) {
                 let message = format!(
-                    "{range} is within {hit} of virtualNetwork {name}, where a later subnet would overlap"
+                    "{range} is within {overlap} of virtualNetwork {name}, where a later subnet would overlap"
                 );
                 let key = range.key;
                 let remedy =
@@ -210,7 +212,7 @@ fn delegated(case: &Case<'_>, faults: &mut Faults) {
 fn outbound(case: &Case<'_>, faults: &mut Faults) {
     for used in used_subnets(case) {
         let Some(subnet) = used.properties() else { continue };
-        let (what, name) = match case.outbound() {
+        let (resource, name) = match case.outbound() {
             Outbound::UserDefinedRouting if subnet.route_table.is_none() => {
                 ("route table", "userDefinedRouting")
             }
@@ -219,14 +221,14 @@ fn outbound(case: &Case<'_>, faults: &mut Faults) {
             }
             _ => continue,
         };
-        let message = format!("outboundType {name} needs a {what}, but the subnet {used} has none");
-        faults.add("outboundType", message, format!("give the subnet a {what} first"));
+        let message = format!("outboundType {name} needs a {resource}, but the subnet {used} has none");
+        faults.add("outboundType", message, format!("give the subnet a {resource} first"));
     }
 }
 
 /// With kubenet, Azure writes routes into the subnet's table, for which an identity needs permissions before the cluster exists.
 fn route_table(case: &Case<'_>, faults: &mut Faults) {
-    if case.plugin() != "kubenet" || case.spec.user_identity().is_some() {
+    if case.network_plugin() != "kubenet" || case.spec.user_identity().is_some() {
         return;
     }
     for used in used_subnets(case) {
@@ -241,32 +243,34 @@ fn route_table(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// Either all pools have a subnet or none. A new pool without one gets the subnet of the others.
+/// Requires a subnet for all pools or for none. A new pool without one gets the subnet of the others.
 fn mixed(case: &Case<'_>, faults: &mut Faults) {
     let has_subnet =
         |pool: &&Pool<'_>| pool.spec.vnet_subnet_id.is_some() || case.subnet_of(pool.spec).is_some();
     let pools = case.pools();
     let (with, without): (Vec<_>, Vec<_>) = pools.iter().partition(has_subnet);
-    let bare_in_azure = || {
-        let mut bare = case.current_pools().iter().filter(|pool| case.subnet_of(pool).is_none());
-        bare.find_map(|pool| pool.name.as_deref())
+    let existing_without_subnet = || {
+        let mut pools = case.current_pools().iter().filter(|pool| case.subnet_of(pool).is_none());
+        pools.find_map(|pool| pool.name.as_deref())
     };
-    let Some(bare) = without.first().map(|pool| pool.name()).or_else(bare_in_azure) else { return };
+    let Some(other) = without.first().map(|pool| pool.name()).or_else(existing_without_subnet) else {
+        return;
+    };
     for pool in with.iter().filter(|pool| pool.is_new()) {
         let name = pool.name();
         let message =
-            format!("node pool {name} has a subnet and node pool {bare} has none: all or none may have one");
+            format!("node pool {name} has a subnet and node pool {other} has none: all or none may have one");
         let remedy = "leave vnetSubnetID out, or give every node pool a subnet of one network";
         faults.add(pool.key("vnetSubnetID"), message, remedy);
     }
 }
 
-/// The subnets of all pools are in one network.
+/// Requires that the subnets of all pools are in one network.
 fn one_network(case: &Case<'_>, faults: &mut Faults) {
     let used = used_subnets(case);
-    let known =
+    let current =
         case.current_pools().iter().find_map(|pool| case.subnet_of(pool)).map(|subnet| subnet.network);
-    let Some(network) = known.or_else(|| used.first().map(|used| used.subnet.network.clone())) else {
+    let Some(network) = current.or_else(|| used.first().map(|used| used.subnet.network.clone())) else {
         return;
     };
     let name = &network.name;

@@ -35,14 +35,14 @@ const STATE_REMEDY: &str = "if the file no longer sets it, Terraform sends it fr
 /// Extends the remedy of errors about keys that the user never set and for which Azure has no value.
 pub(super) fn add_remedies(review: &mut Review, subject: &Subject<'_>, before: Before<'_>) {
     let upstream = before.upstream.filter(|_| !subject.spec.is_import());
-    let azure = upstream.map(|upstream| defaults::Azure {
+    let azure = upstream.map(|upstream| defaults::ObservedState {
         upstream,
         node_resource_group: before.details.node_resource_group.as_ref(),
     });
     for finding in review.findings.iter_mut().filter(|finding| finding.is_error()) {
         let name = finding.field.rsplit('.').next().unwrap_or_default();
         let Some(key) = STATE_KEYS.into_iter().find(|key| *key == name) else { continue };
-        let has_azure_value = azure.as_ref().is_some_and(|azure| defaults::has(azure, key));
+        let has_azure_value = azure.as_ref().is_some_and(|azure| defaults::has_value(azure, key));
         if !has_azure_value && !is_set(before.stored, subject.spec, &finding.field, key) {
             finding.remedy = format!("{}; {STATE_REMEDY}", finding.remedy);
         }

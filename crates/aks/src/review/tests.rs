@@ -3,7 +3,7 @@
 mod example;
 mod examples;
 mod hops;
-mod situation;
+mod review_input;
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 
 use super::rule::Scope;
 use super::*;
-use crate::testing::{extended, read};
+use crate::testing::{extended, from_json};
 
-use situation::{Situation, denied, in_managed_network, in_network, permissions, reference, runs};
+use review_input::{
+    ReviewInput, denied, in_managed_network, in_network, permissions, reference, running_version,
+};
 
-fn set(keys: Value) -> impl Fn(&mut Situation) {
+fn set_keys(keys: Value) -> impl Fn(&mut ReviewInput) {
     move |s| s.set(keys.clone())
 }
 
@@ -42,7 +44,7 @@ fn remedies_name_only_reachable_versions() {
             "is not offered in eastus: use 1.32.7",
         ),
     ] {
-        let review = Situation::update().with(runs(running)).with(set(keys)).review();
+        let review = ReviewInput::update().with(running_version(running)).with(set_keys(keys)).review();
         let sentence = review.first_error().expect("an error").sentence();
         assert!(sentence.ends_with(expected), "{sentence}");
     }
@@ -51,10 +53,10 @@ fn remedies_name_only_reachable_versions() {
 #[test]
 fn stored_value_without_effect_does_not_block() {
     let keys = json!({"azure:networkPolicy": "none", "tags": {"team": "b"}});
-    let review = Situation::update().with(in_managed_network).with(set(keys)).review();
-    let found: Vec<_> =
+    let review = ReviewInput::update().with(in_managed_network).with(set_keys(keys)).review();
+    let findings: Vec<_> =
         review.findings.iter().map(|finding| (finding.rule.as_str(), finding.severity)).collect();
-    assert_eq!(found, [("without-effect", Severity::Warning); 4], "{review:#?}");
+    assert_eq!(findings, [("without-effect", Severity::Warning); 4], "{review:#?}");
 }
 
 #[test]
@@ -79,11 +81,11 @@ fn running_configuration_has_no_findings() {
             &["serviceCidr", "dnsServiceIp"],
         ),
     ] {
-        let mut import = Situation::update();
+        let mut import = ReviewInput::update();
         import.imported = true;
         let upstream = extended(import.upstream.take().unwrap(), keys.clone());
         let upstream = extended(upstream, json!({"clusterName": "theirs"}));
-        import.spec = Situation::import().spec;
+        import.spec = ReviewInput::import().spec;
         import.stored = Some(import.spec.clone());
         for key in requested.iter().chain(&["nodePools"]) {
             import.set(json!({*key: upstream[*key]}));
@@ -97,38 +99,39 @@ fn running_configuration_has_no_findings() {
 
 #[test]
 fn region_can_be_corrected_until_the_cluster_is_in_azure() {
-    let moved = || set(json!({"resourceLocation": "westus2"}));
-    let review = Situation::update().with(moved()).review();
+    let moved = || set_keys(json!({"resourceLocation": "westus2"}));
+    let review = ReviewInput::update().with(moved()).review();
     assert_eq!(review.first_error().unwrap().field, "aksConfig.resourceLocation");
     let network = json!({"name": "Net", "location": "westus2",
         "properties": {"subnets": [{"name": "nodes", "properties": {"addressPrefix": "10.40.0.0/16"}}]}});
     let uncreated = |regions: &str| {
-        Situation::update().with(moved()).with(in_network(network.clone())).with(|s| {
+        ReviewInput::update().with(moved()).with(in_network(network.clone())).with(|s| {
             s.upstream = None;
-            s.azure.regions = Read::Known(read(json!([{"name": regions}])));
+            s.azure.regions = Read::Known(from_json(json!([{"name": regions}])));
         })
     };
     assert_eq!(uncreated("westus2").review().first_error(), None);
     assert_eq!(uncreated("eastus").review().first_error().unwrap().rule, "region-exists");
     // Azure's region is always accepted.
-    let corrected = Situation::update().with(moved()).with(|s| s.details.region = Some("westus2".to_owned()));
+    let corrected =
+        ReviewInput::update().with(moved()).with(|s| s.details.region = Some("westus2".to_owned()));
     assert_eq!(corrected.review().first_error(), None);
 }
 
 #[test]
 fn credential_cannot_be_removed() {
-    for start in [Situation::update, Situation::import] {
+    for start in [ReviewInput::update, ReviewInput::import] {
         for empty in [json!(""), Value::Null] {
-            let review = start().with(set(json!({"azureCredentialSecret": empty}))).review();
+            let review = start().with(set_keys(json!({"azureCredentialSecret": empty}))).review();
             assert_eq!(review.first_error().unwrap().field, "aksConfig.azureCredentialSecret", "{review:#?}");
         }
     }
 }
 
 #[test]
-fn good_cluster_has_no_findings() {
-    for situation in [Situation::create(), Situation::update(), Situation::import()] {
-        assert_eq!(situation.review(), Review::default(), "{}", situation.spec);
+fn valid_cluster_has_no_findings() {
+    for input in [ReviewInput::create(), ReviewInput::update(), ReviewInput::import()] {
+        assert_eq!(input.review(), Review::default(), "{}", input.spec);
     }
 }
 
@@ -151,7 +154,7 @@ fn dashboard_and_terraform_specifications_are_accepted() {
             "orchestratorVersion": "", "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_D4s_v3"}],
     });
     for spec in [dashboard, terraform] {
-        let review = Situation::create().with(|s| s.spec = spec.clone()).review();
+        let review = ReviewInput::create().with(|s| s.spec = spec.clone()).review();
         let only_advice = review.findings.iter().all(|finding| finding.severity == Severity::Advice);
         assert!(only_advice && review.unchecked.is_empty(), "{spec}: {review:#?}");
         assert!(!review.findings.is_empty(), "kubenet, for one, could be better");
@@ -159,71 +162,74 @@ fn dashboard_and_terraform_specifications_are_accepted() {
 }
 
 #[test]
-fn without_azure_only_static_rules_block_and_the_others_are_unchecked() {
+fn rules_that_need_azure_are_unchecked_without_its_data() {
     let keys = json!({"dnsPrefix": "a_b", "kubernetesVersion": "1.32.99"});
-    let review =
-        Situation::create().with(set(keys)).with(|s| s.azure = AzureData::unknown("no answer")).review();
+    let review = ReviewInput::create()
+        .with(set_keys(keys))
+        .with(|s| s.azure = AzureData::unknown("no answer"))
+        .review();
     let errors: Vec<_> = review.errors().map(|finding| finding.rule.as_str()).collect();
     assert_eq!(errors, ["dns-prefix"]);
     let unchecked: BTreeSet<_> = review.unchecked.iter().map(|rule| rule.rule.as_str()).collect();
-    let is_of_new = |rule: &&Rule| !rule.needs.is_empty() && matches!(rule.scope, Scope::Own | Scope::New);
+    let is_of_new =
+        |rule: &&Rule| !rule.needs.is_empty() && matches!(rule.scope, Scope::Managed | Scope::New);
     assert_eq!(unchecked, rules().filter(is_of_new).map(|rule| rule.name).collect());
     let sentence = review.unchecked_sentence().unwrap();
     assert!(sentence.starts_with("not checked against Azure: region-exists, "), "{sentence}");
     assert!(sentence.ends_with(" (no answer)"), "{sentence}");
-    assert_eq!(Situation::create().review().unchecked_sentence(), None);
+    assert_eq!(ReviewInput::create().review().unchecked_sentence(), None);
 }
 
 #[test]
-fn refusal_counts_further_errors() {
-    let refusal = |keys: Value| Situation::create().with(set(keys)).review().rejection_message();
-    assert_eq!(refusal(json!({})), None);
+fn rejection_message_counts_further_errors() {
+    let rejection = |keys: Value| ReviewInput::create().with(set_keys(keys)).review().rejection_message();
+    assert_eq!(rejection(json!({})), None);
     let several =
-        refusal(json!({"dnsPrefix": "a_b", "loadBalancerSku": "Gold", "networkPolicy": "cilium"})).unwrap();
+        rejection(json!({"dnsPrefix": "a_b", "loadBalancerSku": "Gold", "networkPolicy": "cilium"})).unwrap();
     assert!(
         several.ends_with(" or leave it out (and 2 more: POST /api/v1/aks/review lists all)"),
         "{several}"
     );
     // Warnings are not counted.
-    let one = refusal(json!({"dnsPrefix": "a_b", "httpApplicationRouting": true})).unwrap();
+    let one = rejection(json!({"dnsPrefix": "a_b", "httpApplicationRouting": true})).unwrap();
     assert!(!one.contains(" more"), "{one}");
-    let ranchers = refusal(json!({"dnsPrefix": "a_b", "resourceLocation": null})).unwrap();
+    let ranchers = rejection(json!({"dnsPrefix": "a_b", "resourceLocation": null})).unwrap();
     assert!(ranchers.starts_with("must provide region: ") && !ranchers.contains(" more"), "{ranchers}");
 }
 
 #[test]
 fn missing_block_leaves_other_rules_checked() {
-    let situation = Situation::create().with(set(json!({"[1].vmSize": "Standard_D4s_v9"})));
-    let review = situation.with(|s| s.azure.usages = Read::Unknown("403".to_owned())).review();
+    let input = ReviewInput::create().with(set_keys(json!({"[1].vmSize": "Standard_D4s_v9"})));
+    let review = input.with(|s| s.azure.usages = Read::Unknown("403".to_owned())).review();
     let unchecked = |rule: &str| Unchecked { rule: rule.to_owned(), reason: "403".to_owned() };
     assert_eq!(review.unchecked, [unchecked("quota"), unchecked("quota-of-autoscaling")]);
     assert_eq!(review.first_error().unwrap().rule, "size-exists");
 }
 
 #[test]
-fn change_is_blocked_only_by_what_it_brings() {
+fn change_is_blocked_only_by_errors_that_it_introduces() {
     // Errors of the stored specification are warnings.
-    let old = || set(json!({"dnsPrefix": "a_b", "stored:dnsPrefix": "a_b", "tags": {"team": "b"}}));
-    let review = Situation::update().with(old()).review();
+    let old = || set_keys(json!({"dnsPrefix": "a_b", "stored:dnsPrefix": "a_b", "tags": {"team": "b"}}));
+    let review = ReviewInput::update().with(old()).review();
     assert_eq!(review.first_error(), None, "{review:#?}");
     let is_warning =
         |finding: &Finding| finding.rule == "dns-prefix" && finding.severity == Severity::Warning;
     assert!(review.findings.iter().any(is_warning));
-    let review = Situation::update().with(old()).with(set(json!({"tags": {"a/b": ""}}))).review();
+    let review = ReviewInput::update().with(old()).with(set_keys(json!({"tags": {"a/b": ""}}))).review();
     assert_eq!(review.first_error().unwrap().rule, "tags");
 }
 
 #[test]
 fn imports_are_blocked_only_by_impossible_changes() {
     let review =
-        Situation::import().with(set(json!({"clusterName": "a b", "resourceLocation": ""}))).review();
+        ReviewInput::import().with(set_keys(json!({"clusterName": "a b", "resourceLocation": ""}))).review();
     assert_eq!(review.first_error(), None);
-    let review = Situation::import().with(|s| s.azure.cluster = Read::Known(None)).review();
+    let review = ReviewInput::import().with(|s| s.azure.cluster = Read::Known(None)).review();
     assert_eq!(review.first_error().unwrap().rule, "import-exists");
     let import = |change: Value| {
-        let stored = Situation::import().spec;
+        let stored = ReviewInput::import().spec;
         let spec = extended(stored.clone(), change);
-        Situation { spec, stored: Some(stored), ..Situation::update() }.review()
+        ReviewInput { spec, stored: Some(stored), ..ReviewInput::update() }.review()
     };
     assert_eq!(import(json!({"dnsPrefix": "other"})).first_error().unwrap().field, "aksConfig.dnsPrefix");
     assert_eq!(import(json!({"dnsPrefix": "shop", "networkPlugin": "azure"})).first_error(), None);
@@ -234,7 +240,7 @@ fn imports_are_blocked_only_by_impossible_changes() {
 
 #[test]
 fn rejected_credential_blocks_every_change() {
-    for start in [Situation::create, Situation::update, Situation::import] {
+    for start in [ReviewInput::create, ReviewInput::update, ReviewInput::import] {
         let review = start().with(denied(DenialKind::Credential, "x", "y", false)).review();
         let first = review.first_error().unwrap();
         assert!(first.rule == "credential-refused" && first.rests_on_azure, "{first:?}");
@@ -244,54 +250,57 @@ fn rejected_credential_blocks_every_change() {
 #[test]
 fn only_recent_permissions_may_be_transient() {
     let recent = || denied(DenialKind::Credential, "x", "y", true);
-    for (situation, expected) in [
-        (Situation::create(), false),
-        (Situation::create().with(recent()), true),
-        (Situation::create().with(|s| s.azure.permissions = Read::Known(permissions(&["*/read"]))), true),
-        (Situation::create().with(denied(DenialKind::Credential, "x", "y", false)), false),
-        (Situation::create().with(recent()).with(set(json!({"dnsPrefix": "a_b"}))), false),
-        (Situation::create().with(recent()).with(|s| s.advise = true), false),
+    for (input, expected) in [
+        (ReviewInput::create(), false),
+        (ReviewInput::create().with(recent()), true),
+        (ReviewInput::create().with(|s| s.azure.permissions = Read::Known(permissions(&["*/read"]))), true),
+        (ReviewInput::create().with(denied(DenialKind::Credential, "x", "y", false)), false),
+        (ReviewInput::create().with(recent()).with(set_keys(json!({"dnsPrefix": "a_b"}))), false),
+        (ReviewInput::create().with(recent()).with(|s| s.advise = true), false),
     ] {
-        let passes = situation.subject(|subject, azure| may_pass(&review(subject, azure), subject, azure));
-        assert_eq!(passes, expected, "{:?}", situation.azure.denial);
+        let is_transient =
+            input.subject(|subject, azure| may_be_transient(&review(subject, azure), subject, azure));
+        assert_eq!(is_transient, expected, "{:?}", input.azure.denial);
     }
 }
 
 #[test]
-fn value_that_terraform_keeps_has_a_way_out() {
-    let invalid_taint = || set(json!({"[1].nodeTaints": ["a"]}));
-    for (situation, expected) in [
-        (Situation::update().with(invalid_taint()), true),
+fn value_from_terraform_state_has_a_remedy() {
+    let invalid_taint = || set_keys(json!({"[1].nodeTaints": ["a"]}));
+    for (input, expected) in [
+        (ReviewInput::update().with(invalid_taint()), true),
         // The response restores the user's values.
-        (Situation::update().with(set(json!({"tags": {"a/b": ""}}))), false),
-        (Situation::update().with(set(json!({"tags": {"a/b": ""}, "before:tags": null}))), true),
+        (ReviewInput::update().with(set_keys(json!({"tags": {"a/b": ""}}))), false),
+        (ReviewInput::update().with(set_keys(json!({"tags": {"a/b": ""}, "before:tags": null}))), true),
         // If Azure has a value, the response contains it.
         (
-            Situation::update().with(set(json!({"serviceCidr": "10.9.0.0/16", "stored:serviceCidr": null}))),
+            ReviewInput::update()
+                .with(set_keys(json!({"serviceCidr": "10.9.0.0/16", "stored:serviceCidr": null}))),
             false,
         ),
-        (Situation::create().with(invalid_taint()), false),
+        (ReviewInput::create().with(invalid_taint()), false),
     ] {
-        let review = situation.review();
+        let review = input.review();
         let remedy = &review.first_error().unwrap().remedy;
         assert_eq!(remedy.contains("terraform state rm"), expected, "{remedy}");
     }
 }
 
 #[test]
-fn advise_turns_errors_that_rest_on_azure_into_warnings() {
-    let advised = |keys: Value| Situation::create().with(set(keys)).with(|s| s.advise = true).review();
-    let review = advised(json!({"kubernetesVersion": "1.32.99"}));
+fn advise_turns_errors_from_azure_into_warnings() {
+    let review_with_advise =
+        |keys: Value| ReviewInput::create().with(set_keys(keys)).with(|s| s.advise = true).review();
+    let review = review_with_advise(json!({"kubernetesVersion": "1.32.99"}));
     let first = &review.findings[0];
     assert_eq!((first.rule.as_str(), first.severity), ("version-offered", Severity::Warning));
-    let review = advised(json!({"kubernetesVersion": "1.32.99", "dnsPrefix": "a_b"}));
+    let review = review_with_advise(json!({"kubernetesVersion": "1.32.99", "dnsPrefix": "a_b"}));
     assert_eq!(review.first_error().unwrap().rule, "dns-prefix");
 }
 
 #[test]
 fn findings_are_sorted_by_severity_and_round_trip() {
     let keys = json!({"networkPlugin": "kubenet", "httpApplicationRouting": true, "dnsPrefix": "a_b"});
-    let review = Situation::create().with(set(keys)).review();
+    let review = ReviewInput::create().with(set_keys(keys)).review();
     assert!(review.findings.is_sorted_by_key(|finding| finding.severity), "{review:#?}");
     let severities: BTreeSet<_> = review.findings.iter().map(|finding| finding.severity).collect();
     assert_eq!(severities.len(), 3);
@@ -303,8 +312,8 @@ fn findings_are_sorted_by_severity_and_round_trip() {
 #[test]
 fn only_needed_data_is_requested() {
     use Block as B;
-    let blocks = |situation: Situation| -> Vec<Block> {
-        situation.subject(|subject, _| needed(subject)).into_iter().collect()
+    let blocks = |input: ReviewInput| -> Vec<Block> {
+        input.subject(|subject, _| needed_data(subject)).into_iter().collect()
     };
     let all = [
         B::Cluster,
@@ -318,10 +327,10 @@ fn only_needed_data_is_requested() {
         B::Usages,
         B::Versions,
     ];
-    assert_eq!(blocks(Situation::create()), all);
-    assert_eq!(blocks(Situation::import()), [B::Cluster, B::Subscription]);
-    assert_eq!(blocks(Situation::update()), []);
-    let change = |keys: Value| blocks(Situation::update().with(set(keys)));
+    assert_eq!(blocks(ReviewInput::create()), all);
+    assert_eq!(blocks(ReviewInput::import()), [B::Cluster, B::Subscription]);
+    assert_eq!(blocks(ReviewInput::update()), []);
+    let change = |keys: Value| blocks(ReviewInput::update().with(set_keys(keys)));
     // Whether the credential may change anything at all.
     let access = [B::Cluster, B::Subscription];
     assert_eq!(change(json!({"tags": {}, "monitoring": false})), access);
@@ -329,6 +338,6 @@ fn only_needed_data_is_requested() {
     let growth = [B::Cluster, B::Networks, B::Sizes, B::Subscription, B::Usages];
     assert_eq!(change(json!({"[1].maxCount": 4})), growth);
     assert_eq!(change(json!({"[1].maxCount": 2})), access);
-    let networks = Situation::update().subject(|subject, _| networks(subject));
+    let networks = ReviewInput::update().subject(|subject, _| networks(subject));
     assert_eq!(networks.into_iter().collect::<Vec<_>>(), [reference("net")]);
 }

@@ -5,12 +5,12 @@ use super::rule::{Faults, Rule, Scope};
 use super::unknown_field::UnknownField;
 
 pub(super) const RULES: &[Rule] =
-    &[Rule::warning("unknown-field", "docs/contract/aks-config.md#unknown-keys", unknown).about(Scope::Any)];
+    &[Rule::warning("unknown-field", "docs/contract/aks-config.md#unknown-keys", unknown).scope(Scope::Any)];
 
 const MAX_REPORTED: usize = 20;
 
 fn unknown(case: &Case<'_>, faults: &mut Faults) {
-    for UnknownField { parent, key, suggestion } in case.unknown.iter().take(MAX_REPORTED) {
+    for UnknownField { parent, key, suggestion } in case.unknown_fields.iter().take(MAX_REPORTED) {
         let message = format!("{parent} has no field {key:?}, so it has no effect");
         let remedy = match suggestion {
             Some(name) => format!("did you mean {name}?"),

@@ -15,17 +15,17 @@ pub struct UnknownField {
 }
 
 impl UnknownField {
-    /// An unknown key of an object with the fields `known`. A key that may be a misplaced secret is masked.
-    pub fn new<'a>(parent: &str, key: &str, known: impl Iterator<Item = &'a str>) -> Self {
+    /// An unknown key of an object with the fields `fields`. A key that may be a misplaced secret is masked.
+    pub fn new<'a>(parent: &str, key: &str, fields: impl Iterator<Item = &'a str>) -> Self {
         let lower = key.to_lowercase();
-        let rated = known.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));
-        let near = rated
+        let rated = fields.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));
+        let nearest = rated
             .filter(|(similarity, _)| *similarity > MIN_SIMILARITY)
             .max_by(|(a, _), (b, _)| a.total_cmp(b));
         Self {
             parent: parent.to_owned(),
             key: mask(key).chars().filter(|c| !c.is_control()).collect(),
-            suggestion: near.map(|(_, name)| name.to_owned()),
+            suggestion: nearest.map(|(_, name)| name.to_owned()),
         }
     }
 }
@@ -44,8 +44,8 @@ mod tests {
             ("colour", None),
             ("", None),
         ] {
-            let known = ["count", "vmSize", "maxPods", "osDiskSizeGB"].into_iter();
-            let field = UnknownField::new("aksConfig", key, known);
+            let fields = ["count", "vmSize", "maxPods", "osDiskSizeGB"].into_iter();
+            let field = UnknownField::new("aksConfig", key, fields);
             assert_eq!(field.suggestion.as_deref(), expected, "{key}");
         }
     }

@@ -1,18 +1,18 @@
-//! Which of the needed operations the roles of an application allow, and on which scopes.
+//! Assesses the needed operations: whether the roles of an application allow them, and on which scopes.
 
 use super::operations::READ_SUBSCRIPTION;
 use super::policies::AssignedPolicy;
 use super::{Condition, Decision, Level, NO_ROLES, OPERATIONS, Operation, Purpose, Scope, decide};
 use crate::arm::{Permission, Subscription};
 
-/// What Azure says about a credential whose login succeeded. A part that could not be read has the reason instead.
+/// Azure's data about a credential whose login succeeded. For a part that could not be read, it contains the reason.
 #[derive(Clone, Debug)]
 pub struct RightsInput {
     /// The client ID of the application.
     pub client_id: String,
     /// The subscription.
     pub subscription: SubscriptionState,
-    /// The subscription, and then the resource groups that were asked for.
+    /// The subscription, and then the requested resource groups.
     pub scopes: Vec<ScopeRights>,
     /// The resource providers that clusters need.
     pub providers: Vec<Registration>,
@@ -23,11 +23,11 @@ pub struct RightsInput {
 /// Whether the application may read the subscription, and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriptionState {
-    /// It may.
+    /// The application may read it.
     Known(Subscription),
-    /// Azure denies it for lack of a role.
+    /// Azure denies reading it for lack of a role.
     Denied,
-    /// Not known, for this reason.
+    /// Unknown, for this reason.
     Unknown(String),
 }
 
@@ -47,7 +47,7 @@ pub struct ScopeRights {
     pub scope: Scope,
     /// Whether it exists; a missing resource group has the roles of the subscription.
     pub exists: bool,
-    /// The actions of each role, or why they are not known.
+    /// The actions of each role, or the reason why they are unknown.
     pub roles: Result<Vec<Permission>, String>,
 }
 
@@ -59,8 +59,8 @@ impl ScopeRights {
         }
     }
 
-    /// Why nothing is known about the roles; `None` if they are.
-    pub(super) fn unknown(&self) -> Option<&str> {
+    /// The reason why the roles are unknown; `None` if they are known.
+    pub(super) fn unknown_reason(&self) -> Option<&str> {
         match &self.roles {
             Ok(roles) if roles.is_empty() => Some(NO_ROLES),
             Ok(_) => None,
@@ -74,15 +74,17 @@ impl ScopeRights {
 pub struct Registration {
     /// For example `Microsoft.ContainerService`.
     pub namespace: &'static str,
-    /// Azure's word, such as `Registered`, or why it is not known.
+    /// Azure's name of the state, such as `Registered`, or the reason why it is unknown.
     pub state: Result<String, String>,
 }
 
 impl Registration {
     /// Whether clusters can use it now or soon; `None` if unknown.
     pub fn is_registered(&self) -> Option<bool> {
-        let is = |word: &str, state: &str| state.eq_ignore_ascii_case(word);
-        self.state.as_ref().ok().map(|state| is("Registered", state) || is("Registering", state))
+        let is_usable = |state: &String| {
+            ["Registered", "Registering"].iter().any(|usable| usable.eq_ignore_ascii_case(state))
+        };
+        self.state.as_ref().ok().map(is_usable)
     }
 }
 
@@ -93,9 +95,9 @@ pub struct AssessedOperation {
     pub action: &'static str,
     /// The uses that need it.
     pub purposes: Vec<Purpose>,
-    /// The case in which it is needed; `None`: always.
+    /// The case in which it is needed; `None` if it always is.
     pub condition: Option<Condition>,
-    /// Whether it is needed as things are: always, or because the case of its condition is there.
+    /// Whether it is needed: always, or because its condition is met.
     pub is_needed: bool,
     /// The scope.
     pub scope: Scope,
@@ -111,8 +113,8 @@ impl AssessedOperation {
     }
 }
 
-/// Assesses all operations: those of the subscription on it, and those of resource groups on each group, or on the
-/// subscription if there is none.
+/// Assesses all operations: those at the level of the subscription on the subscription, and those at the level of resource groups
+/// on each group, or on the subscription if no groups were requested.
 pub fn assess(input: &RightsInput) -> Vec<AssessedOperation> {
     let Some((subscription, groups)) = input.scopes.split_first() else { return Vec::new() };
     let mut assessed: Vec<AssessedOperation> = Vec::new();
@@ -126,34 +128,35 @@ pub fn assess(input: &RightsInput) -> Vec<AssessedOperation> {
         let on_groups = operation.level == Level::ResourceGroup && !groups.is_empty();
         let scopes = if on_groups { groups } else { std::slice::from_ref(subscription) };
         for rights in scopes {
-            let same = assessed.iter_mut().find(|other| {
+            let existing = assessed.iter_mut().find(|other| {
                 other.action == operation.action
                     && other.condition == operation.condition
                     && other.scope == rights.scope
             });
-            match same {
+            match existing {
                 Some(other) => other.purposes.extend(operation.purposes),
                 None => assessed.push(assessed_operation(input, operation, rights)),
             }
         }
     }
-    require_a_kubeconfig(&mut assessed);
+    require_admin_kubeconfig_if_user_denied(&mut assessed);
     assessed
 }
 
-/// A cluster without local accounts can be accessed with the kubeconfig for users. If that is denied too, nothing replaces the one
-/// for administrators.
-fn require_a_kubeconfig(assessed: &mut [AssessedOperation]) {
-    let is = |operation: &AssessedOperation, condition| {
+/// If an application may not read the kubeconfig for users, it needs the one for administrators: nothing else gives access.
+fn require_admin_kubeconfig_if_user_denied(assessed: &mut [AssessedOperation]) {
+    let is_denied_case = |operation: &AssessedOperation, condition| {
         operation.condition == Some(condition) && operation.is_denied()
     };
-    let without: Vec<Scope> = assessed
+    let scopes_without_user_kubeconfig: Vec<Scope> = assessed
         .iter()
-        .filter(|operation| is(operation, Condition::NoLocalAccounts))
+        .filter(|operation| is_denied_case(operation, Condition::NoLocalAccounts))
         .map(|operation| operation.scope.clone())
         .collect();
-    for operation in assessed.iter_mut().filter(|operation| is(operation, Condition::LocalAccounts)) {
-        operation.is_needed = without.contains(&operation.scope);
+    for operation in
+        assessed.iter_mut().filter(|operation| is_denied_case(operation, Condition::LocalAccounts))
+    {
+        operation.is_needed = scopes_without_user_kubeconfig.contains(&operation.scope);
     }
 }
 

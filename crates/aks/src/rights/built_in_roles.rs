@@ -1,7 +1,7 @@
-//! Azure's built-in roles that can grant what this server needs, and the choice among them.
+//! Azure's built-in roles that can grant the needed operations, and the choice among them.
 //!
 //! The definitions are those of <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles>, one page for
-//! each category. Only actions of Resource Manager are listed; permissions on data do not matter here.
+//! each category. Only actions of Resource Manager are listed; permissions on data are irrelevant.
 
 use crate::arm::Permission;
 
@@ -117,10 +117,10 @@ pub(super) static BUILT_IN_ROLES: [BuiltInRole; 7] = [
 ];
 
 impl BuiltInRole {
-    /// The role as Azure lists it in permissions.
+    /// The role in the form in which Azure lists permissions.
     pub fn permission(&self) -> Permission {
-        let text = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
-        Permission { actions: text(self.actions), not_actions: text(self.not_actions) }
+        let strings = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
+        Permission { actions: strings(self.actions), not_actions: strings(self.not_actions) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The result of checking a credential: the verdict with its reasons, and the role assignments that add what is missing.
+//! The result of checking a credential: the verdict with its reasons, and the role assignments that add missing rights.
 
 use super::assess::{AssessedOperation, RightsInput, SubscriptionState, assess};
 use super::operations::READ_SUBSCRIPTION;
@@ -8,19 +8,19 @@ use super::{Condition, Decision, Registration, Scope, built_in_roles, smallest_r
 use crate::catalog::{Reason, Verdict, verdict};
 use crate::shell;
 
-/// What a credential can do.
+/// The result of checking a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialCheck {
-    /// `Usable` if it can do everything, `Unusable` if it can neither create nor import a cluster, or if a policy denies all
+    /// `Usable` if the credential can do everything, `Unusable` if it can neither create nor import a cluster, or if a policy denies all
     /// new ones.
     pub verdict: Verdict,
     /// The reasons, the worst first.
     pub reasons: Vec<Reason>,
-    /// The state of the subscription in Azure's words, such as `Enabled`; `None` if unknown.
+    /// Azure's name of the subscription's state, such as `Enabled`; `None` if unknown.
     pub subscription_state: Option<String>,
     /// The needed operations.
     pub operations: Vec<AssessedOperation>,
-    /// The smallest role assignments that allow what is denied.
+    /// The smallest role assignments that allow the denied operations.
     pub assignments: Vec<RoleAssignment>,
     /// The resource providers that clusters need.
     pub providers: Vec<Registration>,
@@ -37,7 +37,7 @@ pub struct Unchecked {
     pub part: Part,
     /// The resource ID or the name of what could not be read.
     pub subject: String,
-    /// Why not.
+    /// The reason why it could not be read.
     pub reason: String,
 }
 
@@ -75,7 +75,7 @@ pub struct RoleAssignment {
     pub scope: Scope,
     /// The missing actions that it grants.
     pub actions: Vec<&'static str>,
-    /// The case in which they are needed; `None`: always.
+    /// The case in which they are needed; `None` if they always are.
     pub condition: Option<Condition>,
     /// The command that creates it, for a POSIX shell.
     pub command: String,
@@ -83,7 +83,7 @@ pub struct RoleAssignment {
     pub source: &'static str,
 }
 
-/// The result for a credential that Azure rejects as a whole, or that could not be tried.
+/// The result for a credential that Azure rejects, or that could not be tried.
 pub fn rejected(reason: Reason) -> CredentialCheck {
     CredentialCheck {
         verdict: reason.verdict,
@@ -102,8 +102,8 @@ pub fn check(input: RightsInput) -> CredentialCheck {
     let operations = assess(&input);
     let has_no_role = has_no_role(&input, &operations);
     let is_missing = |operation: &AssessedOperation| operation.is_denied() || has_no_role;
-    let assignments = assignments(&input, &operations, is_missing);
-    let mut unchecked = unchecked(&input);
+    let assignments = smallest_assignments(&input, &operations, is_missing);
+    let mut unchecked = unchecked_parts(&input);
     let mut reasons = reasons::of_subscription(&input.subscription);
     if has_no_role {
         // These parts are denied for the same reason.
@@ -139,26 +139,27 @@ fn has_no_role(input: &RightsInput, operations: &[AssessedOperation]) -> bool {
 
 /// The smallest assignments that add all missing operations: first those that are always needed, then those of each case.
 /// Each has the narrowest scope that suffices.
-fn assignments(
+fn smallest_assignments(
     input: &RightsInput,
     operations: &[AssessedOperation],
     is_missing: impl Fn(&AssessedOperation) -> bool,
 ) -> Vec<RoleAssignment> {
     let missing: Vec<&AssessedOperation> = operations
         .iter()
-        // Registering a provider once needs no role.
+        // A provider is registered only once, for which no role is assigned.
         .filter(|operation| !matches!(operation.condition, Some(Condition::UnregisteredProvider(_))))
         .filter(|operation| is_missing(operation))
         .collect();
-    let mut cases: Vec<Option<Condition>> = missing.iter().map(|operation| case(operation)).collect();
+    let mut cases: Vec<Option<Condition>> =
+        missing.iter().map(|operation| unmet_condition(operation)).collect();
     cases.sort_unstable();
     cases.dedup();
     let mut assignments: Vec<RoleAssignment> = Vec::new();
     for condition in cases {
         for rights in &input.scopes {
             let needed = missing.iter().filter(|operation| {
-                case(operation) == condition
-                    && target(input, operation) == rights.scope
+                unmet_condition(operation) == condition
+                    && assignable_scope(input, operation) == rights.scope
                     && !is_granted(&assignments, operation, &rights.scope)
             });
             let mut actions: Vec<&'static str> = needed.map(|operation| operation.action).collect();
@@ -172,7 +173,7 @@ fn assignments(
                     scope: rights.scope.clone(),
                     actions: granted,
                     condition,
-                    command: assign(&input.client_id, role.name, &rights.scope),
+                    command: assignment_command(&input.client_id, role.name, &rights.scope),
                     source: role.source,
                 });
             }
@@ -181,13 +182,13 @@ fn assignments(
     assignments
 }
 
-/// The condition, if its case is not there.
-fn case(operation: &AssessedOperation) -> Option<Condition> {
+/// The condition of the operation, if it is not met.
+fn unmet_condition(operation: &AssessedOperation) -> Option<Condition> {
     operation.condition.filter(|_| !operation.is_needed)
 }
 
-/// The scope on which a role can be assigned: a resource group that does not exist has none.
-fn target(input: &RightsInput, operation: &AssessedOperation) -> Scope {
+/// The scope on which a role for the operation can be assigned: the subscription if the resource group does not exist.
+fn assignable_scope(input: &RightsInput, operation: &AssessedOperation) -> Scope {
     let exists = input.scopes.iter().any(|rights| rights.exists && rights.scope == operation.scope);
     if exists { operation.scope.clone() } else { Scope { group: None, ..operation.scope.clone() } }
 }
@@ -196,20 +197,20 @@ fn target(input: &RightsInput, operation: &AssessedOperation) -> Scope {
 fn is_granted(assignments: &[RoleAssignment], operation: &AssessedOperation, scope: &Scope) -> bool {
     assignments.iter().any(|assignment| {
         (assignment.scope.group.is_none() || assignment.scope == *scope)
-            && (assignment.condition.is_none() || assignment.condition == case(operation))
+            && (assignment.condition.is_none() || assignment.condition == unmet_condition(operation))
             && built_in_roles::find(assignment.role)
                 .is_some_and(|role| role.permission().grants(operation.action))
     })
 }
 
-fn assign(client_id: &str, role: &str, scope: &Scope) -> String {
+fn assignment_command(client_id: &str, role: &str, scope: &Scope) -> String {
     let scope = scope.resource_id();
     let words =
         ["az", "role", "assignment", "create", "--assignee", client_id, "--role", role, "--scope", &scope];
     shell::command(&words)
 }
 
-fn unchecked(input: &RightsInput) -> Vec<Unchecked> {
+fn unchecked_parts(input: &RightsInput) -> Vec<Unchecked> {
     let unchecked = |part, subject: &str, reason: &str| Unchecked {
         part,
         subject: subject.to_owned(),
@@ -222,7 +223,7 @@ fn unchecked(input: &RightsInput) -> Vec<Unchecked> {
     }
     for rights in &input.scopes {
         // A missing group has the roles of the subscription.
-        if let (true, Some(reason)) = (rights.exists, rights.unknown()) {
+        if let (true, Some(reason)) = (rights.exists, rights.unknown_reason()) {
             parts.push(unchecked(Part::Permissions, &rights.scope.resource_id(), reason));
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! The names are those of Azure's lists of permissions, one page for each category of resource providers
 //! (<https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations>). Operations whose denial the
-//! server tolerates are not listed, such as reading a resource provider, and neither is polling a long-running operation:
-//! Azure allows it to whoever started the operation. Using an own identity is not listed because the right is needed on the
-//! identity, wherever that is.
+//! server tolerates are not listed, such as reading a resource provider. Neither is polling a long-running operation, because
+//! Azure allows it to the principal that started the operation. The right to use a user-assigned identity is not listed either,
+//! because it is needed on the identity, which may be in any resource group.
 
 /// A use of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,7 +70,7 @@ impl Condition {
         }
     }
 
-    /// What is not possible without the operations.
+    /// The task that is not possible without the operations, as an infinitive.
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::NewResourceGroup => "create resource groups for clusters",
@@ -100,7 +100,7 @@ pub struct Operation {
     pub action: &'static str,
     /// The uses that need it.
     pub purposes: &'static [Purpose],
-    /// The case in which it is needed; `None`: always.
+    /// The case in which it is needed; `None` if it always is.
     pub condition: Option<Condition>,
     /// The scope on which it is needed.
     pub level: Level,
@@ -118,7 +118,8 @@ impl Operation {
         Self { action, purposes, condition: None, level, source }
     }
 
-    const fn when(mut self, condition: Condition) -> Self {
+    /// Adds the condition under which the operation is required.
+    const fn required_if(mut self, condition: Condition) -> Self {
         self.condition = Some(condition);
         self
     }
@@ -138,7 +139,7 @@ const CREATE: &[Purpose] = &[Purpose::Create];
 const CHANGE: &[Purpose] = &[Purpose::Change];
 const DELETE: &[Purpose] = &[Purpose::Delete];
 const WRITES: &[Purpose] = &[Purpose::Create, Purpose::Change];
-const NEW: &[Purpose] = &[Purpose::Create, Purpose::Import];
+const CREATE_OR_IMPORT: &[Purpose] = &[Purpose::Create, Purpose::Import];
 const ALL_IN_GROUP: &[Purpose] = &[Purpose::Create, Purpose::Change, Purpose::Import, Purpose::Delete];
 
 use Level::{ResourceGroup, Subscription};
@@ -146,10 +147,10 @@ use Level::{ResourceGroup, Subscription};
 /// The resource provider of AKS.
 pub(super) const AKS: &str = "Microsoft.ContainerService";
 
-/// That of Log Analytics workspaces.
+/// The resource provider of Log Analytics workspaces.
 pub(super) const LOG_ANALYTICS: &str = "Microsoft.OperationalInsights";
 
-/// The action that is known by whether the subscription was read.
+/// The action whose decision follows from whether the subscription could be read.
 pub(super) const READ_SUBSCRIPTION: &str = "Microsoft.Resources/subscriptions/read";
 
 /// All operations.
@@ -207,69 +208,69 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
-        NEW,
+        CREATE_OR_IMPORT,
         ResourceGroup,
         CONTAINERS,
     )
-    .when(Condition::LocalAccounts),
+    .required_if(Condition::LocalAccounts),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action",
-        NEW,
+        CREATE_OR_IMPORT,
         ResourceGroup,
         CONTAINERS,
     )
-    .when(Condition::NoLocalAccounts),
+    .required_if(Condition::NoLocalAccounts),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/runCommand/action",
-        NEW,
+        CREATE_OR_IMPORT,
         ResourceGroup,
         CONTAINERS,
     )
-    .when(Condition::PrivateCluster),
+    .required_if(Condition::PrivateCluster),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/commandResults/read",
-        NEW,
+        CREATE_OR_IMPORT,
         ResourceGroup,
         CONTAINERS,
     )
-    .when(Condition::PrivateCluster),
+    .required_if(Condition::PrivateCluster),
     Operation::new(
         "Microsoft.Resources/subscriptions/resourceGroups/write",
         CREATE,
         Subscription,
         MANAGEMENT,
     )
-    .when(Condition::NewResourceGroup),
-    Operation::new("Microsoft.ContainerService/register/action", NEW, Subscription, CONTAINERS)
-        .when(Condition::UnregisteredProvider(AKS)),
+    .required_if(Condition::NewResourceGroup),
+    Operation::new("Microsoft.ContainerService/register/action", CREATE_OR_IMPORT, Subscription, CONTAINERS)
+        .required_if(Condition::UnregisteredProvider(AKS)),
     Operation::new("Microsoft.OperationalInsights/register/action", CREATE, Subscription, MONITOR)
-        .when(Condition::UnregisteredProvider(LOG_ANALYTICS)),
+        .required_if(Condition::UnregisteredProvider(LOG_ANALYTICS)),
     Operation::new("Microsoft.Network/virtualNetworks/read", CREATE, ResourceGroup, NETWORKING)
-        .when(Condition::OwnNetwork),
+        .required_if(Condition::OwnNetwork),
     Operation::new("Microsoft.Network/virtualNetworks/subnets/read", CREATE, ResourceGroup, NETWORKING)
-        .when(Condition::OwnNetwork),
+        .required_if(Condition::OwnNetwork),
     Operation::new(
         "Microsoft.Network/virtualNetworks/subnets/join/action",
         WRITES,
         ResourceGroup,
         AKS_SERVICE,
     )
-    .when(Condition::OwnNetwork),
+    .required_if(Condition::OwnNetwork),
     Operation::new("Microsoft.OperationalInsights/workspaces/read", WRITES, ResourceGroup, AKS_SERVICE)
-        .when(Condition::Monitoring),
+        .required_if(Condition::Monitoring),
     Operation::new("Microsoft.OperationalInsights/workspaces/write", WRITES, ResourceGroup, MONITOR)
-        .when(Condition::Monitoring),
+        .required_if(Condition::Monitoring),
     Operation::new(
         "Microsoft.OperationalInsights/workspaces/sharedKeys/read",
         WRITES,
         ResourceGroup,
         AKS_SERVICE,
     )
-    .when(Condition::Monitoring),
+    .required_if(Condition::Monitoring),
     Operation::new("Microsoft.OperationsManagement/solutions/read", WRITES, ResourceGroup, AKS_SERVICE)
-        .when(Condition::Monitoring),
+        .required_if(Condition::Monitoring),
     Operation::new("Microsoft.OperationsManagement/solutions/write", WRITES, ResourceGroup, AKS_SERVICE)
-        .when(Condition::Monitoring),
+        .required_if(Condition::Monitoring),
 ];
 
 #[cfg(test)]

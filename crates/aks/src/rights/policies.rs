@@ -1,6 +1,5 @@
-//! Policies that deny: the effect of an assignment, and the resources of clusters that it concerns
-//! (<https://learn.microsoft.com/azure/governance/policy/concepts/definition-structure-policy-rule>). Exemptions are not known
-//! here.
+//! Policies that deny: the effect of an assignment, and the resources of clusters that it affects
+//! (<https://learn.microsoft.com/azure/governance/policy/concepts/definition-structure-policy-rule>). Exemptions are not read.
 
 mod condition;
 mod definitions;
@@ -8,9 +7,9 @@ mod resources;
 
 use serde_json::Value;
 
-use self::condition::{Values, holds, literal, parameter};
+use self::condition::{Values, holds, parse_literal, parse_parameter_reference};
 pub use self::definitions::PolicyDefinitions;
-use self::resources::{Place, ResourceType, TYPES};
+use self::resources::{CreationScope, ResourceType, TYPES};
 use crate::arm::{
     ParameterDefinition, ParameterValue, PolicyAssignment, PolicyDefinition, PolicyValue, Resource,
 };
@@ -20,7 +19,7 @@ use crate::arm::{
 pub struct AssignedPolicy {
     /// The name of the assignment.
     pub name: String,
-    /// The name that people see; the name if there is none.
+    /// The display name, else the name.
     pub display_name: String,
     /// The resource ID of the scope of the assignment.
     pub scope: String,
@@ -33,18 +32,18 @@ pub struct AssignedPolicy {
 pub enum PolicyEffect {
     /// It denies requests for clusters, or may deny them.
     Denies(Denied),
-    /// Not known, for this reason.
+    /// Unknown, for this reason.
     Unknown(String),
 }
 
 /// The requests that a policy denies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Denied {
-    /// Resources that it never allows to create or change, although every cluster needs them; in words.
+    /// Descriptions of resources that every cluster needs and that it never allows to create or change.
     pub essentials: Vec<&'static str>,
-    /// The resources that it may not allow to create or change.
+    /// The resources whose creation or change it may deny.
     pub writes: Option<Resources>,
-    /// The resources that it may not allow to delete.
+    /// The resources whose deletion it may deny.
     pub deletes: Option<Resources>,
 }
 
@@ -53,34 +52,34 @@ pub struct Denied {
 pub enum Resources {
     /// All of them.
     All,
-    /// These, in words.
+    /// Descriptions of some of them.
     Some(Vec<&'static str>),
 }
 
-/// The mode of policies that only look at objects inside clusters.
-const IN_CLUSTER: &str = "Microsoft.Kubernetes.Data";
+/// The mode of policies for objects inside clusters.
+const KUBERNETES_DATA_MODE: &str = "Microsoft.Kubernetes.Data";
 
 impl AssignedPolicy {
-    /// The assignment with the effect of its definitions; `None` if it denies nothing that concerns clusters.
+    /// The assignment with the effect of its definitions; `None` if it denies nothing that affects clusters.
     pub fn new(assignment: &PolicyAssignment, definitions: &PolicyDefinitions) -> Option<Self> {
-        let text = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
+        let non_empty = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
         let properties = assignment.properties.as_ref();
         let name = assignment.name.clone().unwrap_or_default();
-        let display_name = text(properties.and_then(|properties| properties.display_name.as_ref()));
+        let display_name = non_empty(properties.and_then(|properties| properties.display_name.as_ref()));
         Some(Self {
             effect: definitions.effect(assignment)?,
             display_name: display_name.unwrap_or_else(|| name.clone()),
-            scope: text(properties.and_then(|properties| properties.scope.as_ref())).unwrap_or_default(),
+            scope: non_empty(properties.and_then(|properties| properties.scope.as_ref())).unwrap_or_default(),
             name,
         })
     }
 }
 
-/// Where and to what an assignment applies.
+/// The scopes and resources to which an assignment applies.
 struct Reach {
     /// Whether it applies to a resource group only, so not to the node resource group of a cluster.
-    is_of_group: bool,
-    /// Whether it leaves out some resources or scopes.
+    is_group_scope: bool,
+    /// Whether it excludes some resources or scopes.
     is_restricted: bool,
 }
 
@@ -89,7 +88,7 @@ impl Reach {
         let properties = assignment.properties.as_ref();
         let scope = properties.and_then(|properties| properties.scope.as_deref()).unwrap_or_default();
         Self {
-            is_of_group: scope.to_ascii_lowercase().contains("/resourcegroups/"),
+            is_group_scope: scope.to_ascii_lowercase().contains("/resourcegroups/"),
             is_restricted: properties.is_some_and(|properties| {
                 !properties.not_scopes.is_empty() || !properties.resource_selectors.is_empty()
             }),
@@ -97,11 +96,11 @@ impl Reach {
     }
 
     fn includes(&self, kind: &ResourceType) -> bool {
-        !self.is_of_group || kind.place == Place::ClusterGroup
+        !self.is_group_scope || kind.scope == CreationScope::ClusterGroup
     }
 }
 
-/// The values of parameters with the defaults of the others.
+/// The values of parameters, with defaults for parameters without a value.
 fn with_defaults<'a>(
     values: impl Iterator<Item = (&'a String, &'a ParameterValue)>,
     defaults: impl Iterator<Item = (&'a String, &'a ParameterDefinition)>,
@@ -113,24 +112,24 @@ fn with_defaults<'a>(
     defaults.chain(values).collect()
 }
 
-/// The effect of a definition with these values of its parameters; `None` if it denies nothing that concerns clusters.
+/// The effect of a definition with these values of its parameters; `None` if it denies nothing that affects clusters.
 fn effect(reach: &Reach, values: Values, definition: &Resource<PolicyDefinition>) -> Option<PolicyEffect> {
     let unknown = |reason: &str| Some(PolicyEffect::Unknown(reason.to_owned()));
     let Some(properties) = definition.view.properties.as_ref() else {
         return unknown("its definition has no properties");
     };
     let mode = properties.mode.as_deref().unwrap_or_default();
-    if mode.eq_ignore_ascii_case(IN_CLUSTER) {
+    if mode.eq_ignore_ascii_case(KUBERNETES_DATA_MODE) {
         return None;
     }
     let mut all = with_defaults(std::iter::empty(), properties.parameters.iter());
     all.extend(values);
-    let concerned = Concerned::new(reach, mode, definition.raw.pointer("/properties/policyRule/if"), &all);
-    if concerned.types.is_empty() {
+    let affected = AffectedTypes::new(reach, mode, definition.raw.pointer("/properties/policyRule/if"), &all);
+    if affected.types.is_empty() {
         return None;
     }
-    let written = properties.policy_rule.as_ref().and_then(|rule| rule.then.as_ref()?.effect.as_deref());
-    let found = match written.map(|text| (text, parameter(text))) {
+    let effect = properties.policy_rule.as_ref().and_then(|rule| rule.then.as_ref()?.effect.as_deref());
+    let effect = match effect.map(|text| (text, parse_parameter_reference(text))) {
         Some((_, Some(name))) => match all.get(&name) {
             Some(PolicyValue::Text(text)) => Some(text.as_str()),
             _ => None,
@@ -138,40 +137,40 @@ fn effect(reach: &Reach, values: Values, definition: &Resource<PolicyDefinition>
         Some((text, None)) => Some(text),
         None => None,
     };
-    match found.map(|text| literal(text).map(str::to_ascii_lowercase)) {
+    match effect.map(|text| parse_literal(text).map(str::to_ascii_lowercase)) {
         None => unknown("its definition names no effect"),
         Some(None) => unknown("its effect is an expression"),
         Some(Some(effect)) => match effect.as_str() {
-            "deny" => Some(PolicyEffect::Denies(concerned.denied_writes(reach))),
-            "denyaction" => concerned.denied_deletes().map(PolicyEffect::Denies),
+            "deny" => Some(PolicyEffect::Denies(affected.denied_writes(reach))),
+            "denyaction" => affected.denied_deletes().map(PolicyEffect::Denies),
             _ => None,
         },
     }
 }
 
-/// The types of resources that a rule may concern.
-struct Concerned {
+/// The types of resources that a rule may affect.
+struct AffectedTypes {
     /// Each with whether the rule applies to all resources of the type.
     types: Vec<(&'static ResourceType, bool)>,
-    /// Whether there is no other type that a policy of this mode and scope could concern.
+    /// Whether these are all types that a policy of this mode and scope can affect.
     is_all: bool,
 }
 
-impl Concerned {
+impl AffectedTypes {
     fn new(reach: &Reach, mode: &str, condition: Option<&Value>, values: &Values) -> Self {
         let is_indexed = mode.eq_ignore_ascii_case("Indexed");
         let possible = TYPES.iter().filter(|kind| reach.includes(kind) && (kind.is_indexed || !is_indexed));
         let possible: Vec<&ResourceType> = possible.collect();
-        let concerned = possible.iter().filter_map(|kind| {
+        let affected = possible.iter().filter_map(|kind| {
             let held = condition.and_then(|condition| holds(condition, kind.name, values));
             (held != Some(false)).then_some((*kind, held == Some(true)))
         });
-        let types: Vec<_> = concerned.collect();
+        let types: Vec<_> = affected.collect();
         Self { is_all: types.len() == possible.len(), types }
     }
 
     fn denied_writes(&self, reach: &Reach) -> Denied {
-        let is_certain = !reach.is_restricted && !reach.is_of_group;
+        let is_certain = !reach.is_restricted && !reach.is_group_scope;
         let essentials =
             self.types.iter().filter(|(kind, always)| is_certain && *always && kind.is_essential);
         Denied {
@@ -190,29 +189,29 @@ impl Concerned {
             .then(|| Denied { deletes: Some(self.resources(is_deleted)), ..Denied::default() })
     }
 
-    fn resources(&self, is_meant: impl Fn(&ResourceType) -> bool) -> Resources {
+    fn resources(&self, is_selected: impl Fn(&ResourceType) -> bool) -> Resources {
         if self.is_all {
             return Resources::All;
         }
-        let mut words = Vec::new();
-        for (kind, _) in self.types.iter().filter(|(kind, _)| is_meant(kind)) {
-            add(&mut words, kind.description);
+        let mut descriptions = Vec::new();
+        for (kind, _) in self.types.iter().filter(|(kind, _)| is_selected(kind)) {
+            push_unique(&mut descriptions, kind.description);
         }
-        Resources::Some(words)
+        Resources::Some(descriptions)
     }
 }
 
-fn add(words: &mut Vec<&'static str>, word: &'static str) {
-    if !words.contains(&word) {
-        words.push(word);
+fn push_unique(list: &mut Vec<&'static str>, item: &'static str) {
+    if !list.contains(&item) {
+        list.push(item);
     }
 }
 
 impl PolicyEffect {
-    /// The effect of two policies together. What one denies is known, whatever the other one does.
-    fn and(self, other: Self) -> Self {
+    /// The effect of two policies together. A denial is known even if the effect of the other policy is not.
+    fn merge(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Denies(denied), Self::Denies(other)) => Self::Denies(denied.and(other)),
+            (Self::Denies(denied), Self::Denies(other)) => Self::Denies(denied.merge(other)),
             (denies @ Self::Denies(_), Self::Unknown(_)) | (Self::Unknown(_), denies @ Self::Denies(_)) => {
                 denies
             }
@@ -222,9 +221,9 @@ impl PolicyEffect {
 }
 
 impl Denied {
-    fn and(mut self, other: Self) -> Self {
-        for word in other.essentials {
-            add(&mut self.essentials, word);
+    fn merge(mut self, other: Self) -> Self {
+        for description in other.essentials {
+            push_unique(&mut self.essentials, description);
         }
         Self {
             essentials: self.essentials,
@@ -237,11 +236,11 @@ impl Denied {
 impl Resources {
     fn union(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
-            (Some(Self::Some(mut words)), Some(Self::Some(others))) => {
-                for word in others {
-                    add(&mut words, word);
+            (Some(Self::Some(mut descriptions)), Some(Self::Some(others))) => {
+                for description in others {
+                    push_unique(&mut descriptions, description);
                 }
-                Some(Self::Some(words))
+                Some(Self::Some(descriptions))
             }
             (Some(Self::All), _) | (_, Some(Self::All)) => Some(Self::All),
             (one, other) => one.or(other),

@@ -28,10 +28,10 @@ const REGISTERED_ON_DEMAND: [&str; 2] = [AKS, LOG_ANALYTICS];
 /// The providers that only clusters with monitoring need.
 const FOR_MONITORING: [&str; 2] = [LOG_ANALYTICS, "Microsoft.OperationsManagement"];
 
-/// Added where Azure needs some minutes.
-const SOON: &str = "a new role takes a few minutes to work";
+/// A note for new role assignments.
+const ROLE_DELAY: &str = "a new role takes a few minutes to work";
 
-/// The reason for a subscription in which Azure writes nothing.
+/// The reason for a subscription that is read-only.
 pub(super) fn of_subscription(subscription: &SubscriptionState) -> Vec<Reason> {
     let SubscriptionState::Known(subscription) = subscription else { return Vec::new() };
     let reason = subscription.read_only_state().map(|state| Reason {
@@ -47,33 +47,35 @@ pub(super) fn of_subscription(subscription: &SubscriptionState) -> Vec<Reason> {
     reason.into_iter().collect()
 }
 
-/// The reason for an application that Azure denies everything.
+/// The reason for an application without any role.
 pub(super) fn no_role(assignments: &[RoleAssignment]) -> Reason {
     let always = assignments.iter().filter(|assignment| assignment.condition.is_none());
     Reason {
         code: "noRole",
         message: "the application may not read the subscription, and Azure lists no role of it".to_owned(),
-        remedy: remedy(always),
+        remedy: assignment_remedy(always),
         source: ROLES,
         verdict: Verdict::Unusable,
     }
 }
 
-/// The reasons for denied operations: one for each purpose, and one for each case, on each scope.
+/// The reasons for denied operations on each scope: one for each purpose, and one for each condition.
 pub(super) fn of_operations(
     input: &RightsInput,
     operations: &[AssessedOperation],
     assignments: &[RoleAssignment],
 ) -> Vec<Reason> {
     let is_unusable = !input.scopes.iter().any(|rights| {
-        let is_possible = |purpose| is_possible(operations, rights, purpose);
-        is_target(input, rights) && (is_possible(Purpose::Create) || is_possible(Purpose::Import))
+        let is_allowed = |purpose| is_allowed(operations, rights, purpose);
+        is_target(input, rights) && (is_allowed(Purpose::Create) || is_allowed(Purpose::Import))
     });
     let mut reasons = Vec::new();
     for ScopeRights { scope, .. } in &input.scopes {
         let denied: Vec<&AssessedOperation> = operations
             .iter()
-            .filter(|operation| operation.scope == *scope && operation.is_denied() && !is_register(operation))
+            .filter(|operation| {
+                operation.scope == *scope && operation.is_denied() && !is_registration(operation)
+            })
             .collect();
         for purpose in Purpose::ALL {
             let actions = denied
@@ -83,13 +85,20 @@ pub(super) fn of_operations(
             if !actions.is_empty() {
                 let blocks = is_unusable && matches!(purpose, Purpose::Create | Purpose::Import);
                 let verdict = if blocks { Verdict::Unusable } else { Verdict::Limited };
-                reasons.push(denial(code(purpose), describe(purpose), scope, &actions, assignments, verdict));
+                reasons.push(denial_reason(
+                    purpose_code(purpose),
+                    describe_purpose(purpose),
+                    scope,
+                    &actions,
+                    assignments,
+                    verdict,
+                ));
             }
         }
         let is_denied = |purpose: &Purpose| {
             denied.iter().any(|operation| operation.is_needed && operation.purposes.contains(purpose))
         };
-        for condition in CASES {
+        for condition in CONDITIONS_WITH_REASON {
             let cases = denied.iter().filter(|operation| {
                 operation.condition == Some(condition)
                     && !operation.is_needed
@@ -97,16 +106,16 @@ pub(super) fn of_operations(
             });
             let actions: Vec<&str> = cases.map(|operation| operation.action).collect();
             if !actions.is_empty() {
-                let (code, what) = (case_code(condition), condition.describe());
-                reasons.push(denial(code, what, scope, &actions, assignments, Verdict::Limited));
+                let (code, task) = (condition_code(condition), condition.describe());
+                reasons.push(denial_reason(code, task, scope, &actions, assignments, Verdict::Limited));
             }
         }
     }
     reasons
 }
 
-/// The cases with reasons of their own.
-const CASES: [Condition; 6] = [
+/// The conditions that have a reason of their own.
+const CONDITIONS_WITH_REASON: [Condition; 6] = [
     Condition::NewResourceGroup,
     Condition::OwnNetwork,
     Condition::Monitoring,
@@ -115,17 +124,17 @@ const CASES: [Condition; 6] = [
     Condition::PrivateCluster,
 ];
 
-fn is_register(operation: &AssessedOperation) -> bool {
+fn is_registration(operation: &AssessedOperation) -> bool {
     matches!(operation.condition, Some(Condition::UnregisteredProvider(_)))
 }
 
-/// Whether clusters are created on the scope: in the resource groups if there are any, else anywhere.
+/// Whether clusters are created on the scope: in the requested resource groups, else anywhere in the subscription.
 fn is_target(input: &RightsInput, rights: &ScopeRights) -> bool {
     rights.scope.group.is_some() || input.scopes.len() == 1
 }
 
-/// Whether nothing that a purpose needs on the scope is denied.
-fn is_possible(operations: &[AssessedOperation], rights: &ScopeRights, purpose: Purpose) -> bool {
+/// Whether no operation that a purpose needs on the scope is denied.
+fn is_allowed(operations: &[AssessedOperation], rights: &ScopeRights, purpose: Purpose) -> bool {
     !operations.iter().any(|operation| {
         let is_here = match operation.condition {
             Some(Condition::NewResourceGroup) => !rights.exists,
@@ -136,7 +145,7 @@ fn is_possible(operations: &[AssessedOperation], rights: &ScopeRights, purpose: 
     })
 }
 
-fn code(purpose: Purpose) -> &'static str {
+fn purpose_code(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::List => "listDenied",
         Purpose::Create => "createDenied",
@@ -146,7 +155,7 @@ fn code(purpose: Purpose) -> &'static str {
     }
 }
 
-fn describe(purpose: Purpose) -> &'static str {
+fn describe_purpose(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::List => "list all that clusters are made of",
         Purpose::Create => "create clusters",
@@ -156,7 +165,7 @@ fn describe(purpose: Purpose) -> &'static str {
     }
 }
 
-fn case_code(condition: Condition) -> &'static str {
+fn condition_code(condition: Condition) -> &'static str {
     match condition {
         Condition::NewResourceGroup => "newResourceGroupDenied",
         Condition::UnregisteredProvider(_) => "registrationDenied",
@@ -168,9 +177,9 @@ fn case_code(condition: Condition) -> &'static str {
     }
 }
 
-fn denial(
+fn denial_reason(
     code: &'static str,
-    what: &str,
+    task: &str,
     scope: &Scope,
     actions: &[&str],
     assignments: &[RoleAssignment],
@@ -183,25 +192,25 @@ fn denial(
     Reason {
         code,
         message: format!(
-            "the application may not {what} in {}: it lacks {}",
+            "the application may not {task} in {}: it lacks {}",
             scope.describe(),
             actions.join(", ")
         ),
-        remedy: remedy(fixes),
+        remedy: assignment_remedy(fixes),
         source: ROLES,
         verdict,
     }
 }
 
-fn remedy<'a>(assignments: impl Iterator<Item = &'a RoleAssignment>) -> String {
-    let assign = assignments.map(|assignment| {
+fn assignment_remedy<'a>(assignments: impl Iterator<Item = &'a RoleAssignment>) -> String {
+    let roles = assignments.map(|assignment| {
         format!("{} on {} ({})", assignment.role, assignment.scope.describe(), assignment.command)
     });
-    let assign = assign.collect::<Vec<_>>().join(", and ");
-    if assign.is_empty() {
+    let roles = roles.collect::<Vec<_>>().join(", and ");
+    if roles.is_empty() {
         return "ask an administrator of the subscription for a role that allows this".to_owned();
     }
-    format!("give it the role {assign}; {SOON}")
+    format!("give it the role {roles}; {ROLE_DELAY}")
 }
 
 /// The reasons for providers that are not registered, except those that this server can register itself.
@@ -211,49 +220,55 @@ pub(super) fn of_providers(input: &RightsInput) -> Vec<Reason> {
     let reasons = unregistered.filter_map(|provider| {
         let decision = subscription.decide(&format!("{}/register/action", provider.namespace));
         let is_on_demand = REGISTERED_ON_DEMAND.contains(&provider.namespace);
-        let works = is_on_demand && decision == Decision::Allowed;
-        (!works).then(|| unregistered_provider(provider.namespace, &decision, &subscription.scope))
+        let is_registered_on_demand = is_on_demand && decision == Decision::Allowed;
+        (!is_registered_on_demand)
+            .then(|| unregistered_provider_reason(provider.namespace, &decision, &subscription.scope))
     });
     reasons.collect()
 }
 
-fn unregistered_provider(namespace: &str, decision: &Decision, scope: &Scope) -> Reason {
-    let only = if FOR_MONITORING.contains(&namespace) { ", which clusters with monitoring need" } else { "" };
+fn unregistered_provider_reason(namespace: &str, decision: &Decision, scope: &Scope) -> Reason {
+    let monitoring_note =
+        if FOR_MONITORING.contains(&namespace) { ", which clusters with monitoring need" } else { "" };
     let is_denied = *decision == Decision::Denied;
-    let lacks = if is_denied {
+    let denial_note = if is_denied {
         format!("; the application may not register it: it lacks {namespace}/register/action")
     } else {
         String::new()
     };
-    let words =
+    let command =
         ["az", "provider", "register", "--namespace", namespace, "--subscription", &scope.subscription];
     Reason {
         code: "providerUnregistered",
-        message: format!("the subscription is not registered to use {namespace}{only}{lacks}"),
-        remedy: format!("register it ({})", shell::command(&words)),
+        message: format!(
+            "the subscription is not registered to use {namespace}{monitoring_note}{denial_note}"
+        ),
+        remedy: format!("register it ({})", shell::command(&command)),
         source: PROVIDERS,
         verdict: if is_denied && namespace == AKS { Verdict::Unusable } else { Verdict::Limited },
     }
 }
 
-/// The reasons for policies: those of each one that denies, and one for all whose effect is unknown.
+/// The reasons for policies: those of each policy that denies, and one for all policies whose effect is unknown.
 pub(super) fn of_policies(policies: &[AssignedPolicy]) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let mut unknown = Vec::new();
     for policy in policies {
         match &policy.effect {
-            PolicyEffect::Denies(denied) => reasons.extend(denials(policy, denied)),
+            PolicyEffect::Denies(denied) => reasons.extend(denial_reasons(policy, denied)),
             PolicyEffect::Unknown(reason) => unknown.push((policy, reason.as_str())),
         }
     }
-    reasons.extend(unknown_policies(&unknown));
+    reasons.extend(unknown_policies_reason(&unknown));
     reasons
 }
 
-fn denials(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Item = Reason> {
+fn denial_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Item = Reason> {
     let name = &policy.display_name;
-    let remedy =
-        format!("compare the clusters with its rule ({}), or ask its owner for an exemption", show(policy));
+    let remedy = format!(
+        "compare the clusters with its rule ({}), or ask its owner for an exemption",
+        show_command(policy)
+    );
     let writes = denied.writes.as_ref().map(|resources| Reason {
         code: "policyDenies",
         message: match resources {
@@ -287,34 +302,34 @@ fn denials(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Item = Rea
 }
 
 /// The command that shows an assignment.
-fn show(policy: &AssignedPolicy) -> String {
+fn show_command(policy: &AssignedPolicy) -> String {
     let AssignedPolicy { name, scope, .. } = policy;
     shell::command(&["az", "policy", "assignment", "show", "--name", name, "--scope", scope])
 }
 
-/// The most policies that a reason names.
-const MAX_NAMED: usize = 3;
+/// The maximum number of policies that a reason lists.
+const MAX_LISTED_POLICIES: usize = 3;
 
-fn unknown_policies(unknown: &[(&AssignedPolicy, &str)]) -> Option<Reason> {
+fn unknown_policies_reason(unknown: &[(&AssignedPolicy, &str)]) -> Option<Reason> {
     let (first, _) = unknown.first()?;
-    let named = unknown.iter().take(MAX_NAMED);
-    let named = named.map(|(policy, reason)| format!("{} ({reason})", policy.display_name));
-    let named = named.collect::<Vec<_>>().join(", ");
-    let others = unknown.len().saturating_sub(MAX_NAMED);
+    let listed = unknown.iter().take(MAX_LISTED_POLICIES);
+    let listed = listed.map(|(policy, reason)| format!("{} ({reason})", policy.display_name));
+    let listed = listed.collect::<Vec<_>>().join(", ");
+    let others = unknown.len().saturating_sub(MAX_LISTED_POLICIES);
     let others = if others > 0 { format!(" and {others} more") } else { String::new() };
     Some(Reason {
         code: "policyUnknown",
-        message: format!("policies may deny clusters, but their effect is unknown: {named}{others}"),
+        message: format!("policies may deny clusters, but their effect is unknown: {listed}{others}"),
         remedy: format!(
             "look at their definitions ({}), or give the application the role Reader where they are defined",
-            show(first)
+            show_command(first)
         ),
         source: POLICIES,
         verdict: Verdict::Limited,
     })
 }
 
-/// The reasons for parts that could not be read: one for all of a kind with the same cause.
+/// The reasons for parts that could not be read: one for all parts of a kind with the same cause.
 pub(super) fn of_unchecked(parts: &[Unchecked]) -> Vec<Reason> {
     let mut causes: Vec<(Part, &str)> = Vec::new();
     for Unchecked { part, reason, .. } in parts {
@@ -323,15 +338,15 @@ pub(super) fn of_unchecked(parts: &[Unchecked]) -> Vec<Reason> {
         }
     }
     let reasons = causes.into_iter().map(|(part, cause)| {
-        let same = parts.iter().filter(|other| other.part == part && other.reason == cause);
-        let subjects: Vec<&str> = same.map(|other| other.subject.as_str()).collect();
-        unchecked(part, &subjects.join(", "), cause)
+        let with_cause = parts.iter().filter(|other| other.part == part && other.reason == cause);
+        let subjects: Vec<&str> = with_cause.map(|other| other.subject.as_str()).collect();
+        unchecked_reason(part, &subjects.join(", "), cause)
     });
     reasons.collect()
 }
 
-fn unchecked(part: Part, subjects: &str, cause: &str) -> Reason {
-    let what = match part {
+fn unchecked_reason(part: Part, subjects: &str, cause: &str) -> Reason {
+    let property = match part {
         Part::Subscription => "the state of",
         Part::Permissions => "what the application may do on",
         Part::Providers => "the registration of",
@@ -339,7 +354,7 @@ fn unchecked(part: Part, subjects: &str, cause: &str) -> Reason {
     };
     Reason {
         code: "notChecked",
-        message: format!("{what} {subjects} is unknown: {cause}"),
+        message: format!("{property} {subjects} is unknown: {cause}"),
         remedy: "try again; if it stays unknown, give the application the role Reader on the subscription"
             .to_owned(),
         source: PERMISSIONS,

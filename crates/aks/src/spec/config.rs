@@ -9,26 +9,29 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{regions, versions};
 
-/// The type of a field.
-trait Field {
-    /// Whether the value is that of an unset field, for which clients send `""`.
+/// A type of field values.
+trait FieldValue {
+    /// Whether the value means an unset field: clients send `""` for it.
     fn is_unset(&self) -> bool {
         false
     }
 }
 
-impl Field for String {
+impl FieldValue for String {
     fn is_unset(&self) -> bool {
         self.is_empty()
     }
 }
 
-impl Field for bool {}
-impl Field for i64 {}
-impl<T> Field for Vec<T> {}
-impl Field for BTreeMap<String, String> {}
+impl FieldValue for bool {}
+impl FieldValue for i64 {}
+impl<T> FieldValue for Vec<T> {}
+impl FieldValue for BTreeMap<String, String> {}
 
-fn read_set<'de, D: Deserializer<'de>, T: Deserialize<'de> + Field>(from: D) -> Result<Option<T>, D::Error> {
+/// For `#[serde(deserialize_with)]`: `null` and `""` become `None`.
+fn deserialize_if_set<'de, D: Deserializer<'de>, T: Deserialize<'de> + FieldValue>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     Ok(Option::<T>::deserialize(from)?.filter(|value| !value.is_unset()))
 }
 
@@ -39,7 +42,7 @@ macro_rules! spec {
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct $name {
-            $($(#[$field_doc])* #[serde(rename = $key, skip_serializing_if = "Option::is_none", deserialize_with = "read_set")] pub $field: Option<$kind>,)*
+            $($(#[$field_doc])* #[serde(rename = $key, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_if_set")] pub $field: Option<$kind>,)*
         }
 
         impl $name {
@@ -166,14 +169,15 @@ spec! {
 impl AksConfig {
     /// The configuration with the region (`East US`) and Kubernetes versions (`v1.33.5`) in their canonical form.
     #[must_use]
-    pub fn normalised(mut self) -> Self {
-        let filled = |text: String| Some(text).filter(|text| !text.is_empty());
+    pub fn normalized(mut self) -> Self {
+        let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
         self.resource_location =
-            self.resource_location.and_then(|region| filled(regions::normalised(&region)));
-        self.kubernetes_version = self.kubernetes_version.and_then(|text| filled(versions::canonical(&text)));
+            self.resource_location.and_then(|region| non_empty(regions::normalize(&region)));
+        self.kubernetes_version =
+            self.kubernetes_version.and_then(|text| non_empty(versions::canonical(&text)));
         for pool in self.node_pools.iter_mut().flatten() {
             let version = pool.orchestrator_version.take();
-            pool.orchestrator_version = version.and_then(|text| filled(versions::canonical(&text)));
+            pool.orchestrator_version = version.and_then(|text| non_empty(versions::canonical(&text)));
         }
         self
     }
@@ -196,17 +200,18 @@ impl AksConfig {
     /// The resource group of the cluster's network. `virtualNetworkResourceGroup` applies only if `networkPlugin` is set
     /// (`docs/contract/provisioning.md#pool-body`).
     pub fn network_group(&self) -> Option<&str> {
-        let own = self.virtual_network_resource_group.as_deref().filter(|_| self.network_plugin.is_some());
-        own.or(self.resource_group.as_deref())
+        let explicit =
+            self.virtual_network_resource_group.as_deref().filter(|_| self.network_plugin.is_some());
+        explicit.or(self.resource_group.as_deref())
     }
 
     /// `httpApplicationRouting`; `None` in China, where Azure does not offer the add-on.
     pub fn http_routing(&self) -> Option<bool> {
-        let region = regions::normalised(self.resource_location.as_deref().unwrap_or_default());
+        let region = regions::normalize(self.resource_location.as_deref().unwrap_or_default());
         self.http_application_routing.filter(|_| !region.starts_with("china"))
     }
 
-    /// The user-assigned identity of the cluster, which only a managed identity can be.
+    /// The user-assigned identity of the cluster; `None` without `managedIdentity`.
     pub fn user_identity(&self) -> Option<&str> {
         self.user_assigned_identity.as_deref().filter(|_| self.managed_identity == Some(true))
     }
@@ -238,11 +243,11 @@ mod tests {
 
     #[test]
     fn keys_are_ranchers_and_unset_fields_are_not_written() {
-        let text =
+        let json =
             json!({"dnsServiceIp": "10.0.0.10", "nodePools": [{"osDiskSizeGB": 128, "vnetSubnetID": "x"}]});
-        let config = config(text.clone());
+        let config = config(json.clone());
         assert_eq!(config.dns_service_ip.as_deref(), Some("10.0.0.10"));
-        assert_eq!(serde_json::to_value(&config).unwrap(), text);
+        assert_eq!(serde_json::to_value(&config).unwrap(), json);
     }
 
     #[test]
@@ -264,8 +269,8 @@ mod tests {
             (json!({"virtualNetworkResourceGroup": "n"}), "g"),
             (json!({"virtualNetworkResourceGroup": "", "networkPlugin": "azure"}), "g"),
         ] {
-            let own = AksConfig { resource_group: Some("g".to_owned()), ..config(keys) };
-            assert_eq!(own.network_group(), Some(group));
+            let explicit = AksConfig { resource_group: Some("g".to_owned()), ..config(keys) };
+            assert_eq!(explicit.network_group(), Some(group));
         }
         assert_eq!(AksConfig::default().network_group(), None);
     }

@@ -14,17 +14,17 @@ pub enum Mode {
     Replace,
 }
 
-/// Typed objects, which are merged key by key. Lists and maps are replaced as a whole.
-const OBJECTS: [&str; 3] = [AKS_CONFIG, "importedConfig", "localClusterAuthEndpoint"];
+/// Objects that are merged key by key. Lists and maps are replaced as a whole.
+const MERGED_OBJECTS: [&str; 3] = [AKS_CONFIG, "importedConfig", "localClusterAuthEndpoint"];
 
 /// Maps whose system entries are not affected by users' changes.
-const PROTECTED: [&str; 2] = ["annotations", "labels"];
+const PROTECTED_MAPS: [&str; 2] = ["annotations", "labels"];
 
-/// Keys that identify the AKS cluster and never change.
-const FIXED: [&str; 4] = ["clusterName", "imported", "resourceGroup", "resourceLocation"];
+/// Keys of `aksConfig` that identify the AKS cluster and never change.
+const IDENTIFYING_KEYS: [&str; 4] = ["clusterName", "imported", "resourceGroup", "resourceLocation"];
 
-/// A client that sends all of these keys sends the complete configuration, as the Terraform provider does ...
-const STATEMENT: [&str; 8] = [
+/// Keys whose presence shows that a client, such as the Terraform provider, sends the complete configuration.
+const COMPLETE_CONFIGURATION: [&str; 8] = [
     "azureCredentialSecret",
     "clusterName",
     "dnsPrefix",
@@ -35,44 +35,45 @@ const STATEMENT: [&str; 8] = [
     "resourceLocation",
 ];
 
-/// ... and unsets these keys by omitting them, because it has no other way.
-const REMOVED_BY_STATEMENT: [&str; 3] = ["authBaseUrl", "authorizedIpRanges", "baseUrl"];
+/// Keys that such a client unsets by omitting them, because it cannot unset them in another way.
+const UNSET_BY_OMISSION: [&str; 3] = ["authBaseUrl", "authorizedIpRanges", "baseUrl"];
 
-/// The stored body after the change. `null` in the change clears a key; the result contains no `null`.
-pub fn changed(stored: &Object, change: Object, mode: Mode) -> Object {
+/// Applies a change to a stored body. `null` in the change clears a key; the result contains no `null`.
+pub fn apply_change(stored: &Object, change: Object, mode: Mode) -> Object {
     let mut result = match mode {
         Mode::Merge => stored.clone(),
         Mode::Replace => Object::new(),
     };
     for (key, value) in change {
         let value = match value {
-            Value::Object(new) if OBJECTS.contains(&key.as_str()) => {
-                Value::Object(merged(object(&result, &key), new, &key))
+            Value::Object(new) if MERGED_OBJECTS.contains(&key.as_str()) => {
+                Value::Object(merge_object(object_at(&result, &key), new, &key))
             }
             other => other,
         };
-        put(&mut result, key, value);
+        set_or_remove(&mut result, key, value);
     }
-    for key in PROTECTED {
-        keep_protected(stored, &mut result, key);
+    for key in PROTECTED_MAPS {
+        restore_protected_entries(stored, &mut result, key);
     }
-    keep_fixed(stored, &mut result);
+    restore_identifying_keys(stored, &mut result);
     result
 }
 
-fn merged(stored: Option<&Object>, change: Object, key: &str) -> Object {
+fn merge_object(stored: Option<&Object>, change: Object, key: &str) -> Object {
     let mut result = stored.cloned().unwrap_or_default();
-    if key == AKS_CONFIG && STATEMENT.iter().all(|key| change.get(*key).is_some_and(|value| !value.is_null()))
+    if key == AKS_CONFIG
+        && COMPLETE_CONFIGURATION.iter().all(|key| change.get(*key).is_some_and(|value| !value.is_null()))
     {
-        result.retain(|key, _| !REMOVED_BY_STATEMENT.contains(&key.as_str()));
+        result.retain(|key, _| !UNSET_BY_OMISSION.contains(&key.as_str()));
     }
     for (key, value) in change {
-        put(&mut result, key, value);
+        set_or_remove(&mut result, key, value);
     }
     result
 }
 
-fn put(object: &mut Object, key: String, value: Value) {
+fn set_or_remove(object: &mut Object, key: String, value: Value) {
     if value.is_null() {
         object.remove(&key);
     } else {
@@ -80,7 +81,7 @@ fn put(object: &mut Object, key: String, value: Value) {
     }
 }
 
-fn object<'a>(parent: &'a Object, key: &str) -> Option<&'a Object> {
+fn object_at<'a>(parent: &'a Object, key: &str) -> Option<&'a Object> {
     parent.get(key).and_then(Value::as_object)
 }
 
@@ -89,24 +90,24 @@ pub fn is_protected(key: &str) -> bool {
     key.contains("cattle.io/")
 }
 
-fn keep_protected(stored: &Object, result: &mut Object, key: &str) {
-    let kept: Vec<_> =
-        object(stored, key).into_iter().flatten().filter(|(name, _)| is_protected(name)).collect();
-    if kept.is_empty() {
+fn restore_protected_entries(stored: &Object, result: &mut Object, key: &str) {
+    let protected: Vec<_> =
+        object_at(stored, key).into_iter().flatten().filter(|(name, _)| is_protected(name)).collect();
+    if protected.is_empty() {
         return;
     }
     let map = result.entry(key).or_insert_with(|| Value::Object(Object::new()));
     if let Value::Object(map) = map {
-        for (name, value) in kept {
+        for (name, value) in protected {
             map.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
 }
 
-fn keep_fixed(stored: &Object, result: &mut Object) {
-    let Some(stored) = object(stored, AKS_CONFIG) else { return };
+fn restore_identifying_keys(stored: &Object, result: &mut Object) {
+    let Some(stored) = object_at(stored, AKS_CONFIG) else { return };
     if let Some(Value::Object(config)) = result.get_mut(AKS_CONFIG) {
-        for key in FIXED {
+        for key in IDENTIFYING_KEYS {
             let is_unset = config.get(key).is_none_or(|value| value == "");
             if let (true, Some(value)) = (is_unset, stored.get(key)) {
                 config.insert(key.to_owned(), value.clone());
@@ -122,9 +123,9 @@ mod tests {
 
     use super::*;
 
-    fn after(stored: Value, change: Value, mode: Mode) -> Value {
+    fn apply(stored: Value, change: Value, mode: Mode) -> Value {
         let (Value::Object(stored), Value::Object(change)) = (stored, change) else { panic!("two objects") };
-        Value::Object(changed(&stored, change, mode))
+        Value::Object(apply_change(&stored, change, mode))
     }
 
     #[test]
@@ -147,40 +148,40 @@ mod tests {
             "aksConfig": {"clusterName": "n", "tags": {"b": "3"}, "nodePools": [{"name": "q"}], "monitoring": true},
             "importedConfig": {"privateRegistryURL": "u", "privateRegistryPullSecrets": ["x"]},
         });
-        assert_eq!(after(stored, change, Mode::Merge), expected);
+        assert_eq!(apply(stored, change, Mode::Merge), expected);
     }
 
     #[test]
     fn change_without_pools_keeps_them() {
         let stored = json!({"aksConfig": {"nodePools": [{"name": "p"}]}});
-        assert_eq!(after(stored.clone(), json!({"aksConfig": {}}), Mode::Merge), stored);
-        assert_eq!(after(stored.clone(), json!({}), Mode::Merge), stored);
+        assert_eq!(apply(stored.clone(), json!({"aksConfig": {}}), Mode::Merge), stored);
+        assert_eq!(apply(stored.clone(), json!({}), Mode::Merge), stored);
     }
 
-    fn statement() -> Object {
-        STATEMENT.iter().map(|key| ((*key).to_owned(), json!(""))).collect()
+    fn complete_configuration() -> Object {
+        COMPLETE_CONFIGURATION.iter().map(|key| ((*key).to_owned(), json!(""))).collect()
     }
 
     #[test]
     fn full_configuration_unsets_missing_keys() {
         let stored = json!({"aksConfig": {"authorizedIpRanges": ["1.1.1.1/32"], "authBaseUrl": "a", "baseUrl": "b",
             "managedIdentity": true, "tags": {"a": "1"}}});
-        let full = after(stored.clone(), json!({"aksConfig": statement()}), Mode::Merge);
+        let full = apply(stored.clone(), json!({"aksConfig": complete_configuration()}), Mode::Merge);
         let keys: Vec<_> = full["aksConfig"].as_object().unwrap().keys().collect();
-        let mut expected = STATEMENT.to_vec();
+        let mut expected = COMPLETE_CONFIGURATION.to_vec();
         expected.extend(["managedIdentity", "tags"]);
         expected.sort_unstable();
         assert_eq!(keys, expected);
 
-        let mut with_ranges = statement();
+        let mut with_ranges = complete_configuration();
         with_ranges.insert("authorizedIpRanges".to_owned(), json!(["2.2.2.2/32"]));
-        let full = after(stored.clone(), json!({"aksConfig": with_ranges}), Mode::Merge);
+        let full = apply(stored.clone(), json!({"aksConfig": with_ranges}), Mode::Merge);
         assert_eq!(full["aksConfig"]["authorizedIpRanges"], json!(["2.2.2.2/32"]));
 
-        for missing in STATEMENT {
-            let mut partial = statement();
+        for missing in COMPLETE_CONFIGURATION {
+            let mut partial = complete_configuration();
             partial.remove(missing);
-            let merged = after(stored.clone(), json!({"aksConfig": partial}), Mode::Merge);
+            let merged = apply(stored.clone(), json!({"aksConfig": partial}), Mode::Merge);
             assert_eq!(merged["aksConfig"]["baseUrl"], "b", "{missing}");
         }
     }
@@ -191,10 +192,10 @@ mod tests {
             json!({"labels": {"cattle.io/creator": "norman", "mine": "1"}, "annotations": {"a": "1"}});
         let change = json!({"labels": {"yours": "2"}, "annotations": {}});
         let expected = json!({"labels": {"cattle.io/creator": "norman", "yours": "2"}, "annotations": {}});
-        assert_eq!(after(stored.clone(), change, Mode::Merge), expected);
-        let cleared = after(stored.clone(), json!({"labels": null}), Mode::Merge);
+        assert_eq!(apply(stored.clone(), change, Mode::Merge), expected);
+        let cleared = apply(stored.clone(), json!({"labels": null}), Mode::Merge);
         assert_eq!(cleared["labels"], json!({"cattle.io/creator": "norman"}));
-        let replaced = after(stored, json!({}), Mode::Replace);
+        let replaced = apply(stored, json!({}), Mode::Replace);
         assert_eq!(replaced, json!({"labels": {"cattle.io/creator": "norman"}}));
     }
 
@@ -203,7 +204,7 @@ mod tests {
         let stored = json!({"aksConfig": {"clusterName": "n", "dnsPrefix": "d"}});
         let change = json!({"aksConfig": {"clusterName": "", "dnsPrefix": "", "resourceGroup": null}});
         let expected = json!({"aksConfig": {"clusterName": "n", "dnsPrefix": ""}});
-        assert_eq!(after(stored, change, Mode::Merge), expected);
+        assert_eq!(apply(stored, change, Mode::Merge), expected);
     }
 
     #[test]
@@ -213,7 +214,7 @@ mod tests {
         let expected = json!({"aksConfig": {"clusterName": "n", "resourceGroup": "g", "resourceLocation": "l",
             "imported": true, "tags": {}}});
         assert_eq!(
-            after(stored, json!({"aksConfig": {"tags": {}, "subnet": null}}), Mode::Replace),
+            apply(stored, json!({"aksConfig": {"tags": {}, "subnet": null}}), Mode::Replace),
             expected
         );
     }
@@ -232,8 +233,8 @@ mod tests {
                 _ => json!("text"),
             })).collect();
             for mode in [Mode::Merge, Mode::Replace] {
-                let once = after(stored.clone(), Value::Object(change.clone()), mode);
-                let twice = after(once.clone(), Value::Object(change.clone()), mode);
+                let once = apply(stored.clone(), Value::Object(change.clone()), mode);
+                let twice = apply(once.clone(), Value::Object(change.clone()), mode);
                 prop_assert_eq!(&once, &twice);
                 prop_assert!(once.as_object().unwrap().values().all(|value| !value.is_null()));
             }

@@ -9,7 +9,7 @@ use crate::regions;
 
 /// A violation of a rule, with Rancher's message if Rancher has the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
+#[expect(missing_docs, reason = "the messages explain the fields")]
 pub enum Violation {
     /// The setting `kev2-operators` disables AKS.
     #[error("aks operator is inactive")]
@@ -117,44 +117,43 @@ pub fn check_request(
     body: &Object,
     request: &AksConfig,
     upstream: Option<&AksConfig>,
-    creating: bool,
+    is_new: bool,
 ) -> Result<(), Violation> {
     let isolation = body.get("enableNetworkPolicy").and_then(Value::as_bool).unwrap_or_default();
-    let running = upstream.and_then(|upstream| upstream.network_policy.as_deref());
+    let enforced = upstream.and_then(|upstream| upstream.network_policy.as_deref());
     if isolation
-        && request.network_policy.as_deref().or(running).is_some_and(|policy| !enforces_policies(policy))
+        && request.network_policy.as_deref().or(enforced).is_some_and(|policy| !enforces_policies(policy))
     {
         return Err(Violation::NoNetworkPolicy);
     }
-    if creating && request.is_import() {
+    if is_new && request.is_import() {
         return Ok(());
     }
     let version = body.get(AKS_CONFIG).and_then(|config| config.get("kubernetesVersion"));
     if version.and_then(Value::as_str).is_some_and(|version| version.trim().is_empty()) {
         return Err(Violation::EmptyVersion);
     }
-    let running = upstream.map_or(&[][..], AksConfig::pools);
-    pool_violations(request.node_pools.as_deref(), running).next().map_or(Ok(()), Err)
+    let existing = upstream.map_or(&[][..], AksConfig::pools);
+    pool_violations(request.node_pools.as_deref(), existing).next().map_or(Ok(()), Err)
 }
 
-/// The violations in a list of node pools: an empty list, a pool without a name, new Windows pools. `running` are the pools in
+/// The violations in a list of node pools: an empty list, a pool without a name, new Windows pools. `existing` are the pools in
 /// Azure.
 pub fn pool_violations<'a>(
     pools: Option<&'a [NodePool]>,
-    running: &'a [NodePool],
+    existing: &'a [NodePool],
 ) -> impl Iterator<Item = Violation> + use<'a> {
-    let none = pools.is_some_and(<[NodePool]>::is_empty).then_some(Violation::NoNodePool);
-    let is_windows = |pool: &NodePool| {
-        pool.os_type.as_deref().is_some_and(|system| system.trim().eq_ignore_ascii_case("Windows"))
-    };
-    let each = pools.unwrap_or_default().iter().enumerate().filter_map(move |(index, pool)| {
-        let runs = || running.iter().any(|known| known.name == pool.name && is_windows(known));
+    let no_pool = pools.is_some_and(<[NodePool]>::is_empty).then_some(Violation::NoNodePool);
+    let is_windows =
+        |pool: &NodePool| pool.os_type.as_deref().is_some_and(|os| os.trim().eq_ignore_ascii_case("Windows"));
+    let in_pools = pools.unwrap_or_default().iter().enumerate().filter_map(move |(index, pool)| {
+        let already_exists = || existing.iter().any(|other| other.name == pool.name && is_windows(other));
         if pool.name.is_none() {
             return Some(Violation::UnnamedNodePool { index });
         }
-        (is_windows(pool) && !runs()).then_some(Violation::WindowsNodePool { index })
+        (is_windows(pool) && !already_exists()).then_some(Violation::WindowsNodePool { index })
     });
-    none.into_iter().chain(each)
+    no_pool.into_iter().chain(in_pools)
 }
 
 /// Requires the region of a new cluster.
@@ -190,7 +189,7 @@ pub fn fixed_violations(
     type Read = fn(&AksConfig) -> Option<&String>;
     let name: Read = |config| config.cluster_name.as_ref();
     let group: Read = |config| config.resource_group.as_ref();
-    let text = |key: &'static str, read: Read| {
+    let changed_name = |key: &'static str, read: Read| {
         let (old, new) = (read(stored)?, read(change)?);
         (!old.eq_ignore_ascii_case(new)).then(|| Violation::Fixed { key, stored: old.clone() })
     };
@@ -202,11 +201,13 @@ pub fn fixed_violations(
     let location = || {
         let Region::Fixed(azure) = region else { return None };
         let (old, new) = (stored.resource_location.as_ref()?, change.resource_location.as_ref()?);
-        let new = regions::normalised(new);
-        let is_same = new == regions::normalised(old) || Some(new.as_str()) == azure;
+        let new = regions::normalize(new);
+        let is_same = new == regions::normalize(old) || Some(new.as_str()) == azure;
         (!is_same).then(|| Violation::Fixed { key: "resourceLocation", stored: old.clone() })
     };
-    [text("clusterName", name), imported, text("resourceGroup", group), location()].into_iter().flatten()
+    [changed_name("clusterName", name), imported, changed_name("resourceGroup", group), location()]
+        .into_iter()
+        .flatten()
 }
 
 /// Whether the setting `kev2-operators` leaves AKS enabled: JSON such as `[{"name":"aks","active":false}]`. Invalid values leave
@@ -232,17 +233,17 @@ mod tests {
         sent: Value,
         isolation: bool,
         upstream: Option<&AksConfig>,
-        creating: bool,
+        is_new: bool,
     ) -> Result<(), Violation> {
         let body = object(json!({"enableNetworkPolicy": isolation, "aksConfig": sent.clone()}));
-        check_request(&body, &config(sent), upstream, creating)
+        check_request(&body, &config(sent), upstream, is_new)
     }
 
     #[test]
     fn first_violation_is_ranchers() {
         use Violation::{EmptyVersion, NoNetworkPolicy, NoNodePool, UnnamedNodePool, WindowsNodePool};
         let (new, old, isolation) = (true, false, true);
-        for (sent, (isolation, upstream, creating), expected) in cases! {
+        for (sent, (isolation, upstream, is_new), expected) in cases! {
             {}, [isolation, null, new] => None;
             {"networkPolicy": "calico"}, [isolation, null, new] => None;
             {"networkPolicy": "cilium"}, [false, null, new] => None;
@@ -265,11 +266,11 @@ mod tests {
             {"imported": true, "kubernetesVersion": "", "nodePools": []}, [false, null, new] => None;
             {"imported": true, "kubernetesVersion": ""}, [false, null, old] => Some(EmptyVersion);
         }
-        .map(|(sent, situation, expected)| {
-            let policy = situation[1].as_str().map(|policy| config(json!({"networkPolicy": policy})));
-            (sent, (situation[0] == true, policy, situation[2] == true), expected)
+        .map(|(sent, conditions, expected)| {
+            let policy = conditions[1].as_str().map(|policy| config(json!({"networkPolicy": policy})));
+            (sent, (conditions[0] == true, policy, conditions[2] == true), expected)
         }) {
-            assert_eq!(check(sent.clone(), isolation, upstream.as_ref(), creating).err(), expected, "{sent}");
+            assert_eq!(check(sent.clone(), isolation, upstream.as_ref(), is_new).err(), expected, "{sent}");
         }
     }
 
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_explicit_false_disables_aks() {
+    fn aks_is_disabled_only_by_active_false() {
         for (setting, active) in [
             ("", true),
             ("{}", true),

@@ -1,11 +1,11 @@
-//! What blocks a hop of an upgrade, with a remedy and the source of the rule.
+//! The reasons that block a hop of an upgrade, with a remedy and the source of the rule.
 
 use serde_json::Value;
 
 use super::pools::PoolState;
 use crate::arm::KubernetesVersion;
 use crate::provision::message;
-use crate::provision::situation::{busy_cluster, busy_pools, is_stopped};
+use crate::provision::plan_input::{busy_cluster, busy_pools, is_stopped};
 use crate::review::sources::{CODES, MANAGED_CLUSTERS, ROLES, SUPPORTED, UPGRADE, learn};
 use crate::review::{Denial, DenialKind};
 use crate::spec::AksConfig;
@@ -22,7 +22,7 @@ pub struct Block {
     pub code: Code,
     /// One sentence, without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
     /// Source of the rule: a document of Azure with its URL.
     pub source: &'static str,
@@ -33,7 +33,7 @@ pub struct Block {
 pub enum Code {
     /// The version is lower than the running one.
     Downgrade,
-    /// The region does not have the version.
+    /// The version is not offered in the region.
     VersionNotOffered,
     /// The version needs long-term support, which the cluster does not have.
     NeedsLongTermSupport,
@@ -104,9 +104,9 @@ impl Block {
     }
 }
 
-/// What versions block in an upgrade of the control plane, by the rules of the review. Without the versions of the region, only a
-/// downgrade.
-pub(super) fn control_plane(
+/// The blocks of an upgrade of the control plane that follow from versions, by the rules of the review. If the versions of the
+/// region are unknown, only downgrades and skipped minor versions are blocked.
+pub(super) fn control_plane_blocks(
     start: &Start<'_>,
     offered: Option<&[KubernetesVersion]>,
     to: &str,
@@ -117,14 +117,14 @@ pub(super) fn control_plane(
         Version::parse(to).zip(Version::parse(from)).is_some_and(|(to, from)| to.is_lower_than(from));
     if is_lowered {
         let remedy = format!("leave it at {from}, or choose a higher version");
-        return vec![Block::new(Code::Downgrade, UPGRADE, upgrades::lowered(from, to), remedy)];
+        return vec![Block::new(Code::Downgrade, UPGRADE, upgrades::downgrade_message(from, to), remedy)];
     }
-    let Some(offered) = offered else { return without_list(from, to) };
-    let use_reachable = || upgrades::use_reachable(start, offered);
+    let Some(offered) = offered else { return blocks_without_list(from, to) };
+    let use_reachable = || upgrades::reachable_remedy(start, offered);
     let mut blocks = Vec::new();
-    if let Some(why) = upgrades::unavailable(start, offered, to) {
-        let message = format!("kubernetesVersion {to} {}", why.describe(region, true));
-        blocks.push(match why {
+    if let Some(unavailable) = upgrades::unavailable(start, offered, to) {
+        let message = format!("kubernetesVersion {to} {}", unavailable.describe(region, true));
+        blocks.push(match unavailable {
             Unavailable::NotOffered => {
                 Block::new(Code::VersionNotOffered, SUPPORTED, message, use_reachable())
             }
@@ -138,41 +138,41 @@ pub(super) fn control_plane(
             }
         });
     } else if upgrades::skipped_minor(start, offered, to).is_some() {
-        let message = upgrades::skipping(from, to);
+        let message = upgrades::skipped_minor_message(from, to);
         blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, use_reachable()));
     } else if upgrades::is_unlisted(start, offered, to) {
-        let message = upgrades::unlisted(from, to);
+        let message = upgrades::unlisted_message(from, to);
         blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, use_reachable()));
     }
     if is_preview(offered, to) {
-        let message = upgrades::preview(to, region);
+        let message = upgrades::preview_message(to, region);
         blocks.push(Block::new(Code::PreviewOnly, SUPPORTED, message, use_reachable()));
     }
     blocks
 }
 
-/// Without the versions of the region, a hop is at most to the next minor version, unless that would be a long list.
-fn without_list(from: &str, to: &str) -> Vec<Block> {
+/// The block of a skipped minor version if the versions of the region are unknown.
+fn blocks_without_list(from: &str, to: &str) -> Vec<Block> {
     let is_next = Version::parse(from)
         .zip(Version::parse(to))
         .is_some_and(|(from, to)| from.major == to.major && to.minor <= from.minor.saturating_add(1));
     if is_next {
         return Vec::new();
     }
-    let message = upgrades::skipping(from, to);
+    let message = upgrades::skipped_minor_message(from, to);
     vec![Block::new(Code::UpgradeNotOffered, UPGRADE, message, "use the next minor version first")]
 }
 
-/// A pool that even its upgrade leaves too far behind.
+/// The block by a pool that is too old for the control plane even after its upgrade.
 pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
     let (name, version) = (pool.name(), pool.version.as_deref().unwrap_or_default());
     let message = format!("node pool {name} has {version}, which is too far behind kubernetesVersion {to}");
     Block::new(Code::PoolTooOld, UPGRADE, message, "replace the pool by one with a newer version")
 }
 
-/// What the state of a cluster in Azure blocks at the moment.
-pub fn present(cluster: &Value, spec: &AksConfig) -> Vec<Block> {
-    const WAIT: &str = "wait until Azure has finished; a change that is saved now waits as well";
+/// The blocks that follow from the state of a cluster in Azure.
+pub fn state_blocks(cluster: &Value, spec: &AksConfig) -> Vec<Block> {
+    const WAIT_REMEDY: &str = "wait until Azure has finished; a change that is saved now waits as well";
     let name = message::name(spec);
     let mut blocks = Vec::new();
     if is_stopped(cluster) {
@@ -182,23 +182,28 @@ pub fn present(cluster: &Value, spec: &AksConfig) -> Vec<Block> {
     }
     if let Some(state) = busy_cluster(cluster) {
         let message = format!("the cluster {name} is {state} in Azure");
-        blocks.push(Block::new(Code::ClusterBusy, MANAGED_CLUSTERS, message, WAIT));
+        blocks.push(Block::new(Code::ClusterBusy, MANAGED_CLUSTERS, message, WAIT_REMEDY));
     }
     blocks.extend(busy_pools(cluster).into_iter().map(|(pool, state)| {
-        Block::new(Code::PoolBusy, MANAGED_CLUSTERS, format!("node pool {pool} is {state} in Azure"), WAIT)
+        Block::new(
+            Code::PoolBusy,
+            MANAGED_CLUSTERS,
+            format!("node pool {pool} is {state} in Azure"),
+            WAIT_REMEDY,
+        )
     }));
     blocks
 }
 
-/// A credential with which Azure permits no change.
-pub fn rejected_access(denial: &Denial) -> Block {
+/// The block by a credential with which Azure permits no change.
+pub fn access_block(denial: &Denial) -> Block {
     let Denial { kind, message, remedy, .. } = denial;
-    let (code, source, what) = match kind {
+    let (code, source, problem) = match kind {
         DenialKind::Credential => (Code::CredentialExpired, CODES, "the cloud credential is rejected"),
         DenialKind::Subscription => {
             (Code::AccessDenied, ROLES, "the subscription of the cloud credential cannot be used")
         }
         DenialKind::Role => (Code::AccessDenied, ROLES, "the cloud credential lacks a role"),
     };
-    Block::new(code, source, format!("{what}: {message}"), remedy.clone())
+    Block::new(code, source, format!("{problem}: {message}"), remedy.clone())
 }

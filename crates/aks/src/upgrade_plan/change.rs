@@ -1,12 +1,12 @@
 //! The changes of `aksConfig` that make hops. A PUT merges `aksConfig` key by key and replaces lists, so a change of a node pool
-//! contains all pools that the user states, with the versions of the hops before.
+//! contains all pools of the user's configuration, with the versions of the earlier hops.
 
 use serde_json::{Value, json};
 
 use crate::spec::Object;
 
 /// The change that upgrades the control plane.
-pub(super) fn of_control_plane(to: &str) -> Object {
+pub(super) fn control_plane_change(to: &str) -> Object {
     Object::from_iter([("kubernetesVersion".to_owned(), to.into())])
 }
 
@@ -16,13 +16,13 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// Begins with the pools of the stored `aksConfig`, as the user wrote them.
+    /// Starts with the pools of the stored `aksConfig`, as the user wrote them.
     pub(super) fn new(stated_pools: &[Value]) -> Self {
         Self { pools: stated_pools.to_vec() }
     }
 
-    /// The change that upgrades a pool. A pool that the user does not state is added with its version alone.
-    pub(super) fn of_pool(&mut self, name: &str, to: &str) -> Object {
+    /// The change that upgrades a pool, after the earlier ones. A pool that the user did not list is added with only its version.
+    pub(super) fn upgrade_pool(&mut self, name: &str, to: &str) -> Object {
         let is_named = |pool: &&mut Value| pool.get("name").and_then(Value::as_str) == Some(name);
         match self.pools.iter_mut().find(is_named).and_then(Value::as_object_mut) {
             Some(pool) => drop(pool.insert("orchestratorVersion".to_owned(), to.into())),

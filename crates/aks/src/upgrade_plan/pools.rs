@@ -1,13 +1,13 @@
-//! Node pools in upgrades: their versions, and the nodes that are added while an upgrade lasts.
+//! Node pools in upgrades: their versions, and the nodes that are added during an upgrade.
 
 use serde_json::Value;
 
 use super::block::{Block, Code};
-use super::{PlanInput, Surge};
+use super::{Surge, UpgradePlanInput};
 use crate::arm::VmSku;
 use crate::cluster_details::ClusterDetails;
-use crate::provision::situation::stopped_pools;
-use crate::review::surge;
+use crate::provision::plan_input::stopped_pools;
+use crate::review;
 use crate::spec::{AksConfig, NodePool};
 use crate::upgrades::{self, Start};
 use crate::versions::{self, Version, is_preview};
@@ -30,17 +30,17 @@ impl PoolState {
         self.spec.name.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn parsed(&self) -> Option<Version> {
+    pub(super) fn parsed_version(&self) -> Option<Version> {
         self.version.as_deref().and_then(Version::parse)
     }
 
-    fn offer<'a>(&self, sizes: &'a [VmSku]) -> Option<&'a VmSku> {
+    fn find_size<'a>(&self, sizes: &'a [VmSku]) -> Option<&'a VmSku> {
         let size = self.spec.vm_size.as_deref()?;
         sizes.iter().find(|offer| offer.is_named(size))
     }
 }
 
-/// The pools of an observed cluster, in Azure's order; `cluster` is Azure's response, if Azure was asked.
+/// The pools of an observed cluster, in Azure's order; `cluster` is Azure's response, if it was requested.
 pub fn pool_states(
     upstream: &AksConfig,
     details: &ClusterDetails,
@@ -55,35 +55,39 @@ pub fn pool_states(
     upstream.pools().iter().filter_map(state).collect()
 }
 
-/// The version to which a pool goes while the control plane has not moved: that of the control plane, or the newest one below it
-/// that Azure names for this pool.
-pub(super) fn target(pool: &PoolState, plane: &str, input: &PlanInput<'_>) -> String {
-    let named = input.pool_targets.get(pool.name()).map_or(&[][..], Vec::as_slice);
+/// The target of a pool if the control plane is not upgraded: the version of the control plane, or the newest lower one that Azure
+/// lists for this pool.
+pub(super) fn target(pool: &PoolState, plane: &str, input: &UpgradePlanInput<'_>) -> String {
+    let listed = input.pool_targets.get(pool.name()).map_or(&[][..], Vec::as_slice);
     let offered = input.offered.unwrap_or_default();
-    let start = Start { own: &[], ..input.start };
-    let fits = |version: &&String| {
-        let parsed = Version::parse(version).zip(Version::parse(plane)).zip(pool.parsed());
-        parsed.is_some_and(|((version, plane), from)| {
+    let start = Start { own_targets: &[], ..input.start };
+    let is_allowed = |version: &&String| {
+        let versions = Version::parse(version).zip(Version::parse(plane)).zip(pool.parsed_version());
+        versions.is_some_and(|((version, plane), from)| {
             from.is_lower_than(version) && !plane.is_lower_than(version)
         }) && !is_preview(offered, version)
             && upgrades::unavailable(&start, offered, version).is_none()
     };
-    let newest = named.iter().filter(fits).max_by(|one, other| versions::compare(one, other));
-    if named.iter().any(|version| version == plane) { plane } else { newest.map_or(plane, String::as_str) }
+    let newest = listed.iter().filter(is_allowed).max_by(|one, other| versions::compare(one, other));
+    if listed.iter().any(|version| version == plane) { plane } else { newest.map_or(plane, String::as_str) }
         .to_owned()
 }
 
-/// The nodes that an upgrade of the pool adds; `None` if it has none.
-pub(super) fn surge_of(pool: &PoolState, input: &PlanInput<'_>) -> Option<Surge> {
+/// The nodes that an upgrade of the pool adds; `None` if the pool has no running nodes.
+pub(super) fn surge_nodes(pool: &PoolState, input: &UpgradePlanInput<'_>) -> Option<Surge> {
     let nodes = pool.spec.count.filter(|count| *count > 0 && !pool.stopped)?;
-    let nodes = surge(&pool.spec, nodes);
-    let vcpus = input.sizes.and_then(|sizes| pool.offer(sizes)?.capabilities.quota_vcpus);
+    let nodes = review::surge_nodes(&pool.spec, nodes);
+    let vcpus = input.sizes.and_then(|sizes| pool.find_size(sizes)?.capabilities.quota_vcpus);
     Some(Surge { nodes, vcpus: vcpus.map(|vcpus| vcpus.saturating_mul(nodes)) })
 }
 
-/// The quotas that are too small for these nodes.
-pub(super) fn blocks(pool: &PoolState, surge: Option<Surge>, input: &PlanInput<'_>) -> Vec<Block> {
-    let offer = input.sizes.and_then(|sizes| pool.offer(sizes));
+/// The blocks by quotas that are too small for the surge nodes.
+pub(super) fn quota_blocks(
+    pool: &PoolState,
+    surge: Option<Surge>,
+    input: &UpgradePlanInput<'_>,
+) -> Vec<Block> {
+    let offer = input.sizes.and_then(|sizes| pool.find_size(sizes));
     let (Some(surge), Some(offer), Some(usages)) = (surge, offer, input.usages) else { return Vec::new() };
     let messages = vm_size::surge_shortages(pool.name(), offer, surge.nodes, usages, input.region);
     let block = |message| Block::new(Code::QuotaShort, QUOTAS, message, SURGE_REMEDY);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster_details::ClusterDetails;
 use crate::review::{Denial, DenialKind};
-use crate::testing::{config, extended, read};
+use crate::testing::{config, extended, from_json};
 
 /// Minor versions 1.30 (long-term support only) to 1.35 (preview).
 fn offered() -> Vec<KubernetesVersion> {
@@ -16,7 +16,7 @@ fn offered() -> Vec<KubernetesVersion> {
             "patchVersions": patches})
     };
     let both = ["KubernetesOfficial", "AKSLongTermSupport"];
-    read(json!([
+    from_json(json!([
         minor(35, true, &both[..1], json!({"1.35.0": {"upgrades": []}})),
         minor(
             34,
@@ -44,11 +44,11 @@ fn offered() -> Vec<KubernetesVersion> {
 fn sizes() -> Vec<VmSku> {
     let offer = json!({"resourceType": "virtualMachines", "name": "Standard_D4s_v5", "family": "standardDSv5Family",
         "capabilities": [{"name": "vCPUs", "value": "4"}]});
-    read::<crate::arm::Maybe<Vec<VmSku>>>(json!([offer])).0.unwrap()
+    from_json::<crate::arm::Maybe<Vec<VmSku>>>(json!([offer])).0.unwrap()
 }
 
 fn usages(left: i64) -> Vec<Usage> {
-    read(
+    from_json(
         json!([{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": 10, "limit": 10 + left},
         {"name": {"value": "StandardDSv5Family"}, "currentValue": 1, "limit": 100}]),
     )
@@ -56,45 +56,45 @@ fn usages(left: i64) -> Vec<Usage> {
 
 fn pool(name: &str, version: &str, more: Value) -> PoolState {
     let spec = json!({"name": name, "count": 3, "vmSize": "standard_d4s_V5", "mode": "System"});
-    PoolState { spec: read(extended(spec, more)), version: Some(version.to_owned()), stopped: false }
+    PoolState { spec: from_json(extended(spec, more)), version: Some(version.to_owned()), stopped: false }
 }
 
-struct World {
+struct TestCluster {
     running: &'static str,
     long_term: bool,
-    own: Vec<String>,
+    own_targets: Vec<String>,
     offered: Option<Vec<KubernetesVersion>>,
     pools: Vec<PoolState>,
     pool_targets: BTreeMap<String, Vec<String>>,
     usages: Vec<Usage>,
     stated: Value,
-    present: Vec<Block>,
+    current_blocks: Vec<Block>,
 }
 
-fn world(running: &'static str) -> World {
-    World {
+fn cluster(running: &'static str) -> TestCluster {
+    TestCluster {
         running,
         long_term: false,
-        own: Vec::new(),
+        own_targets: Vec::new(),
         offered: Some(offered()),
         pools: vec![pool("system", running, json!({}))],
         pool_targets: BTreeMap::new(),
         usages: usages(50),
         stated: json!([{"name": "system", "count": 3}]),
-        present: Vec::new(),
+        current_blocks: Vec::new(),
     }
 }
 
-impl World {
+impl TestCluster {
     fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    fn plan(&self, wanted: Option<&str>) -> UpgradePlan {
-        plan(&PlanInput {
-            start: Start { running: self.running, long_term: self.long_term, own: &self.own },
-            wanted,
+    fn plan(&self, requested: Option<&str>) -> UpgradePlan {
+        plan(&UpgradePlanInput {
+            start: Start { running: self.running, long_term: self.long_term, own_targets: &self.own_targets },
+            requested,
             region: "eastus",
             offered: self.offered.as_deref(),
             pools: &self.pools,
@@ -102,18 +102,18 @@ impl World {
             sizes: Some(&sizes()),
             usages: Some(&self.usages),
             stated_pools: self.stated.as_array().map_or(&[], Vec::as_slice),
-            present: &self.present,
+            current_blocks: &self.current_blocks,
         })
     }
 
     /// The hops, such as `1.33.6 system=1.33.6!quotaShort`.
-    fn hops(&self, wanted: &str) -> String {
-        let hops = self.plan(Some(wanted).filter(|wanted| !wanted.is_empty())).hops;
-        hops.iter().map(line).collect::<Vec<_>>().join(" ")
+    fn hops(&self, requested: &str) -> String {
+        let hops = self.plan(Some(requested).filter(|requested| !requested.is_empty())).hops;
+        hops.iter().map(describe_hop).collect::<Vec<_>>().join(" ")
     }
 }
 
-fn line(hop: &Hop) -> String {
+fn describe_hop(hop: &Hop) -> String {
     let part = match &hop.part {
         Part::ControlPlane => hop.to.clone(),
         Part::NodePool(name) => format!("{name}={}", hop.to),
@@ -124,7 +124,7 @@ fn line(hop: &Hop) -> String {
 
 #[test]
 fn control_plane_goes_first_and_pools_follow_at_the_end() {
-    for (running, wanted, expected) in [
+    for (running, requested, expected) in [
         ("1.32.9", "1.34.3", "1.33.6 1.34.3 system=1.34.3"),
         ("1.32.9", "1.33.6", "1.33.6 system=1.33.6"),
         ("1.32.7", "1.32.9", "1.32.9 system=1.32.9"),
@@ -136,19 +136,19 @@ fn control_plane_goes_first_and_pools_follow_at_the_end() {
         ("1.32.9", "", "1.33.6 1.34.3 system=1.34.3"),
         ("1.34.3", "", ""),
     ] {
-        assert_eq!(world(running).hops(wanted), expected, "{running} to {wanted}");
+        assert_eq!(cluster(running).hops(requested), expected, "{running} to {requested}");
     }
-    assert_eq!(world("1.32.9").plan(None).to, "1.34.3");
-    assert_eq!(world("1.34.3").plan(None).to, "1.34.3");
+    assert_eq!(cluster("1.32.9").plan(None).to, "1.34.3");
+    assert_eq!(cluster("1.34.3").plan(None).to, "1.34.3");
 }
 
 #[test]
 fn pools_are_upgraded_before_only_if_skew_requires_it() {
     let pools = |versions: &[(&str, &str)]| {
         let pools = versions.iter().map(|(name, version)| pool(name, version, json!({}))).collect();
-        world("1.32.9").with(|it| it.pools = pools)
+        cluster("1.32.9").with(|cluster| cluster.pools = pools)
     };
-    for (versions, wanted, expected) in [
+    for (versions, requested, expected) in [
         // Three minor versions behind are allowed.
         (&[("a", "1.31.9"), ("b", "1.32.9")][..], "1.34.3", "1.33.6 1.34.3 a=1.34.3 b=1.34.3"),
         (&[("a", "1.30.5")], "1.33.6", "1.33.6 a=1.33.6"),
@@ -156,29 +156,29 @@ fn pools_are_upgraded_before_only_if_skew_requires_it() {
         (&[("a", "1.29.5")], "1.34.3", "a=1.32.9 1.33.6 1.34.3 a=1.34.3"),
         (&[("a", "1.31.9"), ("b", "1.32.9")], "1.32.9", "a=1.32.9"),
     ] {
-        assert_eq!(pools(versions).hops(wanted), expected, "{versions:?}");
+        assert_eq!(pools(versions).hops(requested), expected, "{versions:?}");
     }
-    let unknown = world("1.32.9").with(|it| it.pools[0].version = None);
+    let unknown = cluster("1.32.9").with(|cluster| cluster.pools[0].version = None);
     assert_eq!(unknown.hops("1.33.6"), "1.33.6");
 }
 
 #[test]
-fn versions_block_with_their_code() {
-    let run = |running, wanted| world(running).hops(wanted);
-    assert_eq!(run("1.33.6", "1.32.9"), "1.32.9!downgrade");
-    assert_eq!(run("1.33.6", "1.32"), "1.32!downgrade");
-    assert_eq!(run("1.33.6", "1.36.0"), "1.36.0!versionNotOffered");
-    assert_eq!(run("1.33.6", "1.36"), "1.36!versionNotOffered");
-    assert_eq!(run("1.34.3", "1.35.0"), "1.35.0!previewOnly system=1.35.0");
-    assert_eq!(run("1.33.6", "1.35"), "1.34.3 1.35.0!previewOnly system=1.35.0");
-    assert_eq!(run("1.30.5", "1.31.9"), "1.31.9!needsLongTermSupport system=1.31.9");
-    assert_eq!(run("1.30.5", "1.32.9"), "1.32.9 system=1.32.9");
-    let long_term = world("1.30.5").with(|it| it.long_term = true);
+fn version_blocks_have_their_code() {
+    let hops = |running, requested| cluster(running).hops(requested);
+    assert_eq!(hops("1.33.6", "1.32.9"), "1.32.9!downgrade");
+    assert_eq!(hops("1.33.6", "1.32"), "1.32!downgrade");
+    assert_eq!(hops("1.33.6", "1.36.0"), "1.36.0!versionNotOffered");
+    assert_eq!(hops("1.33.6", "1.36"), "1.36!versionNotOffered");
+    assert_eq!(hops("1.34.3", "1.35.0"), "1.35.0!previewOnly system=1.35.0");
+    assert_eq!(hops("1.33.6", "1.35"), "1.34.3 1.35.0!previewOnly system=1.35.0");
+    assert_eq!(hops("1.30.5", "1.31.9"), "1.31.9!needsLongTermSupport system=1.31.9");
+    assert_eq!(hops("1.30.5", "1.32.9"), "1.32.9 system=1.32.9");
+    let long_term = cluster("1.30.5").with(|cluster| cluster.long_term = true);
     assert_eq!(long_term.hops("1.31.9"), "1.31.9 system=1.31.9");
     assert_eq!(long_term.hops("1.33.6"), "1.31.9 1.32.9 1.33.6 system=1.33.6");
     // Offered, and no upgrade of the newest version leads to it.
-    let cut = world("1.32.9").with(|it| {
-        let minors = it.offered.as_mut().unwrap();
+    let cut = cluster("1.32.9").with(|cluster| {
+        let minors = cluster.offered.as_mut().unwrap();
         minors[2].patch_versions.get_mut("1.33.6").unwrap().upgrades.clear();
         minors[2].patch_versions.get_mut("1.33.3").unwrap().upgrades.clear();
     });
@@ -186,45 +186,49 @@ fn versions_block_with_their_code() {
 }
 
 #[test]
-fn own_upgrades_replace_the_list_of_the_region() {
-    let own = |own: &[&str]| {
-        let own = own.iter().map(|version| (*version).to_owned()).collect();
-        world("1.32.9").with(|it| it.own = own)
+fn own_targets_replace_the_list_of_the_region() {
+    let with_own_targets = |own: &[&str]| {
+        let own_targets = own.iter().map(|version| (*version).to_owned()).collect();
+        cluster("1.32.9").with(|cluster| cluster.own_targets = own_targets)
     };
-    assert_eq!(own(&["1.33.3"]).hops("1.34.3"), "1.33.3 1.34.3 system=1.34.3");
-    assert_eq!(own(&["1.33.3"]).hops("1.33.6"), "1.33.3 1.33.6 system=1.33.6");
-    assert_eq!(own(&["1.34.1"]).hops("1.34.1"), "1.34.1 system=1.34.1");
-    assert_eq!(own(&["1.33.99"]).hops("1.33.99"), "1.33.99 system=1.33.99");
-    // Azure names a version that the region no longer lists, and nothing is known of the way from there.
-    assert_eq!(own(&["1.32.10"]).hops("1.33.6"), "1.32.10 1.33.6 system=1.33.6");
-    assert_eq!(own(&["1.34.1"]).hops("1.33.6"), "1.33.6!upgradeNotOffered");
+    assert_eq!(with_own_targets(&["1.33.3"]).hops("1.34.3"), "1.33.3 1.34.3 system=1.34.3");
+    assert_eq!(with_own_targets(&["1.33.3"]).hops("1.33.6"), "1.33.3 1.33.6 system=1.33.6");
+    assert_eq!(with_own_targets(&["1.34.1"]).hops("1.34.1"), "1.34.1 system=1.34.1");
+    assert_eq!(with_own_targets(&["1.33.99"]).hops("1.33.99"), "1.33.99 system=1.33.99");
+    // Azure lists a target that is missing in the region's list, so the path from there is unknown.
+    assert_eq!(with_own_targets(&["1.32.10"]).hops("1.33.6"), "1.32.10 1.33.6 system=1.33.6");
+    assert_eq!(with_own_targets(&["1.34.1"]).hops("1.33.6"), "1.33.6!upgradeNotOffered");
 }
 
 #[test]
-fn pools_own_upgrades_choose_their_version() {
-    let own = |targets: &[&str]| {
-        world("1.33.6").with(|it| {
-            it.pools = vec![pool("a", "1.32.7", json!({}))];
+fn pool_version_is_chosen_from_its_own_targets() {
+    let with_pool_targets = |targets: &[&str]| {
+        cluster("1.33.6").with(|cluster| {
+            cluster.pools = vec![pool("a", "1.32.7", json!({}))];
             let targets = targets.iter().map(|version| (*version).to_owned()).collect();
-            it.pool_targets.insert("a".to_owned(), targets);
+            cluster.pool_targets.insert("a".to_owned(), targets);
         })
     };
-    assert_eq!(own(&["1.32.9", "1.33.3"]).hops("1.33.6"), "a=1.33.3");
-    assert_eq!(own(&["1.33.6", "1.33.3"]).hops("1.33.6"), "a=1.33.6");
-    assert_eq!(own(&["1.34.3", "1.32.7"]).hops("1.33.6"), "a=1.33.6", "none that it can have");
+    assert_eq!(with_pool_targets(&["1.32.9", "1.33.3"]).hops("1.33.6"), "a=1.33.3");
+    assert_eq!(with_pool_targets(&["1.33.6", "1.33.3"]).hops("1.33.6"), "a=1.33.6");
+    assert_eq!(
+        with_pool_targets(&["1.34.3", "1.32.7"]).hops("1.33.6"),
+        "a=1.33.6",
+        "none of its targets is allowed"
+    );
 }
 
 #[test]
 fn surge_is_counted_against_the_quotas() {
     let surge = |max_surge: Value, left: i64, more: Value| {
-        let world = world("1.33.6").with(|it| {
+        let test_cluster = cluster("1.33.6").with(|cluster| {
             let spec = extended(json!({"maxSurge": max_surge}), more);
-            it.pools = vec![pool("a", "1.33.3", spec)];
-            it.usages = usages(left);
+            cluster.pools = vec![pool("a", "1.33.3", spec)];
+            cluster.usages = usages(left);
         });
-        let hop = world.plan(Some("1.33.6")).hops.remove(0);
+        let hop = test_cluster.plan(Some("1.33.6")).hops.remove(0);
         let surge = hop.surge;
-        (line(&hop), surge.map(|surge| (surge.nodes, surge.vcpus)))
+        (describe_hop(&hop), surge.map(|surge| (surge.nodes, surge.vcpus)))
     };
     assert_eq!(surge(json!("1"), 4, json!({})), ("a=1.33.6".to_owned(), Some((1, Some(4)))));
     assert_eq!(surge(json!("1"), 3, json!({})), ("a=1.33.6!quotaShort".to_owned(), Some((1, Some(4)))));
@@ -232,9 +236,9 @@ fn surge_is_counted_against_the_quotas() {
     assert_eq!(surge(json!("50%"), 7, json!({})).1, Some((2, Some(8))));
     assert_eq!(surge(json!("1"), 0, json!({"count": 0})), ("a=1.33.6".to_owned(), None));
     assert_eq!(surge(json!("1"), 0, json!({"vmSize": "Standard_X"})).1, Some((1, None)));
-    let stopped = world("1.33.6").with(|it| {
-        it.pools = vec![PoolState { stopped: true, ..pool("a", "1.33.3", json!({})) }];
-        it.usages = usages(0);
+    let stopped = cluster("1.33.6").with(|cluster| {
+        cluster.pools = vec![PoolState { stopped: true, ..pool("a", "1.33.3", json!({})) }];
+        cluster.usages = usages(0);
     });
     assert_eq!(stopped.hops("1.33.6"), "a=1.33.6");
 }
@@ -243,7 +247,10 @@ fn surge_is_counted_against_the_quotas() {
 fn state_of_the_cluster_blocks_the_first_hop() {
     let spec = config(json!({"resourceGroup": "my group", "clusterName": "shop"}));
     let codes = |properties: Value| {
-        present(&json!({"properties": properties}), &spec).iter().map(|it| it.code.name()).collect::<Vec<_>>()
+        state_blocks(&json!({"properties": properties}), &spec)
+            .iter()
+            .map(|block| block.code.name())
+            .collect::<Vec<_>>()
     };
     let pools = json!([{"name": "a", "provisioningState": "Succeeded"}, {"name": "b", "provisioningState": "Upgrading"}]);
     assert_eq!(codes(json!({"provisioningState": "Succeeded", "powerState": {"code": "Running"}})), [""; 0]);
@@ -251,11 +258,11 @@ fn state_of_the_cluster_blocks_the_first_hop() {
     assert_eq!(codes(json!({"powerState": {"code": "Stopped"}})), ["clusterStopped"]);
     assert_eq!(codes(json!({"provisioningState": "Updating"})), ["clusterBusy"]);
     assert_eq!(codes(json!({"provisioningState": "Succeeded", "agentPoolProfiles": pools})), ["poolBusy"]);
-    let stopped = present(&json!({"properties": {"powerState": {"code": "Stopped"}}}), &spec);
+    let stopped = state_blocks(&json!({"properties": {"powerState": {"code": "Stopped"}}}), &spec);
     assert_eq!(stopped[0].remedy, "start it: az aks start --resource-group 'my group' --name shop");
-    let world = world("1.32.9").with(|it| it.present = stopped);
-    assert_eq!(world.hops("1.33.6"), "1.33.6!clusterStopped system=1.33.6");
-    assert_eq!(world.hops("1.32.9"), "");
+    let test_cluster = cluster("1.32.9").with(|cluster| cluster.current_blocks = stopped);
+    assert_eq!(test_cluster.hops("1.33.6"), "1.33.6!clusterStopped system=1.33.6");
+    assert_eq!(test_cluster.hops("1.32.9"), "");
 
     for (kind, code) in [
         (DenialKind::Credential, "credentialExpired"),
@@ -264,38 +271,38 @@ fn state_of_the_cluster_blocks_the_first_hop() {
     ] {
         let (message, remedy) = ("AADSTS7000222".to_owned(), "use another secret".to_owned());
         let denial = Denial { kind, message, remedy, may_be_recent: false };
-        let block = rejected_access(&denial);
+        let block = access_block(&denial);
         assert_eq!((block.code.name(), block.remedy.as_str()), (code, "use another secret"));
         assert!(block.message.ends_with(": AADSTS7000222"), "{}", block.message);
     }
 }
 
 #[test]
-fn without_the_list_azure_chooses_the_patches() {
-    let world = world("1.31.9").with(|it| it.offered = None);
-    assert_eq!(world.hops("1.34.1"), "1.32 1.33 1.34.1 system=1.34.1");
-    assert_eq!(world.hops("1.30"), "1.30!downgrade");
-    assert_eq!(world.hops("1.31.10"), "1.31.10 system=1.31.10");
-    assert_eq!(world.hops("1.99"), "1.99!upgradeNotOffered");
-    assert_eq!(world.hops("2.1"), "2.1!upgradeNotOffered");
-    assert_eq!(world.hops(""), "");
+fn azure_chooses_the_patches_without_a_list() {
+    let test_cluster = cluster("1.31.9").with(|cluster| cluster.offered = None);
+    assert_eq!(test_cluster.hops("1.34.1"), "1.32 1.33 1.34.1 system=1.34.1");
+    assert_eq!(test_cluster.hops("1.30"), "1.30!downgrade");
+    assert_eq!(test_cluster.hops("1.31.10"), "1.31.10 system=1.31.10");
+    assert_eq!(test_cluster.hops("1.99"), "1.99!upgradeNotOffered");
+    assert_eq!(test_cluster.hops("2.1"), "2.1!upgradeNotOffered");
+    assert_eq!(test_cluster.hops(""), "");
 }
 
 #[test]
 fn changes_state_all_pools_with_the_versions_so_far() {
-    let world = world("1.32.9").with(|it| {
-        it.pools = vec![pool("a", "1.32.9", json!({})), pool("b", "1.32.9", json!({}))];
-        it.stated = json!([{"name": "a", "count": 3, "_id": 1}]);
+    let test_cluster = cluster("1.32.9").with(|cluster| {
+        cluster.pools = vec![pool("a", "1.32.9", json!({})), pool("b", "1.32.9", json!({}))];
+        cluster.stated = json!([{"name": "a", "count": 3, "_id": 1}]);
     });
     let changes: Vec<Value> =
-        world.plan(Some("1.33.6")).hops.into_iter().map(|hop| Value::Object(hop.change)).collect();
-    let a = json!({"name": "a", "count": 3, "_id": 1, "orchestratorVersion": "1.33.6"});
+        test_cluster.plan(Some("1.33.6")).hops.into_iter().map(|hop| Value::Object(hop.change)).collect();
+    let pool_a = json!({"name": "a", "count": 3, "_id": 1, "orchestratorVersion": "1.33.6"});
     assert_eq!(
         changes,
         [
             json!({"kubernetesVersion": "1.33.6"}),
-            json!({"nodePools": [a]}),
-            json!({"nodePools": [a, {"name": "b", "orchestratorVersion": "1.33.6"}]}),
+            json!({"nodePools": [pool_a]}),
+            json!({"nodePools": [pool_a, {"name": "b", "orchestratorVersion": "1.33.6"}]}),
         ]
     );
 }
@@ -308,8 +315,9 @@ fn pools_are_read_from_the_observed_state() {
         {"name": "b", "orchestratorVersion": "1.32.1"}, {"count": 1}]}));
     let details = ClusterDetails::read(&cluster);
     let states = pool_states(&upstream, &details, Some(&cluster));
-    let shown: Vec<_> = states.iter().map(|it| (it.name(), it.version.as_deref(), it.stopped)).collect();
-    assert_eq!(shown, [("a", Some("1.33.5"), true), ("b", Some("1.32.1"), false)]);
+    let states_read: Vec<_> =
+        states.iter().map(|state| (state.name(), state.version.as_deref(), state.stopped)).collect();
+    assert_eq!(states_read, [("a", Some("1.33.5"), true), ("b", Some("1.32.1"), false)]);
     assert!(!pool_states(&upstream, &details, None)[0].stopped);
 }
 

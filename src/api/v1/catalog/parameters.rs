@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use aks::input;
 use aks::mask::mask;
-use aks::pasted;
 use http::Uri;
 
 use crate::api::norman::filters::Query;
@@ -29,12 +29,12 @@ impl Parameters {
 
     /// The trimmed value of `name`; `None` if it is missing or empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.first(name).map(pasted::trimmed).filter(|text| !text.is_empty())
+        self.0.first(name).map(input::trim).filter(|text| !text.is_empty())
     }
 
     /// All trimmed values of `name`, except empty ones.
     pub(super) fn get_all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.all(name).map(pasted::trimmed).filter(|text| !text.is_empty())
+        self.0.all(name).map(input::trim).filter(|text| !text.is_empty())
     }
 
     /// A whole number in `range`.

@@ -158,12 +158,12 @@ where
 async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Result<Response, Error> {
     call.reject_unknown(&[&NODE_PARAMETERS[..], &OTHER_PARAMETERS].concat())?;
     let demand = parse_demand(&call.parameters)?;
-    let requested: Vec<String> = call.parameters.list("region").map(aks::regions::normalised).collect();
+    let requested: Vec<String> = call.parameters.list("region").map(aks::regions::normalize).collect();
     let search = call.region_search(demand, RENDERERS);
     let regions = search.regions(&requested).await;
     call.record_use(&regions).await;
     let regions = regions?;
-    let names = regions.iter().filter_map(|region| region.name.as_deref()).map(aks::regions::normalised);
+    let names = regions.iter().filter_map(|region| region.name.as_deref()).map(aks::regions::normalize);
     let names: Vec<String> = names.collect();
     if let Some(unknown) = requested.iter().find(|name| !names.contains(name)) {
         let message = format!("the subscription has no region {unknown}; aksLocations lists its regions");

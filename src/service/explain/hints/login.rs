@@ -96,7 +96,7 @@ fn for_number(number: u64, error: &EntraError) -> Option<String> {
 /// A command for the application that logs in, in parentheses; empty if the application is unknown.
 fn with_client(error: &EntraError, command: &[&str]) -> String {
     match error.client_id.as_deref().filter(|id| !id.is_empty()) {
-        Some(id) => format!(" ({} {})", shell::command(command), shell::quoted(id)),
+        Some(id) => format!(" ({} {})", shell::command(command), shell::quote(id)),
         None => String::new(),
     }
 }

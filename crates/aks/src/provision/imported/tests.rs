@@ -6,36 +6,38 @@ use super::*;
 use crate::testing::{cases, config as spec};
 
 /// Azure's state after these specifications, one after the other.
-fn after(azure: Value, statements: &[Value]) -> AksConfig {
-    let (mut azure, mut named) = (spec(azure), Named::default());
-    for stated in statements {
-        let stated = spec(stated.clone());
-        named.note(&stated, &azure);
+fn apply_all(azure: Value, specifications: &[Value]) -> AksConfig {
+    let (mut azure, mut user_entries) = (spec(azure), UserEntries::default());
+    for desired in specifications {
+        let desired = spec(desired.clone());
+        user_entries.record(&desired, &azure);
         // As stored.
-        named = serde_json::from_value(json!(named)).unwrap();
-        let wanted = merged(&stated, &azure, &named);
-        if let Some(ranges) = wanted.authorized_ip_ranges {
+        user_entries = serde_json::from_value(json!(user_entries)).unwrap();
+        let merged = merge_entries(&desired, &azure, &user_entries);
+        if let Some(ranges) = merged.authorized_ip_ranges {
             azure.authorized_ip_ranges = Some(ranges);
         }
-        if let Some(tags) = wanted.tags {
+        if let Some(tags) = merged.tags {
             azure.tags = Some(tags);
         }
-        for pool in wanted.node_pools.into_iter().flatten() {
-            let Some(theirs) = azure.node_pools.iter_mut().flatten().find(|it| it.name == pool.name) else {
+        for pool in merged.node_pools.into_iter().flatten() {
+            let Some(azure_pool) =
+                azure.node_pools.iter_mut().flatten().find(|other| other.name == pool.name)
+            else {
                 azure.node_pools.get_or_insert_default().push(pool);
                 continue;
             };
-            theirs.node_labels = pool.node_labels.or(theirs.node_labels.take());
-            theirs.node_taints = pool.node_taints.or(theirs.node_taints.take());
+            azure_pool.node_labels = pool.node_labels.or(azure_pool.node_labels.take());
+            azure_pool.node_taints = pool.node_taints.or(azure_pool.node_taints.take());
         }
-        named.settle(&stated, &azure);
+        user_entries.prune(&desired, &azure);
     }
     azure
 }
 
 #[test]
 fn only_the_users_ranges_are_removed() {
-    for (azure, statements, expected) in cases! {
+    for (azure, specifications, expected) in cases! {
         ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"]] => json!(["192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24"]);
         ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"]] => json!(["192.0.2.0/24", "203.0.113.0/24"]);
         ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"], []] => json!(["192.0.2.0/24"]);
@@ -48,16 +50,18 @@ fn only_the_users_ranges_are_removed() {
         // Removed and sent again.
         [], [["203.0.113.7"], [], ["203.0.113.7"]] => json!(["203.0.113.7"]);
     } {
-        let statements = statements.as_array().unwrap().iter();
-        let statements: Vec<Value> = statements.map(|list| json!({"authorizedIpRanges": list})).collect();
-        let found = after(json!({"authorizedIpRanges": azure}), &statements).authorized_ip_ranges;
-        assert_eq!(json!(found), expected, "{statements:?}");
+        let specifications = specifications.as_array().unwrap().iter();
+        let specifications: Vec<Value> =
+            specifications.map(|list| json!({"authorizedIpRanges": list})).collect();
+        let azure_after =
+            apply_all(json!({"authorizedIpRanges": azure}), &specifications).authorized_ip_ranges;
+        assert_eq!(json!(azure_after), expected, "{specifications:?}");
     }
 }
 
 #[test]
 fn only_the_users_tags_are_removed() {
-    for (statements, expected) in cases! {
+    for (specifications, expected) in cases! {
         [{"a": "1", "b": "2"}, {"a": "1"}] => json!({"Team": "x", "a": "1"});
         [{"a": "1", "b": "2"}, {}] => json!({"Team": "x"});
         [{"a": "1"}, null] => json!({"Team": "x", "a": "1"});
@@ -68,10 +72,10 @@ fn only_the_users_tags_are_removed() {
         [{"team": "y"}] => json!({"team": "y"});
         [{"team": "y"}, {}] => json!({});
     } {
-        let statements: Vec<Value> =
-            statements.as_array().unwrap().iter().map(|tags| json!({"tags": tags})).collect();
-        let found = after(json!({"tags": {"Team": "x"}}), &statements).tags;
-        assert_eq!(json!(found), expected, "{statements:?}");
+        let specifications: Vec<Value> =
+            specifications.as_array().unwrap().iter().map(|tags| json!({"tags": tags})).collect();
+        let azure_after = apply_all(json!({"tags": {"Team": "x"}}), &specifications).tags;
+        assert_eq!(json!(azure_after), expected, "{specifications:?}");
     }
 }
 
@@ -90,34 +94,34 @@ fn labels_and_taints_are_merged_in_each_pool() {
         pool("a", json!({"theirs": "1"}), json!(["theirs=1:NoSchedule"])),
         pool("b", json!({"x": "1"}), Value::Null),
     ]});
-    let named = pool("a", json!({"x": "1", "y": "2"}), json!(["x=1:NoSchedule", "y=1:NoExecute"]));
+    let user_entries = pool("a", json!({"x": "1", "y": "2"}), json!(["x=1:NoSchedule", "y=1:NoExecute"]));
     let fewer = pool("a", json!({"x": "1"}), json!(["x=2:NoSchedule"]));
-    for (statements, labels, taints) in [
+    for (specifications, labels, taints) in [
         (
-            vec![named.clone()],
+            vec![user_entries.clone()],
             json!({"theirs": "1", "x": "1", "y": "2"}),
             json!(["theirs=1:NoSchedule", "x=1:NoSchedule", "y=1:NoExecute"]),
         ),
         (
-            vec![named.clone(), fewer],
+            vec![user_entries.clone(), fewer],
             json!({"theirs": "1", "x": "1"}),
             json!(["theirs=1:NoSchedule", "x=2:NoSchedule"]),
         ),
         (
-            vec![named.clone(), pool("a", json!({}), json!([]))],
+            vec![user_entries.clone(), pool("a", json!({}), json!([]))],
             json!({"theirs": "1"}),
             json!(["theirs=1:NoSchedule"]),
         ),
         (
-            vec![named, pool("a", Value::Null, Value::Null)],
+            vec![user_entries, pool("a", Value::Null, Value::Null)],
             json!({"theirs": "1", "x": "1", "y": "2"}),
             json!(["theirs=1:NoSchedule", "x=1:NoSchedule", "y=1:NoExecute"]),
         ),
     ] {
-        let statements: Vec<Value> =
-            statements.into_iter().map(|pool| json!({"nodePools": [pool]})).collect();
-        let found = after(azure.clone(), &statements);
-        let pools = found.node_pools.unwrap();
+        let specifications: Vec<Value> =
+            specifications.into_iter().map(|pool| json!({"nodePools": [pool]})).collect();
+        let azure_after = apply_all(azure.clone(), &specifications);
+        let pools = azure_after.node_pools.unwrap();
         assert_eq!((json!(pools[0].node_labels), json!(pools[0].node_taints)), (labels, taints));
         assert_eq!(json!(pools[1].node_labels), json!({"x": "1"}), "another pool");
     }
@@ -125,16 +129,16 @@ fn labels_and_taints_are_merged_in_each_pool() {
 
 #[test]
 fn all_entries_of_a_created_pool_belong_to_the_user() {
-    let made =
+    let created =
         json!({"nodePools": [{"name": "new", "nodeLabels": {"x": "1"}, "nodeTaints": ["x=1:NoSchedule"]}]});
     let empty = json!({"nodePools": [{"name": "new", "nodeLabels": {}, "nodeTaints": []}]});
-    let pools = after(json!({}), &[made, empty]).node_pools.unwrap();
+    let pools = apply_all(json!({}), &[created, empty]).node_pools.unwrap();
     assert_eq!((json!(pools[0].node_labels), json!(pools[0].node_taints)), (json!({}), json!([])));
 }
 
 #[test]
-fn own_part_excludes_entries_of_others() {
-    let stated = spec(json!({"authorizedIpRanges": ["1.1.1.1"], "tags": {"a": "1", "b": "2"},
+fn entries_of_others_are_excluded() {
+    let desired = spec(json!({"authorizedIpRanges": ["1.1.1.1"], "tags": {"a": "1", "b": "2"},
         "nodePools": [{"name": "p", "nodeLabels": {"x": "1"}, "nodeTaints": ["k=v:NoSchedule"]}]}));
     let azure = spec(
         json!({"authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"], "tags": {"A": "1", "c": "3"},
@@ -142,22 +146,25 @@ fn own_part_excludes_entries_of_others() {
     );
     let expected = spec(json!({"authorizedIpRanges": ["1.1.1.1/32"], "tags": {"A": "1"},
         "nodePools": [{"name": "p", "nodeLabels": {"x": "2"}, "nodeTaints": []}]}));
-    assert_eq!(own_part(&stated, &azure), expected);
+    assert_eq!(without_foreign_entries(&desired, &azure), expected);
 }
 
 #[test]
-fn kept_entries_are_reported_for_stated_keys() {
+fn remaining_entries_are_reported_for_set_keys() {
     let azure = spec(json!({"authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"], "tags": {"Team": "x"},
         "nodePools": [{"name": "p", "nodeLabels": {"y": "3"}, "nodeTaints": ["other=v:NoSchedule"]}]}));
-    let shown = |stated: Value, named: &Named| -> Vec<String> {
-        let kept = kept(&spec(stated), &azure, named);
-        kept.into_iter().map(|it| format!("{} {}", it.field, it.entries.join(","))).collect()
+    let remaining = |desired: Value, user_entries: &UserEntries| -> Vec<String> {
+        let entries = remaining_entries(&spec(desired), &azure, user_entries);
+        entries
+            .into_iter()
+            .map(|remaining| format!("{} {}", remaining.field, remaining.entries.join(",")))
+            .collect()
     };
-    assert_eq!(shown(json!({}), &Named::default()), [""; 0]);
+    assert_eq!(remaining(json!({}), &UserEntries::default()), [""; 0]);
     let all = json!({"authorizedIpRanges": ["1.1.1.1"], "tags": {},
         "nodePools": [{"name": "p", "nodeLabels": {}, "nodeTaints": []}, {"name": "new", "nodeLabels": {}}]});
     assert_eq!(
-        shown(all.clone(), &Named::default()),
+        remaining(all.clone(), &UserEntries::default()),
         [
             "aksConfig.authorizedIpRanges 9.9.9.9/32",
             "aksConfig.tags Team",
@@ -165,7 +172,7 @@ fn kept_entries_are_reported_for_stated_keys() {
             "aksConfig.nodePools[0].nodeTaints other=v:NoSchedule",
         ]
     );
-    let mut named = Named::default();
-    named.note(&azure, &AksConfig::default());
-    assert_eq!(shown(all, &named), [""; 0]);
+    let mut user_entries = UserEntries::default();
+    user_entries.record(&azure, &AksConfig::default());
+    assert_eq!(remaining(all, &user_entries), [""; 0]);
 }

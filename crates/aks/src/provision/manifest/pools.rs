@@ -2,78 +2,83 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, object, replace_version, subnet_id, text, version};
-use crate::provision::upstream::{self, at};
+use super::{Context, object, replace_version, subnet_id, to_json, version};
+use crate::provision::upstream::{self, value_at};
 use crate::spec::{AksConfig, NodePool};
 
 /// The subnet of a pool in a new cluster: its own, or that of the cluster.
 fn subnet_of(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Option<Value> {
-    text(pool.vnet_subnet_id.as_ref()).or_else(|| subnet_id(spec, context.subscription_id).map(Value::from))
+    to_json(pool.vnet_subnet_id.as_ref())
+        .or_else(|| subnet_id(spec, context.subscription_id).map(Value::from))
 }
 
 /// The subnets of nodes and pods of a new pool in an existing cluster: those that are set, else those of a System pool or another
 /// pool, because Azure requires a subnet for all pools or for none.
 fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> [Option<Value>; 2] {
-    let profiles =
-        context.cluster.and_then(|cluster| at(cluster, &["properties", "agentPoolProfiles"])?.as_array());
+    let profiles = context
+        .cluster
+        .and_then(|cluster| value_at(cluster, &["properties", "agentPoolProfiles"])?.as_array());
     let Some(profiles) = profiles.filter(|profiles| !profiles.is_empty()) else {
         return [subnet_of(pool, spec, context), None];
     };
-    let nodes_of = |profile: &Value| upstream::text(profile, &["vnetSubnetID"]);
-    let is_system = |profile: &&&Value| upstream::text(profile, &["mode"]).as_deref() == Some("System");
-    let with = profiles.iter().filter(|profile| nodes_of(profile).is_some()).collect::<Vec<_>>();
-    let model = with.iter().find(is_system).or(with.first());
+    let nodes_of = |profile: &Value| upstream::string_at(profile, &["vnetSubnetID"]);
+    let is_system = |profile: &&&Value| upstream::string_at(profile, &["mode"]).as_deref() == Some("System");
+    let with_subnet = profiles.iter().filter(|profile| nodes_of(profile).is_some()).collect::<Vec<_>>();
+    let model = with_subnet.iter().find(is_system).or(with_subnet.first());
     let network_of = |id: &str| id.to_lowercase().split("/subnets/").next().map(str::to_owned);
-    let stated = subnet_id(spec, context.subscription_id).filter(|id| {
-        with.iter().filter_map(|profile| nodes_of(profile)).any(|other| network_of(&other) == network_of(id))
+    let specified = subnet_id(spec, context.subscription_id).filter(|id| {
+        with_subnet
+            .iter()
+            .filter_map(|profile| nodes_of(profile))
+            .any(|other| network_of(&other) == network_of(id))
     });
-    let nodes = text(pool.vnet_subnet_id.as_ref())
-        .or(stated.map(Value::from))
+    let nodes = to_json(pool.vnet_subnet_id.as_ref())
+        .or(specified.map(Value::from))
         .or_else(|| nodes_of(model?).map(Value::from));
-    let pods = model.and_then(|model| upstream::text(model, &["podSubnetID"])).map(Value::from);
+    let pods = model.and_then(|model| upstream::string_at(model, &["podSubnetID"])).map(Value::from);
     [nodes, pods]
 }
 
-/// A word in Azure's spelling, because clients may use any letter case.
-fn spelled(word: Option<&String>, known: [&'static str; 2]) -> Option<Value> {
-    let word = word?;
-    let known = known.into_iter().find(|known| known.eq_ignore_ascii_case(word));
-    Some(known.unwrap_or(word.as_str()).into())
+/// The value in Azure's spelling, because clients may use any letter case.
+fn azure_spelling(value: Option<&String>, spellings: [&'static str; 2]) -> Option<Value> {
+    let value = value?;
+    let spelling = spellings.into_iter().find(|spelling| spelling.eq_ignore_ascii_case(value));
+    Some(spelling.unwrap_or(value.as_str()).into())
 }
 
 fn mode(pool: &NodePool) -> Option<Value> {
-    spelled(pool.mode.as_ref(), ["System", "User"])
+    azure_spelling(pool.mode.as_ref(), ["System", "User"])
 }
 
 /// The common part of both bodies of a new pool.
 fn pool_base(pool: &NodePool) -> Map<String, Value> {
-    let scales = pool.is_autoscaled();
+    let is_autoscaled = pool.is_autoscaled();
     let labels = pool.node_labels.as_ref().filter(|labels| !labels.is_empty());
     object([
         ("count", pool.count.map(Value::from)),
         ("maxPods", pool.max_pods.map(Value::from)),
         ("osDiskSizeGB", pool.os_disk_size_gb.map(Value::from)),
-        ("osDiskType", spelled(pool.os_disk_type.as_ref(), ["Managed", "Ephemeral"])),
-        ("osType", spelled(pool.os_type.as_ref(), ["Linux", "Windows"])),
-        ("vmSize", text(pool.vm_size.as_ref())),
+        ("osDiskType", azure_spelling(pool.os_disk_type.as_ref(), ["Managed", "Ephemeral"])),
+        ("osType", azure_spelling(pool.os_type.as_ref(), ["Linux", "Windows"])),
+        ("vmSize", to_json(pool.vm_size.as_ref())),
         ("mode", mode(pool)),
         ("nodeLabels", labels.map(|labels| json!(labels))),
         ("nodeTaints", Some(pool.node_taints.clone().unwrap_or_default().into())),
-        ("upgradeSettings", text(pool.max_surge.as_ref()).map(|surge| json!({"maxSurge": surge}))),
+        ("upgradeSettings", to_json(pool.max_surge.as_ref()).map(|surge| json!({"maxSurge": surge}))),
         ("availabilityZones", pool.zones().map(|zones| json!(zones))),
-        ("enableAutoScaling", scales.then_some(true.into())),
-        ("minCount", pool.min_count.filter(|_| scales).map(Value::from)),
-        ("maxCount", pool.max_count.filter(|_| scales).map(Value::from)),
+        ("enableAutoScaling", is_autoscaled.then_some(true.into())),
+        ("minCount", pool.min_count.filter(|_| is_autoscaled).map(Value::from)),
+        ("maxCount", pool.max_count.filter(|_| is_autoscaled).map(Value::from)),
     ])
 }
 
 /// The profile of a pool in the body of a new cluster.
 pub(super) fn pool_in_cluster(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Value {
     let mut profile = pool_base(pool);
-    let wanted = pool.orchestrator_version.as_ref().or(spec.kubernetes_version.as_ref());
+    let desired = pool.orchestrator_version.as_ref().or(spec.kubernetes_version.as_ref());
     profile.extend(object([
-        ("name", text(pool.name.as_ref())),
-        ("orchestratorVersion", version(wanted)),
+        ("name", to_json(pool.name.as_ref())),
+        ("orchestratorVersion", version(desired)),
         ("vnetSubnetID", subnet_of(pool, spec, context)),
     ]));
     profile.into()
@@ -110,16 +115,16 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
     {
         properties.remove(read_only);
     }
-    let before = properties.get("enableAutoScaling").and_then(Value::as_bool);
-    let scales = pool.enable_auto_scaling.or(before).unwrap_or(false);
+    let current = properties.get("enableAutoScaling").and_then(Value::as_bool);
+    let is_autoscaled = pool.enable_auto_scaling.or(current).unwrap_or(false);
     if pool.enable_auto_scaling == Some(false) {
         properties.remove("minCount");
         properties.remove("maxCount");
     }
     // The autoscaler controls the count.
-    let count = pool.count.filter(|_| !scales);
-    let limits = |limit: Option<i64>| limit.filter(|_| scales).map(Value::from);
-    let surge = text(pool.max_surge.as_ref()).map(|surge| {
+    let count = pool.count.filter(|_| !is_autoscaled);
+    let limits = |limit: Option<i64>| limit.filter(|_| is_autoscaled).map(Value::from);
+    let surge = to_json(pool.max_surge.as_ref()).map(|surge| {
         let mut settings =
             properties.get("upgradeSettings").and_then(Value::as_object).cloned().unwrap_or_default();
         settings.insert("maxSurge".to_owned(), surge);

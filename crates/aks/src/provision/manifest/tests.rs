@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::spec::NodePool;
-use crate::testing::{cases, config, extended, read};
+use crate::testing::{cases, config, extended, from_json};
 
 const CONTEXT: Context<'static> =
     Context { subscription_id: "s", owner: "i/c-1", workspace_id: Some("subscriptions/s/w/"), cluster: None };
 
 fn spec(more: Value) -> AksConfig {
-    let least = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus", "kubernetesVersion": "1.31.8",
+    let minimal = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus", "kubernetesVersion": "1.31.8",
         "dnsPrefix": "p"});
-    config(extended(least, more))
+    config(extended(minimal, more))
 }
 
 /// The properties in the body that creates a cluster.
@@ -19,8 +19,8 @@ fn created(more: Value) -> Value {
 }
 
 /// The properties in the body of a pool.
-fn put_pool(wanted: Value, current: Option<&Value>) -> Value {
-    pool(&read(wanted), current, &spec(json!({})), CONTEXT)["properties"].clone()
+fn put_pool(desired: Value, current: Option<&Value>) -> Value {
+    pool(&from_json(desired), current, &spec(json!({})), CONTEXT)["properties"].clone()
 }
 
 #[test]
@@ -46,10 +46,11 @@ fn networks_have_azures_spelling_or_ranchers_error() {
         {"networkPolicy": "Cilium"} => Err("networkPolicy 'Cilium' is not supported");
         {"networkPlugin": "None"} => Err("networkPlugin 'None' is not supported");
     } {
-        let made = create(&spec(network.clone()), CONTEXT);
-        let made =
-            made.map(|body| body["properties"]["networkProfile"].clone()).map_err(|error| error.to_string());
-        assert_eq!(made, expected.map_err(str::to_owned), "{network}");
+        let created_body = create(&spec(network.clone()), CONTEXT);
+        let created_body = created_body
+            .map(|body| body["properties"]["networkProfile"].clone())
+            .map_err(|error| error.to_string());
+        assert_eq!(created_body, expected.map_err(str::to_owned), "{network}");
     }
 }
 
@@ -81,7 +82,7 @@ fn new_pool_gets_the_subnets_of_the_other_pools() {
     };
     let user = json!({"name": "u", "mode": "User", "vnetSubnetID": id("v", "users")});
     let system = json!({"name": "s", "mode": "System", "vnetSubnetID": id("V", "nodes"), "podSubnetID": id("V", "pods")});
-    let far = json!({"name": "s", "mode": "System", "vnetSubnetID": id("other", "n")});
+    let in_other_network = json!({"name": "s", "mode": "System", "vnetSubnetID": id("other", "n")});
     let in_network = json!({"networkPlugin": "azure", "virtualNetwork": "v", "subnet": "x"});
     for (pools, more, own, expected) in [
         (json!([user, system]), json!({}), "", [Some(id("V", "nodes")), Some(id("V", "pods"))]),
@@ -89,16 +90,16 @@ fn new_pool_gets_the_subnets_of_the_other_pools() {
         (json!([user]), json!({}), "/own", [Some("/own".to_owned()), None]),
         (json!([user]), in_network.clone(), "", [Some(id("v", "x")), None]),
         // The subnet in the specification has no effect if the cluster is in another network, or in Azure's own.
-        (json!([far]), in_network.clone(), "", [Some(id("other", "n")), None]),
+        (json!([in_other_network]), in_network.clone(), "", [Some(id("other", "n")), None]),
         (json!([{"name": "s", "mode": "System"}]), in_network, "", [None, None]),
     ] {
         let cluster = json!({"properties": {"agentPoolProfiles": pools}});
         let context = Context { cluster: Some(&cluster), ..CONTEXT };
-        let new: NodePool = read(json!({"vnetSubnetID": own}));
+        let new: NodePool = from_json(json!({"vnetSubnetID": own}));
         let body = pool(&new, None, &spec(more.clone()), context);
-        let found =
+        let subnets =
             ["vnetSubnetID", "podSubnetID"].map(|key| body["properties"][key].as_str().map(str::to_owned));
-        assert_eq!(found, expected, "{cluster} {more}");
+        assert_eq!(subnets, expected, "{cluster} {more}");
     }
 }
 
@@ -113,7 +114,7 @@ fn change_replaces_managed_keys_and_keeps_unknown_ones() {
     let current = json!({"future": 1, "tags": {"a": "b"}, "properties": {"kubernetesVersion": "1.30.0", "unknown": {"x": [1]},
         "agentPoolProfiles": [{"name": "a", "novel": true}], "addonProfiles": {"omsagent": {"enabled": true}, "other": {"enabled": true}},
         "apiServerAccessProfile": {"authorizedIPRanges": ["9.9.9.9/32"], "enablePrivateCluster": false}}});
-    let wanted = spec(
+    let desired = spec(
         json!({"monitoring": false, "authorizedIpRanges": ["1.2.3.4/32"], "httpApplicationRouting": true}),
     );
     let mut expected = current.clone();
@@ -121,11 +122,11 @@ fn change_replaces_managed_keys_and_keeps_unknown_ones() {
     expected["properties"]["apiServerAccessProfile"]["authorizedIPRanges"] = json!(["1.2.3.4/32"]);
     expected["properties"]["addonProfiles"]["omsagent"] = json!({"enabled": false});
     expected["properties"]["addonProfiles"]["httpApplicationRouting"] = json!({"enabled": true});
-    assert_eq!(update(&current, &wanted, CONTEXT), expected);
+    assert_eq!(update(&current, &desired, CONTEXT), expected);
     // Unset keys are unchanged, and duplicate ranges are sent once.
     let ranges = json!(["9.9.9.9/32", "1.2.3.4/32", "9.9.9.9"]);
-    let wanted = spec(json!({"kubernetesVersion": "", "authorizedIpRanges": ranges}));
-    let properties = &update(&current, &wanted, CONTEXT)["properties"];
+    let desired = spec(json!({"kubernetesVersion": "", "authorizedIpRanges": ranges}));
+    let properties = &update(&current, &desired, CONTEXT)["properties"];
     assert_eq!(properties["kubernetesVersion"], "1.30.0");
     let sent = &properties["apiServerAccessProfile"]["authorizedIPRanges"];
     assert_eq!(sent, &json!(["9.9.9.9/32", "1.2.3.4/32"]));
@@ -133,7 +134,7 @@ fn change_replaces_managed_keys_and_keeps_unknown_ones() {
 
 #[test]
 fn running_version_keeps_azures_spelling() {
-    for (requested, running, wanted, expected) in [
+    for (requested, running, desired, expected) in [
         ("1.33", "1.33.6", "1.33.6", "1.33"),
         ("1.33.6", "1.33.6", " v1.33 ", "1.33.6"),
         ("1.33", "1.33.6", "1.33.8", "1.33.8"),
@@ -147,11 +148,11 @@ fn running_version_keeps_azures_spelling() {
     ] {
         let cluster =
             json!({"properties": {"kubernetesVersion": requested, "currentKubernetesVersion": running}});
-        let body = update(&cluster, &spec(json!({"kubernetesVersion": wanted})), CONTEXT);
-        assert_eq!(body["properties"]["kubernetesVersion"], expected, "{requested} {running} {wanted}");
+        let body = update(&cluster, &spec(json!({"kubernetesVersion": desired})), CONTEXT);
+        assert_eq!(body["properties"]["kubernetesVersion"], expected, "{requested} {running} {desired}");
         let current = json!({"orchestratorVersion": requested, "currentOrchestratorVersion": running});
-        let pool = put_pool(json!({"name": "a", "orchestratorVersion": wanted}), Some(&current));
-        assert_eq!(pool["orchestratorVersion"], expected, "{requested} {running} {wanted}");
+        let pool = put_pool(json!({"name": "a", "orchestratorVersion": desired}), Some(&current));
+        assert_eq!(pool["orchestratorVersion"], expected, "{requested} {running} {desired}");
     }
     let new = created(json!({"kubernetesVersion": " v1.33.5", "nodePools": [{"name": "a"}]}));
     assert_eq!(new["kubernetesVersion"], "1.33.5");
@@ -167,8 +168,8 @@ fn malformed_response_can_be_changed() {
             {"addonProfiles": {"omsAgent": {"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": "/subscriptions/s/w"}}},
                 "apiServerAccessProfile": {"authorizedIPRanges": []}, "kubernetesVersion": "1.31.8"}});
     } {
-        let wanted = spec(json!({"monitoring": true, "authorizedIpRanges": []}));
-        assert_eq!(update(&current, &wanted, CONTEXT), expected);
+        let desired = spec(json!({"monitoring": true, "authorizedIpRanges": []}));
+        assert_eq!(update(&current, &desired, CONTEXT), expected);
     }
 }
 
@@ -212,14 +213,14 @@ fn pool_is_changed_only_in_set_and_changeable_keys() {
 }
 
 #[test]
-fn addon_in_the_wanted_state_keeps_its_settings() {
+fn addon_in_the_desired_state_keeps_its_settings() {
     let current = json!({"properties": {"addonProfiles": {"omsagent": {"enabled": true, "config": {"useAADAuth": "true"}}}}});
-    let wanted = spec(json!({"monitoring": true, "httpApplicationRouting": false, "kubernetesVersion": ""}));
-    assert_eq!(update(&current, &wanted, CONTEXT), current);
+    let desired = spec(json!({"monitoring": true, "httpApplicationRouting": false, "kubernetesVersion": ""}));
+    assert_eq!(update(&current, &desired, CONTEXT), current);
 }
 
 #[test]
 fn user_cannot_set_the_owner_tag() {
-    let wanted = spec(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}));
-    assert_eq!(json!(tags(&wanted, Some("i/c-1"))), json!({"a": "b", "norman-aks-owner": "i/c-1"}));
+    let desired = spec(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}));
+    assert_eq!(json!(tags(&desired, Some("i/c-1"))), json!({"a": "b", "norman-aks-owner": "i/c-1"}));
 }

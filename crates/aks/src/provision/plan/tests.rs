@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::provision::imported::{Named, merged};
-use crate::status::Tried;
+use crate::provision::imported::{UserEntries, merge_entries};
+use crate::status::UpdateAttempts;
 use crate::testing::{config, extended};
 
 const OWNER: &str = "i/c-1";
@@ -35,9 +35,9 @@ struct Input {
     spec: AksConfig,
     applied: Option<AksConfig>,
     observed: Observed,
-    tried: Tried,
-    rested: bool,
-    named: Named,
+    attempts: UpdateAttempts,
+    may_retry: bool,
+    user_entries: UserEntries,
 }
 
 fn active(more: Value) -> Input {
@@ -54,9 +54,9 @@ fn active(more: Value) -> Input {
         spec: spec(more),
         applied: None,
         observed,
-        tried: Tried::default(),
-        rested: false,
-        named: Named::default(),
+        attempts: UpdateAttempts::default(),
+        may_retry: false,
+        user_entries: UserEntries::default(),
     }
 }
 
@@ -69,7 +69,7 @@ impl Input {
         Self { applied: Some(spec), ..self }
     }
 
-    fn applied_as_wanted(self) -> Self {
+    fn applied_as_desired(self) -> Self {
         let applied = self.spec.clone();
         self.applied(applied)
     }
@@ -91,46 +91,48 @@ impl Input {
     /// Azure accepted changes of these parts.
     fn written(mut self, parts: &[&str]) -> Self {
         for part in parts {
-            *self.tried.written.entry((*part).to_owned()).or_default() += 1;
+            *self.attempts.accepted_writes.entry((*part).to_owned()).or_default() += 1;
         }
         self
     }
 
-    fn with<T>(&self, call: impl FnOnce(&Situation<'_>) -> T) -> T {
-        let stated = stated(&self.spec, self.applied.as_ref());
+    fn with_input<T>(&self, call: impl FnOnce(&PlanInput<'_>) -> T) -> T {
+        let user_spec = user_spec(&self.spec, self.applied.as_ref());
         let spec = match &self.observed.upstream {
-            Some(upstream) if self.spec.is_import() => merged(&stated, upstream, &self.named),
-            _ => stated.clone().into_owned(),
+            Some(upstream) if self.spec.is_import() => {
+                merge_entries(&user_spec, upstream, &self.user_entries)
+            }
+            _ => user_spec.clone().into_owned(),
         };
-        call(&Situation {
+        call(&PlanInput {
             spec: &spec,
-            stated: &stated,
+            user_spec: &user_spec,
             applied: self.applied.as_ref(),
             phase: self.phase,
-            claimed: self.phase != Phase::New,
+            creation_recorded: self.phase != Phase::New,
             owner: OWNER,
             endpoint: Some("https://known.hcp.eastus.azmk8s.io:443"),
-            tried: &self.tried,
-            rested: self.rested,
-            made: &BTreeSet::new(),
+            attempts: &self.attempts,
+            may_retry: self.may_retry,
+            created_pools: &BTreeSet::new(),
             observed: &self.observed,
         })
     }
 
     fn step(&self) -> Step {
-        self.with(plan)
+        self.with_input(plan)
     }
 
-    fn waits(&self) -> bool {
+    fn is_waiting(&self) -> bool {
         matches!(self.step(), Step::Wait(_))
     }
 
-    fn gives_up(&self) -> bool {
+    fn has_given_up(&self) -> bool {
         matches!(self.step(), Step::GaveUp(_))
     }
 }
 
-fn refuse(message: &str) -> Step {
+fn refusal(message: &str) -> Step {
     Step::Refuse(message.to_owned())
 }
 
@@ -153,15 +155,15 @@ fn prerequisites_come_before_the_cluster() {
 }
 
 #[test]
-fn foreign_cluster_is_never_taken_over_changed_or_deleted() {
+fn foreign_cluster_is_never_changed_or_deleted() {
     let foreign = active(json!({})).cluster(theirs(json!({"provisioningState": "Succeeded"})));
     let taken = "cluster [n] already exists in AKS. Update configuration or import the existing one";
-    assert_eq!(foreign.clone().phase(Phase::New).step(), refuse(taken));
+    assert_eq!(foreign.clone().phase(Phase::New).step(), refusal(taken));
     // The record of a creation alone may be older than the foreign cluster.
-    assert_eq!(foreign.clone().phase(Phase::Creating).step(), refuse(taken));
+    assert_eq!(foreign.clone().phase(Phase::Creating).step(), refusal(taken));
     assert!(matches!(foreign.phase(Phase::Removing).step(), Step::Leave(_)));
     // A tag without a record is a copy.
-    assert_eq!(active(json!({})).phase(Phase::New).step(), refuse(taken));
+    assert_eq!(active(json!({})).phase(Phase::New).step(), refusal(taken));
     let other_tag = active(json!({})).cluster(Some(json!({"tags": {"norman-aks-owner": "i/c-2"}})));
     let Step::Leave(text) = other_tag.phase(Phase::Removing).step() else { panic!("taken over") };
     assert!(
@@ -174,8 +176,8 @@ fn foreign_cluster_is_never_taken_over_changed_or_deleted() {
 fn running_operation_is_awaited_and_failed_creation_reported() {
     for state in ["Creating", "Scaling", "UpgradingNodeImageVersion", "Accepted", "Reconciling", "NewWord"] {
         let busy = active(json!({})).cluster(ours(&state.to_uppercase(), json!({})));
-        assert!(busy.clone().phase(Phase::Creating).waits(), "{state}");
-        assert!(busy.applied_as_wanted().waits(), "{state}");
+        assert!(busy.clone().phase(Phase::Creating).is_waiting(), "{state}");
+        assert!(busy.applied_as_desired().is_waiting(), "{state}");
     }
     for state in ["Failed", "canceled"] {
         let failed = active(json!({})).phase(Phase::Creating).cluster(ours(state, json!({})));
@@ -190,9 +192,9 @@ fn running_operation_is_awaited_and_failed_creation_reported() {
 }
 
 #[test]
-fn changes_are_made_one_at_a_time_tags_first_then_cluster_then_pools() {
+fn changes_are_applied_one_at_a_time_in_order() {
     let applied = spec(json!({"nodePools": [{"name": "a"}]}));
-    for (wanted, expected) in [
+    for (desired, expected) in [
         (json!({}), Step::Finish),
         (json!({"tags": {"x": "y"}, "kubernetesVersion": "1.32.1"}), Step::UpdateTags),
         (
@@ -208,15 +210,15 @@ fn changes_are_made_one_at_a_time_tags_first_then_cluster_then_pools() {
         ),
         (
             json!({"nodePools": [{"name": "made-in-azure"}]}),
-            refuse("cannot remove node pool [a] with mode System from cluster [n]"),
+            refusal("cannot remove node pool [a] with mode System from cluster [n]"),
         ),
     ] {
-        assert_eq!(active(wanted.clone()).applied(applied.clone()).step(), expected, "{wanted}");
+        assert_eq!(active(desired.clone()).applied(applied.clone()).step(), expected, "{desired}");
     }
 }
 
 #[test]
-fn own_pool_that_is_no_longer_wanted_is_deleted_last() {
+fn own_pool_that_is_no_longer_desired_is_deleted_last() {
     let applied = spec(json!({"nodePools": [{"name": "a"}, {"name": "old"}]}));
     let input = active(json!({"nodePools": [{"name": "a"}]})).applied(applied);
     let input = input.upstream(json!({"nodePools": [{"name": "a", "mode": "System"}, {"name": "old"}]}));
@@ -224,15 +226,15 @@ fn own_pool_that_is_no_longer_wanted_is_deleted_last() {
 }
 
 #[test]
-fn import_is_not_changed_until_its_user_changes_it_and_never_deleted_in_azure() {
+fn import_is_changed_only_by_its_user_and_never_deleted() {
     let foreign = theirs(json!({"provisioningState": "Succeeded", "kubernetesVersion": "1.31.8"}));
     let import = active(json!({"imported": true, "kubernetesVersion": null})).cluster(foreign.clone());
     assert_eq!(import.clone().phase(Phase::New).step(), Step::Finish);
-    assert_eq!(import.clone().applied_as_wanted().step(), Step::Finish);
+    assert_eq!(import.clone().applied_as_desired().step(), Step::Finish);
     let changed = active(json!({"imported": true, "kubernetesVersion": "1.32.1"})).cluster(foreign);
     let changed = changed.applied(import.spec.clone());
     assert_eq!(changed.step(), Step::UpdateCluster(vec!["kubernetesVersion"]));
-    assert_eq!(import.clone().applied_as_wanted().phase(Phase::Removing).step(), Step::Forget);
+    assert_eq!(import.clone().applied_as_desired().phase(Phase::Removing).step(), Step::Forget);
     assert!(matches!(import.phase(Phase::New).cluster(None).step(), Step::Refuse(_)));
 }
 
@@ -241,7 +243,7 @@ fn removal_ends_when_nothing_of_ours_is_left_in_azure() {
     let removing = |cluster: Option<Value>| active(json!({})).phase(Phase::Removing).cluster(cluster);
     assert_eq!(removing(Some(ours("Succeeded", json!({})))).step(), Step::DeleteCluster);
     assert_eq!(removing(Some(ours("Failed", json!({})))).step(), Step::DeleteCluster);
-    assert!(removing(Some(ours("Deleting", json!({})))).waits());
+    assert!(removing(Some(ours("Deleting", json!({})))).is_waiting());
     assert_eq!(removing(None).step(), Step::Forget);
 }
 
@@ -258,17 +260,18 @@ fn import_ignores_empty_values_and_keeps_entries_of_others() {
     assert_eq!(import(nothing).phase(Phase::New).step(), Step::Finish);
     assert_eq!(import(json!({"tags": {"c": "d"}})).phase(Phase::New).step(), Step::UpdateTags);
     let before = import(json!({}));
-    assert_eq!(before.clone().applied_as_wanted().step(), Step::Finish);
+    assert_eq!(before.clone().applied_as_desired().step(), Step::Finish);
     // Entries that others have set remain; those of the user are removed.
     let succeeded = ours("Succeeded", json!({}));
     let mut empty = import(json!({"tags": {}, "authorizedIpRanges": []})).cluster(succeeded.clone());
     empty.applied = Some(before.spec.clone());
     assert_eq!(empty.step(), Step::Finish);
-    empty.named = Named { tags: ["a".to_owned()].into(), ..Named::default() };
+    empty.user_entries = UserEntries { tags: ["a".to_owned()].into(), ..UserEntries::default() };
     assert_eq!(empty.step(), Step::UpdateTags);
-    let named = Named { ranges: ["1.1.1.1".to_owned()].into(), ..Named::default() };
-    for wanted in [empty.clone(), before.cluster(succeeded)] {
-        let input = Input { named: named.clone(), applied: Some(empty.spec.clone()), ..wanted };
+    let user_entries = UserEntries { ranges: ["1.1.1.1".to_owned()].into(), ..UserEntries::default() };
+    for desired in [empty.clone(), before.cluster(succeeded)] {
+        let input =
+            Input { user_entries: user_entries.clone(), applied: Some(empty.spec.clone()), ..desired };
         assert_eq!(input.step(), Step::UpdateCluster(vec!["authorizedIpRanges"]), "{:?}", input.spec);
     }
 }
@@ -296,14 +299,14 @@ fn cluster_without_tag_is_identified_by_its_host() {
 #[test]
 fn ranges_that_are_no_longer_set_are_removed_from_own_clusters() {
     let before = spec(json!({"authorizedIpRanges": ["1.1.1.1/32"]}));
-    let (wanted, import) = (spec(json!({})), spec(json!({"imported": true})));
+    let (desired, import) = (spec(json!({})), spec(json!({"imported": true})));
     for (spec, applied, expected) in [
-        (&wanted, Some(&before), Some(vec![])),
-        (&wanted, Some(&wanted), None),
-        (&wanted, None, None),
+        (&desired, Some(&before), Some(vec![])),
+        (&desired, Some(&desired), None),
+        (&desired, None, None),
         (&import, Some(&before), None),
     ] {
-        assert_eq!(stated(spec, applied).authorized_ip_ranges, expected, "{applied:?}");
+        assert_eq!(user_spec(spec, applied).authorized_ip_ranges, expected, "{applied:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::provision::plan::Observed;
-use crate::status::Tried;
+use crate::status::UpdateAttempts;
 use crate::testing::{config, extended};
 
 fn spec(value: Value) -> AksConfig {
@@ -10,20 +10,20 @@ fn spec(value: Value) -> AksConfig {
 }
 
 fn preview(step: &Step, phase: Phase, wanted: &AksConfig, observed: &Observed) -> Preview {
-    let situation = Situation {
+    let input = PlanInput {
         spec: wanted,
-        stated: wanted,
+        user_spec: wanted,
         applied: Some(wanted),
         phase,
-        claimed: true,
+        creation_recorded: true,
         owner: "i/c",
         endpoint: None,
-        tried: &Tried::default(),
-        rested: false,
-        made: &BTreeSet::new(),
+        attempts: &UpdateAttempts::default(),
+        may_retry: false,
+        created_pools: &BTreeSet::new(),
         observed,
     };
-    Preview::of(step, &situation)
+    Preview::from_step(step, &input)
 }
 
 #[test]
@@ -39,26 +39,29 @@ fn every_step_has_kind_and_description() {
         (Step::CreateCluster, Kind::CreateCluster, "make the cluster n"),
         (Step::UpdateTags, Kind::UpdateTags, "write the tags"),
         (changed, Kind::UpdateCluster, "change the cluster n: monitoring, tags"),
-        (Step::UpdateCluster(Vec::new()), Kind::UpdateCluster, "to its state again"),
+        (Step::UpdateCluster(Vec::new()), Kind::UpdateCluster, "ask Azure to reconcile"),
         (Step::PutPool("a".into()), Kind::PutPool, "change the node pool a"),
         (Step::PutPool("b".into()), Kind::PutPool, "make the node pool b"),
         (Step::DeletePool("a".into()), Kind::DeletePool, "remove the node pool a"),
         (Step::DeleteCluster, Kind::DeleteCluster, "remove the cluster n"),
         (Step::Wait("it".into()), Kind::Wait, "wait for it"),
-        (Step::Finish, Kind::Connect, "call it active"),
+        (Step::Finish, Kind::Connect, "mark it active"),
         (Step::Forget, Kind::Forget, "remove the object"),
         (Step::Leave("theirs".into()), Kind::Forget, "leave the cluster in Azure alone"),
-        (Step::Refuse("why".into()), Kind::Refuse, "somebody"),
-        (Step::GaveUp("why".into()), Kind::GaveUp, "Azure gave up"),
+        (Step::Refuse("why".into()), Kind::Refuse, "the user"),
+        (Step::GaveUp("why".into()), Kind::GaveUp, "operation of Azure failed"),
     ] {
-        let shown = preview(&step, Phase::Active, &wanted, &observed);
-        assert_eq!(shown.kind, kind, "{step:?}");
-        assert!(shown.summary.contains(summary) && !shown.reason.is_empty(), "{step:?}: {shown:?}");
-        if let Step::Refuse(why) | Step::GaveUp(why) = &step {
-            assert_eq!(&shown.reason, why);
+        let preview_of_step = preview(&step, Phase::Active, &wanted, &observed);
+        assert_eq!(preview_of_step.kind, kind, "{step:?}");
+        assert!(
+            preview_of_step.summary.contains(summary) && !preview_of_step.reason.is_empty(),
+            "{step:?}: {preview_of_step:?}"
+        );
+        if let Step::Refuse(reason) | Step::GaveUp(reason) = &step {
+            assert_eq!(&preview_of_step.reason, reason);
         }
         let is_about_pool = matches!(step, Step::PutPool(_) | Step::DeletePool(_));
-        assert_eq!(shown.pool.is_some(), is_about_pool, "{step:?}");
+        assert_eq!(preview_of_step.pool.is_some(), is_about_pool, "{step:?}");
     }
 }
 
@@ -83,8 +86,10 @@ fn differences_are_listed_by_field() {
         ],
     }));
     let applied = spec(json!({"nodePools": [{"name": "ours"}]}));
-    let found = differences(&wanted, &azure, Some(&applied), &BTreeSet::new()).into_iter();
-    let found: Vec<_> = found.map(|found| json!([found.field, found.wanted, found.found])).collect();
+    let differences = differences(&wanted, &azure, Some(&applied), &BTreeSet::new()).into_iter();
+    let differences: Vec<_> = differences
+        .map(|difference| json!([difference.field, difference.wanted, difference.found]))
+        .collect();
     let expected = json!([
         ["aksConfig.tags", {"a": "b"}, {}],
         ["aksConfig.kubernetesVersion", "1.32.7", "1.31.8"],
@@ -96,7 +101,7 @@ fn differences_are_listed_by_field() {
         ["aksConfig.nodePools[3]", {"name": "new", "count": 2}, null],
         ["aksConfig.nodePools", null, {"name": "ours", "mode": "User"}],
     ]);
-    assert_eq!(json!(found), expected);
+    assert_eq!(json!(differences), expected);
 }
 
 #[test]
@@ -111,14 +116,14 @@ fn idle_cluster_does_nothing_or_follows_azure() {
 
 #[test]
 fn unread_data_is_listed_with_the_reason() {
-    let (made, monitored) = (spec(json!({})), spec(json!({"monitoring": true})));
+    let (created_pools, monitored) = (spec(json!({})), spec(json!({"monitoring": true})));
     let nothing =
         Observed { provider_registered: Some(true), resource_group: Some(false), ..Observed::default() };
     let exists = Observed { cluster: Some(json!({})), ..Observed::default() };
     let watched = Observed { upstream: Some(monitored.clone()), ..exists.clone() };
     let (group, finish, delete) = (Step::CreateResourceGroup, Step::Finish, Step::DeleteCluster);
     for (step, phase, wanted, observed, expected) in [
-        (&group, Phase::New, &made, &nothing, "workspace"),
+        (&group, Phase::New, &created_pools, &nothing, "workspace"),
         (&group, Phase::New, &monitored, &nothing, "workspace"),
         (&finish, Phase::Active, &monitored, &exists, "provider resourceGroup inside"),
         (&finish, Phase::Active, &monitored, &watched, "provider resourceGroup workspace inside"),

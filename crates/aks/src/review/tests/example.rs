@@ -6,42 +6,42 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::examples::{all_examples, behaviours};
-use super::situation::Situation;
+use super::review_input::ReviewInput;
 use crate::review::{Severity, changes, rules};
 
-pub(super) type Change = Box<dyn Fn(&mut Situation)>;
+pub(super) type Change = Box<dyn Fn(&mut ReviewInput)>;
 
-/// A rule with changes of a situation that break it, each with the expected field, and similar changes that do not. The
-/// situation itself does not break the rule.
+/// A rule with changes of an input that break it, each with the expected field, and similar changes that do not. The
+/// input itself does not break the rule.
 pub(super) struct Example {
     pub(super) rule: &'static str,
-    pub(super) start: fn() -> Situation,
+    pub(super) start: fn() -> ReviewInput,
     pub(super) breaks: Vec<(&'static str, Change)>,
     pub(super) keeps: Vec<Change>,
 }
 
-/// A change by a function.
-pub(super) fn by(change: impl Fn(&mut Situation) + 'static) -> Change {
+/// A change from a function.
+pub(super) fn boxed(change: impl Fn(&mut ReviewInput) + 'static) -> Change {
     Box::new(change)
 }
 
-/// A change: keys to set ([`Situation::set`]), a function in parentheses, or several of both in brackets.
+/// A change: keys to set ([`ReviewInput::set`]), a function in parentheses, or several of both in brackets.
 macro_rules! change {
-    ({ $($json:tt)* }) => { by(|s| s.set(serde_json::json!({ $($json)* }))) };
-    (( $function:expr )) => { by($function) };
+    ({ $($json:tt)* }) => { boxed(|s| s.set(serde_json::json!({ $($json)* }))) };
+    (( $function:expr )) => { boxed($function) };
     ([ $($part:tt)+ ]) => {{
         let parts: Vec<Change> = vec![$(change!($part)),+];
-        by(move |s| parts.iter().for_each(|part| part(s)))
+        boxed(move |s| parts.iter().for_each(|part| part(s)))
     }};
 }
 pub(super) use change;
 
-/// Examples: a rule, a situation, the changes that break the rule by field, and the changes that do not break it.
+/// Examples: a rule, an input, the changes that break the rule by field, and the changes that do not break it.
 macro_rules! examples {
     ($($rule:literal, $start:ident, [$($field:literal [$($break:tt)+]),*], [$($keep:tt)*];)+) => {
         vec![$(Example {
             rule: $rule,
-            start: Situation::$start,
+            start: ReviewInput::$start,
             breaks: vec![$($(($field, change!($break))),+),*],
             keeps: vec![$(change!($keep)),*],
         }),+]
@@ -52,7 +52,7 @@ pub(super) use examples;
 /// What Azure accepts and rejects, as text and as changes: a row of the second table of docs/review.md.
 pub(super) struct Behaviour {
     pub(super) rule: &'static str,
-    pub(super) start: fn() -> Situation,
+    pub(super) start: fn() -> ReviewInput,
     pub(super) accepts: (&'static str, Change),
     pub(super) rejects: (&'static str, Change),
 }
@@ -61,7 +61,7 @@ macro_rules! behaviour_table {
     ($($rule:literal, $start:ident, $accepts:literal $accepted:tt, $rejects:literal $rejected:tt;)+) => {
         vec![$(Behaviour {
             rule: $rule,
-            start: Situation::$start,
+            start: ReviewInput::$start,
             accepts: ($accepts, change!($accepted)),
             rejects: ($rejects, change!($rejected)),
         }),+]
@@ -70,26 +70,26 @@ macro_rules! behaviour_table {
 pub(super) use behaviour_table;
 
 #[test]
-fn rules_find_what_breaks_them_and_nothing_else() {
+fn rules_are_broken_only_by_the_changes_of_their_examples() {
     for example in all_examples() {
         let rule = rules().find(|rule| rule.name == example.rule).expect(example.rule);
         let name = rule.name;
         assert_eq!((example.start)().fields(name), [""; 0], "{name}: unchanged");
         for (index, (field, change)) in example.breaks.iter().enumerate() {
             let review = (example.start)().with(change).review();
-            let found: Vec<_> = review.findings.iter().filter(|finding| finding.rule == name).collect();
+            let findings: Vec<_> = review.findings.iter().filter(|finding| finding.rule == name).collect();
             let field = format!("aksConfig.{field}");
-            let is_named = found.iter().any(|finding| finding.field == field);
+            let is_named = findings.iter().any(|finding| finding.field == field);
             assert!(is_named, "{name} {index} should name {field}: {review:#?}");
-            for finding in found {
+            for finding in findings {
                 assert_eq!(finding.rests_on_azure, rule.rests_on_azure, "{name}");
                 let has_own_sources = changes::RULES.iter().any(|rule| rule.name == name);
                 assert!(finding.source == rule.source || has_own_sources, "{name}");
             }
         }
         for (index, change) in example.keeps.iter().enumerate() {
-            let situation = (example.start)().with(change);
-            assert_eq!(situation.fields(name), [""; 0], "{name} should be kept by {index}");
+            let input = (example.start)().with(change);
+            assert_eq!(input.fields(name), [""; 0], "{name} should be kept by {index}");
         }
     }
 }
@@ -133,9 +133,9 @@ fn rules_and_findings_are_well_formed() {
             for finding in (example.start)().with(change).review().findings {
                 assert!(finding.field.starts_with("aksConfig."), "{finding:?}");
                 assert!(is_public_source(&finding.source), "{finding:?}");
-                for text in [&finding.message, &finding.remedy] {
-                    assert!(!text.is_empty() && !text.ends_with(['.', ' ', ',']), "{text}");
-                    assert!(!text.contains("  ") && !text.contains('\n'), "{text}");
+                for prose in [&finding.message, &finding.remedy] {
+                    assert!(!prose.is_empty() && !prose.ends_with(['.', ' ', ',']), "{prose}");
+                    assert!(!prose.contains("  ") && !prose.contains('\n'), "{prose}");
                 }
             }
         }
@@ -143,9 +143,9 @@ fn rules_and_findings_are_well_formed() {
 }
 
 #[test]
-fn rules_accept_and_reject_what_azure_does() {
+fn rules_agree_with_azures_behavior() {
     for Behaviour { rule, start, accepts, rejects } in behaviours() {
-        let source = rules().find(|known| known.name == rule).expect(rule).source;
+        let source = rules().find(|other| other.name == rule).expect(rule).source;
         assert!(source.contains("https://"), "{rule}: {source}");
         assert_eq!(start().with(accepts.1).fields(rule), [""; 0], "{rule}: {}", accepts.0);
         let review = start().with(rejects.1).review();
@@ -184,11 +184,11 @@ fn tables() -> String {
 fn document_lists_every_rule() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/review.md");
     let document = std::fs::read_to_string(path).unwrap();
-    let (text, current) = document.split_at(document.find("| Rule |").unwrap());
+    let (prose, current) = document.split_at(document.find("| Rule |").unwrap());
     let generated = tables();
     #[expect(clippy::disallowed_methods, reason = "a switch for developers, not part of the program")]
     if std::env::var("UPDATE_REVIEW").is_ok() {
-        std::fs::write(path, format!("{text}{generated}")).unwrap();
+        std::fs::write(path, format!("{prose}{generated}")).unwrap();
         return;
     }
     assert!(current == generated, "docs/review.md is stale: UPDATE_REVIEW=1 cargo test -p aks review");

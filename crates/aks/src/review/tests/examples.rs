@@ -9,9 +9,9 @@ mod versions;
 
 use serde_json::json;
 
-use super::example::{Behaviour, Change, Example, behaviour_table, by, change};
-use super::situation::{
-    IDENTITY, SUBNET, Situation, in_managed_network, large_network, long_term_support, overlay, subnet,
+use super::example::{Behaviour, Change, Example, behaviour_table, boxed, change};
+use super::review_input::{
+    IDENTITY, ReviewInput, SUBNET, in_managed_network, large_network, long_term_support, overlay, subnet,
 };
 
 pub(super) fn all_examples() -> Vec<Example> {

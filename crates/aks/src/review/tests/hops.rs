@@ -5,78 +5,82 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::situation::Situation;
+use super::review_input::ReviewInput;
 use crate::arm::KubernetesVersion;
 use crate::review::{Read, Severity, needs_own_upgrades};
 use crate::spec::merge::{self, Mode};
 use crate::spec::{AKS_CONFIG, AksConfig, Object};
-use crate::testing::read;
-use crate::upgrade_plan::{Code, Hop, Part, PlanInput, UpgradePlan, plan, pool_states};
+use crate::testing::from_json;
+use crate::upgrade_plan::{Code, Hop, Part, UpgradePlan, UpgradePlanInput, plan, pool_states};
 use crate::upgrades::Start;
 use crate::versions::{self, Version};
 
-/// A region, a cluster in it, and the requested version.
+/// A region, a cluster in it, and the requested version of an upgrade.
 #[derive(Clone, Debug)]
-struct World {
+struct UpgradeCase {
     offered: Vec<KubernetesVersion>,
     running: String,
     long_term: bool,
-    own: Vec<String>,
+    own_targets: Vec<String>,
     pools: [String; 2],
     vcpus_left: i64,
-    wanted: String,
+    requested: String,
 }
 
-impl World {
-    fn situation(&self) -> Situation {
-        let mut situation = Situation::update();
+impl UpgradeCase {
+    fn input(&self) -> ReviewInput {
+        let mut input = ReviewInput::update();
         for scope in ["spec", "before"] {
-            situation.set(json!({format!("{scope}:kubernetesVersion"): self.running}));
+            input.set(json!({format!("{scope}:kubernetesVersion"): self.running}));
             for (index, version) in self.pools.iter().enumerate() {
-                situation.set(json!({format!("{scope}:[{index}].orchestratorVersion"): version}));
+                input.set(json!({format!("{scope}:[{index}].orchestratorVersion"): version}));
             }
         }
-        situation.details.running_version = Some(self.running.clone());
-        situation.details.long_term = self.long_term;
-        situation.azure.versions = Read::Known(self.offered.clone());
+        input.details.running_version = Some(self.running.clone());
+        input.details.long_term = self.long_term;
+        input.azure.versions = Read::Known(self.offered.clone());
         let usages = json!([{"name": {"value": "cores"}, "currentValue": 10, "limit": 10 + self.vcpus_left}]);
-        situation.azure.usages = Read::Known(read(usages));
-        situation
+        input.azure.usages = Read::Known(from_json(usages));
+        input
     }
 
-    fn plan(&self, situation: &Situation) -> UpgradePlan {
-        let upstream: AksConfig = read(situation.upstream.clone().unwrap());
-        let pools = pool_states(&upstream, &situation.details, None);
-        plan(&PlanInput {
-            start: Start { running: &self.running, long_term: self.long_term, own: &self.own },
-            wanted: Some(&self.wanted),
+    fn plan(&self, input: &ReviewInput) -> UpgradePlan {
+        let upstream: AksConfig = from_json(input.upstream.clone().unwrap());
+        let pools = pool_states(&upstream, &input.details, None);
+        plan(&UpgradePlanInput {
+            start: Start {
+                running: &self.running,
+                long_term: self.long_term,
+                own_targets: &self.own_targets,
+            },
+            requested: Some(&self.requested),
             region: "eastus",
             offered: Some(&self.offered),
             pools: &pools,
             pool_targets: &BTreeMap::new(),
-            sizes: situation.azure.sizes.known().map(Vec::as_slice),
-            usages: situation.azure.usages.known().map(Vec::as_slice),
-            stated_pools: situation.spec["nodePools"].as_array().unwrap(),
-            present: &[],
+            sizes: input.azure.sizes.known().map(Vec::as_slice),
+            usages: input.azure.usages.known().map(Vec::as_slice),
+            stated_pools: input.spec["nodePools"].as_array().unwrap(),
+            current_blocks: &[],
         })
     }
 }
 
 /// The specification after a PUT.
-fn put(stored: &Value, change: Object) -> Value {
+fn spec_after_put(stored: &Value, change: Object) -> Value {
     let body = |config: Value| Object::from_iter([(AKS_CONFIG.to_owned(), config)]);
-    let mut changed = merge::changed(&body(stored.clone()), body(change.into()), Mode::Merge);
+    let mut changed = merge::apply_change(&body(stored.clone()), body(change.into()), Mode::Merge);
     changed.remove(AKS_CONFIG).unwrap()
 }
 
 /// Simulates a hop in Azure.
-fn apply(situation: &mut Situation, hop: &Hop) {
-    situation.stored = Some(situation.spec.clone());
-    let upstream = situation.upstream.as_mut().unwrap();
+fn apply(input: &mut ReviewInput, hop: &Hop) {
+    input.stored = Some(input.spec.clone());
+    let upstream = input.upstream.as_mut().unwrap();
     match &hop.part {
         Part::ControlPlane => {
             upstream["kubernetesVersion"] = json!(hop.to);
-            situation.details.running_version = Some(hop.to.clone());
+            input.details.running_version = Some(hop.to.clone());
         }
         Part::NodePool(name) => {
             let pools = upstream["nodePools"].as_array_mut().unwrap();
@@ -99,15 +103,16 @@ fn rules(code: Code) -> &'static [&'static str] {
     }
 }
 
-fn compare(world: &World) -> Result<(), TestCaseError> {
-    let mut situation = world.situation();
-    let plan = world.plan(&situation);
-    let (mut plane, mut is_first) = (world.running.clone(), true);
+fn compare(case: &UpgradeCase) -> Result<(), TestCaseError> {
+    let mut input = case.input();
+    let plan = case.plan(&input);
+    let (mut control_plane, mut is_first) = (case.running.clone(), true);
     for hop in &plan.hops {
-        situation.spec = put(&situation.spec, hop.change.clone());
-        let asks = situation.subject(needs_own_upgrades);
-        situation.azure.own_upgrades = if asks && is_first { world.own.clone() } else { Vec::new() };
-        let review = situation.review();
+        input.spec = spec_after_put(&input.spec, hop.change.clone());
+        let needs_own_targets = input.subject(needs_own_upgrades);
+        input.azure.own_upgrades =
+            if needs_own_targets && is_first { case.own_targets.clone() } else { Vec::new() };
+        let review = input.review();
         for block in &hop.blocked_by {
             let severity = match block.code {
                 Code::PreviewOnly => Severity::Warning,
@@ -123,31 +128,34 @@ fn compare(world: &World) -> Result<(), TestCaseError> {
         }
         prop_assert!(review.first_error().is_none(), "{hop:?} is rejected: {:#?}", review.first_error());
         if hop.part == Part::ControlPlane {
-            let (from, to) = (Version::parse(&plane).unwrap(), Version::parse(&hop.to).unwrap());
-            let listed = if is_first && !world.own.is_empty() {
-                world.own.clone()
+            let (from, to) = (Version::parse(&control_plane).unwrap(), Version::parse(&hop.to).unwrap());
+            let listed_upgrades = if is_first && !case.own_targets.is_empty() {
+                case.own_targets.clone()
             } else {
-                let minor = versions::find(&world.offered, &plane);
+                let minor = versions::find(&case.offered, &control_plane);
                 minor
-                    .and_then(|minor| minor.patch_versions.get(&plane))
-                    .map_or_else(Vec::new, |it| it.upgrades.clone())
+                    .and_then(|minor| minor.patch_versions.get(&control_plane))
+                    .map_or_else(Vec::new, |patch| patch.upgrades.clone())
             };
             let skips = to.minor > from.minor + 1;
-            prop_assert!(!skips || listed.contains(&hop.to), "{hop:?} skips a minor version");
-            (plane, is_first) = (hop.to.clone(), false);
+            prop_assert!(!skips || listed_upgrades.contains(&hop.to), "{hop:?} skips a minor version");
+            (control_plane, is_first) = (hop.to.clone(), false);
         }
-        apply(&mut situation, hop);
+        apply(&mut input, hop);
     }
     // Nothing was blocked, so all parts run the version.
-    prop_assert!(versions::is_same(&plane, &world.wanted), "{plan:?}");
-    for pool in situation.upstream.unwrap()["nodePools"].as_array().unwrap() {
-        prop_assert!(!versions::differs(&plane, pool["orchestratorVersion"].as_str().unwrap()), "{plan:?}");
+    prop_assert!(versions::is_same(&control_plane, &case.requested), "{plan:?}");
+    for pool in input.upstream.unwrap()["nodePools"].as_array().unwrap() {
+        prop_assert!(
+            !versions::differs(&control_plane, pool["orchestratorVersion"].as_str().unwrap()),
+            "{plan:?}"
+        );
     }
     Ok(())
 }
 
 /// Minor versions from 1.28, each with its patches; a patch has some of the higher versions as upgrades.
-fn regions() -> impl Strategy<Value = Vec<KubernetesVersion>> {
+fn region_versions() -> impl Strategy<Value = Vec<KubernetesVersion>> {
     let minor = (1..4_u32, 0..4_u8, prop::collection::vec(any::<u32>(), 4));
     prop::collection::vec(minor, 2..7).prop_map(|minors| {
         let all: Vec<(u32, u32)> = minors
@@ -180,7 +188,7 @@ fn regions() -> impl Strategy<Value = Vec<KubernetesVersion>> {
                 json!({"version": format!("1.{minor}"), "isPreview": index + 1 == count && *plan == 3,
                 "capabilities": {"supportPlan": plans}, "patchVersions": patches})
             });
-        read(minors.collect::<Vec<_>>().into())
+        from_json(minors.collect::<Vec<_>>().into())
     })
 }
 
@@ -193,51 +201,65 @@ enum Choice {
 
 impl Choice {
     fn version(&self, offered: &[KubernetesVersion]) -> String {
-        let known: Vec<&String> = offered.iter().flat_map(|minor| minor.patch_versions.keys()).collect();
+        let all_patches: Vec<&String> =
+            offered.iter().flat_map(|minor| minor.patch_versions.keys()).collect();
         match self {
             Self::Any(minor, Some(patch)) => format!("1.{minor}.{patch}"),
             Self::Any(minor, None) => format!("1.{minor}"),
-            Self::Offered(index) => (*index.get(&known)).clone(),
+            Self::Offered(index) => (*index.get(&all_patches)).clone(),
         }
     }
 }
 
-fn worlds() -> impl Strategy<Value = World> {
+fn upgrade_cases() -> impl Strategy<Value = UpgradeCase> {
     let offered = || any::<prop::sample::Index>().prop_map(Choice::Offered);
     let running = prop_oneof![4 => offered(), 1 => (27..36_u32, 0..4_u32).prop_map(|(minor, patch)| Choice::Any(minor, Some(patch)))];
-    let wanted = prop_oneof![4 => offered(), 1 => (28..36_u32, prop::option::of(0..4_u32)).prop_map(|(minor, patch)| Choice::Any(minor, patch))];
-    let own = prop::option::weighted(0.3, prop::collection::vec((28..36_u32, 0..4_u32), 1..4));
-    let back = (0..4_u32, 0..4_u32);
-    (regions(), running, any::<bool>(), own, [back.clone(), back], 0..40_i64, wanted).prop_map(
-        |(offered, running, long_term, own, back, vcpus_left, wanted)| {
-            let (one, other) = (running.version(&offered), wanted.version(&offered));
-            let swap = Version::parse(&one).unwrap() > Version::parse(&other).unwrap() && vcpus_left % 8 != 0;
-            let (running, wanted) = if swap { (other, one) } else { (one, other) };
+    let requested = prop_oneof![4 => offered(), 1 => (28..36_u32, prop::option::of(0..4_u32)).prop_map(|(minor, patch)| Choice::Any(minor, patch))];
+    let own_targets = prop::option::weighted(0.3, prop::collection::vec((28..36_u32, 0..4_u32), 1..4));
+    let pool_lag = (0..4_u32, 0..4_u32);
+    (
+        region_versions(),
+        running,
+        any::<bool>(),
+        own_targets,
+        [pool_lag.clone(), pool_lag],
+        0..40_i64,
+        requested,
+    )
+        .prop_map(|(offered, running, long_term, own_targets, pool_lag, vcpus_left, requested)| {
+            let (first, second) = (running.version(&offered), requested.version(&offered));
+            let swap =
+                Version::parse(&first).unwrap() > Version::parse(&second).unwrap() && vcpus_left % 8 != 0;
+            let (running, requested) = if swap { (second, first) } else { (first, second) };
             let from = Version::parse(&running).unwrap();
             let running = Version { patch: from.patch.or(Some(0)), ..from };
             let (minor, patch) = (running.minor, running.patch.unwrap());
-            let text = |(minor, patch): (u32, u32)| format!("1.{minor}.{patch}");
-            World {
+            let version_string = |(minor, patch): (u32, u32)| format!("1.{minor}.{patch}");
+            UpgradeCase {
                 offered,
                 running: running.to_string(),
                 long_term,
-                own: own.into_iter().flatten().filter(|to| *to > (minor, patch)).map(text).collect(),
-                pools: back.map(|(minors, own)| match minors {
-                    0 => text((minor, patch.min(own))),
-                    _ => text((minor - minors, own)),
+                own_targets: own_targets
+                    .into_iter()
+                    .flatten()
+                    .filter(|to| *to > (minor, patch))
+                    .map(version_string)
+                    .collect(),
+                pools: pool_lag.map(|(minors, own_targets)| match minors {
+                    0 => version_string((minor, patch.min(own_targets))),
+                    _ => version_string((minor - minors, own_targets)),
                 }),
                 vcpus_left,
-                wanted,
+                requested,
             }
-        },
-    )
+        })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn review_agrees_with_each_hop(world in worlds()) {
-        compare(&world)?;
+    fn review_agrees_with_each_hop(case in upgrade_cases()) {
+        compare(&case)?;
     }
 }

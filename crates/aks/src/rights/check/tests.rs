@@ -11,9 +11,9 @@ fn role(name: &str) -> Permission {
     super::super::built_in_roles::find(name).unwrap().permission()
 }
 
-fn custom(actions: &[&str], not_actions: &[&str]) -> Permission {
-    let text = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
-    Permission { actions: text(actions), not_actions: text(not_actions) }
+fn custom_role(actions: &[&str], not_actions: &[&str]) -> Permission {
+    let strings = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
+    Permission { actions: strings(actions), not_actions: strings(not_actions) }
 }
 
 fn rights(group: Option<&str>, roles: &[Permission]) -> ScopeRights {
@@ -86,17 +86,17 @@ fn reader_can_only_list() {
 }
 
 #[test]
-fn role_on_a_group_is_limited_by_what_the_subscription_lacks() {
+fn role_on_a_group_needs_rights_on_the_subscription() {
     let group = rights(Some("shop"), &[role("Contributor")]);
     let none = check(input(vec![rights(None, &[]), group.clone()]));
     assert_eq!((none.verdict, codes(&none)), (Verdict::Limited, vec!["notChecked"]));
-    let other = check(input(vec![rights(None, &[custom(&["Microsoft.Storage/*"], &[])]), group]));
+    let other = check(input(vec![rights(None, &[custom_role(&["Microsoft.Storage/*"], &[])]), group]));
     assert_eq!((other.verdict, codes(&other)), (Verdict::Limited, vec!["listDenied"]));
     assert_eq!(roles(&other), [("Reader", None, None)]);
 }
 
 #[test]
-fn one_usable_group_makes_the_credential_limited_not_unusable() {
+fn credential_with_one_usable_group_is_limited() {
     let reader = [role("Reader")];
     let scopes =
         vec![rights(None, &reader), rights(Some("a"), &reader), rights(Some("b"), &[role("Contributor")])];
@@ -136,22 +136,22 @@ fn each_case_has_its_reason() {
         (&format!("{all}listClusterUserCredential/action"), "noLocalAccountsDenied"),
         (&format!("{all}commandResults/read"), "privateClusterDenied"),
     ] {
-        let check = check(input(vec![rights(None, &[custom(&["*"], &[not_action])])]));
+        let check = check(input(vec![rights(None, &[custom_role(&["*"], &[not_action])])]));
         assert_eq!((check.verdict, codes(&check)), (Verdict::Limited, vec![expected]), "{not_action}");
         assert_eq!(check.assignments.len(), 1, "{not_action}");
     }
 }
 
 #[test]
-fn without_any_kubeconfig_no_cluster_can_be_used() {
-    let neither = custom(&["*"], &["Microsoft.ContainerService/managedClusters/listCluster*"]);
+fn credential_without_any_kubeconfig_is_unusable() {
+    let neither = custom_role(&["*"], &["Microsoft.ContainerService/managedClusters/listCluster*"]);
     let check = check(input(vec![rights(None, &[neither])]));
     assert_eq!((check.verdict, codes(&check)), (Verdict::Unusable, vec!["createDenied", "importDenied"]));
 }
 
 #[test]
-fn registration_matters_only_while_it_is_missing() {
-    let no_register = custom(&["*"], &["*/register/action"]);
+fn right_to_register_is_needed_only_for_missing_providers() {
+    let no_register = custom_role(&["*"], &["*/register/action"]);
     let plain = check(input(vec![rights(None, std::slice::from_ref(&no_register))]));
     assert_eq!((plain.verdict, codes(&plain)), (Verdict::Usable, vec![]));
     for (namespace, role, expected) in [
@@ -175,7 +175,7 @@ fn registration_matters_only_while_it_is_missing() {
 }
 
 #[test]
-fn application_without_any_role_is_told_the_smallest_ones() {
+fn application_without_any_role_gets_the_smallest_assignments() {
     let denied = |group: Option<&str>| ScopeRights { roles: Err("denied".to_owned()), ..rights(group, &[]) };
     let mut unknown = input(vec![denied(None), denied(Some("shop"))]);
     unknown.policies = Err("denied".to_owned());
@@ -276,11 +276,17 @@ fn names_in_commands_are_quoted_for_a_shell() {
 }
 
 #[test]
-fn assigning_what_is_proposed_leaves_nothing_denied() {
+fn proposed_assignments_allow_everything() {
     let variants = [
         vec![rights(None, &[role("Reader")])],
-        vec![rights(None, &[custom(&["Microsoft.Storage/*"], &[])]), rights(Some("a"), &[role("Reader")])],
-        vec![rights(None, &[custom(&["*"], &["*/write", "*/action"])]), rights(Some("a"), &[role(AKS_ROLE)])],
+        vec![
+            rights(None, &[custom_role(&["Microsoft.Storage/*"], &[])]),
+            rights(Some("a"), &[role("Reader")]),
+        ],
+        vec![
+            rights(None, &[custom_role(&["*"], &["*/write", "*/action"])]),
+            rights(Some("a"), &[role(AKS_ROLE)]),
+        ],
     ];
     for scopes in variants {
         let first = check(input(scopes.clone()));

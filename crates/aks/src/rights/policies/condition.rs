@@ -11,22 +11,22 @@ use crate::arm::PolicyValue;
 pub(super) type Values = BTreeMap<String, PolicyValue>;
 
 /// Whether a condition holds for every resource of a type, or for none; `None` if other properties decide.
-pub(super) fn holds(condition: &Value, kind: &str, values: &Values) -> Option<bool> {
+pub(super) fn holds(condition: &Value, resource_type: &str, values: &Values) -> Option<bool> {
     let list = |key| condition.get(key).and_then(Value::as_array);
     if let Some(all) = list("allOf") {
-        return all_hold(all, true, |part| holds(part, kind, values));
+        return combine(all, true, |part| holds(part, resource_type, values));
     }
     if let Some(any) = list("anyOf") {
-        return all_hold(any, false, |part| holds(part, kind, values));
+        return combine(any, false, |part| holds(part, resource_type, values));
     }
     if let Some(inner) = condition.get("not") {
-        return holds(inner, kind, values).map(|held| !held);
+        return holds(inner, resource_type, values).map(|held| !held);
     }
-    if is_about_type(condition) { compare(condition, kind, values) } else { None }
+    if is_about_type(condition) { compare(condition, resource_type, values) } else { None }
 }
 
-/// `neutral` if all parts have this value, and the opposite if one has that.
-fn all_hold(parts: &[Value], neutral: bool, holds: impl Fn(&Value) -> Option<bool>) -> Option<bool> {
+/// Combines conditions: `neutral` if all parts have this value, `!neutral` if one has that, else `None`.
+fn combine(parts: &[Value], neutral: bool, holds: impl Fn(&Value) -> Option<bool>) -> Option<bool> {
     let mut result = Some(neutral);
     for held in parts.iter().map(holds) {
         match held {
@@ -39,24 +39,26 @@ fn all_hold(parts: &[Value], neutral: bool, holds: impl Fn(&Value) -> Option<boo
 }
 
 fn is_about_type(condition: &Value) -> bool {
-    let is = |key, text: &str| {
-        condition.get(key).and_then(Value::as_str).is_some_and(|found| found.eq_ignore_ascii_case(text))
+    let has = |key, expected: &str| {
+        condition.get(key).and_then(Value::as_str).is_some_and(|value| value.eq_ignore_ascii_case(expected))
     };
-    is("field", "type") || is("value", "[field('type')]")
+    has("field", "type") || has("value", "[field('type')]")
 }
 
-fn compare(condition: &Value, kind: &str, values: &Values) -> Option<bool> {
-    let operand = |key| condition.get(key).map(|operand| texts(operand, values));
-    let is_equal = |texts: Vec<Option<&str>>| contains(&texts, |text| text.eq_ignore_ascii_case(kind));
-    let is_like = |texts: Vec<Option<&str>>| contains(&texts, |pattern| is_like(kind, pattern));
-    if let Some(texts) = operand("equals").or_else(|| operand("in")) {
-        is_equal(texts)
-    } else if let Some(texts) = operand("notEquals").or_else(|| operand("notIn")) {
-        is_equal(texts).map(|held| !held)
-    } else if let Some(texts) = operand("like") {
-        is_like(texts)
-    } else if let Some(texts) = operand("notLike") {
-        is_like(texts).map(|held| !held)
+fn compare(condition: &Value, resource_type: &str, values: &Values) -> Option<bool> {
+    let operand = |key| condition.get(key).map(|operand| operand_strings(operand, values));
+    let is_equal =
+        |strings: Vec<Option<&str>>| any_matches(&strings, |text| text.eq_ignore_ascii_case(resource_type));
+    let is_like =
+        |strings: Vec<Option<&str>>| any_matches(&strings, |pattern| is_like(resource_type, pattern));
+    if let Some(strings) = operand("equals").or_else(|| operand("in")) {
+        is_equal(strings)
+    } else if let Some(strings) = operand("notEquals").or_else(|| operand("notIn")) {
+        is_equal(strings).map(|held| !held)
+    } else if let Some(strings) = operand("like") {
+        is_like(strings)
+    } else if let Some(strings) = operand("notLike") {
+        is_like(strings).map(|held| !held)
     } else {
         match condition.get("exists")? {
             Value::Bool(exists) => Some(*exists),
@@ -66,27 +68,28 @@ fn compare(condition: &Value, kind: &str, values: &Values) -> Option<bool> {
     }
 }
 
-/// The texts of an operand; `None` for one that is not known, such as an expression.
-fn texts<'a>(operand: &'a Value, values: &'a Values) -> Vec<Option<&'a str>> {
+/// The strings of an operand; `None` for an unknown one, such as an expression.
+fn operand_strings<'a>(operand: &'a Value, values: &'a Values) -> Vec<Option<&'a str>> {
     match operand {
-        Value::String(text) => match parameter(text).and_then(|name| values.get(&name)) {
-            Some(PolicyValue::Text(text)) => vec![literal(text)],
-            Some(PolicyValue::List(list)) => list.iter().map(|text| literal(text)).collect(),
-            None => vec![literal(text)],
+        Value::String(text) => match parse_parameter_reference(text).and_then(|name| values.get(&name)) {
+            Some(PolicyValue::Text(text)) => vec![parse_literal(text)],
+            Some(PolicyValue::List(list)) => list.iter().map(|text| parse_literal(text)).collect(),
+            None => vec![parse_literal(text)],
         },
-        Value::Array(list) => list.iter().map(|text| text.as_str().and_then(literal)).collect(),
+        Value::Array(list) => list.iter().map(|text| text.as_str().and_then(parse_literal)).collect(),
         _ => vec![None],
     }
 }
 
-fn contains(texts: &[Option<&str>], is_match: impl Fn(&str) -> bool) -> Option<bool> {
-    if texts.iter().flatten().any(|text| is_match(text)) {
+/// Whether one of the strings matches; `None` if none matches and some are unknown.
+fn any_matches(strings: &[Option<&str>], is_match: impl Fn(&str) -> bool) -> Option<bool> {
+    if strings.iter().flatten().any(|text| is_match(text)) {
         return Some(true);
     }
-    texts.iter().all(Option::is_some).then_some(false)
+    strings.iter().all(Option::is_some).then_some(false)
 }
 
-/// Whether a text matches a pattern, in which `*` is any text.
+/// Whether a string matches a pattern, in which `*` is any string.
 fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.to_ascii_lowercase(), pattern.to_ascii_lowercase());
     match pattern.split_once('*') {
@@ -97,13 +100,13 @@ fn is_like(text: &str, pattern: &str) -> bool {
     }
 }
 
-/// A text that is not an expression.
-pub(super) fn literal(text: &str) -> Option<&str> {
+/// The string, unless it is an expression.
+pub(super) fn parse_literal(text: &str) -> Option<&str> {
     (!text.starts_with('[')).then_some(text)
 }
 
-/// The name in `[parameters('name')]`, in lower case.
-pub(super) fn parameter(text: &str) -> Option<String> {
+/// The name in a reference `[parameters('name')]`, in lower case.
+pub(super) fn parse_parameter_reference(text: &str) -> Option<String> {
     let name = text.strip_prefix("[parameters('")?.strip_suffix("')]")?;
     Some(name.to_ascii_lowercase())
 }
@@ -122,14 +125,14 @@ mod tests {
             ("types".to_owned(), list),
             ("type".to_owned(), PolicyValue::Text("microsoft.network/a".to_owned())),
         ]);
-        let is = |text: &str| json!({"field": "type", "equals": text});
-        let open = json!({"field": "location", "equals": "eastus"});
+        let is_type = |text: &str| json!({"field": "type", "equals": text});
+        let undecided = json!({"field": "location", "equals": "eastus"});
         for (condition, expected) in [
-            (is("Microsoft.Network/A"), Some(true)),
-            (is("Microsoft.Network/b"), Some(false)),
-            (is("[parameters('type')]"), Some(true)),
-            (is("[parameters('other')]"), None),
-            (is("[concat('a', 'b')]"), None),
+            (is_type("Microsoft.Network/A"), Some(true)),
+            (is_type("Microsoft.Network/b"), Some(false)),
+            (is_type("[parameters('type')]"), Some(true)),
+            (is_type("[parameters('other')]"), None),
+            (is_type("[concat('a', 'b')]"), None),
             (json!({"field": "TYPE", "notEquals": "microsoft.network/b"}), Some(true)),
             (json!({"field": "type", "in": ["x", "microsoft.network/a"]}), Some(true)),
             (json!({"field": "type", "in": ["x", "[parameters('other')]"]}), None),
@@ -142,13 +145,13 @@ mod tests {
             (json!({"field": "type", "notLike": "Microsoft.Sql*"}), Some(true)),
             (json!({"field": "type", "like": "Microsoft.*/b"}), Some(false)),
             (json!({"field": "type", "contains": "Network"}), None),
-            (open.clone(), None),
-            (json!({"allOf": [is("microsoft.network/a"), open]}), None),
-            (json!({"allOf": [is("microsoft.network/b"), open]}), Some(false)),
-            (json!({"anyOf": [is("microsoft.network/a"), open]}), Some(true)),
-            (json!({"anyOf": [is("microsoft.network/b"), open]}), None),
-            (json!({"not": {"anyOf": [is("microsoft.network/b"), is("x")]}}), Some(true)),
-            (json!({"not": open}), None),
+            (undecided.clone(), None),
+            (json!({"allOf": [is_type("microsoft.network/a"), undecided]}), None),
+            (json!({"allOf": [is_type("microsoft.network/b"), undecided]}), Some(false)),
+            (json!({"anyOf": [is_type("microsoft.network/a"), undecided]}), Some(true)),
+            (json!({"anyOf": [is_type("microsoft.network/b"), undecided]}), None),
+            (json!({"not": {"anyOf": [is_type("microsoft.network/b"), is_type("x")]}}), Some(true)),
+            (json!({"not": undecided}), None),
         ] {
             assert_eq!(holds(&condition, "microsoft.network/a", &values), expected, "{condition}");
         }

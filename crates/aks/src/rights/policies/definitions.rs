@@ -1,15 +1,15 @@
-//! The definitions of assigned policies and initiatives, and which of them must be read.
+//! The definitions of assigned policies and initiatives, and the selection of those that must be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::condition::{Values, literal, parameter};
+use super::condition::{Values, parse_literal, parse_parameter_reference};
 use super::{PolicyEffect, Reach, effect, with_defaults};
 use crate::arm::{Initiative, InitiativeMember, PolicyAssignment, PolicyDefinition, PolicyValue, Resource};
 
 /// Built-in definitions have an ID without a scope, in lower case.
 const BUILT_IN: &str = "/providers/microsoft.authorization/policydefinitions/";
 
-/// Definitions by resource ID in lower case, or why they could not be read.
+/// Definitions by resource ID in lower case, or the reason why they could not be read.
 #[derive(Debug, Default)]
 pub struct PolicyDefinitions {
     /// The initiatives.
@@ -22,24 +22,24 @@ impl PolicyDefinitions {
     /// The IDs of the initiatives that must be read, at most `limit`.
     pub fn needed_initiatives(assignments: &[PolicyAssignment], limit: usize) -> Vec<String> {
         let ids = assignments.iter().filter(|assignment| is_evaluated(assignment)).map(definition_id);
-        take(ids.filter(|id| is_initiative(id)), limit)
+        take_unique(ids.filter(|id| is_initiative(id)), limit)
     }
 
-    /// The IDs of the policies that must be read, at most `limit`: those that are assigned themselves first, then those of
-    /// the initiatives that were read.
+    /// The IDs of the policies that must be read, at most `limit`: first those that are assigned directly, then those
+    /// of the initiatives that were read.
     pub fn needed_policies(&self, assignments: &[PolicyAssignment], limit: usize) -> Vec<String> {
         let evaluated = assignments.iter().filter(|assignment| is_evaluated(assignment));
         let direct = evaluated.clone().map(definition_id).filter(|id| !is_initiative(id));
         let members = evaluated.flat_map(|assignment| {
             let initiative =
                 self.initiatives.get(&definition_id(assignment)).and_then(|read| read.as_ref().ok());
-            initiative.into_iter().flat_map(|initiative| members(assignment, initiative))
+            initiative.into_iter().flat_map(|initiative| members_with_values(assignment, initiative))
         });
         let members = members.filter(|(member, values)| !is_known_harmless(member, values));
-        take(direct.chain(members.map(|(member, _)| member_id(member))), limit)
+        take_unique(direct.chain(members.map(|(member, _)| member_id(member))), limit)
     }
 
-    /// The effect of an assignment; `None` if it denies nothing that concerns clusters.
+    /// The effect of an assignment; `None` if it denies nothing that affects clusters.
     pub(super) fn effect(&self, assignment: &PolicyAssignment) -> Option<PolicyEffect> {
         let unknown = |reason: &str| Some(PolicyEffect::Unknown(reason.to_owned()));
         if !assignment.is_enforced() {
@@ -50,19 +50,23 @@ impl PolicyDefinitions {
         }
         let id = definition_id(assignment);
         if !is_initiative(&id) {
-            let given = assignment.properties.iter().flat_map(|properties| &properties.parameters);
-            return self.effect_of_policy(assignment, &id, with_defaults(given, std::iter::empty()));
+            let assigned_values = assignment.properties.iter().flat_map(|properties| &properties.parameters);
+            return self.effect_of_policy(
+                assignment,
+                &id,
+                with_defaults(assigned_values, std::iter::empty()),
+            );
         }
         match self.initiatives.get(&id) {
             None => unknown(NOT_READ),
             Some(Err(reason)) => unknown(reason),
             Some(Ok(initiative)) => {
-                let members = members(assignment, initiative);
+                let members = members_with_values(assignment, initiative);
                 let members = members.filter(|(member, values)| !is_known_harmless(member, values));
                 let effects = members.filter_map(|(member, values)| {
                     self.effect_of_policy(assignment, &member_id(member), values)
                 });
-                effects.reduce(PolicyEffect::and)
+                effects.reduce(PolicyEffect::merge)
             }
         }
     }
@@ -83,13 +87,13 @@ impl PolicyDefinitions {
 
 const NOT_READ: &str = "its definition was not read, because only some are read for a check";
 
-/// The first IDs, each once.
-fn take(ids: impl Iterator<Item = String>, limit: usize) -> Vec<String> {
+/// The first `limit` distinct IDs.
+fn take_unique(ids: impl Iterator<Item = String>, limit: usize) -> Vec<String> {
     let mut seen = BTreeSet::new();
     ids.filter(|id| seen.insert(id.clone())).take(limit).collect()
 }
 
-/// Whether the definition of an assignment matters.
+/// Whether the definition of an assignment determines its effect.
 fn is_evaluated(assignment: &PolicyAssignment) -> bool {
     assignment.is_enforced() && !assignment.overrides_effect()
 }
@@ -110,19 +114,21 @@ fn member_id(member: &InitiativeMember) -> String {
 }
 
 /// The policies of an initiative, each with the values of its parameters.
-fn members<'a>(
+fn members_with_values<'a>(
     assignment: &PolicyAssignment,
     initiative: &'a Initiative,
 ) -> impl Iterator<Item = (&'a InitiativeMember, Values)> + use<'a> {
-    let given = assignment.properties.iter().flat_map(|properties| &properties.parameters);
+    let assigned_values = assignment.properties.iter().flat_map(|properties| &properties.parameters);
     let defaults = initiative.properties.iter().flat_map(|properties| &properties.parameters);
-    let outer = with_defaults(given, defaults);
+    let initiative_values = with_defaults(assigned_values, defaults);
     let members = initiative.properties.iter().flat_map(|properties| &properties.policy_definitions);
     members.map(move |member| {
         let mut values = with_defaults(member.parameters.iter(), std::iter::empty());
         for value in values.values_mut() {
             let PolicyValue::Text(text) = value else { continue };
-            if let Some(resolved) = parameter(text).and_then(|name| outer.get(&name)) {
+            if let Some(resolved) =
+                parse_parameter_reference(text).and_then(|name| initiative_values.get(&name))
+            {
                 *value = resolved.clone();
             }
         }
@@ -130,13 +136,13 @@ fn members<'a>(
     })
 }
 
-/// Whether a built-in policy has another effect than to deny. Their parameter for it has the name `effect`; custom ones may use
-/// that name for something else.
+/// Whether a built-in policy has another effect than to deny. Built-in policies have the parameter `effect` for it; custom policies
+/// may use that name for something else.
 fn is_known_harmless(member: &InitiativeMember, values: &Values) -> bool {
     let is_deny = |effect: &str| ["deny", "denyaction"].contains(&effect.to_ascii_lowercase().as_str());
     member_id(member).starts_with(BUILT_IN)
         && match values.get("effect") {
-            Some(PolicyValue::Text(effect)) => literal(effect).is_some_and(|effect| !is_deny(effect)),
+            Some(PolicyValue::Text(effect)) => parse_literal(effect).is_some_and(|effect| !is_deny(effect)),
             _ => false,
         }
 }

@@ -9,7 +9,7 @@ pub(super) struct ResourceType {
     pub(super) name: &'static str,
     /// The resources in a sentence, and which clusters need them.
     pub(super) description: &'static str,
-    pub(super) place: Place,
+    pub(super) scope: CreationScope,
     /// Whether every cluster needs it.
     pub(super) is_essential: bool,
     /// Whether it is deleted with a cluster, or with a node pool.
@@ -21,7 +21,7 @@ pub(super) struct ResourceType {
 
 /// The scope in which resources are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum CreationScope {
     Subscription,
     /// The resource group of the cluster.
     ClusterGroup,
@@ -31,7 +31,8 @@ pub(super) enum Place {
 
 const MONITORING: &str = "Log Analytics workspaces and solutions (clusters with monitoring)";
 const GROUPS: &str = "resource groups (every cluster has one for its nodes)";
-const PRIVATE: &str = "private endpoints, their network interfaces and private DNS zones (private clusters)";
+const PRIVATE_NETWORKING: &str =
+    "private endpoints, their network interfaces and private DNS zones (private clusters)";
 
 pub(super) const TYPES: [ResourceType; 19] = [
     ResourceType {
@@ -50,8 +51,8 @@ pub(super) const TYPES: [ResourceType; 19] = [
         is_deleted: false,
         ..in_cluster_group("microsoft.operationsmanagement/solutions", MONITORING)
     },
-    group("microsoft.resources/subscriptions/resourcegroups"),
-    group("microsoft.resources/resourcegroups"),
+    resource_group("microsoft.resources/subscriptions/resourcegroups"),
+    resource_group("microsoft.resources/resourcegroups"),
     ResourceType {
         is_essential: true,
         ..in_node_group(
@@ -85,17 +86,17 @@ pub(super) const TYPES: [ResourceType; 19] = [
         "microsoft.managedidentity/userassignedidentities",
         "user-assigned identities (clusters with a managed identity)",
     ),
-    in_node_group("microsoft.network/privateendpoints", PRIVATE),
-    in_node_group("microsoft.network/networkinterfaces", PRIVATE),
-    in_node_group("microsoft.network/privatednszones", PRIVATE),
-    in_node_group("microsoft.network/privatednszones/virtualnetworklinks", PRIVATE),
+    in_node_group("microsoft.network/privateendpoints", PRIVATE_NETWORKING),
+    in_node_group("microsoft.network/networkinterfaces", PRIVATE_NETWORKING),
+    in_node_group("microsoft.network/privatednszones", PRIVATE_NETWORKING),
+    in_node_group("microsoft.network/privatednszones/virtualnetworklinks", PRIVATE_NETWORKING),
 ];
 
 const fn in_cluster_group(name: &'static str, description: &'static str) -> ResourceType {
     ResourceType {
         name,
         description,
-        place: Place::ClusterGroup,
+        scope: CreationScope::ClusterGroup,
         is_essential: false,
         is_deleted: true,
         is_indexed: true,
@@ -103,9 +104,9 @@ const fn in_cluster_group(name: &'static str, description: &'static str) -> Reso
 }
 
 const fn in_node_group(name: &'static str, description: &'static str) -> ResourceType {
-    ResourceType { place: Place::NodeGroup, ..in_cluster_group(name, description) }
+    ResourceType { scope: CreationScope::NodeGroup, ..in_cluster_group(name, description) }
 }
 
-const fn group(name: &'static str) -> ResourceType {
-    ResourceType { place: Place::Subscription, is_indexed: false, ..in_cluster_group(name, GROUPS) }
+const fn resource_group(name: &'static str) -> ResourceType {
+    ResourceType { scope: CreationScope::Subscription, is_indexed: false, ..in_cluster_group(name, GROUPS) }
 }

@@ -4,16 +4,13 @@ use serde_json::json;
 
 use super::*;
 use crate::arm::Initiative;
+use crate::testing::from_json;
 
 const ID: &str = "/subscriptions/s/providers/microsoft.authorization/policydefinitions/";
 const BUILT_IN: &str = "/providers/microsoft.authorization/policydefinitions/";
-const SET: &str = "/subscriptions/s/providers/microsoft.authorization/policysetdefinitions/set";
+const INITIATIVE: &str = "/subscriptions/s/providers/microsoft.authorization/policysetdefinitions/set";
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
 const VMSS: &str = "Microsoft.Compute/virtualMachineScaleSets";
-
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap()
-}
 
 /// The definitions, each with its ID.
 fn definitions(list: &[(&str, &Value)]) -> PolicyDefinitions {
@@ -29,7 +26,8 @@ fn assigned(properties: Value, definition: &Value) -> Option<PolicyEffect> {
     for (key, value) in properties.as_object().unwrap() {
         assignment["properties"][key] = value.clone();
     }
-    let policy = AssignedPolicy::new(&read(assignment), &definitions(&[(&format!("{ID}a"), definition)]));
+    let policy =
+        AssignedPolicy::new(&from_json(assignment), &definitions(&[(&format!("{ID}a"), definition)]));
     policy.map(|policy| policy.effect)
 }
 
@@ -45,7 +43,7 @@ fn unknown_effect(reason: &str) -> PolicyEffect {
     PolicyEffect::Unknown(reason.to_owned())
 }
 
-/// What a policy with this condition denies.
+/// The denials of a policy with this condition.
 fn denied(mode: &str, condition: Value, effect: &str) -> Option<Denied> {
     match assigned(json!({}), &rule(mode, &condition, effect)) {
         Some(PolicyEffect::Denies(denied)) => Some(denied),
@@ -54,16 +52,16 @@ fn denied(mode: &str, condition: Value, effect: &str) -> Option<Denied> {
     }
 }
 
-fn words(resources: Option<&Resources>) -> String {
+fn describe(resources: Option<&Resources>) -> String {
     match resources {
         None => "none".to_owned(),
         Some(Resources::All) => "all".to_owned(),
-        Some(Resources::Some(words)) => words.join("; "),
+        Some(Resources::Some(descriptions)) => descriptions.join("; "),
     }
 }
 
 #[test]
-fn effect_is_that_of_the_assignment_then_of_the_definition() {
+fn effect_is_from_the_assignment_else_from_the_definition() {
     let rule = |effect: &str| {
         json!({"properties": {
             "parameters": {"effect": {"type": "String", "defaultValue": "Deny"}, "other": {"defaultValue": 1}},
@@ -109,7 +107,7 @@ fn override_of_the_effect_is_unknown() {
 }
 
 #[test]
-fn policy_for_other_types_denies_nothing_of_clusters() {
+fn policy_for_other_types_does_not_affect_clusters() {
     let sql = json!({"field": "type", "equals": "Microsoft.Sql/servers"});
     for condition in [
         sql.clone(),
@@ -126,7 +124,7 @@ fn policy_for_other_types_denies_nothing_of_clusters() {
 }
 
 #[test]
-fn types_that_may_be_concerned_are_named() {
+fn affected_types_are_described() {
     let aks = json!({"allOf": [{"field": "type", "equals": AKS}, {"field": "x", "exists": true}]});
     for (condition, expected) in [
         (aks, "clusters"),
@@ -136,12 +134,12 @@ fn types_that_may_be_concerned_are_named() {
         (json!({"field": "tags['cost']", "exists": "false"}), "all"),
     ] {
         let denied = denied("All", condition.clone(), "deny").unwrap();
-        assert_eq!(words(denied.writes.as_ref()), expected, "{condition}");
+        assert_eq!(describe(denied.writes.as_ref()), expected, "{condition}");
     }
 }
 
 #[test]
-fn resources_of_the_node_resource_group_are_concerned() {
+fn resources_of_the_node_resource_group_are_affected() {
     for (name, expected) in [
         ("Microsoft.Compute/virtualMachineScaleSets", "virtual machine scale sets"),
         ("Microsoft.Compute/disks", "disks"),
@@ -159,7 +157,7 @@ fn resources_of_the_node_resource_group_are_concerned() {
     ] {
         let condition = json!({"allOf": [{"field": "type", "equals": name}, {"field": "x", "exists": true}]});
         let denied = denied("All", condition.clone(), "deny").unwrap_or_default();
-        assert!(words(denied.writes.as_ref()).starts_with(expected), "{name}: {denied:?}");
+        assert!(describe(denied.writes.as_ref()).starts_with(expected), "{name}: {denied:?}");
         assert_eq!(denied.essentials, Vec::<&str>::new(), "{name}");
         // An assignment to the group of a cluster does not reach the one for its nodes.
         let of_group = assigned(
@@ -171,7 +169,7 @@ fn resources_of_the_node_resource_group_are_concerned() {
 }
 
 #[test]
-fn denial_of_what_every_cluster_needs_is_certain() {
+fn denial_of_essential_resources_is_certain() {
     let only = |name: &str| json!({"field": "type", "equals": name});
     for (properties, condition, is_certain) in [
         (json!({}), only(VMSS), true),
@@ -223,24 +221,24 @@ fn deny_action_denies_deleting() {
         (json!({"field": "type", "equals": "Microsoft.OperationalInsights/workspaces"}), "none"),
     ] {
         let denied = denied("Indexed", condition.clone(), "denyAction").unwrap_or_default();
-        assert_eq!(words(denied.deletes.as_ref()), expected, "{condition}");
+        assert_eq!(describe(denied.deletes.as_ref()), expected, "{condition}");
         assert_eq!((denied.writes, denied.essentials), (None, vec![]), "{condition}");
     }
 }
 
-fn set(members: &Value) -> Initiative {
-    read(json!({"properties": {
+fn initiative(members: &Value) -> Initiative {
+    from_json(json!({"properties": {
         "parameters": {"mode": {"type": "String", "defaultValue": "Audit"}},
         "policyDefinitions": members,
     }}))
 }
 
-fn set_assignment(properties: Value) -> PolicyAssignment {
-    let mut assignment = json!({"name": "s", "properties": {"policyDefinitionId": SET}});
+fn initiative_assignment(properties: Value) -> PolicyAssignment {
+    let mut assignment = json!({"name": "s", "properties": {"policyDefinitionId": INITIATIVE}});
     for (key, value) in properties.as_object().unwrap() {
         assignment["properties"][key] = value.clone();
     }
-    read(assignment)
+    from_json(assignment)
 }
 
 #[test]
@@ -255,8 +253,8 @@ fn initiative_denies_what_its_members_deny() {
     let effect = |assignment: Value, members: Value| {
         let mut definitions =
             definitions(&[(&location_id, &location), (&disks_id, &disks), (&keep_id, &keep)]);
-        definitions.initiatives.insert(SET.to_owned(), Ok(set(&members)));
-        AssignedPolicy::new(&set_assignment(assignment), &definitions).map(|policy| policy.effect)
+        definitions.initiatives.insert(INITIATIVE.to_owned(), Ok(initiative(&members)));
+        AssignedPolicy::new(&initiative_assignment(assignment), &definitions).map(|policy| policy.effect)
     };
     assert_eq!(effect(json!({}), json!([])), None);
     assert_eq!(effect(json!({}), json!([by_mode])), None);
@@ -268,14 +266,14 @@ fn initiative_denies_what_its_members_deny() {
         effect(json!({}), json!([member(&location_id, "Deny"), {"policyDefinitionId": disks_id}])),
         Some(denies_everything())
     );
-    // The name of a parameter of a custom policy says nothing.
+    // A custom policy may use the parameter `effect` for something else.
     let Some(PolicyEffect::Denies(denied)) =
         effect(json!({}), json!([by_mode, member(&disks_id, "Audit"), {"policyDefinitionId": keep_id}]))
     else {
         panic!("it denies");
     };
-    assert_eq!(words(denied.writes.as_ref()), "disks (clusters with persistent volumes)");
-    assert_eq!(words(denied.deletes.as_ref()), "clusters");
+    assert_eq!(describe(denied.writes.as_ref()), "disks (clusters with persistent volumes)");
+    assert_eq!(describe(denied.deletes.as_ref()), "clusters");
     let missing = json!([{"policyDefinitionId": format!("{ID}missing")}]);
     assert!(matches!(effect(json!({}), missing.clone()), Some(PolicyEffect::Unknown(_))));
     assert_eq!(effect(json!({"enforcementMode": "DoNotEnforce"}), missing), None);
@@ -291,17 +289,17 @@ fn initiative_denies_what_its_members_deny() {
 #[test]
 fn only_needed_definitions_are_read() {
     let direct = |id: &str, mode: &str| {
-        read(json!({"properties": {"policyDefinitionId": id, "enforcementMode": mode}}))
+        from_json(json!({"properties": {"policyDefinitionId": id, "enforcementMode": mode}}))
     };
     let built_in = |name: &str, effect: &str| json!({"policyDefinitionId": format!("{BUILT_IN}{name}"), "parameters": {"effect": {"value": effect}}});
     let assignments: [PolicyAssignment; 5] = [
-        set_assignment(json!({})),
+        initiative_assignment(json!({})),
         direct(&format!("{ID}B"), "Default"),
         direct(&format!("{ID}b"), "Default"),
         direct(&format!("{ID}c"), "DoNotEnforce"),
-        set_assignment(json!({"overrides": [{"kind": "policyEffect"}]})),
+        initiative_assignment(json!({"overrides": [{"kind": "policyEffect"}]})),
     ];
-    assert_eq!(PolicyDefinitions::needed_initiatives(&assignments, 5), [SET]);
+    assert_eq!(PolicyDefinitions::needed_initiatives(&assignments, 5), [INITIATIVE]);
     assert_eq!(PolicyDefinitions::needed_initiatives(&assignments, 0), [""; 0]);
     let mut definitions = PolicyDefinitions::default();
     assert_eq!(definitions.needed_policies(&assignments, 5), [format!("{ID}b")]);
@@ -312,7 +310,7 @@ fn only_needed_definitions_are_read() {
         built_in("open", "[parameters('none')]"),
         {"policyDefinitionId": format!("{ID}custom"), "parameters": {"effect": {"value": "Audit"}}},
     ]);
-    definitions.initiatives.insert(SET.to_owned(), Ok(set(&members)));
+    definitions.initiatives.insert(INITIATIVE.to_owned(), Ok(initiative(&members)));
     let all = [format!("{ID}b"), format!("{BUILT_IN}deny"), format!("{BUILT_IN}open"), format!("{ID}custom")];
     assert_eq!(definitions.needed_policies(&assignments, 5), all);
     assert_eq!(definitions.needed_policies(&assignments, 2), all[..2]);
@@ -320,7 +318,7 @@ fn only_needed_definitions_are_read() {
 
 #[test]
 fn unreadable_definition_is_unknown() {
-    let assignment: PolicyAssignment = read(json!({"name": "a", "properties": {
+    let assignment: PolicyAssignment = from_json(json!({"name": "a", "properties": {
         "displayName": "Allowed locations", "scope": "/subscriptions/s", "policyDefinitionId": format!("{ID}A"),
     }}));
     let mut definitions = PolicyDefinitions::default();

@@ -2,26 +2,26 @@
 
 use serde_json::json;
 
-use crate::review::tests::example::{Change, Example, by, change, examples};
-use crate::review::tests::situation::{
-    Situation, denied, found, found_in, imported, permissions, roles, subscription,
+use crate::review::tests::example::{Change, Example, boxed, change, examples};
+use crate::review::tests::review_input::{
+    ReviewInput, denied, existing_cluster, existing_in_region, imported, permissions, roles, subscription,
 };
 use crate::review::{DenialKind, ExistingCluster, Permissions, ProviderState, Read};
 
 pub(in crate::review::tests) fn access() -> Vec<Example> {
     use DenialKind::{Credential, Role, Subscription};
-    let may = |actions: &'static [&str]| {
-        move |s: &mut Situation| s.azure.permissions = Read::Known(permissions(actions))
+    let with_permissions = |actions: &'static [&str]| {
+        move |s: &mut ReviewInput| s.azure.permissions = Read::Known(permissions(actions))
     };
-    let no_group = |s: &mut Situation| {
+    let no_group = |s: &mut ReviewInput| {
         let permissions = permissions(&["Microsoft.ContainerService/*"]);
         s.azure.permissions = Read::Known(Permissions { group_exists: false, ..permissions });
     };
-    let no_role = |s: &mut Situation| {
+    let no_role = |s: &mut ReviewInput| {
         s.azure.permissions = Read::Known(Permissions { roles: Vec::new(), ..permissions(&[]) });
     };
     let unregistered = |actions: Option<&'static [&str]>| {
-        move |s: &mut Situation| {
+        move |s: &mut ReviewInput| {
             let subscription_roles = actions.map(roles);
             s.azure.provider = Read::Known(ProviderState { registered: false, subscription_roles });
         }
@@ -36,27 +36,27 @@ pub(in crate::review::tests) fn access() -> Vec<Example> {
         ]], [(subscription(Some("PastDue"))) (subscription(None))];
         "subscription-usable", import, ["azureCredentialSecret" [(subscription(Some("Disabled")))]], [];
         "role-assigned", create, ["azureCredentialSecret" [
-            (may(&["*/read"])) (no_group) (denied(Role, "AuthorizationFailed", "give it a role", true))
-        ]], [(may(&["Microsoft.ContainerService/*"])) (no_role)];
+            (with_permissions(&["*/read"])) (no_group) (denied(Role, "AuthorizationFailed", "give it a role", true))
+        ]], [(with_permissions(&["Microsoft.ContainerService/*"])) (no_role)];
         "provider-registered", create, ["azureCredentialSecret" [(unregistered(Some(&["*/read"])))]],
             [(unregistered(Some(&["*"]))) (unregistered(None))];
     }
 }
 
 pub(in crate::review::tests) fn existing() -> Vec<Example> {
-    let no_local_accounts = |s: &mut Situation| {
+    let no_local_accounts = |s: &mut ReviewInput| {
         let cluster = ExistingCluster { local_accounts_disabled: true, ..ExistingCluster::default() };
         s.azure.cluster = Read::Known(Some(cluster));
     };
-    let named = |s: &mut Situation| s.named.ranges = ["203.0.113.0/24".to_owned()].into();
+    let with_user_range = |s: &mut ReviewInput| s.user_entries.ranges = ["203.0.113.0/24".to_owned()].into();
     examples! {
-        "cluster-new", create, ["clusterName" [(found(json!({}), false))]], [];
+        "cluster-new", create, ["clusterName" [(existing_cluster(json!({}), false))]], [];
         "node-resource-group-new", create, ["nodeResourceGroup" [(|s| s.azure.node_group = Read::Known(true))]], [];
         "import-exists", import, ["clusterName" [(|s| s.azure.cluster = Read::Known(None))]], [];
         "import-local-accounts", import, ["clusterName" [(no_local_accounts)]], [];
-        "region-matches", import, ["resourceLocation" [(found_in("westeurope"))]], [(found_in("East US"))];
+        "region-matches", import, ["resourceLocation" [(existing_in_region("westeurope"))]], [(existing_in_region("East US"))];
         "region-matches", update, ["resourceLocation" [{"azure:resourceLocation": "westeurope"}]], [{"azure:resourceLocation": "EAST-US"}];
-        "region-matches", create, [], [(found_in("westeurope"))];
+        "region-matches", create, [], [(existing_in_region("westeurope"))];
         "entries-stay", update, [
             "authorizedIpRanges" [[(imported) {"authorizedIpRanges": []}]],
             "tags" [[(imported) {"tags": {"other": "b"}}]],
@@ -65,7 +65,7 @@ pub(in crate::review::tests) fn existing() -> Vec<Example> {
         ], [
             {"authorizedIpRanges": []}
             (imported)
-            [(imported) (named) {"authorizedIpRanges": []}]
+            [(imported) (with_user_range) {"authorizedIpRanges": []}]
             [(imported) {"authorizedIpRanges": null, "tags": null}]
         ];
     }

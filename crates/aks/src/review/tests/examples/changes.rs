@@ -2,18 +2,20 @@
 
 use serde_json::json;
 
-use crate::review::tests::example::{Change, Example, by, change, examples};
-use crate::review::tests::situation::{IDENTITY, SUBNET, Situation, found, in_managed_network, new_cluster};
+use crate::review::tests::example::{Change, Example, boxed, change, examples};
+use crate::review::tests::review_input::{
+    IDENTITY, ReviewInput, SUBNET, existing_cluster, in_managed_network, new_cluster,
+};
 
-fn not_in_azure(s: &mut Situation) {
+fn not_in_azure(s: &mut ReviewInput) {
     s.upstream = None;
 }
 
-fn in_other_group(s: &mut Situation) {
+fn in_other_group(s: &mut ReviewInput) {
     s.details.node_resource_group = Some("MC_rg_shop_eastus".to_owned());
 }
 
-fn never_in_network(s: &mut Situation) {
+fn never_in_network(s: &mut ReviewInput) {
     s.set(json!({"before:virtualNetwork": null, "before:virtualNetworkResourceGroup": null, "before:subnet": null}));
 }
 
@@ -43,7 +45,7 @@ pub(in crate::review::tests) fn fixed() -> Vec<Example> {
             {"stored:dockerBridgeCidr": "172.17.0.1/16", "dockerBridgeCidr": "172.18.0.1/16"}
             // Everything may change until the cluster exists in Azure.
             [(not_in_azure) {"dnsPrefix": "other", "privateCluster": true, "authorizedIpRanges": []}]
-            [(not_in_azure) (found(new_cluster(), true)) {"dnsPrefix": "other"}]
+            [(not_in_azure) (existing_cluster(new_cluster(), true)) {"dnsPrefix": "other"}]
         ];
         "fixed-in-azure-pool", update, [
             "nodePools[1].vmSize" [{"[1].vmSize": "Standard_D8s_v3"}],
@@ -53,7 +55,7 @@ pub(in crate::review::tests) fn fixed() -> Vec<Example> {
             "nodePools[0].maxPods" [{"[0].maxPods": 110}],
             "nodePools[0].vnetSubnetID" [{"[0].vnetSubnetID": SUBNET.replace("nodes", "x")}],
             // The cluster exists although the specification was never applied.
-            "nodePools[1].vmSize" [[(not_in_azure) (found(new_cluster(), false)) {"[1].vmSize": "Standard_D8s_v3"}]]
+            "nodePools[1].vmSize" [[(not_in_azure) (existing_cluster(new_cluster(), false)) {"[1].vmSize": "Standard_D8s_v3"}]]
         ], [
             {"[1].vmSize": "standard_d4s_V3", "[1].osDiskType": "managed", "[1].osType": "linux"}
             (|s| s.spec["nodePools"][1] = json!({"name": "user", "vmSize": "", "osDiskSizeGB": 0}))

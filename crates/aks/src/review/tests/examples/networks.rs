@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::review::tests::example::{Change, Example, by, change, examples};
-use crate::review::tests::situation::{
-    IDENTITY, SUBNET, Situation, in_managed_network, in_network, large_network, network, overlay, pod_subnet,
-    reference, subnet,
+use crate::review::tests::example::{Change, Example, boxed, change, examples};
+use crate::review::tests::review_input::{
+    IDENTITY, ReviewInput, SUBNET, in_managed_network, in_network, large_network, network, overlay,
+    pod_subnet, reference, subnet,
 };
 use crate::review::{Read, ReadNetwork};
 
-fn no_network(s: &mut Situation) {
+fn no_network(s: &mut ReviewInput) {
     s.set(json!({"virtualNetwork": null, "virtualNetworkResourceGroup": null, "subnet": null}));
 }
 
@@ -38,14 +38,15 @@ pub(in crate::review::tests) fn ranges() -> Vec<Example> {
 }
 
 pub(in crate::review::tests) fn networks() -> Vec<Example> {
-    let missing = |s: &mut Situation| {
+    let missing = |s: &mut ReviewInput| {
         s.azure.networks = Read::Known(vec![ReadNetwork { reference: reference("net"), network: None }]);
     };
-    let routed = || subnet(json!({"routeTable": {"id": "/tables/rt"}}));
-    let mut elsewhere = network();
-    elsewhere["location"] = json!("westus");
-    let mut reserved = network();
-    reserved["properties"]["addressSpace"]["addressPrefixes"] = json!(["10.40.0.0/16", "172.16.0.0/12"]);
+    let with_route_table = || subnet(json!({"routeTable": {"id": "/tables/rt"}}));
+    let mut network_elsewhere = network();
+    network_elsewhere["location"] = json!("westus");
+    let mut network_with_reserved_range = network();
+    network_with_reserved_range["properties"]["addressSpace"]["addressPrefixes"] =
+        json!(["10.40.0.0/16", "172.16.0.0/12"]);
     examples! {
         "network-exists", create, [
             "virtualNetwork" [(missing)],
@@ -54,8 +55,8 @@ pub(in crate::review::tests) fn networks() -> Vec<Example> {
                 {"[1].vnetSubnetID": SUBNET.replace("nodes", "x")} {"[1].vnetSubnetID": SUBNET.replace("SUB", "sub").replace("/net/", "/other/")}
             ]
         ], [{"subnet": "NODES"}];
-        "network-region", create, ["subnet" [(in_network(elsewhere))]], [];
-        "network-reserved", create, ["subnet" [(in_network(reserved))]], [];
+        "network-region", create, ["subnet" [(in_network(network_elsewhere))]], [];
+        "network-reserved", create, ["subnet" [(in_network(network_with_reserved_range))]], [];
         "network-apart", create, [
             "serviceCidr" [{"serviceCidr": "10.40.2.0/24", "dnsServiceIp": "10.40.2.10"}],
             "podCidr" [{"podCidr": "10.40.0.0/17", "networkPlugin": "kubenet"}],
@@ -74,12 +75,12 @@ pub(in crate::review::tests) fn networks() -> Vec<Example> {
             [{"serviceCidr": null, "dnsServiceIp": null} (large_network(json!([])))]
         ]], [{"serviceCidr": "10.40.2.0/24", "dnsServiceIp": "10.40.2.10"}];
         "subnet-route-table", create, ["userAssignedIdentity" [
-            [{"networkPlugin": "kubenet"} (routed())]
-            [{"networkPlugin": "kubenet", "managedIdentity": false, "userAssignedIdentity": IDENTITY} (routed())]
+            [{"networkPlugin": "kubenet"} (with_route_table())]
+            [{"networkPlugin": "kubenet", "managedIdentity": false, "userAssignedIdentity": IDENTITY} (with_route_table())]
         ]], [
             {"networkPlugin": "kubenet"}
-            (routed())
-            [{"networkPlugin": "kubenet", "managedIdentity": true, "userAssignedIdentity": IDENTITY} (routed())]
+            (with_route_table())
+            [{"networkPlugin": "kubenet", "managedIdentity": true, "userAssignedIdentity": IDENTITY} (with_route_table())]
         ];
         "subnets-mixed", create, ["nodePools[1].vnetSubnetID" [[(no_network) {"[1].vnetSubnetID": SUBNET}]]],
             [{"[1].vnetSubnetID": SUBNET} [(no_network) {"[0].vnetSubnetID": SUBNET, "[1].vnetSubnetID": SUBNET}]];
@@ -93,7 +94,7 @@ pub(in crate::review::tests) fn networks() -> Vec<Example> {
         "subnet-delegated", create,
             ["subnet" [(subnet(json!({"delegations": [{"properties": {"serviceName": "Microsoft.Web/serverFarms"}}]})))]], [];
         "subnet-way-out", create, ["outboundType" [{"outboundType": "userDefinedRouting"} {"outboundType": "userAssignedNATGateway"}]], [
-            [{"outboundType": "userDefinedRouting"} (routed())]
+            [{"outboundType": "userDefinedRouting"} (with_route_table())]
             [{"outboundType": "userAssignedNATGateway"} (subnet(json!({"natGateway": {"id": "/x"}})))]
         ];
     }

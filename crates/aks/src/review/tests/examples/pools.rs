@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 
 use crate::review::Read;
-use crate::review::tests::example::{Change, Example, by, change, examples};
-use crate::review::tests::situation::{Situation, offer, pool, size, sizes as offered, used};
-use crate::testing::read;
+use crate::review::tests::example::{Change, Example, boxed, change, examples};
+use crate::review::tests::review_input::{ReviewInput, offer, pool, size, sizes as offered, used_cores};
+use crate::testing::from_json;
 
 pub(in crate::review::tests) fn pools() -> Vec<Example> {
-    let many = |pools: usize, count: i64| -> Vec<Value> {
+    let pool_list = |pools: usize, count: i64| -> Vec<Value> {
         (0..pools).map(|n| pool(json!({"name": format!("p{n}"), "count": count}))).collect()
     };
-    let of = |pools: usize, count: i64| {
-        let pools = many(pools, count);
-        move |s: &mut Situation| s.set(json!({"nodePools": pools}))
+    let with_pools = |pools: usize, count: i64| {
+        let pools = pool_list(pools, count);
+        move |s: &mut ReviewInput| s.set(json!({"nodePools": pools}))
     };
     examples! {
         "pool-mode", create, ["nodePools[1].mode" [{"[1].mode": "Gateway"}]], [{"[1].mode": "user"}];
@@ -35,7 +35,7 @@ pub(in crate::review::tests) fn pools() -> Vec<Example> {
         "pool-scaling-off", create, ["nodePools[1].minCount" [{"[1].enableAutoScaling": false}]],
             [{"[1].enableAutoScaling": false, "[1].maxCount": null}];
         "pool-scaling-off", update, [], [{"[1].enableAutoScaling": false, "[1].minCount": null, "[1].maxCount": null}];
-        "pool-limits", create, ["nodePools" [(of(101, 2)) (of(6, 1000))]], [(of(5, 1000))];
+        "pool-limits", create, ["nodePools" [(with_pools(101, 2)) (with_pools(6, 1000))]], [(with_pools(5, 1000))];
         "pods-of-a-node", create, ["nodePools[1].maxPods" [{"[1].maxPods": 9} {"[1].maxPods": 251}]], [{"[1].maxPods": 10} {"[1].maxPods": 250}];
         "pods-of-system-pools", create, ["nodePools[0].maxPods" [{"[0].maxPods": 14}]], [{"[0].maxPods": 15} {"[1].maxPods": 10}];
         "pool-surge", create, ["nodePools[1].maxSurge" [{"[1].maxSurge": "some"} {"[1].maxSurge": "0%"} {"[1].maxSurge": "101%"}]],
@@ -50,9 +50,9 @@ pub(in crate::review::tests) fn sizes() -> Vec<Example> {
     let restricted = |restriction: Value| size(json!({"restrictions": [restriction]}));
     let capability =
         |name: &str, value: &str| size(json!({"capabilities": [{"name": name, "value": value}]}));
-    let family_quota = |s: &mut Situation| {
+    let family_quota = |s: &mut ReviewInput| {
         let usages = json!([{"name": {"value": "standarddsv3family"}, "currentValue": 0, "limit": 15}]);
-        s.azure.usages = Read::Known(read(usages));
+        s.azure.usages = Read::Known(from_json(usages));
     };
     examples! {
         "zone-form", create, ["nodePools[1].availabilityZones" [{"[1].availabilityZones": ["eastus-1"]} {"[1].availabilityZones": ["1", "1"]}]],
@@ -82,12 +82,12 @@ pub(in crate::review::tests) fn sizes() -> Vec<Example> {
             [(capability("RetirementDateUtc", "09/28/1972"))];
         "size-retires", create, ["nodePools[0].vmSize" [(capability("RetirementDateUtc", "09/28/1972"))]],
             [(capability("RetirementDateUtc", "09/26/1972"))];
-        "quota", create, ["nodePools" [(used(85)) (family_quota)]], [(used(84))];
-        "quota", update, ["nodePools" [[{"[0].count": 5} (used(93))]]], [[{"[0].count": 3} (used(96))] [{"[1].maxCount": 5} (used(100))]];
+        "quota", create, ["nodePools" [(used_cores(85)) (family_quota)]], [(used_cores(84))];
+        "quota", update, ["nodePools" [[{"[0].count": 5} (used_cores(93))]]], [[{"[0].count": 3} (used_cores(96))] [{"[1].maxCount": 5} (used_cores(100))]];
         "quota-of-upgrade", update, ["nodePools[0].orchestratorVersion" [
-            [{"before:[0].orchestratorVersion": "1.32.6"} (used(97))]
-        ]], [[{"before:[0].orchestratorVersion": "1.32.6"} (used(96))] (used(100))];
-        "quota-of-autoscaling", create, ["nodePools" [(used(81))]], [(used(80))];
-        "quota-of-autoscaling", update, ["nodePools" [[{"[1].maxCount": 5} (used(93))]]], [[{"[1].maxCount": 4} (used(96))]];
+            [{"before:[0].orchestratorVersion": "1.32.6"} (used_cores(97))]
+        ]], [[{"before:[0].orchestratorVersion": "1.32.6"} (used_cores(96))] (used_cores(100))];
+        "quota-of-autoscaling", create, ["nodePools" [(used_cores(81))]], [(used_cores(80))];
+        "quota-of-autoscaling", update, ["nodePools" [[{"[1].maxCount": 5} (used_cores(93))]]], [[{"[1].maxCount": 4} (used_cores(96))]];
     }
 }

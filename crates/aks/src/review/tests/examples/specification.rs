@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::review::UnknownField;
-use crate::review::tests::example::{Change, Example, by, change, examples};
-use crate::review::tests::situation::{DAY_MS, IDENTITY, Situation, pool, size};
+use crate::review::tests::example::{Change, Example, boxed, change, examples};
+use crate::review::tests::review_input::{DAY_MS, IDENTITY, ReviewInput, pool, size};
 
 pub(in crate::review::tests) fn required() -> Vec<Example> {
     examples! {
@@ -46,17 +46,17 @@ pub(in crate::review::tests) fn required() -> Vec<Example> {
     }
 }
 
-fn isolated(s: &mut Situation) {
+fn isolated(s: &mut ReviewInput) {
     s.isolation = true;
 }
 
-fn misspelled(parent: &'static str, key: &'static str) -> impl Fn(&mut Situation) {
-    move |s| s.unknown = vec![UnknownField::new(parent, key, ["count", "vmSize"].into_iter())]
+fn misspelled(parent: &'static str, key: &'static str) -> impl Fn(&mut ReviewInput) {
+    move |s| s.unknown_fields = vec![UnknownField::new(parent, key, ["count", "vmSize"].into_iter())]
 }
 
 pub(in crate::review::tests) fn combinations() -> Vec<Example> {
     let basic = |zones: Value| json!({"loadBalancerSku": "basic", "nodePools": [pool(json!({"mode": "System", "availabilityZones": zones}))], "authorizedIpRanges": []});
-    let no_network = |s: &mut Situation| {
+    let no_network = |s: &mut ReviewInput| {
         s.set(json!({"virtualNetwork": null, "virtualNetworkResourceGroup": null, "subnet": null}));
     };
     examples! {

@@ -1,10 +1,10 @@
 //! Rules about Kubernetes versions.
 
 use crate::review::Read;
-use crate::review::tests::example::{Change, Example, by, change, examples};
-use crate::review::tests::situation::{Situation, long_term_support, runs};
+use crate::review::tests::example::{Change, Example, boxed, change, examples};
+use crate::review::tests::review_input::{ReviewInput, long_term_support, running_version};
 
-fn user_pool_runs(s: &mut Situation) {
+fn user_pool_version(s: &mut ReviewInput) {
     s.details.pool_versions.insert("user".to_owned(), "1.32.7".to_owned());
 }
 
@@ -42,11 +42,11 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
         "pool-version-offered", create, ["nodePools[1].orchestratorVersion" [{"[1].orchestratorVersion": "1.32.1"}]],
             [{"[1].orchestratorVersion": ""}];
         // The running version is compared, not the requested one.
-        "version-not-lowered", update, ["kubernetesVersion" [[(runs("1.32.9")) {"kubernetesVersion": "1.32.8"}]]],
-            [[(runs("1.32.9")) {"kubernetesVersion": "1.32"}]];
+        "version-not-lowered", update, ["kubernetesVersion" [[(running_version("1.32.9")) {"kubernetesVersion": "1.32.8"}]]],
+            [[(running_version("1.32.9")) {"kubernetesVersion": "1.32"}]];
         "pool-version-not-lowered", update, ["nodePools[1].orchestratorVersion" [
-            [(user_pool_runs) {"azure:[1].orchestratorVersion": "1.32", "[1].orchestratorVersion": "1.32.6"}]
-        ]], [[(user_pool_runs) {"[1].orchestratorVersion": "1.32"}]];
+            [(user_pool_version) {"azure:[1].orchestratorVersion": "1.32", "[1].orchestratorVersion": "1.32.6"}]
+        ]], [[(user_pool_version) {"[1].orchestratorVersion": "1.32"}]];
         // Long-term support: only this cluster can have the versions that Azure offers to it.
         "version-offered", update, [], [[(long_term_support) {"kubernetesVersion": "1.30.101"}]];
         "pool-version-offered", update, ["nodePools[1].orchestratorVersion" [{"[1].name": "older", "[1].orchestratorVersion": "1.30.101"}]],
@@ -54,7 +54,7 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
         "version-one-minor", update, [], [[(long_term_support) {"kubernetesVersion": "1.32.7"}]];
         // Retired, and the cluster's own profile is missing: the targets are unknown.
         "version-reachable", update, ["kubernetesVersion" [[(long_term_support) {"kubernetesVersion": "1.31.1"}]]],
-            [[(runs("1.32.1")) {"kubernetesVersion": "1.33.3"}]];
+            [[(running_version("1.32.1")) {"kubernetesVersion": "1.33.3"}]];
         "version-preview", create, ["kubernetesVersion" [{"kubernetesVersion": "1.34.1"}]], [];
     }
 }

@@ -1,19 +1,19 @@
-//! The input of a review, as examples change it.
+//! The input of a review, with functions by which examples change it.
 
 use serde_json::{Value, json};
 
 use crate::arm::{Maybe, Permission, Subscription};
 use crate::cluster_details::ClusterDetails;
-use crate::provision::imported::Named;
+use crate::provision::imported::UserEntries;
 use crate::review::{
     AzureData, Before, Denial, DenialKind, ExistingCluster, Facts, NetworkRef, Permissions, ProviderState,
     Purpose, Read, ReadNetwork, Review, Subject, UnknownField, review,
 };
 use crate::spec::AksConfig;
-use crate::testing::{extended, object, read};
+use crate::testing::{extended, from_json, object};
 
 /// The input of a review.
-pub(super) struct Situation {
+pub(super) struct ReviewInput {
     pub(super) spec: Value,
     /// The cluster before the change; `None` for a new one.
     pub(super) stored: Option<Value>,
@@ -22,10 +22,10 @@ pub(super) struct Situation {
     pub(super) imported: bool,
     pub(super) isolation: bool,
     pub(super) advise: bool,
-    pub(super) unknown: Vec<UnknownField>,
+    pub(super) unknown_fields: Vec<UnknownField>,
     pub(super) facts: Facts,
     pub(super) azure: AzureData,
-    pub(super) named: Named,
+    pub(super) user_entries: UserEntries,
 }
 
 pub(super) const DAY_MS: i64 = 24 * 3_600 * 1_000;
@@ -76,13 +76,13 @@ pub(super) fn offer(more: Value) -> Value {
 }
 
 fn offers(list: Value) -> Read<Vec<crate::arm::VmSku>> {
-    Read::Known(read::<Maybe<Vec<_>>>(list).0.unwrap())
+    Read::Known(from_json::<Maybe<Vec<_>>>(list).0.unwrap())
 }
 
 fn azure() -> AzureData {
     let patches = |upgrades: Value| json!({"upgrades": upgrades});
     AzureData {
-        versions: Read::Known(read(json!([
+        versions: Read::Known(from_json(json!([
             {"version": "1.34", "isPreview": true, "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.34.1": patches(json!([]))}},
             {"version": "1.33", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.33.3": patches(json!(["1.34.1"]))}},
             {"version": "1.32", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {
@@ -91,9 +91,14 @@ fn azure() -> AzureData {
         ]))),
         own_upgrades: Vec::new(),
         sizes: offers(json!([offer(json!({}))])),
-        networks: Read::Known(vec![ReadNetwork { reference: reference("net"), network: read(network()) }]),
-        usages: Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 10, "limit": 100}]))),
-        regions: Read::Known(read(
+        networks: Read::Known(vec![ReadNetwork {
+            reference: reference("net"),
+            network: from_json(network()),
+        }]),
+        usages: Read::Known(from_json(
+            json!([{"name": {"value": "cores"}, "currentValue": 10, "limit": 100}]),
+        )),
+        regions: Read::Known(from_json(
             json!([{"name": "eastus", "metadata": {"regionType": "Physical"}}, {"name": "europe", "metadata": {"regionType": "Logical"}}]),
         )),
         node_group: Read::Known(false),
@@ -120,7 +125,7 @@ pub(super) fn roles(actions: &[&str]) -> Vec<Permission> {
     vec![Permission { actions, not_actions: Vec::new() }]
 }
 
-impl Situation {
+impl ReviewInput {
     pub(super) fn create() -> Self {
         Self {
             spec: new_cluster(),
@@ -130,7 +135,7 @@ impl Situation {
             imported: false,
             isolation: false,
             advise: false,
-            unknown: Vec::new(),
+            unknown_fields: Vec::new(),
             facts: Facts {
                 now_ms: 1_000 * DAY_MS,
                 credential_changed_ms: Some(990 * DAY_MS),
@@ -138,7 +143,7 @@ impl Situation {
                 credential_sent_along: false,
             },
             azure: azure(),
-            named: Named::default(),
+            user_entries: UserEntries::default(),
         }
     }
 
@@ -156,9 +161,9 @@ impl Situation {
     pub(super) fn import() -> Self {
         let spec = json!({"imported": true, "clusterName": "theirs", "resourceGroup": "rg", "resourceLocation": "eastus",
             "azureCredentialSecret": "cattle-global-data:cc-1"});
-        let mut situation = Self { spec, imported: true, ..Self::create() };
-        situation.azure.cluster = Read::Known(Some(ExistingCluster::default()));
-        situation
+        let mut input = Self { spec, imported: true, ..Self::create() };
+        input.azure.cluster = Read::Known(Some(ExistingCluster::default()));
+        input
     }
 
     pub(super) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -192,16 +197,16 @@ impl Situation {
     }
 
     pub(super) fn subject<T>(&self, call: impl FnOnce(&Subject<'_>, &AzureData) -> T) -> T {
-        let spec: AksConfig = read(self.spec.clone());
-        let stored: Option<AksConfig> = self.stored.clone().map(read);
-        let upstream: Option<AksConfig> = self.upstream.clone().map(read);
+        let spec: AksConfig = from_json(self.spec.clone());
+        let stored: Option<AksConfig> = self.stored.clone().map(from_json);
+        let upstream: Option<AksConfig> = self.upstream.clone().map(from_json);
         let purpose = match &stored {
             Some(stored) => Purpose::Update(Before {
                 stored,
                 applied: None,
                 upstream: upstream.as_ref(),
                 details: &self.details,
-                named: Some(&self.named),
+                user_entries: Some(&self.user_entries),
                 isolation: false,
             }),
             None if self.imported => Purpose::Import,
@@ -214,7 +219,7 @@ impl Situation {
             subscription_id: Some("sub"),
             isolation: self.isolation,
             advise: self.advise,
-            unknown: &self.unknown,
+            unknown_fields: &self.unknown_fields,
             facts: self.facts,
         };
         call(&subject, &self.azure)
@@ -232,15 +237,15 @@ impl Situation {
 }
 
 /// The cluster is in this network.
-pub(super) fn in_network(network: Value) -> impl Fn(&mut Situation) {
+pub(super) fn in_network(network: Value) -> impl Fn(&mut ReviewInput) {
     move |s| {
-        let network = ReadNetwork { reference: reference("net"), network: read(network.clone()) };
+        let network = ReadNetwork { reference: reference("net"), network: from_json(network.clone()) };
         s.azure.networks = Read::Known(vec![network]);
     }
 }
 
 /// The subnet of the nodes has these properties.
-pub(super) fn subnet(keys: Value) -> impl Fn(&mut Situation) {
+pub(super) fn subnet(keys: Value) -> impl Fn(&mut ReviewInput) {
     let mut network = network();
     let properties = &mut network["properties"]["subnets"][0]["properties"];
     *properties = extended(properties.take(), keys);
@@ -248,7 +253,7 @@ pub(super) fn subnet(keys: Value) -> impl Fn(&mut Situation) {
 }
 
 /// The network of Azure's tutorials, in which services and nodes share one large address space.
-pub(super) fn large_network(more: Value) -> impl Fn(&mut Situation) {
+pub(super) fn large_network(more: Value) -> impl Fn(&mut ReviewInput) {
     let mut subnets = vec![json!({"name": "nodes", "properties": {"addressPrefix": "10.240.0.0/16"}})];
     subnets.extend(more.as_array().unwrap().clone());
     in_network(
@@ -257,35 +262,35 @@ pub(super) fn large_network(more: Value) -> impl Fn(&mut Situation) {
 }
 
 /// Azure offers the size with these properties.
-pub(super) fn size(keys: Value) -> impl Fn(&mut Situation) {
+pub(super) fn size(keys: Value) -> impl Fn(&mut ReviewInput) {
     sizes(json!([offer(keys)]))
 }
 
-pub(super) fn sizes(list: Value) -> impl Fn(&mut Situation) {
+pub(super) fn sizes(list: Value) -> impl Fn(&mut ReviewInput) {
     move |s| s.azure.sizes = offers(list.clone())
 }
 
 /// A quota of 100 with this usage.
-pub(super) fn used(cores: i64) -> impl Fn(&mut Situation) {
+pub(super) fn used_cores(cores: i64) -> impl Fn(&mut ReviewInput) {
     move |s| {
         let usages = json!([{"name": {"value": "cores"}, "currentValue": cores, "limit": 100}]);
-        s.azure.usages = Read::Known(read(usages));
+        s.azure.usages = Read::Known(from_json(usages));
     }
 }
 
 /// The cluster in Azure is an overlay with cilium.
-pub(super) fn overlay(s: &mut Situation) {
+pub(super) fn overlay(s: &mut ReviewInput) {
     s.details.overlay = true;
     s.set(json!({"azure:networkPolicy": "cilium", "azure:podCidr": "10.244.0.0/16", "networkPolicy": null, "stored:networkPolicy": null}));
 }
 
 /// The pods have their own subnet.
-pub(super) fn pod_subnet(s: &mut Situation) {
+pub(super) fn pod_subnet(s: &mut ReviewInput) {
     s.details.pod_subnet_pools = ["system".to_owned(), "user".to_owned()].into();
 }
 
 /// The cluster is in a network that Azure created.
-pub(super) fn in_managed_network(s: &mut Situation) {
+pub(super) fn in_managed_network(s: &mut ReviewInput) {
     s.set(
         json!({"azure:virtualNetwork": null, "azure:virtualNetworkResourceGroup": null, "azure:subnet": null,
         "azure:[0].vnetSubnetID": null, "azure:[1].vnetSubnetID": null}),
@@ -293,7 +298,7 @@ pub(super) fn in_managed_network(s: &mut Situation) {
 }
 
 /// The cluster runs 1.30.100 with long-term support.
-pub(super) fn long_term_support(s: &mut Situation) {
+pub(super) fn long_term_support(s: &mut ReviewInput) {
     s.details.running_version = Some("1.30.100".to_owned());
     s.details.long_term = true;
     s.azure.own_upgrades = vec!["1.30.101".to_owned(), "1.32.7".to_owned()];
@@ -305,24 +310,24 @@ pub(super) fn long_term_support(s: &mut Situation) {
 }
 
 /// The cluster runs this version.
-pub(super) fn runs(version: &'static str) -> impl Fn(&mut Situation) {
+pub(super) fn running_version(version: &'static str) -> impl Fn(&mut ReviewInput) {
     move |s| s.details.running_version = Some(version.to_owned())
 }
 
 /// The cluster is an import.
-pub(super) fn imported(s: &mut Situation) {
+pub(super) fn imported(s: &mut ReviewInput) {
     s.set(json!({"imported": true, "stored:imported": true}));
 }
 
 /// Azure has the cluster in this region.
-pub(super) fn found_in(region: &'static str) -> impl Fn(&mut Situation) {
-    found(json!({"resourceLocation": region}), false)
+pub(super) fn existing_in_region(region: &'static str) -> impl Fn(&mut ReviewInput) {
+    existing_cluster(json!({"resourceLocation": region}), false)
 }
 
 /// Azure has this cluster, possibly after a failed creation.
-pub(super) fn found(spec: Value, failed: bool) -> impl Fn(&mut Situation) {
+pub(super) fn existing_cluster(spec: Value, failed: bool) -> impl Fn(&mut ReviewInput) {
     move |s| {
-        let cluster = ExistingCluster { spec: read(spec.clone()), failed, ..ExistingCluster::default() };
+        let cluster = ExistingCluster { spec: from_json(spec.clone()), failed, ..ExistingCluster::default() };
         s.azure.cluster = Read::Known(Some(cluster));
     }
 }
@@ -333,7 +338,7 @@ pub(super) fn denied(
     message: &'static str,
     remedy: &'static str,
     may_be_recent: bool,
-) -> impl Fn(&mut Situation) {
+) -> impl Fn(&mut ReviewInput) {
     move |s| {
         let (message, remedy) = (message.to_owned(), remedy.to_owned());
         s.azure.denial = Some(Denial { kind, message, remedy, may_be_recent });
@@ -341,6 +346,6 @@ pub(super) fn denied(
 }
 
 /// The state of the subscription.
-pub(super) fn subscription(state: Option<&'static str>) -> impl Fn(&mut Situation) {
+pub(super) fn subscription(state: Option<&'static str>) -> impl Fn(&mut ReviewInput) {
     move |s| s.azure.subscription = Read::Known(Subscription { state: state.map(str::to_owned) })
 }

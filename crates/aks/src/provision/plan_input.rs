@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::upstream::{at, owner, text};
+use super::upstream::{owner, string_at, value_at};
 use crate::cluster_details::ClusterDetails;
 use crate::spec::AksConfig;
-use crate::status::Tried;
+use crate::status::UpdateAttempts;
 
 /// The phase of a cluster, stored in its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Phase {
     New,
     /// Its creation was requested.
     Creating,
-    /// It exists in Azure and was complete once.
+    /// It exists in Azure and was active at least once.
     Active,
     /// Its user is deleting it.
     Removing,
@@ -56,27 +56,27 @@ impl Observed {
 
 /// The input of the decision about the next step.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
-    /// The desired state: the user's specification, and for an import also what others have set.
+pub struct PlanInput<'a> {
+    /// The desired state: the user's specification, and for an import also entries that were set in Azure.
     pub spec: &'a AksConfig,
     /// The user's specification.
-    pub stated: &'a AksConfig,
+    pub user_spec: &'a AksConfig,
     /// The last fully applied specification.
     pub applied: Option<&'a AksConfig>,
     /// The phase of the cluster.
     pub phase: Phase,
     /// Whether a PUT was recorded in the row before it was sent to Azure. An existing cluster may then be ours.
-    pub claimed: bool,
+    pub creation_recorded: bool,
     /// The tag of our clusters, `<instance>/<cluster id>`.
     pub owner: &'a str,
     /// `https://<host>` of the Kubernetes API, if known. Azure generates a new host for each cluster.
     pub endpoint: Option<&'a str>,
-    /// The changes of this specification that Azure accepted, by [`part`](super::plan::part).
-    pub tried: &'a Tried,
+    /// The changes of this specification that Azure accepted, by [`part`](super::plan::written_part).
+    pub attempts: &'a UpdateAttempts,
     /// Whether enough time has passed since the last accepted change to retry a failed one.
-    pub rested: bool,
+    pub may_retry: bool,
     /// The pools whose creation was requested since the specification was last fully applied.
-    pub made: &'a BTreeSet<String>,
+    pub created_pools: &'a BTreeSet<String>,
     /// The observed state.
     pub observed: &'a Observed,
 }
@@ -84,58 +84,60 @@ pub struct Situation<'a> {
 /// Whether the cluster in Azure is ours: its creation was recorded, and it has our tag. The tag alone may be a copy, and the
 /// record alone may be older than a foreign cluster with this name. If the tags were replaced in Azure, the host of its API
 /// identifies it.
-pub(super) fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
+pub(super) fn is_ours(input: &PlanInput<'_>, cluster: &Value) -> bool {
     let has_known_host = || {
-        let host = situation.endpoint?.strip_prefix("https://")?.split([':', '/']).next()?;
-        let hosts = ["fqdn", "privateFQDN"].into_iter().filter_map(|key| text(cluster, &["properties", key]));
-        Some(hosts.into_iter().any(|known| known.eq_ignore_ascii_case(host)))
+        let host = input.endpoint?.strip_prefix("https://")?.split([':', '/']).next()?;
+        let hosts =
+            ["fqdn", "privateFQDN"].into_iter().filter_map(|key| string_at(cluster, &["properties", key]));
+        Some(hosts.into_iter().any(|other| other.eq_ignore_ascii_case(host)))
     };
-    situation.claimed
+    input.creation_recorded
         && match owner(cluster) {
-            Some(owner) => owner == situation.owner,
+            Some(owner) => owner == input.owner,
             None => has_known_host() == Some(true),
         }
 }
 
 /// The final states of Azure's operations. Azure has many other states, and adds new ones.
-const SETTLED: [&str; 3] = ["Succeeded", "Failed", "Canceled"];
+const FINAL_STATES: [&str; 3] = ["Succeeded", "Failed", "Canceled"];
 
 fn is_one_of(state: &str, states: &[&str]) -> bool {
-    states.iter().any(|known| known.eq_ignore_ascii_case(state))
+    states.iter().any(|other| other.eq_ignore_ascii_case(state))
 }
 
 /// The state of a cluster whose last operation failed.
 pub(super) fn failed_state(cluster: &Value) -> Option<String> {
-    text(cluster, &["properties", "provisioningState"])
+    string_at(cluster, &["properties", "provisioningState"])
         .filter(|state| is_one_of(state, &["Failed", "Canceled"]))
 }
 
 fn profiles(cluster: &Value) -> impl Iterator<Item = &Value> {
-    at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array).into_iter().flatten()
+    value_at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// The pools whose last operation failed.
 pub(super) fn failed_pools(cluster: &Value) -> Vec<String> {
     let has_failed = |pool: &&Value| {
-        text(pool, &["provisioningState"]).is_some_and(|state| is_one_of(&state, &["Failed", "Canceled"]))
+        string_at(pool, &["provisioningState"])
+            .is_some_and(|state| is_one_of(&state, &["Failed", "Canceled"]))
     };
-    profiles(cluster).filter(has_failed).filter_map(|pool| text(pool, &["name"])).collect()
+    profiles(cluster).filter(has_failed).filter_map(|pool| string_at(pool, &["name"])).collect()
 }
 
 fn is_busy(state: &str) -> bool {
-    !is_one_of(state, &SETTLED)
+    !is_one_of(state, &FINAL_STATES)
 }
 
 /// The state of a cluster while an operation is in progress.
 pub(crate) fn busy_cluster(cluster: &Value) -> Option<String> {
-    text(cluster, &["properties", "provisioningState"]).filter(|state| is_busy(state))
+    string_at(cluster, &["properties", "provisioningState"]).filter(|state| is_busy(state))
 }
 
 /// The pools with an operation in progress, and their states.
 pub(crate) fn busy_pools(cluster: &Value) -> Vec<(String, String)> {
     let busy = profiles(cluster).filter_map(|pool| {
-        let state = text(pool, &["provisioningState"]).filter(|state| is_busy(state))?;
-        Some((text(pool, &["name"]).unwrap_or_default(), state))
+        let state = string_at(pool, &["provisioningState"]).filter(|state| is_busy(state))?;
+        Some((string_at(pool, &["name"]).unwrap_or_default(), state))
     });
     busy.collect()
 }
@@ -151,20 +153,22 @@ pub(super) fn running_operation(cluster: &Value) -> Option<String> {
 
 /// Whether Azure is deleting the cluster.
 pub(super) fn is_deleting(cluster: &Value) -> bool {
-    text(cluster, &["properties", "provisioningState"]).is_some_and(|state| is_one_of(&state, &["Deleting"]))
+    string_at(cluster, &["properties", "provisioningState"])
+        .is_some_and(|state| is_one_of(&state, &["Deleting"]))
 }
 
 /// Whether the control plane and the nodes are stopped (`az aks stop`).
 pub(crate) fn is_stopped(cluster: &Value) -> bool {
-    text(cluster, &["properties", "powerState", "code"]).is_some_and(|code| is_one_of(&code, &["Stopped"]))
+    string_at(cluster, &["properties", "powerState", "code"])
+        .is_some_and(|code| is_one_of(&code, &["Stopped"]))
 }
 
 /// The pools whose nodes are stopped.
 pub(crate) fn stopped_pools(cluster: &Value) -> Vec<String> {
     let is_stopped = |pool: &&Value| {
-        text(pool, &["powerState", "code"]).is_some_and(|code| is_one_of(&code, &["Stopped"]))
+        string_at(pool, &["powerState", "code"]).is_some_and(|code| is_one_of(&code, &["Stopped"]))
     };
-    profiles(cluster).filter(is_stopped).filter_map(|pool| text(pool, &["name"])).collect()
+    profiles(cluster).filter(is_stopped).filter_map(|pool| string_at(pool, &["name"])).collect()
 }
 
 #[cfg(test)]
@@ -175,7 +179,7 @@ mod tests {
     use crate::testing::cases;
 
     #[test]
-    fn only_the_power_state_says_that_a_cluster_is_stopped() {
+    fn only_the_power_state_shows_that_a_cluster_is_stopped() {
         for (properties, expected) in cases! {
             {"powerState": {"code": "Stopped"}} => true;
             {"powerState": {"code": "stopped"}, "provisioningState": "Succeeded"} => true;
