@@ -37,7 +37,7 @@ async fn store_credential(
     let answer =
         app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    answer.json()["id"].as_str().unwrap().to_owned()
+    answer.id()
 }
 
 /// Stores a credential of the account `ready` with a wrong secret; returns its ID.
@@ -153,7 +153,7 @@ async fn secret_that_works_after_some_seconds_is_accepted() {
     let review = &answer.json()["aksStatus"]["review"];
     assert_eq!(review["unchecked"], json!([]), "{review}");
     app.advance(Duration::from_mins(10)).await;
-    let path = format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap());
+    let path = format!("/v3/clusters/{}", answer.id());
     assert_eq!(app.get(&path).send().await.json()["state"], "active");
 }
 
@@ -207,16 +207,14 @@ async fn right_in_one_resource_group_is_enough() {
             ..Fault::default()
         });
     }
-    let answer = post(&app, &test_clusters::body("one", &credential)).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    post(&app, &test_clusters::body("one", &credential)).await.expect(201);
 }
 
 #[tokio::test]
 async fn provider_is_a_reason_only_when_it_may_not_be_registered() {
     let app = TestApp::start().await;
     let fresh = stored(&app, "fresh").await;
-    let answer = post(&app, &test_clusters::body("one", &fresh)).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    post(&app, &test_clusters::body("one", &fresh)).await.expect(201);
     assert_eq!(app.control.writes().len(), 0, "a review registers nothing");
     let unregistered = stored(&app, "unregistered").await;
     let review = json!({"aksConfig": test_clusters::body("two", &unregistered)["aksConfig"]});
@@ -266,8 +264,7 @@ async fn quota_counts_what_the_request_adds() {
         &["need 16 more vCPUs", "of which 0 are left", "use fewer"],
     );
     // Existing nodes need no more quota.
-    let same = put(1).await;
-    assert_eq!(same.status, StatusCode::OK, "{}", same.text());
+    put(1).await.expect(200);
     let credential = app.store_credential(&app.admin).await;
     let new = post(&app, &test_clusters::body("two", &credential)).await;
     assert_rejected(&new, "aksConfig.nodePools", &["need 2 more vCPUs", "ask Azure for more quota"]);
@@ -296,10 +293,8 @@ async fn setting_is_the_default_of_the_annotation() {
     let app = TestApp::start().await;
     let expired = stored(&app, "expired-secret").await;
     let value = json!({"value": "advise"});
-    let answer = app.put("/v3/settings/cluster-review").json(&value).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let accepted = post(&app, &test_clusters::body("one", &expired)).await;
-    assert_eq!(accepted.status, StatusCode::CREATED, "{}", accepted.text());
+    app.put("/v3/settings/cluster-review").json(&value).send().await.expect(200);
+    let accepted = post(&app, &test_clusters::body("one", &expired)).await.expect(201);
     let findings = accepted.json()["aksStatus"]["review"]["findings"].clone();
     let is_warning = |it: &Value| it["rule"] == "credential-refused" && it["severity"] == "warning";
     assert!(findings.as_array().unwrap().iter().any(is_warning), "{findings}");
@@ -385,8 +380,7 @@ async fn rejected_value_that_azure_lacks_names_the_way_out() {
     assert_rejected(&answer, "aksConfig.nodePools[0].nodeTaints", &way_out);
     let network =
         json!({"virtualNetwork": "rancher-net", "virtualNetworkResourceGroup": "rancher", "subnet": "nodes"});
-    let answer = put(network).await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let answer = put(network).await.expect(422);
     assert!(answer.text().contains(way_out[1]), "{}", answer.text());
     // The response contains the tags.
     let answer = put(json!({"tags": {"a/b": "c"}})).await;

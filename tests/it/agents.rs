@@ -82,9 +82,7 @@ impl PrivateCluster {
             "clientId": account.client_id,
             "clientSecret": account.secrets[0],
         }});
-        let answer = self.app.post("/v3/cloudcredentials").json(&body).send().await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-        answer.json()["id"].as_str().unwrap().to_owned()
+        self.app.post("/v3/cloudcredentials").json(&body).send().await.expect(201).id()
     }
 
     /// An import of a private cluster that others created.
@@ -109,8 +107,7 @@ impl PrivateCluster {
 
     /// The cluster object, which contains no secret.
     async fn object(&self) -> Value {
-        let answer = self.app.get(&self.path()).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let answer = self.app.get(&self.path()).send().await.expect(200);
         for secret in [self.app.seed.client_secret, "PRIVATE KEY", "api-version="] {
             assert!(!answer.text().contains(secret), "{secret} in {}", answer.text());
         }
@@ -120,8 +117,7 @@ impl PrivateCluster {
     /// Changes keys of the cluster object.
     async fn update(&self, mut body: Value) {
         body["name"] = "one".into();
-        let answer = self.app.put(&self.path()).json(&body).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        self.app.put(&self.path()).json(&body).send().await.expect(200);
     }
 
     /// Lets the worker and the agents work until the cluster object meets a condition.

@@ -130,8 +130,7 @@ async fn changed() -> (TestApp, String) {
     let path = format!("/v3/cloudcredentials/{id}");
     app.clock.advance(Duration::from_hours(1));
     let change = json!({"name": "renamed"});
-    let put = app.put(&path).token(&ann).header("x-request-id", "request-17").json(&change).send().await;
-    assert_eq!(put.status, 200, "{}", put.text());
+    app.put(&path).token(&ann).header("x-request-id", "request-17").json(&change).send().await.expect(200);
     app.clock.advance(Duration::from_hours(1));
     assert_eq!(app.delete(&path).token(&ann).send().await.status, 200);
     assert_eq!(app.delete(&path).token(&ann).send().await.status, 404);

@@ -13,9 +13,7 @@ fn azure(config: &Value) -> Value {
 }
 
 async fn created(app: &TestApp, body: &Value) -> Value {
-    let answer = app.post("/v3/cloudcredentials").json(body).send().await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    answer.json()
+    app.post("/v3/cloudcredentials").json(body).send().await.expect(201).json()
 }
 
 fn path(credential: &Value) -> String {
@@ -32,8 +30,7 @@ async fn created_credential_has_ranchers_format_without_secret() {
         "azurecredentialConfig": {"clientId": "app", "clientSecret": CANARY, "environment": "AzurePublicCloud",
             "subscriptionId": "sub", "tenantId": ""},
     });
-    let answer = app.post("/v3/cloudcredentials").json(&body).send().await;
-    assert_eq!(answer.status, StatusCode::CREATED);
+    let answer = app.post("/v3/cloudcredentials").json(&body).send().await.expect(201);
     let credential = answer.json();
     let id = credential["id"].as_str().unwrap();
     let name = id.strip_prefix("cattle-global-data:cc-").unwrap();
@@ -155,9 +152,7 @@ async fn put_merges_and_replace_clears() {
     .await;
     let change = json!({"description": null, "labels": {"c": "3"}, "annotations": {}, "creatorId": "me", "uuid": "u",
         "azurecredentialConfig": {"clientId": "d"}});
-    let answer = app.put(&path(&before)).json(&change).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let after = answer.json();
+    let after = app.put(&path(&before)).json(&change).send().await.expect(200).json();
     let mut expected = before.clone();
     expected.as_object_mut().unwrap().remove("description");
     expected["labels"] = json!({"c": "3", "cattle.io/creator": "norman"});
@@ -263,9 +258,8 @@ fn cluster(name: &str, credential: &str) -> Value {
 }
 
 async fn created_cluster(app: &TestApp, token: &str, body: &Value) -> String {
-    let answer = app.post("/v3/clusters").token(token).json(body).send().await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap())
+    let answer = app.post("/v3/clusters").token(token).json(body).send().await.expect(201);
+    format!("/v3/clusters/{}", answer.id())
 }
 
 /// The audit records of an action on a credential: user and detail, oldest first.
@@ -295,8 +289,7 @@ async fn used_credential_stays_in_its_subscription_and_cloud() {
         let refused = app.put(&own).json(&json!({"azurecredentialConfig": config})).send().await;
         assert!(norman_error(&refused).message.starts_with(message), "{config}");
     }
-    let rotated = app.put(&own).json(&json!({"azurecredentialConfig": {"clientSecret": "new"}})).send().await;
-    assert_eq!(rotated.status, StatusCode::OK);
+    app.put(&own).json(&json!({"azurecredentialConfig": {"clientSecret": "new"}})).send().await.expect(200);
 }
 
 #[tokio::test]
@@ -332,8 +325,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     assert_eq!(app.get("/v3/cloudcredentials").send().await.json()["data"], json!([]));
     for query in [String::new(), format!("&clusterId={}", ids[0])] {
         let path = format!("/meta/aksLocations?cloudCredentialId={id}{query}");
-        let answer = app.get(&path).send().await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
+        let answer = app.get(&path).send().await.expect(422);
         assert_eq!(answer.json()["error"], "cloud credential not found");
     }
     let refused = app.post("/v3/clusters").json(&cluster("four", &id)).send().await;
@@ -355,11 +347,9 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     // Its uses end: by a change, by a forced deletion, by a deletion.
     let other = app.store_credential(&app.admin).await;
     let moved = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
-    let moved = app.put(&paths[0]).json(&moved).send().await;
-    assert_eq!(moved.status, StatusCode::OK, "{}", moved.text());
+    app.put(&paths[0]).json(&moved).send().await.expect(200);
     let back = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
-    let back = app.put(&paths[0]).json(&back).send().await;
-    assert_eq!(back.status, StatusCode::NOT_FOUND, "{}", back.text());
+    app.put(&paths[0]).json(&back).send().await.expect(404);
     app.delete(&format!("{}?force=true", paths[1])).send().await;
     let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
     assert_eq!(pending["cloudCredentials"][0]["clusters"], json!([{"id": ids[2], "name": "three"}]));
@@ -384,8 +374,7 @@ async fn last_use_ended_by_put_erases_the_credential() {
     // The worker continues to use it.
     app.settle().await;
     let body = json!({"name": "one", "aksConfig": {"azureCredentialSecret": new}});
-    let put = app.put(&path).json(&body).send().await;
-    assert_eq!(put.status, StatusCode::OK, "{}", put.text());
+    app.put(&path).json(&body).send().await.expect(200);
     let erased = audited(&app, &old, "erase").await;
     assert_eq!(erased.len(), 1);
     assert_eq!(erased[0].0, "admin");
@@ -420,12 +409,10 @@ async fn forced_deletion_erases_at_once() {
     let message = app.get(&path).send().await.json()["transitioningMessage"].as_str().unwrap().to_owned();
     assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
     let same = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
-    let same = app.put(&path).json(&same).send().await;
-    assert_eq!(same.status, StatusCode::NOT_FOUND, "{}", same.text());
+    app.put(&path).json(&same).send().await.expect(404);
     let other = app.store_credential(&app.admin).await;
     let other = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
-    let other = app.put(&path).json(&other).send().await;
-    assert_eq!(other.status, StatusCode::OK, "{}", other.text());
+    app.put(&path).json(&other).send().await.expect(200);
     // An unused credential is deleted immediately.
     let unused = app.store_credential(&app.admin).await;
     let deleted = app.delete(&format!("/v3/cloudcredentials/{unused}")).send().await;
@@ -445,13 +432,10 @@ async fn deletion_warning_names_only_visible_clusters() {
     let warning = deleted.headers["warning"].to_str().unwrap();
     assert!(warning.contains("kept for hers (c-") && warning.contains("), 1 more cluster; "), "{warning}");
     assert!(!warning.contains("secret-name"), "{warning}");
-    let listed = app.get("/api/v1/cloudcredentials/pending").token(&ann).send().await;
-    assert_eq!(listed.status, StatusCode::FORBIDDEN);
+    app.get("/api/v1/cloudcredentials/pending").token(&ann).send().await.expect(403);
     let ben = app.token("ben").await;
-    let foreign = app.delete(&format!("{own}?force=true")).token(&ben).send().await;
-    assert_eq!(foreign.status, StatusCode::NOT_FOUND);
-    let erased = app.delete(&format!("{own}?force=true")).token(&ann).send().await;
-    assert_eq!(erased.status, StatusCode::OK);
+    app.delete(&format!("{own}?force=true")).token(&ben).send().await.expect(404);
+    app.delete(&format!("{own}?force=true")).token(&ann).send().await.expect(200);
 }
 
 #[tokio::test]
@@ -468,8 +452,7 @@ async fn cluster_id_grants_only_its_own_credential() {
     let status = async |token: &str, path: &str| app.get(path).token(token).send().await.status;
     assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
     let change = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": admins}});
-    let changed = app.put(&format!("/v3/clusters/{cluster}")).json(&change).send().await;
-    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+    app.put(&format!("/v3/clusters/{cluster}")).json(&change).send().await.expect(200);
     assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::OK);
     assert_eq!(status(&anna, &by_cluster("clusterID")).await, StatusCode::OK);
     assert_eq!(status(&anna, &locations(&admins, "")).await, StatusCode::UNPROCESSABLE_ENTITY);

@@ -110,9 +110,7 @@ async fn import_cluster(app: &TestApp, name: &str) -> String {
         "imported": true, "azureCredentialSecret": app.store_credential(&app.admin).await,
         "clusterName": seed.imported_cluster_name, "resourceGroup": seed.resource_group, "resourceLocation": seed.location,
     }});
-    let answer = app.post("/v3/clusters").json(&body).send().await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    answer.json()["id"].as_str().unwrap().to_owned()
+    app.post("/v3/clusters").json(&body).send().await.expect(201).id()
 }
 
 /// Adds events to the cluster.

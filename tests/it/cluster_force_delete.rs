@@ -86,8 +86,7 @@ async fn force_delete_names_what_stays_in_azure() {
     assert_eq!(app.delete(&format!("{}?force=true", path(&id))).send().await.status, StatusCode::NOT_FOUND);
     app.settle().await;
     assert_eq!(writes(&app), [""; 0]);
-    let credential = app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await;
-    assert_eq!(credential.status, StatusCode::OK, "{}", credential.text());
+    app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await.expect(200);
 
     let store = database(&app).await;
     let (kind, told, data) = events(&store, &id).await.pop().unwrap();
@@ -143,8 +142,7 @@ async fn only_owners_and_administrators_may_force_delete() {
     assert_eq!(app.delete(&forced).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(app.get(&path(&id)).token(&ann).send().await.json()["state"], "provisioning");
     let ben = test_clusters::add_member(&app, &id, "ben", "cluster-owner").await;
-    let removed = app.delete(&forced).token(&ben).send().await;
-    assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
+    let removed = app.delete(&forced).token(&ben).send().await.expect(200);
     let resources = removed.json()["aksStatus"]["leftBehind"]["resources"].clone();
     assert_eq!((resources.as_array().unwrap().len(), &resources[0]["kind"]), (1, &json!("cluster")));
     assert_eq!(app.get(&path(&id)).token(&ann).send().await.status, StatusCode::NOT_FOUND);

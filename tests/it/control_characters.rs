@@ -73,7 +73,7 @@ async fn stored_cluster_with_control_characters_can_be_changed() {
     let body = cluster(&app).await;
     let made = app.post("/v3/clusters").json(&with(&body, &["description"], "placeholder")).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
-    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let id = made.id();
     // As saved by a version without the check.
     app.execute("update clusters set spec = replace(spec, 'placeholder', 'two\\nlines')").await;
     let path = format!("/v3/clusters/{id}");

@@ -240,14 +240,12 @@ fn error_effect(status: u16, code: &str, message: &str) -> Effect {
 
 /// Creates a cluster object; returns its path.
 async fn create_object(app: &TestApp, body: &Value) -> String {
-    let answer = app.post("/v3/clusters").json(body).send().await;
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap())
+    let answer = app.post("/v3/clusters").json(body).send().await.expect(201);
+    format!("/v3/clusters/{}", answer.id())
 }
 
 async fn get_object(app: &TestApp, path: &str) -> Value {
-    let answer = app.get(path).send().await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = app.get(path).send().await.expect(200);
     let text = answer.text();
     let seed = &app.seed;
     for secret in [seed.client_secret, seed.client_secret_2, "Bearer ", "api-version=", "PRIVATE KEY"] {

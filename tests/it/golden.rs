@@ -85,7 +85,7 @@ async fn create_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, Stri
             .send()
             .await;
         assert_eq!(created.status, 201, "{}", created.text());
-        ids.insert(recorded, created.json()["id"].as_str().unwrap().to_owned());
+        ids.insert(recorded, created.id());
     }
     ids
 }

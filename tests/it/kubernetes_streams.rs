@@ -273,10 +273,9 @@ async fn watch_over_websocket_works_with_the_sandbox() {
             "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_DS2_v2",
         }],
     }});
-    let made = app.post("/v3/clusters").json(&cluster).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
+    let made = app.post("/v3/clusters").json(&cluster).send().await.expect(201);
     app.settle().await;
-    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let id = made.id();
     let served = Served::start(&app).await;
     let watch = format!("GET /k8s/clusters/{id}/api/v1/namespaces?watch=true");
     let mut wire = served.send(&watch, &app.admin, WEBSOCKET).await;

@@ -118,9 +118,7 @@ impl Cluster {
     async fn is_allowed(&self, token: &str, attributes: &Value) -> bool {
         let review = json!({"spec": {"resourceAttributes": attributes}});
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let answer = self.call(token, "POST", path, Some(&review)).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-        answer.json()["status"]["allowed"] == true
+        self.call(token, "POST", path, Some(&review)).await.expect(201).json()["status"]["allowed"] == true
     }
 
     async fn member_can_edit(&self, namespace: &str) -> bool {
@@ -162,8 +160,7 @@ impl Cluster {
     async fn set_members_label(&self, namespace: &str, value: Option<&str>) {
         let body = json!({"metadata": {"labels": {"norman-aks.io/members": value}}});
         let path = format!("/api/v1/namespaces/{namespace}");
-        let answer = self.call(&self.owner, "PATCH", &path, Some(&body)).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        self.call(&self.owner, "PATCH", &path, Some(&body)).await.expect(200);
     }
 
     async fn user_id(&self, token: &str) -> String {
@@ -173,8 +170,7 @@ impl Cluster {
     /// The messages of the cluster's events about rights.
     async fn access_events(&self) -> Vec<String> {
         let path = format!("/api/v1/clusters/{}/events", self.id);
-        let answer = self.app.get(&path).header("accept", JSON).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let answer = self.app.get(&path).header("accept", JSON).send().await.expect(200);
         let events = answer.json()["events"].as_array().unwrap().clone();
         let access = events.iter().filter(|event| event["kind"] == "access");
         access.map(|event| event["message"].as_str().unwrap().to_owned()).collect()

@@ -46,9 +46,7 @@ impl TestContext {
     async fn give(&self, role: &str) -> Value {
         let body =
             json!({"clusterId": self.cluster, "userId": self.user(&self.ben).await, "roleTemplateId": role});
-        let answer = self.bind(&self.ann, &body).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-        answer.json()
+        self.bind(&self.ann, &body).await.expect(201).json()
     }
 
     async fn user(&self, token: &str) -> String {
@@ -124,9 +122,7 @@ async fn a_binding_comes_back_as_clients_know_it() {
     let (ben, id) = (context.user(&context.ben).await, &context.cluster);
     let sent = json!({"links": null, "actions": null, "clusterId": id, "roleTemplateId": "cluster-member",
         "userPrincipalId": format!("local://{ben}"), "name": "for-ben", "groupPrincipalId": "", "groupId": null});
-    let answer = context.bind(&context.ann, &sent).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    let binding = answer.json();
+    let binding = context.bind(&context.ann, &sent).await.expect(201).json();
     let own = format!("https://aks.example.org/v3/clusterRoleTemplateBindings/{id}:for-ben");
     assert_eq!(
         binding,
@@ -264,8 +260,7 @@ async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
     }
     assert_eq!(context.status(Method::PUT, &at(&binding), &context.ann, &change).await, 200);
     // Now Ben may, but the creator's role cannot be removed: not by Ben, Ann or an administrator.
-    let given = context.bind(&context.ben, &of_cid).await;
-    assert_eq!(given.status, StatusCode::CREATED, "{}", given.text());
+    let given = context.bind(&context.ben, &of_cid).await.expect(201);
     for token in [&context.ann, &context.ben, &context.app.admin] {
         assert_eq!(context.status(Method::DELETE, &creator, token, &Value::Null).await, 403);
         assert_eq!(
@@ -311,8 +306,7 @@ async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_
     let refused = context.app.put(&path).token(&context.ben).json(&with(&other)).send().await;
     assert_eq!((refused.status.as_u16(), norman_error(&refused).message), (404, NO_CREDENTIAL.into()));
     let own = context.app.store_credential(&context.ben).await;
-    let changed = context.app.put(&path).token(&context.ben).json(&with(&own)).send().await;
-    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+    let changed = context.app.put(&path).token(&context.ben).json(&with(&own)).send().await.expect(200);
     assert_eq!(changed.json()["creatorId"], context.user(&context.ann).await, "it is unchanged");
     let removed = context.app.delete(&path).token(&context.ben).send().await;
     assert_eq!((removed.status, &removed.json()["state"]), (StatusCode::OK, &json!("removing")));
@@ -421,14 +415,11 @@ async fn labels_and_annotations_are_kept_and_merged() {
     let ben = context.user(&context.ben).await;
     let body = json!({"clusterId": context.cluster, "userId": ben, "roleTemplateId": "read-only",
         "labels": {"example.com/a": "b", "cattle.io/creator": "me"}, "annotations": {"example.com/c": "d", "x.cattle.io/y": "1"}});
-    let binding = context.bind(&context.ann, &body).await;
-    assert_eq!(binding.status, StatusCode::CREATED, "{}", binding.text());
-    let binding = binding.json();
+    let binding = context.bind(&context.ann, &body).await.expect(201).json();
     assert_eq!(binding["labels"], json!({"example.com/a": "b", "cattle.io/creator": "norman"}));
     assert_eq!(binding["annotations"], json!({"example.com/c": "d", "x.cattle.io/y": "1"}));
     let put = async |body: Value| {
-        let answer = context.app.put(&at(&binding)).token(&context.ann).json(&body).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let answer = context.app.put(&at(&binding)).token(&context.ann).json(&body).send().await.expect(200);
         let read = context.app.get(&at(&binding)).token(&context.ann).send().await.json();
         assert_eq!(answer.json(), read);
         (read["labels"].clone(), read["annotations"].clone(), read["roleTemplateId"].clone())
@@ -486,8 +477,7 @@ async fn strongest_of_several_roles_counts_until_it_ends() {
     assert!(links().await["update"].is_null());
     // Another role for the creator changes nothing.
     let ann = json!({"clusterId": context.cluster, "userId": context.user(&context.ann).await, "roleTemplateId": "read-only"});
-    let anns = context.bind(&context.ann, &ann).await;
-    assert_eq!(anns.status, StatusCode::CREATED, "{}", anns.text());
+    let anns = context.bind(&context.ann, &ann).await.expect(201);
     assert_eq!(context.status(Method::PUT, &cluster, &context.ann, &change).await, 200);
     assert_eq!(context.status(Method::DELETE, &at(&anns.json()), &context.ann, &Value::Null).await, 200);
 }

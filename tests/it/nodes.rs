@@ -28,8 +28,7 @@ impl Cluster {
     }
 
     async fn list(&self, token: &str, path: &str) -> Vec<Value> {
-        let answer = self.app.get(path).token(token).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let answer = self.app.get(path).token(token).send().await.expect(200);
         assert_eq!(answer.json()["resourceType"], "node");
         answer.json()["data"].as_array().unwrap().clone()
     }
@@ -50,8 +49,7 @@ impl Cluster {
     async fn patch_node(&self, path: &str, body: &Value) {
         let path = format!("/k8s/clusters/{}/api/v1/nodes/{path}", self.id);
         let call = self.app.call(http::Method::PATCH, &path).token(&self.ann);
-        let answer = call.header("content-type", "application/merge-patch+json").json(body).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        call.header("content-type", "application/merge-patch+json").json(body).send().await.expect(200);
     }
 
     fn fault(&self, fault: Fault) {
@@ -161,8 +159,7 @@ async fn scaled_cluster_lists_its_new_nodes_at_once() {
     let path = format!("/v3/clusters/{}", cluster.id);
     let mut body = cluster.app.get(&path).token(&cluster.ann).send().await.json();
     body["aksConfig"]["nodePools"][0]["count"] = json!(3);
-    let answer = cluster.app.put(&path).token(&cluster.ann).json(&body).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    cluster.app.put(&path).token(&cluster.ann).json(&body).send().await.expect(200);
     cluster.app.advance(Duration::from_mins(10)).await;
     let nodes = cluster.list(&cluster.ann, "/v3/nodes?sort=name").await;
     assert_eq!(nodes.len(), 3, "{nodes:?}");

@@ -73,11 +73,9 @@ async fn credential_lifecycle_is_audited() {
         assert_eq!(answer.status, status, "{secret:?}: {}", answer.text());
     }
 
-    let created = app.post("/v3/clusters").token(&ann).json(&cluster("one", &id)).send().await;
-    assert_eq!(created.status, 201, "{}", created.text());
+    let created = app.post("/v3/clusters").token(&ann).json(&cluster("one", &id)).send().await.expect(201);
     let cluster_path = format!("/v3/clusters/{}", text(&created.json(), "id"));
-    let deleted = app.delete(&path).token(&ann).send().await;
-    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let deleted = app.delete(&path).token(&ann).send().await.expect(200);
     let warning = deleted.header("warning");
     assert!(warning.contains("one"), "the warning names the cluster: {warning}");
     let change = json!({"name": "one", "description": "changed", "aksConfig": {"tags": {"a": "b"}}});
@@ -190,10 +188,8 @@ async fn server_survives_terminated_database_connections() {
     for _ in 0..5 {
         sqlx::query(cut).execute(&mut other).await.unwrap();
         app.clock.advance(Duration::from_secs(10));
-        let answer = app.get(&format!("/v3/cloudcredentials/{id}")).send().await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let answer = app.get("/readyz").anonymous().send().await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        app.get(&format!("/v3/cloudcredentials/{id}")).send().await.expect(200);
+        app.get("/readyz").anonymous().send().await.expect(200);
     }
 }
 

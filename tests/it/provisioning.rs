@@ -78,9 +78,7 @@ impl Case {
             "clientId": account.client_id,
             "clientSecret": account.secrets.first().or(account.expired_secrets.first()),
         }});
-        let answer = app.post("/v3/cloudcredentials").json(&stored).send().await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-        let credential = answer.json()["id"].as_str().unwrap().to_owned();
+        let credential = app.post("/v3/cloudcredentials").json(&stored).send().await.expect(201).id();
         Self { app, credential, account, client: client.build().unwrap() }
     }
 
@@ -122,9 +120,7 @@ impl Case {
 
     /// Creates the object and runs no step; returns its ID.
     pub(crate) async fn post(&self, body: &Value) -> String {
-        let answer = self.app.post("/v3/clusters").json(body).send().await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-        answer.json()["id"].as_str().unwrap().to_owned()
+        self.app.post("/v3/clusters").json(body).send().await.expect(201).id()
     }
 
     async fn post_and_settle(&self, body: &Value) -> String {
@@ -169,9 +165,7 @@ impl Case {
     }
 
     pub(crate) async fn get(&self, id: &str) -> Value {
-        let answer = self.app.get(&format!("/v3/clusters/{id}")).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        answer.json()
+        self.app.get(&format!("/v3/clusters/{id}")).send().await.expect(200).json()
     }
 
     pub(crate) async fn is_deleted(&self, id: &str) -> bool {

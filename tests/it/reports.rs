@@ -68,16 +68,14 @@ impl Case {
 
     /// The findings for a POST body, as `rule severity`.
     pub(super) async fn review(&self, body: &Value) -> Vec<String> {
-        let answer = self.app.post("/api/v1/aks/review").json(body).send().await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = self.app.post("/api/v1/aks/review").json(body).send().await.expect(200);
         findings(&answer.json())
     }
 
     /// `aksUpgrades` of a cluster: every version, with `+` where it is enabled.
     pub(super) async fn upgrades(&self, id: &str) -> Vec<String> {
         let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", self.credential);
-        let answer = self.app.get(&path).header("cache-control", "no-cache").send().await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = self.app.get(&path).header("cache-control", "no-cache").send().await.expect(200);
         let mark = |upgrade: &Value| {
             let enabled = if upgrade["enabled"] == true { "+" } else { "" };
             format!("{}{enabled}", upgrade["version"].as_str().unwrap())

@@ -87,9 +87,7 @@ async fn post(app: &TestApp, body: &Value) -> Answer {
 }
 
 async fn created(app: &TestApp, body: &Value) -> Value {
-    let answer = post(app, body).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    answer.json()
+    post(app, body).await.expect(201).json()
 }
 
 fn own(cluster: &Value) -> String {
@@ -430,8 +428,7 @@ async fn an_import_is_held_up_only_when_it_is_not_there() {
         "aksConfig.networkPlugin",
         "Azure cannot change it",
     );
-    let lowered = put(json!({"kubernetesVersion": "1.20.1"})).await;
-    assert_eq!(lowered.status, StatusCode::OK, "{}", lowered.text());
+    let lowered = put(json!({"kubernetesVersion": "1.20.1"})).await.expect(200);
     assert!(
         rules(&lowered.json()["aksStatus"]["review"], "warning").contains(&"version-not-lowered".to_owned())
     );
@@ -548,8 +545,7 @@ async fn versions_go_up_one_minor_at_a_time_and_never_down() {
         "minor versions cannot be skipped: upgrade to 1.33.6 first",
     );
     assert_refused(&put("1.33.99").await, "aksConfig.kubernetesVersion", "is not offered");
-    let up = put(app.seed.kubernetes_version_2).await;
-    assert_eq!(up.status, StatusCode::OK, "{}", up.text());
+    put(app.seed.kubernetes_version_2).await.expect(200);
 }
 
 #[tokio::test]
@@ -559,8 +555,7 @@ async fn all_fields_are_mutable_before_creation() {
     let mut config = body["aksConfig"].clone();
     config["dnsPrefix"] = json!("other");
     config["nodePools"][1]["vmSize"] = json!("Standard_DS2_v2");
-    let answer = app.put(&own(&cluster)).json(&json!({"name": "shop", "aksConfig": config})).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    app.put(&own(&cluster)).json(&json!({"name": "shop", "aksConfig": config})).send().await.expect(200);
 }
 
 #[tokio::test]
@@ -569,8 +564,7 @@ async fn metadata_changes_skip_azure() {
     let cluster = created(&app, &body).await;
     app.take_azure_requests();
     let change = json!({"name": "shop", "description": "second", "labels": {"a": "b"}});
-    let answer = app.put(&own(&cluster)).json(&change).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = app.put(&own(&cluster)).json(&change).send().await.expect(200);
     assert_eq!(app.take_azure_requests(), [""; 0]);
     assert_eq!(answer.json()["aksStatus"]["review"], cluster["aksStatus"]["review"], "it remains");
 }
@@ -585,9 +579,7 @@ async fn review_lists_all_findings_and_saves_nothing() {
     config["kubernetesVersion"] = json!("1.32.99");
     config["nodePools"][1]["vmSize"] = json!("Standard_D4s_v99");
     config["httpApplicationRouting"] = json!("true");
-    let answer = app.post(REVIEW).json(&json!({"aksConfig": config})).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let review = answer.json();
+    let review = app.post(REVIEW).json(&json!({"aksConfig": config})).send().await.expect(200).json();
     assert_eq!(review["blocked"], true);
     assert_eq!(rules(&review, "error"), ["dns-prefix", "version-offered", "size-exists"], "{review}");
     assert_eq!(rules(&review, "warning"), ["http-routing-retired"], "{review}");
@@ -702,16 +694,14 @@ async fn review_requires_access_to_credential_and_cluster() {
     let cluster = created(&app, &body).await;
     let ben = app.token("ben").await;
     let question = json!({"aksConfig": body["aksConfig"]});
-    let anonymous = app.post(REVIEW).anonymous().json(&question).send().await;
-    assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
+    app.post(REVIEW).anonymous().json(&question).send().await.expect(401);
     let foreign = app.post(REVIEW).token(&ben).json(&question).send().await;
     assert_eq!(
         (foreign.status, norman_error(&foreign).message.as_str()),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
     let of_cluster = json!({"clusterId": cluster["id"], "aksConfig": {"tags": {}}});
-    let foreign = app.post(REVIEW).token(&ben).json(&of_cluster).send().await;
-    assert_eq!(foreign.status, StatusCode::NOT_FOUND, "{}", foreign.text());
+    app.post(REVIEW).token(&ben).json(&of_cluster).send().await.expect(404);
     let nothing = app.post(REVIEW).json(&json!({})).send().await;
     assert_eq!(
         (nothing.status, norman_error(&nothing).field.as_str()),

@@ -14,8 +14,7 @@ use crate::support::app::{NOW_MS, TestApp};
 use crate::support::databases;
 
 async fn value(app: &TestApp, name: &str) -> String {
-    let setting = app.get(&format!("/v3/settings/{name}")).send().await;
-    assert_eq!(setting.status, StatusCode::OK, "{}", setting.text());
+    let setting = app.get(&format!("/v3/settings/{name}")).send().await.expect(200);
     setting.json()["value"].as_str().unwrap().to_owned()
 }
 
@@ -30,9 +29,7 @@ async fn cluster(app: &TestApp) -> String {
     let credential = app.store_credential(&app.admin).await;
     let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
         "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential});
-    let made = app.post("/v3/clusters").json(&json!({"name": "one", "aksConfig": config})).send().await;
-    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
-    made.json()["id"].as_str().unwrap().to_owned()
+    app.post("/v3/clusters").json(&json!({"name": "one", "aksConfig": config})).send().await.expect(201).id()
 }
 
 /// The cluster's registration token, and its manifest.
@@ -40,8 +37,7 @@ async fn registration(app: &TestApp, cluster: &str) -> (Value, String) {
     let token = app.get(&format!("/v3/clusterregistrationtokens/{cluster}:default-token")).send().await;
     assert_eq!(token.status, StatusCode::OK, "{}", token.text());
     let path = format!("/v3/import/{}_{cluster}.yaml", token.json()["token"].as_str().unwrap());
-    let manifest = app.get(&path).anonymous().send().await;
-    assert_eq!(manifest.status, StatusCode::OK, "{}", manifest.text());
+    let manifest = app.get(&path).anonymous().send().await.expect(200);
     (token.json(), manifest.text())
 }
 
@@ -146,8 +142,7 @@ async fn only_administrators_change_settings_and_only_those_that_can_be_changed(
         (delete.status, norman_error(&delete).code),
         (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow".into())
     );
-    let post = app.post("/v3/settings").json(&json!({"name": "mine", "value": "x"})).send().await;
-    assert_eq!(post.status, StatusCode::METHOD_NOT_ALLOWED);
+    app.post("/v3/settings").json(&json!({"name": "mine", "value": "x"})).send().await.expect(405);
     let action = app.post("/v3/settings/aks-refresh?action=reset").send().await;
     assert_eq!(
         (action.status, norman_error(&action).code),
@@ -211,9 +206,7 @@ async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request(
     assert!(manifest.contains("mine.example.org/agent:7"), "{manifest}");
     leads_to(&manifest, "https://aks.example.org");
 
-    let made = app.post(&action).send().await;
-    assert_eq!(made.status, StatusCode::OK, "{}", made.text());
-    let config = made.json()["config"].as_str().unwrap().to_owned();
+    let config = app.post(&action).send().await.expect(200).json()["config"].as_str().unwrap().to_owned();
     assert!(config.contains(&format!("\"https://aks.example.org/k8s/clusters/{cluster}\"")), "{config}");
     assert!(config.contains(&BASE64_STANDARD.encode(PEM)), "{config}");
 }

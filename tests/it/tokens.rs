@@ -12,9 +12,7 @@ use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases;
 
 async fn create_token(app: &TestApp, token: &str, body: &Value) -> Value {
-    let answer = app.post("/v3/tokens").token(token).json(body).send().await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    answer.json()
+    app.post("/v3/tokens").token(token).json(body).send().await.expect(201).json()
 }
 
 fn text(object: &Value, key: &str) -> String {
@@ -44,8 +42,7 @@ async fn no_token_makes_one_that_outlives_it() {
     let url = json!({"value": "https://norman.test"});
     assert_eq!(connected.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
     let path = format!("/v3/clusters/{CLUSTER_ID}?action=generateKubeconfig");
-    let answer = connected.app.post(&path).token(&short).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    connected.app.post(&path).token(&short).send().await.expect(200);
     let tokens = connected.app.get("/v3/tokens").token(&short).send().await.json();
     for token in
         tokens["data"].as_array().unwrap().iter().filter(|token| token["name"] != name(&connected.ann))
@@ -84,8 +81,7 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
     );
     let secret = whole.split_once(':').unwrap().1;
     for path in [&format!("/v3/tokens/{id}"), "/v3/tokens", "/v3/tokens?ttl=60000"] {
-        let answer = app.get(path).token(&ann).send().await;
-        assert_eq!(answer.status, StatusCode::OK);
+        let answer = app.get(path).token(&ann).send().await.expect(200);
         assert!(answer.text().contains(&id) && !answer.text().contains(secret), "{}", answer.text());
     }
     // The token is valid and can read itself.
@@ -156,8 +152,7 @@ async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
         let path = format!("/v3/tokens/{}", text(&token, "id"));
         let whole = text(&token, "token");
         assert!(app.get("/v3/clusters").token(&whole).send().await.status.is_success());
-        let deleted = app.call(delete, &format!("{path}{query}")).token(&ann).send().await;
-        assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text());
+        let deleted = app.call(delete, &format!("{path}{query}")).token(&ann).send().await.expect(200);
         assert_eq!((&deleted.json()["id"], deleted.json().get("token")), (&token["id"], None));
         assert_eq!(app.get("/v3/clusters").token(&whole).send().await.status, StatusCode::UNAUTHORIZED);
         assert_eq!(app.get(&path).token(&ann).send().await.status, StatusCode::NOT_FOUND);
@@ -222,10 +217,8 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     let token = create_token(&connected.app, &connected.ann, &json!({"clusterId": CLUSTER_ID})).await;
     assert_eq!(token["clusterId"], CLUSTER_ID);
     let whole = text(&token, "token");
-    let inside = connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&whole).send().await;
-    assert_eq!(inside.status, StatusCode::OK, "{}", inside.text());
-    let other = connected.app.get("/k8s/clusters/c-other/version").token(&whole).send().await;
-    assert_eq!(other.status, StatusCode::FORBIDDEN);
+    connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&whole).send().await.expect(200);
+    connected.app.get("/k8s/clusters/c-other/version").token(&whole).send().await.expect(403);
     for path in
         ["/v3/tokens", "/v3/users?me=true", "/v3/settings", "/v3/projects", "/v3/clusterregistrationtokens"]
     {
@@ -236,8 +229,7 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
         );
     }
     // So it cannot create a token with more rights.
-    let more = connected.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await;
-    assert_eq!(more.status, StatusCode::UNAUTHORIZED);
+    connected.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await.expect(401);
     let list =
         connected.app.get(&format!("/v3/tokens?clusterId={CLUSTER_ID}")).token(&connected.ann).send().await;
     assert_eq!(ids(&list), [text(&token, "id")]);

@@ -17,8 +17,7 @@ async fn app_with_catalog_at(host: &str) -> BesideApp {
 #[tokio::test]
 async fn catalog_is_served_at_its_host_as_rancher_decides() {
     let app = app_with_catalog_at("norman.test").await;
-    let answer = app.get(SIZES, OWNER).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = app.get(SIZES, OWNER).send().await.expect(200);
     assert_eq!(answer.header("x-api-cattle-auth"), "true");
     assert!(!answer.json()["data"].as_array().unwrap().is_empty());
     let denied = app.get(SIZES, OTHER).send().await;
@@ -36,11 +35,9 @@ async fn catalog_is_served_at_its_host_as_rancher_decides() {
 async fn only_bearer_tokens_count() {
     let app = app_with_catalog_at("norman.test").await;
     let cookie = format!("R_SESS={OWNER}");
-    let answer = app.get(SIZES, OWNER).anonymous().header("cookie", &cookie).send().await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    app.get(SIZES, OWNER).anonymous().header("cookie", &cookie).send().await.expect(401);
     assert_eq!(app.rancher.requests().len(), 0);
-    let posted = app.post(SIZES, OWNER).send().await;
-    assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
+    app.post(SIZES, OWNER).send().await.expect(405);
 }
 
 #[tokio::test]
@@ -48,8 +45,7 @@ async fn other_hosts_have_no_catalog() {
     for app in
         [app_with_catalog_at("catalog.example.org").await, BesideApp::with_state(&RancherState::new()).await]
     {
-        let answer = app.get(SIZES, OWNER).send().await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+        let answer = app.get(SIZES, OWNER).send().await.expect(404);
         assert!(
             answer.json()["error"].as_str().unwrap().contains("serves only the actions"),
             "{}",

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use azure_sandbox::{Account, Bucket, Fault, Page, RequestBudget, RoleAssignment};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
@@ -25,9 +24,7 @@ fn body(account: &Account) -> Value {
 }
 
 async fn post(app: &TestApp, body: &Value, query: &str) -> Value {
-    let answer = app.post(&format!("/api/v1/credentials/check?{query}")).json(body).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    answer.json()
+    app.post(&format!("/api/v1/credentials/check?{query}")).json(body).send().await.expect(200).json()
 }
 
 async fn check(app: &TestApp, name: &str, query: &str) -> Value {
@@ -517,9 +514,7 @@ async fn secret_that_cannot_be_decrypted_is_a_reason() {
     let app = TestApp::start().await;
     let id = app.store_credential(&app.admin).await;
     app.execute("update credentials set ciphertext = x'00'").await;
-    let result = get(&app, &id, &app.admin).await;
-    assert_eq!(result.status, 200, "{}", result.text());
-    let result = result.json();
+    let result = get(&app, &id, &app.admin).await.expect(200).json();
     assert_eq!((&result["verdict"], codes(&result)), (&json!("unusable"), vec!["secretUnreadable"]));
 }
 

@@ -16,8 +16,7 @@ async fn ask(case: &Case, token: &str, id: &str, query: &str) -> Answer {
 async fn plan(case: &Case, id: &str, to: &str) -> Value {
     let (before, writes) = (case.get(id).await, case.app.control.writes().len());
     let query = if to.is_empty() { String::new() } else { format!("?to={to}") };
-    let answer = ask(case, &case.app.admin, id, &query).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = ask(case, &case.app.admin, id, &query).await.expect(200);
     assert_eq!((case.get(id).await, case.app.control.writes().len()), (before, writes));
     let plan = answer.json();
     let hops = plan["hops"].as_array().unwrap();
@@ -91,8 +90,7 @@ fn long_term(body: &mut Value) {
 
 /// The PUT of the change of a hop is rejected by the review.
 async fn expect_rejection(case: &Case, id: &str, hop: &Value, part: &str) {
-    let answer = case.update(id, hop["aksConfig"].clone()).await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
+    let answer = case.update(id, hop["aksConfig"].clone()).await.expect(422);
     assert!(answer.text().contains(part), "{}", answer.text());
 }
 
@@ -200,8 +198,7 @@ async fn preview_is_marked_and_saved_with_a_warning() {
     assert_eq!(hops(&case, &id, "").await, "");
     let preview = plan(&case, &id, "1.35").await;
     assert_eq!(lines(&preview), "1.35.1!previewOnly system=1.35.1");
-    let answer = case.update(&id, preview["hops"][0]["aksConfig"].clone()).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = case.update(&id, preview["hops"][0]["aksConfig"].clone()).await.expect(200);
     assert!(answer.text().contains("is a preview in eastus"), "{}", answer.text());
 }
 
@@ -352,19 +349,15 @@ async fn plan_is_for_those_who_see_the_cluster() {
     let case = Case::start().await;
     let id = case.create_active(&case.small()).await;
     let stranger = case.app.token("stranger").await;
-    let answer = ask(&case, &stranger, &id, "").await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+    ask(&case, &stranger, &id, "").await.expect(404);
     assert_eq!(ask(&case, &case.app.admin, "c-zzzzz", "").await.status, StatusCode::NOT_FOUND);
-    let anonymous = case.app.get(&format!("/api/v1/clusters/{id}/upgrade-plan")).anonymous().send().await;
-    assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
+    case.app.get(&format!("/api/v1/clusters/{id}/upgrade-plan")).anonymous().send().await.expect(401);
 
     // A member sees the cluster and may not use its credential.
     for role in ["read-only", "cluster-member"] {
         let member = test_clusters::add_member(&case.app, &id, role, role).await;
         case.app.control.clear_requests();
-        let answer = ask(&case, &member, &id, "?to=1.34.3").await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        let found = answer.json();
+        let found = ask(&case, &member, &id, "?to=1.34.3").await.expect(200).json();
         assert_eq!(lines(&found), "1.33 1.34.3 system=1.34.3");
         assert_eq!(found["azure"]["outcome"], "notAllowed", "{found}");
         assert_eq!(case.app.take_azure_requests(), [""; 0]);
@@ -385,6 +378,5 @@ async fn invalid_requests_are_rejected() {
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
     let answer = ask(&case, &case.app.admin, &id, "").await;
     assert_eq!(answer.json()["code"], "InvalidState", "{}", answer.text());
-    let post = case.app.post(&format!("/api/v1/clusters/{id}/upgrade-plan")).send().await;
-    assert_eq!(post.status, StatusCode::METHOD_NOT_ALLOWED);
+    case.app.post(&format!("/api/v1/clusters/{id}/upgrade-plan")).send().await.expect(405);
 }

@@ -283,20 +283,17 @@ async fn deleted_token_replaces_the_agent_at_once(database: Database) {
 async fn deploy_foreign_agent(cluster: &TestCluster, labels: Value) {
     let proxy_path = |path: &str| format!("/k8s/clusters/{}{path}", cluster.id());
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cattle-system"}});
-    let created = cluster.app.post(&proxy_path("/api/v1/namespaces")).json(&namespace).send().await;
-    assert_eq!(created.status, 201, "{}", created.text());
+    cluster.app.post(&proxy_path("/api/v1/namespaces")).json(&namespace).send().await.expect(201);
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "cattle-cluster-agent", "namespace": "cattle-system", "labels": labels},
         "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": {"metadata": {"labels": {"app": "a"}},
             "spec": {"containers": [{"name": "a", "image": "rancher/rancher-agent:v2.12.1"}]}}}});
     let path = proxy_path("/apis/apps/v1/namespaces/cattle-system/deployments");
-    let created = cluster.app.post(&path).json(&deployment).send().await;
-    assert_eq!(created.status, 201, "{}", created.text());
+    cluster.app.post(&path).json(&deployment).send().await.expect(201);
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"name": "cattle", "namespace": "cattle-system"}});
     let path = proxy_path("/api/v1/namespaces/cattle-system/serviceaccounts");
-    let created = cluster.app.post(&path).json(&account).send().await;
-    assert_eq!(created.status, 201, "{}", created.text());
+    cluster.app.post(&path).json(&account).send().await.expect(201);
 }
 
 /// After an object is rejected, kubectl continues with the next one.

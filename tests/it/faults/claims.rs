@@ -122,7 +122,7 @@ fn is_one_active_and_one_rejected(objects: &[Progress]) -> bool {
 
 fn path_of(answer: &Answer) -> String {
     assert_eq!(answer.status, 201, "{}", answer.text());
-    format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap())
+    format!("/v3/clusters/{}", answer.id())
 }
 
 async fn rejected_credential_claims_nothing(database: Database) {
@@ -181,8 +181,7 @@ async fn object_without_proof_yields_to_a_claim(database: Database) {
 async fn post_claims_the_cluster(database: Database) {
     let users = TwoUsers::start(database).await;
     path_of(&users.post(&users.ann, &users.anns_credential).await);
-    let refused = users.post(&users.bob, &users.bobs_credential).await;
-    assert_eq!(refused.status, 422, "{}", refused.text());
+    let refused = users.post(&users.bob, &users.bobs_credential).await.expect(422);
     assert!(crate::norman::norman_error(&refused).message.starts_with(TAKEN), "{}", refused.text());
 }
 
@@ -190,8 +189,7 @@ async fn put_with_a_working_credential_claims(database: Database) {
     let users = TwoUsers::start(database).await;
     let bobs = users.create_unclaimed().await;
     let change = json!({"name": "one", "aksConfig": {"tags": {"a": "b"}}});
-    let put = users.app.put(&bobs).token(&users.bob).json(&change).send().await;
-    assert_eq!(put.status, 200, "{}", put.text());
+    users.app.put(&bobs).token(&users.bob).json(&change).send().await.expect(200);
     let refused = users.post(&users.ann, &users.anns_credential).await;
     assert!(crate::norman::norman_error(&refused).message.starts_with(TAKEN), "{}", refused.text());
     users.wait_until_active(&bobs).await;

@@ -26,8 +26,7 @@ fn expire(cluster: &TestCluster, secret: &str) {
 
 async fn change_credential(cluster: &TestCluster, change: Value) {
     let path = format!("/v3/cloudcredentials/{}", cluster.credential);
-    let answer = cluster.app.put(&path).json(&json!({"azurecredentialConfig": change})).send().await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    cluster.app.put(&path).json(&json!({"azurecredentialConfig": change})).send().await.expect(200);
 }
 
 async fn secret_expiring_during_creation_can_be_replaced(database: Database) {
@@ -69,9 +68,7 @@ async fn stored(cluster: &TestCluster, account: &str) -> String {
     let body = json!({"name": account.name, "azurecredentialConfig": {
         "subscriptionId": account.subscription_id, "tenantId": account.tenant_id, "clientId": account.client_id,
         "clientSecret": account.secrets[0]}});
-    let answer = cluster.app.post("/v3/cloudcredentials").json(&body).send().await;
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    answer.json()["id"].as_str().unwrap().to_owned()
+    cluster.app.post("/v3/cloudcredentials").json(&body).send().await.expect(201).id()
 }
 
 async fn credential_can_be_replaced(database: Database) {
@@ -151,15 +148,13 @@ async fn credential_of_another_subscription_is_rejected(database: Database) {
     // A credential for another subscription is rejected immediately.
     let elsewhere = stored(&cluster, "empty").await;
     let change = json!({"name": "one", "aksConfig": {"azureCredentialSecret": elsewhere}});
-    let refused = cluster.app.put(&cluster.path).json(&change).send().await;
-    assert_eq!(refused.status, 422, "{}", refused.text());
+    let refused = cluster.app.put(&cluster.path).json(&change).send().await.expect(422);
     assert!(refused.text().contains("another subscription"), "{}", refused.text());
 
     // Moving the credential itself to another subscription is rejected while it is used.
     let path = format!("/v3/cloudcredentials/{}", cluster.credential);
     let change = json!({"azurecredentialConfig": {"subscriptionId": "00000000-0000-4000-8000-000000000000"}});
-    let refused = cluster.app.put(&path).json(&change).send().await;
-    assert_eq!(refused.status, 422, "{}", refused.text());
+    cluster.app.put(&path).json(&change).send().await.expect(422);
     // The secret may change, and another credential for the same subscription may be used.
     let reader = stored(&cluster, "reader").await;
     cluster.update(json!({"azureCredentialSecret": reader})).await;

@@ -80,8 +80,7 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     }
     let inside = cluster.path.replace("/v3/clusters", "/k8s/clusters");
     let nodes = || cluster.app.get(&format!("{inside}/api/v1/nodes"));
-    let answer = nodes().send().await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    nodes().send().await.expect(200);
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 
     // A change of the agent's sessions causes no requests to Azure.
@@ -93,8 +92,7 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     assert_eq!(object["state"], "active");
     assert_eq!(condition(&object, "Ready")["message"], "Cluster agent is not connected");
     assert_eq!(condition(&object, "AgentDeployed")["status"], "True");
-    let answer = nodes().send().await;
-    assert_eq!(answer.status, 503);
+    let answer = nodes().send().await.expect(503);
     assert!(answer.text().contains("Cluster agent is not connected"), "{}", answer.text());
     let _agent = TestAgent::connect(listener.address, &token, api).await;
     wait_until_usable(&cluster, true).await;

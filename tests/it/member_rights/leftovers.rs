@@ -38,8 +38,7 @@ impl Insider {
             (here.clone(), binding("alone", "admin", std::slice::from_ref(&me))),
             (here, binding("shared", "edit", &[me, robot, friends])),
         ] {
-            let answer = cluster.call(&insider.token, "POST", &path, Some(&object)).await;
-            assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+            cluster.call(&insider.token, "POST", &path, Some(&object)).await.expect(201);
         }
         insider
     }
@@ -54,8 +53,7 @@ impl Insider {
 
     async fn demote(&self, cluster: &Cluster, role: &str) {
         let path = self.membership(cluster).await;
-        let answer = cluster.app.put(&path).json(&json!({"roleTemplateId": role})).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        cluster.app.put(&path).json(&json!({"roleTemplateId": role})).send().await.expect(200);
     }
 
     async fn remove(&self, cluster: &Cluster) {
@@ -136,11 +134,8 @@ async fn disabled_administrator_is_named_in_no_binding() {
     let user = cluster.user_id(&token).await;
     let path = format!("{RBAC}/clusterrolebindings");
     let own = binding("own", "cluster-admin", &[super::user(&user)]);
-    let made = cluster.call(&token, "POST", &path, Some(&own)).await;
-    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
-    let disabled =
-        cluster.app.put(&format!("/v3/users/{user}")).json(&json!({"enabled": false})).send().await;
-    assert_eq!(disabled.status, StatusCode::OK, "{}", disabled.text());
+    cluster.call(&token, "POST", &path, Some(&own)).await.expect(201);
+    cluster.app.put(&format!("/v3/users/{user}")).json(&json!({"enabled": false})).send().await.expect(200);
     cluster.wait_until_exists(&format!("{path}/own"), false).await;
 }
 
@@ -155,8 +150,7 @@ async fn removed_stronger_role_removes_its_rights() {
     test_clusters::add_member(&cluster.app, &cluster.id, "carl", "read-only").await;
     let store = cluster.open_store().await;
     let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
-    let answer = cluster.app.delete(&stronger).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    cluster.app.delete(&stronger).send().await.expect(200);
     assert_eq!(revocations::count(&store).await.unwrap(), 0, "no right was lost");
     assert!(cluster.is_allowed(&insider.token, &secrets).await);
     let list = cluster.app.get(&format!("{BINDINGS}?userId={}", insider.user)).send().await.json();

@@ -85,9 +85,7 @@ async fn unknown_subscription_without_tenant_has_a_one_line_error() {
     let mut body = app.credential(&Value::Null);
     body.as_object_mut().unwrap().remove("tenantId");
     body["subscriptionId"] = "00000000-0000-4000-8000-00000000dead".into();
-    let answer = app.post(PATH).json(&body).send().await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
-    let error = answer.error();
+    let error = app.post(PATH).json(&body).send().await.expect(400).error();
     assert!(error.starts_with("could not find tenant ID for Azure environment AzurePublicCloud: Unexpected response from Get Subscription: "), "{error}");
     // The first rule of the dashboard's parser.
     assert!(!error.contains('\n') && error.contains("Message=\"") && error.ends_with('"'), "{error}");

@@ -17,7 +17,7 @@ async fn start() -> (TestApp, Vec<String>) {
     let credential = app.store_credential(&app.admin).await;
     let cluster = json!({"name": "c", "aksConfig": {"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus",
         "imported": true, "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version}});
-    let id = app.post("/v3/clusters").json(&cluster).send().await.json()["id"].as_str().unwrap().to_owned();
+    let id = app.post("/v3/clusters").json(&cluster).send().await.id();
     let query = format!("cloudCredentialId={credential}&region=eastus&clusterId={id}");
     let paths = LISTINGS.map(|action| format!("/meta/{action}?{query}")).to_vec();
     (app, paths)

@@ -54,8 +54,7 @@ async fn missing_fields_are_named_in_ranchers_order() {
         let answer = app.post("/meta/aksVersions").body(body).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{body}");
     }
-    let large = app.post("/meta/aksVersions").body(vec![b' '; 1_048_577]).send().await;
-    assert_eq!(large.status, 400);
+    let large = app.post("/meta/aksVersions").body(vec![b' '; 1_048_577]).send().await.expect(400);
     assert_eq!(large.error(), "cannot read request body: http: request body too large");
     assert_eq!(app.take_azure_requests(), Vec::<String>::new());
 }
@@ -111,9 +110,8 @@ async fn cluster_id_grants_its_credential_in_both_spellings() {
         json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus",
             "imported": true, "azureCredentialSecret": credential}})
     };
-    let made = app.post("/v3/clusters").token(&bob).json(&cluster("bobs", &of_bob)).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
-    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let made = app.post("/v3/clusters").token(&bob).json(&cluster("bobs", &of_bob)).send().await.expect(201);
+    let id = made.id();
     // Bob's cluster does not use Ann's credential, and Ann may not touch Bob's cluster.
     for (token, credential) in [(&bob, &of_ann), (&ann, &of_bob)] {
         for name in ["clusterID", "clusterId"] {
@@ -123,8 +121,7 @@ async fn cluster_id_grants_its_credential_in_both_spellings() {
     }
     // The administrator gives Bob's cluster Ann's credential: now Bob may use it, through the cluster only.
     let change = json!({"name": "bobs", "aksConfig": {"azureCredentialSecret": of_ann}});
-    let changed = app.put(&format!("/v3/clusters/{id}")).json(&change).send().await;
-    assert_eq!(changed.status, 200, "{}", changed.text());
+    app.put(&format!("/v3/clusters/{id}")).json(&change).send().await.expect(200);
     for query in
         [format!("&clusterID={id}"), format!("&clusterId={id}"), format!("&clusterId=c-nnnnn&clusterID={id}")]
     {
@@ -155,7 +152,7 @@ async fn incomplete_stored_credential_is_rejected() {
         config.as_object_mut().unwrap().remove(missing);
         let made =
             app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
-        let id = made.json()["id"].as_str().unwrap().to_owned();
+        let id = made.id();
         let answer = app.get(&format!("/meta/{action}?cloudCredentialId={id}")).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{missing}");
     }
@@ -224,7 +221,6 @@ async fn ids_in_a_query_are_trimmed() {
         }
     }
     // Whitespace alone is treated as empty.
-    let answer = app.get("/meta/aksLocations?cloudCredentialId=%20").send().await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
+    let answer = app.get("/meta/aksLocations?cloudCredentialId=%20").send().await.expect(400);
     assert!(hint(&answer).contains("cloudCredentialId"), "{}", answer.text());
 }

@@ -13,7 +13,7 @@ async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
     let made =
         app.post("/v3/clusters").token(token).json(&json!({"name": "c", "aksConfig": config})).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
-    made.json()["id"].as_str().unwrap().to_owned()
+    made.id()
 }
 
 #[tokio::test]

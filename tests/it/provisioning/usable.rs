@@ -140,7 +140,7 @@ async fn import_with_the_wrong_region_warns() {
         assert!(found[0]["message"].as_str().unwrap().contains("eastus"), "{found:?}");
     };
     warning(&answer.json());
-    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    let id = answer.id();
     case.settle_active(&id).await;
     let shown = case.get(&id).await;
     warning(&shown);

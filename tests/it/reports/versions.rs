@@ -180,8 +180,7 @@ async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
     let put = async |version: &str| {
         let advise = json!({"norman-aks.io/review": "advise"});
         let body = json!({"name": "one", "annotations": advise, "aksConfig": {"kubernetesVersion": version}});
-        let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        case.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await.expect(200);
         case.app.settle().await;
     };
     put("1.34.3").await;

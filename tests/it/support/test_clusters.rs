@@ -1,6 +1,5 @@
 //! Clusters that the worker creates or imports in the sandbox.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::app::TestApp;
@@ -27,9 +26,7 @@ pub(crate) fn import_body(app: &TestApp, name: &str, credential: &str) -> Value 
 
 /// Creates a cluster; returns its ID.
 pub(crate) async fn create(app: &TestApp, token: &str, body: &Value) -> String {
-    let answer = app.post("/v3/clusters").token(token).json(body).send().await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    answer.json()["id"].as_str().unwrap().to_owned()
+    app.post("/v3/clusters").token(token).json(body).send().await.expect(201).id()
 }
 
 /// Creates a cluster and waits until it is active; returns its ID and that of its credential.
@@ -47,14 +44,12 @@ pub(crate) async fn add_member(app: &TestApp, cluster: &str, name: &str, role: &
     let token = app.token(name).await;
     let user = app.server.tokens.authenticate(&token).await.unwrap().user_id.clone();
     let binding = json!({"clusterId": cluster, "userId": user, "roleTemplateId": role});
-    let answer = app.post("/v3/clusterroletemplatebindings").json(&binding).send().await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    app.post("/v3/clusterroletemplatebindings").json(&binding).send().await.expect(201);
     token
 }
 
 /// Replaces the secret of a stored credential by one that Azure rejects.
 pub(crate) async fn invalidate_credential(app: &TestApp, credential: &str) {
     let wrong = json!({"azurecredentialConfig": {"clientSecret": "Sandbox~a~secret~that~nobody~knows~0009"}});
-    let answer = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&wrong).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    app.put(&format!("/v3/cloudcredentials/{credential}")).json(&wrong).send().await.expect(200);
 }
