@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use azure_sandbox::{Fault, Operation};
+use azure_sandbox::Operation;
 use http::{Method, StatusCode};
 use norman_aks::openapi_json;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::meta::LISTINGS;
 use crate::support::app::{Answer, TestApp};
+use crate::support::fault;
 
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
@@ -359,11 +360,7 @@ async fn oversized_bodies_are_rejected() {
 async fn concurrency_limit_rejects_requests_but_not_health_checks() {
     let app = TestApp::builder().advisory_review().setting("NORMAN_AKS_REQUEST_LIMIT", "1").start().await;
     let id = app.store_credential(&app.admin).await;
-    app.control.add_fault(Fault {
-        operation: Some(Operation::Locations),
-        latency_ms: 6_000,
-        ..Fault::default()
-    });
+    app.control.add_fault(fault::delay(Operation::Locations, 6_000));
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let busy = async { app.get(&path).send().await };
     let others = async {

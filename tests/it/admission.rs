@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::norman::{NormanError, norman_error};
 use crate::support::app::{Answer, TestApp};
+use crate::support::fault;
 use crate::support::test_clusters;
 
 const CREDENTIAL: &str = "aksConfig.azureCredentialSecret";
@@ -79,6 +80,12 @@ async fn assert_no_cluster(app: &TestApp) {
     assert_eq!(app.control.writes().len(), 0, "{:?}", app.control.writes());
 }
 
+/// Azure's response to a request that the application may not send.
+fn denied() -> Effect {
+    let code = Some("AuthorizationFailed".to_owned());
+    Effect::Status(ErrorResponse { status: Some(403), code, ..ErrorResponse::default() })
+}
+
 #[tokio::test]
 async fn credential_that_can_only_fail_is_rejected_at_once() {
     let app = TestApp::start().await;
@@ -140,11 +147,7 @@ async fn secret_that_works_after_some_seconds_is_accepted() {
     app.control.add_fault(Fault {
         operation: Some(Operation::Token),
         times: Some(2),
-        effect: Some(Effect::Status(ErrorResponse {
-            status: Some(401),
-            body: Some(body.to_string()),
-            ..ErrorResponse::default()
-        })),
+        effect: Some(fault::body(401, &body.to_string())),
         ..Fault::default()
     });
     let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
@@ -180,11 +183,7 @@ async fn role_that_works_after_some_seconds_is_accepted() {
     app.control.add_fault(Fault {
         operation: Some(Operation::ManagedCluster),
         times: Some(2),
-        effect: Some(Effect::Status(ErrorResponse {
-            status: Some(403),
-            code: Some("AuthorizationFailed".to_owned()),
-            ..ErrorResponse::default()
-        })),
+        effect: Some(denied()),
         ..Fault::default()
     });
     let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
@@ -197,15 +196,7 @@ async fn right_in_one_resource_group_is_enough() {
     let app = TestApp::start().await;
     let credential = app.store_credential(&app.admin).await;
     for operation in [Operation::Subscription, Operation::Provider, Operation::Locations, Operation::Usages] {
-        app.control.add_fault(Fault {
-            operation: Some(operation),
-            effect: Some(Effect::Status(ErrorResponse {
-                status: Some(403),
-                code: Some("AuthorizationFailed".to_owned()),
-                ..ErrorResponse::default()
-            })),
-            ..Fault::default()
-        });
+        app.control.add_fault(fault::for_operation(operation, denied()));
     }
     post(&app, &test_clusters::body("one", &credential)).await.expect(201);
 }

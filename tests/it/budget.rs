@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::fault;
 use crate::support::test_clusters;
 
 /// As many reads each minute as Azure documents.
@@ -115,12 +116,7 @@ fn throttled(operation: Operation, code: &str) -> Fault {
         retry_after: Some("100".to_owned()),
         ..ErrorResponse::default()
     };
-    Fault {
-        operation: Some(operation),
-        times: Some(1),
-        effect: Some(Effect::Status(refusal)),
-        ..Fault::default()
-    }
+    fault::once(fault::for_operation(operation, Effect::Status(refusal)))
 }
 
 #[tokio::test]
@@ -174,11 +170,7 @@ async fn caller_gets_half_of_what_is_left_while_another_waits() {
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     set_reads(&app, 9);
     assert_eq!(list(&app, &ann, "aksLocations", "").await.status, 200);
-    app.control.add_fault(Fault {
-        operation: Some(Operation::VirtualNetworks),
-        latency_ms: 60_000,
-        ..Fault::default()
-    });
+    app.control.add_fault(fault::delay(Operation::VirtualNetworks, 60_000));
     let waiting = list(&app, &bob, "aksVirtualNetworks", "");
     let anns = async {
         while !app.take_azure_requests().iter().any(|seen| seen.ends_with("virtualNetworks")) {

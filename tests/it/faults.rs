@@ -39,11 +39,12 @@ mod sharing;
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, RecordedRequest};
+use azure_sandbox::{Effect, Operation, RecordedRequest};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, TestAppBuilder};
 use crate::support::databases::{self, TestDb};
+use crate::support::fault;
 
 /// Azure's message for throttling in these tests.
 const THROTTLED: &str = "The request is being throttled: too many requests of this subscription";
@@ -210,32 +211,13 @@ impl TestCluster {
     }
 
     fn add_fault(&self, operation: Operation, method: &str, effect: Effect) {
-        self.app.control.add_fault(fault(operation, method, effect));
+        self.app.control.add_fault(fault::for_request(operation, method, effect));
     }
 
     /// As [`Self::add_fault`], once.
     fn add_fault_once(&self, operation: Operation, method: &str, effect: Effect) {
-        self.app.control.add_fault(Fault { times: Some(1), ..fault(operation, method, effect) });
+        self.app.control.add_fault(fault::once(fault::for_request(operation, method, effect)));
     }
-}
-
-fn fault(operation: Operation, method: &str, effect: Effect) -> Fault {
-    Fault {
-        operation: Some(operation),
-        method: Some(method.to_owned()),
-        effect: Some(effect),
-        ..Fault::default()
-    }
-}
-
-/// The effect of a fault: an error response with a code and a message.
-fn error_effect(status: u16, code: &str, message: &str) -> Effect {
-    Effect::Status(ErrorResponse {
-        status: Some(status),
-        code: Some(code.to_owned()),
-        message: Some(message.to_owned()),
-        ..ErrorResponse::default()
-    })
 }
 
 /// Creates a cluster object; returns its path.

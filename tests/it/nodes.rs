@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
+use crate::support::fault;
 use crate::support::test_clusters;
 
 /// The maximum duration of a list: two seconds, and a margin for a busy machine.
@@ -193,7 +194,7 @@ async fn unreachable_cluster_keeps_its_nodes_and_is_retried_later() {
     let cluster = Cluster::start().await;
     let node = cluster.node().await;
     cluster.age(11);
-    cluster.fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
+    cluster.fault(fault::for_all(Effect::RefuseConnections));
     assert_eq!(cluster.node().await, node, "the cached nodes");
     let start = Instant::now();
     for _ in 0..20 {

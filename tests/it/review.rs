@@ -1,12 +1,13 @@
 //! The review of specifications, before a cluster is created or changed and on request.
 
-use azure_sandbox::{Effect, ErrorResponse, Fault};
+use azure_sandbox::{Effect, Fault};
 use http::{Method, StatusCode};
 use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
 
 use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::app::{Answer, TestApp};
+use crate::support::fault;
 
 /// A cluster in the network `rancher-net`, as the Terraform provider sends it.
 fn cluster(app: &TestApp, credential: &str) -> Value {
@@ -46,13 +47,7 @@ fn cluster(app: &TestApp, credential: &str) -> Value {
 
 /// Responds to requests whose path contains `path` with a body, as Azure would for other resources.
 fn answer(app: &TestApp, path: &str, status: u16, body: &Value) {
-    let refusal =
-        ErrorResponse { status: Some(status), body: Some(body.to_string()), ..ErrorResponse::default() };
-    app.control.add_fault(Fault {
-        path: Some(path.to_owned()),
-        effect: Some(Effect::Status(refusal)),
-        ..Fault::default()
-    });
+    app.control.add_fault(fault::for_path(path, fault::body(status, &body.to_string())));
 }
 
 /// The network of the cluster, with additional keys of its subnet.
@@ -306,17 +301,11 @@ async fn without_azure_the_cluster_is_accepted_unchecked() {
     let (app, mut body) = start().await;
     // Without Azure's list, the version cannot be checked.
     body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
-    for (number, effect) in [
-        Effect::CutBeforeAnswer,
-        Effect::Status(ErrorResponse { status: Some(503), ..ErrorResponse::default() }),
-        Effect::InvalidJson,
-    ]
-    .into_iter()
-    .enumerate()
+    for (number, effect) in
+        [Effect::CutBeforeAnswer, fault::status(503), Effect::InvalidJson].into_iter().enumerate()
     {
         app.control.clear_faults();
-        let host = Some("management.azure.com".to_owned());
-        app.control.add_fault(Fault { host, effect: Some(effect.clone()), ..Fault::default() });
+        app.control.add_fault(fault::for_host("management.azure.com", effect.clone()));
         body["name"] = json!(format!("shop{number}"));
         body["aksConfig"]["clusterName"] = body["name"].clone();
         let review = &created(&app, &body).await["aksStatus"]["review"];
@@ -357,12 +346,7 @@ async fn review_times_out_after_ten_seconds() {
 async fn partial_azure_failure_keeps_other_rules() {
     let (app, mut body) = start().await;
     app.control.clear_faults();
-    let refusal = ErrorResponse { status: Some(500), ..ErrorResponse::default() };
-    app.control.add_fault(Fault {
-        path: Some("/kubernetesVersions".to_owned()),
-        effect: Some(Effect::Status(refusal)),
-        ..Fault::default()
-    });
+    app.control.add_fault(fault::for_path("/kubernetesVersions", fault::status(500)));
     willing(&app);
     body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
     let review = &created(&app, &body).await["aksStatus"]["review"];

@@ -4,13 +4,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
+use azure_sandbox::{Effect, Fault, Operation};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use norman_aks::store::SealedColumns;
 use serde_json::json;
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::fault;
 
 const VM_SIZES: &str = "aksVMSizesV2";
 /// The actions whose lists are saved.
@@ -62,11 +63,7 @@ fn snapshot_file(app: &TestApp) -> PathBuf {
 }
 
 fn login_fault(effect: Effect) -> Fault {
-    Fault { operation: Some(Operation::Token), effect: Some(effect), ..Fault::default() }
-}
-
-fn status_effect(status: u16) -> Effect {
-    Effect::Status(ErrorResponse { status: Some(status), ..ErrorResponse::default() })
+    fault::for_operation(Operation::Token, effect)
 }
 
 fn login_count(requests: &[String]) -> usize {
@@ -129,7 +126,7 @@ async fn rejected_login_gets_no_list_and_evicts_all() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
-    after.control.add_fault(login_fault(status_effect(401)));
+    after.control.add_fault(login_fault(fault::status(401)));
     let answer = get_list(&after, VM_SIZES).await.expect(400);
     assert!(answer.error().starts_with("failed to get VM sizes: "), "{}", answer.text());
     after.control.clear_faults();
@@ -148,7 +145,7 @@ async fn rejected_login_gets_no_list_and_evicts_all() {
 async fn lists_are_served_while_azure_fails() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
-    for effect in [status_effect(503), status_effect(429), Effect::CutBeforeAnswer, Effect::InvalidJson] {
+    for effect in [fault::status(503), fault::status(429), Effect::CutBeforeAnswer, Effect::InvalidJson] {
         let after = restart_and_restore(&before).await;
         let what = format!("{effect:?}");
         after.control.add_fault(login_fault(effect));
@@ -166,8 +163,7 @@ async fn unresponsive_login_is_awaited_once() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
-    let slow_login = Fault { operation: Some(Operation::Token), latency_ms: 3_600_000, ..Fault::default() };
-    after.control.add_fault(slow_login);
+    after.control.add_fault(fault::delay(Operation::Token, 3_600_000));
     assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
     let started = Instant::now();
     assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
@@ -195,7 +191,7 @@ async fn other_credential_gets_nothing() {
     let answer = after.post("/meta/aksVMSizesV2").json(&other).send().await;
     assert_eq!(cache_status(&answer), ("miss", "0", 200));
     other["clientSecret"] = "guessed".into();
-    after.control.add_fault(login_fault(status_effect(503)));
+    after.control.add_fault(login_fault(fault::status(503)));
     let answer = after.post("/meta/aksVMSizesV2").json(&other).send().await;
     assert_eq!(answer.status, 503, "no list for a guessed secret while Entra fails: {}", answer.text());
 }

@@ -5,6 +5,7 @@
 //! - [`test_clusters`]: clusters that the worker creates in the sandbox
 //! - [`kubernetes`], [`connected`]: a fake Kubernetes API, and a server with a connected cluster on it
 //! - [`databases`]: SQLite and PostgreSQL databases, for tests that run on both
+//! - [`fault`]: faults of the sandbox
 //! - [`program`]: the real executable
 //! - [`repository`]: the files of the repository, for tests of documents
 //! - [`fixtures`]: recordings and data; [`schema`]: responses against the API document
@@ -16,6 +17,7 @@ pub(crate) mod app;
 pub(crate) mod call;
 pub(crate) mod connected;
 pub(crate) mod databases;
+pub(crate) mod fault;
 pub(crate) mod fixtures;
 pub(crate) mod kubernetes;
 pub(crate) mod program;

@@ -3,24 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, OperationKind, ScriptedOutcome};
+use azure_sandbox::{Fault, Operation, OperationKind, ScriptedOutcome};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{CONFIG_MAPS, ClusterAdmin, Lines, PrivateCluster, WAITING, condition, is_connected};
+use crate::support::fault;
 
 /// The start of every message if this server has no connection to the cluster.
 const OWNER: &str =
     "an owner can also deploy it from the network of the cluster: curl --insecure -sfL https://127.0.0.1:";
 
 fn forbidden(operation: Operation) -> Fault {
-    let refusal = ErrorResponse {
-        status: Some(403),
-        code: Some("AuthorizationFailed".to_owned()),
-        message: Some("The client does not have authorization.".to_owned()),
-        ..ErrorResponse::default()
-    };
-    Fault { operation: Some(operation), effect: Some(Effect::Status(refusal)), ..Fault::default() }
+    let error = fault::error(403, "AuthorizationFailed", "The client does not have authorization.");
+    fault::for_operation(operation, error)
 }
 
 fn assert_waits(message: &str, parts: &[&str]) {

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::{AGENTS, ClusterAdmin, PrivateCluster, TEST_TIMEOUT, is_connected};
 use crate::support::agent::Listener;
 use crate::support::app::TestApp;
+use crate::support::fault;
 
 /// The time limit of a request that finds no way into the cluster.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
@@ -95,7 +96,7 @@ async fn killed_agent_connects_again() {
 #[tokio::test]
 async fn requests_succeed_once_the_api_server_is_back() {
     let cluster = PrivateCluster::create_active().await;
-    let fault = Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() };
+    let fault = fault::for_all(Effect::RefuseConnections);
     cluster.app.control.add_kubernetes_fault(fault);
     cluster.wait_until("not connected", |object| is_connected(object, "False")).await;
     let started = Instant::now();

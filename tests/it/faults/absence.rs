@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, Timing};
+use azure_sandbox::{Effect, Operation, Timing};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, TestCluster, error_effect, fault};
+use super::{Database, Progress, TestCluster};
 use crate::support::app::TestApp;
+use crate::support::fault;
 
 on_both_databases!(
     unreadable_cluster_is_never_created,
@@ -19,32 +20,25 @@ on_both_databases!(
 
 /// The responses instead of the cluster.
 fn answers() -> Vec<(Effect, &'static str)> {
-    let bare = |status, body: &str| {
-        Effect::Status(ErrorResponse {
-            status: Some(status),
-            body: Some(body.to_owned()),
-            ..ErrorResponse::default()
-        })
-    };
     vec![
         (
-            error_effect(403, "AuthorizationFailed", "The client does not have authorization."),
+            fault::error(403, "AuthorizationFailed", "The client does not have authorization."),
             "AuthorizationFailed",
         ),
         (
-            error_effect(401, "InvalidAuthenticationToken", "The access token is invalid."),
+            fault::error(401, "InvalidAuthenticationToken", "The access token is invalid."),
             "InvalidAuthenticationToken",
         ),
-        (error_effect(500, "InternalServerError", "Azure stumbled"), "Azure stumbled"),
+        (fault::error(500, "InternalServerError", "Azure stumbled"), "Azure stumbled"),
         (
-            error_effect(404, "SubscriptionNotFound", "The subscription could not be found."),
+            fault::error(404, "SubscriptionNotFound", "The subscription could not be found."),
             "SubscriptionNotFound",
         ),
-        (error_effect(404, "InvalidResourceType", "The type could not be found."), "InvalidResourceType"),
+        (fault::error(404, "InvalidResourceType", "The type could not be found."), "InvalidResourceType"),
         // A proxy responds instead of Azure.
-        (bare(404, "<html>not found</html>"), "404"),
-        (bare(404, ""), "404"),
-        (bare(410, "{}"), "410"),
+        (fault::body(404, "<html>not found</html>"), "404"),
+        (fault::body(404, ""), "404"),
+        (fault::body(410, "{}"), "410"),
         (Effect::CutBeforeAnswer, "the connection was cut"),
         (Effect::CutInBody, "the connection was cut"),
         (Effect::InvalidJson, ""),
@@ -140,7 +134,7 @@ async fn running_creation_is_not_repeated_if_unreadable(database: Database) {
     cluster.add_fault_once(
         Operation::LongOperation,
         "GET",
-        error_effect(404, "NotFound", "It was forgotten."),
+        fault::error(404, "NotFound", "It was forgotten."),
     );
     cluster
         .wait_until("a read of the cluster", |object| {
@@ -168,11 +162,7 @@ async fn running_creation_is_not_repeated_if_unreadable(database: Database) {
 async fn missing_response_is_no_absence(database: Database) {
     let builder = TestApp::builder().read_limit(Duration::from_secs(1));
     let cluster = TestCluster::create_with(database, builder, |_| ()).await;
-    let slow = Fault {
-        effect: None,
-        latency_ms: 60_000,
-        ..fault(Operation::ManagedCluster, "GET", Effect::CutInBody)
-    };
+    let slow = fault::delay_request(Operation::ManagedCluster, "GET", 60_000);
     cluster.app.control.add_fault(slow);
     cluster.advance_secs(2).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
@@ -191,7 +181,7 @@ async fn absent_cluster_is_shown_and_not_recreated(database: Database) {
         cluster.add_fault(
             Operation::ManagedCluster,
             "GET",
-            error_effect(404, code, "It could not be found."),
+            fault::error(404, code, "It could not be found."),
         );
         cluster.update(json!({"tags": {"code": code}})).await;
         cluster.advance_secs(60).await;
@@ -205,7 +195,7 @@ async fn absent_cluster_is_shown_and_not_recreated(database: Database) {
     cluster.add_fault(
         Operation::ManagedCluster,
         "GET",
-        error_effect(404, "ResourceNotFound", "It could not be found."),
+        fault::error(404, "ResourceNotFound", "It could not be found."),
     );
     cluster.app.control.clear_requests();
     cluster.delete().await;

@@ -3,8 +3,9 @@
 use azure_sandbox::{Fault, Operation, RecordedRequest};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, TestCluster, condition, error_effect, progress_of};
+use super::{Database, Progress, TestCluster, condition, progress_of};
 use crate::support::app::TestApp;
+use crate::support::fault;
 
 /// The requests that delete the agent from a cluster.
 const REMOVAL: [&str; 4] = [
@@ -129,7 +130,7 @@ async fn wait_for_message(cluster: &TestCluster, part: &str) -> String {
 
 async fn missing_settings_are_named(database: Database) {
     let cluster = TestCluster::create_with(database, TestApp::builder(), |body| {
-        body["aksConfig"]["privateCluster"] = json!(true)
+        body["aksConfig"]["privateCluster"] = json!(true);
     })
     .await;
     wait_for_message(&cluster, "set the setting server-url to the https URL").await;
@@ -161,7 +162,7 @@ async fn running_command_is_polled_in_later_steps(database: Database) {
     let cluster = create_private(database).await;
     wait_for_message(&cluster, "Azure's run command is applying its manifest").await;
     // A failed poll has no effect on the command.
-    cluster.add_fault(Operation::CommandResult, "GET", error_effect(500, "InternalServerError", "Wait."));
+    cluster.add_fault(Operation::CommandResult, "GET", fault::error(500, "InternalServerError", "Wait."));
     cluster.advance_secs(60).await;
     wait_for_message(&cluster, "Azure's run command is applying its manifest").await;
     cluster.app.control.clear_faults();
@@ -172,7 +173,7 @@ async fn running_command_is_polled_in_later_steps(database: Database) {
 async fn denied_run_command_names_both_rights(database: Database) {
     for (operation, method) in [(Operation::RunCommand, "POST"), (Operation::CommandResult, "GET")] {
         let cluster = create_private(database).await;
-        let denied = error_effect(403, "AuthorizationFailed", "The client does not have authorization.");
+        let denied = fault::error(403, "AuthorizationFailed", "The client does not have authorization.");
         cluster.add_fault(operation, method, denied);
         let message = wait_for_message(&cluster, "AuthorizationFailed").await;
         for part in [
@@ -201,7 +202,7 @@ async fn failed_run_command_is_retried(database: Database) {
     // The command itself succeeds in Azure, but kubectl fails.
     cluster.app.control.add_kubernetes_fault(Fault {
         method: Some("PATCH".to_owned()),
-        effect: Some(error_effect(403, "Forbidden", "no")),
+        effect: Some(fault::error(403, "Forbidden", "no")),
         ..Fault::default()
     });
     let message = wait_for_message(&cluster, "kubectl exited with code 1").await;
@@ -406,7 +407,7 @@ async fn removing_unreachable_import_removes_its_agent(database: Database) {
 async fn import_is_removed_although_its_roles_remain(database: Database) {
     let cluster = create_import_with(database, json!({})).await;
     disconnect(&cluster);
-    cluster.add_fault(Operation::RunCommand, "POST", error_effect(403, "AuthorizationFailed", "no"));
+    cluster.add_fault(Operation::RunCommand, "POST", fault::error(403, "AuthorizationFailed", "no"));
     cluster.delete().await;
     cluster.advance_secs(30).await;
     assert_eq!(cluster.progress().await.state, "removing");
@@ -421,7 +422,7 @@ async fn import_deleted_in_azure_is_removed_at_once(database: Database) {
     cluster.add_fault(
         Operation::ManagedCluster,
         "GET",
-        error_effect(404, "ResourceNotFound", "The resource was not found."),
+        fault::error(404, "ResourceNotFound", "The resource was not found."),
     );
     cluster.delete().await;
     cluster.advance_secs(5).await;
@@ -434,7 +435,7 @@ async fn removing_import_removes_objects_of_failed_attempt(database: Database) {
     cluster.app.control.add_kubernetes_fault(Fault {
         method: Some("PATCH".to_owned()),
         path: Some("deployments".to_owned()),
-        effect: Some(error_effect(500, "InternalError", "no")),
+        effect: Some(fault::error(500, "InternalError", "no")),
         ..Fault::default()
     });
     cluster.app.put_setting("agent", "always").await;
@@ -454,11 +455,8 @@ async fn removing_import_removes_objects_of_failed_attempt(database: Database) {
 async fn import_is_removed_although_its_agent_remains(database: Database) {
     let cluster = create_import(database).await;
     cluster.advance_secs(600).await;
-    cluster.app.control.add_kubernetes_fault(Fault {
-        effect: Some(error_effect(500, "InternalError", "no")),
-        ..Fault::default()
-    });
-    cluster.add_fault(Operation::RunCommand, "POST", error_effect(403, "AuthorizationFailed", "no"));
+    cluster.app.control.add_kubernetes_fault(fault::for_all(fault::error(500, "InternalError", "no")));
+    cluster.add_fault(Operation::RunCommand, "POST", fault::error(403, "AuthorizationFailed", "no"));
     cluster.delete().await;
     cluster.advance_secs(300).await;
     assert_eq!(cluster.progress().await.state, "removing");

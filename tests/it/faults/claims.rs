@@ -1,13 +1,14 @@
 //! The claim of a cluster object on its AKS cluster. It is valid after Azure has responded to the object's credential: for the
 //! first object, for any server that processes it, and together with servers that claimed without a request.
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Login, Outcome, Page};
+use azure_sandbox::{Login, Outcome, Page};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
 use super::{Database, Progress, small_cluster};
 use crate::support::app::{Answer, TestApp};
 use crate::support::databases::TestDb;
+use crate::support::fault;
 
 on_both_databases!(
     rejected_credential_claims_nothing,
@@ -44,9 +45,7 @@ impl TwoUsers {
 
     /// Makes Resource Manager respond with 503.
     fn stop_azure(&self) {
-        let effect = Effect::Status(ErrorResponse { status: Some(503), ..ErrorResponse::default() });
-        let host = Some("management.azure.com".to_owned());
-        self.app.control.add_fault(Fault { host, effect: Some(effect), ..Fault::default() });
+        self.app.control.add_fault(fault::for_host("management.azure.com", fault::status(503)));
     }
 
     fn restore_azure(&self) {

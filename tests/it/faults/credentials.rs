@@ -1,9 +1,10 @@
 //! Credentials that fail during provisioning: the message contains the remedy, and provisioning continues after it.
 
-use azure_sandbox::{Effect, ErrorResponse, Login, Operation, Outcome, Page};
+use azure_sandbox::{Login, Operation, Outcome, Page};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, TestCluster, error_effect};
+use super::{Database, Progress, TestCluster};
+use crate::support::fault;
 
 on_both_databases!(
     secret_expiring_during_creation_can_be_replaced,
@@ -98,7 +99,7 @@ async fn missing_role_is_named(database: Database) {
             "The client 'x' with object id 'y' does not have authorization to perform action '{action}' over scope \
              '{scope}' or the scope is invalid."
         );
-        error_effect(403, "AuthorizationFailed", &words)
+        fault::error(403, "AuthorizationFailed", &words)
     };
     let cluster = TestCluster::create(database).await;
     for (operation, method, action, role) in [
@@ -126,8 +127,7 @@ async fn missing_role_is_named(database: Database) {
     assert_eq!(cluster.accepted_writes(), ["PUT group", "PUT cluster"]);
     // The response to a HEAD request contains no message of Azure.
     let cluster = TestCluster::create(database).await;
-    let without = ErrorResponse { status: Some(403), ..ErrorResponse::default() };
-    cluster.add_fault(Operation::ResourceGroup, "HEAD", Effect::Status(without));
+    cluster.add_fault(Operation::ResourceGroup, "HEAD", fault::status(403));
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;
     let message = super::progress_of(&object).message;
     assert!(message.contains("403") && message.contains("role"), "{message}");
@@ -138,7 +138,7 @@ async fn missing_role_is_named(database: Database) {
 
 async fn credential_for_one_resource_group_suffices(database: Database) {
     let cluster = TestCluster::create(database).await;
-    cluster.add_fault(Operation::Provider, "GET", error_effect(403, "AuthorizationFailed", "Not for you."));
+    cluster.add_fault(Operation::Provider, "GET", fault::error(403, "AuthorizationFailed", "Not for you."));
     cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 }

@@ -4,7 +4,8 @@
 use azure_sandbox::{FinalStatus, Operation, OperationKind, ScriptedOutcome};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, TestCluster, error_effect, pool};
+use super::{Database, Progress, TestCluster, pool};
+use crate::support::fault;
 
 on_both_databases!(
     failed_creation_is_explained_and_repaired,
@@ -139,7 +140,7 @@ async fn failing_change_is_not_sent_forever(database: Database) {
 }
 
 async fn unreported_failure_is_found_by_reading(database: Database) {
-    let forgotten = || error_effect(404, "NotFound", "The entity was not found.");
+    let forgotten = || fault::error(404, "NotFound", "The entity was not found.");
     // A creation.
     let cluster = TestCluster::create(database).await;
     cluster.add_fault(Operation::LongOperation, "GET", forgotten());

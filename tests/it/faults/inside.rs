@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Database, Progress, TestCluster, condition};
 use crate::support::app::TestApp;
+use crate::support::fault;
 
 on_both_databases!(
     cluster_with_a_failing_api_is_not_active,
@@ -35,7 +36,7 @@ async fn cluster_with_a_failing_api_is_not_active(database: Database) {
         (Effect::RefuseConnections, "cannot be reached"),
     ] {
         cluster.app.control.clear_kubernetes_faults();
-        cluster.app.control.add_kubernetes_fault(Fault { effect: Some(effect.clone()), ..Fault::default() });
+        cluster.app.control.add_kubernetes_fault(fault::for_all(effect.clone()));
         let failing = |object: &serde_json::Value| super::progress_of(object).message.contains(words);
         let object = cluster.wait_until(&format!("{effect:?}"), failing).await;
         let Progress { state, transitioning, message } = super::progress_of(&object);
@@ -117,7 +118,7 @@ async fn silent_cluster_does_not_delay_others(database: Database) {
 
 async fn active_cluster_that_stops_responding_is_not_ready(database: Database) {
     let cluster = TestCluster::create_active(database).await;
-    cluster.app.control.add_kubernetes_fault(Fault { effect: Some(answers(500)), ..Fault::default() });
+    cluster.app.control.add_kubernetes_fault(fault::for_all(answers(500)));
     cluster.advance_secs(700).await;
     let object = cluster.object().await;
     assert_eq!(super::progress_of(&object), Progress::active());
@@ -138,9 +139,7 @@ async fn invalid_kubeconfig_is_shown(database: Database) {
     let cluster = TestCluster::create(database).await;
     let body = json!({"kubeconfigs": [{"name": "clusterAdmin", "value": "bm90aGluZw=="}],
         "properties": {"kubeConfig": "bm90aGluZw=="}});
-    let rubbish =
-        ErrorResponse { status: Some(200), body: Some(body.to_string()), ..ErrorResponse::default() };
-    cluster.add_fault(Operation::AdminCredential, "POST", Effect::Status(rubbish));
+    cluster.add_fault(Operation::AdminCredential, "POST", fault::body(200, &body.to_string()));
     let object = cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
     let Progress { state, message, .. } = super::progress_of(&object);
     assert_eq!(state, "provisioning");

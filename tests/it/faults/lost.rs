@@ -3,7 +3,8 @@
 use azure_sandbox::{Effect, Operation, Timing};
 use serde_json::json;
 
-use super::{Database, Progress, TestCluster, error_effect, pool};
+use super::{Database, Progress, TestCluster, pool};
+use crate::support::fault;
 
 on_both_databases!(
     lost_creation_response_is_recovered,
@@ -60,7 +61,7 @@ async fn lost_change_and_removal_responses_are_recovered(database: Database) {
 }
 
 async fn forgotten_operation_is_recovered(database: Database) {
-    let gone = || error_effect(404, "NotFound", "The entity was not found.");
+    let gone = || fault::error(404, "NotFound", "The entity was not found.");
     let cluster = TestCluster::create(database).await;
     cluster.add_fault(Operation::LongOperation, "GET", gone());
     let object = cluster

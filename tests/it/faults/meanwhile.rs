@@ -1,10 +1,11 @@
 //! Changes and deletions during an operation, and concurrent writes of the user and the worker.
 
-use azure_sandbox::{Effect, Fault, Operation, RecordedRequest};
+use azure_sandbox::{Operation, RecordedRequest};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, Progress, TestCluster, fault, pool, wait_until_received};
+use super::{Database, Progress, TestCluster, pool, wait_until_received};
+use crate::support::fault;
 
 on_both_databases!(
     change_during_creation_is_applied,
@@ -95,12 +96,7 @@ async fn while_held<F: Future>(
     meanwhile: impl FnOnce() -> F,
 ) -> F::Output {
     cluster.app.control.clear_requests();
-    let slow = Fault {
-        times: Some(1),
-        effect: None,
-        latency_ms: 600_000,
-        ..fault(operation, method, Effect::CutInBody)
-    };
+    let slow = fault::once(fault::delay_request(operation, method, 600_000));
     cluster.app.control.add_fault(slow);
     let worker = cluster.app.server.worker.clone();
     let step = tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await.unwrap() });

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Database, Progress, TestCluster, condition};
 use crate::support::agent::{InternalListener, Listener, TestAgent, wait_for};
 use crate::support::app::{TestApp, TestAppBuilder};
+use crate::support::fault;
 
 on_both_databases!(
     private_cluster_is_active_only_once_reached,
@@ -150,7 +151,7 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
     };
     for (effect, latency_ms, decision) in [
         (None, 3_600_000, Some(true)),
-        (Some(Effect::Status(ErrorResponse { status: Some(500), ..ErrorResponse::default() })), 0, None),
+        (Some(fault::status(500)), 0, None),
         (Some(Effect::CutBeforeAnswer), 0, None),
     ] {
         let cluster = create_private(database, TestApp::builder().cluster_access(limits.clone())).await;
@@ -158,7 +159,7 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
         cluster.add_fault(
             Operation::AdminCredential,
             "POST",
-            super::error_effect(500, "InternalServerError", "Wait."),
+            fault::error(500, "InternalServerError", "Wait."),
         );
         cluster
             .wait_until("its API", |_| {
@@ -188,11 +189,7 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
 
 async fn reached_private_cluster_needs_no_tunnel(database: Database) {
     let cluster = create_private(database, TestApp::builder()).await;
-    cluster.add_fault(
-        Operation::AdminCredential,
-        "POST",
-        super::error_effect(500, "InternalServerError", "Wait."),
-    );
+    cluster.add_fault(Operation::AdminCredential, "POST", fault::error(500, "InternalServerError", "Wait."));
     cluster
         .wait_until("its API", |_| {
             cluster.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one"))
@@ -224,13 +221,12 @@ async fn cluster_without_local_accounts_uses_the_application(database: Database)
     assert_eq!(cluster.sent_writes(), Vec::<String>::new());
     // Entra rejects the token request: the message contains the remedy.
     let cluster = entra_only(database).await;
-    let refusal = Effect::Status(ErrorResponse {
-        status: Some(400),
-        code: Some("invalid_resource".to_owned()),
-        message: Some("AADSTS500011: The resource principal was not found in the tenant.".to_owned()),
-        ..ErrorResponse::default()
-    });
-    cluster.app.control.add_fault(Fault { skip: 0, ..super::fault(Operation::Token, "POST", refusal) });
+    let refusal = fault::error(
+        400,
+        "invalid_resource",
+        "AADSTS500011: The resource principal was not found in the tenant.",
+    );
+    cluster.app.control.add_fault(fault::for_request(Operation::Token, "POST", refusal));
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;
     let message = super::progress_of(&object).message;
     assert!(message.contains("error getting kube config: ") && message.contains("AADSTS500011"), "{message}");
@@ -245,7 +241,7 @@ async fn missing_role_inside_is_named(database: Database) {
         message: Some("User does not have access to the resource in Azure.".to_owned()),
         ..ErrorResponse::default()
     });
-    cluster.app.control.add_kubernetes_fault(Fault { effect: Some(forbidden), ..Fault::default() });
+    cluster.app.control.add_kubernetes_fault(fault::for_all(forbidden));
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;
     let Progress { state, message, .. } = super::progress_of(&object);
     assert_eq!(state, "provisioning");

@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use azure_sandbox::{Effect, ErrorResponse, Operation};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, THROTTLED, TestCluster, error_effect, pool, progress_of};
+use super::{Database, Progress, THROTTLED, TestCluster, pool, progress_of};
+use crate::support::fault;
 
 on_both_databases!(
     creation_survives_throttling_of_any_request,
@@ -30,12 +31,7 @@ const REQUESTS: [(Operation, &str); 8] = [
 
 /// The forms in which Azure returns a delay: at least 40 s, or none.
 fn form(cluster: &TestCluster, number: usize) -> ErrorResponse {
-    let plain = ErrorResponse {
-        status: Some(429),
-        code: Some("TooManyRequests".to_owned()),
-        message: Some(THROTTLED.to_owned()),
-        ..ErrorResponse::default()
-    };
+    let Effect::Status(plain) = fault::error(429, "TooManyRequests", THROTTLED) else { unreachable!() };
     // The fault occurs a while later, after the delay of the previous one.
     let seconds = cluster.app.clock.now_ms().unsigned_abs() / 1000 + 120;
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
@@ -98,17 +94,10 @@ async fn creation_survives_throttling_of_any_request(database: Database) {
 
 async fn creation_survives_failures_of_any_request(database: Database) {
     let failures = [
-        (error_effect(500, "InternalServerError", "Azure stumbled"), "Azure stumbled"),
+        (fault::error(500, "InternalServerError", "Azure stumbled"), "Azure stumbled"),
         (Effect::CutBeforeAnswer, "the connection was cut"),
-        (error_effect(503, "ServerTimeout", "Azure was slow"), "Azure was slow"),
-        (
-            Effect::Status(ErrorResponse {
-                status: Some(502),
-                body: Some("<html>".to_owned()),
-                ..ErrorResponse::default()
-            }),
-            "502",
-        ),
+        (fault::error(503, "ServerTimeout", "Azure was slow"), "Azure was slow"),
+        (fault::body(502, "<html>"), "502"),
     ];
     for shift in [0, 1] {
         let cluster = TestCluster::create(database).await;
@@ -144,7 +133,7 @@ async fn conflict_is_no_failure(database: Database) {
     let words = "Operation is not allowed: Another operation is in progress.";
     let conflict = |number: usize| {
         let codes = ["OperationNotAllowed", "Conflict", "AnotherOperationInProgress"];
-        error_effect(409, codes[number % codes.len()], words)
+        fault::error(409, codes[number % codes.len()], words)
     };
     // During the creation.
     let cluster = TestCluster::create(database).await;
@@ -221,7 +210,7 @@ async fn changes_and_removals_survive_throttling_and_failures(database: Database
         assert_eq!(updated["status"], "False", "{updated}");
         assert_eq!(cluster.request_count(operation, method), 1);
         cluster.app.control.clear_faults();
-        cluster.add_fault(operation, method, error_effect(500, "InternalServerError", "Azure stumbled"));
+        cluster.add_fault(operation, method, fault::error(500, "InternalServerError", "Azure stumbled"));
         cluster
             .wait_until("the next failure", |object| progress_of(object).message.contains("Azure stumbled"))
             .await;
@@ -246,7 +235,7 @@ async fn changes_and_removals_survive_throttling_and_failures(database: Database
 async fn rejected_creation_is_explained_and_repaired(database: Database) {
     let cluster = TestCluster::create(database).await;
     let words = "The VM size is not allowed in this region.";
-    cluster.add_fault(Operation::ManagedCluster, "PUT", error_effect(400, "VMSizeNotAllowed", words));
+    cluster.add_fault(Operation::ManagedCluster, "PUT", fault::error(400, "VMSizeNotAllowed", words));
     cluster.advance_secs(600).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"));

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation};
+use azure_sandbox::Operation;
 use norman_aks::store::{ClusterRow, clusters};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, TestCluster, fault, pool, small_cluster, wait_until_received};
+use super::{Database, TestCluster, pool, small_cluster, wait_until_received};
 use crate::support::app::TestApp;
 use crate::support::databases;
+use crate::support::fault;
 
 on_both_databases!(
     expired_lease_is_taken_over,
@@ -118,12 +119,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
 
 /// Delays a step at a request until its lease has expired; `other` then takes the lease, and the step ends.
 async fn outlived(cluster: &TestCluster, operation: Operation, method: &str, other: impl AsyncFnOnce()) {
-    let slow = Fault {
-        times: Some(1),
-        effect: None,
-        latency_ms: 600_000,
-        ..fault(operation, method, Effect::CutInBody)
-    };
+    let slow = fault::once(fault::delay_request(operation, method, 600_000));
     cluster.app.control.add_fault(slow);
     let worker = cluster.app.server.worker.clone();
     let step = tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await });

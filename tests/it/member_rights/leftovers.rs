@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, OPEN, RBAC, binding, user};
 use crate::support::app::TestApp;
+use crate::support::fault;
 use crate::support::{databases, test_clusters};
 
 const BINDINGS: &str = "/v3/clusterroletemplatebindings";
@@ -190,7 +191,7 @@ async fn mark_survives_an_unreachable_cluster_and_a_restart() {
     cluster.create_objects().await;
     let insider = Insider::create_in(&cluster).await;
     let control = cluster.app.control.clone();
-    control.add_kubernetes_fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
+    control.add_kubernetes_fault(fault::for_all(Effect::RefuseConnections));
     insider.remove(&cluster).await;
     assert_eq!(revocations::count(&db.store).await.unwrap(), 1);
     let next = TestApp::builder().database(&db).with_azure_of(&cluster.app).start().await;

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
+use azure_sandbox::Operation;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use super::{CLOSED, Cluster, attempts, keeping, leftovers};
 use crate::support::app::TestApp;
+use crate::support::fault;
 use crate::support::test_clusters;
 
 /// The administrator's kubeconfig, a file; and where the API listens.
@@ -35,15 +36,8 @@ impl Cluster {
         let value = BASE64_STANDARD.encode(kubeconfig);
         let body = json!({"kubeconfigs": [{"name": "clusterAdmin", "value": value}], "value": value,
             "properties": {"kubeConfig": value}});
-        app.control.add_fault(Fault {
-            operation: Some(Operation::AdminCredential),
-            effect: Some(Effect::Status(ErrorResponse {
-                status: Some(200),
-                body: Some(body.to_string()),
-                ..ErrorResponse::default()
-            })),
-            ..Fault::default()
-        });
+        app.control
+            .add_fault(fault::for_operation(Operation::AdminCredential, fault::body(200, &body.to_string())));
         let owner = app.token("ann").await;
         let credential = app.store_credential(&owner).await;
         let id =

@@ -6,6 +6,7 @@ use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, Page};
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::fault;
 
 async fn versions(app: &TestApp) -> Answer {
     app.post("/meta/aksVersions").json(&app.credential(&json!({"region": "eastus"}))).send().await
@@ -17,12 +18,7 @@ async fn fresh_versions(app: &TestApp) -> Answer {
 }
 
 fn status(status: u16) -> Fault {
-    let refusal = ErrorResponse { status: Some(status), ..ErrorResponse::default() };
-    Fault {
-        operation: Some(Operation::KubernetesVersions),
-        effect: Some(Effect::Status(refusal)),
-        ..Fault::default()
-    }
+    fault::for_operation(Operation::KubernetesVersions, fault::status(status))
 }
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -147,12 +143,7 @@ async fn rejected_login_evicts_all_lists_of_the_credential() {
     versions(&app).await;
     app.post("/meta/aksLocations").json(&body).send().await;
     app.control.forget_tokens();
-    let refusal = ErrorResponse { status: Some(401), ..ErrorResponse::default() };
-    app.control.add_fault(Fault {
-        operation: Some(Operation::Token),
-        effect: Some(Effect::Status(refusal)),
-        ..Fault::default()
-    });
+    app.control.add_fault(fault::for_operation(Operation::Token, fault::status(401)));
     assert_eq!(fresh_versions(&app).await.status, 400);
     for action in ["aksVersions", "aksLocations"] {
         let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
@@ -220,7 +211,7 @@ async fn list(app: &TestApp, action: &str, headers: &[(&str, &str)]) -> Answer {
 const NO_CACHE: &[(&str, &str)] = &[("cache-control", "no-cache")];
 
 fn hang(operation: Operation) -> Fault {
-    Fault { operation: Some(operation), latency_ms: 3_600_000, ..Fault::default() }
+    fault::delay(operation, 3_600_000)
 }
 
 #[tokio::test]
@@ -312,11 +303,7 @@ async fn unusable_responses_serve_the_cached_list() {
         app.control.play(app.seed.subscription_id, &operation_path(operation), vec![]).unwrap();
         for effect in [Effect::TruncatedBody, Effect::CutInBody, Effect::InvalidJson] {
             let what = format!("{effect:?}");
-            app.control.add_fault(Fault {
-                operation: Some(operation),
-                effect: Some(effect),
-                ..Fault::default()
-            });
+            app.control.add_fault(fault::for_operation(operation, effect));
             still_known(&app, action, &known, &what).await;
             app.control.clear_faults();
         }
@@ -364,11 +351,7 @@ async fn retry_after_is_at_most_an_hour() {
                 retry_after: Some(wait.to_owned()),
                 ..ErrorResponse::default()
             };
-            app.control.add_fault(Fault {
-                operation: Some(operation),
-                effect: Some(Effect::Status(refusal)),
-                ..Fault::default()
-            });
+            app.control.add_fault(fault::for_operation(operation, Effect::Status(refusal)));
             let answer = fresh_versions(&app).await;
             assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, told), "{wait}");
             app.control.clear_faults();
@@ -385,11 +368,7 @@ async fn captive_portal_is_not_a_valid_credential() {
     let check = async || app.post("/meta/aksCheckCredentials").json(&body).send().await;
     assert_eq!(check().await.status, 200);
     for operation in [Operation::Subscription, Operation::Token] {
-        app.control.add_fault(Fault {
-            operation: Some(operation),
-            effect: Some(Effect::InvalidJson),
-            ..Fault::default()
-        });
+        app.control.add_fault(fault::for_operation(operation, Effect::InvalidJson));
         let answer = check().await;
         assert_eq!(answer.status, 400, "{operation:?}: neither good nor wrong: {}", answer.text());
         assert!(answer.json()["hint"].as_str().unwrap().contains("proxy"), "{}", answer.text());

@@ -1,10 +1,11 @@
 //! `aksCheckCredentials`: always sent to Azure; a failed connection is not reported as a wrong secret.
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
+use azure_sandbox::{Effect, Operation};
 use serde_json::{Value, json};
 
 use super::account_body;
 use crate::support::app::TestApp;
+use crate::support::fault;
 
 const PATH: &str = "/meta/aksCheckCredentials";
 
@@ -109,25 +110,13 @@ async fn transient_error_is_not_a_rejected_credential() {
         throttled.text()
     );
     for (operation, effect, status) in [
-        (
-            Operation::Subscription,
-            Effect::Status(ErrorResponse { status: Some(503), ..ErrorResponse::default() }),
-            503,
-        ),
+        (Operation::Subscription, fault::status(503), 503),
         (Operation::Subscription, Effect::CutBeforeAnswer, 503),
-        (
-            Operation::Token,
-            Effect::Status(ErrorResponse { status: Some(500), ..ErrorResponse::default() }),
-            503,
-        ),
+        (Operation::Token, fault::status(500), 503),
         (Operation::Token, Effect::CutBeforeAnswer, 503),
     ] {
         app.control.clear_faults();
-        app.control.add_fault(Fault {
-            operation: Some(operation),
-            effect: Some(effect.clone()),
-            ..Fault::default()
-        });
+        app.control.add_fault(fault::for_operation(operation, effect.clone()));
         let answer = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
         assert_eq!(answer.status, status, "{effect:?}: {}", answer.text());
         assert!(answer.headers.contains_key("retry-after"));
@@ -137,14 +126,7 @@ async fn transient_error_is_not_a_rejected_credential() {
 #[tokio::test]
 async fn check_ignores_cached_login_failures() {
     let app = TestApp::start().await;
-    let refusal = ErrorResponse { status: Some(401), ..ErrorResponse::default() };
-    let fault = Fault {
-        operation: Some(Operation::Token),
-        times: Some(1),
-        effect: Some(Effect::Status(refusal)),
-        ..Fault::default()
-    };
-    app.control.add_fault(fault);
+    app.control.add_fault(fault::once(fault::for_operation(Operation::Token, fault::status(401))));
     let body = app.credential(&Value::Null);
     assert_eq!(app.post(PATH).json(&body).send().await.status, 401);
     assert_eq!(app.post(PATH).json(&body).send().await.status, 200);

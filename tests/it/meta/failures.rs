@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
+use azure_sandbox::{Effect, ErrorResponse, Operation};
 use serde_json::{Value, json};
 
 use super::{LISTINGS, account_body};
 use crate::support::app::TestApp;
+use crate::support::fault;
 
 #[tokio::test]
 async fn missing_role_hint_names_right_and_scope() {
@@ -97,11 +98,7 @@ async fn transient_errors_have_own_statuses_and_retry_after() {
         (Effect::CutInBody, 503, "5"),
     ] {
         app.control.clear_faults();
-        app.control.add_fault(Fault {
-            operation: Some(Operation::Locations),
-            effect: Some(effect.clone()),
-            ..Fault::default()
-        });
+        app.control.add_fault(fault::for_operation(Operation::Locations, effect.clone()));
         let answer = app.post("/meta/aksLocations").json(&body).send().await;
         assert_eq!(
             (answer.status.as_u16(), answer.header("retry-after")),
@@ -128,11 +125,7 @@ async fn malformed_azure_responses_are_errors() {
     {
         for action in LISTINGS.into_iter().filter(|action| *action != "aksUpgrades") {
             app.control.clear_faults();
-            app.control.add_fault(Fault {
-                host: Some("management.azure.com".into()),
-                effect: Some(effect.clone()),
-                ..Fault::default()
-            });
+            app.control.add_fault(fault::for_host("management.azure.com", effect.clone()));
             let body = app.credential(&json!({"region": "eastus"}));
             let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
             assert!((400..600).contains(&answer.status.as_u16()), "{effect:?} {action}: {}", answer.text());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
+use azure_sandbox::Operation;
 use clock::Clock;
 use http::{Method, StatusCode};
 use norman_aks::services::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Case;
 use crate::support::app::{Answer, TestApp};
+use crate::support::fault;
 
 const MADE_ELSEWHERE: &str = "made-elsewhere";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -90,17 +91,8 @@ impl Case {
     }
 
     fn deny(&self, operation: Operation) {
-        let denied = Effect::Status(ErrorResponse {
-            status: Some(403),
-            code: Some("AuthorizationFailed".to_owned()),
-            message: Some("The client does not have authorization.".to_owned()),
-            ..ErrorResponse::default()
-        });
-        self.app.control.add_fault(Fault {
-            operation: Some(operation),
-            effect: Some(denied),
-            ..Fault::default()
-        });
+        let denied = fault::error(403, "AuthorizationFailed", "The client does not have authorization.");
+        self.app.control.add_fault(fault::for_operation(operation, denied));
     }
 }
 
@@ -166,9 +158,7 @@ async fn long_request_is_not_repeated_after_renewal() {
 async fn application_401_is_not_a_rejection() {
     let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     let application = "/api/v1/namespaces/default/services/web/proxy/login";
-    let refused = Effect::Status(ErrorResponse { status: Some(401), ..ErrorResponse::default() });
-    let path = Some(application.to_owned());
-    case.app.control.add_kubernetes_fault(Fault { path, effect: Some(refused), ..Fault::default() });
+    case.app.control.add_kubernetes_fault(fault::for_path(application, fault::status(401)));
     case.app.control.clear_kubernetes_requests();
     for _ in 0..3 {
         assert_eq!(case.status_inside(&id, application).await, 401);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Declared, Effect, ErrorResponse, Fault, OperationKind, ScriptedOutcome};
+use azure_sandbox::{Declared, Fault, OperationKind, ScriptedOutcome};
 use http::Method;
 use norman_aks::store;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{Case, azure_cluster_body, cluster, lines, pool, pool_with};
 use crate::support::app::TestApp;
 use crate::support::databases;
+use crate::support::fault;
 
 const LOOKED: &str = "POST rancher/one/listClusterAdminCredential";
 
@@ -24,13 +25,7 @@ fn fails(deed: OperationKind, times: u32) -> ScriptedOutcome {
 }
 
 fn refused(path: &str, status: u16) -> Fault {
-    let refusal = ErrorResponse {
-        status: Some(status),
-        code: Some("NotToday".to_owned()),
-        message: Some("somebody else said so".to_owned()),
-        ..ErrorResponse::default()
-    };
-    Fault { path: Some(path.to_owned()), effect: Some(Effect::Status(refusal)), ..Fault::default() }
+    fault::for_path(path, fault::error(status, "NotToday", "somebody else said so"))
 }
 
 /// The host name of the Kubernetes API of the cluster.

@@ -1,10 +1,11 @@
 //! Resources that this server did not create are never changed or deleted.
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
+use azure_sandbox::Operation;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{Case, azure_cluster_body, cluster, lines, pool, pool_with};
+use crate::support::fault;
 
 const NOTHING: [&str; 0] = [];
 
@@ -98,18 +99,11 @@ async fn foreign_cluster_with_the_name_is_untouched() {
 #[tokio::test]
 async fn name_taken_after_a_failure_is_untouched() {
     let case = Case::start().await;
-    case.app.control.add_fault(Fault {
-        operation: Some(Operation::ManagedCluster),
-        method: Some("PUT".to_owned()),
-        times: Some(1),
-        effect: Some(Effect::Status(ErrorResponse {
-            status: Some(400),
-            code: Some("BadRequest".to_owned()),
-            message: Some("not today".to_owned()),
-            ..ErrorResponse::default()
-        })),
-        ..Fault::default()
-    });
+    case.app.control.add_fault(fault::once(fault::for_request(
+        Operation::ManagedCluster,
+        "PUT",
+        fault::error(400, "BadRequest", "not today"),
+    )));
     let id = case.post(&case.small()).await;
     case.run_due_steps().await;
     assert!(case.expect_failure(&id, "provisioning").await.contains("BadRequest: not today"));

@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Case, cluster, lines, pool, pool_with, without_azure_values};
+use crate::support::fault;
 
 const NOTHING: [&str; 0] = [];
 
@@ -94,16 +95,10 @@ async fn autoscaler_change_in_azure_includes_its_limits() {
 async fn failed_refresh_is_repeated() {
     let case = Case::start().await;
     let id = case.create_active(&case.small()).await;
-    case.app.control.add_fault(azure_sandbox::Fault {
-        operation: Some(azure_sandbox::Operation::ManagedCluster),
-        effect: Some(azure_sandbox::Effect::Status(azure_sandbox::ErrorResponse {
-            status: Some(403),
-            code: Some("AuthorizationFailed".to_owned()),
-            message: Some("the role was taken away".to_owned()),
-            ..azure_sandbox::ErrorResponse::default()
-        })),
-        ..azure_sandbox::Fault::default()
-    });
+    case.app.control.add_fault(fault::for_operation(
+        azure_sandbox::Operation::ManagedCluster,
+        fault::error(403, "AuthorizationFailed", "the role was taken away"),
+    ));
     case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
     assert_eq!((&shown["state"], &shown["transitioning"]), (&json!("active"), &json!("no")));

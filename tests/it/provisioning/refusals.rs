@@ -1,10 +1,11 @@
 //! Errors of Azure: the message is shown, a change fixes the problem, and a deletion works.
 
-use azure_sandbox::{FinalStatus, OperationKind, ScriptedOutcome};
+use azure_sandbox::{Effect, ErrorResponse, Fault, FinalStatus, OperationKind, ScriptedOutcome};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{Case, StatusSnapshot, lines, pool, pool_with};
+use crate::support::fault;
 
 fn fails(deed: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
     ScriptedOutcome {
@@ -288,23 +289,10 @@ async fn cancelled_creation_is_repeated_on_request() {
     case.update_and_settle(&id, json!({})).await;
 }
 
-/// A fault for all requests with this method and path: an error in Azure's format.
-fn refused(method: &str, path: &str, refusal: azure_sandbox::ErrorResponse) -> azure_sandbox::Fault {
-    azure_sandbox::Fault {
-        method: Some(method.to_owned()),
-        path: Some(path.to_owned()),
-        effect: Some(azure_sandbox::Effect::Status(refusal)),
-        ..azure_sandbox::Fault::default()
-    }
-}
-
-fn says(status: u16, code: &str, message: &str) -> azure_sandbox::ErrorResponse {
-    azure_sandbox::ErrorResponse {
-        status: Some(status),
-        code: Some(code.to_owned()),
-        message: Some(message.to_owned()),
-        ..azure_sandbox::ErrorResponse::default()
-    }
+/// Rejects PUT requests whose path contains `path` with a 403 in Azure's format.
+fn deny_put(case: &Case, path: &str, code: &str, message: &str) {
+    let fault = fault::for_path(path, fault::error(403, code, message));
+    case.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
 }
 
 const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
@@ -339,9 +327,7 @@ async fn linked_authorization_error_names_the_missing_right() {
         ),
     ] {
         let case = Case::start().await;
-        let fault =
-            refused("PUT", "/managedClusters/one", says(403, "LinkedAuthorizationFailed", &linked(&missing)));
-        case.app.control.add_fault(fault);
+        deny_put(&case, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(&missing));
         let id = case.post_and_settle(&case.small()).await;
         let message = case.expect_failure(&id, "provisioning").await;
         assert!(message.contains(&expected), "{message}");
@@ -354,9 +340,7 @@ async fn linked_authorization_error_names_the_missing_right() {
 async fn linked_authorization_error_of_another_tenant_names_no_role() {
     let case = Case::start().await;
     let missing = "the current tenant 'T' is not authorized to access linked subscription 'S'.";
-    let fault =
-        refused("PUT", "/managedClusters/one", says(403, "LinkedAuthorizationFailed", &linked(missing)));
-    case.app.control.add_fault(fault);
+    deny_put(&case, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(missing));
     let id = case.post_and_settle(&case.small()).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains("in the subscription S, which belongs to another tenant than T"), "{message}");
@@ -385,7 +369,7 @@ async fn denied_group_creation_suggests_creating_it() {
         "The client 'a' with object id 'b' does not have authorization to perform action \
          'Microsoft.Resources/subscriptions/resourcegroups/write' over scope '{scope}' or the scope is invalid."
     );
-    case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "AuthorizationFailed", &message)));
+    deny_put(&case, "/newgroup?", "AuthorizationFailed", &message);
     let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
     let told = case.expect_failure(&id, "provisioning").await;
     assert!(told.contains("create the resource group first"), "{told}");
@@ -404,7 +388,7 @@ async fn group_policy_suggests_creating_the_group() {
     let case = Case::start().await;
     let message = "Resource 'newgroup' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"Require a \
                    tag on resource groups\",\"id\":\"/x\"}}]'.";
-    case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "RequestDisallowedByPolicy", message)));
+    deny_put(&case, "/newgroup?", "RequestDisallowedByPolicy", message);
     let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
     let told = case.expect_failure(&id, "provisioning").await;
     let remedy = "a policy (Require a tag on resource groups) forbids creating the resource group newgroup like this: create it \
@@ -422,8 +406,7 @@ async fn policy_on_tags_of_a_cluster_names_the_key() {
         let message = format!(
             "Resource 'one' was disallowed by policy. Policy identifiers: '[{{\"policyAssignment\":{{\"name\":\"{policy}\"}}}}]'."
         );
-        let fault = refused("PUT", "/managedClusters/one", says(403, "RequestDisallowedByPolicy", &message));
-        case.app.control.add_fault(fault);
+        deny_put(&case, "/managedClusters/one", "RequestDisallowedByPolicy", &message);
         let id = case.post_and_settle(&case.small()).await;
         let told = case.expect_failure(&id, "provisioning").await;
         assert!(told.contains(expected), "{told}");
@@ -434,13 +417,14 @@ async fn policy_on_tags_of_a_cluster_names_the_key() {
 async fn proxy_page_is_not_a_response_to_a_write() {
     for (status, kind) in [(403, "text/html"), (200, "text/html"), (407, "text/plain"), (502, "text/html")] {
         let case = Case::start().await;
-        let page = azure_sandbox::ErrorResponse {
+        let page = ErrorResponse {
             status: Some(status),
             body: Some("<html><title>Access Denied</title></html>".to_owned()),
             headers: [("Content-Type".to_owned(), kind.to_owned())].into(),
-            ..azure_sandbox::ErrorResponse::default()
+            ..ErrorResponse::default()
         };
-        case.app.control.add_fault(refused("PUT", "/managedClusters/one", page));
+        let fault = fault::for_path("/managedClusters/one", Effect::Status(page));
+        case.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
         let id = case.post_and_settle(&case.small()).await;
         let told = case.expect_failure(&id, "provisioning").await;
         assert!(told.contains("this is not Azure's answer ("), "{status}: {told}");

@@ -1,9 +1,10 @@
 //! Every kind of update of an active cluster: the writes, their order, and the rejected changes.
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, Timing};
+use azure_sandbox::{Operation, Timing};
 use serde_json::{Value, json};
 
 use super::{Case, cluster, lines, pool, pool_with};
+use crate::support::fault;
 
 const NOTHING: [&str; 0] = [];
 
@@ -343,20 +344,15 @@ async fn change_waits_for_running_operations() {
     assert_eq!(messages, ["Azure: node pool work is Updating", "Azure: the tags are being changed", ""]);
     assert_eq!(lines(&case.take_writes()), ["PATCH rancher/one"]);
     // Another client was slightly faster: Azure reports it, and it is not a failure.
-    case.app.control.add_fault(Fault {
-        operation: Some(Operation::ManagedCluster),
-        method: Some("PATCH".to_owned()),
-        times: Some(1),
-        effect: Some(Effect::Status(ErrorResponse {
-            status: Some(409),
-            code: Some("OperationNotAllowed".to_owned()),
-            message: Some(
-                "Another operation (Upgrading) is in progress, please wait for it to finish".to_owned(),
-            ),
-            ..ErrorResponse::default()
-        })),
-        ..Fault::default()
-    });
+    case.app.control.add_fault(fault::once(fault::for_request(
+        Operation::ManagedCluster,
+        "PATCH",
+        fault::error(
+            409,
+            "OperationNotAllowed",
+            "Another operation (Upgrading) is in progress, please wait for it to finish",
+        ),
+    )));
     assert_eq!(case.update(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
     let statuses = case.record_statuses(&id, 60).await;
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");

@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{AKS, Case, azure_cluster_body, cluster, lines};
+use crate::support::fault;
 
 const START: &str = "is stopped in Azure; start it: az aks start --resource-group rancher --name ";
 
@@ -173,15 +174,7 @@ async fn import_warning_follows_a_silent_azure() {
         Some(&azure_cluster_body("elsewhere", json!({}))),
     )
     .await;
-    let silent = Fault {
-        path: Some("/elsewhere?".to_owned()),
-        effect: Some(Effect::Status(azure_sandbox::ErrorResponse {
-            status: Some(403),
-            ..azure_sandbox::ErrorResponse::default()
-        })),
-        ..Fault::default()
-    };
-    case.app.control.add_fault(silent);
+    case.app.control.add_fault(fault::for_path("/elsewhere?", fault::status(403)));
     let body = case.import("elsewhere", json!({"resourceLocation": "westeurope"}));
     let id = case.post(&body).await;
     let shown = case.get(&id).await.to_string();
@@ -285,9 +278,7 @@ async fn unreachable_api_names_existing_ranges() {
         (json!({}), false),
     ] {
         let case = Case::start().await;
-        case.app
-            .control
-            .add_kubernetes_fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
+        case.app.control.add_kubernetes_fault(fault::for_all(Effect::RefuseConnections));
         let id = case.post_and_settle(&case.small_with(ranges.clone())).await;
         let message = case.expect_failure(&id, "provisioning").await;
         assert!(message.starts_with("failed to communicate with cluster: "), "{message}");

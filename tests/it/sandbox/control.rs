@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use azure_sandbox::{
-    Effect, Error, ErrorResponse, Fault, FinalStatus, Operation, OperationKind, Options, Sandbox,
-    ScriptedOutcome, Timing,
+    Effect, Error, ErrorResponse, FinalStatus, Operation, OperationKind, Options, Sandbox, ScriptedOutcome,
+    Timing,
 };
 use clock::Clock;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{Azure, PUBLIC_SCOPE, cluster, pool, seed, small};
+use crate::support::fault;
 
 #[tokio::test]
 async fn zero_time_scale_completes_operations_immediately() {
@@ -113,12 +114,8 @@ async fn failed_group_deletion_keeps_the_group() {
 #[tokio::test]
 async fn faults_match_operation_and_method() {
     let azure = Azure::start().await;
-    let on = |operation: Operation, method: &str, effect: Effect| Fault {
-        operation: Some(operation),
-        method: Some(method.to_owned()),
-        times: Some(1),
-        effect: Some(effect),
-        ..Fault::default()
+    let on = |operation: Operation, method: &str, effect: Effect| {
+        fault::once(fault::for_request(operation, method, effect))
     };
     let refusal = ErrorResponse {
         status: Some(500),

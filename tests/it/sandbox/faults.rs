@@ -6,6 +6,7 @@ use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use serde_json::Value;
 
 use super::{Azure, PUBLIC, PUBLIC_SCOPE, client, seed};
+use crate::support::fault;
 
 #[tokio::test]
 async fn faults_apply_to_matching_requests() {
@@ -44,9 +45,7 @@ async fn faults_apply_to_matching_requests() {
     assert!(start.elapsed() >= Duration::from_millis(300));
     azure.control().clear_faults();
 
-    let refusal =
-        ErrorResponse { status: Some(500), body: Some("<html>".to_owned()), ..ErrorResponse::default() };
-    let effect = Some(Effect::Status(refusal));
+    let effect = Some(fault::body(500, "<html>"));
     azure.control().add_fault(Fault { method: Some("POST".to_owned()), effect, ..Fault::default() });
     let seed = seed();
     let host = "login.microsoftonline.com";

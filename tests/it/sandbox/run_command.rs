@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write as _};
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, OperationKind, ScriptedOutcome};
+use azure_sandbox::{Operation, OperationKind, ScriptedOutcome};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clock::Clock;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::inside::Inside;
 use super::{Answer, Azure, changed, cluster, small, with};
+use crate::support::fault;
 
 const MANIFEST: &str = "
 apiVersion: v1
@@ -200,12 +201,7 @@ async fn commands_fail_on_demand() {
     let inside = Inside::of(&azure, "made-elsewhere").await;
     inside.get("/api/v1/namespaces/cattle-system").await.expect(404);
 
-    let forbid = |operation| Fault {
-        operation: Some(operation),
-        times: Some(1),
-        effect: Some(Effect::Status(ErrorResponse { status: Some(403), ..ErrorResponse::default() })),
-        ..Fault::default()
-    };
+    let forbid = |operation| fault::once(fault::for_operation(operation, fault::status(403)));
     control.add_fault(forbid(Operation::RunCommand));
     start(&azure, "made-elsewhere", &body(APPLY, MANIFEST)).await.expect(403);
     control.add_fault(forbid(Operation::CommandResult));
