@@ -19,14 +19,7 @@ const CREDENTIAL: &str = "aksConfig.azureCredentialSecret";
 const APPLY_AGAIN: &str = "if it was created a few minutes ago, apply again";
 const WAIT: Duration = Duration::from_secs(45);
 
-/// Stores the credential of an account of the sandbox; returns its ID.
-async fn stored(app: &TestApp, account: &str) -> String {
-    let accounts = app.control.accounts();
-    let account = accounts.iter().find(|known| known.name == account).unwrap();
-    let secret = account.secrets.first().or(account.expired_secrets.first()).unwrap();
-    store_credential(app, &account.subscription_id, &account.tenant_id, &account.client_id, secret).await
-}
-
+/// Stores a credential; returns its ID.
 async fn store_credential(
     app: &TestApp,
     subscription: &str,
@@ -94,7 +87,7 @@ async fn credential_that_can_only_fail_is_rejected_at_once() {
         ("disabled-app", ["AADSTS7000112", "an administrator of the tenant must enable its sign-in"]),
         ("disabled-subscription", ["Disabled", "enable"]),
     ] {
-        let credential = stored(&app, account).await;
+        let credential = app.store_credential_of(account).await;
         let begun = app.clock.now_ms();
         let answer = post(&app, &test_clusters::body("one", &credential)).await;
         assert_rejected(&answer, CREDENTIAL, &parts);
@@ -167,7 +160,7 @@ async fn missing_role_is_tried_for_45_seconds() {
         ("no-role", "Microsoft.ContainerService/managedClusters/read"),
         ("reader", "lacks the right Microsoft.ContainerService/managedClusters/write"),
     ] {
-        let credential = stored(&app, account).await;
+        let credential = app.store_credential_of(account).await;
         let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
         let (answer, waited) = app.send_while_time_passes(call).await;
         assert_rejected(&answer, CREDENTIAL, &[part, "az role assignment create", APPLY_AGAIN]);
@@ -204,10 +197,10 @@ async fn right_in_one_resource_group_is_enough() {
 #[tokio::test]
 async fn provider_is_a_reason_only_when_it_may_not_be_registered() {
     let app = TestApp::start().await;
-    let fresh = stored(&app, "fresh").await;
+    let fresh = app.store_credential_of("fresh").await;
     post(&app, &test_clusters::body("one", &fresh)).await.expect(201);
     assert_eq!(app.control.writes().len(), 0, "a review registers nothing");
-    let unregistered = stored(&app, "unregistered").await;
+    let unregistered = app.store_credential_of("unregistered").await;
     let review = json!({"aksConfig": test_clusters::body("two", &unregistered)["aksConfig"]});
     let review = app.post("/api/v1/aks/review").json(&review).send().await.json();
     let findings = review["findings"].as_array().unwrap();
@@ -282,7 +275,7 @@ async fn change_with_an_expired_secret_is_rejected() {
 #[tokio::test]
 async fn setting_is_the_default_of_the_annotation() {
     let app = TestApp::start().await;
-    let expired = stored(&app, "expired-secret").await;
+    let expired = app.store_credential_of("expired-secret").await;
     let value = json!({"value": "advise"});
     app.put("/v3/settings/cluster-review").json(&value).send().await.expect(200);
     let accepted = post(&app, &test_clusters::body("one", &expired)).await.expect(201);

@@ -66,23 +66,11 @@ impl PrivateCluster {
         let listener = Listener::start_tls(&app, ANY_PORT).await;
         let mut cluster = Self { app, db, listener, id: String::new() };
         cluster.app.put_setting("agent-image", image).await;
-        let mut body = test_clusters::body("one", &cluster.store_credential_of(account).await);
+        let mut body = test_clusters::body("one", &cluster.app.store_credential_of(account).await);
         body["aksConfig"]["privateCluster"] = json!(true);
         change(&mut body);
         cluster.id = test_clusters::create(&cluster.app, &cluster.app.admin, &body).await;
         cluster
-    }
-
-    /// Stores the credential of an account of the sandbox; returns its ID.
-    async fn store_credential_of(&self, account: &str) -> String {
-        let account = self.app.control.accounts().iter().find(|known| known.name == account).unwrap();
-        let body = json!({"name": "azure", "azurecredentialConfig": {
-            "subscriptionId": account.subscription_id,
-            "tenantId": account.tenant_id,
-            "clientId": account.client_id,
-            "clientSecret": account.secrets[0],
-        }});
-        self.app.post("/v3/cloudcredentials").json(&body).send().await.expect(201).id()
     }
 
     /// An import of a private cluster that others created.

@@ -151,9 +151,8 @@ fn imported(app: &TestApp, credential: &str, name: &str) -> Value {
 async fn filled() -> TestContext {
     let mut context = TestContext::start().await;
     let seed = azure_sandbox::Sandbox::seed();
-    let credential = json!({"name": "azure", "description": "words", "labels": {"a": "b"}, "azurecredentialConfig": {
-        "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id,
-        "clientSecret": seed.client_secret}});
+    let credential = json!({"name": "azure", "description": "words", "labels": {"a": "b"},
+        "azurecredentialConfig": context.app.credential(&Value::Null)});
     let credential = text(&context.create("/v3/cloudcredentials", &credential).await, "id");
     let mut clusters = Vec::new();
     for body in [

@@ -10,10 +10,9 @@ mod http;
 mod rubbish;
 mod upgrades;
 
-use azure_sandbox::Account;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{Answer, TestApp, account_credential};
 
 /// The listing actions.
 pub(crate) const LISTINGS: [&str; 8] = [
@@ -34,16 +33,9 @@ fn hint(answer: &Answer) -> String {
 
 /// The body of a request with the credential of one of the sandbox's accounts.
 fn account_body(app: &TestApp, name: &str, more: &Value) -> Value {
-    let accounts = app.control.accounts();
-    let account: &Account = accounts.iter().find(|account| account.name == name).unwrap();
-    let secret = account.secrets.first().or(account.expired_secrets.first()).unwrap();
-    let mut body = json!({
-        "subscriptionId": account.subscription_id,
-        "tenantId": account.tenant_id,
-        "clientId": account.client_id,
-        "clientSecret": secret,
-        "environment": account.environment,
-    });
+    let account = app.account(name);
+    let mut body = account_credential(&account);
+    body["environment"] = json!(account.environment);
     body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     body
 }

@@ -67,18 +67,12 @@ impl Case {
     }
 
     pub(crate) async fn new(app: TestApp, account: &str) -> Self {
-        let account = app.control.accounts().iter().find(|known| known.name == account).unwrap().clone();
+        let account = app.account(account);
         let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
         let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
         let address = app.sandbox.address();
         let client = Sandbox::hosts().iter().fold(builder, |builder, host| builder.resolve(host, address));
-        let stored = json!({"name": "azure", "azurecredentialConfig": {
-            "subscriptionId": account.subscription_id,
-            "tenantId": account.tenant_id,
-            "clientId": account.client_id,
-            "clientSecret": account.secrets.first().or(account.expired_secrets.first()),
-        }});
-        let credential = app.post("/v3/cloudcredentials").json(&stored).send().await.expect(201).id();
+        let credential = app.store_credential_of(&account.name).await;
         Self { app, credential, account, client: client.build().unwrap() }
     }
 

@@ -6,17 +6,12 @@ use serde_json::{Value, json};
 use super::app::{BesideApp, seed};
 use super::rancher::{FakeRancher, json as json_answer};
 use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState, UNAUTHORIZED};
+use crate::support::app::seed_credential;
 
 const SECOND: &str = "cattle-global-data:cc-bbbbb";
 
 fn inline(more: &Value) -> Value {
-    let seed = seed();
-    let mut body = json!({
-        "tenantId": seed.tenant_id, "subscriptionId": seed.subscription_id, "clientId": seed.client_id,
-        "clientSecret": seed.client_secret,
-    });
-    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
-    body
+    seed_credential(&seed(), more)
 }
 
 #[tokio::test]

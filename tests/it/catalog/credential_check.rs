@@ -6,29 +6,19 @@ mod agreement;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use azure_sandbox::{Account, Bucket, Fault, Page, RequestBudget, RoleAssignment};
+use azure_sandbox::{Bucket, Fault, Page, RequestBudget, RoleAssignment};
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{Answer, TestApp, account_credential};
 
 const AKS_ROLE: &str = "Azure Kubernetes Service Contributor Role";
-
-fn account(app: &TestApp, name: &str) -> Account {
-    app.control.accounts().iter().find(|account| account.name == name).unwrap().clone()
-}
-
-fn body(account: &Account) -> Value {
-    let secret = account.secrets.iter().chain(&account.expired_secrets).next().unwrap();
-    json!({"tenantId": account.tenant_id, "subscriptionId": account.subscription_id, "clientId": account.client_id,
-        "clientSecret": secret})
-}
 
 async fn post(app: &TestApp, body: &Value, query: &str) -> Value {
     app.post(&format!("/api/v1/credentials/check?{query}")).json(body).send().await.expect(200).json()
 }
 
 async fn check(app: &TestApp, name: &str, query: &str) -> Value {
-    post(app, &body(&account(app, name)), query).await
+    post(app, &account_credential(&app.account(name)), query).await
 }
 
 fn codes(result: &Value) -> Vec<&str> {
@@ -50,7 +40,7 @@ fn set_roles(app: &TestApp, name: &str, roles: &[(Option<&str>, &[&str], &[&str]
         actions: text(actions),
         not_actions: text(not_actions),
     });
-    let account = account(app, name);
+    let account = app.account(name);
     app.control.set_roles(&account.subscription_id, &account.client_id, roles.collect());
 }
 
@@ -115,8 +105,8 @@ async fn each_account_has_its_reasons() {
         ("no-command-results", "limited", &["privateClusterDenied"], "--role Reader"),
         ("china", "usable", &[], ""),
     ] {
-        let mut credential = body(&account(&app, name));
-        credential["environment"] = json!(account(&app, name).environment);
+        let mut credential = account_credential(&app.account(name));
+        credential["environment"] = json!(app.account(name).environment);
         let result = post(&app, &credential, "").await;
         let found: BTreeSet<&str> = codes(&result).into_iter().collect();
         assert_eq!(
@@ -445,9 +435,9 @@ async fn check_of_a_caller_without_permits_is_unknown_in_time() {
     let busy = check(&app, "ready", "");
     let late = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let (begun, account) = (Instant::now(), account(&app, "empty"));
+        let (begun, account) = (Instant::now(), app.account("empty"));
         let other = app.post("/api/v1/credentials/check").token(&app.token("bob").await);
-        let other = other.json(&body(&account)).send();
+        let other = other.json(&account_credential(&account)).send();
         let own = check(&app, "empty", "");
         let (own, other) = tokio::join!(own, other);
         (own, other.json(), begun.elapsed())

@@ -62,19 +62,9 @@ async fn removal_waits_for_a_working_credential(database: Database) {
     assert_eq!(cluster.sent_writes(), ["DELETE cluster"]);
 }
 
-/// Stores the credential of another account; returns its ID.
-async fn stored(cluster: &TestCluster, account: &str) -> String {
-    let accounts = cluster.app.control.accounts();
-    let account = accounts.iter().find(|known| known.name == account).unwrap();
-    let body = json!({"name": account.name, "azurecredentialConfig": {
-        "subscriptionId": account.subscription_id, "tenantId": account.tenant_id, "clientId": account.client_id,
-        "clientSecret": account.secrets[0]}});
-    cluster.app.post("/v3/cloudcredentials").json(&body).send().await.expect(201).id()
-}
-
 async fn credential_can_be_replaced(database: Database) {
     let cluster = TestCluster::create_active(database).await;
-    let reader = stored(&cluster, "reader").await;
+    let reader = cluster.app.store_credential_of("reader").await;
     cluster.update(json!({"azureCredentialSecret": reader, "tags": {"a": "b"}})).await;
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;
     let Progress { state, message, .. } = super::progress_of(&object);
@@ -146,7 +136,7 @@ async fn credential_for_one_resource_group_suffices(database: Database) {
 async fn credential_of_another_subscription_is_rejected(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     // A credential for another subscription is rejected immediately.
-    let elsewhere = stored(&cluster, "empty").await;
+    let elsewhere = cluster.app.store_credential_of("empty").await;
     let change = json!({"name": "one", "aksConfig": {"azureCredentialSecret": elsewhere}});
     let refused = cluster.app.put(&cluster.path).json(&change).send().await.expect(422);
     assert!(refused.text().contains("another subscription"), "{}", refused.text());
@@ -156,7 +146,7 @@ async fn credential_of_another_subscription_is_rejected(database: Database) {
     let change = json!({"azurecredentialConfig": {"subscriptionId": "00000000-0000-4000-8000-000000000000"}});
     cluster.app.put(&path).json(&change).send().await.expect(422);
     // The secret may change, and another credential for the same subscription may be used.
-    let reader = stored(&cluster, "reader").await;
+    let reader = cluster.app.store_credential_of("reader").await;
     cluster.update(json!({"azureCredentialSecret": reader})).await;
     cluster.update(json!({"azureCredentialSecret": cluster.credential})).await;
     cluster.delete().await;

@@ -256,17 +256,8 @@ async fn rejected_creation_is_explained_and_repaired(database: Database) {
 
 async fn registration_is_requested_once(database: Database) {
     let cluster = TestCluster::create(database).await;
-    let fresh =
-        cluster.app.control.accounts().iter().find(|account| account.name == "fresh").unwrap().clone();
-    let body = json!({"name": "fresh", "azurecredentialConfig": {
-        "subscriptionId": fresh.subscription_id, "tenantId": fresh.tenant_id, "clientId": fresh.client_id,
-        "clientSecret": fresh.secrets[0]}});
-    let credential = cluster.app.post("/v3/cloudcredentials").json(&body).send().await.json();
-    let path = super::create_object(
-        &cluster.app,
-        &super::small_cluster("fresh", credential["id"].as_str().unwrap()),
-    )
-    .await;
+    let credential = cluster.app.store_credential_of("fresh").await;
+    let path = super::create_object(&cluster.app, &super::small_cluster("fresh", &credential)).await;
     let times = azure_sandbox::Timing { register: 90_000, ..cluster.app.control.timing() };
     cluster.app.control.set_timing(times).unwrap();
     cluster.advance_secs(60).await;

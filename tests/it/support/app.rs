@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use azure_sandbox::{BuiltInImage, Control, Sandbox, Seed};
+use azure_sandbox::{Account, BuiltInImage, Control, Sandbox, Seed};
 use clock::Clock;
 use http::Method;
 use norman_aks::app::{self, App, Connectors};
 use norman_aks::config::{Config, Flags};
 use norman_aks::store::{self, Store};
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use crate::support::call::{Answer, Call};
@@ -106,38 +107,33 @@ impl TestApp {
         Call::new(&self.router, method, path, &self.admin)
     }
 
-    /// A body with the credential of the seed account, and more fields.
-    pub(crate) fn credential(&self, more: &serde_json::Value) -> serde_json::Value {
-        let mut body = serde_json::json!({
-            "tenantId": self.seed.tenant_id,
-            "subscriptionId": self.seed.subscription_id,
-            "clientId": self.seed.client_id,
-            "clientSecret": self.seed.client_secret,
-        });
-        let object = body.as_object_mut().unwrap();
-        object.extend(more.as_object().cloned().unwrap_or_default());
-        body
+    /// An account of the sandbox.
+    pub(crate) fn account(&self, name: &str) -> Account {
+        self.control.accounts().iter().find(|account| account.name == name).unwrap().clone()
+    }
+
+    /// See [`seed_credential`].
+    pub(crate) fn credential(&self, more: &Value) -> Value {
+        seed_credential(&self.seed, more)
     }
 
     /// Stores the credential of the seed account for a user; returns its ID.
     pub(crate) async fn store_credential(&self, token: &str) -> String {
-        let seed = &self.seed;
-        self.post("/v3/cloudcredentials")
-            .token(token)
-            .json(&serde_json::json!({"name": "azure", "azurecredentialConfig": {
-                "subscriptionId": seed.subscription_id,
-                "tenantId": seed.tenant_id,
-                "clientId": seed.client_id,
-                "clientSecret": seed.client_secret,
-            }}))
-            .send()
-            .await
-            .expect(201)
-            .id()
+        self.post_credential(token, self.credential(&Value::Null)).await
+    }
+
+    /// Stores the credential of an account for the administrator; returns its ID.
+    pub(crate) async fn store_credential_of(&self, account: &str) -> String {
+        self.post_credential(&self.admin, account_credential(&self.account(account))).await
+    }
+
+    async fn post_credential(&self, token: &str, credential: Value) -> String {
+        let body = json!({"name": "azure", "azurecredentialConfig": credential});
+        self.post("/v3/cloudcredentials").token(token).json(&body).send().await.expect(201).id()
     }
 
     pub(crate) async fn put_setting(&self, name: &str, value: &str) {
-        let body = serde_json::json!({"value": value});
+        let body = json!({"value": value});
         self.put(&format!("/v3/settings/{name}")).json(&body).send().await.expect(200);
     }
 
@@ -328,6 +324,23 @@ impl TestAppBuilder {
             data_dir,
         }
     }
+}
+
+/// A body with the credential of the seed account, and more fields.
+pub(crate) fn seed_credential(seed: &Seed, more: &Value) -> Value {
+    let mut body = json!({
+        "tenantId": seed.tenant_id, "subscriptionId": seed.subscription_id, "clientId": seed.client_id,
+        "clientSecret": seed.client_secret,
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    body
+}
+
+/// The credential of an account, with an expired secret if it has no other.
+pub(crate) fn account_credential(account: &Account) -> Value {
+    let secret = account.secrets.first().or(account.expired_secrets.first()).unwrap();
+    json!({"tenantId": account.tenant_id, "subscriptionId": account.subscription_id, "clientId": account.client_id,
+        "clientSecret": secret})
 }
 
 /// Copies a data directory of a server with a sandbox, and marks its database as one of a server with Azure, like that of

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use super::{account, post};
-use crate::support::app::TestApp;
+use super::post;
+use crate::support::app::{TestApp, account_credential};
 
 const GROUP: &str = "rancher";
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
@@ -133,7 +133,7 @@ struct Direct {
 
 impl Direct {
     async fn log_in(app: &TestApp) -> Self {
-        let account = account(app, ACCOUNT);
+        let account = app.account(ACCOUNT);
         let root = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
         let mut client = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
         for host in Sandbox::hosts() {
@@ -203,10 +203,10 @@ async fn compare(
     with_group: bool,
     (allowed, denied): (&Cell<u32>, &Cell<u32>),
 ) -> Result<(), TestCaseError> {
-    let account = account(app, ACCOUNT);
+    let account = app.account(ACCOUNT);
     app.control.set_roles(&account.subscription_id, &account.client_id, roles.to_vec());
     let query = if with_group { format!("resourceGroup={GROUP}") } else { String::new() };
-    let result = post(app, &super::body(&account), &query).await;
+    let result = post(app, &account_credential(&account), &query).await;
     let operations = result["operations"].as_array().unwrap();
     let is_allowed = |action: &str| {
         operations.iter().any(|operation| operation["action"] == action && operation["status"] == "allowed")
