@@ -299,28 +299,3 @@ async fn wait_until_received(app: &TestApp, operation: Operation, method: &str) 
     }
     panic!("no {method} of {operation:?} was received: {:#?}", app.control.requests());
 }
-
-/// A client of the server's Azure, for changes by others.
-fn azure_client(app: &TestApp) -> reqwest::Client {
-    let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
-    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
-    let hosts = azure_sandbox::Sandbox::hosts().iter();
-    hosts.fold(builder, |builder, host| builder.resolve(host, app.sandbox.address())).build().unwrap()
-}
-
-/// A token of the account `ready`.
-async fn log_in(app: &TestApp, azure: &reqwest::Client) -> String {
-    let seed = &app.seed;
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", seed.client_id),
-        ("client_secret", seed.client_secret),
-        ("scope", "https://management.azure.com/.default"),
-    ];
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    let url = format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", seed.tenant_id);
-    let request = azure.post(url).header("content-type", "application/x-www-form-urlencoded").body(body);
-    let text = request.send().await.unwrap().text().await.unwrap();
-    let answer: Value = serde_json::from_str(&text).unwrap();
-    answer["access_token"].as_str().unwrap().to_owned()
-}

@@ -15,12 +15,13 @@ mod usable;
 
 use std::time::Duration;
 
-use azure_sandbox::{Account, RecordedRequest, Sandbox, Timing};
+use azure_sandbox::{Account, RecordedRequest, Timing};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::azure_client;
 
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
 /// The resource group of almost all clusters in these tests.
@@ -68,12 +69,9 @@ impl Case {
 
     pub(crate) async fn new(app: TestApp, account: &str) -> Self {
         let account = app.account(account);
-        let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
-        let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
-        let address = app.sandbox.address();
-        let client = Sandbox::hosts().iter().fold(builder, |builder, host| builder.resolve(host, address));
+        let client = azure_client::builder(&app.sandbox).build().unwrap();
         let credential = app.store_credential_of(&account.name).await;
-        Self { app, credential, account, client: client.build().unwrap() }
+        Self { app, credential, account, client }
     }
 
     /// The body of a small cluster.
@@ -369,18 +367,7 @@ impl Case {
                 && !matches!(&*known.name, "reader" | "no-role" | "disabled-app" | "throttled-login")
         };
         let account = accounts.iter().find(same).unwrap();
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &*account.client_id),
-            ("client_secret", &*account.secrets[0]),
-            ("scope", "https://management.azure.com/.default"),
-        ];
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let url = format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", account.tenant_id);
-        let request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded");
-        let text = request.body(body).send().await.unwrap().text().await.unwrap();
-        let answer: Value = serde_json::from_str(&text).unwrap();
-        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+        azure_client::log_in(&self.client, account).await
     }
 }
 

@@ -24,6 +24,8 @@ use clock::Clock;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::support::azure_client;
+
 const PUBLIC: &str = "https://management.azure.com";
 const PUBLIC_SCOPE: &str = "https://management.core.windows.net//.default openid offline_access profile";
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
@@ -115,7 +117,7 @@ impl Azure {
     async fn start_options(account: &str, options: Options) -> Self {
         let clock = options.clock.clone();
         let sandbox = Sandbox::start(options).await.unwrap();
-        let client = client(&sandbox).build().unwrap();
+        let client = azure_client::builder(&sandbox).build().unwrap();
         let account = account_of(&sandbox, account);
         let mut azure = Self { sandbox, client, clock, account, token: String::new() };
         azure.log_in().await;
@@ -271,13 +273,6 @@ fn account_of(sandbox: &Sandbox, name: &str) -> Account {
 
 fn seed() -> Seed {
     Sandbox::seed()
-}
-
-/// A client that resolves Azure's host names to the sandbox.
-fn client(sandbox: &Sandbox) -> reqwest::ClientBuilder {
-    let authority = reqwest::Certificate::from_pem(sandbox.authority_pem().as_bytes()).unwrap();
-    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
-    Sandbox::hosts().iter().fold(builder, |builder, host| builder.resolve(host, sandbox.address()))
 }
 
 async fn read(response: reqwest::Response) -> Answer {

@@ -5,7 +5,7 @@
 //! - [`test_clusters`]: clusters that the worker creates in the sandbox
 //! - [`kubernetes`], [`connected`]: a fake Kubernetes API, and a server with a connected cluster on it
 //! - [`databases`]: SQLite and PostgreSQL databases, for tests that run on both
-//! - [`fault`]: faults of the sandbox
+//! - [`fault`]: faults of the sandbox; [`azure_client`]: requests to its Azure
 //! - [`program`]: the real executable
 //! - [`repository`]: the files of the repository, for tests of documents
 //! - [`fixtures`]: recordings and data; [`schema`]: responses against the API document
@@ -14,6 +14,7 @@ use norman_aks::store::AuditRow;
 
 pub(crate) mod agent;
 pub(crate) mod app;
+pub(crate) mod azure_client;
 pub(crate) mod call;
 pub(crate) mod connected;
 pub(crate) mod databases;

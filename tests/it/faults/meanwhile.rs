@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{Database, Progress, TestCluster, pool, wait_until_received};
-use crate::support::fault;
+use crate::support::{azure_client, fault};
 
 on_both_databases!(
     change_during_creation_is_applied,
@@ -179,8 +179,8 @@ async fn removal_cannot_be_undone(database: Database) {
 impl TestCluster {
     /// Replaces the tags of the cluster in Azure, except the owner tag, as another client would.
     async fn azure_tags(&self, tags: &Value) -> bool {
-        let azure = crate::faults::azure_client(&self.app);
-        let token = crate::faults::log_in(&self.app, &azure).await;
+        let azure = azure_client::builder(&self.app.sandbox).build().unwrap();
+        let token = azure_client::log_in(&azure, &self.app.account("ready")).await;
         let seed = &self.app.seed;
         let url = format!(
             "https://management.azure.com/subscriptions/{}/resourceGroups/group-of-one/providers/Microsoft.ContainerService/\

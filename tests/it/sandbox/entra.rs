@@ -5,7 +5,7 @@ use std::time::Duration;
 use azure_sandbox::{Login, Outcome, PLAYED_TENANT};
 use serde_json::json;
 
-use super::{Azure, PUBLIC, PUBLIC_SCOPE, client, cloud, seed};
+use super::{Azure, PUBLIC, PUBLIC_SCOPE, azure_client, cloud, seed};
 
 #[tokio::test]
 async fn both_secrets_log_in_with_either_scope() {
@@ -26,7 +26,7 @@ async fn both_secrets_log_in_with_either_scope() {
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2016-06-01", seed.subscription_id);
     let response = azure.client.get(&url).send().await.unwrap();
     assert_eq!(response.version(), http::Version::HTTP_2);
-    let old = client(&azure.sandbox).http1_only().build().unwrap();
+    let old = azure_client::builder(&azure.sandbox).http1_only().build().unwrap();
     assert_eq!(old.get(&url).send().await.unwrap().version(), http::Version::HTTP_11);
 }
 

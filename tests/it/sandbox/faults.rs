@@ -5,7 +5,7 @@ use std::time::Duration;
 use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use serde_json::Value;
 
-use super::{Azure, PUBLIC, PUBLIC_SCOPE, client, seed};
+use super::{Azure, PUBLIC, PUBLIC_SCOPE, azure_client, seed};
 use crate::support::fault;
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn faults_apply_to_matching_requests() {
 async fn effects_work_over_both_http_versions() {
     let azure = Azure::start().await;
     let control = azure.control();
-    let old = client(&azure.sandbox).http1_only().build().unwrap();
+    let old = azure_client::builder(&azure.sandbox).http1_only().build().unwrap();
     let token = azure.token.clone();
     let url = format!(
         "{PUBLIC}/subscriptions/{}/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01",

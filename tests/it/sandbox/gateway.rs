@@ -4,7 +4,7 @@ use azure_sandbox::{Bucket, RequestBudget};
 use http::HeaderMap;
 use serde_json::json;
 
-use super::{Azure, PUBLIC, PUBLIC_SCOPE, client, cloud, read, seed, versions_of};
+use super::{Azure, PUBLIC, PUBLIC_SCOPE, azure_client, cloud, read, seed, versions_of};
 
 #[tokio::test]
 async fn accounts_get_their_errors() {
@@ -94,7 +94,7 @@ async fn invalid_requests_get_the_error_envelope() {
     let url = format!("{PUBLIC}/subscriptions/{}/locations?api-version=2022-12-01", seed().subscription_id);
     let answer = read(azure.client.delete(url).bearer_auth(token).send().await.unwrap()).await;
     assert_eq!(answer.error(), (405, "HttpMethodNotSupported".to_owned()));
-    let elsewhere = client(&azure.sandbox)
+    let elsewhere = azure_client::builder(&azure.sandbox)
         .resolve("login.windows.net", azure.sandbox.address())
         .default_headers(HeaderMap::from_iter([(http::header::HOST, "example.com".parse().unwrap())]))
         .http1_only()

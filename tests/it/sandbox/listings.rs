@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Azure, PUBLIC, assert_no_template, client, seed, versions_of};
+use super::{Azure, PUBLIC, assert_no_template, azure_client, seed, versions_of};
 
 #[tokio::test]
 async fn subscription_has_its_tenant_in_newer_versions() {
@@ -78,7 +78,7 @@ async fn large_responses_are_compressed_on_request() {
         "{PUBLIC}/subscriptions/{}/providers/Microsoft.Compute/skus?api-version=2021-07-01&$filter=location%20eq%20'westeurope'",
         seed().subscription_id
     );
-    let plain = client(&azure.sandbox).gzip(false).build().unwrap();
+    let plain = azure_client::builder(&azure.sandbox).gzip(false).build().unwrap();
     let request = plain.get(&url).bearer_auth(&token);
     let whole = request.try_clone().unwrap().send().await.unwrap();
     assert!(!whole.headers().contains_key("content-encoding"));

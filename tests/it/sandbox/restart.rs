@@ -4,7 +4,7 @@ use azure_sandbox::{Error, OperationKind, Options, Sandbox, ScriptedOutcome};
 use clock::Clock;
 use serde_json::json;
 
-use super::{Azure, PUBLIC, client, cluster, pool, seed, small};
+use super::{Azure, PUBLIC, azure_client, cluster, pool, seed, small};
 
 const FILE: &str = "sandbox-azure.json";
 
@@ -82,9 +82,10 @@ async fn stored_authority_is_trusted_after_a_restart() {
     let second = Sandbox::start(options).await.unwrap();
     assert_eq!(second.authority_pem(), authority);
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2016-06-01", seed().subscription_id);
-    assert_eq!(client(&second).build().unwrap().get(&url).send().await.unwrap().status(), 401);
+    assert_eq!(azure_client::builder(&second).build().unwrap().get(&url).send().await.unwrap().status(), 401);
 
     let stranger = Sandbox::start(Options::default()).await.unwrap();
-    let distrusting = client(&second).resolve("management.azure.com", stranger.address()).build().unwrap();
+    let distrusting =
+        azure_client::builder(&second).resolve("management.azure.com", stranger.address()).build().unwrap();
     assert!(distrusting.get(&url).send().await.is_err(), "another authority");
 }

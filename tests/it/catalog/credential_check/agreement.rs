@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use azure_sandbox::{RoleAssignment, Sandbox};
+use azure_sandbox::RoleAssignment;
 use http::{Method, StatusCode};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::post;
 use crate::support::app::{TestApp, account_credential};
+use crate::support::azure_client;
 
 const GROUP: &str = "rancher";
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
@@ -134,24 +135,10 @@ struct Direct {
 impl Direct {
     async fn log_in(app: &TestApp) -> Self {
         let account = app.account(ACCOUNT);
-        let root = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
-        let mut client = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
-        for host in Sandbox::hosts() {
-            client = client.resolve(host, app.sandbox.address());
-        }
-        let client = client.build().unwrap();
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &account.client_id)
-            .append_pair("client_secret", &account.secrets[0])
-            .append_pair("scope", "https://management.azure.com/.default")
-            .finish();
-        let url = format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", account.tenant_id);
-        let request = client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form);
-        let answer: Value =
-            serde_json::from_slice(&request.send().await.unwrap().bytes().await.unwrap()).unwrap();
+        let client = azure_client::builder(&app.sandbox).build().unwrap();
+        let token = azure_client::log_in(&client, &account).await;
         let base = format!("https://management.azure.com/subscriptions/{}", account.subscription_id);
-        Self { client, base, token: answer["access_token"].as_str().unwrap().to_owned() }
+        Self { client, base, token }
     }
 
     /// Whether Azure refuses a request for lack of a role.
