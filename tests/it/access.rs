@@ -14,14 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::meta::LISTINGS;
 use crate::support::app::{Answer, TestApp};
+use crate::support::call::string_at;
 use crate::support::fault;
 
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
-
-fn text<'a>(object: &'a Value, key: &str) -> &'a str {
-    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}"))
-}
 
 /// Every operation of the API document: method, path, and whether it is documented as public.
 fn operations() -> Vec<(Method, String, bool)> {
@@ -89,7 +86,7 @@ async fn two() -> Two {
     assert_eq!(app.put(&path).token(&ann).json(&named).send().await.status, 200);
     let made = app.post("/v3/clusters").token(&ann).json(&cluster("anns-cluster", &credential)).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
-    let cluster = text(&made.json(), "id").to_owned();
+    let cluster = made.id();
     Two { app, ann, bob, credential, cluster, of_bob }
 }
 
@@ -192,11 +189,11 @@ async fn users_see_no_foreign_credentials_and_clusters() {
     for token in [&ann, &app.admin] {
         let read = app.get(&format!("/v3/cloudcredentials/{credential}")).token(token).send().await;
         assert_eq!(
-            (text(&read.json(), "name"), text(&read.json(), "description")),
+            (&*string_at(&read.json(), "name"), &*string_at(&read.json(), "description")),
             ("anns-credential", "anns-words")
         );
         let read = app.get(&format!("/v3/clusters/{cluster_id}")).token(token).send().await;
-        assert_eq!(text(&read.json(), "name"), "anns-cluster");
+        assert_eq!(string_at(&read.json(), "name"), "anns-cluster");
         assert!(read.json()["aksConfig"].get("tags").is_none(), "{}", read.text());
     }
 }
@@ -261,12 +258,9 @@ async fn cookie_changes_need_a_csrf_token() {
         }
     }
     let list = app.get("/v3/cloudcredentials").anonymous().header("cookie", &session).send().await;
-    assert_eq!(
-        list.json()["data"].as_array().unwrap().len(),
-        1,
-        "only the last one was created; reads need no CSRF token"
-    );
-    let path = format!("/v3/cloudcredentials/{}", text(&list.json()["data"][0], "id"));
+    let ids = list.ids();
+    assert_eq!(ids.len(), 1, "only the last one was created; reads need no CSRF token");
+    let path = format!("/v3/cloudcredentials/{}", ids[0]);
     for method in [Method::PUT, Method::DELETE, Method::POST] {
         let answer =
             app.call(method.clone(), &path).anonymous().header("cookie", &session).json(&body).send().await;

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::call::string_at;
 use crate::support::schema::Document;
 
 /// A server with objects of every type.
@@ -16,10 +17,6 @@ struct TestContext {
     /// The IDs for `{id}`, by path.
     ids: BTreeMap<String, Vec<String>>,
     problems: BTreeSet<String>,
-}
-
-fn text(object: &Value, key: &str) -> String {
-    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
 }
 
 impl TestContext {
@@ -46,7 +43,7 @@ impl TestContext {
         let answer = self.app.post(path).json(body).send().await;
         assert_eq!(answer.status, 201, "{path}: {}", answer.text());
         self.compare("post", path, &answer);
-        let id = text(&answer.json(), "id");
+        let id = string_at(&answer.json(), "id");
         self.ids.entry(format!("{path}/{{id}}")).or_default().push(id);
         answer.json()
     }
@@ -153,14 +150,14 @@ async fn filled() -> TestContext {
     let seed = azure_sandbox::Sandbox::seed();
     let credential = json!({"name": "azure", "description": "words", "labels": {"a": "b"},
         "azurecredentialConfig": context.app.credential(&Value::Null)});
-    let credential = text(&context.create("/v3/cloudcredentials", &credential).await, "id");
+    let credential = string_at(&context.create("/v3/cloudcredentials", &credential).await, "id");
     let mut clusters = Vec::new();
     for body in [
         imported(&context.app, &credential, seed.imported_cluster_name),
         everything(&context.app, &credential),
         imported(&context.app, &credential, "never-there"),
     ] {
-        clusters.push(text(&context.create("/v3/clusters", &body).await, "id"));
+        clusters.push(string_at(&context.create("/v3/clusters", &body).await, "id"));
     }
     for part in ["clusterregistrationtokens", "clusterroletemplatebindings", "nodes", "projects"] {
         context.ids.insert(format!("/v3/clusters/{{id}}/{part}"), clusters.clone());
@@ -168,7 +165,7 @@ async fn filled() -> TestContext {
     let ben = context.app.token("ben").await;
     let ben = context.app.server.tokens.authenticate(&ben).await.unwrap().user_id.clone();
     let body = json!({"clusterId": clusters[0], "userId": ben, "roleTemplateId": "read-only"});
-    let binding = text(&context.create("/v3/clusterroletemplatebindings", &body).await, "id");
+    let binding = string_at(&context.create("/v3/clusterroletemplatebindings", &body).await, "id");
     assert!(binding.starts_with(&clusters[0]));
     let creator = format!("{}:creator-cluster-owner", clusters[0]);
     context.ids.get_mut("/v3/clusterroletemplatebindings/{id}").unwrap().push(creator);
@@ -191,8 +188,7 @@ async fn filled() -> TestContext {
         ("nodedrivers", "/v3/nodedrivers"),
         ("kontainerdrivers", "/v3/kontainerdrivers"),
     ] {
-        let list = context.app.get(of).send().await.json();
-        let all = list["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect();
+        let all = context.app.get(of).send().await.ids();
         context.ids.insert(format!("/v3/{kind}/{{id}}"), all);
     }
     context
@@ -225,11 +221,9 @@ async fn responses_match_openapi_in_every_cluster_state() {
         assert_eq!(seen["state"] == "active", active, "{seen}");
         assert_eq!(seen["transitioning"] == "error", !active, "{seen}");
     }
-    let projects = context.app.get("/v3/projects").send().await.json();
-    let projects = projects["data"].as_array().unwrap().iter().map(|project| text(project, "id")).collect();
+    let projects = context.app.get("/v3/projects").send().await.ids();
     context.ids.insert("/v3/projects/{id}".to_owned(), projects);
-    let nodes = context.app.get("/v3/nodes").send().await.json();
-    let nodes: Vec<_> = nodes["data"].as_array().unwrap().iter().map(|node| text(node, "id")).collect();
+    let nodes = context.app.get("/v3/nodes").send().await.ids();
     assert!(!nodes.is_empty());
     context.ids.insert("/v3/nodes/{id}".to_owned(), nodes);
     assert_eq!(context.ids["/v3/projects/{id}"].len(), 4);
@@ -282,7 +276,7 @@ async fn update_and_delete_match_openapi() {
         context.compare("delete", path, &ended);
     }
     let credential = json!({"name": "short", "azurecredentialConfig": {"clientId": "c"}});
-    let credential = text(&context.create("/v3/cloudcredentials", &credential).await, "id");
+    let credential = string_at(&context.create("/v3/cloudcredentials", &credential).await, "id");
     let ended = context.app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await.expect(200);
     context.compare("delete", "/v3/cloudcredentials/{id}", &ended);
     let review = everything(&context.app, &context.ids["/v3/cloudcredentials/{id}"][0]);
@@ -337,7 +331,7 @@ async fn listings_match_openapi() {
     let credential = context.app.store_credential(&context.app.admin).await;
     let mut body = imported(&context.app, &credential, context.app.seed.imported_cluster_name);
     body["aksConfig"]["kubernetesVersion"] = json!(context.app.seed.kubernetes_version);
-    let cluster = text(&context.create("/v3/clusters", &body).await, "id");
+    let cluster = string_at(&context.create("/v3/clusters", &body).await, "id");
     let paths: Vec<String> = context
         .document
         .operations("get")

@@ -5,41 +5,23 @@ use serde_json::{Value, json};
 
 use crate::norman::norman_error;
 use crate::support::app::{Answer, TestApp};
-
-fn text(object: &Value, key: &str) -> String {
-    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
-}
-
-fn data(list: &Answer) -> Vec<Value> {
-    assert_eq!(list.status, StatusCode::OK, "{}", list.text());
-    list.json()["data"].as_array().unwrap().clone()
-}
+use crate::support::call::string_at;
+use crate::support::test_clusters;
 
 fn names(list: &Answer) -> Vec<String> {
-    data(list).iter().map(|object| text(object, "name")).collect()
-}
-
-/// Imports the existing cluster of the sandbox; returns its ID.
-async fn imported(app: &TestApp, token: &str) -> String {
-    let credential = app.store_credential(token).await;
-    let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
-        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential});
-    let made =
-        app.post("/v3/clusters").token(token).json(&json!({"name": "one", "aksConfig": config})).send().await;
-    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
-    text(&made.json(), "id")
+    list.data().iter().map(|object| string_at(object, "name")).collect()
 }
 
 #[tokio::test]
 async fn active_cluster_has_two_constant_projects() {
     let app = TestApp::with_advisory_review().await;
     let (ann, eve) = (app.token("ann").await, app.token("eve").await);
-    let id = imported(&app, &ann).await;
+    let id = test_clusters::import(&app, &ann, "one").await;
     let path = format!("/v3/projects?clusterId={id}");
-    assert!(data(&app.get(&path).token(&ann).send().await).is_empty(), "only when it is active");
+    assert!(app.get(&path).token(&ann).send().await.data().is_empty(), "only when it is active");
     app.settle().await;
-    let projects = data(&app.get(&path).token(&ann).send().await);
-    let names: Vec<String> = projects.iter().map(|project| text(project, "name")).collect();
+    let projects = app.get(&path).token(&ann).send().await.data();
+    let names: Vec<String> = projects.iter().map(|project| string_at(project, "name")).collect();
     let mut sorted = names.clone();
     sorted.sort();
     assert_eq!(sorted, ["Default", "System"]);
@@ -50,17 +32,17 @@ async fn active_cluster_has_two_constant_projects() {
         assert_eq!(project["labels"][of(own)], "true", "{project}");
         assert_eq!(project["labels"].get(of(other)), None, "{project}");
         assert_eq!((&project["clusterId"], &project["type"]), (&json!(id), &json!("project")));
-        assert!(text(project, "id").starts_with(&format!("{id}:p-")), "{project}");
+        assert!(string_at(project, "id").starts_with(&format!("{id}:p-")), "{project}");
         assert_eq!(project["links"].as_object().unwrap().len(), 1, "they cannot be changed: {project}");
-        let single = format!("/v3/projects/{}", text(project, "id"));
+        let single = format!("/v3/projects/{}", string_at(project, "id"));
         assert_eq!(app.get(&single).token(&ann).send().await.json(), *project);
         assert_eq!(app.get(&single).token(&eve).send().await.status, StatusCode::NOT_FOUND);
         assert_eq!(app.delete(&single).token(&ann).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     }
     for path in ["/v3/projects", &format!("/v3/clusters/{id}/projects"), &path] {
-        assert_eq!(data(&app.get(path).token(&ann).send().await), projects, "{path}");
+        assert_eq!(app.get(path).token(&ann).send().await.data(), projects, "{path}");
     }
-    assert!(data(&app.get("/v3/projects").token(&eve).send().await).is_empty());
+    assert!(app.get("/v3/projects").token(&eve).send().await.data().is_empty());
     assert_eq!(app.get(&format!("/v3/clusters/{id}/projects")).token(&eve).send().await.status, 404);
     for missing in ["none", "c-none1:p-none1", &format!("{id}:p-none1"), ":"] {
         let answer = app.get(&format!("/v3/projects/{missing}")).token(&ann).send().await;
@@ -72,10 +54,10 @@ async fn active_cluster_has_two_constant_projects() {
     // They exist while the cluster is being changed, and are deleted with it.
     let change = json!({"name": "one", "description": "other words"});
     assert_eq!(app.put(&format!("/v3/clusters/{id}")).token(&ann).json(&change).send().await.status, 200);
-    assert_eq!(data(&app.get(&path).token(&ann).send().await), projects);
+    assert_eq!(app.get(&path).token(&ann).send().await.data(), projects);
     assert_eq!(app.delete(&format!("/v3/clusters/{id}")).token(&ann).send().await.status, 200);
     app.settle().await;
-    assert!(data(&app.get(&path).token(&ann).send().await).is_empty());
+    assert!(app.get(&path).token(&ann).send().await.data().is_empty());
     app.post("/v3/projects").json(&json!({"name": "mine", "clusterId": id})).send().await.expect(405);
 }
 
@@ -90,7 +72,7 @@ async fn drivers_include_azure_and_aks() {
     };
     let nodes = driver("nodeDriver", "azure", "azure", "builtin");
     for path in ["/v3/nodedrivers", "/v3/nodeDrivers"] {
-        assert_eq!(data(&app.get(path).token(&ann).send().await), std::slice::from_ref(&nodes));
+        assert_eq!(app.get(path).token(&ann).send().await.data(), std::slice::from_ref(&nodes));
         assert_eq!(app.get(&format!("{path}/azure")).token(&ann).send().await.json(), nodes);
         let missing = app.get(&format!("{path}/amazonec2")).token(&ann).send().await;
         assert_eq!(
@@ -102,13 +84,13 @@ async fn drivers_include_azure_and_aks() {
     }
     let aks = driver("kontainerDriver", "azurekubernetesservice", "azureKubernetesService", "builtIn");
     for path in ["/v3/kontainerdrivers", "/v3/kontainerDrivers"] {
-        assert_eq!(data(&app.get(path).token(&ann).send().await), std::slice::from_ref(&aks));
+        assert_eq!(app.get(path).token(&ann).send().await.data(), std::slice::from_ref(&aks));
         for id in ["azurekubernetesservice", "azureKubernetesService"] {
             assert_eq!(app.get(&format!("{path}/{id}")).token(&ann).send().await.json(), aks);
         }
         assert_eq!(app.get(&format!("{path}/googlekubernetesengine")).token(&ann).send().await.status, 404);
     }
-    assert!(data(&app.get("/v3/nodedrivers?active=false").send().await).is_empty());
+    assert!(app.get("/v3/nodedrivers?active=false").send().await.data().is_empty());
     assert_eq!(app.get("/v3/nodedrivers/azure").anonymous().send().await.status, StatusCode::UNAUTHORIZED);
 }
 
@@ -116,11 +98,11 @@ async fn drivers_include_azure_and_aks() {
 async fn role_templates_are_read_only() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
-    let roles = data(&app.get("/v3/roletemplates").token(&ann).send().await);
-    let ids: Vec<String> = roles.iter().map(|role| text(role, "id")).collect();
+    let roles = app.get("/v3/roletemplates").token(&ann).send().await.data();
+    let ids: Vec<String> = roles.iter().map(|role| string_at(role, "id")).collect();
     assert_eq!(ids, ["cluster-member", "cluster-owner", "read-only"]);
     for role in &roles {
-        let path = format!("/v3/roleTemplates/{}", text(role, "id"));
+        let path = format!("/v3/roleTemplates/{}", string_at(role, "id"));
         assert_eq!(role["links"], json!({"self": format!("http://norman.test{path}")}));
         assert_eq!(app.get(&path).token(&ann).send().await.json(), *role);
         assert_eq!(
@@ -220,7 +202,7 @@ async fn clusters_can_be_sorted_and_paged() {
     ] {
         assert_eq!(names(&get(&format!("/v3/clusters?{query}")).await).concat(), expected, "{query}");
     }
-    let by_id: Vec<String> = data(&get("/v3/clusters").await).iter().map(|one| text(one, "id")).collect();
+    let by_id = get("/v3/clusters").await.ids();
     assert!(by_id.is_sorted());
     let first = get("/v3/clusters?sort=name").await.json();
     let path =

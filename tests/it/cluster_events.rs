@@ -17,6 +17,7 @@ use crate::support::app::TestApp;
 use crate::support::audit_row;
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases;
+use crate::support::test_clusters;
 
 /// An open event stream.
 struct Stream {
@@ -103,16 +104,6 @@ async fn list(app: &TestApp, id: &str, query: &str) -> Vec<Value> {
     response.json()["events"].as_array().unwrap().clone()
 }
 
-/// Imports a cluster as the administrator; returns its ID.
-async fn import_cluster(app: &TestApp, name: &str) -> String {
-    let seed = &app.seed;
-    let body = json!({"name": name, "aksConfig": {
-        "imported": true, "azureCredentialSecret": app.store_credential(&app.admin).await,
-        "clusterName": seed.imported_cluster_name, "resourceGroup": seed.resource_group, "resourceLocation": seed.location,
-    }});
-    app.post("/v3/clusters").json(&body).send().await.expect(201).id()
-}
-
 /// Adds events to the cluster.
 async fn add_events(connected: &ConnectedCluster, count: i64) {
     let row = clusters::get(&connected.store, CLUSTER_ID).await.unwrap().unwrap();
@@ -130,7 +121,7 @@ async fn add_events(connected: &ConnectedCluster, count: i64) {
 #[tokio::test]
 async fn stream_sends_stored_events_then_new_ones_in_order() {
     let app = TestApp::with_advisory_review().await;
-    let id = import_cluster(&app, "one").await;
+    let id = test_clusters::import(&app, &app.admin, "one").await;
     app.settle().await;
     let before = list(&app, &id, "").await;
     assert_eq!(before[0]["message"], "the cluster object was created");
@@ -267,7 +258,7 @@ async fn stream_sends_events_of_other_servers() {
     let Some(db) = databases::postgres().await else { return };
     let one = TestApp::builder().advisory_review().database(&db).start().await;
     let two = TestApp::builder().advisory_review().database(&db).clock(&one.clock).start().await;
-    let id = import_cluster(&one, "one").await;
+    let id = test_clusters::import(&one, &one.admin, "one").await;
     let mut stream = Stream::open(&two, &id, &two.admin, None).await;
     one.settle().await;
     let known = list(&one, &id, "").await;

@@ -126,8 +126,7 @@ async fn missing_credential_message_names_force_delete() {
 async fn only_owners_and_administrators_may_force_delete() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
-    let credential = app.store_credential(&ann).await;
-    let id = test_clusters::create(&app, &ann, &test_clusters::import_body(&app, "one", &credential)).await;
+    let id = test_clusters::import(&app, &ann, "one").await;
     let forced = format!("{}?force=true", path(&id));
     for (name, role) in [("cid", "cluster-member"), ("dan", "read-only")] {
         let refused =

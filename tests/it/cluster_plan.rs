@@ -233,9 +233,7 @@ async fn plan_takes_over_newer_values_of_azure() {
 #[tokio::test]
 async fn plan_of_an_import_manages_nothing_and_keeps_it() {
     let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
-    let id =
-        test_clusters::create(&app, &app.admin, &test_clusters::import_body(&app, "one", &credential)).await;
+    let id = test_clusters::import(&app, &app.admin, "one").await;
     let says_so = |told: &Value| {
         let words = "the cluster was imported and nothing of it is managed: it is only looked at";
         assert!(told["reason"].as_str().unwrap().ends_with(words), "{told}");

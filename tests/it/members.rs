@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::norman::{NO_CREDENTIAL, norman_error};
 use crate::support::app::{Answer, TestApp};
+use crate::support::call::string_at;
 use crate::support::databases;
+use crate::support::test_clusters;
 
 const BINDINGS: &str = "/v3/clusterroletemplatebindings";
 
@@ -95,25 +97,13 @@ impl TestContext {
 
 /// Creates a cluster object for an import, without running a step; returns its ID.
 async fn register_cluster(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
-    let config = json!({"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
-        "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version});
-    let made =
-        app.post("/v3/clusters").token(token).json(&json!({"name": name, "aksConfig": config})).send().await;
-    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
-    text(&made.json(), "id")
-}
-
-fn text(object: &Value, key: &str) -> String {
-    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
+    let mut body = test_clusters::absent_body(name, credential);
+    body["aksConfig"]["kubernetesVersion"] = json!(app.seed.kubernetes_version);
+    test_clusters::create(app, token, &body).await
 }
 
 fn at(binding: &Value) -> String {
-    format!("{BINDINGS}/{}", text(binding, "id"))
-}
-
-fn ids(list: &Answer) -> Vec<String> {
-    assert_eq!(list.status, StatusCode::OK, "{}", list.text());
-    list.json()["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect()
+    format!("{BINDINGS}/{}", string_at(binding, "id"))
 }
 
 #[tokio::test]
@@ -135,7 +125,7 @@ async fn a_binding_comes_back_as_clients_know_it() {
             "uuid": binding["uuid"],
         })
     );
-    assert!(uuid::Uuid::parse_str(&text(&binding, "uuid")).is_ok());
+    assert!(uuid::Uuid::parse_str(&string_at(&binding, "uuid")).is_ok());
     for path in [at(&binding), format!("/v3/clusterRoleTemplateBindings/{id}:for-ben")] {
         assert_eq!(context.app.get(&path).token(&context.ann).send().await.json(), binding, "{path}");
     }
@@ -148,7 +138,10 @@ async fn a_binding_comes_back_as_clients_know_it() {
             json!({"clusterId": id, "userId": context.user(&cid).await, "roleTemplateId": "read-only"});
         context.bind(&context.ann, &body).await.json()
     };
-    assert!(text(&drawn, "name").starts_with("crtb-") && text(&drawn, "name").len() == 10, "{drawn}");
+    assert!(
+        string_at(&drawn, "name").starts_with("crtb-") && string_at(&drawn, "name").len() == 10,
+        "{drawn}"
+    );
 }
 
 #[tokio::test]
@@ -211,17 +204,17 @@ async fn what_one_has_no_part_in_does_not_exist() {
         let ask = |id: &str| {
             context.app.call(method.clone(), &format!("{BINDINGS}/{id}{query}")).token(&eve).json(&body)
         };
-        let (seen, absent) = (ask(&text(&binding, "id")).send().await, ask(none).send().await);
+        let (seen, absent) = (ask(&string_at(&binding, "id")).send().await, ask(none).send().await);
         assert_eq!((seen.status, absent.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{method}");
         assert_eq!(
-            seen.text().replace(&text(&binding, "id"), none),
+            seen.text().replace(&string_at(&binding, "id"), none),
             absent.text(),
             "{method}: nothing is told"
         );
     }
     for query in ["", &format!("?clusterId={}", context.cluster), "?roleTemplateId=read-only"] {
         assert!(
-            ids(&context.app.get(&format!("{BINDINGS}{query}")).token(&eve).send().await).is_empty(),
+            context.app.get(&format!("{BINDINGS}{query}")).token(&eve).send().await.ids().is_empty(),
             "{query}"
         );
     }
@@ -232,7 +225,7 @@ async fn what_one_has_no_part_in_does_not_exist() {
     let (seen, absent) = (context.bind(&eve, &seen).await, context.bind(&eve, &absent).await);
     assert_eq!(seen.status, StatusCode::NOT_FOUND);
     assert_eq!(seen.text().replace(&context.cluster, "c-none1"), absent.text());
-    assert!(ids(&context.app.get("/v3/clusters").token(&eve).send().await).is_empty());
+    assert!(context.app.get("/v3/clusters").token(&eve).send().await.ids().is_empty());
 }
 
 #[tokio::test]
@@ -292,7 +285,7 @@ async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_
     let seen = context.app.get(&path).token(&context.ben).send().await.json();
     assert!(seen["links"]["update"].is_string() && seen["links"]["clusterRegistrationTokens"].is_string());
     assert_eq!(
-        ids(&context.app.get("/v3/clusters").token(&context.ben).send().await),
+        context.app.get("/v3/clusters").token(&context.ben).send().await.ids(),
         std::slice::from_ref(&context.cluster)
     );
     // Without a credential, or with the current one, but not with another credential of Ann's.
@@ -314,7 +307,7 @@ async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_
     for token in [&context.ann, &context.ben] {
         assert_eq!(context.status(Method::GET, &path, token, &Value::Null).await, 404);
         assert!(
-            ids(&context.app.get(BINDINGS).token(token).send().await).is_empty(),
+            context.app.get(BINDINGS).token(token).send().await.ids().is_empty(),
             "the memberships were deleted too"
         );
     }
@@ -335,11 +328,11 @@ async fn members_see_a_cluster_without_the_links_of_owners() {
     assert_eq!(list["data"], json!([member]));
     // Members see each other.
     let own = format!("{path}/clusterroletemplatebindings");
-    assert_eq!(ids(&context.app.get(&own).token(&context.ben).send().await).len(), 2);
+    assert_eq!(context.app.get(&own).token(&context.ben).send().await.ids().len(), 2);
     for part in ["nodes", "projects", "clusterroletemplatebindings", "clusterregistrationtokens"] {
         let list = context.app.get(&format!("{path}/{part}")).token(&context.ben).send().await;
         assert_eq!(list.status, StatusCode::OK, "{part}");
-        assert!(part != "clusterregistrationtokens" || ids(&list).is_empty(), "{}", list.text());
+        assert!(part != "clusterregistrationtokens" || list.ids().is_empty(), "{}", list.text());
     }
 }
 
@@ -455,12 +448,13 @@ async fn strongest_of_several_roles_counts_until_it_ends() {
     // Terraform may add the new binding before it removes the old one.
     let strong = context.give("cluster-owner").await;
     let same = context.give("cluster-owner").await;
-    let all = ids(&context
+    let all = context
         .app
         .get(&format!("{BINDINGS}?userId={}", context.user(&context.ben).await))
         .token(&context.ann)
         .send()
-        .await);
+        .await
+        .ids();
     assert_eq!(all.len(), 3);
     let links = async || {
         context.app.get("/v3/clusters").token(&context.ben).send().await.json()["data"][0]["links"].clone()
@@ -488,20 +482,23 @@ async fn bindings_are_listed_by_cluster_user_and_role() {
     let other = register_cluster(&context.app, &context.ann, "two", &context.credential).await;
     let binding = context.give("read-only").await;
     let list = async |query: &str| {
-        ids(&context.app.get(&format!("{BINDINGS}{query}")).token(&context.ann).send().await)
+        context.app.get(&format!("{BINDINGS}{query}")).token(&context.ann).send().await.ids()
     };
     let (of_one, of_other) =
         (format!("{}:creator-cluster-owner", context.cluster), format!("{other}:creator-cluster-owner"));
-    let mut all = vec![of_one.clone(), of_other.clone(), text(&binding, "id")];
+    let mut all = vec![of_one.clone(), of_other.clone(), string_at(&binding, "id")];
     all.sort();
     assert_eq!(list("").await, all);
     assert_eq!(list(&format!("?clusterId={other}")).await, std::slice::from_ref(&of_other));
-    assert_eq!(list(&format!("?userId={}", context.user(&context.ben).await)).await, [text(&binding, "id")]);
-    assert_eq!(list("?roleTemplateId=read-only").await, [text(&binding, "id")]);
+    assert_eq!(
+        list(&format!("?userId={}", context.user(&context.ben).await)).await,
+        [string_at(&binding, "id")]
+    );
+    assert_eq!(list("?roleTemplateId=read-only").await, [string_at(&binding, "id")]);
     assert_eq!(list("?roleTemplateId_ne=read-only&limit=1").await.len(), 1);
     let of_cluster = format!("/v3/clusters/{other}/clusterRoleTemplateBindings");
-    assert_eq!(ids(&context.app.get(&of_cluster).token(&context.ann).send().await), [of_other]);
-    assert_eq!(ids(&context.app.get(BINDINGS).send().await), all, "administrators see all");
+    assert_eq!(context.app.get(&of_cluster).token(&context.ann).send().await.ids(), [of_other]);
+    assert_eq!(context.app.get(BINDINGS).send().await.ids(), all, "administrators see all");
 }
 
 #[tokio::test]
@@ -534,5 +531,5 @@ async fn who_got_which_part_from_whom_is_in_the_audit() {
             ["ben", "delete", "done"]
         ]
     );
-    assert!(rows.iter().all(|row| row.object_id == text(&binding, "id")));
+    assert!(rows.iter().all(|row| row.object_id == string_at(&binding, "id")));
 }

@@ -8,20 +8,13 @@ use norman_aks::app;
 use norman_aks::config::{Config, Flags};
 use norman_aks::services::Secrets;
 use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{Connection as _, Row as _};
 
 use crate::support::app::TestApp;
+use crate::support::call::string_at;
 use crate::support::databases::{self, TestDb};
-
-fn text<'a>(object: &'a Value, key: &str) -> &'a str {
-    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}"))
-}
-
-fn cluster(name: &str, credential: &str) -> Value {
-    json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus",
-        "imported": true, "azureCredentialSecret": credential}})
-}
+use crate::support::test_clusters;
 
 /// Two servers that share a database and a clock.
 async fn pair(db: &TestDb) -> (TestApp, TestApp) {
@@ -57,7 +50,7 @@ async fn credential_lifecycle_is_audited() {
     let rename = json!({"name": "renamed", "azurecredentialConfig": {"clientId": app.seed.client_id}});
     let renamed = app.put(&path).token(&ann).json(&rename).send().await;
     assert_eq!(
-        (renamed.status.as_u16(), text(&renamed.json(), "name")),
+        (renamed.status.as_u16(), &*string_at(&renamed.json(), "name")),
         (200, "renamed"),
         "{}",
         renamed.text()
@@ -73,8 +66,8 @@ async fn credential_lifecycle_is_audited() {
         assert_eq!(answer.status, status, "{secret:?}: {}", answer.text());
     }
 
-    let created = app.post("/v3/clusters").token(&ann).json(&cluster("one", &id)).send().await.expect(201);
-    let cluster_path = format!("/v3/clusters/{}", text(&created.json(), "id"));
+    let cluster = test_clusters::import_absent(&app, &ann, "one", &id).await;
+    let cluster_path = format!("/v3/clusters/{cluster}");
     let deleted = app.delete(&path).token(&ann).send().await.expect(200);
     let warning = deleted.header("warning");
     assert!(warning.contains("one"), "the warning names the cluster: {warning}");
@@ -140,7 +133,7 @@ async fn concurrent_registrations_of_a_cluster_conflict() {
     let (one, two) = pair(&db).await;
     let id = one.store_credential(&one.admin).await;
     for round in 0..10 {
-        let body = cluster(&format!("same-{round}"), &id);
+        let body = test_clusters::absent_body(&format!("same-{round}"), &id);
         let (first, second) = tokio::join!(
             one.post("/v3/clusters").json(&body).send(),
             two.post("/v3/clusters").json(&body).send()

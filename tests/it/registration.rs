@@ -8,8 +8,10 @@ use norman_aks::store::{self, events};
 use serde_json::{Value, json};
 
 use crate::norman::norman_error;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::TestApp;
+use crate::support::call::string_at;
 use crate::support::databases;
+use crate::support::test_clusters;
 
 const TOKENS: &str = "/v3/clusterregistrationtokens";
 
@@ -34,7 +36,7 @@ impl TestContext {
         app.put_setting("server-url", SERVER).await;
         app.put_setting("agent-image", IMAGE).await;
         let credential = app.store_credential(&ann).await;
-        let cluster = register_cluster(&app, &ann, "one", &credential).await;
+        let cluster = test_clusters::import_absent(&app, &ann, "one", &credential).await;
         Self { app, ann, cluster, credential }
     }
 
@@ -54,29 +56,11 @@ impl TestContext {
     }
 }
 
-async fn register_cluster(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
-    let config = json!({"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
-        "azureCredentialSecret": credential});
-    let made =
-        app.post("/v3/clusters").token(token).json(&json!({"name": name, "aksConfig": config})).send().await;
-    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
-    text(&made.json(), "id")
-}
-
-fn text(object: &Value, key: &str) -> String {
-    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
-}
-
-fn ids(list: &Answer) -> Vec<String> {
-    assert_eq!(list.status, StatusCode::OK, "{}", list.text());
-    list.json()["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect()
-}
-
 #[tokio::test]
 async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
     let context = TestContext::start().await;
     let (token, id) = (context.default().await, &context.cluster);
-    let secret = text(&token, "token");
+    let secret = string_at(&token, "token");
     assert!(
         secret.len() >= 50 && secret.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     );
@@ -109,12 +93,12 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
         assert_eq!(list.json()["data"], json!([token]), "{path}");
     }
     // Listed before it was first requested by name.
-    let other = register_cluster(&context.app, &context.ann, "two", &context.credential).await;
+    let other = test_clusters::import_absent(&context.app, &context.ann, "two", &context.credential).await;
     assert_eq!(
-        ids(&context.app.get(&format!("{TOKENS}?clusterId={other}")).token(&context.ann).send().await).len(),
+        context.app.get(&format!("{TOKENS}?clusterId={other}")).token(&context.ann).send().await.ids().len(),
         1
     );
-    assert_eq!(ids(&context.app.get(TOKENS).token(&context.ann).send().await).len(), 2);
+    assert_eq!(context.app.get(TOKENS).token(&context.ann).send().await.ids().len(), 2);
     assert_eq!(
         context.app.get(&format!("{TOKENS}/{id}:system")).token(&context.ann).send().await.status,
         404
@@ -128,8 +112,8 @@ async fn owners_make_more_tokens_and_remove_them() {
     let of_cluster = format!("/v3/clusters/{id}/clusterregistrationtokens");
     let sent = json!({"links": null, "actions": null, "clusterId": id, "name": "second", "token": "chosen", "command": "x"});
     let second = context.app.post(TOKENS).token(&context.ann).json(&sent).send().await.expect(201).json();
-    assert_eq!(text(&second, "id"), format!("{id}:second"));
-    assert!(text(&second, "token") != "chosen" && second["token"] != first["token"]);
+    assert_eq!(string_at(&second, "id"), format!("{id}:second"));
+    assert!(string_at(&second, "token") != "chosen" && second["token"] != first["token"]);
     let drawn = context
         .app
         .post(&of_cluster)
@@ -138,7 +122,7 @@ async fn owners_make_more_tokens_and_remove_them() {
         .send()
         .await
         .json();
-    assert!(text(&drawn, "name").starts_with("crt-") && drawn["clusterId"] == *id, "{drawn}");
+    assert!(string_at(&drawn, "name").starts_with("crt-") && drawn["clusterId"] == *id, "{drawn}");
     for name in ["second", "default-token"] {
         let taken = json!({"clusterId": id, "name": name});
         let taken = context.app.post(TOKENS).token(&context.ann).json(&taken).send().await;
@@ -156,11 +140,11 @@ async fn owners_make_more_tokens_and_remove_them() {
         assert_eq!((error.code.as_str(), error.field.as_str()), (code, field), "{body}: {}", refused.text());
     }
     // All are valid at the same time, and each is deleted separately.
-    let file = |token: &Value| format!("{}_{id}.yaml", text(token, "token"));
+    let file = |token: &Value| format!("{}_{id}.yaml", string_at(token, "token"));
     for token in [&first, &second, &drawn] {
         assert_eq!(context.manifest(&file(token)).await.0, 200);
     }
-    let path = |token: &Value| format!("{TOKENS}/{}", text(token, "id"));
+    let path = |token: &Value| format!("{TOKENS}/{}", string_at(token, "id"));
     let removed = context.app.delete(&path(&second)).token(&context.ann).send().await;
     assert_eq!((removed.status, &removed.json()["id"]), (StatusCode::OK, &second["id"]));
     assert_eq!(
@@ -204,10 +188,16 @@ async fn tokens_are_for_owners_and_of_other_clusters_there_are_none() {
         (StatusCode::NOT_FOUND, format!("{} not found", context.cluster))
     );
     assert!(
-        ids(&context.app.get(&format!("{TOKENS}?clusterId={}", context.cluster)).token(&eve).send().await)
+        context
+            .app
+            .get(&format!("{TOKENS}?clusterId={}", context.cluster))
+            .token(&eve)
+            .send()
+            .await
+            .ids()
             .is_empty()
     );
-    assert_eq!(ids(&context.app.get(TOKENS).token(&admin).send().await), std::slice::from_ref(&id));
+    assert_eq!(context.app.get(TOKENS).token(&admin).send().await.ids(), std::slice::from_ref(&id));
     let user = context.app.server.tokens.authenticate(&eve).await.unwrap().user_id.clone();
     for (role, status) in [("read-only", 403), ("cluster-member", 403), ("cluster-owner", 200)] {
         let body =
@@ -216,7 +206,7 @@ async fn tokens_are_for_owners_and_of_other_clusters_there_are_none() {
         let seen = context.app.get(&format!("{TOKENS}/{id}")).token(&eve).send().await;
         assert_eq!(seen.status.as_u16(), status, "{role}");
         let list = context.app.get(TOKENS).token(&eve).send().await;
-        assert_eq!(ids(&list).len(), usize::from(status == 200), "{role}");
+        assert_eq!(list.ids().len(), usize::from(status == 200), "{role}");
         let binding = format!("/v3/clusterroletemplatebindings/{}:eve", context.cluster);
         assert_eq!(context.app.delete(&binding).send().await.status, StatusCode::OK);
     }
@@ -225,7 +215,7 @@ async fn tokens_are_for_owners_and_of_other_clusters_there_are_none() {
 #[tokio::test]
 async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
     let context = TestContext::start().await;
-    let secret = text(&context.default().await, "token");
+    let secret = string_at(&context.default().await, "token");
     let (status, manifest) = context.manifest(&format!("{secret}_{}.yaml", context.cluster)).await;
     assert_eq!(status, 200, "{manifest}");
     let kinds: Vec<&str> = manifest.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
@@ -266,14 +256,14 @@ async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
 #[tokio::test]
 async fn manifest_requires_https_and_names_the_remedy() {
     let context = TestContext::start().await;
-    let file = format!("{}_{}.yaml", text(&context.default().await, "token"), context.cluster);
+    let file = format!("{}_{}.yaml", string_at(&context.default().await, "token"), context.cluster);
     for url in ["", "http://aks.example.org"] {
         context.app.put_setting("server-url", url).await;
         let (status, words) = context.manifest(&file).await;
         assert_eq!(status, 400, "{url}: {words}");
         assert!(words.contains("setting server-url") && words.contains("--tls-listen"), "{words}");
     }
-    assert!(text(&context.default().await, "command").contains("http://aks.example.org/v3/import/"));
+    assert!(string_at(&context.default().await, "command").contains("http://aks.example.org/v3/import/"));
 }
 
 #[tokio::test]
@@ -284,9 +274,9 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
     let over_tls = OverTls { host: None, port: 8443, authority: PEM.to_owned() };
     context.app.server.public_address.serve_over_tls(over_tls);
     let token = context.default().await;
-    assert!(text(&token, "command").contains("https://norman.test:8443/v3/import/"), "{token}");
+    assert!(string_at(&token, "command").contains("https://norman.test:8443/v3/import/"), "{token}");
     let (status, manifest) =
-        context.manifest(&format!("{}_{}.yaml", text(&token, "token"), context.cluster)).await;
+        context.manifest(&format!("{}_{}.yaml", string_at(&token, "token"), context.cluster)).await;
     assert_eq!(status, 200, "{manifest}");
     assert!(manifest.contains("value: \"https://norman.test:8443\""), "{manifest}");
     assert!(manifest.contains("port: 8443"), "the network policy allows it: {manifest}");
@@ -300,7 +290,7 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
 #[tokio::test]
 async fn manifest_requires_an_image_and_names_the_setting() {
     let context = TestContext::start().await;
-    let file = format!("{}_{}.yaml", text(&context.default().await, "token"), context.cluster);
+    let file = format!("{}_{}.yaml", string_at(&context.default().await, "token"), context.cluster);
     context.app.put_setting("agent-image", "").await;
     let (status, words) = context.manifest(&file).await;
     assert!(status == 400 && words.contains("setting agent-image"), "{words}");
@@ -325,12 +315,12 @@ async fn manifest_names_the_api_server_once_it_is_known() {
         "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": context.credential});
     let made =
         app.post("/v3/clusters").token(&context.ann).json(&json!({"name": "real", "aksConfig": config}));
-    let id = text(&made.send().await.json(), "id");
+    let id = string_at(&made.send().await.json(), "id");
     app.settle().await;
     let cluster = app.get(&format!("/v3/clusters/{id}")).token(&context.ann).send().await.json();
-    let host = text(&cluster, "apiEndpoint").replace("https://", "").replace(":443", "");
+    let host = string_at(&cluster, "apiEndpoint").replace("https://", "").replace(":443", "");
     let token = app.get(&format!("{TOKENS}/{id}:default-token")).token(&context.ann).send().await.json();
-    let (_, manifest) = context.manifest(&format!("{}_{id}.yaml", text(&token, "token"))).await;
+    let (_, manifest) = context.manifest(&format!("{}_{id}.yaml", string_at(&token, "token"))).await;
     let variable = format!("name: \"NORMAN_AKS_API_SERVER\"\n              value: \"{host}:443\"");
     assert!(manifest.contains(&variable), "{host}: {manifest}");
 }
@@ -338,8 +328,8 @@ async fn manifest_names_the_api_server_once_it_is_known() {
 #[tokio::test]
 async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
     let context = TestContext::start().await;
-    let (secret, id) = (text(&context.default().await, "token"), context.cluster.clone());
-    let other = register_cluster(&context.app, &context.ann, "two", &context.credential).await;
+    let (secret, id) = (string_at(&context.default().await, "token"), context.cluster.clone());
+    let other = test_clusters::import_absent(&context.app, &context.ann, "two", &context.credential).await;
     let format = "invalid filename format, expected {token}_{clusterId}.yaml";
     let unknown = "cluster not found or invalid token";
     for (file, status, words) in [
@@ -375,7 +365,7 @@ async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
 async fn tokens_lie_sealed_and_are_in_the_audit_by_name() {
     let db = databases::sqlite().await;
     let context = TestContext::new(TestApp::builder().advisory_review().database(&db).start().await).await;
-    let secret = text(&context.default().await, "token");
+    let secret = string_at(&context.default().await, "token");
     let made = context
         .app
         .post(TOKENS)
@@ -384,7 +374,7 @@ async fn tokens_lie_sealed_and_are_in_the_audit_by_name() {
         .send()
         .await;
     let path = format!("{TOKENS}/{}:b", context.cluster);
-    let (eve, second) = (context.app.token("eve").await, text(&made.json(), "token"));
+    let (eve, second) = (context.app.token("eve").await, string_at(&made.json(), "token"));
     assert_eq!(context.app.delete(&path).token(&eve).send().await.status, StatusCode::NOT_FOUND);
     assert_eq!(context.app.delete(&path).token(&context.ann).send().await.status, StatusCode::OK);
     context.app.server.stop().await;

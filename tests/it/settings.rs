@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::norman::{NormanError, norman_error};
 use crate::support::app::{NOW_MS, TestApp};
 use crate::support::databases;
+use crate::support::test_clusters;
 
 async fn value(app: &TestApp, name: &str) -> String {
     let setting = app.get(&format!("/v3/settings/{name}")).send().await.expect(200);
@@ -22,14 +23,6 @@ async fn change(app: &TestApp, name: &str, value: &str) -> Value {
     let changed = app.put(&format!("/v3/settings/{name}")).json(&json!({"value": value})).send().await;
     assert_eq!(changed.status, StatusCode::OK, "{name}: {}", changed.text());
     changed.json()
-}
-
-/// Creates a cluster that is only registered; returns its ID.
-async fn cluster(app: &TestApp) -> String {
-    let credential = app.store_credential(&app.admin).await;
-    let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
-        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential});
-    app.post("/v3/clusters").json(&json!({"name": "one", "aksConfig": config})).send().await.expect(201).id()
 }
 
 /// The cluster's registration token, and its manifest.
@@ -186,7 +179,7 @@ async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() 
 async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request() {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let app = TestApp::with_advisory_review().await;
-    let cluster = cluster(&app).await;
+    let cluster = test_clusters::import(&app, &app.admin, "one").await;
     let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
     let empty = app.post(&action).send().await.json();
     assert_eq!(empty["config"], "", "clients send no token over plain HTTP");
@@ -218,7 +211,7 @@ async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
         .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
         .start()
         .await;
-    let cluster = cluster(&app).await;
+    let cluster = test_clusters::import(&app, &app.admin, "one").await;
     let made = async || {
         let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
         let config = app.post(&action).send().await.json()["config"].as_str().unwrap().to_owned();
@@ -237,7 +230,7 @@ async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
 #[tokio::test]
 async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
     let app = TestApp::with_advisory_review().await;
-    let cluster = cluster(&app).await;
+    let cluster = test_clusters::import(&app, &app.admin, "one").await;
     app.settle().await;
     let state = app.get(&format!("/v3/clusters/{cluster}")).send().await.json();
     assert_eq!(state["state"], "active", "{}", state["transitioningMessage"]);

@@ -7,21 +7,13 @@ use norman_aks::store::{self, events};
 use serde_json::{Value, json};
 
 use crate::norman::norman_error;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::TestApp;
+use crate::support::call::string_at;
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases;
 
 async fn create_token(app: &TestApp, token: &str, body: &Value) -> Value {
     app.post("/v3/tokens").token(token).json(body).send().await.expect(201).json()
-}
-
-fn text(object: &Value, key: &str) -> String {
-    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
-}
-
-fn ids(list: &Answer) -> Vec<String> {
-    assert_eq!(list.status, StatusCode::OK, "{}", list.text());
-    list.json()["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect()
 }
 
 fn name(token: &str) -> String {
@@ -48,7 +40,7 @@ async fn no_token_makes_one_that_outlives_it() {
         tokens["data"].as_array().unwrap().iter().filter(|token| token["name"] != name(&connected.ann))
     {
         assert!(
-            text(token, "expiresAt").as_str() <= "2026-11-22T12:01:00Z" && token["expiresAt"] != "",
+            string_at(token, "expiresAt").as_str() <= "2026-11-22T12:01:00Z" && token["expiresAt"] != "",
             "{token}"
         );
     }
@@ -62,7 +54,7 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
         "name": "mine", "userId": "user-other", "enabled": false, "expired": true, "isDerived": false});
     let mut token = create_token(&app, &ann, &sent).await;
     let secret = token.as_object_mut().unwrap().remove("token").unwrap();
-    let id = text(&token, "id");
+    let id = string_at(&token, "id");
     let whole = secret.as_str().unwrap();
     assert!(
         id.starts_with("token-") && whole.strip_prefix(&format!("{id}:")).is_some_and(|rest| rest.len() > 40)
@@ -100,7 +92,7 @@ async fn labels_and_annotations_of_a_token_are_kept() {
     let app = TestApp::start().await;
     let body = json!({"labels": {"example.com/a": "b"}, "annotations": {"example.com/c": "d"}});
     let token = create_token(&app, &app.admin, &body).await;
-    let read = app.get(&format!("/v3/tokens/{}", text(&token, "id"))).send().await.json();
+    let read = app.get(&format!("/v3/tokens/{}", string_at(&token, "id"))).send().await.json();
     for token in [&token, &read] {
         assert_eq!(token["labels"], json!({"example.com/a": "b", "cattle.io/creator": "norman"}));
         assert_eq!(token["annotations"], json!({"example.com/c": "d"}));
@@ -114,14 +106,14 @@ async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let of_ann = create_token(&app, &ann, &json!({})).await;
-    let id = text(&of_ann, "id");
+    let id = string_at(&of_ann, "id");
     let mut expected = vec![name(&ann), id.clone()];
     expected.sort();
-    assert_eq!(ids(&app.get("/v3/tokens").token(&ann).send().await), expected);
+    assert_eq!(app.get("/v3/tokens").token(&ann).send().await.ids(), expected);
     for other in [&bob, &app.admin] {
-        assert_eq!(ids(&app.get("/v3/tokens").token(other).send().await), [name(other)]);
-        let user = text(&of_ann, "userId");
-        assert!(ids(&app.get(&format!("/v3/tokens?userId={user}")).token(other).send().await).is_empty());
+        assert_eq!(app.get("/v3/tokens").token(other).send().await.ids(), [name(other)]);
+        let user = string_at(&of_ann, "userId");
+        assert!(app.get(&format!("/v3/tokens?userId={user}")).token(other).send().await.ids().is_empty());
         for (method, query) in
             [(Method::GET, ""), (Method::DELETE, ""), (Method::POST, "?_method=DELETE"), (Method::POST, "")]
         {
@@ -137,7 +129,7 @@ async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
     }
     assert!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status.is_success());
     // A token for another user cannot be created either.
-    let user = text(&of_ann, "userId");
+    let user = string_at(&of_ann, "userId");
     let of_bob = create_token(&app, &bob, &json!({"userId": user})).await;
     assert_ne!(of_bob["userId"], json!(user));
 }
@@ -149,8 +141,8 @@ async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
     for delete in [Method::DELETE, Method::POST] {
         let query = if delete == Method::POST { "?_method=DELETE" } else { "" };
         let token = create_token(&app, &ann, &json!({})).await;
-        let path = format!("/v3/tokens/{}", text(&token, "id"));
-        let whole = text(&token, "token");
+        let path = format!("/v3/tokens/{}", string_at(&token, "id"));
+        let whole = string_at(&token, "token");
         assert!(app.get("/v3/clusters").token(&whole).send().await.status.is_success());
         let deleted = app.call(delete, &format!("{path}{query}")).token(&ann).send().await.expect(200);
         assert_eq!((&deleted.json()["id"], deleted.json().get("token")), (&token["id"], None));
@@ -169,14 +161,14 @@ async fn an_expired_token_is_not_there_any_more() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let token = create_token(&app, &ann, &json!({"ttl": "60000"})).await;
-    let (id, whole) = (text(&token, "id"), text(&token, "token"));
+    let (id, whole) = (string_at(&token, "id"), string_at(&token, "token"));
     app.clock.advance(Duration::from_millis(59_999));
     assert!(app.get("/v3/tokens").token(&whole).send().await.status.is_success());
     app.clock.advance(Duration::from_millis(1));
     assert_eq!(app.get("/v3/tokens").token(&whole).send().await.status, StatusCode::UNAUTHORIZED);
     // 404, because clients that get a token with `expired` remove the kubeconfig for good.
     assert_eq!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status, StatusCode::NOT_FOUND);
-    assert_eq!(ids(&app.get("/v3/tokens").token(&ann).send().await), [name(&ann)]);
+    assert_eq!(app.get("/v3/tokens").token(&ann).send().await.ids(), [name(&ann)]);
 }
 
 #[tokio::test]
@@ -200,7 +192,7 @@ async fn what_cannot_be_is_refused_and_makes_no_token() {
             "{body:.60}: {error:?}"
         );
     }
-    assert_eq!(ids(&app.get("/v3/tokens").token(&ann).send().await), [name(&ann)]);
+    assert_eq!(app.get("/v3/tokens").token(&ann).send().await.ids(), [name(&ann)]);
     let own = format!("/v3/tokens/{}", name(&ann));
     let put = app.put(&own).token(&ann).json(&json!({"description": "x"})).send().await;
     assert_eq!(
@@ -216,7 +208,7 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     connected.insert_cluster("c-other", &connected.status(), "account-token").await;
     let token = create_token(&connected.app, &connected.ann, &json!({"clusterId": CLUSTER_ID})).await;
     assert_eq!(token["clusterId"], CLUSTER_ID);
-    let whole = text(&token, "token");
+    let whole = string_at(&token, "token");
     connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&whole).send().await.expect(200);
     connected.app.get("/k8s/clusters/c-other/version").token(&whole).send().await.expect(403);
     for path in
@@ -232,7 +224,7 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     connected.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await.expect(401);
     let list =
         connected.app.get(&format!("/v3/tokens?clusterId={CLUSTER_ID}")).token(&connected.ann).send().await;
-    assert_eq!(ids(&list), [text(&token, "id")]);
+    assert_eq!(list.ids(), [string_at(&token, "id")]);
     // Another user's cluster is treated as absent.
     let eve = connected.app.token("eve").await;
     let refused =
@@ -248,7 +240,7 @@ async fn tokens_are_in_the_audit_by_name() {
     let db = databases::sqlite().await;
     let app = TestApp::builder().advisory_review().database(&db).start().await;
     let token = create_token(&app, &app.admin, &json!({"description": "one"})).await;
-    let path = format!("/v3/tokens/{}", text(&token, "id"));
+    let path = format!("/v3/tokens/{}", string_at(&token, "id"));
     assert!(app.delete(&path).send().await.status.is_success());
     assert_eq!(app.delete(&path).send().await.status, StatusCode::NOT_FOUND);
     app.post("/v3/tokens").json(&json!({"ttl": -5})).send().await;
@@ -258,7 +250,7 @@ async fn tokens_are_in_the_audit_by_name() {
     let mut rows = store::events::list(&db.store, 100, &filter).await.unwrap();
     rows.reverse();
     let seen: Vec<_> = rows.iter().map(|row| [&*row.action, &*row.object_id, &*row.outcome]).collect();
-    let id = &*text(&token, "id");
+    let id = &*string_at(&token, "id");
     let expected = [
         ["create", id, "done"],
         ["delete", id, "done"],
@@ -278,34 +270,34 @@ async fn everybody_finds_himself_and_only_administrators_find_others() {
         list["data"][0].clone()
     };
     let (of_ann, of_bob, of_admin) = (me(&ann).await, me(&bob).await, me(&app.admin).await);
-    let own = format!("http://norman.test/v3/users/{}", text(&of_ann, "id"));
+    let own = format!("http://norman.test/v3/users/{}", string_at(&of_ann, "id"));
     assert_eq!(
         of_ann,
         json!({
             "actions": {}, "baseType": "user", "created": "2026-11-22T12:00:00Z", "createdTS": 1_795_348_800_000_i64,
             "enabled": true, "id": of_ann["id"], "links": {"self": own}, "me": true, "name": "ann",
-            "principalIds": [format!("local://{}", text(&of_ann, "id"))], "state": "active", "transitioning": "no",
+            "principalIds": [format!("local://{}", string_at(&of_ann, "id"))], "state": "active", "transitioning": "no",
             "type": "user", "username": "ann",
         })
     );
-    assert!(text(&of_ann, "id").starts_with("user-"));
+    assert!(string_at(&of_ann, "id").starts_with("user-"));
     assert_eq!((&of_bob["name"], &of_admin["name"]), (&json!("bob"), &json!("admin")));
-    assert_eq!(ids(&app.get("/v3/users").token(&ann).send().await), [text(&of_ann, "id")]);
-    let at = |user: &Value| format!("/v3/users/{}", text(user, "id"));
+    assert_eq!(app.get("/v3/users").token(&ann).send().await.ids(), [string_at(&of_ann, "id")]);
+    let at = |user: &Value| format!("/v3/users/{}", string_at(user, "id"));
     assert_eq!(app.get(&at(&of_ann)).token(&ann).send().await.json(), of_ann);
     let (seen, none) = (
         app.get(&at(&of_bob)).token(&ann).send().await,
         app.get("/v3/users/user-none1").token(&ann).send().await,
     );
     assert_eq!(seen.status, StatusCode::NOT_FOUND);
-    assert_eq!(seen.text().replace(&text(&of_bob, "id"), "user-none1"), none.text());
-    assert!(ids(&app.get("/v3/users?name=bob").token(&ann).send().await).is_empty());
+    assert_eq!(seen.text().replace(&string_at(&of_bob, "id"), "user-none1"), none.text());
+    assert!(app.get("/v3/users?name=bob").token(&ann).send().await.ids().is_empty());
 
-    let mut everybody = [&of_ann, &of_bob, &of_admin].map(|user| text(user, "id"));
+    let mut everybody = [&of_ann, &of_bob, &of_admin].map(|user| string_at(user, "id"));
     everybody.sort();
-    assert_eq!(ids(&app.get("/v3/users").send().await), everybody);
-    assert_eq!(ids(&app.get("/v3/users?name=bob").send().await), [text(&of_bob, "id")]);
-    assert_eq!(ids(&app.get("/v3/users?me=false&name=ann").send().await), [text(&of_ann, "id")]);
+    assert_eq!(app.get("/v3/users").send().await.ids(), everybody);
+    assert_eq!(app.get("/v3/users?name=bob").send().await.ids(), [string_at(&of_bob, "id")]);
+    assert_eq!(app.get("/v3/users?me=false&name=ann").send().await.ids(), [string_at(&of_ann, "id")]);
     assert_eq!(app.get(&at(&of_bob)).send().await.json()["me"], false);
     // They are created on the command line.
     for path in ["/v3/users", &at(&of_bob)] {

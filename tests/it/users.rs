@@ -147,9 +147,7 @@ async fn another_server_denies_a_disabled_user_too() {
     let one = TestApp::builder().advisory_review().database(&db).start().await;
     let two = TestApp::builder().advisory_review().database(&db).with_azure_of(&one).start().await;
     let ben = one.token("ben").await;
-    let credential = one.store_credential(&ben).await;
-    let cluster =
-        test_clusters::create(&one, &ben, &test_clusters::import_body(&one, "shop", &credential)).await;
+    let cluster = test_clusters::import(&one, &ben, "shop").await;
     let status = async || two.get("/v3/users").token(&ben).send().await.status.as_u16();
     assert_eq!(status().await, 200, "the second server accepts the token");
     let stream = open(&two.server, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;

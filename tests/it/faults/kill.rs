@@ -8,6 +8,7 @@ use azure_sandbox::Timing;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::call::string_at;
 use crate::support::program::{Server, reply};
 
 const SANDBOX: [&str; 5] =
@@ -24,10 +25,6 @@ struct Run {
     credential: String,
 }
 
-fn text<'a>(object: &'a Value, key: &str) -> &'a str {
-    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}"))
-}
-
 impl Run {
     async fn start(folder: &Path) -> Self {
         let server = Server::start(folder, &SANDBOX);
@@ -35,9 +32,9 @@ impl Run {
             serde_json::from_slice(&std::fs::read(folder.join("data/sandbox.json")).unwrap()).unwrap();
         let run = Self {
             server,
-            control: text(&file, "control_url").to_owned(),
-            token: text(&file, "token_key").to_owned(),
-            credential: text(&file, "credential_id").to_owned(),
+            control: string_at(&file, "control_url"),
+            token: string_at(&file, "token_key"),
+            credential: string_at(&file, "credential_id"),
         };
         let times = Timing { create_cluster: 2_000, retry_after: Some(1), ..Timing::default() };
         let put = run.server.http.put(format!("{}/times", run.control));
@@ -117,7 +114,7 @@ async fn killed_at(
     let body = super::small_cluster("one", &run.credential);
     let made = run.server.post("/v3/clusters", &run.token, &body).await;
     assert_eq!(made.status, 201, "{}", made.text);
-    let path = format!("/v3/clusters/{}", text(&made.json(), "id"));
+    let path = format!("/v3/clusters/{}", string_at(&made.json(), "id"));
     until("the condition was never met", async || moment(&run, &path).await).await;
     let before = run.puts().await;
     run.kill();
@@ -158,7 +155,7 @@ async fn killed_before_the_creation_response() {
 async fn killed_during_the_creation() {
     let (before, after) = killed_at(None, async |run, path| {
         run.requested("longOperation", "GET").await
-            && text(&run.cluster(path).await, "transitioningMessage").contains("creating cluster")
+            && string_at(&run.cluster(path).await, "transitioningMessage").contains("creating cluster")
     })
     .await;
     assert_eq!((before, after), (vec![json!(201)], vec![]));

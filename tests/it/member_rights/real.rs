@@ -39,9 +39,7 @@ impl Cluster {
         app.control
             .add_fault(fault::for_operation(Operation::AdminCredential, fault::body(200, &body.to_string())));
         let owner = app.token("ann").await;
-        let credential = app.store_credential(&owner).await;
-        let id =
-            test_clusters::create(&app, &owner, &test_clusters::import_body(&app, "real", &credential)).await;
+        let id = test_clusters::import(&app, &owner, "real").await;
         app.settle().await;
         let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
         assert_eq!(cluster["state"], "active", "{cluster}");

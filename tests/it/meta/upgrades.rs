@@ -4,16 +4,13 @@ use serde_json::{Value, json};
 
 use super::hint;
 use crate::support::app::TestApp;
+use crate::support::test_clusters;
 
 async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
     let credential = app.store_credential(token).await;
-    let mut config = json!({"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
-        "azureCredentialSecret": credential});
-    config.as_object_mut().unwrap().extend(aks.as_object().unwrap().clone());
-    let made =
-        app.post("/v3/clusters").token(token).json(&json!({"name": "c", "aksConfig": config})).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
-    made.id()
+    let mut body = test_clusters::absent_body("c", &credential);
+    body["aksConfig"].as_object_mut().unwrap().extend(aks.as_object().unwrap().clone());
+    test_clusters::create(app, token, &body).await
 }
 
 #[tokio::test]

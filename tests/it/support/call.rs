@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use serde_json::Value;
 use tower::ServiceExt;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
@@ -59,7 +60,7 @@ impl<'a> Call<'a> {
     }
 
     #[must_use]
-    pub(crate) fn json(self, body: &serde_json::Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         self.body(body.to_string())
     }
 
@@ -103,21 +104,36 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// The ID of an object.
     pub(crate) fn id(&self) -> String {
-        self.json()["id"].as_str().unwrap_or_else(|| panic!("{}", self.text())).to_owned()
+        string_at(&self.json(), "id")
+    }
+
+    /// The objects of a list.
+    pub(crate) fn data(&self) -> Vec<Value> {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text());
+        self.json()["data"].as_array().unwrap().clone()
+    }
+
+    /// The IDs of the objects of a list.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.data().iter().map(|object| string_at(object, "id")).collect()
     }
 
     /// The string in `error`.
     pub(crate) fn error(&self) -> String {
-        self.json()["error"].as_str().unwrap_or_else(|| panic!("{}", self.text())).to_owned()
+        string_at(&self.json(), "error")
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
+}
+
+pub(crate) fn string_at(object: &Value, key: &str) -> String {
+    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
 }

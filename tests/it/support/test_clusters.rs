@@ -24,9 +24,26 @@ pub(crate) fn import_body(app: &TestApp, name: &str, credential: &str) -> Value 
     }})
 }
 
+/// The body that imports a cluster that does not exist.
+pub(crate) fn absent_body(name: &str, credential: &str) -> Value {
+    json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus",
+        "imported": true, "azureCredentialSecret": credential}})
+}
+
 /// Creates a cluster; returns its ID.
 pub(crate) async fn create(app: &TestApp, token: &str, body: &Value) -> String {
     app.post("/v3/clusters").token(token).json(body).send().await.expect(201).id()
+}
+
+/// Imports the cluster of the sandbox's seed data, with a new credential; returns its ID.
+pub(crate) async fn import(app: &TestApp, token: &str, name: &str) -> String {
+    let credential = app.store_credential(token).await;
+    create(app, token, &import_body(app, name, &credential)).await
+}
+
+/// Imports a cluster that does not exist; returns its ID.
+pub(crate) async fn import_absent(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
+    create(app, token, &absent_body(name, credential)).await
 }
 
 /// Creates a cluster and waits until it is active; returns its ID and that of its credential.
