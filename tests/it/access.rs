@@ -272,12 +272,11 @@ async fn cookie_changes_need_a_csrf_token() {
 
 #[tokio::test]
 async fn cross_site_pages_need_cors_origins() {
-    let app = TestApp::builder()
+    let (app, id) = TestApp::builder()
         .advisory_review()
         .setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example")
-        .start()
+        .start_with_credential()
         .await;
-    let id = app.store_credential(&app.admin).await;
     let session = format!("R_SESS={}", app.admin);
     for action in LISTINGS.into_iter().chain(["aksCheckCredentials"]) {
         for method in [Method::GET, Method::POST, Method::PUT] {

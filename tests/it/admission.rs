@@ -134,8 +134,7 @@ async fn wrong_secret_is_tried_for_45_seconds() {
 
 #[tokio::test]
 async fn secret_that_works_after_some_seconds_is_accepted() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     let body = json!({"error": "invalid_client", "error_description": "AADSTS7000215: No.", "error_codes": [7_000_215]});
     app.control.add_fault(Fault {
         operation: Some(Operation::Token),
@@ -171,8 +170,7 @@ async fn missing_role_is_tried_for_45_seconds() {
 
 #[tokio::test]
 async fn role_that_works_after_some_seconds_is_accepted() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     app.control.add_fault(Fault {
         operation: Some(Operation::ManagedCluster),
         times: Some(2),
@@ -186,8 +184,7 @@ async fn role_that_works_after_some_seconds_is_accepted() {
 
 #[tokio::test]
 async fn right_in_one_resource_group_is_enough() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     for operation in [Operation::Subscription, Operation::Provider, Operation::Locations, Operation::Usages] {
         app.control.add_fault(fault::for_operation(operation, denied()));
     }
@@ -212,8 +209,7 @@ async fn provider_is_a_reason_only_when_it_may_not_be_registered() {
 
 #[tokio::test]
 async fn import_that_is_not_in_azure_is_rejected() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     let mut body = test_clusters::import_body(&app, "theirs", &credential);
     body["aksConfig"]["clusterName"] = json!("nowhere");
     let parts = ["nowhere does not exist", "aksClusters lists"];
@@ -306,8 +302,7 @@ async fn waiting_requests_of_a_user_are_limited() {
 
 #[tokio::test]
 async fn taint_without_a_value_is_rejected() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     let mut body = test_clusters::body("one", &credential);
     body["aksConfig"]["nodePools"][0]["nodeTaints"] = json!(["dedicated:NoSchedule"]);
     let answer = post(&app, &body).await;

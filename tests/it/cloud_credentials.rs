@@ -234,8 +234,7 @@ async fn only_the_owner_and_administrators_see_a_credential() {
 
 #[tokio::test]
 async fn ids_of_no_credential_are_not_found() {
-    let app = TestApp::with_advisory_review().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let bare = id.split_once(':').unwrap().1;
     for id in [
         bare.to_owned(),
@@ -280,8 +279,7 @@ async fn audited(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)>
 
 #[tokio::test]
 async fn used_credential_stays_in_its_subscription_and_cloud() {
-    let app = TestApp::with_advisory_review().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let own = format!("/v3/cloudcredentials/{id}");
     created_cluster(&app, &app.admin, &cluster("prod", &id)).await;
     let message = "Cloud credential is currently referenced by provisioning cluster prod";
@@ -294,8 +292,7 @@ async fn used_credential_stays_in_its_subscription_and_cloud() {
 
 #[tokio::test]
 async fn used_credential_is_hidden_and_erased_with_its_last_use() {
-    let app = TestApp::start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().start_with_credential().await;
     let own = format!("/v3/cloudcredentials/{id}");
     let mut paths = Vec::new();
     for name in ["one", "two", "three"] {
@@ -386,8 +383,7 @@ async fn last_use_ended_by_put_erases_the_credential() {
 
 #[tokio::test]
 async fn forced_deletion_erases_at_once() {
-    let app = TestApp::start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().start_with_credential().await;
     let own = format!("/v3/cloudcredentials/{id}");
     let path = created_cluster(&app, &app.admin, &cluster("one", &id)).await;
     let wrong = app.delete(&format!("{own}?force=1")).send().await;

@@ -149,8 +149,7 @@ async fn only_owners_and_administrators_may_force_delete() {
 
 #[tokio::test]
 async fn force_accepts_only_booleans() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     let id = test_clusters::create(&app, &app.admin, &test_clusters::body("shop", &credential)).await;
     for value in ["1", "yes", "TRUE", "", "true%20"] {
         let refused = app.delete(&format!("{}?force={value}", path(&id))).send().await;
@@ -173,8 +172,7 @@ async fn force_accepts_only_booleans() {
 
 #[tokio::test]
 async fn force_delete_during_a_step_is_final() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     let store = database(&app).await;
     let stop = CancellationToken::new();
     for (method, operation) in [("GET", "/managedClusters/shop"), ("PUT", "/resourcegroups/shops")] {

@@ -97,8 +97,7 @@ async fn change(app: &TestApp, id: &str, config: Value) {
 
 #[tokio::test]
 async fn plan_matches_the_steps_of_the_worker() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     let mut body = test_clusters::body("shop", &credential);
     body["aksConfig"]["monitoring"] = json!(true);
     let id = test_clusters::create(&app, &app.admin, &body).await;
@@ -305,8 +304,7 @@ async fn plan_queries_azure_only_for_owners() {
 
 #[tokio::test]
 async fn plan_reports_the_reason_of_the_worker() {
-    let app = TestApp::with_advisory_review().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().advisory_review().start_with_credential().await;
     let message = async |id: &str| {
         app.settle().await;
         let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();

@@ -108,8 +108,7 @@ async fn created_cluster_round_trips() {
 
 #[tokio::test]
 async fn form_only_fields_are_dropped() {
-    let app = TestApp::with_advisory_review().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let body = json!({
         "name": "one", "enableClusterMonitoring": false, "windowsPreferedCluster": false,
         "importedConfig": {"privateRegistryURL": null},
@@ -136,8 +135,7 @@ async fn form_only_fields_are_dropped() {
 
 #[tokio::test]
 async fn import_requires_only_name_group_region() {
-    let app = TestApp::with_advisory_review().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let imported = json!({"clusterName": "c", "imported": true, "resourceGroup": "g", "resourceLocation": "eastus", "azureCredentialSecret": id});
     let cluster = created(&app, &json!({"name": "in", "aksConfig": imported})).await;
     assert_eq!((config(&cluster), &cluster["state"]), (imported.clone(), &json!("provisioning")));
@@ -167,8 +165,7 @@ async fn assert_post_refused(app: &TestApp, body: &Value, expected: (u16, &str, 
 
 #[tokio::test]
 async fn create_validation_matches_rancher() {
-    let app = TestApp::with_advisory_review().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     created(&app, &terraform(&id)).await;
     let body = |change: fn(&mut Value)| second(&id, change);
     let policy = "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation: set \
@@ -243,8 +240,7 @@ async fn create_validation_matches_rancher() {
 
 #[tokio::test]
 async fn create_needs_region_and_free_names() {
-    let app = TestApp::start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().start_with_credential().await;
     created(&app, &terraform(&id)).await;
     let body = |change: fn(&mut Value)| second(&id, change);
     let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the cluster object that is there, \
@@ -495,8 +491,7 @@ async fn unsupported_actions_return_404() {
 
 #[tokio::test]
 async fn concurrent_creates_conflict() {
-    let app = TestApp::with_advisory_review().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let bodies: Vec<Value> = (0..8)
         .map(|number| {
             let mut body = terraform(&id);

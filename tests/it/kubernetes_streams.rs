@@ -263,8 +263,7 @@ async fn watch_over_websocket_has_an_origin_and_is_closed() {
 
 #[tokio::test]
 async fn watch_over_websocket_works_with_the_sandbox() {
-    let app = TestApp::start().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().start_with_credential().await;
     let cluster = json!({"name": "one", "aksConfig": {
         "azureCredentialSecret": credential, "clusterName": "one", "resourceGroup": "rancher",
         "resourceLocation": "eastus", "dnsPrefix": "one", "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",

@@ -173,8 +173,7 @@ async fn concurrent_credential_changes_succeed_or_conflict() {
 #[tokio::test]
 async fn server_survives_terminated_database_connections() {
     let Some(db) = databases::postgres().await else { return };
-    let app = TestApp::builder().advisory_review().database(&db).start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().advisory_review().database(&db).start_with_credential().await;
     let mut other = sqlx::PgConnection::connect(&db.url).await.unwrap();
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                where datname = current_database() and pid <> pg_backend_pid()";

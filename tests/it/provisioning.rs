@@ -74,6 +74,13 @@ impl Case {
         Self { app, credential, account, client }
     }
 
+    /// Starts with an active small cluster; returns its ID as well.
+    pub(crate) async fn start_active() -> (Self, String) {
+        let case = Self::start().await;
+        let id = case.create_active(&case.small()).await;
+        (case, id)
+    }
+
     /// The body of a small cluster.
     pub(crate) fn small(&self) -> Value {
         json!({

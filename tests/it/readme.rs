@@ -68,8 +68,7 @@ fn settings_table_matches_program() {
 
 #[tokio::test]
 async fn first_screen_shows_response_of_sandbox() {
-    let app = TestApp::start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().start_with_credential().await;
     let answer =
         app.get(&format!("/meta/aksVersions?cloudCredentialId={id}&region=eastus")).send().await.text();
     let first_screen: String = read("README.md").lines().take(40).collect::<Vec<_>>().join("\n");

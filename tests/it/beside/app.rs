@@ -52,6 +52,12 @@ impl BesideApp {
         BesideBuilder { rancher, settings, data_dir: tempfile::tempdir().unwrap() }
     }
 
+    /// A server beside a Rancher, and the state of that Rancher.
+    pub(super) async fn start() -> (Self, Arc<RancherState>) {
+        let state = RancherState::new();
+        (Self::with_state(&state).await, state)
+    }
+
     /// A server beside a Rancher with this state.
     pub(super) async fn with_state(state: &Arc<RancherState>) -> Self {
         Self::builder(state.serve().await).start().await

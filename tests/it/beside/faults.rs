@@ -158,8 +158,7 @@ async fn huge_answer_gives_503() {
 
 #[tokio::test]
 async fn decisions_outlive_an_outage_only_for_their_time() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     app.rancher.set_fault(Fault::Cut);
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200, "decided earlier");

@@ -240,8 +240,7 @@ async fn probe_finds_a_loop_and_names_the_remedy() {
 
 #[tokio::test]
 async fn probe_tells_rancher_from_other_programs() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
     client.probe().await.unwrap();
     assert_eq!(app.only_request().path, "/meta/aksVersions");

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::app::BesideApp;
-use super::rancher_state::{OWNER, RancherState, UNAUTHORIZED};
+use super::rancher_state::{OWNER, UNAUTHORIZED};
 use crate::support::fixtures;
 
 #[derive(Deserialize)]
@@ -46,8 +46,7 @@ fn request(reached: &Reached) -> Request<Body> {
 
 #[tokio::test]
 async fn requests_of_an_ingress_are_answered_as_by_rancher() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let (mut plain, mut anonymous, mut impersonated, mut others) = (0, 0, 0, 0);
     for reached in reached() {
         app.rancher.take_requests();

@@ -13,8 +13,7 @@ fn accept(app: &BesideApp, secret: &str) {
 
 #[tokio::test]
 async fn revoked_token_is_rejected_when_the_decision_ends() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     state.revoke(OWNER);
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200, "decided just before");
@@ -35,8 +34,7 @@ async fn revoked_token_is_rejected_at_once_without_decisions() {
 
 #[tokio::test]
 async fn use_does_not_extend_a_decision() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     advance_time(DECISION_TTL / 2).await;
     app.get_versions(CREDENTIAL, OWNER).send().await;
@@ -47,8 +45,7 @@ async fn use_does_not_extend_a_decision() {
 
 #[tokio::test]
 async fn right_that_was_taken_ends_with_the_decision() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     state.set_readers(CREDENTIAL, &[]);
     advance_time(DECISION_TTL).await;
@@ -59,8 +56,7 @@ async fn right_that_was_taken_ends_with_the_decision() {
 
 #[tokio::test]
 async fn denials_are_not_kept() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     state.set_readers(CREDENTIAL, &[]);
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 422, "before the permission exists");
     state.set_readers(CREDENTIAL, &["owner"]);
@@ -73,8 +69,7 @@ async fn denials_are_not_kept() {
 
 #[tokio::test]
 async fn deleted_credential_is_denied_when_the_decision_ends() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     state.delete_credential(CREDENTIAL);
     advance_time(DECISION_TTL).await;
@@ -83,8 +78,7 @@ async fn deleted_credential_is_denied_when_the_decision_ends() {
 
 #[tokio::test]
 async fn rotated_secret_is_used_and_lists_of_the_old_one_are_dropped() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     let old = seed().client_secret;
     accept(&app, "rotated~secret");
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "miss");
@@ -102,8 +96,7 @@ async fn rotated_secret_is_used_and_lists_of_the_old_one_are_dropped() {
 
 #[tokio::test]
 async fn changed_secret_ends_the_decisions_of_all_callers() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     state.set_readers(CREDENTIAL, &["owner", "other"]);
     accept(&app, "rotated~secret");
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
@@ -118,8 +111,7 @@ async fn changed_secret_ends_the_decisions_of_all_callers() {
 
 #[tokio::test]
 async fn change_of_other_fields_keeps_the_lists() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     app.get_versions(CREDENTIAL, OWNER).send().await;
     state.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
     advance_time(DECISION_TTL).await;
@@ -129,8 +121,7 @@ async fn change_of_other_fields_keeps_the_lists() {
 
 #[tokio::test]
 async fn token_that_ends_during_an_action_is_not_answered_with_a_list() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     state.put_cluster(
         "c-aaaaa",
         &json!({"kubernetesVersion": "1.32.7", "resourceLocation": "eastus"}),

@@ -33,8 +33,7 @@ async fn caller_may_use_only_credentials_that_rancher_shows_to_it() {
 
 #[tokio::test]
 async fn lists_and_errors_have_the_headers_and_keys_of_this_server() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
     assert_eq!(answer.header("cache-control"), "private, no-cache");
     assert_eq!(answer.header("vary"), "Authorization, Cookie, Accept-Encoding");
@@ -47,8 +46,7 @@ async fn lists_and_errors_have_the_headers_and_keys_of_this_server() {
 
 #[tokio::test]
 async fn decisions_save_questions_and_every_token_is_asked_about() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     for _ in 0..3 {
         assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     }
@@ -70,8 +68,7 @@ async fn decisions_save_questions_and_every_token_is_asked_about() {
 #[tokio::test]
 async fn cookie_bearer_and_basic_are_the_same_user() {
     use base64::Engine as _;
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let basic = base64::engine::general_purpose::STANDARD.encode(OWNER);
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     for (name, value) in [
@@ -91,8 +88,7 @@ async fn cookie_bearer_and_basic_are_the_same_user() {
 
 #[tokio::test]
 async fn cookies_that_are_not_ascii_do_not_hide_the_session() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let cookies = format!("theme=größer; R_SESS={OWNER}");
     app.get(&path, "").anonymous().header("cookie", &cookies).send().await.expect(200);
@@ -100,8 +96,7 @@ async fn cookies_that_are_not_ascii_do_not_hide_the_session() {
 
 #[tokio::test]
 async fn empty_authorization_leaves_the_cookie() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let call = |path: &str| {
         app.get(path, "").anonymous().header("authorization", "").header("cookie", &format!("R_SESS={OWNER}"))
@@ -115,8 +110,7 @@ async fn empty_authorization_leaves_the_cookie() {
 
 #[tokio::test]
 async fn requests_without_a_token_are_rejected_without_a_question() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}");
     for call in [
         app.get(&path, "").anonymous(),
@@ -134,8 +128,7 @@ async fn requests_without_a_token_are_rejected_without_a_question() {
 
 #[tokio::test]
 async fn inline_credentials_need_a_valid_token() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     for path in ["/meta/aksCheckCredentials", "/meta/aksLocations"] {
         let answer = app.post(path, "token-none:unknown").json(&inline(&json!({}))).send().await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{path}");
@@ -154,8 +147,7 @@ async fn inline_credentials_need_a_valid_token() {
 
 #[tokio::test]
 async fn check_of_a_wrong_secret_is_401_as_in_rancher_and_the_token_is_valid() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let wrong = inline(&json!({"clientSecret": "wrong~secret"}));
     let answer = app.post("/meta/aksCheckCredentials", OWNER).json(&wrong).send().await.expect(401);
     assert_eq!(answer.header("x-api-cattle-auth"), "true");
@@ -165,8 +157,7 @@ async fn check_of_a_wrong_secret_is_401_as_in_rancher_and_the_token_is_valid() {
 
 #[tokio::test]
 async fn upgrades_of_a_cluster_that_the_caller_sees_follow_its_version() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     let config = json!({"kubernetesVersion": "1.32.7", "resourceLocation": "eastus", "clusterName": "a"});
     state.put_cluster("c-aaaaa", &config, &["owner"]);
     let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}");
@@ -183,8 +174,7 @@ async fn upgrades_of_a_cluster_that_the_caller_sees_follow_its_version() {
 
 #[tokio::test]
 async fn upgrades_of_a_cluster_that_the_caller_does_not_see_are_400() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     let config = json!({"kubernetesVersion": "1.32.7", "resourceLocation": "eastus"});
     state.put_cluster("c-aaaaa", &config, &["other"]);
     for id in ["c-aaaaa", "c-zzzzz", "", "C-A", "..%2Fsecrets", "c-a%2Fb"] {
@@ -215,8 +205,7 @@ async fn cluster_that_rancher_cannot_read_gives_503() {
 
 #[tokio::test]
 async fn cluster_does_not_open_a_credential_but_rancher_may() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let answer = app.get(&format!("{path}&clusterId=c-aaaaa"), OTHER).send().await;
     assert_eq!(answer.status, 422, "the dashboard's spelling gives no access");
@@ -227,8 +216,7 @@ async fn cluster_does_not_open_a_credential_but_rancher_may() {
 
 #[tokio::test]
 async fn other_kinds_of_credentials_are_forwarded() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, state) = BesideApp::start().await;
     state.put_secret(SECOND, &json!({"amazonec2credentialConfig-accessKey": "eA=="}), &["owner"]);
     let answer = app.get_versions(SECOND, OWNER).send().await;
     assert_eq!(answer.header("x-norman-aks-via"), "rancher");

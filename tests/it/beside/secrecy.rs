@@ -140,8 +140,7 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
 
 #[tokio::test]
 async fn client_shows_no_secret_in_debug() {
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
     app.get_versions(CREDENTIAL, TOKEN).send().await;
     assert_clean("the client", &format!("{client:?} {:?}", app.config));
@@ -163,8 +162,7 @@ async fn nothing_is_written_to_the_data_directory() {
 async fn decisions_are_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _metrics = metrics::set_default_local_recorder(&recorder);
-    let state = RancherState::new();
-    let app = BesideApp::with_state(&state).await;
+    let (app, _) = BesideApp::start().await;
     for _ in 0..3 {
         app.get_versions(rancher_state::CREDENTIAL, rancher_state::OWNER).send().await;
     }

@@ -501,8 +501,7 @@ async fn stored_credential_is_checked_for_those_who_may_use_it() {
 
 #[tokio::test]
 async fn secret_that_cannot_be_decrypted_is_a_reason() {
-    let app = TestApp::start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().start_with_credential().await;
     app.execute("update credentials set ciphertext = x'00'").await;
     let result = get(&app, &id, &app.admin).await.expect(200).json();
     assert_eq!((&result["verdict"], codes(&result)), (&json!("unusable"), vec!["secretUnreadable"]));

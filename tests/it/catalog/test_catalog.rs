@@ -13,8 +13,7 @@ pub(super) struct TestCatalog {
 
 impl TestCatalog {
     pub(super) async fn start() -> Self {
-        let app = TestApp::start().await;
-        let credential = app.store_credential(&app.admin).await;
+        let (app, credential) = TestApp::builder().start_with_credential().await;
         Self { app, credential }
     }
 

@@ -119,8 +119,7 @@ async fn following_the_plan_upgrades_a_cluster_two_minors() {
 
 #[tokio::test]
 async fn plan_that_is_asked_after_each_hop_ends_at_the_target() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let old = pool_with("old", "User", json!({"orchestratorVersion": "1.32.7"}));
     case.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), old]})).await;
     case.app.control.edit_cluster("one", |body| {
@@ -136,8 +135,7 @@ async fn plan_that_is_asked_after_each_hop_ends_at_the_target() {
 
 #[tokio::test]
 async fn import_without_managed_pools_is_upgraded_as_well() {
-    let case = Case::start().await;
-    case.create_active(&case.small()).await;
+    let (case, _) = Case::start_active().await;
     let mine = case.app.get("/v3/clusters").send().await.json()["data"][0]["id"].as_str().unwrap().to_owned();
     // Another object for a cluster that was made elsewhere.
     let seed = &case.app.seed;
@@ -153,8 +151,7 @@ async fn import_without_managed_pools_is_upgraded_as_well() {
 
 #[tokio::test]
 async fn versions_that_cannot_be_had_block() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     for (to, expected, part) in [
         ("1.33.6", "1.33.6 system=1.33.6", ""),
         ("1.32.6", "1.32.6!downgrade", "cannot go from 1.32.7 down to 1.32.6"),
@@ -171,8 +168,7 @@ async fn versions_that_cannot_be_had_block() {
 
 #[tokio::test]
 async fn version_to_which_no_upgrade_leads_blocks() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let path = "/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions";
     let (_, mut list) = case.azure(Method::GET, path, None).await;
     for minor in list["values"].as_array_mut().unwrap() {
@@ -204,8 +200,7 @@ async fn preview_is_marked_and_saved_with_a_warning() {
 
 #[tokio::test]
 async fn long_term_versions_block_clusters_without_the_plan() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.app.control.edit_cluster("one", |body| runs(body, "1.30.14"));
     case.advance_refreshes(1).await;
     let blocked = plan(&case, &id, "1.31.13").await;
@@ -223,8 +218,7 @@ async fn long_term_versions_block_clusters_without_the_plan() {
 
 #[tokio::test]
 async fn azures_upgrades_for_the_cluster_win_over_the_list() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let play = |upgrades: Value| {
         let body = json!({"properties": {"controlPlaneProfile": {"upgrades": upgrades}}});
         let page: Page = serde_json::from_str(&json!({"body": body}).to_string()).unwrap();
@@ -251,8 +245,7 @@ async fn azures_upgrades_for_the_cluster_win_over_the_list() {
 
 #[tokio::test]
 async fn surge_needs_quota() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let set = |limit: u32| {
         let quota = Quota { region: "eastus".to_owned(), name: "cores".to_owned(), limit };
         case.app.control.set_quota(&case.account.subscription_id, quota);
@@ -272,8 +265,7 @@ async fn surge_needs_quota() {
 
 #[tokio::test]
 async fn state_of_the_cluster_blocks_the_first_hop() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let state = |pointer: &'static str, value: &'static str| {
         case.app.control.edit_cluster("one", |body| *body.pointer_mut(pointer).unwrap() = json!(value));
     };
@@ -294,8 +286,7 @@ async fn state_of_the_cluster_blocks_the_first_hop() {
 
 #[tokio::test]
 async fn rejected_credential_blocks_and_the_rest_is_what_is_stored() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     test_clusters::invalidate_credential(&case.app, &case.credential).await;
     let blocked = plan(&case, &id, "1.34.3").await;
     assert_eq!(lines(&blocked), "1.33!credentialExpired 1.34.3 system=1.34.3");
@@ -311,8 +302,7 @@ async fn rejected_credential_blocks_and_the_rest_is_what_is_stored() {
 
 #[tokio::test]
 async fn failures_of_azure_are_named() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let fault = |path: &str, status: u16, code: &str| {
         let fault = json!({"path": path, "method": "GET", "effect": {"status": {"status": status, "code": code, "message": "no"}}});
         case.app.control.add_fault(serde_json::from_value(fault).unwrap());
@@ -346,8 +336,7 @@ async fn failures_of_azure_are_named() {
 
 #[tokio::test]
 async fn plan_is_for_those_who_see_the_cluster() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let stranger = case.app.token("stranger").await;
     ask(&case, &stranger, &id, "").await.expect(404);
     assert_eq!(ask(&case, &case.app.admin, "c-zzzzz", "").await.status, StatusCode::NOT_FOUND);

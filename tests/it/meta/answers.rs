@@ -25,8 +25,7 @@ fn keys(answer: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn listings_have_ranchers_keys_in_order() {
-    let app = TestApp::start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().start_with_credential().await;
     let location = app.seed.location;
     for (action, expected) in [
         ("aksLocations", vec!["name", "displayName"]),

@@ -177,8 +177,7 @@ async fn disconnected_client_does_not_cancel_a_shared_load() {
 
 #[tokio::test]
 async fn versions_and_upgrades_share_one_list() {
-    let app = TestApp::with_advisory_review().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().advisory_review().start_with_credential().await;
     let cluster = json!({"name": "c", "aksConfig": {"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus",
         "imported": true, "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version}});
     let id = app.post("/v3/clusters").json(&cluster).send().await.id();

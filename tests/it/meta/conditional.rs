@@ -13,8 +13,7 @@ use crate::support::app::{Answer, TestApp};
 
 /// A server with a stored credential and a cluster that uses it, and the path of each listing.
 async fn start() -> (TestApp, Vec<String>) {
-    let app = TestApp::with_advisory_review().await;
-    let credential = app.store_credential(&app.admin).await;
+    let (app, credential) = TestApp::builder().advisory_review().start_with_credential().await;
     let cluster = json!({"name": "c", "aksConfig": {"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus",
         "imported": true, "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version}});
     let id = app.post("/v3/clusters").json(&cluster).send().await.id();

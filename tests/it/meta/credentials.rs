@@ -7,8 +7,7 @@ use crate::support::app::TestApp;
 
 #[tokio::test]
 async fn stored_credential_precedes_the_body() {
-    let app = TestApp::with_advisory_review().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     assert_eq!(app.post(&path).body("no JSON").send().await.status, 200);
     assert_eq!(app.get(&path).body("no JSON").send().await.status, 200);
@@ -207,8 +206,7 @@ async fn base_urls_are_ignored() {
 
 #[tokio::test]
 async fn ids_in_a_query_are_trimmed() {
-    let app = TestApp::with_advisory_review().await;
-    let stored = app.store_credential(&app.admin).await;
+    let (app, stored) = TestApp::builder().advisory_review().start_with_credential().await;
     for around in ["%20", "%0A", "%0D%0A", "+", "%C2%A0", "%09"] {
         for path in [
             format!("/meta/aksLocations?cloudCredentialId={stored}{around}"),

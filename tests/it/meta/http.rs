@@ -30,8 +30,7 @@ async fn actions_without_token_return_ranchers_401() {
 
 #[tokio::test]
 async fn token_is_accepted_as_bearer_basic_or_cookie() {
-    let app = TestApp::start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().start_with_credential().await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let basic = base64::engine::general_purpose::STANDARD.encode(&app.admin);
     for (name, value) in [
@@ -46,8 +45,7 @@ async fn token_is_accepted_as_bearer_basic_or_cookie() {
 
 #[tokio::test]
 async fn every_method_works_like_get() {
-    let app = TestApp::start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder().start_with_credential().await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let expected = app.get(&path).send().await.body;
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "POST"] {
@@ -61,8 +59,10 @@ async fn every_method_works_like_get() {
 
 #[tokio::test]
 async fn foreign_pages_are_rejected_unless_configured() {
-    let app = TestApp::builder().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
-    let id = app.store_credential(&app.admin).await;
+    let (app, id) = TestApp::builder()
+        .setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example")
+        .start_with_credential()
+        .await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let cookie = format!("R_SESS={}", app.admin);
     for (site, origin, status) in [

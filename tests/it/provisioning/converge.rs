@@ -49,8 +49,7 @@ fn condition<'a>(cluster: &'a Value, kind: &str) -> (&'a str, &'a str) {
 
 #[tokio::test]
 async fn changed_authority_is_learned_by_the_next_refresh() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let known = case.get(&id).await["caCert"].clone();
     rotate(&case).await;
     case.advance_refreshes(1).await;
@@ -64,8 +63,7 @@ async fn changed_authority_is_learned_by_the_next_refresh() {
 
 #[tokio::test]
 async fn temporarily_missing_cluster_recovers() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let host = host(&case).await;
     let declared = case.app.control.kubernetes().into_iter().find(|it| it.fqdn == host).unwrap();
     let switch = |running| case.app.control.declare_kubernetes(Declared { running, ..declared.clone() });
@@ -103,8 +101,7 @@ async fn failed_creation_is_retried_with_another_spec() {
 
 #[tokio::test]
 async fn change_is_done_without_access_to_the_cluster() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     rotate(&case).await;
     case.app.control.add_fault(refused("listClusterAdminCredential", 409));
     case.update_and_settle(&id, json!({"tags": {"a": "b"}})).await;
@@ -121,8 +118,7 @@ async fn change_is_done_without_access_to_the_cluster() {
 
 #[tokio::test]
 async fn failed_unwanted_pool_is_deleted() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.app.control.add_outcome(fails(OperationKind::CreatePool, 1));
     let two = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
     assert_eq!(case.update(&id, two).await.status.as_u16(), 200);
@@ -174,8 +170,7 @@ async fn removed_ranges_are_removed_in_azure() {
 
 #[tokio::test]
 async fn unrelated_change_keeps_recent_changes_in_azure() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.put_pool_in_azure("one", "system", json!({"count": 3})).await;
     let body = json!({"name": "one", "description": "other words", "labels": {"a": "b"},
         "aksConfig": case.small()["aksConfig"]});
@@ -208,8 +203,7 @@ async fn import_contains_azures_state_when_it_is_active() {
 
 #[tokio::test]
 async fn failed_change_is_retried_later() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.app.control.add_outcome(fails(OperationKind::ScalePool, 1));
     case.app.control.add_outcome(fails(OperationKind::UpdatePool, 1));
     let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]});
@@ -234,8 +228,7 @@ async fn failed_change_is_retried_later() {
 
 #[tokio::test]
 async fn resource_replaces_an_unreadable_operation() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     for status in [400, 401, 403, 405, 409] {
         case.app.control.add_fault(refused("/operations/", status));
         let count = status / 100 + status % 10;

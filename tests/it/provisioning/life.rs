@@ -147,8 +147,7 @@ async fn active_cluster_shows_azures_state() {
 
 #[tokio::test]
 async fn removal_deletes_the_cluster_but_not_its_group() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.delete(&id).await;
     let statuses = case.record_statuses(&id, 60).await;
     assert!(case.is_deleted(&id).await);
@@ -195,8 +194,7 @@ async fn change_during_creation_is_applied_after_it() {
 
 #[tokio::test]
 async fn removal_waits_for_a_running_deletion() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     assert_eq!(case.azure(http::Method::DELETE, &cluster("one"), None).await.0, 202);
     case.delete(&id).await;
     let statuses = case.record_statuses(&id, 60).await;

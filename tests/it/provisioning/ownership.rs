@@ -39,8 +39,7 @@ async fn pools_created_in_azure_are_shown_but_not_managed() {
 
 #[tokio::test]
 async fn pool_created_in_azure_is_managed_once_named() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.put_pool_in_azure(
         "one",
         "theirs",
@@ -160,8 +159,7 @@ async fn ownership_survives_replaced_tags() {
 
 #[tokio::test]
 async fn owner_tag_alone_grants_no_ownership() {
-    let case = Case::start().await;
-    case.create_active(&case.small()).await;
+    let (case, _) = Case::start_active().await;
     // Another user creates a cluster with a copy of all tags.
     let mark = case.aks_cluster("one").await.unwrap()["tags"]["norman-aks-owner"].clone();
     case.change_in_azure(

@@ -93,8 +93,7 @@ async fn autoscaler_change_in_azure_includes_its_limits() {
 
 #[tokio::test]
 async fn failed_refresh_is_repeated() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.app.control.add_fault(fault::for_operation(
         azure_sandbox::Operation::ManagedCluster,
         fault::error(403, "AuthorizationFailed", "the role was taken away"),
@@ -115,8 +114,7 @@ async fn failed_refresh_is_repeated() {
 
 #[tokio::test]
 async fn cluster_deleted_in_azure_is_not_recreated() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
     case.advance_refreshes(20).await;
     let shown = case.get(&id).await;

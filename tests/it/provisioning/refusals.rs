@@ -186,8 +186,7 @@ async fn rejected_change_can_be_reverted() {
 
 #[tokio::test]
 async fn failed_removal_stays_removing_until_it_succeeds() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.app.control.add_outcome(fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way"));
     case.delete(&id).await;
     let statuses = case.record_statuses(&id, 40).await;
@@ -242,8 +241,7 @@ async fn failed_pool_deletion_is_repeated() {
 
 #[tokio::test]
 async fn permanent_failure_is_retried_at_growing_intervals() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let never = ScriptedOutcome {
         times: None,
         ..fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way")

@@ -41,8 +41,7 @@ async fn stopped_import_names_the_start_command() {
 
 #[tokio::test]
 async fn stopped_cluster_shows_the_start_command() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     power(&case, "one", "stop").await;
     case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
@@ -80,8 +79,7 @@ async fn start_command_quotes_the_resource_group() {
 
 #[tokio::test]
 async fn deleted_cluster_is_not_ready() {
-    let case = Case::start().await;
-    let own = case.create_active(&case.small()).await;
+    let (case, own) = Case::start_active().await;
     case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
         .await;
     let import = case.create_active(&case.import("theirs", json!({}))).await;
@@ -108,8 +106,7 @@ async fn deleted_cluster_is_not_ready() {
 
 #[tokio::test]
 async fn deleted_cluster_is_not_ready_after_a_change() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
     assert_eq!(case.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     case.app.settle().await;
@@ -198,8 +195,7 @@ async fn import_region_ignores_spelling() {
 
 #[tokio::test]
 async fn retry_response_has_no_old_error() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.app.control.add_outcome(ScriptedOutcome {
         kind: Some(OperationKind::UpgradeCluster),
         times: Some(1),

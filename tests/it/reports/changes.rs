@@ -101,8 +101,7 @@ async fn a_stored_value_without_effect_warns_and_can_be_taken_back() {
 
 #[tokio::test]
 async fn rules_of_saving_name_field_and_remedy() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     for (config, field, words) in [
         (
             json!({"kubernetesVersion": ""}),

@@ -82,8 +82,7 @@ async fn spellings_of_the_running_version_change_nothing() {
 
 #[tokio::test]
 async fn upgrades_from_a_retired_patch_are_the_clusters_own() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     retire(&case, &["1.32.7"]).await;
     let upgrades = case.upgrades(&id).await;
     let expected =
@@ -104,8 +103,7 @@ async fn upgrades_from_a_retired_patch_are_the_clusters_own() {
 
 #[tokio::test]
 async fn a_profile_adds_targets_that_the_list_lacks() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     retire(&case, &["1.32.7", "1.32.9"]).await;
     let upgrades = case.upgrades(&id).await;
     assert!(upgrades.contains(&"1.32.9+".to_owned()), "{upgrades:?}");
@@ -122,8 +120,7 @@ async fn a_profile_adds_targets_that_the_list_lacks() {
 
 #[tokio::test]
 async fn a_cluster_with_long_term_support_gets_what_azure_offers() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.app.control.edit_cluster("one", long_term);
     case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["kubernetesVersion"], "1.30.14");
@@ -162,8 +159,7 @@ async fn long_term_versions_stay_closed_to_other_clusters() {
 
 #[tokio::test]
 async fn remedies_name_what_this_cluster_can_go_to() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let (_, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.32.99"})).await;
     assert!(message.contains("use one of 1.32.8, 1.32.9, 1.32.10, 1.33.0, "), "{message}");
     assert!(!message.contains("1.34"), "{message}");
@@ -175,8 +171,7 @@ async fn remedies_name_what_this_cluster_can_go_to() {
 
 #[tokio::test]
 async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     let put = async |version: &str| {
         let advise = json!({"norman-aks.io/review": "advise"});
         let body = json!({"name": "one", "annotations": advise, "aksConfig": {"kubernetesVersion": version}});
@@ -199,8 +194,7 @@ async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
 
 #[tokio::test]
 async fn an_automatic_upgrade_is_never_undone() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small()).await;
+    let (case, id) = Case::start_active().await;
     case.app.control.edit_cluster("one", |body| runs(body, "1.32.9", "1.32.9"));
     // Before this server has observed it: the other key changes, and the version remains Azure's.
     let writes = case

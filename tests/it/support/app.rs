@@ -259,6 +259,13 @@ impl TestAppBuilder {
         Self { cluster_access, ..self }
     }
 
+    /// Starts the server and stores a credential for its administrator; returns the ID of the credential as well.
+    pub(crate) async fn start_with_credential(self) -> (TestApp, String) {
+        let app = self.start().await;
+        let credential = app.store_credential(&app.admin).await;
+        (app, credential)
+    }
+
     pub(crate) async fn start(mut self) -> TestApp {
         let data_dir = self.data_dir.take().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         if let Some(fixture) = self.data_fixture {
