@@ -12,15 +12,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
-use tower::ServiceExt as _;
 
 use crate::support::agent::Listener;
 use crate::support::app::TestApp;
@@ -156,15 +154,8 @@ impl PrivateCluster {
     /// Sends a request into the cluster; the body of the response may still be streaming.
     async fn send(&self, method: Method, path: &str, kind: &str, body: &Value) -> Response {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("/k8s/clusters/{}{path}", self.id))
-            .header("authorization", format!("Bearer {}", self.app.admin))
-            .header("content-type", kind)
-            .body(body)
-            .unwrap();
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
-        self.app.router().oneshot(request).await.unwrap()
+        let call = self.app.call(method, &format!("/k8s/clusters/{}{path}", self.id));
+        call.header("content-type", kind).body(body).response().await
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {

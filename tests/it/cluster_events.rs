@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::response::Response;
 use futures_util::future::join_all;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use http_body_util::BodyExt as _;
 use norman_aks::store::{NewClusterEvent, clusters, members};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use crate::norman::{NormanError, norman_error};
 use crate::support::app::TestApp;
@@ -90,11 +88,8 @@ fn path(id: &str) -> String {
 }
 
 async fn get_events(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Response {
-    let request = Request::get(path(id)).header("authorization", format!("Bearer {token}"));
-    let request = last.into_iter().fold(request, |request, last| request.header("last-event-id", last));
-    let mut request = request.body(Body::empty()).unwrap();
-    request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))));
-    app.router().oneshot(request).await.unwrap()
+    let call = app.get(&path(id)).token(token);
+    last.into_iter().fold(call, |call, last| call.header("last-event-id", last)).response().await
 }
 
 /// The stored events.

@@ -4,19 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use norman_aks::app::App;
 use norman_aks::store::users::{self, Ensured, Removal};
 use norman_aks::store::{self, ClusterRow, CredentialRow, Error, Options, Store, UserRow, WorkColumns};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use crate::norman::{NormanError, norman_error};
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{Answer, Call, TestApp};
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases::{self, TestDb};
 use crate::support::{audit_row, program, test_clusters};
@@ -47,10 +45,7 @@ async fn records(app: &TestApp, count: usize) -> Vec<[String; 4]> {
 
 /// A response whose body is still streaming.
 async fn open(app: &App, path: &str, token: &str) -> Body {
-    let request = Request::get(path)
-        .header("authorization", format!("Bearer {token}"))
-        .extension(ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))));
-    let response = app.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let response = Call::new(&app.router(), Method::GET, path, token).response().await;
     assert_eq!(response.status(), StatusCode::OK, "{path}");
     let mut body = response.into_body();
     body.frame().await.unwrap().unwrap();

@@ -6,19 +6,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use azure_sandbox::{Control, Sandbox, Seed};
 use clock::Clock;
 use http::{Method, Request};
-use http_body_util::BodyExt as _;
 use norman_aks::app::{BesideRancher, Connectors};
 use norman_aks::config::{Config, Flags};
 use tempfile::TempDir;
-use tower::ServiceExt as _;
 
 use super::rancher::{FakeRancher, RecordedRequest};
 use super::rancher_state::RancherState;
 use crate::support::app::{Answer, Call, NOW_MS};
+use crate::support::call::{LOOPBACK, exchange};
 
 pub(super) struct BesideApp {
     pub(super) rancher: FakeRancher,
@@ -77,13 +75,8 @@ impl BesideApp {
     }
 
     /// Sends a request as it is.
-    pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {
-        let peer: std::net::SocketAddr = "127.0.0.1:40000".parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::read(exchange(&self.router, request, LOOPBACK).await).await
     }
 
     pub(super) fn router(&self) -> Router {

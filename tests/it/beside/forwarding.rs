@@ -7,6 +7,7 @@ use http::Request;
 use super::app::BesideApp;
 use super::rancher::{FakeRancher, RecordedRequest, response};
 use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState};
+use crate::support::call::{LOOPBACK, exchange};
 
 /// A token in three parts, as Rancher's identity provider issues.
 const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1LW93bmVyIn0.c2lnbmF0dXJl";
@@ -121,13 +122,10 @@ async fn malformed_ids_are_asked_at_rancher() {
 #[tokio::test]
 async fn forwarded_body_that_breaks_off_breaks_off_for_the_caller() {
     use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
     let app = app().await;
     app.rancher.set_fault(super::rancher::Fault::CutBody);
-    let mut request = Request::get(path()).header("impersonate-user", "u").body(Body::empty()).unwrap();
-    let peer: std::net::SocketAddr = "127.0.0.1:40000".parse().unwrap();
-    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-    let response = app.router().oneshot(request).await.unwrap();
+    let request = Request::get(path()).header("impersonate-user", "u").body(Body::empty()).unwrap();
+    let response = exchange(&app.router(), request, LOOPBACK).await;
     assert_eq!(response.status(), 200, "the head was received");
     assert!(response.into_body().collect().await.is_err(), "a truncated response must not look complete");
 }
@@ -187,7 +185,6 @@ async fn request_that_came_back_is_508_with_the_remedy() {
 /// An ingress that leads from Rancher's URL back to this server.
 async fn looping() -> BesideApp {
     use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
     let state = RancherState::new();
     let behind = BesideApp::with_state(&state).await;
     let router = behind.router();
@@ -198,10 +195,8 @@ async fn looping() -> BesideApp {
         while let Some((seen, answer)) = receiver.recv().await {
             let mut request = Request::builder().method(seen.method).uri(&seen.path);
             *request.headers_mut().unwrap() = seen.headers;
-            let mut request = request.body(Body::from(seen.body)).unwrap();
-            let peer: std::net::SocketAddr = "127.0.0.1:40000".parse().unwrap();
-            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-            let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+            let request = request.body(Body::from(seen.body)).unwrap();
+            let (head, body) = exchange(&router, request, LOOPBACK).await.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let _ = answer.send((head, body));
         }

@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::Response;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
+pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
 /// A request, sent with [`Call::send`].
 pub(crate) struct Call<'a> {
@@ -71,17 +72,23 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) async fn send(self) -> Answer {
+        Answer::read(self.response().await).await
+    }
+
+    /// Sends the request; the body of the response may still be streaming.
+    pub(crate) async fn response(self) -> Response {
         let request = match &self.token {
             Some(token) => self.request.header("authorization", format!("Bearer {token}")),
             None => self.request,
         };
-        let mut request = request.body(self.body).unwrap();
-        request.extensions_mut().insert(ConnectInfo(self.peer));
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        exchange(self.router, request.body(self.body).unwrap(), self.peer).await
     }
+}
+
+/// Sends a request as it is, from an address.
+pub(crate) async fn exchange(router: &Router, mut request: Request<Body>, peer: SocketAddr) -> Response {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    router.clone().oneshot(request).await.unwrap()
 }
 
 /// A response.
@@ -93,6 +100,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
     /// Asserts the status.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {

@@ -1,16 +1,13 @@
 //! A server with a cluster that is connected to a fake Kubernetes API.
 
 use aks::status::ClusterStatus;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{Method, Request};
+use http::Method;
 use norman_aks::services::SERVICE_ACCOUNT_TOKEN;
 use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
 use serde_json::json;
-use tower::ServiceExt as _;
 
 use super::app::{NOW_MS, TestApp};
 use super::audit_row;
@@ -113,12 +110,6 @@ impl ConnectedCluster {
 
     /// Sends a request into the cluster; returns the response with a body that may still be streaming.
     pub(crate) async fn send_to_cluster(&self, method: Method, path: &str, token: &str) -> Response {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/k8s/clusters/{CLUSTER_ID}{path}"))
-            .header("authorization", format!("Bearer {token}"));
-        let mut request = request.body(Body::empty()).unwrap();
-        request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))));
-        self.app.router().oneshot(request).await.unwrap()
+        self.app.call(method, &format!("/k8s/clusters/{CLUSTER_ID}{path}")).token(token).response().await
     }
 }
