@@ -1,7 +1,6 @@
 //! Authentication and access: every documented operation without a token, separation of users, browsers, failed logins, expired
 //! tokens; and the server's limits.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use azure_sandbox::Operation;
@@ -9,13 +8,13 @@ use http::{Method, StatusCode};
 use norman_aks::openapi_json;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpStream;
 
 use crate::meta::LISTINGS;
 use crate::support::app::{Answer, TestApp};
 use crate::support::call::string_at;
 use crate::support::fault;
+use crate::support::listener::Listener;
 
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
@@ -386,19 +385,16 @@ async fn concurrency_limit_rejects_requests_but_not_health_checks() {
 }
 
 /// The server on a port, with a short timeout for request headers.
-async fn listening(app: &TestApp) -> (SocketAddr, CancellationToken) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
+async fn listening(app: &TestApp) -> Listener {
     let options = serve::Options { header_timeout: Duration::from_millis(400), ..serve::Options::default() };
-    tokio::spawn(serve::serve(listener, None, app.router(), stop.clone(), options));
-    (address, stop)
+    Listener::serve(app.router(), None, options).await
 }
 
 #[tokio::test]
 async fn slow_headers_are_cut_off() {
     let app = TestApp::with_advisory_review().await;
-    let (address, _stop) = listening(&app).await;
+    let listener = listening(&app).await;
+    let address = listener.address;
     let dripping = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let started = Instant::now();
@@ -437,20 +433,12 @@ async fn thousand_concurrent_connections_get_responses() {
         println!("only {connections} connections: this process may have {files} files");
     }
     let app = TestApp::with_advisory_review().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(serve::serve(
-        listener,
-        None,
-        app.router(),
-        CancellationToken::new(),
-        serve::Options::default(),
-    ));
+    let listener = Listener::start(&app).await;
     let request =
         format!("GET /v3/clusters HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", app.admin);
     let mut open = Vec::new();
     for _ in 0..connections {
-        open.push(TcpStream::connect(address).await.unwrap());
+        open.push(TcpStream::connect(listener.address).await.unwrap());
     }
     let exchanges = open.into_iter().map(async |mut stream: TcpStream| {
         stream.write_all(request.as_bytes()).await.unwrap();

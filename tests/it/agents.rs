@@ -20,9 +20,9 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::support::agent::Listener;
 use crate::support::app::TestApp;
 use crate::support::databases::{self, TestDb};
+use crate::support::listener::Listener;
 use crate::support::test_clusters;
 
 /// A timeout that no passing test reaches.

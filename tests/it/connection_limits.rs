@@ -8,9 +8,9 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use serve::{ConnectionLimits, Connections};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::app::TestApp;
+use crate::support::listener::Listener;
 use crate::support::program::{Server, command};
 
 /// The limit of connections that never carried an authenticated request.
@@ -30,13 +30,8 @@ const HTTP2_LIVEZ: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x86\x04\x06/livez\x01\x01x";
 const HTTP1_LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
 
-struct Served {
-    address: SocketAddr,
-    _stop: DropGuard,
-}
-
 /// Serves the app on a port, with small limits and long timeouts.
-fn serve(app: &TestApp, trusted: &[&str], tls: Option<Arc<rustls::ServerConfig>>) -> Served {
+fn serve(app: &TestApp, trusted: &[&str], tls: Option<Arc<rustls::ServerConfig>>) -> Listener {
     let limits = ConnectionLimits {
         total: 4 * LIMIT,
         unauthenticated: Some(LIMIT),
@@ -49,10 +44,7 @@ fn serve(app: &TestApp, trusted: &[&str], tls: Option<Arc<rustls::ServerConfig>>
         ..serve::Options::default()
     };
     let listener = serve::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    tokio::spawn(serve::serve(listener, tls, app.router(), stop.clone(), options));
-    Served { address, _stop: stop.drop_guard() }
+    Listener::serve_on(listener, app.router(), tls, options)
 }
 
 async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
@@ -202,12 +194,8 @@ async fn idle_http2_connection_without_a_token_is_closed() {
         header_timeout: Duration::from_millis(300),
         ..serve::Options::default()
     };
-    let listener = serve::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let _stop = stop.clone().drop_guard();
-    tokio::spawn(serve::serve(listener, None, app.router(), stop, options(Some(LIMIT))));
-    assert_closed(open(FLOODER, address, HTTP2_LIVEZ, true).await).await;
+    let listener = Listener::serve(app.router(), None, options(Some(LIMIT))).await;
+    assert_closed(open(FLOODER, listener.address, HTTP2_LIVEZ, true).await).await;
 }
 
 /// Floods a server with connections that are idle after a request, while the well-behaved client sends requests.

@@ -1,7 +1,6 @@
 //! Ends of long responses from inside a cluster on the wire, over HTTP/1.1 and HTTP/2; sessions and watches over WebSocket
 //! and SPDY; and bodies that are too large, from clients that continue to send.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,31 +11,16 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::app::TestApp;
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::{ACCOUNT_TOKEN, FIRST_EVENT, HOST};
+use crate::support::listener::Listener;
 
 /// A timeout that no test reaches.
 const LONG: Duration = Duration::from_mins(1);
 
-/// A server with its own listener.
-struct Served {
-    address: SocketAddr,
-    stop: DropGuard,
-}
-
-impl Served {
-    async fn start(app: &TestApp) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let serving = serve::serve(listener, None, app.router(), stop.clone(), serve::Options::default());
-        tokio::spawn(serving);
-        Self { address, stop: stop.drop_guard() }
-    }
-
+impl Listener {
     /// Opens a connection and sends the head of a request.
     async fn send(&self, request: &str, token: &str, headers: &str) -> Wire<TcpStream> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -147,16 +131,16 @@ fn lines(response: &str) -> Vec<String> {
 async fn stop_ends_a_watch_with_its_last_chunk() {
     for accept in ["application/json", "text/plain"] {
         let connected = ConnectedCluster::start().await;
-        let served = Served::start(&connected.app).await;
+        let served = Listener::start(&connected.app).await;
         let mut wire = served.watch(&connected.ann, accept).await;
         connected.app.server.end_streams();
-        drop(served.stop);
+        drop(served);
         let response = wire.read_to_end().await;
         assert!(response.ends_with("\r\n0\r\n\r\n"), "{accept}: {response}");
         assert!(!response.contains("ERROR"), "{response}");
     }
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let body = served.watch_http2(&connected.ann).await;
     connected.app.server.end_streams();
     let rest = timeout(LONG, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
@@ -166,7 +150,7 @@ async fn stop_ends_a_watch_with_its_last_chunk() {
 #[tokio::test]
 async fn stop_completes_the_current_event() {
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let mut wire = served.watch(&connected.ann, "application/json").await;
     connected.kubernetes.wait_for_open(1).await;
     connected.kubernetes.send_part("{\"type\":\"ADDED\",");
@@ -181,7 +165,7 @@ async fn stop_completes_the_current_event() {
 #[tokio::test]
 async fn lost_rights_are_the_last_event_of_a_watch() {
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let (own, other) = (connected.app.token("ann").await, connected.app.token("ann").await);
     let mut wire = served.watch(&own, "application/json").await;
     let mut body = served.watch_http2(&own).await;
@@ -208,7 +192,7 @@ async fn lost_rights_are_the_last_event_of_a_watch() {
 #[tokio::test]
 async fn restarted_api_ends_a_watch_between_events() {
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let mut wire = served.watch(&connected.ann, "application/json").await;
     let body = served.watch_http2(&connected.ann).await;
     connected.kubernetes.wait_for_open(2).await;
@@ -220,7 +204,7 @@ async fn restarted_api_ends_a_watch_between_events() {
 #[tokio::test]
 async fn restarted_api_aborts_a_watch_inside_an_event() {
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let mut wire = served.watch(&connected.ann, "application/json").await;
     connected.kubernetes.wait_for_open(1).await;
     connected.kubernetes.send_part("{\"type\":");
@@ -233,7 +217,7 @@ async fn restarted_api_aborts_a_watch_inside_an_event() {
 #[tokio::test]
 async fn watch_over_websocket_has_an_origin_and_is_closed() {
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let watch = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
     let own = connected.app.token("ann").await;
     let mut wire = served.send(&watch, &own, WEBSOCKET).await;
@@ -275,7 +259,7 @@ async fn watch_over_websocket_works_with_the_sandbox() {
     let made = app.post("/v3/clusters").json(&cluster).send().await.expect(201);
     app.settle().await;
     let id = made.id();
-    let served = Served::start(&app).await;
+    let served = Listener::start(&app).await;
     let watch = format!("GET /k8s/clusters/{id}/api/v1/namespaces?watch=true");
     let mut wire = served.send(&watch, &app.admin, WEBSOCKET).await;
     wire.read_until("kube-system").await;
@@ -286,7 +270,7 @@ async fn watch_over_websocket_works_with_the_sandbox() {
 #[tokio::test]
 async fn upgraded_connections_are_bidirectional() {
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     for (method, protocol, headers) in [
         ("POST", "spdy/3.1", "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"),
         ("GET", "websocket", WEBSOCKET),
@@ -328,7 +312,7 @@ async fn upgraded_connections_are_bidirectional() {
 async fn sender_of_a_body_that_is_too_large_sees_413() {
     const LEN: usize = 8 * 1024 * 1024;
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let body = vec![b' '; LEN];
     for announced in [true, false] {
@@ -375,7 +359,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
 #[tokio::test]
 async fn sender_without_a_token_sees_401() {
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let mut wire = served.send(&path, "none:wrong", "Content-Length: 2000000\r\n").await;
     wire.stream.write_all(&vec![b' '; 2_000_000]).await.unwrap();
@@ -385,7 +369,7 @@ async fn sender_without_a_token_sees_401() {
 #[tokio::test]
 async fn client_that_waits_for_100_is_rejected_before_it_sends() {
     let connected = ConnectedCluster::start().await;
-    let served = Served::start(&connected.app).await;
+    let served = Listener::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let headers = "Content-Length: 8388608\r\nExpect: 100-continue\r\n";
     let mut wire = served.send(&path, &connected.ann, headers).await;

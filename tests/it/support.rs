@@ -4,6 +4,7 @@
 //! - [`app`]: the server, and requests to it
 //! - [`test_clusters`]: clusters that the worker creates in the sandbox
 //! - [`kubernetes`], [`connected`]: a fake Kubernetes API, and a server with a connected cluster on it
+//! - [`listener`]: servers on ports; [`agent`]: an agent that connects to one
 //! - [`databases`]: SQLite and PostgreSQL databases, for tests that run on both
 //! - [`fault`]: faults of the sandbox; [`azure_client`]: requests to its Azure
 //! - [`program`]: the real executable
@@ -21,6 +22,7 @@ pub(crate) mod databases;
 pub(crate) mod fault;
 pub(crate) mod fixtures;
 pub(crate) mod kubernetes;
+pub(crate) mod listener;
 pub(crate) mod program;
 pub(crate) mod repository;
 pub(crate) mod schema;

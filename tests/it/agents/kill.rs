@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{AGENTS, ClusterAdmin, PrivateCluster, TEST_TIMEOUT, is_connected};
-use crate::support::agent::Listener;
 use crate::support::app::TestApp;
 use crate::support::fault;
+use crate::support::listener::Listener;
 
 /// The time limit of a request that finds no way into the cluster.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);

@@ -6,9 +6,10 @@ use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::{Database, Progress, TestCluster, condition};
-use crate::support::agent::{InternalListener, Listener, TestAgent, wait_for};
+use crate::support::agent::{TestAgent, wait_for};
 use crate::support::app::{TestApp, TestAppBuilder};
 use crate::support::fault;
+use crate::support::listener::Listener;
 
 on_both_databases!(
     private_cluster_is_active_only_once_reached,
@@ -108,7 +109,7 @@ async fn agent_of_another_server_is_used(database: Database) {
     let other =
         TestApp::builder().advisory_review().database(&cluster.db).with_azure_of(&cluster.app).start().await;
     let (_own, internal) =
-        (InternalListener::start(&cluster.app).await, InternalListener::start(&other).await);
+        (Listener::start_internal(&cluster.app).await, Listener::start_internal(&other).await);
     let waits = |object: &Value| condition(object, "Waiting")["status"] == "Unknown";
     cluster.wait_until("the wait for an agent", waits).await;
     let (listener, token) = (Listener::start(&other).await, cluster.registration_token().await);

@@ -1,4 +1,4 @@
-//! An agent in the tests, and a listener for it to connect to.
+//! An agent in the tests, and the listeners for it to connect to.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::app::TestApp;
+use super::listener::Listener;
 
 /// A timeout that no passing test reaches.
 const TEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -26,21 +27,7 @@ const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) const PARAMS: &str =
     r#"{"cluster":{"address":"169.254.169.254:80","caCert":"Y2FuYXJ5LWNh","token":"canary-of-the-account"}}"#;
 
-/// A listener of the server.
-pub(crate) struct Listener {
-    pub(crate) address: SocketAddr,
-    _stop: DropGuard,
-}
-
 impl Listener {
-    pub(crate) async fn start(app: &TestApp) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        tokio::spawn(serve::serve(listener, None, app.router(), stop.clone(), serve::Options::default()));
-        Self { address, _stop: stop.drop_guard() }
-    }
-
     /// Starts a TLS listener at the address that agents get, like that of `serve --sandbox`.
     pub(crate) async fn start_tls(app: &TestApp, address: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
@@ -50,32 +37,17 @@ impl Listener {
             port: address.port(),
             authority: app.sandbox.authority_pem().to_owned(),
         });
-        let (stop, tls) = (CancellationToken::new(), app.sandbox.loopback_tls().unwrap());
-        tokio::spawn(serve::serve(
-            listener,
-            Some(tls),
-            app.router(),
-            stop.clone(),
-            serve::Options::default(),
-        ));
-        Self { address, _stop: stop.drop_guard() }
+        let tls = app.sandbox.loopback_tls().unwrap();
+        Self::serve_on(listener, app.router(), Some(tls), serve::Options::default())
     }
-}
 
-/// The listener of a server for the other servers of its database, to which it is announced.
-pub(crate) struct InternalListener {
-    _stop: DropGuard,
-}
-
-impl InternalListener {
-    pub(crate) async fn start(app: &TestApp) -> Self {
+    /// Starts the listener of a server for the other servers of its database, to which it is announced.
+    pub(crate) async fn start_internal(app: &TestApp) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         app.server.join_replicas(listener.local_addr().unwrap().to_string());
         app.server.secrets.heartbeat().await.unwrap();
-        let (stop, tls) = (CancellationToken::new(), app.server.relay_tls().unwrap());
-        let options = serve::Options::default();
-        tokio::spawn(serve::serve(listener, Some(tls), app.server.relay_router(), stop.clone(), options));
-        Self { _stop: stop.drop_guard() }
+        let tls = app.server.relay_tls().unwrap();
+        Self::serve_on(listener, app.server.relay_router(), Some(tls), serve::Options::default())
     }
 }
 

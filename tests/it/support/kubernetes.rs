@@ -18,7 +18,8 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::broadcast;
-use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::listener::Listener;
 
 /// The only host name that is resolved.
 pub(crate) const HOST: &str = "fake-5a4d.hcp.westeurope.azmk8s.io";
@@ -53,7 +54,7 @@ pub(crate) struct FakeCluster {
     pub(crate) address: SocketAddr,
     /// PEM.
     pub(crate) authority: String,
-    _stop: DropGuard,
+    _listener: Listener,
 }
 
 struct Shared {
@@ -82,8 +83,6 @@ impl FakeCluster {
         let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key)).unwrap();
         let tls = serve::tls(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into());
 
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             requests: Mutex::default(),
             objects: Mutex::default(),
@@ -92,11 +91,9 @@ impl FakeCluster {
             nodes,
             has_administrator,
         });
-        let stop = CancellationToken::new();
         let app = Router::new().fallback(respond).with_state(Arc::clone(&shared));
-        let options = serve::Options::default();
-        tokio::spawn(serve::serve(listener, Some(tls.unwrap()), app, stop.clone(), options));
-        Self { shared, address, authority, _stop: stop.drop_guard() }
+        let listener = Listener::serve(app, Some(tls.unwrap()), serve::Options::default()).await;
+        Self { shared, address: listener.address, authority, _listener: listener }
     }
 
     /// Options that resolve the host name to this API.
