@@ -15,8 +15,6 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -24,6 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tower_http::compression::CompressionLayer;
+
+use crate::support::listener::certificate;
 
 pub(crate) const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 pub(crate) const SUBSCRIPTION: &str = "00000000-0000-0000-0000-00000000000a";
@@ -93,7 +93,7 @@ impl FakeAzure {
     where
         F: Future<Output = Response> + Send + 'static,
     {
-        let (roots_pem, tls) = authority();
+        let (roots_pem, tls) = certificate(&hosts().collect::<Vec<_>>());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let script: Script = Arc::new(move |seen| script(seen).boxed());
         let router = Router::new()
@@ -171,25 +171,6 @@ async fn record(request: Request, log: Arc<Mutex<Vec<RecordedRequest>>>, script:
 
 pub(crate) fn hosts() -> impl Iterator<Item = &'static str> {
     Cloud::ALL.into_iter().flat_map(|cloud| [cloud.arm_host(), cloud.login_host()])
-}
-
-fn authority() -> (String, Arc<rustls::ServerConfig>) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(hosts().map(str::to_owned).collect::<Vec<_>>()).unwrap();
-    let leaf = leaf.signed_by(&key, &root).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    (root.pem(), Arc::new(config))
 }
 
 pub(crate) fn answer(status: u16, body: &Value) -> Response {

@@ -3,33 +3,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-
 use super::app::{BesideApp, BesideBuilder};
 use super::rancher::FakeRancher;
 use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
+use crate::support::listener::certificate;
 
 const NAME: &str = "rancher.test";
-
-/// A certificate for a name, and the authority that signed it, in PEM.
-fn certificate(name: &str) -> (String, Arc<rustls::ServerConfig>) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &root).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    (root.pem(), Arc::new(config))
-}
 
 fn checksum(pem: &str) -> String {
     let pem = format!("{}\n", pem.trim());
@@ -42,7 +21,7 @@ fn checksum(pem: &str) -> String {
 
 /// A server beside a Rancher that has a certificate for `name`; also the PEM of its authority.
 async fn builder(name: &str) -> (Arc<RancherState>, String, BesideBuilder) {
-    let (authority, tls) = certificate(name);
+    let (authority, tls) = certificate(&[name]);
     let state = RancherState::new();
     state.set_cacerts(&authority);
     let fake = {
@@ -75,7 +54,7 @@ async fn authority_of_the_file_is_trusted_for_the_public_name() {
 #[tokio::test]
 async fn other_authorities_are_not_trusted() {
     let (_, _, builder) = builder(NAME).await;
-    let (other, _) = certificate(NAME);
+    let (other, _) = certificate(&[NAME]);
     let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &other).start().await;
     assert_eq!(status(&app).await, 503);
     assert!(app.rancher.take_requests().is_empty(), "nothing of the session was sent");
@@ -120,7 +99,7 @@ async fn published_authority_with_another_checksum_is_not_trusted() {
 #[tokio::test]
 async fn pinned_authority_that_did_not_sign_the_certificate_is_not_trusted() {
     let (state, _, builder) = builder(NAME).await;
-    let (other, _) = certificate(NAME);
+    let (other, _) = certificate(&[NAME]);
     state.set_cacerts(&other);
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&other)).start().await;
     assert_eq!(status(&app).await, 503);

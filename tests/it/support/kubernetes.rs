@@ -13,13 +13,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use cluster_access::{Access, Identity};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::broadcast;
 
-use super::listener::Listener;
+use super::listener::{Listener, certificate};
 
 /// The only host name that is resolved.
 pub(crate) const HOST: &str = "fake-5a4d.hcp.westeurope.azmk8s.io";
@@ -74,15 +72,7 @@ impl FakeCluster {
     }
 
     pub(crate) async fn start_with(nodes: usize, has_administrator: bool) -> Self {
-        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let mut root = CertificateParams::new(Vec::new()).unwrap();
-        root.distinguished_name.push(DnType::CommonName, "ca");
-        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = root.self_signed(&root_key).unwrap().pem();
-        let leaf = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key)).unwrap();
-        let tls = serve::tls(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into());
-
+        let (authority, tls) = certificate(&[HOST]);
         let shared = Arc::new(Shared {
             requests: Mutex::default(),
             objects: Mutex::default(),
@@ -92,7 +82,7 @@ impl FakeCluster {
             has_administrator,
         });
         let app = Router::new().fallback(respond).with_state(Arc::clone(&shared));
-        let listener = Listener::serve(app, Some(tls.unwrap()), serve::Options::default()).await;
+        let listener = Listener::serve(app, Some(tls), serve::Options::default()).await;
         Self { shared, address: listener.address, authority, _listener: listener }
     }
 

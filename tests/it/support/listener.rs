@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -40,4 +42,15 @@ impl Listener {
         tokio::spawn(serve::serve(listener, tls, router, stop.clone(), options));
         Self { address, _stop: stop.drop_guard() }
     }
+}
+
+/// The PEM of a new authority, and the TLS configuration of a server with a certificate for these names.
+pub(crate) fn certificate(names: &[&str]) -> (String, Arc<rustls::ServerConfig>) {
+    let mut root = CertificateParams::default();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
+    let (key, names) = (KeyPair::generate().unwrap(), names.iter().map(|name| (*name).to_owned()));
+    let leaf = CertificateParams::new(names.collect::<Vec<_>>()).unwrap().signed_by(&key, &root).unwrap();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    (root.pem(), serve::tls(vec![leaf.der().clone()], key.into()).unwrap())
 }
