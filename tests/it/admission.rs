@@ -7,7 +7,7 @@ use azure_sandbox::{Effect, ErrorResponse, Fault, Login, Operation, Outcome, Pag
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
-use norman_aks::store::{self, Store, sqlite_url};
+use norman_aks::store;
 use serde_json::{Value, json};
 
 use crate::norman::{NormanError, norman_error};
@@ -61,10 +61,7 @@ fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {
 
 /// Returns the stored specification.
 async fn stored_spec(app: &TestApp, id: &str) -> Value {
-    let url = sqlite_url(&app.data_dir.path().join("norman-aks.db"));
-    let store = Store::connect(&url, &store::Options::default()).await.unwrap();
-    let row = store::clusters::get(&store, id).await.unwrap().unwrap();
-    store.close().await;
+    let row = store::clusters::get(&app.server.store, id).await.unwrap().unwrap();
     serde_json::from_str(&row.spec).unwrap()
 }
 

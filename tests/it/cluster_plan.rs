@@ -19,7 +19,7 @@ async fn database(app: &TestApp) -> Store {
 }
 
 async fn row(app: &TestApp, id: &str) -> ClusterRow {
-    clusters::get(&database(app).await, id).await.unwrap().unwrap()
+    clusters::get(&app.server.store, id).await.unwrap().unwrap()
 }
 
 /// The plan as returned to a caller; checks that the request changes nothing here or in Azure.

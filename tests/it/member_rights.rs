@@ -11,7 +11,6 @@ mod upgrade;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use norman_aks::store::{self, Store};
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
@@ -180,12 +179,6 @@ impl Cluster {
         let find = async || self.access_events().await.into_iter().find(|message| message.contains(part));
         self.wait_until(&format!("an event with {part:?}"), async || find().await.is_some()).await;
         find().await.unwrap()
-    }
-
-    /// Opens the SQLite file of the server.
-    async fn open_store(&self) -> Store {
-        let file = self.app.data_dir.path().join("norman-aks.db");
-        Store::connect(&store::sqlite_url(&file), &store::Options::default()).await.unwrap()
     }
 }
 

@@ -149,10 +149,9 @@ async fn removed_stronger_role_removes_its_rights() {
     let equal = test_clusters::add_member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
     assert_eq!(cluster.user_id(&equal).await, insider.user);
     test_clusters::add_member(&cluster.app, &cluster.id, "carl", "read-only").await;
-    let store = cluster.open_store().await;
     let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
     cluster.app.delete(&stronger).send().await.expect(200);
-    assert_eq!(revocations::count(&store).await.unwrap(), 0, "no right was lost");
+    assert_eq!(revocations::count(&cluster.app.server.store).await.unwrap(), 0, "no right was lost");
     assert!(cluster.is_allowed(&insider.token, &secrets).await);
     let list = cluster.app.get(&format!("{BINDINGS}?userId={}", insider.user)).send().await.json();
     let list = list["data"].as_array().unwrap();
@@ -171,15 +170,16 @@ async fn mark_ends_with_a_second_search() {
     let insider = Insider::create_in(&cluster).await;
     insider.remove(&cluster).await;
     assert_gone(&cluster, &insider).await;
-    let store = cluster.open_store().await;
     // A request of the removed owner that was in progress arrives late.
     let late = binding("late", "cluster-admin", &[user(&insider.user)]);
     cluster.create(&format!("{RBAC}/clusterrolebindings"), &late).await;
-    assert_eq!(revocations::count(&store).await.unwrap(), 1);
+    assert_eq!(revocations::count(&cluster.app.server.store).await.unwrap(), 1);
     cluster.app.clock.advance(std::time::Duration::from_secs(16));
     cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/late"), false).await;
     cluster
-        .wait_until("no revocation is left", async || revocations::count(&store).await.unwrap() == 0)
+        .wait_until("no revocation is left", async || {
+            revocations::count(&cluster.app.server.store).await.unwrap() == 0
+        })
         .await;
 }
 

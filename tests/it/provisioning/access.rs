@@ -86,7 +86,7 @@ impl Case {
     }
 
     async fn cluster_events(&self, id: &str, kind: &str) -> Vec<String> {
-        let rows = store::cluster_events::list(&self.store().await, id, "", 1_000).await.unwrap();
+        let rows = store::cluster_events::list(&self.app.server.store, id, "", 1_000).await.unwrap();
         rows.into_iter().filter(|row| row.kind == kind).map(|row| row.message).collect()
     }
 
