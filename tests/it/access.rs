@@ -15,6 +15,7 @@ use crate::support::app::{Answer, TestApp};
 use crate::support::call::string_at;
 use crate::support::fault;
 use crate::support::listener::Listener;
+use crate::support::test_clusters::absent_body;
 
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
@@ -83,15 +84,11 @@ async fn two() -> Two {
     let named = json!({"name": "anns-credential", "description": "anns-words"});
     let path = format!("/v3/cloudcredentials/{credential}");
     assert_eq!(app.put(&path).token(&ann).json(&named).send().await.status, 200);
-    let made = app.post("/v3/clusters").token(&ann).json(&cluster("anns-cluster", &credential)).send().await;
+    let made =
+        app.post("/v3/clusters").token(&ann).json(&absent_body("anns-cluster", &credential)).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     let cluster = made.id();
     Two { app, ann, bob, credential, cluster, of_bob }
-}
-
-fn cluster(name: &str, credential: &str) -> Value {
-    json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus",
-        "imported": true, "azureCredentialSecret": credential}})
 }
 
 /// Checks that the response is the same as for an ID that does not exist, so that it does not reveal the object.
@@ -180,7 +177,7 @@ async fn users_see_no_foreign_credentials_and_clusters() {
     is_as_if_absent(&seen, &cluster_id, &unseen, no_cluster, "aksUpgrades of another's cluster");
     // Owning a cluster gives no right to another user's credential.
     let [seen, unseen] = [&*credential, no_credential]
-        .map(|id| app.post("/v3/clusters").token(&bob).json(&cluster("bobs", id)).send());
+        .map(|id| app.post("/v3/clusters").token(&bob).json(&absent_body("bobs", id)).send());
     let (seen, unseen) = (seen.await, unseen.await);
     is_as_if_absent(&seen, &credential, &unseen, no_credential, "a cluster with another's credential");
 

@@ -74,6 +74,16 @@ impl FakeAzure {
         Self::start(answering(read)).await
     }
 
+    /// A server that gives these responses one after the other (the last one repeats), but to logins a token.
+    pub(crate) async fn with_responses(responses: Vec<fn() -> Response>) -> Self {
+        let next = AtomicUsize::new(0);
+        Self::with_response(move |_| {
+            let next = next.fetch_add(1, Ordering::SeqCst).min(responses.len() - 1);
+            responses[next]()
+        })
+        .await
+    }
+
     /// A server with a script for each login (the last one repeats), and empty objects for all other requests.
     pub(crate) async fn with_logins(logins: Vec<fn() -> Response>) -> Self {
         let next = AtomicUsize::new(0);

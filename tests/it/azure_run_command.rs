@@ -1,6 +1,5 @@
 //! The Azure client: run commands inside clusters.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Response};
@@ -24,15 +23,6 @@ fn finished(properties: &Value) -> Response {
     answer(200, &json!({"id": "/r", "properties": properties}))
 }
 
-async fn answering_in_turn(answers: Vec<fn() -> Response>) -> FakeAzure {
-    let next = AtomicUsize::new(0);
-    FakeAzure::with_response(move |_| {
-        let next = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
-        answers[next]()
-    })
-    .await
-}
-
 async fn started(fake: &FakeAzure, token: Option<&str>) -> Result<Status, Error> {
     let (context, token) = (archive(&[("agent.yaml", "kind: Namespace\n")]), token.map(SecretString::from));
     let command =
@@ -49,7 +39,7 @@ fn pending(status: Status) -> PendingResult {
 
 #[tokio::test]
 async fn command_is_started_and_polled_to_its_end() {
-    let fake = answering_in_turn(vec![
+    let fake = FakeAzure::with_responses(vec![
         || with_header(running(RESULT), "retry-after", "7"),
         || StatusCode::ACCEPTED.into_response(),
         || running("https://management.azure.com/subscriptions/s/commandResults/moved"),
@@ -76,7 +66,7 @@ async fn command_is_started_and_polled_to_its_end() {
 
 #[tokio::test]
 async fn command_carries_its_files_and_the_token() {
-    let fake = answering_in_turn(vec![|| running(RESULT)]).await;
+    let fake = FakeAzure::with_responses(vec![|| running(RESULT)]).await;
     for (token, expected) in [(None, ""), (Some("entra"), "entra")] {
         started(&fake, token).await.unwrap();
         let body: Value = serde_json::from_str(&fake.reads().last().unwrap().body).unwrap();
@@ -108,20 +98,20 @@ async fn result_may_come_at_once_or_be_unknown() {
         // A URL elsewhere is neither stored nor followed.
         (|| running("https://management.azure.com.evil.example/r"), Status::Unknown),
     ] {
-        let fake = answering_in_turn(vec![answered]).await;
+        let fake = FakeAzure::with_responses(vec![answered]).await;
         assert_eq!(started(&fake, None).await.unwrap(), expected);
     }
 }
 
 #[tokio::test]
 async fn denied_start_and_denied_result_are_errors() {
-    let fake = answering_in_turn(vec![|| error_response(403, "AuthorizationFailed")]).await;
+    let fake = FakeAzure::with_responses(vec![|| error_response(403, "AuthorizationFailed")]).await;
     let denied = started(&fake, None).await.unwrap_err();
     assert_eq!((denied.upstream_status(), denied.code()), (Some(403), Some("AuthorizationFailed")));
     let result = PendingResult::from_text(Cloud::Public, &format!("1 {RESULT}")).unwrap();
     let denied = poll(&fake.arm(), &result).await.unwrap_err();
     assert!(denied.upstream_status() == Some(403) && !format!("{denied:?}").contains("canary"), "{denied:?}");
-    let fake = answering_in_turn(vec![|| error_response(404, "NotFound")]).await;
+    let fake = FakeAzure::with_responses(vec![|| error_response(404, "NotFound")]).await;
     assert_eq!(poll(&fake.arm(), &result).await.unwrap(), Status::Unknown);
 }
 

@@ -1,7 +1,6 @@
 //! The Azure client: changes in Azure, long-running operations and kubeconfigs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aks::arm::{ManagedCluster, Resource};
@@ -39,15 +38,6 @@ fn empty(status: u16) -> Response {
 }
 
 /// A server that returns these responses in turn, except for logins; the last one repeats.
-async fn answering_in_turn(answers: Vec<fn() -> Response>) -> FakeAzure {
-    let next = AtomicUsize::new(0);
-    FakeAzure::with_response(move |_| {
-        let next = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
-        answers[next]()
-    })
-    .await
-}
-
 async fn put(arm: &Arm) -> Result<WriteResponse, Error> {
     managed_clusters::put(arm, "g", "n", &json!({"location": "eastus"})).await
 }
@@ -141,7 +131,7 @@ async fn write_that_azure_may_have_accepted_is_not_repeated() {
     let unavailable = || error_response(503, "ServerTimeout");
     let gateway = || error_response(504, "GatewayTimeout");
     for first in [failing as fn() -> Response, cut, unavailable, gateway] {
-        let fake = answering_in_turn(vec![first, || answer(200, &in_state("Succeeded"))]).await;
+        let fake = FakeAzure::with_responses(vec![first, || answer(200, &in_state("Succeeded"))]).await;
         let azure = fake.azure();
         let error = put(&arm(&azure)).await.unwrap_err();
         assert!(error.may_have_been_accepted() && error.is_transient(), "{error:?}");
@@ -154,13 +144,13 @@ async fn throttled_write_is_repeated() {
     let throttled = || with_header(error_response(429, "SubscriptionRequestsThrottled"), "retry-after", "0");
     let busy = || with_header(error_response(503, "ServerBusy"), "x-ms-retry-after-ms", "5");
     for first in [throttled as fn() -> Response, busy] {
-        let fake = answering_in_turn(vec![first, || answer(201, &in_state("Succeeded"))]).await;
+        let fake = FakeAzure::with_responses(vec![first, || answer(201, &in_state("Succeeded"))]).await;
         let azure = fake.azure();
         put(&arm(&azure)).await.unwrap();
         let [one, two] = fake.reads().try_into().unwrap();
         assert_eq!((one.body.as_str(), one.body.as_str()), (two.body.as_str(), r#"{"location":"eastus"}"#));
     }
-    let fake = answering_in_turn(vec![|| {
+    let fake = FakeAzure::with_responses(vec![|| {
         with_header(error_response(429, "SubscriptionRequestsThrottled"), "retry-after", "3600")
     }])
     .await;
@@ -172,13 +162,13 @@ async fn throttled_write_is_repeated() {
 
 #[tokio::test]
 async fn rejected_token_is_replaced_once_before_a_write() {
-    let fake = answering_in_turn(vec![|| error_response(401, "ExpiredAuthenticationToken"), || {
+    let fake = FakeAzure::with_responses(vec![|| error_response(401, "ExpiredAuthenticationToken"), || {
         answer(200, &in_state("Succeeded"))
     }])
     .await;
     put(&fake.arm()).await.unwrap();
     assert_eq!((fake.reads().len(), fake.logins()), (2, 2));
-    let fake = answering_in_turn(vec![|| error_response(401, "InvalidAuthenticationToken")]).await;
+    let fake = FakeAzure::with_responses(vec![|| error_response(401, "InvalidAuthenticationToken")]).await;
     let error = put(&fake.arm()).await.unwrap_err();
     assert_eq!((error.upstream_status(), error.may_have_been_accepted()), (Some(401), false));
     assert_eq!(fake.reads().len(), 2);
@@ -294,7 +284,7 @@ async fn resource_group_existence_is_checked_with_head() {
 
 #[tokio::test]
 async fn stored_operation_can_be_polled() {
-    let fake = answering_in_turn(vec![
+    let fake = FakeAzure::with_responses(vec![
         || with_header(answer(201, &in_state("Creating")), "azure-asyncoperation", OPERATION),
         || {
             answer(
@@ -367,7 +357,7 @@ async fn outcomes_of_operations_differ() {
         (expired, "Gone"),
         (nameless, "Gone"),
     ] {
-        let fake = answering_in_turn(vec![end]).await;
+        let fake = FakeAzure::with_responses(vec![end]).await;
         let operation =
             LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
         let step = operation.poll(&fake.arm()).await.unwrap();
@@ -388,7 +378,7 @@ async fn outcomes_of_operations_differ() {
 #[tokio::test]
 async fn moving_result_is_polled_until_it_fails() {
     const NEXT: &str = "https://management.azure.com/subscriptions/s/operationresults/next?api-version=1";
-    let fake = answering_in_turn(vec![
+    let fake = FakeAzure::with_responses(vec![
         || with_header(with_header(empty(202), "location", OPERATION), "retry-after", "15"),
         || with_header(empty(202), "location", NEXT),
         || with_header(answer(202, &json!({"status": "InProgress"})), "location", "https://evil.example/"),
@@ -410,7 +400,7 @@ async fn moving_result_is_polled_until_it_fails() {
     assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
     assert!(fake.requests().iter().all(|seen| !seen.host.contains("evil")));
 
-    let fake = answering_in_turn(vec![|| {
+    let fake = FakeAzure::with_responses(vec![|| {
         answer(
             409,
             &json!({"Error": {"Code": "ResourceGroupDeletionBlocked", "Target": null, "Message": "m"}}),
@@ -481,7 +471,7 @@ async fn operation_is_not_polled_in_another_cloud() {
 
 #[tokio::test]
 async fn write_without_operation_url_polls_the_resource() {
-    let fake = answering_in_turn(vec![
+    let fake = FakeAzure::with_responses(vec![
         || answer(201, &in_state("Creating")),
         || answer(200, &in_state("Creating")),
         || answer(200, &in_state("Succeeded")),
@@ -492,7 +482,7 @@ async fn write_without_operation_url_polls_the_resource() {
     assert!(matches!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::InProgress(_)));
     assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
 
-    let fake = answering_in_turn(vec![
+    let fake = FakeAzure::with_responses(vec![
         || empty(202),
         || answer(200, &in_state("Succeeded")),
         || answer(200, &in_state("Deleting")),
@@ -519,11 +509,11 @@ async fn completed_write_has_no_operation() {
         ((|| answer(200, &in_state("Succeeded"))) as fn() -> Response, true),
         (|| answer(201, &json!({"id": "/x", "name": "n"})), true),
     ] {
-        let fake = answering_in_turn(vec![answered]).await;
+        let fake = FakeAzure::with_responses(vec![answered]).await;
         let written = put(&fake.arm()).await.unwrap();
         assert_eq!((written.operation, written.resource.is_some()), (None, there));
     }
-    let fake = answering_in_turn(vec![|| empty(200), || empty(204)]).await;
+    let fake = FakeAzure::with_responses(vec![|| empty(200), || empty(204)]).await;
     let azure = fake.azure();
     let deleted = agent_pools::delete(&arm(&azure), "g", "n", "p").await.unwrap().unwrap();
     assert_eq!(deleted.operation, None);
@@ -574,7 +564,7 @@ async fn kubeconfigs_are_read_but_not_printed() {
 
 #[tokio::test]
 async fn kubeconfig_request_is_retried_as_a_read() {
-    let fake = answering_in_turn(vec![|| error_response(500, "InternalServerError"), || {
+    let fake = FakeAzure::with_responses(vec![|| error_response(500, "InternalServerError"), || {
         error_response(400, "BadRequest")
     }])
     .await;

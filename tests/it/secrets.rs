@@ -24,6 +24,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use url::Url;
 
+use crate::meta::LISTINGS;
 use crate::support::app::TestApp;
 use crate::support::databases::{self, TestDb};
 use crate::support::program::{Server, command, output_text, reply, stdout_of};
@@ -156,25 +157,13 @@ fn stored(it: &Value, secret: &str) -> Value {
         "subscriptionId": it["subscription_id"], "clientId": it["client_id"], "clientSecret": secret}})
 }
 
-const ACTIONS: [&str; 9] = [
-    "aksCheckCredentials",
-    "aksClusters",
-    "aksLocations",
-    "aksRegions",
-    "aksUpgrades",
-    "aksVMSizes",
-    "aksVMSizesV2",
-    "aksVersions",
-    "aksVirtualNetworks",
-];
-
 /// Credentials in bodies: valid, invalid, and repeated in responses of Azure or of a proxy before it.
 async fn bodies(hunt: &mut Hunt, it: &Value) {
     let good = hunt.canary("a good secret in the body");
     hunt.login(&good, &json!("token")).await;
     let wrong = hunt.canary("a wrong secret in the body");
     for (canary, expected) in [(&good, None), (&wrong, Some("AADSTS7000215"))] {
-        for action in ACTIONS {
+        for action in ["aksCheckCredentials"].into_iter().chain(LISTINGS) {
             let body = inline(it, &canary.text()).to_string();
             let (status, text) = hunt.ask(Method::POST, &format!("/meta/{action}"), body).await;
             match expected {
@@ -259,7 +248,7 @@ async fn stored_ones(hunt: &mut Hunt, it: &Value) -> String {
     assert_eq!(status, 201, "{text}");
     let cluster = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
     let use_it = async |hunt: &mut Hunt| {
-        for action in &ACTIONS[1..] {
+        for action in LISTINGS {
             let asked = format!(
                 "/meta/{action}?cloudCredentialId={id}&region={}&clusterId={cluster}",
                 it["location"].as_str().unwrap()

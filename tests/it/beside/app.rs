@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::rancher::{FakeRancher, RecordedRequest};
 use super::rancher_state::RancherState;
-use crate::support::app::{Answer, Call, NOW_MS};
+use crate::support::app::{Answer, Call, NOW_MS, azure_options};
 use crate::support::call::{LOOPBACK, exchange};
 
 pub(super) struct BesideApp {
@@ -133,14 +133,7 @@ impl BesideBuilder {
         let clock = Clock::manual(NOW_MS);
         let options = azure_sandbox::Options { clock: clock.clone(), ..azure_sandbox::Options::default() };
         let sandbox = Arc::new(Sandbox::start(options).await.unwrap());
-        let azure = azure::Options {
-            clock,
-            resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
-            extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
-            use_proxy: false,
-            retry_base_delay: Duration::from_millis(5),
-            ..azure::Options::default()
-        };
+        let azure = azure_options(&sandbox, &clock);
         let connectors = Connectors { azure, ..Connectors::default() };
         let app = BesideRancher::build(&config, config.rancher.as_ref().unwrap(), connectors).unwrap();
         BesideApp {

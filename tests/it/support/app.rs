@@ -305,15 +305,7 @@ impl TestAppBuilder {
             }
         };
         let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();
-        let azure = azure::Options {
-            clock: clock.clone(),
-            resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
-            extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
-            use_proxy: false,
-            retry_base_delay: Duration::from_millis(5),
-            read_timeout: self.read_limit,
-            ..azure::Options::default()
-        };
+        let azure = azure::Options { read_timeout: self.read_limit, ..azure_options(&sandbox, &clock) };
         // The sandbox's clusters, unless the test provides others.
         let resolver = self.cluster_access.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
         let connectors =
@@ -330,6 +322,18 @@ impl TestAppBuilder {
             clock,
             data_dir,
         }
+    }
+}
+
+/// The options of a client of the sandbox's Azure.
+pub(crate) fn azure_options(sandbox: &Sandbox, clock: &Clock) -> azure::Options {
+    azure::Options {
+        clock: clock.clone(),
+        resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
+        extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
+        use_proxy: false,
+        retry_base_delay: Duration::from_millis(5),
+        ..azure::Options::default()
     }
 }
 
