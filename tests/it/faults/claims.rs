@@ -3,11 +3,10 @@
 
 use azure_sandbox::{Login, Outcome, Page};
 use serde_json::{Value, json};
-use sqlx::Connection as _;
 
 use super::{Database, Progress, small_cluster};
 use crate::support::app::{Answer, TestApp};
-use crate::support::databases::TestDb;
+use crate::support::databases::{self, TestDb};
 use crate::support::fault;
 
 on_both_databases!(
@@ -99,19 +98,6 @@ impl TwoUsers {
     fn sent_writes(&self) -> Vec<String> {
         super::sent_writes(&self.app).iter().map(super::short_line).collect()
     }
-
-    async fn execute(&self, statement: &'static str) {
-        match self.db.store.kind() {
-            norman_aks::store::Kind::Sqlite => {
-                let mut connection = sqlx::SqliteConnection::connect(&self.db.url).await.unwrap();
-                sqlx::query(statement).execute(&mut connection).await.unwrap();
-            }
-            norman_aks::store::Kind::Postgres => {
-                let mut connection = sqlx::PgConnection::connect(&self.db.url).await.unwrap();
-                sqlx::query(statement).execute(&mut connection).await.unwrap();
-            }
-        }
-    }
 }
 
 fn is_one_active_and_one_rejected(objects: &[Progress]) -> bool {
@@ -129,15 +115,13 @@ async fn rejected_credential_claims_nothing(database: Database) {
     // Eve knows the subscription, but not the secret.
     let eve = users.app.token("eve").await;
     let seed = &users.app.seed;
-    let made_up = json!({"name": "azure", "azurecredentialConfig": {
-        "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id,
-        "clientSecret": "made~up~secret",
-    }});
-    let credential = users.app.post("/v3/cloudcredentials").token(&eve).json(&made_up).send().await.json();
+    let made_up = users.app.credential(&json!({"clientSecret": "made~up~secret"}));
+    let made_up = json!({"name": "azure", "azurecredentialConfig": made_up});
+    let credential = users.app.post("/v3/cloudcredentials").token(&eve).json(&made_up).send().await.id();
     // Entra does not respond when she creates the object, so her credential cannot be verified.
     let outcome = Outcome::Answer(Page::new(503, &json!({})).unwrap());
     users.app.control.login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
-    let squatting = path_of(&users.post(&eve, credential["id"].as_str().unwrap()).await);
+    let squatting = path_of(&users.post(&eve, &credential).await);
     let description = "AADSTS7000215: Invalid client secret provided.";
     let body =
         json!({"error": "invalid_client", "error_description": description, "error_codes": [7_000_215]});
@@ -152,7 +136,7 @@ async fn rejected_credential_claims_nothing(database: Database) {
     // With a valid credential, the message names the other object, and nothing more is done.
     users.app.control.clear_requests();
     let change = json!({"azurecredentialConfig": {"clientSecret": seed.client_secret_2}});
-    let path = format!("/v3/cloudcredentials/{}", credential["id"].as_str().unwrap());
+    let path = format!("/v3/cloudcredentials/{credential}");
     assert_eq!(users.app.put(&path).token(&eve).json(&change).send().await.status, 200);
     users.wait_until_other_has_cluster(&squatting).await;
     assert_eq!(users.sent_writes(), [""; 0]);
@@ -269,12 +253,10 @@ async fn unproved_claim_of_an_older_server_yields(database: Database) {
     // Written as by a version that claims with the POST and does not have the column.
     let identity = users.app.seed.subscription_id;
     assert_eq!(identity, "9d1f3c52-0d2b-4e6a-8c1e-000000000001");
-    users
-        .execute(
-            "update clusters set aks_identity = '9d1f3c52-0d2b-4e6a-8c1e-000000000001/group-of-one/one'
-             where identity_proved is not null",
-        )
-        .await;
+    let statement =
+        "update clusters set aks_identity = '9d1f3c52-0d2b-4e6a-8c1e-000000000001/group-of-one/one'
+        where identity_proved is not null";
+    databases::execute_on(&users.db.url, statement).await;
     let anns = path_of(&users.post(&users.ann, &users.anns_credential).await);
     users.wait_until_other_has_cluster(&bobs).await;
     users.wait_until_active(&anns).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use azure_sandbox::Operation;
-use norman_aks::store::{ClusterRow, clusters};
+use norman_aks::store::{ClusterRow, WorkColumns, clusters};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,14 @@ async fn die_for_a_lease(cluster: &TestCluster) -> ClusterRow {
     claim_and_die(cluster, LEASE_MS).await
 }
 
+/// Claims the cluster with the usual lease, and records another state of the step.
+async fn die_with_state(cluster: &TestCluster, change: impl FnOnce(&mut WorkColumns)) {
+    let ClusterRow { id, mut work, generation, .. } = die_for_a_lease(cluster).await;
+    change(&mut work);
+    let now = cluster.app.clock.now_ms();
+    assert!(clusters::record(&cluster.db.store, &id, &work, generation, now).await.unwrap());
+}
+
 async fn claim_and_die(cluster: &TestCluster, lease_ms: i64) -> ClusterRow {
     let now = cluster.app.clock.now_ms();
     // Even if it is not due yet.
@@ -59,12 +67,11 @@ async fn expired_lease_is_taken_over(database: Database) {
 
 async fn crash_before_the_request_is_recovered(database: Database) {
     let cluster = TestCluster::create(database).await;
-    let row = die_for_a_lease(&cluster).await;
-    let mut work = row.work.clone();
-    work.claimed = true;
-    "creating".clone_into(&mut work.phase);
-    let now = cluster.app.clock.now_ms();
-    assert!(clusters::record(&cluster.db.store, &row.id, &work, row.generation, now).await.unwrap());
+    die_with_state(&cluster, |work| {
+        work.claimed = true;
+        "creating".clone_into(&mut work.phase);
+    })
+    .await;
     cluster.advance_secs(170).await;
     cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
@@ -76,11 +83,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
         .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
     // The operation that the PUT started was not recorded.
-    let row = die_for_a_lease(&cluster).await;
-    let mut work = row.work.clone();
-    work.operation = None;
-    let now = cluster.app.clock.now_ms();
-    assert!(clusters::record(&cluster.db.store, &row.id, &work, row.generation, now).await.unwrap());
+    die_with_state(&cluster, |work| work.operation = None).await;
     cluster.advance_secs(140).await;
     assert_eq!(cluster.progress().await.state, "provisioning");
     cluster.wait_until_active().await;
@@ -95,11 +98,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
             super::progress_of(object).message.contains("node pool more is being")
         })
         .await;
-    let row = die_for_a_lease(&cluster).await;
-    let mut work = row.work.clone();
-    work.operation = None;
-    let now = cluster.app.clock.now_ms();
-    assert!(clusters::record(&cluster.db.store, &row.id, &work, row.generation, now).await.unwrap());
+    die_with_state(&cluster, |work| work.operation = None).await;
     cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT pool more"]);
 
@@ -108,11 +107,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
     cluster
         .wait_until("the deletion", |object| super::progress_of(object).message.contains("is being removed"))
         .await;
-    let row = die_for_a_lease(&cluster).await;
-    let mut work = row.work.clone();
-    work.operation = None;
-    let now = cluster.app.clock.now_ms();
-    assert!(clusters::record(&cluster.db.store, &row.id, &work, row.generation, now).await.unwrap());
+    die_with_state(&cluster, |work| work.operation = None).await;
     cluster.wait_until_deleted().await;
     assert_eq!(cluster.sent_writes(), ["DELETE cluster"]);
 }

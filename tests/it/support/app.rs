@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use crate::support::call::{Answer, Call};
-use crate::support::databases::TestDb;
+use crate::support::databases::{self, TestDb};
 
 /// 2026-11-22T12:00:00Z.
 pub(crate) const NOW_MS: i64 = 1_795_348_800_000;
@@ -155,9 +155,7 @@ impl TestApp {
     /// Executes a statement on the SQLite file, for states that the API does not produce.
     pub(crate) async fn execute(&self, statement: &'static str) {
         let url = norman_aks::store::sqlite_url(&self.data_dir.path().join("norman-aks.db"));
-        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-        sqlx::query(statement).execute(&pool).await.unwrap();
-        pool.close().await;
+        databases::execute_on(&url, statement).await;
     }
 
     /// The response to a call while the clock advances, and the time that passed on the clock.

@@ -106,6 +106,7 @@ pub(crate) async fn execute_on(url: &str, statement: &'static str) {
     if url.starts_with("sqlite:") {
         let mut connection = sqlx::SqliteConnection::connect(url).await.expect("connect");
         sqlx::query(statement).execute(&mut connection).await.expect(statement);
+        connection.close().await.expect("close");
     } else {
         execute(url, statement).await.expect(statement);
     }
