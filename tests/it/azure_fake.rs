@@ -263,7 +263,7 @@ pub(crate) fn arm(azure: &Azure) -> Arm {
 
 /// Polls until `done`.
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
-    timeout(Duration::from_secs(10), async {
+    timeout(Duration::from_mins(1), async {
         while !done() {
             sleep(Duration::from_millis(2)).await;
         }

@@ -164,10 +164,13 @@ async fn unresponsive_login_is_awaited_once() {
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
     after.control.add_fault(fault::delay(Operation::Token, 3_600_000));
-    assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
-    let started = Instant::now();
-    assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let mut durations = Vec::new();
+    for _ in 0..2 {
+        let started = Instant::now();
+        assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
+        durations.push(started.elapsed());
+    }
+    assert!(durations[1] < durations[0] / 2, "{durations:?}");
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn hanging_api_server_does_not_hold_up_version() {
     let asked = Instant::now();
     let (status, text) = cluster.get("/version").await;
     println!("API server hangs: {status} after {:?}: {text}", asked.elapsed());
-    assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < TEST_TIMEOUT, "{:?}", asked.elapsed());
     assert!([503, 504].contains(&status.as_u16()), "{status} {text}");
     cluster.app.control.clear_kubernetes_faults();
     println!("requests succeed after {:?}", cluster.wait_until_reachable().await);
