@@ -43,10 +43,14 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/accounts", get(return_json(|control| control.accounts().to_vec())))
         .route("/roles/{subscription}/{client}", get(roles).put(set_roles))
         .route("/clusters/{name}", put(super::clusters::edit_cluster))
-        .route("/paging", get(return_json(|control| Paging { items: control.page_size() })).put(set_paging))
+        .route(
+            "/paging",
+            get(return_json(|control| Paging { items: control.page_size() }))
+                .put(set(|control, Paging { items }| control.set_page_size(items))),
+        )
         .route("/plays/{subscription}", put(play_all))
         .route("/plays/{subscription}/{route}", put(play))
-        .route("/logins", post(login))
+        .route("/logins", post(set(Control::login)))
         .route("/tokens", delete(run(Control::forget_tokens)))
         .merge(kubernetes_router())
         .fallback(async || {
@@ -74,13 +78,22 @@ fn kubernetes_router() -> Router<Control> {
         .route("/kubernetes/clusters/{fqdn}/certificates", post(replace_certificates))
         .route(
             "/kubernetes/agents",
-            get(return_json(|control| Agents { enabled: control.agents_enabled() })).put(set_agents),
+            get(return_json(|control| Agents { enabled: control.agents_enabled() }))
+                .put(set(|control, Agents { enabled }| control.enable_agents(enabled))),
         )
         .route(
             "/kubernetes/images",
-            get(return_json(|control| Images { unpullable: control.unpullable_images() })).put(set_images),
+            get(return_json(|control| Images { unpullable: control.unpullable_images() }))
+                .put(set(|control, Images { unpullable }| control.set_unpullable_images(unpullable))),
         )
-        .route("/kubernetes/network", get(return_json(Control::pod_network)).put(set_network))
+        .route(
+            "/kubernetes/network",
+            get(return_json(Control::pod_network)).put(set(
+                |control, NetworkLimit { read_bytes_per_second }| {
+                    control.limit_pod_reads(read_bytes_per_second);
+                },
+            )),
+        )
         .route("/kubernetes/network/connections", delete(run(Control::cut_pod_connections)))
         .route(
             "/kubernetes/faults",
@@ -136,6 +149,18 @@ fn run(method: fn(&Control)) -> impl Fn(State<Control>) -> Ready<StatusCode> + C
     move |State(control)| {
         method(&control);
         ready(StatusCode::NO_CONTENT)
+    }
+}
+
+/// A handler that passes the value in the body to a method.
+fn set<T: DeserializeOwned>(
+    method: impl Fn(&Control, T) + Clone,
+) -> impl Fn(State<Control>, Bytes) -> Ready<Result<StatusCode, ControlError>> + Clone {
+    move |State(control), body| {
+        ready(parse_json(&body).map(|value| {
+            method(&control, value);
+            StatusCode::NO_CONTENT
+        }))
     }
 }
 
@@ -241,12 +266,6 @@ struct Paging {
     items: Option<usize>,
 }
 
-async fn set_paging(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
-    let Paging { items } = parse_json(&body)?;
-    control.set_page_size(items);
-    Ok(StatusCode::NO_CONTENT)
-}
-
 async fn play(
     State(control): State<Control>,
     Path((subscription, route)): Path<(String, String)>,
@@ -264,11 +283,6 @@ async fn play_all(
     for (route, pages) in parse_json::<HashMap<String, Vec<Page>>>(&body)? {
         control.play(&subscription, &route, pages).map_err(ControlError::bad_request)?;
     }
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn login(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
-    control.login(parse_json(&body)?);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -317,12 +331,6 @@ struct Agents {
     enabled: bool,
 }
 
-async fn set_agents(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
-    let Agents { enabled } = parse_json(&body)?;
-    control.enable_agents(enabled);
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// The images that cannot be pulled.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -330,23 +338,11 @@ struct Images {
     unpullable: Vec<String>,
 }
 
-async fn set_images(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
-    let Images { unpullable } = parse_json(&body)?;
-    control.set_unpullable_images(unpullable);
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// The limit of the network of pods; `null` for none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NetworkLimit {
     read_bytes_per_second: Option<u64>,
-}
-
-async fn set_network(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
-    let NetworkLimit { read_bytes_per_second } = parse_json(&body)?;
-    control.limit_pod_reads(read_bytes_per_second);
-    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]
