@@ -4,8 +4,8 @@
 use aks::provision::plan::{Observed, Phase};
 use aks::status::{ConditionStatus, Progress};
 
-use super::agent::{self, Reached};
-use super::connection;
+use super::agent;
+use super::connection::{self, Reached};
 use super::error::StepError;
 use super::refresh;
 use super::task::{Next, Task};

@@ -10,10 +10,9 @@ use aks::provision::agent::{ApplyMethod, Deployment, Input, Mode, Step, has_run_
 use aks::provision::plan::Observed;
 use aks::registration::{Manifest, ca_checksum};
 use aks::status::ConditionStatus;
-use cluster_access::Path;
 
 pub(super) use self::removal::remove;
-use super::connection::{self, AGENT_DEPLOYED};
+use super::connection::{self, AGENT_DEPLOYED, Reached};
 use super::error::StepError;
 use super::task::Task;
 use crate::service::core::Core;
@@ -32,27 +31,6 @@ const MAX_ROLLOUTS: i64 = 5;
 /// The duration of a rollout whose end is not observed, and of a replacement while the new pod starts.
 const ROLLOUT_TIMEOUT_MS: i64 = command::RESULT_TIMEOUT_MS + 5 * 60_000;
 const REPLACEMENT_MS: i64 = 60_000;
-
-/// Whether and how the Kubernetes API of a cluster is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reached {
-    /// Without an agent.
-    Directly,
-    /// Through the tunnel of an agent.
-    ThroughAgent,
-    /// Unreachable.
-    No,
-}
-
-impl Reached {
-    pub(super) fn from_path(path: Option<Path>) -> Self {
-        match path {
-            Some(Path::Direct) => Self::Directly,
-            Some(Path::Tunnel) => Self::ThroughAgent,
-            None => Self::No,
-        }
-    }
-}
 
 /// The progress of an agent.
 #[derive(Debug, PartialEq, Eq)]

@@ -27,6 +27,27 @@ const DISCONNECTED_MESSAGE: &str = "Cluster agent is not connected";
 /// The condition of clusters that were connected by an earlier version.
 const ACCOUNT_REMOVED: &str = "ServiceAccountRemoved";
 
+/// Whether and how the Kubernetes API of a cluster is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Without an agent.
+    Directly,
+    /// Through the tunnel of an agent.
+    ThroughAgent,
+    /// Unreachable.
+    No,
+}
+
+impl Reached {
+    pub(super) fn from_path(path: Option<Path>) -> Self {
+        match path {
+            Some(Path::Direct) => Self::Directly,
+            Some(Path::Tunnel) => Self::ThroughAgent,
+            None => Self::No,
+        }
+    }
+}
+
 /// Checks again whether an active cluster is reachable, after the sessions of its agents changed. Sends no request to Azure.
 pub(super) async fn recheck(core: &Core, task: &mut Task) -> Result<(), StepError> {
     connect(core, task, None).await.map(drop)

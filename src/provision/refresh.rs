@@ -13,8 +13,8 @@ use azure::{Arm, Priority};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::agent::{self, Reached};
-use super::connection;
+use super::agent;
+use super::connection::{self, Reached};
 use super::context;
 use super::error::StepError;
 use super::task::{Next, Task};
