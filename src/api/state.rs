@@ -1,4 +1,4 @@
-//! The shared state of handlers: services and settings, without pools, clients or keys.
+//! The shared state of handlers: services and settings. Handlers use the services, not the store and clients below them.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct AppState(Arc<Inner>);
 
 /// The services and settings of the API.
 pub struct Services {
-    /// The services that depend only on each other.
+    /// All services except `plans`, which need the planner of the worker.
     pub core: Core,
     /// Previews of the worker's next steps.
     pub plans: Plans,

@@ -261,7 +261,7 @@ pub(crate) fn arm(azure: &Azure) -> Arm {
     azure.arm(&credential(), soon()).unwrap()
 }
 
-/// Polls until `done`.
+/// Polls until `done`, for a minute at most.
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
     timeout(Duration::from_mins(1), async {
         while !done() {

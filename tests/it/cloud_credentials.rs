@@ -398,7 +398,7 @@ async fn forced_deletion_erases_at_once() {
         json!({"cloudCredentials": []})
     );
     let cluster_id = path.rsplit('/').next().unwrap();
-    let detail = format!("taken from one ({cluster_id})");
+    let detail = format!("removed from one ({cluster_id})");
     assert_eq!(audited(&app, &id, "erase").await, [("admin".to_owned(), detail)]);
     // The cluster's message says so; then it gets another credential.
     app.settle().await;

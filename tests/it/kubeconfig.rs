@@ -137,9 +137,9 @@ async fn kubeconfig_token_expires_after_thirty_days() {
 }
 
 #[tokio::test]
-async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
+async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
     let connected = ConnectedCluster::start().await;
-    // A browser session, whose page shows errors.
+    // A browser session gets an error, which its page shows.
     let cookies = format!("R_SESS={}; CSRF=proof", connected.ann);
     let request = connected.app.call(http::Method::POST, &action(CLUSTER_ID)).anonymous();
     let answer = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await.expect(422);
@@ -147,7 +147,7 @@ async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
         (&answer.json()["code"], &answer.json()["fieldName"]),
         (&"InvalidState".into(), &"server-url".into())
     );
-    // Terraform, which would destroy the new cluster after an error.
+    // Other callers get an empty kubeconfig: Terraform would destroy the new cluster after an error.
     let empty = connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await;
     assert_eq!((empty.status, empty.header("cache-control")), (StatusCode::OK, "no-store"));
     assert_eq!(

@@ -11,7 +11,7 @@ use crate::support::fault;
 use crate::support::test_clusters;
 
 /// The delay of a slow cluster, for which no list waits.
-const CLUSTER_DELAY: Duration = Duration::from_secs(9);
+const CLUSTER_DELAY_MS: u64 = 9_000;
 
 /// A server with an active cluster of Ann's.
 struct Cluster {
@@ -169,16 +169,20 @@ async fn scaled_cluster_lists_its_new_nodes_at_once() {
 }
 
 #[tokio::test]
-async fn slow_cluster_delays_a_list_by_two_seconds_at_most() {
+async fn slow_cluster_does_not_hold_up_a_list() {
     let cluster = Cluster::start().await;
     let node = cluster.node().await;
     cluster.age(11);
-    cluster.fault(Fault { path: Some("/api/v1/nodes".to_owned()), latency_ms: 9_000, ..Fault::default() });
+    cluster.fault(Fault {
+        path: Some("/api/v1/nodes".to_owned()),
+        latency_ms: CLUSTER_DELAY_MS,
+        ..Fault::default()
+    });
     cluster.reads();
     let timed = async || {
         let start = Instant::now();
         let nodes = cluster.list(&cluster.ann, "/v3/nodes").await;
-        assert!(start.elapsed() < CLUSTER_DELAY, "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(CLUSTER_DELAY_MS), "{:?}", start.elapsed());
         nodes
     };
     let (first, second) = tokio::join!(timed(), timed());
@@ -200,7 +204,8 @@ async fn unreachable_cluster_keeps_its_nodes_and_is_retried_later() {
     for _ in 0..20 {
         assert_eq!(cluster.node().await, node);
     }
-    assert!(start.elapsed() < Duration::from_secs(38), "{:?}", start.elapsed());
+    // Half of what 20 lists take if each waits for the cluster.
+    assert!(start.elapsed() < Duration::from_secs(18), "{:?}", start.elapsed());
     cluster.age(3_601);
     assert!(cluster.list(&cluster.ann, "/v3/nodes").await.is_empty(), "older than an hour");
     cluster.app.control.clear_kubernetes_faults();

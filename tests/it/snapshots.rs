@@ -164,6 +164,7 @@ async fn unresponsive_login_is_awaited_once() {
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
     after.control.add_fault(fault::delay(Operation::Token, 3_600_000));
+    // The first request waits for the login for a few seconds.
     let mut durations = Vec::new();
     for _ in 0..2 {
         let started = Instant::now();

@@ -105,7 +105,7 @@ impl Credentials {
                 let event = by.event(ERASE, OBJECT, id, &Ok(()));
                 let event = match clusters {
                     [] => event,
-                    clusters => event.detail(&format!("taken from {}", join_names(clusters))),
+                    clusters => event.detail(&format!("removed from {}", join_names(clusters))),
                 };
                 event.into_row(now_ms)
             };
@@ -152,8 +152,8 @@ impl Credentials {
     }
 }
 
-/// The erasure of the credential that an updated or deleted cluster used, unless another cluster uses it. `before` is the row
-/// as it was read.
+/// The erasure of the credential of `before`, a cluster that is updated or deleted. The store applies it only if no other
+/// cluster uses the credential.
 pub(in crate::service) fn last_use_erasure(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
     let detail = format!("the cluster {} was the last that used it", before.id);
     Some(erasure(by, before.credential_id.clone()?, &detail, now_ms))

@@ -169,7 +169,7 @@ async fn agent_without_image_is_not_deployed() {
 }
 
 #[tokio::test]
-async fn lost_agent_is_shown_within_seconds_and_comes_back() {
+async fn lost_agent_is_shown_and_comes_back() {
     let cluster = PrivateCluster::create_active().await;
     let started = Instant::now();
     cluster.app.control.enable_agents(false);
@@ -190,7 +190,7 @@ async fn lost_agent_is_shown_within_seconds_and_comes_back() {
     assert!(!cluster.event_messages("agentDisconnected").await.is_empty());
 }
 
-/// A scene with an object of 1 MB, which pods read in five seconds.
+/// A cluster with an object of 1 MB, which pods read in five seconds.
 async fn slow() -> (PrivateCluster, String) {
     let cluster = PrivateCluster::create_active().await;
     let object = json!({"metadata": {"name": "large"}, "data": {"key": "x".repeat(1_000_000)}});

@@ -1,5 +1,5 @@
 //! Each component is killed in turn: the test measures how long requests fail, and checks that everything recovers without
-//! manual repair. `faults/private.rs` kills another server of the same database.
+//! manual repair. `faults/private.rs` tests the loss of a server that shares the database.
 
 use std::time::{Duration, Instant};
 
@@ -116,14 +116,14 @@ async fn requests_succeed_once_the_api_server_is_back() {
 }
 
 #[tokio::test]
-async fn hanging_api_server_does_not_hold_up_version() {
+async fn version_fails_in_time_while_the_api_server_hangs() {
     let cluster = PrivateCluster::create_active().await;
     cluster.app.control.add_kubernetes_fault(Fault { latency_ms: 3_600_000, ..Fault::default() });
     let asked = Instant::now();
     let (status, text) = cluster.get("/version").await;
     println!("API server hangs: {status} after {:?}: {text}", asked.elapsed());
-    assert!(asked.elapsed() < TEST_TIMEOUT, "{:?}", asked.elapsed());
-    assert!([503, 504].contains(&status.as_u16()), "{status} {text}");
+    assert!(asked.elapsed() < REQUEST_LIMIT, "{:?}", asked.elapsed());
+    assert!(status == 503 || text.contains("did not answer within 4.5 s"), "{status} {text}");
     cluster.app.control.clear_kubernetes_faults();
     println!("requests succeed after {:?}", cluster.wait_until_reachable().await);
 }

@@ -34,7 +34,7 @@ pub(super) struct BesideBuilder {
     data_dir: TempDir,
 }
 
-/// The TTL of a cached decision, so that no decision expires during a test.
+/// The TTL of a cached decision: so long that one expires only if a test advances the time.
 pub(super) const DECISION_TTL: Duration = Duration::from_mins(1);
 
 impl BesideApp {

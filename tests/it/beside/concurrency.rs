@@ -61,7 +61,7 @@ fn may(caller: u64, credential: u64) -> bool {
     (caller + credential).is_multiple_of(3)
 }
 
-/// A world where each credential has its own subscription.
+/// The state of a Rancher where each credential has its own subscription.
 fn crowd() -> Arc<RancherState> {
     let state = RancherState::new();
     for caller in 0..CALLERS {

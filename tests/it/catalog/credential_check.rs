@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp, account_credential};
 
-/// What Azure requests the account `throttled` to wait.
-const THROTTLED: Duration = Duration::from_secs(75);
-/// A delay that ends long after every limit of a check.
+/// The time limit of a check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A delay that ends long after it.
 const UNRESPONSIVE_MS: u64 = 60_000;
 const AKS_ROLE: &str = "Azure Kubernetes Service Contributor Role";
 
@@ -381,7 +381,7 @@ async fn slow_azure_leaves_parts_unknown_within_the_limit() {
     fault(&app, json!({"operation": "permissions", "latency_ms": UNRESPONSIVE_MS}));
     let begun = Instant::now();
     let result = check(&app, "ready", "resourceGroup=rancher").await;
-    assert!(begun.elapsed() < Duration::from_millis(UNRESPONSIVE_MS), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < CHECK_TIMEOUT * 3, "{:?}", begun.elapsed());
     app.control.clear_faults();
     assert_eq!((codes(&result), result["unchecked"].as_array().unwrap().len()), (vec!["notChecked"], 2));
     assert_eq!(result["providers"][0]["registered"], true);
@@ -392,7 +392,7 @@ async fn throttled_azure_is_not_waited_for() {
     let app = TestApp::start().await;
     let begun = Instant::now();
     let result = check(&app, "throttled", "").await;
-    assert!(begun.elapsed() < THROTTLED, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < CHECK_TIMEOUT, "{:?}", begun.elapsed());
     assert_eq!(result["verdict"], "limited");
     assert!(codes(&result).iter().all(|code| *code == "notChecked"), "{result}");
 }
@@ -447,7 +447,7 @@ async fn check_of_a_caller_without_permits_is_unknown_in_time() {
         (own, other.json(), begun.elapsed())
     };
     let (_, (own, other, elapsed)) = tokio::join!(busy, late);
-    assert!(elapsed < Duration::from_millis(UNRESPONSIVE_MS), "{elapsed:?}");
+    assert!(elapsed < CHECK_TIMEOUT * 3, "{elapsed:?}");
     // The permits of the first check are released a moment before the deadline of the second one, or after it.
     assert_eq!(own["verdict"], "limited", "{own}");
     assert_eq!(other["login"]["status"], "accepted", "{other}");

@@ -52,7 +52,7 @@ fn invalid_settings_of_the_agent_are_named_with_remedy() {
     );
     let error = fails("http://norman.example.com");
     assert!(
-        error.contains("CATTLE_SERVER is an http:// address") && error.contains("`server-url`"),
+        error.contains("CATTLE_SERVER contains an http:// URL") && error.contains("`server-url`"),
         "{error}"
     );
     assert_eq!(std::fs::read_dir(program.path()).unwrap().count(), 0, "the agent has no database");

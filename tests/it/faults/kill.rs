@@ -17,7 +17,7 @@ const SANDBOX: [&str; 5] =
 /// Longer than any wait on a machine that is busy with other tests.
 const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// A running server with its sandbox, and a cluster that it creates.
+/// A running server with its sandbox.
 struct Run {
     server: Server,
     control: String,
@@ -100,8 +100,8 @@ async fn until(what: &str, mut good: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Starts a creation, kills the server at `moment`, restarts it, and waits for the end. Returns the requests that created the
-/// cluster, before and after the kill.
+/// Starts a creation, kills the server at `moment`, restarts it, and waits until the cluster is active. Returns the statuses of
+/// the PUT requests that created the cluster, before and after the kill.
 async fn killed_at(
     fault: Option<Value>,
     moment: impl AsyncFn(&Run, &str) -> bool,

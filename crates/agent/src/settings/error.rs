@@ -6,22 +6,22 @@ use super::{API_SERVER, CA_CHECKSUM, KUBERNETES_PORT, SERVER, SERVER_FILE, TOKEN
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// The server's address is missing.
+    /// The server's URL is missing.
     #[error(
-        "the server's address is missing: neither {SERVER} nor {SERVER_FILE} is set or readable; apply the cluster's import \
+        "the server's URL is missing: {SERVER} is not set, and {SERVER_FILE} is missing or empty; apply the cluster's import \
          manifest, which sets both"
     )]
     NoServer,
-    /// The server's address is not an `https` URL with a host.
-    #[error("{origin} is not the address of a server; use https://host or https://host:port")]
+    /// The server's URL is not an `https` URL with a host.
+    #[error("{origin} does not contain the URL of a server; use https://host or https://host:port")]
     InvalidServer {
         /// The variable or file.
         origin: String,
     },
-    /// The server's address starts with `http://`.
+    /// The server's URL starts with `http://`.
     #[error(
-        "{origin} is an http:// address, but agents connect with TLS only; set `server-url` of the server to its https:// \
-         address and apply the cluster's import manifest again"
+        "{origin} contains an http:// URL, but agents connect with TLS only; set `server-url` of the server to its https:// \
+         URL and apply the cluster's import manifest again"
     )]
     PlainServer {
         /// The variable or file.
@@ -29,12 +29,14 @@ pub enum SettingsError {
     },
     /// The registration token is missing.
     #[error(
-        "the registration token is missing: neither {TOKEN} nor {TOKEN_FILE} is set or readable; apply the cluster's import \
+        "the registration token is missing: {TOKEN} is not set, and {TOKEN_FILE} is missing or empty; apply the cluster's import \
          manifest, which sets the file"
     )]
     NoToken,
     /// The registration token contains characters that cannot be sent.
-    #[error("{origin} contains characters that no token has; apply the cluster's import manifest again")]
+    #[error(
+        "the registration token in {origin} contains invalid characters; apply the cluster's import manifest again"
+    )]
     InvalidToken {
         /// The variable or file.
         origin: String,
@@ -54,14 +56,14 @@ pub enum SettingsError {
     /// The port of the API server is not a number.
     #[error("{KUBERNETES_PORT} is {0:?}, which is not a port; Kubernetes sets it, so do not override it")]
     InvalidPort(String),
-    /// The address that the server may request is not `host:port`.
+    /// The only API server address to which the server may open connections is not `host:port`.
     #[error(
         "{API_SERVER} is {0:?}, which is not host:port; use the API server's address, such as name.azmk8s.io:443"
     )]
     InvalidApiServer(String),
     /// The proxy is not a valid URL.
     #[error(
-        "{origin} is not the address of an HTTP proxy; use http://host:port or https://host:port, with user:password@ before \
+        "{origin} does not contain the URL of an HTTP proxy; use http://host:port or https://host:port, with user:password@ before \
          the host if the proxy requires it"
     )]
     InvalidProxy {

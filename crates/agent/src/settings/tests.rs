@@ -79,24 +79,28 @@ fn path_of_the_server_is_ignored() {
 fn http_address_is_rejected_with_remedy() {
     let error = error_message(&[(SERVER, "http://rancher.example.com")]);
     assert!(
-        error.starts_with("CATTLE_SERVER is an http:// address") && error.contains("`server-url`"),
+        error.starts_with("CATTLE_SERVER contains an http:// URL") && error.contains("`server-url`"),
         "{error}"
     );
     let file: [(&str, &[u8]); 1] = [(SERVER_FILE, b"http://a")];
     let error = read_settings(&[], &file).unwrap_err().to_string();
-    assert!(error.starts_with("/cattle-credentials/url is an http:// address"), "{error}");
+    assert!(error.starts_with("/cattle-credentials/url contains an http:// URL"), "{error}");
 }
 
 #[test]
 fn missing_and_invalid_values_are_named_with_remedy() {
     for (name, value, expected) in [
-        (SERVER, "", "neither CATTLE_SERVER nor /cattle-credentials/url"),
-        (SERVER, "rancher.example.com", "CATTLE_SERVER is not the address of a server; use https://host"),
-        (SERVER, "rancher.example.com:443", "CATTLE_SERVER is not the address"),
-        (SERVER, "wss://rancher.example.com", "CATTLE_SERVER is not the address"),
-        (SERVER, "https://", "CATTLE_SERVER is not the address"),
-        (TOKEN, " ", "neither CATTLE_TOKEN nor /cattle-credentials/token"),
-        (TOKEN, "a\nb", "CATTLE_TOKEN contains characters"),
+        (SERVER, "", "CATTLE_SERVER is not set, and /cattle-credentials/url is missing or empty"),
+        (
+            SERVER,
+            "rancher.example.com",
+            "CATTLE_SERVER does not contain the URL of a server; use https://host",
+        ),
+        (SERVER, "rancher.example.com:443", "CATTLE_SERVER does not contain the URL"),
+        (SERVER, "wss://rancher.example.com", "CATTLE_SERVER does not contain the URL"),
+        (SERVER, "https://", "CATTLE_SERVER does not contain the URL"),
+        (TOKEN, " ", "CATTLE_TOKEN is not set, and /cattle-credentials/token is missing or empty"),
+        (TOKEN, "a\nb", "the registration token in CATTLE_TOKEN contains invalid characters"),
         (CA_CHECKSUM, "abc", "CATTLE_CA_CHECKSUM is \"abc\", which is not 64 hexadecimal digits"),
         (KUBERNETES_HOST, "", "KUBERNETES_SERVICE_HOST is not set; run the agent in a pod"),
         (KUBERNETES_PORT, "", "KUBERNETES_SERVICE_PORT is not set; run the agent in a pod"),
@@ -143,7 +147,7 @@ fn invalid_proxy_is_rejected_instead_of_bypassed() {
         for name in HTTPS_PROXY {
             let error = error_message(&[(name, value)]);
             assert!(
-                error.starts_with(&format!("{name} is not the address of an HTTP proxy; use")),
+                error.starts_with(&format!("{name} does not contain the URL of an HTTP proxy; use")),
                 "{error}"
             );
             assert!(!error.contains("canary"), "{error}");
