@@ -39,11 +39,16 @@ fn user_by_token(
     token: &str,
     entra: &dyn Fn(&str) -> Option<EntraCaller>,
 ) -> Option<User> {
-    let (state, authority) = (cluster.state(), cluster.authority());
-    if state.declared.local_accounts && token == authority.stored.token {
-        return Some(User::administrator());
-    }
-    tokens::user(&authority, &state, token).or_else(|| user_by_entra(&state, &entra(token)?))
+    let authority = cluster.authority();
+    let known = {
+        let state = cluster.state();
+        if state.declared.local_accounts && token == authority.stored.token {
+            return Some(User::administrator());
+        }
+        tokens::user(&authority, &state, token)
+    };
+    // Entra's state is locked before the state of clusters, never after it.
+    known.or_else(|| entra(token).and_then(|caller| user_by_entra(&cluster.state(), &caller)))
 }
 
 /// The user of a command that Azure runs inside the cluster. In a cluster with Entra, a token determines the user; without
