@@ -43,7 +43,7 @@ pub(crate) struct Signals {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Unstarted {
     pub(crate) declared: Declared,
-    /// The time of its creation in milliseconds since 1970.
+    /// The time of its creation, and of its nodes', in milliseconds since 1970.
     pub(crate) created_ms: i64,
 }
 
@@ -66,12 +66,11 @@ impl Signals {
 }
 
 impl Cluster {
-    /// Starts a cluster with the objects of AKS. Its pods run: AKS reports a cluster as created only then.
+    /// Starts a cluster with the objects of AKS. Their pods run, because AKS reports a cluster as created only then.
     pub(crate) fn new(
         Unstarted { declared, created_ms }: Unstarted,
         signals: Arc<Signals>,
         sizes: &HashMap<String, (u32, f64)>,
-        image: &dyn Fn(&str) -> Image,
     ) -> Result<Self, Error> {
         let host = declared.fqdn.clone();
         let authority = Authority::new(StoredAuthority::generate(&host)?, &host)?;
@@ -79,7 +78,7 @@ impl Cluster {
         let cluster = Self::with(host, authority, state, signals);
         let created = Now::at(created_ms);
         cluster.change(&created, |state| seed::populate(state, declared, sizes, &created));
-        cluster.change(&created, |state| controllers::advance(state, image, &created));
+        cluster.change(&created, |state| controllers::advance(state, &|_| Image::Ordinary, &created));
         Ok(cluster)
     }
 
@@ -173,12 +172,6 @@ impl Cluster {
     /// Subscribes to the revision of the last change.
     pub(crate) fn follow(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
-    }
-
-    /// Whether the host name resolves.
-    pub(crate) fn is_resolvable(&self) -> bool {
-        let state = self.state();
-        state.declared.is_resolvable(state.reachable)
     }
 
     /// Cancelled when streams have to end because the cluster stops or is deleted.

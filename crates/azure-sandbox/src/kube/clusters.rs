@@ -65,6 +65,21 @@ enum Entry {
     Started(Arc<Cluster>),
 }
 
+impl Entry {
+    /// The declaration, and whether the host name resolves.
+    fn declared(self) -> (Declared, bool) {
+        let (declared, reachable) = match self {
+            Self::Unstarted(cluster) => (cluster.declared, None),
+            Self::Started(cluster) => {
+                let state = cluster.state();
+                (state.declared.clone(), state.reachable)
+            }
+        };
+        let is_resolvable = declared.is_resolvable(reachable);
+        (declared, is_resolvable)
+    }
+}
+
 /// The faults for requests to Kubernetes, and the log of these requests.
 #[derive(Default)]
 pub(crate) struct Traffic {
@@ -159,16 +174,14 @@ impl KubeClusters {
 
     /// Resolves a host name: to `closed` while connections are refused, `None` if it does not exist.
     pub(crate) fn resolve(&self, host: &str, served: SocketAddr, closed: SocketAddr) -> Option<SocketAddr> {
-        let cluster = self.cluster(host)?;
-        if !cluster.is_resolvable() {
-            return None;
-        }
-        Some(if self.traffic().faults.refuses_connections(&cluster.host) { closed } else { served })
+        let (declared, is_resolvable) = self.find_declared(host)?;
+        is_resolvable
+            .then(|| if self.traffic().faults.refuses_connections(&declared.fqdn) { closed } else { served })
     }
 
     /// Whether a cluster runs and accepts connections.
     pub(crate) fn is_served(&self, host: &str) -> bool {
-        let is_running = self.cluster(host).is_some_and(|cluster| cluster.state().declared.running);
+        let is_running = self.find_declared(host).is_some_and(|(declared, _)| declared.running);
         is_running && !self.traffic().faults.refuses_connections(host)
     }
 
@@ -196,8 +209,7 @@ impl KubeClusters {
             Entry::Started(cluster) => return Some(Arc::clone(cluster)),
             Entry::Unstarted(unstarted) => unstarted.clone(),
         };
-        let image = |reference: &str| self.runtime().image(reference);
-        let cluster = match Cluster::new(unstarted, Arc::clone(&self.0.signals), &self.0.sizes, &image) {
+        let cluster = match Cluster::new(unstarted, Arc::clone(&self.0.signals), &self.0.sizes) {
             Ok(cluster) => Arc::new(cluster),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -214,27 +226,22 @@ impl KubeClusters {
 
     /// The clusters that are started.
     pub(crate) fn started(&self) -> Vec<Arc<Cluster>> {
-        let started = |entry| match entry {
-            Entry::Started(cluster) => Some(cluster),
+        let started = |entry: &Entry| match entry {
+            Entry::Started(cluster) => Some(Arc::clone(cluster)),
             Entry::Unstarted(_) => None,
         };
-        self.entries().into_iter().filter_map(started).collect()
+        self.read().values().filter_map(started).collect()
     }
 
     /// The declarations of all clusters, each with whether its host name resolves.
     pub(crate) fn declared(&self) -> Vec<(Declared, bool)> {
-        let declared = |entry| {
-            let (declared, reachable) = match entry {
-                Entry::Unstarted(cluster) => (cluster.declared, None),
-                Entry::Started(cluster) => {
-                    let state = cluster.state();
-                    (state.declared.clone(), state.reachable)
-                }
-            };
-            let is_resolvable = declared.is_resolvable(reachable);
-            (declared, is_resolvable)
-        };
-        self.entries().into_iter().map(declared).collect()
+        self.entries().into_iter().map(Entry::declared).collect()
+    }
+
+    /// The declaration of a cluster, which is not started for it, and whether its host name resolves.
+    pub(crate) fn find_declared(&self, host: &str) -> Option<(Declared, bool)> {
+        let entry = self.read().get(&host.to_ascii_lowercase())?.clone();
+        Some(entry.declared())
     }
 
     /// Copied, so that nothing waits for the lock of a cluster while it holds this one.
@@ -304,5 +311,45 @@ impl KubeClusters {
         let mut saved = self.0.signals.saved.subscribe();
         // The sender lives as long as `self`.
         let _ = saved.wait_for(|saved| *saved >= changes).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kube::declared::DeclaredPool;
+    use crate::kube::pods::is_ready;
+    use crate::kube::resources::{NODES, PODS};
+
+    const HOST: &str = "a.hcp.eastus.azmk8s.io";
+
+    fn open(directory: &Path, now_ms: i64) -> KubeClusters {
+        let (clock, stop) = (Clock::manual(now_ms), CancellationToken::new());
+        KubeClusters::open(clock, Some(directory), &[], Vec::new(), stop).unwrap()
+    }
+
+    #[test]
+    fn clusters_start_when_they_are_used_and_survive_restarts() {
+        let directory = tempfile::tempdir().unwrap();
+        let kube = open(directory.path(), 1_000);
+        let pools = vec![DeclaredPool { name: "system".to_owned(), count: 2, ..Default::default() }];
+        let declared = Declared { fqdn: HOST.to_owned(), running: true, pools, ..Declared::default() };
+        kube.declare(declared.clone());
+        assert!(kube.is_served(HOST) && kube.exists(HOST) && kube.started().is_empty());
+        kube.save();
+
+        let kube = open(directory.path(), 9_000);
+        assert_eq!((kube.declared(), kube.started().len()), (vec![(declared, true)], 0));
+        let certificate = kube.cluster(HOST).unwrap().authority().stored.certificate.clone();
+        let cluster = kube.started().remove(0);
+        let state = cluster.state();
+        let created: Vec<_> =
+            state.all(&NODES).iter().map(|node| node["metadata"]["creationTimestamp"].clone()).collect();
+        assert_eq!(created, ["1970-01-01T00:00:01Z"; 2], "the time of the declaration");
+        let pods = state.all(&PODS);
+        assert!(!pods.is_empty() && pods.iter().all(|pod| is_ready(pod)), "{pods:#?}");
+
+        let restored = open(directory.path(), 9_000).started().remove(0);
+        assert_eq!(restored.authority().stored.certificate, certificate, "saved when it started");
     }
 }

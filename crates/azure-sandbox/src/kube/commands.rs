@@ -50,7 +50,7 @@ fn pod_name(id: &str) -> String {
 
 impl KubeClusters {
     pub(crate) fn exists(&self, host: &str) -> bool {
-        self.cluster(host).is_some()
+        self.find_declared(host).is_some()
     }
 
     /// Creates the pod of a command.

@@ -151,7 +151,7 @@ impl PodNetwork {
     }
 
     async fn connect_outside(&self, name: &str, port: u16) -> io::Result<TcpStream> {
-        if self.kube.cluster(name.trim_end_matches('.')).is_some() {
+        if self.kube.exists(name.trim_end_matches('.')) {
             let text = format!("{name} is not reachable from this cluster");
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
