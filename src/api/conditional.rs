@@ -132,7 +132,7 @@ impl Accepted {
         accepted
     }
 
-    /// The quality of a coding; 0 if it is not listed or not acceptable.
+    /// The quality of a coding, else that of `*`; 0 if neither is listed, or if it is not acceptable.
     fn quality(&self, coding: Coding) -> u16 {
         let listed = match coding {
             Coding::Zstd => self.zstd,

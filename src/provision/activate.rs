@@ -69,7 +69,7 @@ fn api_wait_message(task: &Task) -> String {
 
 /// Records that Azure matches the specification.
 fn set_active(task: &mut Task) {
-    task.prune_named();
+    task.prune_user_entries();
     task.work.applied_generation = task.row.generation;
     task.work.applied_spec = serde_json::to_string(task.aks()).ok();
     task.status.waiting = None;

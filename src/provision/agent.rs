@@ -143,10 +143,10 @@ fn clear_failure(task: &mut Task) {
 }
 
 /// Sets the condition. If an agent has connected, it remains true and only the message changes.
-fn set_condition(task: &mut Task, truth: ConditionStatus, message: &str) {
+fn set_condition(task: &mut Task, status: ConditionStatus, message: &str) {
     let current = task.status.condition(AGENT_DEPLOYED).map(|condition| condition.status);
-    let truth = if current == Some(ConditionStatus::True) { ConditionStatus::True } else { truth };
-    task.set_condition(AGENT_DEPLOYED, truth, message);
+    let status = if current == Some(ConditionStatus::True) { ConditionStatus::True } else { status };
+    task.set_condition(AGENT_DEPLOYED, status, message);
 }
 
 /// The context of one step.

@@ -227,9 +227,9 @@ fn is_private(task: &Task) -> bool {
     task.status.upstream_spec.as_ref().is_some_and(|upstream| upstream.private_cluster == Some(true))
 }
 
-fn set_connected(task: &mut Task, truth: ConditionStatus, message: &str) {
-    task.set_condition("Connected", truth, message);
-    task.set_condition("Ready", truth, message);
+fn set_connected(task: &mut Task, status: ConditionStatus, message: &str) {
+    task.set_condition("Connected", status, message);
+    task.set_condition("Ready", status, message);
 }
 
 /// The IP ranges that may reach the cluster's API, if they are limited.

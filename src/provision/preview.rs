@@ -26,7 +26,7 @@ impl Planner for Worker {
     fn preview_offline(&self, row: &ClusterRow) -> Result<Option<Preview>> {
         let task = load_task(&self.core, row.clone())?;
         let preview = if context::has_nothing_to_delete(&task) {
-            let reason = "this server changed nothing in Azure for it, so nothing is left there";
+            let reason = "this server created nothing for it in Azure, so nothing is deleted there";
             let azure = Azure::NotNeeded(reason.to_owned());
             let reason = format!("its removal was requested, and {NOTHING_CREATED}");
             Preview { azure, ..Preview::new(Kind::Forget, "remove the object", reason) }

@@ -107,7 +107,7 @@ async fn read_upstream(
     };
     task.set_upstream(&observed);
     adopt_upstream(core, task).await?;
-    task.prune_named();
+    task.prune_user_entries();
     if unusable.is_some() {
         return Ok((unusable, None));
     }

@@ -122,8 +122,8 @@ impl Task {
         self.desired.clone_from(&self.stated);
     }
 
-    /// Removes entries that no longer need to be named by the user, after Azure matches the specification.
-    pub(super) fn prune_named(&mut self) {
+    /// Removes user entries that are no longer needed, after Azure matches the specification.
+    pub(super) fn prune_user_entries(&mut self) {
         if let (true, Some(upstream)) = (self.is_import(), &self.status.upstream_spec) {
             self.status.user_entries.prune(&self.stated, upstream);
         }
@@ -183,9 +183,9 @@ impl Task {
         self.work.operation = running.and_then(|running| serde_json::to_string(running).ok());
     }
 
-    pub(super) fn set_condition(&mut self, kind: &str, truth: ConditionStatus, message: &str) {
+    pub(super) fn set_condition(&mut self, kind: &str, status: ConditionStatus, message: &str) {
         let now = self.now_rfc3339.clone();
-        self.status.set_condition(kind, truth, "", message, &now);
+        self.status.set_condition(kind, status, "", message, &now);
     }
 
     /// The condition for progress: `Provisioned` until the cluster is active for the first time, then `Updated`.

@@ -188,7 +188,7 @@ impl Agents {
             match upgraded.await {
                 Ok(stream) => agents.run_session(&admission, stream).await,
                 Err(error) => {
-                    tracing::debug!(cluster = cluster_id, %remote, error = &*error, "agent disconnected before the upgrade");
+                    tracing::debug!(cluster = cluster_id, %remote, error = &*error, "agent disconnected before the connection was upgraded");
                 }
             }
         });

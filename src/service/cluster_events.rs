@@ -150,8 +150,7 @@ fn parse_event_id(text: &str) -> Result<String> {
         return Ok(String::new());
     }
     let id = uuid::Uuid::parse_str(text).map_err(|_| {
-        let message =
-            "after (and the header Last-Event-ID) must be the id of an event, as the stream gave it";
+        let message = "after (and the header Last-Event-ID) must be the ID of an event, as in the stream";
         Invalid::field("InvalidFormat", "after", message)
     })?;
     Ok(id.to_string())

@@ -23,7 +23,7 @@ fn is_guid(text: &str) -> bool {
 
 /// The error for a body in UTF-16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the body is UTF-16; send it as UTF-8 (in PowerShell: Set-Content -Encoding strip_bom)")]
+#[error("the body is UTF-16; send it as UTF-8 (in PowerShell: Set-Content -Encoding utf8)")]
 pub struct Utf16Body;
 
 /// Removes the byte order mark of UTF-8 from a body.

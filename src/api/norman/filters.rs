@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::convert::Infallible;
 
+use aks::mask::mask;
 use axum::extract::FromRequestParts;
 use http::Uri;
 use http::request::Parts;
@@ -51,7 +52,7 @@ impl Query {
     /// `InvalidOption` for the first unknown parameter.
     pub fn reject_unknown(&self, known: &[&str]) -> Result<(), Invalid> {
         let Some(name) = self.names().find(|name| !known.contains(name)) else { return Ok(()) };
-        let message = format!("unknown parameter `{name}`; use {}", known.join(", "));
+        let message = format!("unknown parameter `{}`; use {}", mask(name), known.join(", "));
         Err(Invalid::field("InvalidOption", name, message))
     }
 

@@ -217,7 +217,7 @@ async fn get_user_account(
     operation_id = "deleteUserAccount",
     tag = "Users and tokens",
     params(("id" = String, Path, description = "The id", example = "user-gxwms"), HandOverQuery),
-    responses((status = 200, description = "The deleted user, and its handed over and deleted objects", body = RemovedUser), ChangeFailures),
+    responses((status = 200, description = "The deleted user, and the objects that were handed over or deleted", body = RemovedUser), ChangeFailures),
 )]
 async fn delete_user_account(
     State(state): State<AppState>,

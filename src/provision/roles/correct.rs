@@ -39,7 +39,7 @@ pub(crate) async fn correct(
 ) -> Result<RoleState, Error> {
     let state = core.cluster_access.role_state(access).await?;
     for namespace in state.labeled_system_namespaces(namespaces) {
-        tracing::info!(cluster = id, namespace, "system namespace stays closed although it is labelled");
+        tracing::info!(cluster = id, namespace, "system namespace stays closed although it is labeled");
     }
     let changes = state.changes(namespaces);
     if changes.is_empty() {

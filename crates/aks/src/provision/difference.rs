@@ -23,8 +23,8 @@ pub struct Differences {
 }
 
 /// Compares the desired state with the observed one, in which versions are the running ones
-/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)). Call it after [`merged`](super::imported::merge_entries) for an
-/// import. `applied` is the last fully applied specification, and `created` are the pools created since then: only pools in one of
+/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)). Call it after
+/// [`merge_entries`](super::imported::merge_entries) for an import. `applied` is the last fully applied specification, and `created` are the pools created since then: only pools in one of
 /// them may be deleted.
 ///
 /// # Errors
@@ -185,7 +185,7 @@ mod tests {
         config(extended(json!({"clusterName": "n"}), value))
     }
 
-    /// The differences, such as `tags kubernetesVersion +changed -deleted_pools`.
+    /// The differences, such as `tags kubernetesVersion +changed -deleted`.
     fn compare(desired: Value, azure: Value) -> String {
         let applied = spec(json!({"nodePools": [{"name": "a"}, {"name": "b"}, {"name": "ours"}]}));
         match between(&spec(desired), &spec(azure), Some(&applied), &BTreeSet::new()) {

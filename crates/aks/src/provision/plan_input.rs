@@ -71,7 +71,7 @@ pub struct PlanInput<'a> {
     pub owner: &'a str,
     /// `https://<host>` of the Kubernetes API, if known. Azure generates a new host for each cluster.
     pub endpoint: Option<&'a str>,
-    /// The changes of this specification that Azure accepted, by [`part`](super::plan::written_part).
+    /// The changes of this specification that Azure accepted, by [`written_part`](super::plan::written_part).
     pub attempts: &'a UpdateAttempts,
     /// Whether enough time has passed since the last accepted change to retry a failed one.
     pub may_retry: bool,

@@ -250,11 +250,11 @@ mod tests {
         aggregated["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
         assert!(!write(None, &aggregated), "it may aggregate anything");
         assert!(!write(Some(&aggregated), &pods), "aggregated rules would remain");
-        // A stronger role cannot be changed, not even labelled for an aggregation.
+        // A stronger role cannot be changed, not even labeled for an aggregation.
         let strong = role(roles);
-        let mut labelled = strong.clone();
-        labelled["metadata"]["labels"] = json!({"a": "b"});
-        assert!(!write(Some(&strong), &labelled));
+        let mut labeled = strong.clone();
+        labeled["metadata"]["labels"] = json!({"a": "b"});
+        assert!(!write(Some(&strong), &labeled));
         let mut owned = strong.clone();
         owned["metadata"]["finalizers"] = json!(["a/b"]);
         assert!(write(Some(&strong), &owned));

@@ -71,7 +71,7 @@ pub static TOKEN: Schema = Schema {
 pub static CLUSTER_ROLE_TEMPLATE_BINDING: Schema = Schema {
     id: "clusterRoleTemplateBinding",
     title: "ClusterRoleTemplateBinding",
-    doc: "A user's role in a cluster. Owners create, change and delete roles, except the creator's.",
+    doc: "A user's role in a cluster. Owners create, change and delete memberships, except the creator's.",
     plural: "clusterRoleTemplateBindings",
     collection: Some("/v3/clusterroletemplatebindings"),
     resource_methods: &["GET", "PUT", "DELETE"],

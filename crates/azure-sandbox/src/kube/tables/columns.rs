@@ -220,7 +220,8 @@ fn pod_status(pod: &Value) -> &str {
 
 fn node_status(node: &Value) -> String {
     let mut conditions = list(node, "/status/conditions").iter();
-    let ready = conditions.find(|condition| text(condition, "/type") == "Ready");
+    // As in kubectl, the last condition of a type counts.
+    let ready = conditions.rfind(|condition| text(condition, "/type") == "Ready");
     let status = match ready.map(|condition| text(condition, "/status")) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
