@@ -73,7 +73,7 @@ fn load_task(core: &Core, row: ClusterRow) -> Result<Task> {
     Task::new(core, row).map_err(|source| Error::Corrupt { id, source: source.into() })
 }
 
-/// Does the same as [`step`](super::step::step) and [`refresh::refresh`], up to the first change.
+/// Does the same as [`advance`](super::step::advance) and [`refresh::refresh`], up to the first change.
 async fn preview(
     core: &Core,
     task: &mut Task,

@@ -39,7 +39,7 @@ pub(super) enum TypedList {
 /// An element of a response in JSON, or the reason why it has none.
 #[derive(Debug)]
 pub(super) struct Element {
-    /// Normalised.
+    /// Normalized.
     pub(super) region: String,
     pub(super) json: Result<Bytes, &'static str>,
 }
