@@ -20,13 +20,11 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+use crate::support::agent::TEST_TIMEOUT;
 use crate::support::app::TestApp;
 use crate::support::databases::{self, TestDb};
 use crate::support::listener::Listener;
 use crate::support::test_clusters;
-
-/// A timeout that no passing test reaches.
-const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 const IMAGE: &str = "registry.example/norman-aks:1";
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

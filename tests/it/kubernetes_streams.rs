@@ -1,8 +1,6 @@
 //! Ends of long responses from inside a cluster on the wire, over HTTP/1.1 and HTTP/2; sessions and watches over WebSocket
 //! and SPDY; and bodies that are too large, from clients that continue to send.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -12,13 +10,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::support::agent::TEST_TIMEOUT;
 use crate::support::app::TestApp;
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::{ACCOUNT_TOKEN, FIRST_EVENT, HOST};
 use crate::support::listener::Listener;
-
-/// A timeout that no test reaches.
-const LONG: Duration = Duration::from_mins(1);
 
 impl Listener {
     /// Opens a connection and sends the head of a request.
@@ -52,7 +48,7 @@ impl Listener {
         // Dropping the sender would close the connection when the stream ends.
         std::mem::forget(sender);
         let mut body = response.into_body();
-        let first = timeout(LONG, body.frame()).await.unwrap().unwrap().unwrap().into_data().unwrap();
+        let first = timeout(TEST_TIMEOUT, body.frame()).await.unwrap().unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, format!("{FIRST_EVENT}\n"));
         body
     }
@@ -72,14 +68,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Reads until a text has been received.
     async fn read_until(&mut self, text: &str) {
         while !self.text().contains(text) {
-            let read = timeout(LONG, self.stream.read_buf(&mut self.seen)).await;
+            let read = timeout(TEST_TIMEOUT, self.stream.read_buf(&mut self.seen)).await;
             assert!(read.expect(text).unwrap() > 0, "{text} did not come: {}", self.text());
         }
     }
 
     /// Reads to the end; an error if the connection was reset.
     async fn read_to_end(&mut self) -> String {
-        timeout(LONG, self.stream.read_to_end(&mut self.seen)).await.unwrap().unwrap();
+        timeout(TEST_TIMEOUT, self.stream.read_to_end(&mut self.seen)).await.unwrap().unwrap();
         self.text()
     }
 
@@ -98,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 self.seen.drain(start..end);
                 return frame;
             }
-            let read = timeout(LONG, self.stream.read_buf(&mut self.seen)).await.unwrap().unwrap();
+            let read = timeout(TEST_TIMEOUT, self.stream.read_buf(&mut self.seen)).await.unwrap().unwrap();
             assert!(read > 0, "no frame was received");
         }
     }
@@ -143,7 +139,7 @@ async fn stop_ends_a_watch_with_its_last_chunk() {
     let served = Listener::start(&connected.app).await;
     let body = served.watch_http2(&connected.ann).await;
     connected.app.server.end_streams();
-    let rest = timeout(LONG, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
+    let rest = timeout(TEST_TIMEOUT, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
     assert_eq!(rest.to_bytes(), "");
 }
 
@@ -180,7 +176,7 @@ async fn lost_rights_are_the_last_event_of_a_watch() {
     let at = lines.iter().position(|line| is_forbidden_event(line)).unwrap();
     assert_eq!(at, lines.len() - 1, "nothing follows it: {lines:?}");
     let mut text = String::new();
-    while let Some(frame) = timeout(LONG, body.frame()).await.unwrap() {
+    while let Some(frame) = timeout(TEST_TIMEOUT, body.frame()).await.unwrap() {
         text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
     }
     assert!(is_forbidden_event(text.lines().last().unwrap()), "{text}");
@@ -198,7 +194,7 @@ async fn restarted_api_ends_a_watch_between_events() {
     connected.kubernetes.wait_for_open(2).await;
     connected.kubernetes.abort_streams();
     assert!(wire.read_to_end_of_body().await.ends_with("\r\n0\r\n\r\n"));
-    assert_eq!(timeout(LONG, body.collect()).await.unwrap().unwrap().to_bytes(), "");
+    assert_eq!(timeout(TEST_TIMEOUT, body.collect()).await.unwrap().unwrap().to_bytes(), "");
 }
 
 #[tokio::test]
@@ -210,7 +206,7 @@ async fn restarted_api_aborts_a_watch_inside_an_event() {
     connected.kubernetes.send_part("{\"type\":");
     wire.read_until("{\"type\":\r\n").await;
     connected.kubernetes.abort_streams();
-    timeout(LONG, wire.stream.read_to_end(&mut wire.seen)).await.unwrap().ok();
+    timeout(TEST_TIMEOUT, wire.stream.read_to_end(&mut wire.seen)).await.unwrap().ok();
     assert!(!wire.text().ends_with("\r\n0\r\n\r\n"), "{}", wire.text());
 }
 
@@ -237,7 +233,11 @@ async fn watch_over_websocket_has_an_origin_and_is_closed() {
     assert!(is_forbidden_event(&String::from_utf8(last).unwrap()));
     let (first, close) = wire.frame().await;
     assert_eq!((first, &close[..2]), (0x88, &1008_u16.to_be_bytes()[..]));
-    assert_eq!(timeout(LONG, wire.stream.read(&mut [0; 9])).await.unwrap().unwrap(), 0, "closed, not reset");
+    assert_eq!(
+        timeout(TEST_TIMEOUT, wire.stream.read(&mut [0; 9])).await.unwrap().unwrap(),
+        0,
+        "closed, not reset"
+    );
     connected.app.server.end_streams();
     let (first, close) = stopped.frame().await;
     assert_eq!((first, &close[..2]), (0x88, &1001_u16.to_be_bytes()[..]));
@@ -297,7 +297,10 @@ async fn upgraded_connections_are_bidirectional() {
         assert_eq!(seen.header("x-stream-protocol-version"), ["v4.channel.k8s.io"]);
         assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
         revoke(&connected, &own).await;
-        timeout(LONG, wire.stream.read_to_end(&mut wire.seen)).await.unwrap().expect("closed, not reset");
+        timeout(TEST_TIMEOUT, wire.stream.read_to_end(&mut wire.seen))
+            .await
+            .unwrap()
+            .expect("closed, not reset");
         if method == "GET" {
             assert_eq!(wire.seen[..1], [0x88], "a close frame");
         } else {
@@ -350,9 +353,9 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
             .header("authorization", format!("Bearer {}", connected.ann))
             .body(Full::new(Bytes::from(vec![b' '; len])))
             .unwrap();
-        let response = timeout(LONG, sender.send_request(request)).await.unwrap().unwrap();
+        let response = timeout(TEST_TIMEOUT, sender.send_request(request)).await.unwrap().unwrap();
         assert_eq!(response.status(), status);
-        assert!(timeout(LONG, response.into_body().collect()).await.unwrap().is_ok());
+        assert!(timeout(TEST_TIMEOUT, response.into_body().collect()).await.unwrap().is_ok());
     }
 }
 

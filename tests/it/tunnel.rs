@@ -14,14 +14,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::agent::{PARAMS, TestAgent, agent_headers, wait_for};
+use crate::support::agent::{PARAMS, TEST_TIMEOUT, TestAgent, agent_headers, wait_for};
 use crate::support::app::TestApp;
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::FakeCluster;
 use crate::support::listener::Listener;
-
-/// A timeout that no passing test reaches.
-const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server with a private cluster that is reached only through an agent.
 struct PrivateCluster {

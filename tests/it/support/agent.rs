@@ -21,7 +21,7 @@ use super::app::TestApp;
 use super::listener::Listener;
 
 /// A timeout that no passing test reaches.
-const TEST_TIMEOUT: Duration = Duration::from_mins(1);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The parameters that the agent of a cluster sends.
 pub(crate) const PARAMS: &str =
