@@ -89,8 +89,8 @@ async fn force_delete_names_what_stays_in_azure() {
     app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await.expect(200);
 
     let store = database(&app).await;
-    let (kind, told, data) = events(&store, &id).await.pop().unwrap();
-    assert_eq!((kind.as_str(), told.as_str(), &data["leftBehind"]), ("removed", message, left));
+    let (kind, event_message, data) = events(&store, &id).await.pop().unwrap();
+    assert_eq!((kind.as_str(), event_message.as_str(), &data["leftBehind"]), ("removed", message, left));
     app.server.stop().await;
     let filter = Filter {
         action: Some("delete".to_owned()),
@@ -207,9 +207,9 @@ async fn force_delete_during_a_step_is_final() {
         assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
         assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
         assert_eq!(app.server.worker.run_due(&stop).await.unwrap(), 0);
-        let told = events(&store, &id).await;
-        assert_eq!(told.last().unwrap().0, "removed", "{told:?}");
-        assert_eq!(told.iter().filter(|(kind, ..)| kind == "removed").count(), 1);
+        let events = events(&store, &id).await;
+        assert_eq!(events.last().unwrap().0, "removed", "{events:?}");
+        assert_eq!(events.iter().filter(|(kind, ..)| kind == "removed").count(), 1);
         assert_eq!(writes(&app), written, "no more requests are sent to Azure");
     }
 }

@@ -79,8 +79,8 @@ async fn until_not(app: &TestApp, id: &str, known: &str) -> Value {
 }
 
 async fn until_not_waiting(app: &TestApp, id: &str) -> Value {
-    let told = plan(app, id).await;
-    if step(&told) == "wait" { until_not(app, id, "wait").await } else { told }
+    let preview = plan(app, id).await;
+    if step(&preview) == "wait" { until_not(app, id, "wait").await } else { preview }
 }
 
 /// An error of the login service without the parts that differ each time.
@@ -102,55 +102,55 @@ async fn plan_matches_the_steps_of_the_worker() {
     body["aksConfig"]["monitoring"] = json!(true);
     let id = test_clusters::create(&app, &app.admin, &body).await;
 
-    let told = plan(&app, &id).await;
+    let preview = plan(&app, &id).await;
     assert_eq!(
-        (step(&told), &told["state"], &told["phase"]),
+        (step(&preview), &preview["state"], &preview["phase"]),
         ("createResourceGroup", &json!("provisioning"), &json!("new"))
     );
-    assert_eq!(told["azure"], json!({"outcome": "asked"}));
-    assert_eq!(told["summary"], "make the resource group shops");
-    assert_eq!(told["managedFields"], json!(["kubernetesVersion", "monitoring", "nodePools", "tags"]));
+    assert_eq!(preview["azure"], json!({"outcome": "asked"}));
+    assert_eq!(preview["summary"], "make the resource group shops");
+    assert_eq!(preview["managedFields"], json!(["kubernetesVersion", "monitoring", "nodePools", "tags"]));
     assert_eq!(
-        told["notLookedAt"],
+        preview["notLookedAt"],
         json!([{"what": "workspace", "reason": "the resource group is not there yet"}])
     );
     assert_eq!(done(&app).await, ["PUT shops"]);
 
-    let told = until_not_waiting(&app, &id).await;
-    assert_eq!(step(&told), "ensureWorkspace", "{told}");
+    let preview = until_not_waiting(&app, &id).await;
+    assert_eq!(step(&preview), "ensureWorkspace", "{preview}");
     let made = done(&app).await;
     assert!(made.iter().all(|line| line.starts_with("PUT shops-EUS")) && made.len() == 1, "{made:?}");
 
-    let mut told = until_not_waiting(&app, &id).await;
-    if step(&told) == "ensureWorkspace" {
+    let mut preview = until_not_waiting(&app, &id).await;
+    if step(&preview) == "ensureWorkspace" {
         // It exists and is not ready.
-        told = until_not(&app, &id, "ensureWorkspace").await;
+        preview = until_not(&app, &id, "ensureWorkspace").await;
     }
-    assert_eq!((step(&told), &told["notLookedAt"]), ("createCluster", &json!([])), "{told}");
+    assert_eq!((step(&preview), &preview["notLookedAt"]), ("createCluster", &json!([])), "{preview}");
     assert_eq!(done(&app).await, ["PUT shop"]);
 
-    let told = plan(&app, &id).await;
-    assert_eq!(step(&told), "wait", "{told}");
-    assert_eq!(told["waiting"]["what"], "Azure: creating cluster shop");
+    let preview = plan(&app, &id).await;
+    assert_eq!(step(&preview), "wait", "{preview}");
+    assert_eq!(preview["waiting"]["what"], "Azure: creating cluster shop");
     assert_eq!(
-        told["waiting"]["since"],
+        preview["waiting"]["since"],
         app.get(&format!("/v3/clusters/{id}")).send().await.json()["aksStatus"]["waiting"]["since"]
     );
-    assert_eq!(told["notLookedAt"][0]["what"], "cluster");
+    assert_eq!(preview["notLookedAt"][0]["what"], "cluster");
 
-    let told = until_not(&app, &id, "wait").await;
-    assert_eq!(step(&told), "connect", "{told}");
-    assert!(told["notLookedAt"].as_array().unwrap().iter().any(|it| it["what"] == "inside"), "{told}");
-    let told = until_not(&app, &id, "connect").await;
+    let preview = until_not(&app, &id, "wait").await;
+    assert_eq!(step(&preview), "connect", "{preview}");
+    assert!(preview["notLookedAt"].as_array().unwrap().iter().any(|it| it["what"] == "inside"), "{preview}");
+    let preview = until_not(&app, &id, "connect").await;
     assert_eq!(
-        (step(&told), &told["state"], &told["phase"], &told["differences"]),
+        (step(&preview), &preview["state"], &preview["phase"], &preview["differences"]),
         ("nothing", &json!("active"), &json!("active"), &json!([]))
     );
-    assert!(told["nextLook"].as_str().unwrap() > told["at"].as_str().unwrap(), "{told}");
+    assert!(preview["nextLook"].as_str().unwrap() > preview["at"].as_str().unwrap(), "{preview}");
 
     assert_eq!(app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
-    let told = plan(&app, &id).await;
-    assert_eq!((step(&told), &told["phase"]), ("deleteCluster", &json!("removing")), "{told}");
+    let preview = plan(&app, &id).await;
+    assert_eq!((step(&preview), &preview["phase"]), ("deleteCluster", &json!("removing")), "{preview}");
     assert_eq!(done(&app).await, ["DELETE shop"]);
     assert_eq!(step(&plan(&app, &id).await), "wait");
 }
@@ -167,14 +167,14 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
     let config = json!({"tags": {"team": "b"}, "kubernetesVersion": "1.33.3", "nodePools": [pool, more]});
     change(&app, &id, config).await;
 
-    let told = plan(&app, &id).await;
+    let preview = plan(&app, &id).await;
     assert_eq!(
-        (step(&told), &told["state"], &told["generation"]),
+        (step(&preview), &preview["state"], &preview["generation"]),
         ("updateTags", &json!("updating"), &json!(2)),
-        "{told}"
+        "{preview}"
     );
     let fields: Vec<_> =
-        told["differences"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap()).collect();
+        preview["differences"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap()).collect();
     assert_eq!(
         fields,
         [
@@ -185,18 +185,18 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
         ]
     );
     assert_eq!(
-        told["differences"][1],
+        preview["differences"][1],
         json!({"field": "aksConfig.kubernetesVersion", "wanted": "1.33.3", "found": "1.32.7"})
     );
-    let mut steps = vec![step(&told).to_owned()];
+    let mut steps = vec![step(&preview).to_owned()];
     for _ in 0..300 {
-        let told = plan(&app, &id).await;
-        let pool = told["pool"].as_str().map(|pool| format!(" {pool}")).unwrap_or_default();
-        let now = format!("{}{pool}", step(&told));
+        let preview = plan(&app, &id).await;
+        let pool = preview["pool"].as_str().map(|pool| format!(" {pool}")).unwrap_or_default();
+        let now = format!("{}{pool}", step(&preview));
         if steps.last() != Some(&now) {
             steps.push(now);
         }
-        if step(&told) == "nothing" {
+        if step(&preview) == "nothing" {
             break;
         }
         work(&app).await;
@@ -218,13 +218,13 @@ async fn plan_takes_over_newer_values_of_azure() {
     spec["aksConfig"]["kubernetesVersion"] = json!("1.31.8");
     row.spec = spec.to_string();
     clusters::update(&database(&app).await, &row, None, None, &audit_row()).await.unwrap();
-    let told = plan(&app, &id).await;
+    let preview = plan(&app, &id).await;
     assert_eq!(
-        (step(&told), &told["summary"]),
+        (step(&preview), &preview["summary"]),
         ("takeOver", &json!("take over from Azure: kubernetesVersion"))
     );
     assert_eq!(
-        told["differences"],
+        preview["differences"],
         json!([{"field": "aksConfig.kubernetesVersion", "wanted": "1.31.8", "found": "1.32.7"}])
     );
 }
@@ -233,23 +233,23 @@ async fn plan_takes_over_newer_values_of_azure() {
 async fn plan_of_an_import_manages_nothing_and_keeps_it() {
     let app = TestApp::start().await;
     let id = test_clusters::import(&app, &app.admin, "one").await;
-    let says_so = |told: &Value| {
+    let says_so = |preview: &Value| {
         let words = "the cluster was imported and nothing of it is managed: it is only looked at";
-        assert!(told["reason"].as_str().unwrap().ends_with(words), "{told}");
-        assert_eq!(told["managedFields"], json!([]));
+        assert!(preview["reason"].as_str().unwrap().ends_with(words), "{preview}");
+        assert_eq!(preview["managedFields"], json!([]));
     };
-    let told = plan(&app, &id).await;
-    assert_eq!((step(&told), &told["differences"]), ("connect", &json!([])), "{told}");
-    says_so(&told);
+    let preview = plan(&app, &id).await;
+    assert_eq!((step(&preview), &preview["differences"]), ("connect", &json!([])), "{preview}");
+    says_so(&preview);
     app.settle().await;
-    let told = plan(&app, &id).await;
-    assert_eq!((step(&told), &told["state"]), ("nothing", &json!("active")), "{told}");
-    says_so(&told);
+    let preview = plan(&app, &id).await;
+    assert_eq!((step(&preview), &preview["state"]), ("nothing", &json!("active")), "{preview}");
+    says_so(&preview);
 
     app.control.clear_requests();
     app.delete(&format!("/v3/clusters/{id}")).send().await;
-    let told = plan(&app, &id).await;
-    assert_eq!((step(&told), &told["azure"]["outcome"]), ("forget", &json!("notNeeded")), "{told}");
+    let preview = plan(&app, &id).await;
+    assert_eq!((step(&preview), &preview["azure"]["outcome"]), ("forget", &json!("notNeeded")), "{preview}");
     assert_eq!(app.take_azure_requests(), [""; 0]);
 }
 
@@ -261,8 +261,11 @@ async fn plan_queries_azure_only_for_owners() {
     let id = test_clusters::create(&app, &ann, &test_clusters::body("shop", &credential)).await;
     let ben = test_clusters::add_member(&app, &id, "ben", "cluster-owner").await;
     for token in [&ann, &ben, &app.admin] {
-        let told = plan_for(&app, token, &id).await;
-        assert_eq!((step(&told), &told["azure"]), ("createResourceGroup", &json!({"outcome": "asked"})));
+        let preview = plan_for(&app, token, &id).await;
+        assert_eq!(
+            (step(&preview), &preview["azure"]),
+            ("createResourceGroup", &json!({"outcome": "asked"}))
+        );
     }
     app.take_azure_requests();
     let (cid, dan) = (
@@ -270,16 +273,24 @@ async fn plan_queries_azure_only_for_owners() {
         test_clusters::add_member(&app, &id, "dan", "read-only").await,
     );
     for (token, role) in [(&cid, "cluster-member"), (&dan, "read-only")] {
-        let told = plan_for(&app, token, &id).await;
-        assert_eq!((step(&told), &told["azure"]["outcome"]), ("unknown", &json!("notAllowed")), "{told}");
-        let reason = told["azure"]["reason"].as_str().unwrap();
+        let preview = plan_for(&app, token, &id).await;
+        assert_eq!(
+            (step(&preview), &preview["azure"]["outcome"]),
+            ("unknown", &json!("notAllowed")),
+            "{preview}"
+        );
+        let reason = preview["azure"]["reason"].as_str().unwrap();
         assert!(reason.contains(&format!("you are {role} of {id}")), "{reason}");
-        assert_eq!(told["notLookedAt"], json!([{"what": "azure", "reason": reason}]));
+        assert_eq!(preview["notLookedAt"], json!([{"what": "azure", "reason": reason}]));
     }
     app.advance(Duration::from_mins(10)).await;
     app.take_azure_requests();
-    let told = plan_for(&app, &dan, &id).await;
-    assert_eq!((step(&told), &told["azure"]["outcome"]), ("nothing", &json!("notAllowed")), "{told}");
+    let preview = plan_for(&app, &dan, &id).await;
+    assert_eq!(
+        (step(&preview), &preview["azure"]["outcome"]),
+        ("nothing", &json!("notAllowed")),
+        "{preview}"
+    );
     assert_eq!(app.take_azure_requests(), [""; 0]);
 
     let path = format!("/api/v1/clusters/{id}/plan");
@@ -316,11 +327,11 @@ async fn plan_reports_the_reason_of_the_worker() {
     body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
     body["aksConfig"]["resourceGroup"] = json!(app.seed.resource_group);
     let taken = test_clusters::create(&app, &app.admin, &body).await;
-    let told = plan(&app, &taken).await;
-    assert_eq!((step(&told), &told["azure"]["outcome"]), ("refuse", &json!("asked")), "{told}");
-    assert_eq!(message(&taken).await, told["reason"].as_str().unwrap());
-    let told = plan(&app, &taken).await;
-    assert_eq!(told["failure"], told["reason"], "the worker's recorded failure is shown too");
+    let preview = plan(&app, &taken).await;
+    assert_eq!((step(&preview), &preview["azure"]["outcome"]), ("refuse", &json!("asked")), "{preview}");
+    assert_eq!(message(&taken).await, preview["reason"].as_str().unwrap());
+    let preview = plan(&app, &taken).await;
+    assert_eq!(preview["failure"], preview["reason"], "the worker's recorded failure is shown too");
 
     // A missing network is found before the request that creates the cluster.
     let mut body = test_clusters::body("net", &credential);
@@ -330,20 +341,20 @@ async fn plan_reports_the_reason_of_the_worker() {
         body["aksConfig"][key] = json!(value);
     }
     let nowhere = test_clusters::create(&app, &app.admin, &body).await;
-    let told = plan(&app, &nowhere).await;
-    assert_eq!(step(&told), "refuse", "{told}");
-    assert!(told["reason"].as_str().unwrap().contains("virtual network none does not exist"), "{told}");
-    assert_eq!(message(&nowhere).await, told["reason"].as_str().unwrap());
+    let preview = plan(&app, &nowhere).await;
+    assert_eq!(step(&preview), "refuse", "{preview}");
+    assert!(preview["reason"].as_str().unwrap().contains("virtual network none does not exist"), "{preview}");
+    assert_eq!(message(&nowhere).await, preview["reason"].as_str().unwrap());
 
     let (id, credential) = test_clusters::create_active(&app, &app.admin, "spoilt").await;
     test_clusters::invalidate_credential(&app, &credential).await;
     change(&app, &id, json!({"tags": {"team": "b"}})).await;
-    let told = plan(&app, &id).await;
-    assert_eq!((step(&told), &told["azure"]["outcome"]), ("blocked", &json!("failed")), "{told}");
-    assert!(told["azure"]["reason"].as_str().unwrap().contains("AADSTS"), "{told}");
-    assert_eq!(timeless(&message(&id).await), timeless(told["reason"].as_str().unwrap()));
+    let preview = plan(&app, &id).await;
+    assert_eq!((step(&preview), &preview["azure"]["outcome"]), ("blocked", &json!("failed")), "{preview}");
+    assert!(preview["azure"]["reason"].as_str().unwrap().contains("AADSTS"), "{preview}");
+    assert_eq!(timeless(&message(&id).await), timeless(preview["reason"].as_str().unwrap()));
     app.delete(&format!("/v3/clusters/{id}")).send().await;
-    let told = plan(&app, &id).await;
-    assert!(told["reason"].as_str().unwrap().ends_with("?force=true"), "{told}");
-    assert_eq!(timeless(&message(&id).await), timeless(told["reason"].as_str().unwrap()));
+    let preview = plan(&app, &id).await;
+    assert!(preview["reason"].as_str().unwrap().ends_with("?force=true"), "{preview}");
+    assert_eq!(timeless(&message(&id).await), timeless(preview["reason"].as_str().unwrap()));
 }

@@ -160,7 +160,7 @@ async fn running_creation_is_not_repeated_if_unreadable(database: Database) {
 }
 
 async fn missing_response_is_no_absence(database: Database) {
-    let builder = TestApp::builder().read_limit(Duration::from_secs(1));
+    let builder = TestApp::builder().read_timeout(Duration::from_secs(1));
     let cluster = TestCluster::create_with(database, builder, |_| ()).await;
     let slow = fault::delay_request(Operation::ManagedCluster, "GET", 60_000);
     cluster.app.control.add_fault(slow);

@@ -261,7 +261,7 @@ async fn no_cache_waits_for_a_hanging_load() {
 
 #[tokio::test]
 async fn unresponsive_azure_is_not_awaited_again() {
-    let app = TestApp::builder().advisory_review().read_limit(Duration::from_millis(100)).start().await;
+    let app = TestApp::builder().advisory_review().read_timeout(Duration::from_millis(100)).start().await;
     list(&app, "aksClusters", &[]).await;
     app.clock.advance(Duration::from_secs(31));
     app.control.add_fault(hang(Operation::ManagedClusters));

@@ -162,10 +162,10 @@ async fn proxy_page_is_reported_for_every_status() {
         let answer = app.post("/meta/aksClusters").json(&body).send().await;
         let expected = if status == 502 { 503 } else { 400 };
         assert_eq!(answer.status.as_u16(), expected, "{status} {kind}: {}", answer.text());
-        let told = super::hint(&answer);
-        assert!(told.starts_with("this is not Azure's answer ("), "{status} {kind}: {told}");
-        assert!(told.contains("HTTPS_PROXY") && told.contains("SSL_CERT_FILE"), "{told}");
-        assert!(!told.contains("role") && !told.contains("problem of its own"), "{told}");
+        let hint = super::hint(&answer);
+        assert!(hint.starts_with("this is not Azure's answer ("), "{status} {kind}: {hint}");
+        assert!(hint.contains("HTTPS_PROXY") && hint.contains("SSL_CERT_FILE"), "{hint}");
+        assert!(!hint.contains("role") && !hint.contains("problem of its own"), "{hint}");
         assert_eq!(answer.json()["upstreamStatus"], status);
     }
     // Azure's message is unchanged.
@@ -212,8 +212,8 @@ async fn linked_denial_names_right_and_scope() {
         let error =
             json!({"error": {"code": "LinkedAuthorizationFailed", "message": format!("{start}{rest}")}});
         plays(&app, 403, "application/json", &error);
-        let told = super::hint(&app.post("/meta/aksClusters").json(&body).send().await);
-        assert!(told.contains(&format!("{join} on B: give it the role Network Contributor")), "{told}");
-        assert!(!told.contains("managedClusters/write") && !told.contains("role Contributor"), "{told}");
+        let hint = super::hint(&app.post("/meta/aksClusters").json(&body).send().await);
+        assert!(hint.contains(&format!("{join} on B: give it the role Network Contributor")), "{hint}");
+        assert!(!hint.contains("managedClusters/write") && !hint.contains("role Contributor"), "{hint}");
     }
 }

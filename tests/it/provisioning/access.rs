@@ -354,9 +354,9 @@ async fn old_data_directory_loses_its_service_accounts() {
         );
         case.expect_active(id).await;
         assert_eq!(case.status_inside(id, "/api/v1/nodes").await, 200);
-        let told = case.cluster_events(id, "serviceAccountRemoved").await;
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].contains("cattle-system/kontainer-engine"), "{told:?}");
+        let messages = case.cluster_events(id, "serviceAccountRemoved").await;
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert!(messages[0].contains("cattle-system/kontainer-engine"), "{messages:?}");
     }
     case.advance_refreshes(3).await;
     for id in both {

@@ -192,8 +192,9 @@ async fn failed_removal_stays_removing_until_it_succeeds() {
     let statuses = case.record_statuses(&id, 40).await;
     assert!(statuses.iter().all(|status| status.state == "removing"), "{statuses:?}");
     let words = "error removing cluster [one] message DeleteFailed: a lock is in the way";
-    let told = |status: &StatusSnapshot| status.transitioning == "error" && status.message.starts_with(words);
-    assert!(statuses.iter().any(told), "{statuses:?}");
+    let is_reported =
+        |status: &StatusSnapshot| status.transitioning == "error" && status.message.starts_with(words);
+    assert!(statuses.iter().any(is_reported), "{statuses:?}");
     assert!(case.is_deleted(&id).await);
     assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"; 2]);
     assert_eq!(case.azure(Method::GET, &super::cluster("one"), None).await.0, 404);
@@ -267,8 +268,8 @@ async fn error_that_azure_recovers_from_is_no_failure() {
     let id = case.post(&case.small()).await;
     let statuses = case.record_statuses(&id, 40).await;
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
-    let told = "Azure: creating cluster one (Azure tries again after: the name is late)";
-    assert!(statuses.iter().any(|status| status.message == told), "{statuses:?}");
+    let message = "Azure: creating cluster one (Azure tries again after: the name is late)";
+    assert!(statuses.iter().any(|status| status.message == message), "{statuses:?}");
     case.expect_active(&id).await;
 }
 
@@ -369,12 +370,15 @@ async fn denied_group_creation_suggests_creating_it() {
     );
     deny_put(&case, "/newgroup?", "AuthorizationFailed", &message);
     let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
-    let told = case.expect_failure(&id, "provisioning").await;
-    assert!(told.contains("create the resource group first"), "{told}");
+    let message = case.expect_failure(&id, "provisioning").await;
+    assert!(message.contains("create the resource group first"), "{message}");
     let subscription =
         format!("the role Contributor on the subscription /subscriptions/{}", case.account.subscription_id);
-    assert!(told.contains(&subscription), "{told}");
-    assert!(!told.contains("role Contributor on /subscriptions"), "a role on a missing resource: {told}");
+    assert!(message.contains(&subscription), "{message}");
+    assert!(
+        !message.contains("role Contributor on /subscriptions"),
+        "a role on a missing resource: {message}"
+    );
     case.app.control.clear_faults();
     case.change_in_azure(Method::PUT, "/resourceGroups/newgroup", Some(&json!({"location": "eastus"}))).await;
     case.advance_refreshes(2).await;
@@ -388,10 +392,10 @@ async fn group_policy_suggests_creating_the_group() {
                    tag on resource groups\",\"id\":\"/x\"}}]'.";
     deny_put(&case, "/newgroup?", "RequestDisallowedByPolicy", message);
     let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
-    let told = case.expect_failure(&id, "provisioning").await;
+    let message = case.expect_failure(&id, "provisioning").await;
     let remedy = "a policy (Require a tag on resource groups) forbids creating the resource group newgroup like this: create it \
                   yourself, with the tags that the policy requires; the server then uses it unchanged";
-    assert!(told.ends_with(remedy), "{told}");
+    assert!(message.ends_with(remedy), "{message}");
 }
 
 #[tokio::test]
@@ -406,8 +410,8 @@ async fn policy_on_tags_of_a_cluster_names_the_key() {
         );
         deny_put(&case, "/managedClusters/one", "RequestDisallowedByPolicy", &message);
         let id = case.post_and_settle(&case.small()).await;
-        let told = case.expect_failure(&id, "provisioning").await;
-        assert!(told.contains(expected), "{told}");
+        let message = case.expect_failure(&id, "provisioning").await;
+        assert!(message.contains(expected), "{message}");
     }
 }
 
@@ -424,10 +428,10 @@ async fn proxy_page_is_not_a_response_to_a_write() {
         let fault = fault::for_path("/managedClusters/one", Effect::Status(page));
         case.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
         let id = case.post_and_settle(&case.small()).await;
-        let told = case.expect_failure(&id, "provisioning").await;
-        assert!(told.contains("this is not Azure's answer ("), "{status}: {told}");
-        assert!(told.contains("HTTPS_PROXY") && told.contains("SSL_CERT_FILE"), "{status}: {told}");
-        assert!(!told.contains("role"), "{status}: {told}");
+        let message = case.expect_failure(&id, "provisioning").await;
+        assert!(message.contains("this is not Azure's answer ("), "{status}: {message}");
+        assert!(message.contains("HTTPS_PROXY") && message.contains("SSL_CERT_FILE"), "{status}: {message}");
+        assert!(!message.contains("role"), "{status}: {message}");
         assert_eq!(case.aks_cluster("one").await, None, "{status}");
         case.app.control.clear_faults();
         case.advance_refreshes(2).await;

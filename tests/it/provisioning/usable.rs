@@ -282,8 +282,8 @@ async fn unreachable_api_names_existing_ranges() {
             "; if the address of this server is not in authorizedIpRanges (203.0.113.0/24), add it there";
         assert_eq!(message.ends_with(remedy), expected, "{ranges}: {message}");
         assert_eq!(message.contains("authorizedIpRanges"), expected, "{message}");
-        let (status, told) = condition(&case.get(&id).await, "Ready");
-        assert_eq!((status.as_str(), told.contains("authorizedIpRanges")), ("False", expected));
+        let (status, message) = condition(&case.get(&id).await, "Ready");
+        assert_eq!((status.as_str(), message.contains("authorizedIpRanges")), ("False", expected));
     }
 }
 

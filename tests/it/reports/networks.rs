@@ -226,8 +226,8 @@ async fn kubenet_with_a_route_table_needs_an_identity_of_ones_own() {
         "aksConfig": routed(json!({"clusterName": "two", "dnsPrefix": "two"}))["aksConfig"]}));
     let advised = advised.send().await.expect(201);
     case.app.settle().await;
-    let told = case.get(advised.json()["id"].as_str().unwrap()).await["transitioningMessage"].to_string();
-    assert!(told.contains("do not support bringing your own route table"), "{told}");
+    let message = case.get(advised.json()["id"].as_str().unwrap()).await["transitioningMessage"].to_string();
+    assert!(message.contains("do not support bringing your own route table"), "{message}");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ pub(crate) struct TestAppBuilder {
     /// The fixture that is copied to the data directory.
     data_fixture: Option<&'static str>,
     /// Timeout of the next part of a response of Azure.
-    read_limit: Duration,
+    read_timeout: Duration,
     /// Maximum number of pages of the SQLite file.
     max_pages: Option<u32>,
     /// The programs that the pods of a new sandbox run.
@@ -74,7 +74,7 @@ impl TestApp {
             sandbox: None,
             data_dir: None,
             data_fixture: None,
-            read_limit: azure::Options::default().read_timeout,
+            read_timeout: azure::Options::default().read_timeout,
             max_pages: None,
             images: Vec::new(),
         }
@@ -235,8 +235,8 @@ impl TestAppBuilder {
 
     /// Sets the timeout of the next part of a response of Azure.
     #[must_use]
-    pub(crate) fn read_limit(self, read_limit: Duration) -> Self {
-        Self { read_limit, ..self }
+    pub(crate) fn read_timeout(self, read_timeout: Duration) -> Self {
+        Self { read_timeout, ..self }
     }
 
     /// Limits the pages of the SQLite file, like a small disk.
@@ -303,7 +303,7 @@ impl TestAppBuilder {
             }
         };
         let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();
-        let azure = azure::Options { read_timeout: self.read_limit, ..azure_options(&sandbox, &clock) };
+        let azure = azure::Options { read_timeout: self.read_timeout, ..azure_options(&sandbox, &clock) };
         // The sandbox's clusters, unless the test provides others.
         let resolver = self.cluster_access.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
         let connectors =

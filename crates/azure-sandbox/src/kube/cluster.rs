@@ -38,7 +38,7 @@ pub(crate) struct Signals {
     pub(crate) changed: Notify,
 }
 
-/// A cluster that nobody has used yet.
+/// A cluster that has not been used yet.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Unstarted {
