@@ -94,7 +94,7 @@ pub fn health_router(state: AppState) -> Router {
     routes.fallback_service(not_found(&norman::SURFACE).with_state(())).with_state(state)
 }
 
-/// The routes of a server beside a Rancher: the nine actions, health checks, and the catalog under the name `catalog_host`. Other
+/// The routes of a server alongside Rancher: the nine actions, health checks, and the catalog under the name `catalog_host`. Other
 /// paths belong to Rancher.
 pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router {
     let http = state.http();
@@ -129,7 +129,7 @@ fn catalog(state: &RancherState, host: &str) -> Router<RancherState> {
     Router::from(v1::catalog_router::<RancherState>()).layer(from_fn(only_at_host))
 }
 
-/// The health checks of a server beside a Rancher, without middleware.
+/// The health checks of a server alongside Rancher, without middleware.
 pub fn rancher_health_router() -> Router {
     health::router_without_store()
 }

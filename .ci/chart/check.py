@@ -91,7 +91,7 @@ check("postgresql: replicas connect", environment(found)["NORMAN_AKS_INTERNAL_AD
 check("postgresql: URL", environment(found)["NORMAN_AKS_SERVER_URL"] == "https://aks.example.org")
 check("postgresql: ingress has TLS", found["Ingress/norman-aks"]["spec"]["tls"][0]["hosts"] == ["aks.example.org"])
 
-# Beside Rancher: no state, and exactly the nine paths of its host.
+# Alongside Rancher: no state, and exactly the nine paths of its host.
 paths = {
     f"/meta/aks{name}"
     for name in "CheckCredentials Clusters Locations Regions Upgrades Versions VirtualNetworks VMSizes VMSizesV2".split()

@@ -1,4 +1,4 @@
-//! Beside a Rancher: requests to Rancher and Azure, cached responses compared with a bare route, and memory at rest.
+//! Alongside Rancher: requests to Rancher and Azure, cached responses compared with a bare route, and memory at rest.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ async fn secret(
     ([(HeaderName::from_static("x-api-cattle-auth"), "true")], axum::Json(body))
 }
 
-/// The routes of a server beside the Rancher at this address.
+/// The routes of a server alongside the Rancher at this address.
 pub(crate) fn router(rancher: SocketAddr, to_azure: azure::Options) -> Result<Router> {
     let url = format!("http://{rancher}");
     let settings = BTreeMap::from([("NORMAN_AKS_RANCHER_URL".to_owned(), url)]);
@@ -91,7 +91,7 @@ pub(crate) async fn measure(
 
 /// Counts requests to Rancher and to Azure.
 async fn requests(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Result<()> {
-    table.section("Beside a Rancher: requests to Rancher, tokens and lists of Azure");
+    table.section("Alongside Rancher: requests to Rancher, tokens and lists of Azure");
     sandbox.accept("beside").await?;
     sandbox.take_requests().await?;
     for (name, token, callers, expected) in [
@@ -118,7 +118,7 @@ async fn requests(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Resu
 
 async fn warm(table: &mut Table, server: &Server) -> Result<()> {
     table.section(
-        "Beside a Rancher: cached responses, with audit, log (a file) and metrics, beside a bare axum route (32 connections)",
+        "Alongside Rancher: cached responses, with audit, log (a file) and metrics, compared with a bare axum route (32 connections)",
     );
     for (action, length, path, target) in [
         (SMALL, server.ready.small, "/small", Some(SMALL_CPU_RATIO)),
@@ -136,7 +136,7 @@ async fn warm(table: &mut Table, server: &Server) -> Result<()> {
                 None => table.info(&multiple, "", own / bare),
             }
             table.info(&format!("{action}, bare route: CPU time of the server"), "µs", bare);
-            table.info(&format!("{action}, beside a Rancher: CPU time of the server"), "µs", own);
+            table.info(&format!("{action}, alongside Rancher: CPU time of the server"), "µs", own);
         }
         table.info(
             &format!("{action}: share of the bare route's responses per second"),

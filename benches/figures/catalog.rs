@@ -11,7 +11,7 @@ use crate::table::{Table, Target, median};
 
 pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
     table.section(
-        "Cached pages of the catalog, beside a bare axum route in the same process (32 connections)",
+        "Cached pages of the catalog, compared with a bare axum route in the same process (32 connections)",
     );
     let token = Some(server.ready.token.as_str());
     for ((name, query), length) in PAGES.into_iter().zip(server.ready.pages) {

@@ -15,7 +15,7 @@ const LARGE_CPU_RATIO: Target = Target::AtMost(1.3);
 
 pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
     table.section(
-        "Requests into a cluster, with token, role, log (a file) and metrics, over TLS to a Kubernetes API in another process, beside a bare proxy (32 connections)",
+        "Requests into a cluster, with token, role, log (a file) and metrics, over TLS to a Kubernetes API in another process, compared with a bare proxy (32 connections)",
     );
     let token = server.ready.member.as_deref();
     for (name, (path, length)) in [("GET of 1 kB", SMALL), ("GET of 4 MB", LARGE)] {

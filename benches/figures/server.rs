@@ -55,7 +55,7 @@ pub(crate) const PAGES: [(&str, &str); 2] = [("small", "q=d4s_v5&count=3"), ("wh
 pub(crate) struct Ready {
     pub(crate) api: SocketAddr,
     pub(crate) bare: SocketAddr,
-    /// The same server beside a Rancher, and that Rancher.
+    /// The same server alongside Rancher, and the Rancher.
     pub(crate) beside: SocketAddr,
     pub(crate) rancher: SocketAddr,
     /// An administrator's token.

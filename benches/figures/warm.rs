@@ -17,7 +17,7 @@ const LARGE_TARGETS: [Target; 2] = [Target::AtLeast(90.0), Target::AtMost(1.2)];
 
 pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
     table.section(
-        "Cached responses, with token, audit (SQLite), log (a file) and metrics, beside a bare axum route in the same process (32 connections)",
+        "Cached responses, with token, audit (SQLite), log (a file) and metrics, compared with a bare axum route in the same process (32 connections)",
     );
     for (action, length, path, [share, cpu]) in [
         (SMALL, server.ready.small, "/small", SMALL_TARGETS),

@@ -56,7 +56,7 @@ const RULES: Surface = Surface {
     redact_path: redact,
 };
 
-/// The rules for actions beside a Rancher. Rancher has no rules about cross-site requests and accepts impersonation.
+/// The rules for actions alongside Rancher. Rancher has no rules about cross-site requests and accepts impersonation.
 pub(super) static RANCHER_SURFACE: Surface = Surface { impersonation: Impersonation::Handled, ..RULES };
 
 /// All routes below `/meta`, with full paths.
@@ -78,14 +78,14 @@ where
         .undocumented("/meta/{resource}", any(unknown))
 }
 
-/// The nine actions beside a Rancher, which serves all other paths below `/meta`.
+/// The nine actions alongside Rancher, which serves all other paths below `/meta`.
 pub(super) fn rancher_router() -> Router<RancherState> {
     let other_paths = ["/meta/{resource}/", "/meta/{resource}/{*rest}"];
     let actions = Router::from(router::<RancherState>());
     other_paths.into_iter().fold(actions, |router, path| router.route(path, any(unknown)))
 }
 
-/// The response to all other paths beside a Rancher.
+/// The response to all other paths alongside Rancher.
 pub(super) async fn beside_rancher(State(state): State<RancherState>, request: Request) -> Response {
     rancher::fallback(request, &state).await.into_response()
 }

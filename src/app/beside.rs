@@ -1,4 +1,4 @@
-//! The server beside a Rancher: serves the nine actions to Rancher's users, without a database.
+//! The server alongside Rancher: serves the nine actions to Rancher's users, without a database.
 
 use std::time::Duration;
 

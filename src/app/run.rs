@@ -70,7 +70,7 @@ impl Startup {
     }
 }
 
-/// Runs the server until a shutdown signal, beside a Rancher or with its own database.
+/// Runs the server until a shutdown signal, alongside Rancher or with its own database.
 pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> {
     let startup = Startup::begin(&config, warnings)?;
     match &config.rancher {

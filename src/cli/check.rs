@@ -67,7 +67,7 @@ async fn tests(config: &Config) -> Vec<Test> {
     tests
 }
 
-/// The tests beside a Rancher, where there is no database. They include that requests to Rancher do not come back to this
+/// The tests alongside Rancher, where there is no database. They include that requests to Rancher do not come back to this
 /// server.
 async fn tests_beside_rancher(config: &Config, settings: &config::Rancher) -> Vec<Test> {
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! The settings of a server beside a Rancher.
+//! The settings of a server alongside Rancher.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -67,7 +67,7 @@ impl Section {
         match self {
             Self::Settings => "Settings",
             Self::Serving => "Serving",
-            Self::Rancher => "Beside a Rancher (only with --rancher-url)",
+            Self::Rancher => "Alongside Rancher (only with --rancher-url)",
             Self::Data => "Data",
             Self::Limits => "Limits",
             Self::Log => "Log",

@@ -16,7 +16,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller's ID in the budget of requests to Azure: the user, or the token beside a Rancher.
+    /// The caller's ID in the budget of requests to Azure: the user, or the token alongside Rancher.
     pub(super) fn budget_id(&self) -> azure::CallerId {
         let name = if self.user_id.is_empty() { &self.token_name } else { &self.user_id };
         if name.is_empty() { azure::CallerId::SERVER } else { azure::CallerId::new(name) }

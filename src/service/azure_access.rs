@@ -40,7 +40,7 @@ impl AzureAccess {
         self.credential_id.as_deref()
     }
 
-    /// The key of the caller's permits for requests to Azure: the user, the token beside a Rancher, or the credential if
+    /// The key of the caller's permits for requests to Azure: the user, the token alongside Rancher, or the credential if
     /// neither is known.
     pub(super) fn permit_key(&self, caller: &Caller) -> String {
         let Caller { user_id, token_name, .. } = caller;

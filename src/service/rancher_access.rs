@@ -1,4 +1,4 @@
-//! Access to credentials beside a Rancher. Rancher decides about each caller: this server sends it a lookup with the caller's own
+//! Access to credentials alongside Rancher. Rancher decides about each caller: this server sends it a lookup with the caller's own
 //! session, and caches a positive decision for a few seconds (`docs/contract/beside-rancher.md#the-lookup`). Negative decisions
 //! are not cached: Rancher rejects a credential shortly after its creation, and the dashboard uses it immediately.
 

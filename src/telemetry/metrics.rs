@@ -85,7 +85,7 @@ metrics! {
     counter("norman_aks_provision_steps_total") = "Reconcile steps, by `outcome`: `done` or `failed`.";
     gauge("norman_aks_rancher_up") = "Whether the Rancher beside this server answered the last request: 1, else 0.";
     counter("norman_aks_rancher_decisions_total") =
-        "Requests beside a Rancher, by `result`: `asked`, `cached`, `forwarded`, `refused` or `unavailable`.";
+        "Requests alongside Rancher, by `result`: `asked`, `cached`, `forwarded`, `refused` or `unavailable`.";
     gauge("norman_aks_cluster_watches") = "Clusters whose roles and bindings this server maintains.";
     counter("norman_aks_cluster_role_corrections_total") =
         "Corrections of roles and bindings inside clusters, by `outcome`: `done` or `failed`.";

@@ -1,4 +1,4 @@
-//! The server beside a Rancher, with a small Rancher in process: [`rancher`] serves and fails, [`rancher_state`] has users,
+//! The server alongside Rancher, with a small Rancher in process: [`rancher`] serves and fails, [`rancher_state`] has users,
 //! credentials and clusters, [`recording`] plays the recorded exchanges of two real Ranchers.
 
 mod app;

@@ -1,5 +1,5 @@
-//! Requests of users of a Rancher beside this server (`docs/contract/beside-rancher.md`). If this server cannot decide about a
-//! request exactly as Rancher would, it forwards the request, and returns Rancher's response.
+//! Requests of Rancher's users to a server alongside Rancher (`docs/contract/beside-rancher.md`). If this server cannot
+//! decide about a request exactly as Rancher would, it forwards the request, and returns Rancher's response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -253,7 +253,7 @@ fn credential_denied() -> Error {
 
 /// The error for a path that the ingress should send to Rancher.
 fn path_of_rancher() -> Error {
-    Error::new(StatusCode::NOT_FOUND, "norman-aks serves only the actions /meta/aks… beside a Rancher")
+    Error::new(StatusCode::NOT_FOUND, "alongside Rancher, norman-aks serves only the actions /meta/aks…")
         .with_hint("send all other paths to Rancher; docs/rancher.md has the paths of the ingress")
 }
 

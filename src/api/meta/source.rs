@@ -15,7 +15,7 @@ pub(crate) enum MetaState {
     Rancher(RancherState),
 }
 
-/// The services of a server that runs beside a Rancher.
+/// The services of a server that runs alongside Rancher.
 #[derive(Clone)]
 pub struct RancherState {
     pub(in crate::api) http: HttpState,

@@ -1,4 +1,4 @@
-//! The server beside a fake Rancher, with a sandbox as its Azure.
+//! The server alongside a fake Rancher, with a sandbox as its Azure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) struct BesideBuilder {
 pub(super) const DECISION_TTL: Duration = Duration::from_mins(1);
 
 impl BesideApp {
-    /// A server beside a Rancher; decisions are valid for [`DECISION_TTL`].
+    /// A server alongside Rancher; decisions are valid for [`DECISION_TTL`].
     pub(super) fn builder(rancher: FakeRancher) -> BesideBuilder {
         let url = format!("http://{}", rancher.address);
         let settings = [
@@ -50,13 +50,13 @@ impl BesideApp {
         BesideBuilder { rancher, settings, data_dir: tempfile::tempdir().unwrap() }
     }
 
-    /// A server beside a Rancher, and the state of that Rancher.
+    /// A server alongside Rancher, and the state of Rancher.
     pub(super) async fn start() -> (Self, Arc<RancherState>) {
         let state = RancherState::new();
         (Self::with_state(&state).await, state)
     }
 
-    /// A server beside a Rancher with this state.
+    /// A server alongside a Rancher with this state.
     pub(super) async fn with_state(state: &Arc<RancherState>) -> Self {
         Self::builder(state.serve().await).start().await
     }

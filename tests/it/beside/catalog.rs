@@ -1,4 +1,4 @@
-//! The catalog beside a Rancher, under a host name of its own.
+//! The catalog alongside Rancher, under a host name of its own.
 
 use http::StatusCode;
 

@@ -19,7 +19,7 @@ fn checksum(pem: &str) -> String {
     })
 }
 
-/// A server beside a Rancher that has a certificate for `name`; also the PEM of its authority.
+/// A server alongside a Rancher that has a certificate for `name`; also the PEM of its authority.
 async fn builder(name: &str) -> (Arc<RancherState>, String, BesideBuilder) {
     let (authority, tls) = certificate(&[name]);
     let state = RancherState::new();
