@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::pods::set_condition;
-use super::value::{Keyed as _, Now, at, each, list, number, set, text};
+use super::value::{Fields as _, Now, at, each, list, number, set, text};
 
 /// The reason of a container whose program has returned.
 const CRASH_LOOP: &str = "CrashLoopBackOff";
@@ -41,15 +41,15 @@ pub(crate) fn set_running(status: &mut Value, now: &Now) {
     let was_running = is_running(status);
     if was_running || text(status, "/state/waiting/reason") == CRASH_LOOP {
         let restarts = number(status, "/restartCount").unwrap_or_default() + 1;
-        *status.slot("restartCount") = restarts.into();
+        *status.field_mut("restartCount") = restarts.into();
     }
     if was_running {
         // It ran in an earlier process, or was stopped.
         set_terminated(status, 137, now);
     }
-    *status.slot("state") = json!({"running": {"startedAt": now.text}});
-    *status.slot("ready") = false.into();
-    *status.slot("started") = true.into();
+    *status.field_mut("state") = json!({"running": {"startedAt": now.text}});
+    *status.field_mut("ready") = false.into();
+    *status.field_mut("started") = true.into();
 }
 
 /// Marks the container as waiting for a restart.
@@ -60,14 +60,14 @@ pub(crate) fn set_crashed(status: &mut Value, message: &str, now: &Now) {
 
 /// Marks the container as waiting.
 pub(crate) fn set_waiting(status: &mut Value, reason: &str, message: &str) {
-    *status.slot("state") = json!({"waiting": {"reason": reason, "message": message}});
-    *status.slot("ready") = false.into();
-    *status.slot("started") = false.into();
+    *status.field_mut("state") = json!({"waiting": {"reason": reason, "message": message}});
+    *status.field_mut("ready") = false.into();
+    *status.field_mut("started") = false.into();
 }
 
 fn set_terminated(status: &mut Value, exit_code: i32, now: &Now) {
     let started = at(status, &["state", "running", "startedAt"]).clone();
-    *status.slot("lastState") = json!({"terminated": {"exitCode": exit_code, "reason": "Error",
+    *status.field_mut("lastState") = json!({"terminated": {"exitCode": exit_code, "reason": "Error",
         "startedAt": started, "finishedAt": now.text}});
 }
 

@@ -1,6 +1,6 @@
 //! Deletion of objects: immediate, graceful (pods, namespaces), or after their finalizers are removed.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -135,7 +135,7 @@ fn deletion_response(resource: &Resource, object: &Value) -> Arc<Value> {
         "uid": text(object, "/metadata/uid"),
     });
     if !resource.group.is_empty() {
-        *details.slot("group") = resource.group.into();
+        *details.field_mut("group") = resource.group.into();
     }
     Arc::new(
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}),

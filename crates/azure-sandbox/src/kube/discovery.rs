@@ -1,6 +1,6 @@
 //! Discovery: the groups and their types, a document for each group.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -21,8 +21,8 @@ pub(crate) fn respond(request: &KubeRequest) -> Option<SandboxResponse> {
         ["api", VERSION] => types(""),
         ["apis", name] if resources::groups().contains(name) => {
             let mut group = group(name);
-            *group.slot("kind") = "APIGroup".into();
-            *group.slot("apiVersion") = "v1".into();
+            *group.field_mut("kind") = "APIGroup".into();
+            *group.field_mut("apiVersion") = "v1".into();
             group
         }
         ["apis", name, VERSION] if resources::groups().contains(name) => types(name),
@@ -50,10 +50,10 @@ fn types(group: &str) -> Value {
             "verbs": resource.verbs(),
         });
         if !resource.short_names.is_empty() {
-            *entry.slot("shortNames") = json!(resource.short_names);
+            *entry.field_mut("shortNames") = json!(resource.short_names);
         }
         if resource.all {
-            *entry.slot("categories") = json!(["all"]);
+            *entry.field_mut("categories") = json!(["all"]);
         }
         entries.push(entry);
         for part in resource.subresources() {
@@ -66,8 +66,8 @@ fn types(group: &str) -> Value {
                 "verbs": part.verbs,
             });
             if group != resource.group {
-                *entry.slot("group") = group.into();
-                *entry.slot("version") = version.into();
+                *entry.field_mut("group") = group.into();
+                *entry.field_mut("version") = version.into();
             }
             entries.push(entry);
         }

@@ -1,6 +1,6 @@
 //! Responses with objects and lists, in the requested form.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -113,7 +113,7 @@ fn without_type(object: &Value) -> Value {
 pub(crate) fn scale(object: &Value) -> Value {
     let mut meta = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        *meta.slot(key) = at(object, &["metadata", key]).clone();
+        *meta.field_mut(key) = at(object, &["metadata", key]).clone();
     }
     let labels = at(object, &["spec", "selector", "matchLabels"]).as_object().into_iter().flatten();
     let labels: Vec<_> =
@@ -159,8 +159,8 @@ pub(crate) fn list(
         objects.truncate(objects.len() - remaining);
         if let Some(last) = objects.last() {
             let key = [text(last, "/metadata/namespace"), text(last, "/metadata/name")];
-            *meta.slot("continue") = BASE64.encode(json!(key).to_string()).into();
-            *meta.slot("remainingItemCount") = remaining.into();
+            *meta.field_mut("continue") = BASE64.encode(json!(key).to_string()).into();
+            *meta.field_mut("remainingItemCount") = remaining.into();
         }
     }
     Ok(shape.render_list(filter.resource, &objects, &meta, now))

@@ -1,6 +1,6 @@
 //! The nodes of the pools that Resource Manager declares.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
@@ -129,10 +129,10 @@ fn taint(text: &str) -> Option<Value> {
     let mut taint = json!({"effect": effect});
     match name.split_once('=') {
         Some((key, value)) => {
-            *taint.slot("key") = key.into();
-            *taint.slot("value") = value.into();
+            *taint.field_mut("key") = key.into();
+            *taint.field_mut("value") = value.into();
         }
-        None => *taint.slot("key") = name.into(),
+        None => *taint.field_mut("key") = name.into(),
     }
     Some(taint)
 }

@@ -1,7 +1,7 @@
 //! The life cycle of pods: creation from a template, scheduling, start, deletion. Containers with the image of a program are
 //! started by [`super::runtime`].
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub(crate) fn from_template(owner: &Value, resource: &Resource, label: (&str, &s
     set(&mut pod, &["metadata", "labels", label.0], label.1);
     set(&mut pod, &["metadata", "generateName"], format!("{name}-{}-", label.1));
     set(&mut pod, &["metadata", "ownerReferences"], json!([owner_reference(owner, resource)]));
-    *pod.slot("spec") = template["spec"].clone();
+    *pod.field_mut("spec") = template["spec"].clone();
     // The template was validated with its owner.
     podspec::admit_pod(None, &mut pod, now);
     pod
@@ -105,7 +105,7 @@ pub(crate) fn schedule(state: &mut State, now: &Now) {
         let node = nodes
             .iter()
             .filter(|node| {
-                at(node, &["spec", "unschedulable"]) != true && can_schedule(node, pod.part("spec"))
+                at(node, &["spec", "unschedulable"]) != true && can_schedule(node, pod.field("spec"))
             })
             .map(|node| text(node, "/metadata/name"))
             .min_by_key(|name| (load(name), *name));
@@ -235,23 +235,23 @@ pub(crate) fn set_condition(
     let status = if holds { "True" } else { "False" };
     let mut new = json!({"type": kind, "status": status, "lastTransitionTime": now.text});
     if super::resources::for_object(object).is_some_and(|resource| resource.is(&PODS)) {
-        *new.slot("lastProbeTime") = Value::Null;
+        *new.field_mut("lastProbeTime") = Value::Null;
     } else {
-        *new.slot("lastUpdateTime") = now.text.clone().into();
+        *new.field_mut("lastUpdateTime") = now.text.clone().into();
     }
     for (key, value) in [("reason", reason), ("message", message)] {
         if !value.is_empty() {
-            *new.slot(key) = value.into();
+            *new.field_mut(key) = value.into();
         }
     }
     let Some(all) = super::value::elements(object, &["status", "conditions"]) else { return };
     match all.iter_mut().find(|condition| text(condition, "/type") == kind) {
         None => all.push(new),
         Some(existing) => {
-            if existing.part("status") == new.part("status") {
-                *new.slot("lastTransitionTime") = existing["lastTransitionTime"].clone();
-                if existing.part("reason") == new.part("reason")
-                    && existing.part("message") == new.part("message")
+            if existing.field("status") == new.field("status") {
+                *new.field_mut("lastTransitionTime") = existing["lastTransitionTime"].clone();
+                if existing.field("reason") == new.field("reason")
+                    && existing.field("message") == new.field("message")
                 {
                     new = existing.clone();
                 }

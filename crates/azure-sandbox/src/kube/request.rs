@@ -1,6 +1,6 @@
 //! Requests, parsed into verb, type, namespace and name as by Kubernetes.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use http::HeaderMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
@@ -179,9 +179,9 @@ pub(crate) fn parse_object(
         return Err(StatusError::bad_request("the body of the request must be an object"));
     }
     for (key, expected) in [("apiVersion", api_version), ("kind", kind)] {
-        let actual = object.part(key).as_str().unwrap_or_default();
+        let actual = object.field(key).as_str().unwrap_or_default();
         if actual.is_empty() {
-            *object.slot(key) = expected.into();
+            *object.field_mut(key) = expected.into();
         } else if actual != expected {
             let text = format!("{key} in the data ({actual}) does not match the expected {key} ({expected})");
             return Err(StatusError::bad_request(text));

@@ -1,6 +1,6 @@
 //! Reviews: the caller's identity and rights. They are not stored.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use serde_json::{Value, json};
 
 use super::authz::{Attributes, Decision, decide, grants};
@@ -26,12 +26,12 @@ pub(crate) fn respond(
         let Decision { allowed, reason } = decide(state, user, &attributes(resource, &review)?);
         let mut status = json!({"allowed": allowed});
         if !reason.is_empty() {
-            *status.slot("reason") = reason.into();
+            *status.field_mut("reason") = reason.into();
         }
         status
     };
     set(&mut review, &["status"], status);
-    if review.part("metadata").is_null() {
+    if review.field("metadata").is_null() {
         set(&mut review, &["metadata", "creationTimestamp"], Value::Null);
     }
     Ok(review)
@@ -82,12 +82,12 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusErr
         rules.extend(full_access_rules());
     }
     for rule in rules {
-        let mut reviewed = json!({"verbs": rule.part("verbs")});
-        let paths = rule.part("nonResourceURLs").is_array();
+        let mut reviewed = json!({"verbs": rule.field("verbs")});
+        let paths = rule.field("nonResourceURLs").is_array();
         let keys: &[&str] =
             if paths { &["nonResourceURLs"] } else { &["apiGroups", "resources", "resourceNames"] };
-        for key in keys.iter().filter(|key| rule.part(key).is_array()) {
-            *reviewed.slot(key) = rule.part(key).clone();
+        for key in keys.iter().filter(|key| rule.field(key).is_array()) {
+            *reviewed.field_mut(key) = rule.field(key).clone();
         }
         let target = if paths { &mut path_rules } else { &mut resource_rules };
         if !target.contains(&reviewed) {

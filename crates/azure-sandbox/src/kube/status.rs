@@ -1,6 +1,6 @@
 //! Errors as Kubernetes' `Status` objects.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ impl StatusError {
         let mut details = json!({});
         for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
             if !value.is_empty() {
-                *details.slot(key) = value.into();
+                *details.field_mut(key) = value.into();
             }
         }
         self.details = details;
@@ -143,7 +143,7 @@ impl StatusError {
             "code": self.code,
         });
         if !self.details.is_null() {
-            *status.slot("details") = self.details.clone();
+            *status.field_mut("details") = self.details.clone();
         }
         status
     }

@@ -5,7 +5,7 @@ mod columns;
 use serde_json::{Value, json};
 
 use super::resources::Resource;
-use super::value::{Keyed as _, Now};
+use super::value::{Fields as _, Now};
 use columns::{Column, columns};
 
 /// The part of its object that a row contains.
@@ -38,9 +38,9 @@ pub(crate) fn table<'a>(
             match include {
                 Include::Nothing => {}
                 Include::Metadata => {
-                    *row.slot("object") = partial_metadata(object);
+                    *row.field_mut("object") = partial_metadata(object);
                 }
-                Include::Object => *row.slot("object") = object.clone(),
+                Include::Object => *row.field_mut("object") = object.clone(),
             }
             row
         })

@@ -1,7 +1,7 @@
 //! Tokens of service accounts in secrets: signed claims, as in Kubernetes. A token is valid while its secret and account
 //! exist.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64};
 use rcgen::{PublicKeyData as _, SigningKey as _};
@@ -30,10 +30,10 @@ fn sign(authority: &Authority, claims: &Value) -> String {
 pub(crate) fn issue_for_secret(authority: &Authority, account: &Value, secret: &str) -> String {
     let (namespace, name) = (text(account, "/metadata/namespace"), text(account, "/metadata/name"));
     let mut claims = json!({"iss": ISSUER, "sub": service_account_name(namespace, name)});
-    *claims.slot(&format!("{ISSUER}/namespace")) = namespace.into();
-    *claims.slot(&format!("{ISSUER}/secret.name")) = secret.into();
-    *claims.slot(&format!("{ISSUER}/service-account.name")) = name.into();
-    *claims.slot(&format!("{ISSUER}/service-account.uid")) = text(account, "/metadata/uid").into();
+    *claims.field_mut(&format!("{ISSUER}/namespace")) = namespace.into();
+    *claims.field_mut(&format!("{ISSUER}/secret.name")) = secret.into();
+    *claims.field_mut(&format!("{ISSUER}/service-account.name")) = name.into();
+    *claims.field_mut(&format!("{ISSUER}/service-account.uid")) = text(account, "/metadata/uid").into();
     sign(authority, &claims)
 }
 
@@ -53,7 +53,7 @@ fn verify(authority: &Authority, token: &str) -> Option<Value> {
 /// The user of a token; `None` if this cluster did not sign it, or its secret or account was deleted or replaced.
 pub(crate) fn user(authority: &Authority, state: &State, token: &str) -> Option<User> {
     let claims = verify(authority, token)?;
-    let claim = |key: &str| claims.part(&format!("{ISSUER}/{key}")).as_str().unwrap_or_default();
+    let claim = |key: &str| claims.field(&format!("{ISSUER}/{key}")).as_str().unwrap_or_default();
     let namespace = claim("namespace");
     let stored = text(state.get(&SECRETS, namespace, claim("secret.name"))?, "/data/token");
     if BASE64_STANDARD.decode(stored).ok()? != token.as_bytes() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 
 /// The group of all authenticated users.
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
@@ -49,10 +49,10 @@ impl User {
     pub(crate) fn info(&self) -> Value {
         let mut info = json!({"username": self.name, "groups": self.groups});
         if !self.uid.is_empty() {
-            *info.slot("uid") = self.uid.clone().into();
+            *info.field_mut("uid") = self.uid.clone().into();
         }
         if !self.extra.is_empty() {
-            *info.slot("extra") = json!(self.extra);
+            *info.field_mut("extra") = json!(self.extra);
         }
         info
     }

@@ -153,19 +153,19 @@ pub(crate) fn secret() -> String {
 }
 
 /// Access to the fields of a JSON object that cannot panic.
-pub(crate) trait Keyed {
+pub(crate) trait Fields {
     /// The value of a key; null if it is missing.
-    fn part(&self, key: &str) -> &Value;
+    fn field(&self, key: &str) -> &Value;
     /// The mutable value of a key. Other types are replaced by an object.
-    fn slot(&mut self, key: &str) -> &mut Value;
+    fn field_mut(&mut self, key: &str) -> &mut Value;
 }
 
-impl Keyed for Value {
-    fn part(&self, key: &str) -> &Value {
+impl Fields for Value {
+    fn field(&self, key: &str) -> &Value {
         self.get(key).unwrap_or(&Value::Null)
     }
 
-    fn slot(&mut self, key: &str) -> &mut Value {
+    fn field_mut(&mut self, key: &str) -> &mut Value {
         if !self.is_object() {
             *self = Value::Object(serde_json::Map::new());
         }

@@ -1,6 +1,6 @@
 //! Creating and changing objects.
 
-use super::value::Keyed as _;
+use super::value::Fields as _;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -186,7 +186,7 @@ fn replace(
         "generation",
         "generateName",
     ] {
-        match live.part("metadata").get(key) {
+        match live.field("metadata").get(key) {
             Some(value) => set(&mut object, &["metadata", key], value.clone()),
             None => drop(remove(&mut object, "/metadata", key)),
         }
@@ -198,7 +198,7 @@ fn replace(
         return Err(StatusError::invalid(resource, target.name, vec![cause]));
     }
     rules::check_escalation(state, context.user, resource, Some(&live), &object)?;
-    if resource.is(&DEPLOYMENTS) && live.part("spec") != object.part("spec") {
+    if resource.is(&DEPLOYMENTS) && live.field("spec") != object.field("spec") {
         let generation = number(&live, "/metadata/generation").unwrap_or_default() + 1;
         set(&mut object, &["metadata", "generation"], generation);
     }

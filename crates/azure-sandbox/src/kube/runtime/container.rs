@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::network::{SERVICE_HOST, SERVICE_PORT};
 use crate::kube::resources::{CONFIG_MAPS, Resource, SECRETS};
 use crate::kube::storage::State;
-use crate::kube::value::{Keyed as _, at, list, text};
+use crate::kube::value::{Fields as _, at, list, text};
 
 pub(super) type Environment = BTreeMap<String, String>;
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
@@ -29,7 +29,7 @@ pub(super) fn environment(state: &State, pod: &Value, container: &Value) -> Resu
     for source in list(container, "/envFrom") {
         let prefix = text(source, "/prefix");
         for (resource, reference) in [(&SECRETS, "secretRef"), (&CONFIG_MAPS, "configMapRef")] {
-            let reference = source.part(reference);
+            let reference = source.field(reference);
             if !reference.is_null() {
                 let data = referenced_data(state, resource, namespace, reference)?;
                 let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -49,13 +49,13 @@ pub(super) fn environment(state: &State, pod: &Value, container: &Value) -> Resu
 
 /// The value of a variable; `None` if its source is optional and missing.
 fn variable_value(state: &State, pod: &Value, variable: &Value) -> Result<Option<String>, String> {
-    let source = variable.part("valueFrom");
+    let source = variable.field("valueFrom");
     if source.is_null() {
         return Ok(Some(text(variable, "/value").to_owned()));
     }
     let namespace = text(pod, "/metadata/namespace");
     for (resource, reference) in [(&SECRETS, "secretKeyRef"), (&CONFIG_MAPS, "configMapKeyRef")] {
-        let reference = source.part(reference);
+        let reference = source.field(reference);
         if reference.is_null() {
             continue;
         }
@@ -63,7 +63,7 @@ fn variable_value(state: &State, pod: &Value, variable: &Value) -> Result<Option
         let mut data = referenced_data(state, resource, namespace, reference)?;
         return match data.remove(key) {
             Some(value) => Ok(Some(String::from_utf8_lossy(&value).into_owned())),
-            None if reference.part("optional") == true => Ok(None),
+            None if reference.field("optional") == true => Ok(None),
             None => Err(format!("couldn't find key {key} in {} {namespace}/{name}", resource.kind)),
         };
     }
@@ -84,10 +84,10 @@ fn referenced_data(
     };
     let Some(object) = state.get(resource, namespace, name) else {
         let missing = format!("{} {name:?} not found", resource.singular);
-        return if reference.part("optional") == true { Ok(Files::new()) } else { Err(missing) };
+        return if reference.field("optional") == true { Ok(Files::new()) } else { Err(missing) };
     };
     let entries = |key: &str, is_encoded: bool| -> Vec<(String, Vec<u8>)> {
-        let entries = object.part(key).as_object().into_iter().flatten();
+        let entries = object.field(key).as_object().into_iter().flatten();
         let decode = |value: &str| {
             if is_encoded {
                 BASE64_STANDARD.decode(value).unwrap_or_default()
@@ -115,7 +115,7 @@ pub(super) fn files(state: &State, pod: &Value, container: &Value) -> Result<Fil
             (text(mount, "/mountPath").trim_end_matches('/'), text(mount, "/subPath"));
         for source in sources {
             for (resource, kind) in [(&SECRETS, "secret"), (&CONFIG_MAPS, "configMap")] {
-                let reference = source.part(kind);
+                let reference = source.field(kind);
                 if reference.is_null() {
                     continue;
                 }

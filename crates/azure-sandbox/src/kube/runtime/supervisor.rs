@@ -18,7 +18,7 @@ use crate::kube::clusters::KubeClusters;
 use crate::kube::containers;
 use crate::kube::pods::is_terminating;
 use crate::kube::resources::PODS;
-use crate::kube::value::{Keyed as _, Now, list, text};
+use crate::kube::value::{Fields as _, Now, list, text};
 use crate::program::{Container, Program};
 
 /// The delay before the first restart; it doubles with each one.
@@ -224,7 +224,7 @@ impl Supervisor {
     fn set_ready(&self, ready: bool) {
         self.update(|status, _| {
             if containers::is_running(status) {
-                *status.slot("ready") = ready.into();
+                *status.field_mut("ready") = ready.into();
             }
         });
     }
