@@ -28,8 +28,8 @@ async fn advance_clusters(kube: &KubeClusters) {
         }
         let now = kube.now();
         for cluster in kube.started() {
-            let image = |reference: &str| kube.runtime().image(reference);
-            cluster.change(&now, |state| controllers::advance(state, &image, &now));
+            let image_behavior = |reference: &str| kube.runtime().image_behavior(reference);
+            cluster.change(&now, |state| controllers::advance(state, &image_behavior, &now));
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authority::{Authority, StoredAuthority};
 use super::declared::Declared;
-use super::runtime::Image;
+use super::runtime::ImageBehavior;
 use super::storage::State;
 use super::value::Now;
 use super::{controllers, seed};
@@ -78,7 +78,7 @@ impl Cluster {
         let cluster = Self::with(host, authority, state, signals);
         let created = Now::at(created_ms);
         cluster.change(&created, |state| seed::populate(state, declared, sizes, &created));
-        cluster.change(&created, |state| controllers::advance(state, &|_| Image::Ordinary, &created));
+        cluster.change(&created, |state| controllers::advance(state, &|_| ImageBehavior::Ordinary, &created));
         Ok(cluster)
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::admit::{ACCOUNT_NAME, ACCOUNT_TOKEN};
 use super::authority::Authority;
 use super::resources::{CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS};
-use super::runtime::Image;
+use super::runtime::ImageBehavior;
 use super::storage::State;
 use super::value::{Now, at, list, set, text, texts};
 use super::{delete, deployments, pods, rules, tokens};
@@ -34,8 +34,8 @@ pub(crate) fn reconcile(state: &mut State, authority: &Authority, now: &Now) {
 }
 
 /// One step of time: pods start and stop, and deleted namespaces are emptied.
-pub(crate) fn advance(state: &mut State, image: &dyn Fn(&str) -> Image, now: &Now) {
-    pods::advance(state, image, now);
+pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageBehavior, now: &Now) {
+    pods::advance(state, image_behavior, now);
     for namespace in state.all(&NAMESPACES) {
         if pods::is_terminating(&namespace) {
             delete_content(state, &namespace, now);

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::kube::declared::Declared;
     use crate::kube::resources::NODES;
-    use crate::kube::runtime::Image;
+    use crate::kube::runtime::ImageBehavior;
 
     fn now(ms: i64) -> Now {
         Now { ms, text: super::super::value::moment(ms) }
@@ -189,7 +189,7 @@ mod tests {
     /// Advances the time; returns the images of the pods that are not being deleted, and the number of ready pods.
     fn step(state: &mut State, ms: i64) -> (Vec<String>, usize) {
         let now = now(ms);
-        pods::advance(state, &|_| Image::Ordinary, &now);
+        pods::advance(state, &|_| ImageBehavior::Ordinary, &now);
         reconcile(state, &now);
         pods::schedule(state, &now);
         let deployment = Arc::clone(state.get(&DEPLOYMENTS, "n", "web").unwrap());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::containers;
 use super::podspec;
 use super::resources::{NODES, PODS, Resource};
-use super::runtime::Image;
+use super::runtime::ImageBehavior;
 use super::storage::State;
 use super::value::{Now, at, list, set, suffix, text};
 
@@ -138,7 +138,7 @@ fn mark_assigned(mut pod: Value, now: &Now) -> Value {
 }
 
 /// Starts scheduled pods, and removes pods that are being deleted.
-pub(crate) fn advance(state: &mut State, image: &dyn Fn(&str) -> Image, now: &Now) {
+pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageBehavior, now: &Now) {
     for pod in state.all(&PODS) {
         let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
         if is_terminating(&pod) {
@@ -150,11 +150,12 @@ pub(crate) fn advance(state: &mut State, image: &dyn Fn(&str) -> Image, now: &No
             // Containers that run a program are still starting.
             && text(&pod, "/status/podIP").is_empty()
         {
-            let unpullable = |container: &&Value| image(text(container, "/image")) == Image::Unpullable;
+            let unpullable =
+                |container: &&Value| image_behavior(text(container, "/image")) == ImageBehavior::Unpullable;
             let kinds = ["/spec/initContainers", "/spec/containers"];
             let next = match kinds.iter().flat_map(|kind| list(&pod, kind)).find(unpullable) {
                 Some(container) => with_unpullable_image((*pod).clone(), container, now),
-                None => mark_started(state, (*pod).clone(), image, now),
+                None => mark_started(state, (*pod).clone(), image_behavior, now),
             };
             state.put(&PODS, next);
         }
@@ -173,7 +174,12 @@ fn with_unpullable_image(mut pod: Value, container: &Value, now: &Now) -> Value 
     pod
 }
 
-fn mark_started(state: &State, mut pod: Value, image: &dyn Fn(&str) -> Image, now: &Now) -> Value {
+fn mark_started(
+    state: &State,
+    mut pod: Value,
+    image_behavior: &dyn Fn(&str) -> ImageBehavior,
+    now: &Now,
+) -> Value {
     let host_ip = state.get(&NODES, "", text(&pod, "/spec/nodeName"));
     let host_ip =
         host_ip.map(|node| text(node, "/status/addresses/0/address").to_owned()).unwrap_or_default();
@@ -195,8 +201,8 @@ fn mark_started(state: &State, mut pod: Value, image: &dyn Fn(&str) -> Image, no
     let creating = json!({"waiting": {"reason": "ContainerCreating"}});
     let statuses: Vec<_> = list(&pod, "/spec/containers")
         .iter()
-        .map(|container| match image(text(container, "/image")) {
-            Image::BuiltIn => status(container, creating.clone(), false),
+        .map(|container| match image_behavior(text(container, "/image")) {
+            ImageBehavior::BuiltIn => status(container, creating.clone(), false),
             _ => status(container, running.clone(), true),
         })
         .collect();

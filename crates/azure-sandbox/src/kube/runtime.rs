@@ -31,7 +31,7 @@ pub(crate) struct ContainerKey {
 
 /// The behavior of containers with an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Image {
+pub(crate) enum ImageBehavior {
     /// No program runs; the container is ready immediately.
     Ordinary,
     /// A program runs and determines whether it is ready.
@@ -100,14 +100,14 @@ impl Runtime {
         self.settings().unpullable = images;
     }
 
-    pub(crate) fn image(&self, reference: &str) -> Image {
+    pub(crate) fn image_behavior(&self, reference: &str) -> ImageBehavior {
         let is_unpullable = |image: &String| image == EVERY_IMAGE || is_image(reference, image);
         if self.settings().unpullable.iter().any(is_unpullable) {
-            Image::Unpullable
+            ImageBehavior::Unpullable
         } else if self.program(reference).is_some() {
-            Image::BuiltIn
+            ImageBehavior::BuiltIn
         } else {
-            Image::Ordinary
+            ImageBehavior::Ordinary
         }
     }
 
