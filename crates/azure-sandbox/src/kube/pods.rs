@@ -17,18 +17,23 @@ use super::value::{Now, at, list, set, suffix, text};
 const RANGE: u32 = 0x0af4_0000;
 
 /// A new pod from the template of `owner`.
-pub(crate) fn from_template(owner: &Value, resource: &Resource, label: (&str, &str), now: &Now) -> Value {
+pub(crate) fn from_template(
+    owner: &Value,
+    owner_type: &Resource,
+    (hash_label, template_hash): (&str, &str),
+    now: &Now,
+) -> Value {
     let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
-    let mut pod = PODS.new_object(namespace, &format!("{name}-{}-{}", label.1, suffix()), now);
+    let mut pod = PODS.new_object(namespace, &format!("{name}-{template_hash}-{}", suffix()), now);
     let template = at(owner, &["spec", "template"]);
     for key in ["labels", "annotations"] {
         if at(template, &["metadata", key]).is_object() {
             set(&mut pod, &["metadata", key], at(template, &["metadata", key]).clone());
         }
     }
-    set(&mut pod, &["metadata", "labels", label.0], label.1);
-    set(&mut pod, &["metadata", "generateName"], format!("{name}-{}-", label.1));
-    set(&mut pod, &["metadata", "ownerReferences"], json!([owner_reference(owner, resource)]));
+    set(&mut pod, &["metadata", "labels", hash_label], template_hash);
+    set(&mut pod, &["metadata", "generateName"], format!("{name}-{template_hash}-"));
+    set(&mut pod, &["metadata", "ownerReferences"], json!([owner_reference(owner, owner_type)]));
     *pod.field_mut("spec") = template["spec"].clone();
     // The template was validated with its owner.
     podspec::admit_pod(None, &mut pod, now);
@@ -36,10 +41,10 @@ pub(crate) fn from_template(owner: &Value, resource: &Resource, label: (&str, &s
 }
 
 /// The `ownerReferences` entry of a controller.
-fn owner_reference(owner: &Value, resource: &Resource) -> Value {
+fn owner_reference(owner: &Value, owner_type: &Resource) -> Value {
     json!({
-        "apiVersion": resource.api_version(),
-        "kind": resource.kind,
+        "apiVersion": owner_type.api_version(),
+        "kind": owner_type.kind,
         "name": at(owner, &["metadata", "name"]),
         "uid": at(owner, &["metadata", "uid"]),
         "controller": true,
