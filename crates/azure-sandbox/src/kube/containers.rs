@@ -31,8 +31,8 @@ pub(crate) fn set_conditions(pod: &mut Value, now: &Now) {
     if is_any_running && text(pod, "/status/phase") == "Pending" {
         set(pod, &["status", "phase"], "Running");
     }
-    for kind in ["Ready", "ContainersReady"] {
-        set_condition(pod, kind, ready, reason, now);
+    for condition_type in ["Ready", "ContainersReady"] {
+        set_condition(pod, condition_type, ready, reason, now);
     }
 }
 

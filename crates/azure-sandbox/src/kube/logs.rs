@@ -185,7 +185,7 @@ fn find_log(
     let state = cluster.state();
     let pod = state.get(&PODS, namespace, name).ok_or_else(|| StatusError::not_found(&PODS, name))?;
     let containers: Vec<&Value> =
-        ["/spec/containers", "/spec/initContainers"].iter().flat_map(|kind| list(pod, kind)).collect();
+        ["/spec/containers", "/spec/initContainers"].iter().flat_map(|pointer| list(pod, pointer)).collect();
     let names = || -> Vec<&str> { containers.iter().map(|container| text(container, "/name")).collect() };
     let annotated = at(pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
     let default_container =
@@ -223,7 +223,7 @@ fn find_log(
 fn generate_log(pod: &Value, container: &Value) -> Result<GeneratedLog, StatusError> {
     let name = text(container, "/name");
     let statuses = ["/status/containerStatuses", "/status/initContainerStatuses"];
-    let mut statuses = statuses.iter().flat_map(|kind| list(pod, kind));
+    let mut statuses = statuses.iter().flat_map(|pointer| list(pod, pointer));
     let status = statuses.find(|status| text(status, "/name") == name);
     let started = status.and_then(|status| {
         ms_of(text(status, "/state/running/startedAt"))

@@ -180,8 +180,8 @@ fn set_status(
             ("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
             ("Ready", true, "KubeletReady", "kubelet is posting ready status"),
         ]
-        .map(|(kind, holds, reason, message)| {
-            json!({"type": kind, "status": if holds { "True" } else { "False" }, "reason": reason, "message": message,
+        .map(|(condition_type, holds, reason, message)| {
+            json!({"type": condition_type, "status": if holds { "True" } else { "False" }, "reason": reason, "message": message,
                 "lastHeartbeatTime": now.text, "lastTransitionTime": now.text})
         });
         set(node, &["status", "conditions"], conditions.to_vec());

@@ -157,8 +157,8 @@ pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageB
         {
             let unpullable =
                 |container: &&Value| image_behavior(text(container, "/image")) == ImageBehavior::Unpullable;
-            let kinds = ["/spec/initContainers", "/spec/containers"];
-            let next = match kinds.iter().flat_map(|kind| list(&pod, kind)).find(unpullable) {
+            let lists = ["/spec/initContainers", "/spec/containers"];
+            let next = match lists.iter().flat_map(|pointer| list(&pod, pointer)).find(unpullable) {
                 Some(container) => with_unpullable_image((*pod).clone(), container, now),
                 None => mark_started(state, (*pod).clone(), image_behavior, now),
             };
@@ -220,8 +220,8 @@ fn mark_started(
     if !init_statuses.is_empty() {
         set(&mut pod, &["status", "initContainerStatuses"], init_statuses);
     }
-    for kind in ["PodReadyToStartContainers", "Initialized"] {
-        set_condition(&mut pod, kind, true, ("", ""), now);
+    for condition_type in ["PodReadyToStartContainers", "Initialized"] {
+        set_condition(&mut pod, condition_type, true, ("", ""), now);
     }
     containers::set_conditions(&mut pod, now);
     pod
@@ -238,13 +238,13 @@ fn free_address(state: &State) -> String {
 /// Sets a condition. Its transition time changes only with its status.
 pub(crate) fn set_condition(
     object: &mut Value,
-    kind: &str,
+    condition_type: &str,
     holds: bool,
     (reason, message): (&str, &str),
     now: &Now,
 ) {
     let status = if holds { "True" } else { "False" };
-    let mut new = json!({"type": kind, "status": status, "lastTransitionTime": now.text});
+    let mut new = json!({"type": condition_type, "status": status, "lastTransitionTime": now.text});
     if super::resources::for_object(object).is_some_and(|resource| resource.is(&PODS)) {
         *new.field_mut("lastProbeTime") = Value::Null;
     } else {
@@ -256,7 +256,7 @@ pub(crate) fn set_condition(
         }
     }
     let Some(all) = super::value::elements(object, &["status", "conditions"]) else { return };
-    match all.iter_mut().find(|condition| text(condition, "/type") == kind) {
+    match all.iter_mut().find(|condition| text(condition, "/type") == condition_type) {
         None => all.push(new),
         Some(existing) => {
             if existing.field("status") == new.field("status") {

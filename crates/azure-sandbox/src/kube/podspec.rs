@@ -124,8 +124,8 @@ pub(crate) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) 
 /// The immutable part of a pod's spec.
 fn immutable_spec(pod: &Value) -> Value {
     let mut spec = pod["spec"].clone();
-    for kind in ["/initContainers", "/containers"] {
-        for container in each(&mut spec, kind) {
+    for pointer in ["/initContainers", "/containers"] {
+        for container in each(&mut spec, pointer) {
             container.as_object_mut().and_then(|container| container.remove("image"));
             container.as_object_mut().and_then(|container| container.remove("imagePullPolicy"));
         }
