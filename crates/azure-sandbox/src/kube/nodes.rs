@@ -193,12 +193,12 @@ fn kibibytes(gibibytes: f64) -> u64 {
     (gibibytes * 1_048_576.0).round() as u64
 }
 
-/// The next free address of 10.224.0.0/16.
+/// The lowest free address of 10.224.0.0/16. Azure reserves the first four addresses of a subnet.
 fn free_address(state: &State) -> String {
     let taken: BTreeSet<&str> =
         state.list(&NODES, None, None).map(|node| text(node, "/status/addresses/0/address")).collect();
-    let all = (4..65_000_u32).map(|at| format!("10.224.{}.{}", at / 256, at % 256));
-    all.into_iter().find(|address| !taken.contains(address.as_str())).unwrap_or_default()
+    let mut candidates = (4..65_000_u32).map(|offset| format!("10.224.{}.{}", offset / 256, offset % 256));
+    candidates.find(|address| !taken.contains(address.as_str())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use super::runtime::ImageBehavior;
 use super::storage::State;
 use super::value::{Now, at, list, set, suffix, text};
 
-/// The range of pods in AKS, 10.244.0.0/16.
-const RANGE: u32 = 0x0af4_0000;
+/// The network address of AKS's default pod CIDR, 10.244.0.0/16.
+const POD_NETWORK: u32 = 0x0af4_0000;
 
 /// A new pod from the template of `owner`.
 pub(crate) fn from_template(
@@ -185,9 +185,8 @@ fn mark_started(
     image_behavior: &dyn Fn(&str) -> ImageBehavior,
     now: &Now,
 ) -> Value {
-    let host_ip = state.get(&NODES, "", text(&pod, "/spec/nodeName"));
-    let host_ip =
-        host_ip.map(|node| text(node, "/status/addresses/0/address").to_owned()).unwrap_or_default();
+    let node = state.get(&NODES, "", text(&pod, "/spec/nodeName"));
+    let host_ip = node.map(|node| text(node, "/status/addresses/0/address").to_owned()).unwrap_or_default();
     let pod_ip =
         if at(&pod, &["spec", "hostNetwork"]) == true { host_ip.clone() } else { free_address(state) };
     set(&mut pod, &["status", "hostIP"], host_ip.clone());
@@ -227,12 +226,12 @@ fn mark_started(
     pod
 }
 
-/// An unused address.
+/// The lowest free pod IP. The first four addresses are not used, as in the network of the nodes.
 fn free_address(state: &State) -> String {
     let taken: std::collections::HashSet<&str> =
         state.list(&PODS, None, None).map(|pod| text(pod, "/status/podIP")).collect();
-    let all = (4..65_000).map(|at| Ipv4Addr::from(RANGE + at).to_string());
-    all.into_iter().find(|address| !taken.contains(address.as_str())).unwrap_or_default()
+    let mut candidates = (4..65_000).map(|offset| Ipv4Addr::from(POD_NETWORK + offset).to_string());
+    candidates.find(|address| !taken.contains(address.as_str())).unwrap_or_default()
 }
 
 /// Sets a condition. Its transition time changes only with its status.
