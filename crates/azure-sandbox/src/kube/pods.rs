@@ -259,12 +259,13 @@ pub(crate) fn set_condition(
         None => all.push(new),
         Some(existing) => {
             if existing.field("status") == new.field("status") {
-                *new.field_mut("lastTransitionTime") = existing["lastTransitionTime"].clone();
                 if existing.field("reason") == new.field("reason")
                     && existing.field("message") == new.field("message")
                 {
-                    new = existing.clone();
+                    // Keeps `lastUpdateTime` too.
+                    return;
                 }
+                *new.field_mut("lastTransitionTime") = existing["lastTransitionTime"].clone();
             }
             *existing = new;
         }
