@@ -1,5 +1,5 @@
-//! The life cycle of pods: creation from a template, scheduling, start, deletion. Containers with the image of a program are
-//! started by [`super::runtime`].
+//! The life cycle of pods: creation from a template, scheduling, start, deletion. Containers with a built-in image run a
+//! program; [`super::runtime`] starts it.
 
 use super::value::Fields as _;
 use std::net::Ipv4Addr;
@@ -35,7 +35,7 @@ pub(crate) fn from_template(
     set(&mut pod, &["metadata", "generateName"], format!("{name}-{template_hash}-"));
     set(&mut pod, &["metadata", "ownerReferences"], json!([owner_reference(owner, owner_type)]));
     *pod.field_mut("spec") = template["spec"].clone();
-    // The template was validated with its owner.
+    // For the defaults. Its errors are ignored: the template was validated with its owner.
     podspec::admit_pod(None, &mut pod, now);
     pod
 }
@@ -97,6 +97,7 @@ pub(crate) fn schedule(state: &mut State, now: &Now) {
             if nodes.iter().all(|existing| text(existing, "/metadata/name") != node) {
                 state.remove(&PODS, text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
             } else if at(&pod, &["status", "conditions"]).is_null() {
+                // Created with a node name, so the scheduler never saw it.
                 state.put(&PODS, mark_assigned((*pod).clone(), now));
             }
             continue;
@@ -152,7 +153,7 @@ pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageB
             }
         } else if text(&pod, "/status/phase") == "Pending"
             && !text(&pod, "/spec/nodeName").is_empty()
-            // Containers that run a program are still starting.
+            // With an IP, the pod was started already, and waits for its built-in programs.
             && text(&pod, "/status/podIP").is_empty()
         {
             let unpullable =
@@ -170,7 +171,7 @@ pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageB
 /// The pod while the image of a container cannot be pulled.
 fn with_unpullable_image(mut pod: Value, container: &Value, now: &Now) -> Value {
     let (name, image) = (text(container, "/name"), text(container, "/image"));
-    // The failure of an init container shows in the first container.
+    // Init containers have no status before the pod starts: report the failure in the first container.
     let own_status =
         list(&pod, "/status/containerStatuses").iter().find(|status| text(status, "/name") == name);
     let first = list(&pod, "/status/containerStatuses").first();

@@ -81,7 +81,7 @@ pub(crate) async fn run(kube: KubeClusters) {
 struct Containers {
     /// The containers whose programs should run.
     to_run: HashMap<ContainerKey, (Arc<Cluster>, Program)>,
-    /// All containers with the image of a program.
+    /// All containers with a built-in image.
     existing: HashSet<ContainerKey>,
 }
 
