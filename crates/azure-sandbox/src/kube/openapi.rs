@@ -8,17 +8,18 @@ use super::resources::{self, Resource, VERSION};
 use crate::response::SandboxResponse;
 
 /// The response to a path below `/openapi`; `None` for other paths.
-pub(crate) fn respond(request: &KubeRequest, version: &str) -> Option<SandboxResponse> {
+pub(crate) fn respond(request: &KubeRequest, kubernetes_version: &str) -> Option<SandboxResponse> {
     let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     let body = match parts.as_slice() {
         ["openapi", "v3"] => index(),
-        ["openapi", "v3", "api", VERSION] => document("", version),
+        ["openapi", "v3", "api", VERSION] => document("", kubernetes_version),
         ["openapi", "v3", "apis", group, VERSION] if resources::groups().contains(group) => {
-            document(group, version)
+            document(group, kubernetes_version)
         }
         _ => return None,
     };
     let mut response = SandboxResponse::json(StatusCode::OK, &body);
+    // Azure's content type has a charset, that of Kubernetes has none.
     response.set("content-type", "application/json");
     Some(response)
 }
@@ -47,7 +48,7 @@ fn group_version_kind(resource: &Resource) -> Value {
     json!({"group": resource.group, "version": VERSION, "kind": resource.kind})
 }
 
-/// The schema of a type: the common fields, and any others.
+/// The schema of a type: it declares the fields that all objects have, and allows all others.
 fn schema(resource: &Resource) -> Value {
     json!({
         "description": format!("{} of the sandbox.", resource.kind),
@@ -59,7 +60,7 @@ fn schema(resource: &Resource) -> Value {
 }
 
 /// OpenAPI 3 for a group. kubectl checks whether PATCH supports `dryRun` and `fieldValidation`.
-fn document(group: &str, version: &str) -> Value {
+fn document(group: &str, kubernetes_version: &str) -> Value {
     let parameters = ["dryRun", "fieldManager", "fieldValidation"]
         .map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}}));
     let (mut paths, mut schemas) = (Map::new(), Map::new());
@@ -75,7 +76,7 @@ fn document(group: &str, version: &str) -> Value {
     }
     json!({
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": format!("v{version}")},
+        "info": {"title": "Kubernetes", "version": format!("v{kubernetes_version}")},
         "paths": paths,
         "components": {"schemas": schemas},
     })
