@@ -137,7 +137,7 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     }
     if !is_any_stopped {
         let text = "Operation is not allowed: there is no operation in progress that could be aborted.";
-        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
+        return Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
     }
     let operation = start(call, OperationKind::AbortCluster, "Canceling", (&group, &name), &region);
     Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))

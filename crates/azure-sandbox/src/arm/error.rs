@@ -18,14 +18,14 @@ pub(crate) struct ArmError {
 
 #[derive(Debug)]
 enum Form {
-    /// An error of Resource Manager itself.
+    /// An error of Resource Manager itself: `x-ms-failure-cause: gateway`.
     Gateway,
-    /// The same, with a resource provider in `details`.
-    Provider(&'static str),
+    /// An error of Resource Manager about a resource provider, which is in `details`.
+    GatewayWithProvider(&'static str),
     /// A violation of a policy: the resource, and `additionalInfo`.
     Policy(Box<(String, Value)>),
-    /// An error of a provider, in the envelope.
-    Service,
+    /// An error of a resource provider, in the envelope.
+    Provider,
     /// An error of AKS, without the envelope, with the property that caused it.
     Aks(Option<Box<str>>),
 }
@@ -36,12 +36,12 @@ impl ArmError {
     }
 
     /// An error of a resource provider, in the envelope.
-    pub(crate) fn by_service(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { form: Form::Service, ..Self::new(status, code, message) }
+    pub(crate) fn from_provider(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { form: Form::Provider, ..Self::new(status, code, message) }
     }
 
     /// An error of AKS.
-    pub(crate) fn by_aks(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn from_aks(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { form: Form::Aks(None), ..Self::new(status, code, message) }
     }
 
@@ -64,10 +64,10 @@ impl ArmError {
              https://aka.ms/rps-not-found for how to register subscriptions."
         );
         let error = Self::new(StatusCode::CONFLICT, "MissingSubscriptionRegistration", text);
-        Self { form: Form::Provider(provider), ..error }
+        Self { form: Form::GatewayWithProvider(provider), ..error }
     }
 
-    pub(crate) fn by_policy(resource: &str, message: impl Into<String>, info: Value) -> Self {
+    pub(crate) fn denied_by_policy(resource: &str, message: impl Into<String>, info: Value) -> Self {
         let error = Self::new(StatusCode::FORBIDDEN, "RequestDisallowedByPolicy", message);
         Self { form: Form::Policy(Box::new((resource.to_owned(), info))), ..error }
     }
@@ -109,8 +109,8 @@ impl ArmError {
     pub(crate) fn to_response(&self) -> SandboxResponse {
         let (code, message) = (self.code, self.message.as_str());
         let body = match &self.form {
-            Form::Gateway | Form::Service => json!({"error": {"code": code, "message": message}}),
-            Form::Provider(provider) => {
+            Form::Gateway | Form::Provider => json!({"error": {"code": code, "message": message}}),
+            Form::GatewayWithProvider(provider) => {
                 let detail = json!({"code": code, "target": provider, "message": message});
                 json!({"error": {"code": code, "message": message, "details": [detail]}})
             }
@@ -129,7 +129,7 @@ impl ArmError {
             }
         };
         let mut response = SandboxResponse::json(self.status, &body);
-        if matches!(self.form, Form::Gateway | Form::Provider(_) | Form::Policy(_)) {
+        if matches!(self.form, Form::Gateway | Form::GatewayWithProvider(_) | Form::Policy(_)) {
             response.set("x-ms-failure-cause", "gateway");
         }
         match &self.header {

@@ -71,7 +71,7 @@ fn parent<'a>(call: &'a Call<'_>, network: &str) -> Result<&'a Resource, ArmErro
 
 fn no_subnet(name: &str, network: &str) -> ArmError {
     let text = format!("Subnet '{name}' is not found in virtual network '{network}'.");
-    ArmError::by_service(StatusCode::NOT_FOUND, "NotFound", text)
+    ArmError::from_provider(StatusCode::NOT_FOUND, "NotFound", text)
 }
 
 /// The network with the used addresses of its subnets.
@@ -109,7 +109,7 @@ fn check_name(name: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<()
          it must end with a word character or with '_'. The name may contain word characters or '.', '-', '_'.",
         lengths.end()
     );
-    Err(ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidResourceName", text))
+    Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidResourceName", text))
 }
 
 fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
@@ -182,7 +182,7 @@ fn check_unused(call: &Call<'_>, subnet: &Value) -> Result<(), ArmError> {
          resources within the subnet. See aka.ms/deletesubnet.",
         name.unwrap_or_default()
     );
-    Err(ArmError::by_service(StatusCode::BAD_REQUEST, "InUseSubnetCannotBeDeleted", text))
+    Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "InUseSubnetCannotBeDeleted", text))
 }
 
 fn delete(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
@@ -216,7 +216,11 @@ fn put_subnet(
     };
     if !is_terminal(parent.state()) {
         let text = format!("Another operation on this or dependent resource is in progress: '{network}'.");
-        return Err(ArmError::by_service(StatusCode::TOO_MANY_REQUESTS, "AnotherOperationInProgress", text));
+        return Err(ArmError::from_provider(
+            StatusCode::TOO_MANY_REQUESTS,
+            "AnotherOperationInProgress",
+            text,
+        ));
     }
     let location = parent.location().to_owned();
     let id = json::text(&parent.body, "/id").unwrap_or_default();
@@ -272,7 +276,7 @@ fn subnet_with_defaults(mut subnet: Value, network: &str, etag: &str) -> Result<
         single_prefix.into_iter().chain(json::texts(&subnet, "/properties/addressPrefixes")).collect();
     if name.is_empty() || all_prefixes.is_empty() {
         let text = format!("The subnet '{name}' needs a name and an address prefix.");
-        return Err(ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidRequestFormat", text));
+        return Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidRequestFormat", text));
     }
     check_name(&name, 1..=80)?;
     parse_ranges(&all_prefixes, "addressPrefix")?;
@@ -299,7 +303,7 @@ fn check_subnet(subnet: &Value, spaces: &[ipnet::IpNet], others: &[Value]) -> Re
             let text = format!(
                 "Subnet '{name}' is not valid: {range} is not within the address space of the network."
             );
-            return Err(ArmError::by_service(StatusCode::BAD_REQUEST, "NetcfgInvalidSubnet", text));
+            return Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "NetcfgInvalidSubnet", text));
         }
         let clash = others.iter().find(|other| prefixes(other).iter().any(|other| overlaps(other, &range)));
         if let Some(other) = clash {
@@ -307,7 +311,7 @@ fn check_subnet(subnet: &Value, spaces: &[ipnet::IpNet], others: &[Value]) -> Re
                 "Subnet '{name}' is not valid: {range} overlaps with subnet '{}'.",
                 json::text(other, "/name").unwrap_or_default()
             );
-            return Err(ArmError::by_service(StatusCode::BAD_REQUEST, "NetcfgSubnetRangesOverlap", text));
+            return Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "NetcfgSubnetRangesOverlap", text));
         }
     }
     Ok(())

@@ -77,7 +77,11 @@ fn own_url(call: &Call<'_>) -> String {
 fn find_operation<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {
     let operation = call.resources.operations.iter().find(|operation| operation.id.eq_ignore_ascii_case(id));
     operation.ok_or_else(|| {
-        ArmError::by_service(StatusCode::NOT_FOUND, "NotFound", format!("The entity '{id}' was not found."))
+        ArmError::from_provider(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            format!("The entity '{id}' was not found."),
+        )
     })
 }
 

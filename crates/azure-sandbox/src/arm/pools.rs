@@ -80,7 +80,7 @@ fn no_pool(name: &str, cluster: &Resource) -> ArmError {
         "Could not find agent pool '{name}' of managed cluster '{}', resourceGroup: {}.",
         cluster.name, cluster.group
     );
-    ArmError::by_aks(StatusCode::NOT_FOUND, "NotFound", text)
+    ArmError::from_aks(StatusCode::NOT_FOUND, "NotFound", text)
 }
 
 fn pool_id(cluster: &Resource, pool: &str) -> String {
@@ -212,7 +212,7 @@ fn delete(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<Sandbox
         cluster.pools().iter().filter(|other| json::text(other, "/name") != Some(name)).cloned().collect();
     if others.is_empty() {
         let text = "There has to be at least one agent pool.";
-        return Err(ArmError::by_aks(StatusCode::CONFLICT, "OperationNotAllowed", text));
+        return Err(ArmError::from_aks(StatusCode::CONFLICT, "OperationNotAllowed", text));
     }
     check_system_pool(&others)?;
     let mut changed = cluster.clone();

@@ -19,7 +19,7 @@ pub(crate) fn parse_ranges(texts: &[String], field: &str) -> Result<Vec<IpNet>, 
     let parse = |text: &String| {
         text.parse::<IpNet>().ok().filter(|range| range.trunc() == *range).ok_or_else(|| {
             let text = format!("The {field} '{text}' is not a valid range in CIDR form.");
-            ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidCIDRNotation", text)
+            ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidCIDRNotation", text)
         })
     };
     texts.iter().map(parse).collect()

@@ -27,7 +27,7 @@ pub(super) fn count_request(
     outcome.map_err(|Throttled { is_compute, retry_after_seconds }| {
         if is_compute {
             let text = "The server rejected the request because too many requests have been received for this subscription.";
-            let error = ArmError::by_service(StatusCode::TOO_MANY_REQUESTS, "OperationNotAllowed", text);
+            let error = ArmError::from_provider(StatusCode::TOO_MANY_REQUESTS, "OperationNotAllowed", text);
             return error.with_header("retry-after", retry_after_seconds.to_string());
         }
         throttled(&subscription.id, retry_after_seconds)

@@ -74,7 +74,7 @@ fn check_name(name: &str) -> Result<(), ArmError> {
         "workspace name '{name}' is not valid: it has 4 to 63 letters, digits and hyphens, and does not start or end with \
          a hyphen."
     );
-    Err(ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidParameter", text))
+    Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidParameter", text))
 }
 
 fn update(workspace: &mut Resource, body: &Value, plan: &str, now: &str) {
@@ -136,6 +136,6 @@ fn plan(body: &Value) -> Result<&'static str, ArmError> {
     let known = PLANS.iter().find(|(lower, _)| requested.eq_ignore_ascii_case(lower));
     known.map(|(_, plan)| *plan).ok_or_else(|| {
         let text = format!("The pricing tier '{requested}' is not supported.");
-        ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidParameter", text)
+        ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidParameter", text)
     })
 }

@@ -130,7 +130,7 @@ fn check_quotas(
                 "Insufficient vcpu quota requested {additional}, remaining {remaining} for family {name} for region {region}."
             )
         };
-        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "ErrCode_InsufficientVCPUQuota", text));
+        return Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "ErrCode_InsufficientVCPUQuota", text));
     }
     Ok(())
 }

@@ -99,7 +99,7 @@ fn not_supported(code: &'static str, version: &str) -> ArmError {
         "Version {version} is not supported in this region. Please use [az aks get-versions] command to get the \
          supported version list in this region. For more information, please check https://aka.ms/supported-version-list"
     );
-    ArmError::by_aks(StatusCode::BAD_REQUEST, code, text)
+    ArmError::from_aks(StatusCode::BAD_REQUEST, code, text)
 }
 
 /// The version to which a cluster of the version `current` is upgraded; `None` if it has the requested one.
@@ -128,7 +128,7 @@ pub(crate) fn upgrade_of_cluster(
          https://aka.ms/aks-supported-k8s-ver for version details.",
         upgrades.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(" ")
     );
-    Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
+    Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
 }
 
 /// The version to which a pool of the version `current`, or a new one, is upgraded in a cluster of the version `cluster`;
@@ -170,13 +170,13 @@ pub(crate) fn upgrade_of_pool(
             "Node pool version {target} and control plane version {cluster} are incompatible. {why}. For more \
              information, please check https://aka.ms/version-skew-policy"
         );
-        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "NodePoolMcVersionIncompatible", text));
+        return Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "NodePoolMcVersionIncompatible", text));
     }
     match current {
         Some(current) if parse_version(target) < parse_version(current) => {
             let text =
                 format!("Downgrading the node pool from version {current} to {target} is not allowed.");
-            Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
+            Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
         }
         Some(current) if target == current => Ok(None),
         _ => Ok(Some(target.to_owned())),

@@ -22,7 +22,7 @@ pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result
     if json::is_true(&cluster.body, "/properties/disableLocalAccounts") && (is_admin || !has_entra) {
         let text =
             "Getting static credential is not allowed because this cluster is set to disable local accounts.";
-        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "BadRequest", text));
+        return Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "BadRequest", text));
     }
     let host = cluster.api_host().unwrap_or_default();
     let kubeconfig = if is_admin {
@@ -32,7 +32,7 @@ pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result
     };
     let kubeconfig = kubeconfig.map(|text| BASE64_STANDARD.encode(text)).ok_or_else(|| {
         let text = format!("Could not find the control plane of the managed cluster '{}'.", cluster.name);
-        ArmError::by_aks(StatusCode::NOT_FOUND, "ControlPlaneNotFound", text)
+        ArmError::from_aks(StatusCode::NOT_FOUND, "ControlPlaneNotFound", text)
     })?;
     let role = if is_admin { "clusterAdmin" } else { "clusterUser" };
     let body = if is_profile {

@@ -43,7 +43,7 @@ pub(crate) fn check_precondition(call: &Call<'_>, etag: Option<&str>) -> Result<
         return Ok(());
     }
     let text = "The condition of If-Match or If-None-Match is not met: the resource has another entity tag.";
-    Err(ArmError::by_aks(StatusCode::PRECONDITION_FAILED, "EtagMismatch", text))
+    Err(ArmError::from_aks(StatusCode::PRECONDITION_FAILED, "EtagMismatch", text))
 }
 
 pub(crate) fn new_etag() -> String {
@@ -62,7 +62,7 @@ pub(crate) fn ensure_idle(cluster: &Resource) -> Result<(), ArmError> {
             "Operation is not allowed: Another {description} is in progress, please wait for it to finish before starting a \
              new operation. See https://aka.ms/aks-pending-operation for more details"
         );
-        Err(ArmError::by_aks(StatusCode::CONFLICT, "OperationNotAllowed", text))
+        Err(ArmError::from_aks(StatusCode::CONFLICT, "OperationNotAllowed", text))
     };
     if !is_terminal(cluster.state()) {
         return conflict(format!("operation ({})", cluster.state()));
@@ -86,5 +86,5 @@ pub(crate) fn ensure_running(cluster: &Resource) -> Result<(), ArmError> {
         "Operation is not allowed: the managed cluster '{}' is stopped, and can only be started or deleted.",
         cluster.name
     );
-    Err(ArmError::by_aks(StatusCode::CONFLICT, "OperationNotAllowed", text))
+    Err(ArmError::from_aks(StatusCode::CONFLICT, "OperationNotAllowed", text))
 }

@@ -63,7 +63,7 @@ fn check_policy(call: &Call<'_>, name: &str, body: &Value) -> Result<(), ArmErro
             "policyAssignmentParameters": {"tagName": {"value": tag}},
         },
     });
-    Err(ArmError::by_policy(name, text, info))
+    Err(ArmError::denied_by_policy(name, text, info))
 }
 
 /// Checks that the caller may join the subnets of the pools.
@@ -152,7 +152,7 @@ fn check_principal(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
          https://aka.ms/aks-sp-help for more details.",
         call.tenant
     );
-    Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "ServicePrincipalNotFound", text))
+    Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "ServicePrincipalNotFound", text))
 }
 
 fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxResponse, ArmError> {

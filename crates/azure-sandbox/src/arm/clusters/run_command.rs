@@ -23,12 +23,12 @@ pub(super) fn start(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, 
     if json::is_true(&cluster.body, "/properties/apiServerAccessProfile/disableRunCommand") {
         let text =
             "Run command is disabled on this managed cluster (apiServerAccessProfile.disableRunCommand).";
-        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
+        return Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
     }
     let host = cluster.api_host().unwrap_or_default();
     if !call.sandbox.kube.exists(&host) {
         let text = format!("Could not find the control plane of the managed cluster '{}'.", cluster.name);
-        return Err(ArmError::by_aks(StatusCode::NOT_FOUND, "ControlPlaneNotFound", text));
+        return Err(ArmError::from_aks(StatusCode::NOT_FOUND, "ControlPlaneNotFound", text));
     }
     let target = Target::resource(&cluster.group, &cluster.name);
     let region = cluster.location().to_owned();
@@ -56,7 +56,7 @@ pub(crate) fn result(call: &Call<'_>, name: &str, id: &str) -> Result<SandboxRes
     };
     let operation = call.resources.operations.iter().find(is_requested).ok_or_else(|| {
         let text = format!("Command result '{id}' was not found.");
-        ArmError::by_aks(StatusCode::NOT_FOUND, "NotFound", text)
+        ArmError::from_aks(StatusCode::NOT_FOUND, "NotFound", text)
     })?;
     if operation.ended_ms.is_none() {
         let host = call.request.cloud.management_host();
@@ -90,5 +90,5 @@ fn properties(operation: &LongOperation) -> Value {
 
 fn invalid(why: &str) -> ArmError {
     let text = format!("The request body is invalid: {why}");
-    ArmError::by_aks(StatusCode::BAD_REQUEST, "InvalidParameter", text)
+    ArmError::from_aks(StatusCode::BAD_REQUEST, "InvalidParameter", text)
 }
