@@ -210,7 +210,7 @@ fn check_group(call: &Call<'_>) -> Result<(), ArmError> {
     else {
         return Ok(());
     };
-    let group = call.resources.group(name).ok_or_else(|| ArmError::no_group(name))?;
+    let group = call.resources.group(name).ok_or_else(|| ArmError::group_not_found(name))?;
     if group.deleting && call.request.is_write() && call.request.method != Method::DELETE {
         let text = format!(
             "The resource group '{}' is in deprovisioning state and cannot perform this operation.",

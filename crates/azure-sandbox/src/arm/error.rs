@@ -80,9 +80,9 @@ impl ArmError {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFound", text)
     }
 
-    pub(crate) fn no_parent(name: &str) -> Self {
+    pub(crate) fn parent_not_found(parent: &str) -> Self {
         let text = format!(
-            "Can not perform requested operation on nested resource. Parent resource '{name}' not found."
+            "Can not perform requested operation on nested resource. Parent resource '{parent}' not found."
         );
         Self::new(StatusCode::NOT_FOUND, "ParentResourceNotFound", text)
     }
@@ -96,7 +96,7 @@ impl ArmError {
         Self::new(StatusCode::CONFLICT, "InvalidResourceLocation", text)
     }
 
-    pub(crate) fn no_group(group: &str) -> Self {
+    pub(crate) fn group_not_found(group: &str) -> Self {
         let text = format!("Resource group '{group}' could not be found.");
         Self::new(StatusCode::NOT_FOUND, "ResourceGroupNotFound", text)
     }

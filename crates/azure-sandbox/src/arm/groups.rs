@@ -21,7 +21,7 @@ pub(crate) fn handle_group(call: &mut Call<'_>) -> Result<SandboxResponse, ArmEr
         return put(call, &name);
     }
     let Some(group) = call.resources.group(&name).cloned() else {
-        return Err(ArmError::no_group(&name));
+        return Err(ArmError::group_not_found(&name));
     };
     match call.request.method {
         Method::HEAD => Ok(SandboxResponse::empty(StatusCode::NO_CONTENT)),

@@ -64,7 +64,7 @@ fn parent<'a>(call: &'a Call<'_>, network: &str) -> Result<&'a Resource, ArmErro
         if call.request.method == Method::GET {
             ArmError::not_found(KIND, network, group)
         } else {
-            ArmError::no_parent(network)
+            ArmError::parent_not_found(network)
         }
     })
 }
@@ -212,7 +212,7 @@ fn put_subnet(
 ) -> Result<SandboxResponse, ArmError> {
     let mut body = call.body_object()?;
     let Some(parent) = find(&call.resources.networks, group, network) else {
-        return Err(ArmError::no_parent(network));
+        return Err(ArmError::parent_not_found(network));
     };
     if !is_terminal(parent.state()) {
         let text = format!("Another operation on this or dependent resource is in progress: '{network}'.");

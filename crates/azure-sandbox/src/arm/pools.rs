@@ -72,7 +72,7 @@ pub(crate) fn upgrade_profile(
 
 fn parent<'a>(call: &'a Call<'_>, cluster: &str) -> Result<&'a Resource, ArmError> {
     let group = call.target.group.as_deref().unwrap_or_default();
-    find(&call.resources.clusters, group, cluster).ok_or_else(|| ArmError::no_parent(cluster))
+    find(&call.resources.clusters, group, cluster).ok_or_else(|| ArmError::parent_not_found(cluster))
 }
 
 fn no_pool(name: &str, cluster: &Resource) -> ArmError {
