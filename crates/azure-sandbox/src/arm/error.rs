@@ -45,8 +45,8 @@ impl ArmError {
         Self { form: Form::Aks(None), ..Self::new(status, code, message) }
     }
 
-    /// An error of AKS for a property.
-    pub(crate) fn property(code: &'static str, message: impl Into<String>, target: &str) -> Self {
+    /// A 400 of AKS because of a property.
+    pub(crate) fn bad_property(code: &'static str, message: impl Into<String>, target: &str) -> Self {
         Self { form: Form::Aks(Some(target.into())), ..Self::new(StatusCode::BAD_REQUEST, code, message) }
     }
 
@@ -55,7 +55,7 @@ impl ArmError {
         let text = format!(
             "The value of parameter {target} is invalid. Error details: {why}. Please see https://aka.ms/aks-naming-rules for more details."
         );
-        Self::property("InvalidParameter", text, target)
+        Self::bad_property("InvalidParameter", text, target)
     }
 
     pub(crate) fn not_registered(provider: &'static str) -> Self {

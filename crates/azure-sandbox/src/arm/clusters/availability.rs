@@ -76,7 +76,7 @@ fn check_size<'a>(
         "{problem} The available VM sizes are '{}'. For more details, please visit https://aka.ms/aks/quotas-skus-regions",
         available.join(",")
     );
-    Err(ArmError::property(code, text, "agentPoolProfile.vmSize"))
+    Err(ArmError::bad_property(code, text, "agentPoolProfile.vmSize"))
 }
 
 fn check_zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), ArmError> {
@@ -94,7 +94,7 @@ fn check_zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), ArmError
         json::text(pool, "/name").unwrap_or_default(),
         supported.join(",")
     );
-    Err(ArmError::property("AvailabilityZoneNotSupported", text, "agentPoolProfile.availabilityZones"))
+    Err(ArmError::bad_property("AvailabilityZoneNotSupported", text, "agentPoolProfile.availabilityZones"))
 }
 
 fn check_quotas(

@@ -57,7 +57,7 @@ fn differs(old: Option<&Value>, new: Option<&Value>) -> bool {
 
 fn not_allowed(target: &str) -> ArmError {
     let text = format!("Changing property '{target}' is not allowed.");
-    ArmError::property("PropertyChangeNotAllowed", text, target)
+    ArmError::bad_property("PropertyChangeNotAllowed", text, target)
 }
 
 /// Checks the immutable properties of a cluster.

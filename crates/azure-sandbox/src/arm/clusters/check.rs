@@ -71,7 +71,7 @@ pub(crate) fn check_system_pool(pools: &[Value]) -> Result<(), ArmError> {
         return Ok(());
     }
     let text = "Must define at least one system pool.";
-    Err(ArmError::property("MustDefineAtLeastOneSystemPool", text, "agentPoolProfiles"))
+    Err(ArmError::bad_property("MustDefineAtLeastOneSystemPool", text, "agentPoolProfiles"))
 }
 
 fn check_identity(body: &Value) -> Result<(), ArmError> {
@@ -90,7 +90,7 @@ fn check_identity(body: &Value) -> Result<(), ArmError> {
         None | Some("None") if client.is_some() => Ok(()),
         None | Some("None") => {
             let text = "Required parameter servicePrincipalProfile is missing (null).";
-            Err(ArmError::property("InvalidParameter", text, "servicePrincipalProfile"))
+            Err(ArmError::bad_property("InvalidParameter", text, "servicePrincipalProfile"))
         }
         Some(other) => Err(ArmError::invalid("identity", &format!("there is no identity type '{other}'"))),
     }
@@ -121,7 +121,7 @@ fn check_network_profile(body: &Value) -> Result<(), ArmError> {
         .any(|pool| !json::list(pool, "/availabilityZones").is_empty());
     if basic && zoned {
         let text = "Standard Load Balancer is required for availability zone.";
-        return Err(ArmError::property("InvalidParameter", text, "networkProfile.loadBalancerSku"));
+        return Err(ArmError::bad_property("InvalidParameter", text, "networkProfile.loadBalancerSku"));
     }
     if basic && text("outboundType").is_some_and(|outbound| outbound != "loadBalancer") {
         let why = "this outbound type needs a Standard Load Balancer";

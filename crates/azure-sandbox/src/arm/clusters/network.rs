@@ -80,7 +80,9 @@ pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
     let range = |key: &str, target: &str| -> Result<Option<IpNet>, ArmError> {
         let Some(text) = json::text(cluster, &pointer(key)) else { return Ok(None) };
         let range = text.parse::<IpNet>().ok().filter(|range| range.trunc() == *range);
-        range.map(Some).ok_or_else(|| ArmError::property("CidrStringParseError", "Cidr is invalid", target))
+        range
+            .map(Some)
+            .ok_or_else(|| ArmError::bad_property("CidrStringParseError", "Cidr is invalid", target))
     };
     let services = range("serviceCidr", "networkProfile.serviceCIDR")?;
     let pods = range("podCidr", "networkProfile.podCIDR")?;
@@ -108,7 +110,11 @@ pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
         if let Some(pods) = pods.filter(|pods| overlaps(pods, &services)) {
             let text =
                 format!("The specified service CIDR {services} is conflicted with the pod CIDR {pods}");
-            return Err(ArmError::property("ServiceCidrOverlapPodCidr", text, "networkProfile.serviceCIDR"));
+            return Err(ArmError::bad_property(
+                "ServiceCidrOverlapPodCidr",
+                text,
+                "networkProfile.serviceCIDR",
+            ));
         }
     }
     Ok(())
@@ -185,14 +191,14 @@ fn check_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmErro
     {
         let text = "Clusters using managed identity type SystemAssigned do not support bringing your own route table. \
                     Please see https://aka.ms/aks/customrt for more information";
-        return Err(ArmError::property("CustomRouteTableWithUnsupportedMSIType", text, "identity"));
+        return Err(ArmError::bad_property("CustomRouteTableWithUnsupportedMSIType", text, "identity"));
     }
     match profile("outboundType") {
         "userDefinedRouting" if !has("routeTable") => {
             let text = format!(
                 "An existing route table has not been associated with subnet {id}. Please update the route table association"
             );
-            Err(ArmError::property(
+            Err(ArmError::bad_property(
                 "ExistingRouteTableNotAssociatedWithSubnet",
                 text,
                 "networkProfile.outboundType",
@@ -222,7 +228,7 @@ fn find_subnet<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Va
         let text = format!(
             "Could not find subnet {subnet} in vnet {network} from resource group {group} of subscription {subscription}."
         );
-        ArmError::property("SubnetNotFound", text, "agentPoolProfile.vnetSubnetID")
+        ArmError::bad_property("SubnetNotFound", text, "agentPoolProfile.vnetSubnetID")
     })
 }
 
@@ -236,7 +242,7 @@ fn check_service_range(cluster: &Value, network: &Resource) -> Result<(), ArmErr
                 "The specified service CIDR {services} is conflicted with an existing subnet CIDR {range}"
             );
             let target = "networkProfile.serviceCIDR";
-            return Err(ArmError::property("ServiceCidrOverlapExistingSubnetsCidr", text, target));
+            return Err(ArmError::bad_property("ServiceCidrOverlapExistingSubnetsCidr", text, target));
         }
     }
     Ok(())
@@ -265,5 +271,5 @@ fn check_free_addresses(call: &Call<'_>, cluster: &Value, id: &str, subnet: &Val
          http://aka.ms/aks/insufficientsubnetsize",
         json::text(subnet, "/name").unwrap_or_default()
     );
-    Err(ArmError::property("InsufficientSubnetSize", text, "agentPoolProfile.count"))
+    Err(ArmError::bad_property("InsufficientSubnetSize", text, "agentPoolProfile.count"))
 }
