@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Azure's content type for JSON.
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -31,6 +31,11 @@ impl SandboxResponse {
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         // Serialization fails only for maps with keys other than strings.
         Self::text(status, serde_json::to_vec(body).unwrap_or_default())
+    }
+
+    /// A response of Kubernetes, whose content type has no charset.
+    pub(crate) fn kubernetes_json(status: StatusCode, body: &Value) -> Self {
+        Self::json(status, body).with("content-type", "application/json")
     }
 
     /// An error in the envelope of Resource Manager.

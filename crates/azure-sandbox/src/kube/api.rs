@@ -47,12 +47,6 @@ pub(crate) fn respond(call: &Call<'_>) -> Result<KubeResponse, StatusError> {
     }
 }
 
-fn json_response(status: StatusCode, body: &Value) -> SandboxResponse {
-    let mut response = SandboxResponse::json(status, body);
-    response.set("content-type", "application/json");
-    response
-}
-
 /// Responds to paths outside of objects.
 fn respond_to_path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
     let request = call.request;
@@ -64,12 +58,12 @@ fn respond_to_path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
         return Ok(response);
     }
     match request.path.trim_end_matches('/') {
-        "/version" => Ok(json_response(StatusCode::OK, &version_info(&version))),
+        "/version" => Ok(SandboxResponse::kubernetes_json(StatusCode::OK, &version_info(&version))),
         "/healthz" | "/livez" | "/readyz" => Ok(plain("ok")),
         "" => {
             let paths =
                 ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"];
-            Ok(json_response(StatusCode::OK, &json!({"paths": paths})))
+            Ok(SandboxResponse::kubernetes_json(StatusCode::OK, &json!({"paths": paths})))
         }
         _ => Err(StatusError::no_such_path()),
     }
@@ -116,14 +110,14 @@ fn respond_to_objects(call: &Call<'_>, path: &ResourcePath) -> Result<KubeRespon
         let review =
             parse_object(call.request.content_type(), call.body, &resource.api_version(), resource.kind)?;
         let review = reviews::respond(&call.cluster.state(), resource, call.user, review)?;
-        return Ok(KubeResponse::Full(json_response(StatusCode::CREATED, &review)));
+        return Ok(KubeResponse::Full(SandboxResponse::kubernetes_json(StatusCode::CREATED, &review)));
     }
     match call.request.verb {
         "get" => get(call, resource, path).map(KubeResponse::Full),
         "list" => {
             let filter = Filter::new(resource, path, call.request)?;
             let objects = list::list(&call.cluster.state(), &filter, call.request, &call.kube.now())?;
-            Ok(KubeResponse::Full(json_response(StatusCode::OK, &objects)))
+            Ok(KubeResponse::Full(SandboxResponse::kubernetes_json(StatusCode::OK, &objects)))
         }
         "watch" => {
             let filter = Filter::new(resource, path, call.request)?;
@@ -152,7 +146,10 @@ fn get(
     let object = state.get(resource, storage_namespace(resource, path), &path.name);
     let object = Arc::clone(object.ok_or_else(|| StatusError::not_found(resource, &path.name))?);
     drop(state);
-    Ok(json_response(StatusCode::OK, &shape.render(resource, &object, &call.kube.now(), true)))
+    Ok(SandboxResponse::kubernetes_json(
+        StatusCode::OK,
+        &shape.render(resource, &object, &call.kube.now(), true),
+    ))
 }
 
 /// Responds to requests for subresources.
@@ -180,7 +177,10 @@ fn subresource(
         let state = call.cluster.state();
         let object = state.get(resource, &path.namespace, &path.name);
         let object = object.ok_or_else(|| StatusError::not_found(resource, &path.name))?;
-        return Ok(KubeResponse::Full(json_response(StatusCode::OK, &list::scale(object))));
+        return Ok(KubeResponse::Full(SandboxResponse::kubernetes_json(
+            StatusCode::OK,
+            &list::scale(object),
+        )));
     }
     if call.request.verb == "get" {
         return get(call, resource, path).map(KubeResponse::Full);
@@ -233,7 +233,7 @@ fn respond_to_write(
     } else {
         shape.render(resource, &object, &now, true)
     };
-    Ok(json_response(status, &body))
+    Ok(SandboxResponse::kubernetes_json(status, &body))
 }
 
 fn parse_patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(PatchKind, Value), StatusError> {
@@ -272,7 +272,7 @@ fn delete_objects(
         let object_name = (namespace, path.name.as_str());
         let remaining =
             call.cluster.change(now, |state| delete::delete(state, resource, object_name, &options, now))?;
-        return Ok(json_response(StatusCode::OK, &remaining));
+        return Ok(SandboxResponse::kubernetes_json(StatusCode::OK, &remaining));
     }
     let filter = Filter::new(resource, path, request)?;
     let deleted: Vec<_> = call.cluster.change(now, |state| {
@@ -290,7 +290,7 @@ fn delete_objects(
             .collect()
     });
     let items: Vec<_> = deleted.iter().map(|object| (**object).clone()).collect();
-    Ok(json_response(
+    Ok(SandboxResponse::kubernetes_json(
         StatusCode::OK,
         &json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
         "metadata": {"resourceVersion": call.cluster.state().revision.to_string()}, "items": items}),

@@ -28,7 +28,7 @@ pub(crate) fn respond(request: &KubeRequest) -> Option<SandboxResponse> {
         ["apis", name, VERSION] if resources::groups().contains(name) => types(name),
         _ => return None,
     };
-    Some(SandboxResponse::json(StatusCode::OK, &body).with("content-type", "application/json"))
+    Some(SandboxResponse::kubernetes_json(StatusCode::OK, &body))
 }
 
 fn group(name: &str) -> Value {

@@ -18,10 +18,7 @@ pub(crate) fn respond(request: &KubeRequest, kubernetes_version: &str) -> Option
         }
         _ => return None,
     };
-    let mut response = SandboxResponse::json(StatusCode::OK, &body);
-    // Azure's content type has a charset, that of Kubernetes has none.
-    response.set("content-type", "application/json");
-    Some(response)
+    Some(SandboxResponse::kubernetes_json(StatusCode::OK, &body))
 }
 
 /// The URLs of the documents.

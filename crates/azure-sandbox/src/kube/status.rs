@@ -156,9 +156,7 @@ impl StatusError {
             response.set("content-type", "text/plain; charset=utf-8");
             return response;
         }
-        let mut response = SandboxResponse::json(code, &self.status());
-        response.set("content-type", "application/json");
-        response
+        SandboxResponse::kubernetes_json(code, &self.status())
     }
 }
 
