@@ -29,16 +29,16 @@ use call::Call;
 use error::ArmError;
 use route::{Route, Target, built_in_policy, parse};
 
-use crate::budget::Remaining;
+use crate::budget::RateLimitHeaders;
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
 use crate::roles::{Role, RoleAssignment};
 use crate::state::{Audience, SandboxState, State, Subscription, Token};
 
 pub(crate) fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> SandboxResponse {
-    let mut remaining = Remaining::default();
-    let response = authenticate_and_dispatch(sandbox, request, body, &mut remaining);
-    remaining.add_to(response.unwrap_or_else(|error| error.to_response()))
+    let mut rate_limit_headers = RateLimitHeaders::default();
+    let response = authenticate_and_dispatch(sandbox, request, body, &mut rate_limit_headers);
+    rate_limit_headers.add_to(response.unwrap_or_else(|error| error.to_response()))
 }
 
 /// Adds the headers that every response of Resource Manager has.
@@ -71,7 +71,7 @@ fn authenticate_and_dispatch(
     sandbox: &SandboxState,
     request: &AzureRequest,
     body: &[u8],
-    remaining: &mut Remaining,
+    rate_limit_headers: &mut RateLimitHeaders,
 ) -> Result<SandboxResponse, ArmError> {
     let version =
         request.parameter("api-version").filter(|version| !version.is_empty()).ok_or_else(|| {
@@ -96,7 +96,7 @@ fn authenticate_and_dispatch(
     if let Some(seconds) = subscription.retry_after {
         return Err(throttling::throttled(&subscription.id, seconds.into()));
     }
-    throttling::count_request(sandbox, &mut state, request, &target, &token, remaining)?;
+    throttling::count_request(sandbox, &mut state, request, &target, &token, rate_limit_headers)?;
     let subscription = find_subscription(&state, request, &target)?;
     if let Some(pages) = subscription.recordings.get(&target.route.operation()) {
         return pages::recorded_page(pages, request);

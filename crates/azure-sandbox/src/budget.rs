@@ -68,11 +68,11 @@ pub(crate) struct Throttled {
     pub(crate) retry_after_seconds: u64,
 }
 
-/// The headers with what is left.
+/// The response headers with the numbers of remaining requests.
 #[derive(Debug, Default)]
-pub(crate) struct Remaining(Vec<(&'static str, String)>);
+pub(crate) struct RateLimitHeaders(Vec<(&'static str, String)>);
 
-impl Remaining {
+impl RateLimitHeaders {
     /// Adds the headers that the response does not have.
     pub(crate) fn add_to(self, mut response: SandboxResponse) -> SandboxResponse {
         for (name, value) in self.0 {
@@ -101,22 +101,22 @@ impl BudgetState {
         method: &Method,
         is_compute: bool,
         now_ms: i64,
-    ) -> (Remaining, Result<(), Throttled>) {
+    ) -> (RateLimitHeaders, Result<(), Throttled>) {
         let limit = match *method {
             Method::GET | Method::HEAD => Limit::Reads,
             Method::DELETE => Limit::Deletes,
             _ => Limit::Writes,
         };
-        let mut remaining = Remaining::default();
+        let mut rate_limit_headers = RateLimitHeaders::default();
         for limit in [limit, Limit::Compute].into_iter().take(if is_compute { 2 } else { 1 }) {
             let result = self.take(client_id, limit, now_ms);
-            remaining.0.extend(limit.headers(*result.as_ref().unwrap_or(&0)));
+            rate_limit_headers.0.extend(limit.headers(*result.as_ref().unwrap_or(&0)));
             if let Err(retry_after_seconds) = result {
                 let is_compute = limit == Limit::Compute;
-                return (remaining, Err(Throttled { is_compute, retry_after_seconds }));
+                return (rate_limit_headers, Err(Throttled { is_compute, retry_after_seconds }));
             }
         }
-        (remaining, Ok(()))
+        (rate_limit_headers, Ok(()))
     }
 
     /// Takes a token; returns the number that is left, or the seconds until there is one.
@@ -190,9 +190,9 @@ mod tests {
     use super::*;
 
     fn remaining_reads(state: &mut BudgetState, client: &str, now_ms: i64) -> Result<String, u64> {
-        let (remaining, outcome) = state.count(client, &Method::GET, false, now_ms);
+        let (rate_limit_headers, outcome) = state.count(client, &Method::GET, false, now_ms);
         outcome.map_err(|throttled| throttled.retry_after_seconds)?;
-        Ok(remaining.0.into_iter().next().unwrap().1)
+        Ok(rate_limit_headers.0.into_iter().next().unwrap().1)
     }
 
     #[test]
@@ -225,11 +225,13 @@ mod tests {
         let compute = Some(Bucket { size: 1, refill_per_minute: 0 });
         state.set(RequestBudget { compute, ..RequestBudget::default() });
         assert!(state.count("a", &Method::GET, true, 0).1.is_ok());
-        let (remaining, outcome) = state.count("a", &Method::GET, true, 0);
+        let (rate_limit_headers, outcome) = state.count("a", &Method::GET, true, 0);
         let throttled = outcome.err().unwrap();
         assert!(throttled.is_compute && throttled.retry_after_seconds == NO_REFILL_RETRY_SECONDS);
-        assert!(remaining.0.iter().any(|(name, value)| *name == "x-ms-ratelimit-remaining-resource"
-            && value == "Microsoft.Compute/GetSubscriptionInfo3Min;0"));
+        assert!(
+            rate_limit_headers.0.iter().any(|(name, value)| *name == "x-ms-ratelimit-remaining-resource"
+                && value == "Microsoft.Compute/GetSubscriptionInfo3Min;0")
+        );
         assert!(state.count("a", &Method::GET, false, 0).1.is_ok());
     }
 }

@@ -4,26 +4,26 @@ use http::StatusCode;
 
 use super::error::ArmError;
 use super::route::Target;
-use crate::budget::{Remaining, Throttled};
+use crate::budget::{RateLimitHeaders, Throttled};
 use crate::request::AzureRequest;
 use crate::state::{SandboxState, State, Token};
 
-/// Counts the request for the budget of the subscription; `remaining` gets the headers of the response.
+/// Counts the request against the budget of its subscription. Sets the rate-limit headers of the response, also if the request
+/// is throttled.
 pub(super) fn count_request(
     sandbox: &SandboxState,
     state: &mut State,
     request: &AzureRequest,
     target: &Target,
     token: &Token,
-    remaining: &mut Remaining,
+    rate_limit_headers: &mut RateLimitHeaders,
 ) -> Result<(), ArmError> {
     let id = target.subscription.to_ascii_lowercase();
     let Some(subscription) = state.subscriptions.get_mut(&id) else { return Ok(()) };
     let is_compute = target.route.provider() == Some("Microsoft.Compute");
     let now_ms = sandbox.clock.now_ms();
-    let (remaining_requests, outcome) =
-        subscription.budget.count(&token.client_id, &request.method, is_compute, now_ms);
-    *remaining = remaining_requests;
+    let (headers, outcome) = subscription.budget.count(&token.client_id, &request.method, is_compute, now_ms);
+    *rate_limit_headers = headers;
     outcome.map_err(|Throttled { is_compute, retry_after_seconds }| {
         if is_compute {
             let text = "The server rejected the request because too many requests have been received for this subscription.";
