@@ -94,7 +94,7 @@ fn authenticate_and_dispatch(
     let subscription = find_subscription(&state, request, &target)?;
     let token = authenticate(sandbox, &state, request, subscription)?;
     if let Some(seconds) = subscription.retry_after {
-        return Err(throttling::throttled(&subscription.id, seconds.into()));
+        return Err(throttling::too_many_requests(&subscription.id, seconds.into()));
     }
     throttling::count_request(sandbox, &mut state, request, &target, &token, rate_limit_headers)?;
     let subscription = find_subscription(&state, request, &target)?;

@@ -1,4 +1,4 @@
-//! Throttled requests: the account that is always throttled, and the budgets of subscriptions.
+//! Throttling of requests: counts them against the budget of their subscription, and builds the 429 responses.
 
 use http::StatusCode;
 
@@ -30,15 +30,15 @@ pub(super) fn count_request(
             let error = ArmError::from_provider(StatusCode::TOO_MANY_REQUESTS, "OperationNotAllowed", text);
             return error.with_header("retry-after", retry_after_seconds.to_string());
         }
-        throttled(&subscription.id, retry_after_seconds)
+        too_many_requests(&subscription.id, retry_after_seconds)
     })
 }
 
-/// The 429 of Resource Manager.
-pub(super) fn throttled(subscription: &str, seconds: u64) -> ArmError {
+/// The 429 of Resource Manager. Compute has its own.
+pub(super) fn too_many_requests(subscription: &str, retry_after_seconds: u64) -> ArmError {
     let text = format!(
-        "Number of requests for subscription '{subscription}' exceeded the limit. Try again after '{seconds}' seconds."
+        "Number of requests for subscription '{subscription}' exceeded the limit. Try again after '{retry_after_seconds}' seconds."
     );
     let error = ArmError::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
-    error.with_header("retry-after", seconds.to_string())
+    error.with_header("retry-after", retry_after_seconds.to_string())
 }
