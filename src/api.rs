@@ -9,7 +9,7 @@
 //! | `tunnel`, `relay` | the tunnels of agents; connections through those of another server |
 //! | `health`, `version`, `docs`, `openapi` | endpoints without a token |
 //! | `unsupported`, `methods` | APIs of Rancher and methods that are not supported |
-//! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each sub-router, and the layer that applies them |
+//! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each group of routes, and the layer that applies them |
 //! | `auth`, `cors`, `impersonation` | authentication, and the requests that are rejected before it |
 //! | `documented` | routes with their documentation |
 //! | `forwarded`, `query`, `redacted_path` | parts of requests |

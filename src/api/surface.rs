@@ -1,5 +1,6 @@
-//! A surface: a sub-router with its own limits, rules for browsers and error format. Each surface is defined next to its routes;
-//! the middleware passes it on in the [`RequestContext`](super::request::RequestContext).
+//! A surface is a group of routes (for example `/v3`, `/meta`, `/k8s`) with common limits, checks of browsers' requests and
+//! error format. [`Surface`] has its rules, which are defined next to the routes; the middleware passes them on in the
+//! [`RequestContext`](super::request::RequestContext).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,15 +11,15 @@ use http::StatusCode;
 /// Longer than the timeouts of all handlers, so that those expire first.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The rules for the requests of one sub-router.
+/// The rules that the middleware and the authentication apply to the requests of one surface.
 #[derive(Clone, Copy, Debug)]
 pub struct Surface {
     /// Whether requests take a permit of the server's concurrency limit.
     pub(super) needs_permit: bool,
     /// The time limit of a response; `None` if the handlers have their own.
     pub(super) timeout: Option<Duration>,
-    /// Whether a change continues when its client disconnects. The completion of a change and its audit record must not depend on
-    /// the client.
+    /// Whether the middleware completes a change, with its audit record, after its client disconnects. `false` if the handlers
+    /// do that themselves, or change nothing.
     pub(super) completes_changes: bool,
     /// Whether clients may choose the ID of a request.
     pub(super) accepts_request_ids: bool,
@@ -26,14 +27,14 @@ pub struct Surface {
     pub(super) impersonation: Impersonation,
     /// Formats an error that no handler returned.
     pub(super) format_error: fn(&SurfaceError<'_>) -> Response,
-    /// Hides secrets in a path that is logged or repeated.
+    /// Redacts secrets in a path for log lines and error messages.
     pub(super) redact_path: fn(&str) -> Cow<'_, str>,
 }
 
-/// The requests of other sites' pages to reject.
+/// The cross-site requests of browsers that are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CrossSite {
-    /// Changes. A cookie authenticates a change only with a CSRF token.
+    /// Only changes. A change with a cookie also needs a CSRF token.
     RejectChanges,
     /// All requests, because even a GET uses stored secrets.
     RejectAll,
@@ -48,14 +49,15 @@ pub(super) enum Impersonation {
     Handled,
 }
 
-/// An error of the middleware or of the authentication.
+/// An error that is formatted by [`Surface::format_error`]: of the middleware, of the authentication, or for an unknown path.
 #[derive(Debug)]
 pub(super) struct SurfaceError<'a> {
     pub(super) status: StatusCode,
-    /// Norman's code.
+    /// The `code` in Norman's error format, for example `PermissionDenied`. Other formats ignore it.
     pub(super) code: &'static str,
     pub(super) message: &'a str,
-    /// The ID of a request that failed as a whole.
+    /// The request ID in the body of a Norman error, for searching the log; only errors of the middleware have it. `/meta`
+    /// always writes one, other formats ignore it.
     pub(super) request_id: Option<&'a str>,
     pub(super) retry_seconds: Option<u64>,
 }

@@ -145,7 +145,7 @@ fn log(error: &(dyn std::error::Error + 'static)) {
     tracing::warn!(%request_id, error, "proxied request failed");
 }
 
-/// Formats an error of the middleware.
+/// Formats a [`SurfaceError`].
 pub(super) fn format(error: &SurfaceError<'_>) -> Response {
     let reason = match error.status {
         StatusCode::FORBIDDEN => "Forbidden",

@@ -218,7 +218,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// Formats an error of the middleware or the authentication.
+/// Formats a [`SurfaceError`].
 pub(super) fn format(error: &SurfaceError<'_>) -> Response {
     let current_id = request::current_id();
     let request_id = error.request_id.unwrap_or(&current_id);

@@ -186,7 +186,7 @@ pub(crate) struct ErrorBody<'a> {
     /// The message for users.
     #[schema(example = "name is required")]
     pub(crate) message: &'a str,
-    /// The ID of the request in the server's log, which contains the cause; only if the request failed as a whole.
+    /// The ID of the request in the server's log. Not in every error, but always in the header `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) request_id: Option<&'a str>,
@@ -204,7 +204,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// Formats an error of the middleware or the authentication.
+/// Formats a [`SurfaceError`].
 pub(in crate::api) fn format(error: &SurfaceError<'_>) -> Response {
     respond(error.status, error.code, None, error.message, error.request_id, error.retry_seconds)
 }
