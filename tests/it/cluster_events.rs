@@ -151,7 +151,7 @@ async fn stream_resumes_after_the_named_event() {
     assert_eq!(list(&connected.app, CLUSTER_ID, &query(1)).await, all[2..]);
     assert_eq!(list(&connected.app, CLUSTER_ID, &query(4)).await, Vec::<Value>::new());
     assert_eq!(list(&connected.app, CLUSTER_ID, "?after=").await, all);
-    let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.ann, Some(id(3))).await;
+    let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, Some(id(3))).await;
     assert_eq!(stream.events(1).await, all[4..]);
     add_events(&connected, 1).await;
     let next = stream.event().await.unwrap();
@@ -178,7 +178,7 @@ async fn only_users_who_see_the_cluster_may_subscribe() {
     let connected = ConnectedCluster::start().await;
     add_events(&connected, 1).await;
     let tokens = [
-        connected.ann.clone(),
+        connected.owner_token.clone(),
         connected.app.admin.clone(),
         connected.add_member("ben", "cluster-owner").await,
         connected.add_member("cid", "cluster-member").await,
@@ -191,8 +191,13 @@ async fn only_users_who_see_the_cluster_may_subscribe() {
     let eve = connected.app.token("eve").await;
     for accept in ["text/event-stream", "application/json"] {
         let stranger = connected.app.get(&path(CLUSTER_ID)).token(&eve).header("accept", accept).send().await;
-        let missing =
-            connected.app.get(&path("c-none")).token(&connected.ann).header("accept", accept).send().await;
+        let missing = connected
+            .app
+            .get(&path("c-none"))
+            .token(&connected.owner_token)
+            .header("accept", accept)
+            .send()
+            .await;
         let anonymous =
             connected.app.get(&path(CLUSTER_ID)).anonymous().header("accept", accept).send().await;
         assert_eq!(
@@ -210,7 +215,7 @@ async fn stream_ends_with_membership_or_token() {
     let dan = connected.add_member("dan", "read-only").await;
     let own = connected.app.token("ann").await;
     let mut streams = Vec::new();
-    for token in [&dan, &own, &connected.ann] {
+    for token in [&dan, &own, &connected.owner_token] {
         let mut stream = Stream::open(&connected.app, CLUSTER_ID, token, None).await;
         stream.events(1).await;
         streams.push(stream);
@@ -226,7 +231,7 @@ async fn stream_ends_with_membership_or_token() {
     connected.app.server.end_streams();
     assert_eq!(others.remove(0).rest().await, Vec::<Value>::new());
     assert_eq!(
-        Stream::open(&connected.app, CLUSTER_ID, &connected.ann, None).await.rest().await,
+        Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await.rest().await,
         Vec::<Value>::new()
     );
 }
@@ -235,17 +240,18 @@ async fn stream_ends_with_membership_or_token() {
 async fn streams_per_user_are_limited() {
     const MAX_PER_USER: usize = 32;
     let connected = ConnectedCluster::start().await;
-    let open =
-        join_all((0..MAX_PER_USER).map(|_| Stream::open(&connected.app, CLUSTER_ID, &connected.ann, None)))
-            .await;
-    let rejected = connected.app.get(&path(CLUSTER_ID)).token(&connected.ann).send().await;
+    let open = join_all(
+        (0..MAX_PER_USER).map(|_| Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None)),
+    )
+    .await;
+    let rejected = connected.app.get(&path(CLUSTER_ID)).token(&connected.owner_token).send().await;
     assert_eq!((rejected.status.as_u16(), rejected.header("retry-after")), (429, "5"));
     assert!(norman_error(&rejected).message.contains("too many"), "{}", rejected.text());
     // Lists and other users are not affected.
     assert!(list(&connected.app, CLUSTER_ID, "").await.is_empty());
     Stream::open(&connected.app, CLUSTER_ID, &connected.app.admin, None).await;
     drop(open);
-    Stream::open(&connected.app, CLUSTER_ID, &connected.ann, None).await;
+    Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await;
 }
 
 #[tokio::test]
@@ -290,6 +296,6 @@ async fn old_and_excess_events_are_removed() {
 #[tokio::test]
 async fn idle_stream_sends_keep_alive_comments() {
     let connected = ConnectedCluster::start().await;
-    let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.ann, None).await;
+    let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await;
     assert_eq!(stream.block().await.unwrap(), ": nothing new");
 }

@@ -63,7 +63,7 @@ fn action(id: &str) -> String {
 #[tokio::test]
 async fn kubeconfig_leads_through_this_server() {
     let connected = over_tls().await;
-    let answer = connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await;
+    let answer = connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await;
     assert_eq!(answer.header("cache-control"), "no-store");
     assert!(
         answer.json()["config"].as_str().unwrap().contains("current-context: \"name of \\\"c-abcde\\\"\"")
@@ -77,9 +77,9 @@ async fn kubeconfig_leads_through_this_server() {
     assert_eq!(inside.json()["gitVersion"], "v1.32.7");
     assert_eq!(
         connected.kubernetes.take_requests().remove(0).header("impersonate-user"),
-        [connected.user_id(&connected.ann).await]
+        [connected.user_id(&connected.owner_token).await]
     );
-    let second = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await);
+    let second = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
     assert_ne!(first.token, second.token);
 }
 
@@ -87,7 +87,8 @@ async fn kubeconfig_leads_through_this_server() {
 async fn kubeconfig_token_is_for_its_cluster_only() {
     let connected = over_tls().await;
     connected.insert_cluster("c-other", &connected.status(), "account-token").await;
-    let token = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await).token;
+    let token =
+        said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await).token;
     let answer = connected.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
     assert_eq!((answer.status, &answer.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
     let answer = connected.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
@@ -106,7 +107,7 @@ async fn kubeconfig_token_is_for_its_cluster_only() {
 async fn kubeconfig_exists_in_every_state_for_every_role() {
     let connected = over_tls().await;
     connected.insert_cluster("c-new", &ClusterStatus::default(), "").await;
-    said(&connected.app.post(&action("c-new")).token(&connected.ann).send().await);
+    said(&connected.app.post(&action("c-new")).token(&connected.owner_token).send().await);
     for role in ["cluster-owner", "cluster-member", "read-only"] {
         let token = connected.add_member(&format!("of-{role}"), role).await;
         let made = said(&connected.app.post(&action(CLUSTER_ID)).token(&token).send().await);
@@ -129,7 +130,8 @@ async fn kubeconfig_exists_in_every_state_for_every_role() {
 #[tokio::test]
 async fn kubeconfig_token_expires_after_thirty_days() {
     let connected = over_tls().await;
-    let token = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await).token;
+    let token =
+        said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await).token;
     let (row, _) =
         store::tokens::find(&connected.store, token.split(':').next().unwrap()).await.unwrap().unwrap();
     assert_eq!(row.expires_ms, Some(NOW_MS + 43_200 * MINUTE_MS));
@@ -140,7 +142,7 @@ async fn kubeconfig_token_expires_after_thirty_days() {
 async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
     let connected = ConnectedCluster::start().await;
     // A browser session gets an error, which its page shows.
-    let cookies = format!("R_SESS={}; CSRF=proof", connected.ann);
+    let cookies = format!("R_SESS={}; CSRF=proof", connected.owner_token);
     let request = connected.app.call(http::Method::POST, &action(CLUSTER_ID)).anonymous();
     let answer = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await.expect(422);
     assert_eq!(
@@ -148,7 +150,7 @@ async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
         (&"InvalidState".into(), &"server-url".into())
     );
     // Other callers get an empty kubeconfig: Terraform would destroy the new cluster after an error.
-    let empty = connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await;
+    let empty = connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await;
     assert_eq!((empty.status, empty.header("cache-control")), (StatusCode::OK, "no-store"));
     assert_eq!(
         (&empty.json()["config"], &empty.json()["type"]),
@@ -165,7 +167,7 @@ async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
         port: 8443,
         authority: authority.clone(),
     });
-    let made = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.ann).send().await);
+    let made = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
     assert_eq!(made.server, format!("https://norman.test:8443/k8s/clusters/{CLUSTER_ID}"));
     assert_eq!(made.authority, Some(authority));
 }

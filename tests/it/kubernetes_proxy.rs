@@ -41,7 +41,7 @@ async fn proxy_accepts_http1_and_http2() {
     let connected = ConnectedCluster::start().await;
     for version in [http::Version::HTTP_10, http::Version::HTTP_11, http::Version::HTTP_2] {
         let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
-        let answer = connected.app.get(&path).token(&connected.ann).version(version).send().await;
+        let answer = connected.app.get(&path).token(&connected.owner_token).version(version).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{version:?}: {}", answer.text());
     }
 }
@@ -51,7 +51,7 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
     let connected = ConnectedCluster::start().await;
     let path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces?limit=500&labelSelector=a%3Db");
     let people = [
-        (connected.ann.clone(), "cluster-owner"),
+        (connected.owner_token.clone(), "cluster-owner"),
         (connected.app.admin.clone(), "cluster-owner"),
         (connected.add_member("ben", "cluster-owner").await, "cluster-owner"),
         (connected.add_member("cid", "cluster-member").await, "cluster-member"),
@@ -106,7 +106,7 @@ async fn proxy_forwards_every_method_and_audits_changes() {
         let call = connected
             .app
             .call(method.clone(), &path)
-            .token(&connected.ann)
+            .token(&connected.owner_token)
             .header("content-type", "application/yaml");
         let answer = call.body("{\"a\": 1}").send().await;
         assert_eq!(answer.status, status, "{method}");
@@ -118,7 +118,7 @@ async fn proxy_forwards_every_method_and_audits_changes() {
         connected
             .app
             .get(&format!("/k8s/clusters/{CLUSTER_ID}/version"))
-            .token(&connected.ann)
+            .token(&connected.owner_token)
             .send()
             .await
             .status,
@@ -140,15 +140,15 @@ async fn only_a_bearer_token_opens_the_door() {
     let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
     let basic = {
         use base64::Engine as _;
-        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(&connected.ann))
+        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(&connected.owner_token))
     };
-    let cookie = format!("R_SESS={}", connected.ann);
+    let cookie = format!("R_SESS={}", connected.owner_token);
     for (name, value) in [
         ("x-nothing", ""),
         ("cookie", cookie.as_str()),
         ("authorization", &basic),
         ("authorization", "Bearer token-none:wrong"),
-        ("authorization", &connected.ann),
+        ("authorization", &connected.owner_token),
     ] {
         let answer = connected.app.get(&path).anonymous().header(name, value).send().await;
         assert_refused(&answer, 401, "Unauthorized");
@@ -158,7 +158,7 @@ async fn only_a_bearer_token_opens_the_door() {
         .app
         .get(&path)
         .anonymous()
-        .header("authorization", &format!("bearer {}", connected.ann))
+        .header("authorization", &format!("bearer {}", connected.owner_token))
         .send()
         .await;
     assert_eq!(answer.json()["gitVersion"], "v1.32.7");
@@ -168,7 +168,7 @@ async fn only_a_bearer_token_opens_the_door() {
 async fn clusters_of_others_do_not_exist() {
     let connected = ConnectedCluster::start().await;
     let eve = connected.app.token("eve").await;
-    for (id, token) in [(CLUSTER_ID, &eve), ("c-none", &connected.ann)] {
+    for (id, token) in [(CLUSTER_ID, &eve), ("c-none", &connected.owner_token)] {
         let answer = connected.app.get(&format!("/k8s/clusters/{id}/version")).token(token).send().await;
         assert_refused(&answer, 404, "NotFound");
     }
@@ -194,7 +194,8 @@ async fn unreachable_cluster_reports_the_reason() {
         ("c-rotated", reached, "old-token", "rejects this server's access; new access is not available"),
     ] {
         connected.insert_cluster(id, &status, token).await;
-        let answer = connected.app.get(&format!("/k8s/clusters/{id}/api")).token(&connected.ann).send().await;
+        let answer =
+            connected.app.get(&format!("/k8s/clusters/{id}/api")).token(&connected.owner_token).send().await;
         assert_refused(&answer, 503, "ServiceUnavailable");
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains(words), "{id}: {message}");
@@ -218,7 +219,7 @@ async fn version_responds_within_five_seconds() {
     let answer = connected
         .app
         .get(&format!("/k8s/clusters/{CLUSTER_ID}/version?timeout=32s"))
-        .token(&connected.ann)
+        .token(&connected.owner_token)
         .send()
         .await;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
@@ -234,10 +235,11 @@ async fn impersonation_is_forbidden_on_every_surface() {
         ("impersonate-uid", "0"),
         ("Impersonate-Extra-Scopes", ""),
     ] {
-        let ask = |path: &str| connected.app.get(path).token(&connected.ann).header(name, value).send();
+        let ask =
+            |path: &str| connected.app.get(path).token(&connected.owner_token).header(name, value).send();
         let inside = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         for upgrade in ["", "websocket", "SPDY/3.1"] {
-            let call = connected.app.get(&inside).token(&connected.ann).header(name, value);
+            let call = connected.app.get(&inside).token(&connected.owner_token).header(name, value);
             let answer = call.header("connection", "Upgrade").header("upgrade", upgrade).send().await;
             assert_refused(&answer, 403, "Forbidden");
         }
@@ -267,14 +269,19 @@ async fn ambiguous_paths_are_not_forwarded() {
         let answer = connected
             .app
             .get(&format!("/k8s/clusters/{CLUSTER_ID}{path}"))
-            .token(&connected.ann)
+            .token(&connected.owner_token)
             .send()
             .await;
         assert_refused(&answer, 400, "BadRequest");
     }
     assert!(connected.kubernetes.take_requests().is_empty());
     for path in ["", "/"] {
-        connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}{path}")).token(&connected.ann).send().await;
+        connected
+            .app
+            .get(&format!("/k8s/clusters/{CLUSTER_ID}{path}"))
+            .token(&connected.owner_token)
+            .send()
+            .await;
         assert_eq!(connected.kubernetes.take_requests().remove(0).path_and_query, "/");
     }
 }
@@ -285,7 +292,7 @@ async fn browser_headers_of_a_cluster_are_removed() {
     let answer = connected
         .app
         .get(&format!("/k8s/clusters/{CLUSTER_ID}/elsewhere"))
-        .token(&connected.ann)
+        .token(&connected.owner_token)
         .send()
         .await;
     assert_eq!(answer.status, StatusCode::FOUND);
@@ -298,7 +305,7 @@ async fn browser_headers_of_a_cluster_are_removed() {
     let refused = connected
         .app
         .get(&format!("/k8s/clusters/{CLUSTER_ID}/forbidden"))
-        .token(&connected.ann)
+        .token(&connected.owner_token)
         .send()
         .await;
     assert_eq!((refused.status, &refused.json()["message"]), (StatusCode::FORBIDDEN, &json!("you may not")));
@@ -309,20 +316,20 @@ async fn bodies_are_bounded_as_in_kubernetes() {
     let connected = ConnectedCluster::start().await;
     let path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let largest = vec![b' '; 3 * 1024 * 1024];
-    connected.app.post(&path).token(&connected.ann).body(largest.clone()).send().await.expect(201);
+    connected.app.post(&path).token(&connected.owner_token).body(largest.clone()).send().await.expect(201);
     assert_eq!(connected.kubernetes.take_requests().remove(0).body.len(), largest.len());
     let too_large = [largest, b" ".to_vec()].concat();
     let announced = connected
         .app
         .post(&path)
-        .token(&connected.ann)
+        .token(&connected.owner_token)
         .header("content-length", &too_large.len().to_string());
     let pieces: Vec<_> =
         too_large.chunks(100_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
     let unannounced = connected
         .app
         .post(&path)
-        .token(&connected.ann)
+        .token(&connected.owner_token)
         .body(Body::from_stream(futures_util::stream::iter(pieces)));
     for call in [announced.body(too_large), unannounced] {
         assert_refused(&call.send().await, 413, "RequestEntityTooLarge");
@@ -332,7 +339,8 @@ async fn bodies_are_bounded_as_in_kubernetes() {
 #[tokio::test]
 async fn streams_are_unbuffered_and_end_with_the_client() {
     let connected = ConnectedCluster::start().await;
-    let response = connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.ann).await;
+    let response =
+        connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.owner_token).await;
     assert_eq!(response.status(), 200);
     let mut body = response.into_body();
     assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
@@ -344,7 +352,7 @@ async fn streams_are_unbuffered_and_end_with_the_client() {
     drop(body);
     connected.kubernetes.wait_for_open(0).await;
     // Also before the first byte of the response.
-    let waiting = connected.send_to_cluster(Method::GET, "/never", &connected.ann);
+    let waiting = connected.send_to_cluster(Method::GET, "/never", &connected.owner_token);
     assert!(tokio::time::timeout(Duration::from_millis(500), waiting).await.is_err());
     connected.kubernetes.wait_for_open(0).await;
 }
@@ -375,7 +383,7 @@ async fn change_of_a_disconnected_client_is_audited() {
     for (path, outcome) in [("/late", "done"), ("/api/v1/namespaces/a/pods/b/proxy/never", "failed")] {
         let connected = ConnectedCluster::start().await;
         let request = http::Request::post(format!("/k8s/clusters/{CLUSTER_ID}{path}"))
-            .header("authorization", format!("Bearer {}", connected.ann))
+            .header("authorization", format!("Bearer {}", connected.owner_token))
             .extension(axum::extract::ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))))
             .body(Body::from("{}"))
             .unwrap();
@@ -462,7 +470,7 @@ async fn audit_records_verb_resource_and_object() {
         let call = connected
             .app
             .call(method.parse().unwrap(), &format!("/k8s/clusters/{CLUSTER_ID}{path}"))
-            .token(&connected.ann);
+            .token(&connected.owner_token);
         let call = if upgrade.is_empty() {
             call
         } else {
@@ -524,11 +532,12 @@ async fn changed_role_counts_at_once_in_this_server() {
 async fn streams_end_when_the_server_begins_to_stop() {
     let connected = ConnectedCluster::start().await;
     let mut body = connected
-        .send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.ann)
+        .send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.owner_token)
         .await
         .into_body();
     assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
-    let listed = connected.send_to_cluster(Method::GET, "/api/v1/watched", &connected.ann).await.into_body();
+    let listed =
+        connected.send_to_cluster(Method::GET, "/api/v1/watched", &connected.owner_token).await.into_body();
     connected.app.server.end_streams();
     assert!(piece(&mut body).await.is_none());
     connected.kubernetes.wait_for_open(1).await;
@@ -540,14 +549,15 @@ async fn streams_end_when_the_server_begins_to_stop() {
 async fn nobody_can_take_all_the_places() {
     const OF_ONE: usize = 256;
     let connected = ConnectedCluster::start().await;
-    let opening = (0..OF_ONE)
-        .map(|_| connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.ann));
+    let opening = (0..OF_ONE).map(|_| {
+        connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.owner_token)
+    });
     let open = join_all(opening).await;
     assert!(open.iter().all(|response| response.status() == 200));
     let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
-    let answer = connected.app.get(&version).token(&connected.ann).send().await;
+    let answer = connected.app.get(&version).token(&connected.owner_token).send().await;
     assert_refused(&answer, 429, "TooManyRequests");
     assert_eq!(connected.app.get(&version).send().await.status, 200, "other requests have permits");
     drop(open);
-    assert_eq!(connected.app.get(&version).token(&connected.ann).send().await.status, 200);
+    assert_eq!(connected.app.get(&version).token(&connected.owner_token).send().await.status, 200);
 }

@@ -128,7 +128,7 @@ async fn stop_ends_a_watch_with_its_last_chunk() {
     for accept in ["application/json", "text/plain"] {
         let connected = ConnectedCluster::start().await;
         let served = Listener::start(&connected.app).await;
-        let mut wire = served.watch(&connected.ann, accept).await;
+        let mut wire = served.watch(&connected.owner_token, accept).await;
         connected.app.server.end_streams();
         drop(served);
         let response = wire.read_to_end().await;
@@ -137,7 +137,7 @@ async fn stop_ends_a_watch_with_its_last_chunk() {
     }
     let connected = ConnectedCluster::start().await;
     let served = Listener::start(&connected.app).await;
-    let body = served.watch_http2(&connected.ann).await;
+    let body = served.watch_http2(&connected.owner_token).await;
     connected.app.server.end_streams();
     let rest = timeout(TEST_TIMEOUT, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
     assert_eq!(rest.to_bytes(), "");
@@ -147,7 +147,7 @@ async fn stop_ends_a_watch_with_its_last_chunk() {
 async fn stop_completes_the_current_event() {
     let connected = ConnectedCluster::start().await;
     let served = Listener::start(&connected.app).await;
-    let mut wire = served.watch(&connected.ann, "application/json").await;
+    let mut wire = served.watch(&connected.owner_token, "application/json").await;
     connected.kubernetes.wait_for_open(1).await;
     connected.kubernetes.send_part("{\"type\":\"ADDED\",");
     wire.read_until("ADDED\",\r\n").await;
@@ -189,8 +189,8 @@ async fn lost_rights_are_the_last_event_of_a_watch() {
 async fn restarted_api_ends_a_watch_between_events() {
     let connected = ConnectedCluster::start().await;
     let served = Listener::start(&connected.app).await;
-    let mut wire = served.watch(&connected.ann, "application/json").await;
-    let body = served.watch_http2(&connected.ann).await;
+    let mut wire = served.watch(&connected.owner_token, "application/json").await;
+    let body = served.watch_http2(&connected.owner_token).await;
     connected.kubernetes.wait_for_open(2).await;
     connected.kubernetes.abort_streams();
     assert!(wire.read_to_end_of_body().await.ends_with("\r\n0\r\n\r\n"));
@@ -201,7 +201,7 @@ async fn restarted_api_ends_a_watch_between_events() {
 async fn restarted_api_aborts_a_watch_inside_an_event() {
     let connected = ConnectedCluster::start().await;
     let served = Listener::start(&connected.app).await;
-    let mut wire = served.watch(&connected.ann, "application/json").await;
+    let mut wire = served.watch(&connected.owner_token, "application/json").await;
     connected.kubernetes.wait_for_open(1).await;
     connected.kubernetes.send_part("{\"type\":");
     wire.read_until("{\"type\":\r\n").await;
@@ -217,8 +217,9 @@ async fn watch_over_websocket_has_an_origin_and_is_closed() {
     let watch = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
     let own = connected.app.token("ann").await;
     let mut wire = served.send(&watch, &own, WEBSOCKET).await;
-    let mut stopped =
-        served.send(&watch, &connected.ann, &format!("{WEBSOCKET}Origin: https://page.example\r\n")).await;
+    let mut stopped = served
+        .send(&watch, &connected.owner_token, &format!("{WEBSOCKET}Origin: https://page.example\r\n"))
+        .await;
     for wire in [&mut wire, &mut stopped] {
         wire.read_until("first").await;
         assert!(wire.text().starts_with("HTTP/1.1 101 "), "{}", wire.text());
@@ -324,7 +325,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
         } else {
             "Transfer-Encoding: chunked\r\n".to_owned()
         };
-        let mut wire = served.send(&path, &connected.ann, &headers).await;
+        let mut wire = served.send(&path, &connected.owner_token, &headers).await;
         // The whole body is sent before the response is read, so that a reset would fail one or the other.
         if announced {
             wire.stream.write_all(&body).await.unwrap();
@@ -350,7 +351,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
     tokio::spawn(connection);
     for (len, status) in [(LEN, 413), (3, 201)] {
         let request = Request::post(format!("http://x/k8s/clusters/{CLUSTER_ID}/api/v1/things"))
-            .header("authorization", format!("Bearer {}", connected.ann))
+            .header("authorization", format!("Bearer {}", connected.owner_token))
             .body(Full::new(Bytes::from(vec![b' '; len])))
             .unwrap();
         let response = timeout(TEST_TIMEOUT, sender.send_request(request)).await.unwrap().unwrap();
@@ -375,7 +376,7 @@ async fn client_that_waits_for_100_is_rejected_before_it_sends() {
     let served = Listener::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let headers = "Content-Length: 8388608\r\nExpect: 100-continue\r\n";
-    let mut wire = served.send(&path, &connected.ann, headers).await;
+    let mut wire = served.send(&path, &connected.owner_token, headers).await;
     let response = wire.read_to_end().await;
     assert!(response.starts_with("HTTP/1.1 413 ") && !response.contains("100 Continue"), "{response}");
 }

@@ -13,19 +13,19 @@ use crate::support::test_clusters;
 /// The delay of a slow cluster, for which no list waits.
 const CLUSTER_DELAY_MS: u64 = 9_000;
 
-/// A server with an active cluster of Ann's.
+/// A server with an active cluster.
 struct Cluster {
     app: TestApp,
-    ann: String,
+    owner_token: String,
     id: String,
 }
 
 impl Cluster {
     async fn start() -> Self {
         let app = TestApp::start().await;
-        let ann = app.token("ann").await;
-        let (id, _) = test_clusters::create_active(&app, &ann, "one").await;
-        Self { app, ann, id }
+        let owner_token = app.token("ann").await;
+        let (id, _) = test_clusters::create_active(&app, &owner_token, "one").await;
+        Self { app, owner_token, id }
     }
 
     async fn list(&self, token: &str, path: &str) -> Vec<Value> {
@@ -36,7 +36,7 @@ impl Cluster {
 
     /// The only node.
     async fn node(&self) -> Value {
-        let mut nodes = self.list(&self.ann, "/v3/nodes").await;
+        let mut nodes = self.list(&self.owner_token, "/v3/nodes").await;
         assert_eq!(nodes.len(), 1, "{nodes:?}");
         nodes.remove(0)
     }
@@ -49,7 +49,7 @@ impl Cluster {
     /// Changes the node inside the cluster, as the owner.
     async fn patch_node(&self, path: &str, body: &Value) {
         let path = format!("/k8s/clusters/{}/api/v1/nodes/{path}", self.id);
-        let call = self.app.call(http::Method::PATCH, &path).token(&self.ann);
+        let call = self.app.call(http::Method::PATCH, &path).token(&self.owner_token);
         call.header("content-type", "application/merge-patch+json").json(body).send().await.expect(200);
     }
 
@@ -96,7 +96,7 @@ async fn node_shows_what_clients_read() {
     assert_eq!(node["info"]["memory"]["memTotalKiB"], 8_388_608);
     let os = &node["info"]["os"];
     assert!(os["dockerVersion"].is_string() && os["operatingSystem"].is_string(), "{os}");
-    let own = cluster.app.get(&format!("/v3/nodes/{id}")).token(&cluster.ann).send().await;
+    let own = cluster.app.get(&format!("/v3/nodes/{id}")).token(&cluster.owner_token).send().await;
     assert_eq!((own.status, own.json()), (StatusCode::OK, node));
 }
 
@@ -124,7 +124,8 @@ async fn every_role_sees_the_nodes_of_its_clusters() {
         assert_eq!(cluster.app.get(&path).token(&stranger).send().await.status, 404, "{path}");
     }
     for unknown in ["one", "c-none1:a", &format!("{}:other", cluster.id)] {
-        let answer = cluster.app.get(&format!("/v3/nodes/{unknown}")).token(&cluster.ann).send().await;
+        let answer =
+            cluster.app.get(&format!("/v3/nodes/{unknown}")).token(&cluster.owner_token).send().await;
         assert_eq!(answer.status, 404, "{unknown}");
     }
 }
@@ -156,15 +157,15 @@ async fn nodes_follow_the_cluster() {
 #[tokio::test]
 async fn scaled_cluster_lists_its_new_nodes_at_once() {
     let cluster = Cluster::start().await;
-    assert_eq!(cluster.list(&cluster.ann, "/v3/nodes").await.len(), 1);
+    assert_eq!(cluster.list(&cluster.owner_token, "/v3/nodes").await.len(), 1);
     let path = format!("/v3/clusters/{}", cluster.id);
-    let mut body = cluster.app.get(&path).token(&cluster.ann).send().await.json();
+    let mut body = cluster.app.get(&path).token(&cluster.owner_token).send().await.json();
     body["aksConfig"]["nodePools"][0]["count"] = json!(3);
-    cluster.app.put(&path).token(&cluster.ann).json(&body).send().await.expect(200);
+    cluster.app.put(&path).token(&cluster.owner_token).json(&body).send().await.expect(200);
     cluster.app.advance(Duration::from_mins(10)).await;
-    let nodes = cluster.list(&cluster.ann, "/v3/nodes?sort=name").await;
+    let nodes = cluster.list(&cluster.owner_token, "/v3/nodes?sort=name").await;
     assert_eq!(nodes.len(), 3, "{nodes:?}");
-    let page = cluster.app.get("/v3/nodes?limit=2").token(&cluster.ann).send().await.json();
+    let page = cluster.app.get("/v3/nodes?limit=2").token(&cluster.owner_token).send().await.json();
     assert_eq!((page["data"].as_array().unwrap().len(), &page["pagination"]["total"]), (2, &json!(3)));
 }
 
@@ -181,7 +182,7 @@ async fn slow_cluster_does_not_hold_up_a_list() {
     cluster.reads();
     let timed = async || {
         let start = Instant::now();
-        let nodes = cluster.list(&cluster.ann, "/v3/nodes").await;
+        let nodes = cluster.list(&cluster.owner_token, "/v3/nodes").await;
         assert!(start.elapsed() < Duration::from_millis(CLUSTER_DELAY_MS), "{:?}", start.elapsed());
         nodes
     };
@@ -207,7 +208,7 @@ async fn unreachable_cluster_keeps_its_nodes_and_is_retried_later() {
     // Half of what 20 lists take if each waits for the cluster.
     assert!(start.elapsed() < Duration::from_secs(18), "{:?}", start.elapsed());
     cluster.age(3_601);
-    assert!(cluster.list(&cluster.ann, "/v3/nodes").await.is_empty(), "older than an hour");
+    assert!(cluster.list(&cluster.owner_token, "/v3/nodes").await.is_empty(), "older than an hour");
     cluster.app.control.clear_kubernetes_faults();
     cluster.age(16);
     assert_eq!(cluster.node().await, node);

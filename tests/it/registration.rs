@@ -21,7 +21,7 @@ const IMAGE: &str = "registry.example.org/norman-aks:1";
 
 struct TestContext {
     app: TestApp,
-    ann: String,
+    owner_token: String,
     cluster: String,
     credential: String,
 }
@@ -32,17 +32,21 @@ impl TestContext {
     }
 
     async fn new(app: TestApp) -> Self {
-        let ann = app.token("ann").await;
+        let owner_token = app.token("ann").await;
         app.put_setting("server-url", SERVER).await;
         app.put_setting("agent-image", IMAGE).await;
-        let credential = app.store_credential(&ann).await;
-        let cluster = test_clusters::import_absent(&app, &ann, "one", &credential).await;
-        Self { app, ann, cluster, credential }
+        let credential = app.store_credential(&owner_token).await;
+        let cluster = test_clusters::import_absent(&app, &owner_token, "one", &credential).await;
+        Self { app, owner_token, cluster, credential }
     }
 
     async fn default(&self) -> Value {
-        let answer =
-            self.app.get(&format!("{TOKENS}/{}:default-token", self.cluster)).token(&self.ann).send().await;
+        let answer = self
+            .app
+            .get(&format!("{TOKENS}/{}:default-token", self.cluster))
+            .token(&self.owner_token)
+            .send()
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         answer.json()
     }
@@ -89,18 +93,26 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
         format!("/v3/clusters/{id}/clusterregistrationtokens"),
         format!("/v3/clusters/{id}/clusterRegistrationTokens"),
     ] {
-        let list = context.app.get(&path).token(&context.ann).send().await;
+        let list = context.app.get(&path).token(&context.owner_token).send().await;
         assert_eq!(list.json()["data"], json!([token]), "{path}");
     }
     // Listed before it was first requested by name.
-    let other = test_clusters::import_absent(&context.app, &context.ann, "two", &context.credential).await;
+    let other =
+        test_clusters::import_absent(&context.app, &context.owner_token, "two", &context.credential).await;
     assert_eq!(
-        context.app.get(&format!("{TOKENS}?clusterId={other}")).token(&context.ann).send().await.ids().len(),
+        context
+            .app
+            .get(&format!("{TOKENS}?clusterId={other}"))
+            .token(&context.owner_token)
+            .send()
+            .await
+            .ids()
+            .len(),
         1
     );
-    assert_eq!(context.app.get(TOKENS).token(&context.ann).send().await.ids().len(), 2);
+    assert_eq!(context.app.get(TOKENS).token(&context.owner_token).send().await.ids().len(), 2);
     assert_eq!(
-        context.app.get(&format!("{TOKENS}/{id}:system")).token(&context.ann).send().await.status,
+        context.app.get(&format!("{TOKENS}/{id}:system")).token(&context.owner_token).send().await.status,
         404
     );
 }
@@ -111,13 +123,14 @@ async fn owners_make_more_tokens_and_remove_them() {
     let (first, id) = (context.default().await, context.cluster.clone());
     let of_cluster = format!("/v3/clusters/{id}/clusterregistrationtokens");
     let sent = json!({"links": null, "actions": null, "clusterId": id, "name": "second", "token": "chosen", "command": "x"});
-    let second = context.app.post(TOKENS).token(&context.ann).json(&sent).send().await.expect(201).json();
+    let second =
+        context.app.post(TOKENS).token(&context.owner_token).json(&sent).send().await.expect(201).json();
     assert_eq!(string_at(&second, "id"), format!("{id}:second"));
     assert!(string_at(&second, "token") != "chosen" && second["token"] != first["token"]);
     let drawn = context
         .app
         .post(&of_cluster)
-        .token(&context.ann)
+        .token(&context.owner_token)
         .json(&json!({"clusterId": "c-other"}))
         .send()
         .await
@@ -125,7 +138,7 @@ async fn owners_make_more_tokens_and_remove_them() {
     assert!(string_at(&drawn, "name").starts_with("crt-") && drawn["clusterId"] == *id, "{drawn}");
     for name in ["second", "default-token"] {
         let taken = json!({"clusterId": id, "name": name});
-        let taken = context.app.post(TOKENS).token(&context.ann).json(&taken).send().await;
+        let taken = context.app.post(TOKENS).token(&context.owner_token).json(&taken).send().await;
         assert_eq!((taken.status, norman_error(&taken).code), (StatusCode::CONFLICT, "AlreadyExists".into()));
     }
     for (body, code, field) in [
@@ -135,7 +148,7 @@ async fn owners_make_more_tokens_and_remove_them() {
         (json!({"clusterId": id, "name": "Not A Name"}), "InvalidFormat", "name"),
         (json!({"clusterId": "c-none1"}), "NotFound", ""),
     ] {
-        let refused = context.app.post(TOKENS).token(&context.ann).json(&body).send().await;
+        let refused = context.app.post(TOKENS).token(&context.owner_token).json(&body).send().await;
         let error = norman_error(&refused);
         assert_eq!((error.code.as_str(), error.field.as_str()), (code, field), "{body}: {}", refused.text());
     }
@@ -145,14 +158,18 @@ async fn owners_make_more_tokens_and_remove_them() {
         assert_eq!(context.manifest(&file(token)).await.0, 200);
     }
     let path = |token: &Value| format!("{TOKENS}/{}", string_at(token, "id"));
-    let removed = context.app.delete(&path(&second)).token(&context.ann).send().await;
+    let removed = context.app.delete(&path(&second)).token(&context.owner_token).send().await;
     assert_eq!((removed.status, &removed.json()["id"]), (StatusCode::OK, &second["id"]));
     assert_eq!(
-        context.app.delete(&path(&second)).token(&context.ann).send().await.status,
+        context.app.delete(&path(&second)).token(&context.owner_token).send().await.status,
         StatusCode::NOT_FOUND
     );
-    let removed =
-        context.app.post(&format!("{}?_method=DELETE", path(&drawn))).token(&context.ann).send().await;
+    let removed = context
+        .app
+        .post(&format!("{}?_method=DELETE", path(&drawn)))
+        .token(&context.owner_token)
+        .send()
+        .await;
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
     let refused = (400, "cluster not found or invalid token".to_owned());
     for token in [&second, &drawn] {
@@ -160,12 +177,18 @@ async fn owners_make_more_tokens_and_remove_them() {
     }
     assert_eq!(context.manifest(&file(&first)).await.0, 200);
     // The default token is created again with another value.
-    assert_eq!(context.app.delete(&path(&first)).token(&context.ann).send().await.status, StatusCode::OK);
+    assert_eq!(
+        context.app.delete(&path(&first)).token(&context.owner_token).send().await.status,
+        StatusCode::OK
+    );
     assert_eq!(context.manifest(&file(&first)).await, refused);
     let again = context.default().await;
     assert!(again["token"] != first["token"] && again["uuid"] != first["uuid"]);
     assert_eq!(context.manifest(&file(&again)).await.0, 200);
-    assert_eq!(context.app.put(&path(&again)).token(&context.ann).json(&json!({})).send().await.status, 405);
+    assert_eq!(
+        context.app.put(&path(&again)).token(&context.owner_token).json(&json!({})).send().await.status,
+        405
+    );
 }
 
 #[tokio::test]
@@ -234,7 +257,7 @@ async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
     let changed = context
         .app
         .put(&format!("/v3/clusters/{}", context.cluster))
-        .token(&context.ann)
+        .token(&context.owner_token)
         .json(&body)
         .send()
         .await;
@@ -299,7 +322,7 @@ async fn manifest_requires_an_image_and_names_the_setting() {
     let changed = context
         .app
         .put(&format!("/v3/clusters/{}", context.cluster))
-        .token(&context.ann)
+        .token(&context.owner_token)
         .json(&body)
         .send()
         .await;
@@ -313,13 +336,16 @@ async fn manifest_names_the_api_server_once_it_is_known() {
     let app = &context.app;
     let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
         "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": context.credential});
-    let made =
-        app.post("/v3/clusters").token(&context.ann).json(&json!({"name": "real", "aksConfig": config}));
+    let made = app
+        .post("/v3/clusters")
+        .token(&context.owner_token)
+        .json(&json!({"name": "real", "aksConfig": config}));
     let id = string_at(&made.send().await.json(), "id");
     app.settle().await;
-    let cluster = app.get(&format!("/v3/clusters/{id}")).token(&context.ann).send().await.json();
+    let cluster = app.get(&format!("/v3/clusters/{id}")).token(&context.owner_token).send().await.json();
     let host = string_at(&cluster, "apiEndpoint").replace("https://", "").replace(":443", "");
-    let token = app.get(&format!("{TOKENS}/{id}:default-token")).token(&context.ann).send().await.json();
+    let token =
+        app.get(&format!("{TOKENS}/{id}:default-token")).token(&context.owner_token).send().await.json();
     let (_, manifest) = context.manifest(&format!("{}_{id}.yaml", string_at(&token, "token"))).await;
     let variable = format!("name: \"NORMAN_AKS_API_SERVER\"\n              value: \"{host}:443\"");
     assert!(manifest.contains(&variable), "{host}: {manifest}");
@@ -329,7 +355,8 @@ async fn manifest_names_the_api_server_once_it_is_known() {
 async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
     let context = TestContext::start().await;
     let (secret, id) = (string_at(&context.default().await, "token"), context.cluster.clone());
-    let other = test_clusters::import_absent(&context.app, &context.ann, "two", &context.credential).await;
+    let other =
+        test_clusters::import_absent(&context.app, &context.owner_token, "two", &context.credential).await;
     let format = "invalid filename format, expected {token}_{clusterId}.yaml";
     let unknown = "cluster not found or invalid token";
     for (file, status, words) in [
@@ -358,7 +385,13 @@ async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
     assert_eq!(context.app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
     context.app.settle().await;
     assert_eq!(context.manifest(&format!("{secret}_{id}.yaml")).await, (400, unknown.to_owned()));
-    context.app.get(&format!("{TOKENS}/{id}:default-token")).token(&context.ann).send().await.expect(404);
+    context
+        .app
+        .get(&format!("{TOKENS}/{id}:default-token"))
+        .token(&context.owner_token)
+        .send()
+        .await
+        .expect(404);
 }
 
 #[tokio::test]
@@ -369,14 +402,14 @@ async fn tokens_lie_sealed_and_are_in_the_audit_by_name() {
     let made = context
         .app
         .post(TOKENS)
-        .token(&context.ann)
+        .token(&context.owner_token)
         .json(&json!({"clusterId": context.cluster, "name": "b"}))
         .send()
         .await;
     let path = format!("{TOKENS}/{}:b", context.cluster);
     let (eve, second) = (context.app.token("eve").await, string_at(&made.json(), "token"));
     assert_eq!(context.app.delete(&path).token(&eve).send().await.status, StatusCode::NOT_FOUND);
-    assert_eq!(context.app.delete(&path).token(&context.ann).send().await.status, StatusCode::OK);
+    assert_eq!(context.app.delete(&path).token(&context.owner_token).send().await.status, StatusCode::OK);
     context.app.server.stop().await;
     let seen = async |name: &str| {
         let (object_type, object_id) =

@@ -36,8 +36,11 @@ async fn no_token_makes_one_that_outlives_it() {
     let path = format!("/v3/clusters/{CLUSTER_ID}?action=generateKubeconfig");
     connected.app.post(&path).token(&short).send().await.expect(200);
     let tokens = connected.app.get("/v3/tokens").token(&short).send().await.json();
-    for token in
-        tokens["data"].as_array().unwrap().iter().filter(|token| token["name"] != name(&connected.ann))
+    for token in tokens["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|token| token["name"] != name(&connected.owner_token))
     {
         assert!(
             string_at(token, "expiresAt").as_str() <= "2026-11-22T12:01:00Z" && token["expiresAt"] != "",
@@ -206,7 +209,7 @@ async fn what_cannot_be_is_refused_and_makes_no_token() {
 async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     let connected = ConnectedCluster::start().await;
     connected.insert_cluster("c-other", &connected.status(), "account-token").await;
-    let token = create_token(&connected.app, &connected.ann, &json!({"clusterId": CLUSTER_ID})).await;
+    let token = create_token(&connected.app, &connected.owner_token, &json!({"clusterId": CLUSTER_ID})).await;
     assert_eq!(token["clusterId"], CLUSTER_ID);
     let whole = string_at(&token, "token");
     connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&whole).send().await.expect(200);
@@ -222,8 +225,12 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     }
     // So it cannot create a token with more rights.
     connected.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await.expect(401);
-    let list =
-        connected.app.get(&format!("/v3/tokens?clusterId={CLUSTER_ID}")).token(&connected.ann).send().await;
+    let list = connected
+        .app
+        .get(&format!("/v3/tokens?clusterId={CLUSTER_ID}"))
+        .token(&connected.owner_token)
+        .send()
+        .await;
     assert_eq!(list.ids(), [string_at(&token, "id")]);
     // Another user's cluster is treated as absent.
     let eve = connected.app.token("eve").await;

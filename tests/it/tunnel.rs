@@ -70,7 +70,7 @@ impl PrivateCluster {
     }
 
     async fn get_inside(&self, path: &str) -> StatusCode {
-        let response = self.connected.send_to_cluster(Method::GET, path, &self.connected.ann).await;
+        let response = self.connected.send_to_cluster(Method::GET, path, &self.connected.owner_token).await;
         let status = response.status();
         // Printed if the test fails.
         println!(
@@ -94,7 +94,7 @@ impl PrivateCluster {
 
 async fn token(connected: &ConnectedCluster, cluster: &str) -> String {
     let path = format!("/v3/clusterregistrationtokens/{cluster}:default-token");
-    let answer = connected.app.get(&path).token(&connected.ann).send().await;
+    let answer = connected.app.get(&path).token(&connected.owner_token).send().await;
     answer.json()["token"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
 }
 
@@ -213,7 +213,7 @@ async fn deleting_the_token_ends_its_sessions() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     let path = format!("/v3/clusterregistrationtokens/{CLUSTER_ID}:default-token");
-    cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await.expect(200);
+    cluster.connected.app.delete(&path).token(&cluster.connected.owner_token).send().await.expect(200);
     assert!(agent.close_reason().await.contains("the registration token was deleted"));
     assert_eq!(cluster.register_error(&cluster.token, PARAMS).await, (400, "cluster not found".to_owned()));
 }
@@ -236,7 +236,7 @@ async fn session_of_an_embedded_rancher_stays_open_and_unused() {
     assert_eq!(cluster.connected.app.server.cluster_access.sessions().count(), (1, 1));
     assert!(!session.session.is_closed());
     let path = format!("/v3/clusterregistrationtokens/{CLUSTER_ID}:default-token");
-    cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await;
+    cluster.connected.app.delete(&path).token(&cluster.connected.owner_token).send().await;
     assert!(session.close_reason().await.contains("the registration token was deleted"));
 }
 
@@ -245,7 +245,7 @@ async fn removing_the_cluster_ends_its_sessions() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     let path = format!("/v3/clusters/{CLUSTER_ID}?force=true");
-    let answer = cluster.connected.app.delete(&path).token(&cluster.connected.ann).send().await;
+    let answer = cluster.connected.app.delete(&path).token(&cluster.connected.owner_token).send().await;
     assert!(answer.status.is_success(), "{}", answer.text());
     agent.close_reason().await;
     assert_eq!(cluster.register_error(&cluster.token, PARAMS).await, (400, "cluster not found".to_owned()));
@@ -273,7 +273,7 @@ async fn events_tell_when_agents_come_and_go() {
             .connected
             .app
             .get(&path)
-            .token(&cluster.connected.ann)
+            .token(&cluster.connected.owner_token)
             .header("accept", "application/json");
         let answer = call.send().await.json();
         let events = answer["events"].as_array().cloned().unwrap_or_default();
@@ -312,7 +312,7 @@ async fn upgraded_streams_carry_100_mb_each_way() {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\n\
              Upgrade: {upgrade}\r\n{more}\r\n",
-            cluster.connected.ann
+            cluster.connected.owner_token
         );
         let (mut reader, mut writer) = upgrade_connection(&cluster, &head).await.into_split();
         let sending = tokio::spawn(async move {
@@ -339,7 +339,7 @@ async fn watch_goes_on_through_the_tunnel_and_ends_with_it() {
     let agent = cluster.connect_agent().await;
     let response = cluster
         .connected
-        .send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &cluster.connected.ann)
+        .send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &cluster.connected.owner_token)
         .await;
     let mut body = response.into_body();
     let mut next = async || timeout(TEST_TIMEOUT, body.frame()).await.unwrap();

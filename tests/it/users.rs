@@ -99,8 +99,13 @@ async fn disabled_user_is_denied_until_enabled_again() {
     assert_eq!(records(&connected.app, 1).await, [detail]);
 
     // The user's objects remain visible to owners and administrators, and are effective again afterwards.
-    let bindings =
-        connected.app.get("/v3/clusterroletemplatebindings").token(&connected.ann).send().await.json();
+    let bindings = connected
+        .app
+        .get("/v3/clusterroletemplatebindings")
+        .token(&connected.owner_token)
+        .send()
+        .await
+        .json();
     assert!(bindings["data"].as_array().unwrap().iter().any(|binding| binding["userId"] == id.as_str()));
     let listed = connected.app.get("/v3/users?enabled=false").send().await.json();
     assert_eq!(listed["data"][0]["id"], id.as_str(), "{listed}");
@@ -122,7 +127,7 @@ async fn open_streams_of_disabled_and_removed_users_end() {
         streams.push(open(&connected.app.server, &watch, token).await);
         streams.push(open(&connected.app.server, &events, token).await);
     }
-    let mut other = open(&connected.app.server, &watch, &connected.ann).await;
+    let mut other = open(&connected.app.server, &watch, &connected.owner_token).await;
     assert_eq!(
         switch(&connected.app, &id_of(&connected.app, &ben).await, false).await.status,
         StatusCode::OK

@@ -20,8 +20,7 @@ pub(crate) struct ConnectedCluster {
     pub(crate) app: TestApp,
     pub(crate) kubernetes: FakeCluster,
     pub(crate) store: Store,
-    /// The token of the cluster's owner.
-    pub(crate) ann: String,
+    pub(crate) owner_token: String,
     status: ClusterStatus,
 }
 
@@ -35,13 +34,13 @@ impl ConnectedCluster {
     pub(crate) async fn new(app: TestApp, kubernetes: FakeCluster) -> Self {
         let file = app.data_dir.path().join("norman-aks.db");
         let store = Store::connect(&store::sqlite_url(&file), &store::Options::default()).await.unwrap();
-        let ann = app.token("ann").await;
+        let owner_token = app.token("ann").await;
         let status = ClusterStatus {
             api_endpoint: Some(format!("https://{HOST}:443")),
             ca_cert: Some(BASE64_STANDARD.encode(&kubernetes.authority)),
             ..ClusterStatus::default()
         };
-        let connected = Self { app, kubernetes, store, ann, status };
+        let connected = Self { app, kubernetes, store, owner_token, status };
         connected.insert_cluster(CLUSTER_ID, &connected.status, ACCOUNT_TOKEN).await;
         connected
     }
@@ -51,7 +50,7 @@ impl ConnectedCluster {
         let row = ClusterRow {
             id: id.to_owned(),
             uuid: format!("uuid-{id}"),
-            owner: self.user_id(&self.ann).await,
+            owner: self.user_id(&self.owner_token).await,
             name: format!("name of \"{id}\""),
             spec: json!({"aksConfig": {"clusterName": id}}).to_string(),
             credential_id: None,
