@@ -42,5 +42,5 @@ pub mod services {
     pub use crate::service::events::{Action, Event, Events, Options, Sink};
     pub use crate::service::public_address::OverTls;
     pub use crate::service::registration::RegistrationToken;
-    pub use crate::service::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN, Secrets};
+    pub use crate::service::secrets::{CLUSTER_ACCESS_SECRET, SERVICE_ACCOUNT_TOKEN_SECRET, Secrets};
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use norman_aks::app::App;
-use norman_aks::services::SERVICE_ACCOUNT_TOKEN;
+use norman_aks::services::SERVICE_ACCOUNT_TOKEN_SECRET;
 use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -160,7 +160,9 @@ impl Ready {
             created_ms: 0,
         };
         store::members::insert(store, &row, &audit()).await?;
-        app.secrets.store_cluster_secret(CLUSTER, SERVICE_ACCOUNT_TOKEN, &"account-token".into()).await?;
+        app.secrets
+            .store_cluster_secret(CLUSTER, SERVICE_ACCOUNT_TOKEN_SECRET, &"account-token".into())
+            .await?;
         Ok(token.expose_secret().to_owned())
     }
 

@@ -21,11 +21,11 @@ use check_values::OnMissing;
 pub use keyfile::append_key;
 pub use rotate::Rotation;
 
-/// The secret of a cluster with this server's access to it: URL, CA and credentials.
-pub const CLUSTER_ACCESS: &str = "clusterAccess";
+/// The name of a cluster's secret with this server's access to it: URL, CA and credentials.
+pub const CLUSTER_ACCESS_SECRET: &str = "clusterAccess";
 
-/// The secret of a cluster with the token of the service account that an earlier version created in it.
-pub const SERVICE_ACCOUNT_TOKEN: &str = "serviceAccountToken";
+/// The name of a cluster's secret with the token of the service account that an earlier version created in it.
+pub const SERVICE_ACCOUNT_TOKEN_SECRET: &str = "serviceAccountToken";
 
 /// The capability of servers that access clusters without a service account, which earlier versions cannot.
 const CLUSTER_ACCESS_CAPABILITY: &str = "cluster-access";

@@ -37,7 +37,7 @@ use self::target::OwnedTarget;
 pub use self::target::Target;
 use super::base::Base;
 use super::credentials::Credentials;
-use super::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN, Secrets};
+use super::secrets::{CLUSTER_ACCESS_SECRET, SERVICE_ACCOUNT_TOKEN_SECRET, Secrets};
 
 /// The maximum number of cache entries, and the time after which an unused one is evicted.
 const CACHE_CAPACITY: u64 = 10_000;
@@ -218,7 +218,7 @@ impl Inner {
             let access = self.identify(cluster, &record.kubeconfig, None).await?;
             return Ok(Some(slot.cache(access, false, cluster, self.clock.now_ms())));
         }
-        let token = self.secrets.cluster_secret(&cluster.id, SERVICE_ACCOUNT_TOKEN).await?;
+        let token = self.secrets.cluster_secret(&cluster.id, SERVICE_ACCOUNT_TOKEN_SECRET).await?;
         let (Some(token), Some((endpoint, ca))) = (token, cluster.endpoint.clone()) else { return Ok(None) };
         let cluster_id = cluster.id.clone();
         let access = Access { cluster_id, endpoint, ca, identity: Identity::Token(token) };
@@ -226,7 +226,7 @@ impl Inner {
     }
 
     async fn stored_access(&self, cluster: &OwnedTarget) -> Result<Option<StoredAccess>, Error> {
-        let text = self.secrets.cluster_secret(&cluster.id, CLUSTER_ACCESS).await?;
+        let text = self.secrets.cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET).await?;
         // An unreadable record is fetched again.
         Ok(text.and_then(|text| StoredAccess::from_text(&text)))
     }
@@ -331,7 +331,7 @@ impl Inner {
         self.cluster_access.check_rights(&access).await.map_err(|error| fetched.rejection(error))?;
         let now_ms = self.clock.now_ms();
         let record = StoredAccess { kubeconfig: fetched.kubeconfig.clone(), fetched_ms: now_ms };
-        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS, &record.to_text()).await?;
+        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET, &record.to_text()).await?;
         Ok(slot.cache(access, false, cluster, now_ms))
     }
 
@@ -358,7 +358,7 @@ impl Inner {
         let current = self.identify(cluster, &record.kubeconfig, None).await?;
         // Stored before the request, so that a failing Azure does not get a request per use.
         let attempted = StoredAccess { fetched_ms: now_ms, ..record };
-        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS, &attempted.to_text()).await?;
+        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET, &attempted.to_text()).await?;
         let fetched = self.fetch(cluster, true).await?;
         let access = self.identify(cluster, &fetched.kubeconfig, None).await?;
         if !access.is_same_as(&current) {

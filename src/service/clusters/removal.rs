@@ -11,7 +11,7 @@ use crate::service::actor::Actor;
 use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::{MAX_ATTEMPTS, last_use_erasure};
 use crate::service::events::Action;
-use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
+use crate::service::secrets::SERVICE_ACCOUNT_TOKEN_SECRET;
 use crate::store::clusters::RemovalRecords;
 use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
 
@@ -65,7 +65,7 @@ impl Clusters {
         let row = self.changeable_row(&by.caller, id).await?;
         let credential = self.current_credential(row.credential_id).await?;
         let now_ms = self.inner.clock.now_ms();
-        let token = store::cluster_secrets::get(&self.inner.store, id, SERVICE_ACCOUNT_TOKEN).await?;
+        let token = store::cluster_secrets::get(&self.inner.store, id, SERVICE_ACCOUNT_TOKEN_SECRET).await?;
         let service_account = token.map(|_| cluster_access::SERVICE_ACCOUNT);
         let mut left_behind = LeftBehind::default();
         // From the latest row, which the worker may have changed since.

@@ -69,7 +69,7 @@ impl TestContext {
         )
         .await;
         let plain = SecretString::from("secret");
-        secrets.store_cluster_secret("c-a", SERVICE_ACCOUNT_TOKEN, &plain).await.expect("keep");
+        secrets.store_cluster_secret("c-a", SERVICE_ACCOUNT_TOKEN_SECRET, &plain).await.expect("keep");
     }
 
     /// Executes a statement outside of the store.

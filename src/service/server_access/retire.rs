@@ -3,7 +3,7 @@
 use cluster_access::Access;
 
 use super::{Error, ServerAccess};
-use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
+use crate::service::secrets::SERVICE_ACCOUNT_TOKEN_SECRET;
 use crate::store::NewClusterEvent;
 
 /// The result of deleting the service account.
@@ -30,7 +30,7 @@ impl ServerAccess {
         event: &NewClusterEvent,
     ) -> Result<Retired, Error> {
         let inner = &self.inner;
-        if !inner.secrets.has_cluster_secret(cluster_id, SERVICE_ACCOUNT_TOKEN).await? {
+        if !inner.secrets.has_cluster_secret(cluster_id, SERVICE_ACCOUNT_TOKEN_SECRET).await? {
             return Ok(Retired::Absent);
         }
         if let Some(replica) = inner.secrets.older_replica().await? {
@@ -38,7 +38,8 @@ impl ServerAccess {
         }
         inner.cluster_access.remove_service_account(access).await.map_err(Error::Cluster)?;
         // The stored copy is deleted last: while it exists, the deletion is retried.
-        let removed = inner.secrets.delete_cluster_secret(cluster_id, SERVICE_ACCOUNT_TOKEN, event).await?;
+        let removed =
+            inner.secrets.delete_cluster_secret(cluster_id, SERVICE_ACCOUNT_TOKEN_SECRET, event).await?;
         Ok(if removed { Retired::Removed } else { Retired::Absent })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use azure_sandbox::Operation;
 use clock::Clock;
 use http::{Method, StatusCode};
-use norman_aks::services::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN};
+use norman_aks::services::{CLUSTER_ACCESS_SECRET, SERVICE_ACCOUNT_TOKEN_SECRET};
 use norman_aks::store::{self, ReplicaRow, Store};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -106,8 +106,8 @@ async fn new_cluster_gets_no_account_and_no_secret() {
     for path in [ACCOUNT, SECRET, BINDING, "/api/v1/namespaces/cattle-system"] {
         assert_eq!(case.status_inside(&id, path).await, 404, "{path}");
     }
-    assert!(case.secret(&id, SERVICE_ACCOUNT_TOKEN).await.is_none());
-    let access = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
+    assert!(case.secret(&id, SERVICE_ACCOUNT_TOKEN_SECRET).await.is_none());
+    let access = case.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
     assert!(access.contains("PRIVATE KEY") && access.contains("certificate"));
     assert_eq!(
         case.condition_of(&id, "SystemAccountCreated").await,
@@ -186,7 +186,7 @@ async fn disabled_local_accounts_use_an_entra_token() {
 
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert_eq!(case.kubeconfigs(), (1, 1), "the admin kubeconfig is denied, the user kubeconfig is returned");
-    let access = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
+    let access = case.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
     assert!(access.contains("tenantId") && !access.contains("key") && !access.contains("token"), "{access}");
     case.advance_refreshes(2).await;
     assert_eq!(case.condition_of(&id, "Ready").await.unwrap().0, "True");
@@ -230,7 +230,7 @@ async fn certificate_is_replaced_before_it_expires() {
     assert!(declared.iter().any(|known| known.fqdn == fqdn));
     assert!(case.app.control.renew_client_certificate(fqdn, 10));
     let id = case.create_active(&case.import(MADE_ELSEWHERE, json!({}))).await;
-    let before = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
+    let before = case.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
     // While Azure returns no other kubeconfig, it is requested only occasionally.
     case.advance_refreshes(30).await;
     assert_eq!(case.kubeconfigs().1, 0);
@@ -244,7 +244,7 @@ async fn certificate_is_replaced_before_it_expires() {
     let mut now = before.clone();
     for _ in 0..200 {
         case.advance_refreshes(1).await;
-        now = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
+        now = case.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
         if certificate(&now) != certificate(&before) {
             break;
         }
@@ -259,7 +259,7 @@ async fn certificate_is_replaced_before_it_expires() {
 async fn denied_admin_kubeconfig_falls_back_to_user_kubeconfig() {
     let (case, id) = Case::connected("operator", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
-    assert!(case.secret(&id, CLUSTER_ACCESS).await.unwrap().contains("certificate"));
+    assert!(case.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap().contains("certificate"));
 }
 
 #[tokio::test]
@@ -274,7 +274,10 @@ async fn missing_rights_inside_keep_cluster_from_active() {
     ] {
         assert!(message.contains(words), "{words}: {message}");
     }
-    assert!(case.secret(&id, CLUSTER_ACCESS).await.is_none(), "access that does not work is not stored");
+    assert!(
+        case.secret(&id, CLUSTER_ACCESS_SECRET).await.is_none(),
+        "access that does not work is not stored"
+    );
     // With local accounts and Entra users, the message also contains the missing action for the admin kubeconfig.
     let mut cluster = case.aks_cluster("entra-only").await.unwrap();
     cluster["properties"]["disableLocalAccounts"] = false.into();
@@ -314,7 +317,7 @@ async fn old_data_directory_loses_its_service_accounts() {
         for path in [ACCOUNT, SECRET, BINDING, "/api/v1/nodes"] {
             assert_eq!(case.status_inside(id, path).await, 200, "{id} {path}");
         }
-        assert!(case.secret(id, CLUSTER_ACCESS).await.is_none());
+        assert!(case.secret(id, CLUSTER_ACCESS_SECRET).await.is_none());
     }
     assert_eq!(case.kubeconfigs(), (0, 0), "the account is still used");
 
@@ -331,7 +334,7 @@ async fn old_data_directory_loses_its_service_accounts() {
     store::replicas::put(&store, &older(AFTER_FIXTURE_MS + 301_000)).await.unwrap();
     case.advance_refreshes(1).await;
     for id in both {
-        assert!(case.secret(id, CLUSTER_ACCESS).await.is_some(), "the new access works");
+        assert!(case.secret(id, CLUSTER_ACCESS_SECRET).await.is_some(), "the new access works");
         assert_eq!(case.status_inside(id, ACCOUNT).await, 200);
         let (status, message) = case.condition_of(id, "ServiceAccountRemoved").await.unwrap();
         assert!(status == "Unknown" && message.contains("replica-older"), "{status} {message}");
@@ -343,7 +346,7 @@ async fn old_data_directory_loses_its_service_accounts() {
         for path in [ACCOUNT, SECRET, BINDING] {
             assert_eq!(case.status_inside(id, path).await, 404, "{id} {path}");
         }
-        assert!(case.secret(id, SERVICE_ACCOUNT_TOKEN).await.is_none());
+        assert!(case.secret(id, SERVICE_ACCOUNT_TOKEN_SECRET).await.is_none());
         assert_eq!(
             case.condition_of(id, "ServiceAccountRemoved").await,
             Some(("True".to_owned(), String::new()))

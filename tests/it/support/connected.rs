@@ -5,7 +5,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::Method;
-use norman_aks::services::SERVICE_ACCOUNT_TOKEN;
+use norman_aks::services::SERVICE_ACCOUNT_TOKEN_SECRET;
 use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
 use serde_json::json;
 
@@ -74,7 +74,7 @@ impl ConnectedCluster {
             self.app
                 .server
                 .secrets
-                .store_cluster_secret(id, SERVICE_ACCOUNT_TOKEN, &token.into())
+                .store_cluster_secret(id, SERVICE_ACCOUNT_TOKEN_SECRET, &token.into())
                 .await
                 .unwrap();
         }
