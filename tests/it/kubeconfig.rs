@@ -86,7 +86,7 @@ async fn kubeconfig_leads_through_this_server() {
 #[tokio::test]
 async fn kubeconfig_token_is_for_its_cluster_only() {
     let connected = over_tls().await;
-    connected.insert_cluster("c-other", &connected.status(), "account-token").await;
+    connected.insert_cluster("c-other", &connected.status(), Some("account-token")).await;
     let token =
         said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await).token;
     let answer = connected.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
@@ -106,7 +106,7 @@ async fn kubeconfig_token_is_for_its_cluster_only() {
 #[tokio::test]
 async fn kubeconfig_exists_in_every_state_for_every_role() {
     let connected = over_tls().await;
-    connected.insert_cluster("c-new", &ClusterStatus::default(), "").await;
+    connected.insert_cluster("c-new", &ClusterStatus::default(), None).await;
     said(&connected.app.post(&action("c-new")).token(&connected.owner_token).send().await);
     for role in ["cluster-owner", "cluster-member", "read-only"] {
         let token = connected.add_member(&format!("of-{role}"), role).await;

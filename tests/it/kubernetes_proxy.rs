@@ -186,12 +186,17 @@ async fn unreachable_cluster_reports_the_reason() {
         ..reached.clone()
     };
     for (id, status, token, words) in [
-        ("c-new", ClusterStatus::default(), ACCOUNT_TOKEN, "not provisioned yet"),
-        ("c-private", private, ACCOUNT_TOKEN, "private"),
-        ("c-early", reached.clone(), "", "not connected yet"),
-        ("c-foreign", foreign, ACCOUNT_TOKEN, "no host name that AKS gives"),
-        ("c-gone", elsewhere, ACCOUNT_TOKEN, "other.hcp.eastus.azmk8s.io cannot be resolved"),
-        ("c-rotated", reached, "old-token", "rejects this server's access; new access is not available"),
+        ("c-new", ClusterStatus::default(), Some(ACCOUNT_TOKEN), "not provisioned yet"),
+        ("c-private", private, Some(ACCOUNT_TOKEN), "private"),
+        ("c-early", reached.clone(), None, "not connected yet"),
+        ("c-foreign", foreign, Some(ACCOUNT_TOKEN), "no host name that AKS gives"),
+        ("c-gone", elsewhere, Some(ACCOUNT_TOKEN), "other.hcp.eastus.azmk8s.io cannot be resolved"),
+        (
+            "c-rotated",
+            reached,
+            Some("old-token"),
+            "rejects this server's access; new access is not available",
+        ),
     ] {
         connected.insert_cluster(id, &status, token).await;
         let answer =

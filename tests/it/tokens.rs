@@ -208,7 +208,7 @@ async fn what_cannot_be_is_refused_and_makes_no_token() {
 #[tokio::test]
 async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
     let connected = ConnectedCluster::start().await;
-    connected.insert_cluster("c-other", &connected.status(), "account-token").await;
+    connected.insert_cluster("c-other", &connected.status(), Some("account-token")).await;
     let token = create_token(&connected.app, &connected.owner_token, &json!({"clusterId": CLUSTER_ID})).await;
     assert_eq!(token["clusterId"], CLUSTER_ID);
     let whole = string_at(&token, "token");

@@ -198,7 +198,7 @@ async fn working_session_is_not_displaced_by_others() {
 async fn token_of_one_cluster_opens_no_session_of_another() {
     let cluster = PrivateCluster::start().await;
     let other = "c-other";
-    cluster.connected.insert_cluster(other, &cluster.connected.status(), "t").await;
+    cluster.connected.insert_cluster(other, &cluster.connected.status(), Some("t")).await;
     let token = token(&cluster.connected, other).await;
     let _agent =
         TestAgent::connect(cluster.listener.address, &token, cluster.connected.kubernetes.address).await;

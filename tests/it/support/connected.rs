@@ -41,16 +41,22 @@ impl ConnectedCluster {
             ..ClusterStatus::default()
         };
         let connected = Self { app, kubernetes, store, owner_token, status };
-        connected.insert_cluster(CLUSTER_ID, &connected.status, ACCOUNT_TOKEN).await;
+        connected.insert_cluster(CLUSTER_ID, &connected.status, Some(ACCOUNT_TOKEN)).await;
         connected
     }
 
-    /// Stores a cluster of Ann, which the worker does not reconcile.
-    pub(crate) async fn insert_cluster(&self, id: &str, status: &ClusterStatus, token: &str) {
+    /// Stores an active cluster of the owner. The worker does not reconcile it, because it has no `next_run_ms`.
+    pub(crate) async fn insert_cluster(
+        &self,
+        id: &str,
+        status: &ClusterStatus,
+        service_account_token: Option<&str>,
+    ) {
         let row = ClusterRow {
             id: id.to_owned(),
             uuid: format!("uuid-{id}"),
             owner: self.user_id(&self.owner_token).await,
+            // The quotes test escaping in kubeconfigs.
             name: format!("name of \"{id}\""),
             spec: json!({"aksConfig": {"clusterName": id}}).to_string(),
             credential_id: None,
@@ -70,7 +76,7 @@ impl ConnectedCluster {
             },
         };
         store::clusters::insert(&self.store, &row, None, &audit_row()).await.unwrap();
-        if !token.is_empty() {
+        if let Some(token) = service_account_token {
             self.app
                 .server
                 .secrets
