@@ -28,8 +28,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Headers that are meant for this server, in addition to [`DROPPED_PREFIXES`]. The HTTP client sets the length itself.
-const DROPPED: [HeaderName; 11] = [
+/// The request headers that are dropped, in addition to [`DROPPED_REQUEST_PREFIXES`]: those that are meant for this server, and
+/// those that the HTTP client sets itself (`Host`, `Content-Length`).
+const DROPPED_REQUEST_HEADERS: [HeaderName; 11] = [
     AUTHORIZATION,
     COOKIE,
     ORIGIN,
@@ -43,12 +44,13 @@ const DROPPED: [HeaderName; 11] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
-/// Includes `x-remote-`, with which an authenticating proxy of Kubernetes names users.
-const DROPPED_PREFIXES: [&str; 5] = ["impersonate-", "x-forwarded-", "x-remote-", "x-api-", "sec-fetch-"];
+/// Prefixes of request headers that are dropped. An authenticating proxy asserts the user to Kubernetes in `X-Remote-*`.
+const DROPPED_REQUEST_PREFIXES: [&str; 5] =
+    ["impersonate-", "x-forwarded-", "x-remote-", "x-api-", "sec-fetch-"];
 
-/// The response headers that are forwarded: those of Kubernetes, and those that describe a body. They also apply to
-/// applications behind `…/proxy/`, whose headers the creator of a pod chooses and clients would attribute to this server.
-/// `X-Accel-Redirect`, for example, makes nginx serve local files.
+/// The response headers that are forwarded: those of Kubernetes, and those that describe a body. The list also applies to
+/// responses of applications behind `…/proxy/`: the creator of a pod controls them, and clients would attribute them to this
+/// server. With `X-Accel-Redirect`, for example, an application could make an nginx in front of this server send local files.
 const RESPONSE_HEADERS: [HeaderName; 25] = [
     ACCEPT_RANGES,
     ALLOW,
@@ -81,8 +83,8 @@ const RESPONSE_HEADERS: [HeaderName; 25] = [
 ];
 const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
 
-/// A bearer token in the list of WebSocket protocols, which Kubernetes accepts.
-const TOKEN_AS_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+/// The prefix of a WebSocket subprotocol that contains a bearer token; Kubernetes accepts tokens in this form.
+const BEARER_PROTOCOL_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// The protocols to which a connection may change: those of `exec`, `attach`, `cp` and `port-forward`.
 const SUPPORTED_UPGRADES: [(Protocol, &str); 2] =
@@ -96,15 +98,15 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<Protocol> {
     protocols.find(|(_, name)| name.eq_ignore_ascii_case(requested)).map(|(protocol, _)| protocol)
 }
 
-/// Filters the headers of a request to the cluster at `host`. Kubernetes rejects a watch over WebSocket without an origin,
-/// and applications may require their own: the request gets the origin of the cluster.
+/// Filters the headers of a request to the cluster at `host`. A WebSocket request gets the origin of the cluster, because
+/// Kubernetes rejects a WebSocket watch without `Origin`, and applications may accept only the origin of their host.
 pub(super) fn filter_request(headers: &mut HeaderMap, host: &str) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
-    for name in &DROPPED {
+    for name in &DROPPED_REQUEST_HEADERS {
         headers.remove(name);
     }
-    drop_prefixed(headers, &DROPPED_PREFIXES);
+    drop_prefixed(headers, &DROPPED_REQUEST_PREFIXES);
     remove_tokens(headers);
     set_upgrade(headers, upgrade);
     if upgrade == Some(Protocol::WebSocket)
@@ -173,14 +175,15 @@ fn drop_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
 
 /// Removes tokens: browsers send this server's token as a protocol, and the cluster must not get it.
 fn remove_tokens(headers: &mut HeaderMap) {
-    let is_text = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().all(|value| value.to_str().is_ok());
+    // Values that are not ASCII are dropped too: `list_elements` skips them, so they could hide a token.
+    let is_ascii = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().all(|value| value.to_str().is_ok());
     let has_token =
-        list_elements(headers, &SEC_WEBSOCKET_PROTOCOL).any(|word| word.starts_with(TOKEN_AS_PROTOCOL));
-    if is_text && !has_token {
+        list_elements(headers, &SEC_WEBSOCKET_PROTOCOL).any(|word| word.starts_with(BEARER_PROTOCOL_PREFIX));
+    if is_ascii && !has_token {
         return;
     }
     let kept: Vec<_> = list_elements(headers, &SEC_WEBSOCKET_PROTOCOL)
-        .filter(|word| !word.starts_with(TOKEN_AS_PROTOCOL))
+        .filter(|word| !word.starts_with(BEARER_PROTOCOL_PREFIX))
         .map(str::to_owned)
         .collect();
     headers.remove(SEC_WEBSOCKET_PROTOCOL);
