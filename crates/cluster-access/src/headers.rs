@@ -51,7 +51,7 @@ const DROPPED_REQUEST_PREFIXES: [&str; 5] =
 /// The response headers that are forwarded: those of Kubernetes, and those that describe a body. The list also applies to
 /// responses of applications behind `…/proxy/`: the creator of a pod controls them, and clients would attribute them to this
 /// server. With `X-Accel-Redirect`, for example, an application could make an nginx in front of this server send local files.
-const RESPONSE_HEADERS: [HeaderName; 25] = [
+const RESPONSE_HEADERS: [HeaderName; 26] = [
     ACCEPT_RANGES,
     ALLOW,
     CACHE_CONTROL,
@@ -78,10 +78,10 @@ const RESPONSE_HEADERS: [HeaderName; 25] = [
     // The flow schema and priority level that the API server chose.
     HeaderName::from_static("x-kubernetes-pf-flowschema-uid"),
     HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid"),
-    // The version of a SPDY session, and below, the available ones.
+    // The protocol version of a SPDY session, and the supported ones if the negotiation fails.
     HeaderName::from_static("x-stream-protocol-version"),
+    HeaderName::from_static("x-accepted-stream-protocol-versions"),
 ];
-const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
 
 /// The prefix of a WebSocket subprotocol that contains a bearer token; Kubernetes accepts tokens in this form.
 const BEARER_PROTOCOL_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
@@ -93,8 +93,10 @@ const SUPPORTED_UPGRADES: [(Protocol, &str); 2] =
 /// The protocol to which a request or response changes, if it is one of [`SUPPORTED_UPGRADES`].
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<Protocol> {
     let requested = headers.get(UPGRADE)?.to_str().ok()?.trim();
-    let is_upgrade = list_elements(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
-    let mut protocols = SUPPORTED_UPGRADES.into_iter().filter(|_| is_upgrade);
+    if !list_elements(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade")) {
+        return None;
+    }
+    let mut protocols = SUPPORTED_UPGRADES.into_iter();
     protocols.find(|(_, name)| name.eq_ignore_ascii_case(requested)).map(|(protocol, _)| protocol)
 }
 
@@ -120,8 +122,7 @@ pub(super) fn filter_request(headers: &mut HeaderMap, host: &str) {
 pub(super) fn filter_response(headers: &mut HeaderMap, host: &str, path: &Uri, leads_inside: bool) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
-    let is_forwarded = |name: &HeaderName| RESPONSE_HEADERS.contains(name) || *name == ACCEPTED_VERSIONS;
-    let dropped: Vec<_> = headers.keys().filter(|name| !is_forwarded(name)).cloned().collect();
+    let dropped: Vec<_> = headers.keys().filter(|name| !RESPONSE_HEADERS.contains(name)).cloned().collect();
     for name in dropped {
         headers.remove(name);
     }
@@ -271,10 +272,9 @@ mod tests {
             ("Upgrade", "h2c", None),
             ("close", "websocket", None),
         ] {
-            let filter_request = |headers: &mut HeaderMap| filter_request(headers, HOST);
-            for filter in [&filter_request as &dyn Fn(&mut HeaderMap), &|headers| {
-                filter_response(headers, HOST, &PATH, false);
-            }] {
+            let request: &dyn Fn(&mut HeaderMap) = &|headers| filter_request(headers, HOST);
+            let response: &dyn Fn(&mut HeaderMap) = &|headers| filter_response(headers, HOST, &PATH, false);
+            for filter in [request, response] {
                 let mut headers = map(&[("connection", connection), ("upgrade", requested)]);
                 filter(&mut headers);
                 let actual = headers.get("upgrade").map(|value| value.to_str().unwrap());
