@@ -124,7 +124,7 @@ async fn forward(
         .await?;
     let options = ForwardOptions {
         limit: if target.kind.is_endless() { ENDLESS_HEAD_TIMEOUT } else { HEAD_TIMEOUT },
-        leads_inside: target.kind == target::Kind::Inside,
+        is_application: target.kind == target::Kind::Application,
     };
     let mut record = PendingRecord {
         unwritten: target.audit.as_ref().map(|audit| {

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 
 use crate::support::kubernetes::{ACCOUNT_TOKEN, ADMIN_TOKEN, FakeCluster, HOST};
 
-const OPTIONS: ForwardOptions = ForwardOptions { limit: Duration::from_secs(20), leads_inside: false };
+const OPTIONS: ForwardOptions = ForwardOptions { limit: Duration::from_secs(20), is_application: false };
 const USER: ImpersonatedUser<'_> = ImpersonatedUser { user: "user-abc", group: "norman-aks:read-only" };
 
 async fn start() -> (FakeCluster, ClusterAccess) {

@@ -42,7 +42,7 @@ pub struct ForwardOptions {
     pub limit: Duration,
     /// Whether an application in the cluster responds, and not Kubernetes. A 401 of Kubernetes is about this server's access; a
     /// 401 of an application is for the client.
-    pub leads_inside: bool,
+    pub is_application: bool,
 }
 
 /// The user that a request impersonates in a cluster.
@@ -237,7 +237,7 @@ impl ClusterAccess {
         headers::filter_request(&mut cluster_headers, host);
         add_impersonation(&mut cluster_headers, user)?;
         let mut response = client.send_within(options.limit, request, &cluster_headers).await?;
-        if response.status() == StatusCode::UNAUTHORIZED && !options.leads_inside {
+        if response.status() == StatusCode::UNAUTHORIZED && !options.is_application {
             let message = "it rejects this server's access".to_owned();
             return Err(Error::ErrorResponse {
                 host: host.to_owned(),
@@ -254,7 +254,7 @@ impl ClusterAccess {
                 .ok_or_else(|| Error::Unreadable { host: host.to_owned(), what })?;
             tunnel = Some(Tunnel { client, cluster: hyper::upgrade::on(&mut response), protocol });
         }
-        headers::filter_response(response.headers_mut(), host, request.uri(), options.leads_inside);
+        headers::filter_response(response.headers_mut(), host, request.uri(), options.is_application);
         Ok(ProxyResponse { response, tunnel })
     }
 }

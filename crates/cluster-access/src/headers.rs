@@ -118,15 +118,15 @@ pub(super) fn filter_request(headers: &mut HeaderMap, host: &str) {
     }
 }
 
-/// Filters the headers of a response of the cluster at `host` to a request for `path`.
-pub(super) fn filter_response(headers: &mut HeaderMap, host: &str, path: &Uri, leads_inside: bool) {
+/// Filters the headers of a response of the cluster at `host`, or of an application in it, to a request for `path`.
+pub(super) fn filter_response(headers: &mut HeaderMap, host: &str, path: &Uri, is_application: bool) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
     let dropped: Vec<_> = headers.keys().filter(|name| !RESPONSE_HEADERS.contains(name)).cloned().collect();
     for name in dropped {
         headers.remove(name);
     }
-    if leads_inside {
+    if is_application {
         // As in Kubernetes. Otherwise an application could make a shared cache store responses that require a token.
         headers.remove(EXPIRES);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));

@@ -42,14 +42,14 @@ pub(super) enum Kind {
     Watch,
     /// The lines of a log as they are written.
     FollowedLog,
-    /// A response of a pod, service or node: a session or an ordinary response.
-    Inside,
+    /// A response of an application in a pod, service or node: a session or an ordinary response.
+    Application,
 }
 
 impl Kind {
     /// Whether the response may be endless or start late.
     pub(super) fn is_endless(self) -> bool {
-        matches!(self, Self::Watch | Self::FollowedLog | Self::Inside)
+        matches!(self, Self::Watch | Self::FollowedLog | Self::Application)
     }
 }
 
@@ -73,8 +73,8 @@ impl Target {
         let decoded = percent_decode_str(path).decode_utf8_lossy();
         let segments: Vec<&str> = decoded.trim_matches('/').split('/').collect();
         let query = RawQuery::from_uri(uri);
-        let kind = if leads_inside(&segments) {
-            Kind::Inside
+        let kind = if has_connecting_subresource(&segments) {
+            Kind::Application
         } else if is_watch(method, &segments, query) {
             Kind::Watch
         } else if is_followed_log(&segments, query) {
@@ -125,9 +125,9 @@ fn is_followed_log(segments: &[&str], query: RawQuery<'_>) -> bool {
     segments.last() == Some(&"log") && is_enabled(query, "follow")
 }
 
-/// Whether the path leads into a pod, service or node: `/api/v1/namespaces/<namespace>/pods/<pod>/exec`,
+/// Whether the path connects to a pod, service or node: `/api/v1/namespaces/<namespace>/pods/<pod>/exec`,
 /// `/api/v1/nodes/<node>/proxy/…`
-fn leads_inside(segments: &[&str]) -> bool {
+fn has_connecting_subresource(segments: &[&str]) -> bool {
     segments.iter().skip(4).any(|segment| CONNECTING_SUBRESOURCES.contains(segment))
 }
 
