@@ -16,7 +16,7 @@ use crate::credential::Credential;
 use crate::entra::Token;
 use crate::error::{Error, Reason, Service};
 use crate::error_response::ArmError;
-use crate::foreign;
+use crate::foreign_response::foreign_content_type;
 use crate::operation::Operation;
 use crate::redact;
 use crate::request::{ArmRequest, is_retryable_status};
@@ -228,7 +228,7 @@ impl Arm {
         let response =
             timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
         reservation.observe(&response.headers);
-        if request.is_success(response.status) && foreign::content_type(&response).is_none() {
+        if request.is_success(response.status) && foreign_content_type(&response).is_none() {
             return Ok(response);
         }
         let response =

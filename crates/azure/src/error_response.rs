@@ -9,7 +9,7 @@ use http::Method;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::foreign;
+use crate::foreign_response::foreign_content_type;
 use crate::response::Response;
 use crate::retry;
 
@@ -59,7 +59,7 @@ impl ArmError {
             code,
             message,
             is_json: is_json(&response.body),
-            foreign: foreign::content_type(&response),
+            foreign: foreign_content_type(&response),
             request_id: response.header("x-ms-request-id").map(str::to_owned),
             correlation_id: response.header("x-ms-correlation-request-id").map(str::to_owned),
             retry_after: retry::retry_after(&response.headers, clock),
@@ -135,7 +135,7 @@ impl EntraError {
             error,
             description,
             is_json: is_json(&response.body),
-            foreign: foreign::content_type(&response),
+            foreign: foreign_content_type(&response),
             client_id: None,
             request_id: response.header("x-ms-request-id").map(str::to_owned),
             retry_after: retry::retry_after(&response.headers, clock),

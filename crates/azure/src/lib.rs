@@ -7,7 +7,7 @@ mod credential;
 mod entra;
 mod error;
 mod error_response;
-mod foreign;
+mod foreign_response;
 mod long_running;
 mod operation;
 mod options;

@@ -12,7 +12,7 @@ const PROXY_AUTHENTICATION: u16 = 407;
 const AZURE_HEADERS: [&str; 3] = ["x-ms-request-id", "x-ms-correlation-request-id", "x-ms-error-code"];
 
 /// The content type of a response that is not from Azure; `None` if it may be from Azure.
-pub(super) fn content_type(response: &Response) -> Option<String> {
+pub(super) fn foreign_content_type(response: &Response) -> Option<String> {
     let header = response.header("content-type").unwrap_or_default();
     let content_type = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if is_html(&content_type, &response.body) {
@@ -71,7 +71,7 @@ mod tests {
             (204, &[], "", None),
         ] {
             assert_eq!(
-                content_type(&response(status, headers, body)).as_deref(),
+                foreign_content_type(&response(status, headers, body)).as_deref(),
                 expected,
                 "{status} {headers:?} {body}"
             );
