@@ -17,9 +17,9 @@ use crate::entra::Token;
 use crate::error::{Error, Reason, Service};
 use crate::error_response::ArmError;
 use crate::foreign_response::foreign_content_type;
-use crate::operation::Operation;
 use crate::redact;
 use crate::request::{ArmRequest, is_retryable_status};
+use crate::request_name::RequestName;
 use crate::response::Response;
 use crate::retry::{RetryAfter, RetryPolicy};
 use crate::token::TokenSource;
@@ -135,8 +135,8 @@ impl Arm {
     }
 
     /// Reads with GET. Only 200 is a success.
-    pub(super) async fn get(&self, operation: Operation, url: &Url) -> Result<Response, Error> {
-        self.send(&ArmRequest::get(operation, url)).await
+    pub(super) async fn get(&self, name: RequestName, url: &Url) -> Result<Response, Error> {
+        self.send(&ArmRequest::get(name, url)).await
     }
 
     /// Sends the request, repeats it as far as it may be repeated, and replaces a rejected token once.
@@ -224,7 +224,7 @@ impl Arm {
     ) -> Result<Response, Error> {
         let mut http_request = request.to_http();
         http_request.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
-        let exchange = self.transport.exchange(Service::Arm, request.operation(), http_request);
+        let exchange = self.transport.exchange(Service::Arm, request.name(), http_request);
         let response =
             timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
         reservation.observe(&response.headers);
@@ -263,11 +263,7 @@ impl Arm {
 }
 
 fn request_kind<'a>(request: &'a ArmRequest<'_>) -> RequestKind<'a> {
-    RequestKind {
-        operation: request.operation(),
-        method: request.method(),
-        url: without_query(request.url()),
-    }
+    RequestKind { name: request.name(), method: request.method(), url: without_query(request.url()) }
 }
 
 impl RetryAfter for Error {

@@ -23,7 +23,7 @@ use crate::cloud::Cloud;
 use crate::credential::Credential;
 use crate::error::Error;
 use crate::error_response::ArmError;
-use crate::operation::Operation;
+use crate::request_name::RequestName;
 
 /// Budgets that are not used for this long are evicted: their buckets are full by then.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
@@ -225,7 +225,7 @@ impl Budget {
 /// The properties of a request that its limits depend on.
 #[derive(Debug)]
 pub(super) struct RequestKind<'a> {
-    pub(super) operation: Operation,
+    pub(super) name: RequestName,
     pub(super) method: &'a Method,
     /// Without its query.
     pub(super) url: &'a str,
@@ -233,9 +233,9 @@ pub(super) struct RequestKind<'a> {
 
 impl Charge {
     fn new(caller: CallerId, request: &RequestKind<'_>) -> Self {
-        let RequestKind { operation, method, url } = request;
+        let RequestKind { name, method, url } = request;
         let is_compute =
-            matches!(operation, Operation::ListSkus | Operation::ListVmSizes | Operation::ListUsages);
+            matches!(name, RequestName::ListSkus | RequestName::ListVmSizes | RequestName::ListUsages);
         Self { limit: ArmLimit::new(method), url: request_key(method, url), is_compute, caller }
     }
 }

@@ -22,8 +22,8 @@ use crate::credential::Credential;
 use crate::error::{Error, Service};
 use crate::error_response::EntraError;
 use crate::foreign_response::foreign_content_type;
-use crate::operation::Operation;
 use crate::redact;
+use crate::request_name::RequestName;
 use crate::transport::Transport as HttpTransport;
 use crate::url::without_query;
 
@@ -158,7 +158,7 @@ impl HttpClient for EntraTransport {
             }
         }
         *http_request.body_mut() = Some(body.into());
-        let response = self.transport.exchange(Service::Login, Operation::Token, http_request).await;
+        let response = self.transport.exchange(Service::Login, RequestName::Token, http_request).await;
         let response = response.map_err(|error| self.fail(error))?;
         if response.status != 200 || foreign_content_type(&response).is_some() {
             let response = redact::redact(response, &[self.client_secret.expose_secret()]);

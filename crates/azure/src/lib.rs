@@ -9,11 +9,11 @@ mod error;
 mod error_response;
 mod foreign_response;
 mod long_running;
-mod operation;
 mod options;
 mod page;
 mod redact;
 mod request;
+mod request_name;
 mod resource;
 pub mod resources;
 mod response;
@@ -43,8 +43,8 @@ pub use crate::credential::{Credential, Fingerprint};
 pub use crate::error::{Cause, Error, Reason, Service};
 pub use crate::error_response::{ArmError, EntraError, ServiceError};
 pub use crate::long_running::{LongRunningOperation, OperationStatus, Progress, UnreadableOperation};
-pub use crate::operation::Operation;
 pub use crate::options::{BuildError, Options};
+pub use crate::request_name::RequestName;
 pub use crate::resources::{
     agent_pools, kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups,
     run_command, skus, subscriptions, usages, virtual_networks, vm_sizes, workspaces,
@@ -130,7 +130,7 @@ impl Azure {
         };
         let url = reqwest::Url::parse(origin).map_err(|_| Error::BadUrl(origin.to_owned()))?;
         let request = request::new_request(Method::GET, &url);
-        let exchange = self.0.transport.exchange(service, Operation::Reach, request);
+        let exchange = self.0.transport.exchange(service, RequestName::Reach, request);
         timeout_at(deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: service })).map(drop)
     }
 }

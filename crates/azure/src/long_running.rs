@@ -11,8 +11,8 @@ use crate::arm::Arm;
 use crate::cloud::Cloud;
 use crate::error::Error;
 use crate::error_response::{ServiceError, get_any_case};
-use crate::operation::Operation;
 use crate::request::ArmRequest;
+use crate::request_name::RequestName;
 use crate::response::{Response, json_object};
 use crate::retry;
 use crate::url::{self, without_query};
@@ -148,7 +148,7 @@ impl LongRunningOperation {
     /// Polls once. The credential of `arm` must be in the operation's cloud. An error does not mean that the operation failed.
     pub async fn poll(&self, arm: &Arm) -> Result<OperationStatus, Error> {
         let url = arm.link(self.url.as_str())?;
-        let request = ArmRequest::get(Operation::PollOperation, &url).any_success();
+        let request = ArmRequest::get(RequestName::PollOperation, &url).any_success();
         match arm.send(&request).await {
             Ok(response) => Ok(self.read(arm, &response)),
             Err(error) => self.read_error(error),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::arm::Arm;
 use crate::error::{Cause, Error};
-use crate::operation::Operation;
+use crate::request_name::RequestName;
 use crate::response::{Response, without_byte_order_mark};
 use crate::url::without_query;
 
@@ -32,7 +32,7 @@ struct Page<T> {
 }
 
 /// All elements of the list whose first page is at `first_url`.
-pub(super) async fn read_all<T>(arm: &Arm, operation: Operation, first_url: Url) -> Result<Vec<T>, Error>
+pub(super) async fn read_all<T>(arm: &Arm, name: RequestName, first_url: Url) -> Result<Vec<T>, Error>
 where
     Element<T>: for<'de> Deserialize<'de>,
     T: Send + 'static,
@@ -44,7 +44,7 @@ where
         if read_urls.len() >= MAX_PAGES || read_urls.contains(&url) {
             return Err(Error::Endless { pages: read_urls.len() });
         }
-        let response = arm.get(operation, &url).await?;
+        let response = arm.get(name, &url).await?;
         let page: Page<T> = parse(response, &url).await?;
         elements.extend(page.value.into_iter().filter_map(|element| match element {
             Element::Object(element) => element,

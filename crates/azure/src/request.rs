@@ -9,12 +9,12 @@ use reqwest::{Request, Url};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::operation::Operation;
+use crate::request_name::RequestName;
 
 /// A request to Resource Manager.
 #[derive(Debug)]
 pub(super) struct ArmRequest<'a> {
-    operation: Operation,
+    name: RequestName,
     method: Method,
     url: &'a Url,
     body: Option<Bytes>,
@@ -23,20 +23,20 @@ pub(super) struct ArmRequest<'a> {
 }
 
 impl<'a> ArmRequest<'a> {
-    pub(super) fn get(operation: Operation, url: &'a Url) -> Self {
-        Self::read(operation, Method::GET, url)
+    pub(super) fn get(name: RequestName, url: &'a Url) -> Self {
+        Self::read(name, Method::GET, url)
     }
 
     /// A request that changes nothing and succeeds with 200. It may be repeated after any transient failure.
-    pub(super) fn read(operation: Operation, method: Method, url: &'a Url) -> Self {
-        Self { operation, method, url, body: None, success_statuses: 200..=200, changes_nothing: true }
+    pub(super) fn read(name: RequestName, method: Method, url: &'a Url) -> Self {
+        Self { name, method, url, body: None, success_statuses: 200..=200, changes_nothing: true }
     }
 
     /// A request that changes something; any 2xx is a success. It is repeated only if Azure cannot have accepted it. The same is
     /// true of requests that the transport repeats itself: refused streams, and connections that were closed before use.
-    pub(super) fn write(operation: Operation, method: Method, url: &'a Url, body: Option<&Value>) -> Self {
+    pub(super) fn write(name: RequestName, method: Method, url: &'a Url, body: Option<&Value>) -> Self {
         let body = body.map(|body| Bytes::from(body.to_string()));
-        Self { operation, method, url, body, success_statuses: 200..=299, changes_nothing: false }
+        Self { name, method, url, body, success_statuses: 200..=299, changes_nothing: false }
     }
 
     /// Accepts any 2xx as a success.
@@ -44,8 +44,8 @@ impl<'a> ArmRequest<'a> {
         Self { success_statuses: 200..=299, ..self }
     }
 
-    pub(super) fn operation(&self) -> Operation {
-        self.operation
+    pub(super) fn name(&self) -> RequestName {
+        self.name
     }
 
     pub(super) fn method(&self) -> &Method {

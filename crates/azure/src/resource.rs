@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::arm::Arm;
 use crate::error::{Cause, Error};
-use crate::operation::Operation;
+use crate::request_name::RequestName;
 use crate::response::Response;
 use crate::url::without_query;
 
@@ -19,12 +19,12 @@ use crate::url::without_query;
 struct Missing(&'static str);
 
 /// Gets a resource; `None` only if Azure reports that it does not exist ([`Error::is_absence`]).
-pub(super) async fn find<T>(arm: &Arm, operation: Operation, url: &Url) -> Result<Option<Resource<T>>, Error>
+pub(super) async fn find<T>(arm: &Arm, name: RequestName, url: &Url) -> Result<Option<Resource<T>>, Error>
 where
     T: Default,
     Maybe<T>: for<'de> Deserialize<'de>,
 {
-    let Some(response) = none_if_absent(arm.get(operation, url).await)? else { return Ok(None) };
+    let Some(response) = none_if_absent(arm.get(name, url).await)? else { return Ok(None) };
     parse(Method::GET, url, &response).map(Some)
 }
 

@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::cloud::Cloud;
 use crate::error::{Error, Service};
 use crate::error_response::ArmError;
-use crate::operation::Operation;
 use crate::request::{is_retryable_status, new_request};
+use crate::request_name::RequestName;
 use crate::retry::{RetryAfter, RetryPolicy};
 use crate::single_flight::SharedTask;
 use crate::transport::Transport;
@@ -247,7 +247,7 @@ async fn request_tenant(
 
 async fn request_once(transport: &Transport, url: &Url) -> Outcome {
     let request = new_request(Method::GET, url);
-    let response = transport.exchange(Service::Arm, Operation::DiscoverTenant, request).await;
+    let response = transport.exchange(Service::Arm, RequestName::DiscoverTenant, request).await;
     let response = response.map_err(DiscoveryError::NoAnswer)?;
     let header = response.headers.get(WWW_AUTHENTICATE);
     if let (401, Some(header)) = (response.status, header) {

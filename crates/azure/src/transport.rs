@@ -10,8 +10,8 @@ use clock::Clock;
 use reqwest::{Certificate, Client, Request};
 
 use crate::error::{Error, Reason, Service};
-use crate::operation::Operation;
 use crate::options::{BuildError, Options};
+use crate::request_name::RequestName;
 use crate::response::Response;
 use crate::url::without_query;
 
@@ -68,12 +68,12 @@ impl Transport {
     pub(super) async fn exchange(
         &self,
         to: Service,
-        operation: Operation,
+        name: RequestName,
         request: Request,
     ) -> Result<Response, Error> {
         let method = request.method().clone();
         let url = without_query(request.url()).to_owned();
-        let mut record = RequestRecord::new(operation);
+        let mut record = RequestRecord::new(name);
         match self.receive(request, &mut record).await {
             Ok(response) => {
                 record.log_response(&response);
@@ -187,20 +187,20 @@ fn io_reason(error: &std::io::Error) -> Option<Reason> {
 
 /// Counts and logs one request, even if its future is dropped.
 struct RequestRecord {
-    operation: &'static str,
+    name: &'static str,
     started: Instant,
     status: Option<u16>,
     is_counted: bool,
 }
 
 impl RequestRecord {
-    fn new(operation: Operation) -> Self {
-        Self { operation: operation.as_str(), started: Instant::now(), status: None, is_counted: false }
+    fn new(name: RequestName) -> Self {
+        Self { name: name.as_str(), started: Instant::now(), status: None, is_counted: false }
     }
 
     fn log_response(&mut self, response: &Response) {
         tracing::debug!(
-            azure.operation = self.operation,
+            azure.operation = self.name,
             azure.status = response.status,
             azure.request_id = response.header("x-ms-request-id"),
             azure.correlation_id = response.header("x-ms-correlation-request-id"),
@@ -213,7 +213,7 @@ impl RequestRecord {
 
     fn log_failure(&mut self, error: &Error) {
         tracing::debug!(
-            azure.operation = self.operation,
+            azure.operation = self.name,
             azure.status = self.status,
             duration_ms = self.elapsed_ms(),
             error = error as &dyn std::error::Error,
@@ -229,10 +229,10 @@ impl RequestRecord {
     fn count(&mut self, status: String) {
         self.is_counted = true;
         metrics::counter!(
-            "norman_aks_upstream_requests_total", "operation" => self.operation, "status" => status
+            "norman_aks_upstream_requests_total", "operation" => self.name, "status" => status
         )
         .increment(1);
-        metrics::histogram!("norman_aks_upstream_seconds", "operation" => self.operation)
+        metrics::histogram!("norman_aks_upstream_seconds", "operation" => self.name)
             .record(self.started.elapsed());
     }
 }
@@ -241,7 +241,7 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         if !self.is_counted {
             tracing::debug!(
-                azure.operation = self.operation,
+                azure.operation = self.name,
                 duration_ms = self.elapsed_ms(),
                 "request to Azure cancelled"
             );

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::arm::Arm;
 use crate::error::Error;
 use crate::long_running::{LongRunningOperation, Purpose};
-use crate::operation::Operation;
 use crate::request::ArmRequest;
+use crate::request_name::RequestName;
 use crate::resource::none_if_absent;
 use crate::response::Response;
 
@@ -28,41 +28,37 @@ impl Arm {
     /// Creates or replaces the resource.
     pub(super) async fn put(
         &self,
-        operation: Operation,
+        name: RequestName,
         url: &Url,
         body: &Value,
     ) -> Result<WriteResponse, Error> {
-        self.change(Method::PUT, operation, url, body).await
+        self.change(Method::PUT, name, url, body).await
     }
 
     /// Changes the fields that `body` contains.
     pub(super) async fn patch(
         &self,
-        operation: Operation,
+        name: RequestName,
         url: &Url,
         body: &Value,
     ) -> Result<WriteResponse, Error> {
-        self.change(Method::PATCH, operation, url, body).await
+        self.change(Method::PATCH, name, url, body).await
     }
 
     async fn change(
         &self,
         method: Method,
-        operation: Operation,
+        name: RequestName,
         url: &Url,
         body: &Value,
     ) -> Result<WriteResponse, Error> {
-        let response = self.send(&ArmRequest::write(operation, method, url, Some(body))).await?;
+        let response = self.send(&ArmRequest::write(name, method, url, Some(body))).await?;
         Ok(self.write_response(url, Purpose::Change, &response))
     }
 
     /// Deletes the resource; `None` if it does not exist.
-    pub(super) async fn delete(
-        &self,
-        operation: Operation,
-        url: &Url,
-    ) -> Result<Option<WriteResponse>, Error> {
-        let request = ArmRequest::write(operation, Method::DELETE, url, None);
+    pub(super) async fn delete(&self, name: RequestName, url: &Url) -> Result<Option<WriteResponse>, Error> {
+        let request = ArmRequest::write(name, Method::DELETE, url, None);
         let response = none_if_absent(self.send(&request).await)?;
         // Resource Manager answers 204 if there was nothing to delete.
         let response = response.filter(|response| response.status != 204);

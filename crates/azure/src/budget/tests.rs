@@ -29,25 +29,21 @@ impl TestBudget {
         budget
     }
 
-    fn respond(&self, (operation, method, url): TestRequest, headers: &[(&'static str, &str)]) {
-        let kind = RequestKind { operation, method: &method, url };
+    fn respond(&self, (name, method, url): TestRequest, headers: &[(&'static str, &str)]) {
+        let kind = RequestKind { name, method: &method, url };
         self.budget.reserve(BOB, &kind).observe(&response(200, headers, "").headers);
     }
 
-    fn throttle(&self, (operation, method, url): TestRequest, code: &str, retry_after: &'static str) {
+    fn throttle(&self, (name, method, url): TestRequest, code: &str, retry_after: &'static str) {
         let body = format!(r#"{{"error":{{"code":"{code}"}}}}"#);
         let response = response(429, &[("retry-after", retry_after)], &body);
         let error = ArmError::new(method.clone(), url, response, &self.clock);
-        let kind = RequestKind { operation, method: &method, url };
+        let kind = RequestKind { name, method: &method, url };
         self.budget.reserve(BOB, &kind).throttle(&error);
     }
 
-    fn admit(
-        &self,
-        priority: Priority,
-        (operation, method, url): TestRequest,
-    ) -> Result<Reservation, Deferral> {
-        self.budget.admit(priority, &RequestKind { operation, method: &method, url })
+    fn admit(&self, priority: Priority, (name, method, url): TestRequest) -> Result<Reservation, Deferral> {
+        self.budget.admit(priority, &RequestKind { name, method: &method, url })
     }
 
     /// The reason for which a request is not admitted.
@@ -60,16 +56,16 @@ impl TestBudget {
     }
 }
 
-type TestRequest = (Operation, Method, &'static str);
+type TestRequest = (RequestName, Method, &'static str);
 
-const SKUS: TestRequest = (Operation::ListSkus, Method::GET, "https://management.azure.com/skus");
+const SKUS: TestRequest = (RequestName::ListSkus, Method::GET, "https://management.azure.com/skus");
 const SIZES: TestRequest =
-    (Operation::ListVmSizes, Method::GET, "https://management.azure.com/eastus/vmSizes");
+    (RequestName::ListVmSizes, Method::GET, "https://management.azure.com/eastus/vmSizes");
 const VERSIONS: TestRequest =
-    (Operation::ListKubernetesVersions, Method::GET, "https://management.azure.com/versions");
-const PUT: TestRequest = (Operation::PutManagedCluster, Method::PUT, "https://management.azure.com/one");
+    (RequestName::ListKubernetesVersions, Method::GET, "https://management.azure.com/versions");
+const PUT: TestRequest = (RequestName::PutManagedCluster, Method::PUT, "https://management.azure.com/one");
 const DELETE: TestRequest =
-    (Operation::DeleteManagedCluster, Method::DELETE, "https://management.azure.com/one");
+    (RequestName::DeleteManagedCluster, Method::DELETE, "https://management.azure.com/one");
 
 #[test]
 fn nothing_is_limited_without_headers() {
@@ -245,8 +241,10 @@ fn throttling_of_a_provider_stops_the_same_request_only() {
     assert_eq!(budget.rejection(ANN, PUT), Some(DeferralReason::Throttled));
     assert_eq!(budget.rejection(ANN, DELETE), None);
     assert_eq!(
-        budget
-            .rejection(ANN, (Operation::PutManagedCluster, Method::PUT, "https://management.azure.com/two")),
+        budget.rejection(
+            ANN,
+            (RequestName::PutManagedCluster, Method::PUT, "https://management.azure.com/two")
+        ),
         None
     );
     budget.advance(17_000);
@@ -287,7 +285,7 @@ fn urls_are_bounded() {
     let budget = TestBudget::new();
     for number in 0..2 * MAX_URLS {
         let url = format!("https://management.azure.com/{number}");
-        let kind = RequestKind { operation: Operation::ListVmSizes, method: &Method::GET, url: &url };
+        let kind = RequestKind { name: RequestName::ListVmSizes, method: &Method::GET, url: &url };
         let headers = response(200, &[(RESOURCE, "Microsoft.Compute/HighCostGet3Min;9")], "").headers;
         budget.budget.reserve(ANN, &kind).observe(&headers);
     }
@@ -306,8 +304,8 @@ fn gauges_show_the_least_of_all_budgets() {
         let budget = Arc::new(Budget::new(clock.clone()));
         let key = Key { cloud: Cloud::Public, subscription_id: "s".to_owned(), client_id: client.to_owned() };
         budgets.by_key.insert(key, Arc::clone(&budget));
-        let (operation, method, url) = VERSIONS;
-        let kind = RequestKind { operation, method: &method, url };
+        let (name, method, url) = VERSIONS;
+        let kind = RequestKind { name, method: &method, url };
         budget.reserve(ANN, &kind).observe(&response(200, &[(READS, left)], "").headers);
     }
     let render = || {

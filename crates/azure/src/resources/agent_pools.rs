@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::managed_clusters::{API_VERSION, path};
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::operation::Operation;
 use crate::page::read_all;
+use crate::request_name::RequestName;
 use crate::resource;
 use crate::write::WriteResponse;
 
@@ -16,7 +16,7 @@ use crate::write::WriteResponse;
 /// ([`Error::is_absence`]).
 pub async fn list(arm: &Arm, group: &str, cluster: &str) -> Result<Vec<AgentPool>, Error> {
     let url = arm.url(&path(group, cluster, &["agentPools"]), &[API_VERSION])?;
-    read_all(arm, Operation::ListAgentPools, url).await
+    read_all(arm, RequestName::ListAgentPools, url).await
 }
 
 /// Gets a pool; `None` if the pool or the cluster does not exist (REST: Agent Pools - Get).
@@ -26,7 +26,7 @@ pub async fn get(
     cluster: &str,
     pool: &str,
 ) -> Result<Option<Resource<AgentPool>>, Error> {
-    resource::find(arm, Operation::GetAgentPool, &url(arm, group, cluster, pool)?).await
+    resource::find(arm, RequestName::GetAgentPool, &url(arm, group, cluster, pool)?).await
 }
 
 /// Creates or changes a pool (REST: Agent Pools - Create Or Update). `body` is an object with `properties`.
@@ -37,7 +37,7 @@ pub async fn put(
     pool: &str,
     body: &Value,
 ) -> Result<WriteResponse, Error> {
-    arm.put(Operation::PutAgentPool, &url(arm, group, cluster, pool)?, body).await
+    arm.put(RequestName::PutAgentPool, &url(arm, group, cluster, pool)?, body).await
 }
 
 /// Deletes a pool with its nodes; `None` if it does not exist (REST: Agent Pools - Delete).
@@ -47,7 +47,7 @@ pub async fn delete(
     cluster: &str,
     pool: &str,
 ) -> Result<Option<WriteResponse>, Error> {
-    arm.delete(Operation::DeleteAgentPool, &url(arm, group, cluster, pool)?).await
+    arm.delete(RequestName::DeleteAgentPool, &url(arm, group, cluster, pool)?).await
 }
 
 fn url(arm: &Arm, group: &str, cluster: &str, pool: &str) -> Result<Url, Error> {

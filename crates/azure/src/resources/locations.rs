@@ -4,8 +4,8 @@ use aks::arm::Location;
 
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::operation::Operation;
 use crate::page::read_all;
+use crate::request_name::RequestName;
 
 /// Versions of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,5 +23,5 @@ pub async fn list(arm: &Arm, version: ApiVersion) -> Result<Vec<Location>, Error
         ApiVersion::Zones2022 => "2022-12-01",
     };
     let url = arm.url(&["locations"], &[("api-version", version)])?;
-    read_all(arm, Operation::ListLocations, url).await
+    read_all(arm, RequestName::ListLocations, url).await
 }

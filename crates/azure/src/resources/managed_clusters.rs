@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::operation::Operation;
 use crate::page::read_all;
 use crate::request::ArmRequest;
+use crate::request_name::RequestName;
 use crate::resource::{self, missing};
 use crate::write::WriteResponse;
 
@@ -31,18 +31,18 @@ pub enum UserFormat {
 /// Lists the clusters of the subscription, in Azure's order (REST: Managed Clusters - List).
 pub async fn list(arm: &Arm) -> Result<Vec<ManagedCluster>, Error> {
     let path = ["providers", "Microsoft.ContainerService", "managedClusters"];
-    read_all(arm, Operation::ListManagedClusters, arm.url(&path, &[API_VERSION])?).await
+    read_all(arm, RequestName::ListManagedClusters, arm.url(&path, &[API_VERSION])?).await
 }
 
 /// Gets a cluster; `None` if the cluster or its group does not exist (REST: Managed Clusters - Get).
 pub async fn get(arm: &Arm, group: &str, name: &str) -> Result<Option<Resource<ManagedCluster>>, Error> {
-    resource::find(arm, Operation::GetManagedCluster, &url(arm, group, name, &[])?).await
+    resource::find(arm, RequestName::GetManagedCluster, &url(arm, group, name, &[])?).await
 }
 
 /// The upgrades that Azure offers to this cluster; `None` if it does not exist (REST: Managed Clusters - Get Upgrade Profile).
 pub async fn upgrade_profile(arm: &Arm, group: &str, name: &str) -> Result<Option<UpgradeProfile>, Error> {
     let url = url(arm, group, name, &["upgradeProfiles", "default"])?;
-    let profile = resource::find(arm, Operation::GetUpgradeProfile, &url).await?;
+    let profile = resource::find(arm, RequestName::GetUpgradeProfile, &url).await?;
     Ok(profile.map(|profile: Resource<UpgradeProfile>| profile.view))
 }
 
@@ -54,7 +54,7 @@ pub async fn upgrade_targets(arm: &Arm, group: &str, name: &str) -> Result<Vec<S
 /// Creates or changes a cluster (REST: Managed Clusters - Create Or Update). For a change, `body` is the complete object that
 /// was read, with some keys replaced.
 pub async fn put(arm: &Arm, group: &str, name: &str, body: &Value) -> Result<WriteResponse, Error> {
-    arm.put(Operation::PutManagedCluster, &url(arm, group, name, &[])?, body).await
+    arm.put(RequestName::PutManagedCluster, &url(arm, group, name, &[])?, body).await
 }
 
 /// Replaces all tags and nothing else (REST: Managed Clusters - Update Tags).
@@ -66,19 +66,19 @@ pub async fn patch_tags<'a>(
 ) -> Result<WriteResponse, Error> {
     let tags: Value = tags.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
     let url = url(arm, group, name, &[])?;
-    arm.patch(Operation::PatchManagedCluster, &url, &json!({ "tags": tags })).await
+    arm.patch(RequestName::PatchManagedCluster, &url, &json!({ "tags": tags })).await
 }
 
 /// Deletes a cluster with its nodes; `None` if it does not exist (REST: Managed Clusters - Delete).
 pub async fn delete(arm: &Arm, group: &str, name: &str) -> Result<Option<WriteResponse>, Error> {
-    arm.delete(Operation::DeleteManagedCluster, &url(arm, group, name, &[])?).await
+    arm.delete(RequestName::DeleteManagedCluster, &url(arm, group, name, &[])?).await
 }
 
 /// The administrator's kubeconfig of the cluster, as YAML (REST: Managed Clusters - List Cluster Admin Credentials). Fails if
 /// local accounts are disabled.
 pub async fn list_admin_credential(arm: &Arm, group: &str, name: &str) -> Result<SecretString, Error> {
     let url = url(arm, group, name, &["listClusterAdminCredential"])?;
-    kubeconfig(arm, Operation::ListAdminCredentials, &url).await
+    kubeconfig(arm, RequestName::ListAdminCredentials, &url).await
 }
 
 /// A user's kubeconfig, as YAML (REST: Managed Clusters - List Cluster User Credentials). For a cluster with Entra users it
@@ -95,7 +95,7 @@ pub async fn list_user_credential(
     };
     let query = [API_VERSION, ("format", format)];
     let url = arm.url(&path(group, name, &["listClusterUserCredential"]), &query)?;
-    kubeconfig(arm, Operation::ListUserCredentials, &url).await
+    kubeconfig(arm, RequestName::ListUserCredentials, &url).await
 }
 
 /// The path below a subscription.
@@ -110,8 +110,8 @@ fn url(arm: &Arm, group: &str, name: &str, suffix: &[&str]) -> Result<Url, Error
 }
 
 /// Requests a kubeconfig. The method is POST, although nothing changes.
-async fn kubeconfig(arm: &Arm, operation: Operation, url: &Url) -> Result<SecretString, Error> {
-    let response = arm.send(&ArmRequest::read(operation, Method::POST, url)).await?;
+async fn kubeconfig(arm: &Arm, name: RequestName, url: &Url) -> Result<SecretString, Error> {
+    let response = arm.send(&ArmRequest::read(name, Method::POST, url)).await?;
     let body = response.json_object().ok_or_else(|| missing(Method::POST, url, "JSON object"))?;
     let value = body.get("kubeconfigs").and_then(|list| list.get(0)?.get("value")?.as_str());
     let yaml = value.and_then(|value| STANDARD.decode(value.trim()).ok());

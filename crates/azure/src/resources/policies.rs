@@ -7,8 +7,8 @@ use reqwest::Url;
 
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::operation::Operation;
 use crate::page::read_all;
+use crate::request_name::RequestName;
 use crate::resource::{self, none_if_absent};
 
 /// Lists the assignments that apply to a resource group, or to the subscription: those on it and above it (REST: Policy
@@ -20,7 +20,7 @@ pub async fn list_assignments(
     let mut path = group.map_or_else(Vec::new, |group| vec!["resourcegroups", group]);
     path.extend(["providers", "Microsoft.Authorization", "policyAssignments"]);
     let url = arm.url(&path, &[("$filter", "atScope()"), ("api-version", "2022-06-01")])?;
-    let assignments = read_all(arm, Operation::ListPolicyAssignments, url).await;
+    let assignments = read_all(arm, RequestName::ListPolicyAssignments, url).await;
     if group.is_some() { none_if_absent(assignments) } else { assignments.map(Some) }
 }
 
@@ -31,7 +31,7 @@ pub async fn list_assignments(
 /// [`Error::BadUrl`] if the ID is not that of a policy definition.
 pub async fn get_definition(arm: &Arm, id: &str) -> Result<Resource<PolicyDefinition>, Error> {
     let url = definition_url(arm, id, "policyDefinitions")?;
-    let response = arm.get(Operation::GetPolicyDefinition, &url).await?;
+    let response = arm.get(RequestName::GetPolicyDefinition, &url).await?;
     resource::parse(Method::GET, &url, &response)
 }
 
@@ -42,7 +42,7 @@ pub async fn get_definition(arm: &Arm, id: &str) -> Result<Resource<PolicyDefini
 /// [`Error::BadUrl`] if the ID is not that of an initiative.
 pub async fn get_initiative(arm: &Arm, id: &str) -> Result<Initiative, Error> {
     let url = definition_url(arm, id, "policySetDefinitions")?;
-    let response = arm.get(Operation::GetPolicySetDefinition, &url).await?;
+    let response = arm.get(RequestName::GetPolicySetDefinition, &url).await?;
     Ok(resource::parse::<Initiative>(Method::GET, &url, &response)?.view)
 }
 

@@ -6,21 +6,21 @@ use reqwest::Url;
 
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::operation::Operation;
 use crate::request::ArmRequest;
+use crate::request_name::RequestName;
 use crate::resource;
 
 /// Gets the provider `namespace`, for example `Microsoft.ContainerService` (REST: Providers - Get).
 pub async fn get(arm: &Arm, namespace: &str) -> Result<Provider, Error> {
     let url = url(arm, namespace, &[])?;
-    let response = arm.get(Operation::GetProvider, &url).await?;
+    let response = arm.get(RequestName::GetProvider, &url).await?;
     Ok(resource::parse(Method::GET, &url, &response)?.view)
 }
 
 /// Starts the registration of a provider, which takes minutes; poll with [`get`] (REST: Providers - Register). Idempotent.
 pub async fn register(arm: &Arm, namespace: &str) -> Result<Provider, Error> {
     let url = url(arm, namespace, &["register"])?;
-    let request = ArmRequest::write(Operation::RegisterProvider, Method::POST, &url, None);
+    let request = ArmRequest::write(RequestName::RegisterProvider, Method::POST, &url, None);
     let response = arm.send(&request).await?;
     Ok(resource::parse(Method::POST, &url, &response)?.view)
 }

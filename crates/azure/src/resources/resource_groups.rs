@@ -6,15 +6,15 @@ use serde_json::json;
 
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::operation::Operation;
 use crate::request::ArmRequest;
+use crate::request_name::RequestName;
 use crate::resource::none_if_absent;
 use crate::write::WriteResponse;
 
 /// Whether the group exists (REST: Resource Groups - Check Existence).
 pub async fn exists(arm: &Arm, group: &str) -> Result<bool, Error> {
     let url = url(arm, group)?;
-    let request = ArmRequest::read(Operation::CheckResourceGroup, Method::HEAD, &url).any_success();
+    let request = ArmRequest::read(RequestName::CheckResourceGroup, Method::HEAD, &url).any_success();
     Ok(none_if_absent(arm.send(&request).await)?.is_some())
 }
 
@@ -22,7 +22,7 @@ pub async fn exists(arm: &Arm, group: &str) -> Result<bool, Error> {
 /// lose its tags, and Azure rejects another region.
 pub async fn put(arm: &Arm, group: &str, location: &str) -> Result<WriteResponse, Error> {
     let body = json!({ "name": group, "location": location });
-    arm.put(Operation::PutResourceGroup, &url(arm, group)?, &body).await
+    arm.put(RequestName::PutResourceGroup, &url(arm, group)?, &body).await
 }
 
 fn url(arm: &Arm, group: &str) -> Result<Url, Error> {

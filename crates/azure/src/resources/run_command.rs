@@ -17,8 +17,8 @@ use crate::arm::Arm;
 use crate::cloud::Cloud;
 use crate::error::Error;
 use crate::long_running::{UnreadableOperation, url_in_header};
-use crate::operation::Operation;
 use crate::request::ArmRequest;
+use crate::request_name::RequestName;
 use crate::resource::missing;
 use crate::response::Response;
 use crate::retry;
@@ -100,14 +100,14 @@ pub async fn start(arm: &Arm, group: &str, name: &str, command: &Command<'_>) ->
         "context": command.context.expose_secret(),
         "clusterToken": token,
     });
-    let request = ArmRequest::write(Operation::RunCommand, Method::POST, &url, Some(&body));
+    let request = ArmRequest::write(RequestName::RunCommand, Method::POST, &url, Some(&body));
     read_status(arm, Method::POST, &url, &arm.send(&request).await?)
 }
 
 /// Polls once (REST: Managed Clusters - Get Command Result). The credential of `arm` must be in the command's cloud.
 pub async fn poll(arm: &Arm, pending: &PendingResult) -> Result<Status, Error> {
     let url = arm.link(pending.url.as_str())?;
-    let request = ArmRequest::get(Operation::CommandResult, &url).any_success();
+    let request = ArmRequest::get(RequestName::CommandResult, &url).any_success();
     match arm.send(&request).await {
         Ok(response) => match read_status(arm, Method::GET, &url, &response)? {
             // Without a new URL, the old one remains valid.

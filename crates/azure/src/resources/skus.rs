@@ -5,14 +5,14 @@ use reqwest::Url;
 
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::operation::Operation;
 use crate::page::read_all;
+use crate::request_name::RequestName;
 use crate::url::odata_string;
 
 /// Lists the VM sizes of a region in Azure's order, without other resources (REST: Resource Skus - List). Azure ignores the
 /// letter case of the region. [`Error::EmptyRegion`] if the region is empty.
 pub async fn list(arm: &Arm, region: &str) -> Result<Vec<VmSku>, Error> {
-    read_all(arm, Operation::ListSkus, url(arm, region)?).await
+    read_all(arm, RequestName::ListSkus, url(arm, region)?).await
 }
 
 fn url(arm: &Arm, region: &str) -> Result<Url, Error> {

@@ -5,13 +5,13 @@ use http::Method;
 
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::operation::Operation;
+use crate::request_name::RequestName;
 use crate::resource;
 
 /// Gets the subscription of the credential (REST: Subscriptions - Get). The role Reader is sufficient. A success that is not a
 /// JSON object is an error: it comes from a proxy or portal.
 pub async fn get(arm: &Arm) -> Result<Subscription, Error> {
     let url = arm.url(&[], &[("api-version", "2016-06-01")])?;
-    let response = arm.get(Operation::GetSubscription, &url).await?;
+    let response = arm.get(RequestName::GetSubscription, &url).await?;
     Ok(resource::parse(Method::GET, &url, &response)?.view)
 }

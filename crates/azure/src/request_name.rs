@@ -1,8 +1,8 @@
-//! The requests of this client, with their names in metrics and logs.
+//! The names of the requests of this client.
 
-/// A request to Azure.
+/// The name of a request to Azure in metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub enum RequestName {
     /// Any request that checks whether a service can be reached.
     Reach,
     /// Subscriptions - Get without a token, to discover the tenant.
@@ -79,7 +79,7 @@ pub enum Operation {
     PollOperation,
 }
 
-impl Operation {
+impl RequestName {
     /// The name in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
