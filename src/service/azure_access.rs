@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::input;
-use azure::{Azure, Cloud, Discovery, DiscoveryError, Fingerprint};
+use azure::{Azure, Cloud, DiscoveryError, DiscoveryPurpose, Fingerprint};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
@@ -145,14 +145,14 @@ impl Resolver {
         &self,
         inline: InlineCredential,
         credential_id: Option<String>,
-        discovery: Discovery,
+        purpose: DiscoveryPurpose,
     ) -> Result<Arc<AzureAccess>, UnknownTenant> {
         let inline = inline.with_trimmed_ids();
         let cloud = Cloud::from_environment(&inline.environment);
         let unknown = !inline.environment.is_empty() && inline.environment != cloud.environment();
         let tenant_id = if inline.tenant_id.is_empty() {
             let deadline = Instant::now() + DISCOVERY_LIMIT;
-            let discover = self.azure.discover_tenant(cloud, &inline.subscription_id, discovery, deadline);
+            let discover = self.azure.discover_tenant(cloud, &inline.subscription_id, purpose, deadline);
             // Boxed, because this future is large and rarely needed: it would be copied with every request.
             Box::pin(discover).await.map_err(|error| {
                 let cloud_name =

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::ids;
-use azure::{Azure, Discovery};
+use azure::{Azure, DiscoveryPurpose};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
@@ -333,7 +333,7 @@ impl RancherAccess {
             client_secret: fields.client_secret,
             environment: fields.environment,
         };
-        let access = resolver.resolve(inline, Some(id.to_owned()), Discovery::Stored).await?;
+        let access = resolver.resolve(inline, Some(id.to_owned()), DiscoveryPurpose::Stored).await?;
         let state = CredentialState { version: fields.version.into(), sent_at, access };
         let previous = credentials.get(id);
         // A lookup that was sent later may have found a later version in the meantime.

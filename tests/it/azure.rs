@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use azure::{
-    Azure, BuildError, Cloud, Credential, Discovery, DiscoveryError, Error, Options, Reason, Service,
+    Azure, BuildError, Cloud, Credential, DiscoveryError, DiscoveryPurpose, Error, Options, Reason, Service,
     kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
 };
 use futures_util::future::join_all;
@@ -722,7 +722,8 @@ async fn missing_response_has_a_reason() {
         let Error::NoAnswer { to: Service::Login, reason, url, .. } = &error else { panic!("{error:?}") };
         assert_eq!(*reason, expected);
         assert_eq!(url, &format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"));
-        let tenant = azure.discover_tenant(Cloud::Public, SUBSCRIPTION, Discovery::Stored, soon()).await;
+        let tenant =
+            azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, soon()).await;
         let Err(DiscoveryError::NoAnswer(Error::NoAnswer { reason, .. })) = tenant else {
             panic!("{tenant:?}")
         };
@@ -794,27 +795,27 @@ async fn tenant_is_cached_for_an_hour() {
         let azure = azure.clone();
         async move { azure.discover_tenant(cloud, subscription, how, soon()).await.unwrap() }
     };
-    let all = join_all((0..50).map(|_| discover(Cloud::Public, "SUB-a", Discovery::Stored))).await;
+    let all = join_all((0..50).map(|_| discover(Cloud::Public, "SUB-a", DiscoveryPurpose::Stored))).await;
     assert!(all.iter().all(|tenant| tenant == TENANT));
-    discover(Cloud::Public, "sub-A", Discovery::Stored).await;
+    discover(Cloud::Public, "sub-A", DiscoveryPurpose::Stored).await;
     assert_eq!(fake.requests().len(), 1, "one request for all, in any letter case");
     assert_eq!(fake.requests()[0].query, "api-version=2022-12-01");
     assert_eq!(fake.requests()[0].header("authorization"), "");
 
-    discover(Cloud::China, "sub-a", Discovery::Stored).await;
-    discover(Cloud::Public, "sub-b", Discovery::Stored).await;
+    discover(Cloud::China, "sub-a", DiscoveryPurpose::Stored).await;
+    discover(Cloud::Public, "sub-b", DiscoveryPurpose::Stored).await;
     assert_eq!(fake.requests().len(), 3, "by cloud and by subscription");
     assert_eq!(fake.requests()[1].host, Cloud::China.arm_host());
 
-    discover(Cloud::Public, "sub-a", Discovery::Check).await;
+    discover(Cloud::Public, "sub-a", DiscoveryPurpose::Check).await;
     assert_eq!(fake.requests().len(), 4, "a check is never cached");
     assert_eq!(fake.requests()[3].query, "api-version=2019-11-01");
 
     fake.clock.advance(Duration::from_secs(3599));
-    discover(Cloud::Public, "sub-a", Discovery::Stored).await;
+    discover(Cloud::Public, "sub-a", DiscoveryPurpose::Stored).await;
     assert_eq!(fake.requests().len(), 4);
     fake.clock.advance(Duration::from_secs(1));
-    discover(Cloud::Public, "sub-a", Discovery::Stored).await;
+    discover(Cloud::Public, "sub-a", DiscoveryPurpose::Stored).await;
     assert_eq!(fake.requests().len(), 5);
 }
 
@@ -838,7 +839,7 @@ async fn old_tenant_is_used_unless_azure_refuses() {
     .await;
     let azure = fake.azure();
     let discover =
-        async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, Discovery::Stored, soon()).await;
+        async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, soon()).await;
     discover().await.unwrap();
     fake.clock.advance(Duration::from_hours(1));
     for trouble in ["down", "throttled", "portal", "hangs", "hangs"] {
@@ -851,7 +852,7 @@ async fn old_tenant_is_used_unless_azure_refuses() {
 
     let azure = fake.azure();
     let discover =
-        async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, Discovery::Stored, soon()).await;
+        async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, soon()).await;
     *answers.lock().unwrap() = "found";
     discover().await.unwrap();
     fake.clock.advance(Duration::from_hours(1));
@@ -874,16 +875,16 @@ async fn failures_of_tenant_discovery_differ() {
     })
     .await;
     let azure = fake.azure();
-    let discover = async |subscription: &str, how| {
-        let patience = if subscription == "hangs" { 300 } else { 20_000 };
-        let deadline = Instant::now() + Duration::from_millis(patience);
-        azure.discover_tenant(Cloud::Public, subscription, how, deadline).await.unwrap_err()
+    let discover = async |subscription: &str, purpose| {
+        let timeout_ms = if subscription == "hangs" { 300 } else { 20_000 };
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+        azure.discover_tenant(Cloud::Public, subscription, purpose, deadline).await.unwrap_err()
     };
-    for how in [Discovery::Check, Discovery::Stored] {
-        assert!(matches!(discover("none", how).await, DiscoveryError::HeaderMissing));
-        let DiscoveryError::NoMatch { header } = discover("odd", how).await else { panic!() };
+    for purpose in [DiscoveryPurpose::Check, DiscoveryPurpose::Stored] {
+        assert!(matches!(discover("none", purpose).await, DiscoveryError::HeaderMissing));
+        let DiscoveryError::NoMatch { header } = discover("odd", purpose).await else { panic!() };
         assert_eq!(header, "Bearer realm=\"x\"");
-        let DiscoveryError::Unexpected(refusal) = discover("a b", how).await else { panic!() };
+        let DiscoveryError::Unexpected(refusal) = discover("a b", purpose).await else { panic!() };
         assert_eq!(
             (refusal.status, refusal.url.as_str()),
             (404, "https://management.azure.com/subscriptions/a%20b")
@@ -891,16 +892,16 @@ async fn failures_of_tenant_discovery_differ() {
         let said = refusal.service_error();
         assert_eq!(said.code.as_deref(), Some("SubscriptionNotFound"));
         assert_eq!(said.message.as_deref(), Some("SubscriptionNotFound it is"));
-        assert!(matches!(discover("..", how).await, DiscoveryError::NoAnswer(Error::BadUrl(_))));
-        assert!(matches!(discover("", how).await, DiscoveryError::NoAnswer(Error::EmptySubscription)));
-        let hanging = discover("hangs", how).await;
+        assert!(matches!(discover("..", purpose).await, DiscoveryError::NoAnswer(Error::BadUrl(_))));
+        assert!(matches!(discover("", purpose).await, DiscoveryError::NoAnswer(Error::EmptySubscription)));
+        let hanging = discover("hangs", purpose).await;
         assert!(matches!(hanging, DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm })));
     }
     let asked = |path: &str| fake.requests().iter().filter(|seen| seen.path == path).count();
     assert_eq!(asked("/subscriptions/none"), 2, "failures are not cached");
-    assert!(matches!(discover("down", Discovery::Stored).await, DiscoveryError::Unexpected(_)));
+    assert!(matches!(discover("down", DiscoveryPurpose::Stored).await, DiscoveryError::Unexpected(_)));
     assert_eq!(asked("/subscriptions/down"), 1);
-    assert!(matches!(discover("down", Discovery::Check).await, DiscoveryError::Unexpected(_)));
+    assert!(matches!(discover("down", DiscoveryPurpose::Check).await, DiscoveryError::Unexpected(_)));
     assert_eq!(asked("/subscriptions/down"), 4);
 }
 

@@ -50,7 +50,7 @@ pub use crate::resources::{
     run_command, skus, subscriptions, usages, virtual_networks, vm_sizes, workspaces,
 };
 pub use crate::single_flight::SharedTask;
-pub use crate::tenant::{Discovery, DiscoveryError};
+pub use crate::tenant::{DiscoveryError, DiscoveryPurpose};
 pub use crate::write::WriteResponse;
 
 /// The client: a connection pool, caches of tokens and tenants, and the requests that Azure leaves. Clones share them.
@@ -116,10 +116,10 @@ impl Azure {
         &self,
         cloud: Cloud,
         subscription_id: &str,
-        discovery: Discovery,
+        purpose: DiscoveryPurpose,
         deadline: Instant,
     ) -> Result<String, DiscoveryError> {
-        self.0.tenants.discover(cloud, subscription_id, discovery, deadline).await
+        self.0.tenants.discover(cloud, subscription_id, purpose, deadline).await
     }
 
     /// Checks that a service of a cloud responds, with any status, to a request without a token.

@@ -39,14 +39,14 @@ const CACHE_CAPACITY: u64 = 4_096;
 
 /// The purpose of a tenant discovery (`docs/contract/azure.md#tenant-discovery`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Discovery {
+pub enum DiscoveryPurpose {
     /// For `aksCheckCredentials`: bypasses the cache, with up to three attempts.
     Check,
     /// For a credential that is in use: one attempt, cached for an hour.
     Stored,
 }
 
-impl Discovery {
+impl DiscoveryPurpose {
     fn api_version(self) -> &'static str {
         match self {
             Self::Check => "2019-11-01",
@@ -150,19 +150,19 @@ impl TenantCache {
         &self,
         cloud: Cloud,
         subscription_id: &str,
-        discovery: Discovery,
+        purpose: DiscoveryPurpose,
         deadline: Instant,
     ) -> Outcome {
         if subscription_id.is_empty() {
             return Err(DiscoveryError::NoAnswer(Error::EmptySubscription));
         }
-        let query = [("api-version", discovery.api_version())];
+        let query = [("api-version", purpose.api_version())];
         let url =
             url::arm(cloud, &["subscriptions", subscription_id], &query).map_err(DiscoveryError::NoAnswer)?;
         let deadline = deadline.min(Instant::now() + TIMEOUT);
         // Azure's IDs are shorter. Longer input must not fill the cache.
-        if discovery == Discovery::Check || subscription_id.len() > MAX_CACHED_ID_LEN {
-            return request_tenant(&self.transport, &url, discovery, deadline).await;
+        if purpose == DiscoveryPurpose::Check || subscription_id.len() > MAX_CACHED_ID_LEN {
+            return request_tenant(&self.transport, &url, purpose, deadline).await;
         }
         let key = (cloud, subscription_id.to_ascii_lowercase());
         let (request, stale) = match self.lookup(key, url) {
@@ -210,7 +210,7 @@ impl TenantCache {
 }
 
 async fn request_and_cache(transport: &Transport, entry: &Mutex<Entry>, url: &Url) -> Outcome {
-    let outcome = request_tenant(transport, url, Discovery::Stored, Instant::now() + TIMEOUT).await;
+    let outcome = request_tenant(transport, url, DiscoveryPurpose::Stored, Instant::now() + TIMEOUT).await;
     let mut entry = lock(entry);
     entry.request = None;
     match &outcome {
@@ -229,11 +229,11 @@ async fn request_and_cache(transport: &Transport, entry: &Mutex<Entry>, url: &Ur
 async fn request_tenant(
     transport: &Transport,
     url: &Url,
-    discovery: Discovery,
+    purpose: DiscoveryPurpose,
     deadline: Instant,
 ) -> Outcome {
     let retry = RetryPolicy {
-        max_attempts: discovery.max_attempts(),
+        max_attempts: purpose.max_attempts(),
         base_delay: transport.retry_base_delay,
         max_delay: Duration::MAX,
         deadline,
@@ -291,7 +291,8 @@ mod tests {
         let tenants = TenantCache::new(Transport::new(options).unwrap());
         for subscription in ["sub".to_owned(), "x".repeat(MAX_CACHED_ID_LEN + 1)] {
             let deadline = Instant::now() + TIMEOUT;
-            let outcome = tenants.discover(Cloud::Public, &subscription, Discovery::Stored, deadline).await;
+            let outcome =
+                tenants.discover(Cloud::Public, &subscription, DiscoveryPurpose::Stored, deadline).await;
             assert!(matches!(outcome, Err(DiscoveryError::NoAnswer(_))), "{outcome:?}");
             tenants.entries.run_pending_tasks();
             assert_eq!(tenants.entries.entry_count(), 0, "{subscription}");

@@ -9,7 +9,7 @@ use aks::input;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request};
 use axum::response::{IntoResponse, Response};
-use azure::Discovery;
+use azure::DiscoveryPurpose;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Method, Uri};
@@ -185,7 +185,7 @@ impl AzureCall {
         audit: AuditContext,
     ) -> Result<Self, Rejection> {
         let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
-        let access = resolver.resolve(body.into(), None, Discovery::Stored).await;
+        let access = resolver.resolve(body.into(), None, DiscoveryPurpose::Stored).await;
         let access = access.map_err(|tenant| Error::from(AccessError::from(tenant)))?;
         Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }

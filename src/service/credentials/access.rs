@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aks::ids;
 use aks::role::Role;
-use azure::Discovery;
+use azure::DiscoveryPurpose;
 use moka::sync::Cache;
 use secrecy::SecretString;
 
@@ -74,7 +74,7 @@ impl Credentials {
                 self.resolve_stored(caller, id, Some(cluster_id), Accept::Pending).await
             }
             CredentialSource::Inline(inline) => {
-                Ok(self.inner.resolver.resolve(inline, None, Discovery::Stored).await?)
+                Ok(self.inner.resolver.resolve(inline, None, DiscoveryPurpose::Stored).await?)
             }
         }
     }
@@ -101,7 +101,7 @@ impl Credentials {
         let access = self
             .inner
             .resolver
-            .resolve(self.decrypt(row, id)?, Some(id.to_owned()), Discovery::Stored)
+            .resolve(self.decrypt(row, id)?, Some(id.to_owned()), DiscoveryPurpose::Stored)
             .await?;
         self.inner.access_cache.insert(key, (epoch, Arc::clone(&access)));
         Ok(access)
@@ -143,7 +143,7 @@ impl Credentials {
     pub async fn for_cluster(&self, bare_id: &str) -> Result<Arc<AzureAccess>, AccessError> {
         let id = full_id(bare_id);
         let row = store::credentials::get(&self.inner.store, bare_id).await?.ok_or(AccessError::NotFound)?;
-        Ok(self.inner.resolver.resolve(self.decrypt(row, &id)?, Some(id), Discovery::Stored).await?)
+        Ok(self.inner.resolver.resolve(self.decrypt(row, &id)?, Some(id), DiscoveryPurpose::Stored).await?)
     }
 
     fn decrypt(&self, row: CredentialRow, id: &str) -> Result<InlineCredential, AccessError> {

@@ -7,7 +7,7 @@ use aks::ids::CREDENTIAL_NAMESPACE;
 use aks::resource_group;
 use axum::extract::{FromRef, Path, Request, State};
 use axum::response::Response;
-use azure::Discovery;
+use azure::DiscoveryPurpose;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{StatusCode, Uri};
 use secrecy::SecretString;
@@ -135,7 +135,7 @@ async fn check_credential(
 ) -> Result<Response, Error> {
     let deadline = deadline();
     let groups = resource_groups(&uri)?;
-    let access = state.resolver().resolve(inline_credential(body)?, None, Discovery::Check).await;
+    let access = state.resolver().resolve(inline_credential(body)?, None, DiscoveryPurpose::Check).await;
     match access {
         Ok(access) => {
             let request = CheckRequest { access: &access, caller: &caller, groups: &groups, deadline };
