@@ -43,7 +43,7 @@ pub(super) struct StepError {
     retry_after: Option<Duration>,
     /// Whether another operation must end first. This is not a failure.
     pub(super) is_busy: bool,
-    /// Whether the request was postponed because Azure leaves few requests and no caller waits for it. This is not a failure.
+    /// Whether the request was postponed because few requests remain and no caller waits for it. This is not a failure.
     pub(super) is_deferred: bool,
     /// Whether a user must fix it.
     needs_action: bool,

@@ -189,7 +189,7 @@ impl Listings {
         self.cache.now_ms()
     }
 
-    /// Updates the gauges of the cache, and of the requests that Azure leaves.
+    /// Updates the gauges of the cache, and of the remaining requests to Azure.
     pub fn set_gauges(&self) {
         #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
         metrics::gauge!("norman_aks_cache_bytes").set(self.cache_bytes() as f64);

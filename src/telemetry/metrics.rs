@@ -50,7 +50,7 @@ metrics! {
     histogram("norman_aks_upstream_seconds", UPSTREAM_SECONDS) =
         "Duration of requests to Azure, by `operation`.";
     gauge("norman_aks_azure_budget_remaining") =
-        "The fewest requests that Azure leaves to any application in a subscription, by `kind`: `reads`, `writes`, `deletes` or `compute`; NaN if Azure has not said it for a minute.";
+        "The fewest remaining requests of any application in a subscription, by `kind`: `reads`, `writes`, `deletes` or `compute`; NaN if Azure has not sent a number for a minute.";
     counter("norman_aks_azure_deferred_requests_total") =
         "Requests that were not sent to Azure, by `reason`: `background` or `speculative` (few are left, and no caller waits for it), `exhausted` (none are left), `throttled` (Azure's Retry-After has not passed) or `share` (the rest is for callers who wait).";
     counter("norman_aks_token_fetches_total") =
@@ -58,7 +58,7 @@ metrics! {
     counter("norman_aks_cache_lookups_total") =
         "Lookups of cached lists, by `kind` and `outcome`: `hit`, `miss` or `stale`.";
     counter("norman_aks_cache_loads_total") =
-        "Lists loaded from Azure, by `kind` and `outcome`: `success`, `timed_out`, `failed`, `refused` or `deferred` (Azure leaves few requests).";
+        "Lists loaded from Azure, by `kind` and `outcome`: `success`, `timed_out`, `failed`, `refused` or `deferred` (few requests remain).";
     counter("norman_aks_stale_responses_total") =
         "Lists served after their time to live, by `kind` and `reason`: `refreshing` (a new one is being loaded), `slow` (the load takes longer than 3 s), `timed_out` (the previous load did) or `failed`.";
     counter("norman_aks_snapshots_total") =

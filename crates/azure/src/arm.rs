@@ -1,4 +1,4 @@
-//! Requests to Resource Manager for one use case: token, budget, attempts, deadline.
+//! Requests to Resource Manager for one task: token, budget, attempts, deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,10 +29,10 @@ use crate::url::{self, without_query};
 /// The first attempt and three more, as Azure's Go libraries (`docs/contract/azure.md#retries`).
 const MAX_ATTEMPTS: u32 = 4;
 
-/// The longest time that a request waits for its turn if Azure leaves few requests.
+/// The longest time that a request waits for its turn if few requests remain.
 const MAX_BUDGET_WAIT: Duration = Duration::from_secs(2);
 
-/// Resource Manager with the rights of one credential, until a deadline.
+/// A client of Resource Manager for one task, with the rights of one credential, until a deadline.
 #[derive(Clone, Debug)]
 pub struct Arm {
     transport: Transport,
@@ -45,7 +45,7 @@ pub struct Arm {
     deadline: Instant,
     /// The longest delay between two attempts.
     max_delay: Duration,
-    /// The token of this use case if cached ones are ignored; empty until it is fetched.
+    /// The token of this task if cached ones are ignored; empty until it is fetched.
     own_token: Option<Arc<Mutex<Option<Token>>>>,
 }
 
@@ -77,7 +77,7 @@ impl Arm {
     }
 
     /// Fetches a new token with the first request and ignores cached ones. A token is cached for others; a failure is not.
-    /// The first request is sent even if Azure leaves none: the login is tried in any case.
+    /// The first request is sent even if no requests remain: the login is tried in any case.
     #[must_use]
     pub fn with_new_token(self) -> Self {
         Self { own_token: Some(Arc::default()), ..self }

@@ -1,4 +1,4 @@
-//! The requests that Azure leaves to an application in a subscription, by the headers of its responses, and who may use them.
+//! The remaining requests of an application in a subscription, by the headers of Azure's responses, and who may use them.
 //!
 //! Resource Manager counts reads, writes and deletes of each subscription and application in token buckets; Compute counts
 //! requests of its own. If little is left, background refreshes stop first, then speculative requests; if nothing is left,

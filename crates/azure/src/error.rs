@@ -50,7 +50,7 @@ pub enum Error {
         /// The service.
         to: Service,
     },
-    /// Not sent: Azure leaves the application no more requests in the subscription.
+    /// Not sent: no requests of the application remain in the subscription.
     #[error(
         "the requests that Azure allows this application in this subscription are used up{}",
         if *shared { "; what is left is for others who wait" } else { "" }
@@ -61,8 +61,8 @@ pub enum Error {
         /// Whether the caller has used its share, and others wait.
         shared: bool,
     },
-    /// Not sent: no caller waits for it, and Azure leaves the application few requests in the subscription.
-    #[error("deferred, because Azure leaves this application few requests in this subscription")]
+    /// Not sent: no caller waits for it, and few requests of the application remain in the subscription.
+    #[error("deferred, because few requests of this application remain in this subscription")]
     Deferred {
         /// The time until it can be sent, in whole seconds.
         retry_after: Duration,
@@ -127,7 +127,7 @@ impl Error {
         matches!(self, Self::Deferred { .. })
     }
 
-    /// Whether Azure leaves the application too few requests: 429, or not sent for that reason.
+    /// Whether the application has too few remaining requests: 429, or not sent for that reason.
     pub fn is_throttled(&self) -> bool {
         let is_exhausted = matches!(self, Self::BudgetExhausted { .. } | Self::Deferred { .. });
         is_exhausted || self.upstream_status() == Some(429)

@@ -53,7 +53,8 @@ pub use crate::single_flight::SharedTask;
 pub use crate::tenant::{DiscoveryError, DiscoveryPurpose};
 pub use crate::write::WriteResponse;
 
-/// The client: a connection pool, caches of tokens and tenants, and the requests that Azure leaves. Clones share them.
+/// The client: a connection pool, caches of tokens and tenants, and the remaining requests of each application. Clones share
+/// them.
 #[derive(Clone, Debug)]
 pub struct Azure(Arc<Inner>);
 
@@ -75,7 +76,8 @@ impl Azure {
         Ok(Self(Arc::new(Inner { transport, tokens, tenants, budgets })))
     }
 
-    /// Resource Manager for one use case, which must end by `deadline`. Sends no request: the first request fetches a token.
+    /// A client of Resource Manager for one task, whose requests must finish by `deadline`. Sends nothing yet; a token is
+    /// fetched for the first request.
     ///
     /// # Errors
     /// [`Error::InvalidTenant`], [`Error::EmptySecret`], [`Error::EmptyClient`], [`Error::EmptySubscription`].
@@ -86,13 +88,14 @@ impl Azure {
         Ok(Arm::new(transport.clone(), credential, source, budget, deadline))
     }
 
-    /// Updates the gauges of the requests that Azure leaves.
+    /// Updates the gauges of the remaining requests.
     pub fn set_gauges(&self) {
         self.0.budgets.set_gauges();
     }
 
-    /// A token of a credential for another application than Resource Manager. `scope` is `<application ID>/.default`, and the
-    /// application may belong to another tenant. Tokens are cached. A `rejected` token is evicted first.
+    /// A token for an application other than Resource Manager, from the cache if possible. `tenant_id` is the tenant of that
+    /// application, which may differ from the credential's; `scope` is `<application ID>/.default`. `rejected` is a token that
+    /// the application rejected: it is evicted first.
     pub async fn entra_token(
         &self,
         credential: &Arc<Credential>,

@@ -372,7 +372,7 @@ impl LoadError {
         }
     }
 
-    /// Whether the load waits until Azure leaves more requests.
+    /// Whether the load waits until more requests to Azure remain.
     fn is_deferred(&self) -> bool {
         matches!(self, Self::Azure(error) if error.is_deferred())
     }
