@@ -1,4 +1,4 @@
-//! The settings as command-line flags, generated for clap from the table. `parse.rs` parses the values.
+//! The settings as command-line flags: clap arguments that are generated from [`settings::ALL`]. `parse.rs` parses the values.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -36,7 +36,7 @@ impl Flags {
         self.sandbox
     }
 
-    /// The flag of the data directory.
+    /// The value of `--data-dir`, if it is given. The environment and the settings file are not considered.
     pub fn data_dir(&self) -> Option<&Path> {
         self.get(&settings::DATA_DIR).map(Path::new)
     }
@@ -53,19 +53,19 @@ pub trait Scope {
     const SANDBOX: Option<bool> = None;
 }
 
-/// The command `serve`, which accepts all settings.
+/// The settings of `serve`, `check` and `healthcheck`: all.
 #[derive(Clone)]
 pub enum ServeScope {}
 
-/// Commands that only use database and keys.
+/// The settings of commands that only use database and keys.
 #[derive(Clone)]
 pub enum DatabaseScope {}
 
-/// The command `sandbox`.
+/// The settings of `sandbox`.
 #[derive(Clone)]
 pub enum SandboxScope {}
 
-/// The command `agent`.
+/// The settings of `agent`.
 #[derive(Clone)]
 pub enum AgentScope {}
 
