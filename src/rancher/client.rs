@@ -91,7 +91,7 @@ pub enum Lookup<T> {
     Denied,
     Found(T),
     /// Any other complete response. The caller's request must be forwarded to Rancher.
-    Unclear,
+    Unexpected,
 }
 
 /// A response of Rancher whose body is streamed.
@@ -127,7 +127,7 @@ impl Rancher {
         Ok(match (response.status, response.is_authenticated) {
             (StatusCode::OK, true) => Lookup::Found(()),
             (StatusCode::OK, false) => Lookup::Unauthenticated,
-            _ => Lookup::Unclear,
+            _ => Lookup::Unexpected,
         })
     }
 
@@ -379,8 +379,8 @@ impl CompleteResponse {
             (StatusCode::UNAUTHORIZED, false) => Lookup::Unauthenticated,
             // Rancher responds with 404 to a user without any right to Secrets.
             (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, true) => Lookup::Denied,
-            (StatusCode::OK, true) => parse(&self.body).map_or(Lookup::Unclear, Lookup::Found),
-            _ => Lookup::Unclear,
+            (StatusCode::OK, true) => parse(&self.body).map_or(Lookup::Unexpected, Lookup::Found),
+            _ => Lookup::Unexpected,
         }
     }
 }

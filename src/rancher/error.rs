@@ -47,9 +47,13 @@ pub enum Error {
     Busy,
     #[error("the session ended during the request")]
     SessionEnded,
-    /// [`Lookup::Unclear`](super::Lookup::Unclear) when the request can no longer be forwarded.
-    #[error("the response of Rancher cannot be interpreted")]
-    Unclear,
+    /// A lookup got an unexpected response ([`Lookup::Unexpected`](super::Lookup::Unexpected)) when the caller's request could
+    /// no longer be forwarded to Rancher instead.
+    #[error(
+        "Rancher's response to a lookup has an unexpected status or format; see Rancher's log, and check that its version is \
+         supported"
+    )]
+    UnexpectedResponse,
     #[error("the request was interrupted")]
     Interrupted,
     /// Parsing the URL would change the path, for example because of `..`.

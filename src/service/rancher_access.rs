@@ -74,7 +74,8 @@ struct CredentialState {
 enum LookupOutcome {
     Unauthenticated,
     Denied,
-    Unclear,
+    /// Only Rancher can decide about the request.
+    Undecided,
     Allowed(Decision),
     /// The caller may use the credential, but its tenant is unknown.
     Unresolved(UnknownTenant),
@@ -212,7 +213,7 @@ impl RancherAccess {
                 self.0.decisions.invalidate(&self.key(session, credential_id));
                 Err(Arc::new(RancherError::SessionEnded))
             }
-            Lookup::Unclear => Err(Arc::new(RancherError::Unclear)),
+            Lookup::Unexpected => Err(Arc::new(RancherError::UnexpectedResponse)),
         }
     }
 
@@ -278,7 +279,7 @@ impl RancherAccess {
         Ok(match outcome? {
             LookupOutcome::Unauthenticated => Access::Unauthenticated,
             LookupOutcome::Denied => Access::Denied,
-            LookupOutcome::Unclear => Access::Undecided,
+            LookupOutcome::Undecided => Access::Undecided,
             LookupOutcome::Unresolved(tenant) => return Err(AccessError::from(tenant).into()),
             LookupOutcome::Allowed(decision) => decision.into(),
         })
@@ -296,14 +297,14 @@ impl RancherAccess {
                     credential: None,
                 }),
                 Lookup::Unauthenticated => LookupOutcome::Unauthenticated,
-                Lookup::Denied | Lookup::Unclear => LookupOutcome::Unclear,
+                Lookup::Denied | Lookup::Unexpected => LookupOutcome::Undecided,
             });
         };
-        let Some((namespace, name)) = parse_id(id) else { return Ok(LookupOutcome::Unclear) };
+        let Some((namespace, name)) = parse_id(id) else { return Ok(LookupOutcome::Undecided) };
         Ok(match rancher.secret(session, namespace, name).await? {
             Lookup::Unauthenticated => LookupOutcome::Unauthenticated,
             Lookup::Denied | Lookup::Found(Secret::NotCredential) => LookupOutcome::Denied,
-            Lookup::Found(Secret::OtherCredential) | Lookup::Unclear => LookupOutcome::Unclear,
+            Lookup::Found(Secret::OtherCredential) | Lookup::Unexpected => LookupOutcome::Undecided,
             Lookup::Found(Secret::Azure(fields)) => match self.latest_credential(id, fields, sent_at).await {
                 Ok(credential) => LookupOutcome::Allowed(Decision {
                     sent_at,
