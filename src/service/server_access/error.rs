@@ -64,8 +64,8 @@ pub enum Error {
     /// The database failed.
     #[error("the database cannot be used")]
     Store(#[from] store::Error),
-    /// The renewal panicked.
-    #[error("the renewal of the access was interrupted")]
+    /// The task of the renewal panicked or was shut down.
+    #[error("the renewal of the access was aborted by an error of this server; retry")]
     Interrupted,
 }
 
