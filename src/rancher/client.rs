@@ -245,10 +245,10 @@ impl Rancher {
     /// The URL of a raw path with a query.
     fn url(&self, path: &str) -> Result<Url, Error> {
         let base = self.0.base.as_str().trim_end_matches('/');
-        let url = Url::parse(&format!("{base}{path}")).map_err(|_| Error::Path)?;
+        let url = Url::parse(&format!("{base}{path}")).map_err(|_| Error::AmbiguousPath)?;
         // Parsing resolves dot segments, so that the request would go to another path.
         let raw = path.split('?').next().unwrap_or_default();
-        if url.path() == raw { Ok(url) } else { Err(Error::Path) }
+        if url.path() == raw { Ok(url) } else { Err(Error::AmbiguousPath) }
     }
 
     /// The HTTP client. If the certificates are pinned, the first call reads them.
@@ -259,7 +259,8 @@ impl Rancher {
             let limit = LOOKUP_TIMEOUT;
             let roots = timeout(limit, self.published_roots(checksum)).await;
             let roots = roots.unwrap_or(Err(Error::TimedOut { limit }))?;
-            client_builder(options).tls_certs_only(roots).build().map_err(Error::from_transport)
+            let client = client_builder(options).tls_certs_only(roots).build();
+            client.map_err(|error| Error::Build(BuildError::Client(error)))
         };
         client.get_or_try_init(init).await
     }
@@ -268,7 +269,7 @@ impl Rancher {
     /// trusted if they have the checksum.
     async fn published_roots(&self, checksum: &str) -> Result<Vec<reqwest::Certificate>, Error> {
         let unverified = client_builder(&self.0.options).tls_danger_accept_invalid_certs(true);
-        let unverified = unverified.build().map_err(Error::from_transport)?;
+        let unverified = unverified.build().map_err(BuildError::Client)?;
         let mut request = Request::new(Method::GET, self.url("/v3/settings/cacerts")?);
         request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
         let response = read_body(unverified.execute(request).await.map_err(Error::from_transport)?).await?;

@@ -24,9 +24,11 @@ pub enum BuildError {
 /// An error of a request to Rancher.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("Rancher did not answer within {} s", limit.as_secs())]
+    #[error("Rancher did not respond within {} s", limit.as_secs())]
     TimedOut { limit: Duration },
-    #[error("Rancher did not answer completely")]
+    #[error(
+        "the request to Rancher failed, or its response is incomplete; check rancher-url and the network"
+    )]
     NoAnswer(#[source] reqwest::Error),
     #[error("the response is larger than {limit} bytes")]
     TooLarge { limit: usize },
@@ -41,11 +43,11 @@ pub enum Error {
     Redirect { status: StatusCode },
     #[error("the request came back to norman-aks: {LOOP_REMEDY}")]
     Loop,
-    #[error("Rancher did not answer the last requests; the next one is sent in a moment")]
+    #[error("Rancher did not respond to the last requests, so this one was not sent; retry in a few seconds")]
     Suspended,
     #[error("too many requests to Rancher at once")]
     Busy,
-    #[error("the session ended during the request")]
+    #[error("Rancher no longer accepts the caller's token or cookie; log in again")]
     SessionEnded,
     /// A lookup got an unexpected response ([`Lookup::Unexpected`](super::Lookup::Unexpected)) when the caller's request could
     /// no longer be forwarded to Rancher instead.
@@ -54,11 +56,14 @@ pub enum Error {
          supported"
     )]
     UnexpectedResponse,
-    #[error("the request was interrupted")]
+    /// The task of a shared lookup panicked or was shut down.
+    #[error("the lookup in Rancher was aborted by an error of this server; retry")]
     Interrupted,
     /// Parsing the URL would change the path, for example because of `..`.
-    #[error("the path cannot be forwarded unchanged")]
-    Path,
+    #[error(
+        "the path contains segments such as `..` and cannot be forwarded unchanged; send the resolved path"
+    )]
+    AmbiguousPath,
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(

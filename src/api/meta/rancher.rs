@@ -179,7 +179,9 @@ impl PendingRequest {
                 Rejection::Complete(Response::from_parts(head, Body::new(body)).into())
             }
             Err(RancherError::Loop) => Rejection::Complete(loop_response().into()),
-            Err(error @ RancherError::Path) => Error::new(StatusCode::NOT_FOUND, error.to_string()).into(),
+            Err(error @ RancherError::AmbiguousPath) => {
+                Error::new(StatusCode::NOT_FOUND, error.to_string()).into()
+            }
             Err(error) => unavailable(Arc::new(error)).into(),
         }
     }
