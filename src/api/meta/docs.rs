@@ -86,7 +86,7 @@ fn operation<T: ListingAction>(
     let description = [docs.description, credential].into_iter().filter(|text| !text.is_empty());
     let content = Content::new(Some((docs.schema)(components)));
     let response = ResponseBuilder::new().description(docs.response).content(JSON, content);
-    let responses = failures::references(failures::META).into_iter();
+    let responses = failures::meta().into_iter();
     let responses = responses.chain([("200".to_owned(), response.build().into())]);
     // `getAksVmSizes` for `aksVMSizes`.
     let name = T::NAME.replacen("aks", "Aks", 1).replace("VM", "Vm");

@@ -12,137 +12,27 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use super::headers;
 
-/// Actions of `/meta`.
-pub(in crate::api) const META: &[&str] = &[
-    "MetaBadRequest",
-    "Unauthorized",
-    "MetaForbidden",
-    "MetaUnprocessable",
-    "MetaThrottled",
-    "MetaFailed",
-    "MetaUnavailable",
-    "MetaTimedOut",
-];
+/// The statuses of errors that all operations have.
+const ALWAYS: [u16; 4] = [401, 500, 503, 504];
 
-/// aksCheckCredentials.
-pub(in crate::api) const CHECK: &[&str] = &[
-    "MetaBadRequest",
-    "CredentialRefused",
-    "MetaForbidden",
-    "MetaThrottled",
-    "MetaFailed",
-    "MetaUnavailable",
-    "MetaTimedOut",
-];
+/// The further statuses of reads below `/v3`.
+pub(in crate::api) const READ: &[u16] = &[403, 404, 422];
 
-/// Reads below `/v3`.
-pub(in crate::api) const READ: &[&str] = &[
-    "Unauthorized",
-    "NormanForbidden",
-    "NormanNotFound",
-    "NormanInvalid",
-    "NormanFailed",
-    "NormanUnavailable",
-    "NormanTimedOut",
-];
+/// The further statuses of changes below `/v3`.
+pub(in crate::api) const CHANGE: &[u16] = &[403, 404, 409, 413, 422, 507];
 
-/// Changes below `/v3`.
-pub(in crate::api) const CHANGE: &[&str] = &[
-    "Unauthorized",
-    "NormanForbidden",
-    "NormanNotFound",
-    "NormanConflict",
-    "NormanTooLarge",
-    "NormanInvalid",
-    "NormanFailed",
-    "NormanUnavailable",
-    "NormanTimedOut",
-    "NormanFull",
-];
+/// The further statuses of the POST of an object.
+pub(in crate::api) const POST: &[u16] = &[403, 404, 405, 409, 413, 422, 507];
 
-/// The POST of an object.
-pub(in crate::api) const POST: &[&str] = &[
-    "Unauthorized",
-    "NormanForbidden",
-    "NormanNotFound",
-    "NormanMethodNotAllowed",
-    "NormanConflict",
-    "NormanTooLarge",
-    "NormanInvalid",
-    "NormanFailed",
-    "NormanUnavailable",
-    "NormanTimedOut",
-    "NormanFull",
-];
-
-/// Reviews.
-pub(in crate::api) const REVIEW: &[&str] = &[
-    "Unauthorized",
-    "NormanForbidden",
-    "NormanNotFound",
-    "NormanTooLarge",
-    "NormanInvalid",
-    "NormanFailed",
-    "NormanUnavailable",
-    "NormanTimedOut",
-];
-
-/// Event streams, before they start.
-pub(in crate::api) const FOLLOW: &[&str] = &[
-    "Unauthorized",
-    "NormanNotFound",
-    "NormanInvalid",
-    "NormanTooManyRequests",
-    "NormanFailed",
-    "NormanUnavailable",
-    "NormanTimedOut",
-];
-
-/// Plans.
-pub(in crate::api) const PLAN: &[&str] =
-    &["Unauthorized", "NormanNotFound", "NormanFailed", "NormanUnavailable", "NormanTimedOut"];
-
-/// Plans of upgrades.
-pub(in crate::api) const UPGRADE_PLAN: &[&str] = &[
-    "Unauthorized",
-    "NormanNotFound",
-    "NormanInvalid",
-    "NormanFailed",
-    "NormanUnavailable",
-    "NormanTimedOut",
-];
-
-/// The catalog.
-pub(in crate::api) const CATALOG: &[&str] = &[
-    "Unauthorized",
-    "NormanForbidden",
-    "NormanNotFound",
-    "NormanInvalid",
-    "NormanTooManyRequests",
-    "NormanFailed",
-    "NormanUnavailable",
-    "NormanTimedOut",
-];
-
-/// The audit log.
-pub(in crate::api) const AUDIT: &[&str] = &[
-    "Unauthorized",
-    "NormanForbidden",
-    "NormanInvalid",
-    "NormanFailed",
-    "NormanUnavailable",
-    "NormanTimedOut",
-];
-
-/// Declares a type that stands for a set of errors in `#[utoipa::path]`.
+/// Declares types that stand for sets of errors in `#[utoipa::path]`.
 macro_rules! response_sets {
-    ($($name:ident = $set:ident),*) => {
+    ($($name:ident = $responses:expr),*) => {
         $(
             pub(in crate::api) struct $name;
 
             impl IntoResponses for $name {
                 fn responses() -> BTreeMap<String, RefOr<Response>> {
-                    references($set)
+                    $responses
                 }
             }
         )*
@@ -150,15 +40,15 @@ macro_rules! response_sets {
 }
 
 response_sets! {
-    ReadFailures = READ,
-    ChangeFailures = CHANGE,
-    CheckFailures = CHECK,
-    ReviewFailures = REVIEW,
-    FollowFailures = FOLLOW,
-    PlanFailures = PLAN,
-    UpgradePlanFailures = UPGRADE_PLAN,
-    AuditFailures = AUDIT,
-    CatalogFailures = CATALOG
+    ReadFailures = norman(READ),
+    ChangeFailures = norman(CHANGE),
+    CheckFailures = check(),
+    ReviewFailures = norman(&[403, 404, 413, 422]),
+    FollowFailures = norman(&[404, 422, 429]),
+    PlanFailures = norman(&[404]),
+    UpgradePlanFailures = norman(&[404, 422]),
+    AuditFailures = norman(&[403, 422]),
+    CatalogFailures = norman(&[403, 404, 422, 429])
 }
 
 /// An error response.
@@ -184,11 +74,29 @@ static FAILURES: LazyLock<BTreeMap<String, Failure>> = LazyLock::new(|| {
     })
 });
 
-/// References to the components of a set, by status.
-pub(in crate::api) fn references(set: &[&str]) -> BTreeMap<String, RefOr<Response>> {
-    let failures = set.iter().filter_map(|name| Some((name, FAILURES.get(*name)?)));
+/// The errors of actions of `/meta`.
+pub(in crate::api) fn meta() -> BTreeMap<String, RefOr<Response>> {
+    references(|name, _| name == "Unauthorized" || name.starts_with("Meta"))
+}
+
+/// The errors of aksCheckCredentials.
+fn check() -> BTreeMap<String, RefOr<Response>> {
+    references(|name, status| name == "CredentialRefused" || (name.starts_with("Meta") && status != 422))
+}
+
+/// The errors in Norman's format that all operations have, and those with the further statuses.
+pub(in crate::api) fn norman(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
+    references(|name, status| {
+        let is_included = ALWAYS.contains(&status) || statuses.contains(&status);
+        is_included && (name == "Unauthorized" || name.starts_with("Norman"))
+    })
+}
+
+/// References to the components that `includes` selects by name and status; by status.
+fn references(includes: impl Fn(&str, u16) -> bool) -> BTreeMap<String, RefOr<Response>> {
+    let failures = FAILURES.iter().filter(|(name, failure)| includes(name, failure.status));
     failures
-        .map(|(name, failure)| (failure.status.to_string(), Ref::from_response_name(*name).into()))
+        .map(|(name, failure)| (failure.status.to_string(), Ref::from_response_name(name).into()))
         .collect()
 }
 

@@ -112,7 +112,7 @@ fn request_body<T: V3Type>(verb: Verb) -> Option<RequestBody> {
 }
 
 fn responses(schema: &Schema, operation: &Operation) -> BTreeMap<String, RefOr<Response>> {
-    let errors = match operation.verb {
+    let statuses = match operation.verb {
         Verb::List | Verb::ListOfCluster | Verb::Get => failures::READ,
         Verb::Post => failures::POST,
         _ => failures::CHANGE,
@@ -124,7 +124,7 @@ fn responses(schema: &Schema, operation: &Operation) -> BTreeMap<String, RefOr<R
     };
     let body = Content::new(Some(Ref::from_schema_name(component)));
     let response = ResponseBuilder::new().description(operation.response).content(JSON, body);
-    let mut responses = failures::references(errors);
+    let mut responses = failures::norman(statuses);
     responses.insert(status.to_owned(), response.build().into());
     responses
 }
