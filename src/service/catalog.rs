@@ -2,7 +2,6 @@
 //! `aks::catalog`.
 
 pub mod credential_check;
-pub mod kubernetes_versions;
 pub mod regions;
 pub mod upgrade_plan;
 pub mod vm_sizes;

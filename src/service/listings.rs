@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::arm;
-use aks::{regions, versions};
-use azure::resources::{kubernetes_versions, locations, skus, subscriptions, vm_sizes};
+use aks::regions;
+use azure::resources::{locations, subscriptions, vm_sizes};
 use azure::{Arm, Azure, Priority};
 use bytes::Bytes;
 use clock::Clock;
@@ -130,15 +130,6 @@ impl Listings {
         body_response(&lookup.await?)
     }
 
-    /// The regions with their zones, by name.
-    pub async fn regions(
-        &self,
-        request: ListingRequest<'_>,
-        render: fn(&[arm::Location]) -> Bytes,
-    ) -> Result<ListingResponse> {
-        body_response(&self.find_regions(request, render).await?)
-    }
-
     /// The names of the VM sizes of `region`.
     pub async fn vm_sizes(
         &self,
@@ -160,30 +151,6 @@ impl Listings {
         body_response(&lookup.await?)
     }
 
-    /// The VM sizes of `region`, with zones and accelerated networking.
-    pub async fn vm_sizes_v2(
-        &self,
-        request: ListingRequest<'_>,
-        region: &str,
-        render: fn(&[arm::VmSku]) -> Bytes,
-    ) -> Result<ListingResponse> {
-        body_response(&self.find_vm_skus(request, region, render).await?)
-    }
-
-    /// The supported Kubernetes versions of `region`, ascending.
-    pub async fn versions(
-        &self,
-        request: ListingRequest<'_>,
-        region: &str,
-        render: fn(&[String]) -> Bytes,
-    ) -> Result<ListingResponse> {
-        let lookup = self.find_versions(request, region, render).await?;
-        match &*lookup.loaded {
-            Loaded::Body { list: TypedList::Versions(list), .. } if list.is_empty() => Err(no_versions()),
-            _ => body_response(&lookup),
-        }
-    }
-
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.cache.now_ms()
@@ -199,65 +166,6 @@ impl Listings {
     /// The approximate size of the cache in bytes.
     pub fn cache_bytes(&self) -> u64 {
         self.cache.bytes()
-    }
-
-    async fn find_regions(
-        &self,
-        request: ListingRequest<'_>,
-        render: fn(&[arm::Location]) -> Bytes,
-    ) -> Result<LookupResult> {
-        let prefix = "failed to get regions: ";
-        self.find(request, Kind::Regions, Arc::default(), prefix, move |arm| async move {
-            let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
-            Ok(Loaded::body(render(&list), TypedList::Regions(list)))
-        })
-        .await
-    }
-
-    async fn find_vm_skus(
-        &self,
-        request: ListingRequest<'_>,
-        region: &str,
-        render: fn(&[arm::VmSku]) -> Bytes,
-    ) -> Result<LookupResult> {
-        let region = normalize_region(region)?;
-        self.find(
-            request,
-            Kind::VmSizesV2,
-            Arc::clone(&region),
-            VM_SIZES_ERROR_PREFIX,
-            move |arm| async move {
-                let list = skus::list(&arm, &region).await?;
-                Ok(Loaded::body(render(&list), TypedList::VmSizes(list)))
-            },
-        )
-        .await
-    }
-
-    async fn find_versions(
-        &self,
-        request: ListingRequest<'_>,
-        region: &str,
-        render: fn(&[String]) -> Bytes,
-    ) -> Result<LookupResult> {
-        if region.is_empty() {
-            return Err(
-                Rejection::EmptyParameter { prefix: VERSIONS_ERROR_PREFIX, parameter: "location" }.into()
-            );
-        }
-        let region = normalize_region(region)?;
-        self.find(
-            request,
-            Kind::Versions,
-            Arc::clone(&region),
-            VERSIONS_ERROR_PREFIX,
-            move |arm| async move {
-                let list = kubernetes_versions::list(&arm, &region).await?;
-                let body = render(&versions::supported(&list));
-                Ok(Loaded::body(body, TypedList::Versions(list)))
-            },
-        )
-        .await
     }
 
     async fn find<F>(
@@ -315,7 +223,6 @@ impl Listings {
 
 const CLUSTERS_ERROR_PREFIX: &str = "failed to get cluster list: ";
 const VM_SIZES_ERROR_PREFIX: &str = "failed to get VM sizes: ";
-const VERSIONS_ERROR_PREFIX: &str = "failed to get Kubernetes versions: ";
 
 /// The key of a list that is read with a credential.
 fn cache_key(access: &AzureAccess, kind: Kind, scope: Arc<str>) -> Key {
@@ -338,10 +245,6 @@ fn normalize_region(region: &str) -> Result<Arc<str>> {
         return Ok(normalized);
     }
     Err(Rejection::InvalidRegion(region.to_owned()).into())
-}
-
-fn no_versions() -> Error {
-    Rejection::NoVersions.into()
 }
 
 /// The response of an action whose body is cached as a whole.

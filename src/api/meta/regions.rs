@@ -27,7 +27,8 @@ impl ListingAction for AksRegions {
     };
 
     async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
-        Ok(state.listings().regions(call.listing_request(), render).await?)
+        let regions = state.listings().region_list(call.listing_request(), render).await?;
+        Ok(regions.action_response()?)
     }
 }
 

@@ -24,7 +24,11 @@ impl ListingAction for AksVersions {
     };
 
     async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
-        Ok(state.listings().versions(call.listing_request(), call.required_region()?, render).await?)
+        let versions = state
+            .listings()
+            .non_empty_versions(call.listing_request(), call.required_region()?, render)
+            .await?;
+        Ok(versions.action_response()?)
     }
 }
 

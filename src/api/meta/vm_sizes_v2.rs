@@ -27,7 +27,8 @@ impl ListingAction for AksVmSizesV2 {
     };
 
     async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
-        Ok(state.listings().vm_sizes_v2(call.listing_request(), call.required_region()?, render).await?)
+        let sizes = state.listings().vm_skus(call.listing_request(), call.required_region()?, render).await?;
+        Ok(sizes.action_response()?)
     }
 }
 

@@ -57,12 +57,12 @@ impl RegionSizes {
 
     /// Whether the lists came from the cache; that of the staler list.
     pub fn freshness(&self) -> Freshness {
-        let usages = self.usages.as_ref().map_or(self.sizes.freshness, |usages| usages.freshness);
-        usages.max(self.sizes.freshness)
+        let usages = self.usages.as_ref().map_or(self.sizes.freshness(), CachedList::freshness);
+        usages.max(self.sizes.freshness())
     }
 
     /// The age of the older list.
     pub fn age(&self) -> Duration {
-        self.usages.as_ref().map_or(self.sizes.age, |usages| usages.age.max(self.sizes.age))
+        self.usages.as_ref().map_or(self.sizes.age(), |usages| usages.age().max(self.sizes.age()))
     }
 }

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::arm::{KubernetesVersion, Location, Usage, VmSku};
-use azure::resources::{providers, usages};
+use aks::versions;
+use azure::resources::{kubernetes_versions, locations, providers, skus, usages};
 use bytes::Bytes;
 
 use super::cache::{Freshness, LookupResult};
 use super::encoded::Encoded;
 use super::kind::Kind;
 use super::loaded::{Loaded, TypedList};
-use super::{ListingRequest, ListingResponse, Listings, normalize_region};
+use super::{
+    ListingRequest, ListingResponse, Listings, VM_SIZES_ERROR_PREFIX, body_response, normalize_region,
+    to_response,
+};
 use crate::service::Result;
+use crate::service::error::Rejection;
 use crate::service::observation::PROVIDER;
 
 /// A cached list from which a page is computed.
@@ -23,28 +28,38 @@ pub struct PageSource<'a>(pub(super) &'a Arc<Loaded>);
 /// A list in the cache.
 #[derive(Debug)]
 pub struct CachedList<T> {
-    loaded: Arc<Loaded>,
+    lookup: LookupResult,
     select: fn(&TypedList) -> Option<&[T]>,
-    /// Whether it came from the cache.
-    pub freshness: Freshness,
-    /// The time since it was read from Azure.
-    pub age: Duration,
 }
 
 impl<T> CachedList<T> {
     fn new(lookup: LookupResult, select: fn(&TypedList) -> Option<&[T]>) -> Self {
-        Self { loaded: lookup.loaded, select, freshness: lookup.freshness, age: lookup.age }
+        Self { lookup, select }
+    }
+
+    /// Whether it came from the cache.
+    pub fn freshness(&self) -> Freshness {
+        self.lookup.freshness
+    }
+
+    /// The time since it was read from Azure.
+    pub fn age(&self) -> Duration {
+        self.lookup.age
+    }
+
+    /// The response of the action that lists it.
+    pub fn action_response(&self) -> Result<ListingResponse> {
+        body_response(&self.lookup)
     }
 
     /// The list, as what a page was computed from.
     pub fn source(&self) -> PageSource<'_> {
-        PageSource(&self.loaded)
+        PageSource(&self.lookup.loaded)
     }
 
     /// A response that was computed from this list.
     pub fn response(&self, body: Bytes) -> ListingResponse {
-        let body = Arc::new(Encoded::for_request(body));
-        ListingResponse { body, freshness: self.freshness, age: self.age }
+        to_response(Arc::new(Encoded::for_request(body)), &self.lookup)
     }
 }
 
@@ -52,7 +67,7 @@ impl<T> Deref for CachedList<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        match &*self.loaded {
+        match &*self.lookup.loaded {
             Loaded::Body { list, .. } => (self.select)(list).unwrap_or_default(),
             _ => &[],
         }
@@ -66,8 +81,12 @@ impl Listings {
         request: ListingRequest<'_>,
         render: fn(&[Location]) -> Bytes,
     ) -> Result<CachedList<Location>> {
-        let lookup = self.find_regions(request, render).await?;
-        Ok(CachedList::new(lookup, |list| match list {
+        let prefix = "failed to get regions: ";
+        let lookup = self.find(request, Kind::Regions, Arc::default(), prefix, move |arm| async move {
+            let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
+            Ok(Loaded::body(render(&list), TypedList::Regions(list)))
+        });
+        Ok(CachedList::new(lookup.await?, |list| match list {
             TypedList::Regions(list) => Some(list),
             _ => None,
         }))
@@ -94,8 +113,14 @@ impl Listings {
         region: &str,
         render: fn(&[VmSku]) -> Bytes,
     ) -> Result<CachedList<VmSku>> {
-        let lookup = self.find_vm_skus(request, region, render).await?;
-        Ok(CachedList::new(lookup, |list| match list {
+        let region = normalize_region(region)?;
+        let scope = Arc::clone(&region);
+        let lookup =
+            self.find(request, Kind::VmSizesV2, scope, VM_SIZES_ERROR_PREFIX, move |arm| async move {
+                let list = skus::list(&arm, &region).await?;
+                Ok(Loaded::body(render(&list), TypedList::VmSizes(list)))
+            });
+        Ok(CachedList::new(lookup.await?, |list| match list {
             TypedList::VmSizes(list) => Some(list),
             _ => None,
         }))
@@ -108,11 +133,31 @@ impl Listings {
         region: &str,
         render: fn(&[String]) -> Bytes,
     ) -> Result<CachedList<KubernetesVersion>> {
-        let lookup = self.find_versions(request, region, render).await?;
-        Ok(CachedList::new(lookup, |list| match list {
+        let prefix = "failed to get Kubernetes versions: ";
+        if region.is_empty() {
+            return Err(Rejection::EmptyParameter { prefix, parameter: "location" }.into());
+        }
+        let region = normalize_region(region)?;
+        let lookup = self.find(request, Kind::Versions, Arc::clone(&region), prefix, move |arm| async move {
+            let list = kubernetes_versions::list(&arm, &region).await?;
+            let body = render(&versions::supported(&list));
+            Ok(Loaded::body(body, TypedList::Versions(list)))
+        });
+        Ok(CachedList::new(lookup.await?, |list| match list {
             TypedList::Versions(list) => Some(list),
             _ => None,
         }))
+    }
+
+    /// The Kubernetes versions of a region as [`Self::version_list`] returns them, or an error if there are none.
+    pub async fn non_empty_versions(
+        &self,
+        request: ListingRequest<'_>,
+        region: &str,
+        render: fn(&[String]) -> Bytes,
+    ) -> Result<CachedList<KubernetesVersion>> {
+        let versions = self.version_list(request, region, render).await?;
+        if versions.is_empty() { Err(Rejection::NoVersions.into()) } else { Ok(versions) }
     }
 
     /// The quotas of a region and their use.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::kind::Kind;
 use super::loaded::Loaded;
-use super::{ListingRequest, ListingResponse, Listings, no_versions};
-use crate::service::{Error, Result};
+use super::{ListingRequest, ListingResponse, Listings};
+use crate::service::Result;
 
 const PROFILE_ERROR_PREFIX: &str = "failed to get upgrade profile: ";
 
@@ -49,10 +49,7 @@ impl Listings {
         render_versions: fn(&[String]) -> Bytes,
         render: fn(&Upgrades) -> Bytes,
     ) -> Result<ListingResponse> {
-        let versions = self.version_list(request, cluster.region, render_versions).await?;
-        if versions.is_empty() {
-            return Err(no_versions());
-        }
+        let versions = self.non_empty_versions(request, cluster.region, render_versions).await?;
         let UpgradeTarget { running, long_term, .. } = *cluster;
         let own_targets = if upgrades::needs_own_targets(running, long_term, &versions) {
             self.own_targets(request, cluster).await
@@ -80,13 +77,10 @@ impl Listings {
                 _ => Vec::new(),
             },
             Err(error) => {
-                log_profile_error(&error);
+                let error: &dyn std::error::Error = &error;
+                tracing::info!(error, "cannot read the upgrade profile of a cluster");
                 Vec::new()
             }
         }
     }
-}
-
-fn log_profile_error(error: &Error) {
-    tracing::info!(error = error as &dyn std::error::Error, "cannot read the upgrade profile of a cluster");
 }

@@ -17,7 +17,6 @@ use crate::api::norman::error::Error;
 use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
 use crate::service::Invalid;
-use crate::service::catalog::kubernetes_versions;
 
 const PATH: &str = "/api/v1/kubernetes-versions";
 
@@ -112,11 +111,11 @@ async fn list_kubernetes_versions(call: CatalogCall) -> Result<Response, Error> 
     let preview = call.parameters.boolean("preview")?;
     let plans = ["KubernetesOfficial", "AKSLongTermSupport"].map(|plan| (plan, plan));
     let plan = call.parameters.one_of("supportPlan", &plans)?;
-    let versions = kubernetes_versions::load(call.listings(), call.request(), region, RENDERERS).await;
+    let versions = call.listings().non_empty_versions(call.request(), region, RENDERERS.versions).await;
     call.record_use(&versions).await;
     let versions = versions?;
     let build = || render_page(&call, &versions, preview, plan);
-    call.respond(Some(&[versions.source()]), versions.freshness, versions.age, build).await
+    call.respond(Some(&[versions.source()]), versions.freshness(), versions.age(), build).await
 }
 
 /// The body of a page.
