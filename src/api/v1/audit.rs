@@ -7,8 +7,6 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::auth::Authenticated;
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::links::Links;
@@ -138,10 +136,6 @@ struct AuditQuery {
 
 const PARAMETERS: [&str; 8] = ["since", "until", "user", "objectType", "object", "action", "limit", "after"];
 
-pub(super) fn router() -> DocumentedRouter<AppState> {
-    DocumentedRouter::new().route(reject_others(routes!(list_audit)))
-}
-
 /// Lists the audit log, newest record first; for administrators.
 #[utoipa::path(
     get,
@@ -151,7 +145,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
     params(AuditQuery),
     responses((status = 200, description = "One page of the log", body = AuditList), AuditFailures),
 )]
-async fn list_audit(
+pub(super) async fn list_audit(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
     links: Links,

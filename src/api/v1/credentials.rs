@@ -7,8 +7,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::auth::Authenticated;
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
 use crate::api::norman::resource::date;
@@ -73,10 +71,6 @@ impl From<PendingDeletion> for PendingCredential {
     }
 }
 
-pub(super) fn router() -> DocumentedRouter<AppState> {
-    DocumentedRouter::new().route(reject_others(routes!(list_pending_credentials)))
-}
-
 /// Lists deleted cloud credentials that clusters still use, for administrators.
 #[utoipa::path(
     get,
@@ -85,7 +79,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
     tag = "Cloud credentials",
     responses((status = 200, description = "The credentials, in the order of their deletion", body = PendingCredentialList), ReadFailures),
 )]
-async fn list_pending_credentials(
+pub(super) async fn list_pending_credentials(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
 ) -> Result<Response, Error> {

@@ -15,8 +15,6 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::auth::Authenticated;
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::json;
@@ -109,10 +107,6 @@ struct EventsQuery {
     after: Option<String>,
 }
 
-pub(super) fn router() -> DocumentedRouter<AppState> {
-    DocumentedRouter::new().route(reject_others(routes!(list_cluster_events)))
-}
-
 /// Streams the events of a cluster, first the stored and then the new ones, as server-sent events.
 ///
 /// `id` is the ID of the event, `event` its kind, and `data` the same object as in the list. After 15 s without an event, a
@@ -143,7 +137,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
         FollowFailures,
     ),
 )]
-async fn list_cluster_events(
+pub(super) async fn list_cluster_events(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,

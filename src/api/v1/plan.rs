@@ -9,8 +9,6 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
 use crate::api::norman::resource::date;
@@ -151,10 +149,6 @@ pub(super) struct PlanUnseen {
     reason: String,
 }
 
-pub(super) fn router() -> DocumentedRouter<AppState> {
-    DocumentedRouter::new().route(reject_others(routes!(get_cluster_plan)))
-}
-
 /// Previews the worker's next step for a cluster, and its reason, without executing it.
 ///
 /// Every caller who may see the cluster may request it. Azure is read with the cluster's credential if the caller may use it;
@@ -167,7 +161,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
     params(("id" = String, Path, description = "The id", example = "c-x7k9z")),
     responses((status = 200, description = "The next step; nothing was changed", body = ClusterPlan), PlanFailures),
 )]
-async fn get_cluster_plan(
+pub(super) async fn get_cluster_plan(
     State(state): State<AppState>,
     actor: Actor,
     Path(id): Path<String>,

@@ -8,8 +8,6 @@ use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::methods::reject_others;
 use crate::api::norman::body::Body;
 use crate::api::norman::error::Error;
 use crate::api::norman::input::{self, InputFor, Object};
@@ -113,10 +111,6 @@ struct UncheckedRule {
     reason: String,
 }
 
-pub(super) fn router() -> DocumentedRouter<AppState> {
-    DocumentedRouter::new().route(reject_others(routes!(review_cluster)))
-}
-
 /// Reviews the specification of a cluster, by itself and against Azure's state, without creating or changing anything.
 #[utoipa::path(
     post,
@@ -126,7 +120,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
     request_body = ReviewRequest,
     responses((status = 200, description = "The findings; nothing was saved", body = ReviewResult), ReviewFailures),
 )]
-async fn review_cluster(
+pub(super) async fn review_cluster(
     State(state): State<AppState>,
     actor: Actor,
     Body(body): Body,

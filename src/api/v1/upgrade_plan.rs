@@ -12,9 +12,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::plan::{PlanAzure, PlanUnseen};
-use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::RENDERERS;
-use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::reply;
@@ -114,10 +112,6 @@ struct UpgradeBlock {
     source: &'static str,
 }
 
-pub(super) fn router() -> DocumentedRouter<AppState> {
-    DocumentedRouter::new().route(reject_others(routes!(get_upgrade_plan)))
-}
-
 /// The upgrades that bring a cluster to a Kubernetes version, what blocks them, and the changes for them.
 ///
 /// The control plane goes one minor version at a time where Azure allows it, and node pools follow at the end, or earlier if they
@@ -141,7 +135,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
         UpgradePlanFailures,
     ),
 )]
-async fn get_upgrade_plan(
+pub(super) async fn get_upgrade_plan(
     State(state): State<AppState>,
     actor: Actor,
     Path(id): Path<String>,

@@ -8,8 +8,6 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::auth::Authenticated;
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::reply;
@@ -161,12 +159,6 @@ struct HandOverQuery {
     hand_over_to: Option<String>,
 }
 
-pub(super) fn router() -> DocumentedRouter<AppState> {
-    DocumentedRouter::new()
-        .route(reject_others(routes!(list_user_accounts)))
-        .route(reject_others(routes!(get_user_account, delete_user_account)))
-}
-
 /// Lists all users with the numbers of their objects, for administrators.
 #[utoipa::path(
     get,
@@ -175,7 +167,7 @@ pub(super) fn router() -> DocumentedRouter<AppState> {
     tag = "Users and tokens",
     responses((status = 200, description = "The users, by name", body = UserAccountList), ReadFailures),
 )]
-async fn list_user_accounts(
+pub(super) async fn list_user_accounts(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
 ) -> Result<Response, Error> {
@@ -192,7 +184,7 @@ async fn list_user_accounts(
     params(("id" = String, Path, description = "The id", example = "user-gxwms")),
     responses((status = 200, description = "The user", body = UserDetails), ReadFailures),
 )]
-async fn get_user_account(
+pub(super) async fn get_user_account(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
@@ -219,7 +211,7 @@ async fn get_user_account(
     params(("id" = String, Path, description = "The id", example = "user-gxwms"), HandOverQuery),
     responses((status = 200, description = "The deleted user, and the objects that were handed over or deleted", body = RemovedUser), ChangeFailures),
 )]
-async fn delete_user_account(
+pub(super) async fn delete_user_account(
     State(state): State<AppState>,
     actor: Actor,
     Path(id): Path<String>,
