@@ -14,8 +14,10 @@ use axum::extract::FromRef;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::documented::DocumentedRouter;
+use self::call::CatalogCaller;
+use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::MetaState;
+use crate::api::methods::reject_others_of;
 use crate::api::norman;
 use crate::api::surface::{CrossSite, Surface};
 
@@ -28,11 +30,15 @@ where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    DocumentedRouter::new()
-        .merge(credential_check::router())
-        .merge(kubernetes_versions::router())
-        .merge(regions::router())
-        .merge(vm_sizes::router())
+    let routes = [
+        routes!(credential_check::check_stored_credential),
+        routes!(credential_check::check_credential),
+        routes!(kubernetes_versions::list_kubernetes_versions),
+        routes!(regions::list_regions),
+        routes!(vm_sizes::list_vm_sizes),
+    ];
+    let routes = routes.into_iter().map(reject_others_of::<CatalogCaller, _>);
+    routes.fold(DocumentedRouter::new(), DocumentedRouter::route)
 }
 
 /// Whether something can be used. `usable`: it can. `limited`: it can, but something about it is restricted or unknown.

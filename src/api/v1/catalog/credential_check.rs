@@ -5,7 +5,7 @@ mod result;
 
 use aks::ids::CREDENTIAL_NAMESPACE;
 use aks::resource_group;
-use axum::extract::{FromRef, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use azure::DiscoveryPurpose;
 use http::header::{CACHE_CONTROL, HeaderValue};
@@ -17,9 +17,7 @@ use self::result::CredentialCheckResult;
 use super::call::{CatalogCaller, CatalogRejection, authorize, unusable_credential};
 use super::parameters::Parameters;
 use crate::api::auth::AuthError;
-use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::meta::{AuditContext, MetaState};
-use crate::api::methods::reject_others_of;
 use crate::api::norman::body::Body;
 use crate::api::norman::error::Error;
 use crate::api::norman::input::{self, InputFor, Object};
@@ -66,16 +64,6 @@ struct CheckQuery {
     resource_group: Option<Vec<String>>,
 }
 
-pub(super) fn router<S>() -> DocumentedRouter<S>
-where
-    S: Clone + Send + Sync + 'static,
-    MetaState: FromRef<S>,
-{
-    DocumentedRouter::new()
-        .route(reject_others_of::<CatalogCaller, _>(routes!(check_stored_credential)))
-        .route(reject_others_of::<CatalogCaller, _>(routes!(check_credential)))
-}
-
 /// Checks a stored credential: its login, the subscription, the rights that this server needs, resource providers and policies.
 ///
 /// Always sends requests to Azure, with a new token, for at most ten seconds, and at most four at once for one caller. A
@@ -91,7 +79,7 @@ where
     ),
     responses((status = 200, description = "The result of the check", body = CredentialCheckResult), CatalogFailures),
 )]
-async fn check_stored_credential(
+pub(super) async fn check_stored_credential(
     State(state): State<MetaState>,
     Path(id): Path<String>,
     request: Request,
@@ -127,7 +115,7 @@ async fn check_stored_credential(
     request_body = CredentialCheckRequest,
     responses((status = 200, description = "The result of the check", body = CredentialCheckResult), CatalogFailures),
 )]
-async fn check_credential(
+pub(super) async fn check_credential(
     CatalogCaller(caller): CatalogCaller,
     State(state): State<MetaState>,
     uri: Uri,

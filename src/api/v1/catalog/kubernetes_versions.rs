@@ -2,17 +2,14 @@
 
 use aks::arm::KubernetesVersion;
 use aks::catalog::kubernetes_versions::{MinorVersion, PatchVersion, minor_versions};
-use axum::extract::FromRef;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::call::{CatalogCall, CatalogCaller};
+use super::call::CatalogCall;
 use super::page::Page;
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::meta::{MetaState, RENDERERS};
-use crate::api::methods::reject_others_of;
+use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
 use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
@@ -85,14 +82,6 @@ struct KubernetesVersionQuery {
 
 const PARAMETERS: [&str; 4] = ["preview", "supportPlan", "limit", "marker"];
 
-pub(super) fn router<S>() -> DocumentedRouter<S>
-where
-    S: Clone + Send + Sync + 'static,
-    MetaState: FromRef<S>,
-{
-    DocumentedRouter::new().route(reject_others_of::<CatalogCaller, _>(routes!(list_kubernetes_versions)))
-}
-
 /// The Kubernetes versions of a region, with patches, support plans and possible upgrades.
 ///
 /// Unlike aksVersions, the list includes previews and versions that have only long-term support, and marks them. The upgrade
@@ -105,7 +94,7 @@ where
     params(KubernetesVersionQuery),
     responses((status = 200, description = "One page of the versions", body = KubernetesVersionList), CatalogFailures),
 )]
-async fn list_kubernetes_versions(call: CatalogCall) -> Result<Response, Error> {
+pub(super) async fn list_kubernetes_versions(call: CatalogCall) -> Result<Response, Error> {
     call.reject_unknown(&PARAMETERS)?;
     let region = call.region()?;
     let preview = call.parameters.boolean("preview")?;

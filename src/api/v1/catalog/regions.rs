@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use aks::catalog::regions::{AssessedRegion, RegionDemand};
 use axum::body::Body;
-use axum::extract::FromRef;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -17,13 +16,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
-use super::call::{CatalogCall, CatalogCaller};
+use super::call::CatalogCall;
 use super::parameters::Parameters;
 use super::vm_sizes::parse_node_demand;
 use super::{CatalogReason, CatalogVerdict};
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::meta::{MetaState, RENDERERS};
-use crate::api::methods::reject_others_of;
+use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
 use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
@@ -129,14 +126,6 @@ struct RegionQuery {
 const NODE_PARAMETERS: [&str; 4] = ["count", "mode", "osType", "ephemeralOsDiskGiB"];
 const OTHER_PARAMETERS: [&str; 3] = ["vmSize", "kubernetesVersion", "zones"];
 
-pub(super) fn router<S>() -> DocumentedRouter<S>
-where
-    S: Clone + Send + Sync + 'static,
-    MetaState: FromRef<S>,
-{
-    DocumentedRouter::new().route(reject_others_of::<CatalogCaller, _>(routes!(list_regions)))
-}
-
 /// The regions of the subscription, each with what it lacks for the wanted cluster, the best first.
 ///
 /// If `Accept` contains `application/x-ndjson` and not `application/json`, the response is a stream with one line for each region
@@ -155,7 +144,7 @@ where
         CatalogFailures,
     ),
 )]
-async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Result<Response, Error> {
+pub(super) async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Result<Response, Error> {
     call.reject_unknown(&[&NODE_PARAMETERS[..], &OTHER_PARAMETERS].concat())?;
     let demand = parse_demand(&call.parameters)?;
     let requested: Vec<String> = call.parameters.list("region").map(aks::regions::normalize).collect();

@@ -6,19 +6,16 @@ use aks::arm::{MAX_EPHEMERAL_GIB, VmSku};
 use aks::catalog::Verdict;
 use aks::catalog::vm_sizes::{AssessedSize, Demand, Mode};
 use aks::vm_size::Quota;
-use axum::extract::FromRef;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::call::{CatalogCall, CatalogCaller};
+use super::call::CatalogCall;
 use super::page::Page;
 use super::parameters::Parameters;
 use super::{CatalogReason, CatalogVerdict};
-use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::meta::{MetaState, RENDERERS};
-use crate::api::methods::reject_others_of;
+use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
 use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
@@ -225,14 +222,6 @@ const PARAMETERS: [&str; 16] = [
     "marker",
 ];
 
-pub(super) fn router<S>() -> DocumentedRouter<S>
-where
-    S: Clone + Send + Sync + 'static,
-    MetaState: FromRef<S>,
-{
-    DocumentedRouter::new().route(reject_others_of::<CatalogCaller, _>(routes!(list_vm_sizes)))
-}
-
 /// The VM sizes of a region, with the remaining quota and a verdict for the wanted nodes.
 ///
 /// The wanted nodes (`mode`, `osType`, `zones`, `ephemeralOsDiskGiB`, `count`) determine the verdicts; the other parameters select
@@ -246,7 +235,7 @@ where
     params(VmSizeQuery),
     responses((status = 200, description = "One page of the sizes", body = VmSizeList<'static>), CatalogFailures),
 )]
-async fn list_vm_sizes(call: CatalogCall) -> Result<Response, Error> {
+pub(super) async fn list_vm_sizes(call: CatalogCall) -> Result<Response, Error> {
     call.reject_unknown(&PARAMETERS)?;
     let (region, demand) = (call.region()?, parse_node_demand(&call.parameters, true)?);
     let (filter, order) = (Filter::parse(&call.parameters)?, parse_order(&call.parameters)?);
