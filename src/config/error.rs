@@ -97,35 +97,25 @@ pub enum ConfigError {
 }
 
 /// A probable mistake that does not stop the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
+    #[error("unknown variable {name} is ignored{}", did_you_mean(suggestion.as_deref()))]
     UnknownVariable { name: String, suggestion: Option<String> },
+    #[error(
+        "the database password on the command line is visible to every user of this machine; \
+         use --database-url-file or NORMAN_AKS_DATABASE_URL"
+    )]
     PasswordOnCommandLine,
+    #[error(
+        "the secret of the bootstrap token ({origin}) has fewer than {MIN_SECRET_LEN} characters and can be \
+         guessed; use a long random one"
+    )]
     ShortBootstrapToken { origin: Origin },
+    #[error(
+        "RUST_BACKTRACE is set, so every failed request to Azure collects a backtrace; \
+         set RUST_LIB_BACKTRACE=0 as well"
+    )]
     Backtraces,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownVariable { name, suggestion } => {
-                write!(f, "unknown variable {name} is ignored{}", did_you_mean(suggestion.as_deref()))
-            }
-            Self::PasswordOnCommandLine => f.write_str(
-                "the database password on the command line is visible to every user of this machine; \
-                 use --database-url-file or NORMAN_AKS_DATABASE_URL",
-            ),
-            Self::ShortBootstrapToken { origin } => write!(
-                f,
-                "the secret of the bootstrap token ({origin}) has fewer than {MIN_SECRET_LEN} characters and can be \
-                 guessed; use a long random one"
-            ),
-            Self::Backtraces => f.write_str(
-                "RUST_BACKTRACE is set, so every failed request to Azure collects a backtrace; \
-                 set RUST_LIB_BACKTRACE=0 as well",
-            ),
-        }
-    }
 }
 
 /// The minimum length of a secret, in characters. A shorter one causes a warning.

@@ -35,33 +35,25 @@ impl fmt::Debug for KeyRing {
 }
 
 /// The reason why a line of a key file is invalid. The message never contains a part of the line, which may be a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyLineProblem {
     /// The line has no colon: it must be `id:base64`.
+    #[error("has no colon; it must be id:base64-of-32-bytes")]
     NoColon,
     /// The id is empty, too long, or contains other characters than letters, digits, `.`, `_` and `-`.
+    #[error(
+        "has an invalid id before the colon: 1 to {MAX_ID_LEN} letters, digits, dots, dashes or underscores"
+    )]
     InvalidId,
     /// An earlier line has the same id.
+    #[error("repeats the id of an earlier line")]
     DuplicateId,
     /// The text after the colon is not base64.
+    #[error("has no valid base64 after the colon")]
     InvalidBase64,
     /// The decoded key has this many bytes instead of 32.
+    #[error("has a key of {0} bytes; it must have {KEY_LEN}")]
     InvalidLength(usize),
-}
-
-impl fmt::Display for KeyLineProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoColon => f.write_str("has no colon; it must be id:base64-of-32-bytes"),
-            Self::InvalidId => write!(
-                f,
-                "has an invalid id before the colon: 1 to {MAX_ID_LEN} letters, digits, dots, dashes or underscores"
-            ),
-            Self::DuplicateId => f.write_str("repeats the id of an earlier line"),
-            Self::InvalidBase64 => f.write_str("has no valid base64 after the colon"),
-            Self::InvalidLength(bytes) => write!(f, "has a key of {bytes} bytes; it must have {KEY_LEN}"),
-        }
-    }
 }
 
 impl KeyRing {
