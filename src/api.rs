@@ -31,6 +31,7 @@ pub mod norman;
 mod openapi;
 pub(crate) mod query;
 mod redacted_path;
+mod rejection;
 mod relay;
 pub mod request;
 mod request_metrics;

@@ -26,8 +26,8 @@ use axum::routing::any;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
+use self::call::AzureCall;
 pub(in crate::api) use self::call::{AuditContext, is_fresh};
-use self::call::{AzureCall, Rejection};
 use self::error::Error;
 pub(crate) use self::error::MetaError;
 pub(in crate::api) use self::rancher::RANCHER_UNAVAILABLE;
@@ -35,6 +35,7 @@ pub(in crate::api) use self::source::MetaState;
 pub use self::source::RancherState;
 use super::documented::{DocumentedRouter, routes};
 use super::redacted_path::redact;
+use super::rejection::Rejection;
 use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};
 use crate::service::catalog::Renderers;
 

@@ -5,12 +5,13 @@ use axum::extract::{FromRef, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 
-use super::call::{AzureCall, Rejection};
+use super::call::AzureCall;
 use super::docs::{self, ActionDocs};
 use super::error::Error;
 use super::source::MetaState;
 use crate::api::conditional::Conditions;
 use crate::api::documented::{DocumentedRoute, DocumentedRouter};
+use crate::api::rejection::Rejection;
 use crate::service::listings::ListingResponse;
 
 /// An action that lists something in Azure.
@@ -47,6 +48,7 @@ async fn serve<T: ListingAction>(
     let call = AzureCall::read(request, &state, T::NAME).await?;
     let listing = T::load(&state, &call).await;
     call.record_use(&state, listing.as_ref().err()).await;
-    let listing = listing.map_err(|error| error.with_unknown_environment(call.unknown_environment()))?;
+    let listing =
+        listing.map_err(|error| error.with_unknown_environment(call.unknown_environment()))?;
     Ok(conditions.respond_cached(&listing.body, listing.freshness, listing.age))
 }

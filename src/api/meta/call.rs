@@ -8,7 +8,6 @@ use std::sync::Arc;
 use aks::input;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request};
-use axum::response::{IntoResponse, Response};
 use azure::DiscoveryPurpose;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
@@ -22,6 +21,7 @@ use super::rancher;
 use super::source::MetaState;
 use crate::api::auth::{AuthError, Authenticated};
 use crate::api::query::RawQuery;
+use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::api::state::AppState;
 use crate::service::Caller;
@@ -247,14 +247,6 @@ pub(in crate::api) fn is_fresh(headers: &HeaderMap) -> bool {
     value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
-/// A request that the action rejects or forwards.
-pub(super) enum Rejection {
-    Unauthenticated(AuthError),
-    Invalid(Error),
-    /// The response is complete, for example from Rancher.
-    Complete(Box<Response>),
-}
-
 impl From<Capabilities> for InlineCredential {
     fn from(body: Capabilities) -> Self {
         Self {
@@ -295,27 +287,5 @@ pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Error> 
             Err(Error::bad_request("cannot read request body: http: request body too large"))
         }
         Err(_) => Err(Error::bad_request("cannot read request body: unexpected EOF")),
-    }
-}
-
-impl From<AuthError> for Rejection {
-    fn from(error: AuthError) -> Self {
-        Self::Unauthenticated(error)
-    }
-}
-
-impl From<Error> for Rejection {
-    fn from(error: Error) -> Self {
-        Self::Invalid(error)
-    }
-}
-
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Unauthenticated(error) => error.into_response(),
-            Self::Invalid(error) => error.into_response(),
-            Self::Complete(response) => *response,
-        }
     }
 }

@@ -6,13 +6,14 @@ use azure::DiscoveryPurpose;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 
-use super::call::{Rejection, read_credential};
+use super::call::read_credential;
 use super::docs::CredentialBody;
 use super::error::Error;
 use super::rancher::PendingRequest;
 use super::source::MetaState;
 use crate::api::auth::Authenticated;
 use crate::api::openapi::failures::CheckFailures;
+use crate::api::rejection::Rejection;
 use crate::service;
 
 /// Checks that a credential can log in and read its subscription.

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::api::norman::error::{DISK_FULL, DISK_FULL_RETRY_SECONDS};
 use crate::api::norman::json;
+use crate::api::rejection::Rejection;
 use crate::api::request;
 use crate::api::surface::SurfaceError;
 use crate::service::credentials::AccessError;
@@ -196,6 +197,12 @@ impl From<AccessError> for Error {
             }
             AccessError::Other(error) => error.into(),
         }
+    }
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self::new(error)
     }
 }
 

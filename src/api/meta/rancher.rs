@@ -11,11 +11,12 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATIO
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::call::{self, AuditContext, AzureCall, Parameters, Rejection, Sender};
+use super::call::{self, AuditContext, AzureCall, Parameters, Sender};
 use super::error::Error;
 use super::source::RancherState;
 use crate::api::auth::{self, AuthError};
 use crate::api::impersonation;
+use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::service::Caller;
 use crate::service::azure_access::AccessError;
@@ -97,7 +98,7 @@ pub(super) async fn fallback(request: Request, state: &RancherState) -> Rejectio
     if !request.uri().path().starts_with("/meta/") {
         // A lookup of this server that came back through the ingress.
         let is_loop = has_own_via(request.headers());
-        return if is_loop { Rejection::Complete(loop_response().into()) } else { path_of_rancher().into() };
+        return if is_loop { Rejection::new(loop_response()) } else { path_of_rancher().into() };
     }
     match PendingRequest::new(request, state).await {
         Ok(pending) => pending.forward(state).await,
@@ -111,10 +112,10 @@ impl PendingRequest {
         let (parts, body) = request.into_parts();
         let context = RequestContext::from_parts(&parts).map_err(AuthError::from)?.clone();
         if has_own_via(&parts.headers) {
-            return Err(Rejection::Complete(loop_response().into()));
+            return Err(Rejection::new(loop_response()));
         }
         if state.http.forwarded.is_plain_at_proxy(&parts) {
-            return Err(Rejection::Complete(https_redirect(&parts, state).into()));
+            return Err(Rejection::new(https_redirect(&parts, state)));
         }
         let session = auth::session(&parts.headers);
         let needs_rancher = impersonation::is_requested(&parts.headers)
@@ -176,9 +177,9 @@ impl PendingRequest {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
                 head.headers.insert(RESPONSE_SOURCE, HeaderValue::from_static("rancher"));
-                Rejection::Complete(Response::from_parts(head, Body::new(body)).into())
+                Rejection::new(Response::from_parts(head, Body::new(body)))
             }
-            Err(RancherError::Loop) => Rejection::Complete(loop_response().into()),
+            Err(RancherError::Loop) => Rejection::new(loop_response()),
             Err(error @ RancherError::AmbiguousPath) => {
                 Error::new(StatusCode::NOT_FOUND, error.to_string()).into()
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aks::catalog::regions::RegionDemand;
 use aks::ids;
 use axum::extract::{FromRef, FromRequestParts};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
@@ -18,6 +18,7 @@ use crate::api::conditional::Conditions;
 use crate::api::meta::{AuditContext, MetaState, RANCHER_UNAVAILABLE, is_fresh};
 use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
+use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::service::azure_access::{AccessError, AzureAccess};
 use crate::service::catalog::Renderers;
@@ -51,9 +52,9 @@ where
     S: Send + Sync,
     MetaState: FromRef<S>,
 {
-    type Rejection = CatalogRejection;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CatalogRejection> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let arrived_at = Instant::now();
         let state = MetaState::from_ref(state);
         let parameters = Parameters::from_uri(&parts.uri);
@@ -77,9 +78,9 @@ where
     S: Send + Sync,
     MetaState: FromRef<S>,
 {
-    type Rejection = CatalogRejection;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CatalogRejection> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         match MetaState::from_ref(state) {
             MetaState::Own(own) => {
                 let Authenticated(caller) = Authenticated::from_request_parts(parts, &own).await?;
@@ -104,7 +105,7 @@ pub(super) async fn authorize(
     state: &MetaState,
     audit: &AuditContext,
     id: Result<&str, Error>,
-) -> Result<Result<(Arc<Caller>, Arc<AzureAccess>), AccessError>, CatalogRejection> {
+) -> Result<Result<(Arc<Caller>, Arc<AzureAccess>), AccessError>, Rejection> {
     match state {
         MetaState::Own(own) => {
             let Authenticated(caller) = Authenticated::from_request_parts(parts, own).await?;
@@ -149,7 +150,7 @@ fn mark_token(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), Aut
 }
 
 /// The response to a request that Rancher denies or does not decide about.
-fn rancher_rejection(access: Result<Access, Failure>, id: &str) -> CatalogRejection {
+fn rancher_rejection(access: Result<Access, Failure>, id: &str) -> Rejection {
     match access {
         Ok(Access::Unauthenticated) => AuthError::Unauthorized.into(),
         Ok(Access::Undecided) if ids::split_namespaced(id).is_none() && !id.is_empty() => {
@@ -256,39 +257,6 @@ impl CatalogCall {
         if let Some(id) = self.access.credential_id() {
             let outcome = if outcome.is_ok() { Outcome::Done } else { Outcome::Failed };
             self.audit.record_outcome(self.state.events(), &self.caller, id, outcome).await;
-        }
-    }
-}
-
-/// A rejected request.
-pub(super) enum CatalogRejection {
-    Unauthenticated(AuthError),
-    Invalid(Error),
-}
-
-impl From<AuthError> for CatalogRejection {
-    fn from(error: AuthError) -> Self {
-        Self::Unauthenticated(error)
-    }
-}
-
-impl From<Invalid> for CatalogRejection {
-    fn from(invalid: Invalid) -> Self {
-        Self::Invalid(invalid.into())
-    }
-}
-
-impl From<Error> for CatalogRejection {
-    fn from(error: Error) -> Self {
-        Self::Invalid(error)
-    }
-}
-
-impl IntoResponse for CatalogRejection {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Unauthenticated(error) => error.into_response(),
-            Self::Invalid(error) => error.into_response(),
         }
     }
 }

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use utoipa::IntoParams;
 
 use self::result::CredentialCheckResult;
-use super::call::{CatalogCaller, CatalogRejection, authorize, unusable_credential};
+use super::call::{CatalogCaller, authorize, unusable_credential};
 use super::parameters::Parameters;
 use crate::api::auth::AuthError;
 use crate::api::meta::{AuditContext, MetaState};
@@ -25,6 +25,7 @@ use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::schemas::{Field, Kind, Schema};
 use crate::api::openapi::failures::CatalogFailures;
+use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::service::Invalid;
 use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential};
@@ -83,7 +84,7 @@ pub(super) async fn check_stored_credential(
     State(state): State<MetaState>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Response, CatalogRejection> {
+) -> Result<Response, Rejection> {
     let deadline = deadline();
     let (mut parts, _) = request.into_parts();
     let audit =
