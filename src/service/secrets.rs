@@ -343,16 +343,6 @@ impl Secrets {
     pub async fn delete_heartbeat(&self) -> Result<(), store::Error> {
         store::replicas::delete(&self.inner.store, &self.inner.replica).await.map(drop)
     }
-
-    /// Re-encrypts the data keys of all stored secrets with the active key of the key file, so that the other keys are no
-    /// longer needed.
-    ///
-    /// # Errors
-    /// [`Error::ReplicaBehind`] before anything is changed; [`Error::Vault`] if a secret cannot be decrypted. Earlier ones stay
-    /// re-encrypted, and a repetition continues from there.
-    pub async fn rotate(&self) -> Result<Rotation, Error> {
-        rotate::rotate(&self.inner).await
-    }
 }
 
 /// Loads and checks the key file.

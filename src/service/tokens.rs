@@ -103,15 +103,6 @@ impl Tokens {
         Self { inner: Arc::new(Inner { store, clock, cache }) }
     }
 
-    /// Authenticates `<name>:<secret>`. Successful checks are cached for 1.6 s, so that every server rejects a revoked token
-    /// within two seconds.
-    ///
-    /// # Errors
-    /// See [`AuthError`]: rejected tokens, and database errors.
-    pub async fn authenticate(&self, presented: &str) -> Result<Arc<Caller>, AuthError> {
-        authenticate::authenticate(&self.inner, presented).await
-    }
-
     /// Whether the named user is an administrator; `None` if it does not exist.
     pub async fn is_administrator(&self, user_name: &str) -> Result<Option<bool>> {
         let users = store::users::find(&self.inner.store, user_name).await?;

@@ -1,6 +1,6 @@
 //! Re-encrypts the data keys of all stored secrets with the active key.
 
-use super::{Error, HEARTBEAT_TIMEOUT_MS, Inner, cluster_context, context, needed_keys};
+use super::{Error, HEARTBEAT_TIMEOUT_MS, Inner, Secrets, cluster_context, context, needed_keys};
 use crate::service::actor::Actor;
 use crate::service::events::Action;
 use crate::store::{self, SealedColumns};
@@ -26,31 +26,40 @@ pub struct Rotation {
     pub still_needed: Vec<String>,
 }
 
-pub(super) async fn rotate(inner: &Inner) -> Result<Rotation, Error> {
-    let key_id = inner.vault.active_key_id();
-    let now_ms = inner.clock.now_ms();
-    let alive = store::replicas::seen_since(&inner.store, now_ms - HEARTBEAT_TIMEOUT_MS).await?;
-    if let Some(behind) = alive.into_iter().find(|replica| !replica.key_ids.contains(&key_id)) {
-        // The clocks of two machines may differ.
-        let seen_s = ((now_ms - behind.seen_ms) / 1_000).max(0);
-        return Err(Error::ReplicaBehind { replica: behind.id, seen_s, key_id });
-    }
-    // Before any change, so that a killed rotation has its record.
-    let event = Actor::command_line().event(Action::Call("rotate"), OBJECT, &key_id, &Ok(()));
-    let event = event.detail("started to wrap the stored secrets with this key");
-    store::events::insert(&inner.store, &event.into_row(now_ms)).await?;
-    let mut rewrapped = 0;
-    for _ in 0..MAX_PASSES {
-        let (done, skipped) = rewrap_credentials(inner, &key_id).await?;
-        let (clusters_done, clusters_skipped) = rewrap_clusters(inner, &key_id).await?;
-        rewrapped += done + clusters_done;
-        if skipped + clusters_skipped == 0 {
-            break;
+impl Secrets {
+    /// Re-encrypts the data keys of all stored secrets with the active key of the key file, so that the other keys are no
+    /// longer needed.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaBehind`] before anything is changed; [`Error::Vault`] if a secret cannot be decrypted. Earlier ones stay
+    /// re-encrypted, and a repetition continues from there.
+    pub async fn rotate(&self) -> Result<Rotation, Error> {
+        let inner = &self.inner;
+        let key_id = inner.vault.active_key_id();
+        let now_ms = inner.clock.now_ms();
+        let alive = store::replicas::seen_since(&inner.store, now_ms - HEARTBEAT_TIMEOUT_MS).await?;
+        if let Some(behind) = alive.into_iter().find(|replica| !replica.key_ids.contains(&key_id)) {
+            // The clocks of two machines may differ.
+            let seen_s = ((now_ms - behind.seen_ms) / 1_000).max(0);
+            return Err(Error::ReplicaBehind { replica: behind.id, seen_s, key_id });
         }
+        // Before any change, so that a killed rotation has its record.
+        let event = Actor::command_line().event(Action::Call("rotate"), OBJECT, &key_id, &Ok(()));
+        let event = event.detail("started to wrap the stored secrets with this key");
+        store::events::insert(&inner.store, &event.into_row(now_ms)).await?;
+        let mut rewrapped = 0;
+        for _ in 0..MAX_PASSES {
+            let (done, skipped) = rewrap_credentials(inner, &key_id).await?;
+            let (clusters_done, clusters_skipped) = rewrap_clusters(inner, &key_id).await?;
+            rewrapped += done + clusters_done;
+            if skipped + clusters_skipped == 0 {
+                break;
+            }
+        }
+        let mut still_needed = needed_keys(&inner.store).await?;
+        still_needed.retain(|id| *id != key_id);
+        Ok(Rotation { key_id, rewrapped, still_needed })
     }
-    let mut still_needed = needed_keys(&inner.store).await?;
-    still_needed.retain(|id| *id != key_id);
-    Ok(Rotation { key_id, rewrapped, still_needed })
 }
 
 /// One pass over the credentials; returns the number of re-encrypted secrets, and of those that changed concurrently.
