@@ -98,7 +98,7 @@ pub fn health_router(state: AppState) -> Router {
 /// The routes of a server alongside Rancher: the nine actions, health checks, and the catalog under the name `catalog_host`. Other
 /// paths belong to Rancher.
 pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router {
-    let http = state.http();
+    let http = &state.http;
     let actions = with_middleware(http, &meta::RANCHER_SURFACE, false, meta::rancher_router());
     let health = with_middleware(http, &health::SURFACE, false, health::router_without_store());
     let fallback = Router::new().fallback(any(meta::beside_rancher));
@@ -118,7 +118,7 @@ fn catalog(state: &RancherState, host: &str) -> Router<RancherState> {
         let (state, host) = (state.clone(), Arc::clone(&host));
         async move {
             let (parts, body) = request.into_parts();
-            let is_at_host = state.http().forwarded.is_at_host(&parts, &host);
+            let is_at_host = state.http.forwarded.is_at_host(&parts, &host);
             let request = Request::from_parts(parts, body);
             if is_at_host {
                 next.run(request).await

@@ -28,6 +28,7 @@ pub use self::error::{ConfigError, Origin, Warning};
 pub use self::flags::{
     AgentScope, DatabaseScope, Flags, SandboxScope, Scope, ServeScope, SettingFlags, help_after_flags,
 };
+pub use self::layers::unknown_variables;
 pub use self::parse::LogFormat;
 pub use self::rancher::Rancher;
 pub use self::show::{EffectiveSetting, settings_table_markdown};
@@ -222,11 +223,6 @@ pub fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Warnings about the environment of [`ClientConfig`].
-pub fn client_warnings(env: &BTreeMap<String, String>) -> Vec<Warning> {
-    layers::unknown_variables(env)
-}
-
 /// Parses the value of a setting that has a default.
 fn read_with_default<T>(
     layers: &Layers,
@@ -342,7 +338,7 @@ fn sandbox(layers: &Layers, enabled: bool) -> Result<Option<Sandbox>, ConfigErro
 }
 
 fn warnings(layers: &Layers, env: &BTreeMap<String, String>) -> Vec<Warning> {
-    let mut warnings = layers::unknown_variables(env);
+    let mut warnings = unknown_variables(env);
     if let Some(SettingValue { text, origin: Origin::Flag(_) }) = layers.get(&settings::DATABASE_URL)
         && show::mask_url(text) != *text
     {

@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
 pub use self::error::Error;
-pub use self::writer::Guard;
+pub use self::writer::{Guard, is_disk_full};
 
 /// The default filter, to which the directives of `RUST_LOG` are appended. Libraries that log every statement or frame
 /// log only warnings, unless a directive specifies another level.
@@ -99,11 +99,6 @@ fn expand_to_all_crates(directives: &str) -> String {
         }
     }
     all
-}
-
-/// Whether the log cannot be written because its disk is full.
-pub fn log_is_full() -> bool {
-    writer::is_disk_full()
 }
 
 #[cfg(test)]

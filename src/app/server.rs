@@ -103,7 +103,7 @@ impl App {
             default_agent_image: default_agent_image(config),
             instance,
             cache_bytes: config.limits.cache_bytes,
-            log_is_full: telemetry::log_is_full,
+            log_is_full: telemetry::is_disk_full,
         };
         let core = Core::new(base, options);
         let worker = Worker::new(core.clone());

@@ -150,7 +150,7 @@ fn load(
 ) -> Result<ClientConfig, Error> {
     let env = config::environment();
     let read_file = |path: &Path| std::fs::read_to_string(path);
-    for warning in config::client_warnings(&env) {
+    for warning in config::unknown_variables(&env) {
         eprint_message(&format!("warning: {warning}"));
     }
     let config = ClientConfig::load(flags, credential, data_dir, &env, &read_file)?;

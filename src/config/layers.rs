@@ -135,7 +135,7 @@ impl Layers {
 const AGENT_VARIABLES: [&str; 1] = ["NORMAN_AKS_API_SERVER"];
 
 /// Warnings about variables with our prefix that no setting reads.
-pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
+pub fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
     let known: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
     // The common prefix would make all names similar.
     let without_prefix = |name: &str| name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_owned();

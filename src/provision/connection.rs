@@ -48,11 +48,6 @@ impl Reached {
     }
 }
 
-/// Checks again whether an active cluster is reachable, after the sessions of its agents changed. Sends no request to Azure.
-pub(super) async fn recheck(core: &Core, task: &mut Task) -> Result<(), StepError> {
-    connect(core, task, None).await.map(drop)
-}
-
 /// Connects to the cluster; `None` if it is unreachable. Azure matches the specification in any case, so the failure of an active
 /// cluster is shown only by `Ready`. `observed` is Azure's state if it was just read.
 pub(super) async fn connect(

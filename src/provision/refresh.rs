@@ -40,7 +40,7 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
         && core.agents.take_change(&task.row.id)
         && !agent::is_due(core, task).await
     {
-        connection::recheck(core, task).await?;
+        connection::connect(core, task, None).await?;
         return Ok(Next::In(remaining));
     }
     match read_upstream(core, task, deadline).await {

@@ -12,8 +12,9 @@ use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
 use super::error::StepError;
+use crate::service::actor::Actor;
 use crate::service::core::Core;
-use crate::service::credentials::last_use_erasure_by_server;
+use crate::service::credentials::last_use_erasure;
 use crate::store::{self, ClusterRow, NewClusterEvent, WorkColumns};
 
 /// The names of the steps to an active cluster, in order.
@@ -290,7 +291,7 @@ impl Task {
         match next {
             Next::Delete => {
                 let (id, fence) = (&self.row.id, self.work.fence);
-                let erasure = last_use_erasure_by_server(&self.row, now);
+                let erasure = last_use_erasure(&Actor::server(), &self.row, now);
                 let store = &core.store;
                 let is_deleted =
                     store::clusters::delete_claimed(store, id, fence, &events, erasure.as_ref()).await?;

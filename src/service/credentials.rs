@@ -19,8 +19,7 @@ use clock::Clock;
 pub use self::access::CredentialSource;
 use self::change::check_texts;
 pub use self::change::{AzureChange, CredentialChange, Mode};
-pub(super) use self::deletion::last_use_erasure;
-pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_erasure_by_server};
+pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_erasure};
 
 use super::actor::Actor;
 use super::azure_access::Resolver;

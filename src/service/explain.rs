@@ -8,10 +8,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use aks::json_text;
-use azure::{ArmError, EntraError, Error, Service, ServiceError};
+use azure::{ArmError, EntraError, Error, Service};
 use http::{Method, StatusCode};
 
 pub use discovery::{check_discovery_error, stored_discovery_error};
+pub use hints::for_operation as operation_hint;
 
 /// An explained error of Azure.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,11 +53,6 @@ pub fn request_error(error: &Error) -> Explained {
     }
 }
 
-/// The hint for a failed long-running operation; `None` if Azure's message suffices.
-pub fn operation_hint(error: &ServiceError) -> Option<String> {
-    hints::for_operation(error)
-}
-
 fn status_of(error: &Error) -> u16 {
     match error {
         Error::TimedOut { .. } => 504,
@@ -85,13 +81,9 @@ fn text_of(error: &Error) -> String {
         Error::NoAnswer { to: Service::Login, method, url, reason, .. } => {
             format!("ClientSecretCredential: {} {url:?}: {reason}. {TROUBLESHOOT}", capitalized(method))
         }
-        Error::TimedOut { to } => format!("context deadline exceeded: {error}", error = timeout_text(*to)),
+        Error::TimedOut { to } => format!("context deadline exceeded: no answer from {to} in time"),
         other => other.to_string(),
     }
-}
-
-fn timeout_text(service: Service) -> String {
-    format!("no answer from {service} in time")
 }
 
 /// `Get` for `GET`, as Go's transport errors begin.

@@ -117,7 +117,7 @@ impl Buffer {
 static DISK_FULL: AtomicBool = AtomicBool::new(false);
 
 /// Whether the log cannot be written because its disk is full.
-pub(super) fn is_disk_full() -> bool {
+pub fn is_disk_full() -> bool {
     DISK_FULL.load(Ordering::Relaxed)
 }
 

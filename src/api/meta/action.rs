@@ -49,6 +49,6 @@ async fn serve<T: ListingAction>(
     let listing = T::load(&state, &call).await;
     call.record_use(&state, listing.as_ref().err()).await;
     let listing =
-        listing.map_err(|error| error.with_unknown_environment(call.unknown_environment()))?;
+        listing.map_err(|error| error.with_unknown_environment(call.access.unknown_environment()))?;
     Ok(conditions.respond_cached(&listing.body, listing.freshness, listing.age))
 }

@@ -113,11 +113,6 @@ impl AuditContext {
         .await;
     }
 
-    /// Records that a stored credential could not be used.
-    pub(super) async fn record_failure(&self, events: &Events, caller: &Arc<Caller>, credential_id: &str) {
-        self.record_outcome(events, caller, credential_id, Outcome::Failed).await;
-    }
-
     /// Records the outcome of the use of a stored credential.
     pub(in crate::api) async fn record_outcome(
         &self,
@@ -190,11 +185,6 @@ impl AzureCall {
         Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }
 
-    /// The cloud in the credential, if it is not one of Azure's.
-    pub(super) fn unknown_environment(&self) -> Option<&str> {
-        self.access.unknown_environment()
-    }
-
     pub(super) fn listing_request(&self) -> ListingRequest<'_> {
         ListingRequest {
             access: &self.access,
@@ -202,11 +192,6 @@ impl AzureCall {
             fresh: self.fresh,
             is_one_of_many: false,
         }
-    }
-
-    /// The region; empty if it is missing.
-    pub(super) fn region(&self) -> &str {
-        &self.region
     }
 
     /// The region, for actions that need one.

@@ -20,6 +20,7 @@ use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::service::Caller;
 use crate::service::azure_access::AccessError;
+use crate::service::events::Outcome;
 use crate::service::rancher_access::{
     Access, Failure, LOOP_REMEDY, RancherAccess, RancherError, Session, has_own_via,
 };
@@ -76,7 +77,7 @@ pub(super) async fn read(
         other => {
             if let Err(Failure::Credential(_)) = &other {
                 let caller = RancherAccess::caller(&pending.session);
-                audit.record_failure(&state.events, &caller, &credential_id).await;
+                audit.record_outcome(&state.events, &caller, &credential_id, Outcome::Failed).await;
             }
             return Err(pending.reject_or_forward(other, state).await);
         }

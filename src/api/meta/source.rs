@@ -33,11 +33,6 @@ impl RancherState {
         self.access.evict_expired();
         self.access.listings().set_gauges();
     }
-
-    /// The settings and limits of HTTP.
-    pub(in crate::api) fn http(&self) -> &HttpState {
-        &self.http
-    }
 }
 
 impl FromRef<AppState> for MetaState {

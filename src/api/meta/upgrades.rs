@@ -74,11 +74,11 @@ impl ListingAction for AksUpgrades {
         };
         // Clients send the region of the specification, which may be wrong for an imported cluster; the cluster's own region
         // replaces it.
-        let requested = normalize(call.region());
+        let requested = normalize(&call.region);
         let is_stated = cluster.stated_region.as_ref().is_some_and(|stated| normalize(stated) == requested);
         let region = match &cluster.region {
             Some(own) if requested.is_empty() || is_stated => own,
-            _ => call.region(),
+            _ => &call.region,
         };
         let ClusterVersion { long_term, group, name, .. } = &cluster;
         let target = UpgradeTarget { region, current, running, long_term: *long_term, group, name };

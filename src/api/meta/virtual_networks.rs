@@ -27,7 +27,7 @@ impl ListingAction for AksVirtualNetworks {
     };
 
     async fn load(state: &MetaState, call: &AzureCall) -> Result<ListingResponse, Error> {
-        Ok(state.listings().networks(call.listing_request(), call.region(), render).await?)
+        Ok(state.listings().networks(call.listing_request(), &call.region, render).await?)
     }
 }
 

@@ -154,14 +154,9 @@ impl Credentials {
 
 /// The erasure of the credential of `before`, a cluster that is updated or deleted. The store applies it only if no other
 /// cluster uses the credential.
-pub(in crate::service) fn last_use_erasure(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
+pub fn last_use_erasure(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
     let detail = format!("the cluster {} was the last that used it", before.id);
     Some(erasure(by, before.credential_id.clone()?, &detail, now_ms))
-}
-
-/// As [`last_use_erasure`], for a cluster that the worker deletes.
-pub fn last_use_erasure_by_server(before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
-    last_use_erasure(&Actor::server(), before, now_ms)
 }
 
 fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Erasure {

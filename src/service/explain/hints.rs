@@ -46,8 +46,8 @@ pub(super) fn for_discovery(error: &DiscoveryError) -> Option<String> {
     }
 }
 
-/// The hint for a failed long-running operation.
-pub(super) fn for_operation(error: &ServiceError) -> Option<String> {
+/// The hint for a failed long-running operation; `None` if Azure's message suffices.
+pub fn for_operation(error: &ServiceError) -> Option<String> {
     arm::hint(error, None)
 }
 

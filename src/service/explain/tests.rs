@@ -1,6 +1,6 @@
 //! The exact texts for errors that these tests construct.
 
-use azure::DiscoveryError;
+use azure::{DiscoveryError, ServiceError};
 use bytes::Bytes;
 
 use super::*;

@@ -42,7 +42,7 @@ pub(super) struct CatalogCall {
     audit: AuditContext,
     fresh: bool,
     conditions: Conditions,
-    arrived_at: Instant,
+    pub(super) arrived_at: Instant,
     /// The URL of the request, with the host that the client used.
     url: String,
 }
@@ -213,11 +213,6 @@ impl CatalogCall {
             fresh: self.fresh,
             is_one_of_many: false,
         }
-    }
-
-    /// When the request arrived.
-    pub(super) fn arrived_at(&self) -> Instant {
-        self.arrived_at
     }
 
     /// The response with a body that was computed for this request alone.

@@ -163,7 +163,7 @@ pub(super) async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Resul
         let assessed = search.assess(regions, Instant::now() + STREAM_TIMEOUT);
         return Ok(stream_lines(assessed, total));
     }
-    let assessed = search.assess(regions, call.arrived_at() + LIST_TIMEOUT);
+    let assessed = search.assess(regions, call.arrived_at + LIST_TIMEOUT);
     let list = collect_list(assessed, total).await;
     Ok(call.respond_uncached(json::to_bytes_line(&list)))
 }
