@@ -53,7 +53,7 @@ impl AzureAccess {
 }
 
 /// A credential in a request. Empty strings mean "not set".
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct InlineCredential {
     /// The Entra tenant; discovered when empty.
     pub tenant_id: String,

@@ -6,16 +6,13 @@ use aks::input;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::go_json::{self, Kind};
+use crate::service::azure_access::InlineCredential;
 
 /// The fields of the body; missing ones are empty.
 #[derive(Debug, Default)]
 pub(super) struct Capabilities {
-    pub(super) tenant_id: String,
-    pub(super) subscription_id: String,
-    pub(super) client_id: String,
-    pub(super) client_secret: SecretString,
+    pub(super) credential: InlineCredential,
     pub(super) region: String,
-    pub(super) environment: String,
     pub(super) cluster_id: String,
 }
 
@@ -74,12 +71,13 @@ impl Capabilities {
 
     /// Trims whitespace and invisible characters, which pasting adds.
     pub(super) fn trimmed(mut self) -> Self {
+        let credential = &mut self.credential;
         for text in [
-            &mut self.tenant_id,
-            &mut self.subscription_id,
-            &mut self.client_id,
+            &mut credential.tenant_id,
+            &mut credential.subscription_id,
+            &mut credential.client_id,
             &mut self.region,
-            &mut self.environment,
+            &mut credential.environment,
             &mut self.cluster_id,
         ] {
             let trimmed = input::trim(text);
@@ -87,21 +85,22 @@ impl Capabilities {
                 *text = trimmed.to_owned();
             }
         }
-        let secret = input::trim(self.client_secret.expose_secret());
-        if secret.len() != self.client_secret.expose_secret().len() {
-            self.client_secret = SecretString::from(secret);
+        let secret = input::trim(credential.client_secret.expose_secret());
+        if secret.len() != credential.client_secret.expose_secret().len() {
+            credential.client_secret = SecretString::from(secret);
         }
         self
     }
 
     fn set(&mut self, key: &str, text: String) {
+        let credential = &mut self.credential;
         match key {
-            "tenantId" => self.tenant_id = text,
-            "subscriptionId" => self.subscription_id = text,
-            "clientId" => self.client_id = text,
-            "clientSecret" => self.client_secret = SecretString::from(text),
+            "tenantId" => credential.tenant_id = text,
+            "subscriptionId" => credential.subscription_id = text,
+            "clientId" => credential.client_id = text,
+            "clientSecret" => credential.client_secret = SecretString::from(text),
             "region" => self.region = text,
-            "environment" => self.environment = text,
+            "environment" => credential.environment = text,
             "clusterId" => self.cluster_id = text,
             _ => {}
         }
@@ -118,18 +117,18 @@ mod tests {
             br#" {"SUBSCRIPTIONID":"a","subscriptionId":"b","x":[1,{"y":null}],"clientId":null,"region":"E\u0061st \ud83d\ude00\ud800","clientSecret":"s","baseUrl":"http://x"} "#,
         )
         .unwrap();
-        assert_eq!(capabilities.subscription_id, "b");
-        assert_eq!(capabilities.client_id, "");
+        assert_eq!(capabilities.credential.subscription_id, "b");
+        assert_eq!(capabilities.credential.client_id, "");
         assert_eq!(capabilities.region, "East \u{1f600}\u{fffd}");
-        assert_eq!(capabilities.client_secret.expose_secret(), "s");
-        assert!(Capabilities::parse(b"null").unwrap().tenant_id.is_empty());
+        assert_eq!(capabilities.credential.client_secret.expose_secret(), "s");
+        assert!(Capabilities::parse(b"null").unwrap().credential.tenant_id.is_empty());
         assert!(!format!("{capabilities:?}").contains("\"s\""));
     }
 
     #[test]
     fn byte_order_mark_is_skipped_and_utf16_is_reported() {
         let capabilities = Capabilities::parse(b"\xef\xbb\xbf{\"clientId\":\"c\"}").unwrap();
-        assert_eq!(capabilities.client_id, "c");
+        assert_eq!(capabilities.credential.client_id, "c");
         for (body, start) in [
             (&b"\xff\xfe{\0}\0"[..], "invalid character 'ÿ' looking for beginning of value: "),
             (b"\xfe\xff\0{\0}", "invalid character 'þ' looking for beginning of value: "),
@@ -146,9 +145,9 @@ mod tests {
             "{\"tenantId\":\"\\n t \",\"clientSecret\":\"\u{a0}s s~\\r\\n\",\"environment\":\" \"}"
                 .as_bytes(),
         );
-        let capabilities = capabilities.unwrap().trimmed();
-        assert_eq!((capabilities.tenant_id.as_str(), capabilities.environment.as_str()), ("t", ""));
-        assert_eq!(capabilities.client_secret.expose_secret(), "s s~");
+        let credential = capabilities.unwrap().trimmed().credential;
+        assert_eq!((credential.tenant_id.as_str(), credential.environment.as_str()), ("t", ""));
+        assert_eq!(credential.client_secret.expose_secret(), "s s~");
     }
 
     #[test]

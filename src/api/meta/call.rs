@@ -25,7 +25,7 @@ use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::api::state::AppState;
 use crate::service::Caller;
-use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential, Resolver};
+use crate::service::azure_access::{AccessError, AzureAccess, Resolver};
 use crate::service::credentials::CredentialSource;
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::ListingRequest;
@@ -179,8 +179,8 @@ impl AzureCall {
         fresh: bool,
         audit: AuditContext,
     ) -> Result<Self, Rejection> {
-        let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
-        let access = resolver.resolve(body.into(), None, DiscoveryPurpose::Stored).await;
+        let Capabilities { credential, region, cluster_id } = body;
+        let access = resolver.resolve(credential, None, DiscoveryPurpose::Stored).await;
         let access = access.map_err(|tenant| Error::from(AccessError::from(tenant)))?;
         Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }
@@ -232,18 +232,6 @@ pub(in crate::api) fn is_fresh(headers: &HeaderMap) -> bool {
     value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
-impl From<Capabilities> for InlineCredential {
-    fn from(body: Capabilities) -> Self {
-        Self {
-            tenant_id: body.tenant_id,
-            subscription_id: body.subscription_id,
-            client_id: body.client_id,
-            client_secret: body.client_secret,
-            environment: body.environment,
-        }
-    }
-}
-
 /// Reads the credential in a body. The error for the first missing field, in Rancher's order, is `error_prefix` and its name.
 pub(super) async fn read_credential(
     body: Body,
@@ -253,10 +241,11 @@ pub(super) async fn read_credential(
     let body = Capabilities::parse(&read_body(body, limit).await?)
         .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?
         .trimmed();
+    let credential = &body.credential;
     let required = [
-        ("subscriptionId", body.subscription_id.as_str()),
-        ("clientId", &body.client_id),
-        ("clientSecret", body.client_secret.expose_secret()),
+        ("subscriptionId", credential.subscription_id.as_str()),
+        ("clientId", &credential.client_id),
+        ("clientSecret", credential.client_secret.expose_secret()),
     ];
     match required.iter().find(|(_, value)| value.is_empty()) {
         Some((field, _)) => Err(Error::bad_request(format!("{error_prefix} {field}"))),
