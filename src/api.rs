@@ -58,7 +58,7 @@ use self::surface::{Surface, SurfaceError};
 pub use self::meta::RancherState;
 pub(crate) use self::relay::PROTOCOL as RELAY_PROTOCOL;
 use self::state::HttpState;
-pub use self::state::{AppState, HttpOptions, Services};
+pub use self::state::{AppState, HttpOptions};
 pub(crate) use self::v1::AuditRecord;
 
 /// All routes. Each surface has its own middleware, and a fallback that reports unknown paths in its own format.

@@ -17,15 +17,6 @@ use crate::service::plans::Plans;
 #[derive(Clone)]
 pub struct AppState(Arc<Inner>);
 
-/// The services and settings of the API.
-pub struct Services {
-    /// All services except `plans`, which need the planner of the worker.
-    pub core: Core,
-    /// Previews of the worker's next steps.
-    pub plans: Plans,
-    pub http: HttpOptions,
-}
-
 /// The settings that all requests need.
 pub struct HttpOptions {
     pub forwarded: ForwardedConfig,
@@ -98,9 +89,8 @@ impl Deref for AppState {
 }
 
 impl AppState {
-    /// Shares the services.
-    pub fn new(services: Services) -> Self {
-        let Services { core, plans, http } = services;
+    /// Shares the services. `core` has all except `plans`, which need the planner of the worker.
+    pub fn new(core: Core, plans: Plans, http: HttpOptions) -> Self {
         let login_failures = LoginFailures::new(http.request_limit);
         Self(Arc::new(Inner { core, plans, http: HttpState::new(http), login_failures }))
     }

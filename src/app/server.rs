@@ -108,7 +108,7 @@ impl App {
         let core = Core::new(base, options);
         let worker = Worker::new(core.clone());
         let plans = Plans::new(&core, worker.clone());
-        let state = AppState::new(services(core.clone(), plans, config));
+        let state = AppState::new(core.clone(), plans, http_options(config));
         let (secrets, listings) = (core.secrets.clone(), core.listings.clone());
         let snapshots = Snapshots::new(&config.data_dir, secrets, listings, config.limits.cache_bytes);
         snapshots.restore().await;
@@ -261,10 +261,6 @@ fn set_gauges(state: &AppState, store: &Store) {
     metrics::gauge!("norman_aks_database_connections", "state" => "idle").set(f64::from(idle));
     metrics::gauge!("norman_aks_database_connections", "state" => "busy").set(f64::from(busy));
     state.set_gauges();
-}
-
-fn services(core: Core, plans: Plans, config: &Config) -> api::Services {
-    api::Services { core, plans, http: http_options(config) }
 }
 
 pub(super) fn http_options(config: &Config) -> api::HttpOptions {
