@@ -4,6 +4,7 @@ mod audit;
 mod catalog;
 mod credentials;
 mod events;
+mod parameters;
 mod plan;
 mod review;
 mod upgrade_plan;

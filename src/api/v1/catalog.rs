@@ -1,11 +1,10 @@
 //! The catalog: what can be used in Azure, why not, and what to do about it, one file for each resource. `call` reads the
-//! credential, `parameters` the query, `page` builds the lists.
+//! credential and the query, `page` builds the lists.
 
 mod call;
 mod credential_check;
 mod kubernetes_versions;
 mod page;
-mod parameters;
 mod regions;
 mod vm_sizes;
 

@@ -1,7 +1,6 @@
 //! `GET /api/v1/clusters/{id}/upgrade-plan`: the upgrades (hops) to a Kubernetes version, what blocks them, and the changes
 //! for them.
 
-use aks::input;
 use aks::upgrade_plan::{Block, Hop, Part};
 use aks::versions::Version;
 use axum::extract::{Path, State};
@@ -149,7 +148,7 @@ pub(super) async fn get_upgrade_plan(
 /// The parameter `to`, which must be a version.
 fn requested_version(query: &Query) -> Result<Option<&str>, Invalid> {
     query.reject_unknown(&["to"])?;
-    let version = query.first("to").map(input::trim).filter(|text| !text.is_empty());
+    let version = query.trimmed("to");
     if version.is_some_and(|text| Version::parse(text).is_none()) {
         let message = "to must be a version of Kubernetes, for example 1.34.3 or 1.34";
         return Err(Invalid::field("InvalidFormat", "to", message));

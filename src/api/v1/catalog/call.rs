@@ -12,11 +12,11 @@ use http::StatusCode;
 use http::request::Parts;
 use tokio::time::Instant;
 
-use super::parameters::Parameters;
 use crate::api::auth::{self, AuthError, Authenticated};
 use crate::api::conditional::Conditions;
 use crate::api::meta::{AuditContext, MetaState, RANCHER_UNAVAILABLE, is_fresh};
 use crate::api::norman::error::Error;
+use crate::api::norman::filters::Query;
 use crate::api::norman::links::Links;
 use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
@@ -36,7 +36,7 @@ const COMMON_PARAMETERS: [&str; 2] = ["cloudCredentialId", "region"];
 pub(super) struct CatalogCall {
     pub(super) caller: Arc<Caller>,
     pub(super) access: Arc<AzureAccess>,
-    pub(super) parameters: Parameters,
+    pub(super) parameters: Query,
     pub(super) links: Links,
     state: MetaState,
     audit: AuditContext,
@@ -57,11 +57,11 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let arrived_at = Instant::now();
         let state = MetaState::from_ref(state);
-        let parameters = Parameters::from_uri(&parts.uri);
+        let parameters = Query::from_uri(&parts.uri);
         let audit = AuditContext::new("catalog", RequestContext::from_parts(parts).map_err(AuthError::from)?);
         let fresh = is_fresh(&parts.headers);
         let authorized = authorize(parts, &state, &audit, credential_id(&parameters)).await?;
-        let id = parameters.get("cloudCredentialId").unwrap_or_default();
+        let id = parameters.trimmed("cloudCredentialId").unwrap_or_default();
         let (caller, access) = authorized.map_err(|error| unusable_credential(error, id))?;
         let links = Links::new(state.http().forwarded.base_url(parts));
         let url = links.url(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
@@ -170,10 +170,10 @@ fn rancher_rejection(access: Result<Access, Failure>, id: &str) -> Rejection {
     }
 }
 
-fn credential_id(parameters: &Parameters) -> Result<&str, Error> {
+fn credential_id(parameters: &Query) -> Result<&str, Error> {
     let message = "cloudCredentialId is required: name a stored credential, as cattle-global-data:cc-…";
     let missing = || Invalid::field("MissingRequired", "cloudCredentialId", message).into();
-    parameters.get("cloudCredentialId").ok_or_else(missing)
+    parameters.trimmed("cloudCredentialId").ok_or_else(missing)
 }
 
 /// The response to a request whose credential cannot be used.
@@ -199,7 +199,7 @@ impl CatalogCall {
     /// The region, which is required.
     pub(super) fn region(&self) -> Result<&str, Invalid> {
         let message = "region is required, for example eastus; aksLocations lists those of the subscription";
-        self.parameters.get("region").ok_or_else(|| Invalid::field("MissingRequired", "region", message))
+        self.parameters.trimmed("region").ok_or_else(|| Invalid::field("MissingRequired", "region", message))
     }
 
     pub(super) fn listings(&self) -> &Listings {

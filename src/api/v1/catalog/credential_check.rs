@@ -15,11 +15,11 @@ use utoipa::IntoParams;
 
 use self::result::CredentialCheckResult;
 use super::call::{CatalogCaller, authorize, unusable_credential};
-use super::parameters::Parameters;
 use crate::api::auth::AuthError;
 use crate::api::meta::{AuditContext, MetaState};
 use crate::api::norman::body::Body;
 use crate::api::norman::error::Error;
+use crate::api::norman::filters::Query;
 use crate::api::norman::input::{self, InputFor, Object};
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
@@ -137,16 +137,16 @@ pub(super) async fn check_credential(
 
 /// The resource groups of the query, each once.
 fn resource_groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
-    let parameters = Parameters::from_uri(uri);
+    let parameters = Query::from_uri(uri);
     parameters.reject_unknown(&["resourceGroup"])?;
-    if parameters.get_all("resourceGroup").nth(MAX_RESOURCE_GROUPS).is_some() {
+    if parameters.all_trimmed("resourceGroup").nth(MAX_RESOURCE_GROUPS).is_some() {
         let message = format!(
             "a request checks at most {MAX_RESOURCE_GROUPS} resource groups; split them over several requests"
         );
         return Err(Invalid::field("InvalidOption", "resourceGroup", message));
     }
     let mut groups: Vec<String> = Vec::new();
-    for name in parameters.get_all("resourceGroup") {
+    for name in parameters.all_trimmed("resourceGroup") {
         if !resource_group::is_valid_name(name) {
             let message = format!(
                 "resourceGroup {name:?} is not a valid name in Azure; use 1 to {} {}",

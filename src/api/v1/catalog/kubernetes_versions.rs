@@ -60,7 +60,7 @@ struct CatalogPatchVersion {
 /// The query.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(dead_code, reason = "documents the parameters, which `Parameters` reads")]
+#[expect(dead_code, reason = "documents the parameters, which `Query` reads")]
 struct KubernetesVersionQuery {
     /// The stored credential.
     #[param(example = "cattle-global-data:cc-x7k9z")]

@@ -25,7 +25,7 @@ impl<T> Page<T> {
     ) -> Result<Self, Invalid> {
         let limit = call.parameters.number("limit", 1..=MAX_LIMIT)?;
         let limit = usize::try_from(limit.unwrap_or(MAX_LIMIT)).unwrap_or(usize::MAX);
-        if let Some(marker) = call.parameters.get("marker") {
+        if let Some(marker) = call.parameters.trimmed("marker") {
             let Some(index) = entries.iter().position(|entry| name(entry) == marker) else {
                 let message =
                     format!("the list no longer contains `{}`; start again without marker", mask(marker));

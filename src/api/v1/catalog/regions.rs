@@ -17,11 +17,11 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::call::CatalogCall;
-use super::parameters::Parameters;
 use super::vm_sizes::parse_node_demand;
 use super::{CatalogReason, CatalogVerdict};
 use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
+use crate::api::norman::filters::Query;
 use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
 use crate::service::Invalid;
@@ -169,17 +169,17 @@ pub(super) async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Resul
 }
 
 /// The wanted cluster.
-fn parse_demand(parameters: &Parameters) -> Result<RegionDemand, Invalid> {
+fn parse_demand(parameters: &Query) -> Result<RegionDemand, Invalid> {
     let zones = parameters.number("zones", 0..=9)?.and_then(|zones| usize::try_from(zones).ok());
     let nodes = parse_node_demand(parameters, false)?;
-    let vm_size = parameters.get("vmSize").map(|size| (size.to_owned(), nodes));
+    let vm_size = parameters.trimmed("vmSize").map(|size| (size.to_owned(), nodes));
     if vm_size.is_none()
-        && let Some(name) = NODE_PARAMETERS.into_iter().find(|name| parameters.get(name).is_some())
+        && let Some(name) = NODE_PARAMETERS.into_iter().find(|name| parameters.trimmed(name).is_some())
     {
         let message = format!("{name} applies to the nodes of a VM size; set vmSize too");
         return Err(Invalid::field("InvalidOption", name, message));
     }
-    let version = parameters.get("kubernetesVersion").map(str::to_owned);
+    let version = parameters.trimmed("kubernetesVersion").map(str::to_owned);
     Ok(RegionDemand { vm_size, version, zones: zones.unwrap_or_default() })
 }
 

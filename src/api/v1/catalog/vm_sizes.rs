@@ -13,10 +13,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::call::CatalogCall;
 use super::page::Page;
-use super::parameters::Parameters;
 use super::{CatalogReason, CatalogVerdict};
 use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
+use crate::api::norman::filters::Query;
 use crate::api::norman::json;
 use crate::api::openapi::failures::CatalogFailures;
 use crate::service::Invalid;
@@ -269,7 +269,7 @@ fn size_name(size: &VmSku) -> &str {
 }
 
 /// The wanted nodes. `with_zones`: `zones` is a list of zones, and not their number as for regions.
-pub(super) fn parse_node_demand(parameters: &Parameters, with_zones: bool) -> Result<Demand, Invalid> {
+pub(super) fn parse_node_demand(parameters: &Query, with_zones: bool) -> Result<Demand, Invalid> {
     Ok(Demand {
         mode: parameters.one_of("mode", &[("System", Mode::System), ("User", Mode::User)])?,
         is_windows: parameters.one_of("osType", &[("Linux", false), ("Windows", true)])?.unwrap_or_default(),
@@ -294,8 +294,8 @@ struct Filter {
 }
 
 impl Filter {
-    fn parse(parameters: &Parameters) -> Result<Self, Invalid> {
-        let lower = |name: &str| parameters.get(name).map(str::to_lowercase);
+    fn parse(parameters: &Query) -> Result<Self, Invalid> {
+        let lower = |name: &str| parameters.trimmed(name).map(str::to_lowercase);
         Ok(Self {
             min_vcpus: parameters.number("minVcpus", 0..=10_000)?,
             max_vcpus: parameters.number("maxVcpus", 0..=10_000)?,
@@ -327,7 +327,7 @@ impl Filter {
     }
 }
 
-fn parse_verdicts(parameters: &Parameters) -> Result<Vec<Verdict>, Invalid> {
+fn parse_verdicts(parameters: &Query) -> Result<Vec<Verdict>, Invalid> {
     let parse = |word: &str| match word.to_ascii_lowercase().as_str() {
         "usable" => Ok(Verdict::Usable),
         "limited" => Ok(Verdict::Limited),
@@ -349,8 +349,8 @@ struct Order {
     descending: bool,
 }
 
-fn parse_order(parameters: &Parameters) -> Result<Order, Invalid> {
-    let text = parameters.get("sort").unwrap_or("name");
+fn parse_order(parameters: &Query) -> Result<Order, Invalid> {
+    let text = parameters.trimmed("sort").unwrap_or("name");
     let (field, descending) = text.strip_prefix('-').map_or((text, false), |field| (field, true));
     let key: Option<fn(&AssessedSize<'_>) -> i64> = match field {
         "name" => None,

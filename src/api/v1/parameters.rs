@@ -1,45 +1,27 @@
-//! The parameters in the query of a request to the catalog. Each error names the parameter and its allowed values.
+//! Typed values of query parameters. Each error names the parameter and its allowed values.
 
 use std::ops::RangeInclusive;
 
 use aks::input;
 use aks::mask::mask;
-use http::Uri;
 
 use crate::api::norman::filters::Query;
 use crate::service::Invalid;
 
-/// The parameters of a request.
-pub(super) struct Parameters(Query);
-
-impl Parameters {
-    pub(super) fn from_uri(uri: &Uri) -> Self {
-        Self(Query::from_uri(uri))
-    }
-
-    /// The query with `name` set to `value`, percent-encoded and without `?`.
-    pub(super) fn to_query_with(&self, name: &str, value: &str) -> String {
-        self.0.to_query_with(name, value)
-    }
-
-    /// Rejects parameters that are not in `known`.
-    pub(super) fn reject_unknown(&self, known: &[&str]) -> Result<(), Invalid> {
-        self.0.reject_unknown(known)
-    }
-
+impl Query {
     /// The trimmed value of `name`; `None` if it is missing or empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.first(name).map(input::trim).filter(|text| !text.is_empty())
+    pub(super) fn trimmed(&self, name: &str) -> Option<&str> {
+        self.first(name).map(input::trim).filter(|text| !text.is_empty())
     }
 
     /// All trimmed values of `name`, except empty ones.
-    pub(super) fn get_all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.all(name).map(input::trim).filter(|text| !text.is_empty())
+    pub(super) fn all_trimmed(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.all(name).map(input::trim).filter(|text| !text.is_empty())
     }
 
     /// A whole number in `range`.
     pub(super) fn number(&self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Invalid> {
-        let Some(text) = self.get(name) else { return Ok(None) };
+        let Some(text) = self.trimmed(name) else { return Ok(None) };
         match text.parse() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             _ => {
@@ -58,7 +40,7 @@ impl Parameters {
 
     /// The value that `options` has for the text, in any letter case.
     pub(super) fn one_of<T: Copy>(&self, name: &str, options: &[(&str, T)]) -> Result<Option<T>, Invalid> {
-        let Some(text) = self.get(name) else { return Ok(None) };
+        let Some(text) = self.trimmed(name) else { return Ok(None) };
         if let Some((_, value)) = options.iter().find(|(option, _)| option.eq_ignore_ascii_case(text)) {
             return Ok(Some(*value));
         }
@@ -69,7 +51,7 @@ impl Parameters {
 
     /// The trimmed elements of a list separated by commas, except empty ones.
     pub(super) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        let elements = self.get(name).into_iter().flat_map(|text| text.split(','));
+        let elements = self.trimmed(name).into_iter().flat_map(|text| text.split(','));
         elements.map(str::trim).filter(|element| !element.is_empty())
     }
 
