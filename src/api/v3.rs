@@ -11,7 +11,6 @@ mod kubeconfig;
 mod members;
 mod metadata;
 mod nodes;
-mod part;
 mod projects;
 mod registration_tokens;
 mod role_templates;

@@ -18,6 +18,7 @@ use self::checks::{
 };
 pub use self::review::ReviewInput;
 pub use self::version::ClusterVersion;
+use aks::ids;
 use aks::review::{Review, UnknownField, region_mismatch};
 use aks::role::Role;
 use aks::spec::merge::{self, Mode};
@@ -357,6 +358,16 @@ impl Clusters {
     pub async fn with_role(&self, caller: &Caller, id: &str) -> Result<(Cluster, Role)> {
         let (row, role) = self.row_and_role(caller, id).await?;
         Ok((row.try_into()?, role))
+    }
+
+    /// The cluster of a part with the ID `c-xxxxx:<name>`, the caller's role in the cluster, and the name of the part.
+    pub async fn of_part<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
+        let not_found = || Error::NotFound { id: id.to_owned() };
+        let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(not_found)?;
+        match self.with_role(caller, cluster_id).await {
+            Err(Error::NotFound { .. }) => Err(not_found()),
+            found => found.map(|(cluster, role)| (cluster, role, name)),
+        }
     }
 
     /// The row of a cluster that the caller may see.

@@ -147,7 +147,7 @@ impl Members {
 
     /// A membership by its ID.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Member> {
-        let (cluster, role, name) = self.cluster_of(caller, id).await?;
+        let (cluster, role, name) = self.inner.clusters.of_part(caller, id).await?;
         if name == CREATOR {
             return Ok(Member::creator(&cluster));
         }
@@ -287,16 +287,6 @@ impl Members {
         } else {
             ForbiddenReason::ChangeMembers { cluster_id: member.cluster_id, role: None }
         }))
-    }
-
-    /// The cluster of an ID, the caller's role in it, and the name after the colon.
-    async fn cluster_of<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
-        let missing = || Error::NotFound { id: id.to_owned() };
-        let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
-        match self.inner.clusters.with_role(caller, cluster_id).await {
-            Err(Error::NotFound { .. }) => Err(missing()),
-            found => found.map(|(cluster, role)| (cluster, role, name)),
-        }
     }
 
     async fn owned_cluster(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {

@@ -134,11 +134,8 @@ impl Registration {
     /// [`Error::Forbidden`] for members who are not owners: a holder of the token can pretend to be the cluster.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<RegistrationToken> {
         let missing = || Error::NotFound { id: id.to_owned() };
-        let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
-        let cluster = match self.owned_cluster(caller, cluster_id).await {
-            Err(Error::NotFound { .. }) => return Err(missing()),
-            found => found?,
-        };
+        let (cluster, role, name) = self.inner.clusters.of_part(caller, id).await?;
+        check_owner(&cluster, role)?;
         if name == DEFAULT_TOKEN {
             return self.default_token(&cluster.id).await;
         }
@@ -169,8 +166,9 @@ impl Registration {
             let message = "set clusterId: a registration token belongs to one cluster";
             return Err(Invalid::field("MissingRequired", "clusterId", message).into());
         }
-        let cluster =
-            self.owned_cluster(&by.caller, cluster_id).await.map_err(Error::into_reference_error)?;
+        let found = self.inner.clusters.with_role(&by.caller, cluster_id).await;
+        let (cluster, role) = found.map_err(Error::into_reference_error)?;
+        check_owner(&cluster, role)?;
         if let Some(name) = name {
             if !ids::is_dns_label(name) {
                 let message = "a name must have at most 63 lower-case letters, digits and hyphens, and no hyphen at its start or \
@@ -292,15 +290,6 @@ impl Registration {
         self.inner.address.url(request_origin).await
     }
 
-    async fn owned_cluster(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
-        match self.inner.clusters.with_role(caller, cluster_id).await? {
-            (cluster, Role::Owner) => Ok(cluster),
-            (cluster, role) => {
-                Err(Error::Forbidden(ForbiddenReason::RegistrationTokens { cluster_id: cluster.id, role }))
-            }
-        }
-    }
-
     /// The default token of a cluster that exists.
     async fn default_token(&self, cluster_id: &str) -> Result<RegistrationToken> {
         for _ in 0..MAX_READS {
@@ -353,6 +342,13 @@ impl Registration {
             })?;
         Ok(token.map(|token| to_token(row, token)))
     }
+}
+
+fn check_owner(cluster: &Cluster, role: Role) -> Result<()> {
+    if role == Role::Owner {
+        return Ok(());
+    }
+    Err(Error::Forbidden(ForbiddenReason::RegistrationTokens { cluster_id: cluster.id.clone(), role }))
 }
 
 fn to_token(row: RegistrationTokenRow, token: SecretString) -> RegistrationToken {

@@ -5,7 +5,6 @@ use aks::status::State;
 use serde_json::json;
 
 use super::docs::PartQuery;
-use super::part::cluster_of_part;
 use super::schemas::PROJECT;
 use super::types::{Call, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
@@ -38,7 +37,7 @@ impl V3Type for Projects {
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let (cluster, _) = cluster_of_part(call, id).await?;
+        let (cluster, ..) = call.state.clusters.of_part(call.caller(), id).await?;
         let project =
             views(&cluster, &call.links).find(|object| object.get("id").is_some_and(|value| value == id));
         project.ok_or_else(|| Error::not_found(id))
