@@ -16,7 +16,7 @@ use super::error::AdministratorTask;
 use super::events::{Action, Events};
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result, name_list};
-use crate::store::users::{EnabledChange, Removal};
+use crate::store::users::Removal;
 use crate::store::{self, Store};
 
 pub use crate::store::UserRow as User;
@@ -146,10 +146,8 @@ impl Users {
         let audit = |user: &User| records::enabled_record(by, user, self.inner.clock.now_ms());
         let change = store::users::set_enabled(&self.inner.store, &user.id, enabled, audit).await;
         self.inner.tokens.evict_callers();
-        match change.map_err(|error| from_store(error, &user))? {
-            Some(EnabledChange::Changed(user) | EnabledChange::Unchanged(user)) => Ok(user),
-            None => Err(Error::NotFound { id: user.id }),
-        }
+        let changed = change.map_err(|error| from_store(error, &user))?;
+        changed.ok_or(Error::NotFound { id: user.id })
     }
 
     async fn remove_user(&self, by: &Actor, user: User, hand_over_to: Option<&str>) -> Result<Removed> {

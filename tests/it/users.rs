@@ -516,9 +516,9 @@ async fn store_switches_and_removes_users_with_their_records() {
         assert!(matches!(last, Err(Error::LastAdministrator)), "{last:?}");
         let disabled = UserRow { enabled: false, ..user("user-b", false) };
         let changed = users::set_enabled(store, "user-b", false, |_| audit_row()).await.unwrap();
-        assert_eq!(changed, Some(users::EnabledChange::Changed(disabled.clone())));
+        assert_eq!(changed, Some(disabled.clone()));
         let unchanged = users::set_enabled(store, "user-b", false, |_| unreachable!("nothing changed")).await;
-        assert_eq!(unchanged.unwrap(), Some(users::EnabledChange::Unchanged(disabled.clone())));
+        assert_eq!(unchanged.unwrap(), Some(disabled.clone()));
         let refused = store::clusters::insert(store, &cluster("x", "user-b"), None, &audit_row()).await;
         assert!(matches!(refused, Err(Error::NoOwner { .. })), "{refused:?}");
         let refused = users::ensure(store, &user("user-b", false), None, |_: &Ensured| audit_row()).await;

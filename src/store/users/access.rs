@@ -30,15 +30,6 @@ impl Owned {
     }
 }
 
-/// The result of [`set_enabled`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnabledChange {
-    /// The user was enabled or disabled.
-    Changed(UserRow),
-    /// The user was already in that state.
-    Unchanged(UserRow),
-}
-
 /// A deleted user, with the objects that were handed over or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedUser {
@@ -80,7 +71,8 @@ pub async fn owned(store: &Store, user_id: &str) -> Result<Owned, Error> {
     })
 }
 
-/// Enables or disables a user; `None` if it does not exist. `audit` returns the record of a change.
+/// Enables or disables a user, and returns it; `None` if it does not exist. `audit` returns the record of a change; it is not
+/// called if the user already is in that state.
 ///
 /// # Errors
 /// [`Error::LastAdministrator`] if no enabled administrator would remain.
@@ -89,7 +81,7 @@ pub async fn set_enabled(
     id: &str,
     enabled: bool,
     audit: impl FnOnce(&UserRow) -> AuditRow,
-) -> Result<Option<EnabledChange>, Error> {
+) -> Result<Option<UserRow>, Error> {
     let update = "update users set enabled = $2 where id = $1 and enabled <> $2
                   returning id, name, admin, enabled, created_ms";
     let mut transaction = store.begin().await?;
@@ -103,10 +95,10 @@ pub async fn set_enabled(
     }
     let Some(changed) = transaction.fetch_optional(update, args![id, enabled]).await? else {
         // Read again, because the user may have changed since.
-        return Ok(transaction.fetch_optional(GET, args![id]).await?.map(EnabledChange::Unchanged));
+        return transaction.fetch_optional(GET, args![id]).await;
     };
     transaction.commit_with_audit(&audit(&changed)).await?;
-    Ok(Some(EnabledChange::Changed(changed)))
+    Ok(Some(changed))
 }
 
 /// Deletes a user with its tokens and memberships, and hands its clusters and credentials over to `new_owner` (an ID). `audit`
