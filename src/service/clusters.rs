@@ -186,8 +186,7 @@ impl Clusters {
     /// The first violated rule, in Rancher's order and with its messages.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
         let result = self.insert(by, change).await;
-        self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Create, OBJECT, "", result).await
     }
 
     async fn insert(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
@@ -255,8 +254,7 @@ impl Clusters {
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
         let result = self.replace(by, id, &change, mode).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
     async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {

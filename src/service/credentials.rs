@@ -120,8 +120,7 @@ impl Credentials {
     /// [`Error::Invalid`] if it has no Azure configuration.
     pub async fn create(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
         let result = self.insert(by, change).await;
-        self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Create, OBJECT, "", result).await
     }
 
     async fn insert(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
@@ -180,8 +179,7 @@ impl Credentials {
     ) -> Result<Credential> {
         let result = self.replace(by, id, &change, mode).await;
         self.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
     async fn replace(

@@ -356,18 +356,19 @@ impl Events {
         }
     }
 
-    /// Records a rejected or failed attempt; a successful change already has its record.
+    /// Records a rejected or failed attempt, and returns its result; a successful change already has its record.
     pub(super) async fn record_failure<T>(
         &self,
         by: &Actor,
         action: Action,
         object_type: &'static str,
         object_id: &str,
-        result: &Result<T>,
-    ) {
+        result: Result<T>,
+    ) -> Result<T> {
         if result.is_err() {
-            self.record(by.event(action, object_type, object_id, result)).await;
+            self.record(by.event(action, object_type, object_id, &result)).await;
         }
+        result
     }
 
     /// Waits until all records so far are in the database; does nothing after [`Events::stop`].

@@ -78,14 +78,11 @@ impl Kubeconfigs {
     pub async fn generate(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {
         let generated = self.try_generate(by, cluster_id, request_origin).await;
         let action = Action::Call(ACTION);
-        match &generated {
-            Ok(Generated::Unreachable(invalid)) => {
-                let rejected: Result<()> = Err(invalid.clone().into());
-                self.inner.events.record_failure(by, action, OBJECT, cluster_id, &rejected).await;
-            }
-            result => self.inner.events.record_failure(by, action, OBJECT, cluster_id, result).await,
+        if let Ok(Generated::Unreachable(invalid)) = &generated {
+            let rejected: Result<()> = Err(invalid.clone().into());
+            self.inner.events.record_failure(by, action, OBJECT, cluster_id, rejected).await.ok();
         }
-        generated
+        self.inner.events.record_failure(by, action, OBJECT, cluster_id, generated).await
     }
 
     async fn try_generate(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {

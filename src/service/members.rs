@@ -162,8 +162,7 @@ impl Members {
     pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
         let result = self.insert(by, &new).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Create, OBJECT, &new.cluster_id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Create, OBJECT, &new.cluster_id, result).await
     }
 
     async fn insert(&self, by: &Actor, new: &NewMember) -> Result<Member> {
@@ -223,8 +222,7 @@ impl Members {
     pub async fn update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
         let result = self.change(by, id, change).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
     async fn change(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
@@ -264,8 +262,7 @@ impl Members {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Member> {
         let result = self.remove(by, id).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Member> {

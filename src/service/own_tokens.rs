@@ -63,8 +63,7 @@ impl OwnTokens {
     /// caller does not see.
     pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
         let result = self.insert(by, token).await;
-        self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Create, OBJECT, "", result).await
     }
 
     async fn insert(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
@@ -88,8 +87,7 @@ impl OwnTokens {
     /// Revokes a token of the caller, which may be the one of this request; returns it.
     pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
         let result = self.remove(by, name).await;
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, without_secret(name), &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, without_secret(name), result).await
     }
 
     async fn remove(&self, by: &Actor, name: &str) -> Result<TokenInfo> {

@@ -157,8 +157,7 @@ impl Registration {
         name: Option<&str>,
     ) -> Result<RegistrationToken> {
         let result = self.insert(by, cluster_id, name).await;
-        self.inner.events.record_failure(by, Action::Create, OBJECT, cluster_id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Create, OBJECT, cluster_id, result).await
     }
 
     async fn insert(&self, by: &Actor, cluster_id: &str, name: Option<&str>) -> Result<RegistrationToken> {
@@ -191,8 +190,7 @@ impl Registration {
     /// As [`Registration::get`].
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
         let result = self.remove(by, id).await;
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {

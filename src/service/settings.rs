@@ -144,8 +144,7 @@ impl Settings {
             // Everyone may read settings.
             self.get(name).await.and_then(|_| Err(AdministratorTask::Settings.into()))
         };
-        self.inner.events.record_failure(by, Action::Update, OBJECT, name, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Update, OBJECT, name, result).await
     }
 
     async fn set_value(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {

@@ -110,8 +110,7 @@ impl Users {
             self.apply_enabled(by, user, enabled).await
         }
         .await;
-        self.record_failure(by, Action::Update, id, &result).await;
-        result
+        self.record_failure(by, Action::Update, id, result).await
     }
 
     /// Removes a user. Clusters and credentials are handed over to the user `hand_over_to` (an ID or a name).
@@ -128,8 +127,7 @@ impl Users {
             self.remove_user(by, user, hand_over_to).await
         }
         .await;
-        self.record_failure(by, Action::Delete, id, &result).await;
-        result
+        self.record_failure(by, Action::Delete, id, result).await
     }
 
     /// As [`Self::set_enabled`], on behalf of the command line; the user is identified by name or ID.
@@ -191,9 +189,10 @@ impl Users {
         }
     }
 
-    async fn record_failure<T>(&self, by: &Actor, action: Action, id: &str, result: &Result<T>) {
-        if let Some(events) = &self.inner.events {
-            events.record_failure(by, action, OBJECT, id, result).await;
+    async fn record_failure<T>(&self, by: &Actor, action: Action, id: &str, result: Result<T>) -> Result<T> {
+        match &self.inner.events {
+            Some(events) => events.record_failure(by, action, OBJECT, id, result).await,
+            None => result,
         }
     }
 }

@@ -21,8 +21,7 @@ impl Clusters {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(by, id).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Cluster> {
@@ -57,8 +56,7 @@ impl Clusters {
         if result.is_ok() {
             self.inner.notifier.notify(id);
         }
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn remove_object(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {

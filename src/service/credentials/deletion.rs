@@ -44,8 +44,7 @@ impl Credentials {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Deleted> {
         let result = self.delete_or_mark(by, id).await;
         self.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn delete_or_mark(&self, by: &Actor, id: &str) -> Result<Deleted> {
@@ -93,8 +92,7 @@ impl Credentials {
     pub async fn erase(&self, by: &Actor, id: &str) -> Result<Credential> {
         let result = self.erase_now(by, id).await;
         self.invalidate_resolved();
-        self.inner.events.record_failure(by, ERASE, OBJECT, id, &result).await;
-        result
+        self.inner.events.record_failure(by, ERASE, OBJECT, id, result).await
     }
 
     async fn erase_now(&self, by: &Actor, id: &str) -> Result<Credential> {
