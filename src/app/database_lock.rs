@@ -7,9 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clock::Clock;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use clock::{Clock, rfc3339};
 use tokio::time::Instant;
 
 use super::error::Error;
@@ -125,8 +123,7 @@ fn is_same_file(file: &File, path: &Path) -> bool {
 /// Writes host name, process ID and start time, which the error message of another server contains.
 fn write_holder(file: &mut File, clock: &Clock) -> io::Result<()> {
     let host = rustix::system::uname();
-    let now = OffsetDateTime::from_unix_timestamp(clock.now_ms().div_euclid(1_000)).ok();
-    let started = now.and_then(|now| now.format(&Rfc3339).ok()).unwrap_or_default();
+    let started = rfc3339(clock.now_ms());
     let holder = format!(
         "host {}, process {}, started {started}\n",
         host.nodename().to_string_lossy(),

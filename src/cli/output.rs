@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use aks::plain_text;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use clock::rfc3339;
 
 use super::error::Error;
 
@@ -65,9 +64,7 @@ pub(super) fn table<const N: usize>(heading: [&str; N], rows: impl Iterator<Item
 
 /// A timestamp in UTC with seconds; `never` for `None`.
 pub(super) fn format_time(timestamp_ms: Option<i64>) -> String {
-    let Some(ms) = timestamp_ms else { return "never".to_owned() };
-    let time = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok();
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| ms.to_string())
+    timestamp_ms.map_or_else(|| "never".to_owned(), rfc3339)
 }
 
 pub(super) fn yes_or_no(value: bool) -> String {

@@ -7,9 +7,9 @@ use aks::provision::imported::merge_entries;
 use aks::provision::plan::{self, Observed, Phase};
 use aks::spec::{AksConfig, ClusterSpec};
 use aks::status::{ClusterStatus, ConditionStatus, Progress, State, Step, UpdateAttempts, Waiting};
+use clock::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use time::format_description::well_known::Rfc3339;
 
 use super::error::StepError;
 use crate::service::actor::Actor;
@@ -67,7 +67,7 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(core: &Core, row: ClusterRow) -> Result<Self, serde_json::Error> {
-        let now = core.clock.now().replace_nanosecond(0).unwrap_or_else(|_| core.clock.now());
+        let now_ms = core.clock.now_ms();
         let phase = match row.work.phase.as_str() {
             _ if row.removing_ms.is_some() => Phase::Removing,
             "creating" => Phase::Creating,
@@ -87,8 +87,8 @@ impl Task {
             work: row.work.clone(),
             phase,
             owner: format!("{}/{}", core.instance, row.id),
-            now_ms: core.clock.now_ms(),
-            now_rfc3339: now.format(&Rfc3339).unwrap_or_default(),
+            now_ms,
+            now_rfc3339: rfc3339(now_ms),
             events: Vec::new(),
             row,
         })

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::Notify;
 
 /// The system's clock, or a manual one. Clones share the time.
@@ -72,6 +73,13 @@ impl Clock {
             advanced.await;
         }
     }
+}
+
+/// A time in milliseconds since 1970 as RFC 3339, in UTC and whole seconds.
+pub fn rfc3339(ms: i64) -> String {
+    let time =
+        OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(&Rfc3339).unwrap_or_default()
 }
 
 #[cfg(test)]

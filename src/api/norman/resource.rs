@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use clock::rfc3339;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::input::Object;
 use super::links::Links;
@@ -80,7 +79,7 @@ impl<'a> Resource<'a> {
         if let Some(created_ms) = self.created_ms {
             // Rancher uses whole seconds in both fields.
             let created_ms = created_ms.div_euclid(1_000) * 1_000;
-            object.insert("created".to_owned(), json!(date(created_ms)));
+            object.insert("created".to_owned(), json!(rfc3339(created_ms)));
             object.insert("createdTS".to_owned(), json!(created_ms));
         }
         object
@@ -90,13 +89,6 @@ impl<'a> Resource<'a> {
 /// The fields of an object.
 pub fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Object {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-/// A timestamp in Norman's format: RFC 3339, UTC, whole seconds.
-pub fn date(ms: i64) -> String {
-    let time =
-        OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(&Rfc3339).unwrap_or_default()
 }
 
 /// Adds links to an object.

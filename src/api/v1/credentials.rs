@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use clock::rfc3339;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,7 +10,6 @@ use utoipa::ToSchema;
 use crate::api::auth::Authenticated;
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
-use crate::api::norman::resource::date;
 use crate::api::openapi::failures::ReadFailures;
 use crate::api::state::AppState;
 use crate::service::credentials::{ClusterName, PendingDeletion};
@@ -65,7 +65,7 @@ impl From<PendingDeletion> for PendingCredential {
             id: pending.credential.id,
             name: pending.credential.name,
             owner_id: pending.credential.owner,
-            deleted: date(pending.deleted_ms),
+            deleted: rfc3339(pending.deleted_ms),
             clusters: pending.clusters.into_iter().map(CredentialCluster::from).collect(),
         }
     }

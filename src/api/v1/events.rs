@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
+use clock::rfc3339;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -20,7 +21,6 @@ use crate::api::norman::filters::Query;
 use crate::api::norman::json;
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
-use crate::api::norman::resource::date;
 use crate::api::openapi::failures::FollowFailures;
 use crate::api::state::AppState;
 use crate::api::v3::schemas::LEFT_BEHIND;
@@ -89,7 +89,7 @@ impl ClusterEvent {
             generation: event.data.get("generation").and_then(Value::as_i64),
             left_behind: event.data.get("leftBehind").cloned(),
             cluster_id: cluster_id.to_owned(),
-            time: date(event.at_ms),
+            time: rfc3339(event.at_ms),
             id: event.id,
             kind: event.kind,
             message: event.message,

@@ -4,6 +4,7 @@ use aks::provision::preview::{self, Azure, Kind, Unseen};
 use aks::status::Waiting;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use clock::rfc3339;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +12,6 @@ use utoipa::ToSchema;
 
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
-use crate::api::norman::resource::date;
 use crate::api::openapi::failures::PlanFailures;
 use crate::api::state::AppState;
 use crate::service::actor::Actor;
@@ -177,7 +177,7 @@ impl From<Plan> for ClusterPlan {
             state: cluster.state.name(),
             failure: cluster.status.failure,
             cluster_id: cluster.id,
-            at: date(at_ms),
+            at: rfc3339(at_ms),
             phase,
             generation,
             step: preview.kind.into(),
@@ -189,7 +189,7 @@ impl From<Plan> for ClusterPlan {
             azure: preview.azure.into(),
             not_looked_at: preview.unseen.into_iter().map(PlanUnseen::from).collect(),
             managed_fields: preview.managed,
-            next_look: next_run_ms.map(date),
+            next_look: next_run_ms.map(rfc3339),
         }
     }
 }
@@ -227,7 +227,7 @@ impl From<preview::Difference> for PlanDifference {
 
 impl From<Waiting> for PlanWaiting {
     fn from(waiting: Waiting) -> Self {
-        Self { what: waiting.what, since: date(waiting.since_ms), percent: waiting.percent }
+        Self { what: waiting.what, since: rfc3339(waiting.since_ms), percent: waiting.percent }
     }
 }
 

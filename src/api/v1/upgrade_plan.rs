@@ -5,6 +5,7 @@ use aks::upgrade_plan::{Block, Hop, Part};
 use aks::versions::Version;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use clock::rfc3339;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +16,6 @@ use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::reply;
-use crate::api::norman::resource::date;
 use crate::api::openapi::failures::UpgradePlanFailures;
 use crate::api::state::AppState;
 use crate::service::Invalid;
@@ -161,7 +161,7 @@ impl From<ClusterUpgradePlan> for UpgradePlan {
         let ClusterUpgradePlan { cluster_id, region, long_term, plan, azure, unseen, at_ms } = cluster_plan;
         Self {
             cluster_id,
-            at: date(at_ms),
+            at: rfc3339(at_ms),
             region,
             from: plan.from,
             to: plan.to,

@@ -3,6 +3,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use clock::rfc3339;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -11,7 +12,6 @@ use crate::api::auth::Authenticated;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::reply;
-use crate::api::norman::resource::date;
 use crate::api::openapi::failures::{ChangeFailures, ReadFailures};
 use crate::api::state::AppState;
 use crate::service::actor::Actor;
@@ -115,8 +115,8 @@ impl From<Account> for UserAccount {
             name: account.user.name,
             administrator: account.user.admin,
             enabled: account.user.enabled,
-            created: date(account.user.created_ms),
-            last_used: account.last_used_ms.map(date),
+            created: rfc3339(account.user.created_ms),
+            last_used: account.last_used_ms.map(rfc3339),
             tokens: account.tokens,
             memberships: account.memberships,
             clusters: account.clusters,

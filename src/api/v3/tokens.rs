@@ -1,6 +1,7 @@
 //! `/v3/tokens`: the caller's own tokens. Terraform checks the tokens of its kubeconfigs here
 //! (`docs/contract/terraform.md#kubeconfig`).
 
+use clock::rfc3339;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use super::schemas::TOKEN;
 use super::types::{Call, Deleted, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
 use crate::api::norman::input::{self, InputFor, Object, take_text};
-use crate::api::norman::resource::{Resource, Rights, date, fields, insert_non_empty};
+use crate::api::norman::resource::{Resource, Rights, fields, insert_non_empty};
 use crate::api::norman::schemas::Schema;
 use crate::service::own_tokens::OwnToken;
 use crate::service::tokens::TokenInfo;
@@ -73,7 +74,7 @@ fn view(token: TokenInfo, call: &Call) -> Object {
         // Tokens that expired or were revoked are not listed.
         ("enabled", json!(true)),
         ("expired", json!(false)),
-        ("expiresAt", json!(token.expires_ms.map(date).unwrap_or_default())),
+        ("expiresAt", json!(token.expires_ms.map(rfc3339).unwrap_or_default())),
         ("isDerived", json!(true)),
         ("name", json!(token.name)),
         ("ttl", json!(ttl)),
@@ -81,7 +82,7 @@ fn view(token: TokenInfo, call: &Call) -> Object {
     ]);
     metadata::insert(&mut fields, &token.metadata);
     insert_non_empty(&mut fields, "clusterId", token.cluster_id);
-    insert_non_empty(&mut fields, "lastUsedAt", token.last_used_ms.map(date));
+    insert_non_empty(&mut fields, "lastUsedAt", token.last_used_ms.map(rfc3339));
     let resource = Resource::new(&TOKEN, &token.name, Rights { update: false, remove: true });
     Resource { created_ms: Some(token.created_ms), ..resource }.to_object(&call.links, fields)
 }

@@ -6,11 +6,12 @@ use aks::left_behind::LeftBehind;
 use aks::role::Role;
 use aks::spec::AksConfig;
 use aks::status::{State, Step, Waiting};
+use clock::rfc3339;
 use serde_json::{Value, json};
 
 use crate::api::norman::input::Object;
 use crate::api::norman::links::Links;
-use crate::api::norman::resource::{Resource, Rights, add_links, date, fields};
+use crate::api::norman::resource::{Resource, Rights, add_links, fields};
 use crate::api::v3::schemas::CLUSTER;
 use crate::service::clusters::Cluster;
 
@@ -132,11 +133,11 @@ fn aks_status(cluster: &Cluster) -> Value {
 }
 
 fn step_view(step: &Step) -> Value {
-    json!({"message": step.message, "name": step.name, "since": date(step.since_ms), "state": step.state})
+    json!({"message": step.message, "name": step.name, "since": rfc3339(step.since_ms), "state": step.state})
 }
 
 fn waiting_view(waiting: &Waiting) -> Value {
-    let mut view = json!({"since": date(waiting.since_ms), "what": waiting.what});
+    let mut view = json!({"since": rfc3339(waiting.since_ms), "what": waiting.what});
     if let (Some(view), Some(percent)) = (view.as_object_mut(), waiting.percent) {
         #[expect(clippy::cast_possible_truncation, reason = "within a hundred")]
         let percent = percent.clamp(0.0, 100.0) as i64;
