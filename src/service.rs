@@ -30,6 +30,7 @@ pub(crate) mod name_list;
 pub mod nodes;
 pub mod observation;
 pub mod own_tokens;
+mod plan_access;
 pub mod plans;
 pub mod public_address;
 pub mod rancher_access;

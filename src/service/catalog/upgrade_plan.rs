@@ -27,7 +27,7 @@ use crate::service::clusters::{Cluster, Clusters};
 use crate::service::credentials::Credentials;
 use crate::service::events::{Action, Events};
 use crate::service::listings::{CachedList, ListingRequest, Listings};
-use crate::service::plans::{self, NoAccess};
+use crate::service::plan_access::{NoAccess, resolve_access};
 use crate::service::reviews::denial;
 use crate::service::{Error, Invalid, Result};
 
@@ -90,7 +90,7 @@ impl UpgradePlans {
         let inner = &*self.inner;
         let (row, role) = inner.clusters.row_and_role(&by.caller, id).await?;
         let action = Action::Call("upgradePlan");
-        let access = plans::resolve_access(&inner.credentials, &inner.events, by, &row, role, action).await?;
+        let access = resolve_access(&inner.credentials, &inner.events, by, &row, role, action).await?;
         let cluster = Cluster::try_from(row)?;
         if cluster.state == State::Removing {
             return Err(invalid_state("the cluster is being removed"));
