@@ -1,33 +1,6 @@
 //! Table `instance`: values of the whole database, such as the kind of server to which it belongs.
 
-use std::fmt;
-
-use super::{Error, Store};
-
-/// The kind of server to which a database belongs. A sandbox must never treat real clusters as deleted, and a real server must
-/// never act on objects of the sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stamp {
-    /// Real Azure.
-    Azure,
-    /// The sandbox.
-    Sandbox,
-}
-
-impl Stamp {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Azure => "azure",
-            Self::Sandbox => "sandbox",
-        }
-    }
-}
-
-impl fmt::Display for Stamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use super::{Error, Stamp, Store};
 
 impl Store {
     /// Marks a new database as belonging to `kind`, or checks that an existing one does.
