@@ -6,8 +6,8 @@ use std::sync::Arc;
 use aks::mask::mask;
 
 use super::Caller;
-use super::error::Error;
-use super::events::{Action, Event, Outcome};
+use super::error::{Error, Result};
+use super::events::{Action, Event, Events, Outcome};
 use crate::store::AuditRow;
 
 /// The user name in audit records of commands. These records have no user ID, no token and no address.
@@ -50,7 +50,7 @@ impl Actor {
     }
 
     /// The audit record of a change that is about to be made. The store writes both in one transaction, so that neither exists
-    /// without the other. Failures are recorded with `Events::record_failure`.
+    /// without the other. Failures are recorded with [`Events::record_failure`].
     pub(super) fn audit(
         &self,
         action: Action,
@@ -67,7 +67,7 @@ impl Actor {
         action: Action,
         object_type: &'static str,
         object_id: &str,
-        result: &Result<T, Error>,
+        result: &Result<T>,
     ) -> Event {
         let outcome = match result {
             Ok(_) => Outcome::Done,
@@ -89,5 +89,22 @@ impl Actor {
         Event::new(&self.caller, action, object_type, &object_id)
             .outcome(outcome)
             .request(&self.request_id, self.remote)
+    }
+}
+
+impl Events {
+    /// Records a rejected or failed attempt, and returns its result; a successful change already has its record.
+    pub(super) async fn record_failure<T>(
+        &self,
+        by: &Actor,
+        action: Action,
+        object_type: &'static str,
+        object_id: &str,
+        result: Result<T>,
+    ) -> Result<T> {
+        if result.is_err() {
+            self.record(by.event(action, object_type, object_id, &result)).await;
+        }
+        result
     }
 }

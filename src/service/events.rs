@@ -32,8 +32,7 @@ use uuid::{ClockSequence, Timestamp, Uuid};
 
 use self::counts::Counts;
 use self::writer::Writer;
-use super::actor::Actor;
-use super::{Caller, Result};
+use super::Caller;
 use crate::store::{AuditRow, Store};
 
 /// The longest stored ID, in characters. IDs come from URLs, which clients choose.
@@ -354,21 +353,6 @@ impl Events {
             }
             Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
         }
-    }
-
-    /// Records a rejected or failed attempt, and returns its result; a successful change already has its record.
-    pub(super) async fn record_failure<T>(
-        &self,
-        by: &Actor,
-        action: Action,
-        object_type: &'static str,
-        object_id: &str,
-        result: Result<T>,
-    ) -> Result<T> {
-        if result.is_err() {
-            self.record(by.event(action, object_type, object_id, &result)).await;
-        }
-        result
     }
 
     /// Waits until all records so far are in the database; does nothing after [`Events::stop`].
