@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-use super::{AuditKey, Event, writer};
+use super::event::{AuditKey, Event};
+use super::writer;
 use crate::store::AuditRow;
 use crate::store::events::Count;
 

@@ -1,12 +1,14 @@
 //! Recording under load, without a database, and at the end.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use uuid::Uuid;
 
+use super::event::MAX_ID_LEN;
 use super::*;
-use crate::store;
+use crate::service::Caller;
 use crate::store::events::Filter;
+use crate::store::{self, AuditRow, Store};
 
 struct TestContext {
     _directory: tempfile::TempDir,

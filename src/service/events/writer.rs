@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::counts::Counts;
-use super::{Message, Sink};
+use super::event::Event;
 use crate::store::{self, AuditRow, Store};
 
 /// The maximum number of records in one transaction.
@@ -31,6 +31,27 @@ const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The interval of pruning, and the records deleted by one statement.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 const PRUNE_BATCH: u32 = 5_000;
+
+/// The destination of records.
+#[derive(Clone)]
+pub enum Sink {
+    /// To the table of the audit log.
+    Database(Store),
+    /// To the log of the server, which has no database.
+    Log,
+}
+
+impl From<Store> for Sink {
+    fn from(store: Store) -> Self {
+        Self::Database(store)
+    }
+}
+
+pub(super) enum Message {
+    Event(Event),
+    /// Completed when all earlier events are in the database.
+    Flush(oneshot::Sender<()>),
+}
 
 pub(super) struct Writer {
     pub(super) sink: Sink,
