@@ -12,6 +12,7 @@ mod parse;
 mod rancher;
 pub mod settings;
 mod show;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,10 +29,10 @@ pub use self::error::{ConfigError, Origin, Warning};
 pub use self::flags::{
     AgentScope, DatabaseScope, Flags, SandboxScope, Scope, ServeScope, SettingFlags, help_after_flags,
 };
-pub use self::layers::unknown_variables;
 pub use self::parse::LogFormat;
 pub use self::rancher::Rancher;
 pub use self::show::{EffectiveSetting, settings_table_markdown};
+pub use self::variables::unknown_variables;
 
 use self::error::MIN_SECRET_LEN;
 use self::layers::{Layers, SettingValue};
