@@ -177,17 +177,6 @@ fn run<T>(config: &ClientConfig, work: impl AsyncFnOnce(&Client) -> Result<T, Er
     super::runtime::block_on(async { work(&Client::new(config)?).await })
 }
 
-/// The query parameters of a request, without those that have no value.
-#[derive(Clone, Debug, Default)]
-struct Query(Vec<(&'static str, String)>);
-
-impl Query {
-    fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
-        self.0.extend(value.map(|value| (name, value.to_string())));
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

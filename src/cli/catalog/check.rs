@@ -5,9 +5,10 @@ use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::client::Query;
 use super::table::{Cell, Column, Row, Table, wrap};
 use super::terminal::{Color, Terminal};
-use super::{Output, Query, Reason, Verdict, load, print_json, run as run_client};
+use super::{Output, Reason, Verdict, load, print_json, run as run_client};
 use crate::cli::error::{Error, ServerError};
 use crate::cli::output::{one_line, print};
 use crate::config::{self, ClientFlags, ServeScope, SettingFlags, help_after_flags};

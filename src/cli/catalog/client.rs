@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use url::{Host, Url};
 
-use super::Query;
 use crate::cli::error::{Error, ServerError};
 use crate::config::ClientConfig;
 
@@ -30,6 +29,17 @@ const LINES: &str = "application/x-ndjson";
 pub(super) struct Client {
     base: Url,
     http: reqwest::Client,
+}
+
+/// The query parameters of a request, without those that have no value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Query(pub(super) Vec<(&'static str, String)>);
+
+impl Query {
+    pub(super) fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
+        self.0.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
 }
 
 /// A page of a list, with unparsed entries.

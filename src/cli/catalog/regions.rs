@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::Args;
 use serde::Deserialize;
 
+use super::client::Query;
 use super::table::{Cell, Column, Row, Table};
 use super::terminal::Terminal;
 use super::{
-    HELP, ListFlags, Output, Query, Reason, Verdict, eprint_if_terminal, first_reason, print_json,
+    HELP, ListFlags, Output, Reason, Verdict, eprint_if_terminal, first_reason, print_json,
     run as run_client, summary, zones,
 };
 use crate::cli::error::Error;

@@ -3,10 +3,11 @@
 use clap::Args;
 use serde::Deserialize;
 
+use super::client::Query;
 use super::table::{Cell, Column, Row, Table};
 use super::terminal::Terminal;
 use super::{
-    HELP, ListFlags, Output, Query, Reason, Verdict, eprint_if_terminal, first_reason, number_or_unknown,
+    HELP, ListFlags, Output, Reason, Verdict, eprint_if_terminal, first_reason, number_or_unknown,
     print_json, run as run_client, summary, zones,
 };
 use crate::cli::error::Error;

@@ -3,9 +3,10 @@
 use clap::Args;
 use serde::Deserialize;
 
+use super::client::Query;
 use super::table::{Cell, Column, Row, Table};
 use super::terminal::{Color, Terminal};
-use super::{HELP, ListFlags, Output, Query, eprint_if_terminal, print_json, run as run_client};
+use super::{HELP, ListFlags, Output, eprint_if_terminal, print_json, run as run_client};
 use crate::cli::error::Error;
 use crate::cli::output::print;
 use crate::config;
