@@ -2,6 +2,7 @@
 //! cache considers ages and errors, not the contents of entries.
 
 mod freshness;
+mod login_state;
 mod restored;
 
 use std::future::Future;
@@ -19,7 +20,7 @@ use tokio::time::{timeout, timeout_at};
 pub use self::freshness::Freshness;
 pub(super) use self::freshness::LoadReason;
 use self::freshness::StaleReason;
-use self::restored::LoginState;
+use self::login_state::LoginState;
 use super::encoded::Encoded;
 use super::kind::{Key, Kind};
 use super::loaded::Loaded;
@@ -27,8 +28,6 @@ use crate::service::single_flight::InFlightTasks;
 
 /// The time limit of a load, with retries and pages.
 pub(super) const LOAD_TIMEOUT: Duration = Duration::from_secs(55);
-/// The time after its TTL for which an entry may be served, if Azure fails or is slow.
-const MAX_STALENESS: Duration = Duration::from_hours(24);
 /// The duration of a load after which callers get a stale entry, if there is one.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
@@ -168,7 +167,7 @@ impl Cache {
     {
         let kind = key.kind;
         let previous = cached.as_ref().map(|(_, entry)| Arc::clone(entry));
-        let usable = cached.filter(|(age, _)| !fresh && *age <= max_age(kind));
+        let usable = cached.filter(|(age, _)| !fresh && *age <= kind.max_age());
         let stale_reason = usable.as_ref().and_then(|(_, entry)| entry.stale_reason(kind));
         let load_reason = if stale_reason.is_some() { LoadReason::Refresh } else { LoadReason::Caller };
         let running = self.join_load(&key, previous.as_ref(), || load(load_reason));
@@ -332,18 +331,13 @@ impl Cache {
     }
 }
 
-/// The age up to which an entry may be served at all.
-fn max_age(kind: Kind) -> Duration {
-    kind.time_to_live() + MAX_STALENESS
-}
-
 /// Entries are evicted when they may not be served any more; moka's own clock only bounds memory.
 struct ExpiryByKind;
 
 impl Expiry<Key, Arc<Entry>> for ExpiryByKind {
     fn expire_after_create(&self, key: &Key, _: &Arc<Entry>, _: std::time::Instant) -> Option<Duration> {
         // A page is useless after the reload of its lists.
-        Some(if key.kind == Kind::Page { PAGE_TTL } else { max_age(key.kind) })
+        Some(if key.kind == Kind::Page { PAGE_TTL } else { key.kind.max_age() })
     }
 
     fn expire_after_update(

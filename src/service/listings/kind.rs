@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use azure::{Cloud, Fingerprint};
 
+/// The time after its TTL for which an entry may be served, if Azure fails or is slow.
+pub(super) const MAX_STALENESS: Duration = Duration::from_hours(24);
+
 /// A kind of list. Versions, sizes and usages depend on a region, an upgrade profile on a cluster; the key of an
 /// entry then names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +70,11 @@ impl Kind {
             Self::Usages => 60,
             Self::Networks | Self::Clusters => 30,
         })
+    }
+
+    /// The age up to which an entry may be served at all.
+    pub(super) fn max_age(self) -> Duration {
+        self.time_to_live() + MAX_STALENESS
     }
 
     /// Whether entries are saved for the next process: lists that Azure offers, not those of objects that users create or

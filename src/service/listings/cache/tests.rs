@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use bytes::Bytes;
 
 use super::*;
+use crate::service::listings::kind::MAX_STALENESS;
 use crate::service::listings::loaded::TypedList;
 
 const NEVER: Duration = Duration::from_hours(1);
