@@ -34,8 +34,8 @@ where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    DocumentedRouter::new().route(DocumentedRoute::new(docs::path::<T>(), any(serve::<T>), || {
-        let (components, paths) = docs::paths::<T>();
+    DocumentedRouter::new().route(DocumentedRoute::new(docs::path(T::NAME), any(serve::<T>), || {
+        let (components, paths) = docs::paths(T::NAME, &T::DOCS);
         (components, paths, MethodRouter::new())
     }))
 }

@@ -8,7 +8,6 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::action::ListingAction;
 use crate::api::norman::openapi::Components;
 use crate::api::openapi::failures;
 
@@ -55,41 +54,43 @@ pub(super) fn component<T: ToSchema>(components: &mut Components) -> RefOr<Schem
     Ref::from_schema_name(T::name()).into()
 }
 
-pub(super) fn path<T: ListingAction>() -> String {
-    format!("/meta/{}", T::NAME)
+/// The path of an action.
+pub(super) fn path(action: &str) -> String {
+    format!("/meta/{action}")
 }
 
 /// The operations GET and POST of an action, with their components.
-pub(super) fn paths<T: ListingAction>() -> (Components, Paths) {
-    let path = path::<T>();
+pub(super) fn paths(action: &str, docs: &ActionDocs) -> (Components, Paths) {
+    let path = path(action);
     let (mut components, mut paths) = (Components::new(), Paths::new());
-    let post = operation::<T>("post", "With the credential in the body.", &mut components);
-    let body = match T::DOCS.scope {
+    let post = operation(action, docs, "post", "With the credential in the body.", &mut components);
+    let body = match docs.scope {
         Scope::Subscription => component::<CredentialBody>(&mut components),
         _ => component::<CredentialAndRegion>(&mut components),
     };
     let body =
         RequestBodyBuilder::new().required(Some(Required::True)).content(JSON, Content::new(Some(body)));
     paths.add_path_operation(&path, vec![HttpMethod::Post], post.request_body(Some(body.build())));
-    let get = operation::<T>("get", "With a stored credential.", &mut components);
-    let get = parameters(T::DOCS.scope).into_iter().fold(get, OperationBuilder::parameter);
+    let get = operation(action, docs, "get", "With a stored credential.", &mut components);
+    let get = parameters(docs.scope).into_iter().fold(get, OperationBuilder::parameter);
     paths.add_path_operation(&path, vec![HttpMethod::Get], get);
     (components, paths)
 }
 
-fn operation<T: ListingAction>(
+fn operation(
+    action: &str,
+    docs: &ActionDocs,
     method: &str,
     credential: &str,
     components: &mut Components,
 ) -> OperationBuilder {
-    let docs = &T::DOCS;
     let description = [docs.description, credential].into_iter().filter(|text| !text.is_empty());
     let content = Content::new(Some((docs.schema)(components)));
     let response = ResponseBuilder::new().description(docs.response).content(JSON, content);
     let responses = failures::meta().into_iter();
     let responses = responses.chain([("200".to_owned(), response.build().into())]);
     // `getAksVmSizes` for `aksVMSizes`.
-    let name = T::NAME.replacen("aks", "Aks", 1).replace("VM", "Vm");
+    let name = action.replacen("aks", "Aks", 1).replace("VM", "Vm");
     OperationBuilder::new()
         .tag("AKS actions")
         .summary(Some(docs.summary))
