@@ -26,7 +26,6 @@ use axum::routing::any;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-use self::call::AzureCall;
 pub(in crate::api) use self::call::{AuditContext, is_fresh};
 use self::error::Error;
 pub(crate) use self::error::MetaError;
@@ -102,6 +101,6 @@ async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Err
     if !resource.starts_with("aks") {
         return Ok(Error::new(StatusCode::NOT_FOUND, format!("nothing is served at {}", redact(path))));
     }
-    AzureCall::read(request, &state, "aks").await?;
+    action::read(request, &state, "aks").await?;
     Ok(Error::new(StatusCode::NOT_FOUND, format!("invalid endpoint {resource}")))
 }

@@ -8,6 +8,7 @@ use axum::routing::{MethodRouter, any};
 use super::call::AzureCall;
 use super::docs::{self, ActionDocs};
 use super::error::Error;
+use super::rancher;
 use super::source::MetaState;
 use crate::api::conditional::Conditions;
 use crate::api::documented::{DocumentedRoute, DocumentedRouter};
@@ -45,10 +46,22 @@ async fn serve<T: ListingAction>(
     request: Request,
 ) -> Result<Response, Rejection> {
     let conditions = Conditions::new(request.method(), request.headers());
-    let call = AzureCall::read(request, &state, T::NAME).await?;
+    let call = read(request, &state, T::NAME).await?;
     let listing = T::load(&state, &call).await;
     call.record_use(&state, listing.as_ref().err()).await;
     let listing =
         listing.map_err(|error| error.with_unknown_environment(call.access.unknown_environment()))?;
     Ok(conditions.respond_cached(&listing.body, listing.freshness, listing.age))
+}
+
+/// Authenticates a request and resolves its credential. `action` is its name in the audit log.
+pub(super) async fn read(
+    request: Request,
+    state: &MetaState,
+    action: &'static str,
+) -> Result<AzureCall, Rejection> {
+    match state {
+        MetaState::Own(state) => AzureCall::read_own(request, state, action).await,
+        MetaState::Rancher(state) => rancher::read(request, state, action).await,
+    }
 }

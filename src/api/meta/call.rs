@@ -17,7 +17,6 @@ use secrecy::ExposeSecret as _;
 
 use super::body::Capabilities;
 use super::error::Error;
-use super::rancher;
 use super::source::MetaState;
 use crate::api::auth::{AuthError, Authenticated};
 use crate::api::query::RawQuery;
@@ -128,19 +127,12 @@ impl AuditContext {
 }
 
 impl AzureCall {
-    /// Authenticates a request and resolves its credential. `action` is its name in the audit log.
-    pub(super) async fn read(
+    /// As `action::read`, for this server's own credentials.
+    pub(super) async fn read_own(
         request: Request,
-        state: &MetaState,
+        state: &AppState,
         action: &'static str,
     ) -> Result<Self, Rejection> {
-        match state {
-            MetaState::Own(state) => Self::read_own(request, state, action).await,
-            MetaState::Rancher(state) => rancher::read(request, state, action).await,
-        }
-    }
-
-    async fn read_own(request: Request, state: &AppState, action: &'static str) -> Result<Self, Rejection> {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
         let audit = AuditContext::new(action, RequestContext::from_parts(&parts).map_err(AuthError::from)?);
