@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::call::CatalogCall;
+use super::reason::{CatalogReason, CatalogVerdict};
 use super::vm_sizes::parse_node_demand;
-use super::{CatalogReason, CatalogVerdict};
 use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::call::CatalogCall;
 use super::page::Page;
-use super::{CatalogReason, CatalogVerdict};
+use super::reason::{CatalogReason, CatalogVerdict};
 use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;

@@ -7,7 +7,7 @@ use aks::rights::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::{CatalogReason, CatalogVerdict};
+use super::super::reason::{CatalogReason, CatalogVerdict};
 use crate::service::azure_access::AzureAccess;
 use crate::service::catalog::credential_check::{CredentialReport, Login};
 
