@@ -7,12 +7,12 @@
 mod access;
 mod change;
 mod deletion;
+mod id;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aks::ids;
 use azure::Cloud;
 use clock::Clock;
 
@@ -21,6 +21,7 @@ use self::change::check_texts;
 pub use self::change::{AzureChange, CredentialChange, Mode};
 pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_erasure};
 
+pub(super) use self::id::{bare_id, full_id};
 use super::actor::Actor;
 use super::azure_access::Resolver;
 pub use super::azure_access::{AccessError, AzureAccess, InlineCredential};
@@ -260,16 +261,6 @@ impl Credentials {
     pub fn invalidate_resolved(&self) {
         self.inner.epoch.fetch_add(1, Ordering::AcqRel);
     }
-}
-
-/// The part of a credential ID after the namespace; `None` if it is not a credential ID.
-pub(super) fn bare_id(id: &str) -> Option<&str> {
-    let (namespace, name) = ids::split_namespaced(id)?;
-    (namespace == ids::CREDENTIAL_NAMESPACE && !name.contains(':')).then_some(name)
-}
-
-pub(super) fn full_id(bare: &str) -> String {
-    format!("{}:{bare}", ids::CREDENTIAL_NAMESPACE)
 }
 
 fn missing_config() -> Error {

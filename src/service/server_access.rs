@@ -32,6 +32,7 @@ pub use self::error::Error;
 pub use self::fetch::Fetched;
 use self::record::StoredAccess;
 pub use self::retire::Retired;
+pub use self::slot::CurrentAccess;
 use self::slot::{Probe, Slot};
 use self::target::OwnedTarget;
 pub use self::target::Target;
@@ -50,15 +51,6 @@ const RENEWAL_RETRY_DELAY_MS: i64 = 10_000;
 /// certificate until the cluster rotates its certificates.
 const RENEW_AHEAD_MS: i64 = 30 * 24 * 3_600_000;
 const RENEW_AHEAD_INTERVAL_MS: i64 = 6 * 3_600_000;
-
-/// Access from the cache or the database, without a request to Azure for a kubeconfig.
-#[derive(Clone, Debug)]
-pub struct CurrentAccess {
-    /// The access.
-    pub access: Arc<Access>,
-    /// Whether it is the service account of an earlier version.
-    pub is_service_account: bool,
-}
 
 /// Working access to clusters. Clones share everything.
 #[derive(Clone)]

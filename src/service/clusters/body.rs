@@ -3,8 +3,7 @@
 use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 
-use super::Result;
-use crate::service::{Error, Invalid};
+use crate::service::{Error, Invalid, Result};
 
 /// The label of objects that are created through Norman.
 const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");

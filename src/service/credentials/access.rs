@@ -11,7 +11,8 @@ use azure::DiscoveryPurpose;
 use moka::sync::Cache;
 use secrecy::SecretString;
 
-use super::{Credentials, bare_id, full_id};
+use super::Credentials;
+use super::id::{bare_id, full_id};
 use crate::service::Caller;
 use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential};
 use crate::store::{self, CredentialRow};

@@ -2,7 +2,8 @@
 //! another credential to the clusters. Callers no longer see the credential; its clusters use it until the last of them uses
 //! another credential or is deleted. That transaction also erases the credential.
 
-use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store, full_id};
+use super::id::full_id;
+use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store};
 use crate::service::actor::Actor;
 use crate::service::error::AdministratorTask;
 use crate::service::events::Action;

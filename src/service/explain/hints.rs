@@ -4,6 +4,7 @@ mod arm;
 mod login;
 mod roles;
 
+use self::arm::ID_FORM;
 use azure::{ArmError, DiscoveryError, Error, ServiceError};
 
 /// The hint for a failed request; `None` if Azure's message suffices.
@@ -31,9 +32,6 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
         _ => None,
     }
 }
-
-/// The format of Azure's IDs.
-const ID_FORM: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The hint for a failed tenant discovery.
 pub(super) fn for_discovery(error: &DiscoveryError) -> Option<String> {

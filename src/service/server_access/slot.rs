@@ -4,12 +4,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_access::Access;
 
-use super::{CurrentAccess, Error, OwnedTarget};
+use super::error::Error;
+use super::target::OwnedTarget;
 
 /// The time for which cached access is used before the database is read again, because another server may have renewed it.
 /// A service account is read more often, because it is about to be deleted.
 const RECHECK_MS: i64 = 60_000;
 const ACCOUNT_RECHECK_MS: i64 = 5_000;
+
+/// Access from the cache or the database, without a request to Azure for a kubeconfig.
+#[derive(Clone, Debug)]
+pub struct CurrentAccess {
+    /// The access.
+    pub access: Arc<Access>,
+    /// Whether it is the service account of an earlier version.
+    pub is_service_account: bool,
+}
 
 /// The cache entry of one cluster.
 #[derive(Default)]

@@ -4,8 +4,10 @@ use aks::shell;
 use azure::ServiceError;
 use serde_json::Value;
 
-use super::ID_FORM;
 use super::roles::{linked_hint, missing_right_hint, quoted_after, unparsed_linked_hint};
+
+/// The format of Azure's IDs.
+pub(super) const ID_FORM: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The hint for an error; `url` is that of the failed request, `None` for an operation.
 pub(super) fn hint(error: &ServiceError, url: Option<&str>) -> Option<String> {
