@@ -35,6 +35,7 @@ mod rejection;
 mod relay;
 pub mod request;
 mod request_metrics;
+mod source;
 pub mod state;
 mod surface;
 mod tunnel;
@@ -55,8 +56,8 @@ use http::{Method, StatusCode, Uri};
 use self::middleware::Middleware;
 use self::surface::{Surface, SurfaceError};
 
-pub use self::meta::RancherState;
 pub(crate) use self::relay::PROTOCOL as RELAY_PROTOCOL;
+pub use self::source::RancherState;
 use self::state::HttpState;
 pub use self::state::{AppState, HttpOptions};
 pub(crate) use self::v1::AuditRecord;

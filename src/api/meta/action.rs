@@ -9,10 +9,10 @@ use super::call::AzureCall;
 use super::docs::{self, ActionDocs};
 use super::error::Error;
 use super::rancher;
-use super::source::MetaState;
 use crate::api::conditional::Conditions;
 use crate::api::documented::{DocumentedRoute, DocumentedRouter};
 use crate::api::rejection::Rejection;
+use crate::api::source::MetaState;
 use crate::service::listings::ListingResponse;
 
 /// An action that lists something in Azure.

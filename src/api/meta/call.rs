@@ -17,11 +17,11 @@ use secrecy::ExposeSecret as _;
 
 use super::body::Capabilities;
 use super::error::Error;
-use super::source::MetaState;
 use crate::api::auth::{AuthError, Authenticated};
 use crate::api::query::RawQuery;
 use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
+use crate::api::source::MetaState;
 use crate::api::state::AppState;
 use crate::service::Caller;
 use crate::service::azure_access::{AccessError, AzureAccess, Resolver};

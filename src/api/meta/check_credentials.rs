@@ -10,10 +10,10 @@ use super::call::read_credential;
 use super::docs::CredentialBody;
 use super::error::Error;
 use super::rancher::PendingRequest;
-use super::source::MetaState;
 use crate::api::auth::Authenticated;
 use crate::api::openapi::failures::CheckFailures;
 use crate::api::rejection::Rejection;
+use crate::api::source::MetaState;
 use crate::service;
 
 /// Checks that a credential can log in and read its subscription.

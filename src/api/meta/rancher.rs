@@ -13,11 +13,11 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::call::{self, AuditContext, AzureCall, Parameters, Sender};
 use super::error::Error;
-use super::source::RancherState;
 use crate::api::auth::{self, AuthError};
 use crate::api::impersonation;
 use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
+use crate::api::source::RancherState;
 use crate::service::Caller;
 use crate::service::azure_access::AccessError;
 use crate::service::events::Outcome;

@@ -9,8 +9,8 @@ use super::action::ListingAction;
 use super::call::AzureCall;
 use super::docs::{ActionDocs, LIST_DESCRIPTION, Scope, list_of};
 use super::error::Error;
-use super::source::MetaState;
 use crate::api::norman::json;
+use crate::api::source::MetaState;
 use crate::service::listings::ListingResponse;
 
 /// The action `aksVirtualNetworks`.

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::error::Error;
 use super::input::{self, Object};
-use crate::api::meta::MetaState;
+use crate::api::source::MetaState;
 
 /// The body.
 #[derive(Clone, Debug)]

@@ -13,9 +13,9 @@ use axum::extract::FromRef;
 
 use self::call::CatalogCaller;
 use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::meta::MetaState;
 use crate::api::methods::reject_others_of;
 use crate::api::norman;
+use crate::api::source::MetaState;
 use crate::api::surface::{CrossSite, Surface};
 
 /// The rules for the catalog, whose GETs use stored secrets.

@@ -14,12 +14,13 @@ use tokio::time::Instant;
 
 use crate::api::auth::{self, AuthError, Authenticated};
 use crate::api::conditional::Conditions;
-use crate::api::meta::{AuditContext, MetaState, RANCHER_UNAVAILABLE, is_fresh};
+use crate::api::meta::{AuditContext, RANCHER_UNAVAILABLE, is_fresh};
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::links::Links;
 use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
+use crate::api::source::MetaState;
 use crate::service::azure_access::{AccessError, AzureAccess};
 use crate::service::catalog::Renderers;
 use crate::service::catalog::regions::RegionSearch;
