@@ -28,6 +28,7 @@ pub mod members;
 pub mod metadata;
 pub(crate) mod name_list;
 pub mod nodes;
+mod notifier;
 pub mod observation;
 pub mod own_tokens;
 mod plan_access;

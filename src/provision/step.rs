@@ -16,7 +16,7 @@ use super::error::StepError;
 use super::operation;
 use super::refresh;
 use super::task::{Next, Task};
-use crate::service::cluster_events::REMOVED;
+use crate::service::clusters::REMOVED;
 use crate::service::core::Core;
 use crate::service::observation::{self, PROVIDER};
 

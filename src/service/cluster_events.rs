@@ -1,7 +1,6 @@
 //! Cluster events for callers that may see the cluster: listing, streaming, and pruning of old ones. The reconcile worker
 //! writes them.
 
-mod notifier;
 mod subscription;
 
 use std::sync::Arc;
@@ -11,7 +10,6 @@ use clock::Clock;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-pub use self::notifier::ChangeNotifier;
 pub use self::subscription::{StreamItem, Subscription};
 use super::base::Base;
 use super::clusters::Clusters;
@@ -19,9 +17,6 @@ use super::concurrency::ConcurrencyLimit;
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, ClusterEventRow, Store};
-
-/// The kind of a cluster's last event.
-pub const REMOVED: &str = "removed";
 
 /// The maximum number of concurrent event streams, in total and per user.
 const MAX_STREAMS: usize = 512;

@@ -16,6 +16,7 @@ use self::body::{add_creator_label, check_texts, missing_aks_config, parse_confi
 use self::checks::{
     check_changeable, check_subscription, insert_error, is_renamed, name_scope, violation_error,
 };
+pub use self::removal::REMOVED;
 pub use self::review::ReviewInput;
 pub use self::version::ClusterVersion;
 use aks::ids;
@@ -30,11 +31,11 @@ use tokio::sync::Notify;
 
 use super::actor::Actor;
 use super::base::Base;
-use super::cluster_events::ChangeNotifier;
 use super::credentials::{Credentials, MAX_ATTEMPTS, last_use_erasure};
 use super::error::ForbiddenReason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
+use super::notifier::ChangeNotifier;
 use super::reviews::{AccessWait, Reviews};
 use super::settings::Settings;
 use super::{Caller, Error, Result};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::notifier::Notifications;
-use super::{ClusterEvent, Inner, REMOVED};
+use super::{ClusterEvent, Inner};
+use crate::service::clusters::REMOVED;
 use crate::service::concurrency::Permit;
+use crate::service::notifier::Notifications;
 use crate::service::{Caller, Error};
 use crate::store;
 

@@ -8,12 +8,14 @@ use aks::status::ClusterStatus;
 use super::{Cluster, Clusters, OBJECT, Result};
 use crate::service::Error;
 use crate::service::actor::Actor;
-use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::{MAX_ATTEMPTS, last_use_erasure};
 use crate::service::events::Action;
 use crate::service::secrets::SERVICE_ACCOUNT_TOKEN_SECRET;
 use crate::store::clusters::RemovalRecords;
 use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
+
+/// The kind of a cluster's last event.
+pub const REMOVED: &str = "removed";
 
 impl Clusters {
     /// Starts the removal of a cluster and returns it. The worker deletes the cluster in Azure unless it was imported, and then
