@@ -32,7 +32,6 @@ use self::loaded::{Loaded, TypedList};
 pub use self::snapshot::{InvalidSnapshot, Restored};
 pub use self::typed::{CachedList, PageSource};
 pub use self::upgrades::{UpgradeTarget, Upgrades};
-use crate::service::catalog::credential_check::{CheckRequest, CredentialReport};
 use crate::service::concurrency::CallerPermits;
 use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
@@ -50,9 +49,9 @@ const CHECK_LIMIT: Duration = Duration::from_secs(30);
 /// The service behind the listing actions. Clones share the cache.
 #[derive(Clone)]
 pub struct Listings {
-    azure: Azure,
+    pub(super) azure: Azure,
     cache: Cache,
-    caller_permits: CallerPermits,
+    pub(super) caller_permits: CallerPermits,
     /// Limits the pages of the catalog that are built at the same time.
     page_builds: Arc<Semaphore>,
 }
@@ -109,11 +108,6 @@ impl Listings {
         let outcome = tokio::time::timeout(CHECK_LIMIT, check).await;
         let outcome = outcome.map_err(|_| Error::TimedOut { limit: CHECK_LIMIT })?;
         outcome.map_err(|source| Error::Azure { prefix: "invalid credentials: ", source: Arc::new(source) })
-    }
-
-    /// Checks what the credential can do, without the cache.
-    pub async fn check_rights(&self, request: CheckRequest<'_>) -> CredentialReport {
-        CredentialReport::load(&self.azure, &self.caller_permits, &request).await
     }
 
     /// The regions, by name.

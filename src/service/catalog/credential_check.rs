@@ -13,7 +13,7 @@ use aks::rights::{
     SubscriptionState,
 };
 use azure::resources::{permissions, policies, providers, subscriptions};
-use azure::{Arm, Azure, Error, Priority, Service};
+use azure::{Arm, Error, Priority, Service};
 use futures_util::future::join_all;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use super::first_line;
 use crate::service::azure_access::{AccessError, AzureAccess};
 use crate::service::concurrency::CallerPermits;
+use crate::service::listings::Listings;
 use crate::service::reviews::denial;
 use crate::service::{Caller, explain};
 
@@ -109,12 +110,9 @@ impl CredentialReport {
 
     /// Checks a credential. Parts that cannot be read before the deadline are unknown. Each request to Azure has one of the
     /// caller's permits.
-    pub(in crate::service) async fn load(
-        azure: &Azure,
-        permits: &CallerPermits,
-        request: &CheckRequest<'_>,
-    ) -> Self {
-        let CheckRequest { access, caller, groups, deadline } = *request;
+    pub async fn load(listings: &Listings, request: CheckRequest<'_>) -> Self {
+        let CheckRequest { access, caller, groups, deadline } = request;
+        let Listings { azure, caller_permits: permits, .. } = listings;
         let priority = Priority::Caller(caller.budget_id());
         let arm = match azure.arm(access.credential(), deadline) {
             Ok(arm) => arm.with_new_token().with_max_delay(MAX_DELAY).with_priority(priority),

@@ -101,7 +101,7 @@ pub(super) async fn check_stored_credential(
         Err(error) => return Ok(respond(None, report_unusable(error, &id)?)),
     };
     let request = CheckRequest { access: &access, caller: &caller, groups: &groups, deadline };
-    let report = state.listings().check_rights(request).await;
+    let report = CredentialReport::load(state.listings(), request).await;
     let outcome = if report.login == Login::Accepted { Outcome::Done } else { Outcome::Failed };
     audit.record_outcome(state.events(), &caller, &id, outcome).await;
     Ok(respond(Some(&access), report))
@@ -129,7 +129,7 @@ pub(super) async fn check_credential(
     match access {
         Ok(access) => {
             let request = CheckRequest { access: &access, caller: &caller, groups: &groups, deadline };
-            let report = state.listings().check_rights(request).await;
+            let report = CredentialReport::load(state.listings(), request).await;
             Ok(respond(Some(&access), report))
         }
         Err(tenant) => Ok(respond(None, report_unusable(tenant.into(), "")?)),
