@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `schemas` | types as tables, used by `input` and `openapi` |
 //! | `body`, `filters` | the body and the query of requests |
-//! | `resource`, `collection`, `reply`, `links`, `json` | responses |
+//! | `resource`, `collection`, `links`, `json` | responses |
 //! | `error` | error responses |
 
 pub mod body;
@@ -15,7 +15,6 @@ pub mod input;
 pub mod json;
 pub mod links;
 pub mod openapi;
-pub mod reply;
 pub mod resource;
 pub mod schemas;
 

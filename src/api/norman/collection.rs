@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::error::Error;
 use super::filters::{ListOptions, Query};
 use super::input::Object;
+use super::json;
 use super::links::Links;
-use super::reply;
 use super::schemas::Schema;
 
 /// One page of a list. The order of the keys is Rancher's.
@@ -171,7 +171,7 @@ fn filters(schema: &Schema, options: &ListOptions) -> BTreeMap<&'static str, Opt
 
 impl<T: Serialize> IntoResponse for Collection<T> {
     fn into_response(self) -> Response {
-        reply::json(http::StatusCode::OK, &self)
+        json::respond(http::StatusCode::OK, &self)
     }
 }
 

@@ -9,7 +9,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
-use super::reply;
+use super::json;
 use super::schemas::Schema;
 use crate::api::request;
 use crate::api::surface::SurfaceError;
@@ -227,7 +227,7 @@ fn respond(
         status: status.as_u16(),
         r#type: base_type,
     };
-    let mut response = reply::json(status, &body);
+    let mut response = json::respond(status, &body);
     if let Some(seconds) = retry_seconds {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -3,7 +3,11 @@
 
 use std::io::{self, Write};
 
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
@@ -20,6 +24,13 @@ pub fn to_bytes_line(value: &(impl Serialize + ?Sized)) -> Bytes {
     let mut out = serialize(value);
     out.push(b'\n');
     Bytes::from(out)
+}
+
+/// A response with [`to_bytes_line`] of `value` as the body.
+pub fn respond(status: StatusCode, value: &(impl Serialize + ?Sized)) -> Response {
+    let mut response = (status, Body::from(to_bytes_line(value))).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 fn serialize(value: &(impl Serialize + ?Sized)) -> Vec<u8> {

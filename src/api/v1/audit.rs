@@ -9,8 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use crate::api::auth::Authenticated;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
+use crate::api::norman::json;
 use crate::api::norman::links::Links;
-use crate::api::norman::reply;
 use crate::api::openapi::failures::AuditFailures;
 use crate::api::state::AppState;
 use crate::service::Invalid;
@@ -158,7 +158,7 @@ pub(super) async fn list_audit(
         links.url(&format!("{PATH}?{query}"))
     });
     let data = page.rows.into_iter().map(AuditRecord::from).collect();
-    Ok(reply::json(StatusCode::OK, &AuditList { data, next }))
+    Ok(json::respond(StatusCode::OK, &AuditList { data, next }))
 }
 
 /// The filter and the number of records on a page.

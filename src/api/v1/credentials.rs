@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::api::auth::Authenticated;
 use crate::api::norman::error::Error;
-use crate::api::norman::reply;
+use crate::api::norman::json;
 use crate::api::openapi::failures::ReadFailures;
 use crate::api::state::AppState;
 use crate::service::credentials::{ClusterName, PendingDeletion};
@@ -85,5 +85,5 @@ pub(super) async fn list_pending_credentials(
 ) -> Result<Response, Error> {
     let pending = state.credentials.pending(&caller).await?;
     let cloud_credentials = pending.into_iter().map(PendingCredential::from).collect();
-    Ok(reply::json(StatusCode::OK, &PendingCredentialList { cloud_credentials }))
+    Ok(json::respond(StatusCode::OK, &PendingCredentialList { cloud_credentials }))
 }

@@ -20,7 +20,6 @@ use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::json;
 use crate::api::norman::openapi::{Form, documented};
-use crate::api::norman::reply;
 use crate::api::openapi::failures::FollowFailures;
 use crate::api::state::AppState;
 use crate::api::v3::schemas::LEFT_BEHIND;
@@ -149,7 +148,7 @@ pub(super) async fn list_cluster_events(
     if wants_list(&headers) {
         let events = state.cluster_events.list(&caller, &id, after).await?;
         let events = events.into_iter().map(|event| ClusterEvent::new(event, &id)).collect();
-        return Ok(reply::json(StatusCode::OK, &ClusterEventList { events }));
+        return Ok(json::respond(StatusCode::OK, &ClusterEventList { events }));
     }
     let subscription = state.cluster_events.subscribe(&caller, &id, after).await?;
     let mut response = Sse::new(stream(subscription, id)).into_response();

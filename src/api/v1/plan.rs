@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::api::norman::error::Error;
-use crate::api::norman::reply;
+use crate::api::norman::json;
 use crate::api::openapi::failures::PlanFailures;
 use crate::api::state::AppState;
 use crate::service::actor::Actor;
@@ -167,7 +167,7 @@ pub(super) async fn get_cluster_plan(
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
     let plan = state.plans().get(&actor, &id).await?;
-    Ok(reply::json(StatusCode::OK, &ClusterPlan::from(plan)))
+    Ok(json::respond(StatusCode::OK, &ClusterPlan::from(plan)))
 }
 
 impl From<Plan> for ClusterPlan {

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use crate::api::norman::body::Body;
 use crate::api::norman::error::Error;
 use crate::api::norman::input::{self, InputFor, Object};
+use crate::api::norman::json;
 use crate::api::norman::openapi::{Form, documented};
-use crate::api::norman::reply;
 use crate::api::norman::schemas::{Field, Kind, Schema};
 use crate::api::openapi::failures::ReviewFailures;
 use crate::api::state::AppState;
@@ -126,7 +126,7 @@ pub(super) async fn review_cluster(
     Body(body): Body,
 ) -> Result<Response, Error> {
     let review = state.clusters.review(&actor, review_input(body)?).await?;
-    Ok(reply::json(StatusCode::OK, &ReviewResult::from(review)))
+    Ok(json::respond(StatusCode::OK, &ReviewResult::from(review)))
 }
 
 /// Splits the body into the specification and the source of the credential.

@@ -15,7 +15,7 @@ use super::plan::{PlanAzure, PlanUnseen};
 use crate::api::meta::RENDERERS;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
-use crate::api::norman::reply;
+use crate::api::norman::json;
 use crate::api::openapi::failures::UpgradePlanFailures;
 use crate::api::state::AppState;
 use crate::service::Invalid;
@@ -142,7 +142,7 @@ pub(super) async fn get_upgrade_plan(
 ) -> Result<Response, Error> {
     let version = requested_version(&query)?;
     let plan = state.upgrade_plans.get(&actor, &id, version, RENDERERS).await?;
-    Ok(reply::json(StatusCode::OK, &UpgradePlan::from(plan)))
+    Ok(json::respond(StatusCode::OK, &UpgradePlan::from(plan)))
 }
 
 /// The parameter `to`, which must be a version.

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::api::auth::Authenticated;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
-use crate::api::norman::reply;
+use crate::api::norman::json;
 use crate::api::openapi::failures::{ChangeFailures, ReadFailures};
 use crate::api::state::AppState;
 use crate::service::actor::Actor;
@@ -172,7 +172,7 @@ pub(super) async fn list_user_accounts(
     Authenticated(caller): Authenticated,
 ) -> Result<Response, Error> {
     let users = state.users.accounts(&caller).await?.into_iter().map(UserAccount::from).collect();
-    Ok(reply::json(StatusCode::OK, &UserAccountList { users }))
+    Ok(json::respond(StatusCode::OK, &UserAccountList { users }))
 }
 
 /// Returns a user with the objects that it owns, for administrators.
@@ -195,7 +195,7 @@ pub(super) async fn get_user_account(
         clusters: to_owned_objects(properties.clusters),
         cloud_credentials: to_owned_objects(properties.credentials),
     };
-    Ok(reply::json(StatusCode::OK, &details))
+    Ok(json::respond(StatusCode::OK, &details))
 }
 
 /// Deletes a user and hands its objects over, for administrators.
@@ -219,5 +219,5 @@ pub(super) async fn delete_user_account(
 ) -> Result<Response, Error> {
     let hand_over_to = query.first("handOverTo").filter(|name| !name.is_empty());
     let removed = state.users.remove(&actor, &id, hand_over_to).await?;
-    Ok(reply::json(StatusCode::OK, &RemovedUser::from(removed)))
+    Ok(json::respond(StatusCode::OK, &RemovedUser::from(removed)))
 }

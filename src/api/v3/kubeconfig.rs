@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::norman::reply;
+use crate::api::norman::json;
 use crate::service::Invalid;
 
 /// The kubeconfig for access to a cluster through this server.
@@ -43,7 +43,7 @@ pub(super) fn respond_empty(reason: &Invalid) -> Response {
 fn output(config: &str, message: Option<&str>) -> Response {
     const TYPE: &str = "generateKubeConfigOutput";
     let output = Kubeconfig { base_type: TYPE, config, message, r#type: TYPE };
-    let mut response = reply::json(StatusCode::OK, &output);
+    let mut response = json::respond(StatusCode::OK, &output);
     response.headers_mut().insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     response
 }

@@ -15,9 +15,9 @@ use crate::api::documented::{DocumentedRouter, routes};
 use crate::api::methods::reject_others;
 use crate::api::norman::collection::Collection;
 use crate::api::norman::error::Error;
+use crate::api::norman::json;
 use crate::api::norman::links::Links;
 use crate::api::norman::openapi::{self, Components};
-use crate::api::norman::reply;
 use crate::api::norman::schemas::SchemaView;
 use crate::api::openapi::failures::ReadFailures;
 use crate::api::state::AppState;
@@ -83,7 +83,7 @@ async fn get_root(_: Authenticated, links: Links) -> Response {
         links: collections.chain(root_links).map(|(name, path)| (name, links.url(path))).collect(),
         r#type: "apiRoot",
     };
-    reply::json(StatusCode::OK, &root)
+    json::respond(StatusCode::OK, &root)
 }
 
 /// The types below `/v3`.
@@ -110,5 +110,5 @@ async fn list_schemas(_: Authenticated, links: Links) -> Response {
 )]
 async fn get_schema(_: Authenticated, Path(id): Path<String>, links: Links) -> Result<Response, Error> {
     let schema = schemas::find(&id).ok_or_else(|| Error::not_found(&id))?;
-    Ok(reply::json(StatusCode::OK, &schema.view(&links)))
+    Ok(json::respond(StatusCode::OK, &schema.view(&links)))
 }

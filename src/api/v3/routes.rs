@@ -19,8 +19,8 @@ use crate::api::norman::body::Body;
 use crate::api::norman::collection::Collection;
 use crate::api::norman::error::Error;
 use crate::api::norman::input::Object;
+use crate::api::norman::json;
 use crate::api::norman::links::Links;
-use crate::api::norman::reply;
 use crate::api::norman::schemas::Schema;
 use crate::api::state::AppState;
 
@@ -119,7 +119,7 @@ fn page<T: V3Type>(call: &Call, uri: &Uri, objects: Vec<Object>) -> Result<Respo
 }
 
 async fn create<T: V3Type>(call: Call, Body(body): Body) -> Result<Response, Error> {
-    Ok(reply::json(StatusCode::CREATED, &T::create(&call, body).await?))
+    Ok(json::respond(StatusCode::CREATED, &T::create(&call, body).await?))
 }
 
 async fn create_of_cluster<T: V3Type>(
@@ -128,7 +128,7 @@ async fn create_of_cluster<T: V3Type>(
     Body(mut body): Body,
 ) -> Result<Response, Error> {
     body.insert("clusterId".to_owned(), Value::String(id));
-    Ok(reply::json(StatusCode::CREATED, &T::create(&call, body).await?))
+    Ok(json::respond(StatusCode::CREATED, &T::create(&call, body).await?))
 }
 
 async fn get<T: V3Type>(
@@ -146,16 +146,16 @@ async fn get<T: V3Type>(
         (Err(rejection), Err(_)) => return rejection.into_response(),
         (Ok(_), Err(rejection)) => return rejection.into_response(),
     };
-    object.map(|object| reply::json(StatusCode::OK, &object)).into_response()
+    object.map(|object| json::respond(StatusCode::OK, &object)).into_response()
 }
 
 async fn update<T: V3Type>(call: Call, Path(id): Path<String>, Body(body): Body) -> Result<Response, Error> {
-    Ok(reply::json(StatusCode::OK, &T::update(&call, &id, body).await?))
+    Ok(json::respond(StatusCode::OK, &T::update(&call, &id, body).await?))
 }
 
 async fn delete<T: V3Type>(call: Call, Path(id): Path<String>) -> Result<Response, Error> {
     let deleted = T::delete(&call, &id).await?;
-    let mut response = reply::json(StatusCode::OK, &deleted.object);
+    let mut response = json::respond(StatusCode::OK, &deleted.object);
     if let Some(warning) = deleted.warning {
         response.headers_mut().insert(WARNING, warning);
     }

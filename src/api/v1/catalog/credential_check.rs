@@ -21,8 +21,8 @@ use crate::api::norman::body::Body;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::input::{self, InputFor, Object};
+use crate::api::norman::json;
 use crate::api::norman::openapi::{Form, documented};
-use crate::api::norman::reply;
 use crate::api::norman::schemas::{Field, Kind, Schema};
 use crate::api::openapi::failures::CatalogFailures;
 use crate::api::rejection::Rejection;
@@ -184,7 +184,7 @@ fn report_unusable(error: AccessError, id: &str) -> Result<CredentialReport, Err
 }
 
 fn respond(access: Option<&AzureAccess>, report: CredentialReport) -> Response {
-    let mut response = reply::json(StatusCode::OK, &CredentialCheckResult::new(access, report));
+    let mut response = json::respond(StatusCode::OK, &CredentialCheckResult::new(access, report));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
