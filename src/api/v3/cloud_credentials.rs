@@ -15,7 +15,7 @@ use crate::api::norman::links::Links;
 use crate::api::norman::resource::{Resource, Rights, fields, insert_non_empty};
 use crate::api::norman::schemas::Schema;
 use crate::service::Invalid;
-use crate::service::credentials::{AzureChange, Change, Credential, CredentialChange, Deleted, Mode};
+use crate::service::credentials::{AzureChange, Credential, CredentialChange, Deleted, Mode};
 
 /// The maximum number of clusters that a `Warning` header names.
 const MAX_NAMED_CLUSTERS: usize = 10;
@@ -150,8 +150,8 @@ fn parse_change(body: Object, input_for: InputFor) -> Result<CredentialChange, E
         _ => None,
     };
     Ok(CredentialChange {
-        name: take_change(&mut input, "name"),
-        description: take_change(&mut input, "description"),
+        name: metadata::take_change(&mut input, "name"),
+        description: metadata::take_change(&mut input, "description"),
         metadata: metadata::take(&mut input),
         azure,
     })
@@ -163,10 +163,10 @@ fn parse_azure_change(mut config: Object) -> AzureChange {
         _ => None,
     };
     AzureChange {
-        tenant_id: take_change(&mut config, "tenantId"),
-        subscription_id: take_change(&mut config, "subscriptionId"),
-        client_id: take_change(&mut config, "clientId"),
-        environment: take_change(&mut config, "environment"),
+        tenant_id: metadata::take_change(&mut config, "tenantId"),
+        subscription_id: metadata::take_change(&mut config, "subscriptionId"),
+        client_id: metadata::take_change(&mut config, "clientId"),
+        environment: metadata::take_change(&mut config, "environment"),
         client_secret,
     }
 }
@@ -197,12 +197,4 @@ fn reject_other_namespaces(body: &Object) -> Result<(), Invalid> {
          since already assigned to {namespace} namespace"
     );
     Err(Invalid::field("InvalidOption", "namespaceId", message))
-}
-
-fn take_change(input: &mut Object, key: &str) -> Change<String> {
-    match input.remove(key) {
-        None => Change::Keep,
-        Some(Value::String(text)) => Change::Set(text),
-        Some(_) => Change::Clear,
-    }
 }

@@ -1,8 +1,7 @@
 //! Labels and annotations in requests and responses.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use crate::api::norman::input::Object;
 use crate::service::metadata::{Change, Metadata, MetadataChange};
@@ -12,11 +11,11 @@ pub(super) fn take(input: &mut Object) -> MetadataChange {
     MetadataChange { labels: take_change(input, "labels"), annotations: take_change(input, "annotations") }
 }
 
-fn take_change(input: &mut Object, key: &str) -> Change<BTreeMap<String, String>> {
+/// Removes a field from converted input, which has its type or is `null`.
+pub(super) fn take_change<T: DeserializeOwned>(input: &mut Object, key: &str) -> Change<T> {
     match input.remove(key) {
         None => Change::Keep,
-        Some(value @ Value::Object(_)) => serde_json::from_value(value).map_or(Change::Clear, Change::Set),
-        Some(_) => Change::Clear,
+        Some(value) => serde_json::from_value(value).map_or(Change::Clear, Change::Set),
     }
 }
 
