@@ -250,6 +250,12 @@ impl Invalid {
         Self { code, field: None, message: message.into() }
     }
 
+    /// A `name` that is not a DNS label.
+    pub(super) fn name() -> Self {
+        let message = "a name must have at most 63 lower-case letters, digits and hyphens, and no hyphen at its start or end";
+        Self::field("InvalidFormat", "name", message)
+    }
+
     /// A broken rule of one field.
     pub fn field(code: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code, field: Some(field.into()), message: message.into() }

@@ -314,9 +314,7 @@ fn check_name(name: &str) -> Result<()> {
     if ids::is_dns_label(name) && name != CREATOR {
         return Ok(());
     }
-    let message = "a name must have at most 63 lower-case letters, digits and hyphens, and no hyphen at its start or \
-                   end";
-    Err(Invalid::field("InvalidFormat", "name", message).into())
+    Err(Invalid::name().into())
 }
 
 fn user_not_found(id: &str) -> Error {

@@ -170,9 +170,7 @@ impl Registration {
         check_owner(&cluster, role)?;
         if let Some(name) = name {
             if !ids::is_dns_label(name) {
-                let message = "a name must have at most 63 lower-case letters, digits and hyphens, and no hyphen at its start or \
-                   end";
-                return Err(Invalid::field("InvalidFormat", "name", message).into());
+                return Err(Invalid::name().into());
             }
             let token = self.insert_token(by, &cluster.id, name.to_owned()).await?;
             return token.ok_or_else(|| Error::Exists { id: format!("{}:{name}", cluster.id) });
