@@ -89,7 +89,7 @@ impl App {
     ) -> Result<Self, Error> {
         let clock = connectors.azure.clock.clone();
         let events = audit_log(config, &store, &clock);
-        let instance = instance::open(&store, stamp(config)).await?.id;
+        let instance = instance::open(&store, stamp(config)).await?;
         let base = Base {
             azure: Azure::new(connectors.azure)?,
             cluster_access: ClusterAccess::new(connectors.clusters),
