@@ -66,8 +66,6 @@ pub struct Cluster {
     pub applied: Option<AksConfig>,
     /// The review from when it was saved.
     pub review: Option<Review>,
-    /// Whether the last step failed.
-    pub failing: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -103,7 +101,6 @@ impl TryFrom<ClusterRow> for Cluster {
                 .transpose()
                 .map_err(corrupt)?,
             review,
-            failing: row.work.attempts > 0,
             status,
             id: row.id,
             uuid: row.uuid,

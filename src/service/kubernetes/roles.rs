@@ -107,7 +107,6 @@ mod tests {
             state: State::Active,
             applied: None,
             review: None,
-            failing: false,
             created_ms: 0,
         };
         let read_at = Instant::now();
