@@ -128,9 +128,9 @@ impl RancherAccess {
     pub fn new(rancher: Rancher, azure: Azure, listings: Listings, validity: Duration) -> Self {
         Self(Arc::new(Inner {
             rancher,
-            resolver: Resolver::new(azure, Fingerprinter::new()),
+            resolver: Resolver::new(azure, Fingerprinter::random()),
             listings,
-            fingerprinter: Fingerprinter::new(),
+            fingerprinter: Fingerprinter::random(),
             // Only frees memory: the age of a decision counts from the request to Rancher.
             decisions: Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(validity).build(),
             validity,

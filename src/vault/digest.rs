@@ -53,15 +53,9 @@ impl fmt::Debug for Fingerprinter {
     }
 }
 
-impl Default for Fingerprinter {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Fingerprinter {
     /// Creates one with a new random key, whose fingerprints differ in every process.
-    pub fn new() -> Self {
+    pub fn random() -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()) }
     }
 
@@ -107,7 +101,7 @@ mod tests {
 
     #[test]
     fn fingerprint_depends_on_each_part_and_its_length() {
-        let one = Fingerprinter::new();
+        let one = Fingerprinter::random();
         let fingerprint = one.fingerprint(&[b"ab", b"c"]);
         assert_eq!(fingerprint, one.clone().fingerprint(&[b"ab", b"c"]));
         for other in
@@ -117,7 +111,7 @@ mod tests {
         }
         assert_ne!(
             fingerprint,
-            Fingerprinter::new().fingerprint(&[b"ab", b"c"]),
+            Fingerprinter::random().fingerprint(&[b"ab", b"c"]),
             "another process has another fingerprint"
         );
     }
