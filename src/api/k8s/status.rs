@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::norman::error::DISK_FULL;
 use crate::api::request;
@@ -71,15 +71,7 @@ impl Status {
 
     pub(super) fn into_response(self) -> Response {
         let Self { code, reason, message, retry_seconds } = self;
-        let mut body = json!({
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": message,
-            "reason": reason,
-            "code": code.as_u16(),
-        });
+        let mut body = to_object(code, reason, &message);
         if let (Some(seconds), Some(body)) = (retry_seconds, body.as_object_mut()) {
             body.insert("details".to_owned(), json!({"retryAfterSeconds": seconds}));
         }
@@ -95,6 +87,19 @@ impl Status {
         }
         response
     }
+}
+
+/// A failure as an object of the Kubernetes API.
+pub(super) fn to_object(code: StatusCode, reason: &str, message: &str) -> Value {
+    json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code.as_u16(),
+    })
 }
 
 impl From<ProxyError> for Status {

@@ -9,12 +9,13 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Fuse};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use hyper::body::{Frame, SizeHint};
 use serde_json::{Value, json};
 use tokio::time::Sleep;
 
 use super::framing::Framing;
+use super::status;
 use crate::service::kubernetes::{Closing, EndReason, ProxyGuard, Tunnel};
 
 /// The time limit for the rest of an event.
@@ -44,15 +45,8 @@ pub(super) async fn join(tunnel: Tunnel, guard: ProxyGuard, is_watch: bool) {
 
 /// The last event of a watch whose caller has lost access.
 fn access_lost_event() -> Value {
-    json!({"type": "ERROR", "object": {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": EndReason::AccessLost.to_string(),
-        "reason": "Forbidden",
-        "code": 403,
-    }})
+    let message = EndReason::AccessLost.to_string();
+    json!({"type": "ERROR", "object": status::to_object(StatusCode::FORBIDDEN, "Forbidden", &message)})
 }
 
 /// The kind of a body, which determines how it can be ended.
