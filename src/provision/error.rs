@@ -290,16 +290,12 @@ impl From<AccessError> for StepError {
                 (format!("error getting Azure clients: {other}"), true)
             }
         };
-        let retry_after = is_transient.then_some(MIN_DELAY);
         Self {
-            message,
-            retry_after,
-            is_busy: false,
-            is_deferred: false,
+            retry_after: is_transient.then_some(MIN_DELAY),
             needs_action,
             is_about_credential: true,
-            due_within: None,
             source: Some(Box::new(error)),
+            ..Self::new(message)
         }
     }
 }
