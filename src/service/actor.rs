@@ -61,6 +61,18 @@ impl Actor {
         self.event(action, object_type, object_id, &Ok(())).into_row(now_ms)
     }
 
+    /// As [`Self::audit`], with a remark, which must not contain the content of the object.
+    pub(super) fn audit_with_detail(
+        &self,
+        action: Action,
+        object_type: &'static str,
+        object_id: &str,
+        detail: &str,
+        now_ms: i64,
+    ) -> AuditRow {
+        self.event(action, object_type, object_id, &Ok(())).detail(detail).into_row(now_ms)
+    }
+
     /// The audit event of an attempt and its outcome.
     pub(super) fn event<T>(
         &self,

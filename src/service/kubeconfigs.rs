@@ -101,8 +101,8 @@ impl Kubeconfigs {
             metadata: Metadata::default(),
         };
         let audit = |token: &str, now_ms| {
-            let event = by.event(Action::Call(ACTION), OBJECT, &cluster.id, &Ok(()));
-            event.detail(&format!("with the token {token}")).into_row(now_ms)
+            let detail = format!("with the token {token}");
+            by.audit_with_detail(Action::Call(ACTION), OBJECT, &cluster.id, &detail, now_ms)
         };
         let token = inner.tokens.create_for_caller(&by.caller, &spec, audit).await?;
         Ok(Generated::Kubeconfig(to_yaml(&cluster, &server, &token.to_bearer())))

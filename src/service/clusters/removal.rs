@@ -81,9 +81,9 @@ impl Clusters {
                 message: left_behind.message.clone(),
                 data: data.to_string(),
             };
-            let audit = by.event(Action::Delete, OBJECT, id, &Ok(())).detail(&left_behind.message);
+            let change = by.audit_with_detail(Action::Delete, OBJECT, id, &left_behind.message, now_ms);
             let erasure = last_use_erasure(by, row, now_ms);
-            RemovalRecords { event, change: audit.into_row(now_ms), erasure }
+            RemovalRecords { event, change, erasure }
         });
         let mut removed = removed.await?.ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
         tracing::warn!(cluster = id, "only the object was removed: {}", left_behind.message);

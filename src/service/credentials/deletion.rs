@@ -159,7 +159,7 @@ pub fn last_use_erasure(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<
 }
 
 fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Erasure {
-    let audit = by.event(ERASE, OBJECT, &full_id(&credential_id), &Ok(())).detail(detail).into_row(now_ms);
+    let audit = by.audit_with_detail(ERASE, OBJECT, &full_id(&credential_id), detail, now_ms);
     Erasure { credential_id, audit }
 }
 

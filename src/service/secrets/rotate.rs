@@ -44,9 +44,9 @@ impl Secrets {
             return Err(Error::ReplicaBehind { replica: behind.id, seen_s, key_id });
         }
         // Before any change, so that a killed rotation has its record.
-        let event = Actor::command_line().event(Action::Call("rotate"), OBJECT, &key_id, &Ok(()));
-        let event = event.detail("started to wrap the stored secrets with this key");
-        store::events::insert(&inner.store, &event.into_row(now_ms)).await?;
+        let (by, detail) = (Actor::command_line(), "started to wrap the stored secrets with this key");
+        let audit = by.audit_with_detail(Action::Call("rotate"), OBJECT, &key_id, detail, now_ms);
+        store::events::insert(&inner.store, &audit).await?;
         let mut rewrapped = 0;
         for _ in 0..MAX_PASSES {
             let (done, skipped) = rewrap_credentials(inner, &key_id).await?;

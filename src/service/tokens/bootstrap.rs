@@ -38,7 +38,7 @@ impl Tokens {
             ..TokenRow::default()
         };
         let name = token.name;
-        let audit = by.event(Action::Create, OBJECT, &name, &Ok(())).detail(&row.description).into_row(now);
+        let audit = by.audit_with_detail(Action::Create, OBJECT, &name, &row.description, now);
         store::tokens::put(store, &row, &audit).await?;
         let earlier = instance::get(store, "bootstrap-token").await?;
         if let Some(earlier) = earlier.filter(|earlier| *earlier != name) {

@@ -68,8 +68,8 @@ impl Tokens {
         let spec =
             TokenSpec { prefix: "token-", ttl, description, cluster_id: None, metadata: Metadata::default() };
         let audit = |name: &str, now_ms| {
-            let event = by.event(Action::Create, OBJECT, name, &Ok(()));
-            event.detail(&format!("for the user {user_name}")).into_row(now_ms)
+            let detail = format!("for the user {user_name}");
+            by.audit_with_detail(Action::Create, OBJECT, name, &detail, now_ms)
         };
         self.insert(&user.id, &spec, None, audit).await
     }
@@ -143,7 +143,7 @@ impl Tokens {
                     if matches!(ensured, Ensured::Created(_)) { Action::Create } else { Action::Update };
                 let role = if user.admin { "an administrator" } else { "an ordinary user" };
                 let detail = format!("{} is {role}", user.name);
-                by.event(action, users::OBJECT, &user.id, &Ok(())).detail(&detail).into_row(now_ms)
+                by.audit_with_detail(action, users::OBJECT, &user.id, &detail, now_ms)
             };
             async move {
                 let ensured = store::users::ensure(&self.inner.store, &new, admin, audit).await;

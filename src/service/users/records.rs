@@ -9,21 +9,10 @@ use crate::service::members;
 use crate::store::users::RemovedUser;
 use crate::store::{AuditRow, UserRow};
 
-fn record(
-    by: &Actor,
-    action: Action,
-    object_type: &'static str,
-    object_id: &str,
-    detail: &str,
-    now_ms: i64,
-) -> AuditRow {
-    by.event(action, object_type, object_id, &Ok(())).detail(detail).into_row(now_ms)
-}
-
 /// The record of a user who was enabled or disabled.
 pub(super) fn enabled_record(by: &Actor, user: &UserRow, now_ms: i64) -> AuditRow {
     let state = if user.enabled { "enabled" } else { "disabled" };
-    record(by, Action::Update, OBJECT, &user.id, &format!("{} is {state}", user.name), now_ms)
+    by.audit_with_detail(Action::Update, OBJECT, &user.id, &format!("{} is {state}", user.name), now_ms)
 }
 
 /// The records of a removal.
@@ -36,12 +25,12 @@ pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) ->
         let clusters = owned.clusters.iter().map(|row| (clusters::OBJECT, row.id.clone()));
         let credentials = owned.credentials.iter().map(|row| (credentials::OBJECT, full_id(&row.id)));
         for (object_type, id) in clusters.chain(credentials) {
-            records.push(record(by, Action::Update, object_type, &id, &detail, now_ms));
+            records.push(by.audit_with_detail(Action::Update, object_type, &id, &detail, now_ms));
         }
     }
     let detail = format!("the user {} was removed", user.name);
     for id in memberships {
-        records.push(record(by, Action::Delete, members::OBJECT, id, &detail, now_ms));
+        records.push(by.audit_with_detail(Action::Delete, members::OBJECT, id, &detail, now_ms));
     }
     let handed_over =
         new_owner.as_ref().map_or_else(String::new, |owner| format!(" handed over to {}", owner.name));
@@ -52,6 +41,6 @@ pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) ->
         owned.clusters.len(),
         owned.credentials.len(),
     );
-    records.push(record(by, Action::Delete, OBJECT, &user.id, &detail, now_ms));
+    records.push(by.audit_with_detail(Action::Delete, OBJECT, &user.id, &detail, now_ms));
     records
 }
