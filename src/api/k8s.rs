@@ -35,6 +35,7 @@ use super::state::AppState;
 use super::surface::{CrossSite, Impersonation, Surface};
 use super::unsupported::STEVE;
 use crate::service::Caller;
+use crate::service::clusters;
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::kubernetes::{ForwardOptions, ProxyError};
 
@@ -50,9 +51,6 @@ const VERSION_TIMEOUT: Duration = Duration::from_millis(4_500);
 
 /// The maximum length of a response to `/version`.
 const MAX_VERSION_LEN: usize = 64 * 1024;
-
-/// The object type in the audit log.
-const OBJECT_TYPE: &str = "cluster";
 
 /// The ID of a request in the cluster's audit log.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -128,7 +126,7 @@ async fn forward(
     };
     let mut record = PendingRecord {
         unwritten: target.audit.as_ref().map(|audit| {
-            let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT_TYPE, &target.cluster_id);
+            let event = Event::new(&caller, Action::Call("kubernetes"), clusters::OBJECT, &target.cluster_id);
             let event = if audit.is_counted { event.counted() } else { event };
             (event.request(&request_id, Some(client_ip)), audit.detail.clone())
         }),

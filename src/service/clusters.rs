@@ -43,7 +43,7 @@ use crate::store::clusters::UpdateRecords;
 use crate::store::{self, ClusterRow, Store, Wake, WorkColumns};
 
 /// The type of object in the audit log.
-pub(super) const OBJECT: &str = "cluster";
+pub const OBJECT: &str = "cluster";
 
 /// A cluster with everything that its owner may see.
 #[derive(Clone, Debug, PartialEq)]

@@ -38,7 +38,7 @@ use crate::store::{self, CredentialRow, Store};
 pub(super) const MAX_ATTEMPTS: usize = 5;
 
 /// The object type in audit records.
-pub(super) const OBJECT: &str = "cloudCredential";
+pub const OBJECT: &str = "cloudCredential";
 
 /// A credential without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

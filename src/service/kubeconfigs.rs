@@ -8,16 +8,13 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
-use super::clusters::{Cluster, Clusters};
+use super::clusters::{Cluster, Clusters, OBJECT};
 use super::events::{Action, Events};
 use super::metadata::Metadata;
 use super::public_address::PublicAddress;
 use super::settings::Settings;
 use super::tokens::{TokenSpec, Tokens};
 use super::{Invalid, Result};
-
-/// The kind of object in the audit.
-const OBJECT: &str = "cluster";
 
 /// The name of the action.
 pub const ACTION: &str = "generateKubeconfig";

@@ -24,7 +24,7 @@ use clock::Clock;
 use super::actor::Actor;
 use super::base::Base;
 use super::concurrency::ConcurrencyLimit;
-use super::credentials::{AccessError, AzureAccess, CredentialSource, Credentials, InlineCredential};
+use super::credentials::{self, AccessError, AzureAccess, CredentialSource, Credentials, InlineCredential};
 use super::events::{Action, Events};
 use super::settings::Settings;
 use super::{Error, Invalid, Result};
@@ -46,9 +46,6 @@ const ENFORCE: &str = "enforce";
 /// The maximum number of requests that wait for Azure to recognize a credential or role, in total and per user.
 const MAX_WAITING: usize = 128;
 const MAX_WAITING_PER_USER: usize = 16;
-
-/// The type of a credential in the audit log.
-const CREDENTIAL: &str = "cloudCredential";
 
 /// The reviews. Clones share everything.
 #[derive(Clone)]
@@ -225,7 +222,7 @@ impl Reviews {
     ) -> AzureData {
         let data = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
         if let Some(id) = access.credential_id() {
-            self.inner.events.record(by.event(action, CREDENTIAL, id, &Ok(()))).await;
+            self.inner.events.record(by.event(action, credentials::OBJECT, id, &Ok(()))).await;
         }
         data
     }

@@ -25,7 +25,7 @@ use crate::api::source::MetaState;
 use crate::api::state::AppState;
 use crate::service::Caller;
 use crate::service::azure_access::{AccessError, AzureAccess, Resolver};
-use crate::service::credentials::CredentialSource;
+use crate::service::credentials::{self, CredentialSource};
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::ListingRequest;
 use crate::service::rancher_access::Session;
@@ -121,7 +121,7 @@ impl AuditContext {
         outcome: Outcome,
     ) {
         let action = Action::Call(self.action);
-        let event = Event::new(caller, action, "cloudCredential", credential_id).outcome(outcome).counted();
+        let event = Event::new(caller, action, credentials::OBJECT, credential_id).outcome(outcome).counted();
         events.record(event.request(&self.request_id, Some(self.client_ip))).await;
     }
 }
