@@ -6,7 +6,7 @@ use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use aks::spec::merge::{Mode, is_protected};
 
 /// The label of every object that is created through Norman. Terraform expects at least one label.
-const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
+pub const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
 /// Annotations that are top-level fields of the object.
 const TOP_LEVEL_ANNOTATIONS: [&str; 3] =

@@ -13,6 +13,7 @@ use crate::api::norman::links::Links;
 use crate::api::norman::resource::{Resource, Rights, fields};
 use crate::api::norman::schemas::Schema;
 use crate::service::clusters::Cluster;
+use crate::service::metadata::CREATOR;
 
 /// The projects of clusters.
 pub(super) struct Projects;
@@ -55,7 +56,7 @@ fn view(cluster: &Cluster, project: Project, links: &Links) -> Object {
     let fields = fields([
         ("clusterId", json!(cluster.id)),
         ("description", json!(project.description)),
-        ("labels", json!({project.label: "true", "cattle.io/creator": "norman"})),
+        ("labels", json!({project.label: "true", CREATOR.0: CREATOR.1})),
         ("name", json!(project.title)),
         ("state", json!("active")),
         ("transitioning", json!("no")),

@@ -3,10 +3,8 @@
 use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 
+use crate::service::metadata::CREATOR;
 use crate::service::{Error, Invalid, Result};
-
-/// The label of objects that are created through Norman.
-const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
 /// Adds the label of objects that are created through Norman.
 pub(super) fn add_creator_label(body: &mut Object) {
