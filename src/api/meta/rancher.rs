@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::call::{self, AuditContext, AzureCall, Parameters, Sender};
 use super::error::Error;
 use crate::api::auth::{self, AuthError};
+use crate::api::forwarded::{FORWARDED_FOR, FORWARDED_HOST};
 use crate::api::impersonation;
 use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
@@ -33,8 +34,6 @@ pub(in crate::api) const RANCHER_UNAVAILABLE: &str =
 /// The time limit of the body of a forwarded request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TOO_SLOW: &str = "the body did not arrive within 10 s";
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A request whose caller is not authenticated yet.
 pub(super) struct PendingRequest {
