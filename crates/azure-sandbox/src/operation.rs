@@ -82,107 +82,57 @@ impl FinalStatus {
     }
 }
 
-/// The object of an operation.
+/// The object of an operation: a provider, a resource group, a resource, or a child of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "StoredTarget", into = "StoredTarget")]
-pub(crate) enum Target {
-    Provider {
-        namespace: String,
-    },
-    Group {
-        name: String,
-    },
-    Resource {
-        group: String,
-        name: String,
-    },
-    /// A pool of a cluster, or a subnet of a network.
-    Child {
-        group: String,
-        parent: String,
-        name: String,
-    },
-}
-
-/// A target in the state file.
-#[derive(Serialize, Deserialize)]
-struct StoredTarget {
+pub(crate) struct Target {
     /// Empty for providers.
     group: String,
-    /// Empty for groups. Older files repeat the name of the group here, which reads as a resource in it.
+    /// The namespace of a provider, or the resource. Empty for groups; older files repeat the name of the group here, which
+    /// reads as a resource in it.
     name: String,
-    #[serde(default)]
-    part: Option<String>,
-}
-
-impl From<StoredTarget> for Target {
-    fn from(StoredTarget { group, name, part }: StoredTarget) -> Self {
-        match part {
-            Some(child) => Self::Child { group, parent: name, name: child },
-            None if group.is_empty() => Self::Provider { namespace: name },
-            None if name.is_empty() => Self::Group { name: group },
-            None => Self::Resource { group, name },
-        }
-    }
-}
-
-impl From<Target> for StoredTarget {
-    fn from(target: Target) -> Self {
-        let (group, name, part) = match target {
-            Target::Provider { namespace } => (String::new(), namespace, None),
-            Target::Group { name } => (name, String::new(), None),
-            Target::Resource { group, name } => (group, name, None),
-            Target::Child { group, parent, name } => (group, parent, Some(name)),
-        };
-        Self { group, name, part }
-    }
+    /// A pool of a cluster, or a subnet of a network.
+    #[serde(rename = "part", default)]
+    child: Option<String>,
 }
 
 impl Target {
     pub(crate) fn provider(namespace: &str) -> Self {
-        Self::Provider { namespace: namespace.to_owned() }
+        Self::resource("", namespace)
     }
 
     pub(crate) fn group(name: &str) -> Self {
-        Self::Group { name: name.to_owned() }
+        Self::resource(name, "")
     }
 
     pub(crate) fn resource(group: &str, name: &str) -> Self {
-        Self::Resource { group: group.to_owned(), name: name.to_owned() }
+        Self { group: group.to_owned(), name: name.to_owned(), child: None }
     }
 
     pub(crate) fn child(group: &str, parent: &str, name: &str) -> Self {
-        Self::Child { group: group.to_owned(), parent: parent.to_owned(), name: name.to_owned() }
+        Self { child: Some(name.to_owned()), ..Self::resource(group, parent) }
     }
 
     /// The name of the resource group, if the target is one or in one.
     pub(crate) fn group_name(&self) -> Option<&str> {
-        match self {
-            Self::Provider { .. } => None,
-            Self::Group { name } => Some(name),
-            Self::Resource { group, .. } | Self::Child { group, .. } => Some(group),
-        }
+        Some(self.group.as_str()).filter(|group| !group.is_empty())
     }
 
     /// The name of the resource that is the target or contains it.
     pub(crate) fn resource_name(&self) -> Option<&str> {
-        match self {
-            Self::Provider { .. } | Self::Group { .. } => None,
-            Self::Resource { name, .. } | Self::Child { parent: name, .. } => Some(name),
-        }
+        self.group_name()?;
+        Some(self.name.as_str()).filter(|name| !name.is_empty())
     }
 
     pub(crate) fn child_name(&self) -> Option<&str> {
-        if let Self::Child { name, .. } = self { Some(name) } else { None }
+        self.child.as_deref()
     }
 
     /// The name of the target itself.
     pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Provider { namespace: name }
-            | Self::Group { name }
-            | Self::Resource { name, .. }
-            | Self::Child { name, .. } => name,
+        match &self.child {
+            Some(child) => child,
+            None if self.name.is_empty() => &self.group,
+            None => &self.name,
         }
     }
 

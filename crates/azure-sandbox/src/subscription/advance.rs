@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Group, Resource, SubscriptionState, find_mut, position};
 use crate::json;
-use crate::operation::{FinalStatus, LongOperation, OperationKind, Target};
+use crate::operation::{FinalStatus, LongOperation, OperationKind};
 
 /// Clusters whose Kubernetes APIs have to be updated.
 #[derive(Debug, Default)]
@@ -128,7 +128,7 @@ fn apply_to_cluster(cluster: &mut Resource, operation: &LongOperation, status: F
         OperationKind::AbortCluster if succeeded => "Canceled",
         _ => status.as_str(),
     };
-    if let Target::Child { name, .. } = &operation.target {
+    if let Some(name) = operation.target.child_name() {
         if operation.kind == OperationKind::DeletePool && succeeded {
             if let Some(pools) = cluster.pools_mut() {
                 pools.retain(|pool| json::text(pool, "/name") != Some(name));
