@@ -1,15 +1,15 @@
 //! The events of an agent, with messages for its log and its readiness.
 
-use std::fmt;
 use std::time::Duration;
 
 /// A change of the agent's state, or a failed attempt to reach the server. The agent retries after every failure.
 ///
 /// `Display` writes the problem and its remedy. No event contains the token or the credentials of a proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Event {
     /// An attempt to connect starts.
+    #[error("connecting to {}", route(server, proxy.as_deref()))]
     Connecting {
         /// The server, `https://host[:port]`.
         server: String,
@@ -17,16 +17,23 @@ pub enum Event {
         proxy: Option<String>,
     },
     /// A session is open.
+    #[error("connected to {server}, which can now reach the cluster's API server")]
     Connected {
         /// The server, `https://host[:port]`.
         server: String,
     },
     /// The session has ended.
+    #[error("disconnected: {reason}; connecting again")]
     Disconnected {
         /// The reason.
         reason: String,
     },
     /// The server rejects the agent.
+    #[error(
+        "rejected by the server with status {status} ({}); {}",
+        if text.is_empty() { "no text" } else { text },
+        rejection_remedy(*status)
+    )]
     Rejected {
         /// The HTTP status.
         status: u16,
@@ -34,6 +41,10 @@ pub enum Event {
         text: String,
     },
     /// The server or the proxy cannot be reached.
+    #[error(
+        "cannot connect to {address}: {reason}; check the address, DNS, and that firewalls and network policies allow TCP \
+         connections to it"
+    )]
     Unreachable {
         /// The host and port.
         address: String,
@@ -41,6 +52,7 @@ pub enum Event {
         reason: String,
     },
     /// The proxy does not connect to the server.
+    #[error("the proxy {proxy} does not connect to the server: {reason}; {}", proxy_remedy(*status))]
     ProxyFailed {
         /// The proxy, without its credentials.
         proxy: String,
@@ -50,6 +62,10 @@ pub enum Event {
         reason: String,
     },
     /// The TLS handshake failed, for a reason other than the certificate.
+    #[error(
+        "TLS handshake with {address} failed: {reason}; check that it is the port for HTTPS, and that no firewall interrupts \
+         TLS"
+    )]
     TlsFailed {
         /// The host and port.
         address: String,
@@ -57,6 +73,7 @@ pub enum Event {
         reason: String,
     },
     /// The certificate of the server or of the proxy is not trusted.
+    #[error("the certificate of {address} is not trusted: {reason}; {remedy}")]
     NotTrusted {
         /// The host and port.
         address: String,
@@ -66,11 +83,16 @@ pub enum Event {
         remedy: &'static str,
     },
     /// The server's certificate authorities cannot be read.
+    #[error(
+        "cannot read the server's certificate authorities: GET /v3/settings/cacerts: {reason}; check that CATTLE_SERVER leads \
+         to the server and that a gateway before it passes this path without login"
+    )]
     AuthoritiesUnavailable {
         /// The reason.
         reason: String,
     },
     /// The server's certificate authorities do not match the checksum.
+    #[error("{}", checksum_mismatch(expected, actual.as_deref()))]
     ChecksumMismatch {
         /// The checksum in the settings.
         expected: String,
@@ -78,16 +100,22 @@ pub enum Event {
         actual: Option<String>,
     },
     /// The response is not that of a server for agents.
+    #[error("WebSocket handshake failed: {reason}; check that CATTLE_SERVER leads to the server")]
     HandshakeFailed {
         /// The reason.
         reason: String,
     },
     /// The connection attempt timed out.
+    #[error(
+        "connecting took longer than {} s; check that firewalls, proxies and network policies allow it",
+        after.as_secs()
+    )]
     TimedOut {
         /// The time limit.
         after: Duration,
     },
     /// The server requested an address that is not allowed. Reported at most once in ten seconds.
+    #[error("denied the server {count} connection(s), the last one to {network}/{address}: {reason}")]
     DialDenied {
         /// The network, such as `tcp`.
         network: String,
@@ -99,6 +127,10 @@ pub enum Event {
         count: u64,
     },
     /// The cluster's API server cannot be reached. Reported at most once in ten seconds.
+    #[error(
+        "cannot connect to the cluster's API server at {address} ({count} failed): {reason}; check that network policies allow \
+         this pod to connect to it"
+    )]
     ApiServerUnreachable {
         /// The address in the cluster.
         address: String,
@@ -108,11 +140,13 @@ pub enum Event {
         count: u64,
     },
     /// The agent is stopping; running connections may finish.
+    #[error("stopping: {connections} open connection(s) may finish, new ones are denied")]
     Draining {
         /// The number of open connections.
         connections: usize,
     },
     /// The agent has stopped.
+    #[error("stopped")]
     Stopped,
 }
 
@@ -131,6 +165,14 @@ impl Event {
             self,
             Self::Connecting { .. } | Self::Connected { .. } | Self::Draining { .. } | Self::Stopped
         )
+    }
+}
+
+/// The server, and the proxy before it if there is one.
+fn route(server: &str, proxy: Option<&str>) -> String {
+    match proxy {
+        None => server.to_owned(),
+        Some(proxy) => format!("{server} through the proxy {proxy}"),
     }
 }
 
@@ -156,109 +198,6 @@ fn rejection_remedy(status: u16) -> &'static str {
     }
 }
 
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connecting { server, proxy: None } => write!(f, "connecting to {server}"),
-            Self::Connecting { server, proxy: Some(proxy) } => {
-                write!(f, "connecting to {server} through the proxy {proxy}")
-            }
-            Self::Connected { server } => {
-                write!(f, "connected to {server}, which can now reach the cluster's API server")
-            }
-            Self::Disconnected { reason } => write!(f, "disconnected: {reason}; connecting again"),
-            Self::DialDenied { network, address, reason, count } => {
-                write!(
-                    f,
-                    "denied the server {count} connection(s), the last one to {network}/{address}: {reason}"
-                )
-            }
-            Self::ApiServerUnreachable { address, reason, count } => write!(
-                f,
-                "cannot connect to the cluster's API server at {address} ({count} failed): {reason}; check that network \
-                 policies allow this pod to connect to it"
-            ),
-            Self::Draining { connections } => {
-                write!(f, "stopping: {connections} open connection(s) may finish, new ones are denied")
-            }
-            Self::Stopped => f.write_str("stopped"),
-            failure => failure.fmt_connecting(f),
-        }
-    }
-}
-
-impl Event {
-    /// Writes the reason why there is no connection to the server.
-    fn fmt_connecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rejected { status, text } => {
-                let text = if text.is_empty() { "no text" } else { text };
-                write!(
-                    f,
-                    "rejected by the server with status {status} ({text}); {}",
-                    rejection_remedy(*status)
-                )
-            }
-            Self::Unreachable { address, reason } => write!(
-                f,
-                "cannot connect to {address}: {reason}; check the address, DNS, and that firewalls and network policies \
-                 allow TCP connections to it"
-            ),
-            Self::ProxyFailed { proxy, status, reason } => {
-                write!(
-                    f,
-                    "the proxy {proxy} does not connect to the server: {reason}; {}",
-                    proxy_remedy(*status)
-                )
-            }
-            Self::HandshakeFailed { reason } => {
-                write!(
-                    f,
-                    "WebSocket handshake failed: {reason}; check that CATTLE_SERVER leads to the server"
-                )
-            }
-            Self::TimedOut { after } => write!(
-                f,
-                "connecting took longer than {} s; check that firewalls, proxies and network policies allow it",
-                after.as_secs()
-            ),
-            failure => failure.fmt_trust(f),
-        }
-    }
-
-    /// Writes the reason why the server is not trusted.
-    fn fmt_trust(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TlsFailed { address, reason } => write!(
-                f,
-                "TLS handshake with {address} failed: {reason}; check that it is the port for HTTPS, and that no firewall \
-                 interrupts TLS"
-            ),
-            Self::NotTrusted { address, reason, remedy } => {
-                write!(f, "the certificate of {address} is not trusted: {reason}; {remedy}")
-            }
-            Self::AuthoritiesUnavailable { reason } => write!(
-                f,
-                "cannot read the server's certificate authorities: GET /v3/settings/cacerts: {reason}; check that \
-                 CATTLE_SERVER leads to the server and that a gateway before it passes this path without login"
-            ),
-            Self::ChecksumMismatch { expected, actual: Some(actual) } => write!(
-                f,
-                "the server's certificate authorities have the SHA-256 {actual}, but CATTLE_CA_CHECKSUM is {expected}; if \
-                 they were replaced on the server, apply the cluster's import manifest again, otherwise this is another \
-                 server"
-            ),
-            Self::ChecksumMismatch { expected, actual: None } => write!(
-                f,
-                "CATTLE_CA_CHECKSUM is {expected}, but the server publishes no certificate authority; set `cacerts` there, \
-                 or apply the cluster's import manifest again if the server's certificate is now from a public authority"
-            ),
-            // The callers write the other events.
-            _ => Ok(()),
-        }
-    }
-}
-
 /// The remedy for a failing proxy.
 fn proxy_remedy(status: Option<u16>) -> &'static str {
     match status {
@@ -268,6 +207,20 @@ fn proxy_remedy(status: Option<u16>) -> &'static str {
             "check that the proxy can reach the server and allows CONNECT, or name the server in NO_PROXY"
         }
         None => "check the address in HTTPS_PROXY, or name the server in NO_PROXY",
+    }
+}
+
+/// The message of a checksum that does not match, with the remedy.
+fn checksum_mismatch(expected: &str, actual: Option<&str>) -> String {
+    match actual {
+        Some(actual) => format!(
+            "the server's certificate authorities have the SHA-256 {actual}, but CATTLE_CA_CHECKSUM is {expected}; if they were \
+             replaced on the server, apply the cluster's import manifest again, otherwise this is another server"
+        ),
+        None => format!(
+            "CATTLE_CA_CHECKSUM is {expected}, but the server publishes no certificate authority; set `cacerts` there, or apply \
+             the cluster's import manifest again if the server's certificate is now from a public authority"
+        ),
     }
 }
 
