@@ -140,11 +140,6 @@ impl Session {
         self.shared.last_heard()
     }
 
-    /// The time at which the session started.
-    pub fn started(&self) -> Instant {
-        self.shared.started
-    }
-
     /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.lock().connections.len()
