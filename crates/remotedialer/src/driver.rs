@@ -6,6 +6,7 @@ mod inbound;
 mod outbound;
 mod timers;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::channel::{Channel, End};
+use crate::channel::Channel;
 use crate::close::CloseCode;
 use crate::error::{ConnectionError, SessionError};
 use crate::forward::Acceptor;
@@ -152,28 +153,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         }
     }
 
-    /// Ends all connections with `tunnel disconnect`. With `announce`, notifies the peer.
-    fn end_connections(&mut self, announce: bool) {
-        let mut state = self.shared.lock();
-        state.has_ended = true;
-        let connections = std::mem::take(&mut state.connections);
-        state.control.clear();
-        state.ready.clear();
-        drop(state);
-        self.current = None;
-        for (id, channel) in connections {
-            let unsent = channel.end(End::Failed(ConnectionError::SessionEnded));
-            self.shared.sub_outgoing(unsent);
-            self.shared.count(StatsEvent::Closed);
-            self.shared.count(StatsEvent::Failed);
-            if announce {
-                let body = Bytes::from_static(DISCONNECT.as_bytes());
-                let message = ControlMessage { connection: id, kind: kind::ERROR, body };
-                self.outbound.push_message(self.shared.role, &message);
-            }
-        }
-    }
-
     fn is_close_complete(&self) -> bool {
         match &self.phase {
             Phase::Closing { peer_closed, .. } => *peer_closed && self.outbound.is_flushed(),
@@ -199,22 +178,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
 }
 
 impl<S> SessionDriver<S> {
+    /// Ends all connections with `tunnel disconnect`. With `announce`, notifies the peer.
+    fn end_connections(&mut self, announce: bool) {
+        let mut state = self.shared.lock();
+        state.has_ended = true;
+        let connections = std::mem::take(&mut state.connections);
+        state.control = VecDeque::new();
+        state.ready = VecDeque::new();
+        drop(state);
+        self.current = None;
+        for (id, channel) in connections {
+            self.shared.end_removed(&channel, ConnectionError::SessionEnded);
+            if announce {
+                let body = Bytes::from_static(DISCONNECT.as_bytes());
+                let message = ControlMessage { connection: id, kind: kind::ERROR, body };
+                self.outbound.push_message(self.shared.role, &message);
+            }
+        }
+    }
+
     /// Publishes the end of the session.
     fn finish(&mut self, reason: SessionError) {
         self.phase = Phase::Ended;
         self.tasks.abort_all();
-        let mut state = self.shared.lock();
-        state.has_ended = true;
-        let connections = std::mem::take(&mut state.connections);
-        state.control = std::collections::VecDeque::new();
-        state.ready = std::collections::VecDeque::new();
-        drop(state);
-        for channel in connections.into_values() {
-            let unsent = channel.end(End::Failed(ConnectionError::SessionEnded));
-            self.shared.sub_outgoing(unsent);
-            self.shared.count(StatsEvent::Closed);
-            self.shared.count(StatsEvent::Failed);
-        }
+        self.end_connections(false);
         let is_first = self.shared.end.send_if_modified(|end| {
             let is_first = end.is_none();
             end.get_or_insert(reason);

@@ -9,10 +9,10 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, End};
 use crate::close::CloseCode;
 use crate::config::SessionConfig;
-use crate::error::{DialError, SessionError};
+use crate::error::{ConnectionError, DialError, SessionError};
 use crate::message::kind;
 use crate::stats::{Stats, StatsEvent};
 use crate::websocket::Role;
@@ -172,6 +172,13 @@ impl Shared {
             self.count(StatsEvent::Closed);
         }
         channel
+    }
+
+    /// Ends a connection with an error after it was removed from the table.
+    pub(crate) fn end_removed(&self, channel: &Channel, error: ConnectionError) {
+        self.sub_outgoing(channel.end(End::Failed(error)));
+        self.count(StatsEvent::Closed);
+        self.count(StatsEvent::Failed);
     }
 
     pub(crate) fn add_received(&self, bytes: usize) {

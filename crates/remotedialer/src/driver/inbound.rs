@@ -187,9 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         state.connections.insert(connection, Arc::clone(&channel));
         drop(state);
         if let Some(replaced) = replaced {
-            self.shared.sub_outgoing(replaced.end(End::Failed(ConnectionError::Replaced)));
-            self.shared.count(StatsEvent::Closed);
-            self.shared.count(StatsEvent::Failed);
+            self.shared.end_removed(&replaced, ConnectionError::Replaced);
         }
         self.shared.count(StatsEvent::Opened);
         let handle = Connection::new(Arc::clone(&self.shared), channel);
@@ -254,9 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             .collect();
         drop(state);
         for (_, channel) in missing {
-            self.shared.sub_outgoing(channel.end(End::Failed(ConnectionError::Forgotten)));
-            self.shared.count(StatsEvent::Closed);
-            self.shared.count(StatsEvent::Failed);
+            self.shared.end_removed(&channel, ConnectionError::Forgotten);
         }
     }
 
