@@ -25,7 +25,6 @@ use crate::forward::Acceptor;
 use crate::message::{DISCONNECT, kind};
 use crate::parser::MessageParser;
 use crate::shared::{ControlMessage, Shared};
-use crate::stats::StatsEvent;
 use crate::websocket::{Control, FrameDecoder};
 use outbound::Outbound;
 use timers::Timers;
@@ -208,7 +207,7 @@ impl<S> SessionDriver<S> {
             is_first
         });
         if is_first {
-            self.shared.count(StatsEvent::SessionEnded);
+            self.shared.count(|stats| &stats.sessions_ended);
         }
     }
 }

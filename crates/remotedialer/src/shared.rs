@@ -1,6 +1,7 @@
 //! State of a session, shared by its handles, its connections and its driver.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +15,7 @@ use crate::close::CloseCode;
 use crate::config::SessionConfig;
 use crate::error::{ConnectionError, DialError, SessionError};
 use crate::message::kind;
-use crate::stats::{Stats, StatsEvent};
+use crate::stats::Stats;
 use crate::websocket::Role;
 
 /// Control messages that may wait for the socket. Dials fail at half of it, the session at all of it.
@@ -91,7 +92,7 @@ impl Shared {
             outgoing: AtomicUsize::new(0),
             state: Mutex::default(),
         };
-        shared.count(StatsEvent::SessionStarted);
+        shared.count(|stats| &stats.sessions_started);
         shared
     }
 
@@ -99,10 +100,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn count(&self, event: StatsEvent) {
-        self.stats.add(event);
-        if let Some(totals) = &self.config.totals {
-            totals.add(event);
+    /// Adds one to a counter of the session, and to that of the totals.
+    pub(crate) fn count(&self, counter: fn(&Stats) -> &AtomicU64) {
+        self.count_by(counter, 1);
+    }
+
+    /// Adds `amount` to a counter of the session, and to that of the totals.
+    pub(crate) fn count_by(&self, counter: fn(&Stats) -> &AtomicU64, amount: usize) {
+        for stats in iter::once(&self.stats).chain(self.config.totals.as_deref()) {
+            counter(stats).fetch_add(amount as u64, Ordering::Relaxed);
         }
     }
 
@@ -125,7 +131,7 @@ impl Shared {
             body: connect,
         });
         drop(state);
-        self.count(StatsEvent::Opened);
+        self.count(|stats| &stats.opened);
         self.driver.wake();
         Ok(())
     }
@@ -169,7 +175,7 @@ impl Shared {
         }
         drop(state);
         if channel.is_some() {
-            self.count(StatsEvent::Closed);
+            self.count(|stats| &stats.closed);
         }
         channel
     }
@@ -177,8 +183,8 @@ impl Shared {
     /// Ends a connection with an error after it was removed from the table.
     pub(crate) fn end_removed(&self, channel: &Channel, error: ConnectionError) {
         self.sub_outgoing(channel.end(End::Failed(error)));
-        self.count(StatsEvent::Closed);
-        self.count(StatsEvent::Failed);
+        self.count(|stats| &stats.closed);
+        self.count(|stats| &stats.failed);
     }
 
     pub(crate) fn add_received(&self, bytes: usize) {

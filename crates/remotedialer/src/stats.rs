@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counters of one session, or totals of several. All values only grow, except through [`StatsSnapshot::open`].
 #[derive(Debug, Default)]
 pub struct Stats {
-    bytes_received: AtomicU64,
-    bytes_sent: AtomicU64,
-    opened: AtomicU64,
-    closed: AtomicU64,
-    failed: AtomicU64,
-    pauses_sent: AtomicU64,
-    pauses_received: AtomicU64,
-    sessions_started: AtomicU64,
-    sessions_ended: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+    pub(crate) bytes_sent: AtomicU64,
+    pub(crate) opened: AtomicU64,
+    pub(crate) closed: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) pauses_sent: AtomicU64,
+    pub(crate) pauses_received: AtomicU64,
+    pub(crate) sessions_started: AtomicU64,
+    pub(crate) sessions_ended: AtomicU64,
 }
 
 /// The values of [`Stats`] at one time.
@@ -45,25 +45,6 @@ impl StatsSnapshot {
     pub fn open(&self) -> u64 {
         self.opened.saturating_sub(self.closed)
     }
-
-    /// Sessions open now.
-    pub fn open_sessions(&self) -> u64 {
-        self.sessions_started.saturating_sub(self.sessions_ended)
-    }
-}
-
-/// Something to count.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum StatsEvent {
-    Received(usize),
-    Sent(usize),
-    Opened,
-    Closed,
-    Failed,
-    PauseSent,
-    PauseReceived,
-    SessionStarted,
-    SessionEnded,
 }
 
 impl Stats {
@@ -82,20 +63,5 @@ impl Stats {
             sessions_ended: load(&self.sessions_ended),
             sessions_started: load(&self.sessions_started),
         }
-    }
-
-    pub(crate) fn add(&self, event: StatsEvent) {
-        let (counter, amount) = match event {
-            StatsEvent::Received(bytes) => (&self.bytes_received, bytes as u64),
-            StatsEvent::Sent(bytes) => (&self.bytes_sent, bytes as u64),
-            StatsEvent::Opened => (&self.opened, 1),
-            StatsEvent::Closed => (&self.closed, 1),
-            StatsEvent::Failed => (&self.failed, 1),
-            StatsEvent::PauseSent => (&self.pauses_sent, 1),
-            StatsEvent::PauseReceived => (&self.pauses_received, 1),
-            StatsEvent::SessionStarted => (&self.sessions_started, 1),
-            StatsEvent::SessionEnded => (&self.sessions_ended, 1),
-        };
-        counter.fetch_add(amount, Ordering::Relaxed);
     }
 }

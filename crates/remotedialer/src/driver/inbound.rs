@@ -17,7 +17,6 @@ use crate::message::{EOF, Payload, Target, clean_text, kind};
 use crate::parser::DataPiece;
 use crate::scratch;
 use crate::shared::ControlMessage;
-use crate::stats::StatsEvent;
 use crate::websocket::{Control, Event};
 
 /// The number of reads before the driver writes.
@@ -107,9 +106,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         let is_session_full = self.shared.received() > config.max_session_buffer / 2;
         match channel.receive(piece.bytes, config, is_session_full) {
             ReceiveOutcome::Buffered { pause } => {
-                self.shared.count(StatsEvent::Received(len));
+                self.shared.count_by(|stats| &stats.bytes_received, len);
                 if pause {
-                    self.shared.count(StatsEvent::PauseSent);
+                    self.shared.count(|stats| &stats.pauses_sent);
                     self.push_control(channel.id, kind::PAUSE, Bytes::new())?;
                 }
                 self.enforce_session_buffer()
@@ -189,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         if let Some(replaced) = replaced {
             self.shared.end_removed(&replaced, ConnectionError::Replaced);
         }
-        self.shared.count(StatsEvent::Opened);
+        self.shared.count(|stats| &stats.opened);
         let handle = Connection::new(Arc::clone(&self.shared), channel);
         self.tasks.spawn(acceptor(target, handle));
         Ok(())
@@ -201,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         let end = if text == EOF {
             End::Eof
         } else {
-            self.shared.count(StatsEvent::Failed);
+            self.shared.count(|stats| &stats.failed);
             End::Failed(ConnectionError::Peer(clean_text(&text)))
         };
         self.shared.sub_outgoing(channel.end(end));
@@ -212,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         let channel = self.shared.lock().connections.get(&connection).cloned();
         let Some(channel) = channel else { return Ok(()) };
         if pause {
-            self.shared.count(StatsEvent::PauseReceived);
+            self.shared.count(|stats| &stats.pauses_received);
         }
         let outcome = channel.set_paused(pause, now);
         self.apply_flow(&channel, &outcome)
@@ -270,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             self.shared.sub_received(channel.drop_received());
         }
         self.shared.sub_outgoing(channel.end(End::Failed(error)));
-        self.shared.count(StatsEvent::Failed);
+        self.shared.count(|stats| &stats.failed);
         self.push_control(channel.id, kind::ERROR, text)
     }
 

@@ -14,7 +14,6 @@ use crate::channel::Outgoing;
 use crate::error::SessionError;
 use crate::message::kind;
 use crate::shared::{ControlMessage, Shared, random_id};
-use crate::stats::StatsEvent;
 use crate::websocket::{Control, FrameBuffer, Role, control_frame};
 
 /// The maximum number of bytes collected for the socket. Control frames wait behind them.
@@ -204,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         match outgoing {
             Outgoing::Data { frame, .. } => {
                 shared.sub_outgoing(frame.body_len());
-                shared.count(StatsEvent::Sent(frame.body_len()));
+                shared.count_by(|stats| &stats.bytes_sent, frame.body_len());
                 self.outbound.seal_and_push(frame, shared.role, connection, kind::DATA);
             }
             Outgoing::Close(text) => {
