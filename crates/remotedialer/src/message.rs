@@ -7,7 +7,6 @@
 use bytes::Bytes;
 
 use crate::error::ProtocolError;
-use crate::parser::MessageParser;
 use crate::varint;
 
 /// The maximum length of a message header in bytes: two full varints, a one-byte type and the deadline.
@@ -122,28 +121,6 @@ impl Payload {
 }
 
 impl Message {
-    /// Decodes the payload of a binary WebSocket message.
-    ///
-    /// Bodies are truncated as by the original: Connect after [`MAX_TARGET_LEN`] and Error after [`MAX_ERROR_LEN`] bytes. The
-    /// deadline is ignored.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ProtocolError> {
-        let mut parser = MessageParser::default();
-        let mut data = Vec::new();
-        let mut connection = None;
-        if let Some(piece) = parser.push(bytes)? {
-            connection = Some(piece.connection);
-            data.extend_from_slice(piece.bytes);
-        }
-        let id = parser.id();
-        match (parser.finish()?, connection) {
-            (Some((connection, payload)), _) => Ok(Self { id, connection, payload }),
-            (None, Some(connection)) => {
-                Ok(Self { id, connection, payload: Payload::Data(Bytes::from(data)) })
-            }
-            (None, None) => Err(ProtocolError::TruncatedHeader),
-        }
-    }
-
     /// Appends the encoded message to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         write_header(out, self.id, self.connection, self.payload.kind());

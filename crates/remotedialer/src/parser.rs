@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::ProtocolError;
-use crate::message::{self, MAX_CLIENT_LEN, MAX_ERROR_LEN, MAX_TARGET_LEN, Payload, Target, kind};
+use crate::message::{self, MAX_CLIENT_LEN, MAX_ERROR_LEN, MAX_TARGET_LEN, Message, Payload, Target, kind};
 use crate::varint;
 
 /// Bytes of a header that can be pending: four varints.
@@ -141,6 +141,30 @@ impl MessageParser {
             kind => Payload::Unknown(kind),
         };
         Ok(Some((header.connection, payload)))
+    }
+}
+
+impl Message {
+    /// Decodes the payload of a binary WebSocket message.
+    ///
+    /// Bodies are truncated as by the original: Connect after [`MAX_TARGET_LEN`] and Error after [`MAX_ERROR_LEN`] bytes. The
+    /// deadline is ignored.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ProtocolError> {
+        let mut parser = MessageParser::default();
+        let mut data = Vec::new();
+        let mut connection = None;
+        if let Some(piece) = parser.push(bytes)? {
+            connection = Some(piece.connection);
+            data.extend_from_slice(piece.bytes);
+        }
+        let id = parser.id();
+        match (parser.finish()?, connection) {
+            (Some((connection, payload)), _) => Ok(Self { id, connection, payload }),
+            (None, Some(connection)) => {
+                Ok(Self { id, connection, payload: Payload::Data(Bytes::from(data)) })
+            }
+            (None, None) => Err(ProtocolError::TruncatedHeader),
+        }
     }
 }
 
