@@ -6,12 +6,9 @@ use crate::event::Event;
 
 /// Whether the agent is connected, and the reason if it is not. Clones share the state; [`Status::record`] updates it.
 #[derive(Clone, Debug)]
-pub struct Status(watch::Sender<State>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
-    Ready,
-    NotReady(String),
+pub struct Status {
+    /// `None` if a session is open.
+    reason: watch::Sender<Option<String>>,
 }
 
 impl Default for Status {
@@ -23,38 +20,35 @@ impl Default for Status {
 impl Status {
     /// The status of an agent that has not connected yet.
     pub fn new() -> Self {
-        Self(watch::Sender::new(State::NotReady("not connected yet".to_owned())))
+        Self { reason: watch::Sender::new(Some("not connected yet".to_owned())) }
     }
 
     /// Updates the status after an event of [`run()`](crate::run()).
     pub fn record(&self, event: &Event) {
-        let state = match event {
-            Event::Connected { .. } => State::Ready,
+        let reason = match event {
+            Event::Connected { .. } => None,
             // A new attempt does not change the reason of the previous failure.
             Event::Connecting { .. } | Event::DialDenied { .. } | Event::ApiServerUnreachable { .. } => {
                 return;
             }
-            event => State::NotReady(event.to_string()),
+            event => Some(event.to_string()),
         };
-        self.0.send_replace(state);
+        self.reason.send_replace(reason);
     }
 
     /// Whether a session is open.
     pub fn is_ready(&self) -> bool {
-        *self.0.borrow() == State::Ready
+        self.reason.borrow().is_none()
     }
 
     /// The reason why no session is open, with the remedy; `None` if one is open.
     pub fn reason(&self) -> Option<String> {
-        match &*self.0.borrow() {
-            State::Ready => None,
-            State::NotReady(reason) => Some(reason.clone()),
-        }
+        self.reason.borrow().clone()
     }
 
     /// Waits until a session is open.
     pub async fn wait_until_ready(&self) {
         // The sender lives in `self`.
-        let _ = self.0.subscribe().wait_for(|state| *state == State::Ready).await;
+        let _ = self.reason.subscribe().wait_for(Option::is_none).await;
     }
 }
