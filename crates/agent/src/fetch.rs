@@ -12,11 +12,11 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use serde::Deserialize;
 
-use crate::connection::{open, start_tls};
+use crate::connection::open;
 use crate::event::Event;
 use crate::network::Network;
 use crate::settings::Settings;
-use crate::trust::with_causes;
+use crate::trust::{start_tls, with_causes};
 
 /// The size limit of the response. A bundle of all public authorities has a quarter of it.
 const MAX_BODY_LEN: usize = 1024 * 1024;

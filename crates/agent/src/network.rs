@@ -6,7 +6,11 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use remotedialer::{ClientStream, tune_socket};
 use tokio::net::TcpStream;
+
+use crate::event::Event;
+use crate::settings::Endpoint;
 
 type Connect = dyn Fn(String, u16) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync;
 
@@ -37,5 +41,15 @@ impl Network {
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network").finish_non_exhaustive()
+    }
+}
+
+/// Opens a TCP connection with the options of a session's socket.
+pub(crate) async fn connect_tcp(network: &Network, endpoint: &Endpoint) -> Result<ClientStream, Event> {
+    let stream = network.connect(&endpoint.host, endpoint.port).await;
+    let stream = stream.and_then(|stream| tune_socket(&stream).map(|()| stream));
+    match stream {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(Event::Unreachable { address: endpoint.to_string(), reason: error.to_string() }),
     }
 }

@@ -8,11 +8,10 @@ use hyper_util::client::proxy::matcher::Intercept;
 use hyper_util::rt::TokioIo;
 use remotedialer::ClientStream;
 
-use crate::connection::{connect_tcp, start_tls};
 use crate::event::Event;
-use crate::network::Network;
+use crate::network::{Network, connect_tcp};
 use crate::settings::{Endpoint, Settings};
-use crate::trust;
+use crate::trust::{self, start_tls};
 
 const UNTRUSTED_PROXY_REMEDY: &str = "a proxy is verified with the certificate authorities of the system: mount the authority \
     of the proxy and set SSL_CERT_FILE, or use its http:// address";

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+use remotedialer::ClientStream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
@@ -14,6 +15,7 @@ use rustls::{
     CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
     WantsVerifier,
 };
+use tokio_rustls::TlsConnector;
 
 use self::pinned::{PublishedAuthorities, is_authority_as_server};
 use crate::event::{Event, shorten};
@@ -113,6 +115,20 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Performs the TLS handshake with `endpoint` over `stream`.
+pub(crate) async fn start_tls(
+    stream: ClientStream,
+    endpoint: &Endpoint,
+    config: Arc<ClientConfig>,
+) -> Result<ClientStream, Event> {
+    let name = ServerName::try_from(endpoint.host.clone())
+        .map_err(|error| Event::TlsFailed { address: endpoint.to_string(), reason: error.to_string() })?;
+    match TlsConnector::from(config).connect(name, stream).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(tls_event(endpoint, &error, false)),
     }
 }
 
