@@ -21,9 +21,8 @@ use std::time::{Duration, Instant};
 use remotedialer::{Dialer, Target};
 use tokio::net::TcpStream;
 
-use crate::event::{Event, shorten};
+use crate::event::{Event, Observer, shorten};
 use crate::network::Network;
-use crate::run::Observer;
 use crate::settings::{Endpoint, Settings, parse_endpoint};
 
 /// The minimum interval between events of one kind, which a server could otherwise cause thousands of times per second.

@@ -1,5 +1,6 @@
 //! The events of an agent, with messages for its log and its readiness.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A change of the agent's state, or a failed attempt to reach the server. The agent retries after every failure.
@@ -149,6 +150,9 @@ pub enum Event {
     #[error("stopped")]
     Stopped,
 }
+
+/// Gets each [`Event`] of an agent. It must not block.
+pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// The maximum length of a reported text from another program, in characters.
 const MAX_REPORTED_LEN: usize = 300;

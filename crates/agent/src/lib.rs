@@ -35,8 +35,8 @@ mod settings;
 mod status;
 mod trust;
 
-pub use event::Event;
+pub use event::{Event, Observer};
 pub use network::Network;
-pub use run::{Observer, RunError, run};
+pub use run::{RunError, run};
 pub use settings::{Settings, SettingsError};
 pub use status::Status;

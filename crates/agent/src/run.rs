@@ -19,16 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::backoff::Backoff;
 use crate::dialer::ApiServerDialer;
-use crate::event::{Event, shorten};
+use crate::event::{Event, Observer, shorten};
 use crate::network::Network;
 use crate::settings::Settings;
 use crate::{connection, fetch, params, trust};
 
 /// Time for the TCP connection and the proxy together, for reading the certificate authorities, and for the handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Gets each [`Event`] of an agent. It must not block.
-pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// The reason for which an agent cannot work at all.
 #[derive(Debug, thiserror::Error)]
