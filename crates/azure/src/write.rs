@@ -25,27 +25,8 @@ pub struct WriteResponse {
 }
 
 impl Arm {
-    /// Creates or replaces the resource.
-    pub(super) async fn put(
-        &self,
-        name: RequestName,
-        url: &Url,
-        body: &Value,
-    ) -> Result<WriteResponse, Error> {
-        self.change(Method::PUT, name, url, body).await
-    }
-
-    /// Changes the fields that `body` contains.
-    pub(super) async fn patch(
-        &self,
-        name: RequestName,
-        url: &Url,
-        body: &Value,
-    ) -> Result<WriteResponse, Error> {
-        self.change(Method::PATCH, name, url, body).await
-    }
-
-    async fn change(
+    /// Creates, replaces or changes the resource.
+    pub(super) async fn change(
         &self,
         method: Method,
         name: RequestName,

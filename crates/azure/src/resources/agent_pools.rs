@@ -1,6 +1,7 @@
 //! `Microsoft.ContainerService/managedClusters/<cluster>/agentPools`.
 
 use aks::arm::{AgentPool, Resource};
+use http::Method;
 use reqwest::Url;
 use serde_json::Value;
 
@@ -37,7 +38,7 @@ pub async fn put(
     pool: &str,
     body: &Value,
 ) -> Result<WriteResponse, Error> {
-    arm.put(RequestName::PutAgentPool, &url(arm, group, cluster, pool)?, body).await
+    arm.change(Method::PUT, RequestName::PutAgentPool, &url(arm, group, cluster, pool)?, body).await
 }
 
 /// Deletes a pool with its nodes; `None` if it does not exist (REST: Agent Pools - Delete).

@@ -54,7 +54,7 @@ pub async fn upgrade_targets(arm: &Arm, group: &str, name: &str) -> Result<Vec<S
 /// Creates or changes a cluster (REST: Managed Clusters - Create Or Update). For a change, `body` is the complete object that
 /// was read, with some keys replaced.
 pub async fn put(arm: &Arm, group: &str, name: &str, body: &Value) -> Result<WriteResponse, Error> {
-    arm.put(RequestName::PutManagedCluster, &url(arm, group, name, &[])?, body).await
+    arm.change(Method::PUT, RequestName::PutManagedCluster, &url(arm, group, name, &[])?, body).await
 }
 
 /// Replaces all tags and nothing else (REST: Managed Clusters - Update Tags).
@@ -66,7 +66,7 @@ pub async fn patch_tags<'a>(
 ) -> Result<WriteResponse, Error> {
     let tags: Value = tags.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
     let url = url(arm, group, name, &[])?;
-    arm.patch(RequestName::PatchManagedCluster, &url, &json!({ "tags": tags })).await
+    arm.change(Method::PATCH, RequestName::PatchManagedCluster, &url, &json!({ "tags": tags })).await
 }
 
 /// Deletes a cluster with its nodes; `None` if it does not exist (REST: Managed Clusters - Delete).

@@ -22,7 +22,7 @@ pub async fn exists(arm: &Arm, group: &str) -> Result<bool, Error> {
 /// lose its tags, and Azure rejects another region.
 pub async fn put(arm: &Arm, group: &str, location: &str) -> Result<WriteResponse, Error> {
     let body = json!({ "name": group, "location": location });
-    arm.put(RequestName::PutResourceGroup, &url(arm, group)?, &body).await
+    arm.change(Method::PUT, RequestName::PutResourceGroup, &url(arm, group)?, &body).await
 }
 
 fn url(arm: &Arm, group: &str) -> Result<Url, Error> {

@@ -1,6 +1,7 @@
 //! `Microsoft.OperationalInsights/workspaces`: Log Analytics workspaces.
 
 use aks::arm::{Resource, Workspace};
+use http::Method;
 use reqwest::Url;
 use serde_json::json;
 
@@ -18,7 +19,7 @@ pub async fn get(arm: &Arm, group: &str, name: &str) -> Result<Option<Resource<W
 /// Creates a workspace in a region, with Rancher's pricing tier (REST: Workspaces - Create Or Update).
 pub async fn put(arm: &Arm, group: &str, name: &str, location: &str) -> Result<WriteResponse, Error> {
     let body = json!({ "location": location, "properties": { "sku": { "name": "Standalone" } } });
-    arm.put(RequestName::PutWorkspace, &url(arm, group, name)?, &body).await
+    arm.change(Method::PUT, RequestName::PutWorkspace, &url(arm, group, name)?, &body).await
 }
 
 fn url(arm: &Arm, group: &str, name: &str) -> Result<Url, Error> {
