@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::arm::Arm;
 use crate::error::{Cause, Error};
 use crate::request_name::RequestName;
+use crate::resource::none_if_absent;
 use crate::response::{Response, without_byte_order_mark};
 use crate::url::without_query;
 
@@ -57,6 +58,24 @@ where
         read_urls.insert(url);
     }
     Ok(elements)
+}
+
+/// The objects of `Microsoft.Authorization` for a resource group, or for the subscription. `None` if the group does not exist.
+pub(super) async fn read_authorization<T>(
+    arm: &Arm,
+    name: RequestName,
+    group: Option<&str>,
+    kind: &str,
+    query: &[(&str, &str)],
+) -> Result<Option<Vec<T>>, Error>
+where
+    Element<T>: for<'de> Deserialize<'de>,
+    T: Send + 'static,
+{
+    let mut path = group.map_or_else(Vec::new, |group| vec!["resourcegroups", group]);
+    path.extend(["providers", "Microsoft.Authorization", kind]);
+    let objects = read_all(arm, name, arm.url(&path, query)?).await;
+    if group.is_some() { none_if_absent(objects) } else { objects.map(Some) }
 }
 
 async fn parse<T>(response: Response, url: &Url) -> Result<Page<T>, Error>

@@ -24,8 +24,17 @@ where
     T: Default,
     Maybe<T>: for<'de> Deserialize<'de>,
 {
-    let Some(response) = none_if_absent(arm.get(name, url).await)? else { return Ok(None) };
-    parse(Method::GET, url, &response).map(Some)
+    none_if_absent(get(arm, name, url).await)
+}
+
+/// Gets a resource that exists.
+pub(super) async fn get<T>(arm: &Arm, name: RequestName, url: &Url) -> Result<Resource<T>, Error>
+where
+    T: Default,
+    Maybe<T>: for<'de> Deserialize<'de>,
+{
+    let response = arm.get(name, url).await?;
+    parse(Method::GET, url, &response)
 }
 
 /// The resource in the body of a response.

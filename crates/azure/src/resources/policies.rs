@@ -2,14 +2,13 @@
 //! sufficient.
 
 use aks::arm::{Initiative, PolicyAssignment, PolicyDefinition, Resource};
-use http::Method;
 use reqwest::Url;
 
 use crate::arm::Arm;
 use crate::error::Error;
-use crate::page::read_all;
+use crate::page::read_authorization;
 use crate::request_name::RequestName;
-use crate::resource::{self, none_if_absent};
+use crate::resource;
 
 /// Lists the assignments that apply to a resource group, or to the subscription: those on it and above it (REST: Policy
 /// Assignments - List For Resource Group, and - List). `None` if the group does not exist.
@@ -17,11 +16,8 @@ pub async fn list_assignments(
     arm: &Arm,
     group: Option<&str>,
 ) -> Result<Option<Vec<PolicyAssignment>>, Error> {
-    let mut path = group.map_or_else(Vec::new, |group| vec!["resourcegroups", group]);
-    path.extend(["providers", "Microsoft.Authorization", "policyAssignments"]);
-    let url = arm.url(&path, &[("$filter", "atScope()"), ("api-version", "2022-06-01")])?;
-    let assignments = read_all(arm, RequestName::ListPolicyAssignments, url).await;
-    if group.is_some() { none_if_absent(assignments) } else { assignments.map(Some) }
+    let query = [("$filter", "atScope()"), ("api-version", "2022-06-01")];
+    read_authorization(arm, RequestName::ListPolicyAssignments, group, "policyAssignments", &query).await
 }
 
 /// Gets a definition by its resource ID: a built-in one, or one of a subscription or management group (REST: Policy Definitions
@@ -31,8 +27,7 @@ pub async fn list_assignments(
 /// [`Error::BadUrl`] if the ID is not that of a policy definition.
 pub async fn get_definition(arm: &Arm, id: &str) -> Result<Resource<PolicyDefinition>, Error> {
     let url = definition_url(arm, id, "policyDefinitions")?;
-    let response = arm.get(RequestName::GetPolicyDefinition, &url).await?;
-    resource::parse(Method::GET, &url, &response)
+    resource::get(arm, RequestName::GetPolicyDefinition, &url).await
 }
 
 /// Gets an initiative by its resource ID: a built-in one, or one of a subscription or management group (REST: Policy Set
@@ -42,8 +37,7 @@ pub async fn get_definition(arm: &Arm, id: &str) -> Result<Resource<PolicyDefini
 /// [`Error::BadUrl`] if the ID is not that of an initiative.
 pub async fn get_initiative(arm: &Arm, id: &str) -> Result<Initiative, Error> {
     let url = definition_url(arm, id, "policySetDefinitions")?;
-    let response = arm.get(RequestName::GetPolicySetDefinition, &url).await?;
-    Ok(resource::parse::<Initiative>(Method::GET, &url, &response)?.view)
+    Ok(resource::get::<Initiative>(arm, RequestName::GetPolicySetDefinition, &url).await?.view)
 }
 
 /// The URL of a definition of this kind.

@@ -13,8 +13,7 @@ use crate::resource;
 /// Gets the provider `namespace`, for example `Microsoft.ContainerService` (REST: Providers - Get).
 pub async fn get(arm: &Arm, namespace: &str) -> Result<Provider, Error> {
     let url = url(arm, namespace, &[])?;
-    let response = arm.get(RequestName::GetProvider, &url).await?;
-    Ok(resource::parse(Method::GET, &url, &response)?.view)
+    Ok(resource::get(arm, RequestName::GetProvider, &url).await?.view)
 }
 
 /// Starts the registration of a provider, which takes minutes; poll with [`get`] (REST: Providers - Register). Idempotent.

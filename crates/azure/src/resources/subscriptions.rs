@@ -1,7 +1,6 @@
 //! `Microsoft.Resources/subscriptions`.
 
 use aks::arm::Subscription;
-use http::Method;
 
 use crate::arm::Arm;
 use crate::error::Error;
@@ -12,6 +11,5 @@ use crate::resource;
 /// JSON object is an error: it comes from a proxy or portal.
 pub async fn get(arm: &Arm) -> Result<Subscription, Error> {
     let url = arm.url(&[], &[("api-version", "2016-06-01")])?;
-    let response = arm.get(RequestName::GetSubscription, &url).await?;
-    Ok(resource::parse(Method::GET, &url, &response)?.view)
+    Ok(resource::get(arm, RequestName::GetSubscription, &url).await?.view)
 }
