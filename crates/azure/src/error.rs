@@ -1,6 +1,5 @@
 //! Errors of requests to Azure. Other modules build messages for users from them.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -250,49 +249,35 @@ impl Error {
 }
 
 /// One of Azure's two services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Service {
     /// Azure Resource Manager.
+    #[error("Azure Resource Manager")]
     Arm,
     /// Microsoft Entra, which issues tokens.
+    #[error("the Azure login service")]
     Login,
 }
 
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Arm => "Azure Resource Manager",
-            Self::Login => "the Azure login service",
-        })
-    }
-}
-
 /// The reason for a missing response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The host name cannot be resolved.
+    #[error("the host name cannot be resolved")]
     Dns,
     /// The connection was refused.
+    #[error("the connection was not accepted")]
     Connect,
     /// The TLS handshake failed, mostly because of an untrusted certificate.
+    #[error("no secure connection could be made")]
     Tls,
     /// The connection was closed early.
+    #[error("the connection was cut")]
     Reset,
     /// The connection or the next part of the response took too long.
+    #[error("no answer in time")]
     Timeout,
     /// Any other reason.
+    #[error("the request failed")]
     Other,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dns => "the host name cannot be resolved",
-            Self::Connect => "the connection was not accepted",
-            Self::Tls => "no secure connection could be made",
-            Self::Reset => "the connection was cut",
-            Self::Timeout => "no answer in time",
-            Self::Other => "the request failed",
-        })
-    }
 }
