@@ -71,34 +71,19 @@ pub struct ClusterAccess {
 
 struct Inner {
     clients: ClientPool,
-    sessions: AgentSessions,
-    info_timeout: Duration,
-    setup_timeout: Duration,
-    roles_timeout: Duration,
-    nodes_timeout: Duration,
+    options: Options,
 }
 
 impl ClusterAccess {
     /// Creates the clients without sending a request. Reads the proxies of the environment, as the client of Azure does.
     pub fn new(options: Options) -> Self {
-        let Options { info_timeout, setup_timeout, roles_timeout, nodes_timeout, .. } = options;
-        let sessions = options.sessions.clone();
-        let clients = ClientPool::new(options);
-        Self {
-            inner: Arc::new(Inner {
-                clients,
-                sessions,
-                info_timeout,
-                setup_timeout,
-                roles_timeout,
-                nodes_timeout,
-            }),
-        }
+        let clients = ClientPool::new(options.clone());
+        Self { inner: Arc::new(Inner { clients, options }) }
     }
 
     /// The sessions of agents. Clusters that this server cannot reach directly are reached through them.
     pub fn sessions(&self) -> &AgentSessions {
-        &self.inner.sessions
+        &self.inner.options.sessions
     }
 
     /// The path by which a cluster was last reached; `None` if it is unknown, or the last attempt failed.
@@ -129,13 +114,13 @@ impl ClusterAccess {
             }
             Ok(ClusterInfo { version, node_count: nodes::count(&kube).await? })
         };
-        kube.with_timeout(self.inner.info_timeout, reading).await
+        kube.with_timeout(self.inner.options.info_timeout, reading).await
     }
 
     /// The nodes of a cluster, by name.
     pub async fn nodes(&self, access: &Access) -> Result<Vec<Node>, Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.nodes_timeout, nodes::list(&kube)).await
+        kube.with_timeout(self.inner.options.nodes_timeout, nodes::list(&kube)).await
     }
 
     /// Checks that the cluster accepts this identity and grants the rights that this server needs: to impersonate users, and
@@ -145,13 +130,13 @@ impl ClusterAccess {
     /// [`Error::is_forbidden`] if a right is missing.
     pub async fn check_rights(&self, access: &Access) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.info_timeout, access_review::check(&kube)).await
+        kube.with_timeout(self.inner.options.info_timeout, access_review::check(&kube)).await
     }
 
     /// Deletes the service account that earlier versions used, with its token and binding. Idempotent.
     pub async fn remove_service_account(&self, access: &Access) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.setup_timeout, service_account::remove(&kube)).await
+        kube.with_timeout(self.inner.options.setup_timeout, service_account::remove(&kube)).await
     }
 
     /// Applies the objects of the cluster agent's manifest. Takes over fields of other field managers.
@@ -160,14 +145,14 @@ impl ClusterAccess {
     /// [`Error::Foreign`] if another server deployed the cluster's agent: nothing is changed then.
     pub async fn apply_manifest(&self, access: &Access, objects: &[Value]) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.setup_timeout, manifest::apply(&kube, objects)).await
+        kube.with_timeout(self.inner.options.setup_timeout, manifest::apply(&kube, objects)).await
     }
 
     /// Deletes the objects that this server created in a cluster: the roles and bindings that it maintains, then the agent of an
     /// installation, through which the requests may pass. The agent's namespace remains. Idempotent.
     pub async fn remove_objects(&self, access: &Access, installation: &str) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.roles_timeout, async {
+        kube.with_timeout(self.inner.options.roles_timeout, async {
             let roles = state::read(&kube).await?.removal();
             change::apply_changes(&kube, &roles).await?;
             manifest::delete(&kube, installation).await
@@ -178,20 +163,20 @@ impl ClusterAccess {
     /// Deletes secrets in the namespace of the cluster agent. Idempotent.
     pub async fn delete_agent_secrets(&self, access: &Access, names: &[String]) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.setup_timeout, manifest::delete_secrets(&kube, names)).await
+        kube.with_timeout(self.inner.options.setup_timeout, manifest::delete_secrets(&kube, names)).await
     }
 
     /// Reads the rights in a cluster.
     pub async fn role_state(&self, access: &Access) -> Result<RoleState, Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.roles_timeout, state::read(&kube)).await
+        kube.with_timeout(self.inner.options.roles_timeout, state::read(&kube)).await
     }
 
     /// Changes the rights in a cluster: deletes stale objects, then creates or corrects others. Continues after the failure of
     /// one object, and returns the first failure.
     pub async fn change_roles(&self, access: &Access, changes: &RoleChanges) -> Result<(), Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.roles_timeout, change::apply_changes(&kube, changes)).await
+        kube.with_timeout(self.inner.options.roles_timeout, change::apply_changes(&kube, changes)).await
     }
 
     /// Watches the rights in a cluster, starting at `state`, for about `duration`.
@@ -202,7 +187,7 @@ impl ClusterAccess {
         duration: Duration,
     ) -> Result<RoleWatch, Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.roles_timeout, watch::open(&kube, state, duration)).await
+        kube.with_timeout(self.inner.options.roles_timeout, watch::open(&kube, state, duration)).await
     }
 
     /// Removes users from all bindings of a cluster; a binding without other subjects is deleted. Bindings of groups and service
@@ -213,7 +198,7 @@ impl ClusterAccess {
         users: &BTreeSet<String>,
     ) -> Result<RemovedUsers, Error> {
         let kube = self.kube(access)?;
-        kube.with_timeout(self.inner.roles_timeout, users::remove(&kube, users)).await
+        kube.with_timeout(self.inner.options.roles_timeout, users::remove(&kube, users)).await
     }
 
     /// Forwards a request as `user`; returns head and body of the response as they arrive. Headers that are not for the
