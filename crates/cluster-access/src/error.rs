@@ -120,11 +120,6 @@ impl Error {
         matches!(self, Self::NameUnknown { .. })
     }
 
-    /// Whether TLS verification failed.
-    pub fn is_untrusted(&self) -> bool {
-        matches!(self, Self::Tls { .. })
-    }
-
     /// Whether a time limit was exceeded.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut { .. })
@@ -148,7 +143,7 @@ impl Error {
     /// Whether the cluster rejects this server's access, or is another cluster, so that new access may help. The request was not
     /// executed.
     pub fn is_access_rejected(&self) -> bool {
-        self.is_unauthorized() || self.is_untrusted() || self.is_name_unknown()
+        matches!(self, Self::Tls { .. }) || self.is_unauthorized() || self.is_name_unknown()
     }
 
     /// Converts an error of the transport, by its innermost known cause.
