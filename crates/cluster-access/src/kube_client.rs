@@ -8,6 +8,9 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 
+/// The field manager of this server.
+pub(super) const FIELD_MANAGER: &str = "norman-aks";
+
 /// The maximum length of a cluster's message, in characters; longer ones are truncated.
 const MAX_MESSAGE_LEN: usize = 500;
 

@@ -6,9 +6,7 @@ use kube::core::Request;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::kube_client::{KubeClient, none_if_not_found};
-
-const FIELD_MANAGER: &str = "norman-aks";
+use crate::kube_client::{FIELD_MANAGER, KubeClient, none_if_not_found};
 
 /// The kind whose label names the server.
 const DEPLOYMENT: &str = "Deployment";

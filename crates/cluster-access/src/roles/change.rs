@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::desired::{Kind, Object, Removal};
-use super::objects::{FIELD_MANAGER, bindings_in_namespace, delete, name};
+use super::objects::{bindings_in_namespace, delete, name};
 use super::state::RoleChanges;
 use crate::error::Error;
-use crate::kube_client::KubeClient;
+use crate::kube_client::{FIELD_MANAGER, KubeClient};
 
 /// The number of concurrent requests to one cluster.
 const CONCURRENCY: usize = 8;

@@ -10,8 +10,6 @@ use serde::de::DeserializeOwned;
 use crate::error::Error;
 use crate::kube_client::KubeClient;
 
-/// The field manager of this server.
-pub(super) const FIELD_MANAGER: &str = "norman-aks";
 const PAGE_SIZE: u32 = 500;
 const MAX_PAGES: usize = 200;
 

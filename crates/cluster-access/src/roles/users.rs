@@ -10,9 +10,9 @@ use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::objects::{FIELD_MANAGER, bindings_in_namespace, delete, list, name, unless_conflict};
+use super::objects::{bindings_in_namespace, delete, list, name, unless_conflict};
 use crate::error::Error;
-use crate::kube_client::KubeClient;
+use crate::kube_client::{FIELD_MANAGER, KubeClient};
 
 /// The maximum number of times that bindings are read again if other clients change them concurrently.
 const MAX_ROUNDS: usize = 4;
