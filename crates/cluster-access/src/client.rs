@@ -4,12 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::header::AUTHORIZATION;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
@@ -33,14 +31,8 @@ use crate::error::Error;
 use crate::hosts;
 use crate::kube_client::KubeClient;
 use crate::options::Options;
-use crate::replay::ReplayableRequest;
-use crate::routes::{OpenTunnel, Path, Route, Routes};
-
-/// The body of a request to a cluster.
-pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
-
-/// A pool of connections to a cluster by one route.
-pub(super) type Channel = BoxCloneSyncService<Request<Body>, Response<Incoming>, legacy::Error>;
+use crate::replay::{ReplayableRequest, RequestBody};
+use crate::routes::{Channel, OpenTunnel, Path, Route, Routes};
 
 /// Limits of a cluster's idle connections.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -353,7 +345,7 @@ where
 }
 
 fn pooled_channel<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> Channel {
-    let client: Client<C, Body> = Client::builder(TokioExecutor::new())
+    let client: Client<C, RequestBody> = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)

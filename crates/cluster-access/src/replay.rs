@@ -7,16 +7,19 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri, Version};
 use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
 
-use crate::client::Body as BoxedBody;
 use crate::connector::BoxError;
 use crate::headers;
 use crate::tunnel::Protocol;
 
 /// Longer bodies are not buffered: nearly all objects are smaller, and there are many concurrent requests.
 const MAX_REPLAY_LEN: usize = 256 * 1024;
+
+/// The body of a request to a cluster.
+pub(super) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A client's request.
 pub struct ReplayableRequest {
@@ -39,7 +42,7 @@ impl ReplayableRequest {
         // The connection to the cluster determines the version.
         *request.version_mut() = Version::default();
         let (head, body) = request.into_parts();
-        let body: BoxedBody = body.map_err(Into::into).boxed_unsync();
+        let body: RequestBody = body.map_err(Into::into).boxed_unsync();
         let shared = SharedBody {
             total_size: body.size_hint(),
             body,
@@ -73,7 +76,7 @@ impl ReplayableRequest {
     }
 
     /// The request from its beginning, for another attempt. Aborts earlier attempts.
-    pub(super) fn new_attempt(&self) -> Request<BoxedBody> {
+    pub(super) fn new_attempt(&self) -> Request<RequestBody> {
         let attempt = {
             let mut shared = lock(&self.shared);
             shared.attempt += 1;
@@ -85,7 +88,7 @@ impl ReplayableRequest {
 }
 
 struct SharedBody {
-    body: BoxedBody,
+    body: RequestBody,
     /// The size of the whole body.
     total_size: SizeHint,
     buffered: Vec<Bytes>,
@@ -181,7 +184,7 @@ mod tests {
         ReplayableRequest::new(Request::post("/x").body(body).unwrap())
     }
 
-    async fn body_len(request: Request<BoxedBody>) -> Result<usize, String> {
+    async fn body_len(request: Request<RequestBody>) -> Result<usize, String> {
         let body = request.into_body().collect().await.map_err(|error| error.to_string())?;
         Ok(body.to_bytes().len())
     }

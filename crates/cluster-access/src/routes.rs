@@ -10,13 +10,17 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::uri::Authority;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep, timeout};
+use tower::util::BoxCloneSyncService;
 
 use crate::agents::{AgentSession, AgentSessions};
-use crate::client::Channel;
 use crate::connector::TunnelConnector;
 use crate::error::Error;
+use crate::replay::RequestBody;
 
 /// The head start of the direct route.
 const HEAD_START: Duration = Duration::from_secs(1);
@@ -33,6 +37,9 @@ pub enum Path {
     /// Through the tunnel of an agent.
     Tunnel,
 }
+
+/// A pool of connections to a cluster by one route.
+pub(super) type Channel = BoxCloneSyncService<Request<RequestBody>, Response<Incoming>, legacy::Error>;
 
 /// A route, with the connections that it uses.
 #[derive(Clone)]
