@@ -420,11 +420,7 @@ mod tests {
     fn failed_server_is_used_last_and_for_its_cluster_only() {
         struct UnreachableRelay;
         impl Relay for UnreachableRelay {
-            fn connect(
-                &self,
-                _: &str,
-                _: &str,
-            ) -> crate::connector::BoxFuture<Box<dyn crate::RelayStream>, io::Error> {
+            fn connect(&self, _: &str, _: &str) -> crate::BoxFuture<Box<dyn crate::RelayStream>, io::Error> {
                 Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
             }
         }

@@ -26,11 +26,12 @@ use url::Url;
 
 use crate::access::{Access, Identity};
 use crate::agents::{AgentSession, AgentSessions};
-use crate::connector::{BoxError, BoxFuture, Connector, TimeLimited, configure};
+use crate::connector::{BoxError, Connector, TimeLimited, configure};
 use crate::error::Error;
 use crate::hosts;
 use crate::kube_client::KubeClient;
 use crate::options::Options;
+use crate::relay::BoxFuture;
 use crate::replay::{ReplayableRequest, RequestBody};
 use crate::routes::{Channel, OpenTunnel, Path, Route, Routes};
 

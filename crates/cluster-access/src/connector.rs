@@ -2,7 +2,6 @@
 //! in `client`.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -24,13 +23,10 @@ use tower::Service;
 use crate::error::ConnectError;
 use crate::hosts;
 use crate::options::Resolver;
-use crate::relay::{Relay, RelayStream};
+use crate::relay::{BoxFuture, Relay, RelayStream};
 
 /// Any error of a connection.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A future of any type.
-pub type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// Firewalls and load balancers drop idle connections, and a watch may be idle for a long time.
 const KEEPALIVE: Duration = Duration::from_secs(30);

@@ -1,10 +1,13 @@
 //! Sessions of agents that are connected to another server of the same installation.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::connector::BoxFuture;
+/// A future of any type.
+pub type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// A connection to a cluster's API through another server.
 pub trait RelayStream: AsyncRead + AsyncWrite + Send + Unpin {}
