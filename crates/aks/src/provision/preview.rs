@@ -173,7 +173,7 @@ impl Preview {
 fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, String, String) {
     let PlanInput { spec, .. } = *input;
     let group = spec.resource_group.as_deref().unwrap_or_default();
-    let (kind, summary, reason) = match step {
+    match step {
         Step::RegisterProvider => (
             Kind::RegisterProvider,
             "register the resource provider Microsoft.ContainerService in the subscription".to_owned(),
@@ -214,7 +214,7 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
             format!("change the cluster {name}: {}", keys.join(", ")),
             "Azure has other values".to_owned(),
         ),
-        Step::PutPool(pool) => return put_pool(pool, input),
+        Step::PutPool(pool) => put_pool(pool, input),
         Step::DeletePool(pool) => (
             Kind::DeletePool,
             format!("remove the node pool {pool}"),
@@ -245,8 +245,7 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
             "nothing, until aksConfig or Azure changes: an operation of Azure failed".to_owned(),
             message.clone(),
         ),
-    };
-    (kind, summary, reason)
+    }
 }
 
 fn put_pool(pool: &str, input: &PlanInput<'_>) -> (Kind, String, String) {
