@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::provision::upstream::{string_at, value_at};
+use super::provision::upstream::{profiles, string_at};
 use super::regions;
 use super::spec::AksConfig;
 
@@ -52,10 +52,9 @@ impl ClusterDetails {
         let equals = |value: Option<String>, expected: &str| {
             value.is_some_and(|value| value.eq_ignore_ascii_case(expected))
         };
-        let profiles = value_at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array);
         let pools = |key: &'static str| {
-            let pools = profiles.into_iter().flatten();
-            pools.filter_map(move |pool| Some((string_at(pool, &["name"])?, string_at(pool, &[key])?)))
+            profiles(cluster)
+                .filter_map(move |pool| Some((string_at(pool, &["name"])?, string_at(pool, &[key])?)))
         };
         Self {
             running_version: property("currentKubernetesVersion"),

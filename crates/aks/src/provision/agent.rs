@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::upstream::bool_at;
 use crate::spec::Object;
 
 /// The annotation of a cluster that overrides the setting `agent`.
@@ -265,16 +266,14 @@ impl Deployment {
 
 /// Whether a cluster, as returned by Azure, accepts run commands.
 pub fn has_run_command(cluster: &Value) -> bool {
-    let disabled = cluster.pointer("/properties/apiServerAccessProfile/disableRunCommand");
-    disabled.and_then(Value::as_bool) != Some(true)
+    bool_at(cluster, &["properties", "apiServerAccessProfile", "disableRunCommand"]) != Some(true)
 }
 
 /// The tenant of the tokens that a cluster with Microsoft Entra requires for a run command; `None` if the cluster requires no
 /// token. Empty if Azure does not return it.
 pub fn token_tenant(cluster: &Value) -> Option<&str> {
     let profile = cluster.pointer("/properties/aadProfile").filter(|profile| profile.is_object());
-    let local_disabled =
-        cluster.pointer("/properties/disableLocalAccounts").and_then(Value::as_bool) == Some(true);
+    let local_disabled = bool_at(cluster, &["properties", "disableLocalAccounts"]) == Some(true);
     match profile {
         Some(profile) => Some(profile.get("tenantID").and_then(Value::as_str).unwrap_or_default()),
         None => local_disabled.then_some(""),

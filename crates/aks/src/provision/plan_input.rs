@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::upstream::{owner, string_at, value_at};
+use super::upstream::{is_busy, owner, profiles, string_at};
 use crate::cluster_details::ClusterDetails;
 use crate::spec::AksConfig;
 use crate::status::UpdateAttempts;
@@ -98,9 +98,6 @@ pub(super) fn is_ours(input: &PlanInput<'_>, cluster: &Value) -> bool {
         }
 }
 
-/// The final states of Azure's operations. Azure has many other states, and adds new ones.
-const FINAL_STATES: [&str; 3] = ["Succeeded", "Failed", "Canceled"];
-
 fn is_one_of(state: &str, states: &[&str]) -> bool {
     states.iter().any(|other| other.eq_ignore_ascii_case(state))
 }
@@ -111,10 +108,6 @@ pub(super) fn failed_state(cluster: &Value) -> Option<String> {
         .filter(|state| is_one_of(state, &["Failed", "Canceled"]))
 }
 
-fn profiles(cluster: &Value) -> impl Iterator<Item = &Value> {
-    value_at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array).into_iter().flatten()
-}
-
 /// The pools whose last operation failed.
 pub(super) fn failed_pools(cluster: &Value) -> Vec<String> {
     let has_failed = |pool: &&Value| {
@@ -122,10 +115,6 @@ pub(super) fn failed_pools(cluster: &Value) -> Vec<String> {
             .is_some_and(|state| is_one_of(&state, &["Failed", "Canceled"]))
     };
     profiles(cluster).filter(has_failed).filter_map(|pool| string_at(pool, &["name"])).collect()
-}
-
-fn is_busy(state: &str) -> bool {
-    !is_one_of(state, &FINAL_STATES)
 }
 
 /// The state of a cluster while an operation is in progress.

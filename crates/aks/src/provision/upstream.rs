@@ -39,7 +39,7 @@ pub(crate) fn string_at(value: &Value, path: &[&str]) -> Option<String> {
     value_at(value, path)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-fn bool_at(value: &Value, path: &[&str]) -> Option<bool> {
+pub(super) fn bool_at(value: &Value, path: &[&str]) -> Option<bool> {
     value_at(value, path)?.as_bool()
 }
 
@@ -159,13 +159,17 @@ fn part_after(id: &str, marker: &str) -> Option<String> {
 }
 
 fn pools(cluster: &Value, spec: &AksConfig) -> Vec<NodePool> {
-    let profiles = value_at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array);
-    profiles
-        .into_iter()
-        .flatten()
-        .filter(|profile| profile.is_object())
-        .map(|profile| pool(profile, spec))
-        .collect()
+    profiles(cluster).filter(|profile| profile.is_object()).map(|profile| pool(profile, spec)).collect()
+}
+
+/// The pools of a cluster, as Azure returns them.
+pub(crate) fn profiles(cluster: &Value) -> impl Iterator<Item = &Value> {
+    value_at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Whether an operation is in progress in this state. Azure has many such states, and adds new ones.
+pub(super) fn is_busy(state: &str) -> bool {
+    !["Succeeded", "Failed", "Canceled"].iter().any(|final_state| state.eq_ignore_ascii_case(final_state))
 }
 
 /// A pool. While an operation is in progress, or if the pool is autoscaled, its count is the requested one.
@@ -173,9 +177,7 @@ fn pool(profile: &Value, spec: &AksConfig) -> NodePool {
     let name = string_at(profile, &["name"]);
     let number = |key: &str| value_at(profile, &[key]).and_then(Value::as_i64);
     let autoscaling = bool_at(profile, &["enableAutoScaling"]);
-    let is_settled = string_at(profile, &["provisioningState"]).is_some_and(|state| {
-        ["Succeeded", "Failed", "Canceled"].iter().any(|final_state| state.eq_ignore_ascii_case(final_state))
-    });
+    let is_settled = string_at(profile, &["provisioningState"]).is_some_and(|state| !is_busy(&state));
     let desired = spec.node_pools.iter().flatten().find(|pool| pool.name == name);
     let count = match desired {
         Some(desired) if !is_settled || autoscaling == Some(true) => desired.count,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Context, object, replace_version, subnet_id, to_json, version};
-use crate::provision::upstream::{self, value_at};
+use crate::provision::upstream;
 use crate::spec::{AksConfig, NodePool};
 
 /// The subnet of a pool in a new cluster: its own, or that of the cluster.
@@ -15,15 +15,13 @@ fn subnet_of(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Option<
 /// The subnets of nodes and pods of a new pool in an existing cluster: those that are set, else those of a System pool or another
 /// pool, because Azure requires a subnet for all pools or for none.
 fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> [Option<Value>; 2] {
-    let profiles = context
-        .cluster
-        .and_then(|cluster| value_at(cluster, &["properties", "agentPoolProfiles"])?.as_array());
-    let Some(profiles) = profiles.filter(|profiles| !profiles.is_empty()) else {
+    let profiles: Vec<&Value> = context.cluster.into_iter().flat_map(upstream::profiles).collect();
+    if profiles.is_empty() {
         return [subnet_of(pool, spec, context), None];
-    };
+    }
     let nodes_of = |profile: &Value| upstream::string_at(profile, &["vnetSubnetID"]);
     let is_system = |profile: &&&Value| upstream::string_at(profile, &["mode"]).as_deref() == Some("System");
-    let with_subnet = profiles.iter().filter(|profile| nodes_of(profile).is_some()).collect::<Vec<_>>();
+    let with_subnet = profiles.into_iter().filter(|profile| nodes_of(profile).is_some()).collect::<Vec<_>>();
     let model = with_subnet.iter().find(is_system).or(with_subnet.first());
     let network_of = |id: &str| id.to_lowercase().split("/subnets/").next().map(str::to_owned);
     let specified = subnet_id(spec, context.subscription_id).filter(|id| {
