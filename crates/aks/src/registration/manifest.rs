@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{network, pod};
+use crate::mask::MASK;
 use crate::spec::Object;
 use crate::yaml;
 
@@ -144,8 +145,8 @@ impl Manifest {
         encoded.fold(text.to_owned(), |text, encoded| {
             let token = STANDARD.decode(encoded).ok().and_then(|token| String::from_utf8(token).ok());
             let token = token.filter(|token| !token.is_empty());
-            let text = text.replace(encoded, "****");
-            token.map_or(text.clone(), |token| text.replace(&token, "****"))
+            let text = text.replace(encoded, MASK);
+            token.map_or(text.clone(), |token| text.replace(&token, MASK))
         })
     }
 }
