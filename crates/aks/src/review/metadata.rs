@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::case::Case;
+use super::names::has_plain_ends;
 use super::rule::{Faults, Rule};
 use super::sources::learn;
 use crate::provision::OWNER_TAG;
@@ -126,8 +127,7 @@ fn taints_without_value(case: &Case<'_>, faults: &mut Faults) {
 fn is_name(text: &str) -> bool {
     text.len() <= 63
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && has_plain_ends(text)
 }
 
 fn is_key(text: &str) -> bool {

@@ -92,7 +92,7 @@ const WORKSPACE: [NameFormat; 1] = [name_format("logAnalyticsWorkspaceName", 4..
 })];
 
 /// Whether a string starts and ends with a letter or digit.
-fn has_plain_ends(text: &str) -> bool {
+pub(super) fn has_plain_ends(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
