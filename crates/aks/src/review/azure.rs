@@ -160,6 +160,11 @@ pub struct ExistingCluster {
 }
 
 impl AzureData {
+    /// The cluster with this name in the resource group, if it was read and exists.
+    pub(super) fn existing(&self) -> Option<&ExistingCluster> {
+        self.cluster.known()?.as_ref()
+    }
+
     /// The reason why a block is unknown; `None` if it is known.
     pub(super) fn unknown_reason(&self, block: Block) -> Option<&str> {
         fn reason<T>(read: &Read<T>) -> Option<&str> {

@@ -98,11 +98,11 @@ impl<'a> Case<'a> {
         let current = match subject.purpose {
             Purpose::Create | Purpose::Import => None,
             Purpose::Update(before) => before.upstream.or(before.applied).or_else(|| {
-                let existing = azure.cluster.known()?.as_ref()?;
+                let existing = azure.existing()?;
                 (!existing.failed).then_some(&existing.spec)
             }),
         };
-        let read_details = azure.cluster.known().and_then(Option::as_ref).map(|existing| &existing.details);
+        let read_details = azure.existing().map(|existing| &existing.details);
         let details = match subject.purpose {
             Purpose::Create | Purpose::Import => None,
             Purpose::Update(before) => Some(read_details.unwrap_or(before.details)),
@@ -182,7 +182,7 @@ impl<'a> Case<'a> {
 
     /// The region of the cluster in Azure.
     pub(super) fn azure_region(&self) -> Option<&str> {
-        let details = self.azure.cluster.known().and_then(Option::as_ref).map(|existing| &existing.details);
+        let details = self.azure.existing().map(|existing| &existing.details);
         let details = details.filter(|_| !matches!(self.purpose, Purpose::Create));
         details.or(self.details).and_then(|details| details.region.as_deref())
     }

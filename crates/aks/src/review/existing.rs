@@ -1,6 +1,6 @@
 //! Clusters and resource groups that must, or must not, exist already.
 
-use super::azure::{Block, ExistingCluster, Read};
+use super::azure::{Block, Read};
 use super::case::{Case, Purpose};
 use super::rule::{Faults, Rule, Scope};
 use super::sources::{IMPORT, NODE_GROUP};
@@ -21,12 +21,8 @@ pub(super) const RULES: &[Rule] = &[
         .scope(Scope::Imports),
 ];
 
-fn existing_cluster<'a>(case: &'a Case<'_>) -> Option<&'a ExistingCluster> {
-    case.azure.cluster.known()?.as_ref()
-}
-
 fn cluster_new(case: &Case<'_>, faults: &mut Faults) {
-    if matches!(case.purpose, Purpose::Create) && existing_cluster(case).is_some() {
+    if matches!(case.purpose, Purpose::Create) && case.azure.existing().is_some() {
         let message = format!(
             "cluster [{}] already exists in AKS. Update configuration or import the existing one",
             case.display_name()
@@ -47,7 +43,7 @@ fn node_group_new(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn import_exists(case: &Case<'_>, faults: &mut Faults) {
-    if existing_cluster(case).is_none() {
+    if case.azure.existing().is_none() {
         let name = case.display_name();
         let message = format!("clusterName {name} does not exist in resourceGroup, so it cannot be imported");
         faults.add("clusterName", message, "use a name and a group that aksClusters lists");
@@ -55,7 +51,7 @@ fn import_exists(case: &Case<'_>, faults: &mut Faults) {
 }
 
 fn local_accounts(case: &Case<'_>, faults: &mut Faults) {
-    if existing_cluster(case).is_some_and(|cluster| cluster.local_accounts_disabled) {
+    if case.azure.existing().is_some_and(|cluster| cluster.local_accounts_disabled) {
         let message = format!(
             "clusterName {} has local accounts disabled, so it is accessed with the rights of the cloud credential",
             case.display_name()

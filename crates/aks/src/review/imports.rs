@@ -14,7 +14,7 @@ pub(super) const RULES: &[Rule] =
     &[REGION, Rule::warning("entries-stay", IMPORT, entries_stay).scope(Scope::Existing)];
 
 fn region(case: &Case<'_>, faults: &mut Faults) {
-    let existing = || Some(&case.azure.cluster.known()?.as_ref()?.spec);
+    let existing = || case.azure.existing().map(|existing| &existing.spec);
     let current = match case.purpose {
         // A cluster that is being created has no region yet, even if another one has the same name.
         Purpose::Create => None,
