@@ -15,6 +15,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use secrecy::{ExposeSecret as _, SecretString};
+use time::OffsetDateTime;
 
 use crate::clouds::HOSTS;
 use crate::files;
@@ -23,7 +24,7 @@ const NAME: &str = "norman-aks sandbox authority";
 const LOCALHOST: &str = "localhost";
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-const DAY: Duration = Duration::from_hours(24);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// A stored certificate authority.
 #[derive(Clone, Debug)]
@@ -85,19 +86,18 @@ impl StoredAuthority {
 
     pub(crate) fn generate() -> Result<Self, Error> {
         let key = KeyPair::generate()?;
-        let certificate = authority_params()?.self_signed(&key)?;
+        let certificate = sandbox_params()?.self_signed(&key)?;
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
     }
 
     /// Replaces the certificate of an older version, which lacks `localhost`, with one of the same key and name.
     pub(crate) fn renew(self) -> Result<Self, Error> {
-        let certificate =
-            CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
+        let certificate = parse_certificate(&self.certificate)?;
         if certificate.windows(LOCALHOST.len()).any(|window| window == LOCALHOST.as_bytes()) {
             return Ok(self);
         }
         let key = KeyPair::from_pem(self.key.expose_secret())?;
-        Ok(Self { certificate: authority_params()?.self_signed(&key)?.pem(), key: self.key })
+        Ok(Self { certificate: sandbox_params()?.self_signed(&key)?.pem(), key: self.key })
     }
 
     /// TLS for the host names of the sandbox.
@@ -113,47 +113,67 @@ impl StoredAuthority {
 
     fn server_config(&self, names: Vec<String>) -> Result<Arc<rustls::ServerConfig>, Error> {
         let key = KeyPair::from_pem(self.key.expose_secret())?;
-        let certificate =
-            CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
+        let certificate = parse_certificate(&self.certificate)?;
         let public_key = key.subject_public_key_info();
         if !certificate.windows(public_key.len()).any(|window| window == public_key) {
             return Err(Error::Mismatch);
         }
-        let (leaf, leaf_key) = issue_leaf(names, &Issuer::new(authority_params()?, key))?;
+        let (leaf, leaf_key) = issue_leaf("norman-aks sandbox", names, &Issuer::new(sandbox_params()?, key))?;
         let leaf_key = PrivatePkcs8KeyDer::from(leaf_key.serialize_der());
         Ok(serve::tls(vec![leaf.der().clone()], leaf_key.into())?)
     }
 }
 
-fn issue_leaf(names: Vec<String>, issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate, KeyPair), Error> {
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(names)?;
-    params.distinguished_name = common_name("norman-aks sandbox");
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.use_authority_key_identifier_extension = true;
-    // Clients use the machine's clock, not that of the sandbox.
-    let now = Clock::system().now();
-    params.not_before = now - DAY;
-    params.not_after = now + DAY * 365;
-    Ok((params.signed_by(&key, issuer)?, key))
-}
-
-fn authority_params() -> Result<CertificateParams, Error> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name = common_name(NAME);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+/// The parameters of the sandbox's own authority.
+fn sandbox_params() -> Result<CertificateParams, Error> {
     let names = HOSTS.into_iter().chain([LOCALHOST]).map(|host| GeneralSubtree::DnsName(host.to_owned()));
     let addresses = LOOPBACK.into_iter().map(|address| {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, bits))
     });
-    let permitted_subtrees = names.chain(addresses).collect();
+    authority_params(NAME, names.chain(addresses).collect(), 2074)
+}
+
+/// The parameters of an authority that is constrained to some names and addresses.
+pub(crate) fn authority_params(
+    name: &str,
+    permitted_subtrees: Vec<GeneralSubtree>,
+    last_year: i32,
+) -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = common_name(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
     params.not_before = rcgen::date_time_ymd(2024, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2074, 1, 1);
+    params.not_after = rcgen::date_time_ymd(last_year, 1, 1);
     Ok(params)
+}
+
+/// Issues the certificate of a server for these host names and addresses.
+pub(crate) fn issue_leaf(
+    name: &str,
+    hosts: Vec<String>,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<(Certificate, KeyPair), Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(hosts)?;
+    params.distinguished_name = common_name(name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    (params.not_before, params.not_after) = validity(365);
+    Ok((params.signed_by(&key, issuer)?, key))
+}
+
+/// The validity from yesterday. Clients use the machine's clock, not that of the sandbox.
+pub(crate) fn validity(days: u32) -> (OffsetDateTime, OffsetDateTime) {
+    let now = Clock::system().now();
+    (now - DAY, now + DAY * days)
+}
+
+pub(crate) fn parse_certificate(pem: &str) -> Result<CertificateDer<'static>, Error> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(Error::Unreadable)
 }
 
 fn common_name(name: &str) -> DistinguishedName {
@@ -183,7 +203,7 @@ mod tests {
         let stored = StoredAuthority::generate().unwrap();
         assert_eq!(stored.clone().renew().unwrap().certificate, stored.certificate);
         let key = KeyPair::from_pem(stored.key.expose_secret()).unwrap();
-        let mut older = authority_params().unwrap();
+        let mut older = sandbox_params().unwrap();
         older.name_constraints = None;
         let older = StoredAuthority { certificate: older.self_signed(&key).unwrap().pem(), key: stored.key };
         let renewed = older.clone().renew().unwrap();

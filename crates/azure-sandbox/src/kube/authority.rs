@@ -4,14 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clock::Clock;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ED25519,
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ED25519,
 };
 use rustls::RootCertStore;
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -20,12 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::user::ADMINISTRATOR;
 use super::value::secret;
-use crate::authority::Error;
+use crate::authority::{DAY, Error, authority_params, issue_leaf, parse_certificate, validity};
 
 /// The validity of client certificates.
 const CLIENT_DAYS: u32 = 365 * 2;
-
-const DAY: Duration = Duration::from_hours(24);
 
 /// The stored state. All of it except the certificates is secret.
 #[derive(Clone, Serialize, Deserialize)]
@@ -53,7 +48,7 @@ impl StoredAuthority {
     /// A new authority for the API at `host`.
     pub(crate) fn generate(host: &str) -> Result<Self, Error> {
         let key = KeyPair::generate()?;
-        let certificate = authority_params(host)?.self_signed(&key)?;
+        let certificate = cluster_params(host)?.self_signed(&key)?;
         let text = key.serialize_pem();
         let mut stored = Self {
             certificate: certificate.pem(),
@@ -69,7 +64,7 @@ impl StoredAuthority {
 
     /// Issues another client certificate. The old one stays valid until it expires.
     pub(crate) fn renew_client(&mut self, host: &str, days: u32) -> Result<(), Error> {
-        let issuer = Issuer::new(authority_params(host)?, KeyPair::from_pem(&self.key)?);
+        let issuer = Issuer::new(cluster_params(host)?, KeyPair::from_pem(&self.key)?);
         let client_key = KeyPair::generate()?;
         let mut client = CertificateParams::new(Vec::new())?;
         let (name, group) = ADMINISTRATOR;
@@ -101,16 +96,9 @@ impl Authority {
 
     /// Issues a new server certificate, which is not stored.
     pub(crate) fn new(stored: StoredAuthority, host: &str) -> Result<Self, Error> {
-        let issuer = Issuer::new(authority_params(host)?, KeyPair::from_pem(&stored.key)?);
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![host.to_owned()])?;
-        params.distinguished_name = common_name("apiserver");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.use_authority_key_identifier_extension = true;
-        (params.not_before, params.not_after) = validity(365);
-        let leaf = params.signed_by(&key, &issuer)?;
-        let provider = provider();
+        let issuer = Issuer::new(cluster_params(host)?, KeyPair::from_pem(&stored.key)?);
+        let (leaf, key) = issue_leaf("apiserver", vec![host.to_owned()], &issuer)?;
+        let provider = serve::crypto_provider();
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let key = provider.key_provider.load_private_key(key.into())?;
 
@@ -135,37 +123,9 @@ impl Authority {
     }
 }
 
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-fn parse_certificate(pem: &str) -> Result<CertificateDer<'static>, Error> {
-    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(Error::Unreadable)
-}
-
 /// An authority that is constrained to its host.
-fn authority_params(host: &str) -> Result<CertificateParams, Error> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name = common_name("ca");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let permitted_subtrees = vec![GeneralSubtree::DnsName(host.to_owned())];
-    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
-    params.not_before = rcgen::date_time_ymd(2024, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2054, 1, 1);
-    Ok(params)
-}
-
-fn common_name(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
-}
-
-/// The validity from yesterday, on the machine's clock.
-fn validity(days: u32) -> (time::OffsetDateTime, time::OffsetDateTime) {
-    let now = Clock::system().now();
-    (now - DAY, now + DAY * days)
+fn cluster_params(host: &str) -> Result<CertificateParams, Error> {
+    authority_params("ca", vec![GeneralSubtree::DnsName(host.to_owned())], 2054)
 }
 
 #[cfg(test)]

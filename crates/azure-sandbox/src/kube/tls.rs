@@ -12,12 +12,11 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
-use super::authority::provider;
 use super::clusters::KubeClusters;
 use crate::authority::Error;
 
 pub(crate) fn config(kube: &KubeClusters) -> Result<Arc<rustls::ServerConfig>, Error> {
-    let provider = provider();
+    let provider = serve::crypto_provider();
     let verifier = AnyClientVerifier(provider.signature_verification_algorithms);
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -8,7 +8,7 @@ use rcgen::{PublicKeyData as _, SigningKey as _};
 use rustls::SignatureScheme;
 use serde_json::{Value, json};
 
-use super::authority::{Authority, provider};
+use super::authority::Authority;
 use super::resources::{SECRETS, SERVICE_ACCOUNTS};
 use super::storage::State;
 use super::user::{User, service_account_name};
@@ -41,7 +41,7 @@ pub(crate) fn issue_for_secret(authority: &Authority, account: &Value, secret: &
 fn verify(authority: &Authority, token: &str) -> Option<Value> {
     let (body, signature) = token.rsplit_once('.')?;
     let signature = BASE64.decode(signature).ok()?;
-    let algorithms = provider().signature_verification_algorithms;
+    let algorithms = serve::crypto_provider().signature_verification_algorithms;
     let (_, algorithms) =
         algorithms.mapping.iter().find(|(scheme, _)| *scheme == SignatureScheme::ED25519)?;
     let algorithm = algorithms.first()?;
