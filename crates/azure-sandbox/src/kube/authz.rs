@@ -144,6 +144,11 @@ pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Grant> 
     granted
 }
 
+/// The rules that a user has in a namespace.
+pub(crate) fn held_rules(state: &State, user: &User, namespace: &str) -> Vec<Value> {
+    grants(state, user, namespace).into_iter().filter_map(|granted| granted.rules.ok()).flatten().collect()
+}
+
 fn is_subject(user: &User, subject: &Value, binding_namespace: &str) -> bool {
     let name = text(subject, "/name");
     match text(subject, "/kind") {

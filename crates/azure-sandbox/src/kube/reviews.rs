@@ -3,7 +3,7 @@
 use super::value::Fields as _;
 use serde_json::{Value, json};
 
-use super::authz::{Attributes, Decision, decide, grants};
+use super::authz::{Attributes, Decision, decide, held_rules};
 use super::resources::{Resource, SELF_RULES_REVIEWS, SELF_SUBJECT_REVIEWS};
 use super::rules::full_access_rules;
 use super::status::{Cause, StatusError};
@@ -71,11 +71,7 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusErr
         return Err(StatusError::bad_request("no namespace on request"));
     }
     let (mut resource_rules, mut path_rules) = (Vec::new(), Vec::new());
-    let mut rules: Vec<Value> = grants(state, user, namespace)
-        .into_iter()
-        .filter_map(|granted| granted.rules.ok())
-        .flatten()
-        .collect();
+    let mut rules = held_rules(state, user, namespace);
     if decide(state, user, &Attributes { verb: "*", group: "*", resource: "*", ..Attributes::default() })
         .allowed
     {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::authz::{Attributes, allows, decide, grants};
+use super::authz::{Attributes, allows, decide, held_rules};
 use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES, Resource};
 use super::select::Labels;
 use super::status::{Cause, StatusError};
@@ -58,11 +58,7 @@ pub(crate) fn check_escalation(
     if decide(state, user, &permission).allowed {
         return Ok(());
     }
-    let own_rules: Vec<Value> = grants(state, user, namespace)
-        .into_iter()
-        .filter_map(|granted| granted.rules.ok())
-        .flatten()
-        .collect();
+    let own_rules = held_rules(state, user, namespace);
     let missing: Vec<String> = rules.iter().filter(|rule| !covers(&own_rules, rule)).map(describe).collect();
     if missing.is_empty() {
         return Ok(());
