@@ -202,13 +202,7 @@ fn find_log(
         StatusError::bad_request(format!("container {container} is not valid for pod {name}"))
     })?;
     let previous = request.flag("previous");
-    let key = ContainerKey {
-        host: cluster.host.clone(),
-        namespace: namespace.to_owned(),
-        pod: name.to_owned(),
-        uid: text(pod, "/metadata/uid").to_owned(),
-        container: container.to_owned(),
-    };
+    let key = ContainerKey::new(&cluster.host, pod, container);
     if let Some(log) = kube.runtime().program_log(&key, previous) {
         return Ok(LogSource::Program(log));
     }

@@ -9,8 +9,10 @@ pub(super) mod supervisor;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::value::text;
 use crate::program::{BuiltInImage, Program, is_image};
 use network::Network;
 use program_log::ProgramLog;
@@ -27,6 +29,18 @@ pub(crate) struct ContainerKey {
     pub(crate) pod: String,
     pub(crate) uid: String,
     pub(crate) container: String,
+}
+
+impl ContainerKey {
+    pub(crate) fn new(host: &str, pod: &Value, container: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            namespace: text(pod, "/metadata/namespace").to_owned(),
+            pod: text(pod, "/metadata/name").to_owned(),
+            uid: text(pod, "/metadata/uid").to_owned(),
+            container: container.to_owned(),
+        }
+    }
 }
 
 /// The behavior of containers with an image.

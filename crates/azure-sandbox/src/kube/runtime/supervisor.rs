@@ -96,13 +96,7 @@ fn find_containers(kube: &KubeClusters) -> Containers {
                 state.declared.running && !is_terminating(pod) && !text(pod, "/status/podIP").is_empty();
             for container in list(pod, "/spec/containers") {
                 let Some(program) = kube.runtime().program(text(container, "/image")) else { continue };
-                let key = ContainerKey {
-                    host: cluster.host.clone(),
-                    namespace: text(pod, "/metadata/namespace").to_owned(),
-                    pod: text(pod, "/metadata/name").to_owned(),
-                    uid: text(pod, "/metadata/uid").to_owned(),
-                    container: text(container, "/name").to_owned(),
-                };
+                let key = ContainerKey::new(&cluster.host, pod, text(container, "/name"));
                 containers.existing.insert(key.clone());
                 if runs && enabled {
                     containers.to_run.insert(key, (Arc::clone(&cluster), Arc::clone(program)));
