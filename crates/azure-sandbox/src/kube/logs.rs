@@ -53,6 +53,11 @@ struct LogOptions {
     limit: Option<usize>,
 }
 
+/// A line with its time, with a resolution of nanoseconds.
+fn timestamped(at_ms: i64, line: &str) -> String {
+    format!("{}000Z {line}\n", fine_moment(at_ms).trim_end_matches('Z'))
+}
+
 impl GeneratedLog {
     /// The number of lines at a time.
     fn line_count(&self, now_ms: i64) -> i64 {
@@ -66,9 +71,7 @@ impl GeneratedLog {
             format!("{} is at work since {number} s", self.container)
         };
         if timestamps {
-            let timestamp = fine_moment(self.started_ms + number * LINE_INTERVAL_MS);
-            let timestamp = timestamp.trim_end_matches('Z');
-            return format!("{timestamp}000Z {message}\n");
+            return timestamped(self.started_ms + number * LINE_INTERVAL_MS, &message);
         }
         format!("{message}\n")
     }
@@ -99,9 +102,7 @@ impl LogSource {
         match self {
             Self::Generated(log) => log.line(number, timestamps),
             Self::Program(log) => match log.line(number) {
-                Some((at_ms, line)) if timestamps => {
-                    format!("{}000Z {line}\n", fine_moment(at_ms).trim_end_matches('Z'))
-                }
+                Some((at_ms, line)) if timestamps => timestamped(at_ms, &line),
                 Some((_, line)) => format!("{line}\n"),
                 // It was dropped in the meantime.
                 None => String::new(),
