@@ -24,7 +24,7 @@ use super::request::KubeRequest;
 use super::status::StatusError;
 use super::user::EntraLookup;
 use super::websocket::Handshake;
-use crate::faults::{Effect, ErrorResponse};
+use crate::faults::{Effect, ErrorResponse, MatchedFault};
 use crate::log::{MAX_RECORDED_BODY, RecordedRequest};
 use crate::recordings::Operation;
 use crate::response::SandboxResponse;
@@ -53,12 +53,7 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     let Some(cluster) = kube.cluster(&host).filter(|cluster| cluster.state().declared.running) else {
         return cut();
     };
-    let record = new_record(kube, &host, &parts);
-    let (number, fault) = {
-        let mut traffic = kube.traffic();
-        let fault = traffic.faults.match_request(&record);
-        (traffic.log.push(record), fault)
-    };
+    let (number, fault) = record_request(kube, &host, &parts);
     let request = KubeRequest::new(parts);
     let body = axum::body::to_bytes(body, BODY_LIMIT).await;
     if let Ok(body) = &body {
@@ -96,8 +91,13 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     response
 }
 
-pub(crate) fn new_record(kube: &KubeClusters, host: &str, parts: &http::request::Parts) -> RecordedRequest {
-    RecordedRequest {
+/// Records a request. Returns its number in the log and the fault that is injected.
+pub(crate) fn record_request(
+    kube: &KubeClusters,
+    host: &str,
+    parts: &http::request::Parts,
+) -> (u64, MatchedFault) {
+    let record = RecordedRequest {
         operation: Operation::Kubernetes,
         method: parts.method.to_string(),
         host: host.to_owned(),
@@ -107,7 +107,10 @@ pub(crate) fn new_record(kube: &KubeClusters, host: &str, parts: &http::request:
         client_request_id: None,
         at_ms: kube.now().ms,
         body: None,
-    }
+    };
+    let mut traffic = kube.traffic();
+    let fault = traffic.faults.match_request(&record);
+    (traffic.log.push(record), fault)
 }
 
 /// Adds the body of a write to its record.

@@ -10,7 +10,7 @@ use crate::kube::api::{self, Call, KubeResponse};
 use crate::kube::cluster::Cluster;
 use crate::kube::clusters::KubeClusters;
 use crate::kube::request::KubeRequest;
-use crate::kube::server::{new_record, record_body, scripted_error};
+use crate::kube::server::{record_body, record_request, scripted_error};
 use crate::kube::user::User;
 use crate::kube::value::text;
 
@@ -47,12 +47,7 @@ impl Client {
             .body(())
             .map_err(|error| ServerError::new(400, "BadRequest", &error.to_string()))?;
         let (parts, ()) = request.into_parts();
-        let record = new_record(&self.kube, &self.cluster.host, &parts);
-        let (number, fault) = {
-            let mut traffic = self.kube.traffic();
-            let fault = traffic.faults.match_request(&record);
-            (traffic.log.push(record), fault)
-        };
+        let (number, fault) = record_request(&self.kube, &self.cluster.host, &parts);
         let request = KubeRequest::new(parts);
         record_body(&self.kube, number, &request, &body);
         let call = Call {
