@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+use super::pods::is_terminating;
 use super::resources::{
     CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, RBAC, ROLE_BINDINGS,
     ROLES, Resource, SECRETS, SERVICE_ACCOUNTS,
@@ -128,7 +129,7 @@ fn check_service_account(state: &State, pod: &Value) -> Result<(), StatusError> 
 fn apply_namespace_defaults(object: &mut Value) {
     let name = text(object, "/metadata/name").to_owned();
     set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
-    if at(object, &["metadata", "deletionTimestamp"]).is_null() {
+    if !is_terminating(object) {
         default(object, &["spec", "finalizers"], json!(["kubernetes"]));
     }
     default(object, &["status", "phase"], "Active");

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::pods::is_terminating;
 use super::resources::{self, NAMESPACES, PODS, Resource};
 use super::status::StatusError;
 use super::storage::State;
-use super::value::{Now, at, elements, list, moment, number, set, text, texts};
+use super::value::{Now, elements, list, moment, number, set, text, texts};
 
 /// The finalizer that keeps an object until its dependents are deleted.
 const FOREGROUND: &str = "foregroundDeletion";
@@ -68,7 +69,7 @@ pub(crate) fn delete(
     }
     match options.policy.as_str() {
         "Orphan" => orphan(state, text(&object, "/metadata/uid")),
-        "Foreground" if at(&object, &["metadata", "deletionTimestamp"]).is_null() => {
+        "Foreground" if !is_terminating(&object) => {
             let mut kept = (*object).clone();
             if let Some(finalizers) = elements(&mut kept, &["metadata", "finalizers"]) {
                 finalizers.push(FOREGROUND.into());
@@ -100,7 +101,7 @@ pub(crate) fn start_deletion(
         state.remove(resource, namespace, name);
         return None;
     }
-    if at(&object, &["metadata", "deletionTimestamp"]).is_null() {
+    if !is_terminating(&object) {
         set(&mut object, &["metadata", "deletionTimestamp"], moment(now.ms + grace * 1_000));
         set(&mut object, &["metadata", "deletionGracePeriodSeconds"], grace);
         if resource.is(&NAMESPACES) {
@@ -114,12 +115,11 @@ pub(crate) fn start_deletion(
 
 /// Deletes an object that is being deleted and has no finalizers left.
 pub(crate) fn complete_deletion(state: &mut State, resource: &'static Resource, object: &Value) {
-    let ending = !at(object, &["metadata", "deletionTimestamp"]).is_null();
     let has_finalizers = !list(object, "/metadata/finalizers").is_empty()
         || (resource.is(&NAMESPACES) && !list(object, "/spec/finalizers").is_empty())
         // The node completes the deletion of a pod.
         || (resource.is(&PODS) && number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default() > 0);
-    if ending && !has_finalizers {
+    if is_terminating(object) && !has_finalizers {
         state.remove(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"));
     }
 }
@@ -163,11 +163,10 @@ fn is_owned_by(object: &Value, owner: &str) -> bool {
 /// Deletes dependents of deleted owners, and completes foreground deletions without dependents.
 pub(crate) fn collect_garbage(state: &mut State, now: &Now) {
     let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
-    let ending = |object: &Value| !at(object, &["metadata", "deletionTimestamp"]).is_null();
     let mut live_uids = std::collections::HashSet::new();
     let mut waiting = Vec::new();
     for object in state.objects() {
-        if ending(object) && holds(object) {
+        if is_terminating(object) && holds(object) {
             waiting.push(Arc::clone(object));
         } else {
             live_uids.insert(text(object, "/metadata/uid").to_owned());
@@ -178,7 +177,7 @@ pub(crate) fn collect_garbage(state: &mut State, now: &Now) {
         .filter(|object| {
             let owners = list(object, "/metadata/ownerReferences");
             let has_living_owner = owners.iter().any(|owner| live_uids.contains(text(owner, "/uid")));
-            !owners.is_empty() && !has_living_owner && !ending(object)
+            !owners.is_empty() && !has_living_owner && !is_terminating(object)
         })
         .cloned()
         .collect();

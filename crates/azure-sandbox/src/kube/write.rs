@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::authz::{Attributes, authorize};
 use super::patch;
+use super::pods::is_terminating;
 use super::resources::{DEPLOYMENTS, EPHEMERAL, NAMESPACES, PODS, Resource};
 use super::status::StatusError;
 use super::storage::State;
 use super::user::User;
-use super::value::{Now, at, number, remove, set, suffix, text};
+use super::value::{Now, number, remove, set, suffix, text};
 use super::{admit, podspec, rules};
 
 /// The caller and options of a write.
@@ -290,7 +291,7 @@ fn check_namespace(
 ) -> Result<(), StatusError> {
     let object = state.get(&NAMESPACES, "", namespace);
     let object = object.ok_or_else(|| StatusError::not_found(&NAMESPACES, namespace))?;
-    if at(object, &["metadata", "deletionTimestamp"]).is_null() {
+    if !is_terminating(object) {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
