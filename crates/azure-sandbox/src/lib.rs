@@ -66,7 +66,6 @@ pub use data::Error as DataError;
 pub use faults::{Effect, ErrorResponse, Fault};
 pub use kube::clusters::Error as KubernetesError;
 pub use kube::declared::{Declared, DeclaredPool, Entra};
-pub use kube::kubeconfig::UserFormat;
 pub use log::RecordedRequest;
 pub use operation::{FinalStatus, OperationKind};
 pub use outcomes::ScriptedOutcome;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Control;
 use crate::faults::Fault;
 use crate::kube::declared::Declared;
-use crate::kube::kubeconfig::{self, UserFormat};
+use crate::kube::kubeconfig;
 use crate::log::RecordedRequest;
 
 /// A cluster in the control API.
@@ -86,11 +86,6 @@ impl Control {
     /// Azure's kubeconfig for administrators of a cluster with this `name`.
     pub fn admin_kubeconfig(&self, fqdn: &str, name: &str) -> Option<String> {
         self.sandbox.kube.admin_kubeconfig(fqdn, name)
-    }
-
-    /// Azure's kubeconfig for users of a cluster with this `name`.
-    pub fn user_kubeconfig(&self, fqdn: &str, name: &str, format: UserFormat) -> Option<String> {
-        self.sandbox.kube.user_kubeconfig(fqdn, name, format)
     }
 
     /// Whether the programs of [`crate::Options::images`] run.

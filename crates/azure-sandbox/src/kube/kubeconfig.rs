@@ -7,7 +7,7 @@ use super::cluster::Cluster;
 
 /// The kubeconfig format for users of Entra-enabled clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserFormat {
+pub(crate) enum UserFormat {
     /// The `azure` authentication provider of older clients.
     Azure,
     /// The program `kubelogin`.
