@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::request::{KubeRequest, Target};
-use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES};
+use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES, qualified};
 use super::status::StatusError;
 use super::storage::State;
 use super::user::{MASTERS, User};
@@ -74,7 +74,7 @@ pub(crate) fn authorize(state: &State, user: &User, attributes: &Attributes<'_>)
         format!("in the namespace {:?}", attributes.namespace)
     };
     let Attributes { group, resource, .. } = attributes;
-    let qualified = if group.is_empty() { (*resource).to_owned() } else { format!("{resource}.{group}") };
+    let qualified = qualified(resource, group);
     let object =
         if attributes.name.is_empty() { qualified } else { format!("{qualified} {:?}", attributes.name) };
     let message = format!(

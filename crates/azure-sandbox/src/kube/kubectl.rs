@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::commands::Output;
-use super::resources::Resource;
 use args::Args;
 pub(crate) use client::Client;
 
@@ -98,15 +97,6 @@ enum Failure {
 impl Failure {
     fn error(text: impl std::fmt::Display) -> Self {
         Self::Message(format!("error: {text}"))
-    }
-}
-
-/// `deployment.apps`, `pod`.
-fn qualified_singular(resource: &Resource) -> String {
-    if resource.group.is_empty() {
-        resource.singular.to_owned()
-    } else {
-        format!("{}.{}", resource.singular, resource.group)
     }
 }
 

@@ -231,6 +231,11 @@ impl Resource {
         qualified(self.plural, self.group)
     }
 
+    /// `pod`, `deployment.apps`.
+    pub(crate) fn qualified_singular(&self) -> String {
+        qualified(self.singular, self.group)
+    }
+
     /// `Pod`, `Deployment.apps`.
     pub(crate) fn qualified_kind(&self) -> String {
         qualified(self.kind, self.group)
@@ -288,7 +293,8 @@ impl Resource {
     }
 }
 
-fn qualified(name: &str, group: &str) -> String {
+/// A name of a type with its group.
+pub(crate) fn qualified(name: &str, group: &str) -> String {
     if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }
 

@@ -4,16 +4,15 @@ use http::Method;
 use serde_json::Value;
 
 use super::args::Args;
+use super::client::{JSON, PLAIN};
 use super::manifest::{Item, encode, find_resource, object_url};
-use super::{Failure, Session, qualified_singular};
+use super::{Failure, Session};
 use crate::kube::patch::removals;
 use crate::kube::resources::Resource;
 use crate::kube::value::{at, list, set, text};
 
-const JSON: &str = "application/json";
 const APPLY: (&str, &str) = ("application/apply-patch+yaml", JSON);
 const STRATEGIC: (&str, &str) = ("application/strategic-merge-patch+json", JSON);
-const PLAIN: (&str, &str) = (JSON, JSON);
 /// The annotation with the manifest of the last client-side apply.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -28,7 +27,7 @@ impl Session<'_> {
                     self.apply_on_client(&item, args)
                 };
                 outcome
-                    .map(|outcome| format!("{}/{} {outcome}", qualified_singular(item.resource), item.name))
+                    .map(|outcome| format!("{}/{} {outcome}", item.resource.qualified_singular(), item.name))
             });
             failed |= result.is_err();
             let (Ok(line) | Err(line)) = result;
@@ -115,7 +114,7 @@ impl Session<'_> {
                     PLAIN,
                     &Value::Null,
                 ) {
-                    Ok(_) => Ok(Some(format!("{} {name:?} deleted", qualified_singular(resource)))),
+                    Ok(_) => Ok(Some(format!("{} {name:?} deleted", resource.qualified_singular()))),
                     Err(error) if error.code == 404 && args.ignore_not_found => Ok(None),
                     Err(error) => Err(error.print(&context)),
                 }
@@ -144,7 +143,7 @@ impl Session<'_> {
         let [types] = args.positional.as_slice() else {
             return Err(Failure::error("name cannot be provided when a selector is specified"));
         };
-        let namespace = if args.all_namespaces { "" } else { args.namespace.as_deref().unwrap_or("default") };
+        let namespace = args.namespace();
         let mut targets = Vec::new();
         for word in types.split(',') {
             let resource = find_resource(word).ok_or_else(|| unknown_type(word))?;
@@ -162,7 +161,7 @@ impl Session<'_> {
     }
 }
 
-fn unknown_type(word: &str) -> Failure {
+pub(super) fn unknown_type(word: &str) -> Failure {
     Failure::error(format!("the server doesn't have a resource type {word:?}"))
 }
 

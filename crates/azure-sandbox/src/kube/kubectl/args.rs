@@ -21,6 +21,11 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// The namespace of the objects; empty for all namespaces.
+    pub(super) fn namespace(&self) -> &str {
+        if self.all_namespaces { "" } else { self.namespace.as_deref().unwrap_or("default") }
+    }
+
     pub(super) fn parse(words: &[&str]) -> Result<Self, Failure> {
         let mut args = Self::default();
         let mut words = words.iter().copied();

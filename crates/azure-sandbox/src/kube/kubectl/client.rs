@@ -14,6 +14,10 @@ use crate::kube::server::{record_body, record_request, scripted_error};
 use crate::kube::user::User;
 use crate::kube::value::text;
 
+pub(super) const JSON: &str = "application/json";
+/// The content type and the accepted type of most requests.
+pub(super) const PLAIN: (&str, &str) = (JSON, JSON);
+
 /// A client with the rights of a user.
 pub(crate) struct Client {
     pub(crate) kube: KubeClusters,

@@ -3,19 +3,19 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::apply::named_objects;
+use super::apply::{named_objects, unknown_type};
 use super::args::Args;
+use super::client::{JSON, PLAIN};
 use super::manifest::{find_resource, object_url};
-use super::{Failure, Session, qualified_singular};
+use super::{Failure, Session};
 use crate::kube::resources::Resource;
 use crate::kube::value::{list, number, text};
 
-const TABLE: (&str, &str) = ("application/json", "application/json;as=Table;v=v1;g=meta.k8s.io");
-const PLAIN: (&str, &str) = ("application/json", "application/json");
+const TABLE: (&str, &str) = (JSON, "application/json;as=Table;v=v1;g=meta.k8s.io");
 
 impl Session<'_> {
     pub(super) fn get(&mut self, args: &Args) -> Result<(), Failure> {
-        let namespace = if args.all_namespaces { "" } else { args.namespace.as_deref().unwrap_or("default") };
+        let namespace = args.namespace();
         let output = args.output.as_deref().unwrap_or_default();
         if !["", "wide", "name", "json"].contains(&output) {
             let text = "allowed formats are: json,name,wide";
@@ -25,8 +25,7 @@ impl Session<'_> {
         }
         let targets = match args.positional.as_slice() {
             [only] if !only.contains('/') => {
-                let unknown = || Failure::error(format!("the server doesn't have a resource type {only:?}"));
-                vec![(find_resource(only).ok_or_else(unknown)?, String::new())]
+                vec![(find_resource(only).ok_or_else(|| unknown_type(only))?, String::new())]
             }
             words => named_objects(words)?,
         };
@@ -49,7 +48,7 @@ impl Session<'_> {
                 for (resource, object) in &found {
                     self.print(&format!(
                         "{}/{}",
-                        qualified_singular(resource),
+                        resource.qualified_singular(),
                         text(object, "/metadata/name")
                     ));
                 }
