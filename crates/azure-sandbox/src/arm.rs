@@ -243,7 +243,7 @@ fn authenticate(
     subscription: &Subscription,
 ) -> Result<Token, ArmError> {
     let unauthorized = |code, text: &str, why: &str| {
-        let authority = format!("https://{}/{}", request.cloud.challenge_host(), subscription.tenant);
+        let authority = format!("https://{}/{}", request.cloud.names().challenge, subscription.tenant);
         let challenge = format!(
             "Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{why}\""
         );
@@ -263,7 +263,7 @@ fn authenticate(
         return Err(unauthorized("InvalidAuthenticationToken", text, text));
     };
     if let Audience::Application(audience) = &token.audience {
-        let allowed = request.cloud.audiences().map(|audience| format!("'{audience}/'")).join(",");
+        let allowed = request.cloud.names().audiences.map(|audience| format!("'{audience}/'")).join(",");
         let text = format!(
             "The access token is for the audience '{audience}'. It must be for one of the allowed audiences {allowed}."
         );
@@ -280,7 +280,7 @@ fn authenticate(
         return Err(unauthorized("ExpiredAuthenticationToken", &text, "The access token has expired."));
     }
     if token.tenant != subscription.tenant {
-        let issuer = request.cloud.issuer_host();
+        let issuer = request.cloud.names().issuer;
         let text = format!(
             "The access token is from the wrong issuer 'https://{issuer}/{}/'. It must match the tenant \
              'https://{issuer}/{}/' of this subscription.",

@@ -50,76 +50,65 @@ pub(crate) fn resolve(host: &str) -> Option<(Cloud, Service)> {
     })
 }
 
-impl Cloud {
-    pub(crate) fn management_host(self) -> &'static str {
-        match self {
-            Self::Public => "management.azure.com",
-            Self::China => "management.chinacloudapi.cn",
-            Self::UsGovernment => "management.usgovcloudapi.net",
-        }
-    }
-
-    pub(crate) fn login_host(self) -> &'static str {
-        match self {
-            Self::Public => "login.microsoftonline.com",
-            Self::China => "login.chinacloudapi.cn",
-            Self::UsGovernment => "login.microsoftonline.us",
-        }
-    }
-
-    /// The suffix of cluster host names, after the region.
-    pub(crate) fn cluster_suffix(self) -> &'static str {
-        match self {
-            Self::Public => "azmk8s.io",
-            Self::China => "cx.prod.service.azk8s.cn",
-            Self::UsGovernment => "cx.aks.containerservice.azure.us",
-        }
-    }
-
+/// The names of a cloud.
+pub(crate) struct Names {
+    /// The host of Resource Manager.
+    pub(crate) management: &'static str,
+    /// The host of Microsoft Entra.
+    pub(crate) login: &'static str,
     /// The login host that Resource Manager names in `WWW-Authenticate`.
-    pub(crate) fn challenge_host(self) -> &'static str {
-        match self {
-            Self::Public => "login.windows.net",
-            other => other.login_host(),
-        }
-    }
-
+    pub(crate) challenge: &'static str,
     /// The host in the issuer of tokens.
-    pub(crate) fn issuer_host(self) -> &'static str {
-        match self {
-            Self::China => "sts.chinacloudapi.cn",
-            Self::Public | Self::UsGovernment => "sts.windows.net",
-        }
-    }
-
+    pub(crate) issuer: &'static str,
     /// The audiences of Resource Manager, without the trailing slash.
-    pub(crate) fn audiences(self) -> [&'static str; 2] {
-        match self {
-            Self::Public => ["https://management.core.windows.net", "https://management.azure.com"],
-            Self::China => {
-                ["https://management.core.chinacloudapi.cn", "https://management.chinacloudapi.cn"]
-            }
-            Self::UsGovernment => {
-                ["https://management.core.usgovcloudapi.net", "https://management.usgovcloudapi.net"]
-            }
-        }
-    }
-
-    /// The Microsoft Graph of the cloud.
-    pub(crate) fn graph_host(self) -> &'static str {
-        match self {
-            Self::Public => "graph.microsoft.com",
-            Self::China => "microsoftgraph.chinacloudapi.cn",
-            Self::UsGovernment => "graph.microsoft.us",
-        }
-    }
-
+    pub(crate) audiences: [&'static str; 2],
+    /// The host of Microsoft Graph.
+    pub(crate) graph: &'static str,
     /// `cloud_instance_name` of the OpenID configuration.
-    pub(crate) fn instance_name(self) -> &'static str {
+    pub(crate) instance: &'static str,
+    /// The suffix of cluster host names, after the region.
+    pub(crate) cluster_suffix: &'static str,
+}
+
+const PUBLIC: Names = Names {
+    management: "management.azure.com",
+    login: "login.microsoftonline.com",
+    challenge: "login.windows.net",
+    issuer: "sts.windows.net",
+    audiences: ["https://management.core.windows.net", "https://management.azure.com"],
+    graph: "graph.microsoft.com",
+    instance: "microsoftonline.com",
+    cluster_suffix: "azmk8s.io",
+};
+
+const CHINA: Names = Names {
+    management: "management.chinacloudapi.cn",
+    login: "login.chinacloudapi.cn",
+    challenge: "login.chinacloudapi.cn",
+    issuer: "sts.chinacloudapi.cn",
+    audiences: ["https://management.core.chinacloudapi.cn", "https://management.chinacloudapi.cn"],
+    graph: "microsoftgraph.chinacloudapi.cn",
+    instance: "partner.microsoftonline.cn",
+    cluster_suffix: "cx.prod.service.azk8s.cn",
+};
+
+const US_GOVERNMENT: Names = Names {
+    management: "management.usgovcloudapi.net",
+    login: "login.microsoftonline.us",
+    challenge: "login.microsoftonline.us",
+    issuer: "sts.windows.net",
+    audiences: ["https://management.core.usgovcloudapi.net", "https://management.usgovcloudapi.net"],
+    graph: "graph.microsoft.us",
+    instance: "microsoftonline.us",
+    cluster_suffix: "cx.aks.containerservice.azure.us",
+};
+
+impl Cloud {
+    pub(crate) fn names(self) -> &'static Names {
         match self {
-            Self::Public => "microsoftonline.com",
-            Self::China => "partner.microsoftonline.cn",
-            Self::UsGovernment => "microsoftonline.us",
+            Self::Public => &PUBLIC,
+            Self::China => &CHINA,
+            Self::UsGovernment => &US_GOVERNMENT,
         }
     }
 }
@@ -134,9 +123,9 @@ mod tests {
             assert!(resolve(host).is_some(), "{host}");
         }
         for cloud in [Cloud::Public, Cloud::China, Cloud::UsGovernment] {
-            assert_eq!(resolve(cloud.management_host()), Some((cloud, Service::Management)));
-            assert_eq!(resolve(cloud.login_host()), Some((cloud, Service::Login)));
-            assert_eq!(resolve(cloud.challenge_host()), Some((cloud, Service::Login)));
+            assert_eq!(resolve(cloud.names().management), Some((cloud, Service::Management)));
+            assert_eq!(resolve(cloud.names().login), Some((cloud, Service::Login)));
+            assert_eq!(resolve(cloud.names().challenge), Some((cloud, Service::Login)));
         }
         assert_eq!(resolve("MANAGEMENT.azure.com"), Some((Cloud::Public, Service::Management)));
         assert_eq!(resolve("example.com"), None);

@@ -119,7 +119,7 @@ impl EntraError {
             timestamp: &timestamp,
             trace_id: &trace_id,
             correlation_id: &correlation_id,
-            error_uri: format!("https://{}/error?code={}", request.cloud.login_host(), self.code),
+            error_uri: format!("https://{}/error?code={}", request.cloud.names().login, self.code),
         };
         let mut response = SandboxResponse::json(self.status, &body);
         if let Some(seconds) = self.retry_after {
@@ -232,7 +232,7 @@ fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, EntraEr
         return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 1_002_012, message));
     };
     let audience = audience.strip_suffix('/').unwrap_or(audience);
-    if cloud.audiences().iter().any(|accepted| accepted.eq_ignore_ascii_case(audience)) {
+    if cloud.names().audiences.iter().any(|accepted| accepted.eq_ignore_ascii_case(audience)) {
         return Ok(Audience::Management);
     }
     if audience.eq_ignore_ascii_case(KUBERNETES_APP) {
@@ -277,10 +277,10 @@ fn openid_configuration(
         state.tenants.contains(&(request.cloud, tenant.clone())) || state.subscriptions.values().any(matches)
     };
     exists.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_tenant"))?;
-    let host = request.cloud.login_host();
+    let host = request.cloud.names().login;
     let base = format!("https://{host}/{tenant}");
     let issuer = if tenant == "common" { "{tenantid}" } else { &tenant };
-    let graph = request.cloud.graph_host();
+    let graph = request.cloud.names().graph;
     Ok(SandboxResponse::json(
         StatusCode::OK,
         &serde_json::json!({
@@ -297,7 +297,7 @@ fn openid_configuration(
             "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
             "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
             "end_session_endpoint": format!("{base}/oauth2/v2.0/logout"),
-            "cloud_instance_name": request.cloud.instance_name(),
+            "cloud_instance_name": request.cloud.names().instance,
             "msgraph_host": graph,
         }),
     ))

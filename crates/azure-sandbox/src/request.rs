@@ -80,7 +80,7 @@ impl AzureRequest {
         let token = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(format!("from={start}"));
         let separator = if query.is_empty() { "" } else { "&" };
         let query = query.join("&");
-        let host = self.cloud.management_host();
+        let host = self.cloud.names().management;
         format!("https://{host}{}?{query}{separator}%24skiptoken={token}", self.path)
     }
 }

@@ -75,7 +75,7 @@ fn fill_template(template: &RawValue, name: &str, account: &Account) -> Option<V
         .replace("{tenant}", &account.tenant_id)
         .replace("{location}", location)
         .replace("{other_location}", other_location)
-        .replace("{suffix}", account.environment.cluster_suffix())
+        .replace("{suffix}", account.environment.names().cluster_suffix)
         .replace("{host}", &host)
         .replace("{link}", &link);
     serde_json::from_str(&text).ok()

@@ -143,7 +143,7 @@ impl Call<'_> {
     }
 
     fn operation_url(&self, operation: &LongOperation, collection: &str) -> String {
-        let host = self.request.cloud.management_host();
+        let host = self.request.cloud.names().management;
         let (provider, region) = (operation.kind.provider(), &operation.region);
         let version = if provider == "Microsoft.Network" { self.version } else { OPERATIONS_VERSION };
         let (certificate, signature) =

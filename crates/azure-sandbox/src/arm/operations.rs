@@ -16,7 +16,7 @@ pub(crate) fn group_result_url(call: &Call<'_>, operation: &LongOperation) -> St
     let job = json!({"jobId": operation.id, "jobLocation": operation.region}).to_string();
     format!(
         "https://{}/subscriptions/{}/operationresults/{}?api-version={}",
-        call.request.cloud.management_host(),
+        call.request.cloud.names().management,
         call.subscription,
         BASE64_URL_SAFE_NO_PAD.encode(job),
         call.version,
@@ -71,7 +71,7 @@ fn group_deletion_result(call: &Call<'_>, id: &str) -> Result<SandboxResponse, A
 
 /// The URL of the request itself.
 fn own_url(call: &Call<'_>) -> String {
-    format!("https://{}{}?{}", call.request.cloud.management_host(), call.request.path, call.request.query)
+    format!("https://{}{}?{}", call.request.cloud.names().management, call.request.path, call.request.query)
 }
 
 fn find_operation<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {

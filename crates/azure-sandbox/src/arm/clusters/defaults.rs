@@ -214,7 +214,7 @@ fn set_hosts(call: &Call<'_>, body: &mut Value, location: &str) {
     let Some(prefix) = json::text(body, "/properties/dnsPrefix").map(str::to_ascii_lowercase) else { return };
     let unique = Uuid::new_v4().simple().to_string();
     let host = format!("{prefix}-{}", unique.get(..8).unwrap_or_default());
-    let suffix = call.request.cloud.cluster_suffix();
+    let suffix = call.request.cloud.names().cluster_suffix;
     let pointer = |key: &str| format!("/properties/apiServerAccessProfile/{key}");
     let private = json::is_true(body, &pointer("enablePrivateCluster"));
     if private {

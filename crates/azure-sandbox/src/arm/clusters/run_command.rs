@@ -39,7 +39,7 @@ pub(super) fn start(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, 
     let id = json::text(&get(call, name)?.body, "/id").unwrap_or_default().to_owned();
     let location = format!(
         "https://{}{id}/commandResults/{}?api-version={}",
-        call.request.cloud.management_host(),
+        call.request.cloud.names().management,
         operation.id.replace('-', ""),
         call.version
     );
@@ -59,7 +59,7 @@ pub(crate) fn result(call: &Call<'_>, name: &str, id: &str) -> Result<SandboxRes
         ArmError::from_aks(StatusCode::NOT_FOUND, "NotFound", text)
     })?;
     if operation.ended_ms.is_none() {
-        let host = call.request.cloud.management_host();
+        let host = call.request.cloud.names().management;
         let own_url = format!("https://{host}{}?{}", call.request.path, call.request.query);
         return Ok(
             call.with_retry_after(SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &own_url))
