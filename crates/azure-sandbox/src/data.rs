@@ -46,7 +46,6 @@ pub(crate) struct Versions {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Region {
-    #[serde(deserialize_with = "cloud")]
     pub(crate) cloud: Cloud,
     pub(crate) name: String,
     pub(crate) display_name: String,
@@ -69,21 +68,6 @@ pub(crate) struct Region {
     pub(crate) zones: u8,
     #[serde(default)]
     pub(crate) recommended: bool,
-}
-
-fn cloud<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Cloud, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "kebab-case")]
-    enum ShortName {
-        Public,
-        China,
-        UsGovernment,
-    }
-    Ok(match ShortName::deserialize(deserializer)? {
-        ShortName::Public => Cloud::Public,
-        ShortName::China => Cloud::China,
-        ShortName::UsGovernment => Cloud::UsGovernment,
-    })
 }
 
 macro_rules! read {
