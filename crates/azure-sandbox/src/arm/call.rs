@@ -142,6 +142,12 @@ impl Call<'_> {
         }
     }
 
+    /// The URL of the request itself.
+    pub(crate) fn own_url(&self) -> String {
+        let request = self.request;
+        format!("https://{}{}?{}", request.cloud.names().management, request.path, request.query)
+    }
+
     fn operation_url(&self, operation: &LongOperation, collection: &str) -> String {
         let host = self.request.cloud.names().management;
         let (provider, region) = (operation.kind.provider(), &operation.region);

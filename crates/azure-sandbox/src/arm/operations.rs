@@ -39,7 +39,7 @@ pub(crate) fn result(call: &Call<'_>, provider: Provider, id: &str) -> Result<Sa
     Ok(match operation.final_status() {
         None => {
             let response = SandboxResponse::json(StatusCode::ACCEPTED, &operation.status_body());
-            call.with_retry_after(response.with("location", &own_url(call)))
+            call.with_retry_after(response.with("location", &call.own_url()))
         }
         Some(FinalStatus::Succeeded) => SandboxResponse::empty(StatusCode::NO_CONTENT),
         Some(_) => SandboxResponse::json(StatusCode::CONFLICT, &json!({"error": operation.error()})),
@@ -53,7 +53,7 @@ fn group_deletion_result(call: &Call<'_>, id: &str) -> Result<SandboxResponse, A
     let operation = find_operation(call, id)?;
     Ok(match (operation.final_status(), operation.error()) {
         (None, _) => {
-            let response = SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &own_url(call));
+            let response = SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &call.own_url());
             call.with_retry_after(response)
         }
         (Some(FinalStatus::Succeeded), _) => SandboxResponse::empty(StatusCode::OK),
@@ -67,11 +67,6 @@ fn group_deletion_result(call: &Call<'_>, id: &str) -> Result<SandboxResponse, A
             SandboxResponse::json(StatusCode::CONFLICT, &json!({"Error": error}))
         }
     })
-}
-
-/// The URL of the request itself.
-fn own_url(call: &Call<'_>) -> String {
-    format!("https://{}{}?{}", call.request.cloud.names().management, call.request.path, call.request.query)
 }
 
 fn find_operation<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {

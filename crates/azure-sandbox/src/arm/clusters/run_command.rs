@@ -59,11 +59,8 @@ pub(crate) fn result(call: &Call<'_>, name: &str, id: &str) -> Result<SandboxRes
         ArmError::from_aks(StatusCode::NOT_FOUND, "NotFound", text)
     })?;
     if operation.ended_ms.is_none() {
-        let host = call.request.cloud.names().management;
-        let own_url = format!("https://{host}{}?{}", call.request.path, call.request.query);
-        return Ok(
-            call.with_retry_after(SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &own_url))
-        );
+        let response = SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &call.own_url());
+        return Ok(call.with_retry_after(response));
     }
     Ok(SandboxResponse::json(StatusCode::OK, &json!({"id": id, "properties": properties(operation)})))
 }
