@@ -212,11 +212,7 @@ fn check_group(call: &Call<'_>) -> Result<(), ArmError> {
     };
     let group = call.resources.group(name).ok_or_else(|| ArmError::group_not_found(name))?;
     if group.deleting && call.request.is_write() && call.request.method != Method::DELETE {
-        let text = format!(
-            "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
-            group.name
-        );
-        return Err(ArmError::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
+        return Err(groups::deleting_error(group));
     }
     Ok(())
 }
@@ -354,13 +350,11 @@ fn authorize(
     if is_allowed {
         return Ok(());
     }
-    // In Azure, the object ID is independent of the client ID.
-    let object_id =
-        Uuid::try_parse(&token.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
     let text = format!(
-        "The client '{}' with object id '{object_id}' does not have authorization to perform action '{}' over scope \
+        "The client '{}' with object id '{}' does not have authorization to perform action '{}' over scope \
          '{}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
         token.client_id,
+        token.object_id(),
         action,
         target.scope(),
     );

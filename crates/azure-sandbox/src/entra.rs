@@ -332,16 +332,14 @@ fn instance_discovery(request: &AzureRequest) -> Result<SandboxResponse, EntraEr
 /// The caller of a valid token for an application, such as the one of the Kubernetes APIs.
 pub(crate) fn caller(sandbox: &SandboxState, tokens: &Tokens, token: &str) -> Option<EntraCaller> {
     let token = tokens.get(token).cloned()?;
+    let object_id = token.object_id().to_string();
     let Audience::Application(audience) = token.audience else { return None };
     if token.expires_ms <= sandbox.clock.now_ms() {
         return None;
     }
-    // In Azure, the object ID is independent of the client ID.
-    let object_id =
-        Uuid::try_parse(&token.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
     let has_role = sandbox.catalog.accounts.iter().any(|account| {
         account.role == Role::Contributor && account.client_id.eq_ignore_ascii_case(&token.client_id)
     });
     let (tenant, client_id) = (token.tenant, token.client_id);
-    Some(EntraCaller { tenant, client_id, object_id: object_id.to_string(), audience, has_role })
+    Some(EntraCaller { tenant, client_id, object_id, audience, has_role })
 }

@@ -8,6 +8,7 @@ use clock::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use crate::budget::BudgetState;
 use crate::clouds::Cloud;
@@ -86,6 +87,13 @@ pub(crate) struct Token {
     pub(crate) client_id: String,
     pub(crate) audience: Audience,
     pub(crate) expires_ms: i64,
+}
+
+impl Token {
+    /// The object ID of the application. In Azure, it is independent of the client ID.
+    pub(crate) fn object_id(&self) -> Uuid {
+        Uuid::try_parse(&self.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default()
+    }
 }
 
 /// The audience of an access token.

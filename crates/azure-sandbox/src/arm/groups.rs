@@ -57,15 +57,20 @@ fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
         return Err(ArmError::new(StatusCode::CONFLICT, "InvalidResourceGroupLocation", text));
     }
     if group.deleting {
-        let text = format!(
-            "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
-            group.name
-        );
-        return Err(ArmError::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
+        return Err(deleting_error(group));
     }
     // A PUT without tags removes them.
     group.tags = tags;
     Ok(SandboxResponse::json(StatusCode::OK, &group.json(subscription)))
+}
+
+/// The error of a change in a group that is being deleted.
+pub(crate) fn deleting_error(group: &Group) -> ArmError {
+    let text = format!(
+        "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
+        group.name
+    );
+    ArmError::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text)
 }
 
 fn delete(call: &mut Call<'_>, group: &Group) -> SandboxResponse {
