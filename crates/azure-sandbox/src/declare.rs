@@ -9,8 +9,8 @@ use crate::kube::clusters::KubeClusters;
 use crate::kube::declared::{Declared, DeclaredPool, Entra};
 use crate::subscription::Resource;
 
-/// The application of the API servers of all Entra-enabled AKS clusters.
-const SERVER_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
+/// The application of the API servers of all Entra-enabled AKS clusters, in every tenant and cloud.
+pub(crate) const KUBERNETES_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
 /// Updates the Kubernetes API of a cluster. A cluster whose creation has not succeeded has none; `identityProfile` is set
 /// at the end of the creation.
@@ -24,7 +24,7 @@ pub(crate) fn declare(kube: &KubeClusters, cluster: &Resource, tenant: &str) {
 fn to_declared(cluster: &Resource, tenant: &str) -> Option<Declared> {
     let body = &cluster.body;
     let entra = json::is_true(body, "/properties/aadProfile/managed").then(|| Entra {
-        server_app_id: SERVER_APP.to_owned(),
+        server_app_id: KUBERNETES_APP.to_owned(),
         tenant_id: json::text(body, "/properties/aadProfile/tenantID").unwrap_or(tenant).to_owned(),
     });
     Some(Declared {

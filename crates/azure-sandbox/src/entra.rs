@@ -9,6 +9,7 @@ use time::macros::format_description;
 use uuid::Uuid;
 
 use crate::clouds::{Cloud, resolve};
+use crate::declare::KUBERNETES_APP;
 use crate::kube::user::EntraCaller;
 use crate::recordings::{Operation, Outcome};
 use crate::request::AzureRequest;
@@ -18,9 +19,6 @@ use crate::state::{App, Audience, SandboxState, State, Subscription, Token, Toke
 
 /// The validity of tokens in seconds.
 const TOKEN_LIFETIME_S: i64 = 3_599;
-
-/// The application of the Kubernetes APIs of clusters, in every tenant and cloud.
-const KUBERNETES_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
 pub(crate) fn operation(segments: &[String]) -> Operation {
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
