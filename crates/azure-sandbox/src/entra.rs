@@ -10,12 +10,10 @@ use uuid::Uuid;
 
 use crate::clouds::{Cloud, resolve};
 use crate::declare::KUBERNETES_APP;
-use crate::kube::user::EntraCaller;
 use crate::recordings::{Operation, Outcome};
 use crate::request::AzureRequest;
 use crate::response::SandboxResponse;
-use crate::roles::Role;
-use crate::state::{App, Audience, SandboxState, State, Subscription, Token, Tokens};
+use crate::state::{App, Audience, SandboxState, State, Subscription, Token};
 
 /// The validity of tokens in seconds.
 const TOKEN_LIFETIME_S: i64 = 3_599;
@@ -325,19 +323,4 @@ fn instance_discovery(request: &AzureRequest) -> Result<SandboxResponse, EntraEr
             ],
         }),
     ))
-}
-
-/// The caller of a valid token for an application, such as the one of the Kubernetes APIs.
-pub(crate) fn caller(sandbox: &SandboxState, tokens: &Tokens, token: &str) -> Option<EntraCaller> {
-    let token = tokens.get(token).cloned()?;
-    let object_id = token.object_id().to_string();
-    let Audience::Application(audience) = token.audience else { return None };
-    if token.expires_ms <= sandbox.clock.now_ms() {
-        return None;
-    }
-    let has_role = sandbox.catalog.accounts.iter().any(|account| {
-        account.role == Role::Contributor && account.client_id.eq_ignore_ascii_case(&token.client_id)
-    });
-    let (tenant, client_id) = (token.tenant, token.client_id);
-    Some(EntraCaller { tenant, client_id, object_id, audience, has_role })
 }

@@ -201,7 +201,7 @@ impl Sandbox {
         let azure = server::router(Arc::clone(&sandbox));
         tasks.spawn(log_failure(serve::serve(listener, Some(tls), azure, stop.clone(), limits.clone())));
         let lookup = Arc::clone(&sandbox);
-        let entra = Arc::new(move |token: &str| entra::caller(&lookup, &lookup.state().tokens, token));
+        let entra = Arc::new(move |token: &str| lookup.entra_caller(&lookup.state().tokens, token));
         let (tls, kubernetes_router) = (kube::tls::config(&kube)?, kube::server::router(kube.clone(), entra));
         tasks.spawn(log_failure(serve::serve(
             kubernetes,

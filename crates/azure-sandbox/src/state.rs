@@ -14,15 +14,15 @@ use crate::budget::BudgetState;
 use crate::clouds::Cloud;
 use crate::data::Catalog;
 use crate::declare::declare;
-use crate::entra;
 use crate::faults::Faults;
 use crate::kube::clusters::KubeClusters;
 use crate::kube::commands::{Job, NotStarted};
+use crate::kube::user::EntraCaller;
 use crate::log::Log;
 use crate::operation::{FinalStatus, OperationError, Outcome};
 use crate::outcomes::ScriptedOutcome;
 use crate::recordings::{Login, Operation, Page};
-use crate::roles::RoleAssignment;
+use crate::roles::{Role, RoleAssignment};
 use crate::run_command::Command;
 use crate::script::Script;
 use crate::seed::Account;
@@ -233,7 +233,7 @@ impl SandboxState {
             self.kube.delete_command_pod(&host, id);
             return;
         }
-        let entra = |token: &str| entra::caller(self, tokens, token);
+        let entra = |token: &str| self.entra_caller(tokens, token);
         // The context was checked when the command was accepted.
         let files = request.files().unwrap_or_default();
         let job = Job { command: &request.command, files, token: &request.cluster_token };
@@ -246,6 +246,21 @@ impl SandboxState {
                 operation.outcome = Some(Outcome { status: FinalStatus::Failed, error });
             }
         }
+    }
+
+    /// The caller of a valid token for an application, such as the one of the Kubernetes APIs.
+    pub(crate) fn entra_caller(&self, tokens: &Tokens, token: &str) -> Option<EntraCaller> {
+        let token = tokens.get(token).cloned()?;
+        let object_id = token.object_id().to_string();
+        let Audience::Application(audience) = token.audience else { return None };
+        if token.expires_ms <= self.clock.now_ms() {
+            return None;
+        }
+        let has_role = self.catalog.accounts.iter().any(|account| {
+            account.role == Role::Contributor && account.client_id.eq_ignore_ascii_case(&token.client_id)
+        });
+        let (tenant, client_id) = (token.tenant, token.client_id);
+        Some(EntraCaller { tenant, client_id, object_id, audience, has_role })
     }
 
     /// Stores the changed subscriptions.
