@@ -19,9 +19,6 @@ use crate::seed::Account;
 use crate::state::SandboxState;
 use crate::timing::Timing;
 
-/// The tenant of subscriptions that [`Control::play`] creates: Microsoft's own, as in most recordings.
-pub const PLAYED_TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
-
 /// A scale of durations that is negative or not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the time scale must be a number of at least 0")]
@@ -137,7 +134,7 @@ impl Control {
     /// Changes a quota. An unknown subscription is created as by [`Control::play`].
     pub fn set_quota(&self, subscription: &str, quota: Quota) {
         let mut state = self.sandbox.state();
-        let resources = &mut state.subscription_or_new(subscription, PLAYED_TENANT).resources;
+        let resources = &mut state.subscription_or_new(subscription).resources;
         resources
             .quotas
             .entry(quota.region.to_ascii_lowercase())
@@ -159,7 +156,7 @@ impl Control {
     /// by [`Control::play`]. Roles do not survive a restart.
     pub fn set_roles(&self, subscription: &str, client_id: &str, roles: Vec<RoleAssignment>) {
         let mut state = self.sandbox.state();
-        let subscription = state.subscription_or_new(subscription, PLAYED_TENANT);
+        let subscription = state.subscription_or_new(subscription);
         subscription.roles.get_or_insert_default().insert(client_id.to_owned(), roles);
     }
 
@@ -173,7 +170,7 @@ impl Control {
     /// Sets the request budget of a subscription; its buckets are full. An unknown subscription is created as by
     /// [`Control::play`].
     pub fn set_budget(&self, subscription: &str, budget: RequestBudget) {
-        self.sandbox.state().subscription_or_new(subscription, PLAYED_TENANT).budget.set(budget);
+        self.sandbox.state().subscription_or_new(subscription).budget.set(budget);
     }
 
     /// The accounts of the seed data.
@@ -200,7 +197,7 @@ impl Control {
     /// api-version. Without pages, the sandbox's own response is restored. Each page gets a `nextLink` to the next one.
     ///
     /// Routes are the names of [`Operation`]s of Resource Manager, and `tenant`, whose page is the ID as a string
-    /// ([`Control::reveal_tenant`]). An unknown subscription is created in [`PLAYED_TENANT`]: every token of that tenant
+    /// ([`Control::reveal_tenant`]). An unknown subscription is created in [`PLAYED_TENANT`](crate::PLAYED_TENANT): every token of that tenant
     /// can access it, in every cloud.
     ///
     /// # Errors
@@ -219,7 +216,7 @@ impl Control {
         let operation = operation.filter(|operation| operation.is_resource_manager());
         let operation = operation.ok_or_else(|| InvalidRecording::Route(route.to_owned()))?;
         let mut state = self.sandbox.state();
-        let recordings = &mut state.subscription_or_new(subscription, PLAYED_TENANT).recordings;
+        let recordings = &mut state.subscription_or_new(subscription).recordings;
         if pages.is_empty() {
             recordings.remove(&operation);
         } else {
@@ -244,7 +241,7 @@ impl Control {
     /// as by [`Control::play`].
     pub fn reveal_tenant(&self, subscription: &str, tenant: &str) {
         let tenant = tenant.to_ascii_lowercase();
-        self.sandbox.state().subscription_or_new(subscription, PLAYED_TENANT).tenant = tenant;
+        self.sandbox.state().subscription_or_new(subscription).tenant = tenant;
     }
 
     /// Sets the result of logins with a secret, in every tenant and cloud and before all other checks. It replaces an

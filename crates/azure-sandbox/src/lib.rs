@@ -61,7 +61,7 @@ use authority::StoredAuthority;
 pub use budget::{Bucket, RequestBudget};
 pub use clouds::Cloud;
 pub use control::kubernetes::PodNetwork;
-pub use control::{Control, InvalidRecording, InvalidTimeScale, PLAYED_TENANT, Quota};
+pub use control::{Control, InvalidRecording, InvalidTimeScale, Quota};
 pub use data::Error as DataError;
 pub use faults::{Effect, ErrorResponse, Fault};
 pub use kube::clusters::Error as KubernetesError;
@@ -73,6 +73,7 @@ pub use program::{BuiltInImage, Connect, Container, Program};
 pub use recordings::{Login, Operation, Outcome, Page};
 pub use roles::{Role, RoleAssignment};
 pub use seed::{Account, Seed};
+pub use state::PLAYED_TENANT;
 pub use state_file::Error as StateError;
 pub use timing::Timing;
 

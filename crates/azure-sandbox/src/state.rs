@@ -32,6 +32,9 @@ use crate::subscription::{Resource, SubscriptionState, find};
 use crate::templates;
 use crate::timing::Timing;
 
+/// The tenant of subscriptions that [`Control::play`](crate::Control::play) creates: Microsoft's own, as in most recordings.
+pub const PLAYED_TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+
 /// Number of stored tokens, including expired ones; the oldest is evicted first.
 const MAX_TOKENS: usize = 20_000;
 
@@ -112,6 +115,7 @@ pub(crate) struct Tokens {
 }
 
 /// A subscription and its resources.
+#[derive(Default)]
 pub(crate) struct Subscription {
     pub(crate) id: String,
     pub(crate) display_name: String,
@@ -311,9 +315,8 @@ impl State {
                 roles: Some(HashMap::new()),
                 required_tag: account.required_tag.clone(),
                 retry_after: account.retry_after,
-                budget: BudgetState::default(),
                 resources: templates::seed_subscription(account, catalog),
-                recordings: HashMap::new(),
+                ..Subscription::default()
             });
         if let Some(roles) = &mut subscription.roles {
             let in_groups = account.group_roles.iter().filter_map(|(group, role)| role.assign(Some(group)));
@@ -322,20 +325,14 @@ impl State {
         }
     }
 
-    /// The subscription; a new one belongs to every cloud and to `tenant`.
-    pub(crate) fn subscription_or_new(&mut self, id: &str, tenant: &str) -> &mut Subscription {
+    /// The subscription; a new one belongs to every cloud and to [`PLAYED_TENANT`].
+    pub(crate) fn subscription_or_new(&mut self, id: &str) -> &mut Subscription {
         self.subscriptions.entry(id.to_ascii_lowercase()).or_insert_with(|| Subscription {
             id: id.to_owned(),
             display_name: "Sandbox (played)".to_owned(),
-            cloud: None,
-            tenant: tenant.to_owned(),
+            tenant: PLAYED_TENANT.to_owned(),
             state: "Enabled".to_owned(),
-            roles: None,
-            required_tag: None,
-            retry_after: None,
-            budget: BudgetState::default(),
-            resources: SubscriptionState::default(),
-            recordings: HashMap::new(),
+            ..Subscription::default()
         })
     }
 }
