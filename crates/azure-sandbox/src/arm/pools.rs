@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::clusters::change::{check_pool as check_immutable, upgrade_of_pool};
 use super::clusters::check::{check_pool, check_system_pool};
+use super::clusters::check_availability;
 use super::clusters::defaults::{self, PoolDefaults};
 use super::clusters::lookup::{self, check_precondition, ensure_idle, ensure_running, is_long_term};
 use super::clusters::merge::merge_pool;
-use super::clusters::{check_availability, network};
 use super::error::ArmError;
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target};
@@ -122,9 +122,8 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxRes
             let requested = if requested.is_empty() { version } else { &requested };
             upgrade_of_pool(offers, None, requested, current, long_term)?;
             json::set(&mut sent, "/name", name);
-            let flat = network::is_flat(&cluster.body);
-            let overlay = network::is_overlay(&cluster.body);
-            defaults::apply_to_pool(&mut sent, PoolDefaults { offers, version, current, flat, overlay });
+            let pool_defaults = PoolDefaults::new(offers, version, current, &cluster.body);
+            defaults::apply_to_pool(&mut sent, pool_defaults);
             (OperationKind::CreatePool, sent, None)
         }
         Some(old) => {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::lookup::new_etag;
-pub(crate) use super::network::{is_flat, is_overlay};
+use super::network;
 use crate::arm::call::Call;
 use crate::json::{self, default, remove, set};
 use crate::versions::Offers;
@@ -12,15 +12,22 @@ use crate::versions::Offers;
 /// The properties of a cluster on which the defaults of its pools depend.
 #[derive(Clone, Copy)]
 pub(crate) struct PoolDefaults<'a> {
-    pub(crate) offers: &'a Offers,
+    offers: &'a Offers,
     /// The requested version of the cluster.
-    pub(crate) version: &'a str,
+    version: &'a str,
     /// The full version of the cluster.
-    pub(crate) current: &'a str,
+    current: &'a str,
     /// Whether pods get addresses of the subnet.
-    pub(crate) flat: bool,
+    flat: bool,
     /// Whether pods get addresses of an overlay network.
-    pub(crate) overlay: bool,
+    overlay: bool,
+}
+
+impl<'a> PoolDefaults<'a> {
+    pub(crate) fn new(offers: &'a Offers, version: &'a str, current: &'a str, cluster: &Value) -> Self {
+        let (flat, overlay) = (network::is_flat(cluster), network::is_overlay(cluster));
+        Self { offers, version, current, flat, overlay }
+    }
 }
 
 /// Removes the read-only properties of a pool.

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::availability::check_availability;
+use super::defaults::PoolDefaults;
 use super::lookup::{
     KIND, check_precondition, ensure_idle, ensure_running, is_long_term, new_etag, representation,
 };
@@ -103,13 +104,7 @@ fn create(
     json::set(&mut body, "/properties/kubernetesVersion", version.as_str());
     json::set(&mut body, "/properties/currentKubernetesVersion", current.as_str());
     defaults::apply_to_cluster(call, &mut body, group, name, location);
-    let pool_defaults = defaults::PoolDefaults {
-        offers,
-        version: &version,
-        current: &current,
-        flat: defaults::is_flat(&body),
-        overlay: defaults::is_overlay(&body),
-    };
+    let pool_defaults = PoolDefaults::new(offers, &version, &current, &body);
     for pool in body.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or(&version);
         change::upgrade_of_pool(offers, None, requested, &current, long_term)?;
@@ -173,13 +168,8 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxRes
     let mut versions = TargetVersions { cluster: target.clone(), ..TargetVersions::default() };
 
     let mut new = merge_cluster(&old.body, body);
-    let pool_defaults = defaults::PoolDefaults {
-        offers,
-        version: json::text(body, "/properties/kubernetesVersion").unwrap_or(current),
-        current,
-        flat: defaults::is_flat(&new),
-        overlay: defaults::is_overlay(&new),
-    };
+    let version = json::text(body, "/properties/kubernetesVersion").unwrap_or(current);
+    let pool_defaults = PoolDefaults::new(offers, version, current, &new);
     for pool in new.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let name = json::text(pool, "/name").unwrap_or_default().to_owned();
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
