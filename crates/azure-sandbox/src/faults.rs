@@ -181,10 +181,7 @@ mod tests {
             host: "management.azure.com".to_owned(),
             path: path.to_owned(),
             query: "api-version=1".to_owned(),
-            status: None,
-            client_request_id: None,
-            body: None,
-            at_ms: 0,
+            ..RecordedRequest::default()
         }
     }
 

@@ -11,7 +11,7 @@ const CAPACITY: usize = 10_000;
 pub(crate) const MAX_RECORDED_BODY: usize = 1 << 17;
 
 /// A received request, without tokens and bodies of logins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RecordedRequest {
     /// The requested operation.
     pub operation: Operation,
@@ -85,17 +85,7 @@ mod tests {
     use super::*;
 
     fn recorded(path: &str) -> RecordedRequest {
-        RecordedRequest {
-            operation: Operation::Unknown,
-            method: "GET".to_owned(),
-            host: "management.azure.com".to_owned(),
-            path: path.to_owned(),
-            query: String::new(),
-            status: None,
-            client_request_id: None,
-            body: None,
-            at_ms: 0,
-        }
+        RecordedRequest { path: path.to_owned(), ..RecordedRequest::default() }
     }
 
     #[test]

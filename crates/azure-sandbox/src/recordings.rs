@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::response::SandboxResponse;
 
 /// The operations of the sandbox, by the names in tests and recordings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Operation {
     /// `POST /{tenant}/oauth2/v2.0/token`
@@ -86,6 +86,7 @@ pub enum Operation {
     /// `GET …/operationresults/{id}`: what `Location` names
     OperationResult,
     /// Anything else
+    #[default]
     Unknown,
 }
 

@@ -96,10 +96,9 @@ fn new_record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest
         host: request.host.clone(),
         path: request.path.clone(),
         query: request.query.clone(),
-        status: None,
         client_request_id: request.header("x-ms-client-request-id").map(str::to_owned),
-        body: None,
         at_ms: sandbox.clock.now_ms(),
+        ..RecordedRequest::default()
     }
 }
 

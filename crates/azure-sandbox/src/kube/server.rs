@@ -103,10 +103,8 @@ pub(crate) fn record_request(
         host: host.to_owned(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        status: None,
-        client_request_id: None,
         at_ms: kube.now().ms,
-        body: None,
+        ..RecordedRequest::default()
     };
     let mut traffic = kube.traffic();
     let fault = traffic.faults.match_request(&record);
