@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
@@ -294,8 +293,7 @@ impl LongOperation {
 
 /// An RFC 3339 timestamp.
 pub(crate) fn format_rfc3339(timestamp_ms: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(timestamp_ms) * 1_000_000);
-    time.unwrap_or(OffsetDateTime::UNIX_EPOCH).format(&Rfc3339).unwrap_or_default()
+    clock::from_ms(timestamp_ms).format(&Rfc3339).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -47,8 +47,7 @@ impl Clock {
 
     /// The current time, to the millisecond.
     pub fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.now_ms()) * 1_000_000)
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        from_ms(self.now_ms())
     }
 
     /// Advances a manual clock; has no effect on a system clock.
@@ -75,11 +74,15 @@ impl Clock {
     }
 }
 
+/// The time of `ms` milliseconds since 1970, UTC; the start of 1970 if there is no such time.
+pub fn from_ms(ms: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
 /// A time in milliseconds since 1970 as RFC 3339, in UTC and whole seconds.
 pub fn rfc3339(ms: i64) -> String {
-    let time =
-        OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(&Rfc3339).unwrap_or_default()
+    from_ms(ms.saturating_sub(ms.rem_euclid(1_000))).format(&Rfc3339).unwrap_or_default()
 }
 
 #[cfg(test)]

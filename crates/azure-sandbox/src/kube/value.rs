@@ -99,18 +99,13 @@ impl Now {
 /// `2026-11-22T12:00:00Z`.
 pub(crate) fn moment(ms: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    date(ms).format(format).unwrap_or_default()
+    clock::from_ms(ms).format(format).unwrap_or_default()
 }
 
 /// `2026-11-22T12:00:00.000000Z`.
 pub(crate) fn fine_moment(ms: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-    date(ms).format(format).unwrap_or_default()
-}
-
-fn date(ms: i64) -> time::OffsetDateTime {
-    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
-        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+    clock::from_ms(ms).format(format).unwrap_or_default()
 }
 
 /// Milliseconds since 1970 of an RFC 3339 timestamp.
