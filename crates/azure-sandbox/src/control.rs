@@ -4,6 +4,7 @@
 mod clusters;
 pub(crate) mod http;
 pub(crate) mod kubernetes;
+mod response;
 
 use std::sync::Arc;
 
@@ -226,15 +227,18 @@ impl Control {
     }
 
     /// Changes the body of all clusters with this name, as Azure itself would: a migration, an automatic upgrade, a
-    /// support plan. Nothing is validated.
-    pub fn edit_cluster(&self, name: &str, change: impl Fn(&mut serde_json::Value)) {
+    /// support plan. Nothing is validated. Returns whether there is one.
+    pub fn edit_cluster(&self, name: &str, change: impl Fn(&mut serde_json::Value)) -> bool {
         let mut state = self.sandbox.state();
         let subscriptions = state.subscriptions.values_mut();
+        let mut is_found = false;
         for cluster in subscriptions.flat_map(|subscription| &mut subscription.resources.clusters) {
             if cluster.name.eq_ignore_ascii_case(name) {
                 change(&mut cluster.body);
+                is_found = true;
             }
         }
+        is_found
     }
 
     /// Sets the tenant that an unauthenticated request for the subscription reveals. An unknown subscription is created

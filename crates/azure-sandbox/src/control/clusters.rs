@@ -1,7 +1,6 @@
 //! Changes of managed clusters that Azure itself makes, over HTTP.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -10,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Control;
-use super::http::{ControlError, parse_json};
+use super::response::{ControlError, parse_json};
 use crate::json;
 
 /// A change of managed clusters, as Azure itself would make it. Nothing is validated.
@@ -31,9 +30,7 @@ pub(super) async fn edit_cluster(
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
     let ClusterEdit { properties, pools } = parse_json(&body)?;
-    let is_found = AtomicBool::new(false);
-    control.edit_cluster(&name, |cluster| {
-        is_found.store(true, Ordering::Relaxed);
+    let is_found = control.edit_cluster(&name, |cluster| {
         let Some(cluster_properties) = cluster.get_mut("properties") else { return };
         json::overlay(cluster_properties, &Value::Object(properties.clone()));
         let profiles = cluster_properties.get_mut("agentPoolProfiles").and_then(Value::as_array_mut);
@@ -44,5 +41,5 @@ pub(super) async fn edit_cluster(
             }
         }
     });
-    if is_found.into_inner() { Ok(StatusCode::NO_CONTENT) } else { Err(ControlError::no_cluster(&name)) }
+    if is_found { Ok(StatusCode::NO_CONTENT) } else { Err(ControlError::no_cluster(&name)) }
 }

@@ -5,10 +5,10 @@ use std::future::{Ready, ready};
 use std::net::IpAddr;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, Method, StatusCode};
@@ -16,9 +16,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Control;
+use super::response::{ControlError, error_response, json_response, parse_json};
 use crate::kube::declared::Declared;
 use crate::recordings::Page;
-use crate::response::SandboxResponse;
 use crate::timing::Timing;
 
 pub(crate) fn router(control: Control) -> Router {
@@ -105,36 +105,6 @@ fn kubernetes_router() -> Router<Control> {
             "/kubernetes/requests",
             get(return_json(Control::kubernetes_requests)).delete(run(Control::clear_kubernetes_requests)),
         )
-}
-
-pub(super) struct ControlError(StatusCode, String);
-
-impl ControlError {
-    fn bad_request(error: impl ToString) -> Self {
-        Self(StatusCode::BAD_REQUEST, error.to_string())
-    }
-
-    pub(super) fn no_cluster(fqdn: &str) -> Self {
-        Self(StatusCode::NOT_FOUND, format!("cluster '{fqdn}' not found"))
-    }
-}
-
-impl IntoResponse for ControlError {
-    fn into_response(self) -> Response {
-        json_response(self.0, &serde_json::json!({ "error": self.1 }))
-    }
-}
-
-fn error_response(status: StatusCode, text: &str) -> Response {
-    ControlError(status, text.to_owned()).into_response()
-}
-
-fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
-    SandboxResponse::json(status, body).into_response(Body::from)
-}
-
-pub(super) fn parse_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
-    serde_json::from_slice(body).map_err(ControlError::bad_request)
 }
 
 /// A handler that returns a value as JSON.
