@@ -170,7 +170,7 @@ impl Planner<'_> {
         if blocked_by.iter().all(|block| block.code == Code::PreviewOnly) {
             self.upgrade_pools(change, becomes_too_old, running);
             let too_old = self.pools.iter().filter(|pool| pool.parsed_version().is_some_and(becomes_too_old));
-            blocked_by.extend(too_old.map(|pool| block::pool_too_old(pool, to)));
+            blocked_by.extend(too_old.map(|pool| pools::pool_too_old(pool, to)));
         }
         self.hops.push(Hop {
             part: Part::ControlPlane,

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::pools::PoolState;
 use crate::arm::KubernetesVersion;
 use crate::provision::message;
 use crate::provision::plan_input::{busy_cluster, busy_pools, is_stopped};
@@ -161,13 +160,6 @@ fn blocks_without_list(from: &str, to: &str) -> Vec<Block> {
     }
     let message = upgrades::skipped_minor_message(from, to);
     vec![Block::new(Code::UpgradeNotOffered, UPGRADE, message, "use the next minor version first")]
-}
-
-/// The block by a pool that is too old for the control plane even after its upgrade.
-pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
-    let (name, version) = (pool.name(), pool.version.as_deref().unwrap_or_default());
-    let message = format!("node pool {name} has {version}, which is too far behind kubernetesVersion {to}");
-    Block::new(Code::PoolTooOld, UPGRADE, message, "replace the pool by one with a newer version")
 }
 
 /// The blocks that follow from the state of a cluster in Azure.

@@ -7,7 +7,7 @@ use super::{Surge, UpgradePlanInput};
 use crate::arm::VmSku;
 use crate::cluster_details::ClusterDetails;
 use crate::provision::plan_input::stopped_pools;
-use crate::review;
+use crate::review::{self, sources::UPGRADE};
 use crate::spec::{AksConfig, NodePool};
 use crate::upgrades::{self, Start};
 use crate::versions::{self, Version, is_preview};
@@ -53,6 +53,13 @@ pub fn pool_states(
         Some(PoolState { spec: pool.clone(), version: running.cloned(), stopped: stopped.contains(name) })
     };
     upstream.pools().iter().filter_map(state).collect()
+}
+
+/// The block by a pool that is too old for the control plane even after its upgrade.
+pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
+    let (name, version) = (pool.name(), pool.version.as_deref().unwrap_or_default());
+    let message = format!("node pool {name} has {version}, which is too far behind kubernetesVersion {to}");
+    Block::new(Code::PoolTooOld, UPGRADE, message, "replace the pool by one with a newer version")
 }
 
 /// The target of a pool if the control plane is not upgraded: the version of the control plane, or the newest lower one that Azure
