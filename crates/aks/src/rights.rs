@@ -13,9 +13,10 @@ mod reasons;
 
 pub use assess::{AssessedOperation, Registration, RightsInput, ScopeRights, SubscriptionState, assess};
 pub use built_in_roles::{BuiltInRole, smallest_roles};
-pub use check::{CredentialCheck, Part, RoleAssignment, Unchecked, check, rejected};
+pub use check::{CredentialCheck, check, rejected};
 pub use operations::{Condition, Level, OPERATIONS, Operation, Purpose};
 pub use policies::{AssignedPolicy, Denied, PolicyDefinitions, PolicyEffect, Resources};
+pub use reasons::{Part, RoleAssignment, Unchecked};
 
 use crate::arm::Permission;
 

@@ -3,7 +3,7 @@
 use super::assess::{AssessedOperation, RightsInput, SubscriptionState, assess};
 use super::operations::READ_SUBSCRIPTION;
 use super::policies::AssignedPolicy;
-use super::reasons;
+use super::reasons::{self, Part, RoleAssignment, Unchecked};
 use super::{Condition, Decision, Registration, Scope, built_in_roles, smallest_roles};
 use crate::catalog::{Reason, Verdict, verdict};
 use crate::shell;
@@ -28,59 +28,6 @@ pub struct CredentialCheck {
     pub policies: Vec<AssignedPolicy>,
     /// The parts that could not be read.
     pub unchecked: Vec<Unchecked>,
-}
-
-/// A part that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unchecked {
-    /// The part.
-    pub part: Part,
-    /// The resource ID or the name of what could not be read.
-    pub subject: String,
-    /// The reason why it could not be read.
-    pub reason: String,
-}
-
-/// A part of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The state of the subscription.
-    Subscription,
-    /// The roles of the application.
-    Permissions,
-    /// The registration of resource providers.
-    Providers,
-    /// The assigned policies.
-    Policies,
-}
-
-impl Part {
-    /// The name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Subscription => "subscription",
-            Self::Permissions => "permissions",
-            Self::Providers => "providers",
-            Self::Policies => "policies",
-        }
-    }
-}
-
-/// A role assignment that adds missing rights.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoleAssignment {
-    /// The name of a built-in role.
-    pub role: &'static str,
-    /// The scope.
-    pub scope: Scope,
-    /// The missing actions that it grants.
-    pub actions: Vec<&'static str>,
-    /// The case in which they are needed; `None` if they always are.
-    pub condition: Option<Condition>,
-    /// The command that creates it, for a POSIX shell.
-    pub command: String,
-    /// The page of Azure's documentation with the definition of the role.
-    pub source: &'static str,
 }
 
 /// The result for a credential that Azure rejects, or that could not be tried.
