@@ -1,13 +1,13 @@
 //! The commands that register a cluster's agent, and the manifest that they apply
 //! (`docs/contract/registration.md#registration-tokens`). The server's `service::registration` creates and checks tokens.
 
+mod agent;
 mod manifest;
 mod network;
 mod pod;
 
-pub use self::manifest::{
-    AGENT, Agent, INSTALLATION, Manifest, NAMESPACE, REVISION, ca_checksum, installation, to_yaml,
-};
+pub use self::agent::{AGENT, Agent, INSTALLATION, NAMESPACE, ca_checksum, installation};
+pub use self::manifest::{Manifest, REVISION, to_yaml};
 use super::shell;
 
 /// Nodes cannot be registered in AKS, but Terraform waits for a non-empty command

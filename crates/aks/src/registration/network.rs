@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::manifest::{Agent, metadata};
+use super::agent::{Agent, metadata};
 use super::pod;
 
 const HTTPS: u16 = 443;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::manifest::{AGENT, Agent, INSTALLATION, NAMESPACE, ca_checksum};
+use super::agent::{AGENT, Agent, INSTALLATION, NAMESPACE, ca_checksum};
 use crate::image;
 use crate::spec::Object;
 
