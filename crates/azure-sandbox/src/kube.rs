@@ -27,7 +27,7 @@ mod deployments;
 mod discovery;
 mod impersonate;
 pub(crate) mod kubeconfig;
-mod kubectl;
+pub(crate) mod kubectl;
 mod list;
 mod logs;
 mod nodes;

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use zip::ZipArchive;
 
-use crate::kube::commands::Output;
+use crate::kube::kubectl::Output;
 
 /// The maximum number of files in a context.
 const MAX_FILES: usize = 200;

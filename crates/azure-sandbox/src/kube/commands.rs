@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::authn;
 use super::clusters::KubeClusters;
-use super::kubectl::{self, Client};
+use super::kubectl::{self, Client, Output};
 use super::resources::{NAMESPACES, PODS};
 use super::user::{EntraCaller, User};
 use super::value::text;
@@ -21,15 +20,6 @@ const NAMESPACE: &str = "aks-command";
 const IMAGE: &str = "mcr.microsoft.com/aks/command/runtime:master.240227.1";
 /// The maximum length of the output, as in Azure.
 const MAX_LOGS_LEN: usize = 512 << 10;
-
-/// The result of an executed command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Output {
-    pub(crate) exit_code: i32,
-    /// Standard output and error.
-    pub(crate) logs: String,
-}
 
 /// A command with the files in its working directory, and an Entra token, which may be empty.
 pub(crate) struct Job<'a> {

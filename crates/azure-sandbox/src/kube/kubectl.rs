@@ -11,7 +11,8 @@ mod shell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::commands::Output;
+use serde::{Deserialize, Serialize};
+
 use args::Args;
 pub(crate) use client::Client;
 
@@ -20,6 +21,15 @@ const NOT_FOUND: i32 = 127;
 
 const USAGE: &str = "The sandbox understands: kubectl apply [--server-side] -f FILE, kubectl delete -f FILE, \
     kubectl delete TYPE/NAME, kubectl delete TYPE[,TYPE] -l SELECTOR, kubectl get TYPE[/NAME], joined by &&";
+
+/// The result of an executed command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Output {
+    pub(crate) exit_code: i32,
+    /// Standard output and error.
+    pub(crate) logs: String,
+}
 
 /// A running command: its client, its files, and its output so far.
 struct Session<'a> {
