@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::config::SessionConfig;
 use crate::error::ConnectionError;
 use crate::websocket::FrameBuffer;
+pub(crate) use buffers::End;
 use buffers::{Receiving, Sending};
 
 /// A Pause that arrives within this time after this side's Resume may have crossed it.
@@ -42,13 +43,6 @@ pub(crate) struct Channel {
     pub(crate) id: i64,
     timeouts: Timeouts,
     state: Mutex<State>,
-}
-
-/// The end of the incoming direction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
-    Eof,
-    Failed(ConnectionError),
 }
 
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::End;
+use crate::error::ConnectionError;
 use crate::websocket::FrameBuffer;
 
 /// The minimum and maximum capacity of a chunk in the receive buffer, in bytes.
@@ -15,6 +15,13 @@ const MAX_CHUNK_LEN: usize = 32 * 1024;
 
 /// The maximum number of chunks that a busy connection holds for reuse.
 const MAX_SPARE_CHUNKS: usize = 32;
+
+/// The end of the incoming direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    Eof,
+    Failed(ConnectionError),
+}
 
 /// From the peer to the reader.
 #[derive(Debug, Default)]
