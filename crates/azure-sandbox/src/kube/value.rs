@@ -7,6 +7,7 @@ use serde_json::Value;
 use time::macros::format_description;
 use uuid::Uuid;
 
+pub(crate) use crate::json::list;
 pub(crate) use crate::skus::fnv1a as hash;
 
 /// The value at `path`; null if it is missing.
@@ -22,11 +23,6 @@ pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 /// The integer at a JSON pointer.
 pub(crate) fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.pointer(pointer).and_then(Value::as_i64)
-}
-
-/// The elements of the list at a JSON pointer; empty if it is missing.
-pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// The strings in the list at a JSON pointer.
