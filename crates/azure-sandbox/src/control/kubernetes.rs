@@ -138,9 +138,11 @@ impl Control {
         self.sandbox.kube.traffic().faults.all().to_vec()
     }
 
-    /// Deletes all faults for requests to Kubernetes.
+    /// Deletes all faults for requests to Kubernetes, and sends delayed responses immediately.
     pub fn clear_kubernetes_faults(&self) {
-        self.sandbox.kube.traffic().faults.clear();
+        let mut traffic = self.sandbox.kube.traffic();
+        traffic.faults.clear();
+        traffic.faults_cleared.send_replace(());
     }
 
     /// The last 10,000 requests to Kubernetes, oldest first.

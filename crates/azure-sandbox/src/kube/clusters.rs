@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use clock::Clock;
 use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -84,6 +85,7 @@ impl Entry {
 #[derive(Default)]
 pub(crate) struct Traffic {
     pub(crate) faults: Faults,
+    pub(crate) faults_cleared: watch::Sender<()>,
     pub(crate) log: Log,
 }
 

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use http::Method;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serve::{Cut, TlsPeer};
-use tokio::time::sleep;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::api::{self, Call, KubeResponse};
@@ -53,13 +53,15 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     let Some(cluster) = kube.cluster(&host).filter(|cluster| cluster.state().declared.running) else {
         return cut();
     };
+    let mut faults_cleared = kube.traffic().faults_cleared.subscribe();
     let (number, fault) = record_request(kube, &host, &parts);
     let request = KubeRequest::new(parts);
     let body = axum::body::to_bytes(body, BODY_LIMIT).await;
     if let Ok(body) = &body {
         record_body(kube, number, &request, body);
     }
-    sleep(fault.latency).await;
+    // Clearing the faults ends the delay.
+    drop(timeout(fault.latency, faults_cleared.changed()).await);
     let response = match (&fault.effect, body) {
         (Some(Effect::CutBeforeAnswer | Effect::RefuseConnections), _) => return cut(),
         (Some(Effect::Status(error_response)), _) => KubeResponse::Full(scripted_error(error_response)),
