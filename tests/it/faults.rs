@@ -42,12 +42,15 @@ use std::time::Duration;
 use azure_sandbox::{Effect, Operation, RecordedRequest};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, TestAppBuilder};
+use crate::support::app::{TICK, TestApp, TestAppBuilder};
 use crate::support::databases::{self, TestDb};
 use crate::support::fault;
 
 /// Azure's message for throttling in these tests.
 const THROTTLED: &str = "The request is being throttled: too many requests of this subscription";
+
+/// The longest wait for a state of a cluster, on the clock of the test.
+const MAX_WAIT: Duration = Duration::from_mins(30);
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug)]
@@ -138,12 +141,13 @@ impl TestCluster {
 
     /// Advances time until the cluster object meets the condition, at most half an hour.
     async fn wait_until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..900 {
+        let mut remaining = MAX_WAIT;
+        while remaining >= TICK {
             let object = self.object().await;
             if is_met(&object) {
                 return object;
             }
-            self.advance_secs(2).await;
+            remaining -= self.app.advance_to_next_step(remaining).await;
         }
         panic!("not within half an hour: {what}\n{:#}\n{:#?}", self.object().await, self.sent_writes());
     }
@@ -154,11 +158,12 @@ impl TestCluster {
 
     /// Advances time until the cluster object is deleted.
     async fn wait_until_deleted(&self) {
-        for _ in 0..900 {
+        let mut remaining = MAX_WAIT;
+        while remaining >= TICK {
             if self.app.get(&self.path).send().await.status == 404 {
                 return;
             }
-            self.advance_secs(2).await;
+            remaining -= self.app.advance_to_next_step(remaining).await;
         }
         panic!("still there: {:#}\n{:#?}", self.object().await, self.sent_writes());
     }

@@ -4,8 +4,8 @@
 use azure_sandbox::{Login, Outcome, Page};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, small_cluster};
-use crate::support::app::{Answer, TestApp};
+use super::{Database, MAX_WAIT, Progress, small_cluster};
+use crate::support::app::{Answer, TICK, TestApp};
 use crate::support::databases::{self, TestDb};
 use crate::support::fault;
 
@@ -70,11 +70,12 @@ impl TwoUsers {
 
     /// Advances time until the object meets the condition, at most half an hour.
     async fn wait_until(&self, path: &str, is_met: impl Fn(&Progress) -> bool) {
-        for _ in 0..900 {
+        let mut remaining = MAX_WAIT;
+        while remaining >= TICK {
             if is_met(&self.progress(path).await) {
                 return;
             }
-            self.app.advance(std::time::Duration::from_secs(2)).await;
+            remaining -= self.app.advance_to_next_step(remaining).await;
         }
         panic!("not within half an hour: {:?}", self.progress(path).await);
     }

@@ -11,16 +11,20 @@ use clock::Clock;
 use http::Method;
 use norman_aks::app::{self, App, Connectors};
 use norman_aks::config::{Config, Flags};
-use norman_aks::store::{self, Store};
+use norman_aks::store::{self, Store, clusters};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use crate::support::call::{Answer, Call};
 use crate::support::databases::{self, TestDb};
 
 /// 2026-11-22T12:00:00Z.
 pub(crate) const NOW_MS: i64 = 1_795_348_800_000;
+
+/// The interval at which the worker looks for due steps.
+pub(crate) const TICK: Duration = Duration::from_secs(2);
 
 pub(crate) struct TestApp {
     pub(crate) server: App,
@@ -142,14 +146,36 @@ impl TestApp {
         self.advance(Duration::from_mins(2)).await;
     }
 
-    /// Runs the worker while advancing the clock by `time`.
+    /// Runs the worker while advancing the clock by `time`, in whole ticks.
     pub(crate) async fn advance(&self, time: Duration) {
-        let tick = Duration::from_secs(2);
-        let stop = tokio_util::sync::CancellationToken::new();
-        for _ in 0..time.as_secs() / tick.as_secs() {
-            while self.server.worker.run_due(&stop).await.unwrap() > 0 {}
-            self.clock.advance(tick);
+        let mut remaining = TICK * u32::try_from(time.as_millis() / TICK.as_millis()).unwrap();
+        while remaining >= TICK {
+            remaining -= self.advance_to_next_step(remaining).await;
         }
+    }
+
+    /// Runs the due steps and advances the clock by a tick, or, if no step is due, to the first tick at which one is, at most by
+    /// `max`. Returns the time that passed. The worker looks for due steps at every tick; at the skipped ones, it finds none.
+    pub(crate) async fn advance_to_next_step(&self, max: Duration) -> Duration {
+        let stop = CancellationToken::new();
+        let mut has_run = false;
+        while self.server.worker.run_due(&stop).await.unwrap() > 0 {
+            has_run = true;
+        }
+        let time = if has_run { TICK } else { self.time_to_next_step().await.unwrap_or(max).min(max) };
+        self.clock.advance(time);
+        time
+    }
+
+    /// The time until the first tick at which a step is due; `None` if none is scheduled.
+    async fn time_to_next_step(&self) -> Option<Duration> {
+        let rows = clusters::list(&self.server.store, None).await.unwrap();
+        let next_run_ms = rows.iter().filter_map(|row| row.work.next_run_ms).min()?;
+        let wait =
+            Duration::from_millis(u64::try_from(next_run_ms - self.clock.now_ms()).unwrap_or_default());
+        // A cluster that is due and leased is tried at every tick.
+        let ticks = wait.as_millis().div_ceil(TICK.as_millis()).max(1);
+        Some(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
     }
 
     /// Executes a statement on the SQLite file, for states that the API does not produce.
