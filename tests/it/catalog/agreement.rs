@@ -1,4 +1,4 @@
-//! What the catalog calls usable is not rejected by the review of a cluster, and the reverse: a thousand made-up worlds.
+//! What the catalog calls usable is not rejected by the review of a cluster, and the reverse, in made-up worlds.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::test_catalog::{TestCatalog, sku, usage};
 
-/// The number of worlds.
-const WORLDS: u32 = 1_000;
+/// The number of worlds. A unit test of the same functions compares a thousand (`crates/aks/src/review/tests/vm_sizes.rs`); this
+/// test is about what the API passes to them.
+const WORLDS: u32 = 100;
 
 /// The rules of the review whose findings a verdict of the catalog stands for.
 const RULES: [&str; 9] = [
@@ -137,5 +138,5 @@ async fn catalog_and_review_agree() {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    assert!(usable.get() > 100 && unusable.get() > 100, "{usable:?} {unusable:?}");
+    assert!(usable.get() > 10 && unusable.get() > 10, "{usable:?} {unusable:?}");
 }

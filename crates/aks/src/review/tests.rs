@@ -4,6 +4,7 @@ mod example;
 mod examples;
 mod hops;
 mod review_input;
+mod vm_sizes;
 
 use std::collections::BTreeSet;
 
