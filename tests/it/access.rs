@@ -349,7 +349,7 @@ async fn oversized_bodies_are_rejected() {
 async fn concurrency_limit_rejects_requests_but_not_health_checks() {
     let app = TestApp::builder().advisory_review().setting("NORMAN_AKS_REQUEST_LIMIT", "1").start().await;
     let id = app.store_credential(&app.admin).await;
-    app.control.add_fault(fault::delay(Operation::Locations, 6_000));
+    app.control.add_fault(fault::delay(Operation::Locations, 60_000));
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let busy = async { app.get(&path).send().await };
     let others = async {
@@ -365,7 +365,10 @@ async fn concurrency_limit_rejects_requests_but_not_health_checks() {
             }
             started.elapsed()
         };
-        tokio::join!(v3.send(), meta.send(), live)
+        let others = tokio::join!(v3.send(), meta.send(), live);
+        // Ends the delay of the first request.
+        app.control.clear_faults();
+        others
     };
     let (busy, (v3, meta, live)) = tokio::join!(busy, others);
     assert_eq!(busy.status, 200, "{}", busy.text());

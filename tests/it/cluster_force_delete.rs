@@ -176,15 +176,15 @@ async fn force_delete_during_a_step_is_final() {
     let store = database(&app).await;
     let stop = CancellationToken::new();
     for (method, operation) in [("GET", "/managedClusters/shop"), ("PUT", "/resourcegroups/shops")] {
-        app.control.clear_faults();
+        // Before the fault, because the review sends requests too.
+        let id = test_clusters::create(&app, &app.admin, &test_clusters::body("shop", &credential)).await;
         app.control.clear_requests();
         app.control.add_fault(Fault {
             method: Some(method.to_owned()),
             path: Some(operation.to_owned()),
-            latency_ms: 3_000,
+            latency_ms: 60_000,
             ..Fault::default()
         });
-        let id = test_clusters::create(&app, &app.admin, &test_clusters::body("shop", &credential)).await;
         let asked = || {
             let seen = app.control.requests().into_iter();
             seen.filter(|it| it.method == method)
@@ -201,7 +201,10 @@ async fn force_delete_during_a_step_is_final() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             let removed = app.delete(&format!("{}?force=true", path(&id))).send().await;
-            (removed, writes(&app))
+            let written = writes(&app);
+            // Ends the delay, so that the step continues after the deletion.
+            app.control.clear_faults();
+            (removed, written)
         };
         let ((), (removed, written)) = tokio::join!(working, removing);
         assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
