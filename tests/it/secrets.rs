@@ -6,7 +6,7 @@ mod clusters;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -101,6 +101,8 @@ struct Hunt {
     token: String,
     found: Found,
     canaries: Vec<Canary>,
+    /// The number of client IPs that were used.
+    client_ips: u32,
 }
 
 impl Hunt {
@@ -111,8 +113,14 @@ impl Hunt {
         canary
     }
 
+    /// Another client IP for each request, because failed logins are delayed per client IP.
+    fn next_client_ip(&mut self) -> Ipv4Addr {
+        self.client_ips += 1;
+        Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + self.client_ips)
+    }
+
     async fn send(&mut self, what: &str, request: reqwest::RequestBuilder) -> (u16, String) {
-        let answer = reply(request).await;
+        let answer = reply(request.header("x-forwarded-for", self.next_client_ip().to_string())).await;
         self.found.add(format!("the answer to {what}"), format!("{:?}\n{}", answer.headers, answer.text));
         (answer.status, answer.text)
     }
@@ -467,7 +475,7 @@ async fn hunted(db: Option<&TestDb>) {
     let control = it["control_url"].as_str().unwrap().to_owned();
     // Only the printed commands may contain the token, which belongs to the sandbox.
     assert!(server.stdout().contains(&bootstrap));
-    let mut hunt = Hunt { server, control, token: bootstrap.clone(), found, canaries };
+    let mut hunt = Hunt { server, control, token: bootstrap.clone(), found, canaries, client_ips: 0 };
 
     bodies(&mut hunt, &it).await;
     let id = stored_ones(&mut hunt, &it).await;

@@ -35,7 +35,10 @@ impl Hunt {
         let mut statuses = Vec::new();
         let address: SocketAddr = self.server.url.strip_prefix("http://").unwrap().parse().unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {address}\r\nX-Forwarded-For: {}\r\nConnection: close\r\n\r\n",
+            self.next_client_ip()
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await.unwrap();
@@ -45,8 +48,8 @@ impl Hunt {
             self.found.add(format!("the answer to {method} {target}"), answer);
         }
         let two = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
-        let answer =
-            reply(two.request(method.parse().unwrap(), format!("{}{target}", self.server.url))).await;
+        let request = two.request(method.parse().unwrap(), format!("{}{target}", self.server.url));
+        let answer = reply(request.header("x-forwarded-for", self.next_client_ip().to_string())).await;
         statuses.push(answer.status);
         if !may_tell {
             self.found.add(format!("the answer to {method} {target} over HTTP/2"), answer.text);
@@ -230,13 +233,15 @@ async fn hunted(db: Option<&TestDb>) {
         "--listen=127.0.0.1:0",
         "--metrics-listen=127.0.0.1:0",
         "--sandbox-control-listen=127.0.0.1:0",
+        "--trusted-proxies=127.0.0.1/32",
     ]);
     let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &token));
     let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
     let it: Value =
         serde_json::from_slice(&fs::read(folder.path().join("data/sandbox.json")).unwrap()).unwrap();
     let control = it["control_url"].as_str().unwrap().to_owned();
-    let mut hunt = Hunt { server, control, token, found: Found::default(), canaries: vec![bootstrap] };
+    let mut hunt =
+        Hunt { server, control, token, found: Found::default(), canaries: vec![bootstrap], client_ips: 0 };
 
     let id = cluster(&mut hunt, &it).await;
     inside(&mut hunt).await;
@@ -256,8 +261,13 @@ async fn hunted(db: Option<&TestDb>) {
         hunt.ask(Method::GET, &format!("/k8s/clusters/{id}/version"), "").await;
         hunt.steer(Method::DELETE, "/kubernetes/faults", &Value::Null).await;
     }
-    hunt.ask(Method::DELETE, &format!("/v3/clusters/{id}"), "").await;
-    assert_eq!(hunt.bare("GET", &format!("/v3/import/{}_{id}.yaml", token["token"]), false).await.len(), 2);
+    // Until the cluster is deleted, its agent may need the token.
+    for path in [format!("/v3/clusters/{id}"), format!("/v3/clusters/{id}?force=true")] {
+        hunt.ask(Method::DELETE, &path, "").await;
+    }
+    let token = token["token"].as_str().unwrap();
+    let removed = format!("/v3/import/{token}_{id}.yaml");
+    assert_eq!(hunt.bare("GET", &removed, false).await, [400, 400]);
     hunt.send("GET /metrics", hunt.server.http.get(metrics)).await;
 
     let Hunt { server, mut found, canaries, .. } = hunt;
