@@ -11,6 +11,8 @@
 //! - [`repository`]: the files of the repository, for tests of documents
 //! - [`fixtures`]: recordings and data; [`schema`]: responses against the API document
 
+use std::time::Duration;
+
 use norman_aks::store::AuditRow;
 
 pub(crate) mod agent;
@@ -27,6 +29,25 @@ pub(crate) mod program;
 pub(crate) mod repository;
 pub(crate) mod schema;
 pub(crate) mod test_clusters;
+
+/// Advances tokio's time, by which timeouts of requests and connections expire. Sockets are real, so time must not be paused
+/// while one is awaited. The runtime must have a single thread.
+pub(crate) async fn advance_time(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// Waits while tokio's time passes in steps, between which sockets get some real time.
+pub(crate) async fn while_time_passes<T>(step: Duration, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        tokio::select! {
+            output = &mut future => return output,
+            () = tokio::time::sleep(Duration::from_millis(50)) => advance_time(step).await,
+        }
+    }
+}
 
 /// An audit record with a unique ID, for changes that a test makes in the store.
 pub(crate) fn audit_row() -> AuditRow {

@@ -152,10 +152,3 @@ impl BesideBuilder {
 pub(super) fn seed() -> Seed {
     Sandbox::seed()
 }
-
-/// Advances the time of timeouts and decisions. Sockets are real, so time must not be paused while one is awaited.
-pub(super) async fn advance_time(time: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
-}

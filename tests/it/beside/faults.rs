@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::app::{BesideApp, DECISION_TTL, advance_time};
+use super::app::{BesideApp, DECISION_TTL};
 use super::rancher::{Fault, response};
 use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
 use crate::azure_fake::until;
+use crate::support::advance_time;
 use crate::support::app::Answer;
 
 const HTML: Fault = Fault::Answer(200, Vec::new(), "<!DOCTYPE html><title>Sign in</title>");

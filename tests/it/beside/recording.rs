@@ -12,8 +12,9 @@ use http::{HeaderMap, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::app::{BesideApp, DECISION_TTL, advance_time};
+use super::app::{BesideApp, DECISION_TTL};
 use super::rancher::{self, FakeRancher, RecordedRequest};
+use crate::support::advance_time;
 use crate::support::app::Answer;
 use crate::support::fixtures;
 

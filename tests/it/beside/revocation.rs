@@ -3,8 +3,9 @@
 use azure_sandbox::{Login, Outcome};
 use serde_json::json;
 
-use super::app::{BesideApp, DECISION_TTL, advance_time, seed};
+use super::app::{BesideApp, DECISION_TTL, seed};
 use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState, UNAUTHORIZED};
+use crate::support::advance_time;
 
 /// Makes the sandbox accept another secret of its account.
 fn accept(app: &BesideApp, secret: &str) {

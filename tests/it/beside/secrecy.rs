@@ -8,9 +8,10 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::app::{BesideApp, advance_time, seed};
+use super::app::{BesideApp, seed};
 use super::rancher::Fault;
 use super::rancher_state::{self, RancherState};
+use crate::support::advance_time;
 use crate::support::app::Answer;
 
 /// Values that must not appear anywhere.
