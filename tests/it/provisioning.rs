@@ -252,13 +252,18 @@ impl Case {
         }
     }
 
-    /// Expects no writes for several hours, and none after a full comparison.
+    /// Expects no writes for 75 minutes, which is longer than all intervals of the worker, and none after a full comparison.
     pub(crate) async fn expect_no_writes(&self, id: &str) {
+        self.expect_no_writes_during_refreshes(id, 15).await;
+    }
+
+    /// As [`Self::expect_no_writes`], with the number of refreshes, which are five minutes apart.
+    async fn expect_no_writes_during_refreshes(&self, id: &str, refreshes: u32) {
         self.app.control.clear_requests();
-        self.advance_refreshes(50).await;
-        let looked =
-            self.app.control.requests().iter().filter(|seen| seen.path.contains("managedClusters/")).count();
-        assert!(looked >= 50, "read {looked} times");
+        self.advance_refreshes(refreshes).await;
+        let requests = self.app.control.requests();
+        let reads = requests.iter().filter(|seen| seen.path.contains("managedClusters/")).count();
+        assert!(reads >= usize::try_from(refreshes).unwrap(), "read {reads} times");
         self.expect_active(id).await;
         self.update_description(id).await;
         self.force_comparison(id).await;

@@ -20,6 +20,9 @@ async fn rests(more: Value) {
 #[tokio::test]
 async fn the_least_cluster() {
     rests(json!({})).await;
+    // For hours.
+    let (case, id) = Case::start_active().await;
+    case.expect_no_writes_during_refreshes(&id, 50).await;
 }
 
 #[tokio::test]
