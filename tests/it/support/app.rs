@@ -184,14 +184,22 @@ impl TestApp {
         databases::execute_on(&url, statement).await;
     }
 
-    /// The response to a call while the clock advances, and the time that passed on the clock.
+    /// The response to a call while the clock advances, and the time that passed on the clock. The clock stands still while
+    /// requests to Azure are sent.
     pub(crate) async fn send_while_time_passes(&self, call: Call<'_>) -> (Answer, Duration) {
         let started_ms = self.clock.now_ms();
         let mut call = std::pin::pin!(call.send());
+        let mut count = 0;
         let answer = loop {
             tokio::select! {
                 answer = &mut call => break answer,
-                () = tokio::time::sleep(Duration::from_millis(100)) => self.clock.advance(Duration::from_secs(1)),
+                () = tokio::time::sleep(Duration::from_millis(40)) => {
+                    let requests = self.control.requests();
+                    if requests.len() == count && requests.iter().all(|seen| seen.status.is_some()) {
+                        self.clock.advance(Duration::from_secs(1));
+                    }
+                    count = requests.len();
+                }
             }
         };
         (answer, Duration::from_millis(u64::try_from(self.clock.now_ms() - started_ms).unwrap()))
