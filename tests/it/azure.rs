@@ -21,6 +21,7 @@ use super::azure_fake::{
     FakeAzure, Gate, SECRET, SUBSCRIPTION, TENANT, answer, arm, bad_secret, credential, error_response,
     hosts, in_cloud, soon, token, until, with_header,
 };
+use crate::support::advance_time;
 
 /// Concurrent callers.
 async fn call_concurrently(callers: usize, azure: &Azure) -> Vec<Result<(), Error>> {
@@ -656,10 +657,18 @@ async fn deadline_covers_login_and_request() {
         .await;
         let azure = fake.azure();
         for fresh in [false, true] {
-            let patience = Duration::from_millis(if login_hangs { 200 } else { 1_500 });
+            let patience = Duration::from_millis(if login_hangs { 200 } else { 5_000 });
             let arm = azure.arm(&credential(), Instant::now() + patience).unwrap();
             let arm = if fresh { arm.with_new_token() } else { arm };
-            let error = subscriptions::get(&arm).await.unwrap_err();
+            let count = fake.reads().len();
+            let expire = async {
+                if !login_hangs {
+                    until(|| fake.reads().len() > count).await;
+                    advance_time(patience).await;
+                }
+            };
+            let (outcome, ()) = tokio::join!(subscriptions::get(&arm), expire);
+            let error = outcome.unwrap_err();
             assert!(matches!(error, Error::TimedOut { to } if to == service), "{error:?}");
             assert!(error.is_transient());
         }
@@ -683,8 +692,14 @@ async fn deadline_covers_all_pages() {
         }
     })
     .await;
-    let arm = fake.azure().arm(&credential(), Instant::now() + Duration::from_secs(2)).unwrap();
-    let error = virtual_networks::list(&arm).await.unwrap_err();
+    let patience = Duration::from_secs(5);
+    let arm = fake.azure().arm(&credential(), Instant::now() + patience).unwrap();
+    let expire = async {
+        until(|| fake.reads().len() == 4).await;
+        advance_time(patience).await;
+    };
+    let (outcome, ()) = tokio::join!(virtual_networks::list(&arm), expire);
+    let error = outcome.unwrap_err();
     assert!(matches!(error, Error::TimedOut { to: Service::Arm }), "{error:?}");
     assert_eq!(fake.reads().len(), 4);
 }
@@ -842,10 +857,18 @@ async fn old_tenant_is_used_unless_azure_refuses() {
         async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, soon()).await;
     discover().await.unwrap();
     fake.clock.advance(Duration::from_hours(1));
-    for trouble in ["down", "throttled", "portal", "hangs", "hangs"] {
+    for trouble in ["down", "throttled", "portal"] {
         *answers.lock().unwrap() = trouble;
         assert_eq!(discover().await.unwrap(), TENANT, "{trouble}");
     }
+    *answers.lock().unwrap() = "hangs";
+    let pass = async {
+        until(|| fake.requests().len() == 5).await;
+        advance_time(Duration::from_secs(3)).await;
+    };
+    let (tenant, ()) = tokio::join!(discover(), pass);
+    assert_eq!(tenant.unwrap(), TENANT, "after three seconds");
+    assert_eq!(discover().await.unwrap(), TENANT);
     assert_eq!(fake.requests().len(), 5, "the pending request is joined");
     fake.clock.advance(Duration::from_hours(24));
     assert!(discover().await.is_err(), "expired for more than a day");

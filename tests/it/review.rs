@@ -1,11 +1,15 @@
 //! The review of specifications, before a cluster is created or changed and on request.
 
+use std::time::Duration;
+
 use azure_sandbox::{Effect, Fault};
 use http::{Method, StatusCode};
 use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
+use crate::support::advance_time;
 use crate::support::app::{Answer, TestApp};
 use crate::support::fault;
 
@@ -336,9 +340,14 @@ async fn review_times_out_after_ten_seconds() {
         latency_ms: 60_000,
         ..Fault::default()
     });
-    let begun = std::time::Instant::now();
-    let review = &created(&app, &body).await["aksStatus"]["review"];
-    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    let expire = async {
+        app.wait_until_azure_hangs().await;
+        advance_time(Duration::from_secs(10)).await;
+    };
+    let (created, ()) = tokio::join!(created(&app, &body), expire);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let review = &created["aksStatus"]["review"];
     assert!(unchecked(review).contains(&"version-offered"), "{review}");
 }
 

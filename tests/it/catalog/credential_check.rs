@@ -4,11 +4,13 @@
 mod agreement;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use azure_sandbox::{Bucket, Fault, Page, RequestBudget, RoleAssignment};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use crate::support::advance_time;
 use crate::support::app::{Answer, TestApp, account_credential};
 
 /// The time limit of a check.
@@ -380,7 +382,11 @@ async fn slow_azure_leaves_parts_unknown_within_the_limit() {
     let app = TestApp::start().await;
     fault(&app, json!({"operation": "permissions", "latency_ms": UNRESPONSIVE_MS}));
     let begun = Instant::now();
-    let result = check(&app, "ready", "resourceGroup=rancher").await;
+    let expire = async {
+        app.wait_until_azure_hangs().await;
+        advance_time(CHECK_TIMEOUT).await;
+    };
+    let (result, ()) = tokio::join!(check(&app, "ready", "resourceGroup=rancher"), expire);
     assert!(begun.elapsed() < CHECK_TIMEOUT * 3, "{:?}", begun.elapsed());
     app.control.clear_faults();
     assert_eq!((codes(&result), result["unchecked"].as_array().unwrap().len()), (vec!["notChecked"], 2));
@@ -438,12 +444,16 @@ async fn check_of_a_caller_without_permits_is_unknown_in_time() {
     fault(&app, json!({"operation": "provider", "latency_ms": UNRESPONSIVE_MS}));
     let busy = check(&app, "ready", "");
     let late = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        app.wait_until_azure_hangs().await;
         let (begun, account) = (Instant::now(), app.account("empty"));
         let other = app.post("/api/v1/credentials/check").token(&app.token("bob").await);
         let other = other.json(&account_credential(&account)).send();
         let own = check(&app, "empty", "");
-        let (own, other) = tokio::join!(own, other);
+        let expire = async {
+            app.wait_until_azure_hangs().await;
+            advance_time(CHECK_TIMEOUT).await;
+        };
+        let (own, other, ()) = tokio::join!(own, other, expire);
         (own, other.json(), begun.elapsed())
     };
     let (_, (own, other, elapsed)) = tokio::join!(busy, late);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, Page};
 use serde_json::{Value, json};
 
+use crate::support::advance_time;
 use crate::support::app::{Answer, TestApp};
 use crate::support::fault;
 
@@ -207,6 +208,9 @@ async fn list(app: &TestApp, action: &str, headers: &[(&str, &str)]) -> Answer {
     call.json(&body).send().await
 }
 
+/// The time after which a caller gets the old list instead of the one that is being loaded.
+const STALE_AFTER: Duration = Duration::from_secs(3);
+
 const NO_CACHE: &[(&str, &str)] = &[("cache-control", "no-cache")];
 
 fn hang(operation: Operation) -> Fault {
@@ -221,8 +225,13 @@ async fn hanging_load_serves_stale_and_keeps_its_result() {
         app.clock.advance(HOUR * 24 + Duration::from_secs(1));
         app.control.add_fault(hang(operation));
         app.take_azure_requests();
-        for _ in 0..2 {
-            let served = list(&app, action, &[]).await;
+        // The first caller waits for a moment, because the list is old.
+        let pass = async {
+            app.wait_until_azure_hangs().await;
+            advance_time(STALE_AFTER).await;
+        };
+        let (first, ()) = tokio::join!(list(&app, action, &[]), pass);
+        for served in [first, list(&app, action, &[]).await] {
             assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
             assert_eq!((served.header("age"), &served.body), ("86401", &known.body), "{action}");
         }

@@ -15,6 +15,7 @@ use norman_aks::store::{self, Store, clusters};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use crate::support::call::{Answer, Call};
@@ -203,6 +204,21 @@ impl TestApp {
             }
         };
         (answer, Duration::from_millis(u64::try_from(self.clock.now_ms() - started_ms).unwrap()))
+    }
+
+    /// Waits until Azure has received requests whose responses a fault delays, and has responded to all others for 200 ms.
+    pub(crate) async fn wait_until_azure_hangs(&self) {
+        let started = Instant::now();
+        let (mut last, mut unchanged) = (Vec::new(), 0);
+        while unchanged < 10 {
+            assert!(started.elapsed() < Duration::from_mins(1), "{last:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let statuses: Vec<Option<u16>> =
+                self.control.requests().into_iter().map(|seen| seen.status).collect();
+            let is_quiet = statuses == last && statuses.contains(&None);
+            unchanged = if is_quiet { unchanged + 1 } else { 0 };
+            last = statuses;
+        }
     }
 
     /// The router, for a listener of the test.
