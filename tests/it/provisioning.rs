@@ -276,10 +276,11 @@ impl Case {
         let mut statuses: Vec<StatusSnapshot> = Vec::new();
         for _ in 0..seconds {
             self.run_due_steps().await;
-            if self.is_deleted(id).await {
+            let answer = self.app.get(&format!("/v3/clusters/{id}")).send().await;
+            if answer.status == StatusCode::NOT_FOUND {
                 break;
             }
-            let status = self.status(id).await;
+            let status = StatusSnapshot::from_object(&answer.expect(200).json());
             if statuses.last() != Some(&status) {
                 statuses.push(status);
             }
