@@ -190,12 +190,12 @@ async fn lost_agent_is_shown_and_comes_back() {
     assert!(!cluster.event_messages("agentDisconnected").await.is_empty());
 }
 
-/// A cluster with an object of 1 MB, which pods read in five seconds.
+/// A cluster with an object of 1 MB, which pods read in 2.5 seconds.
 async fn slow() -> (PrivateCluster, String) {
     let cluster = PrivateCluster::create_active().await;
     let object = json!({"metadata": {"name": "large"}, "data": {"key": "x".repeat(1_000_000)}});
     ClusterAdmin::new(&cluster).await.create(CONFIG_MAPS, &object).await;
-    cluster.app.control.limit_pod_reads(Some(200_000));
+    cluster.app.control.limit_pod_reads(Some(400_000));
     (cluster, format!("{CONFIG_MAPS}/large"))
 }
 
