@@ -5,20 +5,14 @@ use serde_json::json;
 
 use crate::provisioning::{Case, lines};
 
+/// A unit test has all spellings: `all_spellings_of_a_region_are_normalized`.
 #[tokio::test]
 async fn a_region_in_any_spelling_is_sent_in_azures() {
     let case = Case::start().await;
-    for (index, (spelling, name)) in [
-        ("East US", "eastus"),
-        ("east-us", "eastus"),
-        ("east_us", "eastus"),
-        ("EASTUS", "eastus"),
-        ("(US) East US", "eastus"),
-        ("North Central US", "northcentralus"),
-        (" west europe ", "westeurope"),
-    ]
-    .into_iter()
-    .enumerate()
+    for (index, (spelling, name)) in
+        [("(US) East US", "eastus"), ("North Central US", "northcentralus"), (" west europe ", "westeurope")]
+            .into_iter()
+            .enumerate()
     {
         let cluster = format!("display{index}");
         let mut body = case
