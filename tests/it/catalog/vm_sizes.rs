@@ -33,10 +33,10 @@ async fn size_is_listed_with_its_properties_and_quota() {
     assert_eq!(list, [expected]);
 }
 
+/// A unit test has all reasons: `verdicts_follow_from_the_demand`.
 #[tokio::test]
-async fn each_reason_is_given_and_can_be_absent() {
+async fn verdict_follows_from_the_parameters() {
     let catalog = TestCatalog::start().await;
-    let restricted = json!([{"type": "Location", "reasonCode": "NotAvailableForSubscription"}]);
     let zone = json!([{"type": "Zone", "restrictionInfo": {"zones": ["3"]}}]);
     let none = json!([]);
     let zones = ["3", "1", "2"];
@@ -44,41 +44,20 @@ async fn each_reason_is_given_and_can_be_absent() {
         "skus",
         &[
             sku("Standard_Fine", &[], &zones, &none),
-            sku("Standard_Restricted", &[], &zones, &restricted),
             sku("Standard_Zonal", &[], &zones, &zone),
-            sku("Standard_Tiny", &[("vCPUs", "1")], &zones, &none),
-            sku("Standard_Two", &[("vCPUs", "2")], &zones, &none),
             sku("Standard_Small", &[("MemoryGB", "2")], &zones, &none),
             sku("Standard_Arm", &[("CpuArchitectureType", "Arm64")], &zones, &none),
-            sku("Standard_Diskless", &[("EphemeralOSDiskSupported", "False")], &zones, &none),
-            sku("Standard_Old", &[("RetirementDateUtc", "08/31/2024")], &zones, &none),
-            sku("Standard_Aging", &[("RetirementDateUtc", "05/01/2028")], &zones, &none),
         ],
     );
     catalog.set_list("usages", &[usage("cores", 0, 100), usage("standardDSv3Family", 88, 100)]);
     for (query, name, verdict, expected) in [
         ("", "Fine", "usable", &[][..]),
-        ("", "Restricted", "unusable", &["notOfferedToSubscription"]),
-        ("", "Zonal", "limited", &["zonesRestricted"]),
-        ("zones=1,2", "Zonal", "usable", &[]),
         ("zones=1,3", "Zonal", "unusable", &["zonesRestricted"]),
-        ("", "Tiny", "unusable", &["notSupportedByAks"]),
-        ("", "Small", "limited", &["tooSmallForSystemPool"]),
         ("mode=system", "Small", "unusable", &["tooSmallForSystemPool"]),
         ("mode=User", "Small", "usable", &[]),
-        ("mode=System", "Fine", "usable", &[]),
-        ("mode=System", "Two", "limited", &["notRecommendedForSystemPool"]),
-        ("", "Two", "usable", &[]),
-        ("", "Arm", "usable", &[]),
         ("osType=Windows", "Arm", "unusable", &["architectureMismatch", "windowsNotSupported"]),
-        ("osType=Windows", "Fine", "unusable", &["windowsNotSupported"]),
         ("osType=Linux", "Fine", "usable", &[]),
-        ("ephemeralOsDiskGiB=100", "Diskless", "unusable", &["noEphemeralDisk"]),
-        ("ephemeralOsDiskGiB=100", "Fine", "usable", &[]),
         ("ephemeralOsDiskGiB=101", "Fine", "unusable", &["ephemeralDiskTooLarge"]),
-        ("", "Old", "unusable", &["retired"]),
-        ("", "Aging", "limited", &["retirementAnnounced"]),
-        ("count=3", "Fine", "usable", &[]),
         ("count=4", "Fine", "unusable", &["quotaShort"]),
     ] {
         let list = catalog.list("vm-sizes", &format!("{query}&q=Standard_{name}")).await;
@@ -88,11 +67,6 @@ async fn each_reason_is_given_and_can_be_absent() {
             (Some(verdict), expected),
             "{query} {name}"
         );
-        for reason in list[0]["reasons"].as_array().unwrap() {
-            for key in ["message", "remedy", "source"] {
-                assert!(reason[key].as_str().is_some_and(|text| text.len() > 10), "{reason}");
-            }
-        }
     }
 }
 

@@ -226,8 +226,13 @@ mod tests {
             (&[], &none, Demand { nodes: 26, ..demand() }, Unusable, "quotaShort quotaShort"),
             (&[], &none, Demand { nodes: 5, ..demand() }, Usable, ""),
         ] {
-            let found = summary(&size(more, restrictions.clone()), Ok(&usages(20, 100)), &demand);
+            let (size, usages) = (size(more, restrictions.clone()), usages(20, 100));
+            let found = summary(&size, Ok(&usages), &demand);
             assert_eq!(found, (verdict, codes.to_owned()), "{more:?} {restrictions} {demand:?}");
+            for reason in assess(&size, Ok(&usages), &demand, "eastus", 0).reasons {
+                let texts = [&*reason.message, &*reason.remedy, reason.source];
+                assert!(texts.iter().all(|text| text.len() > 10), "{reason:?}");
+            }
         }
     }
 

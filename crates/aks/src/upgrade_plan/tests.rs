@@ -183,6 +183,7 @@ fn version_blocks_have_their_code() {
         minors[2].patch_versions.get_mut("1.33.3").unwrap().upgrades.clear();
     });
     assert_eq!(cut.hops("1.34.3"), "1.33.6 1.34.3!upgradeNotOffered");
+    assert_eq!(cut.hops("1.33.6"), "1.33.6 system=1.33.6");
 }
 
 #[test]

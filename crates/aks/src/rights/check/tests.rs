@@ -122,23 +122,34 @@ fn missing_group_needs_the_right_to_create_it() {
 }
 
 #[test]
-fn each_case_has_its_reason() {
+fn each_case_has_its_reason_and_smallest_role() {
     let all = "Microsoft.ContainerService/managedClusters/";
-    for (not_action, expected) in [
-        ("Microsoft.Compute/skus/read", "listDenied"),
-        (&*format!("{all}delete"), "deleteDenied"),
-        (&format!("{all}agentPools/write"), "changeDenied"),
-        ("Microsoft.Resources/subscriptions/resourceGroups/read", "createDenied"),
-        ("Microsoft.Resources/subscriptions/resourceGroups/write", "newResourceGroupDenied"),
-        ("Microsoft.Network/virtualNetworks/subnets/join/action", "ownNetworkDenied"),
-        ("Microsoft.OperationsManagement/*", "monitoringDenied"),
-        (&format!("{all}listClusterAdminCredential/action"), "localAccountsDenied"),
-        (&format!("{all}listClusterUserCredential/action"), "noLocalAccountsDenied"),
-        (&format!("{all}commandResults/read"), "privateClusterDenied"),
+    let (admin, user) =
+        ("Azure Kubernetes Service Cluster Admin Role", "Azure Kubernetes Service Cluster User Role");
+    for (not_action, expected, proposed) in [
+        ("Microsoft.Compute/skus/read", "listDenied", "Reader"),
+        (&*format!("{all}delete"), "deleteDenied", AKS_ROLE),
+        (&format!("{all}agentPools/write"), "changeDenied", AKS_ROLE),
+        (&format!("{all}agentPools/*"), "changeDenied", AKS_ROLE),
+        ("Microsoft.Resources/subscriptions/resourceGroups/read", "createDenied", "Reader"),
+        ("Microsoft.Resources/subscriptions/resourceGroups/write", "newResourceGroupDenied", "Contributor"),
+        ("Microsoft.Network/virtualNetworks/subnets/join/action", "ownNetworkDenied", "Network Contributor"),
+        ("Microsoft.OperationsManagement/*", "monitoringDenied", "Log Analytics Contributor"),
+        ("Microsoft.OperationalInsights/workspaces/write", "monitoringDenied", "Log Analytics Contributor"),
+        (&format!("{all}listClusterAdminCredential/action"), "localAccountsDenied", admin),
+        (&format!("{all}listClusterUserCredential/action"), "noLocalAccountsDenied", user),
+        (&format!("{all}commandResults/read"), "privateClusterDenied", admin),
+        (&format!("{all}runCommand/action"), "privateClusterDenied", admin),
     ] {
-        let check = check(input(vec![rights(None, &[custom_role(&["*"], &[not_action])])]));
-        assert_eq!((check.verdict, codes(&check)), (Verdict::Limited, vec![expected]), "{not_action}");
-        assert_eq!(check.assignments.len(), 1, "{not_action}");
+        let custom = custom_role(&["*"], &[not_action]);
+        let denied = check(input(vec![rights(None, std::slice::from_ref(&custom))]));
+        assert_eq!((denied.verdict, codes(&denied)), (Verdict::Limited, vec![expected]), "{not_action}");
+        assert_eq!(roles(&denied).len(), 1, "{not_action}");
+        assert_eq!(denied.assignments[0].role, proposed, "{not_action}");
+        let command = format!("az role assignment create --assignee {CLIENT} --role ");
+        assert!(denied.reasons[0].remedy.contains(&command), "{denied:?}");
+        let assigned = check(input(vec![rights(None, &[custom, role(proposed)])]));
+        assert_eq!((assigned.verdict, codes(&assigned)), (Verdict::Usable, vec![]), "{not_action}");
     }
 }
 
@@ -147,6 +158,7 @@ fn credential_without_any_kubeconfig_is_unusable() {
     let neither = custom_role(&["*"], &["Microsoft.ContainerService/managedClusters/listCluster*"]);
     let check = check(input(vec![rights(None, &[neither])]));
     assert_eq!((check.verdict, codes(&check)), (Verdict::Unusable, vec!["createDenied", "importDenied"]));
+    assert_eq!(check.assignments[0].role, "Azure Kubernetes Service Cluster Admin Role");
 }
 
 #[test]
