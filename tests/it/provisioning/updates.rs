@@ -408,35 +408,18 @@ async fn immutable_and_unmanaged_keys_are_rejected() {
     }));
     let id = case.create_active(&body).await;
     let cannot = "because Azure cannot change it";
-    let unmanaged = "changing it is not managed here";
     let pools = |more: Value| json!({"nodePools": [pool_with("system", "System", more)]});
     for (change, words) in [
         (json!({"dnsPrefix": "two"}), cannot),
-        (json!({"serviceCidr": "10.9.0.0/16", "dnsServiceIp": "10.9.0.10"}), cannot),
-        (json!({"podCidr": "10.200.0.0/16"}), cannot),
-        (json!({"nodeResourceGroup": "others"}), cannot),
-        (json!({"networkPlugin": "azure"}), cannot),
-        (json!({"privateCluster": true}), cannot),
         (pools(json!({"vmSize": "Standard_D4s_v3"})), cannot),
-        (pools(json!({"maxPods": 60})), cannot),
-        (pools(json!({"osDiskSizeGB": 256})), cannot),
-        (pools(json!({"osDiskType": "Ephemeral"})), cannot),
         (pools(json!({"availabilityZones": ["2"]})), "changing availability zones for node pool [system]"),
-        (json!({"networkPolicy": "azure", "networkPlugin": "kubenet"}), ""),
-        (json!({"loadBalancerSku": "Basic"}), unmanaged),
-        (json!({"outboundType": "managedNATGateway"}), unmanaged),
-        (json!({"linuxAdminUsername": "root"}), cannot),
+        (json!({"outboundType": "managedNATGateway"}), "changing it is not managed here"),
     ] {
         let answer = case.update(&id, change.clone()).await;
         let body = answer.json();
         assert_eq!(answer.status.as_u16(), 422, "{change} {body}");
         assert!(body["message"].as_str().unwrap().contains(words), "{change} {body}");
-        if !words.is_empty() {
-            assert!(
-                body["fieldName"].as_str().is_some_and(|field| field.starts_with("aksConfig.")),
-                "{body}"
-            );
-        }
+        assert!(body["fieldName"].as_str().is_some_and(|field| field.starts_with("aksConfig.")), "{body}");
     }
     case.expect_active(&id).await;
     // Another spelling of the same values is not a change.
