@@ -46,7 +46,12 @@ async fn failed_creation_is_explained_and_repaired(database: Database) {
             );
         }
         assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"], "there is no automatic retry");
-        cluster.update(json!({"tags": {"again": "1"}})).await;
+        // The same request without a change is a new attempt too.
+        let change = match status {
+            FinalStatus::Canceled => json!({}),
+            _ => json!({"tags": {"again": "1"}}),
+        };
+        cluster.update(change).await;
         let object = cluster.wait_until_active().await;
         assert_eq!(object["transitioningMessage"], "");
         let provisioned =

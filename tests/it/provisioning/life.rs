@@ -160,39 +160,6 @@ async fn removal_deletes_the_cluster_but_not_its_group() {
 }
 
 #[tokio::test]
-async fn removal_does_not_wait_for_running_operations() {
-    let case = Case::start().await;
-    let id = case.post(&case.small()).await;
-    case.app.advance(Duration::from_secs(2)).await;
-    assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Creating");
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", "DELETE rancher/one"]);
-    assert_eq!(case.aks_cluster("one").await, None);
-}
-
-#[tokio::test]
-async fn unstarted_cluster_is_removed_at_once() {
-    let case = Case::start().await;
-    let id = case.post(&case.small()).await;
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn change_during_creation_is_applied_after_it() {
-    let case = Case::start().await;
-    let id = case.post(&case.small()).await;
-    case.app.advance(Duration::from_secs(2)).await;
-    let answer = case.update(&id, json!({"tags": {"late": "yes"}})).await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
-    case.settle_active(&id).await;
-    assert_eq!(case.aks_cluster("one").await.unwrap()["tags"]["late"], "yes");
-    let written = lines(&case.take_writes());
-    let expected = ["PUT rancher/one", "PATCH rancher/one", "POST rancher/one/listClusterAdminCredential"];
-    assert_eq!(written, expected);
-}
-
-#[tokio::test]
 async fn removal_waits_for_a_running_deletion() {
     let (case, id) = Case::start_active().await;
     assert_eq!(case.azure(http::Method::DELETE, &cluster("one"), None).await.0, 202);

@@ -4,7 +4,7 @@ use azure_sandbox::{Effect, ErrorResponse, Fault, FinalStatus, OperationKind, Sc
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Case, StatusSnapshot, lines, pool, pool_with};
+use super::{Case, lines, pool, pool_with};
 use crate::support::fault;
 
 fn fails(deed: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
@@ -117,17 +117,6 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn failed_creation_can_be_deleted() {
-    let case = Case::start().await;
-    case.app.control.add_outcome(fails(OperationKind::CreateCluster, "CreateVMSSAgentPoolFailed", "no room"));
-    let id = case.post_and_settle(&case.small()).await;
-    case.expect_failure(&id, "provisioning").await;
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", "DELETE rancher/one"]);
-    assert_eq!(case.aks_cluster("one").await, None);
-}
-
-#[tokio::test]
 async fn failed_change_is_not_active() {
     let case = Case::start().await;
     let id = case
@@ -182,22 +171,6 @@ async fn rejected_change_can_be_reverted() {
         "{message}"
     );
     assert_eq!(lines(&case.writes_of_update(&id, json!({"nodePools": pools(1)})).await), [""; 0]);
-}
-
-#[tokio::test]
-async fn failed_removal_stays_removing_until_it_succeeds() {
-    let (case, id) = Case::start_active().await;
-    case.app.control.add_outcome(fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way"));
-    case.delete(&id).await;
-    let statuses = case.record_statuses(&id, 40).await;
-    assert!(statuses.iter().all(|status| status.state == "removing"), "{statuses:?}");
-    let words = "error removing cluster [one] message DeleteFailed: a lock is in the way";
-    let is_reported =
-        |status: &StatusSnapshot| status.transitioning == "error" && status.message.starts_with(words);
-    assert!(statuses.iter().any(is_reported), "{statuses:?}");
-    assert!(case.is_deleted(&id).await);
-    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"; 2]);
-    assert_eq!(case.azure(Method::GET, &super::cluster("one"), None).await.0, 404);
 }
 
 #[tokio::test]
@@ -271,21 +244,6 @@ async fn error_that_azure_recovers_from_is_no_failure() {
     let message = "Azure: creating cluster one (Azure tries again after: the name is late)";
     assert!(statuses.iter().any(|status| status.message == message), "{statuses:?}");
     case.expect_active(&id).await;
-}
-
-#[tokio::test]
-async fn cancelled_creation_is_repeated_on_request() {
-    let case = Case::start().await;
-    let stopped = ScriptedOutcome {
-        status: FinalStatus::Canceled,
-        ..fails(OperationKind::CreateCluster, "OperationPreempted", "somebody stopped it")
-    };
-    case.app.control.add_outcome(stopped);
-    let id = case.post_and_settle(&case.small()).await;
-    let words = "error failed to create cluster: OperationPreempted: somebody stopped it";
-    assert_eq!(case.expect_failure(&id, "provisioning").await, words);
-    // The same request without a change is a new attempt.
-    case.update_and_settle(&id, json!({})).await;
 }
 
 /// Rejects PUT requests whose path contains `path` with a 403 in Azure's format.
