@@ -99,11 +99,9 @@ async fn events_survive_connections_that_the_server_cuts() {
     let Some(db) = databases::postgres().await else { return };
     let events = Events::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &Options::default());
     let mut other = sqlx::PgConnection::connect(&db.url).await.expect("connect");
-    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-               where datname = current_database() and pid <> pg_backend_pid()";
     for n in 0..20 {
         events.record(event(&format!("{n:02}"))).await;
-        sqlx::query(cut).execute(&mut other).await.expect("cut");
+        databases::cut_connections(&mut other).await;
     }
     events.stop(Duration::from_secs(30)).await;
     let mut ids = ids(&db.store).await;

@@ -175,10 +175,8 @@ async fn server_survives_terminated_database_connections() {
     let Some(db) = databases::postgres().await else { return };
     let (app, id) = TestApp::builder().advisory_review().database(&db).start_with_credential().await;
     let mut other = sqlx::PgConnection::connect(&db.url).await.unwrap();
-    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-               where datname = current_database() and pid <> pg_backend_pid()";
     for _ in 0..5 {
-        sqlx::query(cut).execute(&mut other).await.unwrap();
+        databases::cut_connections(&mut other).await;
         app.clock.advance(Duration::from_secs(10));
         app.get(&format!("/v3/cloudcredentials/{id}")).send().await.expect(200);
         app.get("/readyz").anonymous().send().await.expect(200);

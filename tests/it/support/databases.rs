@@ -122,6 +122,13 @@ async fn execute(server: &str, statement: &str) -> sqlx::Result<()> {
     sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.map(drop)
 }
 
+/// Cuts all connections to the PostgreSQL database except this one.
+pub(crate) async fn cut_connections(connection: &mut sqlx::PgConnection) {
+    let statement = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                     where datname = current_database() and pid <> pg_backend_pid()";
+    sqlx::query(statement).execute(connection).await.expect("cut");
+}
+
 /// Executes a statement on a database of either kind.
 pub(crate) async fn execute_on(url: &str, statement: &'static str) {
     if url.starts_with("sqlite:") {
