@@ -9,15 +9,13 @@ use base64::prelude::BASE64_STANDARD;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use norman_aks::app::App;
-use norman_aks::store::users::{self, Ensured, Removal};
-use norman_aks::store::{self, ClusterRow, CredentialRow, Error, Options, Store, UserRow, WorkColumns};
 use serde_json::{Value, json};
 
 use crate::norman::{NormanError, norman_error};
 use crate::support::app::{Answer, Call, TestApp};
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
-use crate::support::databases::{self, TestDb};
-use crate::support::{audit_row, program, test_clusters};
+use crate::support::databases;
+use crate::support::{program, test_clusters};
 
 async fn id_of(app: &TestApp, token: &str) -> String {
     app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
@@ -367,188 +365,6 @@ async fn bootstrap_token_of_a_disabled_user_stays_refused() {
     // As at every start of a server.
     app.server.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
     assert_eq!(status().await, 401);
-}
-
-fn user(id: &str, admin: bool) -> UserRow {
-    UserRow { id: id.to_owned(), name: id.to_owned(), admin, enabled: true, created_ms: 1 }
-}
-
-async fn both() -> Vec<TestDb> {
-    [Some(databases::sqlite().await), databases::postgres().await].into_iter().flatten().collect()
-}
-
-#[tokio::test]
-async fn last_administrator_survives_every_race() {
-    for db in both().await {
-        let other = Store::connect(&db.url, &Options::default()).await.unwrap();
-        for round in 0..6 {
-            let ids: Vec<String> = (0..3).map(|number| format!("user-{round}-{number}")).collect();
-            for id in &ids {
-                users::ensure(&db.store, &user(id, true), None, |_| audit_row()).await.unwrap();
-            }
-            // Users of the previous round must not be successors.
-            for earlier in users::list(&db.store).await.unwrap() {
-                if !ids.contains(&earlier.id) {
-                    users::remove(&db.store, &earlier.id, None, |_| vec![audit_row()]).await.unwrap();
-                }
-            }
-            let mut attempts = tokio::task::JoinSet::new();
-            for (number, id) in ids.iter().cycle().take(9).enumerate() {
-                let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
-                let id = id.clone();
-                attempts.spawn(async move {
-                    let outcome = match number % 4 {
-                        0 | 3 => users::set_enabled(&store, &id, false, |_| audit_row()).await.map(drop),
-                        1 => users::remove(&store, &id, None, |_| vec![audit_row()]).await.map(drop),
-                        _ => users::ensure(&store, &user(&id, false), Some(false), |_: &Ensured| audit_row())
-                            .await
-                            .map(drop),
-                    };
-                    match outcome {
-                        Ok(())
-                        | Err(Error::LastAdministrator | Error::Disabled { .. } | Error::Conflict { .. }) => {
-                        }
-                        Err(error) => panic!("{error:?}"),
-                    }
-                });
-            }
-            while let Some(attempt) = attempts.join_next().await {
-                attempt.unwrap();
-            }
-            let left = users::list(&db.store).await.unwrap();
-            let left: Vec<_> = left.into_iter().filter(|user| user.admin && user.enabled).collect();
-            assert!(!left.is_empty(), "round {round}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn no_object_is_left_without_an_owner() {
-    for db in both().await {
-        let other = Store::connect(&db.url, &Options::default()).await.unwrap();
-        users::ensure(&db.store, &user("user-heir", true), None, |_| audit_row()).await.unwrap();
-        for round in 0..8 {
-            let owner = format!("user-{round}");
-            users::ensure(&db.store, &user(&owner, false), None, |_| audit_row()).await.unwrap();
-            let mut attempts = tokio::task::JoinSet::new();
-            for number in 0..6 {
-                let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
-                let (owner, name) = (owner.clone(), format!("{round}-{number}"));
-                attempts.spawn(async move {
-                    let outcome = match number {
-                        3 => {
-                            let removal =
-                                users::remove(&store, &owner, Some("user-heir"), |_| vec![audit_row()]).await;
-                            assert!(matches!(removal, Ok(Removal::Done(_))), "{removal:?}");
-                            return;
-                        }
-                        0 | 5 => {
-                            store::credentials::insert(&store, &credential(&name, &owner), &audit_row()).await
-                        }
-                        _ => {
-                            store::clusters::insert(&store, &cluster(&name, &owner), None, &audit_row()).await
-                        }
-                    };
-                    assert!(matches!(outcome, Ok(()) | Err(Error::NoOwner { .. })), "{outcome:?}");
-                });
-            }
-            while let Some(attempt) = attempts.join_next().await {
-                attempt.unwrap();
-            }
-        }
-        let clusters = store::clusters::list(&db.store, None).await.unwrap();
-        let credentials = store::credentials::list(&db.store, None).await.unwrap();
-        let owners = clusters.iter().map(|row| &row.owner).chain(credentials.iter().map(|row| &row.owner));
-        assert!(owners.clone().all(|owner| owner == "user-heir"), "{:?}", owners.collect::<Vec<_>>());
-    }
-}
-
-fn cluster(name: &str, owner: &str) -> ClusterRow {
-    ClusterRow {
-        id: format!("c-{name}"),
-        uuid: format!("uuid-{name}"),
-        owner: owner.to_owned(),
-        name: name.to_owned(),
-        spec: "{}".to_owned(),
-        credential_id: None,
-        aks_identity: None,
-        identity_proved: false,
-        created_ms: 1,
-        updated_ms: 1,
-        version: 1,
-        generation: 1,
-        removing_ms: None,
-        review: None,
-        work: WorkColumns { phase: "new".to_owned(), status: "{}".to_owned(), ..WorkColumns::default() },
-    }
-}
-
-fn credential(name: &str, owner: &str) -> CredentialRow {
-    CredentialRow {
-        id: format!("cc-{name}"),
-        uuid: format!("uuid-{name}"),
-        owner: owner.to_owned(),
-        name: name.to_owned(),
-        description: None,
-        labels: std::collections::BTreeMap::new(),
-        annotations: std::collections::BTreeMap::new(),
-        tenant_id: None,
-        subscription_id: None,
-        client_id: None,
-        environment: None,
-        secret: None,
-        created_ms: 1,
-        updated_ms: 1,
-        deleted_ms: None,
-        version: 1,
-    }
-}
-
-#[tokio::test]
-async fn store_switches_and_removes_users_with_their_records() {
-    for db in both().await {
-        let store = &db.store;
-        users::ensure(store, &user("user-a", true), None, |_| audit_row()).await.unwrap();
-        users::ensure(store, &user("user-b", false), None, |_| audit_row()).await.unwrap();
-        assert_eq!(users::set_enabled(store, "user-z", false, |_| audit_row()).await.unwrap(), None);
-        assert_eq!(users::set_enabled(store, "user\0", false, |_| audit_row()).await.unwrap(), None);
-        let last = users::set_enabled(store, "user-a", false, |_| audit_row()).await;
-        assert!(matches!(last, Err(Error::LastAdministrator)), "{last:?}");
-        let disabled = UserRow { enabled: false, ..user("user-b", false) };
-        let changed = users::set_enabled(store, "user-b", false, |_| audit_row()).await.unwrap();
-        assert_eq!(changed, Some(disabled.clone()));
-        let unchanged = users::set_enabled(store, "user-b", false, |_| unreachable!("nothing changed")).await;
-        assert_eq!(unchanged.unwrap(), Some(disabled.clone()));
-        let refused = store::clusters::insert(store, &cluster("x", "user-b"), None, &audit_row()).await;
-        assert!(matches!(refused, Err(Error::NoOwner { .. })), "{refused:?}");
-        let refused = users::ensure(store, &user("user-b", false), None, |_: &Ensured| audit_row()).await;
-        assert!(matches!(refused, Err(Error::Disabled { .. })), "{refused:?}");
-        users::set_enabled(store, "user-b", true, |_| audit_row()).await.unwrap();
-        store::clusters::insert(store, &cluster("x", "user-b"), None, &audit_row()).await.unwrap();
-        store::credentials::insert(store, &credential("x", "user-b"), &audit_row()).await.unwrap();
-        let owned = users::owned(store, "user-b").await.unwrap();
-        assert_eq!((owned.clusters[0].id.as_str(), owned.credentials[0].id.as_str()), ("c-x", "cc-x"));
-        let account = users::accounts(store, Some("user-b"), 5).await.unwrap().remove(0);
-        assert_eq!((account.clusters, account.credentials, account.tokens), (1, 1, 0));
-        let none = |_: &users::RemovedUser| -> Vec<store::AuditRow> { unreachable!("nothing changed") };
-        let kept = users::remove(store, "user-b", None, none).await.unwrap();
-        assert_eq!(kept, Removal::Owns(user("user-b", false), owned.clone()));
-        for unfit in ["user-b", "user-z", "user\0"] {
-            assert_eq!(users::remove(store, "user-b", Some(unfit), none).await.unwrap(), Removal::NoNewOwner);
-        }
-        assert_eq!(users::remove(store, "user-z", None, none).await.unwrap(), Removal::NoUser);
-        // If its audit record cannot be written, the change is rolled back.
-        let twice = audit_row();
-        let failed =
-            users::remove(store, "user-b", Some("user-a"), |_| vec![twice.clone(), twice.clone()]).await;
-        assert!(failed.is_err());
-        assert_eq!(users::owned(store, "user-b").await.unwrap(), owned);
-        let done = users::remove(store, "user-b", Some("user-a"), |_| vec![audit_row()]).await.unwrap();
-        let Removal::Done(done) = done else { panic!("{done:?}") };
-        assert_eq!((done.new_owner, done.properties.clone()), (Some(user("user-a", true)), owned.clone()));
-        assert_eq!(users::owned(store, "user-a").await.unwrap(), owned);
-        assert_eq!(store::clusters::get(store, "c-x").await.unwrap().unwrap().version, 2);
-    }
 }
 
 #[tokio::test]

@@ -6,8 +6,15 @@ on_both_databases!(
     users_are_unique_by_name,
     tokens_are_read_with_their_users,
     put_replaces_a_token,
-    delete_expired_keeps_valid_tokens
+    delete_expired_keeps_valid_tokens,
+    last_administrator_survives_every_race,
+    no_object_is_left_without_an_owner,
+    users_are_disabled_and_removed_with_their_records,
 );
+
+fn administrator(id: &str) -> UserRow {
+    UserRow { admin: true, ..user(id, id) }
+}
 
 async fn users_are_unique_by_name(db: &TestDb) {
     let store = &db.store;
@@ -125,4 +132,142 @@ async fn delete_expired_keeps_valid_tokens(db: &TestDb) {
     assert_eq!(tokens::delete_expired(store, 100).await.unwrap(), 2);
     let left = tokens::list(store, None).await.unwrap();
     assert_eq!(left.iter().map(|(token, _)| token.name.as_str()).collect::<Vec<_>>(), ["later", "never"]);
+}
+
+async fn last_administrator_survives_every_race(db: &TestDb) {
+    let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+    for round in 0..6 {
+        let ids: Vec<String> = (0..3).map(|number| format!("user-{round}-{number}")).collect();
+        for id in &ids {
+            users::ensure(&db.store, &administrator(id), None, |_| audit()).await.unwrap();
+        }
+        // Users of the previous round must not be successors.
+        for earlier in users::list(&db.store).await.unwrap() {
+            if !ids.contains(&earlier.id) {
+                users::remove(&db.store, &earlier.id, None, |_| vec![audit()]).await.unwrap();
+            }
+        }
+        let mut attempts = tokio::task::JoinSet::new();
+        for (number, id) in ids.iter().cycle().take(9).enumerate() {
+            let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
+            let id = id.clone();
+            attempts.spawn(async move {
+                let outcome = match number % 4 {
+                    0 | 3 => users::set_enabled(&store, &id, false, |_| audit()).await.map(drop),
+                    1 => users::remove(&store, &id, None, |_| vec![audit()]).await.map(drop),
+                    _ => users::ensure(&store, &user(&id, &id), Some(false), |_: &Ensured| audit())
+                        .await
+                        .map(drop),
+                };
+                match outcome {
+                    Ok(())
+                    | Err(Error::LastAdministrator | Error::Disabled { .. } | Error::Conflict { .. }) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            });
+        }
+        while let Some(attempt) = attempts.join_next().await {
+            attempt.unwrap();
+        }
+        let left = users::list(&db.store).await.unwrap();
+        let left: Vec<_> = left.into_iter().filter(|user| user.admin && user.enabled).collect();
+        assert!(!left.is_empty(), "round {round}");
+    }
+}
+
+async fn no_object_is_left_without_an_owner(db: &TestDb) {
+    let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+    users::ensure(&db.store, &administrator("user-heir"), None, |_| audit()).await.unwrap();
+    for round in 0..8 {
+        let owner = format!("user-{round}");
+        users::ensure(&db.store, &user(&owner, &owner), None, |_| audit()).await.unwrap();
+        let mut attempts = tokio::task::JoinSet::new();
+        for number in 0..6 {
+            let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
+            let (owner, name) = (owner.clone(), format!("{round}-{number}"));
+            attempts.spawn(async move {
+                let outcome = match number {
+                    3 => {
+                        let removal =
+                            users::remove(&store, &owner, Some("user-heir"), |_| vec![audit()]).await;
+                        assert!(matches!(removal, Ok(Removal::Done(_))), "{removal:?}");
+                        return;
+                    }
+                    0 | 5 => {
+                        credentials::insert(
+                            &store,
+                            &CredentialRow { owner, ..credential(&format!("cc-{name}")) },
+                            &audit(),
+                        )
+                        .await
+                    }
+                    _ => {
+                        clusters::insert(
+                            &store,
+                            &ClusterRow { owner, ..cluster(&format!("c-{name}")) },
+                            None,
+                            &audit(),
+                        )
+                        .await
+                    }
+                };
+                assert!(matches!(outcome, Ok(()) | Err(Error::NoOwner { .. })), "{outcome:?}");
+            });
+        }
+        while let Some(attempt) = attempts.join_next().await {
+            attempt.unwrap();
+        }
+    }
+    let clusters = clusters::list(&db.store, None).await.unwrap();
+    let credentials = credentials::list(&db.store, None).await.unwrap();
+    let owners = clusters.iter().map(|row| &row.owner).chain(credentials.iter().map(|row| &row.owner));
+    assert!(owners.clone().all(|owner| owner == "user-heir"), "{:?}", owners.collect::<Vec<_>>());
+}
+
+async fn users_are_disabled_and_removed_with_their_records(db: &TestDb) {
+    let store = &db.store;
+    // Without the owners, `user-a` is the last administrator.
+    databases::execute_on(&db.url, "delete from users").await;
+    let ben = user("user-b", "user-b");
+    let owned_cluster = ClusterRow { owner: ben.id.clone(), ..cluster("c-x") };
+    let owned_credential = CredentialRow { owner: ben.id.clone(), ..credential("cc-x") };
+    users::ensure(store, &administrator("user-a"), None, |_| audit()).await.unwrap();
+    users::ensure(store, &ben, None, |_| audit()).await.unwrap();
+    assert_eq!(users::set_enabled(store, "user-z", false, |_| audit()).await.unwrap(), None);
+    assert_eq!(users::set_enabled(store, "user\0", false, |_| audit()).await.unwrap(), None);
+    let last = users::set_enabled(store, "user-a", false, |_| audit()).await;
+    assert!(matches!(last, Err(Error::LastAdministrator)), "{last:?}");
+    let disabled = UserRow { enabled: false, ..ben.clone() };
+    let changed = users::set_enabled(store, "user-b", false, |_| audit()).await.unwrap();
+    assert_eq!(changed, Some(disabled.clone()));
+    let unchanged = users::set_enabled(store, "user-b", false, |_| unreachable!("nothing changed")).await;
+    assert_eq!(unchanged.unwrap(), Some(disabled.clone()));
+    let refused = clusters::insert(store, &owned_cluster, None, &audit()).await;
+    assert!(matches!(refused, Err(Error::NoOwner { .. })), "{refused:?}");
+    let refused = users::ensure(store, &ben, None, |_: &Ensured| audit()).await;
+    assert!(matches!(refused, Err(Error::Disabled { .. })), "{refused:?}");
+    users::set_enabled(store, "user-b", true, |_| audit()).await.unwrap();
+    clusters::insert(store, &owned_cluster, None, &audit()).await.unwrap();
+    credentials::insert(store, &owned_credential, &audit()).await.unwrap();
+    let owned = users::owned(store, "user-b").await.unwrap();
+    assert_eq!((owned.clusters[0].id.as_str(), owned.credentials[0].id.as_str()), ("c-x", "cc-x"));
+    let account = users::accounts(store, Some("user-b"), 5).await.unwrap().remove(0);
+    assert_eq!((account.clusters, account.credentials, account.tokens), (1, 1, 0));
+    let none = |_: &users::RemovedUser| -> Vec<AuditRow> { unreachable!("nothing changed") };
+    let kept = users::remove(store, "user-b", None, none).await.unwrap();
+    assert_eq!(kept, Removal::Owns(ben.clone(), owned.clone()));
+    for unfit in ["user-b", "user-z", "user\0"] {
+        assert_eq!(users::remove(store, "user-b", Some(unfit), none).await.unwrap(), Removal::NoNewOwner);
+    }
+    assert_eq!(users::remove(store, "user-z", None, none).await.unwrap(), Removal::NoUser);
+    // If its audit record cannot be written, the change is rolled back.
+    let twice = audit();
+    let failed = users::remove(store, "user-b", Some("user-a"), |_| vec![twice.clone(), twice.clone()]).await;
+    assert!(failed.is_err());
+    assert_eq!(users::owned(store, "user-b").await.unwrap(), owned);
+    let done = users::remove(store, "user-b", Some("user-a"), |_| vec![audit()]).await.unwrap();
+    let Removal::Done(done) = done else { panic!("{done:?}") };
+    assert_eq!((done.new_owner, done.properties.clone()), (Some(administrator("user-a")), owned.clone()));
+    assert_eq!(users::owned(store, "user-a").await.unwrap(), owned);
+    assert_eq!(clusters::get(store, "c-x").await.unwrap().unwrap().version, 2);
 }
