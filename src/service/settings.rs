@@ -262,24 +262,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn empty_value_restores_the_default() {
-        let context = context().await;
-        let settings = context.settings(&[]);
-        let before = settings.get("server-url").await.expect("get");
-        assert_eq!((before.value.as_str(), before.customized, before.updated_ms), ("", false, None));
-        let after =
-            settings.set_value(&server(), "server-url", "https://aks.example.org").await.expect("set");
-        assert_eq!(settings.get("server-url").await.expect("get"), after);
-        assert_eq!(settings.value("server-url").await, "https://aks.example.org");
-        assert!(after.customized && !after.read_only && after.updated_ms == Some(1_000_000));
-        assert_eq!((before.source, after.source), (Source::Default, Source::Database));
-        assert_eq!(settings.set_value(&server(), "server-url", "").await.expect("reset"), before);
-        assert_eq!(settings.value("aks-refresh").await, "300");
-        settings.set_value(&server(), "aks-refresh", "60").await.expect("set");
-        assert_eq!(settings.value("aks-refresh").await, "60");
-    }
-
-    #[tokio::test]
     async fn default_of_the_start_applies_until_a_value_is_set() {
         let context = context().await;
         let settings = context.settings(&[]);

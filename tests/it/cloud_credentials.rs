@@ -435,38 +435,6 @@ async fn deletion_warning_names_only_visible_clusters() {
 }
 
 #[tokio::test]
-async fn cluster_id_grants_only_its_own_credential() {
-    let app = TestApp::with_advisory_review().await;
-    let (anna, ben) = (app.token("anna").await, app.token("ben").await);
-    let (annas, admins) = (app.store_credential(&anna).await, app.store_credential(&app.admin).await);
-    let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": annas, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true}});
-    let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
-    let cluster = cluster["id"].as_str().unwrap();
-    let locations =
-        |credential: &str, query: &str| format!("/meta/aksLocations?cloudCredentialId={credential}{query}");
-    let by_cluster = |name: &str| locations(&admins, &format!("&{name}={cluster}"));
-    let status = async |token: &str, path: &str| app.get(path).token(token).send().await.status;
-    assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
-    let change = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": admins}});
-    app.put(&format!("/v3/clusters/{cluster}")).json(&change).send().await.expect(200);
-    assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::OK);
-    assert_eq!(status(&anna, &by_cluster("clusterID")).await, StatusCode::OK);
-    assert_eq!(status(&anna, &locations(&admins, "")).await, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(
-        status(&anna, &locations(&admins, "&clusterId=c-none")).await,
-        StatusCode::UNPROCESSABLE_ENTITY
-    );
-    assert_eq!(status(&ben, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
-    // The cached access, valid for a second, is evicted when the cluster is deleted.
-    assert_eq!(
-        app.delete(&format!("/v3/clusters/{cluster}")).token(&anna).send().await.status,
-        StatusCode::OK
-    );
-    app.settle().await;
-    assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
-}
-
-#[tokio::test]
 async fn concurrent_updates_are_merged() {
     let app = TestApp::with_advisory_review().await;
     let credential = created(&app, &azure(&json!({"clientId": "c", "subscriptionId": "s"}))).await;

@@ -1,12 +1,11 @@
 //! Cluster objects over `/v3/clusters`.
 
 use http::StatusCode;
-use norman_aks::store::{SettingRow, Store, settings, sqlite_url};
+use norman_aks::store::{Store, sqlite_url};
 use serde_json::{Value, json};
 
 use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::app::TestApp;
-use crate::support::audit_row;
 
 /// A body as the Terraform provider sends it, with the ID of a credential.
 fn terraform(credential: &str) -> Value {
@@ -385,6 +384,15 @@ async fn update_validation_matches_rancher() {
                 "must have at least one nodepool: give at least one pool, with mode System",
             ),
         ),
+        (
+            json!({"name": "one", "aksConfig": {"nodePools": [body["aksConfig"]["nodePools"][0], {"name": ""}]}}),
+            (
+                422,
+                content,
+                "aksConfig.nodePools[1].name",
+                "nodePool Name cannot be an empty string: give the pool a name",
+            ),
+        ),
         (json!({"aksConfig": {"clusterName": "two"}}), (422, content, "aksConfig.clusterName", fixed)),
         (json!({}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
         (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
@@ -505,28 +513,6 @@ async fn concurrent_creates_conflict() {
     let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 422, 422, 422, 422, 422, 422, 422]);
-}
-
-#[tokio::test]
-async fn kev2_operators_setting_disables_aks() {
-    let app = TestApp::with_advisory_review().await;
-    let body = terraform(&app.store_credential(&app.admin).await);
-    let store =
-        Store::connect(&sqlite_url(&database(&app)), &norman_aks::store::Options::default()).await.unwrap();
-    let value = r#"[{"name":"aks","active":false}]"#.to_owned();
-    settings::put(
-        &store,
-        &SettingRow { name: "kev2-operators".to_owned(), value, updated_ms: 0 },
-        &audit_row(),
-    )
-    .await
-    .unwrap();
-    app.clock.advance(std::time::Duration::from_secs(10));
-    let refused = app.post("/v3/clusters").json(&body).send().await;
-    assert_eq!(
-        norman_error(&refused).message,
-        "aks operator is inactive: an administrator can activate it in the setting kev2-operators"
-    );
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Case, cluster, lines, pool, pool_with, without_azure_values};
-use crate::support::fault;
 
 const NOTHING: [&str; 0] = [];
 
@@ -92,27 +91,6 @@ async fn autoscaler_change_in_azure_includes_its_limits() {
 }
 
 #[tokio::test]
-async fn failed_refresh_is_repeated() {
-    let (case, id) = Case::start_active().await;
-    case.app.control.add_fault(fault::for_operation(
-        azure_sandbox::Operation::ManagedCluster,
-        fault::error(403, "AuthorizationFailed", "the role was taken away"),
-    ));
-    case.advance_refreshes(1).await;
-    let shown = case.get(&id).await;
-    assert_eq!((&shown["state"], &shown["transitioning"]), (&json!("active"), &json!("no")));
-    let (status, message) = updated(&shown);
-    assert_eq!(status, "False");
-    assert!(
-        message.starts_with("[Syncing error: syncing failed] AuthorizationFailed: the role was taken away"),
-        "{message}"
-    );
-    case.app.control.clear_faults();
-    case.advance_refreshes(1).await;
-    assert_eq!(updated(&case.get(&id).await), ("True".to_owned(), String::new()));
-}
-
-#[tokio::test]
 async fn cluster_deleted_in_azure_is_not_recreated() {
     let (case, id) = Case::start_active().await;
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
@@ -124,6 +102,11 @@ async fn cluster_deleted_in_azure_is_not_recreated() {
     assert_eq!(case.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     case.app.settle().await;
     assert_eq!(case.expect_failure(&id, "updating").await, gone);
+    let changed = case.get(&id).await;
+    let conditions = changed["conditions"].as_array().unwrap();
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready").unwrap();
+    assert_eq!(ready["status"], "False", "{ready}");
+    assert!(ready["message"].as_str().unwrap().contains("no longer exists in Azure"), "{ready}");
     case.advance_refreshes(5).await;
     case.delete_and_settle(&id).await;
     assert_eq!(lines(&case.take_writes()), NOTHING);

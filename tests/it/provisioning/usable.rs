@@ -105,17 +105,6 @@ async fn deleted_cluster_is_not_ready() {
 }
 
 #[tokio::test]
-async fn deleted_cluster_is_not_ready_after_a_change() {
-    let (case, id) = Case::start_active().await;
-    case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
-    assert_eq!(case.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
-    case.app.settle().await;
-    let (status, message) = condition(&case.get(&id).await, "Ready");
-    assert_eq!(status, "False");
-    assert!(message.contains("no longer exists in Azure"), "{message}");
-}
-
-#[tokio::test]
 async fn import_with_the_wrong_region_warns() {
     let case = Case::start().await;
     case.change_in_azure(
@@ -136,6 +125,8 @@ async fn import_with_the_wrong_region_warns() {
             (&json!("warning"), &json!("aksConfig.resourceLocation"))
         );
         assert!(found[0]["message"].as_str().unwrap().contains("eastus"), "{found:?}");
+        let remedy = "set resourceLocation to eastus; once the cluster is active, eastus is used in any case";
+        assert_eq!(found[0]["remedy"], remedy);
     };
     warning(&answer.json());
     let id = answer.id();
@@ -160,6 +151,12 @@ async fn import_with_the_wrong_region_warns() {
     let asked: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
     assert!(!asked.iter().any(|path| path.contains("westeurope")), "{asked:?}");
     case.expect_no_writes(&id).await;
+    // The wrong region can be corrected, and only to the right one.
+    let answer = case.update(&id, json!({"resourceLocation": "westus2"})).await.expect(422);
+    assert_eq!(answer.json()["fieldName"], "aksConfig.resourceLocation", "{}", answer.text());
+    let answer = case.update(&id, json!({"resourceLocation": "East US"})).await.expect(200).json();
+    let findings = answer["aksStatus"]["review"]["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|finding| finding["rule"] != "region-matches"), "{answer:#}");
 }
 
 #[tokio::test]
@@ -300,6 +297,8 @@ async fn removing_the_credential_is_rejected() {
             let answer = case.update(id, json!({"azureCredentialSecret": value})).await;
             assert_eq!(answer.status.as_u16(), 422, "{value}: {}", answer.text());
             assert_eq!(answer.json()["fieldName"], "aksConfig.azureCredentialSecret", "{}", answer.text());
+            let is_empty = value == json!(null) || value == json!("");
+            assert!(!is_empty || answer.text().contains("set azureCredentialSecret"), "{}", answer.text());
         }
         let mut config = before["aksConfig"].clone();
         config.as_object_mut().unwrap().remove("azureCredentialSecret");
@@ -310,6 +309,7 @@ async fn removing_the_credential_is_rejected() {
             (422, &json!("aksConfig.azureCredentialSecret"))
         );
         assert_eq!(case.get(id).await, before, "nothing was changed");
+        case.writes_of_update(id, json!({"tags": {"still": "managed"}})).await;
         case.delete(id).await;
         case.app.settle().await;
         assert!(case.is_deleted(id).await, "the credential still exists");

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::findings;
-use crate::provisioning::{Case, lines, pool, pool_with};
+use crate::provisioning::{Case, lines, pool_with};
 
 #[tokio::test]
 async fn options_that_come_too_late_are_refused_with_a_way_out() {
@@ -97,41 +97,4 @@ async fn a_stored_value_without_effect_warns_and_can_be_taken_back() {
     );
     case.app.settle().await;
     case.expect_active(&id).await;
-}
-
-#[tokio::test]
-async fn rules_of_saving_name_field_and_remedy() {
-    let (case, id) = Case::start_active().await;
-    for (config, field, words) in [
-        (
-            json!({"kubernetesVersion": ""}),
-            "aksConfig.kubernetesVersion",
-            "cluster kubernetes version cannot be empty string: set",
-        ),
-        (json!({"nodePools": []}), "aksConfig.nodePools", "must have at least one nodepool: give"),
-        (
-            json!({"nodePools": [pool("system", "System"), {"name": ""}]}),
-            "aksConfig.nodePools[1].name",
-            "nodePool Name cannot be an empty string: give",
-        ),
-        (
-            json!({"clusterName": "two"}),
-            "aksConfig.clusterName",
-            "cannot be changed: make another cluster instead",
-        ),
-    ] {
-        let (named, message) = case.put_rejected(&id, config).await;
-        assert_eq!(named, field);
-        assert!(message.contains(words), "{message}");
-    }
-    let mut nowhere = case.small_with(json!({"clusterName": "two", "resourceLocation": ""}));
-    nowhere["name"] = json!("two");
-    assert_eq!(case.post_rejected(&nowhere).await.0, "aksConfig.resourceLocation");
-    let again = json!({"name": "again", "aksConfig": case.small()["aksConfig"]});
-    let (field, message) = case.post_rejected(&again).await;
-    assert_eq!(field, "aksConfig.clusterName");
-    assert!(
-        message.starts_with("cluster already exists for AKS cluster [one] in region [eastus]: "),
-        "{message}"
-    );
 }

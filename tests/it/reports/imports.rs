@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{azure_pool, findings, rejected_field};
+use super::{azure_pool, rejected_field};
 use crate::provisioning::{Case, lines, pool};
 
 fn with_windows() -> Value {
@@ -68,36 +68,6 @@ async fn project_isolation_works_with_every_policy_that_is_enforced() {
 }
 
 #[tokio::test]
-async fn credential_cannot_be_removed() {
-    let case = Case::start().await;
-    case.create_in_azure("theirs", json!({})).await;
-    let own = case.create_active(&case.small()).await;
-    let import = case.create_active(&case.import("theirs", json!({}))).await;
-    for id in [own, import] {
-        for empty in [Value::Null, json!(""), json!("  ")] {
-            let answer = case.update(&id, json!({"azureCredentialSecret": empty})).await;
-            if empty == json!("  ") {
-                assert!(answer.status.is_client_error(), "{}", answer.text());
-                continue;
-            }
-            let (field, message) = rejected_field(&answer);
-            assert_eq!(field, "aksConfig.azureCredentialSecret");
-            assert!(message.contains("set azureCredentialSecret"), "{message}");
-        }
-        let mut config = case.get(&id).await["aksConfig"].clone();
-        config.as_object_mut().unwrap().remove("azureCredentialSecret");
-        let name = case.get(&id).await["name"].clone();
-        let replaced = case
-            .app
-            .put(&format!("/v3/clusters/{id}?_replace=true"))
-            .json(&json!({"name": name, "aksConfig": config}));
-        assert_eq!(rejected_field(&replaced.send().await).0, "aksConfig.azureCredentialSecret");
-        assert_eq!(case.get(&id).await["aksConfig"]["azureCredentialSecret"], case.credential);
-        case.writes_of_update(&id, json!({"tags": {"still": "managed"}})).await;
-    }
-}
-
-#[tokio::test]
 async fn import_requires_credential_group_and_name() {
     let case = Case::start().await;
     for key in ["azureCredentialSecret", "resourceGroup", "clusterName"] {
@@ -110,33 +80,4 @@ async fn import_requires_credential_group_and_name() {
         own["aksConfig"].as_object_mut().unwrap().remove(key);
         assert_eq!(case.post_rejected(&own).await.0, format!("aksConfig.{key}"));
     }
-}
-
-#[tokio::test]
-async fn import_with_wrong_region_warns_and_uses_the_real_one() {
-    let case = Case::start().await;
-    case.create_in_azure("elsewhere", json!({})).await;
-    let body = case.import("elsewhere", json!({"resourceLocation": "West Europe"}));
-    let id = case.create_active(&body).await;
-    let cluster = case.get(&id).await;
-    assert_eq!(findings(&cluster["aksStatus"]["review"]), ["region-matches warning"]);
-    assert_eq!(
-        cluster["aksStatus"]["review"]["findings"][0]["remedy"],
-        "set resourceLocation to eastus; once the cluster is active, eastus is used in any case"
-    );
-    assert_eq!(cluster["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
-    assert_eq!(cluster["aksConfig"]["resourceLocation"], "West Europe");
-    case.app.control.clear_requests();
-    assert!(!case.upgrades(&id).await.is_empty());
-    case.writes_of_update(&id, json!({"kubernetesVersion": "1.32.9"})).await;
-    let asked: Vec<_> =
-        case.app.control.requests().into_iter().filter(|seen| seen.path.contains("/locations/")).collect();
-    assert!(asked.iter().all(|seen| seen.path.contains("/locations/eastus/")), "{asked:?}");
-    // The wrong region can be corrected, and only to the right one.
-    assert_eq!(
-        case.put_rejected(&id, json!({"resourceLocation": "westus2"})).await.0,
-        "aksConfig.resourceLocation"
-    );
-    let answer = case.update(&id, json!({"resourceLocation": "East US"})).await.expect(200);
-    assert_eq!(findings(&answer.json()["aksStatus"]["review"]), [""; 0]);
 }
