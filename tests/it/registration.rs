@@ -334,13 +334,8 @@ async fn manifest_requires_an_image_and_names_the_setting() {
 async fn manifest_names_the_api_server_once_it_is_known() {
     let context = TestContext::start().await;
     let app = &context.app;
-    let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
-        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": context.credential});
-    let made = app
-        .post("/v3/clusters")
-        .token(&context.owner_token)
-        .json(&json!({"name": "real", "aksConfig": config}));
-    let id = string_at(&made.send().await.json(), "id");
+    let body = test_clusters::import_body(app, "real", &context.credential);
+    let id = test_clusters::create(app, &context.owner_token, &body).await;
     app.settle().await;
     let cluster = app.get(&format!("/v3/clusters/{id}")).token(&context.owner_token).send().await.json();
     let host = string_at(&cluster, "apiEndpoint").replace("https://", "").replace(":443", "");

@@ -266,8 +266,7 @@ async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
     let seen = driver().await;
     assert_eq!((&seen["active"], &seen["state"]), (&json!(false), &json!("inactive")));
     let credential = app.store_credential(&app.admin).await;
-    let body = json!({"name": "one", "aksConfig": {"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus",
-        "imported": true, "azureCredentialSecret": credential}});
+    let body = test_clusters::absent_body("one", &credential);
     let refused = app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(
         norman_error(&refused).message,

@@ -170,9 +170,7 @@ async fn removal_hands_everything_over_or_lists_it() {
     let cluster =
         test_clusters::create(&app, &ann, &test_clusters::import_body(&app, "shop", &credential)).await;
     let elsewhere = app.store_credential(&cid).await;
-    let other = json!({"name": "other", "aksConfig": {"clusterName": "o", "resourceGroup": "g", "imported": true,
-        "resourceLocation": "eastus", "azureCredentialSecret": elsewhere}});
-    let other = test_clusters::create(&app, &cid, &other).await;
+    let other = test_clusters::import_absent(&app, &cid, "other", &elsewhere).await;
     let ann_id = id_of(&app, &ann).await;
     let part = json!({"clusterId": other, "userId": ann_id, "roleTemplateId": "read-only"});
     let binding = app.post("/v3/clusterroletemplatebindings").token(&cid).json(&part).send().await.json();

@@ -142,14 +142,11 @@ async fn import_without_managed_pools_is_upgraded_as_well() {
     let (case, _) = Case::start_active().await;
     let mine = case.app.get("/v3/clusters").send().await.json()["data"][0]["id"].as_str().unwrap().to_owned();
     // Another object for a cluster that was made elsewhere.
-    let seed = &case.app.seed;
-    let config = json!({"azureCredentialSecret": case.credential, "imported": true, "clusterName": seed.imported_cluster_name,
-        "resourceGroup": seed.resource_group, "resourceLocation": seed.location});
-    let id = case.create_active(&json!({"name": "theirs", "aksConfig": config})).await;
+    let id = case.create_active(&test_clusters::import_body(&case.app, "theirs", &case.credential)).await;
     assert_ne!(mine, id);
     let made = follow(&case, &id, "1.33").await;
     assert_eq!(made.first().map(String::as_str), Some("1.33.6"), "{made:?}");
-    let versions = running(&case, seed.imported_cluster_name).await;
+    let versions = running(&case, case.app.seed.imported_cluster_name).await;
     assert!(versions.iter().all(|version| version == "1.33.6"), "{versions:?}");
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{LISTINGS, account_body, hint};
 use crate::support::app::TestApp;
+use crate::support::test_clusters;
 
 #[tokio::test]
 async fn stored_credential_precedes_the_body() {
@@ -93,12 +94,7 @@ async fn cluster_id_grants_its_credential_in_both_spellings() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let (of_ann, of_bob) = (app.store_credential(&ann).await, app.store_credential(&bob).await);
-    let cluster = |name: &str, credential: &str| {
-        json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus",
-            "imported": true, "azureCredentialSecret": credential}})
-    };
-    let made = app.post("/v3/clusters").token(&bob).json(&cluster("bobs", &of_bob)).send().await.expect(201);
-    let id = made.id();
+    let id = test_clusters::import_absent(&app, &bob, "bobs", &of_bob).await;
     // Bob's cluster does not use Ann's credential, and Ann may not touch Bob's cluster.
     for (token, credential) in [(&bob, &of_ann), (&ann, &of_bob)] {
         for name in ["clusterID", "clusterId"] {
