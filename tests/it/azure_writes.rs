@@ -37,7 +37,6 @@ fn empty(status: u16) -> Response {
     (StatusCode::from_u16(status).unwrap(), [("x-ms-request-id", "azure-request")]).into_response()
 }
 
-/// A server that returns these responses in turn, except for logins; the last one repeats.
 async fn put(arm: &Arm) -> Result<WriteResponse, Error> {
     managed_clusters::put(arm, "g", "n", &json!({"location": "eastus"})).await
 }
