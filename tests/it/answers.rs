@@ -163,7 +163,7 @@ async fn filled() -> TestContext {
         context.ids.insert(format!("/v3/clusters/{{id}}/{part}"), clusters.clone());
     }
     let ben = context.app.token("ben").await;
-    let ben = context.app.server.tokens.authenticate(&ben).await.unwrap().user_id.clone();
+    let ben = context.app.user_id(&ben).await;
     let body = json!({"clusterId": clusters[0], "userId": ben, "roleTemplateId": "read-only"});
     let binding = string_at(&context.create("/v3/clusterroletemplatebindings", &body).await, "id");
     assert!(binding.starts_with(&clusters[0]));

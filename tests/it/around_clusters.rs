@@ -180,7 +180,7 @@ async fn clusters_can_be_filtered() {
     }
     assert_eq!(list("name=a", &ben).await, "a");
     assert_eq!(list("", &app.admin).await, "aabcde");
-    let user = app.server.tokens.authenticate(&ben).await.unwrap().user_id.clone();
+    let user = app.user_id(&ben).await;
     assert_eq!(list(&format!("creatorId={user}"), &app.admin).await, "a");
     assert_eq!(list(&format!("creatorId={user}"), &ann).await, "", "others' objects are not found");
     let seen = app.get("/v3/clusters?name_in=a,b&description=early").token(&ann).send().await.json();

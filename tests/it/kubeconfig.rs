@@ -77,7 +77,7 @@ async fn kubeconfig_leads_through_this_server() {
     assert_eq!(inside.json()["gitVersion"], "v1.32.7");
     assert_eq!(
         connected.kubernetes.take_requests().remove(0).header("impersonate-user"),
-        [connected.user_id(&connected.owner_token).await]
+        [connected.app.user_id(&connected.owner_token).await]
     );
     let second = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
     assert_ne!(first.token, second.token);
@@ -111,7 +111,7 @@ async fn kubeconfig_exists_in_every_state_for_every_role() {
     for role in ["cluster-owner", "cluster-member", "read-only"] {
         let token = connected.add_member(&format!("of-{role}"), role).await;
         let made = said(&connected.app.post(&action(CLUSTER_ID)).token(&token).send().await);
-        assert_eq!(connected.user_id(&made.token).await, connected.user_id(&token).await);
+        assert_eq!(connected.app.user_id(&made.token).await, connected.app.user_id(&token).await);
     }
     let eve = connected.app.token("eve").await;
     assert_eq!(

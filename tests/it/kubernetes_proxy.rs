@@ -75,7 +75,7 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         let seen = connected.kubernetes.take_requests().remove(0);
         assert_eq!(seen.path_and_query, "/api/v1/namespaces?limit=500&labelSelector=a%3Db");
-        assert_eq!(seen.header("impersonate-user"), [connected.user_id(&token).await]);
+        assert_eq!(seen.header("impersonate-user"), [connected.app.user_id(&token).await]);
         assert_eq!(seen.header("impersonate-group"), ["system:authenticated", &format!("norman-aks:{role}")]);
         assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
         assert_eq!(seen.header("audit-id"), [answer.header("x-request-id")]);
@@ -509,7 +509,7 @@ async fn changed_role_counts_at_once_in_this_server() {
     let connected = ConnectedCluster::start().await;
     let ben = connected.app.token("ben").await;
     let members = "/v3/clusterroletemplatebindings";
-    let body = json!({"clusterId": CLUSTER_ID, "roleTemplateId": "read-only", "userId": connected.user_id(&ben).await});
+    let body = json!({"clusterId": CLUSTER_ID, "roleTemplateId": "read-only", "userId": connected.app.user_id(&ben).await});
     let id = connected.app.post(members).json(&body).send().await.expect(201).id();
     let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
     // The server's own requests, which maintain the rights in the cluster, impersonate no user.

@@ -162,10 +162,6 @@ impl Cluster {
         self.call(&self.owner, "PATCH", &path, Some(&body)).await.expect(200);
     }
 
-    async fn user_id(&self, token: &str) -> String {
-        self.app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
-    }
-
     /// The messages of the cluster's events about rights.
     async fn access_events(&self) -> Vec<String> {
         let path = format!("/api/v1/clusters/{}/events", self.id);

@@ -46,13 +46,8 @@ impl TestContext {
 
     /// Gives Ben a role as Ann; returns the binding.
     async fn give(&self, role: &str) -> Value {
-        let body =
-            json!({"clusterId": self.cluster, "userId": self.user(&self.ben).await, "roleTemplateId": role});
+        let body = json!({"clusterId": self.cluster, "userId": self.app.user_id(&self.ben).await, "roleTemplateId": role});
         self.bind(&self.ann, &body).await.expect(201).json()
-    }
-
-    async fn user(&self, token: &str) -> String {
-        self.app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
     }
 
     async fn status(&self, method: Method, path: &str, token: &str, body: &Value) -> u16 {
@@ -65,8 +60,7 @@ impl TestContext {
         let credential = &self.credential;
         let nobody = Value::Null;
         let change = json!({"name": "one", "description": "by ben"});
-        let binding =
-            json!({"clusterId": id, "userId": self.user(&self.ann).await, "roleTemplateId": "read-only"});
+        let binding = json!({"clusterId": id, "userId": self.app.user_id(&self.ann).await, "roleTemplateId": "read-only"});
         let mut seen = Vec::new();
         for (what, method, path, body) in [
             ("sees", Method::GET, cluster.clone(), &nobody),
@@ -109,7 +103,7 @@ fn at(binding: &Value) -> String {
 #[tokio::test]
 async fn a_binding_comes_back_as_clients_know_it() {
     let context = TestContext::start().await;
-    let (ben, id) = (context.user(&context.ben).await, &context.cluster);
+    let (ben, id) = (context.app.user_id(&context.ben).await, &context.cluster);
     let sent = json!({"links": null, "actions": null, "clusterId": id, "roleTemplateId": "cluster-member",
         "userPrincipalId": format!("local://{ben}"), "name": "for-ben", "groupPrincipalId": "", "groupId": null});
     let binding = context.bind(&context.ann, &sent).await.expect(201).json();
@@ -134,8 +128,7 @@ async fn a_binding_comes_back_as_clients_know_it() {
     assert_eq!(seen["links"], json!({"self": own}));
     let drawn = {
         let cid = context.app.token("cid").await;
-        let body =
-            json!({"clusterId": id, "userId": context.user(&cid).await, "roleTemplateId": "read-only"});
+        let body = json!({"clusterId": id, "userId": context.app.user_id(&cid).await, "roleTemplateId": "read-only"});
         context.bind(&context.ann, &body).await.json()
     };
     assert!(
@@ -190,7 +183,7 @@ async fn what_one_has_no_part_in_does_not_exist() {
     let context = TestContext::start().await;
     let binding = context.give("read-only").await;
     let eve = context.app.token("eve").await;
-    let user = context.user(&eve).await;
+    let user = context.app.user_id(&eve).await;
     let none = "c-none1:crtb-none1";
     for (method, query) in [
         (Method::GET, ""),
@@ -236,7 +229,7 @@ async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
     let cid = context.app.token("cid").await;
     let of_cid =
         |id: String| json!({"clusterId": context.cluster, "userId": id, "roleTemplateId": "read-only"});
-    let of_cid = of_cid(context.user(&cid).await);
+    let of_cid = of_cid(context.app.user_id(&cid).await);
     let change = json!({"roleTemplateId": "cluster-owner"});
     for role in ["cluster-member", "read-only"] {
         let role = json!({"roleTemplateId": role});
@@ -264,7 +257,7 @@ async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
     let kept = context.app.get(&creator).token(&context.ben).send().await.json();
     assert_eq!(
         (&kept["userId"], &kept["roleTemplateId"]),
-        (&json!(context.user(&context.ann).await), &json!("cluster-owner"))
+        (&json!(context.app.user_id(&context.ann).await), &json!("cluster-owner"))
     );
     assert_eq!(kept["links"].get("remove"), None);
     // Owners can remove their own role; other members need an owner.
@@ -300,7 +293,7 @@ async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_
     assert_eq!((refused.status.as_u16(), norman_error(&refused).message), (404, NO_CREDENTIAL.into()));
     let own = context.app.store_credential(&context.ben).await;
     let changed = context.app.put(&path).token(&context.ben).json(&with(&own)).send().await.expect(200);
-    assert_eq!(changed.json()["creatorId"], context.user(&context.ann).await, "it is unchanged");
+    assert_eq!(changed.json()["creatorId"], context.app.user_id(&context.ann).await, "it is unchanged");
     let removed = context.app.delete(&path).token(&context.ben).send().await;
     assert_eq!((removed.status, &removed.json()["state"]), (StatusCode::OK, &json!("removing")));
     context.app.settle().await;
@@ -339,8 +332,11 @@ async fn members_see_a_cluster_without_the_links_of_owners() {
 #[tokio::test]
 async fn bindings_that_cannot_be_are_refused_with_the_field() {
     let context = TestContext::start().await;
-    let (ann, ben, id) =
-        (context.user(&context.ann).await, context.user(&context.ben).await, context.cluster.clone());
+    let (ann, ben, id) = (
+        context.app.user_id(&context.ann).await,
+        context.app.user_id(&context.ben).await,
+        context.cluster.clone(),
+    );
     let full = json!({"clusterId": id, "userId": ben, "roleTemplateId": "read-only"});
     let with = |key: &str, value: Value| {
         let mut body = full.clone();
@@ -377,7 +373,7 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
     let binding = context.bind(&context.ann, &with("name", json!("mine"))).await.json();
     let cid = context.app.token("cid").await;
     let mut taken = with("name", json!("mine"));
-    taken["userId"] = json!(context.user(&cid).await);
+    taken["userId"] = json!(context.app.user_id(&cid).await);
     let taken = context.bind(&context.ann, &taken).await;
     assert_eq!((taken.status, norman_error(&taken).code), (StatusCode::CONFLICT, "AlreadyExists".into()));
     // An update does not change cluster and user; clients repeat them.
@@ -405,7 +401,7 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
 #[tokio::test]
 async fn labels_and_annotations_are_kept_and_merged() {
     let context = TestContext::start().await;
-    let ben = context.user(&context.ben).await;
+    let ben = context.app.user_id(&context.ben).await;
     let body = json!({"clusterId": context.cluster, "userId": ben, "roleTemplateId": "read-only",
         "labels": {"example.com/a": "b", "cattle.io/creator": "me"}, "annotations": {"example.com/c": "d", "x.cattle.io/y": "1"}});
     let binding = context.bind(&context.ann, &body).await.expect(201).json();
@@ -450,7 +446,7 @@ async fn strongest_of_several_roles_counts_until_it_ends() {
     let same = context.give("cluster-owner").await;
     let all = context
         .app
-        .get(&format!("{BINDINGS}?userId={}", context.user(&context.ben).await))
+        .get(&format!("{BINDINGS}?userId={}", context.app.user_id(&context.ben).await))
         .token(&context.ann)
         .send()
         .await
@@ -470,7 +466,7 @@ async fn strongest_of_several_roles_counts_until_it_ends() {
     assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 403);
     assert!(links().await["update"].is_null());
     // Another role for the creator changes nothing.
-    let ann = json!({"clusterId": context.cluster, "userId": context.user(&context.ann).await, "roleTemplateId": "read-only"});
+    let ann = json!({"clusterId": context.cluster, "userId": context.app.user_id(&context.ann).await, "roleTemplateId": "read-only"});
     let anns = context.bind(&context.ann, &ann).await.expect(201);
     assert_eq!(context.status(Method::PUT, &cluster, &context.ann, &change).await, 200);
     assert_eq!(context.status(Method::DELETE, &at(&anns.json()), &context.ann, &Value::Null).await, 200);
@@ -491,7 +487,7 @@ async fn bindings_are_listed_by_cluster_user_and_role() {
     assert_eq!(list("").await, all);
     assert_eq!(list(&format!("?clusterId={other}")).await, std::slice::from_ref(&of_other));
     assert_eq!(
-        list(&format!("?userId={}", context.user(&context.ben).await)).await,
+        list(&format!("?userId={}", context.app.user_id(&context.ben).await)).await,
         [string_at(&binding, "id")]
     );
     assert_eq!(list("?roleTemplateId=read-only").await, [string_at(&binding, "id")]);

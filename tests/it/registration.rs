@@ -221,7 +221,7 @@ async fn tokens_are_for_owners_and_of_other_clusters_there_are_none() {
             .is_empty()
     );
     assert_eq!(context.app.get(TOKENS).token(&admin).send().await.ids(), std::slice::from_ref(&id));
-    let user = context.app.server.tokens.authenticate(&eve).await.unwrap().user_id.clone();
+    let user = context.app.user_id(&eve).await;
     for (role, status) in [("read-only", 403), ("cluster-member", 403), ("cluster-owner", 200)] {
         let body =
             json!({"clusterId": context.cluster, "userId": user, "roleTemplateId": role, "name": "eve"});

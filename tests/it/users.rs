@@ -17,10 +17,6 @@ use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases;
 use crate::support::{program, test_clusters};
 
-async fn id_of(app: &TestApp, token: &str) -> String {
-    app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
-}
-
 async fn switch(app: &TestApp, id: &str, enabled: bool) -> Answer {
     app.put(&format!("/v3/users/{id}")).json(&json!({"enabled": enabled})).send().await
 }
@@ -89,7 +85,7 @@ async fn disabled_user_is_denied_until_enabled_again() {
     };
     let before = statuses().await;
     assert_eq!((before[0], before[3], before[4], before[6]), (200, 200, 200, 200), "{before:?}");
-    let id = id_of(&connected.app, &ben).await;
+    let id = connected.app.user_id(&ben).await;
     let disabled = switch(&connected.app, &id, false).await.expect(200);
     assert_eq!((&disabled.json()["enabled"], &disabled.json()["state"]), (&json!(false), &json!("inactive")));
     assert_eq!(statuses().await, [401; 7]);
@@ -127,11 +123,11 @@ async fn open_streams_of_disabled_and_removed_users_end() {
     }
     let mut other = open(&connected.app.server, &watch, &connected.owner_token).await;
     assert_eq!(
-        switch(&connected.app, &id_of(&connected.app, &ben).await, false).await.status,
+        switch(&connected.app, &connected.app.user_id(&ben).await, false).await.status,
         StatusCode::OK
     );
     let removed =
-        connected.app.delete(&format!("/v3/users/{}", id_of(&connected.app, &cid).await)).send().await;
+        connected.app.delete(&format!("/v3/users/{}", connected.app.user_id(&cid).await)).send().await;
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
     futures_util::future::join_all(streams.into_iter().map(end)).await;
     connected.kubernetes.wait_for_open(1).await;
@@ -149,7 +145,7 @@ async fn another_server_denies_a_disabled_user_too() {
     let status = async || two.get("/v3/users").token(&ben).send().await.status.as_u16();
     assert_eq!(status().await, 200, "the second server accepts the token");
     let stream = open(&two.server, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
-    let id = id_of(&one, &ben).await;
+    let id = one.user_id(&ben).await;
     assert_eq!(switch(&one, &id, false).await.status, StatusCode::OK);
     two.clock.advance(Duration::from_secs(2));
     assert_eq!(status().await, 401);
@@ -171,7 +167,7 @@ async fn removal_hands_everything_over_or_lists_it() {
         test_clusters::create(&app, &ann, &test_clusters::import_body(&app, "shop", &credential)).await;
     let elsewhere = app.store_credential(&cid).await;
     let other = test_clusters::import_absent(&app, &cid, "other", &elsewhere).await;
-    let ann_id = id_of(&app, &ann).await;
+    let ann_id = app.user_id(&ann).await;
     let part = json!({"clusterId": other, "userId": ann_id, "roleTemplateId": "read-only"});
     let binding = app.post("/v3/clusterroletemplatebindings").token(&cid).json(&part).send().await.json();
     let binding = binding["id"].as_str().unwrap().to_owned();
@@ -189,7 +185,7 @@ async fn removal_hands_everything_over_or_lists_it() {
     }
 
     // Nothing changes if there is no successor, or no valid one.
-    let disabled = id_of(&app, &app.token("dan").await).await;
+    let disabled = app.user_id(&app.token("dan").await).await;
     assert_eq!(switch(&app, &disabled, false).await.status, StatusCode::OK);
     for path in [format!("/v3/users/{ann_id}"), format!("/api/v1/users/{ann_id}")] {
         let (code, message) = invalid(&app.delete(&path).send().await);
@@ -205,7 +201,7 @@ async fn removal_hands_everything_over_or_lists_it() {
     assert_eq!(app.get(&format!("/v3/clusters/{cluster}")).token(&ann).send().await.status, 200);
     assert_eq!(app.get(&format!("/v3/clusters/{cluster}")).token(&ben).send().await.status, 404);
 
-    let ben_id = id_of(&app, &ben).await;
+    let ben_id = app.user_id(&ben).await;
     let removed = app.delete(&format!("/api/v1/users/{ann_id}?handOverTo=ben")).send().await;
     assert_eq!(
         (removed.status, removed.json()),
@@ -245,8 +241,8 @@ async fn removal_hands_everything_over_or_lists_it() {
 async fn only_administrators_manage_users_and_not_themselves() {
     let app = TestApp::with_advisory_review().await;
     let (ann, ben) = (app.token("ann").await, app.token("ben").await);
-    let (ann_id, ben_id) = (id_of(&app, &ann).await, id_of(&app, &ben).await);
-    let own = id_of(&app, &app.admin).await;
+    let (ann_id, ben_id) = (app.user_id(&ann).await, app.user_id(&ben).await);
+    let own = app.user_id(&app.admin).await;
     for (id, expected) in [(&ann_id, 403), (&ben_id, 404)] {
         let path = format!("/v3/users/{id}");
         let put = app.put(&path).token(&ann).json(&json!({"enabled": false})).send().await;
@@ -358,7 +354,7 @@ async fn bootstrap_token_of_a_disabled_user_stays_refused() {
     let status = async || app.get("/v3/users").token(bootstrap).send().await.status.as_u16();
     app.server.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
     assert_eq!(status().await, 200);
-    let path = format!("/v3/users/{}", id_of(&app, bootstrap).await);
+    let path = format!("/v3/users/{}", app.user_id(bootstrap).await);
     app.put(&path).token(&boss).json(&json!({"enabled": false})).send().await.expect(200);
     // As at every start of a server.
     app.server.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
@@ -369,7 +365,7 @@ async fn bootstrap_token_of_a_disabled_user_stays_refused() {
 async fn disabled_user_gets_nothing_new() {
     let app = TestApp::with_advisory_review().await;
     let ben = app.token("ben").await;
-    let id = id_of(&app, &ben).await;
+    let id = app.user_id(&ben).await;
     assert_eq!(switch(&app, &id, false).await.status, StatusCode::OK);
     // A request that was authenticated earlier.
     let refused = app.server.tokens.create("ben", None, None, "").await.unwrap_err();

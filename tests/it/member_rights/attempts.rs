@@ -281,7 +281,7 @@ async fn assert_denied(cluster: &Cluster, token: &str, attempts: &[Attempt]) {
 
 /// Sends every attempt as the member, and the writes as the reader too; all must be denied. Returns their number.
 pub(super) async fn try_everything(cluster: &Cluster) -> usize {
-    let member_id = cluster.user_id(&cluster.member).await;
+    let member_id = cluster.app.user_id(&cluster.member).await;
     let mut count = 0;
     for attempts in [
         secret_attempts(),
@@ -427,7 +427,7 @@ async fn member_works_in_open_namespaces() {
 async fn namespace_admin_grants_only_its_own_rights() {
     let cluster = Cluster::start().await;
     // The owner makes the member an administrator of one namespace, who can grant only its own rights there.
-    let member_id = cluster.user_id(&cluster.member).await;
+    let member_id = cluster.app.user_id(&cluster.member).await;
     let bindings = format!("{RBAC}/namespaces/{CLOSED}/rolebindings");
     cluster.create(&bindings, &binding("admin", "admin", &[user(&member_id)])).await;
     let grant = async |role: &str| {

@@ -22,7 +22,7 @@ struct Insider {
 impl Insider {
     async fn create_in(cluster: &Cluster) -> Self {
         let token = test_clusters::add_member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
-        let insider = Self { user: cluster.user_id(&token).await, token };
+        let insider = Self { user: cluster.app.user_id(&token).await, token };
         let robot = json!({"kind": "ServiceAccount", "name": "robot", "namespace": OPEN});
         let friends = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": insider.user});
         let me = user(&insider.user);
@@ -132,7 +132,7 @@ async fn disabled_administrator_is_named_in_no_binding() {
     let tokens = &cluster.app.server.tokens;
     let token =
         tokens.create("root", Some(true), None, "").await.unwrap().to_bearer().expose_secret().to_owned();
-    let user = cluster.user_id(&token).await;
+    let user = cluster.app.user_id(&token).await;
     let path = format!("{RBAC}/clusterrolebindings");
     let own = binding("own", "cluster-admin", &[super::user(&user)]);
     cluster.call(&token, "POST", &path, Some(&own)).await.expect(201);
@@ -147,7 +147,7 @@ async fn removed_stronger_role_removes_its_rights() {
     let stronger = insider.membership(&cluster).await;
     // Two more roles of the same user: an equal one and a weaker one.
     let equal = test_clusters::add_member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
-    assert_eq!(cluster.user_id(&equal).await, insider.user);
+    assert_eq!(cluster.app.user_id(&equal).await, insider.user);
     test_clusters::add_member(&cluster.app, &cluster.id, "carl", "read-only").await;
     let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
     cluster.app.delete(&stronger).send().await.expect(200);

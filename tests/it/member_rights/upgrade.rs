@@ -60,7 +60,7 @@ async fn former_rights_are_removed_before_new_ones_are_created() {
 async fn event_names_members_and_lost_rights_once() {
     let cluster = former().await;
     cluster.app.server.keep_roles();
-    let ben = cluster.user_id(&cluster.member).await;
+    let ben = cluster.app.user_id(&cluster.member).await;
     let event = cluster.wait_for_event("no longer read or change objects in namespaces").await;
     assert!(event.contains(&format!("ben ({ben})")) && event.contains("Secrets included"), "{event}");
     assert!(!event.contains("eve") && !event.contains("ann"), "only members lose rights: {event}");

@@ -91,6 +91,11 @@ impl TestApp {
         token.to_bearer().expose_secret().to_owned()
     }
 
+    /// The ID of the user of a token.
+    pub(crate) async fn user_id(&self, token: &str) -> String {
+        self.server.tokens.authenticate(token).await.unwrap().user_id.clone()
+    }
+
     pub(crate) fn get(&self, path: &str) -> Call<'_> {
         self.call(Method::GET, path)
     }

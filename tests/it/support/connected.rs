@@ -55,7 +55,7 @@ impl ConnectedCluster {
         let row = ClusterRow {
             id: id.to_owned(),
             uuid: format!("uuid-{id}"),
-            owner: self.user_id(&self.owner_token).await,
+            owner: self.app.user_id(&self.owner_token).await,
             // The quotes test escaping in kubeconfigs.
             name: format!("name of \"{id}\""),
             spec: json!({"aksConfig": {"clusterName": id}}).to_string(),
@@ -91,11 +91,6 @@ impl ConnectedCluster {
         self.status.clone()
     }
 
-    /// The user ID of a token.
-    pub(crate) async fn user_id(&self, token: &str) -> String {
-        self.app.server.tokens.authenticate(token).await.unwrap().user_id.clone()
-    }
-
     /// Adds a new user with a role in the cluster; returns the user's token.
     pub(crate) async fn add_member(&self, name: &str, role: &str) -> String {
         let token = self.app.token(name).await;
@@ -103,7 +98,7 @@ impl ConnectedCluster {
             id: format!("crtb-{name}"),
             uuid: format!("uuid-{name}"),
             cluster_id: CLUSTER_ID.to_owned(),
-            user_id: self.user_id(&token).await,
+            user_id: self.app.user_id(&token).await,
             role: role.to_owned(),
             labels: std::collections::BTreeMap::new(),
             annotations: std::collections::BTreeMap::new(),

@@ -59,7 +59,7 @@ pub(crate) async fn create_active(app: &TestApp, token: &str, name: &str) -> (St
 /// The token of a new user with a role in the cluster.
 pub(crate) async fn add_member(app: &TestApp, cluster: &str, name: &str, role: &str) -> String {
     let token = app.token(name).await;
-    let user = app.server.tokens.authenticate(&token).await.unwrap().user_id.clone();
+    let user = app.user_id(&token).await;
     let binding = json!({"clusterId": cluster, "userId": user, "roleTemplateId": role});
     app.post("/v3/clusterroletemplatebindings").json(&binding).send().await.expect(201);
     token
