@@ -81,6 +81,14 @@ impl Case {
         (case, id)
     }
 
+    /// Starts with an active cluster of two pools, `system` and `work`; returns its ID as well.
+    async fn start_with_two_pools() -> (Self, String) {
+        let case = Self::start().await;
+        let pools = json!({"nodePools": [pool("system", "System"), pool("work", "User")]});
+        let id = case.create_active(&case.small_with(pools)).await;
+        (case, id)
+    }
+
     /// The body of a small cluster.
     pub(crate) fn small(&self) -> Value {
         json!({

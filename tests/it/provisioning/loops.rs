@@ -146,12 +146,7 @@ async fn contested_tags_are_not_written_forever() {
 
 #[tokio::test]
 async fn ignored_count_is_not_written_forever() {
-    let case = Case::start().await;
-    let id = case
-        .create_active(
-            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
-        )
-        .await;
+    let (case, id) = Case::start_with_two_pools().await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 3}))]);
     assert_eq!(case.update(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
     let mut seen = Vec::new();
@@ -205,12 +200,7 @@ async fn owner_tag_of_the_user_causes_no_writes() {
 
 #[tokio::test]
 async fn changes_in_azure_cause_no_writes() {
-    let case = Case::start().await;
-    let id = case
-        .create_active(
-            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
-        )
-        .await;
+    let (case, id) = Case::start_with_two_pools().await;
     let path = format!("{}/agentPools/work", super::cluster("one"));
     let scaled = json!({"properties": {"count": 3}});
     assert_eq!(case.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);

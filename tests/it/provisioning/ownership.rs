@@ -11,12 +11,7 @@ const NOTHING: [&str; 0] = [];
 
 #[tokio::test]
 async fn pools_created_in_azure_are_shown_but_not_managed() {
-    let case = Case::start().await;
-    let id = case
-        .create_active(
-            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
-        )
-        .await;
+    let (case, id) = Case::start_with_two_pools().await;
     case.put_pool_in_azure("one", "theirs", json!({"count": 2, "vmSize": "Standard_DS2_v2", "mode": "User"}))
         .await;
     case.expect_no_writes(&id).await;

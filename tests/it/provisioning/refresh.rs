@@ -52,12 +52,7 @@ async fn managed_keys_adopt_changes_in_azure() {
 
 #[tokio::test]
 async fn pool_deleted_in_azure_is_not_recreated() {
-    let case = Case::start().await;
-    let id = case
-        .create_active(
-            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
-        )
-        .await;
+    let (case, id) = Case::start_with_two_pools().await;
     case.change_in_azure(Method::DELETE, &format!("{}/agentPools/work", cluster("one")), None).await;
     case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"].as_array().unwrap().len(), 1);

@@ -118,12 +118,7 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
 
 #[tokio::test]
 async fn failed_change_is_not_active() {
-    let case = Case::start().await;
-    let id = case
-        .create_active(
-            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
-        )
-        .await;
+    let (case, id) = Case::start_with_two_pools().await;
     let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
     for (deed, change, words, lines_again) in [
         (
@@ -190,12 +185,7 @@ async fn denied_resource_group_is_shown() {
 
 #[tokio::test]
 async fn failed_pool_deletion_is_repeated() {
-    let case = Case::start().await;
-    let id = case
-        .create_active(
-            &case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
-        )
-        .await;
+    let (case, id) = Case::start_with_two_pools().await;
     case.app.control.add_outcome(fails(
         OperationKind::DeletePool,
         "PodDrainFailure",

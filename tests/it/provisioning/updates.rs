@@ -8,18 +8,9 @@ use crate::support::fault;
 
 const NOTHING: [&str; 0] = [];
 
-/// An active cluster with a System and a User pool.
-/// Starts with an active cluster of two pools; returns its ID as well.
-async fn two_pools() -> (Case, String) {
-    let case = Case::start().await;
-    let pools = json!({"nodePools": [pool("system", "System"), pool("work", "User")]});
-    let id = case.create_active(&case.small_with(pools)).await;
-    (case, id)
-}
-
 #[tokio::test]
 async fn pool_is_scaled_with_one_write() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 3}))]);
     let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
@@ -32,7 +23,7 @@ async fn pool_is_scaled_with_one_write() {
 
 #[tokio::test]
 async fn change_is_updating_until_it_is_complete() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let pools = json!([
         pool_with("system", "System", json!({"count": 2})),
         pool_with("work", "User", json!({"count": 3}))
@@ -57,7 +48,7 @@ async fn change_is_updating_until_it_is_complete() {
 
 #[tokio::test]
 async fn autoscaler_can_be_enabled_changed_and_disabled() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let pools =
         |work: Value| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", work)]});
     let on = pools(json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}));
@@ -94,7 +85,7 @@ async fn autoscaler_can_be_enabled_changed_and_disabled() {
 
 #[tokio::test]
 async fn upgrade_starts_with_the_control_plane() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33.3");
@@ -117,7 +108,7 @@ async fn upgrade_starts_with_the_control_plane() {
 
 #[tokio::test]
 async fn only_our_pools_are_deleted() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let more = json!({"nodeLabels": {"a": "b"}, "nodeTaints": ["c=d:NoSchedule"], "availabilityZones": ["2", "1"], "maxSurge": "33%"});
     let pools = json!([pool("system", "System"), pool("work", "User"), pool_with("more", "User", more)]);
     let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
@@ -142,7 +133,7 @@ async fn only_our_pools_are_deleted() {
 
 #[tokio::test]
 async fn system_pool_is_created_before_its_predecessor_is_deleted() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let pools =
         json!([pool_with("fresh", "System", json!({"vmSize": "Standard_D4s_v3"})), pool("work", "User")]);
     let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
@@ -157,7 +148,7 @@ async fn system_pool_is_created_before_its_predecessor_is_deleted() {
 
 #[tokio::test]
 async fn labels_taints_and_surge_can_be_changed_and_cleared() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let pools =
         |work: Value| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", work)]});
     for (work, labels, taints) in [
@@ -195,7 +186,7 @@ async fn labels_taints_and_surge_can_be_changed_and_cleared() {
 
 #[tokio::test]
 async fn unset_keys_keep_azures_values() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     case.put_pool_in_azure(
         "one",
         "work",
@@ -282,7 +273,7 @@ async fn monitoring_and_routing_can_be_toggled() {
 
 #[tokio::test]
 async fn combined_changes_are_ordered() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let pools = json!([pool_with("system", "System", json!({"count": 2})), pool("fresh", "User")]);
     let change = json!({"tags": {"a": "b"}, "kubernetesVersion": "1.33.3", "authorizedIpRanges": ["20.1.0.0/16"], "nodePools": pools});
     let writes = case.writes_of_update(&id, change).await;
@@ -322,7 +313,7 @@ async fn put_without_a_change_writes_nothing() {
 
 #[tokio::test]
 async fn change_waits_for_running_operations() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let labelled = json!({"properties": {"nodeLabels": {"of": "azure"}}});
     let (status, _) =
         case.azure(http::Method::PUT, &format!("{}/agentPools/work", cluster("one")), Some(&labelled)).await;
@@ -351,7 +342,7 @@ async fn change_waits_for_running_operations() {
 
 #[tokio::test]
 async fn stopped_cluster_is_changed_after_its_start() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let usual = case.app.control.timing();
     let at_once = Timing { scale: 0.0, ..usual.clone() };
     case.app.control.set_timing(at_once.clone()).unwrap();
@@ -374,7 +365,7 @@ async fn stopped_cluster_is_changed_after_its_start() {
 
 #[tokio::test]
 async fn last_of_several_changes_is_applied() {
-    let (case, id) = two_pools().await;
+    let (case, id) = Case::start_with_two_pools().await;
     let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
     assert_eq!(case.update(&id, scaled(2)).await.status.as_u16(), 200);
     case.run_due_steps().await;
