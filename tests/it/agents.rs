@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::agent::TEST_TIMEOUT;
 use crate::support::app::TestApp;
+use crate::support::condition;
 use crate::support::databases::{self, TestDb};
 use crate::support::listener::Listener;
 use crate::support::test_clusters;
@@ -321,11 +322,6 @@ async fn read(response: Response) -> (StatusCode, String) {
     let body =
         timeout(TEST_TIMEOUT, response.into_body().collect()).await.expect("it ends").unwrap().to_bytes();
     (status, String::from_utf8_lossy(&body).into_owned())
-}
-
-fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
-    let conditions = object["conditions"].as_array().unwrap();
-    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
 }
 
 fn is_connected(object: &Value, wanted: &str) -> bool {

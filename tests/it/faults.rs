@@ -43,6 +43,7 @@ use azure_sandbox::{Effect, Operation, RecordedRequest};
 use serde_json::{Value, json};
 
 use crate::support::app::{TICK, TestApp, TestAppBuilder};
+use crate::support::condition;
 use crate::support::databases::{self, TestDb};
 use crate::support::fault;
 
@@ -254,11 +255,6 @@ impl Progress {
     fn active() -> Self {
         Self { state: "active".to_owned(), transitioning: "no".to_owned(), message: String::new() }
     }
-}
-
-fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
-    let conditions = object["conditions"].as_array().unwrap();
-    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
 }
 
 fn progress_of(object: &Value) -> Progress {

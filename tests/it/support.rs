@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use norman_aks::store::AuditRow;
+use serde_json::Value;
 
 pub(crate) mod agent;
 pub(crate) mod app;
@@ -29,6 +30,12 @@ pub(crate) mod program;
 pub(crate) mod repository;
 pub(crate) mod schema;
 pub(crate) mod test_clusters;
+
+/// A condition of a cluster object; `null` if it is absent.
+pub(crate) fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
+    let conditions = cluster["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
 
 /// Advances tokio's time, by which timeouts of requests and connections expire. Sockets are real, so time must not be paused
 /// while one is awaited. The runtime must have a single thread.

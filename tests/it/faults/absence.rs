@@ -6,7 +6,7 @@ use std::time::Duration;
 use azure_sandbox::{Effect, Operation, Timing};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, TestCluster};
+use super::{Database, Progress, TestCluster, condition};
 use crate::support::app::TestApp;
 use crate::support::fault;
 
@@ -97,14 +97,14 @@ async fn unreadable_cluster_is_never_changed_or_forgotten(database: Database) {
     cluster.advance_secs(700).await;
     let object = cluster.object().await;
     assert_eq!(super::progress_of(&object), Progress::active());
-    let updated = object["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
+    let updated = condition(&object, "Updated");
     assert_eq!(updated["status"], "False");
     let message = updated["message"].as_str().unwrap();
     assert!(message.starts_with("[Syncing error: syncing failed] AuthorizationFailed"), "{message}");
     cluster.app.control.clear_faults();
     cluster.advance_secs(700).await;
     let object = cluster.object().await;
-    let updated = object["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
+    let updated = condition(&object, "Updated");
     assert_eq!(updated["status"], "True", "{updated}");
     assert_eq!(cluster.sent_writes(), Vec::<String>::new());
 

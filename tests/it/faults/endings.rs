@@ -4,7 +4,7 @@
 use azure_sandbox::{FinalStatus, Operation, OperationKind, ScriptedOutcome};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, TestCluster, pool};
+use super::{Database, Progress, TestCluster, condition, pool};
 use crate::support::fault;
 
 on_both_databases!(
@@ -54,9 +54,7 @@ async fn failed_creation_is_explained_and_repaired(database: Database) {
         cluster.update(change).await;
         let object = cluster.wait_until_active().await;
         assert_eq!(object["transitioningMessage"], "");
-        let provisioned =
-            object["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Provisioned");
-        assert_eq!(provisioned.unwrap()["status"], "True");
+        assert_eq!(condition(&object, "Provisioned")["status"], "True");
         assert!(puts(&cluster, "PUT cluster") <= 3, "{:?}", cluster.sent_writes());
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use azure_sandbox::{Effect, ErrorResponse, Operation};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, THROTTLED, TestCluster, pool, progress_of};
+use super::{Database, Progress, THROTTLED, TestCluster, condition, pool, progress_of};
 use crate::support::fault;
 
 on_both_databases!(
@@ -205,8 +205,7 @@ async fn changes_and_removals_survive_throttling_and_failures(database: Database
             state == "updating" && message.contains(THROTTLED),
             "{method} {operation:?}: {state} {message}"
         );
-        let updated =
-            object["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
+        let updated = condition(&object, "Updated");
         assert_eq!(updated["status"], "False", "{updated}");
         assert_eq!(cluster.request_count(operation, method), 1);
         cluster.app.control.clear_faults();

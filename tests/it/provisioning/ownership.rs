@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Case, azure_cluster_body, cluster, lines, pool, pool_with};
+use crate::support::condition;
 use crate::support::fault;
 
 const NOTHING: [&str; 0] = [];
@@ -125,8 +126,7 @@ async fn replacement_of_our_cluster_is_untouched() {
     case.advance_refreshes(2).await;
     let shown = case.get(&id).await;
     assert_eq!(shown["aksConfig"]["tags"], json!({"a": "b"}), "nothing is adopted from a foreign cluster");
-    let updated =
-        shown["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap().clone();
+    let updated = condition(&shown, "Updated").clone();
     assert_eq!(updated["status"], "False");
     let words = "one in Azure is not the cluster that was made here, and is left alone";
     assert!(updated["message"].as_str().unwrap().contains(words), "{updated}");

@@ -4,15 +4,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Case, cluster, lines, pool, pool_with, without_azure_values};
+use crate::support::condition;
 
 const NOTHING: [&str; 0] = [];
-
-fn updated(cluster: &Value) -> (String, String) {
-    let conditions = cluster["conditions"].as_array().unwrap();
-    let updated = conditions.iter().find(|it| it["type"] == "Updated").unwrap();
-    let text = |key: &str| updated[key].as_str().unwrap_or_default().to_owned();
-    (text("status"), text("message"))
-}
 
 #[tokio::test]
 async fn managed_keys_adopt_changes_in_azure() {
@@ -93,13 +87,14 @@ async fn cluster_deleted_in_azure_is_not_recreated() {
     let shown = case.get(&id).await;
     assert_eq!(shown["state"], "active");
     let gone = "one no longer exists in Azure: remove the object, or restore the cluster";
-    assert_eq!(updated(&shown), ("False".to_owned(), format!("[Syncing error: syncing failed] {gone}")));
+    let updated = condition(&shown, "Updated");
+    assert_eq!(updated["status"], "False");
+    assert_eq!(updated["message"], format!("[Syncing error: syncing failed] {gone}"));
     assert_eq!(case.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     case.app.settle().await;
     assert_eq!(case.expect_failure(&id, "updating").await, gone);
     let changed = case.get(&id).await;
-    let conditions = changed["conditions"].as_array().unwrap();
-    let ready = conditions.iter().find(|condition| condition["type"] == "Ready").unwrap();
+    let ready = condition(&changed, "Ready");
     assert_eq!(ready["status"], "False", "{ready}");
     assert!(ready["message"].as_str().unwrap().contains("no longer exists in Azure"), "{ready}");
     case.advance_refreshes(5).await;

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Case, lines, pool, pool_with};
+use crate::support::condition;
 use crate::support::fault;
 
 fn fails(deed: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
@@ -37,10 +38,7 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
     );
     assert!(!message.contains(".;") && !message.contains(".."), "{message}");
     case.expect_step(&id, "azure failed", "Provisioned=False").await;
-    let shown = case.get(&id).await;
-    let provisioned =
-        shown["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Provisioned").unwrap();
-    assert_eq!(provisioned["message"], json!(message));
+    assert_eq!(condition(&case.get(&id).await, "Provisioned")["message"], json!(message));
     let attempts = lines(&case.take_writes()).len();
     assert!((2..12).contains(&attempts), "retried with increasing delays: {attempts}");
     let answer = case.update(&id, json!({"nodePools": pools(1)})).await;
