@@ -11,7 +11,7 @@ use norman_aks::telemetry::metrics;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::program::{Server, command, log_lines, output_text, reply, stdout_of};
+use crate::support::program::{Server, command, log_lines, output_text, reply, script_file, stdout_of};
 
 /// Longer than any step takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -23,13 +23,8 @@ const SERVE: [&str; 3] = ["serve", "--listen=127.0.0.1:0", "--data-dir=data"];
 fn start_sandbox(flags: &[&str]) -> (TempDir, Server, Value) {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[&SANDBOX[..], flags].concat());
-    let scripts = script_file(directory.path());
+    let scripts = script_file(&directory.path().join("data"));
     (directory, server, scripts)
-}
-
-/// The file that the sandbox writes for scripts.
-fn script_file(directory: &Path) -> Value {
-    serde_json::from_slice(&fs::read(directory.join("data/sandbox.json")).unwrap()).unwrap()
 }
 
 /// Makes the sandbox slow or faulty.
@@ -154,7 +149,7 @@ async fn sandbox_writes_correct_file_for_scripts() {
             assert!(reply.text.contains(text(&scripts, key)), "{action} {key}: {}", reply.text);
         }
     }
-    assert!(!text(&scripts, "log_workspace").is_empty() && !text(&scripts, "credential_id").is_empty());
+    assert!(!text(&scripts, "log_workspace").is_empty() & !text(&scripts, "credential_id").is_empty());
     server.stop();
 }
 
@@ -169,7 +164,7 @@ async fn data_survives_sigkill() {
     assert!(!server.wait_for_exit().0.success());
 
     let server = Server::start(directory.path(), &SANDBOX);
-    let second = script_file(directory.path());
+    let second = script_file(&directory.path().join("data"));
     for key in ["token_key", "credential_id", "ca_file"] {
         assert_eq!(first[key], second[key], "{key}");
     }
@@ -193,9 +188,9 @@ async fn first_start_creates_token_and_key() {
     }
     let token = admin_token(directory.path());
     let (output, secret) = (server.stdout(), token.split_once(':').unwrap().1);
-    assert!(output.contains("data/admin-token") && !output.contains(secret), "{output}");
+    assert!(output.contains("data/admin-token") & !output.contains(secret), "{output}");
     let logged = server.stop();
-    assert!(logged.contains("encryption key created") && !logged.contains(secret), "{logged}");
+    assert!(logged.contains("encryption key created") & !logged.contains(secret), "{logged}");
 
     let server = Server::start(directory.path(), &SERVE);
     assert_eq!(admin_token(directory.path()), token, "no second token is created");
@@ -217,10 +212,10 @@ async fn wrong_key_is_rejected_by_id() {
     let (id, key) = right.trim_end().split_once(':').unwrap();
     fs::write(&keys, stdout_of(directory.path(), &["key", "generate"])).unwrap();
     let error = fails(directory.path(), &SERVE);
-    assert!(error.contains(&format!("need the encryption key {id}")) && !error.contains(key), "{error}");
+    assert!(error.contains(&format!("need the encryption key {id}")) & !error.contains(key), "{error}");
     fs::remove_file(&keys).unwrap();
     let error = fails(directory.path(), &SERVE);
-    assert!(error.contains(id) && !keys.exists(), "no other key is created: {error}");
+    assert!(error.contains(id) & !keys.exists(), "no other key is created: {error}");
     fs::write(&keys, &right).unwrap();
     Server::start(directory.path(), &SERVE).stop();
 }
@@ -257,7 +252,7 @@ fn databases_of_the_other_kind_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         Server::start(directory.path(), first).stop();
         let error = fails(directory.path(), second);
-        assert!(error.contains("sandbox") && error.contains("azure"), "{error}");
+        assert!(error.contains("sandbox") & error.contains("azure"), "{error}");
     }
 }
 
@@ -365,7 +360,7 @@ async fn keys_are_rotated_while_the_server_runs() {
     let (new, old) = both.trim_end().split_once('\n').unwrap();
     let (new_id, old_id) = (new.split(':').next().unwrap(), old.split(':').next().unwrap());
     let error = fails(directory.path(), &rotate);
-    assert!(error.contains("running server") && error.contains(new_id), "{error}");
+    assert!(error.contains("running server") & error.contains(new_id), "{error}");
 
     let reloads = |server: &Server| server.stderr().matches("encryption keys reloaded").count();
     server.signal("HUP");
@@ -384,7 +379,7 @@ async fn keys_are_rotated_while_the_server_runs() {
     server.stop();
     fs::write(&keys, format!("{old}\n")).unwrap();
     let error = fails(directory.path(), &SANDBOX);
-    assert!(error.contains(new_id) && !error.contains(&format!("key {old_id}")), "{error}");
+    assert!(error.contains(new_id) & !error.contains(&format!("key {old_id}")), "{error}");
 }
 
 #[tokio::test]

@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::Database;
+use crate::support::call::string_at;
 use crate::support::databases;
-use crate::support::program::{Reply, Server, command, stdout_of};
+use crate::support::program::{Reply, Server, command, script_file, stdout_of};
 
 const KILLS: usize = 10;
 const WRITERS: usize = 8;
@@ -66,8 +67,7 @@ impl Installation {
 
     /// A value from the file for scripts.
     fn known(&self, key: &str) -> String {
-        let text = std::fs::read(self.path().join("data/sandbox.json")).unwrap();
-        serde_json::from_slice::<Value>(&text).unwrap()[key].as_str().unwrap().to_owned()
+        string_at(&script_file(&self.path().join("data")), key)
     }
 
     /// All audit records, as `audit list` prints them.

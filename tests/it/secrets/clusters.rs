@@ -237,8 +237,7 @@ async fn hunted(db: Option<&TestDb>) {
     ]);
     let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &token));
     let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
-    let it: Value =
-        serde_json::from_slice(&fs::read(folder.path().join("data/sandbox.json")).unwrap()).unwrap();
+    let it = script_file(&folder.path().join("data"));
     let control = it["control_url"].as_str().unwrap().to_owned();
     let mut hunt =
         Hunt { server, control, token, found: Found::default(), canaries: vec![bootstrap], client_ips: 0 };

@@ -177,6 +177,11 @@ pub(crate) fn log_lines(logged: &str) -> Vec<Value> {
     logged.lines().map(read).collect()
 }
 
+/// The file that the sandbox writes for scripts to this data directory.
+pub(crate) fn script_file(data_dir: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(data_dir.join("sandbox.json")).unwrap()).unwrap()
+}
+
 /// Sends a request.
 pub(crate) async fn reply(request: reqwest::RequestBuilder) -> Reply {
     let response = request.send().await.unwrap();
