@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use azure_sandbox::{Fault, Operation, OperationKind, ScriptedOutcome};
+use azure_sandbox::{Fault, Operation, OperationKind};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -86,13 +86,11 @@ async fn agent_connects_though_the_result_is_forbidden() {
 #[tokio::test]
 async fn failed_run_command_is_repeated() {
     let cluster = PrivateCluster::create().await;
-    cluster.app.control.add_outcome(ScriptedOutcome {
-        kind: Some(OperationKind::RunCommand),
-        times: Some(1),
-        code: "KubernetesOperationError".to_owned(),
-        message: "no node for the pod".to_owned(),
-        ..ScriptedOutcome::default()
-    });
+    cluster.app.control.add_outcome(fault::outcome(
+        OperationKind::RunCommand,
+        "KubernetesOperationError",
+        "no node for the pod",
+    ));
     let message = cluster.wait_for_message("it is tried again at").await;
     assert_waits(
         &message,

@@ -17,14 +17,8 @@ on_both_databases!(
 );
 
 fn ending(deed: OperationKind, status: FinalStatus, times: Option<u32>) -> ScriptedOutcome {
-    ScriptedOutcome {
-        kind: Some(deed),
-        status,
-        times,
-        code: "AllocationFailed".to_owned(),
-        message: "There is no room for these machines.".to_owned(),
-        ..ScriptedOutcome::default()
-    }
+    let outcome = fault::outcome(deed, "AllocationFailed", "There is no room for these machines.");
+    ScriptedOutcome { status, times, ..outcome }
 }
 
 fn puts(cluster: &TestCluster, what: &str) -> usize {

@@ -14,14 +14,8 @@ use crate::support::fault;
 
 const LOOKED: &str = "POST rancher/one/listClusterAdminCredential";
 
-fn fails(deed: OperationKind, times: u32) -> ScriptedOutcome {
-    ScriptedOutcome {
-        kind: Some(deed),
-        times: Some(times),
-        code: "QuotaExceeded".to_owned(),
-        message: "no cores are left".to_owned(),
-        ..ScriptedOutcome::default()
-    }
+fn fails(deed: OperationKind) -> ScriptedOutcome {
+    fault::outcome(deed, "QuotaExceeded", "no cores are left")
 }
 
 fn refused(path: &str, status: u16) -> Fault {
@@ -85,7 +79,7 @@ async fn temporarily_missing_cluster_recovers() {
 #[tokio::test]
 async fn failed_creation_is_retried_with_another_spec() {
     let case = Case::start().await;
-    case.app.control.add_outcome(fails(OperationKind::CreateCluster, 1));
+    case.app.control.add_outcome(fails(OperationKind::CreateCluster));
     let id = case.post_and_settle(&case.small()).await;
     case.expect_failure(&id, "provisioning").await;
     let other = json!({"vmSize": "Standard_D4s_v3", "availabilityZones": ["1"], "maxPods": 60});
@@ -119,7 +113,7 @@ async fn change_is_done_without_access_to_the_cluster() {
 #[tokio::test]
 async fn failed_unwanted_pool_is_deleted() {
     let (case, id) = Case::start_active().await;
-    case.app.control.add_outcome(fails(OperationKind::CreatePool, 1));
+    case.app.control.add_outcome(fails(OperationKind::CreatePool));
     let two = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
     assert_eq!(case.update(&id, two).await.status.as_u16(), 200);
     case.app.settle().await;
@@ -204,8 +198,8 @@ async fn import_contains_azures_state_when_it_is_active() {
 #[tokio::test]
 async fn failed_change_is_retried_later() {
     let (case, id) = Case::start_active().await;
-    case.app.control.add_outcome(fails(OperationKind::ScalePool, 1));
-    case.app.control.add_outcome(fails(OperationKind::UpdatePool, 1));
+    case.app.control.add_outcome(fails(OperationKind::ScalePool));
+    case.app.control.add_outcome(fails(OperationKind::UpdatePool));
     let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]});
     assert_eq!(case.update(&id, wanted).await.status.as_u16(), 200);
     case.app.settle().await;
@@ -243,7 +237,7 @@ async fn resource_replaces_an_unreadable_operation() {
 #[tokio::test]
 async fn workspace_is_irrelevant_once_monitoring_is_on() {
     let case = Case::start().await;
-    case.app.control.add_outcome(fails(OperationKind::CreateWorkspace, 1));
+    case.app.control.add_outcome(fails(OperationKind::CreateWorkspace));
     let id = case.post_and_settle(&case.small_with(json!({"monitoring": true}))).await;
     case.expect_active(&id).await;
     let made = lines(&case.take_writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();

@@ -8,16 +8,6 @@ use super::{Case, lines, pool, pool_with};
 use crate::support::condition;
 use crate::support::fault;
 
-fn fails(deed: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
-    ScriptedOutcome {
-        kind: Some(deed),
-        times: Some(1),
-        code: code.to_owned(),
-        message: message.to_owned(),
-        ..ScriptedOutcome::default()
-    }
-}
-
 #[tokio::test]
 async fn quota_error_is_shown_and_a_smaller_cluster_created() {
     let case = Case::start_as("low-quota").await;
@@ -92,7 +82,7 @@ async fn missing_role_is_shown_and_the_object_can_be_removed() {
 #[tokio::test]
 async fn failed_creation_keeps_its_message_and_is_not_repeated() {
     let case = Case::start().await;
-    case.app.control.add_outcome(fails(
+    case.app.control.add_outcome(fault::outcome(
         OperationKind::CreateCluster,
         "CreateVMSSAgentPoolFailed",
         "no room in this region",
@@ -133,7 +123,7 @@ async fn failed_change_is_not_active() {
         ),
     ] {
         case.app.control.clear_requests();
-        case.app.control.add_outcome(fails(deed, "AllocationFailed", "no room"));
+        case.app.control.add_outcome(fault::outcome(deed, "AllocationFailed", "no room"));
         assert_eq!(case.update(&id, change.clone()).await.status.as_u16(), 200);
         case.app.settle().await;
         assert_eq!(case.expect_failure(&id, "updating").await, words);
@@ -184,7 +174,7 @@ async fn denied_resource_group_is_shown() {
 #[tokio::test]
 async fn failed_pool_deletion_is_repeated() {
     let (case, id) = Case::start_with_two_pools().await;
-    case.app.control.add_outcome(fails(
+    case.app.control.add_outcome(fault::outcome(
         OperationKind::DeletePool,
         "PodDrainFailure",
         "a pod does not let go",
@@ -206,7 +196,7 @@ async fn permanent_failure_is_retried_at_growing_intervals() {
     let (case, id) = Case::start_active().await;
     let never = ScriptedOutcome {
         times: None,
-        ..fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way")
+        ..fault::outcome(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way")
     };
     case.app.control.add_outcome(never);
     case.delete(&id).await;
@@ -223,7 +213,7 @@ async fn error_that_azure_recovers_from_is_no_failure() {
     let case = Case::start().await;
     let passing = ScriptedOutcome {
         status: FinalStatus::Succeeded,
-        ..fails(OperationKind::CreateCluster, "ReconcilePortalDNSError", "the name is late")
+        ..fault::outcome(OperationKind::CreateCluster, "ReconcilePortalDNSError", "the name is late")
     };
     case.app.control.add_outcome(passing);
     let id = case.post(&case.small()).await;
@@ -300,7 +290,7 @@ async fn failed_operation_has_a_hint() {
          permission to perform action 'Microsoft.Network/virtualNetworks/write' on scope 'A'; however, it does not have \
          permission to perform action '{JOIN}' on the linked scope(s) 'B' or the linked scope(s) are invalid.\""
     );
-    case.app.control.add_outcome(fails(OperationKind::CreateCluster, "ReconcileVNetFailed", &inner));
+    case.app.control.add_outcome(fault::outcome(OperationKind::CreateCluster, "ReconcileVNetFailed", &inner));
     let id = case.post_and_settle(&case.small()).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains(&format!("; the identity i lacks the right {JOIN} on B")), "{message}");

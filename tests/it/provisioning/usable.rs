@@ -1,7 +1,7 @@
 //! Clusters that cannot be used although the specification is valid: stopped, deleted, in another region, or not reachable from
 //! this server; and the status while a step is retried.
 
-use azure_sandbox::{Effect, Fault, OperationKind, ScriptedOutcome};
+use azure_sandbox::{Effect, Fault, OperationKind};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -193,13 +193,8 @@ async fn import_region_ignores_spelling() {
 #[tokio::test]
 async fn retry_response_has_no_old_error() {
     let (case, id) = Case::start_active().await;
-    case.app.control.add_outcome(ScriptedOutcome {
-        kind: Some(OperationKind::UpgradeCluster),
-        times: Some(1),
-        code: "UpgradeFailed".to_owned(),
-        message: "Drain node x: Pod Disruption Budget".to_owned(),
-        ..ScriptedOutcome::default()
-    });
+    let message = "Drain node x: Pod Disruption Budget";
+    case.app.control.add_outcome(fault::outcome(OperationKind::UpgradeCluster, "UpgradeFailed", message));
     assert_eq!(case.update(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
     case.app.settle().await;
     assert!(case.expect_failure(&id, "updating").await.contains("Pod Disruption Budget"));

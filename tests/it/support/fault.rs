@@ -1,6 +1,6 @@
 //! Faults of the sandbox.
 
-use azure_sandbox::{Effect, ErrorResponse, Fault, Operation};
+use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, OperationKind, ScriptedOutcome};
 
 /// A fault of the requests of an operation.
 pub(crate) fn for_operation(operation: Operation, effect: Effect) -> Fault {
@@ -25,6 +25,17 @@ pub(crate) fn for_path(path: &str, effect: Effect) -> Fault {
 /// A fault of all requests.
 pub(crate) fn for_all(effect: Effect) -> Fault {
     Fault { effect: Some(effect), ..Fault::default() }
+}
+
+/// Lets the next long-running operation of a kind fail.
+pub(crate) fn outcome(kind: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
+    ScriptedOutcome {
+        kind: Some(kind),
+        times: Some(1),
+        code: code.to_owned(),
+        message: message.to_owned(),
+        ..ScriptedOutcome::default()
+    }
 }
 
 /// Delays the responses to an operation.
