@@ -84,9 +84,14 @@ fn small_cluster(name: &str, credential: &str) -> Value {
     json!({"name": name, "aksConfig": {
         "azureCredentialSecret": credential, "clusterName": name, "resourceGroup": format!("group-of-{name}"),
         "resourceLocation": "eastus", "dnsPrefix": name, "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",
-        "nodePools": [{"name": "system", "count": 1, "maxPods": 110, "mode": "System", "osDiskSizeGB": 128,
-            "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_DS2_v2"}],
+        "nodePools": [system_pool()],
     }})
+}
+
+/// The pool of a small cluster.
+fn system_pool() -> Value {
+    json!({"name": "system", "count": 1, "maxPods": 110, "mode": "System", "osDiskSizeGB": 128, "osDiskType": "Managed",
+        "osType": "Linux", "vmSize": "Standard_DS2_v2"})
 }
 
 /// Another pool, to append to the list.

@@ -4,7 +4,7 @@
 use azure_sandbox::{FinalStatus, Operation, OperationKind, ScriptedOutcome};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, TestCluster, condition, pool};
+use super::{Database, Progress, TestCluster, condition, pool, system_pool};
 use crate::support::fault;
 
 on_both_databases!(
@@ -65,7 +65,7 @@ async fn failed_creation_can_be_removed(database: Database) {
 
 /// Changes, with their operations in Azure and the requests.
 fn changes() -> [(OperationKind, Value, &'static str); 5] {
-    let system = super::small_cluster("one", "")["aksConfig"]["nodePools"][0].clone();
+    let system = system_pool();
     [
         (OperationKind::UpgradeCluster, json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
         (OperationKind::TagCluster, json!({"tags": {"a": "b"}}), "PATCH cluster"),

@@ -3,7 +3,7 @@
 use azure_sandbox::{Effect, Operation, Timing};
 use serde_json::json;
 
-use super::{Database, Progress, TestCluster, pool};
+use super::{Database, Progress, TestCluster, pool, system_pool};
 use crate::support::fault;
 
 on_both_databases!(
@@ -35,7 +35,7 @@ async fn lost_change_and_removal_responses_are_recovered(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     // Long enough that the operation is still in progress after the delay.
     cluster.app.control.set_timing(Timing { scale: 10.0, ..Timing::default() }).unwrap();
-    let system = super::small_cluster("one", "")["aksConfig"]["nodePools"][0].clone();
+    let system = system_pool();
     for (operation, method, change, sent) in [
         (Operation::ManagedCluster, "PUT", json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
         (Operation::ManagedCluster, "PATCH", json!({"tags": {"a": "b"}}), "PATCH cluster"),
@@ -73,7 +73,7 @@ async fn forgotten_operation_is_recovered(database: Database) {
     cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 
-    let system = super::small_cluster("one", "")["aksConfig"]["nodePools"][0].clone();
+    let system = system_pool();
     for (change, sent) in [
         (json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
         (json!({"tags": {"a": "b"}}), "PATCH cluster"),

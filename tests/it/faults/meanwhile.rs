@@ -4,7 +4,7 @@ use azure_sandbox::{Operation, RecordedRequest};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, Progress, TestCluster, pool, wait_until_received};
+use super::{Database, Progress, TestCluster, pool, system_pool, wait_until_received};
 use crate::support::{azure_client, fault};
 
 on_both_databases!(
@@ -22,16 +22,13 @@ fn upstream(object: &Value) -> &Value {
     &object["aksStatus"]["upstreamSpec"]
 }
 
-fn system() -> Value {
-    super::small_cluster("one", "")["aksConfig"]["nodePools"][0].clone()
-}
-
 async fn change_during_creation_is_applied(database: Database) {
     let cluster = TestCluster::create(database).await;
     cluster
         .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
-    let changed = cluster.update(json!({"tags": {"a": "b"}, "nodePools": [system(), pool("more", 2)]})).await;
+    let changed =
+        cluster.update(json!({"tags": {"a": "b"}, "nodePools": [system_pool(), pool("more", 2)]})).await;
     assert_eq!(changed["state"], "provisioning", "until all of it is there");
     let object = cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster", "PATCH cluster", "PUT pool more"]);
@@ -45,8 +42,8 @@ async fn change_during_a_change_is_applied(database: Database) {
     cluster
         .wait_until("the upgrade", |object| super::progress_of(object).message.contains("is being changed"))
         .await;
-    cluster.update(json!({"nodePools": [system(), pool("more", 1)]})).await;
-    cluster.update(json!({"nodePools": [system(), pool("more", 3)], "tags": {"a": "b"}})).await;
+    cluster.update(json!({"nodePools": [system_pool(), pool("more", 1)]})).await;
+    cluster.update(json!({"nodePools": [system_pool(), pool("more", 3)], "tags": {"a": "b"}})).await;
     assert_eq!(cluster.progress().await.state, "updating");
     let object = cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT cluster", "PATCH cluster", "PUT pool more"]);
@@ -77,7 +74,7 @@ async fn removal_during_creation_does_not_wait(database: Database) {
 
 async fn removal_during_a_change_does_not_wait(database: Database) {
     let cluster = TestCluster::create_active(database).await;
-    cluster.update(json!({"nodePools": [system(), pool("more", 1)]})).await;
+    cluster.update(json!({"nodePools": [system_pool(), pool("more", 1)]})).await;
     cluster
         .wait_until("the pool", |object| {
             super::progress_of(object).message.contains("node pool more is being")

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use azure_sandbox::{Effect, ErrorResponse, Operation};
 use serde_json::{Value, json};
 
-use super::{Database, Progress, THROTTLED, TestCluster, condition, pool, progress_of};
+use super::{Database, Progress, THROTTLED, TestCluster, condition, pool, progress_of, system_pool};
 use crate::support::fault;
 
 on_both_databases!(
@@ -177,7 +177,7 @@ async fn conflict_is_no_failure(database: Database) {
 
 /// Changes, with their requests and the requests that are finally accepted.
 fn changes() -> [(Operation, &'static str, Value, &'static str); 4] {
-    let system = small_pool();
+    let system = system_pool();
     [
         (Operation::ManagedCluster, "PUT", json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
         (Operation::ManagedCluster, "PATCH", json!({"tags": {"a": "b"}}), "PATCH cluster"),
@@ -186,14 +186,10 @@ fn changes() -> [(Operation, &'static str, Value, &'static str); 4] {
     ]
 }
 
-fn small_pool() -> Value {
-    super::small_cluster("one", "")["aksConfig"]["nodePools"][0].clone()
-}
-
 async fn changes_and_removals_survive_throttling_and_failures(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     let throttled = || Effect::Status(form(&cluster, 0));
-    let polled = json!({"nodePools": [small_pool(), pool("more", 1)]});
+    let polled = json!({"nodePools": [system_pool(), pool("more", 1)]});
     let polled = (Operation::LongOperation, "GET", polled, "PUT pool more");
     for (operation, method, change, taken) in changes().into_iter().chain([polled]) {
         cluster.app.control.clear_requests();

@@ -8,7 +8,7 @@ use norman_aks::store::{ClusterRow, WorkColumns, clusters};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, TestCluster, pool, small_cluster, wait_until_received};
+use super::{Database, TestCluster, pool, small_cluster, system_pool, wait_until_received};
 use crate::support::app::TestApp;
 use crate::support::databases;
 use crate::support::fault;
@@ -91,7 +91,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
 
     // The same with an update and a deletion.
     cluster.app.control.clear_requests();
-    let system = small_cluster("one", "")["aksConfig"]["nodePools"][0].clone();
+    let system = system_pool();
     cluster.update(json!({"nodePools": [system, pool("more", 1)]})).await;
     cluster
         .wait_until("the pool", |object| {
@@ -217,7 +217,7 @@ async fn servers_share_the_work_without_duplicate_requests() {
     assert_eq!(sent(), expected(&["PUT group", "PUT cluster"]));
     for (number, path) in paths.iter().enumerate() {
         let app = if number % 2 == 0 { &two } else { &one };
-        let system = small_cluster("x", "")["aksConfig"]["nodePools"][0].clone();
+        let system = system_pool();
         let change = json!({"name": names[number], "aksConfig": {"tags": {"a": "b"}, "nodePools": [system, pool("more", 1)]}});
         app.put(path).json(&change).send().await.expect(200);
     }
