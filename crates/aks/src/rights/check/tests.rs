@@ -138,7 +138,7 @@ fn each_case_has_its_reason_and_smallest_role() {
         ("Microsoft.OperationalInsights/workspaces/write", "monitoringDenied", "Log Analytics Contributor"),
         (&format!("{all}listClusterAdminCredential/action"), "localAccountsDenied", admin),
         (&format!("{all}listClusterUserCredential/action"), "noLocalAccountsDenied", user),
-        (&format!("{all}commandResults/read"), "privateClusterDenied", admin),
+        (&format!("{all}commandResults/read"), "privateClusterDenied", "Reader"),
         (&format!("{all}runCommand/action"), "privateClusterDenied", admin),
     ] {
         let custom = custom_role(&["*"], &[not_action]);
@@ -146,7 +146,9 @@ fn each_case_has_its_reason_and_smallest_role() {
         assert_eq!((denied.verdict, codes(&denied)), (Verdict::Limited, vec![expected]), "{not_action}");
         assert_eq!(roles(&denied).len(), 1, "{not_action}");
         assert_eq!(denied.assignments[0].role, proposed, "{not_action}");
-        let command = format!("az role assignment create --assignee {CLIENT} --role ");
+        let quoted = if proposed.contains(' ') { format!("'{proposed}'") } else { proposed.to_owned() };
+        let command =
+            format!("az role assignment create --assignee {CLIENT} --role {quoted} --scope /subscriptions/s");
         assert!(denied.reasons[0].remedy.contains(&command), "{denied:?}");
         let assigned = check(input(vec![rights(None, &[custom, role(proposed)])]));
         assert_eq!((assigned.verdict, codes(&assigned)), (Verdict::Usable, vec![]), "{not_action}");
@@ -156,9 +158,13 @@ fn each_case_has_its_reason_and_smallest_role() {
 #[test]
 fn credential_without_any_kubeconfig_is_unusable() {
     let neither = custom_role(&["*"], &["Microsoft.ContainerService/managedClusters/listCluster*"]);
-    let check = check(input(vec![rights(None, &[neither])]));
-    assert_eq!((check.verdict, codes(&check)), (Verdict::Unusable, vec!["createDenied", "importDenied"]));
-    assert_eq!(check.assignments[0].role, "Azure Kubernetes Service Cluster Admin Role");
+    let denied = check(input(vec![rights(None, std::slice::from_ref(&neither))]));
+    assert_eq!((denied.verdict, codes(&denied)), (Verdict::Unusable, vec!["createDenied", "importDenied"]));
+    assert_eq!(denied.assignments[0].role, "Azure Kubernetes Service Cluster Admin Role");
+    let proposed = denied.assignments.iter().map(|assignment| role(assignment.role));
+    let all_roles: Vec<Permission> = std::iter::once(neither).chain(proposed).collect();
+    let assigned = check(input(vec![rights(None, &all_roles)]));
+    assert_eq!((assigned.verdict, codes(&assigned)), (Verdict::Usable, vec![]));
 }
 
 #[test]
