@@ -7,6 +7,7 @@
 mod assess;
 mod built_in_roles;
 mod check;
+mod gaps;
 mod operations;
 mod policies;
 mod reasons;
@@ -14,9 +15,9 @@ mod reasons;
 pub use assess::{AssessedOperation, Registration, RightsInput, ScopeRights, SubscriptionState, assess};
 pub use built_in_roles::{BuiltInRole, smallest_roles};
 pub use check::{CredentialCheck, check, rejected};
+pub use gaps::{Part, RoleAssignment, Unchecked};
 pub use operations::{Condition, Level, OPERATIONS, Operation, Purpose};
 pub use policies::{AssignedPolicy, Denied, PolicyDefinitions, PolicyEffect, Resources};
-pub use reasons::{Part, RoleAssignment, Unchecked};
 
 use crate::arm::Permission;
 

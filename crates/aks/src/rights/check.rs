@@ -1,9 +1,10 @@
 //! The result of checking a credential: the verdict with its reasons, and the role assignments that add missing rights.
 
 use super::assess::{AssessedOperation, RightsInput, SubscriptionState, assess};
+use super::gaps::{Part, RoleAssignment, Unchecked};
 use super::operations::READ_SUBSCRIPTION;
 use super::policies::AssignedPolicy;
-use super::reasons::{self, Part, RoleAssignment, Unchecked};
+use super::reasons;
 use super::{Condition, Decision, Registration, Scope, built_in_roles, smallest_roles};
 use crate::catalog::{Reason, Verdict, verdict};
 use crate::shell;

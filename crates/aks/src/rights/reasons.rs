@@ -1,6 +1,7 @@
-//! The reasons for the verdict about a credential, and what they refer to: missing role assignments and unread parts.
+//! The reasons for the verdict about a credential.
 
 use super::assess::{AssessedOperation, RightsInput, SubscriptionState};
+use super::gaps::{Part, RoleAssignment, Unchecked};
 use super::operations::{AKS, LOG_ANALYTICS};
 use super::policies::{AssignedPolicy, Denied, PolicyEffect, Resources};
 use super::{Condition, Decision, Purpose, Scope, ScopeRights};
@@ -29,59 +30,6 @@ const FOR_MONITORING: [&str; 2] = [LOG_ANALYTICS, "Microsoft.OperationsManagemen
 
 /// A note for new role assignments.
 const ROLE_DELAY: &str = "a new role takes a few minutes to work";
-
-/// A part that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unchecked {
-    /// The part.
-    pub part: Part,
-    /// The resource ID or the name of what could not be read.
-    pub subject: String,
-    /// The reason why it could not be read.
-    pub reason: String,
-}
-
-/// A part of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The state of the subscription.
-    Subscription,
-    /// The roles of the application.
-    Permissions,
-    /// The registration of resource providers.
-    Providers,
-    /// The assigned policies.
-    Policies,
-}
-
-impl Part {
-    /// The name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Subscription => "subscription",
-            Self::Permissions => "permissions",
-            Self::Providers => "providers",
-            Self::Policies => "policies",
-        }
-    }
-}
-
-/// A role assignment that adds missing rights.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoleAssignment {
-    /// The name of a built-in role.
-    pub role: &'static str,
-    /// The scope.
-    pub scope: Scope,
-    /// The missing actions that it grants.
-    pub actions: Vec<&'static str>,
-    /// The case in which they are needed; `None` if they always are.
-    pub condition: Option<Condition>,
-    /// The command that creates it, for a POSIX shell.
-    pub command: String,
-    /// The page of Azure's documentation with the definition of the role.
-    pub source: &'static str,
-}
 
 /// The reason for a subscription that is read-only.
 pub(super) fn of_subscription(subscription: &SubscriptionState) -> Vec<Reason> {
