@@ -86,7 +86,7 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) {
         // A SQLite file has one server, so leases of its predecessor are released. If there is another one, the fencing token
         // keeps it from writing.
-        if self.core.store.kind() == store::Kind::Sqlite
+        if self.core.store.kind() == store::DatabaseKind::Sqlite
             && let Err(error) = store::clusters::release_all(&self.core.store).await
         {
             tracing::warn!(

@@ -33,7 +33,7 @@ pub mod watches;
 pub use cluster_events::{ClusterEventRow, NewClusterEvent};
 pub use clusters::{ClusterRow, NameScope, Wake, WorkColumns};
 pub use credentials::{CredentialRow, SealedColumns};
-pub use db::{Kind, Options, Store, sqlite_url};
+pub use db::{DatabaseKind, Options, Store, sqlite_url};
 pub use error::{Error, Unique, disk_full_errors};
 pub use events::AuditRow;
 pub use members::MemberRow;

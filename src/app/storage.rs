@@ -47,7 +47,7 @@ pub fn stamp(config: &Config) -> store::Stamp {
 /// Reads the encryption keys. With SQLite, a missing key file is created.
 pub async fn open_secrets(config: &Config, store: &Store, clock: &Clock) -> Result<Secrets, Error> {
     // Servers that share a PostgreSQL database must use the same key; if each created one, secrets would be lost.
-    let may_create = store.kind() == store::Kind::Sqlite;
+    let may_create = store.kind() == store::DatabaseKind::Sqlite;
     let file = &config.encryption_key_file;
     let (secrets, origin) = Secrets::open(file, may_create, store.clone(), clock.clone()).await?;
     if origin == secrets::Origin::Created {

@@ -82,7 +82,7 @@ impl RoleKeeper {
     pub async fn run(mut self, stop: CancellationToken) {
         let store = &self.shared.core.store;
         // A SQLite file has one server, so leases of an earlier process are stale.
-        if store.kind() == store::Kind::Sqlite {
+        if store.kind() == store::DatabaseKind::Sqlite {
             warn_on_error("cannot release leases of the previous process", watches::release_all(store).await);
         }
         while !stop.is_cancelled() {

@@ -19,7 +19,7 @@ use super::Error;
 
 /// The kind of database of a [`Store`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DatabaseKind {
     /// A file on this machine, for one server process.
     Sqlite,
     /// A database server, for any number of replicas.
@@ -144,10 +144,10 @@ impl Store {
     }
 
     /// The kind of this database.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> DatabaseKind {
         match self.db {
-            Db::Sqlite { .. } => Kind::Sqlite,
-            Db::Postgres(_) => Kind::Postgres,
+            Db::Sqlite { .. } => DatabaseKind::Sqlite,
+            Db::Postgres(_) => DatabaseKind::Postgres,
         }
     }
 

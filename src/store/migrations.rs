@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection as _, SqlSafeStr as _};
 
 use super::db::Db;
-use super::{Error, Kind, Store};
+use super::{DatabaseKind, Error, Store};
 
 /// A migration, with its SQL for either database.
 struct Step {
@@ -97,8 +97,10 @@ impl Store {
     /// The numbers of the applied migrations.
     async fn applied_migrations(&self) -> Result<BTreeSet<i64>, Error> {
         let exists = match self.kind() {
-            Kind::Sqlite => "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')",
-            Kind::Postgres => "select to_regclass('_sqlx_migrations') is not null",
+            DatabaseKind::Sqlite => {
+                "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')"
+            }
+            DatabaseKind::Postgres => "select to_regclass('_sqlx_migrations') is not null",
         };
         if !self.fetch_one::<bool>(exists, args![]).await? {
             return Ok(BTreeSet::new());

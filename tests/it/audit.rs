@@ -8,7 +8,7 @@ use clock::Clock;
 use norman_aks::services::Caller;
 use norman_aks::services::{Action, Event, Events, Options, Sink};
 use norman_aks::store::events::Filter;
-use norman_aks::store::{self, Kind, Store};
+use norman_aks::store::{self, DatabaseKind, Store};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
@@ -41,12 +41,12 @@ enum Lock {
 impl Lock {
     async fn take(db: &TestDb) -> Self {
         match db.store.kind() {
-            Kind::Sqlite => {
+            DatabaseKind::Sqlite => {
                 let mut connection = sqlx::SqliteConnection::connect(&db.url).await.expect("connect");
                 sqlx::raw_sql("begin immediate").execute(&mut connection).await.expect("lock");
                 Self::Sqlite(connection)
             }
-            Kind::Postgres => {
+            DatabaseKind::Postgres => {
                 let mut connection = sqlx::PgConnection::connect(&db.url).await.expect("connect");
                 let lock = "begin; lock table events in exclusive mode";
                 sqlx::raw_sql(lock).execute(&mut connection).await.expect("lock");

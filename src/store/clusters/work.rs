@@ -3,7 +3,7 @@
 
 use super::{RELEASE_UNPROVED, columns};
 use crate::store::credentials::Erasure;
-use crate::store::{ClusterRow, Error, Kind, NewClusterEvent, Store};
+use crate::store::{ClusterRow, DatabaseKind, Error, NewClusterEvent, Store};
 
 /// The columns that only the worker changes. Updates by users never change them, and the worker never changes those of users,
 /// so the two do not conflict.
@@ -76,8 +76,8 @@ pub async fn claim(
     }
     // PostgreSQL skips rows that another server is claiming; SQLite has only one writer.
     let sql = match store.kind() {
-        Kind::Sqlite => claim!(""),
-        Kind::Postgres => claim!(" for update skip locked"),
+        DatabaseKind::Sqlite => claim!(""),
+        DatabaseKind::Postgres => claim!(" for update skip locked"),
     };
     store.execute_returning(sql, args![holder, lease_until_ms, now_ms, limit]).await
 }

@@ -216,8 +216,8 @@ async fn one_of_two_unclaimed_objects_reaches_azure(database: Database) {
     users.restore_azure();
     // On PostgreSQL, another server runs in parallel.
     let other = match users.db.store.kind() {
-        norman_aks::store::Kind::Sqlite => None,
-        norman_aks::store::Kind::Postgres => {
+        norman_aks::store::DatabaseKind::Sqlite => None,
+        norman_aks::store::DatabaseKind::Postgres => {
             Some(TestApp::builder().database(&users.db).with_azure_of(&users.app).start().await)
         }
     };

@@ -1,7 +1,7 @@
 //! Several concurrent requests for the same name: only one succeeds.
 
 use futures_util::future::join_all;
-use norman_aks::store::{self, Kind};
+use norman_aks::store::{self, DatabaseKind};
 use serde_json::json;
 
 use super::{Database, small_cluster};
@@ -13,7 +13,7 @@ on_both_databases!(concurrent_posts_share_no_name, concurrent_renames_share_no_n
 /// The servers of a database: two on PostgreSQL.
 async fn servers(db: &TestDb) -> Vec<TestApp> {
     let one = TestApp::builder().database(db).start().await;
-    if db.store.kind() == Kind::Sqlite {
+    if db.store.kind() == DatabaseKind::Sqlite {
         return vec![one];
     }
     let two = TestApp::builder().database(db).with_azure_of(&one).start().await;

@@ -265,8 +265,8 @@ async fn credential_update_waits_for_new_cluster(db: &TestDb) {
         }};
     }
     let outcome = match store.kind() {
-        Kind::Sqlite => race!(sqlx::SqliteConnection::connect(&db.url).await, "begin immediate"),
-        Kind::Postgres => race!(sqlx::PgConnection::connect(&db.url).await, "begin"),
+        DatabaseKind::Sqlite => race!(sqlx::SqliteConnection::connect(&db.url).await, "begin immediate"),
+        DatabaseKind::Postgres => race!(sqlx::PgConnection::connect(&db.url).await, "begin"),
     };
     assert!(matches!(outcome, Err(Error::InUse { table: "credentials", .. })), "{outcome:?}");
 }
