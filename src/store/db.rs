@@ -50,11 +50,10 @@ pub struct Store {
     changes: Arc<AtomicU64>,
 }
 
-/// Increases [`Store::version`] when it is dropped, even if the change failed or was cancelled, because it may have been written
-/// nevertheless.
-pub(super) struct CountedChange<'a>(&'a AtomicU64);
+/// Increases [`Store::version`] when dropped. A failed or cancelled change counts too, because the database may have committed it.
+pub(super) struct ChangeGuard<'a>(&'a AtomicU64);
 
-impl Drop for CountedChange<'_> {
+impl Drop for ChangeGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Release);
     }
@@ -157,8 +156,9 @@ impl Store {
         self.changes.load(Ordering::Acquire)
     }
 
-    pub(super) fn count_change(&self) -> CountedChange<'_> {
-        CountedChange(&self.changes)
+    /// A guard for one change; see [`ChangeGuard`].
+    pub(super) fn change_guard(&self) -> ChangeGuard<'_> {
+        ChangeGuard(&self.changes)
     }
 
     /// Checks that the database responds.

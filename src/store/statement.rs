@@ -155,7 +155,7 @@ impl Store {
 
     /// Runs a statement in its own transaction; returns the number of changed rows.
     pub(super) async fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Error> {
-        let _counted = self.count_change();
+        let _counted = self.change_guard();
         if has_no_effect(sql, values)? {
             return Ok(0);
         }

@@ -5,7 +5,7 @@
 //! row with `service::actor::Actor::audit`. Attempts that change nothing are recorded afterwards by
 //! `service::events::Events::record_failure`.
 
-use super::db::{CountedChange, Db};
+use super::db::{ChangeGuard, Db};
 use super::rows::{DbRow, Record};
 use super::statement::{Value, bind, has_no_effect};
 use super::{AuditRow, Error, Store};
@@ -14,7 +14,7 @@ use super::{AuditRow, Error, Store};
 /// between read and write. On PostgreSQL, rules about several rows require [`Transaction::lock_name`] first.
 pub(super) struct Transaction<'a> {
     connection: Connection,
-    _counted: CountedChange<'a>,
+    _counted: ChangeGuard<'a>,
 }
 
 enum Connection {
@@ -32,7 +32,7 @@ macro_rules! locking {
 impl Store {
     /// Starts a transaction. Its end increases [`Store::version`].
     pub(super) async fn begin(&self) -> Result<Transaction<'_>, Error> {
-        let counted = self.count_change();
+        let counted = self.change_guard();
         let connection = match &self.db {
             Db::Sqlite { writer, .. } => Connection::Sqlite(writer.begin_with("begin immediate").await?),
             Db::Postgres(pool) => Connection::Postgres(pool.begin().await?),
