@@ -81,12 +81,14 @@ impl Store {
 
     async fn connect_sqlite(url: &str, options: &Options) -> Result<Self, Error> {
         if url.contains('?') {
-            return Err(Error::Url("a SQLite URL takes no parameters".to_owned()));
+            let message = "SQLite URLs take no parameters; remove everything from `?` on, or write a `?` of the path \
+                           as %3F";
+            return Err(Error::Url(message.to_owned()));
         }
         let file = SqliteConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
         let path = file.get_filename();
         if path.as_os_str().is_empty() || url.ends_with(":memory:") {
-            return Err(Error::Url("SQLite needs a file: several connections share it".to_owned()));
+            return Err(Error::Url("in-memory databases are not supported; use sqlite:<path>".to_owned()));
         }
         create_private_file(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
         let file = file
@@ -219,8 +221,8 @@ mod tests {
         for (url, reason) in [
             ("mysql://localhost/x", "sqlite: or postgres://"),
             ("aks.db", "sqlite: or postgres://"),
-            ("sqlite::memory:", "needs a file"),
-            ("sqlite://", "needs a file"),
+            ("sqlite::memory:", "use sqlite:<path>"),
+            ("sqlite://", "use sqlite:<path>"),
             ("sqlite:a.db?mode=memory", "no parameters"),
             ("postgres://user:canary-password@host:port/x", "port"),
         ] {
