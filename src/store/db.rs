@@ -26,14 +26,14 @@ pub enum DatabaseKind {
     Postgres,
 }
 
-/// Connection limits.
+/// Limits of a [`Store`]: its connections, the time to wait for one, and the size of the file.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The maximum number of connections to PostgreSQL, or of SQLite readers; SQLite has one more connection for writing.
     pub max_connections: u32,
     /// The time limit for getting a connection. When it is exceeded, the database is reported as unavailable.
     pub acquire_timeout: Duration,
-    /// The maximum size of a SQLite file in pages of 4 KiB. When it is reached, the disk is reported as full. `None` is no limit.
+    /// For tests of a full disk: the maximum size of the SQLite file, in pages of 4 KiB. `None`: no limit.
     pub max_pages: Option<u32>,
 }
 
@@ -59,8 +59,8 @@ impl Drop for ChangeGuard<'_> {
     }
 }
 
-/// SQLite allows one writer at a time. With a single connection for writing, writers wait in order, and do not poll SQLite and
-/// fail with `database is locked`.
+/// The connection pools of a [`Store`]. SQLite allows one writer at a time: with a single writer connection, writers queue for
+/// it in order, instead of polling SQLite until they fail with `database is locked`.
 #[derive(Clone, Debug)]
 pub(super) enum Db {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
@@ -110,8 +110,9 @@ impl Store {
             Some(pages) => file.clone().pragma("max_page_count", pages.to_string()),
             None => file.clone(),
         };
-        // When the disk is full, SQLite rolls back automatically, but sqlx assumes that the transaction is still open. The
-        // connection could start no other transaction, so it is closed.
+        // When the disk is full, SQLite rolls back by itself, but sqlx still counts the transaction as open, and the next `begin`
+        // on this connection would fail. `ping` waits for a rollback that sqlx has queued; if sqlx still counts a transaction
+        // after that, the pool closes the connection.
         let writer = pool()
             .max_connections(1)
             .after_release(|connection, _| {
@@ -152,8 +153,9 @@ impl Store {
         }
     }
 
-    /// A number that increases with every write through this store or its clones, except writes to the audit log. Data that was
-    /// read after getting the version is current while the version is unchanged, if no other server writes.
+    /// A number that increases with every write through this store or its clones, except writes to the audit log. A caching
+    /// caller gets the version first and reads the data second: while the version stays the same, the data is current, unless
+    /// another server writes to the same database.
     pub fn version(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
@@ -187,7 +189,7 @@ impl Store {
         }
     }
 
-    /// Waits until no connection is in use, and closes all. Later calls fail with [`Error::Unavailable`].
+    /// Waits until no connection is in use, then closes all connections. Later calls fail with [`Error::Unavailable`].
     pub async fn close(&self) {
         match &self.db {
             Db::Sqlite { writer, readers } => {
