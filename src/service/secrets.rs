@@ -325,7 +325,7 @@ impl Secrets {
             capabilities: vec![CLUSTER_ACCESS_CAPABILITY.to_owned()],
             address: self.inner.address.get().cloned(),
         };
-        store::replicas::put(&self.inner.store, &row).await?;
+        store::replicas::upsert_heartbeat(&self.inner.store, &row).await?;
         store::replicas::prune(&self.inner.store, now_ms - REPLICA_RETENTION_MS).await?;
         Ok(())
     }

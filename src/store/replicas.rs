@@ -21,8 +21,8 @@ pub struct ReplicaRow {
 
 record!(ReplicaRow, "replicas", id, started_ms, seen_ms, key_ids, capabilities, address);
 
-/// Stores a heartbeat.
-pub async fn put(store: &Store, replica: &ReplicaRow) -> Result<(), Error> {
+/// Inserts the row, or updates it with a new heartbeat.
+pub async fn upsert_heartbeat(store: &Store, replica: &ReplicaRow) -> Result<(), Error> {
     let sql =
         "insert into replicas (id, started_ms, seen_ms, key_ids, capabilities, address) values ($1, $2, $3, $4, $5, $6)
                on conflict (id) do update set seen_ms = excluded.seen_ms, key_ids = excluded.key_ids,

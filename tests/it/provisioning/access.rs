@@ -331,7 +331,7 @@ async fn old_data_directory_loses_its_service_accounts() {
         address: None,
     };
     let store = case.store().await;
-    store::replicas::put(&store, &older(AFTER_FIXTURE_MS + 301_000)).await.unwrap();
+    store::replicas::upsert_heartbeat(&store, &older(AFTER_FIXTURE_MS + 301_000)).await.unwrap();
     case.advance_refreshes(1).await;
     for id in both {
         assert!(case.secret(id, CLUSTER_ACCESS_SECRET).await.is_some(), "the new access works");

@@ -123,9 +123,9 @@ async fn replicas_store_heartbeats(db: &TestDb) {
         capabilities: keys.iter().map(|key| format!("after-{key}")).collect(),
         address: keys.first().map(|key| format!("{key}:8445")),
     };
-    replicas::put(store, &replica("b", 10, &["k1"])).await.unwrap();
-    replicas::put(store, &replica("a", 20, &[])).await.unwrap();
-    replicas::put(store, &replica("b", 30, &["k2", "k1"])).await.unwrap();
+    replicas::upsert_heartbeat(store, &replica("b", 10, &["k1"])).await.unwrap();
+    replicas::upsert_heartbeat(store, &replica("a", 20, &[])).await.unwrap();
+    replicas::upsert_heartbeat(store, &replica("b", 30, &["k2", "k1"])).await.unwrap();
     let all = replicas::seen_since(store, 0).await.unwrap();
     assert_eq!(all, [replica("a", 20, &[]), replica("b", 30, &["k2", "k1"])]);
     assert_eq!(replicas::seen_since(store, 21).await.unwrap(), [replica("b", 30, &["k2", "k1"])]);

@@ -268,7 +268,7 @@ async fn sessions_of_agents_are_those_of_other_running_servers(db: &TestDb) {
             capabilities: Vec::new(),
             address: address.map(str::to_owned),
         };
-        replicas::put(store, &replica).await.unwrap();
+        replicas::upsert_heartbeat(store, &replica).await.unwrap();
         agent_sessions::put(store, "c-a", id).await.unwrap();
     }
     for (cluster_id, replica_id) in [("c-a", "other"), ("c-b", "other"), ("c-none", "other"), ("c-a", "none")]
