@@ -1,8 +1,9 @@
-//! Table `replicas`: the servers that share the database, with their encryption keys and capabilities.
+//! Table `replicas`: one row per server instance that uses the database, with the IDs of its encryption keys (not the keys) and
+//! its capabilities.
 
 use super::{Error, Store};
 
-/// A running server, or one that was killed.
+/// The row of a server instance: it is running, or it ended without deleting its row (see [`prune`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaRow {
     /// An ID that is new at each start.
@@ -11,11 +12,12 @@ pub struct ReplicaRow {
     pub started_ms: i64,
     /// The last heartbeat, in milliseconds since 1970.
     pub seen_ms: i64,
-    /// The names of the keys in its key file.
+    /// The IDs of the keys in its key file.
     pub key_ids: Vec<String>,
-    /// Capabilities that earlier versions lack.
+    /// The features of its version that other replicas must know about. Older versions store fewer: see
+    /// `service::secrets::Secrets::older_replica`.
     pub capabilities: Vec<String>,
-    /// The address for connections of other servers, `host:port`; `None` if there is none.
+    /// `host:port` at which other replicas can reach this one; `None` if it does not accept their connections.
     pub address: Option<String>,
 }
 
@@ -31,18 +33,18 @@ pub async fn upsert_heartbeat(store: &Store, replica: &ReplicaRow) -> Result<(),
     store.execute(sql, args![id, *started_ms, *seen_ms, key_ids, capabilities, address]).await.map(drop)
 }
 
-/// The servers with a heartbeat at `since_ms` or later, by ID.
+/// The replicas whose last heartbeat is `since_ms` or later, ordered by ID.
 pub async fn seen_since(store: &Store, since_ms: i64) -> Result<Vec<ReplicaRow>, Error> {
     let sql = "select id, started_ms, seen_ms, key_ids, capabilities, address from replicas where seen_ms >= $1 order by id";
     store.fetch_all(sql, args![since_ms]).await
 }
 
-/// Deletes a server that is shutting down.
+/// Deletes the row of a replica that shuts down; returns whether it existed.
 pub async fn delete(store: &Store, id: &str) -> Result<bool, Error> {
     Ok(store.execute("delete from replicas where id = $1", args![id]).await? > 0)
 }
 
-/// Deletes servers whose last heartbeat was before `before_ms`; returns their number.
+/// Deletes rows whose last heartbeat was before `before_ms`; returns their number.
 pub async fn prune(store: &Store, before_ms: i64) -> Result<u64, Error> {
     store.execute("delete from replicas where seen_ms < $1", args![before_ms]).await
 }
