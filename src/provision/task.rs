@@ -6,7 +6,7 @@ use aks::cluster_details::ClusterDetails;
 use aks::provision::imported::merge_entries;
 use aks::provision::plan::{self, Observed, Phase};
 use aks::spec::{AksConfig, ClusterSpec};
-use aks::status::{ClusterStatus, ConditionStatus, Progress, State, Step, UpdateAttempts, Waiting};
+use aks::status::{ClusterStatus, ConditionStatus, Progress, ProgressStep, State, UpdateAttempts, Waiting};
 use clock::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -205,7 +205,7 @@ impl Task {
                 std::cmp::Ordering::Greater => (Progress::Pending, ""),
             };
             let unchanged = old.iter().find(|old| old.name == *step && old.state == state);
-            self.status.steps.push(Step {
+            self.status.steps.push(ProgressStep {
                 name: (*step).to_owned(),
                 state,
                 message: text.to_owned(),

@@ -130,7 +130,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::status::Step;
+    use crate::status::ProgressStep;
     use crate::testing::{config, extended};
 
     fn ids(spec: Value, status: &ClusterStatus, change: impl FnOnce(&mut ClusterFacts<'_>)) -> Vec<String> {
@@ -210,7 +210,8 @@ mod tests {
     fn cluster_that_was_never_requested_leaves_at_most_its_group() {
         let mut status = ClusterStatus::default();
         assert!(ids(json!({}), &status, |facts| facts.creation_requested = false).is_empty());
-        let step = |state| Step { name: "azure".to_owned(), state, message: String::new(), since_ms: 0 };
+        let step =
+            |state| ProgressStep { name: "azure".to_owned(), state, message: String::new(), since_ms: 0 };
         status.steps = vec![step(Progress::Failed)];
         assert_eq!(ids(json!({}), &status, |facts| facts.creation_requested = false), [GROUP]);
         let left = left_behind(&ClusterFacts {

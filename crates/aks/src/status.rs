@@ -44,7 +44,7 @@ pub struct ClusterStatus {
     pub conditions: Vec<Condition>,
     /// The steps to an active cluster, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Step>,
+    pub steps: Vec<ProgressStep>,
     /// The operation that the worker waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
@@ -125,7 +125,7 @@ pub enum ConditionStatus {
 /// One of the steps to an active cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Step {
+pub struct ProgressStep {
     /// The identifier, for example `credentials` or `resourceGroup`.
     pub name: String,
     /// The progress.
@@ -312,7 +312,7 @@ mod tests {
         let mut status = ClusterStatus::default();
         status.set_condition("Updated", ConditionStatus::False, "", "old failure", "1");
         status.set_condition("Ready", ConditionStatus::False, "", "no answer", "1");
-        let step = |state, message: &str| Step {
+        let step = |state, message: &str| ProgressStep {
             name: "azure".to_owned(),
             state,
             message: message.to_owned(),

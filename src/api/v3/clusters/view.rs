@@ -5,7 +5,7 @@
 use aks::left_behind::LeftBehind;
 use aks::role::Role;
 use aks::spec::AksConfig;
-use aks::status::{State, Step, Waiting};
+use aks::status::{ProgressStep, State, Waiting};
 use clock::rfc3339;
 use serde_json::{Value, json};
 
@@ -132,7 +132,7 @@ fn aks_status(cluster: &Cluster) -> Value {
     Value::Object(view)
 }
 
-fn step_view(step: &Step) -> Value {
+fn step_view(step: &ProgressStep) -> Value {
     json!({"message": step.message, "name": step.name, "since": rfc3339(step.since_ms), "state": step.state})
 }
 
