@@ -1,5 +1,5 @@
-//! The status of a cluster, which is stored with its specification (`docs/contract/clusters.md#status-of-a-cluster`), and its
-//! state.
+//! [`ClusterStatus`], which is stored next to the specification of a cluster (`docs/contract/clusters.md#status-of-a-cluster`),
+//! and [`State`], which is shown to clients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ use super::spec::AksConfig;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClusterStatus {
-    /// The observed state.
+    /// The observed specification: `aksConfig` as read from Azure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_spec: Option<AksConfig>,
-    /// Other observed properties, for decisions.
+    /// Observed properties that `aksConfig` has no field for, such as running versions. Not displayed.
     #[serde(skip_serializing_if = "ClusterDetails::is_empty")]
     pub details: ClusterDetails,
     /// Whether its Kubernetes API is reachable only through an agent.
@@ -42,22 +42,23 @@ pub struct ClusterStatus {
     /// The conditions, in the order of their first occurrence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The steps to an active cluster, in order.
+    /// The progress of the creation, in order, for display.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<ProgressStep>,
     /// The operation that the worker waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
-    /// The message of the last step if it failed; cleared by the next success.
+    /// The error of the last reconcile step; cleared when one succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// The generation of the specification that failed.
+    /// The generation of the specification for which `failure` was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_generation: Option<i64>,
-    /// The changes requested from Azure for the current specification.
+    /// The changes that Azure accepted for the current specification.
     #[serde(rename = "tried", skip_serializing_if = "Option::is_none")]
     pub attempts: Option<UpdateAttempts>,
-    /// Names of node pools whose creation this server requested since the specification was last fully applied.
+    /// Names of node pools that this server creates, or has created since the specification was last fully applied. Saved before
+    /// the request is sent.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub made_pools: BTreeSet<String>,
     /// The entries of lists and maps of an imported cluster that its user manages.
@@ -68,19 +69,19 @@ pub struct ClusterStatus {
     pub agent: Option<Deployment>,
 }
 
-/// The changes requested from Azure for one specification. They are counted, so that none is repeated indefinitely.
+/// The changes that Azure accepted for one specification. They are counted, so that none is repeated indefinitely.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateAttempts {
     /// The generation of the specification.
     pub generation: i64,
-    /// The number of accepted changes by part.
+    /// The number of accepted changes by part: `cluster`, `tags` or `pool <name>` (see `plan::written_part`).
     #[serde(rename = "written")]
     pub accepted_writes: BTreeMap<String, u32>,
-    /// Azure's message, if an operation failed.
+    /// The error message of the last change that failed in Azure.
     #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The part of the last change, if it changed a part.
+    /// The part of the last accepted change; `None` if its step has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
     /// The time of the last change, in milliseconds since 1970.
@@ -122,7 +123,7 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-/// One of the steps to an active cluster.
+/// One entry in the progress of a cluster's creation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressStep {
@@ -164,8 +165,8 @@ pub struct Waiting {
     pub percent: Option<f64>,
 }
 
-/// The conditions about applying the specification.
-const WORK_CONDITIONS: [&str; 2] = ["Provisioned", "Updated"];
+/// The conditions that report whether the specification is applied.
+const APPLY_CONDITIONS: [&str; 2] = ["Provisioned", "Updated"];
 
 impl ClusterStatus {
     /// Parses the output of [`ClusterStatus::to_json`].
@@ -199,8 +200,8 @@ impl ClusterStatus {
         }
         self.recover();
         for condition in &mut self.conditions {
-            let is_work_condition = WORK_CONDITIONS.contains(&condition.r#type.as_str());
-            if is_work_condition && condition.status == ConditionStatus::False {
+            let is_apply_condition = APPLY_CONDITIONS.contains(&condition.r#type.as_str());
+            if is_apply_condition && condition.status == ConditionStatus::False {
                 condition.status = ConditionStatus::Unknown;
                 condition.message.clear();
             }
@@ -253,16 +254,16 @@ impl ClusterStatus {
     }
 }
 
-/// The state of a cluster, for which clients wait (`docs/contract/terraform.md#states`).
+/// The state of a cluster in the API. Terraform polls until it is the expected one (`docs/contract/terraform.md#states`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Not yet active for the first time.
     Provisioning,
     /// The specification is fully applied.
     Active,
-    /// From the response to a change until it is fully applied.
+    /// A change was accepted and is not fully applied yet.
     Updating,
-    /// From the response to a DELETE.
+    /// A DELETE was accepted.
     Removing,
 }
 
