@@ -73,7 +73,7 @@ fn set_active(task: &mut Task) {
     task.work.applied_generation = task.row.generation;
     task.work.applied_spec = serde_json::to_string(task.aks()).ok();
     task.status.waiting = None;
-    task.status.recover();
+    task.status.clear_failure();
     task.status.made_pools.clear();
     task.work.attempts = 0;
     if task.work.activated_ms.is_none() {

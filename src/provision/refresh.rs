@@ -45,9 +45,9 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
     }
     match read_upstream(core, task, deadline).await {
         Ok((unusable, agent_delay)) => {
-            task.status.recover();
+            task.status.clear_failure();
             if let Some(unusable) = unusable {
-                task.status.fail(unusable.message(), task.row.generation);
+                task.status.record_failure(unusable.message(), task.row.generation);
             }
             task.work.attempts = 0;
             if task
@@ -98,7 +98,7 @@ async fn read_upstream(
     record_unusable(task, unusable.as_ref());
     let unusable = match unusable {
         Some(gone @ Unusable::Gone(_)) => {
-            task.status.fail(gone.message(), task.row.generation);
+            task.status.record_failure(gone.message(), task.row.generation);
             return Err(StepError::new(gone.message()));
         }
         Some(Unusable::Unreadable(message)) => return Err(StepError::new(message)),

@@ -83,7 +83,7 @@ impl Task {
             stated,
             spec,
             applied,
-            status: ClusterStatus::from_json(&row.work.status)?.as_of(row.generation),
+            status: ClusterStatus::from_json(&row.work.status)?.for_generation(row.generation),
             work: row.work.clone(),
             phase,
             owner: format!("{}/{}", core.instance, row.id),
@@ -240,7 +240,7 @@ impl Task {
     }
 
     fn clear_failure(&mut self) {
-        self.status.recover();
+        self.status.clear_failure();
         let kind = self.progress_condition();
         if self.status.condition(kind).is_some_and(|condition| condition.status == ConditionStatus::False) {
             self.set_condition(kind, ConditionStatus::Unknown, "");
@@ -259,7 +259,7 @@ impl Task {
         if self.status.failure.as_deref() != Some(&error.message) {
             self.events.push(("failure", error.message.clone()));
         }
-        self.status.fail(&error.message, self.row.generation);
+        self.status.record_failure(&error.message, self.row.generation);
         self.status.waiting = None;
         let kind = self.progress_condition();
         self.set_condition(kind, ConditionStatus::False, &error.message);

@@ -77,7 +77,8 @@ impl TryFrom<ClusterRow> for Cluster {
         let corrupt =
             |source: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: source.into() };
         let spec = ClusterSpec::from_text(&row.spec).map_err(corrupt)?;
-        let status = ClusterStatus::from_json(&row.work.status).map_err(corrupt)?.as_of(row.generation);
+        let status =
+            ClusterStatus::from_json(&row.work.status).map_err(corrupt)?.for_generation(row.generation);
         let mut review: Option<Review> =
             row.review.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?;
         // The observed state may be newer than the review.

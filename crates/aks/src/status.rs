@@ -180,25 +180,25 @@ impl ClusterStatus {
     }
 
     /// Records the failure of a step for a generation of the specification.
-    pub fn fail(&mut self, message: &str, generation: i64) {
+    pub fn record_failure(&mut self, message: &str, generation: i64) {
         self.failure = Some(message.to_owned());
         self.failed_generation = Some(generation);
     }
 
     /// Clears the failure.
-    pub fn recover(&mut self) {
+    pub fn clear_failure(&mut self) {
         self.failure = None;
         self.failed_generation = None;
     }
 
-    /// The status for a generation of the specification, without failures of earlier generations, because each one is a new
-    /// attempt.
+    /// The status for a generation of the specification. A new generation is a new attempt, so failures of earlier ones are
+    /// removed.
     #[must_use]
-    pub fn as_of(mut self, generation: i64) -> Self {
+    pub fn for_generation(mut self, generation: i64) -> Self {
         if self.failed_generation.is_none_or(|failed| failed == generation) {
             return self;
         }
-        self.recover();
+        self.clear_failure();
         for condition in &mut self.conditions {
             let is_apply_condition = APPLY_CONDITIONS.contains(&condition.r#type.as_str());
             if is_apply_condition && condition.status == ConditionStatus::False {
@@ -320,9 +320,9 @@ mod tests {
             since_ms: 0,
         };
         status.steps = vec![step(Progress::Failed, "old failure")];
-        status.fail("old failure", 3);
-        assert_eq!(status.clone().as_of(3), status);
-        let later = status.clone().as_of(4);
+        status.record_failure("old failure", 3);
+        assert_eq!(status.clone().for_generation(3), status);
+        let later = status.clone().for_generation(4);
         assert!(!later.to_json().contains("old failure"), "{}", later.to_json());
         assert_eq!(later.condition("Updated").unwrap().status, ConditionStatus::Unknown);
         assert_eq!(
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(later.steps, [step(Progress::Pending, "")]);
         // A row written by an older version does not contain the generation.
         status.failed_generation = None;
-        assert_eq!(status.clone().as_of(4), status);
+        assert_eq!(status.clone().for_generation(4), status);
     }
 
     #[test]
