@@ -23,7 +23,7 @@ mod workspace;
 
 pub use agent_pool::{AgentPool, AgentPoolProperties, PowerState, UpgradeSettings};
 pub use kubernetes_version::{Capabilities, KubernetesVersion, PatchVersion};
-pub use lenient::{Element, Maybe};
+pub use lenient::{Element, Lenient};
 pub use location::{Location, Metadata, ZoneMapping};
 pub use managed_cluster::{AadProfile, ApiServerAccessProfile, ManagedCluster, ManagedClusterProperties};
 pub use permission::Permission;
@@ -118,9 +118,9 @@ mod tests {
 
     fn read_len<T>(json: &str) -> Result<usize, TestCaseError>
     where
-        Maybe<Vec<T>>: for<'de> serde::Deserialize<'de>,
+        Lenient<Vec<T>>: for<'de> serde::Deserialize<'de>,
     {
-        let list: Maybe<Vec<T>> =
+        let list: Lenient<Vec<T>> =
             serde_json::from_str(json).map_err(|error| TestCaseError::fail(format!("{error}: {json}")))?;
         Ok(list.0.map_or(0, |list| list.len()))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aks::arm::{Maybe, Resource};
+use aks::arm::{Lenient, Resource};
 use http::Method;
 use reqwest::Url;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ struct Missing(&'static str);
 pub(super) async fn find<T>(arm: &Arm, name: RequestName, url: &Url) -> Result<Option<Resource<T>>, Error>
 where
     T: Default,
-    Maybe<T>: for<'de> Deserialize<'de>,
+    Lenient<T>: for<'de> Deserialize<'de>,
 {
     none_if_absent(get(arm, name, url).await)
 }
@@ -31,7 +31,7 @@ where
 pub(super) async fn get<T>(arm: &Arm, name: RequestName, url: &Url) -> Result<Resource<T>, Error>
 where
     T: Default,
-    Maybe<T>: for<'de> Deserialize<'de>,
+    Lenient<T>: for<'de> Deserialize<'de>,
 {
     let response = arm.get(name, url).await?;
     parse(Method::GET, url, &response)
@@ -41,7 +41,7 @@ where
 pub(super) fn parse<T>(method: Method, url: &Url, response: &Response) -> Result<Resource<T>, Error>
 where
     T: Default,
-    Maybe<T>: for<'de> Deserialize<'de>,
+    Lenient<T>: for<'de> Deserialize<'de>,
 {
     response.json_object().and_then(Resource::new).ok_or_else(|| missing(method, url, "JSON object"))
 }

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 
 /// A JSON value as a `T`, or `None` if it is `null` or of another type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Maybe<T>(pub Option<T>);
+pub struct Lenient<T>(pub Option<T>);
 
 /// Conversions from each JSON type; by default, a value of that type is skipped.
 pub trait FromJson<'de>: Sized {
@@ -47,9 +47,9 @@ pub trait FromJson<'de>: Sized {
     }
 }
 
-impl<'de, T: FromJson<'de>> Deserialize<'de> for Maybe<T> {
+impl<'de, T: FromJson<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(JsonVisitor(PhantomData)).map(Maybe)
+        from.deserialize_any(JsonVisitor(PhantomData)).map(Lenient)
     }
 }
 
@@ -88,7 +88,7 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for ObjectOrNull<T> {
 
 /// For `#[serde(deserialize_with)]` of an optional field.
 pub(super) fn maybe<'de, D: Deserializer<'de>, T: FromJson<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    Maybe::deserialize(from).map(|value| value.0)
+    Lenient::deserialize(from).map(|value| value.0)
 }
 
 /// For `#[serde(deserialize_with)]` of a field whose absence equals its default.
@@ -221,7 +221,7 @@ pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Err
 impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
     fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
         let mut elements = Vec::new();
-        while let Some(Maybe(element)) = array.next_element()? {
+        while let Some(Lenient(element)) = array.next_element()? {
             elements.extend(element);
         }
         Ok(Some(elements))
@@ -232,7 +232,7 @@ impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
 impl<'de, T: FromJson<'de> + Default> FromJson<'de> for BTreeMap<String, T> {
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         let mut entries = BTreeMap::new();
-        while let Some((key, Maybe(value))) = object.next_entry()? {
+        while let Some((key, Lenient(value))) = object.next_entry()? {
             entries.insert(key, value.unwrap_or_default());
         }
         Ok(Some(entries))
@@ -312,11 +312,11 @@ mod tests {
         for field in ["text", "flag", "number", "list_len", "list", "map", "inner", "unknown"] {
             for value in EVERY_JSON_TYPE {
                 let json = format!(r#"{{"{field}":{value},"unknown2":{{}}}}"#);
-                let thing: Maybe<Thing> =
+                let thing: Lenient<Thing> =
                     serde_json::from_str(&json).unwrap_or_else(|e| panic!("{json}: {e}"));
                 assert!(thing.0.is_some(), "{json}");
                 let json = format!(r#"[{{"{field}":{value}}},{{"text":"after"}}]"#);
-                let list: Maybe<Vec<Thing>> = serde_json::from_str(&json).unwrap();
+                let list: Lenient<Vec<Thing>> = serde_json::from_str(&json).unwrap();
                 assert_eq!(list.0.unwrap()[1].text.as_deref(), Some("after"), "{json}");
             }
         }
@@ -326,7 +326,7 @@ mod tests {
     fn fields_of_the_right_type_are_read_and_null_elements_skipped() {
         let json = r#"[null, 7, {"text":"t","flag":false,"number":-7,"list_len":[{},null,[1]],"list":["a",null,3,"b"],
             "map":{"k":["v"],"nothing":null},"inner":{"text":"deep"}}]"#;
-        let Maybe(Some(list)) = serde_json::from_str::<Maybe<Vec<Thing>>>(json).unwrap() else {
+        let Lenient(Some(list)) = serde_json::from_str::<Lenient<Vec<Thing>>>(json).unwrap() else {
             panic!("not a list")
         };
         let [thing] = list.as_slice() else { panic!("{list:?}") };
@@ -350,6 +350,6 @@ mod tests {
 
     #[test]
     fn broken_json_is_still_an_error() {
-        assert!(serde_json::from_str::<Maybe<Vec<Thing>>>(r#"[{"text":"#).is_err());
+        assert!(serde_json::from_str::<Lenient<Vec<Thing>>>(r#"[{"text":"#).is_err());
     }
 }

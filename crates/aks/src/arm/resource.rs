@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::lenient::Maybe;
+use super::lenient::Lenient;
 
 /// A resource in Azure's response. An update sends [`Resource::raw`] back with only the changed keys replaced, so that keys
 /// unknown to this program are preserved.
@@ -18,14 +18,14 @@ pub struct Resource<T> {
 impl<T> Resource<T>
 where
     T: Default,
-    Maybe<T>: for<'de> Deserialize<'de>,
+    Lenient<T>: for<'de> Deserialize<'de>,
 {
-    /// Reads the view from `raw`; `None` if `raw` is not a JSON object.
+    /// Reads the view from `raw`; fields with an unexpected JSON type stay unset. `None` if `raw` is not a JSON object.
     pub fn new(raw: Value) -> Option<Self> {
         if !raw.is_object() {
             return None;
         }
-        let view = Maybe::<T>::deserialize(&raw).ok().and_then(|maybe| maybe.0).unwrap_or_default();
+        let view = Lenient::<T>::deserialize(&raw).ok().and_then(|view| view.0).unwrap_or_default();
         Some(Self { raw, view })
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use serde::{Deserialize, Serialize};
 
-use super::lenient::{FromJson, Maybe, maybe, or_default, read_from_object, read_object};
+use super::lenient::{FromJson, Lenient, maybe, or_default, read_from_object, read_object};
 
 /// The resource type of VM sizes; the list also contains disks and other resources.
 const RESOURCE_TYPE: &str = "virtualMachines";
@@ -136,7 +136,7 @@ impl<'de> FromJson<'de> for VmSku {
         while let Some(key) = object.next_key()? {
             match key {
                 Key::ResourceType => {
-                    let Maybe(kind) = object.next_value::<Maybe<Cow<'_, str>>>()?;
+                    let Lenient(kind) = object.next_value::<Lenient<Cow<'_, str>>>()?;
                     is_size = kind.as_deref() == Some(RESOURCE_TYPE);
                     if !is_size {
                         // Azure sends this key first, so other resources are skipped without further parsing.
@@ -144,17 +144,17 @@ impl<'de> FromJson<'de> for VmSku {
                         return Ok(None);
                     }
                 }
-                Key::Name => sku.name = object.next_value::<Maybe<String>>()?.0,
-                Key::Family => sku.family = object.next_value::<Maybe<String>>()?.0,
+                Key::Name => sku.name = object.next_value::<Lenient<String>>()?.0,
+                Key::Family => sku.family = object.next_value::<Lenient<String>>()?.0,
                 Key::LocationInfo => {
-                    sku.zones = object.next_value::<Maybe<FirstLocation>>()?.0.unwrap_or_default().0.zones;
+                    sku.zones = object.next_value::<Lenient<FirstLocation>>()?.0.unwrap_or_default().0.zones;
                 }
                 Key::Restrictions => {
-                    let restrictions = object.next_value::<Maybe<Vec<Restriction<'_>>>>()?.0;
+                    let restrictions = object.next_value::<Lenient<Vec<Restriction<'_>>>>()?.0;
                     sku.add_restrictions(restrictions.unwrap_or_default());
                 }
                 Key::Capabilities => {
-                    sku.capabilities = object.next_value::<Maybe<VmCapabilities>>()?.0.unwrap_or_default();
+                    sku.capabilities = object.next_value::<Lenient<VmCapabilities>>()?.0.unwrap_or_default();
                 }
                 Key::Other => {
                     object.next_value::<IgnoredAny>()?;
@@ -197,7 +197,7 @@ struct FirstLocation(LocationInfo);
 
 impl<'de> FromJson<'de> for FirstLocation {
     fn from_array<A: SeqAccess<'de>>(mut locations: A) -> Result<Option<Self>, A::Error> {
-        let first = locations.next_element::<Maybe<LocationInfo>>()?.and_then(|first| first.0);
+        let first = locations.next_element::<Lenient<LocationInfo>>()?.and_then(|first| first.0);
         while locations.next_element::<IgnoredAny>()?.is_some() {}
         Ok(first.map(Self))
     }
@@ -235,7 +235,7 @@ impl<'de> FromJson<'de> for VmCapabilities {
     fn from_array<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
         let mut capabilities = Self::default();
         let (mut available, mut nvme_gib, mut is_on_nvme) = (None, 0, false);
-        while let Some(Maybe(capability)) = list.next_element::<Maybe<Capability<'de>>>()? {
+        while let Some(Lenient(capability)) = list.next_element::<Lenient<Capability<'de>>>()? {
             let Some(Capability { name: Some(name), value: Some(value) }) = capability else { continue };
             let number = || value.parse::<i64>().ok();
             let gib = |units_per_gib: i64| number().unwrap_or_default() / units_per_gib;
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Vec<VmSku> {
-        serde_json::from_str::<Maybe<Vec<VmSku>>>(json).unwrap().0.unwrap()
+        serde_json::from_str::<Lenient<Vec<VmSku>>>(json).unwrap().0.unwrap()
     }
 
     #[test]

@@ -197,7 +197,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::arm::Maybe;
+    use crate::arm::Lenient;
     use crate::testing::from_json;
 
     fn summary(
@@ -206,7 +206,7 @@ mod tests {
     ) -> (Verdict, String, Option<i64>) {
         let location: Location = from_json(json!({"name": "eastus", "displayName": "East US",
             "availabilityZoneMappings": [{"logicalZone": "2"}, {"logicalZone": "1"}, {"logicalZone": "3"}]}));
-        let sizes: Maybe<Vec<VmSku>> =
+        let sizes: Lenient<Vec<VmSku>> =
             from_json(json!([{"resourceType": "virtualMachines", "name": "Standard_D4s_v3",
             "family": "fam", "locationInfo": [{"zones": ["1", "2", "3"]}],
             "capabilities": [{"name": "vCPUs", "value": "4"}, {"name": "MemoryGB", "value": "16"}],

@@ -151,7 +151,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::arm::Maybe;
+    use crate::arm::Lenient;
 
     fn size(more: &[(&str, &str)], restrictions: Value) -> VmSku {
         let mut capabilities = vec![
@@ -163,7 +163,7 @@ mod tests {
         capabilities.extend(more.iter().map(|(name, value)| json!({"name": name, "value": value})));
         let list = json!([{"resourceType": "virtualMachines", "name": "Standard_D4s_v3", "family": "standardDSv3Family",
             "locationInfo": [{"zones": ["3", "1", "2"]}], "capabilities": capabilities, "restrictions": restrictions}]);
-        let list: Maybe<Vec<VmSku>> = serde_json::from_value(list).unwrap();
+        let list: Lenient<Vec<VmSku>> = serde_json::from_value(list).unwrap();
         list.0.unwrap().remove(0)
     }
 

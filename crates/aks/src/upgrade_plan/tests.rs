@@ -44,7 +44,7 @@ fn offered() -> Vec<KubernetesVersion> {
 fn sizes() -> Vec<VmSku> {
     let offer = json!({"resourceType": "virtualMachines", "name": "Standard_D4s_v5", "family": "standardDSv5Family",
         "capabilities": [{"name": "vCPUs", "value": "4"}]});
-    from_json::<crate::arm::Maybe<Vec<VmSku>>>(json!([offer])).0.unwrap()
+    from_json::<crate::arm::Lenient<Vec<VmSku>>>(json!([offer])).0.unwrap()
 }
 
 fn usages(left: i64) -> Vec<Usage> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::arm::{Maybe, Permission, Subscription};
+use crate::arm::{Lenient, Permission, Subscription};
 use crate::cluster_details::ClusterDetails;
 use crate::provision::imported::UserEntries;
 use crate::review::{
@@ -76,7 +76,7 @@ pub(super) fn offer(more: Value) -> Value {
 }
 
 fn offers(list: Value) -> Read<Vec<crate::arm::VmSku>> {
-    Read::Known(from_json::<Maybe<Vec<_>>>(list).0.unwrap())
+    Read::Known(from_json::<Lenient<Vec<_>>>(list).0.unwrap())
 }
 
 fn azure() -> AzureData {
