@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::provision::agent::Deployment;
 use super::provision::manifest::node_resource_group;
 use super::provision::workspace;
-use super::registration::{AGENT, NAMESPACE};
+use super::registration::{AGENT_NAME, NAMESPACE};
 use super::spec::AksConfig;
 use super::status::{ClusterStatus, Progress};
 
@@ -116,7 +116,7 @@ fn resources(facts: &ClusterFacts<'_>) -> Vec<LeftResource> {
     }
     if status.agent.as_ref().is_some_and(Deployment::may_have_objects) {
         let note = "inside the cluster, the agent of this server: a deployment, a secret, a network policy and a service account";
-        add("clusterAgent", format!("{NAMESPACE}/{AGENT}"), note);
+        add("clusterAgent", format!("{NAMESPACE}/{AGENT_NAME}"), note);
     }
     if facts.was_active {
         let note = "inside the cluster, the roles and bindings of this server, which have this label";

@@ -6,7 +6,7 @@ mod manifest;
 mod network;
 mod pod;
 
-pub use self::agent::{AGENT, Agent, INSTALLATION, NAMESPACE, ca_checksum, installation};
+pub use self::agent::{AGENT_NAME, Agent, INSTALLATION_LABEL, NAMESPACE, ca_checksum, installation};
 pub use self::manifest::{Manifest, REVISION, to_yaml};
 use super::shell;
 

@@ -1,6 +1,6 @@
 //! Applies and deletes the objects of the cluster agent's manifest. Supports only the kinds of that manifest.
 
-use aks::registration::{INSTALLATION, NAMESPACE};
+use aks::registration::{INSTALLATION_LABEL, NAMESPACE};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::Request;
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub(super) async fn apply(kube: &KubeClient, objects: &[Value]) -> Result<(), Er
 /// Deletes the objects of an installation, by their label. The namespace remains: other programs use it too, and Kubernetes has
 /// no request that deletes a namespace only if it is empty.
 pub(super) async fn delete(kube: &KubeClient, installation: &str) -> Result<(), Error> {
-    let by_installation = ListParams::default().labels(&format!("{INSTALLATION}={installation}"));
+    let by_installation = ListParams::default().labels(&format!("{INSTALLATION_LABEL}={installation}"));
     for kind in DELETED_KINDS {
         let collection = collection_path(kube, kind)?;
         // Without the content of secrets.
@@ -79,7 +79,7 @@ async fn delete_object(kube: &KubeClient, collection: String, name: &str) -> Res
 }
 
 fn installation_label(object: &Value) -> Option<&str> {
-    object.pointer("/metadata/labels")?.get(INSTALLATION)?.as_str()
+    object.pointer("/metadata/labels")?.get(INSTALLATION_LABEL)?.as_str()
 }
 
 fn kind(object: &Value) -> &str {

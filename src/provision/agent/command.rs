@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aks::provision::agent::{ApplyMethod, Deployment, RunningCommand, token_tenant};
-use aks::registration::{AGENT, NAMESPACE};
+use aks::registration::{AGENT_NAME, NAMESPACE};
 use aks::status::ConditionStatus;
 use azure::run_command::{
     self, Command, Outcome, PendingResult, RESULT_ACTION, RUN_ACTION, SERVER_APPLICATION, Status,
@@ -237,7 +237,7 @@ async fn finish(
         }
         PollResult::Foreign => {
             let reason = format!(
-                "the deployment {NAMESPACE}/{AGENT} was deployed by another server, and is left alone"
+                "the deployment {NAMESPACE}/{AGENT_NAME} was deployed by another server, and is left alone"
             );
             agent.record_foreign(task, deployment, ApplyMethod::RunCommand, &reason).await
         }

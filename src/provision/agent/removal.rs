@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aks::provision::agent::{Deployment, RunningCommand};
-use aks::registration::{INSTALLATION, NAMESPACE, installation};
+use aks::registration::{INSTALLATION_LABEL, NAMESPACE, installation};
 use azure::run_command::Status;
 use cluster_access::MANAGED_LABEL;
 
@@ -146,7 +146,7 @@ fn delete_all_command(installation: &str) -> String {
 fn delete_agent_command(installation: &str) -> String {
     format!(
         "kubectl delete deployments,secrets,networkpolicies,serviceaccounts --namespace {NAMESPACE} --selector \
-         {INSTALLATION}={installation}"
+         {INSTALLATION_LABEL}={installation}"
     )
 }
 

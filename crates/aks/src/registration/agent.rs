@@ -11,12 +11,12 @@ use crate::spec::Object;
 pub const NAMESPACE: &str = "cattle-system";
 
 /// The name of its deployment.
-pub const AGENT: &str = "cattle-cluster-agent";
+pub const AGENT_NAME: &str = "cattle-cluster-agent";
 
 /// The label of every object but the namespace, with [`installation()`]: another server's objects have none, or another
 /// value. It is also part of the deployment's selector, which is immutable, so that Kubernetes itself rejects this manifest if
 /// the cluster has the agent of another server.
-pub const INSTALLATION: &str = "norman-aks.io/installation";
+pub const INSTALLATION_LABEL: &str = "norman-aks.io/installation";
 
 /// The `namespace` of the credentials: empty, as in Rancher's import manifest.
 pub(super) const CREDENTIALS_NAMESPACE: &str = "";
@@ -43,7 +43,7 @@ pub struct Agent<'a> {
 }
 
 impl Agent<'_> {
-    /// The value of [`INSTALLATION`].
+    /// The value of [`INSTALLATION_LABEL`].
     pub(super) fn installation(&self) -> String {
         installation(self.install_uuid)
     }
@@ -61,14 +61,14 @@ impl Agent<'_> {
     }
 }
 
-/// The value of [`INSTALLATION`] for the setting `install-uuid`.
+/// The value of [`INSTALLATION_LABEL`] for the setting `install-uuid`.
 pub fn installation(install_uuid: &str) -> String {
     short_hash(&sha256(install_uuid))
 }
 
 /// The metadata of an object in the namespace.
 pub(super) fn metadata(agent: &Agent<'_>, name: &str) -> Value {
-    json!({"name": name, "namespace": NAMESPACE, "labels": {INSTALLATION: agent.installation()}})
+    json!({"name": name, "namespace": NAMESPACE, "labels": {INSTALLATION_LABEL: agent.installation()}})
 }
 
 /// SHA-256 of certificate authorities as agents compute it: trimmed, with one line break. Empty without authorities.

@@ -122,7 +122,7 @@ fn secret(agent: &Agent<'_>, name: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agent::{INSTALLATION, installation};
+    use super::super::agent::{INSTALLATION_LABEL, installation};
     use super::*;
     use crate::spec::Object;
 
@@ -200,12 +200,12 @@ mod tests {
         let body = Object::new();
         let [ours, other] = ["uuid", "other"].map(|install_uuid| {
             let manifest = Manifest::new(&Agent { install_uuid, ..agent(&body) });
-            let label = |object: &Value| object["metadata"]["labels"][INSTALLATION].clone();
+            let label = |object: &Value| object["metadata"]["labels"][INSTALLATION_LABEL].clone();
             for object in manifest.objects().iter().skip(1) {
                 assert_eq!(label(object), installation(install_uuid), "{object}");
             }
             let selector = &object(&manifest, "Deployment")["spec"]["selector"]["matchLabels"];
-            assert_eq!(selector[INSTALLATION], installation(install_uuid));
+            assert_eq!(selector[INSTALLATION_LABEL], installation(install_uuid));
             let spec = &object(&manifest, "NetworkPolicy")["spec"];
             assert_eq!(*selector, spec["podSelector"]["matchLabels"], "no pods of other agents");
             selector.clone()
@@ -217,7 +217,9 @@ mod tests {
     fn guard_is_the_deployment_in_its_namespace() {
         let guard = Manifest::new(&agent(&Object::new())).guard_yaml();
         assert_eq!(guard.matches("---\n").count(), 2, "{guard}");
-        assert!(guard.contains("Namespace") && guard.contains("Deployment") && guard.contains(INSTALLATION));
+        assert!(
+            guard.contains("Namespace") && guard.contains("Deployment") && guard.contains(INSTALLATION_LABEL)
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::agent::{AGENT, Agent, INSTALLATION, NAMESPACE, ca_checksum};
+use super::agent::{AGENT_NAME, Agent, INSTALLATION_LABEL, NAMESPACE, ca_checksum};
 use crate::image;
 use crate::spec::Object;
 
@@ -23,7 +23,7 @@ const HEALTH_PORT: u16 = 8080;
 
 /// The labels of the pods: Rancher's, and that of the installation.
 pub(super) fn labels(agent: &Agent<'_>) -> Value {
-    json!({"app": AGENT, INSTALLATION: agent.installation()})
+    json!({"app": AGENT_NAME, INSTALLATION_LABEL: agent.installation()})
 }
 
 /// Builds the deployment.
@@ -32,7 +32,7 @@ pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": AGENT, "namespace": NAMESPACE, "labels": labels},
+        "metadata": {"name": AGENT_NAME, "namespace": NAMESPACE, "labels": labels},
         "spec": {
             // `replicas` is omitted: applying the manifest again must not undo a scaling.
             "selector": {"matchLabels": labels},
