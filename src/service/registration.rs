@@ -276,7 +276,7 @@ impl Registration {
             api_server: api_server.as_deref(),
             server_version: &settings.value("server-version").await,
             install_uuid: &settings.value("install-uuid").await,
-            body,
+            cluster: body,
         };
         Ok(Manifest::new(&agent))
     }

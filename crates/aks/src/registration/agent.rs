@@ -39,7 +39,7 @@ pub struct Agent<'a> {
     /// The setting `install-uuid`.
     pub install_uuid: &'a str,
     /// The body of the cluster object.
-    pub body: &'a Object,
+    pub cluster: &'a Object,
 }
 
 impl Agent<'_> {

@@ -135,7 +135,7 @@ mod tests {
             api_server: Some("one.privatelink.eastus.azmk8s.io:443"),
             server_version: "v2.12.1",
             install_uuid: "uuid",
-            body,
+            cluster: body,
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
             Agent { authorities: "PEM", ..base },
             Agent { image: "x/y:2", ..base },
             Agent { api_server: None, ..base },
-            Agent { body: variables.as_object().unwrap(), ..base },
+            Agent { cluster: variables.as_object().unwrap(), ..base },
         ] {
             assert_ne!(revision(&changed), revision(&base));
         }

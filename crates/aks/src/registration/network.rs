@@ -14,7 +14,7 @@ const PROXY_VARIABLES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
 /// Builds the network policy.
 pub(super) fn policy(agent: &Agent<'_>) -> Value {
     let mut ports: Vec<u16> = vec![HTTPS];
-    let proxies = pod::user_variables(agent.body)
+    let proxies = pod::user_variables(agent.cluster)
         .into_iter()
         .filter(|(name, _)| PROXY_VARIABLES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)));
     let addresses = [Some(agent.server), agent.api_server].into_iter().flatten();
@@ -72,7 +72,7 @@ mod tests {
             api_server,
             server_version: "",
             install_uuid: "",
-            body,
+            cluster: body,
         };
         let policy = policy(&agent);
         assert_eq!(

@@ -43,9 +43,9 @@ pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
 }
 
 fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
-    let body = agent.body;
+    let cluster = agent.cluster;
     let customization = |key: &str| {
-        let all = body.get("clusterAgentDeploymentCustomization");
+        let all = cluster.get("clusterAgentDeploymentCustomization");
         all.and_then(|all| all.get(key)).filter(|value| !value.is_null())
     };
     let mut tolerations = vec![
@@ -74,7 +74,7 @@ fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
         if let Some(affinity) = customization("overrideAffinity") {
             pod.insert("affinity".to_owned(), affinity.clone());
         }
-        let secrets = pull_secrets(body);
+        let secrets = pull_secrets(cluster);
         if !secrets.is_empty() {
             pod.insert("imagePullSecrets".to_owned(), secrets.into());
         }
@@ -108,16 +108,16 @@ fn container(agent: &Agent<'_>, resources: Option<&Value>) -> Value {
 
 /// The image of the cluster, else that of the setting, with the private registry as prefix unless it names a registry.
 fn image(agent: &Agent<'_>) -> String {
-    let desired = agent.body.get("desiredAgentImage").and_then(Value::as_str);
+    let desired = agent.cluster.get("desiredAgentImage").and_then(Value::as_str);
     let image = desired.filter(|image| !image.is_empty()).unwrap_or(agent.image);
-    match private_registry(agent.body) {
+    match private_registry(agent.cluster) {
         Some(registry) if image::registry(image).is_none() => format!("{registry}/{image}"),
         _ => image.to_owned(),
     }
 }
 
-fn private_registry(body: &Object) -> Option<&str> {
-    let registry = body.get("importedConfig")?.get("privateRegistryURL")?.as_str()?;
+fn private_registry(cluster: &Object) -> Option<&str> {
+    let registry = cluster.get("importedConfig")?.get("privateRegistryURL")?.as_str()?;
     Some(registry.trim_end_matches('/')).filter(|registry| !registry.is_empty())
 }
 
@@ -135,19 +135,19 @@ fn environment(agent: &Agent<'_>) -> Vec<Value> {
         ("CATTLE_CREDENTIAL_NAME", &secret_name),
         ("CATTLE_SERVER_VERSION", agent.server_version),
         ("CATTLE_INSTALL_UUID", agent.install_uuid),
-        ("CATTLE_SYSTEM_DEFAULT_REGISTRY", private_registry(agent.body).unwrap_or_default()),
+        ("CATTLE_SYSTEM_DEFAULT_REGISTRY", private_registry(agent.cluster).unwrap_or_default()),
         ("STRICT_VERIFY", strict),
     ];
     let ours = ours.into_iter().chain(agent.api_server.map(|address| ("NORMAN_AKS_API_SERVER", address)));
-    let users = user_variables(agent.body);
+    let users = user_variables(agent.cluster);
     let ours = ours.filter(|(name, _)| users.iter().all(|(user, _)| user != name));
     ours.chain(users.iter().copied()).map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
 /// `agentEnvVars`, in their order; of a repeated name, the last one.
-pub(super) fn user_variables(body: &Object) -> Vec<(&str, &str)> {
+pub(super) fn user_variables(cluster: &Object) -> Vec<(&str, &str)> {
     let mut variables: Vec<(&str, &str)> = Vec::new();
-    let listed = body.get("agentEnvVars").and_then(Value::as_array);
+    let listed = cluster.get("agentEnvVars").and_then(Value::as_array);
     for variable in listed.into_iter().flatten() {
         let string = |key: &str| variable.get(key).and_then(Value::as_str);
         if let Some(name) = string("name").filter(|name| !name.is_empty()) {
@@ -158,8 +158,8 @@ pub(super) fn user_variables(body: &Object) -> Vec<(&str, &str)> {
     variables
 }
 
-fn pull_secrets(body: &Object) -> Vec<Value> {
-    let names = body.get("importedConfig").and_then(|config| config.get("privateRegistryPullSecrets"));
+fn pull_secrets(cluster: &Object) -> Vec<Value> {
+    let names = cluster.get("importedConfig").and_then(|config| config.get("privateRegistryPullSecrets"));
     let names = names.and_then(Value::as_array).into_iter().flatten();
     names.filter_map(Value::as_str).map(|name| json!({"name": name})).collect()
 }
@@ -178,7 +178,7 @@ mod tests {
             api_server: Some("one.hcp.eastus.azmk8s.io:443"),
             server_version: "v2.12.1",
             install_uuid: "uuid",
-            body,
+            cluster: body,
         }
     }
 
