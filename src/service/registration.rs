@@ -271,7 +271,7 @@ impl Registration {
         let agent = Agent {
             server: url,
             token,
-            authorities: &self.inner.address.authorities().await,
+            ca_certificates: &self.inner.address.authorities().await,
             image: &image,
             api_server: api_server.as_deref(),
             server_version: &settings.value("server-version").await,

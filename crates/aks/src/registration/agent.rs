@@ -28,8 +28,8 @@ pub struct Agent<'a> {
     pub server: &'a str,
     /// The registration token.
     pub token: &'a str,
-    /// The certificate authorities that the agent must trust, PEM; empty for the public ones.
-    pub authorities: &'a str,
+    /// The CA certificates that the agent must trust, PEM; empty for the public ones.
+    pub ca_certificates: &'a str,
     /// The image, unless the cluster names another one.
     pub image: &'a str,
     /// `<host>:<port>` of the cluster's API server, the only address that the agent connects to for this server.
@@ -71,11 +71,11 @@ pub(super) fn metadata(agent: &Agent<'_>, name: &str) -> Value {
     json!({"name": name, "namespace": NAMESPACE, "labels": {INSTALLATION_LABEL: agent.installation()}})
 }
 
-/// SHA-256 of certificate authorities as agents compute it: trimmed, with one line break. Empty without authorities.
-pub fn ca_checksum(authorities: &str) -> String {
-    match authorities.trim() {
+/// SHA-256 of CA certificates as agents compute it: trimmed, with one line break. Empty without certificates.
+pub fn ca_checksum(certificates: &str) -> String {
+    match certificates.trim() {
         "" => String::new(),
-        authorities => sha256(&format!("{authorities}\n")),
+        certificates => sha256(&format!("{certificates}\n")),
     }
 }
 

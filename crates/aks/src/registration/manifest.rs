@@ -130,7 +130,7 @@ mod tests {
         Agent {
             server: "https://h",
             token: "tok",
-            authorities: "",
+            ca_certificates: "",
             image: "registry.example.com/norman-aks:1",
             api_server: Some("one.privatelink.eastus.azmk8s.io:443"),
             server_version: "v2.12.1",
@@ -183,7 +183,7 @@ mod tests {
         for changed in [
             Agent { server: "https://i", ..base },
             Agent { token: "other", ..base },
-            Agent { authorities: "PEM", ..base },
+            Agent { ca_certificates: "PEM", ..base },
             Agent { image: "x/y:2", ..base },
             Agent { api_server: None, ..base },
             Agent { cluster: variables.as_object().unwrap(), ..base },

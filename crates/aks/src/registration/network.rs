@@ -67,7 +67,7 @@ mod tests {
         let agent = Agent {
             server,
             token: "tok",
-            authorities: "",
+            ca_certificates: "",
             image: "i",
             api_server,
             server_version: "",

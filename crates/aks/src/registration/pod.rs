@@ -123,7 +123,7 @@ fn private_registry(cluster: &Object) -> Option<&str> {
 
 /// The environment variables. Each name occurs once, because Kubernetes rejects repetitions; the user's values take precedence.
 fn environment(agent: &Agent<'_>) -> Vec<Value> {
-    let checksum = ca_checksum(agent.authorities);
+    let checksum = ca_checksum(agent.ca_certificates);
     // Rancher's agent exits if it may trust only a given authority and there is none.
     let strict = if checksum.is_empty() { "false" } else { "true" };
     let secret_name = agent.secret_name();
@@ -173,7 +173,7 @@ mod tests {
         Agent {
             server: "https://h",
             token: "tok",
-            authorities: "",
+            ca_certificates: "",
             image: "norman-aks:1",
             api_server: Some("one.hcp.eastus.azmk8s.io:443"),
             server_version: "v2.12.1",
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn environment_has_ranchers_variables() {
         let body = Object::new();
-        let deployment = deployment_of(&Agent { authorities: "PEM", ..agent(&body) });
+        let deployment = deployment_of(&Agent { ca_certificates: "PEM", ..agent(&body) });
         for (name, expected) in [
             ("CATTLE_SERVER", "https://h"),
             ("CATTLE_CA_CHECKSUM", &ca_checksum("PEM")),
