@@ -50,7 +50,7 @@ impl Agent<'_> {
 
     /// The name of the service account, which has no rights, and of the network policy. No other agent has objects with this
     /// name, neither Rancher's, whose service account is `cattle`, nor that of another installation.
-    pub(super) fn own_name(&self) -> String {
+    pub(super) fn service_account_name(&self) -> String {
         format!("norman-aks-agent-{}", self.installation())
     }
 

@@ -37,7 +37,7 @@ impl Manifest {
         let mut objects = vec![
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": false,
-                "metadata": metadata(agent, &agent.own_name())}),
+                "metadata": metadata(agent, &agent.service_account_name())}),
             network::policy(agent),
             secret(agent, &secret_name),
             pod::deployment(agent, &secret_name),

@@ -30,7 +30,7 @@ pub(super) fn policy(agent: &Agent<'_>) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(agent, &agent.own_name()),
+        "metadata": metadata(agent, &agent.service_account_name()),
         "spec": {
             "podSelector": {"matchLabels": pod::labels(agent)},
             "policyTypes": ["Ingress", "Egress"],

@@ -56,7 +56,7 @@ fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
     tolerations
         .extend(customization("appendTolerations").and_then(Value::as_array).into_iter().flatten().cloned());
     let mut pod = json!({
-        "serviceAccountName": agent.own_name(),
+        "serviceAccountName": agent.service_account_name(),
         "automountServiceAccountToken": false,
         "securityContext": {
             "runAsNonRoot": true,
