@@ -15,13 +15,13 @@ const CREDENTIALS: &str = "cattle-credentials";
 /// User and group of the image.
 const USER: u32 = 65532;
 
-/// 0440: readable for the group of the volume.
+/// Readable by owner and group; the group is `fsGroup` of the pod.
 const SECRET_MODE: u32 = 0o440;
 
 /// The port of the agent's health checks.
 const HEALTH_PORT: u16 = 8080;
 
-/// The labels of the pods: Rancher's, and that of the installation.
+/// The labels of the pods: Rancher's `app`, and [`INSTALLATION_LABEL`].
 pub(super) fn labels(agent: &Agent<'_>) -> Value {
     json!({"app": AGENT_NAME, INSTALLATION_LABEL: agent.installation()})
 }
@@ -34,7 +34,7 @@ pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
         "kind": "Deployment",
         "metadata": {"name": AGENT_NAME, "namespace": NAMESPACE, "labels": labels},
         "spec": {
-            // `replicas` is omitted: applying the manifest again must not undo a scaling.
+            // `replicas` is omitted, so that applying the manifest again keeps the current number.
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {"metadata": {"labels": labels}, "spec": pod(agent, secret_name)},
@@ -106,7 +106,8 @@ fn container(agent: &Agent<'_>, resources: Option<&Value>) -> Value {
     })
 }
 
-/// The image of the cluster, else that of the setting, with the private registry as prefix unless it names a registry.
+/// The cluster's `desiredAgentImage`, or the default image if it is empty. An image without a registry gets the cluster's private
+/// registry as prefix.
 fn image(agent: &Agent<'_>) -> String {
     let desired = agent.cluster.get("desiredAgentImage").and_then(Value::as_str);
     let image = desired.filter(|image| !image.is_empty()).unwrap_or(agent.image);
@@ -124,7 +125,7 @@ fn private_registry(cluster: &Object) -> Option<&str> {
 /// The environment variables. Each name occurs once, because Kubernetes rejects repetitions; the user's values take precedence.
 fn environment(agent: &Agent<'_>) -> Vec<Value> {
     let checksum = ca_checksum(agent.ca_certificates);
-    // Rancher's agent exits if it may trust only a given authority and there is none.
+    // With STRICT_VERIFY=true and no CA certificate, Rancher's agent exits.
     let strict = if checksum.is_empty() { "false" } else { "true" };
     let secret_name = agent.secret_name();
     let ours = [
@@ -139,12 +140,12 @@ fn environment(agent: &Agent<'_>) -> Vec<Value> {
         ("STRICT_VERIFY", strict),
     ];
     let ours = ours.into_iter().chain(agent.api_server.map(|address| ("NORMAN_AKS_API_SERVER", address)));
-    let users = user_variables(agent.cluster);
-    let ours = ours.filter(|(name, _)| users.iter().all(|(user, _)| user != name));
-    ours.chain(users.iter().copied()).map(|(name, value)| json!({"name": name, "value": value})).collect()
+    let overrides = user_variables(agent.cluster);
+    let ours = ours.filter(|(name, _)| overrides.iter().all(|(overridden, _)| overridden != name));
+    ours.chain(overrides.iter().copied()).map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
-/// `agentEnvVars`, in their order; of a repeated name, the last one.
+/// The user's `agentEnvVars` in order. If a name occurs more than once, only its last occurrence is kept.
 pub(super) fn user_variables(cluster: &Object) -> Vec<(&str, &str)> {
     let mut variables: Vec<(&str, &str)> = Vec::new();
     let listed = cluster.get("agentEnvVars").and_then(Value::as_array);
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_is_readable_for_the_user_of_the_pod() {
+    fn secret_is_readable_by_the_pod() {
         let deployment = deployment_of(&agent(&Object::new()));
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["volumes"][0]["secret"]["defaultMode"], 0o440);
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn user_variables_replace_ours_and_cannot_become_structure() {
+    fn user_variables_override_ours_and_are_escaped() {
         let body = json!({"agentEnvVars": [{"name": "STRICT_VERIFY", "value": "no"}, {"name": "A", "value": "1"},
             {"name": "HTTP_PROXY", "value": "x\"\nprivileged: true"}, {"name": "EMPTY"}, {"value": "lost"},
             {"name": "A", "value": "2"}]});
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn registry_precedes_only_images_without_one() {
+    fn private_registry_is_prefixed_unless_image_has_registry() {
         for (desired, registry, expected) in [
             ("", "", "norman-aks:1"),
             ("", "r.example.com/", "r.example.com/norman-aks:1"),
