@@ -108,7 +108,7 @@ async fn plan_matches_the_steps_of_the_worker() {
         ("createResourceGroup", &json!("provisioning"), &json!("new"))
     );
     assert_eq!(preview["azure"], json!({"outcome": "asked"}));
-    assert_eq!(preview["summary"], "make the resource group shops");
+    assert_eq!(preview["summary"], "create the resource group shops");
     assert_eq!(preview["managedFields"], json!(["kubernetesVersion", "monitoring", "nodePools", "tags"]));
     assert_eq!(
         preview["notLookedAt"],

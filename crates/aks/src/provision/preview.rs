@@ -181,13 +181,13 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
         ),
         Step::CreateResourceGroup => (
             Kind::CreateResourceGroup,
-            format!("make the resource group {group}"),
+            format!("create the resource group {group}"),
             "it does not exist".to_owned(),
         ),
         Step::EnsureWorkspace => {
             let workspace = workspace::location(spec);
             let summary = format!(
-                "make the Log Analytics workspace {} in resource group {}, or wait for it",
+                "create the Log Analytics workspace {} in resource group {}, or wait for it",
                 workspace.name, workspace.group
             );
             (

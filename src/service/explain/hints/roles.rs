@@ -97,7 +97,7 @@ fn missing_group_hint(action: &str, scope: &str, assignee: Option<&str>) -> Opti
     let (subscription, rest) = scope.split_at_checked(start)?;
     let group = rest.split('/').nth(2).filter(|name| !name.is_empty())?;
     Some(format!(
-        "the application lacks the right {action}, so it cannot make the resource group {group}: create the resource group first \
+        "the application lacks the right {action}, so it cannot create the resource group {group}: create the resource group first \
          and give the application the role Contributor on it, or give the application the role Contributor on the subscription \
          {subscription} ({})",
         assign_command(assignee, "Contributor", subscription)

@@ -34,8 +34,8 @@ fn every_step_has_kind_and_description() {
     let changed = Step::UpdateCluster(vec!["monitoring", "tags"]);
     for (step, kind, summary) in [
         (Step::RegisterProvider, Kind::RegisterProvider, "register the resource provider"),
-        (Step::CreateResourceGroup, Kind::CreateResourceGroup, "make the resource group g"),
-        (Step::EnsureWorkspace, Kind::EnsureWorkspace, "make the Log Analytics workspace g-EUS in"),
+        (Step::CreateResourceGroup, Kind::CreateResourceGroup, "create the resource group g"),
+        (Step::EnsureWorkspace, Kind::EnsureWorkspace, "create the Log Analytics workspace g-EUS in"),
         (Step::CreateCluster, Kind::CreateCluster, "make the cluster n"),
         (Step::UpdateTags, Kind::UpdateTags, "write the tags"),
         (changed, Kind::UpdateCluster, "change the cluster n: monitoring, tags"),
