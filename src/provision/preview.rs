@@ -192,7 +192,8 @@ fn with_managed_keys(task: &Task, mut preview: Preview) -> Preview {
     preview.managed = managed(&task.desired);
     if task.is_import() && task.phase != Phase::Removing {
         let note = if preview.managed.is_empty() {
-            "the cluster was imported and nothing of it is managed: it is only looked at".to_owned()
+            "the cluster is imported and no managed field of aksConfig is set, so it is only monitored"
+                .to_owned()
         } else {
             format!(
                 "the cluster was imported, and only this of it is managed: {}",

@@ -234,7 +234,8 @@ async fn plan_of_an_import_manages_nothing_and_keeps_it() {
     let app = TestApp::start().await;
     let id = test_clusters::import(&app, &app.admin, "one").await;
     let says_so = |preview: &Value| {
-        let words = "the cluster was imported and nothing of it is managed: it is only looked at";
+        let words =
+            "the cluster is imported and no managed field of aksConfig is set, so it is only monitored";
         assert!(preview["reason"].as_str().unwrap().ends_with(words), "{preview}");
         assert_eq!(preview["managedFields"], json!([]));
     };
