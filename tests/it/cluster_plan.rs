@@ -1,4 +1,5 @@
-//! `/api/v1/clusters/<id>/plan`: the next step of the worker, the reasons for it, access to it, and that it changes nothing.
+//! `GET /api/v1/clusters/<id>/plan`: previews the next step of the worker, with its reason, for callers with and without access
+//! to the credential. The request changes nothing.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::support::app::TestApp;
 use crate::support::audit_row;
 use crate::support::test_clusters;
 
-async fn database(app: &TestApp) -> Store {
+/// A second connection to the app's database, which stays open when the server stops.
+async fn open_database(app: &TestApp) -> Store {
     let file = sqlite_url(&app.data_dir.path().join("norman-aks.db"));
     Store::connect(&file, &store::Options::default()).await.unwrap()
 }
@@ -25,13 +27,13 @@ async fn row(app: &TestApp, id: &str) -> ClusterRow {
 /// The plan as returned to a caller; checks that the request changes nothing here or in Azure.
 async fn plan_for(app: &TestApp, token: &str, id: &str) -> Value {
     let (before, writes) = (row(app, id).await, app.control.writes().len());
-    let answer = app.get(&format!("/api/v1/clusters/{id}/plan")).token(token).send().await.expect(200);
+    let response = app.get(&format!("/api/v1/clusters/{id}/plan")).token(token).send().await.expect(200);
     assert_eq!(row(app, id).await, before);
     assert_eq!(app.control.writes().len(), writes, "{:?}", app.control.writes().last());
-    let plan = answer.json();
+    let plan = response.json();
     assert_eq!(plan["clusterId"], id);
-    for words in ["summary", "reason"] {
-        assert!(!plan[words].as_str().unwrap().is_empty(), "{plan}");
+    for field in ["summary", "reason"] {
+        assert!(!plan[field].as_str().unwrap().is_empty(), "{plan}");
     }
     plan
 }
@@ -44,17 +46,17 @@ fn step(plan: &Value) -> &str {
     plan["step"].as_str().unwrap()
 }
 
-/// Runs one step of the worker.
-async fn work(app: &TestApp) {
+/// Runs the worker once for all due clusters.
+async fn run_worker_once(app: &TestApp) {
     app.server.worker.run_due(&CancellationToken::new()).await.unwrap();
 }
 
-/// The write requests to Azure of the next step, as `METHOD last-part-of-the-path`.
-async fn done(app: &TestApp) -> Vec<String> {
+/// Runs the worker until it writes to Azure; returns the writes as `METHOD <last path segment>`, or nothing after 30 runs.
+async fn run_until_write(app: &TestApp) -> Vec<String> {
     let before = app.control.writes().len();
     let mut writes = Vec::new();
     for _ in 0..30 {
-        work(app).await;
+        run_worker_once(app).await;
         writes = app.control.writes().split_off(before);
         if !writes.is_empty() {
             break;
@@ -65,26 +67,26 @@ async fn done(app: &TestApp) -> Vec<String> {
     writes.iter().map(|seen| format!("{} {}", seen.method, short(&seen.path))).collect()
 }
 
-/// Runs the worker until the next step is a different one; returns its plan.
-async fn until_not(app: &TestApp, id: &str, known: &str) -> Value {
+/// Runs the worker until the plan's step is no longer `current`; returns that plan.
+async fn run_until_step_changes(app: &TestApp, id: &str, current: &str) -> Value {
     for _ in 0..300 {
         app.clock.advance(Duration::from_secs(1));
         let plan = plan(app, id).await;
-        if step(&plan) != known {
+        if step(&plan) != current {
             return plan;
         }
-        work(app).await;
+        run_worker_once(app).await;
     }
-    panic!("the plan does not change from {known}");
+    panic!("the plan does not change from {current}");
 }
 
-async fn until_not_waiting(app: &TestApp, id: &str) -> Value {
+async fn plan_after_waiting(app: &TestApp, id: &str) -> Value {
     let preview = plan(app, id).await;
-    if step(&preview) == "wait" { until_not(app, id, "wait").await } else { preview }
+    if step(&preview) == "wait" { run_until_step_changes(app, id, "wait").await } else { preview }
 }
 
-/// An error of the login service without the parts that differ each time.
-fn timeless(message: &str) -> (&str, &str) {
+/// The text of an Entra error before its trace ID, correlation ID and timestamp, and after them.
+fn without_trace_ids(message: &str) -> (&str, &str) {
     let (start, rest) = message.split_once("Trace ID").unwrap();
     (start, rest.rsplit_once('}').unwrap().1)
 }
@@ -114,20 +116,20 @@ async fn plan_matches_the_steps_of_the_worker() {
         preview["notLookedAt"],
         json!([{"what": "workspace", "reason": "the resource group is not there yet"}])
     );
-    assert_eq!(done(&app).await, ["PUT shops"]);
+    assert_eq!(run_until_write(&app).await, ["PUT shops"]);
 
-    let preview = until_not_waiting(&app, &id).await;
+    let preview = plan_after_waiting(&app, &id).await;
     assert_eq!(step(&preview), "ensureWorkspace", "{preview}");
-    let made = done(&app).await;
+    let made = run_until_write(&app).await;
     assert!(made.iter().all(|line| line.starts_with("PUT shops-EUS")) && made.len() == 1, "{made:?}");
 
-    let mut preview = until_not_waiting(&app, &id).await;
+    let mut preview = plan_after_waiting(&app, &id).await;
     if step(&preview) == "ensureWorkspace" {
-        // It exists and is not ready.
-        preview = until_not(&app, &id, "ensureWorkspace").await;
+        // The workspace exists but is not ready yet, so the step is repeated.
+        preview = run_until_step_changes(&app, &id, "ensureWorkspace").await;
     }
     assert_eq!((step(&preview), &preview["notLookedAt"]), ("createCluster", &json!([])), "{preview}");
-    assert_eq!(done(&app).await, ["PUT shop"]);
+    assert_eq!(run_until_write(&app).await, ["PUT shop"]);
 
     let preview = plan(&app, &id).await;
     assert_eq!(step(&preview), "wait", "{preview}");
@@ -138,10 +140,11 @@ async fn plan_matches_the_steps_of_the_worker() {
     );
     assert_eq!(preview["notLookedAt"][0]["what"], "cluster");
 
-    let preview = until_not(&app, &id, "wait").await;
+    let preview = run_until_step_changes(&app, &id, "wait").await;
     assert_eq!(step(&preview), "connect", "{preview}");
+    // `inside`: objects in the cluster, which the preview does not read.
     assert!(preview["notLookedAt"].as_array().unwrap().iter().any(|it| it["what"] == "inside"), "{preview}");
-    let preview = until_not(&app, &id, "connect").await;
+    let preview = run_until_step_changes(&app, &id, "connect").await;
     assert_eq!(
         (step(&preview), &preview["state"], &preview["phase"], &preview["differences"]),
         ("nothing", &json!("active"), &json!("active"), &json!([]))
@@ -151,7 +154,7 @@ async fn plan_matches_the_steps_of_the_worker() {
     assert_eq!(app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
     let preview = plan(&app, &id).await;
     assert_eq!((step(&preview), &preview["phase"]), ("deleteCluster", &json!("removing")), "{preview}");
-    assert_eq!(done(&app).await, ["DELETE shop"]);
+    assert_eq!(run_until_write(&app).await, ["DELETE shop"]);
     assert_eq!(step(&plan(&app, &id).await), "wait");
 }
 
@@ -199,7 +202,7 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
         if step(&preview) == "nothing" {
             break;
         }
-        work(&app).await;
+        run_worker_once(&app).await;
         app.clock.advance(Duration::from_secs(1));
     }
     steps.retain(|step| step != "wait");
@@ -210,14 +213,15 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
 }
 
 #[tokio::test]
-async fn plan_takes_over_newer_values_of_azure() {
+async fn plan_announces_takeover_of_azure_values() {
     let app = TestApp::start().await;
     let (id, _) = test_clusters::create_active(&app, &app.admin, "shop").await;
+    // As after an upgrade in the portal: the stored specification is older than Azure's state.
     let mut row = row(&app, &id).await;
     let mut spec: Value = serde_json::from_str(&row.spec).unwrap();
     spec["aksConfig"]["kubernetesVersion"] = json!("1.31.8");
     row.spec = spec.to_string();
-    clusters::update(&database(&app).await, &row, None, None, &audit_row()).await.unwrap();
+    clusters::update(&app.server.store, &row, None, None, &audit_row()).await.unwrap();
     let preview = plan(&app, &id).await;
     assert_eq!(
         (step(&preview), &preview["summary"]),
@@ -230,22 +234,22 @@ async fn plan_takes_over_newer_values_of_azure() {
 }
 
 #[tokio::test]
-async fn plan_of_an_import_manages_nothing_and_keeps_it() {
+async fn plan_of_unmanaged_import_never_changes_azure() {
     let app = TestApp::start().await;
     let id = test_clusters::import(&app, &app.admin, "one").await;
-    let says_so = |preview: &Value| {
-        let words =
+    let assert_unmanaged = |preview: &Value| {
+        let note =
             "the cluster is imported and no managed field of aksConfig is set, so it is only monitored";
-        assert!(preview["reason"].as_str().unwrap().ends_with(words), "{preview}");
+        assert!(preview["reason"].as_str().unwrap().ends_with(note), "{preview}");
         assert_eq!(preview["managedFields"], json!([]));
     };
     let preview = plan(&app, &id).await;
     assert_eq!((step(&preview), &preview["differences"]), ("connect", &json!([])), "{preview}");
-    says_so(&preview);
+    assert_unmanaged(&preview);
     app.settle().await;
     let preview = plan(&app, &id).await;
     assert_eq!((step(&preview), &preview["state"]), ("nothing", &json!("active")), "{preview}");
-    says_so(&preview);
+    assert_unmanaged(&preview);
 
     app.control.clear_requests();
     app.delete(&format!("/v3/clusters/{id}")).send().await;
@@ -284,6 +288,7 @@ async fn plan_queries_azure_only_for_owners() {
         assert!(reason.contains(&format!("you are {role} of {id}")), "{reason}");
         assert_eq!(preview["notLookedAt"], json!([{"what": "azure", "reason": reason}]));
     }
+    // Once the cluster is active, the next step is known without a request to Azure.
     app.advance(Duration::from_mins(10)).await;
     app.take_azure_requests();
     let preview = plan_for(&app, &dan, &id).await;
@@ -297,15 +302,15 @@ async fn plan_queries_azure_only_for_owners() {
     let path = format!("/api/v1/clusters/{id}/plan");
     let eve = app.token("eve").await;
     for (path, token) in [(&path, &eve), (&"/api/v1/clusters/c-none/plan".to_owned(), &ann)] {
-        let answer = app.get(path).token(token).send().await;
-        assert_eq!((answer.status.as_u16(), norman_error(&answer).code.as_str()), (404, "NotFound"));
+        let response = app.get(path).token(token).send().await;
+        assert_eq!((response.status.as_u16(), norman_error(&response).code.as_str()), (404, "NotFound"));
     }
     assert_eq!(app.get(&path).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(app.post(&path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(app.take_azure_requests(), [""; 0]);
 
     // Every use of a stored credential is recorded.
-    let store = database(&app).await;
+    let store = open_database(&app).await;
     app.server.stop().await;
     let filter = Filter { action: Some("plan".to_owned()), ..Filter::default() };
     let rows = store::events::list(&store, 100, &filter).await.unwrap();
@@ -353,9 +358,15 @@ async fn plan_reports_the_reason_of_the_worker() {
     let preview = plan(&app, &id).await;
     assert_eq!((step(&preview), &preview["azure"]["outcome"]), ("blocked", &json!("failed")), "{preview}");
     assert!(preview["azure"]["reason"].as_str().unwrap().contains("AADSTS"), "{preview}");
-    assert_eq!(timeless(&message(&id).await), timeless(preview["reason"].as_str().unwrap()));
+    assert_eq!(
+        without_trace_ids(&message(&id).await),
+        without_trace_ids(preview["reason"].as_str().unwrap())
+    );
     app.delete(&format!("/v3/clusters/{id}")).send().await;
     let preview = plan(&app, &id).await;
     assert!(preview["reason"].as_str().unwrap().ends_with("?force=true"), "{preview}");
-    assert_eq!(timeless(&message(&id).await), timeless(preview["reason"].as_str().unwrap()));
+    assert_eq!(
+        without_trace_ids(&message(&id).await),
+        without_trace_ids(preview["reason"].as_str().unwrap())
+    );
 }
