@@ -1,4 +1,5 @@
-//! Two servers on one SQLite file: the second waits for the first, and commands work while a server runs.
+//! Two servers on one SQLite file: the second waits for the first, and commands work while a server runs. A key file that does
+//! not match the database is rejected.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -68,24 +69,27 @@ fn commands_work_while_a_server_runs() {
     let check = command(directory.path(), &["check", "--data-dir=data"]).output().unwrap();
     assert!(output_text(&check).contains("ok      database: reachable"), "{}", output_text(&check));
     server.stop();
-    assert!(directory.path().join("data/norman-aks.db.lock").exists(), "without it, two servers could start");
+    assert!(
+        directory.path().join("data/norman-aks.db.lock").exists(),
+        "deleting it could remove the file that the next server has locked"
+    );
     Server::start(directory.path(), &SERVE).stop();
 }
 
 #[test]
-fn wrong_key_with_known_id_fails_start_and_commands() {
+fn mismatched_key_fails_start_and_commands() {
     let directory = tempfile::tempdir().unwrap();
     Server::start(directory.path(), &SERVE).stop();
     let file = directory.path().join("data/encryption.keys");
     let (right, other) =
         (fs::read_to_string(&file).unwrap(), stdout_of(directory.path(), &["key", "generate"]));
-    let name = right.split_once(':').unwrap().0;
-    fs::write(&file, format!("{name}:{}", other.split_once(':').unwrap().1)).unwrap();
+    let id = right.split_once(':').unwrap().0;
+    fs::write(&file, format!("{id}:{}", other.split_once(':').unwrap().1)).unwrap();
     for arguments in [&SERVE[..], &["key", "rotate", "--data-dir=data"], &["check", "--data-dir=data"]] {
         let output = command(directory.path(), arguments).output().unwrap();
         let text = output_text(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains(&format!("the encryption key {name} in the key file")), "{text}");
+        assert!(text.contains(&format!("the encryption key {id} in the key file")), "{text}");
         assert!(text.contains("put back its line"), "{text}");
     }
     fs::write(&file, right).unwrap();
