@@ -7,9 +7,9 @@ mod imports;
 mod life;
 mod loops;
 mod ownership;
+mod prerequisites;
 mod refresh;
 mod refusals;
-mod surroundings;
 mod updates;
 mod usable;
 
