@@ -60,10 +60,10 @@ struct StatusSnapshot {
 
 impl Case {
     pub(crate) async fn start() -> Self {
-        Self::start_as("ready").await
+        Self::start_with_account("ready").await
     }
 
-    pub(crate) async fn start_as(account: &str) -> Self {
+    pub(crate) async fn start_with_account(account: &str) -> Self {
         Self::new(TestApp::start().await, account).await
     }
 

@@ -30,7 +30,7 @@ const AFTER_FIXTURE_MS: i64 = 1_795_910_000_000;
 
 impl Case {
     async fn connected(account: &str, name: &str) -> (Self, String) {
-        let case = Self::start_as(account).await;
+        let case = Self::start_with_account(account).await;
         let id = case.create_active(&case.import(name, json!({}))).await;
         (case, id)
     }
@@ -264,7 +264,7 @@ async fn denied_admin_kubeconfig_falls_back_to_user_kubeconfig() {
 
 #[tokio::test]
 async fn missing_rights_inside_keep_cluster_from_active() {
-    let case = Case::start_as("operator").await;
+    let case = Case::start_with_account("operator").await;
     let id = case.post_and_settle(&case.import("entra-only", json!({}))).await;
     let message = case.expect_failure(&id, "provisioning").await;
     for words in [

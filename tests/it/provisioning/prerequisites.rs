@@ -122,7 +122,8 @@ async fn existing_workspace_is_used() {
 
 #[tokio::test]
 async fn missing_provider_is_registered() {
-    let case = Case::start_as("fresh").await;
+    // `fresh`: no resource provider is registered, and the application may register them.
+    let case = Case::start_with_account("fresh").await;
     let id = case.post(&case.small_with(json!({"resourceGroup": "first"}))).await;
     let statuses = case.record_statuses(&id, 60).await;
     let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
@@ -145,7 +146,8 @@ async fn missing_provider_is_registered() {
 
 #[tokio::test]
 async fn missing_workspace_provider_is_registered() {
-    let case = Case::start_as("fresh").await;
+    // `fresh`: no resource provider is registered, and the application may register them.
+    let case = Case::start_with_account("fresh").await;
     let id = case.post(&case.small_with(json!({"resourceGroup": "first", "monitoring": true}))).await;
     let statuses = case.record_statuses(&id, 60).await;
     let registered: Vec<&str> = statuses
@@ -170,7 +172,8 @@ async fn missing_workspace_provider_is_registered() {
 
 #[tokio::test]
 async fn denied_provider_registration_is_shown() {
-    let case = Case::start_as("unregistered").await;
+    // `unregistered`: a resource provider is not registered, and the application may not register it.
+    let case = Case::start_with_account("unregistered").await;
     let mut body = case.small_with(json!({"resourceGroup": "rancher"}));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let id = case.post_and_settle(&body).await;

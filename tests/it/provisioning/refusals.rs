@@ -10,7 +10,7 @@ use crate::support::fault;
 
 #[tokio::test]
 async fn quota_error_is_shown_and_a_smaller_cluster_created() {
-    let case = Case::start_as("low-quota").await;
+    let case = Case::start_with_account("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
     let id = case
         .post_with_advisory_review_and_settle(
@@ -38,7 +38,7 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
 
 #[tokio::test]
 async fn policy_error_is_shown_and_fixed_by_a_tag() {
-    let case = Case::start_as("policy").await;
+    let case = Case::start_with_account("policy").await;
     let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "ruled"}))).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(
@@ -50,7 +50,7 @@ async fn policy_error_is_shown_and_fixed_by_a_tag() {
 
 #[tokio::test]
 async fn rejected_credential_fails_the_credentials_step() {
-    let case = Case::start_as("expired-secret").await;
+    let case = Case::start_with_account("expired-secret").await;
     let id = case.post_with_advisory_review_and_settle(&case.small()).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains("AADSTS7000222"), "{message}");
@@ -70,7 +70,7 @@ async fn rejected_credential_fails_the_credentials_step() {
 
 #[tokio::test]
 async fn missing_role_is_shown_and_the_object_can_be_removed() {
-    let case = Case::start_as("reader").await;
+    let case = Case::start_with_account("reader").await;
     let id = case.post_with_advisory_review_and_settle(&case.small()).await;
     let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.starts_with("error failed to create cluster: AuthorizationFailed: "), "{message}");
@@ -139,7 +139,7 @@ async fn failed_change_is_not_active() {
 
 #[tokio::test]
 async fn rejected_change_can_be_reverted() {
-    let case = Case::start_as("low-quota").await;
+    let case = Case::start_with_account("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
     let id =
         case.create_active(&case.small_with(json!({"resourceGroup": "small", "nodePools": pools(1)}))).await;
@@ -158,7 +158,7 @@ async fn rejected_change_can_be_reverted() {
 
 #[tokio::test]
 async fn denied_resource_group_is_shown() {
-    let case = Case::start_as("reader").await;
+    let case = Case::start_with_account("reader").await;
     let mut body = case.small_with(json!({"resourceGroup": "forbidden"}));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let id = case.post_and_settle(&body).await;
