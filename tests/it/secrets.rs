@@ -27,7 +27,7 @@ use url::Url;
 use crate::meta::LISTINGS;
 use crate::support::app::TestApp;
 use crate::support::databases::{self, TestDb};
-use crate::support::program::{Server, command, output_text, reply, script_file, stdout_of};
+use crate::support::program::{Server, command, output_text, reply, sandbox_file, stdout_of};
 
 /// The most verbose log level of every library.
 const TALKATIVE: &str = "trace,azure_core=trace,azure_identity=trace,h2=trace,hyper=trace,hyper_util=trace,\
@@ -470,7 +470,7 @@ async fn hunted(db: Option<&TestDb>) {
     ]);
     let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap));
     let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
-    let it = script_file(&folder.path().join("data"));
+    let it = sandbox_file(&folder.path().join("data"));
     let control = it["control_url"].as_str().unwrap().to_owned();
     // Only the printed commands may contain the token, which belongs to the sandbox.
     assert!(server.stdout().contains(&bootstrap));

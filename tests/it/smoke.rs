@@ -11,7 +11,7 @@ use norman_aks::telemetry::metrics;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::program::{Server, command, log_lines, output_text, reply, script_file, stdout_of};
+use crate::support::program::{Server, command, log_lines, output_text, reply, sandbox_file, stdout_of};
 
 /// Longer than any step takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ const SERVE: [&str; 3] = ["serve", "--listen=127.0.0.1:0", "--data-dir=data"];
 fn start_sandbox(flags: &[&str]) -> (TempDir, Server, Value) {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[&SANDBOX[..], flags].concat());
-    let scripts = script_file(&directory.path().join("data"));
+    let scripts = sandbox_file(&directory.path().join("data"));
     (directory, server, scripts)
 }
 
@@ -164,7 +164,7 @@ async fn data_survives_sigkill() {
     assert!(!server.wait_for_exit().0.success());
 
     let server = Server::start(directory.path(), &SANDBOX);
-    let second = script_file(&directory.path().join("data"));
+    let second = sandbox_file(&directory.path().join("data"));
     for key in ["token_key", "credential_id", "ca_file"] {
         assert_eq!(first[key], second[key], "{key}");
     }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use serde_json::{Value, json};
 
 use super::{Finished, Program};
-use crate::support::program::{Server, script_file};
+use crate::support::program::{Server, sandbox_file};
 
 /// A running sandbox in the directory of a program.
 struct Sandbox {
@@ -20,7 +20,7 @@ impl Sandbox {
     fn start() -> Self {
         let program = Program::new();
         let server = Server::start(program.path(), &["serve", "--sandbox", "--listen=127.0.0.1:0"]);
-        let file = script_file(&program.path().join("norman-aks-sandbox-data"));
+        let file = sandbox_file(&program.path().join("norman-aks-sandbox-data"));
         let token = file["token_key"].as_str().unwrap().to_owned();
         Self { program, _server: server, token }
     }

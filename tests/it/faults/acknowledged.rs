@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::Database;
 use crate::support::call::string_at;
 use crate::support::databases;
-use crate::support::program::{Reply, Server, command, script_file, stdout_of};
+use crate::support::program::{Reply, Server, command, sandbox_file, stdout_of};
 
 const KILLS: usize = 10;
 const WRITERS: usize = 8;
@@ -67,7 +67,7 @@ impl Installation {
 
     /// A value from the file for scripts.
     fn known(&self, key: &str) -> String {
-        string_at(&script_file(&self.path().join("data")), key)
+        string_at(&sandbox_file(&self.path().join("data")), key)
     }
 
     /// All audit records, as `audit list` prints them.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::call::string_at;
-use crate::support::program::{Server, reply, script_file};
+use crate::support::program::{Server, reply, sandbox_file};
 
 const SANDBOX: [&str; 5] =
     ["serve", "--sandbox", "--listen=127.0.0.1:0", "--data-dir=data", "--sandbox-control-listen=127.0.0.1:0"];
@@ -28,7 +28,7 @@ struct Run {
 impl Run {
     async fn start(folder: &Path) -> Self {
         let server = Server::start(folder, &SANDBOX);
-        let file = script_file(&folder.join("data"));
+        let file = sandbox_file(&folder.join("data"));
         let run = Self {
             server,
             control: string_at(&file, "control_url"),

@@ -237,7 +237,7 @@ async fn hunted(db: Option<&TestDb>) {
     ]);
     let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &token));
     let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
-    let it = script_file(&folder.path().join("data"));
+    let it = sandbox_file(&folder.path().join("data"));
     let control = it["control_url"].as_str().unwrap().to_owned();
     let mut hunt =
         Hunt { server, control, token, found: Found::default(), canaries: vec![bootstrap], client_ips: 0 };

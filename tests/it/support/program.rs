@@ -178,7 +178,7 @@ pub(crate) fn log_lines(logged: &str) -> Vec<Value> {
 }
 
 /// The file that the sandbox writes for scripts to this data directory.
-pub(crate) fn script_file(data_dir: &Path) -> Value {
+pub(crate) fn sandbox_file(data_dir: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(data_dir.join("sandbox.json")).unwrap()).unwrap()
 }
 
