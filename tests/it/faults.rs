@@ -23,10 +23,10 @@ macro_rules! on_both_databases {
 }
 
 mod absence;
-mod acknowledged;
 mod agent;
 mod claims;
 mod credentials;
+mod durability;
 mod endings;
 mod inside;
 mod kill;
