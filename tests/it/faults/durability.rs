@@ -26,21 +26,22 @@ const ROUND_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The settings and the directory of the server.
 struct Installation {
-    folder: TempDir,
+    directory: TempDir,
     database: Option<databases::TestDb>,
 }
 
 impl Installation {
     async fn new(database: Database) -> Self {
-        let folder = TempDir::new().unwrap();
+        let directory = TempDir::new().unwrap();
         let database = match database {
             Database::Sqlite => None,
             Database::Postgres => Some(database.create().await),
         };
         if let Some(database) = &database {
-            std::fs::write(folder.path().join("keys"), &database.keys).unwrap();
+            std::fs::write(directory.path().join("keys"), &database.keys).unwrap();
+            std::fs::write(directory.path().join("database-url"), &database.url).unwrap();
         }
-        Self { folder, database }
+        Self { directory, database }
     }
 
     fn arguments<'a>(&self, command: &[&'a str]) -> Vec<&'a str> {
@@ -53,13 +54,12 @@ impl Installation {
     }
 
     fn path(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     fn start(&self) -> Server {
         let mut arguments = self.arguments(&["serve", "--listen=127.0.0.1:0"]);
-        if let Some(database) = &self.database {
-            std::fs::write(self.path().join("database-url"), &database.url).unwrap();
+        if self.database.is_some() {
             arguments.push("--encryption-key-file=keys");
         }
         Server::spawn(&mut command(self.path(), &arguments))
