@@ -65,8 +65,8 @@ impl Installation {
         Server::spawn(&mut command(self.path(), &arguments))
     }
 
-    /// A value from the file for scripts.
-    fn known(&self, key: &str) -> String {
+    /// The value of `key` in the sandbox's `sandbox.json`.
+    fn sandbox_value(&self, key: &str) -> String {
         string_at(&sandbox_file(&self.path().join("data")), key)
     }
 
@@ -78,24 +78,24 @@ impl Installation {
     }
 }
 
-/// A client's knowledge of an object that it created.
+/// The state of an object that a client created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Known {
+enum ObjectState {
     /// It exists, with this description.
-    Described(String),
+    Exists(String),
     /// It was deleted.
-    Removed,
+    Deleted,
     /// A change got no response.
-    Uncertain,
+    Unknown,
 }
 
-/// The responses to a client.
+/// The acknowledged changes of one client.
 #[derive(Default)]
-struct Log {
+struct AcknowledgedChanges {
     /// The IDs of the acknowledged requests.
     requests: Vec<String>,
     /// The objects by path.
-    objects: BTreeMap<String, Known>,
+    objects: BTreeMap<String, ObjectState>,
 }
 
 /// A client that writes until the server is killed.
@@ -105,8 +105,8 @@ struct Writer {
     token: String,
     /// The credential of the sandbox.
     credential: String,
-    makes_clusters: bool,
-    log: Log,
+    creates_clusters: bool,
+    log: AcknowledgedChanges,
     acknowledged: Arc<AtomicUsize>,
 }
 
@@ -126,9 +126,15 @@ impl Writer {
         Some(reply)
     }
 
-    /// Sends a change of a known object.
-    async fn change(&mut self, method: Method, path: &str, body: Option<&Value>, then: Known) -> Option<()> {
-        self.log.objects.insert(path.to_owned(), Known::Uncertain);
+    /// Sends a change of an object, whose state is unknown until the response arrives.
+    async fn change(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        then: ObjectState,
+    ) -> Option<()> {
+        self.log.objects.insert(path.to_owned(), ObjectState::Unknown);
         self.send(method, path, body).await?;
         self.log.objects.insert(path.to_owned(), then);
         Some(())
@@ -138,44 +144,48 @@ impl Writer {
         let made = self.send(Method::POST, list, Some(body)).await?.json();
         let path = format!("{list}/{}", made["id"].as_str().unwrap());
         let description = made["description"].as_str().unwrap_or_default().to_owned();
-        self.log.objects.insert(path.clone(), Known::Described(description));
+        self.log.objects.insert(path.clone(), ObjectState::Exists(description));
         Some(path)
     }
 
-    /// Creates and updates credentials, deletes every other one, and writes a token and a setting in between.
-    async fn write(&mut self, name: &str) -> Option<()> {
+    /// Creates, updates and deletes credentials, tokens and, in some clients, a cluster, and changes a setting, until the server is
+    /// killed. Always returns `None`.
+    async fn write_until_killed(&mut self, name: &str) -> Option<()> {
         for number in 0.. {
             let description = format!("{name} {number}");
             let azure = json!({"clientId": "c", "clientSecret": "not a secret", "subscriptionId": "s"});
             let body = json!({"name": name, "description": "first", "azurecredentialConfig": azure});
             let credential = self.create("/v3/cloudCredentials", &body).await?;
             let body = json!({"name": name, "description": description});
-            self.change(Method::PUT, &credential, Some(&body), Known::Described(description.clone())).await?;
+            self.change(Method::PUT, &credential, Some(&body), ObjectState::Exists(description.clone()))
+                .await?;
             let token = self.create("/v3/tokens", &json!({"description": description})).await?;
             let image = json!({"value": format!("agent:{number}")});
             self.send(Method::PUT, "/v3/settings/agent-image", Some(&image)).await?;
             if number % 2 == 0 {
-                self.change(Method::DELETE, &credential, None, Known::Removed).await?;
-                self.change(Method::DELETE, &token, None, Known::Removed).await?;
+                self.change(Method::DELETE, &credential, None, ObjectState::Deleted).await?;
+                self.change(Method::DELETE, &token, None, ObjectState::Deleted).await?;
             }
-            if number == 0 && self.makes_clusters {
+            if number == 0 && self.creates_clusters {
                 let mut body = super::small_cluster(name, &self.credential);
                 body["description"] = json!("first");
                 let cluster = self.create("/v3/clusters", &body).await?;
+                // Not `change`: the path of the request has a query, the key of the object has none.
                 let forced = format!("{cluster}?force=true");
-                self.log.objects.insert(cluster.clone(), Known::Uncertain);
+                self.log.objects.insert(cluster.clone(), ObjectState::Unknown);
                 self.send(Method::DELETE, &forced, None).await?;
-                self.log.objects.insert(cluster, Known::Removed);
+                self.log.objects.insert(cluster, ObjectState::Deleted);
             }
         }
         None
     }
 }
 
-/// Lets the clients write until enough changes are acknowledged, and kills the server; returns the clients' logs.
-async fn round(installation: &Installation, number: usize) -> Vec<Log> {
+/// Lets the clients write until enough changes are acknowledged, and kills the server; returns the clients' changes.
+async fn round(installation: &Installation, number: usize) -> Vec<AcknowledgedChanges> {
     let server = installation.start();
-    let (token, credential) = (installation.known("token_key"), installation.known("credential_id"));
+    let (token, credential) =
+        (installation.sandbox_value("token_key"), installation.sandbox_value("credential_id"));
     let acknowledged = Arc::<AtomicUsize>::default();
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
@@ -184,12 +194,12 @@ async fn round(installation: &Installation, number: usize) -> Vec<Log> {
             url: server.url.clone(),
             token: token.clone(),
             credential: credential.clone(),
-            makes_clusters: writer < 2,
-            log: Log::default(),
+            creates_clusters: writer < 2,
+            log: AcknowledgedChanges::default(),
             acknowledged: Arc::clone(&acknowledged),
         };
         writers.spawn(async move {
-            client.write(&format!("k{number}-w{writer}")).await;
+            client.write_until_killed(&format!("k{number}-w{writer}")).await;
             client.log
         });
     }
@@ -198,7 +208,9 @@ async fn round(installation: &Installation, number: usize) -> Vec<Log> {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(ROUND_TIMEOUT, enough).await.expect("the clients write");
+    tokio::time::timeout(ROUND_TIMEOUT, enough)
+        .await
+        .expect("enough acknowledged changes before the timeout");
     server.signal("KILL");
     let (status, _) = server.wait_for_exit();
     assert!(!status.success());
@@ -212,27 +224,27 @@ async fn kills_lose_no_acknowledged_change(database: Database) {
         logs.extend(round(&installation, number).await);
     }
     let server = installation.start();
-    let token = installation.known("token_key");
-    let mut missing = Vec::new();
-    for (path, known) in logs.iter().flat_map(|log| &log.objects) {
+    let token = installation.sandbox_value("token_key");
+    let mut mismatches = Vec::new();
+    for (path, expected) in logs.iter().flat_map(|log| &log.objects) {
         let reply = server.get(path, &token).await;
-        let is = match reply.status {
-            200 => Known::Described(reply.json()["description"].as_str().unwrap_or_default().to_owned()),
-            404 => Known::Removed,
+        let actual = match reply.status {
+            200 => ObjectState::Exists(reply.json()["description"].as_str().unwrap_or_default().to_owned()),
+            404 => ObjectState::Deleted,
             _ => panic!("{path}: {}", reply.text),
         };
-        if *known != Known::Uncertain && *known != is {
-            missing.push(format!("{path}: {known:?}, and it is {is:?}"));
+        if *expected != ObjectState::Unknown && *expected != actual {
+            mismatches.push(format!("{path}: expected {expected:?}, found {actual:?}"));
         }
     }
-    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(mismatches.is_empty(), "{mismatches:#?}");
 
     let records = installation.audit();
     let done: Vec<&Value> = records.iter().filter(|record| record["outcome"] == "done").collect();
     let recorded: BTreeSet<&str> = done.iter().filter_map(|record| record["requestId"].as_str()).collect();
     let requests: Vec<&String> = logs.iter().flat_map(|log| &log.requests).collect();
     let lost = requests.iter().filter(|id| !recorded.contains(id.as_str())).count();
-    assert_eq!(lost, 0, "of {} acknowledged changes", requests.len());
+    assert_eq!(lost, 0, "acknowledged changes without an audit record, of {}", requests.len());
     assert!(requests.len() >= KILLS * CHANGES_PER_KILL);
 
     // No object exists without a record of its creation, whether or not it was acknowledged.
