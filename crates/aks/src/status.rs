@@ -55,6 +55,7 @@ pub struct ClusterStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_generation: Option<i64>,
     /// The changes that Azure accepted for the current specification.
+    // Rows in existing databases use the names in `rename`.
     #[serde(rename = "tried", skip_serializing_if = "Option::is_none")]
     pub attempts: Option<UpdateAttempts>,
     /// Names of node pools that this server creates, or has created since the specification was last fully applied. Saved before
