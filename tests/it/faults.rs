@@ -147,13 +147,23 @@ impl TestCluster {
 
     /// Advances time until the cluster object meets the condition, at most half an hour.
     async fn wait_until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+        self.wait_in_steps(MAX_WAIT, what, is_met).await
+    }
+
+    /// The same in ticks, for what follows from an event that is not on the clock, such as the end of an agent's session: with
+    /// longer steps, the next scheduled step could come before the event.
+    async fn wait_in_ticks_until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+        self.wait_in_steps(TICK, what, is_met).await
+    }
+
+    async fn wait_in_steps(&self, max_step: Duration, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         let mut remaining = MAX_WAIT;
         while remaining >= TICK {
             let object = self.object().await;
             if is_met(&object) {
                 return object;
             }
-            remaining -= self.app.advance_to_next_step(remaining).await;
+            remaining -= self.app.advance_to_next_step(max_step.min(remaining)).await;
         }
         panic!("not within half an hour: {what}\n{:#}\n{:#?}", self.object().await, self.sent_writes());
     }

@@ -90,7 +90,7 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     drop(agent);
     wait_until_usable(&cluster, false).await;
     let gone = |object: &Value| condition(object, "Connected")["status"] == "False";
-    let object = cluster.wait_until("the loss of the agent", gone).await;
+    let object = cluster.wait_in_ticks_until("the loss of the agent", gone).await;
     assert_eq!(object["state"], "active");
     assert_eq!(condition(&object, "Ready")["message"], "Cluster agent is not connected");
     assert_eq!(condition(&object, "AgentDeployed")["status"], "True");
@@ -99,7 +99,7 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     let _agent = TestAgent::connect(listener.address, &token, api).await;
     wait_until_usable(&cluster, true).await;
     let back = |object: &Value| condition(object, "Connected")["status"] == "True";
-    cluster.wait_until("the return of the agent", back).await;
+    cluster.wait_in_ticks_until("the return of the agent", back).await;
     assert_eq!(nodes().send().await.status, 200);
     assert_eq!(cluster.request_count(Operation::ManagedCluster, "GET"), 0);
 }
