@@ -6,6 +6,7 @@ mod clusters;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -405,10 +406,17 @@ async fn tokens(hunt: &mut Hunt, tokens: [String; 3]) {
 fn add_files(found: &mut Found, folder: &Path, but: &[&str]) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // The sandbox writes its files under another name first, and renames them.
+        let is_new = path.extension().is_some_and(|extension| extension == "new");
+        let final_path = if is_new { path.with_extension("json") } else { path.clone() };
         if path.is_dir() {
             add_files(found, &path, but);
-        } else if !but.iter().any(|name| path.ends_with(name)) {
-            found.add(path.display().to_string(), fs::read(&path).unwrap());
+        } else if !but.iter().any(|name| final_path.ends_with(name)) {
+            match fs::read(&path) {
+                // Renamed since the folder was listed; it is read again once the server has stopped.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                content => found.add(path.display().to_string(), content.unwrap()),
+            }
         }
     }
 }
