@@ -857,9 +857,9 @@ async fn old_tenant_is_used_unless_azure_refuses() {
         async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, soon()).await;
     discover().await.unwrap();
     fake.clock.advance(Duration::from_hours(1));
-    for trouble in ["down", "throttled", "portal"] {
-        *answers.lock().unwrap() = trouble;
-        assert_eq!(discover().await.unwrap(), TENANT, "{trouble}");
+    for fault in ["down", "throttled", "portal"] {
+        *answers.lock().unwrap() = fault;
+        assert_eq!(discover().await.unwrap(), TENANT, "{fault}");
     }
     *answers.lock().unwrap() = "hangs";
     let pass = async {

@@ -80,10 +80,14 @@ async fn scripted_outcomes_apply() {
         ..ScriptedOutcome::default()
     });
     let scaled = azure.put(&pool("bad", "system"), &json!({"properties": {"count": 2}})).await.expect(200);
-    let trouble = |body: &Value| body["error"]["code"].clone();
-    assert_eq!(trouble(&azure.status_of(&scaled).await.1), "ReconcilePortalDNSError", "a trouble on the way");
+    let code_of = |body: &Value| body["error"]["code"].clone();
+    assert_eq!(
+        code_of(&azure.status_of(&scaled).await.1),
+        "ReconcilePortalDNSError",
+        "the error of an operation that succeeded"
+    );
     azure.finish(&scaled).await;
-    assert_eq!(trouble(&azure.status_of(&scaled).await.1), "ReconcilePortalDNSError");
+    assert_eq!(code_of(&azure.status_of(&scaled).await.1), "ReconcilePortalDNSError");
     assert_eq!(azure.get(&pool("bad", "system")).await.state(), "Succeeded");
     let gone = azure.delete(&cluster("bad")).await.expect(202);
     azure.advance_secs(30);
