@@ -157,13 +157,9 @@ impl TestCluster {
     }
 
     async fn wait_in_steps(&self, max_step: Duration, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
-        let mut remaining = MAX_WAIT;
-        while remaining >= TICK {
-            let object = self.object().await;
-            if is_met(&object) {
-                return object;
-            }
-            remaining -= self.app.advance_to_next_step(max_step.min(remaining)).await;
+        let find = async || Some(self.object().await).filter(&is_met);
+        if let Some(object) = self.app.advance_until(MAX_WAIT, max_step, find).await {
+            return object;
         }
         panic!("not within half an hour: {what}\n{:#}\n{:#?}", self.object().await, self.sent_writes());
     }
@@ -174,12 +170,9 @@ impl TestCluster {
 
     /// Advances time until the cluster object is deleted.
     async fn wait_until_deleted(&self) {
-        let mut remaining = MAX_WAIT;
-        while remaining >= TICK {
-            if self.app.get(&self.path).send().await.status == 404 {
-                return;
-            }
-            remaining -= self.app.advance_to_next_step(remaining).await;
+        let find = async || (self.app.get(&self.path).send().await.status == 404).then_some(());
+        if self.app.advance_until(MAX_WAIT, MAX_WAIT, find).await.is_some() {
+            return;
         }
         panic!("still there: {:#}\n{:#?}", self.object().await, self.sent_writes());
     }

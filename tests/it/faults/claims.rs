@@ -5,7 +5,7 @@ use azure_sandbox::{Login, Outcome, Page};
 use serde_json::{Value, json};
 
 use super::{Database, MAX_WAIT, Progress, small_cluster};
-use crate::support::app::{Answer, TICK, TestApp};
+use crate::support::app::{Answer, TestApp};
 use crate::support::databases::{self, TestDb};
 use crate::support::fault;
 
@@ -70,12 +70,9 @@ impl TwoUsers {
 
     /// Advances time until the object meets the condition, at most half an hour.
     async fn wait_until(&self, path: &str, is_met: impl Fn(&Progress) -> bool) {
-        let mut remaining = MAX_WAIT;
-        while remaining >= TICK {
-            if is_met(&self.progress(path).await) {
-                return;
-            }
-            remaining -= self.app.advance_to_next_step(remaining).await;
+        let find = async || is_met(&self.progress(path).await).then_some(());
+        if self.app.advance_until(MAX_WAIT, MAX_WAIT, find).await.is_some() {
+            return;
         }
         panic!("not within half an hour: {:?}", self.progress(path).await);
     }

@@ -173,6 +173,24 @@ impl TestApp {
         time
     }
 
+    /// Runs the worker while advancing the clock, by at most `max_step` at once, until `find` finds something; `None` if it does not
+    /// within `time`.
+    pub(crate) async fn advance_until<T>(
+        &self,
+        time: Duration,
+        max_step: Duration,
+        find: impl AsyncFn() -> Option<T>,
+    ) -> Option<T> {
+        let mut remaining = time;
+        while remaining >= TICK {
+            if let Some(found) = find().await {
+                return Some(found);
+            }
+            remaining -= self.advance_to_next_step(max_step.min(remaining)).await;
+        }
+        None
+    }
+
     /// The time until the first tick at which a step is due; `None` if none is scheduled.
     async fn time_to_next_step(&self) -> Option<Duration> {
         let rows = clusters::list(&self.server.store, None).await.unwrap();
