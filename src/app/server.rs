@@ -8,6 +8,7 @@ use std::time::Duration;
 use azure::Azure;
 use clock::Clock;
 use cluster_access::ClusterAccess;
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -244,13 +245,15 @@ impl App {
         E: std::error::Error + Send + 'static,
     {
         let (stop, service) = (self.stop.clone(), service.clone());
-        self.background.spawn(async move {
+        let task = async move {
             let mut ticks = tokio::time::interval(interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             while stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 log_failure(failure, action(service.clone()).await);
             }
-        });
+        };
+        // Of one type, so that the runtime's code for tasks is compiled once, and not for each service.
+        self.background.spawn(task.boxed());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Single flight: one task whose outcome many callers await.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -23,7 +24,9 @@ impl<T: Send + Sync + 'static> Start<T> {
         let task = async move {
             self.0.send_replace(Some(work.await));
         };
-        tokio::spawn(task.in_current_span());
+        // Of one type, so that the runtime's code for tasks is compiled once, and not for each kind of work.
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task.in_current_span());
+        tokio::spawn(task);
     }
 }
 

@@ -4,6 +4,8 @@
 use axum::extract::{FromRef, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 
 use super::call::AzureCall;
 use super::docs::{self, ActionDocs};
@@ -35,19 +37,32 @@ where
     S: Clone + Send + Sync + 'static,
     MetaState: FromRef<S>,
 {
-    DocumentedRouter::new().route(DocumentedRoute::new(docs::path(T::NAME), any(serve::<T>), || {
+    let handler = handler(Action { name: T::NAME, load: |state, call| T::load(state, call).boxed() });
+    DocumentedRouter::new().route(DocumentedRoute::new(docs::path(T::NAME), handler, || {
         let (components, paths) = docs::paths(T::NAME, &T::DOCS);
         (components, paths, MethodRouter::new())
     }))
 }
 
-async fn serve<T: ListingAction>(
-    State(state): State<MetaState>,
-    request: Request,
-) -> Result<Response, Rejection> {
+/// A [`ListingAction`] as values, so that the code of its route is compiled once and not for each action.
+#[derive(Clone, Copy)]
+struct Action {
+    name: &'static str,
+    load: for<'a> fn(&'a MetaState, &'a AzureCall) -> BoxFuture<'a, Result<ListingResponse, Error>>,
+}
+
+fn handler<S>(action: Action) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    MetaState: FromRef<S>,
+{
+    any(move |State(state): State<MetaState>, request: Request| serve(action, state, request))
+}
+
+async fn serve(action: Action, state: MetaState, request: Request) -> Result<Response, Rejection> {
     let conditions = Conditions::new(request.method(), request.headers());
-    let call = read(request, &state, T::NAME).await?;
-    let listing = T::load(&state, &call).await;
+    let call = read(request, &state, action.name).await?;
+    let listing = (action.load)(&state, &call).await;
     call.record_use(&state, listing.as_ref().err()).await;
     let listing =
         listing.map_err(|error| error.with_unknown_environment(call.access.unknown_environment()))?;

@@ -5,13 +5,15 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::header::WARNING;
 use http::{Method, StatusCode, Uri};
 use serde_json::Value;
 use utoipa::openapi::path::Paths;
 
 use super::docs;
-use super::types::{Call, Operation, V3Type, Verb};
+use super::types::{Call, Deleted, Operation, V3Type, Verb};
 use crate::api::auth::AuthError;
 use crate::api::documented::{DocumentedRoute, DocumentedRouter};
 use crate::api::methods::reject_others;
@@ -23,6 +25,7 @@ use crate::api::norman::json;
 use crate::api::norman::links::Links;
 use crate::api::norman::schemas::Schema;
 use crate::api::state::AppState;
+use crate::service::clusters::Cluster;
 
 /// The path of one or more operations.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,9 +76,9 @@ fn add_path<T: V3Type>(
 ) -> DocumentedRouter<AppState> {
     let paths = target.paths(T::SCHEMA);
     let Some((documented, spellings)) = paths.split_first() else { return router };
-    let methods = operations
-        .iter()
-        .fold(MethodRouter::new(), |methods, operation| add_handler::<T>(methods, operation.verb));
+    let methods = operations.iter().fold(MethodRouter::new(), |methods, operation| {
+        add_handler(methods, operation.verb, Handlers::of::<T>())
+    });
     let path = documented.clone();
     let document = move || {
         let mut paths = Paths::new();
@@ -90,71 +93,135 @@ fn add_path<T: V3Type>(
     spellings.iter().fold(router.route(route), |router, path| router.undocumented(path, methods.clone()))
 }
 
-fn add_handler<T: V3Type>(methods: MethodRouter<AppState>, verb: Verb) -> MethodRouter<AppState> {
+fn add_handler(methods: MethodRouter<AppState>, verb: Verb, handlers: Handlers) -> MethodRouter<AppState> {
     match verb {
-        Verb::List => methods.get(list::<T>),
-        Verb::Create => methods.post(create::<T>),
-        Verb::Get => methods.get(get::<T>),
-        Verb::Update => methods.put(update::<T>),
-        Verb::Delete => methods.delete(delete::<T>),
-        Verb::Post => methods.post(post::<T>),
-        Verb::ListOfCluster => methods.get(list_of_cluster::<T>),
-        Verb::CreateOfCluster => methods.post(create_of_cluster::<T>),
+        Verb::List => methods.get(move |call: Call, uri: Uri| list(handlers, call, uri)),
+        Verb::Create => methods.post(move |call: Call, body: Body| create(handlers, call, body)),
+        Verb::Get => methods.get(
+            move |state: State<AppState>,
+                  call: Result<Call, AuthError>,
+                  id: Result<Path<String>, PathRejection>,
+                  links: Links| get(handlers, state, call, id, links),
+        ),
+        Verb::Update => {
+            methods.put(move |call: Call, id: Path<String>, body: Body| update(handlers, call, id, body))
+        }
+        Verb::Delete => methods.delete(move |call: Call, id: Path<String>| delete(handlers, call, id)),
+        Verb::Post => methods.post(move |call: Call, id: Path<String>, body: Result<Body, Error>| {
+            post(handlers, call, id, body)
+        }),
+        Verb::ListOfCluster => methods
+            .get(move |call: Call, id: Path<String>, uri: Uri| list_of_cluster(handlers, call, id, uri)),
+        Verb::CreateOfCluster => methods.post(move |call: Call, id: Path<String>, body: Body| {
+            create_of_cluster(handlers, call, id, body)
+        }),
     }
 }
 
-async fn list<T: V3Type>(call: Call, uri: Uri) -> Result<Response, Error> {
-    page::<T>(&call, &uri, T::list(&call).await?)
+type Outcome<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
+/// A [`V3Type`] as function pointers, so that the code of its routes is compiled once and not for each type.
+#[derive(Clone, Copy)]
+struct Handlers {
+    schema: &'static Schema,
+    operations: &'static [Operation],
+    list: for<'a> fn(&'a Call) -> Outcome<'a, Vec<Object>>,
+    list_of_cluster: for<'a> fn(&'a Call, Cluster) -> Outcome<'a, Vec<Object>>,
+    get: for<'a> fn(&'a Call, &'a str) -> Outcome<'a, Object>,
+    get_public: for<'a> fn(&'a AppState, &'a Links, &'a str) -> Outcome<'a, Option<Object>>,
+    create: for<'a> fn(&'a Call, Object) -> Outcome<'a, Object>,
+    update: for<'a> fn(&'a Call, &'a str, Object) -> Outcome<'a, Object>,
+    delete: for<'a> fn(&'a Call, &'a str) -> Outcome<'a, Deleted>,
+    run_action: for<'a> fn(&'a Call, &'a str, &'a str) -> Outcome<'a, Option<Response>>,
 }
 
-async fn list_of_cluster<T: V3Type>(call: Call, Path(id): Path<String>, uri: Uri) -> Result<Response, Error> {
+impl Handlers {
+    fn of<T: V3Type>() -> Self {
+        Self {
+            schema: T::SCHEMA,
+            operations: T::OPERATIONS,
+            list: |call| T::list(call).boxed(),
+            list_of_cluster: |call, cluster| T::list_of_cluster(call, cluster).boxed(),
+            get: |call, id| T::get(call, id).boxed(),
+            get_public: |state, links, id| T::get_public(state, links, id).boxed(),
+            create: |call, body| T::create(call, body).boxed(),
+            update: |call, id, body| T::update(call, id, body).boxed(),
+            delete: |call, id| T::delete(call, id).boxed(),
+            run_action: |call, id, action| T::run_action(call, id, action).boxed(),
+        }
+    }
+}
+
+async fn list(handlers: Handlers, call: Call, uri: Uri) -> Result<Response, Error> {
+    let objects = (handlers.list)(&call).await?;
+    page(handlers, &call, &uri, objects)
+}
+
+async fn list_of_cluster(
+    handlers: Handlers,
+    call: Call,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Error> {
     let cluster = call.state.clusters.get(call.caller(), &id).await?;
-    page::<T>(&call, &uri, T::list_of_cluster(&call, cluster).await?)
+    let objects = (handlers.list_of_cluster)(&call, cluster).await?;
+    page(handlers, &call, &uri, objects)
 }
 
-fn page<T: V3Type>(call: &Call, uri: &Uri, objects: Vec<Object>) -> Result<Response, Error> {
+fn page(handlers: Handlers, call: &Call, uri: &Uri, objects: Vec<Object>) -> Result<Response, Error> {
     // Links repeat the spelling of the request.
     let path = uri.path().trim_end_matches('/');
-    Ok(Collection::page(T::SCHEMA, &call.links, path, &call.query, objects)?.into_response())
+    Ok(Collection::page(handlers.schema, &call.links, path, &call.query, objects)?.into_response())
 }
 
-async fn create<T: V3Type>(call: Call, Body(body): Body) -> Result<Response, Error> {
-    Ok(json::respond(StatusCode::CREATED, &T::create(&call, body).await?))
+async fn create(handlers: Handlers, call: Call, Body(body): Body) -> Result<Response, Error> {
+    let object = (handlers.create)(&call, body).await?;
+    Ok(json::respond(StatusCode::CREATED, &object))
 }
 
-async fn create_of_cluster<T: V3Type>(
+async fn create_of_cluster(
+    handlers: Handlers,
     call: Call,
     Path(id): Path<String>,
     Body(mut body): Body,
 ) -> Result<Response, Error> {
     body.insert("clusterId".to_owned(), Value::String(id));
-    Ok(json::respond(StatusCode::CREATED, &T::create(&call, body).await?))
+    create(handlers, call, Body(body)).await
 }
 
-async fn get<T: V3Type>(
+async fn get(
+    handlers: Handlers,
     State(state): State<AppState>,
     call: Result<Call, AuthError>,
     id: Result<Path<String>, PathRejection>,
     links: Links,
 ) -> Response {
     let object = match (call, id) {
-        (Ok(call), Ok(Path(id))) => T::get(&call, &id).await,
-        (Err(rejection), Ok(Path(id))) => match T::get_public(&state, &links, &id).await {
-            Some(object) => object,
-            None => return rejection.into_response(),
-        },
+        (Ok(call), Ok(Path(id))) => (handlers.get)(&call, &id).await,
+        (Err(rejection), Ok(Path(id))) => {
+            match (handlers.get_public)(&state, &links, &id).await.transpose() {
+                Some(object) => object,
+                None => return rejection.into_response(),
+            }
+        }
         (Err(rejection), Err(_)) => return rejection.into_response(),
         (Ok(_), Err(rejection)) => return rejection.into_response(),
     };
     object.map(|object| json::respond(StatusCode::OK, &object)).into_response()
 }
 
-async fn update<T: V3Type>(call: Call, Path(id): Path<String>, Body(body): Body) -> Result<Response, Error> {
-    Ok(json::respond(StatusCode::OK, &T::update(&call, &id, body).await?))
+async fn update(
+    handlers: Handlers,
+    call: Call,
+    Path(id): Path<String>,
+    Body(body): Body,
+) -> Result<Response, Error> {
+    let object = (handlers.update)(&call, &id, body).await?;
+    Ok(json::respond(StatusCode::OK, &object))
 }
 
-async fn delete<T: V3Type>(call: Call, Path(id): Path<String>) -> Result<Response, Error> {
-    let deleted = T::delete(&call, &id).await?;
+async fn delete(handlers: Handlers, call: Call, Path(id): Path<String>) -> Result<Response, Error> {
+    let deleted = (handlers.delete)(&call, &id).await?;
     let mut response = json::respond(StatusCode::OK, &deleted.object);
     if let Some(warning) = deleted.warning {
         response.headers_mut().insert(WARNING, warning);
@@ -162,26 +229,27 @@ async fn delete<T: V3Type>(call: Call, Path(id): Path<String>) -> Result<Respons
     Ok(response)
 }
 
-async fn post<T: V3Type>(
+async fn post(
+    handlers: Handlers,
     call: Call,
     Path(id): Path<String>,
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
-    let supports = |verb| T::OPERATIONS.iter().any(|operation| operation.verb == verb);
+    let supports = |verb| handlers.operations.iter().any(|operation| operation.verb == verb);
     match call.query.first("_method") {
-        Some("PUT") if supports(Verb::Update) => return update::<T>(call, Path(id), body?).await,
-        Some("DELETE") if supports(Verb::Delete) => return delete::<T>(call, Path(id)).await,
+        Some("PUT") if supports(Verb::Update) => return update(handlers, call, Path(id), body?).await,
+        Some("DELETE") if supports(Verb::Delete) => return delete(handlers, call, Path(id)).await,
         _ => {}
     }
     let action = call.query.first("action");
     if let Some(action) = action
-        && let Some(response) = T::run_action(&call, &id, action).await?
+        && let Some(response) = (handlers.run_action)(&call, &id, action).await?
     {
         return Ok(response);
     }
-    T::get(&call, &id).await?;
+    (handlers.get)(&call, &id).await?;
     Err(action.map_or_else(
         || Error::method_not_allowed(&Method::POST),
-        |action| Error::unknown_action(action, T::SCHEMA),
+        |action| Error::unknown_action(action, handlers.schema),
     ))
 }

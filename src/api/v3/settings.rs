@@ -45,12 +45,11 @@ impl V3Type for Settings {
         Ok(view(setting, call.caller().admin, &call.links))
     }
 
-    async fn get_public(state: &AppState, links: &Links, id: &str) -> Option<Result<Object, Error>> {
+    async fn get_public(state: &AppState, links: &Links, id: &str) -> Result<Option<Object>, Error> {
         if id != PUBLIC_SETTING {
-            return None;
+            return Ok(None);
         }
-        let setting = state.settings.get(id).await.map_err(Error::from);
-        Some(setting.map(|setting| view(setting, false, links)))
+        Ok(Some(view(state.settings.get(id).await?, false, links)))
     }
 
     async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {

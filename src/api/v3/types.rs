@@ -70,8 +70,8 @@ pub(super) trait V3Type: Send + Sync + 'static {
         _: &AppState,
         _: &Links,
         _: &str,
-    ) -> impl Future<Output = Option<Result<Object, Error>>> + Send {
-        async { None }
+    ) -> impl Future<Output = Result<Option<Object>, Error>> + Send {
+        async { Ok(None) }
     }
 
     /// Adds components of the API document that are not in the schema.
