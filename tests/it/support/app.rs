@@ -338,10 +338,10 @@ impl TestAppBuilder {
     }
 
     pub(crate) async fn start(mut self) -> TestApp {
-        let data_dir = self.data_dir.take().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
-        if let Some(fixture) = self.data_fixture {
-            copy_data(fixture, data_dir.path()).await;
-        }
+        let data_dir = match self.data_dir.take() {
+            Some(data_dir) => data_dir,
+            None => Arc::new(new_data_dir(self.data_fixture).await),
+        };
         if let Some(keys) = &self.keys {
             let file = data_dir.path().join("keys");
             std::fs::write(&file, keys).unwrap();
@@ -423,6 +423,16 @@ pub(crate) fn account_credential(account: &Account) -> Value {
     let secret = account.secrets.first().or(account.expired_secrets.first()).unwrap();
     json!({"tenantId": account.tenant_id, "subscriptionId": account.subscription_id, "clientId": account.client_id,
         "clientSecret": secret})
+}
+
+/// A data directory with a copy of `fixture` or with an empty database.
+async fn new_data_dir(fixture: Option<&str>) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    match fixture {
+        Some(fixture) => copy_data(fixture, directory.path()).await,
+        None => databases::copy_migrated(&directory.path().join("norman-aks.db")).await,
+    }
+    directory
 }
 
 /// Copies a data directory of a server with a sandbox, and marks its database as one of a server with Azure, like that of
