@@ -114,8 +114,13 @@ impl Connections {
         Admission { connection: Connection(Arc::new(inner)), close, _permit: permit }
     }
 
-    /// Closes connections without an authenticated request, to free file descriptors; returns their number.
+    /// Closes connections without an authenticated request, to free file descriptors. If earlier ones are still being closed,
+    /// closes no others. Returns the number of connections that are being closed.
     pub(super) fn close_to_free_descriptors(&self) -> usize {
+        let closing = self.0.registry().closing();
+        if closing > 0 {
+            return closing;
+        }
         (0..MAX_CLOSED_FOR_DESCRIPTORS).take_while(|_| self.0.close_one("descriptors", false)).count()
     }
 }
@@ -175,8 +180,10 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let Inner { shared, authenticated, .. } = &*self.connection.0;
-        self.connection.leave_registry();
+        let Inner { shared, address, id, authenticated, .. } = &*self.connection.0;
+        if let Some(id) = id {
+            shared.registry().end(*address, *id);
+        }
         let gauge =
             if authenticated.load(Ordering::Acquire) { &shared.admitted } else { &shared.unauthenticated };
         gauge.decrement(1.0);
@@ -406,9 +413,15 @@ mod tests {
             open.push(admit(&connections, "192.0.2.9").await);
         }
         assert_eq!(connections.close_to_free_descriptors(), 16);
+        assert_eq!(connections.close_to_free_descriptors(), 16, "the same ones: they are still open");
+        open.drain(..15);
+        assert_eq!(connections.close_to_free_descriptors(), 1);
+        assert_eq!(closed_flags(&open), [true, false, false, false, false]);
+        open.remove(0);
         assert_eq!(connections.close_to_free_descriptors(), 4);
+        assert_eq!(closed_flags(&open), [true; 4]);
+        open.clear();
         assert_eq!(connections.close_to_free_descriptors(), 0);
-        assert!(closed_flags(&open).into_iter().all(|closed| closed));
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
 //! The limit of file descriptors, and errors when none are left.
 
 use std::io;
+use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
@@ -30,9 +32,25 @@ pub(super) fn is_exhausted(error: &io::Error) -> bool {
         .is_some_and(|code| exhaustion_errors.iter().any(|errno| errno.raw_os_error() == code))
 }
 
+/// Whether a connection is waiting to be accepted, or this cannot be found out.
+pub(super) fn has_waiting_connection(listener: &impl AsFd) -> bool {
+    let now = Timespec::default();
+    poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now)) != Ok(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connection_waits_until_it_is_accepted() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!has_waiting_connection(&listener));
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(has_waiting_connection(&listener));
+        let _accepted = listener.accept().unwrap();
+        assert!(!has_waiting_connection(&listener));
+    }
 
     #[test]
     fn limit_is_raised_to_the_hard_limit() {

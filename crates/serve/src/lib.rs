@@ -37,8 +37,8 @@ pub use self::descriptors::raise_descriptor_limit;
 
 /// The delay after a failure to accept, if no connection could be closed.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The delay after connections were closed for their descriptors.
-const CLOSE_DELAY: Duration = Duration::from_millis(5);
+/// The delay before accepting again if file descriptors will be free soon, or no connection is waiting.
+const DESCRIPTOR_RETRY_DELAY: Duration = Duration::from_millis(5);
 /// The minimum interval of warnings about accept failures.
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// The length of the accept queue; the system may have a lower limit.
@@ -194,13 +194,18 @@ async fn accept(
             debug!(%error, "a connection ended before it was accepted");
             continue;
         }
-        let closed =
-            if descriptors::is_exhausted(&error) { connections.close_to_free_descriptors() } else { 0 };
+        let is_exhausted = descriptors::is_exhausted(&error);
+        if is_exhausted && !descriptors::has_waiting_connection(listener) {
+            // Without a free descriptor, accepting fails even then. No connection has to be closed for another one.
+            stop.run_until_cancelled(tokio::time::sleep(DESCRIPTOR_RETRY_DELAY)).await?;
+            continue;
+        }
+        let closed = if is_exhausted { connections.close_to_free_descriptors() } else { 0 };
         if warned_at.is_none_or(|warned_at| warned_at.elapsed() >= ACCEPT_WARNING_INTERVAL) {
             warned_at = Some(Instant::now());
             warn!(%error, closed, "cannot accept connections; trying again");
         }
-        let delay = if closed > 0 { CLOSE_DELAY } else { ACCEPT_RETRY_DELAY };
+        let delay = if closed > 0 { DESCRIPTOR_RETRY_DELAY } else { ACCEPT_RETRY_DELAY };
         stop.run_until_cancelled(tokio::time::sleep(delay)).await?;
     }
 }

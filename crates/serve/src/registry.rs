@@ -1,7 +1,7 @@
 //! The connections without an authenticated request, by peer address, in the order in which they would be closed. Nothing
 //! here waits or closes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use tokio::time::Instant;
@@ -16,6 +16,8 @@ pub(super) struct Registry {
     addresses: HashMap<IpAddr, PeerConnections>,
     /// The addresses by the number of their connections.
     by_size: BTreeSet<(usize, IpAddr)>,
+    /// The IDs of removed connections that are being closed.
+    closing: HashSet<u64>,
 }
 
 /// The connections of one address.
@@ -55,6 +57,17 @@ impl Registry {
     /// Removes a connection; false if it is not registered.
     pub(super) fn remove(&mut self, address: IpAddr, id: u64) -> bool {
         self.take_connection(address, id).is_some()
+    }
+
+    /// Records the end of a connection.
+    pub(super) fn end(&mut self, address: IpAddr, id: u64) {
+        self.remove(address, id);
+        self.closing.remove(&id);
+    }
+
+    /// The number of connections from [`take_first`](Self::take_first) that have not ended.
+    pub(super) fn closing(&self) -> usize {
+        self.closing.len()
     }
 
     fn take_connection(&mut self, address: IpAddr, id: u64) -> Option<CancellationToken> {
@@ -117,6 +130,7 @@ impl Registry {
             (!only_idle).then_some((busiest, *id))
         };
         let (address, id) = idle.or_else(busy)?;
+        self.closing.insert(id);
         self.take_connection(address, id)
     }
 
