@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 
 use crate::channel::Channel;
-use crate::message::{EOF, MAX_ERROR_LEN, kind};
-use crate::shared::{ControlMessage, Shared};
+use crate::message::{EOF, MAX_ERROR_LEN};
+use crate::shared::Shared;
 
 /// A connection through the tunnel: an ordered stream of bytes in both directions, like a TCP stream.
 ///
@@ -93,10 +93,8 @@ impl Connection {
         self.shared.sub_received(chunk.bytes.len());
         self.current = chunk.bytes;
         if chunk.resume {
-            let message =
-                ControlMessage { connection: self.channel.id, kind: kind::RESUME, body: Bytes::new() };
             // A full queue ends the session soon, and the driver detects it itself.
-            let _ = self.shared.push_control(message);
+            let _ = self.shared.push_flow(&self.channel, false);
         }
         Poll::Ready(Ok(()))
     }

@@ -155,6 +155,21 @@ impl Shared {
         Ok(())
     }
 
+    /// Queues a Pause or Resume for the peer of a channel.
+    ///
+    /// The driver pauses and the reader resumes, on different threads, so a Resume can be queued before the Pause that it
+    /// ends. The peer would then wait forever. So whichever side queues last queues the current state as well.
+    pub(crate) fn push_flow(&self, channel: &Channel, pause: bool) -> Result<(), SessionError> {
+        let message = |pause| ControlMessage {
+            connection: channel.id,
+            kind: if pause { kind::PAUSE } else { kind::RESUME },
+            body: Bytes::new(),
+        };
+        self.push_control(message(pause))?;
+        let is_paused = channel.has_paused_peer();
+        if is_paused == pause { Ok(()) } else { self.push_control(message(is_paused)) }
+    }
+
     /// Adds a channel that has something to send to the ready list.
     pub(crate) fn push_ready(&self, channel: Arc<Channel>) {
         let mut state = self.lock();
@@ -236,4 +251,30 @@ impl Shared {
 /// A random number of 63 bits.
 pub(crate) fn random_id() -> i64 {
     rand::random::<i64>() & i64::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::channel::{ReceiveOutcome, Timeouts};
+
+    #[test]
+    fn last_flow_message_is_the_current_state() {
+        let shared = Shared::new(SessionConfig::server(), Role::Server);
+        let channel = Channel::new(FIRST_CONNECTION_ID, Timeouts::default());
+        let data = vec![0; shared.config.pause_threshold + 1];
+        assert_eq!(channel.receive(&data, &shared.config, false), ReceiveOutcome::Buffered { pause: true });
+        // The reader takes the data before the driver has queued the Pause.
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(chunk) = channel.poll_chunk(&mut context, &shared.config, &mut Vec::new()) {
+            if chunk.unwrap().unwrap().resume {
+                shared.push_flow(&channel, false).unwrap();
+            }
+        }
+        shared.push_flow(&channel, true).unwrap();
+        let kinds: Vec<_> = shared.lock().control.iter().map(|message| message.kind).collect();
+        assert_eq!(kinds, [kind::RESUME, kind::PAUSE, kind::RESUME]);
+    }
 }

@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
                 self.shared.count_by(|stats| &stats.bytes_received, len);
                 if pause {
                     self.shared.count(|stats| &stats.pauses_sent);
-                    self.push_control(channel.id, kind::PAUSE, Bytes::new())?;
+                    self.shared.push_flow(&channel, true)?;
                 }
                 self.enforce_session_buffer()
             }
@@ -226,18 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         if outcome.must_schedule {
             self.shared.push_ready(Arc::clone(channel));
         }
-        match outcome.answer {
-            Some(pause) => {
-                let kind = if pause { kind::PAUSE } else { kind::RESUME };
-                self.push_control(channel.id, kind, Bytes::new())?;
-                // The reader may have sent its Resume before this Pause.
-                if pause && !channel.has_paused_peer() {
-                    return self.push_control(channel.id, kind::RESUME, Bytes::new());
-                }
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        outcome.answer.map_or(Ok(()), |pause| self.shared.push_flow(channel, pause))
     }
 
     /// Ends the connections that the peer should list but does not.
