@@ -83,7 +83,7 @@ impl Scope for DatabaseScope {
 
 impl Scope for SandboxScope {
     fn accepts(setting: &Setting) -> bool {
-        matches!(setting.section, Section::Settings | Section::Log | Section::Sandbox)
+        matches!(setting.section, Section::SettingsFile | Section::Log | Section::Sandbox)
             || setting.name == settings::DATA_DIR.name
             || setting.name == settings::DRAIN_SECONDS.name
     }
@@ -92,7 +92,7 @@ impl Scope for SandboxScope {
 
 impl Scope for AgentScope {
     fn accepts(setting: &Setting) -> bool {
-        matches!(setting.section, Section::Settings | Section::Log)
+        matches!(setting.section, Section::SettingsFile | Section::Log)
             || setting.name == settings::LISTEN.name
             || setting.name == settings::HEALTH_LISTEN.name
     }
@@ -155,7 +155,7 @@ fn arg(setting: &'static Setting) -> Arg {
     if setting.is_switch() {
         arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("true|false")
     } else {
-        arg.num_args(1).value_name(setting.value)
+        arg.num_args(1).value_name(setting.placeholder)
     }
 }
 

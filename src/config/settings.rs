@@ -9,7 +9,7 @@ pub struct Setting {
     pub name: &'static str,
     pub section: Section,
     /// The placeholder of the value in help texts; `""` for a switch.
-    pub value: &'static str,
+    pub placeholder: &'static str,
     pub default: DefaultValue,
     /// The secret parts of the value.
     pub secrecy: Secrecy,
@@ -17,7 +17,7 @@ pub struct Setting {
     pub on_command_line: bool,
     /// Whether commands that only use database and keys (`token`, `key`, `migrate`) accept it.
     pub for_database_commands: bool,
-    /// The help text: one sentence without a full stop.
+    /// The help text: a phrase without a full stop, after which clauses may follow that begin with a semicolon.
     pub help: &'static str,
 }
 
@@ -53,7 +53,7 @@ pub enum Secrecy {
 /// Headings of help texts and tables, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Section {
-    Settings,
+    SettingsFile,
     Serving,
     Rancher,
     Data,
@@ -65,7 +65,7 @@ pub enum Section {
 impl Section {
     pub fn heading(self) -> &'static str {
         match self {
-            Self::Settings => "Settings",
+            Self::SettingsFile => "Settings",
             Self::Serving => "Serving",
             Self::Rancher => "Alongside Rancher (only with --rancher-url)",
             Self::Data => "Data",
@@ -89,28 +89,28 @@ impl Setting {
         format!("{VARIABLE_PREFIX}{}", self.name.to_ascii_uppercase().replace('-', "_"))
     }
 
-    /// The key in the TOML file, such as `data_dir`; `None` for the name of that file.
+    /// The key in the TOML file, such as `data_dir`; `None` for `config`, which is the name of that file.
     pub fn key(&self) -> Option<String> {
-        (self.section != Section::Settings).then(|| self.name.replace('-', "_"))
+        (self.section != Section::SettingsFile).then(|| self.name.replace('-', "_"))
     }
 
     pub fn is_switch(&self) -> bool {
-        self.value.is_empty()
+        self.placeholder.is_empty()
     }
 }
 
-/// A public setting with a flag, for the server only.
+/// A public setting with a flag, but not for commands that only use database and keys.
 const fn setting(
     name: &'static str,
     section: Section,
-    value: &'static str,
+    placeholder: &'static str,
     default: DefaultValue,
     help: &'static str,
 ) -> Setting {
     Setting {
         name,
         section,
-        value,
+        placeholder,
         default,
         secrecy: Secrecy::Public,
         on_command_line: true,
@@ -119,19 +119,19 @@ const fn setting(
     }
 }
 
-/// A public setting with a flag, for the server and for commands that only use database and keys.
+/// A public setting with a flag, also for commands that only use database and keys.
 const fn data_setting(
     name: &'static str,
-    value: &'static str,
+    placeholder: &'static str,
     default: DefaultValue,
     help: &'static str,
 ) -> Setting {
-    Setting { for_database_commands: true, ..setting(name, Section::Data, value, default, help) }
+    Setting { for_database_commands: true, ..setting(name, Section::Data, placeholder, default, help) }
 }
 
 macro_rules! settings {
     ($($id:ident = $setting:expr;)*) => {
-        $(#[doc = concat!("See [`ALL`]: ", stringify!($id), ".")] pub static $id: Setting = $setting;)*
+        $(#[doc = concat!("The setting `", stringify!($id), "`; see its help text.")] pub static $id: Setting = $setting;)*
 
         /// All settings, in the order of help texts.
         pub static ALL: &[&Setting] = &[$(&$id),*];
@@ -141,13 +141,13 @@ macro_rules! settings {
 settings! {
     CONFIG = Setting {
         for_database_commands: true,
-        ..setting("config", Section::Settings, "FILE", DefaultValue::Unset("none"), "TOML file with settings")
+        ..setting("config", Section::SettingsFile, "FILE", DefaultValue::Unset("none"), "TOML file with settings")
     };
 
     LISTEN = setting("listen", Section::Serving, "ADDRESS", DefaultValue::Value("127.0.0.1:8080"),
         "Address for plain HTTP; port 0 chooses a free port and prints it");
     TLS_LISTEN = setting("tls-listen", Section::Serving, "ADDRESS", DefaultValue::Unset("off"),
-        "Address for HTTPS, in addition; needs tls-cert and tls-key");
+        "Address for HTTPS, in addition to listen; needs tls-cert and tls-key");
     TLS_CERT = setting("tls-cert", Section::Serving, "FILE", DefaultValue::Unset("none"),
         "Certificate chain for HTTPS (PEM, the server certificate first)");
     TLS_KEY = setting("tls-key", Section::Serving, "FILE", DefaultValue::Unset("none"),
@@ -157,8 +157,8 @@ settings! {
     HEALTH_LISTEN = setting("health-listen", Section::Serving, "ADDRESS", DefaultValue::Unset("off"),
         "Separate address for the health checks (/livez, /readyz, /healthz, /ping), so that clients cannot delay them");
     INTERNAL_LISTEN = setting("internal-listen", Section::Serving, "ADDRESS", DefaultValue::Unset("off"),
-        "Address where other servers of the same database connect to this one, for the tunnels of agents; only servers with the same encryption key get in");
-    INTERNAL_ADDRESS = setting("internal-address", Section::Serving, "HOST:PORT", DefaultValue::Unset("internal-listen"),
+        "Address where other servers of the same database connect to this one, for the tunnels of agents; only servers with the same encryption key can connect");
+    INTERNAL_ADDRESS = setting("internal-address", Section::Serving, "HOST:PORT", DefaultValue::Derived("the address of internal-listen"),
         "Address of internal-listen as other servers reach it, such as the IP address of a pod");
     SERVER_URL = setting("server-url", Section::Serving, "URL", DefaultValue::Unset("taken from each request"),
         "URL at which clients reach the server, for links in responses");
@@ -170,18 +170,18 @@ settings! {
         "Whether review errors that depend on Azure's data reject a cluster (enforce) or only warn (advise); the annotation norman-aks.io/review of a cluster overrides it");
 
     RANCHER_URL = setting("rancher-url", Section::Rancher, "URL", DefaultValue::Unset("off"),
-        "Run beside this Rancher: its users, permissions and cloud credentials, nothing stored here; the URL of its Service, such as https://rancher.cattle-system.svc");
-    RANCHER_HOST = setting("rancher-host", Section::Rancher, "HOST", DefaultValue::Unset("the host of rancher-url"),
-        "Public host name of Rancher, for its certificate and the header Host, if rancher-url has another one");
+        "URL of Rancher's Service, such as https://rancher.cattle-system.svc; the server runs alongside this Rancher, with its users, permissions and cloud credentials, and stores nothing");
+    RANCHER_HOST = setting("rancher-host", Section::Rancher, "HOST", DefaultValue::Derived("the host of rancher-url"),
+        "Public host name of Rancher, for its certificate and the header Host, if it differs from the host of rancher-url");
     RANCHER_CA_FILE = setting("rancher-ca-file", Section::Rancher, "FILE", DefaultValue::Unset("the authorities of the system"),
         "Certificate authorities of Rancher (PEM)");
     RANCHER_CA_CHECKSUM = setting("rancher-ca-checksum", Section::Rancher, "SHA256", DefaultValue::Unset("none"),
         "Trust the authorities that Rancher publishes as its setting cacerts, if they have this SHA-256 (hexadecimal)");
     RANCHER_DECISION_SECONDS = setting("rancher-decision-seconds", Section::Rancher, "SECONDS", DefaultValue::Value("5"),
-        "How long a caller may use a credential before Rancher is asked again; 0 asks each time");
+        "Time for which Rancher's decision that a caller may use a credential is cached; 0 asks each time");
 
     CATALOG_HOST = setting("catalog-host", Section::Rancher, "HOST", DefaultValue::Unset("off"),
-        "Host name under which the catalog (/api/v1) is served too, other than that of Rancher");
+        "Host name that serves the catalog (/api/v1); must differ from Rancher's host name");
 
     DATA_DIR = data_setting("data-dir", "DIRECTORY",
         DefaultValue::Derived("./norman-aks-data (./norman-aks-sandbox-data with --sandbox)"),
@@ -205,19 +205,19 @@ settings! {
         secrecy: Secrecy::Token,
         on_command_line: false,
         ..setting("bootstrap-token", Section::Data, "TOKEN", DefaultValue::Unset("none"),
-            "Administrator's token, token-<name>:<secret>, set at each start")
+            "Administrator's token, token-<name>:<secret>, which is stored at each start")
     };
     BOOTSTRAP_TOKEN_FILE = setting("bootstrap-token-file", Section::Data, "FILE", DefaultValue::Unset("none"),
         "File that contains the administrator's token");
     AUDIT_DAYS = setting("audit-days", Section::Data, "DAYS", DefaultValue::Value("90"),
         "Days to keep audit records; 0 keeps them forever");
     AUDIT_USES = setting("audit-uses", Section::Data, "count|each", DefaultValue::Value("count"),
-        "Whether successful uses of cloud credentials under /meta, and heartbeats inside clusters, are counted per minute (count) or have an audit record each (each)");
+        "Whether successful uses of cloud credentials under /meta, and updates of leases, events and status in clusters, are counted per minute (count) or have an audit record each (each)");
 
     REQUEST_LIMIT = setting("request-limit", Section::Limits, "NUMBER", DefaultValue::Value("1024"),
         "Maximum number of requests in flight; further ones return 503");
     CONNECTION_LIMIT = setting("connection-limit", Section::Limits, "NUMBER", DefaultValue::Value("4096"),
-        "Maximum number of open connections, at most half of the process's limit of open files; a quarter of them may lack an authenticated request");
+        "Maximum number of open connections, at most half of the process's limit of open files; at most a quarter of this number may be connections without an authenticated request");
     BODY_LIMIT = setting("body-limit", Section::Limits, "BYTES", DefaultValue::Value("1MiB"),
         "Maximum size of a request body; larger ones are rejected");
     CACHE_BYTES = setting("cache-bytes", Section::Limits, "BYTES", DefaultValue::Value("64MiB"),
@@ -237,7 +237,7 @@ settings! {
         "Address of the sandbox's control API (faults, recorded requests); must be loopback");
 }
 
-/// The name that is most similar to `wrong`, for suggestions.
+/// The name that is most similar to `wrong`, for suggestions; `None` if none is similar enough.
 pub(super) fn most_similar(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
     names
         .map(|name| (strsim::jaro_winkler(wrong, &name), name))
@@ -264,9 +264,12 @@ mod tests {
         ] {
             assert!(variables.iter().any(|variable| variable == fixed), "{fixed}");
         }
-        let bootstrap = &BOOTSTRAP_TOKEN;
-        assert_eq!(bootstrap.flag(), None);
-        assert_eq!(bootstrap.key().as_deref(), Some("bootstrap_token"));
+    }
+
+    #[test]
+    fn secrets_have_no_flag_and_the_settings_file_has_no_key() {
+        assert_eq!(BOOTSTRAP_TOKEN.flag(), None);
+        assert_eq!(BOOTSTRAP_TOKEN.key().as_deref(), Some("bootstrap_token"));
         assert_eq!(CONFIG.key(), None);
     }
 
