@@ -7,7 +7,7 @@ use axum::response::Response;
 use futures_util::future::join_all;
 use http::StatusCode;
 use http_body_util::BodyExt as _;
-use norman_aks::store::{NewClusterEvent, clusters, members};
+use norman_aks::store::{NewClusterEvent, cluster_events, members};
 use serde_json::{Value, json};
 
 use crate::norman::{NormanError, norman_error};
@@ -25,18 +25,18 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Self {
-        let response = get_events(app, id, token, last).await;
+    async fn open(app: &TestApp, id: &str, token: &str, last_event_id: Option<&str>) -> Self {
+        let response = get_events(app, id, token, last_event_id).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
         let mut stream = Self { body: response.into_body(), text: String::new() };
-        assert_eq!(stream.block().await.unwrap(), format!("retry: 2000\n: the events of {id}"));
+        assert_eq!(stream.next_block().await.unwrap(), format!("retry: 2000\n: the events of {id}"));
         stream
     }
 
     /// The lines up to the next empty line; `None` at the end.
-    async fn block(&mut self) -> Option<String> {
+    async fn next_block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());
@@ -45,7 +45,7 @@ impl Stream {
             }
             let frame = tokio::time::timeout(Duration::from_mins(1), self.body.frame()).await;
             let Some(frame) = frame.expect("a frame before the timeout") else {
-                assert_eq!(self.text, "", "the stream ends between two events");
+                assert_eq!(self.text, "", "the stream ends after a complete event");
                 return None;
             };
             self.text += std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap();
@@ -53,9 +53,9 @@ impl Stream {
     }
 
     /// The next event; `None` at the end.
-    async fn event(&mut self) -> Option<Value> {
+    async fn next_event(&mut self) -> Option<Value> {
         loop {
-            let block = self.block().await?;
+            let block = self.next_block().await?;
             if block.starts_with(": ") {
                 continue;
             }
@@ -67,17 +67,17 @@ impl Stream {
         }
     }
 
-    async fn events(&mut self, count: usize) -> Vec<Value> {
+    async fn next_events(&mut self, count: usize) -> Vec<Value> {
         let mut events = Vec::new();
         for _ in 0..count {
-            events.push(self.event().await.expect("another event"));
+            events.push(self.next_event().await.expect("another event"));
         }
         events
     }
 
     async fn rest(mut self) -> Vec<Value> {
         let mut events = Vec::new();
-        while let Some(event) = self.event().await {
+        while let Some(event) = self.next_event().await {
             events.push(event);
         }
         events
@@ -88,9 +88,13 @@ fn path(id: &str) -> String {
     format!("/api/v1/clusters/{id}/events")
 }
 
-async fn get_events(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Response {
+async fn get_events(app: &TestApp, id: &str, token: &str, last_event_id: Option<&str>) -> Response {
     let call = app.get(&path(id)).token(token);
-    last.into_iter().fold(call, |call, last| call.header("last-event-id", last)).response().await
+    let call = match last_event_id {
+        Some(last_event_id) => call.header("last-event-id", last_event_id),
+        None => call,
+    };
+    call.response().await
 }
 
 /// The stored events.
@@ -102,7 +106,6 @@ async fn list(app: &TestApp, id: &str, query: &str) -> Vec<Value> {
 
 /// Adds events to the cluster.
 async fn add_events(connected: &ConnectedCluster, count: i64) {
-    let row = clusters::get(&connected.store, CLUSTER_ID).await.unwrap().unwrap();
     for number in 0..count {
         let event = NewClusterEvent {
             at_ms: number,
@@ -110,7 +113,7 @@ async fn add_events(connected: &ConnectedCluster, count: i64) {
             message: format!("number {number}"),
             data: "{}".to_owned(),
         };
-        assert!(clusters::release(&connected.store, CLUSTER_ID, &row.work, 1, 1, &[event]).await.unwrap());
+        assert!(cluster_events::append(&connected.store, CLUSTER_ID, &[event]).await.unwrap());
     }
 }
 
@@ -126,10 +129,11 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
         (&active["kind"], &active["state"], &active["phase"], &active["generation"], &active["clusterId"]),
         (&json!("active"), &json!("active"), &json!("active"), &json!(1), &json!(id))
     );
+    // A few minutes after the start of the test's clock.
     assert!(active["time"].as_str().unwrap().starts_with("2026-11-22T12:0"), "{active}");
 
     let mut stream = Stream::open(&app, &id, &app.admin, None).await;
-    assert_eq!(stream.events(before.len()).await, before);
+    assert_eq!(stream.next_events(before.len()).await, before);
     app.delete(&format!("/v3/clusters/{id}")).send().await;
     app.settle().await;
     let after = stream.rest().await;
@@ -143,24 +147,24 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
 }
 
 #[tokio::test]
-async fn stream_resumes_after_the_named_event() {
+async fn stream_and_list_start_after_an_event_id() {
     let connected = ConnectedCluster::start().await;
     add_events(&connected, 5).await;
     let all = list(&connected.app, CLUSTER_ID, "").await;
-    let id = |at: usize| all[at]["id"].as_str().unwrap();
-    let query = |at: usize| format!("?after={}", id(at));
+    let id = |index: usize| all[index]["id"].as_str().unwrap();
+    let query = |index: usize| format!("?after={}", id(index));
     assert_eq!(list(&connected.app, CLUSTER_ID, &query(1)).await, all[2..]);
     assert_eq!(list(&connected.app, CLUSTER_ID, &query(4)).await, Vec::<Value>::new());
     assert_eq!(list(&connected.app, CLUSTER_ID, "?after=").await, all);
     let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, Some(id(3))).await;
-    assert_eq!(stream.events(1).await, all[4..]);
+    assert_eq!(stream.next_events(1).await, all[4..]);
     add_events(&connected, 1).await;
-    let next = stream.event().await.unwrap();
+    let next = stream.next_event().await.unwrap();
     assert_eq!(next, *list(&connected.app, CLUSTER_ID, &query(4)).await.first().unwrap());
-    // A client that reconnects automatically keeps the URL, and its header is newer.
-    let listed =
+    // A browser reconnects with the same URL, so the header takes precedence over `after`. IDs are UUIDs in any letter case.
+    let request =
         connected.app.get(&format!("{}{}", path(CLUSTER_ID), query(0))).header("accept", "application/json");
-    let listed = listed.header("last-event-id", &id(3).to_uppercase()).send().await.json();
+    let listed = request.header("last-event-id", &id(3).to_uppercase()).send().await.json();
     assert_eq!(listed["events"], json!([all[4], next]));
     for (header, query) in [("7", ""), ("", "?after=latest"), ("\u{e9}", "")] {
         let call = connected.app.get(&format!("{}{query}", path(CLUSTER_ID)));
@@ -187,7 +191,7 @@ async fn only_users_who_see_the_cluster_may_subscribe() {
     ];
     for token in &tokens {
         let mut stream = Stream::open(&connected.app, CLUSTER_ID, token, None).await;
-        assert_eq!(stream.event().await.unwrap()["message"], "number 0");
+        assert_eq!(stream.next_event().await.unwrap()["message"], "number 0");
     }
     let eve = connected.app.token("eve").await;
     for accept in ["text/event-stream", "application/json"] {
@@ -210,27 +214,30 @@ async fn only_users_who_see_the_cluster_may_subscribe() {
 }
 
 #[tokio::test]
-async fn stream_ends_with_membership_or_token() {
+async fn streams_end_if_access_is_revoked_and_at_the_stop() {
     let connected = ConnectedCluster::start().await;
     add_events(&connected, 1).await;
     let dan = connected.add_member("dan", "read-only").await;
-    let own = connected.app.token("ann").await;
+    let second_token_of_owner = connected.app.token("ann").await;
     let mut streams = Vec::new();
-    for token in [&dan, &own, &connected.owner_token] {
+    for token in [&dan, &second_token_of_owner, &connected.owner_token] {
         let mut stream = Stream::open(&connected.app, CLUSTER_ID, token, None).await;
-        stream.events(1).await;
+        stream.next_events(1).await;
         streams.push(stream);
     }
     assert!(members::delete(&connected.store, "crtb-dan", &audit_row()).await.unwrap());
-    assert!(connected.app.server.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
-    let mut others = streams.split_off(2);
+    assert!(
+        connected.app.server.tokens.revoke(second_token_of_owner.split(':').next().unwrap()).await.unwrap()
+    );
+    let mut stream_of_owner = streams.pop().unwrap();
     for stream in streams {
         assert_eq!(stream.rest().await, Vec::<Value>::new());
     }
     add_events(&connected, 1).await;
-    assert_eq!(others[0].event().await.unwrap()["message"], "number 0");
+    assert_eq!(stream_of_owner.next_event().await.unwrap()["message"], "number 0");
     connected.app.server.end_streams();
-    assert_eq!(others.remove(0).rest().await, Vec::<Value>::new());
+    assert_eq!(stream_of_owner.rest().await, Vec::<Value>::new());
+    // A stream that is opened after that ends immediately.
     assert_eq!(
         Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await.rest().await,
         Vec::<Value>::new()
@@ -265,7 +272,7 @@ async fn stream_sends_events_of_other_servers() {
     one.settle().await;
     let known = list(&one, &id, "").await;
     assert!(known.len() > 1, "{known:?}");
-    assert_eq!(stream.events(known.len()).await, known);
+    assert_eq!(stream.next_events(known.len()).await, known);
     one.delete(&format!("/v3/clusters/{id}")).send().await;
     one.settle().await;
     let end = stream.rest().await;
@@ -276,19 +283,24 @@ async fn stream_sends_events_of_other_servers() {
 async fn old_and_excess_events_are_removed() {
     const MAX_EVENTS: i64 = 1_000;
     let connected = ConnectedCluster::start().await;
-    let row = clusters::get(&connected.store, CLUSTER_ID).await.unwrap().unwrap();
     let now = connected.app.clock.now_ms();
     let event = |number: i64| NewClusterEvent {
-        at_ms: if number < 3 { 1 } else { now },
+        at_ms: if number < 20 { 1 } else { now },
         kind: "step".to_owned(),
         message: number.to_string(),
         data: "{}".to_owned(),
     };
     let events: Vec<_> = (0..MAX_EVENTS + 10).map(event).collect();
-    assert!(clusters::release(&connected.store, CLUSTER_ID, &row.work, 1, 1, &events).await.unwrap());
+    assert!(cluster_events::append(&connected.store, CLUSTER_ID, &events).await.unwrap());
     connected.app.server.cluster_events.sweep().await.unwrap();
     let left = list(&connected.app, CLUSTER_ID, "").await;
-    assert_eq!((left.len(), &left[0]["message"]), (1_000, &json!("10")));
+    // The old ones are more than those above the maximum.
+    assert_eq!((left.len(), &left[0]["message"]), (990, &json!("20")));
+    assert!(cluster_events::append(&connected.store, CLUSTER_ID, &events[20..40]).await.unwrap());
+    connected.app.server.cluster_events.sweep().await.unwrap();
+    let left = list(&connected.app, CLUSTER_ID, "").await;
+    assert_eq!((left.len(), &left[0]["message"]), (1_000, &json!("30")));
+    // Events are kept for 30 days.
     connected.app.clock.advance(Duration::from_hours(31 * 24));
     assert_eq!(connected.app.server.cluster_events.sweep().await.unwrap(), 1_000);
     assert!(list(&connected.app, CLUSTER_ID, "").await.is_empty());
@@ -298,6 +310,6 @@ async fn old_and_excess_events_are_removed() {
 async fn idle_stream_sends_keep_alive_comments() {
     let connected = ConnectedCluster::start().await;
     let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await;
-    let block = while_time_passes(Duration::from_secs(5), stream.block()).await;
+    let block = while_time_passes(Duration::from_secs(5), stream.next_block()).await;
     assert_eq!(block.unwrap(), ": nothing new");
 }
