@@ -9,19 +9,14 @@ pub fn token_hash(secret: &str) -> [u8; 32] {
     to_array(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
 }
 
-/// SHA-256 of the parts, each preceded by its length, as two halves. It has no key, so it is for public content only.
-pub fn content_hash(parts: &[&[u8]]) -> [[u8; 16]; 2] {
+/// The first 16 bytes of SHA-256 of the parts, each preceded by its length. It has no key, so it is for public content only.
+pub fn content_hash(parts: &[&[u8]]) -> [u8; 16] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    let hash = to_array(context.finish().as_ref());
-    let mut halves = [[0; 16]; 2];
-    for (to, from) in halves.as_flattened_mut().iter_mut().zip(hash) {
-        *to = from;
-    }
-    halves
+    to_array(context.finish().as_ref())
 }
 
 /// Compares two hashes in constant time.
@@ -29,10 +24,7 @@ pub fn hashes_equal(one: &[u8], other: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(one, other).is_ok()
 }
 
-/// `N` cryptographically secure random bytes.
-///
-/// # Panics
-/// Never: AWS-LC aborts the process if it has no secure random bytes.
+/// `N` cryptographically secure random bytes. AWS-LC aborts the process if it has none.
 #[expect(clippy::expect_used, reason = "cannot fail, see above")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -40,8 +32,8 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Computes fingerprints of 32 bytes for lists of texts, for cache keys that depend on a secret. Without the key, the
-/// texts cannot be found by trying. Clones compute the same fingerprints.
+/// Computes 32-byte fingerprints of lists of texts, for cache keys that depend on a secret. Without the key, the texts cannot
+/// be found by brute force. Clones compute the same fingerprints.
 #[derive(Clone)]
 pub struct Fingerprinter {
     key: hmac::Key,
@@ -77,10 +69,10 @@ impl Fingerprinter {
     }
 }
 
-/// Copies a digest; both algorithms return exactly 32 bytes.
-fn to_array(bytes: &[u8]) -> [u8; 32] {
-    let mut array = [0; 32];
-    for (to, from) in array.iter_mut().zip(bytes) {
+/// The first `N` bytes of a digest, which has 32.
+fn to_array<const N: usize>(digest: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    for (to, from) in array.iter_mut().zip(digest) {
         *to = *from;
     }
     array

@@ -48,7 +48,7 @@ async fn post(app: &TestApp, body: &Value) -> Answer {
 fn rejects(app: &TestApp, number: u64) {
     let body = json!({"error": "invalid_client", "error_description": format!("AADSTS{number}: No. Trace ID: x"), "error_codes": [number]});
     let outcome = Outcome::Answer(Page::new(401, &body).unwrap());
-    app.control.login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
+    app.control.script_login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
 }
 
 fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {

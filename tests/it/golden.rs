@@ -58,8 +58,8 @@ fn play_azure(app: &TestApp) {
     let client_id = Some("11111111-1111-1111-1111-111111111111".to_owned());
     let login =
         |secret: &str, outcome| Login { client_id: client_id.clone(), secret: secret.to_owned(), outcome };
-    app.control.login(login("good~secret", Outcome::Token));
-    app.control.login(login("bad~secret", Outcome::Answer(refusal)));
+    app.control.script_login(login("good~secret", Outcome::Token));
+    app.control.script_login(login("bad~secret", Outcome::Answer(refusal)));
 }
 
 /// Creates the clusters of aksUpgrades; returns their IDs by the recorded ones.

@@ -7,7 +7,7 @@ mod network;
 mod pod;
 
 pub use self::agent::{AGENT_NAME, Agent, INSTALLATION_LABEL, NAMESPACE, ca_checksum, installation};
-pub use self::manifest::{Manifest, REVISION, to_yaml};
+pub use self::manifest::{Manifest, REVISION_ANNOTATION, to_yaml};
 use super::shell;
 
 /// Nodes cannot be registered in AKS, but Terraform waits for a non-empty command

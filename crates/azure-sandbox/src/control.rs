@@ -250,7 +250,7 @@ impl Control {
 
     /// Sets the result of logins with a secret, in every tenant and cloud and before all other checks. It replaces an
     /// earlier one for the same secret and application.
-    pub fn login(&self, login: Login) {
+    pub fn script_login(&self, login: Login) {
         let mut state = self.sandbox.state();
         state.logins.retain(|old| (&old.secret, &old.client_id) != (&login.secret, &login.client_id));
         state.logins.push(login);

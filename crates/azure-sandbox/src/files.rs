@@ -1,4 +1,4 @@
-//! Files in the data directory, readable only for their owner.
+//! Files in the data directory, which only their owner can read and write.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -16,12 +16,12 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Replaces a file atomically. It is not synced to the disk, because it has to survive a crash of the process only.
+/// Replaces a file atomically. Does not sync it to the disk: it must survive a crash of the process, but not of the machine.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&temporary)?;
-    // A temporary file from a crash may have another mode.
+    // `mode` has no effect on a temporary file that remains from a crash.
     file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
     file.write_all(content)?;
     fs::rename(&temporary, path)

@@ -284,7 +284,7 @@ impl PlanFacts {
                 "the version that the cluster runs is unknown, because it was not seen in Azure yet; try again when it is active",
             ));
         };
-        let targets = self.profile.targets();
+        let targets = self.profile.control_plane_targets();
         let lists = self.lists.as_ref();
         let stated_pools =
             cluster.spec.body().get(AKS_CONFIG).and_then(|config| config.get("nodePools")?.as_array());

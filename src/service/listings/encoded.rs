@@ -128,8 +128,7 @@ impl Coding {
 
 /// The first half of the SHA-256 of the sources, each with its length.
 pub(super) fn tag(sources: &[&[u8]]) -> Tag {
-    let [first, _] = vault::content_hash(sources);
-    first
+    vault::content_hash(sources)
 }
 
 fn entity_tag(tag: &Tag, suffix: &str) -> Bytes {

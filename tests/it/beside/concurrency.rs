@@ -115,7 +115,7 @@ async fn no_answer_reaches_others(seconds: &str) {
         let page = serde_json::from_value(page).unwrap();
         app.control.play(&subscription(credential), "kubernetesVersions", vec![page]).unwrap();
     }
-    app.control.login(azure_sandbox::Login {
+    app.control.script_login(azure_sandbox::Login {
         client_id: None,
         secret: seed().client_secret.to_owned(),
         outcome: azure_sandbox::Outcome::Token,
@@ -170,7 +170,7 @@ async fn answer_that_is_overtaken_by_a_change_does_not_restore_the_old_secret() 
     let app = BesideApp::builder(fake.await).start().await;
     let slow = "token-slow:key-of-the-owner";
     state.add_user("owner", slow);
-    app.control.login(azure_sandbox::Login {
+    app.control.script_login(azure_sandbox::Login {
         client_id: None,
         secret: "rotated~secret".to_owned(),
         outcome: azure_sandbox::Outcome::Token,

@@ -241,8 +241,8 @@ async fn app(player: &Arc<Player>, seconds: &str) -> BesideApp {
     let mut entra: BTreeMap<String, Page> = fixtures::json("meta/entra.json");
     let refusal = entra.remove("token, bad~secret").unwrap();
     let login = |secret: &str, outcome| Login { client_id: None, secret: secret.to_owned(), outcome };
-    app.control.login(login("good~secret", Outcome::Token));
-    app.control.login(login("bad~secret", Outcome::Answer(refusal)));
+    app.control.script_login(login("good~secret", Outcome::Token));
+    app.control.script_login(login("bad~secret", Outcome::Answer(refusal)));
     app
 }
 

@@ -9,7 +9,7 @@ use crate::support::advance_time;
 
 /// Makes the sandbox accept another secret of its account.
 fn accept(app: &BesideApp, secret: &str) {
-    app.control.login(Login { client_id: None, secret: secret.to_owned(), outcome: Outcome::Token });
+    app.control.script_login(Login { client_id: None, secret: secret.to_owned(), outcome: Outcome::Token });
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Only Azure's 404 about the cluster means that it does not exist. Any other response stops the step: nothing is created or
-//! deleted, and the object remains.
+//! A cluster is absent only if Azure responds with 404 and `ResourceNotFound` or `ResourceGroupNotFound`. Any other response ends
+//! the step with an error: nothing is created or deleted, and the cluster object remains.
 
 use std::time::Duration;
 
@@ -12,14 +12,18 @@ use crate::support::fault;
 
 on_both_databases!(
     unreadable_cluster_is_never_created,
-    unreadable_cluster_is_never_changed_or_forgotten,
+    unreadable_cluster_is_never_changed_or_deleted,
     running_creation_is_not_repeated_if_unreadable,
-    missing_response_is_no_absence,
-    absent_cluster_is_shown_and_not_recreated,
+    timeout_does_not_mean_absence,
+    absent_cluster_is_reported_and_not_recreated,
 );
 
-/// The responses instead of the cluster.
-fn answers() -> Vec<(Effect, &'static str)> {
+/// More than two intervals of the setting `aks-refresh`, which is 300 s.
+const TWO_REFRESHES_SECS: u64 = 700;
+
+/// Responses to a read of the cluster that do not mean that it is absent, each with a part of the message for the user (`""` if
+/// that varies).
+fn unreadable_responses() -> Vec<(Effect, &'static str)> {
     vec![
         (
             fault::error(403, "AuthorizationFailed", "The client does not have authorization."),
@@ -46,18 +50,26 @@ fn answers() -> Vec<(Effect, &'static str)> {
     ]
 }
 
+impl TestCluster {
+    /// The number of reads of the cluster.
+    fn read_count(&self) -> usize {
+        self.request_count(Operation::ManagedCluster, "GET")
+    }
+}
+
 async fn unreadable_cluster_is_never_created(database: Database) {
     let cluster = TestCluster::create(database).await;
-    for (effect, words) in answers() {
+    for (effect, expected) in unreadable_responses() {
         cluster.app.control.clear_faults();
         cluster.app.control.clear_requests();
         cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
-        // The response for a missing cluster is an error, and so is half of it.
-        let words = if words.is_empty() { "404" } else { words };
+        // The cluster does not exist yet, so these effects damage Azure's 404, and the message contains only its status.
+        let expected = if expected.is_empty() { "404" } else { expected };
         let failing = |object: &Value| {
             object["transitioning"] == "error"
-                && super::progress_of(object).message.contains(words)
-                && cluster.looked() > 1
+                && super::progress_of(object).message.contains(expected)
+                // After the first read, the message could be the previous one.
+                && cluster.read_count() > 1
         };
         let object = cluster.wait_until(&format!("{effect:?}"), failing).await;
         assert_eq!(object["state"], "provisioning", "{effect:?}");
@@ -68,16 +80,9 @@ async fn unreadable_cluster_is_never_created(database: Database) {
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 }
 
-impl TestCluster {
-    /// The number of reads of the cluster.
-    fn looked(&self) -> usize {
-        self.request_count(Operation::ManagedCluster, "GET")
-    }
-}
-
-async fn unreadable_cluster_is_never_changed_or_forgotten(database: Database) {
+async fn unreadable_cluster_is_never_changed_or_deleted(database: Database) {
     let cluster = TestCluster::create_active(database).await;
-    for (number, (effect, words)) in answers().into_iter().enumerate() {
+    for (number, (effect, expected)) in unreadable_responses().into_iter().enumerate() {
         cluster.app.control.clear_requests();
         cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
         cluster.update(json!({"tags": {"number": number.to_string()}})).await;
@@ -85,7 +90,7 @@ async fn unreadable_cluster_is_never_changed_or_forgotten(database: Database) {
         let Progress { state, transitioning, message } = cluster.progress().await;
         let context = format!("{effect:?}: {message}");
         assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{context}");
-        assert!(message.contains(words), "{context}");
+        assert!(message.contains(expected), "{context}");
         assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "{context}");
         cluster.app.control.clear_faults();
         cluster.wait_until_active().await;
@@ -93,8 +98,12 @@ async fn unreadable_cluster_is_never_changed_or_forgotten(database: Database) {
     }
     // A failed refresh is shown in a condition, and changes nothing.
     cluster.app.control.clear_requests();
-    cluster.add_fault(Operation::ManagedCluster, "GET", answers()[0].0.clone());
-    cluster.advance_secs(700).await;
+    cluster.add_fault(
+        Operation::ManagedCluster,
+        "GET",
+        fault::error(403, "AuthorizationFailed", "The client does not have authorization."),
+    );
+    cluster.advance_secs(TWO_REFRESHES_SECS).await;
     let object = cluster.object().await;
     assert_eq!(super::progress_of(&object), Progress::active());
     let updated = condition(&object, "Updated");
@@ -102,19 +111,20 @@ async fn unreadable_cluster_is_never_changed_or_forgotten(database: Database) {
     let message = updated["message"].as_str().unwrap();
     assert!(message.starts_with("[Syncing error: syncing failed] AuthorizationFailed"), "{message}");
     cluster.app.control.clear_faults();
-    cluster.advance_secs(700).await;
+    cluster.advance_secs(TWO_REFRESHES_SECS).await;
     let object = cluster.object().await;
     let updated = condition(&object, "Updated");
     assert_eq!(updated["status"], "True", "{updated}");
     assert_eq!(cluster.sent_writes(), Vec::<String>::new());
 
-    for (effect, _) in answers() {
+    for (effect, _) in unreadable_responses() {
         cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
         cluster.app.control.clear_requests();
+        // The first response is to the deletion, the others to its repetitions.
         if cluster.progress().await.state != "removing" {
             cluster.delete().await;
         }
-        cluster.wait_until("a read", |_| cluster.looked() > 0).await;
+        cluster.wait_until("a read", |_| cluster.read_count() > 0).await;
         let Progress { state, transitioning, message } = cluster.progress().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "error"), "{effect:?}: {message}");
         assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "{effect:?}");
@@ -130,22 +140,22 @@ async fn running_creation_is_not_repeated_if_unreadable(database: Database) {
     cluster
         .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
-    // From now on, only the cluster itself shows its state.
+    // The URL of the operation returns 404 once; after that, the server reads the cluster instead.
     cluster.add_fault_once(
         Operation::LongOperation,
         "GET",
-        fault::error(404, "NotFound", "It was forgotten."),
+        fault::error(404, "NotFound", "The operation was not found."),
     );
     cluster
         .wait_until("a read of the cluster", |object| {
             super::progress_of(object).message.contains("is Creating")
         })
         .await;
-    for (effect, _) in answers() {
+    for (effect, _) in unreadable_responses() {
         cluster.app.control.clear_faults();
         cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
-        let before = cluster.looked();
-        cluster.wait_until(&format!("{effect:?}"), |_| cluster.looked() > before).await;
+        let before = cluster.read_count();
+        cluster.wait_until(&format!("{effect:?}"), |_| cluster.read_count() > before).await;
         let Progress { state, transitioning, message } = cluster.progress().await;
         assert_eq!(
             (state.as_str(), transitioning.as_str()),
@@ -159,7 +169,7 @@ async fn running_creation_is_not_repeated_if_unreadable(database: Database) {
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 }
 
-async fn missing_response_is_no_absence(database: Database) {
+async fn timeout_does_not_mean_absence(database: Database) {
     let builder = TestApp::builder().read_timeout(Duration::from_secs(1));
     let cluster = TestCluster::create_with(database, builder, |_| ()).await;
     let slow = fault::delay_request(Operation::ManagedCluster, "GET", 60_000);
@@ -174,7 +184,7 @@ async fn missing_response_is_no_absence(database: Database) {
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 }
 
-async fn absent_cluster_is_shown_and_not_recreated(database: Database) {
+async fn absent_cluster_is_reported_and_not_recreated(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     for code in ["ResourceNotFound", "ResourceGroupNotFound"] {
         cluster.app.control.clear_requests();

@@ -21,7 +21,7 @@ fn expire(cluster: &TestCluster, secret: &str) {
     let body =
         json!({"error": "invalid_client", "error_description": description, "error_codes": [7_000_222]});
     let outcome = Outcome::Answer(Page::new(401, &body).unwrap());
-    cluster.app.control.login(Login { client_id: None, secret: secret.to_owned(), outcome });
+    cluster.app.control.script_login(Login { client_id: None, secret: secret.to_owned(), outcome });
     cluster.app.control.forget_tokens();
 }
 

@@ -16,13 +16,14 @@ on_both_databases!(
     failed_removal_is_repeated,
 );
 
-fn ending(deed: OperationKind, status: FinalStatus, times: Option<u32>) -> ScriptedOutcome {
-    let outcome = fault::outcome(deed, "AllocationFailed", "There is no room for these machines.");
+/// Makes operations of a kind end with `status`: the first `times` of them, or all.
+fn ending(kind: OperationKind, status: FinalStatus, times: Option<u32>) -> ScriptedOutcome {
+    let outcome = fault::outcome(kind, "AllocationFailed", "There is no room for these machines.");
     ScriptedOutcome { status, times, ..outcome }
 }
 
-fn puts(cluster: &TestCluster, what: &str) -> usize {
-    cluster.accepted_writes().iter().filter(|taken| *taken == what).count()
+fn accepted_count(cluster: &TestCluster, request: &str) -> usize {
+    cluster.accepted_writes().iter().filter(|accepted| *accepted == request).count()
 }
 
 async fn failed_creation_is_explained_and_repaired(database: Database) {
@@ -40,7 +41,7 @@ async fn failed_creation_is_explained_and_repaired(database: Database) {
             );
         }
         assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"], "there is no automatic retry");
-        // The same request without a change is a new attempt too.
+        // Any update is a new attempt, also one that changes nothing.
         let change = match status {
             FinalStatus::Canceled => json!({}),
             _ => json!({"tags": {"again": "1"}}),
@@ -49,7 +50,7 @@ async fn failed_creation_is_explained_and_repaired(database: Database) {
         let object = cluster.wait_until_active().await;
         assert_eq!(object["transitioningMessage"], "");
         assert_eq!(condition(&object, "Provisioned")["status"], "True");
-        assert!(puts(&cluster, "PUT cluster") <= 3, "{:?}", cluster.sent_writes());
+        assert!(accepted_count(&cluster, "PUT cluster") <= 3, "{:?}", cluster.sent_writes());
     }
 }
 
@@ -63,7 +64,7 @@ async fn failed_creation_can_be_removed(database: Database) {
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster", "DELETE cluster"]);
 }
 
-/// Changes, with their operations in Azure and the requests.
+/// Operations in Azure, the changes that cause them, and the requests. The last two changes need the pool of the one before.
 fn changes() -> [(OperationKind, Value, &'static str); 5] {
     let system = system_pool();
     [
@@ -78,87 +79,91 @@ fn changes() -> [(OperationKind, Value, &'static str); 5] {
 async fn failed_change_is_repeated_on_request(database: Database) {
     for status in [FinalStatus::Failed, FinalStatus::Canceled] {
         let cluster = TestCluster::create_active(database).await;
-        for (deed, change, sent) in changes() {
+        for (kind, change, expected_request) in changes() {
             cluster.app.control.clear_requests();
-            cluster.app.control.add_outcome(ending(deed, status, Some(1)));
+            cluster.app.control.add_outcome(ending(kind, status, Some(1)));
             cluster.update(change.clone()).await;
             let object = cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
             let Progress { state, message, .. } = super::progress_of(&object);
-            assert_eq!(state, "updating", "{deed:?}");
-            assert!(message.contains("AllocationFailed: There is no room"), "{deed:?}: {message}");
-            // A pool that still exists is deleted without another message.
-            if deed != OperationKind::DeletePool {
+            assert_eq!(state, "updating", "{kind:?}");
+            assert!(message.contains("AllocationFailed: There is no room"), "{kind:?}: {message}");
+            // The deletion of a pool is repeated without another request of the user.
+            if kind != OperationKind::DeletePool {
                 cluster.advance_secs(300).await;
                 let Progress { state, transitioning, message: later } = cluster.progress().await;
-                assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{deed:?}");
+                assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{kind:?}");
                 assert!(
                     later.contains("AllocationFailed: There is no room"),
-                    "the message remains, {deed:?}: {later}"
+                    "the message remains, {kind:?}: {later}"
                 );
-                assert_eq!(cluster.sent_writes(), [sent]);
+                assert_eq!(cluster.sent_writes(), [expected_request]);
                 cluster.update(change).await;
             }
             let object = cluster.wait_until_active().await;
             let upstream = &object["aksStatus"]["upstreamSpec"];
-            match deed {
+            match kind {
                 OperationKind::UpgradeCluster => assert_eq!(upstream["kubernetesVersion"], "1.33.3"),
                 OperationKind::TagCluster => assert_eq!(upstream["tags"], json!({"a": "b"})),
                 OperationKind::CreatePool => assert_eq!(upstream["nodePools"].as_array().unwrap().len(), 2),
                 OperationKind::ScalePool => assert_eq!(upstream["nodePools"][1]["count"], 2),
                 _ => assert_eq!(upstream["nodePools"].as_array().unwrap().len(), 1),
             }
+            // The failed request and its repetition.
             let all = cluster.sent_writes();
-            assert!(all[0] == sent && all.len() == 2, "{deed:?} {status:?}: {all:?}");
+            assert!(all[0] == expected_request && all.len() == 2, "{kind:?} {status:?}: {all:?}");
         }
     }
 }
 
 async fn failing_change_is_not_sent_forever(database: Database) {
-    for (deed, change, sent) in changes() {
+    for (kind, change, expected_request) in changes() {
         let cluster = TestCluster::create_active(database).await;
-        if deed == OperationKind::DeletePool || deed == OperationKind::ScalePool {
-            let (_, more, _) = changes()[2].clone();
-            cluster.update(more).await;
+        if kind == OperationKind::DeletePool || kind == OperationKind::ScalePool {
+            let [_, _, (_, create_pool, _), ..] = changes();
+            cluster.update(create_pool).await;
             cluster.wait_until_active().await;
             cluster.app.control.clear_requests();
         }
-        cluster.app.control.add_outcome(ending(deed, FinalStatus::Failed, None));
-        // The repair of the cluster fails too.
+        cluster.app.control.add_outcome(ending(kind, FinalStatus::Failed, None));
+        // So does the PUT with which the server repairs a failed cluster.
         cluster.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
         cluster.update(change).await;
         cluster.advance_secs(1_200).await;
         let object = cluster.wait_until("a failure", |object| object["transitioning"] == "error").await;
         let Progress { state, message, .. } = super::progress_of(&object);
-        assert_eq!(state, "updating", "{deed:?}: never falsely active");
-        assert!(message.contains("There is no room"), "{deed:?}: {message}");
+        assert_eq!(state, "updating", "{kind:?}: never falsely active");
+        assert!(message.contains("There is no room"), "{kind:?}: {message}");
         let all = cluster.sent_writes();
-        assert!(all[0] == sent && (1..=6).contains(&all.len()), "{deed:?} in twenty minutes: {all:?}");
+        assert!(
+            all[0] == expected_request && (1..=6).contains(&all.len()),
+            "{kind:?} in twenty minutes: {all:?}"
+        );
     }
 }
 
 async fn unreported_failure_is_found_by_reading(database: Database) {
-    let forgotten = || fault::error(404, "NotFound", "The entity was not found.");
+    let operation_not_found = || fault::error(404, "NotFound", "The entity was not found.");
     // A creation.
     let cluster = TestCluster::create(database).await;
-    cluster.add_fault(Operation::LongOperation, "GET", forgotten());
+    cluster.add_fault(Operation::LongOperation, "GET", operation_not_found());
     cluster.app.control.add_outcome(ending(OperationKind::CreateCluster, FinalStatus::Failed, None));
     cluster.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
     cluster.advance_secs(600).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{message}");
     assert!(message.contains("creation for cluster [one") && message.contains("status: Failed"), "{message}");
-    assert!(puts(&cluster, "PUT cluster") <= 2, "{:?}", cluster.sent_writes());
+    assert!(accepted_count(&cluster, "PUT cluster") <= 2, "{:?}", cluster.sent_writes());
 
     // Changes that Azure returns as applied although they failed.
-    for (deed, change, _) in changes().into_iter().take(3) {
+    for (kind, change, _) in changes().into_iter().take(3) {
         let cluster = TestCluster::create_active(database).await;
-        cluster.add_fault(Operation::LongOperation, "GET", forgotten());
-        cluster.app.control.add_outcome(ending(deed, FinalStatus::Failed, None));
+        cluster.add_fault(Operation::LongOperation, "GET", operation_not_found());
+        cluster.app.control.add_outcome(ending(kind, FinalStatus::Failed, None));
         cluster.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
         cluster.update(change).await;
         cluster.advance_secs(600).await;
         let Progress { state, message, .. } = cluster.progress().await;
-        assert_eq!(state, "updating", "{deed:?} failed, and nobody told: {message}");
+        assert_eq!(state, "updating", "{kind:?} failed, but Azure did not report it: {message}");
     }
 }
 

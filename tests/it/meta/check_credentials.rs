@@ -196,7 +196,7 @@ fn refuses(app: &TestApp, secret: &str, numbers: &[u64]) {
         json!({"error": "invalid_request", "error_description": described.join(" "), "error_codes": numbers});
     let page = json!({"status": 400, "body": body});
     let login = json!({"secret": secret, "outcome": {"answer": page}});
-    app.control.login(serde_json::from_value(login).unwrap());
+    app.control.script_login(serde_json::from_value(login).unwrap());
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn proxy_page_is_not_a_rejected_credential() {
     ] {
         let page = json!({"status": status, "headers": {"Content-Type": kind}, "body": body});
         let login = json!({"secret": "played-secret", "outcome": {"answer": page}});
-        app.control.login(serde_json::from_value(login).unwrap());
+        app.control.script_login(serde_json::from_value(login).unwrap());
         let mut sent = app.credential(&Value::Null);
         sent["clientSecret"] = "played-secret".into();
         let answer = app.post(PATH).json(&sent).send().await;

@@ -206,7 +206,11 @@ async fn invalid_tokens_are_rejected() {
     assert!(invented.headers["www-authenticate"].to_str().unwrap().contains(seed().tenant_id));
 
     // A token of another tenant of the same cloud.
-    azure.control().login(Login { client_id: None, secret: "any".to_owned(), outcome: Outcome::Token });
+    azure.control().script_login(Login {
+        client_id: None,
+        secret: "any".to_owned(),
+        outcome: Outcome::Token,
+    });
     let other = azure.login("login.microsoftonline.com", PLAYED_TENANT, "x", "any", PUBLIC_SCOPE).await;
     let other = other.json()["access_token"].as_str().unwrap().to_owned();
     let answer = azure.fetch(&url, Some(&other)).await;

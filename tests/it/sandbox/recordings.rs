@@ -25,7 +25,11 @@ async fn recordings_apply_to_one_subscription() {
     let forbidden =
         page(r#"{"status": 403, "body": {"error": {"message": "no", "code": "X"}}, "delay_ms": 20}"#);
     control.play(id, "subscription", vec![forbidden]).unwrap();
-    control.login(Login { client_id: None, secret: "good~secret".to_owned(), outcome: Outcome::Token });
+    control.script_login(Login {
+        client_id: None,
+        secret: "good~secret".to_owned(),
+        outcome: Outcome::Token,
+    });
 
     for cloud_hosts in [
         ("login.microsoftonline.com", PUBLIC, PUBLIC_SCOPE),
@@ -74,7 +78,7 @@ async fn recordings_are_exact_and_removable() {
     let refusal = page(
         r#"{"status": 401, "headers": {"content-type": "application/json; charset=utf-8"}, "body": {"error":"invalid_client","error_description":"AADSTS7000215: no"}}"#,
     );
-    control.login(Login {
+    control.script_login(Login {
         client_id: Some("11111111-1111-1111-1111-111111111111".to_owned()),
         secret: "bad~secret".to_owned(),
         outcome: Outcome::Answer(refusal),

@@ -43,13 +43,14 @@ lenient_structs! {
 
 impl UpgradeProfile {
     /// The versions to which the control plane can be upgraded, in Azure's order.
-    pub fn targets(&self) -> Vec<String> {
+    pub fn control_plane_targets(&self) -> Vec<String> {
         let control_plane =
             self.properties.as_ref().and_then(|properties| properties.control_plane_profile.as_ref());
         versions(control_plane.map_or(&[], |plane| &plane.upgrades))
     }
 
-    /// The versions to which the node pools can be upgraded, by pool, in Azure's order; without pools that have no name.
+    /// The versions to which each node pool can be upgraded, in Azure's order, by the pool's name. Pools without a name are
+    /// left out.
     pub fn pool_targets(&self) -> BTreeMap<String, Vec<String>> {
         let pools = self.properties.iter().flat_map(|properties| &properties.agent_pool_profiles);
         pools.filter_map(|pool| Some((pool.name.clone()?, versions(&pool.upgrades)))).collect()
@@ -66,15 +67,16 @@ mod tests {
 
     #[test]
     fn targets_of_control_plane_and_pools_are_read() {
+        // Elements that are not objects are ignored.
         let json = r#"{"properties":{"controlPlaneProfile":{"kubernetesVersion":"1.32.7","upgrades":[
             {"kubernetesVersion":"1.33.6"},{"kubernetesVersion":"1.32.9","isPreview":null},null,"1.33.1"]},
             "agentPoolProfiles":[{"name":"a","upgrades":[{"kubernetesVersion":"1.32.9"}]},{"name":"b","upgrades":null},
             {"upgrades":[{"kubernetesVersion":"1.33.0"}]}]}}"#;
         let profile: UpgradeProfile = serde_json::from_str(json).unwrap();
-        assert_eq!(profile.targets(), ["1.33.6", "1.32.9"]);
+        assert_eq!(profile.control_plane_targets(), ["1.33.6", "1.32.9"]);
         let pools =
             BTreeMap::from([("a".to_owned(), vec!["1.32.9".to_owned()]), ("b".to_owned(), Vec::new())]);
         assert_eq!(profile.pool_targets(), pools);
-        assert_eq!(UpgradeProfile::default().targets(), [""; 0]);
+        assert_eq!(UpgradeProfile::default().control_plane_targets(), [""; 0]);
     }
 }

@@ -1,5 +1,6 @@
-//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for. The other objects
-//! have names of their own, because kubectl applies them even if Kubernetes rejects the deployment. Unlike Rancher's, the agent
+//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for. The names
+//! of the other objects contain the installation: kubectl applies them even if Kubernetes rejects the deployment, and they must not
+//! replace those of another agent. Unlike Rancher's, the agent
 //! has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
 
 use std::fmt;
@@ -13,8 +14,8 @@ use super::{network, pod};
 use crate::mask::MASK;
 use crate::yaml;
 
-/// The annotation of the deployment with [`Manifest::revision`].
-pub const REVISION: &str = "norman-aks.io/manifest-revision";
+/// The annotation of the deployment that contains [`Manifest::revision`].
+pub const REVISION_ANNOTATION: &str = "norman-aks.io/manifest-revision";
 
 /// The objects of the agent.
 #[derive(Clone, PartialEq)]
@@ -22,6 +23,7 @@ pub struct Manifest {
     objects: Vec<Value>,
     revision: String,
     secret_name: String,
+    token: String,
 }
 
 impl fmt::Debug for Manifest {
@@ -43,6 +45,7 @@ impl Manifest {
             pod::deployment(agent, &secret_name),
         ];
         let revision = short_hash(&sha256(&Value::from(objects.clone()).to_string()));
+        // The deployment is the last object.
         if let Some(annotations) = objects.last_mut().and_then(|object| {
             object
                 .pointer_mut("/metadata")?
@@ -51,9 +54,9 @@ impl Manifest {
                 .or_insert(json!({}))
                 .as_object_mut()
         }) {
-            annotations.insert(REVISION.to_owned(), revision.clone().into());
+            annotations.insert(REVISION_ANNOTATION.to_owned(), revision.clone().into());
         }
-        Self { objects, revision, secret_name }
+        Self { objects, revision, secret_name, token: agent.token.to_owned() }
     }
 
     /// The objects, in the order in which they are applied.
@@ -61,7 +64,7 @@ impl Manifest {
         &self.objects
     }
 
-    /// A short hash of all objects.
+    /// A short hash of all objects, without the annotation that contains it.
     pub fn revision(&self) -> &str {
         &self.revision
     }
@@ -76,8 +79,8 @@ impl Manifest {
         to_yaml(&self.objects)
     }
 
-    /// The namespace and the deployment as YAML documents: applied before the rest, they fail if the cluster has the agent of
-    /// another server, and nothing else is changed.
+    /// The namespace and the deployment as YAML documents, to be applied first. Kubernetes rejects the deployment if the cluster
+    /// has the agent of another server, because its selector is immutable, and nothing has been changed then.
     pub fn guard_yaml(&self) -> String {
         let is_guard = |object: &&Value| matches!(kind(object), "Namespace" | "Deployment");
         to_yaml(&self.objects.iter().filter(is_guard).cloned().collect::<Vec<_>>())
@@ -85,14 +88,10 @@ impl Manifest {
 
     /// Masks the registration token in a text, for messages.
     pub fn redact(&self, text: &str) -> String {
-        let secrets = self.objects.iter().filter(|object| kind(object) == "Secret");
-        let encoded = secrets.filter_map(|secret| secret.pointer("/data/token")?.as_str());
-        encoded.fold(text.to_owned(), |text, encoded| {
-            let token = STANDARD.decode(encoded).ok().and_then(|token| String::from_utf8(token).ok());
-            let token = token.filter(|token| !token.is_empty());
-            let text = text.replace(encoded, MASK);
-            token.map_or(text.clone(), |token| text.replace(&token, MASK))
-        })
+        if self.token.is_empty() {
+            return text.to_owned();
+        }
+        text.replace(&STANDARD.encode(&self.token), MASK).replace(&self.token, MASK)
     }
 }
 
@@ -161,6 +160,7 @@ mod tests {
         let manifest = Manifest::new(&agent(&Object::new()));
         let data = &object(&manifest, "Secret")["data"];
         assert_eq!(*data, json!({"namespace": "", "token": "dG9r", "url": "aHR0cHM6Ly9o"}));
+        // "tok" is part of the word "token", so only the whole value is searched for.
         assert!(!manifest.to_yaml().contains("\"tok\"") && !format!("{manifest:?}").contains("dG9r"));
         assert_eq!(manifest.to_yaml().matches("dG9r").count(), 1);
     }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn revision_changes_with_any_input_and_is_an_annotation() {
+    fn revision_changes_with_each_input_and_is_an_annotation() {
         let body = Object::new();
         let base = agent(&body);
         let revision = |agent: &Agent<'_>| Manifest::new(agent).revision().to_owned();
@@ -186,17 +186,19 @@ mod tests {
             Agent { ca_certificates: "PEM", ..base },
             Agent { image: "x/y:2", ..base },
             Agent { api_server: None, ..base },
+            Agent { server_version: "v2.13.0", ..base },
+            Agent { install_uuid: "other", ..base },
             Agent { cluster: variables.as_object().unwrap(), ..base },
         ] {
             assert_ne!(revision(&changed), revision(&base));
         }
         let manifest = Manifest::new(&base);
         let deployment = object(&manifest, "Deployment");
-        assert_eq!(deployment["metadata"]["annotations"], json!({REVISION: manifest.revision()}));
+        assert_eq!(deployment["metadata"]["annotations"], json!({REVISION_ANNOTATION: manifest.revision()}));
     }
 
     #[test]
-    fn every_object_but_the_namespace_names_the_installation() {
+    fn objects_except_the_namespace_have_the_label_of_the_installation() {
         let body = Object::new();
         let [ours, other] = ["uuid", "other"].map(|install_uuid| {
             let manifest = Manifest::new(&Agent { install_uuid, ..agent(&body) });
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn guard_is_the_deployment_in_its_namespace() {
+    fn guard_contains_only_the_namespace_and_the_deployment() {
         let guard = Manifest::new(&agent(&Object::new())).guard_yaml();
         assert_eq!(guard.matches("---\n").count(), 2, "{guard}");
         assert!(
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn other_agents_have_only_the_namespace_and_the_deployment() {
+    fn agents_share_only_the_namespace_and_the_deployment() {
         let body = Object::new();
         let names = |install_uuid, token| {
             let manifest = Manifest::new(&Agent { token, install_uuid, ..agent(&body) });
@@ -234,7 +236,7 @@ mod tests {
         let shared: Vec<_> = ours.intersection(&other).collect();
         // The namespace has no fields to change, and the selector of the deployment is immutable.
         assert_eq!(shared, ["Deployment \"cattle-cluster-agent\"", "Namespace \"cattle-system\""]);
-        assert!(!ours.contains("ServiceAccount \"cattle\""), "Rancher's");
+        assert!(!ours.contains("ServiceAccount \"cattle\""), "the service account of Rancher's agent");
     }
 
     #[test]

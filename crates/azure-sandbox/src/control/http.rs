@@ -50,7 +50,7 @@ pub(crate) fn router(control: Control) -> Router {
         )
         .route("/plays/{subscription}", put(play_all))
         .route("/plays/{subscription}/{route}", put(play))
-        .route("/logins", post(set(Control::login)))
+        .route("/logins", post(set(Control::script_login)))
         .route("/tokens", delete(run(Control::forget_tokens)))
         .merge(kubernetes_router())
         .fallback(async || {

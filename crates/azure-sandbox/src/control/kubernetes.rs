@@ -80,7 +80,11 @@ impl Control {
     pub fn kubeconfig(&self, fqdn: &str) -> Option<String> {
         let cluster = self.sandbox.kube.cluster(fqdn)?;
         let name = fqdn.split('.').next().unwrap_or_default();
-        Some(kubeconfig::direct(&cluster, self.sandbox.kube.runtime().network.kubernetes_address()?, name))
+        Some(kubeconfig::admin_by_address(
+            &cluster,
+            self.sandbox.kube.runtime().network.kubernetes_address()?,
+            name,
+        ))
     }
 
     /// Azure's kubeconfig for administrators of a cluster with this `name`.

@@ -19,22 +19,22 @@ const CLIENT_APP: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
 
 /// The kubeconfig with the administrator's certificate and token.
 pub(crate) fn admin(cluster: &Cluster, name: &str) -> String {
-    let server = format!("server: https://{}:443", cluster.host);
-    render(cluster, &server, name, "clusterAdmin", &certificate_credentials(cluster))
+    let server_lines = format!("server: https://{}:443", cluster.host);
+    render(cluster, &server_lines, name, "clusterAdmin", &admin_credentials(cluster))
 }
 
-/// The administrator's kubeconfig, with the address of the sandbox instead of the host name.
-pub(crate) fn direct(cluster: &Cluster, address: std::net::SocketAddr, name: &str) -> String {
-    let server = format!("server: https://{address}\n    tls-server-name: {}", cluster.host);
-    render(cluster, &server, name, "clusterAdmin", &certificate_credentials(cluster))
+/// The administrator's kubeconfig with the sandbox's address instead of the host name, which only the sandbox can resolve.
+pub(crate) fn admin_by_address(cluster: &Cluster, address: std::net::SocketAddr, name: &str) -> String {
+    let server_lines = format!("server: https://{address}\n    tls-server-name: {}", cluster.host);
+    render(cluster, &server_lines, name, "clusterAdmin", &admin_credentials(cluster))
 }
 
 /// A user's kubeconfig: for Entra, or with the administrator's credentials in a cluster without Entra, as in AKS.
 pub(crate) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String {
-    let server = format!("server: https://{}:443", cluster.host);
+    let server_lines = format!("server: https://{}:443", cluster.host);
     let entra = cluster.state().declared.entra.clone();
-    let user = match entra {
-        None => certificate_credentials(cluster),
+    let credentials = match entra {
+        None => admin_credentials(cluster),
         Some(entra) => {
             let (cloud, app, tenant) = (cloud(&cluster.host), &entra.server_app_id, &entra.tenant_id);
             match format {
@@ -43,18 +43,18 @@ pub(crate) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String 
             }
         }
     };
-    render(cluster, &server, name, "clusterUser", &user)
+    render(cluster, &server_lines, name, "clusterUser", &credentials)
 }
 
-fn render(cluster: &Cluster, server: &str, name: &str, user: &str, credentials: &str) -> String {
+fn render(cluster: &Cluster, server_lines: &str, name: &str, user_prefix: &str, credentials: &str) -> String {
     let authority = BASE64_STANDARD.encode(&cluster.authority().stored.certificate);
-    let user = format!("{user}_{name}");
+    let user = format!("{user_prefix}_{name}");
     format!(
         "apiVersion: v1
 clusters:
 - cluster:
     certificate-authority-data: {authority}
-    {server}
+    {server_lines}
   name: {name}
 contexts:
 - context:
@@ -71,7 +71,7 @@ users:
     )
 }
 
-fn certificate_credentials(cluster: &Cluster) -> String {
+fn admin_credentials(cluster: &Cluster) -> String {
     let authority = cluster.authority();
     let stored = &authority.stored;
     let [certificate, key] =
@@ -117,7 +117,7 @@ fn exec(cloud: &str, app: &str, tenant: &str) -> String {
       - devicecode
       command: kubelogin
       env: null
-      installHint: kubelogin is not installed; clusters that Entra guards need it, see https://aka.ms/aks/kubelogin
+      installHint: kubelogin is not installed; clusters with Entra authentication need it, see https://aka.ms/aks/kubelogin
       provideClusterInfo: false
 "
     )

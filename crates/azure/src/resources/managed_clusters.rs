@@ -48,7 +48,10 @@ pub async fn upgrade_profile(arm: &Arm, group: &str, name: &str) -> Result<Optio
 
 /// The versions to which Azure can upgrade the control plane of this cluster; empty if it does not exist.
 pub async fn upgrade_targets(arm: &Arm, group: &str, name: &str) -> Result<Vec<String>, Error> {
-    Ok(upgrade_profile(arm, group, name).await?.map(|profile| profile.targets()).unwrap_or_default())
+    Ok(upgrade_profile(arm, group, name)
+        .await?
+        .map(|profile| profile.control_plane_targets())
+        .unwrap_or_default())
 }
 
 /// Creates or changes a cluster (REST: Managed Clusters - Create Or Update). For a change, `body` is the complete object that
