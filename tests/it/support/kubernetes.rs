@@ -202,6 +202,8 @@ async fn respond(State(shared): State<Arc<Shared>>, mut incoming: Request) -> Re
                 let mut bytes = vec![0; 64 * 1024];
                 while let Ok(read @ 1..) = connection.read(&mut bytes).await {
                     connection.write_all(&bytes[..read].to_ascii_uppercase()).await.unwrap();
+                    // TLS keeps the end of the data if the socket is full.
+                    connection.flush().await.unwrap();
                 }
             });
             let headers = [("connection", "Upgrade".parse().unwrap()), ("upgrade", protocol)];
