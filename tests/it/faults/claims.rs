@@ -57,7 +57,7 @@ impl SharedServer {
         self.app.post("/v3/clusters").token(token).json(&small_cluster("one", credential)).send().await
     }
 
-    /// Creates Bob's object while his credential cannot be verified; returns its path.
+    /// Creates Bob's object while its credential cannot be verified; returns the path of the object.
     async fn create_unverified(&self) -> String {
         self.stop_azure();
         let path = created_path(&self.post(&self.bob_token, &self.bob_credential_id).await);

@@ -1,7 +1,6 @@
-//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for. The names
-//! of the other objects contain the installation: kubectl applies them even if Kubernetes rejects the deployment, and they must not
-//! replace those of another agent. Unlike Rancher's, the agent
-//! has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
+//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for. The names of the
+//! other objects contain the installation: kubectl applies them even if Kubernetes rejects the deployment, and they must not replace
+//! those of another agent. Unlike Rancher's, the agent has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
 
 use std::fmt;
 
