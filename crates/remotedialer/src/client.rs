@@ -79,7 +79,7 @@ pub enum ConnectError {
     /// The WebSocket handshake failed.
     #[error("WebSocket handshake failed")]
     Handshake(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The handshakes took longer than 10 s.
+    /// TCP, TLS and the WebSocket handshake together took longer than 10 s.
     #[error("connection attempt timed out after 10 s")]
     Timeout,
 }
@@ -128,9 +128,9 @@ impl ClientRequest {
     }
 }
 
-/// Connects to a server over TCP and starts a session. `dialer` decides which targets the server may reach.
+/// Connects to a server over TCP and creates a session. `dialer` decides which targets the server may reach.
 ///
-/// `tls` verifies the server; it is not used for `ws` URLs. Its ALPN protocols must be empty, as servers of Rancher expect. The
+/// `tls` verifies the server; it is not used for `ws` URLs. Its ALPN protocols must be empty, as Rancher's servers expect. The
 /// session does nothing until the driver is polled.
 pub async fn connect<D: Dialer>(
     request: &ClientRequest,
@@ -172,7 +172,7 @@ async fn with_timeout<T>(attempt: impl Future<Output = Result<T, ConnectError>>)
     tokio::time::timeout(HANDSHAKE_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
-/// The TLS and WebSocket handshakes. Returns the stream, and the bytes after the server's response.
+/// The TLS and WebSocket handshakes. Returns the stream, and the bytes received after the response's head.
 async fn handshake<S: ClientIo + 'static>(
     stream: S,
     request: &ClientRequest,
@@ -187,15 +187,16 @@ async fn handshake<S: ClientIo + 'static>(
     } else {
         Box::new(stream)
     };
-    let mut head = HeadStream::new(stream);
+    let mut head_stream = HeadStream::new(stream);
     let http_request = request.to_http_request().map_err(|error| ConnectError::Handshake(Box::new(error)))?;
-    match tokio_tungstenite::client_async(http_request, &mut head).await {
+    match tokio_tungstenite::client_async(http_request, &mut head_stream).await {
+        // tungstenite does only the handshake; `websocket` reads and writes the frames.
         Ok(_) => {
-            let (stream, rest) = head.into_parts();
-            Ok((stream, rest.freeze()))
+            let (stream, prefix) = head_stream.into_parts();
+            Ok((stream, prefix.freeze()))
         }
         Err(tungstenite::Error::Http(response)) => {
-            Err(rejection_error(response.status(), response.headers(), head).await)
+            Err(rejection_error(response.status(), response.headers(), head_stream).await)
         }
         Err(error) => Err(ConnectError::Handshake(Box::new(error))),
     }
@@ -205,14 +206,14 @@ async fn handshake<S: ClientIo + 'static>(
 async fn rejection_error(
     status: StatusCode,
     headers: &HeaderMap,
-    head: HeadStream<ClientStream>,
+    head_stream: HeadStream<ClientStream>,
 ) -> ConnectError {
     let content_length = headers.get("content-length").and_then(|len| len.to_str().ok()?.parse().ok());
     let limit = content_length.unwrap_or(MAX_BODY_LEN).min(MAX_BODY_LEN);
-    let (stream, rest) = head.into_parts();
+    let (stream, body_start) = head_stream.into_parts();
     let mut body = Vec::new();
-    let mut reader = io::Cursor::new(rest).chain(stream).take(limit as u64);
-    // Of an aborted body, the received part is shown.
+    let mut reader = io::Cursor::new(body_start).chain(stream).take(limit as u64);
+    // If the connection breaks off, show the received part of the body.
     let _ = reader.read_to_end(&mut body).await;
     ConnectError::Rejected { status, body: clean_text(&body) }
 }

@@ -2,8 +2,8 @@
 //!
 //! A client in a private network opens one WebSocket to a server. Through it, the server requests connections to addresses and
 //! exchanges their bytes. A [`Connection`] is `AsyncRead + AsyncWrite`, so TLS and HTTP can run through it end to end. Both
-//! sides are compatible with the Go module `github.com/rancher/remotedialer` (tested with v0.6.1), which Rancher's cluster
-//! agent uses.
+//! sides are compatible with the original, the Go module `github.com/rancher/remotedialer` (tested with v0.6.1), which
+//! Rancher's cluster agent uses.
 //!
 //! - [`Session::server`] accepts a session on a stream that an HTTP server has upgraded; [`upgrade`] checks the request and
 //!   creates the response.
