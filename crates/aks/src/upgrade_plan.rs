@@ -1,6 +1,6 @@
-//! The plan of an upgrade: the hops of a cluster to a version, each with its blocks and with the change of `aksConfig` that makes
-//! it. The review accepts the change of a hop without blocks and rejects one that versions or quotas block. If the state of the
-//! cluster blocks a hop, the worker waits or rejects the change.
+//! The plan of an upgrade: the single upgrades (hops) that take a cluster to a version, each with the change of `aksConfig` that
+//! starts it and the reasons that block it. The review accepts the change of a hop without blocks and rejects one that versions
+//! or quotas block; it only warns of previews. If the state of the cluster blocks a hop, the worker waits or rejects the change.
 
 mod block;
 mod change;
@@ -25,7 +25,7 @@ use change::Change;
 pub struct UpgradePlanInput<'a> {
     /// The current state of the cluster.
     pub start: Start<'a>,
-    /// The requested version; `None` for the newest stable one that the cluster can have.
+    /// The requested version; `None` for the newest stable one that the cluster can be upgraded to.
     pub requested: Option<&'a str>,
     /// The region of the cluster.
     pub region: &'a str,
@@ -39,9 +39,9 @@ pub struct UpgradePlanInput<'a> {
     pub sizes: Option<&'a [VmSku]>,
     /// The quotas of the region.
     pub usages: Option<&'a [Usage]>,
-    /// `nodePools` of the stored `aksConfig`, as its user wrote them.
-    pub stated_pools: &'a [Value],
-    /// The blocks of any change at the moment ([`state_blocks`], [`access_block`]).
+    /// `nodePools` of the stored `aksConfig`, as the user wrote them.
+    pub stored_pools: &'a [Value],
+    /// The blocks that apply to any change now ([`state_blocks`], [`access_block`]).
     pub current_blocks: &'a [Block],
 }
 
@@ -52,7 +52,7 @@ pub struct UpgradePlan {
     pub from: String,
     /// The requested version; the running one if none was requested and Azure offers no newer one.
     pub to: String,
-    /// In their required order; empty if everything runs the version.
+    /// The upgrades in the required order; empty if the control plane and all pools run the version.
     pub hops: Vec<Hop>,
 }
 
@@ -98,10 +98,11 @@ const MAX_UNLISTED_MINORS: u32 = 10;
 pub fn plan(input: &UpgradePlanInput<'_>) -> UpgradePlan {
     let from = canonical(input.start.running);
     let to = target(input, &from);
-    let mut planner = Planner { input, plane: from.clone(), pools: input.pools.to_vec(), hops: Vec::new() };
-    let mut change = Change::new(input.stated_pools);
+    let mut planner =
+        Planner { input, plane_version: from.clone(), pools: input.pools.to_vec(), hops: Vec::new() };
+    let mut change = Change::new(input.stored_pools);
     for stop in stops(input, &from, &to) {
-        planner.upgrade_plane(&stop, &from, &mut change);
+        planner.upgrade_control_plane(&stop, &from, &mut change);
     }
     if !planner.is_dead_end() {
         planner.upgrade_pools(&mut change, |_| true, &from);
@@ -123,7 +124,7 @@ fn stops(input: &UpgradePlanInput<'_>, from: &str, to: &str) -> Vec<String> {
     if is_same(to, from) {
         return Vec::new();
     }
-    let is_lowered = !versions::differs(to, from);
+    let is_lowered = !versions::requires_upgrade(to, from);
     let Some(offered) = input.offered else {
         return if is_lowered { vec![to.to_owned()] } else { unlisted_stops(from, to) };
     };
@@ -139,11 +140,11 @@ fn stops(input: &UpgradePlanInput<'_>, from: &str, to: &str) -> Vec<String> {
 
 /// The minor versions between two versions, whose patches Azure chooses, and the last version.
 fn unlisted_stops(from: &str, to: &str) -> Vec<String> {
-    let between = Version::parse(from).zip(Version::parse(to)).filter(|(from, to)| is_near(*from, *to));
-    let minors = between.into_iter().flat_map(|(from, to)| {
+    let bounds = Version::parse(from).zip(Version::parse(to)).filter(|(from, to)| is_near(*from, *to));
+    let between = bounds.into_iter().flat_map(|(from, to)| {
         (from.minor.saturating_add(1)..to.minor).map(move |minor| Version { minor, patch: None, ..from })
     });
-    minors.map(|minor| minor.to_string()).chain([to.to_owned()]).collect()
+    between.map(|version| version.to_string()).chain([to.to_owned()]).collect()
 }
 
 /// Whether there are few enough minor versions between two versions for a plan.
@@ -155,7 +156,7 @@ fn is_near(from: Version, to: Version) -> bool {
 struct Planner<'a> {
     input: &'a UpgradePlanInput<'a>,
     /// The version of the control plane after the hops so far.
-    plane: String,
+    plane_version: String,
     /// The node pools after the hops so far.
     pools: Vec<PoolState>,
     hops: Vec<Hop>,
@@ -163,10 +164,11 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     /// Upgrades the control plane, after the pools that would be too old for it.
-    fn upgrade_plane(&mut self, to: &str, running: &str, change: &mut Change) {
+    fn upgrade_control_plane(&mut self, to: &str, running: &str, change: &mut Change) {
         let next = Version::parse(to);
         let becomes_too_old = |pool: Version| next.is_some_and(|next| is_too_old(pool, next));
-        let mut blocked_by = self.plane_blocks(to, running);
+        let mut blocked_by = self.control_plane_blocks(to, running);
+        // Pools are upgraded first only for a hop that the review accepts.
         if blocked_by.iter().all(|block| block.code == Code::PreviewOnly) {
             self.upgrade_pools(change, becomes_too_old, running);
             let too_old = self.pools.iter().filter(|pool| pool.parsed_version().is_some_and(becomes_too_old));
@@ -174,13 +176,13 @@ impl Planner<'_> {
         }
         self.hops.push(Hop {
             part: Part::ControlPlane,
-            from: self.plane.clone(),
+            from: self.plane_version.clone(),
             to: to.to_owned(),
             surge: None,
             blocked_by,
             change: change::control_plane_change(to),
         });
-        to.clone_into(&mut self.plane);
+        to.clone_into(&mut self.plane_version);
     }
 
     /// Whether Azure has no path to the version, so that no hop follows.
@@ -190,18 +192,19 @@ impl Planner<'_> {
     }
 
     /// The blocks of the next hop of the control plane, by the rules of the review.
-    fn plane_blocks(&self, to: &str, running: &str) -> Vec<Block> {
-        let is_first = self.plane == running;
+    fn control_plane_blocks(&self, to: &str, running: &str) -> Vec<Block> {
+        let is_first = self.plane_version == running;
         let own_targets = if is_first { self.input.start.own_targets } else { &[] };
-        let start = Start { running: &self.plane, own_targets, ..self.input.start };
+        let start = Start { running: &self.plane_version, own_targets, ..self.input.start };
         block::control_plane_blocks(&start, self.input.offered, to, self.input.region)
     }
 
     /// Upgrades the pools whose version `is_selected` accepts to the version of the control plane.
     fn upgrade_pools(&mut self, change: &mut Change, is_selected: impl Fn(Version) -> bool, running: &str) {
-        let (input, plane) = (self.input, self.plane.clone());
+        let (input, plane) = (self.input, self.plane_version.clone());
         for pool in self.pools.iter_mut().filter(|pool| pool.parsed_version().is_some_and(&is_selected)) {
-            let Some(from) = pool.version.clone().filter(|from| versions::differs(&plane, from)) else {
+            let Some(from) = pool.version.clone().filter(|from| versions::requires_upgrade(&plane, from))
+            else {
                 continue;
             };
             let to = if plane == running { pools::target(pool, &plane, input) } else { plane.clone() };

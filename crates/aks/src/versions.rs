@@ -75,9 +75,9 @@ pub fn is_same(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether a cluster or pool with the version `running` must change to get to `requested`. A lower version never requires a change:
-/// the cluster has been upgraded in Azure since.
-pub fn differs(requested: &str, running: &str) -> bool {
+/// Whether a cluster or pool with the version `running` must be upgraded to get to `requested`. A lower version never requires an
+/// upgrade: the cluster has been upgraded in Azure since.
+pub fn requires_upgrade(requested: &str, running: &str) -> bool {
     let lower = Version::parse(requested)
         .zip(Version::parse(running))
         .is_some_and(|(requested, running)| requested.is_lower_than(running));
@@ -214,7 +214,9 @@ mod tests {
             assert_eq!(canonical(text), "1.33.5", "{text:?}");
             assert!(is_same(text, "1.33.5") && is_same("1.33", text), "{text:?}");
             assert!(
-                !differs(text, "v1.33.5") && differs(text, "1.33.4") && differs(text, "1.32.9"),
+                !requires_upgrade(text, "v1.33.5")
+                    && requires_upgrade(text, "1.33.4")
+                    && requires_upgrade(text, "1.32.9"),
                 "{text:?}"
             );
         }
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_version_requires_no_change() {
+    fn lower_version_requires_no_upgrade() {
         for (requested, running, expected) in [
             ("1.33", "1.33.6", false),
             ("1.33.6", "1.33", false),
@@ -235,7 +237,7 @@ mod tests {
             ("1.34", "1.33.6", true),
             ("1.33.10", "1.33.9", true),
         ] {
-            assert_eq!(differs(requested, running), expected, "{requested} {running}");
+            assert_eq!(requires_upgrade(requested, running), expected, "{requested} {running}");
         }
     }
 

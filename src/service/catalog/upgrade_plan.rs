@@ -286,7 +286,7 @@ impl PlanFacts {
         };
         let targets = self.profile.control_plane_targets();
         let lists = self.lists.as_ref();
-        let stated_pools =
+        let stored_pools =
             cluster.spec.body().get(AKS_CONFIG).and_then(|config| config.get("nodePools")?.as_array());
         let pool_targets: BTreeMap<String, Vec<String>> = self.profile.pool_targets();
         Ok(upgrade_plan::plan(&UpgradePlanInput {
@@ -298,7 +298,7 @@ impl PlanFacts {
             pool_targets: &pool_targets,
             sizes: lists.and_then(|lists| lists.sizes.as_deref().ok()),
             usages: lists.and_then(|lists| lists.usages.as_deref().ok()),
-            stated_pools: stated_pools.map_or(&[], Vec::as_slice),
+            stored_pools: stored_pools.map_or(&[], Vec::as_slice),
             current_blocks: &self.blocks,
         }))
     }

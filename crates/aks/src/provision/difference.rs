@@ -167,7 +167,7 @@ fn pool_differs(
 
 /// Whether a set version is not running yet.
 fn version_differs(desired: Option<&String>, running: Option<&String>) -> bool {
-    desired.is_some_and(|desired| running.is_none_or(|running| versions::differs(desired, running)))
+    desired.is_some_and(|desired| running.is_none_or(|running| versions::requires_upgrade(desired, running)))
 }
 
 fn is_set_and_different(desired: Option<i64>, azure: Option<i64>) -> bool {

@@ -53,7 +53,7 @@ impl Pool<'_> {
     pub(super) fn is_upgraded(&self) -> bool {
         self.version()
             .zip(self.running_version())
-            .is_some_and(|(desired, running)| versions::differs(desired, running))
+            .is_some_and(|(desired, running)| versions::requires_upgrade(desired, running))
     }
 
     pub(super) fn is_system(&self) -> bool {

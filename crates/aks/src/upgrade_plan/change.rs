@@ -1,4 +1,4 @@
-//! The changes of `aksConfig` that make hops. A PUT merges `aksConfig` key by key and replaces lists, so a change of a node pool
+//! The changes of `aksConfig` that start the upgrades of a plan. A PUT merges `aksConfig` key by key and replaces lists, so a change of a node pool
 //! contains all pools of the user's configuration, with the versions of the earlier hops.
 
 use serde_json::{Value, json};
@@ -17,8 +17,8 @@ pub(super) struct Change {
 
 impl Change {
     /// Starts with the pools of the stored `aksConfig`, as the user wrote them.
-    pub(super) fn new(stated_pools: &[Value]) -> Self {
-        Self { pools: stated_pools.to_vec() }
+    pub(super) fn new(stored_pools: &[Value]) -> Self {
+        Self { pools: stored_pools.to_vec() }
     }
 
     /// The change that upgrades a pool, after the earlier ones. A pool that the user did not list is added with only its version.

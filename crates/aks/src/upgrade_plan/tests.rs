@@ -67,7 +67,7 @@ struct TestCluster {
     pools: Vec<PoolState>,
     pool_targets: BTreeMap<String, Vec<String>>,
     usages: Vec<Usage>,
-    stated: Value,
+    stored_pools: Value,
     current_blocks: Vec<Block>,
 }
 
@@ -80,7 +80,7 @@ fn cluster(running: &'static str) -> TestCluster {
         pools: vec![pool("system", running, json!({}))],
         pool_targets: BTreeMap::new(),
         usages: usages(50),
-        stated: json!([{"name": "system", "count": 3}]),
+        stored_pools: json!([{"name": "system", "count": 3}]),
         current_blocks: Vec::new(),
     }
 }
@@ -101,7 +101,7 @@ impl TestCluster {
             pool_targets: &self.pool_targets,
             sizes: Some(&sizes()),
             usages: Some(&self.usages),
-            stated_pools: self.stated.as_array().map_or(&[], Vec::as_slice),
+            stored_pools: self.stored_pools.as_array().map_or(&[], Vec::as_slice),
             current_blocks: &self.current_blocks,
         })
     }
@@ -290,10 +290,10 @@ fn azure_chooses_the_patches_without_a_list() {
 }
 
 #[test]
-fn changes_state_all_pools_with_the_versions_so_far() {
+fn changes_list_all_pools_with_the_versions_so_far() {
     let test_cluster = cluster("1.32.9").with(|cluster| {
         cluster.pools = vec![pool("a", "1.32.9", json!({})), pool("b", "1.32.9", json!({}))];
-        cluster.stated = json!([{"name": "a", "count": 3, "_id": 1}]);
+        cluster.stored_pools = json!([{"name": "a", "count": 3, "_id": 1}]);
     });
     let changes: Vec<Value> =
         test_cluster.plan(Some("1.33.6")).hops.into_iter().map(|hop| Value::Object(hop.change)).collect();

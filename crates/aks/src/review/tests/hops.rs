@@ -60,7 +60,7 @@ impl UpgradeCase {
             pool_targets: &BTreeMap::new(),
             sizes: input.azure.sizes.known().map(Vec::as_slice),
             usages: input.azure.usages.known().map(Vec::as_slice),
-            stated_pools: input.spec["nodePools"].as_array().unwrap(),
+            stored_pools: input.spec["nodePools"].as_array().unwrap(),
             current_blocks: &[],
         })
     }
@@ -147,7 +147,7 @@ fn compare(case: &UpgradeCase) -> Result<(), TestCaseError> {
     prop_assert!(versions::is_same(&control_plane, &case.requested), "{plan:?}");
     for pool in input.upstream.unwrap()["nodePools"].as_array().unwrap() {
         prop_assert!(
-            !versions::differs(&control_plane, pool["orchestratorVersion"].as_str().unwrap()),
+            !versions::requires_upgrade(&control_plane, pool["orchestratorVersion"].as_str().unwrap()),
             "{plan:?}"
         );
     }
