@@ -17,6 +17,8 @@ use crate::support::app::{Answer, TestApp};
 use crate::support::fault;
 
 const VM_SIZES: &str = "aksVMSizesV2";
+/// The length of the encrypted data key after the header of a snapshot.
+const WRAPPED_KEY_LEN: usize = 60;
 /// The actions whose lists are saved.
 const SAVED: [&str; 5] = ["aksLocations", "aksRegions", "aksVMSizes", VM_SIZES, "aksVersions"];
 
@@ -44,7 +46,7 @@ async fn restart_and_restore(app: &TestApp) -> TestApp {
     wait_until_restored(restart(app).await).await
 }
 
-/// Waits until the lists are restored, which the start of the server does not wait for.
+/// Waits until the lists are restored. The server itself waits only briefly for them when it starts.
 async fn wait_until_restored(app: TestApp) -> TestApp {
     let started = Instant::now();
     while app.server.listings.cache_bytes() == 0 {
@@ -90,13 +92,13 @@ async fn lists_are_served_after_a_restart_with_their_age() {
         assert_eq!(cache_status(&get_list(&after, action).await), ("hit", "90", 200), "{action}");
     }
     let body = after.credential(&json!({"region": "eastus"}));
-    let call = after.post("/meta/aksVMSizesV2").header("accept-encoding", "zstd").json(&body);
-    assert_eq!(call.send().await.header("content-encoding"), "zstd");
+    let request = after.post("/meta/aksVMSizesV2").header("accept-encoding", "zstd").json(&body);
+    assert_eq!(request.send().await.header("content-encoding"), "zstd");
     assert_eq!(after.take_azure_requests(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn stored_credential_gets_its_lists_after_an_orderly_stop() {
+async fn stored_credential_gets_its_lists_after_a_stop() {
     let before = TestApp::with_advisory_review().await;
     let id = before.store_credential(&before.admin).await;
     let path = format!("/meta/{VM_SIZES}?cloudCredentialId={id}&region=eastus");
@@ -125,7 +127,7 @@ async fn expired_list_is_served_while_a_new_one_is_loaded() {
 }
 
 #[tokio::test]
-async fn rejected_login_gets_no_list_and_evicts_all() {
+async fn rejected_login_evicts_all_lists() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
@@ -175,14 +177,14 @@ async fn unresponsive_login_is_awaited_once() {
         () = after.wait_until_azure_hangs() => advance_time(Duration::from_secs(3)).await,
     }
     assert_eq!(cache_status(&first.await), ("hit", "0", 200));
-    let first = started.elapsed();
+    let first_duration = started.elapsed();
     let started = Instant::now();
     assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
-    assert!(started.elapsed() < first / 2, "{:?} after {first:?}", started.elapsed());
+    assert!(started.elapsed() < first_duration / 2, "{:?} after {first_duration:?}", started.elapsed());
 }
 
 #[tokio::test]
-async fn request_for_a_new_list_gets_no_restored_one() {
+async fn no_cache_request_bypasses_restored_lists() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
@@ -193,7 +195,7 @@ async fn request_for_a_new_list_gets_no_restored_one() {
 }
 
 #[tokio::test]
-async fn other_credential_gets_nothing() {
+async fn other_secret_gets_no_restored_list() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
@@ -246,6 +248,7 @@ async fn old_snapshot_is_discarded() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let old = std::fs::read(snapshot_file(&before)).unwrap();
+    // Longer than the largest TTL and the maximum staleness, which are 24 h each.
     before.clock.advance(Duration::from_hours(24 + 24 + 1));
     let after = restart(&before).await;
     assert_eq!(after.server.listings.cache_bytes(), 0);
@@ -260,7 +263,7 @@ async fn killed_server_leaves_the_last_complete_snapshot() {
     get_list(&before, VM_SIZES).await;
     before.server.save_lists().await;
     get_list(&before, "aksLocations").await;
-    // The server was killed while it wrote the next snapshot.
+    // As if the server had been killed while it wrote the next snapshot.
     std::fs::write(snapshot_file(&before).with_extension("new"), b"norman-aks-snap").unwrap();
     let after = restart_and_restore(&before).await;
     assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
@@ -300,7 +303,7 @@ async fn replaced_key_invalidates_snapshots_but_not_the_running_cache() {
     let old_snapshot = std::fs::read(snapshot_file(&before)).unwrap();
     before.server.save_lists().await;
     assert!(!snapshot_file(&before).exists());
-    // The server was killed before it deleted the snapshot.
+    // As if the server had been killed before it deleted the snapshot.
     std::fs::write(snapshot_file(&before), old_snapshot).unwrap();
     let after = restart(&before).await;
     assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("miss", "0", 200));
@@ -326,13 +329,14 @@ async fn snapshot_is_encrypted_and_contains_no_secret() {
     app.server.save_lists().await;
     assert_eq!(std::fs::metadata(snapshot_file(&app)).unwrap().permissions().mode() & 0o777, 0o600);
     let content = std::fs::read(snapshot_file(&app)).unwrap();
-    let end = content.iter().position(|byte| *byte == b'\n').unwrap();
-    let header = std::str::from_utf8(&content[..end]).unwrap();
+    let header_len = content.iter().position(|byte| *byte == b'\n').unwrap();
+    let header = std::str::from_utf8(&content[..header_len]).unwrap();
     let [_, version, key_id] = header.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let (wrapped_key, ciphertext) = content[header_len + 1..].split_at(WRAPPED_KEY_LEN);
     let sealed = SealedColumns {
         key_id: key_id.to_owned(),
-        wrapped_key: content[end + 1..][..60].to_vec(),
-        ciphertext: content[end + 61..].to_vec(),
+        wrapped_key: wrapped_key.to_vec(),
+        ciphertext: ciphertext.to_vec(),
     };
     let plain = app.server.secrets.open_snapshot(version, sealed).unwrap();
     let contains = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
