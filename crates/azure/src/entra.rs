@@ -27,7 +27,7 @@ use crate::request_name::RequestName;
 use crate::transport::Transport as HttpTransport;
 use crate::url::without_query;
 
-/// A token usually lives an hour and at most a day; a longer lifetime than this is invalid.
+/// The maximum accepted lifetime of a token. Entra's tokens usually live an hour, and at most a day.
 const MAX_LIFETIME_S: i64 = 30 * 24 * 60 * 60;
 
 /// A bearer token as an `Authorization` header. `Debug` does not print it.
@@ -46,7 +46,7 @@ impl Token {
     }
 }
 
-/// The scope of Resource Manager. The audience ends with a slash, so the scope must contain two
+/// The scope of Resource Manager. The audience ends with a slash, so the scope contains `//.default`
 /// (`docs/contract/azure.md#tokens`).
 pub(super) fn arm_scope(cloud: Cloud) -> String {
     format!("{}/.default", cloud.audience())
@@ -59,16 +59,16 @@ pub(super) async fn fetch(
     scope: &str,
 ) -> Result<Token, Error> {
     let clock = &transport.clock;
-    let transport = Arc::new(EntraTransport {
+    let entra_transport = Arc::new(EntraTransport {
         transport: transport.clone(),
         client_id: credential.client_id.clone(),
         client_secret: credential.client_secret.clone(),
         lifetime_ms: OnceLock::new(),
         failure: OnceLock::new(),
     });
-    let http_client: Arc<dyn HttpClient> = Arc::<EntraTransport>::clone(&transport);
+    let http_client: Arc<dyn HttpClient> = Arc::<EntraTransport>::clone(&entra_transport);
     let client_options = ClientOptions {
-        cloud: Some(Arc::new(configuration(credential.cloud))),
+        cloud: Some(Arc::new(cloud_configuration(credential.cloud))),
         transport: Some(Transport::new(http_client)),
         retry: RetryOptions::none(),
         ..ClientOptions::default()
@@ -83,21 +83,22 @@ pub(super) async fn fetch(
         Ok(credential) => credential.get_token(&[scope], None).await,
         Err(error) => Err(error),
     };
-    match (outcome, transport.lifetime_ms.get().copied()) {
+    match (outcome, entra_transport.lifetime_ms.get().copied()) {
         (Ok(token), Some(lifetime_ms)) => {
             let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.token.secret()))
-                .map_err(|_| not_a_token(credential))?;
+                .map_err(|_| unusable_token_error(credential))?;
+            // `Token::as_str` requires visible ASCII.
             if authorization.to_str().is_err() {
-                return Err(not_a_token(credential));
+                return Err(unusable_token_error(credential));
             }
             authorization.set_sensitive(true);
             Ok(Token { authorization, expires_ms: requested_ms + lifetime_ms, lifetime_ms })
         }
-        _ => Err(transport.failure.get().cloned().unwrap_or_else(|| not_a_token(credential))),
+        _ => Err(entra_transport.failure.get().cloned().unwrap_or_else(|| unusable_token_error(credential))),
     }
 }
 
-fn configuration(cloud: Cloud) -> CloudConfiguration {
+fn cloud_configuration(cloud: Cloud) -> CloudConfiguration {
     match cloud {
         Cloud::Public => CloudConfiguration::AzurePublic,
         Cloud::China => CloudConfiguration::AzureChina,
@@ -108,14 +109,14 @@ fn configuration(cloud: Cloud) -> CloudConfiguration {
 /// Replaces the parser's error, which could quote the token.
 #[derive(Debug, thiserror::Error)]
 #[error("the response contains no usable token")]
-struct NotAToken;
+struct NoUsableToken;
 
-fn not_a_token(credential: &Credential) -> Error {
+fn unusable_token_error(credential: &Credential) -> Error {
     let url = format!("{}{}/oauth2/v2.0/token", credential.cloud.login_authority(), credential.tenant_id);
-    Error::Decode { method: Method::POST, url, source: Arc::new(NotAToken) }
+    Error::Decode { method: Method::POST, url, source: Arc::new(NoUsableToken) }
 }
 
-/// Sends one request of the crate with our own client, and records its outcome.
+/// Sends the request of `azure_identity` with our own transport, and records its outcome.
 struct EntraTransport {
     transport: HttpTransport,
     client_id: String,
@@ -132,11 +133,11 @@ impl fmt::Debug for EntraTransport {
 }
 
 impl EntraTransport {
-    /// Records the error and returns one for the crate.
+    /// Records the error and returns a placeholder for `azure_identity`.
     fn fail(&self, error: Error) -> azure_core::Error {
         // The transport is used once.
         let _ = self.failure.set(error);
-        azure_core::Error::with_message(ErrorKind::Credential, "kept by the transport")
+        azure_core::Error::with_message(ErrorKind::Credential, "recorded by the transport")
     }
 }
 
@@ -149,7 +150,7 @@ impl HttpClient for EntraTransport {
         let url = request.url().clone();
         let mut http_request = reqwest::Request::new(Method::POST, url.clone());
         for (name, value) in request.headers().iter() {
-            // The client sets its own user agent.
+            // Our transport sets its own user agent.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
                 && name != http::header::USER_AGENT
@@ -167,11 +168,11 @@ impl HttpClient for EntraTransport {
             error.client_id = Some(self.client_id.clone());
             return Err(self.fail(Error::Login(Box::new(error))));
         }
-        // The crate adds this to the current time, without a check for overflow.
-        let lifetime =
-            serde_json::from_slice::<TokenLifetime>(&response.body).ok().map(|lifetime| lifetime.expires_in);
-        if let Some(lifetime) = lifetime.filter(|lifetime| (1..=MAX_LIFETIME_S).contains(lifetime)) {
-            let _ = self.lifetime_ms.set(lifetime * 1_000);
+        // Checked here, because `azure_identity` adds it to the current time without a check for overflow.
+        let lifetime_s =
+            serde_json::from_slice::<TokenLifetime>(&response.body).ok().map(|token| token.expires_in);
+        if let Some(lifetime_s) = lifetime_s.filter(|lifetime_s| (1..=MAX_LIFETIME_S).contains(lifetime_s)) {
+            let _ = self.lifetime_ms.set(lifetime_s * 1_000);
             return Ok(AsyncRawResponse::from_bytes(response.status.into(), Headers::new(), response.body));
         }
         Err(azure_core::Error::with_message(ErrorKind::Credential, "no token"))

@@ -1,4 +1,4 @@
-//! Unsuccessful responses. Their bodies are stored as received.
+//! Unsuccessful responses of Resource Manager and the login service.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct ArmError {
     pub body: Bytes,
     /// Whether the body is JSON, regardless of its content type.
     pub is_json: bool,
-    /// The content type of a response of a proxy or firewall instead of Azure.
+    /// The content type (or `status 407`) of a response from a proxy or firewall instead of Azure.
     pub foreign: Option<String>,
     /// The header `x-ms-request-id`.
     pub request_id: Option<String>,
@@ -44,13 +44,13 @@ pub struct ArmError {
 impl ArmError {
     pub(super) fn new(method: Method, url: &str, response: Response, clock: &Clock) -> Self {
         let json = serde_json::from_slice::<Value>(&response.body).ok();
-        let envelope = json.as_ref().and_then(envelope);
-        let text = |name: &str| envelope?.get(name)?.as_str().map(str::to_owned);
+        let error = json.as_ref().and_then(find_error);
+        let text = |name: &str| error?.get(name)?.as_str().map(str::to_owned);
         let code = response.header("x-ms-error-code").map(str::to_owned);
         let code = code.or_else(|| text("code")).or_else(|| response.xml_element("Code"));
         let message = text("message")
             // OData wraps the message in another object.
-            .or_else(|| envelope?.get("message")?.get("value")?.as_str().map(str::to_owned))
+            .or_else(|| error?.get("message")?.get("value")?.as_str().map(str::to_owned))
             .or_else(|| response.xml_element("Message"));
         Self {
             method,
@@ -67,10 +67,10 @@ impl ArmError {
         }
     }
 
-    /// The body in the error format of Azure's services; empty if it has none.
+    /// The error in the body, in the format of Azure's services; empty if the body contains none.
     pub fn service_error(&self) -> ServiceError {
         let json = serde_json::from_slice::<Value>(&self.body).ok();
-        json.as_ref().and_then(envelope).map(ServiceError::read).unwrap_or_default()
+        json.as_ref().and_then(find_error).map(ServiceError::read).unwrap_or_default()
     }
 }
 
@@ -89,7 +89,7 @@ pub struct EntraError {
     pub url: String,
     /// The HTTP status.
     pub status: u16,
-    /// `AADSTS` and the first number of `error_codes` or of the description; if there is none, `error`.
+    /// `AADSTS` and the first number of `error_codes` or else of the description; without a number, `error`.
     pub code: Option<String>,
     /// The numbers after `AADSTS`, for example 7000215.
     pub aadsts: Vec<u64>,
@@ -97,13 +97,13 @@ pub struct EntraError {
     pub error: Option<String>,
     /// The description, for example `AADSTS7000215: Invalid client secret provided. …`.
     pub description: Option<String>,
-    /// The body as received, truncated to 64 KiB.
+    /// The body without the client secret, truncated to 64 KiB.
     pub body: Bytes,
     /// Whether the body is JSON, regardless of its content type.
     pub is_json: bool,
     /// The content type of a response that is not from Azure, as in [`ArmError::foreign`].
     pub foreign: Option<String>,
-    /// The ID of the application.
+    /// The ID of the application, from the request.
     pub client_id: Option<String>,
     /// The header `x-ms-request-id`.
     pub request_id: Option<String>,
@@ -190,14 +190,14 @@ impl ServiceError {
     }
 }
 
-/// The value of a key in any letter case.
+/// The value of a key, regardless of letter case.
 pub(super) fn get_any_case<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     let (_, value) = object.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     Some(value)
 }
 
 /// The object with `code` and `message`: in `error`, in `odata.error`, or the body itself.
-fn envelope(body: &Value) -> Option<&Value> {
+fn find_error(body: &Value) -> Option<&Value> {
     let object = body.as_object()?;
     match object.get("error").or_else(|| object.get("odata.error")) {
         Some(inner) => inner.is_object().then_some(inner),
