@@ -146,7 +146,7 @@ impl ErrorResponse {
         let code = self.code.as_deref().unwrap_or("InternalServerError");
         let message = self.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
         self.with_headers(match (&self.body, service) {
-            (Some(body), _) => SandboxResponse::text(status, body.clone()),
+            (Some(body), _) => SandboxResponse::new(status, body.clone()),
             (None, Service::Management) => SandboxResponse::arm_error(status, code, message),
             (None, Service::Login) => SandboxResponse::json(
                 status,

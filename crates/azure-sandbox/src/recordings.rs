@@ -163,7 +163,7 @@ impl Page {
     pub(crate) fn to_response(&self, next_link: Option<&str>) -> SandboxResponse {
         let body = with_next_link(self.body.get(), next_link).unwrap_or_else(|| self.text());
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
-        let mut response = SandboxResponse::text(status, body);
+        let mut response = SandboxResponse::new(status, body);
         for (name, value) in &self.headers {
             response.set(name, value);
         }

@@ -58,15 +58,15 @@ impl AzureRequest {
     }
 
     /// The index in `$skiptoken`, from [`AzureRequest::next_link`]; 0 by default, `None` if the token is invalid.
-    pub(crate) fn page_start(&self) -> Option<usize> {
+    pub(crate) fn skip_index(&self) -> Option<usize> {
         use base64::Engine as _;
         let Some(token) = self.parameter("$skiptoken") else { return Some(0) };
         let decoded = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
         std::str::from_utf8(&decoded).ok()?.strip_prefix("from=")?.parse().ok()
     }
 
-    /// The URL of a later page of this request.
-    pub(crate) fn next_link(&self, start: usize) -> String {
+    /// The URL of this request with `index` in `$skiptoken`.
+    pub(crate) fn next_link(&self, index: usize) -> String {
         use base64::Engine as _;
         let query: Vec<&str> = self
             .query
@@ -77,7 +77,7 @@ impl AzureRequest {
                 !pair.is_empty() && !name.eq_ignore_ascii_case("$skiptoken")
             })
             .collect();
-        let token = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(format!("from={start}"));
+        let token = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(format!("from={index}"));
         let separator = if query.is_empty() { "" } else { "&" };
         let query = query.join("&");
         let host = self.cloud.names().management;
@@ -98,16 +98,16 @@ mod tests {
     fn next_link_keeps_the_query() {
         let first = request("https://management.azure.com/a%20b/c?api-version=1&%24filter=x%20eq%20'y'");
         assert_eq!(first.segments, ["a b", "c"]);
-        assert_eq!(first.page_start(), Some(0));
+        assert_eq!(first.skip_index(), Some(0));
         let link = first.next_link(7);
         assert!(
             link.starts_with("https://management.azure.com/a%20b/c?api-version=1&%24filter=x%20eq%20'y'&")
         );
         let second = request(&link);
-        assert_eq!(second.page_start(), Some(7));
+        assert_eq!(second.skip_index(), Some(7));
         assert_eq!(second.parameter("$filter").unwrap(), "x eq 'y'");
-        assert_eq!(request(&second.next_link(9)).page_start(), Some(9));
-        assert_eq!(request("https://management.azure.com/a?$skipToken=nonsense").page_start(), None);
+        assert_eq!(request(&second.next_link(9)).skip_index(), Some(9));
+        assert_eq!(request("https://management.azure.com/a?$skipToken=nonsense").skip_index(), None);
     }
 
     #[test]

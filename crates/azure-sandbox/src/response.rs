@@ -21,8 +21,8 @@ pub(crate) struct SandboxResponse {
 }
 
 impl SandboxResponse {
-    /// A response with serialized JSON.
-    pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
+    /// A response with a serialized body, as JSON unless another content type is set.
+    pub(crate) fn new(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
         Self { status, headers, body: body.into(), delay: Duration::ZERO }
     }
@@ -30,7 +30,7 @@ impl SandboxResponse {
     /// A response with a value as JSON.
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         // Serialization fails only for maps with keys other than strings.
-        Self::text(status, serde_json::to_vec(body).unwrap_or_default())
+        Self::new(status, serde_json::to_vec(body).unwrap_or_default())
     }
 
     /// A response of Kubernetes, whose content type has no charset.

@@ -228,7 +228,7 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<S
         }
     };
     // A single page is copied as a whole.
-    if size == usize::MAX && request.page_start() == Some(0) {
+    if size == usize::MAX && request.skip_index() == Some(0) {
         return Ok(pages::list_response(listings.iter().map(|listing| &*listing.skus), None));
     }
     let items: Vec<&[u8]> = listings
@@ -262,7 +262,7 @@ fn kubernetes_versions(sandbox: &SandboxState, request: &AzureRequest) -> Sandbo
         let _ = write!(body, "{}{}", if index > 0 { "," } else { "" }, minor.get());
     }
     body.push_str("]}");
-    SandboxResponse::text(StatusCode::OK, body)
+    SandboxResponse::new(StatusCode::OK, body)
 }
 
 #[cfg(test)]

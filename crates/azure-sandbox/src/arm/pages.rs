@@ -11,7 +11,7 @@ fn invalid_skip_token() -> ArmError {
     ArmError::new(StatusCode::BAD_REQUEST, "InvalidSkipToken", "The skip token of the request is invalid.")
 }
 
-/// `{"value":[…],"nextLink":…}` around items of JSON.
+/// The response `{"value":[…],"nextLink":…}` with items that are serialized JSON.
 pub(crate) fn list_response<'a>(
     items: impl IntoIterator<Item = &'a [u8]>,
     next: Option<&str>,
@@ -29,26 +29,26 @@ pub(crate) fn list_response<'a>(
         body.extend_from_slice(&serde_json::to_vec(next).unwrap_or_default());
     }
     body.push(b'}');
-    SandboxResponse::text(StatusCode::OK, body)
+    SandboxResponse::new(StatusCode::OK, body)
 }
 
-/// One page of `items`.
+/// The requested page of `items`.
 pub(crate) fn page(
     items: &[&[u8]],
     request: &AzureRequest,
-    size: usize,
+    page_size: usize,
 ) -> Result<SandboxResponse, ArmError> {
-    let start = request.page_start().ok_or_else(invalid_skip_token)?;
+    let start = request.skip_index().ok_or_else(invalid_skip_token)?;
     let rest = items.get(start..).ok_or_else(invalid_skip_token)?;
-    let page = rest.get(..size).unwrap_or(rest);
+    let page = rest.get(..page_size).unwrap_or(rest);
     let next = (page.len() < rest.len()).then(|| request.next_link(start + page.len()));
     Ok(list_response(page.iter().copied(), next.as_deref()))
 }
 
 /// The requested page of a recording.
 pub(crate) fn recorded_page(pages: &[Page], request: &AzureRequest) -> Result<SandboxResponse, ArmError> {
-    let start = request.page_start().ok_or_else(invalid_skip_token)?;
-    let page = pages.get(start).ok_or_else(invalid_skip_token)?;
-    let next = (start + 1 < pages.len()).then(|| request.next_link(start + 1));
+    let index = request.skip_index().ok_or_else(invalid_skip_token)?;
+    let page = pages.get(index).ok_or_else(invalid_skip_token)?;
+    let next = (index + 1 < pages.len()).then(|| request.next_link(index + 1));
     Ok(page.to_response(next.as_deref()))
 }

@@ -70,7 +70,7 @@ fn respond_to_path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
 }
 
 fn plain(text: &str) -> SandboxResponse {
-    let mut response = SandboxResponse::text(StatusCode::OK, text.to_owned());
+    let mut response = SandboxResponse::new(StatusCode::OK, text.to_owned());
     response.set("content-type", "text/plain; charset=utf-8");
     response.set("x-content-type-options", "nosniff");
     response

@@ -153,7 +153,7 @@ pub(crate) fn scripted_error(error_response: &ErrorResponse) -> SandboxResponse 
         error_response.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
     let response = StatusError::new(code, reason, message).to_response();
     error_response.with_headers(match &error_response.body {
-        Some(body) => SandboxResponse::text(response.status, body.clone()),
+        Some(body) => SandboxResponse::new(response.status, body.clone()),
         None => response,
     })
 }

@@ -152,7 +152,7 @@ impl StatusError {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if self.plain {
             let text = format!("{}\n", self.message);
-            let mut response = SandboxResponse::text(code, text);
+            let mut response = SandboxResponse::new(code, text);
             response.set("content-type", "text/plain; charset=utf-8");
             return response;
         }
