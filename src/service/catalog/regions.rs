@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aks::arm::Location;
-use aks::catalog::regions::{AssessedRegion, RegionDemand, RegionFacts, assess, is_physical};
+use aks::catalog::regions::{AssessedRegion, RegionDemand, RegionFacts, assess, can_have_clusters};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, Stream};
 use tokio::sync::mpsc;
@@ -37,7 +37,7 @@ impl RegionSearch {
         let list = self.listings.region_list(self.request(), self.renderers.regions).await?;
         let is_wanted = |location: &&Location| {
             let name = location.name.as_deref().map(aks::regions::normalize).unwrap_or_default();
-            is_physical(location) && (only.is_empty() || only.contains(&name))
+            can_have_clusters(location) && (only.is_empty() || only.contains(&name))
         };
         Ok(list.iter().filter(is_wanted).cloned().collect())
     }

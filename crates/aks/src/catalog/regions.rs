@@ -1,19 +1,19 @@
 //! The regions of a subscription, with verdicts for a requested cluster.
 
-use super::vm_sizes::{Demand, assess as assess_size, not_in_region_reason};
+use super::vm_sizes::{self, Demand, not_in_region_reason};
 use super::{Reason, Verdict, verdict};
 use crate::arm::{KubernetesVersion, Location, Usage, VmSku};
 use crate::regions;
 use crate::review::sources::{SUPPORTED, ZONES, learn};
 use crate::versions::{self, is_official};
 
-const PROVIDERS: &str = learn!("Providers, Get", "rest/api/resources/providers/get");
+const PROVIDERS_GET: &str = learn!("Providers, Get", "rest/api/resources/providers/get");
 const REGIONS: &str = learn!("List Azure regions", "rest/api/resources/subscriptions/list-locations");
 
 /// The requested cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegionDemand {
-    /// The VM size of its nodes, and its other requirements for them.
+    /// The VM size of the nodes, and the other requirements for them.
     pub vm_size: Option<(String, Demand)>,
     /// The Kubernetes version: a patch, or a minor version alone.
     pub version: Option<String>,
@@ -28,11 +28,11 @@ pub struct RegionFacts<'a> {
     pub location: &'a Location,
     /// The normalized names of the regions that have AKS.
     pub aks_regions: Result<&'a [String], &'a str>,
-    /// Its VM sizes; only needed for a size.
+    /// Its VM sizes; used only if a size is requested.
     pub sizes: Result<&'a [VmSku], &'a str>,
-    /// Its quotas; only needed for a size.
+    /// Its quotas; used only if a size is requested.
     pub usages: Result<&'a [Usage], &'a str>,
-    /// Its Kubernetes versions; only needed for a version.
+    /// Its Kubernetes versions; used only if a version is requested.
     pub versions: Result<&'a [KubernetesVersion], &'a str>,
 }
 
@@ -43,7 +43,7 @@ pub struct AssessedRegion {
     pub name: String,
     /// For example `East US`.
     pub display_name: String,
-    /// The usable zones of the requested size, else of the region. Ascending.
+    /// The zones in which the requested size is usable; without a size, those of the region. Ascending.
     pub zones: Vec<String>,
     /// The number of nodes of the size that still fit into the quotas.
     pub nodes: Option<i64>,
@@ -53,8 +53,8 @@ pub struct AssessedRegion {
     pub reasons: Vec<Reason>,
 }
 
-/// Whether a location is a region that can have clusters, by the rule of the review.
-pub fn is_physical(location: &Location) -> bool {
+/// Whether a location has a name and can have clusters, by the rule of the review.
+pub fn can_have_clusters(location: &Location) -> bool {
     location.name.is_some() && location.is_physical()
 }
 
@@ -72,8 +72,8 @@ pub fn assess(facts: &RegionFacts<'_>, demand: &RegionDemand, now_ms: i64) -> As
         name,
     };
     region.reasons.extend(aks_reason(facts.aks_regions, &region.name));
-    if let Some((size, nodes)) = &demand.vm_size {
-        region.add_size(facts, size, nodes, demand, now_ms);
+    if let Some((size, node_demand)) = &demand.vm_size {
+        region.assess_size(facts, size, node_demand, demand.zones, now_ms);
     }
     if let Some(version) = &demand.version {
         region.reasons.extend(version_reason(facts.versions, version, &region.name));
@@ -88,12 +88,12 @@ pub fn assess(facts: &RegionFacts<'_>, demand: &RegionDemand, now_ms: i64) -> As
 }
 
 impl AssessedRegion {
-    fn add_size(
+    fn assess_size(
         &mut self,
         facts: &RegionFacts<'_>,
         name: &str,
-        nodes: &Demand,
-        demand: &RegionDemand,
+        node_demand: &Demand,
+        requested_zones: usize,
         now_ms: i64,
     ) {
         let sizes = match facts.sizes {
@@ -108,12 +108,12 @@ impl AssessedRegion {
             self.reasons.push(not_in_region_reason(name, &self.name));
             return;
         };
-        let assessed = assess_size(size, facts.usages, nodes, &self.name, now_ms);
+        let assessed = vm_sizes::assess(size, facts.usages, node_demand, &self.name, now_ms);
         self.zones = size.usable_zones().cloned().collect();
         self.nodes = assessed.quota.nodes;
         // A restricted zone does not matter if enough other zones are usable.
-        let is_enough = demand.zones > 0 && self.zones.len() >= demand.zones;
-        let is_relevant = |reason: &Reason| !(is_enough && reason.code == "zonesRestricted");
+        let has_enough_zones = requested_zones > 0 && self.zones.len() >= requested_zones;
+        let is_relevant = |reason: &Reason| !(has_enough_zones && reason.code == "zonesRestricted");
         self.reasons.extend(assessed.reasons.into_iter().filter(is_relevant));
     }
 }
@@ -130,7 +130,7 @@ fn aks_reason(aks_regions: Result<&[String], &str>, region: &str) -> Option<Reas
         code: "aksNotInRegion",
         message: format!("Azure does not offer AKS to this subscription in {region}"),
         remedy: "use another region".to_owned(),
-        source: PROVIDERS,
+        source: PROVIDERS_GET,
         verdict: Verdict::Unusable,
     })
 }
@@ -171,11 +171,11 @@ fn version_reason(
     Some(Reason { code, message, remedy, source: SUPPORTED, verdict })
 }
 
-fn too_few_zones_reason(wanted: usize, region: &AssessedRegion) -> Reason {
+fn too_few_zones_reason(requested: usize, region: &AssessedRegion) -> Reason {
     let (name, usable) = (&region.name, region.zones.len());
     Reason {
         code: "tooFewZones",
-        message: format!("{name} has {usable} zones that can be used, of {wanted} that are wanted"),
+        message: format!("{name} has {usable} zones that can be used, of {requested} that are wanted"),
         remedy: "use fewer zones, or another region or size".to_owned(),
         source: ZONES,
         verdict: Verdict::Unusable,
@@ -280,8 +280,6 @@ mod tests {
             facts.versions = Err("no answer");
         });
         assert_eq!(assessed, (Verdict::Limited, "sizesUnknown versionsUnknown".to_owned(), None));
-        let assessed = summary(&RegionDemand::default(), |facts| facts.aks_regions = Ok(&[]));
-        assert_eq!(assessed, (Verdict::Unusable, "aksNotInRegion".to_owned(), None));
         let assessed = summary(&RegionDemand::default(), |facts| facts.aks_regions = Err("no answer"));
         assert_eq!(assessed, (Verdict::Limited, "aksUnknown".to_owned(), None));
         let assessed = summary(&demand, |facts| facts.usages = Err("403"));
@@ -289,11 +287,17 @@ mod tests {
     }
 
     #[test]
-    fn logical_regions_are_excluded() {
-        let is_physical = |value: Value| super::is_physical(&from_json(value));
-        assert!(is_physical(json!({"name": "eastus", "metadata": {"regionType": "Physical"}})));
-        assert!(is_physical(json!({"name": "eastus"})));
-        assert!(!is_physical(json!({"name": "europe", "metadata": {"regionType": "Logical"}})));
-        assert!(!is_physical(json!({"displayName": "East US"})));
+    fn region_without_aks_is_unusable() {
+        let assessed = summary(&RegionDemand::default(), |facts| facts.aks_regions = Ok(&[]));
+        assert_eq!(assessed, (Verdict::Unusable, "aksNotInRegion".to_owned(), None));
+    }
+
+    #[test]
+    fn logical_and_unnamed_regions_are_excluded() {
+        let can_have_clusters = |value: Value| super::can_have_clusters(&from_json(value));
+        assert!(can_have_clusters(json!({"name": "eastus", "metadata": {"regionType": "Physical"}})));
+        assert!(can_have_clusters(json!({"name": "eastus"})));
+        assert!(!can_have_clusters(json!({"name": "europe", "metadata": {"regionType": "Logical"}})));
+        assert!(!can_have_clusters(json!({"displayName": "East US"})));
     }
 }

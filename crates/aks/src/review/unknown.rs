@@ -1,15 +1,16 @@
-//! Keys that no field has: a misspelled key is ignored silently otherwise.
+//! Warnings of unknown keys, which are otherwise ignored silently, for example if they are misspelled.
 
 use super::case::Case;
 use super::rule::{Faults, Rule, Scope};
 use super::unknown_field::UnknownField;
 
 pub(super) const RULES: &[Rule] =
-    &[Rule::warning("unknown-field", "docs/contract/aks-config.md#unknown-keys", unknown).scope(Scope::Any)];
+    &[Rule::warning("unknown-field", "docs/contract/aks-config.md#unknown-keys", unknown_fields)
+        .scope(Scope::Any)];
 
 const MAX_REPORTED: usize = 20;
 
-fn unknown(case: &Case<'_>, faults: &mut Faults) {
+fn unknown_fields(case: &Case<'_>, faults: &mut Faults) {
     for UnknownField { parent, key, suggestion } in case.unknown_fields.iter().take(MAX_REPORTED) {
         let message = format!("{parent} has no field {key:?}, so it has no effect");
         let remedy = match suggestion {
