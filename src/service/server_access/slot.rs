@@ -8,16 +8,16 @@ use super::error::Error;
 use super::target::OwnedTarget;
 
 /// The time for which cached access is used before the database is read again, because another server may have renewed it.
-/// A service account is read more often, because it is about to be deleted.
 const RECHECK_MS: i64 = 60_000;
+/// The same for a service account, which is about to be deleted.
 const ACCOUNT_RECHECK_MS: i64 = 5_000;
 
-/// Access from the cache or the database, without a request to Azure for a kubeconfig.
+/// The access that this server currently uses for a cluster.
 #[derive(Clone, Debug)]
 pub struct CurrentAccess {
     /// The access.
     pub access: Arc<Access>,
-    /// Whether it is the service account of an earlier version.
+    /// Whether it is that of the service account, which an earlier version of this server created.
     pub is_service_account: bool,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Slot {
     state: Mutex<State>,
     /// Locked while access is loaded or renewed.
     pub(super) renewal: tokio::sync::Mutex<()>,
-    /// The last check whether the cluster rejects access.
+    /// The last check of whether the cluster rejects its access.
     pub(super) probe: tokio::sync::Mutex<Option<Probe>>,
 }
 
@@ -42,16 +42,16 @@ pub(super) struct State {
     pub(super) cached: Option<CachedAccess>,
     /// The error of the last renewal, and the time until which it is returned.
     pub(super) failure: Option<(Arc<Error>, i64)>,
-    /// The time at which a rejected token of Entra was last replaced.
+    /// The time at which a rejected Entra token was last replaced.
     pub(super) token_replaced_ms: Option<i64>,
 }
 
 #[derive(Clone)]
 pub(super) struct CachedAccess {
     pub(super) current: CurrentAccess,
-    /// The credential that a token of Entra belongs to.
+    /// The cluster's credential when the access was cached; Entra tokens belong to it.
     credential_id: Option<String>,
-    until_ms: i64,
+    fresh_until_ms: i64,
 }
 
 impl Slot {
@@ -62,7 +62,7 @@ impl Slot {
     pub(super) fn get_fresh(&self, credential_id: Option<&str>, now_ms: i64) -> Option<CurrentAccess> {
         let state = self.lock();
         let cached = state.cached.as_ref()?;
-        (cached.until_ms > now_ms && cached.credential_id.as_deref() == credential_id)
+        (cached.fresh_until_ms > now_ms && cached.credential_id.as_deref() == credential_id)
             .then(|| cached.current.clone())
     }
 
@@ -83,7 +83,7 @@ impl Slot {
         state.cached = Some(CachedAccess {
             current: current.clone(),
             credential_id: cluster.credential_id.clone(),
-            until_ms: now_ms + recheck_ms,
+            fresh_until_ms: now_ms + recheck_ms,
         });
         current
     }
