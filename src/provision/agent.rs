@@ -1,5 +1,5 @@
 //! Deploys the cluster agent and keeps it up to date: through the Kubernetes API if it is reachable, else with Azure's run
-//! command, else by instructions to an owner (`docs/contract/registration.md#agent`). `aks::provision::agent` decides.
+//! command, else by instructions to an owner (`docs/contract/registration.md#agent`). `aks::provision::agent` chooses the step.
 
 mod command;
 mod removal;
@@ -28,21 +28,22 @@ pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The maximum number of clusters whose agent is deployed or replaced concurrently.
 const MAX_ROLLOUTS: i64 = 5;
-/// The duration of a rollout whose end is not observed, and of a replacement while the new pod starts.
+/// The time for which a rollout counts against [`MAX_ROLLOUTS`] if its end is not observed.
 const ROLLOUT_TIMEOUT_MS: i64 = command::RESULT_TIMEOUT_MS + 5 * 60_000;
+/// The time for which a replacement counts after its manifest was applied, while the new pod starts.
 const REPLACEMENT_MS: i64 = 60_000;
 
 /// The progress of an agent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AgentProgress {
-    /// The reason why the cluster, which is reachable only through its agent, is waiting; for users.
+    /// The reason, for users, why a cluster that is reachable only through its agent is waiting; may be empty.
     pub(super) message: String,
     /// The time until the next step; `None` if there is none.
     pub(super) next_step_in: Option<Duration>,
 }
 
-/// Deploys or replaces the agent of a cluster, one step at a time. A failure is recorded and retried; it does not fail the step
-/// of the cluster.
+/// Deploys or replaces the agent of a cluster, one step at a time. A failure is recorded and retried; it does not fail the
+/// reconcile step of the cluster.
 ///
 /// # Errors
 /// The database failed, or the lease was lost.
@@ -56,8 +57,8 @@ pub(super) async fn maintain(
     let mut deployment = task.status.agent.clone().unwrap_or_default();
     let is_deployed = deployment.is_deployed();
     // An outage of a public cluster does not require an agent.
-    let is_direct = reached == Reached::Directly || task.status.private_requires_tunnel != Some(true);
-    if !mode.wants_agent(is_direct, is_deployed) {
+    let needs_tunnel = reached != Reached::Directly && task.status.private_requires_tunnel == Some(true);
+    if !mode.wants_agent(needs_tunnel, is_deployed) {
         clear_failure(task);
         return Ok(progress_without_agent(mode));
     }
@@ -71,14 +72,16 @@ pub(super) async fn maintain(
             clear_failure(task);
             return Ok(progress_without_agent(mode));
         }
-        Err(error) => return Ok(record_not_deployable(task, reached, &error.to_string())),
+        Err(error) => {
+            let next_step_in = (reached == Reached::No).then_some(RETRY_INTERVAL);
+            return Ok(record_blocked(task, &error.to_string(), next_step_in));
+        }
     };
-    let has_run_command = observed.cluster.as_ref().is_some_and(has_run_command);
     let input = Input {
         revision: manifest.revision(),
         now_ms: task.now_ms,
         is_reached: reached != Reached::No,
-        has_run_command,
+        has_run_command: observed.cluster.as_ref().is_some_and(has_run_command),
     };
     let step = deployment.next(&input);
     let context = AgentContext {
@@ -91,6 +94,7 @@ pub(super) async fn maintain(
     let progress = context.run(task, &mut deployment, step).await?;
     // A deployment that was never started leaves no state.
     task.status.agent = (is_deployed || deployment != Deployment::default()).then_some(deployment);
+    // A current manifest needs no further step once the cluster is reached.
     Ok(AgentProgress {
         message: progress.message,
         next_step_in: progress.next_step_in.filter(|_| step != Step::Keep || reached == Reached::No),
@@ -122,11 +126,6 @@ fn progress_without_agent(mode: Mode) -> AgentProgress {
         Mode::Auto | Mode::Always => String::new(),
     };
     AgentProgress { message, next_step_in: None }
-}
-
-/// Records the reason why the agent cannot be deployed.
-fn record_not_deployable(task: &mut Task, reached: Reached, reason: &str) -> AgentProgress {
-    record_blocked(task, reason, (reached == Reached::No).then_some(RETRY_INTERVAL))
 }
 
 /// Records the reason why the agent is not being deployed.
@@ -171,15 +170,15 @@ impl AgentContext<'_> {
                 self.delete_old_secrets(task, deployment).await;
                 Ok(progress_until_connected(deployment))
             }
-            Step::Wait => self.progress_until_retry(task, deployment).await,
+            Step::Wait => self.report_retry(task, deployment).await,
             Step::AskOwner => {
                 let reason = "this server cannot reach the API of the cluster, and disableRunCommand keeps Azure from executing \
                               commands in it";
                 Ok(self.ask_owner(task, reason).await)
             }
-            Step::LeaveForeign => Ok(self.foreign_progress(task, deployment).await),
+            Step::LeaveForeign => Ok(self.report_foreign(task, deployment).await),
             Step::Poll => command::poll(self, task, deployment).await,
-            Step::Apply(way) => self.deploy(task, deployment, way).await,
+            Step::Apply(method) => self.deploy(task, deployment, method).await,
         }
     }
 
@@ -187,7 +186,7 @@ impl AgentContext<'_> {
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
-        way: ApplyMethod,
+        method: ApplyMethod,
     ) -> Result<AgentProgress, StepError> {
         let (id, fence, until_ms) = (&task.row.id, task.work.fence, task.now_ms + ROLLOUT_TIMEOUT_MS);
         let store = &self.core.store;
@@ -196,12 +195,12 @@ impl AgentContext<'_> {
                 format!("{WAITING_MESSAGE}: the agents of {MAX_ROLLOUTS} other clusters are being deployed");
             return Ok(AgentProgress { message, next_step_in: (!self.is_reached).then_some(RETRY_INTERVAL) });
         }
-        // Saved first, because the removal must know about an attempt whose result is never observed, and because a server that
-        // lost the lease must not change anything.
+        // Saved first: the removal of the agent must know about this attempt even if its result is never observed, and a server
+        // that lost the lease must not change anything.
         deployment.record_attempt(self.manifest.secret_name());
         task.status.agent = Some(deployment.clone());
         task.save(self.core).await?;
-        match way {
+        match method {
             ApplyMethod::Api => self.apply(task, deployment).await,
             ApplyMethod::RunCommand => command::start(self, task, deployment).await,
         }
@@ -235,14 +234,14 @@ impl AgentContext<'_> {
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
-        way: ApplyMethod,
+        method: ApplyMethod,
         revision: &str,
         secret: &str,
     ) -> Result<AgentProgress, StepError> {
         let is_replacement = !deployment.revision.is_empty();
-        deployment.succeed(revision, secret, way, task.now_ms);
+        deployment.succeed(revision, secret, method, task.now_ms);
         let verb = if is_replacement { "replaced" } else { "deployed" };
-        let message = format!("{verb} the cluster agent by {} (manifest {revision})", way.as_str());
+        let message = format!("{verb} the cluster agent by {} (manifest {revision})", method.as_str());
         task.add_event("agentManifestApplied", message);
         set_condition(task, ConditionStatus::Unknown, "");
         let until_ms = is_replacement.then(|| task.now_ms + REPLACEMENT_MS);
@@ -255,17 +254,17 @@ impl AgentContext<'_> {
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
-        way: ApplyMethod,
+        method: ApplyMethod,
         reason: &str,
     ) -> Result<AgentProgress, StepError> {
-        let message = format!("{} failed: {reason}", way.as_str());
+        let message = format!("{} failed: {reason}", method.as_str());
         if deployment.failure.as_deref() != Some(&message) {
             task.add_event("agentManifestFailed", &message);
         }
         tracing::warn!(cluster = task.row.id, "cannot deploy the cluster agent: {message}");
-        deployment.fail(&message, way, task.now_ms);
+        deployment.fail(&message, method, task.now_ms);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, None).await?;
-        self.progress_until_retry(task, deployment).await
+        self.report_retry(task, deployment).await
     }
 
     /// Records that the cluster has the agent of another server.
@@ -273,20 +272,20 @@ impl AgentContext<'_> {
         &self,
         task: &mut Task,
         deployment: &mut Deployment,
-        way: ApplyMethod,
+        method: ApplyMethod,
         reason: &str,
     ) -> Result<AgentProgress, StepError> {
         if !self.has_unmanaged_agent && deployment.failure.as_deref() != Some(reason) {
             task.add_event("agentManifestFailed", reason);
         }
         tracing::info!(cluster = task.row.id, "the agent of another server is left alone: {reason}");
-        deployment.leave_foreign(reason, way, task.now_ms);
+        deployment.leave_foreign(reason, method, task.now_ms);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, None).await?;
-        Ok(self.foreign_progress(task, deployment).await)
+        Ok(self.report_foreign(task, deployment).await)
     }
 
-    /// The progress of a cluster with the agent of another server.
-    async fn foreign_progress(&self, task: &mut Task, deployment: &Deployment) -> AgentProgress {
+    /// Sets the condition and progress of a cluster with the agent of another server.
+    async fn report_foreign(&self, task: &mut Task, deployment: &Deployment) -> AgentProgress {
         if self.has_unmanaged_agent {
             clear_failure(task);
             return AgentProgress { message: String::new(), next_step_in: None };
@@ -305,8 +304,8 @@ impl AgentContext<'_> {
         record_blocked(task, &message, (!self.is_reached).then_some(RETRY_INTERVAL))
     }
 
-    /// The progress of a deployment that will be retried.
-    async fn progress_until_retry(
+    /// Sets the condition and progress of a deployment that will be retried.
+    async fn report_retry(
         &self,
         task: &mut Task,
         deployment: &Deployment,
@@ -319,7 +318,7 @@ impl AgentContext<'_> {
         Ok(AgentProgress { message, next_step_in })
     }
 
-    /// The progress with instructions for an owner to deploy the agent.
+    /// Sets the condition and progress, with instructions for an owner to deploy the agent.
     async fn ask_owner(&self, task: &mut Task, reason: &str) -> AgentProgress {
         let message = format!(
             "{reason}; an owner can also deploy it from the network of the cluster: {}",
@@ -328,8 +327,8 @@ impl AgentContext<'_> {
         record_blocked(task, &message, Some(RETRY_INTERVAL))
     }
 
-    /// The command with which an owner deploys the agent. It has a placeholder for the registration token, because members who
-    /// may not see the token can read it.
+    /// The command with which an owner deploys the agent. It has a placeholder for the registration token, because it is shown
+    /// to members who may not see the token.
     async fn owner_command(&self, task: &Task) -> String {
         let id = &task.row.id;
         let server = self.core.public_address.agent_url().await.unwrap_or_default();
@@ -370,10 +369,10 @@ impl AgentContext<'_> {
 
 /// The progress of an agent that has not connected yet.
 fn progress_until_connected(deployment: &Deployment) -> AgentProgress {
-    let way = deployment.method.map_or("an owner", ApplyMethod::as_str);
+    let applied_by = deployment.method.map_or("an owner", ApplyMethod::as_str);
     let message = format!(
-        "{WAITING_MESSAGE}: its manifest was applied by {way}, and the agent has not connected yet; if it does not, see kubectl \
-         --namespace cattle-system describe pods, and logs deployment/cattle-cluster-agent"
+        "{WAITING_MESSAGE}: its manifest was applied by {applied_by}, and the agent has not connected yet; if it does not, \
+         see kubectl --namespace cattle-system describe pods, and logs deployment/cattle-cluster-agent"
     );
     AgentProgress { message, next_step_in: Some(RETRY_INTERVAL) }
 }

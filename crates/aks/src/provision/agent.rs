@@ -61,9 +61,9 @@ impl Mode {
     }
 
     /// Whether a cluster gets an agent. A deployed agent is kept up to date, even if the cluster has become reachable directly.
-    pub fn wants_agent(self, is_reached_directly: bool, is_deployed: bool) -> bool {
+    pub fn wants_agent(self, needs_tunnel: bool, is_deployed: bool) -> bool {
         match self {
-            Self::Auto => is_deployed || !is_reached_directly,
+            Self::Auto => is_deployed || needs_tunnel,
             Self::Always => true,
             Self::Never => false,
         }
@@ -302,14 +302,14 @@ mod tests {
 
     #[test]
     fn modes_choose_clusters() {
-        for (mode, is_reached_directly, is_deployed, expected) in [
-            (Mode::Auto, false, false, true),
-            (Mode::Auto, true, false, false),
-            (Mode::Auto, true, true, true),
-            (Mode::Always, true, false, true),
-            (Mode::Never, false, true, false),
+        for (mode, needs_tunnel, is_deployed, expected) in [
+            (Mode::Auto, true, false, true),
+            (Mode::Auto, false, false, false),
+            (Mode::Auto, false, true, true),
+            (Mode::Always, false, false, true),
+            (Mode::Never, true, true, false),
         ] {
-            assert_eq!(mode.wants_agent(is_reached_directly, is_deployed), expected, "{mode:?}");
+            assert_eq!(mode.wants_agent(needs_tunnel, is_deployed), expected, "{mode:?}");
         }
     }
 
