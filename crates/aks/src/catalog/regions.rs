@@ -175,7 +175,7 @@ fn too_few_zones_reason(requested: usize, region: &AssessedRegion) -> Reason {
     let (name, usable) = (&region.name, region.zones.len());
     Reason {
         code: "tooFewZones",
-        message: format!("{name} has {usable} zones that can be used, of {requested} that are wanted"),
+        message: format!("{requested} zones are requested, but only {usable} can be used in {name}"),
         remedy: "use fewer zones, or another region or size".to_owned(),
         source: ZONES,
         verdict: Verdict::Unusable,
@@ -186,7 +186,7 @@ fn unknown_part_reason(code: &'static str, part: &str, region: &str, cause: &str
     Reason {
         code,
         message: format!("{part} in {region} could not be read: {cause}"),
-        remedy: "try again, or look into the Azure portal".to_owned(),
+        remedy: "try again, or look in the Azure portal".to_owned(),
         source: REGIONS,
         verdict: Verdict::Limited,
     }

@@ -1,5 +1,5 @@
-//! The changes of `aksConfig` that start the upgrades of a plan. A PUT merges `aksConfig` key by key and replaces lists, so a change of a node pool
-//! contains all pools of the user's configuration, with the versions of the earlier hops.
+//! The changes of `aksConfig` that start the upgrades of a plan. A PUT merges `aksConfig` key by key and replaces lists, so a
+//! change of a node pool contains all pools of the user's configuration, with the versions of the earlier hops.
 
 use serde_json::{Value, json};
 
