@@ -18,7 +18,8 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// From versions that every cluster may use to those that Azure rejects or does not support.
+    /// In order of preference: Azure does not support previews, and rejects versions that need long-term support if the cluster
+    /// does not have it.
     const TIERS: [Self; 4] = [
         Self { previews: false, long_term: false },
         Self { previews: true, long_term: false },
@@ -27,29 +28,30 @@ impl Allowed {
     ];
 }
 
-/// The versions on the path from the running version to `requested`, which is the last one; for a minor version, it is its newest
-/// reachable patch. If Azure lists no path, the result ends before `requested` or is empty.
+/// The versions after the running one on the path to `requested`. The last one is `requested` or, if that is a minor version, its
+/// newest reachable patch. If Azure lists no path, the result ends before `requested` or is empty.
 pub fn path(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Vec<String> {
     let targets = candidates(start, offered, requested);
     for allowed in Allowed::TIERS {
-        if let Some(found) = targets.iter().find_map(|target| route(start, offered, target, allowed)) {
+        if let Some(found) = targets.iter().find_map(|target| best_path(start, offered, target, allowed)) {
             return found;
         }
     }
-    let below = Version::parse(requested).and_then(|requested| newest(start, offered, Some(requested)));
-    below.and_then(|version| route(start, offered, &version, Allowed::default())).unwrap_or_default()
+    let limit = Version::parse(requested);
+    let closest = limit.and_then(|limit| newest_stable_below(start, offered, Some(limit)));
+    closest.and_then(|version| best_path(start, offered, &version, Allowed::default())).unwrap_or_default()
 }
 
 /// The newest stable version to which the cluster can be upgraded in any number of steps; `None` if there is none.
 pub fn newest_stable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Option<String> {
-    newest(start, offered, None)
+    newest_stable_below(start, offered, None)
 }
 
 /// The first of several upgrades to `requested`; `None` if one is enough, or Azure lists no path that this cluster may use.
 pub fn first_step(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Option<String> {
     let targets = candidates(start, offered, requested);
-    let route = targets.iter().find_map(|target| route(start, offered, target, Allowed::default()))?;
-    let [first, _, ..] = route.as_slice() else { return None };
+    let stops = targets.iter().find_map(|target| best_path(start, offered, target, Allowed::default()))?;
+    let [first, _, ..] = stops.as_slice() else { return None };
     Some(first.clone())
 }
 
@@ -67,11 +69,11 @@ fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str)
     patches
 }
 
-/// The upgrades from a version, with stops only at `target` and at versions that `allowed` permits.
+/// The versions to which one upgrade on a path can lead: `target`, and the stops that `allowed` permits.
 fn steps(
     start: &Start<'_>,
     offered: &[KubernetesVersion],
-    target: &str,
+    target: Option<&str>,
     allowed: Allowed,
 ) -> BTreeSet<String> {
     let start = Start { long_term: start.long_term || allowed.long_term, ..*start };
@@ -80,15 +82,18 @@ fn steps(
     } else {
         assumed_upgrades(&start, offered)
     };
+    // The cluster's own targets replace the region's list, which may contain more if long-term support is allowed.
     if allowed.long_term && !start.own_targets.is_empty() {
         steps.extend(upgrades::reachable(&Start { own_targets: &[], ..start }, offered));
     }
-    let may_stop = |version: &String| version == target || allowed.previews || !is_preview(offered, version);
+    let may_stop = |version: &String| {
+        target == Some(version.as_str()) || allowed.previews || !is_preview(offered, version)
+    };
     steps.into_iter().filter(|version| may_stop(version)).collect()
 }
 
 /// The upgrades that are assumed for a retired version, for which Azure lists none: those within its minor version and to the
-/// next one. The review does not reject them either.
+/// next one. The review accepts them too.
 fn assumed_upgrades(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
     let Some(from) = Version::parse(start.running) else { return Vec::new() };
     let is_near = |version: &&String| {
@@ -96,29 +101,29 @@ fn assumed_upgrades(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Str
             from.is_lower_than(to) && to.major == from.major && to.minor <= from.minor.saturating_add(1)
         })
     };
-    let has_plan = |version: &&String| {
+    let is_in_support_plan = |version: &&String| {
         upgrades::unavailable(start, offered, version) != Some(Unavailable::NeedsLongTermSupport)
     };
     let known = offered.iter().flat_map(|minor| minor.patch_versions.keys());
-    known.filter(is_near).filter(has_plan).cloned().collect()
+    known.filter(is_near).filter(is_in_support_plan).cloned().collect()
 }
 
-/// The minor versions that a step skips.
+/// The number of minor versions that a step skips.
 fn skipped_minors(from: &str, to: &str) -> u32 {
     let minors = Version::parse(from).zip(Version::parse(to));
     minors.map_or(0, |(from, to)| to.minor.saturating_sub(from.minor).saturating_sub(1))
 }
 
-/// Whether a version is higher than `from` and lower than `to`.
+/// Whether a version is higher than `from` and, if `to` is set, lower than `to`.
 fn is_between(version: &str, from: &str, to: Option<Version>) -> bool {
     Version::parse(version).zip(Version::parse(from)).is_some_and(|(version, from)| {
         from.is_lower_than(version) && to.is_none_or(|to| version.is_lower_than(to))
     })
 }
 
-/// The rest of a route from a version.
+/// The rest of a path, from one of its stops to the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct RemainingRoute {
+struct RemainingPath {
     /// The number of skipped minor versions.
     skipped: u32,
     /// The number of upgrades.
@@ -127,63 +132,67 @@ struct RemainingRoute {
     next: Option<String>,
 }
 
-/// The route to exactly this version: the one that skips the fewest minor versions, then the shortest, then the one with the
+/// The best path to exactly `target`: the one that skips the fewest minor versions, then the shortest, then the one with the
 /// newest patches; `None` if there is none.
-fn route(
+fn best_path(
     start: &Start<'_>,
     offered: &[KubernetesVersion],
     target: &str,
     allowed: Allowed,
 ) -> Option<Vec<String>> {
-    let goal = Version::parse(target)?;
+    let target_version = Version::parse(target)?;
     let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own_targets);
     let mut stops: Vec<String> =
-        known.filter(|version| is_between(version, start.running, Some(goal))).cloned().collect();
+        known.filter(|version| is_between(version, start.running, Some(target_version))).cloned().collect();
     versions::sort(&mut stops);
-    let mut routes =
-        BTreeMap::from([(target.to_owned(), RemainingRoute { skipped: 0, hops: 0, next: None })]);
-    let best = |from: &Start<'_>, routes: &BTreeMap<String, RemainingRoute>| {
-        let candidates = steps(from, offered, target, allowed).into_iter().filter_map(|next| {
-            let route = routes.get(&next)?;
-            let skipped = route.skipped.saturating_add(skipped_minors(from.running, &next));
-            Some(RemainingRoute { skipped, hops: route.hops.saturating_add(1), next: Some(next) })
+    let mut remaining =
+        BTreeMap::from([(target.to_owned(), RemainingPath { skipped: 0, hops: 0, next: None })]);
+    let best = |from: &Start<'_>, remaining: &BTreeMap<String, RemainingPath>| {
+        let paths = steps(from, offered, Some(target), allowed).into_iter().filter_map(|next| {
+            let rest = remaining.get(&next)?;
+            let skipped = rest.skipped.saturating_add(skipped_minors(from.running, &next));
+            Some(RemainingPath { skipped, hops: rest.hops.saturating_add(1), next: Some(next) })
         });
-        candidates.min_by(compare_routes)
+        paths.min_by(compare_paths)
     };
     // Each step leads to a higher version, so the highest stops are processed first.
     for stop in stops.iter().rev() {
-        if let Some(route) = best(&Start { running: stop, own_targets: &[], ..*start }, &routes) {
-            routes.insert(stop.clone(), route);
+        if let Some(rest) = best(&Start { running: stop, own_targets: &[], ..*start }, &remaining) {
+            remaining.insert(stop.clone(), rest);
         }
     }
-    let mut next = best(start, &routes)?.next;
-    let mut route = Vec::new();
+    let mut next = best(start, &remaining)?.next;
+    let mut path = Vec::new();
     while let Some(stop) = next {
-        next = routes.get(&stop).and_then(|route| route.next.clone());
-        route.push(stop);
+        next = remaining.get(&stop).and_then(|rest| rest.next.clone());
+        path.push(stop);
     }
-    Some(route)
+    Some(path)
 }
 
-fn compare_routes(one: &RemainingRoute, other: &RemainingRoute) -> Ordering {
-    let version = |route: &RemainingRoute| Reverse(route.next.as_deref().and_then(Version::parse));
+fn compare_paths(one: &RemainingPath, other: &RemainingPath) -> Ordering {
+    let version = |path: &RemainingPath| Reverse(path.next.as_deref().and_then(Version::parse));
     (one.skipped, one.hops, version(one)).cmp(&(other.skipped, other.hops, version(other)))
 }
 
-/// The newest stable version below `limit` to which a route leads.
-fn newest(start: &Start<'_>, offered: &[KubernetesVersion], limit: Option<Version>) -> Option<String> {
-    let mut found: BTreeSet<String> = BTreeSet::new();
-    let mut open = vec![start.running.to_owned()];
-    while let Some(version) = open.pop() {
+/// The newest stable version that can be reached; if `limit` is set, only versions below it.
+fn newest_stable_below(
+    start: &Start<'_>,
+    offered: &[KubernetesVersion],
+    limit: Option<Version>,
+) -> Option<String> {
+    let mut reached: BTreeSet<String> = BTreeSet::new();
+    let mut unvisited = vec![start.running.to_owned()];
+    while let Some(version) = unvisited.pop() {
         let own_targets = if version == start.running { start.own_targets } else { &[] };
         let from = Start { running: &version, own_targets, ..*start };
-        for next in steps(&from, offered, "", Allowed::default()) {
-            if is_between(&next, &version, limit) && found.insert(next.clone()) {
-                open.push(next);
+        for next in steps(&from, offered, None, Allowed::default()) {
+            if is_between(&next, &version, limit) && reached.insert(next.clone()) {
+                unvisited.push(next);
             }
         }
     }
-    found.into_iter().max_by(|one, other| versions::compare(one, other))
+    reached.into_iter().max_by(|one, other| versions::compare(one, other))
 }
 
 #[cfg(test)]
@@ -220,12 +229,13 @@ mod tests {
             // 1.33.6 requires 1.32.9 first, which would be an additional stop.
             ("1.32.7", false, &[], "1.34.1", "1.33.3 1.34.1"),
             ("1.32.7", false, &[], "1.33.6", "1.33.3 1.33.6"),
+            // For a minor version, its newest reachable patch.
             ("1.32.7", false, &[], "1.33", "1.32.9 1.33.9"),
             ("1.32.7", false, &[], "1.34", "1.33.3 1.34.1"),
             // With long-term support, one minor version at a time where Azure lists them.
             ("1.30.5", true, &[], "1.33.6", "1.31.9 1.32.9 1.33.6"),
             ("1.30.5", true, &["1.32.7"], "1.33.6", "1.32.7 1.33.3 1.33.6"),
-            // Without it, only through versions that are generally available.
+            // Otherwise, only the target may need long-term support.
             ("1.30.5", false, &[], "1.33.6", "1.32.7 1.33.3 1.33.6"),
             ("1.30.5", false, &[], "1.31.9", "1.31.9"),
             // The cluster's own profile replaces the list.
@@ -234,13 +244,14 @@ mod tests {
             // Retired, and the profile is unknown.
             ("1.31.1", false, &[], "1.33.3", "1.32.9 1.33.3"),
             ("1.29.1", false, &[], "1.33.3", "1.30.5 1.31.9 1.32.9 1.33.3"),
-            ("1.28.1", true, &[], "1.33.3", ""),
             // No path: as far as possible.
             ("1.32.9", false, &[], "1.34.99", "1.33.6 1.34.1"),
             ("1.33.9", false, &[], "1.34.1", ""),
+            ("1.28.1", true, &[], "1.33.3", ""),
+            ("1.33.6", false, &[], "nonsense", ""),
+            // Only the target may be a preview.
             ("1.34.1", false, &[], "1.35.0", "1.35.0"),
             ("1.33.6", false, &[], "1.35", "1.34.1 1.35.0"),
-            ("1.33.6", false, &[], "nonsense", ""),
         ] {
             assert_eq!(
                 path_from(running, long_term, own, requested),
@@ -250,9 +261,12 @@ mod tests {
         }
     }
 
+    fn start(running: &str) -> Start<'_> {
+        Start { running, long_term: false, own_targets: &[] }
+    }
+
     #[test]
-    fn first_step_and_newest_stable_version() {
-        let start = |running| Start { running, long_term: false, own_targets: &[] };
+    fn first_step_exists_only_on_longer_paths() {
         for (running, requested, expected) in [
             ("1.32.9", "1.34.1", Some("1.33.6")),
             ("1.32.9", "1.33.6", None),
@@ -261,6 +275,10 @@ mod tests {
         ] {
             assert_eq!(first_step(&start(running), &offered(), requested).as_deref(), expected, "{running}");
         }
+    }
+
+    #[test]
+    fn newest_stable_version_needs_no_direct_upgrade() {
         for (running, expected) in
             [("1.32.7", Some("1.34.1")), ("1.34.1", None), ("1.33.9", None), ("1.31.1", Some("1.34.1"))]
         {
