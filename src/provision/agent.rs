@@ -219,7 +219,7 @@ impl AgentContext<'_> {
                 let (revision, secret) = (self.manifest.revision(), self.manifest.secret_name());
                 self.record_success(task, deployment, ApplyMethod::Api, revision, secret).await
             }
-            Err(error @ cluster_access::Error::Foreign { .. }) => {
+            Err(error @ cluster_access::Error::ForeignObject { .. }) => {
                 self.record_foreign(task, deployment, ApplyMethod::Api, &error.to_string()).await
             }
             Err(error) => {

@@ -91,8 +91,8 @@ async fn open_connection(
         },
     };
     let mut info = core.cluster_access.info(&access).await;
-    if let Err(rejected) = &info
-        && rejected.is_access_rejected()
+    if let Err(error) = &info
+        && error.is_access_outdated()
     {
         match core.server_access.renew(target(task), &access).await {
             Ok(renewed) => {

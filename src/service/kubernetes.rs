@@ -245,7 +245,7 @@ impl ProxyCall {
         let user = ImpersonatedUser { user: &guard.caller.user_id, group: guard.role.group() };
         let first = inner.cluster_access.forward(access, user, outgoing, options).await;
         let rejected = match first {
-            Err(error) if error.is_access_rejected() => Some(error),
+            Err(error) if error.is_access_outdated() => Some(error),
             Ok(response) => {
                 let is_401 = response.response.status() == StatusCode::UNAUTHORIZED;
                 if !(is_401 && inner.server_access.is_rejected(&cluster.id, access).await) {

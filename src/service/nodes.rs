@@ -172,7 +172,7 @@ impl Inner {
     async fn read(&self, cluster: &Cluster) -> Result<Vec<Node>, Error> {
         let access = self.server_access.access(cluster).await?;
         match self.cluster_access.nodes(&access).await {
-            Err(error) if error.is_access_rejected() => {
+            Err(error) if error.is_access_outdated() => {
                 let renewed = self.server_access.renew(cluster, &access).await?;
                 Ok(self.cluster_access.nodes(&renewed).await?)
             }

@@ -9,8 +9,8 @@
 //! URL, CA and certificate are stored encrypted in `cluster_secrets`; a token of Entra is never stored. All are cached
 //! here, and renewed before they expire.
 //!
-//! Call [`ServerAccess::access`] for each request. If the cluster rejects the access
-//! (`cluster_access::Error::is_access_rejected`), call [`ServerAccess::renew`] with it, and repeat the request once with the
+//! Call [`ServerAccess::access`] for each request. If its error shows that the access is outdated
+//! (`cluster_access::Error::is_access_outdated`), call [`ServerAccess::renew`] with it, and repeat the request once with the
 //! result. Concurrent callers share one renewal, and a failed one is not repeated for ten seconds.
 
 mod error;
@@ -169,7 +169,7 @@ impl ServerAccess {
             return last.is_rejected;
         }
         let result = inner.cluster_access.check_rights(access).await;
-        let is_rejected = result.is_err_and(|error| error.is_access_rejected());
+        let is_rejected = result.is_err_and(|error| error.is_access_outdated());
         *probe = Some(Probe { access: Arc::clone(access), at_ms: now_ms, is_rejected });
         is_rejected
     }

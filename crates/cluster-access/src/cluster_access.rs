@@ -142,7 +142,7 @@ impl ClusterAccess {
     /// Applies the objects of the cluster agent's manifest. Takes over fields of other field managers.
     ///
     /// # Errors
-    /// [`Error::Foreign`] if another server deployed the cluster's agent: nothing is changed then.
+    /// [`Error::ForeignObject`] if another server deployed the cluster's agent: nothing is changed then.
     pub async fn apply_manifest(&self, access: &Access, objects: &[Value]) -> Result<(), Error> {
         let kube = self.kube(access)?;
         kube.with_timeout(self.inner.options.setup_timeout, manifest::apply(&kube, objects)).await
@@ -203,7 +203,7 @@ impl ClusterAccess {
 
     /// Forwards a request as `user`; returns head and body of the response as they arrive. Headers that are not for the
     /// cluster, or not for the client, are dropped, and `Location` becomes a path in the cluster. After
-    /// [`Error::is_access_rejected`] the request can be forwarded again with other access.
+    /// [`Error::is_access_outdated`] the request can be forwarded again with other access.
     ///
     /// Only for callers with a bearer token. A WebSocket request gets the cluster's own origin, regardless of the page that
     /// opened it; this is safe because browsers never send bearer tokens automatically.

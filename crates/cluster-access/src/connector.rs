@@ -145,10 +145,10 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let host = uri.host().unwrap_or_default();
         if !hosts::is_aks(host) {
-            return Box::pin(std::future::ready(Err(ConnectError::ForeignHost.into())));
+            return Box::pin(std::future::ready(Err(ConnectError::NotAksHost.into())));
         }
         if uri.port_u16().is_some_and(|port| port != hosts::PORT) {
-            return Box::pin(std::future::ready(Err(ConnectError::Port.into())));
+            return Box::pin(std::future::ready(Err(ConnectError::WrongPort.into())));
         }
         let Some(resolver) = &self.resolver else {
             let connecting = self.direct.call(uri);
@@ -298,7 +298,7 @@ where
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
                 Ok(connected) => connected.map_err(Into::into),
-                Err(_) => Err(ConnectError::TooSlow(limit).into()),
+                Err(_) => Err(ConnectError::TimedOut(limit).into()),
             }
         })
     }
@@ -340,7 +340,7 @@ mod tests {
         let resolver: Resolver = std::sync::Arc::new(|_| panic!("resolved a foreign host"));
         let error =
             Connector::new(Some(resolver)).call(Uri::from_static("https://example.org")).await.unwrap_err();
-        assert!(matches!(error.downcast_ref(), Some(ConnectError::ForeignHost)));
+        assert!(matches!(error.downcast_ref(), Some(ConnectError::NotAksHost)));
     }
 
     #[tokio::test]
@@ -348,7 +348,7 @@ mod tests {
         let resolver: Resolver = std::sync::Arc::new(|_| panic!("resolved a host with another port"));
         let uri = Uri::from_static("https://a.hcp.westeurope.azmk8s.io:8443");
         let error = Connector::new(Some(resolver)).call(uri).await.unwrap_err();
-        assert!(matches!(error.downcast_ref(), Some(ConnectError::Port)));
+        assert!(matches!(error.downcast_ref(), Some(ConnectError::WrongPort)));
     }
 
     #[tokio::test]
@@ -357,6 +357,6 @@ mod tests {
         let limit = Duration::from_millis(20);
         let error =
             TimeLimited::new(forever, limit).call(Uri::from_static("https://a.azmk8s.io")).await.unwrap_err();
-        assert!(matches!(error.downcast_ref(), Some(ConnectError::TooSlow(after)) if *after == limit));
+        assert!(matches!(error.downcast_ref(), Some(ConnectError::TimedOut(after)) if *after == limit));
     }
 }

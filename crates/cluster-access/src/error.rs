@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use url::Url;
 
-use crate::hosts::{NOT_AN_AKS_HOST, NOT_THE_PORT};
+use crate::hosts::{NOT_AN_AKS_HOST, WRONG_PORT};
 
 /// A cluster cannot be reached, or rejects a request. Contains no secret.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The name resolves to an address that is not allowed.
+    /// The name resolves only to addresses that are not allowed.
     #[error("the host name {host} leads to {address}, where no cluster can be")]
     AddressRejected {
         /// The host.
@@ -89,7 +89,7 @@ pub enum Error {
     },
     /// An object with the same name belongs to another server.
     #[error("the {object} in the cluster at {host} was deployed by another server, and is left alone")]
-    Foreign {
+    ForeignObject {
         /// The host.
         host: String,
         /// Kind, namespace and name.
@@ -105,7 +105,7 @@ pub enum Error {
     },
 }
 
-/// A request body is too large; the request then fails with [`Error::BodyTooLarge`].
+/// The error of a request body that exceeds its limit. The request then fails with [`Error::BodyTooLarge`].
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the body of the request is too large")]
 pub struct BodyTooLarge;
@@ -140,28 +140,28 @@ impl Error {
         matches!(self, Self::ErrorResponse { status: StatusCode::UNAUTHORIZED, .. })
     }
 
-    /// Whether the cluster rejects this server's access, or is another cluster, so that new access may help. The request was not
-    /// executed.
-    pub fn is_access_rejected(&self) -> bool {
+    /// Whether the access may be outdated: its token or certificate is rejected, the TLS handshake failed, or the host name no
+    /// longer exists. New access may help; the request was not executed.
+    pub fn is_access_outdated(&self) -> bool {
         matches!(self, Self::Tls { .. }) || self.is_unauthorized() || self.is_name_unknown()
     }
 
-    /// Converts an error of the transport, by its innermost known cause.
+    /// Converts an error of the transport, by the first cause of a known type; the innermost cause is the reason otherwise.
     pub(super) fn from_transport(host: &str, error: &(dyn StdError + 'static)) -> Self {
-        let mut last = None;
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<ConnectError>() {
-                return error.to_error(host);
+        let mut innermost = None;
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            if let Some(connect) = cause.downcast_ref::<ConnectError>() {
+                return connect.to_error(host);
             }
-            if error.is::<BodyTooLarge>() {
+            if cause.is::<BodyTooLarge>() {
                 return Self::BodyTooLarge;
             }
-            if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 return Self::Tls { host: host.to_owned(), reason: tls.to_string() };
             }
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                // The inner error of an I/O error, often another I/O error, is not its source.
+            if let Some(io) = cause.downcast_ref::<io::Error>() {
+                // `source()` skips the inner error of an I/O error, which is often another I/O error.
                 if let Some(inner) = io.get_ref() {
                     return Self::from_transport(host, inner);
                 }
@@ -170,22 +170,22 @@ impl Error {
                     return Self::Unreachable { host: host.to_owned(), reason };
                 }
             }
-            last = Some(error);
-            cause = error.source();
+            innermost = Some(cause);
+            next = cause.source();
         }
-        let reason = last.map(ToString::to_string).unwrap_or_default();
+        let reason = innermost.map(ToString::to_string).unwrap_or_default();
         Self::Unreachable { host: host.to_owned(), reason }
     }
 }
 
-/// A connection that this server refused to open, or could not. It passes through the layers of the HTTP client, where it is
-/// recognized by its type.
+/// The error of a connection that is not allowed or cannot be opened. The HTTP client wraps it; [`Error::from_transport`] finds
+/// it by its type.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("{NOT_AN_AKS_HOST}")]
-    ForeignHost,
-    #[error("{NOT_THE_PORT}")]
-    Port,
+    NotAksHost,
+    #[error("{WRONG_PORT}")]
+    WrongPort,
     #[error("the name does not exist")]
     NameUnknown,
     #[error("the name cannot be looked up")]
@@ -193,22 +193,22 @@ pub(super) enum ConnectError {
     #[error("connections to the address {0} are not allowed")]
     AddressRejected(IpAddr),
     #[error("no connection within {} s", .0.as_secs())]
-    TooSlow(Duration),
+    TimedOut(Duration),
 }
 
 impl ConnectError {
     pub(super) fn to_error(&self, host: &str) -> Error {
         let host = host.to_owned();
         match self {
-            Self::ForeignHost => Error::Endpoint { host, reason: NOT_AN_AKS_HOST },
-            Self::Port => Error::Endpoint { host, reason: NOT_THE_PORT },
+            Self::NotAksHost => Error::Endpoint { host, reason: NOT_AN_AKS_HOST },
+            Self::WrongPort => Error::Endpoint { host, reason: WRONG_PORT },
             Self::NameUnknown => Error::NameUnknown { host },
-            // The original error stays in the chain in which it was found.
+            // Copied, because the original cannot be moved out of the chain of causes.
             Self::NameLookup(source) => {
                 Error::NameLookup { host, source: io::Error::new(source.kind(), source.to_string()) }
             }
             Self::AddressRejected(address) => Error::AddressRejected { host, address: *address },
-            Self::TooSlow(after) => Error::TimedOut { host, after: *after },
+            Self::TimedOut(after) => Error::TimedOut { host, after: *after },
         }
     }
 }

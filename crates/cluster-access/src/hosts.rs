@@ -11,7 +11,7 @@ const SUFFIXES: [&str; 3] = [".azmk8s.io", ".cx.prod.service.azk8s.cn", ".cx.aks
 
 /// The reasons for rejecting an endpoint.
 pub(super) const NOT_AN_AKS_HOST: &str = "it is no host name that AKS gives";
-pub(super) const NOT_THE_PORT: &str = "its port is not 443, where AKS serves";
+pub(super) const WRONG_PORT: &str = "its port is not 443, where AKS serves";
 
 /// Azure's platform address for the agents of its VMs.
 const WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
@@ -34,7 +34,7 @@ pub(super) fn check_endpoint(endpoint: &Url) -> Result<(), &'static str> {
         return Err("it has more than a host and a port");
     }
     if endpoint.port_or_known_default() != Some(PORT) {
-        return Err(NOT_THE_PORT);
+        return Err(WRONG_PORT);
     }
     let Some(Host::Domain(name)) = endpoint.host() else { return Err("it is no host name") };
     if is_aks(name) { Ok(()) } else { Err(NOT_AN_AKS_HOST) }

@@ -19,7 +19,7 @@ const DELETED_KINDS: [&str; 4] = ["Secret", "NetworkPolicy", "ServiceAccount", D
 /// Applies the objects in their order with server-side apply. Takes over fields of other field managers.
 ///
 /// # Errors
-/// [`Error::Foreign`] if the cluster has an agent that another server deployed; nothing is changed then.
+/// [`Error::ForeignObject`] if the cluster has an agent that another server deployed; nothing is changed then.
 pub(super) async fn apply(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
     check_installation(kube, objects).await?;
     for object in objects {
@@ -67,7 +67,7 @@ async fn check_installation(kube: &KubeClient, objects: &[Value]) -> Result<(), 
             || installation_label(&existing) != installation_label(object)
         {
             let object = format!("deployment {NAMESPACE}/{name}");
-            return Err(Error::Foreign { host: kube.host.clone(), object });
+            return Err(Error::ForeignObject { host: kube.host.clone(), object });
         }
     }
     Ok(())

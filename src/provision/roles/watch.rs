@@ -97,7 +97,7 @@ async fn run_session(shared: &SharedState, id: &str, signals: &mut Signals) -> R
     let access = Box::pin(core.server_access.access(target)).await?;
     match watch_and_correct(shared, id, &access, signals).await {
         // The next session uses the new access.
-        Err(Error::Cluster(error)) if error.is_access_rejected() => {
+        Err(Error::Cluster(error)) if error.is_access_outdated() => {
             Box::pin(core.server_access.renew(target, &access)).await?;
             Ok(())
         }
