@@ -33,7 +33,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
 
 pub(crate) fn handle_cluster(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     match call.request.method {
-        Method::PUT => put::put(call, name),
+        Method::PUT => put::create_or_update(call, name),
         Method::PATCH => patch(call, name),
         Method::DELETE => Ok(delete(call, name)),
         _ => get(call, name)

@@ -38,7 +38,7 @@ pub(crate) fn remove_read_only(pool: &mut Value) {
 }
 
 /// Removes the read-only properties and the secrets of a cluster and its pools.
-pub(crate) fn remove_read_only_of_cluster(body: &mut Value) {
+pub(crate) fn remove_read_only_and_secrets(body: &mut Value) {
     for path in [
         "/id",
         "/name",

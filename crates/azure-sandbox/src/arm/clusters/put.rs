@@ -16,15 +16,15 @@ use crate::arm::policies;
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target, TargetVersions};
 use crate::response::SandboxResponse;
-use crate::subscription::{Resource, find, find_mut};
+use crate::subscription::{Group, Resource, find, find_mut};
 use crate::templates::node_group;
 
-pub(crate) fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
+pub(crate) fn create_or_update(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let mut body = call.body_object()?;
     let location = call.parse_location(&body, KIND)?;
     check_subnets(call, &body)?;
-    check_policy(call, name, &body)?;
-    defaults::remove_read_only_of_cluster(&mut body);
+    check_tag_policy(call, name, &body)?;
+    defaults::remove_read_only_and_secrets(&mut body);
     json::default(&mut body, "/properties", json!({}));
     let group = call.group_name();
     match find(&call.resources.clusters, &group, name).cloned() {
@@ -36,8 +36,8 @@ pub(crate) fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, Ar
     }
 }
 
-/// Checks the policy of the subscription that requires a tag.
-fn check_policy(call: &Call<'_>, name: &str, body: &Value) -> Result<(), ArmError> {
+/// Checks that the cluster has the tag that a policy of the subscription requires, if there is one.
+fn check_tag_policy(call: &Call<'_>, name: &str, body: &Value) -> Result<(), ArmError> {
     let Some(tag) = call.required_tag else { return Ok(()) };
     let tags = body.get("tags").and_then(Value::as_object);
     if tags.is_some_and(|tags| tags.keys().any(|key| key.eq_ignore_ascii_case(tag))) {
@@ -71,12 +71,12 @@ fn check_policy(call: &Call<'_>, name: &str, body: &Value) -> Result<(), ArmErro
 fn check_subnets(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
     let pools = body.pointer(POOLS).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let subnets = pools.iter().filter_map(|pool| json::text(pool, "/vnetSubnetID"));
+    let mut subnets = pools.iter().filter_map(|pool| json::text(pool, "/vnetSubnetID"));
     let may_join = |subnet: &&str| {
         let group = subnet.split('/').nth(4);
         call.roles.iter().any(|role| role.holds_in(group) && role.grants(JOIN))
     };
-    let Some(subnet) = subnets.into_iter().find(|subnet| !may_join(subnet)) else { return Ok(()) };
+    let Some(subnet) = subnets.find(|subnet| !may_join(subnet)) else { return Ok(()) };
     let text = format!(
         "The client '{client}' with object id '{client}' has permission to perform action \
          'Microsoft.ContainerService/managedClusters/write' on scope '{scope}'; however, it does not have permission to \
@@ -100,6 +100,7 @@ fn create(
     let requested = json::text(&body, "/properties/kubernetesVersion").unwrap_or_default().to_owned();
     let long_term = is_long_term(&body);
     let current = change::initial_version(offers, &requested, long_term)?;
+    // As requested, which may be a minor version.
     let version = if requested.is_empty() { current.clone() } else { requested };
     json::set(&mut body, "/properties/kubernetesVersion", version.as_str());
     json::set(&mut body, "/properties/currentKubernetesVersion", current.as_str());
@@ -107,6 +108,7 @@ fn create(
     let pool_defaults = PoolDefaults::new(offers, &version, &current, &body);
     for pool in body.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or(&version);
+        // Only checks the version.
         change::upgrade_of_pool(offers, None, requested, &current, long_term)?;
         defaults::apply_to_pool(pool, pool_defaults);
     }
@@ -115,10 +117,10 @@ fn create(
     check_availability(call, &body, None, location)?;
     let cluster = Resource { group: group.to_owned(), name: name.to_owned(), body };
     let node_group = node_group(&cluster);
-    if let Some(group) = &node_group
-        && (group.name.chars().count() > 80 || call.resources.group(&group.name).is_some())
+    if let Some(Group { name: node_group_name, .. }) = &node_group
+        && (node_group_name.chars().count() > 80 || call.resources.group(node_group_name).is_some())
     {
-        let why = format!("the resource group '{}' exists already, or its name is too long", group.name);
+        let why = format!("the resource group '{node_group_name}' exists already, or its name is too long");
         return Err(ArmError::invalid("nodeResourceGroup", &why));
     }
     call.resources.groups.extend(node_group);
@@ -129,7 +131,7 @@ fn create(
     Ok(call.with_operation_url(response, &operation))
 }
 
-/// Checks that the service principal is an application of the tenant. It is ignored beside an identity.
+/// Checks that the service principal is an application of the tenant. Clusters with an identity have `msi` instead.
 fn check_principal(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     let Some(client) = json::text(body, "/properties/servicePrincipalProfile/clientId") else {
         return Ok(());
@@ -159,13 +161,14 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxRes
     let current = json::text(&old.body, "/properties/currentKubernetesVersion").unwrap_or_default();
     let requested = json::text(body, "/properties/kubernetesVersion").unwrap_or_default();
     let long_term = is_long_term(body) || is_long_term(&old.body);
-    let target = change::upgrade_of_cluster(offers, current, requested, long_term)?;
-    let (kind, state) = match target {
+    let upgrade = change::upgrade_of_cluster(offers, current, requested, long_term)?;
+    let (kind, state) = match upgrade {
         Some(_) => (OperationKind::UpgradeCluster, "Upgrading"),
         None => (OperationKind::UpdateCluster, "Updating"),
     };
-    let current = target.as_deref().unwrap_or(current);
-    let mut versions = TargetVersions { cluster: target.clone(), ..TargetVersions::default() };
+    // From here on, the version after the update.
+    let current = upgrade.as_deref().unwrap_or(current);
+    let mut versions = TargetVersions { cluster: upgrade.clone(), ..TargetVersions::default() };
 
     let mut new = merge_cluster(&old.body, body);
     let version = json::text(body, "/properties/kubernetesVersion").unwrap_or(current);
@@ -173,14 +176,15 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxRes
     for pool in new.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let name = json::text(pool, "/name").unwrap_or_default().to_owned();
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
+        // `None` for a new pool.
         let old_version =
-            old.pool(&name).map(|old| json::text(old, "/currentOrchestratorVersion").unwrap_or_default());
-        let upgrade = change::upgrade_of_pool(offers, old_version, requested, current, long_term)?;
+            old.pool(&name).map(|pool| json::text(pool, "/currentOrchestratorVersion").unwrap_or_default());
+        let pool_upgrade = change::upgrade_of_pool(offers, old_version, requested, current, long_term)?;
         if old_version.is_none() {
             defaults::apply_to_pool(pool, pool_defaults);
             continue;
         }
-        versions.pools.extend(upgrade.map(|version| (name, version)));
+        versions.pools.extend(pool_upgrade.map(|version| (name, version)));
         defaults::normalize_pool(pool);
         json::set(pool, "/provisioningState", state);
     }
