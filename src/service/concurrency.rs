@@ -1,4 +1,4 @@
-//! Concurrency limits for long requests, in total and per user.
+//! Concurrency limits: [`ConcurrencyLimit`] rejects requests over the limit, [`CallerPermits`] lets them wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ impl ConcurrencyLimit {
         Arc::new(Self { max_total, max_per_user, total, by_user: Mutex::default() })
     }
 
-    /// A permit for a user; `None` if a limit is reached.
+    /// Acquires a permit for a user without waiting; `None` if a limit is reached.
     pub(super) fn try_acquire(self: &Arc<Self>, user_id: &str) -> Option<Permit> {
         let total_permit = Arc::clone(&self.total).try_acquire_owned().ok()?;
         let mut by_user = self.by_user();
@@ -44,33 +44,7 @@ impl ConcurrencyLimit {
     }
 }
 
-/// The maximum number of callers whose permits are stored, and the time after their last use for which they are.
-const MAX_CALLERS: u64 = 10_000;
-const CALLER_IDLE_TTL: Duration = Duration::from_mins(10);
-
-/// A limit of concurrent requests per caller. Clones share the permits.
-#[derive(Clone)]
-pub(super) struct CallerPermits {
-    max_per_caller: usize,
-    by_caller: Cache<String, Arc<Semaphore>>,
-}
-
-impl CallerPermits {
-    pub(super) fn new(max_per_caller: usize) -> Self {
-        let by_caller = Cache::builder().max_capacity(MAX_CALLERS).time_to_idle(CALLER_IDLE_TTL).build();
-        Self { max_per_caller, by_caller }
-    }
-
-    /// Waits for one of the caller's permits, which is released when it is dropped.
-    pub(super) async fn acquire(&self, caller: &str) -> Option<OwnedSemaphorePermit> {
-        let permits =
-            self.by_caller.get_with_by_ref(caller, || Arc::new(Semaphore::new(self.max_per_caller)));
-        // The semaphore is never closed.
-        permits.acquire_owned().await.ok()
-    }
-}
-
-/// A permit, released when it is dropped.
+/// A permit of a [`ConcurrencyLimit`], released when it is dropped.
 pub(super) struct Permit {
     limit: Arc<ConcurrencyLimit>,
     user_id: String,
@@ -89,6 +63,32 @@ impl Drop for Permit {
     }
 }
 
+/// The maximum number of callers whose semaphores are cached.
+const MAX_CALLERS: u64 = 10_000;
+/// The time after its last use for which a semaphore is cached.
+const CALLER_IDLE_TTL: Duration = Duration::from_mins(10);
+
+/// A limit on concurrent requests per caller. Clones share the permits.
+#[derive(Clone)]
+pub(super) struct CallerPermits {
+    max_per_caller: usize,
+    by_caller: Cache<String, Arc<Semaphore>>,
+}
+
+impl CallerPermits {
+    pub(super) fn new(max_per_caller: usize) -> Self {
+        let by_caller = Cache::builder().max_capacity(MAX_CALLERS).time_to_idle(CALLER_IDLE_TTL).build();
+        Self { max_per_caller, by_caller }
+    }
+
+    /// Waits for one of the caller's permits. Always `Some`, because the semaphores are never closed.
+    pub(super) async fn acquire(&self, caller: &str) -> Option<OwnedSemaphorePermit> {
+        let permits =
+            self.by_caller.get_with_by_ref(caller, || Arc::new(Semaphore::new(self.max_per_caller)));
+        permits.acquire_owned().await.ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,8 +98,10 @@ mod tests {
         let permits = CallerPermits::new(1);
         let held = permits.acquire("a").await;
         assert!(permits.acquire("b").await.is_some());
-        let waiting = permits.clone();
-        let waiting = tokio::spawn(async move { waiting.acquire("a").await.is_some() });
+        let waiting = tokio::spawn({
+            let permits = permits.clone();
+            async move { permits.acquire("a").await.is_some() }
+        });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(held);
@@ -107,16 +109,17 @@ mod tests {
     }
 
     #[test]
-    fn limit_per_user_holds_and_permits_are_released() {
+    fn limits_hold_until_permits_are_released() {
         let limit = ConcurrencyLimit::new(3, 2);
-        let own: Vec<_> = (0..2).filter_map(|_| limit.try_acquire("a")).collect();
-        assert!(limit.try_acquire("a").is_none());
-        let other = limit.try_acquire("b");
-        assert!(other.is_some() && limit.try_acquire("c").is_none());
+        let permits_of_a: Vec<_> = (0..2).filter_map(|_| limit.try_acquire("a")).collect();
+        assert!(limit.try_acquire("a").is_none(), "the limit per user");
+        let permit_of_b = limit.try_acquire("b");
+        assert!(permit_of_b.is_some());
+        assert!(limit.try_acquire("c").is_none(), "the limit in total");
         assert_eq!(limit.in_use(), 3);
-        drop(own);
+        drop(permits_of_a);
         assert!(limit.try_acquire("a").is_some());
-        drop(other);
+        drop(permit_of_b);
         assert_eq!((limit.in_use(), limit.by_user().len()), (0, 0));
     }
 }

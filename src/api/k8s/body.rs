@@ -23,7 +23,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The body. Trailers are dropped.
 pub(super) struct RequestBody {
-    /// `None` at its end, or after a task has taken the rest.
+    /// `None` after its end or an error, or if a task reads the rest.
     inner: Option<Body>,
     /// The number of bytes that may still be read.
     remaining: usize,
@@ -61,6 +61,7 @@ impl HttpBody for RequestBody {
             }
             None => return this.end(),
         };
+        // Trailers are the last frame.
         let Ok(data) = data else { return this.end() };
         if let Some(remaining) = this.remaining.checked_sub(data.len()) {
             this.remaining = remaining;
@@ -81,7 +82,7 @@ impl HttpBody for RequestBody {
 }
 
 impl RequestBody {
-    /// Spawns a task that reads the rest. It ends no later than the connection.
+    /// Spawns a task that discards the rest, unless the client waits for `100 Continue`. It ends with the connection at the latest.
     fn spawn_discard(&mut self) {
         let Some(body) = self.inner.take().filter(|body| !self.awaits_continue && !body.is_end_stream())
         else {

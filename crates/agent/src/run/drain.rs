@@ -1,11 +1,11 @@
-//! Waits for the connections of a session before it is closed.
+//! Waits for the connections of a session before the session is closed.
 
 use std::time::Duration;
 
 use remotedialer::Session;
 use tokio::time::{Instant, sleep};
 
-/// The interval of checking the connections.
+/// The interval between checks of the connections.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits until no connection is open, or none has carried a byte for `idle`.
@@ -15,7 +15,7 @@ pub(super) async fn wait_until_idle(session: &Session, idle: Duration) {
         let stats = session.stats();
         let bytes = stats.bytes_received + stats.bytes_sent;
         let pending = session.buffered() + session.queued();
-        if traffic.idle_time(bytes, pending, Instant::now()) >= idle {
+        if traffic.record(bytes, pending, Instant::now()) >= idle {
             break;
         }
         sleep(POLL_INTERVAL).await;
@@ -30,8 +30,9 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// The time since the last byte. `pending` bytes, which wait for a slow reader, are traffic too.
-    fn idle_time(&mut self, bytes: u64, pending: usize, now: Instant) -> Duration {
+    /// Records the counters of a check; returns the time since the last byte. `pending` bytes, which wait for a slow reader, are
+    /// traffic too.
+    fn record(&mut self, bytes: u64, pending: usize, now: Instant) -> Duration {
         if bytes != self.bytes || pending > 0 {
             *self = Self { bytes, changed_at: now };
         }
@@ -51,7 +52,7 @@ mod tests {
         for (second, bytes, pending, expected) in
             [(0, 7, 0, 0), (2, 7, 0, 2), (3, 8, 0, 0), (5, 8, 1, 0), (6, 8, 0, 1), (9, 8, 0, 4)]
         {
-            let idle = traffic.idle_time(bytes, pending, after(second));
+            let idle = traffic.record(bytes, pending, after(second));
             assert_eq!(idle, Duration::from_secs(expected), "second {second}");
         }
     }
