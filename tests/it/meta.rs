@@ -7,7 +7,7 @@ mod conditional;
 mod credentials;
 mod failures;
 mod http;
-mod rubbish;
+mod malformed_input;
 mod upgrades;
 
 use serde_json::{Value, json};

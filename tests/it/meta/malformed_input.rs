@@ -140,7 +140,7 @@ fn names_of_any_text() {
 }
 
 #[test]
-fn answers_of_azure_of_any_shape() {
+fn malformed_azure_lists_cause_no_server_error() {
     let routes = prop::sample::select(vec![
         ("kubernetesVersions", "aksVersions"),
         ("virtualNetworks", "aksVirtualNetworks"),
